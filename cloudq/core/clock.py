@@ -1,0 +1,58 @@
+"""Time as a dependency, so that leases, delays and back-offs are tested without waiting."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from threading import Condition
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where every part of cloudq gets its time from."""
+
+    def now(self) -> datetime:
+        """The wall-clock time, aware, in UTC."""
+        ...
+
+    def wait(self, condition: Condition, timeout: timedelta | None) -> bool:
+        """Waits on `condition`, whose lock the caller holds, for at most `timeout` (`None`: without end).
+
+        Returns:
+            `False` if the time ran out. A wake-up without cause is possible: check the predicate in a loop.
+        """
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    __slots__ = ()
+
+    def now(self) -> datetime:
+        """The wall-clock time, aware, in UTC."""
+        return datetime.now(UTC)
+
+    def wait(self, condition: Condition, timeout: timedelta | None) -> bool:
+        """Waits on `condition` in real time."""
+        return condition.wait(None if timeout is None else max(0.0, timeout.total_seconds()))
+
+
+SYSTEM_CLOCK = SystemClock()
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def to_micros(moment: datetime) -> int:
+    """Whole microseconds since 1970 (the unit that databases of cloudq store)."""
+    return (moment - EPOCH) // _MICROSECOND
+
+
+def from_micros(micros: int) -> datetime:
+    """The moment, in UTC, that `to_micros` gave."""
+    return EPOCH + timedelta(microseconds=micros)
+
+
+def monotonic() -> float:
+    """Seconds on a clock that is never set: for durations that are measured, not waited for."""
+    return time.monotonic()

@@ -1,0 +1,117 @@
+"""`Lease` and `Delivery`: one handing-over of a message, and the right to work on it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from cloudq.core import wire
+from cloudq.core.failure import Failure
+from cloudq.core.message import Message
+from cloudq.errors import UndecodableError
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """The right to work on a delivery until `expires_at`.
+
+    Attributes:
+        queue: The queue it is a lease of.
+        receipt: The driver's own proof of it; opaque to everyone else.
+        expires_at: When it ends, as granted at the receive. Extensions are reported by `extend`, not written here.
+        hard_limit: When it ends however often it is extended, or `None`.
+    """
+
+    queue: str
+    receipt: object
+    expires_at: datetime
+    hard_limit: datetime | None = None
+
+    def __repr__(self) -> str:
+        """Without the receipt, which settles the message for whoever reads it."""
+        return f"Lease(queue={self.queue!r}, expires_at={self.expires_at.isoformat()})"
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """One handing-over of one message. It has no ack methods: an `Outcome` is returned, and the edge settles.
+
+    Attributes:
+        queue: The queue that it came from.
+        id: The message's id, or the backend's own where the body can't be decoded.
+        body: The bytes as stored.
+        message: What the body says, or `None` where it can't be decoded.
+        undecodable: Why it can't, or `None`.
+        attempt: The number of this run, from 1; an upper bound where `Capabilities.attempt_exact` is false.
+        deliveries: How often this copy of the message was handed over, from 1.
+        lease: The right to work on it.
+        group: The ordering key in force, or `None` on an unordered queue.
+        first_received_at: When this copy was first handed over, where the backend says.
+        failure: The latest failure, where the backend keeps it beside the message.
+        raw: The backend's native object: the escape hatch.
+    """
+
+    queue: str
+    id: str
+    body: bytes
+    message: Message | None
+    undecodable: str | None
+    attempt: int
+    deliveries: int
+    lease: Lease
+    group: str | None = None
+    first_received_at: datetime | None = None
+    failure: Failure | None = None
+    raw: object = None
+
+    def __repr__(self) -> str:
+        """Without the body, which may hold what no log should."""
+        task = self.message.task if self.message else None
+        return f"Delivery(id={self.id!r}, queue={self.queue!r}, task={task!r}, attempt={self.attempt})"
+
+    @classmethod
+    def of(
+        cls,
+        body: bytes,
+        *,
+        native_id: str,
+        runs: int,
+        deliveries: int,
+        lease: Lease,
+        group: str | None = None,
+        first_received_at: datetime | None = None,
+        failure: Failure | None = None,
+        raw: object = None,
+    ) -> Delivery:
+        """What a driver makes of a stored body: decoded if it can be, with the reason if it can't.
+
+        Args:
+            body: The bytes as stored.
+            native_id: The backend's id of it, used where the body has none.
+            runs: Runs of this copy, the present one included, as well as the backend knows.
+            deliveries: Handings-over of this copy, the present one included.
+            lease: The lease granted.
+            group: The ordering key in force.
+            first_received_at: When this copy was first handed over.
+            failure: What is stored beside the body.
+            raw: The native object.
+        """
+        message: Message | None = None
+        undecodable: str | None = None
+        try:
+            message = wire.decode(body, lease.queue)
+        except UndecodableError as error:
+            undecodable = str(error)
+        return cls(
+            queue=lease.queue,
+            id=message.id if message else native_id,
+            body=body,
+            message=message,
+            undecodable=undecodable,
+            attempt=(message.attempt_base if message else 0) + runs,
+            deliveries=deliveries,
+            lease=lease,
+            group=group,
+            first_received_at=first_received_at,
+            failure=failure,
+            raw=raw,
+        )

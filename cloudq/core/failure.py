@@ -1,0 +1,106 @@
+"""`Failure`: why a message failed, in a form that is stored beside the message."""
+
+from __future__ import annotations
+
+import traceback
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from cloudq.errors import UndecodableError
+
+# The largest encoded failure. Drivers keep 16 KiB of the service's limit free for it (SEMANTICS 6).
+MAX_FAILURE_BYTES: Final = 16 * 1024 - 512
+_TRACEBACK_CHARS: Final = 4_000
+_MESSAGE_CHARS: Final = 1_000
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is known of a message's failing: kept with its retries and with its dead letter.
+
+    Attributes:
+        reason: One line for a person: why it was retried or dead-lettered.
+        error_type: The qualified name of the exception's class, or `None` where no exception was involved.
+        error_message: The exception's text, cut to 1,000 characters.
+        traceback: The end of the traceback, at most 4,000 characters.
+        attempts: Runs so far; an upper bound where `Capabilities.attempt_exact` is false.
+        deliveries: Handings-over so far by this message's present copy.
+        first_at: When this message first failed.
+        last_at: When it failed last.
+        worker: `host:pid` of the worker that reported it.
+        generation: The generation of the message at the failure (see `Message.generation`).
+    """
+
+    reason: str
+    error_type: str | None = None
+    error_message: str | None = None
+    traceback: str | None = None
+    attempts: int = 0
+    deliveries: int = 0
+    first_at: datetime | None = None
+    last_at: datetime | None = None
+    worker: str | None = None
+    generation: int = 0
+
+    @classmethod
+    def of(cls, reason: str, error: BaseException | None = None) -> Failure:
+        """The failure for `reason`, with what `error` tells; counts and times are filled in by the Processor."""
+        if error is None:
+            return cls(reason=reason[:_MESSAGE_CHARS])
+        kind = type(error)
+        return cls(
+            reason=reason[:_MESSAGE_CHARS],
+            error_type=kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}",
+            error_message=_text_of(error)[:_MESSAGE_CHARS],
+            traceback=_traceback_end(error),
+        )
+
+    def encode(self) -> bytes:
+        """UTF-8 JSON of at most `MAX_FAILURE_BYTES`: the traceback, then the texts, are cut until it fits."""
+        fitted = self
+        encoded = msgspec.json.encode(fitted)
+        while len(encoded) > MAX_FAILURE_BYTES:
+            fitted = fitted._halved()
+            encoded = msgspec.json.encode(fitted)
+        return encoded
+
+    @classmethod
+    def decode(cls, encoded: bytes | str) -> Failure:
+        """The inverse of `encode`; members that this version doesn't know are ignored.
+
+        Raises:
+            UndecodableError: It isn't the JSON that `encode` makes.
+        """
+        try:
+            return msgspec.json.decode(encoded, type=cls)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise UndecodableError(f"the failure details can't be read: {error}") from error
+
+    def _halved(self) -> Failure:
+        if self.traceback:
+            return replace(self, traceback=self.traceback[len(self.traceback) // 2 + 1 :] or None)
+        if self.error_message:
+            return replace(self, error_message=self.error_message[: len(self.error_message) // 2] or None)
+        if self.error_type and len(self.error_type) > 64:
+            return replace(self, error_type=self.error_type[-64:])
+        return replace(self, reason=self.reason[: len(self.reason) // 2], worker=(self.worker or "")[:64] or None)
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:  # noqa: BLE001 - a user's __str__ may do anything, and the failure must be kept
+        return f"<its text could not be had: {type(broken).__name__}>"
+
+
+def _traceback_end(error: BaseException) -> str | None:
+    if error.__traceback__ is None:
+        return None
+    try:
+        text = "".join(traceback.format_exception(error))
+    except Exception as broken:  # noqa: BLE001 - formatting runs the user's __str__ and __repr__
+        return f"<the traceback could not be formatted: {type(broken).__name__}>"
+    text = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates can't be stored as UTF-8
+    return text if len(text) <= _TRACEBACK_CHARS else "…" + text[-(_TRACEBACK_CHARS - 1) :]

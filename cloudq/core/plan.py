@@ -1,0 +1,146 @@
+"""`plan()`: how an outcome is carried out on a backend, natively or by a copy. Every emulation is here.
+
+The rule that all of it keeps: **copy before settle.** A plan's copies are stored first; only then is its final step
+carried out. So a crash between the two leaves a duplicate, never a loss.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final as Const
+
+import msgspec
+from msgspec.structs import replace
+
+from cloudq.core import wire
+from cloudq.core.delivery import Delivery
+from cloudq.core.driver import Ack, Capabilities, FinalStep, NativeDeadLetter, Outgoing, Release
+from cloudq.core.failure import Failure
+from cloudq.core.message import Message, dead_letter_queue, native_copy_id
+from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
+
+ZERO: Const = timedelta(0)
+# How long a message stays away whose copy could not be stored.
+COPY_FAILED_DELAY: Const = timedelta(seconds=30)
+# A release must still be inside the lease when it arrives (SEMANTICS 13).
+HARD_LIMIT_MARGIN: Const = timedelta(seconds=5)
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What the edge does, in this order.
+
+    Attributes:
+        copies: To be stored first, all of them.
+        final: To be carried out once the copies are stored.
+        on_copy_failure: To be carried out instead if one couldn't be stored.
+    """
+
+    copies: tuple[Outgoing, ...] = ()
+    final: FinalStep
+    on_copy_failure: FinalStep = Release()
+
+
+_ACK: Const = Plan(final=Ack())
+
+
+def plan(delivery: Delivery, outcome: Outcome, capabilities: Capabilities, now: datetime) -> Plan:
+    """How `outcome` is carried out for `delivery` on a queue with these capabilities. Pure.
+
+    | outcome | natively | by a copy |
+    |---|---|---|
+    | `Acked` | ack | |
+    | `Retried` within `native_retry_delay`, or on an ordered queue | release | |
+    | `Retried` beyond it | | next generation with `not_before`, then ack |
+    | `Retried(counted=False)` | release, where attempts are exact | same attempt, next generation, then ack |
+    | `DeadLettered` | native dead-letter | body unchanged to `q-dlq`, then ack |
+    """
+    if isinstance(outcome, Acked):
+        return _ACK
+    if isinstance(outcome, DeadLettered):
+        return _dead_letter(delivery, outcome, capabilities, now)
+    return _retry(delivery, outcome, capabilities, now)
+
+
+def outgoing(
+    message: Message, capabilities: Capabilities, now: datetime, *, failure: Failure | None = None
+) -> Outgoing:
+    """The form in which a message goes to the driver: encoded, and delayed by no more than the backend takes.
+
+    What is due later than that arrives early and hops: the Processor sees `not_before` and sends it on.
+    """
+    delay = ZERO if message.not_before is None else max(ZERO, message.not_before - now)
+    if capabilities.max_delay is not None:
+        delay = min(delay, capabilities.max_delay)
+    return Outgoing(
+        id=message.id,
+        queue=message.queue,
+        body=wire.encode(message),
+        delay=delay,
+        native_id=message.native_id(),
+        ordering_key=message.ordering_key if capabilities.ordering else None,
+        fairness_key=message.fairness_key if capabilities.fairness else None,
+        failure=failure,
+    )
+
+
+def _retry(delivery: Delivery, outcome: Retried, capabilities: Capabilities, now: datetime) -> Plan:
+    delay = max(ZERO, outcome.delay)
+    message = delivery.message
+    if message is None or delivery.group is not None or _released(outcome, delay, capabilities):
+        # What can't be decoded can't be copied, and a copy would lose its place in an order.
+        return Plan(final=_release(delivery, outcome, delay, capabilities, now))
+    attempts = delivery.attempt if outcome.counted else delivery.attempt - 1
+    due = now + delay if delay else None
+    copy = replace(message, queue=delivery.queue).retry_copy(attempt_base=attempts, not_before=due)
+    return Plan(
+        copies=(outgoing(copy, capabilities, now, failure=outcome.failure or delivery.failure),),
+        final=Ack(),
+        on_copy_failure=_stay(delivery, capabilities, now),
+    )
+
+
+def _released(outcome: Retried, delay: timedelta, capabilities: Capabilities) -> bool:
+    if capabilities.native_retry_delay is None or delay > capabilities.native_retry_delay:
+        return False
+    return outcome.counted or capabilities.attempt_exact
+
+
+def _dead_letter(delivery: Delivery, outcome: DeadLettered, capabilities: Capabilities, now: datetime) -> Plan:
+    if capabilities.native_dead_letter:
+        return Plan(final=NativeDeadLetter(failure=outcome.failure))
+    message = delivery.message
+    generation = outcome.failure.generation + 1
+    copy = Outgoing(
+        id=delivery.id,
+        queue=dead_letter_queue(delivery.queue),
+        body=delivery.body,
+        native_id=native_copy_id(message.task if message else "", delivery.id, generation),
+        ordering_key=delivery.group,
+        fairness_key=message.fairness_key if message and capabilities.fairness else None,
+        failure=replace(outcome.failure, generation=generation),
+    )
+    return Plan(copies=(copy,), final=Ack(), on_copy_failure=_stay(delivery, capabilities, now))
+
+
+def _release(
+    delivery: Delivery, outcome: Retried, delay: timedelta, capabilities: Capabilities, now: datetime
+) -> Release:
+    return Release(
+        delay=_clamped(delivery, delay, capabilities, now),
+        counted=outcome.counted,
+        failure=outcome.failure,
+    )
+
+
+def _stay(delivery: Delivery, capabilities: Capabilities, now: datetime) -> Release:
+    return Release(delay=_clamped(delivery, COPY_FAILED_DELAY, capabilities, now), failure=delivery.failure)
+
+
+def _clamped(delivery: Delivery, delay: timedelta, capabilities: Capabilities, now: datetime) -> timedelta:
+    longest = capabilities.native_retry_delay
+    if longest is None:
+        return ZERO
+    delay = min(delay, longest)
+    if delivery.lease.hard_limit is not None:
+        delay = min(delay, max(ZERO, delivery.lease.hard_limit - now - HARD_LIMIT_MARGIN))
+    return delay

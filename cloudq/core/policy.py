@@ -1,0 +1,191 @@
+"""`RetryPolicy`: whether and when a failed task runs again, in tenacity's own vocabulary.
+
+tenacity decides about a loop in memory; we decide about one failure at a time, and the backend keeps the time. So each
+decision draws the strategies' answer from a synthetic `RetryCallState`: any `stop`, `wait` and `retry` strategy works,
+the user's own too. tenacity is loaded at the first decision, not at import.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+from cloudq.core.failure import Failure
+from cloudq.core.outcome import DeadLettered, Outcome, Retried
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tenacity import RetryCallState
+
+    Stop = Callable[[RetryCallState], bool]
+    Wait = Callable[[RetryCallState], float]
+    ShouldRetry = Callable[[RetryCallState], bool]
+
+DEFAULT_ATTEMPTS = 5
+# A delivery isn't a run (SEMANTICS 8): so many more are allowed before a message counts as killing its worker.
+DELIVERY_SLACK = 15
+# The backstop where the stop strategy names no number of attempts.
+DELIVERIES_WITHOUT_LIMIT = 100
+LONGEST_DELAY = timedelta(days=366)
+
+
+class Retry(Exception):
+    """Raised by a handler to be run again.
+
+    It counts as an attempt: the policy's `stop` still holds.
+
+    Args:
+        reason: Why, for a person; kept with the message.
+        delay: After this long; `None` leaves it to the policy's `wait`.
+    """
+
+    def __init__(self, reason: str = "the task asked to be retried", *, delay: timedelta | None = None) -> None:
+        if delay is not None and not isinstance(delay, timedelta):
+            raise TypeError(f"delay is a timedelta, not {delay!r}: Retry(delay=timedelta(seconds=30))")
+        if delay is not None and delay < timedelta(0):
+            raise ValueError(f"delay is {delay}: it can't be negative")
+        super().__init__(reason)
+        self.reason = reason
+        self.delay = delay
+
+
+class DeadLetter(Exception):
+    """Raised by a handler whose message will never succeed: it goes to the dead-letter queue at once.
+
+    Args:
+        reason: Why, for a person; kept with the message.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class RetryPolicy:
+    """What happens when a task raises: run again, when, or dead-letter. Immutable.
+
+    Example:
+        >>> from tenacity import retry_if_exception_type, stop_after_attempt, wait_fixed
+        >>> RetryPolicy(
+        ...     stop=stop_after_attempt(8),
+        ...     wait=wait_fixed(30),
+        ...     retry=retry_if_exception_type(ConnectionError),
+        ... )
+        RetryPolicy(stop=stop_after_attempt, wait=wait_fixed, retry=retry_if_exception_type)
+
+    Args:
+        stop: When to give up: any tenacity stop strategy. Attempts are runs; elapsed time is the message's age.
+            Default: `stop_after_attempt(5)`.
+        wait: How long to wait before the next run: any tenacity wait strategy, in seconds.
+            Default: `wait_random_exponential(multiplier=2, min=1, max=900)`.
+        retry: Which errors are worth another run: any tenacity retry strategy. Others are dead-lettered at once.
+            Default: every `Exception`.
+        max_deliveries: The backstop for messages that kill their worker and so never get here: how often one may be
+            handed over. At least 10 more than the attempts (a delivery isn't a run). Default: the attempts that
+            `stop` names plus 15, or 100 if it names none.
+    """
+
+    def __init__(
+        self,
+        *,
+        stop: Stop | None = None,
+        wait: Wait | None = None,
+        retry: ShouldRetry | None = None,
+        max_deliveries: int | None = None,
+    ) -> None:
+        if max_deliveries is not None and max_deliveries < 1:
+            raise ValueError(f"max_deliveries is {max_deliveries}: at least 1 is needed")
+        self._given = (stop, wait, retry)
+        self._max_deliveries = max_deliveries
+
+    def __repr__(self) -> str:
+        """The strategies by name."""
+        names = ("stop", "wait", "retry")
+        given = (
+            f"{name}={type(value).__name__ if not hasattr(value, '__name__') else value.__name__}"
+            for name, value in zip(names, self._given, strict=True)
+            if value is not None
+        )
+        return f"RetryPolicy({', '.join(given)})"
+
+    @cached_property
+    def max_deliveries(self) -> int:
+        """How often a message may be handed over before it counts as killing its worker."""
+        if self._max_deliveries is not None:
+            return self._max_deliveries
+        stop = self._given[0]
+        attempts = DEFAULT_ATTEMPTS if stop is None else _attempts_of(stop)
+        return DELIVERIES_WITHOUT_LIMIT if attempts is None else max(attempts + DELIVERY_SLACK, DELIVERY_SLACK)
+
+    def decide(self, error: BaseException, *, attempt: int, age: timedelta) -> Outcome:
+        """What becomes of a delivery whose handler raised `error`.
+
+        Args:
+            error: What it raised. `Retry` and `DeadLetter` decide for themselves.
+            attempt: The number of the run that failed, from 1.
+            age: How long ago the message was sent.
+        """
+        if isinstance(error, DeadLetter):
+            return DeadLettered(reason=error.reason, failure=Failure.of(error.reason, error))
+        state = self._state(error, attempt, age)
+        stop, wait, retry = self._strategies
+        shown = _shown(error)
+        if not isinstance(error, Retry) and not retry(state):
+            reason = f"not retried: {shown}"
+            return DeadLettered(reason=reason, failure=Failure.of(reason, error))
+        delay = error.delay if isinstance(error, Retry) and error.delay is not None else _seconds(wait(state))
+        state.upcoming_sleep = delay.total_seconds()  # stop_before_delay asks for it
+        if stop(state):
+            reason = f"gave up after {attempt} attempt{'s' if attempt != 1 else ''}: {shown}"
+            return DeadLettered(reason=reason, failure=Failure.of(reason, error))
+        return Retried(delay=delay, reason=shown, failure=Failure.of(shown, error))
+
+    @cached_property
+    def _strategies(self) -> tuple[Stop, Wait, ShouldRetry]:
+        import tenacity
+
+        stop, wait, retry = self._given
+        return (
+            stop or tenacity.stop_after_attempt(DEFAULT_ATTEMPTS),
+            wait or tenacity.wait_random_exponential(multiplier=2, min=1, max=900),
+            retry or tenacity.retry_if_exception_type(Exception),
+        )
+
+    @staticmethod
+    def _state(error: BaseException, attempt: int, age: timedelta) -> RetryCallState:
+        from tenacity import Future, RetryCallState
+
+        # No strategy of tenacity's asks for the loop (`retry_object`) or the function: there is neither.
+        state = RetryCallState(retry_object=cast("Any", None), fn=None, args=(), kwargs={})
+        state.attempt_number = attempt
+        state.start_time = 0.0
+        state.outcome_timestamp = max(0.0, age.total_seconds())
+        state.outcome = Future(attempt)
+        state.outcome.set_exception(error)
+        return state
+
+
+def _attempts_of(stop: object) -> int | None:
+    """The number of attempts that a stop strategy names, whether bare or within `stop_any` and `stop_all`."""
+    number = getattr(stop, "max_attempt_number", None)
+    if isinstance(number, int):
+        return number
+    parts = [attempts for part in getattr(stop, "stops", ()) if (attempts := _attempts_of(part)) is not None]
+    return max(parts, default=None)
+
+
+def _seconds(seconds: float) -> timedelta:
+    # An exponential wait without a bound overflows a timedelta; a negative or NaN one is the user's slip.
+    if not seconds > 0:
+        return timedelta(0)
+    return timedelta(seconds=min(float(seconds), LONGEST_DELAY.total_seconds()))
+
+
+def _shown(error: BaseException) -> str:
+    if isinstance(error, Retry):
+        return error.reason
+    failure = Failure.of("", error)
+    text = (failure.error_message or "").splitlines()
+    return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__

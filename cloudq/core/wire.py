@@ -1,0 +1,208 @@
+"""The wire format: a message is a CloudEvents 1.0 event in JSON. See `docs/reference/wire-format.md`.
+
+Facts of the format are from the CloudEvents specification 1.0.2, JSON event format, 2022-02.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from cloudq.core.message import Message
+from cloudq.errors import UndecodableError
+
+# Raised when a reader of the old version would misunderstand a message; absent means 1.
+WIRE_VERSION: Final = 1
+MEDIA_TYPE: Final = "application/cloudevents+json"
+# Parsing is bounded before it starts; no backend stores more than this in a message.
+MAX_BODY_BYTES: Final = 100 * 1024 * 1024
+
+_INT32_MAX: Final = 2**31 - 1  # a CloudEvents Integer is a signed 32-bit one
+_TRACE_HEADERS: Final = ("traceparent", "tracestate")  # CloudEvents' distributed tracing extension
+
+
+def encode(message: Message) -> bytes:
+    """The message's bytes.
+
+    Raises:
+        TypeError, ValueError: The payload holds something that isn't JSON (validate it before).
+    """
+    event: dict[str, object] = {
+        "specversion": "1.0",
+        "id": message.id,
+        "source": message.source,
+        "type": message.task,
+        "datacontenttype": "application/json",
+        "wireversion": WIRE_VERSION,
+        "queue": message.queue,
+    }
+    if message.sent_at is not None:
+        event["time"] = message.sent_at
+    if message.not_before is not None:
+        event["notbefore"] = message.not_before
+    if message.idempotency_key is not None:
+        event["idempotencykey"] = message.idempotency_key
+    if message.ordering_key is not None:
+        event["orderingkey"] = message.ordering_key
+    if message.fairness_key is not None:
+        event["fairnesskey"] = message.fairness_key
+    if message.attempt_base:
+        event["attemptbase"] = message.attempt_base
+    if message.generation:
+        event["generation"] = message.generation
+    if message.headers:
+        _put_headers(event, message.headers)
+    if message.extensions:
+        event = {**message.extensions, **event}
+    event["data"] = message.payload
+    return msgspec.json.encode(event)
+
+
+def decode(body: bytes, queue: str) -> Message:
+    """The message in a body that came from `queue`.
+
+    Raises:
+        UndecodableError: Saying what is wrong with it, in words that fit a dead letter's reason.
+    """
+    event = _parse(body)
+    version = event.pop("specversion", None)
+    if version != "1.0":
+        raise UndecodableError(f"specversion is {_shown(version)}, not '1.0': this is no CloudEvents 1.0 event")
+    wire_version = _integer(event, "wireversion", default=1)
+    if wire_version > WIRE_VERSION:
+        raise UndecodableError(
+            f"wireversion {wire_version} is newer than {WIRE_VERSION}, the newest this worker understands",
+            hint="upgrade the workers, then redrive",
+        )
+    id_ = _text(event, "id", required=True)
+    task = _text(event, "type", required=True)
+    source = _text(event, "source", required=True)
+    payload = _payload(event)
+    sent_to = _text(event, "queue")
+    return Message(
+        id=id_,
+        task=task,
+        queue=sent_to or queue,
+        source=source,
+        payload=payload,
+        sent_at=_time(event, "time"),
+        not_before=_time(event, "notbefore"),
+        idempotency_key=_text(event, "idempotencykey") or None,
+        ordering_key=_text(event, "orderingkey") or None,
+        fairness_key=_text(event, "fairnesskey") or None,
+        attempt_base=_integer(event, "attemptbase", default=0),
+        generation=_integer(event, "generation", default=0),
+        headers=_headers(event),
+        extensions=event,  # what is left over: not ours, kept
+    )
+
+
+def _parse(body: bytes) -> dict[str, object]:
+    if len(body) > MAX_BODY_BYTES:
+        raise UndecodableError(f"the body has {len(body):,} bytes, more than any backend stores")
+    try:
+        event = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise UndecodableError(f"the body isn't JSON: {error}") from error
+    if not isinstance(event, dict):
+        raise UndecodableError(f"the body is a JSON {type(event).__name__}, not a CloudEvents object")
+    return event
+
+
+def _payload(event: dict[str, object]) -> Mapping[str, object]:
+    content_type = _text(event, "datacontenttype")
+    if content_type and not _is_json(content_type):
+        raise UndecodableError(f"datacontenttype is {_shown(content_type)}; a task's data is JSON")
+    data = event.pop("data", None)
+    encoded = event.pop("data_base64", None)
+    if encoded is not None:
+        if data is not None:
+            raise UndecodableError("both data and data_base64 are present")
+        data = _from_base64(encoded)
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise UndecodableError(f"data is a JSON {type(data).__name__}, not an object of arguments by name")
+    return data
+
+
+def _from_base64(encoded: object) -> object:
+    if not isinstance(encoded, str):
+        raise UndecodableError("data_base64 isn't a string")
+    try:
+        return msgspec.json.decode(base64.b64decode(encoded, validate=True))
+    except (binascii.Error, ValueError, RecursionError) as error:
+        raise UndecodableError(f"data_base64 doesn't hold JSON: {error}") from error
+
+
+def _is_json(content_type: str) -> bool:
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type.endswith(("/json", "+json"))
+
+
+def _text(event: dict[str, object], name: str, *, required: bool = False) -> str:
+    value = event.pop(name, None)
+    if isinstance(value, str) and (value or not required):
+        return value
+    if value is None and not required:
+        return ""
+    raise UndecodableError(f"{name} is {_shown(value)}, not a text" + (" (required)" if required else ""))
+
+
+def _integer(event: dict[str, object], name: str, *, default: int) -> int:
+    value = event.pop(name, None)
+    if value is None:
+        return default
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 10:
+        value = int(value)  # some SDKs write every extension attribute as a text
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _INT32_MAX:
+        raise UndecodableError(f"{name} is {_shown(value)}, not a whole number from 0 to {_INT32_MAX}")
+    return value
+
+
+def _time(event: dict[str, object], name: str) -> datetime | None:
+    value = event.pop(name, None)
+    if value is None:
+        return None
+    try:
+        moment = msgspec.convert(value, datetime)
+    except msgspec.ValidationError as error:
+        raise UndecodableError(f"{name} is {_shown(value)}, not an RFC 3339 time") from error
+    if moment.tzinfo is None:
+        raise UndecodableError(f"{name} is {_shown(value)}: it has no UTC offset")
+    return moment
+
+
+def _put_headers(event: dict[str, object], headers: Mapping[str, str]) -> None:
+    own = {name: value for name, value in headers.items() if name not in _TRACE_HEADERS}
+    for name in _TRACE_HEADERS:
+        if name in headers:
+            event[name] = headers[name]
+    if own:
+        # A CloudEvents attribute can't be a map, so the headers travel as a JSON text.
+        event["headers"] = msgspec.json.encode(own).decode()
+
+
+def _headers(event: dict[str, object]) -> dict[str, str]:
+    encoded = event.pop("headers", None)
+    headers: dict[str, str] = {}
+    if encoded is not None:
+        try:
+            headers = msgspec.json.decode(encoded if isinstance(encoded, str) else b"", type=dict[str, str])
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise UndecodableError("headers isn't a text that holds a JSON object of texts") from error
+    for name in _TRACE_HEADERS:
+        value = event.pop(name, None)
+        if isinstance(value, str):
+            headers[name] = value
+    return headers
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

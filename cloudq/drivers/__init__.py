@@ -1,0 +1,1 @@
+"""Backends: each file implements the driver contract (`cloudq.core.driver`) for one service."""

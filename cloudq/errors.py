@@ -1,0 +1,198 @@
+"""Every error that cloudq raises: what is wrong, what to do (`hint`), and a stable `code`.
+
+The codes are anchors of the documentation page `reference/errors.md`; they never change once released.
+This module imports nothing of cloudq, so that every layer may raise from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import ClassVar
+
+
+class CloudqError(Exception):
+    """The base of all errors of cloudq.
+
+    Attributes:
+        code: A stable word for programs and for the documentation's anchors.
+        hint: What to do about it, or `None` where the message says it all.
+    """
+
+    code: ClassVar[str] = "cloudq"
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+# ── what the program or its settings got wrong ───────────────────────────────────────────────────────────
+
+
+class ConfigurationError(CloudqError):
+    """A setting (a URL, an environment variable, an option) can't be used as it is."""
+
+    code = "configuration"
+
+
+class TaskDefinitionError(CloudqError):
+    """A task can't be declared this way: a duplicate name, `*args`, a type that can't travel as JSON."""
+
+    code = "task-definition"
+
+
+class UnknownTaskError(CloudqError):
+    """No task of this name is declared in the app."""
+
+    code = "unknown-task"
+
+
+class PayloadError(CloudqError):
+    """A payload doesn't fit the task's parameters. Nothing was stored.
+
+    Attributes:
+        field: The path of the offending field (`order.items[2].price`), or `None` if it is the whole payload.
+    """
+
+    code = "payload"
+
+    def __init__(self, message: str, *, field: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.field = field
+
+
+class UndecodableError(CloudqError):
+    """A body isn't a CloudEvent that this version understands. On receipt it means the dead-letter queue."""
+
+    code = "undecodable"
+
+
+class UnsupportedError(CloudqError):
+    """The backend, or this queue of it, can't do what was asked. Refused, never ignored."""
+
+    code = "unsupported"
+
+
+class MessageTooLarge(CloudqError):
+    """The message is larger than the backend stores. Nothing was stored."""
+
+    code = "message-too-large"
+
+
+# ── what happened while a task ran ───────────────────────────────────────────────────────────────────────
+
+
+class LeaseLost(CloudqError):
+    """The lease on a delivery is over, so someone else may have it: the settlement changed nothing.
+
+    On a backend that can't fence (`Capabilities.fenced_settle` is false) a late delete may still have taken effect.
+    """
+
+    code = "lease-lost"
+
+
+class TimeLimitExceeded(CloudqError):
+    """A task ran longer than its `time_limit`. Raised inside the handler, which may tidy up and re-raise."""
+
+    code = "time-limit"
+
+
+class WorkerDied(CloudqError):
+    """The process that ran a task ended before the task did (killed, out of memory, a crash in native code)."""
+
+    code = "worker-died"
+
+
+# ── what a backend reported ──────────────────────────────────────────────────────────────────────────────
+
+
+class BackendError(CloudqError):
+    """A backend refused or failed; the SDK's own error is the `__cause__`."""
+
+    code = "backend"
+
+
+class TransientError(BackendError):
+    """A failure that passes by itself: the same call may be tried again."""
+
+    code = "backend-transient"
+
+
+class BackendUnavailable(TransientError):
+    """The backend can't be reached, or is busy (a locked database, a network cut, a 5xx)."""
+
+    code = "backend-unavailable"
+
+
+class Throttled(TransientError):
+    """The backend asks for fewer calls."""
+
+    code = "throttled"
+
+
+class QueueNotFound(BackendError):
+    """The queue doesn't exist on the backend."""
+
+    code = "queue-not-found"
+
+
+class PermissionDenied(BackendError):
+    """The credentials, or the file's mode, don't allow this."""
+
+    code = "permission-denied"
+
+
+class StorageFull(BackendError):
+    """The disk that holds the database is full. What was accepted before is still there."""
+
+    code = "storage-full"
+
+
+class StorageReadOnly(PermissionDenied):
+    """The database file, its folder or its file system can't be written."""
+
+    code = "storage-read-only"
+
+
+class StorageCorrupt(BackendError):
+    """The file isn't an intact cloudq database."""
+
+    code = "storage-corrupt"
+
+
+class SchemaMismatch(BackendError):
+    """The database's schema is one that this version of cloudq can't use."""
+
+    code = "schema-mismatch"
+
+
+class SendManyError(CloudqError):
+    """Some calls of a `send_many` failed; every call was tried.
+
+    Attributes:
+        results: One entry a call, in order: a `Sent`, or the error of that call.
+        failed: The calls that failed, in order, ready to be passed to `send_many` again.
+    """
+
+    code = "send-many"
+
+    def __init__(self, results: Sequence[object], failed: Sequence[object]) -> None:
+        first = next((result for result in results if isinstance(result, BaseException)), None)
+        super().__init__(
+            f"{len(failed)} of {len(results)} calls were not stored; the first error: {first}",
+            hint="send_many(error.failed) tries just those again; error.results has every outcome in order",
+        )
+        self.results = list(results)
+        self.failed = list(failed)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A suggestion to end a message with: `did you mean 'x'?`, or the known names, or that there are none."""
+    names = sorted(known)
+    close = get_close_matches(name, names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    if not names:
+        return "none is declared"
+    shown = ", ".join(names[:8])
+    return f"known: {shown}" + (f" and {len(names) - 8} more" if len(names) > 8 else "")

@@ -2,11 +2,11 @@
 
 ```
  thread A  call ─▶ flies at once (nobody else is there) ──────────▶ done
- thread B       call ─▶ waits ─┐                                  ┌▶ leads B+C+D ──▶ done
- thread C          call ─▶ waits ─ A lands, a waiter takes the lead ┘   waits ─────▶ done
+ thread B       call ─▶ waits ──────────────────── A landed: leads B + C + D ─────▶ done
+ thread C          call ─▶ waits ──────────────────────── waits ──────────────────▶ done
 ```
 
- thread C          call ─▶ waits ─ A lands, a waiter leads ┘           waits ─────▶ done
+No timer runs when nothing waits, no thread is needed for blocking calls (safe in a function that is frozen
 between requests), and a call returns only when its own item was stored.
 """
 

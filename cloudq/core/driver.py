@@ -38,7 +38,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         max_batch: The most messages stored, settled or extended by one call.
         max_batch_bytes: The most bytes of bodies stored by one call, or `None` for no bound.
         max_body: The most bytes in a body that a producer may send. The driver itself stores bodies a little larger
-            (16 KiB), so that a dead-letter copy with its details always fits (SEMANTICS 6).
+            (16 KiB), so that a dead-letter copy with its details always fits (semantics 6).
         max_delay: The longest delay of a new message, or `None` for any. Longer ones hop.
         max_lease: The longest lease, all extensions included, or `None` for any.
         extendable: Whether a lease can be extended.

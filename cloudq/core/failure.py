@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from cloudq.errors import UndecodableError
 
-# The largest encoded failure. Drivers keep 16 KiB of the service's limit free for it (SEMANTICS 6).
+# The largest encoded failure. Drivers keep 16 KiB of the service's limit free for it (semantics 6).
 MAX_FAILURE_BYTES: Final = 16 * 1024 - 512
 _TRACEBACK_CHARS: Final = 4_000
 _MESSAGE_CHARS: Final = 1_000

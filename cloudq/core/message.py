@@ -60,8 +60,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         """The name under which a backend may de-duplicate this message, or `None` if it needs none.
 
         At generation 0 that is the idempotency key; a copy is named by the message and its generation, so that a
-        key's window never swallows a copy and a crash can't make a second copy of one generation (SEMANTICS 1).
-        The task's name is part of both (SEMANTICS 2).
+        key's window never swallows a copy and a crash can't make a second copy of one generation (semantics 1).
+        The task's name is part of both (semantics 2).
         """
         if self.generation:
             return native_copy_id(self.task, self.id, self.generation)
@@ -74,7 +74,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         return replace(self, attempt_base=attempt_base, not_before=not_before, generation=self.generation + 1)
 
     def redrive_copy(self, *, generation: int) -> Message:
-        """The copy that a redrive sends: all attempts again, at once, under a new generation (SEMANTICS 7)."""
+        """The copy that a redrive sends: all attempts again, at once, under a new generation (semantics 7)."""
         newest = max(generation, self.generation) + 1
         return replace(self, attempt_base=0, not_before=None, generation=newest)
 

@@ -22,7 +22,7 @@ from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
 ZERO: Const = timedelta(0)
 # How long a message stays away whose copy could not be stored.
 COPY_FAILED_DELAY: Const = timedelta(seconds=30)
-# A release must still be inside the lease when it arrives (SEMANTICS 13).
+# A release must still be inside the lease when it arrives (semantics 13).
 HARD_LIMIT_MARGIN: Const = timedelta(seconds=5)
 
 

@@ -1,0 +1,138 @@
+"""`DeadLetters`: look at what failed for good, send it again, or throw it away. Portable over every driver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+
+import msgspec
+from msgspec.structs import replace
+
+from cloudq.core.clock import Clock
+from cloudq.core.delivery import Delivery
+from cloudq.core.driver import Ack, Capabilities, DeadLetterQueue, DeadMessage, Final, Outgoing, Release, SendResult
+from cloudq.core.message import native_copy_id
+from cloudq.core.plan import outgoing
+
+# How long a redrive may take over one batch before somebody else may take its dead letters.
+REDRIVE_LEASE = timedelta(minutes=2)
+PAGE = 100
+
+
+class Redriven(msgspec.Struct, frozen=True, kw_only=True):
+    """What a redrive did.
+
+    Attributes:
+        redriven: Dead letters that are in their queue again.
+        errors: Why others are still in the dead-letter queue, one error each.
+    """
+
+    redriven: int
+    errors: Sequence[Exception] = ()
+
+
+class DeadLetters:
+    """The dead letters of one queue. Obtained by `app.queue("name").dead_letters`."""
+
+    def __init__(
+        self,
+        queue: str,
+        dead: DeadLetterQueue,
+        store: Callable[[Sequence[Outgoing]], Sequence[SendResult]],
+        capabilities: Capabilities,
+        clock: Clock,
+    ) -> None:
+        self.queue = queue
+        self._dead = dead
+        self._store = store
+        self._capabilities = capabilities
+        self._clock = clock
+
+    def __repr__(self) -> str:
+        """The queue's name."""
+        return f"DeadLetters({self.queue!r})"
+
+    def peek(self, *, limit: int = PAGE, after: str | None = None) -> Sequence[DeadMessage]:
+        """Up to `limit` dead letters, oldest first, from behind the one whose `key` is `after`. Takes nothing."""
+        return self._dead.peek(limit=limit, after=after)
+
+    def __iter__(self) -> Iterator[DeadMessage]:
+        """All dead letters, oldest first, read page by page."""
+        after: str | None = None
+        while page := self._dead.peek(limit=PAGE, after=after):
+            yield from page
+            after = page[-1].key
+
+    def get(self, key: str) -> DeadMessage | None:
+        """The dead letter with that `key`, or `None` if there is none (any more)."""
+        return self._dead.get(key)
+
+    def redrive(self, keys: Sequence[str] | None = None, *, limit: int | None = None) -> Redriven:
+        """Sends dead letters to their queue again, with all attempts before them, then deletes them here.
+
+        Stored first and deleted after: a crash in between leaves a message in both places, and the copy's name by
+        generation keeps a second redrive from making a second copy where the backend de-duplicates. What dies again
+        while this runs is not taken twice.
+
+        Args:
+            keys: Those to redrive, or `None` for all that are there now.
+            limit: At most so many.
+        """
+        wanted = list(keys) if keys is not None else self._keys_now(limit)
+        if limit is not None:
+            wanted = wanted[:limit]
+        redriven = 0
+        errors: list[Exception] = []
+        size = min(PAGE, self._capabilities.max_batch)
+        for start in range(0, len(wanted), size):
+            taken = self._dead.take(wanted[start : start + size], limit=size, lease=REDRIVE_LEASE)
+            stored, failed = self._redrive_batch(taken)
+            redriven += stored
+            errors += failed
+        return Redriven(redriven=redriven, errors=tuple(errors))
+
+    def purge(self, keys: Sequence[str] | None = None) -> int:
+        """Deletes the dead letters of `keys`, or (`None`) all. They are gone. Returns how many there were."""
+        return self._dead.purge(keys)
+
+    def _keys_now(self, limit: int | None) -> list[str]:
+        # Listed first, so that a message that fails again at once isn't redriven in a circle.
+        keys: list[str] = []
+        for dead in self:
+            if limit is not None and len(keys) >= limit:
+                break
+            keys.append(dead.key)
+        return keys
+
+    def _redrive_batch(self, taken: Sequence[Delivery]) -> tuple[int, list[Exception]]:
+        """Stores the copies, then deletes those dead letters whose copy is stored. How many, and the errors."""
+        stored = self._store([self._copy(delivery) for delivery in taken])
+        finals = [
+            Final(lease=delivery.lease, step=Ack() if result.error is None else Release())
+            for delivery, result in zip(taken, stored, strict=True)
+        ]
+        settled = self._dead.settle(finals) if finals else []
+        errors = [result.error for result in stored if result.error is not None]
+        done = len(stored) - len(errors)
+        # A copy that is stored is redriven, whatever became of the deletion; but the user is told.
+        errors += [
+            after.error
+            for before, after in zip(stored, settled, strict=True)
+            if before.error is None and after.error is not None
+        ]
+        return done, errors
+
+    def _copy(self, delivery: Delivery) -> Outgoing:
+        generation = delivery.failure.generation if delivery.failure else 0
+        message = delivery.message
+        if message is not None:
+            copy = replace(message, queue=self.queue).redrive_copy(generation=generation)
+            return outgoing(copy, self._capabilities, self._clock.now())
+        # Undecodable: the bytes go back as they are; perhaps a newer worker understands them.
+        return Outgoing(
+            id=delivery.id,
+            queue=self.queue,
+            body=delivery.body,
+            native_id=native_copy_id("", delivery.id, generation + 1),
+            ordering_key=delivery.group,
+        )

@@ -1,0 +1,80 @@
+# Everything here needs Python >= 3.11 and make, nothing else: each target makes its own environment in .venv first.
+# PYTHON=/path/to/python3.x chooses the interpreter; otherwise the first that works is taken.
+
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+MKDOCS := $(BIN)/mkdocs build --strict --quiet --config-file docs/mkdocs/mkdocs.yml
+MATRIX := cloudq/testing/conformance/matrix.py
+PYTEST := $(BIN)/python -m pytest
+
+PYTHON ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test quick check bench cov docs clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(STAMP) ## index this repository's text files as tasks on SQLite, with one that fails, and redrive it
+	@$(BIN)/cloudq demo
+
+test: $(STAMP) ## the whole test suite
+	@$(PYTEST)
+
+quick: $(STAMP) ## the tests that need no processes and no waiting: under a minute
+	@$(PYTEST) -m "not slow"
+
+check: $(STAMP) ## lint, format, types, import arrows, documentation, capability matrix
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(MKDOCS)
+	@# The kit arrives with the drivers; from then on its matrix has to be current.
+	@if [ -e $(MATRIX) ]; then set -x; $(BIN)/python -m cloudq.testing.conformance.matrix --check docs/reference/backends.md; fi
+
+bench: $(STAMP) ## sends, tasks and latencies on SQLite, beside Huey
+	@$(BIN)/python -m tests.benchmarks
+
+cov: $(STAMP) ## the test suite with branch coverage; the pure core must have 95 %
+	@$(PYTEST) --cov --cov-report=term --cov-report=html
+	@$(BIN)/coverage report --include='cloudq/core/*' --fail-under=95
+
+docs: $(STAMP) ## the documentation, into site/
+	@$(MKDOCS)
+	@echo "site/index.html"
+
+clean: ## remove what was made: .venv, caches, site, coverage (never a database)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov site dist build
+	find cloudq tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A candidate has to run (a pyenv shim may exist and fail) and be able to make an environment (Debian splits that off).
+define CHOOSE_PYTHON
+usable() { "$$1" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }; \
+choose() { \
+	for name in python3.13 python3.12 python3.11 python3; do \
+		IFS=:; for folder in $$PATH; do \
+			if [ -x "$$folder/$$name" ] && usable "$$folder/$$name"; then echo "$$folder/$$name"; return 0; fi; \
+		done; unset IFS; \
+	done; return 1; \
+}; \
+if [ -n "$(PYTHON)" ]; then python="$(PYTHON)"; usable "$$python" || python=; else python=$$(choose); fi; \
+if [ -z "$$python" ]; then \
+	echo "make: $(if $(PYTHON),PYTHON=$(PYTHON) is no,there is no) Python >= 3.11 that can make an environment." >&2; \
+	echo "      Install one (on Debian and Ubuntu also its -venv package), or name it: make PYTHON=/path/to/python3.12" >&2; \
+	exit 1; \
+fi
+endef
+
+# The stamp is written last, so an installation that was interrupted is done again. The interpreter is kept while it works.
+$(STAMP): pyproject.toml
+	@if ! $(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+		$(CHOOSE_PYTHON); \
+		echo "making $(VENV) with $$python"; \
+		"$$python" -m venv --clear $(VENV) || exit 1; \
+	fi
+	@echo "installing cloudq and its development tools into $(VENV) (a minute or two)"
+	@$(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check --editable '.[dev]'
+	@touch $(STAMP)

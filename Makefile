@@ -75,6 +75,7 @@ $(STAMP): pyproject.toml
 		echo "making $(VENV) with $$python"; \
 		"$$python" -m venv --clear $(VENV) || exit 1; \
 	fi
-	@echo "installing cloudq and its development tools into $(VENV) (a minute or two)"
-	@$(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check --editable '.[dev]'
+	@# Quiet twice: an error is shown, a warning about the machine's own pip settings is not.
+	@echo "installing cloudq and its development tools into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --quiet --no-input --disable-pip-version-check --editable '.[dev]'
 	@touch $(STAMP)

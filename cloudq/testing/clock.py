@@ -1,0 +1,108 @@
+"""`FakeClock`: time that passes only when a test says so."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from threading import Condition
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+# A wait that nobody ends would hang the test-suite: after so much real time it is an error instead.
+PATIENCE = timedelta(seconds=30)
+
+
+class FakeClock:
+    """A `cloudq.core.clock.Clock` that stands still until `advance` moves it. Thread-safe.
+
+    Example:
+        >>> clock = FakeClock()
+        >>> clock.advance(timedelta(hours=1))
+        >>> clock.now().isoformat()
+        '2026-01-01T01:00:00+00:00'
+
+    Args:
+        start: The first moment, aware.
+        patience: How much real time a wait may take before it raises.
+    """
+
+    def __init__(self, start: datetime = START, *, patience: timedelta = PATIENCE) -> None:
+        if start.tzinfo is None:
+            raise ValueError(f"start is {start}: it has no UTC offset")
+        self._patience = patience
+        self._changed = Condition()
+        # All below is guarded by that condition's lock.
+        self._now = start.astimezone(UTC)
+        self._waited_on: Counter[Condition] = Counter()
+
+    def now(self) -> datetime:
+        """The fake time, aware, in UTC."""
+        with self._changed:
+            return self._now
+
+    def advance(self, delta: timedelta) -> None:
+        """Moves the time on and wakes everybody who waits; those whose time hasn't come wait again.
+
+        Raises:
+            ValueError: `delta` is negative.
+        """
+        if delta < timedelta(0):
+            raise ValueError(f"delta is {delta}: time doesn't run backwards")
+        with self._changed:
+            self._now += delta
+            conditions = list(self._waited_on)
+        # Not under our own lock: a waiter holds its condition's lock while it takes ours.
+        for condition in conditions:
+            with condition:
+                condition.notify_all()
+
+    def wait(self, condition: Condition, timeout: timedelta | None) -> bool:
+        """Waits on `condition` until somebody notifies it or `timeout` of fake time has passed.
+
+        Returns:
+            `False` if the fake time ran out. An `advance` that is too short wakes it, too: check in a loop.
+
+        Raises:
+            TimeoutError: In real time, nobody notified or advanced within the clock's patience: the test is broken.
+        """
+        # The caller holds the condition's lock until it waits, so an `advance` from here on can't be missed:
+        #   waiter   lock(condition)  register ──────────── wait (unlocks) ──▶ woken
+        #   advance            move the time, find it ─ lock(condition) blocks ─ notify
+        with self._changed:
+            deadline = None if timeout is None else self._now + timeout
+            over = deadline is not None and deadline <= self._now
+            if not over:
+                self._waited_on[condition] += 1
+                self._changed.notify_all()
+        if over:
+            condition.wait(0)  # lets others have the lock, as a wait does
+            return False
+        try:
+            woken = condition.wait(self._patience.total_seconds())
+        finally:
+            with self._changed:
+                self._waited_on[condition] -= 1
+                if not self._waited_on[condition]:
+                    del self._waited_on[condition]
+                passed = deadline is not None and self._now >= deadline
+        if not woken and not passed:
+            raise TimeoutError(
+                f"a wait of {timeout} on a FakeClock was neither notified nor ended by advance() "
+                f"within {self._patience.total_seconds():g} real seconds"
+            )
+        return not passed
+
+    @property
+    def waiting(self) -> int:
+        """How many threads wait for this clock now."""
+        with self._changed:
+            return self._waited_on.total()
+
+    def until_waiting(self, count: int = 1) -> None:
+        """Blocks until at least `count` threads wait for this clock, so that an `advance` reaches them.
+
+        Raises:
+            TimeoutError: That didn't happen within the clock's patience (real time).
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._waited_on.total() >= count, self._patience.total_seconds()):
+                raise TimeoutError(f"{self._waited_on.total()} threads wait for the clock, not {count}")

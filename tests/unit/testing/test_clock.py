@@ -1,0 +1,129 @@
+"""The fake clock: stands still, moves when told, and can't hang a test."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from cloudq.core.clock import Clock
+from cloudq.testing.clock import START, FakeClock
+
+MINUTE = timedelta(minutes=1)
+
+
+def wait(clock: FakeClock, condition: threading.Condition, timeout: timedelta | None) -> bool:
+    with condition:
+        return clock.wait(condition, timeout)
+
+
+@pytest.fixture
+def pool():
+    with ThreadPoolExecutor(4) as pool:
+        yield pool
+
+
+def test_it_is_a_clock() -> None:
+    """It serves wherever a Clock is asked for, starts at a fixed aware time in UTC and stands still."""
+    clock: Clock = FakeClock()
+    assert (clock.now(), clock.now(), clock.now().tzinfo) == (START, START, UTC)
+
+
+def test_a_start_elsewhere_is_shown_in_utc() -> None:
+    """A start with another offset is the same moment, in UTC."""
+    start = datetime(2026, 6, 1, 12, tzinfo=timezone(timedelta(hours=2)))
+    assert datetime(2026, 6, 1, 10, tzinfo=UTC) == FakeClock(start).now()
+
+
+def test_a_naive_start_is_refused() -> None:
+    """A start without an offset could mean any moment, so it is refused."""
+    with pytest.raises(ValueError, match="no UTC offset"):
+        FakeClock(datetime(2026, 1, 1))  # noqa: DTZ001 - the naive time is what is tested
+
+
+def test_advance_moves_the_time() -> None:
+    """The time is the start plus all that it was advanced by."""
+    clock = FakeClock()
+    clock.advance(MINUTE)
+    clock.advance(timedelta(microseconds=1))
+    assert START + MINUTE + timedelta(microseconds=1) == clock.now()
+
+
+def test_time_does_not_run_backwards() -> None:
+    """A negative advance is refused and changes nothing."""
+    clock = FakeClock()
+    with pytest.raises(ValueError, match="backwards"):
+        clock.advance(-MINUTE)
+    assert clock.now() == START
+
+
+def test_a_wait_ends_when_its_time_has_passed(pool: ThreadPoolExecutor) -> None:
+    """A wait whose fake time has passed returns False."""
+    clock = FakeClock()
+    waiting = pool.submit(wait, clock, threading.Condition(), MINUTE)
+    clock.until_waiting()
+    clock.advance(MINUTE)
+    assert waiting.result(5) is False
+
+
+def test_a_wait_wakes_at_a_notification(pool: ThreadPoolExecutor) -> None:
+    """A notified wait returns True with no time passed."""
+    clock, condition = FakeClock(), threading.Condition()
+    waiting = pool.submit(wait, clock, condition, MINUTE)
+    clock.until_waiting()
+    with condition:
+        condition.notify_all()
+    assert waiting.result(5) is True
+
+
+def test_a_wait_without_end_wakes_at_a_notification(pool: ThreadPoolExecutor) -> None:
+    """A wait without a time-out isn't ended by time, only by a notification (or woken to look again)."""
+    clock, condition = FakeClock(), threading.Condition()
+    waiting = pool.submit(wait, clock, condition, None)
+    clock.until_waiting()
+    with condition:
+        condition.notify_all()
+    assert waiting.result(5) is True
+
+
+def test_an_advance_that_is_too_short_only_wakes(pool: ThreadPoolExecutor) -> None:
+    """A wake-up before the time is reported as True, never as a time-out."""
+    clock = FakeClock()
+    waiting = pool.submit(wait, clock, threading.Condition(), MINUTE)
+    clock.until_waiting()
+    clock.advance(MINUTE / 2)
+    assert waiting.result(5) is True
+
+
+def test_every_waiter_is_woken(pool: ThreadPoolExecutor) -> None:
+    """One advance ends the waits on several conditions, two threads on one of them included."""
+    clock, shared = FakeClock(), threading.Condition()
+    waits = [pool.submit(wait, clock, condition, MINUTE) for condition in (shared, shared, threading.Condition())]
+    clock.until_waiting(3)
+    assert clock.waiting == 3
+    clock.advance(MINUTE)
+    assert [waiting.result(5) for waiting in waits] == [False, False, False]
+    assert clock.waiting == 0
+
+
+@pytest.mark.parametrize("timeout", [timedelta(0), -MINUTE])
+def test_a_wait_of_no_time_returns_at_once(timeout: timedelta) -> None:
+    """Nothing to wait for: False, without anybody advancing the clock."""
+    assert wait(FakeClock(), threading.Condition(), timeout) is False
+
+
+def test_a_wait_that_nobody_ends_raises() -> None:
+    """A broken test ends with an error that says why, instead of hanging."""
+    clock = FakeClock(patience=timedelta(milliseconds=20))
+    with pytest.raises(TimeoutError, match="neither notified nor ended by advance"):
+        wait(clock, threading.Condition(), MINUTE)
+    assert clock.waiting == 0
+
+
+def test_waiting_for_a_waiter_that_never_comes_raises() -> None:
+    """until_waiting gives up after the clock's patience."""
+    clock = FakeClock(patience=timedelta(milliseconds=20))
+    with pytest.raises(TimeoutError, match="0 threads wait for the clock, not 1"):
+        clock.until_waiting()

@@ -41,6 +41,18 @@ class TaskDefinitionError(CloudqError):
     code = "task-definition"
 
 
+class OptionError(CloudqError):
+    """A send option doesn't fit: a bare number as delay, a naive datetime, an empty key. Nothing was stored."""
+
+    code = "option"
+
+
+class NotInTask(CloudqError):
+    """`cloudq.current()` was called where no task is running."""
+
+    code = "not-in-task"
+
+
 class UnknownTaskError(CloudqError):
     """No task of this name is declared in the app."""
 

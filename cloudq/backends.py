@@ -1,0 +1,94 @@
+"""From a URL to an open driver. Drivers are loaded here, at the first use of their scheme."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from cloudq.config import BackendUrl, parse_url
+from cloudq.core.driver import Driver
+from cloudq.errors import ConfigurationError, nearest
+
+if TYPE_CHECKING:
+    from cloudq.core.clock import Clock
+
+Opener: TypeAlias = "Callable[[BackendUrl, Clock], Driver]"
+"""Opens the driver that a URL names. Other packages add theirs under the entry point group `cloudq.drivers`."""
+
+ENTRY_POINTS: Final = "cloudq.drivers"
+
+
+def open_driver(url: str, clock: Clock) -> Driver:
+    """The driver for a URL, opened.
+
+    Raises:
+        ConfigurationError: No driver has this scheme, or it doesn't know a parameter.
+        BackendError: The backend can't be opened.
+    """
+    parsed = parse_url(url)
+    opener = _OPENERS.get(parsed.scheme) or _installed(parsed.scheme)
+    driver: Driver = opener(parsed, clock)
+    return driver
+
+
+def _memory(url: BackendUrl, clock: Clock) -> Driver:
+    from cloudq.drivers.memory import MemoryDriver
+
+    if url.host or url.path:
+        raise ConfigurationError("memory:// has neither a host nor a path", hint="memory://")
+    parameters = url.only({"dedup_window"})
+    return MemoryDriver(clock=clock, dedup_window=_seconds(parameters, "dedup_window", timedelta(minutes=5)))
+
+
+def _sqlite(url: BackendUrl, clock: Clock) -> Driver:
+    from cloudq.drivers.sqlite import SQLiteDriver
+
+    if url.host:
+        raise ConfigurationError(
+            f"sqlite:// takes a path, and {url.host!r} stands where a host would",
+            hint="sqlite:///relative.db, or sqlite:////absolute/path.db",
+        )
+    if not url.path or url.path == ":memory:":
+        raise ConfigurationError("sqlite:// needs the path of a file", hint="sqlite:///cloudq.db; for none: memory://")
+    parameters = url.only({"synchronous", "busy_timeout", "dedup_window"})
+    synchronous = parameters.get("synchronous", "full").lower()
+    if synchronous not in {"full", "normal"}:
+        raise ConfigurationError(f"synchronous={synchronous!r} is neither full nor normal")
+    return SQLiteDriver(
+        url.path,
+        clock=clock,
+        synchronous="full" if synchronous == "full" else "normal",
+        busy_timeout=_seconds(parameters, "busy_timeout", timedelta(seconds=30)),
+        dedup_window=_seconds(parameters, "dedup_window", timedelta(minutes=5)),
+    )
+
+
+_OPENERS: Final[Mapping[str, Opener]] = {"memory": _memory, "sqlite": _sqlite}
+
+
+def _installed(scheme: str) -> Opener:
+    from importlib.metadata import entry_points
+
+    found = entry_points(group=ENTRY_POINTS)
+    for entry in found:
+        if entry.name == scheme:
+            opener: Opener = entry.load()
+            return opener
+    known = {*_OPENERS, *(entry.name for entry in found)}
+    raise ConfigurationError(
+        f"there is no backend {scheme!r}: {nearest(scheme, known)}", hint="backends: " + ", ".join(sorted(known))
+    )
+
+
+def _seconds(parameters: Mapping[str, str], name: str, default: timedelta) -> timedelta:
+    text = parameters.get(name)
+    if text is None:
+        return default
+    try:
+        seconds = float(text)
+        if not 0 <= seconds <= timedelta(days=366).total_seconds():
+            raise ValueError
+    except ValueError:
+        raise ConfigurationError(f"{name}={text!r} is no number of seconds", hint=f"{name}=30") from None
+    return timedelta(seconds=seconds)

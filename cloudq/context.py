@@ -1,0 +1,122 @@
+"""`Context`: what a running task can know of its delivery."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import datetime, timedelta
+from functools import cached_property
+from threading import Event
+from typing import TYPE_CHECKING
+
+from cloudq.core.clock import SYSTEM_CLOCK, Clock
+from cloudq.core.message import Message
+from cloudq.errors import NotInTask
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Mapping
+
+_current: ContextVar[Context] = ContextVar("cloudq_context")
+
+
+class Context:
+    """The delivery that a task is running for. Taken as a leading parameter, or from `cloudq.current()`.
+
+    Attributes:
+        message: The message: id, payload, keys, headers.
+        attempt: The number of this run, from 1; an upper bound on backends that can't tell a run from a delivery.
+        deliveries: How often this copy of the message was handed over, from 1.
+        deadline: When the time limit ends the task, or `None`.
+        lease_lost: Set once the lease is over: somebody else may be running the message, so stop at a safe place.
+        raw: The backend's native object: the escape hatch, different for every backend.
+    """
+
+    def __init__(
+        self,
+        message: Message,
+        *,
+        attempt: int = 1,
+        deliveries: int = 1,
+        deadline: datetime | None = None,
+        lease_lost: Event | None = None,
+        raw: object = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self.message = message
+        self.attempt = attempt
+        self.deliveries = deliveries
+        self.deadline = deadline
+        self.lease_lost = lease_lost if lease_lost is not None else Event()
+        self.raw = raw
+        self._clock = clock
+
+    def __repr__(self) -> str:
+        """The message and the attempt."""
+        return f"Context({self.message!r}, attempt={self.attempt})"
+
+    @property
+    def id(self) -> str:
+        """The message's id: the same for all its attempts."""
+        return self.message.id
+
+    @property
+    def task(self) -> str:
+        """The task's name, as the message gives it."""
+        return self.message.task
+
+    @property
+    def queue(self) -> str:
+        """The queue it was sent to."""
+        return self.message.queue
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The producer's headers."""
+        return self.message.headers
+
+    @property
+    def time_left(self) -> timedelta | None:
+        """How long until the deadline (never negative), or `None` without a time limit."""
+        if self.deadline is None:
+            return None
+        return max(timedelta(0), self.deadline - self._clock.now())
+
+    @cached_property
+    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
+        """A logger named after the task (`cloudq.task.NAME`) that adds the message's id and the attempt."""
+        import logging
+
+        extra = {"task": self.task, "message_id": self.id, "queue": self.queue, "attempt": self.attempt}
+        return logging.LoggerAdapter(logging.getLogger(f"cloudq.task.{self.task}"), extra)
+
+
+def current() -> Context:
+    """The context of the task that is running here.
+
+    Raises:
+        NotInTask: None is. A thread that a task starts sees it only if it runs in a copy of the task's
+            `contextvars` context.
+    """
+    try:
+        return _current.get()
+    except LookupError:
+        raise NotInTask(
+            "no task is running here", hint="call cloudq.current() from within a task, or pass the Context on"
+        ) from None
+
+
+@contextmanager
+def running(context: Context) -> Iterator[None]:
+    """Makes `context` the current one within the block."""
+    token = _current.set(context)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def maybe_current() -> Context | None:
+    """The context of the task that is running here, if one is."""
+    return _current.get(None)

@@ -1,0 +1,15 @@
+"""The default App, for programs that want no object of their own, and its methods as functions."""
+
+from __future__ import annotations
+
+from cloudq.app import App
+
+default = App()
+
+task = default.task
+send = default.send
+asend = default.asend
+send_many = default.send_many
+asend_many = default.asend_many
+configure = default.configure
+eager = default.eager

@@ -1,0 +1,176 @@
+"""The options of a send and of a task: what they are, and what is refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from string import Formatter
+from typing import TYPE_CHECKING, TypeAlias, TypedDict
+
+from cloudq.core.message import is_dead_letter_queue
+from cloudq.errors import OptionError, TaskDefinitionError, nearest
+
+if TYPE_CHECKING:
+    from cloudq.core.policy import RetryPolicy
+
+Key: TypeAlias = "str | Callable[..., str]"
+"""A template over the task's parameters (`"order-{order_id}"`), or a function of them that gives the key."""
+
+MAX_KEY = 512
+_QUEUE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./:-]{0,255}")
+
+
+class SendOptions(TypedDict, total=False):
+    """How one message is sent.
+
+    Keys:
+        queue: Instead of the task's queue.
+        delay: Not before this long from now. Excludes `at`. A `timedelta`: bare numbers are refused.
+        at: Not before this moment, which needs a UTC offset. Excludes `delay`.
+        idempotency_key: The same work has the same key; up to 512 characters.
+        ordering_key: Messages of one key run one after the other. Needs a queue whose name ends in `.fifo`.
+        fairness_key: Whose message it is, where the backend shares its capacity fairly.
+        headers: Texts by name that travel with the message.
+    """
+
+    queue: str
+    delay: timedelta
+    at: datetime
+    idempotency_key: str
+    ordering_key: str
+    fairness_key: str
+    headers: Mapping[str, str]
+
+
+class TaskOptions(TypedDict, total=False):
+    """What is fixed for all messages of a task.
+
+    Keys:
+        queue: Where its messages go; default: the app's `default_queue`.
+        retry: Its own policy, instead of the app's.
+        lease: How long a worker may be silent before the message is handed to another; leases are renewed while the
+            task runs, so this needn't be longer than the task.
+        time_limit: How long one run may take.
+        idempotency_key: A template or a function for the key of each message.
+        ordering_key: Likewise for the ordering key.
+        aliases: Earlier names, so that messages in flight stay valid after a rename.
+    """
+
+    queue: str
+    retry: RetryPolicy
+    lease: timedelta
+    time_limit: timedelta
+    idempotency_key: Key
+    ordering_key: Key
+    aliases: Sequence[str]
+
+
+def check_send_options(options: SendOptions) -> None:
+    """Refuses options that don't mean anything, before anything is stored.
+
+    Raises:
+        OptionError: Saying which and why.
+    """
+    known = SendOptions.__annotations__
+    for name in options:
+        if name not in known:
+            raise OptionError(f"there is no send option {name!r}: {nearest(name, known)}")
+    if "delay" in options and "at" in options:
+        raise OptionError("delay and at exclude each other", hint="give one of them")
+    delay, at = options.get("delay"), options.get("at")
+    if delay is not None and not isinstance(delay, timedelta):
+        raise OptionError(f"delay is a timedelta, not {delay!r}", hint="delay=timedelta(seconds=30)")
+    if delay is not None and delay < timedelta(0):
+        raise OptionError(f"delay is {delay}: it can't be negative")
+    if at is not None and (not isinstance(at, datetime) or at.tzinfo is None):
+        raise OptionError(
+            f"at is a datetime with a UTC offset, not {at!r}", hint="at=datetime(..., tzinfo=timezone.utc)"
+        )
+    for name in ("idempotency_key", "ordering_key", "fairness_key"):
+        if name in options:
+            check_key(name, options[name])  # type: ignore[literal-required]  # one of three names of the TypedDict
+    if "queue" in options:
+        check_queue(options["queue"])
+    headers = options.get("headers", {})
+    if not isinstance(headers, Mapping) or not all(
+        isinstance(n, str) and isinstance(v, str) for n, v in headers.items()
+    ):
+        raise OptionError("headers are texts by name", hint='headers={"tenant": "a"}')
+    if any(not _is_utf8(text) for pair in headers.items() for text in pair):
+        raise OptionError("headers hold a lone surrogate, which can't be encoded")
+
+
+def check_key(name: str, value: object) -> str:
+    """The key, if it is one.
+
+    Raises:
+        OptionError: It isn't a text of 1 to 512 characters.
+    """
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_KEY or not _is_utf8(value):
+        shown = repr(value)[:60]
+        raise OptionError(f"{name} is a text of 1 to {MAX_KEY} characters, not {shown}")
+    return value
+
+
+def check_queue(name: object) -> str:
+    """The queue's name, if it is one that every backend could have.
+
+    Raises:
+        OptionError: It isn't.
+    """
+    if not isinstance(name, str) or not _QUEUE_NAME.fullmatch(name):
+        raise OptionError(f"{name!r} is no name of a queue", hint="letters, digits, _ - . / and :, at most 256")
+    if is_dead_letter_queue(name):
+        raise OptionError(
+            f"{name!r} is the name of a dead-letter queue: nothing is sent there", hint="choose another name"
+        )
+    return name
+
+
+def check_template(option: str, key: Key, parameters: Sequence[str], task: str) -> None:
+    """Refuses at declaration a key that could only fail at a send.
+
+    Raises:
+        TaskDefinitionError: It names what isn't a parameter, or can't be the same for the same work.
+    """
+    if callable(key):
+        return
+    if not isinstance(key, str):
+        raise TaskDefinitionError(f"{option} of task {task!r} is a text or a function, not {key!r}")
+    try:
+        fields = [field for _, field, _, _ in Formatter().parse(key) if field is not None]
+    except ValueError as error:
+        raise TaskDefinitionError(f"{option}={key!r} of task {task!r} is no template: {error}") from error
+    for field in fields:
+        name = re.split(r"[.\[]", field, maxsplit=1)[0]
+        if name not in parameters:
+            raise TaskDefinitionError(
+                f"{option}={key!r}: task {task!r} has no parameter {name!r}: {nearest(name, parameters)}"
+            )
+    if option == "idempotency_key" and not fields:
+        raise TaskDefinitionError(
+            f"idempotency_key={key!r} of task {task!r} names no parameter: all its messages would be the same work",
+            hint='name what tells them apart: "order-{order_id}"',
+        )
+
+
+def key_for(option: str, key: Key, arguments: Mapping[str, object]) -> str:
+    """The key of one message.
+
+    Raises:
+        OptionError: The template or function fails for these arguments, or gives no key.
+    """
+    try:
+        value = key(**arguments) if callable(key) else key.format_map(arguments)
+    except Exception as error:
+        raise OptionError(f"{option} can't be made from the arguments: {type(error).__name__}: {error}") from error
+    return check_key(option, value)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -5,7 +5,7 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
-MKDOCS := $(BIN)/mkdocs build --strict --quiet --config-file docs/mkdocs/mkdocs.yml
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file docs/mkdocs/mkdocs.yml
 MATRIX := cloudq/testing/conformance/matrix.py
 PYTEST := $(BIN)/python -m pytest
 

@@ -1,0 +1,156 @@
+"""The documentation's examples are run: what a reader copies works.
+
+The Python blocks of a page run one after the other, in one process and one empty folder, as a reader would type them:
+
+- ` ```python ` runs, and sees what the blocks before it defined.
+- ` ```python title="app.py" ` is written to that file and imported; `append` adds to the file. A `test_*.py` is given
+  to pytest.
+- A block whose first line is `# not run: REASON` is left out.
+
+Of ` ```console ` blocks each `$ cloudq ...` line has to be one that the command line understands.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<code>.*?)^(?P=indent)```$", re.M | re.S)
+NOT_RUN = re.compile(r"# not run: \S")
+COMMAND = re.compile(r"^\$ (cloudq .*)$", re.M)
+
+# Runs the blocks in order in a namespace that is `__main__`'s, so that tasks get the name that a script's would have.
+RUNNER = """
+import importlib, json, pathlib, sys
+import __main__
+sys.path.insert(0, "")
+for block in json.loads(pathlib.Path("blocks.json").read_text(encoding="utf-8")):
+    file, code = block["file"], block["code"]
+    if file is not None:
+        with open(file, "a" if block["append"] else "w", encoding="utf-8") as out:
+            out.write(code)
+        module = file.removesuffix(".py")
+        if not file.endswith(".py") or file.startswith("test_"):
+            continue
+        importlib.invalidate_caches()
+        if module in sys.modules:
+            importlib.reload(sys.modules[module])
+        else:
+            importlib.import_module(module)
+        continue
+    exec(compile(code, block["place"], "exec"), __main__.__dict__)
+"""
+
+
+class Block(msgspec.Struct, frozen=True, kw_only=True):
+    """A Python block of a page."""
+
+    place: str
+    code: str
+    file: str | None
+    append: bool
+
+
+def blocks_of(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    blocks = []
+    for match in FENCE.finditer(text):
+        language, _, rest = match["info"].strip().partition(" ")
+        code = re.sub(rf"^{match['indent']}", "", match["code"], flags=re.M)
+        if language != "python" or NOT_RUN.match(code):
+            continue
+        title = re.search(r'title="([^"]+)"', rest)
+        line = text[: match.start()].count("\n") + 1
+        blocks.append(
+            Block(
+                place=f"{page.relative_to(ROOT)}:{line}",
+                code=code,
+                file=title[1] if title else None,
+                append=" append" in f" {rest}",
+            )
+        )
+    return blocks
+
+
+def commands_of(page: Path) -> list[str]:
+    return [
+        command
+        for match in FENCE.finditer(page.read_text(encoding="utf-8"))
+        if match["info"].strip().startswith("console")
+        for command in COMMAND.findall(re.sub(rf"^{match['indent']}", "", match["code"], flags=re.M))
+    ]
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "CLOUDQ_URL": "memory://", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks_of(page)], ids=name_of)
+def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
+    """Every Python block of the page runs, in order, in an empty folder; its tests pass."""
+    blocks = blocks_of(page)
+    (tmp_path / "blocks.json").write_bytes(msgspec.json.encode(blocks))
+    (tmp_path / "shop_page.py").write_text(RUNNER, encoding="utf-8")
+    ran = subprocess.run(
+        [sys.executable, "shop_page.py"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (0, "") == (ran.returncode, ran.stderr if ran.returncode else "")
+    tests = sorted({block.file for block in blocks if block.file is not None and block.file.startswith("test_")})
+    if tests:
+        # Beside the project's own settings, none of which a reader has.
+        (tmp_path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+        ran = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", *tests],
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (0, "") == (ran.returncode, ran.stdout if ran.returncode else "")
+
+
+def test_pages_are_found() -> None:
+    """The pages that a reader starts with have examples that run, so that a change of form can't switch them off."""
+    for page, least in (("README.md", 1), ("docs/quickstart.md", 4), ("docs/how-to/test-your-tasks.md", 3)):
+        assert len(blocks_of(ROOT / page)) >= least, page
+    assert len(commands_of(ROOT / "docs/quickstart.md")) >= 8
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if commands_of(page)], ids=name_of)
+def test_command_lines_are_understood(page: Path) -> None:
+    """Every `$ cloudq` line of the page names a command and options that there are."""
+    from typer.main import get_command
+    from typer.testing import CliRunner
+
+    from cloudq.cli import app
+
+    runner = CliRunner()
+    refused = []
+    for line in commands_of(page):
+        # With --help the options are parsed and the command isn't run.
+        result = runner.invoke(app, [*shlex.split(line, comments=True)[1:], "--help"])
+        if result.exit_code:
+            refused.append((line, result.output))
+    assert [] == refused
+    assert get_command(app) is not None

@@ -1,0 +1,238 @@
+"""The house rules that no linter knows."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import subprocess
+import tomllib
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import cloudq
+from cloudq import errors
+
+ROOT = Path(__file__).parents[2]
+TOP_LEVEL = {
+    ".ci",
+    ".gitattributes",
+    ".github",
+    ".gitignore",
+    "CHANGELOG.md",
+    "LICENSE",
+    "Makefile",
+    "README.md",
+    "cloudq",
+    "docs",
+    "localstack",
+    "pyproject.toml",
+    "terraform",
+    "tests",
+}
+# Written so that they don't match themselves.
+MACHINE_PATH = re.compile(r"(?<![\w.])/(?:work|root|home|Users|tmp/bash)/[\w.]")
+REGISTRY = re.compile(r"pypi\.(?!org/project/)|pythonhosted|artifactory|[-_](?:extra-)?index[-_]url|\bdevpi\b", re.I)
+TEXT_SUFFIXES = {".py", ".md", ".toml", ".yml", ".yaml", ".json", ".tf", ".sh", ".cfg", ".txt", ""}
+MOST_LINES = 400
+
+
+@cache
+def tracked_files() -> list[Path]:
+    """What git tracks, or in an unpacked source archive all there is."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    if listed.returncode == 0 and listed.stdout:
+        return [ROOT / name for name in listed.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
+    return [path for path in ROOT.rglob("*") if path.is_file() and ".venv" not in path.parts]
+
+
+def texts() -> list[tuple[Path, str]]:
+    return [
+        (path.relative_to(ROOT), path.read_text(encoding="utf-8"))
+        for path in tracked_files()
+        if path.suffix in TEXT_SUFFIXES and path != Path(__file__)
+    ]
+
+
+def modules() -> list[Path]:
+    found = sorted((ROOT / "cloudq").rglob("*.py"))
+    assert len(found) > 20
+    return found
+
+
+def found_in_texts(pattern: re.Pattern[str]) -> list[str]:
+    return [
+        f"{path}:{number}: {line.strip()}"
+        for path, text in texts()
+        for number, line in enumerate(text.splitlines(), 1)
+        if pattern.search(line)
+    ]
+
+
+def found_in_modules(pattern: re.Pattern[str]) -> list[str]:
+    return [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in modules()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if pattern.search(line)
+    ]
+
+
+def error_classes() -> list[type[errors.CloudqError]]:
+    return [value for _, value in inspect.getmembers(errors, inspect.isclass) if issubclass(value, errors.CloudqError)]
+
+
+def doc(name: str) -> str:
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+def test_top_level_holds_nothing_unexpected() -> None:
+    """What git tracks at the top level is the fixed layout and no more."""
+    present = {path.relative_to(ROOT).parts[0] for path in tracked_files()}
+    if not (ROOT / ".git").exists():
+        present &= TOP_LEVEL | {"PKG-INFO"}  # an archive may lie among other things
+    assert set() == present - TOP_LEVEL - {"PKG-INFO"}
+
+
+def test_no_machine_paths() -> None:
+    """No file names a folder of the machine that it was written on."""
+    assert [] == found_in_texts(MACHINE_PATH)
+
+
+def test_no_package_index_addresses() -> None:
+    """No file names a package index: pip's own settings decide."""
+    assert [] == found_in_texts(REGISTRY)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [(MACHINE_PATH, "see /root" + "/x"), (MACHINE_PATH, '"/work' + '/main"'), (REGISTRY, "https://pypi" + ".org/simple")],
+)
+def test_patterns_find_what_they_are_for(pattern: re.Pattern[str], text: str) -> None:
+    """The patterns of the two tests above match what they are to find."""
+    assert pattern.search(text)
+
+
+def test_no_pickle() -> None:
+    """Nothing in cloudq imports pickle or one of its kind."""
+    banned = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "marshal", "shelve", "jsonpickle"}
+    imported = {
+        (str(path.relative_to(ROOT)), name)
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for name in imported_names(node)
+    }
+    assert [] == [(path, name) for path, name in imported if name in banned]
+    assert "msgspec" in {name for _, name in imported}
+
+
+def imported_names(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name.partition(".")[0] for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        return [(node.module or "").partition(".")[0]]
+    return []
+
+
+def test_banned_word() -> None:
+    """Half the field reads it as redeliver, half as dead-letter, so it appears nowhere in cloudq."""
+    assert [] == found_in_modules(re.compile(r"(?<![a-z])nack", re.I))
+
+
+def test_modules_are_small() -> None:
+    """Each module can be read in one sitting."""
+    lines = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in modules()}
+    assert {} == {path: count for path, count in lines.items() if count > MOST_LINES}
+
+
+def test_exemptions_carry_their_reason() -> None:
+    """Each noqa and each type: ignore names its rule and says why."""
+    exempt = re.compile(r"# (?:noqa|type: ignore)")
+    reasoned = re.compile(r"# noqa: [A-Z0-9, ]+ - \S|# type: ignore\[[a-z, -]+\]  # \S")
+    assert [] == [line for line in found_in_modules(exempt) if not reasoned.search(line)]
+
+
+def test_every_module_has_a_docstring() -> None:
+    """Each module says what it is for."""
+    without = [path for path in modules() if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))]
+    assert [] == without
+
+
+def test_version_is_in_the_changelog() -> None:
+    """The changelog has the present version: a release by its heading, one in the making under Unreleased."""
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    release, dev, _ = cloudq.__version__.partition(".dev")
+    headings = re.findall(r"^## \[([^]]+)\]", changelog, re.M)
+    if dev:
+        assert headings[0] == "Unreleased"
+        assert release not in headings
+        assert f"next version is {release}" in changelog
+    else:
+        assert release in headings
+
+
+def test_every_error_code_has_its_anchor() -> None:
+    """`reference/errors.md` has one section for each code, under it, and none besides; each names its class."""
+    sections = dict(re.findall(r"^### `([a-z-]+)` \{ #\1 \}\n\n`(\w+)`", doc("reference/errors.md"), re.M))
+    assert {kind.code: kind.__name__ for kind in error_classes()} == sections
+
+
+def test_error_codes_are_unique() -> None:
+    """A code belongs to one class."""
+    codes = [kind.code for kind in error_classes()]
+    assert sorted(set(codes)) == sorted(codes)
+
+
+def test_error_tree_is_complete() -> None:
+    """The tree at the top of `reference/errors.md` names every class."""
+    tree = doc("reference/errors.md").partition("```text\n")[2].partition("```")[0]
+    assert {kind.__name__ for kind in error_classes()} == set(re.findall(r"[A-Z]\w+", tree))
+
+
+def test_api_reference_is_complete() -> None:
+    """`reference/api.md` has every public name."""
+    shown = set(re.findall(r"^(?:::: |\| `)cloudq\.(\w+)", doc("reference/api.md"), re.M))
+    assert set() == set(cloudq.__all__) - shown - {"__version__"}
+
+
+def test_semantics_are_all_there() -> None:
+    """`explanation/semantics.md` has the points 1 to 24 under their anchors, and says of each how far it is."""
+    page = doc("explanation/semantics.md")
+    points = re.findall(r"^### (\d+)\. [^\n]* \{ #semantics-(\d+) \}\n(.*?)(?=^##|\Z)", page, re.M | re.S)
+    assert [(str(n), str(n)) for n in range(1, 25)] == [(number, anchor) for number, anchor, _ in points]
+    assert [] == [number for number, _, text in points if not re.search(r"^\*\*(Built|Comes with)", text, re.M)]
+
+
+def test_tests_named_by_the_semantics_exist() -> None:
+    """Each test that `explanation/semantics.md` names is there, and each point that is built names one."""
+    named = re.findall(r"`(tests/[\w/.]+|cloudq/testing/[\w/.]+)::(\w+)`", doc("explanation/semantics.md"))
+    assert len(named) >= 12
+    missing = [
+        f"{path}::{name}"
+        for path, name in named
+        if not (ROOT / path).is_file() or f"def {name}(" not in (ROOT / path).read_text(encoding="utf-8")
+    ]
+    assert [] == missing
+
+
+def test_cited_semantics_exist() -> None:
+    """Comments cite points that there are."""
+    cited = {
+        int(number) for path in modules() for number in re.findall(r"semantics (\d+)", path.read_text(encoding="utf-8"))
+    }
+    assert cited
+    assert cited <= set(range(1, 25))
+
+
+def test_decisions_are_listed() -> None:
+    """`decisions/index.md` links every record."""
+    records = {path.name for path in (ROOT / "docs/decisions").glob("0*.md")}
+    assert records == set(re.findall(r"\((0[\w-]+\.md)\)", doc("decisions/index.md")))
+
+
+def test_lower_bounds_only_where_they_are_needed() -> None:
+    """Requirements of the library name no upper bound: a library that caps keeps its users from upgrading."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert [] == [requirement for requirement in project["dependencies"] if "<" in requirement or "==" in requirement]

@@ -1,0 +1,5 @@
+"""`python -m cloudq`: the command line."""
+
+from cloudq.cli import main
+
+main()

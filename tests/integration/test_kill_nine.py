@@ -1,0 +1,80 @@
+"""Guarantee 1: nothing accepted is lost by a crash of any process at any instruction."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.integration.processes import end, start_python, start_worker
+
+APP = """
+import os
+import cloudq
+
+app = cloudq.App("sqlite:///queue.db")
+
+
+@app.task("effect")
+def effect(number: int) -> None:
+    # One small append is one write: two processes can't mix their lines.
+    file = os.open("effects.txt", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(file, b"%d\\n" % number)
+    os.close(file)
+"""
+SEND = """
+import sys
+from app import app, effect
+first, count = int(sys.argv[1]), int(sys.argv[2])
+for start in range(first, first + count, 50):
+    app.send_many(effect.call(number=number) for number in range(start, start + 25))
+    for number in range(start + 25, start + 50):
+        effect.send(number=number)
+app.close()
+"""
+TASKS, SENDERS, WORKERS, KILLS = 10_000, 4, 4, 30
+
+
+def effects(folder: Path) -> Counter[int]:
+    file = folder / "effects.txt"
+    return Counter(map(int, file.read_text().split())) if file.exists() else Counter()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_no_effect_is_missing_after_workers_were_killed_thirty_times(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """10,000 tasks of 4 senders, 4 workers killed by SIGKILL at random 30 times: each effect is there."""
+    (tmp_path / "app.py").write_text(APP)
+    each = TASKS // SENDERS
+    senders = [start_python(tmp_path, SEND, str(number * each), str(each)) for number in range(SENDERS)]
+    arguments = ("--app", "app", "--lease", "3", "--log-level", "error")
+    workers = [start_worker(tmp_path, *arguments) for _ in range(WORKERS)]
+    chance = random.Random(20261120)
+    try:
+        for _ in range(KILLS):
+            time.sleep(chance.uniform(0.05, 0.9))  # the moment of the crash is what varies here
+            victim = chance.randrange(WORKERS)
+            workers[victim].kill()
+            workers[victim].wait()
+            workers[victim] = start_worker(tmp_path, *arguments)
+        assert [0] * SENDERS == [sender.wait(120) for sender in senders]
+        deadline = time.monotonic() + 90
+        while len(effects(tmp_path)) < TASKS and time.monotonic() < deadline:
+            time.sleep(0.2)
+    finally:
+        for process in (*senders, *workers):
+            end(process)
+    seen = effects(tmp_path)
+    repeats = sum(seen.values()) - len(seen)
+    with capsys.disabled():
+        print(f"\n[kill -9] {len(seen):,} of {TASKS:,} effects present after {KILLS} kills, {repeats} repeated")
+    assert set(range(TASKS)) == set(seen)
+    with sqlite3.connect(tmp_path / "queue.db") as database:
+        assert [("ok",)] == database.execute("PRAGMA integrity_check").fetchall()
+        assert [(0,)] == database.execute("SELECT count(*) FROM message").fetchall()

@@ -1,0 +1,87 @@
+"""Guarantee 4 between processes: a lease is kept while its task runs, and what is waiting is given back at a stop."""
+
+from __future__ import annotations
+
+import signal
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+import cloudq
+from cloudq.drivers.sqlite import SQLiteDriver
+from tests.integration.processes import wait_until, worker
+
+LONG = """
+import os, time
+import cloudq
+
+app = cloudq.App("sqlite:///queue.db")
+
+
+def note(text):
+    file = os.open("log.txt", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(file, text.encode() + b"\\n")
+    os.close(file)
+
+
+@app.task("long")
+def long(number: int, seconds: float) -> None:
+    note(f"start {number}")
+    time.sleep(seconds)
+    note(f"end {number}")
+"""
+
+
+def lines(folder: Path) -> list[str]:
+    file = folder / "log.txt"
+    return file.read_text().splitlines() if file.exists() else []
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> cloudq.App:
+    (tmp_path / "app.py").write_text(LONG)
+    return cloudq.App(f"sqlite:///{tmp_path}/queue.db")
+
+
+@pytest.mark.slow
+def test_a_task_of_three_leases_runs_once_with_two_workers(tmp_path: Path, app: cloudq.App) -> None:
+    """Two workers, a lease of 2 s, a task of 6 s: one start, one end."""
+    app.send("long", {"number": 1, "seconds": 6})
+    arguments = ("--app", "app", "--lease", "2", "--log-level", "error")
+    with worker(tmp_path, *arguments), worker(tmp_path, *arguments):
+        wait_until(lambda: "end 1" in lines(tmp_path), within=30, what="the task has ended")
+        time.sleep(2.5)  # one more lease, in which a second run would start
+    app.close()
+    assert ["start 1", "end 1"] == lines(tmp_path)
+
+
+@pytest.mark.slow
+def test_sigterm_finishes_what_runs_and_gives_back_what_waits(tmp_path: Path, app: cloudq.App) -> None:
+    """20 running and 50 waiting: at SIGTERM the running ones finish, the waiting ones are receivable within 1 s."""
+    app.send_many(app.task("long")(_signature).call(number=number, seconds=4.0) for number in range(70))
+    stats = app.queue("default").stats
+    arguments = ("--app", "app", "--concurrency", "20", "--prefetch", "50", "--log-level", "error")
+    with worker(tmp_path, *arguments) as process:
+        wait_until(lambda: len(lines(tmp_path)) == 20 and stats().in_flight == 70, within=20, what="20 run and 50 wait")
+        process.send_signal(signal.SIGTERM)
+        other = SQLiteDriver(tmp_path / "queue.db")
+        start = time.monotonic()
+        received: set[str] = set()
+        while len(received) < 50 and time.monotonic() - start < 5:
+            got = other.receive("default", limit=50, wait=timedelta(seconds=1), lease=timedelta(seconds=60))
+            received |= {delivery.id for delivery in got}
+        took = time.monotonic() - start
+        assert 50 == len(received)
+        assert took < 1
+        assert 0 == process.wait(20)
+    assert 20 == sum(line.startswith("start") for line in lines(tmp_path))
+    assert 20 == sum(line.startswith("end") for line in lines(tmp_path))
+    assert 50 == stats().in_flight  # those that the other client took; the twenty are done
+    other.close()
+    app.close()
+
+
+def _signature(number: int, seconds: float) -> None:
+    """The parameters of the worker's task."""

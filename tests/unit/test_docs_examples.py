@@ -24,9 +24,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<code>.*?)^(?P=indent)```$", re.M | re.S)
+FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<code>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 NOT_RUN = re.compile(r"# not run: \S")
-COMMAND = re.compile(r"^\$ (cloudq .*)$", re.M)
+COMMAND = re.compile(r"^\$ (cloudq .*)$", re.MULTILINE)
 
 # Runs the blocks in order in a namespace that is `__main__`'s, so that tasks get the name that a script's would have.
 RUNNER = """
@@ -65,7 +65,7 @@ def blocks_of(page: Path) -> list[Block]:
     blocks = []
     for match in FENCE.finditer(text):
         language, _, rest = match["info"].strip().partition(" ")
-        code = re.sub(rf"^{match['indent']}", "", match["code"], flags=re.M)
+        code = re.sub(rf"^{match['indent']}", "", match["code"], flags=re.MULTILINE)
         if language != "python" or NOT_RUN.match(code):
             continue
         title = re.search(r'title="([^"]+)"', rest)
@@ -86,7 +86,7 @@ def commands_of(page: Path) -> list[str]:
         command
         for match in FENCE.finditer(page.read_text(encoding="utf-8"))
         if match["info"].strip().startswith("console")
-        for command in COMMAND.findall(re.sub(rf"^{match['indent']}", "", match["code"], flags=re.M))
+        for command in COMMAND.findall(re.sub(rf"^{match['indent']}", "", match["code"], flags=re.MULTILINE))
     ]
 
 
@@ -113,7 +113,7 @@ def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
         timeout=60,
         check=False,
     )
-    assert (0, "") == (ran.returncode, ran.stderr if ran.returncode else "")
+    assert ran.returncode == 0, ran.stderr
     tests = sorted({block.file for block in blocks if block.file is not None and block.file.startswith("test_")})
     if tests:
         # Beside the project's own settings, none of which a reader has.
@@ -127,7 +127,7 @@ def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
             timeout=60,
             check=False,
         )
-        assert (0, "") == (ran.returncode, ran.stdout if ran.returncode else "")
+        assert ran.returncode == 0, ran.stdout
 
 
 def test_pages_are_found() -> None:

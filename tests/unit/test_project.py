@@ -34,7 +34,9 @@ TOP_LEVEL = {
 }
 # Written so that they don't match themselves.
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:work|root|home|Users|tmp/bash)/[\w.]")
-REGISTRY = re.compile(r"pypi\.(?!org/project/)|pythonhosted|artifactory|[-_](?:extra-)?index[-_]url|\bdevpi\b", re.I)
+REGISTRY = re.compile(
+    r"pypi\.(?!org/project/)|pythonhosted|artifactory|[-_](?:extra-)?index[-_]url|\bdevpi\b", re.IGNORECASE
+)
 TEXT_SUFFIXES = {".py", ".md", ".toml", ".yml", ".yaml", ".json", ".tf", ".sh", ".cfg", ".txt", ""}
 MOST_LINES = 400
 
@@ -108,7 +110,11 @@ def test_no_package_index_addresses() -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "text"),
-    [(MACHINE_PATH, "see /root" + "/x"), (MACHINE_PATH, '"/work' + '/main"'), (REGISTRY, "https://pypi" + ".org/simple")],
+    [
+        (MACHINE_PATH, "see /root" + "/x"),
+        (MACHINE_PATH, '"/work' + '/main"'),
+        (REGISTRY, "https://pypi" + ".org/simple"),
+    ],
 )
 def test_patterns_find_what_they_are_for(pattern: re.Pattern[str], text: str) -> None:
     """The patterns of the two tests above match what they are to find."""
@@ -138,7 +144,7 @@ def imported_names(node: ast.AST) -> list[str]:
 
 def test_banned_word() -> None:
     """Half the field reads it as redeliver, half as dead-letter, so it appears nowhere in cloudq."""
-    assert [] == found_in_modules(re.compile(r"(?<![a-z])nack", re.I))
+    assert [] == found_in_modules(re.compile(r"(?<![a-z])nack", re.IGNORECASE))
 
 
 def test_modules_are_small() -> None:
@@ -164,7 +170,7 @@ def test_version_is_in_the_changelog() -> None:
     """The changelog has the present version: a release by its heading, one in the making under Unreleased."""
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     release, dev, _ = cloudq.__version__.partition(".dev")
-    headings = re.findall(r"^## \[([^]]+)\]", changelog, re.M)
+    headings = re.findall(r"^## \[([^]]+)\]", changelog, re.MULTILINE)
     if dev:
         assert headings[0] == "Unreleased"
         assert release not in headings
@@ -175,7 +181,7 @@ def test_version_is_in_the_changelog() -> None:
 
 def test_every_error_code_has_its_anchor() -> None:
     """`reference/errors.md` has one section for each code, under it, and none besides; each names its class."""
-    sections = dict(re.findall(r"^### `([a-z-]+)` \{ #\1 \}\n\n`(\w+)`", doc("reference/errors.md"), re.M))
+    sections = dict(re.findall(r"^### `([a-z-]+)` \{ #\1 \}\n\n`(\w+)`", doc("reference/errors.md"), re.MULTILINE))
     assert {kind.code: kind.__name__ for kind in error_classes()} == sections
 
 
@@ -193,16 +199,16 @@ def test_error_tree_is_complete() -> None:
 
 def test_api_reference_is_complete() -> None:
     """`reference/api.md` has every public name."""
-    shown = set(re.findall(r"^(?:::: |\| `)cloudq\.(\w+)", doc("reference/api.md"), re.M))
+    shown = set(re.findall(r"^(?:::: |\| `)cloudq\.(\w+)", doc("reference/api.md"), re.MULTILINE))
     assert set() == set(cloudq.__all__) - shown - {"__version__"}
 
 
 def test_semantics_are_all_there() -> None:
     """`explanation/semantics.md` has the points 1 to 24 under their anchors, and says of each how far it is."""
     page = doc("explanation/semantics.md")
-    points = re.findall(r"^### (\d+)\. [^\n]* \{ #semantics-(\d+) \}\n(.*?)(?=^##|\Z)", page, re.M | re.S)
+    points = re.findall(r"^### (\d+)\. [^\n]* \{ #semantics-(\d+) \}\n(.*?)(?=^##|\Z)", page, re.MULTILINE | re.DOTALL)
     assert [(str(n), str(n)) for n in range(1, 25)] == [(number, anchor) for number, anchor, _ in points]
-    assert [] == [number for number, _, text in points if not re.search(r"^\*\*(Built|Comes with)", text, re.M)]
+    assert [] == [number for number, _, text in points if not re.search(r"^\*\*(Built|Comes with)", text, re.MULTILINE)]
 
 
 def test_tests_named_by_the_semantics_exist() -> None:

@@ -1,0 +1,161 @@
+"""`SQLiteDeadLetters`: the dead letters of one queue, in a table of their own."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Final
+
+from cloudq.core import wire
+from cloudq.core.clock import Clock, from_micros, to_micros
+from cloudq.core.delivery import Delivery
+from cloudq.core.driver import Ack, DeadMessage, SettleResult
+from cloudq.core.driver import Final as FinalCall
+from cloudq.core.message import Message
+from cloudq.drivers.sqlite.connection import Database
+from cloudq.drivers.sqlite.leasing import SETTLED, LeasedRow, deliveries
+from cloudq.drivers.sqlite.rows import DeadReceipt, kept_failure, later, lease_lost, listed, portions, stored_failure
+from cloudq.errors import BackendError, ConfigurationError, UndecodableError
+
+_LOOK: Final = "SELECT seq, id, body, failure, dead_at FROM dead WHERE queue = ? AND seq > ? ORDER BY seq LIMIT ?"
+_GET: Final = "SELECT seq, id, body, failure, dead_at FROM dead WHERE queue = ? AND seq = ?"
+_OLDEST: Final = "SELECT seq FROM dead WHERE queue = ? AND visible_at <= ? ORDER BY seq LIMIT ?"
+_OF_KEYS: Final = "SELECT seq FROM dead WHERE queue = ? AND visible_at <= ? AND seq IN (*) ORDER BY seq"
+_LEASE: Final = """
+    UPDATE dead SET visible_at = ?, receipt = deliveries + 1, deliveries = deliveries + 1 WHERE seq IN (*)
+    RETURNING seq, id, group_key, deliveries, runs, first_received_at, failure, body
+"""
+_HELD: Final = "SELECT seq, receipt FROM dead WHERE visible_at > ? AND receipt IS NOT NULL AND seq IN (*)"
+_DELETE: Final = "DELETE FROM dead WHERE seq = ?"
+_RELEASE: Final = "UPDATE dead SET visible_at = 0, receipt = NULL, failure = coalesce(?, failure) WHERE seq = ?"
+_PURGE: Final = "DELETE FROM dead WHERE queue = ?"
+_PURGE_KEYS: Final = "DELETE FROM dead WHERE queue = ? AND seq IN (*)"
+
+
+class SQLiteDeadLetters:
+    """`key` is the row's number, which also is the order in which they died.
+
+    Args:
+        queue: Whose dead letters.
+        database: Gives this process's open database.
+        clock: Where the time comes from.
+    """
+
+    def __init__(self, queue: str, database: Callable[[], Database], clock: Clock) -> None:
+        self._queue = queue
+        self._database = database
+        self._clock = clock
+
+    def peek(self, *, limit: int, after: str | None = None) -> Sequence[DeadMessage]:
+        """Up to `limit`, oldest first, from behind `after`.
+
+        Raises:
+            ConfigurationError: `after` can't be the key of a dead letter.
+        """
+        place = 0 if after is None else _seq(after)
+        if place is None:
+            raise ConfigurationError(f"{after!r} isn't the key of a dead letter", hint="list them to see their keys")
+        with self._database().read() as connection:
+            rows = connection.execute(_LOOK, (self._queue, place, max(0, limit))).fetchall()
+        return [self._dead_message(row) for row in rows]
+
+    def get(self, key: str) -> DeadMessage | None:
+        """The one of that key, if there is one."""
+        seq = _seq(key)
+        if seq is None:
+            return None
+        with self._database().read() as connection:
+            row = connection.execute(_GET, (self._queue, seq)).fetchone()
+        return None if row is None else self._dead_message(row)
+
+    def take(self, keys: Sequence[str] | None, *, limit: int, lease: timedelta) -> Sequence[Delivery]:
+        """Leases up to `limit`; unknown keys, and those that somebody else has taken, are left out."""
+        with self._database().write(durable=False) as connection:
+            now = to_micros(self._clock.now())
+            if keys is None:
+                seqs = [seq for (seq,) in connection.execute(_OLDEST, (self._queue, now, max(0, limit)))]
+            else:
+                seqs = self._takeable(connection, keys, now)[: max(0, limit)]
+            until = later(now, lease)
+            rows: list[LeasedRow] = []
+            for portion in portions(seqs):
+                sql, values = listed(_LEASE, portion)
+                rows += connection.execute(sql, (until, *values)).fetchall()
+        return deliveries(sorted(rows), self._queue, until, DeadReceipt)
+
+    def settle(self, finals: Sequence[FinalCall]) -> Sequence[SettleResult]:
+        """`Ack` deletes; anything else leaves it, at once free to be taken, with the step's failure if it has one."""
+        try:
+            with self._database().write(durable=True) as connection:
+                return self._settle(connection, finals, to_micros(self._clock.now()))
+        except BackendError as error:
+            return [SettleResult(error=error)] * len(finals)
+
+    def purge(self, keys: Sequence[str] | None) -> int:
+        """Deletes those of `keys`, or all, taken ones too."""
+        with self._database().write(durable=True) as connection:
+            if keys is None:
+                return connection.execute(_PURGE, (self._queue,)).rowcount
+            count = 0
+            for portion in portions(_seqs(keys)):
+                sql, values = listed(_PURGE_KEYS, portion)
+                count += connection.execute(sql, (self._queue, *values)).rowcount
+            return count
+
+    def _takeable(self, connection: sqlite3.Connection, keys: Sequence[str], now: int) -> list[int]:
+        found: list[int] = []
+        for portion in portions(_seqs(keys)):
+            sql, values = listed(_OF_KEYS, portion)
+            found += [seq for (seq,) in connection.execute(sql, (self._queue, now, *values))]
+        return sorted(found)
+
+    def _settle(self, connection: sqlite3.Connection, finals: Sequence[FinalCall], now: int) -> list[SettleResult]:
+        seqs = [final.lease.receipt.seq for final in finals if isinstance(final.lease.receipt, DeadReceipt)]
+        held: set[object] = set()
+        for portion in portions(seqs):
+            sql, values = listed(_HELD, portion)
+            held |= {DeadReceipt(seq=seq, number=number) for seq, number in connection.execute(sql, (now, *values))}
+        results: list[SettleResult] = []
+        for final in finals:
+            receipt, step = final.lease.receipt, final.step
+            if not isinstance(receipt, DeadReceipt) or receipt not in held:
+                results.append(SettleResult(error=lease_lost(final.lease)))
+                continue
+            held.remove(receipt)
+            match step:
+                case Ack():
+                    connection.execute(_DELETE, (receipt.seq,))
+                case _:
+                    connection.execute(_RELEASE, (stored_failure(step.failure), receipt.seq))
+            results.append(SETTLED)
+        return results
+
+    def _dead_message(self, row: tuple[int, str, bytes, bytes | None, int]) -> DeadMessage:
+        seq, id_, body, failure, dead_at = row
+        message = _decoded(body, self._queue)
+        return DeadMessage(
+            key=str(seq),
+            id=message.id if message else id_,
+            queue=self._queue,
+            body=body,
+            message=message,
+            failure=kept_failure(failure),
+            dead_at=from_micros(dead_at),
+        )
+
+
+def _decoded(body: bytes, queue: str) -> Message | None:
+    try:
+        return wire.decode(body, queue)
+    except UndecodableError:
+        return None  # which is what `DeadMessage.message` says of it
+
+
+def _seq(key: str) -> int | None:
+    """The row's number, if the key can be one."""
+    return int(key) if key.isascii() and key.isdigit() and len(key) <= 18 else None
+
+
+def _seqs(keys: Sequence[str]) -> list[int]:
+    return sorted({seq for key in keys if (seq := _seq(key)) is not None})

@@ -1,0 +1,278 @@
+"""`SQLiteDriver`: the driver contract, over one file."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from threading import Lock
+from typing import Final, Literal
+
+from cloudq.core.clock import SYSTEM_CLOCK, Clock, from_micros, to_micros
+from cloudq.core.delivery import Delivery, Lease
+from cloudq.core.driver import Capabilities, ExtendResult, Outgoing, QueueStats, SendResult, SettleResult
+from cloudq.core.driver import Final as FinalCall
+from cloudq.core.message import is_ordered
+from cloudq.drivers.sqlite import inspecting, leasing, sending
+from cloudq.drivers.sqlite.connection import Database
+from cloudq.drivers.sqlite.dead_letters import SQLiteDeadLetters
+from cloudq.drivers.sqlite.faults import DriverClosed
+from cloudq.drivers.sqlite.rows import later
+from cloudq.drivers.sqlite.waiting import Waiters
+from cloudq.errors import BackendError, ConfigurationError
+
+MAX_BATCH: Final = 500
+BUSY_TIMEOUT: Final = timedelta(seconds=30)
+DEDUP_WINDOW: Final = timedelta(minutes=5)
+MAX_BODY: Final = 1024 * 1024
+_ANY_DELAY: Final = timedelta(days=365_000)
+
+
+class SQLiteDriver:
+    """Queues in one SQLite file, shared by any number of threads and processes of one machine.
+
+    Queues come into being with the first message sent to them; one that doesn't exist is empty. In a child process
+    after `fork` the file is opened anew at the first use.
+
+    Args:
+        path: The file, created if there is none. Beside it appear SQLite's `-wal` and `-shm`, and `.lock` and `.turn`;
+            none of them may be deleted while a process uses the file.
+        clock: Where the time comes from.
+        synchronous: `full`: what was accepted or settled survives a loss of power. `normal`: it survives every crash of
+            a process, but the last moments before a loss of power may be undone; several times faster. Either way a
+            receive or an extension may be undone by it, which is a redelivery.
+        busy_timeout: How long a call waits while other threads, processes or programs hold the file.
+        dedup_window: How long a native id is remembered; zero for not at all.
+        max_body: The most bytes in a body that a producer may send.
+
+    Raises:
+        ConfigurationError: The path can't be that of a database.
+        UnsupportedError: SQLite is older than 3.35, or the file can't have a write-ahead log.
+        SchemaMismatch: The file is another program's database, or of a newer cloudq. It was left as it is.
+        StorageCorrupt: The file isn't a database, or a damaged one. It was left as it is.
+        StorageReadOnly: The file or its folder can't be written.
+        StorageFull: There is no room to create it.
+        BackendUnavailable: Others held it for longer than `busy_timeout`.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        synchronous: Literal["full", "normal"] = "full",
+        busy_timeout: timedelta = BUSY_TIMEOUT,
+        dedup_window: timedelta = DEDUP_WINDOW,
+        max_body: int = MAX_BODY,
+    ) -> None:
+        if str(path) in {"", ":memory:"}:
+            raise ConfigurationError(f"{str(path)!r} names no file", hint="for queues in memory use memory://")
+        self._path = Path(path).resolve()
+        self._clock = clock
+        self._full = synchronous == "full"
+        self._busy_timeout = busy_timeout
+        self._dedup_window = dedup_window if dedup_window > timedelta(0) else None
+        self._max_body = max_body
+        self._opening = Lock()
+        self._closed = False
+        self._session: _Session | None = self._opened()
+        _drivers.add(self)
+
+    def __repr__(self) -> str:
+        """The file."""
+        return f"SQLiteDriver({str(self._path)!r})"
+
+    def capabilities(self, queue: str) -> Capabilities:
+        """The same for all queues, but for the order that a name ending in `.fifo` declares."""
+        return Capabilities(
+            max_batch=MAX_BATCH,
+            max_body=self._max_body,
+            native_dead_letter=True,
+            native_retry_delay=_ANY_DELAY,
+            ordering=is_ordered(queue),
+            deduplication=self._dedup_window,
+            attempt_exact=True,
+            fenced_settle=True,
+        )
+
+    def send(self, outgoing: Sequence[Outgoing]) -> Sequence[SendResult]:
+        """Stores all in one transaction: if it fails, each has its error and none was stored."""
+        results: list[SendResult | None] = [None] * len(outgoing)
+        items: list[tuple[int, Outgoing]] = []
+        for index, item in enumerate(outgoing):
+            error = sending.refusal(item, self._max_body)
+            if error is None:
+                items.append((index, item))
+            else:
+                results[index] = SendResult(error=error)
+        for (index, _), result in zip(items, self._store([item for _, item in items]), strict=True):
+            results[index] = result
+        return [result for result in results if result is not None]
+
+    def receive(self, queue: str, *, limit: int, wait: timedelta, lease: timedelta) -> Sequence[Delivery]:
+        """Leases the messages that have been ready for longest; of an ordering key the oldest."""
+        try:
+            return self._receive(self._current(), queue, limit, wait, lease)
+        except DriverClosed:
+            return []
+
+    def settle(self, finals: Sequence[FinalCall]) -> Sequence[SettleResult]:
+        """Carries out all in one transaction: if it fails, each has its error and nothing was changed."""
+        if not finals:
+            return []
+        try:
+            session = self._current()
+            with session.database.write(durable=True) as connection:
+                results, may_be_ready = leasing.settle(connection, finals, self._now())
+        except BackendError as error:
+            return [SettleResult(error=error)] * len(finals)
+        if may_be_ready:
+            session.waiters.notify()
+        return results
+
+    def extend(self, leases: Sequence[Lease], by: timedelta) -> Sequence[ExtendResult]:
+        """Extends all in one transaction: if it fails, each has its error and none was extended."""
+        if not leases:
+            return []
+        try:
+            with self._current().database.write(durable=False) as connection:
+                return leasing.extend(connection, leases, by, self._now())
+        except BackendError as error:
+            return [ExtendResult(error=error)] * len(leases)
+
+    def stats(self, queue: str) -> QueueStats:
+        """Counted at the moment of the call."""
+        with self._database().read() as connection:
+            return inspecting.stats(connection, queue, self._now())
+
+    def purge(self, queue: str) -> int:
+        """Deletes what was there when the call began, in portions, so that others aren't kept waiting."""
+        database = self._database()
+        with database.read() as connection:
+            last = inspecting.last_seq(connection)
+        count = 0
+        while True:
+            with database.write(durable=True) as connection:
+                deleted = inspecting.purge_portion(connection, queue, last)
+            if not deleted:
+                return count
+            count += deleted
+
+    def dead_letters(self, queue: str) -> SQLiteDeadLetters:
+        """The dead letters of `queue`."""
+        return SQLiteDeadLetters(queue, self._database, self._clock)
+
+    def interrupt(self) -> None:
+        """Ends the waits of receives under way at once."""
+        session = self._session
+        if session is not None:
+            session.waiters.interrupt()
+
+    def close(self) -> None:
+        """Ends the receives under way, then closes the file once the transactions under way have ended."""
+        with self._opening:
+            self._closed = True
+            if self._session is not None:
+                self._session.close()
+
+    def _store(self, items: Sequence[Outgoing]) -> Sequence[SendResult]:
+        if not items:
+            return []
+        try:
+            session = self._current()
+            with session.database.write(durable=True) as connection:
+                results = sending.store(connection, items, self._now(), self._dedup_window)
+        except BackendError as error:
+            return [SendResult(error=error)] * len(items)
+        except (TypeError, ValueError) as error:
+            # A text that isn't Unicode, say. Whose it was shows by trying each alone, and the others are stored.
+            if len(items) == 1:
+                return [SendResult(error=BackendError(f"message {items[0].id!r} can't be stored: {error}"))]
+            return [result for item in items for result in self._store([item])]
+        session.waiters.notify()
+        return results
+
+    def _receive(
+        self, session: _Session, queue: str, limit: int, wait: timedelta, span: timedelta
+    ) -> Sequence[Delivery]:
+        database, waiters = session.database, session.waiters
+        interrupts = waiters.interrupts
+        deadline = later(self._now(), wait)
+        while limit > 0:
+            changes = waiters.changes
+            # A look costs little, and only what is ready is worth the write lock.
+            with database.read() as connection:
+                ready_at = leasing.next_visible(connection, queue)
+            now = self._now()
+            if ready_at is not None and ready_at <= now:
+                with database.write(durable=False) as connection:
+                    now = self._now()
+                    until = later(now, span)
+                    rows = leasing.take(connection, queue, limit=limit, now=now, until=until)
+                if rows:
+                    return leasing.deliveries(rows, queue, until)
+                continue  # somebody else was faster; what is next shows by looking again
+            if now >= deadline or waiters.interrupts != interrupts:
+                break
+            until = deadline if ready_at is None else min(deadline, ready_at)
+            timeout = from_micros(until) - from_micros(now)
+            woken = waiters.wait(changes=changes, interrupts=interrupts, timeout=timeout)
+            if not woken and until == deadline:
+                break  # so a wall clock that was set back doesn't make the wait longer
+        return []
+
+    def _now(self) -> int:
+        return to_micros(self._clock.now())
+
+    def _database(self) -> Database:
+        return self._current().database
+
+    def _current(self) -> _Session:
+        session = self._session
+        if session is None:
+            with self._opening:
+                session = self._session = self._session or self._opened()
+        return session
+
+    def _opened(self) -> _Session:
+        if self._closed:
+            raise DriverClosed(f"the driver of {self._path} was closed")
+        database = Database(self._path, busy_timeout=self._busy_timeout, full=self._full)
+        session = _Session(database, Waiters(database.data_version, self._clock))
+        # Also at the interpreter's end: closing may checkpoint, which needs the write lock.
+        weakref.finalize(self, session.close)
+        return session
+
+    def _forget_inherited(self) -> None:
+        """In a child process: the next use opens the file anew."""
+        self._opening = Lock()  # a thread that doesn't exist here may have held the old one
+        session, self._session = self._session, None
+        if session is not None:
+            session.database.abandon()
+
+
+class _Session:
+    """What a process has open."""
+
+    def __init__(self, database: Database, waiters: Waiters) -> None:
+        self.database = database
+        self.waiters = waiters
+
+    def close(self) -> None:
+        if self.database.inherited:
+            return
+        self.waiters.close()
+        self.database.close()
+
+
+_drivers: weakref.WeakSet[SQLiteDriver] = weakref.WeakSet()
+
+
+def _forget_inherited() -> None:
+    for driver in list(_drivers):
+        driver._forget_inherited()
+
+
+os.register_at_fork(after_in_child=_forget_inherited)

@@ -1,0 +1,121 @@
+"""What SQLite and the operating system report, in cloudq's errors, with a way out as the hint."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from cloudq.errors import (
+    BackendError,
+    BackendUnavailable,
+    PermissionDenied,
+    StorageCorrupt,
+    StorageFull,
+    StorageReadOnly,
+)
+
+# Less free space than this fails the next growth of the file or of its -shm, which SQLite reports as a plain I/O error.
+_NEXT_GROWTH: Final = 128 * 1024
+_OUT_OF_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NOT_WRITABLE: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+class DriverClosed(BackendError):
+    """The driver was closed."""
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Raises cloudq's errors for those of SQLite and the operating system, which become their `__cause__`."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise translate(error, path) from error
+
+
+def translate(error: sqlite3.Error | OSError, path: Path) -> BackendError:
+    """The error of cloudq that says what `error` means for the database at `path`."""
+    if isinstance(error, OSError):
+        return _of_system(error, path)
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    match code & 0xFF:  # the low byte is the primary code, the rest tells more
+        case sqlite3.SQLITE_FULL:
+            return _full(error, path)
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return busy(path, f"another program keeps it locked ({error})")
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return StorageCorrupt(
+                f"{path} isn't an intact cloudq database: {error}",
+                hint="restore it from a backup, or rescue what is readable with sqlite3's .recover command",
+            )
+        case sqlite3.SQLITE_READONLY if code == sqlite3.SQLITE_READONLY_DBMOVED:
+            return BackendError(f"{path} was moved or deleted while it was open", hint="restart this process")
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
+            return _read_only(error, path)
+        case sqlite3.SQLITE_CANTOPEN:
+            return _unopenable(error, path)
+        case sqlite3.SQLITE_IOERR if _no_space(path):
+            return _full(error, path)
+        case sqlite3.SQLITE_IOERR:
+            return BackendError(f"{path}: {error}", hint="the disk failed, or a quota is used up; see the system's log")
+        case _:
+            return BackendError(f"{path}: {error}")
+
+
+def busy(path: Path, why: str) -> BackendUnavailable:
+    """The error for a database that could not be had in time."""
+    return BackendUnavailable(
+        f"{path} is busy: {why}", hint="see which process holds it (`fuser` or `lsof` names it), or try again"
+    )
+
+
+def _of_system(error: OSError, path: Path) -> BackendError:
+    if error.errno in _OUT_OF_SPACE:
+        return _full(error, path)
+    if error.errno in _NOT_WRITABLE:
+        return _read_only(error, path)
+    return BackendError(f"{path}: {error}")
+
+
+def _full(error: Exception, path: Path) -> StorageFull:
+    return StorageFull(
+        f"no room to write {path}: {error}", hint="free some space; what was accepted before is still there"
+    )
+
+
+def _read_only(error: Exception, path: Path) -> StorageReadOnly:
+    return StorageReadOnly(
+        f"{path} can't be written: {error}",
+        hint="this user needs to write the file and its folder (SQLite keeps its journal beside the file)",
+    )
+
+
+def _unopenable(error: Exception, path: Path) -> BackendError:
+    if not path.parent.is_dir():
+        return BackendError(f"the folder of {path} is gone: {error}", hint="restore it, then restart this process")
+    if not os.access(path.parent, os.W_OK):
+        return _read_only(error, path)
+    return PermissionDenied(f"{path} can't be opened: {error}")
+
+
+def _no_space(path: Path) -> bool:
+    """Whether an I/O error is really one of space: SQLite tells ENOSPC apart only where it writes the file itself."""
+    try:
+        volume = os.statvfs(path.parent)
+        if volume.f_bavail * volume.f_frsize < _NEXT_GROWTH:
+            return True
+        limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+        return limit != resource.RLIM_INFINITY and _largest(path) + _NEXT_GROWTH > limit
+    except OSError:  # the folder is gone or can't be looked at: whatever it is, it isn't known to be full
+        return False
+
+
+def _largest(path: Path) -> int:
+    files = (path, path.with_name(path.name + "-wal"))
+    return max((file.stat().st_size for file in files if file.exists()), default=0)

@@ -1,0 +1,56 @@
+"""Looking at a queue, and emptying it."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import timedelta
+from typing import Final
+
+from cloudq.core.driver import QueueStats
+from cloudq.core.message import is_ordered
+from cloudq.drivers.sqlite.leasing import promote
+
+# Of one transaction of a purge: so that others wait for milliseconds, and the log stays short.
+PURGE_PORTION: Final = 5_000
+
+_STATS: Final = """
+    SELECT
+        count(*) FILTER (WHERE visible_at IS NULL OR visible_at <= :now),
+        count(*) FILTER (WHERE visible_at > :now AND receipt IS NULL),
+        count(*) FILTER (WHERE visible_at > :now AND receipt IS NOT NULL),
+        min(visible_at),
+        (SELECT min(due_at) FROM message WHERE queue = :queue AND visible_at IS NULL),
+        (SELECT count(*) FROM dead WHERE queue = :queue)
+    FROM message WHERE queue = :queue
+"""
+_LAST: Final = "SELECT coalesce(max(seq), 0) FROM message"
+# In the order of the index, in which those that wait behind others come first: so nobody is promoted to be deleted.
+_PURGE: Final = """
+    DELETE FROM message WHERE seq IN
+        (SELECT seq FROM message WHERE queue = ? AND seq <= ? ORDER BY visible_at LIMIT ?)
+    RETURNING group_key
+"""
+
+
+def stats(connection: sqlite3.Connection, queue: str, now: int) -> QueueStats:
+    """How full the queue is. One statement, so that the numbers fit together."""
+    row = connection.execute(_STATS, {"now": now, "queue": queue}).fetchone()
+    ready, delayed, in_flight, *since, dead = row
+    oldest = min((moment for moment in since if moment is not None), default=now)
+    age = timedelta(microseconds=max(0, now - oldest)) if ready else None
+    return QueueStats(ready=ready, delayed=delayed, in_flight=in_flight, dead=dead, oldest_age=age)
+
+
+def last_seq(connection: sqlite3.Connection) -> int:
+    """Of the newest message of all queues."""
+    last: int = connection.execute(_LAST).fetchone()[0]
+    return last
+
+
+def purge_portion(connection: sqlite3.Connection, queue: str, last: int) -> int:
+    """Deletes some of the queue's messages up to `last`; 0 when none is left. Runs in a write transaction."""
+    rows = connection.execute(_PURGE, (queue, last, PURGE_PORTION)).fetchall()
+    if is_ordered(queue):
+        # What was sent meanwhile waits behind what is being deleted.
+        promote(connection, {(queue, group) for (group,) in rows if group is not None})
+    return len(rows)

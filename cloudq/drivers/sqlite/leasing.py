@@ -1,0 +1,170 @@
+"""Handing messages over, and what becomes of their leases.
+
+A message is leased while `receipt` isn't NULL and `visible_at` is ahead. A release clears the receipt, a new delivery
+changes it, and a deleted row's `seq` is never used again: so an old receipt fits nothing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final, TypeAlias
+
+from cloudq.core.clock import from_micros
+from cloudq.core.delivery import Delivery, Lease
+from cloudq.core.driver import Ack, ExtendResult, NativeDeadLetter, Release, SettleResult
+from cloudq.core.driver import Final as FinalCall
+from cloudq.drivers.sqlite.rows import (
+    MessageReceipt,
+    Receipt,
+    kept_failure,
+    later,
+    lease_lost,
+    listed,
+    portions,
+    stored_failure,
+)
+
+# seq, id, group_key, deliveries, runs, first_received_at, failure, body
+LeasedRow: TypeAlias = "tuple[int, str, str | None, int, int, int, bytes | None, bytes]"
+
+SETTLED: Final = SettleResult()
+
+_NEXT_VISIBLE: Final = """
+    SELECT visible_at FROM message WHERE queue = ? AND visible_at IS NOT NULL ORDER BY visible_at LIMIT 1
+"""
+_LEASE: Final = """
+    UPDATE message SET
+        visible_at = ?, receipt = deliveries + 1, deliveries = deliveries + 1, runs = runs + 1,
+        first_received_at = coalesce(first_received_at, ?)
+    WHERE seq IN (SELECT seq FROM message WHERE queue = ? AND visible_at <= ? ORDER BY visible_at, seq LIMIT ?)
+    RETURNING seq, id, group_key, deliveries, runs, first_received_at, failure, body
+"""
+_HELD: Final = """
+    SELECT seq, receipt, queue, group_key FROM message
+    WHERE visible_at > ? AND receipt IS NOT NULL AND seq IN (*)
+"""
+_DELETE: Final = "DELETE FROM message WHERE seq = ?"
+_RELEASE: Final = """
+    UPDATE message SET visible_at = ?, receipt = NULL, runs = runs - ?, failure = coalesce(?, failure) WHERE seq = ?
+"""
+_BURY: Final = """
+    INSERT INTO dead(queue, id, group_key, dead_at, deliveries, runs, first_received_at, failure, body)
+    SELECT queue, id, group_key, ?, deliveries, runs, first_received_at, ?, body FROM message WHERE seq = ?
+"""
+# Only the oldest of a key, and only if it is still behind somebody.
+_PROMOTE: Final = """
+    UPDATE message SET visible_at = due_at
+    WHERE visible_at IS NULL AND seq = (SELECT min(seq) FROM message WHERE queue = ? AND group_key = ?)
+"""
+_EXTEND: Final = "UPDATE message SET visible_at = ? WHERE seq = ?"
+
+
+def next_visible(connection: sqlite3.Connection, queue: str) -> int | None:
+    """When a receive has something to return: a moment that may have passed, or `None` for an empty queue."""
+    row = connection.execute(_NEXT_VISIBLE, (queue,)).fetchone()
+    return None if row is None else row[0]
+
+
+def take(connection: sqlite3.Connection, queue: str, *, limit: int, now: int, until: int) -> list[LeasedRow]:
+    """Leases what has been ready for longest, until then. Runs in a write transaction."""
+    rows = connection.execute(_LEASE, (until, now, queue, now, limit)).fetchall()
+    rows.sort()  # RETURNING has an order of its own
+    return rows
+
+
+def deliveries(
+    rows: Sequence[LeasedRow], queue: str, until: int, receipt: type[Receipt] = MessageReceipt
+) -> list[Delivery]:
+    """What was taken, for the worker. Decoding needs no transaction, so it keeps nobody waiting."""
+    expires_at = from_micros(until)
+    return [
+        Delivery.of(
+            body,
+            native_id=id_,
+            runs=runs,
+            deliveries=number,
+            lease=Lease(queue=queue, receipt=receipt(seq=seq, number=number), expires_at=expires_at),
+            group=group,
+            first_received_at=from_micros(first_received_at),
+            failure=kept_failure(failure),
+            raw=seq,
+        )
+        for seq, id_, group, number, runs, first_received_at, failure, body in rows
+    ]
+
+
+def settle(connection: sqlite3.Connection, finals: Sequence[FinalCall], now: int) -> tuple[list[SettleResult], bool]:
+    """Carries out the steps of those that are still leased. Runs in a write transaction.
+
+    Returns:
+        A result each, and whether another message may have become ready by it.
+    """
+    held = _held(connection, [final.lease for final in finals], now)
+    results: list[SettleResult] = []
+    deleted: list[tuple[int]] = []
+    buried: list[tuple[int, bytes | None, int]] = []
+    released: list[tuple[int, int, bytes | None, int]] = []
+    left: set[tuple[str, str]] = set()  # the queue and key of what went, so that the next may come
+    for final in finals:
+        receipt = final.lease.receipt
+        # Taken out, so that the second of two settlements of one lease is lost.
+        place = held.pop(receipt, None) if isinstance(receipt, MessageReceipt) else None
+        if place is None or not isinstance(receipt, MessageReceipt):
+            results.append(SettleResult(error=lease_lost(final.lease)))
+            continue
+        results.append(SETTLED)
+        seq, step, (queue, group) = receipt.seq, final.step, place
+        match step:
+            case Release():
+                released.append((later(now, step.delay), int(not step.counted), stored_failure(step.failure), seq))
+                continue
+            case NativeDeadLetter():
+                buried.append((now, stored_failure(step.failure), seq))
+            case Ack():
+                pass
+        deleted.append((seq,))
+        if group is not None:
+            left.add((queue, group))
+    connection.executemany(_RELEASE, released)
+    connection.executemany(_BURY, buried)
+    connection.executemany(_DELETE, deleted)
+    promote(connection, left)
+    return results, bool(released or left)
+
+
+def promote(connection: sqlite3.Connection, left: set[tuple[str, str]]) -> None:
+    """Makes the oldest message of each (queue, key) receivable, if it isn't."""
+    connection.executemany(_PROMOTE, left)
+
+
+def extend(connection: sqlite3.Connection, leases: Sequence[Lease], by: timedelta, now: int) -> list[ExtendResult]:
+    """Makes each lease that still holds end `by` from now. Runs in a write transaction."""
+    held = _held(connection, leases, now)
+    until = later(now, by)
+    granted = ExtendResult(expires_at=from_micros(until))
+    results: list[ExtendResult] = []
+    extended: list[tuple[int, int]] = []
+    for one in leases:
+        receipt = one.receipt
+        if isinstance(receipt, MessageReceipt) and receipt in held:
+            extended.append((until, receipt.seq))
+            results.append(granted)
+        else:
+            results.append(ExtendResult(error=lease_lost(one)))
+    connection.executemany(_EXTEND, extended)
+    return results
+
+
+def _held(
+    connection: sqlite3.Connection, leases: Sequence[Lease], now: int
+) -> dict[MessageReceipt, tuple[str, str | None]]:
+    """The queue and ordering key of each message that is leased by one of these and by nobody else since."""
+    seqs = [one.receipt.seq for one in leases if isinstance(one.receipt, MessageReceipt)]
+    held: dict[MessageReceipt, tuple[str, str | None]] = {}
+    for portion in portions(seqs):
+        sql, values = listed(_HELD, portion)
+        for seq, number, queue, group in connection.execute(sql, (now, *values)):
+            held[MessageReceipt(seq=seq, number=number)] = (queue, group)
+    return held

@@ -1,0 +1,98 @@
+"""`WriteLock`: who may write, over all processes. The cure for SQLite's WAL-reset bug, and a fair queue of writers.
+
+SQLite 3.7.0 to 3.51.2 can corrupt a database when one process writes while another checkpoints (semantics 24). So
+every write transaction, every checkpoint and every close (the last one checkpoints) holds this lock, and none of them
+ever runs beside another.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from cloudq.drivers.sqlite.faults import busy
+from cloudq.errors import BackendUnavailable
+
+# Seconds between two tries. Whoever is next looks often; those behind look seldom, so that a crowd stays cheap.
+_NEXT: Final = (0.0002, 0.0006)
+_BEHIND: Final = (0.001, 0.004)
+
+
+class WriteLock:
+    """An `flock` on `<database>.lock`, with `<database>.turn` as the place of whoever is next.
+
+    ```
+     A  lock ────── work ────── unlock   wants turn: no, B has it … waits
+     B    turn … waits for lock ───────▶ lock, gives turn up ────── work
+    ```
+
+    Without the turn, a process that writes in a loop would win nearly every time against those that sleep.
+
+    `flock` rather than `lockf`: its locks belong to the open file, so that two drivers in one process exclude each
+    other too, and closing another handle of the file drops nothing. The files are never deleted: whoever
+    had the old one open would no longer exclude those with the new one.
+
+    Args:
+        path: The database.
+        timeout: How long `acquire` waits.
+    """
+
+    def __init__(self, path: Path, timeout: timedelta) -> None:
+        self._path = path
+        self._timeout = timeout
+        self._lock = _opened(path.with_name(path.name + ".lock"))
+        try:
+            self._turn = _opened(path.with_name(path.name + ".turn"))
+        except OSError:
+            os.close(self._lock)
+            raise
+
+    def acquire(self, timeout: timedelta | None = None) -> None:
+        """Takes the lock, waiting at most `timeout` (`None`: the time-out of all).
+
+        Raises:
+            BackendUnavailable: Others held it for so long.
+        """
+        seconds = (self._timeout if timeout is None else timeout).total_seconds()
+        deadline = time.monotonic() + seconds
+        if not _taken(self._turn, deadline, _BEHIND):
+            raise self._held(seconds)
+        try:
+            if not _taken(self._lock, deadline, _NEXT):
+                raise self._held(seconds)
+        finally:
+            fcntl.flock(self._turn, fcntl.LOCK_UN)
+
+    def release(self) -> None:
+        """Gives the lock up."""
+        fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Closes the files. In a child process this takes nothing from its parent, which has them open too."""
+        os.close(self._turn)
+        os.close(self._lock)
+
+    def _held(self, seconds: float) -> BackendUnavailable:
+        return busy(self._path, f"its lock file was held by others for {seconds:g} s")
+
+
+def _taken(file: int, deadline: float, pause: tuple[float, float]) -> bool:
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            # Real time, not the injected clock's: this waits for other processes.
+            time.sleep(random.uniform(*pause))  # noqa: S311 - jitter, not a secret
+        else:
+            return True
+
+
+def _opened(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)

@@ -1,0 +1,109 @@
+"""The tables, and how older files become newer ones."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from cloudq.errors import SchemaMismatch
+
+# "cldq" in the file's header, so that `file` and we can tell whose database it is.
+APPLICATION_ID: Final = 0x636C6471
+
+Migration: TypeAlias = "tuple[str, ...]"
+
+# Times are microseconds since 1970. Bodies and failures come last in a row, so that what is looked at often is found
+# without walking a large body's pages.
+_V1: Final[Migration] = (
+    # AUTOINCREMENT: a receipt names its row by seq, which therefore must never be used twice.
+    # visible_at is when a receive may return the row: a delay's end, a lease's end, or NULL while an earlier message of
+    # its group is there. receipt is the number of the delivery that holds the lease, or NULL.
+    """
+    CREATE TABLE message(
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        queue TEXT NOT NULL,
+        id TEXT NOT NULL,
+        group_key TEXT,
+        due_at INTEGER NOT NULL,
+        visible_at INTEGER,
+        receipt INTEGER,
+        deliveries INTEGER NOT NULL DEFAULT 0,
+        runs INTEGER NOT NULL DEFAULT 0,
+        first_received_at INTEGER,
+        failure BLOB,
+        body BLOB NOT NULL
+    )
+    """,
+    # receipt is there so that stats are answered from the index alone.
+    "CREATE INDEX message_visible ON message(queue, visible_at, seq, receipt)",
+    "CREATE INDEX message_group ON message(queue, group_key, seq) WHERE group_key IS NOT NULL",
+    """
+    CREATE TABLE dead(
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        queue TEXT NOT NULL,
+        id TEXT NOT NULL,
+        group_key TEXT,
+        dead_at INTEGER NOT NULL,
+        visible_at INTEGER NOT NULL DEFAULT 0,
+        receipt INTEGER,
+        deliveries INTEGER NOT NULL,
+        runs INTEGER NOT NULL,
+        first_received_at INTEGER,
+        failure BLOB,
+        body BLOB NOT NULL
+    )
+    """,
+    "CREATE INDEX dead_queue ON dead(queue, seq)",
+    """
+    CREATE TABLE dedup(
+        queue TEXT NOT NULL,
+        native_id TEXT NOT NULL,
+        id TEXT NOT NULL,
+        expires_at INTEGER NOT NULL,
+        PRIMARY KEY (queue, native_id)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX dedup_expires ON dedup(expires_at)",
+)
+
+# The n-th makes version n of version n - 1. Released ones never change.
+MIGRATIONS: Final[tuple[Migration, ...]] = (_V1,)
+
+
+def check(connection: sqlite3.Connection, path: Path, *, known: int = len(MIGRATIONS)) -> None:
+    """Only looks.
+
+    Raises:
+        SchemaMismatch: The file is another program's, or of a newer cloudq than this one.
+    """
+    owner = _pragma(connection, "application_id")
+    version = _pragma(connection, "user_version")
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if owner != APPLICATION_ID and (owner or version or tables):
+        raise SchemaMismatch(
+            f"{path} is a database of another program; it was left as it is", hint="choose another file for cloudq"
+        )
+    if version > known:
+        raise SchemaMismatch(
+            f"{path} has schema version {version}; this cloudq knows versions up to {known}",
+            hint="upgrade cloudq here, or choose another file",
+        )
+
+
+def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+    """Brings a checked database to the newest version, in the transaction that the caller has begun."""
+    version = _pragma(connection, "user_version")
+    if version == len(migrations):
+        return
+    for migration in migrations[version:]:
+        for statement in migration:
+            connection.execute(statement)
+    connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version={len(migrations)}")
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    value: int = connection.execute(f"PRAGMA {name}").fetchone()[0]
+    return value

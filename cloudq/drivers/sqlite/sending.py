@@ -1,0 +1,118 @@
+"""Storing messages: de-duplicated by native id, and each behind the earlier ones of its ordering key."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+from cloudq.core.driver import Outgoing, SendResult
+from cloudq.core.message import is_ordered
+from cloudq.drivers.sqlite.rows import later, listed, portions, stored_failure
+from cloudq.errors import CloudqError, MessageTooLarge, UnsupportedError
+
+STORED: Final = SendResult(duplicate=False)
+# A dead letter's or a retry's copy may be a little larger than what a producer sends (semantics 6).
+COPY_ROOM: Final = 16 * 1024
+
+_INSERT: Final = """
+    INSERT INTO message(queue, id, group_key, due_at, failure, body, visible_at) VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
+# NULL hides it until the last earlier one of its key is gone.
+_INSERT_IN_ORDER: Final = """
+    INSERT INTO message(queue, id, group_key, due_at, failure, body, visible_at)
+    SELECT queue, id, group_key, due_at, failure, body, CASE
+            WHEN EXISTS (SELECT 1 FROM message WHERE queue = new.queue AND group_key = new.group_key) THEN NULL
+            ELSE visible_at
+        END
+    FROM (SELECT ? AS queue, ? AS id, ? AS group_key, ? AS due_at, ? AS failure, ? AS body, ? AS visible_at) AS new
+"""
+_KNOWN: Final = "SELECT native_id, id FROM dedup WHERE queue = ? AND expires_at > ? AND native_id IN (*)"
+_REMEMBER: Final = """
+    INSERT INTO dedup(queue, native_id, id, expires_at) VALUES (?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET id = excluded.id, expires_at = excluded.expires_at
+"""
+# More than a full batch adds, so that old ones don't pile up; few enough not to be felt.
+_FORGET: Final = """
+    DELETE FROM dedup WHERE (queue, native_id) IN
+        (SELECT queue, native_id FROM dedup WHERE expires_at <= ? ORDER BY expires_at LIMIT 1000)
+"""
+
+
+def refusal(item: Outgoing, max_body: int) -> CloudqError | None:
+    """Why an item can't be stored at all, or `None`."""
+    if len(item.body) > max_body + COPY_ROOM:
+        return MessageTooLarge(f"message {item.id!r} has {len(item.body):,} bytes; at most {max_body:,} are stored")
+    if item.ordering_key is not None and not is_ordered(item.queue):
+        return UnsupportedError(
+            f"queue {item.queue!r} keeps no order, so an ordering key is refused",
+            hint="use a queue whose name ends in .fifo",
+        )
+    if item.fairness_key is not None:
+        return UnsupportedError("SQLite shares no capacity by fairness key")
+    return None
+
+
+def store(
+    connection: sqlite3.Connection, items: Sequence[Outgoing], now: int, window: timedelta | None
+) -> list[SendResult]:
+    """Stores each item, unless its native id was stored within the window. Runs in a write transaction."""
+    duplicates = _remember(connection, items, now, window) if window else {}
+    rows = [
+        (
+            item.queue,
+            item.id,
+            item.ordering_key,
+            due := later(now, item.delay) if item.delay else now,
+            stored_failure(item.failure),
+            item.body,
+            due,
+        )
+        for index, item in enumerate(items)
+        if index not in duplicates
+    ]
+    if any(row[2] is not None for row in rows):
+        connection.executemany(_INSERT_IN_ORDER, rows)
+    else:
+        connection.executemany(_INSERT, rows)
+    if not duplicates:
+        return [STORED] * len(items)
+    return [
+        SendResult(duplicate=True, original_id=duplicates[index]) if index in duplicates else STORED
+        for index in range(len(items))
+    ]
+
+
+def _remember(connection: sqlite3.Connection, items: Sequence[Outgoing], now: int, window: timedelta) -> dict[int, str]:
+    """Notes the native ids that are new. Returns the index of each item that isn't, with the id stored first."""
+    named = [(index, item, item.native_id) for index, item in enumerate(items) if item.native_id is not None]
+    if not named:
+        return {}
+    known = _known(connection, named, now)
+    expires_at = later(now, window)
+    duplicates: dict[int, str] = {}
+    new: list[tuple[str, str, str, int]] = []
+    for index, item, native_id in named:
+        original = known.get((item.queue, native_id))
+        if original is not None:
+            duplicates[index] = original
+            continue
+        known[item.queue, native_id] = item.id
+        new.append((item.queue, native_id, item.id, expires_at))
+    connection.executemany(_REMEMBER, new)
+    connection.execute(_FORGET, (now,))
+    return duplicates
+
+
+def _known(
+    connection: sqlite3.Connection, named: Sequence[tuple[int, Outgoing, str]], now: int
+) -> dict[tuple[str, str], str]:
+    known: dict[tuple[str, str], str] = {}
+    for queue in {item.queue for _, item, _ in named}:
+        native_ids = [native_id for _, item, native_id in named if item.queue == queue]
+        for portion in portions(native_ids):
+            sql, values = listed(_KNOWN, portion)
+            for native_id, id_ in connection.execute(sql, (queue, now, *values)):
+                known[queue, native_id] = id_
+    return known

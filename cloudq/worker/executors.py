@@ -1,0 +1,159 @@
+"""Executors: what runs the tasks. Threads for sync ones, one event loop for async ones; processes are in `children`."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from cloudq.core.outcome import Outcome
+from cloudq.core.processor import Processor
+from cloudq.worker.intake import Intake
+from cloudq.worker.leases import HeldLease
+
+if TYPE_CHECKING:
+    import asyncio
+
+Ended: TypeAlias = Callable[[HeldLease, Outcome, float], None]
+"""Told the outcome of each task, and for how many seconds it ran."""
+
+
+class Executor(Protocol):
+    """Takes work from the intake until it is closed."""
+
+    def start(self) -> None:
+        """Starts to take."""
+        ...
+
+    def more(self) -> None:
+        """Something new waits: sees to it that it is taken."""
+        ...
+
+    def stop(self) -> None:
+        """Ends what can be ended. What still runs is left alone; its outcome counts no more."""
+        ...
+
+
+class ThreadExecutor:
+    """Runs sync tasks on up to `threads` daemon threads, and passes async ones to an event loop.
+
+    Daemon threads, because a handler that never returns must not keep the process alive once the worker has left.
+
+    Args:
+        intake: Where the work comes from; its slots bound threads and coroutines together.
+        processor: Turns deliveries into outcomes.
+        threads: The most threads.
+        ended: Told each outcome.
+    """
+
+    def __init__(self, intake: Intake, processor: Processor[Any], *, threads: int, ended: Ended) -> None:
+        self._intake = intake
+        self._processor = processor
+        self._most = threads
+        self._ended = ended
+        self._lock = threading.Lock()
+        self._threads = 0
+        self._loop: EventLoop | None = None
+
+    def start(self) -> None:
+        """Starts nothing: the first delivery starts the first thread."""
+
+    def more(self) -> None:
+        """Starts another thread if something waits and none is idle."""
+        if self._threads >= self._most or not self._intake.short_of_takers():
+            return
+        with self._lock:
+            if self._threads >= self._most:
+                return
+            self._threads += 1
+            threading.Thread(target=self._run, name=f"cloudq-task-{self._threads}", daemon=True).start()
+
+    def stop(self) -> None:
+        """Cancels the coroutines and ends their loop."""
+        with self._lock:
+            loop = self._loop
+        if loop is not None:
+            loop.stop()
+
+    def _run(self) -> None:
+        while (held := self._intake.take()) is not None:
+            self.more()
+            handler = self._processor.handler_for(held.delivery)
+            if handler is not None and handler.is_async:
+                self._event_loop().run(held)
+                continue
+            began = time.monotonic()
+            # A fresh context: what a task leaves in a context variable is not for the next one's eyes.
+            outcome = contextvars.Context().run(self._processor.process, held.delivery, lease_lost=held.lost)
+            self._ended(held, outcome, time.monotonic() - began)
+
+    def _event_loop(self) -> EventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = EventLoop(self._processor, self._ended)
+            return self._loop
+
+
+class EventLoop:
+    """One event loop on a thread of its own, for all async tasks. asyncio is imported only now.
+
+    Args:
+        processor: Turns deliveries into outcomes.
+        ended: Told each outcome.
+    """
+
+    def __init__(self, processor: Processor[Any], ended: Ended) -> None:
+        import asyncio
+
+        self._asyncio = asyncio
+        self._processor = processor
+        self._ended = ended
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="cloudq-async", daemon=True)
+        self._thread.start()
+
+    def run(self, held: HeldLease) -> None:
+        """Starts an async task on the loop."""
+        self._loop.call_soon_threadsafe(self._start, held)
+
+    def stop(self, patience: timedelta = timedelta(seconds=1)) -> None:
+        """Cancels what runs, lets it tidy up for so long, and ends the loop."""
+        done: Future[None] = Future()
+        self._loop.call_soon_threadsafe(self._cancel, done)
+        self._thread.join(patience.total_seconds())
+
+    def _run(self) -> None:
+        self._asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.close()
+
+    def _start(self, held: HeldLease) -> None:
+        task = self._loop.create_task(self._process(held), context=contextvars.Context())
+        # The loop itself keeps only a weak reference.
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _process(self, held: HeldLease) -> None:
+        began = time.monotonic()
+        outcome = await self._processor.aprocess(held.delivery, lease_lost=held.lost)
+        self._ended(held, outcome, time.monotonic() - began)
+
+    def _cancel(self, done: Future[None]) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+
+        async def leave() -> None:
+            await self._asyncio.gather(*tasks, return_exceptions=True)
+            await self._loop.shutdown_asyncgens()
+            self._loop.stop()
+            done.set_result(None)
+
+        self._leaving = self._loop.create_task(leave())

@@ -1,0 +1,191 @@
+"""`/healthz` and `/readyz`, for whoever decides whether this worker lives and whether it counts.
+
+A worker whose backend is down is alive: restarting it wouldn't help. It isn't ready.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Final, Protocol
+
+import msgspec
+
+from cloudq.core.clock import Clock
+from cloudq.errors import ConfigurationError
+from cloudq.worker.events import Snapshot
+from cloudq.worker.poller import Poller
+from cloudq.worker.watchdog import PATIENCE
+
+# A client that says nothing for so long is dropped.
+CLIENT_SECONDS: Final = 5
+# http.server reads a request line of 64 KiB and a hundred headers at most; a body is never read.
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """What one page says.
+
+    Attributes:
+        ok: Whether it is answered with 200; otherwise 503.
+        problems: Why not, for a person.
+        queues: The state of each queue's poller.
+        counts: The worker's counts.
+    """
+
+    ok: bool
+    problems: Sequence[str]
+    queues: Mapping[str, str]
+    counts: Snapshot
+
+
+class Pollers(Protocol):
+    """Where the pollers are found."""
+
+    @property
+    def pollers(self) -> Sequence[Poller]:
+        """One a queue."""
+        ...
+
+
+class Health:
+    """What the pages say. Does no I/O.
+
+    Args:
+        pollers: The watchdog.
+        keeper_alive: Whether leases are looked after.
+        stopping: Whether the worker has been told to stop.
+        snapshot: The worker's counts.
+        clock: Where the time comes from.
+    """
+
+    def __init__(
+        self,
+        pollers: Pollers,
+        *,
+        keeper_alive: Callable[[], bool],
+        stopping: Callable[[], bool],
+        snapshot: Callable[[], Snapshot],
+        clock: Clock,
+    ) -> None:
+        self._pollers = pollers
+        self._keeper_alive = keeper_alive
+        self._stopping = stopping
+        self._snapshot = snapshot
+        self._clock = clock
+
+    def healthz(self) -> Page:
+        """Whether this process does its work, whatever its backend does."""
+        now = self._clock.now()
+        problems = [] if self._keeper_alive() else ["leases aren't looked after"]
+        for poller in self._pollers.pollers:
+            if poller.overdue(now) > PATIENCE:
+                problems.append(f"the poll of queue {poller.queue} is overdue")
+            elif not poller.alive and not self._stopping():
+                problems.append(f"the poller of queue {poller.queue} has ended")
+        return self._page(problems, now)
+
+    def readyz(self) -> Page:
+        """Whether this worker takes work now."""
+        problems = list(self.healthz().problems)
+        if self._stopping():
+            problems.append("stopping")
+        for poller in self._pollers.pollers:
+            if poller.down is not None:
+                problems.append(f"queue {poller.queue}: {poller.down}")
+        return self._page(problems, self._clock.now())
+
+    def _page(self, problems: Sequence[str], now: datetime) -> Page:
+        queues = {poller.queue: _state(poller, now) for poller in self._pollers.pollers}
+        return Page(ok=not problems, problems=problems, queues=queues, counts=self._snapshot())
+
+
+class HealthServer:
+    """Serves the pages on threads of its own.
+
+    Args:
+        address: `(host, port)`; port 0 takes a free one.
+        health: What they say.
+
+    Raises:
+        ConfigurationError: The address can't be listened on.
+    """
+
+    def __init__(self, address: tuple[str, int], health: Health) -> None:
+        try:
+            self._server = _Server(address, partial(_Handler, health))
+        except (OSError, OverflowError) as error:
+            raise ConfigurationError(
+                f"the health pages can't be served on {address[0]}:{address[1]}: {error}", hint="choose another port"
+            ) from error
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 5}, name="cloudq-health", daemon=True
+        )
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens, with the real port."""
+        host, port = self._server.server_address[:2]
+        return str(host), int(port)
+
+    def start(self) -> None:
+        """Starts to answer."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stops listening at once; the thread ends by itself."""
+        # `shutdown` would wait for the poll interval, and nobody waits for a thread that only answers.
+        threading.Thread(target=self._end, name="cloudq-health-end", daemon=True).start()
+
+    def _end(self) -> None:
+        if self._thread.is_alive():
+            self._server.shutdown()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = CLIENT_SECONDS
+    server_version = "cloudq"
+    sys_version = ""
+
+    def __init__(self, health: Health, *args: object) -> None:
+        self._pages: Final = {"/healthz": health.healthz, "/readyz": health.readyz}
+        super().__init__(*args)  # type: ignore[arg-type]  # the server passes request, address and itself
+
+    def do_GET(self) -> None:
+        """Answers one page."""
+        page = self._pages.get(self.path.partition("?")[0])
+        if page is None:
+            self._answer(404, b'{"error":"there are /healthz and /readyz"}')
+            return
+        said = page()
+        self._answer(200 if said.ok else 503, msgspec.json.encode(said))
+
+    do_HEAD = do_GET
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: a probe every few seconds is no news."""
+
+
+def _state(poller: Poller, now: datetime) -> str:
+    if poller.overdue(now) > PATIENCE:
+        return "overdue"
+    if poller.down is not None:
+        return "down"
+    return "polling" if poller.reached else "starting"

@@ -1,0 +1,77 @@
+"""How the worker logs: to stderr, as text for people or as one JSON object a line for programs."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+from cloudq.errors import ConfigurationError
+from cloudq.worker.log_fields import NAMES
+
+LogFormat: TypeAlias = Literal["text", "json"]
+
+
+class TextFormatter(logging.Formatter):
+    """`2026-01-01 12:00:00.123 WARNING cloudq.worker: ...`, in local time."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s.%(msecs)03d %(levelname)s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
+
+
+class JsonFormatter(logging.Formatter):
+    """One object a line: time (RFC 3339, UTC), level, logger, message; of a delivery task, id, queue, attempt,
+    outcome and seconds; of an error its traceback.
+    """  # noqa: D205 - the list is one sentence
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line for one record; a line break in a value is escaped, so it stays one line."""
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        for name in NAMES:
+            value = getattr(record, f"cloudq_{name}", None)
+            if value is not None:
+                line[name] = value
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return _encoded(line)
+
+
+_FORMATTERS: Final = {"text": TextFormatter, "json": JsonFormatter}
+
+
+def configure(format: LogFormat = "text", level: str = "INFO") -> None:  # noqa: A002 - the option's own name
+    """Sends all log lines of the process to stderr. Replaces what was configured before.
+
+    Args:
+        format: `text` or `json`.
+        level: The least severe level to show, by name.
+
+    Raises:
+        ConfigurationError: There is no such format or level.
+    """
+    if format not in _FORMATTERS:
+        raise ConfigurationError(f"there is no log format {format!r}", hint="text or json")
+    number = logging.getLevelNamesMapping().get(level.upper())
+    if number is None:
+        raise ConfigurationError(f"there is no log level {level!r}", hint="debug, info, warning, error or critical")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_FORMATTERS[format]())
+    logging.basicConfig(level=number, handlers=[handler], force=True)
+
+
+def _encoded(line: dict[str, object]) -> str:
+    try:
+        return msgspec.json.encode(line, enc_hook=repr).decode()
+    except UnicodeEncodeError:
+        # Lone surrogates, e.g. of a file name: the line is kept, with those escaped.
+        return msgspec.json.encode(
+            {name: str(value).encode("utf-8", "backslashreplace").decode() for name, value in line.items()}
+        ).decode()

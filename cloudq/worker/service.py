@@ -1,0 +1,294 @@
+"""`Worker`: the parts put together, from the first poll to the last release.
+
+```
+ pollers ─▶ intake ─▶ executor ─▶ settler ─▶ backend
+      └────────▶ lease keeper ◀───────┘
+```
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Final
+
+from cloudq.app import App
+from cloudq.context import Context
+from cloudq.core.driver import PullDriver
+from cloudq.core.outcome import Outcome
+from cloudq.core.processor import Processor
+from cloudq.worker.background import Background
+from cloudq.worker.events import Finished, Snapshot, Tally
+from cloudq.worker.executors import Executor, ThreadExecutor
+from cloudq.worker.intake import Intake
+from cloudq.worker.leases import HeldLease, LeaseKeeper, LeaseThread
+from cloudq.worker.poller import Poller
+from cloudq.worker.settings import LEASE_PER_WAIT, WorkerSettings, pull_driver, queue_leases
+from cloudq.worker.settler import Settler
+from cloudq.worker.signals import Wish, stop_signals
+from cloudq.worker.time_limits import ThreadTimeLimits
+from cloudq.worker.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from cloudq.worker.children import ChildExecutor
+    from cloudq.worker.health import HealthServer
+
+logger = logging.getLogger("cloudq.worker")
+
+# How often the main thread looks after what no event announces.
+ROUND: Final = timedelta(seconds=1)
+# After a second signal: what is confirmed until then is confirmed.
+AT_ONCE: Final = timedelta(seconds=3)
+# A long poll is awaited for so much longer than it may take, since it may still be handed messages (semantics 14).
+POLL_MARGIN: Final = timedelta(seconds=2)
+CALLS_AT_ONCE: Final = 4
+
+
+class Worker:
+    """Runs an app's tasks until it is told to stop.
+
+    Signals: the first SIGTERM or SIGINT stops polling, gives back at once what wasn't started, lets what runs finish
+    for `grace`, then releases that too. A second one releases everything now. Handlers that never return are left
+    behind in daemon threads, which end with the process; a program that goes on after `run` keeps them.
+
+    Args:
+        app: Whose tasks to run.
+        settings: How.
+        on_event: Called for each finished task, in the thread that ran it.
+
+    Raises:
+        ConfigurationError: It can't work like this: no queue, a backend that pushes, a lease it doesn't grant.
+        BackendError: The backend can't be opened.
+    """
+
+    def __init__(
+        self, app: App, settings: WorkerSettings | None = None, *, on_event: Callable[[Finished], None] | None = None
+    ) -> None:
+        self.app = app
+        self.settings = settings = settings or WorkerSettings()
+        self.queues = settings.weights(app.declared_queues())
+        self._clock = app.clock
+        self.leases = queue_leases(settings, self.queues, app.handlers.values())
+        self._driver: PullDriver = pull_driver(app.driver(), self.leases)
+        self._wishes: SimpleQueue[Wish] = SimpleQueue()
+        self._stopping = False
+        self._tally = Tally(on_event)
+        self._background = Background("cloudq-renew", threads=CALLS_AT_ONCE, clock=self._clock)
+        self._keeper = LeaseKeeper(
+            self._driver.extend,
+            lease=self.leases.__getitem__,
+            settle_timeout=settings.settle_timeout,
+            capabilities=self._driver.capabilities,
+            clock=self._clock,
+            run=self._background.submit,
+        )
+        self._keeper_thread = LeaseThread(self._keeper, self._clock)
+        self._intake = Intake(
+            self.queues,
+            slots=settings.slots,
+            lease=settings.lease,
+            clock=self._clock,
+            strict=settings.strict,
+            prefetch=settings.prefetch,
+            max_tasks=settings.max_tasks,
+            burst=settings.burst,
+            on_change=partial(self._wishes.put, Wish.LOOK),
+        )
+        self._settler = Settler(
+            self._driver, queue=app.queue, keeper=self._keeper, intake=self._intake, clock=self._clock
+        )
+        self._time_limits = ThreadTimeLimits(self._clock)
+        self._processor: Processor[Context] = Processor(
+            app.handlers,
+            middleware=app.middleware,
+            retry_policy=app.retry_policy,
+            clock=self._clock,
+            time_limiter=self._time_limits,
+        )
+        self._children: ChildExecutor | None = None
+        self._executor: Executor = self._make_executor()
+        self._watchdog = Watchdog([self._make_poller(queue) for queue in self.queues], self._make_poller, self._clock)
+        self._health: HealthServer | None = None
+
+    def run(self) -> int:
+        """Works until it is told to stop, or is done. Catches SIGTERM and SIGINT if in the main thread.
+
+        Returns:
+            The exit code: 0 done, 1 failed.
+        """
+        with stop_signals(self._wishes):
+            try:
+                self._start()
+                code = self._work()
+                self._shut_down()
+            finally:
+                self._close()
+        return code
+
+    def stop(self, *, now: bool = False) -> None:
+        """As the first signal does, or (`now`) the second. Returns at once; `run` returns when it is done."""
+        self._wishes.put(Wish.STOP)
+        if now:
+            self._wishes.put(Wish.STOP)
+
+    def snapshot(self) -> Snapshot:
+        """The counts at this moment."""
+        hand = self._intake.in_hand()
+        return Snapshot(
+            started=hand.started,
+            acked=self._tally.acked,
+            retried=self._tally.retried,
+            dead_lettered=self._tally.dead_lettered,
+            lease_lost=self._keeper.lost_count + self._settler.late,
+            pollers_replaced=self._watchdog.replaced,
+            children_died=self._children.died if self._children else 0,
+            waiting=hand.waiting,
+            running=hand.running,
+            settling=hand.settling,
+        )
+
+    @property
+    def health_address(self) -> tuple[str, int] | None:
+        """Where the health pages are served, once `run` has begun; the port is the real one."""
+        return self._health.address if self._health else None
+
+    # ── phases ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def _start(self) -> None:
+        if self.settings.health is not None:
+            self._health = self._health_server(self.settings.health)
+        self._keeper_thread.start()
+        self._executor.start()
+        self._watchdog.start()
+        if self._health is not None:
+            self._health.start()
+            logger.info("health pages on http://%s:%d/healthz and /readyz", *self._health.address)
+
+    def _work(self) -> int:
+        """Waits for the reason to end; meanwhile looks after what no event announces. Returns the exit code."""
+        while True:
+            wish = self._next_wish(ROUND)
+            if wish is Wish.STOP:
+                return 0
+            if wish is Wish.FAIL:
+                return 1
+            if self._intake.finished():
+                return 0
+            self._watchdog.look(self._clock.now())
+            self._release(self._intake.stale(), counted=False)
+
+    def _shut_down(self) -> None:
+        self._stopping = True
+        hand = self._intake.in_hand()
+        logger.info("stopping: %d tasks are running, %d go back to their queues", hand.running, hand.waiting)
+        self._release(self._intake.close(), counted=False)
+        self._watchdog.stop()
+        self._driver.interrupt()
+        now = self._let_finish()
+        left = self._intake.give_up_running()
+        if left:
+            logger.warning("%d tasks didn't finish in time; they are released and run again", len(left))
+        # The handlers see it first; then the message is anybody's.
+        for held in left:
+            held.lost.set()
+        self._settler.release(left, counted=True)
+        self._executor.stop()
+        self._await_settled(AT_ONCE if now else self.settings.settle_timeout)
+
+    def _let_finish(self) -> bool:
+        """Waits for the running tasks, at most for the grace, and for the polls. Returns whether to hurry."""
+        began = self._clock.now()
+        until = began + self.settings.grace
+        while self._intake.in_hand().running and (left := until - self._clock.now()) > timedelta(0):
+            if self._next_wish(min(left, ROUND)) is Wish.STOP:
+                return True
+        # What a poll brings after we left would be hidden from everybody for a whole lease.
+        until = began + self.settings.poll_wait + POLL_MARGIN
+        while self._watchdog.polling() and self._clock.now() < until:
+            if self._next_wish(timedelta(milliseconds=20)) is Wish.STOP:
+                return True
+        return False
+
+    def _await_settled(self, patience: timedelta) -> None:
+        until = self._clock.now() + patience
+        while (hand := self._intake.in_hand()).settling and (left := until - self._clock.now()) > timedelta(0):
+            if self._next_wish(min(left, ROUND)) is Wish.STOP:
+                until = min(until, self._clock.now() + AT_ONCE)
+        if hand.settling:
+            logger.error("%d settlements were not confirmed; those tasks may run a second time", hand.settling)
+
+    def _close(self) -> None:
+        self._stopping = True
+        self._intake.close()
+        self._watchdog.stop()
+        self._executor.stop()
+        self._settler.close()
+        self._keeper_thread.stop()
+        self._background.close()
+        self._time_limits.close()
+        if self._health is not None:
+            self._health.stop()
+
+    def _next_wish(self, patience: timedelta) -> Wish | None:
+        try:
+            return self._wishes.get(timeout=patience.total_seconds())
+        except Empty:
+            return None
+
+    def _health_server(self, address: tuple[str, int]) -> HealthServer:
+        from cloudq.worker.health import Health, HealthServer
+
+        health = Health(
+            self._watchdog,
+            keeper_alive=lambda: self._keeper_thread.alive,
+            stopping=lambda: self._stopping,
+            snapshot=self.snapshot,
+            clock=self._clock,
+        )
+        return HealthServer(address, health)
+
+    # ── wiring ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def _make_executor(self) -> Executor:
+        settings = self.settings
+        if not settings.processes:
+            return ThreadExecutor(self._intake, self._processor, threads=settings.concurrency, ended=self._ended)
+        from cloudq.worker.children import ChildExecutor
+
+        self._children = ChildExecutor(
+            self._intake,
+            self._processor,
+            processes=settings.processes,
+            app_spec=settings.app_spec,
+            ended=self._ended,
+            cannot_start=partial(self._wishes.put, Wish.FAIL),
+        )
+        return self._children
+
+    def _make_poller(self, queue: str) -> Poller:
+        lease = self.leases[queue]
+        return Poller(
+            queue,
+            self._driver,
+            intake=self._intake,
+            keeper=self._keeper,
+            arrived=self._executor.more,
+            release=partial(self._release, counted=False),
+            wait=min(self.settings.poll_wait, lease / LEASE_PER_WAIT),
+            lease=lease,
+            clock=self._clock,
+        )
+
+    def _release(self, held: Sequence[HeldLease], *, counted: bool) -> None:
+        if held:
+            self._settler.release(held, counted=counted)
+
+    def _ended(self, held: HeldLease, outcome: Outcome, seconds: float) -> None:
+        """The handler is done with a delivery: the slot is free, the rest is the settler's."""
+        self._keeper.handler_ended(held)
+        if self._intake.done(held):
+            self._tally.ended(held.delivery, outcome, seconds)
+            self._settler.settle(held, outcome)

@@ -1,0 +1,179 @@
+"""Time limits of sync tasks: `TimeLimitExceeded` is raised in the block that runs too long, and nowhere else."""
+
+from __future__ import annotations
+
+import ctypes
+import heapq
+import itertools
+import signal
+import threading
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from types import FrameType, TracebackType
+from typing import Final
+
+from cloudq.core.clock import Clock
+from cloudq.errors import TimeLimitExceeded
+
+TIDY_AT: Final = 256
+
+
+class _Expired(TimeLimitExceeded):
+    """What is raised in the block: the interpreter makes it, without arguments."""
+
+    def __init__(self) -> None:
+        super().__init__("the task ran longer than its time limit")
+
+
+class ThreadTimeLimits:
+    """A time limiter for tasks in threads: one thread watches all of them.
+
+    The error is raised between two steps of Python code: a call that blocks in C (`time.sleep`, a socket without a
+    time-out) is interrupted only when it returns.
+
+    Args:
+        clock: Where the time comes from.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        # A bare lock: `with` takes and frees it in single steps, between which nothing can be raised. A Condition's
+        # `__enter__` is Python code, in which the error could arrive with the lock taken.
+        self.lock = threading.Lock()
+        self._changed = threading.Condition(self.lock)
+        # Guarded by the lock.
+        self._watched: list[tuple[datetime, int, _Guard]] = []
+        self._tidy_at = TIDY_AT
+        self._order = itertools.count()
+        self._started = False
+        self._closed = False
+
+    def __call__(self, limit: timedelta) -> AbstractContextManager[None]:
+        """Guards one block."""
+        return _Guard(self, limit)
+
+    def close(self) -> None:
+        """Ends the thread: what still runs is stopped no more."""
+        with self.lock:
+            self._closed = True
+            self._changed.notify_all()
+
+    def watch(self, guard: _Guard, limit: timedelta) -> None:
+        """Fires the guard once `limit` is over."""
+        with self.lock:
+            if len(self._watched) >= self._tidy_at:
+                # Blocks that ended in time are still listed until their time is over, which may be hours.
+                self._watched = [entry for entry in self._watched if not entry[2].closed]
+                heapq.heapify(self._watched)
+                self._tidy_at = TIDY_AT + 2 * len(self._watched)
+            heapq.heappush(self._watched, (self._clock.now() + limit, next(self._order), guard))
+            if not self._started:
+                self._started = True
+                threading.Thread(target=self._run, name="cloudq-time-limits", daemon=True).start()
+            if self._watched[0][2] is guard:
+                self._changed.notify_all()
+
+    def _run(self) -> None:
+        with self.lock:
+            while not self._closed:
+                now = self._clock.now()
+                while self._watched and (self._watched[0][2].closed or self._watched[0][0] <= now):
+                    heapq.heappop(self._watched)[2].fire()
+                self._clock.wait(self._changed, self._watched[0][0] - now if self._watched else None)
+
+
+class _Guard:
+    """One guarded block, in the thread that made it.
+
+    ```
+     timer thread      lock ── open? fire: raised in that thread at its next step ── unlock
+     handler's thread        block ............................ ends ─▶ __exit__: lock, close, take back ─▶ on
+    ```
+
+    Both sides decide under one lock. Before it is closed the error may still arrive, in the block or in `__exit__`,
+    where it is caught; once it is closed nothing is fired, and what was fired and hasn't arrived is taken back. So it
+    can't come up in the code behind the block, which may be another task's.
+    """
+
+    __slots__ = ("_limit", "_limits", "_thread", "closed", "fired")
+
+    def __init__(self, limits: ThreadTimeLimits, limit: timedelta) -> None:
+        self._limits = limits
+        self._limit = limit
+        self._thread = threading.get_ident()
+        self.closed = False
+        self.fired = False
+
+    def __enter__(self) -> None:
+        self._limits.watch(self, self._limit)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        while True:
+            try:
+                with self._limits.lock:
+                    self.closed = True
+                    if self.fired:
+                        _raise_in(self._thread, None)
+                break
+            except _Expired:
+                # It arrived in the lines above. It is fired once only, so this happens once; the block had ended.
+                continue
+        if isinstance(error, _Expired):
+            raise _exceeded(self._limit) from error
+
+    def fire(self) -> None:
+        """Raises the error in the block. Called with the lock held."""
+        if not self.closed:
+            self.fired = True
+            _raise_in(self._thread, _Expired)
+
+
+def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
+    """Has `kind` raised in another thread at its next step of Python code, or takes that back with `None`."""
+    raised = None if kind is None else ctypes.py_object(kind)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), raised)
+
+
+def _exceeded(limit: timedelta) -> TimeLimitExceeded:
+    return TimeLimitExceeded(f"the task ran longer than its time limit of {limit}")
+
+
+class AlarmTimeLimit:
+    """A time limiter for tasks in a process's main thread: a timer signal, which interrupts blocking calls too.
+
+    It uses SIGALRM, so tasks of such a process can't.
+    """
+
+    def __init__(self) -> None:
+        self._guarded: timedelta | None = None
+        signal.signal(signal.SIGALRM, self._expired)
+
+    def __call__(self, limit: timedelta) -> AbstractContextManager[None]:
+        """Guards one block."""
+        return _AlarmGuard(self, limit)
+
+    def set(self, limit: timedelta | None) -> None:
+        """Starts the timer, or stops it."""
+        # First this, in one step: a signal that was caught before the timer stopped finds nothing to interrupt.
+        self._guarded = limit
+        signal.setitimer(signal.ITIMER_REAL, 0 if limit is None else limit.total_seconds())
+
+    def _expired(self, _number: int, _frame: FrameType | None) -> None:
+        if self._guarded is not None:
+            raise _exceeded(self._guarded)
+
+
+class _AlarmGuard:
+    __slots__ = ("_alarm", "_limit")
+
+    def __init__(self, alarm: AlarmTimeLimit, limit: timedelta) -> None:
+        self._alarm = alarm
+        self._limit = limit
+
+    def __enter__(self) -> None:
+        self._alarm.set(self._limit)
+
+    def __exit__(self, *_: object) -> None:
+        self._alarm.set(None)

@@ -8,6 +8,9 @@
 
 No timer runs when nothing waits, no thread is needed for blocking calls (safe in a function that is frozen
 between requests), and a call returns only when its own item was stored.
+
+An item waits in one of two places: in the queue, from which it may fly at once, or behind the earlier item of its
+ordering key that waits or flies. So whatever is in the queue may fly in one batch.
 """
 
 from __future__ import annotations
@@ -16,11 +19,12 @@ import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
-from cloudq.errors import BackendUnavailable
+from cloudq.errors import BackendUnavailable, TimeLimitExceeded
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -30,6 +34,8 @@ STALL = timedelta(milliseconds=50)
 # A flusher thread with nothing to do ends after this.
 FLUSHER_IDLE = timedelta(seconds=5)
 
+_ZERO = timedelta(0)
+
 
 class _Entry(Generic[ItemT, ResultT]):
     __slots__ = ("future", "item", "key", "since", "size")
@@ -38,10 +44,19 @@ class _Entry(Generic[ItemT, ResultT]):
         self.item = item
         self.size = size
         self.key = key
-        self.since = since
+        self.since = since  # since when it may fly
         self.future: Future[ResultT] = Future()
         # From now on it can't be cancelled: cancelling a caller doesn't unsend.
         self.future.set_running_or_notify_cancel()
+
+
+class _Pilot(Generic[ItemT, ResultT]):
+    """One thread that makes calls, and the batch that it flies now (none: empty)."""
+
+    __slots__ = ("batch",)
+
+    def __init__(self) -> None:
+        self.batch: list[_Entry[ItemT, ResultT]] = []
 
 
 class Batcher(Generic[ItemT, ResultT]):
@@ -71,6 +86,8 @@ class Batcher(Generic[ItemT, ResultT]):
         clock: Clock = SYSTEM_CLOCK,
         name: str = "cloudq-batcher",
     ) -> None:
+        if max_items < 1 or max_flights < 1:
+            raise ValueError(f"max_items is {max_items} and max_flights {max_flights}: each is at least 1")
         self._flush = flush
         self._max_items = max_items
         self._max_bytes = max_bytes
@@ -82,32 +99,46 @@ class Batcher(Generic[ItemT, ResultT]):
         self._changed = threading.Condition()
         # All below is guarded by the condition's lock.
         self._waiting: deque[_Entry[ItemT, ResultT]] = deque()
+        self._waiting_bytes = 0
+        # For each key that has an item waiting or in flight: the later ones, in order.
+        self._behind: dict[Hashable, deque[_Entry[ItemT, ResultT]]] = {}
         self._flights = 0
-        self._keys_in_flight: set[Hashable] = set()
         self._flushers = 0
         self._idle_flushers = 0
 
     def call(self, item: ItemT) -> ResultT:
-        """Returns the item's result, once the call that carried it has ended. May make that call itself."""
+        """Returns the item's result, once the call that carried it has ended. May make that call itself.
+
+        Interrupted while it waits (`KeyboardInterrupt`, a time limit), it takes the item back.
+        """
         entry = self._entry(item)
-        with self._changed:
-            self._waiting.append(entry)
-            while not entry.future.done():
-                batch = self._next_batch()
-                if batch:
-                    self._fly(batch)
-                else:
-                    self._clock.wait(self._changed, self._until_stalled())
+        pilot: _Pilot[ItemT, ResultT] = _Pilot()
+        try:
+            with self._changed:
+                self._add(entry)
+            while self._boarded(pilot, entry):
+                self._fly(pilot)
+        except BaseException as interruption:
+            # Its passengers must not wait for ever, and nobody waits for its own item any more.
+            self._crashed(pilot, interruption)
+            self._withdraw(entry)
+            raise
         return entry.future.result()
 
     def submit(self, item: ItemT) -> Future[ResultT]:
-        """The future of the item's result; a flusher thread makes the call. Cancelling it does nothing."""
+        """The future of the item's result; a flusher thread makes the call. Cancelling it does nothing.
+
+        Raises:
+            RuntimeError: No thread could be started. The item is not sent.
+        """
         entry = self._entry(item)
         with self._changed:
-            self._waiting.append(entry)
-            if not self._idle_flushers and self._flushers < self._max_flights:
-                self._flushers += 1
-                threading.Thread(target=self._run_flusher, name=f"{self._name}-{self._flushers}", daemon=True).start()
+            self._add(entry)
+            try:
+                self._have_idle_flusher()
+            except RuntimeError:
+                self._withdraw(entry)
+                raise
             self._changed.notify_all()
         return entry.future
 
@@ -116,84 +147,158 @@ class Batcher(Generic[ItemT, ResultT]):
         key = self._key(item) if self._key else None
         return _Entry(item, size, key, self._clock.now())
 
-    def _next_batch(self) -> list[_Entry[ItemT, ResultT]]:
+    # ── what waits ───────────────────────────────────────────────────────────────────────────────────────
+
+    def _add(self, entry: _Entry[ItemT, ResultT]) -> None:
+        if entry.key is not None:
+            if entry.key in self._behind:
+                self._behind[entry.key].append(entry)
+                return
+            self._behind[entry.key] = deque()
+        self._enqueue(entry)
+
+    def _enqueue(self, entry: _Entry[ItemT, ResultT]) -> None:
+        self._waiting.append(entry)
+        self._waiting_bytes += entry.size
+
+    def _advance(self, key: Hashable) -> None:
+        """The first item of a key is gone: the one behind it may fly."""
+        if key is None:
+            return
+        if self._behind[key]:
+            entry = self._behind[key].popleft()
+            entry.since = self._clock.now()
+            self._enqueue(entry)
+        else:
+            del self._behind[key]
+
+    def _pending(self) -> bool:
+        return bool(self._waiting) or any(self._behind.values())
+
+    def _withdraw(self, entry: _Entry[ItemT, ResultT]) -> None:
+        """Takes an item back that hasn't flown."""
+        with self._changed:
+            if entry in self._waiting:
+                self._waiting.remove(entry)
+                self._waiting_bytes -= entry.size
+                self._advance(entry.key)
+                self._changed.notify_all()
+            elif entry in self._behind.get(entry.key, ()):
+                self._behind[entry.key].remove(entry)
+
+    # ── flights ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def _boarded(self, pilot: _Pilot[ItemT, ResultT], entry: _Entry[ItemT, ResultT]) -> bool:
+        """Waits until there is a batch to fly, or (false) until the entry's own call has ended."""
+        with self._changed:
+            while not entry.future.done():
+                if self._board(pilot):
+                    return True
+                self._clock.wait(self._changed, self._until_stalled())
+        return False
+
+    def _board(self, pilot: _Pilot[ItemT, ResultT]) -> bool:
         """Takes the next batch off the queue, if one may fly now."""
         if not self._waiting or self._flights >= self._max_flights:
-            return []
-        if self._flights and len(self._waiting) < self._max_items and not self._stalled():
-            return []
-        batch: list[_Entry[ItemT, ResultT]] = []
-        passed: list[_Entry[ItemT, ResultT]] = []
-        keys = set(self._keys_in_flight)
+            return False
+        if self._flights and not self._full() and not self._stalled():
+            return False
         size = 0
-        while self._waiting and len(batch) < self._max_items:
-            entry = self._waiting.popleft()
-            if entry.key is not None and entry.key in keys:
-                passed.append(entry)
-                continue
-            if batch and self._max_bytes is not None and size + entry.size > self._max_bytes:
-                passed.append(entry)
+        while self._waiting and len(pilot.batch) < self._max_items:
+            size += self._waiting[0].size
+            if pilot.batch and self._max_bytes is not None and size > self._max_bytes:
                 break
-            batch.append(entry)
-            size += entry.size
-            if entry.key is not None:
-                keys.add(entry.key)
-        self._waiting.extendleft(reversed(passed))
-        return batch
-
-    def _fly(self, batch: list[_Entry[ItemT, ResultT]]) -> None:
-        """Makes the call, with the lock released meanwhile, and passes the lead on however it ends."""
+            entry = self._waiting.popleft()
+            self._waiting_bytes -= entry.size
+            pilot.batch.append(entry)
         self._flights += 1
-        keys = {entry.key for entry in batch if entry.key is not None}
-        self._keys_in_flight |= keys
-        self._changed.release()
-        outcome: Sequence[ResultT] | Exception = BackendUnavailable(
-            "the call that carried this item was interrupted; it may have been stored"
-        )
-        try:
-            outcome = self._flush([entry.item for entry in batch])
-            if len(outcome) != len(batch):
-                outcome = RuntimeError(f"{len(batch)} items went out and {len(outcome)} results came back")
-        except Exception as error:  # noqa: BLE001 - whatever the call raised belongs to the callers whose items it carried
-            outcome = error
-        finally:
-            # Also when a KeyboardInterrupt ends the leader: its passengers must not wait for ever.
-            self._changed.acquire()
-            self._flights -= 1
-            self._keys_in_flight -= keys
-            _resolve(batch, outcome)
-            self._changed.notify_all()
+        return True
 
-    def _run_flusher(self) -> None:
-        with self._changed:
-            while True:
-                batch = self._next_batch()
-                if batch:
-                    self._fly(batch)
-                    continue
-                self._idle_flushers += 1
-                woken = self._clock.wait(self._changed, self._until_stalled() or FLUSHER_IDLE)
-                self._idle_flushers -= 1
-                if not woken and not self._waiting:
-                    self._flushers -= 1
-                    return
+    def _full(self) -> bool:
+        by_bytes = self._max_bytes is not None and self._waiting_bytes >= self._max_bytes
+        return by_bytes or len(self._waiting) >= self._max_items
 
     def _stalled(self) -> bool:
-        return self._clock.now() - self._waiting[0].since >= STALL
+        waited = self._clock.now() - self._waiting[0].since
+        return not _ZERO <= waited < STALL  # a clock that was set back must not make it wait longer
 
     def _until_stalled(self) -> timedelta | None:
         """How long until the oldest waiter may start a flight of its own; `None` if only a landing can help."""
         if not self._waiting or self._flights >= self._max_flights:
             return None
-        left = STALL - (self._clock.now() - self._waiting[0].since)
-        # Past its time and still here: its ordering key is in flight, so only a landing can help.
-        return left if left > timedelta(0) else STALL
+        return max(_ZERO, STALL - (self._clock.now() - self._waiting[0].since))
+
+    def _fly(self, pilot: _Pilot[ItemT, ResultT]) -> None:
+        """Makes the call, without the lock. What interrupts it is raised; `_crashed` is to be called then."""
+        outcome: Sequence[ResultT] | Exception
+        try:
+            outcome = self._flush([entry.item for entry in pilot.batch])
+            if len(outcome) != len(pilot.batch):
+                outcome = RuntimeError(f"{len(pilot.batch)} items went out and {len(outcome)} results came back")
+        except TimeLimitExceeded:
+            raise  # the limit of the task that happens to lead, none of its passengers' business
+        except Exception as error:  # noqa: BLE001 - whatever the call raised belongs to the callers whose items it carried
+            outcome = error
+        self._land(pilot, outcome)
+
+    def _land(self, pilot: _Pilot[ItemT, ResultT], outcome: Sequence[ResultT] | Exception) -> None:
+        # Not under the lock: resolving a future runs its callbacks.
+        _resolve(pilot.batch, outcome)
+        with self._changed:
+            landed, pilot.batch = pilot.batch, []
+            self._flights -= 1
+            for entry in landed:
+                self._advance(entry.key)
+            self._changed.notify_all()
+
+    def _crashed(self, pilot: _Pilot[ItemT, ResultT], interruption: BaseException) -> None:
+        """Lands what the pilot was flying when it was interrupted, if anything."""
+        if pilot.batch:
+            lost = BackendUnavailable("the call that carried this item was interrupted; it may have been stored")
+            lost.__cause__ = interruption
+            self._land(pilot, lost)
+
+    # ── flusher threads ──────────────────────────────────────────────────────────────────────────────────
+
+    def _have_idle_flusher(self) -> None:
+        if not self._idle_flushers and self._flushers < self._max_flights:
+            self._flushers += 1
+            try:
+                threading.Thread(target=self._run_flusher, name=f"{self._name}-{self._flushers}", daemon=True).start()
+            except RuntimeError:
+                self._flushers -= 1
+                raise
+
+    def _run_flusher(self) -> None:
+        pilot: _Pilot[ItemT, ResultT] = _Pilot()
+        while self._boarded_or_retired(pilot):
+            try:
+                self._fly(pilot)
+            except BaseException as interruption:  # noqa: BLE001 - those who wait get it as the cause of their error
+                self._crashed(pilot, interruption)
+
+    def _boarded_or_retired(self, pilot: _Pilot[ItemT, ResultT]) -> bool:
+        """Waits until there is a batch to fly, or (false) until there has been nothing to do for a while."""
+        with self._changed:
+            while not self._board(pilot):
+                self._idle_flushers += 1
+                woken = self._clock.wait(self._changed, self._until_stalled() or FLUSHER_IDLE)
+                self._idle_flushers -= 1
+                if not woken and not self._pending():
+                    self._flushers -= 1
+                    return False
+            if self._pending():
+                # Submitted before this flight, which may stall: somebody else must be there to see to it.
+                with suppress(RuntimeError):  # without another thread, this one comes back
+                    self._have_idle_flusher()
+            return True
 
 
-def _resolve(batch: list[_Entry[ItemT, ResultT]], outcome: Sequence[ResultT] | Exception) -> None:
-    if isinstance(outcome, Exception):
-        for entry in batch:
+def _resolve(batch: Sequence[_Entry[ItemT, ResultT]], outcome: Sequence[ResultT] | Exception) -> None:
+    for index, entry in enumerate(batch):
+        if entry.future.done():
+            continue  # resolved before an interruption
+        if isinstance(outcome, Exception):
             entry.future.set_exception(outcome)
-        return
-    for entry, result in zip(batch, outcome, strict=True):
-        entry.future.set_result(result)
+        else:
+            entry.future.set_result(outcome[index])

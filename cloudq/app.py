@@ -338,6 +338,12 @@ class App:
             queue = backend.queues.setdefault(name, CloudQueue(name, backend.driver, clock=backend.clock))
         return queue
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a backend is in use in this process already."""
+        backend = self._backend
+        return backend is not None and backend.pid == os.getpid()
+
     def driver(self) -> Driver:
         """The backend's driver, opened at the first use. For edges and tools.
 

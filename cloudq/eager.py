@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from contextvars import copy_context
 from datetime import datetime, timedelta
@@ -30,7 +29,7 @@ def run(app: App, message: Message) -> None:
         UnknownTaskError: The app declares no such task.
         Exception: What the task raised.
     """
-    handler = _Witness(_definition(app, message))
+    handler = Witness(_definition(app, message))
     processor = _processor(app, message, handler)
     delivery = _delivery(app, message)
     if not handler.is_async:
@@ -38,24 +37,22 @@ def run(app: App, message: Message) -> None:
         return
     import asyncio
 
-    outcome: list[Outcome] = []
-
-    def in_a_loop() -> None:
-        outcome.append(asyncio.run(processor.aprocess(delivery)))
+    def in_a_loop() -> Outcome:
+        return asyncio.run(processor.aprocess(delivery))
 
     if asyncio._get_running_loop() is None:
-        in_a_loop()
-    else:
-        # The running loop can't be entered again, so the task gets a thread whose loop is its own.
-        thread = threading.Thread(target=copy_context().run, args=(in_a_loop,), name="cloudq-eager")
-        thread.start()
-        thread.join()
-    handler.check(outcome[0])
+        handler.check(in_a_loop())
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    # The running loop can't be entered again, so the task gets a thread whose loop is its own.
+    with ThreadPoolExecutor(1, "cloudq-eager") as thread:
+        handler.check(thread.submit(copy_context().run, in_a_loop).result())
 
 
 async def arun(app: App, message: Message) -> None:
     """As `run`, on the running loop."""
-    handler = _Witness(_definition(app, message))
+    handler = Witness(_definition(app, message))
     processor = _processor(app, message, handler)
     delivery = _delivery(app, message)
     handler.check(await processor.aprocess(delivery) if handler.is_async else processor.process(delivery))
@@ -68,8 +65,8 @@ def _definition(app: App, message: Message) -> Definition:
     return definition
 
 
-def _processor(app: App, message: Message, handler: _Witness) -> Processor[Context]:
-    handlers: Mapping[str, _Witness] = {message.task: handler}
+def _processor(app: App, message: Message, handler: Witness) -> Processor[Context]:
+    handlers: Mapping[str, Witness] = {message.task: handler}
     return Processor(handlers, middleware=app.middleware, retry_policy=app.retry_policy, clock=app.clock)
 
 
@@ -81,45 +78,55 @@ def _delivery(app: App, message: Message) -> Delivery:
     return Delivery.of(wire.encode(due), native_id=message.id, runs=1, deliveries=1, lease=lease)
 
 
-class _Witness:
-    """A task's definition that remembers what its run raised, so that the test sees the error itself."""
+class Witness:
+    """A task's definition that remembers what its run raised, so that a test sees the error itself.
+
+    Attributes:
+        error: What the last run raised, or `None`.
+    """
 
     def __init__(self, definition: Definition) -> None:
         self._definition = definition
-        self._error: BaseException | None = None
+        self.error: BaseException | None = None
 
     @property
     def name(self) -> str:
+        """The task's name."""
         return self._definition.name
 
     @property
     def retry_policy(self) -> RetryPolicy:
+        """The task's own policy, or its app's."""
         return self._definition.retry_policy
 
     @property
     def time_limit(self) -> timedelta | None:
+        """How long the task may run."""
         return self._definition.time_limit
 
     @property
     def is_async(self) -> bool:
+        """Whether the task is a coroutine function."""
         return self._definition.is_async
 
     def bind(
         self, delivery: Delivery, message: Message, *, deadline: datetime | None, lease_lost: Event
     ) -> Job[Context]:
+        """A run that reports here what it raises."""
         return _WitnessedJob(self, self._definition.bind(delivery, message, deadline=deadline, lease_lost=lease_lost))
 
     def saw(self, error: BaseException) -> None:
-        self._error = error
+        """Called by the run."""
+        self.error = error
 
     def check(self, outcome: Outcome) -> None:
         """Raises what the task raised, unless a middleware made something else of it."""
         if isinstance(outcome, (Retried, DeadLettered)):
-            raise self._error if self._error is not None else RuntimeError(outcome.reason)
+            raise self.error if self.error is not None else RuntimeError(outcome.reason)
 
 
 class _WitnessedJob:
-    def __init__(self, witness: _Witness, job: Job[Context]) -> None:
+    def __init__(self, witness: Witness, job: Job[Context]) -> None:
         self._witness = witness
         self._job = job
 

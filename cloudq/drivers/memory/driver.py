@@ -73,6 +73,17 @@ class MemoryDriver:
         with self._store.changed:
             return list(self._store.sent)
 
+    @property
+    def queues(self) -> list[str]:
+        """The queues that were used so far, dead-letter queues that are queues included. For tests."""
+        with self._store.changed:
+            return [name for name in self._store.shelves if not self._settler.is_dead_shelf(name)]
+
+    def next_due(self, queue: str) -> datetime | None:
+        """When a message of the queue may become visible, or `None` if it keeps none. For tests."""
+        with self._store.changed:
+            return self._shelf(queue).next_at()
+
     def capabilities(self, queue: str) -> Capabilities:
         """As given; by default everything but fairness, with order where the name ends in `.fifo`."""
         return self._capabilities(queue)

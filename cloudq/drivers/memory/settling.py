@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import Final as Const
 
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Lease
@@ -11,6 +12,8 @@ from cloudq.core.driver import Ack, Capabilities, ExtendResult, Final, Release, 
 from cloudq.core.failure import Failure
 from cloudq.drivers.memory.store import Entry, Shelf, Store
 from cloudq.errors import LeaseLost, UnsupportedError
+
+_DEAD: Const = "\N{SKULL} "
 
 
 class Settler:
@@ -46,7 +49,11 @@ class Settler:
 
     def dead_shelf(self, queue: str) -> Shelf:
         """Where native dead letters of the queue are. No queue's name has the prefix."""
-        return self._store.shelf(f"\N{SKULL} {queue}", ordered=False)
+        return self._store.shelf(_DEAD + queue, ordered=False)
+
+    def is_dead_shelf(self, name: str) -> bool:
+        """Whether a shelf is one of those."""
+        return name.startswith(_DEAD)
 
     def _settle_one(self, final: Final, shelf: Shelf, capabilities: Capabilities) -> Exception | None:
         now = self._clock.now()

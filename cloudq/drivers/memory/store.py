@@ -136,13 +136,14 @@ class Shelf:
     def ready(self, now: datetime) -> Iterator[Entry]:
         """The messages that may be handed over, each leased by the caller before it asks for the next."""
         while self._due and self._due[0][0] <= now:
-            at, number = heapq.heappop(self._due)
-            entry = self.entries.get(number)
-            if entry is not None and entry.visible_at == at and self._is_head(entry):
+            entry = self._current(*heapq.heappop(self._due))
+            if entry is not None:
                 yield entry
 
     def next_at(self) -> datetime | None:
-        """When something may become visible, or `None` if nothing is here."""
+        """When something becomes visible, or `None` if nothing is here."""
+        while self._due and self._current(*self._due[0]) is None:
+            heapq.heappop(self._due)
         return self._due[0][0] if self._due else None
 
     def lease(
@@ -197,6 +198,11 @@ class Shelf:
             del self.seen[native_id]
         known = self.seen.get(item.native_id) if item.native_id is not None else None
         return known[1] if known else None
+
+    def _current(self, at: datetime, number: int) -> Entry | None:
+        """The entry that was announced for that moment, unless it changed since."""
+        entry = self.entries.get(number)
+        return entry if entry is not None and entry.visible_at == at and self._is_head(entry) else None
 
     def _is_head(self, entry: Entry) -> bool:
         return not self._ordered or entry.key is None or self._lines[entry.key][0] == entry.number

@@ -1,0 +1,51 @@
+"""The pytest plugin: the fixture `cloudq_app`. Loaded by pytest wherever cloudq is installed, so it imports nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cloudq.app import App
+
+INI: str = "cloudq_app"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the ini option that names the app."""
+    parser.addini(
+        INI, "the App of the fixture cloudq_app, as module or module:attribute; without it, the default App", default=""
+    )
+
+
+@pytest.fixture
+def cloudq_app(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
+    """The app under test, in memory, on a clock that stands still.
+
+    It is the one that the ini option `cloudq_app` names (`shop.tasks:app`), else the default App. See
+    `cloudq.testing.run_all` and `cloudq.testing.sent` for what to do with it.
+    """
+    from cloudq.testing.memory import in_memory
+
+    # Undone after the test, together with what the loading adds: the import path is the user's.
+    monkeypatch.syspath_prepend(str(pytestconfig.rootpath))
+    with in_memory(_app(pytestconfig)) as app:
+        yield app
+
+
+def _app(config: pytest.Config) -> App:
+    from cloudq.default_app import default
+    from cloudq.discovery import load_app
+    from cloudq.errors import CloudqError
+
+    spec = str(config.getini(INI)).strip()
+    if not spec:
+        return default
+    try:
+        return load_app(spec)
+    except CloudqError as error:
+        hint = f" ({error.hint})" if error.hint else ""
+        pytest.fail(f"the ini option {INI} = {spec}: {error}{hint}", pytrace=False)

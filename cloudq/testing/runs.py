@@ -1,0 +1,223 @@
+"""`run_all`: works off everything that an app in memory has, as a worker would, without waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from datetime import timedelta
+
+import msgspec
+
+from cloudq.app import App
+from cloudq.context import Context
+from cloudq.core.delivery import Delivery
+from cloudq.core.driver import DeadMessage, Final
+from cloudq.core.message import Message, is_dead_letter_queue
+from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
+from cloudq.core.plan import plan
+from cloudq.core.processor import Handler, Processor
+from cloudq.drivers.memory import MemoryDriver
+from cloudq.eager import Witness
+from cloudq.errors import ConfigurationError
+from cloudq.testing.clock import FakeClock
+from cloudq.testing.memory import memory_of
+
+# Nobody renews the leases here, and a test may move the clock while a task runs.
+LEASE = timedelta(days=365)
+NO_WAIT = timedelta(0)
+MAX_RUNS = 10_000
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One delivery that was worked off.
+
+    Attributes:
+        task: The task's name as the message gives it, or `None` where the body can't be decoded.
+        message: The message, or `None` where the body can't be decoded.
+        attempt: The number of the run, from 1.
+        outcome: What became of it.
+        error: What the task raised, or `None`.
+    """
+
+    task: str | None
+    message: Message | None
+    attempt: int
+    outcome: Outcome
+    error: BaseException | None = None
+
+    def __str__(self) -> str:
+        """One line: the task, the attempt, and what became of it."""
+        return f"{self.task or '(undecodable)'}, attempt {self.attempt}: {_shown(self.outcome)}"
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What a `run_all` did.
+
+    Attributes:
+        runs: Each run, in order.
+        dead_letters: What ended in a dead-letter queue; `failure.reason` says why.
+    """
+
+    runs: Sequence[Run]
+    dead_letters: Sequence[DeadMessage]
+
+    @property
+    def tasks(self) -> list[str | None]:
+        """The names of the tasks that ran, in order."""
+        return [run.task for run in self.runs]
+
+    @property
+    def errors(self) -> list[BaseException]:
+        """What the tasks raised, in order."""
+        return [run.error for run in self.runs if run.error is not None]
+
+    def __str__(self) -> str:
+        """A line for each run."""
+        if not self.runs:
+            return "nothing was there to run"
+        return "\n".join(map(str, self.runs))
+
+
+def run_all(app: App, *, delayed: bool = True, raise_errors: bool = False, max_runs: int = MAX_RUNS) -> Report:
+    """Works off all messages of an app in memory, and those that they lead to, until nothing is left.
+
+    The way of each message is the worker's: the wire format, the middleware, the retry policy, copies and dead
+    letters. Delays and back-offs don't wait: the app's clock is moved on to the next message that is due. Messages of
+    one queue run in the order in which they are due.
+
+    Within a running event loop everything runs in another thread, where async tasks have a loop of their own.
+
+    Args:
+        app: The app, in memory.
+        delayed: Whether to move the clock. If not, only what is due now runs.
+        raise_errors: Raise the first error that a task raises, once its message is settled, and leave the rest.
+        max_runs: When to give up on tasks that never end, because they send themselves again.
+
+    Raises:
+        ConfigurationError: The app isn't in memory, or something is delayed and its clock can't be moved.
+        RuntimeError: `max_runs` were not enough.
+    """
+    runs = _Runs(app, delayed=delayed, raise_errors=raise_errors, max_runs=max_runs)
+    if asyncio._get_running_loop() is None:
+        return runs.all()
+    with ThreadPoolExecutor(1, "cloudq-run-all") as thread:
+        return thread.submit(copy_context().run, runs.all).result()
+
+
+class _Runs:
+    def __init__(self, app: App, *, delayed: bool, raise_errors: bool, max_runs: int) -> None:
+        self._app = app
+        self._delayed = delayed
+        self._raise_errors = raise_errors
+        self._max_runs = max_runs
+        self._driver: MemoryDriver = memory_of(app)
+        self._runs: list[Run] = []
+
+    def all(self) -> Report:
+        known = {dead.key for dead in self._dead()}
+        with asyncio.Runner() as runner:
+            while True:
+                ran = False
+                for delivery in self._due():
+                    ran = True
+                    self._run(delivery, runner)
+                if not ran and not self._moved_on():
+                    break
+        return Report(runs=tuple(self._runs), dead_letters=tuple(d for d in self._dead() if d.key not in known))
+
+    def _queues(self) -> list[str]:
+        names = (*self._app.declared_queues(), *self._driver.queues)
+        return [name for name in dict.fromkeys(names) if not is_dead_letter_queue(name)]
+
+    def _dead(self) -> Iterator[DeadMessage]:
+        for queue in self._queues():
+            yield from self._app.queue(queue).dead_letters
+
+    def _due(self) -> Iterator[Delivery]:
+        """One delivery of each queue that has one, leased only when it is asked for.
+
+        Raises:
+            RuntimeError: Too many ran already.
+        """
+        for queue in self._queues():
+            if len(self._runs) >= self._max_runs and self._driver.next_due(queue) is not None:
+                raise RuntimeError(self._endless())
+            longest = self._driver.capabilities(queue).max_lease
+            lease = LEASE if longest is None else min(LEASE, longest)
+            yield from self._driver.receive(queue, limit=1, wait=NO_WAIT, lease=lease)
+
+    def _moved_on(self) -> bool:
+        """Moves the clock on to the next message that is due, if that is wanted and there is one."""
+        due = [at for queue in self._queues() if (at := self._driver.next_due(queue)) is not None]
+        if not self._delayed or not due:
+            return False
+        clock = self._app.clock
+        if not isinstance(clock, FakeClock):
+            raise ConfigurationError(
+                f"a message is due at {min(due).isoformat()}, and the app's clock is a real one",
+                hint="use in_memory(app), or run_all(app, delayed=False) for what is due now",
+            )
+        clock.advance(max(NO_WAIT, min(due) - clock.now()))
+        return True
+
+    def _run(self, delivery: Delivery, runner: asyncio.Runner) -> None:
+        handlers: dict[str, Handler[Context]] = dict(self._app.handlers)
+        witness = None
+        if delivery.message is not None and (definition := self._app.handlers.get(delivery.message.task)):
+            witness = handlers[delivery.message.task] = Witness(definition)
+        processor = Processor(
+            handlers,
+            middleware=self._app.middleware,
+            retry_policy=self._app.retry_policy,
+            clock=self._app.clock,
+        )
+        if witness is not None and witness.is_async:
+            outcome = runner.run(processor.aprocess(delivery))
+        else:
+            outcome = processor.process(delivery)
+        self._settle(delivery, outcome)
+        if isinstance(outcome, Retried) and not outcome.counted:
+            return  # on its way: its time hasn't come
+        error = witness.error if witness else None
+        self._runs.append(
+            Run(
+                task=delivery.message.task if delivery.message else None,
+                message=delivery.message,
+                attempt=delivery.attempt,
+                outcome=outcome,
+                error=error,
+            )
+        )
+        if self._raise_errors and error is not None:
+            raise error
+
+    def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
+        """Stores the copies, then carries out the final step."""
+        steps = plan(delivery, outcome, self._driver.capabilities(delivery.queue), self._app.clock.now())
+        stored = self._app.queue(delivery.queue).store_copies(steps.copies)
+        unstored = [result.error for result in stored if result.error is not None]
+        final = steps.on_copy_failure if unstored else steps.final
+        settled = self._driver.settle([Final(lease=delivery.lease, step=final)])
+        for error in (*unstored, *(result.error for result in settled)):
+            if error is not None:
+                raise error
+
+    def _endless(self) -> str:
+        [(task, times)] = Counter(run.task for run in self._runs).most_common(1)
+        return (
+            f"after {self._max_runs} runs there is still something to run; {task} ran {times} times. "
+            f"The last: {self._runs[-1]}. If that is meant, raise max_runs"
+        )
+
+
+def _shown(outcome: Outcome) -> str:
+    match outcome:
+        case Acked():
+            return "acked"
+        case Retried(delay=delay, reason=reason):
+            return f"retried after {delay}: {reason}"
+        case DeadLettered(reason=reason):
+            return f"dead-lettered: {reason}"

@@ -1,0 +1,32 @@
+"""The conformance kit: what a driver of cloudq must do, as named behaviours. See `docs/how-to/write-a-driver.md`.
+
+A driver's author writes a `Harness`, subclasses `DriverConformance` in a test file, and runs pytest.
+"""
+
+from typing import Final
+
+import pytest
+
+# Before they are imported, so that a failed assertion shows its values.
+TOPICS: Final = (
+    "concurrency",
+    "dead_letters",
+    "deduplication",
+    "delays",
+    "leases",
+    "operations",
+    "ordering",
+    "receiving",
+    "retries",
+    "robustness",
+    "sending",
+    "settling",
+)
+pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in ("bench", *TOPICS)))
+
+from cloudq.testing.conformance.bench import Bench  # noqa: E402 - after the registration above
+from cloudq.testing.conformance.edge import carry_out  # noqa: E402 - as above
+from cloudq.testing.conformance.harness import Harness  # noqa: E402 - as above
+from cloudq.testing.conformance.suite import DriverConformance  # noqa: E402 - as above
+
+__all__ = ["TOPICS", "Bench", "DriverConformance", "Harness", "carry_out"]

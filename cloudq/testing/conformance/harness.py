@@ -1,0 +1,90 @@
+"""`Harness`: how the conformance kit gets at one backend. The only thing that a driver's author writes."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from abc import ABC, abstractmethod
+from datetime import timedelta
+
+from cloudq.core.clock import SYSTEM_CLOCK, Clock
+from cloudq.core.driver import Outgoing, PullDriver
+from cloudq.testing.clock import FakeClock
+
+ZERO = timedelta(0)
+
+
+class Harness(ABC):
+    """One backend, empty, for one test.
+
+    Time is either a `FakeClock`'s, for a driver that takes its time from the clock it is given, or real. In real time
+    the kit waits a few `unit`s where it must, and never longer than `patience`: a behaviour that would need more (the
+    end of a de-duplication window of ten minutes) is then shown as far as that goes.
+
+    Attributes:
+        clock: The clock that `open` gives to the driver.
+        queue: The queue that most behaviours are shown on: empty at first. Its name says whether it is ordered.
+        other_queue: A second one with the same capabilities.
+        missing_queue: The name of a queue that doesn't exist and isn't made by the first send; `None` where the
+            first send makes any.
+        unit: The kit's unit of time: leases and delays are a few of it.
+        patience: The longest that the kit may let pass in one test.
+        poll: How long a receive may take to bring what is there.
+        quiet: How long a receive waits to show that nothing is there.
+    """
+
+    queue = "conformance"
+    other_queue = "conformance-other"
+    missing_queue: str | None = None
+
+    def __init__(self, *, clock: Clock = SYSTEM_CLOCK, queue: str | None = None) -> None:
+        self.clock = clock
+        if queue is not None:
+            self.queue = queue
+            self.other_queue = f"other-{queue}"
+        fake = isinstance(clock, FakeClock)
+        self.unit = timedelta(minutes=1) if fake else timedelta(seconds=1)
+        self.patience = timedelta(days=10_000) if fake else timedelta(seconds=10)
+        self.poll = ZERO if fake else timedelta(seconds=5)
+        self.quiet = ZERO if fake else timedelta(milliseconds=200)
+
+    @abstractmethod
+    def open(self) -> PullDriver:
+        """A driver on the empty backend, with `self.clock`. Called once a test; the kit closes it."""
+
+    def second_client(self) -> PullDriver | None:
+        """Another driver on the same backend, as another process would have; `None` if there can't be one."""
+        return None
+
+    def advance(self, delta: timedelta) -> None:
+        """Lets time pass."""
+        if isinstance(self.clock, FakeClock):
+            self.clock.advance(delta)
+        else:
+            time.sleep(delta.total_seconds())
+
+    def put_raw(self, driver: PullDriver, queue: str, body: bytes) -> None:
+        """Puts bytes into a queue that no cloudq wrote; best by the backend's own client."""
+        key = uuid.uuid4().hex if driver.capabilities(queue).ordering else None
+        (result,) = driver.send([Outgoing(id=uuid.uuid4().hex, queue=queue, body=body, ordering_key=key)])
+        if result.error is not None:
+            raise result.error
+
+    def refused_item(self, driver: PullDriver) -> Outgoing:
+        """A body for `self.queue` that the backend refuses, though the call that carries it is allowed.
+
+        Too large by a byte, or, where that would break the bound of the call, delayed for too long.
+        """
+        capabilities = driver.capabilities(self.queue)
+        key = uuid.uuid4().hex if capabilities.ordering else None
+        item = Outgoing(id=uuid.uuid4().hex, queue=self.queue, body=b"{}", ordering_key=key)
+        if capabilities.max_batch_bytes is None:
+            too_large = b" " * (capabilities.max_body + 16 * 1024 + 1)
+            return Outgoing(id=item.id, queue=item.queue, body=too_large, ordering_key=key)
+        if capabilities.max_delay is not None:
+            too_late = capabilities.max_delay + timedelta(seconds=1)
+            return Outgoing(id=item.id, queue=item.queue, body=item.body, ordering_key=key, delay=too_late)
+        raise NotImplementedError("say which item this backend refuses: override Harness.refused_item")
+
+    def close(self) -> None:  # noqa: B027 - most harnesses have nothing to remove
+        """Removes what the harness made. Called once, after the drivers were closed."""

@@ -1,0 +1,166 @@
+"""Behaviours of leases: exclusivity, expiry, extension."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from cloudq.core.delivery import Delivery
+from cloudq.core.driver import Ack, ExtendResult
+from cloudq.errors import LeaseLost, UnsupportedError
+from cloudq.testing.conformance.bench import Bench
+
+
+class Leases:
+    """Holding a message."""
+
+    def test_a_lease_is_exclusive(self, bench: Bench) -> None:
+        """A leased message isn't handed to anybody else, nor to the same client again."""
+        other = bench.client()
+        bench.send()
+        bench.one()
+        bench.nothing(driver=other)
+        bench.nothing()
+
+    def test_a_lease_lasts_as_long_as_it_says(self, bench: Bench) -> None:
+        """Until just before `expires_at` nobody else gets the message, and its holder can settle it."""
+        other = bench.client()
+        bench.send()
+        delivery = bench.one()
+        bench.advance_to(delivery.lease.expires_at - bench.grain - bench.harness.quiet)
+        bench.nothing(driver=other)
+        bench.ack(delivery)
+
+    def test_a_lease_that_ends_hands_the_message_over_again(self, bench: Bench) -> None:
+        """Once the lease is over, the same message is received again, counted as another delivery and attempt."""
+        bench.send()
+        first = bench.one(lease=bench.unit)
+        bench.advance(bench.unit + bench.grain)
+        again = bench.one()
+        assert (again.id, again.body) == (first.id, first.body)
+        assert (again.deliveries, again.attempt) == (2, 2)
+
+    def test_every_crash_counts_as_a_delivery(self, bench: Bench) -> None:
+        """A message whose holders keep dying says how often it was handed over."""
+        bench.send()
+        seen = []
+        for _ in range(3):
+            seen.append(bench.one(lease=bench.unit).deliveries)
+            bench.advance(bench.unit + bench.grain)
+        assert seen == [1, 2, 3]
+
+    def test_a_lease_is_counted_from_before_the_message_came(self, bench: Bench) -> None:
+        """A lease is never stated longer than what is left of it when the receive returns."""
+        bench.send()
+        start = bench.now()
+        expires_at = bench.one().lease.expires_at
+        assert start < expires_at <= bench.now() + bench.lease
+
+    def test_different_leases_may_be_asked_for(self, bench: Bench) -> None:
+        """Each receive's lease holds for what it brought: a short one ends while a long one lasts."""
+        bench.send()
+        short = bench.one(lease=bench.unit)
+        bench.send()
+        bench.one(lease=4 * bench.unit)
+        bench.advance(bench.unit + bench.grain)
+        assert [delivery.id for delivery in bench.receive(2)] == [short.id]
+
+    def test_an_extension_grants_what_it_reports(self, bench: Bench) -> None:
+        """An extended lease keeps others away until the time granted; an unextendable one is UnsupportedError."""
+        other = bench.client()
+        bench.send()
+        delivery = bench.one(lease=2 * bench.unit)
+        bench.advance(bench.unit)
+        start = bench.now()
+        result = _extend(bench, delivery, 3 * bench.unit)
+        if not bench.capabilities.extendable:
+            assert isinstance(result.error, UnsupportedError)
+            bench.ack(delivery)
+            return
+        assert result.error is None
+        assert result.expires_at is not None
+        assert start < result.expires_at <= bench.now() + 3 * bench.unit
+        bench.advance_to(result.expires_at - bench.grain - bench.harness.quiet)
+        bench.nothing(driver=other)
+        bench.ack(delivery)
+
+    def test_an_extended_lease_ends_when_it_says(self, bench: Bench) -> None:
+        """After the time granted the message is handed over again; where nothing is granted, after the lease."""
+        bench.send()
+        delivery = bench.one(lease=2 * bench.unit)
+        result = _extend(bench, delivery, bench.unit)
+        bench.advance_to((result.expires_at or delivery.lease.expires_at) + bench.grain)
+        assert bench.one().deliveries == 2
+        assert isinstance(bench.settle(delivery, Ack()), LeaseLost)
+
+    def test_an_extension_is_never_beyond_the_hard_limit(self, bench: Bench) -> None:
+        """The longest extension of a lease ends no later than its `hard_limit`, if it has one."""
+        bench.send()
+        delivery = bench.one()
+        bench.advance(bench.unit)
+        result = _extend(bench, delivery, bench.capabilities.max_lease or timedelta(days=1))
+        if not bench.capabilities.extendable:
+            assert isinstance(result.error, UnsupportedError)
+            return
+        assert result.expires_at is not None
+        assert result.expires_at > bench.now()
+        if bench.capabilities.max_lease is not None:
+            assert delivery.lease.hard_limit is not None
+            assert result.expires_at <= delivery.lease.hard_limit
+
+    def test_a_lost_lease_is_not_extended(self, bench: Bench) -> None:
+        """Extending a lease that is over reports LeaseLost and doesn't hide the message again."""
+        bench.send()
+        delivery = bench.one(lease=bench.unit)
+        bench.advance(bench.unit + bench.grain)
+        assert _refused(bench, delivery)
+        assert bench.one().id == delivery.id
+
+    def test_an_extension_does_not_touch_the_next_holder(self, bench: Bench) -> None:
+        """When somebody else holds the message, the old lease's extension is LeaseLost and theirs is as it was."""
+        bench.send()
+        old = bench.one(lease=bench.unit)
+        bench.advance(bench.unit + bench.grain)
+        new = bench.one(lease=2 * bench.unit)
+        assert _refused(bench, old)
+        bench.advance(bench.unit)
+        bench.nothing()
+        bench.ack(new)
+
+    def test_a_settled_lease_is_not_extended(self, bench: Bench) -> None:
+        """Extending the lease of a message that is acked reports LeaseLost and doesn't bring it back."""
+        bench.send()
+        delivery = bench.one(lease=bench.unit)
+        bench.ack(delivery)
+        assert _refused(bench, delivery)
+        bench.advance(bench.unit + bench.grain)
+        bench.nothing()
+
+    def test_one_lost_lease_does_not_hide_the_others(self, bench: Bench) -> None:
+        """Of several leases extended by one call, each has its own answer, in order."""
+        for _ in range(3):
+            bench.send()
+        deliveries = bench.receive(3)
+        bench.ack(deliveries[1])
+        results = bench.driver.extend([delivery.lease for delivery in deliveries], 2 * bench.unit)
+        if bench.capabilities.extendable:
+            assert [result.error is None for result in results] == [True, False, True]
+            assert isinstance(results[1].error, LeaseLost)
+        else:
+            assert [type(result.error) for result in results] == [UnsupportedError] * 3
+        bench.ack(deliveries[0], deliveries[2])
+
+    def test_extending_nothing_answers_nothing(self, bench: Bench) -> None:
+        """An extension of no leases is allowed."""
+        assert list(bench.driver.extend([], bench.unit)) == []
+
+
+def _extend(bench: Bench, delivery: Delivery, by: timedelta) -> ExtendResult:
+    (result,) = bench.driver.extend([delivery.lease], by)
+    return result
+
+
+def _refused(bench: Bench, delivery: Delivery) -> bool:
+    """Whether an extension reports that the lease is lost, or that no lease can be extended."""
+    result = _extend(bench, delivery, 2 * bench.unit)
+    expected = (LeaseLost,) if bench.capabilities.extendable else (LeaseLost, UnsupportedError)
+    return isinstance(result.error, expected) and result.expires_at is None

@@ -1,0 +1,101 @@
+"""Behaviours of `PullDriver.receive`, but for the lease itself."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta
+
+from cloudq.core.delivery import Delivery
+from cloudq.testing.conformance.bench import Bench
+from cloudq.testing.conformance.harness import ZERO
+
+
+class Receiving:
+    """Being handed messages."""
+
+    def test_an_empty_queue_gives_nothing(self, bench: Bench) -> None:
+        """A receive that may not wait returns nothing from an empty queue."""
+        assert list(bench.driver.receive(bench.queue, limit=10, wait=ZERO, lease=bench.lease)) == []
+
+    def test_a_receive_waits_for_a_message(self, bench: Bench) -> None:
+        """A receive from an empty queue returns nothing, and not before its wait is over."""
+        wait = bench.unit
+        deliveries, took, _ = bench.finish(bench.start(lambda: _timed(bench, wait)))
+        assert deliveries == []
+        assert took >= wait * 0.9
+
+    def test_a_waiting_receive_does_not_poll_hot(self, bench: Bench) -> None:
+        """A receive that waits uses hardly any processor time."""
+        wait = min(bench.unit, timedelta(seconds=1))
+        real = 0.3
+        receiving = bench.start(lambda: _timed(bench, wait))
+        time.sleep(real)  # what is measured is what the receive does meanwhile
+        _, _, cpu = bench.finish(receiving)
+        assert cpu < real / 3
+
+    def test_a_waiting_receive_gets_what_is_sent(self, bench: Bench) -> None:
+        """A message that is sent while a receive waits is handed over at once, not when the wait is over."""
+        wait = 10 * bench.unit
+        receiving = bench.start(lambda: _timed(bench, wait))
+        message = bench.send()
+        deliveries, took, _ = bench.finish(receiving)
+        assert [delivery.id for delivery in deliveries] == [message.id]
+        assert took < wait / 2
+
+    def test_a_waiting_receive_gets_what_is_released(self, bench: Bench) -> None:
+        """A message whose lease runs out while a receive waits is handed over then."""
+        bench.send()
+        first = bench.one(lease=2 * bench.unit)
+        deliveries, took, _ = bench.finish(bench.start(lambda: _timed(bench, 10 * bench.unit)))
+        assert [delivery.id for delivery in deliveries] == [first.id]
+        assert took < 5 * bench.unit
+
+    def test_the_limit_is_kept(self, bench: Bench) -> None:
+        """A receive returns at most `limit` messages; the others are there for the next."""
+        messages = {bench.send().id for _ in range(3)}
+        first = bench.driver.receive(bench.queue, limit=2, wait=bench.harness.poll, lease=bench.lease)
+        assert 1 <= len(first) <= 2
+        rest = bench.receive(3 - len(first))
+        assert {delivery.id for delivery in [*first, *rest]} == messages
+
+    def test_one_receive_brings_several_messages(self, bench: Bench) -> None:
+        """A receive with room for more returns each message once."""
+        messages = {bench.send().id for _ in range(5)}
+        deliveries = bench.receive(10)
+        assert len(deliveries) == 5
+        assert {delivery.id for delivery in deliveries} == messages
+
+    def test_a_delivery_says_what_it_is(self, bench: Bench) -> None:
+        """A first delivery names its queue, message, attempt 1, delivery 1 and, if at all, a true time."""
+        before = bench.now() - bench.unit
+        message = bench.send()
+        delivery = bench.one()
+        assert (delivery.queue, delivery.id, delivery.message) == (bench.queue, message.id, message)
+        assert (delivery.attempt, delivery.deliveries, delivery.undecodable) == (1, 1, None)
+        assert delivery.lease.queue == bench.queue
+        assert delivery.failure is None
+        assert delivery.first_received_at is None or before <= delivery.first_received_at <= bench.now() + bench.unit
+
+    def test_the_first_receive_is_remembered(self, bench: Bench) -> None:
+        """Where a backend says when a message was first handed over, a later delivery says the same."""
+        bench.send()
+        first = bench.one(lease=bench.unit)
+        bench.advance(bench.unit + bench.grain)
+        again = bench.one()
+        assert again.deliveries == 2
+        assert again.first_received_at == first.first_received_at
+
+    def test_queues_do_not_mix(self, bench: Bench) -> None:
+        """A message is received from its own queue only."""
+        here = bench.send()
+        there = bench.send(queue=bench.other_queue)
+        assert [delivery.id for delivery in bench.receive(2)] == [here.id]
+        assert [delivery.id for delivery in bench.receive(2, queue=bench.other_queue)] == [there.id]
+
+
+def _timed(bench: Bench, wait: timedelta) -> tuple[list[Delivery], timedelta, float]:
+    """What a receive brings, how long it took on the backend's clock, and the seconds of CPU that it used."""
+    start: datetime = bench.now()
+    cpu = time.thread_time()
+    deliveries = bench.driver.receive(bench.queue, limit=10, wait=wait, lease=bench.lease)
+    return list(deliveries), bench.now() - start, time.thread_time() - cpu

@@ -1,0 +1,61 @@
+"""`DriverConformance`: all behaviours in one class, for a driver's test file to subclass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from cloudq.testing.conformance.bench import Bench
+from cloudq.testing.conformance.concurrency import Concurrency
+from cloudq.testing.conformance.dead_letters import DeadLettersKept
+from cloudq.testing.conformance.deduplication import Deduplication
+from cloudq.testing.conformance.delays import Delays
+from cloudq.testing.conformance.harness import Harness
+from cloudq.testing.conformance.leases import Leases
+from cloudq.testing.conformance.operations import Operations
+from cloudq.testing.conformance.ordering import Ordering
+from cloudq.testing.conformance.receiving import Receiving
+from cloudq.testing.conformance.retries import Retries
+from cloudq.testing.conformance.robustness import Robustness
+from cloudq.testing.conformance.sending import Sending
+from cloudq.testing.conformance.settling import Settling
+
+
+class DriverConformance(
+    Sending,
+    Receiving,
+    Leases,
+    Settling,
+    Retries,
+    DeadLettersKept,
+    Ordering,
+    Deduplication,
+    Delays,
+    Operations,
+    Concurrency,
+    Robustness,
+):
+    """What a driver must do. Subclass it as `class TestMyDriver(DriverConformance)` and give the fixture `harness`.
+
+    Each behaviour is one test. The queue's capabilities pick what it asserts; none is skipped: a feature that is
+    missing is shown to be refused, or emulated by the core.
+    """
+
+    @pytest.fixture
+    def harness(self) -> Harness:
+        """The backend, empty. To be overridden."""
+        raise NotImplementedError("a subclass of DriverConformance gives a fixture named harness")
+
+    @pytest.fixture
+    def bench(self, harness: Harness) -> Iterator[Bench]:
+        """What the behaviours work with."""
+        bench = Bench(harness)
+        yield bench
+        bench.close()
+
+
+def behaviours() -> list[str]:
+    """The names of all behaviours, in the kit's order."""
+    names = (name for kind in DriverConformance.__mro__[1:-1] for name in vars(kind) if name.startswith("test_"))
+    return list(dict.fromkeys(names))

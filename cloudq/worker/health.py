@@ -92,9 +92,7 @@ class Health:
         problems = list(self.healthz().problems)
         if self._stopping():
             problems.append("stopping")
-        for poller in self._pollers.pollers:
-            if poller.down is not None:
-                problems.append(f"queue {poller.queue}: {poller.down}")
+        problems += [f"queue {one.queue}: {one.down}" for one in self._pollers.pollers if one.down is not None]
         return self._page(problems, self._clock.now())
 
     def _page(self, problems: Sequence[str], now: datetime) -> Page:
@@ -168,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
         said = page()
         self._answer(200 if said.ok else 503, msgspec.json.encode(said))
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815 - http.server looks for this name
 
     def _answer(self, status: int, body: bytes) -> None:
         self.send_response(status)

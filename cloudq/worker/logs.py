@@ -47,19 +47,19 @@ class JsonFormatter(logging.Formatter):
 _FORMATTERS: Final = {"text": TextFormatter, "json": JsonFormatter}
 
 
-def configure(format: LogFormat = "text", level: str = "INFO") -> None:  # noqa: A002 - the option's own name
+def configure(format: LogFormat = "text", level: str | int = "INFO") -> None:  # noqa: A002 - the option's own name
     """Sends all log lines of the process to stderr. Replaces what was configured before.
 
     Args:
         format: `text` or `json`.
-        level: The least severe level to show, by name.
+        level: The least severe level to show.
 
     Raises:
         ConfigurationError: There is no such format or level.
     """
     if format not in _FORMATTERS:
         raise ConfigurationError(f"there is no log format {format!r}", hint="text or json")
-    number = logging.getLevelNamesMapping().get(level.upper())
+    number = level if isinstance(level, int) else logging.getLevelNamesMapping().get(level.upper())
     if number is None:
         raise ConfigurationError(f"there is no log level {level!r}", hint="debug, info, warning, error or critical")
     handler = logging.StreamHandler(sys.stderr)

@@ -20,6 +20,7 @@ from cloudq.context import Context
 from cloudq.core.driver import PullDriver
 from cloudq.core.outcome import Outcome
 from cloudq.core.processor import Processor
+from cloudq.errors import ConfigurationError
 from cloudq.worker.background import Background
 from cloudq.worker.events import Finished, Snapshot, Tally
 from cloudq.worker.executors import Executor, ThreadExecutor
@@ -191,11 +192,11 @@ class Worker:
         left = self._intake.give_up_running()
         if left:
             logger.warning("%d tasks didn't finish in time; they are released and run again", len(left))
-        # The handlers see it first; then the message is anybody's.
+        # The handlers see it first, and what can be ended is ended; then the message is anybody's.
         for held in left:
             held.lost.set()
-        self._settler.release(left, counted=True)
         self._executor.stop()
+        self._settler.release(left, counted=True)
         self._await_settled(AT_ONCE if now else self.settings.settle_timeout)
 
     def _let_finish(self) -> bool:
@@ -256,6 +257,11 @@ class Worker:
         settings = self.settings
         if not settings.processes:
             return ThreadExecutor(self._intake, self._processor, threads=settings.concurrency, ended=self._ended)
+        if self.app.url.startswith("memory:"):
+            raise ConfigurationError(
+                "memory:// lives in one process: what tasks in others send would be lost",
+                hint="use sqlite:///cloudq.db, or threads (processes=0)",
+            )
         from cloudq.worker.children import ChildExecutor
 
         self._children = ChildExecutor(
@@ -263,6 +269,7 @@ class Worker:
             self._processor,
             processes=settings.processes,
             app_spec=settings.app_spec,
+            url=self.app.url,
             ended=self._ended,
             cannot_start=partial(self._wishes.put, Wish.FAIL),
         )

@@ -1,0 +1,161 @@
+"""A worker's child process: `python -m cloudq.worker.child FD`. Runs one delivery at a time in its main thread.
+
+It neither polls nor settles: the parent does, also while a task here holds the interpreter for minutes.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import signal
+import socket
+import sys
+import threading
+from queue import SimpleQueue
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from cloudq.worker.frames import CannotStart, Channel, Done, Hello, LeaseIsLost, Ready, Run
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from cloudq.app import App
+    from cloudq.core.delivery import Delivery
+    from cloudq.core.outcome import Outcome
+    from cloudq.core.processor import Processor
+
+ORPHANED = 70  # EX_SOFTWARE: nobody would settle what runs here
+
+
+class _Reader:
+    """A thread that listens to the parent while the main thread runs a task."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self.work: SimpleQueue[Run | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        # Guarded by the lock: of the delivery at hand, or `None`.
+        self._lost: threading.Event | None = None
+        threading.Thread(target=self._run, name="cloudq-parent", daemon=True).start()
+
+    def finished(self) -> None:
+        """The main thread is done with the delivery at hand."""
+        with self._lock:
+            self._lost = None
+
+    def lost_event(self) -> threading.Event:
+        """Set once the lease of the delivery at hand is over."""
+        with self._lock:
+            return self._lost or threading.Event()
+
+    def _run(self) -> None:
+        try:
+            while (frame := self._channel.to_child()) is not None:
+                self._heard(frame)
+        except OSError:
+            pass  # the parent has gone, as below
+        finally:
+            self._orphaned()
+
+    def _heard(self, frame: Hello | Run | LeaseIsLost) -> None:
+        with self._lock:
+            if isinstance(frame, LeaseIsLost) and self._lost is not None:
+                self._lost.set()
+            elif isinstance(frame, Run):
+                self._lost = threading.Event()
+                self.work.put(frame)
+
+    def _orphaned(self) -> None:
+        with self._lock:
+            busy = self._lost is not None
+        if busy:
+            # Whatever the main thread is in the middle of: its message is, or will be, somebody else's.
+            os._exit(ORPHANED)
+        self.work.put(None)
+
+
+class _Runner:
+    """Runs deliveries in the main thread; async ones on one event loop, made at the first of them."""
+
+    def __init__(self, app: App) -> None:
+        from cloudq.core.processor import Processor
+        from cloudq.worker.time_limits import AlarmTimeLimit
+
+        self._processor: Processor[Any] = Processor(
+            app.handlers,
+            middleware=app.middleware,
+            retry_policy=app.retry_policy,
+            clock=app.clock,
+            time_limiter=AlarmTimeLimit(),
+        )
+        self._loop: asyncio.Runner | None = None
+
+    def run(self, delivery: Delivery, lost: threading.Event) -> Outcome:
+        """Runs one."""
+        handler = self._processor.handler_for(delivery)
+        context = contextvars.Context()
+        if handler is None or not handler.is_async:
+            return context.run(self._processor.process, delivery, lease_lost=lost)
+        if self._loop is None:
+            import asyncio
+
+            self._loop = asyncio.Runner()
+        return self._loop.run(self._processor.aprocess(delivery, lease_lost=lost), context=context)
+
+
+def main(descriptor: int) -> int:
+    """Works until the parent has gone.
+
+    Args:
+        descriptor: The child's end of the socket pair.
+
+    Returns:
+        The exit code: 0 done, 1 the app couldn't be loaded.
+    """
+    # The parent decides when to stop; a Ctrl-C reaches the whole group. A function rather than SIG_IGN, which the
+    # programs that tasks start would inherit.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave_it_to_the_parent)
+    channel = Channel(socket.socket(fileno=descriptor))
+    hello = channel.to_child()
+    if not isinstance(hello, Hello):
+        return 1
+    try:
+        runner = _Runner(_load(hello))
+    except BaseException as error:  # whatever the app's modules raise at import, the parent reports it
+        channel.send(CannotStart(reason=f"{type(error).__name__}: {error}"))
+        if not isinstance(error, Exception):
+            raise
+        return 1
+    reader = _Reader(channel)
+    channel.send(Ready())
+    while (run := reader.work.get()) is not None:
+        outcome = runner.run(run.delivery(), reader.lost_event())
+        reader.finished()
+        try:
+            channel.send(Done.of(outcome))
+        except OSError:
+            return ORPHANED
+    return 0
+
+
+def _load(hello: Hello) -> App:
+    from cloudq.discovery import load_app
+
+    if hello.log_format is not None:
+        from cloudq.worker.logs import configure
+
+        configure(hello.log_format, hello.log_level)
+    app = load_app(hello.app_spec)
+    if app.url != hello.url:
+        app.configure(hello.url)  # given to the parent by hand; what tasks send goes there, too
+    return app
+
+
+def _leave_it_to_the_parent(_number: int, _frame: FrameType | None) -> None:
+    """Does nothing; a call that was interrupted is resumed."""
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))

@@ -1,0 +1,121 @@
+"""The whole command line in one place: its commands, their groups and their examples."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from inspect import getdoc
+from io import TextIOWrapper
+from typing import Annotated, Final
+
+import typer
+from typer.main import get_command
+
+from cloudq.cli import demo, dlq, queues, send, tasks, version, worker
+from cloudq.cli.failures import FAILED, report
+from cloudq.cli.options import Debug, Switches
+
+_CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
+_WORK: Final = "Work"
+_LOOK: Final = "Look"
+_REPAIR: Final = "Repair"
+
+application = typer.Typer(
+    name="cloudq",
+    no_args_is_help=True,
+    context_settings=_CONTEXT,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+dead_letters = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        version.version()
+        raise typer.Exit
+
+
+@application.callback(
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 the backend can't be reached, "
+    "130 interrupted."
+)
+def _cloudq(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    _debug: Debug = False,
+) -> None:
+    """Send tasks, run them, and look after their queues."""
+
+
+@dead_letters.callback()
+def _dlq() -> None:
+    """Look at what failed for good, send it again, or throw it away."""
+
+
+def _add(
+    group: typer.Typer, name: str, function: Callable[..., None], examples: Sequence[str], panel: str | None = None
+) -> None:
+    # An empty line between the lines: else the help's paragraphs are joined.
+    lines = [f"$ {example}".replace("[", "\\[") for example in examples]
+    # A docstring's lines end where the source's do; the help's where the terminal does.
+    paragraphs = [" ".join(paragraph.split()) for paragraph in (getdoc(function) or "").split("\n\n")]
+    group.command(name, help="\n\n".join(paragraphs), epilog="\n\n".join(["Examples:", *lines]), rich_help_panel=panel)(
+        function
+    )
+
+
+_add(application, "worker", worker.worker, worker.EXAMPLES, _WORK)
+_add(application, "send", send.send, send.EXAMPLES, _WORK)
+_add(application, "demo", demo.demo, demo.EXAMPLES, _WORK)
+_add(application, "tasks", tasks.tasks, tasks.EXAMPLES, _LOOK)
+_add(application, "stats", queues.stats, queues.STATS_EXAMPLES, _LOOK)
+_add(application, "version", version.version, version.EXAMPLES, _LOOK)
+application.add_typer(dead_letters, name="dlq", rich_help_panel=_REPAIR)
+_add(application, "purge", queues.purge, queues.PURGE_EXAMPLES, _REPAIR)
+_add(dead_letters, "list", dlq.list_, dlq.LIST_EXAMPLES)
+_add(dead_letters, "show", dlq.show_, dlq.SHOW_EXAMPLES)
+_add(dead_letters, "redrive", dlq.redrive, dlq.REDRIVE_EXAMPLES)
+_add(dead_letters, "purge", dlq.purge, dlq.PURGE_EXAMPLES)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command that the arguments name. Returns the exit code; never raises for what a user can meet."""
+    _tolerate_any_locale()
+    switches = Switches()
+    try:
+        code = _invoked(arguments, switches)
+        sys.stdout.flush()  # a full disk or a closed pipe shows here, not as a traceback at the interpreter's end
+    except BrokenPipeError:
+        _silence_stdout()
+        return FAILED
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last frame: all errors are reported here
+        return report(error, debug=switches.debug)
+    return code
+
+
+def _invoked(arguments: Sequence[str] | None, switches: Switches) -> int:
+    given = None if arguments is None else list(arguments)
+    try:
+        get_command(application).main(given, prog_name="cloudq", obj=switches)
+    except SystemExit as end:  # how typer ends, having said what there is to say about usage
+        return end.code if isinstance(end.code, int) else FAILED if end.code else 0
+    return 0
+
+
+def _tolerate_any_locale() -> None:
+    """A character that the locale's encoding doesn't have is escaped rather than an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _silence_stdout() -> None:
+    """The reader has gone, which is its right: what is still buffered has nowhere to go."""
+    import os
+
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,141 @@
+"""Which App a command works with, and on which backend."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+
+import msgspec
+
+from cloudq.app import App
+from cloudq.cli.output import note
+from cloudq.config import URL_VARIABLE, backend_url
+from cloudq.discovery import APP_VARIABLE, find_app, load_app
+from cloudq.errors import CloudqError, ConfigurationError, nearest
+
+
+class Chosen(msgspec.Struct, frozen=True, kw_only=True):
+    """An App to work with.
+
+    Attributes:
+        app: The App, on the backend that is in force.
+        spec: What it was loaded from, or `None` for a bare one that has no tasks.
+        why_bare: Why it is a bare one.
+    """
+
+    app: App
+    spec: str | None = None
+    why_bare: str | None = None
+
+
+@contextmanager
+def tasks_app(spec: str | None, backend: str | None) -> Iterator[Chosen]:
+    """The App whose tasks a command needs; its backend is closed after the block.
+
+    Raises:
+        ConfigurationError: There is none, or the backend can't be used.
+        TaskDefinitionError: A task's declaration is wrong.
+    """
+    found = find_app(spec)
+    app = _loaded(found)
+    _use(app, backend)
+    try:
+        yield Chosen(app=app, spec=found)
+    finally:
+        app.close()
+
+
+@contextmanager
+def any_app(spec: str | None, backend: str | None, *, wanted: bool = True) -> Iterator[Chosen]:
+    """The App of the surroundings, or a bare one for what needs no tasks; its backend is closed after the block.
+
+    Args:
+        spec: What was asked for, if anything was.
+        backend: Likewise.
+        wanted: Whether its tasks are of use. If not, and the backend is given, it isn't even looked for.
+
+    Raises:
+        ConfigurationError: The App that was asked for can't be had; or one that was found can't, and it alone may
+            know where the messages are.
+        TaskDefinitionError: A task's declaration is wrong.
+    """
+    chosen = _chosen(spec, backend, wanted=wanted)
+    try:
+        yield chosen
+    finally:
+        chosen.app.close()
+
+
+def _chosen(spec: str | None, backend: str | None, *, wanted: bool) -> Chosen:
+    asked = spec or os.environ.get(APP_VARIABLE)
+    if not asked and backend is not None and not wanted:
+        return _bare(backend, "none was looked for")
+    try:
+        found = find_app(spec)
+    except ConfigurationError as error:
+        return _bare(backend, str(error))
+    try:
+        app = _loaded(found)
+    except CloudqError as error:
+        if asked:
+            raise
+        if backend is not None:
+            return _bare(backend, str(error))
+        raise ConfigurationError(
+            f"{error} (and it may say where the messages are)", hint="with --backend URL it isn't needed"
+        ) from error
+    _use(app, backend)
+    return Chosen(app=app, spec=found)
+
+
+def queues_of(chosen: Chosen, named: list[str]) -> list[str]:
+    """The named queues, else all that the App's tasks declare; tells about names that none of them declares."""
+    declared = chosen.app.declared_queues()
+    if not named:
+        if not declared:
+            note(f"no app, so the queue {chosen.app.default_queue!r} is meant: {chosen.why_bare}")
+        return declared or [chosen.app.default_queue]
+    if chosen.spec is not None:
+        for name in named:
+            if name not in declared:
+                note(f"note: no task of {chosen.spec} declares queue {name!r}: {nearest(name, declared)}")
+    return list(dict.fromkeys(named))
+
+
+def _bare(backend: str | None, why: str) -> Chosen:
+    app = App()
+    _use(app, backend)
+    return Chosen(app=app, why_bare=why)
+
+
+def _loaded(spec: str) -> App:
+    """The App, ready; what its modules print while they are imported isn't this command's data."""
+    try:
+        with redirect_stdout(sys.stderr):
+            return load_app(spec)
+    except CloudqError:
+        raise
+    except (Exception, SystemExit) as error:  # whatever a module does while it is imported
+        frames = traceback.extract_tb(error.__traceback__)
+        where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+        raise ConfigurationError(
+            f"importing {spec} raised {type(error).__name__}: {error}{where}", hint="--debug shows the whole traceback"
+        ) from error
+
+
+def _use(app: App, backend: str | None) -> None:
+    if backend is None:
+        return
+    if "://" not in backend and not os.environ.get(URL_VARIABLE) and _scheme(app) == backend:
+        return  # the App's own URL is what the bare scheme stands for
+    app.configure(backend_url(backend))
+
+
+def _scheme(app: App) -> str | None:
+    try:
+        return app.url.partition("://")[0]
+    except ConfigurationError:
+        return None  # there is none: where a default would be lost

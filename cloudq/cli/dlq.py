@@ -1,0 +1,251 @@
+"""`cloudq dlq list`, `show`, `redrive` and `purge`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Annotated, Final
+
+import typer
+
+from cloudq.cli.choosing import any_app, queues_of
+from cloudq.cli.dead_letter_text import as_json, moment, reason_of, show
+from cloudq.cli.failures import FAILED
+from cloudq.cli.options import AppSpec, Backend, Debug, Json, Queue, Yes, queue_name
+from cloudq.cli.output import confirm, note, progress, table, write, write_bytes, write_json
+from cloudq.core.driver import DeadMessage
+from cloudq.dead_letters import PAGE, DeadLetters
+from cloudq.errors import ConfigurationError
+
+LIST_EXAMPLES: Final = (
+    "cloudq dlq list",
+    "cloudq dlq list emails --limit 20",
+    "cloudq dlq list emails --json --limit 0",
+)
+SHOW_EXAMPLES: Final = ("cloudq dlq show emails 17", "cloudq dlq show emails 17 --raw > body.json")
+REDRIVE_EXAMPLES: Final = ("cloudq dlq redrive emails 17 18", "cloudq dlq redrive emails --all --limit 1000")
+PURGE_EXAMPLES: Final = ("cloudq dlq purge emails 17", "cloudq dlq purge emails --all --yes")
+
+OptionalQueue = Annotated[
+    str | None,
+    typer.Argument(metavar="QUEUE", help="The queue's name. Default: every queue that the tasks declare."),
+]
+Keys = Annotated[
+    list[str] | None, typer.Argument(metavar="KEY...", help="Which ones, as the list shows.", show_default=False)
+]
+All = Annotated[bool, typer.Option("--all", help="All of the queue's dead letters.")]
+Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="At most so many, the oldest first.")]
+
+
+def list_(
+    queue: OptionalQueue = None,
+    *,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=0, help="At most so many a queue; 0 for all.")
+    ] = PAGE,
+    after: Annotated[
+        str | None, typer.Option("--after", metavar="KEY", help="From behind this one, to go on where a list ended.")
+    ] = None,
+    app: AppSpec = None,
+    backend: Backend = None,
+    json: Json = False,
+    _debug: Debug = False,
+) -> None:
+    """List dead letters, oldest first. Takes none, changes nothing."""
+    with any_app(app, backend, wanted=queue is None) as chosen:
+        names = queues_of(chosen, [] if queue is None else [queue_name(queue)])
+        if after is not None and len(names) > 1:
+            raise ConfigurationError(
+                "--after needs a queue: a key is the place in one queue's list", hint="name the queue"
+            )
+        rows: list[tuple[object, ...]] = []
+        for name in names:
+            letters = chosen.app.queue(name).dead_letters
+            last: str | None = None
+            for dead in _listed(letters, after, limit):
+                last = dead.key
+                if json:
+                    write_json(as_json(dead))
+                else:
+                    task = dead.message.task if dead.message else None
+                    attempts = dead.failure.attempts if dead.failure else None
+                    rows.append((name, dead.key, task, moment(dead.dead_at), attempts, _first_line(reason_of(dead))))
+            if last is not None and letters.peek(limit=1, after=last):
+                note(f"there are more: cloudq dlq list {name} --after {last}")
+    if json:
+        return
+    if rows:
+        table(("queue", "key", "task", "dead since", "attempts", "reason"), rows)
+    else:
+        note(f"no dead letters in {_names(names)}")
+
+
+def show_(
+    queue: Queue,
+    keys: Keys = None,
+    *,
+    every: All = False,
+    limit: Limit = None,
+    raw: Annotated[bool, typer.Option("--raw", help="The stored body of one, byte for byte.")] = False,
+    app: AppSpec = None,
+    backend: Backend = None,
+    json: Json = False,
+    _debug: Debug = False,
+) -> None:
+    """Show all that is known of dead letters: reason, error, traceback's end, counts, times, worker, payload."""
+    if raw and (json or every or len(keys or []) != 1):
+        raise ConfigurationError("--raw writes the body of one dead letter, and nothing else", hint="name one KEY")
+    with _letters(queue, app, backend) as (name, letters):
+        wanted = _wanted(letters, keys, every=every, limit=limit)
+        missing = 0
+        for number, (key, dead) in enumerate(wanted):
+            if dead is None:
+                missing += 1
+                note(_not_there(name, key))
+            elif raw:
+                write_bytes(dead.body)
+            elif json:
+                write_json(as_json(dead))
+            else:
+                if number:
+                    write("")
+                show(dead)
+        if missing:
+            raise typer.Exit(FAILED)
+
+
+def redrive(
+    queue: Queue,
+    keys: Keys = None,
+    *,
+    every: All = False,
+    limit: Limit = None,
+    app: AppSpec = None,
+    backend: Backend = None,
+    json: Json = False,
+    _debug: Debug = False,
+) -> None:
+    """Send dead letters to their queue again, with all attempts before them.
+
+    Each copy is stored before its dead letter is deleted, so a crash in between leaves both, never none. What dies
+    again meanwhile is not taken twice.
+    """
+    with _letters(queue, app, backend) as (name, letters):
+        # Listed first: a message that fails again at once must not be redriven in a circle.
+        found = [(key, dead is not None) for key, dead in _wanted(letters, keys, every=every, limit=limit)]
+        there = [key for key, is_there in found if is_there]
+        errors: list[Exception] = []
+        redriven = 0
+        with progress("redriving", len(there)) as done:
+            for start in range(0, len(there), PAGE):
+                batch = there[start : start + PAGE]
+                result = letters.redrive(batch)
+                redriven += result.redriven
+                errors += result.errors
+                done(len(batch))
+        for key, is_there in found:
+            if not is_there:
+                note(_not_there(name, key))
+        left = len(found) - redriven
+        if len(there) > redriven and not errors:
+            note(f"{len(there) - redriven:,} were left: somebody else redrives or deletes them")
+        for text, times in _counted(errors).items():
+            note(f"error: {text}" + (f" ({times} times)" if times > 1 else ""))
+        if json:
+            write_json({"queue": name, "redriven": redriven, "left": left, "errors": [str(error) for error in errors]})
+        else:
+            write(f"redrove {redriven:,} of {len(found):,} dead letters of queue {name!r}")
+        if left or errors:
+            raise typer.Exit(FAILED)
+
+
+def purge(
+    queue: Queue,
+    keys: Keys = None,
+    *,
+    every: All = False,
+    yes: Yes = False,
+    app: AppSpec = None,
+    backend: Backend = None,
+    json: Json = False,
+    _debug: Debug = False,
+) -> None:
+    """Delete dead letters for good."""
+    with _letters(queue, app, backend) as (name, letters):
+        if every and keys:
+            raise _either()
+        if every:
+            many = sum(1 for _ in letters)
+            wanted = None
+        else:
+            found = list(_wanted(letters, keys, every=False, limit=None))
+            for key, dead in found:
+                if dead is None:
+                    note(_not_there(name, key))
+            wanted = [key for key, dead in found if dead is not None]
+            many = len(wanted)
+        if many and not confirm(f"Delete {many:,} dead letters of queue {name!r} for good?", yes=yes):
+            note("nothing was deleted")
+            raise typer.Exit(FAILED)
+        deleted = letters.purge(wanted) if many else 0
+        if json:
+            write_json({"queue": name, "deleted": deleted})
+        else:
+            write(f"deleted {deleted:,} dead letters of queue {name!r}")
+        if wanted is not None and deleted < len(set(keys or [])):
+            raise typer.Exit(FAILED)
+
+
+@contextmanager
+def _letters(queue: str, spec: str | None, backend: str | None) -> Iterator[tuple[str, DeadLetters]]:
+    name = queue_name(queue)
+    with any_app(spec, backend, wanted=False) as chosen:
+        queues_of(chosen, [name])
+        yield name, chosen.app.queue(name).dead_letters
+
+
+def _listed(letters: DeadLetters, after: str | None, limit: int) -> Iterator[DeadMessage]:
+    """Page by page, so that a list of any length needs one page of memory."""
+    left = limit or None
+    while left is None or left > 0:
+        page = letters.peek(limit=PAGE if left is None else min(PAGE, left), after=after)
+        if not page:
+            return
+        yield from page
+        after = page[-1].key
+        left = None if left is None else left - len(page)
+
+
+def _wanted(
+    letters: DeadLetters, keys: Sequence[str] | None, *, every: bool, limit: int | None
+) -> Iterator[tuple[str, DeadMessage | None]]:
+    """The dead letters that a command is about; `None` for a key that none has."""
+    if bool(keys) == every:
+        raise _either()
+    if every:
+        return ((dead.key, dead) for dead in islice(letters, limit))
+    return ((key, letters.get(key)) for key in islice(dict.fromkeys(keys or ()), limit))
+
+
+def _either() -> ConfigurationError:
+    return ConfigurationError("either KEYs or --all say which dead letters are meant", hint="cloudq dlq list QUEUE")
+
+
+def _not_there(queue: str, key: str) -> str:
+    return f"there is no dead letter {key!r} in queue {queue!r} (any more)"
+
+
+def _counted(errors: Sequence[Exception]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for error in errors:
+        counts[str(error)] = counts.get(str(error), 0) + 1
+    return counts
+
+
+def _first_line(text: str) -> str:
+    return text.splitlines()[0] if text else text
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(f"queue {name!r}" for name in names)

@@ -1,0 +1,70 @@
+"""From an error to what a person sees, and to the exit code that a program sees."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import Final
+
+from cloudq.cli.output import printable
+from cloudq.errors import (
+    CloudqError,
+    ConfigurationError,
+    OptionError,
+    PayloadError,
+    PermissionDenied,
+    SchemaMismatch,
+    StorageCorrupt,
+    StorageFull,
+    TaskDefinitionError,
+    TransientError,
+    UnknownTaskError,
+    UnsupportedError,
+)
+
+DONE: Final = 0
+FAILED: Final = 1
+USAGE: Final = 2
+UNREACHABLE: Final = 3
+INTERRUPTED: Final = 130
+
+_CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
+    (ConfigurationError, USAGE),
+    (OptionError, USAGE),
+    (TaskDefinitionError, USAGE),
+    (PayloadError, USAGE),
+    (UnknownTaskError, USAGE),
+    (UnsupportedError, USAGE),
+    (TransientError, UNREACHABLE),
+    (PermissionDenied, UNREACHABLE),
+    (StorageFull, UNREACHABLE),
+    (StorageCorrupt, UNREACHABLE),
+    (SchemaMismatch, UNREACHABLE),
+    (KeyboardInterrupt, INTERRUPTED),
+)
+ERRORS_PAGE: Final = "docs/reference/errors.md"
+
+
+def exit_code(error: BaseException) -> int:
+    """The exit code that an error stands for."""
+    return next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)
+
+
+def report(error: BaseException, *, debug: bool) -> int:
+    """Says on stderr what is wrong and what to do about it. Returns the exit code."""
+    if debug:
+        traceback.print_exception(error, file=sys.stderr)
+    if isinstance(error, KeyboardInterrupt):
+        lines = ["cloudq: interrupted"]
+    elif isinstance(error, CloudqError):
+        lines = [f"cloudq: {error}"]
+        if error.hint:
+            lines.append(f"  hint: {error.hint}")
+        lines.append(f"  code: {error.code} ({ERRORS_PAGE}#{error.code})")
+    else:
+        text = str(error)
+        lines = [f"cloudq: {type(error).__name__}" + (f": {text}" if text else "")]
+        if not debug:
+            lines.append("  hint: this was not expected; --debug shows where it comes from")
+    sys.stderr.write(printable("\n".join(lines)) + "\n")
+    return exit_code(error)

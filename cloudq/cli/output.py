@@ -1,0 +1,154 @@
+"""What a command writes: data to stdout, everything else to stderr; progress on a terminal only.
+
+`--json` writes one JSON object a line (JSON Lines), whether a command gives one thing or a list of them, so that a long
+list needs no memory and a reader can stop anywhere.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+import msgspec
+
+from cloudq.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# Off a terminal nothing is wrapped or cut: the reader is a program, a file or a pager.
+_UNBOUNDED = 100_000
+
+
+def write(text: str) -> None:
+    """A line of data for people, with what could steer a terminal made visible."""
+    sys.stdout.write(printable(text) + "\n")
+
+
+def write_json(value: object) -> None:
+    """One JSON object on a line of its own, in UTF-8 whatever the locale."""
+    write_bytes(msgspec.json.encode(value) + b"\n")
+
+
+def write_bytes(data: bytes) -> None:
+    """Bytes to stdout as they are."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def note(text: str) -> None:
+    """A line for the person in front of it; on stderr, so that it's never taken for data."""
+    sys.stdout.flush()
+    sys.stderr.write(printable(text) + "\n")
+    sys.stderr.flush()
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Columns with a heading. On a terminal they fold to its width; elsewhere a row is a line."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    terminal = is_terminal(sys.stdout)
+    drawn = Table(box=box.SIMPLE_HEAD if terminal else None, pad_edge=False, header_style="bold")
+    for name in columns:
+        drawn.add_column(name, overflow="fold", no_wrap=not terminal)
+    for row in rows:
+        drawn.add_row(*(Text(printable(shown(value))) for value in row))
+    _write_drawn(lambda console: console.print(drawn))
+
+
+def details(pairs: Sequence[tuple[str, object]]) -> None:
+    """Names and values, a line each; those without a value are left out."""
+    known = [(name, shown(value)) for name, value in pairs if value is not None]
+    width = max((len(name) for name, _ in known), default=0)
+    for name, value in known:
+        write(f"{name + ':':<{width + 1}} {value}")
+
+
+def shown(value: object) -> str:
+    """A value as people read it: nothing known is a dash."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(shown, value)) or "-"
+    return str(value)
+
+
+def printable(text: str) -> str:
+    """The text with every character escaped that could steer a terminal; line ends and tabs stay.
+
+    What a message holds comes from whoever sent it.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Whether a person looks at the stream (or types into it)."""
+    try:
+        return stream.isatty()
+    except ValueError:  # closed
+        return False
+
+
+def confirm(question: str, *, yes: bool) -> bool:
+    """Whether the person agrees to what destroys something. Asked on stderr.
+
+    Raises:
+        ConfigurationError: Nobody can be asked, and `--yes` wasn't given.
+    """
+    if yes:
+        return True
+    if not is_terminal(sys.stdin):
+        raise ConfigurationError(f"not done, as nobody can be asked: {question}", hint="add --yes to do it unasked")
+    sys.stdout.flush()
+    sys.stderr.write(printable(f"{question} [y/N] "))
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+@contextmanager
+def progress(doing: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr while the block runs; the block calls what it is given with how many more are done.
+
+    Where stderr is no terminal there is nothing.
+    """
+    if not is_terminal(sys.stderr):
+        yield lambda _: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=_console(sys.stderr), transient=True) as bar:
+        task = bar.add_task(doing, total=total)
+        yield lambda more: bar.advance(task, more)
+
+
+def without_nothing(values: Mapping[str, object]) -> dict[str, object]:
+    """The values that are known, for JSON."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _console(stream: TextIO) -> Console:
+    from rich.console import Console
+
+    # rich itself looks at NO_COLOR and TERM.
+    terminal = is_terminal(stream)
+    return Console(
+        file=stream, width=None if terminal else _UNBOUNDED, force_terminal=terminal, highlight=False, markup=False
+    )
+
+
+def _write_drawn(draw: Callable[[Console], None]) -> None:
+    console = _console(sys.stdout)
+    with console.capture() as capture:
+        draw(console)
+    # rich fills every line up to the table's width.
+    sys.stdout.write("".join(line.rstrip() + "\n" for line in capture.get().splitlines() if line.strip()))

@@ -1,0 +1,85 @@
+"""`cloudq stats` and `cloudq purge`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from cloudq.cli.choosing import any_app, queues_of
+from cloudq.cli.options import AppSpec, Backend, Debug, Json, Queue, Yes, queue_name
+from cloudq.cli.output import confirm, note, table, write, write_json
+from cloudq.config import parse_url
+from cloudq.core.driver import QueueStats
+
+STATS_EXAMPLES = ("cloudq stats", "cloudq stats --queue emails --queue reports", "cloudq stats --json")
+PURGE_EXAMPLES = ("cloudq purge emails", "cloudq purge emails --yes --backend sqlite:///cloudq.db")
+
+
+def stats(
+    *,
+    queue: Annotated[
+        list[str] | None,
+        typer.Option("--queue", metavar="NAME", help="Repeatable. Default: every queue that the tasks declare."),
+    ] = None,
+    app: AppSpec = None,
+    backend: Backend = None,
+    json: Json = False,
+    _debug: Debug = False,
+) -> None:
+    """Show how full the queues are: ready, delayed, in flight, dead, and the age of the oldest that is ready."""
+    named = [queue_name(name) for name in queue or []]
+    with any_app(app, backend, wanted=not named) as chosen:
+        found = {name: chosen.app.queue(name).stats() for name in queues_of(chosen, named)}
+    if json:
+        for name, full in found.items():
+            write_json({"queue": name, **_as_json(full)})
+        return
+    rows = [
+        (name, full.ready, full.delayed, full.in_flight, full.dead, _age(full.oldest_age))
+        for name, full in found.items()
+    ]
+    table(("queue", "ready", "delayed", "in flight", "dead", "oldest"), rows)
+
+
+def purge(
+    queue: Queue,
+    *,
+    yes: Yes = False,
+    app: AppSpec = None,
+    backend: Backend = None,
+    json: Json = False,
+    _debug: Debug = False,
+) -> None:
+    """Delete all messages of a queue, those that are being worked on too, but none of its dead letters."""
+    name = queue_name(queue)
+    with any_app(app, backend, wanted=False) as chosen:
+        queues_of(chosen, [name])
+        handle = chosen.app.queue(name)
+        before = handle.stats()
+        counts = [count for count in (before.ready, before.delayed, before.in_flight) if count is not None]
+        many = f"{sum(counts):,}" if counts else "an unknown number of"
+        where = parse_url(chosen.app.url)
+        if not confirm(f"Delete {many} messages of queue {name!r} in {where} for good?", yes=yes):
+            note("nothing was deleted")
+            raise typer.Exit(1)
+        deleted = handle.purge()
+    if json:
+        write_json({"queue": name, "deleted": deleted})
+    else:
+        write(f"deleted {'an unknown number of' if deleted is None else f'{deleted:,}'} messages of queue {name!r}")
+
+
+def _as_json(full: QueueStats) -> dict[str, object]:
+    return {
+        "ready": full.ready,
+        "delayed": full.delayed,
+        "in_flight": full.in_flight,
+        "dead": full.dead,
+        "oldest_age_seconds": None if full.oldest_age is None else full.oldest_age.total_seconds(),
+    }
+
+
+def _age(age: timedelta | None) -> str | None:
+    return None if age is None else str(timedelta(seconds=int(age.total_seconds())))

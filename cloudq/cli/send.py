@@ -1,0 +1,150 @@
+"""`cloudq send`."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+import typer
+
+from cloudq.cli.choosing import Chosen, any_app
+from cloudq.cli.options import AppSpec, Backend, Debug, Json, duration
+from cloudq.cli.output import note, write, write_json
+from cloudq.config import parse_url
+from cloudq.errors import OptionError, PayloadError, UnknownTaskError, nearest
+from cloudq.options import SendOptions
+
+EXAMPLES = (
+    "cloudq send app.welcome '{\"user_id\": 42}'",
+    "cloudq send app.welcome '{\"user_id\": 42}' --delay 5m --idempotency-key welcome-42",
+    "cloudq send app.welcome --at 2030-01-31T09:00+01:00 --header tenant=a - < payload.json",
+    "cloudq send other.task --unchecked --queue other --backend sqlite:////var/lib/shop/cloudq.db",
+)
+
+
+def send(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="The task's name.", show_default=False)],
+    payload: Annotated[
+        str, typer.Argument(metavar="JSON", help="Its arguments: a JSON object, or - to read one from stdin.")
+    ] = "{}",
+    *,
+    queue: Annotated[str | None, typer.Option("--queue", metavar="NAME", help="Instead of the task's queue.")] = None,
+    delay: Annotated[
+        str | None, typer.Option("--delay", metavar="30s|5m|2h", help="Not before this long from now.")
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="TIME", help="Not before this moment: ISO 8601 with a UTC offset.")
+    ] = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option("--idempotency-key", metavar="KEY", help="The same work has the same key.")
+    ] = None,
+    ordering_key: Annotated[
+        str | None, typer.Option("--ordering-key", metavar="KEY", help="Messages of one key run one after the other.")
+    ] = None,
+    fairness_key: Annotated[
+        str | None, typer.Option("--fairness-key", metavar="KEY", help="Whose message it is, where capacity is shared.")
+    ] = None,
+    header: Annotated[
+        list[str] | None, typer.Option("--header", metavar="NAME=TEXT", help="Travels with the message. Repeatable.")
+    ] = None,
+    unchecked: Annotated[
+        bool, typer.Option("--unchecked", help="Send a task that the app doesn't know, or look for no app at all.")
+    ] = False,
+    app: AppSpec = None,
+    backend: Backend = None,
+    json: Json = False,
+    _debug: Debug = False,
+) -> None:
+    """Store a message that makes a worker run TASK. Prints its id once it is stored.
+
+    Where the app is found, the task has to be one of its own and the payload has to fit. Where none is found, the
+    message is sent as it is, and stderr says so.
+    """
+    options = _options(queue, delay, at, header)
+    for name, key in (
+        ("idempotency_key", idempotency_key),
+        ("ordering_key", ordering_key),
+        ("fairness_key", fairness_key),
+    ):
+        if key is not None:
+            options[name] = key  # type: ignore[literal-required]  # one of three names of the TypedDict
+    arguments = _payload(sys.stdin.read() if payload == "-" else payload)
+    with any_app(app, backend, wanted=not unchecked) as chosen:
+        _check_task(chosen, task, unchecked=unchecked)
+        sent = chosen.app.send(task, arguments, **options)
+        known = chosen.app.handlers.get(task)
+        to = options.get("queue") or (known.queue if known else chosen.app.default_queue)
+    if json:
+        write_json(
+            {
+                "id": sent.id,
+                "duplicate": sent.duplicate,
+                "task": known.name if known else task,
+                "queue": to,
+                "backend": str(parse_url(chosen.app.url)),
+                "validated": known is not None,
+            }
+        )
+        return
+    write(sent.id)
+    if sent.duplicate:
+        note("a message with this idempotency key was there already: nothing new was stored")
+
+
+def _check_task(chosen: Chosen, task: str, *, unchecked: bool) -> None:
+    """Refuses a name that the app doesn't declare; says so where none could be looked at."""
+    if task in chosen.app.handlers:
+        return
+    if chosen.spec is None:
+        if not unchecked:
+            note(f"note: sent without checking name and payload: {chosen.why_bare}")
+        return
+    if not unchecked:
+        raise UnknownTaskError(
+            f"{chosen.spec} declares no task {task!r}: {nearest(task, chosen.app.handlers)}",
+            hint="--unchecked sends it all the same, for a worker of another program",
+        )
+
+
+def _options(queue: str | None, delay: str | None, at: str | None, header: list[str] | None) -> SendOptions:
+    options = SendOptions()
+    if queue is not None:
+        options["queue"] = queue
+    if delay is not None:
+        options["delay"] = duration("--delay", delay)
+    if at is not None:
+        options["at"] = _moment(at)
+    if header:
+        options["headers"] = dict(map(_header, header))
+    return options
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)  # send refuses one without an offset
+    except ValueError:
+        raise OptionError(f"--at {text!r} is no time in ISO 8601", hint="--at 2030-01-31T09:00+01:00") from None
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise OptionError(f"--header {text!r} is not NAME=TEXT", hint="--header tenant=a")
+    return name, value
+
+
+def _payload(text: str) -> dict[str, object]:
+    try:
+        value = msgspec.json.decode(text)
+    except (ValueError, RecursionError) as error:
+        raise PayloadError(
+            f"the payload isn't JSON: {error}", hint="quote it for the shell: '{\"user_id\": 42}'"
+        ) from error
+    if not isinstance(value, dict):
+        raise PayloadError(
+            f"the payload is a JSON {type(value).__name__}, not an object of arguments by name",
+            hint="'{\"user_id\": 42}'",
+        )
+    return value

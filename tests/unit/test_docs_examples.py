@@ -7,7 +7,8 @@ The Python blocks of a page run one after the other, in one process and one empt
   to pytest.
 - A block whose first line is `# not run: REASON` is left out.
 
-Of ` ```console ` blocks each `$ cloudq ...` line has to be one that the command line understands.
+Of ` ```console ` blocks each `$ cloudq ...` line has to be one that the command line understands. Of the pages that a
+reader follows step by step (`TOURS`) every step is carried out, on the SQLite file that is the default.
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<code>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 NOT_RUN = re.compile(r"# not run: \S")
+# Page, and what its workers print.
+TOURS = {
+    "README.md": ["welcome, user 42", "welcome, user 43"],
+    "docs/quickstart.md": ["welcome, user 42, here since 2026-01-31", "welcome, user 44, here since None"],
+}
 COMMAND = re.compile(r"^\$ (cloudq .*)$", re.MULTILINE)
 
 # Runs the blocks in order in a namespace that is `__main__`'s, so that tasks get the name that a script's would have.
@@ -156,3 +162,55 @@ def test_a_wrong_command_line_is_noticed(capsys: pytest.CaptureFixture[str]) -> 
     assert main(["worker", "--no-such-option", "--help"]) != 0
     assert main(["no-such-command", "--help"]) != 0
     assert "no-such" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TOURS)
+def test_tours_work_step_by_step(name: str, tmp_path: Path) -> None:
+    """Whoever does what the page says, in its order, on the default backend, gets through, and the tasks run."""
+    page = ROOT / name
+    shell = {key: value for key, value in os.environ.items() if not key.startswith("CLOUDQ_")}
+    shell["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{shell['PATH']}"
+    printed = ""
+    for number, step in enumerate(steps_of(page)):
+        if isinstance(step, Block):
+            script = tmp_path / (step.file or f"step_{number}.py")
+            with script.open("a" if step.append else "w", encoding="utf-8") as out:
+                out.write(step.code)
+            words = [] if step.file else [sys.executable, script.name]
+        else:
+            words = shlex.split(step, comments=True)
+        if words[:2] == ["cloudq", "worker"] and "--burst" not in words:
+            words.append("--burst")  # the reader ends it with Ctrl-C
+        if not words or words[0] in {"pip", ".", "make", "python3"}:
+            continue
+        ran = subprocess.run(words, cwd=tmp_path, env=shell, capture_output=True, text=True, timeout=60, check=False)
+        assert ran.returncode == 0, f"{words}\n{ran.stdout}\n{ran.stderr}"
+        printed += ran.stdout
+    if name == "README.md":
+        # There the worker is started first, and goes on running.
+        printed += subprocess.run(
+            ["cloudq", "worker", "--burst"],
+            cwd=tmp_path,
+            env=shell,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        ).stdout
+    assert [] == [line for line in TOURS[name] if line not in printed]
+    assert (tmp_path / "cloudq.db").is_file()
+
+
+def steps_of(page: Path) -> list[Block | str]:
+    """The Python blocks and the shell lines of a page, in its order."""
+    blocks = {block.place: block for block in blocks_of(page)}
+    steps: list[Block | str] = []
+    text = page.read_text(encoding="utf-8")
+    for match in FENCE.finditer(text):
+        place = f"{page.relative_to(ROOT)}:{text[: match.start()].count(chr(10)) + 1}"
+        if place in blocks:
+            steps.append(blocks[place])
+        elif match["info"].strip().startswith("console"):
+            steps += re.findall(r"^\$ (.*)$", match["code"], re.MULTILINE)
+    return steps

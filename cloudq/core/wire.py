@@ -6,21 +6,24 @@ Facts of the format are from the CloudEvents specification 1.0.2, JSON event for
 from __future__ import annotations
 
 import base64
-import binascii
-from collections.abc import Mapping
-from datetime import datetime
+import math
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 
 from cloudq.core.message import Message
-from cloudq.errors import UndecodableError
+from cloudq.errors import PayloadError, UndecodableError
 
 # Raised when a reader of the old version would misunderstand a message; absent means 1.
 WIRE_VERSION: Final = 1
 MEDIA_TYPE: Final = "application/cloudevents+json"
 # Parsing is bounded before it starts; no backend stores more than this in a message.
 MAX_BODY_BYTES: Final = 100 * 1024 * 1024
+# Objects and arrays within each other. Far below Python's limit of recursion, which depends on who calls: what was
+# decoded can always be encoded again for its copy.
+MAX_DEPTH: Final = 100
 
 _INT32_MAX: Final = 2**31 - 1  # a CloudEvents Integer is a signed 32-bit one
 _TRACE_HEADERS: Final = ("traceparent", "tracestate")  # CloudEvents' distributed tracing extension
@@ -29,8 +32,11 @@ _TRACE_HEADERS: Final = ("traceparent", "tracestate")  # CloudEvents' distribute
 def encode(message: Message) -> bytes:
     """The message's bytes.
 
+    What `decode` made can always be encoded.
+
     Raises:
-        TypeError, ValueError: The payload holds something that isn't JSON (validate it before).
+        PayloadError: It holds something that JSON doesn't have (an object, half of a surrogate pair, NaN), a time
+            without UTC offset, or more than `MAX_DEPTH` objects within each other.
     """
     event: dict[str, object] = {
         "specversion": "1.0",
@@ -42,9 +48,9 @@ def encode(message: Message) -> bytes:
         "queue": message.queue,
     }
     if message.sent_at is not None:
-        event["time"] = message.sent_at
+        event["time"] = _utc(message.sent_at, "sent_at")
     if message.not_before is not None:
-        event["notbefore"] = message.not_before
+        event["notbefore"] = _utc(message.not_before, "not_before")
     if message.idempotency_key is not None:
         event["idempotencykey"] = message.idempotency_key
     if message.ordering_key is not None:
@@ -60,7 +66,7 @@ def encode(message: Message) -> bytes:
     if message.extensions:
         event = {**message.extensions, **event}
     event["data"] = message.payload
-    return msgspec.json.encode(event)
+    return _written(event)
 
 
 def decode(body: bytes, queue: str) -> Message:
@@ -102,16 +108,72 @@ def decode(body: bytes, queue: str) -> Message:
     )
 
 
+def _written(event: dict[str, object]) -> bytes:
+    body = _json(event)
+    if _too_deep(body, event, MAX_DEPTH):
+        raise PayloadError(f"the message has more than {MAX_DEPTH} objects and arrays within each other")
+    # JSON has no NaN and no infinity; msgspec writes them as null, which would change the payload silently.
+    if b"null" in body and _holds_no_number(event):
+        raise PayloadError("the message holds a number that JSON doesn't have (NaN or infinity)")
+    return body
+
+
+def _json(value: object) -> bytes:
+    try:
+        return msgspec.json.encode(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PayloadError(f"the message can't travel as JSON: {error}") from error
+
+
+def _utc(moment: datetime, name: str) -> datetime:
+    if moment.tzinfo is None:
+        raise PayloadError(f"{name} is {moment.isoformat()}: it has no UTC offset", field=name)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise PayloadError(f"{name} is {moment.isoformat()}, outside of the years 1 to 9999", field=name) from error
+
+
 def _parse(body: bytes) -> dict[str, object]:
     if len(body) > MAX_BODY_BYTES:
         raise UndecodableError(f"the body has {len(body):,} bytes, more than any backend stores")
-    try:
-        event = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise UndecodableError(f"the body isn't JSON: {error}") from error
+    event = _read(body, "the body isn't JSON")
     if not isinstance(event, dict):
         raise UndecodableError(f"the body is a JSON {type(event).__name__}, not a CloudEvents object")
     return event
+
+
+def _read(text: bytes, otherwise: str, depth: int = MAX_DEPTH) -> object:
+    try:
+        value = msgspec.json.decode(text)
+    except (ValueError, RecursionError) as error:
+        raise UndecodableError(f"{otherwise}: {error}") from error
+    if _too_deep(text, value, depth):
+        raise UndecodableError(f"{otherwise}: more than {depth} objects and arrays are within each other")
+    return value
+
+
+def _too_deep(text: bytes, value: object, depth: int) -> bool:
+    if text.count(b"[") + text.count(b"{") <= depth:
+        return False  # the usual case, without looking at the value
+    level = [value]
+    for _ in range(depth):
+        level = [child for parent in level for child in _children(parent) if isinstance(child, (dict, list, tuple))]
+        if not level:
+            return False
+    return True
+
+
+def _children(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, (list, tuple)) else ()
+
+
+def _holds_no_number(value: object) -> bool:
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    return any(map(_holds_no_number, _children(value)))
 
 
 def _payload(event: dict[str, object]) -> Mapping[str, object]:
@@ -135,9 +197,10 @@ def _from_base64(encoded: object) -> object:
     if not isinstance(encoded, str):
         raise UndecodableError("data_base64 isn't a string")
     try:
-        return msgspec.json.decode(base64.b64decode(encoded, validate=True))
-    except (binascii.Error, ValueError, RecursionError) as error:
-        raise UndecodableError(f"data_base64 doesn't hold JSON: {error}") from error
+        decoded = base64.b64decode(encoded, validate=True)
+    except ValueError as error:
+        raise UndecodableError(f"data_base64 isn't base64: {error}") from error
+    return _read(decoded, "data_base64 doesn't hold JSON", MAX_DEPTH - 1)  # it becomes `data`, one level further down
 
 
 def _is_json(content_type: str) -> bool:
@@ -175,7 +238,10 @@ def _time(event: dict[str, object], name: str) -> datetime | None:
         raise UndecodableError(f"{name} is {_shown(value)}, not an RFC 3339 time") from error
     if moment.tzinfo is None:
         raise UndecodableError(f"{name} is {_shown(value)}: it has no UTC offset")
-    return moment
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise UndecodableError(f"{name} is {_shown(value)}, outside of the years 1 to 9999") from error
 
 
 def _put_headers(event: dict[str, object], headers: Mapping[str, str]) -> None:
@@ -185,7 +251,7 @@ def _put_headers(event: dict[str, object], headers: Mapping[str, str]) -> None:
             event[name] = headers[name]
     if own:
         # A CloudEvents attribute can't be a map, so the headers travel as a JSON text.
-        event["headers"] = msgspec.json.encode(own).decode()
+        event["headers"] = _json(own).decode()
 
 
 def _headers(event: dict[str, object]) -> dict[str, str]:
@@ -194,7 +260,7 @@ def _headers(event: dict[str, object]) -> dict[str, str]:
     if encoded is not None:
         try:
             headers = msgspec.json.decode(encoded if isinstance(encoded, str) else b"", type=dict[str, str])
-        except (msgspec.MsgspecError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise UndecodableError("headers isn't a text that holds a JSON object of texts") from error
     for name in _TRACE_HEADERS:
         value = event.pop(name, None)

@@ -44,6 +44,12 @@ def effects(folder: Path) -> Counter[int]:
     return Counter(map(int, file.read_text().split())) if file.exists() else Counter()
 
 
+def messages(folder: Path) -> int:
+    with sqlite3.connect(folder / "queue.db") as database:
+        count: int = database.execute("SELECT count(*) FROM message").fetchone()[0]
+        return count
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_no_effect_is_missing_after_workers_were_killed_thirty_times(
@@ -58,14 +64,15 @@ def test_no_effect_is_missing_after_workers_were_killed_thirty_times(
     chance = random.Random(20261120)
     try:
         for _ in range(KILLS):
-            time.sleep(chance.uniform(0.05, 0.9))  # the moment of the crash is what varies here
+            time.sleep(chance.uniform(0.05, 0.5))  # the moment of the crash is what varies here
             victim = chance.randrange(WORKERS)
             workers[victim].kill()
             workers[victim].wait()
             workers[victim] = start_worker(tmp_path, *arguments)
         assert [0] * SENDERS == [sender.wait(120) for sender in senders]
         deadline = time.monotonic() + 90
-        while len(effects(tmp_path)) < TASKS and time.monotonic() < deadline:
+        # What a killed worker had in hand is handed over again once its lease is over, and runs again.
+        while (len(effects(tmp_path)) < TASKS or messages(tmp_path)) and time.monotonic() < deadline:
             time.sleep(0.2)
     finally:
         for process in (*senders, *workers):
@@ -77,4 +84,4 @@ def test_no_effect_is_missing_after_workers_were_killed_thirty_times(
     assert set(range(TASKS)) == set(seen)
     with sqlite3.connect(tmp_path / "queue.db") as database:
         assert [("ok",)] == database.execute("PRAGMA integrity_check").fetchall()
-        assert [(0,)] == database.execute("SELECT count(*) FROM message").fetchall()
+    assert 0 == messages(tmp_path)

@@ -11,7 +11,10 @@ from functools import partial
 from typing import Final as Const
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from cloudq.cloud_queue import CloudQueue
+from cloudq.core import wire
 from cloudq.core.clock import monotonic
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import (
@@ -134,6 +137,11 @@ class Bench:
             idempotency_key=key,
             ordering_key=ordering_key,
         )
+
+    def message_of(self, size: int) -> Message:
+        """A message that is encoded in exactly so many bytes."""
+        message = self.message(payload={"fill": ""})
+        return replace(message, payload={"fill": "x" * (size - len(wire.encode(message)))})
 
     def prepared(self, message: Message) -> Outgoing:
         """The message as a producer stores it, checked as `CloudQueue` checks it."""
@@ -323,6 +331,4 @@ def errors_of(results: Sequence[SendResult | SettleResult]) -> list[type[Excepti
 
 
 def _at_generation_of(delivery: Delivery, failure: Failure) -> Failure:
-    from msgspec.structs import replace
-
     return replace(failure, generation=delivery.message.generation if delivery.message else 0)

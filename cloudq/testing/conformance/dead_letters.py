@@ -5,7 +5,6 @@ from __future__ import annotations
 from msgspec.structs import replace
 from tenacity import stop_after_attempt
 
-from cloudq.core import wire
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Ack, DeadLetterQueue, Final, Release
 from cloudq.core.message import Message
@@ -101,9 +100,7 @@ class DeadLettersKept:
 
     def test_the_largest_message_with_the_largest_failure_is_kept(self, bench: Bench) -> None:
         """A body of `max_body` bytes is dead-lettered with a failure of nearly 16 KiB: both are there."""
-        message = bench.message(payload={"fill": ""})
-        fill = "x" * (bench.capabilities.max_body - len(wire.encode(message)))
-        bench.send(replace(message, payload={"fill": fill}))
+        bench.send(bench.message_of(bench.capabilities.max_body))
         delivery = bench.one()
         failure = replace(bench.failure(), traceback="\N{SNOWMAN}" * 4_000)
         carried = bench.carry_out(delivery, DeadLettered(reason="large", failure=failure))

@@ -7,9 +7,7 @@ from uuid import uuid4
 import pytest
 from msgspec.structs import replace
 
-from cloudq.core import wire
 from cloudq.core.driver import Ack, Outgoing
-from cloudq.core.message import Message
 from cloudq.errors import MessageTooLarge, QueueNotFound
 from cloudq.testing.conformance.bench import Bench, errors_of
 
@@ -95,7 +93,7 @@ class Sending:
 
     def test_the_largest_body_is_stored(self, bench: Bench) -> None:
         """A body of exactly `max_body` bytes is stored and comes back whole."""
-        outgoing = bench.prepared(_of_size(bench, bench.capabilities.max_body))
+        outgoing = bench.prepared(bench.message_of(bench.capabilities.max_body))
         assert errors_of(bench.driver.send([outgoing])) == [None]
         delivery = bench.one()
         assert len(delivery.body) == bench.capabilities.max_body
@@ -104,7 +102,7 @@ class Sending:
     def test_a_larger_body_is_refused_before_it_is_sent(self, bench: Bench) -> None:
         """A message of one byte more than `max_body` is refused with MessageTooLarge; nothing is stored."""
         with pytest.raises(MessageTooLarge):
-            bench.send(_of_size(bench, bench.capabilities.max_body + 1))
+            bench.send(bench.message_of(bench.capabilities.max_body + 1))
         bench.nothing()
 
     def test_a_missing_queue_is_reported_or_made(self, bench: Bench) -> None:
@@ -127,9 +125,3 @@ class Sending:
         deliveries = bench.receive(2)
         assert {delivery.id for delivery in deliveries} == {first.id, second.id}
         assert [bench.settle(delivery, Ack()) for delivery in deliveries] == [None, None]
-
-
-def _of_size(bench: Bench, size: int) -> Message:
-    """A message that is encoded in exactly so many bytes."""
-    message = bench.message(payload={"fill": ""})
-    return replace(message, payload={"fill": "x" * (size - len(wire.encode(message)))})

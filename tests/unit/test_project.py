@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import cloudq
+import cloudq.testing
 from cloudq import errors
 
 ROOT = Path(__file__).parents[2]
@@ -210,6 +211,12 @@ def test_api_reference_is_complete() -> None:
     """`reference/api.md` has every public name."""
     shown = set(re.findall(r"^(?:::: |\| `)cloudq\.(\w+)", doc("reference/api.md"), re.MULTILINE))
     assert set() == set(cloudq.__all__) - shown - {"__version__"}
+
+
+def test_testing_reference_is_complete() -> None:
+    """`reference/testing.md` has every public name of `cloudq.testing`."""
+    shown = set(re.findall(r"^::: cloudq\.testing\.(\w+)", doc("reference/testing.md"), re.MULTILINE))
+    assert set() == set(cloudq.testing.__all__) - shown
 
 
 def test_semantics_are_all_there() -> None:

@@ -56,4 +56,4 @@ class Checkpointer:
         finally:
             connection.execute(f"PRAGMA busy_timeout={patience}")
         # Somebody reads from the log: it can't be emptied now, and trying at every commit would be slow.
-        self._threshold = size + self._limit if blocked else self._limit
+        self._threshold = size + self._limit // 2 if blocked else self._limit

@@ -19,12 +19,13 @@ from typing import Final
 
 from cloudq.drivers.sqlite import schema
 from cloudq.drivers.sqlite.checkpoint import Checkpointer
-from cloudq.drivers.sqlite.faults import DriverClosed, busy, translated
+from cloudq.drivers.sqlite.faults import DriverClosed, busy, read_only, translated
 from cloudq.drivers.sqlite.lock import WriteLock
-from cloudq.errors import BackendUnavailable, ConfigurationError, UnsupportedError
+from cloudq.errors import BackendUnavailable, ConfigurationError, StorageCorrupt, UnsupportedError
 
 OLDEST: Final = (3, 35, 0)  # RETURNING
 _WAL_RESET_FIXED: Final = (3, 51, 3)
+_SMALLEST: Final = 512  # bytes of the smallest page that SQLite knows
 _NORMAL: Final = 1
 _FULL: Final = 2
 # A close that can't have the lock by then goes on: whoever holds it has the database open, so ours isn't the last
@@ -65,6 +66,7 @@ class Database:
             try:
                 self._lock.acquire()
                 try:
+                    _refuse_fragment(path)
                     self._writer, self._reader = self._open()
                 finally:
                     self._lock.release()
@@ -180,6 +182,8 @@ class Database:
 
     def _prepare_writer(self, writer: sqlite3.Connection) -> None:
         schema.check(writer, self.path)
+        if not os.access(self.path, os.W_OK):  # SQLite opens it all the same, and fails at the first write
+            raise read_only(self.path, "this user may only read it")
         mode = writer.execute("PRAGMA journal_mode=WAL").fetchone()[0]
         if mode != "wal":
             raise UnsupportedError(
@@ -189,7 +193,6 @@ class Database:
         _execute(writer, "mmap_size=0", "wal_autocheckpoint=0", f"synchronous={_FULL}", "temp_store=MEMORY")
         # On macOS a plain fsync leaves the data in the disk's cache. Elsewhere this changes nothing.
         _execute(writer, f"fullfsync={int(self._full)}", f"checkpoint_fullfsync={int(self._full)}")
-        # Even with nothing to migrate: a file that can't be written shows now.
         writer.execute("BEGIN IMMEDIATE")
         try:
             schema.migrate(writer)
@@ -239,6 +242,17 @@ def _refuse_path(path: Path) -> None:
     if not path.parent.is_dir():
         raise ConfigurationError(
             f"the folder {path.parent} of the database doesn't exist", hint=f"create it: mkdir -p {path.parent}"
+        )
+
+
+def _refuse_fragment(path: Path) -> None:
+    """SQLite takes a file that is shorter than its header for an empty one, and would write over it."""
+    if not path.exists() or path.with_name(path.name + "-journal").exists():
+        return  # with a journal, SQLite completes what a crash left
+    size = path.stat().st_size
+    if 0 < size < _SMALLEST:
+        raise StorageCorrupt(
+            f"{path} isn't an intact cloudq database: it has only {size} bytes", hint="choose another file for cloudq"
         )
 
 

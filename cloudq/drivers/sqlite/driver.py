@@ -199,13 +199,16 @@ class SQLiteDriver:
     ) -> Sequence[Delivery]:
         database, waiters = session.database, session.waiters
         interrupts = waiters.interrupts
-        deadline = later(self._now(), wait)
+        last = self._now()
+        deadline = later(last, wait)
         while limit > 0:
             changes = waiters.changes
             # A look costs little, and only what is ready is worth the write lock.
             with database.read() as connection:
                 ready_at = leasing.next_visible(connection, queue)
             now = self._now()
+            deadline -= max(0, last - now)  # a wall clock that was set back makes no wait longer
+            last = now
             if ready_at is not None and ready_at <= now:
                 with database.write(durable=False) as connection:
                     now = self._now()
@@ -217,10 +220,9 @@ class SQLiteDriver:
             if now >= deadline or waiters.interrupts != interrupts:
                 break
             until = deadline if ready_at is None else min(deadline, ready_at)
-            timeout = from_micros(until) - from_micros(now)
-            woken = waiters.wait(changes=changes, interrupts=interrupts, timeout=timeout)
+            woken = waiters.wait(changes=changes, interrupts=interrupts, until=from_micros(until))
             if not woken and until == deadline:
-                break  # so a wall clock that was set back doesn't make the wait longer
+                break
         return []
 
     def _now(self) -> int:

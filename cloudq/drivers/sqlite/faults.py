@@ -57,7 +57,7 @@ def translate(error: sqlite3.Error | OSError, path: Path) -> BackendError:
         case sqlite3.SQLITE_READONLY if code == sqlite3.SQLITE_READONLY_DBMOVED:
             return BackendError(f"{path} was moved or deleted while it was open", hint="restart this process")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
-            return _read_only(error, path)
+            return read_only(path, error)
         case sqlite3.SQLITE_CANTOPEN:
             return _unopenable(error, path)
         case sqlite3.SQLITE_IOERR if _no_space(path):
@@ -75,11 +75,19 @@ def busy(path: Path, why: str) -> BackendUnavailable:
     )
 
 
+def read_only(path: Path, why: object) -> StorageReadOnly:
+    """The error for a database that this process may not write."""
+    return StorageReadOnly(
+        f"{path} can't be written: {why}",
+        hint="this user needs to write the file and its folder (SQLite keeps its journal beside the file)",
+    )
+
+
 def _of_system(error: OSError, path: Path) -> BackendError:
     if error.errno in _OUT_OF_SPACE:
         return _full(error, path)
     if error.errno in _NOT_WRITABLE:
-        return _read_only(error, path)
+        return read_only(path, error)
     return BackendError(f"{path}: {error}")
 
 
@@ -89,18 +97,11 @@ def _full(error: Exception, path: Path) -> StorageFull:
     )
 
 
-def _read_only(error: Exception, path: Path) -> StorageReadOnly:
-    return StorageReadOnly(
-        f"{path} can't be written: {error}",
-        hint="this user needs to write the file and its folder (SQLite keeps its journal beside the file)",
-    )
-
-
 def _unopenable(error: Exception, path: Path) -> BackendError:
     if not path.parent.is_dir():
         return BackendError(f"the folder of {path} is gone: {error}", hint="restore it, then restart this process")
     if not os.access(path.parent, os.W_OK):
-        return _read_only(error, path)
+        return read_only(path, error)
     return PermissionDenied(f"{path} can't be opened: {error}")
 
 

@@ -51,6 +51,7 @@ class WriteLock:
         except OSError:
             os.close(self._lock)
             raise
+        self._is_open = True
 
     def acquire(self, timeout: timedelta | None = None) -> None:
         """Takes the lock, waiting at most `timeout` (`None`: the time-out of all).
@@ -73,7 +74,10 @@ class WriteLock:
         fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Closes the files. In a child process this takes nothing from its parent, which has them open too."""
+        """Closes the files, once. In a child process this takes nothing from its parent, which has them open too."""
+        if not self._is_open:
+            return
+        self._is_open = False
         os.close(self._turn)
         os.close(self._lock)
 

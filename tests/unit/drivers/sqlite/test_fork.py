@@ -1,0 +1,103 @@
+"""A child process after fork: it opens the file anew and harms nothing of its parent's.
+
+In processes of their own: pytest's has threads, whose locks a child would inherit.
+"""
+
+import pytest
+
+PROLOGUE = """
+import os, sys, threading, warnings
+from datetime import timedelta
+from cloudq.core.driver import Outgoing
+from cloudq.drivers.sqlite import SQLiteDriver
+warnings.filterwarnings("ignore", "This process", DeprecationWarning)  # Python 3.12 warns of fork with threads
+
+ZERO, LEASE = timedelta(0), timedelta(seconds=60)
+driver = SQLiteDriver(sys.argv[1], busy_timeout=timedelta(milliseconds=300))
+
+def send(*ids):
+    return [type(r.error) for r in driver.send([Outgoing(id=i, queue="q", body=i.encode()) for i in ids])]
+
+def receive(wait=ZERO):
+    return [one.id for one in driver.receive("q", limit=10, wait=wait, lease=LEASE)]
+
+def in_child(function):
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        function()
+        sys.exit(0)  # with everything that the interpreter does at its end
+    assert 0 == os.waitpid(pid, 0)[1]
+"""
+
+
+def run(bench, script):
+    output = bench.run_script(PROLOGUE + script)
+    assert [("ok",)] == bench.query("PRAGMA integrity_check")
+    return output.split()
+
+
+@pytest.mark.slow
+def test_a_child_uses_the_driver_of_its_parent(bench):
+    """A driver works in parent and child, though the parent had receives waiting when it forked."""
+    script = """
+idle = threading.Thread(target=driver.receive, args=("idle",),
+    kwargs=dict(limit=1, wait=timedelta(seconds=60), lease=LEASE))
+idle.start()
+while driver._session.waiters._watcher is None:
+    pass
+send("parent")
+def child():
+    print(*receive())
+    send("child")
+    print(*receive(timedelta(seconds=9)), "again")
+    send("last")
+in_child(child)
+print(*receive())
+driver.close()
+idle.join()
+"""
+    assert ["parent", "child", "again", "last"] == run(bench, script)
+
+
+@pytest.mark.slow
+def test_a_child_does_not_get_the_locks_of_its_parent(bench):
+    """A child forked in the middle of a transaction waits for its end as any process does, and drops nothing."""
+    script = """
+def early():
+    print(send("early")[0].__name__, flush=True)
+    os._exit(0)  # the forked thread isn't the child's main one
+with driver._session.database.write(durable=True) as connection:
+    connection.execute("INSERT INTO dedup VALUES ('q', 'n', 'i', 0)")
+    thread = threading.Thread(target=in_child, args=(early,))
+    thread.start()
+    thread.join()
+in_child(lambda: print(send("late")[0].__name__))
+print(*receive())
+"""
+    assert ["BackendUnavailable", "NoneType", "late"] == run(bench, script)
+    assert [("n",)] == bench.query("SELECT native_id FROM dedup")
+
+
+@pytest.mark.slow
+def test_a_child_that_uses_nothing_closes_nothing(bench):
+    """A child that ends, even after its parent, leaves the parent's connections and the log alone."""
+    script = """
+send("a")
+in_child(lambda: None)
+print(os.path.exists(sys.argv[1] + "-wal"))
+in_child(driver.close)
+print(os.path.exists(sys.argv[1] + "-wal"))
+print(*receive())
+"""
+    assert ["True", "True", "a"] == run(bench, script)
+
+
+@pytest.mark.slow
+def test_a_closed_driver_stays_closed_in_a_child(bench):
+    """A driver that the parent closed isn't opened again."""
+    script = """
+driver.close()
+in_child(lambda: print(send("a")[0].__name__, receive()))
+"""
+    assert ["DriverClosed", "[]"] == run(bench, script)

@@ -1,0 +1,205 @@
+"""Waiting for messages: at once within a process, soon between processes, and never hot."""
+
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from datetime import timedelta
+
+import pytest
+
+from cloudq.core.clock import SYSTEM_CLOCK
+from cloudq.core.driver import Ack, Release
+from cloudq.drivers.sqlite.faults import DriverClosed
+from cloudq.drivers.sqlite.waiting import Waiters
+from cloudq.errors import StorageCorrupt
+
+SECOND = timedelta(seconds=1)
+HOUR = timedelta(hours=1)
+
+
+def waiting(bench, driver, queue="q", wait=HOUR):
+    """A receive that waits in a thread."""
+    thread = bench.start(lambda: [one.id for one in bench.receive(driver, queue, wait=wait)])
+    bench.clock.until_waiting()
+    return thread
+
+
+def test_a_send_of_the_same_process_ends_the_wait(bench, driver):
+    """A waiting receive gets a message that another thread sends; no time needs to pass."""
+    receive = waiting(bench, driver)
+    bench.send(driver, "a")
+    assert ["a"] == receive.join()
+
+
+def test_a_send_of_another_process_ends_the_wait(bench, driver):
+    """A waiting receive gets a message that another client of the file sends."""
+    receive = waiting(bench, driver)
+    bench.send(bench.open(), "a")
+    assert ["a"] == receive.join()
+
+
+def test_a_release_ends_the_wait(bench, driver):
+    """A waiting receive gets what another thread gives back."""
+    bench.send(driver, "a")
+    deliveries = bench.receive(driver)
+    receive = waiting(bench, driver)
+    bench.settle(driver, Release(), *deliveries)
+    assert ["a"] == receive.join()
+
+
+def test_the_end_of_an_earlier_one_ends_the_wait(bench, driver):
+    """On an ordered queue a waiting receive gets the next of a key when the one before is acked."""
+    bench.send(driver, "a1", "a2", queue="q.fifo", ordering_key="a")
+    deliveries = bench.receive(driver, "q.fifo")
+    receive = waiting(bench, driver, "q.fifo")
+    bench.settle(driver, Ack(), *deliveries)
+    assert ["a2"] == receive.join()
+
+
+@pytest.mark.parametrize("why", ["delay", "lease"])
+def test_time_that_comes_ends_the_wait(bench, driver, why):
+    """A waiting receive gets a message when its delay, or the lease of its dead holder, is over."""
+    bench.send(driver, "a", delay=SECOND if why == "delay" else timedelta(0))
+    bench.receive(driver, lease=SECOND)
+    thread = bench.start(lambda: [one.id for one in bench.receive(driver, wait=HOUR)])
+    while thread.is_alive():
+        bench.clock.advance(timedelta(milliseconds=10))
+        time.sleep(0.001)  # real time for the thread to look
+    assert ["a"] == thread.join()
+
+
+def test_a_wait_ends_empty(bench, driver):
+    """When the time is up and nothing came, a receive returns nothing."""
+    thread = bench.start(lambda: bench.receive(driver, wait=SECOND))
+    while thread.is_alive():
+        bench.clock.advance(timedelta(milliseconds=100))
+        time.sleep(0.001)
+    assert [] == thread.join()
+
+
+class SetBack:
+    """A clock that is set back by an hour at the end of the first wait."""
+
+    def __init__(self):
+        self._wrong_by = timedelta(0)
+
+    def now(self):
+        return SYSTEM_CLOCK.now() - self._wrong_by
+
+    def wait(self, condition, timeout):
+        woken = SYSTEM_CLOCK.wait(condition, timeout)
+        self._wrong_by = HOUR
+        return woken
+
+
+def test_a_clock_that_is_set_back_makes_no_wait_longer(bench):
+    """A wait ends when its time is up, whatever the wall clock says then."""
+    driver = bench.open(clock=SetBack())
+    assert [] == bench.start(lambda: bench.receive(driver, wait=timedelta(seconds=0.3))).join()
+
+
+@pytest.mark.parametrize("how", ["interrupt", "close"])
+def test_waits_are_ended_at_once(bench, driver, how):
+    """An interrupt and a close end all receives under way, empty."""
+    threads = [bench.start(lambda queue=queue: bench.receive(driver, queue, wait=HOUR)) for queue in "abc"]
+    bench.clock.until_waiting(3)
+    getattr(driver, how)()
+    assert [[], [], []] == [thread.join() for thread in threads]
+
+
+def test_a_receive_after_an_interrupt_waits_as_usual(bench, driver):
+    """An interrupt concerns only what is under way."""
+    driver.interrupt()
+    receive = waiting(bench, driver)
+    bench.send(driver, "a")
+    assert ["a"] == receive.join()
+
+
+def test_a_close_ends_the_watcher(bench, driver):
+    """No thread is left behind."""
+    receive = waiting(bench, driver)
+    watcher = driver._session.waiters._watcher
+    driver.close()
+    receive.join()
+    assert not watcher.is_alive()
+
+
+def test_nobody_watches_while_nobody_waits(bench, driver):
+    """The file is looked at only while a receive waits; what was committed meanwhile is noticed by the next."""
+    looks = []
+    version = driver._session.waiters._data_version
+    driver._session.waiters._data_version = lambda: (looks.append(1), version())[1]
+    bench.receive(driver)
+    assert [] == looks
+    receive = waiting(bench, driver)
+    driver.interrupt()
+    receive.join()
+    other = bench.open()
+    bench.send(other, "a")
+    assert ["a"] == [one.id for one in bench.receive(driver, wait=HOUR)]
+    receive = waiting(bench, driver)
+    bench.send(other, "b")
+    assert ["b"] == receive.join()
+
+
+def test_a_database_in_trouble_does_not_end_the_watcher(bench):
+    """When the look fails the receives are woken, to meet the error themselves; once closed, the watcher ends."""
+    answers = iter([StorageCorrupt("damaged"), DriverClosed("closed")])
+
+    def data_version():
+        raise next(answers)
+
+    waiters = Waiters(data_version, bench.clock)
+    waiters._closing.wait = lambda seconds: None  # the pause between two looks
+    assert waiters.wait(changes=0, interrupts=0, until=bench.clock.now() + HOUR)
+    assert 1 == waiters.changes
+    thread = bench.start(lambda: waiters.wait(changes=1, interrupts=0, until=bench.clock.now() + HOUR))
+    waiters._watcher.join(10)
+    assert not waiters._watcher.is_alive()
+    waiters.close()
+    thread.join()
+
+
+@pytest.mark.slow
+def test_an_idle_worker_uses_less_than_a_hundredth_of_a_core(bench):
+    """With four queues waiting, the whole process uses less than 1 % of a core."""
+    driver = bench.open(clock=SYSTEM_CLOCK)
+    threads = [
+        bench.start(lambda queue=queue: bench.receive(driver, queue, wait=3 * SECOND)) for queue in ("a", "b", "c", "d")
+    ]
+    time.sleep(0.2)  # let them begin to wait; what follows is measured
+    start, cpu = time.monotonic(), _cpu()
+    for thread in threads:
+        assert [] == thread.join()
+    used = (_cpu() - cpu) / (time.monotonic() - start)
+    assert used < 0.01, f"{used:.2%}"
+
+
+@pytest.mark.slow
+def test_an_idle_worker_starts_what_another_process_sends_within_50_ms(bench):
+    """At the median, a waiting receive has a message of another process 50 ms after its send began."""
+    driver = bench.open(clock=SYSTEM_CLOCK)
+    script = """
+import sys, time
+from cloudq.core.driver import Outgoing
+from cloudq.drivers.sqlite import SQLiteDriver
+driver = SQLiteDriver(sys.argv[1])
+for number in range(21):
+    time.sleep(0.037)
+    driver.send([Outgoing(id=str(number), queue="q", body=repr(time.time()).encode())])
+"""
+    sender = subprocess.Popen([sys.executable, "-c", script, str(bench.path)])
+    latencies = []
+    while len(latencies) < 21:
+        deliveries = bench.receive(driver, wait=10 * SECOND)
+        latencies += [time.time() - float(one.body) for one in deliveries]
+        assert deliveries
+    assert 0 == sender.wait(10)
+    assert statistics.median(latencies) < 0.05, sorted(latencies)
+
+
+def _cpu():
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import warnings
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime
 from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Protocol, TypeVar, Unpack, overload
@@ -17,15 +19,15 @@ from uuid import uuid4
 from cloudq.backends import open_driver
 from cloudq.binding import to_json
 from cloudq.cloud_queue import CloudQueue
-from cloudq.config import DEFAULT_URL, backend_url, parse_url
+from cloudq.config import DEFAULT_URL, URL_VARIABLE, backend_url, parse_url
 from cloudq.context import Context
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.driver import Driver, SendResult
 from cloudq.core.message import Message
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.processor import Middleware
-from cloudq.errors import ConfigurationError, OptionError, PayloadError, SendManyError, TaskDefinitionError
-from cloudq.options import SendOptions, TaskOptions, check_queue, check_send_options
+from cloudq.errors import CloudqError, ConfigurationError, OptionError, PayloadError, SendManyError, TaskDefinitionError
+from cloudq.options import SendOptions, TaskOptions, check_queue, check_queue_name, check_send_options
 from cloudq.tasks import Call, Definition, Sent, Task
 
 if TYPE_CHECKING:
@@ -40,6 +42,17 @@ _NO_PAYLOAD: Final[Mapping[str, object]] = {}
 # Backends of a process that forked: kept, so that the child never closes what its parent still uses.
 _inherited: Final[list[object]] = []
 
+_apps: Final[weakref.WeakSet[App]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    # A thread that doesn't exist in the child may have held it.
+    for app in list(_apps):
+        app._lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
 
 class TaskDecorator(Protocol):
     """What `app.task(...)` gives: a function in, a Task out, a leading Context hidden from callers."""
@@ -53,11 +66,11 @@ class TaskDecorator(Protocol):
 class _Backend:
     """An open driver and the handles of its queues, of one process."""
 
-    def __init__(self, driver: Driver, clock: Clock, url: str | None) -> None:
+    def __init__(self, driver: Driver, clock: Clock, *, lent: bool) -> None:
         self.pid = os.getpid()
         self.driver = driver
         self.clock = clock
-        self.url = url
+        self.lent = lent  # by `using`: neither to be closed here nor to be opened again
         self.queues: dict[str, CloudQueue] = {}
 
 
@@ -88,7 +101,7 @@ class App:
         default_queue: The queue of all tasks that have none of their own.
 
     Raises:
-        ConfigurationError: A `store` was given.
+        ConfigurationError: A `store` was given, or a value isn't of its type.
         OptionError: `default_queue` is no name of a queue.
     """
 
@@ -103,6 +116,7 @@ class App:
         default_queue: str = "default",
     ) -> None:
         self._lock = threading.RLock()
+        _apps.add(self)
         self._backend: _Backend | None = None
         self._definitions: dict[str, Definition] = {}
         self._tasks: dict[str, Task[..., Any]] = {}
@@ -135,7 +149,8 @@ class App:
         """Sets what is given, as the constructor does; what is left out stays.
 
         Raises:
-            ConfigurationError: The backend is open already, so a change would come too late; or a `store` was given.
+            ConfigurationError: The backend is open already, so a change would come too late; a `store` was given; or a
+                value isn't of its type.
             OptionError: `default_queue` is no name of a queue.
         """
         with self._lock:
@@ -151,6 +166,12 @@ class App:
                 )
             if isinstance(imports, str):
                 raise ConfigurationError("imports is a list of modules, not a text", hint=f"imports=[{imports!r}]")
+            if url is not None and not isinstance(url, str):
+                raise ConfigurationError(f"url is a text, not a {type(url).__name__}", hint=f"e.g. {DEFAULT_URL}")
+            if retry is not None and not isinstance(retry, RetryPolicy):
+                raise ConfigurationError(f"retry is a RetryPolicy, not {retry!r}", hint="retry=cloudq.RetryPolicy(...)")
+            if callable(middleware):
+                raise ConfigurationError(f"middleware is a list, not {middleware!r}", hint="middleware=[...]")
             if default_queue is not None:
                 self.default_queue = check_queue(default_queue)
             if url is not None:
@@ -180,11 +201,11 @@ class App:
             TaskDefinitionError: The name is taken, the signature can't be called by name, or an option is wrong.
             OptionError: The queue's name isn't one.
         """
+        given: TaskOptions = options  # type: ignore[assignment]  # the overload gives them their types
         if callable(function_or_name):
-            return self._declare(function_or_name, None, TaskOptions())
+            return self._declare(function_or_name, None, given)
         if function_or_name is not None and not isinstance(function_or_name, str):
             raise TaskDefinitionError(f"a task is declared from a function or a name, not {function_or_name!r}")
-        given: TaskOptions = options  # type: ignore[assignment]  # the overload gives them their types
         return lambda function: self._declare(function, function_or_name, given)
 
     def _declare(self, function: Callable[..., Any], name: str | None, options: TaskOptions) -> Task[..., Any]:
@@ -229,8 +250,11 @@ class App:
         for module in self.imports:
             try:
                 import_module(module)
-            except ImportError as error:
-                raise ConfigurationError(f"imports names {module!r}, which can't be imported: {error}") from error
+            except CloudqError:
+                raise  # a task's declaration, say: it explains itself
+            except Exception as error:
+                what = f"{type(error).__name__}: {error}"
+                raise ConfigurationError(f"imports names {module!r}, which can't be imported: {what}") from error
         for definition in list(self._definitions.values()):
             definition.parameters.check_types()
 
@@ -260,7 +284,7 @@ class App:
         message = self._message(task, payload, options)
         if self._eager:
             return self._run_eagerly(message)
-        self._warn_on_a_loop()
+        self._warn_on_a_loop("send")
         return _sent(message, self.queue(message.queue).send(message))
 
     async def asend(
@@ -303,6 +327,7 @@ class App:
             for index, message in enumerate(messages):
                 results[index] = self._run_eagerly(message)
         else:
+            self._warn_on_a_loop("send_many")
             for name, indexes in _by_queue(messages).items():
                 stored = self._stored(name, [messages[index] for index in indexes])
                 for index, result in zip(indexes, stored, strict=True):
@@ -330,10 +355,17 @@ class App:
         return backend_url(self._url)
 
     def queue(self, name: str) -> CloudQueue:
-        """The handle of a queue: stats, purge, dead letters. The same for the same name."""
+        """The handle of a queue: stats, purge, dead letters. The same for the same name.
+
+        Raises:
+            OptionError: `name` is no name of a queue.
+            ConfigurationError: The URL can't be used.
+            BackendError: The backend can't be opened.
+        """
         backend = self._opened()
         queue = backend.queues.get(name)
         if queue is None:
+            check_queue_name(name)
             # Another thread may do the same; setdefault lets one of them win, so that all share its Batcher.
             queue = backend.queues.setdefault(name, CloudQueue(name, backend.driver, clock=backend.clock))
         return queue
@@ -354,10 +386,13 @@ class App:
         return self._opened().driver
 
     def close(self) -> None:
-        """Closes the backend, if it is open. The next use opens it again."""
+        """Closes the backend, if it is open. The next use opens it again. A driver given by `using` stays."""
         with self._lock:
-            backend, self._backend = self._backend, None
-        if backend is not None and backend.pid == os.getpid():
+            backend = self._backend
+            if backend is None or backend.lent:
+                return
+            self._backend = None
+        if backend.pid == os.getpid():
             backend.driver.close()
 
     @contextmanager
@@ -368,7 +403,7 @@ class App:
         """
         with self._lock:
             before, clock_before = self._backend, self.clock
-            self._backend, self.clock = _Backend(driver, clock, None), clock
+            self._backend, self.clock = _Backend(driver, clock, lent=True), clock
         try:
             yield self
         finally:
@@ -411,12 +446,18 @@ class App:
         with self._lock:
             backend = self._backend
             if backend is not None and backend.pid != os.getpid():
+                if backend.lent:
+                    # Opening the app's own URL instead would send a test's messages to where it never wanted them.
+                    raise ConfigurationError(
+                        "the app works with a driver that it was given before this process was forked",
+                        hint="fork before App.using() or in_memory(), or give the child's app a driver of its own",
+                    )
                 _inherited.append(backend)
                 backend = None
             if backend is None:
                 url = self.url
-                backend = self._backend = _Backend(open_driver(url, self.clock), self.clock, url)
-                if url == DEFAULT_URL and self._url is None:
+                backend = self._backend = _Backend(open_driver(url, self.clock), self.clock, lent=False)
+                if self._url is None and not os.environ.get(URL_VARIABLE):
                     logger.warning("CLOUDQ_URL is not set: tasks are kept in %s", parse_url(url))
             return backend
 
@@ -458,14 +499,13 @@ class App:
 
     def _built(self, name: str, queue: str, payload: Mapping[str, object], options: SendOptions) -> Message:
         now = self.clock.now()
-        delay: timedelta | None = options.get("delay")
         return Message(
             id=str(uuid4()),
             task=name,
             queue=queue,
             payload=payload,
             sent_at=now,
-            not_before=now + delay if delay else options.get("at"),
+            not_before=_due(now, options),
             idempotency_key=options.get("idempotency_key"),
             ordering_key=options.get("ordering_key"),
             fairness_key=options.get("fairness_key"),
@@ -479,23 +519,39 @@ class App:
         except Exception as error:  # noqa: BLE001 - reported for each call: the failure of some never hides the others
             return [SendResult(error=error)] * len(messages)
 
-    def _warn_on_a_loop(self) -> None:
-        import sys
-
+    def _warn_on_a_loop(self, method: str) -> None:
         # asyncio isn't loaded for this: where it isn't, no loop runs.
         asyncio = sys.modules.get("asyncio")
         if self._warned or asyncio is None or asyncio._get_running_loop() is None:
             return
         self._warned = True
         warnings.warn(
-            "send() blocks the running event loop while the message is stored; use `await asend(...)`",
+            f"{method}() blocks the running event loop while the message is stored; use `await a{method}(...)`",
             RuntimeWarning,
-            stacklevel=4,
+            stacklevel=_callers_level(),
         )
+
+
+def _callers_level() -> int:
+    """The stack level, for a warning, of whoever called cloudq."""
+    level = 1
+    while sys._getframe(level).f_globals.get("__name__", "").startswith("cloudq."):
+        level += 1
+    return level
 
 
 def _sent(message: Message, result: SendResult) -> Sent:
     return Sent(id=result.original_id or message.id, duplicate=result.duplicate)
+
+
+def _due(now: datetime, options: SendOptions) -> datetime | None:
+    delay, at = options.get("delay"), options.get("at")
+    try:
+        if delay:
+            return now + delay
+        return None if at is None else at.astimezone(UTC)
+    except OverflowError as error:
+        raise OptionError(f"{delay or at} is beyond the year 9999, or before the year 1") from error
 
 
 def _raised(result: SendResult) -> SendResult:

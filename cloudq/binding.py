@@ -8,10 +8,12 @@ import re
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
+from types import SimpleNamespace
 from typing import Any, NotRequired, TypedDict
 
 import msgspec
 
+from cloudq import models
 from cloudq.context import Context
 from cloudq.errors import PayloadError, TaskDefinitionError, nearest
 
@@ -69,12 +71,16 @@ class Parameters:
         if not args:
             return dict(kwargs)  # the usual case; names are checked with the types
         try:
-            bound = self._signature.bind(*args, **kwargs)
+            bound = self._signature.bind_partial(*args, **kwargs)  # what is missing is named with the types
         except TypeError as error:
             raise PayloadError(f"{self._task}: {error}", hint=f"its parameters: {self._signature}") from error
         values = dict(bound.arguments)
         if self._open is not None:
-            values.update(values.pop(self._open.name, {}))
+            extra: Mapping[str, object] = values.pop(self._open.name, {})
+            for name in extra:
+                if name in self._named:  # f(1, a=2) of def f(a, /, **rest): a payload has one value a name
+                    raise PayloadError(f"{self._task}: {name} is given twice", field=name)
+            values.update(extra)
         return values
 
     def payload(self, values: Mapping[str, object]) -> dict[str, object]:
@@ -129,13 +135,7 @@ class Parameters:
 
     @cached_property
     def _types(self) -> tuple[Any, Any]:
-        try:
-            hints = typing.get_type_hints(self._function, include_extras=True)
-        except (NameError, TypeError, SyntaxError, AttributeError) as error:
-            raise TaskDefinitionError(
-                f"the annotations of task {self._task!r} can't be resolved: {error}",
-                hint="import the name at module level, not only under TYPE_CHECKING",
-            ) from error
+        hints = self._hints()
         fields: dict[str, Any] = {}
         for parameter in self._named.values():
             hint = hints.get(parameter.name, Any)
@@ -146,25 +146,49 @@ class Parameters:
             self._check(self._open.name, of_open)
         return TypedDict("Parameters", fields), of_open  # type: ignore[operator]  # built at run time
 
-    def _check(self, name: str, hint: Any) -> None:
-        from msgspec.inspect import CustomType, type_info
-
+    def _hints(self) -> dict[str, Any]:
+        """The types of the parameters alone: the Context's and the result's names may exist for type checkers only."""
+        parameters = [*self._named.values(), *([] if self._open is None else [self._open])]
+        annotated = {p.name: p.annotation for p in parameters if p.annotation is not p.empty}
+        function = inspect.unwrap(self._function)
         try:
-            foreign = [part.cls for part in _parts(type_info(hint)) if isinstance(part, CustomType)]
-        except (TypeError, RecursionError) as error:
-            raise TaskDefinitionError(f"parameter {name!r} of task {self._task!r}: {error}") from error
-        for kind in foreign:
-            if not _is_pydantic(kind):
+            hints = typing.get_type_hints(
+                SimpleNamespace(__annotations__=annotated), getattr(function, "__globals__", {}), include_extras=True
+            )
+        except Exception as error:
+            raise TaskDefinitionError(
+                f"the annotations of task {self._task!r} can't be resolved: {error}",
+                hint="import the name at module level, not only under TYPE_CHECKING",
+            ) from error
+        # Any JSON value is an object.
+        return {name: Any if hint is object else hint for name, hint in hints.items()}
+
+    def _check(self, name: str, hint: Any) -> None:
+        from msgspec.inspect import CustomType, DataclassType, RawType, type_info
+
+        what = f"parameter {name!r} of task {self._task!r}"
+        try:
+            parts = list(_parts(type_info(hint)))
+        except Exception as error:
+            raise TaskDefinitionError(f"{what}: {error}") from error
+        for part in parts:
+            if isinstance(part, RawType) or (isinstance(part, CustomType) and not models.is_model(part.cls)):
+                kind = part.cls.__name__ if isinstance(part, CustomType) else "msgspec.Raw"
                 raise TaskDefinitionError(
-                    f"parameter {name!r} of task {self._task!r} is a {kind.__name__}, which can't travel as JSON",
+                    f"{what} is or holds a {kind}, which can't travel as JSON",
                     hint="use a dataclass, a msgspec Struct, a TypedDict, an attrs class or a pydantic model",
+                )
+            if isinstance(part, DataclassType) and hasattr(part.cls, "__pydantic_validator__"):
+                raise TaskDefinitionError(
+                    f"{what} is or holds the pydantic dataclass {part.cls.__name__}, whose rules would not be checked",
+                    hint="use a pydantic BaseModel, or a plain dataclass",
                 )
 
     def _converted(self, value: object, kind: Any, within: str) -> Any:
         try:
-            return msgspec.convert(value, kind, str_keys=True, dec_hook=_read)
+            return msgspec.convert(value, kind, str_keys=True, dec_hook=models.read)
         except msgspec.ValidationError as error:
-            text, field = _described(str(error), within)
+            text, field = _described(error, within)
             where = f"{self._task}: {field}: " if field else f"{self._task}: "
             raise PayloadError(where + text, field=field or None) from error
 
@@ -178,7 +202,8 @@ def to_json(values: Mapping[str, object], task: str) -> dict[str, object]:
     if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
         raise PayloadError(f"{task}: the payload is no object of arguments by name", hint='{"name": value, ...}')
     try:
-        encoded = msgspec.json.encode(values, enc_hook=_write)
+        encoded = msgspec.json.encode(values, enc_hook=models.write)
+        payload: dict[str, object] = msgspec.json.decode(encoded)
     except Exception as error:
         field, reason = _culprit(values) or (None, error)
         where = "the payload" if field is None else field
@@ -186,38 +211,17 @@ def to_json(values: Mapping[str, object], task: str) -> dict[str, object]:
     # JSON has no NaN and no infinity; msgspec writes them as null, which would change the payload silently.
     if b"null" in encoded and (culprit := _not_finite(values)):
         raise PayloadError(f"{task}: {culprit} holds a number that JSON doesn't have (NaN or infinity)", field=culprit)
-    payload: dict[str, object] = msgspec.json.decode(encoded)
     return payload
-
-
-def _write(value: object) -> object:
-    if _is_pydantic(type(value)):
-        return msgspec.Raw(value.model_dump_json().encode())  # type: ignore[attr-defined]  # a pydantic model has it
-    raise TypeError(f"a {type(value).__name__} isn't a JSON value")
-
-
-def _read(kind: type, value: object) -> object:
-    if _is_pydantic(kind):
-        # As JSON, so that pydantic applies its rules for JSON (a strict model takes a date as text there).
-        return kind.model_validate_json(msgspec.json.encode(value))  # type: ignore[attr-defined]  # a pydantic model
-    raise TypeError(f"a {kind.__name__} can't be read from JSON")
-
-
-def _is_pydantic(kind: object) -> bool:
-    # By its marks, so that pydantic is never imported for those who don't use it.
-    return isinstance(kind, type) and hasattr(kind, "__pydantic_validator__") and hasattr(kind, "model_validate_json")
 
 
 def _is_context(parameter: inspect.Parameter, function: Callable[..., object]) -> bool:
     annotation = parameter.annotation
     if isinstance(annotation, str):
-        if annotation in {"Context", "cloudq.Context"}:
-            return True
         try:
             # The user's own annotation in the user's own module, which is what get_type_hints does with all of them.
             annotation = eval(annotation, getattr(inspect.unwrap(function), "__globals__", {}))  # noqa: S307
-        except Exception:  # noqa: BLE001 - a forward reference; the types are checked at the first use
-            return False
+        except Exception:  # noqa: BLE001 - a forward reference, or a name that exists for type checkers only
+            return annotation in {"Context", "cloudq.Context"}
     return annotation is Context
 
 
@@ -235,21 +239,24 @@ def _parts(info: object) -> Iterator[object]:
             todo += [getattr(part, name) for name in part.__struct_fields__]
 
 
-def _described(text: str, within: str) -> tuple[str, str]:
-    """What msgspec says without its path, and the path as `a.b[0]`."""
+def _described(error: msgspec.ValidationError, within: str) -> tuple[str, str]:
+    """What msgspec or pydantic says without its path, and the path as `a.b[0]`."""
+    text = str(error)
     path = ""
     if match := _PATH.search(text):
         path, text = match["path"], text[: match.start()]
     if match := _MISSING.search(text):
         path += "." + match["name"]
         text = "is missing"
+    if complaint := models.first_error(error.__cause__):
+        path, text = path + complaint[0], complaint[1]
     return text, (within + path).lstrip(".")
 
 
 def _culprit(values: Mapping[str, object]) -> tuple[str, Exception] | None:
     for name, value in values.items():
         try:
-            msgspec.json.encode(value, enc_hook=_write)
+            msgspec.json.decode(msgspec.json.encode(value, enc_hook=models.write))
         except Exception as error:  # noqa: BLE001 - reported by the caller
             return name, error
     return None
@@ -263,8 +270,6 @@ def _not_finite(values: Mapping[str, object]) -> str | None:
             return any(has(part) for part in value.values())
         return isinstance(value, (list, tuple, set, frozenset)) and any(has(part) for part in value)
 
-    return next((name for name, value in values.items() if has(msgspec.to_builtins(value, enc_hook=_plain))), None)
-
-
-def _plain(value: object) -> object:
-    return value.model_dump(mode="python") if hasattr(value, "model_dump") else None
+    return next(
+        (name for name, value in values.items() if has(msgspec.to_builtins(value, enc_hook=models.plain))), None
+    )

@@ -16,7 +16,7 @@ from cloudq.core.driver import Capabilities, Driver, Outgoing, QueueStats, SendR
 from cloudq.core.message import Message, is_dead_letter_queue
 from cloudq.core.plan import outgoing
 from cloudq.dead_letters import DeadLetters
-from cloudq.errors import MessageTooLarge, TransientError, UnsupportedError
+from cloudq.errors import CloudqError, MessageTooLarge, TransientError, UnsupportedError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -48,7 +48,7 @@ class CloudQueue:
             max_bytes=self.capabilities.max_batch_bytes,
             size=_size,
             key=_ordering_key,
-            clock=clock,
+            # In real time, whatever the messages' clock says: it only measures how long a call is in flight.
             name=f"cloudq-send-{name}",
         )
 
@@ -77,11 +77,16 @@ class CloudQueue:
         """Stores many in full batches. Tries all; one result each, in order, with the error of those that failed."""
         results: list[SendResult | None] = [None] * len(messages)
         ready: list[tuple[int, Outgoing]] = []
+        broken: set[str | None] = set()
         for index, message in enumerate(messages):
             try:
+                if message.ordering_key in broken:
+                    raise _out_of_order(message.ordering_key)
                 ready.append((index, self.prepared(message)))
-            except (UnsupportedError, MessageTooLarge) as error:
+            except CloudqError as error:
                 results[index] = SendResult(error=error)
+                if message.ordering_key is not None:
+                    broken.add(message.ordering_key)
         for index, result in self._stored_in_batches(ready):
             results[index] = result
         return [result for result in results if result is not None]
@@ -96,6 +101,7 @@ class CloudQueue:
         Raises:
             UnsupportedError: The queue can't do what the message asks for.
             MessageTooLarge: It is larger than the backend stores.
+            PayloadError: It can't be encoded: its payload is nested too deep.
         """
         self._refuse_unsupported(message)
         item = outgoing(message, self.capabilities, self._clock.now())
@@ -237,7 +243,7 @@ def _raised(result: SendResult) -> SendResult:
     return result
 
 
-def _out_of_order(key: str) -> TransientError:
+def _out_of_order(key: str | None) -> TransientError:
     return TransientError(
         f"not tried: an earlier message of ordering key {key!r} was not stored, and this one must not overtake it",
         hint="send the failed ones again, in order",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -21,6 +22,9 @@ _HOSTED = {
     "KUBERNETES_SERVICE_HOST": "Kubernetes",
     "ECS_CONTAINER_METADATA_URI_V4": "Amazon ECS",
 }
+
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 
 
 class BackendUrl(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +54,10 @@ class BackendUrl(msgspec.Struct, frozen=True, kw_only=True):
                 raise ConfigurationError(f"{self.scheme}:// has no parameter {name!r}: {nearest(name, names)}")
         return self.parameters
 
+    def __repr__(self) -> str:
+        """As `str`."""
+        return f"BackendUrl({self})"
+
     def __str__(self) -> str:
         """For banners and errors: a file by its absolute path; no parameter's value."""
         if self.scheme == "sqlite":
@@ -67,9 +75,9 @@ def parse_url(url: str) -> BackendUrl:
     """
     try:
         parts = urlsplit(url)
-        pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        host, path = unquote(parts.netloc, errors="strict"), unquote(parts.path.removeprefix("/"), errors="strict")
     except ValueError as error:
-        raise ConfigurationError(f"this is no backend URL: {error}", hint=f"e.g. {DEFAULT_URL}") from error
+        raise ConfigurationError(f"this is no backend URL: {error}", hint=f"e.g. {DEFAULT_URL}") from None
     if not parts.scheme or "://" not in url:
         raise ConfigurationError("a backend URL starts with a scheme and ://", hint=f"e.g. {DEFAULT_URL}")
     if "@" in parts.netloc:
@@ -79,14 +87,21 @@ def parse_url(url: str) -> BackendUrl:
         )
     if parts.fragment:
         raise ConfigurationError("a backend URL has no #fragment", hint="write a # in a path as %23")
+    if "\0" in path:
+        raise ConfigurationError(f"the path of the {parts.scheme}:// URL holds a NUL character")
+    try:
+        pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query), errors="strict")
+    except ValueError:
+        # Python's own text shows the value, which may be a secret.
+        raise ConfigurationError(f"the parameters of the {parts.scheme}:// URL are no name=value&name=value") from None
     names = [name for name, _ in pairs]
     for name in names:
         if names.count(name) > 1:
             raise ConfigurationError(f"the {parts.scheme}:// URL names the parameter {name!r} twice")
     return BackendUrl(
         scheme=parts.scheme,
-        host=unquote(parts.netloc),
-        path=unquote(parts.path.removeprefix("/")),
+        host=host,
+        path=path,
         parameters=dict(pairs),
     )
 
@@ -106,7 +121,10 @@ def backend_url(given: str | None, environment: Mapping[str, str] = os.environ) 
     if given is not None and "://" in given:
         return given
     if given is not None:
-        return _completed(given, configured)
+        if not _SCHEME.fullmatch(given):
+            # Not shown: it may be a connection string.
+            raise ConfigurationError("what was given is neither a backend URL nor a scheme", hint=f"e.g. {DEFAULT_URL}")
+        return _completed(given.lower(), configured)
     if configured is not None:
         return configured
     for variable, platform in _HOSTED.items():
@@ -121,7 +139,7 @@ def backend_url(given: str | None, environment: Mapping[str, str] = os.environ) 
 def _completed(scheme: str, configured: str | None) -> str:
     """The URL for a bare scheme."""
     if configured is not None:
-        set_scheme = configured.partition("://")[0]
+        set_scheme = parse_url(configured).scheme
         if set_scheme == scheme:
             return configured
         raise ConfigurationError(

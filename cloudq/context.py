@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime, timedelta
 from functools import cached_property
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.message import Message
 from cloudq.errors import NotInTask
 
 if TYPE_CHECKING:
-    import logging
-    from collections.abc import Mapping
+    from collections.abc import Mapping, MutableMapping
+
+
+class _Logger(logging.LoggerAdapter[logging.Logger]):
+    """Adds its own extra to that of a call, which LoggerAdapter drops."""
+
+    def process(self, msg: object, kwargs: MutableMapping[str, Any]) -> tuple[object, MutableMapping[str, Any]]:
+        kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
+        return msg, kwargs
+
 
 _current: ContextVar[Context] = ContextVar("cloudq_context")
 
@@ -86,10 +95,8 @@ class Context:
     @cached_property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
         """A logger named after the task (`cloudq.task.NAME`) that adds the message's id and the attempt."""
-        import logging
-
         extra = {"task": self.task, "message_id": self.id, "queue": self.queue, "attempt": self.attempt}
-        return logging.LoggerAdapter(logging.getLogger(f"cloudq.task.{self.task}"), extra)
+        return _Logger(logging.getLogger(f"cloudq.task.{self.task}"), extra)
 
 
 def current() -> Context:

@@ -11,7 +11,6 @@ from msgspec.structs import replace
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Ack, Capabilities, DeadLetterQueue, DeadMessage, Final, Outgoing, Release, SendResult
-from cloudq.core.message import native_copy_id
 from cloudq.core.plan import outgoing
 
 # How long a redrive may take over one batch before somebody else may take its dead letters.
@@ -78,9 +77,9 @@ class DeadLetters:
             keys: Those to redrive, or `None` for all that are there now.
             limit: At most so many.
         """
-        wanted = list(keys) if keys is not None else self._keys_now(limit)
+        wanted = list(dict.fromkeys(keys)) if keys is not None else self._keys_now(limit)
         if limit is not None:
-            wanted = wanted[:limit]
+            wanted = wanted[: max(0, limit)]
         redriven = 0
         errors: list[Exception] = []
         size = min(PAGE, self._capabilities.max_batch)
@@ -127,12 +126,16 @@ class DeadLetters:
         message = delivery.message
         if message is not None:
             copy = replace(message, queue=self.queue).redrive_copy(generation=generation)
-            return outgoing(copy, self._capabilities, self._clock.now())
-        # Undecodable: the bytes go back as they are; perhaps a newer worker understands them.
+            item = outgoing(copy, self._capabilities, self._clock.now())
+            # A producer that isn't cloudq may give the key to the service alone.
+            group = delivery.group if self._capabilities.ordering else None
+            return item if item.ordering_key else replace(item, ordering_key=group)
+        # Undecodable: the bytes go back as they are; perhaps a newer worker understands them. They can't carry their
+        # generation, so a native id might be that of an earlier redrive, and the copy be swallowed (semantics 1).
         return Outgoing(
             id=delivery.id,
             queue=self.queue,
             body=delivery.body,
-            native_id=native_copy_id("", delivery.id, generation + 1),
             ordering_key=delivery.group,
+            failure=replace(delivery.failure, generation=generation + 1) if delivery.failure else None,
         )

@@ -7,13 +7,12 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
 from cloudq.app import App
 from cloudq.default_app import default
-from cloudq.errors import ConfigurationError
+from cloudq.errors import CloudqError, ConfigurationError
 
 APP_VARIABLE = "CLOUDQ_APP"
 _USUAL = ("app", "tasks")
@@ -88,18 +87,20 @@ def _configured() -> str | None:
 def _imported(module: str, spec: str) -> ModuleType:
     if not module:
         raise ConfigurationError(f"{spec!r} names no module", hint="--app shop.tasks:app")
-    try:
-        missing = find_spec(module) is None
-    except (ImportError, ValueError):
-        missing = True
-    if missing:
-        raise ConfigurationError(
-            f"there is no module {module!r} to import from {Path.cwd()}", hint="check --app, and the folder you are in"
-        )
+    if not all(part.isidentifier() for part in module.split(".")):
+        raise ConfigurationError(f"{spec!r} names no module", hint="--app shop.tasks:app")
     try:
         return import_module(module)
-    except ImportError as error:
-        raise ConfigurationError(f"{module} can't be imported: {error}") from error
+    except CloudqError:
+        raise  # a task's declaration, say: it explains itself
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}."):
+            raise ConfigurationError(
+                f"there is no module {module!r} to import from {Path.cwd()}",
+                hint="check --app, and the folder you are in",
+            ) from error
+        # Its own errors, whatever they are, with the place in `__cause__`.
+        raise ConfigurationError(f"{module} can't be imported: {type(error).__name__}: {error}") from error
 
 
 def _named(module: ModuleType, attribute: str) -> App:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from string import Formatter
 from typing import TYPE_CHECKING, TypeAlias, TypedDict
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from cloudq.core.policy import RetryPolicy
 
 Key: TypeAlias = "str | Callable[..., str]"
-"""A template over the task's parameters (`"order-{order_id}"`), or a function of them that gives the key."""
+"""A template over the task's parameters (`"order-{order_id}"`), or a function of them: it takes those that it names."""
 
 MAX_KEY = 512
 _QUEUE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./:-]{0,255}")
@@ -83,7 +84,7 @@ def check_send_options(options: SendOptions) -> None:
         raise OptionError(f"delay is a timedelta, not {delay!r}", hint="delay=timedelta(seconds=30)")
     if delay is not None and delay < timedelta(0):
         raise OptionError(f"delay is {delay}: it can't be negative")
-    if at is not None and (not isinstance(at, datetime) or at.tzinfo is None):
+    if at is not None and (not isinstance(at, datetime) or at.utcoffset() is None):
         raise OptionError(
             f"at is a datetime with a UTC offset, not {at!r}", hint="at=datetime(..., tzinfo=timezone.utc)"
         )
@@ -113,14 +114,24 @@ def check_key(name: str, value: object) -> str:
     return value
 
 
-def check_queue(name: object) -> str:
-    """The queue's name, if it is one that every backend could have.
+def check_queue_name(name: object) -> str:
+    """The queue's name, if it is one; a dead-letter queue's, too.
 
     Raises:
         OptionError: It isn't.
     """
     if not isinstance(name, str) or not _QUEUE_NAME.fullmatch(name):
         raise OptionError(f"{name!r} is no name of a queue", hint="letters, digits, _ - . / and :, at most 256")
+    return name
+
+
+def check_queue(name: object) -> str:
+    """The queue's name, if it is one that tasks may be sent to.
+
+    Raises:
+        OptionError: It isn't.
+    """
+    name = check_queue_name(name)
     if is_dead_letter_queue(name):
         raise OptionError(
             f"{name!r} is the name of a dead-letter queue: nothing is sent there", hint="choose another name"
@@ -135,11 +146,12 @@ def check_template(option: str, key: Key, parameters: Sequence[str], task: str) 
         TaskDefinitionError: It names what isn't a parameter, or can't be the same for the same work.
     """
     if callable(key):
+        _check_function(option, key, parameters, task)
         return
     if not isinstance(key, str):
         raise TaskDefinitionError(f"{option} of task {task!r} is a text or a function, not {key!r}")
     try:
-        fields = [field for _, field, _, _ in Formatter().parse(key) if field is not None]
+        fields = list(_fields(key))
     except ValueError as error:
         raise TaskDefinitionError(f"{option}={key!r} of task {task!r} is no template: {error}") from error
     for field in fields:
@@ -162,10 +174,45 @@ def key_for(option: str, key: Key, arguments: Mapping[str, object]) -> str:
         OptionError: The template or function fails for these arguments, or gives no key.
     """
     try:
-        value = key(**arguments) if callable(key) else key.format_map(arguments)
+        value = key(**_taken(key, arguments)) if callable(key) else key.format_map(arguments)
     except Exception as error:
         raise OptionError(f"{option} can't be made from the arguments: {type(error).__name__}: {error}") from error
     return check_key(option, value)
+
+
+def _fields(template: str) -> Iterator[str]:
+    """What a template names, within its format specifications too."""
+    for _, field, specification, _ in Formatter().parse(template):
+        if field is not None:
+            yield field
+            yield from _fields(specification or "")
+
+
+def _check_function(option: str, key: Callable[..., str], parameters: Sequence[str], task: str) -> None:
+    takes = _parameters_of(key)
+    for parameter in takes or ():
+        if parameter.kind in {parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL}:
+            raise TaskDefinitionError(f"{option} of task {task!r}: its function takes {parameter}, not by name")
+        if parameter.kind is not parameter.VAR_KEYWORD and parameter.name not in parameters:
+            raise TaskDefinitionError(
+                f"{option} of task {task!r}: its function takes {parameter.name!r}, and the task has no such "
+                f"parameter: {nearest(parameter.name, parameters)}"
+            )
+
+
+def _taken(key: Callable[..., str], arguments: Mapping[str, object]) -> Mapping[str, object]:
+    """Those of the arguments that the function takes."""
+    takes = _parameters_of(key)
+    if takes is None or any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes):
+        return arguments
+    return {parameter.name: arguments[parameter.name] for parameter in takes if parameter.name in arguments}
+
+
+def _parameters_of(function: Callable[..., object]) -> Sequence[inspect.Parameter] | None:
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return None  # some functions written in C don't tell
 
 
 def _is_utf8(text: str) -> bool:

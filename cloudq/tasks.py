@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar, Unpack
 
 import msgspec
 
 from cloudq.binding import Parameters
 from cloudq.context import Context, maybe_current, running
 from cloudq.core.message import Message
+from cloudq.core.policy import RetryPolicy
 from cloudq.errors import OptionError, TaskDefinitionError
 from cloudq.options import Key, SendOptions, TaskOptions, check_queue, check_send_options, check_template, key_for
 
 if TYPE_CHECKING:
     from cloudq.app import App
     from cloudq.core.delivery import Delivery
-    from cloudq.core.policy import RetryPolicy
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+# The running script, in its own process and in those that multiprocessing starts.
+_MAIN: Final = ("__main__", "__mp_main__")
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,8 +67,7 @@ class Definition:
     """What a declaration fixed: shared by a Task and its `options()` variants. A `Handler` for the Processor."""
 
     def __init__(self, app: App, function: Callable[..., Any], name: str | None, options: TaskOptions) -> None:
-        if not hasattr(inspect.unwrap(function), "__code__"):
-            raise TaskDefinitionError(f"{function!r} is no function", hint="decorate a def or an async def")
+        _check_function(function)
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise TaskDefinitionError(
                 f"{function.__qualname__} is a generator, which nothing would run", hint="use def"
@@ -81,15 +85,25 @@ class Definition:
     def _set(self, options: TaskOptions) -> None:
         for option in options:
             if option not in TaskOptions.__annotations__:
-                raise TaskDefinitionError(
-                    f"there is no task option {option!r}", hint="known: " + ", ".join(TaskOptions.__annotations__)
-                )
+                hint = "known: " + ", ".join(TaskOptions.__annotations__)
+                if option == "name":
+                    hint = 'the name goes first: @cloudq.task("shop.welcome")'
+                raise TaskDefinitionError(f"there is no task option {option!r}", hint=hint)
         aliases = options.get("aliases", ())
-        if isinstance(aliases, str) or not all(isinstance(alias, str) and alias for alias in aliases):
+        if (
+            isinstance(aliases, str)
+            or not isinstance(aliases, Iterable)
+            or not all(isinstance(alias, str) and alias and alias.isprintable() for alias in aliases)
+        ):
             raise TaskDefinitionError(f"aliases of task {self.name!r} are a list of names, not {aliases!r}")
         self.aliases: tuple[str, ...] = tuple(aliases)
         self.own_queue: str | None = check_queue(options["queue"]) if "queue" in options else None
         self.own_retry: RetryPolicy | None = options.get("retry")
+        if self.own_retry is not None and not isinstance(self.own_retry, RetryPolicy):
+            raise TaskDefinitionError(
+                f"retry of task {self.name!r} is a RetryPolicy, not {self.own_retry!r}",
+                hint="retry=cloudq.RetryPolicy(stop=tenacity.stop_after_attempt(8))",
+            )
         self.lease: timedelta | None = self._duration("lease", options.get("lease"))
         self.time_limit: timedelta | None = self._duration("time_limit", options.get("time_limit"))
         self.keys: dict[str, Key] = {}
@@ -119,12 +133,13 @@ class Definition:
         """The task's own queue, or its app's default."""
         return self.own_queue or self.app.default_queue
 
-    def keys_for(self, payload: Mapping[str, object]) -> dict[str, str]:
-        """The idempotency and ordering key that the declaration gives this payload."""
-        if not self.keys:
+    def keys_for(self, payload: Mapping[str, object], given: SendOptions) -> dict[str, str]:
+        """The idempotency and ordering key that the declaration gives this payload, where the send gives none."""
+        wanted = {option: key for option, key in self.keys.items() if option not in given}
+        if not wanted:
             return {}
         arguments = self.parameters.with_defaults(self.parameters.arguments(payload))
-        return {option: key_for(option, key, arguments) for option, key in self.keys.items()}
+        return {option: key_for(option, key, arguments) for option, key in wanted.items()}
 
     def bind(self, delivery: Delivery, message: Message, *, deadline: datetime | None, lease_lost: Event) -> TaskJob:
         """The run of this task for a delivery.
@@ -157,7 +172,16 @@ class TaskJob:
     def run(self) -> object:
         """Calls a sync function."""
         with running(self.context):
-            return self._called()
+            result = self._called()
+        if inspect.iscoroutine(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
+            # A decorator hid what the function is. Its code hasn't run, so this must not count as done.
+            if not inspect.isasyncgen(result):
+                result.close()
+            raise TypeError(
+                f"task {self._definition.name!r} returned a {type(result).__name__}, whose code nothing would run: "
+                "a decorator of an async def must be an async def itself"
+            )
+        return result
 
     async def arun(self) -> object:
         """Calls and awaits an async function."""
@@ -270,7 +294,7 @@ class Task(Generic[P, R]):
         payload = self._definition.parameters.payload(values)
         merged: SendOptions = {**self._options, **options}
         check_send_options(merged)
-        keys = self._definition.keys_for(payload)
+        keys = self._definition.keys_for(payload, merged)
         return Call(task=self, payload=payload, options={**keys, **merged})  # type: ignore[typeddict-item]  # keys are two of them
 
 
@@ -285,23 +309,44 @@ def default_name(function: Callable[..., object]) -> str:
         raise TaskDefinitionError(
             f"{qualname} is local, so its name means nothing to a worker", hint='name it: @cloudq.task("shop.welcome")'
         )
-    return f"{_import_name(qualname) if module == '__main__' else module}.{qualname}"
+    return f"{_import_name(module, qualname) if module in _MAIN else module}.{qualname}"
 
 
-def _import_name(qualname: str) -> str:
+def _import_name(module: str, qualname: str) -> str:
     """The name under which a worker would import the script that is running."""
-    main = sys.modules["__main__"]
-    if main.__spec__ is not None:
-        return main.__spec__.name  # python -m shop.tasks
+    main = sys.modules[module]
     file = getattr(main, "__file__", None)
-    if file is None:
+    name = "" if file is None else Path(file).stem  # python tasks.py
+    if main.__spec__ is not None:
+        name = main.__spec__.name  # python -m shop.tasks
+    if name in {"", "__main__"}:
+        where = "an interactive session" if file is None else f"{file}, which is run as a folder"
         raise TaskDefinitionError(
-            f"{qualname} is declared in an interactive session, which a worker can't import",
+            f"{qualname} is declared in {where}: a worker can't import that",
             hint='name it: @cloudq.task("shop.welcome")',
         )
-    return Path(file).stem  # python tasks.py
+    return name
+
+
+def _check_function(function: Callable[..., object]) -> None:
+    """Refuses what looks callable and isn't a function that a worker could call by name."""
+    if isinstance(function, Task):
+        raise TaskDefinitionError(
+            f"{function!r} is a task already", hint="declare its function once more: app.task(the_task.__wrapped__)"
+        )
+    if isinstance(function, functools.partial) or not hasattr(inspect.unwrap(function), "__code__"):
+        raise TaskDefinitionError(f"{function!r} is no function", hint="decorate a def or an async def")
+    if inspect.ismethod(function):
+        raise TaskDefinitionError(f"{function!r} is bound to an object", hint="declare a function that calls it")
+    first = next(iter(inspect.signature(function).parameters.values()), None)
+    if first is not None and first.name in {"self", "cls"} and first.annotation is first.empty:
+        raise TaskDefinitionError(
+            f"{function.__qualname__} is a method: a worker has no {first.name!r} to call it with",
+            hint="declare a function, or a @staticmethod below @task",
+        )
 
 
 def _place(function: Callable[..., object]) -> str:
+    # A script that runs and its import may spell its path differently.
     code = inspect.unwrap(function).__code__
-    return f"{code.co_filename}:{code.co_firstlineno}"
+    return f"{os.path.realpath(code.co_filename)}:{code.co_firstlineno}"

@@ -1,0 +1,86 @@
+"""What mypy has to see in users' code. Checked by `make check`, never run.
+
+An ignore that isn't needed is an error in strict mode: so each of them states that the line IS refused, with that code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from datetime import UTC, datetime, timedelta
+from typing import Any, assert_type
+
+import cloudq
+from cloudq import App, Call, Context, RetryPolicy, Sent, Task
+
+app = App("memory://")
+
+
+@cloudq.task
+def bare(user_id: int, greeting: str = "hello") -> bool:
+    return bool(user_id and greeting)
+
+
+@cloudq.task("shop.named")
+def named(user_id: int) -> str:
+    return str(user_id)
+
+
+@app.task(queue="mail", retry=RetryPolicy(), time_limit=timedelta(minutes=5), idempotency_key="mail-{user_id}")
+def with_options(context: Context, user_id: int) -> str:
+    return f"{context.id} {user_id}"
+
+
+@app.task
+async def asynchronous(context: Context, *, user_id: int) -> int:
+    return context.attempt + user_id
+
+
+def parameters_are_the_functions_own() -> None:
+    assert_type(bare.send(42), Sent)
+    assert_type(bare.send(user_id=42, greeting="hi"), Sent)
+    assert_type(bare.call(42), Call)
+    assert_type(bare(42), bool)
+    assert_type(named(42), str)
+    bare.send("42")  # type: ignore[arg-type]  # an int is asked for
+    bare.send()  # type: ignore[call-arg]  # user_id is missing
+    bare.send(42, greetings="hi")  # type: ignore[call-arg]  # misspelt
+    named.call(user_id=None)  # type: ignore[arg-type]  # an int is asked for
+
+
+def the_context_is_hidden() -> None:
+    assert_type(with_options(42), str)
+    assert_type(with_options.send(user_id=42), Sent)
+    coroutine = asynchronous(user_id=42)
+    assert_type(coroutine, Coroutine[Any, Any, int])
+    asynchronous.send(42)  # type: ignore[call-arg]  # keyword-only
+
+
+async def async_sends() -> None:
+    assert_type(await bare.asend(42), Sent)
+    assert_type(await cloudq.asend(bare, {"user_id": 42}), Sent)
+    assert_type(await app.asend_many([with_options.call(42)]), list[Sent])
+    await bare.asend("42")  # type: ignore[arg-type]  # an int is asked for
+
+
+def options_are_known_and_typed() -> None:
+    later = bare.options(delay=timedelta(hours=1), idempotency_key="a", headers={"tenant": "b"})
+    assert_type(later.send(42), Sent)
+    later.send("42")  # type: ignore[arg-type]  # options keep the parameters
+    bare.options(at=datetime.now(UTC), queue="other", ordering_key="a", fairness_key="b")
+    bare.options(delay=60)  # type: ignore[arg-type]  # a bare number of what?
+    bare.options(delays=timedelta(hours=1))  # type: ignore[call-arg]  # misspelt
+    cloudq.send("shop.named", {"user_id": 42}, delay=60)  # type: ignore[arg-type]  # as above
+    app.task(time_limits=timedelta(minutes=5))  # type: ignore[call-overload]  # misspelt
+
+
+def sends_by_value() -> None:
+    assert_type(cloudq.send(bare, {"user_id": 42}), Sent)
+    assert_type(cloudq.send("elsewhere.task", {"user_id": 42}, queue="other"), Sent)
+    assert_type(cloudq.send(bare.call(42)), Sent)
+    assert_type(cloudq.send_many(bare.call(n) for n in range(3)), list[Sent])
+    cloudq.send(42)  # type: ignore[arg-type]  # no task
+
+
+def a_task_is_generic(task: Task[[int], str]) -> None:
+    assert_type(task(42), str)
+    task.send("42")  # type: ignore[arg-type]  # an int is asked for

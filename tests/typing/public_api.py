@@ -50,8 +50,8 @@ def parameters_are_the_functions_own() -> None:
 def the_context_is_hidden() -> None:
     assert_type(with_options(42), str)
     assert_type(with_options.send(user_id=42), Sent)
-    coroutine = asynchronous(user_id=42)
-    assert_type(coroutine, Coroutine[Any, Any, int])
+    coroutine = assert_type(asynchronous(user_id=42), Coroutine[Any, Any, int])
+    coroutine.close()
     asynchronous.send(42)  # type: ignore[call-arg]  # keyword-only
 
 

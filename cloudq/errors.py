@@ -197,6 +197,10 @@ class SendManyError(CloudqError):
         self.results = list(results)
         self.failed = list(failed)
 
+    def __reduce__(self) -> tuple[type[SendManyError], tuple[list[object], list[object]]]:
+        """So that it survives the way from one process to another; an exception's own way knows only the message."""
+        return type(self), (self.results, self.failed)
+
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A suggestion to end a message with: `did you mean 'x'?`, or the known names, or that there are none."""

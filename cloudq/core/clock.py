@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
-from threading import Condition
+from threading import TIMEOUT_MAX, Condition
 from typing import Protocol
 
 
@@ -35,7 +35,7 @@ class SystemClock:
 
     def wait(self, condition: Condition, timeout: timedelta | None) -> bool:
         """Waits on `condition` in real time."""
-        return condition.wait(None if timeout is None else max(0.0, timeout.total_seconds()))
+        return condition.wait(None if timeout is None else min(max(0.0, timeout.total_seconds()), TIMEOUT_MAX))
 
 
 SYSTEM_CLOCK = SystemClock()

@@ -48,18 +48,19 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def of(cls, reason: str, error: BaseException | None = None) -> Failure:
         """The failure for `reason`, with what `error` tells; counts and times are filled in by the Processor."""
         if error is None:
-            return cls(reason=reason[:_MESSAGE_CHARS])
+            return cls(reason=_storable(reason[:_MESSAGE_CHARS]))
         kind = type(error)
+        name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
         return cls(
-            reason=reason[:_MESSAGE_CHARS],
-            error_type=kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}",
-            error_message=_text_of(error)[:_MESSAGE_CHARS],
+            reason=_storable(reason[:_MESSAGE_CHARS]),
+            error_type=_storable(name),
+            error_message=text_of(error)[:_MESSAGE_CHARS],
             traceback=_traceback_end(error),
         )
 
     def encode(self) -> bytes:
         """UTF-8 JSON of at most `MAX_FAILURE_BYTES`: the traceback, then the texts, are cut until it fits."""
-        fitted = self
+        fitted = self._storable()
         encoded = msgspec.json.encode(fitted)
         while len(encoded) > MAX_FAILURE_BYTES:
             fitted = fitted._halved()
@@ -75,8 +76,13 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """
         try:
             return msgspec.json.decode(encoded, type=cls)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise UndecodableError(f"the failure details can't be read: {error}") from error
+
+    def _storable(self) -> Failure:
+        """With texts that UTF-8 can carry, whoever made them."""
+        texts = {name: getattr(self, name) for name in ("reason", "error_type", "error_message", "traceback", "worker")}
+        return replace(self, **{name: _storable(text) for name, text in texts.items() if text is not None})
 
     def _halved(self) -> Failure:
         if self.traceback:
@@ -88,9 +94,10 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return replace(self, reason=self.reason[: len(self.reason) // 2], worker=(self.worker or "")[:64] or None)
 
 
-def _text_of(error: BaseException) -> str:
+def text_of(error: BaseException) -> str:
+    """The exception's text, whatever its `__str__` does."""
     try:
-        return str(error)
+        return _storable(str(error))
     except Exception as broken:  # noqa: BLE001 - a user's __str__ may do anything, and the failure must be kept
         return f"<its text could not be had: {type(broken).__name__}>"
 
@@ -102,5 +109,10 @@ def _traceback_end(error: BaseException) -> str | None:
         text = "".join(traceback.format_exception(error))
     except Exception as broken:  # noqa: BLE001 - formatting runs the user's __str__ and __repr__
         return f"<the traceback could not be formatted: {type(broken).__name__}>"
-    text = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates can't be stored as UTF-8
+    text = _storable(text)
     return text if len(text) <= _TRACEBACK_CHARS else "…" + text[-(_TRACEBACK_CHARS - 1) :]
+
+
+def _storable(text: str) -> str:
+    # Half of a surrogate pair (a file name that isn't UTF-8, say) can't be stored as UTF-8.
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -6,7 +6,7 @@ carried out. So a crash between the two leaves a duplicate, never a loss.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final as Const
 
 import msgspec
@@ -24,6 +24,8 @@ ZERO: Const = timedelta(0)
 COPY_FAILED_DELAY: Const = timedelta(seconds=30)
 # A release must still be inside the lease when it arrives (semantics 13).
 HARD_LIMIT_MARGIN: Const = timedelta(seconds=5)
+
+_END_OF_TIME: Const = datetime.max.replace(tzinfo=UTC)
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,18 +86,18 @@ def outgoing(
 
 
 def _retry(delivery: Delivery, outcome: Retried, capabilities: Capabilities, now: datetime) -> Plan:
-    delay = max(ZERO, outcome.delay)
+    delay = min(max(ZERO, outcome.delay), _END_OF_TIME - now)
     message = delivery.message
     if message is None or delivery.group is not None or _released(outcome, delay, capabilities):
         # What can't be decoded can't be copied, and a copy would lose its place in an order.
         return Plan(final=_release(delivery, outcome, delay, capabilities, now))
-    attempts = delivery.attempt if outcome.counted else delivery.attempt - 1
+    attempts = delivery.attempt if outcome.counted else max(0, delivery.attempt - 1)
     due = now + delay if delay else None
     copy = replace(message, queue=delivery.queue).retry_copy(attempt_base=attempts, not_before=due)
     return Plan(
         copies=(outgoing(copy, capabilities, now, failure=outcome.failure or delivery.failure),),
         final=Ack(),
-        on_copy_failure=_stay(delivery, capabilities, now),
+        on_copy_failure=_stay(delivery, outcome, capabilities, now),
     )
 
 
@@ -109,7 +111,7 @@ def _dead_letter(delivery: Delivery, outcome: DeadLettered, capabilities: Capabi
     if capabilities.native_dead_letter:
         return Plan(final=NativeDeadLetter(failure=outcome.failure))
     message = delivery.message
-    generation = outcome.failure.generation + 1
+    generation = max(outcome.failure.generation, message.generation if message else 0) + 1
     copy = Outgoing(
         id=delivery.id,
         queue=dead_letter_queue(delivery.queue),
@@ -119,7 +121,7 @@ def _dead_letter(delivery: Delivery, outcome: DeadLettered, capabilities: Capabi
         fairness_key=message.fairness_key if message and capabilities.fairness else None,
         failure=replace(outcome.failure, generation=generation),
     )
-    return Plan(copies=(copy,), final=Ack(), on_copy_failure=_stay(delivery, capabilities, now))
+    return Plan(copies=(copy,), final=Ack(), on_copy_failure=_stay(delivery, outcome, capabilities, now))
 
 
 def _release(
@@ -128,12 +130,16 @@ def _release(
     return Release(
         delay=_clamped(delivery, delay, capabilities, now),
         counted=outcome.counted,
-        failure=outcome.failure,
+        failure=outcome.failure or delivery.failure,
     )
 
 
-def _stay(delivery: Delivery, capabilities: Capabilities, now: datetime) -> Release:
-    return Release(delay=_clamped(delivery, COPY_FAILED_DELAY, capabilities, now), failure=delivery.failure)
+def _stay(delivery: Delivery, outcome: Retried | DeadLettered, capabilities: Capabilities, now: datetime) -> Release:
+    return Release(
+        delay=_clamped(delivery, COPY_FAILED_DELAY, capabilities, now),
+        counted=isinstance(outcome, DeadLettered) or outcome.counted,
+        failure=outcome.failure or delivery.failure,
+    )
 
 
 def _clamped(delivery: Delivery, delay: timedelta, capabilities: Capabilities, now: datetime) -> timedelta:

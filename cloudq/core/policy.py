@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from cloudq.core.failure import Failure
+from cloudq.core.failure import Failure, text_of
 from cloudq.core.outcome import DeadLettered, Outcome, Retried
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Retry(Exception):
         if delay is not None and delay < timedelta(0):
             raise ValueError(f"delay is {delay}: it can't be negative")
         super().__init__(reason)
-        self.reason = reason
+        self.reason = str(reason)
         self.delay = delay
 
 
@@ -60,7 +60,7 @@ class DeadLetter(Exception):
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason = str(reason)
 
 
 class RetryPolicy:
@@ -81,7 +81,7 @@ class RetryPolicy:
         wait: How long to wait before the next run: any tenacity wait strategy, in seconds.
             Default: `wait_random_exponential(multiplier=2, min=1, max=900)`.
         retry: Which errors are worth another run: any tenacity retry strategy. Others are dead-lettered at once.
-            Default: every `Exception`.
+            Default: every `Exception`, and a cancellation from within the task.
         max_deliveries: The backstop for messages that kill their worker and so never get here: how often one may be
             handed over. At least 10 more than the attempts (a delivery isn't a run). Default: the attempts that
             `stop` names plus 15, or 100 if it names none.
@@ -95,6 +95,9 @@ class RetryPolicy:
         retry: ShouldRetry | None = None,
         max_deliveries: int | None = None,
     ) -> None:
+        for name, strategy in (("stop", stop), ("wait", wait), ("retry", retry)):
+            if strategy is not None and not callable(strategy):
+                raise TypeError(f"{name} is {strategy!r}, not one of tenacity's {name} strategies")
         if max_deliveries is not None and max_deliveries < 1:
             raise ValueError(f"max_deliveries is {max_deliveries}: at least 1 is needed")
         self._given = (stop, wait, retry)
@@ -144,13 +147,15 @@ class RetryPolicy:
 
     @cached_property
     def _strategies(self) -> tuple[Stop, Wait, ShouldRetry]:
+        from asyncio import CancelledError
+
         import tenacity
 
         stop, wait, retry = self._given
         return (
             stop or tenacity.stop_after_attempt(DEFAULT_ATTEMPTS),
             wait or tenacity.wait_random_exponential(multiplier=2, min=1, max=900),
-            retry or tenacity.retry_if_exception_type(Exception),
+            retry or tenacity.retry_if_exception_type((Exception, CancelledError)),
         )
 
     @staticmethod
@@ -168,12 +173,18 @@ class RetryPolicy:
 
 
 def _attempts_of(stop: object) -> int | None:
-    """The number of attempts that a stop strategy names, whether bare or within `stop_any` and `stop_all`."""
-    number = getattr(stop, "max_attempt_number", None)
-    if isinstance(number, int):
-        return number
-    parts = [attempts for part in getattr(stop, "stops", ()) if (attempts := _attempts_of(part)) is not None]
-    return max(parts, default=None)
+    """The number of attempts after which a stop strategy stops for certain, or `None` if it names none."""
+    from tenacity import stop_after_attempt, stop_all, stop_any
+
+    if isinstance(stop, stop_after_attempt):
+        return stop.max_attempt_number
+    if not isinstance(stop, (stop_any, stop_all)):
+        return None
+    parts = [_attempts_of(part) for part in stop.stops]
+    named = [attempts for attempts in parts if attempts is not None]
+    if isinstance(stop, stop_any):
+        return min(named, default=None)
+    return max(named, default=None) if len(named) == len(parts) else None  # every part must agree to stop
 
 
 def _seconds(seconds: float) -> timedelta:
@@ -186,6 +197,5 @@ def _seconds(seconds: float) -> timedelta:
 def _shown(error: BaseException) -> str:
     if isinstance(error, Retry):
         return error.reason
-    failure = Failure.of("", error)
-    text = (failure.error_message or "").splitlines()
+    text = text_of(error).splitlines()
     return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__

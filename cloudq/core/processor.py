@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
-from functools import cache
 from threading import Event
 from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar
 
@@ -20,9 +19,11 @@ from msgspec.structs import replace
 
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery
-from cloudq.core.failure import Failure
+from cloudq.core.failure import Failure, text_of
 from cloudq.core.message import Message
-from cloudq.core.outcome import ACKED, Acked, DeadLettered, Outcome, Retried
+from cloudq.core.middleware import Chain
+from cloudq.core.middleware import Middleware as Middleware  # noqa: PLC0414 - part of the Processor's signature, so exported here, too
+from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
 from cloudq.core.policy import RetryPolicy
 from cloudq.errors import PayloadError, TimeLimitExceeded, nearest
 
@@ -32,14 +33,10 @@ if TYPE_CHECKING:
 ContextT = TypeVar("ContextT")
 ContextT_co = TypeVar("ContextT_co", covariant=True)
 
-Middleware: TypeAlias = Callable[[ContextT], Generator[None, Outcome, Outcome]]
-"""Code around a task: a generator function of its `Context`.
-
-Code before, `outcome = yield`, code after, `return outcome`. Returning an outcome before the yield skips the task.
-"""
-
 # Clocks of two machines may differ by so much without a message being sent round again.
 NOT_DUE_TOLERANCE = timedelta(seconds=1)
+# So much of a task's name is shown and compared: an unknown one may be of any length.
+_NAME_CHARS = 200
 
 
 class Job(Protocol[ContextT_co]):
@@ -143,32 +140,40 @@ class Processor(Generic[ContextT]):
         prepared = self._prepare(delivery, lease_lost)
         if not isinstance(prepared, _Run):
             return prepared
-        run = prepared
-        if run.enter():
-            try:
-                with nullcontext() if run.time_limit is None else self._time_limiter(run.time_limit):
-                    run.job.run()
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a task raises is the policy's business
-                run.failed(error)
-            else:
-                run.outcome = ACKED
-        return self._finished(run)
+        job, chain, limit = prepared.job, prepared.chain, prepared.time_limit
+        with chain.unwound():
+            if chain.enter():
+                try:
+                    with nullcontext() if limit is None else self._time_limiter(limit):
+                        job.run()
+                except BaseException as error:
+                    if not _is_the_tasks_own(error, cancelled=False):
+                        raise
+                    chain.failed(error)
+            chain.leave()
+        return self._detailed(delivery, chain.outcome)
 
     async def aprocess(self, delivery: Delivery, *, lease_lost: Event | None = None) -> Outcome:
-        """As `process`, for an async task. Cancelling it cancels the handler and passes the cancellation on."""
+        """As `process`, for an async task.
+
+        Cancelling it cancels the handler and passes the cancellation on. A `CancelledError` that the handler raises
+        though nobody cancelled it (something that it awaited was) is an error like any other.
+        """
         prepared = self._prepare(delivery, lease_lost)
         if not isinstance(prepared, _Run):
             return prepared
-        run = prepared
-        if run.enter():
-            try:
-                async with _async_time_limit(run.time_limit):
-                    await run.job.arun()
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a task raises is the policy's business
-                run.failed(error)
-            else:
-                run.outcome = ACKED
-        return self._finished(run)
+        job, chain, limit = prepared.job, prepared.chain, prepared.time_limit
+        with chain.unwound():
+            if chain.enter():
+                try:
+                    async with _async_time_limit(limit):
+                        await job.arun()
+                except BaseException as error:
+                    if not _is_the_tasks_own(error, cancelled=_is_being_cancelled()):
+                        raise
+                    chain.failed(error)
+            chain.leave()
+        return self._detailed(delivery, chain.outcome)
 
     def failed(self, delivery: Delivery, error: BaseException) -> Outcome:
         """What becomes of a delivery that ended in `error` outside the handler, e.g. with its process."""
@@ -182,14 +187,16 @@ class Processor(Generic[ContextT]):
             return self._dead(delivery, f"undecodable: {delivery.undecodable}")
         handler = self._handlers.get(message.task)
         policy = handler.retry_policy if handler else self._retry_policy
-        if delivery.deliveries > policy.max_deliveries:
-            times = delivery.deliveries - 1
-            return self._dead(delivery, f"worker died or lease expired: handed over {times} times without an end")
+        without_end = delivery.deliveries - _ended(delivery, message)
+        if without_end > policy.max_deliveries:
+            reason = f"worker died or lease expired: handed over {without_end - 1} times without an end"
+            return self._dead(delivery, reason)
         now = self._clock.now()
         if message.not_before is not None and message.not_before - now > NOT_DUE_TOLERANCE:
             return Retried(delay=message.not_before - now, reason="not due yet", counted=False)
         if handler is None:
-            reason = f"unknown task {message.task!r}: {nearest(message.task, self._handlers)}"
+            named = message.task[:_NAME_CHARS]
+            reason = f"unknown task {named!r}: {nearest(named, self._handlers)}"
             return self._dead(delivery, reason)
         deadline = None if handler.time_limit is None else now + handler.time_limit
         try:
@@ -198,16 +205,8 @@ class Processor(Generic[ContextT]):
             return self._dead(delivery, f"payload: {error}", error)
         except Exception as error:  # noqa: BLE001 - a type's own validation code is the user's
             return self._detailed(delivery, self._decide(policy, delivery, error))
-        return _Run(
-            job,
-            delivery,
-            handler.time_limit,
-            self._middleware,
-            lambda error: self._decide(policy, delivery, error),
-        )
-
-    def _finished(self, run: _Run[ContextT]) -> Outcome:
-        return self._detailed(run.delivery, run.leave())
+        chain = Chain(self._middleware, job.context, lambda error: self._decide(policy, delivery, error))
+        return _Run(job, chain, handler.time_limit)
 
     def _decide(self, policy: RetryPolicy, delivery: Delivery, error: BaseException) -> Outcome:
         sent_at = delivery.message.sent_at if delivery.message else None
@@ -216,7 +215,7 @@ class Processor(Generic[ContextT]):
         try:
             return policy.decide(error, attempt=delivery.attempt, age=age)
         except Exception as broken:  # noqa: BLE001 - a user's strategy must not leave the delivery without an outcome
-            reason = f"the retry policy raised {type(broken).__name__}: {broken}"
+            reason = f"the retry policy raised {type(broken).__name__}: {text_of(broken)}"
             return DeadLettered(reason=reason, failure=Failure.of(reason, broken))
 
     def _dead(self, delivery: Delivery, reason: str, error: BaseException | None = None) -> Outcome:
@@ -235,73 +234,20 @@ class Processor(Generic[ContextT]):
             first_at=before or now,
             last_at=now,
             worker=worker_name(),
-            generation=delivery.message.generation if delivery.message else 0,
+            generation=_generation(delivery),
         )
         return replace(outcome, failure=failure)
 
 
 class _Run(Generic[ContextT]):
-    """One job inside its middleware. Drives generators by hand, so that one chain serves sync and async tasks."""
+    """One job, ready to run, inside its middleware."""
 
-    def __init__(
-        self,
-        job: Job[ContextT],
-        delivery: Delivery,
-        time_limit: timedelta | None,
-        middleware: Sequence[Middleware[ContextT]],
-        decide: Callable[[BaseException], Outcome],
-    ) -> None:
+    __slots__ = ("chain", "job", "time_limit")
+
+    def __init__(self, job: Job[ContextT], chain: Chain[ContextT], time_limit: timedelta | None) -> None:
         self.job = job
-        self.delivery = delivery
+        self.chain = chain
         self.time_limit = time_limit
-        self.outcome: Outcome = ACKED
-        self._middleware = middleware
-        self._decide = decide
-        self._entered: list[Generator[None, Outcome, Outcome]] = []
-
-    def failed(self, error: BaseException) -> None:
-        self.outcome = self._decide(error)
-
-    def enter(self) -> bool:
-        """Runs each middleware up to its yield, from the outside in. False if one of them skips the task."""
-        for middleware in self._middleware:
-            try:
-                generator = middleware(self.job.context)
-                next(generator)
-            except StopIteration as stop:
-                self._returned(stop.value, middleware)
-                return False
-            except Exception as error:  # noqa: BLE001 - a middleware's error is treated as its task's
-                self.failed(error)
-                return False
-            self._entered.append(generator)
-        return True
-
-    def leave(self) -> Outcome:
-        """Runs the rest of each middleware that was entered, from the inside out."""
-        while self._entered:
-            generator = self._entered.pop()
-            try:
-                generator.send(self.outcome)
-            except StopIteration as stop:
-                if stop.value is not None:
-                    self._returned(stop.value, generator)
-            except Exception as error:  # noqa: BLE001 - a middleware's error is treated as its task's
-                self.failed(error)
-            else:
-                generator.close()
-                self.failed(TypeError(f"the middleware {_name(generator)} yielded twice"))
-        return self.outcome
-
-    def _returned(self, value: object, middleware: object) -> None:
-        if isinstance(value, (Acked, Retried, DeadLettered)):
-            self.outcome = value
-        else:
-            self.failed(TypeError(f"the middleware {_name(middleware)} returned {value!r}, not an Outcome"))
-
-
-def _name(thing: object) -> str:
-    return getattr(thing, "__qualname__", repr(thing))
 
 
 def _async_time_limit(limit: timedelta | None) -> AbstractAsyncContextManager[object]:
@@ -329,7 +275,33 @@ class _AsyncTimeLimit:
             raise TimeLimitExceeded(f"the task ran longer than its time limit of {self._limit}") from expired
 
 
-@cache
+def _generation(delivery: Delivery) -> int:
+    """Where the body can't say it, the details beside it do: a redrive leaves them there (semantics 1)."""
+    if delivery.message is not None:
+        return delivery.message.generation
+    return delivery.failure.generation if delivery.failure else 0
+
+
+def _ended(delivery: Delivery, message: Message) -> int:
+    """How many of this copy's handings-over ended in a failure that is known, so that no worker died of them."""
+    failure = delivery.failure
+    return failure.deliveries if failure and failure.generation == message.generation else 0
+
+
+def _is_the_tasks_own(error: BaseException, *, cancelled: bool) -> bool:
+    """Whether it says something about the task, unlike a KeyboardInterrupt, or a cancellation from outside."""
+    from asyncio import CancelledError
+
+    return isinstance(error, (Exception, SystemExit)) or (isinstance(error, CancelledError) and not cancelled)
+
+
+def _is_being_cancelled() -> bool:
+    from asyncio import current_task
+
+    task = current_task()
+    return task is not None and task.cancelling() > 0
+
+
 def worker_name() -> str:
-    """`host:pid` of this process, as dead letters name it."""
+    """`host:pid` of this process, as dead letters name it. Not kept: a fork has its own."""
     return f"{socket.gethostname()}:{os.getpid()}"

@@ -1,0 +1,104 @@
+"""Middleware: code around a task, and the chain that drives it, one for sync and async tasks alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Generic, TypeAlias, TypeVar
+
+from cloudq.core.outcome import ACKED, Acked, DeadLettered, Outcome, Retried
+
+ContextT = TypeVar("ContextT")
+
+Middleware: TypeAlias = Callable[[ContextT], Generator[None, Outcome, Outcome]]
+"""Code around a task: a generator function of its `Context`.
+
+Code before, `outcome = yield`, code after, `return outcome`. Returning an outcome before the yield skips the task.
+"""
+
+
+class Chain(Generic[ContextT]):
+    """The middleware around one run. Drives the generators by hand, so that the task between them may be async.
+
+    Args:
+        middleware: The first is the outermost.
+        context: What each of them sees.
+        decide: What becomes of an error, be it the task's or a middleware's.
+
+    Attributes:
+        outcome: What became of the delivery so far.
+    """
+
+    def __init__(
+        self,
+        middleware: Sequence[Middleware[ContextT]],
+        context: ContextT,
+        decide: Callable[[BaseException], Outcome],
+    ) -> None:
+        self.outcome: Outcome = ACKED
+        self._middleware = middleware
+        self._context = context
+        self._decide = decide
+        self._entered: list[Generator[None, Outcome, Outcome]] = []
+
+    def failed(self, error: BaseException) -> None:
+        """The task, or a middleware, raised `error`."""
+        self.outcome = self._decide(error)
+
+    def enter(self) -> bool:
+        """Runs each middleware up to its yield, from the outside in. False if one of them skips the task."""
+        for middleware in self._middleware:
+            try:
+                generator = middleware(self._context)
+                next(generator)
+            except StopIteration as stop:
+                self._returned(stop.value, middleware)
+                return False
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a middleware's error is treated as its task's
+                self.failed(error)
+                return False
+            self._entered.append(generator)
+        return True
+
+    def leave(self) -> None:
+        """Runs the rest of each middleware that was entered, from the inside out."""
+        while self._entered:
+            generator = self._entered.pop()
+            try:
+                generator.send(self.outcome)
+            except StopIteration as stop:
+                if stop.value is not None:
+                    self._returned(stop.value, generator)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a middleware's error is treated as its task's
+                self.failed(error)
+            else:
+                twice = TypeError(f"the middleware {_name(generator)} yielded twice")
+                _close(generator, twice)
+                self.failed(twice)
+
+    @contextmanager
+    def unwound(self) -> Iterator[None]:
+        """When the run is interrupted (cancelled, Ctrl-C), each middleware that was entered tidies up, at once."""
+        try:
+            yield
+        except BaseException as interruption:
+            while self._entered:
+                _close(self._entered.pop(), interruption)
+            raise
+
+    def _returned(self, value: object, middleware: object) -> None:
+        if isinstance(value, (Acked, Retried, DeadLettered)):
+            self.outcome = value
+        else:
+            self.failed(TypeError(f"the middleware {_name(middleware)} returned {value!r}, not an Outcome"))
+
+
+def _close(generator: Generator[None, Outcome, Outcome], reason: BaseException) -> None:
+    try:
+        generator.close()
+    except Exception as error:  # noqa: BLE001 - it must not take the place of what ended the run
+        reason.add_note(f"the middleware {_name(generator)} raised {error!r} while it was closed")
+
+
+def _name(thing: object) -> str:
+    return getattr(thing, "__qualname__", repr(thing))

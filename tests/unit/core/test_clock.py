@@ -1,0 +1,79 @@
+"""The system's clock, and times as databases of cloudq store them."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloudq.core.clock import EPOCH, SYSTEM_CLOCK, from_micros, monotonic, to_micros
+
+offsets = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+
+
+@given(st.datetimes(timezones=offsets))
+def test_micros_keep_every_moment_exactly(moment: datetime) -> None:
+    """From year 1 to 9999, before 1970 too, at any offset, to the microsecond."""
+    try:
+        in_utc = moment.astimezone(UTC)
+    except OverflowError:
+        return  # a local time whose moment has no year in UTC
+    assert in_utc == from_micros(to_micros(moment))
+
+
+@given(st.integers(to_micros(datetime.min.replace(tzinfo=UTC)), to_micros(datetime.max.replace(tzinfo=UTC))))
+def test_moments_keep_all_micros(micros: int) -> None:
+    """The other way round; the moment is in UTC."""
+    moment = from_micros(micros)
+    assert (micros, UTC) == (to_micros(moment), moment.tzinfo)
+
+
+def test_the_order_of_micros_is_the_order_of_time() -> None:
+    """A moment a microsecond before 1970 is -1, not 0."""
+    assert [-1, 0, 1] == [to_micros(EPOCH + timedelta(microseconds=step)) for step in (-1, 0, 1)]
+
+
+def test_now_is_aware_and_in_utc() -> None:
+    """And never before the time it was when we asked."""
+    before = datetime.now(UTC)
+    now = SYSTEM_CLOCK.now()
+    assert now.tzinfo is UTC
+    assert now >= before
+
+
+@pytest.mark.parametrize("timeout", [timedelta(0), timedelta(seconds=-5), timedelta(milliseconds=1)])
+def test_a_wait_ends_when_its_time_is_over(timeout: timedelta) -> None:
+    """It says so; a negative time is over at once."""
+    condition = threading.Condition()
+    with condition:
+        assert SYSTEM_CLOCK.wait(condition, timeout) is False
+
+
+@pytest.mark.parametrize("timeout", [None, timedelta(seconds=30), timedelta.max])
+def test_a_wait_ends_when_it_is_notified(timeout: timedelta | None) -> None:
+    """Also one without end, and one that is longer than the platform's longest."""
+    condition = threading.Condition()
+    woken: list[bool] = []
+    entered = threading.Event()
+
+    def wait() -> None:
+        with condition:
+            entered.set()
+            woken.append(SYSTEM_CLOCK.wait(condition, timeout))
+
+    waiter = threading.Thread(target=wait, daemon=True)
+    waiter.start()
+    assert entered.wait(10)
+    with condition:  # had only once the waiter waits
+        condition.notify_all()
+    waiter.join(10)
+    assert [True] == woken
+
+
+def test_the_monotonic_clock_does_not_run_backwards() -> None:
+    """It measures durations, in seconds."""
+    first = monotonic()
+    assert monotonic() >= first

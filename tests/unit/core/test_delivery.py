@@ -1,0 +1,57 @@
+"""`Delivery` and `Lease`: what a driver makes of a stored body, and what a log may show of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from cloudq.core import wire
+from cloudq.core.delivery import Delivery, Lease
+from cloudq.core.failure import Failure
+from cloudq.core.message import Message
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LEASE = Lease(queue="mail", receipt="settles it", expires_at=NOW)
+MESSAGE = Message(id="id-1", task="mail.welcome", queue="mail", payload={"secret": "s3cret"}, attempt_base=2)
+
+
+def test_a_body_is_decoded() -> None:
+    """The message, its id, and the attempts of its earlier copies added to the runs of this one."""
+    body = wire.encode(MESSAGE)
+    failure = Failure(reason="before")
+    delivery = Delivery.of(
+        body, native_id="n-1", runs=1, deliveries=4, lease=LEASE,
+        group="k", first_received_at=NOW, failure=failure, raw=7,
+    )  # fmt: skip
+    expected = Delivery(
+        queue="mail", id="id-1", body=body, message=MESSAGE, undecodable=None, attempt=3, deliveries=4, lease=LEASE,
+        group="k", first_received_at=NOW, failure=failure, raw=7,
+    )  # fmt: skip
+    assert expected == delivery
+
+
+def test_a_body_that_cannot_be_decoded_is_handed_over_with_the_reason() -> None:
+    """Its bytes unchanged, under the backend's id, with no message."""
+    delivery = Delivery.of(b"\xff", native_id="n-1", runs=1, deliveries=2, lease=LEASE)
+    assert ("n-1", b"\xff", None, 1, 2) == (
+        delivery.id, delivery.body, delivery.message, delivery.attempt, delivery.deliveries,
+    )  # fmt: skip
+    assert delivery.undecodable is not None
+    assert delivery.undecodable.startswith("the body isn't JSON: ")
+
+
+def test_the_queue_is_the_one_it_came_from() -> None:
+    """A message that names no queue gets the name of the one that delivered it."""
+    delivery = Delivery.of(
+        b'{"specversion":"1.0","id":"1","source":"s","type":"t"}', native_id="n", runs=1, deliveries=1, lease=LEASE
+    )
+    assert delivery.message is not None
+    assert ("mail", "mail") == (delivery.queue, delivery.message.queue)
+
+
+def test_reprs_show_nothing_that_a_log_should_not_hold() -> None:
+    """Neither the body nor the receipt, which settles the message for whoever reads it."""
+    delivery = Delivery.of(wire.encode(MESSAGE), native_id="n", runs=1, deliveries=1, lease=LEASE)
+    assert "Delivery(id='id-1', queue='mail', task='mail.welcome', attempt=3)" == repr(delivery)
+    poison = Delivery.of(b"s3cret", native_id="n", runs=1, deliveries=1, lease=LEASE)
+    assert "Delivery(id='n', queue='mail', task=None, attempt=1)" == repr(poison)
+    assert "Lease(queue='mail', expires_at=2026-01-01T00:00:00+00:00)" == repr(LEASE)

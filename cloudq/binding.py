@@ -216,12 +216,12 @@ def to_json(values: Mapping[str, object], task: str) -> dict[str, object]:
 
 def _is_context(parameter: inspect.Parameter, function: Callable[..., object]) -> bool:
     annotation = parameter.annotation
-    if isinstance(annotation, str):
+    while isinstance(annotation, str):  # twice, where a text is annotated under `from __future__ import annotations`
         try:
             # The user's own annotation in the user's own module, which is what get_type_hints does with all of them.
             annotation = eval(annotation, getattr(inspect.unwrap(function), "__globals__", {}))  # noqa: S307
         except Exception:  # noqa: BLE001 - a forward reference, or a name that exists for type checkers only
-            return annotation in {"Context", "cloudq.Context"}
+            return annotation.strip("'\"") in {"Context", "cloudq.Context"}
     return annotation is Context
 
 

@@ -58,6 +58,7 @@ class ThreadExecutor:
         self._lock = threading.Lock()
         self._threads = 0
         self._loop: EventLoop | None = None
+        self._stopped = False
 
     def start(self) -> None:
         """Starts nothing: the first delivery starts the first thread."""
@@ -75,7 +76,8 @@ class ThreadExecutor:
     def stop(self) -> None:
         """Cancels the coroutines and ends their loop."""
         with self._lock:
-            loop = self._loop
+            loop, self._loop = self._loop, None
+            self._stopped = True
         if loop is not None:
             loop.stop()
 
@@ -84,18 +86,20 @@ class ThreadExecutor:
             self.more()
             handler = self._processor.handler_for(held.delivery)
             if handler is not None and handler.is_async:
-                self._event_loop().run(held)
+                self._run_on_loop(held)
                 continue
             began = time.monotonic()
             # A fresh context: what a task leaves in a context variable is not for the next one's eyes.
             outcome = contextvars.Context().run(self._processor.process, held.delivery, lease_lost=held.lost)
             self._ended(held, outcome, time.monotonic() - began)
 
-    def _event_loop(self) -> EventLoop:
+    def _run_on_loop(self, held: HeldLease) -> None:
         with self._lock:
+            if self._stopped:
+                return  # what was taken in the last moment has been given up by now
             if self._loop is None:
                 self._loop = EventLoop(self._processor, self._ended)
-            return self._loop
+            self._loop.run(held)
 
 
 class EventLoop:

@@ -64,8 +64,8 @@ class HeldLease:
         self._renew_at: datetime | None = self._half_way(now) if extendable else None
 
     def over(self, now: datetime) -> bool:
-        """Whether the lease is over, noticed or not."""
-        return self.lost.is_set() or now >= self.expires_at
+        """Whether the lease is over, noticed or not. `lost` is also set for what a shutdown is about to release."""
+        return now >= self.expires_at
 
     def _half_way(self, now: datetime) -> datetime | None:
         limit = self.delivery.lease.hard_limit
@@ -165,7 +165,7 @@ class LeaseKeeper:
         with self.changed:
             self._alarm_if_late(now)
             for held in [one for one in self._held if one.expires_at <= now]:
-                self._lose(held, _why_over(held, now))
+                self._lose(held, _why_over(held, now), now)
             calls = list(self._calls(now))
         for leases, by in calls:
             self._run(lambda leases=leases, by=by: self._renew(leases, by))  # type: ignore[misc]  # defaults bind early
@@ -219,7 +219,7 @@ class LeaseKeeper:
 
     def _renewed(self, held: HeldLease, result: ExtendResult, now: datetime) -> None:
         if isinstance(result.error, LeaseLost):
-            self._lose(held, "the backend says that it is over")
+            self._lose(held, "the backend says that it is over", now)
         elif result.error is not None or result.expires_at is None:
             self._failed(held, result.error, now)
         else:
@@ -239,8 +239,9 @@ class LeaseKeeper:
             self._failing = True
             logger.warning("leases can't be renewed, trying again until they are over: %s", error)
 
-    def _lose(self, held: HeldLease, why: str) -> None:
+    def _lose(self, held: HeldLease, why: str, now: datetime) -> None:
         self._held.discard(held)
+        held.expires_at = min(held.expires_at, now)
         if held.lost.is_set():
             return
         held.lost.set()

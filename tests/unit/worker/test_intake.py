@@ -1,0 +1,369 @@
+"""The intake: slots, weights, prefetch credit, and what is given back."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloudq.testing.clock import FakeClock
+from cloudq.worker.intake import MOST_SETTLING, Intake
+from cloudq.worker.leases import HeldLease
+from tests.unit.worker.fakes import delivery, until
+
+LEASE = timedelta(seconds=120)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+def make(clock: FakeClock, queues: Mapping[str, int] | None = None, *, slots: int = 10, **options: object) -> Intake:
+    return Intake(queues or {"q": 1}, slots=slots, lease=LEASE, clock=clock, **options)  # type: ignore[arg-type]  # any
+
+
+def held(clock: FakeClock, count: int, queue: str = "q", deliveries: int = 1) -> list[HeldLease]:
+    now = clock.now()
+    return [HeldLease(delivery(now, queue=queue, deliveries=deliveries), now, extendable=True) for _ in range(count)]
+
+
+def run_through(intake: Intake, clock: FakeClock, count: int, queue: str = "q") -> None:
+    """Starts, ends and settles so many."""
+    intake.offer(queue, held(clock, count, queue))
+    for _ in range(count):
+        one = intake.take()
+        assert one is not None
+        intake.done(one)
+        intake.settled()
+
+
+def test_a_fresh_worker_asks_for_its_free_slots(clock: FakeClock) -> None:
+    """Before anything has run, only free slots are asked for."""
+    assert 10 == make(clock).wanted("q")
+
+
+def test_what_waits_and_what_runs_take_slots(clock: FakeClock) -> None:
+    """A slot is spoken for while something waits for it, and while something runs in it."""
+    intake = make(clock)
+    intake.offer("q", held(clock, 3))
+    assert 7 == intake.wanted("q")
+    one = intake.take()
+    assert one is not None
+    assert 7 == intake.wanted("q")
+    intake.done(one)
+    assert 8 == intake.wanted("q")
+
+
+def test_credit_follows_the_rate_of_starts(clock: FakeClock) -> None:
+    """A queue that starts 100 a second may have 100 waiting; one that starts nothing for a while, none."""
+    intake = make(clock)
+    for _ in range(10):
+        run_through(intake, clock, 10)
+        clock.advance(timedelta(milliseconds=100))
+    assert 10 + 100 == intake.wanted("q")
+    clock.advance(timedelta(seconds=3))
+    assert 10 == intake.wanted("q")
+
+
+def test_credit_is_bounded(clock: FakeClock) -> None:
+    """However fast tasks are, no more than 500 wait for a slot."""
+    intake = make(clock)
+    for _ in range(10):
+        run_through(intake, clock, 1000)
+        clock.advance(timedelta(milliseconds=100))
+    assert 10 + 500 == intake.wanted("q")
+
+
+def test_slow_tasks_get_no_credit(clock: FakeClock) -> None:
+    """Tasks of a minute are received one by one, as slots get free."""
+    intake = make(clock, slots=2)
+    run_through(intake, clock, 1)
+    clock.advance(timedelta(seconds=60))
+    run_through(intake, clock, 1)
+    clock.advance(timedelta(seconds=60))
+    assert 2 == intake.wanted("q")
+
+
+def test_a_given_prefetch_is_taken_as_it_is(clock: FakeClock) -> None:
+    """A fixed prefetch overrides the measurement."""
+    assert 30 == make(clock, prefetch=20).wanted("q")
+    assert 10 == make(clock, prefetch=0).wanted("q")
+
+
+def test_no_small_polls_while_much_waits(clock: FakeClock) -> None:
+    """With credit, a queue is polled again only when half of what may wait is used up."""
+    intake = make(clock, slots=1, prefetch=20)
+    intake.offer("q", held(clock, 21))
+    for _ in range(10):
+        one = intake.take()
+        assert one is not None
+        assert 0 == intake.wanted("q")
+        intake.done(one)
+        intake.settled()
+    one = intake.take()
+    assert one is not None
+    assert 10 == intake.wanted("q")
+
+
+def test_two_polls_do_not_ask_for_the_same_slots(clock: FakeClock) -> None:
+    """What a poll has just asked for isn't asked for again, until it has found its queue empty."""
+    intake = make(clock, {"a": 1, "b": 1})
+    assert 10 == intake.next_poll("a")
+    assert 0 == intake.wanted("b")
+    clock.advance(timedelta(milliseconds=300))
+    assert 10 == intake.wanted("b")
+
+
+def test_weights_share_the_slots(clock: FakeClock) -> None:
+    """a=5, b=1: of twelve starts ten are of a, and b isn't left to the end."""
+    intake = make(clock, {"a": 5, "b": 1}, slots=100)
+    intake.offer("a", held(clock, 20, "a"))
+    intake.offer("b", held(clock, 20, "b"))
+    started = [one.delivery.queue for one in (intake.take() for _ in range(12)) if one]
+    assert Counter(a=10, b=2) == Counter(started)
+    assert "b" in started[:6]
+
+
+def test_an_empty_queue_leaves_its_share_to_others(clock: FakeClock) -> None:
+    """Weights count between queues that have something waiting."""
+    intake = make(clock, {"a": 5, "b": 1}, slots=100)
+    intake.offer("b", held(clock, 5, "b"))
+    assert ["b"] * 5 == [one.delivery.queue for one in (intake.take() for _ in range(5)) if one]
+
+
+def test_strict_order(clock: FakeClock) -> None:
+    """With strict, a queue is served only while those before it have nothing waiting."""
+    intake = make(clock, {"high": 1, "low": 9}, slots=100, strict=True)
+    intake.offer("low", held(clock, 2, "low"))
+    intake.offer("high", held(clock, 2, "high"))
+    started = [one.delivery.queue for one in (intake.take() for _ in range(4)) if one]
+    assert ["high", "high", "low", "low"] == started
+
+
+def test_take_waits_for_a_slot(clock: FakeClock) -> None:
+    """With all slots taken a waiting delivery starts only when one is freed."""
+    intake = make(clock, slots=1)
+    intake.offer("q", held(clock, 2))
+    first = intake.take()
+    assert first is not None
+    taken: list[HeldLease | None] = []
+    taker = threading.Thread(target=lambda: taken.append(intake.take()))
+    taker.start()
+    clock.until_waiting(1)
+    assert [] == taken
+    assert intake.done(first)
+    taker.join(10)
+    assert 1 == len(taken)
+    assert taken[0] is not None
+
+
+def test_what_lost_its_lease_waiting_is_not_started(clock: FakeClock) -> None:
+    """A delivery whose lease is lost is nobody's here: it is dropped, not run."""
+    intake = make(clock)
+    lost, kept = held(clock, 2)
+    lost.lost.set()
+    intake.offer("q", [lost, kept])
+    assert kept is intake.take()
+    assert 1 == intake.in_hand().total
+
+
+def test_too_many_settlements_stop_everything(clock: FakeClock) -> None:
+    """While so many ended tasks aren't confirmed nothing is started or received (semantics 14)."""
+    intake = make(clock, slots=1, prefetch=1000)
+    intake.offer("q", held(clock, MOST_SETTLING + 1))
+    for _ in range(MOST_SETTLING):
+        one = intake.take()
+        assert one is not None
+        intake.done(one)
+    assert 0 == intake.wanted("q")
+    assert not intake.short_of_takers()
+    intake.settled()
+    assert intake.short_of_takers()
+
+
+def test_failing_settlements_stop_receiving(clock: FakeClock) -> None:
+    """While settlements fail nothing is received; it goes on when they work, or when none is left to try."""
+    intake = make(clock)
+    intake.offer("q", held(clock, 1))
+    one = intake.take()
+    assert one is not None
+    intake.done(one)
+    intake.settlements_failing(True)
+    assert 0 == intake.wanted("q")
+    intake.settled()
+    assert 10 == intake.wanted("q")
+
+
+def test_close_gives_back_what_waits(clock: FakeClock) -> None:
+    """Closing returns all that hasn't started, wakes who waits, and refuses what a last poll brings."""
+    intake = make(clock, slots=1)
+    waiting = held(clock, 3)
+    intake.offer("q", waiting)
+    running = intake.take()
+    ended: list[object] = []
+    threads = [
+        threading.Thread(target=lambda: ended.append(intake.take())),
+        threading.Thread(target=lambda: ended.append(intake.next_poll("q"))),
+    ]
+    for thread in threads:
+        thread.start()
+    clock.until_waiting(2)
+    assert waiting[1:] == intake.close()
+    for thread in threads:
+        thread.join(10)
+    assert {None, 0} == set(ended)
+    late = held(clock, 2)
+    assert late == intake.offer("q", late)
+    hand = intake.in_hand()
+    assert (0, 1, 4) == (hand.waiting, hand.running, hand.settling)
+    assert running is not None
+    assert intake.done(running)
+
+
+def test_an_outcome_after_giving_up_counts_no_more(clock: FakeClock) -> None:
+    """Either the handler's end or the shutdown has a delivery, never both."""
+    intake = make(clock)
+    intake.offer("q", held(clock, 1))
+    one = intake.take()
+    assert one is not None
+    assert [one] == intake.give_up_running()
+    assert not intake.done(one)
+    assert 1 == intake.in_hand().settling
+
+
+def test_max_tasks_bounds_what_is_asked_for_and_started(clock: FakeClock) -> None:
+    """With max_tasks no more are received or started, and it is finished when they are settled."""
+    told: list[bool] = []
+    intake = make(clock, max_tasks=2, on_change=lambda: told.append(True))
+    assert 2 == intake.wanted("q")
+    run_through(intake, clock, 1)
+    assert 1 == intake.wanted("q")
+    assert not intake.finished()
+    run_through(intake, clock, 1)
+    assert 0 == intake.wanted("q")
+    assert intake.finished()
+    assert told
+
+
+def test_a_burst_ends_when_all_queues_were_found_empty(clock: FakeClock) -> None:
+    """A burst is finished when every queue was polled in vain after the last delivery was settled."""
+    intake = make(clock, {"a": 1, "b": 1}, burst=True)
+    intake.next_poll("a")
+    intake.offer("a", [])
+    assert not intake.finished()
+    intake.next_poll("b")
+    run_through(intake, clock, 1, "b")
+    assert not intake.finished()  # the task may have sent to a
+    for queue in ("a", "b"):
+        assert intake.next_poll(queue)
+        intake.offer(queue, [])
+    assert intake.finished()
+
+
+def test_a_burst_leaves_empty_queues_alone_while_a_task_runs(clock: FakeClock) -> None:
+    """An empty queue isn't polled again and again while a task runs: once it ends, or after half a second."""
+    intake = make(clock, burst=True)
+    assert intake.next_poll("q")
+    intake.offer("q", held(clock, 1))
+    one = intake.take()
+    assert one is not None
+    intake.next_poll("q")
+    intake.offer("q", [])
+    polls: list[int] = []
+    poller = threading.Thread(target=lambda: polls.append(intake.next_poll("q")))
+    poller.start()
+    clock.until_waiting(1)
+    assert [] == polls
+    intake.done(one)
+    intake.settled()
+    poller.join(10)
+    assert [10] == polls
+    assert not intake.finished()
+    intake.offer("q", [])
+    assert intake.finished()
+
+
+def test_what_waits_in_vain_is_handed_back(clock: FakeClock) -> None:
+    """If a queue starts nothing for ten seconds, what waits goes back: another worker may be free."""
+    intake = make(clock, slots=1)
+    waiting = held(clock, 3)
+    intake.offer("q", waiting)
+    assert intake.take() is not None
+    clock.advance(timedelta(seconds=10))
+    assert [] == intake.stale()
+    clock.advance(timedelta(seconds=1))
+    assert waiting[1:] == intake.stale()
+    assert [] == intake.stale()
+
+
+def test_what_was_handed_over_often_is_kept(clock: FakeClock) -> None:
+    """Handing back uses up deliveries, so it can't be what makes a message poison (semantics 8)."""
+    intake = make(clock, slots=1)
+    intake.offer("q", held(clock, 1) + held(clock, 1, deliveries=5))
+    assert intake.take() is not None
+    clock.advance(timedelta(seconds=60))
+    assert [] == intake.stale()
+
+
+def test_a_parked_poller_wakes_when_a_slot_gets_free(clock: FakeClock) -> None:
+    """A poller that has nothing to ask for sleeps until a task has ended."""
+    intake = make(clock, slots=1)
+    intake.offer("q", held(clock, 1))
+    one = intake.take()
+    assert one is not None
+    polls: list[int] = []
+    poller = threading.Thread(target=lambda: polls.append(intake.next_poll("q")))
+    poller.start()
+    clock.until_waiting(1)
+    intake.done(one)
+    poller.join(10)
+    assert [1] == polls
+
+
+@given(
+    weights=st.dictionaries(st.sampled_from("abcd"), st.integers(1, 9), min_size=1),
+    rounds=st.integers(1, 5),
+)
+def test_smooth_round_robin_is_exact(weights: dict[str, int], rounds: int) -> None:
+    """Over a whole number of rounds every queue starts exactly its weight a round."""
+    clock = FakeClock()
+    total = sum(weights.values()) * rounds
+    intake = make(clock, weights, slots=total, prefetch=total)
+    for queue in weights:
+        intake.offer(queue, held(clock, total, queue))
+    started = Counter(one.delivery.queue for one in (intake.take() for _ in range(total)) if one)
+    assert {queue: weight * rounds for queue, weight in weights.items()} == dict(started)
+
+
+def test_many_threads_start_each_delivery_once(clock: FakeClock) -> None:
+    """Eight takers and a slow trickle of offers: all are started, none twice, never more than the slots at once."""
+    intake = make(clock, slots=3, prefetch=100)
+    seen: list[HeldLease] = []
+    at_once: list[int] = []
+
+    def work() -> None:
+        while (one := intake.take()) is not None:
+            seen.append(one)
+            at_once.append(intake.in_hand().running)
+            intake.done(one)
+            intake.settled()
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    all_of_them = [one for _ in range(100) for one in held(clock, 5)]
+    for start in range(0, 500, 5):
+        intake.offer("q", all_of_them[start : start + 5])
+    until(lambda: intake.in_hand().total == 0)
+    intake.close()
+    for thread in threads:
+        thread.join(10)
+    assert 500 == len(seen)
+    assert set(all_of_them) == set(seen)
+    assert max(at_once) <= 3

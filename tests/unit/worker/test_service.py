@@ -1,0 +1,613 @@
+"""A whole worker in this process, on the memory driver."""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
+from datetime import timedelta
+
+import pytest
+from tenacity import stop_after_attempt, wait_fixed
+
+from cloudq.app import App
+from cloudq.context import Context
+from cloudq.core.driver import Capabilities, Settlement
+from cloudq.core.outcome import Acked, Outcome
+from cloudq.core.policy import DeadLetter, Retry, RetryPolicy
+from cloudq.drivers.memory import MemoryDriver
+from cloudq.errors import BackendUnavailable, ConfigurationError
+from cloudq.testing import profiles
+from cloudq.worker import poller as poller_module
+from cloudq.worker import watchdog as watchdog_module
+from cloudq.worker.service import Worker
+from cloudq.worker.settings import WorkerSettings
+from tests.unit.worker.fakes import Running, Unreliable, running, until
+
+SHORT = timedelta(milliseconds=400)
+AT_ONCE = RetryPolicy(stop=stop_after_attempt(3), wait=wait_fixed(0))
+
+
+class Gate:
+    """Where tasks of a test wait, and what was seen of them."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.started: list[int] = []
+        self.ended: list[int] = []
+
+    def run(self, number: int) -> None:
+        self.started.append(number)
+        assert self.open.wait(20)
+        self.ended.append(number)
+
+
+@pytest.fixture
+def driver() -> Unreliable:
+    return Unreliable(MemoryDriver())
+
+
+@pytest.fixture
+def app(driver: Unreliable) -> Iterator[App]:
+    app = App("memory://", retry=AT_ONCE)
+    with app.using(driver):
+        yield app
+
+
+@pytest.fixture
+def gate(app: App) -> Iterator[Gate]:
+    gate = Gate()
+    app.task("wait")(gate_task(gate))
+    yield gate
+    gate.open.set()
+
+
+def gate_task(gate: Gate) -> Callable[[int], None]:
+    def wait(number: int) -> None:
+        gate.run(number)
+
+    return wait
+
+
+def burst(app: App, **settings: object) -> Worker:
+    """Runs a worker until the queues are empty."""
+    worker = Worker(app, WorkerSettings(burst=True, **settings))  # type: ignore[arg-type]  # any of its fields
+    assert 0 == worker.run()
+    return worker
+
+
+def total(app: App, queue: str = "default") -> int:
+    """All messages of a queue, dead ones left out."""
+    stats = app.queue(queue).stats()
+    return (stats.ready or 0) + (stats.delayed or 0) + (stats.in_flight or 0)
+
+
+def test_a_burst_runs_everything_once(app: App) -> None:
+    """A burst runs each message once, also what tasks send meanwhile, and leaves the queues empty."""
+    seen: list[int] = []
+
+    @app.task("count")
+    def count(number: int) -> None:
+        seen.append(number)
+        if number < 50:
+            app.send("count", {"number": number + 1000})
+
+    app.send_many(count.call(number=number) for number in range(200))
+    worker = burst(app)
+    assert Counter([*range(200), *range(1000, 1050)]) == Counter(seen)
+    assert 0 == total(app)
+    assert (250, 250) == (worker.snapshot().started, worker.snapshot().acked)
+
+
+def test_a_burst_on_empty_queues_ends_at_once(app: App) -> None:
+    """With nothing to do a burst is over; delayed messages don't hold it up."""
+
+    @app.task("later")
+    def later() -> None:
+        raise AssertionError
+
+    later.options(delay=timedelta(hours=1)).send()
+    began = time.monotonic()
+    burst(app)
+    assert time.monotonic() - began < 5
+    assert 1 == app.queue("default").stats().delayed
+
+
+def test_max_tasks(app: App) -> None:
+    """With max_tasks a worker ends after so many, and gives back the others."""
+    seen: list[int] = []
+
+    @app.task("count")
+    def count(number: int) -> None:
+        seen.append(number)
+
+    app.send_many(count.call(number=number) for number in range(30))
+    assert 0 == Worker(app, WorkerSettings(max_tasks=7)).run()
+    assert 7 == len(seen)
+    assert 23 == app.queue("default").stats().ready
+
+
+def test_stop_finishes_what_runs_and_gives_back_the_rest(app: App, gate: Gate, driver: Unreliable) -> None:
+    """20 running, 50 waiting at the first signal: the waiting ones are receivable at once, the running ones finish."""
+    app.send_many(app.tasks["wait"].call(number=number) for number in range(70))
+    with running(app, concurrency=20, prefetch=50) as worker:
+        until(lambda: len(gate.started) == 20 and worker.worker.snapshot().waiting == 50)
+        worker.worker.stop()
+        received: list[object] = []
+        until(
+            lambda: (
+                received.extend(
+                    driver.driver.receive("default", limit=100, wait=timedelta(0), lease=timedelta(seconds=60))
+                )
+                or len(received) == 50
+            ),
+            within=1,
+            what="50 are receivable",
+        )
+        assert 20 == worker.worker.snapshot().running
+        gate.open.set()
+        assert 0 == worker.join()
+    assert 20 == len(gate.ended)
+    assert 50 == total(app)
+
+
+def test_what_does_not_finish_in_time_is_released(app: App, caplog: pytest.LogCaptureFixture) -> None:
+    """At the end of the grace the handler sees lease_lost, its message is released, its late outcome is dropped."""
+    seen: list[bool] = []
+    leave = threading.Event()
+
+    @app.task("stubborn")
+    def stubborn(context: Context) -> None:
+        seen.append(context.lease_lost.wait(20))
+        leave.wait(20)
+
+    stubborn.send()
+    with running(app, grace=timedelta(milliseconds=100)) as worker:
+        until(lambda: worker.worker.snapshot().running == 1)
+        assert 0 == worker.stop()
+    assert 1 == app.queue("default").stats().ready
+    leave.set()
+    until(lambda: seen == [True])
+    assert any("1 tasks didn't finish in time" in line for line in caplog.messages)
+    until(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("cloudq-task")])
+    assert 1 == app.queue("default").stats().ready
+
+
+def test_a_second_stop_does_not_wait(app: App, gate: Gate) -> None:
+    """The second signal releases what runs at once, whatever the grace."""
+    app.tasks["wait"].send(number=1)
+    with running(app, grace=timedelta(minutes=10)) as worker:
+        until(lambda: gate.started)
+        began = time.monotonic()
+        assert 0 == worker.stop(now=True)
+        assert time.monotonic() - began < 5
+    assert 1 == app.queue("default").stats().ready
+
+
+def test_a_task_of_three_leases_runs_once_with_two_workers(app: App) -> None:
+    """The lease is kept while the task runs: the second worker never gets it."""
+    started: list[float] = []
+
+    @app.task("long")
+    def long() -> None:
+        started.append(time.monotonic())
+        threading.Event().wait(3 * SHORT.total_seconds())
+
+    long.send()
+    with running(app, lease=SHORT) as one, running(app, lease=SHORT) as two:
+        until(lambda: one.worker.snapshot().acked + two.worker.snapshot().acked == 1)
+        until(lambda: total(app) == 0)
+    assert 1 == len(started)
+
+
+def test_failing_renewals_tell_the_handler_and_its_late_end_changes_nothing(
+    app: App, driver: Unreliable, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With renewing broken the handler sees lease_lost; somebody else has the message, and keeps it."""
+    lost: list[bool] = []
+    end = threading.Event()
+
+    @app.task("long")
+    def long(context: Context) -> None:
+        lost.append(context.lease_lost.wait(20))
+        end.wait(20)
+
+    long.send()
+    driver.failing["extend"] = BackendUnavailable("down")
+    with running(app, lease=SHORT, max_tasks=1) as worker:
+        until(lambda: lost == [True])
+        [other] = driver.driver.receive("default", limit=1, wait=timedelta(seconds=5), lease=timedelta(seconds=60))
+        end.set()
+        assert 0 == worker.join()
+    assert 1 == app.queue("default").stats().in_flight
+    assert 2 == other.deliveries
+    assert [] == [result.error for result in driver.driver.extend([other.lease], timedelta(seconds=60)) if result.error]
+    assert any("its settlement came too late" in line for line in caplog.messages)
+
+
+def test_failing_settlements_are_tried_again_and_stop_receiving(
+    app: App, driver: Unreliable, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While the backend doesn't confirm nothing is received; then all is confirmed, nothing runs twice."""
+    caplog.set_level(logging.INFO)
+    seen: list[int] = []
+
+    @app.task("count")
+    def count(number: int) -> None:
+        seen.append(number)
+
+    app.send_many(count.call(number=number) for number in range(5))
+    driver.failing["settle"] = BackendUnavailable("down")
+    with running(app, concurrency=5) as worker:
+        until(lambda: driver.calls["settle"] >= 8)
+        assert 5 == worker.worker.snapshot().settling
+        app.send_many(count.call(number=number) for number in range(5, 20))
+        until(lambda: driver.calls["settle"] >= 12)
+        before = len(seen)
+        del driver.failing["settle"]
+        until(lambda: total(app) == 0)
+    # A poll that was under way when the settlements began to fail may have brought some.
+    assert before <= 10
+    assert Counter(range(20)) == Counter(seen)
+    assert 1 == sum("settlements fail" in line for line in caplog.messages)
+    assert 1 == sum(line == "settlements are confirmed again" for line in caplog.messages)
+
+
+def test_a_backend_that_goes_down_and_comes_up(
+    app: App, driver: Unreliable, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Polls are tried again for ever; each change is logged once; then work goes on."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(poller_module, "FIRST_PAUSE", timedelta(milliseconds=20))
+    seen: list[int] = []
+
+    @app.task("count")
+    def count(number: int) -> None:
+        seen.append(number)
+
+    driver.failing["receive"] = BackendUnavailable("no route")
+    with running(app):
+        until(lambda: driver.calls["receive"] >= 5)
+        count.send(number=1)
+        del driver.failing["receive"]
+        until(lambda: seen == [1])
+    assert 1 == sum("can't be received from" in line for line in caplog.messages)
+    assert 1 == sum("can be received from again" in line for line in caplog.messages)
+
+
+def test_a_pause_is_interrupted_by_stop(app: App, driver: Unreliable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A poller that waits half a minute before its next try leaves at once when told to stop."""
+    monkeypatch.setattr(poller_module, "FIRST_PAUSE", timedelta(seconds=300))
+    monkeypatch.setattr(poller_module, "LONGEST_PAUSE", timedelta(seconds=300))
+    app.task("count")(lambda: None)
+    driver.failing["receive"] = BackendUnavailable("no route")
+    with running(app) as worker:
+        until(lambda: driver.calls["receive"] == 1)
+        began = time.monotonic()
+        assert 0 == worker.stop()
+        assert time.monotonic() - began < 3
+
+
+def test_a_poll_that_hangs_is_replaced(
+    app: App, driver: Unreliable, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watchdog leaves a stuck poll behind; another poller takes over; what the late one brings is released."""
+    monkeypatch.setattr(watchdog_module, "PATIENCE", timedelta(milliseconds=200))
+    ran: list[int] = []
+
+    @app.task("count")
+    def count(number: int) -> None:
+        ran.append(number)
+
+    hang = driver.hanging["receive"] = threading.Event()
+    try:
+        with running(app, wait=timedelta(milliseconds=50)) as worker:
+            until(lambda: driver.calls["receive"] == 1)
+            del driver.hanging["receive"]
+            until(lambda: worker.worker.snapshot().pollers_replaced == 1)
+            count.send(number=1)
+            until(lambda: ran == [1])
+            app.send_many(count.call(number=number) for number in range(2, 50))
+            hang.set()
+            until(lambda: len(ran) == 49 and total(app) == 0)
+    finally:
+        hang.set()
+    assert Counter(range(1, 50)) == Counter(ran)
+    assert any("overdue" in line for line in caplog.messages)
+
+
+@pytest.mark.parametrize(
+    "profile", [None, profiles.sqs_like, profiles.service_bus_like, profiles.cloud_tasks_like], ids=str
+)
+def test_retries_and_dead_letters_on_any_backend(profile: Callable[[str], Capabilities] | None) -> None:
+    """On every profile: two retries, then a dead letter with its reason; a DeadLetter at once; poison, too."""
+    app = App("memory://", retry=AT_ONCE)
+    attempts: list[int] = []
+    driver = MemoryDriver(capabilities=profile)
+
+    @app.task("broken")
+    def broken(context: Context) -> None:
+        attempts.append(context.attempt)
+        raise ValueError("no good")
+
+    @app.task("hopeless")
+    def hopeless() -> None:
+        raise DeadLetter("never")
+
+    with app.using(driver):
+        broken.send()
+        hopeless.send()
+        app.send("unheard-of", {}, queue="default")
+        worker = burst(app, lease=timedelta(seconds=60))
+        dead = [letter.failure for letter in driver.dead_letters("default").peek(limit=10)]
+        left = total(app)
+    assert [1, 2, 3] == attempts
+    reasons = sorted(failure.reason for failure in dead if failure)
+    assert ["gave up after 3 attempts: ValueError: no good", "never"] == reasons[:2]
+    assert reasons[2].startswith("unknown task 'unheard-of'")
+    assert 0 == left
+    assert (2, 3) == (worker.snapshot().retried, worker.snapshot().dead_lettered)
+
+
+def test_a_copy_that_cant_be_stored_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """If the dead-letter copy isn't stored the original stays, and dies properly once copies work again."""
+    driver = Unreliable(MemoryDriver(capabilities=profiles.sqs_like))
+    app = App("memory://", retry=AT_ONCE)
+
+    @app.task("hopeless")
+    def hopeless() -> None:
+        raise DeadLetter("never")
+
+    with app.using(driver):
+        hopeless.send()
+        driver.fail_copies_to = "default-dlq"
+        burst(app, lease=timedelta(seconds=60))
+        stats = app.queue("default").stats()
+        dead = driver.dead_letters("default").peek(limit=10)
+    assert [] == list(dead)
+    assert 1 == (stats.ready or 0) + (stats.delayed or 0) + (stats.in_flight or 0)
+    assert any("could not be stored" in line for line in caplog.messages)
+
+
+def test_many_failures_share_calls() -> None:
+    """Copies of many failed tasks are stored in batches, and their acks are, too."""
+    driver = Unreliable(MemoryDriver(capabilities=profiles.sqs_like))
+    app = App("memory://", retry=AT_ONCE)
+
+    @app.task("hopeless")
+    def hopeless(number: int) -> None:
+        raise DeadLetter("never")
+
+    with app.using(driver):
+        app.send_many(hopeless.call(number=number) for number in range(500))
+        driver.calls.clear()
+        burst(app)
+        assert 500 == len(driver.dead_letters("default").peek(limit=1000))
+    assert driver.calls["send"] < 300
+    assert driver.calls["settle"] < 300
+
+
+def test_async_tasks_run_at_once_on_one_loop(app: App) -> None:
+    """As many coroutines as slots are under way at once, in one thread, each in a context of its own."""
+    threads: set[str] = set()
+    together = 0
+    most = 0
+
+    @app.task("sleepy")
+    async def sleepy(number: int) -> None:
+        import asyncio
+
+        nonlocal together, most
+        together += 1
+        most = max(most, together)
+        threads.add(threading.current_thread().name)
+        await asyncio.sleep(0.05)
+        together -= 1
+
+    app.send_many(sleepy.call(number=number) for number in range(20))
+    worker = burst(app, concurrency=5)
+    assert 20 == worker.snapshot().acked
+    assert {"cloudq-async"} == threads
+    assert 5 == most
+
+
+def test_async_tasks_are_cancelled_at_the_end_of_the_grace(app: App) -> None:
+    """A coroutine that doesn't end in time is cancelled, may tidy up, and its message is released."""
+    tidied: list[bool] = []
+
+    @app.task("forever")
+    async def forever() -> None:
+        import asyncio
+
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            tidied.append(True)
+
+    forever.send()
+    with running(app, grace=timedelta(0)) as worker:
+        until(lambda: worker.worker.snapshot().running == 1)
+        until(lambda: [thread for thread in threading.enumerate() if thread.name == "cloudq-async"])
+        assert 0 == worker.stop()
+    assert 1 == app.queue("default").stats().ready
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_time_limits(app: App, kind: str) -> None:
+    """A task that runs longer than its time limit is stopped in its tracks, and fails with TimeLimitExceeded."""
+
+    @app.task("sync", time_limit=timedelta(milliseconds=50), retry=RetryPolicy(stop=stop_after_attempt(1)))
+    def endless() -> None:
+        while True:
+            time.monotonic()
+
+    @app.task("async", time_limit=timedelta(milliseconds=50), retry=RetryPolicy(stop=stop_after_attempt(1)))
+    async def aendless() -> None:
+        import asyncio
+
+        await asyncio.sleep(1000)
+
+    app.send(kind)
+    burst(app)
+    [letter] = app.driver().dead_letters("default").peek(limit=10)
+    assert letter.failure is not None
+    assert "cloudq.errors.TimeLimitExceeded" == letter.failure.error_type
+
+
+def test_explicit_retry(app: App) -> None:
+    """Retry(delay=0) runs the task again, with the next attempt."""
+    attempts: list[int] = []
+
+    @app.task("again")
+    def again(context: Context) -> None:
+        attempts.append(context.attempt)
+        if context.attempt < 3:
+            raise Retry("not yet", delay=timedelta(0))
+
+    again.send()
+    burst(app)
+    assert [1, 2, 3] == attempts
+
+
+def test_middleware_is_around_each_task(driver: Unreliable) -> None:
+    """The app's middleware runs around tasks in the worker."""
+    seen: list[str] = []
+
+    def noting(context: Context) -> Generator[None, Outcome, Outcome]:
+        seen.append(f"before {context.message.task}")
+        outcome = yield
+        seen.append(f"after {isinstance(outcome, Acked)}")
+        return outcome
+
+    app = App("memory://", middleware=[noting])
+    app.task("count")(lambda: None)
+    with app.using(driver):
+        app.send("count")
+        burst(app)
+    assert ["before count", "after True"] == seen
+
+
+def test_context_variables_do_not_leak_between_tasks(app: App) -> None:
+    """What one task leaves in a context variable the next one doesn't see."""
+    variable = contextvars.ContextVar("variable", default="clean")
+    seen: list[str] = []
+
+    @app.task("stain")
+    def stain() -> None:
+        seen.append(variable.get())
+        variable.set("dirty")
+
+    app.send_many(stain.call() for _ in range(3))
+    burst(app, concurrency=1)
+    assert ["clean"] * 3 == seen
+
+
+def test_weights_decide_who_is_served(app: App, gate: Gate) -> None:
+    """With one slot and weights 3 and 1, three of four starts are of the heavier queue."""
+    order: list[str] = []
+
+    @app.task("a", queue="a")
+    def a() -> None:
+        order.append("a")
+
+    @app.task("b", queue="b")
+    def b() -> None:
+        order.append("b")
+
+    app.tasks["wait"].send(number=1)
+    with running(app, concurrency=1, prefetch=20, queues={"default": 1, "a": 3, "b": 1}) as worker:
+        until(lambda: gate.started)
+        app.send_many([*(a.call() for _ in range(12)), *(b.call() for _ in range(12))])
+        until(lambda: worker.worker.snapshot().waiting == 24)
+        gate.open.set()
+        until(lambda: len(order) == 24)
+    assert {"a": 12, "b": 4} == dict(Counter(order[:16]))
+
+
+def test_on_event_hears_of_each_task(app: App) -> None:
+    """A program is told of every finished task; its slips don't hurt the worker."""
+    heard: list[str] = []
+
+    def on_event(event: object) -> None:
+        heard.append(type(event).__name__)
+        raise RuntimeError("a slip in a progress display")
+
+    app.task("count")(lambda: None)
+    app.send("count")
+    app.send("count")
+    assert 0 == Worker(app, WorkerSettings(burst=True), on_event=on_event).run()
+    assert ["Finished"] * 2 == heard
+
+
+def test_log_levels_by_outcome(app: App, caplog: pytest.LogCaptureFixture) -> None:
+    """Done is debug, retried a warning, dead-lettered an error; each line carries the fields of its delivery."""
+    caplog.set_level(logging.DEBUG)
+
+    @app.task("fails")
+    def fails(context: Context) -> None:
+        if context.attempt == 1:
+            raise ValueError
+        if context.attempt == 2:
+            raise DeadLetter("enough")
+
+    app.task("works")(lambda: None)
+    sent = app.send("fails")
+    burst(app)
+    app.send("works")
+    burst(app)
+    lines = [record for record in caplog.records if getattr(record, "cloudq_outcome", None)]
+    assert ["WARNING", "ERROR", "DEBUG"] == [line.levelname for line in lines]
+    assert [("fails", sent.id, 1), ("fails", sent.id, 2)] == [
+        (vars(line)["cloudq_task"], vars(line)["cloudq_id"], vars(line)["cloudq_attempt"]) for line in lines[:2]
+    ]
+
+
+def test_a_queue_is_leased_as_long_as_its_tasks_want(app: App) -> None:
+    """A task's own lease decides for its queue; the longest wins; the worker's own stands for those without."""
+    app.task("a", queue="a", lease=timedelta(minutes=10))(lambda: None)
+    app.task("b", queue="b", lease=timedelta(seconds=30))(lambda: None)
+    app.task("c", queue="c", lease=timedelta(seconds=30))(lambda: None)
+    app.task("d", queue="c")(lambda: None)
+    leases = Worker(app).leases
+    assert {
+        "a": timedelta(minutes=10),
+        "b": timedelta(seconds=30),
+        "c": timedelta(seconds=120),
+    } == dict(leases)
+
+
+class Pushing:
+    """A backend that can't be polled."""
+
+    def capabilities(self, queue: str) -> Capabilities:
+        return Capabilities(max_batch=1, max_body=1, settlement=Settlement.RESPONSE)
+
+
+def test_refused_at_the_start(app: App) -> None:
+    """What can't work is refused before anything is polled: nothing to serve, a push backend, too long a lease."""
+    with pytest.raises(ConfigurationError, match="no task is declared"):
+        Worker(app)
+    app.task("count")(lambda: None)
+    with app.using(Pushing()), pytest.raises(ConfigurationError, match="pushes"):  # type: ignore[arg-type]  # that's it
+        Worker(app)
+    with app.using(MemoryDriver(capabilities=profiles.sqs_like)), pytest.raises(ConfigurationError, match="at most"):
+        Worker(app, WorkerSettings(lease=timedelta(hours=13)))
+    with pytest.raises(ConfigurationError, match="one process"):
+        Worker(app, WorkerSettings(processes=2))
+
+
+def test_nothing_is_left_behind(app: App) -> None:
+    """After run every thread of the worker ends; each has a name that says whose it is."""
+    before = set(threading.enumerate())
+    app.task("count")(lambda: None)
+    app.send("count")
+    worker = Running(app)
+    until(lambda: worker.worker.snapshot().acked == 1)
+    names = {thread.name for thread in set(threading.enumerate()) - before} - {"test-worker"}
+    assert {"cloudq-leases", "cloudq-poller-default", "cloudq-task-1"} <= names
+    assert all(name.startswith("cloudq-") for name in names)
+    worker.stop()
+    until(lambda: not set(threading.enumerate()) - before, within=15, what="all threads have ended")

@@ -1,0 +1,130 @@
+"""Time limits: raised in the block that runs too long, and nowhere else."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+
+from cloudq.core.clock import SYSTEM_CLOCK
+from cloudq.errors import TimeLimitExceeded
+from cloudq.worker import time_limits
+from cloudq.worker.time_limits import AlarmTimeLimit, ThreadTimeLimits
+
+SOON = timedelta(milliseconds=30)
+FAR = timedelta(hours=1)
+
+
+def spin(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+@pytest.fixture
+def limits() -> ThreadTimeLimits:
+    return ThreadTimeLimits(SYSTEM_CLOCK)
+
+
+def test_a_block_that_runs_too_long_is_interrupted(limits: ThreadTimeLimits) -> None:
+    """The error is raised inside the block, and says what the limit was."""
+    began = time.monotonic()
+    inside: list[bool] = []
+
+    def handler() -> None:
+        try:
+            spin(10)
+        except TimeLimitExceeded:
+            inside.append(True)
+            raise
+
+    with pytest.raises(TimeLimitExceeded, match=r"time limit of 0:00:00\.03"), limits(SOON):
+        handler()
+    assert [True] == inside
+    assert time.monotonic() - began < 5
+
+
+def test_a_block_in_time_is_left_alone(limits: ThreadTimeLimits) -> None:
+    """Nothing is raised in or after a block that ends in time."""
+    with limits(SOON):
+        pass
+    spin(0.1)
+
+
+def test_a_handler_may_tidy_up_and_end_well(limits: ThreadTimeLimits) -> None:
+    """A handler that catches the error and returns has ended well."""
+    tidied = False
+    with limits(SOON):
+        try:
+            spin(10)
+        except TimeLimitExceeded:
+            tidied = True
+    assert tidied
+
+
+def test_other_errors_pass(limits: ThreadTimeLimits) -> None:
+    """What a block raises by itself stays what it is."""
+    with pytest.raises(KeyError), limits(FAR):
+        raise KeyError("x")
+
+
+def test_blocks_that_ended_are_not_kept(limits: ThreadTimeLimits) -> None:
+    """A million short tasks with a long limit don't pile up."""
+    for _ in range(10 * time_limits.TIDY_AT):
+        with limits(FAR):
+            pass
+    assert len(limits._watched) <= time_limits.TIDY_AT + 1
+
+
+def test_the_error_never_arrives_behind_the_block(limits: ThreadTimeLimits) -> None:
+    """Blocks that end just as their time ends: the error comes inside or not at all. 4 threads, 3,000 races."""
+    outside: list[str] = []
+    inside = 0
+    lock = threading.Lock()
+
+    def race(seed: int) -> None:
+        nonlocal inside
+        rng = random.Random(seed)
+        caught = 0
+        for _ in range(750):
+            try:
+                try:
+                    with limits(timedelta(microseconds=300)):
+                        spin(rng.uniform(0.0, 0.0006))
+                except TimeLimitExceeded:
+                    caught += 1
+                for _step in range(50):
+                    pass
+            except TimeLimitExceeded as error:
+                outside.append(repr(error))
+        with lock:
+            inside += caught
+
+    threads = [threading.Thread(target=race, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert [] == outside
+    assert 0 < inside < 3000
+
+
+def test_an_alarm_interrupts_a_blocking_call() -> None:
+    """In a main thread a call that blocks in C is interrupted, too."""
+    import signal
+
+    before = signal.getsignal(signal.SIGALRM)
+    try:
+        alarm = AlarmTimeLimit()
+        began = time.monotonic()
+        with pytest.raises(TimeLimitExceeded), alarm(SOON):
+            time.sleep(10)
+        assert time.monotonic() - began < 5
+        with alarm(SOON):
+            pass
+        spin(0.1)
+    finally:
+        signal.signal(signal.SIGALRM, before)

@@ -88,13 +88,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     switches = Switches()
     try:
         code = _invoked(arguments, switches)
-        sys.stdout.flush()  # a full disk or a closed pipe shows here, not as a traceback at the interpreter's end
-    except BrokenPipeError:
-        _silence_stdout()
-        return FAILED
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last frame: all errors are reported here
-        return report(error, debug=switches.debug)
-    return code
+        code = report(error, debug=switches.debug)
+    return _flushed(code, switches)
 
 
 def _invoked(arguments: Sequence[str] | None, switches: Switches) -> int:
@@ -106,6 +102,18 @@ def _invoked(arguments: Sequence[str] | None, switches: Switches) -> int:
     return 0
 
 
+def _flushed(code: int, switches: Switches) -> int:
+    """The exit code, once stdout has taken everything: a full disk shows here, not at the interpreter's very end."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        _silence_stdout()
+        if code or isinstance(error, BrokenPipeError):
+            return code or FAILED
+        return report(error, debug=switches.debug)
+    return code
+
+
 def _tolerate_any_locale() -> None:
     """A character that the locale's encoding doesn't have is escaped rather than an error."""
     for stream in (sys.stdout, sys.stderr):
@@ -114,7 +122,7 @@ def _tolerate_any_locale() -> None:
 
 
 def _silence_stdout() -> None:
-    """The reader has gone, which is its right: what is still buffered has nowhere to go."""
+    """What is still buffered has nowhere to go: the interpreter would try again at its end, and complain."""
     import os
 
     with suppress(OSError, ValueError):

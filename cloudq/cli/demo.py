@@ -100,7 +100,7 @@ def _tour(files: list[Path], skipped: int, root: Path, place: Path) -> None:
         _work(app, redriven)
         indexed = entries(into)
         left = app.queue(app.default_queue).stats()
-        write(f"   {_dead_letters(redriven)} redriven. {len(indexed)} of {len(sent)} files are indexed;")
+        write(f"   {_dead_letters(redriven)} sent again. {len(indexed)} of {len(sent)} files are indexed;")
         write(f"   {left.ready} messages are waiting, {_dead_letters(left.dead or 0)} left.\n")
         if len(indexed) != len(sent) or left.ready or left.dead:
             raise CloudqError("the demo didn't end as it should: see above")

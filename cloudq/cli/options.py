@@ -49,7 +49,7 @@ Debug = Annotated[bool, typer.Option("--debug", callback=_debug, help="Show the 
 Queue = Annotated[str, typer.Argument(metavar="QUEUE", help="The queue's name.", show_default=False)]
 
 _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _LONGEST: Final = timedelta(days=366 * 10)
 
 
@@ -61,7 +61,7 @@ def duration(option: str, text: str) -> timedelta:
     """
     hint = f"{option} 30s, {option} 5m, {option} 1h30m; a bare number means seconds"
     try:
-        if re.fullmatch(r"\d+(\.\d+)?", text):
+        if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
             length = timedelta(seconds=float(text))
         elif text and not _PART.sub("", text):
             length = timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text)))

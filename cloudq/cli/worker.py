@@ -134,7 +134,7 @@ def address(text: str) -> tuple[str, int]:
         ConfigurationError: It is neither.
     """
     host, _, port = text.rpartition(":")
-    if not port.isdecimal() or int(port) > _HIGHEST_PORT:
+    if _whole(port) is None or int(port) > _HIGHEST_PORT:
         raise ConfigurationError(
             f"--health {text!r} is no port to listen on", hint="--health 8080, or --health 127.0.0.1:8080"
         )
@@ -159,10 +159,14 @@ def _weights(named: Sequence[str], *, strict: bool) -> Mapping[str, int]:
             raise ConfigurationError(
                 f"--queue {text!r} has a weight, which --strict ignores", hint="leave out the weights, or --strict"
             )
-        if equals and not (weight.isdecimal() and int(weight) > 0):
+        if equals and not _whole(weight):
             raise ConfigurationError(f"--queue {text!r}: a weight is a whole number from 1", hint=f"--queue {name}=5")
         weights[name] = int(weight) if equals else 1
     return weights
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
 
 
 def _refuse_memory(chosen: Chosen) -> None:

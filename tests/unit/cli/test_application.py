@@ -1,0 +1,127 @@
+"""The command line as a whole: help, examples, usage errors, the last frame."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from io import StringIO
+
+import pytest
+from typer.main import get_command
+
+from cloudq.cli import application, main
+from cloudq.cli.options import Switches
+
+
+def commands() -> dict[str, object]:
+    found: dict[str, object] = {}
+    root = get_command(application.application)
+    for name, command in root.commands.items():
+        for inner, part in getattr(command, "commands", {}).items():
+            found[f"{name} {inner}"] = part
+        if not hasattr(command, "commands"):
+            found[name] = command
+    return found
+
+
+def examples(command) -> list[str]:
+    return [line[2:].replace("\\[", "[") for line in command.epilog.split("\n\n") if line.startswith("$ ")]
+
+
+def test_every_command_is_there():
+    """The commands are those that the reference lists."""
+    expected = {"worker", "send", "demo", "tasks", "stats", "version", "purge"}
+    expected |= {f"dlq {name}" for name in ("list", "show", "redrive", "purge")}
+    assert expected == set(commands())
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_help_shows_an_example(cli, name):
+    """`--help` of each command says what it does and ends with an example of it; nothing goes to stderr."""
+    result = cli(*name.split(), "--help")
+    assert (0, "") == (result.code, result.err)
+    assert f"$ cloudq {name}" in result.out
+    first = commands()[name].help.split("\n\n")[0]
+    assert "".join(first.split()) in re.sub(r"\s|│", "", result.out)
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_examples_are_valid(name):
+    """Each example is a command line that its command accepts."""
+    command = commands()[name]
+    assert examples(command)
+    for example in examples(command):
+        words = shlex.split(re.sub(r" [<>] \S+$", "", example))
+        assert ["cloudq", *name.split()] == words[: 1 + len(name.split())]
+        command.make_context(name, words[1 + len(name.split()) :], obj=Switches())
+
+
+@pytest.mark.parametrize("group", [(), ("dlq",)])
+def test_group_without_a_command_shows_its_help(cli, group):
+    """A group alone lists its commands."""
+    result = cli(*group)
+    assert "Usage" in result.out + result.err
+    assert "purge" in result.out + result.err
+
+
+def test_help_shows_groups(cli):
+    """`cloudq --help` orders the commands by what they are for."""
+    out = cli("--help").out
+    assert out.index("Work") < out.index("send") < out.index("Look") < out.index("stats") < out.index("Repair")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("frobnicate",), ("stats", "--frobnicate"), ("send",), ("worker", "--concurrency", "0")]
+)
+def test_wrong_usage_is_2(cli, arguments):
+    """An unknown command or option, a missing argument and a number out of range end with 2, on stderr only."""
+    result = cli(*arguments)
+    assert (2, "") == (result.code, result.out)
+    assert "Usage" in result.err
+
+
+def test_near_miss_of_a_command_is_named(cli):
+    """A mistyped command suggests the one that was meant."""
+    assert "'stats'" in cli("stat").err
+
+
+def test_unexpected_error_is_1_without_traceback(cli, monkeypatch):
+    """A defect ends with 1, one line and the way to the traceback; --debug shows it, wherever it stands."""
+    monkeypatch.setattr(application.version.version, "__code__", (lambda *, json=False, _debug=False: 1 // 0).__code__)
+    plain = cli("version")
+    assert (1, "") == (plain.code, plain.out)
+    assert plain.err.startswith("cloudq: ZeroDivisionError")
+    assert "--debug" in plain.err
+    assert "Traceback" not in plain.err
+    assert "Traceback" in cli("version", "--debug").err
+    assert "Traceback" in cli("--debug", "version").err
+
+
+def test_interrupt_is_130(cli, monkeypatch):
+    """Ctrl-C ends with 130 and no traceback."""
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cloudq.cli.version.write", interrupted)
+    result = cli("version")
+    assert 130 == result.code
+    assert "Traceback" not in result.err
+
+
+def test_version_option(cli):
+    """`--version` is `version`."""
+    assert cli("version") == cli("--version")
+
+
+class Full(StringIO):
+    def flush(self) -> None:
+        raise OSError(28, "No space left on device")
+
+
+def test_full_disk_at_the_end_is_1(monkeypatch, capsys):
+    """Output that couldn't be written is a failure, though the command itself was done."""
+    monkeypatch.setattr(sys, "stdout", Full())
+    assert 1 == main(["version"])
+    assert "No space left" in capsys.readouterr().err

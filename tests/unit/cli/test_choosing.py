@@ -1,0 +1,128 @@
+"""Which app and which backend a command takes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+
+def write(folder, name, text):
+    (folder.path / name).write_text(text)
+
+
+def backend_of(result):
+    return json.loads(result.out)["backend"]
+
+
+def test_option_wins_over_all(cli, folder, monkeypatch):
+    """`--backend` is taken before the app's own URL and CLOUDQ_URL."""
+    write(folder, "shop.py", 'import cloudq\napp = cloudq.App("sqlite:///own.db")\n@app.task("t")\ndef t(): ...\n')
+    given = cli("send", "t", "--app", "shop", "--backend", "sqlite:///given.db", "--json")
+    assert f"sqlite:///{folder.path}/given.db" == backend_of(given)
+
+
+def test_own_url_wins_over_the_environment(cli, folder):
+    """`App(url=)` is taken before CLOUDQ_URL."""
+    write(folder, "shop.py", 'import cloudq\napp = cloudq.App("sqlite:///own.db")\n@app.task("t")\ndef t(): ...\n')
+    assert f"sqlite:///{folder.path}/own.db" == backend_of(cli("send", "t", "--app", "shop", "--json"))
+
+
+def test_bare_scheme_is_the_environments_url(cli, folder):
+    """`--backend sqlite` stands for CLOUDQ_URL where that is one."""
+    assert folder.url == backend_of(cli("send", "t", "--unchecked", "--backend", "sqlite", "--json"))
+
+
+def test_bare_scheme_is_the_apps_own_url_without_an_environment(cli, folder, monkeypatch):
+    """Without CLOUDQ_URL a bare scheme stands for the app's own URL if it has that scheme, not for the default."""
+    monkeypatch.delenv("CLOUDQ_URL")
+    write(folder, "shop.py", 'import cloudq\napp = cloudq.App("sqlite:///own.db")\n@app.task("t")\ndef t(): ...\n')
+    result = cli("send", "t", "--app", "shop", "--backend", "sqlite", "--json")
+    assert f"sqlite:///{folder.path}/own.db" == backend_of(result)
+
+
+def test_bare_scheme_against_the_environment_is_2(cli):
+    """A bare scheme where CLOUDQ_URL has another one ends with 2 and names both."""
+    result = cli("stats", "--backend", "sqs")
+    assert 2 == result.code
+    assert "'sqs'" in result.err
+    assert "'sqlite'" in result.err
+
+
+def test_default_says_where_it_writes(cli, folder, monkeypatch, caplog):
+    """Without any URL the file in the current folder is taken, and that is said."""
+    monkeypatch.delenv("CLOUDQ_URL")
+    assert 0 == cli("stats", "--queue", "emails").code
+    assert [f"CLOUDQ_URL is not set: tasks are kept in sqlite:///{folder.path}/cloudq.db"] == caplog.messages
+
+
+def test_default_is_refused_in_a_container(cli, monkeypatch):
+    """Where a local file would be lost it ends with 2: set CLOUDQ_URL."""
+    monkeypatch.delenv("CLOUDQ_URL")
+    monkeypatch.setenv("K_SERVICE", "shop")
+    result = cli("stats", "--queue", "emails")
+    assert 2 == result.code
+    assert "hint: set CLOUDQ_URL" in result.err
+
+
+@pytest.mark.parametrize("url", ["nosuch://x", "sqlite:///x.db?nosuch=1", "sqlite://host/x", "x://u:p@h", "://"])
+def test_wrong_url_is_2(cli, url):
+    """A URL that can't be used ends with 2 and shows no password."""
+    result = cli("stats", "--backend", url)
+    assert 2 == result.code
+    assert "u:p" not in result.err
+
+
+def test_no_database_is_3(cli, folder):
+    """A file that is no database ends with 3, and is left as it is."""
+    write(folder, "other.db", "not a database, but long enough to be looked at as one" * 20)
+    before = (folder.path / "other.db").read_bytes()
+    result = cli("stats", "--backend", "sqlite:///other.db")
+    assert (3, "") == (result.code, result.out)
+    assert "storage-corrupt" in result.err
+    assert before == (folder.path / "other.db").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import nosuchmodule\n", "nosuchmodule"),
+        ("1 / 0\n", "ZeroDivisionError"),
+        ("import sys\nsys.exit(5)\n", "SystemExit"),
+        ("def broken(:\n", "SyntaxError"),
+        ("x = 1\n", "declares no task"),
+    ],
+)
+@pytest.mark.parametrize("command", [("tasks",), ("stats",), ("send", "t")])
+def test_app_that_cant_be_imported_is_2(cli, folder, text, said, command):
+    """An app that was asked for and can't be had ends with 2 and says why and where, without a traceback."""
+    write(folder, "shop.py", text)
+    result = cli(*command, "--app", "shop")
+    assert (2, "") == (result.code, result.out)
+    assert said in result.err
+    assert "Traceback" not in result.err
+
+
+def test_traceback_of_an_import_with_debug(cli, folder):
+    """`--debug` shows the module's own traceback."""
+    write(folder, "shop.py", "1 / 0\n")
+    assert "shop.py" in cli("tasks", "--app", "shop", "--debug").err
+    assert "Traceback" in cli("tasks", "--app", "shop", "--debug").err
+
+
+def test_found_app_that_fails_is_2_without_a_backend(cli, folder):
+    """An app.py that fails may be what knows the backend, so it isn't passed over; --backend makes it unneeded."""
+    write(folder, "app.py", "1 / 0\n")
+    refused = cli("stats", "--queue", "emails")
+    assert 2 == refused.code
+    assert "hint: with --backend URL it isn't needed" in refused.err
+    assert 0 == cli("stats", "--queue", "emails", "--backend", folder.url).code
+    assert 0 == cli("stats", "--backend", folder.url).code
+
+
+def test_what_an_app_prints_is_no_data(cli, shop):
+    """What a module prints while it is imported goes to stderr."""
+    write(shop, "loud.py", 'print("hello")\nfrom shop import app\n')
+    result = cli("tasks", "--app", "loud", "--json")
+    assert "hello\n" == result.err
+    assert 2 == len([json.loads(line) for line in result.out.splitlines()])

@@ -1,0 +1,275 @@
+"""`cloudq dlq list`, `show`, `redrive`, `purge`."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from datetime import timedelta
+
+import pytest
+
+from cloudq import App
+from cloudq.cli import dlq, main
+from cloudq.core.failure import Failure
+
+POISON = b"\xff\x00{not json\x1b[2J"
+
+
+@pytest.fixture
+def three(bury, make_body):
+    """Three dead letters of the queue emails, the last of them undecodable; their keys."""
+    return bury("emails", [make_body(0), make_body(1), POISON])
+
+
+def stats(folder, queue="emails"):
+    app = App(folder.url)
+    found = app.queue(queue).stats()
+    app.close()
+    return found
+
+
+# ── list ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_list(cli, three):
+    """A line a dead letter, oldest first, with its key and reason; nothing is taken."""
+    for _ in range(2):
+        result = cli("dlq", "list", "emails")
+        assert (0, "") == (result.code, result.err)
+        lines = result.out.splitlines()
+        assert ["queue", "key", "task", "dead", "since", "attempts", "reason"] == lines[0].split()
+        assert three == [line.split()[1] for line in lines[1:]]
+        assert "shop.welcome" in lines[1]
+        assert lines[1].endswith("gave up after 5 attempts: ValueError: no such user")
+
+
+def test_list_of_every_declared_queue(cli, shop, three, bury, make_body):
+    """Without a queue those of all queues that the tasks declare are listed."""
+    bury("default", [make_body(7, task="shop.report")])
+    result = cli("dlq", "list", "--app", "shop")
+    assert ["emails", "emails", "emails", "default"] == [line.split()[0] for line in result.out.splitlines()[1:]]
+
+
+def test_list_goes_on_where_it_ended(cli, three):
+    """A limited list says how to go on, and goes on there."""
+    first = cli("dlq", "list", "emails", "--limit", "2", "--json")
+    assert three[:2] == [json.loads(line)["key"] for line in first.out.splitlines()]
+    assert f"cloudq dlq list emails --after {three[1]}" in first.err
+    rest = cli("dlq", "list", "emails", "--after", three[1], "--json")
+    assert three[2:] == [json.loads(line)["key"] for line in rest.out.splitlines()]
+    assert "" == rest.err
+
+
+def test_list_of_all(cli, three, monkeypatch):
+    """`--limit 0` lists all, page by page."""
+    monkeypatch.setattr(dlq, "PAGE", 1)
+    result = cli("dlq", "list", "emails", "--limit", "0", "--json")
+    assert three == [json.loads(line)["key"] for line in result.out.splitlines()]
+
+
+def test_list_json(cli, three):
+    """A program gets all of it, the body byte for byte."""
+    first, _, last = map(json.loads, cli("dlq", "list", "emails", "--json").out.splitlines())
+    assert ("id-0", "emails", "shop.welcome", {"user_id": 0}) == (
+        first["id"],
+        first["queue"],
+        first["task"],
+        first["message"]["payload"],
+    )
+    assert (5, 6, "host:42", "2026-01-31T12:30:00Z") == (
+        first["failure"]["attempts"],
+        first["failure"]["deliveries"],
+        first["failure"]["worker"],
+        first["failure"]["first_at"],
+    )
+    assert (None, None, POISON) == (last["task"], last["message"], base64.b64decode(last["body_base64"]))
+
+
+def test_list_of_nothing(cli):
+    """An empty list is no error: stdout is empty, stderr says so."""
+    assert (0, "", "no dead letters in queue 'emails'\n") == cli("dlq", "list", "emails")
+    assert (0, "", "") == cli("dlq", "list", "emails", "--json")
+
+
+def test_after_needs_a_queue(cli, shop):
+    """A key is a place in one queue's list."""
+    assert 2 == cli("dlq", "list", "--after", "1", "--app", "shop").code
+
+
+@pytest.mark.parametrize("command", ["list", "show", "redrive", "purge"])
+def test_dead_letter_queues_name_is_2(cli, command):
+    """Who names the dead-letter queue itself is told the queue's name."""
+    result = cli("dlq", command, "emails-dlq", *(() if command == "list" else ("1",)))
+    assert 2 == result.code
+    assert "hint: name the queue it belongs to: emails\n" in result.err
+
+
+# ── show ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_show(cli, three):
+    """Everything that is known: why, how often, when, by whom, the payload, the traceback's end."""
+    result = cli("dlq", "show", "emails", three[0])
+    assert (0, "") == (result.code, result.err)
+    for line in (
+        "id:           id-0",
+        "queue:        emails",
+        "task:         shop.welcome",
+        "reason:       gave up after 5 attempts: ValueError: no such user",
+        "error type:   ValueError",
+        "error:        no such user",
+        "attempts:     5",
+        "deliveries:   6",
+        "failed first: 2026-01-31 12:30:00 UTC",
+        "failed last:  2026-01-31 13:30:00 UTC",
+        "worker:       host:42",
+        "sent:         2026-01-31 12:30:00 UTC",
+        '    "user_id": 0',
+        '    File "shop.py", line 9',
+    ):
+        assert line in result.out.splitlines(), line
+
+
+def test_show_undecodable(cli, three):
+    """A body that can't be decoded is shown escaped: it can't steer the terminal."""
+    out = cli("dlq", "show", "emails", three[2]).out
+    assert f"body ({len(POISON)} bytes):" in out
+    assert "\\xff\\x00{not json\\x1b[2J" in out
+    assert "\x1b" not in out
+
+
+def test_show_escapes_what_others_wrote(cli, bury, make_body):
+    """Reason, error and traceback come from others, and can't steer the terminal either."""
+    evil = "\x1b]0;evil\x07"
+    keys = bury("emails", [make_body()], Failure(reason=evil, error_message=evil, traceback=evil))
+    assert "\x1b" not in cli("dlq", "show", "emails", *keys).out
+    assert "\x1b" not in cli("dlq", "list", "emails").out
+
+
+def test_show_raw(three, capsysbinary):
+    """`--raw` writes the body byte for byte and nothing else."""
+    assert 0 == main(["dlq", "show", "emails", three[2], "--raw"])
+    assert POISON == capsysbinary.readouterr().out
+
+
+def test_show_several_and_all(cli, three):
+    """Several keys, or all, one after the other; as JSON a line each."""
+    assert three[1:] == keys_of(cli("dlq", "show", "emails", *three[1:], "--json"))
+    assert three == keys_of(cli("dlq", "show", "emails", "--all", "--json"))
+    assert three[:1] == keys_of(cli("dlq", "show", "emails", "--all", "--limit", "1", "--json"))
+    assert 3 == cli("dlq", "show", "emails", "--all").out.count("reason:")
+
+
+def test_show_what_isnt_there(cli, three):
+    """A key that none has ends with 1; the others are shown."""
+    result = cli("dlq", "show", "emails", "999", three[0], "--json")
+    assert (1, three[:1]) == (result.code, keys_of(result))
+    assert "there is no dead letter '999' in queue 'emails'" in result.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("1", "--all"), ("1", "2", "--raw"), ("--all", "--raw"), ("1", "--raw", "--json")]
+)
+def test_show_of_what(cli, arguments):
+    """Either keys or --all; --raw takes one."""
+    result = cli("dlq", "show", "emails", *arguments)
+    assert (2, "") == (result.code, result.out)
+    assert "hint: " in result.err
+
+
+# ── redrive ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_redrive_a_selection(cli, folder, three):
+    """The named ones are in their queue again, the others stay."""
+    result = cli("dlq", "redrive", "emails", three[0])
+    assert (0, "redrove 1 of 1 dead letters of queue 'emails'\n", "") == result
+    assert (1, 2) == (stats(folder).ready, stats(folder).dead)
+
+
+def test_redrive_all(cli, folder, three, monkeypatch):
+    """All of them, batch by batch, poison too."""
+    monkeypatch.setattr(dlq, "PAGE", 2)
+    result = cli("dlq", "redrive", "emails", "--all", "--json")
+    assert {"queue": "emails", "redriven": 3, "left": 0, "errors": []} == json.loads(result.out)
+    assert (0, 3, 0) == (result.code, stats(folder).ready, stats(folder).dead)
+
+
+def test_redrive_up_to_a_limit(cli, folder, three):
+    """`--limit` takes the oldest."""
+    cli("dlq", "redrive", "emails", "--all", "--limit", "2")
+    assert (2, 1) == (stats(folder).ready, stats(folder).dead)
+
+
+def test_redrive_what_isnt_there(cli, folder, three):
+    """A key that none has ends with 1 and is named; the others are redriven."""
+    result = cli("dlq", "redrive", "emails", three[0], "999")
+    assert (1, "redrove 1 of 2 dead letters of queue 'emails'\n") == result[:2]
+    assert "'999'" in result.err
+
+
+def test_redrive_what_somebody_else_took(cli, folder, three):
+    """What another redrive has in its hands stays there, and that is said."""
+    app = App(folder.url)
+    app.driver().dead_letters("emails").take(three[:1], limit=1, lease=timedelta(minutes=5))
+    app.close()
+    result = cli("dlq", "redrive", "emails", "--all", "--json")
+    assert (1, 2, 1) == (result.code, json.loads(result.out)["redriven"], json.loads(result.out)["left"])
+    assert "1 were left: somebody else" in result.err
+
+
+def test_redrive_of_what(cli, three):
+    """Nothing is redriven unasked: keys or --all have to be given."""
+    assert [2, 2] == [cli("dlq", "redrive", "emails", *rest).code for rest in ((), ("1", "--all"))]
+
+
+def test_redrive_shows_progress_on_a_terminal(three, monkeypatch, terminal):
+    """A person sees a bar on stderr; stdout stays data."""
+    monkeypatch.setenv("TERM", "xterm")
+    stderr, stdout = terminal(), terminal()
+    monkeypatch.setattr(sys, "stderr", stderr)
+    monkeypatch.setattr(sys, "stdout", stdout)
+    assert 0 == main(["dlq", "redrive", "emails", "--all"])
+    assert "redriving" in stderr.getvalue()
+    assert "redrove 3 of 3 dead letters of queue 'emails'\n" == stdout.getvalue()
+
+
+# ── purge ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_purge_asks(cli, folder, three, person):
+    """A person is asked, with the number; yes deletes them, no nothing."""
+    person("n\n")
+    assert 1 == cli("dlq", "purge", "emails", "--all").code
+    assert 3 == stats(folder).dead
+    person("y\n")
+    result = cli("dlq", "purge", "emails", "--all")
+    assert (0, "deleted 3 dead letters of queue 'emails'\n") == result[:2]
+    assert "Delete 3 dead letters of queue 'emails' for good? [y/N] " == result.err
+    assert 0 == stats(folder).dead
+
+
+def test_purge_off_a_terminal_needs_yes(cli, folder, three):
+    """Where nobody can be asked nothing is deleted without --yes."""
+    refused = cli("dlq", "purge", "emails", three[0])
+    assert (2, "", 3) == (refused.code, refused.out, stats(folder).dead)
+    done = cli("dlq", "purge", "emails", three[0], "--yes", "--json")
+    assert {"queue": "emails", "deleted": 1} == json.loads(done.out)
+    assert 2 == stats(folder).dead
+
+
+def test_purge_what_isnt_there(cli, folder, three):
+    """A key that none has ends with 1 and deletes no other; nothing is asked for nothing."""
+    result = cli("dlq", "purge", "emails", "999")
+    assert (1, "deleted 0 dead letters of queue 'emails'\n", 3) == (*result[:2], stats(folder).dead)
+
+
+def test_purge_of_what(cli, folder, three):
+    """Nothing is deleted unasked: keys or --all have to be given, and not both."""
+    assert [2, 2] == [cli("dlq", "purge", "emails", "--yes", *rest).code for rest in ((), (three[0], "--all"))]
+    assert 3 == stats(folder).dead
+
+
+def keys_of(result):
+    return [json.loads(line)["key"] for line in result.out.splitlines()]

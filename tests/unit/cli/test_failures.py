@@ -1,0 +1,80 @@
+"""Errors, their exit codes and what is said about them."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import pytest
+
+from cloudq import errors
+from cloudq.cli import failures
+
+EXPECTED = {
+    "CloudqError": 1,
+    "ConfigurationError": 2,
+    "TaskDefinitionError": 2,
+    "OptionError": 2,
+    "NotInTask": 1,
+    "UnknownTaskError": 2,
+    "PayloadError": 2,
+    "UndecodableError": 1,
+    "UnsupportedError": 2,
+    "MessageTooLarge": 1,
+    "LeaseLost": 1,
+    "TimeLimitExceeded": 1,
+    "WorkerDied": 1,
+    "BackendError": 1,
+    "TransientError": 3,
+    "BackendUnavailable": 3,
+    "Throttled": 3,
+    "QueueNotFound": 1,
+    "PermissionDenied": 3,
+    "StorageFull": 3,
+    "StorageReadOnly": 3,
+    "StorageCorrupt": 3,
+    "SchemaMismatch": 3,
+    "SendManyError": 1,
+}
+KINDS = {
+    name: kind for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, errors.CloudqError)
+}
+
+
+def test_every_error_has_its_exit_code():
+    """Each error of cloudq has the exit code of this table, which lists all of them."""
+    got = {name: failures.exit_code(_made(kind)) for name, kind in KINDS.items()}
+    assert EXPECTED == got
+
+
+@pytest.mark.parametrize("name", sorted(set(KINDS) - {"SendManyError"}))
+def test_message_hint_and_code_are_printed(name, capsys):
+    """Each error shows its message, its hint and the place of its code in the documentation; stdout stays empty."""
+    kind = KINDS[name]
+    failures.report(kind("what is wrong", hint="what to do"), debug=False)
+    out, err = capsys.readouterr()
+    assert "" == out
+    assert ["cloudq: what is wrong", "  hint: what to do"] == err.splitlines()[:2]
+    assert f"  code: {kind.code} (docs/reference/errors.md#{kind.code})" == err.splitlines()[2]
+
+
+@pytest.mark.parametrize("code", sorted({kind.code for kind in KINDS.values()}))
+def test_the_code_is_on_the_page(code):
+    """The page that is named has the anchor."""
+    page = Path(__file__).parents[3] / failures.ERRORS_PAGE
+    assert f"#{code} }}" in page.read_text(encoding="utf-8")
+
+
+def test_control_characters_of_a_message_are_shown(capsys):
+    """An error's text can't steer the terminal."""
+    failures.report(errors.PayloadError("a\x1b[2Jb"), debug=False)
+    assert "a\\x1b[2Jb" in capsys.readouterr().err
+
+
+def test_unknown_error_is_1():
+    """What isn't an error of cloudq is a failure."""
+    assert [1, 130] == [failures.exit_code(RuntimeError()), failures.exit_code(KeyboardInterrupt())]
+
+
+def _made(kind):
+    return kind([ValueError()], [1]) if kind is errors.SendManyError else kind("x")

@@ -1,0 +1,112 @@
+"""stdout, stderr, terminals and what could steer them."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from cloudq.cli import output
+from cloudq.errors import ConfigurationError
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain ünï", "plain ünï"),
+        ("a\x1b[31mred", "a\\x1b[31mred"),
+        ("line\n\ttab", "line\n\ttab"),
+        ("over\rwrite\x07", "over\\rwrite\\x07"),
+        ("right\u202eleft", "right\\u202eleft"),
+        ("\udcff", "\\udcff"),
+    ],
+)
+def test_printable(text, expected):
+    """What could steer a terminal is made visible; other languages and line ends stay."""
+    assert expected == output.printable(text)
+
+
+def test_table_off_a_terminal(capsys):
+    """A row is a line however long it is, with no padding at its end, and markup is text."""
+    output.table(("name", "much"), [("[red]a[/red]", "x" * 300), ("b\x1b[2J", None)])
+    lines = capsys.readouterr().out.splitlines()
+    assert ["name          much", "[red]a[/red]  " + "x" * 300, "b\\x1b[2J      -"] == lines
+
+
+def test_table_on_a_terminal_is_coloured(monkeypatch, terminal):
+    """On a terminal the heading is bold."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stdout", terminal())
+    output.table(("name",), [("a",)])
+    assert "\x1b[1m" in sys.stdout.getvalue()
+
+
+def test_no_color_is_respected(monkeypatch, terminal):
+    """With NO_COLOR nothing is coloured: not a single colour code."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr(sys, "stdout", terminal())
+    output.table(("name",), [("a",)])
+    assert "\x1b[" not in sys.stdout.getvalue()
+
+
+def test_json_is_utf8_and_one_line(capsysbinary):
+    """One object a line, in UTF-8."""
+    output.write_json({"a": "ü\n"})
+    assert '{"a":"ü\\n"}\n'.encode() == capsysbinary.readouterr().out
+
+
+def test_bytes_stay_in_order_with_text(capsysbinary):
+    """Text that was written before the bytes comes before them."""
+    sys.stdout.write("first ")
+    output.write_bytes(b"\xff\x00")
+    assert b"first \xff\x00" == capsysbinary.readouterr().out
+
+
+def test_progress_is_silent_off_a_terminal(capsys):
+    """A log file gets no progress bar."""
+    with output.progress("working", 3) as done:
+        done(1)
+    assert ("", "") == capsys.readouterr()
+
+
+def test_progress_on_a_terminal_is_on_stderr(monkeypatch, capsys, terminal):
+    """A person sees the bar on stderr, and stdout stays data."""
+    monkeypatch.setenv("TERM", "xterm")
+    stderr = terminal()
+    monkeypatch.setattr(sys, "stderr", stderr)
+    with output.progress("working", 3) as done:
+        done(3)
+    assert "working" in stderr.getvalue()
+    assert "3/3" in stderr.getvalue()
+    assert "" == capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"), [("y\n", True), ("YES\n", True), ("n\n", False), ("\n", False), ("", False)]
+)
+def test_confirm_asks_on_stderr(typed, expected, person, capsys):
+    """Only a yes is a yes; the question is no data."""
+    person(typed)
+    assert expected is output.confirm("Delete all?", yes=False)
+    assert ("", "Delete all? [y/N] ") == capsys.readouterr()
+
+
+def test_confirm_needs_yes_off_a_terminal(cli):
+    """Where nobody can be asked it is refused, with the way to do it all the same."""
+    with pytest.raises(ConfigurationError) as caught:
+        output.confirm("Delete all?", yes=False)
+    assert "--yes" in caught.value.hint
+    assert output.confirm("Delete all?", yes=True)
+
+
+def test_closed_stream_is_no_terminal(terminal):
+    """A closed stream is nobody's."""
+    stream = terminal()
+    stream.close()
+
+    class Closed:
+        def isatty(self):
+            raise ValueError("I/O operation on closed file")
+
+    assert not output.is_terminal(Closed())

@@ -1,0 +1,173 @@
+"""`cloudq worker`: what it is told, what it refuses, its banner. It works in this process, in bursts."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import cloudq
+from cloudq import App
+from cloudq.cli.worker import EVERYWHERE, address
+from cloudq.errors import ConfigurationError
+
+WRITER = """
+from pathlib import Path
+import cloudq
+app = cloudq.App()
+
+@app.task(queue="emails")
+def write(name: str) -> None:
+    Path(name).touch()
+
+@app.task
+def fail(reason: str) -> None:
+    raise cloudq.DeadLetter(reason)
+"""
+
+
+@pytest.fixture
+def writer(folder):
+    """The folder with `writer.py`, whose tasks leave something behind."""
+    (folder.path / "writer.py").write_text(WRITER)
+    return folder
+
+
+def test_burst(cli, writer):
+    """It runs what is ready, keeps what failed, ends with 0, and stdout stays empty."""
+    cli("send", "writer.write", '{"name": "done"}', "--app", "writer")
+    cli("send", "writer.fail", '{"reason": "no good"}', "--app", "writer")
+    result = cli("worker", "--app", "writer", "--burst")
+    assert (0, "") == (result.code, result.out)
+    assert (writer.path / "done").exists()
+    assert "dead-lettered: no good" in result.err
+    assert "no good" in cli("dlq", "list", "default").out
+
+
+def test_banner(cli, writer):
+    """It says on stderr which version works for which app, on which backend, queues and tasks."""
+    err = cli("worker", "--app", "writer", "--burst", "--queue", "emails=5", "--queue", "default", "--lease", "2m").err
+    lines = err.splitlines()
+    assert lines[0].startswith(f"cloudq {cloudq.__version__}, worker ")
+    assert [
+        f"  backend  {writer.url}",
+        "  app      writer",
+        "  queues   emails=5, default",
+        "  tasks    writer.fail, writer.write",
+        "  at once  10 tasks at once",
+        "  leases   emails 120 s, default 120 s",
+    ] == lines[1:7]
+
+
+def test_banner_as_json(cli, writer):
+    """With JSON logs the banner is a line like the others: every line is one object."""
+    result = cli("worker", "--app", "writer", "--burst", "--log-format", "json", "--concurrency", "3")
+    banner, *_ = [json.loads(line) for line in result.err.splitlines()]
+    assert ("info", "cloudq.worker", cloudq.__version__, writer.url, {"emails": 1, "default": 1}, 3) == (
+        banner["level"],
+        banner["logger"],
+        banner["version"],
+        banner["backend"],
+        banner["queues"],
+        banner["concurrency"],
+    )
+    assert ["writer.fail", "writer.write"] == banner["tasks"]
+    assert {"emails": 120, "default": 120} == banner["lease_seconds"]
+
+
+def test_only_the_named_queues_are_served(cli, writer):
+    """`--queue` leaves the others alone."""
+    cli("send", "writer.write", '{"name": "done"}', "--app", "writer")
+    assert 0 == cli("worker", "--app", "writer", "--burst", "--queue", "default", "--strict").code
+    assert not (writer.path / "done").exists()
+
+
+def test_undeclared_queue_suggests_the_nearest(cli, writer):
+    """A queue that no task declares is served all the same, with the name that may have been meant."""
+    result = cli("worker", "--app", "writer", "--burst", "--queue", "emials")
+    assert 0 == result.code
+    assert "no task declares queue 'emials': did you mean 'emails'?" in result.err
+
+
+def test_max_tasks(cli, writer):
+    """`--max-tasks` ends after so many; the rest stays."""
+    for name in "abc":
+        cli("send", "writer.write", json.dumps({"name": name}), "--app", "writer")
+    assert 0 == cli("worker", "--app", "writer", "--max-tasks", "2", "--queue", "emails", "--lease", "5").code
+    app = App(writer.url)
+    assert 1 == app.queue("emails").stats().ready
+    app.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--processes", "2", "--concurrency", "5"), "exclude each other"),
+        (("--backend", "memory://"), "one process"),
+        (("--queue", "a", "--queue", "a=2"), "twice"),
+        (("--queue", "a=0"), "weight"),
+        (("--queue", "a=x"), "weight"),
+        (("--queue", "a=5", "--strict"), "--strict"),
+        (("--queue", "a-dlq"), "dead-letter"),
+        (("--grace", "soon"), "--grace"),
+        (("--health", "x"), "--health"),
+        (("--health", "99999"), "--health"),
+        (("--log-format", "xml"), "--log-format"),
+        (("--log-level", "loud"), "log level"),
+    ],
+)
+def test_what_cant_work_is_2(cli, writer, arguments, said):
+    """What can't work is refused at the start with 2, a reason and a hint."""
+    result = cli("worker", "--app", "writer", "--burst", *arguments)
+    assert (2, "") == (result.code, result.out)
+    assert said in result.err
+    assert "hint: " in result.err
+
+
+def test_lease_of_nothing_is_2(cli, writer):
+    """A lease has to last."""
+    result = cli("worker", "--app", "writer", "--burst", "--lease", "0")
+    assert 2 == result.code
+    assert "lease is 0:00:00" in result.err
+
+
+def test_push_backend_is_2(cli, writer, monkeypatch):
+    """A backend that pushes has nothing to poll."""
+
+    class Pushing:
+        def close(self):
+            return
+
+    monkeypatch.setattr("cloudq.app.open_driver", lambda *_: Pushing())
+    result = cli("worker", "--app", "writer", "--burst")
+    assert 2 == result.code
+    assert "pushes" in result.err
+
+
+def test_no_app_is_2(cli):
+    """Without tasks there is nothing to do: what was tried is said."""
+    result = cli("worker")
+    assert 2 == result.code
+    assert "tried --app" in result.err
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("8080", (EVERYWHERE, 8080)),
+        ("0", (EVERYWHERE, 0)),
+        ("127.0.0.1:8080", ("127.0.0.1", 8080)),
+        ("[::1]:8080", ("::1", 8080)),
+        (":8080", (EVERYWHERE, 8080)),
+    ],
+)
+def test_address(text, expected):
+    """A bare port is served everywhere, HOST:PORT there."""
+    assert expected == address(text)
+
+
+@pytest.mark.parametrize("text", ["", "x", "localhost", "1:2:x", "-1", "65536", "٣"])
+def test_no_address(text):
+    """Anything else is refused."""
+    with pytest.raises(ConfigurationError):
+        address(text)

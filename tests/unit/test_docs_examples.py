@@ -106,7 +106,19 @@ def environment() -> dict[str, str]:
     return {**os.environ, "CLOUDQ_URL": "memory://", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks_of(page)], ids=name_of)
+def with_tests(page: Path) -> list[str]:
+    """The page's files that are given to pytest."""
+    return sorted({block.file for block in blocks_of(page) if block.file and block.file.startswith("test_")})
+
+
+RUN = [
+    pytest.param(page, marks=[pytest.mark.slow] if with_tests(page) else [], id=name_of(page))
+    for page in PAGES
+    if blocks_of(page)
+]
+
+
+@pytest.mark.parametrize("page", RUN)
 def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
     """Every Python block of the page runs, in order, in an empty folder; its tests pass."""
     blocks = blocks_of(page)
@@ -122,7 +134,7 @@ def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
-    tests = sorted({block.file for block in blocks if block.file is not None and block.file.startswith("test_")})
+    tests = with_tests(page)
     if tests:
         # Beside the project's own settings, none of which a reader has.
         (tmp_path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")

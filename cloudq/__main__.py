@@ -1,5 +1,8 @@
 """`python -m cloudq`: the command line."""
 
+import sys
+
 from cloudq.cli import main
 
-main()
+if __name__ == "__main__":
+    sys.exit(main())

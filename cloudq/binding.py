@@ -17,7 +17,7 @@ from cloudq import models
 from cloudq.context import Context
 from cloudq.errors import PayloadError, TaskDefinitionError, nearest
 
-_PATH = re.compile(r" - at `(?:key in )?\$(?P<path>[^`]*)`$")
+_PATH = re.compile(r" - at `(?:key` in `)?\$(?P<path>[^`]*)`$")
 _MISSING = re.compile(r"missing required field `(?P<name>[^`]*)`")
 
 

@@ -1,0 +1,265 @@
+"""Options of a send and of a task: what they do to the message, and what is refused before anything is stored."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+
+import pytest
+
+from cloudq import App
+from cloudq.errors import OptionError, SendManyError, TaskDefinitionError, UnsupportedError
+from cloudq.testing import in_memory, run_all, sent
+from cloudq.testing.profiles import sqs_like
+
+HOUR = timedelta(hours=1)
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def app():
+    with in_memory(App()) as app:
+        yield app
+
+
+def order(order_id: int, customer: object = None, note: str = "none") -> None: ...
+
+
+class Nowhere(tzinfo):
+    def utcoffset(self, moment):
+        return None
+
+
+REFUSED = [
+    ({"delay": 5}, "delay is a timedelta, not 5"),
+    ({"delay": 5.5}, "delay is a timedelta"),
+    ({"delay": "1h"}, "delay is a timedelta"),
+    ({"delay": -HOUR}, "can't be negative"),
+    ({"delay": timedelta.max}, "beyond the year 9999"),
+    ({"at": 1700000000}, "at is a datetime with a UTC offset"),
+    ({"at": "2030-01-01T00:00:00Z"}, "at is a datetime with a UTC offset"),
+    ({"at": date(2030, 1, 1)}, "at is a datetime with a UTC offset"),
+    ({"at": datetime(2030, 1, 1)}, "at is a datetime with a UTC offset"),  # noqa: DTZ001 - that is the point
+    ({"at": datetime(2030, 1, 1, tzinfo=Nowhere())}, "at is a datetime with a UTC offset"),
+    ({"at": datetime.max.replace(tzinfo=timezone(-HOUR))}, "beyond the year 9999"),
+    ({"delay": HOUR, "at": NOON}, "exclude each other"),
+    ({"queue": ""}, "no name of a queue"),
+    ({"queue": None}, "no name of a queue"),
+    ({"queue": "a b"}, "no name of a queue"),
+    ({"queue": "q\n"}, "no name of a queue"),
+    ({"queue": "q-dlq"}, "dead-letter queue"),
+    ({"queue": "q-dlq.fifo"}, "dead-letter queue"),
+    ({"idempotency_key": ""}, "idempotency_key is a text of 1 to 512"),
+    ({"idempotency_key": None}, "idempotency_key is a text"),
+    ({"idempotency_key": 5}, "idempotency_key is a text"),
+    ({"idempotency_key": "x" * 513}, "idempotency_key is a text"),
+    ({"idempotency_key": "\ud800"}, "idempotency_key is a text"),
+    ({"ordering_key": ""}, "ordering_key is a text"),
+    ({"fairness_key": b"x"}, "fairness_key is a text"),
+    ({"headers": None}, "headers are texts by name"),
+    ({"headers": [("a", "b")]}, "headers are texts by name"),
+    ({"headers": {"a": 1}}, "headers are texts by name"),
+    ({"headers": {1: "a"}}, "headers are texts by name"),
+    ({"headers": {"a": "\ud800"}}, "lone surrogate"),
+    ({"delays": HOUR}, "no send option 'delays': did you mean 'delay'"),
+    ({"priority": 3}, "no send option 'priority'"),
+]
+
+
+@pytest.mark.parametrize(("options", "why"), REFUSED, ids=str)
+def test_an_option_that_means_nothing_is_refused_before_anything_is_stored(app, options, why):
+    """By a send of the task, of its name, of another program's task, of a call, and by `options()`."""
+    task = app.task("t")(order)
+    sends = [
+        lambda: app.send(task, {"order_id": 1}, **options),
+        lambda: app.send("t", {"order_id": 1}, **options),
+        lambda: app.send("elsewhere", {}, **options),
+        lambda: app.send(task.call(1), **options),
+        lambda: task.options(**options).send(1),
+    ]
+    for send in sends:
+        with pytest.raises(OptionError, match=why):
+            send()
+    assert [] == sent(app)
+
+
+def test_options_are_what_the_message_carries(app):
+    """Each option has its place in the message."""
+    task = app.task("t")(order)
+    task.options(queue="other", at=NOON, idempotency_key="i", headers={"tenant": "a", "traceparent": "00-1-2-01"}).send(
+        1
+    )
+    [message] = sent(app)
+    assert ("other", NOON, "i") == (message.queue, message.not_before, message.idempotency_key)
+    assert {"tenant": "a", "traceparent": "00-1-2-01"} == message.headers
+
+
+def test_a_delay_counts_from_the_send(app):
+    """`delay` becomes the moment before which the message isn't due; none at all if it is nothing."""
+    task = app.task("t")(order)
+    task.options(delay=HOUR).send(1)
+    task.options(delay=timedelta(0)).send(2)
+    first, second = sent(app)
+    assert (app.clock.now() + HOUR, None) == (first.not_before, second.not_before)
+
+
+def test_a_moment_in_any_time_zone_is_that_moment(app):
+    """`at` is normalised to UTC; one that has passed is due at once."""
+    local = NOON.astimezone(timezone(timedelta(hours=5, minutes=30)))
+    app.task("t")(order).options(at=local).send(1)
+    [message] = sent(app)
+    assert NOON == message.not_before
+    assert UTC is message.not_before.tzinfo
+    app.task("now")(lambda: None).options(at=app.clock.now() - HOUR).send()
+    assert ["now"] == run_all(app, delayed=False).tasks
+
+
+def test_options_of_the_send_come_over_those_of_the_call(app):
+    """`send(call, **options)` changes what the call says."""
+    task = app.task("t")(order)
+    call = task.options(queue="a", headers={"x": "1"}).call(1)
+    app.send(call, queue="b")
+    assert ("b", {"x": "1"}) == (sent(app)[0].queue, sent(app)[0].headers)
+    with pytest.raises(OptionError, match="exclude each other"):
+        app.send(task.options(delay=HOUR).call(1), at=NOON)
+
+
+# ── keys from the declaration ────────────────────────────────────────────────────────────────────────────
+
+
+@dataclasses.dataclass
+class Buyer:
+    name: str
+    tags: list[str]
+
+
+def buy(order_id: int, buyer: Buyer | None = None, note: str = "none") -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("order-{order_id}", "order-7"),
+        ("{order_id:05d}/{note!r}", "00007/'none'"),
+        ("{buyer.name}-{buyer.tags[1]}", "ada-y"),
+        ("{{literal}}-{order_id}", "{literal}-7"),
+        ("{order_id:{note}}", "7"),
+        (lambda order_id: f"o{order_id}", "o7"),
+        (lambda order_id, buyer, note: f"{order_id}{buyer.name}{note}", "7adanone"),
+        (lambda **arguments: ",".join(sorted(arguments)), "buyer,note,order_id"),
+    ],
+    ids=str,
+)
+def test_a_declared_key_is_made_from_the_typed_arguments(app, key, expected):
+    """A template sees attributes, items and defaults; a function is given what it asks for by name."""
+    task = app.task("keyed", idempotency_key=key)(buy)
+    note = {"note": "d"} if key == "{order_id:{note}}" else {}
+    task.send(order_id=7, buyer=Buyer("ada", ["x", "y"]), **note)
+    assert expected == sent(app)[0].idempotency_key
+
+
+@pytest.mark.parametrize(
+    ("option", "key", "why"),
+    [
+        ("idempotency_key", "{ordr_id}", "no parameter 'ordr_id': did you mean 'order_id'"),
+        ("ordering_key", "{customer.id}-{nobody}", "no parameter 'nobody'"),
+        ("idempotency_key", "{order_id:{width}}", "no parameter 'width'"),
+        ("idempotency_key", "{}", "no parameter ''"),
+        ("idempotency_key", "{0}", "no parameter '0'"),
+        ("idempotency_key", "{order_id", "is no template"),
+        ("idempotency_key", "order_id}", "is no template"),
+        ("idempotency_key", "always the same", "names no parameter"),
+        ("idempotency_key", "", "names no parameter"),
+        ("ordering_key", 5, "is a text or a function"),
+        ("idempotency_key", lambda ordr_id: "x", "takes 'ordr_id'"),
+        ("ordering_key", lambda nobody="x": nobody, "takes 'nobody'"),
+        ("ordering_key", lambda *args: "x", "not by name"),
+        ("ordering_key", lambda order_id, /: "x", "not by name"),
+    ],
+    ids=str,
+)
+def test_a_key_that_could_only_fail_later_is_refused_at_declaration(app, option, key, why):
+    """Names are checked against the signature where they are written."""
+    with pytest.raises(TaskDefinitionError, match=why):
+        app.task("t", **{option: key})(order)
+    assert {} == dict(app.tasks)
+
+
+def raising(order_id: int) -> str:
+    raise LookupError("no such order")
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        ("{customer.name}", "AttributeError"),
+        ("{order_id:x<600}", "1 to 512 characters"),
+        (lambda order_id: "", "1 to 512 characters"),
+        (lambda order_id: order_id, "not 7"),
+        (lambda order_id: None, "not None"),
+        (lambda order_id: "\ud800", "1 to 512"),
+        (raising, "LookupError: no such order"),
+        ("{order_id:nonsense}", "ValueError"),
+    ],
+    ids=str,
+)
+def test_a_key_that_cannot_be_made_refuses_the_send(app, key, why):
+    """A failing or empty key is an OptionError before anything is stored."""
+    task = app.task("t", idempotency_key=key)(order)
+    with pytest.raises(OptionError, match=why):
+        task.send(7)
+    assert [] == sent(app)
+
+
+def test_a_key_of_the_send_replaces_the_declared_one(app):
+    """The declared key isn't even made, so it can't fail."""
+    task = app.task("t", idempotency_key=raising)(order)
+    task.options(idempotency_key="own").send(7)
+    assert "own" == sent(app)[0].idempotency_key
+
+
+def test_the_same_idempotency_key_is_stored_once(app):
+    """The second send says so, with the first message's id; another task's same key is other work."""
+    first = app.task("one", idempotency_key="o-{order_id}")(order)
+    second = app.task("two", idempotency_key="o-{order_id}")(order)
+    original = first.send(1)
+    again = first.send(1)
+    other = second.send(1)
+    assert (original.id, True) == (again.id, again.duplicate)
+    assert (False, False) == (original.duplicate, other.duplicate)
+    assert 2 == len(sent(app))
+
+
+# ── what the queue can't do ──────────────────────────────────────────────────────────────────────────────
+
+UNSUPPORTED = [
+    ({"ordering_key": "k"}, "keeps no order"),
+    ({"queue": "q.fifo"}, "the message has none"),
+    ({"queue": "q.fifo", "ordering_key": "k", "delay": HOUR}, "exclude each other"),
+    ({"queue": "q.fifo", "ordering_key": "k", "at": NOON}, "exclude each other"),
+    ({"fairness_key": "tenant"}, "doesn't share its capacity"),
+]
+
+
+@pytest.mark.parametrize(("options", "why"), UNSUPPORTED, ids=str)
+def test_what_the_queue_cannot_do_is_refused_never_ignored(app, options, why):
+    """By send, asend and send_many alike."""
+    task = app.task("t")(order).options(**options)
+    with pytest.raises(UnsupportedError, match=why):
+        task.send(1)
+    with pytest.raises(UnsupportedError, match=why):
+        asyncio.run(task.asend(1))
+    with pytest.raises(SendManyError, match=why):
+        app.send_many([task.call(1)])
+    assert [] == sent(app)
+
+
+def test_what_the_queue_can_do_is_carried():
+    """A fairness key where it has an effect, an ordering key on an ordered queue."""
+    with in_memory(App(), capabilities=sqs_like) as app:
+        task = app.task("t")(order)
+        task.options(fairness_key="a").send(1)
+        task.options(queue="q.fifo", ordering_key="k").send(1)
+        fair, ordered = sent(app)
+    assert ("a", "k") == (fair.fairness_key, ordered.ordering_key)

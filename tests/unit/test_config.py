@@ -1,0 +1,175 @@
+"""Backend URLs: which one is in force, what they may hold, and what is never shown."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloudq import App
+from cloudq.config import DEFAULT_URL, BackendUrl, backend_url, parse_url
+from cloudq.errors import CloudqError, ConfigurationError
+
+SQS = "sqs://eu-west-1?prefix=prod-"
+
+
+@pytest.mark.parametrize(
+    ("given_url", "environment", "expected"),
+    [
+        (None, {}, DEFAULT_URL),
+        (None, {"CLOUDQ_URL": ""}, DEFAULT_URL),
+        (None, {"CLOUDQ_URL": SQS}, SQS),
+        ("memory://", {"CLOUDQ_URL": SQS}, "memory://"),
+        ("sqs", {"CLOUDQ_URL": SQS}, SQS),
+        ("SQS", {"CLOUDQ_URL": SQS}, SQS),
+        ("sqlite", {}, DEFAULT_URL),
+        ("memory", {}, "memory://"),
+        ("sqlite", {"CLOUDQ_URL": "sqlite:////data/q.db"}, "sqlite:////data/q.db"),
+    ],
+    ids=str,
+)
+def test_the_given_url_comes_before_the_environments_before_the_default(given_url, environment, expected):
+    """A bare scheme is completed by a `CLOUDQ_URL` of that scheme."""
+    assert expected == backend_url(given_url, environment)
+
+
+def test_a_bare_scheme_beside_another_url_names_both():
+    """Which of the two is meant can't be known."""
+    with pytest.raises(ConfigurationError, match="'cloudtasks' was asked for, but CLOUDQ_URL names 'sqs'"):
+        backend_url("cloudtasks", {"CLOUDQ_URL": SQS})
+
+
+def test_a_bare_scheme_that_needs_more_says_so():
+    """Only memory and sqlite have a default of their own."""
+    with pytest.raises(ConfigurationError, match="'servicebus' needs a URL"):
+        backend_url("servicebus", {})
+
+
+@pytest.mark.parametrize(
+    ("variable", "platform"),
+    [
+        ("AWS_LAMBDA_FUNCTION_NAME", "AWS Lambda"),
+        ("K_SERVICE", "Cloud Run"),
+        ("KUBERNETES_SERVICE_HOST", "Kubernetes"),
+        ("ECS_CONTAINER_METADATA_URI_V4", "Amazon ECS"),
+    ],
+)
+def test_the_default_is_refused_where_a_local_file_would_be_lost(variable, platform):
+    """On a hosted platform a URL must be set; any URL will do, a file too."""
+    with pytest.raises(ConfigurationError, match=platform) as caught:
+        backend_url(None, {variable: "x"})
+    assert "set CLOUDQ_URL" in caught.value.hint
+    assert "sqlite:////mnt/q.db" == backend_url("sqlite:////mnt/q.db", {variable: "x"})
+    assert SQS == backend_url(None, {variable: "x", "CLOUDQ_URL": SQS})
+    assert DEFAULT_URL == backend_url(None, {variable: ""})
+
+
+@pytest.mark.parametrize(
+    ("url", "scheme", "host", "path", "parameters"),
+    [
+        ("sqlite:///cloudq.db", "sqlite", "", "cloudq.db", {}),
+        ("sqlite:////data/q.db", "sqlite", "", "/data/q.db", {}),
+        ("sqlite:///a%20b%23%3Fc%25.db?synchronous=normal", "sqlite", "", "a b#?c%.db", {"synchronous": "normal"}),
+        ("sqlite:///a+b.db", "sqlite", "", "a+b.db", {}),
+        ("SQLITE:///Q.db", "sqlite", "", "Q.db", {}),
+        ("memory://", "memory", "", "", {}),
+        ("sqs://eu-west-1?prefix=prod-&empty=", "sqs", "eu-west-1", "", {"prefix": "prod-", "empty": ""}),
+        ("cloudtasks://p/l?target=https%3A%2F%2Fw%2F", "cloudtasks", "p", "l", {"target": "https://w/"}),
+        ("cloudtasks://p/l?target=https://w.example/x", "cloudtasks", "p", "l", {"target": "https://w.example/x"}),
+    ],
+    ids=str,
+)
+def test_a_url_has_its_parts(url, scheme, host, path, parameters):
+    """Percent-decoded, an absolute path by its second slash."""
+    assert BackendUrl(scheme=scheme, host=host, path=path, parameters=parameters) == parse_url(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("", "starts with a scheme"),
+        ("cloudq.db", "starts with a scheme"),
+        ("sqlite:cloudq.db", "starts with a scheme"),
+        ("://x", "starts with a scheme"),
+        ("sqs://[::1", "no backend URL"),
+        ("sqs://a?prefix=1&prefix=2", "names the parameter 'prefix' twice"),
+        ("sqs://a?nonsense", "no name=value"),
+        ("sqs://a#b", "no #fragment"),
+        ("sqs://key:hunter2@a", "holds credentials"),
+        ("sqs://hunter2@a/b", "holds credentials"),
+        ("sqlite:///a%00b", "NUL"),
+        ("sqlite:///a%ffb", "no backend URL"),
+    ],
+)
+def test_what_is_no_backend_url_is_refused(url, why):
+    """With a reason, and a cloudq error, whatever Python's parser says."""
+    with pytest.raises(ConfigurationError, match=why):
+        parse_url(url)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sqs://key:hunter2@eu-west-1",
+        "sqs://eu-west-1?hunter2",
+        "sqs://eu-west-1?secret=hunter2&secret=hunter2",
+        "servicebus://x?key=hunter2",
+        "Endpoint=sb://x/;SharedAccessKey=hunter2",
+        "user:hunter2@host",
+        "hunter2!",
+    ],
+)
+@pytest.mark.parametrize("by_environment", [False, True])
+def test_secrets_in_a_url_are_never_shown(text, by_environment, monkeypatch):
+    """Neither in an error nor in its hint, its cause or the URL's repr."""
+    monkeypatch.delenv("CLOUDQ_URL", raising=False)
+    if by_environment:
+        monkeypatch.setenv("CLOUDQ_URL", text)
+    with pytest.raises(CloudqError) as caught:
+        App(None if by_environment else text).send("x")
+    error: BaseException | None = caught.value
+    while error is not None:
+        assert "hunter2" not in f"{error!r} {getattr(error, 'hint', '')}"
+        error = error.__cause__
+    if text.startswith("servicebus"):
+        assert "hunter2" not in f"{parse_url(text)} {parse_url(text)!r}"
+        assert "servicebus://x?key=…" == str(parse_url(text))
+
+
+def test_a_bare_scheme_beside_a_secret_does_not_show_it():
+    """A connection string in `CLOUDQ_URL` is refused by its form."""
+    with pytest.raises(ConfigurationError) as caught:
+        backend_url("sqs", {"CLOUDQ_URL": "Endpoint=sb://x/;SharedAccessKey=hunter2"})
+    assert "hunter2" not in f"{caught.value} {caught.value.hint}"
+
+
+def test_a_file_is_shown_by_its_absolute_path(monkeypatch, tmp_path):
+    """So that a banner says where it writes."""
+    monkeypatch.chdir(tmp_path)
+    assert f"sqlite:///{tmp_path}/cloudq.db" == str(parse_url("sqlite:///cloudq.db"))
+    assert "sqlite:////data/q.db" == str(parse_url("sqlite:////data/q.db?synchronous=normal"))
+    assert Path("/data/q.db").is_absolute()
+
+
+def test_unknown_parameters_are_refused_with_the_nearest():
+    """`only` is what every driver asks for."""
+    url = parse_url("sqlite:///q.db?synchronus=full")
+    with pytest.raises(ConfigurationError, match="no parameter 'synchronus': did you mean 'synchronous'"):
+        url.only({"synchronous", "busy_timeout"})
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_url_or_a_configuration_error(text):
+    """Nothing else comes out."""
+    with contextlib.suppress(ConfigurationError):
+        assert isinstance(parse_url(text), BackendUrl)
+
+
+@given(st.text(max_size=20), st.text(max_size=20))
+def test_any_given_text_beside_any_environment_is_decided(given_url, environment):
+    """A URL comes back, or a ConfigurationError."""
+    with contextlib.suppress(ConfigurationError):
+        assert isinstance(backend_url(given_url, {"CLOUDQ_URL": environment}), str)

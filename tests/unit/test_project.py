@@ -260,3 +260,25 @@ def test_lower_bounds_only_where_they_are_needed() -> None:
     """Requirements of the library name no upper bound: a library that caps keeps its users from upgrading."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert [] == [requirement for requirement in project["dependencies"] if "<" in requirement or "==" in requirement]
+
+
+def test_readme_links_exist() -> None:
+    """Each relative link of the README names a file."""
+    links = re.findall(r"\]\(((?!https?:)[^)#]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(links) > 10
+    assert [] == [link for link in links if not (ROOT / link).is_file()]
+
+
+def test_make_targets_are_explained() -> None:
+    """`make help` lists every target that there is to call."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    phony = makefile.partition(".PHONY:")[2].partition("\n")[0].split()
+    assert {"demo", "test", "quick", "check", "bench", "cov", "docs", "help", "clean"} == set(phony)
+    assert set(phony) == set(re.findall(r"^([a-z]+):.*## \S", makefile, re.MULTILINE))
+
+
+def test_ci_runs_the_whole_suite() -> None:
+    """`.ci/run` can be executed, reads nothing from stdin, and its exit code is that of `make test`."""
+    script = ROOT / ".ci/run"
+    assert script.stat().st_mode & 0o111
+    assert script.read_text(encoding="utf-8").splitlines()[-1] == "exec make test </dev/null"

@@ -3,6 +3,10 @@
 In processes of their own: pytest's has threads, whose locks a child would inherit.
 """
 
+import subprocess
+import sys
+from datetime import timedelta
+
 import pytest
 
 PROLOGUE = """
@@ -58,6 +62,70 @@ driver.close()
 idle.join()
 """
     assert ["parent", "child", "again", "last"] == run(bench, script)
+
+
+@pytest.mark.slow
+def test_a_child_notices_what_its_parent_sends(bench):
+    """A receive that waits in a child gets what other processes send, though its parent's watcher isn't there."""
+    script = """
+receive(timedelta(milliseconds=1))  # the parent has a watcher
+reading, writing = os.pipe()
+def child():
+    def tell():
+        while not (driver._session and driver._session.waiters._waiting):
+            pass
+        os.write(writing, b"waiting")
+    threading.Thread(target=tell).start()
+    print(*receive(timedelta(seconds=9)))
+threading.Thread(target=lambda: (os.read(reading, 7), send("sent"))).start()
+in_child(child)
+"""
+    assert ["sent"] == run(bench, script)
+
+
+CHILD_LEFT_BEHIND = """
+if os.fork() == 0:
+    os.close(1)
+    sys.stdin.read()  # until the test says so
+    sys.exit(0)
+"""
+
+
+@pytest.fixture
+def left_behind(bench):
+    """Starts a script whose child stays until the function that comes back is called."""
+    processes = []
+
+    def start(script, code):
+        command = [sys.executable, "-c", PROLOGUE + CHILD_LEFT_BEHIND + script, str(bench.path)]
+        # The child keeps standard error open, so that its end can be seen.
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        processes.append(process)
+        assert code == process.wait(20)
+        return lambda: process.communicate(timeout=20)[1]
+
+    yield start
+    for process in processes:
+        process.communicate(timeout=20)
+
+
+@pytest.mark.slow
+def test_a_child_keeps_no_lock_of_a_dead_parent(bench, left_behind):
+    """When a process is killed while it writes, its lock is free, though a child of it lives on."""
+    left_behind("driver._session.database._lock.acquire()\nos.kill(os.getpid(), 9)", code=-9)
+    bench.send(bench.open(busy_timeout=timedelta(milliseconds=300)), "a")
+
+
+@pytest.mark.slow
+def test_a_child_that_outlives_its_parent_deletes_no_log(bench, left_behind):
+    """A child that ends doesn't close what it inherited, which could delete the log that others wrote meanwhile."""
+    finish = left_behind("driver.close()", code=0)
+    writer = subprocess.run(
+        [sys.executable, "-c", PROLOGUE + "send('kept')\nos.kill(os.getpid(), 9)", str(bench.path)], check=False
+    )
+    assert -9 == writer.returncode
+    assert "" == finish()
+    assert [("kept",)] == bench.query("SELECT id FROM message")
 
 
 @pytest.mark.slow

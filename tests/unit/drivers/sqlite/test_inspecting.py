@@ -71,3 +71,14 @@ def test_what_is_sent_during_a_purge_of_an_ordered_queue_is_not_stuck(bench, dri
     with database.write(durable=True) as connection:
         assert 2 == inspecting.purge_portion(connection, "q.fifo", last)
     assert ["a3"] == [one.id for one in bench.receive(driver, "q.fifo")]
+
+
+def test_a_purge_gives_nobody_what_is_leased(bench, driver, monkeypatch):
+    """While those behind a leased message are being deleted, its lease stays as it is."""
+    monkeypatch.setattr(inspecting, "PURGE_PORTION", 1)
+    bench.send(driver, "a1", "a2", queue="q.fifo", ordering_key="a")
+    bench.receive(driver, "q.fifo")
+    with driver._session.database.write(durable=True) as connection:
+        assert 1 == inspecting.purge_portion(connection, "q.fifo", 99)
+    assert [("a1",)] == bench.query("SELECT id FROM message")
+    assert [] == bench.receive(driver, "q.fifo")

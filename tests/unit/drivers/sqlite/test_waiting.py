@@ -136,6 +136,10 @@ def test_nobody_watches_while_nobody_waits(bench, driver):
     receive = waiting(bench, driver)
     driver.interrupt()
     receive.join()
+    time.sleep(0.1)  # the look that may be under way
+    before = len(looks)
+    time.sleep(0.2)  # long enough for several
+    assert before == len(looks)
     other = bench.open()
     bench.send(other, "a")
     assert ["a"] == [one.id for one in bench.receive(driver, wait=HOUR)]

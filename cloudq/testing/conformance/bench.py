@@ -182,18 +182,22 @@ class Bench:
         driver: PullDriver | None = None,
         queue: str | None = None,
         lease: timedelta | None = None,
+        patient: bool = True,
     ) -> list[Delivery]:
-        """Up to `count` deliveries, by as many receives as that takes."""
+        """Up to `count` deliveries, by as many receives as that takes.
+
+        The first waits as long as the harness allows; once something came, what doesn't follow soon isn't there. With
+        `patient` false nothing need be there at all.
+        """
         driver = driver or self.driver
         deliveries: list[Delivery] = []
-        give_up = monotonic() + self.harness.poll.total_seconds()
         while len(deliveries) < count:
-            left = max(ZERO, timedelta(seconds=give_up - monotonic()))
+            wait = self.harness.quiet if deliveries or not patient else self.harness.poll
             brought = driver.receive(
-                queue or self.queue, limit=count - len(deliveries), wait=left, lease=lease or self.lease
+                queue or self.queue, limit=count - len(deliveries), wait=wait, lease=lease or self.lease
             )
             deliveries += brought
-            if not brought and (self.fake or not left):
+            if not brought:
                 break
         return deliveries
 
@@ -234,6 +238,7 @@ class Bench:
 
     def failure(self, reason: str = "it broke") -> Failure:
         """A failure with everything filled in."""
+        now = self.now()
         return Failure(
             reason=reason,
             error_type="shop.errors.Broken",
@@ -241,8 +246,8 @@ class Bench:
             traceback='…File "shop/tasks.py", line 7, in pay\nBroken: no such order: 42',
             attempts=3,
             deliveries=4,
-            first_at=self.now() - timedelta(hours=1),
-            last_at=self.now(),
+            first_at=now - timedelta(hours=1),
+            last_at=now,
             worker="host.example:4711",
         )
 
@@ -313,9 +318,9 @@ class Worker:
         self._bench = bench
         self._processor = Processor({script.name: script}, clock=bench.clock, retry_policy=script.retry_policy)
 
-    def work(self) -> Outcome | None:
-        """Works on one delivery; `None` if there is nothing to receive."""
-        deliveries = self._bench.receive()
+    def work(self, *, patient: bool = True) -> Outcome | None:
+        """Works on one delivery; `None` if there is nothing to receive, which isn't waited for unless `patient`."""
+        deliveries = self._bench.receive(patient=patient)
         return self.work_on(deliveries[0]) if deliveries else None
 
     def work_on(self, delivery: Delivery) -> Outcome:

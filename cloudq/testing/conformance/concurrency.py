@@ -86,7 +86,7 @@ class Concurrency:
                 with lock:
                     if sum(map(len, done.values())) >= 30:
                         return
-                for delivery in bench.receive(driver=client):
+                for delivery in bench.receive(driver=client, patient=False):
                     with lock:
                         holding[delivery.group] += 1
                         assert holding[delivery.group] == 1 or not bench.capabilities.ordering
@@ -123,7 +123,7 @@ class Concurrency:
 
         def juggle(client: PullDriver) -> None:
             for _ in range(20):
-                for delivery in bench.receive(driver=client):
+                for delivery in bench.receive(driver=client, patient=False):
                     assert bench.settle(delivery, Release(), driver=client) is None
 
         bench.by_clients(4, juggle)
@@ -133,7 +133,7 @@ class Concurrency:
 def _take_all(bench: Bench, client: PullDriver) -> list[str]:
     """Receives and acks until nothing comes; the ids."""
     ids: list[str] = []
-    while deliveries := bench.receive(3, driver=client):
+    while deliveries := bench.receive(3, driver=client, patient=False):
         for delivery in deliveries:
             assert bench.settle(delivery, Ack(), driver=client) is None
         ids += [delivery.id for delivery in deliveries]

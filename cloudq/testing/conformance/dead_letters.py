@@ -26,15 +26,11 @@ class DeadLettersKept:
     def test_a_dead_letter_says_why(self, bench: Bench) -> None:
         """Reason, error, traceback's end, counts, times and worker are kept as they were given."""
         bench.send()
-        bench.kill(bench.one(), "no such order")
+        failure = bench.failure("no such order")
+        bench.carry_out(bench.one(), DeadLettered(reason=failure.reason, failure=failure))
         (dead,) = bench.dead()
         assert dead.failure is not None
-        expected = bench.failure("no such order")
-        kept = replace(dead.failure, first_at=None, last_at=None, generation=0)
-        assert kept == replace(expected, first_at=None, last_at=None, generation=0)
-        assert dead.failure.first_at is not None
-        assert dead.failure.last_at is not None
-        assert (dead.failure.last_at - dead.failure.first_at).total_seconds() == 3600
+        assert replace(dead.failure, generation=0) == failure
 
     def test_a_task_that_fails_leaves_its_error(self, bench: Bench) -> None:
         """The dead letter of a task that raised names the exception, the end of its traceback and the worker."""

@@ -52,7 +52,10 @@ class Deduplication:
         bench.ack(bench.one())
         again = bench.store(bench.message(key=KEY))
         assert again.error is None
-        assert len(bench.receive()) == (0 if bench.capabilities.deduplication else 1)
+        if bench.capabilities.deduplication:
+            bench.nothing()
+        else:
+            assert len(bench.receive()) == 1
 
     def test_the_window_is_as_long_as_declared_and_ends(self, bench: Bench) -> None:
         """A key is known until the window's end, however often it is sent, and new after it."""
@@ -131,7 +134,7 @@ class Deduplication:
         assert [errors_of(bench.driver.send([copy])) for _ in range(2)] == [[None], [None]]
         bench.ack(delivery)
         stored = 0
-        while deliveries := bench.receive():
+        while deliveries := bench.receive(patient=not stored):
             bench.ack(*deliveries)
             stored += 1
         assert stored == (1 if bench.capabilities.deduplication else 2)

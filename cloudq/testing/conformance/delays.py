@@ -58,7 +58,9 @@ class Delays:
             return
         soon = bench.send(delay=bench.unit)
         bench.advance(bench.unit + bench.grain)
-        assert [delivery.id for delivery in bench.receive(2)] == [soon.id]
+        deliveries = bench.receive(2)
+        assert [delivery.id for delivery in deliveries] == [soon.id]
+        bench.ack(*deliveries)
         bench.advance(2 * bench.unit)
         assert [delivery.id for delivery in bench.receive(2)] == [late.id]
 
@@ -68,14 +70,14 @@ class Delays:
         if message is None:
             return
         worker = bench.processor(lambda _: None)
-        assert worker.work() is None
+        assert worker.work(patient=False) is None
         hops = 0
         while not worker.script.ran and bench.affordable(LONG):
             assert hops < 10_000, "the message never came"
             step = bench.capabilities.max_delay or LONG
             left = (message.not_before or bench.now()) - bench.now()
             bench.advance(max(bench.unit, min(step, left)))
-            outcome = worker.work()
+            outcome = worker.work(patient=False)
             hops += 1
             if message.not_before is not None and bench.now() < message.not_before:
                 assert outcome is None or _is_hop(outcome)

@@ -103,6 +103,15 @@ def test_app_that_cant_be_imported_is_2(cli, folder, text, said, command):
     assert "Traceback" not in result.err
 
 
+@pytest.mark.parametrize("way", ["option", "environment"])
+def test_app_that_was_asked_for_is_never_passed_over(cli, folder, monkeypatch, way):
+    """Who names an app gets that one or an error, though the backend is known."""
+    write(folder, "shop.py", "1 / 0\n")
+    monkeypatch.setenv("CLOUDQ_APP", "shop" if way == "environment" else "")
+    asked = ("--app", "shop") if way == "option" else ()
+    assert 2 == cli("stats", "--queue", "emails", "--backend", folder.url, *asked).code
+
+
 def test_traceback_of_an_import_with_debug(cli, folder):
     """`--debug` shows the module's own traceback."""
     write(folder, "shop.py", "1 / 0\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 
@@ -10,6 +11,7 @@ import cloudq
 from cloudq import App
 from cloudq.cli.worker import EVERYWHERE, address
 from cloudq.errors import ConfigurationError
+from cloudq.worker.settings import WorkerSettings
 
 WRITER = """
 from pathlib import Path
@@ -78,8 +80,45 @@ def test_banner_as_json(cli, writer):
 def test_only_the_named_queues_are_served(cli, writer):
     """`--queue` leaves the others alone."""
     cli("send", "writer.write", '{"name": "done"}', "--app", "writer")
-    assert 0 == cli("worker", "--app", "writer", "--burst", "--queue", "default", "--strict").code
+    assert 0 == cli("worker", "--app", "writer", "--burst", "--queue", "default").code
     assert not (writer.path / "done").exists()
+
+
+def test_strict_is_the_order_given(cli, writer):
+    """`--strict` reaches the worker, whose banner says so."""
+    err = cli("worker", "--app", "writer", "--burst", "--queue", "emails", "--queue", "default", "--strict").err
+    assert "  queues   emails, default (in this order)" in err.splitlines()
+
+
+def test_settings_reach_the_worker(cli, writer, monkeypatch):
+    """Each option arrives in the worker's settings, in their units."""
+    seen = []
+
+    class Stopped(Exception):
+        pass
+
+    def worker(_app, settings):
+        seen.append(settings)
+        raise Stopped
+
+    monkeypatch.setattr("cloudq.worker.service.Worker", worker)
+    cli(
+        *("worker", "--app", "writer:app", "--processes", "3", "--burst", "--max-tasks", "7", "--grace", "5"),
+        *("--lease", "3m", "--prefetch", "2", "--health", "127.0.0.1:81", "--queue", "emails=2"),
+    )
+    assert [
+        WorkerSettings(
+            queues={"emails": 2},
+            processes=3,
+            burst=True,
+            max_tasks=7,
+            grace=timedelta(seconds=5),
+            lease=timedelta(minutes=3),
+            prefetch=2,
+            health=("127.0.0.1", 81),
+            app_spec="writer:app",
+        )
+    ] == seen
 
 
 def test_undeclared_queue_suggests_the_nearest(cli, writer):

@@ -187,6 +187,7 @@ def test_a_second_stop_does_not_wait(app: App, gate: Gate) -> None:
     assert 1 == app.queue("default").stats().ready
 
 
+@pytest.mark.slow
 def test_a_task_of_three_leases_runs_once_with_two_workers(app: App) -> None:
     """The lease is kept while the task runs: the second worker never gets it."""
     started: list[float] = []
@@ -291,6 +292,7 @@ def test_a_pause_is_interrupted_by_stop(app: App, driver: Unreliable, monkeypatc
         assert time.monotonic() - began < 3
 
 
+@pytest.mark.slow
 def test_a_poll_that_hangs_is_replaced(
     app: App, driver: Unreliable, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -599,6 +601,7 @@ def test_refused_at_the_start(app: App) -> None:
         Worker(app, WorkerSettings(processes=2))
 
 
+@pytest.mark.slow
 def test_nothing_is_left_behind(app: App) -> None:
     """After run every thread of the worker ends; each has a name that says whose it is."""
     before = set(threading.enumerate())

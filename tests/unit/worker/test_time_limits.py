@@ -79,6 +79,7 @@ def test_blocks_that_ended_are_not_kept(limits: ThreadTimeLimits) -> None:
     assert len(limits._watched) <= time_limits.TIDY_AT + 1
 
 
+@pytest.mark.slow
 def test_the_error_never_arrives_behind_the_block(limits: ThreadTimeLimits) -> None:
     """Blocks that end just as their time ends: the error comes inside or not at all. 4 threads, 3,000 races."""
     outside: list[str] = []

@@ -1,0 +1,130 @@
+"""The health pages of a live worker."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from cloudq.app import App
+from cloudq.drivers.memory import MemoryDriver
+from cloudq.errors import BackendUnavailable, ConfigurationError
+from cloudq.worker import health as health_module
+from cloudq.worker.service import Worker
+from cloudq.worker.settings import WorkerSettings
+from tests.unit.worker.fakes import Running, Unreliable, running, until
+
+ANY_PORT = ("127.0.0.1", 0)
+
+
+@pytest.fixture
+def driver() -> Unreliable:
+    return Unreliable(MemoryDriver())
+
+
+@pytest.fixture
+def app(driver: Unreliable) -> Iterator[App]:
+    app = App("memory://")
+    app.task("count")(lambda: None)
+    with app.using(driver):
+        yield app
+
+
+def get(worker: Running, path: str, method: str = "GET") -> tuple[int, Any]:
+    until(lambda: worker.worker.health_address)
+    assert worker.worker.health_address is not None
+    connection = http.client.HTTPConnection(*worker.worker.health_address, timeout=10)
+    try:
+        connection.request(method, path)
+        response = connection.getresponse()
+        body = response.read()
+        assert "application/json" == response.getheader("Content-Type")
+        return response.status, json.loads(body) if body else None
+    finally:
+        connection.close()
+
+
+def test_a_worker_at_work_is_alive_and_ready(app: App) -> None:
+    """Both pages answer 200 with the counts and the state of each queue."""
+    app.send("count")
+    with running(app, health=ANY_PORT, wait=timedelta(milliseconds=20)) as worker:
+        until(lambda: worker.worker.snapshot().acked == 1)
+        until(lambda: get(worker, "/readyz")[1]["queues"] == {"default": "polling"})
+        for page in ("/healthz", "/readyz?verbose"):
+            status, said = get(worker, page)
+            assert (200, True, []) == (status, said["ok"], said["problems"])
+            assert 1 == said["counts"]["acked"]
+
+
+def test_a_worker_without_backend_is_alive_but_not_ready(app: App, driver: Unreliable) -> None:
+    """A backend that is down makes a worker unready; restarting it wouldn't help, so it is alive."""
+    driver.failing["receive"] = BackendUnavailable("no route")
+    with running(app, health=ANY_PORT) as worker:
+        until(lambda: get(worker, "/readyz")[0] == 503)
+        assert ["queue default: no route"] == get(worker, "/readyz")[1]["problems"]
+        assert 200 == get(worker, "/healthz")[0]
+
+
+def test_a_worker_that_stops_is_not_ready(app: App) -> None:
+    """Once told to stop a worker is alive and no longer ready."""
+    gate, runs = threading.Event(), threading.Event()
+
+    @app.task("wait")
+    def wait() -> None:
+        runs.set()
+        gate.wait(20)
+
+    wait.send()
+    with running(app, health=ANY_PORT) as worker:
+        assert runs.wait(10)
+        worker.worker.stop()
+        until(lambda: get(worker, "/readyz")[0] == 503)
+        assert ["stopping"] == get(worker, "/readyz")[1]["problems"]
+        assert 200 == get(worker, "/healthz")[0]
+        gate.set()
+        worker.join()
+
+
+def test_an_overdue_poll_is_not_alive(app: App, driver: Unreliable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A poll that is long overdue shows on /healthz until the watchdog has replaced it."""
+    monkeypatch.setattr(health_module, "PATIENCE", timedelta(milliseconds=50))
+    hang = driver.hanging["receive"] = threading.Event()
+    with running(app, health=ANY_PORT, wait=timedelta(milliseconds=10)) as worker:
+        try:
+            until(lambda: get(worker, "/healthz")[0] == 503)
+            said = get(worker, "/healthz")[1]
+            assert ["the poll of queue default is overdue"] == said["problems"]
+            assert {"default": "overdue"} == said["queues"]
+        finally:
+            hang.set()
+
+
+def test_other_pages_and_methods(app: App) -> None:
+    """HEAD has no body; other paths are 404."""
+    with running(app, health=ANY_PORT) as worker:
+        until(lambda: get(worker, "/healthz", "HEAD")[0] == 200)
+        assert get(worker, "/healthz", "HEAD")[1] is None
+        assert 404 == get(worker, "/metrics")[0]
+
+
+def test_nonsense_is_answered_and_forgotten(app: App) -> None:
+    """A request line without end is refused, and the pages work on."""
+    with running(app, health=ANY_PORT) as worker:
+        get(worker, "/healthz")
+        assert worker.worker.health_address is not None
+        with socket.create_connection(worker.worker.health_address, timeout=10) as client:
+            client.sendall(b"GET /" + b"x" * 70_000)
+            assert b" 414 " in client.recv(1000)
+        assert 200 == get(worker, "/healthz")[0]
+
+
+def test_a_port_in_use_is_a_configuration_error(app: App) -> None:
+    """If the pages can't be served the worker doesn't start, and says so."""
+    with socket.create_server(ANY_PORT) as taken, pytest.raises(ConfigurationError, match="can't be served"):
+        Worker(app, WorkerSettings(health=taken.getsockname())).run()

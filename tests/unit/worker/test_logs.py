@@ -1,0 +1,85 @@
+"""Log lines for people and for programs."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import pytest
+
+from cloudq.errors import ConfigurationError
+from cloudq.worker.log_fields import fields
+from cloudq.worker.logs import configure
+from tests.unit.worker.fakes import delivery
+
+
+@contextmanager
+def stderr() -> Iterator[io.StringIO]:
+    """What is logged to stderr within the block; pytest's own handlers are put back at the end."""
+    root = logging.getLogger()
+    handlers, level, real = list(root.handlers), root.level, sys.stderr
+    root.handlers.clear()
+    sys.stderr = written = io.StringIO()
+    try:
+        yield written
+    finally:
+        sys.stderr = real
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+
+def test_json_has_the_fields_of_the_delivery() -> None:
+    """A line is one JSON object with time, level, message and what is known of the delivery."""
+    one = delivery(datetime.now(UTC), task="shop.welcome")
+    with stderr() as written:
+        configure("json", "debug")
+        logging.getLogger("cloudq.worker").debug("done", extra=fields(one, outcome="acked", seconds=0.25))
+    line = json.loads(written.getvalue())
+    assert datetime.fromisoformat(line.pop("time")).tzinfo is not None
+    assert {
+        "level": "debug",
+        "logger": "cloudq.worker",
+        "message": "done",
+        "task": "shop.welcome",
+        "id": one.id,
+        "queue": "q",
+        "attempt": 1,
+        "outcome": "acked",
+        "seconds": 0.25,
+    } == line
+
+
+def test_json_stays_one_line() -> None:
+    """Line breaks and lone surrogates in a message don't break the format; a traceback is a member."""
+    with stderr() as written:
+        configure("json")
+        try:
+            raise ValueError("two\nlines")
+        except ValueError:
+            logging.getLogger("x").exception("a\nb \udc80")
+    [line] = written.getvalue().splitlines()
+    decoded = json.loads(line)
+    assert decoded["message"].startswith("a\nb")
+    assert "ValueError: two" in decoded["traceback"]
+
+
+def test_text_is_for_people() -> None:
+    """A text line has time, level, logger and message, and what is below the level isn't shown."""
+    with stderr() as written:
+        configure("text", "WARNING")
+        logging.getLogger("x").info("hidden")
+        logging.getLogger("x").warning("shown")
+    assert written.getvalue().endswith(" WARNING x: shown\n")
+    assert "hidden" not in written.getvalue()
+
+
+@pytest.mark.parametrize(("kind", "level"), [("xml", "info"), ("text", "loud")])
+def test_unknown_names_are_refused(kind: str, level: str) -> None:
+    """A format or level that doesn't exist is a configuration error."""
+    with pytest.raises(ConfigurationError, match="there is no log"):
+        configure(kind, level)  # type: ignore[arg-type]  # what a user may type

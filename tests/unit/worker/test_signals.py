@@ -1,0 +1,36 @@
+"""Signals become wishes of the main loop, and the process's own handlers come back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from queue import SimpleQueue
+
+from cloudq.worker.signals import Wish, stop_signals
+
+
+def test_sigterm_and_sigint_are_wishes_within_the_block() -> None:
+    """Within the block each signal is one STOP; afterwards the handlers are those of before."""
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    wishes: SimpleQueue[Wish] = SimpleQueue()
+    with stop_signals(wishes):
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert [Wish.STOP, Wish.STOP] == [wishes.get(timeout=10) for _ in range(2)]
+    assert before == [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+
+
+def test_outside_of_the_main_thread_nothing_is_installed() -> None:
+    """In another thread signals stay what the program made of them."""
+    before = signal.getsignal(signal.SIGTERM)
+    within: list[object] = []
+
+    def other() -> None:
+        with stop_signals(SimpleQueue()):
+            within.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join(10)
+    assert [before] == within

@@ -54,7 +54,7 @@ def load_app(spec: str | None) -> App:
     """
     spec = find_app(spec)
     module_name, _, attribute = spec.partition(":")
-    module_name = module_name.removesuffix(".py").replace(os.sep, ".")
+    module_name = module_name.removeprefix(f".{os.sep}").removesuffix(".py").replace(os.sep, ".")
     here = str(Path.cwd())
     if here not in sys.path[:1]:
         sys.path.insert(0, here)

@@ -1,0 +1,189 @@
+"""Which App a command works with."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+
+import pytest
+
+from cloudq.discovery import find_app, load_app
+from cloudq.errors import CloudqError, ConfigurationError, TaskDefinitionError
+
+ONE = 'import cloudq\napp = cloudq.App("memory://")\n@app.task\ndef t(): ...\n'
+numbers = itertools.count()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The current folder, empty; what is imported from it is forgotten afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CLOUDQ_APP", raising=False)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def module(folder, source: str) -> str:
+    """The name of a new module of that source."""
+    name = f"discovered_{next(numbers)}"
+    (folder / f"{name}.py").write_text(source)
+    return name
+
+
+# ── finding ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_given_app_comes_before_the_environments_before_the_projects_before_the_usual_files(folder):
+    """`--app` > `CLOUDQ_APP` > `[tool.cloudq] app` > `app.py` > `tasks.py`."""
+    (folder / "tasks.py").write_text("")
+    assert "tasks" == find_app(None, {})
+    (folder / "app.py").write_text("")
+    assert "app" == find_app(None, {})
+    (folder / "pyproject.toml").write_text('[tool.cloudq]\napp = "shop.tasks"\n')
+    assert "shop.tasks" == find_app(None, {})
+    assert "env:app" == find_app(None, {"CLOUDQ_APP": "env:app"})
+    assert "given" == find_app("given", {"CLOUDQ_APP": "env:app"})
+
+
+def test_a_package_is_a_usual_place_too(folder):
+    """`tasks/__init__.py` is as good as `tasks.py`."""
+    (folder / "tasks").mkdir()
+    (folder / "tasks" / "__init__.py").write_text("")
+    assert "tasks" == find_app(None, {})
+
+
+def test_no_app_says_what_was_tried(folder):
+    """Every place is named, and the folder."""
+    with pytest.raises(ConfigurationError) as caught:
+        find_app(None, {})
+    for tried in (str(folder), "--app", "CLOUDQ_APP", "[tool.cloudq] app", "app.py", "tasks.py"):
+        assert tried in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["[tool.cloudq\n", "[tool.cloudq]\napp = 5\n", b"\xff"], ids=repr)
+def test_a_project_file_that_cannot_be_read_is_an_error(folder, content):
+    """It isn't passed over: it may have named the app."""
+    (folder / "pyproject.toml").write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ConfigurationError, match=r"pyproject\.toml"):
+        find_app(None, {})
+
+
+@pytest.mark.parametrize("content", ["", "[tool]\n", "[project]\nname='x'\n", "[tool]\ncloudq = 5\n"])
+def test_a_project_file_without_an_app_is_passed_over(folder, content):
+    """Other tools' settings don't matter."""
+    (folder / "pyproject.toml").write_text(content)
+    (folder / "tasks.py").write_text("")
+    assert "tasks" == find_app(None, {})
+
+
+# ── loading ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_modules_one_app_is_found(folder):
+    """Whatever it is called, from the current folder, which is put on the import path first."""
+    name = module(folder, ONE.replace("app", "shop"))
+    assert [f"{name}.t"] == list(load_app(name).tasks)
+    assert str(folder) == sys.path[0]
+
+
+@pytest.mark.parametrize("spelling", ["{}", "{}:app", "{}.py", "./{}.py"])
+def test_a_module_may_be_spelt_as_its_file(folder, spelling):
+    """As a shell completes it."""
+    name = module(folder, ONE)
+    assert [f"{name}.t"] == list(load_app(spelling.format(name)).tasks)
+
+
+def test_a_module_in_a_package_is_found_by_path_and_by_name(folder):
+    """`shop/tasks.py` is `shop.tasks`."""
+    package = f"package_{next(numbers)}"
+    (folder / package).mkdir()
+    (folder / package / "tasks.py").write_text(ONE)
+    assert [f"{package}.tasks.t"] == list(load_app(f"{package}/tasks.py").tasks)
+    assert load_app(f"{package}.tasks") is load_app(f"{package}/tasks.py:app")
+
+
+def test_one_app_under_two_names_is_one_app(folder):
+    """A second name for it is no second App."""
+    name = module(folder, ONE + "same = app\n")
+    assert 1 == len(load_app(name).tasks)
+
+
+def test_an_attribute_may_be_a_path(folder):
+    """`module:shop.app` looks into an object."""
+    name = module(folder, ONE + "class shop:\n    inner = app\n")
+    assert 1 == len(load_app(f"{name}:shop.inner").tasks)
+
+
+def test_several_apps_are_listed(folder):
+    """Which one is meant can't be known."""
+    name = module(folder, ONE + 'other = cloudq.App("memory://")\n')
+    with pytest.raises(ConfigurationError) as caught:
+        load_app(name)
+    assert f"{name}:app, {name}:other" in str(caught.value)
+    assert 1 == len(load_app(f"{name}:app").tasks)
+
+
+def test_a_module_without_an_app_means_the_default_one(folder):
+    """`@cloudq.task` declares on it."""
+    from cloudq.default_app import default
+
+    name = module(folder, "import cloudq\n@cloudq.task\ndef t(): ...\n")
+    assert default is load_app(name)
+    assert f"{name}.t" in default.tasks
+
+
+def test_the_apps_own_imports_are_loaded(folder):
+    """`App(imports=[...])` names modules that declare its tasks."""
+    shared = module(folder, 'import cloudq\napp = cloudq.App("memory://")\n')
+    more = module(folder, f"from {shared} import app\n@app.task\ndef more(): ...\n")
+    name = module(folder, f'from {shared} import app\napp.configure(imports=["{more}"])\n')
+    assert [f"{more}.more"] == list(load_app(name).tasks)
+
+
+REFUSED = {
+    "no module of that name": (None, "nowhere_at_all", "there is no module 'nowhere_at_all'"),
+    "no package of that name": (None, "nowhere_at_all.tasks", "there is no module 'nowhere_at_all.tasks'"),
+    "no module": (None, ":app", "names no module"),
+    "no module's name": (None, "a b", "names no module"),
+    "relative": (None, "..shop", "names no module"),
+    "no attribute": (ONE, "{}:nobody", "has nothing of that name"),
+    "no App": (ONE, "{}:t", "it is a Task"),
+    "no task": ('import cloudq\napp = cloudq.App("memory://")\n', "{}", "declares no task"),
+    "missing dependency": ("import not_installed_here\n", "{}", "can't be imported: ModuleNotFoundError"),
+    "syntax": ("def\n", "{}", "can't be imported: SyntaxError"),
+    "its own error": ("1/0\n", "{}", "can't be imported: ZeroDivisionError"),
+    "its imports": (
+        'import cloudq\napp = cloudq.App("memory://", imports=["nowhere_at_all"])\n',
+        "{}",
+        "imports names",
+    ),
+    "its imports' error": (
+        'import cloudq, sys, types\napp = cloudq.App("memory://", imports=["this_one_raises"])\n',
+        "{}",
+        "ZeroDivisionError",
+    ),
+}
+
+
+@pytest.mark.parametrize(("source", "spec", "why"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_loaded_says_why(folder, source, spec, why):
+    """A missing module, a missing dependency of it, and its own error are told apart; no traceback is needed."""
+    (folder / "this_one_raises.py").write_text("1/0\n")
+    name = "" if source is None else module(folder, source)
+    with pytest.raises(ConfigurationError) as caught:
+        load_app(spec.format(name))
+    assert why in str(caught.value)
+
+
+def test_a_wrong_declaration_keeps_its_own_error(folder):
+    """It says what is wrong with the task, at import or when its types are resolved."""
+    early = module(folder, ONE + "@app.task\ndef bad(*args): ...\n")
+    late = module(folder, ONE + "@app.task\ndef bad(x: complex): ...\n")
+    for name in (early, late):
+        with pytest.raises(CloudqError) as caught:
+            load_app(name)
+        assert TaskDefinitionError is type(caught.value)

@@ -37,7 +37,7 @@ _NEXT_VISIBLE: Final = """
 _LEASE: Final = """
     UPDATE message SET
         visible_at = ?, receipt = deliveries + 1, deliveries = deliveries + 1, runs = runs + 1,
-        first_received_at = coalesce(first_received_at, ?)
+        first_received_at = CASE deliveries WHEN 0 THEN ? ELSE first_received_at END
     WHERE seq IN (SELECT seq FROM message WHERE queue = ? AND visible_at <= ? ORDER BY visible_at, seq LIMIT ?)
     RETURNING seq, id, group_key, deliveries, runs, first_received_at, failure, body
 """

@@ -20,6 +20,8 @@ _V1: Final[Migration] = (
     # AUTOINCREMENT: a receipt names its row by seq, which therefore must never be used twice.
     # visible_at is when a receive may return the row: a delay's end, a lease's end, or NULL while an earlier message of
     # its group is there. receipt is the number of the delivery that holds the lease, or NULL.
+    # first_received_at means something once deliveries isn't 0. Until then it holds the place: a row that keeps its
+    # length is changed where it lies, while one that grows is written anew with the whole body.
     """
     CREATE TABLE message(
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -31,7 +33,7 @@ _V1: Final[Migration] = (
         receipt INTEGER,
         deliveries INTEGER NOT NULL DEFAULT 0,
         runs INTEGER NOT NULL DEFAULT 0,
-        first_received_at INTEGER,
+        first_received_at INTEGER NOT NULL,
         failure BLOB,
         body BLOB NOT NULL
     )
@@ -50,7 +52,7 @@ _V1: Final[Migration] = (
         receipt INTEGER,
         deliveries INTEGER NOT NULL,
         runs INTEGER NOT NULL,
-        first_received_at INTEGER,
+        first_received_at INTEGER NOT NULL,
         failure BLOB,
         body BLOB NOT NULL
     )

@@ -17,16 +17,18 @@ STORED: Final = SendResult(duplicate=False)
 COPY_ROOM: Final = 16 * 1024
 
 _INSERT: Final = """
-    INSERT INTO message(queue, id, group_key, due_at, failure, body, visible_at) VALUES (?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO message(queue, id, group_key, due_at, failure, body, first_received_at, visible_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
 # NULL hides it until the last earlier one of its key is gone.
 _INSERT_IN_ORDER: Final = """
-    INSERT INTO message(queue, id, group_key, due_at, failure, body, visible_at)
-    SELECT queue, id, group_key, due_at, failure, body, CASE
+    INSERT INTO message(queue, id, group_key, due_at, failure, body, first_received_at, visible_at)
+    SELECT queue, id, group_key, due_at, failure, body, placeholder, CASE
             WHEN EXISTS (SELECT 1 FROM message WHERE queue = new.queue AND group_key = new.group_key) THEN NULL
             ELSE visible_at
         END
-    FROM (SELECT ? AS queue, ? AS id, ? AS group_key, ? AS due_at, ? AS failure, ? AS body, ? AS visible_at) AS new
+    FROM (SELECT ? AS queue, ? AS id, ? AS group_key, ? AS due_at, ? AS failure, ? AS body, ? AS placeholder,
+        ? AS visible_at) AS new
 """
 _KNOWN: Final = "SELECT native_id, id FROM dedup WHERE queue = ? AND expires_at > ? AND native_id IN (*)"
 _REMEMBER: Final = """
@@ -67,6 +69,7 @@ def store(
             due := later(now, item.delay) if item.delay else now,
             stored_failure(item.failure),
             item.body,
+            due,
             due,
         )
         for index, item in enumerate(items)

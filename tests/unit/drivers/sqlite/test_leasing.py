@@ -162,3 +162,25 @@ def test_more_than_a_statement_holds_is_settled_and_extended(bench, driver):
     assert [None] * 700 == [r.error for r in driver.extend([one.lease for one in deliveries], SECOND)]
     assert [None] * 700 == bench.settle(driver, Ack(), *deliveries)
     assert [] == stored(bench)
+
+
+def test_a_large_body_is_not_written_again_by_its_lease(bench, driver):
+    """The first receive, an extension and an ack write a few pages, not the body."""
+    bench.send(driver, "a", body=b"x" * 1_000_000)
+    log = bench.path.with_name("q.db-wal")
+    before = log.stat().st_size
+    (delivery,) = bench.receive(driver)
+    driver.extend([delivery.lease], 9 * SECOND)
+    bench.settle(driver, Ack(), delivery)
+    assert log.stat().st_size - before < 200_000
+
+
+def test_the_first_receive_is_remembered(bench, driver):
+    """Each delivery says when the first one was."""
+    bench.send(driver, "a")
+    first = bench.clock.now()
+    seen = []
+    for _ in range(3):
+        seen += [one.first_received_at for one in bench.receive(driver, lease=SECOND)]
+        bench.clock.advance(SECOND)
+    assert [first] * 3 == seen

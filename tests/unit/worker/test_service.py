@@ -174,6 +174,7 @@ def test_what_does_not_finish_in_time_is_released(app: App, caplog: pytest.LogCa
     assert any("1 tasks didn't finish in time" in line for line in caplog.messages)
     until(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("cloudq-task")])
     assert 1 == app.queue("default").stats().ready
+    assert 0 == worker.worker.snapshot().acked
 
 
 def test_a_second_stop_does_not_wait(app: App, gate: Gate) -> None:
@@ -319,6 +320,56 @@ def test_a_poll_that_hangs_is_replaced(
         hang.set()
     assert Counter(range(1, 50)) == Counter(ran)
     assert any("overdue" in line for line in caplog.messages)
+
+
+def test_what_an_abandoned_poll_brings_is_released(
+    app: App, driver: Unreliable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A poll that comes back after it was given up gives back what it brings: its slots are another poll's by then."""
+    monkeypatch.setattr(watchdog_module, "PATIENCE", timedelta(milliseconds=200))
+    ran: list[bool] = []
+
+    @app.task("count")
+    def count() -> None:
+        ran.append(True)
+
+    first = driver.hanging["receive"] = threading.Event()
+    second = threading.Event()
+    try:
+        with running(app, wait=timedelta(milliseconds=50)) as worker:
+            until(lambda: driver.calls["receive"] == 1)
+            driver.hanging["receive"] = second
+            until(lambda: driver.calls["receive"] == 2)
+            monkeypatch.setattr(watchdog_module, "PATIENCE", timedelta(hours=1))
+            count.send()
+            first.set()
+            until(lambda: driver.calls["settle"] == 1 and worker.worker.snapshot().settling == 0)
+            assert 1 == app.queue("default").stats().ready
+            assert [] == ran
+            second.set()
+            until(lambda: ran == [True])
+    finally:
+        first.set()
+        second.set()
+
+
+def test_what_the_last_poll_brings_is_released(app: App, driver: Unreliable) -> None:
+    """A poll that was open at the stop may still be handed messages: they go back at once (semantics 14)."""
+    app.task("count")(lambda: None)
+    hang = driver.hanging["receive"] = threading.Event()
+    try:
+        with running(app) as worker:
+            until(lambda: driver.calls["receive"] == 1)
+            app.send("count")
+            worker.worker.stop()
+            until(lambda: worker.worker._stopping)
+            hang.set()
+            assert 0 == worker.join()
+    finally:
+        hang.set()
+    assert 1 == driver.calls["settle"]
+    assert 1 == app.queue("default").stats().ready
+    assert 0 == worker.worker.snapshot().started
 
 
 @pytest.mark.parametrize(

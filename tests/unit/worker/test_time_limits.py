@@ -113,6 +113,25 @@ def test_the_error_never_arrives_behind_the_block(limits: ThreadTimeLimits) -> N
     assert 0 < inside < 3000
 
 
+def test_what_was_fired_and_has_not_arrived_is_taken_back(
+    limits: ThreadTimeLimits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A block that ends while the error is on its way takes it back; one that was not fired at does not."""
+    raised: list[object] = []
+    monkeypatch.setattr(time_limits, "_raise_in", lambda thread, kind: raised.append(kind))
+    in_time = limits(FAR)
+    with in_time:
+        pass
+    assert [] == raised
+    fired = limits(FAR)
+    assert isinstance(fired, time_limits._Guard)
+    with fired, limits.lock:
+        fired.fire()
+    assert 2 == len(raised)
+    assert raised[0] is not None
+    assert raised[1] is None
+
+
 def test_an_alarm_interrupts_a_blocking_call() -> None:
     """In a main thread a call that blocks in C is interrupted, too."""
     import signal

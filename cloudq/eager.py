@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextvars import copy_context
 from datetime import datetime, timedelta
+from functools import cached_property
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,12 @@ from cloudq.core import wire
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.message import Message
 from cloudq.core.outcome import DeadLettered, Outcome, Retried
+from cloudq.core.policy import RetryPolicy
 from cloudq.core.processor import Job, Processor
-from cloudq.errors import UnknownTaskError, nearest
+from cloudq.errors import PayloadError, UnknownTaskError, nearest
 
 if TYPE_CHECKING:
     from cloudq.app import App
-    from cloudq.core.policy import RetryPolicy
     from cloudq.tasks import Definition
 
 
@@ -79,10 +80,10 @@ def _delivery(app: App, message: Message) -> Delivery:
 
 
 class Witness:
-    """A task's definition that remembers what its run raised, so that a test sees the error itself.
+    """A task's definition that remembers what its run failed with, so that a test sees the error itself.
 
     Attributes:
-        error: What the last run raised, or `None`.
+        error: The last error that the retry policy was asked about, or the payload's; `None` without one.
     """
 
     def __init__(self, definition: Definition) -> None:
@@ -96,8 +97,8 @@ class Witness:
 
     @property
     def retry_policy(self) -> RetryPolicy:
-        """The task's own policy, or its app's."""
-        return self._definition.retry_policy
+        """The task's own policy, or its app's, observed."""
+        return _WitnessedPolicy(self, self._definition.retry_policy)
 
     @property
     def time_limit(self) -> timedelta | None:
@@ -112,38 +113,31 @@ class Witness:
     def bind(
         self, delivery: Delivery, message: Message, *, deadline: datetime | None, lease_lost: Event
     ) -> Job[Context]:
-        """A run that reports here what it raises."""
-        return _WitnessedJob(self, self._definition.bind(delivery, message, deadline=deadline, lease_lost=lease_lost))
-
-    def saw(self, error: BaseException) -> None:
-        """Called by the run."""
-        self.error = error
+        """The run of the task."""
+        try:
+            return self._definition.bind(delivery, message, deadline=deadline, lease_lost=lease_lost)
+        except PayloadError as error:
+            self.error = error  # no policy is asked about that
+            raise
 
     def check(self, outcome: Outcome) -> None:
-        """Raises what the task raised, unless a middleware made something else of it."""
+        """Raises what the task failed with, unless a middleware made something else of it."""
         if isinstance(outcome, (Retried, DeadLettered)):
             raise self.error if self.error is not None else RuntimeError(outcome.reason)
 
 
-class _WitnessedJob:
-    def __init__(self, witness: Witness, job: Job[Context]) -> None:
+class _WitnessedPolicy(RetryPolicy):
+    """Lets the witness see what a policy is asked about: the task's error, its time limit's, a middleware's."""
+
+    def __init__(self, witness: Witness, policy: RetryPolicy) -> None:
+        super().__init__()
         self._witness = witness
-        self._job = job
+        self._policy = policy
 
-    @property
-    def context(self) -> Context:
-        return self._job.context
+    @cached_property
+    def max_deliveries(self) -> int:
+        return self._policy.max_deliveries
 
-    def run(self) -> object:
-        try:
-            return self._job.run()
-        except BaseException as error:
-            self._witness.saw(error)
-            raise
-
-    async def arun(self) -> object:
-        try:
-            return await self._job.arun()
-        except BaseException as error:
-            self._witness.saw(error)
-            raise
+    def decide(self, error: BaseException, *, attempt: int, age: timedelta) -> Outcome:
+        self._witness.error = error
+        return self._policy.decide(error, attempt=attempt, age=age)

@@ -7,7 +7,6 @@ they are `done`; the settler says when a delivery is `settled`.
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -16,18 +15,12 @@ import msgspec
 
 from cloudq.core.clock import Clock
 from cloudq.worker.leases import HeldLease
-from cloudq.worker.prefetch import StartRate
+from cloudq.worker.waiting import FRESH, WaitingQueue, next_queue
 
-# A poll that has waited so long found its queue empty: what it asked for is free for others again.
-FRESH: Final = timedelta(milliseconds=250)
-# A burst looks again so often at queues that were empty while tasks, which may send more, are still running.
-BURST_PAUSE: Final = timedelta(milliseconds=500)
 # Handlers that have ended and aren't settled yet; beyond it nothing starts and nothing is received.
 MOST_SETTLING: Final = 500
 # What has waited so long while its queue started nothing is handed back: another worker may be free.
 PATIENCE: Final = timedelta(seconds=10)
-# Handing back costs a delivery of those that a policy allows (semantics 8), so it is done a few times only.
-HANDED_OVER_ENOUGH: Final = 5
 
 
 class InHand(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,23 +42,6 @@ class InHand(msgspec.Struct, frozen=True, kw_only=True):
     def total(self) -> int:
         """All that is not given out of hand."""
         return self.waiting + self.running + self.settling
-
-
-class _Queue:
-    def __init__(self, name: str, weight: int, lock: threading.Lock, lease: timedelta) -> None:
-        self.name = name
-        self.weight = weight
-        self.current = 0  # of the smooth weighted round robin
-        self.waiting: deque[HeldLease] = deque()
-        self.rate = StartRate(lease)
-        self.last_start: datetime | None = None
-        self.room = threading.Condition(lock)
-        self.parked = False
-        self.asked = 0  # by the poll under way
-        self.asked_at: datetime | None = None
-        self.polled_epoch = -1  # the epoch in which the latest poll began, with nothing in hand
-        self.empty_epoch = -1  # the epoch in which a poll found it empty, with nothing in hand
-        self.was_empty = False
 
 
 class Intake:
@@ -108,7 +84,7 @@ class Intake:
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         # All below is guarded by the lock.
-        self._queues = {name: _Queue(name, weight, self._lock, lease) for name, weight in queues.items()}
+        self._queues = {name: WaitingQueue(name, weight, self._lock, lease) for name, weight in queues.items()}
         self._waiting = 0
         self._running: set[HeldLease] = set()
         self._settling = 0
@@ -126,7 +102,7 @@ class Intake:
         with self._lock:
             while not self._closed:
                 now = self._clock.now()
-                pause = self._pause(own, now)
+                pause = own.pause(now, self._epoch) if self._burst else None
                 wanted = self._wanted(own, now) if pause is None else 0
                 if wanted > 0:
                     own.asked, own.asked_at = wanted, now
@@ -279,12 +255,7 @@ class Intake:
             before = self._clock.now() - self._patience
             stale: list[HeldLease] = []
             for queue in self._queues.values():
-                if queue.last_start is not None and queue.last_start > before:
-                    continue
-                old = [one for one in queue.waiting if one.since < before and _may_go_back(one)]
-                for held in old:
-                    queue.waiting.remove(held)
-                stale += old
+                stale += queue.take_stale(before)
             self._waiting -= len(stale)
             self._settling += len(stale)
         return stale
@@ -301,14 +272,14 @@ class Intake:
             and (self._max_tasks is None or self._started < self._max_tasks)
         )
 
-    def _wanted(self, queue: _Queue, now: datetime) -> int:
+    def _wanted(self, queue: WaitingQueue, now: datetime) -> int:
         if self._closed or self._settling >= self._most_settling or (self._failing and self._settling):
             return 0
         ahead = queue.rate.prefetch(now) if self._prefetch is None else self._prefetch
         waiting = len(queue.waiting)
         if waiting > ahead // 2 and ahead:
             return 0  # one receive of many is cheaper than many of one
-        fresh = sum(other.asked for other in self._queues.values() if other is not queue and _is_fresh(other, now))
+        fresh = sum(other.asked for other in self._queues.values() if other is not queue and other.asked_freshly(now))
         free = self._slots - len(self._running) - self._waiting - fresh
         wanted = max(0, free) + max(0, ahead - waiting)
         if self._max_tasks is not None:
@@ -316,21 +287,12 @@ class Intake:
             wanted = min(wanted, self._max_tasks - self._started - self._waiting - asked)
         return max(0, wanted)
 
-    def _pause(self, queue: _Queue, now: datetime) -> timedelta | None:
-        """In a burst, how long to leave an empty queue alone: until something moved, but not for ever."""
-        if not self._burst or not queue.was_empty or queue.polled_epoch != self._epoch:
-            return None
-        if queue.asked_at is None:
-            queue.asked_at = now  # from now on the pause runs
-        left = queue.asked_at + BURST_PAUSE - now
-        return left if left > timedelta(0) else None
-
-    def _until_stale(self, queue: _Queue, now: datetime) -> timedelta | None:
+    def _until_stale(self, queue: WaitingQueue, now: datetime) -> timedelta | None:
         """When what other polls asked for is free again; `None` if only an event can help."""
         fresh = [
             other.asked_at + FRESH - now
             for other in self._queues.values()
-            if other is not queue and other.asked_at is not None and _is_fresh(other, now)
+            if other is not queue and other.asked_at is not None and other.asked_freshly(now)
         ]
         return min(fresh, default=None)
 
@@ -338,12 +300,13 @@ class Intake:
         for queue in self._queues.values():
             if queue.parked:
                 now = self._clock.now()
-                if self._pause(queue, now) is None and self._wanted(queue, now) > 0:
+                pause = queue.pause(now, self._epoch) if self._burst else None
+                if pause is None and self._wanted(queue, now) > 0:
                     queue.room.notify()
 
     def _pick(self) -> HeldLease | None:
         """The next to start. `None` if its lease was lost while it waited: nobody's business any more."""
-        queue = self._next_queue()
+        queue = next_queue(self._queues.values(), strict=self._strict)
         held = queue.waiting.popleft()
         self._waiting -= 1
         if held.lost.is_set():
@@ -359,32 +322,9 @@ class Intake:
             queue.room.notify()
         return held
 
-    def _next_queue(self) -> _Queue:
-        ready = [queue for queue in self._queues.values() if queue.waiting]
-        if self._strict or len(ready) == 1:
-            return ready[0]
-        # Smooth weighted round robin: a=5, b=1 gives a a a b a a, not a a a a a b.
-        for queue in ready:
-            queue.current += queue.weight
-        chosen = max(ready, key=_current)
-        chosen.current -= sum(queue.weight for queue in ready)
-        return chosen
-
     def _finished(self) -> bool:
         if self._in_hand():
             return False
         if self._max_tasks is not None and self._started >= self._max_tasks:
             return True
         return self._burst and all(queue.empty_epoch == self._epoch for queue in self._queues.values())
-
-
-def _is_fresh(queue: _Queue, now: datetime) -> bool:
-    return queue.asked > 0 and queue.asked_at is not None and now - queue.asked_at < FRESH
-
-
-def _may_go_back(held: HeldLease) -> bool:
-    return held.delivery.deliveries < HANDED_OVER_ENOUGH
-
-
-def _current(queue: _Queue) -> int:
-    return queue.current

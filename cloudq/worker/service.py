@@ -25,7 +25,8 @@ from cloudq.worker.background import Background
 from cloudq.worker.events import Finished, Snapshot, Tally
 from cloudq.worker.executors import Executor, ThreadExecutor
 from cloudq.worker.intake import Intake
-from cloudq.worker.leases import HeldLease, LeaseKeeper, LeaseThread
+from cloudq.worker.lease_thread import LeaseThread
+from cloudq.worker.leases import HeldLease, LeaseKeeper
 from cloudq.worker.poller import Poller
 from cloudq.worker.settings import LEASE_PER_WAIT, WorkerSettings, pull_driver, queue_leases
 from cloudq.worker.settler import Settler

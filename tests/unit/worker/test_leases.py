@@ -16,7 +16,8 @@ from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Capabilities, ExtendResult
 from cloudq.errors import BackendUnavailable, LeaseLost
 from cloudq.testing.clock import FakeClock
-from cloudq.worker.leases import HeldLease, LeaseKeeper, LeaseThread
+from cloudq.worker.lease_thread import LeaseThread
+from cloudq.worker.leases import HeldLease, LeaseKeeper
 from tests.unit.worker.fakes import delivery, until
 
 LEASE = timedelta(seconds=120)

@@ -230,6 +230,29 @@ def test_failing_renewals_tell_the_handler_and_its_late_end_changes_nothing(
     assert any("its settlement came too late" in line for line in caplog.messages)
 
 
+@pytest.mark.parametrize("fails", [True, False], ids=["dead-letters", "works"])
+def test_after_the_lease_only_an_ack_is_tried(fails: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """A lease that is over: no copy is sent, since somebody else has the message; an ack is tried (semantics 10)."""
+    driver = Unreliable(MemoryDriver(capabilities=profiles.sqs_like))
+    app = App("memory://")
+
+    @app.task("long")
+    def long(context: Context) -> None:
+        context.lease_lost.wait(20)
+        if fails:
+            raise DeadLetter("too late to matter")
+
+    with app.using(driver):
+        long.send()
+        driver.failing["extend"] = BackendUnavailable("down")
+        driver.calls.clear()
+        assert 0 == Worker(app, WorkerSettings(lease=SHORT, max_tasks=1)).run()
+        assert 0 == len(driver.dead_letters("default").peek(limit=10))
+    assert 0 == driver.calls["send"]
+    assert (0 if fails else 1) == driver.calls["settle"]
+    assert any("may run a second time" in line for line in caplog.messages)
+
+
 def test_failing_settlements_are_tried_again_and_stop_receiving(
     app: App, driver: Unreliable, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -278,6 +301,17 @@ def test_a_backend_that_goes_down_and_comes_up(
         until(lambda: seen == [1])
     assert 1 == sum("can't be received from" in line for line in caplog.messages)
     assert 1 == sum("can be received from again" in line for line in caplog.messages)
+
+
+def test_polls_that_come_back_early_do_not_spin(app: App, driver: Unreliable) -> None:
+    """A backend that returns nothing without having waited (a closed driver) is asked ten times a second at most."""
+    app.task("count")(lambda: None)
+    driver.driver.close()
+    with running(app):
+        until(lambda: driver.calls["receive"] >= 1)
+        began, before = time.monotonic(), driver.calls["receive"]
+        until(lambda: driver.calls["receive"] >= before + 4)
+        assert time.monotonic() - began > 0.25
 
 
 def test_a_pause_is_interrupted_by_stop(app: App, driver: Unreliable, monkeypatch: pytest.MonkeyPatch) -> None:

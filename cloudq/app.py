@@ -2,76 +2,31 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import sys
-import threading
 import warnings
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from importlib import import_module
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Protocol, TypeVar, Unpack, overload
-from uuid import uuid4
+from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, overload
 
-from cloudq.backends import open_driver
-from cloudq.binding import to_json
 from cloudq.cloud_queue import CloudQueue
-from cloudq.config import DEFAULT_URL, URL_VARIABLE, backend_url, parse_url
+from cloudq.composing import NO_PAYLOAD, call_of, message_of, undeclared_message
+from cloudq.config import DEFAULT_URL
+from cloudq.connection import Connection
 from cloudq.context import Context
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.driver import Driver, SendResult
 from cloudq.core.message import Message
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.processor import Middleware
-from cloudq.errors import CloudqError, ConfigurationError, OptionError, PayloadError, SendManyError, TaskDefinitionError
-from cloudq.options import SendOptions, TaskOptions, check_queue, check_queue_name, check_send_options
-from cloudq.tasks import Call, Definition, Sent, Task
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+from cloudq.definition import Definition
+from cloudq.eager import EagerMode, EagerRun
+from cloudq.errors import ConfigurationError, OptionError, SendManyError, TaskDefinitionError
+from cloudq.options import SendOptions, TaskOptions, check_queue
+from cloudq.registry import Registry
+from cloudq.tasks import Call, Sent, Task, TaskDecorator
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-logger = logging.getLogger("cloudq")
-
-_NO_PAYLOAD: Final[Mapping[str, object]] = {}
-# Backends of a process that forked: kept, so that the child never closes what its parent still uses.
-_inherited: Final[list[object]] = []
-
-_apps: Final[weakref.WeakSet[App]] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    # A thread that doesn't exist in the child may have held it.
-    for app in list(_apps):
-        app._lock = threading.RLock()
-
-
-os.register_at_fork(after_in_child=_after_fork)
-
-
-class TaskDecorator(Protocol):
-    """What `app.task(...)` gives: a function in, a Task out, a leading Context hidden from callers."""
-
-    @overload
-    def __call__(self, function: Callable[Concatenate[Context, P], R], /) -> Task[P, R]: ...
-    @overload
-    def __call__(self, function: Callable[P, R], /) -> Task[P, R]: ...
-
-
-class _Backend:
-    """An open driver and the handles of its queues, of one process."""
-
-    def __init__(self, driver: Driver, clock: Clock, *, lent: bool) -> None:
-        self.pid = os.getpid()
-        self.driver = driver
-        self.clock = clock
-        self.lent = lent  # by `using`: neither to be closed here nor to be opened again
-        self.queues: dict[str, CloudQueue] = {}
 
 
 class App:
@@ -115,15 +70,10 @@ class App:
         middleware: Sequence[Middleware[Context]] = (),
         default_queue: str = "default",
     ) -> None:
-        self._lock = threading.RLock()
-        _apps.add(self)
-        self._backend: _Backend | None = None
-        self._definitions: dict[str, Definition] = {}
-        self._tasks: dict[str, Task[..., Any]] = {}
-        self._eager = 0
+        self._connection = Connection()
+        self._registry = Registry()
+        self._eager = EagerMode()
         self._warned = False
-        self.clock: Clock = SYSTEM_CLOCK
-        self._url: str | None = None
         self.imports: tuple[str, ...] = ()
         self.retry_policy = RetryPolicy()
         self.middleware: tuple[Middleware[Context], ...] = ()
@@ -134,7 +84,7 @@ class App:
 
     def __repr__(self) -> str:
         """How many tasks it has; no URL, which the environment may decide."""
-        return f"App({len(self._tasks)} tasks)"
+        return f"App({len(self._registry.tasks)} tasks)"
 
     def configure(
         self,
@@ -153,35 +103,34 @@ class App:
                 value isn't of its type.
             OptionError: `default_queue` is no name of a queue.
         """
-        with self._lock:
-            if self._backend is not None and self._backend.pid == os.getpid():
-                raise ConfigurationError(
-                    "the app's backend is open already: this change would come too late",
-                    hint="configure before the first send",
-                )
-            if store is not None:
-                raise ConfigurationError(
-                    "stores of idempotency records are not part of this version",
-                    hint="leave store out: idempotency keys work by the backend's own de-duplication",
-                )
-            if isinstance(imports, str):
-                raise ConfigurationError("imports is a list of modules, not a text", hint=f"imports=[{imports!r}]")
-            if url is not None and not isinstance(url, str):
-                raise ConfigurationError(f"url is a text, not a {type(url).__name__}", hint=f"e.g. {DEFAULT_URL}")
-            if retry is not None and not isinstance(retry, RetryPolicy):
-                raise ConfigurationError(f"retry is a RetryPolicy, not {retry!r}", hint="retry=cloudq.RetryPolicy(...)")
-            if callable(middleware):
-                raise ConfigurationError(f"middleware is a list, not {middleware!r}", hint="middleware=[...]")
-            if default_queue is not None:
-                self.default_queue = check_queue(default_queue)
-            if url is not None:
-                self._url = url
-            if imports is not None:
-                self.imports = tuple(imports)
-            if retry is not None:
-                self.retry_policy = retry
-            if middleware is not None:
-                self.middleware = tuple(middleware)
+        if self._connection.is_open:
+            raise ConfigurationError(
+                "the app's backend is open already: this change would come too late",
+                hint="configure before the first send",
+            )
+        if store is not None:
+            raise ConfigurationError(
+                "stores of idempotency records are not part of this version",
+                hint="leave store out: idempotency keys work by the backend's own de-duplication",
+            )
+        if isinstance(imports, str):
+            raise ConfigurationError("imports is a list of modules, not a text", hint=f"imports=[{imports!r}]")
+        if url is not None and not isinstance(url, str):
+            raise ConfigurationError(f"url is a text, not a {type(url).__name__}", hint=f"e.g. {DEFAULT_URL}")
+        if retry is not None and not isinstance(retry, RetryPolicy):
+            raise ConfigurationError(f"retry is a RetryPolicy, not {retry!r}", hint="retry=cloudq.RetryPolicy(...)")
+        if callable(middleware):
+            raise ConfigurationError(f"middleware is a list, not {middleware!r}", hint="middleware=[...]")
+        if default_queue is not None:
+            self.default_queue = check_queue(default_queue)
+        if url is not None:
+            self._connection.given = url
+        if imports is not None:
+            self.imports = tuple(imports)
+        if retry is not None:
+            self.retry_policy = retry
+        if middleware is not None:
+            self.middleware = tuple(middleware)
 
     # ── declaring ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -209,36 +158,25 @@ class App:
         return lambda function: self._declare(function, function_or_name, given)
 
     def _declare(self, function: Callable[..., Any], name: str | None, options: TaskOptions) -> Task[..., Any]:
-        definition = Definition(self, function, name, options)
-        with self._lock:
-            for known in (definition.name, *definition.aliases):
-                other = self._definitions.get(known)
-                # The same place again is the same declaration: a module that was reloaded, or a script that was
-                # run and is imported under its own name as well.
-                if other is not None and other.place != definition.place:
-                    raise TaskDefinitionError(
-                        f"the task name {known!r} is declared twice: at {other.place} and at {definition.place}",
-                        hint='give one of them another name: @cloudq.task("shop.welcome")',
-                    )
-            task: Task[..., Any] = Task(definition)
-            self._tasks[definition.name] = task
-            for known in (definition.name, *definition.aliases):
-                self._definitions[known] = definition
-        return task
+        if isinstance(function, Task):
+            raise TaskDefinitionError(
+                f"{function!r} is a task already", hint="declare its function once more: app.task(the_task.__wrapped__)"
+            )
+        return self._registry.add(Definition(self, function, name, options))
 
     @property
     def tasks(self) -> Mapping[str, Task[..., Any]]:
         """The declared tasks by name, aliases left out."""
-        return MappingProxyType(self._tasks)
+        return self._registry.tasks
 
     @property
     def handlers(self) -> Mapping[str, Definition]:
         """The declared tasks by name and alias, as a Processor takes them."""
-        return MappingProxyType(self._definitions)
+        return self._registry.definitions
 
     def declared_queues(self) -> list[str]:
         """The queues that the tasks declare, in the order of the tasks."""
-        return list(dict.fromkeys(task.queue for task in self._tasks.values()))
+        return list(dict.fromkeys(task.queue for task in self._registry.tasks.values()))
 
     def load(self) -> None:
         """Imports the modules of `imports` and resolves every task's types: what can fail at start does.
@@ -247,23 +185,14 @@ class App:
             ConfigurationError: A module can't be imported.
             TaskDefinitionError: A type can't travel as JSON.
         """
-        for module in self.imports:
-            try:
-                import_module(module)
-            except CloudqError:
-                raise  # a task's declaration, say: it explains itself
-            except Exception as error:
-                what = f"{type(error).__name__}: {error}"
-                raise ConfigurationError(f"imports names {module!r}, which can't be imported: {what}") from error
-        for definition in list(self._definitions.values()):
-            definition.parameters.check_types()
+        self._registry.load(self.imports)
 
     # ── sending ──────────────────────────────────────────────────────────────────────────────────────────
 
     def send(
         self,
         task: Task[..., Any] | str | Call,
-        payload: Mapping[str, object] = _NO_PAYLOAD,
+        payload: Mapping[str, object] = NO_PAYLOAD,
         /,
         **options: Unpack[SendOptions],
     ) -> Sent:
@@ -283,14 +212,15 @@ class App:
         """
         message = self._message(task, payload, options)
         if self._eager:
-            return self._run_eagerly(message)
+            self._eager_run(message).run()
+            return Sent(id=message.id, duplicate=False)
         self._warn_on_a_loop("send")
         return _sent(message, self.queue(message.queue).send(message))
 
     async def asend(
         self,
         task: Task[..., Any] | str | Call,
-        payload: Mapping[str, object] = _NO_PAYLOAD,
+        payload: Mapping[str, object] = NO_PAYLOAD,
         /,
         **options: Unpack[SendOptions],
     ) -> Sent:
@@ -299,8 +229,9 @@ class App:
 
         message = self._message(task, payload, options)
         if self._eager:
-            return await self._arun_eagerly(message)
-        if self._backend is None or self._backend.pid != os.getpid():
+            await self._eager_run(message).arun()
+            return Sent(id=message.id, duplicate=False)
+        if not self.is_open:
             await asyncio.to_thread(self.driver)  # opening reads and writes files
         return _sent(message, _raised(await asyncio.wrap_future(self.queue(message.queue).submit(message))))
 
@@ -321,11 +252,12 @@ class App:
         for call in calls:
             if not isinstance(call, Call):
                 raise OptionError(f"send_many takes calls, not {call!r}", hint="task.call(...)")
-        messages = [self._message(call, _NO_PAYLOAD, SendOptions()) for call in calls]
+        messages = [self._message(call, NO_PAYLOAD, SendOptions()) for call in calls]
         results: list[Sent | Exception] = [Sent(id="")] * len(calls)
         if self._eager:
             for index, message in enumerate(messages):
-                results[index] = self._run_eagerly(message)
+                self._eager_run(message).run()
+                results[index] = Sent(id=message.id, duplicate=False)
         else:
             self._warn_on_a_loop("send_many")
             for name, indexes in _by_queue(messages).items():
@@ -352,7 +284,12 @@ class App:
         Raises:
             ConfigurationError: None is set where a local file would be lost.
         """
-        return backend_url(self._url)
+        return self._connection.url
+
+    @property
+    def clock(self) -> Clock:
+        """Where the time comes from: the machine's clock, or the one given with `using`."""
+        return self._connection.clock
 
     def queue(self, name: str) -> CloudQueue:
         """The handle of a queue: stats, purge, dead letters. The same for the same name.
@@ -362,19 +299,12 @@ class App:
             ConfigurationError: The URL can't be used.
             BackendError: The backend can't be opened.
         """
-        backend = self._opened()
-        queue = backend.queues.get(name)
-        if queue is None:
-            check_queue_name(name)
-            # Another thread may do the same; setdefault lets one of them win, so that all share its Batcher.
-            queue = backend.queues.setdefault(name, CloudQueue(name, backend.driver, clock=backend.clock))
-        return queue
+        return self._connection.queue(name)
 
     @property
     def is_open(self) -> bool:
         """Whether a backend is in use in this process already."""
-        backend = self._backend
-        return backend is not None and backend.pid == os.getpid()
+        return self._connection.is_open
 
     def driver(self) -> Driver:
         """The backend's driver, opened at the first use. For edges and tools.
@@ -383,17 +313,11 @@ class App:
             ConfigurationError: The URL can't be used.
             BackendError: The backend can't be opened.
         """
-        return self._opened().driver
+        return self._connection.driver
 
     def close(self) -> None:
         """Closes the backend, if it is open. The next use opens it again. A driver given by `using` stays."""
-        with self._lock:
-            backend = self._backend
-            if backend is None or backend.lent:
-                return
-            self._backend = None
-        if backend.pid == os.getpid():
-            backend.driver.close()
+        self._connection.close()
 
     @contextmanager
     def using(self, driver: Driver, *, clock: Clock = SYSTEM_CLOCK) -> Iterator[App]:
@@ -401,116 +325,33 @@ class App:
 
         The driver isn't closed at the end.
         """
-        with self._lock:
-            before, clock_before = self._backend, self.clock
-            self._backend, self.clock = _Backend(driver, clock, lent=True), clock
-        try:
+        with self._connection.lent(driver, clock):
             yield self
-        finally:
-            with self._lock:
-                self._backend, self.clock = before, clock_before
 
-    def eager(self) -> AbstractContextManager[App]:
+    @contextmanager
+    def eager(self) -> Iterator[App]:
         """Within the block every send runs its task at once, here, and raises what it raises: for tests.
 
         The message still goes through the wire format and the middleware. Delays, queues and retries don't apply.
         """
-        return self._eagerly()
-
-    @contextmanager
-    def _eagerly(self) -> Iterator[App]:
-        with self._lock:
-            self._eager += 1
-        try:
+        with self._eager:
             yield self
-        finally:
-            with self._lock:
-                self._eager -= 1
 
-    def _run_eagerly(self, message: Message) -> Sent:
-        from cloudq.eager import run
-
-        run(self, message)
-        return Sent(id=message.id, duplicate=False)
-
-    async def _arun_eagerly(self, message: Message) -> Sent:
-        from cloudq.eager import arun
-
-        await arun(self, message)
-        return Sent(id=message.id, duplicate=False)
-
-    def _opened(self) -> _Backend:
-        backend = self._backend
-        if backend is not None and backend.pid == os.getpid():
-            return backend
-        with self._lock:
-            backend = self._backend
-            if backend is not None and backend.pid != os.getpid():
-                if backend.lent:
-                    # Opening the app's own URL instead would send a test's messages to where it never wanted them.
-                    raise ConfigurationError(
-                        "the app works with a driver that it was given before this process was forked",
-                        hint="fork before App.using() or in_memory(), or give the child's app a driver of its own",
-                    )
-                _inherited.append(backend)
-                backend = None
-            if backend is None:
-                url = self.url
-                backend = self._backend = _Backend(open_driver(url, self.clock), self.clock, lent=False)
-                if self._url is None and not os.environ.get(URL_VARIABLE):
-                    logger.warning("CLOUDQ_URL is not set: tasks are kept in %s", parse_url(url))
-            return backend
-
-    # ── from arguments to a message ──────────────────────────────────────────────────────────────────────
+    def _eager_run(self, message: Message) -> EagerRun:
+        return EagerRun(message, self._registry.definitions, self.middleware, self.clock)
 
     def _message(
         self, task: Task[..., Any] | str | Call, payload: Mapping[str, object], options: SendOptions
     ) -> Message:
-        if isinstance(task, Call):
-            if payload is not _NO_PAYLOAD:
-                raise PayloadError("a Call has its payload already", hint="send the task instead, or the call alone")
-            if options:
-                task = Call(task=task.task, payload=task.payload, options=_merged(task.options, options))
-            return self._message_of(task)
-        if isinstance(task, str):
-            declared = self._definitions.get(task)
-            if declared is None:
-                return self._undeclared(task, payload, options)
-            task = Task(declared)
-        if not isinstance(task, Task):
-            raise OptionError(f"{task!r} is no task", hint="decorate the function with @cloudq.task")
-        return self._message_of(task.call_with(payload, options))
-
-    def _message_of(self, call: Call) -> Message:
+        call = call_of(task, payload, options, self._registry.definitions)
+        if call is None:
+            return undeclared_message(str(task), payload, options, self.default_queue, self.clock.now())
         if call.task.app is not self:
             raise OptionError(
                 f"task {call.task.name!r} belongs to another App",
                 hint="send it by that App, or by name: app.send('...')",
             )
-        queue = call.options.get("queue") or call.task.queue
-        return self._built(call.task.name, queue, call.payload, call.options)
-
-    def _undeclared(self, name: str, payload: Mapping[str, object], options: SendOptions) -> Message:
-        """A message for a task that lives in another program: its parameters can't be checked here."""
-        if not name or not name.isprintable():
-            raise OptionError(f"{name!r} is no name of a task")
-        check_send_options(options)
-        return self._built(name, options.get("queue") or self.default_queue, to_json(payload, name), options)
-
-    def _built(self, name: str, queue: str, payload: Mapping[str, object], options: SendOptions) -> Message:
-        now = self.clock.now()
-        return Message(
-            id=str(uuid4()),
-            task=name,
-            queue=queue,
-            payload=payload,
-            sent_at=now,
-            not_before=_due(now, options),
-            idempotency_key=options.get("idempotency_key"),
-            ordering_key=options.get("ordering_key"),
-            fairness_key=options.get("fairness_key"),
-            headers=dict(options.get("headers", {})),
-        )
+        return message_of(call, self.clock.now())
 
     def _stored(self, queue: str, messages: Sequence[Message]) -> Sequence[SendResult]:
         """Tries all; a queue that can't be had at all fails its own messages only."""
@@ -544,16 +385,6 @@ def _sent(message: Message, result: SendResult) -> Sent:
     return Sent(id=result.original_id or message.id, duplicate=result.duplicate)
 
 
-def _due(now: datetime, options: SendOptions) -> datetime | None:
-    delay, at = options.get("delay"), options.get("at")
-    try:
-        if delay:
-            return now + delay
-        return None if at is None else at.astimezone(UTC)
-    except OverflowError as error:
-        raise OptionError(f"{delay or at} is beyond the year 9999, or before the year 1") from error
-
-
 def _raised(result: SendResult) -> SendResult:
     if result.error is not None:
         raise result.error
@@ -565,9 +396,3 @@ def _by_queue(messages: Sequence[Message]) -> dict[str, list[int]]:
     for index, message in enumerate(messages):
         indexes.setdefault(message.queue, []).append(index)
     return indexes
-
-
-def _merged(before: SendOptions, options: SendOptions) -> SendOptions:
-    merged: SendOptions = {**before, **options}
-    check_send_options(merged)
-    return merged

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import copy_context
 from datetime import datetime, timedelta
 from functools import cached_property
-from threading import Event
+from threading import Event, Lock
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from cloudq.context import Context
 from cloudq.core import wire
@@ -15,68 +17,96 @@ from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.message import Message
 from cloudq.core.outcome import DeadLettered, Outcome, Retried
 from cloudq.core.policy import RetryPolicy
-from cloudq.core.processor import Job, Processor
+from cloudq.core.processor import Job, Middleware, Processor
 from cloudq.errors import PayloadError, UnknownTaskError, nearest
 
 if TYPE_CHECKING:
-    from cloudq.app import App
-    from cloudq.tasks import Definition
+    from cloudq.core.clock import Clock
+    from cloudq.core.policy import RetryPolicy
+    from cloudq.definition import Definition
 
 
-def run(app: App, message: Message) -> None:
-    """Runs the message's task here; an async task on a loop of its own.
+class EagerMode:
+    """Whether an app runs what it is sent. Blocks may be nested, and entered from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._depth = 0
+
+    def __bool__(self) -> bool:
+        """Whether a block is entered."""
+        return self._depth > 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._depth -= 1
+
+
+class EagerRun:
+    """One message, run at once.
+
+    Args:
+        message: The message.
+        definitions: The declared tasks by name and alias.
+        middleware: Around the task.
+        clock: Where the time comes from.
 
     Raises:
-        UnknownTaskError: The app declares no such task.
-        Exception: What the task raised.
+        UnknownTaskError: No such task is declared.
     """
-    handler = Witness(_definition(app, message))
-    processor = _processor(app, message, handler)
-    delivery = _delivery(app, message)
-    if not handler.is_async:
-        handler.check(processor.process(delivery))
-        return
-    import asyncio
 
-    def in_a_loop() -> Outcome:
-        return asyncio.run(processor.aprocess(delivery))
+    def __init__(
+        self,
+        message: Message,
+        definitions: Mapping[str, Definition],
+        middleware: Sequence[Middleware[Context]],
+        clock: Clock,
+    ) -> None:
+        definition = definitions.get(message.task)
+        if definition is None:
+            raise UnknownTaskError(f"no task {message.task!r} is declared: {nearest(message.task, definitions)}")
+        self._witness = Witness(definition)
+        handlers: Mapping[str, Witness] = {message.task: self._witness}
+        self._processor = Processor(handlers, middleware=middleware, clock=clock)
+        lease = Lease(queue=message.queue, receipt=None, expires_at=clock.now() + timedelta(days=1))
+        body = wire.encode(replace(message, not_before=None))
+        self._delivery = Delivery.of(body, native_id=message.id, runs=1, deliveries=1, lease=lease)
 
-    if asyncio._get_running_loop() is None:
-        handler.check(in_a_loop())
-        return
-    from concurrent.futures import ThreadPoolExecutor
+    def run(self) -> None:
+        """Runs the task here; an async one on a loop of its own.
 
-    # The running loop can't be entered again, so the task gets a thread whose loop is its own.
-    with ThreadPoolExecutor(1, "cloudq-eager") as thread:
-        handler.check(thread.submit(copy_context().run, in_a_loop).result())
+        Raises:
+            Exception: What the task raised.
+        """
+        if not self._witness.is_async:
+            self._witness.check(self._processor.process(self._delivery))
+            return
+        import asyncio
 
+        if asyncio._get_running_loop() is None:
+            self._witness.check(self._run_in_a_loop())
+            return
+        from concurrent.futures import ThreadPoolExecutor
 
-async def arun(app: App, message: Message) -> None:
-    """As `run`, on the running loop."""
-    handler = Witness(_definition(app, message))
-    processor = _processor(app, message, handler)
-    delivery = _delivery(app, message)
-    handler.check(await processor.aprocess(delivery) if handler.is_async else processor.process(delivery))
+        # The running loop can't be entered again, so the task gets a thread whose loop is its own.
+        with ThreadPoolExecutor(1, "cloudq-eager") as thread:
+            self._witness.check(thread.submit(copy_context().run, self._run_in_a_loop).result())
 
+    async def arun(self) -> None:
+        """As `run`, on the running loop."""
+        if self._witness.is_async:
+            self._witness.check(await self._processor.aprocess(self._delivery))
+        else:
+            self._witness.check(self._processor.process(self._delivery))
 
-def _definition(app: App, message: Message) -> Definition:
-    definition = app.handlers.get(message.task)
-    if definition is None:
-        raise UnknownTaskError(f"no task {message.task!r} is declared: {nearest(message.task, app.handlers)}")
-    return definition
+    def _run_in_a_loop(self) -> Outcome:
+        import asyncio
 
-
-def _processor(app: App, message: Message, handler: Witness) -> Processor[Context]:
-    handlers: Mapping[str, Witness] = {message.task: handler}
-    return Processor(handlers, middleware=app.middleware, retry_policy=app.retry_policy, clock=app.clock)
-
-
-def _delivery(app: App, message: Message) -> Delivery:
-    from msgspec.structs import replace
-
-    due = replace(message, not_before=None)
-    lease = Lease(queue=message.queue, receipt=None, expires_at=app.clock.now() + timedelta(days=1))
-    return Delivery.of(wire.encode(due), native_id=message.id, runs=1, deliveries=1, lease=lease)
+        return asyncio.run(self._processor.aprocess(self._delivery))
 
 
 class Witness:

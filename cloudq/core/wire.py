@@ -223,6 +223,8 @@ def _integer(event: dict[str, object], name: str, *, default: int) -> int:
         return default
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 10:
         value = int(value)  # some SDKs write every extension attribute as a text
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # to JSON 1.0 is the same number as 1, and some languages know no other
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _INT32_MAX:
         raise UndecodableError(f"{name} is {_shown(value)}, not a whole number from 0 to {_INT32_MAX}")
     return value

@@ -565,7 +565,7 @@ app.close()
 
 # A thread of the parent is opening the backend at this very moment: the child must not wait for it.
 opening, go_on = threading.Event(), threading.Event()
-import cloudq.app as module
+import cloudq.connection as module
 real = module.open_driver
 
 def slow(*args):

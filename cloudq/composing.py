@@ -1,0 +1,88 @@
+"""From a call to a message: what `send` accepts, checked, with its keys and its time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import uuid4
+
+from cloudq.binding import to_json
+from cloudq.core.message import Message
+from cloudq.definition import Definition
+from cloudq.errors import OptionError, PayloadError
+from cloudq.options import SendOptions, check_send_options
+from cloudq.tasks import Call, Task
+
+NO_PAYLOAD: Final[Mapping[str, object]] = {}
+
+
+def call_of(
+    task: Task[..., Any] | str | Call,
+    payload: Mapping[str, object],
+    options: SendOptions,
+    declared: Mapping[str, Definition],
+) -> Call | None:
+    """The validated call that these stand for, or `None` for the name of a task that isn't declared here.
+
+    Raises:
+        PayloadError: The payload doesn't fit, or a `Call` has one already.
+        OptionError: An option isn't valid, or `task` isn't one.
+    """
+    if isinstance(task, Call):
+        if payload is not NO_PAYLOAD:
+            raise PayloadError("a Call has its payload already", hint="send the task instead, or the call alone")
+        return task.with_options(options) if options else task
+    if isinstance(task, str):
+        definition = declared.get(task)
+        if definition is None:
+            return None
+        task = Task(definition)
+    if not isinstance(task, Task):
+        raise OptionError(f"{task!r} is no task", hint="decorate the function with @cloudq.task")
+    return task.call_with(payload, options)
+
+
+def message_of(call: Call, now: datetime) -> Message:
+    """The message for a validated call."""
+    return _built(call.task.name, call.options.get("queue") or call.task.queue, call.payload, call.options, now)
+
+
+def undeclared_message(
+    name: str, payload: Mapping[str, object], options: SendOptions, default_queue: str, now: datetime
+) -> Message:
+    """A message for a task that lives in another program: its parameters can't be checked here.
+
+    Raises:
+        PayloadError: The payload isn't JSON.
+        OptionError: An option isn't valid, or `name` can't be a task's.
+    """
+    if not name or not name.isprintable():
+        raise OptionError(f"{name!r} is no name of a task")
+    check_send_options(options)
+    return _built(name, options.get("queue") or default_queue, to_json(payload, name), options, now)
+
+
+def _built(name: str, queue: str, payload: Mapping[str, object], options: SendOptions, now: datetime) -> Message:
+    return Message(
+        id=str(uuid4()),
+        task=name,
+        queue=queue,
+        payload=payload,
+        sent_at=now,
+        not_before=_due(now, options),
+        idempotency_key=options.get("idempotency_key"),
+        ordering_key=options.get("ordering_key"),
+        fairness_key=options.get("fairness_key"),
+        headers=dict(options.get("headers", {})),
+    )
+
+
+def _due(now: datetime, options: SendOptions) -> datetime | None:
+    delay, at = options.get("delay"), options.get("at")
+    try:
+        if delay:
+            return now + delay
+        return None if at is None else at.astimezone(UTC)
+    except OverflowError as error:
+        raise OptionError(f"{delay or at} is beyond the year 9999, or before the year 1") from error

@@ -1,0 +1,151 @@
+"""`Connection`: an app's backend, opened at the first use and anew after a fork."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from cloudq.backends import open_driver
+from cloudq.cloud_queue import CloudQueue
+from cloudq.config import URL_VARIABLE, backend_url, parse_url
+from cloudq.core.clock import SYSTEM_CLOCK, Clock
+from cloudq.core.driver import Driver
+from cloudq.errors import ConfigurationError
+from cloudq.options import check_queue_name
+
+logger = logging.getLogger("cloudq")
+
+# Backends of a process that forked: kept, so that the child never closes what its parent still uses.
+_inherited: Final[list[object]] = []
+
+
+class Connection:
+    """One app's backend: none at first, then one open driver and the handles of its queues.
+
+    Attributes:
+        given: The URL that the app was given, or `None`.
+        clock: Where the time of this app comes from.
+    """
+
+    def __init__(self) -> None:
+        self.given: str | None = None
+        self.clock: Clock = SYSTEM_CLOCK
+        self._lock = threading.RLock()
+        self._open: _Open | None = None
+        _connections.add(self)
+
+    @property
+    def url(self) -> str:
+        """The URL in force: the given one, else `CLOUDQ_URL`, else a file in the current folder.
+
+        Raises:
+            ConfigurationError: None is set where a local file would be lost.
+        """
+        return backend_url(self.given)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a backend is in use in this process already."""
+        opened = self._open
+        return opened is not None and opened.pid == os.getpid()
+
+    @property
+    def driver(self) -> Driver:
+        """The driver, opened now if it wasn't.
+
+        Raises:
+            ConfigurationError: The URL can't be used.
+            BackendError: The backend can't be opened.
+        """
+        return self._opened().driver
+
+    def queue(self, name: str) -> CloudQueue:
+        """The handle of a queue; the same for the same name.
+
+        Raises:
+            OptionError: `name` is no name of a queue.
+            ConfigurationError: The URL can't be used.
+            BackendError: The backend can't be opened.
+        """
+        opened = self._opened()
+        queue = opened.queues.get(name)
+        if queue is None:
+            check_queue_name(name)
+            # Another thread may do the same; setdefault lets one of them win, so that all share its Batcher.
+            queue = opened.queues.setdefault(name, CloudQueue(name, opened.driver, clock=opened.clock))
+        return queue
+
+    def close(self) -> None:
+        """Closes the backend, if it is open. The next use opens it again. A lent driver stays."""
+        with self._lock:
+            opened = self._open
+            if opened is None or opened.lent:
+                return
+            self._open = None
+        if opened.pid == os.getpid():
+            opened.driver.close()
+
+    @contextmanager
+    def lent(self, driver: Driver, clock: Clock) -> Iterator[None]:
+        """Works with another driver within the block, and doesn't close it."""
+        with self._lock:
+            before, clock_before = self._open, self.clock
+            self._open, self.clock = _Open(driver, clock, lent=True), clock
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._open, self.clock = before, clock_before
+
+    def _opened(self) -> _Open:
+        opened = self._open
+        if opened is not None and opened.pid == os.getpid():
+            return opened
+        with self._lock:
+            opened = self._open
+            if opened is not None and opened.pid != os.getpid():
+                if opened.lent:
+                    # Opening the app's own URL instead would send a test's messages to where it never wanted them.
+                    raise ConfigurationError(
+                        "the app works with a driver that it was given before this process was forked",
+                        hint="fork before App.using() or in_memory(), or give the child's app a driver of its own",
+                    )
+                _inherited.append(opened)
+                opened = None
+            if opened is None:
+                url = self.url
+                opened = self._open = _Open(open_driver(url, self.clock), self.clock, lent=False)
+                if self.given is None and not os.environ.get(URL_VARIABLE):
+                    logger.warning("CLOUDQ_URL is not set: tasks are kept in %s", parse_url(url))
+            return opened
+
+    def _forget_lock(self) -> None:
+        self._lock = threading.RLock()
+
+
+class _Open:
+    """An open driver and the handles of its queues, of one process."""
+
+    def __init__(self, driver: Driver, clock: Clock, *, lent: bool) -> None:
+        self.pid = os.getpid()
+        self.driver = driver
+        self.clock = clock
+        self.lent = lent  # neither to be closed here nor to be opened again
+        self.queues: dict[str, CloudQueue] = {}
+
+
+_connections: Final[weakref.WeakSet[Connection]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    # A thread that doesn't exist in the child may have held a lock.
+    for connection in list(_connections):
+        connection._forget_lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,72 @@
+"""`Registry`: the tasks that an app declares, by name and alias."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from threading import Lock
+from types import MappingProxyType
+from typing import Any
+
+from cloudq.definition import Definition
+from cloudq.errors import CloudqError, ConfigurationError, TaskDefinitionError
+from cloudq.tasks import Task
+
+
+class Registry:
+    """The declared tasks of one app. Tasks may be declared from several threads, as modules are imported."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._definitions: dict[str, Definition] = {}
+        self._tasks: dict[str, Task[..., Any]] = {}
+
+    def add(self, definition: Definition) -> Task[..., Any]:
+        """Declares a task.
+
+        Raises:
+            TaskDefinitionError: Its name, or one of its aliases, is taken.
+        """
+        names = (definition.name, *definition.aliases)
+        task: Task[..., Any] = Task(definition)
+        with self._lock:
+            for name in names:
+                other = self._definitions.get(name)
+                # The same place again is the same declaration: a module that was reloaded, or a script that was
+                # run and is imported under its own name as well.
+                if other is not None and other.place != definition.place:
+                    raise TaskDefinitionError(
+                        f"the task name {name!r} is declared twice: at {other.place} and at {definition.place}",
+                        hint='give one of them another name: @cloudq.task("shop.welcome")',
+                    )
+            self._tasks[definition.name] = task
+            self._definitions.update(dict.fromkeys(names, definition))
+        return task
+
+    @property
+    def tasks(self) -> Mapping[str, Task[..., Any]]:
+        """The tasks by name, aliases left out; follows later declarations."""
+        return MappingProxyType(self._tasks)
+
+    @property
+    def definitions(self) -> Mapping[str, Definition]:
+        """The definitions by name and alias; follows later declarations."""
+        return MappingProxyType(self._definitions)
+
+    def load(self, modules: Sequence[str]) -> None:
+        """Imports modules that declare tasks, then resolves every task's types.
+
+        Raises:
+            ConfigurationError: A module can't be imported.
+            TaskDefinitionError: A type can't travel as JSON.
+        """
+        for module in modules:
+            try:
+                import_module(module)
+            except CloudqError:
+                raise  # a task's declaration, say: it explains itself
+            except Exception as error:
+                what = f"{type(error).__name__}: {error}"
+                raise ConfigurationError(f"imports names {module!r}, which can't be imported: {what}") from error
+        for definition in list(self._definitions.values()):
+            definition.parameters.check_types()

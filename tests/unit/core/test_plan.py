@@ -301,9 +301,21 @@ outcomes: st.SearchStrategy[Outcome] = st.one_of(
 
 
 @given(deliveries(), outcomes, all_capabilities)
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_what_holds_of_every_plan(delivery: Delivery, outcome: Outcome, capabilities: Capabilities) -> None:
     """Whatever the outcome, the delivery and the backend: never a loss, never a spin, never beyond the backend."""
+    holds_of_a_plan(delivery, outcome, capabilities)
+
+
+@pytest.mark.slow
+@given(deliveries(), outcomes, all_capabilities)
+@settings(max_examples=5_000, deadline=None)
+def test_what_holds_of_very_many_plans(delivery: Delivery, outcome: Outcome, capabilities: Capabilities) -> None:
+    """As above, for long."""
+    holds_of_a_plan(delivery, outcome, capabilities)
+
+
+def holds_of_a_plan(delivery: Delivery, outcome: Outcome, capabilities: Capabilities) -> None:
     made = plan(delivery, outcome, capabilities, NOW)
 
     assert isinstance(made.final, (Ack, Release, NativeDeadLetter))

@@ -147,17 +147,34 @@ def one_at_a_time(
     return len(failing) + 1, waited
 
 
-@given(
+a_life = (
     st.tuples(stops, waits, retries),
     st.lists(errors, max_size=7),
     st.sampled_from([0.0, 0.25, 3.0]),
     st.integers(0, 99),
 )
-@settings(max_examples=500, deadline=None)
+
+
+@given(*a_life)
+@settings(max_examples=150, deadline=None)
 def test_a_policy_decides_what_a_loop_of_tenacitys_would_do(
     strategies: tuple[Any, Any, Any], failing: list[BaseException], run_time: float, seed: int
 ) -> None:
     """Any strategies, alone or combined, and the user's own callables: as many attempts, with the same waits."""
+    decides_alike(strategies, failing, run_time, seed)
+
+
+@pytest.mark.slow
+@given(*a_life)
+@settings(max_examples=1_000, deadline=None)
+def test_very_many_policies_decide_what_a_loop_of_tenacitys_would_do(
+    strategies: tuple[Any, Any, Any], failing: list[BaseException], run_time: float, seed: int
+) -> None:
+    """As above, for long."""
+    decides_alike(strategies, failing, run_time, seed)
+
+
+def decides_alike(strategies: tuple[Any, Any, Any], failing: list[BaseException], run_time: float, seed: int) -> None:
     random.seed(seed)
     attempts, waited = in_a_loop_of_tenacitys(strategies, failing, run_time)
     random.seed(seed)

@@ -18,6 +18,7 @@ from cloudq.core.driver import Driver, SendResult
 from cloudq.core.message import Message
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.processor import Middleware
+from cloudq.core.shield import shielded
 from cloudq.definition import Definition
 from cloudq.eager import EagerMode, EagerRun
 from cloudq.errors import ConfigurationError, OptionError, SendManyError, TaskDefinitionError
@@ -235,6 +236,7 @@ class App:
             await asyncio.to_thread(self.driver)  # opening reads and writes files
         return _sent(message, _raised(await asyncio.wrap_future(self.queue(message.queue).submit(message))))
 
+    @shielded
     def send_many(self, calls: Iterable[Call], /) -> list[Sent]:
         """Stores many calls with few calls of the backend. Tries all of them.
 

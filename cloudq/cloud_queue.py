@@ -15,6 +15,7 @@ from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.driver import Capabilities, Driver, Outgoing, QueueStats, SendResult
 from cloudq.core.message import Message, is_dead_letter_queue
 from cloudq.core.plan import outgoing
+from cloudq.core.shield import shielded
 from cloudq.dead_letters import DeadLetters
 from cloudq.errors import CloudqError, MessageTooLarge, TransientError, UnsupportedError
 
@@ -56,6 +57,8 @@ class CloudQueue:
         """The queue's name."""
         return f"CloudQueue({self.name!r})"
 
+    @shielded
+    @shielded
     def send(self, message: Message) -> SendResult:
         """Stores a message, sharing the call with other threads' sends.
 
@@ -66,6 +69,7 @@ class CloudQueue:
         """
         return _raised(self._batcher.call(self.prepared(message)))
 
+    @shielded
     def submit(self, message: Message) -> Future[SendResult]:
         """As `send`, without waiting: a flusher thread makes the call. Cancelling the future doesn't unsend.
 
@@ -73,6 +77,7 @@ class CloudQueue:
         """
         return self._batcher.submit(self.prepared(message))
 
+    @shielded
     def send_all(self, messages: Sequence[Message]) -> list[SendResult]:
         """Stores many in full batches. Tries all; one result each, in order, with the error of those that failed."""
         results: list[SendResult | None] = [None] * len(messages)
@@ -91,6 +96,7 @@ class CloudQueue:
             results[index] = result
         return [result for result in results if result is not None]
 
+    @shielded
     def store_copies(self, copies: Sequence[Outgoing]) -> list[SendResult]:
         """Stores copies that `plan()` or a redrive made, as they are. One result each, in order; never raises."""
         return [result for _, result in sorted(self._stored_in_batches(list(enumerate(copies))), key=itemgetter(0))]
@@ -113,10 +119,12 @@ class CloudQueue:
             )
         return item
 
+    @shielded
     def stats(self) -> QueueStats:
         """How full the queue is; `None` where the backend doesn't say."""
         return self._driver.stats(self.name)
 
+    @shielded
     def purge(self) -> int | None:
         """Deletes all messages, those being worked on too, but no dead letter. Returns how many, where known."""
         return self._driver.purge(self.name)

@@ -15,6 +15,7 @@ from cloudq.cloud_queue import CloudQueue
 from cloudq.config import URL_VARIABLE, backend_url, parse_url
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.driver import Driver
+from cloudq.core.shield import shielded
 from cloudq.errors import ConfigurationError
 from cloudq.options import check_queue_name
 
@@ -106,6 +107,10 @@ class Connection:
         opened = self._open
         if opened is not None and opened.pid == os.getpid():
             return opened
+        return self._reopened()
+
+    @shielded
+    def _reopened(self) -> _Open:
         with self._lock:
             opened = self._open
             if opened is not None and opened.pid != os.getpid():
@@ -117,6 +122,7 @@ class Connection:
                     )
                 _inherited.append(opened)
                 opened = None
+            # Another thread may have opened it while this one waited for the lock.
             if opened is None:
                 url = self.url
                 opened = self._open = _Open(open_driver(url, self.clock), self.clock, lent=False)

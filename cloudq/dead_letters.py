@@ -12,6 +12,7 @@ from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Ack, Capabilities, DeadLetterQueue, DeadMessage, Final, Outgoing, Release, SendResult
 from cloudq.core.plan import outgoing
+from cloudq.core.shield import shielded
 
 # How long a redrive may take over one batch before somebody else may take its dead letters.
 REDRIVE_LEASE = timedelta(minutes=2)
@@ -51,6 +52,7 @@ class DeadLetters:
         """The queue's name."""
         return f"DeadLetters({self.queue!r})"
 
+    @shielded
     def peek(self, *, limit: int = PAGE, after: str | None = None) -> Sequence[DeadMessage]:
         """Up to `limit` dead letters, oldest first, from behind the one whose `key` is `after`. Takes nothing."""
         return self._dead.peek(limit=limit, after=after)
@@ -62,10 +64,12 @@ class DeadLetters:
             yield from page
             after = page[-1].key
 
+    @shielded
     def get(self, key: str) -> DeadMessage | None:
         """The dead letter with that `key`, or `None` if there is none (any more)."""
         return self._dead.get(key)
 
+    @shielded
     def redrive(self, keys: Sequence[str] | None = None, *, limit: int | None = None) -> Redriven:
         """Sends dead letters to their queue again, with all attempts before them, then deletes them here.
 
@@ -90,6 +94,7 @@ class DeadLetters:
             errors += failed
         return Redriven(redriven=redriven, errors=tuple(errors))
 
+    @shielded
     def purge(self, keys: Sequence[str] | None = None) -> int:
         """Deletes the dead letters of `keys`, or (`None`) all. They are gone. Returns how many there were."""
         return self._dead.purge(keys)

@@ -13,16 +13,20 @@ from types import FrameType, TracebackType
 from typing import Final
 
 from cloudq.core.clock import Clock
+from cloudq.core.shield import Interrupter, interrupted_by, interrupter
 from cloudq.errors import TimeLimitExceeded
 
 TIDY_AT: Final = 256
 
 
 class _Expired(TimeLimitExceeded):
-    """What is raised in the block: the interpreter makes it, without arguments."""
+    """What is raised in the block: the interpreter makes it, without arguments, in the thread that it arrives in."""
 
     def __init__(self) -> None:
         super().__init__("the task ran longer than its time limit")
+        guard = interrupter()
+        if isinstance(guard, _Guard):
+            guard.arrived = True
 
 
 class ThreadTimeLimits:
@@ -93,9 +97,12 @@ class _Guard:
     Both sides decide under one lock. Before it is closed the error may still arrive, in the block or in `__exit__`,
     where it is caught; once it is closed nothing is fired, and what was fired and hasn't arrived is taken back. So it
     can't come up in the code behind the block, which may be another task's.
+
+    While the block is in a shielded function the error isn't raised but kept; what was fired and hasn't arrived is
+    taken back there in the same way, and is raised when the function has ended.
     """
 
-    __slots__ = ("_limit", "_limits", "_thread", "closed", "fired")
+    __slots__ = ("_before", "_held", "_kept", "_limit", "_limits", "_thread", "arrived", "closed", "fired")
 
     def __init__(self, limits: ThreadTimeLimits, limit: timedelta) -> None:
         self._limits = limits
@@ -103,8 +110,13 @@ class _Guard:
         self._thread = threading.get_ident()
         self.closed = False
         self.fired = False
+        self.arrived = False
+        self._held = 0
+        self._kept = False
+        self._before: Interrupter | None = None
 
     def __enter__(self) -> None:
+        self._before = interrupted_by(self)
         self._limits.watch(self, self._limit)
 
     def __exit__(
@@ -116,6 +128,7 @@ class _Guard:
                     self.closed = True
                     if self.fired:
                         _raise_in(self._thread, None)
+                interrupted_by(self._before)
                 break
             except _Expired:
                 # It arrived in the lines above. It is fired once only, so this happens once; the block had ended.
@@ -124,10 +137,32 @@ class _Guard:
             raise _exceeded(self._limit) from error
 
     def fire(self) -> None:
-        """Raises the error in the block. Called with the lock held."""
-        if not self.closed:
-            self.fired = True
+        """Raises the error in the block, or keeps it. Called with the lock held."""
+        if self.closed:
+            return
+        self.fired = True
+        if self._held:
+            self._kept = True
+        else:
             _raise_in(self._thread, _Expired)
+
+    def hold(self) -> None:
+        """Keeps the error from now on, also one that is on its way."""
+        with self._limits.lock:
+            if not self._held and self.fired and not self.arrived:
+                _raise_in(self._thread, None)
+                self._kept = True
+            self._held += 1
+
+    def let_go(self) -> None:
+        """Raises what was kept, at the end of the outermost hold."""
+        with self._limits.lock:
+            self._held -= 1
+            raised = self._kept and not self._held
+            if raised:
+                self._kept = False
+        if raised:
+            raise _Expired
 
 
 def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
@@ -148,6 +183,8 @@ class AlarmTimeLimit:
 
     def __init__(self) -> None:
         self._guarded: timedelta | None = None
+        self._held = 0
+        self._kept = False
         signal.signal(signal.SIGALRM, self._expired)
 
     def __call__(self, limit: timedelta) -> AbstractContextManager[None]:
@@ -160,20 +197,38 @@ class AlarmTimeLimit:
         self._guarded = limit
         signal.setitimer(signal.ITIMER_REAL, 0 if limit is None else limit.total_seconds())
 
-    def _expired(self, _number: int, _frame: FrameType | None) -> None:
-        if self._guarded is not None:
+    def hold(self) -> None:
+        """Keeps the error from now on."""
+        self._held += 1
+
+    def let_go(self) -> None:
+        """Raises what was kept, at the end of the outermost hold."""
+        self._held -= 1
+        if self._kept and not self._held:
+            self._kept = False
+            self._expired()
+
+    def _expired(self, _number: int = signal.SIGALRM, _frame: FrameType | None = None) -> None:
+        if self._guarded is None:
+            return
+        if self._held:
+            self._kept = True
+        else:
             raise _exceeded(self._guarded)
 
 
 class _AlarmGuard:
-    __slots__ = ("_alarm", "_limit")
+    __slots__ = ("_alarm", "_before", "_limit")
 
     def __init__(self, alarm: AlarmTimeLimit, limit: timedelta) -> None:
         self._alarm = alarm
         self._limit = limit
+        self._before: Interrupter | None = None
 
     def __enter__(self) -> None:
+        self._before = interrupted_by(self._alarm)
         self._alarm.set(self._limit)
 
     def __exit__(self, *_: object) -> None:
         self._alarm.set(None)
+        interrupted_by(self._before)

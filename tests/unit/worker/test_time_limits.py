@@ -5,11 +5,16 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
 
+import cloudq
 from cloudq.core.clock import SYSTEM_CLOCK
+from cloudq.core.driver import Outgoing, SendResult
+from cloudq.core.shield import shielded
+from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import TimeLimitExceeded
 from cloudq.worker import time_limits
 from cloudq.worker.time_limits import AlarmTimeLimit, ThreadTimeLimits
@@ -148,3 +153,68 @@ def test_an_alarm_interrupts_a_blocking_call() -> None:
         spin(0.1)
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+@shielded
+def cannot_be_cut(seconds: float, done: list[bool]) -> None:
+    spin(seconds)
+    done.append(True)
+
+
+def limiters() -> list[ThreadTimeLimits | AlarmTimeLimit]:
+    return [ThreadTimeLimits(SYSTEM_CLOCK), AlarmTimeLimit()]
+
+
+@pytest.mark.parametrize("kind", [0, 1], ids=["thread", "alarm"])
+def test_a_shielded_function_runs_to_its_end_first(kind: int) -> None:
+    """A limit that passes in a shielded function is raised at its end, once; tidying up is left alone."""
+    done: list[bool] = []
+    caught = 0
+    with limiters()[kind](SOON):
+        try:
+            cannot_be_cut(0.2, done)
+        except TimeLimitExceeded:
+            caught += 1
+        cannot_be_cut(0, done)
+        spin(0.05)
+    assert (1, [True, True]) == (caught, done)
+
+
+@pytest.mark.parametrize("kind", [0, 1], ids=["thread", "alarm"])
+def test_nested_shields_end_together(kind: int) -> None:
+    """Only the end of the outermost shielded function raises what was kept."""
+    done: list[bool] = []
+
+    @shielded
+    def outer() -> None:
+        cannot_be_cut(0.1, done)
+        done.append(True)
+
+    with pytest.raises(TimeLimitExceeded), limiters()[kind](SOON):
+        outer()
+    assert [True, True] == done
+
+
+class SlowDriver(MemoryDriver):
+    """Spends a while in each send before it stores."""
+
+    def send(self, outgoing: Sequence[Outgoing]) -> Sequence[SendResult]:
+        spin(0.15)
+        return super().send(outgoing)
+
+
+@pytest.mark.parametrize("kind", [0, 1], ids=["thread", "alarm"])
+def test_a_send_is_not_cut_in_two(kind: int) -> None:
+    """A limit that passes while a handler sends is raised when the message is stored and every lock is free."""
+    app = cloudq.App("memory://")
+    with app.using(SlowDriver()):
+        with pytest.raises(TimeLimitExceeded), limiters()[kind](SOON):
+            app.send("task", {"number": 1})
+        assert 1 == app.queue("default").stats().ready
+        with pytest.raises(TimeLimitExceeded), limiters()[kind](SOON):
+            app.send_many([app.task("task")(take).call(number=2)])
+        assert 2 == app.queue("default").stats().ready
+
+
+def take(number: int) -> None:
+    """The task's parameters."""

@@ -102,7 +102,7 @@ class Batcher(Generic[ItemT, ResultT]):
         self._waiting_bytes = 0
         # For each key that has an item waiting or in flight: the later ones, in order.
         self._behind: dict[Hashable, deque[_Entry[ItemT, ResultT]]] = {}
-        self._flights = 0
+        self._airborne: set[_Pilot[ItemT, ResultT]] = set()
         self._flushers = 0
         self._idle_flushers = 0
 
@@ -199,10 +199,11 @@ class Batcher(Generic[ItemT, ResultT]):
 
     def _board(self, pilot: _Pilot[ItemT, ResultT]) -> bool:
         """Takes the next batch off the queue, if one may fly now."""
-        if not self._waiting or self._flights >= self._max_flights:
+        if not self._waiting or len(self._airborne) >= self._max_flights:
             return False
-        if self._flights and not self._full() and not self._stalled():
+        if self._airborne and not self._full() and not self._stalled():
             return False
+        self._airborne.add(pilot)  # first, so that an interruption anywhere below is a crash that is cleared up
         size = 0
         while self._waiting and len(pilot.batch) < self._max_items:
             size += self._waiting[0].size
@@ -211,7 +212,6 @@ class Batcher(Generic[ItemT, ResultT]):
             entry = self._waiting.popleft()
             self._waiting_bytes -= entry.size
             pilot.batch.append(entry)
-        self._flights += 1
         return True
 
     def _full(self) -> bool:
@@ -224,7 +224,7 @@ class Batcher(Generic[ItemT, ResultT]):
 
     def _until_stalled(self) -> timedelta | None:
         """How long until the oldest waiter may start a flight of its own; `None` if only a landing can help."""
-        if not self._waiting or self._flights >= self._max_flights:
+        if not self._waiting or len(self._airborne) >= self._max_flights:
             return None
         return max(_ZERO, STALL - (self._clock.now() - self._waiting[0].since))
 
@@ -245,15 +245,14 @@ class Batcher(Generic[ItemT, ResultT]):
         # Not under the lock: resolving a future runs its callbacks.
         _resolve(pilot.batch, outcome)
         with self._changed:
-            landed, pilot.batch = pilot.batch, []
-            self._flights -= 1
-            for entry in landed:
-                self._advance(entry.key)
+            while pilot.batch:
+                self._advance(pilot.batch.pop(0).key)
+            self._airborne.discard(pilot)
             self._changed.notify_all()
 
     def _crashed(self, pilot: _Pilot[ItemT, ResultT], interruption: BaseException) -> None:
         """Lands what the pilot was flying when it was interrupted, if anything."""
-        if pilot.batch:
+        if pilot in self._airborne:
             lost = BackendUnavailable("the call that carried this item was interrupted; it may have been stored")
             lost.__cause__ = interruption
             self._land(pilot, lost)

@@ -177,7 +177,8 @@ def _attempts_of(stop: object) -> int | None:
     from tenacity import stop_after_attempt, stop_all, stop_any
 
     if isinstance(stop, stop_after_attempt):
-        return stop.max_attempt_number
+        number: object = stop.max_attempt_number  # infinity is possible, too
+        return number if isinstance(number, int) else None
     if not isinstance(stop, (stop_any, stop_all)):
         return None
     parts = [_attempts_of(part) for part in stop.stops]

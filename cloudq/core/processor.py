@@ -198,8 +198,8 @@ class Processor(Generic[ContextT]):
             named = message.task[:_NAME_CHARS]
             reason = f"unknown task {named!r}: {nearest(named, self._handlers)}"
             return self._dead(delivery, reason)
-        deadline = None if handler.time_limit is None else now + handler.time_limit
         try:
+            deadline = None if handler.time_limit is None else now + handler.time_limit
             job = handler.bind(delivery, message, deadline=deadline, lease_lost=lease_lost or Event())
         except PayloadError as error:
             return self._dead(delivery, f"payload: {error}", error)

@@ -340,6 +340,7 @@ late = tenacity.stop_after_delay(60)
         (after(8), 23),
         (after(0), 15),
         (after(-20), 15),
+        (after(float("inf")), DELIVERIES_WITHOUT_LIMIT),  # type: ignore[arg-type]  # tenacity takes it
         (late, DELIVERIES_WITHOUT_LIMIT),
         (tenacity.stop_never, DELIVERIES_WITHOUT_LIMIT),
         (lambda state: False, DELIVERIES_WITHOUT_LIMIT),

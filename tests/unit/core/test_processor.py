@@ -279,6 +279,11 @@ def test_an_error_of_a_types_own_code_is_the_policys_business(run: Run) -> None:
     assert "OSError: no database" == outcome.reason
 
 
+def test_a_time_limit_beyond_the_calendar_is_a_failure(run: Run) -> None:
+    """No delivery is left without an outcome, whatever its task declares."""
+    assert "OverflowError: date value out of range" == reason_of(run(FakeTask(time_limit=timedelta.max)))
+
+
 @pytest.mark.parametrize("deliveries", [4, 5])
 def test_a_message_that_keeps_killing_its_worker_is_dead_lettered(run: Run, deliveries: int) -> None:
     """More handings-over than `max_deliveries`, none of which ended: it isn't run again (semantics 4)."""

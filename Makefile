@@ -27,7 +27,8 @@ quick: $(STAMP) ## the tests that need no processes and no waiting: under a minu
 	@$(PYTEST) -m "not slow"
 
 check: $(STAMP) ## lint, format, types, import arrows, documentation, capability matrix
-	$(BIN)/ruff check .
+	@# No cache: it keeps what was found out about imports of modules that did not exist yet.
+	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports

@@ -10,9 +10,8 @@ import threading
 import time
 from pathlib import Path
 
-from cloudq.worker.service import Worker
-
 import cloudq
+from cloudq.worker.service import Worker
 from cloudq.worker.settings import WorkerSettings
 from tests.benchmarks.measure import Stopwatch, percentile
 

@@ -131,7 +131,7 @@ def backend_url(given: str | None, environment: Mapping[str, str] = os.environ) 
         if environment.get(variable):
             raise ConfigurationError(
                 f"no backend is set, and a local file would be lost on {platform} ({variable} is set)",
-                hint=f"set {URL_VARIABLE}, e.g. sqs://eu-west-1?prefix=prod-",
+                hint=f"set {URL_VARIABLE} to where messages outlive the container",
             )
     return DEFAULT_URL
 

@@ -12,7 +12,7 @@ from types import ModuleType
 
 from cloudq.app import App
 from cloudq.default_app import default
-from cloudq.errors import CloudqError, ConfigurationError
+from cloudq.errors import CloudqError, ConfigurationError, place
 
 APP_VARIABLE = "CLOUDQ_APP"
 _USUAL = ("app", "tasks")
@@ -99,8 +99,8 @@ def _imported(module: str, spec: str) -> ModuleType:
                 f"there is no module {module!r} to import from {Path.cwd()}",
                 hint="check --app, and the folder you are in",
             ) from error
-        # Its own errors, whatever they are, with the place in `__cause__`.
-        raise ConfigurationError(f"{module} can't be imported: {type(error).__name__}: {error}") from error
+        what = f"{type(error).__name__}: {error}{place(error)}"
+        raise ConfigurationError(f"{module} can't be imported: {what}") from error
 
 
 def _named(module: ModuleType, attribute: str) -> App:
@@ -108,7 +108,7 @@ def _named(module: ModuleType, attribute: str) -> App:
     for part in attribute.split("."):
         value = getattr(value, part, None)  # type: ignore[assignment]  # from a module to what it holds
     if not isinstance(value, App):
-        what = "has nothing of that name" if value is None else f"it is a {type(value).__name__}"
+        what = "the module has nothing of that name" if value is None else f"it is a {type(value).__name__}"
         raise ConfigurationError(f"{module.__name__}:{attribute} is no App: {what}")
     return value
 

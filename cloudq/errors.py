@@ -212,3 +212,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
         return "none is declared"
     shown = ", ".join(names[:8])
     return f"known: {shown}" + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def place(error: BaseException) -> str:
+    """Where a module that was being imported raised it, as ` (file:line)`; nothing where the error says so itself."""
+    from itertools import dropwhile
+    from traceback import extract_tb
+
+    files = [(frame.filename, frame.lineno) for frame in extract_tb(error.__traceback__)]
+    # Before the import machinery is who asked for the module, behind it the module itself.
+    inside = [at for at in dropwhile(lambda at: not at[0].startswith("<frozen"), files) if at[0][0] != "<"]
+    return f" ({inside[-1][0]}:{inside[-1][1]})" if inside and not isinstance(error, SyntaxError) else ""

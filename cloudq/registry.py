@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from cloudq.definition import Definition
-from cloudq.errors import CloudqError, ConfigurationError, TaskDefinitionError
+from cloudq.errors import CloudqError, ConfigurationError, TaskDefinitionError, place
 from cloudq.tasks import Task
 
 
@@ -66,7 +66,7 @@ class Registry:
             except CloudqError:
                 raise  # a task's declaration, say: it explains itself
             except Exception as error:
-                what = f"{type(error).__name__}: {error}"
+                what = f"{type(error).__name__}: {error}{place(error)}"
                 raise ConfigurationError(f"imports names {module!r}, which can't be imported: {what}") from error
         for definition in list(self._definitions.values()):
             definition.parameters.check_types()

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from inspect import getdoc
 from io import TextIOWrapper
-from typing import Annotated, Final
+from pathlib import Path
+from typing import Annotated, Final, TextIO
 
 import typer
 from typer.main import get_command
 
 from cloudq.cli import demo, dlq, queues, send, tasks, version, worker
-from cloudq.cli.failures import FAILED, report
+from cloudq.cli.failures import FAILED, INTERRUPTED, report
 from cloudq.cli.options import Debug, Switches
+from cloudq.cli.output import StdoutError, complain, is_terminal
 
 _CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
 _WORK: Final = "Work"
@@ -84,6 +87,7 @@ _add(dead_letters, "purge", dlq.purge, dlq.PURGE_EXAMPLES)
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Runs the command that the arguments name. Returns the exit code; never raises for what a user can meet."""
+    _open_closed_streams()
     _tolerate_any_locale()
     switches = Switches()
     try:
@@ -98,6 +102,8 @@ def _invoked(arguments: Sequence[str] | None, switches: Switches) -> int:
     try:
         get_command(application).main(given, prog_name="cloudq", obj=switches)
     except SystemExit as end:  # how typer ends, having said what there is to say about usage
+        if end.code == INTERRUPTED:  # of this it says nothing, and what was shown may stand in an unfinished line
+            complain(("\n" if is_terminal(sys.stderr) else "") + "cloudq: interrupted")
         return end.code if isinstance(end.code, int) else FAILED if end.code else 0
     return 0
 
@@ -107,11 +113,25 @@ def _flushed(code: int, switches: Switches) -> int:
     try:
         sys.stdout.flush()
     except OSError as error:
-        _silence_stdout()
-        if code or isinstance(error, BrokenPipeError):
-            return code or FAILED
-        return report(error, debug=switches.debug)
+        _silence(sys.stdout)
+        code = code or FAILED if isinstance(error, BrokenPipeError) else _unwritten(code, error, switches)
+    try:
+        sys.stderr.flush()
+    except OSError:  # nobody can be told, and the command did its work all the same
+        _silence(sys.stderr)
     return code
+
+
+def _unwritten(code: int, error: OSError, switches: Switches) -> int:
+    return code or report(StdoutError.of(error), debug=switches.debug)
+
+
+def _open_closed_streams() -> None:
+    """What was closed (`cloudq worker >&-`) leads nowhere: else the next file that is opened would take its place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            opened = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - open as long as the process lives
+            setattr(sys, name, opened)
 
 
 def _tolerate_any_locale() -> None:
@@ -121,9 +141,7 @@ def _tolerate_any_locale() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _silence_stdout() -> None:
+def _silence(stream: TextIO) -> None:
     """What is still buffered has nowhere to go: the interpreter would try again at its end, and complain."""
-    import os
-
     with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 
 import msgspec
 
 from cloudq.app import App
 from cloudq.cli.output import note
-from cloudq.config import URL_VARIABLE, backend_url
+from cloudq.config import URL_VARIABLE, backend_url, parse_url
 from cloudq.discovery import APP_VARIABLE, find_app, load_app
-from cloudq.errors import CloudqError, ConfigurationError, nearest
+from cloudq.errors import CloudqError, ConfigurationError, nearest, place
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,10 +59,11 @@ def any_app(spec: str | None, backend: str | None, *, wanted: bool = True) -> It
 
     Raises:
         ConfigurationError: The App that was asked for can't be had; or one that was found can't, and it alone may
-            know where the messages are.
+            know where the messages are; or they are in memory.
         TaskDefinitionError: A task's declaration is wrong.
     """
     chosen = _chosen(spec, backend, wanted=wanted)
+    _refuse_memory(chosen.app)
     try:
         yield chosen
     finally:
@@ -84,15 +85,23 @@ def _chosen(spec: str | None, backend: str | None, *, wanted: bool) -> Chosen:
             raise
         if backend is not None:
             return _bare(backend, str(error))
+        instead = "with --backend URL it isn't needed"
         raise ConfigurationError(
-            f"{error} (and it may say where the messages are)", hint="with --backend URL it isn't needed"
+            f"{error} (and it may say where the messages are)",
+            hint=f"{error.hint}; {instead}" if error.hint else instead,
         ) from error
     _use(app, backend)
     return Chosen(app=app, spec=found)
 
 
 def queues_of(chosen: Chosen, named: list[str]) -> list[str]:
-    """The named queues, else all that the App's tasks declare; tells about names that none of them declares."""
+    """The named queues, else all that the App's tasks declare; tells about names that none of them declares.
+
+    Also tells where there is nothing to look at yet: an empty queue might be a mistyped path.
+    """
+    where = parse_url(chosen.app.url)
+    if where.scheme == "sqlite" and not Path(where.path).exists():
+        note(f"note: {Path(where.path).absolute()} didn't exist: it is new, and empty")
     declared = chosen.app.declared_queues()
     if not named:
         if not declared:
@@ -119,11 +128,19 @@ def _loaded(spec: str) -> App:
     except CloudqError:
         raise
     except (Exception, SystemExit) as error:  # whatever a module does while it is imported
-        frames = traceback.extract_tb(error.__traceback__)
-        where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
         raise ConfigurationError(
-            f"importing {spec} raised {type(error).__name__}: {error}{where}", hint="--debug shows the whole traceback"
+            f"importing {spec} raised {type(error).__name__}: {error}{place(error)}",
+            hint="--debug shows the whole traceback",
         ) from error
+
+
+def _refuse_memory(app: App) -> None:
+    """Refuses to send, with success, what is gone a moment later."""
+    if parse_url(app.url).scheme == "memory":
+        raise ConfigurationError(
+            "memory:// lives inside one process: this one, which ends now",
+            hint="--backend sqlite:///cloudq.db; in a test: cloudq.testing",
+        )
 
 
 def _use(app: App, backend: str | None) -> None:

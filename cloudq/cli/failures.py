@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import traceback
 from typing import Final
 
-from cloudq.cli.output import printable
+from cloudq.cli.output import StdoutError, complain, printable
 from cloudq.errors import (
     CloudqError,
     ConfigurationError,
@@ -53,7 +52,7 @@ def exit_code(error: BaseException) -> int:
 def report(error: BaseException, *, debug: bool) -> int:
     """Says on stderr what is wrong and what to do about it. Returns the exit code."""
     if debug:
-        traceback.print_exception(error, file=sys.stderr)
+        complain("".join(traceback.format_exception(error)), end="")
     if isinstance(error, KeyboardInterrupt):
         lines = ["cloudq: interrupted"]
     elif isinstance(error, CloudqError):
@@ -61,10 +60,12 @@ def report(error: BaseException, *, debug: bool) -> int:
         if error.hint:
             lines.append(f"  hint: {error.hint}")
         lines.append(f"  code: {error.code} ({ERRORS_PAGE}#{error.code})")
+    elif isinstance(error, StdoutError):
+        lines = [f"cloudq: {error}", "  hint: what the command had done by then is done"]
     else:
         text = str(error)
         lines = [f"cloudq: {type(error).__name__}" + (f": {text}" if text else "")]
         if not debug:
             lines.append("  hint: this was not expected; --debug shows where it comes from")
-    sys.stderr.write(printable("\n".join(lines)) + "\n")
+    complain(printable("\n".join(lines)))
     return exit_code(error)

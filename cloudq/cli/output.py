@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Self, TextIO
 
 import msgspec
 
@@ -22,9 +22,19 @@ if TYPE_CHECKING:
 _UNBOUNDED = 100_000
 
 
+class StdoutError(OSError):
+    """Stdout takes no more. What the command did is done; what it had to say is lost."""
+
+    @classmethod
+    def of(cls, error: OSError) -> Self:
+        """The same, of an error that a write or a flush raised."""
+        return cls(f"stdout can't be written: {error.strerror or error}")
+
+
 def write(text: str) -> None:
     """A line of data for people, with what could steer a terminal made visible."""
-    sys.stdout.write(printable(text) + "\n")
+    with _to_stdout():
+        sys.stdout.write(printable(text) + "\n")
 
 
 def write_json(value: object) -> None:
@@ -34,16 +44,24 @@ def write_json(value: object) -> None:
 
 def write_bytes(data: bytes) -> None:
     """Bytes to stdout as they are."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    with _to_stdout():
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
 
 
 def note(text: str) -> None:
     """A line for the person in front of it; on stderr, so that it's never taken for data."""
-    sys.stdout.flush()
-    sys.stderr.write(printable(text) + "\n")
-    sys.stderr.flush()
+    with _to_stdout():
+        sys.stdout.flush()
+    complain(printable(text))
+
+
+def complain(text: str, end: str = "\n") -> None:
+    """Text to stderr at once. Where it can't be written nobody can be told, and what there is to do is done."""
+    with suppress(OSError):
+        sys.stderr.write(text + end)
+        sys.stderr.flush()
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -108,10 +126,13 @@ def confirm(question: str, *, yes: bool) -> bool:
         return True
     if not is_terminal(sys.stdin):
         raise ConfigurationError(f"not done, as nobody can be asked: {question}", hint="add --yes to do it unasked")
-    sys.stdout.flush()
-    sys.stderr.write(printable(f"{question} [y/N] "))
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+    with _to_stdout():
+        sys.stdout.flush()
+    complain(printable(f"{question} [y/N] "), end="")
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):
+        complain("")  # Ctrl-D leaves the line unfinished
+    return answer.strip().lower() in {"y", "yes"}
 
 
 @contextmanager
@@ -150,5 +171,17 @@ def _write_drawn(draw: Callable[[Console], None]) -> None:
     console = _console(sys.stdout)
     with console.capture() as capture:
         draw(console)
-    # rich fills every line up to the table's width.
-    sys.stdout.write("".join(line.rstrip() + "\n" for line in capture.get().splitlines() if line.strip()))
+    with _to_stdout():
+        # rich fills every line up to the table's width.
+        sys.stdout.write("".join(line.rstrip() + "\n" for line in capture.get().splitlines() if line.strip()))
+
+
+@contextmanager
+def _to_stdout() -> Iterator[None]:
+    """A full disk is said to be stdout's; a reader that has gone is no error to speak of, and passes as it is."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise StdoutError.of(error) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +12,7 @@ import typer
 import cloudq
 from cloudq.cli.choosing import Chosen, tasks_app
 from cloudq.cli.options import AppSpec, Backend, Debug, duration, queue_name
-from cloudq.cli.output import note
+from cloudq.cli.output import complain, note
 from cloudq.config import parse_url
 from cloudq.core.processor import worker_name
 from cloudq.errors import ConfigurationError, nearest
@@ -200,8 +199,7 @@ def _show_banner(service: Worker, chosen: Chosen, *, as_json: bool) -> None:
             "processes": settings.processes,
             "lease_seconds": {name: lease.total_seconds() for name, lease in service.leases.items()},
         }
-        sys.stderr.write(msgspec.json.encode(line).decode() + "\n")
-        sys.stderr.flush()
+        complain(msgspec.json.encode(line).decode())
     else:
         queues = [name if weight == 1 else f"{name}={weight}" for name, weight in service.queues.items()]
         leases = [f"{name} {_seconds(lease)}" for name, lease in service.leases.items()]

@@ -86,10 +86,14 @@ def test_no_database_is_3(cli, folder):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("import nosuchmodule\n", "nosuchmodule"),
-        ("1 / 0\n", "ZeroDivisionError"),
-        ("import sys\nsys.exit(5)\n", "SystemExit"),
-        ("def broken(:\n", "SyntaxError"),
+        ("\nimport nosuchmodule\n", "No module named 'nosuchmodule' ({shop}:2)"),
+        ("1 / 0\n", "ZeroDivisionError: division by zero ({shop}:1)"),
+        ("import sys\nsys.exit(5)\n", "SystemExit: 5 ({shop}:2)"),
+        (
+            "import xml.dom\nxml.dom.registerDOMImplementation()\n",
+            "positional arguments: 'name' and 'factory' ({shop}:2)",
+        ),
+        ("def broken(:\n", "SyntaxError: invalid syntax (shop.py, line 1)\n"),
         ("x = 1\n", "declares no task"),
     ],
 )
@@ -99,7 +103,7 @@ def test_app_that_cant_be_imported_is_2(cli, folder, text, said, command):
     write(folder, "shop.py", text)
     result = cli(*command, "--app", "shop")
     assert (2, "") == (result.code, result.out)
-    assert said in result.err
+    assert said.format(shop=folder.path / "shop.py") in result.err
     assert "Traceback" not in result.err
 
 
@@ -125,6 +129,8 @@ def test_found_app_that_fails_is_2_without_a_backend(cli, folder):
     refused = cli("stats", "--queue", "emails")
     assert 2 == refused.code
     assert "hint: with --backend URL it isn't needed" in refused.err
+    write(folder, "app.py", "import cloudq\na = cloudq.App()\nb = cloudq.App()\n")
+    assert "hint: name one of them with --app; with --backend URL it isn't needed" in cli("stats").err
     assert 0 == cli("stats", "--queue", "emails", "--backend", folder.url).code
     assert 0 == cli("stats", "--backend", folder.url).code
 
@@ -135,3 +141,25 @@ def test_what_an_app_prints_is_no_data(cli, shop):
     result = cli("tasks", "--app", "loud", "--json")
     assert "hello\n" == result.err
     assert 2 == len([json.loads(line) for line in result.out.splitlines()])
+
+
+@pytest.mark.parametrize("command", [("send", "t"), ("stats",), ("purge", "q", "--yes"), ("dlq", "list")])
+def test_memory_is_refused(cli, shop, command):
+    """What is sent into this process's own memory is lost with it: no command claims to have done that."""
+    result = cli(*command, "--backend", "memory://")
+    assert (2, "") == (result.code, result.out)
+    assert "this one, which ends now" in result.err
+
+
+def test_tasks_need_no_backend(cli, folder):
+    """An App in memory lists its tasks like any other."""
+    write(folder, "app.py", 'import cloudq\napp = cloudq.App("memory://")\n@app.task\ndef t() -> None: ...\n')
+    assert 0 == cli("tasks").code
+
+
+@pytest.mark.parametrize("command", [("stats", "--queue", "q"), ("purge", "q", "--yes"), ("dlq", "list", "q")])
+def test_new_database_is_said(cli, folder, command):
+    """An empty queue may be a mistyped path, so a file that didn't exist is named, once."""
+    said = f"note: {folder.path / 'typo.db'} didn't exist: it is new, and empty\n"
+    assert said in cli(*command, "--backend", "sqlite:///typo.db").err
+    assert said not in cli(*command, "--backend", "sqlite:///typo.db").err

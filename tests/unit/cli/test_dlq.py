@@ -88,6 +88,7 @@ def test_list_json(cli, three):
 
 def test_list_of_nothing(cli):
     """An empty list is no error: stdout is empty, stderr says so."""
+    cli("stats", "--queue", "emails")  # makes the database
     assert (0, "", "no dead letters in queue 'emails'\n") == cli("dlq", "list", "emails")
     assert (0, "", "") == cli("dlq", "list", "emails", "--json")
 

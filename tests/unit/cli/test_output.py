@@ -83,13 +83,14 @@ def test_progress_on_a_terminal_is_on_stderr(monkeypatch, capsys, terminal):
 
 
 @pytest.mark.parametrize(
-    ("typed", "expected"), [("y\n", True), ("YES\n", True), ("n\n", False), ("\n", False), ("", False)]
+    ("typed", "expected", "end"),
+    [("y\n", True, ""), ("YES\n", True, ""), ("n\n", False, ""), ("\n", False, ""), ("", False, "\n")],
 )
-def test_confirm_asks_on_stderr(typed, expected, person, capsys):
-    """Only a yes is a yes; the question is no data."""
+def test_confirm_asks_on_stderr(typed, expected, end, person, capsys):
+    """Only a yes is a yes; the question is no data; after Ctrl-D a new line begins."""
     person(typed)
     assert expected is output.confirm("Delete all?", yes=False)
-    assert ("", "Delete all? [y/N] ") == capsys.readouterr()
+    assert ("", "Delete all? [y/N] " + end) == capsys.readouterr()
 
 
 def test_confirm_needs_yes_off_a_terminal(cli):

@@ -96,12 +96,24 @@ class _Runner:
         handler = self._processor.handler_for(delivery)
         context = contextvars.Context()
         if handler is None or not handler.is_async:
-            return context.run(self._processor.process, delivery, lease_lost=lost)
+            return context.run(self._process, delivery, lost)
         if self._loop is None:
             import asyncio
 
             self._loop = asyncio.Runner()
-        return self._loop.run(self._processor.aprocess(delivery, lease_lost=lost), context=context)
+        return self._loop.run(self._aprocess(delivery, lost), context=context)
+
+    def _process(self, delivery: Delivery, lost: threading.Event) -> Outcome:
+        try:
+            return self._processor.process(delivery, lease_lost=lost)
+        except BaseException as error:  # noqa: BLE001 - no signal raises here (see `main`), so it is the task's own
+            return self._processor.failed(delivery, error)
+
+    async def _aprocess(self, delivery: Delivery, lost: threading.Event) -> Outcome:
+        try:
+            return await self._processor.aprocess(delivery, lease_lost=lost)
+        except BaseException as error:  # noqa: BLE001 - nobody else cancels or interrupts what runs here
+            return self._processor.failed(delivery, error)
 
 
 def main(descriptor: int) -> int:

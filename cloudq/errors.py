@@ -1,14 +1,17 @@
 """Every error that cloudq raises: what is wrong, what to do (`hint`), and a stable `code`.
 
 The codes are anchors of the documentation page `reference/errors.md`; they never change once released.
-This module imports nothing of cloudq, so that every layer may raise from it.
+At run time this module imports nothing of cloudq, so that every layer may raise from it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from cloudq.tasks import Call, Sent
 
 
 class CloudqError(Exception):
@@ -188,16 +191,16 @@ class SendManyError(CloudqError):
 
     code = "send-many"
 
-    def __init__(self, results: Sequence[object], failed: Sequence[object]) -> None:
-        first = next((result for result in results if isinstance(result, BaseException)), None)
+    def __init__(self, results: Sequence[Sent | Exception], failed: Sequence[Call]) -> None:
+        first = next((result for result in results if isinstance(result, Exception)), None)
         super().__init__(
             f"{len(failed)} of {len(results)} calls were not stored; the first error: {first}",
             hint="send_many(error.failed) tries just those again; error.results has every outcome in order",
         )
-        self.results = list(results)
-        self.failed = list(failed)
+        self.results: list[Sent | Exception] = list(results)
+        self.failed: list[Call] = list(failed)
 
-    def __reduce__(self) -> tuple[type[SendManyError], tuple[list[object], list[object]]]:
+    def __reduce__(self) -> tuple[type[SendManyError], tuple[list[Sent | Exception], list[Call]]]:
         """So that it survives the way from one process to another; an exception's own way knows only the message."""
         return type(self), (self.results, self.failed)
 

@@ -81,6 +81,14 @@ def sends_by_value() -> None:
     cloudq.send(42)  # type: ignore[arg-type]  # no task
 
 
+def what_failed_is_sent_again() -> None:
+    try:
+        cloudq.send_many([bare.call(1)])
+    except cloudq.SendManyError as error:
+        assert_type(error.results, list[Sent | Exception])
+        assert_type(cloudq.send_many(error.failed), list[Sent])
+
+
 def a_task_is_generic(task: Task[[int], str]) -> None:
     assert_type(task(42), str)
     task.send("42")  # type: ignore[arg-type]  # an int is asked for

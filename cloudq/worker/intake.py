@@ -161,6 +161,7 @@ class Intake:
                 if self._waiting and self._may_start():
                     held = self._pick()
                     if held is not None:
+                        self._pass_on()
                         return held
                     continue
                 self._idle_takers += 1
@@ -283,8 +284,9 @@ class Intake:
         free = self._slots - len(self._running) - self._waiting - fresh
         wanted = max(0, free) + max(0, ahead - waiting)
         if self._max_tasks is not None:
-            asked = sum(other.asked for other in self._queues.values() if other is not queue)
-            wanted = min(wanted, self._max_tasks - self._started - self._waiting - asked)
+            # Only fresh polls count: else one that waits at an empty queue, again and again, would keep the last tasks
+            # to itself. What comes too much is given back.
+            wanted = min(wanted, self._max_tasks - self._started - self._waiting - fresh)
         return max(0, wanted)
 
     def _until_stale(self, queue: WaitingQueue, now: datetime) -> timedelta | None:
@@ -303,6 +305,11 @@ class Intake:
                 pause = queue.pause(now, self._epoch) if self._burst else None
                 if pause is None and self._wanted(queue, now) > 0:
                     queue.room.notify()
+
+    def _pass_on(self) -> None:
+        """Wakes one more taker, which wakes the next: whoever is woken may find that nothing may start just then."""
+        if self._waiting and self._idle_takers and self._may_start():
+            self._work.notify()
 
     def _pick(self) -> HeldLease | None:
         """The next to start. `None` if its lease was lost while it waited: nobody's business any more."""
@@ -323,8 +330,12 @@ class Intake:
         return held
 
     def _finished(self) -> bool:
-        if self._in_hand():
+        if self._running or self._settling:
             return False
         if self._max_tasks is not None and self._started >= self._max_tasks:
-            return True
-        return self._burst and all(queue.empty_epoch == self._epoch for queue in self._queues.values())
+            return True  # what still waits is given back
+        return (
+            self._burst
+            and not self._waiting
+            and all(queue.empty_epoch == self._epoch for queue in self._queues.values())
+        )

@@ -210,6 +210,8 @@ class Worker:
         # What a poll brings after we left would be hidden from everybody for a whole lease.
         until = began + self.settings.poll_wait + POLL_MARGIN
         while self._watchdog.polling() and self._clock.now() < until:
+            # Again and again: a poll that was only about to begin isn't ended by the first.
+            self._driver.interrupt()
             if self._next_wish(timedelta(milliseconds=20)) is Wish.STOP:
                 return True
         return False

@@ -229,7 +229,8 @@ class Settler:
             self._intake.settlements_failing(True)
             logger.warning("settlements fail, nothing is received until they are confirmed again: %s", error)
         held, now = settlement.held, self._clock.now()
-        if held.over(now) or (held.settle_by is not None and now >= held.settle_by):
+        # Renewed for `settle_timeout` at most, but tried until the lease is over: finished work should not run again.
+        if held.over(now):
             logger.error(
                 "the settlement of %s is given up: %s; it comes back when its lease is over",
                 held.delivery.id,

@@ -104,6 +104,7 @@ class Unreliable:
         return self.driver.extend(leases, by)
 
     def interrupt(self) -> None:
+        self._enter("interrupt")
         self.driver.interrupt()
 
     def capabilities(self, queue: str) -> Capabilities:

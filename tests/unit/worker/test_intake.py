@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
+from queue import SimpleQueue
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from cloudq.testing.clock import FakeClock
 from cloudq.worker.intake import MOST_SETTLING, Intake
 from cloudq.worker.leases import HeldLease
+from cloudq.worker.waiting import FRESH
 from tests.unit.worker.fakes import delivery, until
 
 LEASE = timedelta(seconds=120)
@@ -249,6 +251,45 @@ def test_max_tasks_bounds_what_is_asked_for_and_started(clock: FakeClock) -> Non
     assert 0 == intake.wanted("q")
     assert intake.finished()
     assert told
+
+
+def test_a_poll_of_an_empty_queue_does_not_keep_the_last_tasks_to_itself(clock: FakeClock) -> None:
+    """With max_tasks a poll that has waited for a while leaves what it asked for to other queues."""
+    intake = make(clock, {"a": 1, "b": 1}, max_tasks=1)
+    assert 1 == intake.next_poll("a")
+    assert 0 == intake.wanted("b")
+    clock.advance(FRESH)
+    assert 1 == intake.wanted("b")
+
+
+def test_max_tasks_ends_though_too_much_was_received(clock: FakeClock) -> None:
+    """With max_tasks what was received beyond them doesn't keep the worker: it is given back."""
+    intake = make(clock, {"a": 1, "b": 1}, max_tasks=1)
+    intake.offer("a", held(clock, 1, "a"))
+    intake.offer("b", held(clock, 1, "b"))
+    one = intake.take()
+    assert one is not None
+    intake.done(one)
+    assert not intake.finished()
+    intake.settled()
+    assert intake.finished()
+    assert 1 == len(intake.close())
+
+
+def test_all_idle_takers_are_woken_once_settlements_are_confirmed(clock: FakeClock) -> None:
+    """Takers that found too much unsettled all start something as soon as there is room again."""
+    slots = 3
+    intake = make(clock, slots=slots)
+    taken: SimpleQueue[HeldLease | None] = SimpleQueue()
+    intake.adopt(MOST_SETTLING)
+    intake.offer("q", held(clock, slots))
+    threads = [threading.Thread(target=lambda: taken.put(intake.take()), daemon=True) for _ in range(slots)]
+    for thread in threads:
+        thread.start()
+    until(lambda: intake._idle_takers == slots)
+    for _ in range(slots):
+        intake.settled()
+    assert slots == len({id(taken.get(timeout=5)) for _ in range(slots)})
 
 
 def test_a_burst_ends_when_all_queues_were_found_empty(clock: FakeClock) -> None:

@@ -406,6 +406,20 @@ def test_what_the_last_poll_brings_is_released(app: App, driver: Unreliable) -> 
     assert 0 == worker.worker.snapshot().started
 
 
+def test_a_poll_that_begins_at_the_stop_is_interrupted_too(app: App, driver: Unreliable) -> None:
+    """A poll that was asked for, but has not begun when the worker is stopped, doesn't hold it up for a whole wait."""
+    app.task("count")(lambda: None)
+    hang = driver.hanging["receive"] = threading.Event()
+    with running(app) as worker:
+        until(lambda: driver.calls["receive"] == 1)
+        worker.worker.stop()
+        until(lambda: driver.calls["interrupt"] >= 1)
+        began = time.monotonic()
+        hang.set()  # only now it reaches the backend, to wait for 20 s
+        assert 0 == worker.join()
+    assert time.monotonic() - began < 5
+
+
 @pytest.mark.parametrize(
     "profile", [None, profiles.sqs_like, profiles.service_bus_like, profiles.cloud_tasks_like], ids=str
 )

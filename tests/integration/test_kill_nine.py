@@ -6,6 +6,7 @@ import random
 import sqlite3
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,7 @@ def effects(folder: Path) -> Counter[int]:
 
 
 def messages(folder: Path) -> int:
-    with sqlite3.connect(folder / "queue.db") as database:
+    with closing(sqlite3.connect(folder / "queue.db")) as database:
         count: int = database.execute("SELECT count(*) FROM message").fetchone()[0]
         return count
 
@@ -82,6 +83,6 @@ def test_no_effect_is_missing_after_workers_were_killed_thirty_times(
     with capsys.disabled():
         print(f"\n[kill -9] {len(seen):,} of {TASKS:,} effects present after {KILLS} kills, {repeats} repeated")
     assert set(range(TASKS)) == set(seen)
-    with sqlite3.connect(tmp_path / "queue.db") as database:
+    with closing(sqlite3.connect(tmp_path / "queue.db")) as database:
         assert [("ok",)] == database.execute("PRAGMA integrity_check").fetchall()
     assert 0 == messages(tmp_path)

@@ -31,7 +31,7 @@ class Receiving:
         receiving = bench.start(lambda: _timed(bench, wait))
         time.sleep(real)  # what is measured is what the receive does meanwhile
         _, _, cpu = bench.finish(receiving)
-        assert cpu < real / 3
+        assert cpu < real / 6  # a busy machine may give a hot loop a fifth of a core
 
     def test_a_waiting_receive_gets_what_is_sent(self, bench: Bench) -> None:
         """A message that is sent while a receive waits is handed over at once, not when the wait is over."""

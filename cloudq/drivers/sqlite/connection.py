@@ -19,8 +19,8 @@ from typing import Final
 
 from cloudq.drivers.sqlite import schema
 from cloudq.drivers.sqlite.checkpoint import Checkpointer
-from cloudq.drivers.sqlite.faults import DriverClosed, busy, read_only, translated
-from cloudq.drivers.sqlite.lock import WriteLock
+from cloudq.drivers.sqlite.faults import DriverClosed, busy, moved, read_only, translated
+from cloudq.drivers.sqlite.lock import WriteLock, identity
 from cloudq.errors import BackendUnavailable, ConfigurationError, StorageCorrupt, UnsupportedError
 
 OLDEST: Final = (3, 35, 0)  # RETURNING
@@ -68,6 +68,7 @@ class Database:
                 try:
                     _refuse_fragment(path)
                     self._writer, self._reader = self._open()
+                    self._files = self._identities()
                 finally:
                     self._lock.release()
             except BaseException:
@@ -92,6 +93,7 @@ class Database:
         with translated(self.path), self._read_mutex:
             if self._closed:
                 raise DriverClosed(f"{self.path} was closed")
+            self._refuse_moved()
             yield self._reader
 
     def data_version(self) -> int:
@@ -141,11 +143,20 @@ class Database:
             with translated(self.path):
                 self._lock.acquire()
                 try:
+                    self._refuse_moved()
                     yield from self._transaction(synchronous)
                 finally:
                     self._lock.release()
         finally:
             self._write_mutex.release()
+
+    def _identities(self) -> tuple[tuple[int, int] | None, ...]:
+        return identity(self.path), identity(self.path.with_name(self.path.name + "-wal"))
+
+    def _refuse_moved(self) -> None:
+        """SQLite itself would go on with a file that has no name any more: what it accepts is gone at the end."""
+        if self._identities() != self._files:
+            raise moved(self.path)
 
     def _transaction(self, synchronous: int) -> Iterator[sqlite3.Connection]:
         connection = self._writer

@@ -55,7 +55,7 @@ def translate(error: sqlite3.Error | OSError, path: Path) -> BackendError:
                 hint="restore it from a backup, or rescue what is readable with sqlite3's .recover command",
             )
         case sqlite3.SQLITE_READONLY if code == sqlite3.SQLITE_READONLY_DBMOVED:
-            return BackendError(f"{path} was moved or deleted while it was open", hint="restart this process")
+            return moved(path)
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
             return read_only(path, error)
         case sqlite3.SQLITE_CANTOPEN:
@@ -72,6 +72,14 @@ def busy(path: Path, why: str) -> BackendUnavailable:
     """The error for a database that could not be had in time."""
     return BackendUnavailable(
         f"{path} is busy: {why}", hint="see which process holds it (`fuser` or `lsof` names it), or try again"
+    )
+
+
+def moved(path: Path) -> BackendError:
+    """The error for a database whose file is no longer the one that was opened."""
+    return BackendError(
+        f"{path}, or its write-ahead log, was moved, deleted or replaced while it was open: it takes nothing more",
+        hint="restart this process",
     )
 
 

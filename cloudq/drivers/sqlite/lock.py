@@ -34,8 +34,8 @@ class WriteLock:
     Without the turn, a process that writes in a loop would win nearly every time against those that sleep.
 
     `flock` rather than `lockf`: its locks belong to the open file, so that two drivers in one process exclude each
-    other too, and closing another handle of the file drops nothing. The files are never deleted: whoever
-    had the old one open would no longer exclude those with the new one.
+    other too, and closing another handle of the file drops nothing. The files are never deleted; if somebody does that,
+    whoever locks next notices.
 
     Args:
         path: The database.
@@ -45,11 +45,11 @@ class WriteLock:
     def __init__(self, path: Path, timeout: timedelta) -> None:
         self._path = path
         self._timeout = timeout
-        self._lock = _opened(path.with_name(path.name + ".lock"))
+        self._lock = _File(path.with_name(path.name + ".lock"))
         try:
-            self._turn = _opened(path.with_name(path.name + ".turn"))
+            self._turn = _File(path.with_name(path.name + ".turn"))
         except OSError:
-            os.close(self._lock)
+            self._lock.close()
             raise
         self._is_open = True
 
@@ -61,28 +61,64 @@ class WriteLock:
         """
         seconds = (self._timeout if timeout is None else timeout).total_seconds()
         deadline = time.monotonic() + seconds
-        if not _taken(self._turn, deadline, _BEHIND):
+        if not self._turn.taken(deadline, _BEHIND):
             raise self._held(seconds)
         try:
-            if not _taken(self._lock, deadline, _NEXT):
+            if not self._lock.taken(deadline, _NEXT):
                 raise self._held(seconds)
         finally:
-            fcntl.flock(self._turn, fcntl.LOCK_UN)
+            self._turn.free()
 
     def release(self) -> None:
         """Gives the lock up."""
-        fcntl.flock(self._lock, fcntl.LOCK_UN)
+        self._lock.free()
 
     def close(self) -> None:
         """Closes the files, once. In a child process this takes nothing from its parent, which has them open too."""
         if not self._is_open:
             return
         self._is_open = False
-        os.close(self._turn)
-        os.close(self._lock)
+        self._turn.close()
+        self._lock.close()
 
     def _held(self, seconds: float) -> BackendUnavailable:
         return busy(self._path, f"its lock file was held by others for {seconds:g} s")
+
+
+class _File:
+    """One lock file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = _opened(path)
+
+    def taken(self, deadline: float, pause: tuple[float, float]) -> bool:
+        """Locks it, or gives up after the deadline (false)."""
+        while _taken(self._file, deadline, pause):
+            if identity(self._path) == identity(self._file):
+                return True
+            # Somebody deleted it: whoever opened it since doesn't exclude us. So take the new one.
+            self.free()
+            old, self._file = self._file, _opened(self._path)
+            os.close(old)
+        return False
+
+    def free(self) -> None:
+        """Unlocks it."""
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Closes it, which unlocks it too."""
+        os.close(self._file)
+
+
+def identity(file: Path | int) -> tuple[int, int] | None:
+    """What tells a file from another one that has taken its place; `None` if there is none of that name."""
+    try:
+        status = os.stat(file)  # noqa: PTH116 - a descriptor has no Path
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _taken(file: int, deadline: float, pause: tuple[float, float]) -> bool:

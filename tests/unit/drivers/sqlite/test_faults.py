@@ -5,11 +5,13 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import time
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.core.driver import Ack, Release
 from cloudq.drivers.sqlite import faults
 from cloudq.errors import (
@@ -241,6 +243,53 @@ def test_an_io_error_of_a_full_disk_is_storage_full(tmp_path, monkeypatch):
     full = os.statvfs_result((*volume[:3], 0, 0, *volume[5:]))
     monkeypatch.setattr(faults.os, "statvfs", lambda path: full)
     assert StorageFull is type(faults.translate(reported, tmp_path / "q.db"))
+
+
+def files_of(path):
+    return [file for file in path.parent.iterdir() if file.name.startswith(path.name)]
+
+
+@pytest.mark.parametrize("how", ["deleted", "moved", "replaced", "only the log deleted"])
+def test_a_database_whose_file_is_gone_accepts_nothing(bench, driver, how):
+    """Where the file that was opened has lost its name, every call says so: what it stored would be gone."""
+    bench.send(driver, "a")
+    (delivery,) = bench.receive(driver)
+    if how == "only the log deleted":
+        bench.path.with_name("q.db-wal").unlink()
+    else:
+        (bench.folder / "away").mkdir()
+        for file in files_of(bench.path):
+            file.unlink() if how == "deleted" else file.rename(bench.folder / "away" / file.name)
+    if how == "replaced":
+        bench.send(bench.open(), "other")
+    errors = [
+        driver.send([bench.item("b")])[0].error,
+        bench.settle(driver, Ack(), delivery)[0],
+        driver.extend([delivery.lease], SECOND)[0].error,
+    ]
+    for call in (bench.receive, lambda one: one.stats("q"), lambda one: one.purge("q")):
+        with pytest.raises(BackendError) as raised:
+            call(driver)
+        errors.append(raised.value)
+    assert ["restart this process"] * 6 == [error.hint for error in errors]
+
+
+def test_a_waiting_receive_notices_that_the_file_is_gone(bench):
+    """A receive that waits for messages of other processes ends with the error, not with the wait."""
+    driver = bench.open(clock=SYSTEM_CLOCK)
+    receive = bench.start(lambda: driver.receive("q", limit=1, wait=60 * SECOND, lease=60 * SECOND))
+    poll_until(lambda: driver._session.waiters._waiting)
+    for file in files_of(bench.path):
+        file.unlink()
+    with pytest.raises(BackendError, match="deleted"):
+        receive.join()
+
+
+def poll_until(predicate):
+    deadline = time.monotonic() + 10
+    while not predicate():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 def test_a_folder_that_is_gone_is_named(tmp_path):

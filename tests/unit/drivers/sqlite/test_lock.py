@@ -101,6 +101,25 @@ os.wait()
     lock.close()
 
 
+@pytest.mark.parametrize("name", ["q.db.lock", "q.db.turn"])
+def test_a_lock_file_that_was_deleted_still_excludes(locks, tmp_path, name):
+    """Who comes after somebody deleted a lock file locks the new one, and so do those who had the old one open."""
+    ours, _ = locks
+    (tmp_path / name).unlink()
+    newcomer = WriteLock(tmp_path / "q.db", MOMENT)
+    newcomer.acquire()
+    with pytest.raises(BackendUnavailable):
+        ours.acquire()
+    newcomer.release()
+    before = open_files()
+    ours.acquire()
+    with pytest.raises(BackendUnavailable):
+        newcomer.acquire()
+    ours.release()
+    assert before == open_files()
+    newcomer.close()
+
+
 def test_a_lock_that_cannot_be_opened_leaves_nothing_open(tmp_path):
     """If the second file can't be opened, the first one is closed again."""
     (tmp_path / "q.db.turn").mkdir()

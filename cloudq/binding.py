@@ -13,9 +13,9 @@ from typing import Any, NotRequired, TypedDict
 
 import msgspec
 
-from cloudq import models
 from cloudq.context import Context
 from cloudq.errors import PayloadError, TaskDefinitionError, nearest
+from cloudq.models import first_error, is_model, plain, read_model, write_model
 
 _PATH = re.compile(r" - at `(?:key` in `)?\$(?P<path>[^`]*)`$")
 _MISSING = re.compile(r"missing required field `(?P<name>[^`]*)`")
@@ -172,7 +172,7 @@ class Parameters:
         except Exception as error:
             raise TaskDefinitionError(f"{what}: {error}") from error
         for part in parts:
-            if isinstance(part, RawType) or (isinstance(part, CustomType) and not models.is_model(part.cls)):
+            if isinstance(part, RawType) or (isinstance(part, CustomType) and not is_model(part.cls)):
                 kind = part.cls.__name__ if isinstance(part, CustomType) else "msgspec.Raw"
                 raise TaskDefinitionError(
                     f"{what} is or holds a {kind}, which can't travel as JSON",
@@ -186,7 +186,7 @@ class Parameters:
 
     def _converted(self, value: object, kind: Any, within: str) -> Any:
         try:
-            return msgspec.convert(value, kind, str_keys=True, dec_hook=models.read)
+            return msgspec.convert(value, kind, str_keys=True, dec_hook=read_model)
         except msgspec.ValidationError as error:
             text, field = _described(error, within)
             where = f"{self._task}: {field}: " if field else f"{self._task}: "
@@ -202,7 +202,7 @@ def to_json(values: Mapping[str, object], task: str) -> dict[str, object]:
     if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
         raise PayloadError(f"{task}: the payload is no object of arguments by name", hint='{"name": value, ...}')
     try:
-        encoded = msgspec.json.encode(values, enc_hook=models.write)
+        encoded = msgspec.json.encode(values, enc_hook=write_model)
         payload: dict[str, object] = msgspec.json.decode(encoded)
     except Exception as error:
         field, reason = _culprit(values) or (None, error)
@@ -248,7 +248,7 @@ def _described(error: msgspec.ValidationError, within: str) -> tuple[str, str]:
     if match := _MISSING.search(text):
         path += "." + match["name"]
         text = "is missing"
-    if complaint := models.first_error(error.__cause__):
+    if complaint := first_error(error.__cause__):
         path, text = path + complaint[0], complaint[1]
     return text, (within + path).lstrip(".")
 
@@ -256,7 +256,7 @@ def _described(error: msgspec.ValidationError, within: str) -> tuple[str, str]:
 def _culprit(values: Mapping[str, object]) -> tuple[str, Exception] | None:
     for name, value in values.items():
         try:
-            msgspec.json.decode(msgspec.json.encode(value, enc_hook=models.write))
+            msgspec.json.decode(msgspec.json.encode(value, enc_hook=write_model))
         except Exception as error:  # noqa: BLE001 - reported by the caller
             return name, error
     return None
@@ -270,6 +270,4 @@ def _not_finite(values: Mapping[str, object]) -> str | None:
             return any(has(part) for part in value.values())
         return isinstance(value, (list, tuple, set, frozenset)) and any(has(part) for part in value)
 
-    return next(
-        (name for name, value in values.items() if has(msgspec.to_builtins(value, enc_hook=models.plain))), None
-    )
+    return next((name for name, value in values.items() if has(msgspec.to_builtins(value, enc_hook=plain))), None)

@@ -16,7 +16,7 @@ def is_model(kind: object) -> bool:
     return isinstance(kind, type) and hasattr(kind, "__pydantic_validator__") and hasattr(kind, "model_validate_json")
 
 
-def write(value: object) -> object:
+def write_model(value: object) -> object:
     """The `enc_hook` of msgspec: a model as JSON, in the form that the model itself reads.
 
     Raises:
@@ -33,7 +33,7 @@ def write(value: object) -> object:
     return msgspec.Raw(encoded)
 
 
-def read(kind: type, value: object) -> object:
+def read_model(kind: type, value: object) -> object:
     """The `dec_hook` of msgspec: a model from JSON values.
 
     Raises:

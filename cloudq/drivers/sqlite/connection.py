@@ -54,6 +54,7 @@ class Database:
         refuse_old_sqlite(sqlite3.sqlite_version_info)
         _refuse_path(path)
         self.path = path
+        self._names = (str(path), f"{path}-wal")
         self._timeout = busy_timeout
         self._full = full
         self._pid = os.getpid()
@@ -151,7 +152,7 @@ class Database:
             self._write_mutex.release()
 
     def _identities(self) -> tuple[tuple[int, int] | None, ...]:
-        return identity(self.path), identity(self.path.with_name(self.path.name + "-wal"))
+        return identity(self._names[0]), identity(self._names[1])
 
     def _refuse_moved(self) -> None:
         """SQLite itself would go on with a file that has no name any more: what it accepts is gone at the end."""

@@ -89,17 +89,21 @@ class _File:
     """One lock file."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file = _opened(path)
+        self._path = str(path)  # a Path would take longer than the system's call
+        self._open()
+
+    def _open(self) -> None:
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._identity = identity(self._file)
 
     def taken(self, deadline: float, pause: tuple[float, float]) -> bool:
         """Locks it, or gives up after the deadline (false)."""
         while _taken(self._file, deadline, pause):
-            if identity(self._path) == identity(self._file):
+            if identity(self._path) == self._identity:
                 return True
             # Somebody deleted it: whoever opened it since doesn't exclude us. So take the new one.
-            self.free()
-            old, self._file = self._file, _opened(self._path)
+            old = self._file
+            self._open()
             os.close(old)
         return False
 
@@ -112,10 +116,10 @@ class _File:
         os.close(self._file)
 
 
-def identity(file: Path | int) -> tuple[int, int] | None:
+def identity(file: str | int) -> tuple[int, int] | None:
     """What tells a file from another one that has taken its place; `None` if there is none of that name."""
     try:
-        status = os.stat(file)  # noqa: PTH116 - a descriptor has no Path
+        status = os.stat(file)  # noqa: PTH116 - called at each transaction, and a Path takes much longer
     except FileNotFoundError:
         return None
     return status.st_dev, status.st_ino
@@ -133,6 +137,3 @@ def _taken(file: int, deadline: float, pause: tuple[float, float]) -> bool:
         else:
             return True
 
-
-def _opened(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)

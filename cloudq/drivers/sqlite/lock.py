@@ -136,4 +136,3 @@ def _taken(file: int, deadline: float, pause: tuple[float, float]) -> bool:
             time.sleep(random.uniform(*pause))  # noqa: S311 - jitter, not a secret
         else:
             return True
-

@@ -101,11 +101,10 @@ os.wait()
     lock.close()
 
 
-@pytest.mark.parametrize("name", ["q.db.lock", "q.db.turn"])
-def test_a_lock_file_that_was_deleted_still_excludes(locks, tmp_path, name):
-    """Who comes after somebody deleted a lock file locks the new one, and so do those who had the old one open."""
+def test_a_lock_file_that_was_deleted_still_excludes(locks, tmp_path):
+    """Who comes after somebody deleted the lock file locks the new one, and so do those who had the old one open."""
     ours, _ = locks
-    (tmp_path / name).unlink()
+    (tmp_path / "q.db.lock").unlink()
     newcomer = WriteLock(tmp_path / "q.db", MOMENT)
     newcomer.acquire()
     with pytest.raises(BackendUnavailable):

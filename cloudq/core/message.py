@@ -64,7 +64,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         The task's name is part of both (semantics 2).
         """
         if self.generation:
-            return native_copy_id(self.task, self.id, self.generation)
+            return native_copy_id(self.source, self.task, self.id, self.generation)
         if self.idempotency_key is None:
             return None
         return _hashed("key", self.task, self.idempotency_key)
@@ -79,9 +79,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         return replace(self, attempt_base=0, not_before=None, generation=newest)
 
 
-def native_copy_id(task: str, id_: str, generation: int) -> str:
-    """The name of a copy for native de-duplication: at most one is stored for a generation."""
-    return _hashed("copy", task, id_, str(generation))
+def native_copy_id(source: str, task: str, id_: str, generation: int) -> str:
+    """The name of a copy for native de-duplication: at most one is stored for a generation.
+
+    The source is part of it: to CloudEvents an id is unique within its source only, so without it a copy of one
+    producer's message would swallow that of another's.
+    """
+    return _hashed("copy", source, task, id_, str(generation))
 
 
 def is_ordered(queue: str) -> bool:

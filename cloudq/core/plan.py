@@ -116,7 +116,9 @@ def _dead_letter(delivery: Delivery, outcome: DeadLettered, capabilities: Capabi
         id=delivery.id,
         queue=dead_letter_queue(delivery.queue),
         body=delivery.body,
-        native_id=native_copy_id(message.task if message else "", delivery.id, generation),
+        native_id=native_copy_id(
+            message.source if message else "", message.task if message else "", delivery.id, generation
+        ),
         ordering_key=delivery.group,
         fairness_key=message.fairness_key if message and capabilities.fairness else None,
         failure=replace(outcome.failure, generation=generation),

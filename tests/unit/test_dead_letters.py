@@ -98,6 +98,17 @@ def a_dead(driver: MemoryDriver, **fields) -> CloudQueue:
     return queue
 
 
+def test_two_producers_may_use_the_same_id(driver):
+    """An id is unique within its source only: neither's copy swallows the other's (semantics 1)."""
+    queue = CloudQueue("q", driver, clock=driver.clock)
+    for source in ("/shop", "/warehouse"):
+        queue.send(Message(id="1", task="t", queue="q", source=source))
+    die(driver)
+    assert 2 == queue.dead_letters.redrive().redriven
+    messages = [delivery.message for delivery in receive(driver, "q")]
+    assert ["/shop", "/warehouse"] == sorted(message.source for message in messages if message)
+
+
 def test_a_redriven_message_has_all_its_attempts_again(driver):
     """Attempts from zero, due at once, a newer generation; everything else as it was (semantics 7)."""
     queue = a_dead(driver, payload={"x": 1}, headers={"a": "b"}, idempotency_key="k", attempt_base=4)

@@ -17,26 +17,27 @@ MESSAGE = Message(
 
 # Few letters, so that the parts of two names often share their concatenation.
 parts = st.text("ab:1\x00\ud800", max_size=4)
-names = st.tuples(parts, parts, st.integers(0, 12), st.sampled_from(["key", "id"]))
+names = st.tuples(parts, parts, parts, st.integers(0, 12), st.sampled_from(["key", "id"]))
 
 
-def native(name: tuple[str, str, int, str]) -> str | None:
-    task, text, generation, what = name
+def native(name: tuple[str, str, str, int, str]) -> str | None:
+    source, task, text, generation, what = name
     if what == "key":
-        return Message(id="same", task=task, queue="q", idempotency_key=text).native_id()
-    return native_copy_id(task, text, generation)
+        return Message(id="same", task=task, queue="q", source=source, idempotency_key=text).native_id()
+    return native_copy_id(source, task, text, generation)
 
 
-def meaning(name: tuple[str, str, int, str]) -> tuple[object, ...]:
-    """What a name stands for: a key has no generation."""
-    task, text, generation, what = name
-    return (what, task, text) if what == "key" else (what, task, text, generation)
+def meaning(name: tuple[str, str, str, int, str]) -> tuple[object, ...]:
+    """What a name stands for: a key has no generation, and is a task's whoever sent it."""
+    source, task, text, generation, what = name
+    return (what, task, text) if what == "key" else (what, source, task, text, generation)
 
 
 @given(st.lists(names, max_size=30))
-@example([("a", "bc", 1, "id"), ("ab", "c", 1, "id"), ("a", "b1", 2, "id"), ("a", "b", 12, "id"), ("a", "b", 1, "key")])
-def test_native_ids_are_alike_only_for_the_same_thing(drawn: list[tuple[str, str, int, str]]) -> None:
-    """Neither the task, nor the key or id, nor the generation of two names can run into each other (semantics 1, 2)."""
+@example([("", "a", "bc", 1, "id"), ("", "ab", "c", 1, "id"), ("a", "", "bc", 1, "id"), ("", "a", "bc", 1, "key")])
+@example([("", "a", "b1", 2, "id"), ("", "a", "b", 12, "id")])
+def test_native_ids_are_alike_only_for_the_same_thing(drawn: list[tuple[str, str, str, int, str]]) -> None:
+    """Neither source nor task, key, id or generation of two names can run into each other (semantics 1, 2)."""
     assert len({meaning(name) for name in drawn}) == len({native(name) for name in drawn})
 
 
@@ -51,7 +52,9 @@ def test_a_message_without_key_needs_no_native_id_until_it_is_copied() -> None:
     """At generation 0 only an idempotency key de-duplicates; every copy has a name of its own."""
     message = Message(id="1", task="t", queue="q")
     assert message.native_id() is None
-    assert native_copy_id("t", "1", 1) == message.retry_copy(attempt_base=1, not_before=None).native_id()
+    assert (
+        native_copy_id(message.source, "t", "1", 1) == message.retry_copy(attempt_base=1, not_before=None).native_id()
+    )
 
 
 def test_the_id_plays_no_part_in_the_name_of_a_key() -> None:

@@ -116,8 +116,8 @@ def test_what_the_backend_cannot_do_is_a_copy_of_the_next_generation(
     due = NOW + outcome.delay if outcome.delay else None
     copy = replace(MESSAGE, queue="q", attempt_base=attempts, generation=5, not_before=due)
     expected = Outgoing(
-        id="id-1", queue="q", body=wire.encode(copy), delay=delay, native_id=native_copy_id("t", "id-1", 5),
-        failure=outcome.failure or BEFORE,
+        id="id-1", queue="q", body=wire.encode(copy), delay=delay,
+        native_id=native_copy_id(MESSAGE.source, "t", "id-1", 5), failure=outcome.failure or BEFORE,
     )  # fmt: skip
     assert ((expected,), Ack()) == (made.copies, made.final)
 
@@ -173,8 +173,10 @@ def test_a_dead_letter_is_copied_with_its_body_unchanged(
     """To the dead-letter queue, with the reason beside it, under a name of its own; then acked."""
     delivery = delivered(message, group=group)
     made = plan(delivery, DeadLettered(reason="boom", failure=failure), replace(SQS, fairness=True), NOW)
+    source = message.source if message else ""
     expected = Outgoing(
-        id=delivery.id, queue=queue, body=delivery.body, native_id=native_copy_id(task, delivery.id, generation),
+        id=delivery.id, queue=queue, body=delivery.body,
+        native_id=native_copy_id(source, task, delivery.id, generation),
         ordering_key=group, fairness_key="tenant" if message else None, failure=replace(failure, generation=generation),
     )  # fmt: skip
     assert ((expected,), Ack()) == (made.copies, made.final)

@@ -29,6 +29,7 @@ DELIVERY_SLACK = 15
 # The backstop where the stop strategy names no number of attempts.
 DELIVERIES_WITHOUT_LIMIT = 100
 LONGEST_DELAY = timedelta(days=366)
+_REASON_CHARS = 1_000  # of a handler's own reason, which may hold anything
 
 
 class Retry(Exception):
@@ -131,7 +132,8 @@ class RetryPolicy:
             age: How long ago the message was sent.
         """
         if isinstance(error, DeadLetter):
-            return DeadLettered(reason=error.reason, failure=Failure.of(error.reason, error))
+            reason = error.reason[:_REASON_CHARS]
+            return DeadLettered(reason=reason, failure=Failure.of(reason, error))
         state = self._state(error, attempt, age)
         stop, wait, retry = self._strategies
         shown = _shown(error)
@@ -197,6 +199,6 @@ def _seconds(seconds: float) -> timedelta:
 
 def _shown(error: BaseException) -> str:
     if isinstance(error, Retry):
-        return error.reason
+        return error.reason[:_REASON_CHARS]
     text = text_of(error).splitlines()
     return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__

@@ -129,7 +129,10 @@ def main(descriptor: int) -> int:
     # programs that tasks start would inherit.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave_it_to_the_parent)
+    # Neither a program nor a fork that a task leaves behind may hold the line: the parent would wait for its answer.
+    os.set_inheritable(descriptor, False)
     channel = Channel(socket.socket(fileno=descriptor))
+    os.register_at_fork(after_in_child=channel.close)
     hello = channel.to_child()
     if not isinstance(hello, Hello):
         return 1

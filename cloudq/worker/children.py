@@ -102,7 +102,7 @@ class _Child:
         try:
             self._channel.send(Run.of(held.delivery, held.expires_at))
             self._await_answer(held, until)
-            said = self._channel.from_child()
+            said = self._channel.from_child() if self._channel.wait(0) else None
         except OSError:
             said = None  # a broken connection is an end like any other
         if isinstance(said, Done):
@@ -115,6 +115,8 @@ class _Child:
             left = LOOK_SECONDS if until is None else min(LOOK_SECONDS, max(0.0, until - time.monotonic()))
             if self._channel.wait(left):
                 return
+            if not self.alive and not self._channel.wait(0):
+                return  # nothing will come, though somebody whom it started may hold the line
             if held.lost.is_set() and not told:
                 told = True
                 self._channel.send(LeaseIsLost())
@@ -287,6 +289,7 @@ class ChildExecutor:
                 with self._lock:
                     self.died += 1
                 logger.error("%s", error, extra=fields(held.delivery))  # noqa: TRY400 - the traceback would be ours
+            child.kill()  # what it says from now on, if it lives, belongs to no delivery
             outcome = self._processor.failed(held.delivery, error)
         self._ended(held, outcome, time.monotonic() - began)
 

@@ -162,9 +162,12 @@ class Channel:
         self._socket.sendall(_LENGTH.pack(len(encoded)) + encoded)
 
     def from_child(self) -> FromChild | None:
-        """The next frame of a child; `None` at its end. Raises as `_received`."""
+        """The next frame of a child; `None` at its end. Raises as `_received`, and FrameError for what is none."""
         encoded = self._received()
-        return None if encoded is None else _FROM_CHILD.decode(encoded)
+        try:
+            return None if encoded is None else _FROM_CHILD.decode(encoded)
+        except msgspec.DecodeError as error:
+            raise FrameError(f"not a frame of a child: {error}") from error
 
     def to_child(self) -> ToChild | None:
         """The next frame for a child; `None` once the parent has gone. Raises as `_received`."""

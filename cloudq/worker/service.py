@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
@@ -47,6 +48,7 @@ AT_ONCE: Final = timedelta(seconds=3)
 # A long poll is awaited for so much longer than it may take, since it may still be handed messages (semantics 14).
 POLL_MARGIN: Final = timedelta(seconds=2)
 CALLS_AT_ONCE: Final = 4
+FORKED: Final = 70  # EX_SOFTWARE, for a fork that a task forgot to end
 
 
 class Worker:
@@ -75,6 +77,7 @@ class Worker:
         self._clock = app.clock
         self.leases = queue_leases(settings, self.queues, app.handlers.values())
         self._driver: PullDriver = pull_driver(app.driver(), self.leases)
+        self._pid = os.getpid()
         self._wishes: SimpleQueue[Wish] = SimpleQueue()
         self._stopping = False
         self._tally = Tally(on_event)
@@ -298,6 +301,9 @@ class Worker:
 
     def _ended(self, held: HeldLease, outcome: Outcome, seconds: float) -> None:
         """The handler is done with a delivery: the slot is free, the rest is the settler's."""
+        if os.getpid() != self._pid:
+            # A handler forked and came back from both: what is in hand here is the other's.
+            os._exit(FORKED)
         self._keeper.handler_ended(held)
         if self._intake.done(held):
             self._tally.ended(held.delivery, outcome, seconds)

@@ -68,6 +68,35 @@ def leaves() -> None:
     os._exit(3)
 
 
+@app.task("forks")
+def forks() -> None:
+    os.fork()
+    note("forked")
+
+
+@app.task("abandons")
+def abandons(by_fork: bool) -> None:
+    if by_fork and os.fork() == 0:
+        time.sleep(60)
+        os._exit(0)
+    if not by_fork:
+        os.posix_spawn("/bin/sleep", ["sleep", "60"], os.environ)
+    note("abandoned")
+    os._exit(3)
+
+
+@app.task("interrupted")
+def interrupted() -> None:
+    note("interrupted")
+    raise KeyboardInterrupt
+
+
+@app.task("ainterrupted")
+async def ainterrupted() -> None:
+    note("interrupted")
+    raise KeyboardInterrupt
+
+
 @app.task("unleased")
 def unleased(context: cloudq.Context) -> None:
     note("start")
@@ -156,6 +185,53 @@ def test_a_task_that_ends_its_process(tmp_path: Path, app: cloudq.App) -> None:
     assert 5 == len(lines(tmp_path))
     [reason] = dead(app)
     assert reason.endswith("exited with code 3")
+
+
+@pytest.mark.slow
+def test_a_fork_that_comes_back_from_its_task_speaks_for_nobody(tmp_path: Path, app: cloudq.App) -> None:
+    """A task that returns in its fork too is done once, and the fork's end isn't taken for the next task's."""
+    app.send("forks", {}, queue="default")
+    with worker(tmp_path, "--app", "app", "--processes", "1") as process:
+        wait_until(lambda: len(noted(tmp_path, "forked")) == 2, within=20, what="both came back")
+        wait_until(lambda: app.queue("default").stats().in_flight == 0, within=10, what="it is settled")
+        first, second = noted(tmp_path, "forked")
+        wait_until(lambda: not (runs(first) and runs(second)), within=10, what="the fork has ended")
+        app.send("leaves", {}, queue="default")
+        wait_until(lambda: bool(dead(app)), within=20, what="the next task's own end is seen")
+        assert 0 == end(process)
+
+
+@pytest.mark.slow
+def test_a_fork_that_comes_back_from_a_task_in_a_thread_ends(tmp_path: Path, app: cloudq.App) -> None:
+    """With threads too: the fork neither settles nor works on what the worker has in hand."""
+    app.send("forks", {}, queue="default")
+    with worker(tmp_path, "--app", "app") as process:
+        wait_until(lambda: len(noted(tmp_path, "forked")) == 2, within=20, what="both came back")
+        [fork] = set(noted(tmp_path, "forked")) - {process.pid}
+        wait_until(lambda: not runs(fork), within=10, what="the fork has ended")
+        assert 0 == end(process)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by_fork", [True, False])
+def test_what_a_dead_child_started_does_not_keep_its_task(tmp_path: Path, app: cloudq.App, by_fork: bool) -> None:
+    """The end of a child is seen at once, though a process that its task started lives on."""
+    app.send("abandons", {"by_fork": by_fork}, queue="default")
+    with worker(tmp_path, *ARGUMENTS, "--max-tasks", "2") as process:
+        assert 0 == process.wait(20)
+    assert 2 == len(noted(tmp_path, "abandoned"))
+    assert dead(app)[0].endswith("exited with code 3")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["interrupted", "ainterrupted"])
+def test_a_task_that_raises_no_exception_in_a_child(tmp_path: Path, app: cloudq.App, task: str) -> None:
+    """Its policy decides about a KeyboardInterrupt of its own, as with threads; the process goes on."""
+    app.send(task, {}, queue="default")
+    with worker(tmp_path, *ARGUMENTS, "--burst") as process:
+        assert 0 == process.wait(20)
+    assert ["not retried: KeyboardInterrupt"] == dead(app)
+    assert 1 == len(noted(tmp_path, "interrupted"))
 
 
 @pytest.mark.slow

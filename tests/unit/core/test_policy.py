@@ -382,3 +382,11 @@ def test_a_repr_names_the_strategies_that_were_given() -> None:
 
     assert "RetryPolicy()" == repr(RetryPolicy())
     assert "RetryPolicy(stop=stop_after_attempt, wait=doubling)" == repr(RetryPolicy(stop=after(3), wait=doubling))
+
+
+@pytest.mark.parametrize("error", [Retry("x" * 5_000), DeadLetter("x" * 5_000)])
+def test_a_handlers_reason_is_cut(error: Exception) -> None:
+    """A reason of any length is kept to 1,000 characters: it travels between processes and into logs."""
+    outcome = RetryPolicy().decide(error, attempt=1, age=timedelta(0))
+    assert isinstance(outcome, (Retried, DeadLettered))
+    assert 1_000 == len(outcome.reason)

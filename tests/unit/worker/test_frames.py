@@ -114,3 +114,11 @@ def test_several_frames_keep_their_order(ends: tuple[socket.socket, socket.socke
         Channel(ends[0]).send(frame)
     channel = Channel(ends[1])
     assert [sent, LeaseIsLost(), sent] == [channel.to_child() for _ in range(3)]
+
+
+def test_garbage_of_a_child_is_a_frame_error(ends: tuple[socket.socket, socket.socket]) -> None:
+    """What a task writes into the line by mistake is said to be no frame, whatever msgpack makes of it."""
+    for garbage in (b"\xc1", b"\x01", b"\x81\xa4type\xa3Run", b""):
+        ends[0].sendall(struct.pack("!I", len(garbage)) + garbage)
+        with pytest.raises(FrameError, match="not a frame"):
+            Channel(ends[1]).from_child()

@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
-from cloudq.drivers.sqlite import schema
+from cloudq.drivers.sqlite import forking, schema
 from cloudq.drivers.sqlite.checkpoint import Checkpointer
 from cloudq.drivers.sqlite.faults import DriverClosed, busy, moved, read_only, translated
 from cloudq.drivers.sqlite.lock import WriteLock, identity
@@ -68,7 +68,8 @@ class Database:
                 self._lock.acquire()
                 try:
                     _refuse_fragment(path)
-                    self._writer, self._reader = self._open()
+                    with forking.opening:
+                        self._writer, self._reader = self._open()
                     self._files = self._identities()
                 finally:
                     self._lock.release()
@@ -76,6 +77,12 @@ class Database:
                 self._lock.close()
                 raise
         self._synchronous = _FULL
+        forking.let_end_before_forks(self)
+
+    @property
+    def mutexes(self) -> tuple[Lock, Lock]:
+        """What is held by the threads that are inside SQLite here."""
+        return self._write_mutex, self._read_mutex
 
     def write(self, *, durable: bool) -> AbstractContextManager[sqlite3.Connection]:
         """A write transaction, committed at the end of the block and rolled back by an exception.

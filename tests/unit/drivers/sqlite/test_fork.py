@@ -169,3 +169,36 @@ driver.close()
 in_child(lambda: print(send("a")[0].__name__, receive()))
 """
     assert ["DriverClosed", "[]"] == run(bench, script)
+
+
+@pytest.mark.slow
+def test_a_fork_amid_the_sends_of_many_threads_leaves_no_child_hanging(bench):
+    """SQLite's own locks aren't inherited taken: each of many children sends at once, while 8 threads do."""
+    script = """
+import random, signal, time
+done = threading.Event()
+driver = SQLiteDriver(sys.argv[1])
+
+def send_on():
+    while not done.is_set():
+        assert [type(None)] == send("x")
+
+threads = [threading.Thread(target=send_on) for _ in range(8)]
+for thread in threads:
+    thread.start()
+
+def child():
+    signal.alarm(10)  # a child that hangs is killed
+    assert [type(None)] == send("y")
+    os._exit(0)
+
+chance = random.Random(1)
+for _ in range(60):
+    time.sleep(chance.uniform(0, 0.01))  # the moment of the fork is what varies here
+    in_child(child)
+done.set()
+for thread in threads:
+    thread.join()
+print("done")
+"""
+    assert ["done"] == run(bench, script)

@@ -1,0 +1,69 @@
+"""A fork waits until no thread of ours is inside SQLite.
+
+```
+ thread A   SQLite: lock taken ................ freed
+ thread B              fork ─▶ the child has the lock too, taken, and no thread A that would free it: it hangs
+```
+
+SQLite keeps locks of its own for each file of a process, also across connections. So before a fork all transactions and
+openings of this process are let end; a child then opens the file anew without meeting a lock that nobody holds.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterable
+from typing import Final, Protocol
+from weakref import WeakSet
+
+# A transaction takes milliseconds. One that waits for another program is rather forked through than waited for.
+PATIENCE_SECONDS: Final = 2.0
+
+
+class HasMutexes(Protocol):
+    """Something that is inside SQLite only while one of its mutexes is held."""
+
+    @property
+    def mutexes(self) -> Iterable[threading.Lock]:
+        """In the order in which they are taken."""
+        ...
+
+
+class _Held(threading.local):
+    """By the thread that forks: two may do so at once."""
+
+    mutexes: tuple[threading.Lock, ...] = ()
+
+
+opening: Final = threading.Lock()
+"""Held while a file is opened."""
+_known: Final[WeakSet[HasMutexes]] = WeakSet()
+_held: Final = _Held()
+
+
+def let_end_before_forks(database: HasMutexes) -> None:
+    """From now on no fork happens while one of its mutexes is held, or only after a while."""
+    _known.add(database)
+
+
+def _before() -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    wanted = [opening, *(mutex for database in list(_known) for mutex in database.mutexes)]
+    _held.mutexes = tuple(mutex for mutex in wanted if mutex.acquire(timeout=max(0.0, deadline - time.monotonic())))
+
+
+def _after() -> None:
+    mutexes, _held.mutexes = _held.mutexes, ()
+    for mutex in mutexes:
+        mutex.release()
+
+
+def _after_in_child() -> None:
+    _after()
+    if opening.locked():  # by a thread that doesn't exist here
+        opening.release()
+
+
+os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after_in_child)

@@ -58,7 +58,6 @@ class CloudQueue:
         return f"CloudQueue({self.name!r})"
 
     @shielded
-    @shielded
     def send(self, message: Message) -> SendResult:
         """Stores a message, sharing the call with other threads' sends.
 

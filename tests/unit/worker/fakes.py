@@ -76,9 +76,12 @@ class Unreliable:
         self.hanging: dict[str, threading.Event] = {}
         self.calls: Counter[str] = Counter()
         self.fail_copies_to: str | None = None
+        self.latency = timedelta(0)
 
     def _enter(self, method: str) -> None:
         self.calls[method] += 1
+        if self.latency:
+            time.sleep(self.latency.total_seconds())  # what a call over a network takes, meanwhile others run
         hanging = self.hanging.get(method)
         if hanging is not None:
             hanging.wait()

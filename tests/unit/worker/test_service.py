@@ -456,6 +456,7 @@ def test_retries_and_dead_letters_on_any_backend(profile: Callable[[str], Capabi
 def test_a_copy_that_cant_be_stored_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """If the dead-letter copy isn't stored the original stays, and dies properly once copies work again."""
     driver = Unreliable(MemoryDriver(capabilities=profiles.sqs_like))
+    driver.latency = timedelta(milliseconds=3)  # what comes up meanwhile shares the next call
     app = App("memory://", retry=AT_ONCE)
 
     @app.task("hopeless")
@@ -476,6 +477,7 @@ def test_a_copy_that_cant_be_stored_loses_nothing(caplog: pytest.LogCaptureFixtu
 def test_many_failures_share_calls() -> None:
     """Copies of many failed tasks are stored in batches, and their acks are, too."""
     driver = Unreliable(MemoryDriver(capabilities=profiles.sqs_like))
+    driver.latency = timedelta(milliseconds=3)  # what comes up meanwhile shares the next call
     app = App("memory://", retry=AT_ONCE)
 
     @app.task("hopeless")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -110,10 +111,16 @@ def test_the_error_never_arrives_behind_the_block(limits: ThreadTimeLimits) -> N
             inside += caught
 
     threads = [threading.Thread(target=race, args=(seed,)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    # Threads take turns every 5 ms by default, so the watching thread would always come too late for a race.
+    turns = sys.getswitchinterval()
+    sys.setswitchinterval(0.00005)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    finally:
+        sys.setswitchinterval(turns)
     assert [] == outside
     assert 0 < inside < 3000
 

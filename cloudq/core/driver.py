@@ -47,7 +47,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         ordering: Whether this queue keeps the order of an `ordering_key`.
         fairness: Whether a `fairness_key` has an effect.
         deduplication: How long a native id is remembered, or `None` if it isn't.
-        attempt_exact: Whether `Delivery.attempt` counts runs; otherwise it is an upper bound. Where it is true,
+        attempt_exact: Whether `Delivery.attempt` counts runs as long as no worker dies; otherwise it is an upper bound
+            (a dead worker can't say what had begun, so all that it held counts). Where it is true,
             `Release(counted=False)` takes the present delivery's attempt back.
         fenced_settle: Whether a late settlement is certain to change nothing.
         settlement: How settlements reach the backend; narrowed by the edge.

@@ -11,10 +11,10 @@ PYTEST := $(BIN)/python -m pytest
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check bench cov docs clean
+.PHONY: help demo test quick check bench cov docs localstack clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(STAMP) ## index this repository's text files as tasks on SQLite, with one that fails, and redrive it
 	@$(BIN)/cloudq demo
@@ -45,9 +45,12 @@ docs: $(STAMP) ## the documentation, into site/
 	@$(MKDOCS)
 	@echo "site/index.html"
 
+localstack: $(STAMP) ## Amazon's APIs on this machine, without Docker, until Ctrl-C
+	@$(BIN)/python localstack/start.py
+
 clean: ## remove what was made: .venv, caches, site, coverage (never a database)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov site dist build
-	find cloudq tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf $(VENV) .localstack .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov site dist build
+	find cloudq tests localstack -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A candidate has to run (a pyenv shim may exist and fail) and be able to make an environment (Debian splits that off).
 define CHOOSE_PYTHON

@@ -1,5 +1,10 @@
 """What every test starts from."""
 
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
 import pytest
 
 from cloudq.default_app import default
@@ -10,3 +15,27 @@ from cloudq.registry import Registry
 def no_tasks_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     """The default App is one for the whole process: each test sees it without the tasks that others declared."""
     monkeypatch.setattr(default, "_registry", Registry())
+
+
+@pytest.fixture(scope="session")
+def localstack(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a LocalStack of this test run. It ends with it, and leaves its log if a test failed."""
+    from localstack.start import CREDENTIALS, LocalStack, Unavailable
+
+    runner = LocalStack()
+    try:
+        runner.__enter__()
+    except Unavailable as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"LocalStack can't be started: {error}")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, value)
+        try:
+            yield runner.url
+        finally:
+            runner.keep_log = bool(request.session.testsfailed)
+            runner.stop()
+    if runner.keep_log:
+        print(f"\nLocalStack's log: {runner.log}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -64,7 +65,35 @@ def _sqlite(url: BackendUrl, clock: Clock) -> Driver:
     )
 
 
-_OPENERS: Final[Mapping[str, Opener]] = {"memory": _memory, "sqlite": _sqlite}
+def _sqs(url: BackendUrl, clock: Clock) -> Driver:
+    if url.path:
+        raise ConfigurationError(
+            "sqs:// takes a region and no path", hint="sqs://eu-west-1?prefix=prod- for queues whose names start so"
+        )
+    if url.host and not _REGION.fullmatch(url.host):
+        raise ConfigurationError(f"{url.host!r} is no region", hint="sqs://eu-west-1")
+    parameters = url.only({"prefix", "account", "endpoint_url"})
+    account, endpoint_url = parameters.get("account"), parameters.get("endpoint_url")
+    if account is not None and not _ACCOUNT.fullmatch(account):
+        raise ConfigurationError(f"account={account!r} is no account of AWS", hint="twelve digits")
+    if endpoint_url is not None and not endpoint_url.startswith(("http://", "https://")):
+        raise ConfigurationError("endpoint_url starts with neither http:// nor https://")
+    try:
+        from cloudq.drivers.sqs import SQSDriver
+    except ModuleNotFoundError as error:
+        raise _not_installed("sqs", error) from error
+    return SQSDriver(
+        url.host or None,
+        prefix=parameters.get("prefix", ""),
+        account=account,
+        endpoint_url=endpoint_url,
+        clock=clock,
+    )
+
+
+_OPENERS: Final[Mapping[str, Opener]] = {"memory": _memory, "sqlite": _sqlite, "sqs": _sqs}
+_REGION: Final = re.compile(r"[a-z]{2,}(-[a-z0-9]+)+")
+_ACCOUNT: Final = re.compile(r"[0-9]{12}")
 
 
 def _installed(scheme: str) -> Opener:
@@ -78,6 +107,13 @@ def _installed(scheme: str) -> Opener:
     known = {*_OPENERS, *(entry.name for entry in found)}
     raise ConfigurationError(
         f"there is no backend {scheme!r}: {nearest(scheme, known)}", hint="backends: " + ", ".join(sorted(known))
+    )
+
+
+def _not_installed(extra: str, error: ModuleNotFoundError) -> ConfigurationError:
+    return ConfigurationError(
+        f"the backend {extra!r} needs the module {error.name!r}, which isn't installed",
+        hint=f"pip install 'cloudq[{extra}]'",
     )
 
 

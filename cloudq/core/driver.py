@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -302,5 +302,17 @@ class PullDriver(Driver, Protocol):
         """Makes receives under way return soon, where the client can; they may still bring messages.
 
         A later receive waits as usual.
+        """
+        ...
+
+
+@runtime_checkable
+class QueueMaker(Protocol):
+    """What a driver may do besides: make queues, where the first send makes none. For development."""
+
+    def make_queue(self, queue: str) -> bool:
+        """Makes `queue` and its dead-letter queue, if they aren't there. Returns whether `queue` was made.
+
+        What is there stays as it is.
         """
         ...

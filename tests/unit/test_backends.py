@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 from importlib.metadata import EntryPoint, EntryPoints
 
@@ -31,6 +32,11 @@ from cloudq.errors import ConfigurationError
         ("sqlite:///q.db?synchronous=off", "neither full nor normal"),
         ("sqlite:///q.db?busy_timeout=x", "no number of seconds"),
         ("sqlite:///q.db?password=x", "no parameter 'password'"),
+        ("sqs://eu-west-1/queue", "a region and no path"),
+        ("sqs://Europe", "is no region"),
+        ("sqs://eu-west-1?account=me", "no account of AWS"),
+        ("sqs://eu-west-1?endpoint_url=localhost:4566", "neither http:// nor https://"),
+        ("sqs://eu-west-1?region=x", "no parameter 'region'"),
         ("redis://host", "there is no backend 'redis'"),
         ("sqllite:///q.db", "did you mean 'sqlite'"),
     ],
@@ -60,6 +66,38 @@ def test_sqlite_opens_the_file_that_the_url_names(absolute, monkeypatch, tmp_pat
     assert (tmp_path / "a b.db").is_file()
 
 
+def test_sqs_opens_without_a_call(monkeypatch):
+    """Region and endpoint come from the URL; with an account not even a queue's URL is asked for."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    url = "sqs://eu-west-1?prefix=prod-&account=123456789012&endpoint_url=http%3A%2F%2F127.0.0.1%3A1"
+    driver = open_driver(url, SYSTEM_CLOCK)
+    meta = driver.client.meta
+    assert ("eu-west-1", "http://127.0.0.1:1") == (meta.region_name, meta.endpoint_url)
+    assert "http://127.0.0.1:1/123456789012/prod-emails" == driver._urls.of("emails")
+    driver.close()
+
+
+def test_sqs_without_a_region_is_refused(monkeypatch, tmp_path):
+    """At open, naming what to do."""
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    with pytest.raises(ConfigurationError, match="no client of Amazon SQS") as caught:
+        open_driver("sqs://", SYSTEM_CLOCK)
+    assert "eu-west-1" in caught.value.hint
+
+
+def test_a_missing_sdk_says_what_to_install(monkeypatch):
+    """Without boto3, what to install is said instead of a traceback."""
+    for name in [name for name in sys.modules if name.startswith("cloudq.drivers.sqs")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "botocore", None)
+    with pytest.raises(ConfigurationError, match="isn't installed") as caught:
+        open_driver("sqs://eu-west-1", SYSTEM_CLOCK)
+    assert "pip install 'cloudq[sqs]'" == caught.value.hint
+
+
 def test_another_package_adds_a_backend(monkeypatch):
     """By an entry point of the group `cloudq.drivers`; the opener gets the parsed URL and the clock."""
     opened = []
@@ -78,4 +116,4 @@ def test_another_package_adds_a_backend(monkeypatch):
     assert [("host", SYSTEM_CLOCK)] == opened
     with pytest.raises(ConfigurationError) as caught:
         open_driver("nobodys://", SYSTEM_CLOCK)
-    assert "backends: memory, sqlite, theirs" == caught.value.hint
+    assert "backends: memory, sqlite, sqs, theirs" == caught.value.hint

@@ -43,6 +43,9 @@ def backends() -> Mapping[str, Capabilities]:
 
     with tempfile.TemporaryDirectory() as folder, closing(SQLiteDriver(Path(folder) / "matrix.db")) as sqlite:
         columns |= _columns("SQLite", sqlite.capabilities)
+    from cloudq.drivers.sqs.limits import capabilities as sqs
+
+    columns |= _columns("Amazon SQS", sqs)
     return columns
 
 

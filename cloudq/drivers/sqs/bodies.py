@@ -1,0 +1,92 @@
+"""Bodies and what lies beside them: SQS stores text of a part of Unicode, cloudq stores bytes."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from cloudq.core.failure import Failure
+from cloudq.errors import UndecodableError
+
+# Beside a body that isn't text, or holds characters that SQS refuses.
+ENCODING: Final = "cloudq.encoding"
+# Beside a retry's copy: why the message failed last.
+FAILURE: Final = "cloudq.failure"
+# Beside a dead letter. In any other queue it says that somebody moved the dead letter back with the service's means.
+DEAD: Final = "cloudq.dead"
+ATTRIBUTES: Final = ("cloudq.*",)
+
+_BASE64: Final = "base64"
+_EMPTY: Final = "="  # a body can't be empty
+_REFUSED = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+Attributes = dict[str, dict[str, Any]]
+
+
+def stored(body: bytes, failure: Failure | None, *, dead: bool) -> tuple[str, Attributes]:
+    """The text and the attributes to store a body by."""
+    attributes: Attributes = {}
+    text = storable(body)
+    if text is None:
+        text = base64.b64encode(body).decode("ascii") or _EMPTY
+        attributes[ENCODING] = {"DataType": "String", "StringValue": _BASE64}
+    if failure is not None:
+        attributes[DEAD if dead else FAILURE] = _attribute(failure.encode())
+    return text, attributes
+
+
+def size(text: str, attributes: Attributes) -> int:
+    """The bytes that SQS counts: of the body, and of each attribute's name, type and value."""
+    total = len(text) if text.isascii() else len(text.encode())
+    for name, attribute in attributes.items():
+        value = attribute.get("BinaryValue") or attribute["StringValue"].encode()
+        total += len(name) + len(attribute["DataType"]) + len(value)
+    return total
+
+
+def body_of(message: Mapping[str, Any]) -> bytes:
+    """The bytes that were stored; of a foreign message, its text in UTF-8."""
+    text: str = message.get("Body", "")
+    if _text(message, ENCODING) != _BASE64:
+        return text.encode("utf-8", "surrogatepass")
+    try:
+        return b"" if text == _EMPTY else base64.b64decode(text, validate=True)
+    except ValueError:
+        return text.encode("utf-8", "surrogatepass")  # whoever wrote it didn't mean what the attribute says
+
+
+def failure_of(message: Mapping[str, Any], name: str) -> Failure | None:
+    """The failure in an attribute. What can't be read is said, rather than keeping the message from being seen."""
+    kept = _text(message, name)
+    if kept is None:
+        return None
+    try:
+        return Failure.decode(kept)
+    except UndecodableError as error:
+        return Failure(reason=str(error))
+
+
+def storable(body: bytes) -> str | None:
+    """The body as a text that SQS takes, or `None`."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return None
+    return text if text and not _REFUSED.search(text) else None
+
+
+def _attribute(value: bytes) -> dict[str, Any]:
+    text = storable(value)
+    if text is None:
+        return {"DataType": "Binary", "BinaryValue": value}
+    return {"DataType": "String", "StringValue": text}
+
+
+def _text(message: Mapping[str, Any], name: str) -> str | bytes | None:
+    attribute = message.get("MessageAttributes", {}).get(name)
+    if attribute is None:
+        return None
+    value: str | bytes = attribute.get("BinaryValue") or attribute.get("StringValue", "")
+    return value

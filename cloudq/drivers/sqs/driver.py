@@ -1,0 +1,199 @@
+"""`SQSDriver`: the driver contract over Amazon SQS."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Sequence
+from datetime import timedelta
+from threading import Event
+from typing import Final as Const
+
+from cloudq.core.clock import SYSTEM_CLOCK, Clock
+from cloudq.core.delivery import Delivery, Lease
+from cloudq.core.driver import Capabilities, ExtendResult, Final, Outgoing, QueueStats, SendResult, SettleResult
+from cloudq.core.message import dead_letter_queue, is_ordered
+from cloudq.drivers.sqs import limits, making, receiving, sending
+from cloudq.drivers.sqs.client import Clients, SqsClient, open_client
+from cloudq.drivers.sqs.dead_letters import SQSDeadLetters
+from cloudq.drivers.sqs.faults import translate
+from cloudq.drivers.sqs.settling import Settling
+from cloudq.drivers.sqs.urls import QueueUrls
+from cloudq.errors import BackendError, QueueNotFound, UnsupportedError
+
+# How long a look at dead letters waits for more. A poll that waits asks all of SQS's servers, another one some.
+LOOK_WAIT: Const = timedelta(seconds=1)
+
+_READY: Const = "ApproximateNumberOfMessages"
+_DELAYED: Const = "ApproximateNumberOfMessagesDelayed"
+_IN_FLIGHT: Const = "ApproximateNumberOfMessagesNotVisible"
+
+
+class SQSDriver:
+    """Queues of Amazon SQS, of one account and region. Needs only permission for what is called.
+
+    A queue is a standard one, or, where its name ends in `.fifo`, a FIFO one; it and its dead-letter queue have to
+    exist. In a child process after `fork` a new client is made.
+
+    Args:
+        region: The region, or `None` for the SDK's own settings.
+        prefix: What the queues' names on SQS start with.
+        account: The account that owns the queues; then no call is made to learn their URLs.
+        endpoint_url: Another endpoint than AWS's, or `None` for the SDK's own settings (`AWS_ENDPOINT_URL`).
+        clock: Where the time comes from.
+        look_wait: How long a look at dead letters waits for more, once it found nothing.
+        client: A botocore client to use instead of one of its own.
+
+    Raises:
+        ConfigurationError: No client can be made, as no region is set, say. No call is made.
+    """
+
+    def __init__(
+        self,
+        region: str | None = None,
+        *,
+        prefix: str = "",
+        account: str | None = None,
+        endpoint_url: str | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        look_wait: timedelta = LOOK_WAIT,
+        client: SqsClient | None = None,
+    ) -> None:
+        self._region = region
+        self._clock = clock
+        self._look_wait = look_wait
+        self._clients = Clients(lambda: open_client(region, endpoint_url) if client is None else client)
+        self._urls = QueueUrls(self._clients.get, prefix=prefix, account=account)
+        self._settling = Settling(self._clients.get, clock)
+        self._closed = Event()
+        self._arrivals: dict[str, int] = {}
+        _drivers.add(self)
+
+    def __repr__(self) -> str:
+        """The region."""
+        return f"SQSDriver({self._region!r})"
+
+    @property
+    def client(self) -> SqsClient:
+        """This process's botocore client, for what cloudq doesn't do."""
+        return self._clients.get()
+
+    def capabilities(self, queue: str) -> Capabilities:
+        """Those of a standard queue, or, where the name ends in `.fifo`, of a FIFO queue."""
+        return limits.capabilities(queue)
+
+    def send(self, outgoing: Sequence[Outgoing]) -> Sequence[SendResult]:
+        """One call, or more if attributes and base64 make the batch too large for one."""
+        if not outgoing:
+            return []
+        try:
+            self._refuse_if_closed()
+            url = self._urls.of(outgoing[0].queue)
+        except BackendError as error:
+            return [SendResult(error=error)] * len(outgoing)
+        return sending.store(self._clients.get(), url, outgoing)
+
+    def receive(self, queue: str, *, limit: int, wait: timedelta, lease: timedelta) -> Sequence[Delivery]:
+        """One long poll, of at most 20 s and for at most 10 messages, from a FIFO queue for one.
+
+        A FIFO queue answers with several messages of a group at once. Only the first may be worked on, and to give
+        the others back would count a delivery of each, again and again.
+        """
+        if lease <= timedelta(0) or lease > limits.MAX_LEASE:
+            raise UnsupportedError(f"a lease of {lease}: SQS grants up to {limits.MAX_LEASE}")
+        if self._closed.is_set() or limit < 1:
+            return []
+        url = self._urls.of(queue)
+        since = self._clock.now()
+        messages = receiving.receive(
+            self._clients.get(), url, queue, limit=1 if is_ordered(queue) else limit, wait=wait, lease=lease
+        )
+        if self._closed.is_set() and messages:
+            self._settling.give_back(url, queue, [message["ReceiptHandle"] for message in messages])
+            return []
+        return [
+            receiving.delivery(message, receiving.leased(message, url, queue, since=since, span=lease))
+            for message in messages
+        ]
+
+    def settle(self, finals: Sequence[Final]) -> Sequence[SettleResult]:
+        """Deletes and visibility changes by receipt handle, each ten a call."""
+        return self._settling.settle(finals)
+
+    def extend(self, leases: Sequence[Lease], by: timedelta) -> Sequence[ExtendResult]:
+        """Grants no more than is left of the 12 hours that SQS counts from the receive."""
+        return self._settling.extend(leases, by)
+
+    def stats(self, queue: str) -> QueueStats:
+        """SQS's own approximate numbers, two calls. It doesn't say how old the oldest message is.
+
+        A retry that waits under its lease counts as in flight.
+        """
+        counts = self._counts(queue)
+        try:
+            dead = sum(self._counts(dead_letter_queue(queue)).values())
+        except QueueNotFound:
+            dead = None  # nothing can be dead-lettered, which the first dead letter says loudly
+        return QueueStats(ready=counts[_READY], delayed=counts[_DELAYED], in_flight=counts[_IN_FLIGHT], dead=dead)
+
+    def purge(self, queue: str) -> None:
+        """By `PurgeQueue`, which takes up to a minute, allows itself once a minute, and says no number."""
+        url = self._urls.of(queue)
+        try:
+            self._clients.get().purge_queue(QueueUrl=url)
+        except Exception as error:
+            raise translate(error, queue) from error
+        self._settling.purged(url)
+
+    def dead_letters(self, queue: str) -> SQSDeadLetters:
+        """The messages of the queue's dead-letter queue."""
+        return SQSDeadLetters(
+            queue,
+            client=self._clients.get,
+            urls=self._urls,
+            settling=self._settling,
+            clock=self._clock,
+            wait=self._look_wait,
+            arrivals=self._arrivals,
+        )
+
+    def make_queue(self, queue: str) -> bool:
+        """Makes a queue and its dead-letter queue, for development. `False`: it was there, and is as it was."""
+        return making.make(self._clients.get(), self._urls, queue)
+
+    def interrupt(self) -> None:
+        """Nothing: a long poll returns at its end.
+
+        To cut its connection wouldn't be safe: what SQS had already put into the answer would stay hidden until the
+        end of a lease that nobody holds (semantics 14).
+        """
+
+    def close(self) -> None:
+        """Closes idle connections. A receive under way returns at its end, and gives back what it brought."""
+        self._closed.set()
+        self._clients.close()
+
+    def _counts(self, queue: str) -> dict[str, int]:
+        names = [_READY, _DELAYED, _IN_FLIGHT]
+        try:
+            answer = self._clients.get().get_queue_attributes(QueueUrl=self._urls.of(queue), AttributeNames=names)
+        except BackendError:
+            raise
+        except Exception as error:
+            raise translate(error, queue) from error
+        return {name: int(answer["Attributes"][name]) for name in names}
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed.is_set():
+            raise BackendError("this driver is closed")
+
+
+_drivers: Const[weakref.WeakSet[SQSDriver]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for driver in list(_drivers):
+        driver._clients.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,71 @@
+"""The conformance kit on Amazon SQS, as LocalStack has it: standard and FIFO queues, in real time."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from cloudq.core.driver import PullDriver
+from cloudq.core.message import dead_letter_queue, is_ordered
+from cloudq.drivers.sqs import SQSDriver
+from cloudq.drivers.sqs.bodies import storable
+from cloudq.testing.conformance import DriverConformance, Harness
+
+pytestmark = pytest.mark.slow
+
+REGION = "us-east-1"
+
+
+@pytest.fixture(scope="module")
+def client(localstack: str) -> Any:
+    """One botocore client for all: a client's making is no part of the contract, and slow."""
+    driver = SQSDriver(REGION, endpoint_url=localstack)
+    yield driver.client
+    driver.close()
+
+
+class SQSHarness(Harness):
+    """Two queues with their dead-letter queues, for one test."""
+
+    def __init__(self, client: Any, suffix: str = "") -> None:
+        super().__init__(queue=f"kit-{uuid.uuid4().hex[:12]}{suffix}")
+        self.client = client
+        self.missing_queue = f"missing-{self.queue}"
+        kind = {"FifoQueue": "true"} if suffix else {}
+        names = [self.queue, self.other_queue]
+        names += [dead_letter_queue(name) for name in names]
+        self.urls = {name: client.create_queue(QueueName=name, Attributes=kind)["QueueUrl"] for name in names}
+
+    def open(self) -> PullDriver:
+        return SQSDriver(REGION, client=self.client, look_wait=timedelta(0))
+
+    def second_client(self) -> PullDriver:
+        return self.open()
+
+    def put_raw(self, driver: PullDriver, queue: str, body: bytes) -> None:
+        text = storable(body)
+        if text is None:
+            super().put_raw(driver, queue, body)  # no SDK could put this in as it is
+            return
+        key = uuid.uuid4().hex
+        order = {"MessageGroupId": key, "MessageDeduplicationId": key} if is_ordered(queue) else {}
+        self.client.send_message(QueueUrl=self.urls[queue], MessageBody=text, **order)
+
+    def close(self) -> None:
+        for url in self.urls.values():
+            self.client.delete_queue(QueueUrl=url)
+
+
+class TestSQS(DriverConformance):
+    @pytest.fixture
+    def harness(self, client: Any) -> Harness:
+        return SQSHarness(client)
+
+
+class TestSQSFifo(DriverConformance):
+    @pytest.fixture
+    def harness(self, client: Any) -> Harness:
+        return SQSHarness(client, ".fifo")

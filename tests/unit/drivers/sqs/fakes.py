@@ -1,0 +1,142 @@
+"""`FakeSqs`: an SQS of one process that behaves like botocore's client, and can be told to fail."""
+
+# ruff: noqa: N803 - the arguments' names are the service's
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from types import SimpleNamespace
+
+from botocore.exceptions import ClientError
+
+ENDPOINT = "http://sqs.test"
+
+
+class FakeSqs:
+    """Messages by queue; every call is recorded. Leases don't end by themselves: time is the driver's clock's.
+
+    Attributes:
+        calls: The operations called, with their parameters, in order.
+        fail: Asked before each call; what it returns is raised.
+        fail_item: Asked for each item of a batch; what it returns is the item's `(Code, SenderFault)`.
+    """
+
+    def __init__(self, *queues: str) -> None:
+        self.meta = SimpleNamespace(endpoint_url=ENDPOINT)
+        self.queues: dict[str, list[dict]] = {f"{ENDPOINT}/1/{name}": [] for name in queues}
+        self.calls: list[tuple[str, dict]] = []
+        self.fail: Callable[[str], Exception | None] = lambda operation: None
+        self.fail_item: Callable[[str, dict], tuple[str, bool] | None] = lambda operation, item: None
+        self.closed = False
+
+    def operations(self) -> list[str]:
+        return [operation for operation, _ in self.calls]
+
+    def get_queue_url(self, *, QueueName: str) -> dict:
+        self._called("GetQueueUrl", {"QueueName": QueueName})
+        url = f"{ENDPOINT}/1/{QueueName}"
+        self._messages(url)
+        return {"QueueUrl": url}
+
+    def send_message_batch(self, *, QueueUrl: str, Entries: list[dict]) -> dict:
+        self._called("SendMessageBatch", {"QueueUrl": QueueUrl, "Entries": Entries})
+        messages = self._messages(QueueUrl)
+
+        def send(entry: dict) -> None:
+            attributes = {"SentTimestamp": str(len(self.calls)), "ApproximateReceiveCount": "0"}
+            if "MessageGroupId" in entry:
+                attributes["MessageGroupId"] = entry["MessageGroupId"]
+            messages.append(
+                {
+                    "MessageId": str(uuid.uuid4()),
+                    "Body": entry["MessageBody"],
+                    "MessageAttributes": entry.get("MessageAttributes", {}),
+                    "Attributes": attributes,
+                    "ReceiptHandle": None,
+                }
+            )
+
+        return self._each("SendMessageBatch", Entries, send)
+
+    def receive_message(self, *, QueueUrl: str, MaxNumberOfMessages: int, **options: object) -> dict:
+        self._called("ReceiveMessage", {"QueueUrl": QueueUrl, "MaxNumberOfMessages": MaxNumberOfMessages, **options})
+        ready = [message for message in self._messages(QueueUrl) if message["ReceiptHandle"] is None]
+        for message in ready[:MaxNumberOfMessages]:
+            message["ReceiptHandle"] = uuid.uuid4().hex
+            count = int(message["Attributes"]["ApproximateReceiveCount"]) + 1
+            message["Attributes"]["ApproximateReceiveCount"] = str(count)
+        return {"Messages": [{**message} for message in ready[:MaxNumberOfMessages]]} if ready else {}
+
+    def delete_message_batch(self, *, QueueUrl: str, Entries: list[dict]) -> dict:
+        self._called("DeleteMessageBatch", {"QueueUrl": QueueUrl, "Entries": Entries})
+        messages = self._messages(QueueUrl)
+
+        def delete(entry: dict) -> None:
+            messages[:] = [one for one in messages if one["ReceiptHandle"] != entry["ReceiptHandle"]]
+
+        return self._each("DeleteMessageBatch", Entries, delete)
+
+    def change_message_visibility_batch(self, *, QueueUrl: str, Entries: list[dict]) -> dict:
+        self._called("ChangeMessageVisibilityBatch", {"QueueUrl": QueueUrl, "Entries": Entries})
+
+        def change(entry: dict) -> None:
+            for message in self._messages(QueueUrl):
+                if message["ReceiptHandle"] == entry["ReceiptHandle"] and entry["VisibilityTimeout"] == 0:
+                    message["ReceiptHandle"] = None
+
+        return self._each("ChangeMessageVisibilityBatch", Entries, change)
+
+    def get_queue_attributes(self, *, QueueUrl: str, AttributeNames: list[str]) -> dict:
+        self._called("GetQueueAttributes", {"QueueUrl": QueueUrl})
+        messages = self._messages(QueueUrl)
+        ready = sum(message["ReceiptHandle"] is None for message in messages)
+        values = {
+            "ApproximateNumberOfMessages": str(ready),
+            "ApproximateNumberOfMessagesDelayed": "0",
+            "ApproximateNumberOfMessagesNotVisible": str(len(messages) - ready),
+            "QueueArn": f"arn:aws:sqs:test:1:{QueueUrl.rpartition('/')[2]}",
+        }
+        return {"Attributes": {name: values[name] for name in AttributeNames}}
+
+    def create_queue(self, *, QueueName: str, Attributes: dict[str, str]) -> dict:
+        self._called("CreateQueue", {"QueueName": QueueName, "Attributes": Attributes})
+        url = f"{ENDPOINT}/1/{QueueName}"
+        self.queues.setdefault(url, [])
+        return {"QueueUrl": url}
+
+    def purge_queue(self, *, QueueUrl: str) -> dict:
+        self._called("PurgeQueue", {"QueueUrl": QueueUrl})
+        self._messages(QueueUrl).clear()
+        return {}
+
+    def close(self) -> None:
+        self.closed = True
+
+    def _called(self, operation: str, parameters: dict) -> None:
+        self.calls.append((operation, parameters))
+        error = self.fail(operation)
+        if error is not None:
+            raise error
+
+    def _messages(self, url: str) -> list[dict]:
+        if url not in self.queues:
+            raise client_error("AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist.")
+        return self.queues[url]
+
+    def _each(self, operation: str, entries: list[dict], do: Callable[[dict], None]) -> dict:
+        answer: dict[str, list[dict]] = {"Successful": [], "Failed": []}
+        for entry in entries:
+            failure = self.fail_item(operation, entry)
+            if failure is None:
+                do(entry)
+                answer["Successful"].append({"Id": entry["Id"]})
+            else:
+                code, sender = failure
+                answer["Failed"].append({"Id": entry["Id"], "Code": code, "Message": "no", "SenderFault": sender})
+        return answer
+
+
+def client_error(code: str, text: str = "no", status: int = 400) -> ClientError:
+    """What botocore raises for an error that the service answers with."""
+    response = {"Error": {"Code": code, "Message": text}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(response, "Operation")

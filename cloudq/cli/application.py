@@ -14,7 +14,7 @@ from typing import Annotated, Final, TextIO
 import typer
 from typer.main import get_command
 
-from cloudq.cli import demo, dlq, queues, send, tasks, version, worker
+from cloudq.cli import demo, dlq, making, queues, send, tasks, version, worker
 from cloudq.cli.failures import FAILED, INTERRUPTED, report
 from cloudq.cli.options import Debug, Switches
 from cloudq.cli.output import StdoutError, complain, is_terminal
@@ -31,6 +31,7 @@ application = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+queue_group = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
 dead_letters = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
 
 
@@ -59,6 +60,11 @@ def _dlq() -> None:
     """Look at what failed for good, send it again, or throw it away."""
 
 
+@queue_group.callback()
+def _queues() -> None:
+    """Set up queues, for development."""
+
+
 def _add(
     group: typer.Typer, name: str, function: Callable[..., None], examples: Sequence[str], panel: str | None = None
 ) -> None:
@@ -77,6 +83,8 @@ _add(application, "demo", demo.demo, demo.EXAMPLES, _WORK)
 _add(application, "tasks", tasks.tasks, tasks.EXAMPLES, _LOOK)
 _add(application, "stats", queues.stats, queues.STATS_EXAMPLES, _LOOK)
 _add(application, "version", version.version, version.EXAMPLES, _LOOK)
+application.add_typer(queue_group, name="queues", rich_help_panel=_WORK)
+_add(queue_group, "create", making.create, making.CREATE_EXAMPLES)
 application.add_typer(dead_letters, name="dlq", rich_help_panel=_REPAIR)
 _add(application, "purge", queues.purge, queues.PURGE_EXAMPLES, _REPAIR)
 _add(dead_letters, "list", dlq.list_, dlq.LIST_EXAMPLES)

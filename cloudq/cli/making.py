@@ -1,0 +1,52 @@
+"""`cloudq queues create`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import typer
+
+from cloudq.cli.choosing import any_app, queues_of
+from cloudq.cli.options import AppSpec, Backend, Debug, Json, queue_name
+from cloudq.cli.output import write, write_json
+from cloudq.config import parse_url
+from cloudq.core.driver import QueueMaker
+from cloudq.core.message import dead_letter_queue
+from cloudq.errors import UnsupportedError
+
+CREATE_EXAMPLES: Final = (
+    "cloudq queues create",
+    "cloudq queues create emails orders.fifo --backend sqs://eu-west-1?prefix=dev-",
+)
+
+
+def create(
+    queues: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="QUEUE...", help="Their names. Default: every queue that the tasks declare."),
+    ] = None,
+    *,
+    app: AppSpec = None,
+    backend: Backend = None,
+    json: Json = False,
+    _debug: Debug = False,
+) -> None:
+    """Create queues with their dead-letter queues, for development.
+
+    In production they belong to your infrastructure's own code. A queue that exists is left as it is.
+    """
+    named = [queue_name(name) for name in queues or []]
+    with any_app(app, backend, wanted=not named) as chosen:
+        driver = chosen.app.driver()
+        if not isinstance(driver, QueueMaker):
+            raise UnsupportedError(
+                f"{parse_url(chosen.app.url).scheme}:// needs no queues to be created",
+                hint="a queue is there from its first message on",
+            )
+        for name in queues_of(chosen, named):
+            made = driver.make_queue(name)
+            dead = dead_letter_queue(name)
+            if json:
+                write_json({"queue": name, "dead_letter_queue": dead, "created": made})
+            else:
+                write(f"created {name} and {dead}" if made else f"{name} was there already")

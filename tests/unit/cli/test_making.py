@@ -1,0 +1,41 @@
+"""`cloudq queues create`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cloudq.backends import _OPENERS
+from cloudq.drivers.sqs import SQSDriver
+from tests.unit.drivers.sqs.fakes import FakeSqs
+
+
+@pytest.fixture
+def sqs(monkeypatch, shop):
+    """An SQS without queues behind sqs://."""
+    client = FakeSqs()
+    monkeypatch.setitem(_OPENERS, "sqs", lambda url, clock: SQSDriver(url.host, client=client, clock=clock))
+    return client
+
+
+def test_queues_are_created_with_their_dead_letter_queues(cli, sqs):
+    """Those named; what is there already is said to be."""
+    result = cli("queues", "create", "emails", "orders.fifo", "--backend", "sqs://test")
+    assert (0, "created emails and emails-dlq\ncreated orders.fifo and orders-dlq.fifo\n") == result[:2]
+    result = cli("queues", "create", "emails", "--backend", "sqs://test", "--json")
+    assert {"queue": "emails", "dead_letter_queue": "emails-dlq", "created": False} == json.loads(result.out)
+
+
+def test_without_names_all_declared_queues_are_created(cli, sqs):
+    """Those of the app's tasks."""
+    result = cli("queues", "create", "--app", "shop", "--backend", "sqs://test")
+    assert 0 == result.code
+    assert {"default", "default-dlq", "emails", "emails-dlq"} == {url.rpartition("/")[2] for url in sqs.queues}
+
+
+def test_where_the_first_send_makes_a_queue_there_is_nothing_to_create(cli, shop):
+    """It says so, as wrong usage."""
+    result = cli("queues", "create", "emails", "--backend", shop.url)
+    assert (2, "") == (result.code, result.out)
+    assert "sqlite:// needs no queues to be created" in result.err

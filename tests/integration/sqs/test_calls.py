@@ -1,0 +1,42 @@
+"""How many calls of the API a task costs, counted by botocore's own events. The floor is 0.30: three calls for ten."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from cloudq import App
+from cloudq.drivers.sqs import SQSDriver
+from cloudq.worker.service import Worker
+from cloudq.worker.settings import WorkerSettings
+from tests.integration.sqs.conftest import REGION, Calls, Place
+
+pytestmark = pytest.mark.slow
+
+TASKS = 1_000
+
+
+def test_a_thousand_tasks_cost_the_floor(place: Place, queue: str, localstack: str) -> None:
+    """`send_many` costs 0.10 calls a task, a worker's receives and deletes at most 0.22, and nothing else is called."""
+    driver = SQSDriver(REGION, prefix=place.prefix, endpoint_url=localstack)
+    calls = Calls(driver.client)
+    app = App()
+    ran: list[int] = []
+
+    @app.task("no-op")
+    def no_op(n: int) -> None:
+        ran.append(n)
+
+    with app.using(driver):
+        app.send_many(no_op.call(n) for n in range(TASKS))
+        sent = calls.taken()
+        assert {"GetQueueUrl": 1, "SendMessageBatch": TASKS // 10} == dict(sent)
+        Worker(app, WorkerSettings(max_tasks=TASKS, wait=timedelta(seconds=1))).run()
+        worked = calls.taken()
+    driver.close()
+    assert list(range(TASKS)) == sorted(ran)
+    assert (0, 0) == place.counts(queue)
+    assert {"ReceiveMessage", "DeleteMessageBatch"} == set(worked)
+    print(f"\ncalls a task: sent {sent.total() / TASKS:.3f}, worked {worked.total() / TASKS:.3f} {dict(worked)}")
+    assert worked.total() / TASKS <= 0.22

@@ -65,6 +65,8 @@ def configure(format: LogFormat = "text", level: str | int = "INFO") -> None:  #
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_FORMATTERS[format]())
     logging.basicConfig(level=number, handlers=[handler], force=True)
+    # At INFO it tells of every client where its credentials came from.
+    logging.getLogger("botocore").setLevel(logging.WARNING if number == logging.INFO else logging.NOTSET)
 
 
 def _encoded(line: dict[str, object]) -> str:

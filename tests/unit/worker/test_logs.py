@@ -83,3 +83,14 @@ def test_unknown_names_are_refused(kind: str, level: str) -> None:
     """A format or level that doesn't exist is a configuration error."""
     with pytest.raises(ConfigurationError, match="there is no log"):
         configure(kind, level)  # type: ignore[arg-type]  # what a user may type
+
+
+@pytest.mark.parametrize(("level", "told"), [("info", False), ("debug", True)])
+def test_an_sdk_s_chatter_is_for_debugging(level: str, told: bool) -> None:
+    """Where botocore found its credentials is no news to whoever runs a worker."""
+    with stderr() as written:
+        configure("text", level)
+        logging.getLogger("botocore.credentials").info("Found credentials")
+        logging.getLogger("botocore.credentials").warning("Refreshing failed")
+    assert told == ("Found credentials" in written.getvalue())
+    assert "Refreshing failed" in written.getvalue()

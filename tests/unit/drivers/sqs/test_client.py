@@ -1,0 +1,49 @@
+"""The botocore client: how it is set up, and that a fork gets one of its own."""
+
+from __future__ import annotations
+
+import os
+from types import SimpleNamespace
+
+import pytest
+from botocore.validate import ParamValidationDecorator
+
+from cloudq.drivers.sqs.client import Clients, open_client
+
+
+def test_the_client_leaves_retries_to_cloudq(monkeypatch):
+    """One try a call, reads that outlast a long poll, connections for many threads, and no validation here."""
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "5")
+    client = open_client("eu-west-1", None)
+    config = client.meta.config
+    assert 1 == config.retries["total_max_attempts"]
+    assert config.read_timeout > 20
+    assert 64 == config.max_pool_connections
+    assert not isinstance(client._serializer, ParamValidationDecorator)
+    client.close()
+
+
+def test_the_endpoint_may_come_from_the_environment(monkeypatch):
+    """As the SDK reads it."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
+    client = open_client("eu-west-1", None)
+    assert "http://127.0.0.1:4566" == client.meta.endpoint_url
+    client.close()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # forking beside other tests' threads
+def test_a_child_process_has_a_client_of_its_own():
+    """Connections aren't shared with the parent, which keeps its own."""
+    clients = Clients(lambda: SimpleNamespace(pid=os.getpid(), close=lambda: None))
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        clients.after_fork()
+        os.write(write, str(clients.get().pid).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert str(child).encode() == os.read(read, 20)
+    assert os.getpid() == clients.get().pid
+    os.close(read)
+    os.close(write)

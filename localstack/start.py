@@ -77,7 +77,7 @@ class LocalStack:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.keep_log = self.keep_log or kind is not None
+        self.keep_log = self.keep_log or (kind is not None and issubclass(kind, Exception))
         self.stop()
 
     def stop(self) -> None:

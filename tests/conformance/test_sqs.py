@@ -14,7 +14,8 @@ from cloudq.drivers.sqs import SQSDriver
 from cloudq.drivers.sqs.bodies import storable
 from cloudq.testing.conformance import DriverConformance, Harness
 
-pytestmark = pytest.mark.slow
+# Only the test itself is timed: the first one's fixtures may have to install LocalStack.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120, func_only=True)]
 
 REGION = "us-east-1"
 

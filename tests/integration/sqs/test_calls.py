@@ -12,7 +12,8 @@ from cloudq.worker.service import Worker
 from cloudq.worker.settings import WorkerSettings
 from tests.integration.sqs.conftest import REGION, Calls, Place
 
-pytestmark = pytest.mark.slow
+# Only the test itself is timed: the first one's fixtures may have to install LocalStack.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120, func_only=True)]
 
 TASKS = 1_000
 

@@ -27,7 +27,8 @@ from cloudq.worker.settings import WorkerSettings
 from tests.integration.processes import end, environment, start_worker, wait_until
 from tests.integration.sqs.conftest import REGION, Calls, Place
 
-pytestmark = pytest.mark.slow
+# Only the test itself is timed: the first one's fixtures may have to install LocalStack.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120, func_only=True)]
 
 SECOND = timedelta(seconds=1)
 ZERO = timedelta(0)

@@ -82,6 +82,9 @@ def idle(seconds: int) -> None:
     idle_share = (time.process_time() - cpu) / seconds
     print("ready", flush=True)
     sys.stdin.read()
+    stats = app.queue("default").stats
+    while (now := stats()).ready or now.in_flight:  # the last one may have been sent just now
+        time.sleep(0.05)
     worker.stop()
     thread.join()
     figures = {

@@ -123,7 +123,7 @@ class Settler:
             return
         try:
             made = plan(delivery, outcome, edge.capabilities, self._clock.now())
-        except Exception:
+        except Exception:  # a middleware may have returned anything: that costs neither the thread nor the message
             logger.exception(
                 "%s can't be settled; it comes back when its lease is over", delivery.id, extra=fields(delivery)
             )

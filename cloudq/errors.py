@@ -82,6 +82,12 @@ class UndecodableError(CloudqError):
     code = "undecodable"
 
 
+class PushRefused(CloudqError):
+    """A request isn't a push of the backend that the app is configured for. Nothing of it was run or kept."""
+
+    code = "push-refused"
+
+
 class UnsupportedError(CloudqError):
     """The backend, or this queue of it, can't do what was asked. Refused, never ignored."""
 

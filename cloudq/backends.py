@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -18,6 +19,8 @@ Opener: TypeAlias = "Callable[[BackendUrl, Clock], Driver]"
 """Opens the driver that a URL names. Other packages add theirs under the entry point group `cloudq.drivers`."""
 
 ENTRY_POINTS: Final = "cloudq.drivers"
+# A key has no place in a URL, which is shown.
+CONNECTION_STRING_VARIABLE: Final = "CLOUDQ_SERVICEBUS_CONNECTION_STRING"
 
 
 def open_driver(url: str, clock: Clock) -> Driver:
@@ -91,7 +94,62 @@ def _sqs(url: BackendUrl, clock: Clock) -> Driver:
     )
 
 
-_OPENERS: Final[Mapping[str, Opener]] = {"memory": _memory, "sqlite": _sqlite, "sqs": _sqs}
+def _servicebus(url: BackendUrl, clock: Clock) -> Driver:
+    if url.path:
+        raise ConfigurationError(
+            "servicebus:// takes a namespace and no path",
+            hint="servicebus://NAMESPACE.servicebus.windows.net?prefix=prod- for queues whose names start so",
+        )
+    parameters = url.only({"prefix", "dedup_window", "max_message", "admin_endpoint"})
+    connection_string = os.environ.get(CONNECTION_STRING_VARIABLE) or None
+    if not url.host and connection_string is None:
+        raise ConfigurationError(
+            "servicebus:// names no namespace",
+            hint=f"servicebus://NAMESPACE.servicebus.windows.net, or set {CONNECTION_STRING_VARIABLE}",
+        )
+    _refuse_other_namespace(url.host, connection_string)
+    endpoint = parameters.get("admin_endpoint")
+    if endpoint is not None and not endpoint.startswith(("http://", "https://")):
+        raise ConfigurationError("admin_endpoint starts with neither http:// nor https://")
+    window = _seconds(parameters, "dedup_window", timedelta(0))
+    try:
+        from cloudq.drivers.service_bus import ServiceBusDriver
+        from cloudq.drivers.service_bus.limits import MAX_MESSAGE
+    except ModuleNotFoundError as error:
+        raise _not_installed("servicebus", error) from error
+    return ServiceBusDriver(
+        url.host,
+        connection_string=connection_string,
+        prefix=parameters.get("prefix", ""),
+        dedup_window=window or None,
+        max_message=_bytes(parameters, "max_message", MAX_MESSAGE),
+        admin_endpoint=endpoint,
+        clock=clock,
+    )
+
+
+def _refuse_other_namespace(host: str, connection_string: str | None) -> None:
+    """Where the URL and the connection string name different namespaces, one of them isn't meant."""
+    if not host or connection_string is None:
+        return
+    found = _ENDPOINT.search(connection_string)
+    named = found.group(1).partition(":")[0] if found else ""
+    if named.lower() != host.partition(":")[0].lower():
+        raise ConfigurationError(
+            f"the URL names {host!r}, and {CONNECTION_STRING_VARIABLE} another namespace",
+            hint=f"unset {CONNECTION_STRING_VARIABLE}, or leave the host out: servicebus://",
+        )
+
+
+_OPENERS: Final[Mapping[str, Opener]] = {
+    "memory": _memory,
+    "servicebus": _servicebus,
+    "sqlite": _sqlite,
+    "sqs": _sqs,
+}
+_ENDPOINT: Final = re.compile(r"Endpoint\s*=\s*sb://([^/;]+)", re.IGNORECASE)
+_LEAST_BYTES: Final = 64 * 1024
+_MOST_BYTES: Final = 100 * 1024 * 1024
 _REGION: Final = re.compile(r"[a-z]{2,}(-[a-z0-9]+)+")
 _ACCOUNT: Final = re.compile(r"[0-9]{12}")
 
@@ -115,6 +173,15 @@ def _not_installed(extra: str, error: ModuleNotFoundError) -> ConfigurationError
         f"the backend {extra!r} needs the module {error.name!r}, which isn't installed",
         hint=f"pip install 'cloudq[{extra}]'",
     )
+
+
+def _bytes(parameters: Mapping[str, str], name: str, default: int) -> int:
+    text = parameters.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdecimal() and _LEAST_BYTES <= int(text[:12]) <= _MOST_BYTES):
+        raise ConfigurationError(f"{name}={text!r} is no number of bytes", hint=f"{name}=1048576")
+    return int(text)
 
 
 def _seconds(parameters: Mapping[str, str], name: str, default: timedelta) -> timedelta:

@@ -44,6 +44,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         extendable: Whether a lease can be extended.
         native_dead_letter: Whether `NativeDeadLetter` is understood. If not, dead letters are copied to `q-dlq`.
         native_retry_delay: The longest delay of a `Release`, or `None` if a single delivery can't be released at all.
+        copies: Whether messages can be sent to this queue itself. If not, what would take a copy is released instead.
         ordering: Whether this queue keeps the order of an `ordering_key`.
         fairness: Whether a `fairness_key` has an effect.
         deduplication: How long a native id is remembered, or `None` if it isn't.
@@ -62,6 +63,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     extendable: bool = True
     native_dead_letter: bool = False
     native_retry_delay: timedelta | None = None
+    copies: bool = True
     ordering: bool = False
     fairness: bool = False
     deduplication: timedelta | None = None

@@ -88,8 +88,9 @@ def outgoing(
 def _retry(delivery: Delivery, outcome: Retried, capabilities: Capabilities, now: datetime) -> Plan:
     delay = min(max(ZERO, outcome.delay), _END_OF_TIME - now)
     message = delivery.message
-    if message is None or delivery.group is not None or _released(outcome, delay, capabilities):
-        # What can't be decoded can't be copied, and a copy would lose its place in an order.
+    stays = message is None or delivery.group is not None or not capabilities.copies
+    if message is None or stays or _released(outcome, delay, capabilities):
+        # What can't be decoded can't be copied, a copy would lose its place in an order, and some queues take none.
         return Plan(final=_release(delivery, outcome, delay, capabilities, now))
     attempts = delivery.attempt if outcome.counted else max(0, delivery.attempt - 1)
     due = now + delay if delay else None

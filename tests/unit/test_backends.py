@@ -116,4 +116,4 @@ def test_another_package_adds_a_backend(monkeypatch):
     assert [("host", SYSTEM_CLOCK)] == opened
     with pytest.raises(ConfigurationError) as caught:
         open_driver("nobodys://", SYSTEM_CLOCK)
-    assert "backends: memory, sqlite, sqs, theirs" == caught.value.hint
+    assert "backends: memory, servicebus, sqlite, sqs, theirs" == caught.value.hint

@@ -1,0 +1,114 @@
+"""What takes the right to manage the namespace: counts, and queues made for development. Never called by a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Final
+
+from azure.core.exceptions import ResourceExistsError
+from azure.core.pipeline.transport import HttpRequest, RequestsTransport
+from azure.servicebus.management import ServiceBusAdministrationClient
+
+from cloudq.core.driver import QueueStats
+from cloudq.core.message import is_ordered
+from cloudq.drivers.service_bus.faults import translate
+from cloudq.drivers.service_bus.limits import MAX_LOCK, is_subscription
+from cloudq.errors import ConfigurationError, UnsupportedError
+
+# Far above what policies allow, so that ours decide and the service's is the backstop (semantics 8).
+MAX_DELIVERIES: Final = 100
+
+
+class Admin:
+    """Manages the queues of one namespace.
+
+    Args:
+        make: Makes the SDK's administration client.
+        prefix: What the queues' names on Service Bus start with.
+        dedup_window: For how long queues that are made remember ids, or `None` for not at all.
+    """
+
+    def __init__(
+        self, make: Callable[[], ServiceBusAdministrationClient], prefix: str, dedup_window: timedelta | None
+    ) -> None:
+        self._make = make
+        self._prefix = prefix
+        self._dedup_window = dedup_window
+
+    def stats(self, queue: str) -> QueueStats:
+        """The service's own counts, one call. It counts what is in flight among what is ready."""
+        entity = self._prefix + queue
+        try:
+            with self._make() as client:
+                if is_subscription(entity):
+                    topic, _, name = entity.partition("/Subscriptions/")
+                    counts: Any = client.get_subscription_runtime_properties(topic, name)
+                    delayed = None  # they wait with the topic
+                else:
+                    counts = client.get_queue_runtime_properties(entity)
+                    delayed = counts.scheduled_message_count
+        except Exception as error:
+            raise translate(error, queue) from error
+        return QueueStats(ready=counts.active_message_count, delayed=delayed, dead=counts.dead_letter_message_count)
+
+    def make_queue(self, queue: str) -> bool:
+        """Makes a queue, with sessions where its name ends in `.fifo`. `False`: it was there, and is as it was."""
+        if is_subscription(queue):
+            raise UnsupportedError(
+                f"{queue!r} is a subscription: its topic and its rules are no matter of cloudq",
+                hint="make it with your infrastructure",
+            )
+        window = self._dedup_window
+        options: dict[str, Any] = {} if window is None else {"duplicate_detection_history_time_window": window}
+        try:
+            with self._make() as client:
+                client.create_queue(
+                    self._prefix + queue,
+                    lock_duration=MAX_LOCK,
+                    max_delivery_count=MAX_DELIVERIES,
+                    requires_session=is_ordered(queue),
+                    requires_duplicate_detection=window is not None,
+                    dead_lettering_on_message_expiration=True,
+                    **options,
+                )
+        except ResourceExistsError:
+            return False
+        except Exception as error:
+            raise translate(error, queue) from error
+        return True
+
+
+def admin_client(namespace: str, connection_string: str | None, endpoint: str | None) -> ServiceBusAdministrationClient:
+    """An administration client with the credentials that messages are sent with.
+
+    Args:
+        namespace: The namespace's host.
+        connection_string: Used where it is given.
+        endpoint: Where an emulator answers, `http://127.0.0.1:5300`, say: the SDK knows only https.
+
+    Raises:
+        ConfigurationError: No client can be made of them.
+    """
+    options: dict[str, Any] = {} if endpoint is None else {"transport": _To(endpoint)}
+    try:
+        if connection_string is not None:
+            return ServiceBusAdministrationClient.from_connection_string(connection_string, **options)
+        from azure.identity import DefaultAzureCredential
+
+        return ServiceBusAdministrationClient(namespace, DefaultAzureCredential(), **options)
+    except ValueError as error:
+        raise ConfigurationError("no administration client can be made of the connection string") from error
+
+
+class _To(RequestsTransport):  # type: ignore[misc]  # azure-core gives it no type
+    """Sends to another endpoint than the SDK would."""
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__()
+        self._endpoint = endpoint.rstrip("/")
+
+    def send(self, request: HttpRequest, **options: Any) -> Any:
+        _, _, rest = request.url.partition("://")
+        request.url = f"{self._endpoint}/{rest.partition('/')[2]}"
+        return super().send(request, **options)

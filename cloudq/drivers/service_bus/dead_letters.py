@@ -1,0 +1,159 @@
+"""`ServiceBusDeadLetters`: the dead letters of one queue, in its own sub-queue `q/$DeadLetterQueue`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Final
+
+from azure.servicebus import ServiceBusReceivedMessage
+
+from cloudq.core import wire
+from cloudq.core.clock import Clock
+from cloudq.core.delivery import Delivery, Lease
+from cloudq.core.driver import Ack, DeadMessage, SettleResult
+from cloudq.core.driver import Final as FinalCall
+from cloudq.core.message import Message
+from cloudq.drivers.service_bus import receiving, sdk
+from cloudq.drivers.service_bus.faults import translate
+from cloudq.drivers.service_bus.limits import MAX_LOCK
+from cloudq.drivers.service_bus.links import Link
+from cloudq.drivers.service_bus.receipts import Receipt
+from cloudq.errors import UndecodableError
+
+# To the SDK 0 means "behind what came last".
+FIRST: Final = 1
+# So many are asked for at a time.
+PAGE: Final = 100
+# The most that a search for chosen ones holds.
+MOST: Final = 10_000
+# What is there comes within this; it is real time, whatever the messages' clock says.
+LOOK: Final = timedelta(seconds=1)
+
+
+class ServiceBusDeadLetters:
+    """Implements `cloudq.core.driver.DeadLetterQueue`. A key is the sequence number, by which they are ordered.
+
+    A look peeks, and so takes nothing. Service Bus leases the oldest only, so taking chosen ones holds those before
+    them for a moment; they are released, which counts no delivery.
+
+    Args:
+        queue: The queue that the messages died in.
+        link: Gives the link to its dead letters.
+        settle: Settles what was taken.
+        clock: Where the time comes from.
+    """
+
+    def __init__(
+        self,
+        queue: str,
+        *,
+        link: Callable[[], Link],
+        settle: Callable[[Sequence[FinalCall]], Sequence[SettleResult]],
+        clock: Clock,
+    ) -> None:
+        self._queue = queue
+        self._link = link
+        self._settle = settle
+        self._clock = clock
+
+    def peek(self, *, limit: int, after: str | None = None) -> Sequence[DeadMessage]:
+        """By sequence number, in pages."""
+        found: list[DeadMessage] = []
+        first = FIRST if after is None else int(after) + 1
+        while len(found) < limit:
+            page = self._peeked(first, min(PAGE, limit - len(found)))
+            found += map(self._dead_message, page)
+            if not page:
+                break
+            first = (page[-1].sequence_number or 0) + 1
+        return found
+
+    def get(self, key: str) -> DeadMessage | None:
+        """Peeks at its place."""
+        if not key.isdecimal():
+            return None
+        found = self._peeked(int(key), 1)
+        return self._dead_message(found[0]) if found and _key(found[0]) == key else None
+
+    def take(self, keys: Sequence[str] | None, *, limit: int, lease: timedelta) -> Sequence[Delivery]:
+        """Leases up to `limit`, for as long as the queue's locks last; others that it came across are released."""
+        del lease  # a lock is as long as the queue says
+        link, wanted = self._link(), None if keys is None else set(keys)
+        since = self._clock.now()
+        chosen: list[ServiceBusReceivedMessage] = []
+        others: list[ServiceBusReceivedMessage] = []
+        try:
+            while len(chosen) < limit and len(others) < MOST and wanted != set():
+                count = min(PAGE, limit - len(chosen)) if wanted is None else PAGE
+                messages = link.receive(count, LOOK if not chosen and not others else timedelta(0))
+                if not messages:
+                    break
+                for message in messages:
+                    if (wanted is None or _key(message) in wanted) and len(chosen) < limit:
+                        chosen.append(message)
+                        if wanted is not None:
+                            wanted.discard(_key(message))
+                    else:
+                        others.append(message)
+        except Exception as error:
+            raise translate(error, self._queue) from error
+        finally:
+            link.settle([(message, sdk.RELEASE) for message in others])
+        return [
+            receiving.dead_delivery(
+                message,
+                Lease(
+                    queue=self._queue,
+                    receipt=Receipt(link, message),
+                    expires_at=receiving.locked_until(message, since, MAX_LOCK),
+                ),
+            )
+            for message in chosen
+        ]
+
+    def settle(self, finals: Sequence[FinalCall]) -> Sequence[SettleResult]:
+        """`Ack` deletes, `Release` leaves it; neither keeps another failure than is there."""
+        return self._settle(finals)
+
+    def purge(self, keys: Sequence[str] | None) -> int:
+        """Receives and completes; what somebody else has taken stays."""
+        count = 0
+        while taken := self.take(keys, limit=PAGE if keys is None else len(keys), lease=MAX_LOCK):
+            for result in self.settle([FinalCall(lease=delivery.lease, step=Ack()) for delivery in taken]):
+                if result.error is not None:
+                    raise result.error
+                count += 1
+            if keys is not None:
+                break
+        return count
+
+    def _peeked(self, first: int, count: int) -> list[ServiceBusReceivedMessage]:
+        try:
+            return self._link().asked(lambda receiver: receiver.peek_messages(count, sequence_number=first))
+        except Exception as error:
+            raise translate(error, self._queue) from error
+
+    def _dead_message(self, message: ServiceBusReceivedMessage) -> DeadMessage:
+        body = receiving.body_of(message)
+        decoded: Message | None
+        try:
+            decoded = wire.decode(body, self._queue)
+        except UndecodableError:
+            decoded = None
+        failure = receiving.why_dead(message)
+        return DeadMessage(
+            key=_key(message),
+            id=decoded.id if decoded else str(message.message_id or message.sequence_number),
+            queue=self._queue,
+            body=body,
+            message=decoded,
+            failure=failure,
+            # The service says only when it was first stored.
+            dead_at=failure.last_at if failure else None,
+        )
+
+
+def _key(message: ServiceBusReceivedMessage) -> str:
+    # As texts they are in the order of the numbers.
+    return f"{message.sequence_number or 0:020d}"

@@ -1,0 +1,216 @@
+"""`ServiceBusDriver`: the driver contract over Azure Service Bus."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final as Const
+
+from azure.servicebus import NEXT_AVAILABLE_SESSION, ServiceBusClient, ServiceBusReceivedMessage, ServiceBusReceiver
+from azure.servicebus.management import ServiceBusAdministrationClient
+
+from cloudq.core.clock import SYSTEM_CLOCK, Clock
+from cloudq.core.delivery import Delivery, Lease
+from cloudq.core.driver import Ack, Capabilities, ExtendResult, Final, Outgoing, QueueStats, SendResult, SettleResult
+from cloudq.core.message import is_ordered
+from cloudq.drivers.service_bus import limits, receiving, sending
+from cloudq.drivers.service_bus.admin import Admin, admin_client
+from cloudq.drivers.service_bus.client import Clients, client_of
+from cloudq.drivers.service_bus.dead_letters import ServiceBusDeadLetters
+from cloudq.drivers.service_bus.faults import translate
+from cloudq.drivers.service_bus.links import Link
+from cloudq.drivers.service_bus.receipts import Holder, Receipt
+from cloudq.drivers.service_bus.sessions import ACCEPT_WAIT, Sessions
+from cloudq.drivers.service_bus.settling import Settling
+from cloudq.errors import BackendError
+
+# What is ready comes within this; it is real time, whatever the messages' clock says.
+PURGE_LOOK: Const = timedelta(milliseconds=500)
+PURGE_PAGE: Const = 500
+
+
+class ServiceBusDriver:
+    """Queues and subscriptions of one namespace.
+
+    A queue whose name ends in `.fifo` has sessions, one for each ordering key; no other has. In a child process after
+    `fork` new connections are made.
+
+    Args:
+        namespace: The namespace's host, `NAMESPACE.servicebus.windows.net`.
+        connection_string: Used instead of the environment's credentials.
+        prefix: What the queues' names on Service Bus start with.
+        dedup_window: For how long the queues remember ids (their duplicate detection), or `None` for not at all.
+        max_message: The most bytes of a message that the namespace's tier takes.
+        admin_endpoint: Where an emulator answers what is asked of a namespace's management.
+        clock: Where the time comes from.
+    """
+
+    def __init__(
+        self,
+        namespace: str,
+        *,
+        connection_string: str | None = None,
+        prefix: str = "",
+        dedup_window: timedelta | None = None,
+        max_message: int = limits.MAX_MESSAGE,
+        admin_endpoint: str | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._namespace = namespace
+        self._dedup_window = dedup_window
+        self._max_message = max_message
+        self._clock = clock
+
+        def client() -> ServiceBusClient:
+            return client_of(namespace, connection_string)
+
+        def administration() -> ServiceBusAdministrationClient:
+            return admin_client(namespace, connection_string, admin_endpoint)
+
+        self._clients = Clients(client, prefix)
+        self._admin = Admin(administration, prefix, dedup_window)
+        self._start()
+        _drivers.add(self)
+
+    def __repr__(self) -> str:
+        """The namespace."""
+        return f"ServiceBusDriver({self._namespace!r})"
+
+    def _start(self) -> None:
+        self._lock = threading.Lock()
+        self._links: dict[tuple[str, bool], Link] = {}
+        self._sessions: dict[str, Sessions] = {}
+        self._settling = Settling(self._clock)
+        self._closed = threading.Event()
+
+    def capabilities(self, queue: str) -> Capabilities:
+        """Those of a queue, of one with sessions where the name ends in `.fifo`, or of a subscription."""
+        return limits.capabilities(queue, max_message=self._max_message, dedup_window=self._dedup_window)
+
+    def send(self, outgoing: Sequence[Outgoing]) -> Sequence[SendResult]:
+        """One call, or more if properties make the batch too large for one. A delayed message is scheduled."""
+        if not outgoing:
+            return []
+        queue = outgoing[0].queue
+        if self._closed.is_set():
+            return [SendResult(error=BackendError("this driver is closed"))] * len(outgoing)
+        try:
+            with self._clients.sender(queue) as sender:
+                return sending.store(sender, outgoing, self._clock)
+        except Exception as error:  # noqa: BLE001 - reported for each item
+            return [SendResult(error=translate(error, queue))] * len(outgoing)
+
+    def receive(self, queue: str, *, limit: int, wait: timedelta, lease: timedelta) -> Sequence[Delivery]:
+        """Leases are as long as the queue's locks, whatever is asked for; of a session one message at a time."""
+        del lease
+        if self._closed.is_set() or limit < 1:
+            return []
+        since = self._clock.now()
+        try:
+            if is_ordered(queue):
+                return [
+                    self._delivery(queue, slot, message, slot.locked_until() or since + limits.MAX_LOCK)
+                    for slot, message in self._session_queue(queue).receive(limit, wait)
+                ]
+            link = self._link(queue)
+            return [
+                self._delivery(queue, link, message, receiving.locked_until(message, since, limits.MAX_LOCK))
+                for message in link.receive(limit, wait)
+            ]
+        except Exception as error:
+            if self._closed.is_set():
+                return []
+            raise translate(error, queue) from error
+
+    def settle(self, finals: Sequence[Final]) -> Sequence[SettleResult]:
+        """All answers are awaited together. A release with a delay is held, and given back when it is due."""
+        return self._settling.settle(finals)
+
+    def extend(self, leases: Sequence[Lease], by: timedelta) -> Sequence[ExtendResult]:
+        """Grants what the queue's lock says, whatever is asked for."""
+        del by
+        return self._settling.extend(leases)
+
+    def interrupt(self) -> None:
+        """Makes receives under way return at their next read."""
+        for link in list(self._links.values()):
+            link.interrupt()
+        for sessions in list(self._sessions.values()):
+            sessions.interrupt()
+
+    def stats(self, queue: str) -> QueueStats:
+        """The service's own counts, which takes the right to manage it."""
+        return self._admin.stats(queue)
+
+    def purge(self, queue: str) -> int:
+        """Receives and completes what is ready; what is scheduled or locked can't be reached, and stays."""
+        count = 0
+        while deliveries := self.receive(queue, limit=PURGE_PAGE, wait=PURGE_LOOK, lease=limits.MAX_LOCK):
+            finals = [Final(lease=delivery.lease, step=_ACK) for delivery in deliveries]
+            for result in self.settle(finals):
+                if result.error is not None:
+                    raise result.error
+                count += 1
+        return count
+
+    def dead_letters(self, queue: str) -> ServiceBusDeadLetters:
+        """The messages of the queue's own dead-letter sub-queue."""
+        return ServiceBusDeadLetters(
+            queue, link=lambda: self._link(queue, dead=True), settle=self.settle, clock=self._clock
+        )
+
+    def make_queue(self, queue: str) -> bool:
+        """Makes a queue, for development; its dead-letter queue comes with it."""
+        return self._admin.make_queue(queue)
+
+    def close(self) -> None:
+        """Closes all connections. What is locked stays so until its lock ends; what is parked is given back."""
+        self._closed.set()
+        self._settling.close()
+        for sessions in list(self._sessions.values()):
+            sessions.close()
+        for link in list(self._links.values()):
+            link.close()
+        self._clients.close()
+
+    def _delivery(
+        self, queue: str, holder: Holder, message: ServiceBusReceivedMessage, expires_at: datetime
+    ) -> Delivery:
+        return receiving.delivery(message, Lease(queue=queue, receipt=Receipt(holder, message), expires_at=expires_at))
+
+    def _link(self, queue: str, *, dead: bool = False) -> Link:
+        with self._lock:
+            link = self._links.get((queue, dead))
+            if link is None:
+                link = self._links[queue, dead] = Link(lambda: self._clients.receiver(queue, dead=dead))
+            return link
+
+    def _session_queue(self, queue: str) -> Sessions:
+        def next_session() -> ServiceBusReceiver:
+            wait = ACCEPT_WAIT.total_seconds()
+            return self._clients.receiver(queue, session=NEXT_AVAILABLE_SESSION, wait=wait)
+
+        with self._lock:
+            sessions = self._sessions.get(queue)
+            if sessions is None:
+                sessions = self._sessions[queue] = Sessions(next_session, self._clock)
+            return sessions
+
+    def _after_fork(self) -> None:
+        self._clients.after_fork()
+        self._start()
+
+
+_ACK: Const = Ack()
+_drivers: Const[weakref.WeakSet[ServiceBusDriver]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for driver in list(_drivers):
+        driver._after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,100 @@
+"""From the SDK's errors to those of cloudq."""
+
+from __future__ import annotations
+
+from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
+from azure.servicebus import exceptions as sdk_errors
+
+from cloudq.core.delivery import Lease
+from cloudq.drivers.service_bus.sdk import Unconfirmed
+from cloudq.errors import (
+    BackendError,
+    BackendUnavailable,
+    CloudqError,
+    LeaseLost,
+    MessageTooLarge,
+    PermissionDenied,
+    QueueNotFound,
+    Throttled,
+    UnsupportedError,
+)
+
+_LOST = (sdk_errors.MessageLockLostError, sdk_errors.SessionLockLostError, sdk_errors.MessageNotFoundError)
+_DENIED = (
+    sdk_errors.ServiceBusAuthenticationError,
+    sdk_errors.ServiceBusAuthorizationError,
+    ClientAuthenticationError,
+)
+_UNREACHABLE = (
+    sdk_errors.ServiceBusConnectionError,
+    sdk_errors.ServiceBusCommunicationError,
+    sdk_errors.OperationTimeoutError,
+    Unconfirmed,
+    OSError,  # TimeoutError and ConnectionError among them
+)
+
+
+def translate(error: BaseException, queue: str) -> Exception:
+    """The error of cloudq that says what `error` means for `queue`, with the original as its cause."""
+    if isinstance(error, CloudqError):
+        return error
+    meant = _translated(error, queue)
+    meant.__cause__ = error
+    return meant
+
+
+def lease_lost(lease: Lease) -> LeaseLost:
+    """The report for a lease that is over."""
+    return LeaseLost(f"the lease on a message of queue {lease.queue!r} is over")
+
+
+def _translated(error: BaseException, queue: str) -> Exception:
+    said = str(error)
+    if isinstance(error, _LOST) or "amqp:illegal-state" in said:
+        # A delivery's tag is forgotten once it was settled: the SDK then calls the link's state illegal.
+        return LeaseLost(f"the lease on a message of queue {queue!r} is over: {said}")
+    if isinstance(error, (sdk_errors.MessagingEntityNotFoundError, ResourceNotFoundError)):
+        return QueueNotFound(
+            f"there is no queue {queue!r} on Azure Service Bus",
+            hint=f"make it with your infrastructure, or for development: cloudq queues create {queue}",
+        )
+    if isinstance(error, sdk_errors.MessageSizeExceededError):
+        return MessageTooLarge(f"queue {queue!r} doesn't take so large a message: {said}")
+    if isinstance(error, _DENIED):
+        return PermissionDenied(
+            f"queue {queue!r}: {said}",
+            hint="senders need the role Azure Service Bus Data Sender, workers also Azure Service Bus Data Receiver",
+        )
+    if isinstance(error, sdk_errors.ServiceBusServerBusyError):
+        return Throttled(f"queue {queue!r}: {said}")
+    if isinstance(error, sdk_errors.ServiceBusQuotaExceededError):
+        return BackendError(f"queue {queue!r} is full: {said}", hint="let workers catch up, or raise its size")
+    if isinstance(error, _UNREACHABLE):
+        return BackendUnavailable(
+            f"Azure Service Bus can't be reached: {said}", hint="see the network and the namespace"
+        )
+    if isinstance(error, HttpResponseError):
+        return _of_http(error, queue)
+    if _wants_session(said):
+        return UnsupportedError(
+            f"queue {queue!r} has sessions, and its name doesn't end in .fifo, or the other way round: {said}",
+            hint="queues whose names end in .fifo need sessions, all others must have none",
+        )
+    if isinstance(error, AzureError):
+        return (BackendUnavailable if getattr(error, "_retryable", False) else BackendError)(f"queue {queue!r}: {said}")
+    return BackendError(f"queue {queue!r}: {type(error).__name__}: {said}")
+
+
+def _of_http(error: HttpResponseError, queue: str) -> Exception:
+    if error.status_code in {401, 403}:
+        return PermissionDenied(f"queue {queue!r}: {error.message}", hint="it takes the right to manage the namespace")
+    if error.status_code == 429:
+        return Throttled(f"queue {queue!r}: {error.message}")
+    if error.status_code is None or error.status_code >= 500:
+        return BackendUnavailable(f"queue {queue!r}: {error.message}")
+    return BackendError(f"queue {queue!r}: {error.message}")
+
+
+def _wants_session(said: str) -> bool:
+    said = said.lower()
+    return "amqp:not-allowed" in said and "session" in said

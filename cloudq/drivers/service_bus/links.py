@@ -1,0 +1,237 @@
+"""`Link`: one receiver on one connection, used by one thread at a time.
+
+The SDK's objects aren't made for several threads: two that read from one connection mix up its frames. So a lock goes
+with each, and a receive that waits lets whoever settles or renews have its turn between two reads.
+
+```
+ poller       receive: give credit ─ read ─ read ─┐           ┌─ read: 3 messages ─ take the credit left back
+ settler                                settle ───┴─ sent ────┘
+```
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias
+
+from azure.servicebus import ServiceBusReceivedMessage, ServiceBusReceiver
+
+from cloudq.drivers.service_bus import sdk
+from cloudq.drivers.service_bus.sdk import Disposition
+
+OPEN_PATIENCE: Final = timedelta(seconds=20)
+# How long an answer to a settlement, and to the credit taken back, is awaited.
+ANSWER_PATIENCE: Final = timedelta(seconds=10)
+DRAIN_PATIENCE: Final = timedelta(seconds=2)
+
+Step: TypeAlias = tuple[ServiceBusReceivedMessage, Disposition]
+
+
+class Link:
+    """A receiver of one entity, opened at the first use and again after a cut.
+
+    Args:
+        make: Makes a receiver, which isn't open yet.
+        session: An open receiver of a session: the link ends with it, as its lock does.
+    """
+
+    def __init__(self, make: Callable[[], ServiceBusReceiver], *, session: ServiceBusReceiver | None = None) -> None:
+        self._make = make
+        self._receiver = session
+        self._one_session = session is not None
+        self._turn = threading.Lock()
+        self._waiting = 0
+        self._interrupted = 0
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed for good."""
+        return self._closed
+
+    def receive(self, limit: int, wait: timedelta) -> list[ServiceBusReceivedMessage]:
+        """Up to `limit` messages, as soon as there is one. No credit is left with the service.
+
+        Raises:
+            ServiceBusError: The service can't be reached, or refuses.
+        """
+        until = time.monotonic() + wait.total_seconds()
+        interrupted = self._interrupted
+        with self._own_turn():
+            receiver = self._opened()
+            if receiver is None:
+                return []
+            try:
+                sdk.give_credit(receiver, limit)
+                messages = self._first(receiver, until, interrupted)
+                if len(messages) < limit:
+                    sdk.take_credit_back(receiver, DRAIN_PATIENCE)
+                    messages += sdk.taken(receiver)
+            except BaseException:
+                self._drop(receiver)
+                raise
+        return messages
+
+    def settle(self, steps: Sequence[Step]) -> list[BaseException | None]:
+        """Carries out each step; the error of each, in order. All answers are awaited together."""
+        with self._own_turn(urgent=True):
+            errors: list[BaseException | None] = [None] * len(steps)
+            try:
+                receiver = self._opened()
+            except Exception as error:  # noqa: BLE001 - each of them has it
+                return [error] * len(steps)
+            if receiver is None:
+                return [ConnectionError("the link is closed")] * len(steps)
+            here = [index for index, (message, _) in enumerate(steps) if message._receiver is receiver]
+            if here:
+                answers = sdk.settle(receiver, [steps[index] for index in here], ANSWER_PATIENCE)
+                for index, answer in zip(here, answers, strict=True):
+                    errors[index] = answer
+                if not sdk.is_open(receiver):
+                    self._drop(receiver)
+            for index, (message, disposition) in enumerate(steps):
+                if message._receiver is not receiver or _is_of_the_link(errors[index]):
+                    errors[index] = self._settled_by_token(message, disposition)
+            return errors
+
+    def renew(self, messages: Sequence[ServiceBusReceivedMessage]) -> list[datetime | BaseException]:
+        """Renews the lock of each message: until when it holds, or why not, in order."""
+        with self._own_turn(urgent=True):
+            try:
+                receiver = self._opened()
+                if receiver is None:
+                    return [ConnectionError("the link is closed")] * len(messages)
+                return list(sdk.renew(receiver, messages))
+            except Exception as error:  # noqa: BLE001 - reported for each of them
+                if len(messages) == 1 or not _is_of_one(error):
+                    return [error] * len(messages)
+        # One lost lock fails the call for all: each by itself.
+        return [self.renew([message])[0] for message in messages]
+
+    def renew_session(self, count: int) -> list[datetime | BaseException]:
+        """Renews the lock of the session: the same answer for each of its messages."""
+        with self._own_turn(urgent=True):
+            try:
+                receiver = self._opened()
+                if receiver is None or receiver.session is None:
+                    return [ConnectionError("the link is closed")] * count
+                return [receiver.session.renew_lock()] * count
+            except Exception as error:  # noqa: BLE001 - reported
+                return [error] * count
+
+    def asked(
+        self, question: Callable[[ServiceBusReceiver], list[ServiceBusReceivedMessage]]
+    ) -> list[ServiceBusReceivedMessage]:
+        """The answer to a question that needs a receiver, such as a peek.
+
+        Raises:
+            ServiceBusError: The service can't be reached, or refuses.
+        """
+        with self._own_turn():
+            receiver = self._opened()
+            return [] if receiver is None else question(receiver)
+
+    def interrupt(self) -> None:
+        """Makes a receive under way return soon."""
+        self._interrupted += 1
+
+    def close(self) -> None:
+        """Closes the connection, for good. What is locked stays so until its lock ends."""
+        self._closed = True
+        with self._own_turn(urgent=True):
+            if self._receiver is not None:
+                self._drop(self._receiver)
+
+    def _first(self, receiver: ServiceBusReceiver, until: float, interrupted: int) -> list[ServiceBusReceivedMessage]:
+        """What has come once something has, or once there is no more time."""
+        while True:
+            sdk.read(receiver)
+            messages = sdk.taken(receiver)
+            if messages or time.monotonic() >= until or self._closed or interrupted != self._interrupted:
+                return messages
+            if self._waiting:
+                self._let_others()
+                if self._receiver is not receiver:
+                    return messages  # it was cut meanwhile; the next receive opens another
+
+    def _let_others(self) -> None:
+        self._turn.release()
+        try:
+            # Locks are not fair: whoever waits has to have taken it before it is asked for again.
+            while self._waiting:
+                time.sleep(0.0005)
+        finally:
+            self._turn.acquire()
+
+    @contextmanager
+    def _own_turn(self, *, urgent: bool = False) -> Iterator[None]:
+        if urgent:
+            with _COUNTING:
+                self._waiting += 1
+        try:
+            self._turn.acquire()
+        finally:
+            if urgent:
+                with _COUNTING:
+                    self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    def _opened(self) -> ServiceBusReceiver | None:
+        receiver = self._receiver
+        if receiver is not None and sdk.is_open(receiver):
+            return receiver
+        if receiver is not None:
+            self._drop(receiver)
+        if self._one_session:
+            self._closed = True
+        if self._closed:
+            return None
+        receiver = sdk.without_credit(self._make())
+        try:
+            sdk.open_receiver(receiver, OPEN_PATIENCE)
+        except BaseException:
+            self._drop(receiver)
+            raise
+        self._receiver = receiver
+        return receiver
+
+    def _settled_by_token(self, message: ServiceBusReceivedMessage, disposition: Disposition) -> BaseException | None:
+        try:
+            receiver = self._opened()
+            if receiver is None:
+                return ConnectionError("the link is closed")
+            sdk.settle_by_token(receiver, message, disposition)
+        except Exception as error:  # noqa: BLE001 - reported
+            return error
+        return None
+
+    def _drop(self, receiver: ServiceBusReceiver) -> None:
+        if self._receiver is receiver:
+            self._receiver = None
+        sdk.closed(receiver)
+
+
+_COUNTING: Final = threading.Lock()
+
+
+def _is_of_the_link(error: BaseException | None) -> bool:
+    """Whether a message may still be settled, by another link."""
+    from azure.servicebus.exceptions import ServiceBusConnectionError
+
+    return isinstance(error, (sdk.Unconfirmed, ServiceBusConnectionError))
+
+
+def _is_of_one(error: Exception) -> bool:
+    """Whether it says something of a lock, and not of the connection."""
+    from azure.servicebus.exceptions import MessageLockLostError, MessageNotFoundError, ServiceBusError
+
+    return isinstance(error, (MessageLockLostError, MessageNotFoundError)) or (
+        type(error) is ServiceBusError and "lock" in str(error).lower()
+    )

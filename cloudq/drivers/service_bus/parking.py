@@ -1,0 +1,84 @@
+"""`Parking`: messages held for a retry where no copy can be sent, since an abandon has no delay (semantics 17).
+
+The one exception to "nothing waits in memory", and bounded: `limits.MAX_HOLD`. If the process ends, their locks do, and
+they come again somewhat early or late.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+from datetime import datetime, timedelta
+from typing import Final
+
+from cloudq.core.clock import Clock
+from cloudq.drivers.service_bus import sdk
+from cloudq.drivers.service_bus.receipts import Receipt
+
+# How often the clock is looked at, which a test may turn, and the locks with it.
+LOOK: Final = timedelta(milliseconds=50)
+RENEW_BEFORE: Final = timedelta(seconds=15)
+
+
+class Parking:
+    """Holds messages until their time, then gives them back. Starts its thread with the first of them."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._parked: list[tuple[datetime, int, Receipt]] = []
+        self._locked_until: dict[int, datetime] = {}
+        self._numbers = itertools.count()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def park(self, receipt: Receipt, delay: timedelta, locked_until: datetime) -> None:
+        """Holds a message, and gives it back after `delay`."""
+        with self._changed:
+            number = next(self._numbers)
+            self._locked_until[number] = locked_until
+            heapq.heappush(self._parked, (self._clock.now() + delay, number, receipt))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="cloudq-service-bus-parking", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Gives everything back now."""
+        with self._changed:
+            self._closed = True
+            thread = self._thread
+            self._changed.notify()
+        if thread is not None:
+            thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                due = self._due()
+                if not due:
+                    if self._closed:
+                        return
+                    self._changed.wait(LOOK.total_seconds() if self._parked else None)
+                renewing = self._renewable()
+            for receipt in due:
+                receipt.holder.settle([(receipt.message, sdk.ABANDON)])
+            for number, receipt in renewing:
+                (until,) = receipt.holder.renew([receipt.message])
+                if isinstance(until, datetime):
+                    self._locked_until[number] = until
+
+    def _due(self) -> list[Receipt]:
+        due = []
+        while self._parked and (self._closed or self._parked[0][0] <= self._clock.now()):
+            _, number, receipt = heapq.heappop(self._parked)
+            del self._locked_until[number]
+            due.append(receipt)
+        return due
+
+    def _renewable(self) -> list[tuple[int, Receipt]]:
+        soon = self._clock.now() + RENEW_BEFORE
+        return [
+            (number, receipt) for due, number, receipt in self._parked if self._locked_until[number] < min(soon, due)
+        ]

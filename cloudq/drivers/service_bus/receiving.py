@@ -1,0 +1,121 @@
+"""Handing messages over: from what the SDK gives to a `Delivery`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from azure.servicebus import ServiceBusReceivedMessage
+from msgspec.structs import replace
+
+from cloudq.core.delivery import Delivery, Lease
+from cloudq.core.failure import Failure
+from cloudq.drivers.service_bus.naming import group_of
+from cloudq.errors import UndecodableError
+
+# The application property that holds a failure's details beside the body.
+FAILURE: Final = "cloudq-failure"
+REASON: Final = "DeadLetterReason"
+DESCRIPTION: Final = "DeadLetterErrorDescription"
+# What the service says where it moved a message by itself ("Overview of Service Bus dead-letter queues", 2026-11).
+_BY_THE_SERVICE: Final = {
+    "MaxDeliveryCountExceeded": "worker died or lease expired {count} times, and the queue's own limit was reached",
+    "TTLExpiredException": "nobody took it before its time to live was over",
+    "HeaderSizeExceeded": "its properties had grown too large",
+    "Session ID is null": "it has no session, and its queue needs one",
+    "MaxTransferHopCountExceeded": "it was forwarded too often",
+}
+
+
+def delivery(message: ServiceBusReceivedMessage, lease: Lease) -> Delivery:
+    """What is handed over for a message of a queue."""
+    return _delivery(message, lease, failure_of(message))
+
+
+def dead_delivery(message: ServiceBusReceivedMessage, lease: Lease) -> Delivery:
+    """What is handed over for a dead letter."""
+    return _delivery(message, lease, why_dead(message))
+
+
+def body_of(message: ServiceBusReceivedMessage) -> bytes:
+    """The bytes of the body, whatever kind of AMQP body it has."""
+    body = message.body
+    if isinstance(body, bytes):
+        return body
+    if isinstance(body, str):
+        return body.encode("utf-8", "surrogatepass")
+    try:
+        return b"".join(bytes(part) for part in body)
+    except (TypeError, ValueError):
+        return repr(body).encode("utf-8", "replace")  # a value or a sequence of another client: nothing of ours
+
+
+def properties_of(message: ServiceBusReceivedMessage) -> Mapping[str, Any]:
+    """The application properties by name, texts as texts."""
+    return {_text(name): _text(value) for name, value in (message.application_properties or {}).items()}
+
+
+def failure_of(message: ServiceBusReceivedMessage) -> Failure | None:
+    """The failure that is kept beside the body, if one is and can be read."""
+    kept = properties_of(message).get(FAILURE)
+    if not isinstance(kept, str):
+        return None
+    try:
+        return Failure.decode(kept)
+    except UndecodableError:
+        return None
+
+
+def why_dead(message: ServiceBusReceivedMessage) -> Failure | None:
+    """Why a message lies among the dead letters: as a worker of ours said, or as the service says."""
+    properties = properties_of(message)
+    reason, description = properties.get(REASON), properties.get(DESCRIPTION)
+    ours = failure_of(message)
+    if ours is not None and (reason is None or reason == ours.reason or reason not in _BY_THE_SERVICE):
+        return ours
+    if reason is None and description is None:
+        return ours
+    count = message.delivery_count or 0
+    text = _BY_THE_SERVICE.get(str(reason), "").format(count=count)
+    said = ": ".join(str(part) for part in (text, reason, description) if part)
+    made = Failure(reason=said, deliveries=count)
+    return made if ours is None else replace(ours, reason=said, deliveries=max(count, ours.deliveries))
+
+
+def enqueued_at(message: ServiceBusReceivedMessage) -> datetime | None:
+    """When the service stored it."""
+    moment = message.enqueued_time_utc
+    return None if moment is None else moment.astimezone(UTC)
+
+
+def deliveries_of(message: ServiceBusReceivedMessage) -> int:
+    """How often it was handed over, this time included: the service counts those before."""
+    return (message.delivery_count or 0) + 1
+
+
+def locked_until(message: ServiceBusReceivedMessage, since: datetime, default: timedelta) -> datetime:
+    """When its lock ends, by the service's clock."""
+    moment = message.locked_until_utc
+    return since + default if moment is None else moment.astimezone(UTC)
+
+
+def _delivery(message: ServiceBusReceivedMessage, lease: Lease, failure: Failure | None) -> Delivery:
+    count = deliveries_of(message)
+    made = Delivery.of(
+        body_of(message),
+        native_id=str(message.message_id or message.sequence_number),
+        runs=count,
+        deliveries=count,
+        lease=lease,
+        failure=failure,
+        raw=message,
+    )
+    session = message.session_id
+    if session is None:
+        return made
+    return replace(made, group=group_of(session, made.message.ordering_key if made.message else None))
+
+
+def _text(value: Any) -> Any:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

@@ -1,0 +1,268 @@
+"""What the SDK can do and doesn't offer: credit, settlements that overlap, locks renewed many at a time.
+
+All uses of the SDK's private parts are in this file. They were written against azure-servicebus 7.15.0;
+`tests/unit/drivers/service_bus/test_sdk.py` fails where a newer one has moved them.
+
+* `receive_messages` waits 0.2 s for more once it has something, and leaves its credit with the service: the next
+  messages are then locked to a receiver that nobody reads from. So credit is given and taken back here.
+* `complete_message` waits for the answer to each settlement, a round trip a message. Here a batch is sent, then all
+  answers are awaited.
+* The SDK's keep-alive thread reads from a connection that another thread may be reading from. A receiver that is told
+  to prefetch less than nothing has neither that thread nor credit when it opens.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from azure.servicebus import ServiceBusReceivedMessage, ServiceBusReceiver
+from azure.servicebus._common import mgmt_handlers
+from azure.servicebus._common.constants import (
+    MGMT_REQUEST_LOCK_TOKENS,
+    MGMT_RESPONSE_MESSAGE_EXPIRATION,
+    REQUEST_RESPONSE_RENEWLOCK_OPERATION,
+)
+from azure.servicebus._pyamqp.constants import LinkState
+from azure.servicebus._pyamqp.error import AMQPConnectionError, AMQPError, ErrorCondition
+from azure.servicebus._pyamqp.outcomes import Accepted, Modified, Rejected, Released
+from azure.servicebus._servicebus_receiver import (  # type: ignore[attr-defined]  # private
+    create_authentication,
+)
+
+# How long one read waits for a frame. Whoever else wants the connection waits as long.
+READ: Final = timedelta(milliseconds=50)
+_DEAD_LETTER: Final = b"com.microsoft:dead-letter"
+_DELIVERY_COUNT: Final = 5  # its place in a flow frame
+_REASON: Final = "DeadLetterReason"
+_DESCRIPTION: Final = "DeadLetterErrorDescription"
+
+Disposition = Accepted | Modified | Rejected | Released
+
+COMPLETE: Final = Accepted()
+ABANDON: Final = Modified(delivery_failed=True, undeliverable_here=False, message_annotations=None)
+RELEASE: Final = Released()
+
+
+class Unconfirmed(Exception):
+    """A settlement was sent and not answered: it may or may not have been carried out."""
+
+
+def dead_lettering(reason: str, description: str, properties: Mapping[str, str]) -> Rejected:
+    """The disposition that dead-letters; the service stores reason, description and properties with the message."""
+    info = {**properties, _REASON: reason, _DESCRIPTION: description}
+    return Rejected(error=AMQPError(condition=_DEAD_LETTER, description=description, info=info))
+
+
+def without_credit(receiver: ServiceBusReceiver) -> ServiceBusReceiver:
+    """A receiver, not open yet, that gets nothing it hasn't asked for and starts no thread."""
+    receiver._prefetch_count = -1  # one more is its credit on opening
+    return receiver
+
+
+def open_receiver(receiver: ServiceBusReceiver, patience: timedelta) -> None:
+    """Opens the connection and the link, if they aren't open."""
+    receiver._do_retryable_operation(receiver._open, timeout=patience.total_seconds(), operation_requires_timeout=True)
+
+
+def accept_session(receiver: ServiceBusReceiver, cancelled: Callable[[], bool]) -> bool:
+    """Opens a receiver of the next session that has messages; whether it got one before it was cancelled.
+
+    The SDK's own way can't be ended early.
+
+    Raises:
+        ServiceBusError: The service can't be reached, or refuses; an `OperationTimeoutError` where no session came.
+    """
+    receiver._create_handler(create_authentication(receiver))
+    handler = receiver._handler
+    try:
+        handler.open(connection=None)
+        while not handler.client_ready():
+            if cancelled():
+                return False
+    except Exception as error:
+        raise receiver._handle_exception(error) from error
+    receiver._running = True
+    return True
+
+
+def is_open(receiver: ServiceBusReceiver) -> bool:
+    """Whether its link is attached, as far as is known without reading."""
+    handler = receiver._handler
+    return bool(receiver._running and handler and handler._link and handler._link.state is LinkState.ATTACHED)
+
+
+def closed(receiver: ServiceBusReceiver) -> None:
+    """Closes it, whatever state it is in; nothing it says on that way matters any more."""
+    with contextlib.suppress(Exception):
+        receiver.close()
+
+
+def give_credit(receiver: ServiceBusReceiver, count: int) -> None:
+    """Lets the service send so many messages."""
+    _link(receiver).flow(link_credit=count)
+
+
+def read(receiver: ServiceBusReceiver, wait: timedelta = READ) -> None:
+    """Reads the next frame, if one comes in time, and does what it says.
+
+    Raises:
+        ServiceBusError: The connection or the link is gone.
+    """
+    connection: Any = receiver._handler._connection
+    link = _link(receiver)
+    connection.listen(wait=wait.total_seconds())
+    error = connection._error or link._error
+    if error is None and link.state is LinkState.DETACHED:
+        error = AMQPConnectionError(ErrorCondition.LinkDetachForced, description="the link was detached")
+    if error is not None:
+        raise receiver._handle_exception(error)
+
+
+def taken(receiver: ServiceBusReceiver) -> list[ServiceBusReceivedMessage]:
+    """The messages that were read."""
+    queue = receiver._handler._received_messages
+    messages = []
+    while not queue.empty():
+        messages.append(receiver._build_received_message(queue.get()))
+        queue.task_done()
+    return messages
+
+
+def take_credit_back(receiver: ServiceBusReceiver, patience: timedelta) -> bool:
+    """Takes back what credit is left and reads what the service had sent by then. Whether it said so in time."""
+    link = _link(receiver)
+    if link.current_link_credit <= 0:
+        return True
+    answered = False
+
+    def on_flow(frame: Sequence[Any]) -> None:
+        nonlocal answered
+        answered = True
+        # The service counts what it didn't send as sent (AMQP 1.0, 2.6.7): so does this end, or later credit is less.
+        link.delivery_count = frame[_DELIVERY_COUNT]
+
+    link._incoming_flow = on_flow
+    try:
+        link.flow(link_credit=link.current_link_credit, drain=True)
+        until = time.monotonic() + patience.total_seconds()
+        while not answered and time.monotonic() < until:
+            read(receiver)
+    finally:
+        del link._incoming_flow
+    link.current_link_credit = 0
+    return answered
+
+
+def settle(
+    receiver: ServiceBusReceiver, steps: Sequence[tuple[ServiceBusReceivedMessage, Disposition]], patience: timedelta
+) -> list[BaseException | None]:
+    """Sends the disposition of each message, then awaits all answers. The error of each, in order."""
+    link = _link(receiver)
+    pending: dict[int, dict[str, Any]] = {}
+    errors: list[BaseException | None] = [None] * len(steps)
+    try:
+        for index, (message, disposition) in enumerate(steps):
+            entry = {"settled": False, "outcome": None}
+            pending[message._delivery_id] = link._pending_dispositions[message._delivery_id] = entry
+            try:
+                link._outgoing_disposition(message._delivery_id, None, message._delivery_tag, False, disposition, None)
+            except Exception as error:  # noqa: BLE001 - reported for this message; the others go on
+                entry["settled"] = True
+                errors[index] = _meant(receiver, error)
+        until = time.monotonic() + patience.total_seconds()
+        try:
+            while not all(entry["settled"] for entry in pending.values()) and time.monotonic() < until:
+                read(receiver)
+        except Exception as error:  # noqa: BLE001 - whatever cut the connection, what was answered before holds
+            cut: BaseException | None = error
+        else:
+            cut = None
+        for index, (message, disposition) in enumerate(steps):
+            if errors[index] is None:
+                errors[index] = _answer(receiver, pending[message._delivery_id], disposition, cut)
+    finally:
+        for delivery_id in pending:
+            link._pending_dispositions.pop(delivery_id, None)
+    return errors
+
+
+def settle_by_token(receiver: ServiceBusReceiver, message: ServiceBusReceivedMessage, disposition: Disposition) -> None:
+    """Settles a message that came by a link that is gone; only a lock that still holds is.
+
+    Raises:
+        ServiceBusError: It was not settled.
+    """
+    details = None
+    if isinstance(disposition, Accepted):
+        status = "completed"
+    elif isinstance(disposition, Rejected):
+        status = "suspended"
+        said = disposition.error.info
+        details = {"deadletter-reason": said[_REASON], "deadletter-description": said[_DESCRIPTION]}
+        kept = {name: value for name, value in said.items() if name not in (_REASON, _DESCRIPTION)}
+        if kept:
+            details["properties-to-modify"] = kept
+    else:
+        status = "abandoned"
+    tokens: list[Any] = [message.lock_token]
+    receiver._settle_message_via_mgmt_link(status, tokens, dead_letter_details=details)
+
+
+def renew(receiver: ServiceBusReceiver, messages: Sequence[ServiceBusReceivedMessage]) -> list[datetime]:
+    """Renews the locks of messages by one call, all or none; until when each holds, in order.
+
+    Raises:
+        ServiceBusError: At least one is lost, or the call failed.
+    """
+    tokens = receiver._amqp_transport.AMQP_ARRAY_VALUE([message.lock_token for message in messages])
+    answer = receiver._mgmt_request_response_with_retry(
+        REQUEST_RESPONSE_RENEWLOCK_OPERATION,
+        {MGMT_REQUEST_LOCK_TOKENS: tokens},
+        mgmt_handlers.message_lock_renew_op,
+        timeout=None,
+    )
+    expirations = answer[MGMT_RESPONSE_MESSAGE_EXPIRATION]
+    return [datetime.fromtimestamp(milliseconds / 1000, UTC) for milliseconds in expirations]
+
+
+def _link(receiver: ServiceBusReceiver) -> Any:
+    """The link itself; the SDK's own types allow for none."""
+    return receiver._handler._link
+
+
+def _answer(
+    receiver: ServiceBusReceiver, entry: Mapping[str, Any], disposition: Disposition, cut: BaseException | None
+) -> BaseException | None:
+    if not entry["settled"]:
+        unconfirmed = Unconfirmed("the settlement was sent, and no answer came")
+        unconfirmed.__cause__ = cut
+        return unconfirmed
+    from azure.servicebus._pyamqp.receiver import check_disposition_outcome, outcome_name
+
+    try:
+        check_disposition_outcome(0, entry["outcome"], outcome_name(disposition))
+    except Exception as error:  # noqa: BLE001 - it is what the service answered
+        return _meant(receiver, error)
+    return None
+
+
+def _meant(receiver: ServiceBusReceiver, error: Exception) -> BaseException:
+    """The SDK's public error for an internal one."""
+    transport: Any = receiver._amqp_transport
+    meant: BaseException = transport.create_servicebus_exception(_QUIET, error)
+    return meant
+
+
+class _Quiet:
+    """A logger that says nothing: what is reported isn't logged as well."""
+
+    def info(self, *_: object) -> None: ...
+
+    def exception(self, *_: object) -> None: ...
+
+
+_QUIET: Final = _Quiet()

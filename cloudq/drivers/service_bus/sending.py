@@ -1,0 +1,119 @@
+"""Storing messages: batches by count and by bytes, each refused or stored as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from azure.servicebus import ServiceBusMessage, ServiceBusMessageBatch, ServiceBusSender
+from azure.servicebus.exceptions import MessageSizeExceededError
+
+from cloudq.core.clock import Clock
+from cloudq.core.driver import Outgoing, SendResult
+from cloudq.core.message import is_ordered
+from cloudq.drivers.service_bus.faults import translate
+from cloudq.drivers.service_bus.naming import native_name
+from cloudq.drivers.service_bus.receiving import FAILURE
+from cloudq.errors import CloudqError, MessageTooLarge, UnsupportedError
+
+STORED: Final = SendResult()
+# What the CloudEvents specification calls an event in JSON.
+CONTENT_TYPE: Final = "application/cloudevents+json"
+
+
+def store(sender: ServiceBusSender, items: Sequence[Outgoing], clock: Clock) -> list[SendResult]:
+    """Stores the items of one queue in as few calls as their sizes allow. One result each, in order."""
+    results = [STORED] * len(items)
+    ready: list[tuple[int, ServiceBusMessage]] = []
+    for index, item in enumerate(items):
+        refused = refusal(item)
+        if refused is None:
+            ready.append((index, message(item, clock)))
+        else:
+            results[index] = SendResult(error=refused)
+    try:
+        for batch, indices in _batches(sender, items, ready, results):
+            _send(sender, batch, indices, items, results)
+    except Exception as error:  # noqa: BLE001 - no batch can be made without a connection: each item has the error
+        meant = translate(error, items[0].queue)
+        for index, _ in ready:
+            if results[index] is STORED:
+                results[index] = SendResult(error=meant)
+    return results
+
+
+def message(item: Outgoing, clock: Clock) -> ServiceBusMessage:
+    """The item as the SDK takes it."""
+    return ServiceBusMessage(
+        item.body,
+        content_type=CONTENT_TYPE,
+        message_id=native_name(item.native_id or item.id),
+        session_id=None if item.ordering_key is None else native_name(item.ordering_key),
+        scheduled_enqueue_time_utc=clock.now() + item.delay if item.delay else None,
+        application_properties={} if item.failure is None else {FAILURE: item.failure.encode().decode()},
+    )
+
+
+def refusal(item: Outgoing) -> CloudqError | None:
+    """Why an item can't be stored at all, or `None`."""
+    ordered = is_ordered(item.queue)
+    if ordered and item.ordering_key is None:
+        return UnsupportedError(
+            f"queue {item.queue!r} keeps the order of an ordering_key, and message {item.id!r} has none",
+            hint="pass ordering_key=..., or send to a queue without .fifo",
+        )
+    if not ordered and item.ordering_key is not None:
+        return UnsupportedError(
+            f"queue {item.queue!r} keeps no order, so an ordering key is refused",
+            hint="use a queue whose name ends in .fifo",
+        )
+    if ordered and item.delay:
+        return UnsupportedError(f"queue {item.queue!r} keeps an order, in which a delayed message has no place")
+    if item.fairness_key is not None:
+        return UnsupportedError(f"queue {item.queue!r} knows no fairness_key")
+    return None
+
+
+def _batches(
+    sender: ServiceBusSender,
+    items: Sequence[Outgoing],
+    ready: Sequence[tuple[int, ServiceBusMessage]],
+    results: list[SendResult],
+) -> Iterator[tuple[ServiceBusMessageBatch, list[int]]]:
+    """The messages in the SDK's batches, which count the bytes that the service counts."""
+    batch, indices = sender.create_message_batch(), list[int]()
+    for index, one in ready:
+        try:
+            batch.add_message(one)
+        except MessageSizeExceededError:
+            if indices:
+                yield batch, indices
+                batch, indices = sender.create_message_batch(), []
+            try:
+                batch.add_message(one)
+            except MessageSizeExceededError as error:
+                too_large = MessageTooLarge(
+                    f"message {items[index].id!r} has {len(items[index].body):,} bytes; queue "
+                    f"{items[index].queue!r} stores at most {batch.max_size_in_bytes:,}, properties included"
+                )
+                too_large.__cause__ = error
+                results[index] = SendResult(error=too_large)
+                continue
+        indices.append(index)
+    if indices:
+        yield batch, indices
+
+
+def _send(
+    sender: ServiceBusSender,
+    batch: ServiceBusMessageBatch,
+    indices: Sequence[int],
+    items: Sequence[Outgoing],
+    results: list[SendResult],
+) -> None:
+    try:
+        sender.send_messages(batch)
+    except Exception as error:  # noqa: BLE001 - a batch is stored as a whole, or each of its items has the error
+        meant = translate(error, items[0].queue)
+        for index in indices:
+            results[index] = SendResult(error=meant)

@@ -1,0 +1,126 @@
+"""Settling and extending: grouped by link, so that the answers of a batch are awaited together."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from threading import Lock
+from typing import Final as Const
+from typing import TypeVar
+
+from cloudq.core.clock import Clock
+from cloudq.core.delivery import Lease
+from cloudq.core.driver import Ack, ExtendResult, Final, NativeDeadLetter, Release, SettleResult
+from cloudq.drivers.service_bus import sdk
+from cloudq.drivers.service_bus.faults import lease_lost, translate
+from cloudq.drivers.service_bus.limits import MAX_HOLD, MAX_REASON
+from cloudq.drivers.service_bus.parking import Parking
+from cloudq.drivers.service_bus.receipts import Holder, Receipt
+from cloudq.drivers.service_bus.receiving import FAILURE
+from cloudq.errors import LeaseLost
+
+T = TypeVar("T")
+
+SETTLED: Const = SettleResult()
+# Sessions each have a link of their own; so many are settled or renewed at the same time.
+AT_ONCE: Const = 8
+
+
+class Settling:
+    """What becomes of leases.
+
+    Args:
+        clock: Where the time comes from.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._parking = Parking(clock)
+        self._lock = Lock()
+        self._pool: ThreadPoolExecutor | None = None
+
+    def settle(self, finals: Sequence[Final]) -> list[SettleResult]:
+        """Carries out each step; one result each, in order."""
+        results = [SETTLED] * len(finals)
+        by_holder: dict[Holder, list[int]] = defaultdict(list)
+        for index, final in enumerate(finals):
+            receipt = final.lease.receipt
+            if not isinstance(receipt, Receipt) or not receipt.take():
+                results[index] = SettleResult(error=lease_lost(final.lease))
+            elif isinstance(final.step, Release) and final.step.delay > timedelta(0):
+                self._parking.park(receipt, min(final.step.delay, MAX_HOLD), final.lease.expires_at)
+            else:
+                by_holder[receipt.holder].append(index)
+
+        def at(holder: Holder) -> list[BaseException | None]:
+            steps = [(_receipt(finals[index]).message, _disposition(finals[index])) for index in by_holder[holder]]
+            return holder.settle(steps)
+
+        for holder, errors in self._each(by_holder, at):
+            for index, error in zip(by_holder[holder], errors, strict=True):
+                if error is not None:
+                    meant = translate(error, finals[index].lease.queue)
+                    if not isinstance(meant, LeaseLost):
+                        _receipt(finals[index]).give_back()
+                    results[index] = SettleResult(error=meant)
+        return results
+
+    def extend(self, leases: Sequence[Lease]) -> list[ExtendResult]:
+        """Renews each lock for as long as its queue's locks last; one result each, in order."""
+        results: list[ExtendResult] = [ExtendResult()] * len(leases)
+        by_holder: dict[Holder, list[int]] = defaultdict(list)
+        for index, lease in enumerate(leases):
+            receipt = lease.receipt
+            if not isinstance(receipt, Receipt) or receipt.settled:
+                results[index] = ExtendResult(error=lease_lost(lease))
+            else:
+                by_holder[receipt.holder].append(index)
+
+        def at(holder: Holder) -> list[datetime | BaseException]:
+            return holder.renew([_receipt(leases[index]).message for index in by_holder[holder]])
+
+        for holder, answers in self._each(by_holder, at):
+            for index, answer in zip(by_holder[holder], answers, strict=True):
+                if isinstance(answer, datetime):
+                    results[index] = ExtendResult(expires_at=answer.astimezone(UTC))
+                else:
+                    results[index] = ExtendResult(error=translate(answer, leases[index].queue))
+        return results
+
+    def close(self) -> None:
+        """Gives back what is parked."""
+        self._parking.close()
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=False)
+
+    def _each(self, holders: dict[Holder, list[int]], call: Callable[[Holder], T]) -> list[tuple[Holder, T]]:
+        """The answer of each holder; several are asked at the same time."""
+        if len(holders) < 2:
+            return [(holder, call(holder)) for holder in holders]
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="cloudq-service-bus")
+            pool = self._pool
+        return list(zip(holders, pool.map(call, holders), strict=True))
+
+
+def _receipt(held: Final | Lease) -> Receipt:
+    receipt = held.lease.receipt if isinstance(held, Final) else held.receipt
+    if not isinstance(receipt, Receipt):
+        raise TypeError("not a receipt of this driver")
+    return receipt
+
+
+def _disposition(final: Final) -> sdk.Disposition:
+    step = final.step
+    if isinstance(step, Ack):
+        return sdk.COMPLETE
+    if isinstance(step, NativeDeadLetter):
+        failure = step.failure
+        said = ": ".join(part for part in (failure.error_type, failure.error_message) if part)
+        return sdk.dead_lettering(failure.reason[:MAX_REASON], said[:MAX_REASON], {FAILURE: failure.encode().decode()})
+    # A release that isn't counted as an attempt is one that nobody began: the service counts it as no delivery.
+    return sdk.ABANDON if step.counted else sdk.RELEASE

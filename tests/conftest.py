@@ -17,6 +17,13 @@ def no_tasks_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(default, "_registry", Registry())
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps what shares LocalStack in one worker process, where the tests are spread over several."""
+    for item in items:
+        if "localstack" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("localstack"))
+
+
 @pytest.fixture(scope="session")
 def localstack(request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of a LocalStack of this test run. It ends with it, and leaves its log if a test failed."""

@@ -68,6 +68,16 @@ STAY = Release(delay=COPY_FAILED_DELAY, failure=FAILURE)
 # ── the table ────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.parametrize("outcome", [RETRIED, SNOOZED])
+def test_what_takes_no_copies_is_released(outcome: Retried) -> None:
+    """On a queue that nothing can be sent to, a retry is a release, for as long as it can be."""
+    subscription = replace(SERVICE_BUS, copies=False, native_retry_delay=MINUTE)
+    made = plan(delivered(), outcome, subscription, NOW)
+    assert made.copies == ()
+    assert isinstance(made.final, Release)
+    assert made.final.delay == MINUTE
+
+
 @pytest.mark.parametrize("capabilities", [SQLITE, SQS, SQS_FIFO, SERVICE_BUS, CLOUD_TASKS])
 def test_what_is_done_is_acked_everywhere(capabilities: Capabilities) -> None:
     """No copy, one ack."""

@@ -1,0 +1,64 @@
+"""Messages in the form in which Service Bus stores them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from cloudq.core.driver import Outgoing
+from cloudq.core.failure import Failure
+from cloudq.drivers.service_bus.sending import message, refusal
+from cloudq.errors import UnsupportedError
+from cloudq.testing.clock import FakeClock
+
+
+def item(queue: str = "mail", **more) -> Outgoing:
+    return Outgoing(id="id-1", queue=queue, body=b"{}", **more)
+
+
+def test_a_body_is_stored_as_it_is() -> None:
+    """The event is the body, and is called what the specification calls it."""
+    made = message(item(), FakeClock())
+    assert b"".join(made.body) == b"{}"
+    assert made.content_type == "application/cloudevents+json"
+
+
+def test_a_message_is_named_by_its_native_id() -> None:
+    """Duplicate detection sees a key or a copy's generation, and otherwise the message's own id."""
+    assert message(item(native_id="n"), FakeClock()).message_id == "n"
+    assert message(item(), FakeClock()).message_id == "id-1"
+
+
+def test_a_delay_is_a_time_of_the_services() -> None:
+    """A delayed message is scheduled; another isn't."""
+    clock = FakeClock()
+    delayed = message(item(delay=timedelta(hours=1)), clock)
+    assert delayed.scheduled_enqueue_time_utc == clock.now() + timedelta(hours=1)
+    assert message(item(), clock).scheduled_enqueue_time_utc is None
+
+
+def test_an_ordering_key_is_a_session() -> None:
+    """Of one key there is one session, whatever the key's length."""
+    assert message(item("mail.fifo", ordering_key="a"), FakeClock()).session_id == "a"
+    assert len(message(item("mail.fifo", ordering_key="k" * 500), FakeClock()).session_id or "") <= 128
+
+
+def test_a_failure_travels_beside_the_body() -> None:
+    """A retry's copy says what went wrong before."""
+    made = message(item(failure=Failure(reason="broken")), FakeClock())
+    assert Failure.decode(str((made.application_properties or {})["cloudq-failure"])).reason == "broken"
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        item("mail", ordering_key="a"),
+        item("mail.fifo"),
+        item("mail.fifo", ordering_key="a", delay=timedelta(seconds=1)),
+        item("mail", fairness_key="a"),
+    ],
+)
+def test_what_a_queue_cant_keep_is_refused(refused: Outgoing) -> None:
+    """An order where there is none, none where there must be one, a fairness key: refused, never ignored."""
+    assert isinstance(refusal(refused), UnsupportedError)

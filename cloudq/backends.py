@@ -83,15 +83,16 @@ def _sqs(url: BackendUrl, clock: Clock) -> Driver:
         raise ConfigurationError("endpoint_url starts with neither http:// nor https://")
     try:
         from cloudq.drivers.sqs import SQSDriver
+
+        return SQSDriver(
+            url.host or None,
+            prefix=parameters.get("prefix", ""),
+            account=account,
+            endpoint_url=endpoint_url,
+            clock=clock,
+        )
     except ModuleNotFoundError as error:
         raise _not_installed("sqs", error) from error
-    return SQSDriver(
-        url.host or None,
-        prefix=parameters.get("prefix", ""),
-        account=account,
-        endpoint_url=endpoint_url,
-        clock=clock,
-    )
 
 
 def _servicebus(url: BackendUrl, clock: Clock) -> Driver:

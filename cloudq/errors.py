@@ -83,7 +83,7 @@ class UndecodableError(CloudqError):
 
 
 class PushRefused(CloudqError):
-    """A request isn't a push of the backend that the app is configured for. Nothing of it was run or kept."""
+    """A request or an event isn't a push of the backend that the app is configured for. Nothing of it was run."""
 
     code = "push-refused"
 
@@ -185,6 +185,12 @@ class SchemaMismatch(BackendError):
     """The database's schema is one that this version of cloudq can't use."""
 
     code = "schema-mismatch"
+
+
+class BatchFailed(CloudqError):
+    """Records of a Lambda batch failed, where failures aren't reported one by one: Lambda is to delete nothing."""
+
+    code = "batch-failed"
 
 
 class SendManyError(CloudqError):

@@ -1,12 +1,14 @@
 """From an outcome to the last step, for edges that settle by what they answer (a push, a Lambda batch, a Function).
 
-The polling worker does the same asynchronously and in batches: `cloudq.worker.settler`.
+The polling worker does the same asynchronously: `cloudq.worker.settler`.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
+from itertools import islice
 
 from cloudq.cloud_queue import CloudQueue
 from cloudq.core.delivery import Delivery
@@ -29,9 +31,23 @@ def final_step(
         now: The present time.
         capabilities: What the queue can do through this edge, where that is less than it can do by itself.
     """
-    made = plan(delivery, outcome, capabilities or queue.capabilities, now)
-    error = next((result.error for result in queue.store_copies(made.copies) if result.error is not None), None)
-    if error is None:
-        return made.final
-    logger.error("the copy of %s could not be stored, so it stays in its queue: %s", delivery.id, error)
-    return made.on_copy_failure
+    return final_steps(queue, [(delivery, outcome)], now, capabilities=capabilities)[0]
+
+
+def final_steps(
+    queue: CloudQueue,
+    ended: Sequence[tuple[Delivery, Outcome]],
+    now: datetime,
+    *,
+    capabilities: Capabilities | None = None,
+) -> list[FinalStep]:
+    """As `final_step`, for several deliveries of a queue: their copies share calls. One step each, in order."""
+    plans = [plan(delivery, outcome, capabilities or queue.capabilities, now) for delivery, outcome in ended]
+    results = iter(queue.store_copies([copy for made in plans for copy in made.copies]))
+    steps = []
+    for (delivery, _), made in zip(ended, plans, strict=True):
+        errors = [result.error for result in islice(results, len(made.copies)) if result.error is not None]
+        if errors:
+            logger.error("the copy of %s could not be stored, so it stays in its queue: %s", delivery.id, errors[0])
+        steps.append(made.on_copy_failure if errors else made.final)
+    return steps

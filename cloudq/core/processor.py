@@ -109,6 +109,8 @@ class Processor(Generic[ContextT]):
         retry_policy: For deliveries whose task isn't known.
         clock: Where the time comes from.
         time_limiter: How a sync handler is stopped at its time limit.
+        least_deliveries: The backstop against messages that kill their worker is no lower than this, whatever the
+            policy says: for edges that hand back much of what they were handed (semantics 16).
     """
 
     def __init__(
@@ -119,25 +121,28 @@ class Processor(Generic[ContextT]):
         retry_policy: RetryPolicy | None = None,
         clock: Clock = SYSTEM_CLOCK,
         time_limiter: TimeLimiter = no_time_limit,
+        least_deliveries: int = 0,
     ) -> None:
         self._handlers = handlers
         self._middleware = tuple(middleware)
         self._retry_policy = retry_policy or RetryPolicy()
         self._clock = clock
         self._time_limiter = time_limiter
+        self._least_deliveries = least_deliveries
 
     def handler_for(self, delivery: Delivery) -> Handler[ContextT] | None:
         """The task that the delivery names, or `None` if it is poison."""
         return None if delivery.message is None else self._handlers.get(delivery.message.task)
 
-    def process(self, delivery: Delivery, *, lease_lost: Event | None = None) -> Outcome:
+    def process(self, delivery: Delivery, *, lease_lost: Event | None = None, until: datetime | None = None) -> Outcome:
         """Runs a sync task (or decides without running one) and says what becomes of the delivery.
 
         Args:
             delivery: The delivery.
             lease_lost: Set by the edge once the lease is over, so that the handler can see it.
+            until: When the edge itself ends, if it does: the task's time is over then at the latest.
         """
-        prepared = self._prepare(delivery, lease_lost)
+        prepared = self._prepare(delivery, lease_lost, until)
         if not isinstance(prepared, _Run):
             return prepared
         job, chain, limit = prepared.job, prepared.chain, prepared.time_limit
@@ -153,13 +158,15 @@ class Processor(Generic[ContextT]):
             chain.leave()
         return self._detailed(delivery, chain.outcome)
 
-    async def aprocess(self, delivery: Delivery, *, lease_lost: Event | None = None) -> Outcome:
+    async def aprocess(
+        self, delivery: Delivery, *, lease_lost: Event | None = None, until: datetime | None = None
+    ) -> Outcome:
         """As `process`, for an async task.
 
         Cancelling it cancels the handler and passes the cancellation on. A `CancelledError` that the handler raises
         though nobody cancelled it (something that it awaited was) is an error like any other.
         """
-        prepared = self._prepare(delivery, lease_lost)
+        prepared = self._prepare(delivery, lease_lost, until)
         if not isinstance(prepared, _Run):
             return prepared
         job, chain, limit = prepared.job, prepared.chain, prepared.time_limit
@@ -181,14 +188,16 @@ class Processor(Generic[ContextT]):
         policy = handler.retry_policy if handler else self._retry_policy
         return self._detailed(delivery, self._decide(policy, delivery, error))
 
-    def _prepare(self, delivery: Delivery, lease_lost: Event | None) -> _Run[ContextT] | Outcome:
+    def _prepare(
+        self, delivery: Delivery, lease_lost: Event | None, until: datetime | None
+    ) -> _Run[ContextT] | Outcome:
         message = delivery.message
         if message is None:
             return self._dead(delivery, f"undecodable: {delivery.undecodable}")
         handler = self._handlers.get(message.task)
         policy = handler.retry_policy if handler else self._retry_policy
         without_end = delivery.deliveries - _ended(delivery, message)
-        if without_end > policy.max_deliveries:
+        if without_end > max(policy.max_deliveries, self._least_deliveries):
             reason = f"worker died or lease expired: handed over {without_end - 1} times without an end"
             return self._dead(delivery, reason)
         now = self._clock.now()
@@ -199,14 +208,18 @@ class Processor(Generic[ContextT]):
             reason = f"unknown task {named!r}: {nearest(named, self._handlers)}"
             return self._dead(delivery, reason)
         try:
-            deadline = None if handler.time_limit is None else now + handler.time_limit
+            limit = handler.time_limit
+            if until is not None:
+                left = max(timedelta(0), until - now)
+                limit = left if limit is None else min(limit, left)
+            deadline = None if limit is None else now + limit
             job = handler.bind(delivery, message, deadline=deadline, lease_lost=lease_lost or Event())
         except PayloadError as error:
             return self._dead(delivery, f"payload: {error}", error)
         except Exception as error:  # noqa: BLE001 - a type's own validation code is the user's
             return self._detailed(delivery, self._decide(policy, delivery, error))
         chain = Chain(self._middleware, job.context, lambda error: self._decide(policy, delivery, error))
-        return _Run(job, chain, handler.time_limit)
+        return _Run(job, chain, limit)
 
     def _decide(self, policy: RetryPolicy, delivery: Delivery, error: BaseException) -> Outcome:
         sent_at = delivery.message.sent_at if delivery.message else None

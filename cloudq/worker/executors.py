@@ -167,7 +167,7 @@ class EventLoop:
     async def _process(self, held: HeldLease) -> None:
         began = time.monotonic()
         try:
-            outcome = await self._processor.aprocess(held.delivery, lease_lost=held.lost)
+            outcome = await self._processor.aprocess(held.delivery, lease_lost=held.lost, until=held.until)
         except self._asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - it would end the loop, which others share

@@ -37,6 +37,7 @@ class HeldLease:
         expires_at: When the lease ends, as last granted.
         settle_by: When the settlement is given up, once the handler has ended; `None` before.
         since: When it came into hand.
+        until: When the edge that holds it ends, if it does.
     """
 
     __slots__ = (
@@ -49,6 +50,7 @@ class HeldLease:
         "lost",
         "settle_by",
         "since",
+        "until",
     )
 
     def __init__(self, delivery: Delivery, now: datetime, *, extendable: bool) -> None:
@@ -57,6 +59,7 @@ class HeldLease:
         self.expires_at = delivery.lease.expires_at
         self.settle_by: datetime | None = None
         self.since = now
+        self.until: datetime | None = None
         # The rest is the keeper's, guarded by its lock.
         self._renewing = False
         self._detached = False

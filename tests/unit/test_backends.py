@@ -92,7 +92,7 @@ def test_a_missing_sdk_says_what_to_install(monkeypatch):
     """Without boto3, what to install is said instead of a traceback."""
     for name in [name for name in sys.modules if name.startswith("cloudq.drivers.sqs")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "botocore", None)
+    monkeypatch.setitem(sys.modules, "boto3.session", None)
     with pytest.raises(ConfigurationError, match="isn't installed") as caught:
         open_driver("sqs://eu-west-1", SYSTEM_CLOCK)
     assert "pip install 'cloudq[sqs]'" == caught.value.hint

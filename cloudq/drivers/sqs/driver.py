@@ -82,6 +82,11 @@ class SQSDriver:
         """Those of a standard queue, or, where the name ends in `.fifo`, of a FIFO queue."""
         return limits.capabilities(queue)
 
+    def locate(self, queue: str, account: str) -> str:
+        """The URL, where an event of the service says whose it is: no call finds it or its dead-letter queue."""
+        self._urls.learn(dead_letter_queue(queue), account)
+        return self._urls.learn(queue, account)
+
     def send(self, outgoing: Sequence[Outgoing]) -> Sequence[SendResult]:
         """One call, or more if attributes and base64 make the batch too large for one."""
         if not outgoing:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from botocore import exceptions as sdk
-from botocore.parsers import ResponseParserError
-
 from cloudq.core.delivery import Lease
 from cloudq.errors import (
     BackendError,
@@ -43,23 +40,6 @@ _LOST: Final = {"MessageNotInflight", "ReceiptHandleIsInvalid"}
 _LOST_WORDS: Final = ("ReceiptHandle", "receipt handle", "Total VisibilityTimeout")
 _TOO_LARGE_WORDS: Final = ("must be shorter than", "message size")
 
-_NO_CREDENTIALS: Final = (
-    sdk.NoCredentialsError,
-    sdk.PartialCredentialsError,
-    sdk.ProfileNotFound,
-    sdk.SSOError,
-    sdk.TokenRetrievalError,
-    sdk.UnauthorizedSSOTokenError,
-)
-_UNREACHABLE: Final = (
-    sdk.HTTPClientError,  # connection refused, cut, reset, timed out, TLS
-    sdk.ConnectionError,
-    sdk.CredentialRetrievalError,
-    sdk.MetadataRetrievalError,
-    sdk.ResponseStreamingError,
-    ResponseParserError,  # an answer that is none of the service, from a proxy say
-)
-
 
 def translate(error: Exception, queue: str) -> Exception:
     """The error of cloudq that says what `error` means for `queue`, with the original as its cause."""
@@ -81,15 +61,35 @@ def lease_lost(lease: Lease) -> LeaseLost:
 
 
 def _translated(error: Exception, queue: str) -> Exception:
+    # Not at import: where no client is ever made (a Lambda function whose tasks succeed) the SDK isn't loaded either.
+    from botocore import exceptions as sdk
+    from botocore.parsers import ResponseParserError
+
+    no_credentials = (
+        sdk.NoCredentialsError,
+        sdk.PartialCredentialsError,
+        sdk.ProfileNotFound,
+        sdk.SSOError,
+        sdk.TokenRetrievalError,
+        sdk.UnauthorizedSSOTokenError,
+    )
+    unreachable = (
+        sdk.HTTPClientError,  # connection refused, cut, reset, timed out, TLS
+        sdk.ConnectionError,
+        sdk.CredentialRetrievalError,
+        sdk.MetadataRetrievalError,
+        sdk.ResponseStreamingError,
+        ResponseParserError,  # an answer that is none of the service, from a proxy say
+    )
     if isinstance(error, sdk.ClientError):
         said = error.response.get("Error", {})
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
         return _by_code(_bare(str(said.get("Code", ""))), str(said.get("Message", "")), queue, status)
-    if isinstance(error, _NO_CREDENTIALS):
+    if isinstance(error, no_credentials):
         return PermissionDenied(
             f"Amazon SQS can't be called: {error}", hint="give the SDK credentials: its environment, profile or role"
         )
-    if isinstance(error, _UNREACHABLE):
+    if isinstance(error, unreachable):
         return BackendUnavailable(f"Amazon SQS can't be reached: {error}", hint="see the network and the endpoint")
     if isinstance(error, (sdk.NoRegionError, sdk.InvalidRegionError)):
         return ConfigurationError(str(error), hint="sqs://REGION names the region")

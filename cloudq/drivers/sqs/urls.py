@@ -39,11 +39,18 @@ class QueueUrls:
             url = self._known[queue] = self._found(queue)
         return url
 
+    def learn(self, queue: str, account: str) -> str:
+        """The queue's URL, put together without a call from what somebody else knows: the account that owns it."""
+        url = self._known[queue] = self._in(account, queue)
+        return url
+
+    def _in(self, account: str, queue: str) -> str:
+        return f"{self._client().meta.endpoint_url.rstrip('/')}/{account}/{self.native_name(queue)}"
+
     def _found(self, queue: str) -> str:
-        client = self._client()
-        name = self.native_name(queue)
         if self._account is not None:
-            return f"{client.meta.endpoint_url.rstrip('/')}/{self._account}/{name}"
+            return self._in(self._account, queue)
+        client, name = self._client(), self.native_name(queue)
         try:
             url: str = client.get_queue_url(QueueName=name)["QueueUrl"]
         except Exception as error:

@@ -1,0 +1,68 @@
+"""`Budget`: how an invocation's time is shared out, so that it answers before it is killed.
+
+```
+ began                                              end        unwound          answer_by   deadline
+   ├── tasks start, if their time fits ──────────────┤            │                 │           │
+   └── tasks run ────────────────────────────────────┤ are stopped│                 │           │
+                                                     └── unwind ──┤ failures settled┤  answer ──┤ killed
+```
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+# For what comes after the tasks: on a function with little memory the SDK alone takes a second to load.
+RESERVE: Final = timedelta(seconds=3)
+# A function's timeout may be 3 s: most of it is for the tasks.
+_LARGEST_PART: Final = 4
+# A task without a time limit starts while so much of the tasks' time is left: as a part of it.
+_UNDECLARED: Final = 0.1
+# A task whose time limit is longer than the function's timeout starts only while nearly all of it is left.
+_NEARLY_ALL: Final = 0.9
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
+    """The moments of one invocation.
+
+    Attributes:
+        began: When it began.
+        deadline: When the service kills it.
+    """
+
+    began: datetime
+    deadline: datetime
+
+    @property
+    def reserve(self) -> timedelta:
+        """What is kept for settling and answering."""
+        return min(RESERVE, max(timedelta(0), self.deadline - self.began) / _LARGEST_PART)
+
+    @property
+    def end(self) -> datetime:
+        """When the tasks that still run are stopped."""
+        return self.deadline - self.reserve
+
+    @property
+    def unwound(self) -> datetime:
+        """When a task that was stopped and still runs is given up."""
+        return self.deadline - self.reserve * 3 / 4
+
+    @property
+    def answer_by(self) -> datetime:
+        """When the answer is given, whatever is still under way."""
+        return self.deadline - self.reserve / 8
+
+    def allows(self, limit: timedelta | None, now: datetime) -> bool:
+        """Whether a task may start.
+
+        Args:
+            limit: Its time limit, or `None` if it declares none.
+            now: The present time.
+        """
+        whole = self.end - self.began
+        needed = whole * _UNDECLARED if limit is None else min(limit, whole * _NEARLY_ALL)
+        return self.end - now >= needed

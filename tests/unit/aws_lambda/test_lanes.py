@@ -58,7 +58,7 @@ def test_a_group_is_given_in_order_up_to_its_first_failure(groups, random) -> No
                 lanes.failed(ended)
             else:
                 lanes.done(ended)
-    for group in {"a", "b"}:
+    for group in ("a", "b"):
         places = [place for place, own in enumerate(groups) if own == group]
         first = next((place for place in places if place in failed), None)
         expected = places if first is None else [place for place in places if place <= first]

@@ -31,11 +31,22 @@ LOADED = f"import sys; print(sorted({HEAVY!r} & set(sys.modules)))"
 DECLARE = "import cloudq\napp = cloudq.App({!r})\n@app.task('t')\ndef task(n: int = 1) -> None: ...\n"
 # pytest, which the plugin needs, may load what it likes itself.
 AFTER_PYTEST = f"import pytest, sys\nfor name in {HEAVY!r}: sys.modules.pop(name, None)\n"
+LAMBDA = """
+import cloudq, json
+from cloudq.aws_lambda import handler
+app = cloudq.App("sqs://eu-west-1")
+app.task("t")(lambda n: None)
+event = {"specversion": "1.0", "id": "1", "source": "/x", "type": "t", "data": {"n": 1}}
+record = {"messageId": "1", "receiptHandle": "h", "body": json.dumps(event), "eventSource": "aws:sqs"}
+record["eventSourceARN"] = "arn:aws:sqs:eu-west-1:123456789012:default"
+assert handler(app)({"Records": [record]}) == {"batchItemFailures": []}
+"""
 SOURCES = {
     "import": "import cloudq",
     "all names": "import cloudq; [getattr(cloudq, name) for name in cloudq.__all__]",
     "declaring": DECLARE.format("sqlite:///q.db") + "task.call(2)",
     "sending": DECLARE.format("memory://") + "task.send(2)",
+    "a Lambda batch that succeeds": LAMBDA,
     "the pytest plugin": AFTER_PYTEST + "import cloudq.testing.plugin",
 }
 

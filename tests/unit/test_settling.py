@@ -13,7 +13,7 @@ from cloudq.core.message import Message, dead_letter_queue
 from cloudq.core.outcome import ACKED, DeadLettered, Retried
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import StorageFull
-from cloudq.settling import final_step
+from cloudq.settling import final_step, final_steps
 from cloudq.testing.clock import FakeClock
 from cloudq.testing.profiles import cloud_tasks_like
 
@@ -66,6 +66,25 @@ def test_a_copy_that_is_not_stored_leaves_the_message_where_it_is() -> None:
     dead = DeadLettered(reason="broken", failure=Failure(reason="broken"))
     assert isinstance(final_step(queue, delivery, dead, clock.now()), Release)
     assert driver.stats(dead_letter_queue("mail")).ready == 0
+
+
+def test_several_share_a_call_and_each_has_its_step() -> None:
+    """The copies of many are stored together; of those that weren't, only their own deliveries stay."""
+    clock, driver, queue = setting()
+    deliveries = [delivered(driver, queue) for _ in range(4)]
+    dead = DeadLettered(reason="broken", failure=Failure(reason="broken"))
+    calls = []
+
+    def send(outgoing):
+        calls.append(len(outgoing))
+        return [SendResult(error=StorageFull("no") if n == 1 else None) for n, _ in enumerate(outgoing)]
+
+    driver.send = send
+    ended = list(zip(deliveries, [dead, ACKED, dead, dead], strict=True))
+    steps = final_steps(queue, ended, clock.now())
+    assert [Ack, Ack, Release, Ack] == [type(step) for step in steps]
+    assert [3] == calls
+    assert [] == final_steps(queue, [], clock.now())
 
 
 def test_the_edge_may_narrow_what_the_queue_can_do() -> None:

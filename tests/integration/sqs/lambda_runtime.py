@@ -32,6 +32,7 @@ class FunctionFailed(Exception):
 
 class _Api(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: _Server
 
     def do_GET(self) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from threading import Event
@@ -235,6 +235,29 @@ def test_the_lease_lost_event_and_the_deadline_reach_the_context() -> None:
     assert not task.contexts[1].lease_lost.is_set()
 
 
+@pytest.mark.parametrize(("limit", "left"), [(None, 20), (30, 20), (10, 10)])
+def test_a_tasks_time_ends_with_its_edge(limit: int | None, left: int) -> None:
+    """An edge that ends at a known moment leaves no more than that; what is left is given to the time limiter."""
+    task = FakeTask(time_limit=None if limit is None else limit * SECOND)
+    limits: list[timedelta] = []
+
+    def limiter(limit: timedelta) -> AbstractContextManager[None]:
+        limits.append(limit)
+        return nullcontext()
+
+    processor: Processor[Context] = Processor({"t": task}, clock=FakeClock(NOW), time_limiter=limiter)
+    processor.process(delivered(), until=NOW + 20 * SECOND)
+    assert (NOW + left * SECOND, [left * SECOND]) == (task.contexts[0].deadline, limits)
+
+
+def test_an_async_tasks_time_ends_with_its_edge() -> None:
+    """Whose end is now: it is stopped at its first pause."""
+    task = FakeTask(lambda context: asyncio.sleep(20))
+    processor: Processor[Context] = Processor({"t": task}, clock=FakeClock(NOW))
+    outcome = retried(asyncio.run(processor.aprocess(delivered(), until=NOW - SECOND)))
+    assert outcome.reason.startswith("TimeLimitExceeded: ")
+
+
 # ── poison, and what isn't run ───────────────────────────────────────────────────────────────────────────
 
 
@@ -292,6 +315,14 @@ def test_a_message_that_keeps_killing_its_worker_is_dead_lettered(run: Run, deli
     outcome = dead(run(task, delivered(deliveries=deliveries)))
     assert f"worker died or lease expired: handed over {deliveries - 1} times without an end" == outcome.reason
     assert 1 == len(task.contexts)
+
+
+def test_an_edge_may_raise_the_backstop(run: Run) -> None:
+    """Where much of what is handed over is handed back, a policy's own limit is too low; a higher one stays."""
+    low, high = FakeTask(policy=RetryPolicy(max_deliveries=3)), FakeTask(policy=RetryPolicy(max_deliveries=30))
+    assert ACKED == run(low, delivered(deliveries=10), least_deliveries=10)
+    assert "worker died" in dead(run(low, delivered(deliveries=11), least_deliveries=10)).reason
+    assert ACKED == run(high, delivered(deliveries=30), least_deliveries=10)
 
 
 @pytest.mark.parametrize(("ended", "generation", "is_dead"), [(97, 0, False), (96, 0, True), (97, 1, True)])

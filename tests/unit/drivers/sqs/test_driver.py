@@ -83,6 +83,17 @@ def test_with_an_account_no_url_is_asked_for(sqs):
     assert ["SendMessageBatch"] == sqs.operations()
 
 
+def test_a_queue_whose_account_an_event_names_is_not_asked_for(sqs):
+    """Nor its dead-letter queue; others are."""
+    driver = SQSDriver("test", client=sqs, prefix="pre-")
+    assert f"{ENDPOINT}/000000000001/pre-q" == driver.locate("q", "000000000001")
+    for queue in ("q", "q-dlq", "other"):
+        driver.send([item(queue=queue)])
+    assert ["SendMessageBatch", "SendMessageBatch", "GetQueueUrl"] == sqs.operations()
+    urls = [given["QueueUrl"] for given in parameters(sqs, "SendMessageBatch")]
+    assert [f"{ENDPOINT}/000000000001/pre-q", f"{ENDPOINT}/000000000001/pre-q-dlq"] == urls
+
+
 def test_a_failed_item_is_its_own(driver, sqs):
     """Of a batch that half failed, each failed item has its error and the others are stored."""
     sqs.fail_item = lambda _, entry: {"1": ("InternalError", False), "3": ("InvalidMessageContents", True)}.get(

@@ -155,7 +155,7 @@ class Batch:
                 if self._budget.allows(limit, self._edge.clock.now()):
                     return place
                 self._unstarted += 1
-                self._lanes.failed(place)
+                self._lanes.failed()
                 self._changed.notify_all()
             return None
 
@@ -189,7 +189,7 @@ class Batch:
             if place in self._done:
                 self._lanes.done(place)
             else:
-                self._lanes.failed(place)
+                self._lanes.failed()
             self._changed.notify_all()
 
     def _left_out(self, places: Sequence[int], *, running: bool = False) -> None:

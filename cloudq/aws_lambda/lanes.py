@@ -44,10 +44,9 @@ class Lanes:
         if self._lanes[place]:
             heapq.heappush(self._ready, self._lanes[place][0])
 
-    def failed(self, place: int) -> None:
-        """The record that was taken stays in its queue, and with it the rest of its lane."""
+    def failed(self) -> None:
+        """A record that was taken stays in its queue; so does the rest of its lane, which nobody will ask for."""
         self._busy -= 1
-        self._lanes[place].clear()
 
     @property
     def finished(self) -> bool:

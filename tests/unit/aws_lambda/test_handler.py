@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 import time
+from contextvars import ContextVar
 from datetime import timedelta
 
 import pytest
@@ -275,6 +276,22 @@ def test_a_task_that_ends_its_interpreter_is_a_failure(mapping: Mapping) -> None
     event = mapping.receive()
     mapping.invoke(handler(mapping.app), event)
     assert 1 == len(mapping.messages("default")) + len(mapping.messages("default-dlq"))
+
+
+def test_what_a_task_leaves_in_a_context_variable_is_its_own(mapping: Mapping) -> None:
+    """The next task of the thread doesn't see it."""
+    variable: ContextVar[str] = ContextVar("variable", default="none")
+    seen = []
+
+    @mapping.app.task("t")
+    def t() -> None:
+        seen.append(variable.get())
+        variable.set("mine")
+
+    mapping.app.send("t")
+    mapping.app.send("t")
+    mapping.invoke(handler(mapping.app), mapping.receive())
+    assert ["none", "none"] == seen
 
 
 def test_a_task_may_send(mapping: Mapping) -> None:

@@ -33,6 +33,7 @@ from cloudq.errors import (
     TaskDefinitionError,
 )
 from cloudq.testing import FakeClock, in_memory, run_all, sent
+from tests.ids import shown
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ def test_a_task_of_another_program_is_sent_by_name(app):
     assert ("theirs", {}) == (second.queue, second.payload)
 
 
-@pytest.mark.parametrize("task", ["", "a\nb", None, 5, echo], ids=repr)
+@pytest.mark.parametrize("task", ["", "a\nb", None, 5, echo], ids=shown)
 def test_what_is_no_task_cannot_be_sent(app, task):
     """A plain function isn't one."""
     with pytest.raises(OptionError, match=r"is no (name of a )?task"):
@@ -213,7 +214,7 @@ def test_an_iterable_that_raises_stores_nothing(app):
     assert [] == sent(app)
 
 
-@pytest.mark.parametrize("wrong", [None, 1, "t", ("t", {})], ids=repr)
+@pytest.mark.parametrize("wrong", [None, 1, "t", ("t", {})], ids=shown)
 def test_only_calls_are_sent_many(app, wrong):
     """Anything else is refused before anything is stored."""
     task = app.task("t")(echo)
@@ -374,7 +375,7 @@ def test_a_send_beside_a_loop_does_not_warn(app):
         ({"retry": 5}, "is a RetryPolicy"),
         ({"middleware": echo}, "middleware is a list"),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_settings_that_mean_nothing_are_refused(settings, why):
     """By the constructor and by `configure`, which then changes nothing."""

@@ -22,6 +22,7 @@ from cloudq.core import wire
 from cloudq.core.message import Message
 from cloudq.errors import PayloadError, TaskDefinitionError
 from cloudq.testing import in_memory, run_all, sent
+from tests.ids import shown
 
 
 @dataclasses.dataclass
@@ -182,7 +183,7 @@ def parameters(annotation: Any) -> Parameters:
     return Parameters(function, "shop.task")
 
 
-@pytest.mark.parametrize(("kind", "value"), ROUND_TRIPS, ids=str)
+@pytest.mark.parametrize(("kind", "value"), ROUND_TRIPS, ids=shown)
 def test_a_value_arrives_as_it_was_sent(kind, value):
     """Through the payload and the wire format, in value and in type."""
     bound = parameters(kind)
@@ -240,7 +241,7 @@ MISFITS: list[tuple[Any, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "value", "field"), MISFITS, ids=str)
+@pytest.mark.parametrize(("kind", "value", "field"), MISFITS, ids=shown)
 def test_a_value_that_does_not_fit_is_refused_by_the_name_of_its_field(kind, value, field):
     """`PayloadError.field` is the path, and the text says task and path."""
     with pytest.raises(PayloadError) as caught:
@@ -300,7 +301,7 @@ FOREIGN: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "named"), FOREIGN, ids=str)
+@pytest.mark.parametrize(("kind", "named"), FOREIGN, ids=shown)
 def test_a_type_that_cannot_travel_is_refused_at_load_and_at_the_first_send(kind, named):
     """Not when it is declared: its module may still be half imported. Each time it is asked, not only once."""
 
@@ -393,7 +394,7 @@ def test_defaults_stay_with_the_worker():
         (open_ended, (1,), {"a": 2}, "a"),
         (open_ended, (1,), {"x": "no int"}, "x"),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_a_call_that_the_function_would_not_take_is_refused(function, args, kwargs, field):
     """Too many, too few, unknown, twice: as Python would, before anything is stored."""
@@ -433,7 +434,7 @@ def test_what_is_not_annotated_takes_any_json():
     assert {"a": [1], "b": {"x": None}} == payload_of(unannotated, [1], {"x": None})
 
 
-@pytest.mark.parametrize("payload", [None, [1], "text", {1: 2}], ids=str)
+@pytest.mark.parametrize("payload", [None, [1], "text", {1: 2}], ids=shown)
 def test_a_payload_that_is_no_object_is_refused(payload):
     """A payload has arguments by name, whether the task is known or not."""
     app = App("memory://")

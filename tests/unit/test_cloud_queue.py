@@ -26,6 +26,7 @@ from cloudq.errors import (
 )
 from cloudq.testing import FakeClock
 from cloudq.testing.profiles import sqs_like
+from tests.ids import shown
 
 
 class Flaky(MemoryDriver):
@@ -142,7 +143,7 @@ def test_a_single_send_retries_and_then_raises():
     assert isinstance(queue.submit(messages(1)[0]).result(10).error, PermissionDenied)
 
 
-@pytest.mark.parametrize("error", [PermissionDenied("no"), Throttled("slow down")], ids=repr)
+@pytest.mark.parametrize("error", [PermissionDenied("no"), Throttled("slow down")], ids=shown)
 def test_after_a_failure_no_message_of_that_key_overtakes(error):
     """Later ones of the key aren't tried and say so; other keys go on, each in its order."""
     driver = Flaky()

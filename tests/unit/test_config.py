@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from cloudq import App
 from cloudq.config import DEFAULT_URL, BackendUrl, backend_url, parse_url
 from cloudq.errors import CloudqError, ConfigurationError
+from tests.ids import shown
 
 SQS = "sqs://eu-west-1?prefix=prod-"
 
@@ -29,7 +30,7 @@ SQS = "sqs://eu-west-1?prefix=prod-"
         ("memory", {}, "memory://"),
         ("sqlite", {"CLOUDQ_URL": "sqlite:////data/q.db"}, "sqlite:////data/q.db"),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_the_given_url_comes_before_the_environments_before_the_default(given_url, environment, expected):
     """A bare scheme is completed by a `CLOUDQ_URL` of that scheme."""
@@ -80,7 +81,7 @@ def test_the_default_is_refused_where_a_local_file_would_be_lost(variable, platf
         ("cloudtasks://p/l?target=https%3A%2F%2Fw%2F", "cloudtasks", "p", "l", {"target": "https://w/"}),
         ("cloudtasks://p/l?target=https://w.example/x", "cloudtasks", "p", "l", {"target": "https://w.example/x"}),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_a_url_has_its_parts(url, scheme, host, path, parameters):
     """Percent-decoded, an absolute path by its second slash."""

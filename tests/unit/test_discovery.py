@@ -9,6 +9,7 @@ import pytest
 
 from cloudq.discovery import find_app, load_app
 from cloudq.errors import CloudqError, ConfigurationError, TaskDefinitionError
+from tests.ids import shown
 
 ONE = 'import cloudq\napp = cloudq.App("memory://")\n@app.task\ndef t(): ...\n'
 numbers = itertools.count()
@@ -64,7 +65,7 @@ def test_no_app_says_what_was_tried(folder):
         assert tried in str(caught.value)
 
 
-@pytest.mark.parametrize("content", ["[tool.cloudq\n", "[tool.cloudq]\napp = 5\n", b"\xff"], ids=repr)
+@pytest.mark.parametrize("content", ["[tool.cloudq\n", "[tool.cloudq]\napp = 5\n", b"\xff"], ids=shown)
 def test_a_project_file_that_cannot_be_read_is_an_error(folder, content):
     """It isn't passed over: it may have named the app."""
     (folder / "pyproject.toml").write_bytes(content if isinstance(content, bytes) else content.encode())

@@ -13,6 +13,7 @@ import cloudq
 from cloudq import Acked, App, Context, DeadLetter, Retried, Retry
 from cloudq.context import maybe_current
 from cloudq.errors import PayloadError, SendManyError, TimeLimitExceeded, UnknownTaskError
+from tests.ids import shown
 
 
 @dataclasses.dataclass
@@ -98,7 +99,7 @@ class OwnError(Exception):
 
 @pytest.mark.parametrize("asynchronous", [False, True])
 @pytest.mark.parametrize(
-    "error", [OwnError("x"), Retry("later"), DeadLetter("never"), SystemExit(3), KeyboardInterrupt()], ids=repr
+    "error", [OwnError("x"), Retry("later"), DeadLetter("never"), SystemExit(3), KeyboardInterrupt()], ids=shown
 )
 @pytest.mark.parametrize("loop", [False, True])
 def test_what_a_task_raises_the_send_raises(app, asynchronous, error, loop):

@@ -12,6 +12,7 @@ from cloudq import App
 from cloudq.errors import OptionError, SendManyError, TaskDefinitionError, UnsupportedError
 from cloudq.testing import in_memory, run_all, sent
 from cloudq.testing.profiles import sqs_like
+from tests.ids import shown
 
 HOUR = timedelta(hours=1)
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -67,7 +68,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("options", "why"), REFUSED, ids=str)
+@pytest.mark.parametrize(("options", "why"), REFUSED, ids=shown)
 def test_an_option_that_means_nothing_is_refused_before_anything_is_stored(app, options, why):
     """By a send of the task, of its name, of another program's task, of a call, and by `options()`."""
     task = app.task("t")(order)
@@ -149,7 +150,7 @@ def buy(order_id: int, buyer: Buyer | None = None, note: str = "none") -> None: 
         (lambda order_id, buyer, note: f"{order_id}{buyer.name}{note}", "7adanone"),
         (lambda **arguments: ",".join(sorted(arguments)), "buyer,note,order_id"),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_a_declared_key_is_made_from_the_typed_arguments(app, key, expected):
     """A template sees attributes, items and defaults; a function is given what it asks for by name."""
@@ -177,7 +178,7 @@ def test_a_declared_key_is_made_from_the_typed_arguments(app, key, expected):
         ("ordering_key", lambda *args: "x", "not by name"),
         ("ordering_key", lambda order_id, /: "x", "not by name"),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_a_key_that_could_only_fail_later_is_refused_at_declaration(app, option, key, why):
     """Names are checked against the signature where they are written."""
@@ -202,7 +203,7 @@ def raising(order_id: int) -> str:
         (raising, "LookupError: no such order"),
         ("{order_id:nonsense}", "ValueError"),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_a_key_that_cannot_be_made_refuses_the_send(app, key, why):
     """A failing or empty key is an OptionError before anything is stored."""
@@ -242,7 +243,7 @@ UNSUPPORTED = [
 ]
 
 
-@pytest.mark.parametrize(("options", "why"), UNSUPPORTED, ids=str)
+@pytest.mark.parametrize(("options", "why"), UNSUPPORTED, ids=shown)
 def test_what_the_queue_cannot_do_is_refused_never_ignored(app, options, why):
     """By send, asend and send_many alike."""
     task = app.task("t")(order).options(**options)

@@ -17,6 +17,7 @@ import cloudq
 from cloudq import App, Context, RetryPolicy, Task
 from cloudq.errors import OptionError, PayloadError, TaskDefinitionError
 from cloudq.testing import in_memory, run_all, sent
+from tests.ids import shown
 
 SECOND = timedelta(seconds=1)
 
@@ -276,7 +277,7 @@ class Callme:
         (Shop().method, "is bound"),
         (Shop.of_class, "is bound"),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_what_a_worker_could_not_call_by_name_is_refused(app, function: Callable[..., object], why):
     """Generators, builtins, classes, objects and methods are no tasks."""
@@ -450,7 +451,7 @@ def test_a_context_that_does_not_lead_is_refused(app):
         ({"idempotency_key": 5}, "is a text or a function"),
         ({"ordering_key": "{nobody}"}, "no parameter 'nobody'"),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_options_that_mean_nothing_are_refused_at_declaration(app, options, why):
     """What can be refused where it is written is."""

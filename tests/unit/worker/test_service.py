@@ -25,6 +25,7 @@ from cloudq.worker import poller as poller_module
 from cloudq.worker import watchdog as watchdog_module
 from cloudq.worker.service import Worker
 from cloudq.worker.settings import WorkerSettings
+from tests.ids import shown
 from tests.unit.worker.fakes import Running, Unreliable, running, until
 
 SHORT = timedelta(milliseconds=400)
@@ -421,7 +422,7 @@ def test_a_poll_that_begins_at_the_stop_is_interrupted_too(app: App, driver: Unr
 
 
 @pytest.mark.parametrize(
-    "profile", [None, profiles.sqs_like, profiles.service_bus_like, profiles.cloud_tasks_like], ids=str
+    "profile", [None, profiles.sqs_like, profiles.service_bus_like, profiles.cloud_tasks_like], ids=shown
 )
 def test_retries_and_dead_letters_on_any_backend(profile: Callable[[str], Capabilities] | None) -> None:
     """On every profile: two retries, then a dead letter with its reason; a DeadLetter at once; poison, too."""

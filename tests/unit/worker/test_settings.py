@@ -9,6 +9,7 @@ import pytest
 
 from cloudq.errors import ConfigurationError
 from cloudq.worker.settings import WorkerSettings
+from tests.ids import shown
 
 
 def seconds(number: float) -> timedelta:
@@ -29,7 +30,7 @@ def seconds(number: float) -> timedelta:
         ({"wait": seconds(-1)}, "wait"),
         ({"lease": seconds(40), "wait": seconds(20)}, "too short"),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_refused(given: dict[str, Any], named: str) -> None:
     """A value out of its range is refused, and named."""

@@ -22,6 +22,7 @@ from cloudq.errors import (
     StorageFull,
     StorageReadOnly,
 )
+from tests.ids import shown
 
 SECOND = timedelta(seconds=1)
 SHORT = timedelta(milliseconds=100)
@@ -226,7 +227,7 @@ class Reported(sqlite3.OperationalError):
         (OSError(errno.EROFS, "read-only"), StorageReadOnly),
         (OSError(errno.EMFILE, "too many"), BackendError),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_each_report_has_its_error(tmp_path, reported, expected):
     """What SQLite and the system report becomes the error that says what to do, naming the file."""

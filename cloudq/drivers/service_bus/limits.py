@@ -43,6 +43,7 @@ def capabilities(queue: str, *, max_message: int, dedup_window: timedelta | None
         native_retry_delay=MAX_HOLD if ordered or subscription else timedelta(0),
         ordering=ordered,
         deduplication=dedup_window,
+        attempt_exact=True,
         fenced_settle=True,
         copies=not subscription,
     )

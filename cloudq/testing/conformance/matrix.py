@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -46,6 +47,10 @@ def backends() -> Mapping[str, Capabilities]:
     from cloudq.drivers.sqs.limits import capabilities as sqs
 
     columns |= _columns("Amazon SQS", sqs)
+    from cloudq.drivers.service_bus import limits as service_bus
+
+    of_bus = partial(service_bus.capabilities, max_message=service_bus.MAX_MESSAGE, dedup_window=None)
+    columns |= _columns("Azure Service Bus", of_bus)
     return columns
 
 
@@ -117,6 +122,8 @@ def _retry(capabilities: Capabilities) -> str:
     beyond = _way(Retried(delay=timedelta(0) if limit is None else min(limit, ANY) + timedelta(hours=1), reason=""))
     if at_once == beyond(capabilities) or limit is None or limit >= ANY:
         return at_once
+    if not limit:
+        return f"{at_once} at once, later {beyond(capabilities)}"
     return f"{at_once} up to {_length(limit)}, beyond {beyond(capabilities)}"
 
 

@@ -19,6 +19,8 @@ EXPECTED = {
     "UnknownTaskError": 2,
     "PayloadError": 2,
     "UndecodableError": 1,
+    "PushRefused": 1,
+    "BatchFailed": 1,
     "UnsupportedError": 2,
     "MessageTooLarge": 1,
     "LeaseLost": 1,

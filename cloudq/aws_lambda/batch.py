@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cloudq.aws_lambda")
 
+FORKED: Final = 70  # EX_SOFTWARE, for a fork that a task forgot to end
 _ACK: Final = Ack()
 
 
@@ -42,7 +44,7 @@ class Running(HeldLease):
         seconds: For how long it ran.
     """
 
-    __slots__ = ("arrived", "outcome", "seconds")
+    __slots__ = ("_pid", "arrived", "outcome", "seconds")
 
     def __init__(self, arrival: Arrival, budget: Budget, now: datetime) -> None:
         super().__init__(arrival.delivery, now, extendable=False)
@@ -50,9 +52,13 @@ class Running(HeldLease):
         self.arrived = threading.Event()
         self.outcome: Outcome | None = None
         self.seconds = 0.0
+        self._pid = os.getpid()
 
     def ended(self, outcome: Outcome, seconds: float) -> None:
         """Its task has ended."""
+        if os.getpid() != self._pid:
+            # A task forked and came back from both: the rest of the batch is the other's.
+            os._exit(FORKED)
         self.outcome, self.seconds = outcome, seconds
         self.arrived.set()
 

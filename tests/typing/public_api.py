@@ -11,6 +11,7 @@ from typing import Any, assert_type
 
 import cloudq
 from cloudq import App, Call, Context, RetryPolicy, Sent, Task
+from cloudq.aws_lambda import Answer, LambdaFunction, handler
 
 app = App("memory://")
 
@@ -92,3 +93,10 @@ def what_failed_is_sent_again() -> None:
 def a_task_is_generic(task: Task[[int], str]) -> None:
     assert_type(task(42), str)
     task.send("42")  # type: ignore[arg-type]  # an int is asked for
+
+
+def a_lambda_function_is_called_with_an_event_and_a_context() -> None:
+    assert_type(handler(app, concurrency=2, report_failures=False), LambdaFunction)
+    assert_type(handler(app)({"Records": []}, None), Answer)
+    handler(app, concurrency="2")  # type: ignore[arg-type]
+    handler(app)({"Records": []}, 30)  # type: ignore[arg-type]

@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120, func_only=True)]
 SECOND = timedelta(seconds=1)
 
 TASKS = """
+import os
 import time
 from pathlib import Path
 import cloudq
@@ -62,6 +63,14 @@ def long(n: int) -> None:
 def stuck() -> None:
     ran("stuck")
     time.sleep(60)
+
+@app.task("forks")
+def forks() -> None:
+    os.fork()
+
+@app.task("aforks")
+async def aforks() -> None:
+    os.fork()
 
 @app.task("step", queue="orders.fifo", ordering_key="{key}", retry=RetryPolicy(wait=wait_fixed(1)))
 def step(key: str, n: int) -> None:
@@ -177,6 +186,20 @@ def test_done_work_survives_a_task_that_hangs(folder: Path, place: Place) -> Non
         assert 1 == len(failed)
         assert (0, 1) == place.counts("default")
     app.close()
+
+
+def test_a_task_that_comes_back_from_a_fork_twice_counts_once(folder: Path, place: Place) -> None:
+    """The child that it forgot to end neither runs the rest of the batch nor answers for it."""
+    app = App(place.url)
+    for task, payload in (("forks", {}), ("aforks", {}), ("ok", {"n": 1})):
+        app.send(task, payload)
+    app.close()
+    with started(folder, place) as runtime:
+        mapping = SqsMapping(place.client, place.url_of("default"), runtime, visibility=30 * SECOND)
+        assert [] == mapping.poll()
+        assert {"batchItemFailures": []} == runtime.invoke({"Records": []})
+    assert ["ok 1"] == lines(folder)
+    assert (0, 0) == place.counts("default")
 
 
 def test_a_foreign_event_fails_as_a_whole(folder: Path, place: Place) -> None:

@@ -172,7 +172,7 @@ def test_done_work_survives_a_task_that_hangs(folder: Path, place: Place) -> Non
     """A task that nothing stops is left behind before the function is killed: what was done isn't run again."""
     app = App(place.url)
     app.send("ok", {"n": 1})
-    with started(folder, place, 3 * SECOND) as runtime:
+    with started(folder, place, 4 * SECOND) as runtime:
         mapping = SqsMapping(place.client, place.url_of("default"), runtime, visibility=30 * SECOND)
         assert [] == mapping.poll()  # warm
         app.send("ok", {"n": 2})
@@ -182,7 +182,7 @@ def test_done_work_survives_a_task_that_hangs(folder: Path, place: Place) -> Non
         took = time.monotonic() - begun
         assert failed is not None
         assert ["ok 1", "ok 2", "stuck"] == sorted(lines(folder))
-        print(f"\nanswered after {took:.2f} s of 3 s, {len(failed)} failed")
+        print(f"\nanswered after {took:.2f} s of 4 s, {len(failed)} failed")
         assert 1 == len(failed)
         assert (0, 1) == place.counts("default")
     app.close()

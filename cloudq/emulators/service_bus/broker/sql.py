@@ -6,7 +6,8 @@ value: constants, properties (user.name, sys.Name, [a name], "a name"), @paramet
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from typing import Final
 
 from cloudq.emulators.service_bus.broker import sql_values as values
@@ -97,24 +98,25 @@ class _Parser:
         self._depth += 1
         if self._depth > _MAX_DEPTH:
             raise SqlError(f"it is nested more than {_MAX_DEPTH} deep")
-        node = self._and()
+        parts = [self._and()]
         while self._keyword("or"):
-            node = _binary(values.either, node, self._and())
+            parts.append(self._and())
         self._depth -= 1
-        return node
+        return _folded(values.either, parts)
 
     def _and(self) -> Node:
-        node = self._not()
+        parts = [self._not()]
         while self._keyword("and"):
-            node = _binary(values.both, node, self._not())
-        return node
+            parts.append(self._not())
+        return _folded(values.both, parts)
 
     def _not(self) -> Node:
         negations = 0
         while self._keyword("not"):
             negations += 1
         node = self._predicate()
-        for _ in range(negations):
+        # Twice is not the same as never: of what is no truth value it makes unknown.
+        for _ in range(min(negations, 2 - negations % 2)):
             node = _negation(node)
         return node
 
@@ -156,25 +158,23 @@ class _Parser:
     # ── values ───────────────────────────────────────────────────────────────────────────────────────────
 
     def _sum(self) -> Node:
-        node = self._product()
+        first, rest = self._product(), []
         while symbol := self._symbol("+", "-"):
-            node = _arithmetic(symbol, node, self._product())
-        return node
+            rest.append((symbol, self._product()))
+        return _arithmetic(first, rest)
 
     def _product(self) -> Node:
-        node = self._factor()
+        first, rest = self._factor(), []
         while symbol := self._symbol("*", "/", "%"):
-            node = _arithmetic(symbol, node, self._factor())
-        return node
+            rest.append((symbol, self._factor()))
+        return _arithmetic(first, rest)
 
     def _factor(self) -> Node:
         signs: list[str] = []
         while symbol := self._symbol("+", "-"):
             signs.append(symbol)
         node = self._primary()
-        for sign in reversed(signs):
-            node = _sign(sign, node)
-        return node
+        return _sign("-" if signs.count("-") % 2 else "+", node) if signs else node
 
     def _primary(self) -> Node:
         token = self._peek()
@@ -284,12 +284,19 @@ def _constant(value: Value) -> Node:
     return lambda subject: value  # noqa: ARG005 - a node takes the message
 
 
-def _binary(function: Callable[[Value, Value], Value], left: Node, right: Node) -> Node:
-    return lambda subject: function(left(subject), right(subject))
+# Chains are computed in a loop: one node in the other, a long filter would need more stack than Python has.
+def _folded(function: Callable[[Value, Value], Value], nodes: Sequence[Node]) -> Node:
+    return nodes[0] if len(nodes) == 1 else lambda subject: reduce(function, (node(subject) for node in nodes))
 
 
-def _arithmetic(symbol: str, left: Node, right: Node) -> Node:
-    return lambda subject: values.computed(symbol, left(subject), right(subject))
+def _arithmetic(first: Node, rest: Sequence[tuple[str, Node]]) -> Node:
+    def node(subject: Subject) -> Value:
+        value = first(subject)
+        for symbol, other in rest:
+            value = values.computed(symbol, value, other(subject))
+        return value
+
+    return node if rest else first
 
 
 def _negation(node: Node) -> Node:

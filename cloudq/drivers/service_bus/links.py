@@ -65,15 +65,18 @@ class Link:
             receiver = self._opened()
             if receiver is None:
                 return []
+            messages: list[ServiceBusReceivedMessage] = []
             try:
                 sdk.give_credit(receiver, limit)
                 messages = self._first(receiver, until, interrupted)
                 if len(messages) < limit:
                     sdk.take_credit_back(receiver, DRAIN_PATIENCE)
                     messages += sdk.taken(receiver)
-            except BaseException:
+            except BaseException as error:
                 self._drop(receiver)
-                raise
+                # What came before the cut is locked to us, and is settled by another link.
+                if not messages or not isinstance(error, Exception):
+                    raise
         return messages
 
     def settle(self, steps: Sequence[Step]) -> list[BaseException | None]:
@@ -149,8 +152,10 @@ class Link:
     def _first(self, receiver: ServiceBusReceiver, until: float, interrupted: int) -> list[ServiceBusReceivedMessage]:
         """What has come once something has, or once there is no more time."""
         while True:
-            sdk.read(receiver)
-            messages = sdk.taken(receiver)
+            messages = sdk.taken(receiver)  # whoever settled meanwhile may have read some
+            if not messages:
+                sdk.read(receiver)
+                messages = sdk.taken(receiver)
             if messages or time.monotonic() >= until or self._closed or interrupted != self._interrupted:
                 return messages
             if self._waiting:

@@ -27,18 +27,18 @@ class Parking:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._changed = threading.Condition()
-        self._parked: list[tuple[datetime, int, Receipt]] = []
+        self._parked: list[tuple[datetime, int, Receipt, sdk.Disposition]] = []
         self._locked_until: dict[int, datetime] = {}
         self._numbers = itertools.count()
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def park(self, receipt: Receipt, delay: timedelta, locked_until: datetime) -> None:
-        """Holds a message, and gives it back after `delay`."""
+    def park(self, receipt: Receipt, delay: timedelta, locked_until: datetime, disposition: sdk.Disposition) -> None:
+        """Holds a message, and gives it back after `delay` by that disposition."""
         with self._changed:
             number = next(self._numbers)
             self._locked_until[number] = locked_until
-            heapq.heappush(self._parked, (self._clock.now() + delay, number, receipt))
+            heapq.heappush(self._parked, (self._clock.now() + delay, number, receipt, disposition))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="cloudq-service-bus-parking", daemon=True)
                 self._thread.start()
@@ -62,23 +62,23 @@ class Parking:
                         return
                     self._changed.wait(LOOK.total_seconds() if self._parked else None)
                 renewing = self._renewable()
-            for receipt in due:
-                receipt.holder.settle([(receipt.message, sdk.ABANDON)])
+            for receipt, disposition in due:
+                receipt.holder.settle([(receipt.message, disposition)])
             for number, receipt in renewing:
                 (until,) = receipt.holder.renew([receipt.message])
                 if isinstance(until, datetime):
                     self._locked_until[number] = until
 
-    def _due(self) -> list[Receipt]:
+    def _due(self) -> list[tuple[Receipt, sdk.Disposition]]:
         due = []
         while self._parked and (self._closed or self._parked[0][0] <= self._clock.now()):
-            _, number, receipt = heapq.heappop(self._parked)
+            _, number, receipt, disposition = heapq.heappop(self._parked)
             del self._locked_until[number]
-            due.append(receipt)
+            due.append((receipt, disposition))
         return due
 
     def _renewable(self) -> list[tuple[int, Receipt]]:
         soon = self._clock.now() + RENEW_BEFORE
         return [
-            (number, receipt) for due, number, receipt in self._parked if self._locked_until[number] < min(soon, due)
+            (number, receipt) for due, number, receipt, _ in self._parked if self._locked_until[number] < min(soon, due)
         ]

@@ -49,7 +49,8 @@ class Settling:
             if not isinstance(receipt, Receipt) or not receipt.take():
                 results[index] = SettleResult(error=lease_lost(final.lease))
             elif isinstance(final.step, Release) and final.step.delay > timedelta(0):
-                self._parking.park(receipt, min(final.step.delay, MAX_HOLD), final.lease.expires_at)
+                hold = min(final.step.delay, MAX_HOLD)
+                self._parking.park(receipt, hold, final.lease.expires_at, _disposition(final))
             else:
                 by_holder[receipt.holder].append(index)
 

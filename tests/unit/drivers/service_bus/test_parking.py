@@ -37,7 +37,7 @@ def parked(delay: timedelta) -> tuple[FakeClock, Holder, Parking]:
     clock = FakeClock()
     holder, parking = Holder(clock), Parking(clock)
     message: Any = "a message"
-    parking.park(Receipt(holder, message), delay, clock.now() + LOCK)
+    parking.park(Receipt(holder, message), delay, clock.now() + LOCK, sdk.ABANDON)
     return clock, holder, parking
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias
+from urllib.parse import urlsplit
 
 from cloudq.config import BackendUrl, parse_url
 from cloudq.core.driver import Driver
@@ -142,15 +143,70 @@ def _refuse_other_namespace(host: str, connection_string: str | None) -> None:
         )
 
 
+def _cloud_tasks(url: BackendUrl, clock: Clock) -> Driver:
+    if not _PROJECT.fullmatch(url.host) or not _REGION.fullmatch(url.path):
+        raise ConfigurationError(
+            "cloudtasks:// takes a project and a location",
+            hint="cloudtasks://my-project/europe-west1?target=https://worker.example/",
+        )
+    parameters = url.only({"target", "service_account", "audience", "prefix", "max_body"})
+    target, account, audience = (parameters.get(name) for name in ("target", "service_account", "audience"))
+    _check_target(target, account)
+    if account is not None and not _EMAIL.fullmatch(account):
+        raise ConfigurationError(f"service_account={account!r} is no service account's e-mail address")
+    if audience is not None and account is None:
+        raise ConfigurationError(
+            "audience is what a service account's token is for, and no account is given", hint="add service_account="
+        )
+    prefix = parameters.get("prefix", "")
+    if prefix and not _PREFIX.fullmatch(prefix):
+        raise ConfigurationError(f"prefix={prefix!r} can't start a queue's name", hint="letters, digits and hyphens")
+    try:
+        from cloudq.drivers.cloud_tasks import CloudTasksDriver
+        from cloudq.drivers.cloud_tasks.limits import DEFAULT_MAX_BODY, LEAST_MAX_BODY, MOST_MAX_BODY
+    except ModuleNotFoundError as error:
+        raise _not_installed("cloudtasks", error) from error
+    return CloudTasksDriver(
+        url.host,
+        url.path,
+        target=target or "",
+        service_account=account,
+        audience=audience,
+        prefix=prefix,
+        max_body=_bytes(parameters, "max_body", DEFAULT_MAX_BODY, LEAST_MAX_BODY, MOST_MAX_BODY),
+        clock=clock,
+    )
+
+
+def _check_target(target: str | None, account: str | None) -> None:
+    """Refuses a URL that nothing can be pushed to, or that a token would travel to in the clear."""
+    parts = urlsplit(target or "")
+    if parts.scheme not in {"http", "https"} or not parts.hostname or len(target or "") > _LONGEST_TARGET:
+        raise ConfigurationError(
+            "cloudtasks:// needs the URL that messages are pushed to", hint="?target=https://worker.example/"
+        )
+    if account is not None and parts.scheme == "http" and parts.hostname not in {"localhost", "127.0.0.1", "::1"}:
+        raise ConfigurationError(
+            "target is an http:// URL, to which the service account's token would travel in the clear",
+            hint="use https://",
+        )
+
+
 _OPENERS: Final[Mapping[str, Opener]] = {
     "memory": _memory,
     "servicebus": _servicebus,
     "sqlite": _sqlite,
     "sqs": _sqs,
+    "cloudtasks": _cloud_tasks,
 }
 _ENDPOINT: Final = re.compile(r"Endpoint\s*=\s*sb://([^/;]+)", re.IGNORECASE)
 _LEAST_BYTES: Final = 64 * 1024
 _MOST_BYTES: Final = 100 * 1024 * 1024
+# Google's own form for a project, a company's domain before it included.
+_PROJECT: Final = re.compile(r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
+_EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")
+_PREFIX: Final = re.compile(r"[A-Za-z0-9-]{1,60}")
+_LONGEST_TARGET: Final = 2083  # characters in an HttpRequest's URL
 _REGION: Final = re.compile(r"[a-z]{2,}(-[a-z0-9]+)+")
 _ACCOUNT: Final = re.compile(r"[0-9]{12}")
 
@@ -176,12 +232,16 @@ def _not_installed(extra: str, error: ModuleNotFoundError) -> ConfigurationError
     )
 
 
-def _bytes(parameters: Mapping[str, str], name: str, default: int) -> int:
+def _bytes(
+    parameters: Mapping[str, str], name: str, default: int, least: int = _LEAST_BYTES, most: int = _MOST_BYTES
+) -> int:
     text = parameters.get(name)
     if text is None:
         return default
-    if not (text.isascii() and text.isdecimal() and _LEAST_BYTES <= int(text[:12]) <= _MOST_BYTES):
-        raise ConfigurationError(f"{name}={text!r} is no number of bytes", hint=f"{name}=1048576")
+    if not (text.isascii() and text.isdecimal() and least <= int(text[:12]) <= most):
+        raise ConfigurationError(
+            f"{name}={text!r} is no number of bytes", hint=f"from {least:,} to {most:,}: {name}={default}"
+        )
     return int(text)
 
 

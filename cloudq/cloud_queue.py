@@ -156,6 +156,8 @@ class CloudQueue:
                 "delay and ordering_key exclude each other: a delayed message would lose its place in the order",
                 hint="leave one of them out",
             )
+        if message.time_limit is not None:
+            refuse_time_limit(message.time_limit, capabilities, f"task {message.task!r}", self.name)
         if message.fairness_key is not None and not capabilities.fairness:
             raise UnsupportedError(
                 f"queue {self.name!r} doesn't share its capacity by fairness_key", hint="leave it out"
@@ -234,6 +236,20 @@ class CloudQueue:
             return list(self._driver.send(items))
         except Exception as error:  # noqa: BLE001 - reported for each item: the failure of some never hides the others
             return [SendResult(error=error)] * len(items)
+
+
+def refuse_time_limit(limit: timedelta, capabilities: Capabilities, task: str, queue: str) -> None:
+    """Refuses a task's time limit that the queue's leases can't last.
+
+    Raises:
+        UnsupportedError: A run could be handed to somebody else before it is over.
+    """
+    longest = capabilities.max_lease
+    if longest is not None and not capabilities.extendable and limit > longest:
+        raise UnsupportedError(
+            f"{task} has a time limit of {limit}, and queue {queue!r} waits {longest} at most for a run",
+            hint="cut the work into steps that send the next one, or use a backend whose leases can be extended",
+        )
 
 
 def _size(item: Outgoing) -> int:

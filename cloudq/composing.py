@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import uuid4
 
@@ -45,7 +45,9 @@ def call_of(
 
 def message_of(call: Call, now: datetime) -> Message:
     """The message for a validated call."""
-    return _built(call.task.name, call.options.get("queue") or call.task.queue, call.payload, call.options, now)
+    task = call.task
+    queue = call.options.get("queue") or task.queue
+    return _built(task.name, queue, call.payload, call.options, now, time_limit=task.time_limit)
 
 
 def undeclared_message(
@@ -63,7 +65,15 @@ def undeclared_message(
     return _built(name, options.get("queue") or default_queue, to_json(payload, name), options, now)
 
 
-def _built(name: str, queue: str, payload: Mapping[str, object], options: SendOptions, now: datetime) -> Message:
+def _built(
+    name: str,
+    queue: str,
+    payload: Mapping[str, object],
+    options: SendOptions,
+    now: datetime,
+    *,
+    time_limit: timedelta | None = None,
+) -> Message:
     return Message(
         id=str(uuid4()),
         task=name,
@@ -74,6 +84,7 @@ def _built(name: str, queue: str, payload: Mapping[str, object], options: SendOp
         idempotency_key=options.get("idempotency_key"),
         ordering_key=options.get("ordering_key"),
         fairness_key=options.get("fairness_key"),
+        time_limit=time_limit,
         headers=dict(options.get("headers", {})),
     )
 

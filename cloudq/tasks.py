@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 import msgspec
@@ -101,6 +102,11 @@ class Task(Generic[P, R]):
     def queue(self) -> str:
         """Where its messages go unless a send says otherwise."""
         return self._definition.queue
+
+    @property
+    def time_limit(self) -> timedelta | None:
+        """How long one run may take, or `None` where the declaration doesn't say."""
+        return self._definition.time_limit
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Runs the function here and now. A leading Context is filled in: the running task's, or an empty one."""

@@ -87,6 +87,8 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
         ordering_key: On an ordered queue, the key whose order it joins; never given elsewhere.
         fairness_key: The key to share capacity by; never given where `Capabilities.fairness` is false.
         failure: To be kept beside the body, where the backend has room beside it.
+        time_limit: How long a run of it may take, where a backend that pushes has to know how long to wait; never more
+            than `Capabilities.max_lease` where leases can't be extended. `None` where nobody said.
     """
 
     id: str
@@ -97,6 +99,7 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
     ordering_key: str | None = None
     fairness_key: str | None = None
     failure: Failure | None = None
+    time_limit: timedelta | None = None
 
     def __repr__(self) -> str:
         """Without the body, which may hold what no log should."""
@@ -317,4 +320,13 @@ class QueueMaker(Protocol):
 
         What is there stays as it is.
         """
+        ...
+
+
+@runtime_checkable
+class QueueChecker(Protocol):
+    """What a driver may do besides: say what is wrong with a queue that somebody else made. By control calls."""
+
+    def check_queue(self, queue: str) -> Sequence[str]:
+        """What is wrong with `queue`, or with its dead-letter queue, in words; nothing if all is well."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -33,6 +33,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         fairness_key: Whose message it is, where a backend shares its capacity fairly between keys.
         attempt_base: Attempts made by earlier copies of this message.
         generation: 0 as sent, one more for every copy: names a copy, so that native de-duplication can't swallow it.
+        time_limit: How long one run may take, in whole seconds, as its sender declared it; for backends that have to be
+            told with the message. The worker goes by its own declaration.
         headers: The user's own, name to value.
         extensions: CloudEvents attributes that cloudq doesn't know; they survive every copy.
     """
@@ -49,6 +51,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     fairness_key: str | None = None
     attempt_base: int = 0
     generation: int = 0
+    time_limit: timedelta | None = None
     headers: Mapping[str, str] = _NO_HEADERS
     extensions: Mapping[str, object] = _NOTHING
 

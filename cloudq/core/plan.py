@@ -82,6 +82,7 @@ def outgoing(
         ordering_key=message.ordering_key if capabilities.ordering else None,
         fairness_key=message.fairness_key if capabilities.fairness else None,
         failure=failure,
+        time_limit=message.time_limit,
     )
 
 

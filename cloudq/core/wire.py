@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -61,6 +61,8 @@ def encode(message: Message) -> bytes:
         event["attemptbase"] = message.attempt_base
     if message.generation:
         event["generation"] = message.generation
+    if message.time_limit is not None:
+        event["timelimit"] = _seconds(message.time_limit)
     if message.headers:
         _put_headers(event, message.headers)
     if message.extensions:
@@ -103,6 +105,7 @@ def decode(body: bytes, queue: str) -> Message:
         fairness_key=_text(event, "fairnesskey") or None,
         attempt_base=_integer(event, "attemptbase", default=0),
         generation=_integer(event, "generation", default=0),
+        time_limit=timedelta(seconds=_integer(event, "timelimit", default=0)) or None,
         headers=_headers(event),
         extensions=event,  # what is left over: not ours, kept
     )
@@ -123,6 +126,11 @@ def _json(value: object) -> bytes:
         return msgspec.json.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise PayloadError(f"the message can't travel as JSON: {error}") from error
+
+
+def _seconds(span: timedelta) -> int:
+    # An attribute is an Integer at most; a run is never given less time than was declared.
+    return min(_INT32_MAX, max(1, math.ceil(span.total_seconds())))
 
 
 def _utc(moment: datetime, name: str) -> datetime:

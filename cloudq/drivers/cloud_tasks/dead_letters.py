@@ -1,0 +1,177 @@
+"""`CloudTasksDeadLetters`: the dead letters of one queue, which are the tasks of the paused queue `q-dlq`.
+
+Cloud Tasks lists tasks in any order and leases none. So:
+
+* A list reads the whole dead-letter queue, up to `MOST` dead letters; pages behind the first are of the same look.
+* What is taken isn't kept from others. Two redrives at once make the same copies, and a copy's name by generation lets
+  one of each be stored; only of a body that can't be decoded, which has no such name, there may be two.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Final
+
+import msgspec
+from google.cloud.tasks_v2 import Task
+
+from cloudq.core import wire
+from cloudq.core.clock import Clock, to_micros
+from cloudq.core.delivery import Delivery, Lease
+from cloudq.core.driver import Ack, DeadMessage, NativeDeadLetter, SettleResult
+from cloudq.core.driver import Final as FinalCall
+from cloudq.core.message import Message, dead_letter_queue
+from cloudq.drivers.cloud_tasks import headers
+from cloudq.drivers.cloud_tasks.calls import Calls
+from cloudq.drivers.cloud_tasks.names import Names
+from cloudq.errors import BackendError, LeaseLost, UndecodableError, UnsupportedError
+
+# The most that one look holds, and of how many bodies a page of it is.
+MOST: Final = 10_000
+PAGE: Final = 100
+
+_KEY: Final = re.compile(r"[0-9a-f]{14}-([A-Za-z0-9_-]{1,500})")
+
+
+class _Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """What a taken dead letter is settled by."""
+
+    task: str
+
+
+class CloudTasksDeadLetters:
+    """Implements `cloudq.core.driver.DeadLetterQueue`.
+
+    A key is a dead letter's time of death and the name of its task.
+
+    Args:
+        queue: The queue that the messages died in.
+        calls: Calls the service.
+        names: The queues' resource names.
+        clock: Where the time comes from.
+    """
+
+    def __init__(self, queue: str, *, calls: Calls, names: Names, clock: Clock) -> None:
+        self._queue = queue
+        self._name = dead_letter_queue(queue)
+        self._calls = calls
+        self._names = names
+        self._clock = clock
+        self._listed: list[DeadMessage] | None = None
+
+    def peek(self, *, limit: int, after: str | None = None) -> Sequence[DeadMessage]:
+        """By time of death. The first page is a new look; those behind it, asked of this object, are of the same."""
+        if after is None or self._listed is None:
+            self._listed = [self._dead_message(task) for task in self._look()]
+        return [dead for dead in self._listed if after is None or dead.key > after][: max(0, limit)]
+
+    def get(self, key: str) -> DeadMessage | None:
+        """By the task's name, which the key holds."""
+        task = self._task(key)
+        return None if task is None else self._dead_message(task)
+
+    def take(self, keys: Sequence[str] | None, *, limit: int, lease: timedelta) -> Sequence[Delivery]:
+        """Reads up to `limit`. Nobody else is kept from taking them: Cloud Tasks has no leases."""
+        limit = max(0, limit)
+        if keys is None:
+            tasks = self._look()[:limit]
+        else:
+            found = (self._task(key) for key in dict.fromkeys(keys))
+            tasks = list(islice((task for task in found if task is not None), limit))
+        expires_at = self._clock.now() + lease
+        return [self._delivery(task, expires_at) for task in tasks]
+
+    def settle(self, finals: Sequence[FinalCall]) -> Sequence[SettleResult]:
+        """`Ack` deletes; `Release` has nothing to do. A late `Ack` still deletes, and is reported as late."""
+        return [SettleResult(error=self._settled(final)) for final in finals]
+
+    def purge(self, keys: Sequence[str] | None) -> int:
+        """Deletes by name, so that the number is exact."""
+        parent = self._names.queue(self._name)
+        if keys is None:
+            names = [task.name for task in self._calls.listed(parent, self._name)]
+        else:
+            ids = (_KEY.fullmatch(key) for key in dict.fromkeys(keys))
+            names = [f"{parent}/tasks/{match.group(1)}" for match in ids if match is not None]
+        return self._calls.delete_all(parent, names, self._name)
+
+    def _look(self) -> list[Task]:
+        """The dead letters, oldest first."""
+        found = self._calls.listed(self._names.queue(self._name), self._name, bodies=True, page=PAGE)
+        return sorted(islice(found, MOST), key=_key)
+
+    def _task(self, key: str) -> Task | None:
+        match = _KEY.fullmatch(key)
+        return None if match is None else self._calls.get(self._names.task(self._name, match.group(1)), self._name)
+
+    def _settled(self, final: FinalCall) -> Exception | None:
+        receipt = final.lease.receipt
+        if isinstance(final.step, NativeDeadLetter):
+            return UnsupportedError("what is dead can't be dead-lettered")
+        if not isinstance(receipt, _Receipt):
+            return self._lost()
+        late = self._clock.now() >= final.lease.expires_at
+        if isinstance(final.step, Ack):
+            try:
+                there = self._calls.delete(receipt.task, self._name)
+            except BackendError as error:
+                return error
+            return None if there and not late else self._lost()
+        return self._lost() if late else None
+
+    def _lost(self) -> LeaseLost:
+        return LeaseLost(f"the dead letter of queue {self._queue!r} is gone, or was taken too long ago")
+
+    def _delivery(self, task: Task, expires_at: datetime) -> Delivery:
+        lease = Lease(queue=self._queue, receipt=_Receipt(task=task.name), expires_at=expires_at, hard_limit=expires_at)
+        return Delivery.of(
+            task.http_request.body,
+            native_id=_id(task),
+            runs=1,
+            deliveries=1,
+            lease=lease,
+            failure=headers.failure_of(task.http_request.headers),
+            raw=task,
+        )
+
+    def _dead_message(self, task: Task) -> DeadMessage:
+        body = task.http_request.body
+        message = _decoded(body, self._queue)
+        return DeadMessage(
+            key=_key(task),
+            id=message.id if message else _id(task),
+            queue=self._queue,
+            body=body,
+            message=message,
+            failure=headers.failure_of(task.http_request.headers),
+            dead_at=_dead_at(task),
+        )
+
+
+def _id(task: Task) -> str:
+    name: str = task.name
+    return name.rpartition("/")[2]
+
+
+def _key(task: Task) -> str:
+    # Fixed in width, so that keys are ordered as the times are.
+    return f"{to_micros(_dead_at(task)):014x}-{_id(task)}"
+
+
+def _dead_at(task: Task) -> datetime:
+    """When it came here: as whoever copied it says, or as the service does, to the second."""
+    said = headers.dead_at_of(task.http_request.headers)
+    if said is not None:
+        return said
+    made: datetime = task.create_time
+    return datetime.fromtimestamp(made.timestamp(), UTC)
+
+
+def _decoded(body: bytes, queue: str) -> Message | None:
+    try:
+        return wire.decode(body, queue)
+    except UndecodableError:
+        return None  # which is what `DeadMessage.message` says of it

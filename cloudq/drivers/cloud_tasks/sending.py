@@ -1,0 +1,153 @@
+"""From an `Outgoing` to a task: its name, its request with the body as it is, its time and its deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from threading import Lock
+from typing import Final
+
+import msgspec
+from google.cloud.tasks_v2 import HttpMethod, HttpRequest, OidcToken, Task
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from cloudq.core.clock import Clock
+from cloudq.core.driver import Outgoing, SendResult
+from cloudq.core.message import is_dead_letter_queue
+from cloudq.drivers.cloud_tasks import headers
+from cloudq.drivers.cloud_tasks.calls import STORED, Calls
+from cloudq.drivers.cloud_tasks.limits import (
+    MAX_DEADLINE,
+    MAX_DELAY,
+    MAX_RETRY_FAILURE,
+    ROOM,
+    SKEW,
+    deadline_for,
+)
+from cloudq.drivers.cloud_tasks.names import Names, task_id
+from cloudq.errors import CloudqError, MessageTooLarge, UnsupportedError
+
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """Where tasks are pushed to, and with which token.
+
+    Attributes:
+        url: The worker's URL.
+        service_account: The account that the token is for, or `None` for no token.
+        audience: What the token is for; the URL unless something else is set.
+    """
+
+    url: str
+    service_account: str | None
+    audience: str
+
+
+class Sending:
+    """Stores messages.
+
+    Args:
+        calls: Calls the service.
+        names: The queues' resource names.
+        target: Where to push.
+        clock: Where the time comes from.
+        max_body: The largest body that a producer may send.
+    """
+
+    def __init__(self, calls: Calls, names: Names, target: Target, clock: Clock, max_body: int) -> None:
+        self._calls = calls
+        self._names = names
+        self._target = target
+        self._clock = clock
+        self._largest = max_body + ROOM
+        self._lock = Lock()
+        self._last_death: datetime | None = None
+
+    def store(self, items: Sequence[Outgoing]) -> list[SendResult]:
+        """Stores the items of one queue by one call. One result each, in order."""
+        queue = items[0].queue
+        try:
+            parent = self._names.queue(queue)
+        except UnsupportedError as error:
+            return [SendResult(error=error)] * len(items)
+        results = [STORED] * len(items)
+        tasks: list[tuple[int, Task]] = []
+        for index, item in enumerate(items):
+            made = self.task(item, parent)
+            if isinstance(made, Task):
+                tasks.append((index, made))
+            else:
+                results[index] = SendResult(error=made)
+        stored = self._calls.create_all(parent, [task for _, task in tasks], queue)
+        for (index, _), result in zip(tasks, stored, strict=True):
+            results[index] = result
+        return results
+
+    def task(self, item: Outgoing, parent: str) -> Task | CloudqError:
+        """The item in the form in which it is stored, or why it can't be."""
+        refused = _refusal(item)
+        if refused is not None:
+            return refused
+        now = self._clock.now()
+        dead = is_dead_letter_queue(item.queue)
+        deadline = deadline_for(item.time_limit)
+        beside = headers.stored(deadline)
+        if item.failure is not None:
+            beside[headers.FAILURE] = headers.failure_text(item.failure, ROOM if dead else MAX_RETRY_FAILURE)
+        delay = item.delay
+        if dead:
+            beside[headers.DEAD_AT] = headers.dead_at_text(self._death(now))
+            delay = MAX_DELAY  # should somebody resume the queue, nothing is run at once (semantics 5)
+        size = len(item.body) + len(beside.get(headers.FAILURE, ""))
+        if size > self._largest:
+            return MessageTooLarge(f"message {item.id!r} has {size:,} bytes; at most {self._largest:,} are stored")
+        task = Task(
+            http_request=HttpRequest(url=self._target.url, http_method=HttpMethod.POST, headers=beside, body=item.body),
+            dispatch_deadline=_duration(deadline),
+        )
+        if self._target.service_account is not None:
+            task.http_request.oidc_token = OidcToken(
+                service_account_email=self._target.service_account, audience=self._target.audience
+            )
+        if item.native_id is not None:
+            task.name = f"{parent}/tasks/{task_id(item.native_id)}"
+        if delay > timedelta(0):
+            task.schedule_time = _timestamp(now + min(delay, MAX_DELAY - SKEW))
+        return task
+
+    def _death(self, now: datetime) -> datetime:
+        """The time of a death, later than that of each before: dead letters of one moment keep their order."""
+        with self._lock:
+            if self._last_death is not None and self._last_death >= now:
+                now = self._last_death + _MICROSECOND
+            self._last_death = now
+            return now
+
+
+def _refusal(item: Outgoing) -> CloudqError | None:
+    if item.ordering_key is not None:
+        return UnsupportedError(f"queue {item.queue!r} keeps no order, so an ordering key is refused")
+    if item.fairness_key is not None:
+        return UnsupportedError(f"queue {item.queue!r} doesn't share its capacity by fairness_key")
+    if item.delay > MAX_DELAY:
+        return UnsupportedError(f"a delay of {item.delay} is longer than Cloud Tasks' {MAX_DELAY}")
+    if item.time_limit is not None and item.time_limit > MAX_DEADLINE:
+        return UnsupportedError(
+            f"a time limit of {item.time_limit} is longer than the {MAX_DEADLINE} that Cloud Tasks waits for an answer",
+            hint="cut the work into steps that send the next one",
+        )
+    return None
+
+
+def _timestamp(moment: datetime) -> Timestamp:
+    made = Timestamp()
+    made.FromDatetime(moment)
+    return made
+
+
+def _duration(span: timedelta) -> Duration:
+    made = Duration()
+    made.FromTimedelta(span)
+    return made

@@ -53,6 +53,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
             `Release(counted=False)` takes the present delivery's attempt back.
         fenced_settle: Whether a late settlement is certain to change nothing.
         settlement: How settlements reach the backend; narrowed by the edge.
+        dead_letter_leases: Whether a dead letter that is taken is kept from others until its lease ends. If not, two
+            redrives at once make the same copies, and it takes `deduplication` for one of each to be stored.
     """
 
     max_batch: int
@@ -70,6 +72,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     attempt_exact: bool = False
     fenced_settle: bool = False
     settlement: Settlement = Settlement.CALL
+    dead_letter_leases: bool = True
 
 
 # ── what goes out ────────────────────────────────────────────────────────────────────────────────────────

@@ -65,6 +65,7 @@ def capabilities(queue: str, *, max_body: int = DEFAULT_MAX_BODY) -> Capabilitie
         native_retry_delay=None,
         deduplication=DEDUP_WINDOW,
         settlement=Settlement.RESPONSE,
+        dead_letter_leases=False,
     )
 
 

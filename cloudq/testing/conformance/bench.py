@@ -25,6 +25,7 @@ from cloudq.core.driver import (
     FinalStep,
     Outgoing,
     PullDriver,
+    Release,
     SendResult,
     SettleResult,
 )
@@ -33,6 +34,7 @@ from cloudq.core.message import Message
 from cloudq.core.outcome import DeadLettered, Outcome
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.processor import Processor
+from cloudq.dead_letters import DeadLetters
 from cloudq.testing.clock import FakeClock
 from cloudq.testing.conformance.edge import Carried, Script, carry_out
 from cloudq.testing.conformance.harness import ZERO, Harness
@@ -219,6 +221,7 @@ class Bench:
     def settle(self, delivery: Delivery, step: FinalStep, *, driver: PullDriver | None = None) -> Exception | None:
         """Settles one delivery and returns what was reported."""
         (result,) = (driver or self.driver).settle([Final(lease=delivery.lease, step=step)])
+        self._back_off(step, result.error)
         return result.error
 
     def ack(self, *deliveries: Delivery) -> None:
@@ -228,7 +231,13 @@ class Bench:
 
     def carry_out(self, delivery: Delivery, outcome: Outcome, *, driver: PullDriver | None = None) -> Carried:
         """Does what an edge does with an outcome."""
-        return carry_out(driver or self.driver, delivery, outcome, self.now())
+        carried = carry_out(driver or self.driver, delivery, outcome, self.now())
+        self._back_off(carried.plan.final if carried.copied else carried.plan.on_copy_failure, carried.error)
+        return carried
+
+    def _back_off(self, step: FinalStep, error: Exception | None) -> None:
+        if isinstance(step, Release) and error is None and self.harness.back_off:
+            self.advance(self.harness.back_off)
 
     def processor(self, function: Callable[[Message], object], policy: RetryPolicy | None = None) -> Worker:
         """A worker of one task, `conformance.task`, made of the function."""
@@ -277,6 +286,18 @@ class Bench:
         redriven = CloudQueue(self.queue, self.driver, clock=self.clock).dead_letters.redrive(keys)
         assert list(redriven.errors) == []
         return redriven.redriven
+
+    def redrive_amid_another(self) -> int:
+        """Redrives all while another client, which took the same ones, has yet to store its copies; how many."""
+        redriven: list[int] = []
+
+        def store(copies: Sequence[Outgoing]) -> Sequence[SendResult]:
+            redriven.append(self.redrive())
+            return self.driver.send(copies)
+
+        letters = self.client().dead_letters(self.queue)
+        DeadLetters(self.queue, letters, store, self.capabilities, self.clock).redrive()
+        return sum(redriven)
 
     # ── threads ──────────────────────────────────────────────────────────────────────────────────────────
 

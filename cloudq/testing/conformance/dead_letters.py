@@ -156,7 +156,14 @@ class DeadLettersKept:
         (taken,) = _take(bench, queue)
         assert taken.failure is not None
         assert taken.failure.reason == "reason 0"
-        assert list(_take(bench, bench.client().dead_letters(bench.queue))) == []
+        again = _take(bench, bench.client().dead_letters(bench.queue))
+        if bench.capabilities.dead_letter_leases:
+            assert again == []
+            return
+        # Two redrives at once take the same one, then. The copy that is made later has the other one's name.
+        assert [delivery.id for delivery in again] == [taken.id]
+        assert bench.redrive_amid_another() == 1
+        assert [delivery.id for delivery in bench.receive(3)] == [taken.id]
 
     def test_a_dead_letter_that_is_not_settled_stays(self, bench: Bench) -> None:
         """A dead letter that was taken and not settled in time is in the dead-letter queue as before."""

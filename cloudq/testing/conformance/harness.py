@@ -31,11 +31,15 @@ class Harness(ABC):
         patience: The longest that the kit may let pass in one test.
         poll: How long a receive may take to bring what is there.
         quiet: How long a receive waits to show that nothing is there.
+        back_off: How long the backend itself keeps a released message away, as one that pushes does.
+        remembers_until_done: Whether the window of a native id begins when its message is done, not when it is sent.
     """
 
     queue = "conformance"
     other_queue = "conformance-other"
     missing_queue: str | None = None
+    back_off = ZERO
+    remembers_until_done = False
 
     def __init__(self, *, clock: Clock = SYSTEM_CLOCK, queue: str | None = None) -> None:
         self.clock = clock

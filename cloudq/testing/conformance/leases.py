@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from cloudq.core.delivery import Delivery
-from cloudq.core.driver import Ack, ExtendResult
+from cloudq.core.driver import Ack, ExtendResult, Settlement
 from cloudq.errors import LeaseLost, UnsupportedError
 from cloudq.testing.conformance.bench import Bench
 
@@ -37,7 +37,9 @@ class Leases:
         bench.advance(bench.unit + bench.grain)
         again = bench.one()
         assert (again.id, again.body) == (first.id, first.body)
-        assert (again.deliveries, again.attempt) == (2, 2)
+        # What is pushed again by itself is no other attempt: retries are copies there, and each says its number.
+        pushed = bench.capabilities.settlement is Settlement.RESPONSE
+        assert (again.deliveries, again.attempt) == (2, 1 if pushed else 2)
 
     def test_every_crash_counts_as_a_delivery(self, bench: Bench) -> None:
         """A message whose holders keep dying says how often it was handed over."""

@@ -62,7 +62,7 @@ def _dlq() -> None:
 
 @queue_group.callback()
 def _queues() -> None:
-    """Set up queues, for development."""
+    """Set up queues, for development, and check them."""
 
 
 def _add(
@@ -85,6 +85,7 @@ _add(application, "stats", queues.stats, queues.STATS_EXAMPLES, _LOOK)
 _add(application, "version", version.version, version.EXAMPLES, _LOOK)
 application.add_typer(queue_group, name="queues", rich_help_panel=_WORK)
 _add(queue_group, "create", making.create, making.CREATE_EXAMPLES)
+_add(queue_group, "check", making.check, making.CHECK_EXAMPLES)
 application.add_typer(dead_letters, name="dlq", rich_help_panel=_REPAIR)
 _add(application, "purge", queues.purge, queues.PURGE_EXAMPLES, _REPAIR)
 _add(dead_letters, "list", dlq.list_, dlq.LIST_EXAMPLES)

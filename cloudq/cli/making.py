@@ -1,4 +1,4 @@
-"""`cloudq queues create`."""
+"""`cloudq queues create` and `cloudq queues check`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cloudq.cli.choosing import any_app, queues_of
 from cloudq.cli.options import AppSpec, Backend, Debug, Json, queue_name
 from cloudq.cli.output import write, write_json
 from cloudq.config import parse_url
-from cloudq.core.driver import QueueMaker
+from cloudq.core.driver import QueueChecker, QueueMaker
 from cloudq.core.message import dead_letter_queue
 from cloudq.errors import UnsupportedError
 
@@ -18,6 +18,8 @@ CREATE_EXAMPLES: Final = (
     "cloudq queues create",
     "cloudq queues create emails orders.fifo --backend sqs://eu-west-1?prefix=dev-",
 )
+
+CHECK_EXAMPLES: Final = ("cloudq queues check", "cloudq queues check emails --json")
 
 
 def create(
@@ -50,3 +52,33 @@ def create(
                 write_json({"queue": name, "dead_letter_queue": dead, "created": made})
             else:
                 write(f"created {name} and {dead}" if made else f"{name} was there already")
+
+
+def check(
+    queues: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="QUEUE...", help="Their names. Default: every queue that the tasks declare."),
+    ] = None,
+    *,
+    app: AppSpec = None,
+    backend: Backend = None,
+    json: Json = False,
+    _debug: Debug = False,
+) -> None:
+    """Check queues and their dead-letter queues: that they exist, and that their settings lose no message.
+
+    It reads their settings, for which a worker's own permissions aren't enough. Exits with 1 if something is wrong.
+    """
+    named = [queue_name(name) for name in queues or []]
+    with any_app(app, backend, wanted=not named) as chosen:
+        driver = chosen.app.driver()
+        if not isinstance(driver, QueueChecker):
+            raise UnsupportedError(f"queues of {parse_url(chosen.app.url).scheme}:// can't be checked")
+        found = {name: driver.check_queue(name) for name in queues_of(chosen, named)}
+    for name, problems in found.items():
+        if json:
+            write_json({"queue": name, "problems": list(problems)})
+        else:
+            write("\n".join(problems) or f"{name} is in order")
+    if any(found.values()):
+        raise typer.Exit(1)

@@ -10,6 +10,7 @@ from typing import Final
 
 from cloudq.core.driver import Capabilities
 from cloudq.core.message import is_ordered
+from cloudq.errors import UnsupportedError
 
 KIB: Final = 1024
 # What a driver keeps free of the service's own limit for a dead letter's details (semantics 6).
@@ -48,7 +49,8 @@ def sqs_fifo_like(queue: str) -> Capabilities:
 
 def cloud_tasks_like(queue: str) -> Capabilities:
     """A queue of Google Cloud Tasks, as if it could be polled: no release with a delay, no dead letters, no order."""
-    del queue
+    if is_ordered(queue):
+        raise UnsupportedError(f"queue {queue!r} would keep an order, which Cloud Tasks can't")
     return Capabilities(
         max_batch=100,
         max_body=100 * KIB - ROOM,

@@ -1,6 +1,7 @@
 """The conformance kit: what a driver of cloudq must do, as named behaviours. See `docs/how-to/write-a-driver.md`.
 
-A driver's author writes a `Harness`, subclasses `DriverConformance` in a test file, and runs pytest.
+A driver's author writes a `Harness`, subclasses `DriverConformance` in a test file, and runs pytest; for a backend that
+pushes, a `PushHarness` and `PushConformance`.
 """
 
 from typing import Final
@@ -16,6 +17,7 @@ TOPICS: Final = (
     "leases",
     "operations",
     "ordering",
+    "pushing",
     "receiving",
     "retries",
     "robustness",
@@ -27,6 +29,15 @@ pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in ("bench", 
 from cloudq.testing.conformance.bench import Bench  # noqa: E402 - after the registration above
 from cloudq.testing.conformance.edge import carry_out  # noqa: E402 - as above
 from cloudq.testing.conformance.harness import Harness  # noqa: E402 - as above
-from cloudq.testing.conformance.suite import DriverConformance  # noqa: E402 - as above
+from cloudq.testing.conformance.push import PushHarness  # noqa: E402 - as above
+from cloudq.testing.conformance.suite import DriverConformance, PushConformance  # noqa: E402 - as above
 
-__all__ = ["TOPICS", "Bench", "DriverConformance", "Harness", "carry_out"]
+__all__ = [
+    "TOPICS",
+    "Bench",
+    "DriverConformance",
+    "Harness",
+    "PushConformance",
+    "PushHarness",
+    "carry_out",
+]

@@ -26,6 +26,14 @@ class Ordering:
             bench.send()
             assert bench.one().group is None
 
+    def test_a_fifo_name_is_ordered_or_refused(self, bench: Bench) -> None:
+        """A queue whose name ends in .fifo keeps order; a backend that can't refuses it at its first use."""
+        try:
+            capabilities = bench.driver.capabilities("orders.fifo")
+        except UnsupportedError:
+            return
+        assert capabilities.ordering
+
     def test_a_message_without_an_ordering_key_is_refused_or_free(self, bench: Bench) -> None:
         """An ordered queue refuses a message that has no place in an order; another one takes it."""
         message = replace(bench.message(), ordering_key=None)

@@ -45,7 +45,10 @@ class PushHarness(Harness):
 
     Attributes:
         url: Where the backend has to push to; there from the start.
+        always_sent: The headers, in lower case, without which a request is no push of this backend.
     """
+
+    always_sent: Sequence[str] = ()
 
     def __init__(self, *, clock: FakeClock, queue: str | None = None) -> None:
         super().__init__(clock=clock, queue=queue)

@@ -103,6 +103,7 @@ class Settling:
         first, second = bench.receive(2)
         results = bench.driver.settle([Final(lease=first.lease, step=Ack()), Final(lease=second.lease, step=Release())])
         assert errors_of(results) == [None, None]
+        bench.advance(bench.harness.back_off)
         assert [delivery.id for delivery in bench.receive(2)] == [second.id]
 
     def test_settling_nothing_answers_nothing(self, bench: Bench) -> None:

@@ -15,6 +15,7 @@ from cloudq.testing.conformance.harness import Harness
 from cloudq.testing.conformance.leases import Leases
 from cloudq.testing.conformance.operations import Operations
 from cloudq.testing.conformance.ordering import Ordering
+from cloudq.testing.conformance.pushing import Pushing
 from cloudq.testing.conformance.receiving import Receiving
 from cloudq.testing.conformance.retries import Retries
 from cloudq.testing.conformance.robustness import Robustness
@@ -55,7 +56,14 @@ class DriverConformance(
         bench.close()
 
 
+class PushConformance(DriverConformance, Pushing):
+    """What a driver of a backend that pushes must do: all of it, and what decoding and answering are.
+
+    Subclass it like `DriverConformance`, with a fixture `harness` that gives a `PushHarness`.
+    """
+
+
 def behaviours() -> list[str]:
     """The names of all behaviours, in the kit's order."""
-    names = (name for kind in DriverConformance.__mro__[1:-1] for name in vars(kind) if name.startswith("test_"))
+    names = (name for kind in PushConformance.__mro__[1:-1] for name in vars(kind) if name.startswith("test_"))
     return list(dict.fromkeys(names))

@@ -82,8 +82,16 @@ def outgoing(
         ordering_key=message.ordering_key if capabilities.ordering else None,
         fairness_key=message.fairness_key if capabilities.fairness else None,
         failure=failure,
-        time_limit=message.time_limit,
+        time_limit=_time_limit(message, capabilities),
     )
+
+
+def _time_limit(message: Message, capabilities: Capabilities) -> timedelta | None:
+    # Sends with a longer one are refused. A copy of what another producer sent never is, or it would spin.
+    longest = None if capabilities.extendable else capabilities.max_lease
+    if message.time_limit is None or longest is None:
+        return message.time_limit
+    return min(message.time_limit, longest)
 
 
 def _retry(delivery: Delivery, outcome: Retried, capabilities: Capabilities, now: datetime) -> Plan:

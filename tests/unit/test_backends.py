@@ -37,6 +37,20 @@ from cloudq.errors import ConfigurationError
         ("sqs://eu-west-1?account=me", "no account of AWS"),
         ("sqs://eu-west-1?endpoint_url=localhost:4566", "neither http:// nor https://"),
         ("sqs://eu-west-1?region=x", "no parameter 'region'"),
+        ("cloudtasks://my-project?target=https://w/", "a project and a location"),
+        ("cloudtasks:///europe-west1?target=https://w/", "a project and a location"),
+        ("cloudtasks://My_Project/europe-west1?target=https://w/", "a project and a location"),
+        ("cloudtasks://my-project/europe-west1", "needs the URL that messages are pushed to"),
+        ("cloudtasks://my-project/europe-west1?target=worker.example", "needs the URL that messages are pushed to"),
+        ("cloudtasks://my-project/europe-west1?target=ftp://w/", "needs the URL that messages are pushed to"),
+        ("cloudtasks://my-project/europe-west1?target=https://w/" + "x" * 2100, "needs the URL"),
+        ("cloudtasks://my-project/europe-west1?target=https://w/&token=x", "no parameter 'token'"),
+        ("cloudtasks://my-project/europe-west1?target=https://w/&service_account=me", "no service account"),
+        ("cloudtasks://my-project/europe-west1?target=http://w/&service_account=a@b", "in the clear"),
+        ("cloudtasks://my-project/europe-west1?target=https://w/&audience=w", "no account is given"),
+        ("cloudtasks://my-project/europe-west1?target=https://w/&prefix=a_", "can't start a queue's name"),
+        ("cloudtasks://my-project/europe-west1?target=https://w/&max_body=1MB", "no number of bytes"),
+        ("cloudtasks://my-project/europe-west1?target=https://w/&max_body=2000000", "no number of bytes"),
         ("redis://host", "there is no backend 'redis'"),
         ("sqllite:///q.db", "did you mean 'sqlite'"),
     ],
@@ -116,4 +130,29 @@ def test_another_package_adds_a_backend(monkeypatch):
     assert [("host", SYSTEM_CLOCK)] == opened
     with pytest.raises(ConfigurationError) as caught:
         open_driver("nobodys://", SYSTEM_CLOCK)
-    assert "backends: memory, servicebus, sqlite, sqs, theirs" == caught.value.hint
+    assert "backends: cloudtasks, memory, servicebus, sqlite, sqs, theirs" == caught.value.hint
+
+
+def test_cloud_tasks_takes_its_parameters():
+    """The company's domain before a project, a token for another audience than the target, a prefix, a size."""
+    url = (
+        "cloudtasks://example.com:my-project/europe-west1?target=https%3A%2F%2Fworker.example%2Ftasks%3Fa%3D1"
+        "&service_account=pusher@my-project.iam.gserviceaccount.com&audience=worker&prefix=prod-&max_body=500000"
+    )
+    driver = open_driver(url, SYSTEM_CLOCK)
+    assert ("https://worker.example/tasks?a=1", "worker") == (driver.target.url, driver.target.audience)
+    assert "pusher@my-project.iam.gserviceaccount.com" == driver.target.service_account
+    assert 500_000 == driver.capabilities("emails").max_body
+    assert "example.com:my-project" in repr(driver)
+    plain = open_driver("cloudtasks://my-project/europe-west1?target=http://localhost:8080/", SYSTEM_CLOCK)
+    assert ("http://localhost:8080/", None) == (plain.target.audience, plain.target.service_account)
+
+
+def test_a_backend_that_is_not_installed_names_its_extra(monkeypatch):
+    """The opener is there without the SDK, and says what to install."""
+    for name in [name for name in sys.modules if name.startswith("cloudq.drivers.cloud_tasks")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "google.cloud.tasks_v2", None)
+    with pytest.raises(ConfigurationError, match="isn't installed") as caught:
+        open_driver("cloudtasks://my-project/europe-west1?target=https://w/", SYSTEM_CLOCK)
+    assert "pip install 'cloudq[cloudtasks]'" == caught.value.hint

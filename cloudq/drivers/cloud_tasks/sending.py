@@ -18,7 +18,6 @@ from cloudq.core.message import is_dead_letter_queue
 from cloudq.drivers.cloud_tasks import headers
 from cloudq.drivers.cloud_tasks.calls import STORED, Calls
 from cloudq.drivers.cloud_tasks.limits import (
-    MAX_DEADLINE,
     MAX_DELAY,
     MAX_RETRY_FAILURE,
     ROOM,
@@ -133,11 +132,6 @@ def _refusal(item: Outgoing) -> CloudqError | None:
         return UnsupportedError(f"queue {item.queue!r} doesn't share its capacity by fairness_key")
     if item.delay > MAX_DELAY:
         return UnsupportedError(f"a delay of {item.delay} is longer than Cloud Tasks' {MAX_DELAY}")
-    if item.time_limit is not None and item.time_limit > MAX_DEADLINE:
-        return UnsupportedError(
-            f"a time limit of {item.time_limit} is longer than the {MAX_DEADLINE} that Cloud Tasks waits for an answer",
-            hint="cut the work into steps that send the next one",
-        )
     return None
 
 

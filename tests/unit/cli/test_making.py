@@ -1,4 +1,4 @@
-"""`cloudq queues create`."""
+"""`cloudq queues create` and `cloudq queues check`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from cloudq.backends import _OPENERS
 from cloudq.drivers.sqs import SQSDriver
+from tests.unit.drivers.cloud_tasks.fakes import FakeCloudTasks
 from tests.unit.drivers.sqs.fakes import FakeSqs
 
 
@@ -39,3 +40,31 @@ def test_where_the_first_send_makes_a_queue_there_is_nothing_to_create(cli, shop
     result = cli("queues", "create", "emails", "--backend", shop.url)
     assert (2, "") == (result.code, result.out)
     assert "sqlite:// needs no queues to be created" in result.err
+
+
+@pytest.fixture
+def cloud_tasks(monkeypatch, shop):
+    """A Cloud Tasks without queues behind cloudtasks://."""
+    service = FakeCloudTasks()
+    monkeypatch.setitem(_OPENERS, "cloudtasks", lambda url, clock: service.driver())
+    return service
+
+
+def test_queues_are_checked(cli, cloud_tasks):
+    """Each problem is a line, and makes the command fail; a queue that cloudq made has none."""
+    result = cli("queues", "check", "emails", "--backend", "cloudtasks://test")
+    assert 1 == result.code
+    missing, dead = result.out.splitlines()
+    assert missing.startswith("there is no queue 'emails'")
+    assert dead.startswith("there is no dead-letter queue 'emails-dlq'")
+    assert 0 == cli("queues", "create", "emails", "--backend", "cloudtasks://test").code
+    assert (0, "emails is in order\n") == cli("queues", "check", "emails", "--backend", "cloudtasks://test")[:2]
+    result = cli("queues", "check", "emails", "--backend", "cloudtasks://test", "--json")
+    assert {"queue": "emails", "problems": []} == json.loads(result.out)
+
+
+def test_where_queues_have_no_settings_there_is_nothing_to_check(cli, shop):
+    """It says so, as wrong usage."""
+    result = cli("queues", "check", "emails", "--backend", shop.url)
+    assert (2, "") == (result.code, result.out)
+    assert "sqlite:// can't be checked" in result.err

@@ -248,6 +248,15 @@ def test_a_message_goes_out_with_as_much_delay_as_the_backend_takes(
     assert (delay, message) == (made.delay, wire.decode(made.body, "q"))
 
 
+@pytest.mark.parametrize("extendable", [True, False])
+def test_a_copy_is_never_given_a_time_limit_that_would_be_refused(extendable: bool) -> None:
+    """Whatever another producer wrote into its message, its copies can be stored: otherwise it would spin."""
+    queue = replace(SQS, extendable=extendable, max_lease=timedelta(minutes=30))
+    limits = [None, timedelta(minutes=5), timedelta(hours=2)]
+    given = [outgoing(replace(MESSAGE, time_limit=limit), queue, NOW).time_limit for limit in limits]
+    assert [*limits[:2], timedelta(hours=2) if extendable else timedelta(minutes=30)] == given
+
+
 @pytest.mark.parametrize("ordering", [True, False])
 @pytest.mark.parametrize("fairness", [True, False])
 def test_keys_are_given_only_to_backends_that_know_them(ordering: bool, fairness: bool) -> None:

@@ -22,8 +22,8 @@ from cloudq.errors import PayloadError, UndecodableError
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 OWN = {
     "specversion", "id", "source", "type", "datacontenttype", "wireversion", "queue", "time", "notbefore",
-    "idempotencykey", "orderingkey", "fairnesskey", "attemptbase", "generation", "headers", "data", "data_base64",
-    "traceparent", "tracestate",
+    "idempotencykey", "orderingkey", "fairnesskey", "attemptbase", "generation", "timelimit", "headers", "data",
+    "data_base64", "traceparent", "tracestate",
 }  # fmt: skip
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
@@ -55,6 +55,7 @@ messages = st.builds(
     fairness_key=st.none() | some_text,
     attempt_base=counts,
     generation=counts,
+    time_limit=st.none() | st.integers(1, 2**31 - 1).map(lambda seconds: timedelta(seconds=seconds)),
     headers=st.dictionaries(st.sampled_from(["traceparent", "tracestate"]) | texts, texts, max_size=4),
     extensions=st.dictionaries(attribute_names, values, max_size=4),
 )
@@ -112,6 +113,7 @@ def test_the_full_message_byte_for_byte() -> None:
         fairness_key="tenant-7",
         attempt_base=2,
         generation=3,
+        time_limit=timedelta(minutes=5),
         headers={"tenant": "7", "traceparent": "00-0af7-b7ad-01", "tracestate": "vendor=1"},
         extensions={"subject": "42"},
     )
@@ -119,10 +121,17 @@ def test_the_full_message_byte_for_byte() -> None:
         '{"subject":"42","specversion":"1.0","id":"01J","source":"web","type":"shop.tasks.welcome",'
         '"datacontenttype":"application/json","wireversion":1,"queue":"mail","time":"2026-01-01T12:00:00Z",'
         '"notbefore":"2026-01-01T12:01:00.000005Z","idempotencykey":"welcome-42","orderingkey":"user-42",'
-        '"fairnesskey":"tenant-7","attemptbase":2,"generation":3,"traceparent":"00-0af7-b7ad-01",'
+        '"fairnesskey":"tenant-7","attemptbase":2,"generation":3,"timelimit":300,"traceparent":"00-0af7-b7ad-01",'
         '"tracestate":"vendor=1","headers":"{\\"tenant\\":\\"7\\"}","data":{"user_id":42}}'
     )
     assert expected == wire.encode(message).decode()
+
+
+@pytest.mark.parametrize(("seconds", "written"), [(0.2, 1), (1.5, 2), (300, 300), (10**10, 2**31 - 1)])
+def test_a_time_limit_is_whole_seconds_never_fewer(seconds: float, written: int) -> None:
+    """An attribute is an Integer: a part of a second counts as one, and what is longer than it holds is cut."""
+    message = Message(id="1", task="t", queue="q", time_limit=timedelta(seconds=seconds))
+    assert written == json.loads(wire.encode(message))["timelimit"]
 
 
 def test_the_smallest_message() -> None:
@@ -162,6 +171,11 @@ def test_the_smallest_message() -> None:
         ({"attemptbase": None}, "attempt_base", 0),
         ({"generation": 2**31 - 1}, "generation", 2**31 - 1),
         ({"generation": "2147483647"}, "generation", 2**31 - 1),
+        ({"timelimit": 300}, "time_limit", timedelta(minutes=5)),
+        ({"timelimit": "300"}, "time_limit", timedelta(minutes=5)),
+        ({"timelimit": 0}, "time_limit", None),
+        ({"timelimit": None}, "time_limit", None),
+        ({"timelimit": 2**31 - 1}, "time_limit", timedelta(seconds=2**31 - 1)),
         ({"wireversion": "1"}, "id", "1"),
         ({"headers": '{"a":"b"}'}, "headers", {"a": "b"}),
         ({"headers": None}, "headers", {}),
@@ -223,6 +237,7 @@ def test_of_an_attribute_given_twice_the_last_counts() -> None:
         (body(attemptbase="99999999999"), "attemptbase is '99999999999', not a whole number from 0 to 2147483647"),
         (body(attemptbase="٣"), "attemptbase is '٣', not a whole number from 0 to 2147483647"),
         (body(generation=2**31), "generation is 2147483648, not a whole number from 0 to 2147483647"),
+        (body(timelimit=-1), "timelimit is -1, not a whole number from 0 to 2147483647"),
         (body(time="yesterday"), "time is 'yesterday', not an RFC 3339 time"),
         (body(time=1767268800), "time is 1767268800, not an RFC 3339 time"),
         (body(notbefore="2026-01-01T12:00:00"), "notbefore is '2026-01-01T12:00:00': it has no UTC offset"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ messages = st.builds(
     payload=st.dictionaries(texts, values, max_size=4), attempt_base=counts, generation=counts,
     idempotency_key=maybe_text, ordering_key=maybe_text, fairness_key=maybe_text, extensions=extensions,
     headers=st.dictionaries(texts | st.just("traceparent"), texts, max_size=3),
+    time_limit=st.none() | st.timedeltas(timedelta(milliseconds=1), timedelta(days=99)),
 )  # fmt: skip
 
 
@@ -94,7 +95,7 @@ def test_every_encoded_message_validates(message: Message) -> None:
         {"data_base64": "eyJhIjoxfQ=="},
         *({"datacontenttype": kind} for kind in ("application/json", "Text/JSON; charset=utf-8", "a/x+json", "")),
         *({"time": time} for time in ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00.123456789+05:30")),
-        *({"attemptbase": count} for count in (0, 1.0, "7", 2**31 - 1)),
+        *({name: count} for name in ("attemptbase", "timelimit") for count in (0, 1.0, "7", 2**31 - 1)),
         *({"wireversion": version} for version in (1, "1")),
         {"headers": '{"a": "b"}'},
         {"subject": "s", "n": 5, "flag": True, "nothing": None},
@@ -117,7 +118,7 @@ def test_what_the_schema_allows_is_decoded(changes: dict[str, object]) -> None:
         *({"data_base64": data} for data in ("***", 5)),
         *({"datacontenttype": kind} for kind in ("text/xml", "json", 5)),
         *({"time": time} for time in ("yesterday", "2026-01-01T00:00:00", "2026-01-01")),
-        *({"attemptbase": count} for count in (-1, 1.5, 2**31, "x", "-1", True)),
+        *({name: count} for name in ("attemptbase", "timelimit") for count in (-1, 1.5, 2**31, "x", "-1", True)),
         *({"headers": headers} for headers in ("[]", "", {"a": "b"})),
     ],
 )  # fmt: skip

@@ -1,0 +1,68 @@
+"""The client: one a process, of the emulator or of the service."""
+
+from __future__ import annotations
+
+import os
+from types import SimpleNamespace
+
+import pytest
+from google.auth import exceptions as auth
+
+from cloudq.core.driver import Outgoing
+from cloudq.drivers.cloud_tasks import CloudTasksDriver, client
+from cloudq.errors import PermissionDenied
+from tests.unit.drivers.cloud_tasks.fakes import URL, FakeCloudTasks
+
+
+def test_an_emulator_is_called_without_credentials(monkeypatch):
+    """The variable names it; nothing is asked of the machine's account."""
+    monkeypatch.setenv("CLOUD_TASKS_EMULATOR_HOST", "127.0.0.1:1")
+    monkeypatch.setattr("google.auth.default", lambda *_, **__: pytest.fail("credentials were asked for"))
+    made = client.open_client()
+    assert "grpc" == made.transport.kind
+    made.transport.close()
+
+
+def test_without_credentials_each_send_says_so(monkeypatch):
+    """At the first call: opening a driver makes none."""
+
+    def none(*_, **__):
+        raise auth.DefaultCredentialsError("Your default credentials were not found.")
+
+    monkeypatch.delenv("CLOUD_TASKS_EMULATOR_HOST", raising=False)
+    monkeypatch.setattr("google.auth.default", none)
+    driver = CloudTasksDriver("my-project", "europe-west1", target=URL)
+    (result,) = driver.send([Outgoing(id="1", queue="emails", body=b"")])
+    assert isinstance(result.error, PermissionDenied)
+    driver.close()
+
+
+def test_a_process_has_one_client_and_a_child_another(monkeypatch):
+    """A channel must not be used on both sides of a fork, nor be closed by the child."""
+    made = []
+
+    def make():
+        one = SimpleNamespace(closed=False)
+        one.transport = SimpleNamespace(close=lambda: setattr(one, "closed", True))
+        made.append(one)
+        return one
+
+    clients = client.Clients(make)
+    assert [] == made
+    assert clients.get() is clients.get() is made[0]
+    parent = os.getpid()
+    monkeypatch.setattr(os, "getpid", lambda: parent + 1)
+    clients.after_fork()
+    clients.close()
+    assert not made[0].closed
+    assert clients.get() is clients.get() is made[1]
+    clients.close()
+    assert (False, True) == (made[0].closed, made[1].closed)
+
+
+def test_a_driver_that_made_no_call_has_nothing_to_close():
+    """A worker that only answers opens no channel."""
+    driver = FakeCloudTasks().driver()
+    driver.close()
+    driver.close()
+    assert "my-project" in repr(driver)

@@ -1,0 +1,101 @@
+"""Making queues, checking them, and counting what they hold."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from google.cloud.tasks_v2 import Queue, RetryConfig
+from google.cloud.tasks_v2.types import Attempt
+from google.protobuf.duration_pb2 import Duration
+
+from cloudq.core.driver import Outgoing, QueueChecker, QueueMaker, QueueStats
+from cloudq.drivers.cloud_tasks import counting
+from cloudq.testing.clock import FakeClock
+from tests.unit.drivers.cloud_tasks.fakes import FakeCloudTasks, queue_name
+
+
+def test_a_queue_is_made_with_its_paused_dead_letter_queue():
+    """The queue gives up nothing; what was there stays as it is."""
+    service = FakeCloudTasks()
+    driver = service.driver()
+    assert isinstance(driver, QueueMaker)
+    assert (True, False) == (driver.make_queue("emails"), driver.make_queue("emails"))
+    queue, dead = (service.queues[queue_name(name)] for name in ("emails", "emails-dlq"))
+    assert (Queue.State.RUNNING, Queue.State.PAUSED) == (queue.state, dead.state)
+    assert -1 == queue.retry_config.max_attempts == dead.retry_config.max_attempts
+    assert 1 == service.calls.count("pause_queue")
+    assert [] == list(driver.check_queue("emails"))
+
+
+def test_what_is_missing_is_found():
+    """The queue, and its dead-letter queue."""
+    driver = FakeCloudTasks().driver()
+    assert isinstance(driver, QueueChecker)
+    missing = list(driver.check_queue("emails"))
+    assert ["no queue 'emails'" in missing[0], "no dead-letter queue 'emails-dlq'" in missing[1]] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"retry_config": RetryConfig(max_attempts=100)}, "max_attempts=100"),
+        ({"retry_config": RetryConfig(max_attempts=-1, max_retry_duration=Duration(seconds=60))}, "max_retry_duration"),
+        ({"state": Queue.State.PAUSED}, "is paused"),
+        ({"state": Queue.State.DISABLED}, "is disabled"),
+    ],
+)
+def test_settings_that_lose_messages_are_found(changes, said):
+    """After its last attempt the service deletes a task, which no retry policy could prevent."""
+    service = FakeCloudTasks()
+    driver = service.driver()
+    driver.make_queue("emails")
+    for name, value in changes.items():
+        setattr(service.queues[queue_name("emails")], name, value)
+    (problem,) = driver.check_queue("emails")
+    assert said in problem
+
+
+def test_a_dead_letter_queue_that_runs_is_found():
+    """It would push its dead letters once they are due."""
+    service = FakeCloudTasks()
+    driver = service.driver()
+    driver.make_queue("emails")
+    service.queues[queue_name("emails-dlq")].state = Queue.State.RUNNING
+    (problem,) = driver.check_queue("emails")
+    assert "isn't paused" in problem
+
+
+def test_a_queue_is_counted_by_its_tasks(monkeypatch):
+    """Ready, delayed, in flight, dead, and since when the oldest is due; of a huge queue nothing."""
+    service, clock = FakeCloudTasks("emails", "emails-dlq"), FakeClock()
+    driver = service.driver(clock)
+    for seconds in (10, 20, 3600):
+        driver.send([Outgoing(id="1", queue="emails", body=b"", delay=timedelta(seconds=seconds))])
+    driver.send([Outgoing(id="1", queue="emails-dlq", body=b"")])
+    clock.advance(timedelta(seconds=50))
+    expected = QueueStats(ready=2, delayed=1, in_flight=0, dead=1, oldest_age=timedelta(seconds=40))
+    assert expected == driver.stats("emails")
+    running = service.stored("emails")[0]
+    running.dispatch_count = 1
+    running.last_attempt = Attempt(dispatch_time=running.schedule_time + timedelta(seconds=1))
+    assert (1, 1, 1) == (driver.stats("emails").ready, driver.stats("emails").delayed, driver.stats("emails").in_flight)
+    running.schedule_time = clock.now() + timedelta(minutes=1)  # it failed, and waits for its next attempt
+    assert (1, 2, 0) == (driver.stats("emails").ready, driver.stats("emails").delayed, driver.stats("emails").in_flight)
+    monkeypatch.setattr(counting, "MOST", 2)
+    assert QueueStats(dead=1) == driver.stats("emails")
+
+
+def test_stats_without_a_dead_letter_queue_say_nothing_of_dead_letters():
+    """The first dead letter says it loudly."""
+    assert FakeCloudTasks("emails").driver().stats("emails").dead is None
+
+
+def test_a_purge_is_the_service_s_own():
+    """It doesn't say how many there were."""
+    service = FakeCloudTasks("emails", "emails-dlq")
+    driver = service.driver()
+    driver.send([Outgoing(id="1", queue="emails", body=b"")])
+    driver.send([Outgoing(id="1", queue="emails-dlq", body=b"")])
+    assert driver.purge("emails") is None
+    assert ([], 1) == (service.stored("emails"), len(service.stored("emails-dlq")))

@@ -64,6 +64,7 @@ def capabilities(queue: str, *, max_body: int = DEFAULT_MAX_BODY) -> Capabilitie
         extendable=False,
         native_retry_delay=None,
         deduplication=DEDUP_WINDOW,
+        attempt_exact=True,
         settlement=Settlement.RESPONSE,
         dead_letter_leases=False,
     )

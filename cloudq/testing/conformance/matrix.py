@@ -21,7 +21,7 @@ from typing import Final
 from cloudq.core import wire
 from cloudq.core.clock import EPOCH
 from cloudq.core.delivery import Delivery, Lease
-from cloudq.core.driver import Capabilities
+from cloudq.core.driver import Capabilities, Settlement
 from cloudq.core.failure import Failure
 from cloudq.core.message import Message
 from cloudq.core.outcome import DeadLettered, Outcome, Retried
@@ -36,7 +36,7 @@ ANY: Final = timedelta(days=3650)
 
 
 def backends() -> Mapping[str, Capabilities]:
-    """Each backend's two kinds of queue, by the head of its column."""
+    """Each backend's kinds of queue, by the head of its column."""
     columns: dict[str, Capabilities] = {}
     with closing(MemoryDriver()) as memory:
         columns |= _columns("memory", memory.capabilities)
@@ -44,9 +44,11 @@ def backends() -> Mapping[str, Capabilities]:
 
     with tempfile.TemporaryDirectory() as folder, closing(SQLiteDriver(Path(folder) / "matrix.db")) as sqlite:
         columns |= _columns("SQLite", sqlite.capabilities)
+    from cloudq.drivers.cloud_tasks.limits import capabilities as cloud_tasks
     from cloudq.drivers.sqs.limits import capabilities as sqs
 
     columns |= _columns("Amazon SQS", sqs)
+    columns["Google Cloud Tasks"] = cloud_tasks("orders")  # of no other kind: `.fifo` is refused
     from cloudq.drivers.service_bus import limits as service_bus
 
     of_bus = partial(service_bus.capabilities, max_message=service_bus.MAX_MESSAGE, dedup_window=None)
@@ -187,6 +189,8 @@ ROWS: Final[Sequence[tuple[str, Callable[[Capabilities], str]]]] = (
         lambda has: "no window" if has.deduplication is None else _length(has.deduplication),
     ),
     ("`attempt` counts", lambda has: "runs" if has.attempt_exact else "deliveries: at least the runs"),
+    ("settled by", lambda has: "a call" if has.settlement is Settlement.CALL else "the answer to a push"),
+    ("of two redrives at once", lambda has: "one takes it" if has.dead_letter_leases else "one copy is stored"),
     (
         "a late settlement",
         lambda has: "reported, changes nothing" if has.fenced_settle else "reported; a late ack may still delete",

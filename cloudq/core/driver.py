@@ -50,8 +50,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         deduplication: How long a native id is remembered, or `None` if it isn't.
         attempt_exact: Whether `Delivery.attempt` counts runs as long as no worker dies; otherwise it is an upper bound
             (a dead worker can't say what had begun, so all that it held counts). Where it is true,
-            `Release(counted=False)` takes the present delivery's attempt back. A backend that pushes counts copies: what
-            it pushes again by itself, after a worker's death say, is one more delivery and no other attempt.
+            `Release(counted=False)` takes the present delivery's attempt back. Where retries are copies that a backend
+            pushes, what it pushes again by itself (after a worker's death, say) is a delivery and no other attempt.
         fenced_settle: Whether a late settlement is certain to change nothing.
         settlement: How settlements reach the backend; narrowed by the edge.
         dead_letter_leases: Whether a dead letter that is taken is kept from others until its lease ends. If not, two

@@ -45,7 +45,7 @@ def test_a_service_s_limits_show_as_native_emulated_or_refused() -> None:
         "native up to 1 min, beyond by a copy",
         "native",
         "by a copy",
-        "native up to 0 s, beyond by a copy",
+        "native at once, later by a copy",
     ]
     assert shown["retry that uses no attempt"] == ["by a copy", "native", "by a copy", "by a copy"]
     assert shown["dead letter"] == ["by a copy", "by a copy", "by a copy", "native"]

@@ -6,13 +6,13 @@ from collections import Counter
 
 import pytest
 
-from cloudq.testing.conformance import DriverConformance
+from cloudq.testing.conformance import DriverConformance, PushConformance
 from cloudq.testing.conformance.suite import behaviours
 
 
 def test_no_behaviour_hides_another() -> None:
     """No two topics have a behaviour of the same name, of which only one would be run."""
-    names = Counter(name for kind in DriverConformance.__mro__ for name in vars(kind) if name.startswith("test_"))
+    names = Counter(name for kind in PushConformance.__mro__ for name in vars(kind) if name.startswith("test_"))
     assert [name for name, count in names.items() if count > 1] == []
     assert sorted(names) == sorted(behaviours())
 
@@ -25,7 +25,7 @@ def test_there_are_as_many_behaviours_as_the_contract_needs() -> None:
 @pytest.mark.parametrize("name", behaviours())
 def test_a_behaviour_is_stated_in_a_sentence(name: str) -> None:
     """Each behaviour has a docstring of one line, a sentence."""
-    doc = getattr(DriverConformance, name).__doc__ or ""
+    doc = getattr(PushConformance, name).__doc__ or ""
     assert len(doc) > 20
     assert doc.endswith(".")
     assert "\n" not in doc

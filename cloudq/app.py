@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, overload
 
+from cloudq.claim_check import deleter, loaded
 from cloudq.cloud_queue import CloudQueue
 from cloudq.composing import NO_PAYLOAD, call_of, message_of, undeclared_message
-from cloudq.config import DEFAULT_URL
 from cloudq.connection import Connection
 from cloudq.context import Context
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
-from cloudq.core.driver import Driver, SendResult
+from cloudq.core.delivery import Delivery
+from cloudq.core.driver import Driver
 from cloudq.core.message import Message
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.processor import Middleware
@@ -22,8 +21,9 @@ from cloudq.core.shield import shielded
 from cloudq.definition import Definition
 from cloudq.eager import EagerMode, EagerRun
 from cloudq.errors import ConfigurationError, OptionError, SendManyError, TaskDefinitionError
-from cloudq.options import SendOptions, TaskOptions, check_queue
+from cloudq.options import SendOptions, TaskOptions, check_app_options, check_queue
 from cloudq.registry import Registry
+from cloudq.sending import LoopWarning, send_all, sent
 from cloudq.tasks import Call, Sent, Task, TaskDecorator
 
 P = ParamSpec("P")
@@ -55,6 +55,9 @@ class App:
         store: Reserved for the store of idempotency records. None can be set yet.
         middleware: Around every task, the first outermost.
         default_queue: The queue of all tasks that have none of their own.
+        claim_check: Where payloads go that are too large for their queue: any URL that fsspec knows, e.g.
+            `s3://bucket/prefix`; default: `CLOUDQ_CLAIM_CHECK`, else such messages are refused. Needs
+            `cloudq[claimcheck]`.
 
     Raises:
         ConfigurationError: A `store` was given, or a value isn't of its type.
@@ -70,17 +73,24 @@ class App:
         store: str | None = None,
         middleware: Sequence[Middleware[Context]] = (),
         default_queue: str = "default",
+        claim_check: str | None = None,
     ) -> None:
         self._connection = Connection()
         self._registry = Registry()
         self._eager = EagerMode()
-        self._warned = False
+        self._loop_warning = LoopWarning()
         self.imports: tuple[str, ...] = ()
         self.retry_policy = RetryPolicy()
         self.middleware: tuple[Middleware[Context], ...] = ()
         self.default_queue = "default"
         self.configure(
-            url, imports=imports, retry=retry, store=store, middleware=middleware, default_queue=default_queue
+            url,
+            imports=imports,
+            retry=retry,
+            store=store,
+            middleware=middleware,
+            default_queue=default_queue,
+            claim_check=claim_check,
         )
 
     def __repr__(self) -> str:
@@ -96,6 +106,7 @@ class App:
         store: str | None = None,
         middleware: Sequence[Middleware[Context]] | None = None,
         default_queue: str | None = None,
+        claim_check: str | None = None,
     ) -> None:
         """Sets what is given, as the constructor does; what is left out stays.
 
@@ -109,23 +120,15 @@ class App:
                 "the app's backend is open already: this change would come too late",
                 hint="configure before the first send",
             )
-        if store is not None:
-            raise ConfigurationError(
-                "stores of idempotency records are not part of this version",
-                hint="leave store out: idempotency keys work by the backend's own de-duplication",
-            )
-        if isinstance(imports, str):
-            raise ConfigurationError("imports is a list of modules, not a text", hint=f"imports=[{imports!r}]")
-        if url is not None and not isinstance(url, str):
-            raise ConfigurationError(f"url is a text, not a {type(url).__name__}", hint=f"e.g. {DEFAULT_URL}")
-        if retry is not None and not isinstance(retry, RetryPolicy):
-            raise ConfigurationError(f"retry is a RetryPolicy, not {retry!r}", hint="retry=cloudq.RetryPolicy(...)")
-        if callable(middleware):
-            raise ConfigurationError(f"middleware is a list, not {middleware!r}", hint="middleware=[...]")
+        check_app_options(
+            url=url, claim_check=claim_check, imports=imports, retry=retry, store=store, middleware=middleware
+        )
         if default_queue is not None:
             self.default_queue = check_queue(default_queue)
         if url is not None:
             self._connection.given = url
+        if claim_check is not None:
+            self._connection.given_claim_check = claim_check
         if imports is not None:
             self.imports = tuple(imports)
         if retry is not None:
@@ -215,8 +218,8 @@ class App:
         if self._eager:
             self._eager_run(message).run()
             return Sent(id=message.id, duplicate=False)
-        self._warn_on_a_loop("send")
-        return _sent(message, self.queue(message.queue).send(message))
+        self._loop_warning.look("send")
+        return sent(message, self.queue(message.queue).send(message))
 
     async def asend(
         self,
@@ -234,7 +237,7 @@ class App:
             return Sent(id=message.id, duplicate=False)
         if not self.is_open:
             await asyncio.to_thread(self.driver)  # opening reads and writes files
-        return _sent(message, _raised(await asyncio.wrap_future(self.queue(message.queue).submit(message))))
+        return sent(message, await asyncio.wrap_future(self.queue(message.queue).submit(message)))
 
     @shielded
     def send_many(self, calls: Iterable[Call], /) -> list[Sent]:
@@ -255,17 +258,12 @@ class App:
             if not isinstance(call, Call):
                 raise OptionError(f"send_many takes calls, not {call!r}", hint="task.call(...)")
         messages = [self._message(call, NO_PAYLOAD, SendOptions()) for call in calls]
-        results: list[Sent | Exception] = [Sent(id="")] * len(calls)
         if self._eager:
-            for index, message in enumerate(messages):
+            for message in messages:
                 self._eager_run(message).run()
-                results[index] = Sent(id=message.id, duplicate=False)
-        else:
-            self._warn_on_a_loop("send_many")
-            for name, indexes in _by_queue(messages).items():
-                stored = self._stored(name, [messages[index] for index in indexes])
-                for index, result in zip(indexes, stored, strict=True):
-                    results[index] = result.error or _sent(messages[index], result)
+            return [Sent(id=message.id, duplicate=False) for message in messages]
+        self._loop_warning.look("send_many")
+        results = send_all(messages, self.queue)
         failed = [call for call, result in zip(calls, results, strict=True) if not isinstance(result, Sent)]
         if failed:
             raise SendManyError(results, failed)
@@ -287,6 +285,11 @@ class App:
             ConfigurationError: None is set where a local file would be lost.
         """
         return self._connection.url
+
+    @property
+    def claim_check_url(self) -> str | None:
+        """The URL of the store of large payloads: the app's own, else `CLOUDQ_CLAIM_CHECK`, else none."""
+        return self._connection.claim_check_url
 
     @property
     def clock(self) -> Clock:
@@ -322,13 +325,30 @@ class App:
         self._connection.close()
 
     @contextmanager
-    def using(self, driver: Driver, *, clock: Clock = SYSTEM_CLOCK) -> Iterator[App]:
+    def using(self, driver: Driver, *, clock: Clock = SYSTEM_CLOCK, claim_check: str | None = None) -> Iterator[App]:
         """This app on another driver within the block: for tests and for programs that open drivers themselves.
 
-        The driver isn't closed at the end.
+        The driver isn't closed at the end. `claim_check` names a store for the block, in place of the app's own.
         """
-        with self._connection.lent(driver, clock):
+        with self._connection.lent(driver, clock, claim_check):
             yield self
+
+    def with_payload(self, message: Message) -> Message:
+        """The message with its payload, where a reference stands in its place: fetched from the claim-check store.
+
+        Raises:
+            PayloadLost: The payload isn't there, or isn't what was sent.
+            ConfigurationError: No store is configured.
+            BackendError: The store can't be reached, or doesn't allow it.
+        """
+        if message.reference is None:
+            return message
+        return loaded(message, self._connection.claim_check)
+
+    def payload_deleter(self) -> Callable[[Delivery], None] | None:
+        """For edges: what deletes the payload of a message that is done and gone; `None` if they are kept."""
+        store = self._connection.claim_check
+        return deleter(store) if store is not None and store.url.delete else None
 
     @contextmanager
     def eager(self) -> Iterator[App]:
@@ -354,47 +374,3 @@ class App:
                 hint="send it by that App, or by name: app.send('...')",
             )
         return message_of(call, self.clock.now())
-
-    def _stored(self, queue: str, messages: Sequence[Message]) -> Sequence[SendResult]:
-        """Tries all; a queue that can't be had at all fails its own messages only."""
-        try:
-            return self.queue(queue).send_all(messages)
-        except Exception as error:  # noqa: BLE001 - reported for each call: the failure of some never hides the others
-            return [SendResult(error=error)] * len(messages)
-
-    def _warn_on_a_loop(self, method: str) -> None:
-        # asyncio isn't loaded for this: where it isn't, no loop runs.
-        asyncio = sys.modules.get("asyncio")
-        if self._warned or asyncio is None or asyncio._get_running_loop() is None:
-            return
-        self._warned = True
-        warnings.warn(
-            f"{method}() blocks the running event loop while the message is stored; use `await a{method}(...)`",
-            RuntimeWarning,
-            stacklevel=_callers_level(),
-        )
-
-
-def _callers_level() -> int:
-    """The stack level, for a warning, of whoever called cloudq."""
-    level = 1
-    while sys._getframe(level).f_globals.get("__name__", "").startswith("cloudq."):
-        level += 1
-    return level
-
-
-def _sent(message: Message, result: SendResult) -> Sent:
-    return Sent(id=result.original_id or message.id, duplicate=result.duplicate)
-
-
-def _raised(result: SendResult) -> SendResult:
-    if result.error is not None:
-        raise result.error
-    return result
-
-
-def _by_queue(messages: Sequence[Message]) -> dict[str, list[int]]:
-    indexes: dict[str, list[int]] = {}
-    for index, message in enumerate(messages):
-        indexes.setdefault(message.queue, []).append(index)
-    return indexes

@@ -10,6 +10,7 @@ from datetime import timedelta
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
+from cloudq.claim_check import ClaimCheck, claimed, referring, save_blobs
 from cloudq.core.batching import Batcher
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.driver import Capabilities, Driver, Outgoing, QueueStats, SendResult
@@ -36,12 +37,16 @@ class CloudQueue:
         name: The queue's name.
         driver: The backend.
         clock: Where the time comes from.
+        claim_check: Where payloads go that are too large for the queue, or `None` to refuse them.
     """
 
-    def __init__(self, name: str, driver: Driver, *, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self, name: str, driver: Driver, *, clock: Clock = SYSTEM_CLOCK, claim_check: ClaimCheck | None = None
+    ) -> None:
         self.name = name
         self._driver = driver
         self._clock = clock
+        self._claim_check = claim_check
         self.capabilities: Capabilities = driver.capabilities(name)
         self._batcher: Batcher[Outgoing, SendResult] = Batcher(
             self._store,
@@ -101,7 +106,9 @@ class CloudQueue:
         return [result for _, result in sorted(self._stored_in_batches(list(enumerate(copies))), key=itemgetter(0))]
 
     def prepared(self, message: Message) -> Outgoing:
-        """The message in the form that the driver stores, checked against what the queue can do.
+        """The message in the form that the driver stores, checked against what the queue can do. No call to anything.
+
+        A payload that is too large for it is given a blob, which `send` stores before the message.
 
         Raises:
             UnsupportedError: The queue can't do what the message asks for.
@@ -109,12 +116,18 @@ class CloudQueue:
             PayloadError: It can't be encoded: its payload is nested too deep.
         """
         self._refuse_unsupported(message)
-        item = outgoing(message, self.capabilities, self._clock.now())
+        now = self._clock.now()
+        item = outgoing(message, self.capabilities, now)
+        store = self._claim_check
+        claims = store is not None and message.reference is None
+        if store is not None and claims and len(item.body) > store.threshold(self.capabilities.max_body):
+            blob = store.blob(message)
+            item = claimed(outgoing(referring(message, blob), self.capabilities, now), blob)
         if len(item.body) > self.capabilities.max_body:
             raise MessageTooLarge(
                 f"the message for {message.task!r} has {len(item.body):,} bytes; "
                 f"queue {self.name!r} stores at most {self.capabilities.max_body:,}",
-                hint="store the data elsewhere and send a reference to it",
+                hint="configure a claim-check store, or store the data elsewhere and send a reference to it",
             )
         return item
 
@@ -232,8 +245,13 @@ class CloudQueue:
         return results
 
     def _sent(self, items: Sequence[Outgoing]) -> list[SendResult]:
+        unsaved = save_blobs(items)
+        if unsaved:
+            # Nothing may refer to a blob that isn't there.
+            sent = iter(self._sent([item for index, item in enumerate(items) if index not in unsaved]))
+            return [SendResult(error=unsaved[index]) if index in unsaved else next(sent) for index in range(len(items))]
         try:
-            return list(self._driver.send(items))
+            return list(self._driver.send(items)) if items else []
         except Exception as error:  # noqa: BLE001 - reported for each item: the failure of some never hides the others
             return [SendResult(error=error)] * len(items)
 

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from typing import Final
 
 from cloudq.backends import open_driver
+from cloudq.claim_check import ClaimCheck
 from cloudq.cloud_queue import CloudQueue
-from cloudq.config import URL_VARIABLE, backend_url, parse_url
+from cloudq.config import URL_VARIABLE, backend_url, claim_check_url, parse_url
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.driver import Driver
 from cloudq.core.shield import shielded
@@ -30,11 +31,13 @@ class Connection:
 
     Attributes:
         given: The URL that the app was given, or `None`.
+        given_claim_check: The URL of the store of large payloads that it was given, or `None`.
         clock: Where the time of this app comes from.
     """
 
     def __init__(self) -> None:
         self.given: str | None = None
+        self.given_claim_check: str | None = None
         self.clock: Clock = SYSTEM_CLOCK
         self._lock = threading.RLock()
         self._open: _Open | None = None
@@ -48,6 +51,21 @@ class Connection:
             ConfigurationError: None is set where a local file would be lost.
         """
         return backend_url(self.given)
+
+    @property
+    def claim_check_url(self) -> str | None:
+        """The URL of the store of large payloads: the given one, else `CLOUDQ_CLAIM_CHECK`, else none."""
+        return claim_check_url(self.given_claim_check)
+
+    @property
+    def claim_check(self) -> ClaimCheck | None:
+        """The store of large payloads, if one is configured; opened with the backend.
+
+        Raises:
+            ConfigurationError: A URL can't be used.
+            BackendError: The backend can't be opened.
+        """
+        return self._opened().claim_check
 
     @property
     def is_open(self) -> bool:
@@ -78,7 +96,9 @@ class Connection:
         if queue is None:
             check_queue_name(name)
             # Another thread may do the same; setdefault lets one of them win, so that all share its Batcher.
-            queue = opened.queues.setdefault(name, CloudQueue(name, opened.driver, clock=opened.clock))
+            queue = opened.queues.setdefault(
+                name, CloudQueue(name, opened.driver, clock=opened.clock, claim_check=opened.claim_check)
+            )
         return queue
 
     def close(self) -> None:
@@ -92,11 +112,12 @@ class Connection:
             opened.driver.close()
 
     @contextmanager
-    def lent(self, driver: Driver, clock: Clock) -> Iterator[None]:
-        """Works with another driver within the block, and doesn't close it."""
+    def lent(self, driver: Driver, clock: Clock, claim_check: str | None = None) -> Iterator[None]:
+        """Works with another driver, and perhaps another store, within the block, and doesn't close the driver."""
+        store = self._claim_check(claim_check or self.claim_check_url, clock)
         with self._lock:
             before, clock_before = self._open, self.clock
-            self._open, self.clock = _Open(driver, clock, lent=True), clock
+            self._open, self.clock = _Open(driver, clock, store, lent=True), clock
         try:
             yield
         finally:
@@ -125,10 +146,15 @@ class Connection:
             # Another thread may have opened it while this one waited for the lock.
             if opened is None:
                 url = self.url
-                opened = self._open = _Open(open_driver(url, self.clock), self.clock, lent=False)
+                store = self._claim_check(self.claim_check_url, self.clock)
+                opened = self._open = _Open(open_driver(url, self.clock), self.clock, store, lent=False)
                 if self.given is None and not os.environ.get(URL_VARIABLE):
                     logger.warning("CLOUDQ_URL is not set: tasks are kept in %s", parse_url(url))
             return opened
+
+    @staticmethod
+    def _claim_check(url: str | None, clock: Clock) -> ClaimCheck | None:
+        return None if url is None else ClaimCheck(url, clock=clock)
 
     def _forget_lock(self) -> None:
         self._lock = threading.RLock()
@@ -137,9 +163,10 @@ class Connection:
 class _Open:
     """An open driver and the handles of its queues, of one process."""
 
-    def __init__(self, driver: Driver, clock: Clock, *, lent: bool) -> None:
+    def __init__(self, driver: Driver, clock: Clock, claim_check: ClaimCheck | None, *, lent: bool) -> None:
         self.pid = os.getpid()
         self.driver = driver
+        self.claim_check = claim_check
         self.clock = clock
         self.lent = lent  # neither to be closed here nor to be opened again
         self.queues: dict[str, CloudQueue] = {}

@@ -105,6 +105,16 @@ class Definition:
         arguments = self.parameters.with_defaults(self.parameters.arguments(payload))
         return {option: key_for(option, key, arguments) for option, key in wanted.items()}
 
+    def load(self, message: Message) -> Message:
+        """The message with its payload, from the app's claim-check store.
+
+        Raises:
+            PayloadLost: The payload isn't there, or isn't what was sent.
+            ConfigurationError: The app has no store.
+            BackendError: The store can't be reached, or doesn't allow it.
+        """
+        return self.app.with_payload(message)
+
     def bind(self, delivery: Delivery, message: Message, *, deadline: datetime | None, lease_lost: Event) -> TaskJob:
         """The run of this task for a delivery.
 

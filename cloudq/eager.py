@@ -140,6 +140,14 @@ class Witness:
         """Whether the task is a coroutine function."""
         return self._definition.is_async
 
+    def load(self, message: Message) -> Message:
+        """The message with its payload."""
+        try:
+            return self._definition.load(message)
+        except Exception as error:
+            self.error = error
+            raise
+
     def bind(
         self, delivery: Delivery, message: Message, *, deadline: datetime | None, lease_lost: Event
     ) -> Job[Context]:

@@ -76,6 +76,12 @@ class PayloadError(CloudqError):
         self.field = field
 
 
+class PayloadLost(CloudqError):
+    """A message refers to a blob that isn't there, or isn't what was stored. A worker dead-letters the message."""
+
+    code = "payload-lost"
+
+
 class UndecodableError(CloudqError):
     """A body isn't a CloudEvent that this version understands. On receipt it means the dead-letter queue."""
 
@@ -143,6 +149,12 @@ class BackendUnavailable(TransientError):
     """The backend can't be reached, or is busy (a locked database, a network cut, a 5xx)."""
 
     code = "backend-unavailable"
+
+
+class PayloadUnavailable(TransientError):
+    """The store of large payloads can't be reached, or is busy. A worker tries the message again later."""
+
+    code = "payload-unavailable"
 
 
 class Throttled(TransientError):

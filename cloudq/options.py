@@ -7,13 +7,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from string import Formatter
-from typing import TYPE_CHECKING, TypeAlias, TypedDict
+from typing import TypeAlias, TypedDict
 
+from cloudq.config import CLAIM_CHECK_EXAMPLE, DEFAULT_URL
 from cloudq.core.message import is_dead_letter_queue
-from cloudq.errors import OptionError, TaskDefinitionError, nearest
-
-if TYPE_CHECKING:
-    from cloudq.core.policy import RetryPolicy
+from cloudq.core.policy import RetryPolicy
+from cloudq.errors import ConfigurationError, OptionError, TaskDefinitionError, nearest
 
 Key: TypeAlias = "str | Callable[..., str]"
 """A template over the task's parameters (`"order-{order_id}"`), or a function of them: it takes those that it names."""
@@ -65,6 +64,30 @@ class TaskOptions(TypedDict, total=False):
     idempotency_key: Key
     ordering_key: Key
     aliases: Sequence[str]
+
+
+def check_app_options(
+    *, url: object, claim_check: object, imports: object, retry: object, store: object, middleware: object
+) -> None:
+    """Refuses what isn't of its type; `None` is what was left out.
+
+    Raises:
+        ConfigurationError: One of them isn't.
+    """
+    if store is not None:
+        raise ConfigurationError(
+            "stores of idempotency records are not part of this version",
+            hint="leave store out: idempotency keys work by the backend's own de-duplication",
+        )
+    if isinstance(imports, str):
+        raise ConfigurationError("imports is a list of modules, not a text", hint=f"imports=[{imports!r}]")
+    for name, value, example in (("url", url, DEFAULT_URL), ("claim_check", claim_check, CLAIM_CHECK_EXAMPLE)):
+        if value is not None and not isinstance(value, str):
+            raise ConfigurationError(f"{name} is a text, not a {type(value).__name__}", hint=f"e.g. {example}")
+    if retry is not None and not isinstance(retry, RetryPolicy):
+        raise ConfigurationError(f"retry is a RetryPolicy, not {retry!r}", hint="retry=cloudq.RetryPolicy(...)")
+    if callable(middleware):
+        raise ConfigurationError(f"middleware is a list, not {middleware!r}", hint="middleware=[...]")
 
 
 def check_send_options(options: SendOptions) -> None:

@@ -44,7 +44,7 @@ class Unavailable(Exception):
 
 
 class LocalStack:
-    """A running LocalStack with SQS: `with LocalStack() as localstack: localstack.url`.
+    """A running LocalStack, with SQS unless told otherwise: `with LocalStack() as localstack: localstack.url`.
 
     Args:
         port: The port on 127.0.0.1, or `None` for a free one.

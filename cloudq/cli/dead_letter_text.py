@@ -43,7 +43,10 @@ def show(dead: DeadMessage) -> None:
             *((f"header {name}", value) for name, value in (message.headers if message else {}).items()),
         ]
     )
-    if message is not None:
+    if message is not None and message.reference is not None:
+        write("payload, in the claim-check store:")
+        write(_indented(f"{message.reference}, SHA-256 {message.reference.sha256}"))
+    elif message is not None:
         write("payload:")
         write(_indented(msgspec.json.format(msgspec.json.encode(message.payload), indent=2).decode()))
     else:

@@ -13,7 +13,7 @@ import cloudq
 from cloudq.cli.choosing import Chosen, tasks_app
 from cloudq.cli.options import AppSpec, Backend, Debug, duration, queue_name
 from cloudq.cli.output import complain, note
-from cloudq.config import parse_url
+from cloudq.config import parse_claim_check, parse_url
 from cloudq.core.processor import worker_name
 from cloudq.errors import ConfigurationError, nearest
 
@@ -181,6 +181,7 @@ def _show_banner(service: Worker, chosen: Chosen, *, as_json: bool) -> None:
     settings = service.settings
     tasks = sorted(chosen.app.tasks)
     backend = str(parse_url(chosen.app.url))
+    store = None if chosen.app.claim_check_url is None else str(parse_claim_check(chosen.app.claim_check_url))
     mode = f"{settings.processes} processes" if settings.processes else f"{settings.concurrency} tasks at once"
     if as_json:
         line = {
@@ -191,6 +192,7 @@ def _show_banner(service: Worker, chosen: Chosen, *, as_json: bool) -> None:
             "version": cloudq.__version__,
             "worker": worker_name(),
             "backend": backend,
+            "claim_check": store,
             "app": chosen.spec,
             "queues": service.queues,
             "strict": settings.strict,
@@ -210,6 +212,7 @@ def _show_banner(service: Worker, chosen: Chosen, *, as_json: bool) -> None:
             "tasks": ", ".join(tasks),
             "at once": mode,
             "leases": ", ".join(leases),
+            **({} if store is None else {"payloads": f"too large for their queue: {store}"}),
         }
         note(f"cloudq {cloudq.__version__}, worker {worker_name()}")
         note("\n".join(f"  {name:<8} {value}" for name, value in lines.items()))

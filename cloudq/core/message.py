@@ -10,6 +10,8 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from cloudq.core.reference import Reference
+
 FIFO_SUFFIX: Final = ".fifo"
 DEAD_LETTER_SUFFIX: Final = "-dlq"
 
@@ -23,7 +25,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         id: Unique for each `send`; every copy (retry, hop, redrive) keeps it.
         task: The task's name.
-        payload: The task's keyword arguments by name, as JSON values.
+        payload: The task's keyword arguments by name, as JSON values; empty where a `reference` stands in their place.
         queue: The queue it was sent to.
         source: The CloudEvents source: who made it.
         sent_at: When it was sent, or `None` if its producer didn't say.
@@ -37,6 +39,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
             told with the message. The worker goes by its own declaration.
         headers: The user's own, name to value.
         extensions: CloudEvents attributes that cloudq doesn't know; they survive every copy.
+        reference: Which blob holds the payload, if it didn't travel in the message; every copy keeps it.
     """
 
     id: str
@@ -54,6 +57,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     time_limit: timedelta | None = None
     headers: Mapping[str, str] = _NO_HEADERS
     extensions: Mapping[str, object] = _NOTHING
+    reference: Reference | None = None
 
     def __repr__(self) -> str:
         """Without payload, headers and keys: they may hold what no log should."""

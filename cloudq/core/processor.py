@@ -1,7 +1,7 @@
 """`Processor`: from a delivery to an outcome. The one path that every edge ends in.
 
 ```
-Delivery ─▶ poison? ─▶ not due? ─▶ middleware ─▶ handler ─▶ RetryPolicy ─▶ Outcome
+Delivery ─▶ poison? ─▶ not due? ─▶ payload ─▶ middleware ─▶ handler ─▶ RetryPolicy ─▶ Outcome
 ```
 """
 
@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
+from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar
 
@@ -20,6 +21,7 @@ from msgspec.structs import replace
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.failure import Failure, text_of
+from cloudq.core.loading import LOAD_LIMIT, not_loaded, off_the_loop
 from cloudq.core.message import Message
 from cloudq.core.middleware import Chain
 from cloudq.core.middleware import Middleware as Middleware  # noqa: PLC0414 - part of the Processor's signature, so exported here, too
@@ -79,6 +81,16 @@ class Handler(Protocol[ContextT_co]):
         """Whether the handler is a coroutine function."""
         ...
 
+    def load(self, message: Message) -> Message:
+        """The message with its payload, where a reference stands in its place. May block.
+
+        Raises:
+            PayloadLost: The payload isn't there any more, or isn't what was sent.
+            ConfigurationError: No store is configured to look for it in.
+            BackendError: It can't be had at the moment.
+        """
+        ...
+
     def bind(
         self, delivery: Delivery, message: Message, *, deadline: datetime | None, lease_lost: Event
     ) -> Job[ContextT_co]:
@@ -101,7 +113,10 @@ def no_time_limit(limit: timedelta) -> AbstractContextManager[None]:
 
 
 class Processor(Generic[ContextT]):
-    """Turns deliveries into outcomes. Holds no delivery, starts no thread, does no I/O; never raises for a delivery.
+    """Turns deliveries into outcomes. Holds no delivery, never raises for one, does no I/O of its own.
+
+    A payload that didn't travel in its message is loaded by the handler: on the caller's thread, or for an async task
+    on one that is started for it.
 
     Args:
         handlers: The declared tasks by name, aliases included. Looked up at each delivery.
@@ -142,7 +157,17 @@ class Processor(Generic[ContextT]):
             lease_lost: Set by the edge once the lease is over, so that the handler can see it.
             until: When the edge itself ends, if it does: the task's time is over then at the latest.
         """
-        prepared = self._prepare(delivery, lease_lost, until)
+        checked = self._check(delivery)
+        if not isinstance(checked, _Checked):
+            return checked
+        handler, message = checked.handler, checked.message
+        if message.reference is not None:
+            try:
+                with self._time_limiter(self._load_limit(until)):
+                    message = handler.load(message)
+            except Exception as error:  # noqa: BLE001 - a store's package may raise anything
+                return self._detailed(delivery, not_loaded(delivery, error, self._clock.now()))
+        prepared = self._prepare(delivery, handler, message, lease_lost, until)
         if not isinstance(prepared, _Run):
             return prepared
         job, chain, limit = prepared.job, prepared.chain, prepared.time_limit
@@ -166,7 +191,17 @@ class Processor(Generic[ContextT]):
         Cancelling it cancels the handler and passes the cancellation on. A `CancelledError` that the handler raises
         though nobody cancelled it (something that it awaited was) is an error like any other.
         """
-        prepared = self._prepare(delivery, lease_lost, until)
+        checked = self._check(delivery)
+        if not isinstance(checked, _Checked):
+            return checked
+        handler, message = checked.handler, checked.message
+        if message.reference is not None:
+            try:
+                async with _AsyncTimeLimit(self._load_limit(until)):
+                    message = await off_the_loop(partial(handler.load, message))
+            except Exception as error:  # noqa: BLE001 - a store's package may raise anything
+                return self._detailed(delivery, not_loaded(delivery, error, self._clock.now()))
+        prepared = self._prepare(delivery, handler, message, lease_lost, until)
         if not isinstance(prepared, _Run):
             return prepared
         job, chain, limit = prepared.job, prepared.chain, prepared.time_limit
@@ -188,9 +223,8 @@ class Processor(Generic[ContextT]):
         policy = handler.retry_policy if handler else self._retry_policy
         return self._detailed(delivery, self._decide(policy, delivery, error))
 
-    def _prepare(
-        self, delivery: Delivery, lease_lost: Event | None, until: datetime | None
-    ) -> _Run[ContextT] | Outcome:
+    def _check(self, delivery: Delivery) -> _Checked[ContextT] | Outcome:
+        """What can be decided without the payload."""
         message = delivery.message
         if message is None:
             return self._dead(delivery, f"undecodable: {delivery.undecodable}")
@@ -207,6 +241,22 @@ class Processor(Generic[ContextT]):
             named = message.task[:_NAME_CHARS]
             reason = f"unknown task {named!r}: {nearest(named, self._handlers)}"
             return self._dead(delivery, reason)
+        return _Checked(handler, message)
+
+    def _load_limit(self, until: datetime | None) -> timedelta:
+        """How long a payload may take to be loaded here."""
+        return LOAD_LIMIT if until is None else min(LOAD_LIMIT, max(timedelta(0), until - self._clock.now()))
+
+    def _prepare(
+        self,
+        delivery: Delivery,
+        handler: Handler[ContextT],
+        message: Message,
+        lease_lost: Event | None,
+        until: datetime | None,
+    ) -> _Run[ContextT] | Outcome:
+        policy = handler.retry_policy
+        now = self._clock.now()
         try:
             limit = handler.time_limit
             if until is not None:
@@ -250,6 +300,16 @@ class Processor(Generic[ContextT]):
             generation=_generation(delivery),
         )
         return replace(outcome, failure=failure)
+
+
+class _Checked(Generic[ContextT]):
+    """A message that is to be run, and its task."""
+
+    __slots__ = ("handler", "message")
+
+    def __init__(self, handler: Handler[ContextT], message: Message) -> None:
+        self.handler = handler
+        self.message = message
 
 
 class _Run(Generic[ContextT]):

@@ -14,10 +14,14 @@ from typing import Final
 import msgspec
 
 from cloudq.core.message import Message
+from cloudq.core.reference import Reference, is_key, is_sha256
 from cloudq.errors import PayloadError, UndecodableError
 
-# Raised when a reader of the old version would misunderstand a message; absent means 1.
-WIRE_VERSION: Final = 1
+# The newest version that is read. A message carries the lowest one whose readers understand it; absent means 1.
+WIRE_VERSION: Final = 2
+# A reader of version 1 would run a task without its arguments where they are referred to.
+_WITH_DATA: Final = 1
+_WITH_REFERENCE: Final = 2
 MEDIA_TYPE: Final = "application/cloudevents+json"
 # Parsing is bounded before it starts; no backend stores more than this in a message.
 MAX_BODY_BYTES: Final = 100 * 1024 * 1024
@@ -44,7 +48,7 @@ def encode(message: Message) -> bytes:
         "source": message.source,
         "type": message.task,
         "datacontenttype": "application/json",
-        "wireversion": WIRE_VERSION,
+        "wireversion": _WITH_DATA if message.reference is None else _WITH_REFERENCE,
         "queue": message.queue,
     }
     if message.sent_at is not None:
@@ -67,8 +71,34 @@ def encode(message: Message) -> bytes:
         _put_headers(event, message.headers)
     if message.extensions:
         event = {**message.extensions, **event}
-    event["data"] = message.payload
+    if message.reference is None:
+        event["data"] = message.payload
+    else:
+        event["dataref"] = message.reference.key  # CloudEvents' own extension for a claim check
+        event["datasha256"] = message.reference.sha256
+        event["datasize"] = message.reference.size
     return _written(event)
+
+
+def encode_payload(payload: Mapping[str, object]) -> bytes:
+    """A payload's bytes, as its blob holds them.
+
+    Raises:
+        PayloadError: It holds something that JSON doesn't have.
+    """
+    return _json(payload)
+
+
+def decode_payload(blob: bytes) -> Mapping[str, object]:
+    """The payload in a blob's bytes.
+
+    Raises:
+        UndecodableError: They are no JSON object.
+    """
+    payload = _read(blob, "the blob of its payload doesn't hold JSON", MAX_DEPTH - 1)
+    if not isinstance(payload, dict):
+        raise UndecodableError(f"the blob of its payload holds a JSON {type(payload).__name__}, not an object")
+    return payload
 
 
 def decode(body: bytes, queue: str) -> Message:
@@ -91,13 +121,14 @@ def decode(body: bytes, queue: str) -> Message:
     task = _text(event, "type", required=True)
     source = _text(event, "source", required=True)
     payload = _payload(event)
+    reference = _reference(event, wire_version) if payload is None else None
     sent_to = _text(event, "queue")
     return Message(
         id=id_,
         task=task,
         queue=sent_to or queue,
         source=source,
-        payload=payload,
+        payload={} if payload is None else payload,
         sent_at=_time(event, "time"),
         not_before=_time(event, "notbefore"),
         idempotency_key=_text(event, "idempotencykey") or None,
@@ -108,6 +139,7 @@ def decode(body: bytes, queue: str) -> Message:
         time_limit=timedelta(seconds=_integer(event, "timelimit", default=0)) or None,
         headers=_headers(event),
         extensions=event,  # what is left over: not ours, kept
+        reference=reference,
     )
 
 
@@ -184,7 +216,8 @@ def _holds_no_number(value: object) -> bool:
     return any(map(_holds_no_number, _children(value)))
 
 
-def _payload(event: dict[str, object]) -> Mapping[str, object]:
+def _payload(event: dict[str, object]) -> Mapping[str, object] | None:
+    """The data; `None` where there is none."""
     content_type = _text(event, "datacontenttype")
     if content_type and not _is_json(content_type):
         raise UndecodableError(f"datacontenttype is {_shown(content_type)}; a task's data is JSON")
@@ -194,11 +227,27 @@ def _payload(event: dict[str, object]) -> Mapping[str, object]:
         if data is not None:
             raise UndecodableError("both data and data_base64 are present")
         data = _from_base64(encoded)
-    if data is None:
-        return {}
-    if not isinstance(data, dict):
+    if data is not None and not isinstance(data, dict):
         raise UndecodableError(f"data is a JSON {type(data).__name__}, not an object of arguments by name")
     return data
+
+
+def _reference(event: dict[str, object], wire_version: int) -> Reference | None:
+    """What stands in place of the data, if anything does."""
+    if event.get("dataref") is None:
+        return None
+    if wire_version < _WITH_REFERENCE:
+        raise UndecodableError(f"dataref stands in place of data, which takes a wireversion of {_WITH_REFERENCE}")
+    key = _text(event, "dataref", required=True)
+    sha256 = _text(event, "datasha256", required=True)
+    size = _integer(event, "datasize", default=0)
+    if not is_key(key):
+        raise UndecodableError(f"dataref is {_shown(key)}, not the relative name of a blob")
+    if not is_sha256(sha256):
+        raise UndecodableError(f"datasha256 is {_shown(sha256)}, not 64 digits of lower-case hexadecimal")
+    if not 0 < size <= MAX_BODY_BYTES:
+        raise UndecodableError(f"datasize is {size:,}, not a number of bytes from 1 to {MAX_BODY_BYTES:,}")
+    return Reference(key=key, sha256=sha256, size=size)
 
 
 def _from_base64(encoded: object) -> object:

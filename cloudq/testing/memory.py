@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from uuid import uuid4
 
 from cloudq.app import App
 from cloudq.core import wire
@@ -20,6 +21,8 @@ def in_memory(
     app: App, *, clock: FakeClock | None = None, capabilities: Callable[[str], Capabilities] | None = None
 ) -> Iterator[App]:
     """The app within the block: messages in memory, nothing from before, on a clock that stands still.
+
+    Large payloads, where the app has a claim-check store, are kept in this process's memory as well.
 
     `app.clock` is that clock, for tests that move it; `run_all` moves it by itself. Its first moment is the real one,
     so that a task's own `datetime.now(UTC) + ...` is in its future.
@@ -39,11 +42,13 @@ def in_memory(
     """
     clock = clock or FakeClock(datetime.now(UTC))
     driver = MemoryDriver(clock=clock, capabilities=capabilities)
-    with app.using(driver, clock=clock):
+    store = None if app.claim_check_url is None else f"memory://cloudq-{uuid4().hex}"
+    with app.using(driver, clock=clock, claim_check=_like(store, app.claim_check_url)):
         try:
             yield app
         finally:
             driver.close()
+            _emptied(store)
 
 
 def sent(app: App) -> list[Message]:
@@ -54,7 +59,7 @@ def sent(app: App) -> list[Message]:
     Raises:
         ConfigurationError: The app isn't in memory.
     """
-    return [message for message in map(_sent_message, _bodies(app)) if message is not None]
+    return [app.with_payload(message) for message in map(_sent_message, _bodies(app)) if message is not None]
 
 
 def memory_of(app: App) -> MemoryDriver:
@@ -71,6 +76,21 @@ def memory_of(app: App) -> MemoryDriver:
             hint="use the fixture cloudq_app, or `with cloudq.testing.in_memory(app):` around the test",
         )
     return driver
+
+
+def _like(store: str | None, url: str | None) -> str | None:
+    """A store's URL with the parameters of another's."""
+    return None if store is None or url is None else "?".join([store, *url.split("?")[1:]])
+
+
+def _emptied(store: str | None) -> None:
+    if store is None:
+        return
+    from fsspec.core import url_to_fs
+
+    files, root = url_to_fs(store)
+    if files.exists(root):
+        files.rm(root, recursive=True)
 
 
 def _bodies(app: App) -> Iterator[tuple[str, bytes]]:

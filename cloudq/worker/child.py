@@ -163,8 +163,11 @@ def _load(hello: Hello) -> App:
 
         configure(hello.log_format, hello.log_level)
     app = load_app(hello.app_spec)
+    # Given to the parent by hand; what tasks send goes there, too.
     if app.url != hello.url:
-        app.configure(hello.url)  # given to the parent by hand; what tasks send goes there, too
+        app.configure(hello.url)
+    if app.claim_check_url != hello.claim_check:
+        app.configure(claim_check=hello.claim_check)
     return app
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final, Literal
 
+from cloudq.core.loading import LOAD_LIMIT
 from cloudq.core.outcome import Outcome
 from cloudq.core.processor import Processor
 from cloudq.errors import TimeLimitExceeded, WorkerDied
@@ -159,6 +160,7 @@ class ChildExecutor:
         processes: How many children.
         app_spec: What the children load.
         url: The backend that the tasks send to.
+        claim_check: The store of large payloads, if there is one.
         ended: Told each outcome.
         cannot_start: Called once if no child starts at all.
     """
@@ -171,6 +173,7 @@ class ChildExecutor:
         processes: int,
         app_spec: str | None,
         url: str,
+        claim_check: str | None,
         ended: Ended,
         cannot_start: Callable[[], None],
     ) -> None:
@@ -179,6 +182,7 @@ class ChildExecutor:
         self._hello = Hello(
             app_spec=app_spec,
             url=url,
+            claim_check=claim_check,
             log_format=_log_format(),
             log_level=logging.getLogger().level,
         )
@@ -282,8 +286,10 @@ class ChildExecutor:
         began = time.monotonic()
         handler = self._processor.handler_for(held.delivery)
         limit = handler.time_limit if handler else None
+        message = held.delivery.message
+        margin = HARD_LIMIT_MARGIN + (LOAD_LIMIT if message and message.reference else timedelta(0))
         try:
-            outcome = child.run(held, None if limit is None else limit + HARD_LIMIT_MARGIN)
+            outcome = child.run(held, None if limit is None else limit + margin)
         except (WorkerDied, TimeLimitExceeded, FrameError) as error:
             if not self._stopping.is_set():
                 with self._lock:

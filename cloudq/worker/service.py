@@ -103,7 +103,12 @@ class Worker:
             on_change=partial(self._wishes.put, Wish.LOOK),
         )
         self._settler = Settler(
-            self._driver, queue=app.queue, keeper=self._keeper, intake=self._intake, clock=self._clock
+            self._driver,
+            queue=app.queue,
+            keeper=self._keeper,
+            intake=self._intake,
+            clock=self._clock,
+            acked=app.payload_deleter(),
         )
         self._time_limits = ThreadTimeLimits(self._clock)
         self._processor: Processor[Context] = Processor(
@@ -276,6 +281,7 @@ class Worker:
             processes=settings.processes,
             app_spec=settings.app_spec,
             url=self.app.url,
+            claim_check=self.app.claim_check_url,
             ended=self._ended,
             cannot_start=partial(self._wishes.put, Wish.FAIL),
         )

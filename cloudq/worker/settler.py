@@ -69,10 +69,11 @@ class _Edge:
 class _Settlement:
     """One delivery on its way out."""
 
-    __slots__ = ("backoff", "edge", "final", "held")
+    __slots__ = ("acked", "backoff", "edge", "final", "held")
 
-    def __init__(self, held: HeldLease, edge: _Edge, step: FinalStep) -> None:
+    def __init__(self, held: HeldLease, edge: _Edge, step: FinalStep, *, acked: bool = False) -> None:
         self.held = held
+        self.acked = acked  # because its task succeeded: an Ack may also follow a copy
         self.edge = edge
         self.final = Final(lease=held.delivery.lease, step=step)
         self.backoff: Backoff | None = None
@@ -86,6 +87,8 @@ class Settler:
         queue: The handle of a queue by its name.
         keeper: Renews the leases until the settlements are confirmed.
         intake: Counts what is in hand.
+        acked: Told, on a thread of the settler's own, of each delivery whose task succeeded and whose message is
+            confirmed to be deleted; `None` for nobody.
         clock: Where the time comes from.
     """
 
@@ -97,8 +100,10 @@ class Settler:
         keeper: LeaseKeeper,
         intake: Intake,
         clock: Clock,
+        acked: Callable[[Delivery], None] | None = None,
     ) -> None:
         self._driver = driver
+        self._acked = acked
         self._queue = queue
         self._keeper = keeper
         self._intake = intake
@@ -116,7 +121,7 @@ class Settler:
         edge = self._edge(delivery.queue)
         if isinstance(outcome, Acked):
             # Tried even if the lease is over: finished work should not run again (semantics 10).
-            self._submit(_Settlement(held, edge, _ACK))
+            self._submit(_Settlement(held, edge, _ACK, acked=True))
             return
         if held.over(self._clock.now()):
             self._end_late(held, f"{type(outcome).__name__}: {outcome.reason}")
@@ -210,6 +215,8 @@ class Settler:
         error = _error_of(future)
         held = settlement.held
         if error is None:
+            if settlement.acked and self._acked is not None and not held.over(self._clock.now()):
+                self._background.submit(partial(self._acked, held.delivery))
             self._confirmed(held)
         elif isinstance(error, LeaseLost):
             self._end_late(held, "its settlement came too late")

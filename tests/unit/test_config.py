@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudq import App
-from cloudq.config import DEFAULT_URL, BackendUrl, backend_url, parse_url
+from cloudq.config import DEFAULT_URL, BackendUrl, backend_url, parse_claim_check, parse_url
 from cloudq.errors import CloudqError, ConfigurationError
 from tests.ids import shown
 
@@ -174,3 +174,40 @@ def test_any_given_text_beside_any_environment_is_decided(given_url, environment
     """A URL comes back, or a ConfigurationError."""
     with contextlib.suppress(ConfigurationError):
         assert isinstance(backend_url(given_url, {"CLOUDQ_URL": environment}), str)
+
+
+# ── the claim-check store's URL ──────────────────────────────────────────────────────────────────────────
+
+
+def test_what_a_url_says():
+    """The location is fsspec's; the parameters are ours."""
+    url = parse_claim_check("s3://bucket/a/prefix/?threshold=65536&delete=acked")
+    assert ("s3://bucket/a/prefix", 65536, True) == (url.location, url.threshold, url.delete)
+    url = parse_claim_check("abfs://container@account.dfs.core.windows.net")
+    assert ("abfs://container@account.dfs.core.windows.net", None, False) == (url.location, url.threshold, url.delete)
+    assert "s3://bucket" == str(parse_claim_check("s3://bucket?threshold=2000"))
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("bucket/prefix", "starts with one scheme"),
+        ("s3:bucket", "starts with one scheme"),
+        ("simplecache::s3://bucket", "starts with one scheme"),
+        ("s3://", "names no place"),
+        ("s3://AKIA:hunter2@bucket", "holds credentials"),
+        ("s3://bucket#x", "no #fragment"),
+        ("file://folder/x", "takes the absolute path"),
+        ("file:///", "takes the absolute path"),
+        ("s3://bucket?secret=hunter2", "has no parameter 'secret'"),
+        ("s3://bucket?hunter2", "is no URL"),
+        ("s3://bucket?delete=acked&delete=never", "twice"),
+        ("s3://bucket?delete=yes", "neither never nor acked"),
+        *((f"s3://bucket?threshold={number}", "is no number of bytes from 1,024 on") for number in ("x", "", 1023, -1)),
+    ],
+)
+def test_what_is_no_url_of_a_store(url, said):
+    """Refused, and no password is shown."""
+    with pytest.raises(ConfigurationError, match=said) as raised:
+        parse_claim_check(url)
+    assert "hunter2" not in f"{raised.value} {raised.value.hint}"

@@ -10,7 +10,7 @@ import pytest
 
 HEAVY = {
     *("boto3", "botocore", "google", "azure", "typer", "click", "rich", "starlette", "uvicorn", "sqlalchemy"),
-    *("pydantic", "asyncio", "tenacity", "sqlite3", "filelock"),
+    *("pydantic", "asyncio", "tenacity", "sqlite3", "filelock", "fsspec"),
 }
 
 pytestmark = pytest.mark.slow

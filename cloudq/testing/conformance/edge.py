@@ -15,6 +15,7 @@ from cloudq.core.message import Message
 from cloudq.core.outcome import Outcome
 from cloudq.core.plan import Plan, plan
 from cloudq.core.policy import RetryPolicy
+from cloudq.errors import ConfigurationError
 
 
 class Carried(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +60,10 @@ class Script:
         self.retry_policy = policy
         self.ran: list[Delivery] = []
         self._function = function
+
+    def load(self, message: Message) -> Message:
+        """A script's messages carry their payloads; one that doesn't is another's."""
+        raise ConfigurationError(f"{message!r} has its payload elsewhere, and a script knows no store")
 
     def bind(self, delivery: Delivery, message: Message, *, deadline: datetime | None, lease_lost: Event) -> ScriptRun:
         """Takes any payload."""

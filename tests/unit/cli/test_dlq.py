@@ -11,7 +11,10 @@ import pytest
 
 from cloudq import App
 from cloudq.cli import dlq, main
+from cloudq.core import wire
 from cloudq.core.failure import Failure
+from cloudq.core.message import Message
+from cloudq.core.reference import Reference
 
 POISON = b"\xff\x00{not json\x1b[2J"
 
@@ -274,3 +277,14 @@ def test_purge_of_what(cli, folder, three):
 
 def keys_of(result):
     return [json.loads(line)["key"] for line in result.out.splitlines()]
+
+
+def test_show_a_reference_to_a_large_payload(cli, bury):
+    """What stands in place of the payload; the store isn't asked."""
+    reference = Reference(key="2026-01-31/abc.json", sha256="5" * 64, size=3_000_000)
+    (key,) = bury("emails", [wire.encode(Message(id="1", task="shop.welcome", queue="emails", reference=reference))])
+    out = cli("dlq", "show", "emails", key).out
+    assert "payload, in the claim-check store:" in out
+    assert f"  2026-01-31/abc.json (3,000,000 bytes), SHA-256 {'5' * 64}" in out.splitlines()
+    shown = json.loads(cli("dlq", "show", "emails", key, "--json").out)["message"]
+    assert ({}, 3_000_000) == (shown["payload"], shown["reference"]["size"])

@@ -210,3 +210,11 @@ def test_no_address(text):
     """Anything else is refused."""
     with pytest.raises(ConfigurationError):
         address(text)
+
+
+def test_the_banner_names_the_store_of_large_payloads(cli, shop, monkeypatch):
+    """Its place, without our parameters; JSON has it, too."""
+    monkeypatch.setenv("CLOUDQ_CLAIM_CHECK", "memory://payloads?threshold=2000")
+    assert "  payloads too large for their queue: memory://payloads\n" in cli("worker", "--app", "shop", "--burst").err
+    said = cli("worker", "--app", "shop", "--burst", "--log-format", "json").err
+    assert "memory://payloads" == json.loads(said.splitlines()[0])["claim_check"]

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from cloudq.core import wire
 from cloudq.core.message import Message
+from cloudq.core.reference import Reference
 from cloudq.errors import PayloadError, UndecodableError
 
 # ── what may be sent ─────────────────────────────────────────────────────────────────────────────────────
@@ -23,7 +24,7 @@ NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 OWN = {
     "specversion", "id", "source", "type", "datacontenttype", "wireversion", "queue", "time", "notbefore",
     "idempotencykey", "orderingkey", "fairnesskey", "attemptbase", "generation", "timelimit", "headers", "data",
-    "data_base64", "traceparent", "tracestate",
+    "data_base64", "traceparent", "tracestate", "dataref", "datasha256", "datasize",
 }  # fmt: skip
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
@@ -134,6 +135,42 @@ def test_a_time_limit_is_whole_seconds_never_fewer(seconds: float, written: int)
     assert written == json.loads(wire.encode(message))["timelimit"]
 
 
+REFERENCE = Reference(key="2026-01-01/abc.json", sha256="0" * 64, size=2_000_000)
+
+
+def test_a_message_that_refers_to_its_payload_byte_for_byte() -> None:
+    """It has no data, and a version that readers of data alone refuse."""
+    message = Message(id="01J", task="t", queue="mail", source="web", reference=REFERENCE)
+    expected = (
+        '{"specversion":"1.0","id":"01J","source":"web","type":"t","datacontenttype":"application/json",'
+        '"wireversion":2,"queue":"mail","dataref":"2026-01-01/abc.json","datasha256":"' + "0" * 64 + '",'
+        '"datasize":2000000}'
+    )
+    assert expected == wire.encode(message).decode()
+    assert message == wire.decode(expected.encode(), "another")
+
+
+def test_every_copy_keeps_the_reference() -> None:
+    """A retry and a redrive refer to the same blob."""
+    message = Message(id="1", task="t", queue="q", reference=REFERENCE)
+    for copy in (message.retry_copy(attempt_base=3, not_before=NOW), message.redrive_copy(generation=5)):
+        assert REFERENCE == wire.decode(wire.encode(copy), "q").reference
+
+
+def test_a_reference_beside_data_is_somebody_elses() -> None:
+    """CloudEvents allows both: the data counts, and the attribute survives every copy."""
+    message = wire.decode(body(data={"a": 1}, dataref="https://example.com/x"), "q")
+    assert ({"a": 1}, None) == (message.payload, message.reference)
+    assert "https://example.com/x" == json.loads(wire.encode(message))["dataref"]
+
+
+@pytest.mark.parametrize("blob", [b"", b"[]", b"null", b"{", b"\xff", b"5", b'{"a":' * 100 + b"1" + b"}" * 100])
+def test_a_blob_that_holds_no_payload_is_refused(blob: bytes) -> None:
+    """A blob is as little to be trusted as a body."""
+    with pytest.raises(UndecodableError):
+        wire.decode_payload(blob)
+
+
 def test_the_smallest_message() -> None:
     """Four attributes are enough; the rest has a meaning when it is absent."""
     expected = Message(id="1", task="app.tasks.welcome", queue="default", source="test")
@@ -219,7 +256,7 @@ def test_of_an_attribute_given_twice_the_last_counts() -> None:
         (b"[" * 101 + b"]" * 101, "the body isn't JSON: more than 100 objects and arrays are within each other"),
         (body(specversion="0.3"), "specversion is '0.3', not '1.0': this is no CloudEvents 1.0 event"),
         (body(specversion=1.0), "specversion is 1.0, not '1.0': this is no CloudEvents 1.0 event"),
-        (body(wireversion=2), "wireversion 2 is newer than 1, the newest this worker understands"),
+        (body(wireversion=3), "wireversion 3 is newer than 2, the newest this worker understands"),
         (body(wireversion=-1), "wireversion is -1, not a whole number from 0 to 2147483647"),
         (body(id=...), "id is None, not a text (required)"),
         (body(id=""), "id is '', not a text (required)"),
@@ -271,7 +308,7 @@ def test_why_a_body_is_refused(encoded: bytes, reason: str) -> None:
 def test_a_newer_wire_version_says_what_to_do() -> None:
     """The hint tells the operator how to get the message through."""
     with pytest.raises(UndecodableError) as raised:
-        wire.decode(body(wireversion=2), "default")
+        wire.decode(body(wireversion=3), "default")
     assert "upgrade the workers, then redrive" == raised.value.hint
 
 

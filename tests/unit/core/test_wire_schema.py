@@ -52,6 +52,14 @@ messages = st.builds(
 )  # fmt: skip
 
 
+SHA256 = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+
+
+def referring(**changes: object) -> dict[str, object]:
+    """The attributes that stand in place of the data, with changes."""
+    return {"wireversion": 2, "dataref": "day/one.json", "datasha256": SHA256, "datasize": 7, **changes}
+
+
 def event(**changes: object) -> dict[str, object]:
     """The smallest event, with changes; `...` leaves an attribute out."""
     smallest: dict[str, object] = {"specversion": "1.0", "id": "1", "source": "s", "type": "t"}
@@ -78,6 +86,14 @@ def test_the_schema_is_one() -> None:
     Draft202012Validator.check_schema(SCHEMA)
 
 
+FORGED = [
+    "", "/etc/passwd", "../x", "a/../../x", "a/..", ".", "..", "./a", "a/./b", "a//b", "a/", ".hidden", "a/.b",
+    "a\\..\\b",
+    "file:///etc/passwd", "https://example.com/x", "s3://other/x", "//host/x", "C:/x", "a%2e%2e/b", "%2e%2e/b", "a?b",
+    "a#b", "a*", "[a]", "~root/x", "a b", "a\0b", "ä", "x" * 513, 5,
+]  # fmt: skip
+
+
 @given(messages)
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_every_encoded_message_validates(message: Message) -> None:
@@ -96,9 +112,13 @@ def test_every_encoded_message_validates(message: Message) -> None:
         *({"datacontenttype": kind} for kind in ("application/json", "Text/JSON; charset=utf-8", "a/x+json", "")),
         *({"time": time} for time in ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00.123456789+05:30")),
         *({name: count} for name in ("attemptbase", "timelimit") for count in (0, 1.0, "7", 2**31 - 1)),
-        *({"wireversion": version} for version in (1, "1")),
+        *({"wireversion": version} for version in (1, "1", 2, "2")),
         {"headers": '{"a": "b"}'},
         {"subject": "s", "n": 5, "flag": True, "nothing": None},
+        referring(),
+        referring(datasize="104857600", wireversion="2", data=None),
+        *(referring(dataref=name) for name in ("a", "-_.", "a.b/c-d/E_9..x", "x" * 512)),
+        {"dataref": "https://example.com/x", "data": {}},
     ],
 )  # fmt: skip
 def test_what_the_schema_allows_is_decoded(changes: dict[str, object]) -> None:
@@ -111,7 +131,7 @@ def test_what_the_schema_allows_is_decoded(changes: dict[str, object]) -> None:
     [
         *({name: gone} for name in ("specversion", "id", "source", "type") for gone in (..., None, "", 5)),
         {"specversion": "0.3"},
-        {"wireversion": 2},
+        {"wireversion": 3},
         *({name: 5} for name in ("queue", "idempotencykey", "orderingkey", "time", "notbefore", "headers")),
         *({"data": data} for data in ([], "{}", 5)),
         {"data": {}, "data_base64": "e30="},
@@ -120,6 +140,10 @@ def test_what_the_schema_allows_is_decoded(changes: dict[str, object]) -> None:
         *({"time": time} for time in ("yesterday", "2026-01-01T00:00:00", "2026-01-01")),
         *({name: count} for name in ("attemptbase", "timelimit") for count in (-1, 1.5, 2**31, "x", "-1", True)),
         *({"headers": headers} for headers in ("[]", "", {"a": "b"})),
+        *(referring(dataref=name) for name in FORGED),
+        *(referring(wireversion=version) for version in (1, "1", None, ...)),
+        *(referring(datasha256=sha256) for sha256 in (None, ..., "", SHA256.upper(), SHA256[1:], SHA256 + "0", 5)),
+        *(referring(datasize=size) for size in (None, ..., 0, -1, 100 * 2**20 + 1, 2**31, "x", 1.5, True)),
     ],
 )  # fmt: skip
 def test_what_is_refused_is_not_valid(changes: dict[str, object]) -> None:
@@ -137,8 +161,8 @@ def test_names_that_are_none_of_cloudevents_are_not_valid_but_kept(name: str) ->
 
 
 def test_the_examples_are_found() -> None:
-    """The full message, the smallest one, and the one from a shell."""
-    assert 3 == len(EXAMPLES)
+    """The full message, the smallest one, the one that refers to its payload, and the one from a shell."""
+    assert 4 == len(EXAMPLES)
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
@@ -157,7 +181,8 @@ def test_the_full_example_has_every_attribute_in_its_place() -> None:
     again = json.loads(wire.encode(wire.decode(EXAMPLES[0].encode(), "another")))
     written["time"] = "2026-01-31T12:00:00.250000Z"  # the same moment
     assert written == again
-    assert {"orderingkey", "tracestate", "data_base64"} == documented() - set(written)
+    exclusive = {"orderingkey", "tracestate", "data_base64", "dataref", "datasha256", "datasize"}
+    assert exclusive == documented() - set(written)
 
 
 def documented() -> set[str]:
@@ -174,7 +199,11 @@ def test_the_page_and_the_schema_list_the_same_attributes() -> None:
         "specversion": "1.0", "datacontenttype": "application/json", "headers": "{}", "data": {},
         "data_base64": None, "time": "2026-01-01T00:00:00Z", "notbefore": None,
     }  # fmt: skip
-    assert {} == wire.decode(json.dumps(everything).encode(), "q").extensions
+    message = wire.decode(json.dumps(everything).encode(), "q")
+    # Beside data they are somebody else's, and kept.
+    assert {"dataref", "datasha256", "datasize"} == set(message.extensions)
+    referring = {**everything, "data": None, "wireversion": 2, "datasha256": SHA256}
+    assert {} == wire.decode(json.dumps(referring).encode(), "q").extensions
 
 
 def test_the_page_names_the_bounds_of_the_code() -> None:

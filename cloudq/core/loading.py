@@ -1,0 +1,96 @@
+"""Loading: what becomes of a delivery whose payload can't be had from its store, and how a loop waits for one."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import copy_context
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+from cloudq.core.delivery import Delivery
+from cloudq.core.failure import Failure, text_of
+from cloudq.core.outcome import DeadLettered, Outcome, Retried
+from cloudq.errors import ConfigurationError, PayloadLost, PayloadUnavailable, TimeLimitExceeded, UndecodableError
+
+T = TypeVar("T")
+
+# How long a payload may take to be fetched before the delivery is given back.
+LOAD_LIMIT: Final = timedelta(minutes=5)
+# How long a message waits for a store that can't be reached. Its payload isn't lost, but nobody may be looking.
+PATIENCE: Final = timedelta(days=1)
+SHORTEST_WAIT: Final = timedelta(seconds=5)
+LONGEST_WAIT: Final = timedelta(minutes=5)
+_LATEST_DOUBLING: Final = 6
+
+_WAITING: Final = f"{PayloadUnavailable.__module__}.{PayloadUnavailable.__qualname__}"
+
+
+def not_loaded(delivery: Delivery, error: Exception, now: datetime) -> Outcome:
+    """What becomes of a delivery whose payload could not be loaded.
+
+    What is lost, or can't be had for want of a store, is dead-lettered: only a person can help. Anything else passes by
+    itself and is no fault of the message, so it uses no attempt; the waits grow with the time that it has lasted.
+    """
+    if isinstance(error, (PayloadLost, UndecodableError, ConfigurationError)):
+        reason = f"payload: {error}"
+        return DeadLettered(reason=reason, failure=Failure.of(reason, error))
+    since = _waiting_since(delivery) or now
+    if now - since > PATIENCE:
+        reason = f"payload: not to be had since {since.isoformat(timespec='seconds')}: {text_of(error)}"
+        return DeadLettered(reason=reason, failure=Failure.of(reason, error))
+    if isinstance(error, TimeLimitExceeded):
+        error = PayloadUnavailable("not fetched in time")
+    reason = f"payload: {text_of(error)}"
+    # Beside a message that is released on an ordered queue of SQS no failure is kept; its deliveries are counted.
+    by_count = SHORTEST_WAIT * 2 ** min(max(0, delivery.deliveries - 1), _LATEST_DOUBLING)
+    longest = min(LONGEST_WAIT, max((now - since) / 2, by_count))
+    delay = longest * random.uniform(0.75, 1.0)  # noqa: S311 - so that not all come back at once
+    waiting = error if isinstance(error, PayloadUnavailable) else _unavailable(error)
+    return Retried(delay=delay, reason=reason, counted=False, failure=Failure.of(reason, waiting))
+
+
+async def off_the_loop(function: Callable[[], T]) -> T:
+    """The function's result, from a thread of its own: it blocks, and the loop has others to serve.
+
+    A daemon thread: what never returns must not keep the process alive. Cancelled, its result is dropped.
+    """
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def tell(result: T | None, error: Exception | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)  # type: ignore[arg-type]  # without an error there is a result
+
+    def run() -> None:
+        result, failed = None, None
+        try:
+            result = function()
+        except Exception as error:  # noqa: BLE001 - raised where it is awaited
+            failed = error
+        with suppress(RuntimeError):  # the loop has been closed, so nobody waits any more
+            loop.call_soon_threadsafe(tell, result, failed)
+
+    threading.Thread(target=copy_context().run, args=(run,), name="cloudq-load", daemon=True).start()
+    return await future
+
+
+def _waiting_since(delivery: Delivery) -> datetime | None:
+    """Since when the message has been failing, if it was its payload that it waited for last."""
+    before = delivery.failure
+    return before.first_at if before is not None and before.error_type == _WAITING else None
+
+
+def _unavailable(error: Exception) -> PayloadUnavailable:
+    """An error of that type, by which the next delivery knows what this one waited for."""
+    unavailable = PayloadUnavailable(f"{type(error).__name__}: {text_of(error)}")
+    unavailable.__cause__ = error
+    return unavailable

@@ -1,0 +1,76 @@
+"""What an App's sends have in common: results in the user's terms, many to several queues, a warning on a loop."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+
+from cloudq.cloud_queue import CloudQueue
+from cloudq.core.driver import SendResult
+from cloudq.core.message import Message
+from cloudq.tasks import Sent
+
+
+def sent(message: Message, result: SendResult) -> Sent:
+    """What the user learns of a message that is stored.
+
+    Raises:
+        Exception: It isn't: the result's error.
+    """
+    if result.error is not None:
+        raise result.error
+    return Sent(id=result.original_id or message.id, duplicate=result.duplicate)
+
+
+def send_all(messages: Sequence[Message], queue: Callable[[str], CloudQueue]) -> list[Sent | Exception]:
+    """Stores messages for any queues, with few calls. Tries all; a `Sent` or an error each, in order."""
+    results: list[Sent | Exception] = [Sent(id="")] * len(messages)
+    for name, indexes in _by_queue(messages).items():
+        stored = _stored(name, [messages[index] for index in indexes], queue)
+        for index, result in zip(indexes, stored, strict=True):
+            results[index] = result.error or sent(messages[index], result)
+    return results
+
+
+class LoopWarning:
+    """Warns, once an app, that a blocking send is called where an event loop runs."""
+
+    def __init__(self) -> None:
+        self._warned = False
+
+    def look(self, method: str) -> None:
+        """Warns if a loop runs here, naming the method to use instead."""
+        # asyncio isn't loaded for this: where it isn't, no loop runs.
+        asyncio = sys.modules.get("asyncio")
+        if self._warned or asyncio is None or asyncio._get_running_loop() is None:
+            return
+        self._warned = True
+        warnings.warn(
+            f"{method}() blocks the running event loop while the message is stored; use `await a{method}(...)`",
+            RuntimeWarning,
+            stacklevel=_callers_level(),
+        )
+
+
+def _stored(name: str, messages: Sequence[Message], queue: Callable[[str], CloudQueue]) -> Sequence[SendResult]:
+    """Tries all; a queue that can't be had at all fails its own messages only."""
+    try:
+        return queue(name).send_all(messages)
+    except Exception as error:  # noqa: BLE001 - reported for each call: the failure of some never hides the others
+        return [SendResult(error=error)] * len(messages)
+
+
+def _by_queue(messages: Sequence[Message]) -> dict[str, list[int]]:
+    indexes: dict[str, list[int]] = {}
+    for index, message in enumerate(messages):
+        indexes.setdefault(message.queue, []).append(index)
+    return indexes
+
+
+def _callers_level() -> int:
+    """The stack level, for a warning, of whoever called cloudq."""
+    level = 1
+    while sys._getframe(level).f_globals.get("__name__", "").startswith("cloudq."):
+        level += 1
+    return level

@@ -32,9 +32,10 @@ _MAX_NAME: Final = 50
 class QueueEntity:
     """A queue by its name, with what it alone has."""
 
-    __slots__ = ("name", "queue", "seen", "settings")
+    __slots__ = ("created_at", "name", "queue", "seen", "settings", "updated_at")
 
     def __init__(self, name: str, settings: QueueSettings, queue: Queue) -> None:
+        self.created_at = self.updated_at = queue.world.now()
         self.name = name
         self.settings = settings
         self.queue = queue
@@ -104,6 +105,10 @@ class Entities:
             raise _not_found(f"{Address.subscription(topic, subscription)}/Rules/{name}")
         return found
 
+    def find_queue(self, address: Address) -> QueueEntity | None:
+        """The queue at an address, if there is one."""
+        return self._queues.get(address.key) if address.sub_queue is None else None
+
     def find_topic(self, address: Address) -> Topic | None:
         """The topic at an address, if there is one."""
         return self._topics.get(address.key) if address.sub_queue is None else None
@@ -156,6 +161,7 @@ class Entities:
         settings.check()
         self._check_forwarding(entity.name, settings)
         entity.settings = settings
+        entity.updated_at = self._world.now()
         entity.queue.quota.limit = settings.max_size_megabytes * MEGABYTE
         entity.queue.change(settings)
 
@@ -173,6 +179,7 @@ class Entities:
         _check_fixed(topic.settings, settings, "requires_duplicate_detection")
         settings.check()
         topic.settings = settings
+        topic.updated_at = self._world.now()
         topic.quota.limit = settings.max_size_megabytes * MEGABYTE
 
     def create_subscription(
@@ -190,7 +197,7 @@ class Entities:
         _check_name(name)
         settings.check()
         self._check_forwarding(address.path, settings)
-        first = Rule(*rule)
+        first = Rule(*rule, self._world.now())
         subscription = Subscription(name, self._make(address, settings, topic.quota))
         subscription.rules[first.name.lower()] = first
         topic.subscriptions[name.lower()] = subscription
@@ -202,6 +209,7 @@ class Entities:
         _check_fixed(subscription.queue.settings, settings, "requires_session")
         settings.check()
         self._check_forwarding(subscription.queue.address.path, settings)
+        subscription.updated_at = self._world.now()
         subscription.queue.change(settings)
 
     def create_rule(self, topic: str, subscription: str, name: str, filter_: Filter) -> Rule:
@@ -210,13 +218,13 @@ class Entities:
         if name.lower() in rules:
             raise _exists(f"{Address.subscription(topic, subscription)}/Rules/{name}")
         _check_name(name)
-        rule = rules[name.lower()] = Rule(name, filter_)
+        rule = rules[name.lower()] = Rule(name, filter_, self._world.now())
         return rule
 
     def update_rule(self, topic: str, subscription: str, name: str, filter_: Filter) -> Rule:
         """Gives a rule another filter."""
         old = self.rule(topic, subscription, name)
-        rule = self.subscription(topic, subscription).rules[name.lower()] = Rule(old.name, filter_)
+        rule = self.subscription(topic, subscription).rules[name.lower()] = Rule(old.name, filter_, old.created_at)
         return rule
 
     # ── deleting ─────────────────────────────────────────────────────────────────────────────────────────

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final, TypeAlias
 
 import msgspec
@@ -64,9 +65,10 @@ class Rule:
         BrokerError: `INVALID_FIELD`: the filter can't be read, or asks for nothing.
     """
 
-    __slots__ = ("_sql", "filter", "name")
+    __slots__ = ("_sql", "created_at", "filter", "name")
 
-    def __init__(self, name: str, filter_: Filter) -> None:
+    def __init__(self, name: str, filter_: Filter, created_at: datetime) -> None:
+        self.created_at = created_at
         self.name = name
         self.filter = filter_
         self._sql: Node | None = None

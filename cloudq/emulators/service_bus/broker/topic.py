@@ -18,9 +18,10 @@ from cloudq.emulators.service_bus.broker.world import World
 class Subscription:
     """A topic's subscription: a queue, and the rules by name (their names in lower case)."""
 
-    __slots__ = ("name", "queue", "rules")
+    __slots__ = ("created_at", "name", "queue", "rules", "updated_at")
 
     def __init__(self, name: str, queue: Queue) -> None:
+        self.created_at = self.updated_at = queue.world.now()
         self.name = name
         self.queue = queue
         self.rules: dict[str, Rule] = {}
@@ -36,6 +37,7 @@ class Topic:
     """
 
     def __init__(self, world: World, name: str, settings: TopicSettings, quota: Quota) -> None:
+        self.created_at = self.updated_at = world.now()
         self.name = name
         self.settings = settings
         self.quota = quota

@@ -1,0 +1,1 @@
+"""The administration: Atom XML over HTTP, as `ServiceBusAdministrationClient` speaks it."""

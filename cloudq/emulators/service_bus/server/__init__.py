@@ -1,0 +1,1 @@
+"""The emulator on the network: AMQP over TCP and over WebSocket, on one port."""

@@ -76,12 +76,17 @@ def _sqs(url: BackendUrl, clock: Clock) -> Driver:
         )
     if url.host and not _REGION.fullmatch(url.host):
         raise ConfigurationError(f"{url.host!r} is no region", hint="sqs://eu-west-1")
-    parameters = url.only({"prefix", "account", "endpoint_url"})
+    parameters = url.only({"prefix", "account", "endpoint_url", "scheduler_role"})
     account, endpoint_url = parameters.get("account"), parameters.get("endpoint_url")
     if account is not None and not _ACCOUNT.fullmatch(account):
         raise ConfigurationError(f"account={account!r} is no account of AWS", hint="twelve digits")
     if endpoint_url is not None and not endpoint_url.startswith(("http://", "https://")):
         raise ConfigurationError("endpoint_url starts with neither http:// nor https://")
+    role = parameters.get("scheduler_role")
+    if role is not None and not _ROLE.fullmatch(role):
+        raise ConfigurationError(
+            f"scheduler_role={role!r} is no ARN of a role", hint="arn:aws:iam::123456789012:role/NAME, percent-encoded"
+        )
     try:
         from cloudq.drivers.sqs import SQSDriver
 
@@ -90,6 +95,7 @@ def _sqs(url: BackendUrl, clock: Clock) -> Driver:
             prefix=parameters.get("prefix", ""),
             account=account,
             endpoint_url=endpoint_url,
+            scheduler_role=role,
             clock=clock,
         )
     except ModuleNotFoundError as error:
@@ -208,6 +214,7 @@ _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")
 _PREFIX: Final = re.compile(r"[A-Za-z0-9-]{1,60}")
 _LONGEST_TARGET: Final = 2083  # characters in an HttpRequest's URL
 _REGION: Final = re.compile(r"[a-z]{2,}(-[a-z0-9]+)+")
+_ROLE: Final = re.compile(r"arn:aws(?:-[a-z]+)*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+")
 _ACCOUNT: Final = re.compile(r"[0-9]{12}")
 
 

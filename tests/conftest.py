@@ -29,7 +29,7 @@ def localstack(request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of a LocalStack of this test run. It ends with it, and leaves its log if a test failed."""
     from localstack.start import CREDENTIALS, LocalStack, Unavailable
 
-    runner = LocalStack(services="sqs,s3")
+    runner = LocalStack(services="sqs,s3,scheduler")
     try:
         runner.__enter__()
     except Unavailable as error:

@@ -20,7 +20,7 @@ _CONNECT: Final = 5
 _READ: Final = MAX_WAIT.total_seconds() + 10
 
 
-def open_client(region: str | None, endpoint_url: str | None) -> SqsClient:
+def open_client(region: str | None, endpoint_url: str | None, service: str = "sqs") -> SqsClient:
     """A client whose credentials, and where not given region and endpoint, come from the SDK's own chain.
 
     Raises:
@@ -42,7 +42,7 @@ def open_client(region: str | None, endpoint_url: str | None) -> SqsClient:
         parameter_validation=False,
     )
     try:
-        return Session().client("sqs", region_name=region, endpoint_url=endpoint_url, config=config)
+        return Session().client(service, region_name=region, endpoint_url=endpoint_url, config=config)
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(
             f"no client of Amazon SQS can be made: {error}",

@@ -9,14 +9,17 @@ from datetime import timedelta
 from threading import Event
 from typing import Final as Const
 
+from msgspec.structs import replace
+
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Capabilities, ExtendResult, Final, Outgoing, QueueStats, SendResult, SettleResult
 from cloudq.core.message import dead_letter_queue, is_ordered
-from cloudq.drivers.sqs import limits, making, receiving, sending
+from cloudq.drivers.sqs import limits, making, receiving, scheduling, sending
 from cloudq.drivers.sqs.client import Clients, SqsClient, open_client
 from cloudq.drivers.sqs.dead_letters import SQSDeadLetters
 from cloudq.drivers.sqs.faults import translate
+from cloudq.drivers.sqs.scheduling import LONGEST, SchedulerClient, Schedules
 from cloudq.drivers.sqs.settling import Settling
 from cloudq.drivers.sqs.urls import QueueUrls
 from cloudq.errors import BackendError, QueueNotFound, UnsupportedError
@@ -42,7 +45,10 @@ class SQSDriver:
         endpoint_url: Another endpoint than AWS's, or `None` for the SDK's own settings (`AWS_ENDPOINT_URL`).
         clock: Where the time comes from.
         look_wait: How long a look at dead letters waits for more, once it found nothing.
+        scheduler_role: The ARN of a role by which EventBridge Scheduler sends what is delayed for longer than SQS
+            delays; `None` to let such messages hop.
         client: A botocore client to use instead of one of its own.
+        scheduler: A botocore client of EventBridge Scheduler to use instead of one of its own.
 
     Raises:
         ConfigurationError: No client can be made, as no region is set, say. No call is made.
@@ -57,13 +63,22 @@ class SQSDriver:
         endpoint_url: str | None = None,
         clock: Clock = SYSTEM_CLOCK,
         look_wait: timedelta = LOOK_WAIT,
+        scheduler_role: str | None = None,
         client: SqsClient | None = None,
+        scheduler: SchedulerClient | None = None,
     ) -> None:
         self._region = region
         self._clock = clock
         self._look_wait = look_wait
         self._clients = Clients(lambda: open_client(region, endpoint_url) if client is None else client)
         self._urls = QueueUrls(self._clients.get, prefix=prefix, account=account)
+        self._schedulers: Clients | None = None
+        self._schedules: Schedules | None = None
+        if scheduler_role is not None:
+            self._schedulers = Clients(
+                lambda: open_client(region, endpoint_url, "scheduler") if scheduler is None else scheduler
+            )
+            self._schedules = Schedules(self._schedulers.get, self._urls, role=scheduler_role, clock=clock)
         self._settling = Settling(self._clients.get, clock)
         self._closed = Event()
         self._arrivals: dict[str, int] = {}
@@ -79,8 +94,14 @@ class SQSDriver:
         return self._clients.get()
 
     def capabilities(self, queue: str) -> Capabilities:
-        """Those of a standard queue, or, where the name ends in `.fifo`, of a FIFO queue."""
-        return limits.capabilities(queue)
+        """Those of a standard queue, or, where the name ends in `.fifo`, of a FIFO queue.
+
+        With a scheduler's role a standard queue delays for up to a year.
+        """
+        those = limits.capabilities(queue)
+        if self._schedules is None or is_ordered(queue):
+            return those
+        return replace(those, max_delay=LONGEST)
 
     def locate(self, queue: str, account: str) -> str:
         """The URL, where an event of the service says whose it is: no call finds it or its dead-letter queue."""
@@ -88,7 +109,7 @@ class SQSDriver:
         return self._urls.learn(queue, account)
 
     def send(self, outgoing: Sequence[Outgoing]) -> Sequence[SendResult]:
-        """One call, or more if attributes and base64 make the batch too large for one."""
+        """One call, or more if attributes and base64 make the batch too large for one. A schedule is a call each."""
         if not outgoing:
             return []
         try:
@@ -96,7 +117,9 @@ class SQSDriver:
             url = self._urls.of(outgoing[0].queue)
         except BackendError as error:
             return [SendResult(error=error)] * len(outgoing)
-        return sending.store(self._clients.get(), url, outgoing)
+        if self._schedules is None or is_ordered(outgoing[0].queue):
+            return sending.store(self._clients.get(), url, outgoing)
+        return scheduling.store(self._schedules, self._clients.get(), url, outgoing)
 
     def receive(self, queue: str, *, limit: int, wait: timedelta, lease: timedelta) -> Sequence[Delivery]:
         """One long poll, of at most 20 s and for at most 10 messages, from a FIFO queue for one.
@@ -177,6 +200,8 @@ class SQSDriver:
         """Closes idle connections. A receive under way returns at its end, and gives back what it brought."""
         self._closed.set()
         self._clients.close()
+        if self._schedulers is not None:
+            self._schedulers.close()
 
     def _counts(self, queue: str) -> dict[str, int]:
         names = [_READY, _DELAYED, _IN_FLIGHT]
@@ -199,6 +224,8 @@ _drivers: Const[weakref.WeakSet[SQSDriver]] = weakref.WeakSet()
 def _after_fork() -> None:
     for driver in list(_drivers):
         driver._clients.after_fork()
+        if driver._schedulers is not None:
+            driver._schedulers.after_fork()
 
 
 os.register_at_fork(after_in_child=_after_fork)

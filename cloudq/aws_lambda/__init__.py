@@ -11,12 +11,11 @@ handler = lambda_handler(app)
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
-from cloudq.errors import BatchFailed, ConfigurationError
+from cloudq.errors import BatchFailed
 
 if TYPE_CHECKING:
     from cloudq.app import App
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "LambdaContext", "LambdaFunction", "handler"]
 
-MOST_AT_ONCE: Final = 100
 # The longest timeout of a function: taken where none is said, in a test say.
 LONGEST: Final = timedelta(minutes=15)
 
@@ -67,18 +65,16 @@ def handler(app: App, *, concurrency: int = 1, report_failures: bool = True) -> 
     The function itself raises `PushRefused` for an event that is none of the app's queues, and `ConfigurationError`
     where the app can't be opened. Nothing was run then, and all of the batch stays in its queue.
     """
-    if isinstance(concurrency, bool) or not isinstance(concurrency, int) or not 1 <= concurrency <= MOST_AT_ONCE:
-        raise ConfigurationError(f"concurrency is {concurrency!r}, not a number from 1 to {MOST_AT_ONCE}")
-    lock = threading.Lock()
-    opened: list[Edge] = []
+    from cloudq.invocation import Once, checked_concurrency
 
-    def edge() -> Edge:
-        with lock:
-            if not opened:
-                from cloudq.aws_lambda.edge import Edge
+    checked_concurrency(concurrency)
 
-                opened.append(Edge(app))
-            return opened[0]
+    def opened() -> Edge:
+        from cloudq.aws_lambda.edge import Edge
+
+        return Edge(app)
+
+    edge = Once(opened)
 
     def handle(event: object, context: LambdaContext | None = None) -> Answer:
         """Runs the tasks of an event's records; says which stay in the queue."""

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextvars
 import logging
-import os
-import threading
-import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from threading import Condition, Thread
@@ -23,49 +19,15 @@ from cloudq.core.outcome import Acked, Outcome
 from cloudq.drivers.sqs.event_source import Arrival
 from cloudq.drivers.sqs.limits import MAX_BATCH
 from cloudq.errors import LeaseLost
+from cloudq.invocation import Running
 from cloudq.settling import final_steps
-from cloudq.worker.leases import HeldLease
 
 if TYPE_CHECKING:
     from cloudq.aws_lambda.edge import Edge
 
 logger = logging.getLogger("cloudq.aws_lambda")
 
-FORKED: Final = 70  # EX_SOFTWARE, for a fork that a task forgot to end
 _ACK: Final = Ack()
-
-
-class Running(HeldLease):
-    """A record in hand.
-
-    Attributes:
-        arrived: Set once its task has ended, or it is given up.
-        outcome: What became of it, or `None` where it was given up.
-        seconds: For how long it ran.
-    """
-
-    __slots__ = ("_pid", "arrived", "outcome", "seconds")
-
-    def __init__(self, arrival: Arrival, budget: Budget, now: datetime) -> None:
-        super().__init__(arrival.delivery, now, extendable=False)
-        self.until = budget.end
-        self.arrived = threading.Event()
-        self.outcome: Outcome | None = None
-        self.seconds = 0.0
-        self._pid = os.getpid()
-
-    def ended(self, outcome: Outcome, seconds: float) -> None:
-        """Its task has ended."""
-        if os.getpid() != self._pid:
-            # A task forked and came back from both: the rest of the batch is the other's.
-            os._exit(FORKED)
-        self.outcome, self.seconds = outcome, seconds
-        self.arrived.set()
-
-    def give_up(self) -> None:
-        """Nobody waits for it any more; the handler can see it."""
-        self.lost.set()
-        self.arrived.set()
 
 
 class Batch:
@@ -166,18 +128,12 @@ class Batch:
             return None
 
     def _run_one(self, place: int) -> None:
-        running = Running(self._arrivals[place], self._budget, self._edge.clock.now())
+        running = Running(self._arrivals[place].delivery, self._edge.clock.now(), until=self._budget.end)
         with self._changed:
             self._running[place] = running
-        if not self._edge.run_on_loop(running):
-            began = time.monotonic()
-            # A fresh context: what a task leaves in a context variable is not for the next one's eyes.
-            outcome = contextvars.Context().run(self._edge.process, running)
-            running.ended(outcome, time.monotonic() - began)
-        running.arrived.wait()
-        if running.outcome is not None:
-            self._edge.tally.ended(running.delivery, running.outcome, running.seconds)
-            self._ended(place, running.outcome)
+        outcome = self._edge.run(running)
+        if outcome is not None:
+            self._ended(place, outcome)
 
     def _ended(self, place: int, outcome: Outcome) -> None:
         if isinstance(outcome, Acked):

@@ -1,0 +1,175 @@
+"""What edges that a host invokes have in common: the app, opened once, and a delivery that is run to its end.
+
+Used by `cloudq.aws_lambda` and `cloudq.azure_functions`.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Final, Generic, TypeVar
+
+from cloudq.app import App
+from cloudq.context import Context
+from cloudq.core.clock import Clock
+from cloudq.core.delivery import Delivery
+from cloudq.core.outcome import Outcome
+from cloudq.core.policy import DELIVERIES_WITHOUT_LIMIT
+from cloudq.core.processor import Processor
+from cloudq.errors import ConfigurationError
+from cloudq.worker.events import Tally
+from cloudq.worker.executors import EventLoop
+from cloudq.worker.leases import HeldLease
+from cloudq.worker.time_limits import ThreadTimeLimits
+
+T = TypeVar("T")
+
+MOST_AT_ONCE: Final = 100
+FORKED: Final = 70  # EX_SOFTWARE, for a fork that a task forgot to end
+_NOBODY_WAITS: Final = timedelta(0)
+
+
+class Once(Generic[T]):
+    """Makes something at the first call and gives it at every later one. An error is raised again, not kept."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._made: list[T] = []
+
+    def __call__(self) -> T:
+        """What was made."""
+        with self._lock:
+            if not self._made:
+                self._made.append(self._make())
+            return self._made[0]
+
+
+class Running(HeldLease):
+    """A delivery in hand.
+
+    Attributes:
+        arrived: Set once its task has ended, or it is given up.
+        outcome: What became of it, or `None` where it was given up.
+        seconds: For how long it ran.
+    """
+
+    __slots__ = ("_pid", "arrived", "outcome", "seconds")
+
+    def __init__(self, delivery: Delivery, now: datetime, *, until: datetime | None = None) -> None:
+        super().__init__(delivery, now, extendable=False)
+        self.until = until
+        self.arrived = threading.Event()
+        self.outcome: Outcome | None = None
+        self.seconds = 0.0
+        self._pid = os.getpid()
+
+    def ended(self, outcome: Outcome, seconds: float) -> None:
+        """Its task has ended."""
+        if os.getpid() != self._pid:
+            # A task forked and came back from both: the rest of the batch is the other's.
+            os._exit(FORKED)
+        self.outcome, self.seconds = outcome, seconds
+        self.arrived.set()
+
+    def give_up(self) -> None:
+        """Nobody waits for it any more; the handler can see it."""
+        self.lost.set()
+        self.arrived.set()
+
+
+class Runner:
+    """Runs an app's tasks: plain ones in the thread that asks, async ones on one event loop, kept for the next ones.
+
+    Args:
+        app: The app; its modules are imported and its tasks checked.
+
+    Raises:
+        ConfigurationError: A module can't be imported.
+        TaskDefinitionError: A type can't travel as JSON.
+    """
+
+    def __init__(self, app: App) -> None:
+        app.load()
+        self.app = app
+        self._tally = Tally()
+        self._processor: Processor[Context] = Processor(
+            app.handlers,
+            middleware=app.middleware,
+            retry_policy=app.retry_policy,
+            clock=app.clock,
+            time_limiter=ThreadTimeLimits(app.clock),
+            # What is handed back unstarted, or with a batch, counts as handed over (semantics 16). What kills the
+            # host is stopped all the same.
+            least_deliveries=DELIVERIES_WITHOUT_LIMIT,
+        )
+        self._lock = threading.Lock()
+        self._loop: EventLoop | None = None
+
+    @property
+    def clock(self) -> Clock:
+        """Where the time comes from."""
+        return self.app.clock
+
+    def time_limit(self, delivery: Delivery) -> timedelta | None:
+        """The time limit of the delivery's task; of one that can't run, as it takes no time, none at all."""
+        handler = self._processor.handler_for(delivery)
+        return timedelta(0) if handler is None else handler.time_limit
+
+    def run(self, running: Running) -> Outcome | None:
+        """Runs a delivery's task to its end, in this thread or on the loop. `None`: it was given up meanwhile."""
+        if self._is_async(running.delivery):
+            with self._lock:
+                if self._loop is None:
+                    self._loop = EventLoop(self._processor, _ended)
+                self._loop.run(running)
+        else:
+            began = time.monotonic()
+            # A fresh context: what a task leaves in a context variable is not for the next one's eyes.
+            outcome = contextvars.Context().run(self._process, running)
+            running.ended(outcome, time.monotonic() - began)
+        running.arrived.wait()
+        if running.outcome is not None:
+            self._tally.ended(running.delivery, running.outcome, running.seconds)
+        return running.outcome
+
+    def left_behind(self, stuck: Sequence[Running]) -> None:
+        """These didn't stop. If one is async it blocks the loop: the next ones get another."""
+        if not any(self._is_async(running.delivery) for running in stuck):
+            return
+        with self._lock:
+            loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.stop(_NOBODY_WAITS)
+
+    def _process(self, running: Running) -> Outcome:
+        try:
+            return self._processor.process(running.delivery, lease_lost=running.lost, until=running.until)
+        except BaseException as error:
+            # A signal's KeyboardInterrupt reaches the main thread only: elsewhere it is the task's own.
+            if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+                raise
+            return self._processor.failed(running.delivery, error)
+
+    def _is_async(self, delivery: Delivery) -> bool:
+        handler = self._processor.handler_for(delivery)
+        return handler is not None and handler.is_async
+
+
+def checked_concurrency(concurrency: int) -> int:
+    """A number of tasks at once, if it is one.
+
+    Raises:
+        ConfigurationError: It is out of bounds.
+    """
+    if isinstance(concurrency, bool) or not isinstance(concurrency, int) or not 1 <= concurrency <= MOST_AT_ONCE:
+        raise ConfigurationError(f"concurrency is {concurrency!r}, not a number from 1 to {MOST_AT_ONCE}")
+    return concurrency
+
+
+def _ended(held: HeldLease, outcome: Outcome, seconds: float) -> None:
+    held.ended(outcome, seconds)  # type: ignore[attr-defined]  # only what `run` was given comes back

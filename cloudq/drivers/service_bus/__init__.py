@@ -1,3 +1,19 @@
-"""Azure Service Bus: queues, sessions and subscriptions over its own SDK."""
+"""Azure Service Bus: queues, sessions and subscriptions over its own SDK. Needs the extra `cloudq[servicebus]`."""
 
-from cloudq.drivers.service_bus.driver import ServiceBusDriver as ServiceBusDriver
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cloudq.drivers.service_bus.driver import ServiceBusDriver as ServiceBusDriver
+
+__all__ = ["ServiceBusDriver"]
+
+
+def __getattr__(name: str) -> Any:
+    # The SDK takes a third of a second to load, and what needs none of it (a Function whose tasks succeed) has it not.
+    if name == "ServiceBusDriver":
+        from cloudq.drivers.service_bus.driver import ServiceBusDriver
+
+        return ServiceBusDriver
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

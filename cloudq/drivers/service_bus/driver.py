@@ -8,6 +8,8 @@ import weakref
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final as Const
+from typing import cast
+from uuid import UUID
 
 from azure.servicebus import NEXT_AVAILABLE_SESSION, ServiceBusClient, ServiceBusReceivedMessage, ServiceBusReceiver
 from azure.servicebus.management import ServiceBusAdministrationClient
@@ -22,7 +24,7 @@ from cloudq.drivers.service_bus.client import Clients, client_of
 from cloudq.drivers.service_bus.dead_letters import ServiceBusDeadLetters
 from cloudq.drivers.service_bus.faults import translate
 from cloudq.drivers.service_bus.links import Link
-from cloudq.drivers.service_bus.receipts import Holder, Receipt
+from cloudq.drivers.service_bus.receipts import Holder, LockedElsewhere, Receipt
 from cloudq.drivers.service_bus.sessions import ACCEPT_WAIT, Sessions
 from cloudq.drivers.service_bus.settling import Settling
 from cloudq.errors import BackendError
@@ -128,6 +130,14 @@ class ServiceBusDriver:
     def settle(self, finals: Sequence[Final]) -> Sequence[SettleResult]:
         """All answers are awaited together. A release with a delay is held, and given back when it is due."""
         return self._settling.settle(finals)
+
+    def lease_by_token(self, queue: str, token: UUID, *, expires_at: datetime) -> Lease:
+        """A lease of a message that somebody else received from a queue without sessions. Makes no call.
+
+        It settles and extends like one of a receive, by the lock's token.
+        """
+        message = cast("ServiceBusReceivedMessage", LockedElsewhere(token))  # all that settling by a token asks of it
+        return Lease(queue=queue, receipt=Receipt(self._link(queue), message), expires_at=expires_at)
 
     def extend(self, leases: Sequence[Lease], by: timedelta) -> Sequence[ExtendResult]:
         """Grants what the queue's lock says, whatever is asked for."""

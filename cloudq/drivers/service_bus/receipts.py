@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from threading import Lock
 from typing import Final, Protocol
+from uuid import UUID
 
 from azure.servicebus import ServiceBusReceivedMessage
 
@@ -24,6 +25,22 @@ class Holder(Protocol):
     def renew(self, messages: Sequence[ServiceBusReceivedMessage]) -> list[datetime | BaseException]:
         """Until when each lock holds, or why not."""
         ...
+
+
+class LockedElsewhere:
+    """A message that somebody else received, by what settles it: on a queue without sessions a lock is nobody's own.
+
+    Attributes:
+        lock_token: What settles it.
+    """
+
+    __slots__ = ("lock_token",)
+
+    # As of a received message: the link that it came by, which is none of ours.
+    _receiver: Final = None
+
+    def __init__(self, lock_token: UUID) -> None:
+        self.lock_token = lock_token
 
 
 class Receipt:

@@ -12,10 +12,8 @@ from msgspec.structs import replace
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.failure import Failure
 from cloudq.drivers.service_bus.naming import group_of
-from cloudq.errors import UndecodableError
+from cloudq.drivers.service_bus.properties import failure_in
 
-# The application property that holds a failure's details beside the body.
-FAILURE: Final = "cloudq-failure"
 REASON: Final = "DeadLetterReason"
 DESCRIPTION: Final = "DeadLetterErrorDescription"
 # What the service says where it moved a message by itself ("Overview of Service Bus dead-letter queues", 2026-11).
@@ -58,13 +56,7 @@ def properties_of(message: ServiceBusReceivedMessage) -> Mapping[str, Any]:
 
 def failure_of(message: ServiceBusReceivedMessage) -> Failure | None:
     """The failure that is kept beside the body, if one is and can be read."""
-    kept = properties_of(message).get(FAILURE)
-    if not isinstance(kept, str):
-        return None
-    try:
-        return Failure.decode(kept)
-    except UndecodableError:
-        return None
+    return failure_in(properties_of(message))
 
 
 def why_dead(message: ServiceBusReceivedMessage) -> Failure | None:

@@ -13,7 +13,7 @@ from cloudq.core.driver import Outgoing, SendResult
 from cloudq.core.message import is_ordered
 from cloudq.drivers.service_bus.faults import translate
 from cloudq.drivers.service_bus.naming import native_name
-from cloudq.drivers.service_bus.receiving import FAILURE
+from cloudq.drivers.service_bus.properties import FAILURE
 from cloudq.errors import CloudqError, MessageTooLarge, UnsupportedError
 
 STORED: Final = SendResult()

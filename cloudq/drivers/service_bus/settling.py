@@ -17,8 +17,8 @@ from cloudq.drivers.service_bus import sdk
 from cloudq.drivers.service_bus.faults import lease_lost, translate
 from cloudq.drivers.service_bus.limits import MAX_HOLD, MAX_REASON
 from cloudq.drivers.service_bus.parking import Parking
+from cloudq.drivers.service_bus.properties import FAILURE
 from cloudq.drivers.service_bus.receipts import Holder, Receipt
-from cloudq.drivers.service_bus.receiving import FAILURE
 from cloudq.errors import LeaseLost
 
 T = TypeVar("T")

@@ -1,0 +1,181 @@
+"""`Batch`: one invocation. Runs its messages, settles what the host can't, and says whether it may complete them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from cloudq.core.driver import Ack, FinalStep, NativeDeadLetter, Release
+from cloudq.core.driver import Final as FinalCall
+from cloudq.core.outcome import Acked
+from cloudq.drivers.service_bus.trigger import TriggerMessage, arrival
+from cloudq.errors import BatchFailed, LeaseLost
+from cloudq.invocation import Running
+from cloudq.settling import final_steps
+
+if TYPE_CHECKING:
+    from cloudq.azure_functions.edge import Edge
+
+logger = logging.getLogger("cloudq.azure_functions")
+
+_ACK: Final = Ack()
+_STAYS: Final = Release()
+
+
+class Batch:
+    """One invocation's messages.
+
+    ```
+     run all ─▶ copies of the retried stored ─▶ the dead dead-lettered, by token ─┬─ all well ─▶ return: host completes
+                                                                                  └─ one stays ─▶ the others completed,
+                                                                                      by token ─▶ raise: host abandons
+    ```
+
+    What was dead-lettered here the host tries to complete, or to abandon, all the same: its lock is gone by then, so
+    that changes nothing, and the others are settled each by itself.
+
+    Args:
+        edge: The app, opened.
+        messages: What the trigger passed: a message, or a list of them.
+        concurrency: The most tasks that run at once.
+        auto_complete: Whether the host completes the messages of an invocation that returns.
+
+    Raises:
+        PushRefused: One is no message of a Service Bus trigger. Nothing was run.
+    """
+
+    def __init__(
+        self,
+        edge: Edge,
+        messages: TriggerMessage | Sequence[TriggerMessage],
+        *,
+        concurrency: int,
+        auto_complete: bool,
+    ) -> None:
+        self._edge = edge
+        self._auto_complete = auto_complete
+        self._concurrency = concurrency
+        # The host renews the lock of a single message, and none of a list.
+        self._renewed = not isinstance(messages, Sequence)
+        given = messages if isinstance(messages, Sequence) else [messages]
+        now = edge.clock.now()
+        self._arrivals = [arrival(message, edge.queue, now=now, renewed=self._renewed) for message in given]
+        self._running = [
+            Running(one.delivery, now, until=None if self._renewed else one.delivery.lease.expires_at)
+            for one in self._arrivals
+        ]
+        self._lock = threading.Lock()
+
+    def run(self) -> None:
+        """Runs and settles them.
+
+        Raises:
+            BatchFailed: At least one stays in its queue.
+        """
+        self._run_all()
+        steps = self._steps()
+        self._dead_letter(steps)
+        stay = sum(isinstance(step, Release) for step in steps)
+        if not stay and self._auto_complete:
+            return
+        done = [place for place, step in enumerate(steps) if isinstance(step, Ack)]
+        unsettled = self._settle(done, [_ACK] * len(done))
+        if not self._auto_complete:
+            stay += len(unsettled)  # the host doesn't complete them either
+        if stay:
+            raise BatchFailed(
+                f"{stay} of {len(steps)} messages of queue {self._edge.queue!r} stay there and are handed over again",
+                hint="the log says why: a copy could not be stored, or a lock was lost",
+            )
+
+    # ── running ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def _run_all(self) -> None:
+        waiting = iter(self._running)
+        more = min(self._concurrency, len(self._running)) - 1
+        threads = [
+            threading.Thread(target=self._work, args=(waiting,), name=f"cloudq-task-{number + 1}", daemon=True)
+            for number in range(more)
+        ]
+        for thread in threads:
+            thread.start()
+        # In the thread that calls, too: what it logs the host shows with the invocation.
+        self._work(waiting)
+        for thread in threads:
+            thread.join()
+
+    def _work(self, waiting: Iterator[Running]) -> None:
+        while True:
+            with self._lock:
+                running = next(waiting, None)
+            if running is None:
+                return
+            if self._over(running):
+                running.give_up()
+            else:
+                self._edge.run(running)
+
+    def _over(self, running: Running) -> bool:
+        """Whether its lock has ended, so that somebody else may have it."""
+        return not self._renewed and running.over(self._edge.clock.now())
+
+    # ── settling ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def _steps(self) -> list[FinalStep]:
+        """Stores the copies, and says which step is left for each message, in order; what stays is a `Release`."""
+        steps: list[FinalStep] = [_ACK if isinstance(one.outcome, Acked) else _STAYS for one in self._running]
+        failed = []
+        for place, running in enumerate(self._running):
+            if isinstance(running.outcome, Acked):
+                continue
+            if running.outcome is None or self._over(running):
+                # A copy besides what comes back by itself would be one more each time (semantics 10).
+                logger.error("the lock of %s ended before its task had; it comes back", running.delivery.id)
+            else:
+                failed.append((place, running.delivery, running.outcome))
+        if failed:
+            planned = final_steps(
+                self._edge.app.queue(self._edge.queue),
+                [(delivery, outcome) for _, delivery, outcome in failed],
+                self._edge.clock.now(),
+                capabilities=self._edge.capabilities(),
+            )
+            for (place, _, _), step in zip(failed, planned, strict=True):
+                steps[place] = step
+        return steps
+
+    def _dead_letter(self, steps: list[FinalStep]) -> None:
+        """Dead-letters what is to be. What could not be stays."""
+        dead = [place for place, step in enumerate(steps) if isinstance(step, NativeDeadLetter)]
+        for place in self._settle(dead, [steps[place] for place in dead]):
+            # Not even a lock that was lost may be taken for an end: the host's may hold, and it would complete.
+            steps[place] = _STAYS
+
+    def _settle(self, places: Sequence[int], steps: Sequence[FinalStep]) -> set[int]:
+        """Settles messages by their locks' tokens. The places of those that are not."""
+        if not places:
+            return set()
+        driver, queue = self._edge.driver, self._edge.queue
+        most = driver.capabilities(queue).max_batch
+        finals = [
+            FinalCall(
+                lease=driver.lease_by_token(
+                    queue, self._arrivals[place].token, expires_at=self._running[place].expires_at
+                ),
+                step=step,
+            )
+            for place, step in zip(places, steps, strict=True)
+        ]
+        results = [
+            result for start in range(0, len(finals), most) for result in driver.settle(finals[start : start + most])
+        ]
+        unsettled = set()
+        for place, final, result in zip(places, finals, results, strict=True):
+            if result.error is not None:
+                unsettled.add(place)
+                what = "completed" if isinstance(final.step, Ack) else "dead-lettered"
+                level = logging.WARNING if isinstance(result.error, LeaseLost) else logging.ERROR
+                logger.log(level, "%s could not be %s: %s", self._running[place].delivery.id, what, result.error)
+        return unsettled

@@ -200,7 +200,7 @@ class SchemaMismatch(BackendError):
 
 
 class BatchFailed(CloudqError):
-    """Records of a Lambda batch failed, where failures aren't reported one by one: Lambda is to delete nothing."""
+    """Messages that a host handed over have to stay: Lambda is to delete nothing, Azure Functions to abandon them."""
 
     code = "batch-failed"
 

@@ -9,9 +9,13 @@ from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
+import azure.functions as func
+
 import cloudq
 from cloudq import App, Call, Context, RetryPolicy, Sent, Task
 from cloudq.aws_lambda import Answer, LambdaFunction, handler
+from cloudq.azure_functions import MessageFunction
+from cloudq.azure_functions import handler as function_handler
 
 app = App("memory://")
 
@@ -100,3 +104,11 @@ def a_lambda_function_is_called_with_an_event_and_a_context() -> None:
     assert_type(handler(app)({"Records": []}, None), Answer)
     handler(app, concurrency="2")  # type: ignore[arg-type]
     handler(app)({"Records": []}, 30)  # type: ignore[arg-type]
+
+
+def a_function_is_called_with_a_message_or_a_list(message: func.ServiceBusMessage) -> None:
+    assert_type(function_handler(app, queue="orders", concurrency=2, auto_complete=False), MessageFunction)
+    function_handler(app, queue="orders")(message)
+    function_handler(app, queue="orders")([message])
+    function_handler(app)  # type: ignore[call-arg]  # no message says its queue
+    function_handler(app, queue="orders")("{}")  # type: ignore[arg-type]

@@ -41,12 +41,25 @@ record = {"messageId": "1", "receiptHandle": "h", "body": json.dumps(event), "ev
 record["eventSourceARN"] = "arn:aws:sqs:eu-west-1:123456789012:default"
 assert handler(app)({"Records": [record]}) == {"batchItemFailures": []}
 """
+FUNCTION = """
+import cloudq, json
+from types import SimpleNamespace
+from cloudq.azure_functions import handler
+app = cloudq.App("servicebus://example.servicebus.windows.net")
+app.task("t")(lambda n: None)
+event = {"specversion": "1.0", "id": "1", "source": "/x", "type": "t", "data": {"n": 1}}
+message = SimpleNamespace(get_body=lambda: json.dumps(event), application_properties={}, user_properties={})
+message.__dict__.update(message_id="1", session_id=None, delivery_count=1, locked_until=None)
+message.lock_token = "6f1a4c6e-6e5f-4c53-9d6e-0d7a3d4f5a10"
+handler(app, queue="orders")(message)
+"""
 SOURCES = {
     "import": "import cloudq",
     "all names": "import cloudq; [getattr(cloudq, name) for name in cloudq.__all__]",
     "declaring": DECLARE.format("sqlite:///q.db") + "task.call(2)",
     "sending": DECLARE.format("memory://") + "task.send(2)",
     "a Lambda batch that succeeds": LAMBDA,
+    "a Function that succeeds": FUNCTION,
     "the pytest plugin": AFTER_PYTEST + "import cloudq.testing.plugin",
 }
 

@@ -96,6 +96,7 @@ def arrival(message: TriggerMessage, queue: str, *, now: datetime, renewed: bool
     """
     try:
         body = message.get_body()
+        body = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else bytes(body)
         session = message.session_id or None  # the host writes none as an empty text
         token = UUID(str(message.lock_token))
         count = max(1, int(message.delivery_count or 1))
@@ -114,7 +115,7 @@ def arrival(message: TriggerMessage, queue: str, *, now: datetime, renewed: bool
     ends = now + RENEWED if until is None else _aware(until)
     lease = Lease(queue=queue, receipt=None, expires_at=max(ends, now + RENEWED) if renewed else ends)
     made = Delivery.of(
-        body.encode("utf-8", "surrogatepass") if isinstance(body, str) else bytes(body),
+        body,
         native_id=native_id,
         runs=count,
         deliveries=count,

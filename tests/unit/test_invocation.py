@@ -1,0 +1,71 @@
+"""What edges that a host invokes have in common."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+
+from cloudq import App
+from cloudq.core.outcome import DeadLettered
+from cloudq.drivers.memory import MemoryDriver
+from cloudq.invocation import Once, Runner, Running
+from cloudq.testing.clock import FakeClock
+
+
+def test_something_is_made_once() -> None:
+    """However many ask for it at once."""
+    made = []
+    once = Once(lambda: made.append(1) or len(made))
+    together = threading.Barrier(4, timeout=20)
+    got = []
+    threads = [threading.Thread(target=lambda: (together.wait(), got.append(once()))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert ([1], [1] * 4) == (made, got)
+
+
+def test_an_error_is_not_kept() -> None:
+    """What couldn't be opened is tried again by the next invocation."""
+    left = [ValueError("down")]
+
+    def make() -> str:
+        if left:
+            raise left.pop()
+        return "up"
+
+    once = Once(make)
+    with pytest.raises(ValueError, match="down"):
+        once()
+    assert once() == "up"
+
+
+def interrupted(in_main: bool) -> object:
+    """What becomes of a task that raises KeyboardInterrupt, in the main thread or in another."""
+    app, clock = App("memory://"), FakeClock()
+
+    @app.task("t")
+    def t() -> None:
+        raise KeyboardInterrupt
+
+    driver = MemoryDriver(clock=clock)
+    with app.using(driver, clock=clock):
+        app.send("t")
+        (delivery,) = driver.receive("default", limit=1, wait=timedelta(0), lease=timedelta(60))
+        runner, running = Runner(app), Running(delivery, clock.now())
+        if in_main:
+            return runner.run(running)
+        thread = threading.Thread(target=runner.run, args=[running])
+        thread.start()
+        thread.join()
+        return running.outcome
+
+
+def test_a_signal_in_the_main_thread_is_nobodys_failure() -> None:
+    """It ends the program that calls; in another thread it can only be the task's own doing."""
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(in_main=True)
+    assert isinstance(interrupted(in_main=False), DeadLettered)

@@ -260,3 +260,13 @@ def test_sessions_without_anything_are_forgotten(bench: Bench) -> None:
     assert sessions is not None
     assert [] == sessions.ids(None)
     assert not sessions._by_id
+
+
+def test_a_session_whose_messages_expired_is_not_available(bench: Bench) -> None:
+    """Who waits isn't given a session that has nothing left; nor is it listed."""
+    bench.send("1", session_id="s", time_to_live=SECOND)
+    bench.pass_time(SECOND)
+    waiting = bench.accept()
+    assert (None, []) == (waiting.receiver, bench.broker.session_ids(QUEUE))
+    bench.send("2", session_id="t")
+    assert "t" == waiting.session.session_id

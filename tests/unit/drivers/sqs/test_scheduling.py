@@ -65,13 +65,20 @@ def clock():
     return FakeClock()
 
 
-@pytest.fixture
-def driver(sqs, clock, scheduler, monkeypatch):
-    for name, value in {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}.items():
-        monkeypatch.setenv(name, value)
-    client = open_client("eu-west-1", scheduler.url, "scheduler")
-    yield SQSDriver("eu-west-1", client=sqs, scheduler=client, scheduler_role=ROLE, clock=clock, look_wait=ZERO)
+@pytest.fixture(scope="module")
+def client(server):
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "x")
+        client = open_client("eu-west-1", server.url, "scheduler")
+        client._request_signer._credentials.get_frozen_credentials()
+    yield client
     client.close()
+
+
+@pytest.fixture
+def driver(sqs, clock, scheduler, client):
+    return SQSDriver("eu-west-1", client=sqs, scheduler=client, scheduler_role=ROLE, clock=clock, look_wait=ZERO)
 
 
 def send(driver, clock, *, delay=HOUR, queue="q", payload=None, **options):

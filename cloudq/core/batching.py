@@ -53,10 +53,11 @@ class _Entry(Generic[ItemT, ResultT]):
 class _Pilot(Generic[ItemT, ResultT]):
     """One thread that makes calls, and the batch that it flies now (none: empty)."""
 
-    __slots__ = ("batch",)
+    __slots__ = ("batch", "stays")
 
-    def __init__(self) -> None:
+    def __init__(self, *, stays: bool = False) -> None:
         self.batch: list[_Entry[ItemT, ResultT]] = []
+        self.stays = stays  # a flusher, which looks for more by itself
 
 
 class Batcher(Generic[ItemT, ResultT]):
@@ -96,8 +97,12 @@ class Batcher(Generic[ItemT, ResultT]):
         self._max_flights = max_flights
         self._clock = clock
         self._name = name
-        self._changed = threading.Condition()
-        # All below is guarded by the condition's lock.
+        # Two conditions of one lock. Callers wait on the first, and all look up at each landing; idle flushers on the
+        # second, of which one is woken: else each item of a busy worker would wake all of them.
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)
+        self._wanted = threading.Condition(lock)
+        # All below is guarded by that lock.
         self._waiting: deque[_Entry[ItemT, ResultT]] = deque()
         self._waiting_bytes = 0
         # For each key that has an item waiting or in flight: the later ones, in order.
@@ -139,7 +144,9 @@ class Batcher(Generic[ItemT, ResultT]):
             except RuntimeError:
                 self._withdraw(entry)
                 raise
-            self._changed.notify_all()
+            # Those in between change nothing: whoever was woken by the first flies, or waits until it has stalled.
+            if len(self._waiting) == 1 or self._full():
+                self._wanted.notify()
         return entry.future
 
     def _entry(self, item: ItemT) -> _Entry[ItemT, ResultT]:
@@ -183,6 +190,7 @@ class Batcher(Generic[ItemT, ResultT]):
                 self._waiting_bytes -= entry.size
                 self._advance(entry.key)
                 self._changed.notify_all()
+                self._wanted.notify()
             elif entry in self._behind.get(entry.key, ()):
                 self._behind[entry.key].remove(entry)
 
@@ -212,6 +220,8 @@ class Batcher(Generic[ItemT, ResultT]):
             entry = self._waiting.popleft()
             self._waiting_bytes -= entry.size
             pilot.batch.append(entry)
+        if self._waiting:
+            self._wanted.notify()  # somebody must be there for the rest, should this flight stall
         return True
 
     def _full(self) -> bool:
@@ -249,6 +259,8 @@ class Batcher(Generic[ItemT, ResultT]):
                 self._advance(pilot.batch.pop(0).key)
             self._airborne.discard(pilot)
             self._changed.notify_all()
+            if self._waiting and not pilot.stays:
+                self._wanted.notify()
 
     def _crashed(self, pilot: _Pilot[ItemT, ResultT], interruption: BaseException) -> None:
         """Lands what the pilot was flying when it was interrupted, if anything."""
@@ -269,7 +281,7 @@ class Batcher(Generic[ItemT, ResultT]):
                 raise
 
     def _run_flusher(self) -> None:
-        pilot: _Pilot[ItemT, ResultT] = _Pilot()
+        pilot: _Pilot[ItemT, ResultT] = _Pilot(stays=True)
         while self._boarded_or_retired(pilot):
             try:
                 self._fly(pilot)
@@ -281,7 +293,7 @@ class Batcher(Generic[ItemT, ResultT]):
         with self._changed:
             while not self._board(pilot):
                 self._idle_flushers += 1
-                woken = self._clock.wait(self._changed, self._until_stalled() or FLUSHER_IDLE)
+                woken = self._clock.wait(self._wanted, self._until_stalled() or FLUSHER_IDLE)
                 self._idle_flushers -= 1
                 if not woken and not self._pending():
                     self._flushers -= 1

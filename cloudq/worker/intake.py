@@ -90,6 +90,7 @@ class Intake:
         self._settling = 0
         self._started = 0
         self._idle_takers = 0
+        self._taker_woken = False  # and not yet back
         self._failing = False
         self._closed = False
         self._epoch = 0  # moves with all that may put something into a queue, or into our hands
@@ -133,7 +134,7 @@ class Intake:
             if held and not refused:
                 own.waiting.extend(held)
                 self._waiting += len(held)
-                self._work.notify(min(len(held), self._idle_takers, max(0, self._slots - len(self._running))))
+                self._wake_taker()
             self._wake_pollers()
             finished = self._finished()
         if finished:
@@ -161,12 +162,13 @@ class Intake:
                 if self._waiting and self._may_start():
                     held = self._pick()
                     if held is not None:
-                        self._pass_on()
+                        self._wake_taker()
                         return held
                     continue
                 self._idle_takers += 1
                 self._clock.wait(self._work, None)
                 self._idle_takers -= 1
+                self._taker_woken = False
             return None
 
     def short_of_takers(self) -> bool:
@@ -181,8 +183,7 @@ class Intake:
                 return False
             self._running.remove(held)
             self._settling += 1
-            if self._waiting and self._idle_takers:
-                self._work.notify()
+            self._wake_taker()
             self._wake_pollers()
             tell = self._closed and not self._running
         if tell:
@@ -194,11 +195,9 @@ class Intake:
     def settled(self, count: int = 1) -> None:
         """So many are out of hand: confirmed, or given up."""
         with self._lock:
-            at_most = self._settling >= self._most_settling
             self._settling -= count
             self._epoch += 1
-            if at_most and self._waiting:
-                self._work.notify(min(count, self._idle_takers))
+            self._wake_taker()
             self._wake_pollers()
             tell = not self._settling and (self._closed or self._finished())
         if tell:
@@ -306,9 +305,13 @@ class Intake:
                 if pause is None and self._wanted(queue, now) > 0:
                     queue.room.notify()
 
-    def _pass_on(self) -> None:
-        """Wakes one more taker, which wakes the next: whoever is woken may find that nothing may start just then."""
-        if self._waiting and self._idle_takers and self._may_start():
+    def _wake_taker(self) -> None:
+        """Wakes one taker, which wakes the next once it took something.
+
+        So ten deliveries of short tasks don't wake ten threads, of which the first does all the work.
+        """
+        if self._waiting and self._idle_takers and not self._taker_woken and self._may_start():
+            self._taker_woken = True
             self._work.notify()
 
     def _pick(self) -> HeldLease | None:

@@ -325,6 +325,25 @@ def test_a_stalled_flight_does_not_block_what_was_submitted_together_with_its_it
         assert "b stored" == second.result(PATIENCE)
 
 
+def test_an_item_wakes_one_idle_flusher() -> None:
+    """However many flushers are idle, one looks after what was submitted; the others sleep on."""
+    clock = Interrupting()
+    with batching(clock=clock, max_items=1) as (batcher, service, _):
+        for number in range(3):
+            batcher.submit(Item(f"first {number}"))
+        service.until_flown(3)
+        service.land(0, 1, 2)
+        clock.until_waiting(3)
+        clock.timeouts.clear()
+        for number in range(5):
+            done = batcher.submit(Item(str(number)))
+            service.until_flown(4 + number)
+            service.land(3 + number)
+            assert f"{number} stored" == done.result(PATIENCE)
+            clock.until_waiting(3)
+        assert [FLUSHER_IDLE] * 5 == clock.timeouts
+
+
 def test_a_clock_that_is_set_back_makes_nobody_wait_longer() -> None:
     """A waiter whose time of arrival lies in the future counts as one that has waited enough."""
 

@@ -408,3 +408,18 @@ def test_many_threads_start_each_delivery_once(clock: FakeClock) -> None:
     assert 500 == len(seen)
     assert set(all_of_them) == set(seen)
     assert max(at_once) <= 3
+
+
+def test_each_taker_wakes_the_next(clock: FakeClock) -> None:
+    """Takers that are busy with what they took hold up none of the others, though an offer wakes one of them only."""
+    intake = make(clock)
+    taken: SimpleQueue[HeldLease | None] = SimpleQueue()
+    takers = [threading.Thread(target=lambda: taken.put(intake.take())) for _ in range(5)]
+    for taker in takers:
+        taker.start()
+    clock.until_waiting(5)
+    offered = held(clock, 5)
+    intake.offer("q", offered)
+    assert set(offered) == {taken.get(timeout=10) for _ in range(5)}
+    for taker in takers:
+        taker.join()

@@ -23,6 +23,16 @@ def test_the_client_leaves_retries_to_cloudq(monkeypatch):
     client.close()
 
 
+def test_the_user_agent_is_the_sdks_own_and_made_once(monkeypatch):
+    """It is given as a whole, so that botocore doesn't put it together twice for each call."""
+    client = open_client("eu-west-1", None)
+    creator = client._user_agent_creator
+    monkeypatch.setattr(creator, "_build_sdk_metadata", lambda: pytest.fail("put together once more"))
+    assert creator.to_string().startswith("Boto3/")
+    assert "Botocore" in creator.to_string()
+    client.close()
+
+
 def test_the_endpoint_may_come_from_the_environment(monkeypatch):
     """As the SDK reads it."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")

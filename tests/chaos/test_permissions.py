@@ -1,0 +1,171 @@
+"""What each role needs permission for is what docs/reference/backends.md says, and no more."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Collection, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from cloudq import App, Retry, RetryPolicy
+from cloudq.drivers.sqs import SQSDriver
+from cloudq.errors import PermissionDenied
+from localstack.start import ACCOUNT
+from tests.chaos.http_proxy import Forward, HttpProxy, Request, Response, error
+from tests.integration.processes import wait_until
+from tests.integration.sqs.conftest import REGION, Place
+from tests.unit.worker.fakes import running
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120, func_only=True)]
+
+DEAD = '{"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}'
+PAGE = Path(__file__).parents[2] / "docs/reference/backends.md"
+
+
+class Only:
+    """The policy of an account that allows some actions and denies all others."""
+
+    def __init__(self, allowed: Collection[str]) -> None:
+        self.allowed = set(allowed)
+        self.used: set[str] = set()
+        self.denied: set[str] = set()
+
+    async def __call__(self, request: Request, forward: Forward) -> Response | None:
+        action = request.action.removesuffix("Batch")  # a batch needs the permission of its single call
+        if action not in self.allowed:
+            self.denied.add(action)
+            return error(403, "AccessDenied", f"not authorized to perform sqs:{action}")
+        self.used.add(action)
+        return await forward(request)
+
+
+def documented() -> dict[str, set[str]]:
+    """The rows of the page's table: who, and the actions in its second column."""
+    section = PAGE.read_text().partition("## Amazon SQS")[2].partition("### Permissions")[2].partition("\n### ")[0]
+    rows = re.findall(r"^\| (.+?) \| (.+?) \|$", section, flags=re.MULTILINE)
+    return {who: set(re.findall(r"`(\w+)`", actions)) for who, actions in rows[1:]}
+
+
+TABLE = documented()
+
+
+@pytest.fixture
+def restricted(proxy: HttpProxy, place: Place, queue: str) -> Iterator[Callable[..., tuple[SQSDriver, Only]]]:
+    """Drivers whose account allows no more than is said."""
+    drivers: list[SQSDriver] = []
+
+    def make(allowed: Collection[str], *, account: str | None = ACCOUNT) -> tuple[SQSDriver, Only]:
+        policy = proxy.policy = Only(allowed)
+        driver = SQSDriver(REGION, prefix=place.prefix, account=account, endpoint_url=proxy.url)
+        drivers.append(driver)
+        return driver, policy
+
+    yield make
+    for driver in drivers:
+        driver.close()
+
+
+Restricted = Callable[..., tuple[SQSDriver, Only]]
+
+
+def keys(app: App, queue: str) -> list[str]:
+    """The key of the one dead letter that is there."""
+    return [dead.key for dead in app.queue(queue).dead_letters.peek()]
+
+
+def test_a_worker_needs_what_the_page_says(restricted: Restricted, place: Place, queue: str) -> None:
+    """With those four permissions and `account=` it runs, renews, retries by a copy and dead-letters."""
+    driver, policy = restricted(TABLE["a worker"])
+    app = App()
+    ran: list[str] = []
+    lasted = threading.Event()
+
+    @app.task("fine")
+    def fine() -> None:
+        ran.append("fine")
+
+    @app.task("lasting")
+    def lasting() -> None:
+        lasted.wait(2.5)
+        ran.append("lasting")
+
+    @app.task("again")
+    def again() -> None:
+        ran.append("again")
+        raise Retry(delay=timedelta(minutes=10))
+
+    @app.task("dies", retry=RetryPolicy(stop=lambda _: True))
+    def dies() -> None:
+        ran.append("dies")
+        raise ValueError("no")
+
+    with app.using(SQSDriver(REGION, prefix=place.prefix, client=place.client)):
+        for task in (fine, lasting, again, dies):
+            task.send()
+    with app.using(driver), running(app, lease=timedelta(seconds=2), wait=timedelta(0)):
+        wait_until(lambda: len(ran) == 4 and place.counts(queue) == (0, 0), within=20, what="all ran and are settled")
+    assert {"fine", "lasting", "again", "dies"} == set(ran)
+    assert (1, 0) == place.counts(f"{queue}-dlq")
+    delayed = place.client.get_queue_attributes(
+        QueueUrl=place.url_of(queue), AttributeNames=["ApproximateNumberOfMessagesDelayed"]
+    )
+    assert "1" == delayed["Attributes"]["ApproximateNumberOfMessagesDelayed"]
+    assert TABLE["a worker"] == policy.used, "the page names what isn't needed"
+    assert set() == policy.denied
+
+
+def test_a_producer_needs_what_the_page_says(restricted: Restricted, place: Place, queue: str) -> None:
+    """It sends one, many and delayed ones."""
+    driver, policy = restricted(TABLE["a producer"])
+    app = App()
+    task = app.task("noop")(lambda: None)
+    with app.using(driver):
+        task.send()
+        task.options(delay=timedelta(hours=1)).send()
+        app.send_many(task.call() for _ in range(20))
+    assert TABLE["a producer"] == policy.used
+    assert set() == policy.denied
+
+
+def test_without_an_account_each_queue_is_asked_for_once(restricted: Restricted, place: Place, queue: str) -> None:
+    """`GetQueueUrl` is needed then; where it is denied, that is what the error says."""
+    assert {"GetQueueUrl"} == TABLE["each of them, unless `account=` is given"]
+    driver, policy = restricted(TABLE["a producer"], account=None)
+    app = App()
+    with app.using(driver), pytest.raises(PermissionDenied, match="GetQueueUrl"):
+        app.send("noop")
+    assert {"GetQueueUrl"} == policy.denied
+    driver, policy = restricted(TABLE["a producer"] | {"GetQueueUrl"}, account=None)
+    with app.using(driver):
+        for _ in range(3):
+            app.send("noop")
+    assert (3, 0) == place.counts(queue)
+    assert {"GetQueueUrl", "SendMessage"} == policy.used
+
+
+@pytest.mark.parametrize(
+    ("who", "act"),
+    [
+        ("`cloudq stats`", lambda app, queue: app.queue(queue).stats()),
+        ("`cloudq purge`", lambda app, queue: app.queue(queue).purge()),
+        ("`cloudq dlq list` and `show`", lambda app, queue: app.queue(queue).dead_letters.peek()),
+        ("`cloudq dlq redrive`", lambda app, queue: app.queue(queue).dead_letters.redrive()),
+        ("`cloudq dlq purge --all`", lambda app, queue: app.queue(queue).dead_letters.purge()),
+        ("`cloudq dlq purge` of chosen ones", lambda app, queue: app.queue(queue).dead_letters.purge(keys(app, queue))),
+        ("`cloudq queues create`", lambda app, queue: app.driver().make_queue("another")),
+    ],
+)
+def test_a_command_needs_what_the_page_says(
+    restricted: Restricted, place: Place, queue: str, who: str, act: Callable[[App, str], object]
+) -> None:
+    """No permission more, and none less."""
+    place.client.send_message(QueueUrl=place.url_of(f"{queue}-dlq"), MessageBody=DEAD)
+    driver, policy = restricted(TABLE[who])
+    app = App()
+    with app.using(driver):
+        act(app, queue)
+    assert TABLE[who] == policy.used
+    assert set() == policy.denied

@@ -5,6 +5,7 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
+BENCH_STAMP := $(VENV)/.stamp-bench
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file docs/mkdocs/mkdocs.yml
 # Spread over the cores, four at most: each has its own emulators, and LocalStack's tests stay together in one.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
@@ -12,7 +13,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist lo
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check bench cov docs localstack clean
+.PHONY: help demo test quick chaos check bench cov docs localstack clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -26,6 +27,9 @@ test: $(STAMP) ## the whole test suite
 quick: $(STAMP) ## the tests that need no processes and no waiting: under a minute
 	@$(PYTEST) -m "not slow"
 
+chaos: $(STAMP) ## kill -9, outages and poison on Amazon SQS at full size, which takes a quarter of an hour
+	@CHAOS_SCALE=full $(PYTEST) tests/chaos
+
 check: $(STAMP) ## lint, format, types, import arrows, documentation, capability matrix
 	@# No cache: it keeps what was found out about imports of modules that did not exist yet.
 	$(BIN)/ruff check --no-cache .
@@ -35,8 +39,9 @@ check: $(STAMP) ## lint, format, types, import arrows, documentation, capability
 	$(MKDOCS)
 	$(BIN)/python -m cloudq.testing.conformance.matrix --check docs/reference/backends.md
 
-bench: $(STAMP) ## sends, tasks and latencies on SQLite, beside Huey
+bench: $(BENCH_STAMP) ## SQLite beside Huey; Amazon SQS (LocalStack) beside boto3, Celery, Dramatiq and Taskiq
 	@$(BIN)/python -m tests.benchmarks
+	@$(BIN)/python -m tests.benchmarks.sqs
 
 cov: $(STAMP) ## the test suite with branch coverage; the pure core must have 95 %
 	@$(PYTEST) --cov --cov-report=term --cov-report=html
@@ -82,3 +87,9 @@ $(STAMP): pyproject.toml
 	@echo "installing cloudq and its development tools into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --quiet --no-input --disable-pip-version-check --editable '.[dev]'
 	@touch $(STAMP)
+
+# What the benchmark compares with: nothing else needs it.
+$(BENCH_STAMP): $(STAMP)
+	@echo "installing the other task queues into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --quiet --no-input --disable-pip-version-check --editable '.[dev,bench]'
+	@touch $(BENCH_STAMP)

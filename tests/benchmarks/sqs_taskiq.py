@@ -1,0 +1,69 @@
+"""Taskiq's side of the SQS benchmark, with taskiq-aio-sqs.
+
+Recommended: its defaults, one message a call. Fastest: sends that are buffered for batches, ten messages a receive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from taskiq.receiver import Receiver
+from taskiq_aio_sqs import SQSBroker
+
+from tests.benchmarks.measure import Stopwatch
+from tests.benchmarks.sqs_place import ENDPOINT, FASTEST, PAYLOAD, QUEUE, REGION, Countdown, main
+
+logging.disable(logging.WARNING)
+FAST = {"enable_batching": True, "batch_timeout": 0.1, "max_number_of_messages": 10} if FASTEST else {}
+broker = SQSBroker(QUEUE, endpoint_url=ENDPOINT, region_name=REGION, **FAST)
+countdown = Countdown(0)
+
+
+@broker.task(task_name="noop")
+async def noop(text: str) -> None:
+    """Does nothing with about 200 bytes."""
+    countdown.ran()
+
+
+def send(count: int) -> None:
+    """One after the other; in batches, until the last one is stored."""
+
+    async def run() -> None:
+        await broker.startup()
+        watch = Stopwatch()
+        for _ in range(count):
+            await noop.kiq(**PAYLOAD)
+        while FASTEST and not broker._batch_buffers[QUEUE].empty():
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.5 if FASTEST else 0)  # what is on its way when it is shut down would be lost
+        await broker.shutdown()
+        watch.report(count)
+
+    asyncio.run(run())
+
+
+def work(count: int) -> None:
+    """A receiver as its worker has it, until all ran and their messages are deleted."""
+    countdown.count = count
+
+    async def run() -> None:
+        receiver = Receiver(broker, max_async_tasks=100, max_prefetch=0)
+        over = asyncio.Event()
+        watch = Stopwatch()
+        listening = asyncio.create_task(receiver.listen(over))
+        end = time.monotonic() + 240
+        while not countdown.over and time.monotonic() < end:
+            await asyncio.sleep(0.01)
+        over.set()
+        await listening
+        await broker.shutdown()
+        watch.report(count)
+
+    broker.is_worker_process = True
+    asyncio.run(run())
+
+
+if __name__ == "__main__":
+    main({"send": send, "work": work})

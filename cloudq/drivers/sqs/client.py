@@ -32,21 +32,21 @@ def open_client(region: str | None, endpoint_url: str | None, service: str = "sq
     from botocore.exceptions import BotoCoreError
     from botocore.session import get_session
 
-    core = get_session()
-    session = Session(botocore_session=core)
-    config = Config(
-        # As it would be anyhow, but made once: botocore puts it together twice a call, for a sixth of the call's cost.
-        user_agent=core.user_agent(),
-        # One try a call: CloudQueue, the settler and the poller try again, and two of them would multiply.
-        retries={"mode": "standard", "total_max_attempts": 1},
-        connect_timeout=_CONNECT,
-        read_timeout=_READ,
-        max_pool_connections=POOL,
-        tcp_keepalive=True,
-        # The service checks too; here it would cost more than making the request.
-        parameter_validation=False,
-    )
     try:
+        core = get_session()
+        session = Session(botocore_session=core)
+        config = Config(
+            # As it would be anyhow, but made once: botocore puts it together twice a call, for a sixth of the call's cost.
+            user_agent=core.user_agent(),
+            # One try a call: CloudQueue, the settler and the poller try again, and two of them would multiply.
+            retries={"mode": "standard", "total_max_attempts": 1},
+            connect_timeout=_CONNECT,
+            read_timeout=_READ,
+            max_pool_connections=POOL,
+            tcp_keepalive=True,
+            # The service checks too; here it would cost more than making the request.
+            parameter_validation=False,
+        )
         return session.client(service, region_name=region, endpoint_url=endpoint_url, config=config)
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(

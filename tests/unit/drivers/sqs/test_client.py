@@ -9,6 +9,7 @@ import pytest
 from botocore.validate import ParamValidationDecorator
 
 from cloudq.drivers.sqs.client import Clients, open_client
+from cloudq.errors import ConfigurationError
 
 
 def test_the_client_leaves_retries_to_cloudq(monkeypatch):
@@ -31,6 +32,13 @@ def test_the_user_agent_is_the_sdks_own_and_made_once(monkeypatch):
     assert creator.to_string().startswith("Boto3/")
     assert "Botocore" in creator.to_string()
     client.close()
+
+
+def test_a_profile_that_is_not_there_is_a_matter_of_configuration(monkeypatch):
+    """The SDK says so as soon as its session is made."""
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    with pytest.raises(ConfigurationError, match="nobody"):
+        open_client("eu-west-1", None)
 
 
 def test_the_endpoint_may_come_from_the_environment(monkeypatch):

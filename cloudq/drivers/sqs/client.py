@@ -36,7 +36,7 @@ def open_client(region: str | None, endpoint_url: str | None, service: str = "sq
         core = get_session()
         session = Session(botocore_session=core)
         config = Config(
-            # As it would be anyhow, but made once: botocore puts it together twice a call, for a sixth of the call's cost.
+            # As it is by default, but made once: botocore makes it twice a call, for a sixth of the call's cost.
             user_agent=core.user_agent(),
             # One try a call: CloudQueue, the settler and the poller try again, and two of them would multiply.
             retries={"mode": "standard", "total_max_attempts": 1},

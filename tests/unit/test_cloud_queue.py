@@ -25,7 +25,7 @@ from cloudq.errors import (
     UnsupportedError,
 )
 from cloudq.testing import FakeClock
-from cloudq.testing.profiles import sqs_like
+from cloudq.testing.profiles import cloud_tasks_like, sqs_like
 from tests.ids import shown
 
 
@@ -263,3 +263,16 @@ def test_time_is_the_apps_and_batching_is_in_real_time():
     assert queue.submit(Message(id="1", task="t", queue="q", not_before=due)).result(10).error is None
     assert (0, 1) == (queue.stats().ready, queue.stats().delayed)
     assert 0 == clock.waiting
+
+
+def test_a_task_that_may_run_longer_than_a_push_is_waited_for_is_refused():
+    """Where a lease can't be extended, a longer run would be handed to somebody else. Nothing is stored."""
+    driver = MemoryDriver(clock=FakeClock(), capabilities=cloud_tasks_like)
+    queue = CloudQueue("q", driver, clock=FakeClock())
+    queue.send(Message(id="1", task="t", queue="q", time_limit=timedelta(minutes=30)))
+    with pytest.raises(UnsupportedError, match="waits 0:30:00 at most") as caught:
+        queue.send(Message(id="2", task="shop.report", queue="q", time_limit=timedelta(minutes=31)))
+    assert ("shop.report" in str(caught.value), "steps" in str(caught.value.hint)) == (True, True)
+    assert 1 == len(driver.sent)
+    elsewhere = CloudQueue("q", MemoryDriver(clock=FakeClock(), capabilities=sqs_like), clock=FakeClock())
+    assert elsewhere.send(Message(id="2", task="t", queue="q", time_limit=timedelta(hours=9))).error is None

@@ -64,6 +64,19 @@ def test_options_without_a_name_leave_the_name(app):
     assert app.handlers[task.name].time_limit == SECOND
 
 
+def test_a_time_limit_travels_with_the_message(app):
+    """A backend that pushes has to be told how long to wait, by the copies of a message too. Others have no use for it."""
+    task = app.task("shop.report", time_limit=timedelta(minutes=5))(plain)
+    other = app.task("shop.other")(plain)
+    with in_memory(app):
+        task.send(1)
+        app.send("shop.report", {"user_id": 1})
+        other.send(1)
+        app.send("not.declared.here")
+        limits = [message.time_limit for message in sent(app)]
+    assert [timedelta(minutes=5), timedelta(minutes=5), None, None] == limits
+
+
 def test_options_beside_a_function_are_not_lost(app):
     """`app.task(function, queue=...)` declares with the options."""
     assert "mail" == app.task(plain, queue="mail").queue

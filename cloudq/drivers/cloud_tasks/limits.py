@@ -22,7 +22,7 @@ ROOM: Final = 16 * 1024
 ENVELOPE: Final = 4 * 1024
 # Google's pages give 100 KB in one place and 1 MB in another for a whole task.
 DEFAULT_MAX_BODY: Final = 76 * 1024  # with ROOM and ENVELOPE below 100,000 bytes
-MOST_MAX_BODY: Final = 1024 * 1024 - ROOM - ENVELOPE
+MOST_MAX_BODY: Final = 1000 * 1024  # with those below 1,048,569, which is what others found the service to take
 LEAST_MAX_BODY: Final = 1024
 # How much of a message's last failure travels with its retry. Servers and proxies bound the headers of a request: many
 # refuse one of more than 8 KiB, and a push that is refused for its headers would be pushed for ever.

@@ -65,7 +65,7 @@ def test_options_without_a_name_leave_the_name(app):
 
 
 def test_a_time_limit_travels_with_the_message(app):
-    """A backend that pushes has to be told how long to wait, by the copies of a message too. Others have no use for it."""
+    """A backend that pushes has to be told how long to wait, of a copy too; so the message says it."""
     task = app.task("shop.report", time_limit=timedelta(minutes=5))(plain)
     other = app.task("shop.other")(plain)
     with in_memory(app):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from threading import Lock
-from typing import Final
+from typing import Any, Final
 
 import grpc
 from google.cloud.tasks_v2 import CloudTasksClient
@@ -14,7 +15,9 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 # The same variable as other tools for Google's emulators have it: `host:port`, without TLS and credentials.
 EMULATOR: Final = "CLOUD_TASKS_EMULATOR_HOST"
 # As the SDK sets them for the service itself: a page of dead letters has more than gRPC's 4 MiB.
-_OPTIONS: Final = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
+_SIZES: Final = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
+# After an outage the channel is tried again soon: gRPC's own pauses grow to two minutes, in which each call would fail.
+_PAUSES: Final = (("grpc.initial_reconnect_backoff_ms", 200), ("grpc.max_reconnect_backoff_ms", 5_000))
 
 
 def open_client() -> CloudTasksClient:
@@ -25,10 +28,15 @@ def open_client() -> CloudTasksClient:
     """
     emulator = os.environ.get(EMULATOR)
     if not emulator:
-        return CloudTasksClient()
+        return CloudTasksClient(transport=partial(CloudTasksGrpcTransport, channel=_channel))
     # An `api_endpoint` alone would still ask for credentials and TLS.
-    channel = grpc.insecure_channel(emulator, options=_OPTIONS)
+    channel = grpc.insecure_channel(emulator, options=(*_SIZES, *_PAUSES))
     return CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
+
+
+def _channel(host: str, *, options: Sequence[tuple[str, Any]], **settings: Any) -> grpc.Channel:
+    """The SDK's own channel to the service, with shorter pauses."""
+    return CloudTasksGrpcTransport.create_channel(host, options=[*options, *_PAUSES], **settings)
 
 
 class Clients:

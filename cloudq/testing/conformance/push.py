@@ -85,9 +85,15 @@ class PushHarness(Harness):
         """Lets time pass. Whoever holds a push for longer than its lease is taken for dead at the lease's end."""
         until = self.clock.now() + delta
         for moment in self.pushes.ends_before(until):
-            self.fake_clock.advance(max(timedelta(0), moment - self.clock.now()))
-            self.pushes.hang_up()
-        self.fake_clock.advance(max(timedelta(0), until - self.clock.now()))
+            self._advance_to(moment)
+        self._advance_to(until)
+
+    def time_passed(self) -> None:
+        """Tells the backend that the clock was moved, where it has to be told."""
+
+    def _advance_to(self, moment: datetime) -> None:
+        self.fake_clock.advance(max(timedelta(0), moment - self.clock.now()))
+        self.time_passed()
         self.pushes.hang_up()
 
     def close(self) -> None:

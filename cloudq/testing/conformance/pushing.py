@@ -58,6 +58,16 @@ class Pushing:
         assert request.received_at < lease.expires_at == lease.hard_limit
         assert bench.capabilities.max_lease is None or lease.expires_at - bench.now() <= bench.capabilities.max_lease
 
+    def test_a_push_can_be_answered_until_its_lease_ends(self, bench: Bench) -> None:
+        """Until just before the lease's end the backend waits for the answer, and takes it: the message is gone."""
+        for limit in (None, timedelta(minutes=20)):
+            bench.send(replace(bench.message(), time_limit=limit))
+            delivery = bench.one(lease=bench.capabilities.max_lease or timedelta(minutes=30))
+            bench.advance_to(delivery.lease.expires_at - bench.grain)
+            bench.ack(delivery)
+            bench.advance(2 * bench.grain)
+            bench.nothing()
+
     def test_an_answer_says_whether_it_is_done(self, bench: Bench) -> None:
         """An ack is a success to HTTP, a release is none and no redirection either."""
         bench.send()

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 from google.auth import exceptions as auth
+from google.auth.credentials import AnonymousCredentials
+from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
 from cloudq.core.driver import Outgoing
 from cloudq.drivers.cloud_tasks import CloudTasksDriver, client
@@ -21,6 +23,26 @@ def test_an_emulator_is_called_without_credentials(monkeypatch):
     made = client.open_client()
     assert "grpc" == made.transport.kind
     made.transport.close()
+
+
+def test_the_service_is_called_by_the_sdk_s_own_channel(monkeypatch):
+    """With the credentials that the SDK finds, over TLS, and tried again soon after an outage."""
+    made = []
+    create = CloudTasksGrpcTransport.create_channel
+    monkeypatch.delenv("CLOUD_TASKS_EMULATOR_HOST", raising=False)
+    monkeypatch.setattr("google.auth.default", lambda *_, **__: (AnonymousCredentials(), "my-project"))
+    monkeypatch.setattr(
+        CloudTasksGrpcTransport,
+        "create_channel",
+        lambda host, **given: made.append((host, given)) or create(host, **given),
+    )
+    client.open_client().transport.close()
+    ((host, given),) = made
+    assert "cloudtasks.googleapis.com:443" == host
+    assert isinstance(given["credentials"], AnonymousCredentials)
+    assert {"grpc.max_receive_message_length": -1, "grpc.max_reconnect_backoff_ms": 5_000}.items() <= dict(
+        given["options"]
+    ).items()
 
 
 def test_without_credentials_each_send_says_so(monkeypatch):

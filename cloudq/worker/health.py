@@ -41,6 +41,18 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     counts: Snapshot
 
 
+class Pages(Protocol):
+    """What a server of the pages asks."""
+
+    def healthz(self) -> Page:
+        """Whether this process does its work."""
+        ...
+
+    def readyz(self) -> Page:
+        """Whether it takes work now."""
+        ...
+
+
 class Pollers(Protocol):
     """Where the pollers are found."""
 
@@ -111,7 +123,7 @@ class HealthServer:
         ConfigurationError: The address can't be listened on.
     """
 
-    def __init__(self, address: tuple[str, int], health: Health) -> None:
+    def __init__(self, address: tuple[str, int], health: Pages) -> None:
         try:
             self._server = _Server(address, partial(_Handler, health))
         except (OSError, OverflowError) as error:
@@ -153,7 +165,7 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "cloudq"
     sys_version = ""
 
-    def __init__(self, health: Health, *args: object) -> None:
+    def __init__(self, health: Pages, *args: object) -> None:
         self._pages: Final = {"/healthz": health.healthz, "/readyz": health.readyz}
         super().__init__(*args)  # type: ignore[arg-type]  # the server passes request, address and itself
 

@@ -1,0 +1,102 @@
+"""The edge as an ASGI application: for uvicorn, Starlette, FastAPI."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+
+from cloudq.core.push import PushResponse
+from cloudq.push.certificates import is_loopback
+from cloudq.push.edge import PushEdge, too_large, too_slow
+from cloudq.push.pages import PushPages
+from cloudq.push.refusals import Refused
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class AsgiApp:
+    """Takes pushes at every path but those that end in `/healthz` and `/readyz`.
+
+    Args:
+        edge: What takes them.
+    """
+
+    def __init__(self, edge: PushEdge) -> None:
+        self.edge = edge
+        self._pages = PushPages(edge)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One connection's request, or the server's start and end."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            await _answer(send, await self._response(scope, receive), head=scope["method"] == "HEAD")
+        else:
+            await send({"type": "websocket.close", "code": 1003})
+
+    async def _response(self, scope: Scope, receive: Receive) -> PushResponse:
+        if scope["method"] in {"GET", "HEAD"}:
+            return self._pages.get(scope["path"])
+        if scope["method"] != "POST":
+            return self._pages.get("")
+        client = scope.get("client")
+        if not may_be_unverified(self.edge, client[0] if client else None):
+            return not_from_here()
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        return await self.edge.ahandle(headers, lambda: self._body(receive))
+
+    async def _body(self, receive: Receive) -> bytes:
+        most, settings = self.edge.settings.max_body, self.edge.settings
+        pieces: list[bytes] = []
+        size = 0
+        more = True
+        try:
+            async with asyncio.timeout(settings.body_timeout.total_seconds()):
+                while more:
+                    event = await receive()
+                    if event["type"] == "http.disconnect":
+                        raise Refused(400, "the sender hung up before its body had arrived")
+                    piece = event.get("body", b"")
+                    size += len(piece)
+                    if size > most:
+                        raise too_large(most)
+                    pieces.append(piece)
+                    more = event.get("more_body", False)
+        except TimeoutError:
+            raise too_slow() from None
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            event = await receive()
+            if event["type"] == "lifespan.startup":
+                try:
+                    await asyncio.to_thread(self.edge.open)
+                except Exception as error:  # noqa: BLE001 - the server says it, and ends
+                    await send({"type": "lifespan.startup.failed", "message": str(error)})
+                    return
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                self.edge.stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+
+def may_be_unverified(edge: PushEdge, address: str | None) -> bool:
+    """Whether a request may come without a token, where no tokens are asked for: from this machine only."""
+    return not edge.settings.insecure_no_auth or (address is not None and is_loopback(address))
+
+
+def not_from_here() -> PushResponse:
+    """What is said to who may not."""
+    return Refused(403, "without tokens, pushes are taken from this machine only").response()
+
+
+async def _answer(send: Send, response: PushResponse, *, head: bool) -> None:
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
+    headers.append((b"content-length", str(len(response.body)).encode()))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head else response.body})

@@ -1,0 +1,237 @@
+"""`Certificates`: the public keys that tokens are signed with: fetched, kept as long as their server says, rotated."""
+
+from __future__ import annotations
+
+import logging
+import re
+import ssl
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from datetime import datetime, timedelta
+from http.client import HTTPException
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final, TypeAlias
+from urllib.parse import urlsplit
+
+import msgspec
+
+from cloudq.core.clock import SYSTEM_CLOCK, Clock
+from cloudq.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from urllib.request import OpenerDirector
+
+logger = logging.getLogger("cloudq.push")
+
+# Google's, in PEM, by key id: what google-auth's `id_token` uses by default (google-auth 2.62, 2026-11).
+GOOGLE_CERTIFICATES: Final = "https://www.googleapis.com/oauth2/v1/certs"
+# A fetch is over by then, whatever the server does; who waits for one waits a little longer.
+FETCH_SECONDS: Final = 5.0
+PATIENCE_SECONDS: Final = FETCH_SECONDS + 1
+LARGEST: Final = 1024 * 1024
+# How long what was fetched is taken for fresh: what the server says, within these bounds.
+SHORTEST_LIFE: Final = timedelta(minutes=1)
+USUAL_LIFE: Final = timedelta(hours=1)
+LONGEST_LIFE: Final = timedelta(days=1)
+# So much longer it is used while its server can't be reached.
+STALE_LIFE: Final = timedelta(hours=1)
+# After a failure nothing is fetched for so long.
+AFTER_FAILURE: Final = timedelta(seconds=2)
+# An unknown key id may mean that the keys were rotated. Made up ones must not make us fetch again and again.
+BETWEEN_UNKNOWN: Final = timedelta(seconds=30)
+
+_MAX_AGE: Final = re.compile(r"max-age\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
+
+Fetched: TypeAlias = tuple[Mapping[str, str], "timedelta | None"]
+"""PEM by key id, and for how long it is fresh, if the server said."""
+
+
+class CertificatesUnavailable(Exception):
+    """The certificates can't be had now, so nobody can be verified."""
+
+
+class Certificates:
+    """The certificates of one server. Thread-safe; fetches are made on a thread of their own, one at a time.
+
+    Args:
+        url: Where they are: a JSON object of PEM texts by key id.
+        clock: Where the time comes from.
+        fetch: Fetches them.
+
+    Raises:
+        ConfigurationError: The URL is neither `https://` nor on this machine.
+    """
+
+    def __init__(
+        self,
+        url: str = GOOGLE_CERTIFICATES,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        fetch: Callable[[str], Fetched] | None = None,
+    ) -> None:
+        check_url(url)
+        self._url = url
+        self._clock = clock
+        self._fetch = fetch or fetched
+        self._lock = threading.Lock()
+        # All below is guarded by the lock.
+        self._keys: Mapping[str, str] = {}
+        self._fresh_until: datetime | None = None
+        self._failed_at: datetime | None = None
+        self._unknown_at: datetime | None = None
+        self._flight: Future[None] | None = None
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last fetch failed."""
+        return self._failed_at is not None
+
+    def missing(self, key_id: str) -> Future[None] | None:
+        """The fetch to wait for before `find`, started if need be; `None` if there is none to wait for."""
+        with self._lock:
+            now = self._clock.now()
+            fresh = self._fresh_until is not None and now < self._fresh_until
+            if fresh and key_id in self._keys:
+                return None
+            if self._flight is not None:
+                return self._flight
+            if self._failed_at is not None and now - self._failed_at < AFTER_FAILURE:
+                return None
+            if fresh:
+                if self._unknown_at is not None and now - self._unknown_at < BETWEEN_UNKNOWN:
+                    return None
+                self._unknown_at = now
+            flight = self._flight = Future()
+        threading.Thread(target=self._fly, args=(flight,), name="cloudq-certificates", daemon=True).start()
+        return flight
+
+    def find(self, key_id: str) -> str | None:
+        """The certificate of that key in PEM, or `None` if there is none of that id.
+
+        Raises:
+            CertificatesUnavailable: It isn't known whether there is.
+        """
+        with self._lock:
+            now = self._clock.now()
+            if self._fresh_until is None or now >= self._fresh_until + STALE_LIFE:
+                raise CertificatesUnavailable("the certificates can't be fetched")
+            found = self._keys.get(key_id)
+            if found is None and (self._failed_at is not None or self._flight is not None):
+                raise CertificatesUnavailable("the key is new, and the certificates can't be fetched")
+            return found
+
+    def _fly(self, flight: Future[None]) -> None:
+        try:
+            keys, life = self._fetch(self._url)
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, who waits has to be told
+            logger.error("the certificates can't be fetched from %s: %s", self._url, error)  # noqa: TRY400 - the reason is the error's text
+            self._landed(flight, None, None)
+        else:
+            self._landed(flight, keys, life)
+
+    def _landed(self, flight: Future[None], keys: Mapping[str, str] | None, life: timedelta | None) -> None:
+        with self._lock:
+            now = self._clock.now()
+            if keys is None:
+                self._failed_at = now
+            else:
+                fresh = USUAL_LIFE if life is None else min(max(life, SHORTEST_LIFE), LONGEST_LIFE)
+                self._keys, self._fresh_until, self._failed_at = keys, now + fresh, None
+            self._flight = None
+        flight.set_result(None)
+
+
+def fetched(url: str) -> Fetched:
+    """Fetches certificates: bounded in time and size, without redirections.
+
+    Raises:
+        OSError: The server can't be reached, takes too long, or answers something else.
+    """
+    from urllib.error import HTTPError, URLError
+    from urllib.request import Request
+
+    deadline = time.monotonic() + FETCH_SECONDS
+    request = Request(url, headers={"Accept": "application/json"})  # noqa: S310 - check_url has seen it
+    try:
+        with _opener(url).open(request, timeout=FETCH_SECONDS) as response:
+            body = b""
+            # Piece by piece: the time-out is one of each read.
+            while piece := response.read1(64 * 1024):
+                body += piece
+                if len(body) > LARGEST:
+                    raise OSError("the answer is too large")
+                if time.monotonic() > deadline:
+                    raise TimeoutError("the answer takes too long")
+            life = _life(response.headers.get("Cache-Control", ""), response.headers.get("Age", ""))
+    except HTTPError as error:
+        error.close()
+        raise OSError(f"the answer is {error.code}") from None
+    except URLError as error:
+        raise OSError(f"it can't be reached: {error.reason}") from error
+    except HTTPException as error:
+        raise OSError(f"the answer isn't HTTP: {type(error).__name__}") from error
+    return _parsed(body), life
+
+
+def check_url(url: str) -> None:
+    """Refuses to take keys from where anybody on the way could change them.
+
+    Raises:
+        ConfigurationError: The URL is neither `https://` nor `http://` on this machine.
+    """
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        host, parts = "", urlsplit("")
+    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))):
+        raise ConfigurationError(
+            f"certificates aren't fetched from {url!r}", hint="an https:// URL, or http:// on this machine, for tests"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can connect to it."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _opener(url: str) -> OpenerDirector:
+    from urllib.request import HTTPErrorProcessor, HTTPSHandler, ProxyHandler, build_opener
+
+    class NoRedirection(HTTPErrorProcessor):
+        def http_response(self, request: object, response: object) -> object:  # noqa: ARG002 - urllib's signature
+            if getattr(response, "status", 0) != 200:
+                raise OSError(f"the answer is {getattr(response, 'status', 'none')}")
+            return response
+
+        https_response = http_response
+
+    handlers: list[object] = [NoRedirection(), HTTPSHandler(context=ssl.create_default_context())]
+    if is_loopback(urlsplit(url).hostname or ""):
+        handlers.append(ProxyHandler({}))  # a proxy's loopback is another machine's
+    return build_opener(*handlers)  # type: ignore[arg-type]  # handlers, as it takes
+
+
+def _parsed(body: bytes) -> Mapping[str, str]:
+    try:
+        keys = msgspec.json.decode(body, type=dict[str, str])
+    except (ValueError, RecursionError) as error:
+        raise OSError("the answer is no JSON object of certificates by key id") from error
+    if not keys:
+        raise OSError("the answer holds no certificate")
+    return keys
+
+
+def _life(cache_control: str, age: str) -> timedelta | None:
+    found = _MAX_AGE.search(cache_control)
+    if found is None:
+        return None
+    spent = int(age) if age.isascii() and age.isdigit() and len(age) < 10 else 0
+    return timedelta(seconds=max(0, int(found[1]) - spent))

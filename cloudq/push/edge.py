@@ -1,0 +1,248 @@
+"""`PushEdge`: from a request to the answer that settles it, in an event loop or in a thread, under any framework."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from cloudq.app import App
+from cloudq.core.message import is_dead_letter_queue
+from cloudq.core.push import PushRequest, PushResponse
+from cloudq.errors import PushRefused
+from cloudq.push.events import BatchRefused
+from cloudq.push.lease_watch import LeaseWatch
+from cloudq.push.refusals import Complaints, Refused
+from cloudq.push.room import STOPPING, Room, overloaded
+from cloudq.push.runner import AGAIN, Runner
+from cloudq.push.settings import PushSettings, verifier_for
+from cloudq.push.sources import Arrivals
+from cloudq.worker.events import Finished, Snapshot, Tally
+
+if TYPE_CHECKING:
+    from cloudq.push.oidc import Verifier
+    from cloudq.push.sources import Arrival
+
+logger = logging.getLogger("cloudq.push")
+
+_LONGEST_NUMBER: Final = 15
+
+
+class PushEdge:
+    """Takes the pushes of one app. One object for all of a process's requests; thread-safe.
+
+    Nothing is opened before the first request, or `open()`.
+
+    Args:
+        app: Whose tasks to run.
+        settings: How, and from whom pushes are taken.
+        max_tasks: Take nothing more after so many tasks.
+        on_change: Called when a push was answered.
+        on_event: Called for each finished task, in the thread that ran it.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        settings: PushSettings | None = None,
+        *,
+        max_tasks: int | None = None,
+        on_change: Callable[[], None] | None = None,
+        on_event: Callable[[Finished], None] | None = None,
+    ) -> None:
+        self.app = app
+        self.settings = settings = settings or PushSettings()
+        self._clock = app.clock
+        self.room = Room(settings.concurrency, settings.waiting, self._clock, max_tasks=max_tasks, on_change=on_change)
+        self.verifier: Verifier | None = None
+        self._tally = Tally(on_event)
+        self._complaints = Complaints(self._clock)
+        self._watch = LeaseWatch(self.room, self._clock)
+        self._runner = Runner(app, self.room, self._tally, self._complaints, threads=settings.concurrency)
+        self._lock = threading.Lock()
+        self._arrivals: Arrivals | None = None
+
+    def open(self) -> None:
+        """Does now what the first request would: import the tasks, open the backend, see who may push.
+
+        Raises:
+            ConfigurationError: The app or its URL can't be used, or it isn't known who may push.
+            BackendError: The backend can't be opened.
+        """
+        with self._lock:
+            if self._arrivals is not None:
+                return
+            self.app.load()
+            self.verifier = verifier_for(self.settings, self.app.url, self._clock)
+            arrivals = Arrivals(self.app, self.app.driver(), self.settings.event_deadline)
+            self._watch.start()
+            self._arrivals = arrivals
+
+    # ── requests ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def handle(self, headers: Mapping[str, str], read: Callable[[], bytes]) -> PushResponse:
+        """Answers a request; a plain function's task runs in the calling thread. Never raises an `Exception`.
+
+        Args:
+            headers: By name, in lower case.
+            read: Reads the body, at most `settings.max_body` of it, and raises `Refused` otherwise. Called only once
+                the sender is known.
+        """
+        try:
+            return self._handled(headers, read)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the message isn't settled and comes again
+            return self._complaints.excuse(error)
+
+    async def ahandle(self, headers: Mapping[str, str], read: Callable[[], Awaitable[bytes]]) -> PushResponse:
+        """As `handle`; plain functions run in threads, async ones on the running loop."""
+        try:
+            return await self._ahandled(headers, read)
+        except Exception as error:  # noqa: BLE001 - as above
+            return self._complaints.excuse(error)
+
+    def _handled(self, headers: Mapping[str, str], read: Callable[[], bytes]) -> PushResponse:
+        received_at = self._clock.now()
+        self.room.check_open()
+        self.open()
+        if self.verifier is not None:
+            self.verifier.verify(headers)
+        self._check_length(headers)
+        with self.room.admitted():
+            arrival = self._decode(PushRequest(headers=headers, body=read(), received_at=received_at))
+            with self._slot_to_be_had(arrival) as got:
+                if got is None:
+                    return self._running_already(arrival)
+                if not self.room.slot(got.set_result):
+                    self._wait(got)
+            return self._runner.run_here(arrival)
+
+    async def _ahandled(self, headers: Mapping[str, str], read: Callable[[], Awaitable[bytes]]) -> PushResponse:
+        received_at = self._clock.now()
+        self.room.check_open()
+        if self._arrivals is None:
+            await asyncio.to_thread(self.open)  # opening reads files
+        if self.verifier is not None:
+            await self.verifier.averify(headers)
+        self._check_length(headers)
+        with self.room.admitted():
+            arrival = self._decode(PushRequest(headers=headers, body=await read(), received_at=received_at))
+            with self._slot_to_be_had(arrival) as got:
+                if got is None:
+                    return self._running_already(arrival)
+                if not self.room.slot(got.set_result):
+                    await self._await(got)
+            return await self._runner.run(arrival)
+
+    def _check_length(self, headers: Mapping[str, str]) -> None:
+        text = headers.get("content-length")
+        if text is None:
+            return
+        if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER):
+            raise Refused(400, "Content-Length is no number")
+        if int(text) > self.settings.max_body:
+            raise too_large(self.settings.max_body)
+
+    def _decode(self, request: PushRequest) -> Arrival:
+        if self._arrivals is None:
+            raise RuntimeError("the edge isn't open")
+        try:
+            arrival = self._arrivals.decode(request)
+        except BatchRefused as error:
+            raise Refused(415, f"{error}") from error
+        except PushRefused as error:
+            raise Refused(400, f"{error}") from error
+        queue = arrival.delivery.queue
+        if is_dead_letter_queue(queue):
+            # Somebody resumed it. What it holds must be neither run nor deleted (semantics 5).
+            raise Refused(503, f"{queue!r} is a dead-letter queue, and is to be paused")
+        if self.settings.queues and queue not in self.settings.queues:
+            raise Refused(503, f"queue {queue!r} isn't served here")
+        return arrival
+
+    @contextmanager
+    def _slot_to_be_had(self, arrival: Arrival) -> Iterator[Future[bool] | None]:
+        """Claims the message for the block and, if that went well, beyond it. `None`: it is in hand already."""
+        if not self.room.claim(arrival.key):
+            yield None
+            return
+        try:
+            yield Future()
+        except BaseException:
+            self.room.disclaim(arrival.key)
+            raise
+
+    def _running_already(self, arrival: Arrival) -> PushResponse:
+        logger.info("%s was pushed again while it is being worked on here; it is to come later", arrival.delivery.id)
+        return arrival.source.answer(arrival.delivery.lease, AGAIN)
+
+    def _wait(self, got: Future[bool]) -> None:
+        try:
+            there = got.result(self.settings.patience.total_seconds())
+        except TimeoutError:
+            if self.room.withdraw(got.set_result):
+                raise overloaded() from None
+            there = got.result()
+        if not there:
+            raise Refused(503, STOPPING, headers={"Retry-After": "1"})
+
+    async def _await(self, got: Future[bool]) -> None:
+        try:
+            there = await asyncio.wait_for(
+                asyncio.shield(asyncio.wrap_future(got)), self.settings.patience.total_seconds()
+            )
+        except (TimeoutError, asyncio.CancelledError) as error:
+            if self.room.withdraw(got.set_result):
+                if isinstance(error, TimeoutError):
+                    raise overloaded() from None
+                raise
+            there = got.result()
+            if not isinstance(error, TimeoutError):
+                if there:
+                    self.room.free()
+                raise
+        if not there:
+            raise Refused(503, STOPPING, headers={"Retry-After": "1"})
+
+    # ── leaving ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def stop(self) -> None:
+        """Takes nothing more; what waits is answered with 503, what runs goes on."""
+        self.room.close()
+
+    def close(self) -> None:
+        """Ends the threads. The app's backend stays open."""
+        self.room.close()
+        self._watch.stop()
+        self._runner.close()
+
+    @property
+    def watched(self) -> bool:
+        """Whether leases are looked after."""
+        return self._arrivals is None or self._watch.alive
+
+    def snapshot(self) -> Snapshot:
+        """The counts at this moment."""
+        return Snapshot(
+            started=self.room.started,
+            acked=self._tally.acked,
+            retried=self._tally.retried,
+            dead_lettered=self._tally.dead_lettered,
+            lease_lost=self.room.lease_lost,
+            waiting=self.room.waiting,
+            running=self.room.running,
+            settling=self.room.settling,
+        )
+
+
+def too_large(most: int) -> Refused:
+    """What is said of a body that is too large."""
+    return Refused(413, f"the body has more than {most:,} bytes", headers={"Connection": "close"})
+
+
+def too_slow() -> Refused:
+    """What is said of a body that doesn't arrive."""
+    return Refused(408, "the body takes too long", headers={"Connection": "close"})

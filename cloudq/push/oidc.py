@@ -1,0 +1,157 @@
+"""`Verifier`: who pushed? Checks the OIDC token that a Google service sends along, before anything else is read.
+
+Facts: docs.cloud.google.com, Cloud Tasks "Create HTTP target tasks" and Pub/Sub "Authentication for push
+subscriptions", 2026-11: an RS256 JWT of issuer `https://accounts.google.com`, with `aud`, `email` and `email_verified`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from cloudq.errors import ConfigurationError
+from cloudq.push.certificates import PATIENCE_SECONDS, Certificates, CertificatesUnavailable
+from cloudq.push.refusals import Refused
+
+ALGORITHM: Final = "RS256"
+ISSUERS: Final = frozenset({"accounts.google.com", "https://accounts.google.com"})
+# Two machines' clocks may differ by so much.
+SKEW_SECONDS: Final = 30
+# A token of Google's has some 1,000 characters.
+LONGEST_TOKEN: Final = 8 * 1024
+# What Cloud Run leaves of a signature, where it has verified the token itself (troubleshooting page, 2026-11).
+REMOVED: Final = ".SIGNATURE_REMOVED_BY_GOOGLE"
+
+_CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
+
+
+class Token(msgspec.Struct, frozen=True, kw_only=True):
+    """A token that looks like one.
+
+    Attributes:
+        text: The token.
+        key_id: The key that it says it was signed with.
+    """
+
+    text: str
+    key_id: str
+
+    def __repr__(self) -> str:
+        """Without the token, which opens the door to whoever reads it."""
+        return f"Token(key_id={self.key_id[:60]!r})"
+
+
+class Verifier:
+    """Lets in whom it knows.
+
+    Args:
+        audiences: What a token may be for.
+        accounts: The e-mail addresses of the service accounts that may push.
+        certificates: The keys.
+
+    Raises:
+        ConfigurationError: Nobody is named, or google-auth isn't installed.
+    """
+
+    def __init__(self, *, audiences: Sequence[str], accounts: Sequence[str], certificates: Certificates) -> None:
+        if not audiences or not accounts:
+            raise ConfigurationError(
+                "it isn't known who may push: neither the URL nor the settings name a service account and an audience",
+                hint="cloudtasks://...&service_account=..., or PushSettings(service_accounts=[...], audiences=[...])",
+            )
+        try:
+            from google.auth import jwt
+            from google.auth.exceptions import InvalidValue
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                f"verifying pushes needs the module {error.name!r}, which isn't installed",
+                hint="pip install 'cloudq[cloudtasks]'",
+            ) from error
+        self._jwt: Any = jwt  # its functions have no types
+        self._invalid = InvalidValue
+        self.audiences = tuple(audiences)
+        self.accounts = frozenset(accounts)
+        self.certificates = certificates
+
+    def verify(self, headers: Mapping[str, str]) -> None:
+        """Checks the token among the headers of a request; waits for the certificates if they have to be fetched.
+
+        Raises:
+            Refused: 401, 403, or 503 where the certificates can't be had.
+        """
+        token = self._token(headers)
+        flight = self.certificates.missing(token.key_id)
+        if flight is not None:
+            try:
+                flight.result(PATIENCE_SECONDS)
+            except TimeoutError:
+                raise _unavailable("the certificates take too long") from None
+        self._check(token)
+
+    async def averify(self, headers: Mapping[str, str]) -> None:
+        """As `verify`; the loop goes on while certificates are fetched."""
+        token = self._token(headers)
+        flight = self.certificates.missing(token.key_id)
+        if flight is not None:
+            try:
+                # Shielded, as others wait for the same fetch.
+                await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(flight)), PATIENCE_SECONDS)
+            except TimeoutError:
+                raise _unavailable("the certificates take too long") from None
+        self._check(token)
+
+    def _token(self, headers: Mapping[str, str]) -> Token:
+        scheme, _, text = headers.get("authorization", "").partition(" ")
+        text = text.strip()
+        if scheme.lower() != "bearer" or not text:
+            raise _unknown("it has no token")
+        if len(text) > LONGEST_TOKEN or not text.isascii():
+            raise _unknown("its token is none")
+        if text.endswith(REMOVED):
+            raise _unknown(
+                "its token's signature was removed by the service in front (Cloud Run does so where it requires "
+                "authentication itself); have that service admit all callers, since cloudq verifies them"
+            )
+        try:
+            header = self._jwt.decode_header(text)
+        except Exception:  # noqa: BLE001 - whatever the library raises for it, it is no token; its texts hold the token
+            raise _unknown("its token is none") from None
+        if header.get("alg") != ALGORITHM:
+            raise _unknown(f"its token isn't signed with {ALGORITHM}")
+        key_id = header.get("kid")
+        if not isinstance(key_id, str) or not key_id:
+            raise _unknown("its token names no key")
+        return Token(text=text, key_id=key_id)
+
+    def _check(self, token: Token) -> None:
+        try:
+            certificate = self.certificates.find(token.key_id)
+        except CertificatesUnavailable as error:
+            raise _unavailable(str(error)) from error
+        if certificate is None:
+            raise _unknown("its token's key is unknown")
+        try:
+            claims = self._jwt.decode(token.text, certs={token.key_id: certificate}, clock_skew_in_seconds=SKEW_SECONDS)
+        except Exception as error:  # noqa: BLE001 - as above
+            expired = isinstance(error, self._invalid) and "expired" in str(error)
+            raise _unknown("its token is expired" if expired else "its token's signature is wrong") from None
+        if claims.get("iss") not in ISSUERS:
+            raise _unknown("its token is of another issuer")
+        audience = claims.get("aud")
+        if not isinstance(audience, str) or audience not in self.audiences:
+            expected = " or ".join(map(repr, self.audiences))
+            raise _unknown(f"its token is for another audience ({str(audience)[:200]!r}, not {expected})")
+        email = claims.get("email")
+        if not isinstance(email, str) or email not in self.accounts or claims.get("email_verified") is not True:
+            raise Refused(403, f"its token is of {str(email)[:200]!r}, who may not push (or isn't verified)")
+
+
+def _unknown(why: str) -> Refused:
+    return Refused(401, why, headers=_CHALLENGE)
+
+
+def _unavailable(why: str) -> Refused:
+    return Refused(503, f"nobody can be verified: {why}", headers={"Retry-After": "5"})

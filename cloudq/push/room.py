@@ -1,0 +1,293 @@
+"""`Room`: how many pushes are taken, how many run, and which. The one place that bounds them. Thread-safe.
+
+```
+ admit ─▶ body read, decoded ─▶ claim ─▶ slot (or wait) ─▶ runs ─▶ finish ─▶ settled ─▶ ended
+   429: slots and waiting places taken     again: it runs already      given up: answered without it
+```
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias
+
+from cloudq.core.clock import Clock
+from cloudq.core.delivery import Delivery
+from cloudq.core.outcome import Outcome
+from cloudq.push.refusals import Refused
+from cloudq.push.sources import Arrival, Source
+from cloudq.worker.leases import HeldLease
+
+STOPPING: Final = "it is stopping"
+# For what comes after the task, so that a run that took all its time is still settled while somebody waits for it.
+SETTLE_MARGIN: Final = timedelta(seconds=2)
+_LARGEST_PART: Final = 10
+
+Ready: TypeAlias = Callable[[bool], None]
+"""Told whether the slot that was waited for is there, or never will be. Called in any thread."""
+
+
+class Run(HeldLease):
+    """A push in hand.
+
+    Attributes:
+        source: Where it came from.
+        key: What it is.
+        abandon: Told that it is given up: it is to be answered now. `None` where nobody can.
+    """
+
+    __slots__ = ("_arrived", "abandon", "key", "outcome", "seconds", "settling", "source")
+
+    def __init__(self, arrival: Arrival, now: datetime) -> None:
+        delivery: Delivery = arrival.delivery
+        super().__init__(delivery, now, extendable=False)
+        self.source: Source = arrival.source
+        self.key = arrival.key
+        self.abandon: Callable[[], None] | None = None
+        left = max(timedelta(0), self.expires_at - now)
+        self.until = self.expires_at - min(SETTLE_MARGIN, left / _LARGEST_PART)
+        # Guarded by the room's lock.
+        self.settling = False
+        # For tasks on an event loop of their own.
+        self.outcome: Outcome | None = None
+        self.seconds = 0.0
+        self._arrived = threading.Event()
+
+    def ended(self, outcome: Outcome, seconds: float) -> None:
+        """The task has ended, on its event loop."""
+        self.outcome, self.seconds = outcome, seconds
+        self._arrived.set()
+
+    def wait(self) -> Outcome:
+        """Waits for that."""
+        self._arrived.wait()
+        if self.outcome is None:
+            raise RuntimeError("a task ended without an outcome")
+        return self.outcome
+
+
+class Room:
+    """The places and the slots.
+
+    Args:
+        slots: The most tasks at once.
+        waiting: How many more pushes may be in hand.
+        clock: Where the time comes from.
+        max_tasks: Close after so many were started, or `None`.
+        on_change: Called when one was ended, and once the room closes by itself.
+    """
+
+    def __init__(
+        self,
+        slots: int,
+        waiting: int,
+        clock: Clock,
+        *,
+        max_tasks: int | None = None,
+        on_change: Callable[[], None] | None = None,
+    ) -> None:
+        self._clock = clock
+        self._places = slots + waiting
+        self._max_tasks = max_tasks
+        self._on_change = on_change
+        # The watch waits on it for the first lease to end.
+        self.changed = threading.Condition()
+        # All below is guarded by its lock.
+        self._free = slots
+        self._slots = slots
+        self._taken = 0
+        self._queue: deque[Ready] = deque()
+        self._claimed: set[tuple[str, ...]] = set()
+        self._runs: set[Run] = set()
+        self._given_up: set[Run] = set()
+        self._closed = False
+        self._next_look: datetime | None = None
+        self.started = 0
+        self.lease_lost = 0
+
+    # ── coming in ────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing new is taken."""
+        return self._closed
+
+    def check_open(self) -> None:
+        """Refuses whatever comes once it is closed."""
+        if self._closed:
+            raise Refused(503, STOPPING, headers={"Retry-After": "1", "Connection": "close"})
+
+    @contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Takes a place for the block, which is before a body is read: so many bodies are in memory at most.
+
+        Raises:
+            Refused: 429, or 503 once it is closed.
+        """
+        with self.changed:
+            self.check_open()
+            if self._taken >= self._places:
+                raise overloaded()
+            self._taken += 1
+        try:
+            yield
+        finally:
+            with self.changed:
+                self._taken -= 1
+            self._tell()
+
+    def claim(self, key: tuple[str, ...]) -> bool:
+        """Whether it is in hand now, and wasn't before: a message doesn't run beside itself."""
+        with self.changed:
+            if key in self._claimed:
+                return False
+            self._claimed.add(key)
+            return True
+
+    def disclaim(self, key: tuple[str, ...]) -> None:
+        """It is out of hand."""
+        with self.changed:
+            self._claimed.discard(key)
+
+    def slot(self, ready: Ready) -> bool:
+        """Whether a slot is taken now. If not, `ready` will be told."""
+        with self.changed:
+            if self._closed:
+                raise Refused(503, STOPPING, headers={"Retry-After": "1"})
+            if self._free:
+                self._free -= 1
+                self._count()
+                return True
+            self._queue.append(ready)
+            return False
+
+    def withdraw(self, ready: Ready) -> bool:
+        """Stops waiting. `False`: it was told already."""
+        with self.changed:
+            try:
+                self._queue.remove(ready)
+            except ValueError:
+                return False
+            return True
+
+    def free(self) -> None:
+        """Gives a slot to who waits longest, or back."""
+        with self.changed:
+            if not self._queue:
+                self._free += 1
+                return
+            ready = self._queue.popleft()
+            self._count()
+        ready(True)
+
+    def _count(self) -> None:
+        self.started += 1
+        if self._max_tasks is not None and self.started >= self._max_tasks:
+            self._closed = True
+
+    # ── running ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def begin(self, run: Run) -> None:
+        """It runs."""
+        with self.changed:
+            self._runs.add(run)
+            if self._next_look is None or run.expires_at < self._next_look:
+                self._next_look = run.expires_at
+                self.changed.notify_all()
+
+    def finish(self, run: Run) -> bool:
+        """The task has ended: whether its outcome counts. `False`: it was given up, and answered without it."""
+        with self.changed:
+            if run in self._given_up:
+                return False
+            run.settling = True
+            return True
+
+    def end(self, run: Run) -> None:
+        """All is done with it."""
+        with self.changed:
+            self._runs.discard(run)
+            self._given_up.discard(run)
+            self._claimed.discard(run.key)
+        self.free()
+        self._tell()
+
+    def look(self, now: datetime) -> datetime | None:
+        """Tells the tasks whose lease is over. Returns when the next one is. Called with the lock held."""
+        ends = []
+        for run in self._runs:
+            if run.lost.is_set():
+                continue
+            if run.expires_at <= now:
+                run.lost.set()
+                self.lease_lost += 1
+            else:
+                ends.append(run.expires_at)
+        self._next_look = min(ends, default=None)
+        return self._next_look
+
+    # ── leaving ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def close(self) -> None:
+        """Takes nothing more; sends away what waits."""
+        with self.changed:
+            self._closed = True
+            waiting, self._queue = list(self._queue), deque()
+            self.changed.notify_all()
+        for ready in waiting:
+            ready(False)
+
+    def give_up(self) -> int:
+        """Gives up the tasks that still run: they see it, and are answered without an outcome. Returns how many."""
+        with self.changed:
+            left = [run for run in self._runs if not run.settling and run not in self._given_up]
+            self._given_up.update(left)
+        for run in left:
+            run.lost.set()
+            if run.abandon is not None:
+                run.abandon()
+        return len(left)
+
+    @property
+    def in_hand(self) -> int:
+        """How many pushes aren't answered."""
+        with self.changed:
+            return self._taken
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a slot."""
+        with self.changed:
+            return len(self._queue)
+
+    @property
+    def running(self) -> int:
+        """How many tasks run, those that were given up included."""
+        with self.changed:
+            return sum(not run.settling for run in self._runs)
+
+    @property
+    def settling(self) -> int:
+        """How many have ended and aren't settled."""
+        with self.changed:
+            return sum(run.settling for run in self._runs)
+
+    @property
+    def stuck(self) -> bool:
+        """Whether every slot is held by a task that nobody waits for any more."""
+        with self.changed:
+            lost = sum(run.lost.is_set() for run in self._runs)
+        return lost >= self._slots
+
+    def _tell(self) -> None:
+        if self._on_change is not None:
+            self._on_change()
+
+
+def overloaded() -> Refused:
+    """What is said when there is no place, or none in time."""
+    return Refused(429, "all slots and waiting places are taken", headers={"Retry-After": "1"})

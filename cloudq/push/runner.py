@@ -1,0 +1,223 @@
+"""`Runner`: runs the task of a push that has its slot, settles it, and gives the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from cloudq.app import App
+from cloudq.context import Context
+from cloudq.core.driver import Ack, Release
+from cloudq.core.outcome import Acked, Outcome
+from cloudq.core.processor import Processor
+from cloudq.core.push import PushResponse
+from cloudq.push.refusals import ERROR, Complaints
+from cloudq.push.room import Room, Run
+from cloudq.push.sources import Arrival
+from cloudq.push.threads import Threads
+from cloudq.worker.events import Tally
+from cloudq.worker.executors import EventLoop
+from cloudq.worker.time_limits import ThreadTimeLimits
+
+if TYPE_CHECKING:
+    from cloudq.worker.leases import HeldLease
+
+logger = logging.getLogger("cloudq.push")
+
+AGAIN: Final = Release(counted=False)
+"""The step of what was not run: it says nothing about the task."""
+
+
+class Runner:
+    """Runs tasks: plain functions in threads, async ones on the loop of whoever asks, or on one of its own.
+
+    Args:
+        app: Whose tasks.
+        room: Where runs are counted, and given up.
+        tally: Told of each end.
+        complaints: Makes an answer of an error.
+        threads: The most threads.
+    """
+
+    def __init__(self, app: App, room: Room, tally: Tally, complaints: Complaints, *, threads: int) -> None:
+        self._app = app
+        self._room = room
+        self._tally = tally
+        self._complaints = complaints
+        self._clock = app.clock
+        self._threads = Threads(threads, "cloudq-task")
+        self._time_limits = ThreadTimeLimits(self._clock)
+        self._processor: Processor[Context] = Processor(
+            app.handlers,
+            middleware=app.middleware,
+            retry_policy=app.retry_policy,
+            clock=self._clock,
+            time_limiter=self._time_limits,
+        )
+        self._lock = threading.Lock()
+        self._own_loop: EventLoop | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def run_here(self, arrival: Arrival) -> PushResponse:
+        """Runs a task in this thread, or, if it is async, on a loop of its own."""
+        answers: list[PushResponse] = []
+        self._run(self._begun(arrival), answers.append)
+        return answers[0]
+
+    async def run(self, arrival: Arrival) -> PushResponse:
+        """Runs a task in a thread, or, if it is async, on the running loop."""
+        run = self._begun(arrival)
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[PushResponse] = loop.create_future()
+
+        def answered(response: PushResponse) -> None:
+            if not answer.done():
+                answer.set_result(response)
+
+        def from_thread(response: PushResponse) -> None:
+            _call(loop, answered, response)
+
+        if self._is_async(run):
+            task = loop.create_task(self._arun(run, answered))
+            # The loop itself keeps only a weak reference. The task goes on if the one who waits for it is cancelled.
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            run.abandon = partial(_call, loop, self._abandoned, run, answered, task)
+        else:
+            run.abandon = partial(_call, loop, self._abandoned, run, answered, None)
+            self._threads.run(partial(contextvars.copy_context().run, self._run, run, from_thread))
+        return await answer
+
+    def close(self) -> None:
+        """Ends the threads, and the loop."""
+        self._threads.close()
+        self._time_limits.close()
+        with self._lock:
+            loop, self._own_loop = self._own_loop, None
+        if loop is not None:
+            loop.stop()
+
+    def _begun(self, arrival: Arrival) -> Run:
+        run = Run(arrival, self._clock.now())
+        self._room.begin(run)
+        return run
+
+    def _is_async(self, run: Run) -> bool:
+        handler = self._processor.handler_for(run.delivery)
+        return handler is not None and handler.is_async
+
+    def _run(self, run: Run, answer: Callable[[PushResponse], None]) -> None:
+        """Runs a task in this thread, settles it, and gives the answer. Never raises an `Exception`."""
+        response = ERROR
+        try:
+            began = time.monotonic()
+            if self._is_async(run):
+                outcome = self._on_own_loop(run)
+            else:
+                # What a task leaves in a context variable is not for the next one's eyes.
+                outcome = contextvars.copy_context().run(self._process, run)
+            response = self._settled(run, outcome, time.monotonic() - began)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the message isn't settled and comes again
+            response = self._complaints.excuse(error)
+        finally:
+            self._room.end(run)
+            answer(response)
+
+    async def _arun(self, run: Run, answer: Callable[[PushResponse], None]) -> None:
+        response = ERROR
+        try:
+            began = time.monotonic()
+            try:
+                outcome = await self._processor.aprocess(run.delivery, lease_lost=run.lost, until=run.until)
+            except asyncio.CancelledError as error:
+                if run.lost.is_set() and not self._room.finish(run):
+                    raise
+                # By itself or by another task: a failure like any other.
+                if (task := asyncio.current_task()) is not None:
+                    task.uncancel()
+                outcome = self._processor.failed(run.delivery, error)
+            except BaseException as error:  # noqa: BLE001 - it would end the loop, which others share
+                outcome = self._processor.failed(run.delivery, error)
+            response = await self._asettled(run, outcome, time.monotonic() - began)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the message isn't settled and comes again
+            response = self._complaints.excuse(error)
+        finally:
+            self._room.end(run)
+            answer(response)
+
+    async def _asettled(self, run: Run, outcome: Outcome, seconds: float) -> PushResponse:
+        if isinstance(outcome, Acked):
+            return self._settled(run, outcome, seconds)  # nothing is stored, so nothing is waited for
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[PushResponse] = loop.create_future()
+
+        def settle() -> None:
+            response = ERROR
+            try:
+                response = self._settled(run, outcome, seconds)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the message isn't settled and comes again
+                response = self._complaints.excuse(error)
+            finally:
+                _call(loop, done.set_result, response)
+
+        self._threads.run(settle)
+        return await done
+
+    def _process(self, run: Run) -> Outcome:
+        try:
+            return self._processor.process(run.delivery, lease_lost=run.lost, until=run.until)
+        except BaseException as error:  # noqa: BLE001 - a signal's KeyboardInterrupt reaches the main thread only: this is the task's own
+            return self._processor.failed(run.delivery, error)
+
+    def _on_own_loop(self, run: Run) -> Outcome:
+        """For async tasks under a server that has no loop."""
+        with self._lock:
+            if self._own_loop is None:
+                self._own_loop = EventLoop(self._processor, _loop_ended)
+            self._own_loop.run(run)
+        return run.wait()
+
+    def _settled(self, run: Run, outcome: Outcome, seconds: float) -> PushResponse:
+        """Carries an outcome out, up to the answer."""
+        delivery, source = run.delivery, run.source
+        if not self._room.finish(run):
+            logger.warning("%s ended after it was given up; it runs again", delivery.id)
+            return source.answer(delivery.lease, AGAIN)
+        self._tally.ended(delivery, outcome, seconds)
+        now = self._clock.now()
+        if isinstance(outcome, Acked):
+            # Also if it comes late: finished work should not run again.
+            return source.answer(delivery.lease, Ack())
+        if now >= run.expires_at:
+            # It is being pushed again by now, so a copy would be a second one (semantics 10).
+            logger.error(
+                "%s failed after its lease was over; it is pushed again, and this run isn't counted", delivery.id
+            )
+            return source.answer(delivery.lease, Release())
+        queue = self._app.queue(delivery.queue)
+        return source.answer(delivery.lease, source.settle(queue, delivery, outcome, now))
+
+    def _abandoned(self, run: Run, answer: Callable[[PushResponse], None], task: asyncio.Task[None] | None) -> None:
+        """Answers for a task that was given up; one on the loop is ended, one in a thread is left behind."""
+        answer(run.source.answer(run.delivery.lease, AGAIN))
+        if task is not None:
+            task.cancel()
+
+
+def _loop_ended(held: HeldLease, outcome: Outcome, seconds: float) -> None:
+    if isinstance(held, Run):
+        held.ended(outcome, seconds)
+
+
+def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: object) -> None:
+    """Calls it on the loop, from any thread; a loop that is gone has nobody who waits."""
+    try:
+        loop.call_soon_threadsafe(function, *args)
+    except RuntimeError:
+        logger.debug("the event loop is closed")

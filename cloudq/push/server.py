@@ -1,0 +1,246 @@
+"""`PushWorker`: `cloudq worker` for a backend that pushes. Serves the edge on uvicorn until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from cloudq.app import App
+from cloudq.errors import ConfigurationError
+from cloudq.push.asgi_app import AsgiApp
+from cloudq.push.certificates import is_loopback
+from cloudq.push.edge import PushEdge
+from cloudq.push.pages import PushPages
+from cloudq.push.settings import ZERO, PushSettings
+from cloudq.worker.events import Finished, Snapshot
+from cloudq.worker.health import HealthServer
+from cloudq.worker.signals import Wish, stop_signals
+
+if TYPE_CHECKING:
+    import uvicorn
+
+logger = logging.getLogger("cloudq.push")
+
+ROUND: Final = timedelta(seconds=1)
+# After the grace, or a second signal: what is answered by then is answered.
+AT_ONCE: Final = timedelta(seconds=3)
+STARTING: Final = timedelta(seconds=30)
+BACKLOG: Final = 1024
+# Google's front ends keep their connections for longer than this; a server that closes first races with a request.
+KEEP_ALIVE_SECONDS: Final = 620
+# Connections that do nothing cost little; what a request may cost is bounded elsewhere.
+LEAST_CONNECTIONS: Final = 1000
+CONNECTIONS_PER_PLACE: Final = 20
+LOCALHOST: Final = "127.0.0.1"
+
+
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a push worker listens, and when it ends.
+
+    Attributes:
+        host: The address. Without tokens it must be one of this machine only.
+        port: The port; 0 takes a free one.
+        grace: How long running tasks may go on after the first signal to stop.
+        max_tasks: Whether to end after so many tasks; at least 1, or `None`.
+        health: Where else `/healthz` and `/readyz` are served, `(host, port)`, or `None`.
+    """
+
+    host: str = LOCALHOST
+    port: int = 8080
+    grace: timedelta = timedelta(seconds=30)
+    max_tasks: int | None = None
+    health: tuple[str, int] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses what can't work.
+
+        Raises:
+            ConfigurationError: A number is out of its range.
+        """
+        if self.grace < ZERO:
+            raise ConfigurationError(f"grace is {self.grace}: it can't be negative")
+        if self.max_tasks is not None and self.max_tasks < 1:
+            raise ConfigurationError(f"max_tasks is {self.max_tasks}: at least 1 is needed")
+
+
+class PushWorker:
+    """Serves the pushes of an app until it is told to stop.
+
+    Signals: the first SIGTERM or SIGINT has new pushes answered with 503 and lets what runs finish for `grace`; then,
+    or at a second one, what still runs is answered so that it is pushed again, and the worker leaves.
+
+    Args:
+        app: Whose tasks to run.
+        settings: How, and from whom pushes are taken.
+        server: Where it listens.
+        on_event: Called for each finished task, in the thread that ran it.
+
+    Raises:
+        ConfigurationError: It can't work like this: the address is taken, it isn't known who may push, uvicorn isn't
+            installed.
+        BackendError: The backend can't be opened.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        settings: PushSettings | None = None,
+        server: ServerSettings | None = None,
+        *,
+        on_event: Callable[[Finished], None] | None = None,
+    ) -> None:
+        self.app = app
+        self.settings = settings = settings or PushSettings()
+        self.server = server = server or ServerSettings()
+        if settings.insecure_no_auth and not is_loopback(server.host):
+            raise ConfigurationError(
+                f"without tokens anybody could have tasks run, and {server.host} can be reached from elsewhere",
+                hint=f"listen on {LOCALHOST}, or leave insecure_no_auth out",
+            )
+        self._wishes: SimpleQueue[Wish] = SimpleQueue()
+        self._clock = app.clock
+        self.edge = PushEdge(
+            app,
+            settings,
+            max_tasks=server.max_tasks,
+            on_change=partial(self._wishes.put, Wish.LOOK),
+            on_event=on_event,
+        )
+        self.edge.open()
+        self._uvicorn = _server(AsgiApp(self.edge), settings)
+        self._health: HealthServer | None = None
+        if server.health is not None:
+            self._health = HealthServer(server.health, PushPages(self.edge))
+        self._socket = _listening(server.host, server.port)
+        self._thread = threading.Thread(target=self._serve, name="cloudq-push", daemon=True)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens, with the real port."""
+        host, port = self._socket.getsockname()[:2]
+        return str(host), int(port)
+
+    def run(self) -> int:
+        """Serves until it is told to stop, or is done. Catches SIGTERM and SIGINT if in the main thread.
+
+        Returns:
+            The exit code: 0 done, 1 failed.
+        """
+        with stop_signals(self._wishes):
+            try:
+                self._thread.start()
+                if self._health is not None:
+                    self._health.start()
+                code = self._work()
+                self._shut_down()
+            finally:
+                self._close()
+        return code
+
+    def stop(self, *, now: bool = False) -> None:
+        """As the first signal does, or (`now`) the second. Returns at once; `run` returns when it is done."""
+        self._wishes.put(Wish.STOP)
+        if now:
+            self._wishes.put(Wish.STOP)
+
+    def snapshot(self) -> Snapshot:
+        """The counts at this moment."""
+        return self.edge.snapshot()
+
+    # ── phases ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def _work(self) -> int:
+        while True:
+            wish = self._next_wish(ROUND)
+            if wish is Wish.STOP:
+                return 0
+            if wish is Wish.FAIL or not self._thread.is_alive():
+                logger.error("the server has ended by itself")
+                return 1
+            if self.edge.room.closed and not self.edge.room.in_hand:
+                return 0  # after max_tasks
+
+    def _shut_down(self) -> None:
+        room = self.edge.room
+        self.edge.stop()
+        logger.info("stopping: %d tasks are running", room.running)
+        if not self._wait_until_answered(self.server.grace):
+            left = room.give_up()
+            if left:
+                logger.warning("%d tasks didn't finish in time; they are pushed again", left)
+            self._wait_until_answered(AT_ONCE)
+
+    def _wait_until_answered(self, patience: timedelta) -> bool:
+        """Whether all pushes in hand were answered in that time, and before the next signal."""
+        until = self._clock.now() + patience
+        while self.edge.room.in_hand and (left := until - self._clock.now()) > ZERO:
+            if self._next_wish(min(left, ROUND)) is Wish.STOP:
+                return False
+        return not self.edge.room.in_hand
+
+    def _close(self) -> None:
+        self._uvicorn.should_exit = True
+        if self._thread.is_alive():
+            self._thread.join(AT_ONCE.total_seconds())
+        self._socket.close()
+        self.edge.close()
+        if self._health is not None:
+            self._health.stop()
+
+    def _next_wish(self, patience: timedelta) -> Wish | None:
+        try:
+            return self._wishes.get(timeout=patience.total_seconds())
+        except Empty:
+            return None
+
+    def _serve(self) -> None:
+        try:
+            self._uvicorn.run(sockets=[self._socket])
+        except BaseException:  # whatever ends it, the worker is told
+            logger.exception("the server failed")
+        finally:
+            self._wishes.put(Wish.FAIL)
+
+
+def _server(app: AsgiApp, settings: PushSettings) -> uvicorn.Server:
+    try:
+        import uvicorn
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"serving pushes needs the module {error.name!r}, which isn't installed",
+            hint="pip install 'cloudq[cloudtasks]'",
+        ) from error
+    places = settings.concurrency + settings.waiting
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=1,
+            limit_concurrency=max(LEAST_CONNECTIONS, CONNECTIONS_PER_PLACE * places),
+        )
+    )
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except (OSError, OverflowError) as error:
+        raise ConfigurationError(
+            f"pushes can't be served on {host}:{port}: {error}", hint="choose another --port, or another --host"
+        ) from error

@@ -1,0 +1,95 @@
+"""`PushSettings`: how pushes are taken, and from whom."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from cloudq.config import parse_url
+from cloudq.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from cloudq.core.clock import Clock
+    from cloudq.push.oidc import Verifier
+
+CERTIFICATES_VARIABLE: Final = "CLOUDQ_OIDC_CERTS_URL"
+ZERO: Final = timedelta(0)
+
+
+class PushSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How pushes are taken, and from whom.
+
+    Attributes:
+        concurrency: The most tasks that run at once, threads and coroutines together; at least 1.
+        waiting: How many more pushes may wait for their turn; beyond that they are refused with 429.
+        patience: How long one may wait for its turn before it is refused with 429.
+        queues: The queues whose pushes are taken; those of others are refused with 503. Empty for any.
+        max_body: The largest body taken, in bytes. Larger ones are refused with 413.
+        body_timeout: How long a body may take to arrive, before 408.
+        event_deadline: For how long the sender of an event (Pub/Sub, Eventarc) waits for the answer: as long as it is
+            set to there. Cloud Tasks says it with each push.
+        service_accounts: The e-mail addresses of who may push; `None` for the `service_account` of the app's URL.
+        audiences: What their tokens may be for; `None` for the `audience`, or else the `target`, of the app's URL.
+        certificates_url: Where the keys of those tokens are; `None` for `CLOUDQ_OIDC_CERTS_URL`, or else Google's.
+            Only `https://`, or `http://` on this machine.
+        insecure_no_auth: Take pushes from anybody on this machine, without a token: for development.
+
+    Raises:
+        ConfigurationError: A number is out of its range.
+    """
+
+    concurrency: int = 10
+    waiting: int = 10
+    patience: timedelta = timedelta(seconds=10)
+    queues: Sequence[str] = ()
+    max_body: int = 2 * 1024 * 1024
+    body_timeout: timedelta = timedelta(seconds=10)
+    event_deadline: timedelta = timedelta(minutes=10)
+    service_accounts: Sequence[str] | None = None
+    audiences: Sequence[str] | None = None
+    certificates_url: str | None = None
+    insecure_no_auth: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuses what can't work."""
+        for name, least in (("concurrency", 1), ("waiting", 0), ("max_body", 1)):
+            if getattr(self, name) < least:
+                raise ConfigurationError(f"{name} is {getattr(self, name)}: at least {least} is needed")
+        for name in ("body_timeout", "event_deadline"):
+            if getattr(self, name) <= ZERO:
+                raise ConfigurationError(f"{name} is {getattr(self, name)}: it must be longer than nothing")
+        if self.patience < ZERO:
+            raise ConfigurationError(f"patience is {self.patience}: it can't be negative")
+        for name in ("service_accounts", "audiences", "queues"):
+            if isinstance(getattr(self, name), str):
+                raise ConfigurationError(f"{name} is a list of texts", hint=f"{name}=[{getattr(self, name)!r}]")
+
+
+def verifier_for(settings: PushSettings, url: str, clock: Clock) -> Verifier | None:
+    """Who checks the tokens, or `None` where none are asked for.
+
+    Args:
+        settings: What was set.
+        url: The app's backend.
+        clock: Where the time comes from.
+
+    Raises:
+        ConfigurationError: It isn't known who may push, or google-auth isn't installed.
+    """
+    if settings.insecure_no_auth:
+        return None
+    from cloudq.push.certificates import GOOGLE_CERTIFICATES, Certificates
+    from cloudq.push.oidc import Verifier
+
+    backend = parse_url(url)
+    of_url = backend.parameters if backend.scheme == "cloudtasks" else {}
+    audience = of_url.get("audience") or of_url.get("target")
+    account = of_url.get("service_account")
+    audiences = ([audience] if audience else []) if settings.audiences is None else settings.audiences
+    accounts = ([account] if account else []) if settings.service_accounts is None else settings.service_accounts
+    certificates = settings.certificates_url or os.environ.get(CERTIFICATES_VARIABLE) or GOOGLE_CERTIFICATES
+    return Verifier(audiences=audiences, accounts=accounts, certificates=Certificates(certificates, clock=clock))

@@ -1,0 +1,94 @@
+"""The edge as a WSGI application: for gunicorn, Flask, and whatever else mounts one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import Any, Final, Protocol, TypeAlias
+
+from cloudq.core.push import PushResponse
+from cloudq.push.asgi_app import may_be_unverified, not_from_here
+from cloudq.push.edge import PushEdge, too_large, too_slow
+from cloudq.push.pages import PushPages
+
+Environ: TypeAlias = Mapping[str, Any]
+StartResponse: TypeAlias = Callable[..., object]
+
+PIECE: Final = 64 * 1024
+
+
+class Readable(Protocol):
+    """Where a body is read from."""
+
+    def read(self, size: int = ..., /) -> bytes:
+        """Up to so many bytes; none at the end."""
+        ...
+
+
+class WsgiApp:
+    """Takes pushes at every path but those that end in `/healthz` and `/readyz`. A task runs in the server's thread.
+
+    Args:
+        edge: What takes them.
+    """
+
+    def __init__(self, edge: PushEdge) -> None:
+        self.edge = edge
+        self._pages = PushPages(edge)
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """One request."""
+        response = answer(self.edge, self._pages, environ["REQUEST_METHOD"], environ, environ["wsgi.input"])
+        headers = [*response.headers.items(), ("Content-Length", str(len(response.body)))]
+        # What is about the connection is the server's business.
+        headers = [(name, value) for name, value in headers if name.lower() != "connection"]
+        start_response(f"{response.status} {HTTPStatus(response.status).phrase}", headers)
+        return [b"" if environ["REQUEST_METHOD"] == "HEAD" else response.body]
+
+
+def answer(edge: PushEdge, pages: PushPages, method: str, environ: Environ, body: Readable) -> PushResponse:
+    """The answer to a request that a WSGI environment describes."""
+    if method in {"GET", "HEAD"}:
+        return pages.get(str(environ.get("PATH_INFO", "")))
+    if method != "POST":
+        return pages.get("")
+    if not may_be_unverified(edge, environ.get("REMOTE_ADDR")):
+        return not_from_here()
+    headers = headers_of(environ)
+    return edge.handle(headers, lambda: _body(edge, headers, environ, body))
+
+
+def headers_of(environ: Environ) -> dict[str, str]:
+    """A request's headers by name, in lower case."""
+    headers = {
+        name.removeprefix("HTTP_").replace("_", "-").lower(): str(value)
+        for name, value in environ.items()
+        if name.startswith("HTTP_")
+    }
+    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if environ.get(name):
+            headers[name.replace("_", "-").lower()] = str(environ[name])
+    return headers
+
+
+def _body(edge: PushEdge, headers: Mapping[str, str], environ: Environ, body: Readable) -> bytes:
+    """Reads it in pieces. A read that blocks can't be ended from here: servers have time-outs of their own for that."""
+    most = edge.settings.max_body
+    if "content-length" in headers:
+        left = int(headers["content-length"])  # which the edge has checked
+    elif environ.get("wsgi.input_terminated"):
+        left = most + 1
+    else:
+        return b""  # by the WSGI specification nobody knows where it would end
+    until = time.monotonic() + edge.settings.body_timeout.total_seconds()
+    pieces: list[bytes] = []
+    while left > 0 and (piece := body.read(min(left, PIECE))):
+        pieces.append(piece)
+        left -= len(piece)
+        if time.monotonic() > until:
+            raise too_slow()
+    whole = b"".join(pieces)
+    if len(whole) > most:
+        raise too_large(most)
+    return whole

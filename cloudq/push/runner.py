@@ -15,6 +15,7 @@ from cloudq.app import App
 from cloudq.context import Context
 from cloudq.core.driver import Ack, Release
 from cloudq.core.outcome import Acked, Outcome
+from cloudq.core.policy import DELIVERIES_WITHOUT_LIMIT
 from cloudq.core.processor import Processor
 from cloudq.core.push import PushResponse
 from cloudq.push.refusals import ERROR, Complaints
@@ -59,6 +60,8 @@ class Runner:
             retry_policy=app.retry_policy,
             clock=self._clock,
             time_limiter=self._time_limits,
+            # A backend that pushes counts what was refused, for want of a slot say, as handed over (semantics 8).
+            least_deliveries=DELIVERIES_WITHOUT_LIMIT,
         )
         self._lock = threading.Lock()
         self._own_loop: EventLoop | None = None

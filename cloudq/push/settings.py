@@ -36,6 +36,8 @@ class PushSettings(msgspec.Struct, frozen=True, kw_only=True):
         audiences: What their tokens may be for; `None` for the `audience`, or else the `target`, of the app's URL.
         certificates_url: Where the keys of those tokens are; `None` for `CLOUDQ_OIDC_CERTS_URL`, or else Google's.
             Only `https://`, or `http://` on this machine.
+        verified_in_front: Believe a token whose signature the service in front has removed, as Cloud Run does where it
+            requires authentication. **Only where nobody can get past that service**: such a token can be made up.
         insecure_no_auth: Take pushes from anybody on this machine, without a token: for development.
 
     Raises:
@@ -52,6 +54,7 @@ class PushSettings(msgspec.Struct, frozen=True, kw_only=True):
     service_accounts: Sequence[str] | None = None
     audiences: Sequence[str] | None = None
     certificates_url: str | None = None
+    verified_in_front: bool = False
     insecure_no_auth: bool = False
 
     def __post_init__(self) -> None:
@@ -92,4 +95,9 @@ def verifier_for(settings: PushSettings, url: str, clock: Clock) -> Verifier | N
     audiences = ([audience] if audience else []) if settings.audiences is None else settings.audiences
     accounts = ([account] if account else []) if settings.service_accounts is None else settings.service_accounts
     certificates = settings.certificates_url or os.environ.get(CERTIFICATES_VARIABLE) or GOOGLE_CERTIFICATES
-    return Verifier(audiences=audiences, accounts=accounts, certificates=Certificates(certificates, clock=clock))
+    return Verifier(
+        audiences=audiences,
+        accounts=accounts,
+        certificates=Certificates(certificates, clock=clock),
+        verified_in_front=settings.verified_in_front,
+    )

@@ -1,0 +1,218 @@
+"""Certificates are fetched within bounds, kept as long as they may be, and used a little longer if they must."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import timedelta
+
+import pytest
+
+from cloudq.push import certificates
+from cloudq.push.certificates import Certificates, CertificatesUnavailable, fetched, is_loopback
+from cloudq.testing.clock import FakeClock
+from tests.unit.push.fakes import certificates_of, key
+
+HOUR = timedelta(hours=1)
+
+
+class Source:
+    """Gives keys, or fails, and counts."""
+
+    def __init__(self, *ids: str) -> None:
+        self.ids = ids
+        self.life: timedelta | None = None
+        self.error: Exception | None = None
+        self.asked = 0
+
+    def __call__(self, _url: str) -> tuple[Mapping[str, str], timedelta | None]:
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+        return {name: f"PEM {name}" for name in self.ids}, self.life
+
+
+def setting(*ids: str) -> tuple[FakeClock, Source, Certificates]:
+    clock, source = FakeClock(), Source(*ids)
+    return clock, source, Certificates(clock=clock, fetch=source)
+
+
+def found(certs: Certificates, key_id: str) -> str | None:
+    flight = certs.missing(key_id)
+    if flight is not None:
+        flight.result(10)
+    return certs.find(key_id)
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        (None, HOUR),
+        (timedelta(hours=6), timedelta(hours=6)),
+        (timedelta(0), timedelta(minutes=1)),
+        (timedelta(days=300), timedelta(days=1)),
+    ],
+)
+def test_they_are_kept_as_long_as_their_server_says(said, kept):
+    """An hour where it says nothing; at least a minute, at most a day."""
+    clock, source, certs = setting("a")
+    source.life = said
+    assert "PEM a" == found(certs, "a")
+    clock.advance(kept - timedelta(seconds=1))
+    assert ("PEM a", 1) == (found(certs, "a"), source.asked)
+    clock.advance(timedelta(seconds=1))
+    assert ("PEM a", 2) == (found(certs, "a"), source.asked)
+
+
+def test_stale_ones_are_used_for_an_hour():
+    """While their server can't be reached, what was fetched before goes on being used; then nobody can be verified."""
+    clock, source, certs = setting("a")
+    found(certs, "a")
+    source.error = OSError("away")
+    clock.advance(HOUR)
+    assert ("PEM a", True) == (found(certs, "a"), certs.failing)
+    with pytest.raises(CertificatesUnavailable):
+        found(certs, "b")
+    clock.advance(HOUR)
+    with pytest.raises(CertificatesUnavailable):
+        found(certs, "a")
+    source.error = None
+    clock.advance(timedelta(seconds=2))
+    assert ("PEM a", False) == (found(certs, "a"), certs.failing)
+
+
+def test_after_a_failure_there_is_a_pause():
+    """A server that is away is asked again after two seconds, not by every request."""
+    clock, source, certs = setting("a")
+    source.error = OSError("away")
+    for _ in range(10):
+        with pytest.raises(CertificatesUnavailable):
+            found(certs, "a")
+    assert 1 == source.asked
+    clock.advance(timedelta(seconds=2))
+    source.error = None
+    assert ("PEM a", 2) == (found(certs, "a"), source.asked)
+
+
+def test_an_unknown_id_fetches_once_in_half_a_minute():
+    """And isn't an error of ours."""
+    clock, source, certs = setting("a")
+    found(certs, "a")
+    assert [None] * 5 == [found(certs, f"x{number}") for number in range(5)]
+    assert 2 == source.asked
+    clock.advance(timedelta(seconds=30))
+    source.ids = ("a", "b")
+    assert ("PEM b", 3) == (found(certs, "b"), source.asked)
+
+
+def test_those_who_wait_share_a_fetch():
+    """Many requests at the start make one call."""
+    goes_on = threading.Event()
+    asked = []
+
+    def slow(_url):
+        asked.append(1)
+        goes_on.wait(10)
+        return {"a": "PEM"}, None
+
+    certs = Certificates(fetch=slow)
+    flights = [certs.missing("a") for _ in range(20)]
+    goes_on.set()
+    for flight in flights:
+        flight.result(10)
+    assert ("PEM", 1) == (certs.find("a"), len(asked))
+
+
+def test_a_fetch():
+    """PEM by key id, and for how long: what is said less how old it was."""
+    with certificates_of("a") as server:
+        server.headers = {"Cache-Control": "public, max-age=600, must-revalidate", "Age": "100"}
+        assert ({"a": key("a").certificate}, timedelta(seconds=500)) == fetched(server.url)
+        server.headers = {"Cache-Control": "no-store"}
+        assert fetched(server.url)[1] is None
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (500, b"{}"),
+        (404, b"{}"),
+        (200, b"no JSON"),
+        (200, b"[]"),
+        (200, b"{}"),
+        (200, b'{"keys": [{"kid": "a"}]}'),
+        (200, b" " * (1024 * 1024 + 1)),
+    ],
+)
+def test_what_is_no_answer(status, body):
+    """Another status, something else than PEM texts by id, too much of it: an error, which is tried again."""
+    with certificates_of("a") as server:
+        server.status, server.body = status, body
+        with pytest.raises(OSError, match="the answer"):
+            fetched(server.url)
+
+
+def test_redirections_are_not_followed():
+    """They could lead to where anybody may change the keys."""
+    with certificates_of("a") as good, certificates_of("b") as server:
+        server.status = 302
+        server.headers = {"Location": good.url}
+        with pytest.raises(OSError, match="302"):
+            fetched(server.url)
+        assert 0 == good.asked
+
+
+def test_nobody_there():
+    """A port that nobody listens on is an error."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(OSError, match="can't be reached"):
+        fetched(f"http://127.0.0.1:{port}/")
+
+
+def test_a_server_that_dawdles(monkeypatch):
+    """A fetch is over in time, whether nothing comes or only a little now and then."""
+    monkeypatch.setattr(certificates, "FETCH_SECONDS", 0.1)
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        with pytest.raises(OSError, match="timed out"):
+            fetched(url)
+        listener.accept()[0].close()
+
+        def drip() -> None:
+            connection, _ = listener.accept()
+            with connection, pytest.MonkeyPatch.context():
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+                try:
+                    while True:
+                        connection.sendall(b" ")
+                        threading.Event().wait(0.01)
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        with pytest.raises(OSError, match="too long"):
+            fetched(url)
+        thread.join(10)
+
+
+@pytest.mark.parametrize(
+    ("host", "here"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),  # noqa: S104 - nobody listens there
+        ("10.0.0.1", False),
+        ("x.localhost.example", False),
+        ("", False),
+    ],
+)
+def test_this_machine(host, here):
+    """Loopback addresses and localhost are this machine only."""
+    assert here is is_loopback(host)

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Final
 
-import msgspec
 import typer
 
-import cloudq
+from cloudq.cli import worker_push
+from cloudq.cli.banner import note_undeclared, show_banner
 from cloudq.cli.choosing import Chosen, tasks_app
 from cloudq.cli.options import AppSpec, Backend, Debug, duration, queue_name
-from cloudq.cli.output import complain, note
-from cloudq.config import parse_claim_check, parse_url
-from cloudq.core.processor import worker_name
-from cloudq.errors import ConfigurationError, nearest
+from cloudq.config import parse_url
+from cloudq.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from cloudq.worker.logs import LogFormat
     from cloudq.worker.service import Worker
+    from cloudq.worker.settings import WorkerSettings
 
 EXAMPLES = (
     "cloudq worker",
     "cloudq worker --app shop.tasks --queue emails=5 --queue reports",
     "cloudq worker --queue urgent --queue bulk --strict --concurrency 20 --health 8080 --log-format json",
     "cloudq worker --processes 4 --burst",
+    "cloudq worker --backend cloudtasks --port 8080",
 )
+CONCURRENCY: Final = 10
+LEASE: Final = "120"
 # A probe comes from outside of the container, so a bare port is served on all its addresses. The pages hold no data.
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - see above; HOST:PORT narrows it
 _HIGHEST_PORT = 65535
@@ -68,11 +70,13 @@ def worker(
         str, typer.Option("--grace", metavar="SECONDS", help="How long running tasks may take to finish at the end.")
     ] = "30",
     lease: Annotated[
-        str,
+        str | None,
         typer.Option(
-            "--lease", metavar="SECONDS", help="After so long without a sign of life, another worker gets the task."
+            "--lease",
+            metavar="SECONDS",
+            help="After so long without a sign of life, another worker gets the task. Default: 120.",
         ),
-    ] = "120",
+    ] = None,
     prefetch: Annotated[
         int | None,
         typer.Option(
@@ -87,15 +91,23 @@ def worker(
         str, typer.Option("--log-format", metavar="text|json", help="How to log to stderr.")
     ] = "text",
     log_level: Annotated[str, typer.Option("--log-level", metavar="LEVEL", help="The least severe to show.")] = "info",
+    host: worker_push.Host = None,
+    port: worker_push.Port = None,
+    service_account: worker_push.ServiceAccounts = None,
+    audience: worker_push.Audiences = None,
+    verified_in_front: worker_push.VerifiedInFront = False,
+    insecure_no_auth: worker_push.InsecureNoAuth = False,
     _debug: Debug = False,
 ) -> None:
     """Run the app's tasks until told to stop.
 
     The first SIGTERM or Ctrl-C lets running tasks finish and gives back those that wait; a second one gives back all
     and ends now. Exits with 0 either way.
+
+    A backend that pushes (Cloud Tasks) isn't polled but served over HTTP, on --host and --port.
     """
+    from cloudq.push.sources import is_push
     from cloudq.worker.logs import configure
-    from cloudq.worker.service import Worker
     from cloudq.worker.settings import WorkerSettings
 
     if concurrency is not None and processes is not None:
@@ -105,25 +117,63 @@ def worker(
         )
     configure(_log_format(log_format), log_level)
     weights = _weights(queue or [], strict=strict)
+    as_json = log_format == "json"
+    serving = worker_push.Serving(
+        host=host,
+        port=port,
+        service_accounts=service_account,
+        audiences=audience,
+        verified_in_front=verified_in_front,
+        insecure_no_auth=insecure_no_auth,
+    )
     with tasks_app(app, backend) as chosen:
         _refuse_memory(chosen)
-        settings = WorkerSettings(
-            queues=weights,
-            strict=strict,
-            concurrency=10 if concurrency is None else concurrency,
-            processes=processes or 0,
-            burst=burst,
-            grace=duration("--grace", grace),
-            max_tasks=max_tasks,
-            lease=duration("--lease", lease),
-            prefetch=prefetch,
-            health=None if health is None else address(health),
-            app_spec=chosen.spec,
-        )
-        service = Worker(chosen.app, settings)
-        _show_banner(service, chosen, as_json=log_format == "json")
-        code = service.run()
+        listens = None if health is None else address(health)
+        if is_push(chosen.app.driver()):
+            polling = {
+                "--strict": strict,
+                "--processes": processes is not None,
+                "--burst": burst,
+                "--lease": lease is not None,
+                "--prefetch": prefetch is not None,
+                "a weight of --queue": any("=" in text for text in queue or []),
+            }
+            worker_push.refuse([name for name, given in polling.items() if given], pushes=True)
+            code = worker_push.serve(
+                chosen,
+                serving,
+                queues=list(weights),
+                concurrency=CONCURRENCY if concurrency is None else concurrency,
+                max_tasks=max_tasks,
+                grace=duration("--grace", grace),
+                health=listens,
+                as_json=as_json,
+            )
+        else:
+            worker_push.refuse(serving.given(), pushes=False)
+            settings = WorkerSettings(
+                queues=weights,
+                strict=strict,
+                concurrency=CONCURRENCY if concurrency is None else concurrency,
+                processes=processes or 0,
+                burst=burst,
+                grace=duration("--grace", grace),
+                max_tasks=max_tasks,
+                lease=duration("--lease", lease or LEASE),
+                prefetch=prefetch,
+                health=listens,
+                app_spec=chosen.spec,
+            )
+            code = _poll(chosen, settings, as_json=as_json)
     raise typer.Exit(code)
+
+
+def _poll(chosen: Chosen, settings: WorkerSettings, *, as_json: bool) -> int:
+    from cloudq.worker.service import Worker
+
+    service = Worker(chosen.app, settings)
+    _show_banner(service, chosen, as_json=as_json)
+    return service.run()
 
 
 def address(text: str) -> tuple[str, int]:
@@ -179,47 +229,23 @@ def _refuse_memory(chosen: Chosen) -> None:
 def _show_banner(service: Worker, chosen: Chosen, *, as_json: bool) -> None:
     """Says on stderr what is about to work on what."""
     settings = service.settings
-    tasks = sorted(chosen.app.tasks)
-    backend = str(parse_url(chosen.app.url))
-    store = None if chosen.app.claim_check_url is None else str(parse_claim_check(chosen.app.claim_check_url))
-    mode = f"{settings.processes} processes" if settings.processes else f"{settings.concurrency} tasks at once"
-    if as_json:
-        line = {
-            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "level": "info",
-            "logger": "cloudq.worker",
-            "message": "cloudq worker starts",
-            "version": cloudq.__version__,
-            "worker": worker_name(),
-            "backend": backend,
-            "claim_check": store,
-            "app": chosen.spec,
-            "queues": service.queues,
-            "strict": settings.strict,
-            "tasks": tasks,
-            "concurrency": settings.slots,
-            "processes": settings.processes,
-            "lease_seconds": {name: lease.total_seconds() for name, lease in service.leases.items()},
-        }
-        complain(msgspec.json.encode(line).decode())
-    else:
-        queues = [name if weight == 1 else f"{name}={weight}" for name, weight in service.queues.items()]
-        leases = [f"{name} {_seconds(lease)}" for name, lease in service.leases.items()]
-        lines = {
-            "backend": backend,
-            "app": str(chosen.spec),
-            "queues": ", ".join(queues) + (" (in this order)" if settings.strict else ""),
-            "tasks": ", ".join(tasks),
-            "at once": mode,
-            "leases": ", ".join(leases),
-            **({} if store is None else {"payloads": f"too large for their queue: {store}"}),
-        }
-        note(f"cloudq {cloudq.__version__}, worker {worker_name()}")
-        note("\n".join(f"  {name:<8} {value}" for name, value in lines.items()))
-    declared = chosen.app.declared_queues()
-    for name in service.queues:
-        if name not in declared and not as_json:
-            note(f"note: no task declares queue {name!r}: {nearest(name, declared)}")
+    queues = [name if weight == 1 else f"{name}={weight}" for name, weight in service.queues.items()]
+    lines = {
+        "queues": ", ".join(queues) + (" (in this order)" if settings.strict else ""),
+        "tasks": ", ".join(sorted(chosen.app.tasks)),
+        "at once": f"{settings.processes} processes" if settings.processes else f"{settings.slots} tasks at once",
+        "leases": ", ".join(f"{name} {_seconds(lease)}" for name, lease in service.leases.items()),
+    }
+    fields = {
+        "queues": service.queues,
+        "strict": settings.strict,
+        "concurrency": settings.slots,
+        "processes": settings.processes,
+        "lease_seconds": {name: lease.total_seconds() for name, lease in service.leases.items()},
+    }
+    show_banner(chosen, lines, fields, as_json=as_json)
+    if not as_json:
+        note_undeclared(chosen, service.queues)
 
 
 def _seconds(length: timedelta) -> str:

@@ -1,0 +1,57 @@
+"""What a worker says on stderr before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+
+import msgspec
+
+import cloudq
+from cloudq.cli.choosing import Chosen
+from cloudq.cli.output import complain, note
+from cloudq.config import parse_claim_check, parse_url
+from cloudq.core.processor import worker_name
+from cloudq.errors import nearest
+
+
+def show_banner(chosen: Chosen, lines: Mapping[str, str], fields: Mapping[str, object], *, as_json: bool) -> None:
+    """Says which version works for which app on which backend.
+
+    Args:
+        chosen: The app.
+        lines: What else is said, by heading, in this order.
+        fields: What else is said as JSON.
+        as_json: Whether all is said in one JSON object, like the log lines that follow.
+    """
+    backend = str(parse_url(chosen.app.url))
+    store = None if chosen.app.claim_check_url is None else str(parse_claim_check(chosen.app.claim_check_url))
+    if as_json:
+        line = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "level": "info",
+            "logger": "cloudq.worker",
+            "message": "cloudq worker starts",
+            "version": cloudq.__version__,
+            "worker": worker_name(),
+            "backend": backend,
+            "claim_check": store,
+            "app": chosen.spec,
+            "tasks": sorted(chosen.app.tasks),
+            **fields,
+        }
+        complain(msgspec.json.encode(line).decode())
+        return
+    note(f"cloudq {cloudq.__version__}, worker {worker_name()}")
+    shown = {"backend": backend, "app": str(chosen.spec), **lines}
+    if store is not None:
+        shown["payloads"] = f"too large for their queue: {store}"
+    note("\n".join(f"  {name:<8} {value}" for name, value in shown.items()))
+
+
+def note_undeclared(chosen: Chosen, queues: Iterable[str]) -> None:
+    """Tells about queues that no task declares: one may be mistyped."""
+    declared = chosen.app.declared_queues()
+    for name in queues:
+        if name not in declared:
+            note(f"note: no task declares queue {name!r}: {nearest(name, declared)}")

@@ -87,6 +87,9 @@ class PushWorker:
         ConfigurationError: It can't work like this: the address is taken, it isn't known who may push, uvicorn isn't
             installed.
         BackendError: The backend can't be opened.
+
+    Attributes:
+        address: Where it listens, with the real port.
     """
 
     def __init__(
@@ -120,13 +123,9 @@ class PushWorker:
         if server.health is not None:
             self._health = HealthServer(server.health, PushPages(self.edge))
         self._socket = _listening(server.host, server.port)
+        listens, port = self._socket.getsockname()[:2]
+        self.address: tuple[str, int] = (str(listens), int(port))
         self._thread = threading.Thread(target=self._serve, name="cloudq-push", daemon=True)
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Where it listens, with the real port."""
-        host, port = self._socket.getsockname()[:2]
-        return str(host), int(port)
 
     def run(self) -> int:
         """Serves until it is told to stop, or is done. Catches SIGTERM and SIGINT if in the main thread.

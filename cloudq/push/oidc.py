@@ -70,8 +70,8 @@ class Verifier:
         if not audiences or not accounts:
             raise ConfigurationError(
                 "it isn't known who may push: neither the URL nor the settings name a service account and an audience",
-                hint="service_account= and target= in the URL; PushSettings(service_accounts=[...], audiences=[...]); or "
-                "--service-account and --audience",
+                hint="service_account= and target= in the URL; PushSettings(service_accounts=[...], audiences=[...]); "
+                "or --service-account and --audience",
             )
         try:
             from google.auth import jwt

@@ -16,11 +16,9 @@ from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
 from cloudq.core.clock import Clock
-from cloudq.core.delivery import Delivery
-from cloudq.core.outcome import Outcome
+from cloudq.invocation import Running
 from cloudq.push.refusals import Refused
 from cloudq.push.sources import Arrival, Source
-from cloudq.worker.leases import HeldLease
 
 STOPPING: Final = "it is stopping"
 # For what comes after the task, so that a run that took all its time is still settled while somebody waits for it.
@@ -31,7 +29,7 @@ Ready: TypeAlias = Callable[[bool], None]
 """Told whether the slot that was waited for is there, or never will be. Called in any thread."""
 
 
-class Run(HeldLease):
+class Run(Running):
     """A push in hand.
 
     Attributes:
@@ -40,34 +38,17 @@ class Run(HeldLease):
         abandon: Told that it is given up: it is to be answered now. `None` where nobody can.
     """
 
-    __slots__ = ("_arrived", "abandon", "key", "outcome", "seconds", "settling", "source")
+    __slots__ = ("abandon", "key", "settling", "source")
 
     def __init__(self, arrival: Arrival, now: datetime) -> None:
-        delivery: Delivery = arrival.delivery
-        super().__init__(delivery, now, extendable=False)
+        expires_at = arrival.delivery.lease.expires_at
+        margin = min(SETTLE_MARGIN, max(timedelta(0), expires_at - now) / _LARGEST_PART)
+        super().__init__(arrival.delivery, now, until=expires_at - margin)
         self.source: Source = arrival.source
         self.key = arrival.key
         self.abandon: Callable[[], None] | None = None
-        left = max(timedelta(0), self.expires_at - now)
-        self.until = self.expires_at - min(SETTLE_MARGIN, left / _LARGEST_PART)
         # Guarded by the room's lock.
         self.settling = False
-        # For tasks on an event loop of their own.
-        self.outcome: Outcome | None = None
-        self.seconds = 0.0
-        self._arrived = threading.Event()
-
-    def ended(self, outcome: Outcome, seconds: float) -> None:
-        """The task has ended, on its event loop."""
-        self.outcome, self.seconds = outcome, seconds
-        self._arrived.set()
-
-    def wait(self) -> Outcome:
-        """Waits for that."""
-        self._arrived.wait()
-        if self.outcome is None:
-            raise RuntimeError("a task ended without an outcome")
-        return self.outcome
 
 
 class Room:

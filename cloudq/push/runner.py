@@ -119,13 +119,18 @@ class Runner:
         """Runs a task in this thread, settles it, and gives the answer. Never raises an `Exception`."""
         response = ERROR
         try:
-            began = time.monotonic()
             if self._is_async(run):
-                outcome = self._on_own_loop(run)
+                self._on_own_loop(run)
             else:
+                began = time.monotonic()
                 # What a task leaves in a context variable is not for the next one's eyes.
                 outcome = contextvars.copy_context().run(self._process, run)
-            response = self._settled(run, outcome, time.monotonic() - began)
+                # If the task forked and came back from both, the other process ends here.
+                run.ended(outcome, time.monotonic() - began)
+            run.arrived.wait()
+            if run.outcome is None:
+                raise RuntimeError("a task ended without an outcome")
+            response = self._settled(run, run.outcome, run.seconds)
         except Exception as error:  # noqa: BLE001 - whatever it is, the message isn't settled and comes again
             response = self._complaints.excuse(error)
         finally:
@@ -175,16 +180,18 @@ class Runner:
     def _process(self, run: Run) -> Outcome:
         try:
             return self._processor.process(run.delivery, lease_lost=run.lost, until=run.until)
-        except BaseException as error:  # noqa: BLE001 - a signal's KeyboardInterrupt reaches the main thread only: this is the task's own
+        except BaseException as error:
+            # A signal's KeyboardInterrupt reaches the main thread only: elsewhere it is the task's own.
+            if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+                raise
             return self._processor.failed(run.delivery, error)
 
-    def _on_own_loop(self, run: Run) -> Outcome:
+    def _on_own_loop(self, run: Run) -> None:
         """For async tasks under a server that has no loop."""
         with self._lock:
             if self._own_loop is None:
                 self._own_loop = EventLoop(self._processor, _loop_ended)
             self._own_loop.run(run)
-        return run.wait()
 
     def _settled(self, run: Run, outcome: Outcome, seconds: float) -> PushResponse:
         """Carries an outcome out, up to the answer."""

@@ -39,9 +39,10 @@ check: $(STAMP) ## lint, format, types, import arrows, documentation, capability
 	$(MKDOCS)
 	$(BIN)/python -m cloudq.testing.conformance.matrix --check docs/reference/backends.md
 
-bench: $(BENCH_STAMP) ## SQLite beside Huey; Amazon SQS (LocalStack) beside boto3, Celery, Dramatiq and Taskiq
+bench: $(BENCH_STAMP) ## SQLite beside Huey; pushes over loopback; Amazon SQS (LocalStack) beside boto3, Celery, Dramatiq and Taskiq
 	@$(BIN)/python -m tests.benchmarks
 	@$(BIN)/python -m tests.benchmarks.sqs
+	@$(BIN)/python -m tests.benchmarks.push_side
 
 cov: $(STAMP) ## the test suite with branch coverage; the pure core must have 95 %
 	@$(PYTEST) --cov --cov-report=term --cov-report=html

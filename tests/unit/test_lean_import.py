@@ -55,6 +55,7 @@ handler(app, queue="orders")(message)
 """
 SOURCES = {
     "import": "import cloudq",
+    "import of the push edge": "import cloudq.push; cloudq.push.PushSettings",
     "all names": "import cloudq; [getattr(cloudq, name) for name in cloudq.__all__]",
     "declaring": DECLARE.format("sqlite:///q.db") + "task.call(2)",
     "sending": DECLARE.format("memory://") + "task.send(2)",

@@ -14,7 +14,7 @@ from typing import Annotated, Final, TextIO
 import typer
 from typer.main import get_command
 
-from cloudq.cli import demo, dlq, making, queues, send, tasks, version, worker
+from cloudq.cli import demo, dlq, emulate, making, queues, send, tasks, version, worker
 from cloudq.cli.failures import FAILED, INTERRUPTED, report
 from cloudq.cli.options import Debug, Switches
 from cloudq.cli.output import StdoutError, complain, is_terminal
@@ -32,6 +32,7 @@ application = typer.Typer(
     rich_markup_mode="rich",
 )
 queue_group = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
+emulators = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
 dead_letters = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
 
 
@@ -60,6 +61,11 @@ def _dlq() -> None:
     """Look at what failed for good, send it again, or throw it away."""
 
 
+@emulators.callback()
+def _emulate() -> None:
+    """Run a hosted queue on this machine, for development."""
+
+
 @queue_group.callback()
 def _queues() -> None:
     """Set up queues, for development, and check them."""
@@ -86,6 +92,8 @@ _add(application, "version", version.version, version.EXAMPLES, _LOOK)
 application.add_typer(queue_group, name="queues", rich_help_panel=_WORK)
 _add(queue_group, "create", making.create, making.CREATE_EXAMPLES)
 _add(queue_group, "check", making.check, making.CHECK_EXAMPLES)
+application.add_typer(emulators, name="emulate", rich_help_panel=_WORK)
+_add(emulators, "servicebus", emulate.servicebus, emulate.SERVICE_BUS_EXAMPLES)
 application.add_typer(dead_letters, name="dlq", rich_help_panel=_REPAIR)
 _add(application, "purge", queues.purge, queues.PURGE_EXAMPLES, _REPAIR)
 _add(dead_letters, "list", dlq.list_, dlq.LIST_EXAMPLES)

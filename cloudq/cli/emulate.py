@@ -1,0 +1,111 @@
+"""`cloudq emulate`: hosted queues on this machine, for development."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from cloudq.cli.options import Debug, queue_name
+from cloudq.cli.output import note, write
+from cloudq.core.message import FIFO_SUFFIX
+from cloudq.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from cloudq.emulators.service_bus.runner import ServiceBusEmulator
+
+SERVICE_BUS_EXAMPLES: Final = (
+    "cloudq emulate servicebus --queue default --queue orders.fifo",
+    "cloudq emulate servicebus --config Config.json --port 5672 --admin-port 5300",
+)
+_HIGHEST_PORT: Final = 65535
+
+
+def servicebus(
+    *,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=_HIGHEST_PORT, metavar="PORT", help="For AMQP; 0 is a free one.")
+    ] = 5672,
+    admin_port: Annotated[
+        int,
+        typer.Option(
+            "--admin-port", min=0, max=_HIGHEST_PORT, metavar="PORT", help="For the administration; 0 is a free one."
+        ),
+    ] = 5300,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Queues and topics to begin with: Microsoft's Config.json."),
+    ] = None,
+    queue: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--queue",
+            metavar="NAME",
+            help="Repeatable: a queue to begin with, as `cloudq queues create` makes it.",
+        ),
+    ] = None,
+    _debug: Debug = False,
+) -> None:
+    """Run an Azure Service Bus on this machine until Ctrl-C or SIGTERM.
+
+    Its messages are in memory, it checks no keys, and it listens on 127.0.0.1 only.
+    """
+    emulator = _service_bus(port, admin_port, config, [queue_name(name) for name in queue or []])
+    ended = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        ended.set()
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        try:
+            emulator.start()
+        except OSError as error:
+            raise ConfigurationError(
+                f"a port of the emulator can't be had: {error.strerror or error}",
+                hint="another one may be running; --port 0 --admin-port 0 takes free ones",
+            ) from error
+        # Data for `source <(...)`, everything else for people.
+        write(f"export CLOUDQ_SERVICEBUS_CONNECTION_STRING='{emulator.connection_string}'")
+        write(f"export CLOUDQ_URL='servicebus://?admin_endpoint={emulator.admin_url}'")
+        note(f"administration (plain HTTP): {emulator.admin_url}; Ctrl-C ends it")
+        # On some systems a wait without an end can't be interrupted by a signal.
+        while not ended.wait(60):
+            pass
+    finally:
+        emulator.stop()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _service_bus(port: int, admin_port: int, config: Path | None, queues: list[str]) -> ServiceBusEmulator:
+    from cloudq.emulators.service_bus.broker.api import BrokerError
+    from cloudq.emulators.service_bus.broker.settings import MAX_LOCK, QueueSettings
+    from cloudq.emulators.service_bus.config import ConfigError, load_config
+    from cloudq.emulators.service_bus.runner import ServiceBusEmulator
+
+    try:
+        loaded = load_config(config) if config is not None else None
+        emulator = ServiceBusEmulator(port=port, admin_port=admin_port, config=loaded)
+        for name in queues:
+            # What `cloudq queues create` asks of the service.
+            settings = QueueSettings(
+                requires_session=name.endswith(FIFO_SUFFIX),
+                lock_duration=MAX_LOCK,
+                max_delivery_count=100,
+                dead_letter_on_expiration=True,
+            )
+            emulator.broker.entities.create_queue(name, settings)
+    except (ConfigError, BrokerError) as error:
+        raise ConfigurationError(str(error)) from error
+    except ModuleNotFoundError as error:
+        if error.name != "uvicorn":
+            raise
+        raise ConfigurationError(
+            "the administration of the emulator needs uvicorn", hint="pip install 'cloudq[emulators]'"
+        ) from error
+    return emulator

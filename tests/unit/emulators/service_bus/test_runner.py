@@ -1,0 +1,93 @@
+"""The emulator as a whole: its life, its addresses, its clock."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from datetime import timedelta
+
+import httpx
+import pytest
+from azure.servicebus import ServiceBusClient, ServiceBusMessage
+
+from cloudq.emulators.service_bus.broker.address import Address
+from cloudq.emulators.service_bus.broker.api import BrokerError, Message
+from cloudq.emulators.service_bus.broker.settings import QueueSettings
+from cloudq.emulators.service_bus.config import parse_config
+from cloudq.emulators.service_bus.runner import ServiceBusEmulator
+from cloudq.testing import FakeClock
+
+MINUTE = timedelta(minutes=1)
+
+
+def test_messages_and_administration_with_the_sdk() -> None:
+    """What the SDK sends is received and settled, and the administration counts it; at the end no thread is left."""
+    config = parse_config(b'{"UserConfig": {"Namespaces": [{"Name": "x", "Queues": [{"Name": "orders"}]}]}}')
+    with ServiceBusEmulator(config=config) as emulator:
+        with (
+            ServiceBusClient.from_connection_string(emulator.connection_string, retry_total=0) as client,
+            client.get_queue_sender("orders") as sender,
+            client.get_queue_receiver("orders", max_wait_time=10) as receiver,
+        ):
+            sender.send_messages([ServiceBusMessage("a"), ServiceBusMessage("b")])
+            first, second = receiver.receive_messages(2)
+            assert ["a", "b"] == [str(first), str(second)]
+            receiver.complete_message(first)
+            receiver.dead_letter_message(second, reason="bad")
+        body = httpx.get(f"{emulator.admin_url}/orders").content
+        assert b"<d:ActiveMessageCount>0</d:ActiveMessageCount>" in body
+        assert b"<d:DeadLetterMessageCount>1</d:DeadLetterMessageCount>" in body
+        host_and_port = emulator.connection_string.split(";")[0]
+        assert f"Endpoint=sb://127.0.0.1:{emulator.port}" == host_and_port
+    emulator.stop()
+    assert not [thread for thread in threading.enumerate() if thread.name == "service-bus-emulator"]
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", emulator.port), 1)
+
+
+def test_a_clock_that_is_set_by_hand() -> None:
+    """Nothing happens by itself: after a step of the clock, `tick` does what is due."""
+    clock = FakeClock()
+    with ServiceBusEmulator(admin_port=None, clock=clock) as emulator:
+        emulator.create_queue("orders", QueueSettings(default_time_to_live=MINUTE))
+        emulator.create_topic("news")
+        emulator.create_subscription("news", "all")
+        for path in ("orders", "news"):
+            emulator.call(emulator.broker.send, Address(path), [Message(payload=b"x")])
+        clock.advance(MINUTE)
+        emulator.tick()
+        counts = [
+            emulator.call(lambda queue=queue: len(queue.messages))  # type: ignore[misc]  # of a loop's value
+            for queue in (
+                emulator.broker.entities.queue("orders").queue,
+                emulator.broker.entities.subscription("news", "all").queue,
+            )
+        ]
+        assert [0, 1] == counts
+    assert (None, None) == (emulator.admin_url, emulator.admin_connection_string)
+
+
+def test_a_port_that_is_taken() -> None:
+    """Starting fails with the system's own error, and leaves neither thread nor port behind."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        emulator = ServiceBusEmulator(admin_port=taken.getsockname()[1])
+        with pytest.raises(OSError, match="in use"):
+            emulator.start()
+    assert not [thread for thread in threading.enumerate() if thread.name == "service-bus-emulator"]
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", emulator.port), 1)
+
+
+def test_what_it_refuses() -> None:
+    """Calls when it isn't running, a second start, and what the broker refuses are errors."""
+    emulator = ServiceBusEmulator(admin_port=None)
+    with pytest.raises(RuntimeError, match="isn't running"):
+        emulator.tick()
+    with emulator, pytest.raises(RuntimeError, match="started before"):
+        emulator.start()
+    with pytest.raises(RuntimeError, match="started before"):
+        emulator.start()
+    with ServiceBusEmulator(admin_port=None) as another:
+        another.create_queue("a")
+        with pytest.raises(BrokerError, match="already exists"):
+            another.create_queue("A")

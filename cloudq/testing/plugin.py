@@ -1,4 +1,4 @@
-"""The pytest plugin: the fixture `cloudq_app`. Loaded by pytest wherever cloudq is installed, so it imports nothing."""
+"""The pytest plugin: its fixtures. Loaded by pytest wherever cloudq is installed, so it imports nothing."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cloudq.app import App
+    from cloudq.testing.service_bus import ServiceBus
 
 INI: str = "cloudq_app"
 
@@ -34,6 +35,18 @@ def cloudq_app(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.syspath_prepend(str(pytestconfig.rootpath))
     with in_memory(_app(pytestconfig)) as app:
         yield app
+
+
+@pytest.fixture(scope="session")
+def cloudq_service_bus() -> Iterator[ServiceBus]:
+    """An Azure Service Bus for the whole test run, on this machine: `cloudq.testing.service_bus.ServiceBus`.
+
+    It is an emulator, or what `CLOUDQ_TEST_SERVICEBUS_CONNECTION_STRING` names.
+    """
+    from cloudq.testing.service_bus import service_bus
+
+    with service_bus() as found:
+        yield found
 
 
 def _app(config: pytest.Config) -> App:

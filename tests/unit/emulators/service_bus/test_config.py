@@ -205,3 +205,11 @@ def test_reading_from_disk(tmp_path: Path) -> None:
         load_config(path)
     path.write_bytes(namespace(Queues=[{"Name": "a"}]))
     assert ["a"] == [queue.name for queue in load_config(path).queues]
+
+
+def test_the_file_for_microsofts_emulator_is_read() -> None:
+    """What `localstack/compose.yaml` gives to Microsoft's emulator works here, too."""
+    broker = Broker(FakeClock())
+    load_config(Path(__file__).parents[4] / "localstack" / "service-bus" / "Config.json").apply(broker)
+    found = [(entity.name, entity.settings.requires_session) for entity in broker.entities.queues()]
+    assert [("default", False), ("orders.fifo", True)] == found

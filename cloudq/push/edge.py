@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from cloudq.app import App
+from cloudq.cloud_queue import refuse_time_limit
 from cloudq.core.message import is_dead_letter_queue
 from cloudq.core.push import PushRequest, PushResponse
 from cloudq.errors import PushRefused
@@ -20,7 +21,7 @@ from cloudq.push.refusals import Complaints, Refused
 from cloudq.push.room import STOPPING, Room, overloaded
 from cloudq.push.runner import AGAIN, Runner
 from cloudq.push.settings import PushSettings, verifier_for
-from cloudq.push.sources import Arrivals
+from cloudq.push.sources import Arrivals, is_push
 from cloudq.worker.events import Finished, Snapshot, Tally
 
 if TYPE_CHECKING:
@@ -72,15 +73,26 @@ class PushEdge:
         Raises:
             ConfigurationError: The app or its URL can't be used, or it isn't known who may push.
             BackendError: The backend can't be opened.
+            UnsupportedError: A task may run longer than the backend waits for an answer.
         """
         with self._lock:
             if self._arrivals is not None:
                 return
             self.app.load()
             self.verifier = verifier_for(self.settings, self.app.url, self._clock)
-            arrivals = Arrivals(self.app, self.app.driver(), self.settings.event_deadline)
+            driver = self.app.driver()
+            if is_push(driver):
+                self._refuse_time_limits()
+            arrivals = Arrivals(self.app, driver, self.settings.event_deadline)
             self._watch.start()
             self._arrivals = arrivals
+
+    def _refuse_time_limits(self) -> None:
+        for definition in self.app.handlers.values():
+            if definition.time_limit is not None:
+                able = self.app.queue(definition.queue).capabilities
+                task = f"task {definition.name!r} ({definition.place})"
+                refuse_time_limit(definition.time_limit, able, task, definition.queue)
 
     # ── requests ─────────────────────────────────────────────────────────────────────────────────────────
 

@@ -14,6 +14,7 @@ import cloudq
 from cloudq import App, Context, RetryPolicy
 from cloudq.core.message import dead_letter_queue
 from cloudq.core.push import PushResponse
+from cloudq.errors import UnsupportedError
 from cloudq.push import PushEdge, PushSettings, ahandle, handle
 from cloudq.testing.clock import FakeClock
 from tests.unit.push.fakes import OPEN, Gate, PushedDriver, edge_of, push, pushed
@@ -242,7 +243,7 @@ def test_a_task_that_exits_is_a_failure_like_any_other(backend, answer, kind):
         assert 200 == answer(edge, *push("fine")).status
 
 
-@pytest.mark.parametrize("limit", [timedelta(minutes=1), timedelta(hours=5), None])
+@pytest.mark.parametrize("limit", [timedelta(minutes=1), timedelta(minutes=20), None])
 def test_the_deadline_is_the_earlier_one(limit):
     """Of the task's time limit and the dispatch deadline, less two seconds in which it is settled."""
     clock = FakeClock()
@@ -550,3 +551,15 @@ def test_an_edge_opens_once_and_says_what_is_wrong():
         with pytest.raises(cloudq.ConfigurationError, match="who may push"):
             edge.open()
         assert 500 == handle(edge, *push("t")).status
+
+
+def test_a_task_that_may_run_longer_than_the_service_waits_is_refused_at_the_start(backend):
+    """Not when its first message comes: no answer of it would ever be in time. The error says where it is declared."""
+    app, _ = backend
+    app.task("shop.report", time_limit=timedelta(minutes=30))(lambda: None)
+    with edge_of(app) as edge:
+        edge.open()
+    app.task("shop.audit", time_limit=timedelta(minutes=31))(lambda: None)
+    with edge_of(app) as edge, pytest.raises(UnsupportedError, match=r"shop.audit.*test_edge.py.*at most") as refused:
+        edge.open()
+    assert "steps" in str(refused.value.hint)

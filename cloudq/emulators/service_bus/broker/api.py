@@ -238,7 +238,8 @@ class Messaging(Protocol):
     Every operation with an address raises `BrokerError` with `NOT_FOUND` if there is no such entity, `ENTITY_DISABLED`
     if its status forbids the operation, and `NOT_ALLOWED` if its kind does: receiving from a topic, sending to a
     subscription or a sub-queue, a session receiver where there are no sessions and the other way round.
-    Token arguments settle by lock: `MESSAGE_LOCK_LOST` (410) if it ran out or the message was settled.
+    Token arguments settle by lock: `MESSAGE_LOCK_LOST` (410) if it ran out or the message was settled; in entities with
+    sessions `SESSION_LOCK_LOST`.
     """
 
     # Time.

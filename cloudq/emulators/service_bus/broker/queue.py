@@ -336,6 +336,8 @@ class Queue:
             self._remove(stored)
             self.world.timers.cancel(stored.lock_timer)
         self._locked.clear()
+        if self.sessions is not None:
+            self.sessions.clear()
         if self.exits is not None:
             self.exits.clear(error)
 

@@ -264,9 +264,21 @@ class Sessions:
         )
 
     def set_state(self, session: Session, state: bytes | None) -> None:
-        """Stores something with the session."""
+        """Stores something with the session; it counts towards the entity's largest size. Raises `BrokerError`."""
+        quota = self._queue.quota
+        growth = len(state or b"") - len(session.state or b"")
+        if growth > 0:
+            quota.check(growth, str(self._queue.address))
+        quota.used += growth
         session.state = state
         session.state_set_at = None if state is None else self._queue.world.now()
+
+    def clear(self) -> None:
+        """The queue is gone, and with it the sessions' states."""
+        for session in self._by_id.values():
+            self._queue.quota.used -= len(session.state or b"")
+        self._by_id.clear()
+        self._available.clear()
 
     def _grant(self, session: Session, mode: ReceiveMode, sink: SessionSink) -> None:
         receiver = HoldingReceiver(self, self._queue, mode, sink, session)

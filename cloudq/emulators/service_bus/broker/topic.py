@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import count
 
+from cloudq.emulators.service_bus.broker import lifetimes
 from cloudq.emulators.service_bus.broker.api import BrokerError, Condition, Message, MessageState, Received
 from cloudq.emulators.service_bus.broker.queue import Queue
 from cloudq.emulators.service_bus.broker.rules import Rule, matching
@@ -117,7 +118,7 @@ class Topic:
         for subscription in list(self.subscriptions.values()):
             queue = subscription.queue
             copy = stored.copy(now)
-            copy.time_to_live = self.settings.default_time_to_live
+            copy.time_to_live = lifetimes.in_force(None, stored.time_to_live, self.settings.default_time_to_live)
             try:
                 if matching(subscription.rules, message):
                     queue.check(message)

@@ -12,6 +12,7 @@ from azure.servicebus import ServiceBusClient, ServiceBusMessage
 
 from cloudq.emulators.service_bus.broker.address import Address
 from cloudq.emulators.service_bus.broker.api import BrokerError, Message
+from cloudq.emulators.service_bus.broker.rules import SqlFilter
 from cloudq.emulators.service_bus.broker.settings import QueueSettings
 from cloudq.emulators.service_bus.config import parse_config
 from cloudq.emulators.service_bus.runner import ServiceBusEmulator
@@ -43,6 +44,29 @@ def test_messages_and_administration_with_the_sdk() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "service-bus-emulator"]
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", emulator.port), 1)
+
+
+def test_a_rule_sees_what_the_sdk_sends() -> None:
+    """Application and system properties of messages from the SDK, of several types, reach the SQL filter."""
+    with ServiceBusEmulator(admin_port=None) as emulator:
+        emulator.create_topic("news")
+        emulator.create_subscription("news", "some")
+        entities = emulator.broker.entities
+        emulator.call(entities.delete_rule, "news", "some", "$Default")
+        wanted = SqlFilter("color = 'red' AND n > 1 AND ok = TRUE AND price < 2.5 AND sys.Label LIKE 'a%'")
+        emulator.call(entities.create_rule, "news", "some", "mine", wanted)
+        properties = {"color": "red", "n": 2, "ok": True, "price": 1.5}
+        with (
+            ServiceBusClient.from_connection_string(emulator.connection_string, retry_total=0) as client,
+            client.get_topic_sender("news") as sender,
+            client.get_subscription_receiver("news", "some", max_wait_time=10) as receiver,
+        ):
+            sender.send_messages(ServiceBusMessage("no", subject="abc", application_properties={"color": "blue"}))
+            sender.send_messages(ServiceBusMessage("yes", subject="abc", application_properties=properties))
+            (message,) = receiver.receive_messages(1)
+            assert "yes" == str(message)
+            receiver.complete_message(message)
+        assert 0 == len(emulator.broker.entities.subscription("news", "some").queue.messages)
 
 
 def test_a_clock_that_is_set_by_hand() -> None:

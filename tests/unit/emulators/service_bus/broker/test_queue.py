@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from uuid import uuid4
 
@@ -516,3 +517,20 @@ def test_a_sink_may_settle_what_it_is_given() -> None:
     bench.send("d")
     assert [b"a", b"b", b"c", b"d"] == eager.got
     assert [] == bench.broker.peek(QUEUE, 0, 1)
+
+
+@pytest.mark.slow
+def test_no_operation_looks_through_all_messages() -> None:
+    """Thirty thousand messages are sent, received, given back, settled and peeked at in seconds, not in minutes."""
+    bench = Bench(QueueSettings(default_time_to_live=timedelta(days=14), requires_duplicate_detection=True))
+    start = time.process_time()
+    for number in range(30_000):
+        bench.broker.send(QUEUE, [message(str(number), message_id=str(number))])
+    got = bench.take_all(limit=30_000)
+    for each in got:
+        assert each.lock_token is not None
+        (bench.broker.abandon if each.sequence_number % 4 == 0 else bench.broker.complete)(QUEUE, each.lock_token)
+    for number in range(1, 30_000, 30):
+        assert bench.broker.peek(QUEUE, number, 1)
+    assert 7_500 == len(bench.take_all(limit=30_000))
+    assert time.process_time() - start < 12

@@ -366,7 +366,7 @@ class SessionMachine(RuleBasedStateMachine):
         assert self.locks() == {each.lock_token for client in self.live() for each in self.unsettled(client)}
 
 
-_FEW = settings(max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+_FEW = settings(max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
 TestQueueMachine = QueueMachine.TestCase
 TestQueueMachine.settings = _FEW
 TestSessionMachine = SessionMachine.TestCase

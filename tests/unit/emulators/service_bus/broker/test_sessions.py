@@ -6,7 +6,7 @@ import pytest
 
 from cloudq.emulators.service_bus.broker.address import Address
 from cloudq.emulators.service_bus.broker.api import BrokerError, Condition, ReceiveMode
-from cloudq.emulators.service_bus.broker.settings import QueueSettings
+from cloudq.emulators.service_bus.broker.settings import QueueSettings, SubscriptionSettings, TopicSettings
 from tests.unit.emulators.service_bus.broker.bench import DEAD, MINUTE, QUEUE, SECOND, Bench, Client, bodies
 
 
@@ -270,3 +270,25 @@ def test_a_session_whose_messages_expired_is_not_available(bench: Bench) -> None
     assert (None, []) == (waiting.receiver, bench.broker.session_ids(QUEUE))
     bench.send("2", session_id="t")
     assert "t" == waiting.session.session_id
+
+
+def test_states_count_towards_the_largest_size() -> None:
+    """Sessions without messages can't fill the memory; with the queue or subscription their states are gone."""
+    bench = Bench()
+    bench.topic()
+    with bench.broker.world:
+        bench.entities.update_topic("news", TopicSettings(max_size_megabytes=1))
+        bench.entities.create_subscription("news", "one", SubscriptionSettings(requires_session=True))
+    address = Address.subscription("news", "one")
+    for name in "abcd":
+        bench.accept(name, at=address)
+        bench.broker.set_session_state(address, name, b"x" * 256 * 1024)
+    bench.accept("e", at=address)
+    with pytest.raises(BrokerError) as caught:
+        bench.broker.set_session_state(address, "e", b"x")
+    assert Condition.QUOTA_EXCEEDED is caught.value.condition
+    bench.broker.set_session_state(address, "a", None)
+    bench.broker.set_session_state(address, "e", b"x")
+    with bench.broker.world:
+        bench.entities.delete_subscription("news", "one")
+    assert 0 == bench.entities.topic("news").quota.used

@@ -191,6 +191,14 @@ def test_forwarding(bench: Bench) -> None:
     assert 0 == bench.entities.queue("source").queue.quota.used
 
 
+def test_what_is_forwarded_to_a_topic_keeps_its_time_to_live(bench: Bench) -> None:
+    """The source's own limit holds in the topic's subscriptions, too."""
+    bench.topic("one")
+    source = queue(bench, "source", forward_to="news", default_time_to_live=10 * SECOND)
+    bench.send("a", to=source)
+    assert 10 * SECOND == bench.broker.peek(ONE, 0, 1)[0].time_to_live
+
+
 def test_a_subscription_forwards_to_a_queue(bench: Bench) -> None:
     """A topic may feed queues that way."""
     target = queue(bench, "target")

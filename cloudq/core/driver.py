@@ -54,6 +54,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
             pushes, what it pushes again by itself (after a worker's death, say) is a delivery and no other attempt.
         fenced_settle: Whether a late settlement is certain to change nothing.
         settlement: How settlements reach the backend; narrowed by the edge.
+        chosen_lease: Whether a receive leases for as long as it was asked to. If not, for as long as the queue says.
+        purges_leased: Whether a purge reaches messages under a lease.
         dead_letter_leases: Whether a dead letter that is taken is kept from others until its lease ends. If not, two
             redrives at once make the same copies, and it takes `deduplication` for one of each to be stored.
     """
@@ -73,6 +75,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     attempt_exact: bool = False
     fenced_settle: bool = False
     settlement: Settlement = Settlement.CALL
+    chosen_lease: bool = True
+    purges_leased: bool = True
     dead_letter_leases: bool = True
 
 
@@ -186,7 +190,8 @@ class QueueStats(msgspec.Struct, frozen=True, kw_only=True):
     """How full a queue is. `None` where the backend doesn't say.
 
     Attributes:
-        ready: Messages that a receive could return, or that wait only for an earlier one of their ordering key.
+        ready: Messages that a receive could return, or that wait only for an earlier one of their ordering key; and, of
+            a backend that doesn't tell them apart and so says no `in_flight`, those under a lease.
         delayed: Messages whose time hasn't come.
         in_flight: Messages under a lease.
         dead: Messages in the dead-letter queue.
@@ -272,7 +277,10 @@ class Driver(Protocol):
         ...
 
     def purge(self, queue: str) -> int | None:
-        """Deletes all messages, those under a lease too, but no dead letter. Returns how many, where known."""
+        """Deletes all messages, those under a lease too (`Capabilities.purges_leased`), but no dead letter.
+
+        Returns how many, where known.
+        """
         ...
 
     def dead_letters(self, queue: str) -> DeadLetterQueue:

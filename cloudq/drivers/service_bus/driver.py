@@ -18,7 +18,7 @@ from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Ack, Capabilities, ExtendResult, Final, Outgoing, QueueStats, SendResult, SettleResult
 from cloudq.core.message import is_ordered
-from cloudq.drivers.service_bus import limits, receiving, sending
+from cloudq.drivers.service_bus import limits, receiving, sdk, sending
 from cloudq.drivers.service_bus.admin import Admin, admin_client
 from cloudq.drivers.service_bus.client import Clients, client_of
 from cloudq.drivers.service_bus.dead_letters import ServiceBusDeadLetters
@@ -88,6 +88,11 @@ class ServiceBusDriver:
         self._settling = Settling(self._clock)
         self._closed = threading.Event()
 
+    @property
+    def held(self) -> int:
+        """How many messages are held here until their retry is due (semantics 17)."""
+        return self._settling.held
+
     def capabilities(self, queue: str) -> Capabilities:
         """Those of a queue, of one with sessions where the name ends in `.fifo`, or of a subscription."""
         return limits.capabilities(queue, max_message=self._max_message, dedup_window=self._dedup_window)
@@ -156,15 +161,27 @@ class ServiceBusDriver:
         return self._admin.stats(queue)
 
     def purge(self, queue: str) -> int:
-        """Receives and completes what is ready; what is scheduled or locked can't be reached, and stays."""
-        count = 0
+        """Receives and completes what is ready, and cancels what is scheduled. What somebody has locked stays."""
+        count = self._unscheduled(queue)
         while deliveries := self.receive(queue, limit=PURGE_PAGE, wait=PURGE_LOOK, lease=limits.MAX_LOCK):
-            finals = [Final(lease=delivery.lease, step=_ACK) for delivery in deliveries]
-            for result in self.settle(finals):
+            for result in self.settle([Final(lease=delivery.lease, step=_ACK) for delivery in deliveries]):
                 if result.error is not None:
                     raise result.error
                 count += 1
         return count
+
+    def _unscheduled(self, queue: str) -> int:
+        """Cancels what is scheduled; how many. A queue with sessions has none."""
+        if is_ordered(queue) or limits.is_subscription(queue):
+            return 0
+        try:
+            numbers = self._link(queue).asked(sdk.scheduled)
+            for start in range(0, len(numbers), limits.MAX_BATCH):
+                with self._clients.sender(queue) as sender:
+                    sender.cancel_scheduled_messages(numbers[start : start + limits.MAX_BATCH])
+        except Exception as error:
+            raise translate(error, queue) from error
+        return len(numbers)
 
     def dead_letters(self, queue: str) -> ServiceBusDeadLetters:
         """The messages of the queue's own dead-letter sub-queue."""

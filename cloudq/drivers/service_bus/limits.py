@@ -46,4 +46,6 @@ def capabilities(queue: str, *, max_message: int, dedup_window: timedelta | None
         attempt_exact=True,
         fenced_settle=True,
         copies=not subscription,
+        chosen_lease=False,
+        purges_leased=False,
     )

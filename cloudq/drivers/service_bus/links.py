@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from azure.servicebus import ServiceBusReceivedMessage, ServiceBusReceiver
 
@@ -28,6 +28,7 @@ OPEN_PATIENCE: Final = timedelta(seconds=20)
 ANSWER_PATIENCE: Final = timedelta(seconds=10)
 DRAIN_PATIENCE: Final = timedelta(seconds=2)
 
+T = TypeVar("T")
 Step: TypeAlias = tuple[ServiceBusReceivedMessage, Disposition]
 
 
@@ -88,7 +89,7 @@ class Link:
             except Exception as error:  # noqa: BLE001 - each of them has it
                 return [error] * len(steps)
             if receiver is None:
-                return [ConnectionError("the link is closed")] * len(steps)
+                return [self._gone()] * len(steps)
             here = [index for index, (message, _) in enumerate(steps) if message._receiver is receiver]
             if here:
                 answers = sdk.settle(receiver, [steps[index] for index in here], ANSWER_PATIENCE)
@@ -107,7 +108,7 @@ class Link:
             try:
                 receiver = self._opened()
                 if receiver is None:
-                    return [ConnectionError("the link is closed")] * len(messages)
+                    return [self._gone()] * len(messages)
                 return list(sdk.renew(receiver, messages))
             except Exception as error:  # noqa: BLE001 - reported for each of them
                 if len(messages) == 1 or not _is_of_one(error):
@@ -121,15 +122,13 @@ class Link:
             try:
                 receiver = self._opened()
                 if receiver is None or receiver.session is None:
-                    return [ConnectionError("the link is closed")] * count
-                return [receiver.session.renew_lock()] * count
+                    return [self._gone()] * count
+                return [sdk.renew_session(receiver)] * count
             except Exception as error:  # noqa: BLE001 - reported
                 return [error] * count
 
-    def asked(
-        self, question: Callable[[ServiceBusReceiver], list[ServiceBusReceivedMessage]]
-    ) -> list[ServiceBusReceivedMessage]:
-        """The answer to a question that needs a receiver, such as a peek.
+    def asked(self, question: Callable[[ServiceBusReceiver], list[T]]) -> list[T]:
+        """The answer to a question that needs a receiver, such as a peek; nothing once the link is closed.
 
         Raises:
             ServiceBusError: The service can't be reached, or refuses.
@@ -211,11 +210,15 @@ class Link:
         try:
             receiver = self._opened()
             if receiver is None:
-                return ConnectionError("the link is closed")
+                return self._gone()
             sdk.settle_by_token(receiver, message, disposition)
         except Exception as error:  # noqa: BLE001 - reported
             return error
         return None
+
+    def _gone(self) -> BaseException:
+        """What is reported once the link is closed. A session's lock ends with its link."""
+        return session_lost() if self._one_session else ConnectionError("the link is closed")
 
     def _drop(self, receiver: ServiceBusReceiver) -> None:
         if self._receiver is receiver:
@@ -224,6 +227,13 @@ class Link:
 
 
 _COUNTING: Final = threading.Lock()
+
+
+def session_lost() -> BaseException:
+    """The report for a message whose session isn't locked to this process any more."""
+    from azure.servicebus.exceptions import SessionLockLostError
+
+    return SessionLockLostError(message="the session's link is closed")
 
 
 def _is_of_the_link(error: BaseException | None) -> bool:

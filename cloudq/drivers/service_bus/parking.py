@@ -18,7 +18,6 @@ from cloudq.drivers.service_bus.receipts import Receipt
 
 # How often the clock is looked at, which a test may turn, and the locks with it.
 LOOK: Final = timedelta(milliseconds=50)
-RENEW_BEFORE: Final = timedelta(seconds=15)
 
 
 class Parking:
@@ -28,16 +27,21 @@ class Parking:
         self._clock = clock
         self._changed = threading.Condition()
         self._parked: list[tuple[datetime, int, Receipt, sdk.Disposition]] = []
-        self._locked_until: dict[int, datetime] = {}
+        self._renew_at: dict[int, datetime] = {}
         self._numbers = itertools.count()
         self._thread: threading.Thread | None = None
         self._closed = False
+
+    @property
+    def held(self) -> int:
+        """How many messages are held at this moment."""
+        return len(self._parked)
 
     def park(self, receipt: Receipt, delay: timedelta, locked_until: datetime, disposition: sdk.Disposition) -> None:
         """Holds a message, and gives it back after `delay` by that disposition."""
         with self._changed:
             number = next(self._numbers)
-            self._locked_until[number] = locked_until
+            self._renew_at[number] = self._half_way(locked_until)
             heapq.heappush(self._parked, (self._clock.now() + delay, number, receipt, disposition))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="cloudq-service-bus-parking", daemon=True)
@@ -66,19 +70,23 @@ class Parking:
                 receipt.holder.settle([(receipt.message, disposition)])
             for number, receipt in renewing:
                 (until,) = receipt.holder.renew([receipt.message])
-                if isinstance(until, datetime):
-                    self._locked_until[number] = until
+                if isinstance(until, datetime):  # else it is lost, or tried again at the next look
+                    self._renew_at[number] = self._half_way(until)
 
     def _due(self) -> list[tuple[Receipt, sdk.Disposition]]:
         due = []
         while self._parked and (self._closed or self._parked[0][0] <= self._clock.now()):
             _, number, receipt, disposition = heapq.heappop(self._parked)
-            del self._locked_until[number]
+            del self._renew_at[number]
             due.append((receipt, disposition))
         return due
 
     def _renewable(self) -> list[tuple[int, Receipt]]:
-        soon = self._clock.now() + RENEW_BEFORE
+        now = self._clock.now()
         return [
-            (number, receipt) for due, number, receipt, _ in self._parked if self._locked_until[number] < min(soon, due)
+            (number, receipt) for due, number, receipt, _ in self._parked if self._renew_at[number] <= min(now, due)
         ]
+
+    def _half_way(self, until: datetime) -> datetime:
+        now = self._clock.now()
+        return now + (until - now) / 2

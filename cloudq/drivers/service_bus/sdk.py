@@ -19,11 +19,14 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from azure.servicebus import ServiceBusReceivedMessage, ServiceBusReceiver
+from azure.servicebus import ServiceBusMessageState, ServiceBusReceivedMessage, ServiceBusReceiver
 from azure.servicebus._common import mgmt_handlers
 from azure.servicebus._common.constants import (
     MGMT_REQUEST_LOCK_TOKENS,
+    MGMT_REQUEST_SESSION_ID,
     MGMT_RESPONSE_MESSAGE_EXPIRATION,
+    MGMT_RESPONSE_RECEIVER_EXPIRATION,
+    REQUEST_RESPONSE_RENEW_SESSION_LOCK_OPERATION,
     REQUEST_RESPONSE_RENEWLOCK_OPERATION,
 )
 from azure.servicebus._pyamqp.constants import LinkState
@@ -36,6 +39,7 @@ from azure.servicebus._servicebus_receiver import (  # type: ignore[attr-defined
 # How long one read waits for a frame. Whoever else wants the connection waits as long.
 READ: Final = timedelta(milliseconds=50)
 _DEAD_LETTER: Final = b"com.microsoft:dead-letter"
+_PAGE: Final = 250
 _DELIVERY_COUNT: Final = 5  # its place in a flow frame
 _REASON: Final = "DeadLetterReason"
 _DESCRIPTION: Final = "DeadLetterErrorDescription"
@@ -227,6 +231,40 @@ def renew(receiver: ServiceBusReceiver, messages: Sequence[ServiceBusReceivedMes
     )
     expirations = answer[MGMT_RESPONSE_MESSAGE_EXPIRATION]
     return [datetime.fromtimestamp(milliseconds / 1000, UTC) for milliseconds in expirations]
+
+
+def scheduled(receiver: ServiceBusReceiver) -> list[int]:
+    """The sequence numbers of all messages of a queue that are scheduled, read page by page."""
+    numbers: list[int] = []
+    first = 1
+    while page := receiver.peek_messages(_PAGE, sequence_number=first):
+        places = [message.sequence_number or 0 for message in page]
+        numbers += [
+            place
+            for place, message in zip(places, page, strict=True)
+            if message.state is ServiceBusMessageState.SCHEDULED
+        ]
+        first = places[-1] + 1
+    return numbers
+
+
+def renew_session(receiver: ServiceBusReceiver) -> datetime:
+    """Renews the lock of the receiver's session; until when it holds.
+
+    The SDK's own way asks this machine's clock first whether the lock is over; the service knows better.
+
+    Raises:
+        ServiceBusError: It is lost, or the call failed.
+    """
+    answer = receiver._mgmt_request_response_with_retry(
+        REQUEST_RESPONSE_RENEW_SESSION_LOCK_OPERATION,
+        {MGMT_REQUEST_SESSION_ID: receiver.session.session_id},
+        mgmt_handlers.session_lock_renew_op,
+        timeout=None,
+    )
+    until = datetime.fromtimestamp(answer[MGMT_RESPONSE_RECEIVER_EXPIRATION] / 1000, UTC)
+    receiver.session._locked_until_utc = until
+    return until
 
 
 def _link(receiver: ServiceBusReceiver) -> Any:

@@ -47,11 +47,19 @@ def message(item: Outgoing, clock: Clock) -> ServiceBusMessage:
     return ServiceBusMessage(
         item.body,
         content_type=CONTENT_TYPE,
-        message_id=native_name(item.native_id or item.id),
+        message_id=native_name(_name(item)),
         session_id=None if item.ordering_key is None else native_name(item.ordering_key),
         scheduled_enqueue_time_utc=clock.now() + item.delay if item.delay else None,
         application_properties={} if item.failure is None else {FAILURE: item.failure.encode().decode()},
     )
+
+
+def _name(item: Outgoing) -> str:
+    """What duplicate detection knows it by: never the name of an earlier copy (semantics 1)."""
+    if item.native_id is not None:
+        return item.native_id
+    # Undecodable bytes that are redriven can't say their generation; the failure beside them does.
+    return item.id if item.failure is None else f"{item.id}:{item.failure.generation}"
 
 
 def refusal(item: Outgoing) -> CloudqError | None:

@@ -26,9 +26,9 @@ from azure.servicebus.exceptions import OperationTimeoutError, ServiceBusError, 
 
 from cloudq.core.clock import Clock
 from cloudq.drivers.service_bus import sdk
-from cloudq.drivers.service_bus.links import Link, Step
+from cloudq.drivers.service_bus.links import Link, Step, session_lost
 
-MOST: Final = 64
+MOST: Final = 128
 # So many slots wait for a session at once: each does with a connection of its own.
 SEEKERS: Final = 4
 # How long the service waits for a session before it says that there is none.
@@ -192,7 +192,7 @@ class Slot(threading.Thread):
         """Settles the session's message; its next one may come then."""
         link = self._link
         if link is None or any(message._receiver is not self._receiver for message, _ in steps):
-            return [_gone()] * len(steps)
+            return [session_lost()] * len(steps)
         errors = link.settle(steps)
         if link.closed or not any(map(_may_be_tried_again, errors)):
             self._settled.set()
@@ -201,8 +201,11 @@ class Slot(threading.Thread):
     def renew(self, messages: Sequence[ServiceBusReceivedMessage]) -> list[datetime | BaseException]:
         """Renews the session's lock, which is that of its message."""
         link = self._link
-        if link is None or any(message._receiver is not self._receiver for message in messages):
-            return [_gone()] * len(messages)
+        until = self.locked_until()
+        # The service renews by the session's name, which may be another receiver's by then.
+        over = until is None or until <= self._clock.now()
+        if link is None or over or any(message._receiver is not self._receiver for message in messages):
+            return [session_lost()] * len(messages)
         return link.renew_session(len(messages))
 
     def locked_until(self) -> datetime | None:
@@ -262,9 +265,3 @@ class Slot(threading.Thread):
 
 def _may_be_tried_again(error: BaseException | None) -> bool:
     return error is not None and (not isinstance(error, ServiceBusError) or error._retryable)
-
-
-def _gone() -> BaseException:
-    from azure.servicebus.exceptions import SessionLockLostError
-
-    return SessionLockLostError(message="the session's link is closed")

@@ -40,6 +40,11 @@ class Settling:
         self._lock = Lock()
         self._pool: ThreadPoolExecutor | None = None
 
+    @property
+    def held(self) -> int:
+        """How many messages are held for a retry."""
+        return self._parking.held
+
     def settle(self, finals: Sequence[Final]) -> list[SettleResult]:
         """Carries out each step; one result each, in order."""
         results = [SETTLED] * len(finals)

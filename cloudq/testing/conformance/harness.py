@@ -32,6 +32,8 @@ class Harness(ABC):
         poll: How long a receive may take to bring what is there.
         quiet: How long a receive waits to show that nothing is there.
         back_off: How long the backend itself keeps a released message away, as one that pushes does.
+        close_ends_leases: Whether what a client held comes again as soon as it is closed.
+        counts_given_back: Whether a release that gives the attempt back counts as a delivery.
         remembers_until_done: Whether the window of a native id begins when its message is done, not when it is sent.
     """
 
@@ -39,6 +41,8 @@ class Harness(ABC):
     other_queue = "conformance-other"
     missing_queue: str | None = None
     back_off = ZERO
+    close_ends_leases = False
+    counts_given_back = True
     remembers_until_done = False
 
     def __init__(self, *, clock: Clock = SYSTEM_CLOCK, queue: str | None = None) -> None:

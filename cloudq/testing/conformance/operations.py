@@ -29,9 +29,13 @@ class Operations:
         bench.nothing()
 
     def test_a_purge_deletes_what_is_in_flight(self, bench: Bench) -> None:
-        """A message under a lease is deleted too: it doesn't come again, and its settlement is late, where fenced."""
+        """A message under a lease is deleted too, and its settlement late where fenced; or it is left to its holder."""
         bench.send()
         delivery = bench.one(lease=bench.unit)
+        if not bench.capabilities.purges_leased:
+            assert bench.driver.purge(bench.queue) == 0
+            bench.ack(delivery)
+            return
         assert bench.driver.purge(bench.queue) in (1, None)
         error = bench.settle(delivery, Ack())
         assert isinstance(error, LeaseLost) or (error is None and not bench.capabilities.fenced_settle)
@@ -55,8 +59,10 @@ class Operations:
         """What is sent after a purge is received, also of an ordering key that was blocked."""
         key = "customer-1" if bench.capabilities.ordering else None
         bench.send(ordering_key=key)
-        bench.one()
+        held = bench.one()
         bench.driver.purge(bench.queue)
+        if not bench.capabilities.purges_leased:
+            bench.ack(held)
         message = bench.send(ordering_key=key)
         assert bench.one().id == message.id
 
@@ -127,12 +133,15 @@ class Operations:
         assert list(client.receive(bench.queue, limit=1, wait=ZERO, lease=bench.lease)) == []
 
     def test_closing_leaves_leases(self, bench: Bench) -> None:
-        """What a closed client held stays leased until the lease's end, then comes again (if there are two clients)."""
+        """What a closed client held stays leased until the lease's end, or ends with it; then it comes again."""
         client = bench.client()
         bench.send()
         held = bench.one(driver=client, lease=bench.unit)
         if client is not bench.driver:
             client.close()
+        if bench.harness.close_ends_leases:
+            assert bench.one().id == held.id
+            return
         bench.nothing()
         bench.advance(bench.unit + bench.grain)
         assert bench.one().id == held.id
@@ -178,4 +187,6 @@ def _assert_stats(bench: Bench, **expected: int) -> None:
     """Each number that the backend says is the expected one."""
     stats: QueueStats = bench.driver.stats(bench.queue)
     said = {name: getattr(stats, name) for name in expected}
+    if stats.in_flight is None and stats.ready is not None:
+        expected["ready"] += expected["in_flight"]
     assert said == {name: None if said[name] is None else number for name, number in expected.items()}

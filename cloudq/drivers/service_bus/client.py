@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from azure.servicebus import ServiceBusClient, ServiceBusReceiver, ServiceBusSender, ServiceBusSubQueue
 
+from cloudq.drivers.service_bus import sdk
 from cloudq.drivers.service_bus.limits import is_subscription
 from cloudq.errors import ConfigurationError
 
@@ -73,7 +74,7 @@ class Clients:
             try:
                 sender = idle.pop()
             except IndexError:
-                sender = client.get_queue_sender(self._prefix + queue, keep_alive=0)
+                sender = sdk.quick_to_open(client.get_queue_sender(self._prefix + queue, keep_alive=0))
             try:
                 yield sender
             except BaseException:

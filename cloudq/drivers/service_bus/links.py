@@ -197,7 +197,7 @@ class Link:
             self._closed = True
         if self._closed:
             return None
-        receiver = sdk.without_credit(self._make())
+        receiver = sdk.quick_to_open(sdk.without_credit(self._make()))
         try:
             sdk.open_receiver(receiver, OPEN_PATIENCE)
         except BaseException:

@@ -83,9 +83,8 @@ class Parking:
 
     def _renewable(self) -> list[tuple[int, Receipt]]:
         now = self._clock.now()
-        return [
-            (number, receipt) for due, number, receipt, _ in self._parked if self._renew_at[number] <= min(now, due)
-        ]
+        held = ((number, receipt) for _, number, receipt, _ in self._parked)
+        return [(number, receipt) for number, receipt in held if self._renew_at[number] <= now]
 
     def _half_way(self, until: datetime) -> datetime:
         now = self._clock.now()

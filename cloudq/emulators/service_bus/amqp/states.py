@@ -36,7 +36,8 @@ class Error(Composite, frozen=True, kw_only=True):
     def of(cls, error: AmqpError) -> Error:
         """The error as it goes over the wire."""
         info: dict[object, object] = {Symbol(name): value for name, value in error.info.items()}
-        return cls(condition=error.condition, description=error.text, info=info or None)
+        # Never left out, though it may be: Azure's SDK for Python reads the third field of a connection's error.
+        return cls(condition=error.condition, description=error.text, info=info)
 
 
 ERROR: Final = one_of("error", family(Error))

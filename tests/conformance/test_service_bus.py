@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -14,57 +12,28 @@ import pytest
 from cloudq.core.driver import Outgoing, PullDriver
 from cloudq.drivers.service_bus import ServiceBusDriver
 from cloudq.drivers.service_bus.parking import LOOK
-from cloudq.emulators.service_bus.broker.broker import Broker
 from cloudq.emulators.service_bus.broker.settings import QueueSettings
-from cloudq.emulators.service_bus.server.listener import Listener
+from cloudq.emulators.service_bus.runner import ServiceBusEmulator
 from cloudq.testing.clock import FakeClock
 from cloudq.testing.conformance import DriverConformance, Harness
 
 pytestmark = pytest.mark.slow
 DEDUP_WINDOW = timedelta(minutes=10)
-
-
-class Emulator:
-    def __init__(self) -> None:
-        self.clock = FakeClock()
-        self.broker = Broker(self.clock)
-        self.loop = asyncio.new_event_loop()
-        self.listener = Listener(self.broker, self.clock)
-        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
-        self.thread.start()
-        self.port = asyncio.run_coroutine_threadsafe(self.listener.start(), self.loop).result(10)
-
-    def call(self, function: Callable[[], object]) -> object:
-        async def run() -> object:
-            return function()
-
-        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(10)
-
-    @property
-    def connection_string(self) -> str:
-        return (
-            f"Endpoint=sb://127.0.0.1:{self.port};SharedAccessKeyName=x;SharedAccessKey=y;UseDevelopmentEmulator=true"
-        )
-
-    def stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self.listener.close(), self.loop).result(10)
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(10)
-        self.loop.close()
+CLOCK = FakeClock()
 
 
 @pytest.fixture(scope="module")
-def emulator() -> Iterator[Emulator]:
-    emulator = Emulator()
-    yield emulator
-    emulator.stop()
+def emulator() -> Iterator[ServiceBusEmulator]:
+    """One for all: its queues are each test's own, and so far apart in time nothing is left of the others'."""
+    with ServiceBusEmulator(clock=CLOCK) as emulator:
+        yield emulator
 
 
 class ServiceBusHarness(Harness):
     """Two queues of their own for each test."""
 
-    def __init__(self, emulator: Emulator, suffix: str = "") -> None:
-        super().__init__(clock=emulator.clock, queue=f"kit-{uuid.uuid4().hex[:12]}{suffix}")
+    def __init__(self, emulator: ServiceBusEmulator, suffix: str = "") -> None:
+        super().__init__(clock=CLOCK, queue=f"kit-{uuid.uuid4().hex[:12]}{suffix}")
         self.emulator = emulator
         self.drivers: list[ServiceBusDriver] = []
         self.missing_queue = f"missing-{self.queue}"
@@ -81,13 +50,14 @@ class ServiceBusHarness(Harness):
             max_delivery_count=1000,
         )
         for name in (self.queue, self.other_queue):
-            emulator.call(lambda name=name: emulator.broker.entities.create_queue(name, settings))
+            emulator.create_queue(name, settings)
 
     def open(self) -> PullDriver:
         driver = ServiceBusDriver(
             "127.0.0.1",
             connection_string=self.emulator.connection_string,
             dedup_window=DEDUP_WINDOW,
+            admin_endpoint=self.emulator.admin_url,
             clock=self.clock,
         )
         self.drivers.append(driver)
@@ -106,7 +76,7 @@ class ServiceBusHarness(Harness):
 
     def _advance(self, delta: timedelta) -> None:
         super().advance(delta)
-        self.emulator.call(self.emulator.broker.tick)
+        self.emulator.tick()
 
     def refused_item(self, driver: PullDriver) -> Outgoing:
         key = uuid.uuid4().hex if driver.capabilities(self.queue).ordering else None
@@ -115,11 +85,11 @@ class ServiceBusHarness(Harness):
 
 class TestServiceBus(DriverConformance):
     @pytest.fixture
-    def harness(self, emulator: Emulator) -> Harness:
+    def harness(self, emulator: ServiceBusEmulator) -> Harness:
         return ServiceBusHarness(emulator)
 
 
 class TestServiceBusSessions(DriverConformance):
     @pytest.fixture
-    def harness(self, emulator: Emulator) -> Harness:
+    def harness(self, emulator: ServiceBusEmulator) -> Harness:
         return ServiceBusHarness(emulator, ".fifo")

@@ -519,6 +519,29 @@ def test_a_sink_may_settle_what_it_is_given() -> None:
     assert [] == bench.broker.peek(QUEUE, 0, 1)
 
 
+def test_what_expired_leaves_the_line() -> None:
+    """Messages that expire while nobody receives leave nothing behind, and the others come in order."""
+    bench = Bench()
+    for number in range(300):
+        bench.send(str(number), time_to_live=None if number % 10 == 0 else SECOND)
+    bench.pass_time(SECOND)
+    line = bench.entities.queue("orders").queue.line
+    assert 30 == len(line)
+    assert len(line._heap) < 130
+    assert [str(number) for number in range(0, 300, 10)] == bodies(bench.take_all())
+
+
+def test_receivers_that_left_are_not_kept() -> None:
+    """Clients that come, wait and go while there are no messages leave nothing behind."""
+    bench = Bench()
+    for _ in range(100):
+        client = bench.client(5)
+        assert client.receiver is not None
+        client.receiver.close()
+    queue = bench.entities.queue("orders").queue
+    assert (0, 0) == (len(queue.receivers), len(queue.dealer._turns))
+
+
 @pytest.mark.slow
 def test_no_operation_looks_through_all_messages() -> None:
     """Thirty thousand messages are sent, received, given back, settled and peeked at in seconds, not in minutes."""

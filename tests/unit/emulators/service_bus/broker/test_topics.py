@@ -13,6 +13,7 @@ from cloudq.emulators.service_bus.broker.settings import (
     SubscriptionSettings,
     TopicSettings,
 )
+from cloudq.emulators.service_bus.broker.store import OVERHEAD
 from tests.unit.emulators.service_bus.broker.bench import DEAD, MINUTE, QUEUE, SECOND, Bench, bodies, message
 
 ONE = Address.parse("news/Subscriptions/one")
@@ -93,6 +94,8 @@ def test_scheduled_in_a_topic(bench: Bench) -> None:
     bench.pass_time(MINUTE)
     assert ["b"] == bodies(bench.take_all(ONE)) == bodies(bench.take_all(TWO))
     assert [] == bench.broker.peek(topic, 0, 10)
+    counted = sum(bench.broker.peek(at, 0, 1)[0].message.payload == b"b" for at in (ONE, TWO))
+    assert counted * (1 + OVERHEAD) == bench.entities.topic("news").quota.used
 
 
 def test_duplicates_in_a_topic(bench: Bench) -> None:
@@ -232,6 +235,7 @@ def test_a_circle_ends_after_four_hops(bench: Bench) -> None:
         bench.entities.update_queue("a", QueueSettings(forward_to="b"))
         bench.entities.update_queue("b", QueueSettings(forward_to="a"))
     bench.send("x", to=a)
+    # a, b, a, b, and back at a it has gone four times.
     lost = [bench.take_all(Address.parse(f"{each}/$Transfer/$DeadLetterQueue")) for each in (a, b)]
     assert [["MaxTransferHopCountExceeded"], []] == [[reason(each) for each in some] for some in lost]
     assert 1 == bench.entities.counts(bench.entities.queue("a").queue).transfer_dead_letter + len(lost[1])
@@ -251,6 +255,19 @@ def test_what_cannot_be_forwarded_is_kept(bench: Bench, why: str) -> None:
     (kept,) = bench.take_all(Address.parse("source/$Transfer/$DeadLetterQueue"))
     assert "TransferFailed" == reason(kept)
     assert "source" == kept.dead_letter_source
+
+
+def test_a_failure_at_the_last_hop_is_told_from_too_many_hops(bench: Bench) -> None:
+    """A fourth hop that the target refuses is a failed transfer; only a fifth would be one too many."""
+    queue(bench, "e")
+    for name, target in (("d", "e"), ("c", "d"), ("b", "c"), ("a", "b")):
+        queue(bench, name, forward_to=target)
+    with bench.broker.world:
+        bench.entities.delete_queue("e")
+    bench.send("x", to=Address("a"))
+    assert ["TransferFailed"] == [
+        reason(each) for each in bench.take_all(Address.parse("d/$Transfer/$DeadLetterQueue"))
+    ]
 
 
 def test_dead_letters_that_cannot_be_forwarded_stay(bench: Bench) -> None:

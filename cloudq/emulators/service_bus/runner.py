@@ -43,7 +43,8 @@ class ServiceBusEmulator:
         port: The port for AMQP; 0 is a free one.
         admin_port: The port of the administration; 0 is a free one, `None` leaves it out (it needs uvicorn).
         config: The entities to begin with.
-        clock: Where it gets its time from. After a step of a clock that is set by hand, call `tick`.
+        clock: Where it gets its time from. After a step of a clock that is set by hand, call `tick`. Azure's client
+            compares locks with the machine's time: such a clock starts best at the present.
         faults: What is to go wrong.
 
     Attributes:

@@ -14,6 +14,8 @@ from cloudq.emulators.service_bus.amqp.encoding import encode, encode_described,
 from cloudq.emulators.service_bus.amqp.errors import DecodeError
 from cloudq.emulators.service_bus.amqp.types import Array, Described, Symbol, Timestamp, UByte, UInt, ULong, UShort
 
+_NULL: Final = b"\x40"
+
 
 class Kind(msgspec.Struct, frozen=True):
     """A type that a field may have.
@@ -78,20 +80,18 @@ class Composite(msgspec.Struct, frozen=True, kw_only=True):
     CODE: ClassVar[int]
     NAME: ClassVar[str]
     FIELDS: ClassVar[tuple[Field, ...]]
+    WHOLE: ClassVar[bool] = False
 
     def encode(self) -> bytes:
-        """The value with its descriptor. Fields at the end that are `None` are left out."""
+        """The value with its descriptor. Fields at the end that are `None` are left out, unless it is `WHOLE`."""
         items = []
-        trailing = 0
+        used = 0
         for field in self.FIELDS:
             value = getattr(self, field.name)
-            if value is None:
-                trailing += 1
-                items.append(b"\x40")
-            else:
-                trailing = 0
-                items.append(field.kind.write(value))
-        return encode_described(self.CODE, encode_list(items[: len(items) - trailing]))
+            items.append(_NULL if value is None else field.kind.write(value))
+            if value is not None:
+                used = len(items)
+        return encode_described(self.CODE, encode_list(items if self.WHOLE else items[:used]))
 
     @classmethod
     def from_fields(cls, values: Sequence[object]) -> Self:

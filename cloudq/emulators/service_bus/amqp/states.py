@@ -27,6 +27,7 @@ class Error(Composite, frozen=True, kw_only=True):
     """Why something was refused or ended."""
 
     CODE, NAME = 0x1D, "error"
+    WHOLE = True  # azure-servicebus 7.15 reads all three fields, of a rejection's and of a connection's error
     FIELDS = (Field("condition", SYMBOL, mandatory=True), Field("description", STRING), Field("info", MAP))
     condition: str
     description: str | None = None
@@ -36,10 +37,10 @@ class Error(Composite, frozen=True, kw_only=True):
     def of(cls, error: AmqpError) -> Error:
         """The error as it goes over the wire."""
         info: dict[object, object] = {Symbol(name): value for name, value in error.info.items()}
-        # Never left out, though it may be: Azure's SDK for Python reads the third field of a connection's error.
-        return cls(condition=error.condition, description=error.text, info=info)
+        return cls(condition=error.condition, description=error.text, info=info or None)
 
 
+_ACCEPTED: Final = b"\x00\x53\x24\x45"
 ERROR: Final = one_of("error", family(Error))
 
 
@@ -57,6 +58,10 @@ class Accepted(Composite, frozen=True, kw_only=True):
 
     CODE, NAME = 0x24, "accepted"
     FIELDS = ()
+
+    def encode(self) -> bytes:
+        """Most answers have this in them: it is written once."""
+        return _ACCEPTED
 
 
 class Rejected(Composite, frozen=True, kw_only=True):

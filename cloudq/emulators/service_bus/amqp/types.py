@@ -26,6 +26,9 @@ class _Integer(int):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({int(self)})"
 
+    def __str__(self) -> str:
+        return int.__repr__(self)
+
     @classmethod
     def checked(cls, value: int) -> Self:
         """The value in this type. Raises `EncodeError` if it is out of range."""
@@ -97,6 +100,9 @@ class Float(float):
 
     def __repr__(self) -> str:
         return f"Float({float(self)!r})"
+
+    def __str__(self) -> str:
+        return float.__repr__(self)
 
     @classmethod
     def rounded(cls, value: float) -> Self:

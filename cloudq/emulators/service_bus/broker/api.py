@@ -13,12 +13,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import Enum, IntEnum, StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 import msgspec
 
 from cloudq.emulators.service_bus.broker.address import Address
+
+if TYPE_CHECKING:
+    from cloudq.emulators.service_bus.broker.rules import Filter, Rule
 
 
 class Clock(Protocol):
@@ -383,3 +386,15 @@ class Messaging(Protocol):
     ) -> Sequence[str]:
         """The sessions with messages or a state, sorted; with a time, those whose state was set after it."""
         ...
+
+    # Rules.
+
+    def rules(self, address: Address) -> Sequence[Rule]:
+        """The rules of a subscription, by name. Raises `NOT_ALLOWED` if the address is no subscription's."""
+        ...
+
+    def add_rule(self, address: Address, name: str, filter_: Filter) -> None:
+        """Adds a rule to a subscription. Raises `INVALID_FIELD`, `ENTITY_ALREADY_EXISTS` (409), or as `rules`."""
+
+    def remove_rule(self, address: Address, name: str) -> None:
+        """Removes a rule. Raises `NOT_FOUND`, or as `rules`."""

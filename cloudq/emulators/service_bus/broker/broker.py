@@ -24,6 +24,7 @@ from cloudq.emulators.service_bus.broker.api import (
 from cloudq.emulators.service_bus.broker.entities import Entities, QueueEntity, Target, check_status, is_duplicate
 from cloudq.emulators.service_bus.broker.queue import Queue
 from cloudq.emulators.service_bus.broker.receivers import QueueReceiver
+from cloudq.emulators.service_bus.broker.rules import Filter, Rule
 from cloudq.emulators.service_bus.broker.sessions import Session, Sessions, Wait
 from cloudq.emulators.service_bus.broker.settings import STANDARD_MESSAGE_SIZE
 from cloudq.emulators.service_bus.broker.store import OVERHEAD, Stored
@@ -245,6 +246,23 @@ class Broker:
         with self.world:
             return self._sessions(self.entities.source(address)).ids(updated_after)[skip : skip + top]
 
+    # ── rules ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def rules(self, address: Address) -> list[Rule]:
+        """See `api.Messaging`."""
+        with self.world:
+            return self.entities.rules(*_subscription(address))
+
+    def add_rule(self, address: Address, name: str, filter_: Filter) -> None:
+        """See `api.Messaging`."""
+        with self.world:
+            self.entities.create_rule(*_subscription(address), name, filter_)
+
+    def remove_rule(self, address: Address, name: str) -> None:
+        """See `api.Messaging`."""
+        with self.world:
+            self.entities.delete_rule(*_subscription(address), name)
+
     # ── the rest ─────────────────────────────────────────────────────────────────────────────────────────
 
     def _target(self, address: Address) -> Target:
@@ -276,6 +294,13 @@ class Broker:
         if queue.sessions is None:
             raise BrokerError(Condition.NOT_ALLOWED, f"{queue.address} has no sessions.")
         return queue.sessions
+
+
+def _subscription(address: Address) -> tuple[str, str]:
+    parts = address.split_subscription()
+    if parts is None or address.sub_queue is not None:
+        raise BrokerError(Condition.NOT_ALLOWED, f"{address} has no rules: it isn't a subscription.")
+    return parts
 
 
 def _check(message: Message, target: Target) -> None:

@@ -60,6 +60,10 @@ class Body:
             return value or {}
         raise _invalid(f"{name} is a map, not a {type(value).__name__}")
 
+    def body(self, name: str) -> Body:
+        """A map, to be read in the same way; empty if it is missing or null."""
+        return Body(self.mapping(name))
+
     def numbers(self, name: str) -> list[int]:
         """Sequence numbers."""
         found = self._items(name)

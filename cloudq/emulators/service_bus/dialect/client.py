@@ -94,7 +94,6 @@ class Client:
 
     def _on_attached(self, link: Link) -> None:
         try:
-            self._around.faults.check(FaultPoint.ATTACH)
             handler = self._open(link)
         except AmqpError as error:
             link.refuse(error)
@@ -117,12 +116,14 @@ class Client:
             with amqp_errors():
                 management = Management(node.address, self._around.broker, self._around.faults)
             return RequestLink(link, management, _Responses(self._nodes, node))
+        self._around.faults.check(FaultPoint.ATTACH)
         return EntitySender(link, node.address, self._around)
 
     def _open_outgoing(self, link: OutgoingLink) -> LinkHandler:
         source = link.attach.source
         node = parse_node(None if source is None else source.address)
         if node.kind is NodeKind.ENTITY:
+            self._around.faults.check(FaultPoint.ATTACH)
             return open_receiver(link, node.address, self._around)
         if node.kind is NodeKind.MANAGEMENT:
             with amqp_errors():

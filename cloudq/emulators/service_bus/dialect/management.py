@@ -16,6 +16,7 @@ from cloudq.emulators.service_bus.dialect.faults import FaultPoint, Faults
 from cloudq.emulators.service_bus.dialect.messages import encode_received, parse
 from cloudq.emulators.service_bus.dialect.outcomes import properties_of
 from cloudq.emulators.service_bus.dialect.requests import Request, Response
+from cloudq.emulators.service_bus.dialect.rules import Rules
 
 _OK, _NO_CONTENT, _BAD_REQUEST, _NOT_FOUND, _NOT_IMPLEMENTED = 200, 204, 400, 404, 501
 _VENDOR: Final = "com.microsoft:"
@@ -43,6 +44,7 @@ class Management:
             broker.receiver_entity(address)
         except BrokerError:
             broker.sender_entity(address)  # a topic
+        rules = Rules(address, broker)
         self._operations: dict[str, Callable[[Body], Fields | None]] = {
             "renew-lock": self._renew_lock,
             "schedule-message": self._schedule,
@@ -54,6 +56,9 @@ class Management:
             "get-session-state": self._get_session_state,
             "set-session-state": self._set_session_state,
             "get-message-sessions": self._get_sessions,
+            "add-rule": rules.add,
+            "remove-rule": rules.remove,
+            "enumerate-rules": rules.enumerate,
         }
 
     def answer(self, request: Request) -> Response:

@@ -56,6 +56,7 @@ class Peer(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Something arrived."""
+        self._woken = True  # what it brings forth is written below, in this turn of the loop
         try:
             if self._wire is None:
                 self._wire = self._choose_wire(data)
@@ -67,7 +68,7 @@ class Peer(asyncio.Protocol):
             self._client.process()
         if self._timer is None:
             self._set_timer()
-        self._wake()
+        self._flush()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why it is lost changes nothing
         """The socket is closed."""

@@ -160,6 +160,7 @@ def test_errors_on_the_wire() -> None:
     error = Error.of(AmqpError("amqp:not-found", "gone", {"a": 1}))
     assert ERROR == error
     assert [Symbol, str, dict] == [type(field) for field in decode_all(error.encode()).value]
+    assert ["a", None, None] == decode_all(Error(condition="a").encode()).value
     assert error.info is not None
     assert Symbol is type(next(iter(error.info)))
     assert Error.of(AmqpError("amqp:not-found", "gone")).info is None

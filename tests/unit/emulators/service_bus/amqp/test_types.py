@@ -357,3 +357,4 @@ def test_values_say_what_they_are() -> None:
     assert repr([UInt(1), Symbol("a"), Float(1.5), Char("c"), Decimal32(b"1234")]) == (
         "[UInt(1), Symbol('a'), Float(1.5), Char('c'), Decimal32(b'1234')]"
     )
+    assert "1 1.5 a" == f"{UInt(1)} {Float(1.5)} {Symbol('a')}"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
     from cloudq.core.policy import DeadLetter, Retry, RetryPolicy
     from cloudq.core.processor import Middleware
-    from cloudq.default_app import asend, asend_many, configure, send, send_many, task
+    from cloudq.default_app import acancel, asend, asend_many, cancel, configure, send, send_many, task
     from cloudq.errors import (
         BackendError,
         CloudqError,
@@ -52,7 +52,7 @@ _HOMES = {
     "cloudq.core.outcome": ("Acked", "DeadLettered", "Outcome", "Retried"),
     "cloudq.core.policy": ("DeadLetter", "Retry", "RetryPolicy"),
     "cloudq.core.processor": ("Middleware",),
-    "cloudq.default_app": ("asend", "asend_many", "configure", "send", "send_many", "task"),
+    "cloudq.default_app": ("acancel", "asend", "asend_many", "cancel", "configure", "send", "send_many", "task"),
     "cloudq.errors": (
         "BackendError",
         "CloudqError",
@@ -103,8 +103,10 @@ __all__ = [
     "TransientError",
     "UnsupportedError",
     "__version__",
+    "acancel",
     "asend",
     "asend_many",
+    "cancel",
     "configure",
     "current",
     "send",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, overload
 
+from cloudq.cancelling import ticket_of
 from cloudq.claim_check import deleter, loaded
 from cloudq.cloud_queue import CloudQueue
 from cloudq.composing import NO_PAYLOAD, call_of, message_of, undeclared_message
@@ -23,7 +24,7 @@ from cloudq.eager import EagerMode, EagerRun
 from cloudq.errors import ConfigurationError, OptionError, SendManyError, TaskDefinitionError
 from cloudq.options import SendOptions, TaskOptions, check_app_options, check_queue
 from cloudq.registry import Registry
-from cloudq.sending import LoopWarning, send_all, sent
+from cloudq.sending import LoopWarning, ran, send_all, sent
 from cloudq.tasks import Call, Sent, Task, TaskDecorator
 
 P = ParamSpec("P")
@@ -217,7 +218,7 @@ class App:
         message = self._message(task, payload, options)
         if self._eager:
             self._eager_run(message).run()
-            return Sent(id=message.id, duplicate=False)
+            return ran(message)
         self._loop_warning.look("send")
         return sent(message, self.queue(message.queue).send(message))
 
@@ -234,7 +235,7 @@ class App:
         message = self._message(task, payload, options)
         if self._eager:
             await self._eager_run(message).arun()
-            return Sent(id=message.id, duplicate=False)
+            return ran(message)
         if not self.is_open:
             await asyncio.to_thread(self.driver)  # opening reads and writes files
         return sent(message, await asyncio.wrap_future(self.queue(message.queue).submit(message)))
@@ -261,7 +262,7 @@ class App:
         if self._eager:
             for message in messages:
                 self._eager_run(message).run()
-            return [Sent(id=message.id, duplicate=False) for message in messages]
+            return [ran(message) for message in messages]
         self._loop_warning.look("send_many")
         results = send_all(messages, self.queue)
         failed = [call for call, result in zip(calls, results, strict=True) if not isinstance(result, Sent)]
@@ -274,6 +275,29 @@ class App:
         import asyncio
 
         return await asyncio.to_thread(self.send_many, list(calls))
+
+    def cancel(self, sent: Sent | str, /) -> bool:
+        """Deletes the message of a send, or of its stored `receipt`, if no worker was handed it yet.
+
+        `True`: it will not run. `False`: it is too late, as it is under way, or gone: done, dead, copied for a retry,
+        cancelled before. Either way its idempotency key stays taken.
+
+        Raises:
+            UnsupportedError: It has no receipt, or its queue can't cancel. Nothing was changed.
+            OptionError: It isn't a receipt, or one of another backend. Nothing was changed.
+            BackendError: It may be cancelled or not.
+        """
+        ticket = ticket_of(sent)
+        if self._eager:
+            return False  # it ran when it was sent
+        self._loop_warning.look("cancel")
+        return self.queue(ticket.queue).cancel(ticket.handle)
+
+    async def acancel(self, sent: Sent | str, /) -> bool:
+        """As `cancel`, for async code: the loop is never blocked."""
+        import asyncio
+
+        return await asyncio.to_thread(self.cancel, sent)
 
     # ── the backend ──────────────────────────────────────────────────────────────────────────────────────
 

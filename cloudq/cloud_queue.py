@@ -10,15 +10,17 @@ from datetime import timedelta
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from cloudq.claim_check import ClaimCheck, claimed, referring, save_blobs
 from cloudq.core.batching import Batcher
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
-from cloudq.core.driver import Capabilities, Driver, Outgoing, QueueStats, SendResult
+from cloudq.core.driver import Canceller, Cancels, Capabilities, Driver, Outgoing, QueueStats, SendResult
 from cloudq.core.message import Message, is_dead_letter_queue
 from cloudq.core.plan import outgoing
 from cloudq.core.shield import shielded
 from cloudq.dead_letters import DeadLetters
-from cloudq.errors import CloudqError, MessageTooLarge, TransientError, UnsupportedError
+from cloudq.errors import CloudqError, MessageTooLarge, OptionError, TransientError, UnsupportedError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -129,7 +131,29 @@ class CloudQueue:
                 f"queue {self.name!r} stores at most {self.capabilities.max_body:,}",
                 hint="configure a claim-check store, or store the data elsewhere and send a reference to it",
             )
-        return item
+        return item if self.capabilities.cancels is Cancels.NOTHING else replace(item, cancellable=True)
+
+    @shielded
+    def cancel(self, handle: str) -> bool:
+        """Deletes a message that nobody was handed, by what its send gave; see `App.cancel`.
+
+        Raises:
+            UnsupportedError: The queue can't cancel. Nothing was changed.
+            OptionError: The handle is of another backend. Nothing was changed.
+            BackendError: It may be cancelled or not.
+        """
+        if self.capabilities.cancels is Cancels.NOTHING or not isinstance(self._driver, Canceller):
+            raise UnsupportedError(
+                f"queue {self.name!r} can't take back what was sent to it",
+                hint="let the task itself look whether it is still wanted",
+            )
+        try:
+            return self._driver.cancel(self.name, handle)
+        except ValueError as error:
+            raise OptionError(
+                f"the receipt is of another backend than this app's: {error}",
+                hint="cancel with the URL that the message was sent with",
+            ) from error
 
     @shielded
     def stats(self) -> QueueStats:

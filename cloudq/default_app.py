@@ -11,5 +11,7 @@ send = default.send
 asend = default.asend
 send_many = default.send_many
 asend_many = default.asend_many
+cancel = default.cancel
+acancel = default.acancel
 configure = default.configure
 eager = default.eager

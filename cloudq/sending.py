@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 
+from cloudq.cancelling import receipt_of
 from cloudq.cloud_queue import CloudQueue
 from cloudq.core.driver import SendResult
 from cloudq.core.message import Message
@@ -20,7 +21,13 @@ def sent(message: Message, result: SendResult) -> Sent:
     """
     if result.error is not None:
         raise result.error
-    return Sent(id=result.original_id or message.id, duplicate=result.duplicate)
+    receipt = None if result.handle is None else receipt_of(message.queue, result.handle)
+    return Sent(id=result.original_id or message.id, duplicate=result.duplicate, receipt=receipt)
+
+
+def ran(message: Message) -> Sent:
+    """What the user learns of a message that ran at once, in eager mode: it has a receipt, and can't be cancelled."""
+    return Sent(id=message.id, duplicate=False, receipt=receipt_of(message.queue, f"eager-{message.id}"))
 
 
 def send_all(messages: Sequence[Message], queue: Callable[[str], CloudQueue]) -> list[Sent | Exception]:
@@ -47,7 +54,7 @@ class LoopWarning:
             return
         self._warned = True
         warnings.warn(
-            f"{method}() blocks the running event loop while the message is stored; use `await a{method}(...)`",
+            f"{method}() blocks the running event loop until the backend has answered; use `await a{method}(...)`",
             RuntimeWarning,
             stacklevel=_callers_level(),
         )

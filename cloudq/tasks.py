@@ -28,10 +28,13 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
         id: The message's id; for a duplicate, the id of the message that was stored first, where the backend says.
         duplicate: Whether the idempotency key was known already, so that nothing new was stored; `None` where the
             backend doesn't say.
+        receipt: What `cancel` takes, here or in any other process of the app: a text to be stored. `None` where the
+            message can't be cancelled: its backend can't, or can only what is delayed, or it was a duplicate.
     """
 
     id: str
     duplicate: bool | None = None
+    receipt: str | None = None
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

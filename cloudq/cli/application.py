@@ -14,7 +14,7 @@ from typing import Annotated, Final, TextIO
 import typer
 from typer.main import get_command
 
-from cloudq.cli import demo, dlq, emulate, making, queues, send, tasks, version, worker
+from cloudq.cli import cancel, demo, dlq, emulate, making, queues, send, tasks, version, worker
 from cloudq.cli.failures import FAILED, INTERRUPTED, report
 from cloudq.cli.options import Debug, Switches
 from cloudq.cli.output import StdoutError, complain, is_terminal
@@ -85,6 +85,7 @@ def _add(
 
 _add(application, "worker", worker.worker, worker.EXAMPLES, _WORK)
 _add(application, "send", send.send, send.EXAMPLES, _WORK)
+_add(application, "cancel", cancel.cancel, cancel.EXAMPLES, _WORK)
 _add(application, "demo", demo.demo, demo.EXAMPLES, _WORK)
 _add(application, "tasks", tasks.tasks, tasks.EXAMPLES, _LOOK)
 _add(application, "stats", queues.stats, queues.STATS_EXAMPLES, _LOOK)

@@ -81,6 +81,7 @@ def send(
             {
                 "id": sent.id,
                 "duplicate": sent.duplicate,
+                "receipt": sent.receipt,
                 "task": known.name if known else task,
                 "queue": to,
                 "backend": str(parse_url(chosen.app.url)),

@@ -31,6 +31,16 @@ class Settlement(Enum):
     """By succeeding or failing for the batch as a whole."""
 
 
+class Cancels(Enum):
+    """Which messages can be cancelled; never one that was handed over."""
+
+    NOTHING = "nothing"
+    DELAYED = "delayed"
+    """Those whose time hasn't come."""
+    WAITING = "waiting"
+    """Those, and the ones that are ready."""
+
+
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """What one queue of a backend can do natively. Data, so that `plan()` can emulate the rest.
 
@@ -58,6 +68,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         purges_leased: Whether a purge reaches messages under a lease.
         dead_letter_leases: Whether a dead letter that is taken is kept from others until its lease ends. If not, two
             redrives at once make the same copies, and it takes `deduplication` for one of each to be stored.
+        cancels: Which messages can be cancelled. More than nothing needs a `Canceller`.
+        cancel_notice: What is due sooner than this can't be cancelled any more.
     """
 
     max_batch: int
@@ -78,6 +90,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     chosen_lease: bool = True
     purges_leased: bool = True
     dead_letter_leases: bool = True
+    cancels: Cancels = Cancels.NOTHING
+    cancel_notice: timedelta = timedelta(0)
 
 
 # ── what goes out ────────────────────────────────────────────────────────────────────────────────────────
@@ -97,6 +111,7 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
         failure: To be kept beside the body, where the backend has room beside it.
         time_limit: How long a run of it may take, where a backend that pushes has to know how long to wait; never more
             than `Capabilities.max_lease` where leases can't be extended. `None` where nobody said.
+        cancellable: Whether its sender is to be able to cancel it, where the backend can. No copy is.
     """
 
     id: str
@@ -108,6 +123,7 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
     fairness_key: str | None = None
     failure: Failure | None = None
     time_limit: timedelta | None = None
+    cancellable: bool = False
 
     def __repr__(self) -> str:
         """Without the body, which may hold what no log should."""
@@ -121,11 +137,13 @@ class SendResult(msgspec.Struct, frozen=True, kw_only=True):
         error: Why it was not stored, or `None` if it was (or had been before).
         duplicate: Whether its native id was known, so that nothing new was stored; `None` if the backend doesn't say.
         original_id: For a duplicate, the id of the message that was stored first, where the backend says.
+        handle: What cancels it (see `Canceller`), or `None` where it can't be cancelled or wasn't to be.
     """
 
     error: Exception | None = None
     duplicate: bool | None = None
     original_id: str | None = None
+    handle: str | None = None
 
 
 # ── what is settled ──────────────────────────────────────────────────────────────────────────────────────
@@ -341,4 +359,21 @@ class QueueChecker(Protocol):
 
     def check_queue(self, queue: str) -> Sequence[str]:
         """What is wrong with `queue`, or with its dead-letter queue, in words; nothing if all is well."""
+        ...
+
+
+@runtime_checkable
+class Canceller(Protocol):
+    """What a driver may do besides: take back what nobody was handed."""
+
+    def cancel(self, queue: str, handle: str) -> bool:
+        """Deletes the message that a send gave the handle for. `True`: it was there, and nobody will be handed it.
+
+        `False`: nothing was changed, as it is gone (done, dead, copied, cancelled) or under way: it was handed over, or
+        may be at this moment. What was only released unstarted may be either. The next message of its ordering key
+        may come. Its native id stays known.
+
+        Raises:
+            ValueError: The handle is none of this driver's, or of another place than this driver's.
+        """
         ...

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from cloudq.core.driver import Capabilities
+from cloudq.core.driver import Cancels, Capabilities
 from cloudq.core.message import is_ordered
 from cloudq.errors import UnsupportedError
 
@@ -59,6 +59,8 @@ def cloud_tasks_like(queue: str) -> Capabilities:
         extendable=False,
         native_retry_delay=None,
         deduplication=timedelta(hours=24),
+        cancels=Cancels.DELAYED,
+        cancel_notice=timedelta(seconds=15),
     )
 
 
@@ -72,5 +74,6 @@ def service_bus_like(queue: str) -> Capabilities:
         native_retry_delay=timedelta(0),
         ordering=is_ordered(queue),
         deduplication=timedelta(minutes=10),
+        cancels=Cancels.NOTHING if is_ordered(queue) else Cancels.DELAYED,
         fenced_settle=True,
     )

@@ -14,7 +14,7 @@ from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Capabilities, Final, Outgoing, QueueStats, SendResult
 from cloudq.core.push import PushRequest, PushResponse
-from cloudq.drivers.cloud_tasks import counting, limits, making, pushing
+from cloudq.drivers.cloud_tasks import cancelling, counting, limits, making, pushing
 from cloudq.drivers.cloud_tasks.calls import Calls
 from cloudq.drivers.cloud_tasks.client import Clients, open_client
 from cloudq.drivers.cloud_tasks.dead_letters import CloudTasksDeadLetters
@@ -110,6 +110,10 @@ class CloudTasksDriver:
     def purge(self, queue: str) -> None:
         """By `PurgeQueue`, which takes up to a minute and says no number."""
         self._calls.purge(self._names.queue(queue), queue)
+
+    def cancel(self, queue: str, handle: str) -> bool:
+        """By `DeleteTask`, up to 15 seconds before its time: what is under way it would delete as well."""
+        return cancelling.cancel(self._calls, self._names.queue(queue), queue, handle, self._clock)
 
     def dead_letters(self, queue: str) -> CloudTasksDeadLetters:
         """The tasks of the queue's dead-letter queue."""

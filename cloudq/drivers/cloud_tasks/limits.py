@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from cloudq.core.driver import Capabilities, Settlement
+from cloudq.core.driver import Cancels, Capabilities, Settlement
 from cloudq.core.message import is_ordered
 from cloudq.errors import UnsupportedError
 
@@ -34,6 +34,10 @@ MAX_DELAY: Final = timedelta(days=30)
 SKEW: Final = timedelta(minutes=1)
 # A name stays taken for so long after its task was run or deleted; older pages say one hour.
 DEDUP_WINDOW: Final = timedelta(hours=24)
+
+# The service deletes what is being pushed as well, and doesn't say that it was. So nothing is deleted that may be due
+# before the call is over (calls.TIMEOUT).
+CANCEL_NOTICE: Final = timedelta(seconds=15)
 
 MIN_DEADLINE: Final = timedelta(seconds=15)
 DEFAULT_DEADLINE: Final = timedelta(minutes=10)
@@ -67,6 +71,8 @@ def capabilities(queue: str, *, max_body: int = DEFAULT_MAX_BODY) -> Capabilitie
         attempt_exact=True,
         settlement=Settlement.RESPONSE,
         dead_letter_leases=False,
+        cancels=Cancels.DELAYED,
+        cancel_notice=CANCEL_NOTICE,
     )
 
 

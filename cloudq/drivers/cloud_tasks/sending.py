@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Final
 
@@ -17,7 +17,9 @@ from cloudq.core.driver import Outgoing, SendResult
 from cloudq.core.message import is_dead_letter_queue
 from cloudq.drivers.cloud_tasks import headers
 from cloudq.drivers.cloud_tasks.calls import STORED, Calls
+from cloudq.drivers.cloud_tasks.cancelling import handle_of
 from cloudq.drivers.cloud_tasks.limits import (
+    CANCEL_NOTICE,
     MAX_DELAY,
     MAX_RETRY_FAILURE,
     ROOM,
@@ -80,8 +82,8 @@ class Sending:
             else:
                 results[index] = SendResult(error=made)
         stored = self._calls.create_all(parent, [task for _, task in tasks], queue)
-        for (index, _), result in zip(tasks, stored, strict=True):
-            results[index] = result
+        for (index, task), result in zip(tasks, stored, strict=True):
+            results[index] = _told(items[index], task, result)
         return results
 
     def task(self, item: Outgoing, parent: str) -> Task | CloudqError:
@@ -112,6 +114,9 @@ class Sending:
             )
         if item.native_id is not None:
             task.name = f"{parent}/tasks/{task_id(item.native_id)}"
+        elif _scheduled(item):
+            # Cancelled by this name. Of a batch the service gives back names, but says nothing of their order.
+            task.name = f"{parent}/tasks/{task_id(f'id {item.id}')}"
         if delay > timedelta(0):
             task.schedule_time = _timestamp(now + min(delay, MAX_DELAY - SKEW))
         return task
@@ -133,6 +138,22 @@ def _refusal(item: Outgoing) -> CloudqError | None:
     if item.delay > MAX_DELAY:
         return UnsupportedError(f"a delay of {item.delay} is longer than Cloud Tasks' {MAX_DELAY}")
     return None
+
+
+def _scheduled(item: Outgoing) -> bool:
+    """Whether it is to be cancellable, and can be."""
+    return item.cancellable and item.delay > CANCEL_NOTICE and not is_dead_letter_queue(item.queue)
+
+
+def _told(item: Outgoing, task: Task, result: SendResult) -> SendResult:
+    """The result with what cancels the task."""
+    if not _scheduled(item) or result.error is not None:
+        return result
+    if result.duplicate and item.native_id is not None:
+        return result
+    # Known by its own id: it was stored by a call whose answer was lost.
+    due = task.schedule_time.ToDatetime(tzinfo=UTC)
+    return SendResult(duplicate=False, handle=handle_of(task.name, due))
 
 
 def _timestamp(moment: datetime) -> Timestamp:

@@ -9,7 +9,16 @@ from typing import Final as Const
 
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery, Lease
-from cloudq.core.driver import Capabilities, ExtendResult, Final, Outgoing, QueueStats, SendResult, SettleResult
+from cloudq.core.driver import (
+    Cancels,
+    Capabilities,
+    ExtendResult,
+    Final,
+    Outgoing,
+    QueueStats,
+    SendResult,
+    SettleResult,
+)
 from cloudq.core.message import dead_letter_queue, is_ordered
 from cloudq.drivers.memory.dead_letters import MemoryDeadLetters
 from cloudq.drivers.memory.settling import Settler, batch_refused
@@ -163,6 +172,25 @@ class MemoryDriver:
             self._raise_if_missing(queue)
             return self._shelf(queue).clear()
 
+    def cancel(self, queue: str, handle: str) -> bool:
+        """Exact: what nobody began is taken off."""
+        number, _, id_ = handle.partition("-")
+        if not number.isdecimal():
+            raise ValueError("this is no handle of a message in memory")
+        capabilities = self.capabilities(queue)
+        if capabilities.cancels is Cancels.NOTHING:
+            raise UnsupportedError(f"messages of queue {queue!r} can't be cancelled")
+        with self._store.changed:
+            shelf, now = self._shelf(queue), self._clock.now()
+            entry = shelf.entries.get(int(number))
+            if entry is None or entry.id != id_ or entry.runs:
+                return False
+            if capabilities.cancels is Cancels.DELAYED and entry.visible_at <= now + capabilities.cancel_notice:
+                return False
+            shelf.remove(entry)
+            self._store.changed.notify_all()
+            return True
+
     def dead_letters(self, queue: str) -> MemoryDeadLetters:
         """A place of their own, or `q-dlq` where the capabilities know no native dead letters."""
         return MemoryDeadLetters(
@@ -191,17 +219,20 @@ class MemoryDriver:
             original = shelf.original_of(item, now)
             if original is not None:
                 return SendResult(duplicate=True, original_id=original)
-        self._put(shelf, item)
+        number = self._put(shelf, item)
         self._store.sent.append(item)
         if window is not None and item.native_id is not None:
             shelf.seen[item.native_id] = (now + window, item.id)
-        return SendResult(duplicate=None if window is None else False)
+        return SendResult(
+            duplicate=None if window is None else False,
+            handle=f"{number}-{item.id}" if _cancellable(item, capabilities) else None,
+        )
 
-    def _put(self, shelf: Shelf, item: Outgoing) -> None:
-        now = self._clock.now()
+    def _put(self, shelf: Shelf, item: Outgoing) -> int:
+        now, number = self._clock.now(), next(self._store.numbers)
         shelf.add(
             Entry(
-                number=next(self._store.numbers),
+                number=number,
                 id=item.id,
                 body=item.body,
                 key=item.ordering_key,
@@ -210,6 +241,7 @@ class MemoryDriver:
                 due=_later(now, item.delay),
             )
         )
+        return number
 
     def _leased(self, queue: str, length: timedelta, capabilities: Capabilities) -> Iterator[Delivery]:
         """Leases what is ready, one after the other as it is asked for."""
@@ -249,9 +281,16 @@ def _everything(max_body: int, dedup_window: timedelta) -> Callable[[str], Capab
             deduplication=dedup_window,
             attempt_exact=True,
             fenced_settle=True,
+            cancels=Cancels.WAITING,
         )
 
     return capabilities
+
+
+def _cancellable(item: Outgoing, capabilities: Capabilities) -> bool:
+    if capabilities.cancels is Cancels.DELAYED:
+        return item.cancellable and item.delay > capabilities.cancel_notice
+    return item.cancellable and capabilities.cancels is Cancels.WAITING
 
 
 def _later(now: datetime, delay: timedelta) -> datetime:

@@ -18,7 +18,7 @@ from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Ack, Capabilities, ExtendResult, Final, Outgoing, QueueStats, SendResult, SettleResult
 from cloudq.core.message import is_ordered
-from cloudq.drivers.service_bus import limits, receiving, sdk, sending
+from cloudq.drivers.service_bus import limits, receiving, scheduling, sdk, sending
 from cloudq.drivers.service_bus.admin import Admin, admin_client
 from cloudq.drivers.service_bus.client import Clients, client_of
 from cloudq.drivers.service_bus.dead_letters import ServiceBusDeadLetters
@@ -62,6 +62,7 @@ class ServiceBusDriver:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._namespace = namespace
+        self._prefix = prefix
         self._dedup_window = dedup_window
         self._max_message = max_message
         self._clock = clock
@@ -106,7 +107,7 @@ class ServiceBusDriver:
             return [SendResult(error=BackendError("this driver is closed"))] * len(outgoing)
         try:
             with self._clients.sender(queue) as sender:
-                return sending.store(sender, outgoing, self._clock)
+                return sending.store(sender, outgoing, self._clock, self._place(queue))
         except Exception as error:  # noqa: BLE001 - reported for each item
             return [SendResult(error=translate(error, queue))] * len(outgoing)
 
@@ -183,6 +184,15 @@ class ServiceBusDriver:
             raise translate(error, queue) from error
         return len(numbers)
 
+    def cancel(self, queue: str, handle: str) -> bool:
+        """By the sequence number, which holds only as long as the message is scheduled."""
+        number = scheduling.number_of(handle, self._place(queue))
+        try:
+            with self._clients.sender(queue) as sender:
+                return scheduling.cancel(sender, number)
+        except Exception as error:
+            raise translate(error, queue) from error
+
     def dead_letters(self, queue: str) -> ServiceBusDeadLetters:
         """The messages of the queue's own dead-letter sub-queue."""
         return ServiceBusDeadLetters(
@@ -207,6 +217,9 @@ class ServiceBusDriver:
         self, queue: str, holder: Holder, message: ServiceBusReceivedMessage, expires_at: datetime
     ) -> Delivery:
         return receiving.delivery(message, Lease(queue=queue, receipt=Receipt(holder, message), expires_at=expires_at))
+
+    def _place(self, queue: str) -> str:
+        return scheduling.place_of(self._namespace, self._prefix + queue)
 
     def _link(self, queue: str, *, dead: bool = False) -> Link:
         with self._lock:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from cloudq.core.driver import Capabilities
+from cloudq.core.driver import Cancels, Capabilities
 from cloudq.core.message import is_ordered
 
 KIB: Final = 1024
@@ -48,4 +48,5 @@ def capabilities(queue: str, *, max_message: int, dedup_window: timedelta | None
         copies=not subscription,
         chosen_lease=False,
         purges_leased=False,
+        cancels=Cancels.NOTHING if subscription or ordered else Cancels.DELAYED,
     )

@@ -14,6 +14,7 @@ from cloudq.core.message import is_ordered
 from cloudq.drivers.service_bus.faults import translate
 from cloudq.drivers.service_bus.naming import native_name
 from cloudq.drivers.service_bus.properties import FAILURE
+from cloudq.drivers.service_bus.scheduling import schedule
 from cloudq.errors import CloudqError, MessageTooLarge, UnsupportedError
 
 STORED: Final = SendResult()
@@ -21,22 +22,30 @@ STORED: Final = SendResult()
 CONTENT_TYPE: Final = "application/cloudevents+json"
 
 
-def store(sender: ServiceBusSender, items: Sequence[Outgoing], clock: Clock) -> list[SendResult]:
-    """Stores the items of one queue in as few calls as their sizes allow. One result each, in order."""
+def store(sender: ServiceBusSender, items: Sequence[Outgoing], clock: Clock, place: str) -> list[SendResult]:
+    """Stores the items of one queue in as few calls as their sizes allow. One result each, in order.
+
+    What is delayed and to be cancellable takes calls of its own; `place` is what its handles are of.
+    """
     results = [STORED] * len(items)
     ready: list[tuple[int, ServiceBusMessage]] = []
+    scheduled: list[tuple[int, ServiceBusMessage]] = []
     for index, item in enumerate(items):
         refused = refusal(item)
         if refused is None:
-            ready.append((index, message(item, clock)))
+            (scheduled if item.delay and item.cancellable else ready).append((index, message(item, clock)))
         else:
             results[index] = SendResult(error=refused)
     try:
-        for batch, indices in _batches(sender, items, ready, results):
-            _send(sender, batch, indices, items, results)
+        if ready:
+            for batch, indices in _batches(sender, items, ready, results):
+                _send(sender, batch, indices, items, results)
+        if scheduled:
+            for index, result in schedule(sender, items, scheduled, place, clock):
+                results[index] = result
     except Exception as error:  # noqa: BLE001 - no batch can be made without a connection: each item has the error
         meant = translate(error, items[0].queue)
-        for index, _ in ready:
+        for index, _ in [*ready, *scheduled]:
             if results[index] is STORED:
                 results[index] = SendResult(error=meant)
     return results

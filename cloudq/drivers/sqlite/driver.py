@@ -12,10 +12,10 @@ from typing import Final, Literal
 
 from cloudq.core.clock import SYSTEM_CLOCK, Clock, from_micros, to_micros
 from cloudq.core.delivery import Delivery, Lease
-from cloudq.core.driver import Capabilities, ExtendResult, Outgoing, QueueStats, SendResult, SettleResult
+from cloudq.core.driver import Cancels, Capabilities, ExtendResult, Outgoing, QueueStats, SendResult, SettleResult
 from cloudq.core.driver import Final as FinalCall
 from cloudq.core.message import is_ordered
-from cloudq.drivers.sqlite import inspecting, leasing, sending
+from cloudq.drivers.sqlite import cancelling, inspecting, leasing, sending
 from cloudq.drivers.sqlite.connection import Database
 from cloudq.drivers.sqlite.dead_letters import SQLiteDeadLetters
 from cloudq.drivers.sqlite.faults import DriverClosed
@@ -95,6 +95,7 @@ class SQLiteDriver:
             deduplication=self._dedup_window,
             attempt_exact=True,
             fenced_settle=True,
+            cancels=Cancels.WAITING,
         )
 
     def send(self, outgoing: Sequence[Outgoing]) -> Sequence[SendResult]:
@@ -159,6 +160,15 @@ class SQLiteDriver:
             if not deleted:
                 return count
             count += deleted
+
+    def cancel(self, queue: str, handle: str) -> bool:
+        """In one transaction with the look at it."""
+        session = self._current()
+        with session.database.write(durable=True) as connection:
+            cancelled = cancelling.cancel(connection, queue, handle)
+        if cancelled:
+            session.waiters.notify()  # the next of its ordering key may be ready
+        return cancelled
 
     def dead_letters(self, queue: str) -> SQLiteDeadLetters:
         """The dead letters of `queue`."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import count
 from typing import Final
 
 from cloudq.core.driver import Outgoing, SendResult
 from cloudq.core.message import is_ordered
+from cloudq.drivers.sqlite.cancelling import handle_of
 from cloudq.drivers.sqlite.rows import later, listed, portions, stored_failure
 from cloudq.errors import CloudqError, MessageTooLarge, UnsupportedError
 
@@ -79,12 +81,17 @@ def store(
         connection.executemany(_INSERT_IN_ORDER, rows)
     else:
         connection.executemany(_INSERT, rows)
-    if not duplicates:
-        return [STORED] * len(items)
+    # Nobody else inserts within the transaction, so AUTOINCREMENT counts on by one.
+    last = connection.execute("SELECT last_insert_rowid()").fetchone()[0] if rows else 0
+    seqs = count(last - len(rows) + 1)
     return [
-        SendResult(duplicate=True, original_id=duplicates[index]) if index in duplicates else STORED
-        for index in range(len(items))
+        SendResult(duplicate=True, original_id=duplicates[index]) if index in duplicates else _stored(item, next(seqs))
+        for index, item in enumerate(items)
     ]
+
+
+def _stored(item: Outgoing, seq: int) -> SendResult:
+    return SendResult(duplicate=False, handle=handle_of(seq, item.id)) if item.cancellable else STORED
 
 
 def _remember(connection: sqlite3.Connection, items: Sequence[Outgoing], now: int, window: timedelta) -> dict[int, str]:

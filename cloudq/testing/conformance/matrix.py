@@ -21,7 +21,7 @@ from typing import Final
 from cloudq.core import wire
 from cloudq.core.clock import EPOCH
 from cloudq.core.delivery import Delivery, Lease
-from cloudq.core.driver import Capabilities, Settlement
+from cloudq.core.driver import Cancels, Capabilities, Settlement
 from cloudq.core.failure import Failure
 from cloudq.core.message import Message
 from cloudq.core.outcome import DeadLettered, Outcome, Retried
@@ -137,6 +137,15 @@ def _delay(capabilities: Capabilities) -> str:
     return f"native up to {_length(capabilities.max_delay)}, beyond in hops"
 
 
+def _cancel(capabilities: Capabilities) -> str:
+    if capabilities.cancels is Cancels.NOTHING:
+        return "refused"
+    if capabilities.cancels is Cancels.WAITING:
+        return "what nobody was handed"
+    notice = capabilities.cancel_notice
+    return "what is delayed" + (f", until {_length(notice)} before its time" if notice else "")
+
+
 def _sample(capabilities: Capabilities) -> Delivery:
     key = "customer-1" if capabilities.ordering else None
     message = Message(id="1", task="sample", queue="orders", ordering_key=key)
@@ -189,6 +198,7 @@ ROWS: Final[Sequence[tuple[str, Callable[[Capabilities], str]]]] = (
         lambda has: "no window" if has.deduplication is None else _length(has.deduplication),
     ),
     ("`attempt` counts", lambda has: "runs" if has.attempt_exact else "deliveries: at least the runs"),
+    ("`cancel`", _cancel),
     ("settled by", lambda has: "a call" if has.settlement is Settlement.CALL else "the answer to a push"),
     ("of two redrives at once", lambda has: "one takes it" if has.dead_letter_leases else "one copy is stored"),
     (

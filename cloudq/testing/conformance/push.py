@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import (
+    Canceller,
     Capabilities,
     DeadLetterQueue,
     ExtendResult,
@@ -319,6 +320,12 @@ class Polled:
     def purge(self, queue: str) -> int | None:
         """The driver's."""
         return self.pushing.purge(queue)
+
+    def cancel(self, queue: str, handle: str) -> bool:
+        """The driver's, if it can."""
+        if not isinstance(self.pushing, Canceller):
+            raise UnsupportedError("this driver doesn't cancel")
+        return self.pushing.cancel(queue, handle)
 
     def dead_letters(self, queue: str) -> DeadLetterQueue:
         """The driver's."""

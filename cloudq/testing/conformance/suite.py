@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from cloudq.testing.conformance.bench import Bench
+from cloudq.testing.conformance.cancelling import Cancelling
 from cloudq.testing.conformance.concurrency import Concurrency
 from cloudq.testing.conformance.dead_letters import DeadLettersKept
 from cloudq.testing.conformance.deduplication import Deduplication
@@ -33,6 +34,7 @@ class DriverConformance(
     Ordering,
     Deduplication,
     Delays,
+    Cancelling,
     Operations,
     Concurrency,
     Robustness,

@@ -1,0 +1,61 @@
+"""A send's receipt: a text that can be stored, by which any process of the app cancels the message."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Final
+
+import msgspec
+
+from cloudq.errors import OptionError, UnsupportedError
+from cloudq.tasks import Sent
+
+# What a receipt starts with. Another form gets another one.
+_FORM: Final = "cq1."
+
+
+class Ticket(msgspec.Struct, frozen=True, kw_only=True):
+    """What a receipt says.
+
+    Attributes:
+        queue: The queue that the message was sent to.
+        handle: The driver's handle of it.
+    """
+
+    queue: str
+    handle: str
+
+
+def receipt_of(queue: str, handle: str) -> str:
+    """The receipt of a message: letters, digits, `-`, `_` and a dot, to be stored or typed."""
+    encoded = msgspec.json.encode([queue, handle])
+    return _FORM + base64.urlsafe_b64encode(encoded).rstrip(b"=").decode("ascii")
+
+
+def ticket_of(sent: Sent | str) -> Ticket:
+    """What a receipt says, or that of a `Sent`.
+
+    Raises:
+        UnsupportedError: The message has no receipt.
+        OptionError: It isn't a receipt.
+    """
+    receipt = sent.receipt if isinstance(sent, Sent) else sent
+    if receipt is None:
+        raise UnsupportedError(
+            "this message has no receipt: its queue can't cancel, or only what is delayed, or it was a duplicate",
+            hint="docs/reference/backends.md says which backends can",
+        )
+    if not isinstance(receipt, str):
+        raise OptionError(f"a receipt is a text, not a {type(receipt).__name__}", hint="pass the Sent, or its .receipt")
+    form, encoded = receipt[: len(_FORM)], receipt[len(_FORM) :]
+    try:
+        if form != _FORM:
+            raise ValueError
+        padded = encoded.encode("ascii") + b"=" * (-len(encoded) % 4)
+        queue, handle = msgspec.json.decode(base64.b64decode(padded, b"-_", validate=True), type=tuple[str, str])
+    except (ValueError, binascii.Error, RecursionError):
+        raise OptionError(
+            "this is no receipt of a message", hint="it is the .receipt of what a send returned, unchanged"
+        ) from None
+    return Ticket(queue=queue, handle=handle)

@@ -1,0 +1,42 @@
+"""`cloudq cancel`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cloudq.cancelling import ticket_of
+from cloudq.cli.choosing import any_app
+from cloudq.cli.options import AppSpec, Backend, Debug, Json
+from cloudq.cli.output import note, write, write_json
+
+EXAMPLES = (
+    "cloudq cancel cq1.WyJkZWZhdWx0IiwiNy0xOTk2Il0",
+    "cloudq cancel $(cloudq send app.welcome '{\"user_id\": 42}' --delay 1h --json | jq -r .receipt)",
+)
+
+
+def cancel(
+    receipt: Annotated[str, typer.Argument(metavar="RECEIPT", help="What the send gave.", show_default=False)],
+    *,
+    app: AppSpec = None,
+    backend: Backend = None,
+    json: Json = False,
+    _debug: Debug = False,
+) -> None:
+    """Delete a message that no worker was handed yet. Exit code 1: it is too late.
+
+    The receipt is `.receipt` of what a send returned, or of `cloudq send --json`.
+    """
+    queue = ticket_of(receipt).queue
+    with any_app(app, backend, wanted=False) as chosen:
+        cancelled = chosen.app.cancel(receipt)
+    if json:
+        write_json({"queue": queue, "cancelled": cancelled})
+    elif cancelled:
+        write(f"cancelled a message of queue {queue!r}")
+    else:
+        note(f"too late: the message of queue {queue!r} is under way, or gone")
+    if not cancelled:
+        raise typer.Exit(1)

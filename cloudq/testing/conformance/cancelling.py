@@ -1,0 +1,198 @@
+"""Behaviours: taking back what nobody was handed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+from cloudq.cloud_queue import CloudQueue
+from cloudq.core.driver import Ack, Canceller, Cancels, PullDriver
+from cloudq.core.message import Message
+from cloudq.core.outcome import Retried
+from cloudq.errors import OptionError, UnsupportedError
+from cloudq.testing.conformance.bench import Bench
+
+
+class Cancelling:
+    """Either shown to work, or shown to be refused."""
+
+    def test_what_waits_is_cancelled_and_never_handed_over(self, bench: Bench) -> None:
+        """A cancelled message isn't handed over, now or when it is due; another is."""
+        sent = _cancellable(bench)
+        if sent is None:
+            return
+        message, handle, delay = sent
+        other = bench.send(delay=delay or None)
+        assert _cancel(bench, handle) is True
+        if bench.affordable(delay):
+            bench.advance(delay + bench.grain)
+            assert [delivery.id for delivery in bench.receive(2)] == [other.id]
+            assert message.id != other.id
+
+    def test_what_is_ready_has_a_handle_only_if_it_can_be_cancelled(self, bench: Bench) -> None:
+        """A handle that cancels nothing would promise what the backend can't."""
+        result = bench.store(message := bench.message())
+        if bench.capabilities.cancels is Cancels.WAITING:
+            assert result.handle is not None
+            assert _cancel(bench, result.handle) is True
+            bench.nothing()
+        else:
+            assert result.handle is None
+            assert bench.one().id == message.id
+
+    def test_what_was_handed_over_is_not_cancelled(self, bench: Bench) -> None:
+        """It is under way: its lease holds, and it is settled as if nobody had asked."""
+        sent = _cancellable(bench)
+        if sent is None or not bench.affordable(sent[2]):
+            return
+        message, handle, delay = sent
+        bench.advance(delay + bench.grain)
+        delivery = bench.one()
+        assert delivery.id == message.id
+        assert _cancel(bench, handle) is False
+        assert bench.settle(delivery, Ack()) is None
+        assert _cancel(bench, handle) is False
+
+    def test_what_was_begun_is_not_cancelled_when_its_lease_is_over(self, bench: Bench) -> None:
+        """Whoever held it may be working still."""
+        sent = _cancellable(bench)
+        if sent is None or not bench.affordable(sent[2] + bench.lease):
+            return
+        message, handle, delay = sent
+        bench.advance(delay + bench.grain)
+        expires_at = bench.one().lease.expires_at
+        bench.advance_to(expires_at + bench.grain)
+        assert _cancel(bench, handle) is False
+        assert bench.one().id == message.id
+
+    def test_a_second_cancelling_finds_nothing(self, bench: Bench) -> None:
+        """It says so, as does that of what is done."""
+        sent = _cancellable(bench)
+        if sent is not None:
+            assert [_cancel(bench, sent[1]) for _ in range(3)] == [True, False, False]
+
+    def test_a_handle_is_of_one_message_only(self, bench: Bench) -> None:
+        """After its message is gone, a handle doesn't fit one that was sent later."""
+        sent = _cancellable(bench)
+        if sent is None:
+            return
+        _, handle, delay = sent
+        assert _cancel(bench, handle) is True
+        later = [bench.send(delay=delay or None).id for _ in range(3)]
+        assert _cancel(bench, handle) is False
+        if bench.affordable(delay):
+            bench.advance(delay + bench.grain)
+            assert sorted(delivery.id for delivery in bench.receive(3)) == sorted(later)
+
+    def test_a_retrys_copy_is_not_cancelled(self, bench: Bench) -> None:
+        """What has failed once is under way to its next attempt."""
+        sent = _cancellable(bench)
+        if sent is None or not bench.affordable(sent[2] + 2 * bench.unit):
+            return
+        message, handle, delay = sent
+        bench.advance(delay + bench.grain)
+        carried = bench.carry_out(bench.one(), Retried(delay=bench.unit, reason="again"))
+        assert carried.error is None
+        assert _cancel(bench, handle) is False
+        bench.advance(bench.unit + bench.grain)
+        assert bench.one().id == message.id
+
+    def test_another_client_cancels(self, bench: Bench) -> None:
+        """The handle is the backend's, not the client's: it can be stored and used by another process."""
+        sent = _cancellable(bench)
+        if sent is not None:
+            assert _cancel(bench, sent[1], bench.client()) is True
+            assert _cancel(bench, sent[1]) is False
+
+    def test_a_cancelled_key_stays_taken(self, bench: Bench) -> None:
+        """An idempotency key is remembered as if the message had run, where the backend tells."""
+        sent = _cancellable(bench, key="k-1")
+        if sent is None:
+            return
+        _, handle, delay = sent
+        assert _cancel(bench, handle) is True
+        again = bench.store(bench.message(key="k-1", delay=delay or None))
+        assert again.error is None
+        if again.duplicate is not None and bench.capabilities.deduplication is not None:
+            assert (again.duplicate, again.handle) == (True, None)
+
+    def test_the_next_of_its_key_comes(self, bench: Bench) -> None:
+        """On an ordered queue a cancelled message holds up nobody, first or in between."""
+        if not bench.capabilities.ordering:
+            with pytest.raises(UnsupportedError):
+                bench.prepared(bench.message(ordering_key="k"))
+            return
+        if bench.capabilities.cancels is Cancels.NOTHING:
+            _refused(bench)
+            return
+        stored = [bench.store(message := bench.message(ordering_key="k")) for _ in range(4)]
+        handles = [result.handle or "" for result in stored]
+        assert [_cancel(bench, handles[place]) for place in (0, 2)] == [True, True]
+        second = bench.one()
+        assert _cancel(bench, handles[1]) is False
+        bench.nothing()
+        bench.ack(second)
+        last = bench.one()
+        assert last.id == message.id
+        bench.ack(last)
+        bench.nothing()
+
+    def test_a_race_with_a_receive_has_one_winner(self, bench: Bench) -> None:
+        """While clients receive, others cancel: each message is handed over or cancelled, never both, never neither."""
+        if bench.capabilities.cancels is not Cancels.WAITING:
+            return
+        results = {(message := bench.message()).id: bench.store(message) for _ in range(40)}
+        received: list[str] = []
+
+        def receive(client: PullDriver) -> bool:
+            while deliveries := bench.receive(3, driver=client, patient=False):
+                received.extend(delivery.id for delivery in deliveries)
+            return False
+
+        receiving = [partial(receive, bench.client()) for _ in range(4)]
+        cancelling = [partial(_cancel, bench, results[id_].handle or "") for id_ in reversed(results)]
+        won = bench.together([*receiving, *cancelling])[len(receiving) :]
+        cancelled = [id_ for id_, one in zip(reversed(results), won, strict=True) if one]
+        receive(bench.driver)
+        assert sorted([*received, *cancelled]) == sorted(results)
+
+    def test_another_handle_is_refused(self, bench: Bench) -> None:
+        """One that isn't this backend's own is an error, not a message that is gone."""
+        if bench.capabilities.cancels is Cancels.NOTHING:
+            _refused(bench)
+            return
+        with pytest.raises(OptionError):
+            _cancel(bench, "no handle")
+
+
+def _cancellable(bench: Bench, *, key: str | None = None) -> tuple[Message, str, timedelta] | None:
+    """Sends what can be cancelled: the message, its handle and its delay. `None`: nothing can, which is shown."""
+    capabilities = bench.capabilities
+    if capabilities.cancels is Cancels.NOTHING:
+        _refused(bench)
+        return None
+    waits = capabilities.cancels is Cancels.WAITING
+    delay = timedelta(0) if waits else max(bench.unit, capabilities.cancel_notice + timedelta(seconds=5))
+    message = bench.message(key=key, delay=delay or None)
+    result = bench.store(message)
+    assert result.error is None
+    assert result.handle is not None
+    return message, result.handle, delay
+
+
+def _refused(bench: Bench) -> None:
+    result = bench.store(bench.message())
+    assert (result.error, result.handle) == (None, None)
+    with pytest.raises(UnsupportedError):
+        _cancel(bench, "anything")
+    assert len(bench.receive(1)) == 1
+
+
+def _cancel(bench: Bench, handle: str, driver: PullDriver | None = None) -> bool:
+    """As an app does."""
+    driver = driver or bench.driver
+    if bench.capabilities.cancels is not Cancels.NOTHING:
+        assert isinstance(driver, Canceller)
+    return CloudQueue(bench.queue, driver, clock=bench.clock).cancel(handle)

@@ -13,7 +13,7 @@ from cloudq.cli.output import note, write, write_json
 
 EXAMPLES = (
     "cloudq cancel cq1.WyJkZWZhdWx0IiwiNy0xOTk2Il0",
-    "cloudq cancel $(cloudq send app.welcome '{\"user_id\": 42}' --delay 1h --json | jq -r .receipt)",
+    "cloudq cancel cq1.WyJkZWZhdWx0IiwiNy0xOTk2Il0 --json --backend sqlite:////var/lib/shop/cloudq.db",
 )
 
 

@@ -86,6 +86,16 @@ def sends_by_value() -> None:
     cloudq.send(42)  # type: ignore[arg-type]  # no task
 
 
+async def what_was_sent_is_cancelled(sent: Sent) -> None:
+    assert_type(sent.receipt, str | None)
+    assert_type(cloudq.cancel(sent), bool)
+    assert_type(app.cancel("cq1.abc"), bool)
+    assert_type(await cloudq.acancel(sent), bool)
+    assert_type(await app.acancel("cq1.abc"), bool)
+    cloudq.cancel(7)  # type: ignore[arg-type]
+    cloudq.cancel(sent.receipt)  # type: ignore[arg-type]  # there may be none
+
+
 def what_failed_is_sent_again() -> None:
     try:
         cloudq.send_many([bare.call(1)])

@@ -55,6 +55,6 @@ def test_an_unknown_name_is_an_attribute_error(package):
 
 def test_the_designs_names_are_there():
     """What the documentation promises at the top level."""
-    functions = {"task", "send", "asend", "send_many", "asend_many", "configure", "current"}
+    functions = {"task", "send", "asend", "send_many", "asend_many", "cancel", "acancel", "configure", "current"}
     types = {"App", "Task", "Context", "RetryPolicy", "Sent", "Call", "Retry", "DeadLetter"}
     assert functions | types <= set(cloudq.__all__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from threading import Lock
 from typing import Final
 
@@ -152,8 +152,7 @@ def _told(item: Outgoing, task: Task, result: SendResult) -> SendResult:
     if result.duplicate and item.native_id is not None:
         return result
     # Known by its own id: it was stored by a call whose answer was lost.
-    due = task.schedule_time.ToDatetime(tzinfo=UTC)
-    return SendResult(duplicate=False, handle=handle_of(task.name, due))
+    return SendResult(duplicate=False, handle=handle_of(task.name, task.schedule_time))
 
 
 def _timestamp(moment: datetime) -> Timestamp:

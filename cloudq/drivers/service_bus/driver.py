@@ -219,7 +219,8 @@ class ServiceBusDriver:
         return receiving.delivery(message, Lease(queue=queue, receipt=Receipt(holder, message), expires_at=expires_at))
 
     def _place(self, queue: str) -> str:
-        return scheduling.place_of(self._namespace, self._prefix + queue)
+        # The URL may have left the namespace to a connection string.
+        return scheduling.place_of(self._clients.client().fully_qualified_namespace, self._prefix + queue)
 
     def _link(self, queue: str, *, dead: bool = False) -> Link:
         with self._lock:

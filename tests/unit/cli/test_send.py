@@ -36,6 +36,7 @@ def test_json(cli, shop):
     """A program gets the id, where it went, and whether the payload was checked."""
     result = cli("send", "shop.hello", '{"user_id": 42}', "--app", "shop", "--json")
     sent = json.loads(result.out)
+    assert sent.pop("receipt").startswith("cq1.")
     assert {
         "id": received(shop, "emails").id,
         "duplicate": False,

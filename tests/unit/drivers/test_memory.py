@@ -11,6 +11,7 @@ from cloudq.core.clock import from_micros
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import (
     Ack,
+    Cancels,
     Capabilities,
     Final,
     NativeDeadLetter,
@@ -71,6 +72,7 @@ def test_by_default_it_can_do_nearly_everything() -> None:
         deduplication=MINUTE,
         attempt_exact=True,
         fenced_settle=True,
+        cancels=Cancels.WAITING,
     )
     driver = MemoryDriver(max_body=2_000, dedup_window=MINUTE)
     assert driver.capabilities("q") == expected

@@ -435,6 +435,51 @@ class PurgesAll(WrongDeadLetters):
 
 FIFO = "conformance.fifo"
 QUEUE = "conformance"
+
+
+class OnlySaysItCancels(MemoryDriver):
+    """Cancels nothing, and says that it did."""
+
+    def cancel(self, queue: str, handle: str) -> bool:
+        return True
+
+
+class CancelsWhateverIsThere(MemoryDriver):
+    """Cancels what somebody works on."""
+
+    def cancel(self, queue: str, handle: str) -> bool:
+        shelf = self._shelf(queue)
+        entry = shelf.entries.get(int(handle.partition("-")[0]))
+        if entry is not None:
+            shelf.remove(entry)
+        return entry is not None
+
+
+class CancelsTheNewest(MemoryDriver):
+    """Takes a handle for that of whatever came last."""
+
+    def cancel(self, queue: str, handle: str) -> bool:
+        shelf = self._shelf(queue)
+        if shelf.entries:
+            shelf.remove(shelf.entries[max(shelf.entries)])
+            return True
+        return False
+
+
+class HandlesForAll(MemoryDriver):
+    """Gives handles that cancel nothing."""
+
+    def send(self, outgoing: Sequence[Outgoing]) -> Sequence[SendResult]:
+        return [replace(result, handle="1-1") for result in super().send(outgoing)]
+
+
+class LeavesTheLine(MemoryDriver):
+    """Takes a message off, and lets its followers wait for ever."""
+
+    def cancel(self, queue: str, handle: str) -> bool:
+        return self._shelf(queue).entries.pop(int(handle.partition("-")[0]), None) is not None
+
+
 NOTHING: Mapping[str, object] = {}
 
 CAUGHT: list[tuple[type[MemoryDriver], str, Mapping[str, object], str, Profile]] = [
@@ -506,6 +551,14 @@ CAUGHT: list[tuple[type[MemoryDriver], str, Mapping[str, object], str, Profile]]
     (TakingIsShared, "test_a_taken_dead_letter_is_exclusive", NOTHING, QUEUE, None),
     (TakesWhateverItLikes, "test_chosen_dead_letters_are_taken", NOTHING, QUEUE, None),
     (PurgesAll, "test_chosen_dead_letters_are_purged", NOTHING, QUEUE, None),
+    (OnlySaysItCancels, "test_what_waits_is_cancelled_and_never_handed_over", NOTHING, QUEUE, None),
+    (OnlySaysItCancels, "test_what_waits_is_cancelled_and_never_handed_over", NOTHING, QUEUE, service_bus_like),
+    (CancelsWhateverIsThere, "test_what_was_handed_over_is_not_cancelled", NOTHING, QUEUE, None),
+    (CancelsWhateverIsThere, "test_what_was_begun_is_not_cancelled_when_its_lease_is_over", NOTHING, QUEUE, None),
+    (CancelsWhateverIsThere, "test_a_retrys_copy_is_not_cancelled", NOTHING, QUEUE, None),
+    (CancelsTheNewest, "test_a_handle_is_of_one_message_only", NOTHING, QUEUE, None),
+    (HandlesForAll, "test_what_is_ready_has_a_handle_only_if_it_can_be_cancelled", NOTHING, QUEUE, service_bus_like),
+    (LeavesTheLine, "test_the_next_of_its_key_comes", NOTHING, "conformance.fifo", None),
 ]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Final
@@ -13,16 +15,100 @@ import typer
 from cloudq.cli.options import Debug, queue_name
 from cloudq.cli.output import note, write
 from cloudq.core.message import FIFO_SUFFIX
-from cloudq.errors import ConfigurationError
+from cloudq.errors import ConfigurationError, OptionError
 
 if TYPE_CHECKING:
     from cloudq.emulators.service_bus.runner import ServiceBusEmulator
 
+CLOUD_TASKS_EXAMPLES: Final = (
+    "cloudq emulate cloudtasks",
+    "cloudq emulate cloudtasks --relaxed --queue emails --queue projects/shop/locations/europe-west1/queues/reports",
+    "cloudq emulate cloudtasks --port 9000 --certs-port 9001",
+)
 SERVICE_BUS_EXAMPLES: Final = (
     "cloudq emulate servicebus --queue default --queue orders.fifo",
     "cloudq emulate servicebus --config Config.json --port 5672 --admin-port 5300",
 )
 _HIGHEST_PORT: Final = 65535
+
+
+def cloudtasks(
+    *,
+    host: Annotated[str, typer.Option("--host", metavar="HOST", help="The address to listen at.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", metavar="N", min=0, max=_HIGHEST_PORT, help="For calls. 0: any that is free.")
+    ] = 8123,
+    certs_port: Annotated[
+        int,
+        typer.Option(
+            "--certs-port",
+            metavar="N",
+            min=0,
+            max=_HIGHEST_PORT,
+            help="For the certificates of the tokens that pushes carry. 0: any that is free.",
+        ),
+    ] = 8124,
+    queue: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--queue",
+            metavar="NAME",
+            help="Create this queue, with the service's default settings. Repeatable. A name without slashes is one "
+            "of --parent.",
+        ),
+    ] = None,
+    parent: Annotated[
+        str, typer.Option("--parent", metavar="PROJECT/LOCATION", help="Where queues without slashes are.")
+    ] = "dev/local",
+    relaxed: Annotated[
+        bool,
+        typer.Option(
+            "--relaxed",
+            help="Take what the service would refuse or round: deadlines under 15 seconds, backoffs of fractions of "
+            "a second, more than 500 dispatches per second.",
+        ),
+    ] = False,
+    _debug: Debug = False,
+) -> None:
+    """Run an emulator of Google Cloud Tasks until Ctrl-C or SIGTERM.
+
+    It keeps everything in memory. Clients that look at CLOUD_TASKS_EMULATOR_HOST use it, cloudq's among them; what to
+    export is printed once it listens.
+    """
+    try:
+        from cloudq.emulators.cloud_tasks import VARIABLE, CloudTasksEmulator, PortTaken, Problem, Settings
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"the emulator needs the module {error.name!r}, which isn't installed",
+            hint="pip install 'cloudq[emulators]'",
+        ) from error
+
+    project, _, location = parent.partition("/")
+    names = [name if "/" in name else f"projects/{project}/locations/{location}/queues/{name}" for name in queue or []]
+    emulator = CloudTasksEmulator(
+        settings=Settings(relaxed=relaxed), host=host, port=port, certs_port=certs_port, queues=names
+    )
+    with _told_to_end() as ended:
+        try:
+            emulator.start()
+        except PortTaken as error:
+            raise ConfigurationError(
+                str(error), hint="end what listens there, or choose others: --port 0 --certs-port 0 takes free ones"
+            ) from error
+        except Problem as error:
+            raise OptionError(
+                f"--queue or --parent: {error.message}",
+                hint="--queue emails, or --queue projects/PROJECT/locations/LOCATION/queues/emails",
+            ) from error
+        try:
+            # Data for `source <(...)`, everything else for people.
+            write(f"export {VARIABLE}={emulator.address}")
+            for name in names:
+                write(f"# queue: {name}")
+            note(f"certificates: {emulator.certificates_url}, {emulator.key_set_url}; Ctrl-C ends it")
+            _wait(ended)
+        finally:
+            emulator.stop()
 
 
 def servicebus(
@@ -55,6 +141,27 @@ def servicebus(
     Its messages are in memory, it checks no keys, and it listens on 127.0.0.1 only.
     """
     emulator = _service_bus(port, admin_port, config, [queue_name(name) for name in queue or []])
+    with _told_to_end() as ended:
+        try:
+            try:
+                emulator.start()
+            except OSError as error:
+                raise ConfigurationError(
+                    f"a port of the emulator can't be had: {error.strerror or error}",
+                    hint="another one may be running; --port 0 --admin-port 0 takes free ones",
+                ) from error
+            # Data for `source <(...)`, everything else for people.
+            write(f"export CLOUDQ_SERVICEBUS_CONNECTION_STRING='{emulator.connection_string}'")
+            write(f"export CLOUDQ_URL='servicebus://?admin_endpoint={emulator.admin_url}'")
+            note(f"administration (plain HTTP): {emulator.admin_url}; Ctrl-C ends it")
+            _wait(ended)
+        finally:
+            emulator.stop()
+
+
+@contextmanager
+def _told_to_end() -> Iterator[threading.Event]:
+    """An event that is set by SIGTERM or SIGINT within the block; what was set before is put back."""
     ended = threading.Event()
 
     def end(_number: int, _frame: FrameType | None) -> None:
@@ -62,24 +169,16 @@ def servicebus(
 
     before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        try:
-            emulator.start()
-        except OSError as error:
-            raise ConfigurationError(
-                f"a port of the emulator can't be had: {error.strerror or error}",
-                hint="another one may be running; --port 0 --admin-port 0 takes free ones",
-            ) from error
-        # Data for `source <(...)`, everything else for people.
-        write(f"export CLOUDQ_SERVICEBUS_CONNECTION_STRING='{emulator.connection_string}'")
-        write(f"export CLOUDQ_URL='servicebus://?admin_endpoint={emulator.admin_url}'")
-        note(f"administration (plain HTTP): {emulator.admin_url}; Ctrl-C ends it")
-        # On some systems a wait without an end can't be interrupted by a signal.
-        while not ended.wait(60):
-            pass
+        yield ended
     finally:
-        emulator.stop()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _wait(ended: threading.Event) -> None:
+    # On some systems a wait without an end can't be interrupted by a signal.
+    while not ended.wait(60):
+        pass
 
 
 def _service_bus(port: int, admin_port: int, config: Path | None, queues: list[str]) -> ServiceBusEmulator:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cloudq.app import App
+    from cloudq.emulators.cloud_tasks import CloudTasksEmulator
     from cloudq.testing.service_bus import ServiceBus
 
 INI: str = "cloudq_app"
@@ -47,6 +48,23 @@ def cloudq_service_bus() -> Iterator[ServiceBus]:
 
     with service_bus() as found:
         yield found
+
+
+@pytest.fixture
+def cloud_tasks_emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudTasksEmulator]:
+    """An emulator of Google Cloud Tasks, relaxed and empty, that CLOUD_TASKS_EMULATOR_HOST names during the test.
+
+    It needs `pip install cloudq[emulators]`. For the service's own strictness, or for a clock that your test moves,
+    make a `cloudq.emulators.cloud_tasks.CloudTasksEmulator` of your own.
+    """
+    try:
+        from cloudq.emulators.cloud_tasks import CloudTasksEmulator, Settings
+    except ModuleNotFoundError as error:
+        pytest.fail(f"cloud_tasks_emulator needs {error.name}: pip install 'cloudq[emulators]'", pytrace=False)
+    with CloudTasksEmulator(settings=Settings(relaxed=True)) as emulator:
+        for name, value in emulator.environment.items():
+            monkeypatch.setenv(name, value)
+        yield emulator
 
 
 def _app(config: pytest.Config) -> App:

@@ -7,6 +7,7 @@ from typing import Final
 
 # Rounding: a token that is there but for this counts as there, else a wait could be shorter than a clock can tell.
 _ALMOST: Final = 1e-6
+_LONGEST: Final = 366 * 86_400.0  # whoever waits for so long looks again
 
 
 class TokenBucket:
@@ -40,7 +41,7 @@ class TokenBucket:
         missing = 1 - self._tokens
         if missing <= _ALMOST:
             return now
-        return now + timedelta(seconds=missing / self._rate) + timedelta(microseconds=1)
+        return now + timedelta(seconds=min(missing / self._rate, _LONGEST)) + timedelta(microseconds=1)
 
     def change(self, rate: float, burst: int, now: datetime) -> None:
         """Goes on with other limits. The tokens stay, as far as they fit."""

@@ -29,6 +29,15 @@ class MovedClock(Protocol):
         ...
 
 
+@runtime_checkable
+class AdvancingClock(Protocol):
+    """A clock that is moved by hand."""
+
+    def advance(self, delta: timedelta, /) -> None:
+        """Moves the clock on."""
+        ...
+
+
 class SystemClock:
     """The machine's clock."""
 

@@ -19,7 +19,7 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 from cloudq.emulators.cloud_tasks.access import Policies
 from cloudq.emulators.cloud_tasks.attempts import Attempt, AttemptLog
 from cloudq.emulators.cloud_tasks.certificates import CERTIFICATES, KEY_SET, CertificateServer
-from cloudq.emulators.cloud_tasks.clock import SYSTEM_CLOCK, Clock, MovedClock
+from cloudq.emulators.cloud_tasks.clock import SYSTEM_CLOCK, AdvancingClock, Clock, MovedClock
 from cloudq.emulators.cloud_tasks.dispatcher import Dispatcher
 from cloudq.emulators.cloud_tasks.faults import Faults
 from cloudq.emulators.cloud_tasks.messages import QueuePb
@@ -185,6 +185,19 @@ class CloudTasksEmulator:
             self._await(self._dispatcher.idle(), timeout)
         except TimeoutError:
             raise TimeoutError(f"the emulator wasn't idle within {timeout.total_seconds():g} s") from None
+
+    def advance(self, by: timedelta) -> None:
+        """Moves the emulator's clock on, between two waits for idle: what was due before has ended before it.
+
+        Raises:
+            TypeError: The clock isn't one that is moved by hand.
+            TimeoutError: See `wait_idle`.
+        """
+        if not isinstance(self.clock, AdvancingClock):
+            raise TypeError("the emulator's clock can't be moved: give it a ManualClock")
+        self.wait_idle()
+        self.clock.advance(by)
+        self.wait_idle()
 
     def next_at(self) -> datetime | None:
         """When, by the emulator's clock, the next thing happens by itself: an attempt, a deadline, the end of 31 days.

@@ -47,6 +47,8 @@ def test_a_fake_clock_of_cloudq_serves_too():
             clock.advance(timedelta(hours=1))
             emulator.wait_idle()
             assert len(worker.received) == 1
+            emulator.advance(timedelta(hours=1))
+            assert clock.now() == emulator.clock.now()
     finally:
         worker.close()
 
@@ -74,6 +76,19 @@ def test_it_starts_again_after_a_stop():
         emulator.stop()
     with pytest.raises(RuntimeError, match="isn't running"):
         emulator.wait_idle()
+
+
+def test_a_move_dispatches_without_being_asked(lab):
+    """Whoever moves the clock elsewhere needn't tell the emulator."""
+    lab.create(schedule_time=lab.clock.now() + timedelta(days=1))
+    lab.clock.advance(timedelta(days=1))
+    assert lab.worker.arrived.wait(10)
+
+
+def test_the_machines_clock_cant_be_moved():
+    """`advance` on the machine's own clock says what to use."""
+    with CloudTasksEmulator() as emulator, pytest.raises(TypeError, match="ManualClock"):
+        emulator.advance(timedelta(1))
 
 
 def test_waiting_for_idle_has_an_end(lab):

@@ -41,7 +41,9 @@ class TokenBucket:
         missing = 1 - self._tokens
         if missing <= _ALMOST:
             return now
-        return now + timedelta(seconds=min(missing / self._rate, _LONGEST)) + timedelta(microseconds=1)
+        when = now + timedelta(seconds=min(missing / self._rate, _LONGEST))  # to the nearest microsecond
+        gained = (when - self._since).total_seconds() * self._rate
+        return when if self._tokens + gained >= 1 - _ALMOST else when + timedelta(microseconds=1)
 
     def change(self, rate: float, burst: int, now: datetime) -> None:
         """Goes on with other limits. The tokens stay, as far as they fit."""

@@ -11,13 +11,14 @@ from google.cloud import tasks_v2
 from google.iam.v1 import iam_policy_pb2
 from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2
+from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from cloudq.emulators.cloud_tasks.access import Policies
 from cloudq.emulators.cloud_tasks.dispatcher import Dispatcher
 from cloudq.emulators.cloud_tasks.faults import Faults
 from cloudq.emulators.cloud_tasks.operations import Operations
-from cloudq.emulators.cloud_tasks.problems import Problem
+from cloudq.emulators.cloud_tasks.problems import Problem, invalid
 
 SERVICE: Final = "google.cloud.tasks.v2.CloudTasks"
 OPERATIONS: Final = "google.longrunning.Operations"
@@ -128,16 +129,24 @@ def _empty(do: Callable[[str], object], name: str) -> Any:
 
 
 def _method(kind: Any, answer: Callable[[Any], Any]) -> Any:
-    async def handle(request: Any, context: Any) -> Any:
+    async def handle(data: bytes, context: Any) -> bytes | None:
         try:
-            return answer(request)
+            answered: bytes = answer(_decoded(kind, data)).SerializeToString()
         except Problem as problem:
             await _refuse(context, problem)
+            return None
+        return answered
 
-    method: Callable[[Any, Any], Awaitable[Any]] = handle
-    return grpc.unary_unary_rpc_method_handler(
-        method, request_deserializer=kind.FromString, response_serializer=lambda message: message.SerializeToString()
-    )
+    method: Callable[[bytes, Any], Awaitable[bytes | None]] = handle
+    return grpc.unary_unary_rpc_method_handler(method)
+
+
+def _decoded(kind: Any, data: bytes) -> Any:
+    # Here rather than by gRPC, which takes what is no message for a fault of the service's.
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        raise invalid(f"The request is no {kind.DESCRIPTOR.name}.") from error
 
 
 async def _refuse(context: Any, problem: Problem) -> None:

@@ -51,7 +51,7 @@ def cloudq_service_bus() -> Iterator[ServiceBus]:
 
 
 @pytest.fixture
-def cloud_tasks_emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudTasksEmulator]:
+def cloudq_cloud_tasks(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudTasksEmulator]:
     """An emulator of Google Cloud Tasks, relaxed and empty, that CLOUD_TASKS_EMULATOR_HOST names during the test.
 
     It needs `pip install cloudq[emulators]`. For the service's own strictness, or for a clock that your test moves,
@@ -60,7 +60,7 @@ def cloud_tasks_emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudTasks
     try:
         from cloudq.emulators.cloud_tasks import CloudTasksEmulator, Settings
     except ModuleNotFoundError as error:
-        pytest.fail(f"cloud_tasks_emulator needs {error.name}: pip install 'cloudq[emulators]'", pytrace=False)
+        pytest.fail(f"cloudq_cloud_tasks needs {error.name}: pip install 'cloudq[emulators]'", pytrace=False)
     with CloudTasksEmulator(settings=Settings(relaxed=True)) as emulator:
         for name, value in emulator.environment.items():
             monkeypatch.setenv(name, value)

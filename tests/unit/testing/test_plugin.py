@@ -144,10 +144,10 @@ from cloudq.emulators.cloud_tasks import CloudTasksEmulator
 QUEUE = "projects/p/locations/l/queues/q"
 
 @pytest.mark.parametrize("turn", [1, 2])
-def test_it_is_there_and_empty(cloud_tasks_emulator: CloudTasksEmulator, turn: int):
-    assert os.environ["CLOUD_TASKS_EMULATOR_HOST"] == cloud_tasks_emulator.address
-    cloud_tasks_emulator.create_queue(QUEUE)
-    assert cloud_tasks_emulator.client().get_queue(name=QUEUE).name == QUEUE
+def test_it_is_there_and_empty(cloudq_cloud_tasks: CloudTasksEmulator, turn: int):
+    assert os.environ["CLOUD_TASKS_EMULATOR_HOST"] == cloudq_cloud_tasks.address
+    cloudq_cloud_tasks.create_queue(QUEUE)
+    assert cloudq_cloud_tasks.client().get_queue(name=QUEUE).name == QUEUE
 
 def test_afterwards_it_is_gone():
     assert "CLOUD_TASKS_EMULATOR_HOST" not in os.environ
@@ -164,9 +164,9 @@ def test_the_cloud_tasks_emulator_is_a_fixture(tmp_path):
 def test_without_its_packages_the_emulator_says_what_to_install(tmp_path):
     """The fixture names what is missing, and the extra that brings it."""
     (tmp_path / "conftest.py").write_text("import sys\nsys.modules['aiohttp'] = None\n")
-    (tmp_path / "test_it.py").write_text("def test_it(cloud_tasks_emulator): ...\n")
+    (tmp_path / "test_it.py").write_text("def test_it(cloudq_cloud_tasks): ...\n")
     result = pytest_run(tmp_path)
-    assert "cloud_tasks_emulator needs aiohttp: pip install 'cloudq[emulators]'" in result.stdout, result.stdout
+    assert "cloudq_cloud_tasks needs aiohttp: pip install 'cloudq[emulators]'" in result.stdout, result.stdout
 
 
 def test_the_fixture_and_the_option_are_documented(project):

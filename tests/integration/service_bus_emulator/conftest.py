@@ -89,3 +89,18 @@ def topic(emulator: ServiceBusEmulator) -> str:
     emulator.call(entities.create_subscription, name, "all", SubscriptionSettings())
     emulator.call(entities.create_subscription, name, "none", SubscriptionSettings(), ("none", FalseFilter()))
     return name
+
+
+@pytest.fixture(scope="session")
+def make_entities(emulator: ServiceBusEmulator) -> Callable[[], tuple[str, str, str]]:
+    """Makes a queue, one with sessions, and a topic with the subscription `all`. Returns their names."""
+
+    def make() -> tuple[str, str, str]:
+        number = next(_NUMBERS)
+        emulator.create_queue(f"queue-{number}")
+        emulator.create_queue(f"sessions-{number}", QueueSettings(requires_session=True))
+        emulator.create_topic(f"topic-{number}")
+        emulator.create_subscription(f"topic-{number}", "all")
+        return f"queue-{number}", f"sessions-{number}", f"topic-{number}"
+
+    return make

@@ -128,11 +128,12 @@ class LeaseKeeper:
         """From now on its lease is renewed for `settle_timeout` at most (semantics 11)."""
         held.settle_by = self._clock.now() + self._settle_timeout
 
-    def forget(self, held: HeldLease) -> None:
-        """Keeps it no longer. For what was deleted: a renewal that is still on its way changes nothing."""
+    def forget(self, *held: HeldLease) -> None:
+        """Keeps these no longer. For what was deleted: a renewal that is still on its way changes nothing."""
         with self.changed:
-            held._detached = True
-            self._held.discard(held)
+            for one in held:
+                one._detached = True
+            self._held.difference_update(held)
 
     def detach(self, held: Iterable[HeldLease], *, wait: bool = True) -> bool:
         """Keeps these no longer, and waits for renewals in flight, at most until the leases are over.

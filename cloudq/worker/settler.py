@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from datetime import timedelta
 from functools import partial
@@ -51,7 +51,12 @@ _ACK: Const = Ack()
 class _Edge:
     """One queue's batchers."""
 
-    def __init__(self, queue: CloudQueue, driver: PullDriver, clock: Clock) -> None:
+    def __init__(
+        self,
+        queue: CloudQueue,
+        carry_out: Callable[[Sequence[_Settlement]], Sequence[SettleResult]],
+        clock: Clock,
+    ) -> None:
         self.capabilities = queue.capabilities
         self.copies: Batcher[Outgoing, SendResult] = Batcher(
             queue.store_copies,
@@ -61,15 +66,15 @@ class _Edge:
             clock=clock,
             name=f"cloudq-copy-{queue.name}",
         )
-        self.finals: Batcher[Final, SettleResult] = Batcher(
-            driver.settle, max_items=self.capabilities.max_batch, clock=clock, name=f"cloudq-settle-{queue.name}"
+        self.finals: Batcher[_Settlement, SettleResult] = Batcher(
+            carry_out, max_items=self.capabilities.max_batch, clock=clock, name=f"cloudq-settle-{queue.name}"
         )
 
 
 class _Settlement:
     """One delivery on its way out."""
 
-    __slots__ = ("acked", "backoff", "edge", "final", "held")
+    __slots__ = ("acked", "backoff", "confirmed", "edge", "final", "held")
 
     def __init__(self, held: HeldLease, edge: _Edge, step: FinalStep, *, acked: bool = False) -> None:
         self.held = held
@@ -77,6 +82,7 @@ class _Settlement:
         self.edge = edge
         self.final = Final(lease=held.delivery.lease, step=step)
         self.backoff: Backoff | None = None
+        self.confirmed = False
 
 
 class Settler:
@@ -207,28 +213,38 @@ class Settler:
         self._submit(settlement)
 
     def _submit(self, settlement: _Settlement) -> None:
-        future = settlement.edge.finals.submit(settlement.final)
+        future = settlement.edge.finals.submit(settlement)
         future.add_done_callback(partial(self._answered, settlement))
 
-    def _answered(self, settlement: _Settlement, future: Future[SettleResult]) -> None:
-        # Runs under the batcher's lock: nothing here may block.
-        error = _error_of(future)
-        held = settlement.held
-        if error is None:
-            if settlement.acked and self._acked is not None and not held.over(self._clock.now()):
-                self._background.submit(partial(self._acked, held.delivery))
-            self._confirmed(held)
-        elif isinstance(error, LeaseLost):
-            self._end_late(held, "its settlement came too late")
-        else:
-            self._failed(settlement, error)
+    def _carry_out(self, settlements: Sequence[_Settlement]) -> Sequence[SettleResult]:
+        """One call of the driver. What it confirms is out of hand, all of it at once; the rest is `_answered`'s."""
+        results = self._driver.settle([settlement.final for settlement in settlements])
+        confirmed = [one for one, result in zip(settlements, results, strict=True) if result.error is None]
+        if confirmed:
+            self._confirmed(confirmed)
+        return results
 
-    def _confirmed(self, held: HeldLease) -> None:
+    def _confirmed(self, settlements: Sequence[_Settlement]) -> None:
         if self._failing:
             self._failing = False
             self._intake.settlements_failing(False)
             logger.info("settlements are confirmed again")
-        self._end(held)
+        for settlement in settlements:
+            settlement.confirmed = True
+            held = settlement.held
+            if settlement.acked and self._acked is not None and not held.over(self._clock.now()):
+                self._background.submit(partial(self._acked, held.delivery))
+        self._end(*[settlement.held for settlement in settlements])
+
+    def _answered(self, settlement: _Settlement, future: Future[SettleResult]) -> None:
+        # Runs in the batcher's thread: nothing here may block.
+        if settlement.confirmed:
+            return
+        error = _error_of(future)
+        if isinstance(error, LeaseLost):
+            self._end_late(settlement.held, "its settlement came too late")
+        elif error is not None:
+            self._failed(settlement, error)
 
     def _failed(self, settlement: _Settlement, error: BaseException) -> None:
         if not self._failing:
@@ -260,9 +276,9 @@ class Settler:
         )
         self._end(held)
 
-    def _end(self, held: HeldLease) -> None:
-        self._keeper.forget(held)
-        self._intake.settled()
+    def _end(self, *held: HeldLease) -> None:
+        self._keeper.forget(*held)
+        self._intake.settled(len(held))
 
     def _edge(self, name: str) -> _Edge:
         edge = self._edges.get(name)
@@ -270,7 +286,7 @@ class Settler:
             with self._lock:
                 edge = self._edges.get(name)
                 if edge is None:
-                    edge = self._edges[name] = _Edge(self._queue(name), self._driver, self._clock)
+                    edge = self._edges[name] = _Edge(self._queue(name), self._carry_out, self._clock)
         return edge
 
 

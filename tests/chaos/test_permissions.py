@@ -105,7 +105,7 @@ def test_a_worker_needs_what_the_page_says(restricted: Restricted, place: Place,
     with app.using(SQSDriver(REGION, prefix=place.prefix, client=place.client)):
         for task in (fine, lasting, again, dies):
             task.send()
-    with app.using(driver), running(app, lease=timedelta(seconds=2), wait=timedelta(0)):
+    with app.using(driver), running(app, lease=timedelta(seconds=4), wait=timedelta(0)):
         wait_until(lambda: len(ran) == 4 and place.counts(queue) == (0, 0), within=20, what="all ran and are settled")
     assert {"fine", "lasting", "again", "dies"} == set(ran)
     assert (1, 0) == place.counts(f"{queue}-dlq")

@@ -85,5 +85,4 @@ def test_poison_among_good_messages(proxy: HttpProxy, place: Place, queue: str, 
     assert Counter(bodies[number % len(bodies)] for number in range(POISON)) == Counter(
         letter.body.decode() for letter in dead
     )
-    # The look at the dead letters is one more of those.
     assert most <= 2

@@ -20,7 +20,7 @@ from tests.integration.sqs.conftest import REGION, Place
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(sized(120, 900), func_only=True)]
 
-TASKS, WORKERS, KILLS = sized((300, 3, 6), (2_000, 4, 40))
+TASKS, WORKERS, KILLS = sized((250, 3, 5), (2_000, 4, 40))
 PATIENCE = sized(60, 300)
 
 APP = """

@@ -9,7 +9,7 @@ import pytest
 from cloudq.emulators.service_bus.amqp.encoding import encode, encode_described
 from cloudq.emulators.service_bus.amqp.performatives import Attach, Detach, Disposition, Flow, Transfer
 from cloudq.emulators.service_bus.amqp.sections import Section
-from cloudq.emulators.service_bus.amqp.states import ACCEPTED, Modified, Rejected, Released
+from cloudq.emulators.service_bus.amqp.states import ACCEPTED, Error, Modified, Rejected, Released
 from cloudq.emulators.service_bus.amqp.termini import Coordinator, Source
 from cloudq.emulators.service_bus.amqp.types import Described, Symbol, UInt, ULong
 from cloudq.emulators.service_bus.broker.address import Address
@@ -68,10 +68,12 @@ def test_transactions_are_refused() -> None:
 def test_outcomes() -> None:
     """Each outcome does what the service makes of it, and is answered; the answer to a rejection has no error."""
     stage, transfers = receiving(5)
-    states = [ACCEPTED, Released(), Modified(delivery_failed=True), Modified(undeliverable_here=True), Rejected()]
-    for transfer, state in zip(transfers, states, strict=True):
+    bad = Error(condition=names.DEAD_LETTER, info={Symbol(names.DEAD_LETTER_REASON): "bad"})
+    states = [ACCEPTED, Released(), Modified(delivery_failed=True), Modified(undeliverable_here=True)]
+    for transfer, state in zip(transfers, [*states, Rejected(error=bad)], strict=True):
         heard = stage.say(Disposition(role=True, first=transfer.delivery_id, state=state))
-        assert [state] == [item.state for item in heard if isinstance(item, Disposition)]
+        answered = Rejected() if isinstance(state, Rejected) else state
+        assert [answered] == [item.state for item in heard if isinstance(item, Disposition)]
     assert [(2, 0, 0), (3, 0, 1), (4, 1, 1)] == [
         (found.sequence_number, found.state, found.delivery_count) for found in stage.broker.peek(QUEUE, 1, 9)
     ]

@@ -6,7 +6,7 @@ from typing import Final
 
 from aiohttp import web
 
-from cloudq.emulators.cloud_tasks.ports import taken
+from cloudq.emulators.cloud_tasks.ports import place, taken
 from cloudq.emulators.cloud_tasks.signing import Signer
 
 # Google's own paths on www.googleapis.com.
@@ -53,7 +53,7 @@ class CertificateServer:
         except OSError as error:
             raise taken(self._host, self._port, error) from error
         port = self._runner.addresses[0][1]
-        self.address = f"http://{self._host}:{port}"
+        self.address = f"http://{place(self._host, port)}"
 
     async def stop(self) -> None:
         """Stops listening."""

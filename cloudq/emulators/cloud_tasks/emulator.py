@@ -25,7 +25,7 @@ from cloudq.emulators.cloud_tasks.faults import Faults
 from cloudq.emulators.cloud_tasks.messages import QueuePb
 from cloudq.emulators.cloud_tasks.names import location_of
 from cloudq.emulators.cloud_tasks.operations import Operations
-from cloudq.emulators.cloud_tasks.ports import taken
+from cloudq.emulators.cloud_tasks.ports import check_free, place, taken
 from cloudq.emulators.cloud_tasks.service import Service
 from cloudq.emulators.cloud_tasks.settings import Settings
 from cloudq.emulators.cloud_tasks.signing import Signer
@@ -96,6 +96,7 @@ class CloudTasksEmulator:
             PortTaken: Somebody else listens at one of the ports.
             Problem: One of `queues` isn't a queue's name.
         """
+        self._log.clear()
         started: Future[None] = Future()
         self._thread = Thread(target=self._run, args=(started,), name="cloud-tasks-emulator", daemon=True)
         self._thread.start()
@@ -209,7 +210,12 @@ class CloudTasksEmulator:
     # ── the thread ───────────────────────────────────────────────────────────────────────────────────────
 
     def _run(self, started: Future[None]) -> None:
-        asyncio.run(self._serve(started))
+        try:
+            asyncio.run(self._serve(started))
+        except BaseException as error:
+            if started.done():
+                raise
+            started.set_exception(error)  # whoever started the thread hears of it
 
     async def _serve(self, started: Future[None]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -225,9 +231,6 @@ class CloudTasksEmulator:
             await self._listen(server)
             for name in self._queues:
                 self._dispatcher.store.create_queue(location_of(name), QueuePb(name=name))
-        except BaseException as error:  # noqa: BLE001 - whoever started the thread hears of it
-            started.set_exception(error)
-        else:
             started.set_result(None)
             await self._ending.wait()
         finally:
@@ -240,12 +243,13 @@ class CloudTasksEmulator:
         operations = Operations(store, self.clock.now, self.settings.pending_polls)
         service = Service(self._dispatcher, operations, Policies(store), self.faults)
         server.add_generic_rpc_handlers(service.handlers())
+        check_free(self._host, self._port)
         try:
-            port = server.add_insecure_port(f"{self._host}:{self._port}")
+            port = server.add_insecure_port(place(self._host, self._port))
         except RuntimeError as error:
             raise taken(self._host, self._port, error) from error
         await server.start()
-        self.address = f"{self._host}:{port}"
+        self.address = place(self._host, port)
 
     def _look(self) -> None:
         loop = self._loop

@@ -40,7 +40,8 @@ class Operations:
         self._pending_polls = pending_polls
         self._done: dict[str, Any] = {}
         self._polls: dict[str, int] = {}
-        self._requests: dict[tuple[str, str], str] = {}
+        self._requests: dict[tuple[str, str] | None, str] = {}
+        self._asked: dict[str, tuple[str, str]] = {}
 
     def create(self, request: Any) -> Any:
         """Carries out a `BatchCreateTasksRequest`. Not atomic: each task is stored or has its error."""
@@ -105,11 +106,12 @@ class Operations:
         """Forgets the operation; what it did stays done."""
         if self._done.pop(name, None) is None:
             raise not_found()
+        self._requests.pop(self._asked.pop(name, None), None)
 
     def _known(self, request: Any) -> Any | None:
         # "This field will be used to identify the long running operation, avoiding duplication when user retries."
         name = self._requests.get((request.parent, request.request_id)) if request.request_id else None
-        return None if name is None or name not in self._done else self.get(name)
+        return None if name is None else self.get(name)
 
     def _over(self, metadata: Any, began: datetime, failed: dict[int, Problem]) -> Any:
         set_moment(metadata.start_time, began)
@@ -137,9 +139,12 @@ class Operations:
             oldest = next(iter(self._done))
             del self._done[oldest]
             self._polls.pop(oldest, None)
+            self._requests.pop(self._asked.pop(oldest, None), None)
         self._done[name] = done
         if request.request_id:
-            self._requests[request.parent, request.request_id] = name
+            key = (request.parent, request.request_id)
+            self._requests[key] = name
+            self._asked[name] = key
         if not self._pending_polls:
             return done
         self._polls[name] = self._pending_polls

@@ -18,7 +18,9 @@ from cloudq.emulators.cloud_tasks.stored import StoredTask
 _HTTP: Final = 1
 _IF_NOT_EXISTS: Final = 1
 # Of the request, not of the task: the client library sets them, or they would change what the message means.
-_OURS: Final = frozenset({"host", "content-length", "user-agent", "connection", "transfer-encoding", "te", "upgrade"})
+_OURS: Final = frozenset(
+    {"host", "content-length", "user-agent", "connection", "transfer-encoding", "te", "upgrade", "expect"}
+)
 _GOOGLES: Final = ("x-google-", "x-appengine-", "x-cloudtasks-")
 
 
@@ -96,7 +98,10 @@ def overridden(url: str, override: Any) -> str:
 
     `IF_NOT_EXISTS`: "queue-level configuration is only applied where task-level configuration does not exist".
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url  # it has no parts to replace; sending it will fail
     always = override.uri_override_enforce_mode != _IF_NOT_EXISTS
     scheme, host, port, path, query = _split(parts)
     if override.HasField("scheme") and (always or not scheme):

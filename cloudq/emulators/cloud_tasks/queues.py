@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -39,7 +38,7 @@ class TaskQueue:
         self._relaxed = relaxed
         self._bucket = TokenBucket(pb.rate_limits.max_dispatches_per_second, pb.rate_limits.max_burst_size, now)
         self._retries = specified(pb.retry_config, relaxed=relaxed)
-        self._by_age: deque[StoredTask] = deque()
+        self._ends: Schedule[StoredTask] = Schedule()  # of the retention
 
     def configure(self, pb: Any, now: datetime) -> None:
         """Goes on with other settings. Tasks, state and tokens stay."""
@@ -57,7 +56,7 @@ class TaskQueue:
     def add(self, task: StoredTask) -> None:
         """Takes in a new task."""
         self.tasks[task.name] = task
-        self._by_age.append(task)
+        self._ends.put(task, task.created + RETENTION)
         self.schedule.put(task, task.due)
 
     def put_back(self, task: StoredTask, due: datetime) -> None:
@@ -70,15 +69,11 @@ class TaskQueue:
         task.gone = True
         self.tasks.pop(task.name, None)
         self.schedule.discard(task)
+        self._ends.discard(task)
 
-    def expired(self, now: datetime) -> list[StoredTask]:
-        """The tasks that have become too old. They are still there."""
-        found = []
-        while self._by_age and (self._by_age[0].gone or self._by_age[0].created + RETENTION <= now):
-            task = self._by_age.popleft()
-            if not task.gone:
-                found.append(task)
-        return found
+    def expired(self, now: datetime) -> StoredTask | None:
+        """Gives a task that has become too old, or `None`. It is still there."""
+        return self._ends.pop_due(now)
 
     def next_task(self, now: datetime) -> StoredTask | None:
         """Takes out the task that is to be dispatched now, and the token for it; `None` if none may be."""
@@ -89,12 +84,13 @@ class TaskQueue:
 
     def next_at(self, now: datetime) -> datetime | None:
         """When something happens here by itself. `None`: nothing does, until somebody does something."""
-        ages = [self._by_age[0].created + RETENTION] if self._by_age else []
+        end = self._ends.next_at()
+        times = [] if end is None else [end]
         due = None if self._is_held() else self.schedule.next_at()
         if due is not None:
             held = self.throttle.held_until(now)
-            ages.append(max(due, held or due, self._bucket.next_at(now)))
-        return min(ages, default=None)
+            times.append(max(due, held or due, self._bucket.next_at(now)))
+        return min(times, default=None)
 
     def has_due(self, now: datetime) -> bool:
         """Whether a task is due and waits for nothing but the rate limit or the throttle to let it pass."""

@@ -61,9 +61,9 @@ class Store:
 
     def create_queue(self, parent: str, asked: Any) -> TaskQueue:
         """A new queue, running."""
-        names.check_location(parent)
         name = asked.name
         names.check_queue(name)
+        names.check_location(parent)
         if names.location_of(name) != parent:
             raise invalid(f"{name} must begin with {parent}.")
         if name in self.queues:
@@ -94,10 +94,10 @@ class Store:
         else:
             merged = asked
         pb = self._completed(merged)
-        pb.name, pb.state = queue.name, queue.pb.state
-        pb.purge_time.CopyFrom(queue.pb.purge_time)
-        if not queue.pb.HasField("purge_time"):
-            pb.ClearField("purge_time")
+        pb.state = queue.pb.state
+        pb.ClearField("purge_time")
+        if queue.pb.HasField("purge_time"):
+            pb.purge_time.CopyFrom(queue.pb.purge_time)
         queue.configure(pb, self._clock.now())
         self._changed(queue)
         return queue
@@ -206,7 +206,7 @@ class Store:
 
     def expire(self, queue: TaskQueue, now: datetime) -> None:
         """Removes what has become too old."""
-        for task in queue.expired(now):
+        while (task := queue.expired(now)) is not None:
             self._remove(queue, task, now)
 
     def _remove(self, queue: TaskQueue, task: StoredTask, now: datetime) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 
 import pytest
 
-from cloudq.emulators.cloud_tasks import CloudTasksEmulator, End, ManualClock, PortTaken
+from cloudq.emulators.cloud_tasks import CloudTasksEmulator, End, ManualClock, PortTaken, Problem
+from cloudq.emulators.cloud_tasks.ports import place
 from cloudq.testing import FakeClock
 from tests.unit.emulators.cloud_tasks.bench import QUEUE
 from tests.unit.emulators.cloud_tasks.worker import Worker
@@ -57,7 +59,7 @@ def test_a_taken_port_is_an_error():
     """Two emulators can't share a port, for calls or for certificates."""
     with CloudTasksEmulator() as first:
         port = int(first.address.rpartition(":")[2])
-        with pytest.raises(PortTaken, match=str(port)):
+        with pytest.raises(PortTaken, match=rf":{port}: .*in use"):
             CloudTasksEmulator(port=port).start()
         port = int(first.certs_address.rpartition(":")[2])
         with pytest.raises(PortTaken, match=str(port)):
@@ -89,6 +91,18 @@ def test_the_machines_clock_cant_be_moved():
     """`advance` on the machine's own clock says what to use."""
     with CloudTasksEmulator() as emulator, pytest.raises(TypeError, match="ManualClock"):
         emulator.advance(timedelta(1))
+
+
+def test_ipv6_addresses_are_in_brackets():
+    """Where a port follows the host."""
+    assert [place("::1", 80), place("127.0.0.1", 80)] == ["[::1]:80", "127.0.0.1:80"]
+
+
+def test_a_wrong_name_is_heard_of():
+    """What can't be created at the start is said to whoever starts it, and nothing keeps running."""
+    with pytest.raises(Problem, match="Queue name must be formatted"):
+        CloudTasksEmulator(queues=["emails"]).start()
+    assert not [thread for thread in threading.enumerate() if thread.name == "cloud-tasks-emulator"]
 
 
 def test_waiting_for_idle_has_an_end(lab):

@@ -27,6 +27,7 @@ IF_NOT_EXISTS: dict[str, object] = {"uri_override_enforce_mode": "IF_NOT_EXISTS"
         ("http://a/b?c", {"query_override": {}}, "http://a/b"),
         ("http://[::1]:80/b", {"host": "a"}, "http://a:80/b"),
         ("http://[::1]/b", {"port": 81}, "http://[::1]:81/b"),
+        ("http://[::1", {"host": "a"}, "http://[::1"),
         ("", {"host": "a", "path_override": {"path": "/b"}}, "https://a/b"),
     ],
 )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Final, TypeAlias
+
+from msgspec.structs import replace
 
 from cloudq.core.push import PushResponse
 from cloudq.push.certificates import is_loopback
@@ -15,6 +17,10 @@ from cloudq.push.refusals import Refused
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+# Bodies of less than 100,000 bytes that nobody reads are taken off the connection, which is kept.
+_SHORT_DIGITS: Final = 5
 
 
 class AsgiApp:
@@ -46,7 +52,18 @@ class AsgiApp:
         if not may_be_unverified(self.edge, client[0] if client else None):
             return not_from_here()
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        return await self.edge.ahandle(headers, lambda: self._body(receive))
+        asked = False
+
+        async def body() -> bytes:
+            nonlocal asked
+            asked = True
+            return await self._body(receive)
+
+        response = await self.edge.ahandle(headers, body)
+        if asked or _is_short(headers):
+            return response
+        # Else the server would read on, for as long as somebody whom nobody knows likes to send.
+        return replace(response, headers={**response.headers, "Connection": "close"})
 
     async def _body(self, receive: Receive) -> bytes:
         most, settings = self.edge.settings.max_body, self.edge.settings
@@ -83,6 +100,11 @@ class AsgiApp:
                 self.edge.stop()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+
+def _is_short(headers: Mapping[str, str]) -> bool:
+    length = headers.get("content-length", "" if "transfer-encoding" in headers else "0")
+    return length.isascii() and length.isdigit() and len(length) <= _SHORT_DIGITS
 
 
 def may_be_unverified(edge: PushEdge, address: str | None) -> bool:

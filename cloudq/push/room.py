@@ -139,12 +139,15 @@ class Room:
         with self.changed:
             if self._closed:
                 raise Refused(503, STOPPING, headers={"Retry-After": "1"})
-            if self._free:
-                self._free -= 1
-                self._count()
-                return True
-            self._queue.append(ready)
-            return False
+            if not self._free:
+                self._queue.append(ready)
+                return False
+            self._free -= 1
+            self.started += 1
+            last = self.started == self._max_tasks
+        if last:
+            self.close()
+        return True
 
     def withdraw(self, ready: Ready) -> bool:
         """Stops waiting. `False`: it was told already."""
@@ -162,13 +165,11 @@ class Room:
                 self._free += 1
                 return
             ready = self._queue.popleft()
-            self._count()
+            self.started += 1
+            last = self.started == self._max_tasks
         ready(True)
-
-    def _count(self) -> None:
-        self.started += 1
-        if self._max_tasks is not None and self.started >= self._max_tasks:
-            self._closed = True
+        if last:
+            self.close()
 
     # ── running ──────────────────────────────────────────────────────────────────────────────────────────
 

@@ -152,7 +152,8 @@ class Runner:
                 outcome = self._processor.failed(run.delivery, error)
             except BaseException as error:  # noqa: BLE001 - it would end the loop, which others share
                 outcome = self._processor.failed(run.delivery, error)
-            response = await self._asettled(run, outcome, time.monotonic() - began)
+            run.ended(outcome, time.monotonic() - began)
+            response = await self._asettled(run, outcome, run.seconds)
         except Exception as error:  # noqa: BLE001 - whatever it is, the message isn't settled and comes again
             response = self._complaints.excuse(error)
         finally:

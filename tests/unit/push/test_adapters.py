@@ -198,6 +198,7 @@ def test_no_body_is_asked_for_without_a_token(backend):
             raise AssertionError("read")
 
         assert (401, 0) == answered(cloudq.push.asgi(edge), {"content-length": "9" * 12}, never)
+        assert (401, 0) == answered(cloudq.push.asgi(edge), {"transfer-encoding": "chunked"}, never)
     assert [] == driver.decoded
 
 

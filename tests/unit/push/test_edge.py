@@ -537,11 +537,24 @@ def test_refusals_do_not_fill_the_log(backend, caplog):
 
 
 def test_max_tasks(backend):
-    """After so many tasks nothing more is taken."""
+    """After so many tasks nothing more is taken; what waits then is sent away at once."""
     app, _ = backend
-    app.task("t")(lambda: None)
-    with edge_of(app, max_tasks=2) as edge:
-        assert [200, 200, 503] == [handle(edge, *push("t", id=str(n))).status for n in range(3)]
+    gate = Gate()
+
+    @app.task("t")
+    def task(name: str) -> None:
+        gate(name)
+
+    settings = PushSettings(insecure_no_auth=True, concurrency=1, waiting=2, patience=timedelta(minutes=1))
+    with edge_of(app, settings, max_tasks=2) as edge, ThreadPoolExecutor(3) as pool:
+        answers = []
+        for name in "123":
+            answers.append(pool.submit(handle, edge, *push("t", {"name": name}, id=name)))
+            until(lambda: edge.room.in_hand == len(answers) and edge.room.running + edge.room.waiting == len(answers))
+        gate.goes_on.set()
+        assert [200, 200, 503] == [answer.result(10).status for answer in answers]
+        assert 503 == handle(edge, *push("t", {"name": "4"}, id="4")).status
+    assert ["1", "2"] == gate.ran
 
 
 def test_an_edge_opens_once_and_says_what_is_wrong():

@@ -74,6 +74,10 @@ def test_it_serves(backend):
         assert 200 == worker.push(*push("t", token=token()))
         assert 401 == worker.push(*push("t"))
         assert 401 == worker.push({}, b"x" * 10_000)
+        with socket.create_connection(worker.worker.address, timeout=20) as raw:
+            raw.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+            answer = b"".join(iter(lambda: raw.recv(4096), b""))
+            assert answer.startswith(b"HTTP/1.1 401 "), "and hung up, rather than read on without end"
         status, page = worker.page("/healthz")
         assert (200, 1, {}) == (status, page["counts"]["acked"], page["queues"])
         assert 200 == worker.page("/readyz")[0]

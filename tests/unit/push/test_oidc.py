@@ -150,6 +150,13 @@ def test_who_is_not_known_is_refused(door, shown, caplog):
         assert len(piece) < 5 or (piece not in caplog.text and piece.encode() not in response.body)
 
 
+@pytest.mark.parametrize("shown", [shown for name, shown in UNKNOWN.items() if name.startswith(("alg", "HS", "ES"))])
+def test_the_algorithm_is_looked_at_first(door, shown):
+    """For another algorithm than the one that Google signs with no key is even looked for."""
+    assert 401 == door.knock(shown()).status
+    assert 0 == door.server.asked
+
+
 @pytest.mark.parametrize("shown", FORBIDDEN.values(), ids=FORBIDDEN)
 def test_who_may_not_is_refused(door, shown):
     """A good token of somebody else is 403; nothing is read, decoded or run."""

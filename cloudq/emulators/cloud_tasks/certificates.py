@@ -6,7 +6,7 @@ from typing import Final
 
 from aiohttp import web
 
-from cloudq.emulators.cloud_tasks.ports import place, taken
+from cloudq.emulators.cloud_tasks.ports import check_free, place, taken
 from cloudq.emulators.cloud_tasks.signing import Signer
 
 # Google's own paths on www.googleapis.com.
@@ -41,6 +41,7 @@ class CertificateServer:
         Raises:
             PortTaken: Somebody else listens there.
         """
+        check_free(self._host, self._port)
         application = web.Application()
         application.router.add_get(CERTIFICATES, self._certificates)
         application.router.add_get(KEY_SET, self._key_set)

@@ -25,7 +25,7 @@ from cloudq.drivers.service_bus.dead_letters import ServiceBusDeadLetters
 from cloudq.drivers.service_bus.faults import translate
 from cloudq.drivers.service_bus.links import Link
 from cloudq.drivers.service_bus.receipts import Holder, LockedElsewhere, Receipt
-from cloudq.drivers.service_bus.sessions import ACCEPT_WAIT, Sessions
+from cloudq.drivers.service_bus.sessions import Sessions
 from cloudq.drivers.service_bus.settling import Settling
 from cloudq.errors import BackendError
 
@@ -230,9 +230,8 @@ class ServiceBusDriver:
             return link
 
     def _session_queue(self, queue: str) -> Sessions:
-        def next_session() -> ServiceBusReceiver:
-            wait = ACCEPT_WAIT.total_seconds()
-            return self._clients.receiver(queue, session=NEXT_AVAILABLE_SESSION, wait=wait)
+        def next_session(wait: timedelta) -> ServiceBusReceiver:
+            return self._clients.receiver(queue, session=NEXT_AVAILABLE_SESSION, wait=wait.total_seconds())
 
         with self._lock:
             sessions = self._sessions.get(queue)

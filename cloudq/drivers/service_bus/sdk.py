@@ -99,10 +99,10 @@ def open_receiver(receiver: ServiceBusReceiver, patience: timedelta) -> None:
     receiver._do_retryable_operation(receiver._open, timeout=patience.total_seconds(), operation_requires_timeout=True)
 
 
-def accept_session(receiver: ServiceBusReceiver, cancelled: Callable[[], bool]) -> bool:
+def accept_session(receiver: ServiceBusReceiver, cancelled: Callable[[], bool], asked: Callable[[], None]) -> bool:
     """Opens a receiver of the next session that has messages; whether it got one before it was cancelled.
 
-    The SDK's own way can't be ended early.
+    The SDK's own way can't be ended early, and doesn't say when the service was asked.
 
     Raises:
         ServiceBusError: The service can't be reached, or refuses; an `OperationTimeoutError` where no session came.
@@ -111,9 +111,13 @@ def accept_session(receiver: ServiceBusReceiver, cancelled: Callable[[], bool]) 
     handler = receiver._handler
     try:
         handler.open(connection=None)
+        said = False
         while not handler.client_ready():
             if cancelled():
                 return False
+            if handler._link is not None and not said:
+                said = True
+                asked()
     except Exception as error:
         raise receiver._handle_exception(error) from error
     receiver._running = True

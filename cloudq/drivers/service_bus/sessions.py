@@ -31,8 +31,11 @@ from cloudq.drivers.service_bus.links import Link, Step, session_lost
 MOST: Final = 128
 # So many slots wait for a session at once: each does with a connection of its own.
 SEEKERS: Final = 4
-# How long the service waits for a session before it says that there is none.
-ACCEPT_WAIT: Final = timedelta(seconds=30)
+# How long the service waits for a session before it says that there is none, at least and at most.
+SHORTEST_WAIT: Final = timedelta(milliseconds=300)
+LONGEST_WAIT: Final = timedelta(seconds=30)
+# Whoever may not wait waits so long for the service to say so, which takes a connection.
+ANSWER: Final = timedelta(seconds=5)
 # How long a session that was emptied is kept, as its next message may be on its way.
 LINGER: Final = timedelta(milliseconds=100)
 # How long slots go on after the last receive: the next one usually follows at once.
@@ -47,12 +50,15 @@ class Sessions:
     """The sessions of one queue that this process works on.
 
     Args:
-        make: Makes a receiver of the next available session, not open yet.
+        make: Makes a receiver of the next available session, not open yet, for which the service waits so long.
         clock: Where the time comes from.
     """
 
-    def __init__(self, make: Callable[[], ServiceBusReceiver], clock: Clock) -> None:
+    def __init__(self, make: Callable[[timedelta], ServiceBusReceiver], clock: Clock) -> None:
         self._make = make
+        self._accept_wait = SHORTEST_WAIT
+        self._found_none = 0
+        self._asking: dict[Slot, float] = {}
         self._clock = clock
         self._changed = threading.Condition()
         self._shelf: deque[tuple[Slot, ServiceBusReceivedMessage]] = deque()
@@ -67,12 +73,16 @@ class Sessions:
     def receive(self, limit: int, wait: timedelta) -> list[tuple[Slot, ServiceBusReceivedMessage]]:
         """Up to `limit` messages of as many sessions, as soon as there is one.
 
+        What is there comes even if it may not wait: the service is asked, and then has said that there is none.
+
         Raises:
             ServiceBusError: The service can't be reached, or refuses.
         """
-        until = time.monotonic() + wait.total_seconds()
+        began = time.monotonic()
+        until = began + wait.total_seconds()
         with self._changed:
-            interrupted = self._interrupted
+            interrupted, found_none = self._interrupted, self._found_none
+            self._accept_wait = min(max(wait, SHORTEST_WAIT), LONGEST_WAIT)
             self._wanted += limit
             self._error = None
             try:
@@ -81,7 +91,8 @@ class Sessions:
                         return [self._shelf.popleft() for _ in range(min(limit, len(self._shelf)))]
                     if self._error is not None:
                         raise self._error
-                    left = until - time.monotonic()
+                    known = until if self._found_none != found_none else max(until, self._known_by(began))
+                    left = known - time.monotonic()
                     if left <= 0 or self.closed or interrupted != self._interrupted:
                         return []
                     self._staff()
@@ -126,10 +137,27 @@ class Sessions:
                 return False
         return True
 
-    def found(self) -> None:
+    def receiver(self) -> ServiceBusReceiver:
+        """A receiver of the next available session, not open yet."""
+        return self._make(self._accept_wait)
+
+    def asks(self, slot: Slot) -> None:
+        """The service was asked for a session."""
+        with self._changed:
+            self._asking[slot] = time.monotonic()
+            self._changed.notify_all()
+
+    def found_none(self) -> None:
+        """The service said that no session has messages."""
+        with self._changed:
+            self._found_none += 1
+            self._changed.notify_all()
+
+    def found(self, slot: Slot) -> None:
         """A slot has a session: another may look for one."""
         with self._changed:
             self._seeking -= 1
+            self._asking.pop(slot, None)
             if self.is_wanted():
                 self._staff()
 
@@ -153,12 +181,21 @@ class Sessions:
             self._slots.discard(slot)
             self._changed.notify_all()
 
+    def _known_by(self, began: float) -> float:
+        """When it is known that no session has messages, if none comes by then.
+
+        That a slot asked, and the service has been silent for a while, says it.
+        """
+        if not self._asking:
+            return began + ANSWER.total_seconds()
+        return min(self._asking.values()) + SHORTEST_WAIT.total_seconds()
+
     def _staff(self) -> None:
         """Starts slots for what is wanted."""
         wanted = min(self._wanted - len(self._shelf), SEEKERS - self._seeking, MOST - len(self._slots))
         for _ in range(wanted):
             self._seeking += 1
-            slot = Slot(self, self._make, self._clock)
+            slot = Slot(self, self._clock)
             self._slots.add(slot)
             slot.start()
 
@@ -166,10 +203,9 @@ class Sessions:
 class Slot(threading.Thread):
     """Works on one session after the other. Settles and renews what came by it."""
 
-    def __init__(self, sessions: Sessions, make: Callable[[], ServiceBusReceiver], clock: Clock) -> None:
+    def __init__(self, sessions: Sessions, clock: Clock) -> None:
         super().__init__(name="cloudq-service-bus-session", daemon=True)
         self._sessions = sessions
-        self._make = make
         self._clock = clock
         self._link: Link | None = None
         self._receiver: ServiceBusReceiver | None = None
@@ -218,11 +254,14 @@ class Slot(threading.Thread):
         """Waits for a session; whether there is one. The slot is counted as seeking until then."""
         try:
             while True:
-                receiver = sdk.without_credit(self._make())
+                receiver = sdk.without_credit(self._sessions.receiver())
                 try:
-                    accepted = sdk.accept_session(receiver, lambda: not self._sessions.is_wanted())
+                    accepted = sdk.accept_session(
+                        receiver, lambda: not self._sessions.is_wanted(), lambda: self._sessions.asks(self)
+                    )
                 except (OperationTimeoutError, SessionCannotBeLockedError):
-                    sdk.closed(receiver)  # no session has messages
+                    sdk.closed(receiver)
+                    self._sessions.found_none()
                     if not self._sessions.is_wanted():
                         return False
                 except Exception as error:  # noqa: BLE001 - whoever waits has it raised
@@ -231,12 +270,12 @@ class Slot(threading.Thread):
                     return False
                 else:
                     if accepted:
-                        self._receiver, self._link = receiver, Link(self._make, session=receiver)
+                        self._receiver, self._link = receiver, Link(self._sessions.receiver, session=receiver)
                     else:
                         sdk.closed(receiver)
                     return accepted
         finally:
-            self._sessions.found()
+            self._sessions.found(self)
 
     def _work_off(self) -> None:
         """Hands over the session's messages, one after the other."""

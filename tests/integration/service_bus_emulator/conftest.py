@@ -1,4 +1,4 @@
-"""One emulator for all tests; each has queues of its own."""
+"""One emulator a module; each test has queues of its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cloudq.emulators.service_bus.runner import ServiceBusEmulator
 _NUMBERS = count(1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def emulator() -> Iterator[ServiceBusEmulator]:
     with ServiceBusEmulator(admin_port=None) as server:
         yield server
@@ -91,7 +91,7 @@ def topic(emulator: ServiceBusEmulator) -> str:
     return name
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def make_entities(emulator: ServiceBusEmulator) -> Callable[[], tuple[str, str, str]]:
     """Makes a queue, one with sessions, and a topic with the subscription `all`. Returns their names."""
 

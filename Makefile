@@ -27,7 +27,7 @@ test: $(STAMP) ## the whole test suite
 quick: $(STAMP) ## the tests that need no processes and no waiting: under a minute
 	@$(PYTEST) -m "not slow"
 
-chaos: $(STAMP) ## kill -9, outages and poison on Amazon SQS at full size, which takes a quarter of an hour
+chaos: $(STAMP) ## kill -9, outages and faults on Amazon SQS and Cloud Tasks at full size, which takes twenty minutes
 	@CHAOS_SCALE=full $(PYTEST) tests/chaos
 
 check: $(STAMP) ## lint, format, types, import arrows, documentation, capability matrix

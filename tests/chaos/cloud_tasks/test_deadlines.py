@@ -28,7 +28,7 @@ def test_a_task_that_outlives_its_deadline_runs_once_a_worker(
     """It sees that its lease is lost, and is pushed again: to the other worker, which runs it beside the first; to
     the same one it is refused while it runs there. Once it ends it is pushed once more, and settled.
     """
-    monkeypatch.setattr(sending, "deadline_for", lambda _: timedelta(seconds=1))
+    monkeypatch.setattr(sending, "deadline_for", lambda _: timedelta(seconds=0.5))
     with Balancer() as balancer, Stand(tmp_path, emulator, monkeypatch, target=balancer.port) as stand:
         with (tmp_path / "shop.py").open("a") as tasks:
             tasks.write(SHORT)

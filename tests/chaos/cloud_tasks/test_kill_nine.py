@@ -16,7 +16,7 @@ from tests.integration.processes import wait_until
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(sized(120, 900), func_only=True)]
 
 TASKS, KILLS = sized((150, 2), (2_000, 25))
-AWAY = sized(1.0, 20.0)
+AWAY = sized(0.3, 20.0)
 
 
 def test_nothing_is_lost_when_the_worker_is_killed_and_away(stand: Stand, capsys: pytest.CaptureFixture[str]) -> None:

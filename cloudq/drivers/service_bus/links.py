@@ -25,7 +25,9 @@ from cloudq.drivers.service_bus.sdk import Disposition
 
 OPEN_PATIENCE: Final = timedelta(seconds=20)
 # How long an answer to a settlement, and to the credit taken back, is awaited.
-ANSWER_PATIENCE: Final = timedelta(seconds=10)
+ANSWER_PATIENCE: Final = timedelta(seconds=5)
+# An answer comes at once as a rule. One that doesn't keeps nobody else from the link.
+PROMPT: Final = timedelta(milliseconds=250)
 DRAIN_PATIENCE: Final = timedelta(seconds=2)
 
 T = TypeVar("T")
@@ -83,24 +85,50 @@ class Link:
     def settle(self, steps: Sequence[Step]) -> list[BaseException | None]:
         """Carries out each step; the error of each, in order. All answers are awaited together."""
         with self._own_turn(urgent=True):
-            errors: list[BaseException | None] = [None] * len(steps)
             try:
                 receiver = self._opened()
             except Exception as error:  # noqa: BLE001 - each of them has it
                 return [error] * len(steps)
             if receiver is None:
                 return [self._gone()] * len(steps)
-            here = [index for index, (message, _) in enumerate(steps) if message._receiver is receiver]
-            if here:
-                answers = sdk.settle(receiver, [steps[index] for index in here], ANSWER_PATIENCE)
-                for index, answer in zip(here, answers, strict=True):
-                    errors[index] = answer
-                if not sdk.is_open(receiver):
-                    self._drop(receiver)
-            for index, (message, disposition) in enumerate(steps):
-                if message._receiver is not receiver or _is_of_the_link(errors[index]):
-                    errors[index] = self._settled_by_token(message, disposition)
-            return errors
+            sent = sdk.Sent(receiver, [step for step in steps if step[0]._receiver is receiver])
+            cut = self._read_answers(receiver, sent, PROMPT)
+            if cut is not None or sent.answered:
+                return self._concluded(receiver, sent, steps, cut)
+        until = time.monotonic() + ANSWER_PATIENCE.total_seconds()
+        while cut is None and not sent.answered and time.monotonic() < until and self._receiver is receiver:
+            # Whoever renews, settles or receives goes before; what they read counts for this one too.
+            time.sleep(_GAP)
+            with self._own_turn(urgent=True):
+                if self._receiver is receiver:
+                    cut = self._read_answers(receiver, sent, sdk.READ)
+        with self._own_turn(urgent=True):
+            return self._concluded(receiver, sent, steps, cut)
+
+    def _concluded(
+        self, receiver: ServiceBusReceiver, sent: sdk.Sent, steps: Sequence[Step], cut: BaseException | None
+    ) -> list[BaseException | None]:
+        """The error of each step, once what came by another link, or got no answer, is settled by its token."""
+        errors: list[BaseException | None] = []
+        answers = iter(sent.conclude(cut))
+        if not sdk.is_open(receiver):
+            self._drop(receiver)
+        for message, disposition in steps:
+            error = next(answers) if message._receiver is receiver else None
+            if message._receiver is not receiver or _is_of_the_link(error):
+                error = self._settled_by_token(message, disposition)
+            errors.append(error)
+        return errors
+
+    def _read_answers(self, receiver: ServiceBusReceiver, sent: sdk.Sent, wait: timedelta) -> BaseException | None:
+        """Reads until all is answered, or for so long; what cut the connection, if something did."""
+        until = time.monotonic() + wait.total_seconds()
+        try:
+            while not sent.answered and time.monotonic() < until:
+                sdk.read(receiver)
+        except Exception as error:  # noqa: BLE001 - whatever it is, what was answered before holds
+            return error
+        return None
 
     def renew(self, messages: Sequence[ServiceBusReceivedMessage]) -> list[datetime | BaseException]:
         """Renews the lock of each message: until when it holds, or why not, in order."""
@@ -167,7 +195,7 @@ class Link:
         try:
             # Locks are not fair: whoever waits has to have taken it before it is asked for again.
             while self._waiting:
-                time.sleep(0.0005)
+                time.sleep(_GAP)
         finally:
             self._turn.acquire()
 
@@ -227,6 +255,7 @@ class Link:
 
 
 _COUNTING: Final = threading.Lock()
+_GAP: Final = 0.0005
 
 
 def session_lost() -> BaseException:

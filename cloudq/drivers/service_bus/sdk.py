@@ -192,37 +192,46 @@ def take_credit_back(receiver: ServiceBusReceiver, patience: timedelta) -> bool:
     return answered
 
 
-def settle(
-    receiver: ServiceBusReceiver, steps: Sequence[tuple[ServiceBusReceivedMessage, Disposition]], patience: timedelta
-) -> list[BaseException | None]:
-    """Sends the disposition of each message, then awaits all answers. The error of each, in order."""
-    link = _link(receiver)
-    pending: dict[int, dict[str, Any]] = {}
-    errors: list[BaseException | None] = [None] * len(steps)
-    try:
+class Sent:
+    """Settlements that were sent by one link, whose answers are read by whoever reads from it.
+
+    Args:
+        receiver: The receiver that the messages came by.
+        steps: Each message with what is to become of it.
+    """
+
+    def __init__(
+        self, receiver: ServiceBusReceiver, steps: Sequence[tuple[ServiceBusReceivedMessage, Disposition]]
+    ) -> None:
+        self._receiver = receiver
+        self._steps = steps
+        self._waiting: dict[int, dict[str, Any]] = _link(receiver)._pending_dispositions
+        self._entries: list[dict[str, Any]] = []
+        self._errors: list[BaseException | None] = [None] * len(steps)
         for index, (message, disposition) in enumerate(steps):
             entry = {"settled": False, "outcome": None}
-            pending[message._delivery_id] = link._pending_dispositions[message._delivery_id] = entry
+            self._entries.append(entry)
+            self._waiting[message._delivery_id] = entry
             try:
-                link._outgoing_disposition(message._delivery_id, None, message._delivery_tag, False, disposition, None)
+                _link(receiver)._outgoing_disposition(
+                    message._delivery_id, None, message._delivery_tag, False, disposition, None
+                )
             except Exception as error:  # noqa: BLE001 - reported for this message; the others go on
                 entry["settled"] = True
-                errors[index] = _meant(receiver, error)
-        until = time.monotonic() + patience.total_seconds()
-        try:
-            while not all(entry["settled"] for entry in pending.values()) and time.monotonic() < until:
-                read(receiver)
-        except Exception as error:  # noqa: BLE001 - whatever cut the connection, what was answered before holds
-            cut: BaseException | None = error
-        else:
-            cut = None
-        for index, (message, disposition) in enumerate(steps):
-            if errors[index] is None:
-                errors[index] = _answer(receiver, pending[message._delivery_id], disposition, cut)
-    finally:
-        for delivery_id in pending:
-            link._pending_dispositions.pop(delivery_id, None)
-    return errors
+                self._errors[index] = _meant(receiver, error)
+
+    @property
+    def answered(self) -> bool:
+        """Whether all are."""
+        return all(entry["settled"] for entry in self._entries)
+
+    def conclude(self, cut: BaseException | None) -> list[BaseException | None]:
+        """Waits no longer. The error of each, in order; `Unconfirmed`, because of `cut`, where there is no answer."""
+        for index, (message, disposition) in enumerate(self._steps):
+            self._waiting.pop(message._delivery_id, None)
+            if self._errors[index] is None:
+                self._errors[index] = _answer(self._receiver, self._entries[index], disposition, cut)
+        return self._errors
 
 
 def settle_by_token(receiver: ServiceBusReceiver, message: ServiceBusReceivedMessage, disposition: Disposition) -> None:

@@ -43,6 +43,7 @@ class Peer(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._held: deque[tuple[float, bytes]] = deque()
         self._woken = False
+        self._dropped = False
 
     def _now(self) -> timedelta:
         return timedelta(seconds=self._loop.time())
@@ -53,6 +54,8 @@ class Peer(asyncio.Protocol):
         """The socket is connected."""
         if isinstance(transport, asyncio.Transport):
             self._transport = transport
+            if self._dropped:
+                transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Something arrived."""
@@ -135,7 +138,8 @@ class Peer(asyncio.Protocol):
         self._wake()
 
     def drop(self) -> None:
-        """Cuts the connection without a word."""
+        """Cuts the connection without a word, one that was only just accepted too."""
+        self._dropped = True
         if self._transport is not None:
             self._transport.abort()
 

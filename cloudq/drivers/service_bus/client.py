@@ -78,7 +78,7 @@ class Clients:
             try:
                 yield sender
             except BaseException:
-                sender.close()
+                sdk.closed(sender)
                 raise
             idle.append(sender)
 
@@ -91,7 +91,7 @@ class Clients:
             idle = [sender for senders in self._idle.values() for sender in senders]
             self._idle = defaultdict(list)
         for sender in idle:
-            sender.close()
+            sdk.closed(sender)
         if client is not None:
             client.close()
 

@@ -14,8 +14,9 @@ All uses of the SDK's private parts are in this file. They were written against 
 from __future__ import annotations
 
 import contextlib
+import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -73,6 +74,7 @@ def quick_to_open(owner: OwnerT) -> OwnerT:
 
     def create_handler(auth: object) -> None:
         create(auth)
+        _without_leak(private._handler)
         is_ready = private._handler.client_ready
 
         def client_ready() -> bool:
@@ -109,6 +111,7 @@ def accept_session(receiver: ServiceBusReceiver, cancelled: Callable[[], bool], 
     """
     receiver._create_handler(create_authentication(receiver))
     handler = receiver._handler
+    _without_leak(handler)
     try:
         handler.open(connection=None)
         said = False
@@ -130,10 +133,10 @@ def is_open(receiver: ServiceBusReceiver) -> bool:
     return bool(receiver._running and handler and handler._link and handler._link.state is LinkState.ATTACHED)
 
 
-def closed(receiver: ServiceBusReceiver) -> None:
+def closed(owner: ServiceBusReceiver | ServiceBusSender) -> None:
     """Closes it, whatever state it is in; nothing it says on that way matters any more."""
     with contextlib.suppress(Exception):
-        receiver.close()
+        owner.close()
 
 
 def give_credit(receiver: ServiceBusReceiver, count: int) -> None:
@@ -149,12 +152,28 @@ def read(receiver: ServiceBusReceiver, wait: timedelta = READ) -> None:
     """
     connection: Any = receiver._handler._connection
     link = _link(receiver)
-    connection.listen(wait=wait.total_seconds())
+    with _patient(connection._transport.sock, wait):
+        connection.listen()
     error = connection._error or link._error
     if error is None and link.state is LinkState.DETACHED:
         error = AMQPConnectionError(ErrorCondition.LinkDetachForced, description="the link was detached")
     if error is not None:
         raise receiver._handle_exception(error)
+
+
+@contextlib.contextmanager
+def _patient(sock: socket.socket | None, wait: timedelta) -> Iterator[None]:
+    """Reads of the socket wait so long; the SDK's own argument for that does nothing, and 0.2 s hold others up."""
+    if sock is None:
+        yield
+        return
+    before = sock.gettimeout()
+    sock.settimeout(wait.total_seconds())
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # it may be closed by now
+            sock.settimeout(before)
 
 
 def taken(receiver: ServiceBusReceiver) -> list[ServiceBusReceivedMessage]:
@@ -305,6 +324,21 @@ def renew_session(receiver: ServiceBusReceiver) -> datetime:
     until = datetime.fromtimestamp(answer[MGMT_RESPONSE_RECEIVER_EXPIRATION] / 1000, UTC)
     receiver.session._locked_until_utc = until
     return until
+
+
+def _without_leak(handler: Any) -> None:
+    """Has a handler close its socket also where the SDK found the connection cut: it would only be forgotten."""
+    close = handler.close
+
+    def close_all() -> None:
+        connection = handler._connection
+        try:
+            close()
+        finally:
+            if connection is not None:
+                connection._transport.close()
+
+    handler.close = close_all
 
 
 def _link(receiver: ServiceBusReceiver) -> Any:

@@ -21,8 +21,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _PATIENCE: Final = 30.0
-# From a connection that is accepted to its socket's end, the loop goes round three times.
-_TURNS: Final = 5
 
 
 class SystemClock:
@@ -192,14 +190,7 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
     try:
         loop.run_forever()
     finally:
-        loop.run_until_complete(_let_end())
         loop.close()
-
-
-async def _let_end() -> None:
-    """Lets the connections that were just accepted, or cut, close their sockets."""
-    for _ in range(_TURNS):
-        await asyncio.sleep(0)
 
 
 def _bracketed(host: str) -> str:

@@ -21,6 +21,7 @@ IDENTITY: Final = Identity(
     properties={},
 )
 LOOPBACK: Final = "127.0.0.1"
+_ROUNDS: Final = 4
 
 
 class Listener:
@@ -86,10 +87,21 @@ class Listener:
         if self._timer is not None:
             self._timer.stop()
         if self._server is not None:
+            for listening in self._server.sockets:
+                asyncio.get_running_loop().remove_reader(listening.fileno())
+            # asyncio forgets the sockets of connections that it has accepted and not set up when the server is closed.
+            await _turns()
             self._server.close()
         for peer in list(self._peers):
             peer.shut()
         await asyncio.sleep(0)  # what was written last goes out
         self._drop()
+        await _turns()
         if self._server is not None:
             await self._server.wait_closed()
+
+
+async def _turns() -> None:
+    """Lets what has begun on the loop come about: a connection is set up, or ended, within so many rounds."""
+    for _ in range(_ROUNDS):
+        await asyncio.sleep(0)

@@ -6,7 +6,7 @@ import inspect
 
 import pytest
 from azure.servicebus import ServiceBusReceiver
-from azure.servicebus._pyamqp import _connection, client, link, receiver
+from azure.servicebus._pyamqp import _connection, _transport, client, link, receiver
 from azure.servicebus._transport._pyamqp_transport import PyamqpTransport
 
 from cloudq.drivers.service_bus import sdk
@@ -21,6 +21,7 @@ from cloudq.drivers.service_bus import sdk
         (receiver.ReceiverLink, ["_outgoing_disposition", "_incoming_flow", "_incoming_disposition", "flow"]),
         (link.Link, ["_incoming_flow"]),
         (_connection.Connection, ["listen"]),
+        (_transport._AbstractTransport, ["close"]),
         (PyamqpTransport, ["create_servicebus_exception", "AMQP_ARRAY_VALUE"]),
     ],
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
+import warnings
 from datetime import timedelta
 
 import httpx
@@ -117,3 +119,16 @@ def test_what_it_refuses() -> None:
         another.create_queue("a")
         with pytest.raises(BrokerError, match="already exists"):
             another.create_queue("A")
+
+
+def test_connections_that_were_just_accepted_are_closed() -> None:
+    """Those that come while it stops leave no socket behind."""
+    for _ in range(10):
+        with ServiceBusEmulator(admin_port=None) as emulator:
+            clients = [socket.create_connection(("127.0.0.1", emulator.port)) for _ in range(5)]
+        for client in clients:
+            client.close()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        gc.collect()
+    assert [] == [str(one.message) for one in said]

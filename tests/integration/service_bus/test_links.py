@@ -1,0 +1,106 @@
+"""What the driver's connections do when the service doesn't, and what they leave behind."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+import uuid
+import warnings
+from datetime import timedelta
+
+import pytest
+
+from cloudq.core.driver import Ack, Final, Outgoing, SettleResult
+from cloudq.drivers.service_bus import ServiceBusDriver
+from cloudq.drivers.service_bus.links import ANSWER_PATIENCE
+from tests.integration.processes import wait_until
+from tests.integration.service_bus.place import PLAIN, Place
+
+pytestmark = pytest.mark.slow
+
+LEASE = timedelta(minutes=1)
+WAIT = timedelta(seconds=5)
+NONE = timedelta(0)
+
+
+def outgoing(count: int) -> list[Outgoing]:
+    return [Outgoing(id=uuid.uuid4().hex, queue=PLAIN, body=b"{}") for _ in range(count)]
+
+
+def another(place: Place) -> ServiceBusDriver:
+    return ServiceBusDriver("", connection_string=place.emulator.connection_string)
+
+
+@pytest.fixture
+def driver(place: Place) -> ServiceBusDriver:
+    place.make(PLAIN, LEASE)
+    return place.app.driver()
+
+
+def test_an_unanswered_settlement_keeps_nobody_waiting(place: Place, driver: ServiceBusDriver) -> None:
+    """While its answer is awaited, leases are renewed, others are settled and new messages come; then it is settled."""
+    driver.send(outgoing(3))
+    deliveries = []
+    while len(deliveries) < 3:
+        deliveries += driver.receive(PLAIN, limit=3, wait=WAIT, lease=LEASE)
+    stuck, renewed, other = deliveries
+    place.emulator.faults.lose_settlements(applied=False, times=1)
+    results: list[SettleResult] = []
+    began = time.monotonic()
+    thread = threading.Thread(target=lambda: results.extend(driver.settle([Final(lease=stuck.lease, step=Ack())])))
+    thread.start()
+    wait_until(lambda: place.emulator.faults._loss is None, within=5, what="the service has ignored it")
+    assert driver.extend([renewed.lease], LEASE)[0].error is None
+    assert driver.settle([Final(lease=other.lease, step=Ack())])[0].error is None
+    driver.send(outgoing(1))
+    (new,) = driver.receive(PLAIN, limit=1, wait=WAIT, lease=LEASE)
+    assert time.monotonic() - began < ANSWER_PATIENCE.total_seconds()
+    thread.join()
+    assert [None] == [result.error for result in results]
+    driver.settle([Final(lease=one.lease, step=Ack()) for one in (renewed, new)])
+    assert place.is_empty()
+
+
+def test_no_message_is_locked_to_a_receiver_that_is_idle(place: Place, driver: ServiceBusDriver) -> None:
+    """One of ten asked for comes; what is sent after that another client gets at once, all of it."""
+    driver.send(outgoing(1))
+    (first,) = driver.receive(PLAIN, limit=10, wait=WAIT, lease=LEASE)
+    driver.send(outgoing(9))
+    other = another(place)
+    began = time.monotonic()
+    taken = []
+    while len(taken) < 9 and time.monotonic() - began < 5:
+        taken += other.receive(PLAIN, limit=10, wait=timedelta(seconds=1), lease=LEASE)
+    took = time.monotonic() - began
+    other.close()
+    print(f"\n[credit] 9 of 9 after {took:.3f} s")
+    assert 9 == len(taken)
+    assert {1} == {delivery.deliveries for delivery in [first, *taken]}
+
+
+def test_polls_of_an_empty_queue_lock_nothing(place: Place, driver: ServiceBusDriver) -> None:
+    """After thirty of them, nobody holds credit: what is sent is locked to nobody, and the next who asks gets it."""
+    driver.receive(PLAIN, limit=10, wait=NONE, lease=LEASE)
+    began = time.monotonic()
+    for _ in range(30):
+        assert [] == list(driver.receive(PLAIN, limit=10, wait=NONE, lease=LEASE))
+    took = (time.monotonic() - began) / 30
+    print(f"\n[credit] a poll that doesn't wait took {took * 1000:.0f} ms")
+    assert took < 0.15  # where the SDK reads it takes 0.2 s
+    driver.send(outgoing(10))
+    assert (10, 0) == (place.counts().active, place.locked())
+    assert 10 == len(driver.receive(PLAIN, limit=10, wait=WAIT, lease=LEASE))
+
+
+def test_a_cut_leaves_no_socket_behind(place: Place, driver: ServiceBusDriver) -> None:
+    """The SDK forgets the socket of a connection that it finds cut; the driver doesn't."""
+    driver.send(outgoing(1))
+    driver.receive(PLAIN, limit=1, wait=WAIT, lease=LEASE)
+    place.emulator.faults.drop_connections()
+    driver.send(outgoing(1))
+    driver.close()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        gc.collect()
+    assert [] == [str(one.message) for one in said]

@@ -27,7 +27,7 @@ test: $(STAMP) ## the whole test suite
 quick: $(STAMP) ## the tests that need no processes and no waiting: under a minute
 	@$(PYTEST) -m "not slow"
 
-chaos: $(STAMP) ## kill -9, outages and faults on Amazon SQS and Cloud Tasks at full size, which takes twenty minutes
+chaos: $(STAMP) ## kill -9, outages and faults on SQS, Cloud Tasks and Service Bus at full size: half an hour
 	@CHAOS_SCALE=full $(PYTEST) tests/chaos
 
 check: $(STAMP) ## lint, format, types, import arrows, documentation, capability matrix
@@ -39,9 +39,10 @@ check: $(STAMP) ## lint, format, types, import arrows, documentation, capability
 	$(MKDOCS)
 	$(BIN)/python -m cloudq.testing.conformance.matrix --check docs/reference/backends.md
 
-bench: $(BENCH_STAMP) ## SQLite beside Huey; pushes over loopback; Amazon SQS (LocalStack) beside boto3, Celery, Dramatiq and Taskiq
+bench: $(BENCH_STAMP) ## SQLite beside Huey; pushes over loopback; SQS (LocalStack) and Service Bus beside others
 	@$(BIN)/python -m tests.benchmarks
 	@$(BIN)/python -m tests.benchmarks.sqs
+	@$(BIN)/python -m tests.benchmarks.service_bus
 	@$(BIN)/python -m tests.benchmarks.push_side
 
 cov: $(STAMP) ## the test suite with branch coverage; the pure core must have 95 %

@@ -150,11 +150,7 @@ def _refuse_other_namespace(host: str, connection_string: str | None) -> None:
 
 
 def _cloud_tasks(url: BackendUrl, clock: Clock) -> Driver:
-    if not _PROJECT.fullmatch(url.host) or not _REGION.fullmatch(url.path):
-        raise ConfigurationError(
-            "cloudtasks:// takes a project and a location",
-            hint="cloudtasks://my-project/europe-west1?target=https://worker.example/",
-        )
+    _check_place(url.host, url.path)
     parameters = url.only({"target", "service_account", "audience", "prefix", "max_body"})
     target, account, audience = (parameters.get(name) for name in ("target", "service_account", "audience"))
     _check_target(target, account)
@@ -184,6 +180,21 @@ def _cloud_tasks(url: BackendUrl, clock: Clock) -> Driver:
     )
 
 
+def _check_place(project: str, location: str) -> None:
+    """Refuses what can be no project and location, and says which of them it is."""
+    hint = "cloudtasks://my-project/europe-west1?target=https://worker.example/"
+    if not project or not location:
+        raise ConfigurationError("cloudtasks:// takes a project and a location", hint=hint)
+    if not _PROJECT.fullmatch(project):
+        raise ConfigurationError(
+            f"cloudtasks:// takes a project and a location, and {project!r} is no project", hint=hint
+        )
+    if not _LOCATION.fullmatch(location):
+        raise ConfigurationError(
+            f"cloudtasks:// takes a project and a location, and {location!r} is no location", hint=hint
+        )
+
+
 def _check_target(target: str | None, account: str | None) -> None:
     """Refuses a URL that nothing can be pushed to, or that a token would travel to in the clear."""
     parts = urlsplit(target or "")
@@ -208,8 +219,10 @@ _OPENERS: Final[Mapping[str, Opener]] = {
 _ENDPOINT: Final = re.compile(r"Endpoint\s*=\s*sb://([^/;]+)", re.IGNORECASE)
 _LEAST_BYTES: Final = 64 * 1024
 _MOST_BYTES: Final = 100 * 1024 * 1024
-# Google's own form for a project, a company's domain before it included.
-_PROJECT: Final = re.compile(r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
+# Google's own form for a project, a company's domain before it included; but shorter ones and locations of one word are
+# taken, too, since emulators have them: dev/local.
+_PROJECT: Final = re.compile(r"([a-z0-9.-]+:)?[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?")
+_LOCATION: Final = re.compile(r"[a-z](?:[a-z0-9-]*[a-z0-9])?")
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")
 _PREFIX: Final = re.compile(r"[A-Za-z0-9-]{1,60}")
 _LONGEST_TARGET: Final = 2083  # characters in an HttpRequest's URL

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cloudq.cancelling import ticket_of
-from cloudq.cli.choosing import any_app
+from cloudq.cli.choosing import any_app, tell_of_a_new_file
 from cloudq.cli.options import AppSpec, Backend, Debug, Json
 from cloudq.cli.output import note, write, write_json
 
@@ -31,6 +31,7 @@ def cancel(
     """
     queue = ticket_of(receipt).queue
     with any_app(app, backend, wanted=False) as chosen:
+        tell_of_a_new_file(chosen.app)
         cancelled = chosen.app.cancel(receipt)
     if json:
         write_json({"queue": queue, "cancelled": cancelled})

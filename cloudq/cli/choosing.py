@@ -99,9 +99,7 @@ def queues_of(chosen: Chosen, named: list[str]) -> list[str]:
 
     Also tells where there is nothing to look at yet: an empty queue might be a mistyped path.
     """
-    where = parse_url(chosen.app.url)
-    if where.scheme == "sqlite" and not Path(where.path).exists():
-        note(f"note: {Path(where.path).absolute()} didn't exist: it is new, and empty")
+    tell_of_a_new_file(chosen.app)
     declared = chosen.app.declared_queues()
     if not named:
         if not declared:
@@ -112,6 +110,13 @@ def queues_of(chosen: Chosen, named: list[str]) -> list[str]:
             if name not in declared:
                 note(f"note: no task of {chosen.spec} declares queue {name!r}: {nearest(name, declared)}")
     return list(dict.fromkeys(named))
+
+
+def tell_of_a_new_file(app: App) -> None:
+    """Says so where nothing was stored yet: before the first use, which makes the file."""
+    where = parse_url(app.url)
+    if where.scheme == "sqlite" and not Path(where.path).exists():
+        note(f"note: {Path(where.path).absolute()} didn't exist: it is new, and empty")
 
 
 def _bare(backend: str | None, why: str) -> Chosen:

@@ -10,8 +10,10 @@ import typer
 from cloudq.cli.choosing import any_app, queues_of
 from cloudq.cli.options import AppSpec, Backend, Debug, Json, Queue, Yes, queue_name
 from cloudq.cli.output import confirm, note, table, write, write_json
+from cloudq.cloud_queue import CloudQueue
 from cloudq.config import parse_url
 from cloudq.core.driver import QueueStats
+from cloudq.errors import PermissionDenied
 
 STATS_EXAMPLES = ("cloudq stats", "cloudq stats --queue emails --queue reports", "cloudq stats --json")
 PURGE_EXAMPLES = ("cloudq purge emails", "cloudq purge emails --yes --backend sqlite:///cloudq.db")
@@ -57,11 +59,10 @@ def purge(
     with any_app(app, backend, wanted=False) as chosen:
         queues_of(chosen, [name])
         handle = chosen.app.queue(name)
-        before = handle.stats()
-        counts = [count for count in (before.ready, before.delayed, before.in_flight) if count is not None]
-        many = f"{sum(counts):,}" if counts else "an unknown number of"
         where = parse_url(chosen.app.url)
-        if not confirm(f"Delete {many} messages of queue {name!r} in {where} for good?", yes=yes):
+        if not yes and not confirm(
+            f"Delete {_how_many(handle)} messages of queue {name!r} in {where} for good?", yes=False
+        ):
             note("nothing was deleted")
             raise typer.Exit(1)
         deleted = handle.purge()
@@ -69,6 +70,16 @@ def purge(
         write_json({"queue": name, "deleted": deleted})
     else:
         write(f"deleted {'an unknown number of' if deleted is None else f'{deleted:,}'} messages of queue {name!r}")
+
+
+def _how_many(queue: CloudQueue) -> str:
+    """What is told before somebody decides; who may purge may not have the right to count."""
+    try:
+        before = queue.stats()
+    except PermissionDenied:
+        return "an unknown number of"
+    counts = [count for count in (before.ready, before.delayed, before.in_flight) if count is not None]
+    return f"{sum(counts):,}" if counts else "an unknown number of"
 
 
 def _as_json(full: QueueStats) -> dict[str, object]:

@@ -44,6 +44,7 @@ class JsonFormatter(logging.Formatter):
         return _encoded(line)
 
 
+_CHATTY: Final = ("azure", "botocore")  # SDKs
 _FORMATTERS: Final = {"text": TextFormatter, "json": JsonFormatter}
 
 
@@ -65,8 +66,9 @@ def configure(format: LogFormat = "text", level: str | int = "INFO") -> None:  #
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_FORMATTERS[format]())
     logging.basicConfig(level=number, handlers=[handler], force=True)
-    # At INFO it tells of every client where its credentials came from.
-    logging.getLogger("botocore").setLevel(logging.WARNING if number == logging.INFO else logging.NOTSET)
+    # At INFO they tell of every client where its credentials came from, and of every link and request.
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING if number == logging.INFO else logging.NOTSET)
 
 
 def _encoded(line: dict[str, object]) -> str:

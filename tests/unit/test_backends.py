@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from datetime import timedelta
 from importlib.metadata import EntryPoint, EntryPoints
@@ -10,6 +11,7 @@ import pytest
 
 from cloudq import App
 from cloudq.backends import open_driver
+from cloudq.cli.emulate import cloudtasks
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import ConfigurationError
@@ -40,6 +42,9 @@ from cloudq.errors import ConfigurationError
         ("cloudtasks://my-project?target=https://w/", "a project and a location"),
         ("cloudtasks:///europe-west1?target=https://w/", "a project and a location"),
         ("cloudtasks://My_Project/europe-west1?target=https://w/", "a project and a location"),
+        ("cloudtasks://My_Project/europe-west1?target=https://w/", "'My_Project' is no project"),
+        ("cloudtasks://my-project/europe-west1/q?target=https://w/", "'europe-west1/q' is no location"),
+        ("cloudtasks://my-project/Europe?target=https://w/", "'Europe' is no location"),
         ("cloudtasks://my-project/europe-west1", "needs the URL that messages are pushed to"),
         ("cloudtasks://my-project/europe-west1?target=worker.example", "needs the URL that messages are pushed to"),
         ("cloudtasks://my-project/europe-west1?target=ftp://w/", "needs the URL that messages are pushed to"),
@@ -146,6 +151,14 @@ def test_cloud_tasks_takes_its_parameters():
     assert "example.com:my-project" in repr(driver)
     plain = open_driver("cloudtasks://my-project/europe-west1?target=http://localhost:8080/", SYSTEM_CLOCK)
     assert ("http://localhost:8080/", None) == (plain.target.audience, plain.target.service_account)
+
+
+def test_cloud_tasks_takes_the_place_that_its_emulator_has_by_default():
+    """`cloudq emulate cloudtasks --queue emails` makes a queue of dev/local, which a URL can name."""
+    parent = inspect.signature(cloudtasks).parameters["parent"].default
+    assert "dev/local" == parent
+    driver = open_driver(f"cloudtasks://{parent}?target=http://127.0.0.1:8080/", SYSTEM_CLOCK)
+    assert "projects/dev/locations/local" in repr(driver)
 
 
 def test_a_backend_that_is_not_installed_names_its_extra(monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
 
@@ -34,7 +34,7 @@ def count(calls: Calls, names: Names, queue: str, clock: Clock) -> QueueStats:
         delayed=len(waiting) - len(ready),
         in_flight=len(in_flight),
         dead=dead,
-        oldest_age=now - min(ready) if ready else timedelta(0),
+        oldest_age=now - min(ready) if ready else None,
     )
 
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceNotFoundError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
 from azure.servicebus import exceptions as sdk_errors
 
 from cloudq.core.delivery import Lease
@@ -29,6 +36,8 @@ _UNREACHABLE = (
     sdk_errors.ServiceBusConnectionError,
     sdk_errors.ServiceBusCommunicationError,
     sdk_errors.OperationTimeoutError,
+    ServiceRequestError,  # of the administration, over HTTP: nothing was sent, or no answer came
+    ServiceResponseError,
     Unconfirmed,
     OSError,  # TimeoutError and ConnectionError among them
 )

@@ -39,6 +39,13 @@ def test_too_late(cli, receipt):
     assert "too late" in result.err
 
 
+def test_a_database_that_is_new(cli, receipt, tmp_path):
+    """A mistyped path isn't taken for a message that has run."""
+    result = cli("cancel", receipt, "--backend", f"sqlite:///{tmp_path}/other.db")
+    assert 1 == result.code
+    assert "other.db didn't exist: it is new, and empty" in result.err
+
+
 def test_json(cli, receipt):
     """A program gets both answers as data."""
     for cancelled in (True, False):

@@ -7,6 +7,8 @@ import json
 import pytest
 
 from cloudq import App
+from cloudq.cloud_queue import CloudQueue
+from cloudq.errors import PermissionDenied
 
 
 @pytest.fixture
@@ -77,6 +79,20 @@ def test_purge_asks(cli, filled, person):
     app = App(filled.url)
     assert 1 == app.queue("emails").stats().dead
     app.close()
+
+
+def test_purge_needs_no_right_to_count(cli, filled, person, monkeypatch):
+    """With --yes nothing is counted; a person is asked without the number where it may not be known."""
+
+    def refuse(self):
+        raise PermissionDenied("may not count")
+
+    with monkeypatch.context() as denied:
+        denied.setattr(CloudQueue, "stats", refuse)
+        person("n\n")
+        assert "Delete an unknown number of messages" in cli("purge", "emails", "--backend", filled.url).err
+        done = cli("purge", "emails", "--backend", filled.url, "--yes")
+    assert (0, "deleted 3 messages of queue 'emails'\n", "") == done
 
 
 def test_purge_answered_no(cli, filled, person):

@@ -85,12 +85,13 @@ def test_unknown_names_are_refused(kind: str, level: str) -> None:
         configure(kind, level)  # type: ignore[arg-type]  # what a user may type
 
 
+@pytest.mark.parametrize("name", ["botocore.credentials", "azure.servicebus._pyamqp.link"])
 @pytest.mark.parametrize(("level", "told"), [("info", False), ("debug", True)])
-def test_an_sdk_s_chatter_is_for_debugging(level: str, told: bool) -> None:
-    """Where botocore found its credentials is no news to whoever runs a worker."""
+def test_an_sdk_s_chatter_is_for_debugging(level: str, told: bool, name: str) -> None:
+    """Where botocore found its credentials is no news to whoever runs a worker, nor is each state of an AMQP link."""
     with stderr() as written:
         configure("text", level)
-        logging.getLogger("botocore.credentials").info("Found credentials")
-        logging.getLogger("botocore.credentials").warning("Refreshing failed")
+        logging.getLogger(name).info("Found credentials")
+        logging.getLogger(name).warning("Refreshing failed")
     assert told == ("Found credentials" in written.getvalue())
     assert "Refreshing failed" in written.getvalue()

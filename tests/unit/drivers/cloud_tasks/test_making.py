@@ -86,6 +86,18 @@ def test_a_queue_is_counted_by_its_tasks(monkeypatch):
     assert QueueStats(dead=1) == driver.stats("emails")
 
 
+def test_where_nothing_is_ready_nothing_has_an_age():
+    """As on any backend."""
+    service = FakeCloudTasks("emails")
+    driver = service.driver()
+    driver.send([Outgoing(id="1", queue="emails", body=b"", delay=timedelta(hours=1))])
+    assert (0, 1, None) == (
+        driver.stats("emails").ready,
+        driver.stats("emails").delayed,
+        driver.stats("emails").oldest_age,
+    )
+
+
 def test_stats_without_a_dead_letter_queue_say_nothing_of_dead_letters():
     """The first dead letter says it loudly."""
     assert FakeCloudTasks("emails").driver().stats("emails").dead is None

@@ -5,7 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceNotFoundError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
 from azure.servicebus import exceptions as sdk
 
 from cloudq.core.delivery import Lease
@@ -54,6 +60,8 @@ class Answer:
         (sdk.ServiceBusConnectionError(message="cut"), BackendUnavailable),
         (sdk.ServiceBusCommunicationError(message="dns"), BackendUnavailable),
         (sdk.OperationTimeoutError(message="late"), BackendUnavailable),
+        (ServiceRequestError("refused"), BackendUnavailable),
+        (ServiceResponseError("cut"), BackendUnavailable),
         (Unconfirmed("no answer"), BackendUnavailable),
         (ConnectionResetError("cut"), BackendUnavailable),
         (HttpResponseError(response=Answer(401)), PermissionDenied),

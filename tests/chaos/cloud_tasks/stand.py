@@ -24,6 +24,9 @@ from tests.integration.processes import start_worker, wait_until
 ACCOUNT: Final = "pusher@my-project.iam.gserviceaccount.com"
 LOCATION: Final = "projects/my-project/locations/europe-west1"
 CONCURRENCY: Final = 10
+# Shorter than the service's, and not so short that an outage of these tests has a hundred pushes of a message fail: by
+# then it is taken for poison (test_outages.py).
+BACKOFF: Final = RetryConfig(max_attempts=-1, min_backoff=Duration(nanos=50_000_000), max_backoff=Duration(seconds=1))
 
 TASKS: Final = """
 import os
@@ -135,11 +138,8 @@ class Stand:
             **env,
         }
         monkeypatch.setenv(VARIABLE, emulator.address)
-        backoff = RetryConfig(
-            max_attempts=-1, min_backoff=Duration(nanos=50_000_000), max_backoff=Duration(nanos=200_000_000)
-        )
         limits = RateLimits(max_concurrent_dispatches=CONCURRENCY)
-        emulator.create_queue(Queue(name=f"{LOCATION}/queues/default", retry_config=backoff, rate_limits=limits))
+        emulator.create_queue(Queue(name=f"{LOCATION}/queues/default", retry_config=BACKOFF, rate_limits=limits))
         emulator.create_queue(Queue(name=f"{LOCATION}/queues/default-dlq"))
         self.client = emulator.client()
         self.client.pause_queue(name=f"{LOCATION}/queues/default-dlq")

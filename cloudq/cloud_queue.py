@@ -17,6 +17,7 @@ from cloudq.core.batching import Batcher
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.driver import Canceller, Cancels, Capabilities, Driver, Outgoing, QueueStats, SendResult
 from cloudq.core.message import Message, is_dead_letter_queue
+from cloudq.core.moving import DeadLetterMover
 from cloudq.core.plan import outgoing
 from cloudq.core.shield import shielded
 from cloudq.dead_letters import DeadLetters
@@ -169,7 +170,12 @@ class CloudQueue:
     def dead_letters(self) -> DeadLetters:
         """The queue's dead letters: list, show, redrive, purge."""
         return DeadLetters(
-            self.name, self._driver.dead_letters(self.name), self.store_copies, self.capabilities, self._clock
+            self.name,
+            self._driver.dead_letters(self.name),
+            self.store_copies,
+            self.capabilities,
+            self._clock,
+            mover=self._driver if isinstance(self._driver, DeadLetterMover) else None,
         )
 
     def _refuse_unsupported(self, message: Message) -> None:

@@ -11,8 +11,10 @@ from msgspec.structs import replace
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Ack, Capabilities, DeadLetterQueue, DeadMessage, Final, Outgoing, Release, SendResult
+from cloudq.core.moving import DeadLetterMover, MoveProgress
 from cloudq.core.plan import outgoing
 from cloudq.core.shield import shielded
+from cloudq.errors import UnsupportedError
 
 # How long a redrive may take over one batch before somebody else may take its dead letters.
 REDRIVE_LEASE = timedelta(minutes=2)
@@ -31,6 +33,27 @@ class Redriven(msgspec.Struct, frozen=True, kw_only=True):
     errors: Sequence[Exception] = ()
 
 
+class Move:
+    """The backend moves dead letters back by itself, whether this process lives or not. See `DeadLetters.move_all`."""
+
+    def __init__(self, queue: str, mover: DeadLetterMover, name: str) -> None:
+        self.queue = queue
+        self._mover = mover
+        self._name = name
+
+    def __repr__(self) -> str:
+        """The queue's name."""
+        return f"Move({self.queue!r})"
+
+    def progress(self) -> MoveProgress:
+        """How far it is, asked anew. Once a second is enough."""
+        return self._mover.move_progress(self.queue, self._name)
+
+    def cancel(self) -> None:
+        """Asks the backend to stop. What was moved stays moved; one that has ended is left as it is."""
+        self._mover.cancel_move(self.queue, self._name)
+
+
 class DeadLetters:
     """The dead letters of one queue. Obtained by `app.queue("name").dead_letters`."""
 
@@ -41,8 +64,11 @@ class DeadLetters:
         store: Callable[[Sequence[Outgoing]], Sequence[SendResult]],
         capabilities: Capabilities,
         clock: Clock,
+        *,
+        mover: DeadLetterMover | None = None,
     ) -> None:
         self.queue = queue
+        self._mover = mover
         self._dead = dead
         self._store = store
         self._capabilities = capabilities
@@ -93,6 +119,34 @@ class DeadLetters:
             redriven += stored
             errors += failed
         return Redriven(redriven=redriven, errors=tuple(errors))
+
+    @property
+    def movable(self) -> bool:
+        """Whether `move_all` can be asked for: of standard queues of Amazon SQS."""
+        return self._mover is not None and not self._capabilities.ordering
+
+    @shielded
+    def move_all(self) -> Move:
+        """Has the backend move all dead letters to their queue by itself, and returns at once. For very many.
+
+        Unlike `redrive`, it moves them unchanged and for as long as there are any:
+
+        * What the service itself put here, as it was received too often, keeps the attempts that its body names: a
+          retry's copy may be dead again at its first failure. What a worker put here has all attempts before it.
+        * What dies again at once is moved again, in a circle, until the move is cancelled or the service ends it.
+
+        Raises:
+            UnsupportedError: The backend has no such thing, or the queue keeps an order. Nothing was started.
+            ConfigurationError: The queue has no redrive policy to its dead-letter queue. Nothing was started.
+            BackendError: A move is under way already, or the backend failed.
+        """
+        if self._mover is None or self._capabilities.ordering:
+            why = "this backend has no such move" if self._mover is None else "the queue keeps an order"
+            raise UnsupportedError(
+                f"the dead letters of queue {self.queue!r} can't be moved by the service itself: {why}",
+                hint=f"send them again one by one: cloudq dlq redrive {self.queue} --all, or .redrive() in Python",
+            )
+        return Move(self.queue, self._mover, self._mover.start_move(self.queue))
 
     @shielded
     def purge(self, keys: Sequence[str] | None = None) -> int:

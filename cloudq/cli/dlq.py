@@ -10,6 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from cloudq.cli.choosing import any_app, queues_of
+from cloudq.cli.dead_letter_moving import move_all
 from cloudq.cli.dead_letter_text import as_json, moment, reason_of, show
 from cloudq.cli.failures import FAILED
 from cloudq.cli.options import AppSpec, Backend, Debug, Json, Queue, Yes, queue_name
@@ -24,7 +25,11 @@ LIST_EXAMPLES: Final = (
     "cloudq dlq list emails --json --limit 0",
 )
 SHOW_EXAMPLES: Final = ("cloudq dlq show emails 17", "cloudq dlq show emails 17 --raw > body.json")
-REDRIVE_EXAMPLES: Final = ("cloudq dlq redrive emails 17 18", "cloudq dlq redrive emails --all --limit 1000")
+REDRIVE_EXAMPLES: Final = (
+    "cloudq dlq redrive emails 17 18",
+    "cloudq dlq redrive emails --all --limit 1000",
+    "cloudq dlq redrive emails --all --by-service",
+)
 PURGE_EXAMPLES: Final = ("cloudq dlq purge emails 17", "cloudq dlq purge emails --all --yes")
 
 OptionalQueue = Annotated[
@@ -36,6 +41,14 @@ Keys = Annotated[
 ]
 All = Annotated[bool, typer.Option("--all", help="All of the queue's dead letters.")]
 Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="At most so many, the oldest first.")]
+
+ByService = Annotated[
+    bool, typer.Option("--by-service", help="With --all: have Amazon SQS move them by itself. See the limits above.")
+]
+
+Unasked = Annotated[
+    bool, typer.Option("--yes", "-y", help="With --by-service: don't ask. Needed where nobody can be asked.")
+]
 
 
 def list_(
@@ -121,6 +134,8 @@ def redrive(
     *,
     every: All = False,
     limit: Limit = None,
+    by_service: ByService = False,
+    yes: Unasked = False,
     app: AppSpec = None,
     backend: Backend = None,
     json: Json = False,
@@ -130,7 +145,22 @@ def redrive(
 
     Each copy is stored before its dead letter is deleted, so a crash in between leaves both, never none. What dies
     again meanwhile is not taken twice.
+
+    For very many on Amazon SQS (standard queues) there is --by-service, with two limits. What the service itself
+    dead-lettered keeps its earlier attempts, and may be dead again at its first failure. What dies again at once is
+    moved again, in a circle, for as long as the move runs. It asks first; Ctrl-C cancels it.
     """
+    if by_service:
+        if keys or not every or limit is not None:
+            raise ConfigurationError(
+                "--by-service moves all dead letters: it goes with --all, without KEYs or --limit",
+                hint=f"cloudq dlq redrive {queue} --all --by-service",
+            )
+        name = queue_name(queue)
+        with any_app(app, backend, wanted=False) as chosen:
+            queues_of(chosen, [name])
+            move_all(chosen.app.queue(name), yes=yes, json=json)
+        return
     with _letters(queue, app, backend) as (name, letters):
         # Listed first: a message that fails again at once must not be redriven in a circle.
         found = [(key, dead is not None) for key, dead in _wanted(letters, keys, every=every, limit=limit)]

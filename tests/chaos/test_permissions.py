@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cloudq import App, Retry, RetryPolicy
+from cloudq.cloud_queue import CloudQueue
 from cloudq.drivers.sqs import SQSDriver
 from cloudq.errors import PermissionDenied
 from localstack.start import ACCOUNT
@@ -146,6 +147,14 @@ def test_without_an_account_each_queue_is_asked_for_once(restricted: Restricted,
     assert {"GetQueueUrl", "SendMessage"} == policy.used
 
 
+def move(queue: CloudQueue) -> None:
+    """What the command does; its cancelling comes too late here, or not."""
+    queue.stats()
+    started = queue.dead_letters.move_all()
+    started.progress()
+    started.cancel()
+
+
 @pytest.mark.parametrize(
     ("who", "act"),
     [
@@ -153,6 +162,7 @@ def test_without_an_account_each_queue_is_asked_for_once(restricted: Restricted,
         ("`cloudq purge`", lambda app, queue: app.queue(queue).purge()),
         ("`cloudq dlq list` and `show`", lambda app, queue: app.queue(queue).dead_letters.peek()),
         ("`cloudq dlq redrive`", lambda app, queue: app.queue(queue).dead_letters.redrive()),
+        ("`cloudq dlq redrive --all --by-service`", lambda app, queue: move(app.queue(queue))),
         ("`cloudq dlq purge --all`", lambda app, queue: app.queue(queue).dead_letters.purge()),
         ("`cloudq dlq purge` of chosen ones", lambda app, queue: app.queue(queue).dead_letters.purge(keys(app, queue))),
         ("`cloudq queues create`", lambda app, queue: app.driver().make_queue("another")),

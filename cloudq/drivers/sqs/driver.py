@@ -15,7 +15,8 @@ from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Capabilities, ExtendResult, Final, Outgoing, QueueStats, SendResult, SettleResult
 from cloudq.core.message import dead_letter_queue, is_ordered
-from cloudq.drivers.sqs import limits, making, receiving, scheduling, sending
+from cloudq.core.moving import MoveProgress
+from cloudq.drivers.sqs import limits, making, moving, receiving, scheduling, sending
 from cloudq.drivers.sqs.client import Clients, SqsClient, open_client
 from cloudq.drivers.sqs.dead_letters import SQSDeadLetters
 from cloudq.drivers.sqs.faults import translate
@@ -188,6 +189,18 @@ class SQSDriver:
     def make_queue(self, queue: str) -> bool:
         """Makes a queue and its dead-letter queue, for development. `False`: it was there, and is as it was."""
         return making.make(self._clients.get(), self._urls, queue)
+
+    def start_move(self, queue: str) -> str:
+        """Starts a message move task with the queue as its destination: four calls."""
+        return moving.start(self._clients.get(), self._urls, queue)
+
+    def move_progress(self, queue: str, move: str) -> MoveProgress:
+        """What the service lists of the task. Approximate numbers; two calls."""
+        return moving.progress(self._clients.get(), self._urls, queue, move)
+
+    def cancel_move(self, queue: str, move: str) -> None:
+        """Cancels the task."""
+        moving.cancel(self._clients.get(), queue, move)
 
     def interrupt(self) -> None:
         """Nothing: a long poll returns at its end.

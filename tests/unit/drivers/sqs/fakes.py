@@ -17,6 +17,8 @@ class FakeSqs:
 
     Attributes:
         calls: The operations called, with their parameters, in order.
+        sources: The ARNs of the dead-letter queues that a redrive policy names.
+        tasks: The message move tasks, as listed, oldest first. They move when the test calls `move`.
         fail: Asked before each call; what it returns is raised.
         fail_item: Asked for each item of a batch; what it returns is the item's `(Code, SenderFault)`.
     """
@@ -25,6 +27,8 @@ class FakeSqs:
         self.meta = SimpleNamespace(endpoint_url=ENDPOINT)
         self.queues: dict[str, list[dict]] = {f"{ENDPOINT}/1/{name}": [] for name in queues}
         self.calls: list[tuple[str, dict]] = []
+        self.sources: set[str] = set()
+        self.tasks: list[dict] = []
         self.fail: Callable[[str], Exception | None] = lambda operation: None
         self.fail_item: Callable[[str, dict], tuple[str, bool] | None] = lambda operation, item: None
         self.closed = False
@@ -104,6 +108,55 @@ class FakeSqs:
         self.queues.setdefault(url, [])
         return {"QueueUrl": url}
 
+    def start_message_move_task(self, *, SourceArn: str, DestinationArn: str) -> dict:
+        self._called("StartMessageMoveTask", {"SourceArn": SourceArn, "DestinationArn": DestinationArn})
+        if SourceArn not in self.sources:
+            raise client_error("InvalidParameterValue", "Source queue must be configured as a Dead Letter Queue.")
+        if any(task["Status"] in {"RUNNING", "CANCELLING"} for task in self.tasks if task["SourceArn"] == SourceArn):
+            text = "There is already a task running. Only one active task is allowed for a source queue arn at a time."
+            raise client_error("InvalidParameterValue", text)
+        handle = uuid.uuid4().hex
+        self.tasks.append(
+            {
+                "TaskHandle": handle,
+                "Status": "RUNNING",
+                "SourceArn": SourceArn,
+                "DestinationArn": DestinationArn,
+                "StartedTimestamp": 1_000 + len(self.calls),
+                "ApproximateNumberOfMessagesMoved": 0,
+                "ApproximateNumberOfMessagesToMove": len(self._messages(_url(SourceArn))),
+            }
+        )
+        return {"TaskHandle": handle}
+
+    def list_message_move_tasks(self, *, SourceArn: str, MaxResults: int) -> dict:
+        self._called("ListMessageMoveTasks", {"SourceArn": SourceArn, "MaxResults": MaxResults})
+        found = [{**task} for task in reversed(self.tasks) if task["SourceArn"] == SourceArn]
+        for task in found:
+            if task["Status"] != "RUNNING":
+                del task["TaskHandle"]
+        return {"Results": found[:MaxResults]}
+
+    def cancel_message_move_task(self, *, TaskHandle: str) -> dict:
+        self._called("CancelMessageMoveTask", {"TaskHandle": TaskHandle})
+        for task in self.tasks:
+            if task["TaskHandle"] == TaskHandle and task["Status"] == "RUNNING":
+                task["Status"] = "CANCELLING"
+                return {"ApproximateNumberOfMessagesMoved": task["ApproximateNumberOfMessagesMoved"]}
+        raise client_error("ResourceNotFoundException", "Task does not exist.", 404)
+
+    def move(self, count: int) -> None:
+        """Lets the active task move so many messages, and end where none is left or it is being cancelled."""
+        task = self.tasks[-1]
+        source, destination = self._messages(_url(task["SourceArn"])), self._messages(_url(task["DestinationArn"]))
+        if task["Status"] == "RUNNING":
+            moved, source[:] = source[:count], source[count:]
+            destination += moved
+            task["ApproximateNumberOfMessagesMoved"] += len(moved)
+            task["Status"] = "RUNNING" if source else "COMPLETED"
+        elif task["Status"] == "CANCELLING":
+            task["Status"] = "CANCELLED"
+
     def purge_queue(self, *, QueueUrl: str) -> dict:
         self._called("PurgeQueue", {"QueueUrl": QueueUrl})
         self._messages(QueueUrl).clear()
@@ -134,6 +187,10 @@ class FakeSqs:
                 code, sender = failure
                 answer["Failed"].append({"Id": entry["Id"], "Code": code, "Message": "no", "SenderFault": sender})
         return answer
+
+
+def _url(arn: str) -> str:
+    return f"{ENDPOINT}/1/{arn.rpartition(':')[2]}"
 
 
 def client_error(code: str, text: str = "no", status: int = 400) -> ClientError:

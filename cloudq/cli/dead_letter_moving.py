@@ -1,0 +1,96 @@
+"""`cloudq dlq redrive --all --by-service`: starts the service's own move, watches it, and stops it on Ctrl-C."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from threading import Event
+from typing import Final
+
+import typer
+
+from cloudq.cli.failures import FAILED
+from cloudq.cli.output import confirm, note, progress, write, write_json
+from cloudq.cloud_queue import CloudQueue
+from cloudq.core.moving import MoveProgress, MoveState
+from cloudq.dead_letters import Move
+from cloudq.errors import CloudqError, TransientError
+
+POLL: Final = timedelta(seconds=1)
+# So many failed looks in a row, with a pause after each, before the move is given up: nobody would watch it.
+PATIENCE: Final = 30
+
+_LIMITS: Final = (
+    "What the service itself dead-lettered keeps its earlier attempts, "
+    "and what dies again at once is moved again and again until this ends."
+)
+
+
+def move_all(queue: CloudQueue, *, yes: bool, json: bool) -> None:
+    """Asks, moves, and says what came of it. Exits with 1 unless all were moved."""
+    letters = queue.dead_letters
+    dead = queue.stats().dead or 0 if letters.movable else 0
+    if letters.movable and not dead:
+        _say(queue.name, MoveProgress(state=MoveState.COMPLETED, moved=0), json=json)
+        return
+    if letters.movable and not confirm(
+        f"Have the service move all dead letters of queue {queue.name!r} (about {dead:,})? {_LIMITS}", yes=yes
+    ):
+        note("nothing was moved")
+        raise typer.Exit(FAILED)
+    move = letters.move_all()
+    end: MoveProgress | None = None
+    try:
+        with progress("moving", dead) as more:
+            end = _watched(move, more, dead)
+    finally:
+        # Interrupted, or the service can't be asked any more: unwatched, it might move in a circle for hours.
+        if end is None:
+            _cancel(move)
+    _say(queue.name, end, json=json)
+    if end.state is not MoveState.COMPLETED:
+        raise typer.Exit(FAILED)
+
+
+def _watched(move: Move, more: Callable[[int], None], dead: int) -> MoveProgress:
+    """Looks until the move has ended. A look that fails and may succeed the next time is no reason to end."""
+    shown = failed = 0
+    warned = False
+    while True:
+        try:
+            seen = move.progress()
+            failed = 0
+        except TransientError:
+            failed += 1
+            if failed >= PATIENCE:
+                raise
+        else:
+            moved, total = seen.moved or 0, max(seen.total or 0, dead)
+            more(max(0, moved - shown))
+            shown = max(shown, moved)
+            if moved > total and not warned:
+                warned = True
+                note(f"{moved:,} were moved, of {total:,} at the start: perhaps some die again and are moved again")
+            if seen.state.ended:
+                return seen
+        Event().wait(POLL.total_seconds())
+
+
+def _cancel(move: Move) -> None:
+    try:
+        move.cancel()
+    except CloudqError as error:
+        note(f"the move could not be cancelled and goes on at the service: {error}")
+    else:
+        note("the service was asked to stop; what was moved stays moved")
+
+
+def _say(name: str, end: MoveProgress, *, json: bool) -> None:
+    if end.state is MoveState.FAILED:
+        note("error: the move failed" + (f": {end.reason}" if end.reason else ""))
+    elif end.state is MoveState.CANCELLED:
+        note("the move was cancelled by somebody else; what was moved stays moved")
+    if json:
+        write_json({"queue": name, "moved": end.moved, "state": end.state.value, "reason": end.reason})
+    else:
+        write(f"moved about {end.moved or 0:,} dead letters of queue {name!r}")

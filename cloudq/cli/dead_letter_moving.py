@@ -29,20 +29,20 @@ _LIMITS: Final = (
 def move_all(queue: CloudQueue, *, yes: bool, json: bool) -> None:
     """Asks, moves, and says what came of it. Exits with 1 unless all were moved."""
     letters = queue.dead_letters
-    dead = queue.stats().dead or 0 if letters.movable else 0
-    if letters.movable and not dead:
+    dead = queue.stats().dead if letters.movable else None
+    if dead == 0:
         _say(queue.name, MoveProgress(state=MoveState.COMPLETED, moved=0), json=json)
         return
-    if letters.movable and not confirm(
-        f"Have the service move all dead letters of queue {queue.name!r} (about {dead:,})? {_LIMITS}", yes=yes
-    ):
+    about = "" if dead is None else f" (about {dead:,})"
+    question = f"Have the service move all dead letters of queue {queue.name!r}{about}? {_LIMITS}"
+    if letters.movable and not confirm(question, yes=yes):
         note("nothing was moved")
         raise typer.Exit(FAILED)
     move = letters.move_all()
     end: MoveProgress | None = None
     try:
-        with progress("moving", dead) as more:
-            end = _watched(move, more, dead)
+        with progress("moving", dead or 0) as more:
+            end = _watched(move, more, dead or 0)
     finally:
         # Interrupted, or the service can't be asked any more: unwatched, it might move in a circle for hours.
         if end is None:

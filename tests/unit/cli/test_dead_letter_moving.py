@@ -87,6 +87,14 @@ def test_no_dead_letters(cli, service):
     assert [] == service.tasks
 
 
+def test_without_a_dead_letter_queue(cli, service):
+    """That there is none isn't taken for none being in it."""
+    del service.queues["http://sqs.test/1/emails-dlq"]
+    result = cli(*COMMAND, "--yes")
+    assert (1, "") == (result.code, result.out)
+    assert "there is no queue 'emails-dlq' on Amazon SQS" in result.err
+
+
 def test_progress_on_a_terminal(service, monkeypatch, terminal):
     """A person sees a bar on stderr; stdout stays data."""
     monkeypatch.setenv("TERM", "xterm")

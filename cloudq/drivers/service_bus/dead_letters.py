@@ -96,7 +96,10 @@ class ServiceBusDeadLetters:
                             wanted.discard(_key(message))
                     else:
                         others.append(message)
-        except Exception as error:
+        except BaseException as error:
+            others += chosen  # nobody gets them
+            if not isinstance(error, Exception):
+                raise
             raise translate(error, self._queue) from error
         finally:
             link.settle([(message, sdk.RELEASE) for message in others])

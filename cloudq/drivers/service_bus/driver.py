@@ -18,7 +18,7 @@ from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Ack, Capabilities, ExtendResult, Final, Outgoing, QueueStats, SendResult, SettleResult
 from cloudq.core.message import is_ordered
-from cloudq.drivers.service_bus import limits, receiving, scheduling, sdk, sending
+from cloudq.drivers.service_bus import limits, receiving, scheduling, sending
 from cloudq.drivers.service_bus.admin import Admin, admin_client
 from cloudq.drivers.service_bus.client import Clients, client_of
 from cloudq.drivers.service_bus.dead_letters import ServiceBusDeadLetters
@@ -176,7 +176,7 @@ class ServiceBusDriver:
         if is_ordered(queue) or limits.is_subscription(queue):
             return 0
         try:
-            numbers = self._link(queue).asked(sdk.scheduled)
+            numbers = self._link(queue).asked(scheduling.scheduled)
             for start in range(0, len(numbers), limits.MAX_BATCH):
                 with self._clients.sender(queue) as sender:
                     sender.cancel_scheduled_messages(numbers[start : start + limits.MAX_BATCH])

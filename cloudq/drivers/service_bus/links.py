@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from azure.servicebus import ServiceBusReceivedMessage, ServiceBusReceiver
 
@@ -49,6 +49,7 @@ class Link:
         self._turn = threading.Lock()
         self._waiting = 0
         self._interrupted = 0
+        self._receiving = False  # so that what was read is kept for it
         self._closed = False
 
     @property
@@ -68,18 +69,25 @@ class Link:
             receiver = self._opened()
             if receiver is None:
                 return []
+            incoming = sdk.incoming(receiver)
+            self._receiving = True
             messages: list[ServiceBusReceivedMessage] = []
             try:
                 sdk.give_credit(receiver, limit)
-                messages = self._first(receiver, until, interrupted)
-                if len(messages) < limit:
-                    sdk.take_credit_back(receiver, DRAIN_PATIENCE)
-                    messages += sdk.taken(receiver)
+                messages = self._first(receiver, incoming, until, interrupted)
+                if len(messages) < limit and self._receiver is receiver:
+                    if not sdk.take_credit_back(receiver, DRAIN_PATIENCE):
+                        self._drop(receiver)  # or the service would count other credit than we do, and send nothing
+                    messages += sdk.taken(receiver, incoming)
             except BaseException as error:
+                self._receiving = isinstance(error, Exception)  # else nobody takes it, and it is released
                 self._drop(receiver)
+                messages += sdk.taken(receiver, incoming)
                 # What came before the cut is locked to us, and is settled by another link.
                 if not messages or not isinstance(error, Exception):
                     raise
+            finally:
+                self._receiving = False
         return messages
 
     def settle(self, steps: Sequence[Step]) -> list[BaseException | None]:
@@ -111,7 +119,7 @@ class Link:
         """The error of each step, once what came by another link, or got no answer, is settled by its token."""
         errors: list[BaseException | None] = []
         answers = iter(sent.conclude(cut))
-        if not sdk.is_open(receiver):
+        if sent.failed or not sdk.is_open(receiver):
             self._drop(receiver)
         for message, disposition in steps:
             error = next(answers) if message._receiver is receiver else None
@@ -176,19 +184,21 @@ class Link:
             if self._receiver is not None:
                 self._drop(self._receiver)
 
-    def _first(self, receiver: ServiceBusReceiver, until: float, interrupted: int) -> list[ServiceBusReceivedMessage]:
+    def _first(
+        self, receiver: ServiceBusReceiver, incoming: Any, until: float, interrupted: int
+    ) -> list[ServiceBusReceivedMessage]:
         """What has come once something has, or once there is no more time."""
         while True:
-            messages = sdk.taken(receiver)  # whoever settled meanwhile may have read some
+            messages = sdk.taken(receiver, incoming)  # whoever settled meanwhile may have read some
             if not messages:
                 sdk.read(receiver)
-                messages = sdk.taken(receiver)
+                messages = sdk.taken(receiver, incoming)
             if messages or time.monotonic() >= until or self._closed or interrupted != self._interrupted:
                 return messages
             if self._waiting:
                 self._let_others()
                 if self._receiver is not receiver:
-                    return messages  # it was cut meanwhile; the next receive opens another
+                    return sdk.taken(receiver, incoming)  # it was cut meanwhile; the next receive opens another
 
     def _let_others(self) -> None:
         self._turn.release()
@@ -251,6 +261,8 @@ class Link:
     def _drop(self, receiver: ServiceBusReceiver) -> None:
         if self._receiver is receiver:
             self._receiver = None
+        if self._receiving and not self._closed:
+            sdk.keep_incoming(receiver)
         sdk.closed(receiver)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 import threading
 from datetime import datetime, timedelta
 from typing import Final
@@ -16,8 +17,12 @@ from cloudq.core.clock import Clock
 from cloudq.drivers.service_bus import sdk
 from cloudq.drivers.service_bus.receipts import Receipt
 
+logger = logging.getLogger("cloudq")
+
 # How often the clock is looked at, which a test may turn, and the locks with it.
 LOOK: Final = timedelta(milliseconds=50)
+# A lock that couldn't be renewed is tried again after this, lost or not.
+AGAIN: Final = timedelta(seconds=1)
 
 
 class Parking:
@@ -67,11 +72,23 @@ class Parking:
                     self._changed.wait(LOOK.total_seconds() if self._parked else None)
                 renewing = self._renewable()
             for receipt, disposition in due:
-                receipt.holder.settle([(receipt.message, disposition)])
+                self._give_back(receipt, disposition)
             for number, receipt in renewing:
-                (until,) = receipt.holder.renew([receipt.message])
-                if isinstance(until, datetime):  # else it is lost, or tried again at the next look
-                    self._renew_at[number] = self._half_way(until)
+                self._renew_at[number] = self._renewed(receipt)
+
+    def _give_back(self, receipt: Receipt, disposition: sdk.Disposition) -> None:
+        try:
+            receipt.holder.settle([(receipt.message, disposition)])
+        except Exception:  # the others are given back nonetheless; this one's lock ends
+            logger.exception("a message that was held for its retry could not be given back")
+
+    def _renewed(self, receipt: Receipt) -> datetime:
+        """Renews a lock. When that is to be done again: soon, but not at once, where it failed."""
+        try:
+            (until,) = receipt.holder.renew([receipt.message])
+        except Exception as error:  # noqa: BLE001 - the thread is shared
+            until = error
+        return self._half_way(until) if isinstance(until, datetime) else self._clock.now() + AGAIN
 
     def _due(self) -> list[tuple[Receipt, sdk.Disposition]]:
         due = []

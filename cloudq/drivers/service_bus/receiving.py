@@ -44,8 +44,8 @@ def body_of(message: ServiceBusReceivedMessage) -> bytes:
     if isinstance(body, str):
         return body.encode("utf-8", "surrogatepass")
     try:
-        return b"".join(bytes(part) for part in body)
-    except (TypeError, ValueError):
+        return b"".join(body)  # whose parts are bytes, or it is none of ours: a number's bytes would be as many zeros
+    except TypeError:
         return repr(body).encode("utf-8", "replace")  # a value or a sequence of another client: nothing of ours
 
 

@@ -6,7 +6,13 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, timedelta
 from typing import Final
 
-from azure.servicebus import ServiceBusMessage, ServiceBusMessageBatch, ServiceBusSender
+from azure.servicebus import (
+    ServiceBusMessage,
+    ServiceBusMessageBatch,
+    ServiceBusMessageState,
+    ServiceBusReceiver,
+    ServiceBusSender,
+)
 from azure.servicebus.exceptions import MessageNotFoundError, MessageSizeExceededError
 
 from cloudq.core.clock import Clock
@@ -17,6 +23,7 @@ from cloudq.drivers.service_bus.faults import translate
 SHARED: Final = timedelta(seconds=1)
 # Of what a message link takes: the call has its own parts around each message.
 _PART: Final = 0.75
+_PAGE: Final = 250
 
 
 def schedule(
@@ -71,6 +78,21 @@ def cancel(sender: ServiceBusSender, number: int) -> bool:
     except MessageNotFoundError:
         return False
     return True
+
+
+def scheduled(receiver: ServiceBusReceiver) -> list[int]:
+    """The sequence numbers of all messages of a queue that are scheduled, read page by page."""
+    numbers: list[int] = []
+    first = 1
+    while page := receiver.peek_messages(_PAGE, sequence_number=first):
+        places = [message.sequence_number or 0 for message in page]
+        numbers += [
+            place
+            for place, message in zip(places, page, strict=True)
+            if message.state is ServiceBusMessageState.SCHEDULED
+        ]
+        first = places[-1] + 1
+    return numbers
 
 
 def place_of(namespace: str, entity: str) -> str:

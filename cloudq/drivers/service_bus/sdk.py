@@ -18,9 +18,10 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from queue import Queue
 from typing import Any, Final, TypeVar
 
-from azure.servicebus import ServiceBusMessageState, ServiceBusReceivedMessage, ServiceBusReceiver, ServiceBusSender
+from azure.servicebus import ServiceBusReceivedMessage, ServiceBusReceiver, ServiceBusSender
 from azure.servicebus._common import mgmt_handlers
 from azure.servicebus._common.constants import (
     MGMT_REQUEST_LOCK_TOKENS,
@@ -40,7 +41,6 @@ from azure.servicebus._servicebus_receiver import (  # type: ignore[attr-defined
 # How long one read waits for a frame. Whoever else wants the connection waits as long.
 READ: Final = timedelta(milliseconds=50)
 _DEAD_LETTER: Final = b"com.microsoft:dead-letter"
-_PAGE: Final = 250
 _OPENING: Final = timedelta(seconds=1)
 _DELIVERY_COUNT: Final = 5  # its place in a flow frame
 _REASON: Final = "DeadLetterReason"
@@ -158,6 +158,7 @@ def read(receiver: ServiceBusReceiver, wait: timedelta = READ) -> None:
     if error is None and link.state is LinkState.DETACHED:
         error = AMQPConnectionError(ErrorCondition.LinkDetachForced, description="the link was detached")
     if error is not None:
+        keep_incoming(receiver)
         raise receiver._handle_exception(error)
 
 
@@ -176,9 +177,22 @@ def _patient(sock: socket.socket | None, wait: timedelta) -> Iterator[None]:
             sock.settimeout(before)
 
 
-def taken(receiver: ServiceBusReceiver) -> list[ServiceBusReceivedMessage]:
-    """The messages that were read."""
-    queue = receiver._handler._received_messages
+def incoming(receiver: ServiceBusReceiver) -> Any:
+    """Where an open receiver's messages are when they were read."""
+    return receiver._handler._received_messages
+
+
+def keep_incoming(receiver: ServiceBusReceiver) -> None:
+    """Has what was read outlast the connection: the SDK would try to release it when it closes, also one that is cut.
+
+    Whoever has asked for `incoming` before has it still.
+    """
+    if receiver._handler is not None:
+        receiver._handler._received_messages = Queue()
+
+
+def taken(receiver: ServiceBusReceiver, queue: Any) -> list[ServiceBusReceivedMessage]:
+    """The messages that were read and lie in `queue`, which is the receiver's `incoming`."""
     messages = []
     while not queue.empty():
         messages.append(receiver._build_received_message(queue.get()))
@@ -187,7 +201,15 @@ def taken(receiver: ServiceBusReceiver) -> list[ServiceBusReceivedMessage]:
 
 
 def take_credit_back(receiver: ServiceBusReceiver, patience: timedelta) -> bool:
-    """Takes back what credit is left and reads what the service had sent by then. Whether it said so in time."""
+    """Takes back what credit is left and reads what the service had sent by then. Whether it said so in time.
+
+    Where it didn't, the service counts other credit than this end, and the link must not be used again.
+
+    Args:
+        receiver: An open receiver.
+        patience: How long the next frame may take: what the service sent before its answer may be much.
+    """
+    connection: Any = receiver._handler._connection
     link = _link(receiver)
     if link.current_link_credit <= 0:
         return True
@@ -202,9 +224,11 @@ def take_credit_back(receiver: ServiceBusReceiver, patience: timedelta) -> bool:
     link._incoming_flow = on_flow
     try:
         link.flow(link_credit=link.current_link_credit, drain=True)
-        until = time.monotonic() + patience.total_seconds()
+        until, last = time.monotonic() + patience.total_seconds(), connection._last_frame_received_time
         while not answered and time.monotonic() < until:
             read(receiver)
+            if connection._last_frame_received_time != last:
+                until, last = time.monotonic() + patience.total_seconds(), connection._last_frame_received_time
     finally:
         del link._incoming_flow
     link.current_link_credit = 0
@@ -235,9 +259,15 @@ class Sent:
                 _link(receiver)._outgoing_disposition(
                     message._delivery_id, None, message._delivery_tag, False, disposition, None
                 )
-            except Exception as error:  # noqa: BLE001 - reported for this message; the others go on
+            except Exception as error:  # noqa: BLE001 - the connection is cut; another may settle it
                 entry["settled"] = True
-                self._errors[index] = _meant(receiver, error)
+                self._errors[index] = unsent = Unconfirmed("the settlement could not be sent")
+                unsent.__cause__ = error
+
+    @property
+    def failed(self) -> bool:
+        """Whether one could not even be sent: the connection is no good any more, whether or not it knows."""
+        return any(self._errors)
 
     @property
     def answered(self) -> bool:
@@ -290,21 +320,6 @@ def renew(receiver: ServiceBusReceiver, messages: Sequence[ServiceBusReceivedMes
     )
     expirations = answer[MGMT_RESPONSE_MESSAGE_EXPIRATION]
     return [datetime.fromtimestamp(milliseconds / 1000, UTC) for milliseconds in expirations]
-
-
-def scheduled(receiver: ServiceBusReceiver) -> list[int]:
-    """The sequence numbers of all messages of a queue that are scheduled, read page by page."""
-    numbers: list[int] = []
-    first = 1
-    while page := receiver.peek_messages(_PAGE, sequence_number=first):
-        places = [message.sequence_number or 0 for message in page]
-        numbers += [
-            place
-            for place, message in zip(places, page, strict=True)
-            if message.state is ServiceBusMessageState.SCHEDULED
-        ]
-        first = places[-1] + 1
-    return numbers
 
 
 def renew_session(receiver: ServiceBusReceiver) -> datetime:

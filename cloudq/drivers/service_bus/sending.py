@@ -36,16 +36,19 @@ def store(sender: ServiceBusSender, items: Sequence[Outgoing], clock: Clock, pla
             (scheduled if item.delay and item.cancellable else ready).append((index, message(item, clock)))
         else:
             results[index] = SendResult(error=refused)
+    unsent = {index for index, _ in [*ready, *scheduled]}
     try:
         if ready:
             for batch, indices in _batches(sender, items, ready, results):
                 _send(sender, batch, indices, items, results)
+                unsent.difference_update(indices)
         if scheduled:
             for index, result in schedule(sender, items, scheduled, place, clock):
                 results[index] = result
-    except Exception as error:  # noqa: BLE001 - no batch can be made without a connection: each item has the error
+                unsent.discard(index)
+    except Exception as error:  # noqa: BLE001 - no batch can be made without a connection: what is left has the error
         meant = translate(error, items[0].queue)
-        for index, _ in [*ready, *scheduled]:
+        for index in unsent:
             if results[index] is STORED:
                 results[index] = SendResult(error=meant)
     return results

@@ -44,6 +44,8 @@ GRACE: Final = timedelta(milliseconds=250)
 SHELF: Final = timedelta(seconds=2)
 # How often a slot looks whether the lock on its session is over.
 LOOK: Final = timedelta(milliseconds=200)
+# How long the slots may take to end, all of them together.
+LEAVING: Final = timedelta(seconds=1)
 
 
 class Sessions:
@@ -96,7 +98,8 @@ class Sessions:
                     if left <= 0 or self.closed or interrupted != self._interrupted:
                         return []
                     self._staff()
-                    self._changed.wait(left)
+                    if self._error is None:
+                        self._changed.wait(left)
             finally:
                 self._wanted -= limit
                 self._wanted_at = time.monotonic()
@@ -114,8 +117,9 @@ class Sessions:
             self.closed = True
             self._changed.notify_all()
             slots = list(self._slots)
+        until = time.monotonic() + LEAVING.total_seconds()
         for slot in slots:
-            slot.join(1)
+            slot.join(max(0.0, until - time.monotonic()))
 
     def is_wanted(self) -> bool:
         """Whether somebody waits for messages, or did a moment ago."""
@@ -194,10 +198,14 @@ class Sessions:
         """Starts slots for what is wanted."""
         wanted = min(self._wanted - len(self._shelf), SEEKERS - self._seeking, MOST - len(self._slots))
         for _ in range(wanted):
-            self._seeking += 1
             slot = Slot(self, self._clock)
+            try:
+                slot.start()  # it looks for what is guarded here only once this is done
+            except RuntimeError as error:  # there are no more threads to be had
+                self._error = error
+                return
+            self._seeking += 1
             self._slots.add(slot)
-            slot.start()
 
 
 class Slot(threading.Thread):
@@ -254,7 +262,11 @@ class Slot(threading.Thread):
         """Waits for a session; whether there is one. The slot is counted as seeking until then."""
         try:
             while True:
-                receiver = sdk.without_credit(self._sessions.receiver())
+                try:
+                    receiver = sdk.without_credit(self._sessions.receiver())
+                except Exception as error:  # noqa: BLE001 - whoever waits has it raised
+                    self._sessions.failed(error)
+                    return False
                 try:
                     accepted = sdk.accept_session(
                         receiver, lambda: not self._sessions.is_wanted(), lambda: self._sessions.asks(self)

@@ -60,8 +60,11 @@ class Settling:
                 by_holder[receipt.holder].append(index)
 
         def at(holder: Holder) -> list[BaseException | None]:
-            steps = [(_receipt(finals[index]).message, _disposition(finals[index])) for index in by_holder[holder]]
-            return holder.settle(steps)
+            try:
+                steps = [(_receipt(finals[index]).message, _disposition(finals[index])) for index in by_holder[holder]]
+                return holder.settle(steps)
+            except Exception as error:  # noqa: BLE001 - reported for each; what others settled is told nonetheless
+                return [error] * len(by_holder[holder])
 
         for holder, errors in self._each(by_holder, at):
             for index, error in zip(by_holder[holder], errors, strict=True):
@@ -84,7 +87,10 @@ class Settling:
                 by_holder[receipt.holder].append(index)
 
         def at(holder: Holder) -> list[datetime | BaseException]:
-            return holder.renew([_receipt(leases[index]).message for index in by_holder[holder]])
+            try:
+                return holder.renew([_receipt(leases[index]).message for index in by_holder[holder]])
+            except Exception as error:  # noqa: BLE001 - as above
+                return [error] * len(by_holder[holder])
 
         for holder, answers in self._each(by_holder, at):
             for index, answer in zip(by_holder[holder], answers, strict=True):
@@ -110,7 +116,11 @@ class Settling:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="cloudq-service-bus")
             pool = self._pool
-        return list(zip(holders, pool.map(call, holders), strict=True))
+        try:
+            answers = pool.map(call, holders)  # begins all of them
+        except RuntimeError:  # it was shut down meanwhile
+            return [(holder, call(holder)) for holder in holders]
+        return list(zip(holders, answers, strict=True))
 
 
 def _receipt(held: Final | Lease) -> Receipt:

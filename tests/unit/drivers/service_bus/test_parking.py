@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import datetime, timedelta
 from typing import Any
 
 from cloudq.drivers.service_bus import sdk
-from cloudq.drivers.service_bus.parking import Parking
+from cloudq.drivers.service_bus.parking import LOOK, Parking
 from cloudq.drivers.service_bus.receipts import Receipt
 from cloudq.testing.clock import FakeClock
+from tests.integration.processes import wait_until
 
 LOCK = timedelta(seconds=60)
 
@@ -22,14 +24,21 @@ class Holder:
         self.steps: list[Any] = []
         self.renewed = threading.Event()
         self.settled = threading.Event()
+        self.renewals = 0
+        self.broken = False
 
     def settle(self, steps):
+        if self.broken:
+            raise RuntimeError("broken")
         self.steps += steps
         self.settled.set()
         return [None] * len(steps)
 
     def renew(self, messages) -> list[datetime | BaseException]:
+        self.renewals += 1
         self.renewed.set()
+        if self.broken:
+            raise RuntimeError("broken")
         return [self._clock.now() + LOCK] * len(messages)
 
 
@@ -66,3 +75,34 @@ def test_closing_gives_everything_back() -> None:
     _, holder, parking = parked(timedelta(hours=1))
     parking.close()
     assert holder.steps == [("a message", sdk.ABANDON)]
+
+
+def test_a_link_that_breaks_costs_the_others_nothing() -> None:
+    """What raises is left to its lock's end; whatever is held beside it is given back when it is due."""
+    clock = FakeClock()
+    broken, sound, parking = Holder(clock), Holder(clock), Parking(clock)
+    broken.broken = True
+    message: Any = "a message"
+    parking.park(Receipt(broken, message), timedelta(seconds=10), clock.now() + LOCK, sdk.ABANDON)
+    parking.park(Receipt(sound, message), timedelta(seconds=20), clock.now() + LOCK, sdk.ABANDON)
+    clock.advance(timedelta(seconds=11))
+    wait_until(lambda: parking.held == 1, within=5, what="the first is given up")
+    clock.advance(timedelta(seconds=10))
+    assert sound.settled.wait(5)
+    parking.close()
+
+
+def test_a_lock_that_can_not_be_renewed_is_not_tried_at_every_look() -> None:
+    """A lost lock costs a call a second, not twenty."""
+    clock, holder, parking = parked(timedelta(seconds=90))
+    holder.broken = True
+    clock.advance(timedelta(seconds=40))
+    assert holder.renewed.wait(5)
+    for _ in range(5):
+        clock.advance(timedelta(milliseconds=100))
+        time.sleep(2 * LOOK.total_seconds())
+    assert holder.renewals == 1
+    clock.advance(timedelta(seconds=1))
+    wait_until(lambda: holder.renewals == 2, within=5, what="it is tried again")
+    holder.broken = False
+    parking.close()

@@ -116,3 +116,22 @@ def test_handles_of_elsewhere_are_refused(handle: str) -> None:
     driver = ServiceBusDriver("example.servicebus.windows.net", prefix="prod-")
     with pytest.raises(ValueError, match="no handle"):
         driver.cancel("mail", handle)
+
+
+def test_what_was_sent_is_not_reported_with_what_was_not() -> None:
+    """A failure after the batch was stored is of what came after it: a second copy would be sent otherwise."""
+
+    class Half(Sender):
+        def send_messages(self, batch: ServiceBusMessageBatch) -> None:
+            super().send_messages(batch)
+            self.largest = -1  # whatever is asked next fails
+
+        def create_message_batch(self, max_size_in_bytes: int | None = None) -> ServiceBusMessageBatch:
+            if self.largest < 0:
+                raise ServiceBusError("the link is gone")
+            return super().create_message_batch(max_size_in_bytes)
+
+    sender = Half()
+    results, _ = stored(sender, item("now", 0), item("later", 10))
+    assert len(sender.batches) == 1
+    assert [result.error is None for result in results] == [True, False]

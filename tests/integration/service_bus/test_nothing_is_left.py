@@ -1,0 +1,90 @@
+"""What the service has handed over reaches somebody, whatever happens on the way; a link never runs dry."""
+
+from __future__ import annotations
+
+import socket
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from azure.servicebus._pyamqp.error import AMQPConnectionError, ErrorCondition
+
+from cloudq.core.driver import Ack, Final, Outgoing
+from cloudq.drivers.service_bus import ServiceBusDriver, links, sdk
+from tests.integration.service_bus.place import PLAIN, Place
+
+pytestmark = pytest.mark.slow
+
+LEASE = timedelta(minutes=1)
+WAIT = timedelta(seconds=5)
+NONE = timedelta(0)
+
+
+def outgoing(count: int, body: bytes = b"{}") -> list[Outgoing]:
+    return [Outgoing(id=uuid.uuid4().hex, queue=PLAIN, body=body) for _ in range(count)]
+
+
+@pytest.fixture
+def driver(place: Place) -> ServiceBusDriver:
+    place.make(PLAIN, LEASE)
+    return place.app.driver()
+
+
+def test_credit_that_is_taken_back_late_leaves_a_link_that_receives(
+    place: Place, driver: ServiceBusDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer to the drain that comes too late doesn't leave the service counting other credit than the link."""
+    assert [] == list(driver.receive(PLAIN, limit=10, wait=NONE, lease=LEASE))
+    monkeypatch.setattr(links, "DRAIN_PATIENCE", timedelta(milliseconds=100))
+    place.emulator.faults.delay = timedelta(milliseconds=400)
+    assert [] == list(driver.receive(PLAIN, limit=10, wait=NONE, lease=LEASE))
+    place.emulator.faults.delay = NONE
+    monkeypatch.undo()
+    driver.send(outgoing(10))
+    assert len(driver.receive(PLAIN, limit=10, wait=WAIT, lease=LEASE)) > 0
+
+
+def test_what_was_read_before_a_cut_is_handed_over(
+    place: Place, driver: ServiceBusDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Messages that were read while the credit was taken back are locked to us: a cut then doesn't lose them."""
+    driver.receive(PLAIN, limit=1, wait=NONE, lease=LEASE)
+    driver.send(outgoing(5))
+    read = sdk.read
+
+    def read_three(receiver: Any, wait: timedelta = sdk.READ) -> None:
+        read(receiver, wait)
+        if sdk.incoming(receiver).qsize() == 3:
+            receiver._handler._connection._error = AMQPConnectionError(ErrorCondition.SocketError, description="cut")
+
+    monkeypatch.setattr(sdk, "read", read_three)
+    taken = list(driver.receive(PLAIN, limit=10, wait=WAIT, lease=LEASE))
+    monkeypatch.undo()
+    assert len(taken) == 4
+    results = driver.settle([Final(lease=one.lease, step=Ack()) for one in taken])
+    assert {None} == {result.error for result in results}
+
+
+def test_a_settlement_that_can_not_be_sent_goes_by_another_link(place: Place, driver: ServiceBusDriver) -> None:
+    """A connection that was cut, which nobody has noticed: what is finished is settled, and so doesn't run again."""
+    driver.send(outgoing(2))
+    taken = list(driver.receive(PLAIN, limit=2, wait=WAIT, lease=LEASE))
+    link = taken[0].lease.receipt.holder
+    link._receiver._handler._connection._transport.sock.shutdown(socket.SHUT_WR)
+    results = driver.settle([Final(lease=one.lease, step=Ack()) for one in taken])
+    assert [None] * len(taken) == [result.error for result in results]
+
+
+def test_large_messages_all_come(place: Place, driver: ServiceBusDriver) -> None:
+    """No more than was asked for, and none is left locked to nobody."""
+    for _ in range(15):
+        driver.send(outgoing(1, b"x" * 200_000) + outgoing(4, b"y"))
+    count = 0
+    while count < 75:
+        taken = driver.receive(PLAIN, limit=50, wait=WAIT, lease=LEASE)
+        assert 0 < len(taken) <= 50
+        assert len(taken) == place.locked()
+        assert all(result.error is None for result in driver.settle([Final(lease=o.lease, step=Ack()) for o in taken]))
+        count += len(taken)
+    assert place.is_empty()

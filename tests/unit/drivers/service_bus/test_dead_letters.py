@@ -1,0 +1,43 @@
+"""Dead letters that were leased are given back if the rest can't be had."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from azure.servicebus.exceptions import ServiceBusConnectionError
+
+from cloudq.drivers.service_bus import sdk
+from cloudq.drivers.service_bus.dead_letters import ServiceBusDeadLetters
+from cloudq.errors import BackendUnavailable
+from cloudq.testing.clock import FakeClock
+
+
+class Link:
+    """Hands over two messages, and then is cut."""
+
+    def __init__(self) -> None:
+        self.pages: list[Any] = [[SimpleNamespace(sequence_number=1), SimpleNamespace(sequence_number=2)]]
+        self.steps: list[Any] = []
+
+    def receive(self, limit: int, wait: timedelta) -> list[Any]:
+        if not self.pages:
+            raise ServiceBusConnectionError(message="cut")
+        return list(self.pages.pop())
+
+    def settle(self, steps: Any) -> list[None]:
+        self.steps += steps
+        return [None] * len(steps)
+
+
+@pytest.mark.parametrize("keys", [None, [f"{1:020d}", f"{9:020d}"]])
+def test_what_was_leased_before_an_error_is_released(keys: list[str] | None) -> None:
+    """Nobody gets it, so nobody would settle it."""
+    link: Any = Link()
+    dead = ServiceBusDeadLetters("mail", link=lambda: link, settle=lambda finals: [], clock=FakeClock())
+    with pytest.raises(BackendUnavailable):
+        dead.take(keys, limit=10, lease=timedelta(minutes=1))
+    assert sorted(message.sequence_number for message, _ in link.steps) == [1, 2]
+    assert {id(step) for _, step in link.steps} == {id(sdk.RELEASE)}

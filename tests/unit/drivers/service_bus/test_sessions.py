@@ -1,0 +1,49 @@
+"""What keeps a slot from looking for a session is said to whoever waits for one."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+import pytest
+from azure.servicebus import ServiceBusReceiver
+
+from cloudq.drivers.service_bus.sessions import Sessions, Slot
+from cloudq.errors import ConfigurationError
+from cloudq.testing.clock import FakeClock
+
+LONG = timedelta(seconds=30)
+
+
+def broken(wait: timedelta) -> ServiceBusReceiver:
+    raise ConfigurationError("no credentials")
+
+
+def test_a_receiver_that_can_not_be_made_is_said() -> None:
+    """At once, and by the error itself; no slot stays counted, however often it happens."""
+    sessions = Sessions(broken, FakeClock())
+    began = time.monotonic()
+    for _ in range(10):
+        with pytest.raises(ConfigurationError, match="no credentials"):
+            sessions.receive(5, LONG)
+    assert time.monotonic() - began < 5
+    sessions.close()
+    assert sessions._seeking == 0
+    assert not sessions._slots
+
+
+def test_a_thread_that_can_not_be_started_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And once there are threads again, slots are started as ever."""
+    sessions = Sessions(broken, FakeClock())
+
+    def no_thread(slot: Slot) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Slot, "start", no_thread)
+    for _ in range(10):
+        with pytest.raises(RuntimeError, match="can't start"):
+            sessions.receive(5, LONG)
+    monkeypatch.undo()
+    with pytest.raises(ConfigurationError):
+        sessions.receive(5, LONG)
+    sessions.close()

@@ -18,6 +18,8 @@ UNLIMITED: Final = -1
 # For what the service pushes again by itself: a worker that died or couldn't be reached.
 _MIN_BACKOFF: Final = 1
 _MAX_BACKOFF: Final = 300
+# With a shorter one, a target that is down for minutes uses up the deliveries after which a message is given up.
+_SHORTEST_BACKOFF: Final = timedelta(minutes=1)
 
 
 def make(calls: Calls, names: Names, queue: str) -> bool:
@@ -54,6 +56,12 @@ def _of_queue(found: Queue, queue: str) -> Iterator[str]:
         )
     if retry.max_retry_duration > timedelta(0):
         yield f"queue {queue!r} has max_retry_duration={retry.max_retry_duration}: set it to 0, which is without end"
+    # Unset is the service's own default, an hour ("Queue", Cloud Tasks RPC reference, 2026-11).
+    if timedelta(0) < retry.max_backoff < _SHORTEST_BACKOFF:
+        yield (
+            f"queue {queue!r} has max_backoff={retry.max_backoff}: while the worker can't be reached, messages use up "
+            f"their deliveries fast and are dead-lettered without a run; set it to {_MAX_BACKOFF} s"
+        )
 
 
 def _settings(name: str) -> Queue:

@@ -41,6 +41,7 @@ def test_what_is_missing_is_found():
     [
         ({"retry_config": RetryConfig(max_attempts=100)}, "max_attempts=100"),
         ({"retry_config": RetryConfig(max_attempts=-1, max_retry_duration=Duration(seconds=60))}, "max_retry_duration"),
+        ({"retry_config": RetryConfig(max_attempts=-1, max_backoff=Duration(seconds=10))}, "max_backoff=0:00:10"),
         ({"state": Queue.State.PAUSED}, "is paused"),
         ({"state": Queue.State.DISABLED}, "is disabled"),
     ],

@@ -5,51 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from cloudq.emulators.service_bus.runner import ServiceBusEmulator
+from tests.integration.service_bus_emulator.npm import Unavailable, installed
 
 pytestmark = pytest.mark.slow
 SCENARIOS = Path(__file__).parent / "javascript" / "scenarios.js"
 NAMES = re.findall(r'^  async "([^"]+)"\(\)', SCENARIOS.read_text(encoding="utf-8"), re.MULTILINE)
-PACKAGE = "@azure/service-bus@7.9.5"
-
-
-class Unavailable(Exception):
-    """The client can't be had on this machine."""
-
-
-def installed() -> Path:
-    """The folder with the client, in the user's cache; installed at the first time."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        raise Unavailable("there is no node, or no npm")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cloudq-tests"
-    folder = cache / PACKAGE.replace("/", "-")
-    cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache / "npm.lock"):
-        if not (folder / "complete").exists():
-            folder.mkdir(exist_ok=True)
-            command = [
-                "npm",
-                "install",
-                "--no-audit",
-                "--no-fund",
-                "--no-package-lock",
-                "--prefix",
-                str(folder),
-                PACKAGE,
-            ]
-            found = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
-            if found.returncode:
-                raise Unavailable(f"npm can't install {PACKAGE}: {found.stderr[-500:]}")
-            (folder / "complete").touch()
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -13,13 +13,19 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist lo
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick chaos check bench cov docs localstack clean
+.PHONY: help demo demo-servicebus demo-cloudtasks test quick chaos check bench cov docs localstack clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(STAMP) ## index this repository's text files as tasks on SQLite, with one that fails, and redrive it
 	@$(BIN)/cloudq demo
+
+demo-servicebus: $(STAMP) ## 500 tasks of a shop on the emulator of Azure Service Bus, some in sessions; one fails, and is redriven
+	@$(BIN)/cloudq demo --backend servicebus
+
+demo-cloudtasks: $(STAMP) ## 500 tasks pushed by the emulator of Google Cloud Tasks, tokens verified; one fails, and is redriven
+	@$(BIN)/cloudq demo --backend cloudtasks
 
 test: $(STAMP) ## the whole test suite
 	@$(PYTEST)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from cloudq.cli.dead_letter_text import show
+from cloudq.cli.demo_text import Lines, dead_letters
 from cloudq.cli.options import Debug
-from cloudq.cli.output import is_terminal, note, progress, table, write
+from cloudq.cli.output import progress, table, write
 from cloudq.core.clock import monotonic
 from cloudq.errors import CloudqError, ConfigurationError
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from cloudq.cli.demo_tasks import Entry
     from cloudq.worker.events import Finished
 
-EXAMPLES = ("cloudq demo", "cloudq demo --folder ~/notes --keep")
+EXAMPLES = ("cloudq demo", "cloudq demo --folder ~/notes --keep", "cloudq demo --backend servicebus")
 
 SUFFIXES: Final = frozenset({".cfg", ".ini", ".md", ".py", ".rst", ".sh", ".tf", ".toml", ".txt", ".yaml", ".yml"})
 _SKIPPED: Final = frozenset({"__pycache__", "node_modules", "site", "build", "dist", "venv"})
@@ -35,7 +34,7 @@ _SKIPPED: Final = frozenset({"__pycache__", "node_modules", "site", "build", "di
 MOST_FILES: Final = 2_000
 MOST_BYTES: Final = 1_000_000
 _LONG: Final = 7
-_LINES: Final = 4
+SQLITE: Final = "sqlite"
 BROKEN: Final = "broken-on-purpose.txt"
 
 
@@ -46,12 +45,23 @@ def demo(
         typer.Option("--folder", metavar="PATH", help="Index the text files under it. Default: the current folder."),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the database and the index, and say where.")] = False,
+    backend: Annotated[
+        str,
+        typer.Option(
+            "--backend", metavar="sqlite|servicebus|cloudtasks", help="On SQLite, or on a hosted queue's emulator."
+        ),
+    ] = SQLITE,
     _debug: Debug = False,
 ) -> None:
     """Index the text files of a folder as tasks on SQLite, one of them broken on purpose; then fix and redrive it.
 
-    Everything it makes is in a temporary folder, which is removed at the end.
+    With --backend servicebus or cloudtasks: charge 500 orders of a shop on that service's emulator, one card expired.
+
+    Everything it makes is in a temporary folder, or in memory, and is removed at the end.
     """
+    if backend != SQLITE:
+        _on_hosted(backend, given=folder is not None or keep)
+        return
     root = (folder or Path()).absolute()
     if not root.is_dir():
         raise ConfigurationError(f"{root} is no folder", hint="cloudq demo --folder PATH")
@@ -62,6 +72,20 @@ def demo(
         )
     with _workplace(keep=keep) as place:
         _tour(files, skipped, root, place)
+
+
+def _on_hosted(backend: str, *, given: bool) -> None:
+    from cloudq.cli.demo_cloud import tour
+    from cloudq.cli.demo_places import PLACES
+
+    if backend not in PLACES:
+        raise ConfigurationError(
+            f"there is no demo on {backend!r}",
+            hint=f"--backend {SQLITE}, or --backend {', or --backend '.join(PLACES)}",
+        )
+    if given:
+        raise ConfigurationError("--folder and --keep are for the demo on SQLite", hint="leave them out")
+    tour(PLACES[backend])
 
 
 def _tour(files: list[Path], skipped: int, root: Path, place: Path) -> None:
@@ -90,7 +114,7 @@ def _tour(files: list[Path], skipped: int, root: Path, place: Path) -> None:
 
         letters = app.queue(app.default_queue).dead_letters
         dead = list(letters)
-        write(f"\n3. What failed: {_dead_letters(len(dead))}, as `cloudq dlq show` shows it.\n")
+        write(f"\n3. What failed: {dead_letters(len(dead))}, as `cloudq dlq show` shows it.\n")
         for letter in dead:
             show(letter)
 
@@ -100,8 +124,8 @@ def _tour(files: list[Path], skipped: int, root: Path, place: Path) -> None:
         _work(app, redriven)
         indexed = entries(into)
         left = app.queue(app.default_queue).stats()
-        write(f"   {_dead_letters(redriven)} sent again. {len(indexed)} of {len(sent)} files are indexed;")
-        write(f"   {left.ready} messages are waiting, {_dead_letters(left.dead or 0)} left.\n")
+        write(f"   {dead_letters(redriven)} sent again. {len(indexed)} of {len(sent)} files are indexed;")
+        write(f"   {left.ready} messages are waiting, {dead_letters(left.dead or 0)} left.\n")
         if len(indexed) != len(sent) or left.ready or left.dead:
             raise CloudqError("the demo didn't end as it should: see above")
         write("All done.")
@@ -116,7 +140,7 @@ def _work(app: App, total: int) -> float:
 
     began = monotonic()
     with progress("   working", total) as done:
-        lines = _Lines(total)
+        lines = Lines(total)
 
         def ended(_: Finished) -> None:
             done(1)
@@ -127,23 +151,6 @@ def _work(app: App, total: int) -> float:
     if code:
         raise CloudqError("the worker failed: see its log lines above")
     return monotonic() - began
-
-
-class _Lines:
-    """Progress where no terminal is: a line for each quarter of the work."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._done = 0
-        self._lock = threading.Lock()
-        self._silent = is_terminal(sys.stderr)
-
-    def one_more(self) -> None:
-        with self._lock:
-            self._done += 1
-            done = self._done
-        if not self._silent and done * _LINES // self._total > (done - 1) * _LINES // self._total:
-            note(f"   {done} of {self._total} tasks have run")
 
 
 def _show_words(indexed: list[Entry]) -> None:
@@ -195,7 +202,3 @@ def _workplace(*, keep: bool) -> Iterator[Path]:
             write(f"\nKept: {place}\nLook around: cloudq stats --queue index --backend sqlite:///{place / 'demo.db'}")
         else:
             shutil.rmtree(place)
-
-
-def _dead_letters(many: int) -> str:
-    return f"{many} dead letter" if many == 1 else f"{many} dead letters"

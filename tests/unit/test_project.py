@@ -273,10 +273,9 @@ def test_make_targets_are_explained() -> None:
     """`make help` lists every target that there is to call."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     phony = makefile.partition(".PHONY:")[2].partition("\n")[0].split()
-    assert {"demo", "test", "quick", "chaos", "check", "bench", "cov", "docs", "localstack", "help", "clean"} == set(
-        phony
-    )
-    assert set(phony) == set(re.findall(r"^([a-z]+):.*## \S", makefile, re.MULTILINE))
+    expected = {"demo", "demo-servicebus", "demo-cloudtasks", "test", "quick", "chaos", "check", "bench", "cov", "docs"}
+    assert {*expected, "localstack", "help", "clean"} == set(phony)
+    assert set(phony) == set(re.findall(r"^([a-z-]+):.*## \S", makefile, re.MULTILINE))
 
 
 def test_ci_runs_the_whole_suite() -> None:

@@ -13,7 +13,7 @@ from azure.core.exceptions import (
 from azure.servicebus import exceptions as sdk_errors
 
 from cloudq.core.delivery import Lease
-from cloudq.drivers.service_bus.sdk import Unconfirmed
+from cloudq.drivers.service_bus.sdk import Cut, Unconfirmed
 from cloudq.errors import (
     BackendError,
     BackendUnavailable,
@@ -38,6 +38,7 @@ _UNREACHABLE = (
     sdk_errors.OperationTimeoutError,
     ServiceRequestError,  # of the administration, over HTTP: nothing was sent, or no answer came
     ServiceResponseError,
+    Cut,
     Unconfirmed,
     OSError,  # TimeoutError and ConnectionError among them
 )

@@ -281,7 +281,7 @@ def _is_of_the_link(error: BaseException | None) -> bool:
     """Whether a message may still be settled, by another link."""
     from azure.servicebus.exceptions import ServiceBusConnectionError
 
-    return isinstance(error, (sdk.Unconfirmed, ServiceBusConnectionError))
+    return isinstance(error, (sdk.Cut, sdk.Unconfirmed, ServiceBusConnectionError))
 
 
 def _is_of_one(error: Exception) -> bool:

@@ -31,12 +31,13 @@ from azure.servicebus._common.constants import (
     REQUEST_RESPONSE_RENEW_SESSION_LOCK_OPERATION,
     REQUEST_RESPONSE_RENEWLOCK_OPERATION,
 )
-from azure.servicebus._pyamqp.constants import LinkState
+from azure.servicebus._pyamqp.constants import ConnectionState, LinkState
 from azure.servicebus._pyamqp.error import AMQPConnectionError, AMQPError, ErrorCondition
 from azure.servicebus._pyamqp.outcomes import Accepted, Modified, Rejected, Released
 from azure.servicebus._servicebus_receiver import (  # type: ignore[attr-defined]  # private
     create_authentication,
 )
+from azure.servicebus.exceptions import ServiceBusConnectionError
 
 # How long one read waits for a frame. Whoever else wants the connection waits as long.
 READ: Final = timedelta(milliseconds=50)
@@ -52,6 +53,10 @@ Disposition = Accepted | Modified | Rejected | Released
 COMPLETE: Final = Accepted()
 ABANDON: Final = Modified(delivery_failed=True, undeliverable_here=False, message_annotations=None)
 RELEASE: Final = Released()
+
+
+# What the SDK raises of its own accord where a connection is cut, and now and then as it is.
+Cut = AMQPConnectionError
 
 
 class Unconfirmed(Exception):
@@ -128,9 +133,13 @@ def accept_session(receiver: ServiceBusReceiver, cancelled: Callable[[], bool], 
 
 
 def is_open(receiver: ServiceBusReceiver) -> bool:
-    """Whether its link is attached, as far as is known without reading."""
+    """Whether its link is attached and its connection not cut, as far as is known without reading."""
     handler = receiver._handler
-    return bool(receiver._running and handler and handler._link and handler._link.state is LinkState.ATTACHED)
+    if not (receiver._running and handler and handler._link and handler._link.state is LinkState.ATTACHED):
+        return False
+    connection = handler._connection
+    # After a cut the link goes on saying that it is attached.
+    return connection is not None and connection._error is None and connection.state is not ConnectionState.END
 
 
 def closed(owner: ServiceBusReceiver | ServiceBusSender) -> None:
@@ -150,10 +159,13 @@ def read(receiver: ServiceBusReceiver, wait: timedelta = READ) -> None:
     Raises:
         ServiceBusError: The connection or the link is gone.
     """
-    connection: Any = receiver._handler._connection
     link = _link(receiver)
-    with _patient(connection._transport.sock, wait):
-        connection.listen()
+    connection: Any = receiver._handler._connection
+    try:
+        with _patient(connection._transport.sock, wait):
+            connection.listen()
+    except AMQPConnectionError as cut:  # raised as it is where the connection was found cut before
+        raise receiver._handle_exception(cut) from cut
     error = connection._error or link._error
     if error is None and link.state is LinkState.DETACHED:
         error = AMQPConnectionError(ErrorCondition.LinkDetachForced, description="the link was detached")
@@ -357,8 +369,16 @@ def _without_leak(handler: Any) -> None:
 
 
 def _link(receiver: ServiceBusReceiver) -> Any:
-    """The link itself; the SDK's own types allow for none."""
-    return receiver._handler._link
+    """The link itself.
+
+    Raises:
+        ServiceBusConnectionError: The SDK has closed it, because its connection was cut.
+    """
+    handler = receiver._handler
+    link = None if handler is None else handler._link
+    if link is None or handler._connection is None:
+        raise ServiceBusConnectionError(message="the connection was cut")
+    return link
 
 
 def _answer(

@@ -14,6 +14,7 @@ import pytest
 from cloudq.core.driver import Ack, Final, Outgoing, SettleResult
 from cloudq.drivers.service_bus import ServiceBusDriver
 from cloudq.drivers.service_bus.links import ANSWER_PATIENCE
+from cloudq.errors import BackendUnavailable
 from tests.integration.processes import wait_until
 from tests.integration.service_bus.place import PLAIN, Place
 
@@ -91,6 +92,27 @@ def test_polls_of_an_empty_queue_lock_nothing(place: Place, driver: ServiceBusDr
     driver.send(outgoing(10))
     assert (10, 0) == (place.counts().active, place.locked())
     assert 10 == len(driver.receive(PLAIN, limit=10, wait=WAIT, lease=LEASE))
+
+
+@pytest.mark.parametrize("noticed", [False, True], ids=["by the settlement", "by a receive"])
+def test_what_was_received_before_a_cut_is_settled_after_it(
+    place: Place, driver: ServiceBusDriver, noticed: bool
+) -> None:
+    """By another link, at once: a lock is the message's, and not the connection's. A renewal works as well."""
+    driver.send(outgoing(20))
+    deliveries = []
+    while len(deliveries) < 20:
+        deliveries += driver.receive(PLAIN, limit=20, wait=WAIT, lease=LEASE)
+    place.emulator.faults.drop_connections()
+    wait_until(lambda: not place.emulator._listener.connections, within=5, what="all are cut")
+    if noticed:
+        with pytest.raises(BackendUnavailable):
+            driver.receive(PLAIN, limit=1, wait=NONE, lease=LEASE)
+    results = driver.settle([Final(lease=one.lease, step=Ack()) for one in deliveries[1:]])
+    assert {None} == {result.error for result in results}
+    assert driver.extend([deliveries[0].lease], LEASE)[0].error is None
+    driver.settle([Final(lease=deliveries[0].lease, step=Ack())])
+    assert place.is_empty()
 
 
 def test_a_cut_leaves_no_socket_behind(place: Place, driver: ServiceBusDriver) -> None:

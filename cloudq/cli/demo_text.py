@@ -1,0 +1,34 @@
+"""What the tours of `cloudq demo` say in the same way: progress where no terminal is, and counts of dead letters."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+from cloudq.cli.output import is_terminal, note
+
+_LINES = 4
+
+
+class Lines:
+    """Progress where no terminal is: a line for each quarter of the work. Any thread may count."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._lock = threading.Lock()
+        self._silent = is_terminal(sys.stderr)
+
+    def one_more(self) -> int:
+        """Counts a task that has ended. How many have."""
+        with self._lock:
+            self._done += 1
+            done = self._done
+        if not self._silent and done * _LINES // self._total > (done - 1) * _LINES // self._total:
+            note(f"   {done} of {self._total} tasks have run")
+        return done
+
+
+def dead_letters(many: int) -> str:
+    """So many of them, in words."""
+    return f"{many} dead letter" if many == 1 else f"{many} dead letters"

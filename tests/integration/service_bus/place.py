@@ -125,6 +125,10 @@ class Place:
             runs[effect.n].append(effect.deliveries)
         return {n: deliveries for n, deliveries in runs.items() if len(deliveries) > 1}
 
+    def steps(self) -> list[tuple[str, int, bool]]:
+        """The begin and the end of each step: its key, its number, and whether it is the end."""
+        return [(key, int(n), what == "done") for key, n, what in self.lines("steps.txt")]
+
     def log(self, name: str = "worker.log") -> str:
         """What a worker said."""
         return (self.folder / name).read_text()

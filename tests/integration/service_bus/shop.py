@@ -68,10 +68,11 @@ def held(n: int) -> None:
 
 
 @app.task("step", queue="orders.fifo", retry=cloudq.RetryPolicy(stop=stop_never, wait=wait_none()))
-def step(context: cloudq.Context, key: str, n: int, fails: float = 0.0, dies: bool = False) -> None:
-    note("begun.txt", key, n, context.attempt)
+def step(key: str, n: int, fails: float = 0.0, dies: bool = False) -> None:
+    note("steps.txt", key, n, "begun")
     if dies:
+        note("steps.txt", key, n, "done")
         raise cloudq.DeadLetter(f"{key} {n} was to die")
     if random.random() < fails:
         raise cloudq.Retry(reason="by chance", delay=timedelta(milliseconds=random.choice((0, 0, 20))))
-    note("steps.txt", key, n, context.deliveries)
+    note("steps.txt", key, n, "done")

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from azure.servicebus import ServiceBusClient, ServiceBusReceiver, ServiceBusSender, ServiceBusSubQueue
 
-from cloudq.drivers.service_bus import sdk
+from cloudq.drivers.service_bus import opening
 from cloudq.drivers.service_bus.limits import is_subscription
 from cloudq.errors import ConfigurationError
 
@@ -74,11 +74,11 @@ class Clients:
             try:
                 sender = idle.pop()
             except IndexError:
-                sender = sdk.quick_to_open(client.get_queue_sender(self._prefix + queue, keep_alive=0))
+                sender = opening.quick_to_open(client.get_queue_sender(self._prefix + queue, keep_alive=0))
             try:
                 yield sender
             except BaseException:
-                sdk.closed(sender)
+                opening.closed(sender)
                 raise
             idle.append(sender)
 
@@ -91,7 +91,7 @@ class Clients:
             idle = [sender for senders in self._idle.values() for sender in senders]
             self._idle = defaultdict(list)
         for sender in idle:
-            sdk.closed(sender)
+            opening.closed(sender)
         if client is not None:
             client.close()
 

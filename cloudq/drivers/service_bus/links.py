@@ -20,7 +20,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from azure.servicebus import ServiceBusReceivedMessage, ServiceBusReceiver
 
-from cloudq.drivers.service_bus import sdk
+from cloudq.drivers.service_bus import opening, sdk
 from cloudq.drivers.service_bus.sdk import Disposition
 
 OPEN_PATIENCE: Final = timedelta(seconds=20)
@@ -235,9 +235,9 @@ class Link:
             self._closed = True
         if self._closed:
             return None
-        receiver = sdk.quick_to_open(sdk.without_credit(self._make()))
+        receiver = opening.quick_to_open(opening.without_credit(self._make()))
         try:
-            sdk.open_receiver(receiver, OPEN_PATIENCE)
+            opening.open_receiver(receiver, OPEN_PATIENCE)
         except BaseException:
             self._drop(receiver)
             raise
@@ -263,7 +263,7 @@ class Link:
             self._receiver = None
         if self._receiving and not self._closed:
             sdk.keep_incoming(receiver)
-        sdk.closed(receiver)
+        opening.closed(receiver)
 
 
 _COUNTING: Final = threading.Lock()

@@ -1,14 +1,13 @@
 """What the SDK can do and doesn't offer: credit, settlements that overlap, locks renewed many at a time.
 
-All uses of the SDK's private parts are in this file. They were written against azure-servicebus 7.15.0;
-`tests/unit/drivers/service_bus/test_sdk.py` fails where a newer one has moved them.
+All uses of the SDK's private parts are in this file and in `opening.py`. They were written against
+azure-servicebus 7.15.0; `tests/unit/drivers/service_bus/test_sdk.py` fails where a newer one has moved them.
 
 * `receive_messages` waits 0.2 s for more once it has something, and leaves its credit with the service: the next
   messages are then locked to a receiver that nobody reads from. So credit is given and taken back here.
 * `complete_message` waits for the answer to each settlement, a round trip a message. Here a batch is sent, then all
   answers are awaited.
-* The SDK's keep-alive thread reads from a connection that another thread may be reading from. A receiver that is told
-  to prefetch less than nothing has neither that thread nor credit when it opens.
+* Reads of a connection that wait as long as they are told to, and whose errors are the SDK's public ones.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from queue import Queue
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from azure.servicebus import ServiceBusReceivedMessage, ServiceBusReceiver, ServiceBusSender
+from azure.servicebus import ServiceBusReceivedMessage, ServiceBusReceiver
 from azure.servicebus._common import mgmt_handlers
 from azure.servicebus._common.constants import (
     MGMT_REQUEST_LOCK_TOKENS,
@@ -34,20 +33,15 @@ from azure.servicebus._common.constants import (
 from azure.servicebus._pyamqp.constants import ConnectionState, LinkState
 from azure.servicebus._pyamqp.error import AMQPConnectionError, AMQPError, ErrorCondition
 from azure.servicebus._pyamqp.outcomes import Accepted, Modified, Rejected, Released
-from azure.servicebus._servicebus_receiver import (  # type: ignore[attr-defined]  # private
-    create_authentication,
-)
 from azure.servicebus.exceptions import ServiceBusConnectionError
 
 # How long one read waits for a frame. Whoever else wants the connection waits as long.
 READ: Final = timedelta(milliseconds=50)
 _DEAD_LETTER: Final = b"com.microsoft:dead-letter"
-_OPENING: Final = timedelta(seconds=1)
 _DELIVERY_COUNT: Final = 5  # its place in a flow frame
 _REASON: Final = "DeadLetterReason"
 _DESCRIPTION: Final = "DeadLetterErrorDescription"
 
-OwnerT = TypeVar("OwnerT", ServiceBusReceiver, ServiceBusSender)
 Disposition = Accepted | Modified | Rejected | Released
 
 COMPLETE: Final = Accepted()
@@ -69,69 +63,6 @@ def dead_lettering(reason: str, description: str, properties: Mapping[str, str])
     return Rejected(error=AMQPError(condition=_DEAD_LETTER, description=description, info=info))
 
 
-def quick_to_open(owner: OwnerT) -> OwnerT:
-    """A sender or receiver, not open yet, that opens as fast as the service answers.
-
-    The SDK sleeps for 50 ms between any two of the ten or so frames that this takes.
-    """
-    private: Any = owner
-    create = private._create_handler
-
-    def create_handler(auth: object) -> None:
-        create(auth)
-        _without_leak(private._handler)
-        is_ready = private._handler.client_ready
-
-        def client_ready() -> bool:
-            until = time.monotonic() + _OPENING.total_seconds()
-            while not is_ready():
-                if time.monotonic() > until:
-                    return False  # the SDK asks again, or gives up
-            return True
-
-        private._handler.client_ready = client_ready
-
-    private._create_handler = create_handler
-    return owner
-
-
-def without_credit(receiver: ServiceBusReceiver) -> ServiceBusReceiver:
-    """A receiver, not open yet, that gets nothing it hasn't asked for and starts no thread."""
-    receiver._prefetch_count = -1  # one more is its credit on opening
-    return receiver
-
-
-def open_receiver(receiver: ServiceBusReceiver, patience: timedelta) -> None:
-    """Opens the connection and the link, if they aren't open."""
-    receiver._do_retryable_operation(receiver._open, timeout=patience.total_seconds(), operation_requires_timeout=True)
-
-
-def accept_session(receiver: ServiceBusReceiver, cancelled: Callable[[], bool], asked: Callable[[], None]) -> bool:
-    """Opens a receiver of the next session that has messages; whether it got one before it was cancelled.
-
-    The SDK's own way can't be ended early, and doesn't say when the service was asked.
-
-    Raises:
-        ServiceBusError: The service can't be reached, or refuses; an `OperationTimeoutError` where no session came.
-    """
-    receiver._create_handler(create_authentication(receiver))
-    handler = receiver._handler
-    _without_leak(handler)
-    try:
-        handler.open(connection=None)
-        said = False
-        while not handler.client_ready():
-            if cancelled():
-                return False
-            if handler._link is not None and not said:
-                said = True
-                asked()
-    except Exception as error:
-        raise receiver._handle_exception(error) from error
-    receiver._running = True
-    return True
-
-
 def is_open(receiver: ServiceBusReceiver) -> bool:
     """Whether its link is attached and its connection not cut, as far as is known without reading."""
     handler = receiver._handler
@@ -140,12 +71,6 @@ def is_open(receiver: ServiceBusReceiver) -> bool:
     connection = handler._connection
     # After a cut the link goes on saying that it is attached.
     return connection is not None and connection._error is None and connection.state is not ConnectionState.END
-
-
-def closed(owner: ServiceBusReceiver | ServiceBusSender) -> None:
-    """Closes it, whatever state it is in; nothing it says on that way matters any more."""
-    with contextlib.suppress(Exception):
-        owner.close()
 
 
 def give_credit(receiver: ServiceBusReceiver, count: int) -> None:
@@ -351,21 +276,6 @@ def renew_session(receiver: ServiceBusReceiver) -> datetime:
     until = datetime.fromtimestamp(answer[MGMT_RESPONSE_RECEIVER_EXPIRATION] / 1000, UTC)
     receiver.session._locked_until_utc = until
     return until
-
-
-def _without_leak(handler: Any) -> None:
-    """Has a handler close its socket also where the SDK found the connection cut: it would only be forgotten."""
-    close = handler.close
-
-    def close_all() -> None:
-        connection = handler._connection
-        try:
-            close()
-        finally:
-            if connection is not None:
-                connection._transport.close()
-
-    handler.close = close_all
 
 
 def _link(receiver: ServiceBusReceiver) -> Any:

@@ -25,7 +25,7 @@ from azure.servicebus import ServiceBusReceivedMessage, ServiceBusReceiver
 from azure.servicebus.exceptions import OperationTimeoutError, ServiceBusError, SessionCannotBeLockedError
 
 from cloudq.core.clock import Clock
-from cloudq.drivers.service_bus import sdk
+from cloudq.drivers.service_bus import opening, sdk
 from cloudq.drivers.service_bus.links import Link, Step, session_lost
 
 MOST: Final = 128
@@ -263,28 +263,28 @@ class Slot(threading.Thread):
         try:
             while True:
                 try:
-                    receiver = sdk.without_credit(self._sessions.receiver())
+                    receiver = opening.without_credit(self._sessions.receiver())
                 except Exception as error:  # noqa: BLE001 - whoever waits has it raised
                     self._sessions.failed(error)
                     return False
                 try:
-                    accepted = sdk.accept_session(
+                    accepted = opening.accept_session(
                         receiver, lambda: not self._sessions.is_wanted(), lambda: self._sessions.asks(self)
                     )
                 except (OperationTimeoutError, SessionCannotBeLockedError):
-                    sdk.closed(receiver)
+                    opening.closed(receiver)
                     self._sessions.found_none()
                     if not self._sessions.is_wanted():
                         return False
                 except Exception as error:  # noqa: BLE001 - whoever waits has it raised
-                    sdk.closed(receiver)
+                    opening.closed(receiver)
                     self._sessions.failed(error)
                     return False
                 else:
                     if accepted:
                         self._receiver, self._link = receiver, Link(self._sessions.receiver, session=receiver)
                     else:
-                        sdk.closed(receiver)
+                        opening.closed(receiver)
                     return accepted
         finally:
             self._sessions.found(self)

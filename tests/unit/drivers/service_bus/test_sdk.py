@@ -1,4 +1,4 @@
-"""The SDK's private parts that `sdk.py` leans on are where it expects them."""
+"""The SDK's private parts that `sdk.py` and `opening.py` lean on are where they expect them."""
 
 from __future__ import annotations
 

@@ -90,6 +90,7 @@ def read(receiver: ServiceBusReceiver, wait: timedelta = READ) -> None:
         with _patient(connection._transport.sock, wait):
             connection.listen()
     except AMQPConnectionError as cut:  # raised as it is where the connection was found cut before
+        keep_incoming(receiver)
         raise receiver._handle_exception(cut) from cut
     error = connection._error or link._error
     if error is None and link.state is LinkState.DETACHED:

@@ -184,6 +184,11 @@ class CloudQueue:
             raise UnsupportedError(
                 f"{self.name!r} is the name of a dead-letter queue: nothing is sent there", hint="choose another name"
             )
+        if not capabilities.copies:
+            raise UnsupportedError(
+                f"{self.name!r} is a topic's subscription: nothing can be sent there by itself",
+                hint="send to its topic",
+            )
         if message.ordering_key is not None and not capabilities.ordering:
             raise UnsupportedError(
                 f"queue {self.name!r} keeps no order, so ordering_key is refused",

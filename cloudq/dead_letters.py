@@ -106,7 +106,15 @@ class DeadLetters:
         Args:
             keys: Those to redrive, or `None` for all that are there now.
             limit: At most so many.
+
+        Raises:
+            UnsupportedError: Nothing can be sent to this queue: it is a topic's subscription.
         """
+        if not self._capabilities.copies:
+            raise UnsupportedError(
+                f"{self.queue!r} is a topic's subscription: nothing can be sent there by itself",
+                hint="have the tool of the service move its dead letters, or send to the topic again",
+            )
         wanted = list(dict.fromkeys(keys)) if keys is not None else self._keys_now(limit)
         if limit is not None:
             wanted = wanted[: max(0, limit)]

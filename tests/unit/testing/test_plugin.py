@@ -161,12 +161,13 @@ def test_the_cloud_tasks_emulator_is_a_fixture(tmp_path):
     assert "3 passed" in result.stdout, result.stdout
 
 
-def test_without_its_packages_the_emulator_says_what_to_install(tmp_path):
+@pytest.mark.parametrize(("fixture", "missing"), [("cloudq_cloud_tasks", "aiohttp"), ("cloudq_service_bus", "uvicorn")])
+def test_without_its_packages_an_emulator_says_what_to_install(tmp_path, fixture, missing):
     """The fixture names what is missing, and the extra that brings it."""
-    (tmp_path / "conftest.py").write_text("import sys\nsys.modules['aiohttp'] = None\n")
-    (tmp_path / "test_it.py").write_text("def test_it(cloudq_cloud_tasks): ...\n")
+    (tmp_path / "conftest.py").write_text(f"import sys\nsys.modules['{missing}'] = None\n")
+    (tmp_path / "test_it.py").write_text(f"def test_it({fixture}): ...\n")
     result = pytest_run(tmp_path)
-    assert "cloudq_cloud_tasks needs aiohttp: pip install 'cloudq[emulators]'" in result.stdout, result.stdout
+    assert f"{fixture} needs {missing}: pip install 'cloudq[emulators]'" in result.stdout, result.stdout
 
 
 def test_the_fixture_and_the_option_are_documented(project):

@@ -12,8 +12,7 @@ from datetime import timedelta
 import pytest
 
 from cloudq.core.driver import Ack, Final, Outgoing, SettleResult
-from cloudq.drivers.service_bus import ServiceBusDriver
-from cloudq.drivers.service_bus.links import ANSWER_PATIENCE
+from cloudq.drivers.service_bus import ServiceBusDriver, links
 from cloudq.errors import BackendUnavailable
 from tests.integration.processes import wait_until
 from tests.integration.service_bus.place import PLAIN, Place
@@ -23,6 +22,7 @@ pytestmark = pytest.mark.slow
 LEASE = timedelta(minutes=1)
 WAIT = timedelta(seconds=5)
 NONE = timedelta(0)
+PATIENCE = timedelta(seconds=3)
 
 
 def outgoing(count: int) -> list[Outgoing]:
@@ -39,8 +39,11 @@ def driver(place: Place) -> ServiceBusDriver:
     return place.app.driver()
 
 
-def test_an_unanswered_settlement_keeps_nobody_waiting(place: Place, driver: ServiceBusDriver) -> None:
+def test_an_unanswered_settlement_keeps_nobody_waiting(
+    place: Place, driver: ServiceBusDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """While its answer is awaited, leases are renewed, others are settled and new messages come; then it is settled."""
+    monkeypatch.setattr(links, "ANSWER_PATIENCE", PATIENCE)
     driver.send(outgoing(3))
     deliveries = []
     while len(deliveries) < 3:
@@ -56,7 +59,7 @@ def test_an_unanswered_settlement_keeps_nobody_waiting(place: Place, driver: Ser
     assert driver.settle([Final(lease=other.lease, step=Ack())])[0].error is None
     driver.send(outgoing(1))
     (new,) = driver.receive(PLAIN, limit=1, wait=WAIT, lease=LEASE)
-    assert time.monotonic() - began < ANSWER_PATIENCE.total_seconds()
+    assert time.monotonic() - began < PATIENCE.total_seconds()
     thread.join()
     assert [None] == [result.error for result in results]
     driver.settle([Final(lease=one.lease, step=Ack()) for one in (renewed, new)])

@@ -7,14 +7,35 @@ from collections.abc import Iterator
 
 import pytest
 
+from cloudq.core.clock import Clock
 from cloudq.default_app import default
 from cloudq.registry import Registry
+from cloudq.worker.time_limits import ThreadTimeLimits
 
 
 @pytest.fixture(autouse=True)
 def no_tasks_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     """The default App is one for the whole process: each test sees it without the tasks that others declared."""
     monkeypatch.setattr(default, "_registry", Registry())
+
+
+@pytest.fixture(autouse=True)
+def no_timers_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Ends the threads behind time limits with their test: Lambda and Functions keep theirs until the process ends.
+
+    One that waits on a test's clock would find after a while that nobody moves it, and say so in another test.
+    """
+    made: list[ThreadTimeLimits] = []
+    make = ThreadTimeLimits.__init__
+
+    def recorded(self: ThreadTimeLimits, clock: Clock) -> None:
+        make(self, clock)
+        made.append(self)
+
+    monkeypatch.setattr(ThreadTimeLimits, "__init__", recorded)
+    yield
+    for limits in made:
+        limits.close()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

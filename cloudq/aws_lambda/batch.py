@@ -68,8 +68,7 @@ class Batch:
 
     def run(self) -> list[int]:
         """Runs the batch. Returns the places of the records that stay in the queue."""
-        for number in range(self._threads):
-            Thread(target=self._work, name=f"cloudq-task-{number + 1}", daemon=True).start()
+        self._start()
         with self._changed:
             self._wait(lambda: self._threads == 0, self._budget.unwound)
             self._over = True
@@ -91,6 +90,20 @@ class Batch:
             if self._unstarted:
                 logger.warning("%d records were not started in the time that was left", self._unstarted)
             return [place for place in range(len(self._arrivals)) if place not in self._done]
+
+    def _start(self) -> None:
+        wanted = self._threads
+        for number in range(wanted):
+            try:
+                Thread(target=self._work, name=f"cloudq-task-{number + 1}", daemon=True).start()
+            except RuntimeError:
+                # There are no more threads to be had: those that there are do it.
+                if number == 0:
+                    raise
+                with self._changed:
+                    self._threads -= wanted - number
+                    self._changed.notify_all()
+                return
 
     def _wait(self, predicate: Callable[[], bool], until: datetime) -> bool:
         """Waits for what another thread brings about. Called with the lock held."""

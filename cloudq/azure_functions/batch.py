@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from cloudq.core.driver import Ack, FinalStep, NativeDeadLetter, Release
@@ -99,11 +100,14 @@ class Batch:
             threading.Thread(target=self._work, args=(waiting,), name=f"cloudq-task-{number + 1}", daemon=True)
             for number in range(more)
         ]
-        for thread in threads:
-            thread.start()
+        started = 0
+        with suppress(RuntimeError):  # there are no more threads to be had: those that there are do it
+            for thread in threads:
+                thread.start()
+                started += 1
         # In the thread that calls, too: what it logs the host shows with the invocation.
         self._work(waiting)
-        for thread in threads:
+        for thread in threads[:started]:
             thread.join()
 
     def _work(self, waiting: Iterator[Running]) -> None:

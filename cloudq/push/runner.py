@@ -94,7 +94,11 @@ class Runner:
             run.abandon = partial(_call, loop, self._abandoned, run, answered, task)
         else:
             run.abandon = partial(_call, loop, self._abandoned, run, answered, None)
-            self._threads.run(partial(contextvars.copy_context().run, self._run, run, from_thread))
+            try:
+                self._threads.run(partial(contextvars.copy_context().run, self._run, run, from_thread))
+            except BaseException:
+                self._room.end(run)  # or its slot would be taken, and itself in hand, for ever
+                raise
         return await answer
 
     def close(self) -> None:

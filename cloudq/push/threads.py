@@ -34,13 +34,18 @@ class Threads:
         self._idle = 0
 
     def run(self, job: Job) -> None:
-        """Runs it as soon as a thread is free. It must not raise."""
+        """Runs it as soon as a thread is free. It must not raise.
+
+        Raises:
+            RuntimeError: No thread can be started; it won't be run.
+        """
         with self._lock:
             if self._idle > 0:
                 self._idle -= 1
             elif self._started < self._most:
+                name = f"{self._name}-{self._started + 1}"
+                threading.Thread(target=self._work, name=name, daemon=True).start()
                 self._started += 1
-                threading.Thread(target=self._work, name=f"{self._name}-{self._started}", daemon=True).start()
         self._jobs.put(job)
 
     def close(self) -> None:

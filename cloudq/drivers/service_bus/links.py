@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias, TypeVar
 
 from azure.servicebus import ServiceBusReceivedMessage, ServiceBusReceiver
+from azure.servicebus.exceptions import OperationTimeoutError, ServiceBusCommunicationError, ServiceBusConnectionError
 
 from cloudq.drivers.service_bus import opening, sdk
 from cloudq.drivers.service_bus.sdk import Disposition
@@ -121,10 +122,13 @@ class Link:
         answers = iter(sent.conclude(cut))
         if sent.failed or not sdk.is_open(receiver):
             self._drop(receiver)
+        unreachable: BaseException | None = None
         for message, disposition in steps:
             error = next(answers) if message._receiver is receiver else None
             if message._receiver is not receiver or _is_of_the_link(error):
-                error = self._settled_by_token(message, disposition)
+                # Each waits for its answer. Where one got none, the others would wait as long, one after the other.
+                error = unreachable or self._settled_by_token(message, disposition)
+                unreachable = error if isinstance(error, _UNREACHABLE) else None
             errors.append(error)
         return errors
 
@@ -267,6 +271,7 @@ class Link:
 
 
 _COUNTING: Final = threading.Lock()
+_UNREACHABLE: Final = (ServiceBusConnectionError, ServiceBusCommunicationError, OperationTimeoutError, OSError)
 _GAP: Final = 0.0005
 
 
@@ -279,8 +284,6 @@ def session_lost() -> BaseException:
 
 def _is_of_the_link(error: BaseException | None) -> bool:
     """Whether a message may still be settled, by another link."""
-    from azure.servicebus.exceptions import ServiceBusConnectionError
-
     return isinstance(error, (sdk.Cut, sdk.Unconfirmed, ServiceBusConnectionError))
 
 

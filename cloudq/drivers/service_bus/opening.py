@@ -19,6 +19,8 @@ from azure.servicebus._servicebus_receiver import (  # type: ignore[attr-defined
     create_authentication,
 )
 
+from cloudq.drivers.service_bus import connections
+
 _OPENING: Final = timedelta(seconds=1)
 
 OwnerT = TypeVar("OwnerT", ServiceBusReceiver, ServiceBusSender)
@@ -34,7 +36,7 @@ def quick_to_open(owner: OwnerT) -> OwnerT:
 
     def create_handler(auth: object) -> None:
         create(auth)
-        _without_leak(private._handler)
+        connections.mend(private._handler)
         is_ready = private._handler.client_ready
 
         def client_ready() -> bool:
@@ -71,7 +73,7 @@ def accept_session(receiver: ServiceBusReceiver, cancelled: Callable[[], bool], 
     """
     receiver._create_handler(create_authentication(receiver))
     handler = receiver._handler
-    _without_leak(handler)
+    connections.mend(handler)
     try:
         handler.open(connection=None)
         said = False
@@ -91,18 +93,3 @@ def closed(owner: ServiceBusReceiver | ServiceBusSender) -> None:
     """Closes it, whatever state it is in; nothing it says on that way matters any more."""
     with contextlib.suppress(Exception):
         owner.close()
-
-
-def _without_leak(handler: Any) -> None:
-    """Has a handler close its socket also where the SDK found the connection cut: it would only be forgotten."""
-    close = handler.close
-
-    def close_all() -> None:
-        connection = handler._connection
-        try:
-            close()
-        finally:
-            if connection is not None:
-                connection._transport.close()
-
-    handler.close = close_all

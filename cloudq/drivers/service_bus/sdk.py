@@ -1,6 +1,6 @@
 """What the SDK can do and doesn't offer: credit, settlements that overlap, locks renewed many at a time.
 
-All uses of the SDK's private parts are in this file and in `opening.py`. They were written against
+All uses of the SDK's private parts are in this file, in `opening.py` and `connections.py`. They were written against
 azure-servicebus 7.15.0; `tests/unit/drivers/service_bus/test_sdk.py` fails where a newer one has moved them.
 
 * `receive_messages` waits 0.2 s for more once it has something, and leaves its credit with the service: the next

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 from azure.servicebus._pyamqp.error import AMQPConnectionError, ErrorCondition
 
 from cloudq.core.driver import Ack, Final, Outgoing
-from cloudq.drivers.service_bus import ServiceBusDriver, links, sdk
+from cloudq.drivers.service_bus import ServiceBusDriver, connections, links, sdk
+from cloudq.errors import BackendUnavailable
 from tests.integration.service_bus.place import PLAIN, Place
 
 pytestmark = pytest.mark.slow
@@ -88,3 +90,42 @@ def test_large_messages_all_come(place: Place, driver: ServiceBusDriver) -> None
         assert all(result.error is None for result in driver.settle([Final(lease=o.lease, step=Ack()) for o in taken]))
         count += len(taken)
     assert place.is_empty()
+
+
+def test_a_service_that_falls_silent_is_not_awaited_once_a_message(
+    place: Place, driver: ServiceBusDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of ten settlements that get no answer, the waits don't add up: the leases are to be renewed meanwhile."""
+    driver.send(outgoing(10))
+    taken: list[Any] = []
+    while len(taken) < 10:
+        taken += driver.receive(PLAIN, limit=10, wait=WAIT, lease=LEASE)
+    monkeypatch.setattr(links, "ANSWER_PATIENCE", timedelta(milliseconds=300))
+    monkeypatch.setattr(connections, "PATIENCE", timedelta(seconds=1))
+    taken[0].lease.receipt.holder._receiver._config.try_timeout = 1.0
+    place.emulator.faults.delay = timedelta(minutes=10)
+    began = time.monotonic()
+    results = driver.settle([Final(lease=one.lease, step=Ack()) for one in taken])
+    took = time.monotonic() - began
+    assert {BackendUnavailable} == {type(result.error) for result in results}
+    assert took < 6
+
+
+def test_a_service_that_takes_connections_and_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sends, receives or closes has an error in time, with sessions or without; nobody is held up for ever."""
+    monkeypatch.setattr(connections, "PATIENCE", timedelta(milliseconds=500))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        driver = ServiceBusDriver(
+            "",
+            connection_string=(
+                f"Endpoint=sb://127.0.0.1:{silent.getsockname()[1]};SharedAccessKeyName=any;SharedAccessKey=any;"
+                "UseDevelopmentEmulator=true;"
+            ),
+        )
+        began = time.monotonic()
+        assert isinstance(driver.send(outgoing(1))[0].error, BackendUnavailable)
+        for queue in (PLAIN, "orders.fifo"):
+            with pytest.raises(BackendUnavailable):
+                driver.receive(queue, limit=1, wait=WAIT, lease=LEASE)
+        driver.close()
+        assert time.monotonic() - began < 8

@@ -636,3 +636,27 @@ def _steps(mapping: Mapping) -> list[tuple[str, int]]:
             raise DeadLetter("boom")
 
     return ran
+
+
+def test_threads_that_can_not_be_started_are_done_without(mapping: Mapping, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that there is runs the whole batch, and nothing of it comes back."""
+    ran = []
+
+    @mapping.app.task("t")
+    def t(n: int) -> None:
+        ran.append(n)
+
+    for n in range(5):
+        mapping.app.send("t", {"n": n})
+    start, started = threading.Thread.start, []
+
+    def one_thread(thread: threading.Thread) -> None:
+        if thread.name.startswith("cloudq-task"):
+            if started:
+                raise RuntimeError("can't start new thread")
+            started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", one_thread)
+    assert [] == mapping.invoke(handler(mapping.app, concurrency=4), mapping.receive())
+    assert [0, 1, 2, 3, 4] == sorted(ran)

@@ -454,3 +454,28 @@ def _seen(seen: list[Context]):
         seen.append(context)
 
     return t
+
+
+def test_threads_that_can_not_be_started_are_done_without(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The function's own thread runs what it was handed, all of it and once."""
+    ran = []
+
+    @host.app.task("t")
+    def t(n: int) -> None:
+        ran.append(n)
+
+    for n in range(4):
+        host.app.send("t", {"n": n})
+    start, started = threading.Thread.start, []
+
+    def one_thread(thread: threading.Thread) -> None:
+        if thread.name.startswith("cloudq-task"):
+            if started:
+                raise RuntimeError("can't start new thread")
+            started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", one_thread)
+    assert host.invoke(handler(host.app, queue="orders", concurrency=4), many=True)
+    assert [0, 1, 2, 3] == sorted(ran)
+    assert {} == host.waiting()

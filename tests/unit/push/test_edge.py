@@ -576,3 +576,29 @@ def test_a_task_that_may_run_longer_than_the_service_waits_is_refused_at_the_sta
     with edge_of(app) as edge, pytest.raises(UnsupportedError, match=r"shop.audit.*test_edge.py.*at most") as refused:
         edge.open()
     assert "steps" in str(refused.value.hint)
+
+
+def test_a_thread_that_can_not_be_started_costs_no_slot(backend, monkeypatch):
+    """The push comes again, and by then there may be threads: nothing of the one before is in its way."""
+    app, _ = backend
+    ran = []
+
+    @app.task("t")
+    def task() -> None:
+        ran.append(1)
+
+    start = threading.Thread.start
+
+    def no_thread(thread: threading.Thread) -> None:
+        if thread.name.startswith("cloudq-task"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with edge_of(app) as edge:
+        monkeypatch.setattr(threading.Thread, "start", no_thread)
+        for _ in range(edge.settings.concurrency + 1):
+            assert 500 == on_a_loop(edge, *push("t")).status
+        monkeypatch.undo()
+        assert 0 == edge.snapshot().running
+        assert 200 == on_a_loop(edge, *push("t")).status
+    assert [1] == ran

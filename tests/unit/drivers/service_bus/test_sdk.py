@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 import pytest
 from azure.servicebus import ServiceBusReceiver
 from azure.servicebus._pyamqp import _connection, _transport, client, link, receiver
 from azure.servicebus._transport._pyamqp_transport import PyamqpTransport
 
-from cloudq.drivers.service_bus import sdk
+from cloudq.drivers.service_bus import connections, sdk
 
 
 @pytest.mark.parametrize(
@@ -46,3 +47,11 @@ def test_a_dead_letter_says_why_in_the_services_own_words() -> None:
         "DeadLetterErrorDescription": "KeyError: 'x'",
         "cloudq-failure": "{}",
     }
+
+
+def test_a_connection_is_made_as_the_sdk_makes_it() -> None:
+    """With all that it is told there, and nothing else."""
+    told = re.compile(r"(\w+)=(?:self|handler)\.(\w+)")
+    ours = told.findall(inspect.getsource(connections))
+    theirs = told.findall(inspect.getsource(client.AMQPClient.open).partition("Connection(")[2].partition("open()")[0])
+    assert sorted(ours) == sorted(theirs)

@@ -256,6 +256,17 @@ def test_decisions_are_listed() -> None:
     assert records == set(re.findall(r"\((0[\w-]+\.md)\)", doc("decisions/index.md")))
 
 
+def test_the_architecture_page_has_the_layers_that_are_held() -> None:
+    """In the order in which they may import one another: those of the first contract in pyproject.toml."""
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ][0]
+    held = [set(layer.split(" | ")) for layer in reversed(contract["layers"])]
+    page = (ROOT / "docs/explanation/architecture.md").read_text(encoding="utf-8")
+    block = page.partition("## The layers")[2].partition("```text")[2].partition("```")[0]
+    assert held == [{name.strip() for name in layer.split(",")} for layer in block.split("<")]
+
+
 def test_lower_bounds_only_where_they_are_needed() -> None:
     """Requirements of the library name no upper bound: a library that caps keeps its users from upgrading."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

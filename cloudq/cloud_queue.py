@@ -192,7 +192,7 @@ class CloudQueue:
         if message.ordering_key is not None and not capabilities.ordering:
             raise UnsupportedError(
                 f"queue {self.name!r} keeps no order, so ordering_key is refused",
-                hint="send to a queue whose name ends in .fifo",
+                hint="send to a queue whose name ends in .fifo; Google Cloud Tasks has no such queues",
             )
         if capabilities.ordering and message.ordering_key is None:
             raise UnsupportedError(

@@ -125,7 +125,7 @@ class ServiceBusDriver:
                 ]
             link = self._link(queue)
             return [
-                self._delivery(queue, link, message, receiving.locked_until(message, since, limits.MAX_LOCK))
+                self._delivery(queue, link, message, self._held_until(message, since))
                 for message in link.receive(limit, wait)
             ]
         except Exception as error:
@@ -212,6 +212,9 @@ class ServiceBusDriver:
         for link in list(self._links.values()):
             link.close()
         self._clients.close()
+
+    def _held_until(self, message: ServiceBusReceivedMessage, since: datetime) -> datetime:
+        return limits.held_until(receiving.locked_until(message, since, limits.MAX_LOCK), self._clock.now())
 
     def _delivery(
         self, queue: str, holder: Holder, message: ServiceBusReceivedMessage, expires_at: datetime

@@ -5,7 +5,7 @@ Figures from "Azure Service Bus quotas" (learn.microsoft.com, read 2026-11).
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from cloudq.core.driver import Cancels, Capabilities
@@ -21,10 +21,22 @@ OVERHEAD: Final = 1 * KIB
 MAX_BATCH: Final = 100
 # The longest lock that a queue can have. It is renewed to the queue's own, again and again.
 MAX_LOCK: Final = timedelta(minutes=5)
+# The shortest that a queue can have ("Message transfers, locks, and settlement", learn.microsoft.com).
+MIN_LOCK: Final = timedelta(seconds=5)
 # How long a session, or a subscription's message, is held for a retry, since an abandon has no delay (semantics 17).
 MAX_HOLD: Final = timedelta(seconds=60)
 # Of a reason and of a description.
 MAX_REASON: Final = 4_096
+
+
+def held_until(moment: datetime, now: datetime) -> datetime:
+    """When a lock that was granted just now ends, by this machine's clock.
+
+    The service says it by its own clock. Where that is behind ours by more than the lock lasts, each lock would be over
+    as it comes, and whatever is worked on given up and begun again, without end. As long as the shortest there is it
+    lasts in any case; it is renewed before that, and what is late all the same the service refuses to settle.
+    """
+    return moment if moment > now else now + MIN_LOCK
 
 
 def is_subscription(queue: str) -> bool:

@@ -15,6 +15,7 @@ from typing import Final
 
 from cloudq.core.clock import Clock
 from cloudq.drivers.service_bus import sdk
+from cloudq.drivers.service_bus.limits import held_until
 from cloudq.drivers.service_bus.receipts import Receipt
 
 logger = logging.getLogger("cloudq")
@@ -88,6 +89,8 @@ class Parking:
             (until,) = receipt.holder.renew([receipt.message])
         except Exception as error:  # noqa: BLE001 - the thread is shared
             until = error
+        if isinstance(until, datetime):
+            until = held_until(until, self._clock.now())
         return self._half_way(until) if isinstance(until, datetime) else self._clock.now() + AGAIN
 
     def _due(self) -> list[tuple[Receipt, sdk.Disposition]]:

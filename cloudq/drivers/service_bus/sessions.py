@@ -26,6 +26,7 @@ from azure.servicebus.exceptions import OperationTimeoutError, ServiceBusError, 
 
 from cloudq.core.clock import Clock
 from cloudq.drivers.service_bus import opening, sdk
+from cloudq.drivers.service_bus.limits import held_until
 from cloudq.drivers.service_bus.links import Link, Step, session_lost
 
 MOST: Final = 128
@@ -217,6 +218,7 @@ class Slot(threading.Thread):
         self._clock = clock
         self._link: Link | None = None
         self._receiver: ServiceBusReceiver | None = None
+        self._until: datetime | None = None
         self._settled = threading.Event()
 
     def run(self) -> None:
@@ -250,13 +252,14 @@ class Slot(threading.Thread):
         over = until is None or until <= self._clock.now()
         if link is None or over or any(message._receiver is not self._receiver for message in messages):
             return [session_lost()] * len(messages)
-        return link.renew_session(len(messages))
+        answers = link.renew_session(len(messages))
+        if isinstance(answers[0], datetime):
+            self._until = held_until(answers[0].astimezone(UTC), self._clock.now())
+        return answers
 
     def locked_until(self) -> datetime | None:
         """Until when the session is locked."""
-        receiver = self._receiver
-        moment = None if receiver is None or receiver.session is None else receiver.session.locked_until_utc
-        return None if moment is None else moment.astimezone(UTC)
+        return None if self._receiver is None else self._until
 
     def _accepted(self) -> bool:
         """Waits for a session; whether there is one. The slot is counted as seeking until then."""
@@ -282,12 +285,18 @@ class Slot(threading.Thread):
                     return False
                 else:
                     if accepted:
+                        self._until = self._granted(receiver)
                         self._receiver, self._link = receiver, Link(self._sessions.receiver, session=receiver)
                     else:
                         opening.closed(receiver)
                     return accepted
         finally:
             self._sessions.found(self)
+
+    def _granted(self, receiver: ServiceBusReceiver) -> datetime | None:
+        """Until when a session that was just accepted is locked."""
+        moment = None if receiver.session is None else receiver.session.locked_until_utc
+        return None if moment is None else held_until(moment.astimezone(UTC), self._clock.now())
 
     def _work_off(self) -> None:
         """Hands over the session's messages, one after the other."""

@@ -15,7 +15,7 @@ from cloudq.core.delivery import Lease
 from cloudq.core.driver import Ack, ExtendResult, Final, NativeDeadLetter, Release, SettleResult
 from cloudq.drivers.service_bus import sdk
 from cloudq.drivers.service_bus.faults import lease_lost, translate
-from cloudq.drivers.service_bus.limits import MAX_HOLD, MAX_REASON
+from cloudq.drivers.service_bus.limits import MAX_HOLD, MAX_REASON, held_until
 from cloudq.drivers.service_bus.parking import Parking
 from cloudq.drivers.service_bus.properties import FAILURE
 from cloudq.drivers.service_bus.receipts import Holder, Receipt
@@ -36,6 +36,7 @@ class Settling:
     """
 
     def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._parking = Parking(clock)
         self._lock = Lock()
         self._pool: ThreadPoolExecutor | None = None
@@ -95,7 +96,7 @@ class Settling:
         for holder, answers in self._each(by_holder, at):
             for index, answer in zip(by_holder[holder], answers, strict=True):
                 if isinstance(answer, datetime):
-                    results[index] = ExtendResult(expires_at=answer.astimezone(UTC))
+                    results[index] = ExtendResult(expires_at=held_until(answer.astimezone(UTC), self._clock.now()))
                 else:
                     results[index] = ExtendResult(error=translate(answer, leases[index].queue))
         return results

@@ -108,7 +108,7 @@ def _servicebus(url: BackendUrl, clock: Clock) -> Driver:
             "servicebus:// takes a namespace and no path",
             hint="servicebus://NAMESPACE.servicebus.windows.net?prefix=prod- for queues whose names start so",
         )
-    parameters = url.only({"prefix", "dedup_window", "max_message", "admin_endpoint"})
+    parameters = url.only({"prefix", "dedup_window", "max_session_hold", "max_message", "admin_endpoint"})
     connection_string = os.environ.get(CONNECTION_STRING_VARIABLE) or None
     if not url.host and connection_string is None:
         raise ConfigurationError(
@@ -122,7 +122,7 @@ def _servicebus(url: BackendUrl, clock: Clock) -> Driver:
     window = _seconds(parameters, "dedup_window", timedelta(0))
     try:
         from cloudq.drivers.service_bus import ServiceBusDriver
-        from cloudq.drivers.service_bus.limits import MAX_MESSAGE
+        from cloudq.drivers.service_bus.limits import MAX_HOLD, MAX_MESSAGE
     except ModuleNotFoundError as error:
         raise _not_installed("servicebus", error) from error
     return ServiceBusDriver(
@@ -130,6 +130,7 @@ def _servicebus(url: BackendUrl, clock: Clock) -> Driver:
         connection_string=connection_string,
         prefix=parameters.get("prefix", ""),
         dedup_window=window or None,
+        max_hold=_seconds(parameters, "max_session_hold", MAX_HOLD),
         max_message=_bytes(parameters, "max_message", MAX_MESSAGE),
         admin_endpoint=endpoint,
         clock=clock,

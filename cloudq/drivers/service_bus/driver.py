@@ -45,6 +45,8 @@ class ServiceBusDriver:
         connection_string: Used instead of the environment's credentials.
         prefix: What the queues' names on Service Bus start with.
         dedup_window: For how long the queues remember ids (their duplicate detection), or `None` for not at all.
+        max_hold: The longest that a message of a session or a subscription is held for a retry, since no copy of it can
+            wait; for a longer delay it comes again after this.
         max_message: The most bytes of a message that the namespace's tier takes.
         admin_endpoint: Where an emulator answers what is asked of a namespace's management.
         clock: Where the time comes from.
@@ -57,6 +59,7 @@ class ServiceBusDriver:
         connection_string: str | None = None,
         prefix: str = "",
         dedup_window: timedelta | None = None,
+        max_hold: timedelta = limits.MAX_HOLD,
         max_message: int = limits.MAX_MESSAGE,
         admin_endpoint: str | None = None,
         clock: Clock = SYSTEM_CLOCK,
@@ -64,6 +67,7 @@ class ServiceBusDriver:
         self._namespace = namespace
         self._prefix = prefix
         self._dedup_window = dedup_window
+        self._max_hold = max_hold
         self._max_message = max_message
         self._clock = clock
 
@@ -96,7 +100,9 @@ class ServiceBusDriver:
 
     def capabilities(self, queue: str) -> Capabilities:
         """Those of a queue, of one with sessions where the name ends in `.fifo`, or of a subscription."""
-        return limits.capabilities(queue, max_message=self._max_message, dedup_window=self._dedup_window)
+        return limits.capabilities(
+            queue, max_message=self._max_message, dedup_window=self._dedup_window, max_hold=self._max_hold
+        )
 
     def send(self, outgoing: Sequence[Outgoing]) -> Sequence[SendResult]:
         """One call, or more if properties make the batch too large for one. A delayed message is scheduled."""

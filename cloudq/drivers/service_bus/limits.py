@@ -44,7 +44,9 @@ def is_subscription(queue: str) -> bool:
     return "/subscriptions/" in queue.lower()
 
 
-def capabilities(queue: str, *, max_message: int, dedup_window: timedelta | None) -> Capabilities:
+def capabilities(
+    queue: str, *, max_message: int, dedup_window: timedelta | None, max_hold: timedelta = MAX_HOLD
+) -> Capabilities:
     """What a queue can do; its name says whether it has sessions, and whether it is a subscription."""
     ordered, subscription = is_ordered(queue), is_subscription(queue)
     return Capabilities(
@@ -52,7 +54,7 @@ def capabilities(queue: str, *, max_message: int, dedup_window: timedelta | None
         max_batch_bytes=max_message,
         max_body=max_message - ROOM - OVERHEAD,
         native_dead_letter=True,
-        native_retry_delay=MAX_HOLD if ordered or subscription else timedelta(0),
+        native_retry_delay=max_hold if ordered or subscription else timedelta(0),
         ordering=ordered,
         deduplication=dedup_window,
         attempt_exact=True,

@@ -1,6 +1,6 @@
 """`Parking`: messages held for a retry where no copy can be sent, since an abandon has no delay (semantics 17).
 
-The one exception to "nothing waits in memory", and bounded: `limits.MAX_HOLD`. If the process ends, their locks do, and
+The one exception to "nothing waits in memory", and bounded by `native_retry_delay`. If the process ends, their locks do, and
 they come again somewhat early or late.
 """
 

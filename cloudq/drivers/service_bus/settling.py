@@ -15,7 +15,7 @@ from cloudq.core.delivery import Lease
 from cloudq.core.driver import Ack, ExtendResult, Final, NativeDeadLetter, Release, SettleResult
 from cloudq.drivers.service_bus import sdk
 from cloudq.drivers.service_bus.faults import lease_lost, translate
-from cloudq.drivers.service_bus.limits import MAX_HOLD, MAX_REASON, held_until
+from cloudq.drivers.service_bus.limits import MAX_REASON, held_until
 from cloudq.drivers.service_bus.parking import Parking
 from cloudq.drivers.service_bus.properties import FAILURE
 from cloudq.drivers.service_bus.receipts import Holder, Receipt
@@ -55,7 +55,7 @@ class Settling:
             if not isinstance(receipt, Receipt) or not receipt.take():
                 results[index] = SettleResult(error=lease_lost(final.lease))
             elif isinstance(final.step, Release) and final.step.delay > timedelta(0):
-                hold = min(final.step.delay, MAX_HOLD)
+                hold = final.step.delay  # never more than the capabilities say
                 self._parking.park(receipt, hold, final.lease.expires_at, _disposition(final))
             else:
                 by_holder[receipt.holder].append(index)

@@ -44,3 +44,9 @@ def test_duplicate_detection_is_what_it_was_told() -> None:
     """Whether queues remember ids can't be seen without the right to manage them, so it is a setting."""
     assert capabilities_of("mail").deduplication is None
     assert capabilities_of("mail", timedelta(minutes=10)).deduplication == timedelta(minutes=10)
+
+
+def test_how_long_a_retry_is_held_is_a_setting() -> None:
+    """Whoever would rather have a session wait longer says so."""
+    held = capabilities("mail.fifo", max_message=MAX_MESSAGE, dedup_window=None, max_hold=timedelta(minutes=4))
+    assert held.native_retry_delay == timedelta(minutes=4)

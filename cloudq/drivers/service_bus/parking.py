@@ -1,7 +1,7 @@
 """`Parking`: messages held for a retry where no copy can be sent, since an abandon has no delay (semantics 17).
 
-The one exception to "nothing waits in memory", and bounded by `native_retry_delay`. If the process ends, their locks do, and
-they come again somewhat early or late.
+The one exception to "nothing waits in memory", bounded by `native_retry_delay`. If the process ends, their locks do,
+and they come again somewhat early or late.
 """
 
 from __future__ import annotations

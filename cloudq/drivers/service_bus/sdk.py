@@ -31,7 +31,7 @@ from azure.servicebus._common.constants import (
     REQUEST_RESPONSE_RENEWLOCK_OPERATION,
 )
 from azure.servicebus._pyamqp.constants import ConnectionState, LinkState
-from azure.servicebus._pyamqp.error import AMQPConnectionError, AMQPError, ErrorCondition
+from azure.servicebus._pyamqp.error import AMQPConnectionError, AMQPError, AuthenticationException, ErrorCondition
 from azure.servicebus._pyamqp.outcomes import Accepted, Modified, Rejected, Released
 from azure.servicebus.exceptions import ServiceBusConnectionError
 
@@ -79,17 +79,21 @@ def give_credit(receiver: ServiceBusReceiver, count: int) -> None:
 
 
 def read(receiver: ServiceBusReceiver, wait: timedelta = READ) -> None:
-    """Reads the next frame, if one comes in time, and does what it says.
+    """Reads the next frame, if one comes in time, and does what it says. Renews the connection's token when it is time.
 
     Raises:
-        ServiceBusError: The connection or the link is gone.
+        ServiceBusError: The connection or the link is gone, or the token isn't renewed.
     """
     link = _link(receiver)
     connection: Any = receiver._handler._connection
+    authenticator: Any = receiver._handler._cbs_authenticator
     try:
+        if authenticator is not None:
+            # The SDK looks after its token, which lasts for an hour, only in its own way of reading.
+            authenticator.handle_token()
         with _patient(connection._transport.sock, wait):
             connection.listen()
-    except AMQPConnectionError as cut:  # raised as it is where the connection was found cut before
+    except (AMQPConnectionError, AuthenticationException, TimeoutError) as cut:  # found cut before, or not let in
         keep_incoming(receiver)
         raise receiver._handle_exception(cut) from cut
     error = connection._error or link._error

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 import re
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from azure.servicebus import ServiceBusReceiver
 from azure.servicebus._pyamqp import _connection, _transport, client, link, receiver
+from azure.servicebus._pyamqp.constants import LinkState
 from azure.servicebus._transport._pyamqp_transport import PyamqpTransport
 
 from cloudq.drivers.service_bus import connections, sdk
@@ -55,3 +58,22 @@ def test_a_connection_is_made_as_the_sdk_makes_it() -> None:
     ours = told.findall(inspect.getsource(connections))
     theirs = told.findall(inspect.getsource(client.AMQPClient.open).partition("Connection(")[2].partition("open()")[0])
     assert sorted(ours) == sorted(theirs)
+
+
+class Reading:
+    """As much of an open receiver as a read touches; its token is always about to end."""
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+        transport = SimpleNamespace(sock=None)
+        connection = SimpleNamespace(_transport=transport, _error=None, listen=lambda: self.steps.append("listen"))
+        authenticator = SimpleNamespace(handle_token=lambda: self.steps.append("token"))
+        link_ = SimpleNamespace(state=LinkState.ATTACHED, _error=None)
+        self._handler = SimpleNamespace(_connection=connection, _cbs_authenticator=authenticator, _link=link_)
+
+
+def test_a_read_renews_the_token_when_it_is_time() -> None:
+    """A link that is read for longer than its token lasts isn't cut for it."""
+    receiver: Any = Reading()
+    sdk.read(receiver)
+    assert receiver.steps == ["token", "listen"]

@@ -30,7 +30,7 @@ demo-cloudtasks: $(STAMP) ## 500 tasks pushed by the emulator of Google Cloud Ta
 test: $(STAMP) ## the whole test suite
 	@$(PYTEST)
 
-quick: $(STAMP) ## the tests that need no processes and no waiting: under a minute
+quick: $(STAMP) ## the tests that need no processes and no waiting: little more than a minute
 	@$(PYTEST) -m "not slow"
 
 chaos: $(STAMP) ## kill -9, outages and faults on SQS, Cloud Tasks and Service Bus at full size: half an hour

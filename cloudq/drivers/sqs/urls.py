@@ -28,7 +28,7 @@ class QueueUrls:
         return self._prefix + queue
 
     def of(self, queue: str) -> str:
-        """The queue's URL.
+        """The queue's URL: the name itself, where it is one, which takes neither a prefix nor a call.
 
         Raises:
             QueueNotFound: There is no such queue, if that had to be asked.
@@ -48,6 +48,8 @@ class QueueUrls:
         return f"{self._client().meta.endpoint_url.rstrip('/')}/{account}/{self.native_name(queue)}"
 
     def _found(self, queue: str) -> str:
+        if queue.startswith(("https://", "http://")):
+            return queue
         if self._account is not None:
             return self._in(self._account, queue)
         client, name = self._client(), self.native_name(queue)

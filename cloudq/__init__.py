@@ -21,7 +21,7 @@ __version__ = "0.1.0.dev0"
 if TYPE_CHECKING:
     from cloudq.app import App
     from cloudq.cloud_queue import CloudQueue
-    from cloudq.context import Context, current
+    from cloudq.tasks.context import Context, current
     from cloudq.core.message import Message
     from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
     from cloudq.core.policy import DeadLetter, Retry, RetryPolicy
@@ -41,13 +41,13 @@ if TYPE_CHECKING:
         TransientError,
         UnsupportedError,
     )
-    from cloudq.options import SendOptions, TaskOptions
-    from cloudq.tasks import Call, Sent, Task
+    from cloudq.tasks.options import SendOptions, TaskOptions
+    from cloudq.tasks.task import Call, Sent, Task
 
 _HOMES = {
     "cloudq.app": ("App",),
     "cloudq.cloud_queue": ("CloudQueue",),
-    "cloudq.context": ("Context", "current"),
+    "cloudq.tasks.context": ("Context", "current"),
     "cloudq.core.message": ("Message",),
     "cloudq.core.outcome": ("Acked", "DeadLettered", "Outcome", "Retried"),
     "cloudq.core.policy": ("DeadLetter", "Retry", "RetryPolicy"),
@@ -67,8 +67,8 @@ _HOMES = {
         "TransientError",
         "UnsupportedError",
     ),
-    "cloudq.options": ("SendOptions", "TaskOptions"),
-    "cloudq.tasks": ("Call", "Sent", "Task"),
+    "cloudq.tasks.options": ("SendOptions", "TaskOptions"),
+    "cloudq.tasks.task": ("Call", "Sent", "Task"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, overload
 
-from cloudq.cancelling import ticket_of
+from cloudq.tasks.receipts import ticket_of
 from cloudq.claim_check import deleter, loaded
 from cloudq.cloud_queue import CloudQueue
-from cloudq.composing import NO_PAYLOAD, call_of, message_of, undeclared_message
+from cloudq.tasks.composing import NO_PAYLOAD, call_of, message_of, undeclared_message
 from cloudq.connection import Connection
-from cloudq.context import Context
+from cloudq.tasks.context import Context
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Driver
@@ -19,13 +19,13 @@ from cloudq.core.message import Message
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.processor import Middleware
 from cloudq.core.shield import shielded
-from cloudq.definition import Definition
-from cloudq.eager import EagerMode, EagerRun
+from cloudq.tasks.definition import Definition
+from cloudq.tasks.eager import EagerMode, EagerRun
 from cloudq.errors import ConfigurationError, OptionError, SendManyError, TaskDefinitionError
-from cloudq.options import SendOptions, TaskOptions, check_app_options, check_queue
-from cloudq.registry import Registry
-from cloudq.sending import LoopWarning, ran, send_all, sent
-from cloudq.tasks import Call, Sent, Task, TaskDecorator
+from cloudq.tasks.options import SendOptions, TaskOptions, check_app_options, check_queue
+from cloudq.tasks.registry import Registry
+from cloudq.tasks.sending import LoopWarning, ran, send_all, sent
+from cloudq.tasks.task import Call, Sent, Task, TaskDecorator
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -18,7 +18,7 @@ from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.driver import Driver
 from cloudq.core.shield import shielded
 from cloudq.errors import ConfigurationError
-from cloudq.options import check_queue_name
+from cloudq.tasks.options import check_queue_name
 
 logger = logging.getLogger("cloudq")
 

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from cloudq.tasks import Call, Sent
+    from cloudq.tasks.task import Call, Sent
 
 
 class CloudqError(Exception):

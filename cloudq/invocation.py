@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Final, Generic, TypeVar
 
 from cloudq.app import App
-from cloudq.context import Context
+from cloudq.tasks.context import Context
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.outcome import Outcome

@@ -9,7 +9,7 @@ import pytest
 
 from cloudq.core.clock import Clock
 from cloudq.default_app import default
-from cloudq.registry import Registry
+from cloudq.tasks.registry import Registry
 from cloudq.worker.time_limits import ThreadTimeLimits
 
 

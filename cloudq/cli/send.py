@@ -14,7 +14,7 @@ from cloudq.cli.options import AppSpec, Backend, Debug, Json, duration
 from cloudq.cli.output import note, write, write_json
 from cloudq.config import parse_url
 from cloudq.errors import OptionError, PayloadError, UnknownTaskError, nearest
-from cloudq.options import SendOptions
+from cloudq.tasks.options import SendOptions
 
 EXAMPLES = (
     "cloudq send app.welcome '{\"user_id\": 42}'",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from cloudq.cli.choosing import tasks_app
 from cloudq.cli.options import AppSpec, Debug, Json
 from cloudq.cli.output import table, write_json
-from cloudq.definition import Definition
+from cloudq.tasks.definition import Definition
 
 EXAMPLES = ("cloudq tasks", "cloudq tasks --app shop.tasks:app", "cloudq tasks --json")
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from cloudq.app import App
-from cloudq.context import Context
+from cloudq.tasks.context import Context
 from cloudq.core.driver import Ack, Release
 from cloudq.core.outcome import Acked, Outcome
 from cloudq.core.policy import DELIVERIES_WITHOUT_LIMIT

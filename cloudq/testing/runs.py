@@ -12,7 +12,7 @@ from datetime import timedelta
 import msgspec
 
 from cloudq.app import App
-from cloudq.context import Context
+from cloudq.tasks.context import Context
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import DeadMessage, Final
 from cloudq.core.message import Message, is_dead_letter_queue
@@ -20,7 +20,7 @@ from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
 from cloudq.core.plan import plan
 from cloudq.core.processor import Handler, Processor
 from cloudq.drivers.memory import MemoryDriver
-from cloudq.eager import Witness
+from cloudq.tasks.eager import Witness
 from cloudq.errors import ConfigurationError
 from cloudq.testing.clock import FakeClock
 from cloudq.testing.memory import memory_of

@@ -17,7 +17,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 from cloudq.app import App
-from cloudq.context import Context
+from cloudq.tasks.context import Context
 from cloudq.core.driver import PullDriver
 from cloudq.core.outcome import Outcome
 from cloudq.core.processor import Processor

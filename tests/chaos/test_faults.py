@@ -13,7 +13,7 @@ import pytest
 from cloudq import App
 from cloudq.drivers.sqs import SQSDriver, client
 from cloudq.errors import CloudqError, SendManyError
-from cloudq.tasks import Call, Task
+from cloudq.tasks.task import Call, Task
 from cloudq.worker.service import Worker
 from cloudq.worker.settings import WorkerSettings
 from tests.chaos.fault_proxy import Faults

@@ -14,7 +14,7 @@ import pytest
 from tenacity import stop_after_attempt, wait_fixed
 
 from cloudq.app import App
-from cloudq.context import Context
+from cloudq.tasks.context import Context
 from cloudq.core.driver import Capabilities, Settlement
 from cloudq.core.outcome import Acked, Outcome
 from cloudq.core.policy import DeadLetter, Retry, RetryPolicy

@@ -13,9 +13,9 @@ from typing import Any, NotRequired, TypedDict
 
 import msgspec
 
-from cloudq.context import Context
+from cloudq.tasks.context import Context
 from cloudq.errors import PayloadError, TaskDefinitionError, nearest
-from cloudq.models import first_error, is_model, plain, read_model, write_model
+from cloudq.tasks.models import first_error, is_model, plain, read_model, write_model
 
 _PATH = re.compile(r" - at `(?:key` in `)?\$(?P<path>[^`]*)`$")
 _MISSING = re.compile(r"missing required field `(?P<name>[^`]*)`")

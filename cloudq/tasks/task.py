@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol
 
 import msgspec
 
-from cloudq.context import Context, maybe_current
+from cloudq.tasks.context import Context, maybe_current
 from cloudq.core.message import Message
-from cloudq.definition import Definition
+from cloudq.tasks.definition import Definition
 from cloudq.errors import OptionError
-from cloudq.options import SendOptions, check_send_options
+from cloudq.tasks.options import SendOptions, check_send_options
 
 if TYPE_CHECKING:
     from cloudq.app import App

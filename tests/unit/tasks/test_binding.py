@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudq import App
-from cloudq.binding import Parameters
+from cloudq.tasks.binding import Parameters
 from cloudq.core import wire
 from cloudq.core.message import Message
 from cloudq.errors import PayloadError, TaskDefinitionError

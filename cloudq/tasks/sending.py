@@ -6,11 +6,11 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 
-from cloudq.cancelling import receipt_of
+from cloudq.tasks.receipts import receipt_of
 from cloudq.cloud_queue import CloudQueue
 from cloudq.core.driver import SendResult
 from cloudq.core.message import Message
-from cloudq.tasks import Sent
+from cloudq.tasks.task import Sent
 
 
 def sent(message: Message, result: SendResult) -> Sent:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import cloudq
 from cloudq import App, BackendError, OptionError, Sent, UnsupportedError
-from cloudq.cancelling import receipt_of, ticket_of
+from cloudq.tasks.receipts import receipt_of, ticket_of
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.drivers.sqlite import SQLiteDriver
 from cloudq.testing import in_memory, run_all

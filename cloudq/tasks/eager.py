@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from cloudq.context import Context
+from cloudq.tasks.context import Context
 from cloudq.core import wire
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.message import Message
@@ -23,7 +23,7 @@ from cloudq.errors import PayloadError, UnknownTaskError, nearest
 if TYPE_CHECKING:
     from cloudq.core.clock import Clock
     from cloudq.core.policy import RetryPolicy
-    from cloudq.definition import Definition
+    from cloudq.tasks.definition import Definition
 
 
 class EagerMode:

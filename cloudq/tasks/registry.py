@@ -8,9 +8,9 @@ from threading import Lock
 from types import MappingProxyType
 from typing import Any
 
-from cloudq.definition import Definition
+from cloudq.tasks.definition import Definition
 from cloudq.errors import CloudqError, ConfigurationError, TaskDefinitionError, place
-from cloudq.tasks import Task
+from cloudq.tasks.task import Task
 
 
 class Registry:

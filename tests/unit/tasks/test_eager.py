@@ -11,7 +11,7 @@ import pytest
 
 import cloudq
 from cloudq import Acked, App, Context, DeadLetter, Retried, Retry
-from cloudq.context import maybe_current
+from cloudq.tasks.context import maybe_current
 from cloudq.errors import PayloadError, SendManyError, TimeLimitExceeded, UnknownTaskError
 from tests.ids import shown
 

@@ -12,7 +12,7 @@ import pytest
 
 import cloudq
 from cloudq import App, Context
-from cloudq.context import maybe_current, running
+from cloudq.tasks.context import maybe_current, running
 from cloudq.core.message import Message
 from cloudq.errors import NotInTask
 from cloudq.testing import FakeClock, in_memory, run_all

@@ -12,12 +12,12 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
-from cloudq.binding import Parameters
-from cloudq.context import Context, running
+from cloudq.tasks.binding import Parameters
+from cloudq.tasks.context import Context, running
 from cloudq.core.message import Message
 from cloudq.core.policy import RetryPolicy
 from cloudq.errors import TaskDefinitionError
-from cloudq.options import Key, SendOptions, TaskOptions, check_queue, check_template, key_for
+from cloudq.tasks.options import Key, SendOptions, TaskOptions, check_queue, check_template, key_for
 
 if TYPE_CHECKING:
     from cloudq.app import App

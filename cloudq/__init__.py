@@ -20,7 +20,7 @@ __version__ = "0.1.0.dev0"
 
 if TYPE_CHECKING:
     from cloudq.app import App
-    from cloudq.cloud_queue import CloudQueue
+    from cloudq.queues.cloud_queue import CloudQueue
     from cloudq.tasks.context import Context, current
     from cloudq.core.message import Message
     from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "cloudq.app": ("App",),
-    "cloudq.cloud_queue": ("CloudQueue",),
+    "cloudq.queues.cloud_queue": ("CloudQueue",),
     "cloudq.tasks.context": ("Context", "current"),
     "cloudq.core.message": ("Message",),
     "cloudq.core.outcome": ("Acked", "DeadLettered", "Outcome", "Retried"),

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, overload
 
 from cloudq.tasks.receipts import ticket_of
-from cloudq.claim_check import deleter, loaded
-from cloudq.cloud_queue import CloudQueue
+from cloudq.queues.claim_check import deleter, loaded
+from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.tasks.composing import NO_PAYLOAD, call_of, message_of, undeclared_message
-from cloudq.connection import Connection
+from cloudq.queues.connection import Connection
 from cloudq.tasks.context import Context
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery

@@ -14,7 +14,7 @@ from cloudq.core.outcome import Acked
 from cloudq.drivers.service_bus.trigger import TriggerMessage, arrival
 from cloudq.errors import BatchFailed, LeaseLost
 from cloudq.invocation import Running
-from cloudq.settling import final_steps
+from cloudq.queues.final_steps import final_steps
 
 if TYPE_CHECKING:
     from cloudq.azure_functions.edge import Edge

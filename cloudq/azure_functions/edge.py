@@ -9,7 +9,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from cloudq.app import App
-from cloudq.config import parse_url
+from cloudq.queues.urls import parse_url
 from cloudq.core.delivery import Lease
 from cloudq.core.driver import Capabilities, PullDriver, Settlement
 from cloudq.errors import ConfigurationError

@@ -10,7 +10,7 @@ import msgspec
 import cloudq
 from cloudq.cli.choosing import Chosen
 from cloudq.cli.output import complain, note
-from cloudq.config import parse_claim_check, parse_url
+from cloudq.queues.urls import parse_claim_check, parse_url
 from cloudq.core.processor import worker_name
 from cloudq.errors import nearest
 

@@ -12,7 +12,7 @@ import msgspec
 
 from cloudq.app import App
 from cloudq.cli.output import note
-from cloudq.config import URL_VARIABLE, backend_url, parse_url
+from cloudq.queues.urls import URL_VARIABLE, backend_url, parse_url
 from cloudq.discovery import APP_VARIABLE, find_app, load_app
 from cloudq.errors import CloudqError, ConfigurationError, nearest, place
 

@@ -11,9 +11,9 @@ import typer
 
 from cloudq.cli.failures import FAILED
 from cloudq.cli.output import confirm, note, progress, write, write_json
-from cloudq.cloud_queue import CloudQueue
+from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.core.moving import MoveProgress, MoveState
-from cloudq.dead_letters import Move
+from cloudq.queues.dead_letters import Move
 from cloudq.errors import CloudqError, TransientError
 
 POLL: Final = timedelta(seconds=1)

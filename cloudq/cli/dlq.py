@@ -16,7 +16,7 @@ from cloudq.cli.failures import FAILED
 from cloudq.cli.options import AppSpec, Backend, Debug, Json, Queue, Yes, queue_name
 from cloudq.cli.output import confirm, note, progress, table, write, write_bytes, write_json
 from cloudq.core.driver import DeadMessage
-from cloudq.dead_letters import PAGE, DeadLetters
+from cloudq.queues.dead_letters import PAGE, DeadLetters
 from cloudq.errors import ConfigurationError
 
 LIST_EXAMPLES: Final = (

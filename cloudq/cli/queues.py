@@ -10,8 +10,8 @@ import typer
 from cloudq.cli.choosing import any_app, queues_of
 from cloudq.cli.options import AppSpec, Backend, Debug, Json, Queue, Yes, queue_name
 from cloudq.cli.output import confirm, note, table, write, write_json
-from cloudq.cloud_queue import CloudQueue
-from cloudq.config import parse_url
+from cloudq.queues.cloud_queue import CloudQueue
+from cloudq.queues.urls import parse_url
 from cloudq.core.driver import QueueStats
 from cloudq.errors import PermissionDenied
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from cloudq.app import App
-from cloudq.cloud_queue import refuse_time_limit
+from cloudq.queues.cloud_queue import refuse_time_limit
 from cloudq.core.message import is_dead_letter_queue
 from cloudq.core.push import PushRequest, PushResponse
 from cloudq.errors import PushRefused

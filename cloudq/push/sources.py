@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from cloudq.app import App
-from cloudq.cloud_queue import CloudQueue
+from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.core import wire
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Ack, Driver, FinalStep, Outgoing, Release, Settlement
@@ -22,7 +22,7 @@ from cloudq.core.plan import outgoing
 from cloudq.core.push import PushDriver, PushRequest, PushResponse
 from cloudq.errors import PushRefused, UndecodableError
 from cloudq.push.events import event_of
-from cloudq.settling import final_step
+from cloudq.queues.final_steps import final_step
 
 logger = logging.getLogger("cloudq.push")
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from string import Formatter
 from typing import TypeAlias, TypedDict
 
-from cloudq.config import CLAIM_CHECK_EXAMPLE, DEFAULT_URL
+from cloudq.queues.urls import CLAIM_CHECK_EXAMPLE, DEFAULT_URL
 from cloudq.core.message import is_dead_letter_queue
 from cloudq.core.policy import RetryPolicy
 from cloudq.errors import ConfigurationError, OptionError, TaskDefinitionError, nearest

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 
 from cloudq.tasks.receipts import receipt_of
-from cloudq.cloud_queue import CloudQueue
+from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.core.driver import SendResult
 from cloudq.core.message import Message
 from cloudq.tasks.task import Sent

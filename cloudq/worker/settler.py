@@ -18,7 +18,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Final as Const
 
-from cloudq.cloud_queue import CloudQueue
+from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.core.batching import Batcher
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery

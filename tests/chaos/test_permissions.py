@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cloudq import App, Retry, RetryPolicy
-from cloudq.cloud_queue import CloudQueue
+from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.drivers.sqs import SQSDriver
 from cloudq.errors import PermissionDenied
 from localstack.start import ACCOUNT

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cloudq import App
-from cloudq.claim_check import ClaimCheck
+from cloudq.queues.claim_check import ClaimCheck
 from cloudq.core.message import Message
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import BackendError, PayloadLost

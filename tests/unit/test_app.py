@@ -18,7 +18,7 @@ import pytest
 
 import cloudq
 from cloudq import App, Call, RetryPolicy
-from cloudq.config import URL_VARIABLE
+from cloudq.queues.urls import URL_VARIABLE
 from cloudq.core import wire
 from cloudq.core.driver import Outgoing, SendResult
 from cloudq.drivers.memory import MemoryDriver
@@ -566,7 +566,7 @@ app.close()
 
 # A thread of the parent is opening the backend at this very moment: the child must not wait for it.
 opening, go_on = threading.Event(), threading.Event()
-import cloudq.connection as module
+import cloudq.queues.connection as module
 real = module.open_driver
 
 def slow(*args):

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from cloudq.cloud_queue import CloudQueue
+from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.core.driver import Ack, Canceller, Cancels, PullDriver
 from cloudq.core.message import Message
 from cloudq.core.outcome import Retried

@@ -14,8 +14,8 @@ import pytest
 from google.cloud.tasks_v2 import Queue
 
 from cloudq import App
-from cloudq.backends import open_driver
-from cloudq.cloud_queue import CloudQueue
+from cloudq.queues.opening import open_driver
+from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.core.driver import Ack, Final, Outgoing, Release
 from cloudq.core.failure import Failure

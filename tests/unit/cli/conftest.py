@@ -14,7 +14,7 @@ import pytest
 
 from cloudq import App
 from cloudq.cli import main
-from cloudq.config import _HOSTED
+from cloudq.queues.urls import _HOSTED
 from cloudq.core import wire
 from cloudq.core.driver import Final, NativeDeadLetter, Outgoing, PullDriver
 from cloudq.core.failure import Failure

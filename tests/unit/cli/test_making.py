@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from cloudq.backends import _OPENERS
+from cloudq.queues.opening import _OPENERS
 from cloudq.drivers.sqs import SQSDriver
 from tests.unit.drivers.cloud_tasks.fakes import FakeCloudTasks
 from tests.unit.drivers.sqs.fakes import FakeSqs

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from cloudq import App
-from cloudq.cloud_queue import CloudQueue
+from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.errors import PermissionDenied
 
 

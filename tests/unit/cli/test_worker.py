@@ -177,7 +177,7 @@ def test_push_backend_is_2(cli, writer, monkeypatch):
         def close(self):
             return
 
-    monkeypatch.setattr("cloudq.connection.open_driver", lambda *_: Pushing())
+    monkeypatch.setattr("cloudq.queues.connection.open_driver", lambda *_: Pushing())
     result = cli("worker", "--app", "writer", "--burst")
     assert 2 == result.code
     assert "pushes" in result.err

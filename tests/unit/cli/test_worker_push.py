@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("shop")
 @pytest.fixture(autouse=True)
 def pushing(folder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """`cloudtasks://` opens a backend in memory."""
-    monkeypatch.setattr("cloudq.connection.open_driver", lambda *_: PushedDriver())
+    monkeypatch.setattr("cloudq.queues.connection.open_driver", lambda *_: PushedDriver())
     monkeypatch.setenv("CLOUDQ_URL", URL)
     monkeypatch.delenv("PORT", raising=False)
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
-from cloudq.cloud_queue import CloudQueue
+from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.core import wire
 from cloudq.core.driver import Ack, Final, Outgoing, QueueMaker, QueueStats, Release
 from cloudq.core.failure import Failure

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from cloudq.cloud_queue import CloudQueue
+from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.core.driver import Outgoing
 from cloudq.core.moving import DeadLetterMover, MoveProgress, MoveState
 from cloudq.drivers.sqs import SQSDriver

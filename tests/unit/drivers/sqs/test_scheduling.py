@@ -12,8 +12,8 @@ from botocore.validate import validate_parameters
 from msgspec.structs import replace
 
 from cloudq import App
-from cloudq.backends import open_driver
-from cloudq.cloud_queue import CloudQueue
+from cloudq.queues.opening import open_driver
+from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.core import wire
 from cloudq.core.driver import Ack, Final, Outgoing
 from cloudq.core.failure import Failure

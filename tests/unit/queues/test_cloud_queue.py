@@ -9,8 +9,8 @@ from datetime import timedelta
 
 import pytest
 
-from cloudq import cloud_queue
-from cloudq.cloud_queue import CloudQueue
+from cloudq.queues import cloud_queue
+from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.core.driver import Capabilities, Outgoing, SendResult
 from cloudq.core.message import Message
 from cloudq.drivers.memory import MemoryDriver

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from tenacity import stop_after_attempt, wait_fixed
 
 from cloudq import App, RetryPolicy
-from cloudq.claim_check import UPLOADS_AT_ONCE, ClaimCheck, save_blobs
-from cloudq.cloud_queue import CloudQueue
-from cloudq.config import backend_url, claim_check_url
+from cloudq.queues.claim_check import UPLOADS_AT_ONCE, ClaimCheck, save_blobs
+from cloudq.queues.cloud_queue import CloudQueue
+from cloudq.queues.urls import backend_url, claim_check_url
 from cloudq.core import wire
 from cloudq.core.driver import SendResult
 from cloudq.core.message import Message

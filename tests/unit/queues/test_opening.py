@@ -10,7 +10,7 @@ from importlib.metadata import EntryPoint, EntryPoints
 import pytest
 
 from cloudq import App
-from cloudq.backends import open_driver
+from cloudq.queues.opening import open_driver
 from cloudq.cli.emulate import cloudtasks
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.drivers.memory import MemoryDriver

@@ -23,7 +23,7 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
-from cloudq.config import CLAIM_CHECK_EXAMPLE, LOCAL_FILES, ClaimCheckUrl, parse_claim_check
+from cloudq.queues.urls import CLAIM_CHECK_EXAMPLE, LOCAL_FILES, ClaimCheckUrl, parse_claim_check
 from cloudq.core import wire
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery

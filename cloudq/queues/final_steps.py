@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
 
-from cloudq.cloud_queue import CloudQueue
+from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Capabilities, FinalStep
 from cloudq.core.outcome import Outcome

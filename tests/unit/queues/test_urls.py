@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudq import App
-from cloudq.config import DEFAULT_URL, BackendUrl, backend_url, parse_claim_check, parse_url
+from cloudq.queues.urls import DEFAULT_URL, BackendUrl, backend_url, parse_claim_check, parse_url
 from cloudq.errors import CloudqError, ConfigurationError
 from tests.ids import shown
 

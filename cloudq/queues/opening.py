@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import urlsplit
 
-from cloudq.config import BackendUrl, parse_url
+from cloudq.queues.urls import BackendUrl, parse_url
 from cloudq.core.driver import Driver
 from cloudq.errors import ConfigurationError, nearest
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from cloudq.backends import open_driver
-from cloudq.claim_check import ClaimCheck
-from cloudq.cloud_queue import CloudQueue
-from cloudq.config import URL_VARIABLE, backend_url, claim_check_url, parse_url
+from cloudq.queues.opening import open_driver
+from cloudq.queues.claim_check import ClaimCheck
+from cloudq.queues.cloud_queue import CloudQueue
+from cloudq.queues.urls import URL_VARIABLE, backend_url, claim_check_url, parse_url
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.driver import Driver
 from cloudq.core.shield import shielded

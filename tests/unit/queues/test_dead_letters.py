@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from cloudq.cloud_queue import CloudQueue
+from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Ack, Final, Outgoing, SendResult, SettleResult
 from cloudq.core.failure import Failure

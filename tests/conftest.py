@@ -10,7 +10,7 @@ import pytest
 from cloudq.core.clock import Clock
 from cloudq.default_app import default
 from cloudq.tasks.registry import Registry
-from cloudq.worker.time_limits import ThreadTimeLimits
+from cloudq.running.time_limits import ThreadTimeLimits
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ from cloudq.core.outcome import Acked, Outcome
 from cloudq.drivers.sqs.event_source import Arrival
 from cloudq.drivers.sqs.limits import MAX_BATCH
 from cloudq.errors import LeaseLost
-from cloudq.invocation import Running
+from cloudq.running.runner import Running
 from cloudq.queues.final_steps import final_steps
 
 if TYPE_CHECKING:

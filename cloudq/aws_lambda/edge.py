@@ -10,7 +10,7 @@ from cloudq.queues.urls import parse_url
 from cloudq.core.delivery import Lease
 from cloudq.drivers.sqs.event_source import Arrival, Origin, lease_of
 from cloudq.errors import ConfigurationError
-from cloudq.invocation import Runner
+from cloudq.running.runner import Runner
 
 if TYPE_CHECKING:
     from cloudq.drivers.sqs import SQSDriver

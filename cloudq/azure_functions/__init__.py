@@ -64,7 +64,7 @@ def handler(app: App, *, queue: str, concurrency: int = 1, auto_complete: bool =
     what is no message of a Service Bus trigger or is of a session; and `ConfigurationError` where the app can't be
     opened.
     """
-    from cloudq.invocation import Once, checked_concurrency
+    from cloudq.running.runner import Once, checked_concurrency
 
     checked_concurrency(concurrency)
     _check_queue(queue)

@@ -13,7 +13,7 @@ from cloudq.core.driver import Final as FinalCall
 from cloudq.core.outcome import Acked
 from cloudq.drivers.service_bus.trigger import TriggerMessage, arrival
 from cloudq.errors import BatchFailed, LeaseLost
-from cloudq.invocation import Running
+from cloudq.running.runner import Running
 from cloudq.queues.final_steps import final_steps
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from cloudq.queues.urls import parse_url
 from cloudq.core.delivery import Lease
 from cloudq.core.driver import Capabilities, PullDriver, Settlement
 from cloudq.errors import ConfigurationError
-from cloudq.invocation import Runner
+from cloudq.running.runner import Runner
 
 SCHEME: Final = "servicebus"
 

@@ -24,7 +24,7 @@ from cloudq.errors import CloudqError, ConfigurationError
 if TYPE_CHECKING:
     from cloudq.app import App
     from cloudq.cli.demo_tasks import Entry
-    from cloudq.worker.events import Finished
+    from cloudq.running.events import Finished
 
 EXAMPLES = ("cloudq demo", "cloudq demo --folder ~/notes --keep", "cloudq demo --backend servicebus")
 

@@ -18,7 +18,7 @@ from cloudq.errors import CloudqError
 
 if TYPE_CHECKING:
     from cloudq.app import App
-    from cloudq.worker.events import Finished
+    from cloudq.running.events import Finished
 
 TASKS: Final = 500
 CUSTOMERS: Final = 20

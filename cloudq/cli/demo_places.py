@@ -15,7 +15,7 @@ from cloudq.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from cloudq.app import App
-    from cloudq.worker.events import Finished
+    from cloudq.running.events import Finished
 
 CONCURRENCY: Final = 8
 GRACE: Final = timedelta(seconds=5)

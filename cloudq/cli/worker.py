@@ -16,7 +16,7 @@ from cloudq.queues.urls import parse_url
 from cloudq.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from cloudq.worker.logs import LogFormat
+    from cloudq.running.logs import LogFormat
     from cloudq.worker.service import Worker
     from cloudq.worker.settings import WorkerSettings
 
@@ -107,7 +107,7 @@ def worker(
     A backend that pushes (Cloud Tasks) isn't polled but served over HTTP, on --host and --port.
     """
     from cloudq.push.sources import is_push
-    from cloudq.worker.logs import configure
+    from cloudq.running.logs import configure
     from cloudq.worker.settings import WorkerSettings
 
     if concurrency is not None and processes is not None:

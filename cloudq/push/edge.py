@@ -22,7 +22,7 @@ from cloudq.push.room import STOPPING, Room, overloaded
 from cloudq.push.runner import AGAIN, Runner
 from cloudq.push.settings import PushSettings, verifier_for
 from cloudq.push.sources import Arrivals, is_push
-from cloudq.worker.events import Finished, Snapshot, Tally
+from cloudq.running.events import Finished, Snapshot, Tally
 
 if TYPE_CHECKING:
     from cloudq.push.oidc import Verifier

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
 from cloudq.core.clock import Clock
-from cloudq.invocation import Running
+from cloudq.running.runner import Running
 from cloudq.push.refusals import Refused
 from cloudq.push.sources import Arrival, Source
 

@@ -22,9 +22,9 @@ from cloudq.push.refusals import ERROR, Complaints
 from cloudq.push.room import Room, Run
 from cloudq.push.sources import Arrival
 from cloudq.push.threads import Threads
-from cloudq.worker.events import Tally
+from cloudq.running.events import Tally
 from cloudq.worker.executors import EventLoop
-from cloudq.worker.time_limits import ThreadTimeLimits
+from cloudq.running.time_limits import ThreadTimeLimits
 
 if TYPE_CHECKING:
     from cloudq.worker.leases import HeldLease

@@ -20,9 +20,9 @@ from cloudq.push.certificates import is_loopback
 from cloudq.push.edge import PushEdge
 from cloudq.push.pages import PushPages
 from cloudq.push.settings import ZERO, PushSettings
-from cloudq.worker.events import Finished, Snapshot
+from cloudq.running.events import Finished, Snapshot
 from cloudq.worker.health import HealthServer
-from cloudq.worker.signals import Wish, stop_signals
+from cloudq.running.signals import Wish, stop_signals
 
 if TYPE_CHECKING:
     import uvicorn

@@ -80,7 +80,7 @@ class _Runner:
 
     def __init__(self, app: App) -> None:
         from cloudq.core.processor import Processor
-        from cloudq.worker.time_limits import AlarmTimeLimit
+        from cloudq.running.time_limits import AlarmTimeLimit
 
         self._processor: Processor[Any] = Processor(
             app.handlers,
@@ -159,7 +159,7 @@ def _load(hello: Hello) -> App:
     from cloudq.discovery import load_app
 
     if hello.log_format is not None:
-        from cloudq.worker.logs import configure
+        from cloudq.running.logs import configure
 
         configure(hello.log_format, hello.log_level)
     app = load_app(hello.app_spec)

@@ -20,13 +20,13 @@ from cloudq.core.loading import LOAD_LIMIT
 from cloudq.core.outcome import Outcome
 from cloudq.core.processor import Processor
 from cloudq.errors import TimeLimitExceeded, WorkerDied
-from cloudq.worker.backoff import Backoff
+from cloudq.running.backoff import Backoff
 from cloudq.worker.executors import Ended
 from cloudq.worker.frames import CannotStart, Channel, Done, FrameError, Hello, LeaseIsLost, Ready, Run
 from cloudq.worker.intake import Intake
 from cloudq.worker.leases import HeldLease
-from cloudq.worker.log_fields import fields
-from cloudq.worker.logs import JsonFormatter, TextFormatter
+from cloudq.running.log_fields import fields
+from cloudq.running.logs import JsonFormatter, TextFormatter
 
 logger = logging.getLogger("cloudq.worker")
 

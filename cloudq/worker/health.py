@@ -16,7 +16,7 @@ import msgspec
 
 from cloudq.core.clock import Clock
 from cloudq.errors import ConfigurationError
-from cloudq.worker.events import Snapshot
+from cloudq.running.events import Snapshot
 from cloudq.worker.poller import Poller
 from cloudq.worker.watchdog import PATIENCE
 

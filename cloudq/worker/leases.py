@@ -15,8 +15,8 @@ from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Capabilities, ExtendResult
 from cloudq.errors import LeaseLost
-from cloudq.worker.backoff import Backoff
-from cloudq.worker.log_fields import fields
+from cloudq.running.backoff import Backoff
+from cloudq.running.log_fields import fields
 
 logger = logging.getLogger("cloudq.worker")
 

@@ -12,7 +12,7 @@ from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import PullDriver
 from cloudq.errors import CloudqError
-from cloudq.worker.backoff import Backoff
+from cloudq.running.backoff import Backoff
 from cloudq.worker.intake import Intake
 from cloudq.worker.leases import HeldLease, LeaseKeeper
 

@@ -22,8 +22,8 @@ from cloudq.core.driver import PullDriver
 from cloudq.core.outcome import Outcome
 from cloudq.core.processor import Processor
 from cloudq.errors import ConfigurationError
-from cloudq.worker.background import Background
-from cloudq.worker.events import Finished, Snapshot, Tally
+from cloudq.running.background import Background
+from cloudq.running.events import Finished, Snapshot, Tally
 from cloudq.worker.executors import Executor, ThreadExecutor
 from cloudq.worker.intake import Intake
 from cloudq.worker.lease_thread import LeaseThread
@@ -31,8 +31,8 @@ from cloudq.worker.leases import HeldLease, LeaseKeeper
 from cloudq.worker.poller import Poller
 from cloudq.worker.settings import LEASE_PER_WAIT, WorkerSettings, pull_driver, queue_leases
 from cloudq.worker.settler import Settler
-from cloudq.worker.signals import Wish, stop_signals
-from cloudq.worker.time_limits import ThreadTimeLimits
+from cloudq.running.signals import Wish, stop_signals
+from cloudq.running.time_limits import ThreadTimeLimits
 from cloudq.worker.watchdog import Watchdog
 
 if TYPE_CHECKING:

@@ -35,11 +35,11 @@ from cloudq.core.driver import (
 from cloudq.core.outcome import Acked, Outcome
 from cloudq.core.plan import Plan, plan
 from cloudq.errors import LeaseLost
-from cloudq.worker.background import Background
-from cloudq.worker.backoff import Backoff
+from cloudq.running.background import Background
+from cloudq.running.backoff import Backoff
 from cloudq.worker.intake import Intake
 from cloudq.worker.leases import HeldLease, LeaseKeeper
-from cloudq.worker.log_fields import fields
+from cloudq.running.log_fields import fields
 
 logger = logging.getLogger("cloudq.worker")
 

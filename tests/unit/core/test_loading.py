@@ -27,7 +27,7 @@ from cloudq.errors import (
     UndecodableError,
 )
 from cloudq.testing import FakeClock
-from cloudq.worker.time_limits import ThreadTimeLimits
+from cloudq.running.time_limits import ThreadTimeLimits
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 MESSAGE = Message(id="1", task="t", queue="q", reference=Reference(key="a", sha256="0" * 64, size=5))

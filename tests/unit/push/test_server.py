@@ -274,4 +274,4 @@ def test_a_server_that_ends_by_itself_is_a_failure(backend, monkeypatch):
 
     monkeypatch.setattr(worker._uvicorn, "run", broken)
     assert 1 == worker.run()
-    assert isinstance(worker.snapshot(), cloudq.worker.events.Snapshot)
+    assert isinstance(worker.snapshot(), cloudq.running.events.Snapshot)

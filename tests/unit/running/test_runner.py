@@ -10,7 +10,7 @@ import pytest
 from cloudq import App
 from cloudq.core.outcome import DeadLettered
 from cloudq.drivers.memory import MemoryDriver
-from cloudq.invocation import Once, Runner, Running
+from cloudq.running.runner import Once, Runner, Running
 from cloudq.testing.clock import FakeClock
 
 

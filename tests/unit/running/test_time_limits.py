@@ -18,7 +18,7 @@ from cloudq.core.shield import shielded
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import TimeLimitExceeded
 from cloudq.worker import time_limits
-from cloudq.worker.time_limits import AlarmTimeLimit, ThreadTimeLimits
+from cloudq.running.time_limits import AlarmTimeLimit, ThreadTimeLimits
 
 SOON = timedelta(milliseconds=30)
 FAR = timedelta(hours=1)

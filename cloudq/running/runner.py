@@ -21,10 +21,10 @@ from cloudq.core.outcome import Outcome
 from cloudq.core.policy import DELIVERIES_WITHOUT_LIMIT
 from cloudq.core.processor import Processor
 from cloudq.errors import ConfigurationError
-from cloudq.worker.events import Tally
+from cloudq.running.events import Tally
 from cloudq.worker.executors import EventLoop
 from cloudq.worker.leases import HeldLease
-from cloudq.worker.time_limits import ThreadTimeLimits
+from cloudq.running.time_limits import ThreadTimeLimits
 
 T = TypeVar("T")
 

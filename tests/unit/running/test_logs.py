@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 import pytest
 
 from cloudq.errors import ConfigurationError
-from cloudq.worker.log_fields import fields
-from cloudq.worker.logs import configure
+from cloudq.running.log_fields import fields
+from cloudq.running.logs import configure
 from tests.unit.worker.fakes import delivery
 
 

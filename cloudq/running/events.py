@@ -10,7 +10,7 @@ import msgspec
 
 from cloudq.core.delivery import Delivery
 from cloudq.core.outcome import Acked, Outcome, Retried
-from cloudq.worker.log_fields import fields
+from cloudq.running.log_fields import fields
 
 logger = logging.getLogger("cloudq.worker")
 

@@ -10,7 +10,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from cloudq.errors import ConfigurationError
-from cloudq.worker.log_fields import NAMES
+from cloudq.running.log_fields import NAMES
 
 LogFormat: TypeAlias = Literal["text", "json"]
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from cloudq.testing.clock import FakeClock
-from cloudq.worker.background import Background
+from cloudq.running.background import Background
 from tests.unit.worker.fakes import until
 
 

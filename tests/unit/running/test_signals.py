@@ -7,7 +7,7 @@ import signal
 import threading
 from queue import SimpleQueue
 
-from cloudq.worker.signals import Wish, stop_signals
+from cloudq.running.signals import Wish, stop_signals
 
 
 def test_sigterm_and_sigint_are_wishes_within_the_block() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from cloudq.worker.backoff import Backoff
+from cloudq.running.backoff import Backoff
 
 FIRST = timedelta(seconds=1)
 LONGEST = timedelta(seconds=30)

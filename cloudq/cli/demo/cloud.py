@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from cloudq.cli.dead_letter_text import show
-from cloudq.cli.demo_places import Place
-from cloudq.cli.demo_text import Lines, dead_letters
+from cloudq.cli.dlq.text import show
+from cloudq.cli.demo.places import Place
+from cloudq.cli.demo.text import Lines, dead_letters
 from cloudq.cli.output import progress, write
 from cloudq.core.clock import SYSTEM_CLOCK, monotonic
 from cloudq.core.driver import QueueMaker
@@ -36,7 +36,7 @@ def tour(place_of: Callable[[], AbstractContextManager[Place]]) -> None:
         ConfigurationError: What it needs isn't installed.
         CloudqError: It didn't end as it should.
     """
-    from cloudq.cli.demo_cloud_tasks import ORDERED, PLAIN, app, ledger
+    from cloudq.cli.demo.shop import ORDERED, PLAIN, app, ledger
 
     ledger.clear()
     with place_of() as place:
@@ -55,7 +55,7 @@ def tour(place_of: Callable[[], AbstractContextManager[Place]]) -> None:
 
 
 def _stops(app: App, place: Place, queues: list[str]) -> None:
-    from cloudq.cli.demo_cloud_tasks import PLAIN, charge, history, ledger
+    from cloudq.cli.demo.shop import PLAIN, charge, history, ledger
 
     ordered = CUSTOMERS * PER_CUSTOMER if place.ordered else 0
     orders = TASKS - ordered

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from cloudq.cli.dead_letter_text import show
-from cloudq.cli.demo_text import Lines, dead_letters
+from cloudq.cli.dlq.text import show
+from cloudq.cli.demo.text import Lines, dead_letters
 from cloudq.cli.options import Debug
 from cloudq.cli.output import progress, table, write
 from cloudq.core.clock import monotonic
@@ -23,7 +23,7 @@ from cloudq.errors import CloudqError, ConfigurationError
 
 if TYPE_CHECKING:
     from cloudq.app import App
-    from cloudq.cli.demo_tasks import Entry
+    from cloudq.cli.demo.tasks import Entry
     from cloudq.running.events import Finished
 
 EXAMPLES = ("cloudq demo", "cloudq demo --folder ~/notes --keep", "cloudq demo --backend servicebus")
@@ -75,8 +75,8 @@ def demo(
 
 
 def _on_hosted(backend: str, *, given: bool) -> None:
-    from cloudq.cli.demo_cloud import tour
-    from cloudq.cli.demo_places import PLACES
+    from cloudq.cli.demo.cloud import tour
+    from cloudq.cli.demo.places import PLACES
 
     if backend not in PLACES:
         raise ConfigurationError(
@@ -90,7 +90,7 @@ def _on_hosted(backend: str, *, given: bool) -> None:
 
 def _tour(files: list[Path], skipped: int, root: Path, place: Path) -> None:
     """Sends, works, shows what died, mends it, redrives, and shows that nothing is left."""
-    from cloudq.cli.demo_tasks import app, entries, index
+    from cloudq.cli.demo.tasks import app, entries, index
 
     into = place / "index"
     into.mkdir()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cloudq.cli import demo as module
-from cloudq.cli.demo_tasks import app, entries, index
+from cloudq.cli.demo.tasks import app, entries, index
 
 
 @pytest.fixture

@@ -100,7 +100,7 @@ def cloud_tasks() -> Iterator[Place]:
         import google.auth  # noqa: F401 - asked for here, where there is a word to say about it
         import uvicorn  # noqa: F401 - likewise
 
-        from cloudq.cli.demo_cloud_tasks import PLAIN
+        from cloudq.cli.demo.shop import PLAIN
         from cloudq.emulators.cloud_tasks import VARIABLE, CloudTasksEmulator
         from cloudq.push.server import PushWorker, ServerSettings
         from cloudq.push.settings import PushSettings

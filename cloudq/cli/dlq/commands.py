@@ -10,8 +10,8 @@ from typing import Annotated, Final
 import typer
 
 from cloudq.cli.choosing import any_app, queues_of
-from cloudq.cli.dead_letter_moving import move_all
-from cloudq.cli.dead_letter_text import as_json, moment, reason_of, show
+from cloudq.cli.dlq.moving import move_all
+from cloudq.cli.dlq.text import as_json, moment, reason_of, show
 from cloudq.cli.failures import FAILED
 from cloudq.cli.options import AppSpec, Backend, Debug, Json, Queue, Yes, queue_name
 from cloudq.cli.output import confirm, note, progress, table, write, write_bytes, write_json

@@ -10,8 +10,8 @@ import pytest
 
 from cloudq import DeadLetter
 from cloudq.cli import demo_cloud
-from cloudq.cli.demo_cloud_tasks import app, charge, history, ledger
-from cloudq.cli.demo_places import PLACES
+from cloudq.cli.demo.shop import app, charge, history, ledger
+from cloudq.cli.demo.places import PLACES
 
 VARIABLES = ("CLOUDQ_SERVICEBUS_CONNECTION_STRING", "CLOUD_TASKS_EMULATOR_HOST")
 

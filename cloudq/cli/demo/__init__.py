@@ -1,0 +1,1 @@
+"""`cloudq demo`."""

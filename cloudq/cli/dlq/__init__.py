@@ -1,0 +1,1 @@
+"""`cloudq dlq`: dead letters are shown, redriven, purged."""

@@ -20,8 +20,6 @@ __version__ = "0.1.0.dev0"
 
 if TYPE_CHECKING:
     from cloudq.app import App
-    from cloudq.queues.cloud_queue import CloudQueue
-    from cloudq.tasks.context import Context, current
     from cloudq.core.message import Message
     from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
     from cloudq.core.policy import DeadLetter, Retry, RetryPolicy
@@ -35,14 +33,17 @@ if TYPE_CHECKING:
         MessageTooLarge,
         OptionError,
         PayloadError,
-        SendManyError,
         TaskDefinitionError,
         TimeLimitExceeded,
         TransientError,
         UnsupportedError,
     )
+    from cloudq.queues.cloud_queue import CloudQueue
+    from cloudq.tasks.context import Context, current
     from cloudq.tasks.options import SendOptions, TaskOptions
-    from cloudq.tasks.task import Call, Sent, Task
+    from cloudq.tasks.sending import SendManyError
+    from cloudq.tasks.sent import Sent
+    from cloudq.tasks.task import Call, Task
 
 _HOMES = {
     "cloudq.app": ("App",),
@@ -61,14 +62,15 @@ _HOMES = {
         "MessageTooLarge",
         "OptionError",
         "PayloadError",
-        "SendManyError",
         "TaskDefinitionError",
         "TimeLimitExceeded",
         "TransientError",
         "UnsupportedError",
     ),
     "cloudq.tasks.options": ("SendOptions", "TaskOptions"),
-    "cloudq.tasks.task": ("Call", "Sent", "Task"),
+    "cloudq.tasks.sending": ("SendManyError",),
+    "cloudq.tasks.sent": ("Sent",),
+    "cloudq.tasks.task": ("Call", "Task"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -6,12 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, overload
 
-from cloudq.tasks.receipts import ticket_of
-from cloudq.queues.claim_check import deleter, loaded
-from cloudq.queues.cloud_queue import CloudQueue
-from cloudq.tasks.composing import NO_PAYLOAD, call_of, message_of, undeclared_message
-from cloudq.queues.connection import Connection
-from cloudq.tasks.context import Context
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Driver
@@ -19,13 +13,21 @@ from cloudq.core.message import Message
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.processor import Middleware
 from cloudq.core.shield import shielded
+from cloudq.errors import ConfigurationError, OptionError, TaskDefinitionError
+from cloudq.queues.claim_check import deleter, loaded
+from cloudq.queues.cloud_queue import CloudQueue
+from cloudq.queues.connection import Connection
+from cloudq.queues.names import check_queue
+from cloudq.tasks.composing import NO_PAYLOAD, call_of, message_of, undeclared_message
+from cloudq.tasks.context import Context
 from cloudq.tasks.definition import Definition
 from cloudq.tasks.eager import EagerMode, EagerRun
-from cloudq.errors import ConfigurationError, OptionError, SendManyError, TaskDefinitionError
-from cloudq.tasks.options import SendOptions, TaskOptions, check_app_options, check_queue
+from cloudq.tasks.options import SendOptions, TaskOptions, check_app_options
+from cloudq.tasks.receipts import ticket_of
 from cloudq.tasks.registry import Registry
-from cloudq.tasks.sending import LoopWarning, ran, send_all, sent
-from cloudq.tasks.task import Call, Sent, Task, TaskDecorator
+from cloudq.tasks.sending import LoopWarning, SendManyError, ran, send_all, sent
+from cloudq.tasks.sent import Sent
+from cloudq.tasks.task import Call, Task, TaskDecorator
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,7 +55,6 @@ class App:
         url: Where messages are kept; default: `CLOUDQ_URL`, else `sqlite:///cloudq.db`.
         imports: Modules that declare tasks of this app; a worker imports them at start.
         retry: The policy of all tasks that have none of their own.
-        store: Reserved for the store of idempotency records. None can be set yet.
         middleware: Around every task, the first outermost.
         default_queue: The queue of all tasks that have none of their own.
         claim_check: Where payloads go that are too large for their queue: any URL that fsspec knows, e.g.
@@ -61,7 +62,7 @@ class App:
             `cloudq[claimcheck]`.
 
     Raises:
-        ConfigurationError: A `store` was given, or a value isn't of its type.
+        ConfigurationError: A value isn't of its type.
         OptionError: `default_queue` is no name of a queue.
     """
 
@@ -71,7 +72,6 @@ class App:
         *,
         imports: Sequence[str] = (),
         retry: RetryPolicy | None = None,
-        store: str | None = None,
         middleware: Sequence[Middleware[Context]] = (),
         default_queue: str = "default",
         claim_check: str | None = None,
@@ -88,7 +88,6 @@ class App:
             url,
             imports=imports,
             retry=retry,
-            store=store,
             middleware=middleware,
             default_queue=default_queue,
             claim_check=claim_check,
@@ -104,7 +103,6 @@ class App:
         *,
         imports: Sequence[str] | None = None,
         retry: RetryPolicy | None = None,
-        store: str | None = None,
         middleware: Sequence[Middleware[Context]] | None = None,
         default_queue: str | None = None,
         claim_check: str | None = None,
@@ -112,8 +110,8 @@ class App:
         """Sets what is given, as the constructor does; what is left out stays.
 
         Raises:
-            ConfigurationError: The backend is open already, so a change would come too late; a `store` was given; or a
-                value isn't of its type.
+            ConfigurationError: The backend is open already, so a change would come too late; or a value isn't of its
+                type.
             OptionError: `default_queue` is no name of a queue.
         """
         if self._connection.is_open:
@@ -121,9 +119,7 @@ class App:
                 "the app's backend is open already: this change would come too late",
                 hint="configure before the first send",
             )
-        check_app_options(
-            url=url, claim_check=claim_check, imports=imports, retry=retry, store=store, middleware=middleware
-        )
+        check_app_options(url=url, claim_check=claim_check, imports=imports, retry=retry, middleware=middleware)
         if default_queue is not None:
             self.default_queue = check_queue(default_queue)
         if url is not None:

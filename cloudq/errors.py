@@ -1,17 +1,14 @@
 """Every error that cloudq raises: what is wrong, what to do (`hint`), and a stable `code`.
 
 The codes are anchors of the documentation page `reference/errors.md`; they never change once released.
-At run time this module imports nothing of cloudq, so that every layer may raise from it.
+This module imports nothing of cloudq, so that every layer may raise from it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from cloudq.tasks.task import Call, Sent
+from typing import ClassVar
 
 
 class CloudqError(Exception):
@@ -208,6 +205,8 @@ class BatchFailed(CloudqError):
 class SendManyError(CloudqError):
     """Some calls of a `send_many` failed; every call was tried.
 
+    What is raised is `cloudq.SendManyError`, a subclass that knows the types of what it holds.
+
     Attributes:
         results: One entry a call, in order: a `Sent`, or the error of that call.
         failed: The calls that failed, in order, ready to be passed to `send_many` again.
@@ -215,16 +214,16 @@ class SendManyError(CloudqError):
 
     code = "send-many"
 
-    def __init__(self, results: Sequence[Sent | Exception], failed: Sequence[Call]) -> None:
+    def __init__(self, results: Sequence[object], failed: Sequence[object]) -> None:
         first = next((result for result in results if isinstance(result, Exception)), None)
         super().__init__(
             f"{len(failed)} of {len(results)} calls were not stored; the first error: {first}",
             hint="send_many(error.failed) tries just those again; error.results has every outcome in order",
         )
-        self.results: list[Sent | Exception] = list(results)
-        self.failed: list[Call] = list(failed)
+        self.results: Sequence[object] = list(results)
+        self.failed: Sequence[object] = list(failed)
 
-    def __reduce__(self) -> tuple[type[SendManyError], tuple[list[Sent | Exception], list[Call]]]:
+    def __reduce__(self) -> tuple[type[SendManyError], tuple[Sequence[object], Sequence[object]]]:
         """So that it survives the way from one process to another; an exception's own way knows only the message."""
         return type(self), (self.results, self.failed)
 

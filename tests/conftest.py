@@ -9,8 +9,8 @@ import pytest
 
 from cloudq.core.clock import Clock
 from cloudq.default_app import default
-from cloudq.tasks.registry import Registry
 from cloudq.running.time_limits import ThreadTimeLimits
+from cloudq.tasks.registry import Registry
 
 
 @pytest.fixture(autouse=True)

@@ -19,8 +19,8 @@ from cloudq.core.outcome import Acked, Outcome
 from cloudq.drivers.sqs.event_source import Arrival
 from cloudq.drivers.sqs.limits import MAX_BATCH
 from cloudq.errors import LeaseLost
-from cloudq.running.runner import Running
 from cloudq.queues.final_steps import final_steps
+from cloudq.running.runner import Running
 
 if TYPE_CHECKING:
     from cloudq.aws_lambda.edge import Edge

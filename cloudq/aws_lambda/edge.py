@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cloudq.app import App
-from cloudq.queues.urls import parse_url
 from cloudq.core.delivery import Lease
+from cloudq.core.url import parse_url
 from cloudq.drivers.sqs.event_source import Arrival, Origin, lease_of
 from cloudq.errors import ConfigurationError
 from cloudq.running.runner import Runner

@@ -25,7 +25,7 @@ from cloudq.core.message import is_ordered
 from cloudq.drivers.service_bus.limits import is_subscription
 from cloudq.drivers.service_bus.trigger import TriggerMessage
 from cloudq.errors import ConfigurationError
-from cloudq.tasks.options import check_queue
+from cloudq.queues.names import check_queue
 
 if TYPE_CHECKING:
     from cloudq.app import App

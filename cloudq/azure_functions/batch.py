@@ -13,8 +13,8 @@ from cloudq.core.driver import Final as FinalCall
 from cloudq.core.outcome import Acked
 from cloudq.drivers.service_bus.trigger import TriggerMessage, arrival
 from cloudq.errors import BatchFailed, LeaseLost
-from cloudq.running.runner import Running
 from cloudq.queues.final_steps import final_steps
+from cloudq.running.runner import Running
 
 if TYPE_CHECKING:
     from cloudq.azure_functions.edge import Edge

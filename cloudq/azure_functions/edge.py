@@ -9,9 +9,9 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from cloudq.app import App
-from cloudq.queues.urls import parse_url
 from cloudq.core.delivery import Lease
 from cloudq.core.driver import Capabilities, PullDriver, Settlement
+from cloudq.core.url import parse_url
 from cloudq.errors import ConfigurationError
 from cloudq.running.runner import Runner
 

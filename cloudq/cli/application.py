@@ -14,7 +14,9 @@ from typing import Annotated, Final, TextIO
 import typer
 from typer.main import get_command
 
-from cloudq.cli import cancel, demo, dlq, emulate, making, queues, send, tasks, version, worker
+from cloudq.cli import cancel, emulate, making, queues, send, tasks, version, worker
+from cloudq.cli.demo import command as demo
+from cloudq.cli.dlq import commands as dlq
 from cloudq.cli.failures import FAILED, INTERRUPTED, report
 from cloudq.cli.options import Debug, Switches
 from cloudq.cli.output import StdoutError, complain, is_terminal

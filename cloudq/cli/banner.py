@@ -10,9 +10,10 @@ import msgspec
 import cloudq
 from cloudq.cli.choosing import Chosen
 from cloudq.cli.output import complain, note
-from cloudq.queues.urls import parse_claim_check, parse_url
 from cloudq.core.processor import worker_name
+from cloudq.core.url import parse_url
 from cloudq.errors import nearest
+from cloudq.queues.urls import parse_claim_check
 
 
 def show_banner(chosen: Chosen, lines: Mapping[str, str], fields: Mapping[str, object], *, as_json: bool) -> None:

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from cloudq.tasks.receipts import ticket_of
 from cloudq.cli.choosing import any_app, tell_of_a_new_file
 from cloudq.cli.options import AppSpec, Backend, Debug, Json
 from cloudq.cli.output import note, write, write_json
+from cloudq.tasks.receipts import ticket_of
 
 EXAMPLES = (
     "cloudq cancel cq1.WyJkZWZhdWx0IiwiNy0xOTk2Il0",

@@ -12,9 +12,10 @@ import msgspec
 
 from cloudq.app import App
 from cloudq.cli.output import note
-from cloudq.queues.urls import URL_VARIABLE, backend_url, parse_url
+from cloudq.core.url import parse_url
 from cloudq.discovery import APP_VARIABLE, find_app, load_app
 from cloudq.errors import CloudqError, ConfigurationError, nearest, place
+from cloudq.queues.urls import URL_VARIABLE, backend_url
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,9 +9,9 @@ import typer
 from cloudq.cli.choosing import any_app, queues_of
 from cloudq.cli.options import AppSpec, Backend, Debug, Json, queue_name
 from cloudq.cli.output import write, write_json
-from cloudq.queues.urls import parse_url
 from cloudq.core.driver import QueueChecker, QueueMaker
 from cloudq.core.message import dead_letter_queue
+from cloudq.core.url import parse_url
 from cloudq.errors import UnsupportedError
 
 CREATE_EXAMPLES: Final = (

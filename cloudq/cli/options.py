@@ -11,7 +11,7 @@ import typer
 
 from cloudq.core.message import DEAD_LETTER_SUFFIX, FIFO_SUFFIX, is_dead_letter_queue
 from cloudq.errors import OptionError
-from cloudq.tasks.options import check_queue
+from cloudq.queues.names import check_queue
 
 
 class Switches(msgspec.Struct):

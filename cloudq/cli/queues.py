@@ -10,10 +10,10 @@ import typer
 from cloudq.cli.choosing import any_app, queues_of
 from cloudq.cli.options import AppSpec, Backend, Debug, Json, Queue, Yes, queue_name
 from cloudq.cli.output import confirm, note, table, write, write_json
-from cloudq.queues.cloud_queue import CloudQueue
-from cloudq.queues.urls import parse_url
 from cloudq.core.driver import QueueStats
+from cloudq.core.url import parse_url
 from cloudq.errors import PermissionDenied
+from cloudq.queues.cloud_queue import CloudQueue
 
 STATS_EXAMPLES = ("cloudq stats", "cloudq stats --queue emails --queue reports", "cloudq stats --json")
 PURGE_EXAMPLES = ("cloudq purge emails", "cloudq purge emails --yes --backend sqlite:///cloudq.db")

@@ -12,7 +12,7 @@ import typer
 from cloudq.cli.choosing import Chosen, any_app
 from cloudq.cli.options import AppSpec, Backend, Debug, Json, duration
 from cloudq.cli.output import note, write, write_json
-from cloudq.queues.urls import parse_url
+from cloudq.core.url import parse_url
 from cloudq.errors import OptionError, PayloadError, UnknownTaskError, nearest
 from cloudq.tasks.options import SendOptions
 

@@ -12,7 +12,7 @@ from cloudq.cli import worker_push
 from cloudq.cli.banner import note_undeclared, show_banner
 from cloudq.cli.choosing import Chosen, tasks_app
 from cloudq.cli.options import AppSpec, Backend, Debug, duration, queue_name
-from cloudq.queues.urls import parse_url
+from cloudq.core.url import parse_url
 from cloudq.errors import ConfigurationError
 
 if TYPE_CHECKING:

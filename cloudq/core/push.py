@@ -1,15 +1,11 @@
-"""The contract of backends that push: they call us over HTTP, and the answer is the settlement."""
+"""A push as it comes in and what is answered to it, as values. `PushDriver` in `core.driver` translates them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Protocol
 
 import msgspec
-
-from cloudq.core.delivery import Delivery
-from cloudq.core.driver import Driver, Final
 
 _NONE: Mapping[str, str] = {}
 
@@ -44,24 +40,3 @@ class PushResponse(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     headers: Mapping[str, str] = _NONE
     body: bytes = b""
-
-
-class PushDriver(Driver, Protocol):
-    """A backend that pushes. `decode` and `encode` are pure: no call to the backend, no clock."""
-
-    def decode(self, request: PushRequest) -> Delivery:
-        """What was pushed. A body that can't be decoded is handed over like any other.
-
-        The lease ends when the backend stops waiting for the answer, counted from `received_at`.
-
-        Raises:
-            PushRefused: It isn't a push of this backend (a header that the backend always sets is missing or wrong).
-        """
-        ...
-
-    def encode(self, final: Final) -> PushResponse:
-        """The answer that carries the step out: `Ack` deletes the message, `Release` has it pushed again.
-
-        Steps that the capabilities don't offer are never asked for.
-        """
-        ...

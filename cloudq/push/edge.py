@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from cloudq.app import App
-from cloudq.queues.cloud_queue import refuse_time_limit
 from cloudq.core.message import is_dead_letter_queue
 from cloudq.core.push import PushRequest, PushResponse
 from cloudq.errors import PushRefused
@@ -22,6 +21,7 @@ from cloudq.push.room import STOPPING, Room, overloaded
 from cloudq.push.runner import AGAIN, Runner
 from cloudq.push.settings import PushSettings, verifier_for
 from cloudq.push.sources import Arrivals, is_push
+from cloudq.queues.cloud_queue import refuse_time_limit
 from cloudq.running.events import Finished, Snapshot, Tally
 
 if TYPE_CHECKING:

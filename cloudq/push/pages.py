@@ -9,7 +9,7 @@ import msgspec
 
 from cloudq.core.push import PushResponse
 from cloudq.push.edge import PushEdge
-from cloudq.worker.health import Page
+from cloudq.running.pages import Page
 
 _HEADERS: Final = {"Content-Type": "application/json", "Cache-Control": "no-store"}
 

@@ -16,9 +16,9 @@ from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
 from cloudq.core.clock import Clock
-from cloudq.running.runner import Running
 from cloudq.push.refusals import Refused
 from cloudq.push.sources import Arrival, Source
+from cloudq.running.runner import Running
 
 STOPPING: Final = "it is stopping"
 # For what comes after the task, so that a run that took all its time is still settled while somebody waits for it.

@@ -12,7 +12,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from cloudq.app import App
-from cloudq.tasks.context import Context
 from cloudq.core.driver import Ack, Release
 from cloudq.core.outcome import Acked, Outcome
 from cloudq.core.policy import DELIVERIES_WITHOUT_LIMIT
@@ -22,12 +21,13 @@ from cloudq.push.refusals import ERROR, Complaints
 from cloudq.push.room import Room, Run
 from cloudq.push.sources import Arrival
 from cloudq.push.threads import Threads
+from cloudq.running.event_loop import EventLoop
 from cloudq.running.events import Tally
-from cloudq.worker.executors import EventLoop
 from cloudq.running.time_limits import ThreadTimeLimits
+from cloudq.tasks.context import Context
 
 if TYPE_CHECKING:
-    from cloudq.worker.leases import HeldLease
+    from cloudq.running.held import HeldLease
 
 logger = logging.getLogger("cloudq.push")
 

@@ -21,7 +21,7 @@ from cloudq.push.edge import PushEdge
 from cloudq.push.pages import PushPages
 from cloudq.push.settings import ZERO, PushSettings
 from cloudq.running.events import Finished, Snapshot
-from cloudq.worker.health import HealthServer
+from cloudq.running.pages import HealthServer
 from cloudq.running.signals import Wish, stop_signals
 
 if TYPE_CHECKING:

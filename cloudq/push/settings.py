@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from cloudq.queues.urls import parse_url
+from cloudq.core.url import parse_url
 from cloudq.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -11,17 +11,17 @@ import msgspec
 from msgspec.structs import replace
 
 from cloudq.app import App
-from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.core import wire
 from cloudq.core.delivery import Delivery, Lease
-from cloudq.core.driver import Ack, Driver, FinalStep, Outgoing, Release, Settlement
+from cloudq.core.driver import Ack, Driver, FinalStep, Outgoing, PushDriver, Release, Settlement
 from cloudq.core.driver import Final as FinalCall
 from cloudq.core.message import Message, native_copy_id
 from cloudq.core.outcome import DeadLettered, Outcome
 from cloudq.core.plan import outgoing
-from cloudq.core.push import PushDriver, PushRequest, PushResponse
+from cloudq.core.push import PushRequest, PushResponse
 from cloudq.errors import PushRefused, UndecodableError
 from cloudq.push.events import event_of
+from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.queues.final_steps import final_step
 
 logger = logging.getLogger("cloudq.push")

@@ -1,1 +1,1 @@
-"""Keeping messages: a URL is opened to a driver, and a queue of it is a CloudQueue, with dead letters and claim check."""
+"""Keeping messages: a URL is opened to a driver, whose queues are `CloudQueue`s with dead letters and claim check."""

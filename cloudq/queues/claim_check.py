@@ -23,7 +23,6 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
-from cloudq.queues.urls import CLAIM_CHECK_EXAMPLE, LOCAL_FILES, ClaimCheckUrl, parse_claim_check
 from cloudq.core import wire
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery
@@ -40,6 +39,7 @@ from cloudq.errors import (
     PermissionDenied,
     StorageFull,
 )
+from cloudq.queues.urls import CLAIM_CHECK_EXAMPLE, LOCAL_FILES, ClaimCheckUrl, parse_claim_check
 
 logger = logging.getLogger("cloudq")
 

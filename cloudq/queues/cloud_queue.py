@@ -12,16 +12,24 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from cloudq.queues.claim_check import ClaimCheck, claimed, referring, save_blobs
 from cloudq.core.batching import Batcher
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
-from cloudq.core.driver import Canceller, Cancels, Capabilities, Driver, Outgoing, QueueStats, SendResult
+from cloudq.core.driver import (
+    Canceller,
+    Cancels,
+    Capabilities,
+    DeadLetterMover,
+    Driver,
+    Outgoing,
+    QueueStats,
+    SendResult,
+)
 from cloudq.core.message import Message, is_dead_letter_queue
-from cloudq.core.moving import DeadLetterMover
 from cloudq.core.plan import outgoing
 from cloudq.core.shield import shielded
-from cloudq.queues.dead_letters import DeadLetters
 from cloudq.errors import CloudqError, MessageTooLarge, OptionError, TransientError, UnsupportedError
+from cloudq.queues.claim_check import ClaimCheck, claimed, referring, save_blobs
+from cloudq.queues.dead_letters import DeadLetters
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -10,15 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from cloudq.queues.opening import open_driver
-from cloudq.queues.claim_check import ClaimCheck
-from cloudq.queues.cloud_queue import CloudQueue
-from cloudq.queues.urls import URL_VARIABLE, backend_url, claim_check_url, parse_url
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.driver import Driver
 from cloudq.core.shield import shielded
+from cloudq.core.url import parse_url
 from cloudq.errors import ConfigurationError
-from cloudq.tasks.options import check_queue_name
+from cloudq.queues.claim_check import ClaimCheck
+from cloudq.queues.cloud_queue import CloudQueue
+from cloudq.queues.names import check_queue_name
+from cloudq.queues.opening import open_driver
+from cloudq.queues.urls import URL_VARIABLE, backend_url, claim_check_url
 
 logger = logging.getLogger("cloudq")
 

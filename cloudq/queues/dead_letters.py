@@ -10,8 +10,18 @@ from msgspec.structs import replace
 
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
-from cloudq.core.driver import Ack, Capabilities, DeadLetterQueue, DeadMessage, Final, Outgoing, Release, SendResult
-from cloudq.core.moving import DeadLetterMover, MoveProgress
+from cloudq.core.driver import (
+    Ack,
+    Capabilities,
+    DeadLetterMover,
+    DeadLetterQueue,
+    DeadMessage,
+    Final,
+    Outgoing,
+    Release,
+    SendResult,
+)
+from cloudq.core.moving import MoveProgress
 from cloudq.core.plan import outgoing
 from cloudq.core.shield import shielded
 from cloudq.errors import UnsupportedError

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
 
-from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Capabilities, FinalStep
 from cloudq.core.outcome import Outcome
 from cloudq.core.plan import plan
+from cloudq.queues.cloud_queue import CloudQueue
 
 logger = logging.getLogger("cloudq")
 

@@ -14,17 +14,17 @@ from datetime import datetime, timedelta
 from typing import Final, Generic, TypeVar
 
 from cloudq.app import App
-from cloudq.tasks.context import Context
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.outcome import Outcome
 from cloudq.core.policy import DELIVERIES_WITHOUT_LIMIT
 from cloudq.core.processor import Processor
 from cloudq.errors import ConfigurationError
+from cloudq.running.event_loop import EventLoop
 from cloudq.running.events import Tally
-from cloudq.worker.executors import EventLoop
-from cloudq.worker.leases import HeldLease
+from cloudq.running.held import HeldLease
 from cloudq.running.time_limits import ThreadTimeLimits
+from cloudq.tasks.context import Context
 
 T = TypeVar("T")
 

@@ -13,8 +13,8 @@ from typing import Any, NotRequired, TypedDict
 
 import msgspec
 
-from cloudq.tasks.context import Context
 from cloudq.errors import PayloadError, TaskDefinitionError, nearest
+from cloudq.tasks.context import Context
 from cloudq.tasks.models import first_error, is_model, plain, read_model, write_model
 
 _PATH = re.compile(r" - at `(?:key` in `)?\$(?P<path>[^`]*)`$")

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import uuid4
 
-from cloudq.tasks.binding import to_json
 from cloudq.core.message import Message
-from cloudq.tasks.definition import Definition
 from cloudq.errors import OptionError, PayloadError
+from cloudq.tasks.binding import to_json
+from cloudq.tasks.definition import Definition
 from cloudq.tasks.options import SendOptions, check_send_options
 from cloudq.tasks.task import Call, Task
 

@@ -12,15 +12,16 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
-from cloudq.tasks.binding import Parameters
-from cloudq.tasks.context import Context, running
 from cloudq.core.message import Message
 from cloudq.core.policy import RetryPolicy
 from cloudq.errors import TaskDefinitionError
-from cloudq.tasks.options import Key, SendOptions, TaskOptions, check_queue, check_template, key_for
+from cloudq.queues.names import check_queue
+from cloudq.tasks.binding import Parameters
+from cloudq.tasks.context import Context, running
+from cloudq.tasks.home import TaskHome
+from cloudq.tasks.options import Key, SendOptions, TaskOptions, check_template, key_for
 
 if TYPE_CHECKING:
-    from cloudq.app import App
     from cloudq.core.delivery import Delivery
 
 # The running script, in its own process and in those that multiprocessing starts.
@@ -30,7 +31,7 @@ _MAIN: Final = ("__main__", "__mp_main__")
 class Definition:
     """What a declaration fixed: shared by a Task and its `options()` variants. A `Handler` for the Processor."""
 
-    def __init__(self, app: App, function: Callable[..., Any], name: str | None, options: TaskOptions) -> None:
+    def __init__(self, app: TaskHome, function: Callable[..., Any], name: str | None, options: TaskOptions) -> None:
         _check_function(function)
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise TaskDefinitionError(

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from cloudq.tasks.context import Context
 from cloudq.core import wire
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.message import Message
@@ -19,6 +18,7 @@ from cloudq.core.outcome import DeadLettered, Outcome, Retried
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.processor import Job, Middleware, Processor
 from cloudq.errors import PayloadError, UnknownTaskError, nearest
+from cloudq.tasks.context import Context
 
 if TYPE_CHECKING:
     from cloudq.core.clock import Clock

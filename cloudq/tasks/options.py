@@ -9,16 +9,16 @@ from datetime import datetime, timedelta
 from string import Formatter
 from typing import TypeAlias, TypedDict
 
-from cloudq.queues.urls import CLAIM_CHECK_EXAMPLE, DEFAULT_URL
-from cloudq.core.message import is_dead_letter_queue
 from cloudq.core.policy import RetryPolicy
+from cloudq.core.url import DEFAULT_URL
 from cloudq.errors import ConfigurationError, OptionError, TaskDefinitionError, nearest
+from cloudq.queues.names import check_queue
+from cloudq.queues.urls import CLAIM_CHECK_EXAMPLE
 
 Key: TypeAlias = "str | Callable[..., str]"
 """A template over the task's parameters (`"order-{order_id}"`), or a function of them: it takes those that it names."""
 
 MAX_KEY = 512
-_QUEUE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./:-]{0,255}")
 
 
 class SendOptions(TypedDict, total=False):
@@ -66,19 +66,12 @@ class TaskOptions(TypedDict, total=False):
     aliases: Sequence[str]
 
 
-def check_app_options(
-    *, url: object, claim_check: object, imports: object, retry: object, store: object, middleware: object
-) -> None:
+def check_app_options(*, url: object, claim_check: object, imports: object, retry: object, middleware: object) -> None:
     """Refuses what isn't of its type; `None` is what was left out.
 
     Raises:
         ConfigurationError: One of them isn't.
     """
-    if store is not None:
-        raise ConfigurationError(
-            "stores of idempotency records are not part of this version",
-            hint="leave store out: idempotency keys work by the backend's own de-duplication",
-        )
     if isinstance(imports, str):
         raise ConfigurationError("imports is a list of modules, not a text", hint=f"imports=[{imports!r}]")
     for name, value, example in (("url", url, DEFAULT_URL), ("claim_check", claim_check, CLAIM_CHECK_EXAMPLE)):
@@ -135,31 +128,6 @@ def check_key(name: str, value: object) -> str:
         shown = repr(value)[:60]
         raise OptionError(f"{name} is a text of 1 to {MAX_KEY} characters, not {shown}")
     return value
-
-
-def check_queue_name(name: object) -> str:
-    """The queue's name, if it is one; a dead-letter queue's, too.
-
-    Raises:
-        OptionError: It isn't.
-    """
-    if not isinstance(name, str) or not _QUEUE_NAME.fullmatch(name):
-        raise OptionError(f"{name!r} is no name of a queue", hint="letters, digits, _ - . / and :, at most 256")
-    return name
-
-
-def check_queue(name: object) -> str:
-    """The queue's name, if it is one that tasks may be sent to.
-
-    Raises:
-        OptionError: It isn't.
-    """
-    name = check_queue_name(name)
-    if is_dead_letter_queue(name):
-        raise OptionError(
-            f"{name!r} is the name of a dead-letter queue: nothing is sent there", hint="choose another name"
-        )
-    return name
 
 
 def check_template(option: str, key: Key, parameters: Sequence[str], task: str) -> None:

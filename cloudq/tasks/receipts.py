@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from cloudq.errors import OptionError, UnsupportedError
-from cloudq.tasks.task import Sent
+from cloudq.tasks.sent import Sent
 
 # What a receipt starts with. Another form gets another one.
 _FORM: Final = "cq1."

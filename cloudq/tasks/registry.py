@@ -8,8 +8,8 @@ from threading import Lock
 from types import MappingProxyType
 from typing import Any
 
-from cloudq.tasks.definition import Definition
 from cloudq.errors import CloudqError, ConfigurationError, TaskDefinitionError, place
+from cloudq.tasks.definition import Definition
 from cloudq.tasks.task import Task
 
 

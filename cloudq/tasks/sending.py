@@ -6,11 +6,28 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 
-from cloudq.tasks.receipts import receipt_of
-from cloudq.queues.cloud_queue import CloudQueue
+from cloudq import errors
 from cloudq.core.driver import SendResult
 from cloudq.core.message import Message
-from cloudq.tasks.task import Sent
+from cloudq.queues.cloud_queue import CloudQueue
+from cloudq.tasks.receipts import receipt_of
+from cloudq.tasks.sent import Sent
+from cloudq.tasks.task import Call
+
+
+class SendManyError(errors.SendManyError):
+    """Some calls of a `send_many` failed; every call was tried.
+
+    Attributes:
+        results: One entry a call, in order: a `Sent`, or the error of that call.
+        failed: The calls that failed, in order, ready to be passed to `send_many` again.
+    """
+
+    results: list[Sent | Exception]
+    failed: list[Call]
+
+    def __init__(self, results: Sequence[Sent | Exception], failed: Sequence[Call]) -> None:
+        super().__init__(results, failed)
 
 
 def sent(message: Message, result: SendResult) -> Sent:

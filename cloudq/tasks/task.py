@@ -4,37 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, Unpack, overload
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 import msgspec
 
-from cloudq.tasks.context import Context, maybe_current
 from cloudq.core.message import Message
-from cloudq.tasks.definition import Definition
 from cloudq.errors import OptionError
+from cloudq.tasks.context import Context, maybe_current
+from cloudq.tasks.definition import Definition
+from cloudq.tasks.home import TaskHome
 from cloudq.tasks.options import SendOptions, check_send_options
-
-if TYPE_CHECKING:
-    from cloudq.app import App
+from cloudq.tasks.sent import Sent
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class Sent(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that is stored.
-
-    Attributes:
-        id: The message's id; for a duplicate, the id of the message that was stored first, where the backend says.
-        duplicate: Whether the idempotency key was known already, so that nothing new was stored; `None` where the
-            backend doesn't say.
-        receipt: What `cancel` takes, here or in any other process of the app: a text to be stored. `None` where the
-            message can't be cancelled: its backend can't, or can only what is delayed, or it was a duplicate.
-    """
-
-    id: str
-    duplicate: bool | None = None
-    receipt: str | None = None
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +80,7 @@ class Task(Generic[P, R]):
         return self._definition.name
 
     @property
-    def app(self) -> App:
+    def app(self) -> TaskHome:
         """The app that it belongs to."""
         return self._definition.app
 

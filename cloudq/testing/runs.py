@@ -12,7 +12,6 @@ from datetime import timedelta
 import msgspec
 
 from cloudq.app import App
-from cloudq.tasks.context import Context
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import DeadMessage, Final
 from cloudq.core.message import Message, is_dead_letter_queue
@@ -20,8 +19,9 @@ from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
 from cloudq.core.plan import plan
 from cloudq.core.processor import Handler, Processor
 from cloudq.drivers.memory import MemoryDriver
-from cloudq.tasks.eager import Witness
 from cloudq.errors import ConfigurationError
+from cloudq.tasks.context import Context
+from cloudq.tasks.eager import Witness
 from cloudq.testing.clock import FakeClock
 from cloudq.testing.memory import memory_of
 

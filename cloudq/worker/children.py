@@ -21,12 +21,12 @@ from cloudq.core.outcome import Outcome
 from cloudq.core.processor import Processor
 from cloudq.errors import TimeLimitExceeded, WorkerDied
 from cloudq.running.backoff import Backoff
-from cloudq.worker.executors import Ended
-from cloudq.worker.frames import CannotStart, Channel, Done, FrameError, Hello, LeaseIsLost, Ready, Run
-from cloudq.worker.intake import Intake
-from cloudq.worker.leases import HeldLease
+from cloudq.running.event_loop import Ended
+from cloudq.running.held import HeldLease
 from cloudq.running.log_fields import fields
 from cloudq.running.logs import JsonFormatter, TextFormatter
+from cloudq.worker.frames import CannotStart, Channel, Done, FrameError, Hello, LeaseIsLost, Ready, Run
+from cloudq.worker.intake import Intake
 
 logger = logging.getLogger("cloudq.worker")
 

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from cloudq.core.clock import Clock
-from cloudq.worker.leases import HeldLease
+from cloudq.running.held import HeldLease
 from cloudq.worker.waiting import FRESH, WaitingQueue, next_queue
 
 # Handlers that have ended and aren't settled yet; beyond it nothing starts and nothing is received.

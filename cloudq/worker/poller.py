@@ -13,8 +13,9 @@ from cloudq.core.delivery import Delivery
 from cloudq.core.driver import PullDriver
 from cloudq.errors import CloudqError
 from cloudq.running.backoff import Backoff
+from cloudq.running.held import HeldLease
 from cloudq.worker.intake import Intake
-from cloudq.worker.leases import HeldLease, LeaseKeeper
+from cloudq.worker.leases import LeaseKeeper
 
 logger = logging.getLogger("cloudq.worker")
 

@@ -17,27 +17,28 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 from cloudq.app import App
-from cloudq.tasks.context import Context
 from cloudq.core.driver import PullDriver
 from cloudq.core.outcome import Outcome
 from cloudq.core.processor import Processor
 from cloudq.errors import ConfigurationError
 from cloudq.running.background import Background
 from cloudq.running.events import Finished, Snapshot, Tally
+from cloudq.running.held import HeldLease
+from cloudq.running.signals import Wish, stop_signals
+from cloudq.running.time_limits import ThreadTimeLimits
+from cloudq.tasks.context import Context
 from cloudq.worker.executors import Executor, ThreadExecutor
 from cloudq.worker.intake import Intake
 from cloudq.worker.lease_thread import LeaseThread
-from cloudq.worker.leases import HeldLease, LeaseKeeper
+from cloudq.worker.leases import LeaseKeeper
 from cloudq.worker.poller import Poller
 from cloudq.worker.settings import LEASE_PER_WAIT, WorkerSettings, pull_driver, queue_leases
 from cloudq.worker.settler import Settler
-from cloudq.running.signals import Wish, stop_signals
-from cloudq.running.time_limits import ThreadTimeLimits
 from cloudq.worker.watchdog import Watchdog
 
 if TYPE_CHECKING:
+    from cloudq.running.pages import HealthServer
     from cloudq.worker.children import ChildExecutor
-    from cloudq.worker.health import HealthServer
 
 logger = logging.getLogger("cloudq.worker")
 
@@ -251,7 +252,8 @@ class Worker:
             return None
 
     def _health_server(self, address: tuple[str, int]) -> HealthServer:
-        from cloudq.worker.health import Health, HealthServer
+        from cloudq.running.pages import HealthServer
+        from cloudq.worker.health import Health
 
         health = Health(
             self._watchdog,

@@ -18,7 +18,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Final as Const
 
-from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.core.batching import Batcher
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
@@ -35,11 +34,13 @@ from cloudq.core.driver import (
 from cloudq.core.outcome import Acked, Outcome
 from cloudq.core.plan import Plan, plan
 from cloudq.errors import LeaseLost
+from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.running.background import Background
 from cloudq.running.backoff import Backoff
-from cloudq.worker.intake import Intake
-from cloudq.worker.leases import HeldLease, LeaseKeeper
+from cloudq.running.held import HeldLease
 from cloudq.running.log_fields import fields
+from cloudq.worker.intake import Intake
+from cloudq.worker.leases import LeaseKeeper
 
 logger = logging.getLogger("cloudq.worker")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
-from cloudq.worker.leases import HeldLease
+from cloudq.running.held import HeldLease
 from cloudq.worker.prefetch import StartRate
 
 # A poll that has waited so long found its queue empty: what it asked for is free for others again.

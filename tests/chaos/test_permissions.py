@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from cloudq import App, Retry, RetryPolicy
-from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.drivers.sqs import SQSDriver
 from cloudq.errors import PermissionDenied
+from cloudq.queues.cloud_queue import CloudQueue
 from localstack.start import ACCOUNT
 from tests.chaos.http_proxy import Forward, HttpProxy, Request, Response, error
 from tests.integration.processes import wait_until

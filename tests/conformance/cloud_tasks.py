@@ -15,9 +15,8 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 from google.protobuf.duration_pb2 import Duration
 
 from cloudq.core.delivery import Delivery
-from cloudq.core.driver import PullDriver
+from cloudq.core.driver import PullDriver, PushDriver
 from cloudq.core.message import dead_letter_queue
-from cloudq.core.push import PushDriver
 from cloudq.drivers.cloud_tasks import CloudTasksDriver, pushing
 from cloudq.emulators.cloud_tasks import CloudTasksEmulator, Settings
 from cloudq.testing.clock import START, FakeClock

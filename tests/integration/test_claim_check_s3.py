@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from cloudq import App
-from cloudq.queues.claim_check import ClaimCheck
 from cloudq.core.message import Message
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import BackendError, PayloadLost
+from cloudq.queues.claim_check import ClaimCheck
 from cloudq.testing import FakeClock, run_all
 
 pytestmark = pytest.mark.slow

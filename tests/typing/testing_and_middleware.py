@@ -30,7 +30,6 @@ def no_middleware(context: Context) -> Outcome:
 chain: Sequence[Middleware[Context]] = [timing, skipping]
 app = App("memory://", middleware=chain)
 App(middleware=[no_middleware])  # type: ignore[list-item]  # it never yields
-App(store=5)  # type: ignore[arg-type]  # a text is asked for
 
 shared: TaskOptions = {"queue": "mail", "time_limit": timedelta(minutes=1)}
 urgent: SendOptions = {"queue": "urgent"}

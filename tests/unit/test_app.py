@@ -18,7 +18,6 @@ import pytest
 
 import cloudq
 from cloudq import App, Call, RetryPolicy
-from cloudq.queues.urls import URL_VARIABLE
 from cloudq.core import wire
 from cloudq.core.driver import Outgoing, SendResult
 from cloudq.drivers.memory import MemoryDriver
@@ -32,6 +31,7 @@ from cloudq.errors import (
     SendManyError,
     TaskDefinitionError,
 )
+from cloudq.queues.urls import URL_VARIABLE
 from cloudq.testing import FakeClock, in_memory, run_all, sent
 from tests.ids import shown
 

@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from cloudq.cli.dlq.text import show
 from cloudq.cli.demo.places import Place
 from cloudq.cli.demo.text import Lines, dead_letters
+from cloudq.cli.dlq.text import show
 from cloudq.cli.output import progress, write
 from cloudq.core.clock import SYSTEM_CLOCK, monotonic
 from cloudq.core.driver import QueueMaker

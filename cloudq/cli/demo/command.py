@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from cloudq.cli.dlq.text import show
 from cloudq.cli.demo.text import Lines, dead_letters
+from cloudq.cli.dlq.text import show
 from cloudq.cli.options import Debug
 from cloudq.cli.output import progress, table, write
 from cloudq.core.clock import monotonic

@@ -16,8 +16,8 @@ from cloudq.cli.failures import FAILED
 from cloudq.cli.options import AppSpec, Backend, Debug, Json, Queue, Yes, queue_name
 from cloudq.cli.output import confirm, note, progress, table, write, write_bytes, write_json
 from cloudq.core.driver import DeadMessage
-from cloudq.queues.dead_letters import PAGE, DeadLetters
 from cloudq.errors import ConfigurationError
+from cloudq.queues.dead_letters import PAGE, DeadLetters
 
 LIST_EXAMPLES: Final = (
     "cloudq dlq list",

@@ -11,10 +11,10 @@ import typer
 
 from cloudq.cli.failures import FAILED
 from cloudq.cli.output import confirm, note, progress, write, write_json
-from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.core.moving import MoveProgress, MoveState
-from cloudq.queues.dead_letters import Move
 from cloudq.errors import CloudqError, TransientError
+from cloudq.queues.cloud_queue import CloudQueue
+from cloudq.queues.dead_letters import Move
 
 POLL: Final = timedelta(seconds=1)
 # So many failed looks in a row, with a pause after each, before the move is given up: nobody would watch it.

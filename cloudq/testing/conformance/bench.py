@@ -13,7 +13,6 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.core import wire
 from cloudq.core.clock import monotonic
 from cloudq.core.delivery import Delivery
@@ -34,6 +33,7 @@ from cloudq.core.message import Message
 from cloudq.core.outcome import DeadLettered, Outcome
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.processor import Processor
+from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.queues.dead_letters import DeadLetters
 from cloudq.testing.clock import FakeClock
 from cloudq.testing.conformance.edge import Carried, Script, carry_out

@@ -7,11 +7,11 @@ from functools import partial
 
 import pytest
 
-from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.core.driver import Ack, Canceller, Cancels, PullDriver
 from cloudq.core.message import Message
 from cloudq.core.outcome import Retried
 from cloudq.errors import OptionError, UnsupportedError
+from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.testing.conformance.bench import Bench
 
 

@@ -12,8 +12,8 @@ from cloudq.core.outcome import DeadLettered
 from cloudq.core.plan import COPY_FAILED_DELAY
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.processor import worker_name
-from cloudq.queues.dead_letters import DeadLetters
 from cloudq.errors import LeaseLost
+from cloudq.queues.dead_letters import DeadLetters
 from cloudq.testing.conformance.bench import Bench, errors_of
 from cloudq.testing.conformance.faults import FailingSends
 

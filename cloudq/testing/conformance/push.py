@@ -28,11 +28,12 @@ from cloudq.core.driver import (
     NativeDeadLetter,
     Outgoing,
     PullDriver,
+    PushDriver,
     QueueStats,
     SendResult,
     SettleResult,
 )
-from cloudq.core.push import PushDriver, PushRequest, PushResponse
+from cloudq.core.push import PushRequest, PushResponse
 from cloudq.errors import LeaseLost, UnsupportedError
 from cloudq.testing.clock import FakeClock
 from cloudq.testing.conformance.harness import Harness

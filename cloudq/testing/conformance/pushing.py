@@ -8,9 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from cloudq.core.delivery import Delivery
-from cloudq.core.driver import Ack, Final, Release, Settlement
+from cloudq.core.driver import Ack, Final, PushDriver, Release, Settlement
 from cloudq.core.outcome import Retried
-from cloudq.core.push import PushDriver, PushRequest
+from cloudq.core.push import PushRequest
 from cloudq.errors import PushRefused, UnsupportedError
 from cloudq.testing.conformance.bench import Bench
 from cloudq.testing.conformance.harness import ZERO

@@ -14,8 +14,6 @@ import pytest
 from google.cloud.tasks_v2 import Queue
 
 from cloudq import App
-from cloudq.queues.opening import open_driver
-from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.core.driver import Ack, Final, Outgoing, Release
 from cloudq.core.failure import Failure
@@ -24,6 +22,8 @@ from cloudq.core.push import PushRequest
 from cloudq.drivers.cloud_tasks import CloudTasksDriver
 from cloudq.emulators.cloud_tasks import VARIABLE, CloudTasksEmulator, End, ManualClock, Settings
 from cloudq.errors import BackendUnavailable
+from cloudq.queues.cloud_queue import CloudQueue
+from cloudq.queues.opening import open_driver
 from cloudq.testing.conformance.push import Push, Receiver
 
 ACCOUNT = "pusher@my-project.iam.gserviceaccount.com"

@@ -9,7 +9,7 @@ import pytest
 
 from cloudq.aws_lambda import handler
 from tests.unit.aws_lambda.fakes import Mapping
-from tests.unit.stores import FlakyFileSystem, blobs, flaky_store
+from tests.unit.queues.stores import FlakyFileSystem, blobs, flaky_store
 
 BIG = "x" * 5000
 

@@ -14,11 +14,11 @@ import pytest
 
 from cloudq import App
 from cloudq.cli import main
-from cloudq.queues.urls import _HOSTED
 from cloudq.core import wire
 from cloudq.core.driver import Final, NativeDeadLetter, Outgoing, PullDriver
 from cloudq.core.failure import Failure
 from cloudq.core.message import Message
+from cloudq.queues.urls import _HOSTED
 
 SHOP = '''
 """A shop."""

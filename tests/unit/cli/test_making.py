@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from cloudq.queues.opening import _OPENERS
 from cloudq.drivers.sqs import SQSDriver
 from tests.unit.drivers.cloud_tasks.fakes import FakeCloudTasks
 from tests.unit.drivers.sqs.fakes import FakeSqs
@@ -16,7 +15,9 @@ from tests.unit.drivers.sqs.fakes import FakeSqs
 def sqs(monkeypatch, shop):
     """An SQS without queues behind sqs://."""
     client = FakeSqs()
-    monkeypatch.setitem(_OPENERS, "sqs", lambda url, clock: SQSDriver(url.host, client=client, clock=clock))
+    monkeypatch.setattr(
+        "cloudq.drivers.sqs.url.open_url", lambda url, clock: SQSDriver(url.host, client=client, clock=clock)
+    )
     return client
 
 
@@ -46,7 +47,7 @@ def test_where_the_first_send_makes_a_queue_there_is_nothing_to_create(cli, shop
 def cloud_tasks(monkeypatch, shop):
     """A Cloud Tasks without queues behind cloudtasks://."""
     service = FakeCloudTasks()
-    monkeypatch.setitem(_OPENERS, "cloudtasks", lambda url, clock: service.driver())
+    monkeypatch.setattr("cloudq.drivers.cloud_tasks.url.open_url", lambda url, clock: service.driver())
     return service
 
 

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from cloudq import App
-from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.errors import PermissionDenied
+from cloudq.queues.cloud_queue import CloudQueue
 
 
 @pytest.fixture

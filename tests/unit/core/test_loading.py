@@ -26,8 +26,8 @@ from cloudq.errors import (
     TimeLimitExceeded,
     UndecodableError,
 )
-from cloudq.testing import FakeClock
 from cloudq.running.time_limits import ThreadTimeLimits
+from cloudq.testing import FakeClock
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 MESSAGE = Message(id="1", task="t", queue="q", reference=Reference(key="a", sha256="0" * 64, size=5))

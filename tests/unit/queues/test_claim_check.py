@@ -18,9 +18,6 @@ from hypothesis import strategies as st
 from tenacity import stop_after_attempt, wait_fixed
 
 from cloudq import App, RetryPolicy
-from cloudq.queues.claim_check import UPLOADS_AT_ONCE, ClaimCheck, save_blobs
-from cloudq.queues.cloud_queue import CloudQueue
-from cloudq.queues.urls import backend_url, claim_check_url
 from cloudq.core import wire
 from cloudq.core.driver import SendResult
 from cloudq.core.message import Message
@@ -40,11 +37,14 @@ from cloudq.errors import (
     StorageFull,
     UndecodableError,
 )
+from cloudq.queues.claim_check import UPLOADS_AT_ONCE, ClaimCheck, save_blobs
+from cloudq.queues.cloud_queue import CloudQueue
+from cloudq.queues.urls import backend_url, claim_check_url
 from cloudq.testing import FakeClock, in_memory, run_all, sent
 from cloudq.testing.profiles import cloud_tasks_like, service_bus_like, sqs_like
 from cloudq.worker.service import Worker
 from cloudq.worker.settings import WorkerSettings
-from tests.unit.stores import FlakyFileSystem, blobs, flaky_store, put
+from tests.unit.queues.stores import FlakyFileSystem, blobs, flaky_store, put
 
 BIG = "x" * 5000
 THRESHOLD = 2048

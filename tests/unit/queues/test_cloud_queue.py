@@ -9,8 +9,6 @@ from datetime import timedelta
 
 import pytest
 
-from cloudq.queues import cloud_queue
-from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.core.driver import Capabilities, Outgoing, SendResult
 from cloudq.core.message import Message
 from cloudq.drivers.memory import MemoryDriver
@@ -24,6 +22,8 @@ from cloudq.errors import (
     TransientError,
     UnsupportedError,
 )
+from cloudq.queues import cloud_queue
+from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.testing import FakeClock
 from cloudq.testing.profiles import cloud_tasks_like, sqs_like
 from tests.ids import shown

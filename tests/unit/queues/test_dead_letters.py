@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import pytest
 
-from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Ack, Final, Outgoing, SendResult, SettleResult
 from cloudq.core.failure import Failure
@@ -17,6 +16,7 @@ from cloudq.core.plan import plan
 from cloudq.core.processor import Processor
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import Throttled
+from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.testing import FakeClock
 from cloudq.testing.profiles import cloud_tasks_like, service_bus_like, sqs_like
 

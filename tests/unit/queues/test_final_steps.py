@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import uuid4
 
-from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Ack, Release, SendResult
 from cloudq.core.failure import Failure
@@ -13,6 +12,7 @@ from cloudq.core.message import Message, dead_letter_queue
 from cloudq.core.outcome import ACKED, DeadLettered, Retried
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import StorageFull
+from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.queues.final_steps import final_step, final_steps
 from cloudq.testing.clock import FakeClock
 from cloudq.testing.profiles import cloud_tasks_like

@@ -10,11 +10,11 @@ from importlib.metadata import EntryPoint, EntryPoints
 import pytest
 
 from cloudq import App
-from cloudq.queues.opening import open_driver
 from cloudq.cli.emulate import cloudtasks
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import ConfigurationError
+from cloudq.queues.opening import open_driver
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudq import App
-from cloudq.queues.urls import DEFAULT_URL, BackendUrl, backend_url, parse_claim_check, parse_url
+from cloudq.core.url import DEFAULT_URL, BackendUrl, parse_url
 from cloudq.errors import CloudqError, ConfigurationError
+from cloudq.queues.urls import backend_url, parse_claim_check
 from tests.ids import shown
 
 SQS = "sqs://eu-west-1?prefix=prod-"

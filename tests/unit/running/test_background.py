@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from cloudq.testing.clock import FakeClock
 from cloudq.running.background import Background
+from cloudq.testing.clock import FakeClock
 from tests.unit.worker.fakes import until
 
 

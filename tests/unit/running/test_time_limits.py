@@ -17,7 +17,7 @@ from cloudq.core.driver import Outgoing, SendResult
 from cloudq.core.shield import shielded
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import TimeLimitExceeded
-from cloudq.worker import time_limits
+from cloudq.running import time_limits
 from cloudq.running.time_limits import AlarmTimeLimit, ThreadTimeLimits
 
 SOON = timedelta(milliseconds=30)

@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudq import App
-from cloudq.tasks.binding import Parameters
 from cloudq.core import wire
 from cloudq.core.message import Message
 from cloudq.errors import PayloadError, TaskDefinitionError
+from cloudq.tasks.binding import Parameters
 from cloudq.testing import in_memory, run_all, sent
 from tests.ids import shown
 

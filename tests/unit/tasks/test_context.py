@@ -12,9 +12,9 @@ import pytest
 
 import cloudq
 from cloudq import App, Context
-from cloudq.tasks.context import maybe_current, running
 from cloudq.core.message import Message
 from cloudq.errors import NotInTask
+from cloudq.tasks.context import maybe_current, running
 from cloudq.testing import FakeClock, in_memory, run_all
 
 MESSAGE = Message(id="m1", task="shop.welcome", queue="mail", headers={"tenant": "a"}, payload={"secret": "hunter2"})

@@ -11,8 +11,8 @@ import pytest
 
 import cloudq
 from cloudq import Acked, App, Context, DeadLetter, Retried, Retry
-from cloudq.tasks.context import maybe_current
 from cloudq.errors import PayloadError, SendManyError, TimeLimitExceeded, UnknownTaskError
+from cloudq.tasks.context import maybe_current
 from tests.ids import shown
 
 

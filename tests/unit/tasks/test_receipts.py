@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 import cloudq
 from cloudq import App, BackendError, OptionError, Sent, UnsupportedError
-from cloudq.tasks.receipts import receipt_of, ticket_of
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.drivers.sqlite import SQLiteDriver
+from cloudq.tasks.receipts import receipt_of, ticket_of
 from cloudq.testing import in_memory, run_all
 from cloudq.testing.profiles import cloud_tasks_like, service_bus_like, sqs_like
 

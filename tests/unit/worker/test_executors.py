@@ -16,8 +16,8 @@ from cloudq.core.outcome import Outcome, Retried
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.processor import Processor
 from cloudq.drivers.memory import MemoryDriver
-from cloudq.worker.executors import EventLoop
-from cloudq.worker.leases import HeldLease
+from cloudq.running.event_loop import EventLoop
+from cloudq.running.held import HeldLease
 from tests.unit.worker.fakes import delivery, running, until
 
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloudq.running.held import HeldLease
 from cloudq.testing.clock import FakeClock
 from cloudq.worker.intake import MOST_SETTLING, Intake
-from cloudq.worker.leases import HeldLease
 from cloudq.worker.waiting import FRESH
 from tests.unit.worker.fakes import delivery, until
 

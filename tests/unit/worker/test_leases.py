@@ -15,9 +15,10 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Capabilities, ExtendResult
 from cloudq.errors import BackendUnavailable, LeaseLost
+from cloudq.running.held import HeldLease
 from cloudq.testing.clock import FakeClock
 from cloudq.worker.lease_thread import LeaseThread
-from cloudq.worker.leases import HeldLease, LeaseKeeper
+from cloudq.worker.leases import LeaseKeeper
 from tests.unit.worker.fakes import delivery, until
 
 LEASE = timedelta(seconds=120)

@@ -14,12 +14,12 @@ import pytest
 from tenacity import stop_after_attempt, wait_fixed
 
 from cloudq.app import App
-from cloudq.tasks.context import Context
 from cloudq.core.driver import Capabilities, Settlement
 from cloudq.core.outcome import Acked, Outcome
 from cloudq.core.policy import DeadLetter, Retry, RetryPolicy
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import BackendUnavailable, ConfigurationError
+from cloudq.tasks.context import Context
 from cloudq.testing import profiles
 from cloudq.worker import poller as poller_module
 from cloudq.worker import watchdog as watchdog_module

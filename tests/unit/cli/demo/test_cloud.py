@@ -9,9 +9,9 @@ import threading
 import pytest
 
 from cloudq import DeadLetter
-from cloudq.cli import demo_cloud
-from cloudq.cli.demo.shop import app, charge, history, ledger
+from cloudq.cli.demo import cloud as demo_cloud
 from cloudq.cli.demo.places import PLACES
+from cloudq.cli.demo.shop import app, charge, history, ledger
 
 VARIABLES = ("CLOUDQ_SERVICEBUS_CONNECTION_STRING", "CLOUD_TASKS_EMULATOR_HOST")
 

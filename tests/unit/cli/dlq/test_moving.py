@@ -8,7 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from cloudq.cli import dead_letter_moving, main
+from cloudq.cli import main
+from cloudq.cli.dlq import moving as dead_letter_moving
 from cloudq.core.driver import Outgoing
 from cloudq.drivers import sqs as package
 from cloudq.drivers.sqs import SQSDriver

@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
-from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.core import wire
 from cloudq.core.driver import Ack, Final, Outgoing, QueueMaker, QueueStats, Release
 from cloudq.core.failure import Failure
@@ -24,6 +23,7 @@ from cloudq.errors import (
     Throttled,
     UnsupportedError,
 )
+from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.testing.clock import FakeClock
 from tests.unit.drivers.sqs.fakes import ENDPOINT, FakeSqs, client_error
 

@@ -6,9 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from cloudq.queues.cloud_queue import CloudQueue
-from cloudq.core.driver import Outgoing
-from cloudq.core.moving import DeadLetterMover, MoveProgress, MoveState
+from cloudq.core.driver import DeadLetterMover, Outgoing
+from cloudq.core.moving import MoveProgress, MoveState
 from cloudq.drivers.sqs import SQSDriver
 from cloudq.errors import (
     BackendError,
@@ -19,6 +18,7 @@ from cloudq.errors import (
     TransientError,
     UnsupportedError,
 )
+from cloudq.queues.cloud_queue import CloudQueue
 from tests.unit.drivers.sqs.fakes import FakeSqs, client_error
 
 SOURCE, DESTINATION = "arn:aws:sqs:test:1:q-dlq", "arn:aws:sqs:test:1:q"

@@ -12,8 +12,6 @@ from botocore.validate import validate_parameters
 from msgspec.structs import replace
 
 from cloudq import App
-from cloudq.queues.opening import open_driver
-from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.core import wire
 from cloudq.core.driver import Ack, Final, Outgoing
 from cloudq.core.failure import Failure
@@ -32,6 +30,8 @@ from cloudq.errors import (
     Throttled,
     UnsupportedError,
 )
+from cloudq.queues.cloud_queue import CloudQueue
+from cloudq.queues.opening import open_driver
 from cloudq.testing.clock import FakeClock
 from tests.unit.drivers.sqs.fakes import ENDPOINT, FakeSqs
 from tests.unit.drivers.sqs.scheduler import FakeScheduler

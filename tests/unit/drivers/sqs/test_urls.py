@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cloudq.core.message import dead_letter_queue
 from cloudq.drivers.sqs.urls import QueueUrls
-from cloudq.tasks.options import check_queue
+from cloudq.queues.names import check_queue
 
 URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/mail"
 

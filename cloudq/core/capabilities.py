@@ -1,0 +1,84 @@
+"""`Capabilities`: what one queue of a backend can do by itself, as data. `plan()` emulates the rest."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import Enum
+
+import msgspec
+
+
+class Settlement(Enum):
+    """How the edge that a delivery came through tells the backend what became of it."""
+
+    CALL = "call"
+    """By a call: `PullDriver.settle`."""
+    RESPONSE = "response"
+    """By the answer to the push."""
+    PER_ITEM_RESPONSE = "per_item_response"
+    """By an answer that lists the failed items of a batch."""
+    ALL_OR_NOTHING = "all_or_nothing"
+    """By succeeding or failing for the batch as a whole."""
+
+
+class Cancels(Enum):
+    """Which messages can be cancelled; never one that was handed over."""
+
+    NOTHING = "nothing"
+    DELAYED = "delayed"
+    """Those whose time hasn't come."""
+    WAITING = "waiting"
+    """Those, and the ones that are ready."""
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What one queue of a backend can do natively. Data, so that `plan()` can emulate the rest.
+
+    Attributes:
+        max_batch: The most messages stored, settled or extended by one call.
+        max_batch_bytes: The most bytes of bodies stored by one call, or `None` for no bound.
+        max_body: The most bytes in a body that a producer may send. The driver itself stores bodies a little larger
+            (16 KiB), so that a dead-letter copy with its details always fits (semantics 6).
+        max_delay: The longest delay of a new message, or `None` for any. Longer ones hop.
+        max_lease: The longest lease, all extensions included, or `None` for any.
+        extendable: Whether a lease can be extended.
+        native_dead_letter: Whether `NativeDeadLetter` is understood. If not, dead letters are copied to `q-dlq`.
+        native_retry_delay: The longest delay of a `Release`, or `None` if a single delivery can't be released at all.
+        copies: Whether messages can be sent to this queue itself. If not, what would take a copy is released instead.
+        ordering: Whether this queue keeps the order of an `ordering_key`.
+        fairness: Whether a `fairness_key` has an effect.
+        deduplication: How long a native id is remembered, or `None` if it isn't.
+        attempt_exact: Whether `Delivery.attempt` counts runs as long as no worker dies; otherwise it is an upper bound
+            (a dead worker can't say what had begun, so all that it held counts). Where it is true,
+            `Release(counted=False)` takes the present delivery's attempt back. Where retries are copies that a backend
+            pushes, what it pushes again by itself (after a worker's death, say) is a delivery and no other attempt.
+        fenced_settle: Whether a late settlement is certain to change nothing.
+        settlement: How settlements reach the backend; narrowed by the edge.
+        chosen_lease: Whether a receive leases for as long as it was asked to. If not, for as long as the queue says.
+        purges_leased: Whether a purge reaches messages under a lease.
+        dead_letter_leases: Whether a dead letter that is taken is kept from others until its lease ends. If not, two
+            redrives at once make the same copies, and it takes `deduplication` for one of each to be stored.
+        cancels: Which messages can be cancelled. More than nothing needs a `Canceller`.
+        cancel_notice: What is due sooner than this can't be cancelled any more.
+    """
+
+    max_batch: int
+    max_body: int
+    max_batch_bytes: int | None = None
+    max_delay: timedelta | None = None
+    max_lease: timedelta | None = None
+    extendable: bool = True
+    native_dead_letter: bool = False
+    native_retry_delay: timedelta | None = None
+    copies: bool = True
+    ordering: bool = False
+    fairness: bool = False
+    deduplication: timedelta | None = None
+    attempt_exact: bool = False
+    fenced_settle: bool = False
+    settlement: Settlement = Settlement.CALL
+    chosen_lease: bool = True
+    purges_leased: bool = True
+    dead_letter_leases: bool = True
+    cancels: Cancels = Cancels.NOTHING
+    cancel_notice: timedelta = timedelta(0)

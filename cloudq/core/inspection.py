@@ -1,0 +1,51 @@
+"""What can be looked at in a queue without taking it: counts, and dead letters."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+from cloudq.core.failure import Failure
+from cloudq.core.message import Message
+
+
+class QueueStats(msgspec.Struct, frozen=True, kw_only=True):
+    """How full a queue is. `None` where the backend doesn't say.
+
+    Attributes:
+        ready: Messages that a receive could return, or that wait only for an earlier one of their ordering key; and, of
+            a backend that doesn't tell them apart and so says no `in_flight`, those under a lease.
+        delayed: Messages whose time hasn't come.
+        in_flight: Messages under a lease.
+        dead: Messages in the dead-letter queue.
+        oldest_age: How long the oldest ready message has been ready.
+    """
+
+    ready: int | None = None
+    delayed: int | None = None
+    in_flight: int | None = None
+    dead: int | None = None
+    oldest_age: timedelta | None = None
+
+
+class DeadMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """One dead letter, looked at without being taken.
+
+    Attributes:
+        key: The backend's handle of it, which `DeadLetterQueue` takes; also the place to list on from.
+        id: The message's id, or the backend's own where the body can't be decoded.
+        queue: The queue that it died in.
+        body: The original bytes.
+        message: What the body says, or `None` where it can't be decoded.
+        failure: Why it is here, or `None` where the backend put it here by itself.
+        dead_at: Since when it is here, or `None` where the backend doesn't say.
+    """
+
+    key: str
+    id: str
+    queue: str
+    body: bytes
+    message: Message | None
+    failure: Failure | None
+    dead_at: datetime | None = None

@@ -1,0 +1,128 @@
+"""`BackendUrl`: a backend's URL as a value. Every driver reads its own parts of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import msgspec
+
+from cloudq.errors import ConfigurationError, nearest
+
+DEFAULT_URL: Final = "sqlite:///cloudq.db"
+
+_LONGEST: Final = timedelta(days=366)
+
+
+class BackendUrl(msgspec.Struct, frozen=True, kw_only=True):
+    """A backend's URL in its parts.
+
+    Attributes:
+        scheme: Which driver.
+        host: What stands between `//` and the next `/`, percent-decoded.
+        path: What follows the host's `/`, without it, percent-decoded. So an absolute path starts with `/`.
+        parameters: The query, each name once.
+    """
+
+    scheme: str
+    host: str = ""
+    path: str = ""
+    parameters: Mapping[str, str] = {}
+
+    def only(self, known: Iterable[str]) -> Mapping[str, str]:
+        """The parameters, all of which the driver knows.
+
+        Raises:
+            ConfigurationError: It doesn't know one of them.
+        """
+        names = list(known)
+        for name in self.parameters:
+            if name not in names:
+                raise ConfigurationError(f"{self.scheme}:// has no parameter {name!r}: {nearest(name, names)}")
+        return self.parameters
+
+    def seconds(self, name: str, default: timedelta) -> timedelta:
+        """The span that a parameter gives in seconds, or `default` where it is left out.
+
+        Raises:
+            ConfigurationError: It is no number from 0 to the seconds of a year.
+        """
+        text = self.parameters.get(name)
+        if text is None:
+            return default
+        try:
+            seconds = float(text)
+            if not 0 <= seconds <= _LONGEST.total_seconds():
+                raise ValueError
+        except ValueError:
+            raise ConfigurationError(f"{name}={text!r} is no number of seconds", hint=f"{name}=30") from None
+        return timedelta(seconds=seconds)
+
+    def size(self, name: str, default: int, *, least: int, most: int) -> int:
+        """The number of bytes that a parameter gives, or `default` where it is left out.
+
+        Raises:
+            ConfigurationError: It is no whole number from `least` to `most`.
+        """
+        text = self.parameters.get(name)
+        if text is None:
+            return default
+        if not (text.isascii() and text.isdecimal() and least <= int(text[:12]) <= most):
+            raise ConfigurationError(
+                f"{name}={text!r} is no number of bytes", hint=f"from {least:,} to {most:,}: {name}={default}"
+            )
+        return int(text)
+
+    def __repr__(self) -> str:
+        """As `str`."""
+        return f"BackendUrl({self})"
+
+    def __str__(self) -> str:
+        """For banners and errors: a file by its absolute path; no parameter's value."""
+        if self.scheme == "sqlite":
+            return f"sqlite:///{Path(self.path).absolute()}"
+        names = "&".join(f"{name}=…" for name in self.parameters)
+        path = f"/{self.path}" if self.path else ""
+        return f"{self.scheme}://{self.host}{path}" + (f"?{names}" if names else "")
+
+
+def parse_url(url: str) -> BackendUrl:
+    """The parts of a backend's URL.
+
+    Raises:
+        ConfigurationError: It isn't one, names a parameter twice, or holds credentials.
+    """
+    try:
+        parts = urlsplit(url)
+        host, path = unquote(parts.netloc, errors="strict"), unquote(parts.path.removeprefix("/"), errors="strict")
+    except ValueError as error:
+        raise ConfigurationError(f"this is no backend URL: {error}", hint=f"e.g. {DEFAULT_URL}") from None
+    if not parts.scheme or "://" not in url:
+        raise ConfigurationError("a backend URL starts with a scheme and ://", hint=f"e.g. {DEFAULT_URL}")
+    if "@" in parts.netloc:
+        # Not shown: it may hold a password.
+        raise ConfigurationError(
+            f"the {parts.scheme}:// URL holds credentials", hint="leave them to the environment, as the SDK reads them"
+        )
+    if parts.fragment:
+        raise ConfigurationError("a backend URL has no #fragment", hint="write a # in a path as %23")
+    if "\0" in path:
+        raise ConfigurationError(f"the path of the {parts.scheme}:// URL holds a NUL character")
+    try:
+        pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query), errors="strict")
+    except ValueError:
+        # Python's own text shows the value, which may be a secret.
+        raise ConfigurationError(f"the parameters of the {parts.scheme}:// URL are no name=value&name=value") from None
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigurationError(f"the {parts.scheme}:// URL names the parameter {name!r} twice")
+    return BackendUrl(
+        scheme=parts.scheme,
+        host=host,
+        path=path,
+        parameters=dict(pairs),
+    )

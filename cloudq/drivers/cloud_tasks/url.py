@@ -1,0 +1,82 @@
+"""`open_url`: what a `cloudtasks://PROJECT/LOCATION?target=…&service_account=…` says, and the driver it opens."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
+from cloudq.core.clock import Clock
+from cloudq.core.url import BackendUrl
+from cloudq.drivers.cloud_tasks.driver import CloudTasksDriver
+from cloudq.drivers.cloud_tasks.limits import DEFAULT_MAX_BODY, LEAST_MAX_BODY, MOST_MAX_BODY
+from cloudq.errors import ConfigurationError
+
+# Google's own form for a project, a company's domain before it included; but shorter ones and locations of one word are
+# taken, too, since emulators have them: dev/local.
+_PROJECT: Final = re.compile(r"([a-z0-9.-]+:)?[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?")
+_LOCATION: Final = re.compile(r"[a-z](?:[a-z0-9-]*[a-z0-9])?")
+_EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")
+_PREFIX: Final = re.compile(r"[A-Za-z0-9-]{1,60}")
+_LONGEST_TARGET: Final = 2083  # characters in an HttpRequest's URL
+
+
+def open_url(url: BackendUrl, clock: Clock) -> CloudTasksDriver:
+    """Opens the driver that a URL names.
+
+    Raises:
+        ConfigurationError: The URL can't be used.
+        BackendError: The backend can't be opened.
+    """
+    _check_place(url.host, url.path)
+    parameters = url.only({"target", "service_account", "audience", "prefix", "max_body"})
+    target, account, audience = (parameters.get(name) for name in ("target", "service_account", "audience"))
+    _check_target(target, account)
+    if account is not None and not _EMAIL.fullmatch(account):
+        raise ConfigurationError(f"service_account={account!r} is no service account's e-mail address")
+    if audience is not None and account is None:
+        raise ConfigurationError(
+            "audience is what a service account's token is for, and no account is given", hint="add service_account="
+        )
+    prefix = parameters.get("prefix", "")
+    if prefix and not _PREFIX.fullmatch(prefix):
+        raise ConfigurationError(f"prefix={prefix!r} can't start a queue's name", hint="letters, digits and hyphens")
+    return CloudTasksDriver(
+        url.host,
+        url.path,
+        target=target or "",
+        service_account=account,
+        audience=audience,
+        prefix=prefix,
+        max_body=url.size("max_body", DEFAULT_MAX_BODY, least=LEAST_MAX_BODY, most=MOST_MAX_BODY),
+        clock=clock,
+    )
+
+
+def _check_place(project: str, location: str) -> None:
+    """Refuses what can be no project and location, and says which of them it is."""
+    hint = "cloudtasks://my-project/europe-west1?target=https://worker.example/"
+    if not project or not location:
+        raise ConfigurationError("cloudtasks:// takes a project and a location", hint=hint)
+    if not _PROJECT.fullmatch(project):
+        raise ConfigurationError(
+            f"cloudtasks:// takes a project and a location, and {project!r} is no project", hint=hint
+        )
+    if not _LOCATION.fullmatch(location):
+        raise ConfigurationError(
+            f"cloudtasks:// takes a project and a location, and {location!r} is no location", hint=hint
+        )
+
+
+def _check_target(target: str | None, account: str | None) -> None:
+    """Refuses a URL that nothing can be pushed to, or that a token would travel to in the clear."""
+    parts = urlsplit(target or "")
+    if parts.scheme not in {"http", "https"} or not parts.hostname or len(target or "") > _LONGEST_TARGET:
+        raise ConfigurationError(
+            "cloudtasks:// needs the URL that messages are pushed to", hint="?target=https://worker.example/"
+        )
+    if account is not None and parts.scheme == "http" and parts.hostname not in {"localhost", "127.0.0.1", "::1"}:
+        raise ConfigurationError(
+            "target is an http:// URL, to which the service account's token would travel in the clear",
+            hint="use https://",
+        )

@@ -1,0 +1,37 @@
+"""`open_url`: what a `sqlite:///PATH` says, and the driver it opens."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from cloudq.core.clock import Clock
+from cloudq.core.url import BackendUrl
+from cloudq.drivers.sqlite.driver import SQLiteDriver
+from cloudq.errors import ConfigurationError
+
+
+def open_url(url: BackendUrl, clock: Clock) -> SQLiteDriver:
+    """Opens the driver that a URL names.
+
+    Raises:
+        ConfigurationError: The URL can't be used.
+        BackendError: The backend can't be opened.
+    """
+    if url.host:
+        raise ConfigurationError(
+            f"sqlite:// takes a path, and {url.host!r} stands where a host would",
+            hint="sqlite:///relative.db, or sqlite:////absolute/path.db",
+        )
+    if not url.path or url.path == ":memory:":
+        raise ConfigurationError("sqlite:// needs the path of a file", hint="sqlite:///cloudq.db; for none: memory://")
+    parameters = url.only({"synchronous", "busy_timeout", "dedup_window"})
+    synchronous = parameters.get("synchronous", "full").lower()
+    if synchronous not in {"full", "normal"}:
+        raise ConfigurationError(f"synchronous={synchronous!r} is neither full nor normal")
+    return SQLiteDriver(
+        url.path,
+        clock=clock,
+        synchronous="full" if synchronous == "full" else "normal",
+        busy_timeout=url.seconds("busy_timeout", timedelta(seconds=30)),
+        dedup_window=url.seconds("dedup_window", timedelta(minutes=5)),
+    )

@@ -1,0 +1,49 @@
+"""`open_url`: what an `sqs://REGION?prefix=…` says, and the driver it opens."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from cloudq.core.clock import Clock
+from cloudq.core.url import BackendUrl
+from cloudq.drivers.sqs.driver import SQSDriver
+from cloudq.errors import ConfigurationError
+
+_REGION: Final = re.compile(r"[a-z]{2,}(-[a-z0-9]+)+")
+_ROLE: Final = re.compile(r"arn:aws(?:-[a-z]+)*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+")
+_ACCOUNT: Final = re.compile(r"[0-9]{12}")
+
+
+def open_url(url: BackendUrl, clock: Clock) -> SQSDriver:
+    """Opens the driver that a URL names.
+
+    Raises:
+        ConfigurationError: The URL can't be used.
+        BackendError: The backend can't be opened.
+    """
+    if url.path:
+        raise ConfigurationError(
+            "sqs:// takes a region and no path", hint="sqs://eu-west-1?prefix=prod- for queues whose names start so"
+        )
+    if url.host and not _REGION.fullmatch(url.host):
+        raise ConfigurationError(f"{url.host!r} is no region", hint="sqs://eu-west-1")
+    parameters = url.only({"prefix", "account", "endpoint_url", "scheduler_role"})
+    account, endpoint_url = parameters.get("account"), parameters.get("endpoint_url")
+    if account is not None and not _ACCOUNT.fullmatch(account):
+        raise ConfigurationError(f"account={account!r} is no account of AWS", hint="twelve digits")
+    if endpoint_url is not None and not endpoint_url.startswith(("http://", "https://")):
+        raise ConfigurationError("endpoint_url starts with neither http:// nor https://")
+    role = parameters.get("scheduler_role")
+    if role is not None and not _ROLE.fullmatch(role):
+        raise ConfigurationError(
+            f"scheduler_role={role!r} is no ARN of a role", hint="arn:aws:iam::123456789012:role/NAME, percent-encoded"
+        )
+    return SQSDriver(
+        url.host or None,
+        prefix=parameters.get("prefix", ""),
+        account=account,
+        endpoint_url=endpoint_url,
+        scheduler_role=role,
+        clock=clock,
+    )

@@ -1,0 +1,34 @@
+"""`TaskHome`: what a task asks of the app that it belongs to."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from cloudq.core.clock import Clock
+from cloudq.core.message import Message
+from cloudq.core.policy import RetryPolicy
+from cloudq.tasks.sent import Sent
+
+
+class TaskHome(Protocol):
+    """An app, as far as its tasks need to know it."""
+
+    retry_policy: RetryPolicy
+    default_queue: str
+
+    @property
+    def clock(self) -> Clock:
+        """Where the time comes from."""
+        ...
+
+    def with_payload(self, message: Message) -> Message:
+        """The message with its payload, where a reference stands in its place."""
+        ...
+
+    def send(self, task: Any, /) -> Sent:
+        """Stores a call."""
+        ...
+
+    async def asend(self, task: Any, /) -> Sent:
+        """Stores a call, for async code."""
+        ...

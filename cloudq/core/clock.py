@@ -5,18 +5,29 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 from threading import TIMEOUT_MAX, Condition
-from typing import Protocol
+from typing import Final, Protocol
 
 
 class Clock(Protocol):
     """Where every part of cloudq gets its time from."""
 
     def now(self) -> datetime:
-        """The wall-clock time, aware, in UTC."""
+        """The wall-clock time, aware, in UTC: for what is stored or shown. It may be set, backwards too."""
+        ...
+
+    def elapsed(self) -> timedelta:
+        """The time since a moment that stays the same while this machine runs: for all that measures a span.
+
+        It can't be set, and it counts the time for which the machine was suspended. One reading alone says nothing; the
+        difference of two is a span, also where they were taken in two processes of one machine.
+        """
         ...
 
     def wait(self, condition: Condition, timeout: timedelta | None) -> bool:
         """Waits on `condition`, whose lock the caller holds, for at most `timeout` (`None`: without end).
+
+        The time for which the machine was suspended doesn't count here: whoever waits under a lease waits in slices of
+        a second, and looks at `elapsed` in between.
 
         Returns:
             `False` if the time ran out. A wake-up without cause is possible: check the predicate in a loop.
@@ -33,10 +44,17 @@ class SystemClock:
         """The wall-clock time, aware, in UTC."""
         return datetime.now(UTC)
 
+    def elapsed(self) -> timedelta:
+        """Linux's CLOCK_BOOTTIME; on macOS CLOCK_MONOTONIC, which counts suspended time there."""
+        return timedelta(microseconds=time.clock_gettime_ns(_SPANS) // 1000)
+
     def wait(self, condition: Condition, timeout: timedelta | None) -> bool:
         """Waits on `condition` in real time."""
         return condition.wait(None if timeout is None else min(max(0.0, timeout.total_seconds()), TIMEOUT_MAX))
 
+
+# time.monotonic() stands still while the machine is suspended (clock_gettime(2); CPython's pytime.c for macOS).
+_SPANS: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 SYSTEM_CLOCK = SystemClock()
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -13,19 +13,24 @@ from cloudq.errors import UndecodableError
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
-    """The right to work on a delivery until `expires_at`.
+    """The right to work on a delivery for a span, counted from before the call that granted it.
 
     Attributes:
         queue: The queue it is a lease of.
         receipt: The driver's own proof of it; opaque to everyone else.
-        expires_at: When it ends, as granted at the receive. Extensions are reported by `extend`, not written here.
-        hard_limit: When it ends however often it is extended, or `None`.
+        expires_at: When it ends by the wall clock, as granted at the receive: for show. Extensions are reported by
+            `extend`, not written here.
+        hard_limit: When it ends however often it is extended, or `None`: for show.
+        ends: When it ends, by `Clock.elapsed`, which can't be set.
+        hard_end: When it ends however often it is extended, by `Clock.elapsed`, or `None`.
     """
 
     queue: str
     receipt: object
     expires_at: datetime
     hard_limit: datetime | None = None
+    ends: timedelta | None = None
+    hard_end: timedelta | None = None
 
     def __repr__(self) -> str:
         """Without the receipt, which settles the message for whoever reads it."""

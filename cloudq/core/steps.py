@@ -104,9 +104,12 @@ class ExtendResult(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one extension.
 
     Attributes:
-        expires_at: When the lease ends now, as granted (which may be less than was asked for), or `None` on error.
+        expires_at: When the lease ends now by the wall clock, as granted (which may be less than was asked for), or
+            `None` on error: for show.
+        ends: The same by `Clock.elapsed`, counted from before the call, or `None` on error.
         error: `None`, a `LeaseLost`, or a `BackendError`.
     """
 
     expires_at: datetime | None = None
+    ends: timedelta | None = None
     error: Exception | None = None

@@ -14,6 +14,9 @@ PATIENCE = timedelta(seconds=30)
 class FakeClock:
     """A `cloudq.core.clock.Clock` that stands still until `advance` moves it. Thread-safe.
 
+    It can do what real clocks do: be set (`step`: only the wall clock moves) and be suspended with its machine
+    (`suspend`: time passes, and nobody who waits notices).
+
     Example:
         >>> clock = FakeClock()
         >>> clock.advance(timedelta(hours=1))
@@ -32,12 +35,36 @@ class FakeClock:
         self._changed = Condition()
         # All below is guarded by that condition's lock.
         self._now = start.astimezone(UTC)
+        self._elapsed = timedelta(0)
+        self._awake = timedelta(0)  # what waits are measured by
         self._waited_on: Counter[Condition] = Counter()
 
     def now(self) -> datetime:
         """The fake time, aware, in UTC."""
         with self._changed:
             return self._now
+
+    def elapsed(self) -> timedelta:
+        """The fake time since the clock was made; `step` doesn't move it."""
+        with self._changed:
+            return self._elapsed
+
+    def step(self, delta: timedelta) -> None:
+        """Sets the wall clock, forwards or backwards. No time passes, and nobody is woken."""
+        with self._changed:
+            self._now += delta
+
+    def suspend(self, delta: timedelta) -> None:
+        """Has the machine sleep: time passes, but not for those who wait, who are not woken either.
+
+        Raises:
+            ValueError: `delta` is negative.
+        """
+        if delta < timedelta(0):
+            raise ValueError(f"delta is {delta}: time doesn't run backwards")
+        with self._changed:
+            self._now += delta
+            self._elapsed += delta
 
     def advance(self, delta: timedelta) -> None:
         """Moves the time on and wakes everybody who waits; those whose time hasn't come wait again.
@@ -49,6 +76,8 @@ class FakeClock:
             raise ValueError(f"delta is {delta}: time doesn't run backwards")
         with self._changed:
             self._now += delta
+            self._elapsed += delta
+            self._awake += delta
             conditions = list(self._waited_on)
         # Not under our own lock: a waiter holds its condition's lock while it takes ours.
         for condition in conditions:
@@ -68,8 +97,8 @@ class FakeClock:
         #   waiter   lock(condition)  register ──────────── wait (unlocks) ──▶ woken
         #   advance            move the time, find it ─ lock(condition) blocks ─ notify
         with self._changed:
-            deadline = None if timeout is None else self._now + timeout
-            over = deadline is not None and deadline <= self._now
+            deadline = None if timeout is None else self._awake + timeout
+            over = deadline is not None and deadline <= self._awake
             if not over:
                 self._waited_on[condition] += 1
                 self._changed.notify_all()
@@ -83,7 +112,7 @@ class FakeClock:
                 self._waited_on[condition] -= 1
                 if not self._waited_on[condition]:
                     del self._waited_on[condition]
-                passed = deadline is not None and self._now >= deadline
+                passed = deadline is not None and self._awake >= deadline
         if not woken and not passed:
             raise TimeoutError(
                 f"a wait of {timeout} on a FakeClock was neither notified nor ended by advance() "

@@ -369,7 +369,6 @@ def test_a_send_beside_a_loop_does_not_warn(app):
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        ({"store": "redis://"}, "not part of this version"),
         ({"imports": "shop.tasks"}, "list of modules"),
         ({"url": 5}, "url is a text"),
         ({"retry": 5}, "is a RetryPolicy"),

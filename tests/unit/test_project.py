@@ -263,7 +263,7 @@ def test_the_architecture_page_has_the_layers_that_are_held() -> None:
     ][0]
     held = [set(layer.split(" | ")) for layer in reversed(contract["layers"])]
     page = (ROOT / "docs/explanation/architecture.md").read_text(encoding="utf-8")
-    block = page.partition("## The layers")[2].partition("```text")[2].partition("```")[0]
+    block = page.partition("## The rooms")[2].partition("```text")[2].partition("```")[0]
     assert held == [{name.strip() for name in layer.split(",")} for layer in block.split("<")]
 
 

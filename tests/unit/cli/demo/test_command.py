@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cloudq.cli import demo as module
+from cloudq.cli.demo import command as module
 from cloudq.cli.demo.tasks import app, entries, index
 
 

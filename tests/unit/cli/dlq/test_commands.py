@@ -10,7 +10,8 @@ from datetime import timedelta
 import pytest
 
 from cloudq import App
-from cloudq.cli import dlq, main
+from cloudq.cli import main
+from cloudq.cli.dlq import commands as dlq
 from cloudq.core import wire
 from cloudq.core.failure import Failure
 from cloudq.core.message import Message

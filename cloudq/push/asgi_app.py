@@ -12,7 +12,7 @@ from cloudq.core.push import PushResponse
 from cloudq.push.certificates import is_loopback
 from cloudq.push.edge import PushEdge, too_large, too_slow
 from cloudq.push.pages import PushPages
-from cloudq.push.refusals import Refused
+from cloudq.push.refusals import HttpRefusal
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -50,7 +50,7 @@ class AsgiApp:
             return self._pages.get("")
         client = scope.get("client")
         if not may_be_unverified(self.edge, client[0] if client else None):
-            return not_from_here()
+            return local_only()
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         asked = False
 
@@ -75,7 +75,7 @@ class AsgiApp:
                 while more:
                     event = await receive()
                     if event["type"] == "http.disconnect":
-                        raise Refused(400, "the sender hung up before its body had arrived")
+                        raise HttpRefusal(400, "the sender hung up before its body had arrived")
                     piece = event.get("body", b"")
                     size += len(piece)
                     if size > most:
@@ -112,9 +112,9 @@ def may_be_unverified(edge: PushEdge, address: str | None) -> bool:
     return not edge.settings.insecure_no_auth or (address is not None and is_loopback(address))
 
 
-def not_from_here() -> PushResponse:
+def local_only() -> PushResponse:
     """What is said to who may not."""
-    return Refused(403, "without tokens, pushes are taken from this machine only").response()
+    return HttpRefusal(403, "without tokens, pushes are taken from this machine only").response()
 
 
 async def _answer(send: Send, response: PushResponse, *, head: bool) -> None:

@@ -74,7 +74,7 @@ class Certificates:
         check_url(url)
         self._url = url
         self._clock = clock
-        self._fetch = fetch or fetched
+        self._fetch = fetch or fetch_certificates
         self._lock = threading.Lock()
         # All below is guarded by the lock.
         self._keys: Mapping[str, str] = {}
@@ -127,11 +127,11 @@ class Certificates:
             keys, life = self._fetch(self._url)
         except Exception as error:  # noqa: BLE001 - whatever went wrong, who waits has to be told
             logger.error("the certificates can't be fetched from %s: %s", self._url, error)  # noqa: TRY400 - the reason is the error's text
-            self._landed(flight, None, None)
+            self._land(flight, None, None)
         else:
-            self._landed(flight, keys, life)
+            self._land(flight, keys, life)
 
-    def _landed(self, flight: Future[None], keys: Mapping[str, str] | None, life: timedelta | None) -> None:
+    def _land(self, flight: Future[None], keys: Mapping[str, str] | None, life: timedelta | None) -> None:
         with self._lock:
             now = self._clock.now()
             if keys is None:
@@ -143,7 +143,7 @@ class Certificates:
         flight.set_result(None)
 
 
-def fetched(url: str) -> Fetched:
+def fetch_certificates(url: str) -> Fetched:
     """Fetches certificates: bounded in time and size, without redirections.
 
     Raises:
@@ -164,7 +164,7 @@ def fetched(url: str) -> Fetched:
                     raise OSError("the answer is too large")
                 if time.monotonic() > deadline:
                     raise TimeoutError("the answer takes too long")
-            life = _life(response.headers.get("Cache-Control", ""), response.headers.get("Age", ""))
+            life = _life_of(response.headers.get("Cache-Control", ""), response.headers.get("Age", ""))
     except HTTPError as error:
         error.close()
         raise OSError(f"the answer is {error.code}") from None
@@ -172,7 +172,7 @@ def fetched(url: str) -> Fetched:
         raise OSError(f"it can't be reached: {error.reason}") from error
     except HTTPException as error:
         raise OSError(f"the answer isn't HTTP: {type(error).__name__}") from error
-    return _parsed(body), life
+    return _parse(body), life
 
 
 def check_url(url: str) -> None:
@@ -219,7 +219,7 @@ def _opener(url: str) -> OpenerDirector:
     return build_opener(*handlers)  # type: ignore[arg-type]  # handlers, as it takes
 
 
-def _parsed(body: bytes) -> Mapping[str, str]:
+def _parse(body: bytes) -> Mapping[str, str]:
     try:
         keys = msgspec.json.decode(body, type=dict[str, str])
     except (ValueError, RecursionError) as error:
@@ -229,7 +229,7 @@ def _parsed(body: bytes) -> Mapping[str, str]:
     return keys
 
 
-def _life(cache_control: str, age: str) -> timedelta | None:
+def _life_of(cache_control: str, age: str) -> timedelta | None:
     found = _MAX_AGE.search(cache_control)
     if found is None:
         return None

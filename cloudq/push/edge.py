@@ -14,11 +14,11 @@ from cloudq.app import App
 from cloudq.core.message import is_dead_letter_queue
 from cloudq.core.push import PushRequest, PushResponse
 from cloudq.errors import PushRefused
+from cloudq.push.admission import STOPPING, Admission, overloaded
 from cloudq.push.events import BatchRefused
 from cloudq.push.lease_watch import LeaseWatch
-from cloudq.push.refusals import Complaints, Refused
-from cloudq.push.room import STOPPING, Room, overloaded
-from cloudq.push.runner import AGAIN, Runner
+from cloudq.push.refusals import HttpRefusal, RefusalLog
+from cloudq.push.runner import RELEASE_UNCOUNTED, PushRunner
 from cloudq.push.settings import PushSettings, verifier_for
 from cloudq.push.sources import Arrivals, is_push
 from cloudq.queues.cloud_queue import refuse_time_limit
@@ -58,12 +58,14 @@ class PushEdge:
         self.app = app
         self.settings = settings = settings or PushSettings()
         self._clock = app.clock
-        self.room = Room(settings.concurrency, settings.waiting, self._clock, max_tasks=max_tasks, on_change=on_change)
+        self.admission = Admission(
+            settings.concurrency, settings.waiting, self._clock, max_tasks=max_tasks, on_change=on_change
+        )
         self.verifier: Verifier | None = None
         self._tally = Tally(on_event)
-        self._complaints = Complaints(self._clock)
-        self._watch = LeaseWatch(self.room, self._clock)
-        self._runner = Runner(app, self.room, self._tally, self._complaints, threads=settings.concurrency)
+        self._refusals = RefusalLog(self._clock)
+        self._watch = LeaseWatch(self.admission, self._clock)
+        self._runner = PushRunner(app, self.admission, self._tally, self._refusals, threads=settings.concurrency)
         self._lock = threading.Lock()
         self._arrivals: Arrivals | None = None
 
@@ -101,51 +103,51 @@ class PushEdge:
 
         Args:
             headers: By name, in lower case.
-            read: Reads the body, at most `settings.max_body` of it, and raises `Refused` otherwise. Called only once
-                the sender is known.
+            read: Reads the body, at most `settings.max_body` of it, and raises `HttpRefusal` otherwise. Called only
+                once the sender is known.
         """
         try:
-            return self._handled(headers, read)
+            return self._handle(headers, read)
         except Exception as error:  # noqa: BLE001 - whatever it is, the message isn't settled and comes again
-            return self._complaints.excuse(error)
+            return self._refusals.answer_to(error)
 
     async def ahandle(self, headers: Mapping[str, str], read: Callable[[], Awaitable[bytes]]) -> PushResponse:
         """As `handle`; plain functions run in threads, async ones on the running loop."""
         try:
-            return await self._ahandled(headers, read)
+            return await self._ahandle(headers, read)
         except Exception as error:  # noqa: BLE001 - as above
-            return self._complaints.excuse(error)
+            return self._refusals.answer_to(error)
 
-    def _handled(self, headers: Mapping[str, str], read: Callable[[], bytes]) -> PushResponse:
+    def _handle(self, headers: Mapping[str, str], read: Callable[[], bytes]) -> PushResponse:
         received_at = self._clock.now()
-        self.room.check_open()
+        self.admission.check_open()
         self.open()
         if self.verifier is not None:
             self.verifier.verify(headers)
         self._check_length(headers)
-        with self.room.admitted():
+        with self.admission.admitted():
             arrival = self._decode(PushRequest(headers=headers, body=read(), received_at=received_at))
-            with self._slot_to_be_had(arrival) as got:
+            with self._claim(arrival) as got:
                 if got is None:
-                    return self._running_already(arrival)
-                if not self.room.slot(got.set_result):
+                    return self._decline_running(arrival)
+                if not self.admission.slot(got.set_result):
                     self._wait(got)
             return self._runner.run_here(arrival)
 
-    async def _ahandled(self, headers: Mapping[str, str], read: Callable[[], Awaitable[bytes]]) -> PushResponse:
+    async def _ahandle(self, headers: Mapping[str, str], read: Callable[[], Awaitable[bytes]]) -> PushResponse:
         received_at = self._clock.now()
-        self.room.check_open()
+        self.admission.check_open()
         if self._arrivals is None:
             await asyncio.to_thread(self.open)  # opening reads files
         if self.verifier is not None:
             await self.verifier.averify(headers)
         self._check_length(headers)
-        with self.room.admitted():
+        with self.admission.admitted():
             arrival = self._decode(PushRequest(headers=headers, body=await read(), received_at=received_at))
-            with self._slot_to_be_had(arrival) as got:
+            with self._claim(arrival) as got:
                 if got is None:
-                    return self._running_already(arrival)
-                if not self.room.slot(got.set_result):
+                    return self._decline_running(arrival)
+                if not self.admission.slot(got.set_result):
                     await self._await(got)
             return await self._runner.run(arrival)
 
@@ -154,7 +156,7 @@ class PushEdge:
         if text is None:
             return
         if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER):
-            raise Refused(400, "Content-Length is no number")
+            raise HttpRefusal(400, "Content-Length is no number")
         if int(text) > self.settings.max_body:
             raise too_large(self.settings.max_body)
 
@@ -164,42 +166,42 @@ class PushEdge:
         try:
             arrival = self._arrivals.decode(request)
         except BatchRefused as error:
-            raise Refused(415, f"{error}") from error
+            raise HttpRefusal(415, f"{error}") from error
         except PushRefused as error:
-            raise Refused(400, f"{error}") from error
+            raise HttpRefusal(400, f"{error}") from error
         queue = arrival.delivery.queue
         if is_dead_letter_queue(queue):
             # Somebody resumed it. What it holds must be neither run nor deleted (semantics 5).
-            raise Refused(503, f"{queue!r} is a dead-letter queue, and is to be paused")
+            raise HttpRefusal(503, f"{queue!r} is a dead-letter queue, and is to be paused")
         if self.settings.queues and queue not in self.settings.queues:
-            raise Refused(503, f"queue {queue!r} isn't served here")
+            raise HttpRefusal(503, f"queue {queue!r} isn't served here")
         return arrival
 
     @contextmanager
-    def _slot_to_be_had(self, arrival: Arrival) -> Iterator[Future[bool] | None]:
+    def _claim(self, arrival: Arrival) -> Iterator[Future[bool] | None]:
         """Claims the message for the block and, if that went well, beyond it. `None`: it is in hand already."""
-        if not self.room.claim(arrival.key):
+        if not self.admission.claim(arrival.key):
             yield None
             return
         try:
             yield Future()
         except BaseException:
-            self.room.disclaim(arrival.key)
+            self.admission.disclaim(arrival.key)
             raise
 
-    def _running_already(self, arrival: Arrival) -> PushResponse:
+    def _decline_running(self, arrival: Arrival) -> PushResponse:
         logger.info("%s was pushed again while it is being worked on here; it is to come later", arrival.delivery.id)
-        return arrival.source.answer(arrival.delivery.lease, AGAIN)
+        return arrival.source.answer(arrival.delivery.lease, RELEASE_UNCOUNTED)
 
     def _wait(self, got: Future[bool]) -> None:
         try:
             there = got.result(self.settings.patience.total_seconds())
         except TimeoutError:
-            if self.room.withdraw(got.set_result):
+            if self.admission.withdraw(got.set_result):
                 raise overloaded() from None
             there = got.result()
         if not there:
-            raise Refused(503, STOPPING, headers={"Retry-After": "1"})
+            raise HttpRefusal(503, STOPPING, headers={"Retry-After": "1"})
 
     async def _await(self, got: Future[bool]) -> None:
         try:
@@ -207,27 +209,27 @@ class PushEdge:
                 asyncio.shield(asyncio.wrap_future(got)), self.settings.patience.total_seconds()
             )
         except (TimeoutError, asyncio.CancelledError) as error:
-            if self.room.withdraw(got.set_result):
+            if self.admission.withdraw(got.set_result):
                 if isinstance(error, TimeoutError):
                     raise overloaded() from None
                 raise
             there = got.result()
             if not isinstance(error, TimeoutError):
                 if there:
-                    self.room.free()
+                    self.admission.free()
                 raise
         if not there:
-            raise Refused(503, STOPPING, headers={"Retry-After": "1"})
+            raise HttpRefusal(503, STOPPING, headers={"Retry-After": "1"})
 
     # ── leaving ──────────────────────────────────────────────────────────────────────────────────────────
 
     def stop(self) -> None:
         """Takes nothing more; what waits is answered with 503, what runs goes on."""
-        self.room.close()
+        self.admission.close()
 
     def close(self) -> None:
         """Ends the threads. The app's backend stays open."""
-        self.room.close()
+        self.admission.close()
         self._watch.stop()
         self._runner.close()
 
@@ -239,22 +241,22 @@ class PushEdge:
     def snapshot(self) -> Snapshot:
         """The counts at this moment."""
         return Snapshot(
-            started=self.room.started,
+            started=self.admission.started,
             acked=self._tally.acked,
             retried=self._tally.retried,
             dead_lettered=self._tally.dead_lettered,
-            lease_lost=self.room.lease_lost,
-            waiting=self.room.waiting,
-            running=self.room.running,
-            settling=self.room.settling,
+            lease_lost=self.admission.lease_lost,
+            waiting=self.admission.waiting,
+            running=self.admission.running,
+            settling=self.admission.settling,
         )
 
 
-def too_large(most: int) -> Refused:
+def too_large(most: int) -> HttpRefusal:
     """What is said of a body that is too large."""
-    return Refused(413, f"the body has more than {most:,} bytes", headers={"Connection": "close"})
+    return HttpRefusal(413, f"the body has more than {most:,} bytes", headers={"Connection": "close"})
 
 
-def too_slow() -> Refused:
+def too_slow() -> HttpRefusal:
     """What is said of a body that doesn't arrive."""
-    return Refused(408, "the body takes too long", headers={"Connection": "close"})
+    return HttpRefusal(408, "the body takes too long", headers={"Connection": "close"})

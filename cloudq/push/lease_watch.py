@@ -5,19 +5,19 @@ from __future__ import annotations
 import threading
 
 from cloudq.core.clock import Clock
-from cloudq.push.room import Room
+from cloudq.push.admission import Admission
 
 
 class LeaseWatch:
-    """One thread for all runs of a room. A lease of a push can't be extended, so there is nothing else to do for it.
+    """One thread for all pushes in hand. The lease of a push can't be extended, so telling is all there is to do.
 
     Args:
-        room: Where the runs are.
+        admission: Where the runs are.
         clock: Where the time comes from.
     """
 
-    def __init__(self, room: Room, clock: Clock) -> None:
-        self._room = room
+    def __init__(self, admission: Admission, clock: Clock) -> None:
+        self._admission = admission
         self._clock = clock
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="cloudq-leases", daemon=True)
@@ -33,14 +33,14 @@ class LeaseWatch:
 
     def stop(self) -> None:
         """Ends the thread."""
-        with self._room.changed:
+        with self._admission.changed:
             self._stopped = True
-            self._room.changed.notify_all()
+            self._admission.changed.notify_all()
 
     def _run(self) -> None:
-        changed = self._room.changed
+        changed = self._admission.changed
         with changed:
             while not self._stopped:
                 now = self._clock.now()
-                first = self._room.look(now)
+                first = self._admission.look(now)
                 self._clock.wait(changed, None if first is None else first - now)

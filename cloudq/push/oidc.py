@@ -16,7 +16,7 @@ import msgspec
 
 from cloudq.errors import ConfigurationError
 from cloudq.push.certificates import PATIENCE_SECONDS, Certificates, CertificatesUnavailable
-from cloudq.push.refusals import Refused
+from cloudq.push.refusals import HttpRefusal
 
 ALGORITHM: Final = "RS256"
 ISSUERS: Final = frozenset({"accounts.google.com", "https://accounts.google.com"})
@@ -92,7 +92,7 @@ class Verifier:
         """Checks the token among the headers of a request; waits for the certificates if they have to be fetched.
 
         Raises:
-            Refused: 401, 403, or 503 where the certificates can't be had.
+            HttpRefusal: 401, 403, or 503 where the certificates can't be had.
         """
         token = self._token(headers)
         flight = self._missing(token)
@@ -151,7 +151,7 @@ class Verifier:
             raise _unknown(f"its token is for another audience ({str(audience)[:200]!r}, not {expected})")
         email = claims.get("email")
         if not isinstance(email, str) or email not in self.accounts or claims.get("email_verified") is not True:
-            raise Refused(403, f"its token is of {str(email)[:200]!r}, who may not push (or isn't verified)")
+            raise HttpRefusal(403, f"its token is of {str(email)[:200]!r}, who may not push (or isn't verified)")
 
     def _signed(self, token: Token) -> Mapping[str, object]:
         try:
@@ -181,9 +181,9 @@ class Verifier:
         return claims
 
 
-def _unknown(why: str) -> Refused:
-    return Refused(401, why, headers=_CHALLENGE)
+def _unknown(why: str) -> HttpRefusal:
+    return HttpRefusal(401, why, headers=_CHALLENGE)
 
 
-def _unavailable(why: str) -> Refused:
-    return Refused(503, f"nobody can be verified: {why}", headers={"Retry-After": "5"})
+def _unavailable(why: str) -> HttpRefusal:
+    return HttpRefusal(503, f"nobody can be verified: {why}", headers={"Retry-After": "5"})

@@ -28,14 +28,14 @@ class PushPages:
     def healthz(self) -> Page:
         """Whether this process does its work: 503 means that it should be started again."""
         problems = [] if self._edge.watched else ["leases aren't looked after"]
-        if self._edge.room.stuck:
+        if self._edge.admission.stuck:
             problems.append("every slot is held by a task whose time is over")
         return self._page(problems)
 
     def readyz(self) -> Page:
         """Whether it takes pushes now."""
         problems = list(self.healthz().problems)
-        if self._edge.room.closed:
+        if self._edge.admission.closed:
             problems.append("stopping")
         verifier = self._edge.verifier
         if verifier is not None and verifier.certificates.failing:

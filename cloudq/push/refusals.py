@@ -1,4 +1,4 @@
-"""`Refused`: a request that is answered without anything of it being run, and how such refusals are logged."""
+"""`HttpRefusal`: a request that is answered without anything of it being run, and how such refusals are logged."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ERROR: Final = PushResponse(
 )
 
 
-class Refused(Exception):
+class HttpRefusal(Exception):
     """A request isn't taken.
 
     Attributes:
@@ -53,7 +53,7 @@ class Refused(Exception):
         )
 
 
-class Complaints:
+class RefusalLog:
     """Logs refusals, of each status one in a minute, with the number of those left out. Thread-safe.
 
     Args:
@@ -65,15 +65,15 @@ class Complaints:
         self._lock = threading.Lock()
         self._last: dict[int, tuple[datetime, int]] = {}
 
-    def excuse(self, error: Exception) -> PushResponse:
+    def answer_to(self, error: Exception) -> PushResponse:
         """The answer to a request that ended in an error, which is logged. Nothing was settled by it."""
-        if isinstance(error, Refused):
-            self.about(error)
+        if isinstance(error, HttpRefusal):
+            self.log(error)
             return error.response()
         logger.error("a push could not be handled; it comes again", exc_info=error)
         return ERROR
 
-    def about(self, refused: Refused) -> None:
+    def log(self, refused: HttpRefusal) -> None:
         """Logs this one, or counts it."""
         now = self._clock.now()
         with self._lock:

@@ -1,4 +1,4 @@
-"""`Runner`: runs the task of a push that has its slot, settles it, and gives the answer."""
+"""`PushRunner`: runs the task of a push that has its slot, settles it, and gives the answer."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from cloudq.core.outcome import Acked, Outcome
 from cloudq.core.policy import DELIVERIES_WITHOUT_LIMIT
 from cloudq.core.processor import Processor
 from cloudq.core.push import PushResponse
-from cloudq.push.refusals import ERROR, Complaints
-from cloudq.push.room import Room, Run
+from cloudq.push.admission import Admission, PushInHand
+from cloudq.push.refusals import ERROR, RefusalLog
 from cloudq.push.sources import Arrival
 from cloudq.push.threads import Threads
 from cloudq.running.event_loop import EventLoop
@@ -31,26 +31,26 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cloudq.push")
 
-AGAIN: Final = Release(counted=False)
+RELEASE_UNCOUNTED: Final = Release(counted=False)
 """The step of what was not run: it says nothing about the task."""
 
 
-class Runner:
+class PushRunner:
     """Runs tasks: plain functions in threads, async ones on the loop of whoever asks, or on one of its own.
 
     Args:
         app: Whose tasks.
-        room: Where runs are counted, and given up.
+        admission: Where runs are counted, and given up.
         tally: Told of each end.
-        complaints: Makes an answer of an error.
+        refusals: Makes an answer of an error.
         threads: The most threads.
     """
 
-    def __init__(self, app: App, room: Room, tally: Tally, complaints: Complaints, *, threads: int) -> None:
+    def __init__(self, app: App, admission: Admission, tally: Tally, refusals: RefusalLog, *, threads: int) -> None:
         self._app = app
-        self._room = room
+        self._admission = admission
         self._tally = tally
-        self._complaints = complaints
+        self._refusals = refusals
         self._clock = app.clock
         self._threads = Threads(threads, "cloudq-task")
         self._time_limits = ThreadTimeLimits(self._clock)
@@ -70,12 +70,12 @@ class Runner:
     def run_here(self, arrival: Arrival) -> PushResponse:
         """Runs a task in this thread, or, if it is async, on a loop of its own."""
         answers: list[PushResponse] = []
-        self._run(self._begun(arrival), answers.append)
+        self._run(self._begin(arrival), answers.append)
         return answers[0]
 
     async def run(self, arrival: Arrival) -> PushResponse:
         """Runs a task in a thread, or, if it is async, on the running loop."""
-        run = self._begun(arrival)
+        run = self._begin(arrival)
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[PushResponse] = loop.create_future()
 
@@ -91,13 +91,13 @@ class Runner:
             # The loop itself keeps only a weak reference. The task goes on if the one who waits for it is cancelled.
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-            run.abandon = partial(_call, loop, self._abandoned, run, answered, task)
+            run.abandon = partial(_call, loop, self._abandon, run, answered, task)
         else:
-            run.abandon = partial(_call, loop, self._abandoned, run, answered, None)
+            run.abandon = partial(_call, loop, self._abandon, run, answered, None)
             try:
                 self._threads.run(partial(contextvars.copy_context().run, self._run, run, from_thread))
             except BaseException:
-                self._room.end(run)  # or its slot would be taken, and itself in hand, for ever
+                self._admission.end(run)  # or its slot would be taken, and itself in hand, for ever
                 raise
         return await answer
 
@@ -110,16 +110,16 @@ class Runner:
         if loop is not None:
             loop.stop()
 
-    def _begun(self, arrival: Arrival) -> Run:
-        run = Run(arrival, self._clock.now())
-        self._room.begin(run)
+    def _begin(self, arrival: Arrival) -> PushInHand:
+        run = PushInHand(arrival, self._clock.now())
+        self._admission.begin(run)
         return run
 
-    def _is_async(self, run: Run) -> bool:
+    def _is_async(self, run: PushInHand) -> bool:
         handler = self._processor.handler_for(run.delivery)
         return handler is not None and handler.is_async
 
-    def _run(self, run: Run, answer: Callable[[PushResponse], None]) -> None:
+    def _run(self, run: PushInHand, answer: Callable[[PushResponse], None]) -> None:
         """Runs a task in this thread, settles it, and gives the answer. Never raises an `Exception`."""
         response = ERROR
         try:
@@ -134,21 +134,21 @@ class Runner:
             run.arrived.wait()
             if run.outcome is None:
                 raise RuntimeError("a task ended without an outcome")
-            response = self._settled(run, run.outcome, run.seconds)
+            response = self._settle(run, run.outcome, run.seconds)
         except Exception as error:  # noqa: BLE001 - whatever it is, the message isn't settled and comes again
-            response = self._complaints.excuse(error)
+            response = self._refusals.answer_to(error)
         finally:
-            self._room.end(run)
+            self._admission.end(run)
             answer(response)
 
-    async def _arun(self, run: Run, answer: Callable[[PushResponse], None]) -> None:
+    async def _arun(self, run: PushInHand, answer: Callable[[PushResponse], None]) -> None:
         response = ERROR
         try:
             began = time.monotonic()
             try:
                 outcome = await self._processor.aprocess(run.delivery, lease_lost=run.lost, until=run.until)
             except asyncio.CancelledError as error:
-                if run.lost.is_set() and not self._room.finish(run):
+                if run.lost.is_set() and not self._admission.finish(run):
                     raise
                 # By itself or by another task: a failure like any other.
                 if (task := asyncio.current_task()) is not None:
@@ -157,32 +157,32 @@ class Runner:
             except BaseException as error:  # noqa: BLE001 - it would end the loop, which others share
                 outcome = self._processor.failed(run.delivery, error)
             run.ended(outcome, time.monotonic() - began)
-            response = await self._asettled(run, outcome, run.seconds)
+            response = await self._asettle(run, outcome, run.seconds)
         except Exception as error:  # noqa: BLE001 - whatever it is, the message isn't settled and comes again
-            response = self._complaints.excuse(error)
+            response = self._refusals.answer_to(error)
         finally:
-            self._room.end(run)
+            self._admission.end(run)
             answer(response)
 
-    async def _asettled(self, run: Run, outcome: Outcome, seconds: float) -> PushResponse:
+    async def _asettle(self, run: PushInHand, outcome: Outcome, seconds: float) -> PushResponse:
         if isinstance(outcome, Acked):
-            return self._settled(run, outcome, seconds)  # nothing is stored, so nothing is waited for
+            return self._settle(run, outcome, seconds)  # nothing is stored, so nothing is waited for
         loop = asyncio.get_running_loop()
         done: asyncio.Future[PushResponse] = loop.create_future()
 
         def settle() -> None:
             response = ERROR
             try:
-                response = self._settled(run, outcome, seconds)
+                response = self._settle(run, outcome, seconds)
             except Exception as error:  # noqa: BLE001 - whatever it is, the message isn't settled and comes again
-                response = self._complaints.excuse(error)
+                response = self._refusals.answer_to(error)
             finally:
                 _call(loop, done.set_result, response)
 
         self._threads.run(settle)
         return await done
 
-    def _process(self, run: Run) -> Outcome:
+    def _process(self, run: PushInHand) -> Outcome:
         try:
             return self._processor.process(run.delivery, lease_lost=run.lost, until=run.until)
         except BaseException as error:
@@ -191,19 +191,19 @@ class Runner:
                 raise
             return self._processor.failed(run.delivery, error)
 
-    def _on_own_loop(self, run: Run) -> None:
+    def _on_own_loop(self, run: PushInHand) -> None:
         """For async tasks under a server that has no loop."""
         with self._lock:
             if self._own_loop is None:
                 self._own_loop = EventLoop(self._processor, _loop_ended)
             self._own_loop.run(run)
 
-    def _settled(self, run: Run, outcome: Outcome, seconds: float) -> PushResponse:
+    def _settle(self, run: PushInHand, outcome: Outcome, seconds: float) -> PushResponse:
         """Carries an outcome out, up to the answer."""
         delivery, source = run.delivery, run.source
-        if not self._room.finish(run):
+        if not self._admission.finish(run):
             logger.warning("%s ended after it was given up; it runs again", delivery.id)
-            return source.answer(delivery.lease, AGAIN)
+            return source.answer(delivery.lease, RELEASE_UNCOUNTED)
         self._tally.ended(delivery, outcome, seconds)
         now = self._clock.now()
         if isinstance(outcome, Acked):
@@ -218,15 +218,17 @@ class Runner:
         queue = self._app.queue(delivery.queue)
         return source.answer(delivery.lease, source.settle(queue, delivery, outcome, now))
 
-    def _abandoned(self, run: Run, answer: Callable[[PushResponse], None], task: asyncio.Task[None] | None) -> None:
+    def _abandon(
+        self, run: PushInHand, answer: Callable[[PushResponse], None], task: asyncio.Task[None] | None
+    ) -> None:
         """Answers for a task that was given up; one on the loop is ended, one in a thread is left behind."""
-        answer(run.source.answer(run.delivery.lease, AGAIN))
+        answer(run.source.answer(run.delivery.lease, RELEASE_UNCOUNTED))
         if task is not None:
             task.cancel()
 
 
 def _loop_ended(held: HeldLease, outcome: Outcome, seconds: float) -> None:
-    if isinstance(held, Run):
+    if isinstance(held, PushInHand):
         held.ended(outcome, seconds)
 
 

@@ -32,7 +32,6 @@ logger = logging.getLogger("cloudq.push")
 ROUND: Final = timedelta(seconds=1)
 # After the grace, or a second signal: what is answered by then is answered.
 AT_ONCE: Final = timedelta(seconds=3)
-STARTING: Final = timedelta(seconds=30)
 BACKLOG: Final = 1024
 # Google's front ends keep their connections for longer than this; a server that closes first races with a request.
 KEEP_ALIVE_SECONDS: Final = 620
@@ -122,7 +121,7 @@ class PushWorker:
         self._health: HealthServer | None = None
         if server.health is not None:
             self._health = HealthServer(server.health, PushPages(self.edge))
-        self._socket = _listening(server.host, server.port)
+        self._socket = _listen(server.host, server.port)
         listens, port = self._socket.getsockname()[:2]
         self.address: tuple[str, int] = (str(listens), int(port))
         self._thread = threading.Thread(target=self._serve, name="cloudq-push", daemon=True)
@@ -164,15 +163,15 @@ class PushWorker:
             if wish is Wish.FAIL or not self._thread.is_alive():
                 logger.error("the server has ended by itself")
                 return 1
-            if self.edge.room.closed and not self.edge.room.in_hand:
+            if self.edge.admission.closed and not self.edge.admission.in_hand:
                 return 0  # after max_tasks
 
     def _shut_down(self) -> None:
-        room = self.edge.room
+        admission = self.edge.admission
         self.edge.stop()
-        logger.info("stopping: %d tasks are running", room.running)
+        logger.info("stopping: %d tasks are running", admission.running)
         if not self._wait_until_answered(self.server.grace):
-            left = room.give_up()
+            left = admission.give_up()
             if left:
                 logger.warning("%d tasks didn't finish in time; they are pushed again", left)
             self._wait_until_answered(AT_ONCE)
@@ -180,10 +179,10 @@ class PushWorker:
     def _wait_until_answered(self, patience: timedelta) -> bool:
         """Whether all pushes in hand were answered in that time, and before the next signal."""
         until = self._clock.now() + patience
-        while self.edge.room.in_hand and (left := until - self._clock.now()) > ZERO:
+        while self.edge.admission.in_hand and (left := until - self._clock.now()) > ZERO:
             if self._next_wish(min(left, ROUND)) is Wish.STOP:
                 return False
-        return not self.edge.room.in_hand
+        return not self.edge.admission.in_hand
 
     def _close(self) -> None:
         self._uvicorn.should_exit = True
@@ -235,7 +234,7 @@ def _server(app: AsgiApp, settings: PushSettings) -> uvicorn.Server:
     )
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=BACKLOG)

@@ -28,7 +28,7 @@ logger = logging.getLogger("cloudq.push")
 
 DONE: Final = PushResponse(status=200)
 # To whoever sends events: to be sent again.
-AGAIN: Final = PushResponse(status=503)
+SEND_AGAIN: Final = PushResponse(status=503)
 # What Cloud Tasks always sets. A request with one of these is its own, or a forged one: never an event.
 _TASK_HEADERS: Final = "x-cloudtasks-"
 
@@ -159,7 +159,7 @@ class Events:
         """By the plan, all of it by copies: there is nothing to release, and nothing to dead-letter natively."""
         able = queue.capabilities
         if isinstance(outcome, DeadLettered) and able.native_dead_letter:
-            return _left_to_a_worker(queue, delivery, outcome, now)
+            return _store_for_a_worker(queue, delivery, outcome, now)
         narrowed = replace(
             able,
             native_retry_delay=None,
@@ -172,7 +172,7 @@ class Events:
     def answer(self, lease: Lease, step: FinalStep) -> PushResponse:
         """200 for what is done or stored, 503 for what its sender is to send again."""
         del lease
-        return DONE if isinstance(step, Ack) else AGAIN
+        return DONE if isinstance(step, Ack) else SEND_AGAIN
 
 
 def is_push(driver: Driver) -> TypeGuard[PushDriver]:
@@ -180,7 +180,7 @@ def is_push(driver: Driver) -> TypeGuard[PushDriver]:
     return callable(getattr(driver, "decode", None)) and callable(getattr(driver, "encode", None))
 
 
-def _left_to_a_worker(queue: CloudQueue, delivery: Delivery, outcome: DeadLettered, now: datetime) -> FinalStep:
+def _store_for_a_worker(queue: CloudQueue, delivery: Delivery, outcome: DeadLettered, now: datetime) -> FinalStep:
     """Stores a dead event in its queue, where nothing but a worker can put it among the backend's own dead letters."""
     message = delivery.message
     if message is None:

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any, Final, Protocol, TypeAlias
 
 from cloudq.core.push import PushResponse
-from cloudq.push.asgi_app import may_be_unverified, not_from_here
+from cloudq.push.asgi_app import local_only, may_be_unverified
 from cloudq.push.edge import PushEdge, too_large, too_slow
 from cloudq.push.pages import PushPages
 
@@ -54,7 +54,7 @@ def answer(edge: PushEdge, pages: PushPages, method: str, environ: Environ, body
     if method != "POST":
         return pages.get("")
     if not may_be_unverified(edge, environ.get("REMOTE_ADDR")):
-        return not_from_here()
+        return local_only()
     headers = headers_of(environ)
     return edge.handle(headers, lambda: _body(edge, headers, environ, body))
 

@@ -123,7 +123,7 @@ def test_pages_tell_what_is_wrong(edge):
         answer = pool.submit(posted, app, *push("t", {"name": "1"}))
         gate.wait_started()
         assert 200 == posted(app, {}, b"", path="/healthz", method="GET").status_code
-        full.room.give_up()
+        full.admission.give_up()
         page = posted(app, {}, b"", path="/healthz", method="GET")
         assert (503, ["every slot is held by a task whose time is over"]) == (page.status_code, page.json()["problems"])
         gate.goes_on.set()
@@ -223,7 +223,7 @@ def test_asgi_start_and_end(backend):
         assert ["lifespan.startup.complete", "lifespan.shutdown.complete"] == asyncio.run(
             lifespan(cloudq.push.asgi(edge))
         )
-        assert edge.room.closed
+        assert edge.admission.closed
     nobody = PushSettings(service_accounts=[])
     with edge_of(app, nobody) as edge:
         assert ["lifespan.startup.failed"] == asyncio.run(lifespan(cloudq.push.asgi(edge)))

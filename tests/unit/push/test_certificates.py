@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 
 from cloudq.push import certificates
-from cloudq.push.certificates import Certificates, CertificatesUnavailable, fetched, is_loopback
+from cloudq.push.certificates import Certificates, CertificatesUnavailable, fetch_certificates, is_loopback
 from cloudq.testing.clock import FakeClock
 from tests.unit.push.fakes import certificates_of, key
 
@@ -129,9 +129,9 @@ def test_a_fetch():
     """PEM by key id, and for how long: what is said less how old it was."""
     with certificates_of("a") as server:
         server.headers = {"Cache-Control": "public, max-age=600, must-revalidate", "Age": "100"}
-        assert ({"a": key("a").certificate}, timedelta(seconds=500)) == fetched(server.url)
+        assert ({"a": key("a").certificate}, timedelta(seconds=500)) == fetch_certificates(server.url)
         server.headers = {"Cache-Control": "no-store"}
-        assert fetched(server.url)[1] is None
+        assert fetch_certificates(server.url)[1] is None
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_what_is_no_answer(status, body):
     with certificates_of("a") as server:
         server.status, server.body = status, body
         with pytest.raises(OSError, match="the answer"):
-            fetched(server.url)
+            fetch_certificates(server.url)
 
 
 def test_redirections_are_not_followed():
@@ -160,7 +160,7 @@ def test_redirections_are_not_followed():
         server.status = 302
         server.headers = {"Location": good.url}
         with pytest.raises(OSError, match="302"):
-            fetched(server.url)
+            fetch_certificates(server.url)
         assert 0 == good.asked
 
 
@@ -169,7 +169,7 @@ def test_nobody_there():
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(OSError, match="can't be reached"):
-        fetched(f"http://127.0.0.1:{port}/")
+        fetch_certificates(f"http://127.0.0.1:{port}/")
 
 
 def test_a_server_that_dawdles(monkeypatch):
@@ -178,7 +178,7 @@ def test_a_server_that_dawdles(monkeypatch):
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
         with pytest.raises(OSError, match="timed out"):
-            fetched(url)
+            fetch_certificates(url)
         listener.accept()[0].close()
 
         def drip() -> None:
@@ -196,7 +196,7 @@ def test_a_server_that_dawdles(monkeypatch):
         thread = threading.Thread(target=drip)
         thread.start()
         with pytest.raises(OSError, match="too long"):
-            fetched(url)
+            fetch_certificates(url)
         thread.join(10)
 
 

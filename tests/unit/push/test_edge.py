@@ -194,7 +194,7 @@ def test_an_unexpected_error_is_never_acked(backend, answer, caplog, monkeypatch
         assert 500 == answer(edge, *push("t")).status
         monkeypatch.undo()
         assert 200 == answer(edge, *push("t")).status
-        assert 0 == edge.room.in_hand
+        assert 0 == edge.admission.in_hand
     assert 2 == sum("surprise" in str(record.exc_info) for record in caplog.records)
 
 
@@ -274,7 +274,7 @@ def test_a_task_is_told_that_its_lease_is_over(caplog):
 
         answer = pool.submit(handle, edge, *push("t", headers={"cloudq-deadline": "60"}))
         until(lambda: seen)
-        until(lambda: edge.room._next_look is not None)
+        until(lambda: edge.admission._next_look is not None)
         assert not seen[0].is_set()
         clock.advance(timedelta(seconds=61))
         assert seen[0].wait(10)
@@ -344,7 +344,7 @@ def test_overload(backend, answer):
         answers = [pool.submit(answer, edge, *push("t", {"name": "1"}, id="1"))]
         gate.wait_started()
         answers.append(pool.submit(answer, edge, *push("t", {"name": "2"}, id="2")))
-        until(lambda: edge.room.waiting)
+        until(lambda: edge.admission.waiting)
         refused = answer(edge, *push("t", {"name": "3"}, id="3"))
         assert (429, "1") == (refused.status, refused.headers["Retry-After"])
         gate.goes_on.set()
@@ -388,7 +388,7 @@ def test_stopping(backend, answer):
         first = pool.submit(answer, edge, *push("t", {"name": "1"}, id="1"))
         gate.wait_started()
         second = pool.submit(answer, edge, *push("t", {"name": "2"}, id="2"))
-        until(lambda: edge.room.waiting)
+        until(lambda: edge.admission.waiting)
         edge.stop()
         assert 503 == second.result(10).status
         assert 503 == answer(edge, *push("t", {"name": "3"}, id="3")).status
@@ -428,7 +428,7 @@ def test_what_is_given_up_is_answered_at_once(backend, kind):
         answer = asyncio.create_task(ahandle(edge, *push("plain" if kind == "def" else "asynchronous")))
         await asyncio.to_thread(started.wait, 10)
         edge.stop()
-        assert 1 == edge.room.give_up()
+        assert 1 == edge.admission.give_up()
         response = await asyncio.wait_for(answer, 10)
         goes_on.set()
         assert await asyncio.to_thread(ended.wait, 10)
@@ -436,7 +436,7 @@ def test_what_is_given_up_is_answered_at_once(backend, kind):
 
     with edge_of(app) as edge:
         assert 500 == asyncio.run(given_up(edge)).status
-        until(lambda: not edge.room.running)
+        until(lambda: not edge.admission.running)
     assert contexts[0].lease_lost.is_set()
     assert [] == driver.sent
 
@@ -458,7 +458,7 @@ def test_a_request_that_is_cancelled_leaves_its_task_running(backend):
             await request
         assert 500 == (await ahandle(edge, *push("t", {"name": "2"}))).status
         gate.goes_on.set()
-        while edge.room.running:
+        while edge.admission.running:
             await asyncio.sleep(0.002)
         assert 200 == (await ahandle(edge, *push("t", {"name": "3"}))).status
 
@@ -480,12 +480,12 @@ def test_cancelled_while_it_waits(backend):
         first = asyncio.create_task(ahandle(edge, *push("t", {"name": "1"}, id="1")))
         await asyncio.to_thread(gate.wait_started)
         second = asyncio.create_task(ahandle(edge, *push("t", {"name": "2"}, id="2")))
-        while not edge.room.waiting:
+        while not edge.admission.waiting:
             await asyncio.sleep(0.002)
         second.cancel()
         with pytest.raises(asyncio.CancelledError):
             await second
-        assert (0, 1) == (edge.room.waiting, edge.room.in_hand)
+        assert (0, 1) == (edge.admission.waiting, edge.admission.in_hand)
         gate.goes_on.set()
         assert 200 == (await first).status
         assert 200 == (await ahandle(edge, *push("t", {"name": "2"}, id="2"))).status
@@ -550,7 +550,12 @@ def test_max_tasks(backend):
         answers = []
         for name in "123":
             answers.append(pool.submit(handle, edge, *push("t", {"name": name}, id=name)))
-            until(lambda: edge.room.in_hand == len(answers) and edge.room.running + edge.room.waiting == len(answers))
+            until(
+                lambda: (
+                    edge.admission.in_hand == len(answers)
+                    and edge.admission.running + edge.admission.waiting == len(answers)
+                )
+            )
         gate.goes_on.set()
         assert [200, 200, 503] == [answer.result(10).status for answer in answers]
         assert 503 == handle(edge, *push("t", {"name": "4"}, id="4")).status

@@ -149,7 +149,7 @@ def test_the_first_signal_lets_running_tasks_finish(backend):
         first = pool.submit(worker.push, *push("t", {"name": "1"}, id="1"))
         gate.wait_started()
         worker.worker.stop()
-        until(lambda: worker.worker.edge.room.closed)
+        until(lambda: worker.worker.edge.admission.closed)
         assert 503 == worker.push(*push("t", {"name": "2"}, id="2"))
         assert 503 == worker.page("/readyz")[0]
         assert 200 == worker.page("/healthz")[0]

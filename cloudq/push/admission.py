@@ -1,4 +1,4 @@
-"""`Room`: how many pushes are taken, how many run, and which. The one place that bounds them. Thread-safe.
+"""`Admission`: how many pushes are taken, how many run, and which. The one place that bounds them. Thread-safe.
 
 ```
  admit ─▶ body read, decoded ─▶ claim ─▶ slot (or wait) ─▶ runs ─▶ finish ─▶ settled ─▶ ended
@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
 from cloudq.core.clock import Clock
-from cloudq.push.refusals import Refused
+from cloudq.push.refusals import HttpRefusal
 from cloudq.push.sources import Arrival, Source
 from cloudq.running.runner import Running
 
@@ -29,7 +29,7 @@ Ready: TypeAlias = Callable[[bool], None]
 """Told whether the slot that was waited for is there, or never will be. Called in any thread."""
 
 
-class Run(Running):
+class PushInHand(Running):
     """A push in hand.
 
     Attributes:
@@ -47,11 +47,11 @@ class Run(Running):
         self.source: Source = arrival.source
         self.key = arrival.key
         self.abandon: Callable[[], None] | None = None
-        # Guarded by the room's lock.
+        # Guarded by the admission's lock.
         self.settling = False
 
 
-class Room:
+class Admission:
     """The places and the slots.
 
     Args:
@@ -59,7 +59,7 @@ class Room:
         waiting: How many more pushes may be in hand.
         clock: Where the time comes from.
         max_tasks: Close after so many were started, or `None`.
-        on_change: Called when one was ended, and once the room closes by itself.
+        on_change: Called when one was ended, and once it closes by itself.
     """
 
     def __init__(
@@ -83,8 +83,8 @@ class Room:
         self._taken = 0
         self._queue: deque[Ready] = deque()
         self._claimed: set[tuple[str, ...]] = set()
-        self._runs: set[Run] = set()
-        self._given_up: set[Run] = set()
+        self._runs: set[PushInHand] = set()
+        self._given_up: set[PushInHand] = set()
         self._closed = False
         self._next_look: datetime | None = None
         self.started = 0
@@ -100,14 +100,14 @@ class Room:
     def check_open(self) -> None:
         """Refuses whatever comes once it is closed."""
         if self._closed:
-            raise Refused(503, STOPPING, headers={"Retry-After": "1", "Connection": "close"})
+            raise HttpRefusal(503, STOPPING, headers={"Retry-After": "1", "Connection": "close"})
 
     @contextmanager
     def admitted(self) -> Iterator[None]:
         """Takes a place for the block, which is before a body is read: so many bodies are in memory at most.
 
         Raises:
-            Refused: 429, or 503 once it is closed.
+            HttpRefusal: 429, or 503 once it is closed.
         """
         with self.changed:
             self.check_open()
@@ -138,7 +138,7 @@ class Room:
         """Whether a slot is taken now. If not, `ready` will be told."""
         with self.changed:
             if self._closed:
-                raise Refused(503, STOPPING, headers={"Retry-After": "1"})
+                raise HttpRefusal(503, STOPPING, headers={"Retry-After": "1"})
             if not self._free:
                 self._queue.append(ready)
                 return False
@@ -173,7 +173,7 @@ class Room:
 
     # ── running ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def begin(self, run: Run) -> None:
+    def begin(self, run: PushInHand) -> None:
         """It runs."""
         with self.changed:
             self._runs.add(run)
@@ -181,7 +181,7 @@ class Room:
                 self._next_look = run.expires_at
                 self.changed.notify_all()
 
-    def finish(self, run: Run) -> bool:
+    def finish(self, run: PushInHand) -> bool:
         """The task has ended: whether its outcome counts. `False`: it was given up, and answered without it."""
         with self.changed:
             if run in self._given_up:
@@ -189,7 +189,7 @@ class Room:
             run.settling = True
             return True
 
-    def end(self, run: Run) -> None:
+    def end(self, run: PushInHand) -> None:
         """All is done with it."""
         with self.changed:
             self._runs.discard(run)
@@ -270,6 +270,6 @@ class Room:
             self._on_change()
 
 
-def overloaded() -> Refused:
+def overloaded() -> HttpRefusal:
     """What is said when there is no place, or none in time."""
-    return Refused(429, "all slots and waiting places are taken", headers={"Retry-After": "1"})
+    return HttpRefusal(429, "all slots and waiting places are taken", headers={"Retry-After": "1"})

@@ -1,0 +1,180 @@
+"""`Runs`: what this process runs. A message, or an ordering key, never runs beside its own unfinished run.
+
+```
+ first run      begin ── lease lost ─────────────── still running ───── end(succeeded)
+ redelivery                  begin: `None` ── waits (half a lease at most) ──▶ told: acknowledged unrun, or begins
+                                                   └─ it took too long: goes back for `turn_away()`, uncounted
+```
+
+A lease can be lost while its task runs: the machine slept, the network was cut, renewals failed. The backend then hands
+the message over again, often to the very process that still runs it. That process knows it; others can't.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final, TypeAlias
+from weakref import WeakKeyDictionary
+
+from cloudq.app import App
+from cloudq.core.clock import Clock
+from cloudq.core.delivery import Delivery
+
+# A run that goes on for this many leases after it lost its own is taken for hung, and stands in nobody's way any more.
+HUNG_AFTER_LEASES: Final = 10
+# How long what waited in vain stays away: the first time, and at most. It doubles in between.
+FIRST_AWAY: Final = timedelta(seconds=5)
+LONGEST_AWAY: Final = timedelta(minutes=5)
+ZERO: Final = timedelta(0)
+
+Ended: TypeAlias = Callable[[bool], None]
+"""Told that the run in the way has ended: `True` if it succeeded with the same message: nothing is left to do."""
+
+_Identity: TypeAlias = tuple[str, str, str, str]
+_Key: TypeAlias = tuple[str, str]
+
+
+class Run:
+    """One run of a delivery's handler, from its start to its end. Made by `Runs.begin`."""
+
+    __slots__ = ("_identity", "_key", "_longest", "_lost", "_over_since", "_waiting")
+
+    def __init__(self, delivery: Delivery, lost: threading.Event, longest: timedelta) -> None:
+        # All is guarded by the registry's lock.
+        self._identity = _identity(delivery)
+        self._key = _key(delivery)
+        self._lost = lost
+        self._longest = longest
+        self._over_since: timedelta | None = None
+        self._waiting: list[tuple[_Identity, Ended]] = []
+
+
+class Runs:
+    """The runs of one process, by message and by ordering key. Thread-safe.
+
+    Args:
+        clock: Where the time comes from.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self._lock = threading.Lock()
+        # All below is guarded by the lock.
+        self._by_message: dict[_Identity, Run] = {}
+        self._by_key: dict[_Key, Run] = {}
+        self._turned_away: dict[_Identity, int] = {}
+
+    def begin(self, delivery: Delivery, *, lost: threading.Event, lease: timedelta, ended: Ended) -> Run | None:
+        """Begins a run of `delivery`, unless an unfinished one of its message or its ordering key is in the way.
+
+        A run whose lease has been over for ten leases, and for the message's time limit, is taken for hung: it is in
+        the way no longer. Its lease counts as over from the first `begin` that finds `lost` set.
+
+        Args:
+            delivery: What is about to run.
+            lost: Set once its lease is over.
+            lease: How long it is leased at a time.
+            ended: Called once, in the thread that calls `end`, when the run in the way ends; not at all if nothing is
+                in the way. Then call `begin` again: another may have been faster.
+
+        Returns:
+            What to pass to `end`; `None` if it may not run now.
+        """
+        longest = max(HUNG_AFTER_LEASES * lease, (delivery.message and delivery.message.time_limit) or ZERO)
+        run = Run(delivery, lost, longest)
+        with self._lock:
+            ahead = self._ahead_of(run)
+            if ahead is not None:
+                ahead._waiting.append((run._identity, ended))
+                return None
+            self._by_message[run._identity] = run
+            if run._key is not None:
+                self._by_key[run._key] = run
+            self._turned_away.pop(run._identity, None)
+            return run
+
+    def end(self, run: Run, *, succeeded: bool) -> None:
+        """The handler has ended, or was given up: tells those who wait for it. Once more changes nothing.
+
+        Args:
+            run: What `begin` returned.
+            succeeded: Whether its task is done, so that a redelivery of the same message has nothing left to do.
+        """
+        with self._lock:
+            # A run that was taken for hung may have been followed by another one.
+            if self._by_message.get(run._identity) is run:
+                del self._by_message[run._identity]
+            if run._key is not None and self._by_key.get(run._key) is run:
+                del self._by_key[run._key]
+            waiting, run._waiting = run._waiting, []
+            if succeeded:
+                self._turned_away.pop(run._identity, None)
+        for identity, ended in waiting:
+            ended(succeeded and identity == run._identity)
+
+    def turn_away(self, delivery: Delivery) -> timedelta:
+        """For how long a delivery that waited in vain is to stay away: longer each time, from 5 s to 5 minutes."""
+        identity = _identity(delivery)
+        with self._lock:
+            times = self._turned_away.get(identity, 0)
+            self._turned_away[identity] = times + 1
+            # What went back may never come here again.
+            while len(self._turned_away) > _MOST_TURNED_AWAY:
+                self._turned_away.pop(next(iter(self._turned_away)))
+        return min(LONGEST_AWAY, FIRST_AWAY * (1 << min(times, _MOST_DOUBLINGS)))
+
+    def _ahead_of(self, run: Run) -> Run | None:
+        now = self.clock.elapsed()
+        same = self._by_message.get(run._identity)
+        if same is not None and not _hung(same, now):
+            return same
+        same = None if run._key is None else self._by_key.get(run._key)
+        return None if same is None or _hung(same, now) else same
+
+
+_MOST_TURNED_AWAY: Final = 10_000
+_MOST_DOUBLINGS: Final = 10
+
+_OF_APPS: Final[WeakKeyDictionary[App, Runs]] = WeakKeyDictionary()
+_OF_APPS_LOCK = threading.Lock()
+
+
+def runs_of(app: App) -> Runs:
+    """The one registry of what this process runs of an app, whoever handed it over."""
+    clock = app.clock
+    with _OF_APPS_LOCK:
+        runs = _OF_APPS.get(app)
+        if runs is None or runs.clock is not clock:  # `App.using` may have lent another one
+            runs = _OF_APPS[app] = Runs(clock)
+        return runs
+
+
+def _after_fork() -> None:
+    """A child process runs nothing of what its parent runs."""
+    global _OF_APPS_LOCK  # noqa: PLW0603 - another thread of the parent may have held it
+    _OF_APPS_LOCK = threading.Lock()
+    _OF_APPS.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def _hung(run: Run, now: timedelta) -> bool:
+    if not run._lost.is_set():
+        return False
+    if run._over_since is None:
+        run._over_since = now
+    return now - run._over_since >= run._longest
+
+
+def _identity(delivery: Delivery) -> _Identity:
+    message = delivery.message
+    # One event may be in several queues (a topic's subscriptions): each of them has its own work to do with it.
+    return delivery.queue, message.source if message else "", message.task if message else "", delivery.id
+
+
+def _key(delivery: Delivery) -> _Key | None:
+    return None if delivery.group is None else (delivery.queue, delivery.group)

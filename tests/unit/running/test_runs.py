@@ -1,0 +1,206 @@
+"""The registry of runs: nothing runs beside its own unfinished run in one process."""
+
+from __future__ import annotations
+
+import os
+import threading
+from datetime import timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from cloudq.app import App
+from cloudq.core import wire
+from cloudq.core.delivery import Delivery, Lease
+from cloudq.core.message import Message
+from cloudq.running.runs import FIRST_AWAY, HUNG_AFTER_LEASES, LONGEST_AWAY, Run, Runs, runs_of
+from cloudq.testing.clock import FakeClock
+
+LEASE = timedelta(seconds=120)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def runs(clock: FakeClock) -> Runs:
+    return Runs(clock)
+
+
+def delivery(
+    clock: FakeClock,
+    id: str = "m1",  # noqa: A002 - the message's
+    *,
+    queue: str = "q",
+    source: str = "cloudq",
+    group: str | None = None,
+    time_limit: timedelta | None = None,
+) -> Delivery:
+    message = Message(id=id, task="t", queue=queue, source=source, time_limit=time_limit)
+    lease = Lease(queue=queue, receipt=object(), expires_at=clock.now() + LEASE)
+    return Delivery.of(wire.encode(message), native_id="n", runs=1, deliveries=1, lease=lease, group=group)
+
+
+class Waiter:
+    """Begins runs, and remembers what it is told."""
+
+    def __init__(self, runs: Runs) -> None:
+        self.runs = runs
+        self.told: list[bool] = []
+
+    def begin(self, what: Delivery, lost: threading.Event | None = None) -> Run | None:
+        return self.runs.begin(what, lost=lost or threading.Event(), lease=LEASE, ended=self.told.append)
+
+
+def test_a_message_does_not_run_beside_itself(clock: FakeClock, runs: Runs) -> None:
+    """A redelivery of what runs may not begin; once the first run failed, it may."""
+    waiter = Waiter(runs)
+    first = waiter.begin(delivery(clock))
+    assert first is not None
+    assert waiter.begin(delivery(clock)) is None
+    assert [] == waiter.told
+    runs.end(first, succeeded=False)
+    assert [False] == waiter.told
+    assert waiter.begin(delivery(clock)) is not None
+
+
+def test_a_redelivery_of_what_succeeded_has_nothing_to_do(clock: FakeClock, runs: Runs) -> None:
+    """Who waits for a run of the same message is told that it is done."""
+    waiter = Waiter(runs)
+    first = waiter.begin(delivery(clock))
+    assert first is not None
+    assert waiter.begin(delivery(clock)) is None
+    runs.end(first, succeeded=True)
+    assert [True] == waiter.told
+
+
+def test_a_follower_of_the_same_key_has_its_own_work(clock: FakeClock, runs: Runs) -> None:
+    """Another message of the key waits for the run too; its success says nothing about that message."""
+    waiter = Waiter(runs)
+    first = waiter.begin(delivery(clock, "a1", group="a"))
+    assert first is not None
+    assert waiter.begin(delivery(clock, "a2", group="a")) is None
+    runs.end(first, succeeded=True)
+    assert [False] == waiter.told
+    assert waiter.begin(delivery(clock, "a2", group="a")) is not None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"id": "m2"},
+        {"source": "elsewhere"},
+        {"queue": "another"},
+        {"id": "m2", "group": "b"},
+    ],
+    ids="-".join,
+)
+def test_other_work_runs_side_by_side(clock: FakeClock, runs: Runs, other: dict[str, str]) -> None:
+    """Another id, source, queue or ordering key is other work."""
+    waiter = Waiter(runs)
+    assert waiter.begin(delivery(clock, **{"group": "a"} if "group" in other else {})) is not None
+    assert waiter.begin(delivery(clock, **other)) is not None  # type: ignore[arg-type]  # names of its parameters
+
+
+def test_a_hung_run_does_not_stop_its_key_for_ever(clock: FakeClock, runs: Runs) -> None:
+    """Ten leases after it was found without a lease, a run is in the way no longer; its end changes nothing then."""
+    waiter, lost = Waiter(runs), threading.Event()
+    first = waiter.begin(delivery(clock, "a1", group="a"), lost)
+    assert first is not None
+    lost.set()
+    assert waiter.begin(delivery(clock, "a1", group="a")) is None
+    clock.advance(HUNG_AFTER_LEASES * LEASE - timedelta(seconds=1))
+    assert waiter.begin(delivery(clock, "a1", group="a")) is None
+    clock.advance(timedelta(seconds=1))
+    second = waiter.begin(delivery(clock, "a1", group="a"))
+    assert second is not None
+    runs.end(first, succeeded=False)
+    assert waiter.begin(delivery(clock, "a2", group="a")) is None, "the second run is registered still"
+    runs.end(second, succeeded=True)
+    assert waiter.begin(delivery(clock, "a2", group="a")) is not None
+
+
+def test_a_run_that_keeps_its_lease_is_never_taken_for_hung(clock: FakeClock, runs: Runs) -> None:
+    """However long a task takes: a stray second delivery of it doesn't begin while its lease is kept."""
+    waiter = Waiter(runs)
+    assert waiter.begin(delivery(clock)) is not None
+    clock.advance(100 * HUNG_AFTER_LEASES * LEASE)
+    assert waiter.begin(delivery(clock)) is None
+
+
+def test_a_run_has_its_time_limit(clock: FakeClock, runs: Runs) -> None:
+    """A message whose time limit is longer than ten leases isn't taken for hung before that."""
+    waiter, lost = Waiter(runs), threading.Event()
+    limit = 2 * HUNG_AFTER_LEASES * LEASE
+    assert waiter.begin(delivery(clock, time_limit=limit), lost) is not None
+    lost.set()
+    assert waiter.begin(delivery(clock)) is None
+    clock.advance(limit - timedelta(seconds=1))
+    assert waiter.begin(delivery(clock)) is None
+    clock.advance(timedelta(seconds=1))
+    assert waiter.begin(delivery(clock)) is not None
+
+
+def test_the_wall_clock_decides_nothing(clock: FakeClock, runs: Runs) -> None:
+    """A clock that is set forward doesn't make a run look hung."""
+    waiter, lost = Waiter(runs), threading.Event()
+    assert waiter.begin(delivery(clock), lost) is not None
+    lost.set()
+    assert waiter.begin(delivery(clock)) is None
+    clock.step(timedelta(days=1))
+    assert waiter.begin(delivery(clock)) is None
+
+
+def test_what_waited_in_vain_stays_away_longer_each_time(clock: FakeClock, runs: Runs) -> None:
+    """The delay doubles from 5 s to 5 minutes, for each message by itself, and begins anew after a run."""
+    waiter, message, other = Waiter(runs), delivery(clock), delivery(clock, "m2")
+    assert [FIRST_AWAY, 2 * FIRST_AWAY, 4 * FIRST_AWAY] == [runs.turn_away(message) for _ in range(3)]
+    assert FIRST_AWAY == runs.turn_away(other)
+    assert LONGEST_AWAY == [runs.turn_away(message) for _ in range(100)][-1]
+    assert waiter.begin(message) is not None
+    assert FIRST_AWAY == runs.turn_away(message)
+
+
+def test_who_waits_may_begin_in_the_call(clock: FakeClock, runs: Runs) -> None:
+    """`ended` is called with no lock held, and the next run may begin from within."""
+    begun: list[Run | None] = []
+    waiter = Waiter(runs)
+    first = waiter.begin(delivery(clock))
+    assert first is not None
+
+    def again(_: bool) -> None:
+        begun.append(waiter.begin(delivery(clock)))
+
+    assert runs.begin(delivery(clock), lost=threading.Event(), lease=LEASE, ended=again) is None
+    runs.end(first, succeeded=False)
+    assert 1 == len(begun)
+    assert begun[0] is not None
+
+
+def test_what_cannot_be_decoded_is_known_by_its_native_id(clock: FakeClock, runs: Runs) -> None:
+    """A body that can't be decoded doesn't run beside itself either."""
+    waiter = Waiter(runs)
+    poison = replace(delivery(clock), message=None, id="native")
+    assert waiter.begin(poison) is not None
+    assert waiter.begin(poison) is None
+
+
+def test_one_registry_for_an_app() -> None:
+    """Whatever edge asks, an app has one registry in a process; another app has its own."""
+    app, other = App("memory://"), App("memory://")
+    assert runs_of(app) is runs_of(app)
+    assert runs_of(app) is not runs_of(other)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork to forget the runs in")
+def test_a_forked_process_runs_nothing(clock: FakeClock) -> None:
+    """What the parent runs is in nobody's way in the child."""
+    app = App("memory://")
+    waiter = Waiter(runs_of(app))
+    assert waiter.begin(delivery(clock)) is not None
+    child = os.fork()
+    if not child:  # pragma: no cover - another process
+        os._exit(0 if Waiter(runs_of(app)).begin(delivery(clock)) is not None else 1)
+    assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -8,12 +8,10 @@ from datetime import datetime
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Final
 
-from msgspec.structs import replace
-
 from cloudq.aws_lambda.budget import Budget
 from cloudq.aws_lambda.lanes import Lanes
 from cloudq.core.delivery import Lease
-from cloudq.core.driver import Ack, FinalStep, Settlement
+from cloudq.core.driver import Ack, FinalStep
 from cloudq.core.driver import Final as FinalCall
 from cloudq.core.outcome import Acked, Outcome
 from cloudq.drivers.sqs.event_source import Arrival
@@ -211,7 +209,6 @@ class Batch:
             queue,
             [(arrival.delivery, outcome) for arrival, (_, outcome) in zip(arrivals, ended, strict=True)],
             self._edge.clock.now(),
-            capabilities=replace(queue.capabilities, settlement=Settlement.PER_ITEM_RESPONSE),
         )
         # Deleting is the service's, by what the answer leaves out.
         self._left_out([place for place, step in zip(places, steps, strict=True) if isinstance(step, Ack)])

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from cloudq.app import App
 from cloudq.core.delivery import Lease
-from cloudq.core.driver import Capabilities, PullDriver, Settlement
+from cloudq.core.driver import Capabilities, PullDriver
 from cloudq.core.url import parse_url
 from cloudq.errors import ConfigurationError
 from cloudq.running.runner import Runner
@@ -68,7 +68,6 @@ class Edge(Runner):
         """
         return replace(
             self.driver.capabilities(self.queue),
-            settlement=Settlement.ALL_OR_NOTHING,
             native_retry_delay=None,
             extendable=False,
             attempt_exact=False,

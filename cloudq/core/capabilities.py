@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from enum import Enum
+from types import MappingProxyType
+from typing import Final
 
 import msgspec
 
-
-class Settlement(Enum):
-    """How the edge that a delivery came through tells the backend what became of it."""
-
-    CALL = "call"
-    """By a call: `PullDriver.settle`."""
-    RESPONSE = "response"
-    """By the answer to the push."""
-    PER_ITEM_RESPONSE = "per_item_response"
-    """By an answer that lists the failed items of a batch."""
-    ALL_OR_NOTHING = "all_or_nothing"
-    """By succeeding or failing for the batch as a whole."""
+# A third of what a whole operation may take by default, so that one silent call leaves time for two more.
+CALL_TIMEOUT: Final = timedelta(seconds=5)
 
 
 class Cancels(Enum):
@@ -29,6 +22,30 @@ class Cancels(Enum):
     """Those whose time hasn't come."""
     WAITING = "waiting"
     """Those, and the ones that are ready."""
+
+
+class Refusal(Enum):
+    """What a queue may refuse in words of its driver's own: see `Capabilities.refusals`."""
+
+    SEND = "send"
+    """Anything sent to it (`copies` is false)."""
+    REDRIVE = "redrive"
+    """Its dead letters sent to it again (`copies` is false)."""
+    ORDERING_KEY = "ordering_key"
+    FAIRNESS_KEY = "fairness_key"
+    CANCEL = "cancel"
+
+
+class Words(msgspec.Struct, frozen=True):
+    """How a driver says that a queue refuses something.
+
+    Attributes:
+        why: What is the matter. It follows the queue's name: "is a topic's subscription".
+        hint: What to do instead.
+    """
+
+    why: str
+    hint: str
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,13 +70,18 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
             `Release(counted=False)` takes the present delivery's attempt back. Where retries are copies that a backend
             pushes, what it pushes again by itself (after a worker's death, say) is a delivery and no other attempt.
         fenced_settle: Whether a late settlement is certain to change nothing.
-        settlement: How settlements reach the backend; narrowed by the edge.
         chosen_lease: Whether a receive leases for as long as it was asked to. If not, for as long as the queue says.
         purges_leased: Whether a purge reaches messages under a lease.
         dead_letter_leases: Whether a dead letter that is taken is kept from others until its lease ends. If not, two
             redrives at once make the same copies, and it takes `deduplication` for one of each to be stored.
         cancels: Which messages can be cancelled. More than nothing needs a `Canceller`.
         cancel_notice: What is due sooner than this can't be cancelled any more.
+        call_timeout: The longest that one call of a driver's method takes, `receive` apart. Whole operations (a send
+            with its retries, say) have three times as long.
+        shared: Whether other processes see the queue.
+        interruptible: Whether receives under way can be ended without hiding what they were about to bring, until the
+            end of a lease, from everybody.
+        refusals: The driver's own words for what the queue refuses; for what isn't named, the core's words do.
     """
 
     max_batch: int
@@ -76,9 +98,12 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     deduplication: timedelta | None = None
     attempt_exact: bool = False
     fenced_settle: bool = False
-    settlement: Settlement = Settlement.CALL
     chosen_lease: bool = True
     purges_leased: bool = True
     dead_letter_leases: bool = True
     cancels: Cancels = Cancels.NOTHING
     cancel_notice: timedelta = timedelta(0)
+    call_timeout: timedelta = CALL_TIMEOUT
+    shared: bool = True
+    interruptible: bool = True
+    refusals: Mapping[Refusal, Words] = MappingProxyType({})

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Protocol, runtime_checkable
 
-from cloudq.core.capabilities import Cancels, Capabilities, Settlement
+from cloudq.core.capabilities import Cancels, Capabilities, Refusal, Words
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.inspection import DeadMessage, QueueStats
 from cloudq.core.moving import MoveProgress, MoveState
@@ -53,10 +53,11 @@ __all__ = [
     "QueueChecker",
     "QueueMaker",
     "QueueStats",
+    "Refusal",
     "Release",
     "SendResult",
     "SettleResult",
-    "Settlement",
+    "Words",
 ]
 
 

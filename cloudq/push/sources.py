@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from cloudq.app import App
 from cloudq.core import wire
 from cloudq.core.delivery import Delivery, Lease
-from cloudq.core.driver import Ack, Driver, FinalStep, Outgoing, PushDriver, Release, Settlement
+from cloudq.core.driver import Ack, Driver, FinalStep, Outgoing, PushDriver, Release
 from cloudq.core.driver import Final as FinalCall
 from cloudq.core.message import Message, native_copy_id
 from cloudq.core.outcome import DeadLettered, Outcome
@@ -165,7 +165,6 @@ class Events:
             native_retry_delay=None,
             native_dead_letter=False,
             attempt_exact=False,
-            settlement=Settlement.RESPONSE,
         )
         return final_step(queue, delivery, outcome, now, capabilities=narrowed)
 

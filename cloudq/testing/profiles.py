@@ -29,6 +29,7 @@ def sqs_like(queue: str) -> Capabilities:
         max_lease=timedelta(hours=12),
         native_retry_delay=timedelta(seconds=60),
         fairness=True,
+        interruptible=False,
     )
 
 
@@ -44,6 +45,7 @@ def sqs_fifo_like(queue: str) -> Capabilities:
         ordering=is_ordered(queue),
         deduplication=timedelta(minutes=5),
         fenced_settle=True,
+        interruptible=False,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from cloudq.core.driver import Cancels, Capabilities, Settlement
+from cloudq.core.driver import Cancels, Capabilities, Refusal, Words
 from cloudq.core.message import is_ordered
 from cloudq.errors import UnsupportedError
 
@@ -69,10 +69,15 @@ def capabilities(queue: str, *, max_body: int = DEFAULT_MAX_BODY) -> Capabilitie
         native_retry_delay=None,
         deduplication=DEDUP_WINDOW,
         attempt_exact=True,
-        settlement=Settlement.RESPONSE,
         dead_letter_leases=False,
         cancels=Cancels.DELAYED,
         cancel_notice=CANCEL_NOTICE,
+        refusals={
+            Refusal.ORDERING_KEY: Words(
+                "keeps no order, so ordering_key is refused: Google Cloud Tasks has no ordered queues",
+                hint="leave it out, or use a backend with ordered queues: Amazon SQS, Azure Service Bus, SQLite",
+            )
+        },
     )
 
 

@@ -282,6 +282,7 @@ def _everything(max_body: int, dedup_window: timedelta) -> Callable[[str], Capab
             attempt_exact=True,
             fenced_settle=True,
             cancels=Cancels.WAITING,
+            shared=False,
         )
 
     return capabilities

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from cloudq.core.driver import Cancels, Capabilities
+from cloudq.core.driver import Cancels, Capabilities, Refusal, Words
 from cloudq.core.message import is_ordered
 
 KIB: Final = 1024
@@ -27,6 +27,14 @@ MIN_LOCK: Final = timedelta(seconds=5)
 MAX_HOLD: Final = timedelta(seconds=60)
 # Of a reason and of a description.
 MAX_REASON: Final = 4_096
+
+_NOT_SENT_TO: Final = "is a topic's subscription: nothing can be sent there by itself"
+_SUBSCRIPTION_REFUSES: Final = {
+    Refusal.SEND: Words(_NOT_SENT_TO, hint="send to its topic"),
+    Refusal.REDRIVE: Words(
+        _NOT_SENT_TO, hint="have the tool of the service move its dead letters, or send to the topic again"
+    ),
+}
 
 
 def held_until(moment: datetime, now: datetime) -> datetime:
@@ -63,4 +71,5 @@ def capabilities(
         chosen_lease=False,
         purges_leased=False,
         cancels=Cancels.NOTHING if subscription or ordered else Cancels.DELAYED,
+        refusals=_SUBSCRIPTION_REFUSES if subscription else {},
     )

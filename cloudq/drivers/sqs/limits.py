@@ -29,6 +29,7 @@ _STANDARD: Final = Capabilities(
     max_lease=MAX_LEASE,
     native_retry_delay=NATIVE_RETRY_DELAY,
     fairness=True,
+    interruptible=False,
 )
 _FIFO: Final = Capabilities(
     max_batch=MAX_BATCH,
@@ -40,6 +41,7 @@ _FIFO: Final = Capabilities(
     ordering=True,
     deduplication=DEDUP_WINDOW,
     fenced_settle=True,
+    interruptible=False,
 )
 
 

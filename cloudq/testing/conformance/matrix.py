@@ -21,7 +21,7 @@ from typing import Final
 from cloudq.core import wire
 from cloudq.core.clock import EPOCH
 from cloudq.core.delivery import Delivery, Lease
-from cloudq.core.driver import Cancels, Capabilities, Settlement
+from cloudq.core.driver import Cancels, Capabilities
 from cloudq.core.failure import Failure
 from cloudq.core.message import Message
 from cloudq.core.outcome import DeadLettered, Outcome, Retried
@@ -199,12 +199,14 @@ ROWS: Final[Sequence[tuple[str, Callable[[Capabilities], str]]]] = (
     ),
     ("`attempt` counts", lambda has: "runs" if has.attempt_exact else "deliveries: at least the runs"),
     ("`cancel`", _cancel),
-    ("settled by", lambda has: "a call" if has.settlement is Settlement.CALL else "the answer to a push"),
     ("of two redrives at once", lambda has: "one takes it" if has.dead_letter_leases else "one copy is stored"),
     (
         "a late settlement",
         lambda has: "reported, changes nothing" if has.fenced_settle else "reported; a late ack may still delete",
     ),
+    ("one call takes at most", lambda has: _length(has.call_timeout)),
+    ("seen by other processes", lambda has: "yes" if has.shared else "no"),
+    ("a receive under way", lambda has: "can be ended" if has.interruptible else "is waited for"),
 )
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from cloudq.core.driver import Ack, Capabilities, Outgoing, QueueStats, Release, SendResult, Settlement
+from cloudq.core.driver import Ack, Capabilities, Outgoing, QueueStats, Release, SendResult
 
 
 def test_capabilities_promise_nothing_by_default() -> None:
@@ -12,7 +12,8 @@ def test_capabilities_promise_nothing_by_default() -> None:
     assert Capabilities(
         max_batch=10, max_body=1_000, max_batch_bytes=None, max_delay=None, max_lease=None, extendable=True,
         native_dead_letter=False, native_retry_delay=None, ordering=False, fairness=False, deduplication=None,
-        attempt_exact=False, fenced_settle=False, settlement=Settlement.CALL,
+        attempt_exact=False, fenced_settle=False, call_timeout=timedelta(seconds=5), shared=True,
+        interruptible=True, refusals={},
     ) == Capabilities(max_batch=10, max_body=1_000)  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from cloudq.core import wire
 from cloudq.core.delivery import Delivery, Lease
-from cloudq.core.driver import Ack, Capabilities, NativeDeadLetter, Outgoing, Release, Settlement
+from cloudq.core.driver import Ack, Capabilities, NativeDeadLetter, Outgoing, Release
 from cloudq.core.failure import Failure
 from cloudq.core.message import Message, native_copy_id
 from cloudq.core.outcome import ACKED, DeadLettered, Outcome, Retried
@@ -29,7 +29,7 @@ SQLITE = Capabilities(
 SQS = Capabilities(max_batch=10, max_body=10**6, native_retry_delay=MINUTE, max_delay=timedelta(minutes=15))
 SQS_FIFO = replace(SQS, ordering=True, native_retry_delay=timedelta(hours=12), max_delay=ZERO)
 SERVICE_BUS = Capabilities(max_batch=100, max_body=10**6, native_dead_letter=True, native_retry_delay=ZERO)
-CLOUD_TASKS = Capabilities(max_batch=1, max_body=10**6, settlement=Settlement.RESPONSE)
+CLOUD_TASKS = Capabilities(max_batch=1, max_body=10**6)
 
 BEFORE = Failure(reason="the last time", attempts=1)
 FAILURE = Failure(reason="boom", attempts=3, generation=4)
@@ -286,7 +286,6 @@ all_capabilities = st.builds(
     deduplication=native_delays,
     attempt_exact=st.booleans(),
     fenced_settle=st.booleans(),
-    settlement=st.sampled_from(Settlement),
 )
 some_messages = st.none() | st.builds(
     Message,

@@ -73,6 +73,7 @@ def test_by_default_it_can_do_nearly_everything() -> None:
         attempt_exact=True,
         fenced_settle=True,
         cancels=Cancels.WAITING,
+        shared=False,
     )
     driver = MemoryDriver(max_body=2_000, dedup_window=MINUTE)
     assert driver.capabilities("q") == expected

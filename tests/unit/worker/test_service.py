@@ -14,7 +14,7 @@ import pytest
 from tenacity import stop_after_attempt, wait_fixed
 
 from cloudq.app import App
-from cloudq.core.driver import Capabilities, Settlement
+from cloudq.core.driver import Capabilities
 from cloudq.core.outcome import Acked, Outcome
 from cloudq.core.policy import DeadLetter, Retry, RetryPolicy
 from cloudq.drivers.memory import MemoryDriver
@@ -687,7 +687,7 @@ class Pushing:
     """A backend that can't be polled."""
 
     def capabilities(self, queue: str) -> Capabilities:
-        return Capabilities(max_batch=1, max_body=1, settlement=Settlement.RESPONSE)
+        return Capabilities(max_batch=1, max_body=1)
 
 
 def test_refused_at_the_start(app: App) -> None:

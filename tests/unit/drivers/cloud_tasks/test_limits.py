@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import pytest
 
-from cloudq.core.driver import Settlement
 from cloudq.drivers.cloud_tasks import limits
 from cloudq.errors import UnsupportedError
 from tests.unit.drivers.cloud_tasks.fakes import FakeCloudTasks
@@ -29,9 +28,9 @@ def test_a_fifo_name_is_refused_at_its_first_use(queue):
 
 
 def test_capabilities_are_those_of_a_push():
-    """Settled by the answer, never extended, retried and dead-lettered by copies."""
+    """Never extended, retried and dead-lettered by copies."""
     found = FakeCloudTasks().driver(max_body=200_000).capabilities("emails")
-    assert (found.settlement, found.extendable, found.native_dead_letter) == (Settlement.RESPONSE, False, False)
+    assert (found.extendable, found.native_dead_letter) == (False, False)
     assert (found.native_retry_delay, found.max_delay) == (None, timedelta(days=30))
     assert (found.max_lease, found.max_body) == (timedelta(minutes=30), 200_000)
 

@@ -47,7 +47,7 @@ class LeaseKeeper:
         settle_timeout: timedelta,
         capabilities: Callable[[str], Capabilities],
         clock: Clock,
-        run: Callable[[Callable[[], None]], None] = lambda call: call(),
+        run: Callable[[Callable[[], None]], object] = lambda call: call(),
     ) -> None:
         self._extend = extend
         self._lease = lease

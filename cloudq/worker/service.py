@@ -20,8 +20,8 @@ from cloudq.app import App
 from cloudq.core.driver import PullDriver
 from cloudq.core.outcome import Outcome
 from cloudq.core.processor import Processor
+from cloudq.core.threads import Threads
 from cloudq.errors import ConfigurationError
-from cloudq.running.background import Background
 from cloudq.running.events import Finished, Snapshot, Tally
 from cloudq.running.held import HeldLease
 from cloudq.running.signals import Wish, stop_signals
@@ -82,7 +82,7 @@ class Worker:
         self._wishes: SimpleQueue[Wish] = SimpleQueue()
         self._stopping = False
         self._tally = Tally(on_event)
-        self._background = Background("cloudq-renew", threads=CALLS_AT_ONCE, clock=self._clock)
+        self._background = Threads("cloudq-renew", CALLS_AT_ONCE, clock=self._clock)
         self._keeper = LeaseKeeper(
             self._driver.extend,
             lease=self.leases.__getitem__,

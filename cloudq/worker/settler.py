@@ -33,9 +33,9 @@ from cloudq.core.driver import (
 )
 from cloudq.core.outcome import Acked, Outcome
 from cloudq.core.plan import Plan, plan
+from cloudq.core.threads import Threads
 from cloudq.errors import LeaseLost
 from cloudq.queues.cloud_queue import CloudQueue
-from cloudq.running.background import Background
 from cloudq.running.backoff import Backoff
 from cloudq.running.held import HeldLease
 from cloudq.running.log_fields import fields
@@ -115,7 +115,7 @@ class Settler:
         self._keeper = keeper
         self._intake = intake
         self._clock = clock
-        self._background = Background("cloudq-settler", threads=2, clock=clock)
+        self._background = Threads("cloudq-settler", 2, clock=clock)
         self._lock = threading.Lock()
         # Guarded by the lock.
         self._edges: dict[str, _Edge] = {}

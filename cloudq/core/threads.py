@@ -1,0 +1,217 @@
+"""`Threads`: a few daemon threads that run short or long jobs, now or later. The one thread pool of cloudq.
+
+```
+ submit ─▶ queue (by due time) ─▶ an idle thread ─▶ job
+             └─ nobody idle: another thread, up to the bound; can't be started: whoever is free later takes it
+```
+
+Daemon threads, which the standard library's executor doesn't have: a task that never returns must not keep the process
+alive. Nothing that a job raises ends its thread, and a machine that has no thread to give loses no job.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import os
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final, NamedTuple, TypeAlias
+from weakref import WeakSet
+
+from cloudq.core.clock import SYSTEM_CLOCK, Clock
+from cloudq.core.safe_log import log_safely
+
+logger = logging.getLogger("cloudq")
+
+Job: TypeAlias = Callable[[], object]
+"""What a thread runs. Its result is dropped; what it raises is logged."""
+
+_NOW: Final = timedelta(0)
+# A wait doesn't notice that the machine was suspended (see `Clock.wait`), so a delay is waited for in slices.
+_SLICE: Final = timedelta(seconds=1)
+
+
+class _Entry(NamedTuple):
+    due: timedelta
+    order: int  # unique, so that jobs are never compared
+    job: Job
+
+
+class Threads:
+    """Runs jobs on up to `most` daemon threads, each started only when a job finds none idle. Thread-safe.
+
+    A fork inherits neither the threads nor the jobs: those are the parent's.
+
+    Args:
+        name: For the threads, which are called `name-1`, `name-2` and so on.
+        most: The most threads.
+        clock: Where the time comes from.
+        idle: A thread with nothing to do ends after this; `None`: only at `close`.
+    """
+
+    def __init__(self, name: str, most: int, *, clock: Clock = SYSTEM_CLOCK, idle: timedelta | None = None) -> None:
+        if most < 1:
+            raise ValueError(f"most is {most}: at least 1 thread is needed")
+        self._name = name
+        self._most = most
+        self._clock = clock
+        self._idle_time = idle
+        self._order = itertools.count()
+        self._closed = False
+        # Reentrant, so that a signal's handler that submits doesn't wait for the very thread that it interrupted.
+        self._changed = threading.Condition()
+        # All below is guarded by its lock.
+        self._jobs: list[_Entry] = []
+        self._threads: set[threading.Thread] = set()
+        self._idle = 0
+        self._failing = False
+        _pools.add(self)
+
+    def submit(self, job: Job, *, delay: timedelta = _NOW) -> bool:
+        """Has one of the threads run `job`, not before `delay` is over. Never runs it in the caller's, never raises.
+
+        Returns:
+            Whether a thread will run it. `False`: there is no thread and none can be started, so it waits until a later
+            `submit` or `catch_up` finds one (or `withdraw` it); or the pool is closed, and the job is dropped.
+        """
+        with self._changed:
+            if self._closed:
+                return False
+            entry = _Entry(self._clock.elapsed() + delay, next(self._order), job)
+            heapq.heappush(self._jobs, entry)
+            failure = self._staff()
+            if self._jobs[0] is entry:
+                self._changed.notify()  # whoever is woken waits for this one's time
+            served = bool(self._threads)
+        self._report(failure)
+        return served
+
+    def withdraw(self, job: Job) -> bool:
+        """Takes back a job that no thread has begun. Returns whether it did: else it runs, has run, or is unknown."""
+        with self._changed:
+            for index, entry in enumerate(self._jobs):
+                if entry.job == job:
+                    del self._jobs[index]
+                    heapq.heapify(self._jobs)
+                    return True
+            return False
+
+    def catch_up(self) -> bool:
+        """Tries again to start a thread for what waits, if there is none. Returns whether what waits will be run."""
+        with self._changed:
+            failure = self._staff()
+            served = bool(self._threads) or not self._jobs
+        self._report(failure)
+        return served
+
+    @property
+    def starved(self) -> bool:
+        """Whether the last attempt to start a thread failed and there is no other one: nothing runs here."""
+        with self._changed:
+            return self._failing and not self._threads
+
+    def close(self) -> None:
+        """Ends each thread once nothing that is due is left to it. Jobs whose time hasn't come are dropped."""
+        with self._changed:
+            self._closed = True
+            now = self._clock.elapsed()
+            self._jobs = [entry for entry in self._jobs if entry.due <= now]
+            heapq.heapify(self._jobs)
+            self._changed.notify_all()
+
+    # ── threads ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def forget(self) -> None:
+        """In the child of a fork: the lock may have been taken by a thread that isn't here."""
+        self._changed = threading.Condition()
+        self._jobs, self._threads = [], set()
+        self._idle = 0
+        self._failing = False
+
+    def _staff(self) -> Exception | None:
+        """Starts a thread if something waits and none is idle. Returns why that failed, the first time in a row."""
+        if self._idle or not self._jobs or len(self._threads) >= self._most:
+            return None
+        thread = threading.Thread(target=self._run, name=f"{self._name}-{len(self._threads) + 1}", daemon=True)
+        try:
+            thread.start()
+        except (RuntimeError, MemoryError) as error:
+            failed_before, self._failing = self._failing, True
+            return None if failed_before else error
+        # Only now, as it may not start. The thread does the same, should an interruption come in between here.
+        self._threads.add(thread)
+        self._failing = False
+        return None
+
+    def _report(self, failure: Exception | None) -> None:
+        if failure is not None:
+            log_safely(logger, logging.ERROR, "no thread can be started for %s: %s; tried again", self._name, failure)
+
+    def _run(self) -> None:
+        thread = threading.current_thread()
+        with self._changed:
+            self._threads.add(thread)
+        try:
+            while (job := self._next()) is not None:
+                try:
+                    job()
+                except BaseException as error:  # noqa: BLE001 - the thread is shared: whatever a job raises is its own
+                    log_safely(logger, logging.ERROR, "a job of %s failed", self._name, error=error)
+                del job  # what it holds must not live until the next one comes
+        finally:
+            with self._changed:
+                self._threads.discard(thread)
+
+    def _next(self) -> Job | None:
+        """Waits for the next job that is due. `None`: this thread is to end."""
+        failure: Exception | None = None
+        with self._changed:
+            job = self._await()
+            if job is None:
+                # Under the lock that saw nothing to do: a `submit` from now on doesn't count on this thread.
+                self._threads.discard(threading.current_thread())
+            elif self._jobs:
+                # This thread will be busy: another one is to look after what still waits.
+                self._changed.notify()
+                failure = self._staff()
+        self._report(failure)
+        return job
+
+    def _await(self) -> Job | None:
+        since = self._clock.elapsed()
+        # In a process that a job has forked, this thread isn't one of the pool's any more.
+        while threading.current_thread() in self._threads:
+            now = self._clock.elapsed()
+            if self._jobs and self._jobs[0].due <= now:
+                return heapq.heappop(self._jobs).job
+            unused = not self._jobs and self._idle_time is not None and now - since >= self._idle_time
+            if unused or self._closed:
+                return None
+            self._wait(now, since)
+        return None
+
+    def _wait(self, now: timedelta, since: timedelta) -> None:
+        timeout: timedelta | None = None
+        if self._jobs:
+            timeout = min(_SLICE, self._jobs[0].due - now)
+        elif self._idle_time is not None:
+            timeout = self._idle_time - (now - since)
+        self._idle += 1
+        try:
+            self._clock.wait(self._changed, timeout)
+        finally:
+            self._idle -= 1
+
+
+_pools: WeakSet[Threads] = WeakSet()
+
+
+def _forget_threads() -> None:
+    for pool in _pools:
+        pool.forget()
+
+
+os.register_at_fork(after_in_child=_forget_threads)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
@@ -44,6 +46,9 @@ _UNREACHABLE = (
 )
 
 
+_NOT_FOUND: Final = 404
+
+
 def translate(error: BaseException, queue: str) -> Exception:
     """The error of cloudq that says what `error` means for `queue`, with the original as its cause."""
     if isinstance(error, CloudqError):
@@ -63,7 +68,7 @@ def _translated(error: BaseException, queue: str) -> Exception:
     if isinstance(error, _LOST) or "amqp:illegal-state" in said:
         # A delivery's tag is forgotten once it was settled: the SDK then calls the link's state illegal.
         return LeaseLost(f"the lease on a message of queue {queue!r} is over: {said}")
-    if isinstance(error, (sdk_errors.MessagingEntityNotFoundError, ResourceNotFoundError)):
+    if isinstance(error, (sdk_errors.MessagingEntityNotFoundError, ResourceNotFoundError)) or _token_for_nothing(error):
         return QueueNotFound(
             f"there is no queue {queue!r} on Azure Service Bus",
             hint=f"make it with your infrastructure, or for development: cloudq queues create {queue}",
@@ -93,6 +98,15 @@ def _translated(error: BaseException, queue: str) -> Exception:
     if isinstance(error, AzureError):
         return (BackendUnavailable if getattr(error, "_retryable", False) else BackendError)(f"queue {queue!r}: {said}")
     return BackendError(f"queue {queue!r}: {type(error).__name__}: {said}")
+
+
+def _token_for_nothing(error: BaseException) -> bool:
+    """Whether the service refused a token since there is no such entity: it says so before any link is attached."""
+    if not isinstance(error, sdk_errors.ServiceBusAuthenticationError):
+        return False
+    return any(
+        getattr(beneath, "status_code", None) == _NOT_FOUND for beneath in (error.inner_exception, error.__cause__)
+    )
 
 
 def _of_http(error: HttpResponseError, queue: str) -> Exception:

@@ -19,8 +19,8 @@ from azure.servicebus.exceptions import (
     MessageLockLostError,
     MessageNotFoundError,
     MessageSizeExceededError,
-    MessagingEntityNotFoundError,
     OperationTimeoutError,
+    ServiceBusAuthenticationError,
     ServiceBusError,
     SessionCannotBeLockedError,
 )
@@ -232,10 +232,11 @@ def test_a_settlement_happens_once(client: ServiceBusClient, queue: str, emulato
 
 
 def test_unknown_entities(client: ServiceBusClient, emulator: ServiceBusEmulator, topic: str) -> None:
-    """There are no links to what isn't there, nor senders to subscriptions."""
-    with pytest.raises(MessagingEntityNotFoundError):
+    """There is no token for what isn't there, nor are there senders to subscriptions."""
+    with pytest.raises(ServiceBusAuthenticationError) as refused:
         send(client, "missing", "a")
-    with pytest.raises(MessagingEntityNotFoundError), client.get_queue_receiver("missing") as receiver:
+    assert 404 == refused.value.inner_exception.status_code
+    with pytest.raises(ServiceBusAuthenticationError), client.get_queue_receiver("missing") as receiver:
         receiver.receive_messages(max_wait_time=1)
     with pytest.raises(ServiceBusError), client.get_queue_receiver("missing") as receiver:
         receiver.peek_messages()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from azure.servicebus import ServiceBusClient, ServiceBusMessage, TransportType
 from azure.servicebus.aio import ServiceBusClient as AsyncClient
-from azure.servicebus.exceptions import MessagingEntityNotFoundError
+from azure.servicebus.exceptions import ServiceBusAuthenticationError
 
 from cloudq.emulators.service_bus.runner import ServiceBusEmulator
 from cloudq.emulators.service_bus.server.listener import LOOPBACK
@@ -41,7 +41,7 @@ async def accept_session(client: AsyncClient, queue: str) -> None:
             assert b"state" == await receiver.session.get_state()
             (message,) = await receiver.receive_messages(max_wait_time=5)
             await receiver.complete_message(message)
-        with pytest.raises(MessagingEntityNotFoundError):
+        with pytest.raises(ServiceBusAuthenticationError):
             async with client.get_queue_receiver("missing") as receiver:
                 await receiver.receive_messages(max_wait_time=1)
 

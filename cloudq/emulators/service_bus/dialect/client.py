@@ -37,7 +37,7 @@ class Client:
     def __init__(self, connection: Connection, broker: Messaging, faults: Faults, drop: Callable[[], None]) -> None:
         self._connection = connection
         self._around = Surroundings(broker=broker, faults=faults, drop=drop)
-        self._cbs = ClaimsBasedSecurity(faults)
+        self._cbs = ClaimsBasedSecurity(broker, faults)
         self._handlers: dict[Link, LinkHandler] = {}
         self._nodes: dict[ResponseLink, Node] = {}
 

@@ -13,6 +13,7 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 from azure.servicebus import exceptions as sdk
+from azure.servicebus._pyamqp.error import TokenAuthFailure
 
 from cloudq.core.delivery import Lease
 from cloudq.drivers.service_bus.faults import lease_lost, translate
@@ -79,6 +80,14 @@ def test_an_error_is_translated(error: Exception, meant: type[Exception]) -> Non
     assert type(made) is meant
     assert made.__cause__ is error
     assert "mail" in str(made) or isinstance(made, BackendUnavailable)
+
+
+def test_a_token_that_is_for_no_queue() -> None:
+    """Service Bus refuses the token before the link where there is no such queue: that is no matter of permissions."""
+    refused = sdk.ServiceBusAuthenticationError(message="no", error=TokenAuthFailure(404, b"not found"))
+    assert type(translate(refused, "mail")) is QueueNotFound
+    refused = sdk.ServiceBusAuthenticationError(message="no", error=TokenAuthFailure(401, b"who"))
+    assert type(translate(refused, "mail")) is PermissionDenied
 
 
 def test_our_own_errors_stay() -> None:

@@ -20,6 +20,11 @@ from cloudq.emulators.service_bus.broker.api import Message
 from tests.unit.emulators.service_bus.admin.conftest import Served
 
 MINUTE = timedelta(minutes=1)
+# Where a rule is made or changed, azure-servicebus 7.15.0 asks an XML element for its truth value (in
+# `serialize_rule_key_values`), which Python deprecates since 3.12. The driver makes no rules.
+MAKES_RULES = pytest.mark.filterwarnings(
+    "ignore:Testing an element's truth value:DeprecationWarning:azure.servicebus.management._utils"
+)
 
 
 def test_a_queue_keeps_what_it_was_made_with(client: ServiceBusAdministrationClient) -> None:
@@ -208,6 +213,7 @@ def test_topics_and_subscriptions(client: ServiceBusAdministrationClient) -> Non
         client.get_subscription("news", "two")
 
 
+@MAKES_RULES
 def test_rules(client: ServiceBusAdministrationClient) -> None:
     """Filters of all kinds come back as they were given, with the types of their values."""
     client.create_topic("news")
@@ -238,6 +244,7 @@ def test_rules(client: ServiceBusAdministrationClient) -> None:
     assert ["correlation", "never", "sql"] == [each.name for each in client.list_rules("news", "one")]
 
 
+@MAKES_RULES
 def test_rules_that_are_refused(client: ServiceBusAdministrationClient) -> None:
     """Actions, and filters that can't be read, are bad requests that say why."""
     client.create_topic("news")

@@ -30,6 +30,24 @@ def test_tokens() -> None:
     assert 401 == stage.ask("put-token", "token", node="$cbs")[0]["status-code"]
 
 
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("q", 202),
+        ("q/$DeadLetterQueue", 202),
+        ("", 202),
+        ("$cbs", 202),
+        ("nowhere", 404),
+        ("nowhere/Subscriptions/one", 404),
+        ("nowhere/$management", 404),
+    ],
+)
+def test_a_token_for_an_entity_that_is_not_there(path: str, status: int) -> None:
+    """As the service does, which says it here and not when the link is attached."""
+    said = Stage().ask("put-token", "token", node="$cbs", name=f"amqp://host/{path}", type="jwt")[0]
+    assert status == said["status-code"]
+
+
 def test_the_response_goes_where_it_is_wanted() -> None:
     """Of several links for responses the one that the request names gets it; the request's id comes back."""
     stage = Stage()

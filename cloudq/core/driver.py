@@ -9,7 +9,7 @@ all to be had from here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Protocol, runtime_checkable
 
@@ -42,6 +42,7 @@ __all__ = [
     "ExtendResult",
     "Final",
     "FinalStep",
+    "LeaseWatcher",
     "MoveProgress",
     "MoveState",
     "NativeDeadLetter",
@@ -209,6 +210,23 @@ class Canceller(Protocol):
 
         Raises:
             ValueError: The handle is none of this driver's, or of another place than this driver's.
+        """
+        ...
+
+
+@runtime_checkable
+class LeaseWatcher(Protocol):
+    """What a pull driver may do besides: tell at once of a lease that ends before its time.
+
+    For backends where a lock lives no longer than the connection that it was granted on: whoever works under it has to
+    hear of the cut before somebody else begins, and not when the next extension fails.
+    """
+
+    def watch(self, lease: Lease, lost: Callable[[str], None]) -> None:
+        """Has `lost` called, at most once, as soon as it is known that `lease` ended early; at once if it has already.
+
+        Makes no call to the backend. `lost` is given why, for people. It must come back soon: it is called by any
+        thread, with none of the driver's locks held. Once the lease was settled it isn't called any more.
         """
         ...
 

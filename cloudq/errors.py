@@ -190,6 +190,12 @@ class StorageCorrupt(BackendError):
     code = "storage-corrupt"
 
 
+class StorageReplaced(BackendError):
+    """The database file was moved, deleted or replaced while it was open. The process has to be restarted."""
+
+    code = "storage-replaced"
+
+
 class SchemaMismatch(BackendError):
     """The database's schema is one that this version of cloudq can't use."""
 

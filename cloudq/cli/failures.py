@@ -15,6 +15,7 @@ from cloudq.errors import (
     SchemaMismatch,
     StorageCorrupt,
     StorageFull,
+    StorageReplaced,
     TaskDefinitionError,
     TransientError,
     UnknownTaskError,
@@ -38,6 +39,7 @@ _CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
     (PermissionDenied, UNREACHABLE),
     (StorageFull, UNREACHABLE),
     (StorageCorrupt, UNREACHABLE),
+    (StorageReplaced, UNREACHABLE),
     (SchemaMismatch, UNREACHABLE),
     (KeyboardInterrupt, INTERRUPTED),
 )

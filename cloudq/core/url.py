@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import msgspec
 
@@ -126,3 +126,20 @@ def parse_url(url: str) -> BackendUrl:
         path=path,
         parameters=dict(pairs),
     )
+
+
+def rooted(url: str) -> str:
+    """The URL with the path of an SQLite file made absolute, as of the folder that is current now.
+
+    Every other URL, and what is none, stays as it is.
+    """
+    prefix = "sqlite:///"
+    path, mark, query = url[len(prefix) :].partition("?")
+    if url[: len(prefix)].lower() != prefix or not path or path.startswith(("/", ":memory:")) or "#" in url:
+        return url
+    try:
+        folder = quote(str(Path.cwd()))
+    except OSError:  # it was deleted: whoever opens the file says so
+        return url
+    # Only what stands before the path is added: the path itself keeps its own percent-encoding.
+    return f"{prefix}{folder}/{path}{mark}{query}"

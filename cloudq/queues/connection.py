@@ -13,7 +13,7 @@ from typing import Final
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.driver import Driver
 from cloudq.core.shield import shielded
-from cloudq.core.url import parse_url
+from cloudq.core.url import parse_url, rooted
 from cloudq.errors import ConfigurationError
 from cloudq.queues.claim_check import ClaimCheck
 from cloudq.queues.cloud_queue import CloudQueue
@@ -31,13 +31,14 @@ class Connection:
     """One app's backend: none at first, then one open driver and the handles of its queues.
 
     Attributes:
-        given: The URL that the app was given, or `None`.
         given_claim_check: The URL of the store of large payloads that it was given, or `None`.
         clock: Where the time of this app comes from.
     """
 
     def __init__(self) -> None:
-        self.given: str | None = None
+        self._given: str | None = None
+        # By its text, so that a relative path still names the same file after a change of the folder.
+        self._rooted: dict[str, str] = {}
         self.given_claim_check: str | None = None
         self.clock: Clock = SYSTEM_CLOCK
         self._lock = threading.RLock()
@@ -45,13 +46,25 @@ class Connection:
         _connections.add(self)
 
     @property
+    def given(self) -> str | None:
+        """The URL that the app was given, or `None`. A relative path in it is resolved when it is set."""
+        return self._given
+
+    @given.setter
+    def given(self, url: str | None) -> None:
+        self._given = None if url is None else rooted(url)
+
+    @property
     def url(self) -> str:
         """The URL in force: the given one, else `CLOUDQ_URL`, else a file in the current folder.
+
+        A relative path in `CLOUDQ_URL`, or that of the default, is resolved at the first use and kept.
 
         Raises:
             ConfigurationError: None is set where a local file would be lost.
         """
-        return backend_url(self.given)
+        url = backend_url(self._given)
+        return self._rooted.setdefault(url, rooted(url))
 
     @property
     def claim_check_url(self) -> str | None:

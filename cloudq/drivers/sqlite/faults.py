@@ -18,6 +18,7 @@ from cloudq.errors import (
     StorageCorrupt,
     StorageFull,
     StorageReadOnly,
+    StorageReplaced,
 )
 
 # Less free space than this fails the next growth of the file or of its -shm, which SQLite reports as a plain I/O error.
@@ -75,9 +76,9 @@ def busy(path: Path, why: str) -> BackendUnavailable:
     )
 
 
-def moved(path: Path) -> BackendError:
+def moved(path: Path) -> StorageReplaced:
     """The error for a database whose file is no longer the one that was opened."""
-    return BackendError(
+    return StorageReplaced(
         f"{path}, or its write-ahead log, was moved, deleted or replaced while it was open: it takes nothing more",
         hint="restart this process",
     )

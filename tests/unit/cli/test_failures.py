@@ -37,6 +37,7 @@ EXPECTED = {
     "StorageFull": 3,
     "StorageReadOnly": 3,
     "StorageCorrupt": 3,
+    "StorageReplaced": 3,
     "SchemaMismatch": 3,
     "SendManyError": 1,
 }

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudq import App
-from cloudq.core.url import DEFAULT_URL, BackendUrl, parse_url
+from cloudq.core.url import DEFAULT_URL, BackendUrl, parse_url, rooted
 from cloudq.errors import CloudqError, ConfigurationError
 from cloudq.queues.urls import backend_url, parse_claim_check
 from tests.ids import shown
@@ -154,6 +154,39 @@ def test_a_file_is_shown_by_its_absolute_path(monkeypatch, tmp_path):
     assert f"sqlite:///{tmp_path}/cloudq.db" == str(parse_url("sqlite:///cloudq.db"))
     assert "sqlite:////data/q.db" == str(parse_url("sqlite:////data/q.db?synchronous=normal"))
     assert Path("/data/q.db").is_absolute()
+
+
+@pytest.mark.parametrize(
+    ("url", "rest"),
+    [
+        ("sqlite:///q.db", "/q.db"),
+        ("SQLite:///data/q.db?synchronous=normal", "/data/q.db?synchronous=normal"),
+        ("sqlite:///a%20b%3F.db", "/a%20b%3F.db"),
+    ],
+)
+def test_a_relative_file_is_rooted_in_the_current_folder(monkeypatch, tmp_path, url, rest):
+    """The path gets the folder before it, percent-encoded as a URL needs it, and stays what it was otherwise."""
+    folder = tmp_path / "50% off?"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert f"sqlite:///{tmp_path}/50%25%20off%3F{rest}" == rooted(url)
+    assert str(folder) == str(Path(parse_url(rooted(url)).path).parents[rest.count("/") - 1])
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:////data/q.db", "sqlite:///:memory:", "sqlite:///", "sqlite:///q.db#x", "memory://", SQS, "sqlite"]
+)
+def test_every_other_url_is_left_alone(url):
+    """An absolute path, another backend, and what is refused later stay as they are."""
+    assert url == rooted(url)
+
+
+def test_a_folder_that_was_deleted_is_no_error_yet(monkeypatch, tmp_path):
+    """Configuring an app fails for no such reason; opening the file does."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert "sqlite:///q.db" == rooted("sqlite:///q.db")
 
 
 def test_unknown_parameters_are_refused_with_the_nearest():

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cloudq.core.clock import SYSTEM_CLOCK
-from cloudq.core.driver import Ack, Release
+from cloudq.core.driver import Ack, Final, Release
 from cloudq.drivers.sqlite import faults
 from cloudq.errors import (
     BackendError,
@@ -21,6 +21,7 @@ from cloudq.errors import (
     StorageCorrupt,
     StorageFull,
     StorageReadOnly,
+    StorageReplaced,
 )
 from tests.ids import shown
 
@@ -217,7 +218,7 @@ class Reported(sqlite3.OperationalError):
         (Reported(sqlite3.SQLITE_NOTADB), StorageCorrupt),
         (Reported(sqlite3.SQLITE_READONLY_DIRECTORY), StorageReadOnly),
         (Reported(sqlite3.SQLITE_PERM), StorageReadOnly),
-        (Reported(sqlite3.SQLITE_READONLY_DBMOVED), BackendError),
+        (Reported(sqlite3.SQLITE_READONLY_DBMOVED), StorageReplaced),
         (Reported(sqlite3.SQLITE_CANTOPEN), PermissionDenied),
         (Reported(sqlite3.SQLITE_IOERR_FSYNC), BackendError),
         (Reported(sqlite3.SQLITE_NOMEM), BackendError),
@@ -268,11 +269,24 @@ def test_a_database_whose_file_is_gone_accepts_nothing(bench, driver, how):
         bench.settle(driver, Ack(), delivery)[0],
         driver.extend([delivery.lease], SECOND)[0].error,
     ]
-    for call in (bench.receive, lambda one: one.stats("q"), lambda one: one.purge("q")):
-        with pytest.raises(BackendError) as raised:
-            call(driver)
+    dead = driver.dead_letters("q")
+    errors += [result.error for result in dead.settle([Final(lease=delivery.lease, step=Ack())])]
+    calls = [
+        lambda: bench.receive(driver),
+        lambda: driver.stats("q"),
+        lambda: driver.purge("q"),
+        lambda: driver.cancel("q", "1-a"),
+        lambda: dead.peek(limit=1),
+        lambda: dead.get("1"),
+        lambda: dead.take(None, limit=1, lease=SECOND),
+        lambda: dead.purge(None),
+    ]
+    for call in calls:
+        with pytest.raises(StorageReplaced) as raised:
+            call()
         errors.append(raised.value)
-    assert ["restart this process"] * 6 == [error.hint for error in errors]
+    assert [StorageReplaced] * 12 == [type(error) for error in errors]
+    assert {"restart this process"} == {error.hint for error in errors}
 
 
 def test_a_waiting_receive_notices_that_the_file_is_gone(bench):
@@ -282,7 +296,7 @@ def test_a_waiting_receive_notices_that_the_file_is_gone(bench):
     poll_until(lambda: driver._session.waiters._waiting)
     for file in files_of(bench.path):
         file.unlink()
-    with pytest.raises(BackendError, match="deleted"):
+    with pytest.raises(StorageReplaced, match="deleted"):
         receive.join()
 
 

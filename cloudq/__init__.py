@@ -21,9 +21,9 @@ __version__ = "0.1.0.dev0"
 if TYPE_CHECKING:
     from cloudq.app import App
     from cloudq.core.message import Message
+    from cloudq.core.middleware import Middleware
     from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
     from cloudq.core.policy import DeadLetter, Retry, RetryPolicy
-    from cloudq.core.processor import Middleware
     from cloudq.default_app import acancel, asend, asend_many, cancel, configure, send, send_many, task
     from cloudq.errors import (
         BackendError,
@@ -52,7 +52,7 @@ _HOMES = {
     "cloudq.core.message": ("Message",),
     "cloudq.core.outcome": ("Acked", "DeadLettered", "Outcome", "Retried"),
     "cloudq.core.policy": ("DeadLetter", "Retry", "RetryPolicy"),
-    "cloudq.core.processor": ("Middleware",),
+    "cloudq.core.middleware": ("Middleware",),
     "cloudq.default_app": ("acancel", "asend", "asend_many", "cancel", "configure", "send", "send_many", "task"),
     "cloudq.errors": (
         "BackendError",

@@ -7,24 +7,22 @@ from contextlib import contextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, overload
 
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
-from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Driver
 from cloudq.core.message import Message
+from cloudq.core.middleware import Middleware
 from cloudq.core.policy import RetryPolicy
-from cloudq.core.processor import Middleware
 from cloudq.core.shield import shielded
-from cloudq.errors import ConfigurationError, OptionError, TaskDefinitionError
-from cloudq.queues.claim_check import deleter, loaded
+from cloudq.errors import ConfigurationError, TaskDefinitionError
 from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.queues.connection import Connection
 from cloudq.queues.names import check_queue
-from cloudq.tasks.composing import NO_PAYLOAD, call_of, message_of, undeclared_message
+from cloudq.tasks.composing import NO_PAYLOAD, checked_calls, composed
 from cloudq.tasks.context import Context
-from cloudq.tasks.definition import Definition
 from cloudq.tasks.eager import EagerMode, EagerRun
 from cloudq.tasks.options import SendOptions, TaskOptions, check_app_options
 from cloudq.tasks.receipts import ticket_of
 from cloudq.tasks.registry import Registry
+from cloudq.tasks.runtime import AppRuntime
 from cloudq.tasks.sending import LoopWarning, SendManyError, ran, send_all, sent
 from cloudq.tasks.sent import Sent
 from cloudq.tasks.task import Call, Task, TaskDecorator
@@ -61,6 +59,9 @@ class App:
             `s3://bucket/prefix`; default: `CLOUDQ_CLAIM_CHECK`, else such messages are refused. Needs
             `cloudq[claimcheck]`.
 
+    Attributes:
+        runtime: What edges and tools work with; see `AppRuntime`.
+
     Raises:
         ConfigurationError: A value isn't of its type.
         OptionError: `default_queue` is no name of a queue.
@@ -78,6 +79,7 @@ class App:
     ) -> None:
         self._connection = Connection()
         self._registry = Registry()
+        self.runtime = AppRuntime(self._registry, self._connection)
         self._eager = EagerMode()
         self._loop_warning = LoopWarning()
         self.imports: tuple[str, ...] = ()
@@ -153,31 +155,15 @@ class App:
         """
         given: TaskOptions = options  # type: ignore[assignment]  # the overload gives them their types
         if callable(function_or_name):
-            return self._declare(function_or_name, None, given)
+            return self._registry.declare(self, function_or_name, None, given)
         if function_or_name is not None and not isinstance(function_or_name, str):
             raise TaskDefinitionError(f"a task is declared from a function or a name, not {function_or_name!r}")
-        return lambda function: self._declare(function, function_or_name, given)
-
-    def _declare(self, function: Callable[..., Any], name: str | None, options: TaskOptions) -> Task[..., Any]:
-        if isinstance(function, Task):
-            raise TaskDefinitionError(
-                f"{function!r} is a task already", hint="declare its function once more: app.task(the_task.__wrapped__)"
-            )
-        return self._registry.add(Definition(self, function, name, options))
+        return lambda function: self._registry.declare(self, function, function_or_name, given)
 
     @property
     def tasks(self) -> Mapping[str, Task[..., Any]]:
         """The declared tasks by name, aliases left out."""
         return self._registry.tasks
-
-    @property
-    def handlers(self) -> Mapping[str, Definition]:
-        """The declared tasks by name and alias, as a Processor takes them."""
-        return self._registry.definitions
-
-    def declared_queues(self) -> list[str]:
-        """The queues that the tasks declare, in the order of the tasks."""
-        return list(dict.fromkeys(task.queue for task in self._registry.tasks.values()))
 
     def load(self) -> None:
         """Imports the modules of `imports` and resolves every task's types: what can fail at start does.
@@ -250,10 +236,7 @@ class App:
             SendManyError: Some were not stored. `.results` has a `Sent` or an error for each, in order; `.failed`
                 the calls to send again.
         """
-        calls = list(calls)
-        for call in calls:
-            if not isinstance(call, Call):
-                raise OptionError(f"send_many takes calls, not {call!r}", hint="task.call(...)")
+        calls = checked_calls(calls)
         messages = [self._message(call, NO_PAYLOAD, SendOptions()) for call in calls]
         if self._eager:
             for message in messages:
@@ -307,11 +290,6 @@ class App:
         return self._connection.url
 
     @property
-    def claim_check_url(self) -> str | None:
-        """The URL of the store of large payloads: the app's own, else `CLOUDQ_CLAIM_CHECK`, else none."""
-        return self._connection.claim_check_url
-
-    @property
     def clock(self) -> Clock:
         """Where the time comes from: the machine's clock, or the one given with `using`."""
         return self._connection.clock
@@ -353,23 +331,6 @@ class App:
         with self._connection.lent(driver, clock, claim_check):
             yield self
 
-    def with_payload(self, message: Message) -> Message:
-        """The message with its payload, where a reference stands in its place: fetched from the claim-check store.
-
-        Raises:
-            PayloadLost: The payload isn't there, or isn't what was sent.
-            ConfigurationError: No store is configured.
-            BackendError: The store can't be reached, or doesn't allow it.
-        """
-        if message.reference is None:
-            return message
-        return loaded(message, self._connection.claim_check)
-
-    def payload_deleter(self) -> Callable[[Delivery], None] | None:
-        """For edges: what deletes the payload of a message that is done and gone; `None` if they are kept."""
-        store = self._connection.claim_check
-        return deleter(store) if store is not None and store.url.delete else None
-
     @contextmanager
     def eager(self) -> Iterator[App]:
         """Within the block every send runs its task at once, here, and raises what it raises: for tests.
@@ -385,12 +346,4 @@ class App:
     def _message(
         self, task: Task[..., Any] | str | Call, payload: Mapping[str, object], options: SendOptions
     ) -> Message:
-        call = call_of(task, payload, options, self._registry.definitions)
-        if call is None:
-            return undeclared_message(str(task), payload, options, self.default_queue, self.clock.now())
-        if call.task.app is not self:
-            raise OptionError(
-                f"task {call.task.name!r} belongs to another App",
-                hint="send it by that App, or by name: app.send('...')",
-            )
-        return message_of(call, self.clock.now())
+        return composed(self, self._registry.definitions, task, payload, options)

@@ -26,7 +26,11 @@ def show_banner(chosen: Chosen, lines: Mapping[str, str], fields: Mapping[str, o
         as_json: Whether all is said in one JSON object, like the log lines that follow.
     """
     backend = str(parse_url(chosen.app.url))
-    store = None if chosen.app.claim_check_url is None else str(parse_claim_check(chosen.app.claim_check_url))
+    store = (
+        None
+        if chosen.app.runtime.claim_check_url is None
+        else str(parse_claim_check(chosen.app.runtime.claim_check_url))
+    )
     if as_json:
         line = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -52,7 +56,7 @@ def show_banner(chosen: Chosen, lines: Mapping[str, str], fields: Mapping[str, o
 
 def note_undeclared(chosen: Chosen, queues: Iterable[str]) -> None:
     """Tells about queues that no task declares: one may be mistyped."""
-    declared = chosen.app.declared_queues()
+    declared = chosen.app.runtime.declared_queues()
     for name in queues:
         if name not in declared:
             note(f"note: no task declares queue {name!r}: {nearest(name, declared)}")

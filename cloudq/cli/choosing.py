@@ -101,7 +101,7 @@ def queues_of(chosen: Chosen, named: list[str]) -> list[str]:
     Also tells where there is nothing to look at yet: an empty queue might be a mistyped path.
     """
     tell_of_a_new_file(chosen.app)
-    declared = chosen.app.declared_queues()
+    declared = chosen.app.runtime.declared_queues()
     if not named:
         if not declared:
             note(f"no app, so the queue {chosen.app.default_queue!r} is meant: {chosen.why_bare}")

@@ -74,7 +74,7 @@ def send(
     with any_app(app, backend, wanted=not unchecked) as chosen:
         _check_task(chosen, task, unchecked=unchecked)
         sent = chosen.app.send(task, arguments, **options)
-        known = chosen.app.handlers.get(task)
+        known = chosen.app.runtime.handlers.get(task)
         to = options.get("queue") or (known.queue if known else chosen.app.default_queue)
     if json:
         write_json(
@@ -96,7 +96,7 @@ def send(
 
 def _check_task(chosen: Chosen, task: str, *, unchecked: bool) -> None:
     """Refuses a name that the app doesn't declare; says so where none could be looked at."""
-    if task in chosen.app.handlers:
+    if task in chosen.app.runtime.handlers:
         return
     if chosen.spec is None:
         if not unchecked:
@@ -104,7 +104,7 @@ def _check_task(chosen: Chosen, task: str, *, unchecked: bool) -> None:
         return
     if not unchecked:
         raise UnknownTaskError(
-            f"{chosen.spec} declares no task {task!r}: {nearest(task, chosen.app.handlers)}",
+            f"{chosen.spec} declares no task {task!r}: {nearest(task, chosen.app.runtime.handlers)}",
             hint="--unchecked sends it all the same, for a worker of another program",
         )
 

@@ -17,7 +17,7 @@ def tasks(*, app: AppSpec = None, json: Json = False, _debug: Debug = False) -> 
     """List the tasks that the app declares: name, queue, parameters, keys, aliases."""
     with tasks_app(app, None) as chosen:
         found = chosen.app
-        described = [_described(found.handlers[name]) for name in sorted(found.tasks)]
+        described = [_described(found.runtime.handlers[name]) for name in sorted(found.tasks)]
     if json:
         for task in described:
             write_json(task)

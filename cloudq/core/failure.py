@@ -31,6 +31,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         last_at: When it failed last.
         worker: `host:pid` of the worker that reported it.
         generation: The generation of the message at the failure (see `Message.generation`).
+        waiting_since: Since when the message has done nothing but wait for its payload's store, or `None` if this
+            failure is another one.
     """
 
     reason: str
@@ -43,6 +45,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     last_at: datetime | None = None
     worker: str | None = None
     generation: int = 0
+    waiting_since: datetime | None = None
 
     @classmethod
     def of(cls, reason: str, error: BaseException | None = None) -> Failure:
@@ -99,7 +102,7 @@ def text_of(error: BaseException) -> str:
     try:
         return _storable(str(error))
     except Exception as broken:  # noqa: BLE001 - a user's __str__ may do anything, and the failure must be kept
-        return f"<its text could not be had: {type(broken).__name__}>"
+        return f"<its text is unreadable: {type(broken).__name__}>"
 
 
 def _traceback_end(error: BaseException) -> str | None:

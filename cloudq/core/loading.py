@@ -1,4 +1,4 @@
-"""Loading: what becomes of a delivery whose payload can't be had from its store, and how a loop waits for one."""
+"""Loading: what becomes of a delivery whose payload isn't there or can't be reached, and how a loop waits for one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from contextlib import suppress
 from contextvars import copy_context
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
+
+from msgspec.structs import replace
 
 from cloudq.core.delivery import Delivery
 from cloudq.core.failure import Failure, text_of
@@ -25,21 +27,23 @@ SHORTEST_WAIT: Final = timedelta(seconds=5)
 LONGEST_WAIT: Final = timedelta(minutes=5)
 _LATEST_DOUBLING: Final = 6
 
-_WAITING: Final = f"{PayloadUnavailable.__module__}.{PayloadUnavailable.__qualname__}"
-
 
 def not_loaded(delivery: Delivery, error: Exception, now: datetime) -> Outcome:
     """What becomes of a delivery whose payload could not be loaded.
 
-    What is lost, or can't be had for want of a store, is dead-lettered: only a person can help. Anything else passes by
-    itself and is no fault of the message, so it uses no attempt; the waits grow with the time that it has lasted.
+    A payload that is lost, or for which no store is configured, is dead-lettered: only a person can help. Anything else
+    passes by itself and is no fault of the message, so it uses no attempt; the waits grow with the time that it has
+    lasted.
     """
     if isinstance(error, (PayloadLost, UndecodableError, ConfigurationError)):
         reason = f"payload: {error}"
         return DeadLettered(reason=reason, failure=Failure.of(reason, error))
-    since = _waiting_since(delivery) or now
+    before = delivery.failure
+    since = (before.waiting_since if before is not None else None) or now
     if now - since > PATIENCE:
-        reason = f"payload: not to be had since {since.isoformat(timespec='seconds')}: {text_of(error)}"
+        reason = (
+            f"payload: its store has been unavailable since {since.isoformat(timespec='seconds')}: {text_of(error)}"
+        )
         return DeadLettered(reason=reason, failure=Failure.of(reason, error))
     if isinstance(error, TimeLimitExceeded):
         error = PayloadUnavailable("not fetched in time")
@@ -49,7 +53,8 @@ def not_loaded(delivery: Delivery, error: Exception, now: datetime) -> Outcome:
     longest = min(LONGEST_WAIT, max((now - since) / 2, by_count))
     delay = longest * random.uniform(0.75, 1.0)  # noqa: S311 - so that not all come back at once
     waiting = error if isinstance(error, PayloadUnavailable) else _unavailable(error)
-    return Retried(delay=delay, reason=reason, counted=False, failure=Failure.of(reason, waiting))
+    failure = replace(Failure.of(reason, waiting), waiting_since=since)
+    return Retried(delay=delay, reason=reason, counted=False, failure=failure)
 
 
 async def off_the_loop(function: Callable[[], T]) -> T:
@@ -83,14 +88,8 @@ async def off_the_loop(function: Callable[[], T]) -> T:
     return await future
 
 
-def _waiting_since(delivery: Delivery) -> datetime | None:
-    """Since when the message has been failing, if it was its payload that it waited for last."""
-    before = delivery.failure
-    return before.first_at if before is not None and before.error_type == _WAITING else None
-
-
 def _unavailable(error: Exception) -> PayloadUnavailable:
-    """An error of that type, by which the next delivery knows what this one waited for."""
+    """An error of that type: what a person reads says that it is the store which fails, whatever was raised."""
     unavailable = PayloadUnavailable(f"{type(error).__name__}: {text_of(error)}")
     unavailable.__cause__ = error
     return unavailable

@@ -9,97 +9,32 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from functools import partial
 from threading import Event
-from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from msgspec.structs import replace
 
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.failure import Failure, text_of
+from cloudq.core.handler import Handler, Job
 from cloudq.core.loading import LOAD_LIMIT, not_loaded, off_the_loop
 from cloudq.core.message import Message
-from cloudq.core.middleware import Chain
-from cloudq.core.middleware import Middleware as Middleware  # noqa: PLC0414 - part of the Processor's signature, so exported here, too
+from cloudq.core.middleware import Chain, Middleware
 from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
 from cloudq.core.policy import RetryPolicy
 from cloudq.errors import PayloadError, TimeLimitExceeded, nearest
 
-if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
-
 ContextT = TypeVar("ContextT")
-ContextT_co = TypeVar("ContextT_co", covariant=True)
 
-# Clocks of two machines may differ by so much without a message being sent round again.
+# How far the clocks of two machines may differ before a message is sent round again.
 NOT_DUE_TOLERANCE = timedelta(seconds=1)
-# So much of a task's name is shown and compared: an unknown one may be of any length.
+# How much of a task's name is shown and compared: an unknown one may be of any length.
 _NAME_CHARS = 200
-
-
-class Job(Protocol[ContextT_co]):
-    """A delivery bound to its task: what is left is to run it."""
-
-    @property
-    def context(self) -> ContextT_co:
-        """What the handler and the middleware see."""
-        ...
-
-    def run(self) -> object:
-        """Runs a sync handler."""
-        ...
-
-    async def arun(self) -> object:
-        """Runs an async handler."""
-        ...
-
-
-class Handler(Protocol[ContextT_co]):
-    """A declared task, as far as the Processor needs to know it."""
-
-    @property
-    def name(self) -> str:
-        """The task's name."""
-        ...
-
-    @property
-    def retry_policy(self) -> RetryPolicy:
-        """The task's own policy, or its app's."""
-        ...
-
-    @property
-    def time_limit(self) -> timedelta | None:
-        """How long the handler may run."""
-        ...
-
-    @property
-    def is_async(self) -> bool:
-        """Whether the handler is a coroutine function."""
-        ...
-
-    def load(self, message: Message) -> Message:
-        """The message with its payload, where a reference stands in its place. May block.
-
-        Raises:
-            PayloadLost: The payload isn't there any more, or isn't what was sent.
-            ConfigurationError: No store is configured to look for it in.
-            BackendError: It can't be had at the moment.
-        """
-        ...
-
-    def bind(
-        self, delivery: Delivery, message: Message, *, deadline: datetime | None, lease_lost: Event
-    ) -> Job[ContextT_co]:
-        """Binds the payload to the parameters.
-
-        Raises:
-            PayloadError: It doesn't fit.
-        """
-        ...
 
 
 TimeLimiter: TypeAlias = Callable[[timedelta], AbstractContextManager[None]]
@@ -157,31 +92,24 @@ class Processor(Generic[ContextT]):
             lease_lost: Set by the edge once the lease is over, so that the handler can see it.
             until: When the edge itself ends, if it does: the task's time is over then at the latest.
         """
-        checked = self._check(delivery)
-        if not isinstance(checked, _Checked):
-            return checked
-        handler, message = checked.handler, checked.message
-        if message.reference is not None:
-            try:
-                with self._time_limiter(self._load_limit(until)):
-                    message = handler.load(message)
-            except Exception as error:  # noqa: BLE001 - a store's package may raise anything
-                return self._detailed(delivery, not_loaded(delivery, error, self._clock.now()))
-        prepared = self._prepare(delivery, handler, message, lease_lost, until)
-        if not isinstance(prepared, _Run):
-            return prepared
-        job, chain, limit = prepared.job, prepared.chain, prepared.time_limit
-        with chain.unwound():
-            if chain.enter():
+        steps = self._steps(delivery, lease_lost, until, lambda: False)
+        try:
+            step = next(steps)
+            while True:
+                result, failed = None, None
                 try:
-                    with nullcontext() if limit is None else self._time_limiter(limit):
-                        job.run()
-                except BaseException as error:
-                    if not _is_the_tasks_own(error, cancelled=False):
-                        raise
-                    chain.failed(error)
-            chain.leave()
-        return self._detailed(delivery, chain.outcome)
+                    with nullcontext() if step.limit is None else self._time_limiter(step.limit):
+                        result = step.run()
+                except BaseException as error:  # noqa: BLE001 - thrown into the steps, which raise what isn't theirs
+                    failed = error
+                # Outside of the except: what runs next, middleware too, isn't "during handling" of this error.
+                step = steps.send(result) if failed is None else steps.throw(failed)
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            return outcome
+        finally:
+            steps.close()  # interrupted here, the middleware tidies up at once
+            failed = None  # its traceback refers to this frame: a circle, which would keep the task's locals alive
 
     async def aprocess(
         self, delivery: Delivery, *, lease_lost: Event | None = None, until: datetime | None = None
@@ -191,27 +119,52 @@ class Processor(Generic[ContextT]):
         Cancelling it cancels the handler and passes the cancellation on. A `CancelledError` that the handler raises
         though nobody cancelled it (something that it awaited was) is an error like any other.
         """
+        steps = self._steps(delivery, lease_lost, until, _is_being_cancelled)
+        try:
+            step = next(steps)
+            while True:
+                result, failed = None, None
+                try:
+                    async with nullcontext() if step.limit is None else _AsyncTimeLimit(step.limit):
+                        result = await step.arun()
+                except BaseException as error:  # noqa: BLE001 - as above
+                    failed = error
+                step = steps.send(result) if failed is None else steps.throw(failed)
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            return outcome
+        finally:
+            steps.close()
+            failed = None
+
+    def _steps(
+        self,
+        delivery: Delivery,
+        lease_lost: Event | None,
+        until: datetime | None,
+        is_cancelled: Callable[[], bool],
+    ) -> Generator[_Step, Any, Outcome]:
+        """The way of one delivery. Yields what may block, to be sent its result or thrown its error."""
         checked = self._check(delivery)
         if not isinstance(checked, _Checked):
             return checked
         handler, message = checked.handler, checked.message
         if message.reference is not None:
+            load = partial(handler.load, message)
             try:
-                async with _AsyncTimeLimit(self._load_limit(until)):
-                    message = await off_the_loop(partial(handler.load, message))
+                message = yield _Step(self._load_limit(until), load, partial(off_the_loop, load))
             except Exception as error:  # noqa: BLE001 - a store's package may raise anything
                 return self._detailed(delivery, not_loaded(delivery, error, self._clock.now()))
         prepared = self._prepare(delivery, handler, message, lease_lost, until)
         if not isinstance(prepared, _Run):
             return prepared
-        job, chain, limit = prepared.job, prepared.chain, prepared.time_limit
+        job, chain = prepared.job, prepared.chain
         with chain.unwound():
             if chain.enter():
                 try:
-                    async with _async_time_limit(limit):
-                        await job.arun()
+                    yield _Step(prepared.time_limit, job.run, job.arun)
                 except BaseException as error:
-                    if not _is_the_tasks_own(error, cancelled=_is_being_cancelled()):
+                    if not _is_the_tasks_own(error, cancelled=is_cancelled()):
                         raise
                     chain.failed(error)
             chain.leave()
@@ -302,6 +255,19 @@ class Processor(Generic[ContextT]):
         return replace(outcome, failure=failure)
 
 
+class _Step:
+    """What may block, for either kind of caller, and how long it may take."""
+
+    __slots__ = ("arun", "limit", "run")
+
+    def __init__(
+        self, limit: timedelta | None, run: Callable[[], object], arun: Callable[[], Awaitable[object]]
+    ) -> None:
+        self.limit = limit
+        self.run = run
+        self.arun = arun
+
+
 class _Checked(Generic[ContextT]):
     """A message that is to be run, and its task."""
 
@@ -321,12 +287,6 @@ class _Run(Generic[ContextT]):
         self.job = job
         self.chain = chain
         self.time_limit = time_limit
-
-
-def _async_time_limit(limit: timedelta | None) -> AbstractAsyncContextManager[object]:
-    if limit is None:
-        return nullcontext()
-    return _AsyncTimeLimit(limit)
 
 
 class _AsyncTimeLimit:

@@ -90,7 +90,7 @@ class PushEdge:
             self._arrivals = arrivals
 
     def _refuse_time_limits(self) -> None:
-        for definition in self.app.handlers.values():
+        for definition in self.app.runtime.handlers.values():
             if definition.time_limit is not None:
                 able = self.app.queue(definition.queue).capabilities
                 task = f"task {definition.name!r} ({definition.place})"

@@ -55,7 +55,7 @@ class PushRunner:
         self._threads = Threads(threads, "cloudq-task")
         self._time_limits = ThreadTimeLimits(self._clock)
         self._processor: Processor[Context] = Processor(
-            app.handlers,
+            app.runtime.handlers,
             middleware=app.middleware,
             retry_policy=app.retry_policy,
             clock=self._clock,

@@ -98,7 +98,7 @@ class Arrivals:
     def _event(self, request: PushRequest) -> Delivery:
         if not _is_event(request):
             raise PushRefused("it is a push of Google Cloud Tasks, which isn't this app's backend")
-        event = event_of(request, self._app.handlers)
+        event = event_of(request, self._app.runtime.handlers)
         message: Message | None = None
         undecodable: str | None = None
         try:
@@ -121,7 +121,7 @@ class Arrivals:
         )
 
     def _queue_of(self, message: Message | None) -> str:
-        handler = None if message is None else self._app.handlers.get(message.task)
+        handler = None if message is None else self._app.runtime.handlers.get(message.task)
         queue = self._app.default_queue if handler is None else handler.queue
         if self._app.queue(queue).capabilities.ordering and (message is None or message.ordering_key is None):
             raise PushRefused(

@@ -98,7 +98,7 @@ class Runner:
         self.app = app
         self._tally = Tally()
         self._processor: Processor[Context] = Processor(
-            app.handlers,
+            app.runtime.handlers,
             middleware=app.middleware,
             retry_policy=app.retry_policy,
             clock=app.clock,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import uuid4
@@ -11,10 +11,49 @@ from cloudq.core.message import Message
 from cloudq.errors import OptionError, PayloadError
 from cloudq.tasks.binding import to_json
 from cloudq.tasks.definition import Definition
+from cloudq.tasks.home import TaskHome
 from cloudq.tasks.options import SendOptions, check_send_options
 from cloudq.tasks.task import Call, Task
 
 NO_PAYLOAD: Final[Mapping[str, object]] = {}
+
+
+def composed(
+    home: TaskHome,
+    declared: Mapping[str, Definition],
+    task: Task[..., Any] | str | Call,
+    payload: Mapping[str, object],
+    options: SendOptions,
+) -> Message:
+    """The message that a send of `home`'s stands for.
+
+    Raises:
+        PayloadError: The payload doesn't fit, isn't JSON, or a `Call` has one already.
+        OptionError: An option isn't valid, `task` isn't one, or it is another app's.
+    """
+    call = call_of(task, payload, options, declared)
+    if call is None:
+        return undeclared_message(str(task), payload, options, home.default_queue, home.clock.now())
+    if call.task.app is not home:
+        raise OptionError(
+            f"task {call.task.name!r} belongs to another App",
+            hint="send it by that App, or by name: app.send('...')",
+        )
+    return message_of(call, home.clock.now())
+
+
+def checked_calls(calls: Iterable[object]) -> list[Call]:
+    """What was given to `send_many`, if all of it are calls.
+
+    Raises:
+        OptionError: Something else is among them.
+    """
+    checked: list[Call] = []
+    for call in calls:
+        if not isinstance(call, Call):
+            raise OptionError(f"send_many takes calls, not {call!r}", hint="task.call(...)")
+        checked.append(call)
+    return checked
 
 
 def call_of(

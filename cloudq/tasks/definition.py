@@ -114,7 +114,7 @@ class Definition:
             ConfigurationError: The app has no store.
             BackendError: The store can't be reached, or doesn't allow it.
         """
-        return self.app.with_payload(message)
+        return self.app.runtime.with_payload(message)
 
     def bind(self, delivery: Delivery, message: Message, *, deadline: datetime | None, lease_lost: Event) -> TaskJob:
         """The run of this task for a delivery.

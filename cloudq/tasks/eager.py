@@ -13,10 +13,12 @@ from msgspec.structs import replace
 
 from cloudq.core import wire
 from cloudq.core.delivery import Delivery, Lease
+from cloudq.core.handler import Job
 from cloudq.core.message import Message
+from cloudq.core.middleware import Middleware
 from cloudq.core.outcome import DeadLettered, Outcome, Retried
 from cloudq.core.policy import RetryPolicy
-from cloudq.core.processor import Job, Middleware, Processor
+from cloudq.core.processor import Processor
 from cloudq.errors import PayloadError, UnknownTaskError, nearest
 from cloudq.tasks.context import Context
 

@@ -10,6 +10,14 @@ from cloudq.core.policy import RetryPolicy
 from cloudq.tasks.sent import Sent
 
 
+class PayloadSource(Protocol):
+    """Where the payload of a message is that didn't travel in it."""
+
+    def with_payload(self, message: Message) -> Message:
+        """The message with its payload, where a reference stands in its place."""
+        ...
+
+
 class TaskHome(Protocol):
     """An app, as far as its tasks need to know it."""
 
@@ -21,8 +29,9 @@ class TaskHome(Protocol):
         """Where the time comes from."""
         ...
 
-    def with_payload(self, message: Message) -> Message:
-        """The message with its payload, where a reference stands in its place."""
+    @property
+    def runtime(self) -> PayloadSource:
+        """Where payloads come from."""
         ...
 
     def send(self, task: Any, /) -> Sent:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from threading import Lock
 from types import MappingProxyType
@@ -10,6 +10,8 @@ from typing import Any
 
 from cloudq.errors import CloudqError, ConfigurationError, TaskDefinitionError, place
 from cloudq.tasks.definition import Definition
+from cloudq.tasks.home import TaskHome
+from cloudq.tasks.options import TaskOptions
 from cloudq.tasks.task import Task
 
 
@@ -20,6 +22,21 @@ class Registry:
         self._lock = Lock()
         self._definitions: dict[str, Definition] = {}
         self._tasks: dict[str, Task[..., Any]] = {}
+
+    def declare(
+        self, home: TaskHome, function: Callable[..., Any], name: str | None, options: TaskOptions
+    ) -> Task[..., Any]:
+        """Declares a task from a function.
+
+        Raises:
+            TaskDefinitionError: It is a task already, can't be one, or its name or one of its aliases is taken.
+            OptionError: The queue's name isn't one.
+        """
+        if isinstance(function, Task):
+            raise TaskDefinitionError(
+                f"{function!r} is a task already", hint="declare its function once more: app.task(the_task.__wrapped__)"
+            )
+        return self.add(Definition(home, function, name, options))
 
     def add(self, definition: Definition) -> Task[..., Any]:
         """Declares a task.

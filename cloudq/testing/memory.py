@@ -42,8 +42,8 @@ def in_memory(
     """
     clock = clock or FakeClock(datetime.now(UTC))
     driver = MemoryDriver(clock=clock, capabilities=capabilities)
-    store = None if app.claim_check_url is None else f"memory://cloudq-{uuid4().hex}"
-    with app.using(driver, clock=clock, claim_check=_like(store, app.claim_check_url)):
+    store = None if app.runtime.claim_check_url is None else f"memory://cloudq-{uuid4().hex}"
+    with app.using(driver, clock=clock, claim_check=_like(store, app.runtime.claim_check_url)):
         try:
             yield app
         finally:
@@ -59,7 +59,7 @@ def sent(app: App) -> list[Message]:
     Raises:
         ConfigurationError: The app isn't in memory.
     """
-    return [app.with_payload(message) for message in map(_sent_message, _bodies(app)) if message is not None]
+    return [app.runtime.with_payload(message) for message in map(_sent_message, _bodies(app)) if message is not None]
 
 
 def memory_of(app: App) -> MemoryDriver:

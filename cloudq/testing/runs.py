@@ -14,10 +14,11 @@ import msgspec
 from cloudq.app import App
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import DeadMessage, Final
+from cloudq.core.handler import Handler
 from cloudq.core.message import Message, is_dead_letter_queue
 from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
 from cloudq.core.plan import plan
-from cloudq.core.processor import Handler, Processor
+from cloudq.core.processor import Processor
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import ConfigurationError
 from cloudq.tasks.context import Context
@@ -129,7 +130,7 @@ class _Runs:
         return Report(runs=tuple(self._runs), dead_letters=tuple(d for d in self._dead() if d.key not in known))
 
     def _queues(self) -> list[str]:
-        names = (*self._app.declared_queues(), *self._driver.queues)
+        names = (*self._app.runtime.declared_queues(), *self._driver.queues)
         return [name for name in dict.fromkeys(names) if not is_dead_letter_queue(name)]
 
     def _dead(self) -> Iterator[DeadMessage]:
@@ -164,9 +165,9 @@ class _Runs:
         return True
 
     def _run(self, delivery: Delivery, runner: asyncio.Runner) -> None:
-        handlers: dict[str, Handler[Context]] = dict(self._app.handlers)
+        handlers: dict[str, Handler[Context]] = dict(self._app.runtime.handlers)
         witness = None
-        if delivery.message is not None and (definition := self._app.handlers.get(delivery.message.task)):
+        if delivery.message is not None and (definition := self._app.runtime.handlers.get(delivery.message.task)):
             witness = handlers[delivery.message.task] = Witness(definition)
         processor = Processor(
             handlers,

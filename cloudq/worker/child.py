@@ -83,7 +83,7 @@ class _Runner:
         from cloudq.running.time_limits import AlarmTimeLimit
 
         self._processor: Processor[Any] = Processor(
-            app.handlers,
+            app.runtime.handlers,
             middleware=app.middleware,
             retry_policy=app.retry_policy,
             clock=app.clock,
@@ -166,7 +166,7 @@ def _load(hello: Hello) -> App:
     # Given to the parent by hand; what tasks send goes there, too.
     if app.url != hello.url:
         app.configure(hello.url)
-    if app.claim_check_url != hello.claim_check:
+    if app.runtime.claim_check_url != hello.claim_check:
         app.configure(claim_check=hello.claim_check)
     return app
 

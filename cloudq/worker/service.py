@@ -74,9 +74,9 @@ class Worker:
     ) -> None:
         self.app = app
         self.settings = settings = settings or WorkerSettings()
-        self.queues = settings.weights(app.declared_queues())
+        self.queues = settings.weights(app.runtime.declared_queues())
         self._clock = app.clock
-        self.leases = queue_leases(settings, self.queues, app.handlers.values())
+        self.leases = queue_leases(settings, self.queues, app.runtime.handlers.values())
         self._driver: PullDriver = pull_driver(app.driver(), self.leases)
         self._pid = os.getpid()
         self._wishes: SimpleQueue[Wish] = SimpleQueue()
@@ -109,11 +109,11 @@ class Worker:
             keeper=self._keeper,
             intake=self._intake,
             clock=self._clock,
-            acked=app.payload_deleter(),
+            acked=app.runtime.payload_deleter(),
         )
         self._time_limits = ThreadTimeLimits(self._clock)
         self._processor: Processor[Context] = Processor(
-            app.handlers,
+            app.runtime.handlers,
             middleware=app.middleware,
             retry_policy=app.retry_policy,
             clock=self._clock,
@@ -283,7 +283,7 @@ class Worker:
             processes=settings.processes,
             app_spec=settings.app_spec,
             url=self.app.url,
-            claim_check=self.app.claim_check_url,
+            claim_check=self.app.runtime.claim_check_url,
             ended=self._ended,
             cannot_start=partial(self._wishes.put, Wish.FAIL),
         )

@@ -521,7 +521,7 @@ def test_a_task_that_is_refused_leaves_the_app_as_it_was(app):
     """Neither a name nor an alias of it is taken."""
     with pytest.raises(TaskDefinitionError):
         app.task("t", aliases=["a"])(len)
-    assert ({}, {}) == (dict(app.tasks), dict(app.handlers))
+    assert ({}, {}) == (dict(app.tasks), dict(app.runtime.handlers))
 
 
 # ── fork ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -145,7 +145,7 @@ class Nasty(Exception):
 def test_an_error_whose_text_raises_is_kept_all_the_same() -> None:
     """A user's `__str__` can't make a failure disappear."""
     failure = Failure.of("why", raised(Nasty()))
-    assert "<its text could not be had: RuntimeError>" == failure.error_message
+    assert "<its text is unreadable: RuntimeError>" == failure.error_message
     assert failure.traceback
     assert failure == Failure.decode(failure.encode())
 

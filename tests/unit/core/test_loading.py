@@ -66,9 +66,7 @@ def test_a_load_that_took_too_long_says_so():
 @pytest.mark.parametrize(("lasted", "longest"), [(1, 5), (60, 30), (300, 150), (900, 300), (80_000, 300)])
 def test_the_waits_grow_with_the_time_that_it_has_lasted(lasted, longest):
     """Half of it, within their bounds."""
-    failure = Failure(
-        reason="", error_type="cloudq.errors.PayloadUnavailable", first_at=NOW - timedelta(seconds=lasted)
-    )
+    failure = Failure(reason="", waiting_since=NOW - timedelta(seconds=lasted))
     outcome = not_loaded(delivery(failure=failure), PayloadUnavailable("down"), NOW)
     assert timedelta(seconds=0.75 * longest) <= outcome.delay <= timedelta(seconds=longest)
 
@@ -84,7 +82,7 @@ def test_only_waiting_in_a_row_counts_as_waiting():
     """A task that has failed for days may wait for a day more."""
     old = Failure(reason="", error_type="ValueError", first_at=NOW - 3 * PATIENCE)
     assert isinstance(not_loaded(delivery(failure=old), PayloadUnavailable("down"), NOW), Retried)
-    waiting = replace(old, error_type="cloudq.errors.PayloadUnavailable")
+    waiting = replace(old, waiting_since=NOW - 2 * PATIENCE)
     assert isinstance(not_loaded(delivery(failure=waiting), PayloadUnavailable("down"), NOW), DeadLettered)
 
 
@@ -118,6 +116,33 @@ class Handler:
 
     async def arun(self):
         pass
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_patience_begins_with_the_waiting_and_not_with_another_failure(is_async):
+    """A task that failed two days ago waits a whole day for its payload's store; when it first failed is kept."""
+
+    def load():
+        raise PayloadUnavailable("restarting")
+
+    clock = FakeClock(NOW)
+    processor = Processor({"t": Handler(load, is_async=is_async)}, clock=clock)
+
+    def work(before):
+        failed = delivery(failure=before)
+        return asyncio.run(processor.aprocess(failed)) if is_async else processor.process(failed)
+
+    two_days_ago = NOW - timedelta(days=2)
+    outcome = work(Failure(reason="", error_type="ValueError", first_at=two_days_ago))
+    for wait in (timedelta(seconds=5), PATIENCE - timedelta(seconds=5)):
+        clock.advance(wait)
+        outcome = work(Failure.decode(outcome.failure.encode()))
+        assert isinstance(outcome, Retried)
+    clock.advance(timedelta(seconds=1))
+    outcome = work(outcome.failure)
+    assert isinstance(outcome, DeadLettered)
+    assert "payload: its store has been unavailable since 2026-01-01T12:00:00+00:00: restarting" == outcome.reason
+    assert two_days_ago == outcome.failure.first_at
 
 
 def test_the_time_limit_begins_when_the_payload_is_there():

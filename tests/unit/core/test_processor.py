@@ -210,7 +210,7 @@ def test_a_policy_that_raises_dead_letters(run: Run) -> None:
         raise Nasty
 
     outcome = dead(run(FakeTask(raising(KeyError("the task's own")), policy=RetryPolicy(wait=broken))))
-    assert "the retry policy raised Nasty: <its text could not be had: RuntimeError>" == outcome.reason
+    assert "the retry policy raised Nasty: <its text is unreadable: RuntimeError>" == outcome.reason
     assert outcome.failure.traceback is not None
     assert 'KeyError: "the task\'s own"' in outcome.failure.traceback
 

@@ -476,7 +476,7 @@ def test_a_store_that_stays_down_for_a_day_is_given_up(store):
         app.clock.advance(6 * HOUR)
     app.clock.advance(timedelta(minutes=6))
     (dead,) = run_all(app, delayed=False).dead_letters
-    assert dead.failure.reason.startswith(f"payload: not to be had since {began:%Y-%m-%dT%H}")
+    assert dead.failure.reason.startswith(f"payload: its store has been unavailable since {began:%Y-%m-%dT%H}")
     assert "refused" in dead.failure.reason
     assert 0 == dead.failure.attempts - 1
     FlakyFileSystem.down = None
@@ -655,9 +655,9 @@ def test_where_the_url_comes_from(monkeypatch):
     ]
     monkeypatch.setenv("CLOUDQ_CLAIM_CHECK", "memory://from-environment")
     app = App("memory://")
-    assert "memory://from-environment" == app.claim_check_url
+    assert "memory://from-environment" == app.runtime.claim_check_url
     app.configure(claim_check="memory://own")
-    assert "memory://own" == app.claim_check_url
+    assert "memory://own" == app.runtime.claim_check_url
     assert backend_url("memory://") == app.url
     with pytest.raises(ConfigurationError, match="claim_check is a text, not a PosixPath"):
         app.configure(claim_check=Path("x"))

@@ -61,7 +61,7 @@ def test_options_without_a_name_leave_the_name(app):
     """`@app.task(queue=...)` sets options and keeps the default name."""
     task = app.task(queue="mail", time_limit=SECOND)(plain)
     assert (f"{__name__}.plain", "mail") == (task.name, task.queue)
-    assert app.handlers[task.name].time_limit == SECOND
+    assert app.runtime.handlers[task.name].time_limit == SECOND
 
 
 def test_a_time_limit_travels_with_the_message(app):
@@ -420,7 +420,7 @@ def test_a_leading_context_is_filled_in_and_hidden(app, source):
         seen.append(asyncio.run(result) if inspect.iscoroutine(result) else result)
 
     task = app.task("x")(recording)
-    assert ["n"] == app.handlers["x"].parameters.names
+    assert ["n"] == app.runtime.handlers["x"].parameters.names
     with in_memory(app):
         task.send(n=1)
         app.send("x", {"n": 2})
@@ -436,7 +436,7 @@ def test_another_class_named_context_is_a_parameter_like_any_other(app):
         "def f(context: Context): return context.a",
     )
     task = app.task("x")(namespace["f"])
-    assert ["context"] == app.handlers["x"].parameters.names
+    assert ["context"] == app.runtime.handlers["x"].parameters.names
     assert {"context": {"a": 1}} == task.call(namespace["Context"](1)).payload
 
 
@@ -487,10 +487,10 @@ def test_a_tasks_own_policy_and_queue_come_before_the_apps(app):
     without = app.task("without")(plain)
     later = RetryPolicy()
     app.configure(retry=later, default_queue="later")
-    assert own is app.handlers["own"].retry_policy
-    assert later is app.handlers["without"].retry_policy
+    assert own is app.runtime.handlers["own"].retry_policy
+    assert later is app.runtime.handlers["without"].retry_policy
     assert ("q", "later") == (with_own.queue, without.queue)
-    assert ["q", "later"] == app.declared_queues()
+    assert ["q", "later"] == app.runtime.declared_queues()
 
 
 # ── calling and looking at a task ────────────────────────────────────────────────────────────────────────

@@ -27,4 +27,4 @@ def test_a_child_works_with_its_parents_backend_and_store(
         app = _load(hello)
     finally:
         sys.modules.pop("childs_app", None)
-    assert ("sqlite:///given.db", given or "memory://own") == (app.url, app.claim_check_url)
+    assert ("sqlite:///given.db", given or "memory://own") == (app.url, app.runtime.claim_check_url)

@@ -177,7 +177,7 @@ def test_early_is_a_short_hop_and_late_is_fine(driver, sqs, clock, scheduler):
     def task() -> None:
         ran.append(clock.now())
 
-    processor = Processor(app.handlers, clock=clock)
+    processor = Processor(app.runtime.handlers, clock=clock)
     message, _ = send(driver, clock)
     clock.advance(HOUR - timedelta(seconds=50))
     scheduler.fire(clock.now(), sqs, early=timedelta(minutes=1))

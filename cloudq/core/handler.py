@@ -1,0 +1,74 @@
+"""`Handler` and `Job`: what the Processor needs to know of a task, and of a delivery that is bound to one."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from threading import Event
+from typing import Protocol, TypeVar
+
+from cloudq.core.delivery import Delivery
+from cloudq.core.message import Message
+from cloudq.core.policy import RetryPolicy
+
+ContextT_co = TypeVar("ContextT_co", covariant=True)
+
+
+class Job(Protocol[ContextT_co]):
+    """A delivery bound to its task: what is left is to run it."""
+
+    @property
+    def context(self) -> ContextT_co:
+        """What the handler and the middleware see."""
+        ...
+
+    def run(self) -> object:
+        """Runs a sync handler."""
+        ...
+
+    async def arun(self) -> object:
+        """Runs an async handler."""
+        ...
+
+
+class Handler(Protocol[ContextT_co]):
+    """A declared task, as far as the Processor needs to know it."""
+
+    @property
+    def name(self) -> str:
+        """The task's name."""
+        ...
+
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        """The task's own policy, or its app's."""
+        ...
+
+    @property
+    def time_limit(self) -> timedelta | None:
+        """How long the handler may run."""
+        ...
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the handler is a coroutine function."""
+        ...
+
+    def load(self, message: Message) -> Message:
+        """The message with its payload, where a reference stands in its place. May block.
+
+        Raises:
+            PayloadLost: The payload isn't there any more, or isn't what was sent.
+            ConfigurationError: No store is configured to look for it in.
+            BackendError: It can't be had at the moment.
+        """
+        ...
+
+    def bind(
+        self, delivery: Delivery, message: Message, *, deadline: datetime | None, lease_lost: Event
+    ) -> Job[ContextT_co]:
+        """Binds the payload to the parameters.
+
+        Raises:
+            PayloadError: It doesn't fit.
+        """
+        ...

@@ -1,0 +1,51 @@
+"""`AppRuntime`: the side of an app that edges and tools work with, where `App` itself is what its users see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from cloudq.core.delivery import Delivery
+from cloudq.core.message import Message
+from cloudq.queues.claim_check import deleter, loaded
+from cloudq.queues.connection import Connection
+from cloudq.tasks.definition import Definition
+from cloudq.tasks.registry import Registry
+
+
+class AppRuntime:
+    """What an edge needs to run an app's tasks. Obtained by `app.runtime`."""
+
+    def __init__(self, registry: Registry, connection: Connection) -> None:
+        self._registry = registry
+        self._connection = connection
+
+    @property
+    def handlers(self) -> Mapping[str, Definition]:
+        """The declared tasks by name and alias, as a Processor takes them; follows later declarations."""
+        return self._registry.definitions
+
+    def declared_queues(self) -> list[str]:
+        """The queues that the tasks declare, in the order of the tasks."""
+        return list(dict.fromkeys(task.queue for task in self._registry.tasks.values()))
+
+    @property
+    def claim_check_url(self) -> str | None:
+        """The URL of the store of large payloads: the app's own, else `CLOUDQ_CLAIM_CHECK`, else none."""
+        return self._connection.claim_check_url
+
+    def with_payload(self, message: Message) -> Message:
+        """The message with its payload, where a reference stands in its place: fetched from the claim-check store.
+
+        Raises:
+            PayloadLost: The payload isn't there, or isn't what was sent.
+            ConfigurationError: No store is configured.
+            BackendError: The store can't be reached, or doesn't allow it.
+        """
+        if message.reference is None:
+            return message
+        return loaded(message, self._connection.claim_check)
+
+    def payload_deleter(self) -> Callable[[Delivery], None] | None:
+        """Deletes the payload of a message that is done and gone; `None` if payloads are kept."""
+        store = self._connection.claim_check
+        return deleter(store) if store is not None and store.url.delete else None

@@ -11,9 +11,10 @@ MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file docs/
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
 
 PYTHON ?=
+REV ?= HEAD
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-servicebus demo-cloudtasks test quick chaos check bench cov docs localstack clean
+.PHONY: help demo demo-servicebus demo-cloudtasks test quick chaos check bench bench-against cov docs localstack clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -50,6 +51,9 @@ bench: $(BENCH_STAMP) ## SQLite beside Huey; pushes over loopback; SQS (LocalSta
 	@$(BIN)/python -m tests.benchmarks.sqs
 	@$(BIN)/python -m tests.benchmarks.service_bus
 	@$(BIN)/python -m tests.benchmarks.push_side
+
+bench-against: $(STAMP) ## client CPU and calls of this tree beside another revision's: REV=HEAD~10
+	@$(BIN)/python -m tests.benchmarks.against $(REV)
 
 cov: $(STAMP) ## the test suite with branch coverage; the pure core must have 95 %
 	@$(PYTEST) --cov --cov-report=term --cov-report=html

@@ -88,6 +88,12 @@ class Connection:
         return opened is not None and opened.pid == os.getpid()
 
     @property
+    def is_lent(self) -> bool:
+        """Whether it works with a driver that isn't its own, which another process can't open."""
+        opened = self._open
+        return opened is not None and opened.lent
+
+    @property
     def driver(self) -> Driver:
         """The driver, opened now if it wasn't.
 

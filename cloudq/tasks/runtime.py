@@ -29,6 +29,11 @@ class AppRuntime:
         return list(dict.fromkeys(task.queue for task in self._registry.tasks.values()))
 
     @property
+    def lent(self) -> bool:
+        """Whether the app works with a driver that was lent to it (`App.using`), which no other process can open."""
+        return self._connection.is_lent
+
+    @property
     def claim_check_url(self) -> str | None:
         """The URL of the store of large payloads: the app's own, else `CLOUDQ_CLAIM_CHECK`, else none."""
         return self._connection.claim_check_url

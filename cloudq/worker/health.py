@@ -1,15 +1,17 @@
 """`/healthz` and `/readyz`, for whoever decides whether this worker lives and whether it counts.
 
-A worker whose backend is down is alive: restarting it wouldn't help. It isn't ready.
+A worker whose backend is down is alive: restarting it wouldn't help. It isn't ready. One that only a restart helps
+(its database file was replaced, no thread can be had to run tasks in) isn't alive.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import timedelta
 from typing import Protocol
 
 from cloudq.core.clock import Clock
+from cloudq.errors import StorageReplaced
 from cloudq.running.events import Snapshot
 from cloudq.running.pages import Page
 from cloudq.worker.poller import Poller
@@ -31,6 +33,7 @@ class Health:
     Args:
         pollers: The watchdog.
         keeper_alive: Whether leases are looked after.
+        starved: Whether nothing can be started: deliveries wait and slots are free, for long.
         stopping: Whether the worker has been told to stop.
         snapshot: The worker's counts.
         clock: Where the time comes from.
@@ -41,22 +44,28 @@ class Health:
         pollers: Pollers,
         *,
         keeper_alive: Callable[[], bool],
+        starved: Callable[[], bool],
         stopping: Callable[[], bool],
         snapshot: Callable[[], Snapshot],
         clock: Clock,
     ) -> None:
         self._pollers = pollers
         self._keeper_alive = keeper_alive
+        self._starved = starved
         self._stopping = stopping
         self._snapshot = snapshot
         self._clock = clock
 
     def healthz(self) -> Page:
         """Whether this process does its work, whatever its backend does."""
-        now = self._clock.now()
+        now = self._clock.elapsed()
         problems = [] if self._keeper_alive() else ["leases aren't looked after"]
+        if self._starved() and not self._stopping():
+            problems.append("tasks wait, slots are free, and nothing runs them: no thread or process can be had")
         for poller in self._pollers.pollers:
-            if poller.overdue(now) > PATIENCE:
+            if isinstance(poller.down, StorageReplaced):
+                problems.append(f"queue {poller.queue}: {poller.down}")
+            elif poller.overdue(now) > PATIENCE:
                 problems.append(f"the poll of queue {poller.queue} is overdue")
             elif not poller.alive and not self._stopping():
                 problems.append(f"the poller of queue {poller.queue} has ended")
@@ -67,15 +76,16 @@ class Health:
         problems = list(self.healthz().problems)
         if self._stopping():
             problems.append("stopping")
-        problems += [f"queue {one.queue}: {one.down}" for one in self._pollers.pollers if one.down is not None]
-        return self._page(problems, self._clock.now())
+        down = [f"queue {one.queue}: {one.down}" for one in self._pollers.pollers if one.down is not None]
+        problems += [problem for problem in down if problem not in problems]
+        return self._page(problems, self._clock.elapsed())
 
-    def _page(self, problems: Sequence[str], now: datetime) -> Page:
+    def _page(self, problems: Sequence[str], now: timedelta) -> Page:
         queues = {poller.queue: _state(poller, now) for poller in self._pollers.pollers}
         return Page(ok=not problems, problems=problems, queues=queues, counts=self._snapshot())
 
 
-def _state(poller: Poller, now: datetime) -> str:
+def _state(poller: Poller, now: timedelta) -> str:
     if poller.overdue(now) > PATIENCE:
         return "overdue"
     if poller.down is not None:

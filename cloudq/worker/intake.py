@@ -2,46 +2,33 @@
 
 It does no I/O and starts no thread. Pollers ask `next_poll` and `offer` what they got; executors `take`, and say when
 they are `done`; the settler says when a delivery is `settled`.
+
+```
+ offer ─▶ waiting ─▶ running ─▶ settling ─▶ settled
+             │ ▲
+             ▼ │ its run failed
+            aside: it, or its ordering key, is still running in this process
+```
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
 from typing import Final
-
-import msgspec
 
 from cloudq.core.clock import Clock
 from cloudq.running.held import HeldLease
-from cloudq.worker.waiting import FRESH, WaitingQueue, next_queue
+from cloudq.running.runs import Run, Runs
+from cloudq.worker.aside import Aside
+from cloudq.worker.in_hand import GoingBack, InHand
+from cloudq.worker.waiting import Arrived, WaitingQueue, next_queue, until_free, wanted
 
 # Handlers that have ended and aren't settled yet; beyond it nothing starts and nothing is received.
 MOST_SETTLING: Final = 500
-# What has waited so long while its queue started nothing is handed back: another worker may be free.
-PATIENCE: Final = timedelta(seconds=10)
-
-
-class InHand(msgspec.Struct, frozen=True, kw_only=True):
-    """How much is in the worker's hands.
-
-    Attributes:
-        waiting: Received and not started.
-        running: Started and not ended.
-        settling: Ended, or to be released, and not confirmed.
-        started: Started so far.
-    """
-
-    waiting: int
-    running: int
-    settling: int
-    started: int
-
-    @property
-    def total(self) -> int:
-        """All that is not given out of hand."""
-        return self.waiting + self.running + self.settling
+ZERO: Final = timedelta(0)
 
 
 class Intake:
@@ -49,22 +36,25 @@ class Intake:
 
     Args:
         queues: The queues in their order, with their weights.
+        leases: How long the deliveries of each queue are leased at a time.
         slots: The most tasks running at once.
-        lease: How long a delivery is leased.
+        runs: What this process runs.
         clock: Where the time comes from.
         strict: Whether the order of the queues decides, instead of the weights.
         prefetch: How many may wait for a slot, a queue; `None` to measure it.
         max_tasks: The most tasks to start, ever.
         burst: Whether to finish once the queues are empty.
-        on_change: Called, with no lock held, when the worker may have finished or the last running task has ended.
+        on_change: Called, with no lock held, when the worker may have finished, the last running task has ended, or
+            what was set aside may go on.
     """
 
     def __init__(
         self,
         queues: Mapping[str, int],
         *,
+        leases: Mapping[str, timedelta],
         slots: int,
-        lease: timedelta,
+        runs: Runs,
         clock: Clock,
         strict: bool = False,
         prefetch: int | None = None,
@@ -73,25 +63,25 @@ class Intake:
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self._slots = slots
+        self._runs = runs
         self._clock = clock
         self._strict = strict
         self._prefetch = prefetch
         self._max_tasks = max_tasks
         self._burst = burst
         self._on_change = on_change
-        self._patience = min(PATIENCE, lease / 4)
         self._most_settling = max(MOST_SETTLING, 2 * slots)
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         # All below is guarded by the lock.
-        self._queues = {name: WaitingQueue(name, weight, self._lock, lease) for name, weight in queues.items()}
-        self._waiting = 0
-        self._running: set[HeldLease] = set()
+        self._queues = {name: WaitingQueue(name, weight, self._lock, leases[name]) for name, weight in queues.items()}
+        self._waiting = 0  # what was set aside not counted
+        self._running: dict[HeldLease, Run] = {}
         self._settling = 0
+        self._aside = Aside(runs, clock)
         self._started = 0
         self._idle_takers = 0
         self._taker_woken = False  # and not yet back
-        self._failing = False
         self._closed = False
         self._epoch = 0  # moves with all that may put something into a queue, or into our hands
 
@@ -102,37 +92,33 @@ class Intake:
         own = self._queues[queue]
         with self._lock:
             while not self._closed:
-                now = self._clock.now()
-                pause = own.pause(now, self._epoch) if self._burst else None
-                wanted = self._wanted(own, now) if pause is None else 0
-                if wanted > 0:
-                    own.asked, own.asked_at = wanted, now
-                    own.polled_epoch = self._epoch
-                    return wanted
+                now = self._clock.elapsed()
+                if count := self._wanted(own, now):
+                    own.poll.begin(count, now, self._epoch)
+                    return count
                 own.parked = True
-                self._clock.wait(own.room, pause or self._until_stale(own, now))
-                own.parked = False
+                try:
+                    self._clock.wait(own.parking, self._rest(own, now) or until_free(own, self._queues.values(), now))
+                finally:
+                    own.parked = False
             return 0
 
-    def wanted(self, queue: str) -> int:
-        """How many a poll of `queue` may ask for now: free slots and what will start soon, less what waits."""
-        with self._lock:
-            return self._wanted(self._queues[queue], self._clock.now())
-
     def offer(self, queue: str, held: Sequence[HeldLease]) -> list[HeldLease]:
-        """Takes in what a poll brought, nothing included. Returns what is refused, to be released at once."""
+        """Takes in what a poll brought, nothing included. Returns what is refused, to be given back at once."""
         own = self._queues[queue]
         with self._lock:
-            own.asked, own.asked_at = 0, None
-            own.was_empty = not held
+            own.poll.end(found_nothing=not held)
             refused = list(held) if self._closed else []
-            self._settling += len(refused)
+            self._settle(refused)
             if held:
                 self._epoch += 1
-            elif own.polled_epoch == self._epoch and not self._in_hand():
-                own.empty_epoch = self._epoch
+            elif own.poll.epoch == self._epoch and not (
+                self._waiting or self._aside or self._running or self._settling
+            ):
+                own.poll.empty_in = self._epoch
             if held and not refused:
-                own.waiting.extend(held)
+                now = self._clock.elapsed()
+                own.waiting.extend(Arrived(one, now) for one in held)
                 self._waiting += len(held)
                 self._wake_taker()
             self._wake_pollers()
@@ -143,15 +129,14 @@ class Intake:
 
     def poll_failed(self, queue: str) -> None:
         """The poll under way brought nothing and says nothing about the queue."""
-        own = self._queues[queue]
         with self._lock:
-            own.asked, own.asked_at = 0, None
+            self._queues[queue].poll.end(found_nothing=None)
             self._wake_pollers()
 
-    def adopt(self, count: int) -> None:
-        """Counts deliveries that are released without ever having been offered."""
+    def adopt(self, held: Iterable[HeldLease]) -> None:
+        """Counts deliveries that are given back without ever having been offered."""
         with self._lock:
-            self._settling += count
+            self._settle(held)
 
     # ── for the executors ────────────────────────────────────────────────────────────────────────────────
 
@@ -166,9 +151,11 @@ class Intake:
                         return held
                     continue
                 self._idle_takers += 1
-                self._clock.wait(self._work, None)
-                self._idle_takers -= 1
-                self._taker_woken = False
+                try:
+                    self._clock.wait(self._work, None)
+                finally:
+                    self._idle_takers -= 1
+                    self._taker_woken = False
             return None
 
     def short_of_takers(self) -> bool:
@@ -176,25 +163,30 @@ class Intake:
         with self._lock:
             return bool(self._waiting) and not self._idle_takers and not self._closed and self._may_start()
 
-    def done(self, held: HeldLease) -> bool:
-        """Frees the slot; the delivery is being settled from now on. `False` if it was given up before: drop it."""
+    def done(self, held: HeldLease, *, succeeded: bool) -> bool:
+        """Frees the slot; the delivery is being settled from now on. `False` if it was given up before: drop it.
+
+        If it succeeded, redeliveries of it that were set aside have nothing left to do.
+        """
         with self._lock:
-            if held not in self._running:
+            run = self._running.pop(held, None)
+            if run is None:
                 return False
-            self._running.remove(held)
-            self._settling += 1
+            self._settle([held])
             self._wake_taker()
             self._wake_pollers()
             tell = self._closed and not self._running
+        self._runs.end(run, succeeded=succeeded)
         if tell:
             self._on_change()
         return True
 
     # ── for the settler ──────────────────────────────────────────────────────────────────────────────────
 
-    def settled(self, count: int = 1) -> None:
-        """So many are out of hand: confirmed, or given up."""
+    def settled(self, queue: str, count: int = 1) -> None:
+        """This many of a queue are out of hand: confirmed, or given up."""
         with self._lock:
+            self._queues[queue].settling -= count
             self._settling -= count
             self._epoch += 1
             self._wake_taker()
@@ -203,10 +195,10 @@ class Intake:
         if tell:
             self._on_change()
 
-    def settlements_failing(self, failing: bool) -> None:
-        """While settlements fail nothing is received: it couldn't be settled either (semantics 14)."""
+    def settlements_failing(self, queue: str, failing: bool) -> None:
+        """While a queue's settlements fail nothing is received from it (semantics 14); other queues go on."""
         with self._lock:
-            self._failing = failing
+            self._queues[queue].failing = failing
             self._wake_pollers()
 
     # ── for the service ──────────────────────────────────────────────────────────────────────────────────
@@ -214,9 +206,8 @@ class Intake:
     def in_hand(self) -> InHand:
         """How much is in hand now."""
         with self._lock:
-            return InHand(
-                waiting=self._waiting, running=len(self._running), settling=self._settling, started=self._started
-            )
+            waiting, running = self._waiting + len(self._aside), len(self._running)
+            return InHand(waiting=waiting, running=running, settling=self._settling, started=self._started)
 
     def finished(self) -> bool:
         """Whether a burst, or the number of tasks, is done with and nothing is in hand."""
@@ -224,46 +215,54 @@ class Intake:
             return self._finished()
 
     def close(self) -> list[HeldLease]:
-        """Starts nothing and asks for nothing any more. Returns what waits, to be released at once."""
+        """Starts nothing and asks for nothing any more. Returns what waits, to be given back at once."""
         with self._lock:
             self._closed = True
-            unstarted = [held for queue in self._queues.values() for held in queue.waiting]
+            unstarted = self._aside.take_all()
             for queue in self._queues.values():
+                unstarted += [one.held for one in queue.waiting]
                 queue.waiting.clear()
-                queue.room.notify_all()
+                queue.parking.notify_all()
             self._waiting = 0
-            self._settling += len(unstarted)
+            self._settle(unstarted)
             self._work.notify_all()
         return unstarted
 
     def give_up_running(self) -> list[HeldLease]:
         """Takes what runs out of its handlers' hands: their outcomes count no more. To be released at once."""
         with self._lock:
-            running = list(self._running)
-            self._running.clear()
-            self._settling += len(running)
-        return running
+            running, self._running = self._running, {}
+            self._settle(running)
+        for run in running.values():
+            self._runs.end(run, succeeded=False)
+        return list(running)
 
-    def stale(self) -> list[HeldLease]:
-        """Takes out what waits too long while its queue starts nothing, to be released at once.
+    def take_stale(self) -> list[GoingBack]:
+        """Takes out what waits for too long, to be given back: while its queue starts nothing, or for its own run.
 
-        That happens when tasks turn out much slower than those before, or two queues filled the same free slot.
+        The former happens when tasks turn out much slower than those before, or two queues filled the same free slot.
         """
-        if self._prefetch is not None:
-            return []
         with self._lock:
-            before = self._clock.now() - self._patience
-            stale: list[HeldLease] = []
-            for queue in self._queues.values():
-                stale += queue.take_stale(before)
-            self._waiting -= len(stale)
-            self._settling += len(stale)
+            stale = self._aside.take_overdue()
+            if self._prefetch is None:
+                now = self._clock.elapsed()
+                waited = [GoingBack(one, ZERO) for queue in self._queues.values() for one in queue.take_stale(now)]
+                self._waiting -= len(waited)
+                stale += waited
+            self._settle([one.held for one in stale])
         return stale
+
+    def take_done_elsewhere(self) -> list[HeldLease]:
+        """Takes out what another run of this process did while it was set aside: to be acknowledged unrun."""
+        with self._lock:
+            return self._aside.take_done()
 
     # ── with the lock held ───────────────────────────────────────────────────────────────────────────────
 
-    def _in_hand(self) -> int:
-        return self._waiting + len(self._running) + self._settling
+    def _settle(self, held: Iterable[HeldLease]) -> None:
+        for one in held:
+            self._queues[one.delivery.queue].settling += 1
+            self._settling += 1
 
     def _may_start(self) -> bool:
         return (
@@ -272,38 +271,26 @@ class Intake:
             and (self._max_tasks is None or self._started < self._max_tasks)
         )
 
-    def _wanted(self, queue: WaitingQueue, now: datetime) -> int:
-        if self._closed or self._settling >= self._most_settling or (self._failing and self._settling):
+    def _wanted(self, queue: WaitingQueue, now: timedelta) -> int:
+        failing = queue.failing and queue.settling
+        if self._closed or failing or self._settling >= self._most_settling or self._rest(queue, now) is not None:
             return 0
-        ahead = queue.rate.prefetch(now) if self._prefetch is None else self._prefetch
-        waiting = len(queue.waiting)
-        if waiting > ahead // 2 and ahead:
-            return 0  # one receive of many is cheaper than many of one
-        fresh = sum(other.asked for other in self._queues.values() if other is not queue and other.asked_freshly(now))
-        free = self._slots - len(self._running) - self._waiting - fresh
-        wanted = max(0, free) + max(0, ahead - waiting)
-        if self._max_tasks is not None:
-            # Only fresh polls count: else one that waits at an empty queue, again and again, would keep the last tasks
-            # to itself. What comes too much is given back.
-            wanted = min(wanted, self._max_tasks - self._started - self._waiting - fresh)
-        return max(0, wanted)
+        return wanted(
+            queue,
+            self._queues.values(),
+            now,
+            free=self._slots - len(self._running) - self._waiting,
+            prefetch=self._prefetch,
+            left=None if self._max_tasks is None else self._max_tasks - self._started - self._waiting,
+        )
 
-    def _until_stale(self, queue: WaitingQueue, now: datetime) -> timedelta | None:
-        """When what other polls asked for is free again; `None` if only an event can help."""
-        fresh = [
-            other.asked_at + FRESH - now
-            for other in self._queues.values()
-            if other is not queue and other.asked_at is not None and other.asked_freshly(now)
-        ]
-        return min(fresh, default=None)
+    def _rest(self, queue: WaitingQueue, now: timedelta) -> timedelta | None:
+        return queue.poll.rest(now, self._epoch) if self._burst else None
 
     def _wake_pollers(self) -> None:
         for queue in self._queues.values():
-            if queue.parked:
-                now = self._clock.now()
-                pause = queue.pause(now, self._epoch) if self._burst else None
-                if pause is None and self._wanted(queue, now) > 0:
-                    queue.room.notify()
+            if queue.parked and self._wanted(queue, self._clock.elapsed()):
+                queue.parking.notify()
 
     def _wake_taker(self) -> None:
         """Wakes one taker, which wakes the next once it took something.
@@ -315,21 +302,24 @@ class Intake:
             self._work.notify()
 
     def _pick(self) -> HeldLease | None:
-        """The next to start. `None` if its lease was lost while it waited: nobody's business any more."""
+        """Starts the next delivery. `None` if its lease was lost while it waited, or if it must not run now."""
         queue = next_queue(self._queues.values(), strict=self._strict)
-        held = queue.waiting.popleft()
+        held = queue.waiting.popleft().held
         self._waiting -= 1
-        if held.lost.is_set():
+        if held.lost.is_set():  # it is somebody else's by now
             self._epoch += 1
             self._wake_pollers()
             return None
-        now = self._clock.now()
-        self._running.add(held)
+        run = self._aside.begin(held, queue.lease, partial(self._resume, queue, held))
+        if run is None:
+            return None
+        now = self._clock.elapsed()
+        self._running[held] = run
         self._started += 1
         queue.last_start = now
         queue.rate.started(now)
-        if queue.parked and self._wanted(queue, now) > 0:
-            queue.room.notify()
+        if queue.parked and self._wanted(queue, now):
+            queue.parking.notify()
         return held
 
     def _finished(self) -> bool:
@@ -340,5 +330,21 @@ class Intake:
         return (
             self._burst
             and not self._waiting
-            and all(queue.empty_epoch == self._epoch for queue in self._queues.values())
+            and not self._aside
+            and all(queue.poll.empty_in == self._epoch for queue in self._queues.values())
         )
+
+    # ── for the registry of runs ─────────────────────────────────────────────────────────────────────────
+
+    def _resume(self, queue: WaitingQueue, held: HeldLease, done: bool) -> None:
+        """The run for which a delivery was set aside has ended. Called with no lock held, by whoever ended it."""
+        with self._lock:
+            if not self._aside.resume(held, done=done):
+                return
+            if done:
+                self._settle([held])
+            else:
+                queue.waiting.appendleft(Arrived(held, self._clock.elapsed()))
+                self._waiting += 1
+                self._wake_taker()
+        self._on_change()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import PullDriver
+from cloudq.core.safe_log import log_safely
 from cloudq.errors import CloudqError
 from cloudq.running.backoff import Backoff
 from cloudq.running.held import HeldLease
@@ -21,14 +22,19 @@ logger = logging.getLogger("cloudq.worker")
 
 FIRST_PAUSE: Final = timedelta(milliseconds=500)
 LONGEST_PAUSE: Final = timedelta(seconds=30)
-# A poll that comes back with nothing, so much earlier than asked for, would spin.
+# A poll that comes back with nothing, in less than this, would spin.
 SUSPICIOUSLY_FAST: Final = timedelta(milliseconds=10)
 PAUSE_AFTER_FAST: Final = timedelta(milliseconds=100)
+# A wait doesn't notice that the machine was suspended (see `Clock.wait`), so pauses are waited for in slices.
+SLICE: Final = timedelta(seconds=1)
 ZERO: Final = timedelta(0)
 
 
 class Poller:
-    """Asks for as much as the intake wants, as long as it wants it. A failing backend is asked for ever, ever slower.
+    """Asks for as much as the intake wants, as long as it wants it. Retries a failing backend for ever, more slowly.
+
+    Nothing that the backend, a logging filter or the executor raises ends it; what it can't survive (no thread can be
+    had) is the watchdog's.
 
     Args:
         queue: The queue to receive from.
@@ -36,7 +42,7 @@ class Poller:
         intake: Says how many to ask for, and takes what comes.
         keeper: Keeps the leases from the arrival on.
         arrived: Called when something new waits.
-        release: Gives back at once what nobody wants any more.
+        give_back: Gives back at once what isn't wanted any more.
         wait: How long a poll waits for a message.
         lease: How long a delivery is leased.
         clock: Where the time comes from.
@@ -50,7 +56,7 @@ class Poller:
         intake: Intake,
         keeper: LeaseKeeper,
         arrived: Callable[[], None],
-        release: Callable[[Sequence[HeldLease]], None],
+        give_back: Callable[[Sequence[HeldLease]], None],
         wait: timedelta,
         lease: timedelta,
         clock: Clock,
@@ -60,7 +66,7 @@ class Poller:
         self._intake = intake
         self._keeper = keeper
         self._arrived = arrived
-        self._release = release
+        self._give_back = give_back
         self._wait = wait
         self._lease = lease
         self._clock = clock
@@ -69,15 +75,19 @@ class Poller:
         # Guarded by the condition's lock.
         self._stopped = False
         self._abandoned = False
-        self._polling_since: datetime | None = None
-        self.down: Exception | None = None
+        self._polling_since: timedelta | None = None
+        self.down: BaseException | None = None
         """Why the latest poll failed, or `None` if it worked."""
         self.reached = False
         """Whether a poll ever worked."""
         self._thread = threading.Thread(target=self._run, name=f"cloudq-poller-{queue}", daemon=True)
 
     def start(self) -> None:
-        """Starts the thread."""
+        """Starts the thread.
+
+        Raises:
+            RuntimeError: No thread can be had.
+        """
         self._thread.start()
 
     def stop(self) -> None:
@@ -86,13 +96,12 @@ class Poller:
             self._stopped = True
             self._changed.notify_all()
 
-    def join(self, timeout: timedelta) -> bool:
-        """Waits for the thread's end. Returns whether it came."""
-        self._thread.join(max(0.0, timeout.total_seconds()))
-        return not self._thread.is_alive()
+    def overdue(self, now: timedelta) -> timedelta:
+        """How much longer than asked for the poll under way has taken; zero or less if there is none such.
 
-    def overdue(self, now: datetime) -> timedelta:
-        """How much longer than asked for the poll under way has taken; zero or less if there is none such."""
+        Args:
+            now: `Clock.elapsed`.
+        """
         with self._changed:
             return ZERO if self._polling_since is None else now - self._polling_since - self._wait
 
@@ -102,7 +111,7 @@ class Poller:
         return self._thread.is_alive()
 
     def abandon(self) -> bool:
-        """Gives up on a poll that doesn't return. Should it return after all, what it brings is released.
+        """Gives up on a poll that doesn't return. Should it return after all, what it brings is given back.
 
         Returns:
             `False` if it returned in the meantime: then it goes on.
@@ -115,29 +124,50 @@ class Poller:
         return True
 
     def _run(self) -> None:
-        while not self._stopped and (limit := self._intake.next_poll(self.queue)):
-            self._poll(limit)
+        while not self._stopped:
+            try:
+                limit = self._intake.next_poll(self.queue)
+                if not limit:
+                    return
+                self._poll(limit)
+            except BaseException as error:  # noqa: BLE001 - whatever it is, its queue is to be polled on
+                self._recover(error)
+
+    def _recover(self, error: BaseException) -> None:
+        """Goes on after something that shouldn't have been raised. What was received and not kept comes back."""
+        with self._changed:
+            self._polling_since = None
+        self._intake.poll_failed(self.queue)
+        log_safely(
+            logger,
+            logging.ERROR,
+            "the poller of queue %s met an error of its own, and goes on",
+            self.queue,
+            error=error,
+            extra={"cloudq_queue": self.queue},
+        )
+        self._pause(FIRST_PAUSE)
 
     def _poll(self, limit: int) -> None:
-        began = self._clock.now()
+        began = self._clock.elapsed()
         with self._changed:
             self._polling_since = began
         deliveries: Sequence[Delivery] = ()
-        failure: Exception | None = None
+        failure: BaseException | None = None
         try:
             deliveries = self._driver.receive(self.queue, limit=limit, wait=self._wait, lease=self._lease)
-        except Exception as error:  # noqa: BLE001 - an SDK may raise anything, and the worker outlives all of it
+        except BaseException as error:  # noqa: BLE001 - an SDK may raise anything, and the worker outlives all of it
             failure = error
         with self._changed:
-            #   this thread   receive ............................ returns late ─▶ abandoned? release it all
+            #   this thread   receive ............................ returns late ─▶ abandoned? give it all back
             #   watchdog                    abandon() ─▶ a new poller asks for the same slots
             # Both under this lock: either the watchdog sees that the poll is over, or the poll that it is abandoned.
             self._polling_since = None
             abandoned = self._abandoned
         held = self._keeper.attach(deliveries) if deliveries else []
         if abandoned:
-            self._intake.adopt(len(held))
-            self._release(held)
+            self._intake.adopt(held)
+            self._give_back(held)
             return
         if failure is not None:
             self._intake.poll_failed(self.queue)
@@ -147,31 +177,33 @@ class Poller:
         self._came_up()
         refused = self._intake.offer(self.queue, held)
         if refused:
-            self._release(refused)
+            self._give_back(refused)
         elif held:
             self._arrived()
-        if not held and self._wait and self._clock.now() - began < min(SUSPICIOUSLY_FAST, self._wait / 2):
+        if not held and self._wait and self._clock.elapsed() - began < min(SUSPICIOUSLY_FAST, self._wait / 2):
             self._pause(PAUSE_AFTER_FAST)
 
     def _pause(self, pause: timedelta) -> None:
-        until = self._clock.now() + pause
+        until = self._clock.elapsed() + pause
         with self._changed:
-            while not self._stopped and (left := until - self._clock.now()) > ZERO:
-                self._clock.wait(self._changed, left)
+            while not self._stopped and (left := until - self._clock.elapsed()) > ZERO:
+                self._clock.wait(self._changed, min(left, SLICE))
 
-    def _went_down(self, error: Exception) -> None:
+    def _went_down(self, error: BaseException) -> None:
         known, self.down = self.down, error
         if known is not None:
             return
         # What isn't ours is a surprise worth a traceback.
         surprise = None if isinstance(error, CloudqError) else error
         hint = f"; {error.hint}" if isinstance(error, CloudqError) and error.hint else ""
-        logger.error(
+        log_safely(
+            logger,
+            logging.ERROR,
             "queue %s can't be received from, trying again until it can: %s%s",
             self.queue,
             error,
             hint,
-            exc_info=surprise,
+            error=surprise,
             extra={"cloudq_queue": self.queue},
         )
 
@@ -181,4 +213,10 @@ class Poller:
             return
         self.down = None
         self._backoff.reset()
-        logger.info("queue %s can be received from again", self.queue, extra={"cloudq_queue": self.queue})
+        log_safely(
+            logger,
+            logging.INFO,
+            "queue %s can be received from again",
+            self.queue,
+            extra={"cloudq_queue": self.queue},
+        )

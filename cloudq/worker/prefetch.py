@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
-# So much work may wait in the worker: enough to bridge a receive, far too little to outlast a lease.
+# The work of this span may wait in the worker: enough to bridge a receive, far too little to outlast a lease.
 HORIZON: Final = timedelta(seconds=1)
 MOST: Final = 500
 # Starts are counted over at least this long before they say anything about a rate.
 WINDOW: Final = timedelta(milliseconds=50)
 # How fast the measured rate follows the real one.
 SMOOTHING: Final = timedelta(milliseconds=500)
-# What hasn't started anything for so long gets no credit.
+# A queue that has started nothing for this long gets no credit.
 LATELY: Final = timedelta(seconds=2)
 
 
 class StartRate:
-    """An exponentially weighted rate of starts.
+    """An exponentially weighted rate of starts. Its moments are `Clock.elapsed`'s.
 
     Args:
         lease: How long a delivery is leased: no more may wait than starts in a quarter of it.
@@ -27,18 +27,18 @@ class StartRate:
     def __init__(self, lease: timedelta) -> None:
         self._horizon = min(HORIZON, lease / 4).total_seconds()
         self._count = 0
-        self._window_from: datetime | None = None
-        self._last: datetime | None = None
+        self._window_from: timedelta | None = None
+        self._last: timedelta | None = None
         self._rate = 0.0
 
-    def started(self, now: datetime) -> None:
+    def started(self, now: timedelta) -> None:
         """Counts a start."""
         if self._last is None or now - self._last > LATELY:
             self._rate, self._count, self._window_from = 0.0, 0, now
         self._last = now
         self._count += 1
 
-    def prefetch(self, now: datetime) -> int:
+    def prefetch(self, now: timedelta) -> int:
         """How many deliveries may wait: those that start within about a second, at most 500."""
         if self._last is None or self._window_from is None or now - self._last > LATELY:
             return 0

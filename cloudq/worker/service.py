@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -18,12 +18,15 @@ from typing import TYPE_CHECKING, Final
 
 from cloudq.app import App
 from cloudq.core.driver import PullDriver
-from cloudq.core.outcome import Outcome
+from cloudq.core.outcome import ACKED, Acked, Outcome
 from cloudq.core.processor import Processor
+from cloudq.core.safe_log import log_safely
 from cloudq.core.threads import Threads
 from cloudq.errors import ConfigurationError
 from cloudq.running.events import Finished, Snapshot, Tally
 from cloudq.running.held import HeldLease
+from cloudq.running.log_fields import fields
+from cloudq.running.runs import runs_of
 from cloudq.running.signals import Wish, stop_signals
 from cloudq.running.time_limits import ThreadTimeLimits
 from cloudq.tasks.context import Context
@@ -34,6 +37,7 @@ from cloudq.worker.leases import LeaseKeeper
 from cloudq.worker.poller import Poller
 from cloudq.worker.settings import LEASE_PER_WAIT, WorkerSettings, pull_driver, queue_leases
 from cloudq.worker.settler import Settler
+from cloudq.worker.shutdown import Shutdown
 from cloudq.worker.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -44,10 +48,9 @@ logger = logging.getLogger("cloudq.worker")
 
 # How often the main thread looks after what no event announces.
 ROUND: Final = timedelta(seconds=1)
-# After a second signal: what is confirmed until then is confirmed.
-AT_ONCE: Final = timedelta(seconds=3)
-# A long poll is awaited for so much longer than it may take, since it may still be handed messages (semantics 14).
-POLL_MARGIN: Final = timedelta(seconds=2)
+# For how long deliveries may wait for a thread, or for a child process to start, though slots are free.
+STARVED_AFTER: Final = timedelta(seconds=30)
+STARVED_OF_CHILDREN_AFTER: Final = timedelta(seconds=180)
 CALLS_AT_ONCE: Final = 4
 FORKED: Final = 70  # EX_SOFTWARE, for a fork that a task forgot to end
 
@@ -56,8 +59,9 @@ class Worker:
     """Runs an app's tasks until it is told to stop.
 
     Signals: the first SIGTERM or SIGINT stops polling, gives back at once what wasn't started, lets what runs finish
-    for `grace`, then releases that too. A second one releases everything now. Handlers that never return are left
-    behind in daemon threads, which end with the process; a program that goes on after `run` keeps them.
+    for `grace`, then releases that too; polls under way are awaited. A second one releases everything now. Handlers
+    that never return are left behind in daemon threads, which end with the process; a program that goes on after `run`
+    keeps them.
 
     Args:
         app: Whose tasks to run.
@@ -94,8 +98,9 @@ class Worker:
         self._keeper_thread = LeaseThread(self._keeper, self._clock)
         self._intake = Intake(
             self.queues,
+            leases=self.leases,
             slots=settings.slots,
-            lease=settings.lease,
+            runs=runs_of(app),
             clock=self._clock,
             strict=settings.strict,
             prefetch=settings.prefetch,
@@ -122,7 +127,19 @@ class Worker:
         self._children: ChildExecutor | None = None
         self._executor: Executor = self._make_executor()
         self._watchdog = Watchdog([self._make_poller(queue) for queue in self.queues], self._make_poller, self._clock)
+        self._shutdown = Shutdown(
+            settings,
+            self.leases,
+            driver=self._driver,
+            intake=self._intake,
+            watchdog=self._watchdog,
+            executor=self._executor,
+            settler=self._settler,
+            next_wish=self._next_wish,
+            clock=self._clock,
+        )
         self._health: HealthServer | None = None
+        self._starving_since: tuple[int, timedelta] | None = None  # what had been started by then
 
     def run(self) -> int:
         """Works until it is told to stop, or is done. Catches SIGTERM and SIGINT if in the main thread.
@@ -134,7 +151,9 @@ class Worker:
             try:
                 self._start()
                 code = self._work()
-                self._shut_down()
+                self._stopping = True
+                self._look_after()
+                self._shutdown.run(lambda: self._give_back(self._intake.close()))
             finally:
                 self._close()
         return code
@@ -176,7 +195,8 @@ class Worker:
         self._watchdog.start()
         if self._health is not None:
             self._health.start()
-            logger.info("health pages on http://%s:%d/healthz and /readyz", *self._health.address)
+            where = self._health.address
+            log_safely(logger, logging.INFO, "health pages on http://%s:%d/healthz and /readyz", *where)
 
     def _work(self) -> int:
         """Waits for the reason to end; meanwhile looks after what no event announces. Returns the exit code."""
@@ -188,50 +208,36 @@ class Worker:
                 return 1
             if self._intake.finished():
                 return 0
-            self._watchdog.look(self._clock.now())
-            self._release(self._intake.stale(), counted=False)
+            self._look_after()
 
-    def _shut_down(self) -> None:
-        self._stopping = True
-        hand = self._intake.in_hand()
-        logger.info("stopping: %d tasks are running, %d go back to their queues", hand.running, hand.waiting)
-        self._release(self._intake.close(), counted=False)
-        self._watchdog.stop()
-        self._driver.interrupt()
-        now = self._let_finish()
-        left = self._intake.give_up_running()
-        if left:
-            logger.warning("%d tasks didn't finish in time; they are released and run again", len(left))
-        # The handlers see it first, and what can be ended is ended; then the message is anybody's.
-        for held in left:
-            held.lost.set()
-        self._executor.stop()
-        self._settler.release(left, counted=True)
-        self._await_settled(AT_ONCE if now else self.settings.settle_timeout)
+    def _look_after(self) -> None:
+        """Looks after what no event announces: pollers, what waits for too long, threads that couldn't be started."""
+        try:
+            self._watchdog.look()
+            for held in self._intake.take_done_elsewhere():
+                log_safely(
+                    logger, logging.INFO, "%s was done by an earlier run", held.delivery.id, extra=fields(held.delivery)
+                )
+                self._settler.settle(held, ACKED)
+            for held, delay in self._intake.take_stale():
+                self._give_back([held], delay)
+            self._note_starvation()
+            self._executor.more()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the worker works on, and looks again soon
+            log_safely(logger, logging.ERROR, "looking after the worker failed", error=error)
 
-    def _let_finish(self) -> bool:
-        """Waits for the running tasks, at most for the grace, and for the polls. Returns whether to hurry."""
-        began = self._clock.now()
-        until = began + self.settings.grace
-        while self._intake.in_hand().running and (left := until - self._clock.now()) > timedelta(0):
-            if self._next_wish(min(left, ROUND)) is Wish.STOP:
-                return True
-        # What a poll brings after we left would be hidden from everybody for a whole lease.
-        until = began + self.settings.poll_wait + POLL_MARGIN
-        while self._watchdog.polling() and self._clock.now() < until:
-            # Again and again: a poll that was only about to begin isn't ended by the first.
-            self._driver.interrupt()
-            if self._next_wish(timedelta(milliseconds=20)) is Wish.STOP:
-                return True
-        return False
+    def _note_starvation(self) -> None:
+        started = self._intake.in_hand().started
+        if not self._intake.short_of_takers():
+            self._starving_since = None
+        elif self._starving_since is None or self._starving_since[0] != started:
+            self._starving_since = started, self._clock.elapsed()
 
-    def _await_settled(self, patience: timedelta) -> None:
-        until = self._clock.now() + patience
-        while (hand := self._intake.in_hand()).settling and (left := until - self._clock.now()) > timedelta(0):
-            if self._next_wish(min(left, ROUND)) is Wish.STOP:
-                until = min(until, self._clock.now() + AT_ONCE)
-        if hand.settling:
-            logger.error("%d settlements were not confirmed; those tasks may run a second time", hand.settling)
+    def _starved(self) -> bool:
+        """Whether nothing has been started for long, though something waits and slots are free."""
+        limit = STARVED_OF_CHILDREN_AFTER if self.settings.processes else STARVED_AFTER
+        since = self._starving_since
+        return since is not None and self._clock.elapsed() - since[1] >= limit
 
     def _close(self) -> None:
         self._stopping = True
@@ -258,6 +264,7 @@ class Worker:
         health = Health(
             self._watchdog,
             keeper_alive=lambda: self._keeper_thread.alive,
+            starved=self._starved,
             stopping=lambda: self._stopping,
             snapshot=self.snapshot,
             clock=self._clock,
@@ -270,9 +277,14 @@ class Worker:
         settings = self.settings
         if not settings.processes:
             return ThreadExecutor(self._intake, self._processor, threads=settings.concurrency, ended=self._ended)
-        if self.app.url.startswith("memory:"):
+        if self.app.runtime.lent:
             raise ConfigurationError(
-                "memory:// lives in one process: what tasks in others send would be lost",
+                "the app works with a driver that was lent to it, which child processes can't be given",
+                hint="use threads (processes=0), or open the backend by its URL",
+            )
+        if not all(self._driver.capabilities(queue).shared for queue in self.queues):
+            raise ConfigurationError(
+                "this backend lives in one process: what tasks in others send would be lost",
                 hint="use sqlite:///cloudq.db, or threads (processes=0)",
             )
         from cloudq.worker.children import ChildExecutor
@@ -297,15 +309,16 @@ class Worker:
             intake=self._intake,
             keeper=self._keeper,
             arrived=self._executor.more,
-            release=partial(self._release, counted=False),
+            give_back=self._give_back,
             wait=min(self.settings.poll_wait, lease / LEASE_PER_WAIT),
             lease=lease,
             clock=self._clock,
         )
 
-    def _release(self, held: Sequence[HeldLease], *, counted: bool) -> None:
-        if held:
-            self._settler.release(held, counted=counted)
+    def _give_back(self, held: Iterable[HeldLease], delay: timedelta = timedelta(0)) -> None:
+        """Gives back what was not started here, the one way there is: by `plan()`'s uncounted row."""
+        for one in held:
+            self._settler.give_back(one, delay)
 
     def _ended(self, held: HeldLease, outcome: Outcome, seconds: float) -> None:
         """The handler is done with a delivery: the slot is free, the rest is the settler's."""
@@ -313,6 +326,6 @@ class Worker:
             # A handler forked and came back from both: what is in hand here is the other's.
             os._exit(FORKED)
         self._keeper.handler_ended(held)
-        if self._intake.done(held):
+        if self._intake.done(held, succeeded=isinstance(outcome, Acked)):
             self._tally.ended(held.delivery, outcome, seconds)
             self._settler.settle(held, outcome)

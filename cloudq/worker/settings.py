@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 # A lease counted from before a long poll must still be worth something on arrival (semantics 12).
 LEASE_PER_WAIT: Final = 2.5
-LONGEST_WAIT: Final = timedelta(seconds=20)
+# A poll under way isn't cut where that strands messages (decision 26), and Docker kills after 10 s: an idle worker has
+# to be done by then. On SQS a shorter wait costs more calls that bring nothing.
+DEFAULT_WAIT: Final = timedelta(seconds=8)
 ZERO: Final = timedelta(0)
 
 _EVERY_QUEUE: Final[Mapping[str, int]] = {}
@@ -33,7 +35,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
         grace: How long running tasks may go on after the first signal to stop.
         max_tasks: Whether to end after so many tasks; at least 1, or `None`.
         lease: For how long a delivery is leased at a time; it is renewed while it is in hand.
-        wait: How long a poll waits for a message, or `None` for the smaller of 20 s and lease / 2.5.
+        wait: How long a poll waits for a message, or `None` for the smaller of 8 s and lease / 2.5.
         prefetch: How many deliveries of a queue may wait for a slot, or `None` to measure it.
         settle_timeout: How long a settlement is tried, and its lease renewed, after the handler ended.
         health: Where `/healthz` and `/readyz` are served, `(host, port)`; port 0 takes a free one. `None` for nowhere.
@@ -82,7 +84,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
         """How long a poll waits for a message. Nothing in a burst, which only empties the queues."""
         if self.burst:
             return ZERO
-        return min(LONGEST_WAIT, self.lease / LEASE_PER_WAIT) if self.wait is None else self.wait
+        return min(DEFAULT_WAIT, self.lease / LEASE_PER_WAIT) if self.wait is None else self.wait
 
     @property
     def slots(self) -> int:

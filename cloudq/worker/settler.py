@@ -31,7 +31,7 @@ from cloudq.core.driver import (
     SendResult,
     SettleResult,
 )
-from cloudq.core.outcome import Acked, Outcome
+from cloudq.core.outcome import Acked, Outcome, Retried
 from cloudq.core.plan import Plan, plan
 from cloudq.core.threads import Threads
 from cloudq.errors import LeaseLost
@@ -146,6 +146,13 @@ class Settler:
         else:
             self._finish(held, edge, made.final)
 
+    def give_back(self, held: HeldLease, delay: timedelta) -> None:
+        """Gives back what was not started here: by a copy or a release, as `plan()` says, uncounted."""
+        if held.over(self._clock.now()):
+            self._end(held)  # it is nobody's here, and the keeper has said so
+        else:
+            self.settle(held, Retried(delay=delay, reason="not started here", counted=False))
+
     def release(self, held: Iterable[HeldLease], *, counted: bool) -> None:
         """Gives back, at once, what won't be worked on here.
 
@@ -228,7 +235,7 @@ class Settler:
     def _confirmed(self, settlements: Sequence[_Settlement]) -> None:
         if self._failing:
             self._failing = False
-            self._intake.settlements_failing(False)
+            self._intake.settlements_failing(settlements[0].held.delivery.queue, False)
             logger.info("settlements are confirmed again")
         for settlement in settlements:
             settlement.confirmed = True
@@ -250,7 +257,7 @@ class Settler:
     def _failed(self, settlement: _Settlement, error: BaseException) -> None:
         if not self._failing:
             self._failing = True
-            self._intake.settlements_failing(True)
+            self._intake.settlements_failing(settlement.held.delivery.queue, True)
             logger.warning("settlements fail, nothing is received until they are confirmed again: %s", error)
         held, now = settlement.held, self._clock.now()
         # Renewed for `settle_timeout` at most, but tried until the lease is over: finished work should not run again.
@@ -279,7 +286,7 @@ class Settler:
 
     def _end(self, *held: HeldLease) -> None:
         self._keeper.forget(*held)
-        self._intake.settled(len(held))
+        self._intake.settled(held[0].delivery.queue, len(held))
 
     def _edge(self, name: str) -> _Edge:
         edge = self._edges.get(name)

@@ -1,19 +1,20 @@
-"""`Watchdog`: the pollers of a worker; one whose poll doesn't come back is replaced."""
+"""`Watchdog`: the pollers of a worker; one that doesn't come back, or has died, is replaced."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from cloudq.core.clock import Clock
+from cloudq.core.safe_log import log_safely
 from cloudq.worker.poller import Poller
 
 logger = logging.getLogger("cloudq.worker")
 
-# So much longer than asked for may a poll take.
+# A poll may overrun its wait by this much before its poller is replaced.
 PATIENCE: Final = timedelta(seconds=30)
 
 
@@ -27,11 +28,13 @@ class Watchdog:
     """
 
     def __init__(self, pollers: Sequence[Poller], again: Callable[[str], Poller], clock: Clock) -> None:
-        self._pollers = {poller.queue: poller for poller in pollers}
         self._again = again
         self._clock = clock
         self._lock = threading.Lock()
-        self._stopped = False
+        # Guarded by the lock.
+        self._pollers = {poller.queue: poller for poller in pollers}
+        self._started = self._stopped = False
+        self._without_thread: set[str] = set()
         self.replaced = 0
 
     @property
@@ -41,16 +44,30 @@ class Watchdog:
             return list(self._pollers.values())
 
     def start(self) -> None:
-        """Starts all pollers."""
+        """Starts all pollers. One for which no thread can be had is tried again at each `look`."""
+        self._started = True
         for poller in self.pollers:
-            poller.start()
+            self._start(poller)
 
-    def look(self, now: datetime) -> None:
-        """Replaces each poller whose poll is long overdue."""
+    def look(self) -> None:
+        """Replaces each poller whose poll is long overdue, and each that has died."""
+        if self._stopped or not self._started:
+            return
+        now = self._clock.elapsed()
         for poller in self.pollers:
             late = poller.overdue(now)
-            if late > PATIENCE and poller.abandon():
-                self._replace(poller, late)
+            if not poller.alive:
+                poller.abandon()
+                if poller.queue not in self._without_thread:
+                    _log(poller, "the poller of queue %s has died: another one takes over")
+                self._replace(poller.queue)
+            elif late > PATIENCE and poller.abandon():
+                _log(
+                    poller,
+                    "a poll of queue %s is overdue by %.0f s: it is left behind, and another poller takes over",
+                    late.total_seconds(),
+                )
+                self._replace(poller.queue)
 
     def stop(self) -> None:
         """Ends all pollers after the poll under way."""
@@ -59,20 +76,28 @@ class Watchdog:
         for poller in self.pollers:
             poller.stop()
 
-    def polling(self) -> bool:
-        """Whether any of those at work still runs."""
-        return any(poller.alive for poller in self.pollers)
+    def polling(self) -> Sequence[str]:
+        """The queues whose pollers haven't ended: of these a poll may be under way."""
+        return [poller.queue for poller in self.pollers if poller.alive]
 
-    def _replace(self, poller: Poller, late: timedelta) -> None:
-        logger.error(
-            "a poll of queue %s is overdue by %.0f s: it is left behind, and another poller takes over",
-            poller.queue,
-            late.total_seconds(),
-            extra={"cloudq_queue": poller.queue},
-        )
+    def _replace(self, queue: str) -> None:
         with self._lock:
             if self._stopped:
                 return
-            self.replaced += 1
-            fresh = self._pollers[poller.queue] = self._again(poller.queue)
-        fresh.start()
+            fresh = self._pollers[queue] = self._again(queue)
+            self.replaced += queue not in self._without_thread  # else the one before never ran
+        self._start(fresh)
+
+    def _start(self, poller: Poller) -> None:
+        try:
+            poller.start()
+        except (RuntimeError, MemoryError) as error:
+            if poller.queue not in self._without_thread:
+                self._without_thread.add(poller.queue)
+                _log(poller, "no thread can be had to poll queue %s, trying again until one can: %s", error)
+        else:
+            self._without_thread.discard(poller.queue)
+
+
+def _log(poller: Poller, text: str, *args: object) -> None:
+    log_safely(logger, logging.ERROR, text, poller.queue, *args, extra={"cloudq_queue": poller.queue})

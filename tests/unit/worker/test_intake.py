@@ -11,8 +11,10 @@ from queue import SimpleQueue
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from cloudq.running.held import HeldLease
+from cloudq.running.runs import FIRST_AWAY, Runs
 from cloudq.testing.clock import FakeClock
 from cloudq.worker.intake import MOST_SETTLING, Intake
 from cloudq.worker.waiting import FRESH
@@ -27,12 +29,26 @@ def clock() -> FakeClock:
 
 
 def make(clock: FakeClock, queues: Mapping[str, int] | None = None, *, slots: int = 10, **options: object) -> Intake:
-    return Intake(queues or {"q": 1}, slots=slots, lease=LEASE, clock=clock, **options)  # type: ignore[arg-type]  # any
+    queues = queues or {"q": 1}
+    options.setdefault("runs", Runs(clock))
+    leases = dict.fromkeys(queues, LEASE)
+    return Intake(queues, leases=leases, slots=slots, clock=clock, **options)  # type: ignore[arg-type]  # any
+
+
+def wanted(intake: Intake, queue: str = "q") -> int:
+    """How many a poll of `queue` would ask for now; `next_poll` would block if that is nothing."""
+    with intake._lock:
+        return intake._wanted(intake._queues[queue], intake._clock.elapsed())
 
 
 def held(clock: FakeClock, count: int, queue: str = "q", deliveries: int = 1) -> list[HeldLease]:
     now = clock.now()
     return [HeldLease(delivery(now, queue=queue, deliveries=deliveries), now, extendable=True) for _ in range(count)]
+
+
+def stale(intake: Intake) -> list[HeldLease]:
+    """What is given back now, without a delay."""
+    return [one for one, delay in intake.take_stale() if not delay]
 
 
 def run_through(intake: Intake, clock: FakeClock, count: int, queue: str = "q") -> None:
@@ -41,25 +57,25 @@ def run_through(intake: Intake, clock: FakeClock, count: int, queue: str = "q") 
     for _ in range(count):
         one = intake.take()
         assert one is not None
-        intake.done(one)
-        intake.settled()
+        intake.done(one, succeeded=True)
+        intake.settled(queue)
 
 
 def test_a_fresh_worker_asks_for_its_free_slots(clock: FakeClock) -> None:
     """Before anything has run, only free slots are asked for."""
-    assert 10 == make(clock).wanted("q")
+    assert 10 == wanted(make(clock))
 
 
 def test_what_waits_and_what_runs_take_slots(clock: FakeClock) -> None:
     """A slot is spoken for while something waits for it, and while something runs in it."""
     intake = make(clock)
     intake.offer("q", held(clock, 3))
-    assert 7 == intake.wanted("q")
+    assert 7 == wanted(intake)
     one = intake.take()
     assert one is not None
-    assert 7 == intake.wanted("q")
-    intake.done(one)
-    assert 8 == intake.wanted("q")
+    assert 7 == wanted(intake)
+    intake.done(one, succeeded=True)
+    assert 8 == wanted(intake)
 
 
 def test_credit_follows_the_rate_of_starts(clock: FakeClock) -> None:
@@ -68,9 +84,9 @@ def test_credit_follows_the_rate_of_starts(clock: FakeClock) -> None:
     for _ in range(10):
         run_through(intake, clock, 10)
         clock.advance(timedelta(milliseconds=100))
-    assert 10 + 100 == intake.wanted("q")
+    assert 10 + 100 == wanted(intake)
     clock.advance(timedelta(seconds=3))
-    assert 10 == intake.wanted("q")
+    assert 10 == wanted(intake)
 
 
 def test_credit_is_bounded(clock: FakeClock) -> None:
@@ -79,7 +95,7 @@ def test_credit_is_bounded(clock: FakeClock) -> None:
     for _ in range(10):
         run_through(intake, clock, 1000)
         clock.advance(timedelta(milliseconds=100))
-    assert 10 + 500 == intake.wanted("q")
+    assert 10 + 500 == wanted(intake)
 
 
 def test_slow_tasks_get_no_credit(clock: FakeClock) -> None:
@@ -89,13 +105,13 @@ def test_slow_tasks_get_no_credit(clock: FakeClock) -> None:
     clock.advance(timedelta(seconds=60))
     run_through(intake, clock, 1)
     clock.advance(timedelta(seconds=60))
-    assert 2 == intake.wanted("q")
+    assert 2 == wanted(intake)
 
 
 def test_a_given_prefetch_is_taken_as_it_is(clock: FakeClock) -> None:
     """A fixed prefetch overrides the measurement."""
-    assert 30 == make(clock, prefetch=20).wanted("q")
-    assert 10 == make(clock, prefetch=0).wanted("q")
+    assert 30 == wanted(make(clock, prefetch=20))
+    assert 10 == wanted(make(clock, prefetch=0))
 
 
 def test_no_small_polls_while_much_waits(clock: FakeClock) -> None:
@@ -105,21 +121,21 @@ def test_no_small_polls_while_much_waits(clock: FakeClock) -> None:
     for _ in range(10):
         one = intake.take()
         assert one is not None
-        assert 0 == intake.wanted("q")
-        intake.done(one)
-        intake.settled()
+        assert 0 == wanted(intake)
+        intake.done(one, succeeded=True)
+        intake.settled("q")
     one = intake.take()
     assert one is not None
-    assert 10 == intake.wanted("q")
+    assert 10 == wanted(intake)
 
 
 def test_two_polls_do_not_ask_for_the_same_slots(clock: FakeClock) -> None:
     """What a poll has just asked for isn't asked for again, until it has found its queue empty."""
     intake = make(clock, {"a": 1, "b": 1})
     assert 10 == intake.next_poll("a")
-    assert 0 == intake.wanted("b")
+    assert 0 == wanted(intake, "b")
     clock.advance(timedelta(milliseconds=300))
-    assert 10 == intake.wanted("b")
+    assert 10 == wanted(intake, "b")
 
 
 def test_weights_share_the_slots(clock: FakeClock) -> None:
@@ -159,7 +175,7 @@ def test_take_waits_for_a_slot(clock: FakeClock) -> None:
     taker.start()
     clock.until_waiting(1)
     assert [] == taken
-    assert intake.done(first)
+    assert intake.done(first, succeeded=True)
     taker.join(10)
     assert 1 == len(taken)
     assert taken[0] is not None
@@ -182,10 +198,10 @@ def test_too_many_settlements_stop_everything(clock: FakeClock) -> None:
     for _ in range(MOST_SETTLING):
         one = intake.take()
         assert one is not None
-        intake.done(one)
-    assert 0 == intake.wanted("q")
+        intake.done(one, succeeded=True)
+    assert 0 == wanted(intake)
     assert not intake.short_of_takers()
-    intake.settled()
+    intake.settled("q")
     assert intake.short_of_takers()
 
 
@@ -195,11 +211,138 @@ def test_failing_settlements_stop_receiving(clock: FakeClock) -> None:
     intake.offer("q", held(clock, 1))
     one = intake.take()
     assert one is not None
-    intake.done(one)
-    intake.settlements_failing(True)
-    assert 0 == intake.wanted("q")
-    intake.settled()
-    assert 10 == intake.wanted("q")
+    intake.done(one, succeeded=True)
+    intake.settlements_failing("q", True)
+    assert 0 == wanted(intake)
+    intake.settled("q")
+    assert 10 == wanted(intake)
+
+
+def test_failing_settlements_stop_no_other_queue(clock: FakeClock) -> None:
+    """Only the queue whose settlements fail isn't received from, and only while it has some to try."""
+    intake = make(clock, {"a": 1, "b": 1})
+    for queue in ("a", "b"):
+        intake.offer(queue, held(clock, 1, queue))
+        one = intake.take()
+        assert one is not None
+        intake.done(one, succeeded=True)
+    intake.settlements_failing("a", True)
+    assert (0, 10) == (wanted(intake, "a"), wanted(intake, "b"))
+    intake.settled("b")
+    assert 0 == wanted(intake, "a"), "another queue's settlement was confirmed"
+    intake.settled("a")
+    assert 10 == wanted(intake, "a")
+
+
+def again(clock: FakeClock, one: HeldLease, *, id: str | None = None) -> HeldLease:  # noqa: A002 - the message's
+    """A redelivery of it, or (with an id) the next message of its ordering key."""
+    what = replace(one.delivery, group="k", id=id or one.delivery.id)
+    return HeldLease(what, clock.now(), extendable=True)
+
+
+def test_a_redelivery_of_what_runs_is_set_aside(clock: FakeClock) -> None:
+    """It doesn't start and takes no slot from others; after half a lease it goes back, away for longer each time."""
+    intake = make(clock)
+    (first,) = held(clock, 1)
+    intake.offer("q", [first])
+    assert first is intake.take()
+    first.lost.set()
+    for delay in (FIRST_AWAY, 2 * FIRST_AWAY):
+        second, (other,) = again(clock, first), held(clock, 1)
+        intake.offer("q", [second, other])
+        assert other is intake.take(), "what is set aside holds nobody up"
+        assert not intake.short_of_takers()
+        assert 1 == intake.in_hand().waiting
+        intake.done(other, succeeded=True)
+        intake.settled("q")
+        assert 9 == wanted(intake)
+        clock.advance(LEASE / 2 - timedelta(seconds=1))
+        assert [] == intake.take_stale()
+        clock.advance(timedelta(seconds=1))
+        assert [(second, delay)] == intake.take_stale()
+        assert (0, 1) == (intake.in_hand().waiting, intake.in_hand().settling)
+        intake.settled("q")
+
+
+def test_a_redelivery_of_what_succeeded_meanwhile_is_not_run(clock: FakeClock) -> None:
+    """If the first run succeeds, the redelivery that waits for it is to be acknowledged unrun."""
+    told: list[bool] = []
+    intake = make(clock, on_change=lambda: told.append(True))
+    (first,) = held(clock, 1)
+    second = again(clock, first)
+    intake.offer("q", [first, second])
+    assert first is intake.take()
+    threads = [threading.Thread(target=intake.take, daemon=True)]
+    threads[0].start()
+    until(lambda: intake._idle_takers)
+    assert [] == intake.take_done_elsewhere()
+    assert intake.done(first, succeeded=True)
+    assert told, "the service is told to look"
+    assert [second] == intake.take_done_elsewhere()
+    assert (0, 0, 2) == (intake.in_hand().waiting, intake.in_hand().running, intake.in_hand().settling)
+    intake.close()
+    threads[0].join(10)
+
+
+@pytest.mark.parametrize("follower", [None, "next"], ids=["redelivery", "follower"])
+def test_what_has_work_of_its_own_runs_after_the_run_in_its_way(clock: FakeClock, follower: str | None) -> None:
+    """A redelivery of what failed, and a follower of the same ordering key, start once the first run has ended."""
+    intake = make(clock)
+    first = again(clock, held(clock, 1)[0])
+    second = again(clock, first, id=follower)
+    intake.offer("q", [first])
+    assert first is intake.take()
+    intake.offer("q", [second])
+    taken: SimpleQueue[HeldLease | None] = SimpleQueue()
+    taker = threading.Thread(target=lambda: taken.put(intake.take()))
+    taker.start()
+    until(lambda: len(intake._aside))
+    assert intake.done(first, succeeded=follower is not None)
+    assert second is taken.get(timeout=10)
+    taker.join(10)
+
+
+def test_what_is_set_aside_keeps_a_burst_going_and_goes_back_at_the_end(clock: FakeClock) -> None:
+    """A burst isn't finished while something is set aside; closing gives it back with the rest."""
+    intake = make(clock, burst=True)
+    (first,) = held(clock, 1)
+    second = again(clock, first)
+    intake.offer("q", [first, second])
+    assert first is intake.take()
+    taker = threading.Thread(target=intake.take)
+    taker.start()
+    until(lambda: len(intake._aside))
+    assert not intake.finished()
+    assert [second] == intake.close()
+    taker.join(10)
+    assert [first] == intake.give_up_running()
+    assert 2 == intake.in_hand().settling
+
+
+def test_what_was_given_up_stands_in_nobodys_way(clock: FakeClock) -> None:
+    """A run that a shutdown gave up counts no more: another worker of this process may run its message."""
+    runs = Runs(clock)
+    intake, other = make(clock, runs=runs), make(clock, runs=runs)
+    (first,) = held(clock, 1)
+    intake.offer("q", [first])
+    assert first is intake.take()
+    assert [first] == intake.give_up_running()
+    second = again(clock, first)
+    other.offer("q", [second])
+    assert second is other.take()
+
+
+def test_the_wall_clock_decides_nothing(clock: FakeClock) -> None:
+    """A clock that is set makes nothing stale and gives no credit back."""
+    intake = make(clock, {"a": 1, "b": 1}, slots=1)
+    assert 1 == intake.next_poll("a")
+    for step in (timedelta(hours=1), timedelta(hours=-2)):
+        clock.step(step)
+        assert 0 == wanted(intake, "b"), "the poll of a is as fresh as before"
+    intake.offer("a", held(clock, 2, "a"))
+    assert intake.take() is not None
+    clock.step(timedelta(hours=3))
+    assert [] == stale(intake)
 
 
 def test_close_gives_back_what_waits(clock: FakeClock) -> None:
@@ -225,7 +368,7 @@ def test_close_gives_back_what_waits(clock: FakeClock) -> None:
     hand = intake.in_hand()
     assert (0, 1, 4) == (hand.waiting, hand.running, hand.settling)
     assert running is not None
-    assert intake.done(running)
+    assert intake.done(running, succeeded=True)
 
 
 def test_an_outcome_after_giving_up_counts_no_more(clock: FakeClock) -> None:
@@ -235,7 +378,7 @@ def test_an_outcome_after_giving_up_counts_no_more(clock: FakeClock) -> None:
     one = intake.take()
     assert one is not None
     assert [one] == intake.give_up_running()
-    assert not intake.done(one)
+    assert not intake.done(one, succeeded=True)
     assert 1 == intake.in_hand().settling
 
 
@@ -243,12 +386,12 @@ def test_max_tasks_bounds_what_is_asked_for_and_started(clock: FakeClock) -> Non
     """With max_tasks no more are received or started, and it is finished when they are settled."""
     told: list[bool] = []
     intake = make(clock, max_tasks=2, on_change=lambda: told.append(True))
-    assert 2 == intake.wanted("q")
+    assert 2 == wanted(intake)
     run_through(intake, clock, 1)
-    assert 1 == intake.wanted("q")
+    assert 1 == wanted(intake)
     assert not intake.finished()
     run_through(intake, clock, 1)
-    assert 0 == intake.wanted("q")
+    assert 0 == wanted(intake)
     assert intake.finished()
     assert told
 
@@ -257,9 +400,9 @@ def test_a_poll_of_an_empty_queue_does_not_keep_the_last_tasks_to_itself(clock: 
     """With max_tasks a poll that has waited for a while leaves what it asked for to other queues."""
     intake = make(clock, {"a": 1, "b": 1}, max_tasks=1)
     assert 1 == intake.next_poll("a")
-    assert 0 == intake.wanted("b")
+    assert 0 == wanted(intake, "b")
     clock.advance(FRESH)
-    assert 1 == intake.wanted("b")
+    assert 1 == wanted(intake, "b")
 
 
 def test_max_tasks_ends_though_too_much_was_received(clock: FakeClock) -> None:
@@ -269,9 +412,9 @@ def test_max_tasks_ends_though_too_much_was_received(clock: FakeClock) -> None:
     intake.offer("b", held(clock, 1, "b"))
     one = intake.take()
     assert one is not None
-    intake.done(one)
+    intake.done(one, succeeded=True)
     assert not intake.finished()
-    intake.settled()
+    intake.settled("a")
     assert intake.finished()
     assert 1 == len(intake.close())
 
@@ -281,14 +424,14 @@ def test_all_idle_takers_are_woken_once_settlements_are_confirmed(clock: FakeClo
     slots = 3
     intake = make(clock, slots=slots)
     taken: SimpleQueue[HeldLease | None] = SimpleQueue()
-    intake.adopt(MOST_SETTLING)
+    intake.adopt(held(clock, MOST_SETTLING))
     intake.offer("q", held(clock, slots))
     threads = [threading.Thread(target=lambda: taken.put(intake.take()), daemon=True) for _ in range(slots)]
     for thread in threads:
         thread.start()
     until(lambda: intake._idle_takers == slots)
     for _ in range(slots):
-        intake.settled()
+        intake.settled("q")
     assert slots == len({id(taken.get(timeout=5)) for _ in range(slots)})
 
 
@@ -321,8 +464,8 @@ def test_a_burst_leaves_empty_queues_alone_while_a_task_runs(clock: FakeClock) -
     poller.start()
     clock.until_waiting(1)
     assert [] == polls
-    intake.done(one)
-    intake.settled()
+    intake.done(one, succeeded=True)
+    intake.settled("q")
     poller.join(10)
     assert [10] == polls
     assert not intake.finished()
@@ -337,10 +480,10 @@ def test_what_waits_in_vain_is_handed_back(clock: FakeClock) -> None:
     intake.offer("q", waiting)
     assert intake.take() is not None
     clock.advance(timedelta(seconds=10))
-    assert [] == intake.stale()
+    assert [] == stale(intake)
     clock.advance(timedelta(seconds=1))
-    assert waiting[1:] == intake.stale()
-    assert [] == intake.stale()
+    assert waiting[1:] == stale(intake)
+    assert [] == stale(intake)
 
 
 def test_what_was_handed_over_often_is_kept(clock: FakeClock) -> None:
@@ -349,7 +492,7 @@ def test_what_was_handed_over_often_is_kept(clock: FakeClock) -> None:
     intake.offer("q", held(clock, 1) + held(clock, 1, deliveries=5))
     assert intake.take() is not None
     clock.advance(timedelta(seconds=60))
-    assert [] == intake.stale()
+    assert [] == stale(intake)
 
 
 def test_a_parked_poller_wakes_when_a_slot_gets_free(clock: FakeClock) -> None:
@@ -362,7 +505,7 @@ def test_a_parked_poller_wakes_when_a_slot_gets_free(clock: FakeClock) -> None:
     poller = threading.Thread(target=lambda: polls.append(intake.next_poll("q")))
     poller.start()
     clock.until_waiting(1)
-    intake.done(one)
+    intake.done(one, succeeded=True)
     poller.join(10)
     assert [1] == polls
 
@@ -392,8 +535,8 @@ def test_many_threads_start_each_delivery_once(clock: FakeClock) -> None:
         while (one := intake.take()) is not None:
             seen.append(one)
             at_once.append(intake.in_hand().running)
-            intake.done(one)
-            intake.settled()
+            intake.done(one, succeeded=True)
+            intake.settled("q")
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:

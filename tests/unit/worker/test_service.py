@@ -699,6 +699,14 @@ def test_refused_at_the_start(app: App) -> None:
         Worker(app)
     with app.using(MemoryDriver(capabilities=profiles.sqs_like)), pytest.raises(ConfigurationError, match="at most"):
         Worker(app, WorkerSettings(lease=timedelta(hours=13)))
+    with pytest.raises(ConfigurationError, match="lent to it"):
+        Worker(app, WorkerSettings(processes=1))
+
+
+def test_child_processes_need_a_backend_that_they_can_open() -> None:
+    """With processes, a backend that others don't see is refused, and a lent driver whatever the app's URL says."""
+    app = App("memory://")
+    app.task("count")(lambda: None)
     with pytest.raises(ConfigurationError, match="one process"):
         Worker(app, WorkerSettings(processes=2))
 

@@ -39,8 +39,8 @@ def test_refused(given: dict[str, Any], named: str) -> None:
 
 
 def test_the_wait_fits_the_lease() -> None:
-    """A poll waits 20 s, or less where the lease is short; a burst doesn't wait."""
-    assert seconds(20) == WorkerSettings().poll_wait
+    """A poll waits 8 s, or less where the lease is short; a burst doesn't wait."""
+    assert seconds(8) == WorkerSettings().poll_wait
     assert seconds(4) == WorkerSettings(lease=seconds(10)).poll_wait
     assert seconds(1) == WorkerSettings(wait=seconds(1)).poll_wait
     assert seconds(0) == WorkerSettings(burst=True).poll_wait

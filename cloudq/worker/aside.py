@@ -1,0 +1,64 @@
+"""`Aside`: deliveries that must not start now, since their message or ordering key is still running in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from cloudq.core.clock import Clock
+from cloudq.running.held import HeldLease
+from cloudq.running.runs import Run, Runs
+from cloudq.worker.in_hand import GoingBack
+
+
+class Aside:
+    """Where they wait for that run's end, half a lease at most. Not thread-safe: the intake's lock guards it.
+
+    Args:
+        runs: What this process runs.
+        clock: Where the time comes from.
+    """
+
+    def __init__(self, runs: Runs, clock: Clock) -> None:
+        self._runs = runs
+        self._clock = clock
+        self._until: dict[HeldLease, timedelta] = {}
+        self._done: list[HeldLease] = []
+
+    def __len__(self) -> int:
+        """How many wait for a run's end."""
+        return len(self._until)
+
+    def begin(self, held: HeldLease, lease: timedelta, ended: Callable[[bool], None]) -> Run | None:
+        """Begins a run, or sets the delivery aside (`None`) until `ended` is called, see `Runs.begin`."""
+        run = self._runs.begin(held.delivery, lost=held.lost, lease=lease, ended=ended)
+        if run is None:
+            self._until[held] = self._clock.elapsed() + lease / 2
+        return run
+
+    def resume(self, held: HeldLease, *, done: bool) -> bool:
+        """The run that was in the way has ended; `done`: it did this delivery's work. `False`: it went back before."""
+        if self._until.pop(held, None) is None:
+            return False
+        if done:
+            self._done.append(held)
+        return True
+
+    def take_done(self) -> list[HeldLease]:
+        """Takes out those whose work the other run did: to be acknowledged unrun."""
+        done, self._done = self._done, []
+        return done
+
+    def take_overdue(self) -> list[GoingBack]:
+        """Takes out those that waited for long enough."""
+        now = self._clock.elapsed()
+        overdue = [held for held, until in self._until.items() if until <= now]
+        for held in overdue:
+            del self._until[held]
+        return [GoingBack(held, self._runs.turn_away(held.delivery)) for held in overdue]
+
+    def take_all(self) -> list[HeldLease]:
+        """Takes out all that still wait."""
+        held = list(self._until)
+        self._until.clear()
+        return held

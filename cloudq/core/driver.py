@@ -134,7 +134,8 @@ class PushDriver(Driver, Protocol):
     def decode(self, request: PushRequest) -> Delivery:
         """What was pushed. A body that can't be decoded is handed over like any other.
 
-        The lease ends when the backend stops waiting for the answer, counted from `received_at`.
+        The lease ends when the backend stops waiting for the answer, counted from when the request came in: `ends` from
+        `received`, `expires_at` from `received_at`.
 
         Raises:
             PushRefused: It isn't a push of this backend (a header that the backend always sets is missing or wrong).

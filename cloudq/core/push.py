@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -16,12 +16,14 @@ class PushRequest(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         headers: By name, in lower case.
         body: The bytes of the body.
-        received_at: When it came in.
+        received_at: When it came in by the wall clock: for what is shown.
+        received: When it came in by `Clock.elapsed`: what its lease is counted from.
     """
 
     headers: Mapping[str, str]
     body: bytes
     received_at: datetime
+    received: timedelta
 
     def __repr__(self) -> str:
         """Without the headers, which hold a token, and without the body."""

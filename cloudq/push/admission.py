@@ -1,8 +1,9 @@
 """`Admission`: how many pushes are taken, how many run, and which. The one place that bounds them. Thread-safe.
 
 ```
- admit ─▶ body read, decoded ─▶ claim ─▶ slot (or wait) ─▶ runs ─▶ finish ─▶ settled ─▶ ended
-   429: slots and waiting places taken     again: it runs already      given up: answered without it
+ admit ─▶ body read, decoded ─▶ slot (or wait) ─▶ runs ─▶ finish ─▶ settled ─▶ ended
+   429: slots and waiting places taken               │       given up: answered without it
+                                                     └ lost: its time is over, or its sender has hung up
 ```
 """
 
@@ -12,18 +13,24 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
+from functools import partial
 from typing import Final, TypeAlias
 
 from cloudq.core.clock import Clock
+from cloudq.push.hang_up import HangUp
 from cloudq.push.refusals import HttpRefusal
 from cloudq.push.sources import Arrival, Source
 from cloudq.running.runner import Running
+from cloudq.running.runs import Ended, Run, Runs
 
 STOPPING: Final = "it is stopping"
 # For what comes after the task, so that a run that took all its time is still settled while somebody waits for it.
 SETTLE_MARGIN: Final = timedelta(seconds=2)
 _LARGEST_PART: Final = 10
+# How long the watch waits at most while something runs; and where only a look at its connection tells of a hang-up.
+LONGEST_WAIT: Final = timedelta(seconds=1)
+PROBE: Final = timedelta(milliseconds=200)
 
 Ready: TypeAlias = Callable[[bool], None]
 """Told whether the slot that was waited for is there, or never will be. Called in any thread."""
@@ -34,21 +41,48 @@ class PushInHand(Running):
 
     Attributes:
         source: Where it came from.
-        key: What it is.
+        ends: When its lease ends, by `Clock.elapsed`.
+        hang_up: Whether its sender has hung up.
+        succeeded: Whether its task has: a redelivery has nothing left to do.
         abandon: Told that it is given up: it is to be answered now. `None` where nobody can.
+
+    Args:
+        arrival: What was pushed.
+        clock: Where the time comes from.
+        hang_up: Whether its sender has hung up.
     """
 
-    __slots__ = ("abandon", "key", "settling", "source")
+    __slots__ = ("_run", "_runs", "_span", "abandon", "ends", "hang_up", "settling", "source", "succeeded")
 
-    def __init__(self, arrival: Arrival, now: datetime) -> None:
-        expires_at = arrival.delivery.lease.expires_at
-        margin = min(SETTLE_MARGIN, max(timedelta(0), expires_at - now) / _LARGEST_PART)
-        super().__init__(arrival.delivery, now, until=expires_at - margin)
+    def __init__(self, arrival: Arrival, clock: Clock, hang_up: HangUp) -> None:
+        elapsed, now, lease = clock.elapsed(), clock.now(), arrival.delivery.lease
+        self.ends = elapsed + (lease.expires_at - now) if lease.ends is None else lease.ends
+        self._span = max(timedelta(0), self.ends - elapsed)
+        margin = min(SETTLE_MARGIN, self._span / _LARGEST_PART)
+        super().__init__(arrival.delivery, now, until=now + self._span - margin)
         self.source: Source = arrival.source
-        self.key = arrival.key
+        self.hang_up = hang_up
+        self.succeeded = False
         self.abandon: Callable[[], None] | None = None
+        self._runs: Runs | None = None
+        self._run: Run | None = None
         # Guarded by the admission's lock.
         self.settling = False
+
+    def is_over(self, elapsed: timedelta) -> bool:
+        """Whether nobody waits for its answer any more, so that it is pushed again."""
+        return elapsed >= self.ends or self.hang_up.look()
+
+    def begin_run(self, runs: Runs, ended: Ended) -> bool:
+        """Whether it may run, as far as other runs of its message are concerned. If not, `ended` will be called."""
+        self._runs = runs
+        self._run = runs.begin(self.delivery, lost=self.lost, lease=self._span, ended=ended)
+        return self._run is not None
+
+    def end_run(self) -> None:
+        """It has run, or won't: lets others of its message go on. Once more changes nothing."""
+        if self._runs is not None and self._run is not None:
+            self._runs.end(self._run, succeeded=self.succeeded)
 
 
 class Admission:
@@ -82,11 +116,10 @@ class Admission:
         self._slots = slots
         self._taken = 0
         self._queue: deque[Ready] = deque()
-        self._claimed: set[tuple[str, ...]] = set()
         self._runs: set[PushInHand] = set()
         self._given_up: set[PushInHand] = set()
         self._closed = False
-        self._next_look: datetime | None = None
+        self._next_look: timedelta | None = None
         self.started = 0
         self.lease_lost = 0
 
@@ -121,21 +154,12 @@ class Admission:
                 self._taken -= 1
             self._tell()
 
-    def claim(self, key: tuple[str, ...]) -> bool:
-        """Whether it is in hand now, and wasn't before: a message doesn't run beside itself."""
-        with self.changed:
-            if key in self._claimed:
-                return False
-            self._claimed.add(key)
-            return True
+    def take_slot(self, ready: Ready) -> bool:
+        """Whether a slot is taken now. If not, `ready` will be told.
 
-    def disclaim(self, key: tuple[str, ...]) -> None:
-        """It is out of hand."""
-        with self.changed:
-            self._claimed.discard(key)
-
-    def slot(self, ready: Ready) -> bool:
-        """Whether a slot is taken now. If not, `ready` will be told."""
+        Raises:
+            HttpRefusal: 503 once it is closed.
+        """
         with self.changed:
             if self._closed:
                 raise HttpRefusal(503, STOPPING, headers={"Retry-After": "1"})
@@ -158,6 +182,12 @@ class Admission:
                 return False
             return True
 
+    def give_back(self) -> None:
+        """Gives back a slot that nothing was started in."""
+        with self.changed:
+            self.started -= 1
+        self.free()
+
     def free(self) -> None:
         """Gives a slot to who waits longest, or back."""
         with self.changed:
@@ -177,9 +207,18 @@ class Admission:
         """It runs."""
         with self.changed:
             self._runs.add(run)
-            if self._next_look is None or run.expires_at < self._next_look:
-                self._next_look = run.expires_at
+            if self._next_look is None or run.ends < self._next_look or run.hang_up.silent:
+                self._next_look = run.ends
                 self.changed.notify_all()
+        run.hang_up.then(partial(self.lose, run))
+
+    def lose(self, run: PushInHand) -> None:
+        """Its lease is over: tells its task, unless that has ended."""
+        with self.changed:
+            if run.lost.is_set() or run.settling or run not in self._runs:
+                return
+            run.lost.set()
+            self.lease_lost += 1
 
     def finish(self, run: PushInHand) -> bool:
         """The task has ended: whether its outcome counts. `False`: it was given up, and answered without it."""
@@ -194,22 +233,27 @@ class Admission:
         with self.changed:
             self._runs.discard(run)
             self._given_up.discard(run)
-            self._claimed.discard(run.key)
+        run.hang_up.forget()
+        run.end_run()
         self.free()
         self._tell()
 
-    def look(self, now: datetime) -> datetime | None:
-        """Tells the tasks whose lease is over. Returns when the next one is. Called with the lock held."""
-        ends = []
+    def look(self, now: timedelta) -> timedelta | None:
+        """Tells the tasks whose lease is over. Returns when to look again. Called with the lock held.
+
+        Args:
+            now: The present time, by `Clock.elapsed`.
+        """
+        looks = []
         for run in self._runs:
-            if run.lost.is_set():
+            if run.lost.is_set() or run.settling:
                 continue
-            if run.expires_at <= now:
-                run.lost.set()
-                self.lease_lost += 1
+            if run.is_over(now):
+                self.lose(run)
             else:
-                ends.append(run.expires_at)
-        self._next_look = min(ends, default=None)
+                # A wait doesn't notice that the machine was suspended (see `Clock.wait`), so it is a short one.
+                looks.append(min(run.ends, now + (PROBE if run.hang_up.silent else LONGEST_WAIT)))
+        self._next_look = min(looks, default=None)
         return self._next_look
 
     # ── leaving ──────────────────────────────────────────────────────────────────────────────────────────

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final, TypeAlias
 
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 from cloudq.core.push import PushResponse
 from cloudq.push.certificates import is_loopback
 from cloudq.push.edge import PushEdge, too_large, too_slow
+from cloudq.push.hang_up import HangUp
 from cloudq.push.pages import PushPages
 from cloudq.push.refusals import HttpRefusal
 
@@ -21,6 +23,10 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 # Bodies of less than 100,000 bytes that nobody reads are taken off the connection, which is kept.
 _SHORT_DIGITS: Final = 5
+# Of the loop: it reads the end of a connection, closes the transport, tells the protocol, wakes who listens.
+_ROUNDS: Final = 4
+
+logger = logging.getLogger("cloudq.push")
 
 
 class AsgiApp:
@@ -53,13 +59,25 @@ class AsgiApp:
             return local_only()
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         asked = False
+        hang_up = HangUp()
+        listening: asyncio.Task[None] | None = None
 
         async def body() -> bytes:
-            nonlocal asked
+            nonlocal asked, listening
             asked = True
-            return await self._body(receive)
+            whole = await self._body(receive)
+            listening = asyncio.create_task(_listen(receive, hang_up))
+            # What lay in the socket may be of somebody who has hung up long since: the server tells that within these.
+            for _ in range(_ROUNDS):
+                await asyncio.sleep(0)
+            return whole
 
-        response = await self.edge.ahandle(headers, body)
+        try:
+            response = await self.edge.ahandle(headers, body, hang_up)
+        finally:
+            # Before the answer: once that is sent, the server says "disconnect" as well.
+            if listening is not None:
+                listening.cancel()
         if asked or _is_short(headers):
             return response
         # Else the server would read on, for as long as somebody whom nobody knows likes to send.
@@ -100,6 +118,17 @@ class AsgiApp:
                 self.edge.stop()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+
+async def _listen(receive: Receive, hang_up: HangUp) -> None:
+    """After the body the server has one thing left to tell: that the sender has hung up."""
+    try:
+        event = await receive()
+    except Exception:
+        logger.debug("the server doesn't say whether the sender hangs up", exc_info=True)
+        return
+    if event["type"] == "http.disconnect":
+        hang_up.happened()
 
 
 def _is_short(headers: Mapping[str, str]) -> bool:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from datetime import datetime, timedelta
+from datetime import timedelta
 from http.client import HTTPException
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -78,9 +78,9 @@ class Certificates:
         self._lock = threading.Lock()
         # All below is guarded by the lock.
         self._keys: Mapping[str, str] = {}
-        self._fresh_until: datetime | None = None
-        self._failed_at: datetime | None = None
-        self._unknown_at: datetime | None = None
+        self._fresh_until: timedelta | None = None
+        self._failed_at: timedelta | None = None
+        self._unknown_at: timedelta | None = None
         self._flight: Future[None] | None = None
 
     @property
@@ -91,7 +91,7 @@ class Certificates:
     def missing(self, key_id: str) -> Future[None] | None:
         """The fetch to wait for before `find`, started if need be; `None` if there is none to wait for."""
         with self._lock:
-            now = self._clock.now()
+            now = self._clock.elapsed()
             fresh = self._fresh_until is not None and now < self._fresh_until
             if fresh and key_id in self._keys:
                 return None
@@ -114,7 +114,7 @@ class Certificates:
             CertificatesUnavailable: It isn't known whether there is.
         """
         with self._lock:
-            now = self._clock.now()
+            now = self._clock.elapsed()
             if self._fresh_until is None or now >= self._fresh_until + STALE_LIFE:
                 raise CertificatesUnavailable("the certificates can't be fetched")
             found = self._keys.get(key_id)
@@ -133,7 +133,7 @@ class Certificates:
 
     def _land(self, flight: Future[None], keys: Mapping[str, str] | None, life: timedelta | None) -> None:
         with self._lock:
-            now = self._clock.now()
+            now = self._clock.elapsed()
             if keys is None:
                 self._failed_at = now
             else:

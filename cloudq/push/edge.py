@@ -5,24 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from concurrent.futures import Future
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from cloudq.app import App
 from cloudq.core.message import is_dead_letter_queue
 from cloudq.core.push import PushRequest, PushResponse
 from cloudq.errors import PushRefused
-from cloudq.push.admission import STOPPING, Admission, overloaded
+from cloudq.push.admission import Admission, PushInHand
 from cloudq.push.events import BatchRefused
+from cloudq.push.hang_up import HangUp
 from cloudq.push.lease_watch import LeaseWatch
 from cloudq.push.refusals import HttpRefusal, RefusalLog
-from cloudq.push.runner import RELEASE_UNCOUNTED, PushRunner
+from cloudq.push.runner import PushRunner
 from cloudq.push.settings import PushSettings, verifier_for
 from cloudq.push.sources import Arrivals, is_push
+from cloudq.push.turns import Turns
 from cloudq.queues.cloud_queue import refuse_time_limit
 from cloudq.running.events import Finished, Snapshot, Tally
+from cloudq.running.runs import runs_of
 
 if TYPE_CHECKING:
     from cloudq.push.oidc import Verifier
@@ -65,6 +66,7 @@ class PushEdge:
         self._tally = Tally(on_event)
         self._refusals = RefusalLog(self._clock)
         self._watch = LeaseWatch(self.admission, self._clock)
+        self._turns = Turns(self.admission, runs_of(app), self._clock, settings.patience)
         self._runner = PushRunner(app, self.admission, self._tally, self._refusals, threads=settings.concurrency)
         self._lock = threading.Lock()
         self._arrivals: Arrivals | None = None
@@ -98,44 +100,47 @@ class PushEdge:
 
     # ── requests ─────────────────────────────────────────────────────────────────────────────────────────
 
-    def handle(self, headers: Mapping[str, str], read: Callable[[], bytes]) -> PushResponse:
+    def handle(
+        self, headers: Mapping[str, str], read: Callable[[], bytes], hang_up: HangUp | None = None
+    ) -> PushResponse:
         """Answers a request; a plain function's task runs in the calling thread. Never raises an `Exception`.
 
         Args:
             headers: By name, in lower case.
             read: Reads the body, at most `settings.max_body` of it, and raises `HttpRefusal` otherwise. Called only
                 once the sender is known.
+            hang_up: Whether the sender has hung up, where that can be known: its task's `lease_lost` is set then.
         """
         try:
-            return self._handle(headers, read)
+            return self._handle(headers, read, hang_up or HangUp())
         except Exception as error:  # noqa: BLE001 - whatever it is, the message isn't settled and comes again
             return self._refusals.answer_to(error)
 
-    async def ahandle(self, headers: Mapping[str, str], read: Callable[[], Awaitable[bytes]]) -> PushResponse:
+    async def ahandle(
+        self, headers: Mapping[str, str], read: Callable[[], Awaitable[bytes]], hang_up: HangUp | None = None
+    ) -> PushResponse:
         """As `handle`; plain functions run in threads, async ones on the running loop."""
         try:
-            return await self._ahandle(headers, read)
+            return await self._ahandle(headers, read, hang_up or HangUp())
         except Exception as error:  # noqa: BLE001 - as above
             return self._refusals.answer_to(error)
 
-    def _handle(self, headers: Mapping[str, str], read: Callable[[], bytes]) -> PushResponse:
-        received_at = self._clock.now()
+    def _handle(self, headers: Mapping[str, str], read: Callable[[], bytes], hang_up: HangUp) -> PushResponse:
+        received_at, received = self._clock.now(), self._clock.elapsed()
         self.admission.check_open()
         self.open()
         if self.verifier is not None:
             self.verifier.verify(headers)
         self._check_length(headers)
         with self.admission.admitted():
-            arrival = self._decode(PushRequest(headers=headers, body=read(), received_at=received_at))
-            with self._claim(arrival) as got:
-                if got is None:
-                    return self._decline_running(arrival)
-                if not self.admission.slot(got.set_result):
-                    self._wait(got)
-            return self._runner.run_here(arrival)
+            request = PushRequest(headers=headers, body=read(), received_at=received_at, received=received)
+            push = PushInHand(self._decode(request), self._clock, hang_up)
+            return self._turns.wait(push) or self._runner.run_here(push)
 
-    async def _ahandle(self, headers: Mapping[str, str], read: Callable[[], Awaitable[bytes]]) -> PushResponse:
-        received_at = self._clock.now()
+    async def _ahandle(
+        self, headers: Mapping[str, str], read: Callable[[], Awaitable[bytes]], hang_up: HangUp
+    ) -> PushResponse:
+        received_at, received = self._clock.now(), self._clock.elapsed()
         self.admission.check_open()
         if self._arrivals is None:
             await asyncio.to_thread(self.open)  # opening reads files
@@ -143,13 +148,9 @@ class PushEdge:
             await self.verifier.averify(headers)
         self._check_length(headers)
         with self.admission.admitted():
-            arrival = self._decode(PushRequest(headers=headers, body=await read(), received_at=received_at))
-            with self._claim(arrival) as got:
-                if got is None:
-                    return self._decline_running(arrival)
-                if not self.admission.slot(got.set_result):
-                    await self._await(got)
-            return await self._runner.run(arrival)
+            request = PushRequest(headers=headers, body=await read(), received_at=received_at, received=received)
+            push = PushInHand(self._decode(request), self._clock, hang_up)
+            return await self._turns.await_(push) or await self._runner.run(push)
 
     def _check_length(self, headers: Mapping[str, str]) -> None:
         text = headers.get("content-length")
@@ -176,50 +177,6 @@ class PushEdge:
         if self.settings.queues and queue not in self.settings.queues:
             raise HttpRefusal(503, f"queue {queue!r} isn't served here")
         return arrival
-
-    @contextmanager
-    def _claim(self, arrival: Arrival) -> Iterator[Future[bool] | None]:
-        """Claims the message for the block and, if that went well, beyond it. `None`: it is in hand already."""
-        if not self.admission.claim(arrival.key):
-            yield None
-            return
-        try:
-            yield Future()
-        except BaseException:
-            self.admission.disclaim(arrival.key)
-            raise
-
-    def _decline_running(self, arrival: Arrival) -> PushResponse:
-        logger.info("%s was pushed again while it is being worked on here; it is to come later", arrival.delivery.id)
-        return arrival.source.answer(arrival.delivery.lease, RELEASE_UNCOUNTED)
-
-    def _wait(self, got: Future[bool]) -> None:
-        try:
-            there = got.result(self.settings.patience.total_seconds())
-        except TimeoutError:
-            if self.admission.withdraw(got.set_result):
-                raise overloaded() from None
-            there = got.result()
-        if not there:
-            raise HttpRefusal(503, STOPPING, headers={"Retry-After": "1"})
-
-    async def _await(self, got: Future[bool]) -> None:
-        try:
-            there = await asyncio.wait_for(
-                asyncio.shield(asyncio.wrap_future(got)), self.settings.patience.total_seconds()
-            )
-        except (TimeoutError, asyncio.CancelledError) as error:
-            if self.admission.withdraw(got.set_result):
-                if isinstance(error, TimeoutError):
-                    raise overloaded() from None
-                raise
-            there = got.result()
-            if not isinstance(error, TimeoutError):
-                if there:
-                    self.admission.free()
-                raise
-        if not there:
-            raise HttpRefusal(503, STOPPING, headers={"Retry-After": "1"})
 
     # ── leaving ──────────────────────────────────────────────────────────────────────────────────────────
 

@@ -41,6 +41,6 @@ class LeaseWatch:
         changed = self._admission.changed
         with changed:
             while not self._stopped:
-                now = self._clock.now()
+                now = self._clock.elapsed()
                 first = self._admission.look(now)
                 self._clock.wait(changed, None if first is None else first - now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Final
 
@@ -63,7 +63,7 @@ class RefusalLog:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._last: dict[int, tuple[datetime, int]] = {}
+        self._last: dict[int, tuple[timedelta, int]] = {}
 
     def answer_to(self, error: Exception) -> PushResponse:
         """The answer to a request that ended in an error, which is logged. Nothing was settled by it."""
@@ -75,7 +75,7 @@ class RefusalLog:
 
     def log(self, refused: HttpRefusal) -> None:
         """Logs this one, or counts it."""
-        now = self._clock.now()
+        now = self._clock.elapsed()
         with self._lock:
             last, unsaid = self._last.get(refused.status, (None, 0))
             if last is not None and now - last < QUIET:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from cloudq.app import App
 from cloudq.core.driver import Ack, Release
@@ -17,10 +17,10 @@ from cloudq.core.outcome import Acked, Outcome
 from cloudq.core.policy import DELIVERIES_WITHOUT_LIMIT
 from cloudq.core.processor import Processor
 from cloudq.core.push import PushResponse
+from cloudq.core.threads import Threads
 from cloudq.push.admission import Admission, PushInHand
 from cloudq.push.refusals import ERROR, RefusalLog
-from cloudq.push.sources import Arrival
-from cloudq.push.threads import Threads
+from cloudq.push.sources import RELEASE_UNCOUNTED
 from cloudq.running.event_loop import EventLoop
 from cloudq.running.events import Tally
 from cloudq.running.time_limits import ThreadTimeLimits
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from cloudq.running.held import HeldLease
 
 logger = logging.getLogger("cloudq.push")
-
-RELEASE_UNCOUNTED: Final = Release(counted=False)
-"""The step of what was not run: it says nothing about the task."""
 
 
 class PushRunner:
@@ -52,7 +49,7 @@ class PushRunner:
         self._tally = tally
         self._refusals = refusals
         self._clock = app.clock
-        self._threads = Threads(threads, "cloudq-task")
+        self._threads = Threads("cloudq-task", threads, clock=self._clock)
         self._time_limits = ThreadTimeLimits(self._clock)
         self._processor: Processor[Context] = Processor(
             app.runtime.handlers,
@@ -67,15 +64,16 @@ class PushRunner:
         self._own_loop: EventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def run_here(self, arrival: Arrival) -> PushResponse:
+    def run_here(self, run: PushInHand) -> PushResponse:
         """Runs a task in this thread, or, if it is async, on a loop of its own."""
         answers: list[PushResponse] = []
-        self._run(self._begin(arrival), answers.append)
+        self._admission.begin(run)
+        self._run(run, answers.append)
         return answers[0]
 
-    async def run(self, arrival: Arrival) -> PushResponse:
+    async def run(self, run: PushInHand) -> PushResponse:
         """Runs a task in a thread, or, if it is async, on the running loop."""
-        run = self._begin(arrival)
+        self._admission.begin(run)
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[PushResponse] = loop.create_future()
 
@@ -95,11 +93,15 @@ class PushRunner:
         else:
             run.abandon = partial(_call, loop, self._abandon, run, answered, None)
             try:
-                self._threads.run(partial(contextvars.copy_context().run, self._run, run, from_thread))
+                self._run_in_thread(partial(contextvars.copy_context().run, self._run, run, from_thread))
             except BaseException:
                 self._admission.end(run)  # or its slot would be taken, and itself in hand, for ever
                 raise
-        return await answer
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            run.hang_up.happened()  # whoever serves us has given the request up, so nobody reads the answer
+            raise
 
     def close(self) -> None:
         """Ends the threads, and the loop."""
@@ -109,11 +111,6 @@ class PushRunner:
             loop, self._own_loop = self._own_loop, None
         if loop is not None:
             loop.stop()
-
-    def _begin(self, arrival: Arrival) -> PushInHand:
-        run = PushInHand(arrival, self._clock.now())
-        self._admission.begin(run)
-        return run
 
     def _is_async(self, run: PushInHand) -> bool:
         handler = self._processor.handler_for(run.delivery)
@@ -170,6 +167,10 @@ class PushRunner:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[PushResponse] = loop.create_future()
 
+        def resolve(response: PushResponse) -> None:
+            if not done.done():  # it is cancelled if the push is given up meanwhile
+                done.set_result(response)
+
         def settle() -> None:
             response = ERROR
             try:
@@ -177,10 +178,19 @@ class PushRunner:
             except Exception as error:  # noqa: BLE001 - whatever it is, the message isn't settled and comes again
                 response = self._refusals.answer_to(error)
             finally:
-                _call(loop, done.set_result, response)
+                _call(loop, resolve, response)
 
-        self._threads.run(settle)
+        self._run_in_thread(settle)
         return await done
+
+    def _run_in_thread(self, job: Callable[[], None]) -> None:
+        """Has a thread of the pool run it.
+
+        Raises:
+            RuntimeError: There is no thread, and none can be started; it won't be run.
+        """
+        if not self._threads.submit(job) and self._threads.withdraw(job):
+            raise RuntimeError("can't start new thread")
 
     def _process(self, run: PushInHand) -> Outcome:
         try:
@@ -207,9 +217,10 @@ class PushRunner:
         self._tally.ended(delivery, outcome, seconds)
         now = self._clock.now()
         if isinstance(outcome, Acked):
+            run.succeeded = True
             # Also if it comes late: finished work should not run again.
             return source.answer(delivery.lease, Ack())
-        if now >= run.expires_at:
+        if run.is_over(self._clock.elapsed()):
             # It is being pushed again by now, so a copy would be a second one (semantics 10).
             logger.error(
                 "%s failed after its lease was over; it is pushed again, and this run isn't counted", delivery.id

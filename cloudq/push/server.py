@@ -178,8 +178,8 @@ class PushWorker:
 
     def _wait_until_answered(self, patience: timedelta) -> bool:
         """Whether all pushes in hand were answered in that time, and before the next signal."""
-        until = self._clock.now() + patience
-        while self.edge.admission.in_hand and (left := until - self._clock.now()) > ZERO:
+        until = self._clock.elapsed() + patience
+        while self.edge.admission.in_hand and (left := until - self._clock.elapsed()) > ZERO:
             if self._next_wish(min(left, ROUND)) is Wish.STOP:
                 return False
         return not self.edge.admission.in_hand

@@ -26,6 +26,8 @@ from cloudq.queues.final_steps import final_step
 
 logger = logging.getLogger("cloudq.push")
 
+RELEASE_UNCOUNTED: Final = Release(counted=False)
+"""The step of what was not run: it says nothing about the task."""
 DONE: Final = PushResponse(status=200)
 # To whoever sends events: to be sent again.
 SEND_AGAIN: Final = PushResponse(status=503)
@@ -55,14 +57,6 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
 
     delivery: Delivery
     source: Source
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        """What it is: the same for a redelivery of the same copy of a message, and different for all others."""
-        delivery, message = self.delivery, self.delivery.message
-        if message is None:
-            return (delivery.queue, delivery.id, hashlib.sha256(delivery.body).hexdigest())
-        return (delivery.queue, message.source, message.task, message.id, str(message.generation))
 
 
 class Arrivals:
@@ -106,7 +100,7 @@ class Arrivals:
         except UndecodableError as error:
             undecodable = str(error)
         queue = self._queue_of(message)
-        expires_at = request.received_at + self._event_deadline
+        expires_at, ends = request.received_at + self._event_deadline, request.received + self._event_deadline
         return Delivery(
             queue=queue,
             id=message.id if message else event.id or hashlib.sha256(event.body).hexdigest()[:32],
@@ -116,7 +110,9 @@ class Arrivals:
             undecodable=undecodable,
             attempt=(message.attempt_base if message else 0) + 1,
             deliveries=event.deliveries,
-            lease=Lease(queue=queue, receipt=None, expires_at=expires_at, hard_limit=expires_at),
+            lease=Lease(
+                queue=queue, receipt=None, expires_at=expires_at, hard_limit=expires_at, ends=ends, hard_end=ends
+            ),
             raw=request,
         )
 

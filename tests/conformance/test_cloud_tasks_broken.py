@@ -60,8 +60,11 @@ class PromisesMore(CloudTasksDriver):
 
     def decode(self, request: PushRequest) -> Delivery:
         delivery = super().decode(request)
-        longer = delivery.lease.expires_at + timedelta(minutes=5)
-        return replace(delivery, lease=replace(delivery.lease, expires_at=longer, hard_limit=longer))
+        lease = delivery.lease
+        assert lease.ends is not None
+        until, ends = lease.expires_at + timedelta(minutes=5), lease.ends + timedelta(minutes=5)
+        longer = replace(lease, expires_at=until, hard_limit=until, ends=ends, hard_end=ends)
+        return replace(delivery, lease=longer)
 
 
 class LooksAtTheClock(CloudTasksDriver):
@@ -69,6 +72,13 @@ class LooksAtTheClock(CloudTasksDriver):
 
     def decode(self, request: PushRequest) -> Delivery:
         return super().decode(replace(request, received_at=self._clock.now()))
+
+
+class LooksAtTheSpan(CloudTasksDriver):
+    """Counts the lease's span from when it is decoded."""
+
+    def decode(self, request: PushRequest) -> Delivery:
+        return super().decode(replace(request, received=self._clock.elapsed()))
 
 
 class ForgetsTimeLimits(CloudTasksDriver):
@@ -109,6 +119,7 @@ CAUGHT = [
     (TakesAnything, "test_what_is_no_push_is_refused"),
     (PromisesMore, "test_a_push_can_be_answered_until_its_lease_ends"),
     (LooksAtTheClock, "test_a_lease_is_counted_from_the_request"),
+    (LooksAtTheSpan, "test_a_lease_is_counted_from_the_request"),
     (ForgetsTimeLimits, "test_a_time_limit_is_waited_for"),
     (ForgetsNames, "test_a_copy_of_one_generation_is_stored_once"),
     (ForgetsNames, "test_a_taken_dead_letter_is_exclusive"),

@@ -76,13 +76,13 @@ class CloudTasksDeadLetters:
     def take(self, keys: Sequence[str] | None, *, limit: int, lease: timedelta) -> Sequence[Delivery]:
         """Reads up to `limit`. Nobody else is kept from taking them: Cloud Tasks has no leases."""
         limit = max(0, limit)
+        expires_at, ends = self._clock.now() + lease, self._clock.elapsed() + lease
         if keys is None:
             tasks = self._look()[:limit]
         else:
             found = (self._task(key) for key in dict.fromkeys(keys))
             tasks = list(islice((task for task in found if task is not None), limit))
-        expires_at = self._clock.now() + lease
-        return [self._delivery(task, expires_at) for task in tasks]
+        return [self._delivery(task, expires_at, ends) for task in tasks]
 
     def settle(self, finals: Sequence[FinalCall]) -> Sequence[SettleResult]:
         """`Ack` deletes; `Release` has nothing to do. A late `Ack` still deletes, and is reported as late."""
@@ -113,7 +113,7 @@ class CloudTasksDeadLetters:
             return UnsupportedError("what is dead can't be dead-lettered")
         if not isinstance(receipt, _Receipt):
             return self._lost()
-        late = self._clock.now() >= final.lease.expires_at
+        late = final.lease.ends is None or self._clock.elapsed() >= final.lease.ends
         if isinstance(final.step, Ack):
             try:
                 there = self._calls.delete(receipt.task, self._name)
@@ -125,8 +125,15 @@ class CloudTasksDeadLetters:
     def _lost(self) -> LeaseLost:
         return LeaseLost(f"the dead letter of queue {self._queue!r} is gone, or was taken too long ago")
 
-    def _delivery(self, task: Task, expires_at: datetime) -> Delivery:
-        lease = Lease(queue=self._queue, receipt=_Receipt(task=task.name), expires_at=expires_at, hard_limit=expires_at)
+    def _delivery(self, task: Task, expires_at: datetime, ends: timedelta) -> Delivery:
+        lease = Lease(
+            queue=self._queue,
+            receipt=_Receipt(task=task.name),
+            expires_at=expires_at,
+            hard_limit=expires_at,
+            ends=ends,
+            hard_end=ends,
+        )
         return Delivery.of(
             task.http_request.body,
             native_id=_id(task),

@@ -38,13 +38,14 @@ def decoded(request: PushRequest, names: Names) -> Delivery:
     retries = _header(request, RETRY_COUNT)
     if not retries.isascii() or not retries.isdigit() or len(retries) > 10:
         raise PushRefused(f"the header {RETRY_COUNT} is {retries[:60]!r}, not a number")
-    expires_at = request.received_at + headers.deadline_of(request.headers)
+    deadline = headers.deadline_of(request.headers)
+    expires_at, ends = request.received_at + deadline, request.received + deadline
     return Delivery.of(
         request.body,
         native_id=task,
         runs=1,
         deliveries=int(retries) + 1,
-        lease=Lease(queue=queue, receipt=task, expires_at=expires_at, hard_limit=expires_at),
+        lease=Lease(queue=queue, receipt=task, expires_at=expires_at, hard_limit=expires_at, ends=ends, hard_end=ends),
         failure=headers.failure_of(request.headers),
         raw=request,
     )

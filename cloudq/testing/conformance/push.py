@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Condition, Event, Lock, Thread
 from typing import Final as Const
@@ -85,7 +85,7 @@ class PushHarness(Harness):
 
     def advance(self, delta: timedelta) -> None:
         """Lets time pass. Whoever holds a push for longer than its lease is taken for dead at the lease's end."""
-        until = self.clock.now() + delta
+        until = self.clock.elapsed() + delta
         for moment in self.pushes.ends_before(until):
             self._advance_to(moment)
         self._advance_to(until)
@@ -93,8 +93,8 @@ class PushHarness(Harness):
     def time_passed(self) -> None:
         """Tells the backend that the clock was moved, where it has to be told."""
 
-    def _advance_to(self, moment: datetime) -> None:
-        self.fake_clock.advance(max(timedelta(0), moment - self.clock.now()))
+    def _advance_to(self, moment: timedelta) -> None:
+        self.fake_clock.advance(max(timedelta(0), moment - self.clock.elapsed()))
         self.time_passed()
         self.pushes.hang_up()
 
@@ -188,10 +188,10 @@ class Receiver:
 class _Held:
     """The receipt of a delivery that came by a push."""
 
-    def __init__(self, push: Push, delivery: Delivery, expires_at: datetime) -> None:
+    def __init__(self, push: Push, delivery: Delivery, ends: timedelta) -> None:
         self.push = push
         self.delivery = delivery
-        self.expires_at = expires_at
+        self.ends = ends
 
 
 class _Pushes:
@@ -209,15 +209,18 @@ class _Pushes:
     def receive(self, driver: PushDriver, queue: str, limit: int, lease: timedelta) -> list[Delivery]:
         """Has up to `limit` messages pushed."""
         with self._looking:
-            now = self._harness.clock.now()
+            now, elapsed = self._harness.clock.now(), self._harness.clock.elapsed()
             pushes = self._harness.receiver.next(self._harness.push(queue, limit))
         deliveries = []
         for push in pushes:
-            delivery = driver.decode(PushRequest(headers=push.headers, body=push.body, received_at=now))
-            held = _Held(push, delivery, min(now + lease, delivery.lease.expires_at))
+            request = PushRequest(headers=push.headers, body=push.body, received_at=now, received=elapsed)
+            delivery = driver.decode(request)
+            longest = elapsed + (delivery.lease.expires_at - now)
+            ends = min(elapsed + lease, longest if delivery.lease.ends is None else delivery.lease.ends)
+            held = _Held(push, delivery, ends)
             with self._lock:
                 self._held.add(held)
-            narrowed = replace(delivery.lease, receipt=held, expires_at=held.expires_at)
+            narrowed = replace(delivery.lease, receipt=held, expires_at=now + (ends - elapsed), ends=ends)
             deliveries.append(replace(delivery, lease=narrowed))
         return deliveries
 
@@ -226,22 +229,22 @@ class _Pushes:
         held = final.lease.receipt
         if isinstance(final.step, NativeDeadLetter) and not driver.capabilities(final.lease.queue).native_dead_letter:
             return UnsupportedError("this backend has no dead letters of its own")
-        if not isinstance(held, _Held) or self._harness.clock.now() >= held.expires_at or not self._taken(held):
+        if not isinstance(held, _Held) or self._harness.clock.elapsed() >= held.ends or not self._taken(held):
             return LeaseLost(f"the push of queue {final.lease.queue!r} was answered, or given up")
         self._end(held, driver.encode(replace(final, lease=held.delivery.lease)))
         return None
 
-    def ends_before(self, moment: datetime) -> Iterator[datetime]:
+    def ends_before(self, moment: timedelta) -> Iterator[timedelta]:
         """When the leases held end, up to that moment, in order."""
         with self._lock:
-            ends = sorted({held.expires_at for held in self._held if held.expires_at <= moment})
+            ends = sorted({held.ends for held in self._held if held.ends <= moment})
         yield from ends
 
     def hang_up(self) -> None:
         """On those whose lease is over."""
-        now = self._harness.clock.now()
+        now = self._harness.clock.elapsed()
         with self._lock:
-            over = [held for held in self._held if held.expires_at <= now]
+            over = [held for held in self._held if held.ends <= now]
         for held in over:
             if self._taken(held):
                 self._end(held, None)
@@ -288,7 +291,7 @@ class Polled:
     def receive(self, queue: str, *, limit: int, wait: timedelta, lease: timedelta) -> Sequence[Delivery]:
         """Has messages pushed as soon as one is due."""
         clock = self._harness.clock
-        until = clock.now() + wait
+        until = clock.elapsed() + wait
         interrupts = self._interrupts
         while True:
             with self._pushes.changed:
@@ -299,7 +302,7 @@ class Polled:
             if deliveries:
                 return deliveries
             with self._pushes.changed:
-                left = until - clock.now()
+                left = until - clock.elapsed()
                 if self._closed or interrupts != self._interrupts or left <= timedelta(0):
                     return []
                 if changes == self._pushes.changes:

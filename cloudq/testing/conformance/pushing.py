@@ -53,8 +53,15 @@ class Pushing:
         request = _request(bench.one())
         driver, _ = _pushing(bench)
         lease = driver.decode(request).lease
-        later = driver.decode(replace(request, received_at=request.received_at + bench.unit)).lease
+        later_request = replace(
+            request, received_at=request.received_at + bench.unit, received=request.received + bench.unit
+        )
+        later = driver.decode(later_request).lease
         assert later.expires_at - lease.expires_at == bench.unit
+        assert lease.ends is not None
+        assert later.ends == lease.ends + bench.unit
+        assert lease.ends - request.received == lease.expires_at - request.received_at
+        assert lease.hard_end == lease.ends
         assert request.received_at < lease.expires_at == lease.hard_limit
         assert bench.capabilities.max_lease is None or lease.expires_at - bench.now() <= bench.capabilities.max_lease
 

@@ -65,7 +65,7 @@ def driver(emulator: CloudTasksEmulator, receiver: Receiver, clock: ManualClock)
 
 
 def request_of(push: Push, clock: ManualClock) -> PushRequest:
-    return PushRequest(headers=push.headers, body=push.body, received_at=clock.now())
+    return PushRequest(headers=push.headers, body=push.body, received_at=clock.now(), received=clock.elapsed())
 
 
 def test_what_is_sent_is_pushed_and_its_answer_settles_it(driver, emulator, receiver, clock):

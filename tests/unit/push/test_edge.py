@@ -308,28 +308,6 @@ def test_a_time_limit_is_raised_in_the_task(backend):
 
 
 @BOTH
-def test_a_message_does_not_run_beside_itself(backend, answer):
-    """While it runs, a redelivery of it is answered so that it comes again; another generation of it is not."""
-    app, _ = backend
-    gate = Gate()
-
-    @app.task("t")
-    def task(name: str) -> None:
-        gate(name)
-
-    with edge_of(app) as edge, ThreadPoolExecutor(2) as pool:
-        first = pool.submit(answer, edge, *push("t", {"name": "first"}))
-        gate.wait_started()
-        assert 500 == answer(edge, *push("t", {"name": "again"}, retries=1)).status
-        other = pool.submit(answer, edge, *push("t", {"name": "copy"}, generation=1))
-        gate.wait_started()
-        gate.goes_on.set()
-        assert [200, 200] == [first.result(10).status, other.result(10).status]
-        assert 200 == answer(edge, *push("t", {"name": "later"}, retries=2)).status
-    assert ["copy", "first", "later"] == sorted(map(str, gate.ran))
-
-
-@BOTH
 def test_overload(backend, answer):
     """One runs, one waits, the third is refused at once with 429 and told when to come again; then the second runs."""
     app, _ = backend
@@ -442,12 +420,16 @@ def test_what_is_given_up_is_answered_at_once(backend, kind):
 
 
 def test_a_request_that_is_cancelled_leaves_its_task_running(backend):
-    """A framework that gives up a request doesn't cut its task in two; while it runs it isn't run beside itself."""
+    """A framework that gives up a request doesn't cut its task in two: the task is told that its lease is lost, and a
+    redelivery waits for it rather than run beside it.
+    """
     app, _ = backend
     gate = Gate()
+    contexts: list[Context] = []
 
     @app.task("t")
-    def task(name: str) -> None:
+    def task(context: Context, name: str) -> None:
+        contexts.append(context)
         gate(name)
 
     async def cancelled(edge: PushEdge) -> None:
@@ -456,10 +438,12 @@ def test_a_request_that_is_cancelled_leaves_its_task_running(backend):
         request.cancel()
         with pytest.raises(asyncio.CancelledError):
             await request
-        assert 500 == (await ahandle(edge, *push("t", {"name": "2"}))).status
-        gate.goes_on.set()
-        while edge.admission.running:
+        assert contexts[0].lease_lost.is_set()
+        again = asyncio.create_task(ahandle(edge, *push("t", {"name": "2"})))
+        while not edge.admission.in_hand:
             await asyncio.sleep(0.002)
+        gate.goes_on.set()
+        assert 200 == (await again).status
         assert 200 == (await ahandle(edge, *push("t", {"name": "3"}))).status
 
     with edge_of(app) as edge:

@@ -23,14 +23,14 @@ HEADERS = {
     "x-cloudtasks-taskexecutioncount": "0",
     "x-cloudtasks-tasketa": "1767268800.123456",
 }
+ELAPSED = timedelta(hours=3)
 DRIVER = FakeCloudTasks().driver(prefix="prod-")
 
 
 def pushed(body=b"{}", **changes):
     given = {**HEADERS, **{name.replace("_", "-"): value for name, value in changes.items()}}
-    return PushRequest(
-        headers={name: value for name, value in given.items() if value is not None}, body=body, received_at=NOW
-    )
+    kept = {name: value for name, value in given.items() if value is not None}
+    return PushRequest(headers=kept, body=body, received_at=NOW, received=ELAPSED)
 
 
 def test_a_push_is_a_delivery():
@@ -40,6 +40,7 @@ def test_a_push_is_a_delivery():
     assert (delivery.queue, delivery.id, delivery.message) == ("emails", "m", message)
     assert (delivery.attempt, delivery.deliveries, delivery.failure) == (3, 1, None)
     assert NOW + timedelta(seconds=330) == delivery.lease.expires_at == delivery.lease.hard_limit
+    assert ELAPSED + timedelta(seconds=330) == delivery.lease.ends == delivery.lease.hard_end
 
 
 def test_a_push_that_the_service_repeats_is_another_delivery_and_no_other_attempt():

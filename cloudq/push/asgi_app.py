@@ -24,7 +24,7 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 # Bodies of less than 100,000 bytes that nobody reads are taken off the connection, which is kept.
 _SHORT_DIGITS: Final = 5
 # Of the loop: it reads the end of a connection, closes the transport, tells the protocol, wakes who listens.
-_ROUNDS: Final = 4
+_ROUNDS: Final = 5
 
 logger = logging.getLogger("cloudq.push")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -369,3 +370,48 @@ def test_names():
     with pytest.raises(AttributeError):
         _ = cloudq.push.nobody
     assert OPEN.insecure_no_auth
+
+
+def test_a_cut_connection_under_wsgi(backend):
+    """Where the server shows its socket (Werkzeug's, as gunicorn's), the task is told within a moment."""
+    from werkzeug.serving import make_server
+
+    app, driver = backend
+    started, told = threading.Event(), threading.Event()
+
+    @app.task("t")
+    def task(context: cloudq.Context) -> None:
+        started.set()
+        assert context.lease_lost.wait(10)
+        told.set()
+
+    with edge_of(app) as edge:
+        server = make_server("127.0.0.1", 0, cloudq.push.wsgi(edge), threaded=True)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            headers, body = push("t")
+            lines = [f"{name}: {value}" for name, value in {"host": "x", **headers}.items()]
+            with socket.create_connection(("127.0.0.1", server.server_port), timeout=20) as raw:
+                raw.sendall("\r\n".join(["POST / HTTP/1.1", *lines, "", ""]).encode() + body)
+                assert started.wait(10)
+                assert not told.wait(0.3)
+            assert told.wait(5)
+        finally:
+            server.shutdown()
+            thread.join(10)
+            server.server_close()
+    assert [] == driver.sent
+
+
+def test_an_asgi_server_that_fails_to_say_whether_the_sender_is_there(edge):
+    """A middleware's `receive` that raises after the body: nothing is known, and the push is answered as usual."""
+    ran = declare(edge.app)
+    headers, body = push("t", {"n": 1})
+    events = iter([{"type": "http.request", "body": body}])
+
+    async def receive() -> Any:
+        return next(events)  # StopIteration in a coroutine is a RuntimeError
+
+    assert (200, 2) == answered(cloudq.push.asgi(edge), headers, receive)
+    assert [1] == ran

@@ -275,3 +275,66 @@ def test_a_server_that_ends_by_itself_is_a_failure(backend, monkeypatch):
     monkeypatch.setattr(worker._uvicorn, "run", broken)
     assert 1 == worker.run()
     assert isinstance(worker.snapshot(), cloudq.running.events.Snapshot)
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_a_cut_connection_is_a_lost_lease(backend, kind):
+    """The service pushes again what it has no answer to: the task is told at once, and what fails then stores no copy,
+    as there would be two of it.
+    """
+    app, driver = backend
+    import asyncio
+
+    seen: list[Context] = []
+    ended = threading.Event()
+
+    @app.task("plain")
+    def plain(context: Context) -> None:
+        seen.append(context)
+        assert context.lease_lost.wait(10)
+        ended.set()
+        raise ValueError("too late")
+
+    @app.task("asynchronous")
+    async def asynchronous(context: Context) -> None:
+        seen.append(context)
+        assert await asyncio.to_thread(context.lease_lost.wait, 10)
+        ended.set()
+        raise ValueError("too late")
+
+    with running(app) as worker:
+        with socket.create_connection(worker.worker.address, timeout=20) as raw:
+            raw.sendall(posted(*push("plain" if kind == "def" else "asynchronous")))
+            until(lambda: seen)
+            assert not seen[0].lease_lost.wait(0.05)
+        assert ended.wait(5)
+        until(lambda: not worker.worker.edge.admission.in_hand)
+        assert 1 == worker.worker.snapshot().lease_lost
+    assert [] == driver.sent
+
+
+def test_what_lay_in_the_socket_of_a_sender_who_has_gone_is_not_started(backend):
+    """A worker that was frozen, or is only starting, finds it there; the service has pushed it again by then."""
+    app, driver = backend
+    ran = []
+    app.task("t")(lambda: ran.append(1))
+    worker = PushWorker(app, OPEN, ServerSettings(port=0))
+    for n in range(5):
+        with socket.create_connection(worker.address, timeout=20) as raw:
+            raw.sendall(posted(*push("t", id=str(n))))
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        until(lambda: len(driver.decoded) == 5)
+        until(lambda: not worker.edge.admission.in_hand)
+    finally:
+        worker.stop()
+        thread.join(20)
+    assert [] == ran
+    assert 0 == worker.snapshot().started
+
+
+def posted(headers: dict[str, str], body: bytes) -> bytes:
+    """A push as it is on the wire."""
+    lines = [f"{name}: {value}" for name, value in {"host": "x", **headers}.items()]
+    return "\r\n".join(["POST / HTTP/1.1", *lines, "", ""]).encode() + body

@@ -139,7 +139,7 @@ class Batch:
             return None
 
     def _run_one(self, place: int) -> None:
-        running = Running(self._arrivals[place].delivery, self._edge.clock.now(), until=self._budget.end)
+        running = Running(self._arrivals[place].delivery, self._edge.clock, until=self._budget.end)
         with self._changed:
             self._running[place] = running
         outcome = self._edge.run(running)

@@ -64,7 +64,7 @@ class Batch:
         now = edge.clock.now()
         self._arrivals = [arrival(message, edge.queue, now=now, renewed=self._renewed) for message in given]
         self._running = [
-            Running(one.delivery, now, until=None if self._renewed else one.delivery.lease.expires_at)
+            Running(one.delivery, edge.clock, until=None if self._renewed else one.delivery.lease.expires_at)
             for one in self._arrivals
         ]
         self._lock = threading.Lock()
@@ -123,7 +123,7 @@ class Batch:
 
     def _over(self, running: Running) -> bool:
         """Whether its lock has ended, so that somebody else may have it."""
-        return not self._renewed and running.over(self._edge.clock.now())
+        return not self._renewed and running.over(self._edge.clock.elapsed())
 
     # ── settling ─────────────────────────────────────────────────────────────────────────────────────────
 

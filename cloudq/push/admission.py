@@ -41,7 +41,6 @@ class PushInHand(Running):
 
     Attributes:
         source: Where it came from.
-        ends: When its lease ends, by `Clock.elapsed`.
         hang_up: Whether its sender has hung up.
         succeeded: Whether its task has: a redelivery has nothing left to do.
         abandon: Told that it is given up: it is to be answered now. `None` where nobody can.
@@ -52,14 +51,13 @@ class PushInHand(Running):
         hang_up: Whether its sender has hung up.
     """
 
-    __slots__ = ("_run", "_runs", "_span", "abandon", "ends", "hang_up", "settling", "source", "succeeded")
+    __slots__ = ("_run", "_runs", "_span", "abandon", "hang_up", "settling", "source", "succeeded")
 
     def __init__(self, arrival: Arrival, clock: Clock, hang_up: HangUp) -> None:
-        elapsed, now, lease = clock.elapsed(), clock.now(), arrival.delivery.lease
-        self.ends = elapsed + (lease.expires_at - now) if lease.ends is None else lease.ends
-        self._span = max(timedelta(0), self.ends - elapsed)
+        super().__init__(arrival.delivery, clock)
+        self._span = max(timedelta(0), self.ends - self.since)
         margin = min(SETTLE_MARGIN, self._span / _LARGEST_PART)
-        super().__init__(arrival.delivery, now, until=now + self._span - margin)
+        self.until = clock.now() + self._span - margin
         self.source: Source = arrival.source
         self.hang_up = hang_up
         self.succeeded = False

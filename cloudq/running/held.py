@@ -3,60 +3,57 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Final
 
+from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 from cloudq.running.backoff import Backoff
-
-# Nothing is renewed more often than this, however little the backend grants.
-SHORTEST_PAUSE: Final = timedelta(milliseconds=50)
+from cloudq.running.lease_life import LeaseLife, State
 
 
 class HeldLease:
-    """A delivery in hand, and its lease as it stands. Made by `LeaseKeeper.attach`.
+    """A delivery in hand, and its lease as it stands. A worker's are made by `LeaseKeeper.attach`.
 
     Attributes:
         delivery: What was handed over.
-        lost: Set once the lease is over: someone else may have the message.
-        expires_at: When the lease ends, as last granted.
-        settle_by: When the settlement is given up, once the handler has ended; `None` before.
-        since: When it came into hand.
+        lost: Set once the lease is over (someone else may have the message), or the edge gives the task up.
+        expires_at: When the lease ends by the wall clock, as last granted: for show.
+        since: When it came into hand, by `Clock.elapsed`.
         until: When the edge that holds it ends, if it does.
+        life: The lease's state, and its moments by `Clock.elapsed`; a worker's is guarded by the lease keeper's lock.
     """
 
-    __slots__ = (
-        "_backoff",
-        "_detached",
-        "_renew_at",
-        "_renewing",
-        "delivery",
-        "expires_at",
-        "lost",
-        "settle_by",
-        "since",
-        "until",
-    )
+    __slots__ = ("_backoff", "_released", "delivery", "expires_at", "life", "lost", "since", "until")
 
-    def __init__(self, delivery: Delivery, now: datetime, *, extendable: bool) -> None:
+    def __init__(self, delivery: Delivery, clock: Clock, *, extendable: bool) -> None:
+        lease = delivery.lease
         self.delivery = delivery
         self.lost = threading.Event()
-        self.expires_at = delivery.lease.expires_at
-        self.settle_by: datetime | None = None
-        self.since = now
+        self.expires_at = lease.expires_at
+        self.since = now = clock.elapsed()
         self.until: datetime | None = None
-        # The rest is the keeper's, guarded by its lock.
-        self._renewing = False
-        self._detached = False
+        # Drivers that don't say `ends` yet say when the lease ends by the wall clock.
+        ends = now + (lease.expires_at - clock.now()) if lease.ends is None else lease.ends
+        hard_end = lease.hard_end
+        if hard_end is None and lease.hard_limit is not None:
+            hard_end = now + (lease.hard_limit - clock.now())
+        self.life = LeaseLife(ends, hard_end=hard_end)
+        if extendable:
+            self.life.plan_extension(now)
+        # The rest is the keeper's.
         self._backoff: Backoff | None = None
-        self._renew_at: datetime | None = self._half_way(now) if extendable else None
+        self._released: Callable[[State], None] | None = None
 
-    def over(self, now: datetime) -> bool:
-        """Whether the lease is over, noticed or not. `lost` is also set for what a shutdown is about to release."""
-        return now >= self.expires_at
+    @property
+    def ends(self) -> timedelta:
+        """When the lease ends by `Clock.elapsed`, as last granted."""
+        return self.life.ends
 
-    def _half_way(self, now: datetime) -> datetime | None:
-        limit = self.delivery.lease.hard_limit
-        if limit is not None and self.expires_at >= limit:
-            return None  # nothing more will be granted
-        return now + max(SHORTEST_PAUSE, (self.expires_at - now) / 2)
+    def over(self, now: timedelta) -> bool:
+        """Whether the lease's end has passed, noticed or not. `lost` is also set for what a shutdown releases.
+
+        Args:
+            now: The present time, by `Clock.elapsed`.
+        """
+        return self.life.over(now)

@@ -60,8 +60,8 @@ class Running(HeldLease):
 
     __slots__ = ("_pid", "arrived", "outcome", "seconds")
 
-    def __init__(self, delivery: Delivery, now: datetime, *, until: datetime | None = None) -> None:
-        super().__init__(delivery, now, extendable=False)
+    def __init__(self, delivery: Delivery, clock: Clock, *, until: datetime | None = None) -> None:
+        super().__init__(delivery, clock, extendable=False)
         self.until = until
         self.arrived = threading.Event()
         self.outcome: Outcome | None = None

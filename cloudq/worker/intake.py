@@ -306,7 +306,7 @@ class Intake:
         queue = next_queue(self._queues.values(), strict=self._strict)
         held = queue.waiting.popleft().held
         self._waiting -= 1
-        if held.lost.is_set():  # it is somebody else's by now
+        if held.lost.is_set() or held.over(self._clock.elapsed()):  # it is somebody else's by now
             self._epoch += 1
             self._wake_pollers()
             return None

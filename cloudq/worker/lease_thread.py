@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
+from datetime import timedelta
+from typing import Final
 
 from cloudq.core.clock import Clock
+from cloudq.core.safe_log import log_safely
 from cloudq.worker.leases import LeaseKeeper
+
+logger = logging.getLogger("cloudq.worker")
+
+# A wait doesn't notice that the machine was suspended (see `Clock.wait`), so it is cut into slices.
+SLICE: Final = timedelta(seconds=1)
+# After a round that failed, in real time, since the clock itself may be what failed.
+PAUSE_SECONDS: Final = 0.1
 
 
 class LeaseThread:
-    """Calls `LeaseKeeper.tick` when it is due."""
+    """Calls `LeaseKeeper.tick` when it is due. Nothing that a call raises ends it."""
 
     def __init__(self, keeper: LeaseKeeper, clock: Clock) -> None:
         self._keeper = keeper
@@ -22,7 +34,7 @@ class LeaseThread:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread; what is held is renewed no more."""
+        """Ends the thread; what is held is extended no more."""
         with self._keeper.changed:
             self._stopped = True
             self._keeper.changed.notify_all()
@@ -33,14 +45,26 @@ class LeaseThread:
         return self._thread.is_alive()
 
     def _run(self) -> None:
-        changed = self._keeper.changed
-        while True:
-            with changed:
-                if self._stopped:
-                    return
-                # Read anew after each wake-up: `attach` may have moved it forward.
-                due, now = self._keeper.wake_at, self._clock.now()
-                if due is None or due > now:
-                    self._clock.wait(changed, None if due is None else due - now)
-                    continue
-            self._keeper.tick(now)
+        failed_before = False
+        while not self._stopped:
+            try:
+                self._look()
+                failed_before = False
+            except BaseException as error:  # noqa: BLE001 - without this thread every lease would be lost
+                if not failed_before:
+                    log_safely(logger, logging.ERROR, "looking after leases failed, trying again", error=error)
+                failed_before = True
+                time.sleep(PAUSE_SECONDS)
+
+    def _look(self) -> None:
+        """Waits for a while, or, if something is due, sees to it."""
+        keeper = self._keeper
+        with keeper.changed:
+            if self._stopped:
+                return
+            # Read anew after each wake-up: `attach` may have moved it forward.
+            due, now = keeper.wake_at, self._clock.elapsed()
+            if due is None or due > now:
+                self._clock.wait(keeper.changed, None if due is None else min(due - now, SLICE))
+                return
+        keeper.tick(now)

@@ -1,42 +1,52 @@
-"""`LeaseKeeper`: a delivery's lease is renewed while it is in hand, and never after.
+"""`LeaseKeeper`: extends a delivery's lease while it is in hand, and never after.
 
-The logic is pure: `tick(now)` decides and says when it wants to be called again. `lease_thread` calls it.
+The logic is pure: `tick(now)` decides and says when it wants to be called again. `lease_thread` calls it. What an event
+means for a lease is said in one place, the table of `running.lease_life`; all events pass through the keeper, under its
+lock. All moments are by `Clock.elapsed`.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Capabilities, ExtendResult
-from cloudq.errors import LeaseLost
+from cloudq.core.safe_log import log_safely
+from cloudq.errors import BackendError, LeaseLost
 from cloudq.running.backoff import Backoff
-from cloudq.running.held import SHORTEST_PAUSE, HeldLease
+from cloudq.running.held import HeldLease
+from cloudq.running.lease_life import EXTENDABLE, SHORTEST_PAUSE, Event, State
 from cloudq.running.log_fields import fields
 
 logger = logging.getLogger("cloudq.worker")
 
-# What is due within this part of the lease is renewed together with what is due now.
-SHARED: Final = 8
+# What is due within this part of the lease is extended together with what is due now.
+EXTEND_AHEAD_FRACTION: Final = 8
 FIRST_PAUSE: Final = timedelta(seconds=1)
 LONGEST_PAUSE: Final = timedelta(seconds=15)
+# Those whose end isn't news: they were about to be released.
+_RELEASED: Final = frozenset({State.RELEASE_WAITS, State.RELEASING})
 
 
 class LeaseKeeper:
-    """Renews what is held, several at a call, and tells the holder of a lease that is over.
+    """Extends what is held, several at a call, and tells the holder of a lease that is over.
 
     Args:
         extend: `PullDriver.extend`.
-        lease: How long a renewed lease of a queue is to last.
-        settle_timeout: For how long it is renewed after the handler ended.
+        lease: How long an extended lease of a queue is to last.
+        settle_timeout: For how long it is extended after the handler ended.
         capabilities: `PullDriver.capabilities`.
         clock: Where the time comes from.
-        run: Makes a call of `extend`, e.g. on another thread, so that one that hangs delays no other.
+        run: Makes a call of `extend` on another thread, so that one that hangs delays no other. Returns whether it
+            will; if not, the call is made in the keeper's own thread.
+        watch: `LeaseWatcher.watch`, where the driver has it.
     """
 
     def __init__(
@@ -47,7 +57,8 @@ class LeaseKeeper:
         settle_timeout: timedelta,
         capabilities: Callable[[str], Capabilities],
         clock: Clock,
-        run: Callable[[Callable[[], None]], object] = lambda call: call(),
+        run: Callable[[Callable[[], None]], bool] = lambda _: False,
+        watch: Callable[[Lease, Callable[[str], None]], None] | None = None,
     ) -> None:
         self._extend = extend
         self._lease = lease
@@ -55,178 +66,304 @@ class LeaseKeeper:
         self._capabilities = capabilities
         self._clock = clock
         self._run = run
+        self._watch = watch
         self.changed = threading.Condition()
         # All below is guarded by the condition's lock.
-        self._held: set[HeldLease] = set()
+        self._held: set[HeldLease] = set()  # those whose end is still ahead
         self._failing = False
-        self.wake_at: datetime | None = None
+        self._later: deque[Callable[[], None]] = deque()  # what is done once the lock is released
+        self.wake_at: timedelta | None = None
         self.lost_count = 0
+
+    # ── what happens to deliveries ───────────────────────────────────────────────────────────────────────
 
     def attach(self, deliveries: Iterable[Delivery]) -> list[HeldLease]:
         """Keeps the leases of these from now on."""
-        now = self._clock.now()
-        held = [HeldLease(one, now, extendable=self._capabilities(one.queue).extendable) for one in deliveries]
+        held = [HeldLease(one, self._clock, extendable=self._capabilities(one.queue).extendable) for one in deliveries]
         with self.changed:
             self._held.update(held)
-            wake_at = min((_next_event(one) for one in held), default=None)
-            if wake_at is not None and (self.wake_at is None or wake_at < self.wake_at):
-                self.wake_at = wake_at
-                self.changed.notify_all()
+            self._wake_earlier()
+        if self._watch is not None:
+            for one in _by_lease(held).values():
+                self._watch(one[0].delivery.lease, partial(self._cut_off, one))
         return held
 
     def handler_ended(self, held: HeldLease) -> None:
-        """From now on its lease is renewed for `settle_timeout` at most (semantics 11)."""
-        held.settle_by = self._clock.now() + self._settle_timeout
+        """From now on its lease is extended for `settle_timeout` at most (semantics 11)."""
+        held.life.settle_by = self._clock.elapsed() + self._settle_timeout
 
-    def forget(self, *held: HeldLease) -> None:
-        """Keeps these no longer. For what was deleted: a renewal that is still on its way changes nothing."""
+    def over(self, held: HeldLease) -> bool:
+        """Whether its lease is over. If so, and nobody knew, its holder is told."""
         with self.changed:
-            for one in held:
-                one._detached = True
-            self._held.difference_update(held)
+            self._look_at(held, self._clock.elapsed())
+            over = not held.life.running
+        self._do_later()
+        return over
 
-    def detach(self, held: Iterable[HeldLease], *, wait: bool = True) -> bool:
-        """Keeps these no longer, and waits for renewals in flight, at most until the leases are over.
+    def settle(self, held: HeldLease) -> None:
+        """An Ack or a dead-letter begins; it is tried even if the lease is over."""
+        with self.changed:
+            self._apply(held, Event.SETTLE)
+        self._do_later()
+
+    def release(self, held: HeldLease, then: Callable[[State], None]) -> None:
+        """Extends it no more, and calls `then` once no extension of it can land any more, at the lease's end at latest.
 
         Args:
             held: What is about to be released.
-            wait: `False` to come back at once.
-
-        Returns:
-            Whether no renewal of these can land any more.
+            then: Told the state: `RELEASING` if the release may be sent; else the lease is over, so that it may not.
+                Called in this thread or another, with no lock held.
         """
-        held = list(held)
+        # An extension that lands after a release would hide the message again:
+        #
+        #   keeper    extend(lease) sent ─────────────────────▶ lands: hidden for a whole lease
+        #   settler                  release sent ─▶ lands: visible
+        #
+        # so the release isn't sent before the extension is back, and none is sent from now on.
+        with self.changed:
+            state = self._apply(held, Event.RELEASE)
+            if state is State.RELEASE_WAITS:
+                held._released = then
+        self._do_later()
+        if state is not State.RELEASE_WAITS:
+            then(state)
+
+    def confirmed(self, held: Sequence[HeldLease]) -> list[bool]:
+        """These are settled. Returns, for each in order, whether that was before the end of its lease."""
+        with self.changed:
+            now = self._clock.elapsed()
+            in_time = [one.life.state is not State.LATE and not one.life.over(now) for one in held]
+            for one in held:
+                self._apply_to(one, Event.CONFIRMED)
+        self._do_later()
+        return in_time
+
+    def settlement_failed(self, held: HeldLease) -> bool:
+        """A try of its settlement failed. Returns whether it is to be tried again: not if the lease is over."""
+        with self.changed:
+            again = self._apply(held, Event.SETTLEMENT_FAILED) is not State.ENDED
+        self._do_later()
+        return again
+
+    def settlement_lost(self, held: HeldLease) -> None:
+        """Its settlement was answered by `LeaseLost`."""
+        with self.changed:
+            self._apply_to(held, Event.SETTLEMENT_LOST)
+        self._do_later()
+
+    def give_up(self, held: HeldLease) -> None:
+        """It isn't settled here, or not any more: its lease is left to end."""
+        with self.changed:
+            if held.life.state is not State.ENDED:
+                self._apply(held, Event.GIVEN_UP)
+        self._do_later()
+
+    def _cut_off(self, held: Sequence[HeldLease], why: str) -> None:
         with self.changed:
             for one in held:
-                one._detached = True
-                self._held.discard(one)
-            # A renewal that lands after a release would hide the message again:
-            #
-            #   keeper thread    extend(lease) sent ─────────────────────▶ lands: hidden for a whole lease
-            #   settler                        release sent ─▶ lands: visible
-            #
-            # so the release isn't sent before the renewal is back. It was marked while this lock was held, and none
-            # is started for what is detached.
-            for one in held:
-                while one._renewing and (left := one.expires_at - self._clock.now()) > timedelta(0):
-                    if not wait:
-                        return False
-                    self._clock.wait(self.changed, left)
-        return True
+                self._apply(one, Event.CUT_OFF, why)
+        self._do_later()
 
-    def tick(self, now: datetime) -> datetime | None:
-        """Renews what is due, tells who lost a lease, and returns when it is to be called next."""
+    # ── the keeper's thread ──────────────────────────────────────────────────────────────────────────────
+
+    def tick(self, now: timedelta) -> timedelta | None:
+        """Extends what is due, tells who lost a lease, and returns when it is to be called next."""
         with self.changed:
             self._alarm_if_late(now)
-            for held in [one for one in self._held if one.expires_at <= now]:
-                self._lose(held, _why_over(held, now), now)
-            calls = list(self._calls(now))
-        for leases, by in calls:
-            self._run(lambda leases=leases, by=by: self._renew(leases, by))  # type: ignore[misc]  # defaults bind early
+            for held in list(self._held):
+                self._look_at(held, now)
+            calls = self._calls(now)
+            for held in (held for groups, _ in calls for group in groups for held in group):
+                held.life.apply(Event.EXTENSION_SENT)
+        self._do_later()
+        for groups, by in calls:
+            self._start(groups, by)
         with self.changed:
-            self.wake_at = min(map(_next_event, self._held), default=None)
+            self.wake_at = min((held.life.next_look for held in self._held), default=None)
             return self.wake_at
 
-    def _calls(self, now: datetime) -> Iterator[tuple[list[list[HeldLease]], timedelta]]:
+    def _calls(self, now: timedelta) -> list[tuple[list[list[HeldLease]], timedelta]]:
         """The calls to make now: the leases of each, with those who share it, and for how long."""
-        due: dict[tuple[str, timedelta], dict[int, list[HeldLease]]] = {}
+        due: dict[tuple[str, timedelta], list[HeldLease]] = {}
         any_due = False
         for held in self._held:
-            queue = held.delivery.queue
+            life, queue = held.life, held.delivery.queue
             whole = self._lease(queue)
-            if held._renewing or held._renew_at is None or held._renew_at > now + whole / SHARED:
+            if not life.due(now + whole / EXTEND_AHEAD_FRACTION):
                 continue
-            if held.settle_by is not None and now >= held.settle_by:
-                held._renew_at = None
+            if life.settle_by is not None and now >= life.settle_by:
+                life.extend_at = None
                 continue
-            any_due = any_due or held._renew_at <= now
-            lease = held.delivery.lease
-            by = whole if lease.hard_limit is None else min(whole, lease.hard_limit - now)
-            due.setdefault((queue, by), {}).setdefault(id(lease), []).append(held)
-        if not any_due:
-            return
-        for (queue, by), leases in due.items():
-            groups = list(leases.values())
-            for group in groups:
-                for held in group:
-                    held._renewing = True
-            size = self._capabilities(queue).max_batch
-            for start in range(0, len(groups), size):
-                yield groups[start : start + size], by
+            any_due = any_due or life.due(now)
+            by = whole if life.hard_end is None else min(whole, life.hard_end - now)
+            due.setdefault((queue, by), []).append(held)
+        return list(_in_batches(due, self._capabilities)) if any_due else []
 
-    def _renew(self, groups: list[list[HeldLease]], by: timedelta) -> None:
+    def _start(self, groups: list[list[HeldLease]], by: timedelta) -> None:
+        begun = threading.Lock()  # taken by whoever makes the call: another thread, or else this one
+
+        def call() -> None:
+            if begun.acquire(blocking=False):
+                self._extend_all(groups, by)
+
+        if not self._run(call):
+            call()
+
+    def _extend_all(self, groups: list[list[HeldLease]], by: timedelta) -> None:
+        """Makes the call. Whatever it raises, it lands: else these would never be extended again."""
+        results: Sequence[ExtendResult]
         try:
             results = self._extend([group[0].delivery.lease for group in groups], by)
-        except Exception as error:  # noqa: BLE001 - an SDK may raise anything; each lease is tried again before its end
-            results = [ExtendResult(error=error)] * len(groups)
-        now = self._clock.now()
+            if len(results) != len(groups):
+                raise BackendError(f"{len(groups)} leases were to be extended and {len(results)} results came back")
+        except BaseException as error:  # noqa: BLE001 - an SDK may raise anything; each lease is tried again before its end
+            results = [ExtendResult(error=_as_exception(error))] * len(groups)
+        now = self._clock.elapsed()
         with self.changed:
             for group, result in zip(groups, results, strict=True):
                 for held in group:
-                    held._renewing = False
-                    if not held._detached:
-                        self._renewed(held, result, now)
-            wake_at = min(map(_next_event, self._held), default=None)
-            if wake_at is not None and (self.wake_at is None or wake_at < self.wake_at):
-                self.wake_at = wake_at
+                    self._land(held, result, now)
+            self._wake_earlier()
             self.changed.notify_all()
+        self._do_later()
 
-    def _renewed(self, held: HeldLease, result: ExtendResult, now: datetime) -> None:
+    def _land(self, held: HeldLease, result: ExtendResult, now: timedelta) -> None:
+        life = held.life
         if isinstance(result.error, LeaseLost):
-            self._lose(held, "the backend says that it is over", now)
+            state = self._apply(held, Event.EXTENSION_LOST, "the backend says that it is over")
         elif result.error is not None or result.expires_at is None:
-            self._failed(held, result.error, now)
+            state = self._apply(held, Event.EXTENSION_FAILED)
         else:
-            held.expires_at = result.expires_at
-            held._backoff = None
-            held._renew_at = held._half_way(now)
-            if self._failing:
-                self._failing = False
-                logger.info("leases are renewed again")
+            self._grant(held, result)
+            state = self._apply(held, Event.EXTENDED)
+            if state in EXTENDABLE:
+                held._backoff = None
+                life.plan_extension(now)
+                if self._failing:
+                    self._failing = False
+                    self._log(logging.INFO, "leases are extended again")
+                return
+        if state in EXTENDABLE:
+            self._extend_again(held, result.error, now)
 
-    def _failed(self, held: HeldLease, error: Exception | None, now: datetime) -> None:
+    def _grant(self, held: HeldLease, result: ExtendResult) -> None:
+        """Notes what was granted, as long as the lease's end is still ahead."""
+        if not held.life.running or result.expires_at is None:
+            return
+        held.expires_at = result.expires_at
+        # Drivers that don't say `ends` yet say when the lease ends by the wall clock.
+        fallback = self._clock.elapsed() + (result.expires_at - self._clock.now())
+        held.life.ends = fallback if result.ends is None else result.ends
+
+    def _extend_again(self, held: HeldLease, error: Exception | None, now: timedelta) -> None:
         held._backoff = held._backoff or Backoff(first=FIRST_PAUSE, longest=LONGEST_PAUSE)
         # Always once more before the end, however little is left of it.
-        pause = min(held._backoff.next(), (held.expires_at - now) / 3)
-        held._renew_at = now + max(SHORTEST_PAUSE, pause)
+        pause = min(held._backoff.next(), (held.life.ends - now) / 3)
+        held.life.extend_at = now + max(SHORTEST_PAUSE, pause)
         if not self._failing:
             self._failing = True
-            logger.warning("leases can't be renewed, trying again until they are over: %s", error)
+            self._log(logging.WARNING, "leases can't be extended, trying again until they are over: %s", error)
 
-    def _lose(self, held: HeldLease, why: str, now: datetime) -> None:
-        self._held.discard(held)
-        held.expires_at = min(held.expires_at, now)
-        if held.lost.is_set():
-            return
-        held.lost.set()
+    # ── with the lock held ───────────────────────────────────────────────────────────────────────────────
+
+    def _look_at(self, held: HeldLease, now: timedelta) -> None:
+        """Ends the lease if its end has passed."""
+        if held.life.running and held.life.over(now):
+            self._apply_to(held, Event.RAN_OUT, _why_over(held, now))
+
+    def _apply(self, held: HeldLease, event: Event, why: str = "") -> State:
+        """Tells the lease what happened, after the time that has passed until then. Returns its state."""
+        self._look_at(held, self._clock.elapsed())
+        return self._apply_to(held, event, why)
+
+    def _apply_to(self, held: HeldLease, event: Event, why: str = "") -> State:
+        was_running, was = held.life.running, held.life.state
+        state = held.life.apply(event)
+        if was_running and not held.life.running:
+            self._held.discard(held)
+            if state is not State.ENDED:
+                held.life.ends = min(held.life.ends, self._clock.elapsed())
+                held.lost.set()
+                if was not in _RELEASED:
+                    self._tell_lost(held, why)
+        if held._released is not None and state is not State.RELEASE_WAITS:
+            self._later.append(partial(held._released, state))
+            held._released = None
+        return state
+
+    def _tell_lost(self, held: HeldLease, why: str) -> None:
         self.lost_count += 1
-        logger.warning(
-            "lost the lease on %s: %s; it may run a second time", held.delivery.id, why, extra=fields(held.delivery)
+        self._log(
+            logging.WARNING,
+            "lost the lease on %s: %s; it may run a second time",
+            held.delivery.id,
+            why,
+            extra=fields(held.delivery),
         )
 
-    def _alarm_if_late(self, now: datetime) -> None:
+    def _wake_earlier(self) -> None:
+        wake_at = min((held.life.next_look for held in self._held), default=None)
+        if wake_at is not None and (self.wake_at is None or wake_at < self.wake_at):
+            self.wake_at = wake_at
+            self.changed.notify_all()
+
+    def _alarm_if_late(self, now: timedelta) -> None:
         if self.wake_at is None or not self._held:
             return
         shortest = min(self._lease(queue) for queue in {held.delivery.queue for held in self._held})
         if now - self.wake_at <= shortest / 3:
             return
-        logger.warning(
+        self._log(
+            logging.WARNING,
             "leases were looked after %.1f s late: a task holds the interpreter's lock, or the machine was suspended; "
             "run CPU-bound tasks with --processes",
             (now - self.wake_at).total_seconds(),
         )
 
+    def _log(self, level: int, text: str, *args: object, extra: dict[str, object] | None = None) -> None:
+        # Later: a handler of the app's runs then, which may take its time, or ask the keeper something.
+        self._later.append(partial(log_safely, logger, level, text, *args, extra=extra))
 
-def _next_event(held: HeldLease) -> datetime:
-    if held._renewing or held._renew_at is None:
-        return held.expires_at
-    return min(held._renew_at, held.expires_at)
+    # ── with no lock held ────────────────────────────────────────────────────────────────────────────────
+
+    def _do_later(self) -> None:
+        while self._later:
+            try:
+                job = self._later.popleft()
+            except IndexError:
+                return  # another thread took it
+            job()
 
 
-def _why_over(held: HeldLease, now: datetime) -> str:
-    limit = held.delivery.lease.hard_limit
-    if limit is not None and held.expires_at >= limit:
+def _by_lease(held: Iterable[HeldLease]) -> dict[int, list[HeldLease]]:
+    """Those that share a lease, as the messages of a session do, together."""
+    groups: dict[int, list[HeldLease]] = {}
+    for one in held:
+        groups.setdefault(id(one.delivery.lease), []).append(one)
+    return groups
+
+
+def _in_batches(
+    due: dict[tuple[str, timedelta], list[HeldLease]], capabilities: Callable[[str], Capabilities]
+) -> Iterator[tuple[list[list[HeldLease]], timedelta]]:
+    for (queue, by), held in due.items():
+        groups, size = list(_by_lease(held).values()), capabilities(queue).max_batch
+        for start in range(0, len(groups), size):
+            yield groups[start : start + size], by
+
+
+def _why_over(held: HeldLease, now: timedelta) -> str:
+    life = held.life
+    if life.hard_end is not None and life.ends >= life.hard_end:
         return "it reached the longest time that the backend allows"
-    if held.settle_by is not None and now >= held.settle_by:
+    if life.settle_by is not None and now >= life.settle_by:
         return "its settlement was not confirmed in time"
-    return "it could not be renewed in time"
+    return "it could not be extended in time"
+
+
+def _as_exception(error: BaseException) -> Exception:
+    if isinstance(error, Exception):
+        return error
+    wrapped = BackendError(f"the extension was interrupted by {type(error).__name__}")
+    wrapped.__cause__ = error
+    return wrapped

@@ -17,7 +17,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 from cloudq.app import App
-from cloudq.core.driver import PullDriver
+from cloudq.core.driver import LeaseWatcher, PullDriver
 from cloudq.core.outcome import ACKED, Acked, Outcome
 from cloudq.core.processor import Processor
 from cloudq.core.safe_log import log_safely
@@ -94,6 +94,7 @@ class Worker:
             capabilities=self._driver.capabilities,
             clock=self._clock,
             run=self._background.submit,
+            watch=self._driver.watch if isinstance(self._driver, LeaseWatcher) else None,
         )
         self._keeper_thread = LeaseThread(self._keeper, self._clock)
         self._intake = Intake(
@@ -221,6 +222,7 @@ class Worker:
                 self._settler.settle(held, ACKED)
             for held, delay in self._intake.take_stale():
                 self._give_back([held], delay)
+            self._settler.catch_up()
             self._note_starvation()
             self._executor.more()
         except Exception as error:  # noqa: BLE001 - whatever it is, the worker works on, and looks again soon

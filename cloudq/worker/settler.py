@@ -3,9 +3,12 @@
 ```
  executor       settle(held, outcome) ─▶ plan()
  copy flushers                             └─▶ copies stored ─┐          (Batcher over CloudQueue.store_copies)
- final flushers                                               └─▶ final ─▶ confirmed ─▶ lease forgotten, slot's books
+ final flushers                                               └─▶ final ─▶ confirmed ─▶ lease ended, slot's books
                                                                  (Batcher over PullDriver.settle)
 ```
+
+Each queue settles by itself: one that can't be settled is tried again with growing pauses until its leases end, and
+holds up no other. What each answer means for the lease is the table of `running.lease_life`.
 """
 
 from __future__ import annotations
@@ -18,12 +21,10 @@ from datetime import timedelta
 from functools import partial
 from typing import Final as Const
 
-from cloudq.core.batching import Batcher
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import (
     Ack,
-    Final,
     FinalStep,
     Outgoing,
     PullDriver,
@@ -33,57 +34,27 @@ from cloudq.core.driver import (
 )
 from cloudq.core.outcome import Acked, Outcome, Retried
 from cloudq.core.plan import Plan, plan
+from cloudq.core.safe_log import log_safely
 from cloudq.core.threads import Threads
 from cloudq.errors import LeaseLost
 from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.running.backoff import Backoff
 from cloudq.running.held import HeldLease
+from cloudq.running.lease_life import State
 from cloudq.running.log_fields import fields
 from cloudq.worker.intake import Intake
 from cloudq.worker.leases import LeaseKeeper
+from cloudq.worker.way_out import Settlement, Trouble, WayOut
 
 logger = logging.getLogger("cloudq.worker")
 
 FIRST_PAUSE: Const = timedelta(milliseconds=200)
 LONGEST_PAUSE: Const = timedelta(seconds=5)
+# For how long a shutdown still tries to settle what its queue refuses.
+REFUSED_AT_SHUTDOWN: Const = timedelta(seconds=3)
+# Stores of large payloads are the user's, and may hang: this many deletions at once.
+PAYLOAD_DELETIONS: Const = 2
 _ACK: Const = Ack()
-
-
-class _Edge:
-    """One queue's batchers."""
-
-    def __init__(
-        self,
-        queue: CloudQueue,
-        carry_out: Callable[[Sequence[_Settlement]], Sequence[SettleResult]],
-        clock: Clock,
-    ) -> None:
-        self.capabilities = queue.capabilities
-        self.copies: Batcher[Outgoing, SendResult] = Batcher(
-            queue.store_copies,
-            max_items=self.capabilities.max_batch,
-            max_bytes=self.capabilities.max_batch_bytes,
-            size=lambda copy: len(copy.body),
-            clock=clock,
-            name=f"cloudq-copy-{queue.name}",
-        )
-        self.finals: Batcher[_Settlement, SettleResult] = Batcher(
-            carry_out, max_items=self.capabilities.max_batch, clock=clock, name=f"cloudq-settle-{queue.name}"
-        )
-
-
-class _Settlement:
-    """One delivery on its way out."""
-
-    __slots__ = ("acked", "backoff", "confirmed", "edge", "final", "held")
-
-    def __init__(self, held: HeldLease, edge: _Edge, step: FinalStep, *, acked: bool = False) -> None:
-        self.held = held
-        self.acked = acked  # because its task succeeded: an Ack may also follow a copy
-        self.edge = edge
-        self.final = Final(lease=held.delivery.lease, step=step)
-        self.backoff: Backoff | None = None
-        self.confirmed = False
 
 
 class Settler:
@@ -92,7 +63,7 @@ class Settler:
     Args:
         driver: The backend.
         queue: The handle of a queue by its name.
-        keeper: Renews the leases until the settlements are confirmed.
+        keeper: Extends the leases until the settlements are confirmed.
         intake: Counts what is in hand.
         acked: Told, on a thread of the settler's own, of each delivery whose task succeeded and whose message is
             confirmed to be deleted; `None` for nobody.
@@ -115,67 +86,85 @@ class Settler:
         self._keeper = keeper
         self._intake = intake
         self._clock = clock
-        self._background = Threads("cloudq-settler", 2, clock=clock)
+        self._retries = Threads("cloudq-settler", 1, clock=clock)
+        # A pool of its own, so that no retry waits behind a slow store.
+        self._payloads = Threads("cloudq-payloads", PAYLOAD_DELETIONS, clock=clock)
         self._lock = threading.Lock()
         # Guarded by the lock.
-        self._edges: dict[str, _Edge] = {}
-        self._failing = False
+        self._ways: dict[str, WayOut] = {}
+        self._refused_until: timedelta | None = None
         self.late = 0
 
     def settle(self, held: HeldLease, outcome: Outcome) -> None:
         """Starts to carry out what became of a delivery whose handler has ended."""
-        delivery = held.delivery
-        edge = self._edge(delivery.queue)
-        if isinstance(outcome, Acked):
-            # Tried even if the lease is over: finished work should not run again (semantics 10).
-            self._submit(_Settlement(held, edge, _ACK, acked=True))
-            return
-        if held.over(self._clock.now()):
-            self._end_late(held, f"{type(outcome).__name__}: {outcome.reason}")
-            return
         try:
-            made = plan(delivery, outcome, edge.capabilities, self._clock.now())
-        except Exception:  # a middleware may have returned anything: that costs neither the thread nor the message
-            logger.exception(
-                "%s can't be settled; it comes back when its lease is over", delivery.id, extra=fields(delivery)
+            self._settle(held, outcome)
+        except Exception as error:  # noqa: BLE001 - a middleware may have returned anything: that costs neither the thread nor the message
+            log_safely(
+                logger,
+                logging.ERROR,
+                "%s can't be settled; it comes back when its lease is over",
+                held.delivery.id,
+                error=error,
+                extra=fields(held.delivery),
             )
-            self._end(held)
-            return
-        if made.copies:
-            self._copy(held, edge, made)
-        else:
-            self._finish(held, edge, made.final)
+            self._give_up(held)
 
     def give_back(self, held: HeldLease, delay: timedelta) -> None:
         """Gives back what was not started here: by a copy or a release, as `plan()` says, uncounted."""
-        if held.over(self._clock.now()):
-            self._end(held)  # it is nobody's here, and the keeper has said so
+        if self._keeper.over(held):
+            self._give_up(held)  # it is nobody's here, and the keeper has said so
         else:
             self.settle(held, Retried(delay=delay, reason="not started here", counted=False))
 
     def release(self, held: Iterable[HeldLease], *, counted: bool) -> None:
-        """Gives back, at once, what won't be worked on here.
+        """Gives back, at once, what won't be worked on here. What is over goes back by itself.
 
         Args:
             held: What is given back.
             counted: Whether it was started, and so used up an attempt.
         """
-        held = list(held)
         step = Release(counted=counted)
         for one in held:
-            if one.over(self._clock.now()):
-                self._end(one)  # it is nobody's here, and the keeper has said so
-            else:
-                self._finish(one, self._edge(one.delivery.queue), step)
+            self._finish(one, self._way(one.delivery.queue), step)
+
+    def shut_down(self) -> None:
+        """From now on, a queue that refuses settlements is tried for three seconds more; then they are given up."""
+        with self._lock:
+            if self._refused_until is None:
+                self._refused_until = self._clock.elapsed() + REFUSED_AT_SHUTDOWN
+        self._retries.submit(self._give_up_refused, delay=REFUSED_AT_SHUTDOWN)
+
+    def catch_up(self) -> None:
+        """To be called now and then: where no thread could be started for what waits, tries that again."""
+        self._retries.catch_up()
+        self._payloads.catch_up()
 
     def close(self) -> None:
         """Drops what is still to be tried again."""
-        self._background.close()
+        self._retries.close()
+        self._payloads.close()
+
+    def _settle(self, held: HeldLease, outcome: Outcome) -> None:
+        delivery = held.delivery
+        way = self._way(delivery.queue)
+        if isinstance(outcome, Acked):
+            # Tried even if the lease is over: finished work should not run again (semantics 10).
+            self._finish(held, way, _ACK, acked=True)
+            return
+        if self._keeper.over(held):
+            self._end_late(held, f"{type(outcome).__name__}: {outcome.reason}")
+            return
+        made = plan(delivery, outcome, way.capabilities, self._clock.now())
+        if made.copies:
+            self._copy(held, way, made)
+        else:
+            self._finish(held, way, made.final)
 
     # ── copies ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def _copy(self, held: HeldLease, edge: _Edge, made: Plan) -> None:
-        futures = [edge.copies.submit(copy) for copy in made.copies]
+    def _copy(self, held: HeldLease, way: WayOut, made: Plan) -> None:
+        futures = [_submit_copy(way, copy) for copy in made.copies]
         left = len(futures)
         lock = threading.Lock()
 
@@ -185,117 +174,176 @@ class Settler:
                 left -= 1
                 last = not left
             if last:
-                self._copied(held, edge, made, futures)
+                self._finish_copied(held, way, made, futures)
 
         for future in futures:
             future.add_done_callback(stored)
 
-    def _copied(self, held: HeldLease, edge: _Edge, made: Plan, futures: list[Future[SendResult]]) -> None:
+    def _finish_copied(self, held: HeldLease, way: WayOut, made: Plan, futures: list[Future[SendResult]]) -> None:
         error = next((error for future in futures if (error := _error_of(future)) is not None), None)
         if error is None:
-            self._finish(held, edge, made.final)
+            self._finish(held, way, made.final)
             return
-        logger.error(
+        log_safely(
+            logger,
+            logging.ERROR,
             "the copy of %s could not be stored, so it stays in its queue: %s",
             held.delivery.id,
             error,
             extra=fields(held.delivery),
         )
-        if held.over(self._clock.now()):
+        if self._keeper.over(held):
             self._end_late(held, "nothing was changed")
         else:
-            self._finish(held, edge, made.on_copy_failure)
+            self._finish(held, way, made.on_copy_failure)
 
     # ── final steps ──────────────────────────────────────────────────────────────────────────────────────
 
-    def _finish(self, held: HeldLease, edge: _Edge, step: FinalStep) -> None:
-        settlement = _Settlement(held, edge, step)
-        if not isinstance(step, Release) or self._keeper.detach([held], wait=False):
+    def _finish(self, held: HeldLease, way: WayOut, step: FinalStep, *, acked: bool = False) -> None:
+        settlement = Settlement(held, way, step, acked=acked)
+        if isinstance(step, Release):
+            self._keeper.release(held, partial(self._release, settlement))
+        else:
+            self._keeper.settle(held)
             self._submit(settlement)
+
+    def _release(self, settlement: Settlement, state: State) -> None:
+        if state is State.RELEASING:
+            self._submit(settlement)
+        else:
+            self._give_up(settlement.held)
+
+    def _submit(self, settlement: Settlement) -> None:
+        try:
+            future = settlement.way.finals.submit(settlement)
+        except RuntimeError as error:  # no thread could be started: nothing was sent
+            self._try_again(settlement, error)
             return
-        # A renewal is in flight: the release must land after it.
-        self._background.submit(partial(self._detach_and_submit, settlement))
+        future.add_done_callback(partial(self._take_answer, settlement))
 
-    def _detach_and_submit(self, settlement: _Settlement) -> None:
-        self._keeper.detach([settlement.held])
-        self._submit(settlement)
-
-    def _submit(self, settlement: _Settlement) -> None:
-        future = settlement.edge.finals.submit(settlement)
-        future.add_done_callback(partial(self._answered, settlement))
-
-    def _carry_out(self, settlements: Sequence[_Settlement]) -> Sequence[SettleResult]:
-        """One call of the driver. What it confirms is out of hand, all of it at once; the rest is `_answered`'s."""
+    def _carry_out(self, settlements: Sequence[Settlement]) -> Sequence[SettleResult]:
+        """One call of the driver. What it confirms is out of hand, all of it at once; the rest is `_take_answer`'s."""
         results = self._driver.settle([settlement.final for settlement in settlements])
         confirmed = [one for one, result in zip(settlements, results, strict=True) if result.error is None]
         if confirmed:
-            self._confirmed(confirmed)
+            self._confirm(confirmed)
         return results
 
-    def _confirmed(self, settlements: Sequence[_Settlement]) -> None:
-        if self._failing:
-            self._failing = False
-            self._intake.settlements_failing(settlements[0].held.delivery.queue, False)
-            logger.info("settlements are confirmed again")
-        for settlement in settlements:
-            settlement.confirmed = True
-            held = settlement.held
-            if settlement.acked and self._acked is not None and not held.over(self._clock.now()):
-                self._background.submit(partial(self._acked, held.delivery))
-        self._end(*[settlement.held for settlement in settlements])
-
-    def _answered(self, settlement: _Settlement, future: Future[SettleResult]) -> None:
-        # Runs in the batcher's thread: nothing here may block.
-        if settlement.confirmed:
+    def _confirm(self, settlements: Sequence[Settlement]) -> None:
+        settlements[0].way.note(None)
+        in_time = self._keeper.confirmed([settlement.held for settlement in settlements])
+        self._intake.settled(settlements[0].way.name, len(settlements))
+        if self._acked is None:
             return
-        error = _error_of(future)
-        if isinstance(error, LeaseLost):
-            self._end_late(settlement.held, "its settlement came too late")
-        elif error is not None:
-            self._failed(settlement, error)
+        for settlement, was_in_time in zip(settlements, in_time, strict=True):
+            if settlement.acked and was_in_time:
+                self._payloads.submit(partial(self._acked, settlement.held.delivery))
 
-    def _failed(self, settlement: _Settlement, error: BaseException) -> None:
-        if not self._failing:
-            self._failing = True
-            self._intake.settlements_failing(settlement.held.delivery.queue, True)
-            logger.warning("settlements fail, nothing is received until they are confirmed again: %s", error)
-        held, now = settlement.held, self._clock.now()
-        # Renewed for `settle_timeout` at most, but tried until the lease is over: finished work should not run again.
-        if held.over(now):
-            logger.error(
-                "the settlement of %s is given up: %s; it comes back when its lease is over",
-                held.delivery.id,
-                error,
-                extra=fields(held.delivery),
-            )
-            self._end(held)
+    def _take_answer(self, settlement: Settlement, future: Future[SettleResult]) -> None:
+        # Runs in the batcher's thread: nothing here may block.
+        error = _error_of(future)
+        if error is None or settlement.held.life.state is State.ENDED:
+            return  # confirmed
+        if isinstance(error, LeaseLost):
+            self._keeper.settlement_lost(settlement.held)
+            self._count_late(settlement.held, "its settlement came too late")
+            self._intake.settled(settlement.way.name)
+        else:
+            self._try_again(settlement, error)
+
+    def _try_again(self, settlement: Settlement, error: BaseException) -> None:
+        held, way = settlement.held, settlement.way
+        way.note(error)
+        # Extended for `settle_timeout` at most, but tried until the lease is over: finished work should not run again.
+        if not self._keeper.settlement_failed(held):
+            self._log_given_up(held, error)
+            self._intake.settled(way.name)
             return
         settlement.backoff = settlement.backoff or Backoff(first=FIRST_PAUSE, longest=LONGEST_PAUSE)
-        self._background.submit(partial(self._submit, settlement), delay=settlement.backoff.next())
+        with self._lock:
+            way.pausing.add(settlement)
+        self._retries.submit(partial(self._submit_again, settlement), delay=settlement.backoff.next())
+        self._give_up_refused()
+
+    def _submit_again(self, settlement: Settlement) -> None:
+        with self._lock:
+            if settlement not in settlement.way.pausing:
+                return  # given up meanwhile
+            settlement.way.pausing.discard(settlement)
+        if isinstance(settlement.final.step, Release) and self._keeper.over(settlement.held):
+            self._log_given_up(settlement.held, "its lease is over")
+            self._give_up(settlement.held)
+        else:
+            self._submit(settlement)
+
+    # ── ends ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _give_up_refused(self) -> None:
+        """At a shutdown, gives up what queues refuse, once their time is over; what is in flight is given up later."""
+        until = self._refused_until
+        if until is None or self._clock.elapsed() < until:
+            return
+        with self._lock:
+            given_up = [
+                settlement
+                for way in self._ways.values()
+                if way.trouble is Trouble.REFUSED
+                for settlement in way.pausing
+            ]
+            for settlement in given_up:
+                settlement.way.pausing.discard(settlement)
+        for settlement in given_up:
+            self._log_given_up(settlement.held, "its queue refuses it")
+            self._give_up(settlement.held)
+
+    def _log_given_up(self, held: HeldLease, why: object) -> None:
+        log_safely(
+            logger,
+            logging.ERROR,
+            "the settlement of %s is given up: %s; it comes back when its lease is over",
+            held.delivery.id,
+            why,
+            extra=fields(held.delivery),
+        )
+
+    def _count_late(self, held: HeldLease, what: str) -> None:
+        with self._lock:
+            self.late += 1
+        log_safely(
+            logger,
+            logging.WARNING,
+            "the lease on %s was over before its end was recorded (%s); it may run a second time",
+            held.delivery.id,
+            what,
+            extra=fields(held.delivery),
+        )
 
     def _end_late(self, held: HeldLease, what: str) -> None:
-        delivery: Delivery = held.delivery
-        self.late += 1
-        logger.warning(
-            "the lease on %s was over before its end was recorded (%s); it may run a second time",
-            delivery.id,
-            what,
-            extra=fields(delivery),
-        )
-        self._end(held)
+        self._count_late(held, what)
+        self._give_up(held)
 
-    def _end(self, *held: HeldLease) -> None:
-        self._keeper.forget(*held)
-        self._intake.settled(held[0].delivery.queue, len(held))
+    def _give_up(self, held: HeldLease) -> None:
+        self._keeper.give_up(held)
+        self._intake.settled(held.delivery.queue)
 
-    def _edge(self, name: str) -> _Edge:
-        edge = self._edges.get(name)
-        if edge is None:
+    def _way(self, name: str) -> WayOut:
+        way = self._ways.get(name)
+        if way is None:
             with self._lock:
-                edge = self._edges.get(name)
-                if edge is None:
-                    edge = self._edges[name] = _Edge(self._queue(name), self._carry_out, self._clock)
-        return edge
+                way = self._ways.get(name)
+                if way is None:
+                    tell = self._intake.settlements_failing
+                    way = self._ways[name] = WayOut(self._queue(name), self._carry_out, tell, self._clock)
+        return way
+
+
+def _submit_copy(way: WayOut, copy: Outgoing) -> Future[SendResult]:
+    try:
+        return way.copies.submit(copy)
+    except RuntimeError as error:  # no thread could be started: it isn't stored
+        failed: Future[SendResult] = Future()
+        failed.set_exception(error)
+        return failed
 
 
 def _error_of(future: Future[SendResult] | Future[SettleResult]) -> BaseException | None:

@@ -4,7 +4,7 @@
 |---|---|---|
 | tasks | those that run | the grace |
 | polls | those under way: they may still bring messages, which go back | the wait, and a little more |
-| settlements | those that aren't confirmed | `settle_timeout`; 3 s after a second signal |
+| settlements | those that aren't confirmed | `settle_timeout`; 3 s after a second signal, or where a queue refuses |
 
 All begin at the first signal: what waits in the worker goes back at once, and polls run out while tasks finish. A
 second signal skips the first two phases. Polls are cut only where that strands no message
@@ -166,10 +166,12 @@ class Shutdown:
 
     def _await_settled(self, patience: timedelta) -> None:
         said = False
+        self._settler.shut_down()
         until = self._clock.elapsed() + patience
         while (hand := self._intake.in_hand()).settling and (left := until - self._clock.elapsed()) > ZERO:
             if self._next_wish(min(left, ROUND)) is Wish.STOP:
                 until = min(until, self._clock.elapsed() + AT_ONCE)
+            self._settler.catch_up()
             if not said and patience - left >= WORTH_A_LINE:
                 said = True
                 _log(logging.INFO, "waiting for %d settlements, at most %.0f s", hand.settling, left.total_seconds())

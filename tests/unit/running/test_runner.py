@@ -55,7 +55,7 @@ def interrupted(in_main: bool) -> object:
     with app.using(driver, clock=clock):
         app.send("t")
         (delivery,) = driver.receive("default", limit=1, wait=timedelta(0), lease=timedelta(60))
-        runner, running = Runner(app), Running(delivery, clock.now())
+        runner, running = Runner(app), Running(delivery, clock)
         if in_main:
             return runner.run(running)
         thread = threading.Thread(target=runner.run, args=[running])

@@ -130,7 +130,7 @@ def test_a_task_that_is_cancelled_before_its_first_step_has_an_outcome() -> None
     outcomes: SimpleQueue[Outcome] = SimpleQueue()
     loop = EventLoop(Processor({}), lambda _held, outcome, _seconds: outcomes.put(outcome))
     now = SYSTEM_CLOCK.now()
-    held = HeldLease(delivery(now), now, extendable=True)
+    held = HeldLease(delivery(now), SYSTEM_CLOCK, extendable=True)
 
     def start_and_cancel_all() -> None:
         loop._start(held)

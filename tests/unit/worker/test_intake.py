@@ -43,7 +43,7 @@ def wanted(intake: Intake, queue: str = "q") -> int:
 
 def held(clock: FakeClock, count: int, queue: str = "q", deliveries: int = 1) -> list[HeldLease]:
     now = clock.now()
-    return [HeldLease(delivery(now, queue=queue, deliveries=deliveries), now, extendable=True) for _ in range(count)]
+    return [HeldLease(delivery(now, queue=queue, deliveries=deliveries), clock, extendable=True) for _ in range(count)]
 
 
 def stale(intake: Intake) -> list[HeldLease]:
@@ -237,7 +237,7 @@ def test_failing_settlements_stop_no_other_queue(clock: FakeClock) -> None:
 def again(clock: FakeClock, one: HeldLease, *, id: str | None = None) -> HeldLease:  # noqa: A002 - the message's
     """A redelivery of it, or (with an id) the next message of its ordering key."""
     what = replace(one.delivery, group="k", id=id or one.delivery.id)
-    return HeldLease(what, clock.now(), extendable=True)
+    return HeldLease(what, clock, extendable=True)
 
 
 def test_a_redelivery_of_what_runs_is_set_aside(clock: FakeClock) -> None:

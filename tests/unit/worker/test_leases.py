@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from hypothesis.stateful import Bundle, MultipleResults, RuleBasedStateMachine, consumes, invariant, multiple, rule
+from msgspec.structs import replace
 
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Capabilities, ExtendResult
 from cloudq.errors import BackendUnavailable, LeaseLost
 from cloudq.running.held import HeldLease
+from cloudq.running.lease_life import State
 from cloudq.testing.clock import FakeClock
-from cloudq.worker.lease_thread import LeaseThread
 from cloudq.worker.leases import LeaseKeeper
-from tests.unit.worker.fakes import delivery, until
+from tests.unit.worker.fakes import delivery
 
 LEASE = timedelta(seconds=120)
 SETTLE = timedelta(seconds=30)
@@ -45,8 +45,9 @@ class Backend:
         self.before_answer()
         if self.error is not None:
             raise self.error
-        granted = self.clock.now() + min(by, self.grant or by)
-        return [self.results.get(lease.receipt, ExtendResult(expires_at=granted)) for lease in leases]
+        by = min(by, self.grant or by)
+        granted = ExtendResult(expires_at=self.clock.now() + by, ends=self.clock.elapsed() + by)
+        return [self.results.get(lease.receipt, granted) for lease in leases]
 
     @property
     def extended(self) -> list[object]:
@@ -73,26 +74,26 @@ def keeper(clock: FakeClock, backend: Backend) -> LeaseKeeper:
     return make(clock, backend)
 
 
-def tick_after(keeper: LeaseKeeper, clock: FakeClock, after: timedelta) -> datetime | None:
+def tick_after(keeper: LeaseKeeper, clock: FakeClock, after: timedelta) -> timedelta | None:
     clock.advance(after)
-    return keeper.tick(clock.now())
+    return keeper.tick(clock.elapsed())
 
 
 def test_nothing_held_nothing_to_do(keeper: LeaseKeeper, clock: FakeClock, backend: Backend) -> None:
     """Without a lease the keeper has no reason to wake up."""
-    assert keeper.tick(clock.now()) is None
+    assert keeper.tick(clock.elapsed()) is None
     assert [] == backend.calls
 
 
 def test_renewed_at_half_of_the_lease(keeper: LeaseKeeper, clock: FakeClock, backend: Backend) -> None:
     """A lease is renewed when half of it is over, not before, and then lasts a whole lease again."""
     [held] = keeper.attach([delivery(clock.now())])
-    assert clock.now() + seconds(60) == keeper.tick(clock.now())
+    assert clock.elapsed() + seconds(60) == keeper.tick(clock.elapsed())
     tick_after(keeper, clock, seconds(59))
     assert [] == backend.calls
     tick_after(keeper, clock, seconds(1))
     assert [([held.delivery.lease.receipt], LEASE)] == backend.calls
-    assert clock.now() + LEASE == held.expires_at
+    assert (clock.elapsed() + LEASE, clock.now() + LEASE) == (held.ends, held.expires_at)
 
 
 def test_renewals_share_calls(keeper: LeaseKeeper, clock: FakeClock, backend: Backend) -> None:
@@ -110,7 +111,7 @@ def test_deliveries_of_one_lease_are_one_renewal(keeper: LeaseKeeper, clock: Fak
     held = keeper.attach([one, one])
     tick_after(keeper, clock, seconds(60))
     assert [one.lease.receipt] == backend.extended
-    assert [clock.now() + LEASE] * 2 == [each.expires_at for each in held]
+    assert [clock.elapsed() + LEASE] * 2 == [each.ends for each in held]
 
 
 def test_the_grant_counts_not_the_wish(keeper: LeaseKeeper, clock: FakeClock, backend: Backend) -> None:
@@ -118,48 +119,237 @@ def test_the_grant_counts_not_the_wish(keeper: LeaseKeeper, clock: FakeClock, ba
     backend.grant = seconds(20)
     [held] = keeper.attach([delivery(clock.now())])
     wake = tick_after(keeper, clock, seconds(60))
-    assert clock.now() + seconds(20) == held.expires_at
-    assert clock.now() + seconds(10) == wake
+    assert clock.elapsed() + seconds(20) == held.ends
+    assert clock.elapsed() + seconds(10) == wake
 
 
-def test_a_detached_lease_is_never_renewed(keeper: LeaseKeeper, clock: FakeClock, backend: Backend) -> None:
-    """After detach nothing is extended, however late it gets, and nothing is lost."""
+def held_back(clock: FakeClock, backend: Backend) -> tuple[LeaseKeeper, list[Callable[[], None]]]:
+    """A keeper whose calls are made when the test makes them."""
+    calls: list[Callable[[], None]] = []
+
+    def run(call: Callable[[], None]) -> bool:
+        calls.append(call)
+        return True
+
+    able = Capabilities(max_batch=10, max_body=1000)
+    keeper = LeaseKeeper(
+        backend, lease=lambda _: LEASE, settle_timeout=SETTLE, capabilities=lambda _: able, clock=clock, run=run
+    )
+    return keeper, calls
+
+
+def test_what_is_released_is_never_extended(keeper: LeaseKeeper, clock: FakeClock, backend: Backend) -> None:
+    """A release may go out at once, and from then on nothing is extended, however late it gets; nothing is lost."""
+    told: list[State] = []
     [held] = keeper.attach([delivery(clock.now())])
-    assert keeper.detach([held])
+    keeper.release(held, told.append)
+    assert [State.RELEASING] == told
+    tick_after(keeper, clock, seconds(119))
+    assert [] == backend.calls
+    assert not held.lost.is_set()
+
+
+def test_a_release_waits_for_the_extension_in_flight(clock: FakeClock, backend: Backend) -> None:
+    """An extension that landed after the release would hide the message again; nobody blocks meanwhile."""
+    keeper, calls = held_back(clock, backend)
+    told: list[State] = []
+    [held] = keeper.attach([delivery(clock.now())])
+    tick_after(keeper, clock, seconds(60))
+    keeper.release(held, told.append)
+    assert ([], 1) == (told, len(calls))
+    calls.pop()()
+    assert [State.RELEASING] == told
+    tick_after(keeper, clock, seconds(119))
+    assert [] == calls
+
+
+def test_an_extension_that_hangs_holds_a_release_until_the_end(clock: FakeClock, backend: Backend) -> None:
+    """A call that never comes back: at the lease's end the message is anybody's, so no release is sent any more."""
+    keeper, calls = held_back(clock, backend)
+    told: list[State] = []
+    [held] = keeper.attach([delivery(clock.now())])
+    tick_after(keeper, clock, seconds(60))
+    keeper.release(held, told.append)
+    tick_after(keeper, clock, seconds(59))
+    assert [] == told
+    tick_after(keeper, clock, seconds(1))
+    assert [State.LOST] == told
+    calls.pop()()
+    assert [State.LOST] == told
+    assert held.over(clock.elapsed())
+
+
+def test_what_is_over_is_not_released(keeper: LeaseKeeper, clock: FakeClock) -> None:
+    """Its message is anybody's: there is nothing to give back."""
+    told: list[State] = []
+    [held] = keeper.attach([delivery(clock.now())])
+    clock.advance(LEASE)
+    keeper.release(held, told.append)
+    assert [State.ENDED] == told
+
+
+def test_extended_for_real_while_it_is_settled(keeper: LeaseKeeper, clock: FakeClock, backend: Backend) -> None:
+    """Beside an Ack that is on its way the lease is extended, so that it holds until the confirmation."""
+    [held] = keeper.attach([delivery(clock.now())])
+    keeper.handler_ended(held)
+    clock.advance(seconds(20))
+    keeper.settle(held)
+    clock.advance(seconds(9))
+    held.life.extend_at = clock.elapsed()
+    keeper.tick(clock.elapsed())
+    assert [held.delivery.lease.receipt] == backend.extended
+    assert clock.elapsed() + LEASE == held.ends
+
+
+def test_lease_lost_beside_a_settlement_ends_nothing(
+    keeper: LeaseKeeper, clock: FakeClock, backend: Backend, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The delete may just have won: only the settlement's own answer counts, and until then it is tried again."""
+    [held] = keeper.attach([delivery(clock.now())])
+    keeper.settle(held)
+    backend.results[held.delivery.lease.receipt] = ExtendResult(error=LeaseLost("gone"))
+    tick_after(keeper, clock, seconds(60))
+    assert 1 == len(backend.calls)
+    assert not held.lost.is_set()
+    assert not keeper.over(held)
+    assert keeper.settlement_failed(held)
+    assert [True] == keeper.confirmed([held])
+    assert not [line for line in caplog.messages if "lost the lease" in line]
+
+
+def test_what_is_confirmed_is_kept_no_longer(keeper: LeaseKeeper, clock: FakeClock, backend: Backend) -> None:
+    """After the confirmation nothing is extended, and nothing reads as lost."""
+    [held] = keeper.attach([delivery(clock.now())])
+    keeper.settle(held)
+    assert [True] == keeper.confirmed([held])
     tick_after(keeper, clock, seconds(500))
     assert [] == backend.calls
     assert not held.lost.is_set()
 
 
-def test_detach_waits_for_a_renewal_in_flight(clock: FakeClock, backend: Backend) -> None:
-    """Detach returns only when the renewal that was on its way has landed."""
-    keeper = make(clock, backend)
-    sent, land = threading.Event(), threading.Event()
-
-    def on_the_wire() -> None:
-        sent.set()
-        assert land.wait(10)
-
-    backend.before_answer = on_the_wire
+def test_an_extension_that_lands_after_the_confirmation_changes_nothing(clock: FakeClock, backend: Backend) -> None:
+    """Whatever it says: the message is gone."""
+    keeper, calls = held_back(clock, backend)
     [held] = keeper.attach([delivery(clock.now())])
-    clock.advance(seconds(60))
-    ticker = threading.Thread(target=keeper.tick, args=(clock.now(),))
-    ticker.start()
-    assert sent.wait(10)
-    assert not keeper.detach([held], wait=False)
-    order: list[str] = []
-    detacher = threading.Thread(target=lambda: (keeper.detach([held]), order.append("detached")))
-    detacher.start()
-    clock.until_waiting(1)
-    order.append("landing")
-    land.set()
-    detacher.join(10)
-    ticker.join(10)
-    assert ["landing", "detached"] == order
+    tick_after(keeper, clock, seconds(60))
+    keeper.settle(held)
+    keeper.confirmed([held])
+    backend.results[held.delivery.lease.receipt] = ExtendResult(error=LeaseLost("gone"))
+    calls.pop()()
+    assert not held.lost.is_set()
+    assert 0 == keeper.lost_count
 
 
-def test_a_renewal_that_hangs_holds_detach_until_the_lease_is_over(clock: FakeClock, backend: Backend) -> None:
-    """A call that never comes back doesn't block a release for ever: after the lease's end it can't matter."""
+def test_a_settlement_is_tried_until_the_lease_is_over(keeper: LeaseKeeper, clock: FakeClock) -> None:
+    """Until its end a failed try is followed by another; the answer that comes after it is the last."""
+    [held] = keeper.attach([delivery(clock.now())])
+    keeper.settle(held)
+    clock.advance(seconds(119))
+    assert keeper.settlement_failed(held)
+    clock.advance(seconds(1))
+    assert not keeper.settlement_failed(held)
+    assert held.lost.is_set()
+
+
+def test_an_ack_is_tried_after_the_lease(keeper: LeaseKeeper, clock: FakeClock) -> None:
+    """Finished work should not run again: one try, whose confirmation doesn't count as in time."""
+    [held] = keeper.attach([delivery(clock.now())])
+    tick_after(keeper, clock, LEASE)
+    assert held.lost.is_set()
+    keeper.settle(held)
+    assert [False] == keeper.confirmed([held])
+
+
+def test_a_clock_that_is_set_neither_ends_nor_lengthens_a_lease(
+    keeper: LeaseKeeper, clock: FakeClock, backend: Backend
+) -> None:
+    """Set by an hour either way, a lease is extended when half of its span is over, and lost after all of it."""
+    [held] = keeper.attach([delivery(clock.now())])
+    for step in (1, -2):
+        clock.step(timedelta(hours=step))
+        tick_after(keeper, clock, seconds(29))
+    assert not held.lost.is_set()
+    assert [] == backend.calls
+    backend.error = BackendUnavailable("down")
+    tick_after(keeper, clock, seconds(2))
+    assert 1 == len(backend.calls)
+    tick_after(keeper, clock, seconds(60))
+    assert held.lost.is_set()
+
+
+def test_what_a_driver_tells_of_an_early_end_is_told_at_once(clock: FakeClock, backend: Backend) -> None:
+    """A lock that ended with its connection is lost at once, for all deliveries that share it, and not extended."""
+    watched: list[Callable[[str], None]] = []
+    able = Capabilities(max_batch=10, max_body=1000)
+    keeper = LeaseKeeper(
+        backend,
+        lease=lambda _: LEASE,
+        settle_timeout=SETTLE,
+        capabilities=lambda _: able,
+        clock=clock,
+        watch=lambda _, lost: watched.append(lost),
+    )
+    one = delivery(clock.now())
+    held = keeper.attach([one, one])
+    [tell] = watched
+    tell("the connection was cut")
+    assert [True, True] == [each.lost.is_set() for each in held]
+    tick_after(keeper, clock, seconds(60))
+    assert [] == backend.calls
+
+
+def test_an_early_end_beside_a_settlement_is_the_settlements_to_learn(clock: FakeClock, backend: Backend) -> None:
+    """What is on its way to be settled doesn't read as lost."""
+    watched: list[Callable[[str], None]] = []
+    able = Capabilities(max_batch=10, max_body=1000)
+    keeper = LeaseKeeper(
+        backend,
+        lease=lambda _: LEASE,
+        settle_timeout=SETTLE,
+        capabilities=lambda _: able,
+        clock=clock,
+        watch=lambda _, lost: watched.append(lost),
+    )
+    [held] = keeper.attach([delivery(clock.now())])
+    keeper.settle(held)
+    watched[0]("the connection was cut")
+    assert not held.lost.is_set()
+    keeper.settlement_lost(held)
+    assert State.ENDED is held.life.state
+
+
+@pytest.mark.parametrize("error", [SystemExit(1), KeyError("a plugin's slip"), BackendUnavailable("down")])
+def test_whatever_an_extension_raises_it_is_tried_again(
+    keeper: LeaseKeeper, clock: FakeClock, backend: Backend, error: BaseException
+) -> None:
+    """The lease isn't left as one whose extension is in flight for ever."""
+    [held] = keeper.attach([delivery(clock.now())])
+
+    def broken() -> None:
+        raise error
+
+    backend.before_answer = broken
+    tick_after(keeper, clock, seconds(60))
+    backend.before_answer = lambda: None
+    tick_after(keeper, clock, seconds(30))
+    assert 2 == len(backend.calls)
+    assert clock.elapsed() + LEASE == held.ends
+
+
+def test_an_answer_of_another_length_is_no_answer(keeper: LeaseKeeper, clock: FakeClock, backend: Backend) -> None:
+    """A driver that answers for fewer leases than were asked for: all of them are tried again."""
+    held = keeper.attach([delivery(clock.now()), delivery(clock.now())])
+    answer = backend.__class__.__call__
+    short = [True]
+    keeper._extend = lambda leases, by: answer(backend, leases, by)[: 1 if short else None]
+    tick_after(keeper, clock, seconds(60))
+    short.clear()
+    tick_after(keeper, clock, seconds(30))
+    assert [clock.elapsed() + LEASE] * 2 == [each.ends for each in held]
+
+
+def test_without_another_thread_the_keepers_own_makes_the_call(clock: FakeClock, backend: Backend) -> None:
+    """Nothing is extended twice, should the pool make the call later after all."""
     calls: list[Callable[[], None]] = []
     able = Capabilities(max_batch=10, max_body=1000)
     keeper = LeaseKeeper(
@@ -168,17 +358,13 @@ def test_a_renewal_that_hangs_holds_detach_until_the_lease_is_over(clock: FakeCl
         settle_timeout=SETTLE,
         capabilities=lambda _: able,
         clock=clock,
-        run=calls.append,
+        run=lambda call: bool(calls.append(call)),
     )
     [held] = keeper.attach([delivery(clock.now())])
     tick_after(keeper, clock, seconds(60))
-    assert 1 == len(calls)
-    detacher = threading.Thread(target=keeper.detach, args=([held],))
-    detacher.start()
-    clock.until_waiting(1)
-    clock.advance(seconds(60))
-    detacher.join(10)
-    assert not detacher.is_alive()
+    assert clock.elapsed() + LEASE == held.ends
+    calls.pop()()
+    assert 1 == len(backend.calls)
 
 
 def test_a_lost_lease_is_told_once(
@@ -201,15 +387,15 @@ def test_a_failing_renewal_is_tried_again_before_the_end(
     """While renewals fail they are tried again, ever sooner before the end; then the lease is lost. Logged once."""
     backend.error = BackendUnavailable("down")
     [held] = keeper.attach([delivery(clock.now())])
-    end = held.expires_at
-    wake = keeper.tick(clock.now())
+    end = held.ends
+    wake = keeper.tick(clock.elapsed())
     while wake is not None:
         assert wake <= end
-        wake = tick_after(keeper, clock, wake - clock.now())
+        wake = tick_after(keeper, clock, wake - clock.elapsed())
     assert held.lost.is_set()
-    assert end == clock.now()
+    assert end == clock.elapsed()
     assert len(backend.calls) > 5
-    assert 1 == sum("can't be renewed" in line for line in caplog.messages)
+    assert 1 == sum("can't be extended" in line for line in caplog.messages)
 
 
 def test_one_success_after_failures_keeps_the_lease(
@@ -222,22 +408,22 @@ def test_one_success_after_failures_keeps_the_lease(
     wake = tick_after(keeper, clock, seconds(60))
     assert wake is not None
     backend.error = None
-    tick_after(keeper, clock, wake - clock.now())
-    assert clock.now() + LEASE == held.expires_at
+    tick_after(keeper, clock, wake - clock.elapsed())
+    assert clock.elapsed() + LEASE == held.ends
     assert not held.lost.is_set()
-    assert "leases are renewed again" in caplog.messages
+    assert "leases are extended again" in caplog.messages
 
 
 def test_the_hard_limit_ends_renewing(
     keeper: LeaseKeeper, clock: FakeClock, backend: Backend, caplog: pytest.LogCaptureFixture
 ) -> None:
     """No extension reaches beyond the hard limit; at the limit the lease is lost, and the log says why."""
-    limit = clock.now() + seconds(150)
-    [held] = keeper.attach([delivery(clock.now(), hard_limit=limit)])
+    limit = clock.elapsed() + seconds(150)
+    [held] = keeper.attach([delivery(clock.now(), hard_limit=clock.now() + seconds(150))])
     tick_after(keeper, clock, seconds(60))
     assert [seconds(90)] == [by for _, by in backend.calls]
-    assert limit == held.expires_at
-    assert limit == keeper.tick(clock.now())
+    assert limit == held.ends
+    assert limit == keeper.tick(clock.elapsed())
     tick_after(keeper, clock, seconds(90))
     assert 1 == len(backend.calls)
     assert held.lost.is_set()
@@ -269,44 +455,29 @@ def test_renewed_while_being_settled_but_not_for_ever(keeper: LeaseKeeper, clock
 def test_a_late_tick_raises_the_alarm(keeper: LeaseKeeper, clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
     """A tick that comes more than a third of a lease late says that something held the interpreter."""
     keeper.attach([delivery(clock.now())])
-    keeper.tick(clock.now())
+    keeper.tick(clock.elapsed())
     tick_after(keeper, clock, seconds(60) + LEASE / 3)
     assert not [line for line in caplog.messages if "late" in line]
     wake = keeper.wake_at
     assert wake is not None
-    tick_after(keeper, clock, wake - clock.now() + LEASE / 3 + seconds(1))
+    tick_after(keeper, clock, wake - clock.elapsed() + LEASE / 3 + seconds(1))
     assert 1 == sum("--processes" in line for line in caplog.messages)
 
 
-def test_the_thread_renews_in_time(clock: FakeClock, backend: Backend) -> None:
-    """The keeper's thread sleeps until something is due, and notices what is attached meanwhile."""
-    keeper = make(clock, backend)
-    thread = LeaseThread(keeper, clock)
-    thread.start()
-    clock.until_waiting(1)
-    keeper.attach([delivery(clock.now())])
-    until(lambda: keeper.wake_at is not None)
-    clock.until_waiting(1)
-    clock.advance(seconds(60))
-    until(lambda: len(backend.calls) == 1)
-    thread.stop()
-    until(lambda: not thread.alive)
-
-
 class Keeping(RuleBasedStateMachine):
-    """Attaching, ending, detaching and losing, in any order, while time passes and renewals come back late.
+    """Attaching, ending, settling, releasing and losing, in any order, while time passes and calls come back late.
 
-    The model knows what the backend granted; calls are answered when the machine says so, as on a network.
+    The model knows what the backend granted; calls are answered when the machine says so, as on a network, and the wall
+    clock is set again and again.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.clock = FakeClock()
         self.in_flight: list[Callable[[], None]] = []
-        self.working = True
-        self.failed_since: datetime | None = None
-        self.detached: set[object] = set()
-        self.granted: dict[object, datetime] = {}
+        self.answer = "granted"
+        self.released: set[object] = set()
+        self.granted: dict[object, timedelta] = {}
         able = Capabilities(max_batch=3, max_body=1000)
         self.keeper = LeaseKeeper(
             self.extend,
@@ -314,48 +485,84 @@ class Keeping(RuleBasedStateMachine):
             settle_timeout=SETTLE,
             capabilities=lambda _: able,
             clock=self.clock,
-            run=self.in_flight.append,
+            run=self.call_later,
         )
         self.held: list[HeldLease] = []
 
+    def call_later(self, call: Callable[[], None]) -> bool:
+        self.in_flight.append(call)
+        return True
+
     def extend(self, leases: Sequence[Lease], by: timedelta) -> Sequence[ExtendResult]:
-        now = self.clock.now()
+        now = self.clock.elapsed()
         assert 0 < len(leases) <= 3
-        if not self.working:
+        if self.answer == "down":
             raise BackendUnavailable("down")
         results = []
         for lease in leases:
-            assert lease.receipt not in self.detached, "extended after detach returned"
-            assert lease.hard_limit is None or now + by <= lease.hard_limit, "extended beyond the hard limit"
+            assert lease.receipt not in self.released, "extended after its release was sent"
+            assert lease.hard_end is None or now + by <= lease.hard_end, "extended beyond the hard end"
+            if self.answer == "lost":
+                results.append(ExtendResult(error=LeaseLost("gone")))
+                continue
             self.granted[lease.receipt] = now + by
-            results.append(ExtendResult(expires_at=now + by))
+            results.append(ExtendResult(expires_at=self.clock.now() + by, ends=now + by))
         return results
 
     deliveries = Bundle("deliveries")
+    settling = Bundle("settling")
 
     @rule(target=deliveries, limit=st.one_of(st.none(), st.integers(130, 400)))
     def attach(self, limit: int | None) -> HeldLease:
-        now = self.clock.now()
-        one: Delivery = delivery(now, hard_limit=None if limit is None else now + seconds(limit))
-        self.granted[one.lease.receipt] = one.lease.expires_at
-        [held] = self.keeper.attach([one])
+        now = self.clock.elapsed()
+        one: Delivery = delivery(self.clock.now())
+        span = replace(one.lease, ends=now + LEASE, hard_end=None if limit is None else now + seconds(limit))
+        self.granted[one.lease.receipt] = now + LEASE
+        [held] = self.keeper.attach([replace(one, lease=span)])
         self.held.append(held)
         return held
 
     @rule(held=deliveries)
     def end_handler(self, held: HeldLease) -> None:
-        if held.settle_by is None:
+        if held.life.settle_by is None:
             self.keeper.handler_ended(held)
 
     @rule(held=consumes(deliveries))
-    def detach(self, held: HeldLease) -> None:
-        self.held.remove(held)
-        if self.keeper.detach([held], wait=False):
-            self.detached.add(held.delivery.lease.receipt)
+    def release(self, held: HeldLease) -> None:
+        def released(state: State) -> None:
+            if state is State.RELEASING:
+                self.released.add(held.delivery.lease.receipt)
+            else:
+                assert held.over(self.clock.elapsed()) or held.lost.is_set()
 
-    @rule(working=st.booleans())
-    def switch(self, working: bool) -> None:
-        self.working = working
+        self.keeper.release(held, released)
+
+    @rule(target=settling, held=consumes(deliveries))
+    def settle(self, held: HeldLease) -> HeldLease:
+        self.keeper.settle(held)
+        return held
+
+    @rule(held=consumes(settling), answer=st.sampled_from(["confirmed", "lost", "given up"]))
+    def answer_settlement(self, held: HeldLease, answer: str) -> None:
+        if answer == "confirmed":
+            self.keeper.confirmed([held])
+        elif answer == "lost":
+            self.keeper.settlement_lost(held)
+        else:
+            self.keeper.give_up(held)
+        assert held.life.state is State.ENDED
+
+    @rule(target=settling, held=consumes(settling))
+    def fail_settlement(self, held: HeldLease) -> HeldLease | MultipleResults[HeldLease]:
+        return held if self.keeper.settlement_failed(held) else multiple()
+
+    @rule(answer=st.sampled_from(["granted", "granted", "down", "lost"]))
+    def switch(self, answer: str) -> None:
+        self.answer = answer
+
+    @rule(hours=st.integers(-2, 2))
+    def set_the_clock(self, hours: int) -> None:
+        self.clock.step(timedelta(hours=hours))
 
     @rule()
     def land(self) -> None:
@@ -368,36 +575,39 @@ class Keeping(RuleBasedStateMachine):
         """Each tick comes when it was asked for, and each call is answered at once."""
         for _ in range(times):
             self.land()
-            wake = self.keeper.tick(self.clock.now())
+            wake = self.keeper.tick(self.clock.elapsed())
             self.land()
             wake = self.keeper.wake_at if wake is not None else None
             if wake is None:
                 return
-            before = {one: one.expires_at for one in self.held if not one.lost.is_set()}
-            if wake > self.clock.now():
-                self.clock.advance(wake - self.clock.now())
-            was_working = self.working
-            self.keeper.tick(self.clock.now())
+            before = {one: one.ends for one in self.held if one.life.running}
+            if wake > self.clock.elapsed():
+                self.clock.advance(wake - self.clock.elapsed())
+            self.keeper.tick(self.clock.elapsed())
             self.land()
-            if not was_working:
+            if self.answer != "granted":
                 continue
-            for one, expired_at in before.items():
-                limit = one.delivery.lease.hard_limit
-                given_up = one.settle_by is not None and one.settle_by <= self.clock.now()
-                at_limit = limit is not None and expired_at >= limit
-                if one._backoff is None and not given_up and not at_limit:
-                    assert not one.lost.is_set(), "a lease was lost though the backend works"
+            for one, ended in before.items():
+                life = one.life
+                given_up = life.settle_by is not None and life.settle_by <= self.clock.elapsed()
+                at_limit = life.hard_end is not None and ended >= life.hard_end
+                if one._backoff is None and not given_up and not at_limit and life.state is not State.RELEASING:
+                    assert not one.lost.is_set() or life.state is State.LATE, "lost though the backend works"
 
     @invariant()
     def nobody_believes_in_more_than_was_granted(self) -> None:
         for one in self.held:
-            assert one.expires_at <= self.granted[one.delivery.lease.receipt]
+            assert one.ends <= self.granted[one.delivery.lease.receipt]
 
     @invariant()
     def no_hard_limit_is_passed(self) -> None:
         for one in self.held:
-            limit = one.delivery.lease.hard_limit
-            assert limit is None or one.expires_at <= limit
+            assert one.life.hard_end is None or one.ends <= one.life.hard_end
+
+    @invariant()
+    def what_is_over_is_told(self) -> None:
+        for one in self.held:
+            assert one.life.state not in (State.LOST, State.LATE) or one.lost.is_set()
 
 
 Keeping.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

@@ -278,8 +278,8 @@ def test_failing_settlements_are_tried_again_and_stop_receiving(
     # A poll that was under way when the settlements began to fail may have brought some.
     assert before <= 10
     assert Counter(range(20)) == Counter(seen)
-    assert 1 == sum("settlements fail" in line for line in caplog.messages)
-    assert 1 == sum(line == "settlements are confirmed again" for line in caplog.messages)
+    assert 1 == sum("settlements of queue default fail" in line for line in caplog.messages)
+    assert 1 == sum(line == "settlements of queue default are confirmed again" for line in caplog.messages)
 
 
 def test_a_backend_that_goes_down_and_comes_up(

@@ -1,21 +1,309 @@
-"""The settler: how long a settlement is tried."""
+"""The settler: what is finished is settled once, however its backend behaves meanwhile."""
 
 from __future__ import annotations
 
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from cloudq.app import App
+from cloudq.core.delivery import Delivery, Lease
+from cloudq.core.driver import Ack, Capabilities, ExtendResult, Final, Outgoing, Release, SendResult, SettleResult
+from cloudq.core.outcome import ACKED, Outcome, Retried
 from cloudq.drivers.memory import MemoryDriver
-from cloudq.errors import BackendUnavailable
-from cloudq.worker import settler
-from tests.unit.worker.fakes import Unreliable, running, until
+from cloudq.errors import BackendUnavailable, LeaseLost, PermissionDenied, QueueNotFound
+from cloudq.running.held import HeldLease
+from cloudq.running.lease_life import State
+from cloudq.testing.clock import FakeClock
+from cloudq.worker import settler as settler_module
+from cloudq.worker.leases import LeaseKeeper
+from cloudq.worker.settler import REFUSED_AT_SHUTDOWN, Settler
+from tests.unit.worker.fakes import Unreliable, delivery, running, until
+
+LEASE = timedelta(seconds=120)
+SECOND = timedelta(seconds=1)
+DOWN = BackendUnavailable("down")
+
+
+class Books:
+    """Stands for the intake: what it is told."""
+
+    def __init__(self) -> None:
+        self.out: dict[str, int] = defaultdict(int)
+        self.told: list[tuple[str, bool]] = []
+
+    def settled(self, queue: str, count: int = 1) -> None:
+        self.out[queue] += count
+
+    def settlements_failing(self, queue: str, failing: bool) -> None:
+        self.told.append((queue, failing))
+
+
+class Bench:
+    """A settler whose backend answers what the test says, on a fake clock."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.capabilities = Capabilities(max_batch=10, max_body=1000)
+        self.errors: dict[str, Exception | None] = {}  # by queue
+        self.settled: list[Final] = []
+        self.stored: list[Outgoing] = []
+        self.deleted: list[Delivery] = []
+        self.before_answer: Callable[[], None] = lambda: None
+        self.extend_error: Exception | None = None
+        self.books = Books()
+        self.keeper = LeaseKeeper(
+            self.extend,
+            lease=lambda _: LEASE,
+            settle_timeout=timedelta(seconds=30),
+            capabilities=lambda _: self.capabilities,
+            clock=self.clock,
+        )
+        self.settler = Settler(
+            self,  # type: ignore[arg-type]  # as much of a driver as the settler uses
+            queue=lambda name: Queue(self, name),  # type: ignore[arg-type,return-value]  # as above
+            keeper=self.keeper,
+            intake=self.books,  # type: ignore[arg-type]  # as above
+            clock=self.clock,
+            acked=self.deleted.append,
+        )
+
+    def settle(self, finals: Sequence[Final]) -> Sequence[SettleResult]:
+        self.settled += finals
+        self.before_answer()
+        return [SettleResult(error=self.errors.get(final.lease.queue)) for final in finals]
+
+    def extend(self, leases: Sequence[Lease], by: timedelta) -> Sequence[ExtendResult]:
+        granted = ExtendResult(expires_at=self.clock.now() + by, ends=self.clock.elapsed() + by)
+        refused = ExtendResult(error=self.extend_error)
+        return [granted if self.extend_error is None else refused for _ in leases]
+
+    def held(self, queue: str = "q") -> HeldLease:
+        one = delivery(self.clock.now(), queue=queue)
+        [held] = self.keeper.attach([replace(one, lease=replace(one.lease, ends=self.clock.elapsed() + LEASE))])
+        return held
+
+    def end(self, held: HeldLease, outcome: Outcome = ACKED) -> None:
+        """Its handler has ended."""
+        self.keeper.handler_ended(held)
+        self.settler.settle(held, outcome)
+
+    def pass_time(self, delta: timedelta, *, until_true: Callable[[], object]) -> None:
+        """Lets so much pass, in small steps, or less if it comes true before; leases are looked after meanwhile."""
+        end = self.clock.elapsed() + delta
+        while self.clock.elapsed() < end and not until_true():
+            self.clock.advance(SECOND / 10)
+            self.keeper.tick(self.clock.elapsed())
+            threading.Event().wait(0.001)  # lets the settler's threads run
+
+
+class Queue:
+    """As much of a `CloudQueue` as the settler uses."""
+
+    def __init__(self, bench: Bench, name: str) -> None:
+        self._bench = bench
+        self.name = name
+        self.capabilities = bench.capabilities
+
+    def store_copies(self, copies: Sequence[Outgoing]) -> Sequence[SendResult]:
+        self._bench.stored += copies
+        return [SendResult()] * len(copies)
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.settler.close()
+
+
+def test_what_succeeded_is_deleted_and_out_of_hand(bench: Bench) -> None:
+    """One Ack; the lease has ended, the books hear of it, and so does whoever deletes payloads."""
+    held = bench.held()
+    bench.end(held)
+    until(lambda: bench.books.out["q"] == 1)
+    assert [Final(lease=held.delivery.lease, step=Ack())] == bench.settled
+    assert State.ENDED is held.life.state
+    until(lambda: bench.deleted == [held.delivery])
+
+
+def test_a_delete_that_hangs_beside_an_extension_is_tried_again(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """The extension's LeaseLost says that the delete may have won. It failed: it is tried again, not given up."""
+    land = threading.Event()
+    bench.before_answer = lambda: land.wait(10)  # type: ignore[assignment,return-value]  # its result is dropped
+    bench.errors["q"], bench.extend_error = DOWN, LeaseLost("settled, or about to be")
+    held = bench.held()
+    bench.end(held)
+    until(lambda: bench.settled)
+    bench.clock.advance(LEASE / 4)
+    held.life.extend_at = bench.clock.elapsed()  # half of the lease has gone, however short it is
+    bench.keeper.tick(bench.clock.elapsed())
+    land.set()
+    until(lambda: bench.books.told)
+    assert not held.lost.is_set()
+    bench.errors.clear()
+    bench.pass_time(10 * SECOND, until_true=lambda: bench.books.out["q"])
+    assert (2, 1) == (len(bench.settled), bench.books.out["q"])
+    assert not [line for line in caplog.messages if "given up" in line or "lost the lease" in line]
+
+
+def test_a_queue_that_fails_holds_up_no_other(bench: Bench) -> None:
+    """What is told is told of that queue alone, and the other one settles."""
+    bench.errors["bad"] = DOWN
+    bench.end(bench.held("bad"))
+    until(lambda: bench.books.told)
+    bench.end(bench.held("good"))
+    until(lambda: bench.books.out["good"] == 1)
+    assert [("bad", True)] == bench.books.told
+    bench.errors.clear()
+    bench.pass_time(10 * SECOND, until_true=lambda: bench.books.out["bad"])
+    assert [("bad", True), ("bad", False)] == bench.books.told
+
+
+@pytest.mark.parametrize("error", [PermissionDenied("403"), QueueNotFound("gone")])
+def test_a_refusal_is_said_once_and_outlasted(bench: Bench, error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    """For 20 s a key is being rotated: each finished task is acknowledged once that is over, and ran once."""
+    caplog.set_level(logging.INFO)
+    bench.errors["q"] = error
+    held = [bench.held() for _ in range(3)]
+    for one in held:
+        bench.end(one)
+    until(lambda: len(bench.settled) >= 3)
+    bench.pass_time(20 * SECOND, until_true=lambda: False)
+    assert 0 == bench.books.out["q"]
+    tries = len(bench.settled)
+    assert tries < 3 * 20
+    bench.errors.clear()
+    bench.pass_time(10 * SECOND, until_true=lambda: bench.books.out["q"] == 3)
+    assert [False] * 3 == [one.lost.is_set() for one in held]
+    assert 3 == bench.books.out["q"] == len(bench.settled) - tries
+    refusals = [record for record in caplog.records if "are refused" in record.message]
+    assert [logging.ERROR] == [record.levelno for record in refusals]
+    assert "settlements of queue q are confirmed again" in caplog.messages
+
+
+def test_a_refusal_ends_with_the_lease(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """What is refused until its lease is over is given up: its message comes back."""
+    bench.errors["q"] = PermissionDenied("403")
+    held = bench.held()
+    bench.end(held)
+    bench.pass_time(3 * LEASE, until_true=lambda: bench.books.out["q"])
+    assert 1 == bench.books.out["q"]
+    assert held.over(bench.clock.elapsed())
+    assert 1 == sum("given up" in line for line in caplog.messages)
+
+
+def test_lease_lost_is_given_up_at_once(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """It may run a second time, which is counted and said; it isn't tried again."""
+    bench.errors["q"] = LeaseLost("gone")
+    bench.end(bench.held())
+    until(lambda: bench.books.out["q"] == 1)
+    assert (1, 1) == (len(bench.settled), bench.settler.late)
+    assert any("may run a second time" in line for line in caplog.messages)
+    assert [] == bench.books.told
+
+
+def test_a_shutdown_gives_a_refusing_queue_three_seconds(bench: Bench) -> None:
+    """What is refused is given up then; what only fails is tried on."""
+    bench.errors.update(refused=QueueNotFound("gone"), failing=DOWN)
+    bench.end(bench.held("refused"))
+    bench.end(bench.held("failing"))
+    until(lambda: len(bench.books.told) == 2)
+    bench.settler.shut_down()
+    began = bench.clock.elapsed()
+    bench.pass_time(30 * SECOND, until_true=lambda: bench.books.out["refused"])
+    took = bench.clock.elapsed() - began
+    assert REFUSED_AT_SHUTDOWN <= took < REFUSED_AT_SHUTDOWN + 2 * SECOND
+    assert 0 == bench.books.out["failing"]
+    bench.errors.clear()
+    bench.pass_time(30 * SECOND, until_true=lambda: bench.books.out["failing"])
+    assert 1 == bench.books.out["failing"]
+
+
+def test_retries_do_not_wait_for_slow_payload_stores(bench: Bench) -> None:
+    """Though every deletion of a payload hangs, what failed to settle is tried again."""
+    hanging, go_on = [], threading.Event()
+
+    def hang(one: Delivery) -> None:
+        hanging.append(one)
+        go_on.wait(20)
+
+    bench.settler._acked = hang
+    for _ in range(4):
+        bench.end(bench.held())
+    until(lambda: bench.books.out["q"] == 4 and len(hanging) == settler_module.PAYLOAD_DELETIONS)
+    bench.errors["q"] = DOWN
+    bench.end(bench.held())
+    until(lambda: bench.books.told)
+    bench.errors.clear()
+    try:
+        bench.pass_time(10 * SECOND, until_true=lambda: bench.books.out["q"] == 5)
+        assert 5 == bench.books.out["q"]
+    finally:
+        go_on.set()
+
+
+def test_a_payload_is_kept_where_the_message_may_run_again(bench: Bench) -> None:
+    """A confirmation after the lease's end: somebody else may have the message, and needs it."""
+    held = bench.held()
+    bench.clock.advance(LEASE)
+    bench.end(held)
+    until(lambda: bench.books.out["q"] == 1)
+    bench.settler._payloads.submit(lambda: bench.deleted.append(held.delivery))
+    until(lambda: bench.deleted)
+    assert 1 == len(bench.deleted)
+
+
+@pytest.mark.parametrize("step", [ACKED, Retried(delay=SECOND, reason="again")], ids=["ack", "copy"])
+def test_a_machine_without_threads_costs_a_retry(bench: Bench, step: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`settle` doesn't raise: what couldn't be handed to a thread is tried again, or its message stays."""
+    start = threading.Thread.start
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    bench.end(bench.held(), step)
+    assert 0 == bench.books.out["q"]
+    monkeypatch.setattr(threading.Thread, "start", start)
+    bench.settler.catch_up()
+    bench.pass_time(10 * SECOND, until_true=lambda: bench.books.out["q"])
+    assert 1 == bench.books.out["q"]
+    assert [] == bench.stored
+    assert isinstance(bench.settled[-1].step, Ack if step is ACKED else Release)
+
+
+def test_what_nobody_understands_is_left_to_its_lease(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """A middleware may return anything: the worker goes on, and the message comes back."""
+    held = bench.held()
+    bench.end(held, object())  # type: ignore[arg-type]  # what a broken middleware returns
+    assert (1, State.ENDED) == (bench.books.out["q"], held.life.state)
+    assert any("can't be settled" in line for line in caplog.messages)
+
+
+def test_a_release_is_not_sent_after_the_lease(bench: Bench) -> None:
+    """Neither at first nor when it is tried again: it could take the message from its next holder."""
+    bench.errors["q"] = DOWN
+    held = bench.held()
+    bench.settler.release([held], counted=False)
+    until(lambda: bench.settled)
+    bench.pass_time(2 * LEASE, until_true=lambda: bench.books.out["q"])
+    tries = len(bench.settled)
+    assert 1 == bench.books.out["q"]
+    late = bench.held()
+    bench.clock.advance(LEASE)
+    bench.settler.release([late], counted=False)
+    assert (tries, 2) == (len(bench.settled), bench.books.out["q"])
 
 
 def test_a_settlement_is_tried_until_the_lease_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond settle_timeout the lease isn't renewed, but while it lasts finished work is still acknowledged."""
-    monkeypatch.setattr(settler, "LONGEST_PAUSE", timedelta(milliseconds=20))
+    """Beyond settle_timeout the lease isn't extended, but while it lasts finished work is still acknowledged."""
+    monkeypatch.setattr(settler_module, "LONGEST_PAUSE", timedelta(milliseconds=20))
     driver = Unreliable(MemoryDriver())
     app = App("memory://")
     runs: list[int] = []

@@ -1,0 +1,67 @@
+"""A delivery in hand: its lease is a span that a clock which is set doesn't change."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from cloudq.core.delivery import Delivery
+from cloudq.running.held import HeldLease
+from cloudq.testing.clock import FakeClock
+from tests.unit.worker.fakes import delivery
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    clock = FakeClock()
+    clock.advance(MINUTE)
+    return clock
+
+
+def leased(clock: FakeClock, **lease: timedelta) -> Delivery:
+    one = delivery(clock.now())
+    return replace(one, lease=replace(one.lease, **lease))
+
+
+def test_its_end_is_the_leases(clock: FakeClock) -> None:
+    """What the driver counted from before its call is what holds, not what is left when the delivery arrives."""
+    held = HeldLease(leased(clock, ends=3 * MINUTE, hard_end=9 * MINUTE), clock, extendable=True)
+    assert (3 * MINUTE, 9 * MINUTE, MINUTE) == (held.ends, held.life.hard_end, held.since)
+    assert 2 * MINUTE == held.life.extend_at
+
+
+@pytest.mark.parametrize("step", [timedelta(hours=1), timedelta(hours=-1)])
+def test_a_clock_that_is_set_changes_nothing(clock: FakeClock, step: timedelta) -> None:
+    """Set forwards or backwards, the lease is over when its span is, neither earlier nor later."""
+    held = HeldLease(leased(clock, ends=3 * MINUTE), clock, extendable=True)
+    clock.step(step)
+    assert not held.over(clock.elapsed())
+    clock.advance(2 * MINUTE - timedelta(seconds=1))
+    assert not held.over(clock.elapsed())
+    clock.advance(timedelta(seconds=1))
+    assert held.over(clock.elapsed())
+
+
+def test_the_time_asleep_counts(clock: FakeClock) -> None:
+    """A machine that slept beyond the lease finds it over."""
+    held = HeldLease(leased(clock, ends=3 * MINUTE), clock, extendable=True)
+    clock.suspend(2 * MINUTE)
+    assert held.over(clock.elapsed())
+
+
+def test_what_cant_be_extended_isnt_planned_to_be(clock: FakeClock) -> None:
+    """Its end is the next thing to look at."""
+    held = HeldLease(leased(clock, ends=3 * MINUTE), clock, extendable=False)
+    assert held.life.extend_at is None
+    assert 3 * MINUTE == held.life.next_look
+
+
+def test_without_a_span_its_end_is_counted_from_its_arrival(clock: FakeClock) -> None:
+    """A driver that says only when the lease ends by the wall clock: what is left of it at the arrival."""
+    one = delivery(clock.now(), lease=MINUTE, hard_limit=clock.now() + 5 * MINUTE)
+    held = HeldLease(one, clock, extendable=True)
+    assert (2 * MINUTE, 6 * MINUTE) == (held.ends, held.life.hard_end)

@@ -1,0 +1,72 @@
+"""How a queue's settlements go: noted, told and logged in one order, each change once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from cloudq.core.clock import SYSTEM_CLOCK
+from cloudq.core.driver import SettleResult
+from cloudq.drivers.memory import MemoryDriver
+from cloudq.errors import BackendUnavailable, PermissionDenied
+from cloudq.queues.cloud_queue import CloudQueue
+from cloudq.worker.way_out import Settlement, WayOut
+
+DOWN = BackendUnavailable("down")
+
+
+def settles_nothing(settlements: Sequence[Settlement]) -> Sequence[SettleResult]:
+    raise AssertionError
+
+
+def make(tell: Callable[[str, bool], None]) -> WayOut:
+    return WayOut(CloudQueue("q", MemoryDriver(), clock=SYSTEM_CLOCK), settles_nothing, tell, SYSTEM_CLOCK)
+
+
+def test_changes_are_told_in_the_order_in_which_they_are_noted() -> None:
+    """A failure that is told late doesn't stay the last word after a confirmation that came after it."""
+    told: list[tuple[str, bool]] = []
+    inside, go_on = threading.Event(), threading.Event()
+
+    def tell(queue: str, failing: bool) -> None:
+        if failing:
+            inside.set()
+            go_on.wait(10)
+        told.append((queue, failing))
+
+    way = make(tell)
+    failing = threading.Thread(target=way.note, args=(DOWN,))
+    failing.start()
+    assert inside.wait(10)
+    confirming = threading.Thread(target=way.note, args=(None,))
+    confirming.start()
+    confirming.join(0.05)  # what isn't ordered by the lock would be told by now
+    go_on.set()
+    failing.join(10)
+    confirming.join(10)
+    assert [("q", True), ("q", False)] == told
+
+
+def test_a_change_is_told_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """However many settlements fail; and again when they are confirmed."""
+    caplog.set_level(logging.INFO)
+    told: list[bool] = []
+    way = make(lambda _, failing: told.append(failing))
+    for error in (None, DOWN, DOWN, None, None):
+        way.note(error)
+    assert [True, False] == told
+    assert [logging.WARNING, logging.INFO] == [record.levelno for record in caplog.records]
+
+
+def test_a_refusal_is_not_said_again_for_a_time_out_in_between(caplog: pytest.LogCaptureFixture) -> None:
+    """Refused, timed out, refused: one line, at ERROR, until a settlement is confirmed."""
+    way = make(lambda _, failing: None)
+    for error in (PermissionDenied("403"), DOWN, PermissionDenied("403")):
+        way.note(error)
+    assert [logging.ERROR] == [record.levelno for record in caplog.records]
+    way.note(None)
+    way.note(PermissionDenied("403"))
+    assert 2 == sum("are refused" in line for line in caplog.messages)

@@ -153,8 +153,7 @@ class Worker:
                 self._start()
                 code = self._work()
                 self._stopping = True
-                self._look_after()
-                self._shutdown.run(lambda: self._give_back(self._intake.close()))
+                self._shutdown.run(self._close_intake)
             finally:
                 self._close()
         return code
@@ -215,11 +214,7 @@ class Worker:
         """Looks after what no event announces: pollers, what waits for too long, threads that couldn't be started."""
         try:
             self._watchdog.look()
-            for held in self._intake.take_done_elsewhere():
-                log_safely(
-                    logger, logging.INFO, "%s was done by an earlier run", held.delivery.id, extra=fields(held.delivery)
-                )
-                self._settler.settle(held, ACKED)
+            self._acknowledge_unrun()
             for held, delay in self._intake.take_stale():
                 self._give_back([held], delay)
             self._settler.catch_up()
@@ -227,6 +222,17 @@ class Worker:
             self._executor.more()
         except Exception as error:  # noqa: BLE001 - whatever it is, the worker works on, and looks again soon
             log_safely(logger, logging.ERROR, "looking after the worker failed", error=error)
+
+    def _close_intake(self) -> None:
+        self._give_back(self._intake.close())
+        self._acknowledge_unrun()
+
+    def _acknowledge_unrun(self) -> None:
+        """Acknowledges redeliveries of what an earlier run, which had lost its lease, has done meanwhile."""
+        for held in self._intake.take_done_elsewhere():
+            delivery = held.delivery
+            log_safely(logger, logging.INFO, "%s was done by an earlier run", delivery.id, extra=fields(delivery))
+            self._settler.settle(held, ACKED)
 
     def _note_starvation(self) -> None:
         started = self._intake.in_hand().started

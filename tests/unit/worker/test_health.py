@@ -14,8 +14,9 @@ import pytest
 
 from cloudq.app import App
 from cloudq.drivers.memory import MemoryDriver
-from cloudq.errors import BackendUnavailable, ConfigurationError
+from cloudq.errors import BackendUnavailable, ConfigurationError, StorageReplaced
 from cloudq.worker import health as health_module
+from cloudq.worker import service as service_module
 from cloudq.worker.service import Worker
 from cloudq.worker.settings import WorkerSettings
 from tests.unit.worker.fakes import Running, Unreliable, running, until
@@ -103,6 +104,39 @@ def test_an_overdue_poll_is_not_alive(app: App, driver: Unreliable, monkeypatch:
             assert {"default": "overdue"} == said["queues"]
         finally:
             hang.set()
+
+
+def test_a_worker_that_only_a_restart_helps_is_not_alive(app: App, driver: Unreliable) -> None:
+    """If its database file was replaced it will never get a message again: /healthz says so."""
+    driver.failing["receive"] = StorageReplaced("q.db was replaced", hint="restart this process")
+    with running(app, health=ANY_PORT) as worker:
+        until(lambda: get(worker, "/healthz")[0] == 503)
+        for page in ("/healthz", "/readyz"):
+            assert ["queue default: q.db was replaced"] == get(worker, page)[1]["problems"]
+
+
+def test_a_worker_that_can_start_nothing_is_not_alive(
+    app: App, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """If no thread can be had to run tasks in, /healthz says so after a while, until one can be had."""
+    monkeypatch.setattr(service_module, "STARVED_AFTER", timedelta(seconds=1))
+    start, none_left = threading.Thread.start, threading.Event()
+
+    def start_unless_there_are_none(thread: threading.Thread) -> None:
+        if none_left.is_set() and thread.name.startswith("cloudq-task"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_unless_there_are_none)
+    none_left.set()
+    app.send("count")
+    with running(app, health=ANY_PORT, wait=timedelta(milliseconds=50)) as worker:
+        until(lambda: get(worker, "/healthz")[0] == 503)
+        (problem,) = get(worker, "/healthz")[1]["problems"]
+        assert "nothing runs them" in problem
+        none_left.clear()
+        until(lambda: get(worker, "/healthz")[0] == 200)
+        until(lambda: worker.worker.snapshot().acked == 1)
 
 
 def test_other_pages_and_methods(app: App) -> None:

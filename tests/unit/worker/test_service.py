@@ -231,6 +231,114 @@ def test_failing_renewals_tell_the_handler_and_its_late_end_changes_nothing(
     assert any("its settlement came too late" in line for line in caplog.messages)
 
 
+@pytest.fixture
+def ordered() -> Iterator[tuple[App, Unreliable]]:
+    """An app with an ordered queue, on a backend where a lease is fenced."""
+    app, driver = App("memory://", retry=AT_ONCE), Unreliable(MemoryDriver())
+    with app.using(driver):
+        yield app, driver
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("succeeds", [True, False])
+def test_nothing_runs_beside_its_own_unfinished_run(ordered: tuple[App, Unreliable], succeeds: bool) -> None:
+    """A run that lost its lease goes on: its redelivery and its key's followers wait for it, in this process.
+
+    If it succeeds, the redelivery is acknowledged unrun; if not, it runs then.
+    """
+    app, driver = ordered
+    gate, started = threading.Event(), list[int]()
+    at_once: Counter[str] = Counter()
+
+    @app.task("book", queue="o.fifo", ordering_key="{account}")
+    def book(account: str, number: int) -> None:
+        first = not started
+        started.append(number)
+        at_once[account] += 1
+        assert at_once[account] == 1
+        try:
+            assert not first or gate.wait(20)
+            assert succeeds or not first
+        finally:
+            at_once[account] -= 1
+
+    for number in (1, 2, 3):
+        book.send("a", number)
+    with running(app, lease=timedelta(seconds=2), wait=timedelta(milliseconds=50)) as worker:
+        until(lambda: started == [1])
+        driver.failing["extend"] = BackendUnavailable("no route")
+        until(lambda: worker.worker.snapshot().lease_lost == 1)
+        until(lambda: worker.worker.snapshot().waiting == 1, what="its redelivery waits")
+        assert [1] == started
+        driver.failing.clear()
+        gate.set()
+        until(lambda: total(app, "o.fifo") == 0)
+    assert ([1, 2, 3] if succeeds else [1, 1, 2, 3]) == started
+
+
+@pytest.mark.slow
+def test_a_redelivery_that_waits_in_vain_goes_back_uncounted(app: App, driver: Unreliable, gate: Gate) -> None:
+    """After half a lease it is given back, with a delay, and the wait has used up no attempt."""
+    app.send("wait", {"number": 1})
+    with running(app, lease=timedelta(seconds=2), wait=timedelta(milliseconds=50)) as worker:
+        until(lambda: gate.started == [1])
+        driver.failing["extend"] = BackendUnavailable("no route")
+        until(lambda: worker.worker.snapshot().waiting == 1, what="its redelivery waits")
+        del driver.failing["extend"]
+        until(lambda: app.queue("default").stats().delayed == 1)
+        assert [1] == gate.started
+        gate.open.set()
+
+
+@pytest.mark.parametrize(
+    ("profile", "queue", "copied"),
+    [
+        (None, "default", False),
+        (profiles.sqs_like, "default", True),
+        (profiles.sqs_like, "o.fifo", False),
+        (profiles.service_bus_like, "default", True),
+    ],
+    ids=shown,
+)
+def test_giving_back_has_one_path(
+    profile: Callable[[str], Capabilities] | None, queue: str, copied: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What goes back unstarted uses up no attempt: a copy where attempts are deliveries, a release elsewhere."""
+    app, driver = App("memory://"), MemoryDriver(capabilities=profile)
+    key = {"ordering_key": "k"} if queue.endswith(".fifo") else {}
+    app.task("count", queue=queue, **key)(lambda: None)  # type: ignore[arg-type]  # a key is an option
+    with app.using(driver):
+        worker = Worker(app, WorkerSettings(wait=timedelta(0)))
+        app.send("count")
+        held = worker._keeper.attach(driver.receive(queue, limit=1, wait=timedelta(0), lease=timedelta(seconds=60)))
+        worker._intake.offer(queue, held)
+        worker.stop()
+        assert 0 == worker.run()
+        (again,) = driver.receive(queue, limit=9, wait=timedelta(0), lease=timedelta(seconds=60))
+        assert again.message is not None
+        assert (int(copied), copied or profile is None) == (again.message.generation, again.attempt == 1)
+
+
+def test_a_thread_that_cannot_be_started_stops_no_poller(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ "Can't start new thread" costs a moment: the queue is polled on, and what came is run."""
+    ran: list[bool] = []
+    app.task("count")(lambda: ran.append(True))
+    start, failed = threading.Thread.start, list[str]()
+
+    def start_but_not_the_first(thread: threading.Thread) -> None:
+        if thread.name.startswith("cloudq-task") and not failed:
+            failed.append(thread.name)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_but_not_the_first)
+    with running(app, wait=timedelta(milliseconds=50)):
+        app.send("count")
+        until(lambda: failed)
+        app.send("count")
+        until(lambda: len(ran) == 2)
+
+
 @pytest.mark.parametrize("fails", [True, False], ids=["dead-letters", "works"])
 def test_after_the_lease_only_an_ack_is_tried(fails: bool, caplog: pytest.LogCaptureFixture) -> None:
     """A lease that is over: no copy is sent, since somebody else has the message; an ack is tried (semantics 10)."""

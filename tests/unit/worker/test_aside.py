@@ -1,0 +1,89 @@
+"""Deliveries that wait for a run of their own message or ordering key."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from cloudq.running.held import HeldLease
+from cloudq.running.runs import FIRST_AWAY, Run, Runs
+from cloudq.testing.clock import FakeClock
+from cloudq.worker.aside import Aside
+from tests.unit.worker.fakes import delivery
+
+LEASE = timedelta(seconds=120)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+class Desk:
+    """An `Aside`, and what it is told of ended runs."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.runs = Runs(clock)
+        self.aside = Aside(self.runs, clock)
+        self.told: list[bool] = []
+        self.message = delivery(clock.now())
+
+    def hold(self) -> HeldLease:
+        """Another delivery of the one message."""
+        return HeldLease(self.message, self.clock, extendable=True)
+
+    def begin(self, held: HeldLease) -> Run | None:
+        return self.aside.begin(held, LEASE, self.told.append)
+
+
+@pytest.fixture
+def desk(clock: FakeClock) -> Desk:
+    return Desk(clock)
+
+
+def test_what_may_run_is_not_set_aside(desk: Desk) -> None:
+    """It begins."""
+    assert desk.begin(desk.hold()) is not None
+    assert 0 == len(desk.aside)
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_it_waits_for_the_run_in_its_way(desk: Desk, done: bool) -> None:
+    """Then it goes on, or is kept for who acknowledges what another run did."""
+    first, second = desk.begin(desk.hold()), desk.hold()
+    assert first is not None
+    assert desk.begin(second) is None
+    assert 1 == len(desk.aside)
+    desk.runs.end(first, succeeded=done)
+    assert [done] == desk.told
+    assert desk.aside.resume(second, done=done)
+    assert 0 == len(desk.aside)
+    assert ([second] if done else []) == desk.aside.take_done()
+    assert [] == desk.aside.take_done()
+
+
+def test_it_waits_for_half_a_lease(desk: Desk) -> None:
+    """Then it goes back, for longer each time, and the end of the run is none of its business."""
+    first = desk.begin(desk.hold())
+    assert first is not None
+    for delay in (FIRST_AWAY, 2 * FIRST_AWAY):
+        second = desk.hold()
+        assert desk.begin(second) is None
+        desk.clock.advance(LEASE / 2 - timedelta(seconds=1))
+        assert [] == desk.aside.take_overdue()
+        desk.clock.advance(timedelta(seconds=1))
+        assert [(second, delay)] == desk.aside.take_overdue()
+        assert [] == desk.aside.take_overdue()
+        assert not desk.aside.resume(second, done=True)
+    assert [] == desk.aside.take_done()
+
+
+def test_all_can_be_taken_out(desk: Desk) -> None:
+    """At the end of the worker they go back with the rest."""
+    assert desk.begin(desk.hold()) is not None
+    second = desk.hold()
+    assert desk.begin(second) is None
+    assert [second] == desk.aside.take_all()
+    assert 0 == len(desk.aside)

@@ -1,0 +1,234 @@
+"""One poller: what it asks for, what it does with what comes, and that nothing ends it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+
+import pytest
+
+from cloudq.core.delivery import Delivery
+from cloudq.errors import BackendUnavailable
+from cloudq.running.held import HeldLease
+from cloudq.running.runs import Runs
+from cloudq.testing.clock import FakeClock
+from cloudq.worker import poller as poller_module
+from cloudq.worker.intake import Intake
+from cloudq.worker.poller import FIRST_PAUSE, Poller
+from tests.unit.worker.fakes import delivery, until
+
+LEASE = timedelta(seconds=120)
+WAIT = timedelta(seconds=8)
+
+
+class Backend:
+    """A backend whose receives are answered by the test, one by one."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+        self._answers: list[Sequence[Delivery] | BaseException] = []
+        self._changed = threading.Condition()
+
+    def answer(self, what: Sequence[Delivery] | BaseException) -> None:
+        """The next receive brings, or raises, this."""
+        with self._changed:
+            self._answers.append(what)
+            self._changed.notify_all()
+
+    def receive(self, queue: str, *, limit: int, wait: timedelta, lease: timedelta) -> Sequence[Delivery]:
+        assert ("q", WAIT, LEASE) == (queue, wait, lease)
+        with self._changed:
+            self.asked.append(limit)
+            assert self._changed.wait_for(lambda: self._answers, 20)
+            what = self._answers.pop(0)
+        if isinstance(what, BaseException):
+            raise what
+        return what
+
+
+class Bench:
+    """A poller, on a fake clock, between a backend and an intake."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.backend = Backend()
+        self.intake = Intake({"q": 1}, leases={"q": LEASE}, slots=10, runs=Runs(self.clock), clock=self.clock)
+        self.given_back: list[HeldLease] = []
+        self.arrived = 0
+        self.hooks: dict[str, Callable[[], None]] = {}
+        """Called within `attach`, `arrived` and `give_back`, to raise something."""
+        self.poller = Poller(
+            "q",
+            self.backend,  # type: ignore[arg-type]  # a poller only receives
+            intake=self.intake,
+            keeper=self,  # type: ignore[arg-type]  # a poller only attaches
+            arrived=self._arrive,
+            give_back=self._give_back,
+            wait=WAIT,
+            lease=LEASE,
+            clock=self.clock,
+        )
+
+    def attach(self, deliveries: Sequence[Delivery]) -> list[HeldLease]:
+        self._hook("attach")
+        return [HeldLease(one, self.clock, extendable=True) for one in deliveries]
+
+    def _arrive(self) -> None:
+        self._hook("arrived")
+        self.arrived += 1
+
+    def _give_back(self, held: Sequence[HeldLease]) -> None:
+        self._hook("give_back")
+        self.given_back += held
+
+    def _hook(self, name: str) -> None:
+        if name in self.hooks:
+            self.hooks.pop(name)()
+
+    def polls(self, count: int) -> None:
+        """Waits until it has begun that many polls."""
+        until(lambda: len(self.backend.asked) >= count)
+
+    def deliver(self, count: int = 1) -> list[Delivery]:
+        """The next receive brings that many."""
+        deliveries = [delivery(self.clock.now()) for _ in range(count)]
+        self.backend.answer(deliveries)
+        return deliveries
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.intake.close()
+    bench.poller.stop()
+    bench.backend.answer([])
+    until(lambda: not bench.poller.alive)
+
+
+def test_it_asks_for_what_the_intake_wants_and_hands_over_what_comes(bench: Bench) -> None:
+    """Ten slots: ten are asked for, then as many as are left; each arrival is told to the executor."""
+    bench.poller.start()
+    bench.polls(1)
+    deliveries = bench.deliver(3)
+    bench.polls(2)
+    assert [10, 7] == bench.backend.asked
+    assert 1 == bench.arrived
+    assert deliveries[0] is getattr(bench.intake.take(), "delivery", None)
+    assert bench.poller.reached
+    assert bench.poller.down is None
+
+
+def test_what_comes_after_the_intake_is_closed_goes_back(bench: Bench) -> None:
+    """It counts as in hand until it is settled, and the poller ends."""
+    bench.poller.start()
+    bench.polls(1)
+    bench.intake.close()
+    deliveries = bench.deliver(2)
+    until(lambda: not bench.poller.alive)
+    assert deliveries == [held.delivery for held in bench.given_back]
+    assert 2 == bench.intake.in_hand().settling
+    assert 0 == bench.arrived
+
+
+def test_what_an_abandoned_poll_brings_goes_back(bench: Bench) -> None:
+    """It ends, as another one has taken its place; what it had asked for is free at once."""
+    bench.poller.start()
+    bench.polls(1)
+    assert bench.poller.abandon()
+    deliveries = bench.deliver(2)
+    until(lambda: not bench.poller.alive)
+    assert deliveries == [held.delivery for held in bench.given_back]
+    assert 2 == bench.intake.in_hand().settling
+    assert not bench.poller.abandon(), "there is no poll to abandon"
+
+
+def test_it_is_overdue_by_what_its_poll_takes_longer_than_its_wait(bench: Bench) -> None:
+    """Measured on a clock that nobody sets."""
+    bench.poller.start()
+    bench.polls(1)
+    until(lambda: bench.poller.overdue(bench.clock.elapsed()) == -WAIT)
+    bench.clock.step(timedelta(hours=1))
+    assert -WAIT == bench.poller.overdue(bench.clock.elapsed())
+    bench.clock.advance(WAIT + timedelta(seconds=3))
+    assert timedelta(seconds=3) == bench.poller.overdue(bench.clock.elapsed())
+
+
+@pytest.mark.parametrize("error", [BackendUnavailable("no route"), ValueError("an SDK's slip"), SystemExit(3)], ids=str)
+def test_a_failing_backend_is_asked_again_after_a_pause(
+    bench: Bench, error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever a receive raises; each change is logged once."""
+    caplog.set_level(logging.INFO)
+    bench.poller.start()
+    for number in (1, 2):
+        bench.backend.answer(error)
+        until(lambda number=number: bench.poller._backoff.tries == number)  # type: ignore[misc]  # bound early
+        bench.clock.until_waiting(1)
+        assert error is bench.poller.down
+        assert number == len(bench.backend.asked)
+        bench.clock.advance(4 * FIRST_PAUSE)
+    bench.deliver(1)
+    until(lambda: bench.arrived)
+    assert bench.poller.down is None
+    assert [
+        f"queue q can't be received from, trying again until it can: {error}",
+        "queue q can be received from again",
+    ] == caplog.messages
+
+
+def test_a_pause_ends_though_the_machine_was_suspended(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time that passes while the machine sleeps counts: a second after it wakes the pause is over."""
+    monkeypatch.setattr(poller_module, "FIRST_PAUSE", timedelta(hours=1))
+    bench.hooks["attach"] = lambda: (_ for _ in ()).throw(ValueError("once"))
+    bench.poller.start()
+    bench.polls(1)
+    bench.deliver()
+    bench.clock.until_waiting(1)
+    bench.clock.suspend(timedelta(hours=1))
+    bench.clock.advance(timedelta(seconds=1))
+    bench.polls(2)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), SystemExit(3)], ids=str)
+@pytest.mark.parametrize("where", ["attach", "arrived"])
+def test_nothing_that_is_raised_in_between_ends_it(
+    bench: Bench, where: str, error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An error of the keeper's or the executor's is logged, and after a pause the queue is polled on."""
+
+    def slip() -> None:
+        raise error
+
+    bench.hooks[where] = slip
+    bench.poller.start()
+    bench.polls(1)
+    bench.deliver()
+    bench.clock.until_waiting(1)
+    assert bench.poller.alive
+    assert ["the poller of queue q met an error of its own, and goes on"] == caplog.messages
+    bench.clock.advance(FIRST_PAUSE)
+    bench.deliver()
+    until(lambda: bench.arrived == 1)
+
+
+def test_a_logging_filter_that_raises_does_not_end_it(bench: Bench) -> None:
+    """Log lines run code of the app's: what it raises is reported on stderr, and costs nothing else."""
+
+    def filter_(_: logging.LogRecord) -> bool:
+        raise SystemExit(3)
+
+    logging.getLogger("cloudq.worker").addFilter(filter_)
+    try:
+        bench.poller.start()
+        bench.polls(1)
+        bench.backend.answer(BackendUnavailable("no route"))
+        bench.clock.until_waiting(1)
+        bench.clock.advance(FIRST_PAUSE)
+        bench.polls(2)
+        bench.deliver()
+        until(lambda: bench.arrived)
+    finally:
+        logging.getLogger("cloudq.worker").removeFilter(filter_)

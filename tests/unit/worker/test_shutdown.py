@@ -1,0 +1,136 @@
+"""From the first signal to the last settlement: what is awaited, what goes back, what the log says."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from cloudq.app import App
+from cloudq.core.driver import Capabilities
+from cloudq.drivers.memory import MemoryDriver
+from cloudq.errors import BackendUnavailable
+from cloudq.testing import profiles
+from cloudq.worker import shutdown as shutdown_module
+from tests.ids import shown
+from tests.unit.worker.fakes import Unreliable, running, until
+
+WAIT = timedelta(seconds=2)
+
+
+@pytest.fixture
+def driver() -> Unreliable:
+    return Unreliable(MemoryDriver(capabilities=profiles.sqs_like))
+
+
+@pytest.fixture
+def app(driver: Unreliable) -> Iterator[App]:
+    app = App("memory://")
+    app.task("count")(lambda: None)
+    with app.using(driver):
+        yield app
+
+
+def test_a_poll_that_may_not_be_cut_is_awaited(app: App, driver: Unreliable, caplog: pytest.LogCaptureFixture) -> None:
+    """Where a cut strands what a poll is about to bring it isn't cut: it runs out, and the log says what is awaited."""
+    caplog.set_level(logging.INFO)
+    with running(app, wait=WAIT) as worker:
+        until(lambda: driver.calls["receive"] == 1)
+        began = time.monotonic()
+        worker.worker.stop()
+        assert 0 == worker.join()
+        took = time.monotonic() - began
+    assert took < WAIT.total_seconds() + 1
+    assert 0 == driver.calls["interrupt"]
+    assert any(line.startswith("waiting for the polls of default, at most") for line in caplog.messages)
+    assert "hidden" not in caplog.text
+
+
+def test_what_an_awaited_poll_brings_goes_back(app: App, driver: Unreliable) -> None:
+    """A message that comes after the signal isn't run here, and isn't hidden from others."""
+    with running(app, wait=timedelta(seconds=10)) as worker:
+        until(lambda: driver.calls["receive"] == 1)
+        worker.worker.stop()
+        until(lambda: worker.worker._stopping)
+        app.send("count")
+        assert 0 == worker.join()
+    assert 0 == worker.worker.snapshot().started
+    assert 1 == app.queue("default").stats().ready
+
+
+def test_a_second_signal_leaves_in_the_middle_of_a_poll(
+    app: App, driver: Unreliable, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only then it is cut, and the log names the queue that may hide something, and until when."""
+    lease = timedelta(seconds=60)
+    with running(app, wait=timedelta(seconds=10), lease=lease) as worker:
+        until(lambda: driver.calls["receive"] == 1)
+        began = time.monotonic()
+        worker.worker.stop(now=True)
+        assert 0 == worker.join()
+        assert time.monotonic() - began < 5
+    assert 1 == driver.calls["interrupt"]
+    (line,) = [line for line in caplog.messages if "hidden" in line]
+    before, until_when, _ = line.replace(", until ", "|").replace(" at the latest", "|").split("|")
+    assert (
+        "leaving in the middle of a poll of queue default: what it was about to bring is hidden from everybody"
+        == before
+    )
+    assert timedelta(seconds=50) < datetime.fromisoformat(until_when) - datetime.now(UTC) <= lease
+
+
+@pytest.mark.parametrize("profile", [None, profiles.service_bus_like], ids=shown)
+def test_an_idle_worker_ends_at_once_where_polls_can_be_ended(profile: Callable[[str], Capabilities] | None) -> None:
+    """Within a second and a half of the signal, however long its polls wait."""
+    app, driver = App("memory://"), Unreliable(MemoryDriver(capabilities=profile))
+    app.task("count")(lambda: None)
+    with app.using(driver), running(app, wait=timedelta(seconds=20)) as worker:
+        until(lambda: driver.calls["receive"] == 1)
+        began = time.monotonic()
+        assert 0 == worker.stop()
+        assert time.monotonic() - began < 1.5
+
+
+def test_the_log_says_which_tasks_and_settlements_are_awaited(
+    app: App, driver: Unreliable, caplog: pytest.LogCaptureFixture
+) -> None:
+    """How many, and for how long at most."""
+    caplog.set_level(logging.INFO)
+    gate, started = threading.Event(), threading.Event()
+
+    @app.task("wait")
+    def wait() -> None:
+        started.set()
+        assert gate.wait(20)
+
+    wait.send()
+    with running(app, wait=timedelta(milliseconds=50), grace=timedelta(seconds=25)) as worker:
+        assert started.wait(10)
+        driver.failing["settle"] = BackendUnavailable("no route")
+        worker.worker.stop()
+        until(lambda: "waiting for 1 tasks, at most 25 s; a second signal leaves at once" in caplog.messages)
+        gate.set()
+        until(lambda: any(line.startswith("waiting for 1 settlements, at most") for line in caplog.messages))
+        driver.failing.clear()
+        assert 0 == worker.join()
+
+
+def test_a_poll_that_hangs_is_left_behind(
+    app: App, driver: Unreliable, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A poll that doesn't return in time doesn't keep the worker, and the log says what that may hide."""
+    monkeypatch.setattr(shutdown_module, "POLL_MARGIN", timedelta(milliseconds=300))
+    hang = driver.hanging["receive"] = threading.Event()
+    try:
+        with running(app, wait=timedelta(milliseconds=100)) as worker:
+            until(lambda: driver.calls["receive"] == 1)
+            began = time.monotonic()
+            assert 0 == worker.stop()
+            assert time.monotonic() - began < 5
+    finally:
+        hang.set()
+    assert "leaving in the middle of a poll of queue default" in caplog.text

@@ -1,0 +1,149 @@
+"""The watchdog: pollers that are late, dead, or never came to life."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from cloudq.testing.clock import FakeClock
+from cloudq.worker.watchdog import PATIENCE, Watchdog
+
+MOMENT = timedelta(milliseconds=1)
+
+
+class FakePoller:
+    """A poller without a thread."""
+
+    def __init__(self, queue: str, clock: FakeClock) -> None:
+        self.queue = queue
+        self.alive = self.stopped = self.abandoned = False
+        self.polling_since: timedelta | None = None
+        self.no_thread = False
+        self._clock = clock
+
+    def start(self) -> None:
+        if self.no_thread:
+            raise RuntimeError("can't start new thread")
+        self.alive = True
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    def overdue(self, now: timedelta) -> timedelta:
+        return timedelta(0) if self.polling_since is None else now - self.polling_since
+
+    def abandon(self) -> bool:
+        self.abandoned = self.polling_since is not None
+        return self.abandoned
+
+
+class Kennel:
+    """A watchdog with fake pollers."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.made: list[FakePoller] = []
+        self.no_thread = False
+        pollers = [self.make(queue) for queue in ("a", "b")]
+        self.watchdog = Watchdog(pollers, self.make, clock)  # type: ignore[arg-type]  # they quack
+
+    def make(self, queue: str) -> FakePoller:
+        poller = FakePoller(queue, self.clock)
+        poller.no_thread = self.no_thread
+        self.made.append(poller)
+        return poller
+
+    @property
+    def at_work(self) -> list[object]:
+        return list(self.watchdog.pollers)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def kennel(clock: FakeClock) -> Kennel:
+    return Kennel(clock)
+
+
+def test_pollers_that_work_are_left_alone(kennel: Kennel) -> None:
+    """Nothing is replaced, however often it looks."""
+    kennel.watchdog.look()
+    kennel.watchdog.start()
+    kennel.watchdog.look()
+    assert 2 == len(kennel.made)
+    assert ["a", "b"] == kennel.watchdog.polling()
+
+
+def test_an_overdue_poller_is_replaced(kennel: Kennel, caplog: pytest.LogCaptureFixture) -> None:
+    """Once its poll has overrun its wait by half a minute."""
+    kennel.watchdog.start()
+    late = kennel.made[0]
+    late.polling_since = kennel.clock.elapsed()
+    kennel.clock.advance(PATIENCE)
+    kennel.watchdog.look()
+    assert 0 == kennel.watchdog.replaced
+    kennel.clock.advance(MOMENT)
+    kennel.watchdog.look()
+    assert (1, True) == (kennel.watchdog.replaced, late.abandoned)
+    assert kennel.made[2] in kennel.at_work
+    assert kennel.made[2].alive
+    assert ["a poll of queue a is overdue by 30 s: it is left behind, and another poller takes over"] == caplog.messages
+
+
+def test_a_clock_that_is_set_makes_no_poll_overdue(kennel: Kennel) -> None:
+    """Nor one that is suspended any later than it is."""
+    kennel.watchdog.start()
+    kennel.made[0].polling_since = kennel.clock.elapsed()
+    kennel.clock.step(timedelta(hours=1))
+    kennel.watchdog.look()
+    assert 0 == kennel.watchdog.replaced
+
+
+@pytest.mark.parametrize("polling", [True, False])
+def test_a_dead_poller_is_replaced(kennel: Kennel, polling: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """Whether it died in a poll or in between: its queue is polled on, and the log says so."""
+    kennel.watchdog.start()
+    dead = kennel.made[1]
+    dead.alive = False
+    dead.polling_since = kennel.clock.elapsed() if polling else None
+    kennel.watchdog.look()
+    kennel.watchdog.look()
+    assert (1, 3) == (kennel.watchdog.replaced, len(kennel.made))
+    assert polling is dead.abandoned, "what its poll asked for is free for others again"
+    assert ["a", "b"] == sorted(kennel.watchdog.polling())
+    assert ["the poller of queue b has died: another one takes over"] == caplog.messages
+
+
+def test_a_machine_without_threads_is_asked_again(kennel: Kennel, caplog: pytest.LogCaptureFixture) -> None:
+    """A poller for which no thread can be had doesn't stop the others; it is tried at each look, and said once."""
+    kennel.made[0].no_thread = kennel.no_thread = True
+    kennel.watchdog.start()
+    assert ["b"] == kennel.watchdog.polling()
+    for _ in range(3):
+        kennel.watchdog.look()
+        assert ["b"] == kennel.watchdog.polling()
+    kennel.no_thread = False
+    kennel.watchdog.look()
+    assert ["a", "b"] == sorted(kennel.watchdog.polling())
+    assert 0 == kennel.watchdog.replaced, "none of them ever ran"
+    assert 1 == len(caplog.messages)
+    assert "no thread can be had to poll queue a" in caplog.text
+    kennel.made[-1].alive = False
+    kennel.watchdog.look()
+    assert 1 == kennel.watchdog.replaced
+
+
+def test_nothing_is_replaced_once_it_stops(kennel: Kennel) -> None:
+    """The pollers are told to end, and their end is no death."""
+    kennel.watchdog.start()
+    kennel.watchdog.stop()
+    assert all(poller.stopped for poller in kennel.made)
+    for poller in kennel.made:
+        poller.alive = False
+    kennel.watchdog.look()
+    assert 2 == len(kennel.made)
+    assert [] == kennel.watchdog.polling()

@@ -82,7 +82,7 @@ class LeaseKeeper:
         held = [HeldLease(one, self._clock, extendable=self._capabilities(one.queue).extendable) for one in deliveries]
         with self.changed:
             self._held.update(held)
-            self._wake_earlier()
+            self._wake_earlier(held)
         if self._watch is not None:
             for one in _by_lease(held).values():
                 self._watch(one[0].delivery.lease, partial(self._cut_off, one))
@@ -223,8 +223,7 @@ class LeaseKeeper:
             for group, result in zip(groups, results, strict=True):
                 for held in group:
                     self._land(held, result, now)
-            self._wake_earlier()
-            self.changed.notify_all()
+            self._wake_earlier(self._held)
         self._do_later()
 
     def _land(self, held: HeldLease, result: ExtendResult, now: timedelta) -> None:
@@ -260,7 +259,7 @@ class LeaseKeeper:
         # Always once more before the end, however little is left of it.
         pause = min(held._backoff.next(), (held.life.ends - now) / 3)
         held.life.extend_at = now + max(SHORTEST_PAUSE, pause)
-        if not self._failing:
+        if not self._failing and not isinstance(error, LeaseLost):  # that was beside a settlement, and no outage
             self._failing = True
             self._log(logging.WARNING, "leases can't be extended, trying again until they are over: %s", error)
 
@@ -301,8 +300,8 @@ class LeaseKeeper:
             extra=fields(held.delivery),
         )
 
-    def _wake_earlier(self) -> None:
-        wake_at = min((held.life.next_look for held in self._held), default=None)
+    def _wake_earlier(self, held: Iterable[HeldLease]) -> None:
+        wake_at = min((one.life.next_look for one in held), default=None)
         if wake_at is not None and (self.wake_at is None or wake_at < self.wake_at):
             self.wake_at = wake_at
             self.changed.notify_all()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+import time
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloudq.core import clock
 from cloudq.core.clock import EPOCH, SYSTEM_CLOCK, from_micros, monotonic, to_micros
 
 offsets = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
@@ -42,6 +46,46 @@ def test_now_is_aware_and_in_utc() -> None:
     now = SYSTEM_CLOCK.now()
     assert now.tzinfo is UTC
     assert now >= before
+
+
+def test_spans_never_run_backwards() -> None:
+    """One reading after the other."""
+    readings = [SYSTEM_CLOCK.elapsed() for _ in range(100)]
+    assert sorted(readings) == readings
+
+
+def test_spans_are_as_long_as_the_machines_own() -> None:
+    """In the unit that they say, to the microsecond that they are rounded to."""
+    reference = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    before = time.clock_gettime(reference)
+    elapsed = SYSTEM_CLOCK.elapsed().total_seconds()
+    assert before - 1e-5 <= elapsed <= time.clock_gettime(reference)
+
+
+def test_spans_do_not_change_when_the_wall_clock_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What asks for the time of day, in whatever way Python does it, isn't asked."""
+
+    def not_asked(*_: object) -> float:
+        raise AssertionError("a span was read from a clock that can be set")
+
+    before = SYSTEM_CLOCK.elapsed()
+    for name in ("time", "time_ns"):
+        monkeypatch.setattr(time, name, not_asked)
+    assert SYSTEM_CLOCK.elapsed() >= before
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="only Linux has a clock of its own for this")
+def test_spans_count_the_time_asleep() -> None:
+    """They are CLOCK_BOOTTIME's; CLOCK_MONOTONIC stands still while the machine is suspended."""
+    assert clock._SPANS == time.CLOCK_BOOTTIME
+
+
+def test_spans_of_two_processes_are_comparable() -> None:
+    """They count from the same moment everywhere on one machine, so that a database may keep them."""
+    show = "from cloudq.core.clock import SYSTEM_CLOCK; print(SYSTEM_CLOCK.elapsed().total_seconds())"
+    before = SYSTEM_CLOCK.elapsed().total_seconds()
+    theirs = float(subprocess.run([sys.executable, "-c", show], capture_output=True, check=True, text=True).stdout)
+    assert before <= theirs <= SYSTEM_CLOCK.elapsed().total_seconds()
 
 
 @pytest.mark.parametrize("timeout", [timedelta(0), timedelta(seconds=-5), timedelta(milliseconds=1)])

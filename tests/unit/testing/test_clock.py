@@ -59,6 +59,59 @@ def test_time_does_not_run_backwards() -> None:
     assert clock.now() == START
 
 
+def test_advance_moves_both_clocks() -> None:
+    """Spans are measured from the clock's making; what passes shows on the wall clock too."""
+    clock = FakeClock()
+    assert timedelta(0) == clock.elapsed()
+    clock.advance(MINUTE)
+    assert (MINUTE, START + MINUTE) == (clock.elapsed(), clock.now())
+
+
+@pytest.mark.parametrize("step", [MINUTE, -60 * MINUTE])
+def test_a_step_sets_the_wall_clock_only(step: timedelta) -> None:
+    """Forwards or backwards; no time passes."""
+    clock = FakeClock()
+    clock.advance(MINUTE)
+    clock.step(step)
+    assert (MINUTE, START + MINUTE + step) == (clock.elapsed(), clock.now())
+
+
+def test_a_step_wakes_nobody(pool: ThreadPoolExecutor) -> None:
+    """However far it goes, what waits waits on until its time has passed."""
+    clock = FakeClock()
+    waiting = pool.submit(wait, clock, threading.Condition(), MINUTE)
+    clock.until_waiting()
+    clock.step(60 * MINUTE)
+    assert 1 == clock.waiting
+    clock.advance(MINUTE)
+    assert waiting.result(5) is False
+
+
+def test_asleep_time_passes_and_nobody_notices(pool: ThreadPoolExecutor) -> None:
+    """Both clocks go on while the machine sleeps; a wait goes on for as long as it would have without that."""
+    clock = FakeClock()
+    waiting = pool.submit(wait, clock, threading.Condition(), MINUTE)
+    clock.until_waiting()
+    clock.suspend(60 * MINUTE)
+    assert (60 * MINUTE, START + 60 * MINUTE) == (clock.elapsed(), clock.now())
+    assert 1 == clock.waiting
+    clock.advance(MINUTE / 2)
+    assert waiting.result(5) is True  # woken to look, and not yet over
+    waiting = pool.submit(wait, clock, threading.Condition(), MINUTE)
+    clock.until_waiting()
+    clock.suspend(MINUTE)
+    clock.advance(MINUTE)
+    assert waiting.result(5) is False
+
+
+def test_nobody_sleeps_backwards() -> None:
+    """A negative sleep is refused and changes nothing."""
+    clock = FakeClock()
+    with pytest.raises(ValueError, match="backwards"):
+        clock.suspend(-MINUTE)
+    assert (timedelta(0), START) == (clock.elapsed(), clock.now())
+
+
 def test_a_wait_ends_when_its_time_has_passed(pool: ThreadPoolExecutor) -> None:
     """A wait whose fake time has passed returns False."""
     clock = FakeClock()

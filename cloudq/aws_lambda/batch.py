@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from threading import Condition, Thread
@@ -14,6 +13,7 @@ from cloudq.core.delivery import Lease
 from cloudq.core.driver import Ack, FinalStep
 from cloudq.core.driver import Final as FinalCall
 from cloudq.core.outcome import Acked, Outcome
+from cloudq.core.safe_log import SafeLogger
 from cloudq.drivers.sqs.event_source import Arrival
 from cloudq.drivers.sqs.limits import MAX_BATCH
 from cloudq.errors import LeaseLost
@@ -23,7 +23,7 @@ from cloudq.running.runner import Running
 if TYPE_CHECKING:
     from cloudq.aws_lambda.edge import Edge
 
-logger = logging.getLogger("cloudq.aws_lambda")
+logger = SafeLogger("cloudq.aws_lambda")
 
 _ACK: Final = Ack()
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from cloudq.core.driver import Ack, FinalStep, NativeDeadLetter, Release
 from cloudq.core.driver import Final as FinalCall
 from cloudq.core.outcome import Acked
+from cloudq.core.safe_log import SafeLogger
 from cloudq.drivers.service_bus.trigger import TriggerMessage, arrival
 from cloudq.errors import BatchFailed, LeaseLost
 from cloudq.queues.final_steps import final_steps
@@ -19,7 +20,7 @@ from cloudq.running.runner import Running
 if TYPE_CHECKING:
     from cloudq.azure_functions.edge import Edge
 
-logger = logging.getLogger("cloudq.azure_functions")
+logger = SafeLogger("cloudq.azure_functions")
 
 _ACK: Final = Ack()
 _STAYS: Final = Release()

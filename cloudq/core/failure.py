@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from cloudq.core.safe_log import is_ctrl_c
 from cloudq.errors import UndecodableError
 
 # The largest encoded failure. Drivers keep 16 KiB of the service's limit free for it (semantics 6).
@@ -98,10 +99,13 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def text_of(error: BaseException) -> str:
-    """The exception's text, whatever its `__str__` does."""
+    """The exception's text, whatever its `__str__` does. Never raises but for a Ctrl-C."""
     try:
         return _storable(str(error))
-    except Exception as broken:  # noqa: BLE001 - a user's __str__ may do anything, and the failure must be kept
+    except BaseException as broken:
+        # A user's __str__ may do anything, exit too, and the failure must be kept.
+        if is_ctrl_c(broken):
+            raise
         return f"<its text is unreadable: {type(broken).__name__}>"
 
 
@@ -110,7 +114,10 @@ def _traceback_end(error: BaseException) -> str | None:
         return None
     try:
         text = "".join(traceback.format_exception(error))
-    except Exception as broken:  # noqa: BLE001 - formatting runs the user's __str__ and __repr__
+    except BaseException as broken:
+        # Formatting runs the user's __str__, __repr__ and __notes__.
+        if is_ctrl_c(broken):
+            raise
         return f"<the traceback could not be formatted: {type(broken).__name__}>"
     text = _storable(text)
     return text if len(text) <= _TRACEBACK_CHARS else "…" + text[-(_TRACEBACK_CHARS - 1) :]

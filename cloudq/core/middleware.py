@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Generic, TypeAlias, TypeVar
 
 from cloudq.core.outcome import ACKED, Acked, DeadLettered, Outcome, Retried
+from cloudq.core.safe_log import is_ctrl_c
 
 ContextT = TypeVar("ContextT")
 
@@ -96,8 +97,20 @@ class Chain(Generic[ContextT]):
 def _close(generator: Generator[None, Outcome, Outcome], reason: BaseException) -> None:
     try:
         generator.close()
-    except Exception as error:  # noqa: BLE001 - it must not take the place of what ended the run
-        reason.add_note(f"the middleware {_name(generator)} raised {error!r} while it was closed")
+    except BaseException as error:
+        # It must not take the place of what ended the run, nor keep the other middleware from tidying up.
+        if is_ctrl_c(error):
+            raise
+        reason.add_note(f"the middleware {_name(generator)} raised {_shown(error)} while it was closed")
+
+
+def _shown(error: BaseException) -> str:
+    try:
+        return repr(error)
+    except BaseException as broken:
+        if is_ctrl_c(broken):
+            raise
+        return type(error).__name__
 
 
 def _name(thing: object) -> str:

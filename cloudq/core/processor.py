@@ -27,6 +27,7 @@ from cloudq.core.message import Message
 from cloudq.core.middleware import Chain, Middleware
 from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
 from cloudq.core.policy import RetryPolicy
+from cloudq.core.safe_log import is_ctrl_c
 from cloudq.errors import PayloadError, TimeLimitExceeded, nearest
 
 ContextT = TypeVar("ContextT")
@@ -230,7 +231,10 @@ class Processor(Generic[ContextT]):
         age = timedelta(0) if sent_at is None else max(timedelta(0), now - sent_at)
         try:
             return policy.decide(error, attempt=delivery.attempt, age=age)
-        except Exception as broken:  # noqa: BLE001 - a user's strategy must not leave the delivery without an outcome
+        except BaseException as broken:
+            # A user's strategy, even one that calls sys.exit, must not leave the delivery without an outcome.
+            if is_ctrl_c(broken):
+                raise
             reason = f"the retry policy raised {type(broken).__name__}: {text_of(broken)}"
             return DeadLettered(reason=reason, failure=Failure.of(reason, broken))
 

@@ -1,4 +1,4 @@
-"""`log_safely`: a log line that can't hurt whoever writes it."""
+"""`SafeLogger`: log lines that can't hurt whoever writes them."""
 
 from __future__ import annotations
 
@@ -7,39 +7,69 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import TypeAlias
+
+from cloudq.errors import TimeLimitExceeded
+
+ExcInfo: TypeAlias = BaseException | bool | None
+Extra: TypeAlias = Mapping[str, object] | None
 
 
-def log_safely(
-    logger: logging.Logger,
-    level: int,
-    text: str,
-    *args: object,
-    error: BaseException | None = None,
-    extra: Mapping[str, object] | None = None,
-) -> None:
-    """Logs, and never raises.
+class SafeLogger:
+    """A `logging.Logger`, as far as cloudq uses one, whose methods never raise.
 
     Logging runs code of the app: a filter that expects its own fields, a handler, the `__str__` and the `__notes__` of
-    the exception that is logged. Where a line is written between two steps that belong together (a task has ended; its
-    message is settled), what that code raises, even SystemExit, must not come between them. It is reported on stderr,
-    as the standard library does with what a handler raises; `logging.raiseExceptions = False` silences it.
+    the exception that is logged. cloudq logs between steps that belong together (a task has ended; its message is
+    settled), so what that code raises, even SystemExit, must not come between them. It is reported on stderr, as the
+    standard library does with what a handler raises; `logging.raiseExceptions = False` silences it.
 
-    A KeyboardInterrupt in the main thread is raised all the same: it is the user's Ctrl-C.
+    Two things are raised all the same, as they don't come from logging: a Ctrl-C, and the task's time limit.
 
     Args:
-        logger: Where.
-        level: How grave.
-        text: The line, with `%` placeholders.
-        *args: For the placeholders.
-        error: Whose traceback goes with it.
-        extra: More fields of the record.
+        name: The logger's.
     """
-    try:
-        logger.log(level, text, *args, exc_info=error, extra=extra)
-    except BaseException as broken:
-        if is_ctrl_c(broken):
-            raise
-        _report(logger.name, text, broken)
+
+    __slots__ = ("_logger",)
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+
+    def enabled_for(self, level: int) -> bool:
+        """Whether a line of this level would be written: for those that take work to put together."""
+        return self._logger.isEnabledFor(level)
+
+    def debug(self, text: str, *args: object, exc_info: ExcInfo = None, extra: Extra = None) -> None:
+        """As `Logger.debug`."""
+        self._write(logging.DEBUG, text, args, exc_info, extra)
+
+    def info(self, text: str, *args: object, exc_info: ExcInfo = None, extra: Extra = None) -> None:
+        """As `Logger.info`."""
+        self._write(logging.INFO, text, args, exc_info, extra)
+
+    def warning(self, text: str, *args: object, exc_info: ExcInfo = None, extra: Extra = None) -> None:
+        """As `Logger.warning`."""
+        self._write(logging.WARNING, text, args, exc_info, extra)
+
+    def error(self, text: str, *args: object, exc_info: ExcInfo = None, extra: Extra = None) -> None:
+        """As `Logger.error`."""
+        self._write(logging.ERROR, text, args, exc_info, extra)
+
+    def exception(self, text: str, *args: object, extra: Extra = None) -> None:
+        """As `Logger.exception`: with the traceback of the exception that is being handled."""
+        self._write(logging.ERROR, text, args, True, extra)
+
+    def log(self, level: int, text: str, *args: object, exc_info: ExcInfo = None, extra: Extra = None) -> None:
+        """As `Logger.log`."""
+        self._write(level, text, args, exc_info, extra)
+
+    def _write(self, level: int, text: str, args: tuple[object, ...], exc_info: ExcInfo, extra: Extra) -> None:
+        try:
+            # Three up is who called `error`, and so the line that a formatter names.
+            self._logger.log(level, text, *args, exc_info=exc_info, extra=extra, stacklevel=3)
+        except BaseException as broken:
+            if isinstance(broken, TimeLimitExceeded) or is_ctrl_c(broken):
+                raise
+            _report(self._logger.name, text, broken)
 
 
 def is_ctrl_c(error: BaseException) -> bool:
@@ -48,7 +78,7 @@ def is_ctrl_c(error: BaseException) -> bool:
 
 
 def _report(name: str, text: str, broken: BaseException) -> None:
-    """Names types and the text before it was formatted, nothing that runs code of the app's again."""
+    """Names the type, and the text as it was before it was formatted: nothing that runs the app's code again."""
     if not logging.raiseExceptions or sys.stderr is None:
         return
     with suppress(Exception):

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import logging
 import os
 import threading
 from collections.abc import Callable
@@ -22,9 +21,9 @@ from typing import Final, NamedTuple, TypeAlias
 from weakref import WeakSet
 
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
-from cloudq.core.safe_log import log_safely
+from cloudq.core.safe_log import SafeLogger
 
-logger = logging.getLogger("cloudq")
+logger = SafeLogger("cloudq")
 
 Job: TypeAlias = Callable[[], object]
 """What a thread runs. Its result is dropped; what it raises is logged."""
@@ -148,7 +147,7 @@ class Threads:
 
     def _report(self, failure: Exception | None) -> None:
         if failure is not None:
-            log_safely(logger, logging.ERROR, "no thread can be started for %s: %s; tried again", self._name, failure)
+            logger.error("no thread can be started for %s: %s; tried again", self._name, failure)
 
     def _run(self) -> None:
         thread = threading.current_thread()
@@ -158,8 +157,8 @@ class Threads:
             while (job := self._next()) is not None:
                 try:
                     job()
-                except BaseException as error:  # noqa: BLE001 - the thread is shared: whatever a job raises is its own
-                    log_safely(logger, logging.ERROR, "a job of %s failed", self._name, error=error)
+                except BaseException:  # the thread is shared: whatever a job raises is its own
+                    logger.exception("a job of %s failed", self._name)
                 del job  # what it holds must not live until the next one comes
         finally:
             with self._changed:

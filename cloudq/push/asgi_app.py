@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final, TypeAlias
 
 from msgspec.structs import replace
 
 from cloudq.core.push import PushResponse
+from cloudq.core.safe_log import SafeLogger
 from cloudq.push.certificates import is_loopback
 from cloudq.push.edge import PushEdge, too_large, too_slow
 from cloudq.push.hang_up import HangUp
@@ -26,7 +26,7 @@ _SHORT_DIGITS: Final = 5
 # Of the loop: it reads the end of a connection, closes the transport, tells the protocol, wakes who listens.
 _ROUNDS: Final = 5
 
-logger = logging.getLogger("cloudq.push")
+logger = SafeLogger("cloudq.push")
 
 
 class AsgiApp:

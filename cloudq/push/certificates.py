@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import ssl
 import threading
@@ -18,12 +17,13 @@ from urllib.parse import urlsplit
 import msgspec
 
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
+from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from urllib.request import OpenerDirector
 
-logger = logging.getLogger("cloudq.push")
+logger = SafeLogger("cloudq.push")
 
 # Google's, in PEM, by key id: what google-auth's `id_token` uses by default (google-auth 2.62, 2026-11).
 GOOGLE_CERTIFICATES: Final = "https://www.googleapis.com/oauth2/v1/certs"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Final
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from cloudq.app import App
 from cloudq.core.message import is_dead_letter_queue
 from cloudq.core.push import PushRequest, PushResponse
+from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import PushRefused
 from cloudq.push.admission import Admission, PushInHand
 from cloudq.push.events import BatchRefused
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from cloudq.push.oidc import Verifier
     from cloudq.push.sources import Arrival
 
-logger = logging.getLogger("cloudq.push")
+logger = SafeLogger("cloudq.push")
 
 _LONGEST_NUMBER: Final = 15
 

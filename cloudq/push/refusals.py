@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Mapping
 from datetime import timedelta
@@ -13,8 +12,9 @@ import msgspec
 
 from cloudq.core.clock import Clock
 from cloudq.core.push import PushResponse
+from cloudq.core.safe_log import SafeLogger
 
-logger = logging.getLogger("cloudq.push")
+logger = SafeLogger("cloudq.push")
 
 # Whoever sends garbage must not be able to fill the log: of each kind of refusal one line in so long.
 QUIET: Final = timedelta(seconds=60)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from cloudq.core.outcome import Acked, Outcome
 from cloudq.core.policy import DELIVERIES_WITHOUT_LIMIT
 from cloudq.core.processor import Processor
 from cloudq.core.push import PushResponse
+from cloudq.core.safe_log import SafeLogger
 from cloudq.core.threads import Threads
 from cloudq.push.admission import Admission, PushInHand
 from cloudq.push.refusals import ERROR, RefusalLog
@@ -29,7 +29,7 @@ from cloudq.tasks.context import Context
 if TYPE_CHECKING:
     from cloudq.running.held import HeldLease
 
-logger = logging.getLogger("cloudq.push")
+logger = SafeLogger("cloudq.push")
 
 
 class PushRunner:

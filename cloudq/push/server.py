@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import threading
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from cloudq.app import App
+from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import ConfigurationError
 from cloudq.push.asgi_app import AsgiApp
 from cloudq.push.certificates import is_loopback
@@ -27,7 +27,7 @@ from cloudq.running.signals import Wish, stop_signals
 if TYPE_CHECKING:
     import uvicorn
 
-logger = logging.getLogger("cloudq.push")
+logger = SafeLogger("cloudq.push")
 
 ROUND: Final = timedelta(seconds=1)
 # After the grace, or a second signal: what is answered by then is answered.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeGuard
 
@@ -19,12 +18,13 @@ from cloudq.core.message import Message, native_copy_id
 from cloudq.core.outcome import DeadLettered, Outcome
 from cloudq.core.plan import outgoing
 from cloudq.core.push import PushRequest, PushResponse
+from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import PushRefused, UndecodableError
 from cloudq.push.events import event_of
 from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.queues.final_steps import final_step
 
-logger = logging.getLogger("cloudq.push")
+logger = SafeLogger("cloudq.push")
 
 RELEASE_UNCOUNTED: Final = Release(counted=False)
 """The step of what was not run: it says nothing about the task."""

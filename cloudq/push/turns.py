@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Generator
 from concurrent.futures import Future
 from contextlib import closing
@@ -21,12 +20,13 @@ from typing import Final, TypeAlias
 from cloudq.core.clock import Clock
 from cloudq.core.driver import Ack
 from cloudq.core.push import PushResponse
+from cloudq.core.safe_log import SafeLogger
 from cloudq.push.admission import STOPPING, Admission, PushInHand, overloaded
 from cloudq.push.refusals import HttpRefusal
 from cloudq.push.sources import RELEASE_UNCOUNTED
 from cloudq.running.runs import Runs
 
-logger = logging.getLogger("cloudq.push")
+logger = SafeLogger("cloudq.push")
 
 # How often whoever waits looks whether the sender has hung up, the worker stops, or the machine has slept.
 LOOK: Final = timedelta(milliseconds=200)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +28,7 @@ from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Outgoing
 from cloudq.core.message import Message
 from cloudq.core.reference import Reference, is_key
+from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import (
     BackendError,
     CloudqError,
@@ -41,7 +41,7 @@ from cloudq.errors import (
 )
 from cloudq.queues.urls import CLAIM_CHECK_EXAMPLE, LOCAL_FILES, ClaimCheckUrl, parse_claim_check
 
-logger = logging.getLogger("cloudq")
+logger = SafeLogger("cloudq")
 
 EXTRA: Final = "cloudq[claimcheck]"
 UPLOADS_AT_ONCE: Final = 8

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import weakref
@@ -12,6 +11,7 @@ from typing import Final
 
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.driver import Driver
+from cloudq.core.safe_log import SafeLogger
 from cloudq.core.shield import shielded
 from cloudq.core.url import parse_url, rooted
 from cloudq.errors import ConfigurationError
@@ -21,7 +21,7 @@ from cloudq.queues.names import check_queue_name
 from cloudq.queues.opening import open_driver
 from cloudq.queues.urls import URL_VARIABLE, backend_url, claim_check_url
 
-logger = logging.getLogger("cloudq")
+logger = SafeLogger("cloudq")
 
 # Backends of a process that forked: kept, so that the child never closes what its parent still uses.
 _inherited: Final[list[object]] = []

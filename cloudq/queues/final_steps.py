@@ -5,7 +5,6 @@ The polling worker does the same asynchronously: `cloudq.worker.settler`.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
@@ -14,9 +13,10 @@ from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Capabilities, FinalStep
 from cloudq.core.outcome import Outcome
 from cloudq.core.plan import plan
+from cloudq.core.safe_log import SafeLogger
 from cloudq.queues.cloud_queue import CloudQueue
 
-logger = logging.getLogger("cloudq")
+logger = SafeLogger("cloudq")
 
 
 def final_step(

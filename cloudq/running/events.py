@@ -10,9 +10,10 @@ import msgspec
 
 from cloudq.core.delivery import Delivery
 from cloudq.core.outcome import Acked, Outcome, Retried
+from cloudq.core.safe_log import SafeLogger, is_ctrl_c
 from cloudq.running.log_fields import fields
 
-logger = logging.getLogger("cloudq.worker")
+logger = SafeLogger("cloudq.worker")
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +86,10 @@ class Tally:
             return
         try:
             self._on_event(Finished(delivery=delivery, outcome=outcome, seconds=seconds))
-        except Exception:  # a slip in a progress display must not end the thread that runs the tasks
+        except BaseException as error:
+            # A slip in a progress display, be it sys.exit, must not end the thread that runs the tasks.
+            if is_ctrl_c(error):
+                raise
             logger.exception("on_event failed")
 
 
@@ -98,7 +102,7 @@ def _log(delivery: Delivery, outcome: Outcome, seconds: float) -> None:
         said = f"again in {outcome.delay.total_seconds():.1f} s: {outcome.reason}"
     else:
         level, said = logging.ERROR, f"dead-lettered: {outcome.reason}"
-    if not logger.isEnabledFor(level):
+    if not logger.enabled_for(level):
         return
     task = delivery.message.task if delivery.message else "undecodable"
     logger.log(

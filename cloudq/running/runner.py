@@ -19,8 +19,9 @@ from cloudq.core.delivery import Delivery
 from cloudq.core.outcome import Outcome
 from cloudq.core.policy import DELIVERIES_WITHOUT_LIMIT
 from cloudq.core.processor import Processor
+from cloudq.core.safe_log import is_ctrl_c
 from cloudq.errors import ConfigurationError
-from cloudq.running.event_loop import EventLoop
+from cloudq.running.event_loop import LazyLoop
 from cloudq.running.events import Tally
 from cloudq.running.held import HeldLease
 from cloudq.running.time_limits import ThreadTimeLimits
@@ -30,7 +31,6 @@ T = TypeVar("T")
 
 MOST_AT_ONCE: Final = 100
 FORKED: Final = 70  # EX_SOFTWARE, for a fork that a task forgot to end
-_NOBODY_WAITS: Final = timedelta(0)
 
 
 class Once(Generic[T]):
@@ -107,8 +107,7 @@ class Runner:
             # host is stopped all the same.
             least_deliveries=DELIVERIES_WITHOUT_LIMIT,
         )
-        self._lock = threading.Lock()
-        self._loop: EventLoop | None = None
+        self._loop = LazyLoop(self._processor, _ended)
 
     @property
     def clock(self) -> Clock:
@@ -123,13 +122,10 @@ class Runner:
     def run(self, running: Running) -> Outcome | None:
         """Runs a delivery's task to its end, in this thread or on the loop. `None`: it was given up meanwhile."""
         if self._is_async(running.delivery):
-            with self._lock:
-                if self._loop is None:
-                    self._loop = EventLoop(self._processor, _ended)
-                self._loop.run(running)
+            self._loop.run(running)
         else:
             began = time.monotonic()
-            # A fresh context: what a task leaves in a context variable is not for the next one's eyes.
+            # Each task has a fresh context, so that context variables don't leak into the next one.
             outcome = contextvars.Context().run(self._process, running)
             running.ended(outcome, time.monotonic() - began)
         running.arrived.wait()
@@ -139,19 +135,14 @@ class Runner:
 
     def left_behind(self, stuck: Sequence[Running]) -> None:
         """These didn't stop. If one is async it blocks the loop: the next ones get another."""
-        if not any(self._is_async(running.delivery) for running in stuck):
-            return
-        with self._lock:
-            loop, self._loop = self._loop, None
-        if loop is not None:
-            loop.stop(_NOBODY_WAITS)
+        if any(self._is_async(running.delivery) for running in stuck):
+            self._loop.leave()
 
     def _process(self, running: Running) -> Outcome:
         try:
             return self._processor.process(running.delivery, lease_lost=running.lost, until=running.until)
         except BaseException as error:
-            # A signal's KeyboardInterrupt reaches the main thread only: elsewhere it is the task's own.
-            if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            if is_ctrl_c(error):
                 raise
             return self._processor.failed(running.delivery, error)
 

@@ -19,6 +19,7 @@ from typing import Any, Final, Literal
 from cloudq.core.loading import LOAD_LIMIT
 from cloudq.core.outcome import Outcome
 from cloudq.core.processor import Processor
+from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import TimeLimitExceeded, WorkerDied
 from cloudq.running.backoff import Backoff
 from cloudq.running.event_loop import Ended
@@ -28,7 +29,7 @@ from cloudq.running.logs import JsonFormatter, TextFormatter
 from cloudq.worker.frames import CannotStart, Channel, Done, FrameError, Hello, LeaseIsLost, Ready, Run
 from cloudq.worker.intake import Intake
 
-logger = logging.getLogger("cloudq.worker")
+logger = SafeLogger("cloudq.worker")
 
 # So much longer than its time limit may a task take before its process is killed.
 HARD_LIMIT_MARGIN: Final = timedelta(seconds=5)
@@ -199,6 +200,12 @@ class ChildExecutor:
             threading.Thread(target=self._run, name=f"cloudq-child-{number}", daemon=True)
             for number in range(1, processes + 1)
         ]
+
+    @property
+    def starved(self) -> bool:
+        """Whether none of the children is ready, after at least one was: nothing runs until one starts."""
+        with self._lock:
+            return self._any_started and not self._children
 
     @property
     def pids(self) -> list[int]:

@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import contextvars
-import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from cloudq.core.outcome import Outcome
 from cloudq.core.processor import Processor
-from cloudq.running.event_loop import Ended, EventLoop
+from cloudq.core.safe_log import SafeLogger
+from cloudq.core.threads import Threads
+from cloudq.running.event_loop import Ended, LazyLoop
 from cloudq.running.held import HeldLease
 from cloudq.worker.intake import Intake
 
-if TYPE_CHECKING:
-    pass
-
-logger = logging.getLogger("cloudq.worker")
+logger = SafeLogger("cloudq.worker")
 
 
 class Executor(Protocol):
     """Takes work from the intake until it is closed."""
+
+    @property
+    def starved(self) -> bool:
+        """Whether nothing can start at the moment: the machine has no thread, or no process, to give."""
+        ...
 
     def start(self) -> None:
         """Starts to take."""
         ...
 
     def more(self) -> None:
-        """Something new waits: sees to it that it is taken."""
+        """Something new waits, or may wait: sees to it that it is taken. Never raises."""
         ...
 
     def stop(self) -> None:
@@ -53,54 +56,62 @@ class ThreadExecutor:
         self._processor = processor
         self._most = threads
         self._ended = ended
+        self._threads = Threads("cloudq-task", threads)
+        self._loop = LazyLoop(processor, ended)
         self._lock = threading.Lock()
-        self._threads = 0
-        self._loop: EventLoop | None = None
-        self._stopped = False
+        # Guarded by the lock: the threads that take from the intake, those that are being started included.
+        self._takers = 0
+
+    @property
+    def starved(self) -> bool:
+        """Whether neither a thread nor, for async tasks, an event loop could be started when last tried."""
+        return self._threads.starved or self._loop.starved
 
     def start(self) -> None:
         """Starts nothing: the first delivery starts the first thread."""
 
     def more(self) -> None:
-        """Starts another thread if something waits and none is idle."""
-        if self._threads >= self._most or not self._intake.short_of_takers():
+        """Starts another thread if something waits and none is idle. Without one, the next call tries again."""
+        if self._takers >= self._most or not self._intake.short_of_takers():
             return
         with self._lock:
-            if self._threads >= self._most:
+            if self._takers >= self._most:
                 return
-            self._threads += 1
-            threading.Thread(target=self._run, name=f"cloudq-task-{self._threads}", daemon=True).start()
+            self._takers += 1
+        if not self._threads.submit(self._take) and self._threads.withdraw(self._take):
+            with self._lock:
+                self._takers -= 1
 
     def stop(self) -> None:
-        """Cancels the coroutines and ends their loop."""
-        with self._lock:
-            loop, self._loop = self._loop, None
-            self._stopped = True
-        if loop is not None:
-            loop.stop()
+        """Cancels the coroutines, and ends their loop and the threads that are idle."""
+        self._loop.stop()
+        self._threads.close()
 
-    def _run(self) -> None:
-        while (held := self._intake.take()) is not None:
-            self.more()
-            handler = self._processor.handler_for(held.delivery)
-            if handler is not None and handler.is_async:
-                self._run_on_loop(held)
-                continue
-            began = time.monotonic()
-            # A fresh context: what a task leaves in a context variable is not for the next one's eyes.
-            outcome = contextvars.Context().run(self._process, held)
+    def _take(self) -> None:
+        """Works until the intake is closed."""
+        try:
+            while (held := self._intake.take()) is not None:
+                self.more()
+                self._run(held)
+        finally:
+            with self._lock:
+                self._takers -= 1
+
+    def _run(self, held: HeldLease) -> None:
+        handler = self._processor.handler_for(held.delivery)
+        if handler is not None and handler.is_async:
+            self._loop.run(held)
+            return
+        began = time.monotonic()
+        # Each task has a fresh context, so that context variables don't leak into the next one.
+        outcome = contextvars.Context().run(self._process, held)
+        try:
             self._ended(held, outcome, time.monotonic() - began)
+        except BaseException:  # the thread is shared
+            logger.exception("the end of %s could not be recorded", held.delivery.id)
 
     def _process(self, held: HeldLease) -> Outcome:
         try:
             return self._processor.process(held.delivery, lease_lost=held.lost)
         except BaseException as error:  # noqa: BLE001 - a signal's KeyboardInterrupt reaches the main thread only: this is the task's own
             return self._processor.failed(held.delivery, error)
-
-    def _run_on_loop(self, held: HeldLease) -> None:
-        with self._lock:
-            if self._stopped:
-                return  # what was taken in the last moment has been given up by now
-            if self._loop is None:
-                self._loop = EventLoop(self._processor, self._ended)
-            self._loop.run(held)

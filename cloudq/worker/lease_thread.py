@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from datetime import timedelta
 from typing import Final
 
 from cloudq.core.clock import Clock
-from cloudq.core.safe_log import log_safely
+from cloudq.core.safe_log import SafeLogger
 from cloudq.worker.leases import LeaseKeeper
 
-logger = logging.getLogger("cloudq.worker")
+logger = SafeLogger("cloudq.worker")
 
 # A wait doesn't notice that the machine was suspended (see `Clock.wait`), so it is cut into slices.
 SLICE: Final = timedelta(seconds=1)
@@ -50,9 +49,9 @@ class LeaseThread:
             try:
                 self._look()
                 failed_before = False
-            except BaseException as error:  # noqa: BLE001 - without this thread every lease would be lost
+            except BaseException:
                 if not failed_before:
-                    log_safely(logger, logging.ERROR, "looking after leases failed, trying again", error=error)
+                    logger.exception("looking after leases failed, trying again")
                 failed_before = True
                 time.sleep(PAUSE_SECONDS)
 

@@ -18,14 +18,14 @@ from typing import Final
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Capabilities, ExtendResult
-from cloudq.core.safe_log import log_safely
+from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import BackendError, LeaseLost
 from cloudq.running.backoff import Backoff
 from cloudq.running.held import HeldLease
 from cloudq.running.lease_life import EXTENDABLE, SHORTEST_PAUSE, Event, State
 from cloudq.running.log_fields import fields
 
-logger = logging.getLogger("cloudq.worker")
+logger = SafeLogger("cloudq.worker")
 
 # What is due within this part of the lease is extended together with what is due now.
 EXTEND_AHEAD_FRACTION: Final = 8
@@ -321,7 +321,7 @@ class LeaseKeeper:
 
     def _log(self, level: int, text: str, *args: object, extra: dict[str, object] | None = None) -> None:
         # Later: a handler of the app's runs then, which may take its time, or ask the keeper something.
-        self._later.append(partial(log_safely, logger, level, text, *args, extra=extra))
+        self._later.append(partial(logger.log, level, text, *args, extra=extra))
 
     # ── with no lock held ────────────────────────────────────────────────────────────────────────────────
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -11,14 +10,14 @@ from typing import Final
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import PullDriver
-from cloudq.core.safe_log import log_safely
+from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import CloudqError
 from cloudq.running.backoff import Backoff
 from cloudq.running.held import HeldLease
 from cloudq.worker.intake import Intake
 from cloudq.worker.leases import LeaseKeeper
 
-logger = logging.getLogger("cloudq.worker")
+logger = SafeLogger("cloudq.worker")
 
 FIRST_PAUSE: Final = timedelta(milliseconds=500)
 LONGEST_PAUSE: Final = timedelta(seconds=30)
@@ -138,12 +137,10 @@ class Poller:
         with self._changed:
             self._polling_since = None
         self._intake.poll_failed(self.queue)
-        log_safely(
-            logger,
-            logging.ERROR,
+        logger.error(
             "the poller of queue %s met an error of its own, and goes on",
             self.queue,
-            error=error,
+            exc_info=error,
             extra={"cloudq_queue": self.queue},
         )
         self._pause(FIRST_PAUSE)
@@ -196,14 +193,12 @@ class Poller:
         # What isn't ours is a surprise worth a traceback.
         surprise = None if isinstance(error, CloudqError) else error
         hint = f"; {error.hint}" if isinstance(error, CloudqError) and error.hint else ""
-        log_safely(
-            logger,
-            logging.ERROR,
+        logger.error(
             "queue %s can't be received from, trying again until it can: %s%s",
             self.queue,
             error,
             hint,
-            error=surprise,
+            exc_info=surprise,
             extra={"cloudq_queue": self.queue},
         )
 
@@ -213,9 +208,7 @@ class Poller:
             return
         self.down = None
         self._backoff.reset()
-        log_safely(
-            logger,
-            logging.INFO,
+        logger.info(
             "queue %s can be received from again",
             self.queue,
             extra={"cloudq_queue": self.queue},

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterable
 from datetime import timedelta
@@ -20,7 +19,7 @@ from cloudq.app import App
 from cloudq.core.driver import LeaseWatcher, PullDriver
 from cloudq.core.outcome import ACKED, Acked, Outcome
 from cloudq.core.processor import Processor
-from cloudq.core.safe_log import log_safely
+from cloudq.core.safe_log import SafeLogger
 from cloudq.core.threads import Threads
 from cloudq.errors import ConfigurationError
 from cloudq.running.events import Finished, Snapshot, Tally
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
     from cloudq.running.pages import HealthServer
     from cloudq.worker.children import ChildExecutor
 
-logger = logging.getLogger("cloudq.worker")
+logger = SafeLogger("cloudq.worker")
 
 # How often the main thread looks after what no event announces.
 ROUND: Final = timedelta(seconds=1)
@@ -196,7 +195,7 @@ class Worker:
         if self._health is not None:
             self._health.start()
             where = self._health.address
-            log_safely(logger, logging.INFO, "health pages on http://%s:%d/healthz and /readyz", *where)
+            logger.info("health pages on http://%s:%d/healthz and /readyz", *where)
 
     def _work(self) -> int:
         """Waits for the reason to end; meanwhile looks after what no event announces. Returns the exit code."""
@@ -220,8 +219,8 @@ class Worker:
             self._settler.catch_up()
             self._note_starvation()
             self._executor.more()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the worker works on, and looks again soon
-            log_safely(logger, logging.ERROR, "looking after the worker failed", error=error)
+        except Exception:
+            logger.exception("looking after the worker failed")
 
     def _close_intake(self) -> None:
         self._give_back(self._intake.close())
@@ -231,7 +230,7 @@ class Worker:
         """Acknowledges redeliveries of what an earlier run, which had lost its lease, has done meanwhile."""
         for held in self._intake.take_done_elsewhere():
             delivery = held.delivery
-            log_safely(logger, logging.INFO, "%s was done by an earlier run", delivery.id, extra=fields(delivery))
+            logger.info("%s was done by an earlier run", delivery.id, extra=fields(delivery))
             self._settler.settle(held, ACKED)
 
     def _note_starvation(self) -> None:

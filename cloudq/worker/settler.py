@@ -13,7 +13,6 @@ holds up no other. What each answer means for the lease is the table of `running
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
@@ -34,7 +33,7 @@ from cloudq.core.driver import (
 )
 from cloudq.core.outcome import Acked, Outcome, Retried
 from cloudq.core.plan import Plan, plan
-from cloudq.core.safe_log import log_safely
+from cloudq.core.safe_log import SafeLogger
 from cloudq.core.threads import Threads
 from cloudq.errors import LeaseLost
 from cloudq.queues.cloud_queue import CloudQueue
@@ -46,7 +45,7 @@ from cloudq.worker.intake import Intake
 from cloudq.worker.leases import LeaseKeeper
 from cloudq.worker.way_out import Settlement, Trouble, WayOut
 
-logger = logging.getLogger("cloudq.worker")
+logger = SafeLogger("cloudq.worker")
 
 FIRST_PAUSE: Const = timedelta(milliseconds=200)
 LONGEST_PAUSE: Const = timedelta(seconds=5)
@@ -99,13 +98,10 @@ class Settler:
         """Starts to carry out what became of a delivery whose handler has ended."""
         try:
             self._settle(held, outcome)
-        except Exception as error:  # noqa: BLE001 - a middleware may have returned anything: that costs neither the thread nor the message
-            log_safely(
-                logger,
-                logging.ERROR,
+        except Exception:
+            logger.exception(
                 "%s can't be settled; it comes back when its lease is over",
                 held.delivery.id,
-                error=error,
                 extra=fields(held.delivery),
             )
             self._give_up(held)
@@ -184,9 +180,7 @@ class Settler:
         if error is None:
             self._finish(held, way, made.final)
             return
-        log_safely(
-            logger,
-            logging.ERROR,
+        logger.error(
             "the copy of %s could not be stored, so it stays in its queue: %s",
             held.delivery.id,
             error,
@@ -297,9 +291,7 @@ class Settler:
             self._give_up(settlement.held)
 
     def _log_given_up(self, held: HeldLease, why: object) -> None:
-        log_safely(
-            logger,
-            logging.ERROR,
+        logger.error(
             "the settlement of %s is given up: %s; it comes back when its lease is over",
             held.delivery.id,
             why,
@@ -309,9 +301,7 @@ class Settler:
     def _count_late(self, held: HeldLease, what: str) -> None:
         with self._lock:
             self.late += 1
-        log_safely(
-            logger,
-            logging.WARNING,
+        logger.warning(
             "the lease on %s was over before its end was recorded (%s); it may run a second time",
             held.delivery.id,
             what,

@@ -20,7 +20,7 @@ from typing import Final
 
 from cloudq.core.clock import Clock
 from cloudq.core.driver import PullDriver
-from cloudq.core.safe_log import log_safely
+from cloudq.core.safe_log import SafeLogger
 from cloudq.running.signals import Wish
 from cloudq.worker.executors import Executor
 from cloudq.worker.intake import Intake
@@ -28,7 +28,7 @@ from cloudq.worker.settings import WorkerSettings
 from cloudq.worker.settler import Settler
 from cloudq.worker.watchdog import Watchdog
 
-logger = logging.getLogger("cloudq.worker")
+logger = SafeLogger("cloudq.worker")
 
 # After a second signal: what is confirmed until then is confirmed.
 AT_ONCE: Final = timedelta(seconds=3)
@@ -180,4 +180,4 @@ class Shutdown:
 
 
 def _log(level: int, text: str, *args: object, extra: Mapping[str, object] | None = None) -> None:
-    log_safely(logger, level, text, *args, extra=extra)
+    logger.log(level, text, *args, extra=extra)

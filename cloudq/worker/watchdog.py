@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final
 
 from cloudq.core.clock import Clock
-from cloudq.core.safe_log import log_safely
+from cloudq.core.safe_log import SafeLogger
 from cloudq.worker.poller import Poller
 
-logger = logging.getLogger("cloudq.worker")
+logger = SafeLogger("cloudq.worker")
 
 # A poll may overrun its wait by this much before its poller is replaced.
 PATIENCE: Final = timedelta(seconds=30)
@@ -100,4 +99,4 @@ class Watchdog:
 
 
 def _log(poller: Poller, text: str, *args: object) -> None:
-    log_safely(logger, logging.ERROR, text, poller.queue, *args, extra={"cloudq_queue": poller.queue})
+    logger.error(text, poller.queue, *args, extra={"cloudq_queue": poller.queue})

@@ -11,13 +11,13 @@ from typing import Final as Const
 from cloudq.core.batching import Batcher
 from cloudq.core.clock import Clock
 from cloudq.core.driver import Final, FinalStep, Outgoing, SendResult, SettleResult
-from cloudq.core.safe_log import log_safely
+from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import PermissionDenied, QueueNotFound
 from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.running.backoff import Backoff
 from cloudq.running.held import HeldLease
 
-logger = logging.getLogger("cloudq.worker")
+logger = SafeLogger("cloudq.worker")
 
 
 class Trouble(Enum):
@@ -112,7 +112,7 @@ class WayOut:
                 self._tell(self.name, after is not Trouble.NONE)
         level, text = _SAID[after]
         args = (self.name,) if error is None else (self.name, error)
-        log_safely(logger, level, text, *args, extra={"cloudq_queue": self.name})
+        logger.log(level, text, *args, extra={"cloudq_queue": self.name})
 
 
 _SAID: Const = {

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import logging
 import threading
 from datetime import datetime, timedelta
 from typing import Final
 
 from cloudq.core.clock import Clock
+from cloudq.core.safe_log import SafeLogger
 from cloudq.drivers.service_bus import sdk
 from cloudq.drivers.service_bus.limits import held_until
 from cloudq.drivers.service_bus.receipts import Receipt
 
-logger = logging.getLogger("cloudq")
+logger = SafeLogger("cloudq")
 
 # How often the clock is looked at, which a test may turn, and the locks with it.
 LOOK: Final = timedelta(milliseconds=50)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 from pathlib import Path
 from typing import Final
+
+from cloudq.core.safe_log import SafeLogger
 
 WAL_LIMIT: Final = 4 * 1024 * 1024
 _PAGE: Final = 4096
@@ -15,7 +16,7 @@ _EMPTIED_AT: Final = 4
 # How long emptying waits for readers of the log. Ours read for microseconds; others (a backup) aren't waited for.
 _READERS_MS: Final = 50
 
-_log = logging.getLogger(__name__)
+_log = SafeLogger(__name__)
 
 
 class Checkpointer:

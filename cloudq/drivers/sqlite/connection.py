@@ -6,7 +6,6 @@ on it (semantics 24).
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
+from cloudq.core.safe_log import SafeLogger
 from cloudq.drivers.sqlite import forking, schema
 from cloudq.drivers.sqlite.checkpoint import Checkpointer
 from cloudq.drivers.sqlite.faults import DriverClosed, busy, moved, read_only, translated
@@ -32,7 +32,7 @@ _FULL: Final = 2
 # close, which is the one that checkpoints.
 _CLOSE_PATIENCE: Final = timedelta(seconds=5)
 
-_log = logging.getLogger(__name__)
+_log = SafeLogger(__name__)
 
 
 class Database:

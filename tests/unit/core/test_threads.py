@@ -12,7 +12,7 @@ import pytest
 
 from cloudq.core.threads import Threads
 from cloudq.testing.clock import FakeClock
-from tests.unit.worker.fakes import until
+from tests.unit.worker.fakes import NoThreads, until
 
 PATIENCE = 10.0
 A_SECOND = timedelta(seconds=1)
@@ -34,23 +34,6 @@ class BrokenFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         return bool(record.tenant)  # type: ignore[attr-defined]
-
-
-class NoThreads:
-    """A machine that has no more threads to give, until it has again."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.tries = 0
-        self.exhausted = True
-        start = threading.Thread.start
-
-        def refuse(thread: threading.Thread) -> None:
-            if not self.exhausted:
-                return start(thread)
-            self.tries += 1
-            raise RuntimeError("can't start new thread")
-
-        monkeypatch.setattr(threading.Thread, "start", refuse)
 
 
 @pytest.fixture

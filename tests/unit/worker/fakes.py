@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+
 from cloudq.app import App
 from cloudq.core import wire
 from cloudq.core.delivery import Delivery, Lease
@@ -124,6 +126,23 @@ class Unreliable:
 
     def close(self) -> None:
         self.driver.close()
+
+
+class NoThreads:
+    """A machine that has no more threads to give, until it has again."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.tries = 0
+        self.exhausted = True
+        start = threading.Thread.start
+
+        def refuse(thread: threading.Thread) -> None:
+            if not self.exhausted:
+                return start(thread)
+            self.tries += 1
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(threading.Thread, "start", refuse)
 
 
 class Running:

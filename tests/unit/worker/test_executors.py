@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Generator, Iterator
+from datetime import timedelta
 from queue import SimpleQueue
 
 import pytest
@@ -12,17 +15,56 @@ from tenacity import stop_after_attempt, wait_fixed
 
 from cloudq.app import App
 from cloudq.core.clock import SYSTEM_CLOCK
-from cloudq.core.outcome import Outcome, Retried
+from cloudq.core.outcome import ACKED, Outcome, Retried
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.processor import Processor
 from cloudq.drivers.memory import MemoryDriver
-from cloudq.running.event_loop import EventLoop
+from cloudq.running.event_loop import EventLoop, LazyLoop
+from cloudq.running.events import Finished
 from cloudq.running.held import HeldLease
-from tests.unit.worker.fakes import delivery, running, until
+from cloudq.tasks.context import Context
+from cloudq.worker.executors import ThreadExecutor
+from cloudq.worker.intake import Intake
+from cloudq.worker.service import Worker
+from cloudq.worker.settings import WorkerSettings
+from tests.unit.worker.fakes import NoThreads, delivery, running, until
 
 
 class Beyond(BaseException):
     """Neither an Exception nor one that Python knows."""
+
+
+class NoText(Exception):
+    """One whose text can't be had."""
+
+    def __str__(self) -> str:
+        raise SystemExit
+
+
+class NoNotes(Exception):
+    """One whose traceback can't be formatted."""
+
+    @property
+    def __notes__(self) -> list[str]:
+        raise SystemExit
+
+
+class TenantFilter(logging.Filter):
+    """As an app's may be that expects its own fields in every record."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.tenant != "muted"  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def broken_logging() -> Iterator[None]:
+    """An app whose logging raises, wherever cloudq logs."""
+    handler = logging.StreamHandler()
+    handler.addFilter(TenantFilter())
+    root = logging.getLogger()
+    root.addHandler(handler)
+    yield
+    root.removeHandler(handler)
 
 
 @pytest.fixture
@@ -70,6 +112,166 @@ def test_what_is_no_exception_ends_its_own_task_alone(app: App, kind: type[BaseE
 
     app.send("aharmful" if is_async else "harmful", {})
     assert [f"not retried: {kind.__name__}"] == work_off(app, [])
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("kind", [NoText, NoNotes])
+def test_an_exception_that_cant_be_printed_costs_an_attempt(app: App, kind: type[Exception], is_async: bool) -> None:
+    """What `__str__` or `__notes__` of a task's exception raises, even SystemExit, costs no thread and no slot."""
+
+    @app.task("harmful")
+    def harmful() -> None:
+        raise kind("x")
+
+    @app.task("aharmful")
+    async def aharmful() -> None:
+        raise kind("x")
+
+    for _ in range(3):  # one more than there are slots
+        app.send("aharmful" if is_async else "harmful", {})
+    said = "<its text is unreadable: SystemExit>" if kind is NoText else "x"
+    assert [f"gave up after 2 attempts: {kind.__name__}: {said}"] * 3 == work_off(app, [])
+
+
+@pytest.mark.usefixtures("broken_logging")
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_logging_filter_that_raises_costs_nothing(app: App, is_async: bool) -> None:
+    """Where the app's logging raises, the outcome of a failed task is carried out all the same."""
+
+    @app.task("harmful")
+    def harmful() -> None:
+        raise ValueError("x")
+
+    @app.task("aharmful")
+    async def aharmful() -> None:
+        raise ValueError("x")
+
+    for _ in range(3):
+        app.send("aharmful" if is_async else "harmful", {})
+    assert ["gave up after 2 attempts: ValueError: x"] * 3 == work_off(app, [])
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_retry_predicate_that_exits_costs_its_own_task_alone(app: App, is_async: bool) -> None:
+    """`sys.exit` in a strategy of the policy dead-letters the message, and its thread or loop works on."""
+    policy = RetryPolicy(retry=lambda state: sys.exit(1))
+
+    @app.task("harmful", retry=policy)
+    def harmful() -> None:
+        raise ValueError("x")
+
+    @app.task("aharmful", retry=policy)
+    async def aharmful() -> None:
+        raise ValueError("x")
+
+    for _ in range(3):
+        app.send("aharmful" if is_async else "harmful", {})
+    assert ["the retry policy raised SystemExit: 1"] * 3 == work_off(app, [])
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_whatever_a_middleware_raises_costs_its_own_task_alone(where: str, is_async: bool) -> None:
+    """Also what no `except Exception` catches."""
+
+    def raises(context: Context) -> Generator[None, Outcome, Outcome]:
+        harmful = context.task in ("harmful", "aharmful")
+        if harmful and where == "before":
+            raise Beyond
+        outcome = yield
+        if harmful:
+            raise Beyond
+        return outcome
+
+    app = App("memory://", middleware=[raises])
+
+    @app.task("harmful")
+    def harmful() -> None:
+        """Does nothing."""
+
+    @app.task("aharmful")
+    async def aharmful() -> None:
+        """Does nothing."""
+
+    with app.using(MemoryDriver()):
+        for _ in range(3):
+            app.send("aharmful" if is_async else "harmful", {})
+        assert ["not retried: Beyond"] * 3 == work_off(app, [])
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, Beyond])
+def test_on_event_may_raise_whatever_it_likes(app: App, kind: type[BaseException]) -> None:
+    """A slip in a progress display costs neither a thread nor a settlement."""
+
+    def exits(_: Finished) -> None:
+        raise kind
+
+    ran: list[int] = []
+
+    @app.task("harmless")
+    def harmless(number: int) -> None:
+        ran.append(number)
+
+    for number in range(3):
+        harmless.send(number=number)
+    worker = Worker(app, WorkerSettings(concurrency=1, burst=True), on_event=exits)
+    thread = threading.Thread(target=worker.run, daemon=True)  # on_event is called in threads of the worker's
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert [0, 1, 2] == sorted(ran)
+    assert 0 == app.queue("default").stats().in_flight
+
+
+def test_without_a_thread_tasks_wait_for_one(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that has no thread to give stops nothing for good: what came in meanwhile runs once it has one."""
+    now = SYSTEM_CLOCK.now()
+    ran: list[str] = []
+    ended: SimpleQueue[Outcome] = SimpleQueue()
+
+    @app.task("noop")
+    def noop() -> None:
+        ran.append("noop")
+
+    intake = Intake({"q": 1}, slots=1, lease=timedelta(minutes=1), clock=SYSTEM_CLOCK)
+    executor = ThreadExecutor(
+        intake, Processor(app.runtime.handlers), threads=1, ended=lambda _held, outcome, _seconds: ended.put(outcome)
+    )
+    machine = NoThreads(monkeypatch)
+    intake.offer("q", [HeldLease(delivery(now), now, extendable=True)])
+    executor.more()
+    executor.more()
+    assert 2 == machine.tries
+    assert executor.starved
+    machine.exhausted = False
+    executor.more()
+    assert ACKED == ended.get(timeout=10)
+    assert not executor.starved
+    intake.close()
+    executor.stop()
+
+
+def test_without_a_thread_for_the_loop_an_async_task_comes_back(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It uses no attempt, and the next one has its loop as soon as there is a thread."""
+    now = SYSTEM_CLOCK.now()
+
+    @app.task("noop")
+    async def noop() -> None:
+        """Does nothing."""
+
+    outcomes: SimpleQueue[Outcome] = SimpleQueue()
+    loop = LazyLoop(Processor(app.runtime.handlers), lambda _held, outcome, _seconds: outcomes.put(outcome))
+    machine = NoThreads(monkeypatch)
+    loop.run(HeldLease(delivery(now), now, extendable=True))
+    outcome = outcomes.get(timeout=10)
+    assert isinstance(outcome, Retried)
+    assert not outcome.counted
+    assert loop.starved
+    machine.exhausted = False
+    loop.run(HeldLease(delivery(now), now, extendable=True))
+    assert ACKED == outcomes.get(timeout=10)
+    assert not loop.starved
+    loop.stop()
 
 
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])

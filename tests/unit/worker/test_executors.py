@@ -22,6 +22,7 @@ from cloudq.drivers.memory import MemoryDriver
 from cloudq.running.event_loop import EventLoop, LazyLoop
 from cloudq.running.events import Finished
 from cloudq.running.held import HeldLease
+from cloudq.running.runs import Runs
 from cloudq.tasks.context import Context
 from cloudq.worker.executors import ThreadExecutor
 from cloudq.worker.intake import Intake
@@ -233,12 +234,12 @@ def test_without_a_thread_tasks_wait_for_one(app: App, monkeypatch: pytest.Monke
     def noop() -> None:
         ran.append("noop")
 
-    intake = Intake({"q": 1}, slots=1, lease=timedelta(minutes=1), clock=SYSTEM_CLOCK)
+    intake = Intake({"q": 1}, leases={"q": timedelta(minutes=1)}, slots=1, runs=Runs(), clock=SYSTEM_CLOCK)
     executor = ThreadExecutor(
         intake, Processor(app.runtime.handlers), threads=1, ended=lambda _held, outcome, _seconds: ended.put(outcome)
     )
     machine = NoThreads(monkeypatch)
-    intake.offer("q", [HeldLease(delivery(now), now, extendable=True)])
+    intake.offer("q", [HeldLease(delivery(now), SYSTEM_CLOCK, extendable=True)])
     executor.more()
     executor.more()
     assert 2 == machine.tries
@@ -262,13 +263,13 @@ def test_without_a_thread_for_the_loop_an_async_task_comes_back(app: App, monkey
     outcomes: SimpleQueue[Outcome] = SimpleQueue()
     loop = LazyLoop(Processor(app.runtime.handlers), lambda _held, outcome, _seconds: outcomes.put(outcome))
     machine = NoThreads(monkeypatch)
-    loop.run(HeldLease(delivery(now), now, extendable=True))
+    loop.run(HeldLease(delivery(now), SYSTEM_CLOCK, extendable=True))
     outcome = outcomes.get(timeout=10)
     assert isinstance(outcome, Retried)
     assert not outcome.counted
     assert loop.starved
     machine.exhausted = False
-    loop.run(HeldLease(delivery(now), now, extendable=True))
+    loop.run(HeldLease(delivery(now), SYSTEM_CLOCK, extendable=True))
     assert ACKED == outcomes.get(timeout=10)
     assert not loop.starved
     loop.stop()

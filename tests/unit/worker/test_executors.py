@@ -234,7 +234,7 @@ def test_without_a_thread_tasks_wait_for_one(app: App, monkeypatch: pytest.Monke
     def noop() -> None:
         ran.append("noop")
 
-    intake = Intake({"q": 1}, leases={"q": timedelta(minutes=1)}, slots=1, runs=Runs(), clock=SYSTEM_CLOCK)
+    intake = Intake({"q": 1}, leases={"q": timedelta(minutes=1)}, slots=1, runs=Runs(SYSTEM_CLOCK), clock=SYSTEM_CLOCK)
     executor = ThreadExecutor(
         intake, Processor(app.runtime.handlers), threads=1, ended=lambda _held, outcome, _seconds: ended.put(outcome)
     )

@@ -27,14 +27,20 @@ class Admin:
         make: Makes the SDK's administration client.
         prefix: What the queues' names on Service Bus start with.
         dedup_window: For how long queues that are made remember ids, or `None` for not at all.
+        lock: The lock duration of queues that are made, or `None` for the longest.
     """
 
     def __init__(
-        self, make: Callable[[], ServiceBusAdministrationClient], prefix: str, dedup_window: timedelta | None
+        self,
+        make: Callable[[], ServiceBusAdministrationClient],
+        prefix: str,
+        dedup_window: timedelta | None,
+        lock: timedelta | None,
     ) -> None:
         self._make = make
         self._prefix = prefix
         self._dedup_window = dedup_window
+        self._lock_duration = lock or MAX_LOCK
 
     def stats(self, queue: str) -> QueueStats:
         """The service's own counts, one call. It counts what is in flight among what is ready."""
@@ -65,7 +71,7 @@ class Admin:
             with self._make() as client:
                 client.create_queue(
                     self._prefix + queue,
-                    lock_duration=MAX_LOCK,
+                    lock_duration=self._lock_duration,
                     max_delivery_count=MAX_DELIVERIES,
                     requires_session=is_ordered(queue),
                     requires_duplicate_detection=window is not None,
@@ -79,18 +85,25 @@ class Admin:
         return True
 
 
-def admin_client(namespace: str, connection_string: str | None, endpoint: str | None) -> ServiceBusAdministrationClient:
+def admin_client(
+    namespace: str, connection_string: str | None, endpoint: str | None, *, patience: timedelta
+) -> ServiceBusAdministrationClient:
     """An administration client with the credentials that messages are sent with.
 
     Args:
         namespace: The namespace's host.
         connection_string: Used where it is given.
         endpoint: Where an emulator answers, `http://127.0.0.1:5300`, say: the SDK knows only https.
+        patience: How long a call may take.
 
     Raises:
         ConfigurationError: No client can be made of them.
     """
-    options: dict[str, Any] = {} if endpoint is None else {"transport": _To(endpoint)}
+    # Half of it is for the connection, half for the answer. The SDK doesn't try again: who calls us does.
+    half = patience.total_seconds() / 2
+    options: dict[str, Any] = {"retry_total": 0, "connection_timeout": half, "read_timeout": half}
+    if endpoint is not None:
+        options["transport"] = _To(endpoint)
     try:
         if connection_string is not None:
             return ServiceBusAdministrationClient.from_connection_string(connection_string, **options)

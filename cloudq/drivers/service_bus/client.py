@@ -6,20 +6,21 @@ import os
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 from azure.servicebus import ServiceBusClient, ServiceBusReceiver, ServiceBusSender, ServiceBusSubQueue
 
-from cloudq.drivers.service_bus import opening
+from cloudq.drivers.service_bus import connections, deadlines
 from cloudq.drivers.service_bus.limits import is_subscription
 from cloudq.errors import ConfigurationError
 
 # A sender is one connection. So many sends of a queue may be under way at once.
 SENDERS: Final = 4
-# For one attempt to open, to send or to ask. The SDK itself doesn't try again: CloudQueue, the settler and the poller
-# do, and two of them would multiply.
-_OPTIONS: Final[dict[str, Any]] = {"retry_total": 0, "try_timeout": 20.0, "keep_alive": 0}
+# The SDK itself doesn't try again: CloudQueue, the settler and the poller do, and two of them would multiply.
+_OPTIONS: Final[dict[str, Any]] = {"retry_total": 0, "keep_alive": 0}
 
 
 class Clients:
@@ -65,22 +66,33 @@ class Clients:
 
     @contextmanager
     def sender(self, queue: str) -> Iterator[ServiceBusSender]:
-        """Lends a sender of a queue or a topic; waits while all of them are out."""
+        """Lends a sender of a queue or a topic; waits while all of them are out.
+
+        Raises:
+            TimeoutError: They were out for as long as the call may take.
+        """
         client = self.client()
         with self._lock:
             slots = self._slots.setdefault(queue, threading.Semaphore(SENDERS))
-        with slots:
+        if not slots.acquire(timeout=deadlines.left().total_seconds()):
+            raise TimeoutError(f"{SENDERS} sends to queue {queue!r} are under way, and none of them ended in time")
+        try:
             idle = self._idle[queue]
             try:
                 sender = idle.pop()
             except IndexError:
-                sender = opening.quick_to_open(client.get_queue_sender(self._prefix + queue, keep_alive=0))
+                sender = connections.prepare(client.get_queue_sender(self._prefix + queue, keep_alive=0))
             try:
                 yield sender
             except BaseException:
-                opening.closed(sender)
+                connections.close(sender)
                 raise
-            idle.append(sender)
+            if deadlines.passed():
+                connections.close(sender)  # what was sent and not answered would go out again with what comes next
+            else:
+                idle.append(sender)
+        finally:
+            slots.release()
 
     def close(self) -> None:
         """Closes the senders."""
@@ -91,13 +103,50 @@ class Clients:
             idle = [sender for senders in self._idle.values() for sender in senders]
             self._idle = defaultdict(list)
         for sender in idle:
-            opening.closed(sender)
+            connections.close(sender)
         if client is not None:
             client.close()
 
     def after_fork(self) -> None:
         """In the child: a thread that doesn't exist here may have held the lock."""
         self._lock = threading.Lock()
+
+
+class _InTime:
+    """A credential whose tokens come by the call's deadline, or for another call: the service that gives them may hang.
+
+    A token that came too late is the next call's, if it still holds.
+    """
+
+    def __init__(self, credential: Any) -> None:
+        self._credential = credential
+        self._lock = threading.Lock()
+        self._asked: Future[Any] | None = None  # guarded by the lock
+
+    def get_token(self, *scopes: str, **options: Any) -> Any:
+        """As `azure.core.credentials.TokenCredential.get_token`. Raises `TimeoutError`."""
+        with self._lock:
+            asked, begin = self._asked, self._asked is None
+            if asked is None:
+                asked = self._asked = Future()
+        if begin:
+            ask = partial(self._ask, asked, scopes, options)
+            try:
+                threading.Thread(target=ask, name="cloudq-service-bus-token", daemon=True).start()
+            except RuntimeError:  # no more threads can be started
+                ask()
+        return asked.result(deadlines.left().total_seconds())
+
+    def _ask(self, asked: Future[Any], scopes: tuple[str, ...], options: dict[str, Any]) -> None:
+        try:
+            token = self._credential.get_token(*scopes, **options)
+        except BaseException as error:  # noqa: BLE001 - whoever waits for it has it raised
+            asked.set_exception(error)
+        else:
+            asked.set_result(token)
+        finally:
+            with self._lock:
+                self._asked = None
 
 
 def client_of(namespace: str, connection_string: str | None) -> ServiceBusClient:
@@ -122,7 +171,7 @@ def client_of(namespace: str, connection_string: str | None) -> ServiceBusClient
             "Service Bus needs the module 'azure.identity', or a connection string",
             hint="pip install 'cloudq[servicebus]', or set CLOUDQ_SERVICEBUS_CONNECTION_STRING",
         ) from error
-    return ServiceBusClient(namespace, DefaultAzureCredential(), **_OPTIONS)
+    return ServiceBusClient(namespace, _InTime(DefaultAzureCredential()), **_OPTIONS)
 
 
 def _parts(entity: str) -> tuple[str, str, str]:

@@ -1,30 +1,164 @@
-"""How the SDK's connections open and close: in bounded time, and leaving no socket behind.
+"""The SDK's connections and links: opened as fast as the service answers, read in bounded time, closed whole.
 
-Private parts are used here as in `sdk.py`.
+Private parts are used here, as in `sdk.py`. What the SDK does otherwise:
 
-While a connection is opened, the SDK reads without any time limit: a service, or what stands before it, that takes the
-connection and then says nothing would hold up for ever whoever opens, and with them all who wait for the link.
+* While a connection is opened it reads without any time limit, and so it does where it waits for a link or a token. A
+  service, or what stands before it, that takes the connection and then says nothing would hold up for ever whoever
+  opens. Here every read ends with the call that it is part of (see `deadlines`).
+* It sleeps for 50 ms between any two of the ten or so frames that opening takes.
+* A frame that it can't read raises whatever the reading stumbled on, and the connection counts as sound.
+* It measures silence, and what is left of a token, by the wall clock: were that set forward by an hour, each connection
+  would be cut for having been silent, and with it a session's lock.
+* Its keep-alive thread reads from a connection that another thread may be reading from. A receiver that is told to
+  prefetch less than nothing has neither that thread nor credit when it opens.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+from weakref import WeakKeyDictionary
 
+from azure.servicebus import ServiceBusReceiver, ServiceBusSender
 from azure.servicebus._pyamqp._connection import Connection
-from azure.servicebus._pyamqp.error import AMQPConnectionError, ErrorCondition
+from azure.servicebus._pyamqp.error import AMQPConnectionError, AMQPException, ErrorCondition
+from azure.servicebus._servicebus_receiver import (  # type: ignore[attr-defined]  # private
+    create_authentication,
+)
 
-# For one answer while a connection is opened: of TLS, of SASL, of AMQP.
-PATIENCE: Final = timedelta(seconds=10)
+from cloudq.core.clock import SYSTEM_CLOCK, Clock
+from cloudq.drivers.service_bus import deadlines
+
+# How long it is waited at a time for a link to be there. The SDK asks again.
+_READY: Final = timedelta(seconds=1)
+# A clock that is further from where it should be was set; one that is nearer is being slewed.
+_STEP: Final = 1.0
+
+OwnerT = TypeVar("OwnerT", ServiceBusReceiver, ServiceBusSender)
 
 
-def mend(handler: Any) -> None:
-    """Has a handler that isn't open yet open in bounded time, and close its socket in any case."""
+# ── opening and closing ──────────────────────────────────────────────────────────────────────────────────
+
+
+def prepare(owner: OwnerT) -> OwnerT:
+    """A sender or receiver, not open yet, that opens as fast as the service answers, in bounded time."""
+    private: Any = owner
+    create = private._create_handler
+
+    def create_handler(auth: object) -> None:
+        create(auth)
+        _mend(private._handler)
+        is_ready = private._handler.client_ready
+
+        def client_ready() -> bool:
+            until = SYSTEM_CLOCK.elapsed() + _READY
+            try:
+                while not is_ready():
+                    if SYSTEM_CLOCK.elapsed() > until:
+                        return False  # the SDK asks again, or gives up
+            except TimeoutError as error:
+                raise _silent(error) from error
+            return True
+
+        private._handler.client_ready = client_ready
+
+    private._create_handler = create_handler
+    return owner
+
+
+def without_credit(receiver: ServiceBusReceiver) -> ServiceBusReceiver:
+    """A receiver, not open yet, that gets nothing it hasn't asked for and starts no thread."""
+    receiver._prefetch_count = -1  # one more is its credit on opening
+    return receiver
+
+
+def open_receiver(receiver: ServiceBusReceiver) -> None:
+    """Opens the connection and the link, if they aren't open, by the call's deadline."""
+    patience = deadlines.left().total_seconds()
+    receiver._do_retryable_operation(receiver._open, timeout=patience, operation_requires_timeout=True)
+
+
+def accept_session(
+    receiver: ServiceBusReceiver,
+    *,
+    cancelled: Callable[[], bool],
+    asked: Callable[[], None],
+    wait: timedelta,
+    patience: timedelta,
+    clock: Clock,
+) -> timedelta | None:
+    """Opens a receiver of the next session that has messages.
+
+    The SDK's own way can't be ended early, and doesn't say when the service was asked.
+
+    Args:
+        receiver: A receiver that isn't open yet.
+        cancelled: Asked again and again whether it is not wanted any more.
+        asked: Called once the service was asked, with the connection open.
+        wait: For how long the service waits for a session.
+        patience: How long an answer may take besides. If the service is silent for longer, the connection is dead.
+        clock: Where the time of locks comes from.
+
+    Returns:
+        A moment, by `Clock.elapsed`, at which the session wasn't granted yet; `None` if it was cancelled before.
+
+    Raises:
+        ServiceBusError: The service can't be reached, or refuses; an `OperationTimeoutError` where no session came.
+    """
+    receiver._create_handler(create_authentication(receiver))
+    handler: Any = receiver._handler
+    _mend(handler)
+    try:
+        with deadlines.within(patience):
+            handler.open(connection=None)
+            while handler._link is None:
+                if cancelled():
+                    return None
+                handler.client_ready()
+        asked()
+        since = clock.elapsed()
+        with deadlines.within(wait + patience):
+            while True:
+                began, before = clock.elapsed(), handler._connection._last_frame_received_time
+                if handler.client_ready():
+                    break
+                if cancelled():
+                    return None
+                if handler._connection._last_frame_received_time == before:
+                    since = began  # until then nothing had come
+    except TimeoutError as error:
+        raise receiver._handle_exception(_silent(error)) from error
+    except Exception as error:
+        raise receiver._handle_exception(error) from error
+    receiver._running = True
+    return since
+
+
+def close(owner: ServiceBusReceiver | ServiceBusSender) -> None:
+    """Closes it, whatever state it is in; nothing it says on that way matters any more."""
+    with contextlib.suppress(Exception):
+        owner.close()
+
+
+# ── reading ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _mend(handler: Any) -> None:
+    """Has a handler that isn't open yet open and read in bounded time, and close its socket in any case."""
     _open_in_time(handler)
-    _without_leak(handler)
+    _close_socket(handler)
+    complete = handler.auth_complete
+
+    def auth_complete() -> bool:
+        follow_clock(handler)
+        done: bool = complete()
+        return done
+
+    handler.auth_complete = auth_complete
 
 
 def _open_in_time(handler: Any) -> None:
@@ -50,52 +184,108 @@ def _open_in_time(handler: Any) -> None:
                 use_tls=handler._use_tls,
             )
             _bound(made._transport)
-            began = time.monotonic()
+            _read_in_time(handler, made)
             try:
                 made.open()
-            except (TypeError, ValueError) as error:
-                if time.monotonic() - began < PATIENCE.total_seconds():
-                    raise
-                # The SDK doesn't look whether an answer came before it reads in it.
-                said = "no answer came while the connection was opened"
-                raise AMQPConnectionError(ErrorCondition.SocketError, description=said) from error
+            except AMQPException:
+                raise
+            except Exception as error:
+                # The SDK doesn't look whether an answer came, and which, before it reads in it.
+                raise _silent(error) from error
         open_(connection=connection)
 
     handler.open = opened
 
 
 def _bound(transport: Any) -> None:
-    """Has a transport, not connected yet, wait so long at most where it would wait for ever."""
-    set_up = transport._setup_transport
+    """Has a transport, not connected yet, wait no longer than the call does where it would wait for ever."""
+    connect, set_up = transport.connect, transport._setup_transport
+
+    def connect_in_time() -> None:
+        transport.connect_timeout = deadlines.left().total_seconds()
+        connect()
 
     def set_up_in_time() -> None:
-        transport.sock.settimeout(PATIENCE.total_seconds())
+        transport.sock.settimeout(deadlines.left().total_seconds())
         set_up()
 
     @contextmanager
     def block() -> Iterator[Any]:
         sock = transport.sock
         before = sock.gettimeout()
-        sock.settimeout(PATIENCE.total_seconds())
+        sock.settimeout(deadlines.left().total_seconds())
         try:
             yield sock
         finally:
-            sock.settimeout(before)
+            with contextlib.suppress(OSError):  # it may be closed by now
+                sock.settimeout(before)
 
+    transport.connect = connect_in_time
     transport._setup_transport = set_up_in_time
     transport.block = block
 
 
-def _without_leak(handler: Any) -> None:
+def _read_in_time(handler: Any, connection: Any) -> None:
+    """Has reads of a connection end with the call, and a frame that can't be read end the connection."""
+    listen_ = connection.listen
+
+    def listen(*arguments: Any, **options: Any) -> None:
+        deadlines.left()
+        follow_clock(handler)
+        try:
+            listen_(*arguments, **options)
+        except (AMQPException, TimeoutError):
+            raise
+        except Exception as error:
+            # Where the next frame begins is anybody's guess.
+            unreadable = AMQPConnectionError(
+                ErrorCondition.SocketError, description=f"what came can't be read: {type(error).__name__}: {error}"
+            )
+            connection._error = unreadable
+            raise unreadable from error
+
+    connection.listen = listen
+
+
+def _close_socket(handler: Any) -> None:
     """Has a handler close its socket also where the SDK found the connection cut: it would only be forgotten."""
-    close = handler.close
+    close_ = handler.close
 
     def close_all() -> None:
         connection = handler._connection
         try:
-            close()
+            close_()
         finally:
             if connection is not None:
                 connection._transport.close()
 
     handler.close = close_all
+
+
+def _silent(error: Exception) -> AMQPConnectionError:
+    return AMQPConnectionError(
+        ErrorCondition.SocketError, description=f"no answer came while the connection was opened: {error}"
+    )
+
+
+# ── the wall clock ───────────────────────────────────────────────────────────────────────────────────────
+
+_offsets: Final[WeakKeyDictionary[Any, float]] = WeakKeyDictionary()
+
+
+def follow_clock(handler: Any) -> None:
+    """Where the wall clock was set, moves what the SDK noted by it as far: nothing has become older, or younger."""
+    offset = time.time() - SYSTEM_CLOCK.elapsed().total_seconds()
+    before = _offsets.get(handler, offset)
+    _offsets[handler] = offset
+    step = offset - before
+    if abs(step) < _STEP:
+        return
+    for owner, names in (
+        (handler._connection, ("_last_frame_received_time", "_last_frame_sent_time")),
+        (handler._cbs_authenticator, ("_expires_on", "_token_put_time")),
+    ):
+        for name in names:
+            noted = getattr(owner, name, None)
+            if noted is not None:
+                setattr(owner, name, type(noted)(noted + step))

@@ -14,10 +14,11 @@ from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Ack, DeadMessage, SettleResult
 from cloudq.core.driver import Final as FinalCall
 from cloudq.core.message import Message
-from cloudq.drivers.service_bus import receiving, sdk
+from cloudq.drivers.service_bus import deadlines, receiving
+from cloudq.drivers.service_bus.dispositions import RELEASE
 from cloudq.drivers.service_bus.faults import translate
 from cloudq.drivers.service_bus.limits import MAX_LOCK
-from cloudq.drivers.service_bus.links import Link
+from cloudq.drivers.service_bus.links import Link, Taken
 from cloudq.drivers.service_bus.receipts import Receipt
 from cloudq.errors import UndecodableError
 
@@ -42,6 +43,7 @@ class ServiceBusDeadLetters:
         link: Gives the link to its dead letters.
         settle: Settles what was taken.
         clock: Where the time comes from.
+        patience: How long one answer may take.
     """
 
     def __init__(
@@ -51,11 +53,13 @@ class ServiceBusDeadLetters:
         link: Callable[[], Link],
         settle: Callable[[Sequence[FinalCall]], Sequence[SettleResult]],
         clock: Clock,
+        patience: timedelta,
     ) -> None:
         self._queue = queue
         self._link = link
         self._settle = settle
         self._clock = clock
+        self._patience = patience
 
     def peek(self, *, limit: int, after: str | None = None) -> Sequence[DeadMessage]:
         """By sequence number, in pages."""
@@ -80,39 +84,37 @@ class ServiceBusDeadLetters:
         """Leases up to `limit`, for as long as the queue's locks last; others that it came across are released."""
         del lease  # a lock is as long as the queue says
         link, wanted = self._link(), None if keys is None else set(keys)
-        since = self._clock.now()
-        chosen: list[ServiceBusReceivedMessage] = []
-        others: list[ServiceBusReceivedMessage] = []
+        chosen: list[Taken] = []
+        others: list[Taken] = []
         try:
             while len(chosen) < limit and len(others) < MOST and wanted != set():
                 count = min(PAGE, limit - len(chosen)) if wanted is None else PAGE
-                messages = link.receive(count, LOOK if not chosen and not others else timedelta(0))
-                if not messages:
+                taken = link.receive(count, LOOK if not chosen and not others else timedelta(0))
+                if not taken:
                     break
-                for message in messages:
-                    if (wanted is None or _key(message) in wanted) and len(chosen) < limit:
-                        chosen.append(message)
+                for one in taken:
+                    if (wanted is None or _key(one.message) in wanted) and len(chosen) < limit:
+                        chosen.append(one)
                         if wanted is not None:
-                            wanted.discard(_key(message))
+                            wanted.discard(_key(one.message))
                     else:
-                        others.append(message)
+                        others.append(one)
         except BaseException as error:
             others += chosen  # nobody gets them
             if not isinstance(error, Exception):
                 raise
             raise translate(error, self._queue) from error
         finally:
-            link.settle([(message, sdk.RELEASE) for message in others])
+            with deadlines.within(self._patience):
+                link.settle([(one.message, RELEASE) for one in others])
+        now, wall = self._clock.elapsed(), self._clock.now()
         return [
             receiving.dead_delivery(
                 message,
-                Lease(
-                    queue=self._queue,
-                    receipt=Receipt(link, message),
-                    expires_at=receiving.locked_until(message, since, MAX_LOCK),
-                ),
+                Lease(queue=self._queue, receipt=Receipt(link, message), expires_at=wall + (ends - now), ends=ends),
             )
-            for message in chosen
+            for message, ends in chosen
+            if ends is not None and ends > now
         ]
 
     def settle(self, finals: Sequence[FinalCall]) -> Sequence[SettleResult]:
@@ -133,7 +135,8 @@ class ServiceBusDeadLetters:
 
     def _peeked(self, first: int, count: int) -> list[ServiceBusReceivedMessage]:
         try:
-            return self._link().asked(lambda receiver: receiver.peek_messages(count, sequence_number=first))
+            with deadlines.within(self._patience):
+                return self._link().ask(lambda receiver: receiver.peek_messages(count, sequence_number=first))
         except Exception as error:
             raise translate(error, self._queue) from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final as Const
 from typing import cast
@@ -18,18 +18,19 @@ from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Ack, Capabilities, ExtendResult, Final, Outgoing, QueueStats, SendResult, SettleResult
 from cloudq.core.message import is_ordered
-from cloudq.drivers.service_bus import limits, receiving, scheduling, sending
+from cloudq.drivers.service_bus import deadlines, limits, receiving, scheduling, sending
 from cloudq.drivers.service_bus.admin import Admin, admin_client
 from cloudq.drivers.service_bus.client import Clients, client_of
 from cloudq.drivers.service_bus.dead_letters import ServiceBusDeadLetters
 from cloudq.drivers.service_bus.faults import translate
-from cloudq.drivers.service_bus.links import Link
+from cloudq.drivers.service_bus.links import Link, Taken
+from cloudq.drivers.service_bus.locks import LockSpan
 from cloudq.drivers.service_bus.receipts import Holder, LockedElsewhere, Receipt
 from cloudq.drivers.service_bus.sessions import Sessions
 from cloudq.drivers.service_bus.settling import Settling
 from cloudq.errors import BackendError
 
-# What is ready comes within this; it is real time, whatever the messages' clock says.
+# How long a receive of ready messages may take, in real time.
 PURGE_LOOK: Const = timedelta(milliseconds=500)
 PURGE_PAGE: Const = 500
 
@@ -48,6 +49,9 @@ class ServiceBusDriver:
         max_hold: The longest that a message of a session or a subscription is held for a retry, since no copy of it can
             wait; for a longer delay it comes again after this.
         max_message: The most bytes of a message that the namespace's tier takes.
+        lock: How long the queues' locks last, where somebody knows it: by default it is learnt from the first one.
+        timeout: How long a whole operation may take, in real time. One call of a method ends within a third of it,
+            `receive` apart; `purge` and what takes dead letters make several, each of which does.
         admin_endpoint: Where an emulator answers what is asked of a namespace's management.
         clock: Where the time comes from.
     """
@@ -61,6 +65,8 @@ class ServiceBusDriver:
         dedup_window: timedelta | None = None,
         max_hold: timedelta = limits.MAX_HOLD,
         max_message: int = limits.MAX_MESSAGE,
+        lock: timedelta | None = None,
+        timeout: timedelta = limits.TIMEOUT,
         admin_endpoint: str | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
@@ -69,16 +75,19 @@ class ServiceBusDriver:
         self._dedup_window = dedup_window
         self._max_hold = max_hold
         self._max_message = max_message
+        self._lock_duration = lock
+        self._timeout = timeout
+        self._patience = timeout / limits.CALLS
         self._clock = clock
 
         def client() -> ServiceBusClient:
             return client_of(namespace, connection_string)
 
         def administration() -> ServiceBusAdministrationClient:
-            return admin_client(namespace, connection_string, admin_endpoint)
+            return admin_client(namespace, connection_string, admin_endpoint, patience=self._patience)
 
         self._clients = Clients(client, prefix)
-        self._admin = Admin(administration, prefix, dedup_window)
+        self._admin = Admin(administration, prefix, dedup_window, lock)
         self._start()
         _drivers.add(self)
 
@@ -90,6 +99,7 @@ class ServiceBusDriver:
         self._lock = threading.Lock()
         self._links: dict[tuple[str, bool], Link] = {}
         self._sessions: dict[str, Sessions] = {}
+        self._spans: dict[str, LockSpan] = {}
         self._settling = Settling(self._clock)
         self._closed = threading.Event()
 
@@ -101,7 +111,11 @@ class ServiceBusDriver:
     def capabilities(self, queue: str) -> Capabilities:
         """Those of a queue, of one with sessions where the name ends in `.fifo`, or of a subscription."""
         return limits.capabilities(
-            queue, max_message=self._max_message, dedup_window=self._dedup_window, max_hold=self._max_hold
+            queue,
+            max_message=self._max_message,
+            dedup_window=self._dedup_window,
+            max_hold=self._max_hold,
+            timeout=self._timeout,
         )
 
     def send(self, outgoing: Sequence[Outgoing]) -> Sequence[SendResult]:
@@ -112,7 +126,7 @@ class ServiceBusDriver:
         if self._closed.is_set():
             return [SendResult(error=BackendError("this driver is closed"))] * len(outgoing)
         try:
-            with self._clients.sender(queue) as sender:
+            with deadlines.within(self._patience), self._clients.sender(queue) as sender:
                 return sending.store(sender, outgoing, self._clock, self._place(queue))
         except Exception as error:  # noqa: BLE001 - reported for each item
             return [SendResult(error=translate(error, queue))] * len(outgoing)
@@ -122,18 +136,12 @@ class ServiceBusDriver:
         del lease
         if self._closed.is_set() or limit < 1:
             return []
-        since = self._clock.now()
         try:
             if is_ordered(queue):
-                return [
-                    self._delivery(queue, slot, message, slot.locked_until() or since + limits.MAX_LOCK)
-                    for slot, message in self._session_queue(queue).receive(limit, wait)
-                ]
+                got = self._session_queue(queue).receive(limit, wait)
+                return list(self._deliveries(queue, [(slot, Taken(one.message, slot.ends)) for slot, one in got]))
             link = self._link(queue)
-            return [
-                self._delivery(queue, link, message, self._held_until(message, since))
-                for message in link.receive(limit, wait)
-            ]
+            return list(self._deliveries(queue, [(link, one) for one in link.receive(limit, wait)]))
         except Exception as error:
             if self._closed.is_set():
                 return []
@@ -141,7 +149,13 @@ class ServiceBusDriver:
 
     def settle(self, finals: Sequence[Final]) -> Sequence[SettleResult]:
         """All answers are awaited together. A release with a delay is held, and given back when it is due."""
-        return self._settling.settle(finals)
+        with deadlines.within(self._patience):
+            return self._settling.settle(finals)
+
+    def watch(self, lease: Lease, lost: Callable[[str], None]) -> None:
+        """A session's lock ends with its link; a message's own outlives it, so that nothing is told of it."""
+        if isinstance(lease.receipt, Receipt):
+            lease.receipt.holder.watch(lease.receipt.message, lost)
 
     def lease_by_token(self, queue: str, token: UUID, *, expires_at: datetime) -> Lease:
         """A lease of a message that somebody else received from a queue without sessions. Makes no call.
@@ -149,12 +163,14 @@ class ServiceBusDriver:
         It settles and extends like one of a receive, by the lock's token.
         """
         message = cast("ServiceBusReceivedMessage", LockedElsewhere(token))  # all that settling by a token asks of it
-        return Lease(queue=queue, receipt=Receipt(self._link(queue), message), expires_at=expires_at)
+        ends = self._clock.elapsed() + (expires_at - self._clock.now())
+        return Lease(queue=queue, receipt=Receipt(self._link(queue), message), expires_at=expires_at, ends=ends)
 
     def extend(self, leases: Sequence[Lease], by: timedelta) -> Sequence[ExtendResult]:
         """Grants what the queue's lock says, whatever is asked for."""
         del by
-        return self._settling.extend(leases)
+        with deadlines.within(self._patience):
+            return self._settling.extend(leases)
 
     def interrupt(self) -> None:
         """Makes receives under way return at their next read."""
@@ -182,9 +198,10 @@ class ServiceBusDriver:
         if is_ordered(queue) or limits.is_subscription(queue):
             return 0
         try:
-            numbers = self._link(queue).asked(scheduling.scheduled)
+            with deadlines.within(self._patience):
+                numbers = self._link(queue).ask(scheduling.scheduled)
             for start in range(0, len(numbers), limits.MAX_BATCH):
-                with self._clients.sender(queue) as sender:
+                with deadlines.within(self._patience), self._clients.sender(queue) as sender:
                     sender.cancel_scheduled_messages(numbers[start : start + limits.MAX_BATCH])
         except Exception as error:
             raise translate(error, queue) from error
@@ -194,7 +211,7 @@ class ServiceBusDriver:
         """By the sequence number, which holds only as long as the message is scheduled."""
         number = scheduling.number_of(handle, self._place(queue))
         try:
-            with self._clients.sender(queue) as sender:
+            with deadlines.within(self._patience), self._clients.sender(queue) as sender:
                 return scheduling.cancel(sender, number)
         except Exception as error:
             raise translate(error, queue) from error
@@ -202,7 +219,11 @@ class ServiceBusDriver:
     def dead_letters(self, queue: str) -> ServiceBusDeadLetters:
         """The messages of the queue's own dead-letter sub-queue."""
         return ServiceBusDeadLetters(
-            queue, link=lambda: self._link(queue, dead=True), settle=self.settle, clock=self._clock
+            queue,
+            link=lambda: self._link(queue, dead=True),
+            settle=self.settle,
+            clock=self._clock,
+            patience=self._patience,
         )
 
     def make_queue(self, queue: str) -> bool:
@@ -210,22 +231,26 @@ class ServiceBusDriver:
         return self._admin.make_queue(queue)
 
     def close(self) -> None:
-        """Closes all connections. What is locked stays so until its lock ends; what is parked is given back."""
+        """Closes all connections. What a receive under way brings is given back, as is what is held for a retry.
+
+        What is locked otherwise stays so until its lock ends; a session's lock ends now.
+        """
         self._closed.set()
         self._settling.close()
         for sessions in list(self._sessions.values()):
             sessions.close()
-        for link in list(self._links.values()):
-            link.close()
-        self._clients.close()
+        with deadlines.within(self._patience):
+            for link in list(self._links.values()):
+                link.close()
+            self._clients.close()
 
-    def _held_until(self, message: ServiceBusReceivedMessage, since: datetime) -> datetime:
-        return limits.held_until(receiving.locked_until(message, since, limits.MAX_LOCK), self._clock.now())
-
-    def _delivery(
-        self, queue: str, holder: Holder, message: ServiceBusReceivedMessage, expires_at: datetime
-    ) -> Delivery:
-        return receiving.delivery(message, Lease(queue=queue, receipt=Receipt(holder, message), expires_at=expires_at))
+    def _deliveries(self, queue: str, taken: Sequence[tuple[Holder, Taken]]) -> Iterator[Delivery]:
+        """What was received, without that whose lock is over: it lay here while this process stood still."""
+        now, wall = self._clock.elapsed(), self._clock.now()
+        for holder, (message, ends) in taken:
+            if ends is not None and ends > now:
+                lease = Lease(queue=queue, receipt=Receipt(holder, message), expires_at=wall + (ends - now), ends=ends)
+                yield receiving.delivery(message, lease)
 
     def _place(self, queue: str) -> str:
         # The URL may have left the namespace to a connection string.
@@ -235,7 +260,12 @@ class ServiceBusDriver:
         with self._lock:
             link = self._links.get((queue, dead))
             if link is None:
-                link = self._links[queue, dead] = Link(lambda: self._clients.receiver(queue, dead=dead))
+                link = self._links[queue, dead] = Link(
+                    lambda: self._clients.receiver(queue, dead=dead),
+                    clock=self._clock,
+                    span=self._span(queue),
+                    patience=self._patience,
+                )
             return link
 
     def _session_queue(self, queue: str) -> Sessions:
@@ -245,8 +275,14 @@ class ServiceBusDriver:
         with self._lock:
             sessions = self._sessions.get(queue)
             if sessions is None:
-                sessions = self._sessions[queue] = Sessions(next_session, self._clock)
+                sessions = self._sessions[queue] = Sessions(
+                    next_session, clock=self._clock, span=self._span(queue), patience=self._patience
+                )
             return sessions
+
+    def _span(self, queue: str) -> LockSpan:
+        """How long the queue's locks last. With the lock held."""
+        return self._spans.setdefault(queue, LockSpan(self._clock, self._lock_duration))
 
     def _after_fork(self) -> None:
         self._clients.after_fork()

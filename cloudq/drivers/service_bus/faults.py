@@ -58,6 +58,39 @@ def translate(error: BaseException, queue: str) -> Exception:
     return meant
 
 
+def translate_unsure(error: BaseException, queue: str) -> Exception:
+    """As `translate`, of a call that stores messages: where no answer came they may have been stored all the same."""
+    meant = translate(error, queue)
+    if not isinstance(meant, BackendUnavailable) or isinstance(error, CloudqError):
+        return meant
+    unsure = BackendUnavailable(f"{meant}; what was sent may have been stored", hint=meant.hint)
+    unsure.__cause__ = error
+    return unsure
+
+
+def is_of_the_link(error: BaseException | None) -> bool:
+    """Whether a message may still be settled, by another link."""
+    return isinstance(error, (Cut, Unconfirmed, sdk_errors.ServiceBusConnectionError))
+
+
+def is_of_the_lock(error: BaseException) -> bool:
+    """Whether it says something of a message's lock, and not of the connection."""
+    return isinstance(error, (sdk_errors.MessageLockLostError, sdk_errors.MessageNotFoundError)) or (
+        type(error) is sdk_errors.ServiceBusError and "lock" in str(error).lower()
+    )
+
+
+def is_unreachable(error: BaseException | None) -> bool:
+    """Whether no answer came: another question would get none either."""
+    return isinstance(error, _UNREACHABLE)
+
+
+def session_lost() -> Exception:
+    """The report for a message whose session isn't locked to this process any more."""
+    lost: Exception = sdk_errors.SessionLockLostError(message="the session's link is closed")
+    return lost
+
+
 def lease_lost(lease: Lease) -> LeaseLost:
     """The report for a lease that is over."""
     return LeaseLost(f"the lease on a message of queue {lease.queue!r} is over")

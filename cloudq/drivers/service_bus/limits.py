@@ -5,7 +5,7 @@ Figures from "Azure Service Bus quotas" (learn.microsoft.com, read 2026-11).
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from cloudq.core.driver import Cancels, Capabilities, Refusal, Words
@@ -25,6 +25,9 @@ MAX_LOCK: Final = timedelta(minutes=5)
 MIN_LOCK: Final = timedelta(seconds=5)
 # How long a session, or a subscription's message, is held for a retry, since an abandon has no delay (semantics 17).
 MAX_HOLD: Final = timedelta(seconds=60)
+# How long a whole operation may take, tries again included, and how many calls of the driver have room in it.
+TIMEOUT: Final = timedelta(seconds=15)
+CALLS: Final = 3
 # Of a reason and of a description.
 MAX_REASON: Final = 4_096
 
@@ -37,23 +40,18 @@ _SUBSCRIPTION_REFUSES: Final = {
 }
 
 
-def held_until(moment: datetime, now: datetime) -> datetime:
-    """When a lock that was granted just now ends, by this machine's clock.
-
-    The service says it by its own clock. Where that is behind ours by more than the lock lasts, each lock would be over
-    as it comes, and whatever is worked on given up and begun again, without end. As long as the shortest there is it
-    lasts in any case; it is renewed before that, and what is late all the same the service refuses to settle.
-    """
-    return moment if moment > now else now + MIN_LOCK
-
-
 def is_subscription(queue: str) -> bool:
     """Whether a queue's name is that of a topic's subscription, `topic/Subscriptions/name`."""
     return "/subscriptions/" in queue.lower()
 
 
 def capabilities(
-    queue: str, *, max_message: int, dedup_window: timedelta | None, max_hold: timedelta = MAX_HOLD
+    queue: str,
+    *,
+    max_message: int,
+    dedup_window: timedelta | None,
+    max_hold: timedelta = MAX_HOLD,
+    timeout: timedelta = TIMEOUT,
 ) -> Capabilities:
     """What a queue can do; its name says whether it has sessions, and whether it is a subscription."""
     ordered, subscription = is_ordered(queue), is_subscription(queue)
@@ -67,6 +65,7 @@ def capabilities(
         deduplication=dedup_window,
         attempt_exact=True,
         fenced_settle=True,
+        call_timeout=timeout / CALLS,
         copies=not subscription,
         chosen_lease=False,
         purges_leased=False,

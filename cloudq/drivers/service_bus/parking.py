@@ -9,13 +9,13 @@ from __future__ import annotations
 import heapq
 import itertools
 import threading
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from cloudq.core.clock import Clock
 from cloudq.core.safe_log import SafeLogger
-from cloudq.drivers.service_bus import sdk
-from cloudq.drivers.service_bus.limits import held_until
+from cloudq.drivers.service_bus import deadlines
+from cloudq.drivers.service_bus.dispositions import Disposition
 from cloudq.drivers.service_bus.receipts import Receipt
 
 logger = SafeLogger("cloudq")
@@ -32,8 +32,8 @@ class Parking:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._changed = threading.Condition()
-        self._parked: list[tuple[datetime, int, Receipt, sdk.Disposition]] = []
-        self._renew_at: dict[int, datetime] = {}
+        self._parked: list[tuple[timedelta, int, Receipt, Disposition]] = []
+        self._renew_at: dict[int, timedelta] = {}
         self._numbers = itertools.count()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -43,12 +43,12 @@ class Parking:
         """How many messages are held at this moment."""
         return len(self._parked)
 
-    def park(self, receipt: Receipt, delay: timedelta, locked_until: datetime, disposition: sdk.Disposition) -> None:
-        """Holds a message, and gives it back after `delay` by that disposition."""
+    def park(self, receipt: Receipt, delay: timedelta, ends: timedelta, disposition: Disposition) -> None:
+        """Holds a message, whose lock ends then by `Clock.elapsed`, and gives it back after `delay` that way."""
         with self._changed:
             number = next(self._numbers)
-            self._renew_at[number] = self._half_way(locked_until)
-            heapq.heappush(self._parked, (self._clock.now() + delay, number, receipt, disposition))
+            self._renew_at[number] = self._half_way(ends)
+            heapq.heappush(self._parked, (self._clock.elapsed() + delay, number, receipt, disposition))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="cloudq-service-bus-parking", daemon=True)
                 self._thread.start()
@@ -75,37 +75,37 @@ class Parking:
             for receipt, disposition in due:
                 self._give_back(receipt, disposition)
             for number, receipt in renewing:
-                self._renew_at[number] = self._renewed(receipt)
+                self._renew_at[number] = self._renew(receipt)
 
-    def _give_back(self, receipt: Receipt, disposition: sdk.Disposition) -> None:
+    def _give_back(self, receipt: Receipt, disposition: Disposition) -> None:
         try:
-            receipt.holder.settle([(receipt.message, disposition)])
+            with deadlines.within(deadlines.DEFAULT):
+                receipt.holder.settle([(receipt.message, disposition)])
         except Exception:  # the others are given back nonetheless; this one's lock ends
             logger.exception("a message that was held for its retry could not be given back")
 
-    def _renewed(self, receipt: Receipt) -> datetime:
+    def _renew(self, receipt: Receipt) -> timedelta:
         """Renews a lock. When that is to be done again: soon, but not at once, where it failed."""
         try:
-            (until,) = receipt.holder.renew([receipt.message])
+            with deadlines.within(deadlines.DEFAULT):
+                (ends,) = receipt.holder.renew([receipt.message])
         except Exception as error:  # noqa: BLE001 - the thread is shared
-            until = error
-        if isinstance(until, datetime):
-            until = held_until(until, self._clock.now())
-        return self._half_way(until) if isinstance(until, datetime) else self._clock.now() + AGAIN
+            ends = error
+        return self._half_way(ends) if isinstance(ends, timedelta) else self._clock.elapsed() + AGAIN
 
-    def _due(self) -> list[tuple[Receipt, sdk.Disposition]]:
+    def _due(self) -> list[tuple[Receipt, Disposition]]:
         due = []
-        while self._parked and (self._closed or self._parked[0][0] <= self._clock.now()):
+        while self._parked and (self._closed or self._parked[0][0] <= self._clock.elapsed()):
             _, number, receipt, disposition = heapq.heappop(self._parked)
             del self._renew_at[number]
             due.append((receipt, disposition))
         return due
 
     def _renewable(self) -> list[tuple[int, Receipt]]:
-        now = self._clock.now()
+        now = self._clock.elapsed()
         held = ((number, receipt) for _, number, receipt, _ in self._parked)
         return [(number, receipt) for number, receipt in held if self._renew_at[number] <= now]
 
-    def _half_way(self, until: datetime) -> datetime:
-        now = self._clock.now()
-        return now + (until - now) / 2
+    def _half_way(self, ends: timedelta) -> timedelta:
+        now = self._clock.elapsed()
+        return now + (ends - now) / 2

@@ -1,9 +1,10 @@
-"""A lease's receipt: the message as the SDK gave it, and the link that it came by."""
+"""A lease's receipt: the message as the SDK gave it, the link that it came by, and how far its settlement is."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from enum import Enum
 from threading import Lock
 from typing import Final, Protocol
 from uuid import UUID
@@ -22,8 +23,12 @@ class Holder(Protocol):
         """The error of each step, in order."""
         ...
 
-    def renew(self, messages: Sequence[ServiceBusReceivedMessage]) -> list[datetime | BaseException]:
-        """Until when each lock holds, or why not."""
+    def renew(self, messages: Sequence[ServiceBusReceivedMessage]) -> list[timedelta | BaseException]:
+        """When each lock ends, by `Clock.elapsed`, or why it wasn't renewed, in order."""
+        ...
+
+    def watch(self, message: ServiceBusReceivedMessage, lost: Callable[[str], None] | None) -> None:
+        """Has `lost` called, with why, once the message's lock has ended early; `None`: never any more."""
         ...
 
 
@@ -43,27 +48,39 @@ class LockedElsewhere:
         self.lock_token = lock_token
 
 
+class Progress(Enum):
+    """How far a settlement is. Only a confirmed one ends the lease."""
+
+    HELD = "nothing is under way"
+    SETTLING = "a completion or a dead-lettering is under way: beside it the lock is renewed"
+    RELEASING = "a release is under way: a renewal that came after it would hide the message again"
+    OVER = "it was confirmed, or the lock is lost"
+
+
 class Receipt:
     """Opaque to everyone but the driver."""
 
-    __slots__ = ("_settled", "holder", "message")
+    __slots__ = ("_progress", "holder", "message")
 
     def __init__(self, holder: Holder, message: ServiceBusReceivedMessage) -> None:
         self.holder = holder
         self.message = message
-        self._settled = False
+        self._progress = Progress.HELD
 
     @property
-    def settled(self) -> bool:
-        """Whether it was used up."""
-        return self._settled
+    def progress(self) -> Progress:
+        """How far its settlement is."""
+        return self._progress
 
-    def take(self) -> bool:
-        """Uses it up. Whether it wasn't before."""
+    def begin(self, progress: Progress) -> bool:
+        """Begins a settlement. Whether it may: no other is under way, and none was confirmed."""
         with _TAKING:
-            before, self._settled = self._settled, True
-        return not before
+            free = self._progress is Progress.HELD
+            if free:
+                self._progress = progress
+        return free
 
-    def give_back(self) -> None:
-        """Makes it usable again: the settlement failed."""
-        self._settled = False
+    def end(self, *, confirmed: bool) -> None:
+        """The settlement under way has ended. Without success it may be tried again."""
+        with _TAKING:
+            self._progress = Progress.OVER if confirmed else Progress.HELD

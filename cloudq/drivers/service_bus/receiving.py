@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from azure.servicebus import ServiceBusReceivedMessage
@@ -11,8 +11,7 @@ from msgspec.structs import replace
 
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.failure import Failure
-from cloudq.drivers.service_bus.naming import group_of
-from cloudq.drivers.service_bus.properties import failure_in
+from cloudq.drivers.service_bus.properties import failure_in, group_of
 
 REASON: Final = "DeadLetterReason"
 DESCRIPTION: Final = "DeadLetterErrorDescription"
@@ -86,10 +85,10 @@ def deliveries_of(message: ServiceBusReceivedMessage) -> int:
     return (message.delivery_count or 0) + 1
 
 
-def locked_until(message: ServiceBusReceivedMessage, since: datetime, default: timedelta) -> datetime:
-    """When its lock ends, by the service's clock."""
+def locked_until(message: ServiceBusReceivedMessage) -> datetime | None:
+    """When its lock ends, by the service's clock; `None` where it doesn't say."""
     moment = message.locked_until_utc
-    return since + default if moment is None else moment.astimezone(UTC)
+    return None if moment is None else moment.astimezone(UTC)
 
 
 def _delivery(message: ServiceBusReceivedMessage, lease: Lease, failure: Failure | None) -> Delivery:

@@ -17,7 +17,8 @@ from azure.servicebus.exceptions import MessageNotFoundError, MessageSizeExceede
 
 from cloudq.core.clock import Clock
 from cloudq.core.driver import Outgoing, SendResult
-from cloudq.drivers.service_bus.faults import translate
+from cloudq.drivers.service_bus.faults import translate_unsure
+from cloudq.drivers.service_bus.sdk import Unconfirmed
 
 # Due times that are no further apart share a call, and the last of them.
 SHARED: Final = timedelta(seconds=1)
@@ -49,7 +50,12 @@ def schedule(
             numbers = sender.schedule_messages([message for _, message in group], due.astimezone(UTC))
         except Exception as error:  # noqa: BLE001 - reported for each item of the call
             for index, _ in group:
-                yield index, SendResult(error=translate(error, items[index].queue))
+                yield index, SendResult(error=translate_unsure(error, items[index].queue))
+            continue
+        if not isinstance(numbers, Sequence) or len(numbers) != len(group):
+            unnamed = Unconfirmed(f"{len(group)} messages were to be scheduled, and {len(numbers or ())} were named")
+            for index, _ in group:
+                yield index, SendResult(error=translate_unsure(unnamed, items[index].queue))
             continue
         for (index, _), number in zip(group, numbers, strict=True):
             yield index, SendResult(handle=f"{number}@{place}")

@@ -1,12 +1,10 @@
-"""What the SDK can do and doesn't offer: credit, settlements that overlap, locks renewed many at a time.
+"""What the SDK can do and doesn't offer: credit that is taken back, locks renewed many at a time.
 
-All uses of the SDK's private parts are in this file, in `opening.py` and `connections.py`. They were written against
-azure-servicebus 7.15.0; `tests/unit/drivers/service_bus/test_sdk.py` fails where a newer one has moved them.
+All uses of the SDK's private parts are in this file, in `dispositions.py` and in `connections.py`. They were written
+against azure-servicebus 7.15.0; `tests/unit/drivers/service_bus/test_sdk.py` fails where a newer one has moved them.
 
 * `receive_messages` waits 0.2 s for more once it has something, and leaves its credit with the service: the next
   messages are then locked to a receiver that nobody reads from. So credit is given and taken back here.
-* `complete_message` waits for the answer to each settlement, a round trip a message. Here a batch is sent, then all
-  answers are awaited.
 * Reads of a connection that wait as long as they are told to, and whose errors are the SDK's public ones.
 """
 
@@ -14,8 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from queue import Queue
 from typing import Any, Final
@@ -31,36 +28,22 @@ from azure.servicebus._common.constants import (
     REQUEST_RESPONSE_RENEWLOCK_OPERATION,
 )
 from azure.servicebus._pyamqp.constants import ConnectionState, LinkState
-from azure.servicebus._pyamqp.error import AMQPConnectionError, AMQPError, AuthenticationException, ErrorCondition
-from azure.servicebus._pyamqp.outcomes import Accepted, Modified, Rejected, Released
+from azure.servicebus._pyamqp.error import AMQPConnectionError, AuthenticationException, ErrorCondition
 from azure.servicebus.exceptions import ServiceBusConnectionError
+
+from cloudq.core.clock import SYSTEM_CLOCK
+from cloudq.drivers.service_bus import connections, deadlines
 
 # How long one read waits for a frame. Whoever else wants the connection waits as long.
 READ: Final = timedelta(milliseconds=50)
-_DEAD_LETTER: Final = b"com.microsoft:dead-letter"
 _DELIVERY_COUNT: Final = 5  # its place in a flow frame
-_REASON: Final = "DeadLetterReason"
-_DESCRIPTION: Final = "DeadLetterErrorDescription"
-
-Disposition = Accepted | Modified | Rejected | Released
-
-COMPLETE: Final = Accepted()
-ABANDON: Final = Modified(delivery_failed=True, undeliverable_here=False, message_annotations=None)
-RELEASE: Final = Released()
-
 
 # What the SDK raises of its own accord where a connection is cut, and now and then as it is.
 Cut = AMQPConnectionError
 
 
 class Unconfirmed(Exception):
-    """A settlement was sent and not answered: it may or may not have been carried out."""
-
-
-def dead_lettering(reason: str, description: str, properties: Mapping[str, str]) -> Rejected:
-    """The disposition that dead-letters; the service stores reason, description and properties with the message."""
-    info = {**properties, _REASON: reason, _DESCRIPTION: description}
-    return Rejected(error=AMQPError(condition=_DEAD_LETTER, description=description, info=info))
+    """Something was sent and not answered, or not by name: it may or may not have been carried out."""
 
 
 def is_open(receiver: ServiceBusReceiver) -> bool:
@@ -75,19 +58,26 @@ def is_open(receiver: ServiceBusReceiver) -> bool:
 
 def give_credit(receiver: ServiceBusReceiver, count: int) -> None:
     """Lets the service send so many messages."""
-    _link(receiver).flow(link_credit=count)
+    link_of(receiver).flow(link_credit=count)
 
 
-def read(receiver: ServiceBusReceiver, wait: timedelta = READ) -> None:
+def read(receiver: ServiceBusReceiver, wait: timedelta = READ) -> bool:
     """Reads the next frame, if one comes in time, and does what it says. Renews the connection's token when it is time.
+
+    Returns:
+        Whether one came, or a part of it.
 
     Raises:
         ServiceBusError: The connection or the link is gone, or the token isn't renewed.
+        TimeoutError: The call that this is part of has no time left.
     """
-    link = _link(receiver)
+    link = link_of(receiver)
     connection: Any = receiver._handler._connection
     authenticator: Any = receiver._handler._cbs_authenticator
+    before = connection._last_frame_received_time
+    deadlines.left()  # a call that has no time left is no reason to close the link
     try:
+        connections.follow_clock(receiver._handler)
         if authenticator is not None:
             # The SDK looks after its token, which lasts for an hour, only in its own way of reading.
             authenticator.handle_token()
@@ -102,6 +92,13 @@ def read(receiver: ServiceBusReceiver, wait: timedelta = READ) -> None:
     if error is not None:
         keep_incoming(receiver)
         raise receiver._handle_exception(error)
+    return bool(connection._last_frame_received_time != before or _partly_read(connection._transport))
+
+
+def _partly_read(transport: Any) -> bool:
+    """Whether the beginning of a frame waits for its end."""
+    kept = getattr(transport, "_read_buffer", None)
+    return kept is not None and len(kept.getbuffer()) > kept.tell()
 
 
 @contextlib.contextmanager
@@ -151,8 +148,7 @@ def take_credit_back(receiver: ServiceBusReceiver, patience: timedelta) -> bool:
         receiver: An open receiver.
         patience: How long the next frame may take: what the service sent before its answer may be much.
     """
-    connection: Any = receiver._handler._connection
-    link = _link(receiver)
+    link = link_of(receiver)
     if link.current_link_credit <= 0:
         return True
     answered = False
@@ -166,85 +162,14 @@ def take_credit_back(receiver: ServiceBusReceiver, patience: timedelta) -> bool:
     link._incoming_flow = on_flow
     try:
         link.flow(link_credit=link.current_link_credit, drain=True)
-        until, last = time.monotonic() + patience.total_seconds(), connection._last_frame_received_time
-        while not answered and time.monotonic() < until:
-            read(receiver)
-            if connection._last_frame_received_time != last:
-                until, last = time.monotonic() + patience.total_seconds(), connection._last_frame_received_time
+        until = SYSTEM_CLOCK.elapsed() + patience
+        while not answered and SYSTEM_CLOCK.elapsed() < until:
+            if read(receiver):
+                until = SYSTEM_CLOCK.elapsed() + patience
     finally:
         del link._incoming_flow
     link.current_link_credit = 0
     return answered
-
-
-class Sent:
-    """Settlements that were sent by one link, whose answers are read by whoever reads from it.
-
-    Args:
-        receiver: The receiver that the messages came by.
-        steps: Each message with what is to become of it.
-    """
-
-    def __init__(
-        self, receiver: ServiceBusReceiver, steps: Sequence[tuple[ServiceBusReceivedMessage, Disposition]]
-    ) -> None:
-        self._receiver = receiver
-        self._steps = steps
-        self._waiting: dict[int, dict[str, Any]] = _link(receiver)._pending_dispositions
-        self._entries: list[dict[str, Any]] = []
-        self._errors: list[BaseException | None] = [None] * len(steps)
-        for index, (message, disposition) in enumerate(steps):
-            entry = {"settled": False, "outcome": None}
-            self._entries.append(entry)
-            self._waiting[message._delivery_id] = entry
-            try:
-                _link(receiver)._outgoing_disposition(
-                    message._delivery_id, None, message._delivery_tag, False, disposition, None
-                )
-            except Exception as error:  # noqa: BLE001 - the connection is cut; another may settle it
-                entry["settled"] = True
-                self._errors[index] = unsent = Unconfirmed("the settlement could not be sent")
-                unsent.__cause__ = error
-
-    @property
-    def failed(self) -> bool:
-        """Whether one could not even be sent: the connection is no good any more, whether or not it knows."""
-        return any(self._errors)
-
-    @property
-    def answered(self) -> bool:
-        """Whether all are."""
-        return all(entry["settled"] for entry in self._entries)
-
-    def conclude(self, cut: BaseException | None) -> list[BaseException | None]:
-        """Waits no longer. The error of each, in order; `Unconfirmed`, because of `cut`, where there is no answer."""
-        for index, (message, disposition) in enumerate(self._steps):
-            self._waiting.pop(message._delivery_id, None)
-            if self._errors[index] is None:
-                self._errors[index] = _answer(self._receiver, self._entries[index], disposition, cut)
-        return self._errors
-
-
-def settle_by_token(receiver: ServiceBusReceiver, message: ServiceBusReceivedMessage, disposition: Disposition) -> None:
-    """Settles a message that came by a link that is gone; only a lock that still holds is.
-
-    Raises:
-        ServiceBusError: It was not settled.
-    """
-    details = None
-    if isinstance(disposition, Accepted):
-        status = "completed"
-    elif isinstance(disposition, Rejected):
-        status = "suspended"
-        said = disposition.error.info
-        details = {"deadletter-reason": said[_REASON], "deadletter-description": said[_DESCRIPTION]}
-        kept = {name: value for name, value in said.items() if name not in (_REASON, _DESCRIPTION)}
-        if kept:
-            details["properties-to-modify"] = kept
-    else:
-        status = "abandoned"
-    tokens: list[Any] = [message.lock_token]
-    receiver._settle_message_via_mgmt_link(status, tokens, dead_letter_details=details)
 
 
 def renew(receiver: ServiceBusReceiver, messages: Sequence[ServiceBusReceivedMessage]) -> list[datetime]:
@@ -260,8 +185,10 @@ def renew(receiver: ServiceBusReceiver, messages: Sequence[ServiceBusReceivedMes
         mgmt_handlers.message_lock_renew_op,
         timeout=None,
     )
-    expirations = answer[MGMT_RESPONSE_MESSAGE_EXPIRATION]
-    return [datetime.fromtimestamp(milliseconds / 1000, UTC) for milliseconds in expirations]
+    expirations = answer.get(MGMT_RESPONSE_MESSAGE_EXPIRATION) if isinstance(answer, dict) else None
+    if not isinstance(expirations, Sequence) or len(expirations) != len(messages):
+        raise Unconfirmed(f"the renewal of {len(messages)} locks was answered by {_said(expirations)}")
+    return [_moment(milliseconds) for milliseconds in expirations]
 
 
 def renew_session(receiver: ServiceBusReceiver) -> datetime:
@@ -278,12 +205,30 @@ def renew_session(receiver: ServiceBusReceiver) -> datetime:
         mgmt_handlers.session_lock_renew_op,
         timeout=None,
     )
-    until = datetime.fromtimestamp(answer[MGMT_RESPONSE_RECEIVER_EXPIRATION] / 1000, UTC)
+    until = _moment(answer.get(MGMT_RESPONSE_RECEIVER_EXPIRATION) if isinstance(answer, dict) else None)
     receiver.session._locked_until_utc = until
     return until
 
 
-def _link(receiver: ServiceBusReceiver) -> Any:
+def _moment(milliseconds: object) -> datetime:
+    """The moment that an answer says, in milliseconds since 1970.
+
+    Raises:
+        Unconfirmed: It says none.
+    """
+    if not isinstance(milliseconds, int) or isinstance(milliseconds, bool):
+        raise Unconfirmed(f"a renewal was answered by {_said(milliseconds)}, and not by a moment")
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise Unconfirmed(f"a renewal was answered by {milliseconds}, which is no moment") from error
+
+
+def _said(answer: object) -> str:
+    return f"{len(answer)} moments" if isinstance(answer, Sequence) else type(answer).__name__
+
+
+def link_of(receiver: ServiceBusReceiver) -> Any:
     """The link itself.
 
     Raises:
@@ -294,37 +239,3 @@ def _link(receiver: ServiceBusReceiver) -> Any:
     if link is None or handler._connection is None:
         raise ServiceBusConnectionError(message="the connection was cut")
     return link
-
-
-def _answer(
-    receiver: ServiceBusReceiver, entry: Mapping[str, Any], disposition: Disposition, cut: BaseException | None
-) -> BaseException | None:
-    if not entry["settled"]:
-        unconfirmed = Unconfirmed("the settlement was sent, and no answer came")
-        unconfirmed.__cause__ = cut
-        return unconfirmed
-    from azure.servicebus._pyamqp.receiver import check_disposition_outcome, outcome_name
-
-    try:
-        check_disposition_outcome(0, entry["outcome"], outcome_name(disposition))
-    except Exception as error:  # noqa: BLE001 - it is what the service answered
-        return _meant(receiver, error)
-    return None
-
-
-def _meant(receiver: ServiceBusReceiver, error: Exception) -> BaseException:
-    """The SDK's public error for an internal one."""
-    transport: Any = receiver._amqp_transport
-    meant: BaseException = transport.create_servicebus_exception(_QUIET, error)
-    return meant
-
-
-class _Quiet:
-    """A logger that says nothing: what is reported isn't logged as well."""
-
-    def info(self, *_: object) -> None: ...
-
-    def exception(self, *_: object) -> None: ...
-
-
-_QUIET: Final = _Quiet()

@@ -11,9 +11,8 @@ from azure.servicebus.exceptions import MessageSizeExceededError
 from cloudq.core.clock import Clock
 from cloudq.core.driver import Outgoing, SendResult
 from cloudq.core.message import is_ordered
-from cloudq.drivers.service_bus.faults import translate
-from cloudq.drivers.service_bus.naming import native_name
-from cloudq.drivers.service_bus.properties import FAILURE
+from cloudq.drivers.service_bus.faults import translate, translate_unsure
+from cloudq.drivers.service_bus.properties import FAILURE, native_name
 from cloudq.drivers.service_bus.scheduling import schedule
 from cloudq.errors import CloudqError, MessageTooLarge, UnsupportedError
 
@@ -134,6 +133,6 @@ def _send(
     try:
         sender.send_messages(batch)
     except Exception as error:  # noqa: BLE001 - a batch is stored as a whole, or each of its items has the error
-        meant = translate(error, items[0].queue)
+        meant = translate_unsure(error, items[0].queue)
         for index in indices:
             results[index] = SendResult(error=meant)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from threading import Lock
 from typing import Final as Const
 from typing import TypeVar
@@ -13,13 +13,13 @@ from typing import TypeVar
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Lease
 from cloudq.core.driver import Ack, ExtendResult, Final, NativeDeadLetter, Release, SettleResult
-from cloudq.drivers.service_bus import sdk
+from cloudq.drivers.service_bus import deadlines, dispositions
 from cloudq.drivers.service_bus.faults import lease_lost, translate
-from cloudq.drivers.service_bus.limits import MAX_REASON, held_until
+from cloudq.drivers.service_bus.limits import MAX_REASON
 from cloudq.drivers.service_bus.parking import Parking
 from cloudq.drivers.service_bus.properties import FAILURE
-from cloudq.drivers.service_bus.receipts import Holder, Receipt
-from cloudq.errors import LeaseLost
+from cloudq.drivers.service_bus.receipts import Holder, Progress, Receipt
+from cloudq.errors import BackendUnavailable, LeaseLost
 
 T = TypeVar("T")
 
@@ -52,11 +52,14 @@ class Settling:
         by_holder: dict[Holder, list[int]] = defaultdict(list)
         for index, final in enumerate(finals):
             receipt = final.lease.receipt
-            if not isinstance(receipt, Receipt) or not receipt.take():
+            progress = Progress.RELEASING if isinstance(final.step, Release) else Progress.SETTLING
+            if not isinstance(receipt, Receipt) or not receipt.begin(progress):
                 results[index] = SettleResult(error=lease_lost(final.lease))
             elif isinstance(final.step, Release) and final.step.delay > timedelta(0):
                 hold = final.step.delay  # never more than the capabilities say
-                self._parking.park(receipt, hold, final.lease.expires_at, _disposition(final))
+                receipt.holder.watch(receipt.message, None)
+                receipt.end(confirmed=True)
+                self._parking.park(receipt, hold, self._ends(final.lease), _disposition(final))
             else:
                 by_holder[receipt.holder].append(index)
 
@@ -69,11 +72,9 @@ class Settling:
 
         for holder, errors in self._each(by_holder, at):
             for index, error in zip(by_holder[holder], errors, strict=True):
-                if error is not None:
-                    meant = translate(error, finals[index].lease.queue)
-                    if not isinstance(meant, LeaseLost):
-                        _receipt(finals[index]).give_back()
-                    results[index] = SettleResult(error=meant)
+                meant = None if error is None else translate(error, finals[index].lease.queue)
+                _receipt(finals[index]).end(confirmed=meant is None or isinstance(meant, LeaseLost))
+                results[index] = SettleResult(error=meant)
         return results
 
     def extend(self, leases: Sequence[Lease]) -> list[ExtendResult]:
@@ -82,12 +83,14 @@ class Settling:
         by_holder: dict[Holder, list[int]] = defaultdict(list)
         for index, lease in enumerate(leases):
             receipt = lease.receipt
-            if not isinstance(receipt, Receipt) or receipt.settled:
+            if not isinstance(receipt, Receipt) or receipt.progress is Progress.OVER:
                 results[index] = ExtendResult(error=lease_lost(lease))
+            elif receipt.progress is Progress.RELEASING:
+                results[index] = ExtendResult(error=BackendUnavailable("it is being released"))
             else:
                 by_holder[receipt.holder].append(index)
 
-        def at(holder: Holder) -> list[datetime | BaseException]:
+        def at(holder: Holder) -> list[timedelta | BaseException]:
             try:
                 return holder.renew([_receipt(leases[index]).message for index in by_holder[holder]])
             except Exception as error:  # noqa: BLE001 - as above
@@ -95,10 +98,16 @@ class Settling:
 
         for holder, answers in self._each(by_holder, at):
             for index, answer in zip(by_holder[holder], answers, strict=True):
-                if isinstance(answer, datetime):
-                    results[index] = ExtendResult(expires_at=held_until(answer.astimezone(UTC), self._clock.now()))
-                else:
-                    results[index] = ExtendResult(error=translate(answer, leases[index].queue))
+                lease = leases[index]
+                if isinstance(answer, timedelta):
+                    shown = self._clock.now() + (answer - self._clock.elapsed())
+                    results[index] = ExtendResult(expires_at=shown, ends=answer)
+                    continue
+                meant = translate(answer, lease.queue)
+                if isinstance(meant, LeaseLost) and _receipt(lease).progress is Progress.SETTLING:
+                    # It may be that its settlement was carried out: the answer to that one says so.
+                    meant = BackendUnavailable(f"its settlement is under way: {meant}")
+                results[index] = ExtendResult(error=meant)
         return results
 
     def close(self) -> None:
@@ -109,8 +118,18 @@ class Settling:
         if pool is not None:
             pool.shutdown(wait=False)
 
+    def _ends(self, lease: Lease) -> timedelta:
+        """When a lease ends, by `Clock.elapsed`, as far as its receive said."""
+        return self._clock.elapsed() + (lease.expires_at - self._clock.now()) if lease.ends is None else lease.ends
+
     def _each(self, holders: dict[Holder, list[int]], call: Callable[[Holder], T]) -> list[tuple[Holder, T]]:
-        """The answer of each holder; several are asked at the same time."""
+        """The answer of each holder; several are asked at the same time, all by this thread's deadline."""
+        until = deadlines.current()
+
+        def call_in_time(holder: Holder) -> T:
+            with deadlines.until(until):
+                return call(holder)
+
         if len(holders) < 2:
             return [(holder, call(holder)) for holder in holders]
         with self._lock:
@@ -118,7 +137,7 @@ class Settling:
                 self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="cloudq-service-bus")
             pool = self._pool
         try:
-            answers = pool.map(call, holders)  # begins all of them
+            answers = pool.map(call_in_time, holders)  # begins all of them
         except RuntimeError:  # it was shut down meanwhile
             return [(holder, call(holder)) for holder in holders]
         return list(zip(holders, answers, strict=True))
@@ -131,13 +150,15 @@ def _receipt(held: Final | Lease) -> Receipt:
     return receipt
 
 
-def _disposition(final: Final) -> sdk.Disposition:
+def _disposition(final: Final) -> dispositions.Disposition:
     step = final.step
     if isinstance(step, Ack):
-        return sdk.COMPLETE
+        return dispositions.COMPLETE
     if isinstance(step, NativeDeadLetter):
         failure = step.failure
         said = ": ".join(part for part in (failure.error_type, failure.error_message) if part)
-        return sdk.dead_lettering(failure.reason[:MAX_REASON], said[:MAX_REASON], {FAILURE: failure.encode().decode()})
+        return dispositions.dead_lettering(
+            failure.reason[:MAX_REASON], said[:MAX_REASON], {FAILURE: failure.encode().decode()}
+        )
     # A release that isn't counted as an attempt is one that nobody began: the service counts it as no delivery.
-    return sdk.ABANDON if step.counted else sdk.RELEASE
+    return dispositions.ABANDON if step.counted else dispositions.RELEASE

@@ -10,15 +10,26 @@ from typing import Final
 from cloudq.core.clock import Clock
 from cloudq.core.url import BackendUrl
 from cloudq.drivers.service_bus.driver import ServiceBusDriver
-from cloudq.drivers.service_bus.limits import MAX_HOLD, MAX_MESSAGE
+from cloudq.drivers.service_bus.limits import MAX_HOLD, MAX_LOCK, MAX_MESSAGE, MIN_LOCK, TIMEOUT
 from cloudq.errors import ConfigurationError
 
 # A key has no place in a URL, which is shown.
 CONNECTION_STRING_VARIABLE: Final = "CLOUDQ_SERVICEBUS_CONNECTION_STRING"
 
 _ENDPOINT: Final = re.compile(r"Endpoint\s*=\s*sb://([^/;]+)", re.IGNORECASE)
+_PARAMETERS: Final = (
+    "prefix",
+    "dedup_window",
+    "max_session_hold",
+    "max_message",
+    "lock",
+    "timeout",
+    "admin_endpoint",
+)
 _LEAST_BYTES: Final = 64 * 1024
 _MOST_BYTES: Final = 100 * 1024 * 1024
+# A third of it is for one call, which may have to open a connection.
+LEAST_TIMEOUT: Final = timedelta(seconds=1)
 
 
 def open_url(url: BackendUrl, clock: Clock) -> ServiceBusDriver:
@@ -33,7 +44,7 @@ def open_url(url: BackendUrl, clock: Clock) -> ServiceBusDriver:
             "servicebus:// takes a namespace and no path",
             hint="servicebus://NAMESPACE.servicebus.windows.net?prefix=prod- for queues whose names start so",
         )
-    parameters = url.only({"prefix", "dedup_window", "max_session_hold", "max_message", "admin_endpoint"})
+    parameters = url.only(_PARAMETERS)
     connection_string = os.environ.get(CONNECTION_STRING_VARIABLE) or None
     if not url.host and connection_string is None:
         raise ConfigurationError(
@@ -45,6 +56,12 @@ def open_url(url: BackendUrl, clock: Clock) -> ServiceBusDriver:
     if endpoint is not None and not endpoint.startswith(("http://", "https://")):
         raise ConfigurationError("admin_endpoint starts with neither http:// nor https://")
     window = url.seconds("dedup_window", timedelta(0))
+    lock = url.seconds("lock", timedelta(0)) or None
+    if lock is not None and not MIN_LOCK <= lock <= MAX_LOCK:
+        raise ConfigurationError("lock is the queues' lock duration, from 5 to 300 seconds", hint="lock=60")
+    timeout = url.seconds("timeout", TIMEOUT)
+    if timeout < LEAST_TIMEOUT:
+        raise ConfigurationError("no call ends in so short a timeout", hint=f"timeout={TIMEOUT.total_seconds():.0f}")
     return ServiceBusDriver(
         url.host,
         connection_string=connection_string,
@@ -52,6 +69,8 @@ def open_url(url: BackendUrl, clock: Clock) -> ServiceBusDriver:
         dedup_window=window or None,
         max_hold=url.seconds("max_session_hold", MAX_HOLD),
         max_message=url.size("max_message", MAX_MESSAGE, least=_LEAST_BYTES, most=_MOST_BYTES),
+        lock=lock,
+        timeout=timeout,
         admin_endpoint=endpoint,
         clock=clock,
     )

@@ -12,7 +12,8 @@ from datetime import timedelta
 import pytest
 
 from cloudq.core.driver import Ack, Final, Outgoing, SettleResult
-from cloudq.drivers.service_bus import ServiceBusDriver, links
+from cloudq.drivers.service_bus import ServiceBusDriver
+from cloudq.drivers.service_bus.limits import TIMEOUT
 from cloudq.errors import BackendUnavailable
 from tests.integration.processes import wait_until
 from tests.integration.service_bus.place import PLAIN, Place
@@ -29,8 +30,8 @@ def outgoing(count: int) -> list[Outgoing]:
     return [Outgoing(id=uuid.uuid4().hex, queue=PLAIN, body=b"{}") for _ in range(count)]
 
 
-def another(place: Place) -> ServiceBusDriver:
-    return ServiceBusDriver("", connection_string=place.emulator.connection_string)
+def another(place: Place, timeout: timedelta = TIMEOUT) -> ServiceBusDriver:
+    return ServiceBusDriver("", connection_string=place.emulator.connection_string, timeout=timeout)
 
 
 @pytest.fixture
@@ -39,11 +40,10 @@ def driver(place: Place) -> ServiceBusDriver:
     return place.app.driver()
 
 
-def test_an_unanswered_settlement_keeps_nobody_waiting(
-    place: Place, driver: ServiceBusDriver, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unanswered_settlement_keeps_nobody_waiting(place: Place) -> None:
     """While its answer is awaited, leases are renewed, others are settled and new messages come; then it is settled."""
-    monkeypatch.setattr(links, "ANSWER_PATIENCE", PATIENCE)
+    place.make(PLAIN, LEASE)
+    driver = another(place, timeout=6 * PATIENCE)  # of whose call half is for the answer
     driver.send(outgoing(3))
     deliveries = []
     while len(deliveries) < 3:
@@ -63,6 +63,7 @@ def test_an_unanswered_settlement_keeps_nobody_waiting(
     thread.join()
     assert [None] == [result.error for result in results]
     driver.settle([Final(lease=one.lease, step=Ack()) for one in (renewed, new)])
+    driver.close()
     assert place.is_empty()
 
 

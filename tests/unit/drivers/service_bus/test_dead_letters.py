@@ -9,17 +9,20 @@ from typing import Any
 import pytest
 from azure.servicebus.exceptions import ServiceBusConnectionError
 
-from cloudq.drivers.service_bus import sdk
+from cloudq.drivers.service_bus import dispositions
 from cloudq.drivers.service_bus.dead_letters import ServiceBusDeadLetters
+from cloudq.drivers.service_bus.links import Taken
 from cloudq.errors import BackendUnavailable
 from cloudq.testing.clock import FakeClock
+
+LEASE = timedelta(minutes=1)
 
 
 class Link:
     """Hands over two messages, and then is cut."""
 
     def __init__(self) -> None:
-        self.pages: list[Any] = [[SimpleNamespace(sequence_number=1), SimpleNamespace(sequence_number=2)]]
+        self.pages: list[Any] = [[Taken(SimpleNamespace(sequence_number=n), LEASE) for n in (1, 2)]]
         self.steps: list[Any] = []
 
     def receive(self, limit: int, wait: timedelta) -> list[Any]:
@@ -36,8 +39,8 @@ class Link:
 def test_what_was_leased_before_an_error_is_released(keys: list[str] | None) -> None:
     """Nobody gets it, so nobody would settle it."""
     link: Any = Link()
-    dead = ServiceBusDeadLetters("mail", link=lambda: link, settle=lambda finals: [], clock=FakeClock())
+    dead = ServiceBusDeadLetters("mail", link=lambda: link, settle=lambda finals: [], clock=FakeClock(), patience=LEASE)
     with pytest.raises(BackendUnavailable):
-        dead.take(keys, limit=10, lease=timedelta(minutes=1))
+        dead.take(keys, limit=10, lease=LEASE)
     assert sorted(message.sequence_number for message, _ in link.steps) == [1, 2]
-    assert {id(step) for _, step in link.steps} == {id(sdk.RELEASE)}
+    assert {id(step) for _, step in link.steps} == {id(dispositions.RELEASE)}

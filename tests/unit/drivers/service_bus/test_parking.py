@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from cloudq.drivers.service_bus import sdk
+from cloudq.drivers.service_bus import dispositions
 from cloudq.drivers.service_bus.parking import LOOK, Parking
 from cloudq.drivers.service_bus.receipts import Receipt
 from cloudq.testing.clock import FakeClock
@@ -34,19 +34,19 @@ class Holder:
         self.settled.set()
         return [None] * len(steps)
 
-    def renew(self, messages) -> list[datetime | BaseException]:
+    def renew(self, messages) -> list[timedelta | BaseException]:
         self.renewals += 1
         self.renewed.set()
         if self.broken:
             raise RuntimeError("broken")
-        return [self._clock.now() + LOCK] * len(messages)
+        return [self._clock.elapsed() + LOCK] * len(messages)
 
 
 def parked(delay: timedelta) -> tuple[FakeClock, Holder, Parking]:
     clock = FakeClock()
     holder, parking = Holder(clock), Parking(clock)
     message: Any = "a message"
-    parking.park(Receipt(holder, message), delay, clock.now() + LOCK, sdk.ABANDON)
+    parking.park(Receipt(holder, message), delay, clock.elapsed() + LOCK, dispositions.ABANDON)
     return clock, holder, parking
 
 
@@ -57,7 +57,7 @@ def test_a_parked_message_is_given_back_when_it_is_due() -> None:
     assert not holder.settled.wait(0.2)
     clock.advance(timedelta(seconds=2))
     assert holder.settled.wait(5)
-    assert holder.steps == [("a message", sdk.ABANDON)]
+    assert holder.steps == [("a message", dispositions.ABANDON)]
     parking.close()
 
 
@@ -74,7 +74,7 @@ def test_closing_gives_everything_back() -> None:
     """Another worker may have it at once."""
     _, holder, parking = parked(timedelta(hours=1))
     parking.close()
-    assert holder.steps == [("a message", sdk.ABANDON)]
+    assert holder.steps == [("a message", dispositions.ABANDON)]
 
 
 def test_a_link_that_breaks_costs_the_others_nothing() -> None:
@@ -83,8 +83,8 @@ def test_a_link_that_breaks_costs_the_others_nothing() -> None:
     broken, sound, parking = Holder(clock), Holder(clock), Parking(clock)
     broken.broken = True
     message: Any = "a message"
-    parking.park(Receipt(broken, message), timedelta(seconds=10), clock.now() + LOCK, sdk.ABANDON)
-    parking.park(Receipt(sound, message), timedelta(seconds=20), clock.now() + LOCK, sdk.ABANDON)
+    parking.park(Receipt(broken, message), timedelta(seconds=10), clock.elapsed() + LOCK, dispositions.ABANDON)
+    parking.park(Receipt(sound, message), timedelta(seconds=20), clock.elapsed() + LOCK, dispositions.ABANDON)
     clock.advance(timedelta(seconds=11))
     wait_until(lambda: parking.held == 1, within=5, what="the first is given up")
     clock.advance(timedelta(seconds=10))

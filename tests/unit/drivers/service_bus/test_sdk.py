@@ -1,4 +1,4 @@
-"""The SDK's private parts that `sdk.py` and `opening.py` lean on are where they expect them."""
+"""The SDK's private parts that `sdk.py`, `dispositions.py` and `connections.py` lean on are where they expect them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from azure.servicebus._pyamqp import _connection, _transport, client, link, rece
 from azure.servicebus._pyamqp.constants import LinkState
 from azure.servicebus._transport._pyamqp_transport import PyamqpTransport
 
-from cloudq.drivers.service_bus import connections, sdk
+from cloudq.drivers.service_bus import connections, dispositions, sdk
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_no_credit_is_given_on_opening() -> None:
 
 def test_a_dead_letter_says_why_in_the_services_own_words() -> None:
     """Reason and description are where the service looks for them, and further properties beside them."""
-    made = sdk.dead_lettering("broken", "KeyError: 'x'", {"cloudq-failure": "{}"})
+    made = dispositions.dead_lettering("broken", "KeyError: 'x'", {"cloudq-failure": "{}"})
     assert made.error.condition == b"com.microsoft:dead-letter"
     assert made.error.info == {
         "DeadLetterReason": "broken",
@@ -60,16 +60,24 @@ def test_a_connection_is_made_as_the_sdk_makes_it() -> None:
     assert sorted(ours) == sorted(theirs)
 
 
+class Handler(SimpleNamespace):
+    """As much of a handler as a read touches."""
+
+    __hash__ = object.__hash__
+
+
 class Reading:
     """As much of an open receiver as a read touches; its token is always about to end."""
 
     def __init__(self) -> None:
         self.steps: list[str] = []
         transport = SimpleNamespace(sock=None)
-        connection = SimpleNamespace(_transport=transport, _error=None, listen=lambda: self.steps.append("listen"))
+        connection = SimpleNamespace(
+            _transport=transport, _error=None, _last_frame_received_time=0.0, listen=lambda: self.steps.append("listen")
+        )
         authenticator = SimpleNamespace(handle_token=lambda: self.steps.append("token"))
         link_ = SimpleNamespace(state=LinkState.ATTACHED, _error=None)
-        self._handler = SimpleNamespace(_connection=connection, _cbs_authenticator=authenticator, _link=link_)
+        self._handler = Handler(_connection=connection, _cbs_authenticator=authenticator, _link=link_)
 
 
 def test_a_read_renews_the_token_when_it_is_time() -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from azure.servicebus import ServiceBusReceiver
 
-from cloudq.drivers.service_bus.sessions import Sessions, Slot
+from cloudq.drivers.service_bus.locks import LockSpan
+from cloudq.drivers.service_bus.sessions import Sessions
+from cloudq.drivers.service_bus.slots import Slot
 from cloudq.errors import ConfigurationError
 from cloudq.testing.clock import FakeClock
 
@@ -19,9 +22,14 @@ def broken(wait: timedelta) -> ServiceBusReceiver:
     raise ConfigurationError("no credentials")
 
 
+def sessions_of(make: Callable[[timedelta], ServiceBusReceiver]) -> Sessions:
+    clock = FakeClock()
+    return Sessions(make, clock=clock, span=LockSpan(clock), patience=timedelta(seconds=5))
+
+
 def test_a_receiver_that_can_not_be_made_is_said() -> None:
     """At once, and by the error itself; no slot stays counted, however often it happens."""
-    sessions = Sessions(broken, FakeClock())
+    sessions = sessions_of(broken)
     began = time.monotonic()
     for _ in range(10):
         with pytest.raises(ConfigurationError, match="no credentials"):
@@ -34,7 +42,7 @@ def test_a_receiver_that_can_not_be_made_is_said() -> None:
 
 def test_a_thread_that_can_not_be_started_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """And once there are threads again, slots are started as ever."""
-    sessions = Sessions(broken, FakeClock())
+    sessions = sessions_of(broken)
 
     def no_thread(slot: Slot) -> None:
         raise RuntimeError("can't start new thread")

@@ -1,13 +1,20 @@
-"""One link that breaks hides nothing of what the others have settled."""
+"""One link that breaks hides nothing of the others, and only a confirmed settlement ends a lease."""
 
 from __future__ import annotations
 
+import threading
+from datetime import timedelta
 from typing import Any
 
+import pytest
+from azure.servicebus.exceptions import MessageLockLostError, ServiceBusConnectionError
+
 from cloudq.core.delivery import Lease
-from cloudq.core.driver import Ack, Final
+from cloudq.core.driver import Ack, Final, NativeDeadLetter, Release, SettleResult
+from cloudq.core.failure import Failure
 from cloudq.drivers.service_bus.receipts import Receipt
 from cloudq.drivers.service_bus.settling import Settling
+from cloudq.errors import BackendUnavailable, LeaseLost
 from cloudq.testing.clock import FakeClock
 
 
@@ -27,7 +34,10 @@ class Holder:
     def renew(self, messages):
         if self.error is not None:
             raise self.error
-        return [FakeClock().now()] * len(messages)
+        return [FakeClock().elapsed() + timedelta(minutes=1)] * len(messages)
+
+    def watch(self, message, lost):
+        pass
 
 
 def lease(holder: Holder) -> Lease:
@@ -46,4 +56,70 @@ def test_a_link_that_raises_fails_its_own_only() -> None:
     (result,) = settling.settle([Final(lease=leases[1], step=Ack())])
     assert result.error is None
     assert (sound.settled, broken.settled) == (2, 1)
+    settling.close()
+
+
+class Slow(Holder):
+    """Settles once it may; until then its settlement is under way."""
+
+    def __init__(self, renewal: object) -> None:
+        super().__init__()
+        self.begun, self.may_end = threading.Event(), threading.Event()
+        self.renewal = renewal
+        self.renewals = 0
+
+    def settle(self, steps):
+        self.begun.set()
+        assert self.may_end.wait(10)
+        return [ServiceBusConnectionError(message="no answer")] * len(steps)
+
+    def renew(self, messages):
+        self.renewals += 1
+        return [self.renewal] * len(messages)
+
+
+GRANTED = timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("step", "renewal", "renewals", "error"),
+    [
+        (Ack(), GRANTED, 1, None),
+        (NativeDeadLetter(failure=Failure(reason="bad")), GRANTED, 1, None),
+        (Ack(), MessageLockLostError(message="gone"), 1, BackendUnavailable),
+        (Release(), GRANTED, 0, BackendUnavailable),
+    ],
+    ids=["ack", "dead-letter", "ack that has won", "release"],
+)
+def test_an_extension_beside_a_settlement(step, renewal, renewals: int, error: type[Exception] | None) -> None:
+    """It extends for real, and never says that the lease is lost: only a confirmed settlement ends it.
+
+    Beside a release it isn't made at all: it would land after it and hide the message again.
+    """
+    holder, settling = Slow(renewal), Settling(FakeClock())
+    held = lease(holder)
+    answers: list[SettleResult] = []
+    thread = threading.Thread(target=lambda: answers.extend(settling.settle([Final(lease=held, step=step)])))
+    thread.start()
+    assert holder.begun.wait(5)
+    (extended,) = settling.extend([held])
+    holder.may_end.set()
+    thread.join(5)
+    assert (type(extended.error) if extended.error else None) is error
+    assert (extended.ends, holder.renewals) == (None if error else GRANTED, renewals)
+    # The settlement failed, and is tried again.
+    assert isinstance(answers[0].error, BackendUnavailable)
+    holder.begun.clear()
+    (result,) = settling.settle([Final(lease=held, step=step)])
+    assert isinstance(result.error, BackendUnavailable)
+    settling.close()
+
+
+def test_a_confirmed_settlement_ends_the_lease() -> None:
+    """What comes after it is lost."""
+    holder, settling = Holder(), Settling(FakeClock())
+    held = lease(holder)
+    assert settling.settle([Final(lease=held, step=Ack())])[0].error is None
+    assert isinstance(settling.extend([held])[0].error, LeaseLost)
+    assert isinstance(settling.settle([Final(lease=held, step=Ack())])[0].error, LeaseLost)
     settling.close()

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from cloudq.core.driver import Ack, Final
-from cloudq.drivers.service_bus import ServiceBusDriver, sdk
+from cloudq.drivers.service_bus import ServiceBusDriver, dispositions
 from cloudq.drivers.service_bus.trigger import RENEWED, arrival
 from cloudq.errors import PushRefused
 
@@ -80,4 +80,4 @@ def test_a_driver_settles_what_came_elsewhere_by_its_token(monkeypatch: pytest.M
     (result,) = driver.settle([Final(lease=lease, step=Ack())])
     assert result.error is None
     ((given, disposition),) = settled
-    assert (UUID(LOCK), None, sdk.COMPLETE) == (given.lock_token, given._receiver, disposition)
+    assert (UUID(LOCK), None, dispositions.COMPLETE) == (given.lock_token, given._receiver, disposition)

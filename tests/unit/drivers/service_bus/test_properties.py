@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudq.drivers.service_bus.naming import LONGEST, group_of, native_name
+from cloudq.drivers.service_bus.properties import LONGEST, group_of, native_name
 
 
 @given(st.text())

@@ -1,0 +1,69 @@
+"""Until when the present call of a driver's method has to end, for all that it calls on its way.
+
+The SDK hands no deadline on to what opens its connections, shows its tokens and waits for its links. So the deadline
+goes with the thread, and whatever reads from a socket asks for it here. It is in real time, as sockets know no other.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Final
+
+from cloudq.core.clock import SYSTEM_CLOCK
+
+# For what is read where nobody named a deadline.
+DEFAULT: Final = timedelta(seconds=5)
+# Nobody waits for less than this: a socket takes 0 for "don't wait", which is another way of reading.
+_LEAST: Final = timedelta(milliseconds=1)
+
+
+class _OfThread(threading.local):
+    until: timedelta | None = None
+
+
+_of_thread: Final = _OfThread()
+
+
+@contextmanager
+def within(span: timedelta) -> Iterator[None]:
+    """What is called in the block ends within `span`, or earlier where a block around it says so."""
+    with until(SYSTEM_CLOCK.elapsed() + span):
+        yield
+
+
+@contextmanager
+def until(moment: timedelta | None) -> Iterator[None]:
+    """What is called in the block ends by that moment: for a thread that carries out another's call."""
+    before = _of_thread.until
+    _of_thread.until = moment if before is None or (moment is not None and moment < before) else before
+    try:
+        yield
+    finally:
+        _of_thread.until = before
+
+
+def current() -> timedelta | None:
+    """The moment by which this thread's call has to end, to be handed to `until`; `None` if there is none."""
+    return _of_thread.until
+
+
+def left(otherwise: timedelta = DEFAULT) -> timedelta:
+    """How much time this thread's call has left.
+
+    Raises:
+        TimeoutError: None.
+    """
+    if _of_thread.until is None:
+        return otherwise
+    span = _of_thread.until - SYSTEM_CLOCK.elapsed()
+    if span <= timedelta(0):
+        raise TimeoutError("no answer came in time")
+    return max(span, _LEAST)
+
+
+def passed() -> bool:
+    """Whether this thread's call should have ended by now."""
+    return _of_thread.until is not None and SYSTEM_CLOCK.elapsed() >= _of_thread.until

@@ -1,0 +1,80 @@
+"""`Turn`: who may use a link, in the order in which they came."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+
+class Turn:
+    """A lock that is handed to whoever has waited longest: who takes it again and again starves nobody."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        # Guarded by the lock.
+        self._taken = False
+        self._queue: deque[threading.Event] = deque()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody waits for it."""
+        return bool(self._queue)
+
+    @contextmanager
+    def taken(self, patience: timedelta | None = None) -> Iterator[None]:
+        """Takes it for the block.
+
+        Args:
+            patience: How long to wait for it; `None`: without end.
+
+        Raises:
+            TimeoutError: It was others' for so long.
+        """
+        self.take(patience)
+        try:
+            yield
+        finally:
+            self.give()
+
+    def let_others(self) -> None:
+        """For whoever has it: those who wait now have their turn, then it is one's own again."""
+        if self.wanted:
+            self.give()
+            self.take()
+
+    def take(self, patience: timedelta | None = None) -> None:
+        """Waits for it. Raises `TimeoutError` if it was others' for so long."""
+        with self._lock:
+            if not self._taken:
+                self._taken = True
+                return
+            called = threading.Event()
+            self._queue.append(called)
+        try:
+            if called.wait(None if patience is None else patience.total_seconds()):
+                return
+        except BaseException:
+            if not self._withdraw(called):
+                self.give()
+            raise
+        if self._withdraw(called):
+            raise TimeoutError("the link was others' all the time")
+
+    def give(self) -> None:
+        """Hands it to the next."""
+        with self._lock:
+            if self._queue:
+                self._queue.popleft().set()
+            else:
+                self._taken = False
+
+    def _withdraw(self, called: threading.Event) -> bool:
+        """Whether it could be withdrawn: if not, the turn was handed over in the meantime."""
+        with self._lock:
+            if called.is_set():
+                return False
+            self._queue.remove(called)
+            return True

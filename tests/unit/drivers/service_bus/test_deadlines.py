@@ -1,0 +1,55 @@
+"""A call's deadline is known to all that it calls, and to threads that it is handed to."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+
+from cloudq.drivers.service_bus import deadlines
+
+SECOND = timedelta(seconds=1)
+ZERO = timedelta(0)
+
+
+def test_nobody_has_to_name_one() -> None:
+    """Where there is no call, a read takes no longer than the default."""
+    assert deadlines.DEFAULT == deadlines.left()
+    assert not deadlines.passed()
+
+
+def test_the_earliest_counts() -> None:
+    """What is called within a call can only have less time than that."""
+    with deadlines.within(SECOND):
+        with deadlines.within(10 * SECOND):
+            assert ZERO < deadlines.left() <= SECOND
+        with deadlines.within(SECOND / 10):
+            assert deadlines.left() <= SECOND / 10
+        assert SECOND / 10 < deadlines.left()
+    assert deadlines.current() is None
+
+
+def test_a_deadline_that_has_passed() -> None:
+    """Who asks what is left is told that nothing is."""
+    with deadlines.within(ZERO):
+        assert deadlines.passed()
+        with pytest.raises(TimeoutError):
+            deadlines.left()
+
+
+def test_a_deadline_is_handed_to_another_thread() -> None:
+    """A thread that carries out another's call ends by its deadline; of itself it knows none."""
+    seen: list[timedelta | None] = []
+
+    def work(moment: timedelta | None) -> None:
+        seen.append(deadlines.current())
+        with deadlines.until(moment):
+            seen.append(deadlines.current())
+
+    with deadlines.within(SECOND):
+        moment = deadlines.current()
+        thread = threading.Thread(target=work, args=(moment,))
+        thread.start()
+        thread.join(5)
+    assert [None, moment] == seen

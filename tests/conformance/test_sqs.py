@@ -7,12 +7,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
 from cloudq.core.driver import PullDriver
 from cloudq.core.message import dead_letter_queue, is_ordered
 from cloudq.drivers.sqs import SQSDriver
 from cloudq.drivers.sqs.bodies import storable
-from cloudq.testing.conformance import DriverConformance, Harness
+from cloudq.testing.conformance import DriverConformance, Harness, Stall
 
 # Only the test itself is timed: the first one's fixtures may have to install LocalStack.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120, func_only=True)]
@@ -46,6 +47,17 @@ class SQSHarness(Harness):
     def second_client(self) -> PullDriver:
         return self.open()
 
+    def stall(self, driver: PullDriver, stall: Stall) -> bool:
+        delete = self.client.delete_message_batch
+
+        def delete_in_flight(**parameters: Any) -> Any:
+            if stall.hang():
+                raise ReadTimeoutError(endpoint_url=self.urls[self.queue])
+            return delete(**parameters)
+
+        self.client.delete_message_batch = delete_in_flight  # `close` takes it away again
+        return True
+
     def put_raw(self, driver: PullDriver, queue: str, body: bytes) -> None:
         text = storable(body)
         if text is None:
@@ -56,6 +68,7 @@ class SQSHarness(Harness):
         self.client.send_message(QueueUrl=self.urls[queue], MessageBody=text, **order)
 
     def close(self) -> None:
+        vars(self.client).pop("delete_message_batch", None)
         for url in self.urls.values():
             self.client.delete_queue(QueueUrl=url)
 

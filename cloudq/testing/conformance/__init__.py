@@ -28,7 +28,7 @@ pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in ("bench", 
 
 from cloudq.testing.conformance.bench import Bench  # noqa: E402 - after the registration above
 from cloudq.testing.conformance.edge import carry_out  # noqa: E402 - as above
-from cloudq.testing.conformance.harness import Harness  # noqa: E402 - as above
+from cloudq.testing.conformance.harness import Harness, Stall  # noqa: E402 - as above
 from cloudq.testing.conformance.push import PushHarness  # noqa: E402 - as above
 from cloudq.testing.conformance.suite import DriverConformance, PushConformance  # noqa: E402 - as above
 
@@ -39,5 +39,6 @@ __all__ = [
     "Harness",
     "PushConformance",
     "PushHarness",
+    "Stall",
     "carry_out",
 ]

@@ -37,13 +37,11 @@ from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.queues.dead_letters import DeadLetters
 from cloudq.testing.clock import FakeClock
 from cloudq.testing.conformance.edge import Carried, Script, carry_out
-from cloudq.testing.conformance.harness import ZERO, Harness
+from cloudq.testing.conformance.harness import STUCK, ZERO, Harness
 
 T = TypeVar("T")
 
 TASK: Const = "conformance.task"
-# A thread that hasn't ended after so many real seconds never will.
-STUCK: Const = 20.0
 
 
 class Bench:

@@ -6,12 +6,49 @@ import time
 import uuid
 from abc import ABC, abstractmethod
 from datetime import timedelta
+from threading import Event
 
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.driver import Outgoing, PullDriver
 from cloudq.testing.clock import FakeClock
 
 ZERO = timedelta(0)
+# What hasn't happened after so many real seconds never will.
+STUCK = 20.0
+
+
+class Stall:
+    """Settlements that hang in flight, and then fail as on a connection that is cut."""
+
+    def __init__(self) -> None:
+        self._reached = Event()
+        self._cut = Event()
+
+    def hang(self) -> bool:
+        """For the harness: where a settlement would go out to the backend, it waits here until it is cut off.
+
+        Returns:
+            Whether it was cut off: then it must fail, without having reached the backend. Later ones go through.
+        """
+        if self._cut.is_set():
+            return False
+        self._reached.set()
+        if not self._cut.wait(STUCK):
+            raise TimeoutError("nobody cut off a settlement that hangs")
+        return True
+
+    def await_flight(self) -> None:
+        """Waits until a settlement hangs.
+
+        Raises:
+            TimeoutError: None came.
+        """
+        if not self._reached.wait(STUCK):
+            raise TimeoutError("no settlement went out")
+
+    def cut(self) -> None:
+        """Lets those that hang fail."""
+        self._cut.set()
 
 
 class Harness(ABC):
@@ -93,6 +130,17 @@ class Harness(ABC):
             too_late = capabilities.max_delay + timedelta(seconds=1)
             return Outgoing(id=item.id, queue=item.queue, body=item.body, ordering_key=key, delay=too_late)
         raise NotImplementedError("say which item this backend refuses: override Harness.refused_item")
+
+    def stall(self, driver: PullDriver, stall: Stall) -> bool:  # noqa: ARG002 - for those that can
+        """Has `driver` call `stall.hang()` where a settlement goes out to the backend, and fail if that says so.
+
+        What it fails with is what the driver's SDK raises when a connection is cut.
+
+        Returns:
+            Whether it does. `False`, the default: the driver's settlements are never in flight (they are one step under
+            a lock, say), or the harness can't hold them up.
+        """
+        return False
 
     def close(self) -> None:  # noqa: B027 - most harnesses have nothing to remove
         """Removes what the harness made. Called once, after the drivers were closed."""

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Ack, ExtendResult
-from cloudq.errors import LeaseLost, UnsupportedError
+from cloudq.errors import LeaseLost, TransientError, UnsupportedError
 from cloudq.testing.conformance.bench import Bench
+from cloudq.testing.conformance.harness import STUCK, Stall
 from cloudq.testing.conformance.push import PushHarness
 
 
@@ -140,6 +141,27 @@ class Leases:
         assert _refused(bench, delivery)
         bench.advance(bench.unit + bench.grain)
         bench.nothing()
+
+    def test_an_extension_beside_a_settlement_in_flight_is_for_real(self, bench: Bench) -> None:
+        """While an ack hangs an extension isn't LeaseLost: it holds once the ack has failed, which can be repeated."""
+        other, stall = bench.client(), Stall()
+        bench.send()
+        delivery = bench.one(lease=2 * bench.unit)
+        if not bench.harness.stall(bench.driver, stall):
+            return  # no settlement is ever in flight
+        settling = bench.start(lambda: bench.settle(delivery, Ack()))
+        stall.await_flight()
+        bench.advance(bench.unit)
+        result = _extend(bench, delivery, 3 * bench.unit)
+        stall.cut()
+        assert isinstance(settling.result(STUCK), TransientError)
+        if bench.capabilities.extendable:
+            assert result.error is None
+            bench.advance(bench.unit + bench.grain)
+        else:
+            assert isinstance(result.error, UnsupportedError)
+        bench.nothing(driver=other)
+        bench.ack(delivery)
 
     def test_one_lost_lease_does_not_hide_the_others(self, bench: Bench) -> None:
         """Of several leases extended by one call, each has its own answer, in order."""

@@ -27,9 +27,9 @@ from cloudq.core.failure import Failure
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.drivers.memory.dead_letters import MemoryDeadLetters
 from cloudq.drivers.memory.store import Entry, Shelf
-from cloudq.errors import BackendError, MessageTooLarge
+from cloudq.errors import BackendError, BackendUnavailable, LeaseLost, MessageTooLarge
 from cloudq.testing.clock import FakeClock
-from cloudq.testing.conformance import Bench, DriverConformance, Harness
+from cloudq.testing.conformance import Bench, DriverConformance, Harness, Stall
 from cloudq.testing.conformance.robustness import POISON
 from cloudq.testing.profiles import cloud_tasks_like, service_bus_like, sqs_like
 
@@ -347,6 +347,21 @@ class PretendsToExtend(MemoryDriver):
         return [ExtendResult(expires_at=self._clock.now() + by)] * len(leases)
 
 
+class LosesWhatIsBeingSettled(MemoryDriver):
+    """Takes a lease whose settlement has begun for one that is settled."""
+
+    begun: Sequence[object] = ()
+
+    def settle(self, finals: Sequence[Final]) -> Sequence[SettleResult]:
+        self.begun = [*self.begun, *(final.lease.receipt for final in finals)]
+        return super().settle(finals)
+
+    def extend(self, leases: Sequence[Lease], by: timedelta) -> Sequence[ExtendResult]:
+        results = super().extend(leases, by)
+        lost = ExtendResult(error=LeaseLost("settled"))
+        return [lost if lease.receipt in self.begun else result for lease, result in zip(leases, results, strict=True)]
+
+
 class PurgeEatsDeadLetters(MemoryDriver):
     """Purges everything."""
 
@@ -542,6 +557,13 @@ CAUGHT: list[tuple[type[MemoryDriver], str, Mapping[str, object], str, Profile]]
     (PromisesMore, "test_an_extension_grants_what_it_reports", NOTHING, QUEUE, None),
     (RevivesLeases, "test_a_lost_lease_is_not_extended", NOTHING, QUEUE, None),
     (RevivesLeases, "test_an_extension_does_not_touch_the_next_holder", NOTHING, QUEUE, None),
+    (
+        LosesWhatIsBeingSettled,
+        "test_an_extension_beside_a_settlement_in_flight_is_for_real",
+        NOTHING,
+        QUEUE,
+        None,
+    ),
     (PretendsToExtend, "test_an_extension_grants_what_it_reports", NOTHING, QUEUE, cloud_tasks_like),
     (PurgeEatsDeadLetters, "test_a_purge_leaves_dead_letters", NOTHING, QUEUE, None),
     (PurgeLeavesWhatIsInFlight, "test_a_purge_deletes_what_is_in_flight", NOTHING, QUEUE, None),
@@ -576,6 +598,23 @@ class OneDriver(Harness):
 
     def second_client(self) -> PullDriver:
         return self.driver.share()
+
+    def stall(self, driver: PullDriver, stall: Stall) -> bool:
+        hold_up(driver, stall)
+        return True
+
+
+def hold_up(driver: PullDriver, stall: Stall) -> None:
+    """Makes a flight of the step from a memory driver to its store."""
+    assert isinstance(driver, MemoryDriver)
+    settle = driver._settler.settle
+
+    def settle_in_flight(finals: Sequence[Final], shelf_of: Callable[[Final], Shelf]) -> list[SettleResult]:
+        if stall.hang():
+            return [SettleResult(error=BackendUnavailable("cut off"))] * len(finals)
+        return settle(finals, shelf_of)
+
+    driver._settler.settle = settle_in_flight  # type: ignore[method-assign]  # in place of a network
 
 
 def show(

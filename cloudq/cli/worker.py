@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -12,7 +12,6 @@ from cloudq.cli import worker_push
 from cloudq.cli.banner import note_undeclared, show_banner
 from cloudq.cli.choosing import Chosen, tasks_app
 from cloudq.cli.options import AppSpec, Backend, Debug, duration, queue_name
-from cloudq.core.url import parse_url
 from cloudq.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -77,6 +76,15 @@ def worker(
             help="After so long without a sign of life, another worker gets the task. Default: 120.",
         ),
     ] = None,
+    wait: Annotated[
+        str | None,
+        typer.Option(
+            "--wait",
+            metavar="SECONDS",
+            help="How long a poll of an empty queue waits. Default: 8, or less with a short lease. On SQS an idle "
+            "worker ends after this at the latest; shorter waits make more calls.",
+        ),
+    ] = None,
     prefetch: Annotated[
         int | None,
         typer.Option(
@@ -127,7 +135,6 @@ def worker(
         insecure_no_auth=insecure_no_auth,
     )
     with tasks_app(app, backend) as chosen:
-        _refuse_memory(chosen)
         listens = None if health is None else address(health)
         if is_push(chosen.app.driver()):
             polling = {
@@ -135,6 +142,7 @@ def worker(
                 "--processes": processes is not None,
                 "--burst": burst,
                 "--lease": lease is not None,
+                "--wait": wait is not None,
                 "--prefetch": prefetch is not None,
                 "a weight of --queue": any("=" in text for text in queue or []),
             }
@@ -160,6 +168,7 @@ def worker(
                 grace=duration("--grace", grace),
                 max_tasks=max_tasks,
                 lease=duration("--lease", lease or LEASE),
+                wait=None if wait is None else duration("--wait", wait),
                 prefetch=prefetch,
                 health=listens,
                 app_spec=chosen.spec,
@@ -172,6 +181,7 @@ def _poll(chosen: Chosen, settings: WorkerSettings, *, as_json: bool) -> int:
     from cloudq.worker.service import Worker
 
     service = Worker(chosen.app, settings)
+    _refuse_unshared(chosen, service.queues)
     _show_banner(service, chosen, as_json=as_json)
     return service.run()
 
@@ -218,10 +228,11 @@ def _whole(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
 
 
-def _refuse_memory(chosen: Chosen) -> None:
-    if parse_url(chosen.app.url).scheme == "memory":
+def _refuse_unshared(chosen: Chosen, queues: Iterable[str]) -> None:
+    driver = chosen.app.driver()
+    if not all(driver.capabilities(queue).shared for queue in queues):
         raise ConfigurationError(
-            "memory:// lives inside one process, so a worker of its own would never see a message",
+            "this backend lives inside one process, so a worker of its own would never see a message",
             hint="--backend sqlite:///cloudq.db; in a test: cloudq.testing's run_all",
         )
 

@@ -118,6 +118,7 @@ def test_without_tokens_where_port_is_set(cli, monkeypatch):
     ("arguments", "said"),
     [
         (("--lease", "60"), "--lease"),
+        (("--wait", "5"), "--wait"),
         (("--prefetch", "0"), "--prefetch"),
         (("--burst",), "--burst"),
         (("--strict",), "--strict"),

@@ -264,7 +264,7 @@ def test_nothing_runs_beside_its_own_unfinished_run(ordered: tuple[App, Unreliab
 
     for number in (1, 2, 3):
         book.send("a", number)
-    with running(app, lease=timedelta(seconds=2), wait=timedelta(milliseconds=50)) as worker:
+    with running(app, lease=timedelta(seconds=4), wait=timedelta(milliseconds=50)) as worker:
         until(lambda: started == [1])
         driver.failing["extend"] = BackendUnavailable("no route")
         until(lambda: worker.worker.snapshot().lease_lost == 1)

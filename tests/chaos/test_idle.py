@@ -23,7 +23,7 @@ from tests.unit.worker.fakes import running
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120, func_only=True)]
 
 TASKS = sized(30, 200)
-POLLS = 200
+POLLS = 500
 
 
 class EmptySqs(FakeSqs):
@@ -47,8 +47,8 @@ class EmptySqs(FakeSqs):
         return {}
 
 
-def test_an_idle_poller_makes_a_call_in_twenty_seconds() -> None:
-    """Over an hour: 0.05 calls a second, and none but receives."""
+def test_an_idle_poller_makes_a_call_in_eight_seconds() -> None:
+    """Over an hour: 0.125 calls a second, and none but receives."""
     clock = FakeClock()
     sqs = EmptySqs(clock, "default")
     app = App()
@@ -61,7 +61,7 @@ def test_an_idle_poller_makes_a_call_in_twenty_seconds() -> None:
     assert sqs.polled_for > timedelta(hours=1)
     rate = (POLLS - 1) / sqs.polled_for.total_seconds()
     print(f"\n[idle] {rate:.3f} calls/s over {sqs.polled_for}")
-    assert rate <= 0.06
+    assert rate <= 0.13
     assert {"ReceiveMessage"} == set(sqs.operations())
 
 

@@ -37,12 +37,13 @@ quick: $(STAMP) ## the tests that need no processes and no waiting: little more 
 chaos: $(STAMP) ## kill -9, outages and faults on SQS, Cloud Tasks and Service Bus at full size: half an hour
 	@CHAOS_SCALE=full $(PYTEST) tests/chaos
 
-check: $(STAMP) ## lint, format, types, import arrows, documentation, capability matrix
+check: $(STAMP) ## lint, format, types, import arrows, structure, documentation, capability matrix
 	@# No cache: it keeps what was found out about imports of modules that did not exist yet.
 	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.structure
 	$(MKDOCS)
 	$(BIN)/python -m cloudq.testing.conformance.matrix --check docs/reference/backends.md
 

@@ -38,25 +38,27 @@ _ZERO = timedelta(0)
 
 
 class _Entry(Generic[ItemT, ResultT]):
-    __slots__ = ("future", "item", "key", "since", "size")
+    __slots__ = ("future", "item", "key", "since", "size", "until")
 
-    def __init__(self, item: ItemT, size: int, key: Hashable, since: datetime) -> None:
+    def __init__(self, item: ItemT, size: int, key: Hashable, since: datetime, until: timedelta | None) -> None:
         self.item = item
         self.size = size
         self.key = key
         self.since = since  # since when it may fly
+        self.until = until  # until when it may wait for its flight
         self.future: Future[ResultT] = Future()
         # From now on it can't be cancelled: cancelling a caller doesn't unsend.
         self.future.set_running_or_notify_cancel()
 
 
 class _Pilot(Generic[ItemT, ResultT]):
-    """One thread that makes calls, and the batch that it flies now (none: empty)."""
+    """One thread that makes calls, the batch that it flies now (none: empty), and what it leaves behind as too late."""
 
-    __slots__ = ("batch", "stays")
+    __slots__ = ("batch", "late", "stays")
 
     def __init__(self, *, stays: bool = False) -> None:
         self.batch: list[_Entry[ItemT, ResultT]] = []
+        self.late: list[_Entry[ItemT, ResultT]] = []
         self.stays = stays  # a flusher, which looks for more by itself
 
 
@@ -71,6 +73,8 @@ class Batcher(Generic[ItemT, ResultT]):
         key: An item's ordering key, or `None`. Of one key one item flies at a time, so that a partial failure can't
             change the order.
         max_flights: The most calls at once.
+        max_wait: How long an item may wait for its call to begin, or `None` for any time. What waited longer is not
+            sent, but fails with `BackendUnavailable`.
         clock: Where the time comes from.
         name: For the flusher threads.
     """
@@ -84,6 +88,7 @@ class Batcher(Generic[ItemT, ResultT]):
         size: Callable[[ItemT], int] | None = None,
         key: Callable[[ItemT], Hashable] | None = None,
         max_flights: int = 4,
+        max_wait: timedelta | None = None,
         clock: Clock = SYSTEM_CLOCK,
         name: str = "cloudq-batcher",
     ) -> None:
@@ -95,6 +100,7 @@ class Batcher(Generic[ItemT, ResultT]):
         self._size = size
         self._key = key
         self._max_flights = max_flights
+        self._max_wait = max_wait
         self._clock = clock
         self._name = name
         # Two conditions of one lock. Callers wait on the first, and all look up at each landing; idle flushers on the
@@ -115,6 +121,9 @@ class Batcher(Generic[ItemT, ResultT]):
         """Returns the item's result, once the call that carried it has ended. May make that call itself.
 
         Interrupted while it waits (`KeyboardInterrupt`, a time limit), it takes the item back.
+
+        Raises:
+            BackendUnavailable: It waited for longer than `max_wait`, so the item was not sent.
         """
         entry = self._entry(item)
         pilot: _Pilot[ItemT, ResultT] = _Pilot()
@@ -152,7 +161,8 @@ class Batcher(Generic[ItemT, ResultT]):
     def _entry(self, item: ItemT) -> _Entry[ItemT, ResultT]:
         size = self._size(item) if self._size else 0
         key = self._key(item) if self._key else None
-        return _Entry(item, size, key, self._clock.now())
+        until = None if self._max_wait is None else self._clock.elapsed() + self._max_wait
+        return _Entry(item, size, key, self._clock.now(), until)
 
     # ── what waits ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -182,8 +192,8 @@ class Batcher(Generic[ItemT, ResultT]):
     def _pending(self) -> bool:
         return bool(self._waiting) or any(self._behind.values())
 
-    def _withdraw(self, entry: _Entry[ItemT, ResultT]) -> None:
-        """Takes an item back that hasn't flown."""
+    def _withdraw(self, entry: _Entry[ItemT, ResultT]) -> bool:
+        """Takes an item back that hasn't flown. Returns whether it could."""
         with self._changed:
             if entry in self._waiting:
                 self._waiting.remove(entry)
@@ -191,8 +201,11 @@ class Batcher(Generic[ItemT, ResultT]):
                 self._advance(entry.key)
                 self._changed.notify_all()
                 self._wanted.notify()
-            elif entry in self._behind.get(entry.key, ()):
+                return True
+            if entry in self._behind.get(entry.key, ()):
                 self._behind[entry.key].remove(entry)
+                return True
+            return False
 
     # ── flights ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -202,7 +215,13 @@ class Batcher(Generic[ItemT, ResultT]):
             while not entry.future.done():
                 if self._board(pilot):
                     return True
-                self._clock.wait(self._changed, self._until_stalled())
+                left = None if entry.until is None else entry.until - self._clock.elapsed()
+                if left is not None and left <= _ZERO and self._withdraw(entry):
+                    raise _waited_too_long(self._max_wait)
+                stalled = self._until_stalled()
+                # A call that carries the item already is waited for: it ends by a deadline of its own.
+                wait = stalled if left is None or left <= _ZERO else left if stalled is None else min(stalled, left)
+                self._clock.wait(self._changed, wait)
         return False
 
     def _board(self, pilot: _Pilot[ItemT, ResultT]) -> bool:
@@ -219,7 +238,11 @@ class Batcher(Generic[ItemT, ResultT]):
                 break
             entry = self._waiting.popleft()
             self._waiting_bytes -= entry.size
-            pilot.batch.append(entry)
+            if entry.until is not None and self._clock.elapsed() > entry.until:
+                size -= entry.size
+                pilot.late.append(entry)
+            else:
+                pilot.batch.append(entry)
         if self._waiting:
             self._wanted.notify()  # somebody must be there for the rest, should this flight stall
         return True
@@ -242,7 +265,7 @@ class Batcher(Generic[ItemT, ResultT]):
         """Makes the call, without the lock. What interrupts it is raised; `_crashed` is to be called then."""
         outcome: Sequence[ResultT] | Exception
         try:
-            outcome = self._flush([entry.item for entry in pilot.batch])
+            outcome = self._flush([entry.item for entry in pilot.batch]) if pilot.batch else []
             if len(outcome) != len(pilot.batch):
                 outcome = RuntimeError(f"{len(pilot.batch)} items went out and {len(outcome)} results came back")
         except TimeLimitExceeded:
@@ -254,9 +277,12 @@ class Batcher(Generic[ItemT, ResultT]):
     def _land(self, pilot: _Pilot[ItemT, ResultT], outcome: Sequence[ResultT] | Exception) -> None:
         # Not under the lock: resolving a future runs its callbacks.
         _resolve(pilot.batch, outcome)
+        if pilot.late:
+            _resolve(pilot.late, _waited_too_long(self._max_wait))
         with self._changed:
-            while pilot.batch:
-                self._advance(pilot.batch.pop(0).key)
+            for landed in (pilot.batch, pilot.late):
+                while landed:
+                    self._advance(landed.pop(0).key)
             self._airborne.discard(pilot)
             self._changed.notify_all()
             if self._waiting and not pilot.stays:
@@ -313,3 +339,11 @@ def _resolve(batch: Sequence[_Entry[ItemT, ResultT]], outcome: Sequence[ResultT]
             entry.future.set_exception(outcome)
         else:
             entry.future.set_result(outcome[index])
+
+
+def _waited_too_long(longest: timedelta | None) -> BackendUnavailable:
+    waited = 0.0 if longest is None else longest.total_seconds()
+    return BackendUnavailable(
+        f"not sent: for {waited:g} s the calls before it had no answer",
+        hint="send it again later; the backend URL's parameter `timeout` says how long to try",
+    )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from cloudq.app import App
 from cloudq.core.message import is_dead_letter_queue
 from cloudq.core.push import PushRequest, PushResponse
+from cloudq.core.refusals import refuse_time_limit
 from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import PushRefused
 from cloudq.push.admission import Admission, PushInHand
@@ -21,7 +22,6 @@ from cloudq.push.runner import PushRunner
 from cloudq.push.settings import PushSettings, verifier_for
 from cloudq.push.sources import Arrivals, is_push
 from cloudq.push.turns import Turns
-from cloudq.queues.cloud_queue import refuse_time_limit
 from cloudq.running.events import Finished, Snapshot, Tally
 from cloudq.running.runs import runs_of
 

@@ -25,7 +25,6 @@ from msgspec.structs import replace
 from cloudq.core import wire
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery
-from cloudq.core.driver import Outgoing
 from cloudq.core.message import Message
 from cloudq.core.reference import Reference, is_key
 from cloudq.core.safe_log import SafeLogger
@@ -72,12 +71,6 @@ class Blob:
         if self._data is not None:
             self._store.save(self.reference, self._data)
             self._data = None
-
-
-class Claimed(Outgoing, frozen=True, kw_only=True):
-    """A message whose payload has to be in the store before the driver gets it."""
-
-    blob: Blob
 
 
 class ClaimCheck:
@@ -208,12 +201,6 @@ class ClaimCheck:
         return PayloadUnavailable(said)
 
 
-def claimed(item: Outgoing, blob: Blob) -> Claimed:
-    """What is to be sent once the blob is stored."""
-    fields: dict[str, Any] = {name: getattr(item, name) for name in Outgoing.__struct_fields__}
-    return Claimed(**fields, blob=blob)
-
-
 def referring(message: Message, blob: Blob) -> Message:
     """The message, with a reference in place of its payload."""
     return replace(message, payload={}, reference=blob.reference)
@@ -251,9 +238,9 @@ def deleter(store: ClaimCheck) -> Callable[[Delivery], None]:
     return delete
 
 
-def save_blobs(items: Sequence[Outgoing]) -> dict[int, Exception]:
-    """Stores the blobs of those that have one, several at once. Returns the errors by the items' places."""
-    blobs = {index: item.blob for index, item in enumerate(items) if isinstance(item, Claimed)}
+def save_blobs(given: Sequence[Blob | None]) -> dict[int, Exception]:
+    """Stores those that there are, several at once. Returns the errors by their places."""
+    blobs = {index: blob for index, blob in enumerate(given) if blob is not None}
     if len(blobs) <= 1:
         errors = [_saved(blob) for blob in blobs.values()]
     else:

@@ -18,11 +18,13 @@ from cloudq.core.driver import (
     DeadMessage,
     Final,
     Outgoing,
+    Refusal,
     Release,
     SendResult,
 )
 from cloudq.core.moving import MoveProgress
 from cloudq.core.plan import outgoing
+from cloudq.core.refusals import refused
 from cloudq.core.shield import shielded
 from cloudq.errors import UnsupportedError
 
@@ -115,16 +117,13 @@ class DeadLetters:
 
         Args:
             keys: Those to redrive, or `None` for all that are there now.
-            limit: At most so many.
+            limit: At most this many.
 
         Raises:
-            UnsupportedError: Nothing can be sent to this queue: it is a topic's subscription.
+            UnsupportedError: Nothing can be sent to this queue.
         """
         if not self._capabilities.copies:
-            raise UnsupportedError(
-                f"{self.queue!r} is a topic's subscription: nothing can be sent there by itself",
-                hint="have the tool of the service move its dead letters, or send to the topic again",
-            )
+            raise refused(Refusal.REDRIVE, self.queue, self._capabilities)
         wanted = list(dict.fromkeys(keys)) if keys is not None else self._keys_now(limit)
         if limit is not None:
             wanted = wanted[: max(0, limit)]
@@ -140,7 +139,7 @@ class DeadLetters:
 
     @property
     def movable(self) -> bool:
-        """Whether `move_all` can be asked for: of standard queues of Amazon SQS."""
+        """Whether `move_all` can be asked for: the backend has such a thing, and the queue keeps no order."""
         return self._mover is not None and not self._capabilities.ordering
 
     @shielded

@@ -782,3 +782,74 @@ def test_under_load_with_real_time_nobody_is_left_behind() -> None:
     assert 8 * 300 == flown
     assert {"k": list(range(300)), "j": list(range(300))} == order
     assert SYSTEM_CLOCK.now() - started < timedelta(seconds=30)
+
+
+# ── what waits for too long ──────────────────────────────────────────────────────────────────────────────
+
+TEN = timedelta(seconds=10)
+
+
+def test_a_caller_that_waits_for_too_long_takes_its_item_back() -> None:
+    """It is told that nothing was sent, and no later call carries it."""
+    with batching(max_flights=1, max_wait=TEN) as (batcher, service, clock):
+        first = in_thread(batcher.call, Item("hangs"))
+        service.until_flown(1)
+        late = in_thread(batcher.call, Item("late"))
+        clock.until_waiting(1)
+        clock.advance(TEN - A_MOMENT)
+        clock.until_waiting(1)
+        assert not late.done()
+        clock.advance(A_MOMENT)
+        with pytest.raises(BackendUnavailable, match="not sent: for 10 s the calls before it had no answer"):
+            late.result(PATIENCE)
+        service.land(0)
+        assert "hangs stored" == first.result(PATIENCE)
+        assert [["hangs"]] == service.names
+
+
+def test_an_item_in_flight_is_waited_for_however_long_it_takes() -> None:
+    """The call that carries it has a deadline of its own; to take the item back would say what isn't true."""
+    with batching(max_wait=TEN) as (batcher, service, clock):
+        in_thread(batcher.call, Item("leads"))
+        service.until_flown(1)
+        first = add(batcher, Item("a"))
+        second = add(batcher, Item("b"))
+        clock.until_waiting(2)
+        clock.advance(STALL)
+        service.until_flown(2)
+        clock.until_waiting(1)
+        clock.advance(TEN * 6)
+        service.land(0, 1)
+        assert ["a stored", "b stored"] == [first.result(PATIENCE), second.result(PATIENCE)]
+
+
+def test_a_submitted_item_that_waited_for_too_long_is_left_behind() -> None:
+    """Those that are in time fly; the next of its ordering key may fly."""
+    with batching(max_flights=1, max_wait=TEN) as (batcher, service, clock):
+        in_thread(batcher.call, Item("hangs"))
+        service.until_flown(1)
+        old = batcher.submit(Item("old", key="k"))
+        clock.advance(TEN + A_MOMENT)
+        behind, fresh = batcher.submit(Item("behind", key="k")), batcher.submit(Item("fresh"))
+        service.release_all()
+        with pytest.raises(BackendUnavailable, match="not sent"):
+            old.result(PATIENCE)
+        assert ["behind stored", "fresh stored"] == [behind.result(PATIENCE), fresh.result(PATIENCE)]
+        assert {"hangs", "behind", "fresh"} == {name for batch in service.names for name in batch}
+
+
+def test_a_key_whose_item_was_taken_back_flies_on() -> None:
+    """The one behind it is the first of its key then."""
+    with batching(max_flights=1, max_wait=TEN) as (batcher, service, clock):
+        in_thread(batcher.call, Item("hangs"))
+        service.until_flown(1)
+        late = add(batcher, Item("late", key="k"))
+        clock.until_waiting(1)
+        clock.advance(TEN / 2)
+        behind = add(batcher, Item("behind", key="k"))
+        clock.until_waiting(2)
+        clock.advance(TEN / 2)
+        with pytest.raises(BackendUnavailable, match="not sent"):
+            late.result(PATIENCE)
+        service.release_all()
+        assert "behind stored" == behind.result(PATIENCE)

@@ -623,8 +623,10 @@ def test_deleting_what_isnt_there_is_no_error(store):
 
 def test_nothing_to_store_is_no_thread(store):
     """Batches without blobs pass as they are."""
+    threads = threading.active_count()
     queue = CloudQueue("q", MemoryDriver(clock=FakeClock()), claim_check=ClaimCheck(store))
-    assert {} == save_blobs([queue.prepared(Message(id="1", task="t", queue="q"))])
+    queue.send_all([Message(id=str(n), task="t", queue="q") for n in range(5)])
+    assert ({}, threads) == (save_blobs([None, None]), threading.active_count())
 
 
 @pytest.mark.slow

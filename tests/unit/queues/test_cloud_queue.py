@@ -22,7 +22,7 @@ from cloudq.errors import (
     TransientError,
     UnsupportedError,
 )
-from cloudq.queues import cloud_queue
+from cloudq.queues import storing
 from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.testing import FakeClock
 from cloudq.testing.profiles import cloud_tasks_like, sqs_like
@@ -107,7 +107,7 @@ def test_a_transient_error_that_stays_is_reported():
     driver.fails = lambda item, tried: BackendUnavailable(f"{item.id} down") if item.id == "1" else None
     results = CloudQueue("q", driver).send_all(messages(3))
     assert ["None", "1 down", "None"] == [str(result.error) for result in results]
-    assert 1 + cloud_queue.SEND_TRIES == driver.tries["1"]
+    assert 1 + storing.SEND_TRIES == driver.tries["1"]
     assert ["0", "2"] == driver.stored()
 
 

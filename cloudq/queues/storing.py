@@ -1,0 +1,211 @@
+"""`Storing`: messages go to the driver in batches, and those that fail for a moment go again while there is time.
+
+```
+ parcels ─▶ batch ─▶ blobs stored ─▶ driver.send ─▶ stored | refused | failed for a moment
+                         ▲                                                     │
+                         └──── after a pause, while a further call fits ◀──────┘
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from copy import copy
+from datetime import timedelta
+from typing import Final
+
+from cloudq.core.capabilities import Capabilities
+from cloudq.core.clock import Clock
+from cloudq.core.driver import Driver, Outgoing, SendResult
+from cloudq.errors import BackendUnavailable, TransientError
+from cloudq.queues.claim_check import Blob, save_blobs
+
+# Beyond the SDK's own tries.
+SEND_TRIES: Final = 4
+# A whole operation lasts as long as so many silent calls: one call that hangs leaves time for others.
+CALLS_A_DEADLINE: Final = 3
+
+
+class Parcel:
+    """A message on its way to the driver.
+
+    Attributes:
+        outgoing: What the driver gets.
+        blob: Its payload, which has to be in the claim-check store before.
+        ends: By when its sender wants to know, on `Clock.elapsed`.
+    """
+
+    __slots__ = ("blob", "ends", "outgoing")
+
+    def __init__(self, outgoing: Outgoing, blob: Blob | None, ends: timedelta) -> None:
+        self.outgoing = outgoing
+        self.blob = blob
+        self.ends = ends
+
+
+class Storing:
+    """The sends of one queue, each of which ends by its deadline: three times the longest call of the driver.
+
+    Args:
+        driver: The backend.
+        capabilities: What the queue can do.
+        clock: Where the time comes from.
+    """
+
+    def __init__(self, driver: Driver, capabilities: Capabilities, clock: Clock) -> None:
+        self._driver = driver
+        self._clock = clock
+        self._max_items = capabilities.max_batch
+        self._max_bytes = capabilities.max_batch_bytes
+        self._call_timeout = capabilities.call_timeout
+
+    def deadline(self) -> timedelta:
+        """When an operation that begins now ends, on `Clock.elapsed`."""
+        return self._clock.elapsed() + CALLS_A_DEADLINE * self._call_timeout
+
+    @property
+    def longest_wait(self) -> timedelta:
+        """How long a parcel may wait for its call, so that the call still ends by its deadline."""
+        return (CALLS_A_DEADLINE - 1) * self._call_timeout
+
+    def store(self, parcels: Sequence[Parcel]) -> list[SendResult]:
+        """One call of the driver, and more for the parcels that failed for a moment. Never raises.
+
+        It ends by the earliest of the parcels' deadlines.
+        """
+        return self._store(parcels, min(parcel.ends for parcel in parcels))
+
+    def store_in_batches(self, parcels: Sequence[tuple[int, Parcel]]) -> Iterator[tuple[int, SendResult]]:
+        """Stores batch after batch; the results by the numbers given. Never raises.
+
+        After a failure, later parcels of the same ordering key aren't tried. It goes on while anything is stored; the
+        deadline counts from the last batch of which something was.
+        """
+        broken: set[str] = set()
+        ends, first = self.deadline(), True
+        for batch in self._batches(parcels):
+            tried = []
+            for index, parcel in batch:
+                if parcel.outgoing.ordering_key in broken:
+                    yield index, SendResult(error=out_of_order(parcel.outgoing.ordering_key))
+                else:
+                    tried.append((index, parcel))
+            if not tried:
+                continue
+            if first or self._fits(ends):
+                results = self._store([parcel for _, parcel in tried], ends)
+            else:
+                results = [SendResult(error=error) for error in for_each(self._too_late(), len(tried))]
+            first = False
+            if any(result.error is None for result in results):
+                ends = self.deadline()
+            for (index, parcel), result in zip(tried, results, strict=True):
+                if result.error is not None and parcel.outgoing.ordering_key is not None:
+                    broken.add(parcel.outgoing.ordering_key)
+                yield index, result
+
+    def _batches(self, parcels: Sequence[tuple[int, Parcel]]) -> Iterator[list[tuple[int, Parcel]]]:
+        """Cuts into batches of one queue by count and bytes; of an ordering key there is one a batch, in order."""
+        batch: list[tuple[int, Parcel]] = []
+        keys: set[str] = set()
+        size = 0
+        for entry in parcels:
+            item = entry[1].outgoing
+            too_large = self._max_bytes is not None and size + len(item.body) > self._max_bytes
+            full = len(batch) >= self._max_items or too_large
+            if batch and (full or item.ordering_key in keys or item.queue != batch[0][1].outgoing.queue):
+                yield batch
+                batch, keys, size = [], set(), 0
+            batch.append(entry)
+            size += len(item.body)
+            if item.ordering_key is not None:
+                keys.add(item.ordering_key)
+        if batch:
+            yield batch
+
+    def _store(self, parcels: Sequence[Parcel], ends: timedelta) -> list[SendResult]:
+        results = self._send(parcels)
+        failed = [index for index, result in enumerate(results) if isinstance(result.error, TransientError)]
+        if failed and self._fits(ends):
+            self._retry(parcels, results, failed, ends)
+        return results
+
+    def _retry(self, parcels: Sequence[Parcel], results: list[SendResult], failed: list[int], ends: timedelta) -> None:
+        """Tries with back-off, each time only what still fails: a parcel is stored or reported, never both."""
+        from tenacity import (
+            RetryCallState,
+            Retrying,
+            retry_if_result,
+            stop_after_attempt,
+            wait_random_exponential,
+        )
+
+        def once() -> list[int]:
+            for index, result in zip(list(failed), self._send([parcels[index] for index in failed]), strict=True):
+                results[index] = result
+                if not isinstance(result.error, TransientError):
+                    failed.remove(index)
+            return failed
+
+        often_enough = stop_after_attempt(SEND_TRIES)
+
+        def is_over(state: RetryCallState) -> bool:
+            return often_enough(state) or not self._fits(ends - timedelta(seconds=state.upcoming_sleep))
+
+        Retrying(
+            retry=retry_if_result(bool),
+            stop=is_over,
+            wait=wait_random_exponential(multiplier=0.1, max=2),
+            retry_error_callback=lambda _: None,
+        )(once)
+
+    def _send(self, parcels: Sequence[Parcel]) -> list[SendResult]:
+        """One call of the driver, after the blobs are stored."""
+        unsaved = save_blobs([parcel.blob for parcel in parcels])
+        if unsaved:
+            # Nothing may refer to a blob that isn't there.
+            sent = iter(self._send([parcel for index, parcel in enumerate(parcels) if index not in unsaved]))
+            return [
+                SendResult(error=unsaved[index]) if index in unsaved else next(sent) for index in range(len(parcels))
+            ]
+        try:
+            return list(self._driver.send([parcel.outgoing for parcel in parcels])) if parcels else []
+        except Exception as error:  # noqa: BLE001 - reported for each item: the failure of some never hides the others
+            return [SendResult(error=each) for each in for_each(error, len(parcels))]
+
+    def _fits(self, ends: timedelta) -> bool:
+        """Whether a call that hangs as long as it may still ends in time."""
+        return self._clock.elapsed() + self._call_timeout <= ends
+
+    def _too_late(self) -> BackendUnavailable:
+        waited = CALLS_A_DEADLINE * self._call_timeout
+        return BackendUnavailable(
+            f"not tried: for {waited.total_seconds():g} s nothing could be stored before it", hint=TIMEOUT_HINT
+        )
+
+
+TIMEOUT_HINT: Final = "send it again later; the backend URL's parameter `timeout` says how long to try"
+
+
+def for_each(error: Exception, count: int) -> list[Exception]:
+    """An error for each of so many callers, who may raise theirs at the same time: raising writes to the object."""
+    return [error, *(_copied(error) for _ in range(count - 1))] if count else []
+
+
+def out_of_order(key: str | None) -> TransientError:
+    """The error of a message that must not overtake one of its ordering key which was not stored."""
+    return TransientError(
+        f"not tried: an earlier message of ordering key {key!r} was not stored, and this one must not overtake it",
+        hint="send the failed ones again, in order",
+    )
+
+
+def _copied(error: Exception) -> Exception:
+    try:
+        made = copy(error)
+    except Exception:  # noqa: BLE001 - an SDK's own class may not let itself be copied
+        return error
+    if type(made) is not type(error):
+        return error
+    made.__cause__ = error.__cause__
+    return made.with_traceback(error.__traceback__)

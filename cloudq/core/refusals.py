@@ -45,31 +45,31 @@ WORDS: Final[Mapping[Refusal, Words]] = {
 # The first that applies is said.
 RULES: Final[Sequence[Rule]] = (
     Rule(
-        lambda message, queue, able: is_dead_letter_queue(queue),  # noqa: ARG005 - each rule reads what it needs
+        lambda _message, queue, _able: is_dead_letter_queue(queue),
         Words("is a dead-letter queue by its name: nothing is sent there", "choose another name"),
     ),
-    Rule(lambda message, queue, able: not able.copies, WORDS[Refusal.SEND], Refusal.SEND),  # noqa: ARG005
+    Rule(lambda _message, _queue, able: not able.copies, WORDS[Refusal.SEND], Refusal.SEND),
     Rule(
-        lambda message, queue, able: message.ordering_key is not None and not able.ordering,  # noqa: ARG005
+        lambda message, _queue, able: message.ordering_key is not None and not able.ordering,
         WORDS[Refusal.ORDERING_KEY],
         Refusal.ORDERING_KEY,
     ),
     Rule(
-        lambda message, queue, able: message.ordering_key is None and able.ordering,  # noqa: ARG005
+        lambda message, _queue, able: message.ordering_key is None and able.ordering,
         Words(
             "keeps the order of an ordering_key, and the message has none",
             "pass ordering_key=..., or send to a queue without .fifo",
         ),
     ),
     Rule(
-        lambda message, queue, able: message.ordering_key is not None and message.not_before is not None,  # noqa: ARG005
+        lambda message, _queue, _able: message.ordering_key is not None and message.not_before is not None,
         Words(
             "keeps an order in which a delayed message would lose its place: delay and ordering_key exclude each other",
             "leave one of them out",
         ),
     ),
     Rule(
-        lambda message, queue, able: message.fairness_key is not None and not able.fairness,  # noqa: ARG005
+        lambda message, _queue, able: message.fairness_key is not None and not able.fairness,
         WORDS[Refusal.FAIRNESS_KEY],
         Refusal.FAIRNESS_KEY,
     ),

@@ -17,7 +17,7 @@ def handle_of(seq: int, id_: str) -> str:
     return f"{seq}-{id_}"
 
 
-def cancel(connection: sqlite3.Connection, queue: str, handle: str) -> bool:
+def cancel(cursor: sqlite3.Cursor, queue: str, handle: str) -> bool:
     """Deletes the message if nobody began it; whether it did. Runs in a write transaction.
 
     Raises:
@@ -26,9 +26,9 @@ def cancel(connection: sqlite3.Connection, queue: str, handle: str) -> bool:
     seq, _, id_ = handle.partition("-")
     if not seq.isdecimal() or len(seq) > 18:
         raise ValueError("this is no handle of a message in SQLite")
-    row = connection.execute(_CANCEL, (int(seq), id_, queue)).fetchone()
+    row = cursor.execute(_CANCEL, (int(seq), id_, queue)).fetchone()
     if row is None:
         return False
     if row[0] is not None:
-        promote(connection, {(queue, row[0])})
+        promote(cursor, {(queue, row[0])})
     return True

@@ -7,27 +7,30 @@ on it (semantics 24).
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+import time
+from collections.abc import Callable
 from datetime import timedelta
-from functools import cache
+from functools import partial
 from pathlib import Path
-from threading import Lock
-from typing import Final
+from typing import Final, TypeVar
 
 from cloudq.core.safe_log import SafeLogger
-from cloudq.drivers.sqlite import forking, schema
+from cloudq.drivers.sqlite import forking
 from cloudq.drivers.sqlite.checkpoint import Checkpointer
-from cloudq.drivers.sqlite.faults import DriverClosed, busy, moved, read_only, translated
+from cloudq.drivers.sqlite.faults import DriverClosed, busy, entered_twice, is_busy, is_ours, moved, translate
 from cloudq.drivers.sqlite.lock import WriteLock, identity
-from cloudq.errors import BackendUnavailable, ConfigurationError, StorageCorrupt, UnsupportedError
+from cloudq.drivers.sqlite.mutex import Mutex, certainly
+from cloudq.drivers.sqlite.opening import FULL, open_pair, refuse_fragment, refuse_old_sqlite, refuse_path, roll_back
+from cloudq.errors import BackendUnavailable
 
-OLDEST: Final = (3, 35, 0)  # RETURNING
-_WAL_RESET_FIXED: Final = (3, 51, 3)
-_SMALLEST: Final = 512  # bytes of the smallest page that SQLite knows
+T = TypeVar("T")
+
+_UNKNOWN: Final = 0
 _NORMAL: Final = 1
-_FULL: Final = 2
+# Seconds between two tries at a database that another program holds.
+_BUSY_PAUSE: Final = (0.001, 0.004)
 # A close that can't have the lock by then goes on: whoever holds it has the database open, so ours isn't the last
 # close, which is the one that checkpoints.
 _CLOSE_PATIENCE: Final = timedelta(seconds=5)
@@ -40,7 +43,8 @@ class Database:
 
     Args:
         path: The file, absolute.
-        busy_timeout: How long a transaction waits for others.
+        patience: How long a transaction waits: for this process's other threads, for other processes, and for other
+            programs, all together.
         full: Whether durable transactions are flushed to the disk before they count as committed.
 
     Raises:
@@ -50,65 +54,87 @@ class Database:
         BackendError: It can't be opened; the class says why.
     """
 
-    def __init__(self, path: Path, *, busy_timeout: timedelta, full: bool) -> None:
+    def __init__(self, path: Path, *, patience: timedelta, full: bool) -> None:
         refuse_old_sqlite(sqlite3.sqlite_version_info)
-        _refuse_path(path)
+        refuse_path(path)
         self.path = path
         self._names = (str(path), f"{path}-wal")
-        self._timeout = busy_timeout
+        self._patience = patience.total_seconds()
         self._full = full
         self._pid = os.getpid()
         self._closed = False
-        self._write_mutex = Lock()
-        self._read_mutex = Lock()
+        self._write_mutex = Mutex()
+        self._read_mutex = Mutex()
+        # Of the transaction, and of the look, under way. Closed at its end, as an interrupted statement would keep its
+        # view of the database for as long as a traceback keeps the statement.
+        self._write_cursor: sqlite3.Cursor | None = None
+        self._read_cursor: sqlite3.Cursor | None = None
         self._checkpointer = Checkpointer(path)
-        with translated(path):
-            self._lock = WriteLock(path, busy_timeout)
+        try:
+            self._lock = WriteLock(path, patience)
             try:
-                self._lock.acquire()
-                try:
-                    _refuse_fragment(path)
-                    with forking.opening:
-                        self._writer, self._reader = self._open()
-                    self._files = self._identities()
-                finally:
-                    self._lock.release()
+                certainly(self._open_locked, self._lock.release)
             except BaseException:
                 self._lock.close()
                 raise
-        self._synchronous = _FULL
+        except (sqlite3.Error, OSError) as error:
+            if not is_ours(error):
+                raise
+            raise translate(error, path) from error
+        self._synchronous = FULL
         forking.let_end_before_forks(self)
 
     @property
-    def mutexes(self) -> tuple[Lock, Lock]:
+    def mutexes(self) -> tuple[Mutex, Mutex]:
         """What is held by the threads that are inside SQLite here."""
         return self._write_mutex, self._read_mutex
 
-    def write(self, *, durable: bool) -> AbstractContextManager[sqlite3.Connection]:
-        """A write transaction, committed at the end of the block and rolled back by an exception.
+    def write(self, work: Callable[[sqlite3.Cursor], T], *, durable: bool) -> T:
+        """Runs `work` in a write transaction, committed at its end and rolled back by an exception.
+
+        Whatever exceptions strike, and wherever, no lock is left behind (see `certainly`). Struck behind the commit,
+        they change nothing about what was written.
 
         Args:
+            work: Does all by the cursor that it is given, with one statement at a time.
             durable: Whether it must survive a loss of power. All survive a killed process.
 
         Raises:
-            BackendError: SQLite's or the system's error, translated; nothing was changed.
+            BackendError: SQLite's or the system's error, translated; nothing was changed. Also where this thread is
+                in a transaction already: a signal handler came in between.
         """
-        return self._write(_FULL if durable and self._full else _NORMAL)
+        if self._write_mutex.mine:
+            raise entered_twice(self.path)
+        level = FULL if durable and self._full else _NORMAL
+        try:
+            return certainly(partial(self._transact, work, level), self._leave_writing)
+        except (sqlite3.Error, OSError) as error:
+            if not is_ours(error):
+                raise
+            raise translate(error, self.path) from error
 
-    @contextmanager
-    def read(self) -> Iterator[sqlite3.Connection]:
-        """The reading connection, alone. Every statement sees the newest commit; rows must be fetched within."""
-        with translated(self.path), self._read_mutex:
-            if self._closed:
-                raise DriverClosed(f"{self.path} was closed")
-            self._refuse_moved()
-            yield self._reader
+    def read(self, work: Callable[[sqlite3.Cursor], T]) -> T:
+        """Runs `work` on the reading connection, alone. Every statement sees the newest commit.
+
+        Args:
+            work: Does all by the cursor that it is given, with one statement at a time. May be called again if another
+                program held the database.
+
+        Raises:
+            BackendError: As for `write`.
+        """
+        if self._read_mutex.mine:
+            raise entered_twice(self.path)
+        try:
+            return certainly(partial(self._look, work), self._leave_reading)
+        except (sqlite3.Error, OSError) as error:
+            if not is_ours(error):
+                raise
+            raise translate(error, self.path) from error
 
     def data_version(self) -> int:
         """A number that changes with every commit, of any process."""
-        with self.read() as connection:
-            version: int = connection.execute("PRAGMA data_version").fetchone()[0]
-            return version
+        return self.read(_data_version)
 
     @property
     def inherited(self) -> bool:
@@ -117,46 +143,108 @@ class Database:
 
     def close(self) -> None:
         """Closes the connections, after what is under way."""
-        with self._write_mutex, self._read_mutex:
-            if self._closed:
-                return
-            self._closed = True
-            locked = self._locked_to_close()
-            try:
-                with translated(self.path):
-                    self._reader.close()
-                    self._writer.close()
-            finally:
-                if locked:
-                    self._lock.release()
-                self._lock.close()
+        if self._write_mutex.mine or self._read_mutex.mine:
+            raise entered_twice(self.path)
+        certainly(self._close, self._leave_closed)
 
     def abandon(self) -> None:
         """For a child process, which must neither use nor close what it inherited: both would harm its parent."""
         import ctypes
 
         self._closed = True
+        forking.forget(self)
         self._lock.close()
         for connection in (self._reader, self._writer):
             # One reference too many, so that not even the interpreter's end closes them.
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
 
-    @contextmanager
-    def _write(self, synchronous: int) -> Iterator[sqlite3.Connection]:
-        if not self._write_mutex.acquire(timeout=self._timeout.total_seconds()):
-            raise busy(self.path, f"this process's other threads kept it for {self._timeout.total_seconds():g} s")
+    def _transact(self, work: Callable[[sqlite3.Cursor], T], synchronous: int) -> T:
+        deadline = time.monotonic() + self._patience
+        if not self._write_mutex.acquire(self._patience):
+            raise busy(self.path, f"this process's other threads kept it for {self._patience:g} s")
+        if self._closed:
+            raise DriverClosed(f"{self.path} was closed")
+        self._lock.acquire(deadline)
+        self._refuse_moved()
+        connection = self._writer
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        if synchronous != self._synchronous:
+            self._synchronous = _UNKNOWN  # until the next step: an exception may come between the two
+            connection.execute(f"PRAGMA synchronous={synchronous}")
+            self._synchronous = synchronous
+        # IMMEDIATE: a transaction that starts by reading could not be upgraded once somebody else has written.
+        _patiently(lambda: connection.execute("BEGIN IMMEDIATE"), deadline)
+        self._write_cursor = cursor = connection.cursor()
+        result = work(cursor)
+        cursor.close()  # a statement that writes and isn't at its end would keep the commit from being made
+        connection.execute("COMMIT")
+        self._checkpointer.run_if_due(connection)
+        return result
+
+    def _leave_writing(self) -> None:
+        if not self._write_mutex.mine:
+            return
+        if not self._closed:  # else there is nothing to leave; nor is there in a child of a fork amid a transaction
+            if self._write_cursor is not None:
+                self._write_cursor.close()
+                self._write_cursor = None
+            roll_back(self._writer)
+            self._lock.release()
+        self._write_mutex.free()
+
+    def _look(self, work: Callable[[sqlite3.Cursor], T]) -> T:
+        deadline = time.monotonic() + self._patience
+        if not self._read_mutex.acquire(self._patience):
+            raise busy(self.path, f"this process's other threads kept it for {self._patience:g} s")
+        if self._closed:
+            raise DriverClosed(f"{self.path} was closed")
+        self._refuse_moved()
+        self._read_cursor = cursor = self._reader.cursor()
+        return _patiently(lambda: work(cursor), deadline)
+
+    def _leave_reading(self) -> None:
+        if not self._read_mutex.mine:
+            return
+        if self._read_cursor is not None and not self._closed:
+            self._read_cursor.close()
+            self._read_cursor = None
+        self._read_mutex.free()
+
+    def _close(self) -> None:
+        self._write_mutex.acquire()
+        self._read_mutex.acquire()
+        if self._closed:
+            return
+        self._closed = True
+        self._acquire_to_close()
         try:
-            if self._closed:
-                raise DriverClosed(f"{self.path} was closed")
-            with translated(self.path):
-                self._lock.acquire()
-                try:
-                    self._refuse_moved()
-                    yield from self._transaction(synchronous)
-                finally:
-                    self._lock.release()
-        finally:
-            self._write_mutex.release()
+            self._reader.close()
+            self._writer.close()
+        except (sqlite3.Error, OSError) as error:
+            if not is_ours(error):
+                raise
+            raise translate(error, self.path) from error
+
+    def _leave_closed(self) -> None:
+        if self._closed and self._write_mutex.mine:
+            self._lock.release()
+            self._lock.close()
+        self._read_mutex.free()
+        self._write_mutex.free()
+
+    def _open_locked(self) -> None:
+        self._lock.acquire()
+        refuse_fragment(self.path)
+        opening = forking.opening
+        if opening.mine:
+            raise entered_twice(self.path)
+        self._writer, self._reader = certainly(partial(self._open_alone, opening), opening.free)
+        self._files = self._identities()
+
+    def _open_alone(self, opening: Mutex) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+        opening.acquire()
+        return open_pair(self.path, self._patience, full=self._full)
 
     def _identities(self) -> tuple[tuple[int, int] | None, ...]:
         return identity(self._names[0]), identity(self._names[1])
@@ -166,125 +254,25 @@ class Database:
         if self._identities() != self._files:
             raise moved(self.path)
 
-    def _transaction(self, synchronous: int) -> Iterator[sqlite3.Connection]:
-        connection = self._writer
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        if synchronous != self._synchronous:
-            connection.execute(f"PRAGMA synchronous={synchronous}")
-            self._synchronous = synchronous
-        # IMMEDIATE: a transaction that starts by reading could not be upgraded once somebody else has written.
-        connection.execute("BEGIN IMMEDIATE")
+    def _acquire_to_close(self) -> None:
         try:
-            yield connection
-            connection.execute("COMMIT")
-        except BaseException:
-            _roll_back(connection)
-            raise
-        self._checkpointer.run_if_due(connection)
-
-    def _open(self) -> tuple[sqlite3.Connection, sqlite3.Connection]:
-        writer = self._connect()
-        try:
-            self._prepare_writer(writer)
-            reader = self._connect()
-            try:
-                _execute(reader, "mmap_size=0", "wal_autocheckpoint=0", "query_only=1")
-                reader.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # opens the log while the lock is held
-            except BaseException:
-                reader.close()
-                raise
-        except BaseException:
-            writer.close()
-            raise
-        return writer, reader
-
-    def _prepare_writer(self, writer: sqlite3.Connection) -> None:
-        schema.check(writer, self.path)
-        if not os.access(self.path, os.W_OK):  # SQLite opens it all the same, and fails at the first write
-            raise read_only(self.path, "this user may only read it")
-        mode = writer.execute("PRAGMA journal_mode=WAL").fetchone()[0]
-        if mode != "wal":
-            raise UnsupportedError(
-                f"{self.path} can't have a write-ahead log (its journal mode stays {mode})", hint="use a local disk"
-            )
-        # A mapped file turns an I/O error into a killed process, and a stray pointer into a damaged file.
-        _execute(writer, "mmap_size=0", "wal_autocheckpoint=0", f"synchronous={_FULL}", "temp_store=MEMORY")
-        # Some builds overwrite what is deleted, at the cost of a write a page; fast does so where that costs nothing.
-        _execute(writer, "secure_delete=FAST")
-        # On macOS a plain fsync leaves the data in the disk's cache. Elsewhere this changes nothing.
-        _execute(writer, f"fullfsync={int(self._full)}", f"checkpoint_fullfsync={int(self._full)}")
-        writer.execute("BEGIN IMMEDIATE")
-        try:
-            schema.migrate(writer)
-            writer.execute("COMMIT")
-        except BaseException:
-            _roll_back(writer)
-            raise
-
-    def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(
-            self.path,
-            timeout=self._timeout.total_seconds(),
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=256,
-        )
-
-    def _locked_to_close(self) -> bool:
-        try:
-            self._lock.acquire(min(self._timeout, _CLOSE_PATIENCE))
+            self._lock.acquire(time.monotonic() + min(self._patience, _CLOSE_PATIENCE.total_seconds()))
         except BackendUnavailable as error:
             _log.warning("Closing without the write lock: %s", error)
-            return False
-        return True
 
 
-@cache
-def refuse_old_sqlite(version: tuple[int, int, int]) -> None:
-    """Refuses a version without RETURNING. Says once, for those who debug, that a known bug is worked around.
-
-    Raises:
-        UnsupportedError: The version is too old.
-    """
-    shown = ".".join(map(str, version))
-    if version < OLDEST:
-        raise UnsupportedError(
-            f"SQLite {shown} is too old: cloudq needs {'.'.join(map(str, OLDEST))}",
-            hint="use a Python that is linked with a newer SQLite",
-        )
-    if version < _WAL_RESET_FIXED:
-        _log.debug("SQLite %s has the WAL-reset bug; the write lock keeps it from happening", shown)
+def _data_version(cursor: sqlite3.Cursor) -> int:
+    version: int = cursor.execute("PRAGMA data_version").fetchone()[0]
+    return version
 
 
-def _refuse_path(path: Path) -> None:
-    if path.is_dir():
-        raise ConfigurationError(f"{path} is a folder, not a database file", hint="name a file in it")
-    if not path.parent.is_dir():
-        raise ConfigurationError(
-            f"the folder {path.parent} of the database doesn't exist", hint=f"create it: mkdir -p {path.parent}"
-        )
-
-
-def _refuse_fragment(path: Path) -> None:
-    """SQLite takes a file that is shorter than its header for an empty one, and would write over it."""
-    if not path.exists() or path.with_name(path.name + "-journal").exists():
-        return  # with a journal, SQLite completes what a crash left
-    size = path.stat().st_size
-    if 0 < size < _SMALLEST:
-        raise StorageCorrupt(
-            f"{path} isn't an intact cloudq database: it has only {size} bytes", hint="choose another file for cloudq"
-        )
-
-
-def _execute(connection: sqlite3.Connection, *pragmas: str) -> None:
-    for pragma in pragmas:
-        connection.execute(f"PRAGMA {pragma}").fetchall()
-
-
-def _roll_back(connection: sqlite3.Connection) -> None:
-    if not connection.in_transaction:
-        return  # SQLite has done it by itself, as it does when the disk is full
-    # What failed before is what is reported; the next transaction rolls back first if this one can't.
-    with suppress(sqlite3.Error):
-        connection.execute("ROLLBACK")
+def _patiently(step: Callable[[], T], deadline: float) -> T:
+    """Tries the step until no other program keeps it from being done, or the deadline (`time.monotonic`) is over."""
+    while True:
+        try:
+            return step()
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or time.monotonic() >= deadline:
+                raise
+        # Real time, not the injected clock's: this waits for other processes.
+        time.sleep(random.uniform(*_BUSY_PAUSE))  # noqa: S311 - jitter, not a secret

@@ -56,8 +56,9 @@ class SQLiteDeadLetters:
         place = 0 if after is None else _seq(after)
         if place is None:
             raise ConfigurationError(f"{after!r} isn't the key of a dead letter", hint="list them to see their keys")
-        with self._database().read() as connection:
-            rows = connection.execute(_LOOK, (self._queue, place, max(0, limit))).fetchall()
+        rows = self._database().read(
+            lambda cursor: cursor.execute(_LOOK, (self._queue, place, max(0, limit))).fetchall()
+        )
         return [self._dead_message(row) for row in rows]
 
     def get(self, key: str) -> DeadMessage | None:
@@ -65,57 +66,66 @@ class SQLiteDeadLetters:
         seq = _seq(key)
         if seq is None:
             return None
-        with self._database().read() as connection:
-            row = connection.execute(_GET, (self._queue, seq)).fetchone()
+        row = self._database().read(lambda cursor: cursor.execute(_GET, (self._queue, seq)).fetchone())
         return None if row is None else self._dead_message(row)
 
     def take(self, keys: Sequence[str] | None, *, limit: int, lease: timedelta) -> Sequence[Delivery]:
         """Leases up to `limit`; unknown keys, and those that somebody else has taken, are left out."""
-        with self._database().write(durable=False) as connection:
-            now = to_micros(self._clock.now())
-            if keys is None:
-                seqs = [seq for (seq,) in connection.execute(_OLDEST, (self._queue, now, max(0, limit)))]
-            else:
-                seqs = self._takeable(connection, keys, now)[: max(0, limit)]
-            until = later(now, lease)
-            rows: list[LeasedRow] = []
-            for portion in portions(seqs):
-                sql, values = listed(_LEASE, portion)
-                rows += connection.execute(sql, (until, *values)).fetchall()
+        rows, until = self._database().write(
+            lambda cursor: self._take(cursor, keys, max(0, limit), lease), durable=False
+        )
         return deliveries(sorted(rows), self._queue, until, DeadReceipt)
 
     def settle(self, finals: Sequence[FinalCall]) -> Sequence[SettleResult]:
         """`Ack` deletes; anything else leaves it, at once free to be taken, with the step's failure if it has one."""
         try:
-            with self._database().write(durable=True) as connection:
-                return self._settle(connection, finals, to_micros(self._clock.now()))
+            return self._database().write(
+                lambda cursor: self._settle(cursor, finals, to_micros(self._clock.now())), durable=True
+            )
         except BackendError as error:
             return [SettleResult(error=error)] * len(finals)
 
     def purge(self, keys: Sequence[str] | None) -> int:
         """Deletes those of `keys`, or all, taken ones too."""
-        with self._database().write(durable=True) as connection:
-            if keys is None:
-                return connection.execute(_PURGE, (self._queue,)).rowcount
-            count = 0
-            for portion in portions(_seqs(keys)):
-                sql, values = listed(_PURGE_KEYS, portion)
-                count += connection.execute(sql, (self._queue, *values)).rowcount
-            return count
+        return self._database().write(lambda cursor: self._purge(cursor, keys), durable=True)
 
-    def _takeable(self, connection: sqlite3.Connection, keys: Sequence[str], now: int) -> list[int]:
+    def _take(
+        self, cursor: sqlite3.Cursor, keys: Sequence[str] | None, limit: int, lease: timedelta
+    ) -> tuple[list[LeasedRow], int]:
+        now = to_micros(self._clock.now())
+        if keys is None:
+            seqs = [seq for (seq,) in cursor.execute(_OLDEST, (self._queue, now, limit))]
+        else:
+            seqs = self._takeable(cursor, keys, now)[:limit]
+        until = later(now, lease)
+        rows: list[LeasedRow] = []
+        for portion in portions(seqs):
+            sql, values = listed(_LEASE, portion)
+            rows += cursor.execute(sql, (until, *values)).fetchall()
+        return rows, until
+
+    def _purge(self, cursor: sqlite3.Cursor, keys: Sequence[str] | None) -> int:
+        if keys is None:
+            return cursor.execute(_PURGE, (self._queue,)).rowcount
+        count = 0
+        for portion in portions(_seqs(keys)):
+            sql, values = listed(_PURGE_KEYS, portion)
+            count += cursor.execute(sql, (self._queue, *values)).rowcount
+        return count
+
+    def _takeable(self, cursor: sqlite3.Cursor, keys: Sequence[str], now: int) -> list[int]:
         found: list[int] = []
         for portion in portions(_seqs(keys)):
             sql, values = listed(_OF_KEYS, portion)
-            found += [seq for (seq,) in connection.execute(sql, (self._queue, now, *values))]
+            found += [seq for (seq,) in cursor.execute(sql, (self._queue, now, *values))]
         return sorted(found)
 
-    def _settle(self, connection: sqlite3.Connection, finals: Sequence[FinalCall], now: int) -> list[SettleResult]:
+    def _settle(self, cursor: sqlite3.Cursor, finals: Sequence[FinalCall], now: int) -> list[SettleResult]:
         seqs = [final.lease.receipt.seq for final in finals if isinstance(final.lease.receipt, DeadReceipt)]
         held: set[object] = set()
         for portion in portions(seqs):
             sql, values = listed(_HELD, portion)
-            held |= {DeadReceipt(seq=seq, number=number) for seq, number in connection.execute(sql, (now, *values))}
+            held |= {DeadReceipt(seq=seq, number=number) for seq, number in cursor.execute(sql, (now, *values))}
         results: list[SettleResult] = []
         for final in finals:
             receipt, step = final.lease.receipt, final.step
@@ -125,9 +135,9 @@ class SQLiteDeadLetters:
             held.remove(receipt)
             match step:
                 case Ack():
-                    connection.execute(_DELETE, (receipt.seq,))
+                    cursor.execute(_DELETE, (receipt.seq,))
                 case _:
-                    connection.execute(_RELEASE, (stored_failure(step.failure), receipt.seq))
+                    cursor.execute(_RELEASE, (stored_failure(step.failure), receipt.seq))
             results.append(SETTLED)
         return results
 

@@ -6,10 +6,12 @@ import os
 import weakref
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from threading import Lock
+from sqlite3 import Cursor
 from typing import Final, Literal
 
+from cloudq.core.capabilities import CALL_TIMEOUT
 from cloudq.core.clock import SYSTEM_CLOCK, Clock, from_micros, to_micros
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Cancels, Capabilities, ExtendResult, Outgoing, QueueStats, SendResult, SettleResult
@@ -18,13 +20,16 @@ from cloudq.core.message import is_ordered
 from cloudq.drivers.sqlite import cancelling, inspecting, leasing, sending
 from cloudq.drivers.sqlite.connection import Database
 from cloudq.drivers.sqlite.dead_letters import SQLiteDeadLetters
-from cloudq.drivers.sqlite.faults import DriverClosed
+from cloudq.drivers.sqlite.faults import DriverClosed, entered_twice
+from cloudq.drivers.sqlite.mutex import Mutex, certainly
 from cloudq.drivers.sqlite.rows import later
 from cloudq.drivers.sqlite.waiting import Waiters
 from cloudq.errors import BackendError, ConfigurationError
 
 MAX_BATCH: Final = 500
-BUSY_TIMEOUT: Final = timedelta(seconds=30)
+TIMEOUT: Final = 3 * CALL_TIMEOUT
+# Of the time that a call has, this much is for waiting until it can begin; the rest is for the work itself.
+_WAITING: Final = 0.9
 DEDUP_WINDOW: Final = timedelta(minutes=5)
 MAX_BODY: Final = 1024 * 1024
 _ANY_DELAY: Final = timedelta(days=365_000)
@@ -43,7 +48,9 @@ class SQLiteDriver:
         synchronous: `full`: what was accepted or settled survives a loss of power. `normal`: it survives every crash of
             a process, but the last moments before a loss of power may be undone; several times faster. Either way a
             receive or an extension may be undone by it, which is a redelivery.
-        busy_timeout: How long a call waits while other threads, processes or programs hold the file.
+        timeout: How long a whole operation may take, a send with its retries for one. One call here waits for at most
+            a third of it while other threads, processes or programs hold the file. A purge waits so for each portion.
+        busy_timeout: The same for one call, where it is to be shorter than that.
         dedup_window: How long a native id is remembered; zero for not at all.
         max_body: The most bytes in a body that a producer may send.
 
@@ -54,7 +61,7 @@ class SQLiteDriver:
         StorageCorrupt: The file isn't a database, or a damaged one. It was left as it is.
         StorageReadOnly: The file or its folder can't be written.
         StorageFull: There is no room to create it.
-        BackendUnavailable: Others held it for longer than `busy_timeout`.
+        BackendUnavailable: Others held it for longer than a call waits.
     """
 
     def __init__(
@@ -63,7 +70,8 @@ class SQLiteDriver:
         *,
         clock: Clock = SYSTEM_CLOCK,
         synchronous: Literal["full", "normal"] = "full",
-        busy_timeout: timedelta = BUSY_TIMEOUT,
+        timeout: timedelta = TIMEOUT,
+        busy_timeout: timedelta | None = None,
         dedup_window: timedelta = DEDUP_WINDOW,
         max_body: int = MAX_BODY,
     ) -> None:
@@ -72,10 +80,12 @@ class SQLiteDriver:
         self._path = Path(path).resolve()
         self._clock = clock
         self._full = synchronous == "full"
-        self._busy_timeout = busy_timeout
+        self._call_timeout = timeout / 3
+        longest = self._call_timeout * _WAITING
+        self._patience = longest if busy_timeout is None else min(busy_timeout, longest)
         self._dedup_window = dedup_window if dedup_window > timedelta(0) else None
         self._max_body = max_body
-        self._opening = Lock()
+        self._opening = Mutex()
         self._closed = False
         self._session: _Session | None = self._opened()
         _drivers.add(self)
@@ -96,10 +106,15 @@ class SQLiteDriver:
             attempt_exact=True,
             fenced_settle=True,
             cancels=Cancels.WAITING,
+            call_timeout=self._call_timeout,
         )
 
     def send(self, outgoing: Sequence[Outgoing]) -> Sequence[SendResult]:
-        """Stores all in one transaction: if it fails, each has its error and none was stored."""
+        """Stores all that can be stored in one transaction. If it fails, each has its error and none was stored.
+
+        What can't be stored whatever happens (too large, a text that isn't Unicode) has its error, and the others are
+        stored.
+        """
         results: list[SendResult | None] = [None] * len(outgoing)
         items: list[tuple[int, Outgoing]] = []
         for index, item in enumerate(outgoing):
@@ -125,8 +140,9 @@ class SQLiteDriver:
             return []
         try:
             session = self._current()
-            with session.database.write(durable=True) as connection:
-                results, may_be_ready = leasing.settle(connection, finals, self._now())
+            results, may_be_ready = session.database.write(
+                lambda cursor: leasing.settle(cursor, finals, self._now()), durable=True
+            )
         except BackendError as error:
             return [SettleResult(error=error)] * len(finals)
         if may_be_ready:
@@ -138,34 +154,28 @@ class SQLiteDriver:
         if not leases:
             return []
         try:
-            with self._current().database.write(durable=False) as connection:
-                return leasing.extend(connection, leases, by, self._now())
+            return self._database().write(lambda cursor: leasing.extend(cursor, leases, by, self._now()), durable=False)
         except BackendError as error:
             return [ExtendResult(error=error)] * len(leases)
 
     def stats(self, queue: str) -> QueueStats:
         """Counted at the moment of the call."""
-        with self._database().read() as connection:
-            return inspecting.stats(connection, queue, self._now())
+        return self._database().read(lambda cursor: inspecting.stats(cursor, queue, self._now()))
 
     def purge(self, queue: str) -> int:
         """Deletes what was there when the call began, in portions, so that others aren't kept waiting."""
         database = self._database()
-        with database.read() as connection:
-            last = inspecting.last_seq(connection)
+        last = database.read(inspecting.last_seq)
+        portion = partial(inspecting.purge_portion, queue=queue, last=last)
         count = 0
-        while True:
-            with database.write(durable=True) as connection:
-                deleted = inspecting.purge_portion(connection, queue, last)
-            if not deleted:
-                return count
+        while deleted := database.write(portion, durable=True):
             count += deleted
+        return count
 
     def cancel(self, queue: str, handle: str) -> bool:
         """In one transaction with the look at it."""
         session = self._current()
-        with session.database.write(durable=True) as connection:
-            cancelled = cancelling.cancel(connection, queue, handle)
+        cancelled = session.database.write(lambda cursor: cancelling.cancel(cursor, queue, handle), durable=True)
         if cancelled:
             session.waiters.notify()  # the next of its ordering key may be ready
         return cancelled
@@ -181,28 +191,43 @@ class SQLiteDriver:
             session.waiters.interrupt()
 
     def close(self) -> None:
-        """Ends the receives under way, then closes the file once the transactions under way have ended."""
-        with self._opening:
-            self._closed = True
-            if self._session is not None:
-                self._session.close()
+        """Ends the receives under way, then closes the file once the transactions under way have ended.
+
+        Raises:
+            BackendError: A signal handler closes it amid a call of the thread that it interrupted.
+        """
+        if self._opening.mine:
+            raise entered_twice(self._path)
+        certainly(self._close, self._opening.free)
+
+    def _close(self) -> None:
+        self._opening.acquire()
+        self._closed = True
+        if self._session is not None:
+            self._session.close()
 
     def _store(self, items: Sequence[Outgoing]) -> Sequence[SendResult]:
         if not items:
             return []
         try:
             session = self._current()
-            with session.database.write(durable=True) as connection:
-                results = sending.store(connection, items, self._now(), self._dedup_window)
+            results = session.database.write(
+                lambda cursor: sending.store(cursor, items, self._now(), self._dedup_window), durable=True
+            )
         except BackendError as error:
             return [SendResult(error=error)] * len(items)
         except (TypeError, ValueError) as error:
-            # A text that isn't Unicode, say. Whose it was shows by trying each alone, and the others are stored.
-            if len(items) == 1:
-                return [SendResult(error=BackendError(f"message {items[0].id!r} can't be stored: {error}"))]
-            return [result for item in items for result in self._store([item])]
+            return self._store_what_can_be(items, error)
         session.waiters.notify()
         return results
+
+    def _store_what_can_be(self, items: Sequence[Outgoing], error: TypeError | ValueError) -> Sequence[SendResult]:
+        """Names the items that no statement takes, a text that isn't Unicode say, and stores the others."""
+        whys = sending.unstorable(items)
+        if not any(whys):
+            return [SendResult(error=BackendError(f"these messages can't be stored: {error}"))] * len(items)
+        stored = iter(self._store([item for item, why in zip(items, whys, strict=True) if why is None]))
+        return [next(stored) if why is None else SendResult(error=why) for why in whys]
 
     def _receive(
         self, session: _Session, queue: str, limit: int, wait: timedelta, span: timedelta
@@ -214,17 +239,14 @@ class SQLiteDriver:
         while limit > 0:
             changes = waiters.changes
             # A look costs little, and only what is ready is worth the write lock.
-            with database.read() as connection:
-                ready_at = leasing.next_visible(connection, queue)
+            ready_at = database.read(lambda cursor: leasing.next_visible(cursor, queue))
             now = self._now()
             deadline -= max(0, last - now)  # a wall clock that was set back makes no wait longer
             last = now
             if ready_at is not None and ready_at <= now:
-                with database.write(durable=False) as connection:
-                    now = self._now()
-                    until = later(now, span)
-                    rows = leasing.take(connection, queue, limit=limit, now=now, until=until)
-                if rows:
+                taken = database.write(partial(self._take, queue=queue, limit=limit, span=span), durable=False)
+                if taken:
+                    rows, until = taken
                     return leasing.deliveries(rows, queue, until)
                 continue  # somebody else was faster; what is next shows by looking again
             if now >= deadline or waiters.interrupts != interrupts:
@@ -235,6 +257,14 @@ class SQLiteDriver:
                 break
         return []
 
+    def _take(
+        self, cursor: Cursor, queue: str, limit: int, span: timedelta
+    ) -> tuple[list[leasing.LeasedRow], int] | None:
+        now = self._now()
+        until = later(now, span)
+        rows = leasing.take(cursor, queue, limit=limit, now=now, until=until)
+        return (rows, until) if rows else None
+
     def _now(self) -> int:
         return to_micros(self._clock.now())
 
@@ -243,15 +273,21 @@ class SQLiteDriver:
 
     def _current(self) -> _Session:
         session = self._session
-        if session is None:
-            with self._opening:
-                session = self._session = self._session or self._opened()
+        if session is not None:
+            return session
+        if self._opening.mine:
+            raise entered_twice(self._path)
+        return certainly(self._reopened, self._opening.free)
+
+    def _reopened(self) -> _Session:
+        self._opening.acquire()
+        session = self._session = self._session or self._opened()
         return session
 
     def _opened(self) -> _Session:
         if self._closed:
             raise DriverClosed(f"the driver of {self._path} was closed")
-        database = Database(self._path, busy_timeout=self._busy_timeout, full=self._full)
+        database = Database(self._path, patience=self._patience, full=self._full)
         session = _Session(database, Waiters(database.data_version, self._clock))
         # Also at the interpreter's end: closing may checkpoint, which needs the write lock.
         weakref.finalize(self, session.close)
@@ -259,7 +295,7 @@ class SQLiteDriver:
 
     def _forget_inherited(self) -> None:
         """In a child process: the next use opens the file anew."""
-        self._opening = Lock()  # a thread that doesn't exist here may have held the old one
+        self._opening = Mutex()  # a thread that doesn't exist here may have held the old one
         session, self._session = self._session, None
         if session is not None:
             session.database.abandon()

@@ -6,8 +6,6 @@ import errno
 import os
 import resource
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -31,13 +29,12 @@ class DriverClosed(BackendError):
     """The driver was closed."""
 
 
-@contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Raises cloudq's errors for those of SQLite and the operating system, which become their `__cause__`."""
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise translate(error, path) from error
+def is_ours(error: sqlite3.Error | OSError) -> bool:
+    """Whether SQLite or the system reported it. An `OSError` without a number is none of the system's.
+
+    A signal handler may have raised it amid our work: `TimeoutError("the request took too long")`, say.
+    """
+    return isinstance(error, sqlite3.Error) or error.errno is not None
 
 
 def translate(error: sqlite3.Error | OSError, path: Path) -> BackendError:
@@ -67,6 +64,19 @@ def translate(error: sqlite3.Error | OSError, path: Path) -> BackendError:
             return BackendError(f"{path}: {error}", hint="the disk failed, or a quota is used up; see the system's log")
         case _:
             return BackendError(f"{path}: {error}")
+
+
+def is_busy(error: sqlite3.OperationalError) -> bool:
+    """Whether another program holds what was asked for, so that a later try may succeed."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def entered_twice(path: Path) -> BackendError:
+    """The error for a thread that is amid a call already, and so would wait for itself."""
+    return BackendError(
+        f"this thread is in the middle of a call to {path}: a signal handler interrupted it and made this one",
+        hint="have the handler note the signal only, and send where the program looks at the note",
+    )
 
 
 def busy(path: Path, why: str) -> BackendUnavailable:

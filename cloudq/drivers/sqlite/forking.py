@@ -18,6 +18,8 @@ from collections.abc import Iterable
 from typing import Final, Protocol
 from weakref import WeakSet
 
+from cloudq.drivers.sqlite.mutex import Mutex
+
 # A transaction takes milliseconds. One that waits for another program is rather forked through than waited for.
 PATIENCE_SECONDS: Final = 2.0
 
@@ -26,7 +28,7 @@ class HasMutexes(Protocol):
     """Something that is inside SQLite only while one of its mutexes is held."""
 
     @property
-    def mutexes(self) -> Iterable[threading.Lock]:
+    def mutexes(self) -> Iterable[Mutex]:
         """In the order in which they are taken."""
         ...
 
@@ -34,11 +36,11 @@ class HasMutexes(Protocol):
 class _Held(threading.local):
     """By the thread that forks: two may do so at once."""
 
-    mutexes: tuple[threading.Lock, ...] = ()
+    mutexes: tuple[Mutex, ...] = ()
 
 
-opening: Final = threading.Lock()
-"""Held while a file is opened."""
+opening = Mutex()
+"""Held while a file is opened. A child process has another one: a thread that doesn't exist there may hold this."""
 _known: Final[WeakSet[HasMutexes]] = WeakSet()
 _held: Final = _Held()
 
@@ -48,22 +50,30 @@ def let_end_before_forks(database: HasMutexes) -> None:
     _known.add(database)
 
 
+def forget(database: HasMutexes) -> None:
+    """In a child process: its mutexes may be held by threads that don't exist here, so no fork waits for them."""
+    _known.discard(database)
+
+
 def _before() -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     wanted = [opening, *(mutex for database in list(_known) for mutex in database.mutexes)]
-    _held.mutexes = tuple(mutex for mutex in wanted if mutex.acquire(timeout=max(0.0, deadline - time.monotonic())))
+    # A thread may fork while it holds one itself, from a signal handler; then it isn't ours to free.
+    _held.mutexes = tuple(
+        mutex for mutex in wanted if not mutex.mine and mutex.acquire(max(0.0, deadline - time.monotonic()))
+    )
 
 
 def _after() -> None:
     mutexes, _held.mutexes = _held.mutexes, ()
     for mutex in mutexes:
-        mutex.release()
+        mutex.free()
 
 
 def _after_in_child() -> None:
+    global opening  # noqa: PLW0603 - see there
     _after()
-    if opening.locked():  # by a thread that doesn't exist here
-        opening.release()
+    opening = Mutex()
 
 
 os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after_in_child)

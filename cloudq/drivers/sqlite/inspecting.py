@@ -32,25 +32,25 @@ _PURGE: Final = """
 """
 
 
-def stats(connection: sqlite3.Connection, queue: str, now: int) -> QueueStats:
+def stats(cursor: sqlite3.Cursor, queue: str, now: int) -> QueueStats:
     """How full the queue is. One statement, so that the numbers fit together."""
-    row = connection.execute(_STATS, {"now": now, "queue": queue}).fetchone()
+    row = cursor.execute(_STATS, {"now": now, "queue": queue}).fetchone()
     ready, delayed, in_flight, *since, dead = row
     oldest = min((moment for moment in since if moment is not None), default=now)
     age = timedelta(microseconds=max(0, now - oldest)) if ready else None
     return QueueStats(ready=ready, delayed=delayed, in_flight=in_flight, dead=dead, oldest_age=age)
 
 
-def last_seq(connection: sqlite3.Connection) -> int:
+def last_seq(cursor: sqlite3.Cursor) -> int:
     """Of the newest message of all queues."""
-    last: int = connection.execute(_LAST).fetchone()[0]
+    last: int = cursor.execute(_LAST).fetchone()[0]
     return last
 
 
-def purge_portion(connection: sqlite3.Connection, queue: str, last: int) -> int:
+def purge_portion(cursor: sqlite3.Cursor, queue: str, last: int) -> int:
     """Deletes some of the queue's messages up to `last`; 0 when none is left. Runs in a write transaction."""
-    rows = connection.execute(_PURGE, (queue, last, PURGE_PORTION)).fetchall()
+    rows = cursor.execute(_PURGE, (queue, last, PURGE_PORTION)).fetchall()
     if is_ordered(queue):
         # What was sent meanwhile waits behind what is being deleted.
-        promote(connection, {(queue, group) for (group,) in rows if group is not None})
+        promote(cursor, {(queue, group) for (group,) in rows if group is not None})
     return len(rows)

@@ -61,15 +61,15 @@ _PROMOTE: Final = """
 _EXTEND: Final = "UPDATE message SET visible_at = ? WHERE seq = ?"
 
 
-def next_visible(connection: sqlite3.Connection, queue: str) -> int | None:
+def next_visible(cursor: sqlite3.Cursor, queue: str) -> int | None:
     """When a receive has something to return: a moment that may have passed, or `None` for an empty queue."""
-    row = connection.execute(_NEXT_VISIBLE, (queue,)).fetchone()
+    row = cursor.execute(_NEXT_VISIBLE, (queue,)).fetchone()
     return None if row is None else row[0]
 
 
-def take(connection: sqlite3.Connection, queue: str, *, limit: int, now: int, until: int) -> list[LeasedRow]:
+def take(cursor: sqlite3.Cursor, queue: str, *, limit: int, now: int, until: int) -> list[LeasedRow]:
     """Leases what has been ready for longest, until then. Runs in a write transaction."""
-    rows = connection.execute(_LEASE, (until, now, queue, now, limit)).fetchall()
+    rows = cursor.execute(_LEASE, (until, now, queue, now, limit)).fetchall()
     rows.sort()  # RETURNING has an order of its own
     return rows
 
@@ -95,13 +95,13 @@ def deliveries(
     ]
 
 
-def settle(connection: sqlite3.Connection, finals: Sequence[FinalCall], now: int) -> tuple[list[SettleResult], bool]:
+def settle(cursor: sqlite3.Cursor, finals: Sequence[FinalCall], now: int) -> tuple[list[SettleResult], bool]:
     """Carries out the steps of those that are still leased. Runs in a write transaction.
 
     Returns:
         A result each, and whether another message may have become ready by it.
     """
-    held = _held(connection, [final.lease for final in finals], now)
+    held = _held(cursor, [final.lease for final in finals], now)
     results: list[SettleResult] = []
     deleted: list[tuple[int]] = []
     buried: list[tuple[int, bytes | None, int]] = []
@@ -127,21 +127,21 @@ def settle(connection: sqlite3.Connection, finals: Sequence[FinalCall], now: int
         deleted.append((seq,))
         if group is not None:
             left.add((queue, group))
-    connection.executemany(_RELEASE, released)
-    connection.executemany(_BURY, buried)
-    connection.executemany(_DELETE, deleted)
-    promote(connection, left)
+    cursor.executemany(_RELEASE, released)
+    cursor.executemany(_BURY, buried)
+    cursor.executemany(_DELETE, deleted)
+    promote(cursor, left)
     return results, bool(released or left)
 
 
-def promote(connection: sqlite3.Connection, left: set[tuple[str, str]]) -> None:
+def promote(cursor: sqlite3.Cursor, left: set[tuple[str, str]]) -> None:
     """Makes the oldest message of each (queue, key) receivable, if it isn't."""
-    connection.executemany(_PROMOTE, left)
+    cursor.executemany(_PROMOTE, left)
 
 
-def extend(connection: sqlite3.Connection, leases: Sequence[Lease], by: timedelta, now: int) -> list[ExtendResult]:
+def extend(cursor: sqlite3.Cursor, leases: Sequence[Lease], by: timedelta, now: int) -> list[ExtendResult]:
     """Makes each lease that still holds end `by` from now. Runs in a write transaction."""
-    held = _held(connection, leases, now)
+    held = _held(cursor, leases, now)
     until = later(now, by)
     granted = ExtendResult(expires_at=from_micros(until))
     results: list[ExtendResult] = []
@@ -153,18 +153,16 @@ def extend(connection: sqlite3.Connection, leases: Sequence[Lease], by: timedelt
             results.append(granted)
         else:
             results.append(ExtendResult(error=lease_lost(one)))
-    connection.executemany(_EXTEND, extended)
+    cursor.executemany(_EXTEND, extended)
     return results
 
 
-def _held(
-    connection: sqlite3.Connection, leases: Sequence[Lease], now: int
-) -> dict[MessageReceipt, tuple[str, str | None]]:
+def _held(cursor: sqlite3.Cursor, leases: Sequence[Lease], now: int) -> dict[MessageReceipt, tuple[str, str | None]]:
     """The queue and ordering key of each message that is leased by one of these and by nobody else since."""
     seqs = [one.receipt.seq for one in leases if isinstance(one.receipt, MessageReceipt)]
     held: dict[MessageReceipt, tuple[str, str | None]] = {}
     for portion in portions(seqs):
         sql, values = listed(_HELD, portion)
-        for seq, number, queue, group in connection.execute(sql, (now, *values)):
+        for seq, number, queue, group in cursor.execute(sql, (now, *values)):
             held[MessageReceipt(seq=seq, number=number)] = (queue, group)
     return held

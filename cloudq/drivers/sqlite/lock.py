@@ -44,7 +44,7 @@ class WriteLock:
 
     def __init__(self, path: Path, timeout: timedelta) -> None:
         self._path = path
-        self._timeout = timeout
+        self._timeout = timeout.total_seconds()
         self._lock = _File(path.with_name(path.name + ".lock"))
         try:
             self._turn = _File(path.with_name(path.name + ".turn"))
@@ -53,25 +53,31 @@ class WriteLock:
             raise
         self._is_open = True
 
-    def acquire(self, timeout: timedelta | None = None) -> None:
-        """Takes the lock, waiting at most `timeout` (`None`: the time-out of all).
+    def acquire(self, deadline: float | None = None) -> None:
+        """Takes the lock.
+
+        Interrupted by an exception it may be held, or the turn may be: `release` has to be called then.
+
+        Args:
+            deadline: Until when to wait for it, in seconds of `time.monotonic`; `None`: for the time-out.
 
         Raises:
-            BackendUnavailable: Others held it for so long.
+            BackendUnavailable: Others held it until then.
         """
-        seconds = (self._timeout if timeout is None else timeout).total_seconds()
-        deadline = time.monotonic() + seconds
+        began = time.monotonic()
+        deadline = began + self._timeout if deadline is None else deadline
         if not self._turn.taken(deadline, _BEHIND):
-            raise self._held(seconds)
+            raise self._held(deadline - began)
         try:
             if not self._lock.taken(deadline, _NEXT):
-                raise self._held(seconds)
+                raise self._held(deadline - began)
         finally:
             self._turn.free()
 
     def release(self) -> None:
-        """Gives the lock up."""
+        """Gives up what is held: the lock, and after an interrupted `acquire` the turn."""
         self._lock.free()
+        self._turn.free()
 
     def close(self) -> None:
         """Closes the files, once. In a child process this takes nothing from its parent, which has them open too."""
@@ -82,7 +88,7 @@ class WriteLock:
         self._lock.close()
 
     def _held(self, seconds: float) -> BackendUnavailable:
-        return busy(self._path, f"its lock file was held by others for {seconds:g} s")
+        return busy(self._path, f"its lock file was held by others for {max(0.0, seconds):.2g} s")
 
 
 class _File:
@@ -90,6 +96,7 @@ class _File:
 
     def __init__(self, path: Path) -> None:
         self._path = str(path)  # a Path would take longer than the system's call
+        self._may_be_locked = False
         self._open()
 
     def _open(self) -> None:
@@ -98,18 +105,22 @@ class _File:
 
     def taken(self, deadline: float, pause: tuple[float, float]) -> bool:
         """Locks it, or gives up after the deadline (false)."""
+        self._may_be_locked = True  # first: an exception may strike just behind the step that locks it
         while _taken(self._file, deadline, pause):
             if identity(self._path) == self._identity:
                 return True
             # Somebody deleted it: whoever opened it since doesn't exclude us. So take the new one.
             old = self._file
+            fcntl.flock(old, fcntl.LOCK_UN)  # now, lest an exception before its end keeps it locked
             self._open()
             os.close(old)
         return False
 
     def free(self) -> None:
-        """Unlocks it."""
-        fcntl.flock(self._file, fcntl.LOCK_UN)
+        """Unlocks it, if it may be locked."""
+        if self._may_be_locked:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+            self._may_be_locked = False
 
     def close(self) -> None:
         """Closes it, which unlocks it too."""

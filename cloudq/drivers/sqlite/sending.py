@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import timedelta
 from itertools import count
-from typing import Final
+from typing import Final, TypeAlias
 
 from cloudq.core.driver import Outgoing, SendResult
 from cloudq.core.message import is_ordered
 from cloudq.drivers.sqlite.cancelling import handle_of
 from cloudq.drivers.sqlite.rows import later, listed, portions, stored_failure
-from cloudq.errors import CloudqError, MessageTooLarge, UnsupportedError
+from cloudq.errors import BackendError, CloudqError, MessageTooLarge, UnsupportedError
+
+# queue, id, group_key, due_at, failure, body, and the two moments that are the same at first
+Row: TypeAlias = "tuple[str, str, str | None, int, bytes | None, bytes, int, int]"
 
 STORED: Final = SendResult(duplicate=False)
 # A dead letter's or a retry's copy may be a little larger than what a producer sends (semantics 6).
@@ -58,31 +62,16 @@ def refusal(item: Outgoing, max_body: int) -> CloudqError | None:
     return None
 
 
-def store(
-    connection: sqlite3.Connection, items: Sequence[Outgoing], now: int, window: timedelta | None
-) -> list[SendResult]:
+def store(cursor: sqlite3.Cursor, items: Sequence[Outgoing], now: int, window: timedelta | None) -> list[SendResult]:
     """Stores each item, unless its native id was stored within the window. Runs in a write transaction."""
-    duplicates = _remember(connection, items, now, window) if window else {}
-    rows = [
-        (
-            item.queue,
-            item.id,
-            item.ordering_key,
-            due := later(now, item.delay) if item.delay else now,
-            stored_failure(item.failure),
-            item.body,
-            due,
-            due,
-        )
-        for index, item in enumerate(items)
-        if index not in duplicates
-    ]
+    duplicates = _remember(cursor, items, now, window) if window else {}
+    rows = [_row(item, now) for index, item in enumerate(items) if index not in duplicates]
     if any(row[2] is not None for row in rows):
-        connection.executemany(_INSERT_IN_ORDER, rows)
+        cursor.executemany(_INSERT_IN_ORDER, rows)
     else:
-        connection.executemany(_INSERT, rows)
+        cursor.executemany(_INSERT, rows)
     # Nobody else inserts within the transaction, so AUTOINCREMENT counts on by one.
-    last = connection.execute("SELECT last_insert_rowid()").fetchone()[0] if rows else 0
+    last = cursor.execute("SELECT last_insert_rowid()").fetchone()[0] if rows else 0
     seqs = count(last - len(rows) + 1)
     return [
         SendResult(duplicate=True, original_id=duplicates[index]) if index in duplicates else _stored(item, next(seqs))
@@ -90,16 +79,36 @@ def store(
     ]
 
 
+def unstorable(items: Sequence[Outgoing]) -> list[BackendError | None]:
+    """Why each item is one that no statement takes, or `None`. Tried on a database of its own, where nothing waits."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        return [_untaken(connection, item) for item in items]
+
+
+def _untaken(connection: sqlite3.Connection, item: Outgoing) -> BackendError | None:
+    try:
+        connection.execute("SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?", (*_row(item, 0), item.native_id))
+    except (TypeError, ValueError, sqlite3.Error) as error:
+        return BackendError(f"message {item.id!r} can't be stored: {error}")
+    return None
+
+
+def _row(item: Outgoing, now: int) -> Row:
+    due = later(now, item.delay) if item.delay else now
+    failure = stored_failure(item.failure)
+    return (item.queue, item.id, item.ordering_key, due, failure, item.body, due, due)
+
+
 def _stored(item: Outgoing, seq: int) -> SendResult:
     return SendResult(duplicate=False, handle=handle_of(seq, item.id)) if item.cancellable else STORED
 
 
-def _remember(connection: sqlite3.Connection, items: Sequence[Outgoing], now: int, window: timedelta) -> dict[int, str]:
+def _remember(cursor: sqlite3.Cursor, items: Sequence[Outgoing], now: int, window: timedelta) -> dict[int, str]:
     """Notes the native ids that are new. Returns the index of each item that isn't, with the id stored first."""
     named = [(index, item, item.native_id) for index, item in enumerate(items) if item.native_id is not None]
     if not named:
         return {}
-    known = _known(connection, named, now)
+    known = _known(cursor, named, now)
     expires_at = later(now, window)
     duplicates: dict[int, str] = {}
     new: list[tuple[str, str, str, int]] = []
@@ -110,19 +119,17 @@ def _remember(connection: sqlite3.Connection, items: Sequence[Outgoing], now: in
             continue
         known[item.queue, native_id] = item.id
         new.append((item.queue, native_id, item.id, expires_at))
-    connection.executemany(_REMEMBER, new)
-    connection.execute(_FORGET, (now,))
+    cursor.executemany(_REMEMBER, new)
+    cursor.execute(_FORGET, (now,))
     return duplicates
 
 
-def _known(
-    connection: sqlite3.Connection, named: Sequence[tuple[int, Outgoing, str]], now: int
-) -> dict[tuple[str, str], str]:
+def _known(cursor: sqlite3.Cursor, named: Sequence[tuple[int, Outgoing, str]], now: int) -> dict[tuple[str, str], str]:
     known: dict[tuple[str, str], str] = {}
     for queue in {item.queue for _, item, _ in named}:
         native_ids = [native_id for _, item, native_id in named if item.queue == queue]
         for portion in portions(native_ids):
             sql, values = listed(_KNOWN, portion)
-            for native_id, id_ in connection.execute(sql, (queue, now, *values)):
+            for native_id, id_ in cursor.execute(sql, (queue, now, *values)):
                 known[queue, native_id] = id_
     return known

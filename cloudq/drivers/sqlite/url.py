@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from cloudq.core.clock import Clock
 from cloudq.core.url import BackendUrl
-from cloudq.drivers.sqlite.driver import SQLiteDriver
+from cloudq.drivers.sqlite.driver import TIMEOUT, SQLiteDriver
 from cloudq.errors import ConfigurationError
 
 
@@ -24,7 +24,7 @@ def open_url(url: BackendUrl, clock: Clock) -> SQLiteDriver:
         )
     if not url.path or url.path == ":memory:":
         raise ConfigurationError("sqlite:// needs the path of a file", hint="sqlite:///cloudq.db; for none: memory://")
-    parameters = url.only({"synchronous", "busy_timeout", "dedup_window"})
+    parameters = url.only({"synchronous", "timeout", "busy_timeout", "dedup_window"})
     synchronous = parameters.get("synchronous", "full").lower()
     if synchronous not in {"full", "normal"}:
         raise ConfigurationError(f"synchronous={synchronous!r} is neither full nor normal")
@@ -32,6 +32,8 @@ def open_url(url: BackendUrl, clock: Clock) -> SQLiteDriver:
         url.path,
         clock=clock,
         synchronous="full" if synchronous == "full" else "normal",
-        busy_timeout=url.seconds("busy_timeout", timedelta(seconds=30)),
+        timeout=url.seconds("timeout", TIMEOUT),
+        # A call has a third of the time-out; what is longer than that changes nothing.
+        busy_timeout=url.seconds("busy_timeout", TIMEOUT),
         dedup_window=url.seconds("dedup_window", timedelta(minutes=5)),
     )

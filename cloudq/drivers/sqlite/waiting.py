@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from threading import Condition, Event, Thread, current_thread
 from typing import Final
 
 from cloudq.core.clock import Clock
 from cloudq.drivers.sqlite.faults import DriverClosed
+from cloudq.drivers.sqlite.mutex import Mutex, certainly
 from cloudq.errors import BackendError
 
 # On average a message of another process is noticed after half of this. The look itself costs microseconds, but waking
@@ -36,11 +38,14 @@ class Waiters:
     def __init__(self, data_version: Callable[[], int], clock: Clock) -> None:
         self._data_version = data_version
         self._clock = clock
-        self._condition = Condition()
+        self._mutex = Mutex()
+        self._condition = Condition(self._mutex.lock)
         self._closing = Event()
-        # All below is guarded by the condition's lock.
-        self._waiting = 0
+        # One object for each receive that waits. A set, as taking the same one out twice changes nothing.
+        self._waiting: set[object] = set()
+        # All below is guarded by the mutex.
         self._watcher: Thread | None = None
+        self._untold = False  # whether somebody couldn't tell of a change
         self.changes = 0
         """Counts what may have made a message ready. Read it before looking for one."""
         self.interrupts = 0
@@ -52,44 +57,63 @@ class Waiters:
         Returns:
             `False` if the clock said that the time was up.
         """
-        with self._condition:
-            if self.changes != changes or self.interrupts != interrupts or self._closing.is_set():
-                return True
-            self._waiting += 1
-            self._watch_if_unwatched()
-            try:
-                return self._clock.wait(self._condition, until - self._clock.now())
-            finally:
-                self._waiting -= 1
+        if self._mutex.mine:
+            return True  # in a signal handler amid one of these: it looks again instead
+        me = object()
+        wait = partial(self._wait, me, changes, interrupts, until)
+        return certainly(wait, partial(self._leave, me))
 
     def notify(self) -> None:
         """A message may have become ready."""
-        with self._condition:
-            self.changes += 1
-            self._condition.notify_all()
+        if self._mutex.mine:
+            self._untold = True  # in a signal handler amid one of these: the watcher tells them
+        else:
+            certainly(self._notify, self._mutex.free)
 
     def interrupt(self) -> None:
         """Ends the waits under way."""
-        with self._condition:
-            self.interrupts += 1
-            self._condition.notify_all()
+        self.interrupts += 1
+        self.notify()
 
     def close(self) -> None:
         """Ends all waits for good, and the watcher."""
-        with self._condition:
-            self._closing.set()
-            self.interrupts += 1
-            self._condition.notify_all()
-            watcher = self._watcher
+        self._closing.set()
+        self.interrupt()
+        watcher = self._watcher
         if watcher is not None and watcher is not current_thread():
             watcher.join()
 
-    def _watch_if_unwatched(self) -> None:
-        if self._watcher is None:
-            self._watcher = Thread(target=self._watch, name="cloudq-sqlite-watcher", daemon=True)
-            self._watcher.start()
-        elif self._waiting == 1:
+    def _wait(self, me: object, changes: int, interrupts: int, until: datetime) -> bool:
+        self._mutex.acquire()
+        if self.changes != changes or self.interrupts != interrupts or self._closing.is_set():
+            return True
+        self._waiting.add(me)
+        timeout = until - self._clock.now()
+        if not self._has_watcher():
+            return self._clock.wait(self._condition, min(timeout, POLL)) or timeout > POLL
+        if len(self._waiting) == 1:
             self._condition.notify_all()  # it sleeps while nobody waits
+        return self._clock.wait(self._condition, timeout)
+
+    def _has_watcher(self) -> bool:
+        """Starts it if there is none. Without it, on a machine that starts no more threads, each looks by itself."""
+        if self._watcher is None:
+            watcher = Thread(target=self._watch, name="cloudq-sqlite-watcher", daemon=True)
+            try:
+                watcher.start()
+            except RuntimeError:
+                return False
+            self._watcher = watcher
+        return True
+
+    def _leave(self, me: object) -> None:
+        self._waiting.discard(me)
+        self._mutex.free()
+
+    def _notify(self) -> None:
+        self._mutex.acquire()
+        self.changes += 1
+        self._condition.notify_all()
 
     def _watch(self) -> None:
         # Kept while nobody waits, and unknown at first: so a commit between a receive's look and ours counts as new.
@@ -105,8 +129,8 @@ class Waiters:
                 pause = _TROUBLED_POLL
                 self.notify()
             else:
-                if version != seen:
-                    seen = version
+                if version != seen or self._untold:
+                    seen, self._untold = version, False
                     self.notify()
             self._closing.wait(pause.total_seconds())
 

@@ -114,12 +114,12 @@ def test_every_write_checkpoint_and_close_holds_the_write_lock(bench, small, mon
     held, seen = [], []
     acquire, release = WriteLock.acquire, WriteLock.release
 
-    def spy_acquire(self, timeout=None):
-        acquire(self, timeout)
+    def spy_acquire(self, deadline=None):
+        acquire(self, deadline)
         held.append(self)
 
     def spy_release(self):
-        held.remove(self)
+        held.clear()
         release(self)
 
     monkeypatch.setattr(WriteLock, "acquire", spy_acquire)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cloudq.core.driver import Ack
-from cloudq.drivers.sqlite import SQLiteDriver, connection
+from cloudq.drivers.sqlite import SQLiteDriver, connection, opening
 from cloudq.errors import BackendError, ConfigurationError, UnsupportedError
 
 SECOND = timedelta(seconds=1)
@@ -46,16 +46,16 @@ def test_a_relative_path_stays_what_it_was(tmp_path, monkeypatch):
 def test_an_old_sqlite_is_refused():
     """Without RETURNING there is no driver; the error names both versions."""
     with pytest.raises(UnsupportedError, match=r"SQLite 3\.34\.1 is too old: cloudq needs 3\.35\.0"):
-        connection.refuse_old_sqlite((3, 34, 1))
+        opening.refuse_old_sqlite((3, 34, 1))
 
 
 def test_the_wal_reset_bug_is_mentioned_once(caplog):
     """A version with the bug is only worth a line for those who debug, once: the write lock excludes it."""
     caplog.set_level(logging.DEBUG)
-    connection.refuse_old_sqlite.cache_clear()
+    opening.refuse_old_sqlite.cache_clear()
     for _ in range(2):
-        connection.refuse_old_sqlite((3, 51, 2))
-        connection.refuse_old_sqlite((3, 51, 3))
+        opening.refuse_old_sqlite((3, 51, 2))
+        opening.refuse_old_sqlite((3, 51, 3))
     assert ["SQLite 3.51.2 has the WAL-reset bug; the write lock keeps it from happening"] == caplog.messages
 
 
@@ -63,12 +63,12 @@ def test_the_wal_reset_bug_is_mentioned_once(caplog):
 def test_sends_and_settlements_are_flushed_to_the_disk(bench, mode, durable, lasting):
     """With `full` a durable transaction waits for the disk, any other doesn't; with `normal` none does."""
     database = bench.open(synchronous=mode)._session.database
-    with database.write(durable=True) as writer:
-        assert [(durable,)] == writer.execute("PRAGMA synchronous").fetchall()
-    with database.write(durable=False) as writer:
-        assert [(1,)] == writer.execute("PRAGMA synchronous").fetchall()
-    with database.write(durable=True) as writer:
-        assert [(lasting,)] == writer.execute("PRAGMA synchronous").fetchall()
+
+    def level(cursor):
+        return cursor.execute("PRAGMA synchronous").fetchone()[0]
+
+    seen = [database.write(level, durable=durable) for durable in (True, False, True)]
+    assert [durable, 1, lasting] == seen
 
 
 @pytest.mark.parametrize(("call", "durable"), [("send", True), ("receive", False), ("settle", True), ("extend", False)])
@@ -80,7 +80,9 @@ def test_what_must_last_is_durable(bench, driver, monkeypatch, call, durable):
     seen = []
     write = driver._session.database.write
     monkeypatch.setattr(
-        driver._session.database, "write", lambda *, durable: (seen.append(durable), write(durable=durable))[1]
+        driver._session.database,
+        "write",
+        lambda work, *, durable: (seen.append(durable), write(work, durable=durable))[1],
     )
     calls = {
         "send": lambda: bench.send(driver, "c"),
@@ -95,13 +97,12 @@ def test_what_must_last_is_durable(bench, driver, monkeypatch, call, durable):
 def test_an_error_rolls_back_and_the_next_transaction_works(bench, driver):
     """Whatever ends a transaction early, a KeyboardInterrupt too, undoes it and frees the locks."""
 
-    def interrupted():
-        with driver._session.database.write(durable=True) as writer:
-            writer.execute("INSERT INTO dedup VALUES ('q', 'n', 'i', 0)")
-            raise KeyboardInterrupt
+    def interrupted(cursor):
+        cursor.execute("INSERT INTO dedup VALUES ('q', 'n', 'i', 0)")
+        raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        interrupted()
+        driver._session.database.write(interrupted, durable=True)
     assert [] == bench.query("SELECT * FROM dedup")
     bench.send(driver, "a")
     bench.send(bench.open(busy_timeout=timedelta(0)), "b")

@@ -4,6 +4,8 @@ import errno
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import tempfile
 import time
 from datetime import timedelta
@@ -107,20 +109,80 @@ def test_a_database_that_is_locked_is_unavailable(bench):
 def test_a_held_lock_file_is_unavailable(bench):
     """While another process keeps the write lock for longer than the time-out, the error names the database."""
     driver, other = bench.open(busy_timeout=SHORT), bench.open()
-    with other._session.database.write(durable=True):
-        error = driver.send([bench.item("a")])[0].error
+
+    def meanwhile(_):
         with pytest.raises(BackendUnavailable):
             bench.open(busy_timeout=SHORT)
+        return driver.send([bench.item("a")])[0].error
+
+    error = other._session.database.write(meanwhile, durable=True)
     assert isinstance(error, BackendUnavailable)
     assert str(bench.path) in str(error)
     bench.send(driver, "a")
 
 
+FROZEN = """
+import os, signal, sys
+from cloudq.drivers.sqlite import SQLiteDriver
+driver = SQLiteDriver(sys.argv[1])
+def freeze(cursor):
+    print("held", flush=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
+driver._session.database.write(freeze, durable=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_frozen_lock_holder_keeps_no_call_for_longer_than_a_third_of_the_time_out(bench):
+    """While a stopped process holds the lock, calls of several threads at once end in time; a look isn't held up."""
+    driver = bench.open(timeout=3 * SECOND)
+    assert SECOND == driver.capabilities("q").call_timeout
+    bench.send(driver, "a")
+    (delivery,) = bench.receive(driver)
+    with subprocess.Popen([sys.executable, "-c", FROZEN, str(bench.path)], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline()
+        calls = [
+            lambda: driver.send([bench.item("b")])[0].error,
+            lambda: bench.settle(driver, Ack(), delivery)[0],
+            lambda: driver.extend([delivery.lease], SECOND)[0].error,
+            lambda: error_of(lambda: driver.purge("q")),
+            lambda: error_of(lambda: driver.cancel("q", "1-a")),
+            lambda: error_of(lambda: driver.dead_letters("q").purge(None)),
+        ]
+        began = time.monotonic()
+        errors = [thread.join() for thread in [bench.start(call) for call in calls]]
+        took = time.monotonic() - began
+        assert 1 == driver.stats("q").in_flight
+        holder.kill()
+    assert [BackendUnavailable] * 6 == [type(error) for error in errors]
+    assert 0.8 < took < 1.1
+    assert [None] == bench.settle(driver, Ack(), delivery)
+
+
+def error_of(call):
+    with pytest.raises(BackendError) as raised:
+        call()
+    return raised.value
+
+
+def test_a_busy_timeout_only_shortens_the_wait(bench):
+    """It is the wait of one call where it is shorter than a third of the time-out, and never longer."""
+    patience = [
+        bench.open(timeout=30 * SECOND)._patience,
+        bench.open(timeout=30 * SECOND, busy_timeout=2 * SECOND)._patience,
+        bench.open(timeout=30 * SECOND, busy_timeout=60 * SECOND)._patience,
+    ]
+    assert [9 * SECOND, 2 * SECOND, 9 * SECOND] == patience
+
+
 def test_a_stuck_thread_does_not_block_the_others_for_ever(bench):
     """While a thread of the same process keeps the transaction, the others give up after the time-out."""
     driver = bench.open(busy_timeout=SHORT)
-    with driver._session.database.write(durable=True):
-        result = bench.start(lambda: driver.send([bench.item("a")])[0]).join()
+
+    def meanwhile(_):
+        return bench.start(lambda: driver.send([bench.item("a")])[0]).join()
+
+    result = driver._session.database.write(meanwhile, durable=True)
     assert isinstance(result.error, BackendUnavailable)
     assert "other threads" in str(result.error)
 

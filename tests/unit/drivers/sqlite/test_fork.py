@@ -135,11 +135,12 @@ def test_a_child_does_not_get_the_locks_of_its_parent(bench):
 def early():
     print(send("early")[0].__name__, flush=True)
     os._exit(0)  # the forked thread isn't the child's main one
-with driver._session.database.write(durable=True) as connection:
-    connection.execute("INSERT INTO dedup VALUES ('q', 'n', 'i', 0)")
+def amid(cursor):
+    cursor.execute("INSERT INTO dedup VALUES ('q', 'n', 'i', 0)")
     thread = threading.Thread(target=in_child, args=(early,))
     thread.start()
     thread.join()
+driver._session.database.write(amid, durable=True)
 in_child(lambda: print(send("late")[0].__name__))
 print(*receive())
 """

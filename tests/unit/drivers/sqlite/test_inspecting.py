@@ -65,11 +65,9 @@ def test_what_is_sent_during_a_purge_of_an_ordered_queue_is_not_stuck(bench, dri
     """A message behind one that a purge deletes is receivable once that is gone."""
     bench.send(driver, "a1", "a2", queue="q.fifo", ordering_key="a")
     database = driver._session.database
-    with database.read() as connection:
-        last = inspecting.last_seq(connection)
+    last = database.read(inspecting.last_seq)
     bench.send(driver, "a3", queue="q.fifo", ordering_key="a")
-    with database.write(durable=True) as connection:
-        assert 2 == inspecting.purge_portion(connection, "q.fifo", last)
+    assert 2 == database.write(lambda cursor: inspecting.purge_portion(cursor, "q.fifo", last), durable=True)
     assert ["a3"] == [one.id for one in bench.receive(driver, "q.fifo")]
 
 
@@ -78,7 +76,7 @@ def test_a_purge_gives_nobody_what_is_leased(bench, driver, monkeypatch):
     monkeypatch.setattr(inspecting, "PURGE_PORTION", 1)
     bench.send(driver, "a1", "a2", queue="q.fifo", ordering_key="a")
     bench.receive(driver, "q.fifo")
-    with driver._session.database.write(durable=True) as connection:
-        assert 1 == inspecting.purge_portion(connection, "q.fifo", 99)
+    write = driver._session.database.write
+    assert 1 == write(lambda cursor: inspecting.purge_portion(cursor, "q.fifo", 99), durable=True)
     assert [("a1",)] == bench.query("SELECT id FROM message")
     assert [] == bench.receive(driver, "q.fifo")

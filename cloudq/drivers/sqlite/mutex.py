@@ -1,0 +1,68 @@
+"""`Mutex` and `certainly`: locks that no exception leaves taken, wherever it strikes.
+
+A signal handler (Ctrl-C, another library's time limit) may raise between any two steps of the main thread: just behind
+the step that took a lock, or amid the steps that free it. A `with` block has such gaps around its ends, and a generator
+as context manager is kept, suspended and with what it holds, by the traceback of the very exception. So here
+
+- whether something is held is asked of the thing itself, never of a variable that is set one step later;
+- the clean-up does nothing the second time, and stands in three `finally` blocks, one around the other. An exception
+  amid the first is followed by the second, and one more amid that by the third.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def certainly(work: Callable[[], T], clean_up: Callable[[], object]) -> T:
+    """Runs `work`, and then `clean_up` to its end, whatever exceptions strike in between: up to two.
+
+    Args:
+        work: What may take things that have to be given back.
+        clean_up: Gives back what is held. It is called three times, so it looks at what there is to do; what it raises
+            by itself is raised after the third.
+    """
+    try:
+        try:
+            try:
+                return work()
+            finally:
+                clean_up()
+        finally:
+            clean_up()
+    finally:
+        clean_up()
+
+
+class Mutex:
+    """A lock that knows whether the thread that asks holds it.
+
+    So a thread finds out that it would wait for itself, which a signal handler would that is called while its thread
+    holds the lock; and `free` can be called at any time.
+    """
+
+    __slots__ = ("_held_by_this_thread", "lock")
+
+    def __init__(self) -> None:
+        # Not for being taken twice, but because its owner is noted in the same step in which it is taken.
+        self.lock = threading.RLock()
+        # What `threading.Condition` asks a lock, too, though its name has an underscore.
+        self._held_by_this_thread: Callable[[], bool] = self.lock._is_owned  # type: ignore[attr-defined]
+
+    @property
+    def mine(self) -> bool:
+        """Whether this thread holds it."""
+        return self._held_by_this_thread()
+
+    def acquire(self, timeout: float = -1) -> bool:
+        """Takes it within so many seconds (-1: whenever that is). Whoever holds it already must not call this."""
+        return self.lock.acquire(timeout=timeout)
+
+    def free(self) -> None:
+        """Frees it, if this thread holds it."""
+        if self._held_by_this_thread():
+            self.lock.release()

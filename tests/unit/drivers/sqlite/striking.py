@@ -1,0 +1,59 @@
+"""Exceptions that strike where a signal handler's could: before any bytecode, twice if need be."""
+
+import gc
+import sys
+
+
+class Struck(BaseException):
+    """What strikes. No `except Exception` stops it, as none stops Ctrl-C."""
+
+
+def strike(call, at, again=None):
+    """Calls with `Struck` raised before the `at`-th bytecode from the call on, in whatever function that is.
+
+    With `again`, a second one is raised that many bytecodes further on, in the clean-up: counted from its first call of
+    a function, since raising ends CPython's tracing, and the profiler gets us back in there.
+
+    Returns:
+        How often it struck: less than asked for where the call had fewer bytecodes.
+    """
+    strikes = 0
+    outside = sys._getframe()
+
+    def tracer(number, then):
+        passed = 0
+
+        def trace(frame, event, arg):
+            nonlocal passed, strikes
+            frame.f_trace_opcodes, frame.f_trace_lines = True, False
+            if event == "opcode":
+                passed += 1
+                if passed == number:
+                    strikes += 1
+                    then()
+                    raise Struck
+            return trace
+
+        return trace
+
+    def trace_again(frame, event, arg):
+        sys.setprofile(None)
+        trace = tracer(again, lambda: None)
+        sys.settrace(trace)
+        while frame is not None and frame is not outside:
+            frame.f_trace, frame.f_trace_opcodes = trace, True
+            frame = frame.f_back
+
+    before = sys.gettrace()
+    gc.disable()  # or it might strike the finalizer of what another test left
+    sys.settrace(tracer(at, (lambda: sys.setprofile(trace_again)) if again else lambda: None))
+    try:
+        call()
+    except Struck as struck:
+        # A traceback that somebody keeps, keeps all frames: whatever waits for their end stays as it is.
+        strike.kept = struck
+    finally:
+        sys.settrace(before)
+        sys.setprofile(None)
+        gc.enable()
+    return strikes

@@ -62,8 +62,15 @@ class Response:
         return head.encode() + self.body
 
 
+@dataclass
+class Raw:
+    """Bytes to answer with as they are, whatever they mean; then the connection is closed."""
+
+    data: bytes
+
+
 Forward = Callable[[Request], Awaitable[Response]]
-Policy = Callable[[Request, Forward], Awaitable[Response | None]]
+Policy = Callable[[Request, Forward], Awaitable[Response | Raw | None]]
 """Answers a call, by forwarding it or not. `None`: the connection is cut."""
 
 
@@ -157,6 +164,10 @@ class HttpProxy:
                 response = await self.policy(request, upstream.forward)
                 if response is None:
                     writer.transport.abort()  # a reset, no orderly end
+                    return
+                if isinstance(response, Raw):
+                    writer.write(response.data)
+                    await writer.drain()
                     return
                 writer.write(response.encoded())
                 await writer.drain()

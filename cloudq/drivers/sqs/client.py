@@ -4,27 +4,43 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from threading import Lock
 from typing import Any, Final, TypeAlias
 
+from cloudq.core.capabilities import CALL_TIMEOUT
+from cloudq.drivers.sqs.answers import watch
+from cloudq.drivers.sqs.bounded import SharedCall, left
 from cloudq.drivers.sqs.limits import MAX_WAIT
-from cloudq.errors import ConfigurationError
+from cloudq.errors import BackendUnavailable, ConfigurationError
 
 SqsClient: TypeAlias = Any
 """A botocore client of SQS, or what behaves like one. botocore makes its classes at run time, so it has no type."""
 
 # A receive under way holds a connection for a whole long poll, besides those of senders and settlers.
 POOL: Final = 64
+# The SDK's own timeouts are for calls that the program itself makes with the driver's client; the driver's calls have a
+# deadline (`Calls`). Above the long poll, or each idle poll would end as an error.
 _CONNECT: Final = 5
-# Above the long poll, or each idle poll would end as an error.
 _READ: Final = MAX_WAIT.total_seconds() + 10
+# Within this time of their end botocore lets nobody sign by old credentials: all wait for the new ones.
+_RENEWAL: Final = 600
 
 
-def open_client(region: str | None, endpoint_url: str | None, service: str = "sqs") -> SqsClient:
+def open_client(
+    region: str | None, endpoint_url: str | None, service: str = "sqs", *, timeout: timedelta = CALL_TIMEOUT
+) -> SqsClient:
     """A client whose credentials, and where not given region and endpoint, come from the SDK's own chain.
+
+    Args:
+        region: The region, or `None` for the SDK's own settings.
+        endpoint_url: Another endpoint than AWS's, or `None` for the SDK's own settings.
+        service: Which service's.
+        timeout: How long it may take to find the credentials.
 
     Raises:
         ConfigurationError: No region is given or configured, or one of the two can't be.
+        BackendUnavailable: The credentials weren't found in time.
     """
     # Not before a driver is opened: they take a tenth of a second to load.
     from boto3.session import Session
@@ -32,8 +48,10 @@ def open_client(region: str | None, endpoint_url: str | None, service: str = "sq
     from botocore.exceptions import BotoCoreError
     from botocore.session import get_session
 
+    core = get_session()
     try:
-        core = get_session()
+        # Asked of a machine's metadata service, or a program, which may be silent. The session keeps them.
+        credentials = SharedCall(core.get_credentials).result(timeout.total_seconds())
         session = Session(botocore_session=core)
         config = Config(
             # As it is by default, but made once: botocore makes it twice a call, for a sixth of the call's cost.
@@ -47,12 +65,52 @@ def open_client(region: str | None, endpoint_url: str | None, service: str = "sq
             # The service checks too; here it would cost more than making the request.
             parameter_validation=False,
         )
-        return session.client(service, region_name=region, endpoint_url=endpoint_url, config=config)
+        client = session.client(service, region_name=region, endpoint_url=endpoint_url, config=config)
+    except TimeoutError as error:
+        raise BackendUnavailable(
+            f"the SDK didn't find credentials within {timeout.total_seconds():g} s",
+            hint="see its chain: the instance's metadata service, the container's, credential_process",
+        ) from error
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(
             f"no client of Amazon SQS can be made: {error}",
             hint="sqs://REGION names the region, e.g. sqs://eu-west-1; otherwise the SDK's own settings do",
         ) from error
+    if hasattr(credentials, "refresh_needed"):
+        client.meta.events.register("before-call", _Renewal(credentials).renew)
+    return client
+
+
+def prepare(client: SqsClient) -> SqsClient:
+    """Has a client's answers looked at, and its connections keep to deadlines. A fake one is left as it is."""
+    if getattr(getattr(client, "meta", None), "events", None) is not None:
+        from cloudq.drivers.sqs.connections import bind
+
+        watch(client)
+        bind(client)
+    return client
+
+
+class _Renewal:
+    """Has credentials that end soon renewed in time: by a call to another service, which botocore doesn't bound."""
+
+    def __init__(self, credentials: Any) -> None:
+        self._credentials = credentials
+        self._call = SharedCall(credentials.get_frozen_credentials)
+
+    def renew(self, **_: object) -> None:
+        """Botocore's `before-call`: before a request is made and signed."""
+        if not self._credentials.refresh_needed():
+            return
+        rest = left()
+        try:
+            self._call.result(_READ if rest is None else rest)
+        except TimeoutError as error:
+            if self._credentials.refresh_needed(getattr(self._credentials, "_mandatory_refresh_timeout", _RENEWAL)):
+                raise BackendUnavailable(
+                    "the credentials have nearly ended, and new ones weren't had in time",
+                    hint="see what the SDK's chain asks for them",
+                ) from error
 
 
 class Clients:
@@ -61,14 +119,14 @@ class Clients:
     def __init__(self, make: Callable[[], SqsClient]) -> None:
         self._make = make
         self._lock = Lock()
-        self._client = make()
+        self._client = prepare(make())
         self._pid = os.getpid()
 
     def get(self) -> SqsClient:
         """This process's client."""
         if self._pid == os.getpid():
             return self._client
-        return self._made_again()
+        return self._make_again()
 
     def close(self) -> None:
         """Closes the connections that are idle; one in use is closed at the end of its call."""
@@ -79,9 +137,9 @@ class Clients:
         """In the child: a thread that doesn't exist here may have held the lock."""
         self._lock = Lock()
 
-    def _made_again(self) -> SqsClient:
+    def _make_again(self) -> SqsClient:
         with self._lock:
             if self._pid != os.getpid():
-                self._client = self._make()
+                self._client = prepare(self._make())
                 self._pid = os.getpid()
             return self._client

@@ -12,8 +12,8 @@ end. That has limits:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final, Self
 
 import msgspec
@@ -27,7 +27,7 @@ from cloudq.core.driver import Final as FinalCall
 from cloudq.core.failure import Failure
 from cloudq.core.message import Message, dead_letter_queue
 from cloudq.drivers.sqs import bodies, receiving
-from cloudq.drivers.sqs.client import SqsClient
+from cloudq.drivers.sqs.calls import Calls
 from cloudq.drivers.sqs.limits import MAX_BATCH, MAX_LEASE
 from cloudq.drivers.sqs.settling import Settling
 from cloudq.drivers.sqs.urls import QueueUrls
@@ -41,11 +41,11 @@ _ATTRIBUTES: Final = (*receiving.SYSTEM_ATTRIBUTES, "SentTimestamp")
 
 
 class _Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that a look holds, and since when at the latest."""
+    """A message that a look holds, and the lease that it was brought with."""
 
     key: str
     message: Mapping[str, Any]
-    since: datetime
+    granted: receiving.Granted
 
 
 class SQSDeadLetters:
@@ -57,7 +57,7 @@ class SQSDeadLetters:
 
     Args:
         queue: The queue that the messages died in.
-        client: Gives the client to call.
+        calls: How to call.
         urls: The queues' URLs.
         settling: Settles and gives back.
         clock: Where the time comes from.
@@ -69,7 +69,7 @@ class SQSDeadLetters:
         self,
         queue: str,
         *,
-        client: Callable[[], SqsClient],
+        calls: Calls,
         urls: QueueUrls,
         settling: Settling,
         clock: Clock,
@@ -78,7 +78,7 @@ class SQSDeadLetters:
     ) -> None:
         self._queue = queue
         self._name = dead_letter_queue(queue)
-        self._client = client
+        self._calls = calls
         self._urls = urls
         self._settling = settling
         self._clock = clock
@@ -103,7 +103,7 @@ class SQSDeadLetters:
         with _Look(self, None if keys is None else set(keys), lease) as look:
             chosen = look.chosen(limit)
             look.keep(chosen)
-        return self._leased(chosen, lease)
+        return self._leased(chosen)
 
     def settle(self, finals: Sequence[FinalCall]) -> Sequence[SettleResult]:
         """`Ack` deletes, `Release` makes visible again; neither keeps another failure than is there."""
@@ -112,17 +112,17 @@ class SQSDeadLetters:
     def purge(self, keys: Sequence[str] | None) -> int:
         """Receives and deletes, ten a call, so that the number is exact; what somebody else has taken stays."""
         if keys is not None:
-            return self._deleted(self.take(keys, limit=MOST, lease=LOOK_LEASE))
+            return self._delete(self.take(keys, limit=MOST, lease=LOOK_LEASE))
         count = 0
         while seen := self.receive(LOOK_LEASE):
-            count += self._deleted(self._leased(seen, LOOK_LEASE))
+            count += self._delete(self._leased(seen))
         return count
 
     def receive(self, lease: timedelta) -> list[_Seen]:
         """The next messages that are visible; waits for a moment if there are none."""
-        since = self._clock.now()
+        granted = receiving.grant(self._clock, lease)
         messages = receiving.receive(
-            self._client(),
+            self._calls,
             self._urls.of(self._name),
             self._name,
             limit=MAX_BATCH,
@@ -130,25 +130,25 @@ class SQSDeadLetters:
             lease=lease,
             attributes=_ATTRIBUTES,
         )
-        return [_Seen(key=_key(message), message=message, since=since) for message in messages]
+        return [_Seen(key=_key(message), message=message, granted=granted) for message in messages]
 
     def give_back(self, seen: Sequence[_Seen]) -> None:
         """Makes what a look held visible again."""
         handles = [one.message["ReceiptHandle"] for one in seen]
         self._settling.give_back(self._urls.of(self._name), self._name, handles)
 
-    def _leased(self, seen: Sequence[_Seen], span: timedelta) -> list[Delivery]:
+    def _leased(self, seen: Sequence[_Seen]) -> list[Delivery]:
         url = self._urls.of(self._name)
         return [
             receiving.dead_delivery(
                 one.message,
-                receiving.leased(one.message, url, self._queue, since=one.since, span=span),
+                one.granted.lease(one.message, url, self._queue),
                 self._failure(one),
             )
             for one in seen
         ]
 
-    def _deleted(self, deliveries: Sequence[Delivery]) -> int:
+    def _delete(self, deliveries: Sequence[Delivery]) -> int:
         """How many were deleted; the first error, if there was one, once all were tried."""
         results = self.settle([FinalCall(lease=delivery.lease, step=Ack()) for delivery in deliveries])
         for result in results:
@@ -203,7 +203,7 @@ class _Look:
 
     def __enter__(self) -> Self:
         try:
-            for seen in self._come():
+            for seen in self._receive_all():
                 self._held[seen.key] = seen
         except BaseException:
             self._end()
@@ -223,7 +223,7 @@ class _Look:
         for one in seen:
             del self._held[one.key]
 
-    def _come(self) -> Iterator[_Seen]:
+    def _receive_all(self) -> Iterator[_Seen]:
         """Message after message, until nothing new comes or all that was looked for is found."""
         missing = None if self._keys is None else set(self._keys)
         known: set[str] = set()

@@ -11,15 +11,17 @@ from typing import Final as Const
 
 from msgspec.structs import replace
 
+from cloudq.core.capabilities import CALL_TIMEOUT
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Capabilities, ExtendResult, Final, Outgoing, QueueStats, SendResult, SettleResult
 from cloudq.core.message import dead_letter_queue, is_ordered
 from cloudq.core.moving import MoveProgress
 from cloudq.drivers.sqs import limits, making, moving, receiving, scheduling, sending
+from cloudq.drivers.sqs.answers import value_of
+from cloudq.drivers.sqs.calls import Calls
 from cloudq.drivers.sqs.client import Clients, SqsClient, open_client
 from cloudq.drivers.sqs.dead_letters import SQSDeadLetters
-from cloudq.drivers.sqs.faults import translate
 from cloudq.drivers.sqs.scheduling import LONGEST, SchedulerClient, Schedules
 from cloudq.drivers.sqs.settling import Settling
 from cloudq.drivers.sqs.urls import QueueUrls
@@ -27,6 +29,9 @@ from cloudq.errors import BackendError, QueueNotFound, UnsupportedError
 
 # How long a look at dead letters waits for more. A poll that waits asks all of SQS's servers, another one some.
 LOOK_WAIT: Const = timedelta(seconds=1)
+
+# How long a send, say, may take as a whole; each of its calls a third of it.
+TIMEOUT: Const = 3 * CALL_TIMEOUT
 
 _READY: Const = "ApproximateNumberOfMessages"
 _DELAYED: Const = "ApproximateNumberOfMessagesDelayed"
@@ -48,11 +53,14 @@ class SQSDriver:
         look_wait: How long a look at dead letters waits for more, once it found nothing.
         scheduler_role: The ARN of a role by which EventBridge Scheduler sends what is delayed for longer than SQS
             delays; `None` to let such messages hop.
+        timeout: How long a send may take with its retries. Each call takes a third of it at most, a receive as much
+            beyond its wait.
         client: A botocore client to use instead of one of its own.
         scheduler: A botocore client of EventBridge Scheduler to use instead of one of its own.
 
     Raises:
         ConfigurationError: No client can be made, as no region is set, say. No call is made.
+        BackendUnavailable: The SDK's chain didn't find credentials in time.
     """
 
     def __init__(
@@ -65,22 +73,30 @@ class SQSDriver:
         clock: Clock = SYSTEM_CLOCK,
         look_wait: timedelta = LOOK_WAIT,
         scheduler_role: str | None = None,
+        timeout: timedelta = TIMEOUT,
         client: SqsClient | None = None,
         scheduler: SchedulerClient | None = None,
     ) -> None:
         self._region = region
         self._clock = clock
         self._look_wait = look_wait
-        self._clients = Clients(lambda: open_client(region, endpoint_url) if client is None else client)
-        self._urls = QueueUrls(self._clients.get, prefix=prefix, account=account)
+        each = timeout / 3
+        self._clients = Clients(lambda: open_client(region, endpoint_url, timeout=each) if client is None else client)
+        self._calls = Calls(self._clients.get, each)
+        self._urls = QueueUrls(self._calls, prefix=prefix, account=account)
         self._schedulers: Clients | None = None
         self._schedules: Schedules | None = None
         if scheduler_role is not None:
             self._schedulers = Clients(
-                lambda: open_client(region, endpoint_url, "scheduler") if scheduler is None else scheduler
+                lambda: open_client(region, endpoint_url, "scheduler", timeout=each) if scheduler is None else scheduler
             )
-            self._schedules = Schedules(self._schedulers.get, self._urls, role=scheduler_role, clock=clock)
-        self._settling = Settling(self._clients.get, clock)
+            calls = Calls(self._schedulers.get, each)
+            self._schedules = Schedules(calls, self._urls, role=scheduler_role, clock=clock)
+        self._settling = Settling(self._calls, clock)
+        self._standard = replace(limits.STANDARD, call_timeout=each)
+        if self._schedules is not None:
+            self._standard = replace(self._standard, max_delay=LONGEST)
+        self._fifo = replace(limits.FIFO, call_timeout=each)
         self._closed = Event()
         self._arrivals: dict[str, int] = {}
         _drivers.add(self)
@@ -99,10 +115,7 @@ class SQSDriver:
 
         With a scheduler's role a standard queue delays for up to a year.
         """
-        those = limits.capabilities(queue)
-        if self._schedules is None or is_ordered(queue):
-            return those
-        return replace(those, max_delay=LONGEST)
+        return self._standard if not is_ordered(queue) else self._fifo
 
     def locate(self, queue: str, account: str) -> str:
         """The URL, where an event of the service says whose it is: no call finds it or its dead-letter queue."""
@@ -115,12 +128,13 @@ class SQSDriver:
             return []
         try:
             self._refuse_if_closed()
-            url = self._urls.of(outgoing[0].queue)
+            with self._calls.all_within():
+                url = self._urls.of(outgoing[0].queue)
+                if self._schedules is None or is_ordered(outgoing[0].queue):
+                    return sending.store(self._calls, url, outgoing)
+                return scheduling.store(self._schedules, self._calls, url, outgoing)
         except BackendError as error:
             return [SendResult(error=error)] * len(outgoing)
-        if self._schedules is None or is_ordered(outgoing[0].queue):
-            return sending.store(self._clients.get(), url, outgoing)
-        return scheduling.store(self._schedules, self._clients.get(), url, outgoing)
 
     def receive(self, queue: str, *, limit: int, wait: timedelta, lease: timedelta) -> Sequence[Delivery]:
         """One long poll, of at most 20 s and for at most 10 messages, from a FIFO queue for one.
@@ -133,52 +147,50 @@ class SQSDriver:
         if self._closed.is_set() or limit < 1:
             return []
         url = self._urls.of(queue)
-        since = self._clock.now()
+        granted = receiving.grant(self._clock, lease)
         messages = receiving.receive(
-            self._clients.get(), url, queue, limit=1 if is_ordered(queue) else limit, wait=wait, lease=lease
+            self._calls, url, queue, limit=1 if is_ordered(queue) else limit, wait=wait, lease=lease
         )
         if self._closed.is_set() and messages:
             self._settling.give_back(url, queue, [message["ReceiptHandle"] for message in messages])
             return []
-        return [
-            receiving.delivery(message, receiving.leased(message, url, queue, since=since, span=lease))
-            for message in messages
-        ]
+        return [receiving.delivery(message, granted.lease(message, url, queue)) for message in messages]
 
     def settle(self, finals: Sequence[Final]) -> Sequence[SettleResult]:
         """Deletes and visibility changes by receipt handle, each ten a call."""
-        return self._settling.settle(finals)
+        with self._calls.all_within():
+            return self._settling.settle(finals)
 
     def extend(self, leases: Sequence[Lease], by: timedelta) -> Sequence[ExtendResult]:
         """Grants no more than is left of the 12 hours that SQS counts from the receive."""
-        return self._settling.extend(leases, by)
+        with self._calls.all_within():
+            return self._settling.extend(leases, by)
 
     def stats(self, queue: str) -> QueueStats:
         """SQS's own approximate numbers, two calls. It doesn't say how old the oldest message is.
 
         A retry that waits under its lease counts as in flight.
         """
-        counts = self._counts(queue)
-        try:
-            dead = sum(self._counts(dead_letter_queue(queue)).values())
-        except QueueNotFound:
-            dead = None  # nothing can be dead-lettered, which the first dead letter says loudly
+        with self._calls.all_within():
+            counts = self._counts(queue)
+            try:
+                dead = sum(self._counts(dead_letter_queue(queue)).values())
+            except QueueNotFound:
+                dead = None  # nothing can be dead-lettered, which the first dead letter says loudly
         return QueueStats(ready=counts[_READY], delayed=counts[_DELAYED], in_flight=counts[_IN_FLIGHT], dead=dead)
 
     def purge(self, queue: str) -> None:
         """By `PurgeQueue`, which takes up to a minute, allows itself once a minute, and says no number."""
-        url = self._urls.of(queue)
-        try:
-            self._clients.get().purge_queue(QueueUrl=url)
-        except Exception as error:
-            raise translate(error, queue) from error
+        with self._calls.all_within():
+            url = self._urls.of(queue)
+            self._calls.make("purge_queue", queue, QueueUrl=url)
         self._settling.purged(url)
 
     def dead_letters(self, queue: str) -> SQSDeadLetters:
         """The messages of the queue's dead-letter queue."""
         return SQSDeadLetters(
             queue,
-            client=self._clients.get,
+            calls=self._calls,
             urls=self._urls,
             settling=self._settling,
             clock=self._clock,
@@ -188,19 +200,21 @@ class SQSDriver:
 
     def make_queue(self, queue: str) -> bool:
         """Makes a queue and its dead-letter queue, for development. `False`: it was there, and is as it was."""
-        return making.make(self._clients.get(), self._urls, queue)
+        return making.make(self._calls, self._urls, queue)
 
     def start_move(self, queue: str) -> str:
         """Starts a message move task with the queue as its destination: four calls."""
-        return moving.start(self._clients.get(), self._urls, queue)
+        with self._calls.all_within():
+            return moving.start(self._calls, self._urls, queue)
 
     def move_progress(self, queue: str, move: str) -> MoveProgress:
         """What the service lists of the task. Approximate numbers; two calls."""
-        return moving.progress(self._clients.get(), self._urls, queue, move)
+        with self._calls.all_within():
+            return moving.progress(self._calls, self._urls, queue, move)
 
     def cancel_move(self, queue: str, move: str) -> None:
         """Cancels the task."""
-        moving.cancel(self._clients.get(), queue, move)
+        moving.cancel(self._calls, queue, move)
 
     def interrupt(self) -> None:
         """Nothing: a long poll returns at its end.
@@ -218,13 +232,10 @@ class SQSDriver:
 
     def _counts(self, queue: str) -> dict[str, int]:
         names = [_READY, _DELAYED, _IN_FLIGHT]
-        try:
-            answer = self._clients.get().get_queue_attributes(QueueUrl=self._urls.of(queue), AttributeNames=names)
-        except BackendError:
-            raise
-        except Exception as error:
-            raise translate(error, queue) from error
-        return {name: int(answer["Attributes"][name]) for name in names}
+        url = self._urls.of(queue)
+        answer = self._calls.make("get_queue_attributes", queue, QueueUrl=url, AttributeNames=names)
+        attributes = value_of(answer, "Attributes", queue)
+        return {name: int(value_of(attributes, name, queue)) for name in names}
 
     def _refuse_if_closed(self) -> None:
         if self._closed.is_set():

@@ -64,7 +64,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
         return f"Arrival(id={self.id!r}, delivery={self.delivery!r})"
 
 
-def arrivals(event: object, origin: Origin, *, now: datetime, until: datetime) -> list[Arrival]:
+def arrivals(event: object, origin: Origin, *, now: datetime, until: datetime, elapsed: timedelta) -> list[Arrival]:
     """The deliveries of an event, in its order.
 
     Args:
@@ -73,6 +73,7 @@ def arrivals(event: object, origin: Origin, *, now: datetime, until: datetime) -
         now: When the function was invoked.
         until: When it ends. Until then the leases are taken to last: a mapping isn't made with a queue whose
             visibility timeout is shorter than the function's timeout, but how long it is no event says.
+        elapsed: When the function was invoked, by `Clock.elapsed`.
 
     Raises:
         PushRefused: It isn't an event of a mapping of such a queue. Nothing of it was run.
@@ -84,19 +85,25 @@ def arrivals(event: object, origin: Origin, *, now: datetime, until: datetime) -
             f"the event has no Records, so it is none of a queue of SQS but {kind}",
             hint="invoke the function by an event source mapping of an SQS queue; to run a task, send it to the queue",
         )
-    return [_arrival(record, origin, now, until) for record in records]
+    granted = receiving.Granted(
+        since=elapsed - HANDED_OVER,
+        ends=elapsed + (until - now),
+        hard_end=elapsed + MAX_LEASE - HANDED_OVER,
+        expires_at=until,
+        hard_limit=now + MAX_LEASE - HANDED_OVER,
+    )
+    return [_arrival(record, origin, granted) for record in records]
 
 
 def lease_of(arrival: Arrival, url: str) -> Lease:
     """The arrival's lease with what settles it, once the queue's URL is known."""
     lease = arrival.delivery.lease
-    hard_limit = lease.hard_limit or lease.expires_at
-    since = hard_limit - MAX_LEASE
-    receipt = Receipt(url, arrival.handle, since=since, expires_at=lease.expires_at, hard_limit=hard_limit)
+    ends, hard_end = lease.ends or timedelta(0), lease.hard_end or timedelta(0)  # `arrivals` gives each one both
+    receipt = Receipt(url, arrival.handle, since=hard_end - MAX_LEASE, ends=ends, hard_end=hard_end)
     return replace(lease, receipt=receipt)
 
 
-def _arrival(record: object, origin: Origin, now: datetime, until: datetime) -> Arrival:
+def _arrival(record: object, origin: Origin, granted: receiving.Granted) -> Arrival:
     if not isinstance(record, Mapping):
         raise PushRefused(f"a record of the event is no object but a {type(record).__name__}")
     source = record.get("eventSource")
@@ -109,7 +116,7 @@ def _arrival(record: object, origin: Origin, now: datetime, until: datetime) -> 
         region, account, name = str(record["eventSourceARN"]).split(":")[3:6]
         message = _as_received(record)
         queue = _queue(origin, region, account, name)
-        lease = Lease(queue=queue, receipt=None, expires_at=until, hard_limit=now + MAX_LEASE - HANDED_OVER)
+        lease = replace(granted.lease(message, "", queue), receipt=None)
         delivery = receiving.delivery(message, lease)
         group = str(message["Attributes"].get("MessageGroupId", "")) if is_ordered(queue) else None
         return Arrival(

@@ -38,11 +38,16 @@ _TOO_LARGE: Final = {"BatchRequestTooLong"}
 _LOST: Final = {"MessageNotInflight", "ReceiptHandleIsInvalid"}
 # InvalidParameterValue is said of many things; of a receipt handle in these words.
 _LOST_WORDS: Final = ("ReceiptHandle", "receipt handle", "Total VisibilityTimeout")
+# A signature holds for some minutes: of SignatureDoesNotMatch or InvalidSignatureException in these words.
+_SKEW_WORDS: Final = ("Signature expired", "Signature not yet current")
 _TOO_LARGE_WORDS: Final = ("must be shorter than", "message size")
 
 
 def translate(error: Exception, queue: str) -> Exception:
-    """The error of cloudq that says what `error` means for `queue`, with the original as its cause."""
+    """The error of cloudq that says what `error` means for `queue`, with the original as its cause.
+
+    `error` itself where it is none of the SDK's: raise that one again, not from itself.
+    """
     meant = _translated(error, queue)
     if meant is not error:
         meant.__cause__ = error
@@ -53,6 +58,12 @@ def of_item(failed: Mapping[str, Any], queue: str) -> BackendError | LeaseLost |
     """The error for one item that a batch reports as failed."""
     code, text = _bare(failed.get("Code", "")), str(failed.get("Message", ""))
     return _by_code(code, text, queue, 400 if failed.get("SenderFault") else 500)
+
+
+def code_of(error: BaseException) -> str:
+    """The service's code of an error, without its namespace; empty if it isn't of the service."""
+    response = getattr(error, "response", None)
+    return _bare(str(response.get("Error", {}).get("Code", ""))) if isinstance(response, dict) else ""
 
 
 def lease_lost(lease: Lease) -> LeaseLost:
@@ -111,6 +122,10 @@ def _by_code(code: str, text: str, queue: str, status: int) -> BackendError | Le
         code.startswith("InvalidParameterValue") and any(word in text for word in _TOO_LARGE_WORDS)
     ):
         return MessageTooLarge(f"queue {queue!r} doesn't take so large a message: {said}")
+    if any(word in text for word in _SKEW_WORDS):
+        return BackendUnavailable(
+            f"queue {queue!r}: {said}", hint="this machine's clock is off by more than a few minutes: set it"
+        )
     if code in _EXPIRED:
         return BackendUnavailable(f"queue {queue!r}: {said}", hint="the credentials have expired")
     if code in _THROTTLED or status == 429:

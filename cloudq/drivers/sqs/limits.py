@@ -21,7 +21,7 @@ MAX_WAIT: Final = timedelta(seconds=20)
 NATIVE_RETRY_DELAY: Final = timedelta(seconds=60)
 DEDUP_WINDOW: Final = timedelta(minutes=5)
 
-_STANDARD: Final = Capabilities(
+STANDARD: Final = Capabilities(
     max_batch=MAX_BATCH,
     max_batch_bytes=MAX_BYTES,
     max_body=MAX_BYTES - ROOM,
@@ -31,7 +31,7 @@ _STANDARD: Final = Capabilities(
     fairness=True,
     interruptible=False,
 )
-_FIFO: Final = Capabilities(
+FIFO: Final = Capabilities(
     max_batch=MAX_BATCH,
     max_batch_bytes=MAX_BYTES,
     max_body=MAX_BYTES - ROOM,
@@ -47,7 +47,7 @@ _FIFO: Final = Capabilities(
 
 def capabilities(queue: str) -> Capabilities:
     """What a queue can do; its name says which kind it is."""
-    return _FIFO if is_ordered(queue) else _STANDARD
+    return FIFO if is_ordered(queue) else STANDARD
 
 
 def seconds_up(span: timedelta) -> int:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from cloudq.core.message import dead_letter_queue, is_ordered
-from cloudq.drivers.sqs.client import SqsClient
-from cloudq.drivers.sqs.faults import translate
+from cloudq.drivers.sqs.answers import value_of
+from cloudq.drivers.sqs.calls import Calls
 from cloudq.drivers.sqs.limits import seconds_up
-from cloudq.drivers.sqs.urls import QueueUrls
-from cloudq.errors import QueueNotFound
+from cloudq.drivers.sqs.urls import QueueUrls, is_url, place_of
+from cloudq.errors import ConfigurationError, QueueNotFound
 
 # The service's own dead-lettering is the backstop for messages that kill their worker: slack over any policy
 # (semantics 8). A FIFO group's messages are received again whenever an earlier one fails.
@@ -24,16 +24,21 @@ _RETENTION: Final = str(seconds_up(timedelta(days=14)))
 _LEASE: Final = str(seconds_up(timedelta(minutes=2)))
 
 
-def make(client: SqsClient, urls: QueueUrls, queue: str) -> bool:
-    """Makes the queue and its dead-letter queue, if they aren't there. Returns whether the queue was made."""
+def make(calls: Calls, urls: QueueUrls, queue: str) -> bool:
+    """Makes the queue and its dead-letter queue, if they aren't there. Returns whether the queue was made.
+
+    Raises:
+        ConfigurationError: The queue is named by the URL of another region or account than the client's.
+    """
+    _refuse_elsewhere(calls, queue)
     dead = dead_letter_queue(queue)
     kind = {"FifoQueue": "true"} if is_ordered(queue) else {}
-    if not _exists(client, urls, dead):
-        _made(client, urls, dead, {**kind, "MessageRetentionPeriod": _RETENTION})
-    if _exists(client, urls, queue):
+    if not _exists(calls, urls, dead):
+        _create(calls, urls, dead, {**kind, "MessageRetentionPeriod": _RETENTION})
+    if _exists(calls, urls, queue):
         return False
     redrive = {
-        "deadLetterTargetArn": _arn(client, urls, dead),
+        "deadLetterTargetArn": urls.arn_of(dead),
         "maxReceiveCount": MAX_RECEIVES_FIFO if kind else MAX_RECEIVES,
     }
     attributes = {
@@ -43,32 +48,35 @@ def make(client: SqsClient, urls: QueueUrls, queue: str) -> bool:
         "VisibilityTimeout": _LEASE,
         "RedrivePolicy": msgspec.json.encode(redrive).decode(),
     }
-    _made(client, urls, queue, attributes)
+    _create(calls, urls, queue, attributes)
     return True
 
 
-def _exists(client: SqsClient, urls: QueueUrls, queue: str) -> bool:
+def _refuse_elsewhere(calls: Calls, queue: str) -> None:
+    """Queues are made in the client's region, so one whose URL names another isn't made there under its name."""
+    region = getattr(calls.client.meta, "region_name", None)
+    theirs = place_of(queue).region if is_url(queue) else None
+    if theirs is not None and region is not None and theirs != region:
+        raise ConfigurationError(
+            f"{queue!r} is in region {theirs}, and queues are made in {region}", hint=f"the backend sqs://{theirs}"
+        )
+
+
+def _exists(calls: Calls, urls: QueueUrls, queue: str) -> bool:
+    owner: dict[str, Any] = {"QueueOwnerAWSAccountId": place_of(queue).account} if is_url(queue) else {}
     try:
-        client.get_queue_url(QueueName=urls.native_name(queue))
-    except Exception as error:
-        meant = translate(error, queue)
-        if isinstance(meant, QueueNotFound):
-            return False
-        raise meant from error
+        answer = calls.make("get_queue_url", queue, QueueName=urls.native_name(queue), **owner)
+    except QueueNotFound:
+        return False
+    value_of(answer, "QueueUrl", queue)
     return True
 
 
-def _made(client: SqsClient, urls: QueueUrls, queue: str, attributes: Mapping[str, str]) -> None:
-    try:
-        client.create_queue(QueueName=urls.native_name(queue), Attributes=dict(attributes))
-    except Exception as error:
-        raise translate(error, queue) from error
-
-
-def _arn(client: SqsClient, urls: QueueUrls, queue: str) -> str:
-    try:
-        answer = client.get_queue_attributes(QueueUrl=urls.of(queue), AttributeNames=["QueueArn"])
-    except Exception as error:
-        raise translate(error, queue) from error
-    arn: str = answer["Attributes"]["QueueArn"]
-    return arn
+def _create(calls: Calls, urls: QueueUrls, queue: str, attributes: Mapping[str, str]) -> None:
+    answer = calls.make("create_queue", queue, QueueName=urls.native_name(queue), Attributes=dict(attributes))
+    url = value_of(answer, "QueueUrl", queue)
+    if is_url(queue) and place_of(url).account != place_of(queue).account:
+        raise ConfigurationError(
+            f"made {url}, as the credentials are of another account than the one that {queue!r} names",
+            hint="use that account's credentials; delete what was made",
+        )

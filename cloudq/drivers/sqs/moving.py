@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from cloudq.core.message import dead_letter_queue
 from cloudq.core.moving import MoveProgress, MoveState
-from cloudq.drivers.sqs.client import SqsClient
-from cloudq.drivers.sqs.faults import translate
+from cloudq.drivers.sqs.answers import value_of
+from cloudq.drivers.sqs.calls import Calls
+from cloudq.drivers.sqs.faults import code_of
 from cloudq.drivers.sqs.urls import QueueUrls
 from cloudq.errors import BackendError, ConfigurationError
 
@@ -26,27 +27,30 @@ _ACTIVE: Final = "already a task running"
 _GONE: Final = ("ResourceNotFoundException", "UnsupportedOperation")
 
 
-def start(client: SqsClient, urls: QueueUrls, queue: str) -> str:
+def start(calls: Calls, urls: QueueUrls, queue: str) -> str:
     """Starts a task. Its name is when the one before began and the task's handle.
 
     When it has ended, no list tells its handle: it is the first that began after the one before.
     """
     dead = dead_letter_queue(queue)
-    source, destination = _arn(client, urls, dead), _arn(client, urls, queue)
-    before = max((_started(task) for task in _tasks(client, source, dead)), default=0)
+    source, destination = urls.arn_of(dead), urls.arn_of(queue)
+    before = max((_started(task) for task in _list(calls, source, dead)), default=0)
     try:
-        handle = client.start_message_move_task(SourceArn=source, DestinationArn=destination)["TaskHandle"]
-    except Exception as error:
-        raise _refused(error, queue) from error
-    return f"{before}:{handle}"
+        answer = calls.make("start_message_move_task", queue, SourceArn=source, DestinationArn=destination)
+    except BackendError as error:
+        refusal = _refusal(error, queue)
+        if refusal is None:
+            raise
+        raise refusal from error
+    return f"{before}:{value_of(answer, 'TaskHandle', queue)}"
 
 
-def progress(client: SqsClient, urls: QueueUrls, queue: str, move: str) -> MoveProgress:
+def progress(calls: Calls, urls: QueueUrls, queue: str, move: str) -> MoveProgress:
     """What the list of the queue's latest tasks says of this one."""
     before, _, handle = move.partition(":")
     dead = dead_letter_queue(queue)
     task: Mapping[str, Any] | None = None
-    for one in _tasks(client, _arn(client, urls, dead), dead):  # from the newest on
+    for one in _list(calls, urls.arn_of(dead), dead):  # from the newest on
         if one.get("TaskHandle") == handle:
             task = one
             break
@@ -62,22 +66,18 @@ def progress(client: SqsClient, urls: QueueUrls, queue: str, move: str) -> MoveP
     )
 
 
-def cancel(client: SqsClient, queue: str, move: str) -> None:
+def cancel(calls: Calls, queue: str, move: str) -> None:
     """Cancels the task; only a running one can be."""
     try:
-        client.cancel_message_move_task(TaskHandle=move.partition(":")[2])
-    except Exception as error:
-        if _code(error) in _GONE:
-            return
-        raise translate(error, queue) from error
+        calls.make("cancel_message_move_task", queue, TaskHandle=move.partition(":")[2])
+    except BackendError as error:
+        if error.__cause__ is None or code_of(error.__cause__) not in _GONE:
+            raise
 
 
-def _tasks(client: SqsClient, arn: str, queue: str) -> Sequence[Mapping[str, Any]]:
-    try:
-        answer = client.list_message_move_tasks(SourceArn=arn, MaxResults=_LISTED)
-    except Exception as error:
-        raise translate(error, queue) from error
-    tasks: Sequence[Mapping[str, Any]] = answer.get("Results", ())
+def _list(calls: Calls, arn: str, queue: str) -> Sequence[Mapping[str, Any]]:
+    answer = calls.make("list_message_move_tasks", queue, SourceArn=arn, MaxResults=_LISTED)
+    tasks: Sequence[Mapping[str, Any]] = answer.get("Results") or ()
     return tasks
 
 
@@ -85,17 +85,8 @@ def _started(task: Mapping[str, Any]) -> int:
     return int(task.get("StartedTimestamp") or 0)
 
 
-def _arn(client: SqsClient, urls: QueueUrls, queue: str) -> str:
-    url = urls.of(queue)
-    try:
-        arn: str = client.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    except Exception as error:
-        raise translate(error, queue) from error
-    return arn
-
-
-def _refused(error: Exception, queue: str) -> Exception:
-    """Why no task was started, as far as the service's words tell it."""
+def _refusal(error: BackendError, queue: str) -> Exception | None:
+    """Why no task was started, where the service's words tell more than its code."""
     said = str(error).lower()
     if _NO_DEAD_LETTER_QUEUE in said:
         return ConfigurationError(
@@ -107,10 +98,4 @@ def _refused(error: Exception, queue: str) -> Exception:
             f"Amazon SQS already moves the dead letters of queue {queue!r}: one task a queue is active at a time",
             hint="wait for its end, or: aws sqs list-message-move-tasks, then cancel-message-move-task",
         )
-    return translate(error, queue)
-
-
-def _code(error: Exception) -> str:
-    response = getattr(error, "response", None)
-    code = str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
-    return code.rpartition(".")[2].rpartition("#")[2]
+    return None

@@ -1,48 +1,73 @@
-"""`Receipt`: what this process knows of a lease. SQS often doesn't say that a lease is over, so it is tracked here."""
+"""`Receipt`: what this process knows of a lease. SQS often doesn't say that a lease is over, so it is tracked here.
+
+```
+ held ──take──▶ deleting, releasing ──confirm──▶ settled
+  ▲                     │
+  └──────give_back──────┘  the settlement failed, and may be tried again
+```
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import timedelta
+from enum import Enum
 from threading import Lock
 
 
+class State(Enum):
+    """What this process is doing, or has done, about a lease."""
+
+    HELD = "held"
+    DELETING = "deleting"
+    RELEASING = "releasing"
+    SETTLED = "settled"
+    """The service confirmed it, or said that the lease is over."""
+
+
 class Receipt:
-    """A message's receipt handle, and until when it holds.
+    """A message's receipt handle, and until when it holds. Moments are by `Clock.elapsed`.
 
     Attributes:
         url: The queue's URL.
         handle: The service's receipt handle.
         since: When the lease began, at the latest.
-        expires_at: When it ends, extensions included.
-        hard_limit: When it ends however often it is extended.
+        ends: When it ends, extensions included.
+        hard_end: When it ends however often it is extended.
     """
 
-    __slots__ = ("_lock", "_taken", "expires_at", "handle", "hard_limit", "since", "url")
+    __slots__ = ("_lock", "_state", "ends", "handle", "hard_end", "since", "url")
 
-    def __init__(self, url: str, handle: str, *, since: datetime, expires_at: datetime, hard_limit: datetime) -> None:
+    def __init__(self, url: str, handle: str, *, since: timedelta, ends: timedelta, hard_end: timedelta) -> None:
         self.url = url
         self.handle = handle
         self.since = since
-        self.expires_at = expires_at
-        self.hard_limit = hard_limit
+        self.ends = ends
+        self.hard_end = hard_end
         self._lock = Lock()
-        self._taken = False
-
-    def take(self) -> bool:
-        """Begins to settle. `False`: somebody else does, or did."""
-        with self._lock:
-            taken, self._taken = self._taken, True
-            return not taken
-
-    def give_back(self) -> None:
-        """The settlement failed and may be tried again."""
-        self._taken = False
+        self._state = State.HELD
 
     @property
-    def settled(self) -> bool:
-        """Whether it is settled or being settled."""
-        return self._taken
+    def state(self) -> State:
+        """What is being done, or was done, about it."""
+        return self._state
 
-    def over(self, now: datetime) -> bool:
+    def take(self, state: State) -> bool:
+        """Begins to settle. `False`: somebody else does, or did."""
+        with self._lock:
+            if self._state is not State.HELD:
+                return False
+            self._state = state
+            return True
+
+    def confirm(self) -> None:
+        """The service said that it is settled, or over."""
+        self._state = State.SETTLED
+
+    def give_back(self) -> None:
+        """The settlement wasn't confirmed, and may be tried again. For whoever took it; changes nothing if it was."""
+        if self._state is not State.SETTLED:
+            self._state = State.HELD
+
+    def over(self, elapsed: timedelta) -> bool:
         """Whether the lease has run out."""
-        return now >= self.expires_at
+        return elapsed >= self.ends

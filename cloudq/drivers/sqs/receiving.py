@@ -4,26 +4,63 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
-from cloudq.core.clock import EPOCH
+from cloudq.core.clock import EPOCH, Clock
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.failure import Failure
 from cloudq.core.message import is_ordered
 from cloudq.drivers.sqs import bodies
-from cloudq.drivers.sqs.client import SqsClient
-from cloudq.drivers.sqs.faults import translate
+from cloudq.drivers.sqs.calls import Calls
 from cloudq.drivers.sqs.limits import MAX_BATCH, MAX_LEASE, MAX_WAIT, seconds_down, seconds_up
 from cloudq.drivers.sqs.receipts import Receipt
-from cloudq.drivers.sqs.sending import native_name
+from cloudq.drivers.sqs.sending import key_on_sqs
+from cloudq.errors import BackendUnavailable
 
-SYSTEM_ATTRIBUTES = ("ApproximateReceiveCount", "ApproximateFirstReceiveTimestamp", "MessageGroupId")
+SYSTEM_ATTRIBUTES: Final = ("ApproximateReceiveCount", "ApproximateFirstReceiveTimestamp", "MessageGroupId")
+_NO_WAIT: Final = timedelta(0)
+
+
+class Granted(NamedTuple):
+    """What a receive grants: for all its messages the same, counted from before the call.
+
+    Attributes:
+        since: When the leases began, at the latest, by `Clock.elapsed`.
+        ends: When they end.
+        hard_end: When they end however often they are extended.
+        expires_at: As `ends`, by the wall clock, for show.
+        hard_limit: As `hard_end`, by the wall clock.
+    """
+
+    since: timedelta
+    ends: timedelta
+    hard_end: timedelta
+    expires_at: datetime
+    hard_limit: datetime
+
+    def lease(self, message: Mapping[str, Any], url: str, queue: str) -> Lease:
+        """The lease on one of the messages."""
+        receipt = Receipt(url, message["ReceiptHandle"], since=self.since, ends=self.ends, hard_end=self.hard_end)
+        return Lease(
+            queue=queue,
+            receipt=receipt,
+            expires_at=self.expires_at,
+            hard_limit=self.hard_limit,
+            ends=self.ends,
+            hard_end=self.hard_end,
+        )
+
+
+def grant(clock: Clock, span: timedelta) -> Granted:
+    """What a receive for leases of `span` grants that begins now."""
+    span, since, now = min(span, MAX_LEASE), clock.elapsed(), clock.now()
+    return Granted(since, since + span, since + MAX_LEASE, now + span, now + MAX_LEASE)
 
 
 def receive(
-    client: SqsClient,
+    calls: Calls,
     url: str,
     queue: str,
     *,
@@ -32,28 +69,29 @@ def receive(
     lease: timedelta,
     attributes: Sequence[str] = SYSTEM_ATTRIBUTES,
 ) -> Sequence[Mapping[str, Any]]:
-    """One call: up to 10 messages as SQS gives them."""
-    try:
-        answer = client.receive_message(
-            QueueUrl=url,
-            MaxNumberOfMessages=max(1, min(limit, MAX_BATCH)),
-            WaitTimeSeconds=seconds_down(min(wait, MAX_WAIT)),
-            VisibilityTimeout=seconds_up(min(lease, MAX_LEASE)),
-            MessageSystemAttributeNames=list(attributes),
-            MessageAttributeNames=list(bodies.ATTRIBUTES),
-        )
-    except Exception as error:
-        raise translate(error, queue) from error
-    messages: Sequence[Mapping[str, Any]] = answer.get("Messages", ())
+    """One call: up to 10 messages as SQS gives them.
+
+    Raises:
+        BackendError: It failed, or brought what is no message. What it may have brought comes back after its lease.
+    """
+    wait = max(_NO_WAIT, min(wait, MAX_WAIT))
+    answer = calls.make(
+        "receive_message",
+        queue,
+        wait=wait,
+        QueueUrl=url,
+        MaxNumberOfMessages=max(1, min(limit, MAX_BATCH)),
+        WaitTimeSeconds=seconds_down(wait),
+        VisibilityTimeout=seconds_up(min(lease, MAX_LEASE)),
+        MessageSystemAttributeNames=list(attributes),
+        MessageAttributeNames=list(bodies.ATTRIBUTES),
+    )
+    messages: Sequence[Mapping[str, Any]] = answer.get("Messages") or ()
+    for message in messages:
+        if not (message.get("ReceiptHandle") and message.get("MessageId") and message.get("Body")):
+            missing = [name for name in ("ReceiptHandle", "MessageId", "Body") if not message.get(name)]
+            raise BackendUnavailable(f"queue {queue!r}: Amazon SQS handed over a message without {missing}")
     return messages
-
-
-def leased(message: Mapping[str, Any], url: str, queue: str, *, since: datetime, span: timedelta) -> Lease:
-    """The lease on a message, counted from before the call that brought it."""
-    hard_limit = since + MAX_LEASE
-    expires_at = min(since + span, hard_limit)
-    receipt = Receipt(url, message["ReceiptHandle"], since=since, expires_at=expires_at, hard_limit=hard_limit)
-    return Lease(queue=queue, receipt=receipt, expires_at=expires_at, hard_limit=hard_limit)
 
 
 def delivery(message: Mapping[str, Any], lease: Lease) -> Delivery:
@@ -102,7 +140,7 @@ def _delivery(message: Mapping[str, Any], lease: Lease, failure: Failure | None)
         return made  # on a standard queue a group is a matter of fairness, not of order
     key = made.message.ordering_key if made.message else None
     # A key that SQS wouldn't take was stored by its hash.
-    return replace(made, group=key if key is not None and native_name(key) == group else group)
+    return replace(made, group=key if key is not None and key_on_sqs(key) == group else group)
 
 
 def _said(message: Mapping[str, Any], name: str) -> str | None:

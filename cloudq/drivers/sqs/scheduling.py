@@ -6,7 +6,7 @@ Facts are from EventBridge Scheduler's API (botocore's service model, 2021-06-30
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeAlias
 
@@ -17,10 +17,11 @@ from cloudq.core.clock import Clock
 from cloudq.core.driver import Outgoing, SendResult
 from cloudq.core.message import dead_letter_queue
 from cloudq.drivers.sqs import sending
-from cloudq.drivers.sqs.client import SqsClient
-from cloudq.drivers.sqs.faults import translate
+from cloudq.drivers.sqs.answers import value_of
+from cloudq.drivers.sqs.calls import Calls
+from cloudq.drivers.sqs.faults import code_of
 from cloudq.drivers.sqs.limits import MAX_DELAY
-from cloudq.drivers.sqs.urls import QueueUrls
+from cloudq.drivers.sqs.urls import QueueUrls, place_of
 from cloudq.errors import PermissionDenied
 
 SchedulerClient: TypeAlias = Any
@@ -42,14 +43,14 @@ class Schedules:
     What can't be sent when it is due is tried for a day by the service, then put into the queue's dead-letter queue.
 
     Args:
-        client: Gives the client to call.
+        calls: How to call the scheduler.
         urls: The queues' URLs.
         role: The ARN of the role that the service takes on to send.
         clock: Where the time comes from.
     """
 
-    def __init__(self, client: Callable[[], SchedulerClient], urls: QueueUrls, *, role: str, clock: Clock) -> None:
-        self._client = client
+    def __init__(self, calls: Calls, urls: QueueUrls, *, role: str, clock: Clock) -> None:
+        self._calls = calls
         self._urls = urls
         self._role = role
         self._clock = clock
@@ -60,11 +61,12 @@ class Schedules:
         text = _input(url, made) if isinstance(made, sending.Entry) else None
         if text is None:
             return None
-        account, name = url.rstrip("/").rsplit("/", 2)[1:]
+        place = place_of(url)
         partition = self._role.split(":")[1]
         dead = self._urls.native_name(dead_letter_queue(item.queue))
+        region = place.region or self._calls.client.meta.region_name
         return {
-            "Name": _name(f"{account} {name}", item),
+            "Name": _name(f"{place.account} {place.name}", item),
             "ScheduleExpression": f"at({_second(self._clock.now() + item.delay):%Y-%m-%dT%H:%M:%S})",
             "ScheduleExpressionTimezone": "UTC",
             "FlexibleTimeWindow": {"Mode": "OFF"},
@@ -73,22 +75,26 @@ class Schedules:
                 "Arn": f"arn:{partition}:scheduler:::{_TARGET}",
                 "RoleArn": self._role,
                 "Input": text,
-                "DeadLetterConfig": {"Arn": f"arn:{partition}:sqs:{self._client().meta.region_name}:{account}:{dead}"},
+                "DeadLetterConfig": {"Arn": f"arn:{partition}:sqs:{region}:{place.account}:{dead}"},
             },
         }
 
     def store(self, item: Outgoing, request: dict[str, Any]) -> SendResult:
         """Creates the schedule. One that is there already is this very message, from an earlier try, or of its key."""
         try:
-            self._client().create_schedule(**request)
+            value_of(self._calls.make("create_schedule", item.queue, **request), "ScheduleArn", item.queue)
         except Exception as error:  # noqa: BLE001 - reported for its item
-            if _code(error) == "ConflictException":
+            if error.__cause__ is not None and code_of(error.__cause__) == "ConflictException":
                 return SendResult(duplicate=None if item.native_id is None else True)
-            return SendResult(error=_meant(error, item.queue))
+            if isinstance(error, PermissionDenied):
+                error.hint = (
+                    "a producer needs scheduler:CreateSchedule, and iam:PassRole for the role of scheduler_role="
+                )
+            return SendResult(error=error)
         return SendResult()
 
 
-def store(schedules: Schedules, client: SqsClient, url: str, items: Sequence[Outgoing]) -> list[SendResult]:
+def store(schedules: Schedules, calls: Calls, url: str, items: Sequence[Outgoing]) -> list[SendResult]:
     """Stores the items of one queue: what is delayed for longer than SQS delays, by schedules. A result each, in order.
 
     What no schedule takes goes to SQS for as long as that delays: it arrives early, and the worker sends it on.
@@ -104,7 +110,7 @@ def store(schedules: Schedules, client: SqsClient, url: str, items: Sequence[Out
         sent[index] = replace(item, delay=min(item.delay, MAX_DELAY))
         direct.append(index)
     if direct:
-        stored = sending.store(client, url, [sent[index] for index in direct])
+        stored = sending.store(calls, url, [sent[index] for index in direct])
         for index, result in zip(direct, stored, strict=True):
             results[index] = result
     return results
@@ -130,15 +136,3 @@ def _second(moment: datetime) -> datetime:
     """The next full second, in UTC: an expression has no parts of one, and early would be a hop more."""
     moment = moment.astimezone(UTC)
     return moment if not moment.microsecond else moment.replace(microsecond=0) + timedelta(seconds=1)
-
-
-def _meant(error: Exception, queue: str) -> Exception:
-    meant = translate(error, queue)
-    if isinstance(meant, PermissionDenied):
-        meant.hint = "a producer needs scheduler:CreateSchedule, and iam:PassRole for the role of scheduler_role="
-    return meant
-
-
-def _code(error: Exception) -> str:
-    response: dict[str, dict[str, str]] = getattr(error, "response", None) or {}
-    return str(response.get("Error", {}).get("Code", ""))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -12,8 +12,8 @@ import msgspec
 from cloudq.core.driver import Outgoing, SendResult
 from cloudq.core.message import is_dead_letter_queue, is_ordered
 from cloudq.drivers.sqs import bodies
-from cloudq.drivers.sqs.client import SqsClient
-from cloudq.drivers.sqs.faults import of_item, translate
+from cloudq.drivers.sqs.answers import unnamed_too
+from cloudq.drivers.sqs.calls import Calls
 from cloudq.drivers.sqs.limits import MAX_BATCH, MAX_BYTES, MAX_DELAY, seconds_up
 from cloudq.errors import CloudqError, MessageTooLarge, UnsupportedError
 
@@ -29,12 +29,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     size: int
 
 
-def native_name(key: str) -> str:
+def key_on_sqs(key: str) -> str:
     """A key as SQS takes it for a group or for de-duplication: itself, or its hash if it is too long or not ASCII."""
     return key if _NAME.fullmatch(key) else hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def store(client: SqsClient, url: str, items: Sequence[Outgoing]) -> list[SendResult]:
+def store(calls: Calls, url: str, items: Sequence[Outgoing]) -> list[SendResult]:
     """Stores the items of one queue, in as few calls as their sizes allow. One result each, in order."""
     results = [STORED] * len(items)
     entries: list[Entry] = []
@@ -45,7 +45,7 @@ def store(client: SqsClient, url: str, items: Sequence[Outgoing]) -> list[SendRe
         else:
             results[index] = SendResult(error=made)
     for batch in packed(entries):
-        for index, error in _sent(client, url, items[batch[0].index].queue, batch):
+        for index, error in _send(calls, url, items[batch[0].index].queue, batch):
             results[index] = SendResult(error=error)
     return results
 
@@ -67,11 +67,11 @@ def entry(index: int, item: Outgoing) -> Entry | CloudqError:
     if item.delay:
         parameters["DelaySeconds"] = seconds_up(item.delay)
     if ordered and item.ordering_key is not None:
-        parameters["MessageGroupId"] = native_name(item.ordering_key)
+        parameters["MessageGroupId"] = key_on_sqs(item.ordering_key)
         # FIFO queues want one of each message. The id is one: a send that is tried again stays one message.
-        parameters["MessageDeduplicationId"] = native_name(item.native_id or item.id)
+        parameters["MessageDeduplicationId"] = key_on_sqs(item.native_id or item.id)
     elif item.fairness_key is not None:
-        parameters["MessageGroupId"] = native_name(item.fairness_key)
+        parameters["MessageGroupId"] = key_on_sqs(item.fairness_key)
     return Entry(index=index, parameters=parameters, size=size)
 
 
@@ -92,17 +92,25 @@ def packed(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
         yield batch
 
 
-def _sent(client: SqsClient, url: str, queue: str, batch: Sequence[Entry]) -> Iterator[tuple[int, Exception]]:
-    """Makes the call. Gives the indices of the items that weren't stored, each with its error."""
+def _send(calls: Calls, url: str, queue: str, batch: Sequence[Entry]) -> Iterator[tuple[int, Exception]]:
+    """Makes the call. Gives the indices of the items that it doesn't say are stored, each with its error."""
+    entries = [one.parameters for one in batch]
     try:
-        answer = client.send_message_batch(QueueUrl=url, Entries=[one.parameters for one in batch])
+        answer = calls.make("send_message_batch", queue, QueueUrl=url, Entries=entries)
     except Exception as error:  # noqa: BLE001 - whatever the SDK raised, each item of the call has it
-        meant = translate(error, queue)
         for one in batch:
-            yield one.index, meant
+            yield one.index, error
         return
-    for failed in answer.get("Failed", ()):
-        yield int(failed["Id"]), of_item(failed, queue)
+
+    def is_stored(place: int, said: Mapping[str, Any]) -> bool:
+        text: str = entries[place]["MessageBody"]
+        digest = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()  # as the service's API has it
+        return said.get("MD5OfMessageBody") == digest and bool(said.get("MessageId"))
+
+    errors = unnamed_too(answer, [one["Id"] for one in entries], queue, done="stored", proof=is_stored)
+    for one, failure in zip(batch, errors, strict=True):
+        if failure is not None:
+            yield one.index, failure
 
 
 def _refusal(item: Outgoing, *, ordered: bool) -> CloudqError | None:

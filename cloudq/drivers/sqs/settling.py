@@ -1,30 +1,35 @@
 """Deleting, releasing and extending: batches by queue, and what SQS doesn't say about leases that are over.
 
-| the lease | ack | release, extension |
-|---|---|---|
-| holds | sent | sent |
-| was settled, or its queue purged, here | `LeaseLost` | `LeaseLost` |
-| has run out, FIFO | `LeaseLost` | `LeaseLost` |
-| has run out, standard | sent, and `LeaseLost`: finished work should not run again (semantics 10) | `LeaseLost` |
+| the lease | ack | release | extension |
+|---|---|---|---|
+| holds | sent | sent | sent |
+| is being deleted here | `LeaseLost` | `LeaseLost` | sent: the deletion may fail, and then it has to last |
+| is being released here | `LeaseLost` | `LeaseLost` | not sent, as it would hide the message again |
+| was settled, or its queue purged, here | `LeaseLost` | `LeaseLost` | `LeaseLost` |
+| has run out, FIFO | `LeaseLost` | `LeaseLost` | `LeaseLost` |
+| has run out, standard | sent, and `LeaseLost` | `LeaseLost` | `LeaseLost` |
+
+What is deleted late was finished, and should not run again (semantics 10).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Lease
-from cloudq.core.driver import Ack, ExtendResult, NativeDeadLetter, Release, SettleResult
+from cloudq.core.driver import ExtendResult, NativeDeadLetter, Release, SettleResult
 from cloudq.core.driver import Final as FinalCall
 from cloudq.core.message import is_ordered
-from cloudq.drivers.sqs.client import SqsClient
-from cloudq.drivers.sqs.faults import lease_lost, of_item, translate
+from cloudq.drivers.sqs.answers import unnamed_too
+from cloudq.drivers.sqs.calls import Calls
+from cloudq.drivers.sqs.faults import lease_lost
 from cloudq.drivers.sqs.limits import MAX_BATCH, seconds_down, seconds_up
-from cloudq.drivers.sqs.receipts import Receipt
-from cloudq.errors import LeaseLost, UnsupportedError
+from cloudq.drivers.sqs.receipts import Receipt, State
+from cloudq.errors import BackendUnavailable, LeaseLost, UnsupportedError
 
 SETTLED: Final = SettleResult()
 _UNSUPPORTED: Final = SettleResult(
@@ -54,123 +59,135 @@ class Settling:
     """What becomes of leases.
 
     Args:
-        client: Gives the client to call.
+        calls: How to call.
         clock: Where the time comes from.
     """
 
-    def __init__(self, client: Callable[[], SqsClient], clock: Clock) -> None:
-        self._client = client
+    def __init__(self, calls: Calls, clock: Clock) -> None:
+        self._calls = calls
         self._clock = clock
-        self._purged: dict[str, datetime] = {}
+        self._purged: dict[str, timedelta] = {}
 
     def purged(self, url: str) -> None:
         """All leases on messages of the queue are over."""
-        self._purged[url] = self._clock.now()
+        self._purged[url] = self._clock.elapsed()
 
     def settle(self, finals: Sequence[FinalCall]) -> list[SettleResult]:
         """Carries out each step, ten a call; one result each, in order."""
         results = [SETTLED] * len(finals)
         steps: dict[tuple[str, bool], list[_Step]] = defaultdict(list)
-        for index, final in enumerate(finals):
-            made = self._step(index, final)
-            if isinstance(made, _Step):
-                steps[made.receipt.url, made.seconds is None].append(made)
-            else:
-                results[index] = made
-        for batch in _batches(steps.values()):
-            now = self._clock.now()
-            try:
-                errors = self._called(batch)
-            except BaseException:
-                for step in batch:
+        try:
+            elapsed = self._clock.elapsed()
+            for index, final in enumerate(finals):
+                made = self._step(index, final, elapsed)
+                if isinstance(made, _Step):
+                    steps[made.receipt.url, made.seconds is None].append(made)
+                else:
+                    results[index] = made
+            for batch in _batches(steps.values()):
+                self._settle(batch, results)
+        finally:
+            # What wasn't confirmed may be tried again: all of it, also where something unforeseen ends this.
+            for taken in steps.values():
+                for step in taken:
                     step.receipt.give_back()
-                raise
-            for step, error in zip(batch, errors, strict=True):
-                if error is not None and not isinstance(error, LeaseLost):
-                    step.receipt.give_back()
-                    results[step.index] = SettleResult(error=error)
-                elif error is not None or step.receipt.over(now):
-                    results[step.index] = SettleResult(error=error or lease_lost(step.lease))
         return results
 
     def extend(self, leases: Sequence[Lease], by: timedelta) -> list[ExtendResult]:
         """Makes each lease end `by` from now, or at its hard limit; one result each, in order."""
         results: list[ExtendResult | None] = [None] * len(leases)
         steps: dict[str, list[_Step]] = defaultdict(list)
-        now = self._clock.now()
+        elapsed = self._clock.elapsed()
         for index, lease in enumerate(leases):
             receipt = lease.receipt
-            if not isinstance(receipt, Receipt) or receipt.settled or self._over(receipt, now):
+            if not isinstance(receipt, Receipt) or receipt.state is State.SETTLED or self._over(receipt, elapsed):
                 results[index] = ExtendResult(error=lease_lost(lease))
                 continue
-            seconds = min(seconds_up(by), seconds_down(receipt.hard_limit - now))
-            if seconds > 0:
+            seconds = min(seconds_up(by), seconds_down(receipt.hard_end - elapsed))
+            if seconds > 0 and receipt.state is not State.RELEASING:
                 steps[receipt.url].append(_Step(index, lease, receipt, seconds))
             else:
-                results[index] = ExtendResult(expires_at=receipt.expires_at)  # nothing more is granted
+                results[index] = self._granted(receipt.ends, elapsed)  # nothing more
         for batch in _batches(steps.values()):
-            now = self._clock.now()
-            for step, error in zip(batch, self._called(batch), strict=True):
-                if error is None:
-                    step.receipt.expires_at = now + min(by, timedelta(seconds=step.seconds or 0))
-                    results[step.index] = ExtendResult(expires_at=step.receipt.expires_at)
-                else:
-                    results[step.index] = ExtendResult(error=error)
+            self._extend(batch, by, results)
         return [result for result in results if result is not None]
 
     def give_back(self, url: str, queue: str, handles: Sequence[str]) -> None:
-        """Makes messages visible again that nobody was told of."""
-        client = self._client()
+        """Makes messages visible again that nobody was told of. What fails comes back when its lease is over."""
         for start in range(0, len(handles), MAX_BATCH):
             entries = [
                 {"Id": str(place), "ReceiptHandle": handle, "VisibilityTimeout": 0}
                 for place, handle in enumerate(handles[start : start + MAX_BATCH])
             ]
-            try:
-                client.change_message_visibility_batch(QueueUrl=url, Entries=entries)
-            except Exception as error:
-                raise translate(error, queue) from error
+            self._calls.make("change_message_visibility_batch", queue, QueueUrl=url, Entries=entries)
 
-    def _step(self, index: int, final: FinalCall) -> _Step | SettleResult:
+    def _step(self, index: int, final: FinalCall, elapsed: timedelta) -> _Step | SettleResult:
         """What is to be sent for a final step, its receipt taken; or what is reported at once."""
         lease, step, receipt = final.lease, final.step, final.lease.receipt
         if isinstance(step, NativeDeadLetter):
             return _UNSUPPORTED
-        now = self._clock.now()
         if not isinstance(receipt, Receipt) or self._is_purged(receipt):
             return SettleResult(error=lease_lost(lease))
-        if receipt.over(now) and (isinstance(step, Release) or is_ordered(lease.queue)):
+        if receipt.over(elapsed) and (isinstance(step, Release) or is_ordered(lease.queue)):
             return SettleResult(error=lease_lost(lease))
-        if not receipt.take():
+        seconds: int | None = None
+        if isinstance(step, Release):
+            seconds = min(seconds_up(step.delay), seconds_down(receipt.hard_end - elapsed))
+        if not receipt.take(State.DELETING if seconds is None else State.RELEASING):
             return SettleResult(error=lease_lost(lease))
-        if isinstance(step, Ack):
-            return _Step(index, lease, receipt)
-        return _Step(index, lease, receipt, min(seconds_up(step.delay), seconds_down(receipt.hard_limit - now)))
+        return _Step(index, lease, receipt, seconds)
 
-    def _over(self, receipt: Receipt, now: datetime) -> bool:
-        return receipt.over(now) or self._is_purged(receipt)
+    def _settle(self, batch: Sequence[_Step], results: list[SettleResult]) -> None:
+        elapsed = self._clock.elapsed()
+        for step, error in zip(batch, self._call(batch), strict=True):
+            if error is not None and not isinstance(error, LeaseLost):
+                results[step.index] = SettleResult(error=error)
+                continue
+            step.receipt.confirm()
+            if error is not None or step.receipt.over(elapsed):
+                results[step.index] = SettleResult(error=error or lease_lost(step.lease))
+
+    def _extend(self, batch: Sequence[_Step], by: timedelta, results: list[ExtendResult | None]) -> None:
+        elapsed = self._clock.elapsed()
+        for step, error in zip(batch, self._call(batch), strict=True):
+            receipt = step.receipt
+            if error is None:
+                receipt.ends = elapsed + min(by, timedelta(seconds=step.seconds or 0))
+                results[step.index] = self._granted(receipt.ends, elapsed)
+            elif isinstance(error, LeaseLost) and receipt.state is State.DELETING:
+                # The deletion under way has won, perhaps: its own answer says whether it did.
+                results[step.index] = ExtendResult(error=_undecided(step.lease))
+            else:
+                results[step.index] = ExtendResult(error=error)
+
+    def _granted(self, ends: timedelta, elapsed: timedelta) -> ExtendResult:
+        return ExtendResult(expires_at=self._clock.now() + (ends - elapsed), ends=ends)
+
+    def _over(self, receipt: Receipt, elapsed: timedelta) -> bool:
+        return receipt.over(elapsed) or self._is_purged(receipt)
 
     def _is_purged(self, receipt: Receipt) -> bool:
         purged = self._purged.get(receipt.url)
         return purged is not None and receipt.since <= purged
 
-    def _called(self, batch: Sequence[_Step]) -> list[Exception | None]:
+    def _call(self, batch: Sequence[_Step]) -> list[Exception | None]:
         """Makes the call for steps of one queue and one kind. The error of each, in order."""
         queue, url = batch[0].lease.queue, batch[0].receipt.url
-        client = self._client()
-        call = client.delete_message_batch if batch[0].seconds is None else client.change_message_visibility_batch
+        deletes = batch[0].seconds is None
+        operation = "delete_message_batch" if deletes else "change_message_visibility_batch"
         entries = [step.parameters(place) for place, step in enumerate(batch)]
         try:
-            answer: Mapping[str, Any] = call(QueueUrl=url, Entries=entries)
+            answer = self._calls.make(operation, queue, QueueUrl=url, Entries=entries)
         except Exception as error:  # noqa: BLE001 - whatever the SDK raised, each item of the call has it
-            return [translate(error, queue)] * len(batch)
-        errors: list[Exception | None] = [None] * len(batch)
-        for failed in answer.get("Failed", ()):
-            errors[int(failed["Id"])] = of_item(failed, queue)
-        return errors
+            return [error] * len(batch)
+        return unnamed_too(answer, [entry["Id"] for entry in entries], queue, done="deleted" if deletes else "changed")
 
 
-def _batches(kinds: Iterator[list[_Step]] | Any) -> Iterator[list[_Step]]:
+def _undecided(lease: Lease) -> BackendUnavailable:
+    return BackendUnavailable(f"a message of queue {lease.queue!r} is being deleted, so its lease wasn't extended")
+
+
+def _batches(kinds: Iterable[list[_Step]]) -> Iterator[list[_Step]]:
     for steps in kinds:
         for start in range(0, len(steps), MAX_BATCH):
             yield steps[start : start + MAX_BATCH]

@@ -7,7 +7,7 @@ from typing import Final
 
 from cloudq.core.clock import Clock
 from cloudq.core.url import BackendUrl
-from cloudq.drivers.sqs.driver import SQSDriver
+from cloudq.drivers.sqs.driver import TIMEOUT, SQSDriver
 from cloudq.errors import ConfigurationError
 
 _REGION: Final = re.compile(r"[a-z]{2,}(-[a-z0-9]+)+")
@@ -28,7 +28,7 @@ def open_url(url: BackendUrl, clock: Clock) -> SQSDriver:
         )
     if url.host and not _REGION.fullmatch(url.host):
         raise ConfigurationError(f"{url.host!r} is no region", hint="sqs://eu-west-1")
-    parameters = url.only({"prefix", "account", "endpoint_url", "scheduler_role"})
+    parameters = url.only({"prefix", "account", "endpoint_url", "scheduler_role", "timeout"})
     account, endpoint_url = parameters.get("account"), parameters.get("endpoint_url")
     if account is not None and not _ACCOUNT.fullmatch(account):
         raise ConfigurationError(f"account={account!r} is no account of AWS", hint="twelve digits")
@@ -45,5 +45,6 @@ def open_url(url: BackendUrl, clock: Clock) -> SQSDriver:
         account=account,
         endpoint_url=endpoint_url,
         scheduler_role=role,
+        timeout=url.seconds("timeout", TIMEOUT),
         clock=clock,
     )

@@ -1,31 +1,64 @@
-"""From a queue's name to its URL: asked for once, or put together without a call."""
+"""From a queue's name to its URL: asked for once, or put together without a call. And from a URL to its parts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from typing import Final
+from urllib.parse import urlsplit
 
-from cloudq.drivers.sqs.client import SqsClient
-from cloudq.drivers.sqs.faults import translate
+import msgspec
+
+from cloudq.drivers.sqs.answers import value_of
+from cloudq.drivers.sqs.calls import Calls
+
+_REGION: Final = re.compile(r"[a-z]{2,}(?:-[a-z]+)+-[0-9]+")
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """What a queue's URL says.
+
+    Attributes:
+        region: Its region, or `None` where the host names none (an endpoint of one's own, say).
+        account: The account that owns it.
+        name: Its name on SQS.
+    """
+
+    region: str | None
+    account: str
+    name: str
+
+
+def is_url(queue: str) -> bool:
+    """Whether a queue is named by its URL."""
+    return queue.startswith(("https://", "http://"))
+
+
+def place_of(url: str) -> Place:
+    """The parts of a queue's URL."""
+    account, name = url.rstrip("/").rsplit("/", 2)[1:]
+    labels = (urlsplit(url).hostname or "").split(".")
+    region = next((label for label in labels if _REGION.fullmatch(label)), None)
+    return Place(region=region, account=account, name=name)
 
 
 class QueueUrls:
     """The URLs of queues.
 
     Args:
-        client: Gives the client to ask.
+        calls: How to ask.
         prefix: What the queues' names on SQS start with.
         account: The account that owns the queues; then their URLs need no call and no permission to ask.
     """
 
-    def __init__(self, client: Callable[[], SqsClient], *, prefix: str = "", account: str | None = None) -> None:
-        self._client = client
+    def __init__(self, calls: Calls, *, prefix: str = "", account: str | None = None) -> None:
+        self._calls = calls
         self._prefix = prefix
         self._account = account
         self._known: dict[str, str] = {}
 
     def native_name(self, queue: str) -> str:
-        """The queue's name on SQS."""
-        return self._prefix + queue
+        """The queue's name on SQS; of one that is named by its URL the name in that, which takes no prefix."""
+        return place_of(queue).name if is_url(queue) else self._prefix + queue
 
     def of(self, queue: str) -> str:
         """The queue's URL: the name itself, where it is one, which takes neither a prefix nor a call.
@@ -36,25 +69,33 @@ class QueueUrls:
         """
         url = self._known.get(queue)
         if url is None:
-            url = self._known[queue] = self._found(queue)
+            url = self._known[queue] = self._find(queue)
         return url
 
     def learn(self, queue: str, account: str) -> str:
         """The queue's URL, put together without a call from what somebody else knows: the account that owns it."""
-        url = self._known[queue] = self._in(account, queue)
+        url = self._known[queue] = queue if is_url(queue) else self._in(account, queue)
         return url
 
-    def _in(self, account: str, queue: str) -> str:
-        return f"{self._client().meta.endpoint_url.rstrip('/')}/{account}/{self.native_name(queue)}"
+    def arn_of(self, queue: str) -> str:
+        """The queue's ARN: a call.
 
-    def _found(self, queue: str) -> str:
-        if queue.startswith(("https://", "http://")):
+        Raises:
+            BackendError: It couldn't be asked.
+        """
+        answer = self._calls.make("get_queue_attributes", queue, QueueUrl=self.of(queue), AttributeNames=["QueueArn"])
+        arn: str = value_of(value_of(answer, "Attributes", queue), "QueueArn", queue)
+        return arn
+
+    def _in(self, account: str, queue: str) -> str:
+        return f"{self._calls.client.meta.endpoint_url.rstrip('/')}/{account}/{self.native_name(queue)}"
+
+    def _find(self, queue: str) -> str:
+        if is_url(queue):
             return queue
         if self._account is not None:
             return self._in(self._account, queue)
-        client, name = self._client(), self.native_name(queue)
-        try:
-            url: str = client.get_queue_url(QueueName=name)["QueueUrl"]
-        except Exception as error:
-            raise translate(error, queue) from error
+        url: str = value_of(
+            self._calls.make("get_queue_url", queue, QueueName=self.native_name(queue)), "QueueUrl", queue
+        )
         return url

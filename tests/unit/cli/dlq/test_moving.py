@@ -44,7 +44,7 @@ def service(folder, monkeypatch):
     fake.sources.add("arn:aws:sqs:test:1:emails-dlq")
     SQSDriver("test", client=fake).send([Outgoing(id=str(n), queue="emails-dlq", body=b"{}") for n in range(5)])
     monkeypatch.setenv("CLOUDQ_URL", "sqs://eu-west-1")
-    monkeypatch.setattr(package.driver, "open_client", lambda *_: fake)
+    monkeypatch.setattr(package.driver, "open_client", lambda *_, **__: fake)
     monkeypatch.setattr(dead_letter_moving, "POLL", timedelta(0))
     return fake
 

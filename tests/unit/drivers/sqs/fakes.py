@@ -3,6 +3,7 @@
 # ruff: noqa: N803 - the arguments' names are the service's
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -46,19 +47,22 @@ class FakeSqs:
         self._called("SendMessageBatch", {"QueueUrl": QueueUrl, "Entries": Entries})
         messages = self._messages(QueueUrl)
 
-        def send(entry: dict) -> None:
+        def send(entry: dict) -> dict:
             attributes = {"SentTimestamp": str(len(self.calls)), "ApproximateReceiveCount": "0"}
             if "MessageGroupId" in entry:
                 attributes["MessageGroupId"] = entry["MessageGroupId"]
+            message_id = str(uuid.uuid4())
             messages.append(
                 {
-                    "MessageId": str(uuid.uuid4()),
+                    "MessageId": message_id,
                     "Body": entry["MessageBody"],
                     "MessageAttributes": entry.get("MessageAttributes", {}),
                     "Attributes": attributes,
                     "ReceiptHandle": None,
                 }
             )
+            digest = hashlib.md5(entry["MessageBody"].encode(), usedforsecurity=False).hexdigest()
+            return {"MessageId": message_id, "MD5OfMessageBody": digest}
 
         return self._each("SendMessageBatch", Entries, send)
 
@@ -176,13 +180,12 @@ class FakeSqs:
             raise client_error("AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist.")
         return self.queues[url]
 
-    def _each(self, operation: str, entries: list[dict], do: Callable[[dict], None]) -> dict:
+    def _each(self, operation: str, entries: list[dict], do: Callable[[dict], dict | None]) -> dict:
         answer: dict[str, list[dict]] = {"Successful": [], "Failed": []}
         for entry in entries:
             failure = self.fail_item(operation, entry)
             if failure is None:
-                do(entry)
-                answer["Successful"].append({"Id": entry["Id"]})
+                answer["Successful"].append({"Id": entry["Id"], **(do(entry) or {})})
             else:
                 code, sender = failure
                 answer["Failed"].append({"Id": entry["Id"], "Code": code, "Message": "no", "SenderFault": sender})

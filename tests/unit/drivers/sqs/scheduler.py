@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import uuid
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -47,6 +48,7 @@ class FakeScheduler:
                 self.send_response(status)
                 if status >= 400:
                     self.send_header("x-amzn-ErrorType", answer["Code"])
+                self.send_header("x-amzn-RequestId", str(uuid.uuid4()))
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(encoded)))
                 self.end_headers()

@@ -18,6 +18,7 @@ from cloudq.testing.clock import START
 
 EVENT = '{"specversion": "1.0", "id": "m-1", "source": "/shop", "type": "shop.pay", "data": {"n": 1}}'
 UNTIL = START + timedelta(seconds=30)
+ELAPSED = timedelta(days=3)
 
 # The samples of the AWS Lambda Developer Guide, "Using Lambda with Amazon SQS", in their shape: a standard queue's, and
 # a FIFO queue's.
@@ -67,7 +68,7 @@ FIFO = {
 
 
 def of(event: object, **origin: str):
-    return arrivals(event, Origin(**origin), now=START, until=UNTIL)
+    return arrivals(event, Origin(**origin), now=START, until=UNTIL, elapsed=ELAPSED)
 
 
 def changed(**fields: object) -> dict:
@@ -140,8 +141,10 @@ def test_the_lease_lasts_as_long_as_the_function() -> None:
     lease = lease_of(arrival, "https://sqs/1/my-queue")
     assert isinstance(lease.receipt, Receipt)
     assert ("https://sqs/1/my-queue", arrival.handle) == (lease.receipt.url, lease.receipt.handle)
-    assert UNTIL == lease.expires_at == lease.receipt.expires_at
-    assert START + MAX_LEASE - timedelta(minutes=10) == lease.hard_limit == lease.receipt.hard_limit
+    assert UNTIL == lease.expires_at
+    assert ELAPSED + (UNTIL - START) == lease.ends == lease.receipt.ends
+    assert START + MAX_LEASE - timedelta(minutes=10) == lease.hard_limit
+    assert ELAPSED + MAX_LEASE - timedelta(minutes=10) == lease.hard_end == lease.receipt.hard_end
     assert arrival.handle not in repr(arrival)
 
 

@@ -1,0 +1,102 @@
+"""How long a call may take: this thread's deadline, and calls that take none, made by a thread that may be left behind.
+
+The SDK's read timeout begins anew with each part of an answer, and looking up a host's name or fetching credentials has
+no timeout of ours at all. So each call has a deadline, which the connections of this driver keep (`connections`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Final, Generic, Self, TypeVar
+
+from cloudq.core.clock import monotonic
+from cloudq.core.threads import Threads
+
+T = TypeVar("T")
+
+
+class _Here(threading.local):
+    """This thread's deadline on `monotonic`, or `None` where nobody set one."""
+
+    deadline: float | None = None
+
+
+_here: Final = _Here()
+# What can't be given up is left behind in one of these: a lookup whose server is silent, say.
+_threads: Final = Threads("cloudq-sqs", 8, idle=timedelta(seconds=5))
+
+
+class Within:
+    """`with Within(span)`: the calls that this thread makes in it end within `span`, or with an outer one's end."""
+
+    __slots__ = ("_before", "_seconds")
+
+    def __init__(self, span: timedelta) -> None:
+        self._seconds = span.total_seconds()
+        self._before: float | None = None
+
+    def __enter__(self) -> Self:
+        before = self._before = _here.deadline
+        end = monotonic() + self._seconds
+        if before is None or end < before:
+            _here.deadline = end
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _here.deadline = self._before
+
+
+def left() -> float | None:
+    """The seconds that this thread's call may still take, negative if it is late; `None` if nobody bounds it."""
+    deadline = _here.deadline
+    return None if deadline is None else deadline - monotonic()
+
+
+class SharedCall(Generic[T]):
+    """A call that can't be bounded itself, made once at a time: who wants its result meanwhile waits for that one.
+
+    Args:
+        function: What to call, in a thread of its own.
+    """
+
+    def __init__(self, function: Callable[[], T]) -> None:
+        self._function = function
+        self._lock = threading.Lock()
+        self._flight: Future[T] | None = None
+
+    def result(self, seconds: float) -> T:
+        """What the call returns, or raises.
+
+        Raises:
+            TimeoutError: It took longer than `seconds`. It goes on, and the next one who asks may get its result.
+        """
+        with self._lock:
+            flight = self._flight
+            if flight is None or flight.done():
+                flight = self._flight = Future()
+                job = _Job(self._function, flight)
+                if not _threads.submit(job) and _threads.withdraw(job):
+                    job()  # there is no thread to be had: late is better than never
+        return flight.result(max(0.0, seconds))
+
+
+class _Job:
+    """Makes the call and keeps its result."""
+
+    def __init__(self, function: Callable[[], Any], flight: Future[Any]) -> None:
+        self._function = function
+        self._flight = flight
+
+    def __call__(self) -> None:
+        try:
+            result = self._function()
+        except BaseException as error:  # noqa: BLE001 - it is for whoever waits
+            self._flight.set_exception(error)
+        else:
+            self._flight.set_result(result)

@@ -1,0 +1,63 @@
+"""`Calls`: the one way by which this driver calls AWS. Bounded in time, and every failure is an error of cloudq."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from cloudq.drivers.sqs.bounded import Within, left
+from cloudq.drivers.sqs.client import SqsClient
+from cloudq.drivers.sqs.faults import translate
+from cloudq.errors import BackendUnavailable
+
+_NO_WAIT: Final = timedelta(0)
+
+
+class Calls:
+    """Makes calls.
+
+    Args:
+        client: Gives the client to call.
+        timeout: How long one call may take.
+    """
+
+    def __init__(self, client: Callable[[], SqsClient], timeout: timedelta) -> None:
+        self._client = client
+        self.timeout = timeout
+
+    @property
+    def client(self) -> SqsClient:
+        """This process's client."""
+        return self._client()
+
+    def all_within(self) -> Within:
+        """`with calls.all_within():` the calls in it take no longer together than one may."""
+        return Within(self.timeout)
+
+    def make(
+        self, operation: str, queue: str, /, *, wait: timedelta = _NO_WAIT, **parameters: Any
+    ) -> Mapping[str, Any]:
+        """Makes a call; returns what botocore made of the answer.
+
+        Args:
+            operation: The client's method.
+            queue: For the errors' texts.
+            wait: How long the service may hold the call open.
+            parameters: The call's own.
+
+        Raises:
+            CloudqError: It failed, or would begin too late.
+        """
+        try:
+            with Within(self.timeout + wait):
+                rest = left()
+                if rest is not None and rest <= 0:
+                    raise BackendUnavailable(f"queue {queue!r}: no time was left to call Amazon SQS")
+                answer: Mapping[str, Any] = getattr(self._client(), operation)(**parameters)
+                return answer
+        except Exception as error:
+            meant = translate(error, queue)
+            if meant is error:
+                raise
+            raise meant from error

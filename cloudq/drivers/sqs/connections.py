@@ -1,0 +1,165 @@
+"""Connections whose calls end in time: each byte sent or received, each address and each name keeps to the deadline.
+
+It takes private parts of botocore (`client._endpoint.http_session`, since its clients take no class of connection) and
+of urllib3 (`_new_conn`). Where botocore has changed them, calls are bounded by its own timeouts, as they were before.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from collections.abc import Sequence
+from typing import Any, Final
+
+from botocore.awsrequest import (
+    AWSHTTPConnection,
+    AWSHTTPConnectionPool,
+    AWSHTTPSConnection,
+    AWSHTTPSConnectionPool,
+)
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+from cloudq.core.clock import monotonic
+from cloudq.drivers.sqs.bounded import SharedCall, left
+
+# Where nobody set a deadline: calls that the program itself makes with the driver's client.
+_UNBOUNDED: Final = 60.0
+# An address that is tried gets so much, if there is as much: a lost packet is sent again after a second.
+_SHARE: Final = 1.2
+
+_Found = list[tuple[Any, ...]]
+_lookups: dict[tuple[str, int], SharedCall[_Found]] = {}
+
+
+def bind(client: Any) -> None:
+    """Has the connections that `client` opens from now on keep to the deadline of the thread that uses them."""
+    http: Any = getattr(getattr(client, "_endpoint", None), "http_session", None)
+    manager: Any = getattr(http, "_manager", None)
+    if not hasattr(manager, "pool_classes_by_scheme"):
+        return
+    # The second for the proxies, whose managers are made when they are needed.
+    manager.pool_classes_by_scheme = http._pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+
+
+class _InTime:
+    """What both kinds of socket do: never wait for longer than is left."""
+
+    def recv_into(self, *arguments: Any) -> int:
+        _keep_to_the_deadline(self)
+        count: int = super().recv_into(*arguments)  # type: ignore[misc]  # of the socket's own class
+        return count
+
+    def send(self, *arguments: Any) -> int:
+        _keep_to_the_deadline(self)
+        count: int = super().send(*arguments)  # type: ignore[misc]  # of the socket's own class
+        return count
+
+    def sendall(self, *arguments: Any) -> None:
+        _keep_to_the_deadline(self)
+        super().sendall(*arguments)  # type: ignore[misc]  # of the socket's own class
+
+
+class _Socket(_InTime, socket.socket):
+    """A plain socket."""
+
+
+class _TlsSocket(_InTime, ssl.SSLSocket):
+    """A TLS socket. Made by its context, never by its constructor."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        _keep_to_the_deadline(self)
+        super().do_handshake(block)
+
+
+class _Connection(AWSHTTPConnection):  # type: ignore[misc]  # botocore has no types
+    """A plain connection."""
+
+    def _new_conn(self) -> socket.socket:
+        return _connected(self)
+
+
+class _TlsConnection(AWSHTTPSConnection):  # type: ignore[misc]  # botocore has no types
+    """A TLS connection."""
+
+    def connect(self) -> None:
+        if isinstance(self.ssl_context, ssl.SSLContext):
+            self.ssl_context.sslsocket_class = _TlsSocket
+        super().connect()
+
+    def _new_conn(self) -> socket.socket:
+        return _connected(self)
+
+
+class _Pool(AWSHTTPConnectionPool):  # type: ignore[misc]  # botocore has no types
+    ConnectionCls = _Connection
+
+
+class _TlsPool(AWSHTTPSConnectionPool):  # type: ignore[misc]  # botocore has no types
+    ConnectionCls = _TlsConnection
+
+
+def _keep_to_the_deadline(sock: Any) -> None:
+    seconds = left()
+    if seconds is None:
+        return  # urllib3 has set the SDK's own timeout
+    if seconds <= 0:
+        raise TimeoutError("the call has taken as long as it may")
+    sock.settimeout(seconds)
+
+
+def _connected(connection: Any) -> socket.socket:
+    seconds = left()
+    if seconds is None:
+        seconds = connection.timeout if isinstance(connection.timeout, (int, float)) else _UNBOUNDED
+    host = connection._dns_host.strip("[]")
+    try:
+        return _connect(host, connection.port, seconds, connection.socket_options or (), connection.source_address)
+    except TimeoutError as error:
+        raise ConnectTimeoutError(connection, f"{host} didn't answer in time: {error}") from error
+    except OSError as error:  # a name that isn't known among them
+        raise NewConnectionError(connection, f"no connection to {host}: {error}") from error
+
+
+def _connect(host: str, port: int, seconds: float, options: Sequence[Any], source: Any) -> socket.socket:
+    """Tries one address after the other, each for a share of the time that is left."""
+    end = monotonic() + seconds
+    failure = OSError("its name has no address")
+    found = _addresses(host, port, seconds)
+    for place, (family, kind, protocol, _, address) in enumerate(found):
+        rest = end - monotonic()
+        if rest <= 0:
+            break
+        sock = _Socket(family, kind, protocol)
+        try:
+            for option in options:
+                sock.setsockopt(*option)
+            sock.settimeout(min(rest, max(_SHARE, rest / (len(found) - place))))
+            if source:
+                sock.bind(source)
+            sock.connect(address)
+        except OSError as error:
+            failure = error
+            sock.close()
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            sock.settimeout(max(0.001, end - monotonic()))  # for the handshake
+            return sock
+    raise failure
+
+
+def _addresses(host: str, port: int, seconds: float) -> _Found:
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        pass  # it is a name
+    lookup = _lookups.get((host, port))
+    if lookup is None:
+        lookup = _lookups[host, port] = SharedCall(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    return lookup.result(seconds)
+
+
+# A lookup under way is the parent's, and a lock of one may be taken by a thread that isn't here.
+os.register_at_fork(after_in_child=_lookups.clear)

@@ -1,15 +1,18 @@
-"""`Calls`: the methods of the service that the driver uses, each with a bound on its time and no retry of the SDK's."""
+"""`Calls`: the methods of the service that the driver uses, within the time of one call and without the SDK's retries.
+
+An empty answer is a valid message to gRPC, as is one of which a proxy kept half. So each is looked at: what it doesn't
+name as stored, deleted or changed may be either, and is an error.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, Final
 
 from google.api_core import exceptions as api
-from google.api_core.future.polling import DEFAULT_POLLING
-from google.api_core.operation import Operation
-from google.api_core.retry import Retry
 from google.cloud.tasks_v2 import (
     BatchCreateTasksRequest,
     BatchDeleteTasksRequest,
@@ -21,78 +24,118 @@ from google.cloud.tasks_v2 import (
     Task,
 )
 
+from cloudq.core.capabilities import CALL_TIMEOUT
+from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.core.driver import SendResult
-from cloudq.drivers.cloud_tasks.faults import of_status, translate, unknown
+from cloudq.drivers.cloud_tasks.faults import lacks_method, of_status, translate, unknown
+from cloudq.drivers.cloud_tasks.operations import Ended, ended
 
-# In seconds. A caller waits meanwhile, and CloudQueue tries again: these are what one call may take.
-TIMEOUT: Final = 10.0
-BATCH_TIMEOUT: Final = 20.0
-# For an operation that isn't over when its call returns.
-PATIENCE: Final = 30.0
 MOST_DELETED: Final = 1_000  # by one call of batch_delete_tasks
 PAGE: Final = 1_000
 
 STORED: Final = SendResult(duplicate=False)
 DUPLICATE: Final = SendResult(duplicate=True)
-# CloudQueue, the worker and the edges try again, and two of them would multiply.
-_ONCE: Final = Retry(predicate=lambda _: False)
-_POLLING: Final = DEFAULT_POLLING.with_delay(initial=0.05, multiplier=1.5, maximum=1.0).with_timeout(PATIENCE)
+# While an operation isn't over it is asked for again after this, and then after longer and longer.
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 1.0
+
+
+class Service:
+    """The service, as one process calls it.
+
+    Args:
+        client: Gives the client, within so many seconds.
+        timeout: How long one call of the driver may take.
+    """
+
+    def __init__(self, client: Callable[[float], CloudTasksClient], timeout: timedelta = CALL_TIMEOUT) -> None:
+        self.client = client
+        self.timeout = timeout
+        self.has_batches = True
+
+    def calls(self, *, most: timedelta | None = None, times: int = 1) -> Calls:
+        """For one call of a driver's method: all that is called by them ends within its time.
+
+        Args:
+            most: A shorter time.
+            times: For what takes many calls: that many times as long, though each only as long as usual.
+        """
+        return Calls(self, self.timeout if most is None else min(most, self.timeout), times)
 
 
 class Calls:
-    """Calls of the service. Errors come as those of cloudq.
+    """Calls of the service. Errors come as those of cloudq. Made by `Service.calls`.
 
     Args:
-        client: Gives the client to call.
+        service: The service.
+        each: How long one may take.
+        times: So many times as long all of them may.
     """
 
-    def __init__(self, client: Callable[[], CloudTasksClient]) -> None:
-        self._client = client
-        self._has_batches = True
+    def __init__(self, service: Service, each: timedelta, times: int) -> None:
+        self._service = service
+        self._each = each
+        self._until = SYSTEM_CLOCK.elapsed() + times * each
 
     # ── tasks ────────────────────────────────────────────────────────────────────────────────────────────
 
     def create(self, parent: str, task: Task, queue: str) -> SendResult:
         """Stores one task. Never raises."""
         try:
-            self._client().create_task(request=CreateTaskRequest(parent=parent, task=task), retry=None, timeout=TIMEOUT)
+            request = CreateTaskRequest(parent=parent, task=task)
+            made = self._client().create_task(request=request, retry=None, timeout=self._left())
         except Exception as error:  # noqa: BLE001 - reported, whatever the SDK raised
-            return _refused(error, queue)
-        return STORED
+            return _result_of(error, queue)
+        # One without a name is given one.
+        named = _id(made)
+        return STORED if named and named == (_id(task) or named) else SendResult(error=unknown(queue))
 
     def create_all(self, parent: str, tasks: Sequence[Task], queue: str) -> list[SendResult]:
-        """Stores several by one operation, or, where the service has none, one by one. One result each, in order."""
-        if self._has_batches and len(tasks) > 1:
+        """Stores several, which have names, by one operation, or, where the service has none, one by one.
+
+        One result each, in order. Never raises.
+        """
+        if self._service.has_batches and len(tasks) > 1:
             try:
-                return self._created_by_batch(parent, tasks, queue)
-            except api.MethodNotImplemented:
-                self._has_batches = False
+                return self._create_by_batch(parent, tasks, queue)
             except Exception as error:  # noqa: BLE001 - whatever the SDK raised, each item of the call has it
-                return [_refused(error, queue)] * len(tasks)
+                if not lacks_method(error):
+                    return [_result_of(error, queue)] * len(tasks)
+                self._service.has_batches = False
         return [self.create(parent, task, queue) for task in tasks]
 
     def get(self, name: str, queue: str) -> Task | None:
         """A task with its body, or `None` if it isn't there (any more)."""
         with _translating(queue):
+            request = GetTaskRequest(name=name, response_view=Task.View.FULL)
             try:
-                return self._client().get_task(
-                    request=GetTaskRequest(name=name, response_view=Task.View.FULL), retry=None, timeout=TIMEOUT
-                )
+                found = self._client().get_task(request=request, retry=None, timeout=self._left())
             except (api.NotFound, api.InvalidArgument):
                 return None
+            if _id(found) != _last_part(name):
+                raise unknown(queue, "which task that is")
+            return found
 
     def listed(self, parent: str, queue: str, *, bodies: bool = False, page: int = PAGE) -> Iterator[Task]:
         """The tasks of a queue, in the order in which the service gives them; with `bodies`, whole."""
         view = Task.View.FULL if bodies else Task.View.BASIC
         request = ListTasksRequest(parent=parent, response_view=view, page_size=page)
-        with _translating(queue):
-            yield from self._client().list_tasks(request=request, retry=None, timeout=BATCH_TIMEOUT)
+        while True:
+            with _translating(queue):
+                pages = self._client().list_tasks(request=request, retry=None, timeout=self._left()).pages
+                found = next(iter(pages))
+                if not all(_id(task) for task in found.tasks):
+                    raise unknown(queue, "which tasks there are")
+            yield from found.tasks
+            if not found.next_page_token:
+                return
+            request.page_token = found.next_page_token
 
     def delete(self, name: str, queue: str) -> bool:
         """Deletes a task. `False`: it wasn't there."""
         with _translating(queue):
             try:
-                self._client().delete_task(name=name, retry=None, timeout=TIMEOUT)
+                self._client().delete_task(name=name, retry=None, timeout=self._left())
             except api.NotFound:
                 return False
         return True
@@ -102,13 +145,13 @@ class Calls:
         count = 0
         for start in range(0, len(names), MOST_DELETED):
             some = names[start : start + MOST_DELETED]
-            if self._has_batches and len(some) > 1:
+            if self._service.has_batches and len(some) > 1:
                 try:
-                    with _translating(queue, but=api.MethodNotImplemented):
-                        count += self._deleted_by_batch(parent, some, queue)
+                    with _translating(queue, but=lacks_method):
+                        count += self._delete_by_batch(parent, some, queue)
                     continue
                 except api.MethodNotImplemented:
-                    self._has_batches = False
+                    self._service.has_batches = False
             count += sum(self.delete(name, queue) for name in some)
         return count
 
@@ -117,92 +160,128 @@ class Calls:
     def purge(self, parent: str, queue: str) -> None:
         """Deletes all tasks of a queue."""
         with _translating(queue):
-            self._client().purge_queue(name=parent, retry=None, timeout=TIMEOUT)
+            purged = self._client().purge_queue(name=parent, retry=None, timeout=self._left())
+            _check_named(purged, queue, "whether the queue is purged")
 
     def get_queue(self, parent: str, queue: str) -> Queue | None:
         """The queue's settings and state, or `None` if there is none."""
         with _translating(queue):
             try:
-                return self._client().get_queue(name=parent, retry=None, timeout=TIMEOUT)
+                found = self._client().get_queue(name=parent, retry=None, timeout=self._left())
             except api.NotFound:
                 return None
+            _check_named(found, queue, "how the queue is set up")
+            return found
 
     def create_queue(self, location: str, made: Queue, queue: str) -> bool:
         """Makes a queue. `False`: it was there, and is as it was."""
         with _translating(queue):
             try:
-                self._client().create_queue(parent=location, queue=made, retry=None, timeout=TIMEOUT)
+                created = self._client().create_queue(parent=location, queue=made, retry=None, timeout=self._left())
             except api.AlreadyExists:
                 return False
+            _check_named(created, queue, "whether the queue was made")
         return True
 
     def pause_queue(self, parent: str, queue: str) -> None:
         """Makes a queue push nothing."""
         with _translating(queue):
-            self._client().pause_queue(name=parent, retry=None, timeout=TIMEOUT)
+            paused = self._client().pause_queue(name=parent, retry=None, timeout=self._left())
+            if getattr(paused, "state", None) != Queue.State.PAUSED:
+                raise unknown(queue, "whether the queue is paused")
 
     # ── operations ───────────────────────────────────────────────────────────────────────────────────────
 
-    def _created_by_batch(self, parent: str, tasks: Sequence[Task], queue: str) -> list[SendResult]:
+    def _create_by_batch(self, parent: str, tasks: Sequence[Task], queue: str) -> list[SendResult]:
         request = BatchCreateTasksRequest(
             parent=parent, requests=[CreateTaskRequest(parent=parent, task=task) for task in tasks]
         )
-        operation = self._client().batch_create_tasks(request=request, retry=None, timeout=BATCH_TIMEOUT)
-        response, failed, error = _ended(operation)
-        results = [STORED] * len(tasks)
-        for index, status in failed.items():
-            results[index] = _refused(of_status(status.code, status.message), queue)
-        if len(failed) < len(tasks) and (error is not None or len(response.tasks) + len(failed) < len(tasks)):
-            # What is neither reported as stored nor as failed may be either. It isn't stored until that is said.
-            doubt = SendResult(error=unknown(queue) if error is None else translate(error, queue))
-            named = {task.name for task in response.tasks} if response is not None else set()
-            for index, task in enumerate(tasks):
-                if index not in failed and not (task.name and task.name in named):
-                    results[index] = doubt
+        done = self._ended(self._client().batch_create_tasks(request=request, retry=None, timeout=self._left()), queue)
+        named = set(map(_last_part, done.created))
+        doubt = SendResult(error=unknown(queue) if done.error is None else translate(done.error, queue))
+        results = []
+        for index, task in enumerate(tasks):
+            status = done.failed.get(index)
+            if status is not None:
+                results.append(_result_of(of_status(status.code, status.message), queue))
+            else:
+                # What is neither named as stored nor as failed may be either. It isn't stored until that is said.
+                results.append(STORED if _id(task) in named else doubt)
         return results
 
-    def _deleted_by_batch(self, parent: str, names: Sequence[str], queue: str) -> int:
+    def _delete_by_batch(self, parent: str, names: Sequence[str], queue: str) -> int:
         request = BatchDeleteTasksRequest(parent=parent, names=names)
-        operation = self._client().batch_delete_tasks(request=request, retry=None, timeout=BATCH_TIMEOUT)
-        _, failed, error = _ended(operation)
-        if error is not None and len(failed) < len(names):
-            raise error
-        errors = [of_status(status.code, status.message) for status in failed.values()]
+        done = self._ended(self._client().batch_delete_tasks(request=request, retry=None, timeout=self._left()), queue)
+        if done.error is not None and len(done.failed) < len(names):
+            raise done.error
+        errors = [of_status(status.code, status.message) for status in done.failed.values()]
         for one in errors:
             if not isinstance(one, api.NotFound):
                 raise translate(one, queue)
-        return len(names) - len(failed)
+        return len(names) - len(done.failed)
+
+    def _ended(self, begun: Any, queue: str) -> Ended:
+        """Waits for an operation that a call has begun."""
+        operation = getattr(begun, "operation", None)
+        pause = _FIRST_PAUSE
+        while operation is not None and not operation.done:
+            if not operation.name:
+                operation = None
+                break
+            time.sleep(min(pause, self._left()))
+            pause = min(_LONGEST_PAUSE, 1.5 * pause)
+            operations = self._client().transport.operations_client
+            operation = operations.get_operation(operation.name, retry=None, timeout=self._left())
+        done = None if operation is None else ended(operation)
+        if done is None:
+            raise unknown(queue)
+        return done
+
+    # ── time ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _client(self) -> CloudTasksClient:
+        return self._service.client(self._left())
+
+    def _left(self) -> float:
+        """How many seconds the next call may take.
+
+        Raises:
+            DeadlineExceeded: None.
+        """
+        left = (self._until - SYSTEM_CLOCK.elapsed()).total_seconds()
+        if left <= 0:
+            raise api.DeadlineExceeded("it took too long")
+        return min(left, self._each.total_seconds())
 
 
-def _ended(operation: Operation) -> tuple[Any, Mapping[int, Any], Exception | None]:
-    """Waits for an operation. Its response, the status of each item that failed, and the error of the whole.
-
-    An error of the whole comes also where each single item failed.
-    """
-    response, failure = None, None
-    try:
-        response = operation.result(timeout=PATIENCE, retry=_ONCE, polling=_POLLING)
-    except api.GoogleAPICallError as error:
-        if not operation.operation.done:
-            raise
-        failure = error
-    metadata = operation.metadata
-    return response, {} if metadata is None else metadata.failed_requests, failure
+def _id(named: object) -> str:
+    """The last part of a task's name, or nothing where it has none."""
+    return _last_part(getattr(named, "name", None) or "")
 
 
-def _refused(error: Exception, queue: str) -> SendResult:
+def _last_part(name: str) -> str:
+    # The project before it may be named in one way in what we send, and in another in the answer.
+    return name.rpartition("/tasks/")[2]
+
+
+def _check_named(queue: object, name: str, what: str) -> None:
+    if not getattr(queue, "name", None):
+        raise unknown(name, what)
+
+
+def _result_of(error: Exception, queue: str) -> SendResult:
     if isinstance(error, api.AlreadyExists):
         return DUPLICATE
     return SendResult(error=translate(error, queue))
 
 
 @contextmanager
-def _translating(queue: str, *, but: type[Exception] | tuple[type[Exception], ...] = ()) -> Iterator[None]:
+def _translating(queue: str, *, but: Callable[[Exception], bool] = lambda _: False) -> Iterator[None]:
     try:
         yield
-    except but:
-        raise
     except Exception as error:
+        if but(error):
+            raise
         meant = translate(error, queue)
         if meant is error:
             raise

@@ -25,13 +25,15 @@ from cloudq.core.driver import Ack, DeadMessage, NativeDeadLetter, SettleResult
 from cloudq.core.driver import Final as FinalCall
 from cloudq.core.message import Message, dead_letter_queue
 from cloudq.drivers.cloud_tasks import headers
-from cloudq.drivers.cloud_tasks.calls import Calls
+from cloudq.drivers.cloud_tasks.calls import Calls, Service
 from cloudq.drivers.cloud_tasks.names import Names
 from cloudq.errors import BackendError, LeaseLost, UndecodableError, UnsupportedError
 
 # The most that one look holds, and of how many bodies a page of it is.
 MOST: Final = 10_000
 PAGE: Final = 100
+# A look takes many calls: it may take as long as a whole send with its retries.
+_MANY: Final = 3
 
 _KEY: Final = re.compile(r"[0-9a-f]{14}-([A-Za-z0-9_-]{1,500})")
 
@@ -49,15 +51,15 @@ class CloudTasksDeadLetters:
 
     Args:
         queue: The queue that the messages died in.
-        calls: Calls the service.
+        service: The service.
         names: The queues' resource names.
         clock: Where the time comes from.
     """
 
-    def __init__(self, queue: str, *, calls: Calls, names: Names, clock: Clock) -> None:
+    def __init__(self, queue: str, *, service: Service, names: Names, clock: Clock) -> None:
         self._queue = queue
         self._name = dead_letter_queue(queue)
-        self._calls = calls
+        self._service = service
         self._names = names
         self._clock = clock
         self._listed: list[DeadMessage] | None = None
@@ -70,7 +72,7 @@ class CloudTasksDeadLetters:
 
     def get(self, key: str) -> DeadMessage | None:
         """By the task's name, which the key holds."""
-        task = self._task(key)
+        task = self._task(key, self._service.calls())
         return None if task is None else self._dead_message(task)
 
     def take(self, keys: Sequence[str] | None, *, limit: int, lease: timedelta) -> Sequence[Delivery]:
@@ -80,34 +82,39 @@ class CloudTasksDeadLetters:
         if keys is None:
             tasks = self._look()[:limit]
         else:
-            found = (self._task(key) for key in dict.fromkeys(keys))
+            calls = self._service.calls(times=_MANY)
+            found = (self._task(key, calls) for key in dict.fromkeys(keys))
             tasks = list(islice((task for task in found if task is not None), limit))
         return [self._delivery(task, expires_at, ends) for task in tasks]
 
     def settle(self, finals: Sequence[FinalCall]) -> Sequence[SettleResult]:
         """`Ack` deletes; `Release` has nothing to do. A late `Ack` still deletes, and is reported as late."""
-        return [SettleResult(error=self._settled(final)) for final in finals]
+        calls = self._service.calls()
+        return [SettleResult(error=self._settle(final, calls)) for final in finals]
 
     def purge(self, keys: Sequence[str] | None) -> int:
         """Deletes by name, so that the number is exact."""
         parent = self._names.queue(self._name)
+        calls = self._service.calls(times=_MANY)
         if keys is None:
-            names = [task.name for task in self._calls.listed(parent, self._name)]
+            names = [task.name for task in calls.listed(parent, self._name)]
         else:
             ids = (_KEY.fullmatch(key) for key in dict.fromkeys(keys))
             names = [f"{parent}/tasks/{match.group(1)}" for match in ids if match is not None]
-        return self._calls.delete_all(parent, names, self._name)
+        return calls.delete_all(parent, names, self._name)
 
     def _look(self) -> list[Task]:
         """The dead letters, oldest first."""
-        found = self._calls.listed(self._names.queue(self._name), self._name, bodies=True, page=PAGE)
+        found = self._service.calls(times=_MANY).listed(
+            self._names.queue(self._name), self._name, bodies=True, page=PAGE
+        )
         return sorted(islice(found, MOST), key=_key)
 
-    def _task(self, key: str) -> Task | None:
+    def _task(self, key: str, calls: Calls) -> Task | None:
         match = _KEY.fullmatch(key)
-        return None if match is None else self._calls.get(self._names.task(self._name, match.group(1)), self._name)
+        return None if match is None else calls.get(self._names.task(self._name, match.group(1)), self._name)
 
-    def _settled(self, final: FinalCall) -> Exception | None:
+    def _settle(self, final: FinalCall, calls: Calls) -> Exception | None:
         receipt = final.lease.receipt
         if isinstance(final.step, NativeDeadLetter):
             return UnsupportedError("what is dead can't be dead-lettered")
@@ -116,7 +123,7 @@ class CloudTasksDeadLetters:
         late = final.lease.ends is None or self._clock.elapsed() >= final.lease.ends
         if isinstance(final.step, Ack):
             try:
-                there = self._calls.delete(receipt.task, self._name)
+                there = calls.delete(receipt.task, self._name)
             except BackendError as error:
                 return error
             return None if there and not late else self._lost()

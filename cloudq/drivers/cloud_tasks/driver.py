@@ -5,22 +5,26 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from threading import Event
 from typing import Final as Const
 
 from google.cloud.tasks_v2 import CloudTasksClient
 
+from cloudq.core.capabilities import CALL_TIMEOUT
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Capabilities, Final, Outgoing, QueueStats, SendResult
 from cloudq.core.push import PushRequest, PushResponse
 from cloudq.drivers.cloud_tasks import cancelling, counting, limits, making, pushing
-from cloudq.drivers.cloud_tasks.calls import Calls
+from cloudq.drivers.cloud_tasks.calls import Service
 from cloudq.drivers.cloud_tasks.client import Clients, open_client
 from cloudq.drivers.cloud_tasks.dead_letters import CloudTasksDeadLetters
 from cloudq.drivers.cloud_tasks.names import Names
 from cloudq.drivers.cloud_tasks.sending import Sending, Target
 from cloudq.errors import BackendError
+
+TIMEOUT: Const = 3 * CALL_TIMEOUT
 
 
 class CloudTasksDriver:
@@ -37,6 +41,8 @@ class CloudTasksDriver:
         audience: What the token is for; default: the target.
         prefix: What the queues' names on Cloud Tasks start with.
         max_body: The most bytes in a body that a producer may send.
+        timeout: How long a send may take with its retries. Each call takes a third of it at most; to read all dead
+            letters, which takes many calls, takes no longer than all of it.
         clock: Where the time comes from.
         make_client: Makes the client; default: of the service, or of the emulator that `CLOUD_TASKS_EMULATOR_HOST`
             names.
@@ -55,6 +61,7 @@ class CloudTasksDriver:
         audience: str | None = None,
         prefix: str = "",
         max_body: int = limits.DEFAULT_MAX_BODY,
+        timeout: timedelta = TIMEOUT,
         clock: Clock = SYSTEM_CLOCK,
         make_client: Callable[[], CloudTasksClient] = open_client,
     ) -> None:
@@ -63,8 +70,9 @@ class CloudTasksDriver:
         self._max_body = max_body
         self._names = Names(project, location, prefix)
         self._clients = Clients(make_client)
-        self._calls = Calls(self._clients.get)
-        self._sending = Sending(self._calls, self._names, self.target, clock, max_body)
+        self._call_timeout = timeout / 3
+        self._service = Service(self._clients.get, self._call_timeout)
+        self._sending = Sending(self._service, self._names, self.target, clock, max_body)
         self._closed = Event()
         _drivers.add(self)
 
@@ -83,12 +91,16 @@ class CloudTasksDriver:
         Raises:
             UnsupportedError: The name ends in `.fifo`, or can't be that of a queue of Cloud Tasks.
         """
-        made = limits.capabilities(queue, max_body=self._max_body)
+        made = limits.capabilities(queue, max_body=self._max_body, call_timeout=self._call_timeout)
         self._names.queue(queue)
         return made
 
     def send(self, outgoing: Sequence[Outgoing]) -> Sequence[SendResult]:
-        """One `create_task`, or one `batch_create_tasks` and, where that isn't over at once, a wait for its end."""
+        """One `create_task`, or one `batch_create_tasks` and, where that isn't over at once, a wait for its end.
+
+        Each task of a batch has a name, made of its message's id: a batch whose answer is lost isn't stored twice, in
+        whatever company its items are sent again.
+        """
         if not outgoing:
             return []
         if self._closed.is_set():
@@ -105,29 +117,30 @@ class CloudTasksDriver:
 
     def stats(self, queue: str) -> QueueStats:
         """Counted by listing the tasks, a call for each 1,000 of them."""
-        return counting.count(self._calls, self._names, queue, self._clock)
+        return counting.count(self._service.calls(), self._names, queue, self._clock)
 
     def purge(self, queue: str) -> None:
         """By `PurgeQueue`, which takes up to a minute and says no number."""
-        self._calls.purge(self._names.queue(queue), queue)
+        self._service.calls().purge(self._names.queue(queue), queue)
 
     def cancel(self, queue: str, handle: str) -> bool:
         """By `DeleteTask`, up to 15 seconds before its time: what is under way it would delete as well."""
-        return cancelling.cancel(self._calls, self._names.queue(queue), queue, handle, self._clock)
+        calls = self._service.calls(most=limits.LONGEST_CANCEL)
+        return cancelling.cancel(calls, self._names.queue(queue), queue, handle, self._clock)
 
     def dead_letters(self, queue: str) -> CloudTasksDeadLetters:
         """The tasks of the queue's dead-letter queue."""
-        return CloudTasksDeadLetters(queue, calls=self._calls, names=self._names, clock=self._clock)
+        return CloudTasksDeadLetters(queue, service=self._service, names=self._names, clock=self._clock)
 
     def make_queue(self, queue: str) -> bool:
         """Makes a queue and its paused dead-letter queue, for development. `False`: it was there, and is as it was."""
         limits.capabilities(queue)
-        return making.make(self._calls, self._names, queue)
+        return making.make(self._service.calls(), self._names, queue)
 
     def check_queue(self, queue: str) -> Sequence[str]:
         """What is wrong with the queue or its dead-letter queue: missing, paused or not, limited attempts."""
         limits.capabilities(queue)
-        return list(making.check(self._calls, self._names, queue))
+        return list(making.check(self._service.calls(), self._names, queue))
 
     def close(self) -> None:
         """Closes the channel; calls under way end with an error."""

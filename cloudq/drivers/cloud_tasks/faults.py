@@ -26,6 +26,7 @@ _THROTTLED: Final = (api.TooManyRequests,)
 _DOWN: Final = (api.ServerError, api.Aborted, api.Cancelled, api.RetryError, grpc.RpcError, futures.TimeoutError)
 _TOO_LARGE_WORDS: Final = ("size", "too large")
 _CREDENTIALS_WORDS: Final = "metadata from plugin"
+_WEB_PAGE_WORDS: Final = "Received http2 header with status"
 
 _CREDENTIALS_HINT: Final = (
     "give the SDK application default credentials: a service account, or `gcloud auth application-default login`"
@@ -46,9 +47,14 @@ def of_status(code: int, message: str) -> Exception:
     return error
 
 
-def unknown(queue: str) -> BackendUnavailable:
-    """The error for an item of which an operation says neither that it was stored nor that it wasn't."""
-    return BackendUnavailable(f"queue {queue!r}: {SERVICE} didn't say whether the message was stored")
+def unknown(queue: str, what: str = "whether the message was stored, so it may have been") -> BackendUnavailable:
+    """The error for what an answer doesn't say."""
+    return BackendUnavailable(f"queue {queue!r}: {SERVICE} didn't say {what}", hint="see what is in between")
+
+
+def lacks_method(error: Exception) -> bool:
+    """Whether the service says that it has no such method. For a web page with 404 gRPC has the same status."""
+    return isinstance(error, api.MethodNotImplemented) and _WEB_PAGE_WORDS not in str(error)
 
 
 def _translated(error: Exception, queue: str) -> Exception:
@@ -63,7 +69,7 @@ def _translated(error: Exception, queue: str) -> Exception:
         return PermissionDenied(f"queue {queue!r}: {error}", hint="see the IAM roles of the account that calls")
     if isinstance(error, api.InvalidArgument) and any(word in str(error).lower() for word in _TOO_LARGE_WORDS):
         return MessageTooLarge(f"queue {queue!r} doesn't take so large a message: {error}")
-    if isinstance(error, api.MethodNotImplemented):
+    if lacks_method(error):
         return BackendError(f"queue {queue!r}: {error}")
     if isinstance(error, _DOWN):
         # A token that can't be had comes as "unavailable", too.

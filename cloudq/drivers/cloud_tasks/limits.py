@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
+from cloudq.core.capabilities import CALL_TIMEOUT
 from cloudq.core.driver import Cancels, Capabilities, Refusal, Words
 from cloudq.core.message import is_ordered
 from cloudq.errors import UnsupportedError
@@ -36,8 +37,9 @@ SKEW: Final = timedelta(minutes=1)
 DEDUP_WINDOW: Final = timedelta(hours=24)
 
 # The service deletes what is being pushed as well, and doesn't say that it was. So nothing is deleted that may be due
-# before the call is over (calls.TIMEOUT).
+# before the call is over.
 CANCEL_NOTICE: Final = timedelta(seconds=15)
+LONGEST_CANCEL: Final = timedelta(seconds=10)
 
 MIN_DEADLINE: Final = timedelta(seconds=15)
 DEFAULT_DEADLINE: Final = timedelta(minutes=10)
@@ -48,7 +50,9 @@ SETTLE_MARGIN: Final = timedelta(seconds=30)
 MAX_QUEUE_NAME: Final = 100
 
 
-def capabilities(queue: str, *, max_body: int = DEFAULT_MAX_BODY) -> Capabilities:
+def capabilities(
+    queue: str, *, max_body: int = DEFAULT_MAX_BODY, call_timeout: timedelta = CALL_TIMEOUT
+) -> Capabilities:
     """What a queue can do.
 
     Raises:
@@ -72,6 +76,7 @@ def capabilities(queue: str, *, max_body: int = DEFAULT_MAX_BODY) -> Capabilitie
         dead_letter_leases=False,
         cancels=Cancels.DELAYED,
         cancel_notice=CANCEL_NOTICE,
+        call_timeout=call_timeout,
         refusals={
             Refusal.ORDERING_KEY: Words(
                 "keeps no order, so ordering_key is refused: Google Cloud Tasks has no ordered queues",

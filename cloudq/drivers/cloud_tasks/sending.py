@@ -16,7 +16,7 @@ from cloudq.core.clock import Clock
 from cloudq.core.driver import Outgoing, SendResult
 from cloudq.core.message import is_dead_letter_queue
 from cloudq.drivers.cloud_tasks import headers
-from cloudq.drivers.cloud_tasks.calls import STORED, Calls
+from cloudq.drivers.cloud_tasks.calls import STORED, Service
 from cloudq.drivers.cloud_tasks.cancelling import handle_of
 from cloudq.drivers.cloud_tasks.limits import (
     CANCEL_NOTICE,
@@ -27,9 +27,10 @@ from cloudq.drivers.cloud_tasks.limits import (
     deadline_for,
 )
 from cloudq.drivers.cloud_tasks.names import Names, task_id
-from cloudq.errors import CloudqError, MessageTooLarge, UnsupportedError
+from cloudq.errors import CloudqError, MessageTooLarge, TransientError, UnsupportedError
 
 _MICROSECOND: Final = timedelta(microseconds=1)
+_MOST_DOUBTFUL: Final = 10_000
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,21 +51,23 @@ class Sending:
     """Stores messages.
 
     Args:
-        calls: Calls the service.
+        service: The service.
         names: The queues' resource names.
         target: Where to push.
         clock: Where the time comes from.
         max_body: The largest body that a producer may send.
     """
 
-    def __init__(self, calls: Calls, names: Names, target: Target, clock: Clock, max_body: int) -> None:
-        self._calls = calls
+    def __init__(self, service: Service, names: Names, target: Target, clock: Clock, max_body: int) -> None:
+        self._service = service
         self._names = names
         self._target = target
         self._clock = clock
         self._largest = max_body + ROOM
         self._lock = Lock()
+        # Guarded by the lock: the last time of a death that was given, and the ids of what may have been stored.
         self._last_death: datetime | None = None
+        self._doubtful: dict[str, None] = {}
 
     def store(self, items: Sequence[Outgoing]) -> list[SendResult]:
         """Stores the items of one queue by one call. One result each, in order."""
@@ -81,9 +84,10 @@ class Sending:
                 tasks.append((index, made))
             else:
                 results[index] = SendResult(error=made)
-        stored = self._calls.create_all(parent, [task for _, task in tasks], queue)
+        self._name_what_may_be_sent_again(parent, [(items[index], task) for index, task in tasks])
+        stored = self._service.calls().create_all(parent, [task for _, task in tasks], queue)
         for (index, task), result in zip(tasks, stored, strict=True):
-            results[index] = _told(items[index], task, result)
+            results[index] = self._noted(items[index], task, result)
         return results
 
     def task(self, item: Outgoing, parent: str) -> Task | CloudqError:
@@ -115,11 +119,34 @@ class Sending:
         if item.native_id is not None:
             task.name = f"{parent}/tasks/{task_id(item.native_id)}"
         elif _scheduled(item):
-            # Cancelled by this name. Of a batch the service gives back names, but says nothing of their order.
-            task.name = f"{parent}/tasks/{task_id(f'id {item.id}')}"
+            task.name = _name_of(item, parent)  # by which it is cancelled
         if delay > timedelta(0):
             task.schedule_time = _timestamp(now + min(delay, MAX_DELAY - SKEW))
         return task
+
+    def _name_what_may_be_sent_again(self, parent: str, tasks: Sequence[tuple[Outgoing, Task]]) -> None:
+        """Names what is to be stored once however often it is sent: each task of a batch, and what is in doubt.
+
+        A batch's answer may be lost, and with it those of many tasks; and it names tasks, but not in their order. The
+        API has a `request_id` for that, too, but it stands for the whole of a request, with what failed in it: some of
+        its tasks sent again, or in another company, would be stored twice.
+
+        A single task is stored without a name, as the service takes longer for one that has.
+        """
+        for item, task in tasks:
+            if not task.name and (len(tasks) > 1 or item.id in self._doubtful):
+                task.name = _name_of(item, parent)
+
+    def _noted(self, item: Outgoing, task: Task, result: SendResult) -> SendResult:
+        """The result, with what cancels the task. Remembers what may have been stored."""
+        with self._lock:
+            if not isinstance(result.error, TransientError):
+                self._doubtful.pop(item.id, None)
+            elif item.native_id is None:
+                self._doubtful[item.id] = None
+                while len(self._doubtful) > _MOST_DOUBTFUL:
+                    del self._doubtful[next(iter(self._doubtful))]
+        return _told(item, task, result)
 
     def _death(self, now: datetime) -> datetime:
         """The time of a death, later than that of each before: dead letters of one moment keep their order."""
@@ -147,12 +174,15 @@ def _scheduled(item: Outgoing) -> bool:
 
 def _told(item: Outgoing, task: Task, result: SendResult) -> SendResult:
     """The result with what cancels the task."""
-    if not _scheduled(item) or result.error is not None:
-        return result
-    if result.duplicate and item.native_id is not None:
+    if result.error is not None or (result.duplicate and item.native_id is not None):
         return result
     # Known by its own id: it was stored by a call whose answer was lost.
-    return SendResult(duplicate=False, handle=handle_of(task.name, task.schedule_time))
+    return SendResult(duplicate=False, handle=handle_of(task.name, task.schedule_time) if _scheduled(item) else None)
+
+
+def _name_of(item: Outgoing, parent: str) -> str:
+    """The name of a task whose message has no native id."""
+    return f"{parent}/tasks/{task_id(f'id {item.id}')}"
 
 
 def _timestamp(moment: datetime) -> Timestamp:

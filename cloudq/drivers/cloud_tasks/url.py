@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from cloudq.core.clock import Clock
 from cloudq.core.url import BackendUrl
-from cloudq.drivers.cloud_tasks.driver import CloudTasksDriver
+from cloudq.drivers.cloud_tasks.driver import TIMEOUT, CloudTasksDriver
 from cloudq.drivers.cloud_tasks.limits import DEFAULT_MAX_BODY, LEAST_MAX_BODY, MOST_MAX_BODY
 from cloudq.errors import ConfigurationError
 
@@ -29,7 +29,7 @@ def open_url(url: BackendUrl, clock: Clock) -> CloudTasksDriver:
         BackendError: The backend can't be opened.
     """
     _check_place(url.host, url.path)
-    parameters = url.only({"target", "service_account", "audience", "prefix", "max_body"})
+    parameters = url.only({"target", "service_account", "audience", "prefix", "max_body", "timeout"})
     target, account, audience = (parameters.get(name) for name in ("target", "service_account", "audience"))
     _check_target(target, account)
     if account is not None and not _EMAIL.fullmatch(account):
@@ -49,6 +49,7 @@ def open_url(url: BackendUrl, clock: Clock) -> CloudTasksDriver:
         audience=audience,
         prefix=prefix,
         max_body=url.size("max_body", DEFAULT_MAX_BODY, least=LEAST_MAX_BODY, most=MOST_MAX_BODY),
+        timeout=url.seconds("timeout", TIMEOUT),
         clock=clock,
     )
 

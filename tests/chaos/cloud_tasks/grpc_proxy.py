@@ -16,6 +16,8 @@ _UNLIMITED = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_l
 
 Replied = Callable[[str, bytes, str], None]
 """Told a method, its request and the name of its status, after the emulator carried it out and before the reply."""
+Changed = Callable[[str, bytes], bytes]
+"""Given a method and the emulator's reply to it."""
 Asked = Callable[[str, bytes], None]
 """Told a method and its request before the emulator sees it."""
 
@@ -27,11 +29,13 @@ class GrpcProxy(grpc.GenericRpcHandler):
         address: Where it listens.
         before: Called before each call is passed on.
         after: Called before each reply is passed back.
+        change: Given each reply; what it returns is passed back.
     """
 
     def __init__(self, upstream: str) -> None:
         self.before: Asked = lambda _method, _request: None
         self.after: Replied = lambda _method, _request, _status: None
+        self.change: Changed = lambda _method, reply: reply
         self._lock = Lock()
         self._calls: Counter[str] = Counter()
         self._channel = grpc.insecure_channel(upstream, options=_UNLIMITED)
@@ -75,6 +79,6 @@ class GrpcProxy(grpc.GenericRpcHandler):
                 context.abort(error.code(), error.details())
                 raise
             self.after(name, request, "OK")
-            return reply
+            return self.change(name, reply)
 
         return grpc.unary_unary_rpc_method_handler(handle)

@@ -56,6 +56,7 @@ from cloudq.queues.opening import open_driver
         ("cloudtasks://my-project/europe-west1?target=https://w/&prefix=a_", "can't start a queue's name"),
         ("cloudtasks://my-project/europe-west1?target=https://w/&max_body=1MB", "no number of bytes"),
         ("cloudtasks://my-project/europe-west1?target=https://w/&max_body=2000000", "no number of bytes"),
+        ("cloudtasks://my-project/europe-west1?target=https://w/&timeout=soon", "no number of seconds"),
         ("redis://host", "there is no backend 'redis'"),
         ("sqllite:///q.db", "did you mean 'sqlite'"),
     ],
@@ -142,12 +143,13 @@ def test_cloud_tasks_takes_its_parameters():
     """The company's domain before a project, a token for another audience than the target, a prefix, a size."""
     url = (
         "cloudtasks://example.com:my-project/europe-west1?target=https%3A%2F%2Fworker.example%2Ftasks%3Fa%3D1"
-        "&service_account=pusher@my-project.iam.gserviceaccount.com&audience=worker&prefix=prod-&max_body=500000"
+        "&service_account=pusher@my-project.iam.gserviceaccount.com&audience=worker&prefix=prod-&max_body=500000&timeout=12"
     )
     driver = open_driver(url, SYSTEM_CLOCK)
     assert ("https://worker.example/tasks?a=1", "worker") == (driver.target.url, driver.target.audience)
     assert "pusher@my-project.iam.gserviceaccount.com" == driver.target.service_account
     assert 500_000 == driver.capabilities("emails").max_body
+    assert timedelta(seconds=4) == driver.capabilities("emails").call_timeout
     assert "example.com:my-project" in repr(driver)
     plain = open_driver("cloudtasks://my-project/europe-west1?target=http://localhost:8080/", SYSTEM_CLOCK)
     assert ("http://localhost:8080/", None) == (plain.target.audience, plain.target.service_account)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 from google.api_core import exceptions as api
-from google.api_core.operation import Operation
-from google.cloud.tasks_v2 import BatchCreateTasksResponse, Queue, Task
+from google.cloud.tasks_v2 import BatchCreateTasksResponse, ListTasksResponse, Queue, Task
 from google.cloud.tasks_v2.types import BatchCreateTasksMetadata, BatchDeleteTasksMetadata
 from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2
@@ -33,6 +33,7 @@ class FakeCloudTasks:
         fail: Asked before each call; what it returns is raised.
         fail_item: Asked for each task that is created; what it returns is that task's error.
         pending: How often an operation is asked for before it is done.
+        answer: Given each answer by its method; what it returns is the answer.
         forgotten: How many of a batch's tasks its answer says nothing of.
     """
 
@@ -47,7 +48,11 @@ class FakeCloudTasks:
         self.pending = 0
         self.forgotten = 0
         self.closed = False
-        self.transport = SimpleNamespace(close=self._close)
+        self.transport = SimpleNamespace(
+            close=self._close, operations_client=SimpleNamespace(get_operation=self._get_operation)
+        )
+        self.answer: Callable[[str, Any], Any] = lambda method, answer: answer
+        self._left = 0
         self._taken: set[str] = set()
         self._count = 0
 
@@ -67,7 +72,7 @@ class FakeCloudTasks:
 
     def create_task(self, request, *, retry, timeout):
         self._called("create_task", retry, timeout)
-        return self._created(request)
+        return self.answer("create_task", self._created(request))
 
     def batch_create_tasks(self, request, *, retry, timeout):
         self._called("batch_create_tasks", retry, timeout)
@@ -83,7 +88,7 @@ class FakeCloudTasks:
             BatchCreateTasksResponse(tasks=done) if done else None,
             BatchCreateTasksMetadata,
             failed,
-            BatchCreateTasksResponse,
+            "batch_create_tasks",
         )
 
     def get_task(self, request, *, retry, timeout):
@@ -91,13 +96,15 @@ class FakeCloudTasks:
         tasks = self._tasks(request.name.rpartition("/tasks/")[0])
         if request.name not in tasks:
             raise api.NotFound("Task does not exist.")
-        return self._viewed(tasks[request.name], request.response_view)
+        return self.answer("get_task", self._viewed(tasks[request.name], request.response_view))
 
-    def list_tasks(self, request, *, retry, timeout) -> Iterable[Task]:
+    def list_tasks(self, request, *, retry, timeout):
         self._called("list_tasks", retry, timeout)
         # In any order, says the service.
         tasks = sorted(self._tasks(request.parent).values(), key=lambda task: task.name)
-        return [self._viewed(task, request.response_view) for task in tasks]
+        found = [self._viewed(task, request.response_view) for task in tasks]
+        page = ListTasksResponse(tasks=found)
+        return SimpleNamespace(pages=iter([self.answer("list_tasks", page)]))
 
     def delete_task(self, name, *, retry, timeout):
         self._called("delete_task", retry, timeout)
@@ -112,16 +119,17 @@ class FakeCloudTasks:
             except api.GoogleAPICallError as error:
                 failed[index] = error
         done = empty_pb2.Empty() if len(failed) < len(request.names) else None
-        return self._operation(done, BatchDeleteTasksMetadata, failed, empty_pb2.Empty)
+        return self._operation(done, BatchDeleteTasksMetadata, failed, "batch_delete_tasks")
 
     def purge_queue(self, name, *, retry, timeout):
         self._called("purge_queue", retry, timeout)
         self._tasks(name).clear()
+        return self.answer("purge_queue", Queue(name=name))
 
     def get_queue(self, name, *, retry, timeout):
         self._called("get_queue", retry, timeout)
         self._tasks(name)
-        return self.queues[name]
+        return self.answer("get_queue", self.queues[name])
 
     def create_queue(self, parent, queue, *, retry, timeout):
         self._called("create_queue", retry, timeout)
@@ -129,13 +137,13 @@ class FakeCloudTasks:
         if queue.name in self.queues:
             raise api.AlreadyExists("Queue already exists")
         queue.state = Queue.State.RUNNING
-        return self._made(queue)
+        return self.answer("create_queue", self._made(queue))
 
     def pause_queue(self, name, *, retry, timeout):
         self._called("pause_queue", retry, timeout)
         self._tasks(name)
         self.queues[name].state = Queue.State.PAUSED
-        return self.queues[name]
+        return self.answer("pause_queue", self.queues[name])
 
     def _called(self, method: str, retry: object, timeout: float) -> None:
         assert retry is None, "the SDK must not try again besides CloudQueue"
@@ -180,7 +188,7 @@ class FakeCloudTasks:
             shown.http_request.body = b""
         return shown
 
-    def _operation(self, response, metadata, failed, result_type) -> Operation:
+    def _operation(self, response, metadata, failed, method) -> SimpleNamespace:
         statuses = {
             index: status_pb2.Status(code=error.grpc_status_code.value[0], message=str(error.message))
             for index, error in failed.items()
@@ -191,19 +199,17 @@ class FakeCloudTasks:
             done.error.code, done.error.message = 10, "None of the requests succeeded"
         else:
             done.response.Pack(response if isinstance(response, empty_pb2.Empty) else type(response).pb(response))
-        asked = iter(range(self.pending))
+        self._done = self.answer(method, done)
+        self._left = self.pending
+        if self.pending:
+            return SimpleNamespace(operation=operations_pb2.Operation(name="operations/1", done=False))
+        return SimpleNamespace(operation=self._done)
 
-        def refresh(**_: object) -> operations_pb2.Operation:
-            self.calls.append("get_operation")
-            error = self.fail("get_operation")
-            if error is not None:
-                raise error
-            return running if next(asked, None) is not None else done
-
-        running = operations_pb2.Operation(name="operations/1", done=False)
-        return Operation(
-            running if self.pending else done, refresh, lambda **_: None, result_type, metadata_type=metadata
-        )
+    def _get_operation(self, name, *, retry, timeout) -> operations_pb2.Operation:
+        assert name == "operations/1"
+        self._called("get_operation", retry, timeout)
+        self._left -= 1
+        return self._done if self._left <= 0 else operations_pb2.Operation(name=name, done=False)
 
     def _close(self) -> None:
         self.closed = True

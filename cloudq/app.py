@@ -19,11 +19,12 @@ from cloudq.queues.names import check_queue
 from cloudq.tasks.composing import NO_PAYLOAD, checked_calls, composed
 from cloudq.tasks.context import Context
 from cloudq.tasks.eager import EagerMode, EagerRun
+from cloudq.tasks.loop_warning import LoopWarning
 from cloudq.tasks.options import SendOptions, TaskOptions, check_app_options
 from cloudq.tasks.receipts import ticket_of
 from cloudq.tasks.registry import Registry
 from cloudq.tasks.runtime import AppRuntime
-from cloudq.tasks.sending import LoopWarning, SendManyError, ran, send_all, sent
+from cloudq.tasks.sending import SendManyError, ran, send_all, sent
 from cloudq.tasks.sent import Sent
 from cloudq.tasks.task import Call, Task, TaskDecorator
 

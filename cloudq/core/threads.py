@@ -107,6 +107,11 @@ class Threads:
         return served
 
     @property
+    def alive(self) -> bool:
+        """Whether there is a thread at the moment, busy or idle. Takes no lock."""
+        return bool(self._threads)
+
+    @property
     def starved(self) -> bool:
         """Whether the last attempt to start a thread failed and there is no other one: nothing runs here."""
         with self._changed:

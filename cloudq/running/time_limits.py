@@ -5,18 +5,34 @@ from __future__ import annotations
 import ctypes
 import heapq
 import itertools
+import platform
 import signal
 import threading
 from contextlib import AbstractContextManager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from types import FrameType, TracebackType
 from typing import Final
 
 from cloudq.core.clock import Clock
+from cloudq.core.safe_log import SafeLogger
 from cloudq.core.shield import Interrupter, interrupted_by, interrupter
+from cloudq.core.threads import Threads
 from cloudq.errors import TimeLimitExceeded
+from cloudq.running.loop_jumps import at_uncovered_jump, interruptions_skip_handlers
+
+logger = SafeLogger("cloudq.worker")
 
 TIDY_AT: Final = 256
+# A machine that was suspended is noticed within this (see `Clock.wait`).
+_SLICE: Final = timedelta(seconds=1)
+# An alarm that comes where it would do harm comes again after this, so many times at most.
+_AGAIN_SECONDS: Final = 0.001
+_MOST_AGAIN: Final = 500
+
+_SKIPS: Final = (
+    "this Python (%s) may skip `finally` and `with`, and leave locks taken, when a time limit strikes in a loop inside "
+    "them (CPython issue 130279): use --processes, or another release; see 'Run a worker', 'Time limits'"
+)
 
 
 class _Expired(TimeLimitExceeded):
@@ -33,7 +49,8 @@ class ThreadTimeLimits:
     """A time limiter for tasks in threads: one thread watches all of them.
 
     The error is raised between two steps of Python code: a call that blocks in C (`time.sleep`, a socket without a
-    time-out) is interrupted only when it returns.
+    time-out) is interrupted only when it returns. Where no thread can be started to watch, tasks run all the same, and
+    the next one tries again; their limits hold from then on.
 
     Args:
         clock: Where the time comes from.
@@ -46,11 +63,12 @@ class ThreadTimeLimits:
         self.lock = threading.Lock()
         self._changed = threading.Condition(self.lock)
         # Guarded by the lock.
-        self._watched: list[tuple[datetime, int, _Guard]] = []
+        self._watched: list[tuple[timedelta, int, _Guard]] = []
         self._tidy_at = TIDY_AT
         self._order = itertools.count()
-        self._started = False
         self._closed = False
+        self._watcher = Threads("cloudq-time-limits", 1)
+        self._warned = False
 
     def __call__(self, limit: timedelta) -> AbstractContextManager[None]:
         """Guards one block."""
@@ -61,29 +79,38 @@ class ThreadTimeLimits:
         with self.lock:
             self._closed = True
             self._changed.notify_all()
+        self._watcher.close()
 
     def watch(self, guard: _Guard, limit: timedelta) -> None:
         """Fires the guard once `limit` is over."""
+        self._have_watcher()  # first: from the push on the error may come at any step
         with self.lock:
             if len(self._watched) >= self._tidy_at:
                 # Blocks that ended in time are still listed until their time is over, which may be hours.
                 self._watched = [entry for entry in self._watched if not entry[2].closed]
                 heapq.heapify(self._watched)
                 self._tidy_at = TIDY_AT + 2 * len(self._watched)
-            heapq.heappush(self._watched, (self._clock.now() + limit, next(self._order), guard))
-            if not self._started:
-                self._started = True
-                threading.Thread(target=self._run, name="cloudq-time-limits", daemon=True).start()
+            heapq.heappush(self._watched, (self._clock.elapsed() + limit, next(self._order), guard))
             if self._watched[0][2] is guard:
                 self._changed.notify_all()
 
-    def _run(self) -> None:
+    def _have_watcher(self) -> None:
+        if self._watcher.alive:
+            return
+        if not self._warned:
+            self._warned = True
+            if interruptions_skip_handlers():
+                logger.warning(_SKIPS, platform.python_version())
+        if not self._watcher.submit(self._watch):
+            self._watcher.withdraw(self._watch)
+
+    def _watch(self) -> None:
         with self.lock:
             while not self._closed:
-                now = self._clock.now()
+                now = self._clock.elapsed()
                 while self._watched and (self._watched[0][2].closed or self._watched[0][0] <= now):
                     heapq.heappop(self._watched)[2].fire()
-                self._clock.wait(self._changed, self._watched[0][0] - now if self._watched else None)
+                self._clock.wait(self._changed, min(_SLICE, self._watched[0][0] - now) if self._watched else None)
 
 
 class _Guard:
@@ -185,6 +212,7 @@ class AlarmTimeLimit:
         self._guarded: timedelta | None = None
         self._held = 0
         self._kept = False
+        self._again = 0
         signal.signal(signal.SIGALRM, self._expired)
 
     def __call__(self, limit: timedelta) -> AbstractContextManager[None]:
@@ -195,6 +223,7 @@ class AlarmTimeLimit:
         """Starts the timer, or stops it."""
         # First this, in one step: a signal that was caught before the timer stopped finds nothing to interrupt.
         self._guarded = limit
+        self._again = 0
         signal.setitimer(signal.ITIMER_REAL, 0 if limit is None else limit.total_seconds())
 
     def hold(self) -> None:
@@ -208,13 +237,21 @@ class AlarmTimeLimit:
             self._kept = False
             self._expired()
 
-    def _expired(self, _number: int = signal.SIGALRM, _frame: FrameType | None = None) -> None:
+    def _expired(self, _number: int = signal.SIGALRM, frame: FrameType | None = None) -> None:
         if self._guarded is None:
             return
         if self._held:
             self._kept = True
+        elif self._does_harm(frame) and self._again < _MOST_AGAIN:
+            self._again += 1
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
         else:
             raise _exceeded(self._guarded)
+
+    @staticmethod
+    def _does_harm(frame: FrameType | None) -> bool:
+        """Whether raised here it would skip the task's `finally` and `with`. A step later it may not."""
+        return frame is not None and interruptions_skip_handlers() and at_uncovered_jump(frame)
 
 
 class _AlarmGuard:

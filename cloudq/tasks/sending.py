@@ -1,9 +1,7 @@
-"""What an App's sends have in common: results in the user's terms, many to several queues, a warning on a loop."""
+"""What an App's sends have in common: results in the user's terms, and many to several queues."""
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Callable, Sequence
 
 from cloudq import errors
@@ -57,26 +55,6 @@ def send_all(messages: Sequence[Message], queue: Callable[[str], CloudQueue]) ->
     return results
 
 
-class LoopWarning:
-    """Warns, once an app, that a blocking send is called where an event loop runs."""
-
-    def __init__(self) -> None:
-        self._warned = False
-
-    def look(self, method: str) -> None:
-        """Warns if a loop runs here, naming the method to use instead."""
-        # asyncio isn't loaded for this: where it isn't, no loop runs.
-        asyncio = sys.modules.get("asyncio")
-        if self._warned or asyncio is None or asyncio._get_running_loop() is None:
-            return
-        self._warned = True
-        warnings.warn(
-            f"{method}() blocks the running event loop until the backend has answered; use `await a{method}(...)`",
-            RuntimeWarning,
-            stacklevel=_callers_level(),
-        )
-
-
 def _stored(name: str, messages: Sequence[Message], queue: Callable[[str], CloudQueue]) -> Sequence[SendResult]:
     """Tries all; a queue that can't be had at all fails its own messages only."""
     try:
@@ -90,11 +68,3 @@ def _by_queue(messages: Sequence[Message]) -> dict[str, list[int]]:
     for index, message in enumerate(messages):
         indexes.setdefault(message.queue, []).append(index)
     return indexes
-
-
-def _callers_level() -> int:
-    """The stack level, for a warning, of whoever called cloudq."""
-    level = 1
-    while sys._getframe(level).f_globals.get("__name__", "").startswith("cloudq."):
-        level += 1
-    return level

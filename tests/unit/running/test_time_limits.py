@@ -19,6 +19,8 @@ from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import TimeLimitExceeded
 from cloudq.running import time_limits
 from cloudq.running.time_limits import AlarmTimeLimit, ThreadTimeLimits
+from cloudq.testing.clock import FakeClock
+from tests.unit.worker.fakes import NoThreads
 
 SOON = timedelta(milliseconds=30)
 FAR = timedelta(hours=1)
@@ -225,3 +227,37 @@ def test_a_send_is_not_cut_in_two(kind: int) -> None:
 
 def take(number: int) -> None:
     """The task's parameters."""
+
+
+@pytest.mark.parametrize("step", [timedelta(hours=1), timedelta(hours=-1)])
+def test_a_clock_that_is_set_changes_no_limit(step: timedelta) -> None:
+    """A limit is a span: setting the clock forward doesn't end it, setting it back doesn't prolong it."""
+    clock = FakeClock()
+    limits = ThreadTimeLimits(clock)
+    with limits(timedelta(seconds=60)):
+        clock.until_waiting(1)
+        clock.step(step)
+        clock.advance(timedelta(seconds=59))
+        spin(0.05)
+
+    def handler() -> None:
+        clock.until_waiting(1)
+        clock.step(step)
+        clock.advance(timedelta(seconds=60))
+        spin(10)
+
+    with pytest.raises(TimeLimitExceeded), limits(timedelta(seconds=60)):
+        handler()
+    limits.close()
+
+
+def test_without_a_thread_to_watch_the_task_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that has no thread to give costs no task an attempt; limits hold again as soon as it has one."""
+    limits = ThreadTimeLimits(SYSTEM_CLOCK)
+    machine = NoThreads(monkeypatch)
+    with limits(FAR):
+        assert 1 == machine.tries
+    machine.exhausted = False
+    with pytest.raises(TimeLimitExceeded), limits(SOON):
+        spin(10)
+    limits.close()

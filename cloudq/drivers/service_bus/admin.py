@@ -103,7 +103,7 @@ def admin_client(
     half = patience.total_seconds() / 2
     options: dict[str, Any] = {"retry_total": 0, "connection_timeout": half, "read_timeout": half}
     if endpoint is not None:
-        options["transport"] = _To(endpoint)
+        options["transport"] = _To(endpoint, connection_timeout=half, read_timeout=half)
     try:
         if connection_string is not None:
             return ServiceBusAdministrationClient.from_connection_string(connection_string, **options)
@@ -117,8 +117,8 @@ def admin_client(
 class _To(RequestsTransport):  # type: ignore[misc]  # azure-core gives it no type
     """Sends to another endpoint than the SDK would."""
 
-    def __init__(self, endpoint: str) -> None:
-        super().__init__()
+    def __init__(self, endpoint: str, **options: float) -> None:
+        super().__init__(**options)
         self._endpoint = endpoint.rstrip("/")
 
     def send(self, request: HttpRequest, **options: Any) -> Any:

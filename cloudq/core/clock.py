@@ -46,7 +46,7 @@ class SystemClock:
 
     def elapsed(self) -> timedelta:
         """Linux's CLOCK_BOOTTIME; on macOS CLOCK_MONOTONIC, which counts suspended time there."""
-        return timedelta(microseconds=time.clock_gettime_ns(_SPANS) // 1000)
+        return _MICROSECOND * (time.clock_gettime_ns(_SPANS) // 1000)
 
     def wait(self, condition: Condition, timeout: timedelta | None) -> bool:
         """Waits on `condition` in real time."""

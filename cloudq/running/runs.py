@@ -33,23 +33,24 @@ ZERO: Final = timedelta(0)
 Ended: TypeAlias = Callable[[bool], None]
 """Told that the run in the way has ended: `True` if it succeeded with the same message: nothing is left to do."""
 
-_Identity: TypeAlias = tuple[str, str, str, str]
+_Identity: TypeAlias = tuple[str, ...]
 _Key: TypeAlias = tuple[str, str]
 
 
 class Run:
     """One run of a delivery's handler, from its start to its end. Made by `Runs.begin`."""
 
-    __slots__ = ("_identity", "_key", "_longest", "_lost", "_over_since", "_waiting")
+    __slots__ = ("_delivery", "_identity", "_key", "_lease", "_lost", "_over_since", "_waiting")
 
-    def __init__(self, delivery: Delivery, lost: threading.Event, longest: timedelta) -> None:
+    def __init__(self, delivery: Delivery, lost: threading.Event, lease: timedelta) -> None:
         # All is guarded by the registry's lock.
         self._identity = _identity(delivery)
-        self._key = _key(delivery)
+        self._key: _Key | None = None if delivery.group is None else (delivery.queue, delivery.group)
+        self._delivery = delivery
         self._lost = lost
-        self._longest = longest
+        self._lease = lease
         self._over_since: timedelta | None = None
-        self._waiting: list[tuple[_Identity, Ended]] = []
+        self._waiting: list[tuple[_Identity, Ended]] | None = None
 
 
 class Runs:
@@ -83,18 +84,18 @@ class Runs:
         Returns:
             What to pass to `end`; `None` if it may not run now.
         """
-        longest = max(HUNG_AFTER_LEASES * lease, (delivery.message and delivery.message.time_limit) or ZERO)
-        run = Run(delivery, lost, longest)
+        run = Run(delivery, lost, lease)
+        identity, key = run._identity, run._key
         with self._lock:
-            ahead = self._ahead_of(run)
-            if ahead is not None:
-                ahead._waiting.append((run._identity, ended))
-                return None
-            self._by_message[run._identity] = run
-            if run._key is not None:
-                self._by_key[run._key] = run
-            self._turned_away.pop(run._identity, None)
-            return run
+            ahead = self._by_message.setdefault(identity, run)
+            if ahead is run or self._is_hung(ahead):
+                ahead = run if key is None else self._by_key.setdefault(key, run)
+                if ahead is run or self._is_hung(ahead):
+                    return self._enter(run)
+                if self._by_message[identity] is run:
+                    del self._by_message[identity]
+            ahead._waiting = [*(ahead._waiting or ()), (identity, ended)]
+            return None
 
     def end(self, run: Run, *, succeeded: bool) -> None:
         """The handler has ended, or was given up: tells those who wait for it. Once more changes nothing.
@@ -103,17 +104,18 @@ class Runs:
             run: What `begin` returned.
             succeeded: Whether its task is done, so that a redelivery of the same message has nothing left to do.
         """
+        identity, key = run._identity, run._key
         with self._lock:
             # A run that was taken for hung may have been followed by another one.
-            if self._by_message.get(run._identity) is run:
-                del self._by_message[run._identity]
-            if run._key is not None and self._by_key.get(run._key) is run:
-                del self._by_key[run._key]
-            waiting, run._waiting = run._waiting, []
-            if succeeded:
-                self._turned_away.pop(run._identity, None)
-        for identity, ended in waiting:
-            ended(succeeded and identity == run._identity)
+            if self._by_message.get(identity) is run:
+                del self._by_message[identity]
+            if key is not None and self._by_key.get(key) is run:
+                del self._by_key[key]
+            waiting, run._waiting = run._waiting, None
+            if succeeded and self._turned_away:
+                self._turned_away.pop(identity, None)
+        for whose, ended in waiting or ():
+            ended(succeeded and whose == identity)
 
     def turn_away(self, delivery: Delivery) -> timedelta:
         """For how long a delivery that waited in vain is to stay away: longer each time, from 5 s to 5 minutes."""
@@ -126,13 +128,23 @@ class Runs:
                 self._turned_away.pop(next(iter(self._turned_away)))
         return min(LONGEST_AWAY, FIRST_AWAY * (1 << min(times, _MOST_DOUBLINGS)))
 
-    def _ahead_of(self, run: Run) -> Run | None:
+    def _enter(self, run: Run) -> Run:
+        self._by_message[run._identity] = run
+        if run._key is not None:
+            self._by_key[run._key] = run
+        if self._turned_away:
+            self._turned_away.pop(run._identity, None)
+        return run
+
+    def _is_hung(self, run: Run) -> bool:
+        if not run._lost.is_set():
+            return False
         now = self.clock.elapsed()
-        same = self._by_message.get(run._identity)
-        if same is not None and not _hung(same, now):
-            return same
-        same = None if run._key is None else self._by_key.get(run._key)
-        return None if same is None or _hung(same, now) else same
+        if run._over_since is None:
+            run._over_since = now
+        message = run._delivery.message
+        limit = message.time_limit if message else None
+        return now - run._over_since >= max(HUNG_AFTER_LEASES * run._lease, limit or ZERO)
 
 
 _MOST_TURNED_AWAY: Final = 10_000
@@ -162,19 +174,9 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def _hung(run: Run, now: timedelta) -> bool:
-    if not run._lost.is_set():
-        return False
-    if run._over_since is None:
-        run._over_since = now
-    return now - run._over_since >= run._longest
-
-
 def _identity(delivery: Delivery) -> _Identity:
-    message = delivery.message
     # One event may be in several queues (a topic's subscriptions): each of them has its own work to do with it.
-    return delivery.queue, message.source if message else "", message.task if message else "", delivery.id
-
-
-def _key(delivery: Delivery) -> _Key | None:
-    return None if delivery.group is None else (delivery.queue, delivery.group)
+    message = delivery.message
+    if message is None:
+        return delivery.queue, delivery.id
+    return delivery.queue, message.source, message.task, delivery.id

@@ -14,7 +14,7 @@ they are `done`; the settler says when a delivery is `settled`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -133,7 +133,7 @@ class Intake:
             self._queues[queue].poll.end(found_nothing=None)
             self._wake_pollers()
 
-    def adopt(self, held: Iterable[HeldLease]) -> None:
+    def adopt(self, held: Collection[HeldLease]) -> None:
         """Counts deliveries that are given back without ever having been offered."""
         with self._lock:
             self._settle(held)
@@ -259,10 +259,10 @@ class Intake:
 
     # ── with the lock held ───────────────────────────────────────────────────────────────────────────────
 
-    def _settle(self, held: Iterable[HeldLease]) -> None:
+    def _settle(self, held: Collection[HeldLease]) -> None:
         for one in held:
             self._queues[one.delivery.queue].settling += 1
-            self._settling += 1
+        self._settling += len(held)
 
     def _may_start(self) -> bool:
         return (
@@ -306,14 +306,14 @@ class Intake:
         queue = next_queue(self._queues.values(), strict=self._strict)
         held = queue.waiting.popleft().held
         self._waiting -= 1
-        if held.lost.is_set() or held.over(self._clock.elapsed()):  # it is somebody else's by now
+        now = self._clock.elapsed()
+        if held.lost.is_set() or held.over(now):  # it is somebody else's by now
             self._epoch += 1
             self._wake_pollers()
             return None
         run = self._aside.begin(held, queue.lease, partial(self._resume, queue, held))
         if run is None:
             return None
-        now = self._clock.elapsed()
         self._running[held] = run
         self._started += 1
         queue.last_start = now

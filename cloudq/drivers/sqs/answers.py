@@ -15,6 +15,7 @@ from cloudq.drivers.sqs.faults import of_item
 from cloudq.errors import BackendUnavailable
 
 _CHECKED: Final = "cloudq-answers"
+_ERROR: Final = "application/json"  # of LocalStack's errors
 # Reads past each value, and so finds out whether all is there, without making anything of it.
 _object: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -30,7 +31,8 @@ def refuse_broken(response_dict: Mapping[str, Any], operation_model: Any, **_: o
     Raises:
         BackendUnavailable: It isn't whole, or isn't of the service: the call may have been carried out or not.
     """
-    wrong = _wrong(response_dict["headers"], response_dict["body"] or b"", operation_model.metadata)
+    failed = response_dict["status_code"] >= 300
+    wrong = _wrong(response_dict["headers"], response_dict["body"] or b"", operation_model.metadata, failed=failed)
     if wrong is not None:
         raise BackendUnavailable(
             f"the answer to {operation_model.name} (status {response_dict['status_code']}) {wrong}: "
@@ -88,16 +90,16 @@ def _unnamed(queue: str, done: str) -> BackendUnavailable:
     )
 
 
-def _wrong(headers: Mapping[str, Any], body: bytes, service: Mapping[str, Any]) -> str | None:
+def _wrong(headers: Mapping[str, Any], body: bytes, service: Mapping[str, Any], *, failed: bool) -> str | None:
     """What is wrong with an answer, or `None`."""
     length = headers.get("content-length")
     if length is None and not body:
         return "was cut within its headers"
     if length is not None and length != str(len(body)):
         return f"was cut: {len(body)} bytes of {length!r}"
-    if service["protocol"] == "json":  # of the others emulators say other types
+    if service["protocol"] == "json":  # of other protocols emulators say whatever they like
         kind, said = f"application/x-amz-json-{service['jsonVersion']}", headers.get("content-type", "")
-        if said != kind and said.partition(";")[0].strip().lower() != kind:
+        if said != kind and not (failed and said == _ERROR):
             return f"is none of AWS: its type is {said!r}, not {kind!r}"
     if not headers.get("x-amzn-requestid"):
         return "is none of AWS: it has no x-amzn-RequestId"

@@ -101,7 +101,9 @@ def _translated(error: Exception, queue: str) -> Exception:
             f"Amazon SQS can't be called: {error}", hint="give the SDK credentials: its environment, profile or role"
         )
     if isinstance(error, unreachable):
-        return BackendUnavailable(f"Amazon SQS can't be reached: {error}", hint="see the network and the endpoint")
+        reason = getattr(error, "kwargs", {}).get("error")  # which the SDK's own text leaves out
+        told = f"{error}" if reason is None else f"{error} ({reason})"
+        return BackendUnavailable(f"Amazon SQS can't be reached: {told}", hint="see the network and the endpoint")
     if isinstance(error, (sdk.NoRegionError, sdk.InvalidRegionError)):
         return ConfigurationError(str(error), hint="sqs://REGION names the region")
     if isinstance(error, sdk.BotoCoreError):

@@ -245,12 +245,16 @@ def test_a_receive_that_brings_no_message_is_an_error(service: Service, driver: 
         driver.receive("q", limit=1, wait=ZERO, lease=LEASE)
 
 
-def test_an_error_of_the_service_is_read_as_before(service: Service, driver: SQSDriver) -> None:
-    """It has its type and its request id too."""
+@pytest.mark.parametrize("kind", [KIND, "application/json"])
+def test_an_error_of_the_service_is_read_as_before(service: Service, driver: SQSDriver, kind: str) -> None:
+    """It has its type, or LocalStack's, and its request id too; a part of it is none."""
     service.broken = "SendMessageBatch"
-    refused = {"__type": "com.amazonaws.sqs#RequestThrottled", "message": "Request is throttled."}
-    service.instead = lambda _: of(refused, status="403 Forbidden")
+    refused = b'{"__type": "com.amazonaws.sqs#RequestThrottled", "message": "Request is throttled."}'
+    whole = answer(refused, kind=kind, status="403 Forbidden", x_amzn_RequestId=REQUEST_ID)
+    service.instead = lambda _: whole
     assert isinstance(driver.send([item(0)])[0].error, Throttled)
+    service.instead = lambda _: whole[:-40]
+    assert BackendUnavailable is type(driver.send([item(0)])[0].error)
 
 
 @pytest.mark.parametrize("headers", [{}, {"Transfer-Encoding": "chunked"}])

@@ -19,6 +19,7 @@ MINUTE = timedelta(minutes=1)
 def clock() -> FakeClock:
     clock = FakeClock()
     clock.advance(MINUTE)
+    clock.step(timedelta(days=1))
     return clock
 
 

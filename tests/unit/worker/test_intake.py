@@ -191,6 +191,18 @@ def test_what_lost_its_lease_waiting_is_not_started(clock: FakeClock) -> None:
     assert 1 == intake.in_hand().total
 
 
+def test_what_is_over_is_not_started(clock: FakeClock) -> None:
+    """A machine that slept: what waited in the worker isn't started under a lease that is over, noticed or not."""
+    intake = make(clock)
+    [slept] = held(clock, 1)
+    intake.offer("q", [slept])
+    clock.suspend(LEASE)
+    [fresh] = held(clock, 1)
+    intake.offer("q", [fresh])
+    assert fresh is intake.take()
+    assert not slept.lost.is_set()
+
+
 def test_too_many_settlements_stop_everything(clock: FakeClock) -> None:
     """While so many ended tasks aren't confirmed nothing is started or received (semantics 14)."""
     intake = make(clock, slots=1, prefetch=1000)

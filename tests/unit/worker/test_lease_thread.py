@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
@@ -73,16 +74,24 @@ def test_it_extends_in_time(setup: Setup) -> None:
     until(lambda: setup.extended == 1)
 
 
-def test_a_machine_that_slept_notices_within_a_second(setup: Setup) -> None:
+def test_a_machine_that_slept_notices_within_a_second(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     """A wait doesn't count the time asleep, so none under a lease is longer than a second."""
+    wait, waits = setup.clock.wait, list[timedelta | None]()
+
+    def note(condition: threading.Condition, timeout: timedelta | None) -> bool:
+        waits.append(timeout)
+        return wait(condition, timeout)
+
+    monkeypatch.setattr(setup.clock, "wait", note)
     [held] = setup.keeper.attach([delivery(setup.clock.now())])
-    setup.pass_time(SECOND)
+    until(lambda: [wait for wait in waits if wait is not None], what="the thread waits for the lease")
     setup.clock.until_waiting(1)
     setup.clock.suspend(2 * LEASE)
     assert not held.lost.is_set()
     setup.pass_time(SECOND)
     assert held.lost.wait(10)
     assert 0 == setup.extended
+    assert {SECOND} == {timeout for timeout in waits if timeout is not None}
 
 
 @pytest.mark.parametrize("error", [SystemExit(1), ValueError("a driver's slip")])

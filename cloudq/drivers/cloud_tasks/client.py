@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from threading import Lock, Thread
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import grpc
 from google.api_core.exceptions import DeadlineExceeded, ServiceUnavailable
@@ -53,6 +53,11 @@ class _NoMessage(grpc.RpcError):  # type: ignore[misc]  # grpc has no types
 
     def trailing_metadata(self) -> None:
         return None
+
+    def result(self, timeout: float | None = None) -> NoReturn:
+        """Asked for by an interceptor around ours, which is given the error as if it were the call."""
+        del timeout
+        raise self
 
 
 class _Answered(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]  # grpc has no types

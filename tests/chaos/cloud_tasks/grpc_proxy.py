@@ -16,6 +16,8 @@ _UNLIMITED = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_l
 
 Replied = Callable[[str, bytes, str], None]
 """Told a method, its request and the name of its status, after the emulator carried it out and before the reply."""
+Instead = Callable[[str], bytes | None]
+"""Given a method: what to answer, without a call of the emulator."""
 Changed = Callable[[str, bytes], bytes]
 """Given a method and the emulator's reply to it."""
 Asked = Callable[[str, bytes], None]
@@ -29,12 +31,14 @@ class GrpcProxy(grpc.GenericRpcHandler):
         address: Where it listens.
         before: Called before each call is passed on.
         after: Called before each reply is passed back.
+        instead: Asked before each call is passed on; what it returns is passed back, and the emulator isn't called.
         change: Given each reply; what it returns is passed back.
     """
 
     def __init__(self, upstream: str) -> None:
         self.before: Asked = lambda _method, _request: None
         self.after: Replied = lambda _method, _request, _status: None
+        self.instead: Instead = lambda _method: None
         self.change: Changed = lambda _method, reply: reply
         self._lock = Lock()
         self._calls: Counter[str] = Counter()
@@ -70,6 +74,9 @@ class GrpcProxy(grpc.GenericRpcHandler):
             with self._lock:
                 self._calls[name] += 1
             self.before(name, request)
+            instead = self.instead(name)
+            if instead is not None:
+                return instead
             try:
                 reply: bytes = call(request, timeout=20)
             except grpc.RpcError as error:

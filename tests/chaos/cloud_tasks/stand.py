@@ -19,6 +19,7 @@ from google.protobuf.duration_pb2 import Duration
 from cloudq import App
 from cloudq.emulators.cloud_tasks import VARIABLE, CloudTasksEmulator
 from tests.chaos.cloud_tasks.grpc_proxy import GrpcProxy
+from tests.chaos.cloud_tasks.liar import Liar
 from tests.integration.processes import start_worker, wait_until
 
 ACCOUNT: Final = "pusher@my-project.iam.gserviceaccount.com"
@@ -118,7 +119,7 @@ class Stand:
         emulator: CloudTasksEmulator,
         monkeypatch: pytest.MonkeyPatch,
         *,
-        proxy: GrpcProxy | None = None,
+        proxy: GrpcProxy | Liar | None = None,
         target: int | None = None,
         **env: str,
     ) -> None:

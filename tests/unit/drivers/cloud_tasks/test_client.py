@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -12,8 +13,10 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 
 from cloudq.core.driver import Outgoing
 from cloudq.drivers.cloud_tasks import CloudTasksDriver, client
-from cloudq.errors import PermissionDenied
-from tests.unit.drivers.cloud_tasks.fakes import URL, FakeCloudTasks
+from cloudq.drivers.cloud_tasks.cancelling import handle_of
+from cloudq.errors import BackendUnavailable, PermissionDenied
+from tests.unit.drivers.cloud_tasks.fakes import LOCATION, URL, FakeCloudTasks
+from tests.unit.drivers.cloud_tasks.http2 import answering, no_status, page, trailers_only
 
 
 def test_an_emulator_is_called_without_credentials(monkeypatch):
@@ -88,3 +91,42 @@ def test_a_driver_that_made_no_call_has_nothing_to_close():
     driver.close()
     driver.close()
     assert "my-project" in repr(driver)
+
+
+PAGE = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 13\r\n\r\n<html></html>"
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (PAGE, BackendUnavailable),
+        (page("200"), BackendUnavailable),
+        (page("302"), BackendUnavailable),
+        (page("403"), PermissionDenied),
+        (page("404"), BackendUnavailable),
+        (page("503"), BackendUnavailable),
+        (trailers_only, BackendUnavailable),
+        (no_status, BackendUnavailable),
+    ],
+    ids=["http/1.1", "200", "302", "403", "404", "503", "no message", "no status"],
+)
+def test_what_is_no_answer_of_the_service_is_an_error(monkeypatch, answer, error):
+    """A web page of whatever status, a success without a message: nothing is stored, cancelled or purged by it, and the
+    service isn't taken for one without batches.
+    """
+    with answering(answer) as address:
+        monkeypatch.setenv("CLOUD_TASKS_EMULATOR_HOST", address)
+        driver = CloudTasksDriver("my-project", "europe-west1", target=URL)
+        for count in (1, 2):
+            results = driver.send([Outgoing(id=str(n), queue="emails", body=b"") for n in range(count)])
+            assert [error] * count == [type(result.error) for result in results]
+        handle = handle_of(f"{LOCATION}/queues/emails/tasks/x", datetime.now(UTC) + timedelta(days=1))
+        for ask in (
+            lambda: driver.cancel("emails", handle),
+            lambda: driver.purge("emails"),
+            lambda: driver.dead_letters("emails").purge([f"{'0' * 14}-a", f"{'0' * 14}-b"]),
+        ):
+            with pytest.raises(error):
+                ask()
+        assert driver._service.has_batches
+        driver.close()

@@ -63,7 +63,10 @@ class Batch:
         self._renewed = not isinstance(messages, Sequence)
         given = messages if isinstance(messages, Sequence) else [messages]
         now = edge.clock.now()
-        self._arrivals = [arrival(message, edge.queue, now=now, renewed=self._renewed) for message in given]
+        elapsed = edge.clock.elapsed()
+        self._arrivals = [
+            arrival(message, edge.queue, now=now, elapsed=elapsed, renewed=self._renewed) for message in given
+        ]
         self._running = [
             Running(one.delivery, edge.clock, until=None if self._renewed else one.delivery.lease.expires_at)
             for one in self._arrivals

@@ -74,7 +74,8 @@ class EagerRun:
         self._witness = Witness(definition)
         handlers: Mapping[str, Witness] = {message.task: self._witness}
         self._processor = Processor(handlers, middleware=middleware, clock=clock)
-        lease = Lease(queue=message.queue, receipt=None, expires_at=clock.now() + timedelta(days=1))
+        day = timedelta(days=1)
+        lease = Lease(queue=message.queue, receipt=None, expires_at=clock.now() + day, ends=clock.elapsed() + day)
         body = wire.encode(replace(message, not_before=None))
         self._delivery = Delivery.of(body, native_id=message.id, runs=1, deliveries=1, lease=lease)
 

@@ -102,7 +102,7 @@ class _Child:
         """
         until = None if hard_limit is None else time.monotonic() + hard_limit.total_seconds()
         try:
-            self._channel.send(Run.of(held.delivery, held.expires_at))
+            self._channel.send(Run.of(held.delivery, expires_at=held.expires_at, ends=held.ends))
             self._await_answer(held, until)
             said = self._channel.from_child() if self._channel.wait(0) else None
         except OSError:

@@ -54,10 +54,13 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     failure: Failure | None
     expires_at: datetime
     hard_limit: datetime | None
+    # By `Clock.elapsed`, which is the same in all processes of a machine.
+    ends: timedelta
+    hard_end: timedelta | None
 
     @classmethod
-    def of(cls, delivery: Delivery, expires_at: datetime) -> Run:
-        """What a child needs of a delivery."""
+    def of(cls, delivery: Delivery, *, expires_at: datetime, ends: timedelta) -> Run:
+        """What a child needs of a delivery whose lease ends then."""
         return cls(
             queue=delivery.queue,
             id=delivery.id,
@@ -69,6 +72,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, tag=True):
             failure=delivery.failure,
             expires_at=expires_at,
             hard_limit=delivery.lease.hard_limit,
+            ends=ends,
+            hard_end=delivery.lease.hard_end,
         )
 
     def delivery(self) -> Delivery:
@@ -86,7 +91,14 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, tag=True):
             undecodable=undecodable,
             attempt=self.attempt,
             deliveries=self.deliveries,
-            lease=Lease(queue=self.queue, receipt=None, expires_at=self.expires_at, hard_limit=self.hard_limit),
+            lease=Lease(
+                queue=self.queue,
+                receipt=None,
+                expires_at=self.expires_at,
+                hard_limit=self.hard_limit,
+                ends=self.ends,
+                hard_end=self.hard_end,
+            ),
             group=self.group,
             first_received_at=self.first_received_at,
             failure=self.failure,

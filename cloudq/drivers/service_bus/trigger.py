@@ -82,13 +82,14 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
         return f"Arrival(delivery={self.delivery!r})"
 
 
-def arrival(message: TriggerMessage, queue: str, *, now: datetime, renewed: bool) -> Arrival:
+def arrival(message: TriggerMessage, queue: str, *, now: datetime, elapsed: timedelta, renewed: bool) -> Arrival:
     """The delivery of a message.
 
     Args:
         message: What the trigger passed.
         queue: The queue that the trigger is of.
-        now: When the function was invoked.
+        now: When the function was invoked, by the wall clock.
+        elapsed: The same by `Clock.elapsed`.
         renewed: Whether the host renews the lock.
 
     Raises:
@@ -113,7 +114,8 @@ def arrival(message: TriggerMessage, queue: str, *, now: datetime, renewed: bool
             hint="work on queues with sessions with `cloudq worker`; send to others without an ordering key",
         )
     ends = now + RENEWED if until is None else _aware(until)
-    lease = Lease(queue=queue, receipt=None, expires_at=max(ends, now + RENEWED) if renewed else ends)
+    ends = max(ends, now + RENEWED) if renewed else ends
+    lease = Lease(queue=queue, receipt=None, expires_at=ends, ends=elapsed + (ends - now))
     made = Delivery.of(
         body,
         native_id=native_id,

@@ -154,7 +154,7 @@ def _sample(capabilities: Capabilities) -> Delivery:
         native_id="1",
         runs=1,
         deliveries=1,
-        lease=Lease(queue="orders", receipt=None, expires_at=EPOCH + timedelta(minutes=2)),
+        lease=Lease(queue="orders", receipt=None, expires_at=EPOCH + timedelta(minutes=2), ends=timedelta(minutes=2)),
         group=key,
     )
 

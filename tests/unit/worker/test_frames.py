@@ -20,6 +20,7 @@ from cloudq.worker.frames import MAX_FRAME, Channel, Done, FrameError, LeaseIsLo
 from tests.unit.worker.fakes import delivery
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ENDS = timedelta(minutes=2)
 FAILURE = Failure(reason="no", error_type="ValueError", traceback="…", attempts=3, first_at=NOW, last_at=NOW)
 
 
@@ -53,10 +54,20 @@ def test_an_outcome_survives(ends: tuple[socket.socket, socket.socket], outcome:
     attempt=st.integers(1, 10**6),
     group=st.none() | st.text(max_size=20),
     moment=st.none() | st.datetimes(timezones=st.just(UTC)),
+    ends=st.timedeltas(timedelta(0), timedelta(days=10_000)),
 )
-def test_a_delivery_survives(body: bytes, attempt: int, group: str | None, moment: datetime | None) -> None:
+def test_a_delivery_survives(
+    body: bytes, attempt: int, group: str | None, moment: datetime | None, ends: timedelta
+) -> None:
     """A child has all of a delivery but the receipt and the native object, decodable or not."""
-    lease = Lease(queue="q", receipt=object(), expires_at=NOW, hard_limit=moment)
+    lease = Lease(
+        queue="q",
+        receipt=object(),
+        expires_at=NOW,
+        hard_limit=moment,
+        ends=ends,
+        hard_end=None if moment is None else ends,
+    )
     given_ = Delivery.of(
         body,
         native_id="n",
@@ -69,7 +80,7 @@ def test_a_delivery_survives(body: bytes, attempt: int, group: str | None, momen
     )
     one, other = socket.socketpair()
     with one, other:
-        Channel(one).send(Run.of(given_, NOW))
+        Channel(one).send(Run.of(given_, expires_at=NOW, ends=ends))
         said = Channel(other).to_child()
     assert isinstance(said, Run)
     assert replace(given_, raw=None, lease=replace(lease, receipt=None)) == said.delivery()
@@ -78,7 +89,7 @@ def test_a_delivery_survives(body: bytes, attempt: int, group: str | None, momen
 def test_large_frames_pass(ends: tuple[socket.socket, socket.socket]) -> None:
     """A frame larger than the socket's buffer arrives whole."""
     large = replace(delivery(NOW), body=b"x" * 5_000_000)
-    sender = threading.Thread(target=Channel(ends[0]).send, args=(Run.of(large, NOW),))
+    sender = threading.Thread(target=Channel(ends[0]).send, args=(Run.of(large, expires_at=NOW, ends=ENDS),))
     sender.start()
     said = Channel(ends[1]).to_child()
     sender.join(10)
@@ -92,7 +103,7 @@ def test_a_frame_that_claims_too_much_is_refused(ends: tuple[socket.socket, sock
     with pytest.raises(FrameError, match="longer than"):
         Channel(ends[1]).from_child()
     with pytest.raises(FrameError, match="longer than"):
-        Channel(ends[0]).send(Run.of(replace(delivery(NOW), body=bytes(MAX_FRAME)), NOW))
+        Channel(ends[0]).send(Run.of(replace(delivery(NOW), body=bytes(MAX_FRAME)), expires_at=NOW, ends=ENDS))
 
 
 def test_the_end_is_none(ends: tuple[socket.socket, socket.socket]) -> None:
@@ -109,7 +120,7 @@ def test_the_end_is_none(ends: tuple[socket.socket, socket.socket]) -> None:
 
 def test_several_frames_keep_their_order(ends: tuple[socket.socket, socket.socket]) -> None:
     """Frames arrive one by one, in order."""
-    sent = Run.of(delivery(NOW), NOW)
+    sent = Run.of(delivery(NOW), expires_at=NOW, ends=ENDS)
     for frame in (sent, LeaseIsLost(), sent):
         Channel(ends[0]).send(frame)
     channel = Channel(ends[1])

@@ -15,6 +15,7 @@ from cloudq.errors import PushRefused
 
 LOCK = "6f1a4c6e-6e5f-4c53-9d6e-0d7a3d4f5a10"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ELAPSED = timedelta(hours=3)
 
 
 def message(**changed) -> SimpleNamespace:
@@ -33,23 +34,37 @@ def message(**changed) -> SimpleNamespace:
 
 def test_the_hosts_count_has_the_present_delivery_in_it() -> None:
     """Unlike the SDK's for Python, which counts those before."""
-    delivery = arrival(message(), "orders", now=NOW, renewed=False).delivery
+    delivery = arrival(message(), "orders", now=NOW, elapsed=ELAPSED, renewed=False).delivery
     assert (3, 3) == (delivery.attempt, delivery.deliveries)
-    assert 1 == arrival(message(delivery_count=None), "orders", now=NOW, renewed=False).delivery.deliveries
+    assert (
+        1
+        == arrival(message(delivery_count=None), "orders", now=NOW, elapsed=ELAPSED, renewed=False).delivery.deliveries
+    )
 
 
 def test_a_lease_is_the_lock() -> None:
     """As long as the message says; of one that the host renews, for as long as it does."""
-    assert NOW + timedelta(seconds=30) == arrival(message(), "o", now=NOW, renewed=False).delivery.lease.expires_at
-    assert NOW + RENEWED == arrival(message(), "o", now=NOW, renewed=True).delivery.lease.expires_at
+    assert (
+        NOW + timedelta(seconds=30)
+        == arrival(message(), "o", now=NOW, elapsed=ELAPSED, renewed=False).delivery.lease.expires_at
+    )
+    assert NOW + RENEWED == arrival(message(), "o", now=NOW, elapsed=ELAPSED, renewed=True).delivery.lease.expires_at
     naive = message(locked_until=datetime(2026, 1, 1, 0, 0, 30))  # noqa: DTZ001 - what the decoder may make of it
-    assert NOW + timedelta(seconds=30) == arrival(naive, "o", now=NOW, renewed=False).delivery.lease.expires_at
-    assert NOW + RENEWED == arrival(message(locked_until=None), "o", now=NOW, renewed=False).delivery.lease.expires_at
+    assert (
+        NOW + timedelta(seconds=30)
+        == arrival(naive, "o", now=NOW, elapsed=ELAPSED, renewed=False).delivery.lease.expires_at
+    )
+    assert (
+        NOW + RENEWED
+        == arrival(message(locked_until=None), "o", now=NOW, elapsed=ELAPSED, renewed=False).delivery.lease.expires_at
+    )
+    lock = arrival(message(), "o", now=NOW, elapsed=ELAPSED, renewed=False).delivery.lease
+    assert ELAPSED + timedelta(seconds=30) == lock.ends
 
 
 def test_a_body_may_be_a_text() -> None:
     """It is bytes to the rest; what can't be decoded has the service's id."""
-    delivery = arrival(message(get_body=lambda: "täxt"), "orders", now=NOW, renewed=False).delivery
+    delivery = arrival(message(get_body=lambda: "täxt"), "orders", now=NOW, elapsed=ELAPSED, renewed=False).delivery
     assert ("täxt".encode(), "m-1") == (delivery.body, delivery.id)
 
 
@@ -57,12 +72,12 @@ def test_a_body_may_be_a_text() -> None:
 def test_what_cannot_be_settled_is_refused(changed: dict) -> None:
     """Without a lock token it isn't run at all: where would it go if it failed?"""
     with pytest.raises(PushRefused):
-        arrival(message(**changed), "orders", now=NOW, renewed=False)
+        arrival(message(**changed), "orders", now=NOW, elapsed=ELAPSED, renewed=False)
 
 
 def test_the_token_is_not_shown() -> None:
     """It settles the message for whoever reads it."""
-    assert LOCK not in repr(arrival(message(), "orders", now=NOW, renewed=False))
+    assert LOCK not in repr(arrival(message(), "orders", now=NOW, elapsed=ELAPSED, renewed=False))
 
 
 def test_a_driver_settles_what_came_elsewhere_by_its_token(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
+import uuid
 from datetime import timedelta
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def bad(n: int) -> None:
 
 @app.task("long")
 def long(context: cloudq.Context, n: int, seconds: float) -> None:
-    note("started.txt", n, context.deliveries)
+    note("started.txt", n, context.deliveries, os.getpid())
     time.sleep(seconds)
     note("effects.txt", n, context.deliveries)
 
@@ -76,3 +77,12 @@ def step(key: str, n: int, fails: float = 0.0, dies: bool = False) -> None:
     if random.random() < fails:
         raise cloudq.Retry(reason="by chance", delay=timedelta(milliseconds=random.choice((0, 0, 20))))
     note("steps.txt", key, n, "done")
+
+
+@app.task("watched", queue="orders.fifo")
+def watched(context: cloudq.Context, key: str, n: int, seconds: float) -> None:
+    """Notes when it began, and when it heard that its lease is lost or was done, by a clock that processes share."""
+    run = uuid.uuid4().hex
+    note("watched.txt", run, key, n, "begun", time.monotonic())
+    lost = context.lease_lost.wait(seconds)
+    note("watched.txt", run, key, n, "lost" if lost else "done", time.monotonic())

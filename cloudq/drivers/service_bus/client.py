@@ -112,7 +112,7 @@ class Clients:
         self._lock = threading.Lock()
 
 
-class _InTime:
+class TimelyCredential:
     """A credential whose tokens come by the call's deadline, or for another call: the service that gives them may hang.
 
     A token that came too late is the next call's, if it still holds.
@@ -171,7 +171,7 @@ def client_of(namespace: str, connection_string: str | None) -> ServiceBusClient
             "Service Bus needs the module 'azure.identity', or a connection string",
             hint="pip install 'cloudq[servicebus]', or set CLOUDQ_SERVICEBUS_CONNECTION_STRING",
         ) from error
-    return ServiceBusClient(namespace, _InTime(DefaultAzureCredential()), **_OPTIONS)
+    return ServiceBusClient(namespace, TimelyCredential(DefaultAzureCredential()), **_OPTIONS)
 
 
 def _parts(entity: str) -> tuple[str, str, str]:

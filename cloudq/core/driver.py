@@ -117,7 +117,11 @@ class PullDriver(Driver, Protocol):
         ...
 
     def extend(self, leases: Sequence[Lease], by: timedelta) -> Sequence[ExtendResult]:
-        """Makes each lease end `by` from now and reports what was GRANTED, in order; a lost one is `LeaseLost`."""
+        """Makes each lease end `by` from now and reports what was GRANTED, in order; a lost one is `LeaseLost`.
+
+        A lease whose settlement is in flight, or has failed, must be extended like any other: the worker keeps it until
+        the settlement is confirmed. If the settlement wins, what the extension is answered doesn't matter.
+        """
         ...
 
     def interrupt(self) -> None:

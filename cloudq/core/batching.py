@@ -11,6 +11,15 @@ between requests), and a call returns only when its own item was stored.
 
 An item waits in one of two places: in the queue, from which it may fly at once, or behind the earlier item of its
 ordering key that waits or flies. So whatever is in the queue may fly in one batch.
+
+The words here:
+
+- An *entry* is an item that waits for its result; a *flight* is one call, and its *batch* the entries that it carries.
+- A *pilot* is a thread that makes calls: a caller that flies what waits together with its own item, or a *flusher*, a
+  thread of the batcher's that flies what was submitted.
+- A pilot *boards* (takes a batch off the queue), *flies* (makes the call) and *lands* (hands out the results).
+- A flight *stalls* when somebody has waited for it for long; then another one may start beside it.
+- A pilot that is interrupted *crashes*: those whose items it carried get an error, since nobody knows what was stored.
 """
 
 from __future__ import annotations
@@ -19,12 +28,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Generic, TypeVar
 
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
-from cloudq.errors import BackendUnavailable, TimeLimitExceeded
+from cloudq.core.own_copy import own_copy
+from cloudq.core.threads import Threads
+from cloudq.errors import BackendUnavailable
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -40,7 +50,7 @@ _ZERO = timedelta(0)
 class _Entry(Generic[ItemT, ResultT]):
     __slots__ = ("future", "item", "key", "since", "size", "until")
 
-    def __init__(self, item: ItemT, size: int, key: Hashable, since: datetime, until: timedelta | None) -> None:
+    def __init__(self, item: ItemT, size: int, key: Hashable, since: timedelta, until: timedelta | None) -> None:
         self.item = item
         self.size = size
         self.key = key
@@ -102,12 +112,13 @@ class Batcher(Generic[ItemT, ResultT]):
         self._max_flights = max_flights
         self._max_wait = max_wait
         self._clock = clock
-        self._name = name
+        self._threads = Threads(name, max_flights, clock=clock, idle=_ZERO)
         # Two conditions of one lock. Callers wait on the first, and all look up at each landing; idle flushers on the
         # second, of which one is woken: else each item of a busy worker would wake all of them.
-        lock = threading.RLock()
-        self._changed = threading.Condition(lock)
-        self._wanted = threading.Condition(lock)
+        # The lock is taken by itself, in a single step: a Condition's `__enter__` can be interrupted when it has it.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._wanted = threading.Condition(self._lock)
         # All below is guarded by that lock.
         self._waiting: deque[_Entry[ItemT, ResultT]] = deque()
         self._waiting_bytes = 0
@@ -120,7 +131,7 @@ class Batcher(Generic[ItemT, ResultT]):
     def call(self, item: ItemT) -> ResultT:
         """Returns the item's result, once the call that carried it has ended. May make that call itself.
 
-        Interrupted while it waits (`KeyboardInterrupt`, a time limit), it takes the item back.
+        Interrupted while it waits (`KeyboardInterrupt`), it takes the item back.
 
         Raises:
             BackendUnavailable: It waited for longer than `max_wait`, so the item was not sent.
@@ -128,7 +139,7 @@ class Batcher(Generic[ItemT, ResultT]):
         entry = self._entry(item)
         pilot: _Pilot[ItemT, ResultT] = _Pilot()
         try:
-            with self._changed:
+            with self._lock:
                 self._add(entry)
             while self._boarded(pilot, entry):
                 self._fly(pilot)
@@ -146,13 +157,11 @@ class Batcher(Generic[ItemT, ResultT]):
             RuntimeError: No thread could be started. The item is not sent.
         """
         entry = self._entry(item)
-        with self._changed:
+        with self._lock:
             self._add(entry)
-            try:
-                self._have_idle_flusher()
-            except RuntimeError:
+            if not self._have_flusher():
                 self._withdraw(entry)
-                raise
+                raise RuntimeError("can't start new thread: there is none to carry the item")
             # Those in between change nothing: whoever was woken by the first flies, or waits until it has stalled.
             if len(self._waiting) == 1 or self._full():
                 self._wanted.notify()
@@ -161,8 +170,8 @@ class Batcher(Generic[ItemT, ResultT]):
     def _entry(self, item: ItemT) -> _Entry[ItemT, ResultT]:
         size = self._size(item) if self._size else 0
         key = self._key(item) if self._key else None
-        until = None if self._max_wait is None else self._clock.elapsed() + self._max_wait
-        return _Entry(item, size, key, self._clock.now(), until)
+        now = self._clock.elapsed()
+        return _Entry(item, size, key, now, None if self._max_wait is None else now + self._max_wait)
 
     # ── what waits ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -184,7 +193,7 @@ class Batcher(Generic[ItemT, ResultT]):
             return
         if self._behind[key]:
             entry = self._behind[key].popleft()
-            entry.since = self._clock.now()
+            entry.since = self._clock.elapsed()
             self._enqueue(entry)
         else:
             del self._behind[key]
@@ -194,7 +203,7 @@ class Batcher(Generic[ItemT, ResultT]):
 
     def _withdraw(self, entry: _Entry[ItemT, ResultT]) -> bool:
         """Takes an item back that hasn't flown. Returns whether it could."""
-        with self._changed:
+        with self._lock:
             if entry in self._waiting:
                 self._waiting.remove(entry)
                 self._waiting_bytes -= entry.size
@@ -211,7 +220,7 @@ class Batcher(Generic[ItemT, ResultT]):
 
     def _boarded(self, pilot: _Pilot[ItemT, ResultT], entry: _Entry[ItemT, ResultT]) -> bool:
         """Waits until there is a batch to fly, or (false) until the entry's own call has ended."""
-        with self._changed:
+        with self._lock:
             while not entry.future.done():
                 if self._board(pilot):
                     return True
@@ -232,17 +241,18 @@ class Batcher(Generic[ItemT, ResultT]):
             return False
         self._airborne.add(pilot)  # first, so that an interruption anywhere below is a crash that is cleared up
         size = 0
+        now = None if self._max_wait is None else self._clock.elapsed()
         while self._waiting and len(pilot.batch) < self._max_items:
-            size += self._waiting[0].size
-            if pilot.batch and self._max_bytes is not None and size > self._max_bytes:
-                break
-            entry = self._waiting.popleft()
+            entry = self._waiting[0]
+            late = now is not None and entry.until is not None and now > entry.until
+            if not late:
+                size += entry.size
+                if pilot.batch and self._max_bytes is not None and size > self._max_bytes:
+                    break
+            # First here, then gone there: an interruption in between loses nothing, see `_crashed`.
+            (pilot.late if late else pilot.batch).append(entry)
+            self._waiting.popleft()
             self._waiting_bytes -= entry.size
-            if entry.until is not None and self._clock.elapsed() > entry.until:
-                size -= entry.size
-                pilot.late.append(entry)
-            else:
-                pilot.batch.append(entry)
         if self._waiting:
             self._wanted.notify()  # somebody must be there for the rest, should this flight stall
         return True
@@ -252,14 +262,13 @@ class Batcher(Generic[ItemT, ResultT]):
         return by_bytes or len(self._waiting) >= self._max_items
 
     def _stalled(self) -> bool:
-        waited = self._clock.now() - self._waiting[0].since
-        return not _ZERO <= waited < STALL  # a clock that was set back must not make it wait longer
+        return self._clock.elapsed() - self._waiting[0].since >= STALL
 
     def _until_stalled(self) -> timedelta | None:
         """How long until the oldest waiter may start a flight of its own; `None` if only a landing can help."""
         if not self._waiting or len(self._airborne) >= self._max_flights:
             return None
-        return max(_ZERO, STALL - (self._clock.now() - self._waiting[0].since))
+        return max(_ZERO, STALL - (self._clock.elapsed() - self._waiting[0].since))
 
     def _fly(self, pilot: _Pilot[ItemT, ResultT]) -> None:
         """Makes the call, without the lock. What interrupts it is raised; `_crashed` is to be called then."""
@@ -268,8 +277,6 @@ class Batcher(Generic[ItemT, ResultT]):
             outcome = self._flush([entry.item for entry in pilot.batch]) if pilot.batch else []
             if len(outcome) != len(pilot.batch):
                 outcome = RuntimeError(f"{len(pilot.batch)} items went out and {len(outcome)} results came back")
-        except TimeLimitExceeded:
-            raise  # the limit of the task that happens to lead, none of its passengers' business
         except Exception as error:  # noqa: BLE001 - whatever the call raised belongs to the callers whose items it carried
             outcome = error
         self._land(pilot, outcome)
@@ -279,7 +286,7 @@ class Batcher(Generic[ItemT, ResultT]):
         _resolve(pilot.batch, outcome)
         if pilot.late:
             _resolve(pilot.late, _waited_too_long(self._max_wait))
-        with self._changed:
+        with self._lock:
             for landed in (pilot.batch, pilot.late):
                 while landed:
                     self._advance(landed.pop(0).key)
@@ -290,6 +297,11 @@ class Batcher(Generic[ItemT, ResultT]):
 
     def _crashed(self, pilot: _Pilot[ItemT, ResultT], interruption: BaseException) -> None:
         """Lands what the pilot was flying when it was interrupted, if anything."""
+        with self._lock:
+            if self._waiting and any(batch and batch[-1] is self._waiting[0] for batch in (pilot.batch, pilot.late)):
+                # It was interrupted in the middle of boarding: this one is still in the queue, for whoever flies next.
+                (pilot.batch if pilot.batch and pilot.batch[-1] is self._waiting[0] else pilot.late).pop()
+            self._waiting_bytes = sum(entry.size for entry in self._waiting)
         if pilot in self._airborne:
             lost = BackendUnavailable("the call that carried this item was interrupted; it may have been stored")
             lost.__cause__ = interruption
@@ -297,14 +309,13 @@ class Batcher(Generic[ItemT, ResultT]):
 
     # ── flusher threads ──────────────────────────────────────────────────────────────────────────────────
 
-    def _have_idle_flusher(self) -> None:
+    def _have_flusher(self) -> bool:
+        """Sees to it that one is idle, if there may be another. Returns whether there is one at all."""
         if not self._idle_flushers and self._flushers < self._max_flights:
             self._flushers += 1
-            try:
-                threading.Thread(target=self._run_flusher, name=f"{self._name}-{self._flushers}", daemon=True).start()
-            except RuntimeError:
+            if not self._threads.start(self._run_flusher):
                 self._flushers -= 1
-                raise
+        return self._flushers > 0
 
     def _run_flusher(self) -> None:
         pilot: _Pilot[ItemT, ResultT] = _Pilot(stays=True)
@@ -316,18 +327,18 @@ class Batcher(Generic[ItemT, ResultT]):
 
     def _boarded_or_retired(self, pilot: _Pilot[ItemT, ResultT]) -> bool:
         """Waits until there is a batch to fly, or (false) until there has been nothing to do for a while."""
-        with self._changed:
+        with self._lock:
             while not self._board(pilot):
                 self._idle_flushers += 1
-                woken = self._clock.wait(self._wanted, self._until_stalled() or FLUSHER_IDLE)
+                stalled = self._until_stalled()
+                woken = self._clock.wait(self._wanted, FLUSHER_IDLE if stalled is None else stalled)
                 self._idle_flushers -= 1
                 if not woken and not self._pending():
                     self._flushers -= 1
                     return False
             if self._pending():
                 # Submitted before this flight, which may stall: somebody else must be there to see to it.
-                with suppress(RuntimeError):  # without another thread, this one comes back
-                    self._have_idle_flusher()
+                self._have_flusher()  # without another thread, this one comes back
             return True
 
 
@@ -336,7 +347,8 @@ def _resolve(batch: Sequence[_Entry[ItemT, ResultT]], outcome: Sequence[ResultT]
         if entry.future.done():
             continue  # resolved before an interruption
         if isinstance(outcome, Exception):
-            entry.future.set_exception(outcome)
+            # Each caller raises its own: raising writes the traceback, which threads must not do to the same object.
+            entry.future.set_exception(outcome if len(batch) == 1 else own_copy(outcome))
         else:
             entry.future.set_result(outcome[index])
 

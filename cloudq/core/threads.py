@@ -88,6 +88,31 @@ class Threads:
         self._report(failure)
         return served
 
+    def start(self, job: Job) -> bool:
+        """Has a thread run `job` at once, an idle one or a new one. Never raises.
+
+        Returns:
+            `False`: all are busy, and no other one can be started. The job is dropped.
+        """
+        with self._changed:
+            if self._closed:
+                return False
+            now = self._clock.elapsed()
+            ahead = sum(entry.due <= now for entry in self._jobs)
+            heapq.heappush(self._jobs, _Entry(now, next(self._order), job))
+            failure: Exception | None = None
+            served = self._idle > ahead
+            if not served:
+                threads = len(self._threads)
+                failure = self._staff(idle=self._idle - ahead)
+                served = len(self._threads) > threads
+            if served:
+                self._changed.notify()
+            else:
+                self.withdraw(job)
+        self._report(failure)
+        return served
+
     def withdraw(self, job: Job) -> bool:
         """Takes back a job that no thread has begun. Returns whether it did: else it runs, has run, or is unknown."""
         with self._changed:
@@ -135,9 +160,10 @@ class Threads:
         self._idle = 0
         self._failing = False
 
-    def _staff(self) -> Exception | None:
+    def _staff(self, *, idle: int | None = None) -> Exception | None:
         """Starts a thread if something waits and none is idle. Returns why that failed, the first time in a row."""
-        if self._idle or not self._jobs or len(self._threads) >= self._most:
+        idle = self._idle if idle is None else idle
+        if idle > 0 or not self._jobs or len(self._threads) >= self._most:
             return None
         thread = threading.Thread(target=self._run, name=f"{self._name}-{len(self._threads) + 1}", daemon=True)
         try:

@@ -25,6 +25,7 @@ from cloudq.core.driver import (
     SendResult,
 )
 from cloudq.core.message import Message
+from cloudq.core.own_copy import own_copy
 from cloudq.core.plan import outgoing
 from cloudq.core.refusals import refuse_unsupported, refused
 from cloudq.core.shield import shielded
@@ -209,5 +210,5 @@ def _known(result: SendResult | None) -> SendResult:
 
 def _stored_or_raise(result: SendResult) -> SendResult:
     if result.error is not None:
-        raise result.error
+        raise own_copy(result.error)  # the whole batch may have the same one
     return result

@@ -101,8 +101,7 @@ class ThreadTimeLimits:
             self._warned = True
             if interruptions_skip_handlers():
                 logger.warning(_SKIPS, platform.python_version())
-        if not self._watcher.submit(self._watch):
-            self._watcher.withdraw(self._watch)
+        self._watcher.start(self._watch)
 
     def _watch(self) -> None:
         with self.lock:

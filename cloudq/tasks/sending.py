@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from cloudq import errors
 from cloudq.core.driver import SendResult
 from cloudq.core.message import Message
+from cloudq.core.own_copy import own_copy
 from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.tasks.receipts import receipt_of
 from cloudq.tasks.sent import Sent
@@ -35,7 +36,7 @@ def sent(message: Message, result: SendResult) -> Sent:
         Exception: It isn't: the result's error.
     """
     if result.error is not None:
-        raise result.error
+        raise own_copy(result.error)
     receipt = None if result.handle is None else receipt_of(message.queue, result.handle)
     return Sent(id=result.original_id or message.id, duplicate=result.duplicate, receipt=receipt)
 

@@ -78,7 +78,7 @@ class ThreadExecutor:
             if self._takers >= self._most:
                 return
             self._takers += 1
-        if not self._threads.submit(self._take) and self._threads.withdraw(self._take):
+        if not self._threads.start(self._take):
             with self._lock:
                 self._takers -= 1
 

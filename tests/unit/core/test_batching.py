@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
+from types import FrameType
 from typing import NamedTuple
 
 import pytest
@@ -17,7 +19,7 @@ from hypothesis import strategies as st
 
 from cloudq.core.batching import FLUSHER_IDLE, STALL, Batcher
 from cloudq.core.clock import SYSTEM_CLOCK
-from cloudq.errors import BackendUnavailable, TimeLimitExceeded
+from cloudq.errors import BackendUnavailable
 from cloudq.testing.clock import FakeClock
 
 PATIENCE = 10.0
@@ -110,9 +112,39 @@ class Interrupting(FakeClock):
         return woken
 
 
+class InterruptedAt:
+    """Raises KeyboardInterrupt at the given step, counted in bytecodes of one function."""
+
+    def __init__(self, step: int, function: str) -> None:
+        self._left = step
+        self._function = function
+
+    def run(self, call: Callable[[], object]) -> bool:
+        """Whether it was interrupted."""
+        before = sys.gettrace()
+        sys.settrace(self._trace)
+        try:
+            call()
+        except KeyboardInterrupt:
+            return True
+        finally:
+            sys.settrace(before)
+        return False
+
+    def _trace(self, frame: FrameType, event: str, _: object) -> Callable[[FrameType, str, object], object] | None:
+        if frame.f_code.co_name != self._function:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            self._left -= 1
+            if not self._left:
+                raise KeyboardInterrupt
+        return self._trace
+
+
 def all_idle(batcher: Batcher[Item, str]) -> bool:
     """Whether every flusher waits for something to do."""
-    with batcher._changed:
+    with batcher._lock:
         return batcher._idle_flushers == batcher._flushers
 
 
@@ -162,7 +194,7 @@ def batching(
 
 
 def flushers(batcher: Batcher[Item, str]) -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith(batcher._name)]
+    return [thread for thread in threading.enumerate() if thread.name.startswith(batcher._threads._name)]
 
 
 def add(batcher: Batcher[Item, str], item: Item) -> Future[str]:
@@ -170,7 +202,7 @@ def add(batcher: Batcher[Item, str], item: Item) -> Future[str]:
     future = in_thread(batcher.call, item)
 
     def there() -> bool:
-        with batcher._changed:
+        with batcher._lock:
             waiting = [entry.item for entry in batcher._waiting]
             behind = [entry.item for queue in batcher._behind.values() for entry in queue]
         flown = [flown for batch in batcher._flush.batches for flown in batch]  # type: ignore[attr-defined]
@@ -323,7 +355,7 @@ def test_a_stalled_flight_does_not_block_what_was_submitted_together_with_its_it
         batcher.submit(Item("first"))
         service.land(0)
         clock.until_waiting(1)
-        with batcher._changed:  # so that both are there before the one idle flusher wakes
+        with batcher._lock:  # so that both are there before the one idle flusher wakes
             batcher.submit(Item("stalls"))
             second = batcher.submit(Item("b"))
         service.until_flown(3)
@@ -350,24 +382,57 @@ def test_an_item_wakes_one_idle_flusher() -> None:
         assert [FLUSHER_IDLE] * 5 == clock.timeouts
 
 
-def test_a_clock_that_is_set_back_makes_nobody_wait_longer() -> None:
-    """A waiter whose time of arrival lies in the future counts as one that has waited enough."""
-
-    class SetBack(FakeClock):
-        back = timedelta(0)
-
-        def now(self) -> datetime:
-            return super().now() - self.back
-
-    clock = SetBack(patience=timedelta(seconds=PATIENCE))
-    with batching(clock=clock) as (batcher, service, _):
+@pytest.mark.parametrize("step", [timedelta(hours=1), timedelta(hours=-1)])
+def test_a_clock_that_is_set_changes_no_wait(step: timedelta) -> None:
+    """The stall is a span: setting the clock forward doesn't end it, setting it back doesn't prolong it."""
+    with batching() as (batcher, service, clock):
         in_thread(batcher.call, Item("stalls"))
         service.until_flown(1)
         in_thread(batcher.call, Item("b"))
         clock.until_waiting(1)
-        clock.back = timedelta(hours=1)
+        clock.step(step)
+        clock.advance(STALL - A_MOMENT)
+        clock.until_waiting(1)
+        assert [["stalls"]] == service.names
         clock.advance(A_MOMENT)
         service.until_flown(2)
+
+
+def test_what_stalls_between_two_looks_at_the_clock_flies_at_once() -> None:
+    """A flusher that finds that the time has just run out doesn't take that for nothing to do."""
+
+    class Late(Interrupting):
+        """Time runs out after the flusher's look whether to fly, and before its look how long to wait."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.left: int | None = None
+
+        def elapsed(self) -> timedelta:
+            if self.left is not None and threading.current_thread().name.startswith("flusher"):
+                self.left -= 1
+                if self.left == 0:
+                    self._elapsed += A_MOMENT
+            return super().elapsed()
+
+    clock = Late()
+    with batching(clock=clock) as (batcher, service, _):
+        batcher.submit(Item("idle"))
+        service.until_flown(1)
+        service.land(0)
+        until(lambda: all_idle(batcher))
+        in_thread(batcher.call, Item("stalls"))
+        service.until_flown(2)
+        with batcher._lock:
+            waiting = batcher.submit(Item("b"))
+        until(lambda: all_idle(batcher) and clock.timeouts[-1] == STALL)
+        clock.timeouts.clear()
+        clock.left = 2
+        clock.advance(STALL - A_MOMENT)
+        service.until_flown(3)
+        service.land(2)
+        assert "b stored" == waiting.result(PATIENCE)
+        assert timedelta(0) == clock.timeouts[0]
 
 
 # ── ordering keys ────────────────────────────────────────────────────────────────────────────────────────
@@ -495,7 +560,7 @@ def test_a_wrong_number_of_results_is_an_error_for_all(results: list[str]) -> No
         assert [expected, expected] == [str(future.exception(PATIENCE)) for future in futures]
 
 
-@pytest.mark.parametrize("interruption", [KeyboardInterrupt(), SystemExit(1), TimeLimitExceeded("over")])
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt(), SystemExit(1)])
 def test_an_interrupted_leader_does_not_strand_its_passengers(interruption: BaseException) -> None:
     """The leader gets the interruption itself; its passengers learn that their items may have been stored."""
     with batching() as (batcher, service, _):
@@ -509,6 +574,21 @@ def test_an_interrupted_leader_does_not_strand_its_passengers(interruption: Base
         assert [interruption, interruption] == [error.__cause__ for error in passengers if error]
         service.release_all()
         assert "d stored" == batcher.call(Item("d"))
+
+
+def test_each_caller_gets_an_error_of_its_own() -> None:
+    """Each raises it in a thread of its own, and writes its traceback while it does."""
+    with batching() as (batcher, service, _):
+        cause = OSError("cut")
+        service.outcomes[1] = BackendUnavailable("no answer", hint="later")
+        service.outcomes[1].__cause__ = cause
+        futures = together(batcher, service, "a", "b", "c")
+        service.land(1)
+        errors = [future.exception(PATIENCE) for future in futures]
+        assert 3 == len(set(map(id, errors)))
+        for error in errors:
+            assert isinstance(error, BackendUnavailable)
+            assert (str(error), error.hint, error.__cause__) == ("no answer", "later", cause)
 
 
 def test_an_interrupted_waiter_takes_its_item_back() -> None:
@@ -543,6 +623,32 @@ def test_an_interrupted_waiter_makes_room_for_the_next_of_its_key(victim: str) -
         service.release_all()
         assert [f"{name} stored" for name in futures] == [future.result(PATIENCE) for future in futures.values()]
         assert [["first"], *([name] for name in futures)] == service.names
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+@pytest.mark.parametrize("bounds", [{}, {"max_wait": timedelta(seconds=60)}])
+def test_an_interruption_at_any_step_of_boarding_loses_nobody(key: str | None, bounds: dict[str, timedelta]) -> None:
+    """A Ctrl-C wherever it strikes while a batch is taken off the queue: the others of it fly, and nothing is left."""
+    step = 0
+    interrupted = True
+    while interrupted:
+        step += 1
+        with batching(**bounds) as (batcher, service, _):
+            service.release_all()
+            with batcher._lock:
+                entry = batcher._entry(Item("passenger", key))
+                batcher._add(entry)
+            tracer = InterruptedAt(step, "_board")
+            interrupted = tracer.run(lambda: batcher.call(Item("leader")))
+            assert "next stored" == in_thread(batcher.call, Item("next", key)).result(PATIENCE)
+            assert entry.future.done(), f"interrupted at step {step}"
+            assert not batcher._waiting
+            assert not batcher._waiting_bytes
+            assert not batcher._behind
+            assert not batcher._airborne
+            flown = [item.name for batch in service.batches for item in batch]
+            assert Counter(flown) <= Counter(["passenger", "leader", "next"])
+    assert step > 20
 
 
 # ── submit and its flusher threads ───────────────────────────────────────────────────────────────────────
@@ -591,7 +697,7 @@ def test_at_most_as_many_flushers_as_flights() -> None:
         assert [f"{number} stored" for number in range(300)] == [future.result(PATIENCE) for future in futures]
 
 
-@pytest.mark.parametrize("interruption", [SystemExit(1), KeyboardInterrupt(), TimeLimitExceeded("over")])
+@pytest.mark.parametrize("interruption", [SystemExit(1), KeyboardInterrupt()])
 def test_a_flusher_survives_what_its_call_raises(interruption: BaseException) -> None:
     """Even a SystemExit out of a call leaves a flusher for what is submitted next."""
     with batching() as (batcher, service, _):
@@ -654,7 +760,7 @@ def test_a_flusher_that_gets_no_help_carries_everything_itself(monkeypatch: pyte
         batcher.submit(Item("first"))
         service.release_all()
         clock.until_waiting(1)
-        with batcher._changed:  # so that all are there before the one idle flusher wakes
+        with batcher._lock:  # so that all are there before the one idle flusher wakes
             futures = [batcher.submit(Item(name)) for name in "abc"]
         assert ["a stored", "b stored", "c stored"] == [future.result(PATIENCE) for future in futures]
         assert 1 == len(started)
@@ -668,9 +774,7 @@ def test_a_callback_may_submit_again() -> None:
         free = threading.Event()
 
         def resubmit(_: Future[str]) -> None:
-            threading.Thread(
-                target=lambda: (batcher._changed.acquire(), batcher._changed.release(), free.set())
-            ).start()
+            threading.Thread(target=lambda: (batcher._lock.acquire(), batcher._lock.release(), free.set())).start()
             assert free.wait(PATIENCE)
             batcher.submit(Item("again")).add_done_callback(lambda done: again.set_result(done.result()))
 

@@ -269,6 +269,25 @@ def test_what_nobody_runs_can_be_taken_back(clock: FakeClock, monkeypatch: pytes
     threads.close()
 
 
+def test_start_runs_a_job_at_once_or_not_at_all(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For jobs that nobody else's end can make room for: they last as long as their pool, say."""
+    threads = Threads("cloudq-test", 2, clock=clock)
+    gate, ran = threading.Event(), threading.Event()
+    assert threads.start(lambda: gate.wait(PATIENCE))
+    with monkeypatch.context() as patch:
+        NoThreads(patch)
+        assert not threads.start(ran.set)  # though the busy one would run it later
+    assert threads.start(lambda: gate.wait(PATIENCE))
+    assert not threads.start(ran.set)  # the bound
+    gate.set()
+    clock.until_waiting(2)
+    assert not ran.is_set()
+    assert threads.start(ran.set)
+    assert ran.wait(PATIENCE)
+    threads.close()
+    assert not threads.start(ran.clear)
+
+
 def test_an_idle_thread_ends_after_its_time(clock: FakeClock) -> None:
     """With an idle time, threads that have nothing to do go, and come again with the next job."""
     threads = Threads("cloudq-idle", 1, clock=clock, idle=5 * A_SECOND)

@@ -143,6 +143,20 @@ def test_a_single_send_retries_and_then_raises():
     assert isinstance(queue.submit(messages(1)[0]).result(10).error, PermissionDenied)
 
 
+def test_each_caller_raises_an_error_of_its_own():
+    """A driver may give the same object to a whole batch, whose callers raise it in different threads."""
+    driver = Flaky()
+    shared = PermissionDenied("no")
+    driver.fails = lambda item, tried: shared
+    queue = CloudQueue("q", driver)
+    raised = []
+    for message in messages(2):
+        with pytest.raises(PermissionDenied, match="no") as caught:
+            queue.send(message)
+        raised.append(caught.value)
+    assert 3 == len(set(map(id, [shared, *raised])))
+
+
 @pytest.mark.parametrize("error", [PermissionDenied("no"), Throttled("slow down")], ids=shown)
 def test_after_a_failure_no_message_of_that_key_overtakes(error):
     """Later ones of the key aren't tried and say so; other keys go on, each in its order."""

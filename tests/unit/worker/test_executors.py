@@ -252,6 +252,36 @@ def test_without_a_thread_tasks_wait_for_one(app: App, monkeypatch: pytest.Monke
     executor.stop()
 
 
+def test_a_thread_that_could_not_start_is_tried_again(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while another one is busy: it takes no slot for ever."""
+    gate = threading.Event()
+    ended: SimpleQueue[Outcome] = SimpleQueue()
+
+    @app.task("noop")
+    def noop() -> None:
+        assert gate.wait(10)
+
+    intake = Intake({"q": 1}, leases={"q": timedelta(minutes=1)}, slots=2, runs=Runs(SYSTEM_CLOCK), clock=SYSTEM_CLOCK)
+    executor = ThreadExecutor(
+        intake, Processor(app.runtime.handlers), threads=2, ended=lambda _held, outcome, _seconds: ended.put(outcome)
+    )
+    now = SYSTEM_CLOCK.now()
+    intake.offer("q", [HeldLease(delivery(now), SYSTEM_CLOCK, extendable=True)])
+    executor.more()
+    until(lambda: intake.in_hand().running == 1)
+    machine = NoThreads(monkeypatch)
+    intake.offer("q", [HeldLease(delivery(now), SYSTEM_CLOCK, extendable=True)])
+    executor.more()
+    assert not executor.starved
+    machine.exhausted = False
+    executor.more()
+    until(lambda: intake.in_hand().running == 2)
+    gate.set()
+    assert [ACKED] * 2 == [ended.get(timeout=10) for _ in range(2)]
+    intake.close()
+    executor.stop()
+
+
 def test_without_a_thread_for_the_loop_an_async_task_comes_back(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     """It uses no attempt, and the next one has its loop as soon as there is a thread."""
     now = SYSTEM_CLOCK.now()

@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 
 from cloudq import App
-from cloudq.drivers.sqs import SQSDriver, client
+from cloudq.drivers.sqs import SQSDriver
 from cloudq.errors import CloudqError, SendManyError
 from cloudq.tasks.task import Call, Task
 from cloudq.worker.service import Worker
@@ -24,9 +24,10 @@ from tests.integration.sqs.conftest import REGION, Place
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(sized(120, 1200), func_only=True)]
 
 TASKS = sized(240, 2_000)
-# In full, the client's own time-outs and stalls that are longer.
-READ_TIMEOUT = 1.5
-STALL = timedelta(seconds=sized(2.0, client._READ + 1))
+# A call takes a third of it, a receive as much beyond its wait: a stall is longer than both. In full as it is by default.
+TIMEOUT = timedelta(seconds=sized(4.5, 15))
+WAIT = timedelta(seconds=1)
+STALL = TIMEOUT / 3 + WAIT + timedelta(seconds=0.5)
 LEASE = timedelta(seconds=sized(4, 60))
 PATIENCE = sized(80, 900)
 
@@ -66,14 +67,11 @@ def test_all_effects_are_there_though_every_fifth_call_fails(
     proxy: HttpProxy,
     place: Place,
     queue: str,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Resets before and after the call, errors, throttling, stalls, half-failed batches, repeated deliveries."""
-    if not FULL:
-        monkeypatch.setattr(client, "_READ", READ_TIMEOUT)
     faults = Faults(SEED, stall=STALL)
-    driver = SQSDriver(REGION, prefix=place.prefix, endpoint_url=proxy.url)
+    driver = SQSDriver(REGION, prefix=place.prefix, endpoint_url=proxy.url, timeout=TIMEOUT)
     app = App()
     ran: Counter[int] = Counter()
     lock = threading.Lock()
@@ -84,7 +82,7 @@ def test_all_effects_are_there_though_every_fifth_call_fails(
             ran[n] += 1
 
     with app.using(driver):
-        worker = Worker(app, WorkerSettings(lease=LEASE, wait=timedelta(seconds=1), settle_timeout=LEASE))
+        worker = Worker(app, WorkerSettings(lease=LEASE, wait=WAIT, settle_timeout=LEASE))
         codes: list[int] = []
         thread = threading.Thread(target=lambda: codes.append(worker.run()))
         proxy.policy = faults

@@ -39,12 +39,15 @@ def open_url(url: BackendUrl, clock: Clock) -> SQSDriver:
         raise ConfigurationError(
             f"scheduler_role={role!r} is no ARN of a role", hint="arn:aws:iam::123456789012:role/NAME, percent-encoded"
         )
+    timeout = url.seconds("timeout", TIMEOUT)
+    if not timeout:
+        raise ConfigurationError("timeout=0 leaves no time for any call", hint="timeout=15")
     return SQSDriver(
         url.host or None,
         prefix=parameters.get("prefix", ""),
         account=account,
         endpoint_url=endpoint_url,
         scheduler_role=role,
-        timeout=url.seconds("timeout", TIMEOUT),
+        timeout=timeout,
         clock=clock,
     )

@@ -37,7 +37,7 @@ class FakeSqs:
     def operations(self) -> list[str]:
         return [operation for operation, _ in self.calls]
 
-    def get_queue_url(self, *, QueueName: str) -> dict:
+    def get_queue_url(self, *, QueueName: str, QueueOwnerAWSAccountId: str = "1") -> dict:
         self._called("GetQueueUrl", {"QueueName": QueueName})
         url = f"{ENDPOINT}/1/{QueueName}"
         self._messages(url)

@@ -293,3 +293,14 @@ def test_the_url(monkeypatch):
     for role in ("x", "arn:aws:iam::1:role/x", "arn:aws:iam::123456789012:user/x", ""):
         with pytest.raises(ConfigurationError, match="is no ARN of a role"):
             open_driver(f"sqs://eu-west-1?scheduler_role={role}", FakeClock())
+
+
+def test_the_dead_letters_of_a_queue_named_by_its_url_go_to_its_own(scheduler, client):
+    """In the account and the region that the URL names, without the prefix."""
+    url = "https://sqs.us-east-2.amazonaws.com/000000000007/mail"
+    sqs = FakeSqs()
+    sqs.queues = {url: [], f"{url}-dlq": []}
+    driver = SQSDriver("eu-west-1", client=sqs, scheduler=client, scheduler_role=ROLE, prefix="prod-")
+    assert None is driver.send([Outgoing(id="1", queue=url, body=b"{}", delay=HOUR)])[0].error
+    (schedule,) = scheduler.schedules.values()
+    assert {"Arn": "arn:aws:sqs:us-east-2:000000000007:mail-dlq"} == schedule["Target"]["DeadLetterConfig"]

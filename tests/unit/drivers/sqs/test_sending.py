@@ -1,0 +1,140 @@
+"""Sending: what is called, and what becomes of each item."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from cloudq.core.failure import Failure
+from cloudq.core.message import Message
+from cloudq.drivers.sqs import SQSDriver
+from cloudq.errors import (
+    BackendError,
+    BackendUnavailable,
+    MessageTooLarge,
+    QueueNotFound,
+    Throttled,
+    UnsupportedError,
+)
+from cloudq.queues.cloud_queue import CloudQueue
+from tests.unit.drivers.sqs.fakes import ENDPOINT, client_error
+from tests.unit.drivers.sqs.using import SECOND, item, parameters, receive
+
+
+def test_a_batch_is_one_call(driver, sqs):
+    """Ten messages are one call; the queue's URL is asked for once."""
+    for _ in range(2):
+        results = driver.send([item(number) for number in range(10)])
+        assert [None] * 10 == [result.error for result in results]
+    assert ["GetQueueUrl", "SendMessageBatch", "SendMessageBatch"] == sqs.operations()
+
+
+def test_with_an_account_no_url_is_asked_for(sqs):
+    """The URL is put together, prefix included."""
+    driver = SQSDriver("test", client=sqs, prefix="pre-", account="000000000001")
+    assert QueueNotFound is type(driver.send([item()])[0].error)
+    assert [f"{ENDPOINT}/000000000001/pre-q"] == [given["QueueUrl"] for given in parameters(sqs, "SendMessageBatch")]
+    assert ["SendMessageBatch"] == sqs.operations()
+
+
+def test_a_queue_whose_account_an_event_names_is_not_asked_for(sqs):
+    """Nor its dead-letter queue; others are."""
+    driver = SQSDriver("test", client=sqs, prefix="pre-")
+    assert f"{ENDPOINT}/000000000001/pre-q" == driver.locate("q", "000000000001")
+    for queue in ("q", "q-dlq", "other"):
+        driver.send([item(queue=queue)])
+    assert ["SendMessageBatch", "SendMessageBatch", "GetQueueUrl"] == sqs.operations()
+    urls = [given["QueueUrl"] for given in parameters(sqs, "SendMessageBatch")]
+    assert [f"{ENDPOINT}/000000000001/pre-q", f"{ENDPOINT}/000000000001/pre-q-dlq"] == urls
+
+
+def test_a_failed_item_is_its_own(driver, sqs):
+    """Of a batch that half failed, each failed item has its error and the others are stored."""
+    sqs.fail_item = lambda _, entry: {"1": ("InternalError", False), "3": ("InvalidMessageContents", True)}.get(
+        entry["Id"]
+    )
+    results = driver.send([item(number) for number in range(5)])
+    assert [None, BackendUnavailable, None, BackendError, None] == [
+        None if result.error is None else type(result.error) for result in results
+    ]
+    assert 3 == len(receive(driver))
+
+
+def test_only_what_failed_is_tried_again(driver, sqs):
+    """Through `CloudQueue`, an item that failed transiently is sent again, alone, and stored once."""
+    failing = {"1", "2"}
+    sqs.fail_item = lambda _, entry: ("InternalError", False) if entry["Id"] in failing else None
+    messages = [Message(id=str(number), task="t", queue="q") for number in range(4)]
+    sqs.fail = lambda operation: failing.clear() if len(sqs.calls) > 2 else None
+    results = CloudQueue("q", driver).send_all(messages)
+    assert [None] * 4 == [result.error for result in results]
+    assert [4, 2] == [len(given["Entries"]) for given in parameters(sqs, "SendMessageBatch")]
+    assert ["0", "1", "2", "3"] == sorted(delivery.id for delivery in receive(driver))
+
+
+def test_a_failed_call_is_every_item_s_error(driver, sqs):
+    """Nothing is raised: each item has the translated error, with the SDK's as its cause."""
+    cause = client_error("ThrottlingException")
+    sqs.fail = lambda operation: cause if operation == "SendMessageBatch" else None
+    results = driver.send([item(1), item(2)])
+    assert [Throttled, Throttled] == [type(result.error) for result in results]
+    assert cause is results[0].error.__cause__
+
+
+def test_a_batch_that_attributes_make_too_large_is_two_calls(driver, sqs):
+    """The bytes that SQS counts decide, not those of the bodies."""
+    failure = Failure(reason="x", traceback="y" * 4000)
+    big = [item(n, queue="q-dlq", body=b"z" * (520 * 1024), failure=failure) for n in range(2)]
+    assert [None, None] == [result.error for result in driver.send(big)]
+    assert [1, 1] == [len(given["Entries"]) for given in parameters(sqs, "SendMessageBatch")]
+
+
+def test_what_base64_makes_too_large_is_refused_alone(driver):
+    """A body that isn't text and doesn't fit is MessageTooLarge; its neighbour is stored."""
+    results = driver.send([item(1, body=b"\xff" * (900 * 1024)), item(2)])
+    assert MessageTooLarge is type(results[0].error)
+    assert "base64" in str(results[0].error)
+    assert results[1].error is None
+
+
+def test_fifo_parameters(driver, sqs):
+    """Ordering key and native id become group and de-duplication id; the message's id where there is no native one."""
+    driver.send([item(1, queue="q.fifo", ordering_key="customer-1", native_id="n")])
+    driver.send([item(2, queue="q.fifo", ordering_key="Kunde \N{SNOWMAN}")])
+    first, second = (given["Entries"][0] for given in parameters(sqs, "SendMessageBatch"))
+    assert ("customer-1", "n") == (first["MessageGroupId"], first["MessageDeduplicationId"])
+    assert "id-2" == second["MessageDeduplicationId"]
+    assert 64 == len(second["MessageGroupId"])
+
+
+def test_a_key_that_sqs_would_not_take_comes_back_as_it_was(driver):
+    """Stored by its hash, the delivery's group is the key again."""
+    message = Message(id="1", task="t", queue="q.fifo", ordering_key="Kunde " + "x" * 200)
+    assert CloudQueue("q.fifo", driver).send(message).error is None
+    (delivery,) = receive(driver, "q.fifo")
+    assert message.ordering_key == delivery.group
+
+
+def test_a_fairness_key_is_a_group_of_a_standard_queue(driver, sqs):
+    """And no order: the delivery has no group."""
+    driver.send([item(fairness_key="tenant-1")])
+    assert "tenant-1" == parameters(sqs, "SendMessageBatch")[0]["Entries"][0]["MessageGroupId"]
+    assert receive(driver)[0].group is None
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        item(queue="q.fifo"),
+        item(queue="q.fifo", ordering_key="k", delay=SECOND),
+        item(queue="q.fifo", ordering_key="k", fairness_key="k"),
+        item(ordering_key="k"),
+        item(delay=timedelta(minutes=15, seconds=1)),
+    ],
+    ids=["no key", "fifo delay", "fifo fairness", "order on standard", "too late"],
+)
+def test_what_a_queue_cannot_do_is_refused(driver, sqs, refused):
+    """Before it is sent."""
+    assert [UnsupportedError] == [type(result.error) for result in driver.send([refused])]
+    assert "SendMessageBatch" not in sqs.operations()

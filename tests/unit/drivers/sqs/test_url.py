@@ -1,0 +1,27 @@
+"""What an `sqs://` URL says."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from cloudq.core.clock import SYSTEM_CLOCK
+from cloudq.core.url import parse_url
+from cloudq.drivers.sqs.url import open_url
+from cloudq.errors import ConfigurationError
+
+
+@pytest.mark.parametrize(("parameters", "seconds"), [("", 5), ("?timeout=30", 10), ("?timeout=1.5", 0.5)])
+def test_the_timeout_is_that_of_a_whole_send(parameters: str, seconds: float) -> None:
+    """15 seconds if nobody says another; a call takes a third of it."""
+    driver = open_url(parse_url(f"sqs://eu-west-1{parameters}"), SYSTEM_CLOCK)
+    assert timedelta(seconds=seconds) == driver.capabilities("q").call_timeout
+    driver.close()
+
+
+@pytest.mark.parametrize("value", ["0", "never", "-1", ""])
+def test_a_timeout_that_is_none_is_refused(value: str) -> None:
+    """Nothing could be sent in no time."""
+    with pytest.raises(ConfigurationError, match="timeout"):
+        open_url(parse_url(f"sqs://eu-west-1?timeout={value}"), SYSTEM_CLOCK)

@@ -24,7 +24,7 @@ from tests.integration.sqs.conftest import REGION, Place
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(sized(120, 1200), func_only=True)]
 
 TASKS = sized(240, 2_000)
-# A call takes a third of it, a receive as much beyond its wait: a stall is longer than both. In full as it is by default.
+# A call takes a third of it, a receive as much beyond its wait; a stall is longer than both. In full it is the default.
 TIMEOUT = timedelta(seconds=sized(4.5, 15))
 WAIT = timedelta(seconds=1)
 STALL = TIMEOUT / 3 + WAIT + timedelta(seconds=0.5)

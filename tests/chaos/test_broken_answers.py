@@ -100,7 +100,8 @@ def test_nothing_is_lost_though_every_fifth_answer_is_broken(
     with capsys.disabled():
         print(
             f"\n[broken answers] seed {SEED}: {len(ran):,} of {TASKS:,} effects, and "
-            f"{sum(map(len, ordered.values()))} of {KEYS * PER_KEY} in order, after {took:.1f} s; {broken.made.total()} of {broken.calls} answers broken, "
+            f"{sum(map(len, ordered.values()))} of {KEYS * PER_KEY} in order, after "
+            f"{took:.1f} s; {broken.made.total()} of {broken.calls} answers broken, "
             f"{sum(ran.values()) - len(ran)} effects repeated, {many.result()} sent again; {dict(broken.made)}"
         )
     assert set(range(TASKS)) == set(ran)

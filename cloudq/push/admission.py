@@ -56,8 +56,6 @@ class PushInHand(Running):
     def __init__(self, arrival: Arrival, clock: Clock, hang_up: HangUp) -> None:
         super().__init__(arrival.delivery, clock)
         self._span = max(timedelta(0), self.ends - self.since)
-        margin = min(SETTLE_MARGIN, self._span / _LARGEST_PART)
-        self.until = clock.now() + self._span - margin
         self.source: Source = arrival.source
         self.hang_up = hang_up
         self.succeeded = False
@@ -70,6 +68,11 @@ class PushInHand(Running):
     def is_over(self, elapsed: timedelta) -> bool:
         """Whether nobody waits for its answer any more, so that it is pushed again."""
         return elapsed >= self.ends or self.hang_up.look()
+
+    def limit(self, clock: Clock) -> None:
+        """Says when its task's time is over at the latest. Only now that it starts, as that is by the wall clock."""
+        left = max(timedelta(0), self.ends - clock.elapsed())
+        self.until = clock.now() + left - min(SETTLE_MARGIN, self._span / _LARGEST_PART)
 
     def begin_run(self, runs: Runs, ended: Ended) -> bool:
         """Whether it may run, as far as other runs of its message are concerned. If not, `ended` will be called."""
@@ -203,6 +206,7 @@ class Admission:
 
     def begin(self, run: PushInHand) -> None:
         """It runs."""
+        run.limit(self._clock)
         with self.changed:
             self._runs.add(run)
             if self._next_look is None or run.ends < self._next_look or run.hang_up.silent:

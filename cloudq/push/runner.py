@@ -21,7 +21,7 @@ from cloudq.core.threads import Threads
 from cloudq.push.admission import Admission, PushInHand
 from cloudq.push.refusals import ERROR, RefusalLog
 from cloudq.push.sources import RELEASE_UNCOUNTED
-from cloudq.running.event_loop import EventLoop
+from cloudq.running.event_loop import LazyLoop
 from cloudq.running.events import Tally
 from cloudq.running.time_limits import ThreadTimeLimits
 from cloudq.tasks.context import Context
@@ -60,8 +60,8 @@ class PushRunner:
             # A backend that pushes counts what was refused, for want of a slot say, as handed over (semantics 8).
             least_deliveries=DELIVERIES_WITHOUT_LIMIT,
         )
-        self._lock = threading.Lock()
-        self._own_loop: EventLoop | None = None
+        # For async tasks under a server that has no loop.
+        self._own_loop = LazyLoop(self._processor, _loop_ended)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def run_here(self, run: PushInHand) -> PushResponse:
@@ -107,10 +107,7 @@ class PushRunner:
         """Ends the threads, and the loop."""
         self._threads.close()
         self._time_limits.close()
-        with self._lock:
-            loop, self._own_loop = self._own_loop, None
-        if loop is not None:
-            loop.stop()
+        self._own_loop.stop()
 
     def _is_async(self, run: PushInHand) -> bool:
         handler = self._processor.handler_for(run.delivery)
@@ -121,7 +118,7 @@ class PushRunner:
         response = ERROR
         try:
             if self._is_async(run):
-                self._on_own_loop(run)
+                self._own_loop.run(run)
             else:
                 began = time.monotonic()
                 # What a task leaves in a context variable is not for the next one's eyes.
@@ -200,13 +197,6 @@ class PushRunner:
             if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
                 raise
             return self._processor.failed(run.delivery, error)
-
-    def _on_own_loop(self, run: PushInHand) -> None:
-        """For async tasks under a server that has no loop."""
-        with self._lock:
-            if self._own_loop is None:
-                self._own_loop = EventLoop(self._processor, _loop_ended)
-            self._own_loop.run(run)
 
     def _settle(self, run: PushInHand, outcome: Outcome, seconds: float) -> PushResponse:
         """Carries an outcome out, up to the answer."""

@@ -6,8 +6,6 @@ import socket
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -21,15 +19,14 @@ from cloudq.push.edge import PushEdge
 from cloudq.push.pages import PushPages
 from cloudq.push.settings import ZERO, PushSettings
 from cloudq.running.events import Finished, Snapshot
+from cloudq.running.main_loop import MainLoop
 from cloudq.running.pages import HealthServer
-from cloudq.running.signals import Wish, stop_signals
 
 if TYPE_CHECKING:
     import uvicorn
 
 logger = SafeLogger("cloudq.push")
 
-ROUND: Final = timedelta(seconds=1)
 # After the grace, or a second signal: what is answered by then is answered.
 AT_ONCE: Final = timedelta(seconds=3)
 BACKLOG: Final = 1024
@@ -107,13 +104,12 @@ class PushWorker:
                 f"without tokens anybody could have tasks run, and {server.host} can be reached from elsewhere",
                 hint=f"listen on {LOCALHOST}, or leave insecure_no_auth out",
             )
-        self._wishes: SimpleQueue[Wish] = SimpleQueue()
-        self._clock = app.clock
+        self._loop = MainLoop(app.clock)
         self.edge = PushEdge(
             app,
             settings,
             max_tasks=server.max_tasks,
-            on_change=partial(self._wishes.put, Wish.LOOK),
+            on_change=self._loop.look_again,
             on_event=on_event,
         )
         self.edge.open()
@@ -132,22 +128,11 @@ class PushWorker:
         Returns:
             The exit code: 0 done, 1 failed.
         """
-        with stop_signals(self._wishes):
-            try:
-                self._thread.start()
-                if self._health is not None:
-                    self._health.start()
-                code = self._work()
-                self._shut_down()
-            finally:
-                self._close()
-        return code
+        return self._loop.run(start=self._start, look=self._look, shut_down=self._shut_down, close=self._close)
 
     def stop(self, *, now: bool = False) -> None:
         """As the first signal does, or (`now`) the second. Returns at once; `run` returns when it is done."""
-        self._wishes.put(Wish.STOP)
-        if now:
-            self._wishes.put(Wish.STOP)
+        self._loop.stop(now=now)
 
     def snapshot(self) -> Snapshot:
         """The counts at this moment."""
@@ -155,16 +140,14 @@ class PushWorker:
 
     # ── phases ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def _work(self) -> int:
-        while True:
-            wish = self._next_wish(ROUND)
-            if wish is Wish.STOP:
-                return 0
-            if wish is Wish.FAIL or not self._thread.is_alive():
-                logger.error("the server has ended by itself")
-                return 1
-            if self.edge.admission.closed and not self.edge.admission.in_hand:
-                return 0  # after max_tasks
+    def _start(self) -> None:
+        self._thread.start()
+        if self._health is not None:
+            self._health.start()
+
+    def _look(self) -> int | None:
+        # It closes by itself after `max_tasks`.
+        return 0 if self.edge.admission.closed and not self.edge.admission.in_hand else None
 
     def _shut_down(self) -> None:
         admission = self.edge.admission
@@ -178,11 +161,7 @@ class PushWorker:
 
     def _wait_until_answered(self, patience: timedelta) -> bool:
         """Whether all pushes in hand were answered in that time, and before the next signal."""
-        until = self._clock.elapsed() + patience
-        while self.edge.admission.in_hand and (left := until - self._clock.elapsed()) > ZERO:
-            if self._next_wish(min(left, ROUND)) is Wish.STOP:
-                return False
-        return not self.edge.admission.in_hand
+        return self._loop.wait_while(lambda: bool(self.edge.admission.in_hand), patience)
 
     def _close(self) -> None:
         self._uvicorn.should_exit = True
@@ -193,19 +172,15 @@ class PushWorker:
         if self._health is not None:
             self._health.stop()
 
-    def _next_wish(self, patience: timedelta) -> Wish | None:
-        try:
-            return self._wishes.get(timeout=patience.total_seconds())
-        except Empty:
-            return None
-
     def _serve(self) -> None:
         try:
             self._uvicorn.run(sockets=[self._socket])
         except BaseException:  # whatever ends it, the worker is told
             logger.exception("the server failed")
         finally:
-            self._wishes.put(Wish.FAIL)
+            if not self._uvicorn.should_exit:
+                logger.error("the server has ended by itself")
+            self._loop.fail()
 
 
 def _server(app: AsgiApp, settings: PushSettings) -> uvicorn.Server:

@@ -316,7 +316,8 @@ def test_giving_back_has_one_path(
         assert 0 == worker.run()
         (again,) = driver.receive(queue, limit=9, wait=timedelta(0), lease=timedelta(seconds=60))
         assert again.message is not None
-        assert (int(copied), copied or profile is None) == (again.message.generation, again.attempt == 1)
+        # A poll under way at the stop may bring a copy once more, which goes back the same way.
+        assert (copied, copied or profile is None) == (again.message.generation > 0, again.attempt == 1)
 
 
 def test_a_thread_that_cannot_be_started_stops_no_poller(app: App, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,135 @@
+"""Workers that are told to stop: how soon an idle one ends, and that nothing is hidden from the others meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from cloudq import App
+from cloudq.emulators.service_bus.runner import ServiceBusEmulator
+from tests.chaos.scale import sized
+from tests.integration.processes import end, start_worker, wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180, func_only=True)]
+
+TASKS = """
+import os
+import time
+import cloudq
+
+app = cloudq.App()
+
+@app.task("stamp")
+def stamp(n: int) -> None:
+    with open("started.txt", "a") as file:
+        file.write(f"{n} {os.getpid()} {time.time()}\\n")
+"""
+A_SECOND = 10
+BEFORE, AFTER = 5, sized(5, 25)
+WAIT = 8
+
+
+class Site(msgspec.Struct, frozen=True, kw_only=True):
+    """Where messages are, and where workers run.
+
+    Attributes:
+        folder: The workers' folder.
+        env: What names the backend to them.
+        patience: How long an idle worker may take to end, in seconds.
+    """
+
+    folder: Path
+    env: dict[str, str]
+    patience: float
+
+    def lines(self) -> list[list[str]]:
+        """What the tasks have written: number, process, time."""
+        file = self.folder / "started.txt"
+        return [line.split() for line in file.read_text().splitlines()] if file.exists() else []
+
+    @contextmanager
+    def app(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
+        """An app that sends to the backend."""
+        for name, value in self.env.items():
+            monkeypatch.setenv(name, value)
+        app = App()
+        yield app
+        app.close()
+
+
+@pytest.fixture(params=["sqlite", "servicebus", "sqs"])
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    """Each backend that is polled."""
+    (tmp_path / "tasks.py").write_text(TASKS)
+    if request.param == "sqlite":
+        yield Site(folder=tmp_path, env={"CLOUDQ_URL": f"sqlite:///{tmp_path}/q.db"}, patience=1.5)
+    elif request.param == "servicebus":
+        with ServiceBusEmulator(admin_port=None) as emulator:
+            emulator.create_queue("default")
+            env = {"CLOUDQ_URL": "servicebus://", "CLOUDQ_SERVICEBUS_CONNECTION_STRING": emulator.connection_string}
+            yield Site(folder=tmp_path, env=env, patience=1.5)
+    else:
+        request.getfixturevalue("queue")
+        yield Site(folder=tmp_path, env={"CLOUDQ_URL": request.getfixturevalue("place").url}, patience=WAIT + 1)
+
+
+def test_an_idle_worker_ends_in_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second and a half after SIGTERM, or where polls are waited for a second after the wait, with exit code 0."""
+    took = []
+    for phase in (1.0, 3.5, 6.0):  # of the poll under way
+        process = start_worker(site.folder, "--app", "tasks", **site.env)
+        try:
+            with site.app(monkeypatch) as app:
+                done = len(site.lines())
+                app.send("stamp", {"n": 0})
+                wait_until(lambda done=done: len(site.lines()) > done, within=30, what="it works")  # type: ignore[misc]  # bound early
+            time.sleep(phase)  # part of what is measured
+            began = time.monotonic()
+            process.terminate()
+            assert 0 == process.wait(30)
+            took.append(time.monotonic() - began)
+        finally:
+            end(process)
+    print(f"\n[stopping] idle: {', '.join(f'{one:.2f} s' for one in took)}")
+    assert max(took) <= site.patience, (site.folder / "worker.log").read_text()
+
+
+def test_nothing_is_hidden_by_a_worker_that_stops(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two workers one gets SIGTERM, while ten messages a second come: each starts within two seconds."""
+    sent: dict[int, float] = {}
+    first = start_worker(site.folder, "--app", "tasks", log="first.log", **site.env)
+    second = start_worker(site.folder, "--app", "tasks", log="second.log", **site.env)
+    try:
+        with site.app(monkeypatch) as app:
+            app.send("stamp", {"n": -1})
+            wait_until(lambda: len(site.lines()) > 0, within=30, what="they work")
+            wait_until(
+                lambda: all("leases" in (site.folder / log).read_text() for log in ("first.log", "second.log")),
+                within=30,
+                what="both have begun",
+            )
+            began = time.monotonic()
+            for n in range((BEFORE + AFTER) * A_SECOND):
+                time.sleep(max(0.0, began + n / A_SECOND - time.monotonic()))
+                if n == BEFORE * A_SECOND:
+                    first.terminate()
+                sent[n] = time.time()
+                app.send("stamp", {"n": n})
+            assert 0 == first.wait(30)
+            wait_until(lambda: {int(n) for n, _, _ in site.lines()} >= set(sent), within=30, what="all have started")
+    finally:
+        for process in (first, second):
+            end(process)
+    started = {int(n): float(at) for n, _, at in reversed(site.lines())}
+    took = sorted(started[n] - sent[n] for n in sent)
+    runs = Counter(pid for _, pid, _ in site.lines())
+    print(
+        f"\n[stopping] started after {took[len(took) // 2]:.3f} s at the median, {took[-1]:.2f} s at most; {dict(runs)}"
+    )
+    assert took[-1] <= 2.0, (site.folder / "first.log").read_text()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -19,16 +19,15 @@ from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Capabilities, ExtendResult
 from cloudq.core.safe_log import SafeLogger
-from cloudq.errors import BackendError, LeaseLost
+from cloudq.errors import LeaseLost
 from cloudq.running.backoff import Backoff
 from cloudq.running.held import HeldLease
 from cloudq.running.lease_life import EXTENDABLE, SHORTEST_PAUSE, Event, State
 from cloudq.running.log_fields import fields
+from cloudq.worker.extensions import ExtensionCall, by_lease, due_calls
 
 logger = SafeLogger("cloudq.worker")
 
-# What is due within this part of the lease is extended together with what is due now.
-EXTEND_AHEAD_FRACTION: Final = 8
 FIRST_PAUSE: Final = timedelta(seconds=1)
 LONGEST_PAUSE: Final = timedelta(seconds=15)
 # Those whose end isn't news: they were about to be released.
@@ -84,7 +83,7 @@ class LeaseKeeper:
             self._held.update(held)
             self._wake_earlier(held)
         if self._watch is not None:
-            for one in _by_lease(held).values():
+            for one in by_lease(held).values():
                 self._watch(one[0].delivery.lease, partial(self._cut_off, one))
         return held
 
@@ -172,55 +171,32 @@ class LeaseKeeper:
             self._alarm_if_late(now)
             for held in list(self._held):
                 self._look_at(held, now)
-            calls = self._calls(now)
-            for held in (held for groups, _ in calls for group in groups for held in group):
+            calls = due_calls(self._held, now, lease=self._lease, capabilities=self._capabilities)
+            for held in (held for call in calls for group in call.groups for held in group):
                 held.life.apply(Event.EXTENSION_SENT)
         self._do_later()
-        for groups, by in calls:
-            self._start(groups, by)
+        for call in calls:
+            self._start(call)
         with self.changed:
             self.wake_at = min((held.life.next_look for held in self._held), default=None)
             return self.wake_at
 
-    def _calls(self, now: timedelta) -> list[tuple[list[list[HeldLease]], timedelta]]:
-        """The calls to make now: the leases of each, with those who share it, and for how long."""
-        due: dict[tuple[str, timedelta], list[HeldLease]] = {}
-        any_due = False
-        for held in self._held:
-            life, queue = held.life, held.delivery.queue
-            whole = self._lease(queue)
-            if not life.due(now + whole / EXTEND_AHEAD_FRACTION):
-                continue
-            if life.settle_by is not None and now >= life.settle_by:
-                life.extend_at = None
-                continue
-            any_due = any_due or life.due(now)
-            by = whole if life.hard_end is None else min(whole, life.hard_end - now)
-            due.setdefault((queue, by), []).append(held)
-        return list(_in_batches(due, self._capabilities)) if any_due else []
-
-    def _start(self, groups: list[list[HeldLease]], by: timedelta) -> None:
+    def _start(self, call: ExtensionCall) -> None:
         begun = threading.Lock()  # taken by whoever makes the call: another thread, or else this one
 
-        def call() -> None:
+        def make() -> None:
             if begun.acquire(blocking=False):
-                self._extend_all(groups, by)
+                self._make(call)
 
-        if not self._run(call):
-            call()
+        if not self._run(make):
+            make()
 
-    def _extend_all(self, groups: list[list[HeldLease]], by: timedelta) -> None:
+    def _make(self, call: ExtensionCall) -> None:
         """Makes the call. Whatever it raises, it lands: else these would never be extended again."""
-        results: Sequence[ExtendResult]
-        try:
-            results = self._extend([group[0].delivery.lease for group in groups], by)
-            if len(results) != len(groups):
-                raise BackendError(f"{len(groups)} leases were to be extended and {len(results)} results came back")
-        except BaseException as error:  # noqa: BLE001 - an SDK may raise anything; each lease is tried again before its end
-            results = [ExtendResult(error=_as_exception(error))] * len(groups)
+        results = call.make(self._extend)
         now = self._clock.elapsed()
         with self.changed:
-            for group, result in zip(groups, results, strict=True):
+            for group, result in zip(call.groups, results, strict=True):
                 for held in group:
                     self._land(held, result, now)
             self._wake_earlier(self._held)
@@ -334,23 +310,6 @@ class LeaseKeeper:
             job()
 
 
-def _by_lease(held: Iterable[HeldLease]) -> dict[int, list[HeldLease]]:
-    """Those that share a lease, as the messages of a session do, together."""
-    groups: dict[int, list[HeldLease]] = {}
-    for one in held:
-        groups.setdefault(id(one.delivery.lease), []).append(one)
-    return groups
-
-
-def _in_batches(
-    due: dict[tuple[str, timedelta], list[HeldLease]], capabilities: Callable[[str], Capabilities]
-) -> Iterator[tuple[list[list[HeldLease]], timedelta]]:
-    for (queue, by), held in due.items():
-        groups, size = list(_by_lease(held).values()), capabilities(queue).max_batch
-        for start in range(0, len(groups), size):
-            yield groups[start : start + size], by
-
-
 def _why_over(held: HeldLease, now: timedelta) -> str:
     life = held.life
     if life.hard_end is not None and life.ends >= life.hard_end:
@@ -358,11 +317,3 @@ def _why_over(held: HeldLease, now: timedelta) -> str:
     if life.settle_by is not None and now >= life.settle_by:
         return "its settlement was not confirmed in time"
     return "it could not be extended in time"
-
-
-def _as_exception(error: BaseException) -> Exception:
-    if isinstance(error, Exception):
-        return error
-    wrapped = BackendError(f"the extension was interrupted by {type(error).__name__}")
-    wrapped.__cause__ = error
-    return wrapped

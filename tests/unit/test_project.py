@@ -29,6 +29,7 @@ TOP_LEVEL = {
     "README.md",
     "cloudq",
     "docs",
+    "findings",
     "localstack",
     "pyproject.toml",
     "terraform",

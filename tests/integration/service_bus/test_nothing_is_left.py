@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 import uuid
 from datetime import timedelta
@@ -12,15 +13,17 @@ import pytest
 from azure.servicebus._pyamqp.error import AMQPConnectionError, ErrorCondition
 
 from cloudq.core.driver import Ack, Final, Outgoing
-from cloudq.drivers.service_bus import ServiceBusDriver, connections, links, sdk
+from cloudq.drivers.service_bus import ServiceBusDriver, links, sdk
 from cloudq.errors import BackendUnavailable
-from tests.integration.service_bus.place import PLAIN, Place
+from tests.integration.service_bus.place import ORDERED, PLAIN, Place
 
 pytestmark = pytest.mark.slow
 
 LEASE = timedelta(minutes=1)
 WAIT = timedelta(seconds=5)
 NONE = timedelta(0)
+# Of which a third is for one call.
+TIMEOUT = timedelta(seconds=3)
 
 
 def outgoing(count: int, body: bytes = b"{}") -> list[Outgoing]:
@@ -55,10 +58,11 @@ def test_what_was_read_before_a_cut_is_handed_over(
     driver.send(outgoing(5))
     read = sdk.read
 
-    def read_three(receiver: Any, wait: timedelta = sdk.READ) -> None:
-        read(receiver, wait)
+    def read_three(receiver: Any, wait: timedelta = sdk.READ) -> bool:
+        came = read(receiver, wait)
         if sdk.incoming(receiver).qsize() == 3:
             receiver._handler._connection._error = AMQPConnectionError(ErrorCondition.SocketError, description="cut")
+        return came
 
     monkeypatch.setattr(sdk, "read", read_three)
     taken = list(driver.receive(PLAIN, limit=10, wait=WAIT, lease=LEASE))
@@ -92,28 +96,25 @@ def test_large_messages_all_come(place: Place, driver: ServiceBusDriver) -> None
     assert place.is_empty()
 
 
-def test_a_service_that_falls_silent_is_not_awaited_once_a_message(
-    place: Place, driver: ServiceBusDriver, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_service_that_falls_silent_is_not_awaited_once_a_message(place: Place) -> None:
     """Of ten settlements that get no answer, the waits don't add up: the leases are to be renewed meanwhile."""
+    place.make(PLAIN, LEASE)
+    driver = ServiceBusDriver("", connection_string=place.emulator.connection_string, timeout=TIMEOUT)
     driver.send(outgoing(10))
     taken: list[Any] = []
     while len(taken) < 10:
         taken += driver.receive(PLAIN, limit=10, wait=WAIT, lease=LEASE)
-    monkeypatch.setattr(links, "ANSWER_PATIENCE", timedelta(milliseconds=300))
-    monkeypatch.setattr(connections, "PATIENCE", timedelta(seconds=1))
-    taken[0].lease.receipt.holder._receiver._config.try_timeout = 1.0
     place.emulator.faults.delay = timedelta(minutes=10)
     began = time.monotonic()
     results = driver.settle([Final(lease=one.lease, step=Ack()) for one in taken])
     took = time.monotonic() - began
     assert {BackendUnavailable} == {type(result.error) for result in results}
-    assert took < 6
+    assert took < 3
+    driver.close()
 
 
-def test_a_service_that_takes_connections_and_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_that_takes_connections_and_says_nothing() -> None:
     """Who sends, receives or closes has an error in time, with sessions or without; nobody is held up for ever."""
-    monkeypatch.setattr(connections, "PATIENCE", timedelta(milliseconds=500))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         driver = ServiceBusDriver(
             "",
@@ -121,6 +122,7 @@ def test_a_service_that_takes_connections_and_says_nothing(monkeypatch: pytest.M
                 f"Endpoint=sb://127.0.0.1:{silent.getsockname()[1]};SharedAccessKeyName=any;SharedAccessKey=any;"
                 "UseDevelopmentEmulator=true;"
             ),
+            timeout=TIMEOUT,
         )
         began = time.monotonic()
         assert isinstance(driver.send(outgoing(1))[0].error, BackendUnavailable)
@@ -129,3 +131,46 @@ def test_a_service_that_takes_connections_and_says_nothing(monkeypatch: pytest.M
                 driver.receive(queue, limit=1, wait=WAIT, lease=LEASE)
         driver.close()
         assert time.monotonic() - began < 8
+
+
+@pytest.mark.parametrize("ending", ["interrupt", "close"])
+@pytest.mark.parametrize("queue", [PLAIN, ORDERED])
+def test_what_a_receive_that_is_ended_brings_stays_locked_to_nobody(
+    place: Place, queue: str, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The credit is taken back, and the answer awaited: what came by then is handed over, or given back on closing."""
+    place.make(queue, LEASE)
+    driver = ServiceBusDriver("", connection_string=place.emulator.connection_string)
+    key = "a" if queue == ORDERED else None
+    sent = [Outgoing(id=uuid.uuid4().hex, queue=queue, body=b"{}", ordering_key=key) for _ in range(3)]
+    take_back = sdk.take_credit_back
+
+    def take_back_late(receiver: Any, patience: timedelta) -> bool:
+        # Messages that come while the receive ends.
+        monkeypatch.undo()
+        driver.send(sent) if ending == "interrupt" else other.send(sent)
+        return take_back(receiver, patience)
+
+    other = ServiceBusDriver("", connection_string=place.emulator.connection_string)
+    if queue == PLAIN:
+        driver.receive(queue, limit=10, wait=NONE, lease=LEASE)
+        monkeypatch.setattr(sdk, "take_credit_back", take_back_late)
+    brought: list[Any] = []
+
+    def receive() -> None:
+        brought.extend(driver.receive(queue, limit=10, wait=timedelta(seconds=30), lease=LEASE))
+
+    thread = threading.Thread(target=receive)
+    thread.start()
+    time.sleep(0.3)  # it waits by now; if it doesn't, the test says less
+    began = time.monotonic()
+    getattr(driver, ending)()
+    thread.join(10)
+    took = time.monotonic() - began
+    assert not thread.is_alive()
+    assert took < 1.5
+    assert len(brought) == place.locked(queue)
+    if ending == "close":
+        assert [] == brought
+    driver.close()
+    other.close()

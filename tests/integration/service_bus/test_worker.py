@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from datetime import timedelta
 
 import pytest
@@ -67,6 +68,26 @@ def test_a_task_of_four_locks_runs_once(place: Place) -> None:
     assert first.poll() is None
     for name in ("first.log", "second.log"):
         assert "lost the lease" not in place.log(name)
+
+
+@pytest.mark.parametrize("queue", [PLAIN, ORDERED])
+def test_an_idle_worker_ends_at_once(place: Place, queue: str) -> None:
+    """Its poll is ended, with the credit taken back: it leaves in 1.5 s, and what is sent then is locked to nobody."""
+    place.make(queue, timedelta(minutes=1))
+    worker = place.start("--queue", queue)
+    wait_until(lambda: place.emulator._listener.connections, within=20, what="it polls")
+    time.sleep(1)  # whatever it does at its start is done
+    worker.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    code = worker.wait(20)
+    took = time.monotonic() - began
+    print(f"\n[sigterm] an idle worker of {queue} ended after {took:.2f} s")
+    assert 0 == code, place.log()
+    assert took < 1.5
+    assert not place.emulator._listener.connections
+    if queue == PLAIN:
+        place.send("effect", [1])
+        assert (1, 0) == (place.counts().active, place.locked())
 
 
 def test_what_waits_in_a_stopped_worker_is_given_back_at_once(place: Place) -> None:

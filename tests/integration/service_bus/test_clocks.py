@@ -1,12 +1,18 @@
-"""A machine whose clock is ahead of the service's by more than a lock lasts works off its queues all the same."""
+"""A machine whose clock is wrong, or is set while it works, works off its queues all the same."""
 
 from __future__ import annotations
 
+import time
+import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from azure.servicebus._pyamqp import cbs
 
 import cloudq
+from cloudq.core.clock import SystemClock
+from cloudq.core.delivery import Delivery
+from cloudq.core.driver import Ack, Final, Outgoing
 from cloudq.drivers.service_bus import ServiceBusDriver
 from cloudq.emulators.service_bus.broker.settings import QueueSettings
 from cloudq.emulators.service_bus.runner import ServiceBusEmulator
@@ -45,3 +51,53 @@ def test_a_clock_that_is_ahead_repeats_nothing(queue: str) -> None:
         driver.close()
     assert [0, 1, 2, 3, 4] == sorted(ran)
     assert 0 == worker.snapshot().lease_lost
+
+
+class Settable(SystemClock):
+    """The machine's clock as this process sees it, which a test sets."""
+
+    __slots__ = ("step",)
+
+    def __init__(self) -> None:
+        self.step = timedelta(0)
+
+    def now(self) -> datetime:
+        return super().now() + self.step
+
+
+@pytest.mark.parametrize("queue", ["orders", "orders.fifo"])
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_clock_that_is_set_changes_no_lease(queue: str, hours: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither those that were granted before nor those after; no connection is cut, nor any session lost with it."""
+    lock, clock, wait = timedelta(minutes=1), Settable(), timedelta(seconds=5)
+    ordered = queue.endswith(".fifo")
+    with ServiceBusEmulator(admin_port=None) as emulator:
+        emulator.create_queue(queue, QueueSettings(requires_session=ordered, lock_duration=lock))
+        driver = ServiceBusDriver("127.0.0.1", connection_string=emulator.connection_string, clock=clock)
+
+        def receive() -> Delivery:
+            key = uuid.uuid4().hex if ordered else None
+            sent = Outgoing(id=uuid.uuid4().hex, queue=queue, body=b"{}", ordering_key=key)
+            assert driver.send([sent])[0].error is None
+            (delivery,) = driver.receive(queue, limit=1, wait=wait, lease=lock)
+            return delivery
+
+        first = receive()
+        told: list[str] = []
+        driver.watch(first.lease, told.append)
+        wall = time.time
+        clock.step = timedelta(hours=hours)
+        monkeypatch.setattr(time, "time", lambda: wall() + hours * 3600)
+        monkeypatch.setattr(cbs, "utc_now", clock.now)
+        second = receive()
+        time.sleep(0.5)  # the links are looked at meanwhile
+        for delivery in (first, second):
+            assert timedelta(seconds=50) < delivery.lease.ends - clock.elapsed() <= lock
+            (extended,) = driver.extend([delivery.lease], lock)
+            assert extended.error is None
+            assert timedelta(seconds=50) < extended.ends - clock.elapsed() <= lock
+            assert abs(extended.expires_at - clock.now()) <= lock
+        assert [] == told
+        results = driver.settle([Final(lease=delivery.lease, step=Ack()) for delivery in (first, second)])
+        assert [None, None] == [result.error for result in results]
+        driver.close()

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 
 import pytest
+from azure.servicebus.exceptions import ServiceBusConnectionError
 
 from cloudq.core.driver import Outgoing, PullDriver
 from cloudq.drivers.service_bus import ServiceBusDriver
+from cloudq.drivers.service_bus.links import Step
 from cloudq.drivers.service_bus.parking import LOOK
 from cloudq.emulators.service_bus.broker.settings import QueueSettings
 from cloudq.emulators.service_bus.runner import ServiceBusEmulator
 from cloudq.testing.clock import FakeClock
-from cloudq.testing.conformance import DriverConformance, Harness
+from cloudq.testing.conformance import DriverConformance, Harness, Stall
 
 pytestmark = pytest.mark.slow
 DEDUP_WINDOW = timedelta(minutes=10)
@@ -77,6 +79,21 @@ class ServiceBusHarness(Harness):
     def _advance(self, delta: timedelta) -> None:
         super().advance(delta)
         self.emulator.tick()
+
+    def stall(self, driver: PullDriver, stall: Stall) -> bool:
+        """Holds up what goes out by the links that are open now."""
+        slots = [slot for sessions in driver._sessions.values() for slot in sessions._slots]
+        for link in [*driver._links.values(), *(slot._link for slot in slots if slot._link is not None)]:
+
+            def settle_in_flight(
+                steps: Sequence[Step], settle: Callable[[Sequence[Step]], list[BaseException | None]] = link.settle
+            ) -> list[BaseException | None]:
+                if stall.hang():
+                    return [ServiceBusConnectionError(message="cut")] * len(steps)
+                return settle(steps)
+
+            link.settle = settle_in_flight
+        return True
 
     def refused_item(self, driver: PullDriver) -> Outgoing:
         key = uuid.uuid4().hex if driver.capabilities(self.queue).ordering else None

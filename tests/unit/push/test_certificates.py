@@ -107,6 +107,28 @@ def test_an_unknown_id_fetches_once_in_half_a_minute():
     assert ("PEM b", 3) == (found(certs, "b"), source.asked)
 
 
+@pytest.mark.parametrize("step", [HOUR, -HOUR])
+def test_their_freshness_does_not_mind_a_clock_that_is_set(step):
+    """They are fetched again when their time has passed, not when the clock says so; so are the pauses measured."""
+    clock, source, certs = setting("a")
+    found(certs, "a")
+    clock.step(step)
+    assert ("PEM a", 1) == (found(certs, "a"), source.asked)
+    clock.advance(HOUR - timedelta(seconds=1))
+    assert ("PEM a", 1) == (found(certs, "a"), source.asked)
+    source.error = OSError("away")
+    clock.advance(timedelta(seconds=1))
+    assert ("PEM a", 2) == (found(certs, "a"), source.asked)
+    clock.step(step)
+    assert ("PEM a", 2) == (found(certs, "a"), source.asked)
+    source.error = None
+    clock.advance(timedelta(seconds=2))
+    assert ("PEM a", 3) == (found(certs, "a"), source.asked)
+    assert [None] * 2 == [found(certs, f"x{number}") for number in range(2)]
+    clock.step(step)
+    assert (None, 4) == (found(certs, "x3"), source.asked)
+
+
 def test_those_who_wait_share_a_fetch():
     """Many requests at the start make one call."""
     goes_on = threading.Event()

@@ -244,26 +244,6 @@ def test_server_settings(wrong):
         ServerSettings(**wrong)
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"concurrency": 0},
-        {"waiting": -1},
-        {"max_body": 0},
-        {"patience": timedelta(seconds=-1)},
-        {"body_timeout": timedelta(0)},
-        {"event_deadline": timedelta(0)},
-        {"audiences": "one"},
-        {"service_accounts": "one"},
-        {"queues": "one"},
-    ],
-)
-def test_push_settings(wrong):
-    """Numbers out of range, a text in place of a list: refused."""
-    with pytest.raises(ConfigurationError, match=next(iter(wrong))):
-        PushSettings(**wrong)
-
-
 def test_a_server_that_ends_by_itself_is_a_failure(backend, monkeypatch):
     """Exit code 1, not a process that does nothing."""
     app, _ = backend

@@ -1,0 +1,189 @@
+"""A push that has its slot is run, settled and answered, in a thread or on a loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from cloudq import App, Context
+from cloudq.core.clock import SYSTEM_CLOCK
+from cloudq.core.push import PushRequest, PushResponse
+from cloudq.push.admission import Admission, PushInHand
+from cloudq.push.hang_up import HangUp
+from cloudq.push.refusals import RefusalLog
+from cloudq.push.runner import PushRunner
+from cloudq.push.sources import Arrivals
+from cloudq.running.events import Tally
+from tests.unit.push.fakes import push
+from tests.unit.worker.fakes import until
+
+
+class Bench:
+    """A runner of an app, and what it is told."""
+
+    def __init__(self, app: App, threads: int = 2) -> None:
+        self.app = app
+        self.admission = Admission(threads, 0, SYSTEM_CLOCK)
+        self.tally = Tally()
+        self.runner = PushRunner(app, self.admission, self.tally, RefusalLog(SYSTEM_CLOCK), threads=threads)
+        self._arrivals = Arrivals(app, app.driver(), timedelta(minutes=10))
+
+    def push(self, task: str, **more: Any) -> PushInHand:
+        """A push that has its slot."""
+        headers, body = push(task, **more)
+        clock = self.app.clock
+        request = PushRequest(headers=headers, body=body, received_at=clock.now(), received=clock.elapsed())
+        assert self.admission.take_slot(lambda _: None)
+        return PushInHand(self._arrivals.decode(request), clock, HangUp())
+
+
+@contextmanager
+def bench_of(app: App, threads: int = 2) -> Iterator[Bench]:
+    app.load()
+    bench = Bench(app, threads)
+    try:
+        yield bench
+    finally:
+        bench.runner.close()
+
+
+def test_a_slot_is_free_again_after_each_end(backend):
+    """Whatever the end: done, failed, or an error of ours."""
+    app, driver = backend
+    app.task("fine")(lambda: None)
+
+    @app.task("fails")
+    def fails() -> None:
+        raise ValueError("no")
+
+    with bench_of(app) as bench:
+        assert 200 == bench.runner.run_here(bench.push("fine")).status
+        assert 200 == bench.runner.run_here(bench.push("fails")).status
+        driver.encode = lambda _: 1 / 0
+        assert 500 == bench.runner.run_here(bench.push("fine")).status
+        assert (0, 2, 1) == (bench.admission.running, bench.tally.acked, bench.tally.retried)
+        assert bench.admission.take_slot(lambda _: None)
+        assert bench.admission.take_slot(lambda _: None)
+
+
+def test_a_push_that_is_given_up_while_it_is_settled_leaves_no_error(backend):
+    """A failed async task is being settled in a thread, and the loop gives the request up meanwhile: the thread finds
+    nobody who waits for it, and the loop has nothing to complain about.
+    """
+    app, driver = backend
+    storing, goes_on = threading.Event(), threading.Event()
+    send = driver.send
+
+    def slow(outgoing: Any) -> Any:
+        storing.set()
+        goes_on.wait(20)
+        return send(outgoing)
+
+    driver.send = slow
+
+    @app.task("fails")
+    async def fails() -> None:
+        raise ValueError("no")
+
+    complaints: list[dict[str, Any]] = []
+
+    async def give_up(bench: Bench) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: complaints.append(context))
+        request = asyncio.create_task(bench.runner.run(bench.push("fails")))
+        await asyncio.to_thread(storing.wait, 10)
+        (task,) = bench.runner._tasks
+        task.cancel()
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+        goes_on.set()
+        while not driver.sent:
+            await asyncio.sleep(0.002)
+        await asyncio.to_thread(until, lambda: not bench.runner._tasks)
+        for _ in range(3):
+            await asyncio.sleep(0.01)
+
+    with bench_of(app) as bench:
+        asyncio.run(give_up(bench))
+    assert [] == complaints
+
+
+def test_a_request_that_is_cancelled_tells_its_task(backend):
+    """Whoever serves us has given it up: nobody reads the answer."""
+    app, _ = backend
+    contexts: list[Context] = []
+    goes_on = threading.Event()
+
+    @app.task("t")
+    def task(context: Context) -> None:
+        contexts.append(context)
+        goes_on.wait(20)
+
+    async def cancel(bench: Bench) -> None:
+        request = asyncio.create_task(bench.runner.run(bench.push("t")))
+        await asyncio.to_thread(until, lambda: contexts)
+        assert not contexts[0].lease_lost.is_set()
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+        assert contexts[0].lease_lost.is_set()
+        goes_on.set()
+
+    with bench_of(app) as bench:
+        asyncio.run(cancel(bench))
+        until(lambda: not bench.admission.running)
+        assert 1 == bench.tally.acked
+
+
+def test_without_a_thread_it_is_not_run_and_its_slot_is_free(backend, monkeypatch):
+    """Neither now nor later, as it comes again: also where a failed async task has nowhere to be settled."""
+    app, driver = backend
+    ran: list[str] = []
+    app.task("plain")(lambda: ran.append("plain"))
+
+    @app.task("fails")
+    async def fails() -> None:
+        ran.append("fails")
+        raise ValueError("no")
+
+    start = threading.Thread.start
+
+    def no_thread(thread: threading.Thread) -> None:
+        if thread.name.startswith("cloudq-task"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    async def run(bench: Bench, task: str, id_: str) -> PushResponse:
+        return await bench.runner.run(bench.push(task, id=id_))
+
+    with bench_of(app, threads=1) as bench:
+        monkeypatch.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(RuntimeError, match="new thread"):
+            asyncio.run(run(bench, "plain", "1"))
+        assert 500 == asyncio.run(run(bench, "fails", "2")).status
+        monkeypatch.undo()
+        assert (0, []) == (bench.admission.running, driver.sent)
+        assert 200 == asyncio.run(run(bench, "plain", "3")).status
+    assert ["fails", "plain"] == ran
+
+
+def test_an_async_task_without_a_loop_has_one_of_its_own(backend):
+    """Under WSGI; the next one has the same."""
+    app, _ = backend
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    @app.task("t")
+    async def task() -> None:
+        loops.append(asyncio.get_running_loop())
+
+    with bench_of(app) as bench:
+        for n in range(2):
+            assert 200 == bench.runner.run_here(bench.push("t", id=str(n))).status
+    assert loops[0] is loops[1]

@@ -18,6 +18,7 @@ class MemoryHarness(Harness):
     """A memory driver on a fake clock."""
 
     driver: MemoryDriver
+    sets_the_clock = True
 
     def __init__(
         self,

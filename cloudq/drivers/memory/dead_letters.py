@@ -51,14 +51,15 @@ class MemoryDeadLetters:
         """Leases them as messages are leased, without regard to their ordering keys."""
         with self._store.changed:
             shelf = self._shelf()
-            now = self._clock.now()
+            now = self._clock.elapsed()
             numbers = list(shelf.entries) if keys is None else [_number(key) for key in dict.fromkeys(keys)]
             entries = [shelf.entries[number] for number in numbers if number in shelf.entries]
             free = [entry for entry in entries if not entry.is_leased(now)][: max(0, limit)]
             for entry in free:
                 serial = next(self._store.serials)
-                shelf.lease(entry, serial, start=now, length=lease, longest=self._capabilities.max_lease)
-            return [shelf.delivery(entry, self._queue, exact=self._capabilities.attempt_exact) for entry in free]
+                shelf.lease(entry, serial, clock=self._clock, length=lease, longest=self._capabilities.max_lease)
+            exact = self._capabilities.attempt_exact
+            return [shelf.delivery(entry, self._queue, clock=self._clock, exact=exact) for entry in free]
 
     def settle(self, finals: Sequence[Final]) -> Sequence[SettleResult]:
         """As the driver settles."""

@@ -91,7 +91,8 @@ class MemoryDriver:
     def next_due(self, queue: str) -> datetime | None:
         """When a message of the queue may become visible, or `None` if it keeps none. For tests."""
         with self._store.changed:
-            return self._shelf(queue).next_at()
+            due = self._shelf(queue).next_at()
+        return None if due is None else self._clock.now() + (due - self._clock.elapsed())
 
     def capabilities(self, queue: str) -> Capabilities:
         """As given; by default everything but fairness, with order where the name ends in `.fifo`."""
@@ -126,9 +127,9 @@ class MemoryDriver:
         with self._store.changed:
             self._raise_if_missing(queue)
             interruptions = self._interruptions
-            deadline = self._clock.now() + wait
+            deadline = self._clock.elapsed() + wait
             while not self._closed:
-                now = self._clock.now()
+                now = self._clock.elapsed()
                 taken = list(islice(self._leased(queue, lease, capabilities), min(limit, capabilities.max_batch)))
                 if taken or now >= deadline or interruptions != self._interruptions:
                     return taken
@@ -154,7 +155,7 @@ class MemoryDriver:
         """Exact."""
         with self._store.changed:
             self._raise_if_missing(queue)
-            now = self._clock.now()
+            now = self._clock.elapsed()
             entries = list(self._shelf(queue).entries.values())
             leased = sum(entry.is_leased(now) for entry in entries)
             ready = [entry.visible_at for entry in entries if entry.visible_at <= now]
@@ -181,7 +182,7 @@ class MemoryDriver:
         if capabilities.cancels is Cancels.NOTHING:
             raise UnsupportedError(f"messages of queue {queue!r} can't be cancelled")
         with self._store.changed:
-            shelf, now = self._shelf(queue), self._clock.now()
+            shelf, now = self._shelf(queue), self._clock.elapsed()
             entry = shelf.entries.get(int(number))
             if entry is None or entry.id != id_ or entry.runs:
                 return False
@@ -214,7 +215,7 @@ class MemoryDriver:
             return SendResult(error=error)
         window = capabilities.deduplication
         shelf = self._shelf(item.queue)
-        now = self._clock.now()
+        now = self._clock.elapsed()
         if window is not None:
             original = shelf.original_of(item, now)
             if original is not None:
@@ -229,7 +230,7 @@ class MemoryDriver:
         )
 
     def _put(self, shelf: Shelf, item: Outgoing) -> int:
-        now, number = self._clock.now(), next(self._store.numbers)
+        number = next(self._store.numbers)
         shelf.add(
             Entry(
                 number=number,
@@ -237,8 +238,8 @@ class MemoryDriver:
                 body=item.body,
                 key=item.ordering_key,
                 failure=item.failure,
-                now=now,
-                due=_later(now, item.delay),
+                now=self._clock.now(),
+                due=_later(self._clock, item.delay),
             )
         )
         return number
@@ -246,10 +247,10 @@ class MemoryDriver:
     def _leased(self, queue: str, length: timedelta, capabilities: Capabilities) -> Iterator[Delivery]:
         """Leases what is ready, one after the other as it is asked for."""
         shelf = self._shelf(queue)
-        now = self._clock.now()
-        for entry in shelf.ready(now):
-            shelf.lease(entry, next(self._store.serials), start=now, length=length, longest=capabilities.max_lease)
-            yield shelf.delivery(entry, queue, exact=capabilities.attempt_exact)
+        for entry in shelf.ready(self._clock.elapsed()):
+            serial = next(self._store.serials)
+            shelf.lease(entry, serial, clock=self._clock, length=length, longest=capabilities.max_lease)
+            yield shelf.delivery(entry, queue, clock=self._clock, exact=capabilities.attempt_exact)
 
     def _shelf(self, queue: str) -> Shelf:
         return self._store.shelf(queue, ordered=self.capabilities(queue).ordering)
@@ -294,10 +295,11 @@ def _cancellable(item: Outgoing, capabilities: Capabilities) -> bool:
     return item.cancellable and capabilities.cancels is Cancels.WAITING
 
 
-def _later(now: datetime, delay: timedelta) -> datetime:
-    """`now` plus the delay, or the last moment that there is."""
+def _later(clock: Clock, delay: timedelta) -> timedelta:
+    """The present plus the delay, or the last moment that there is."""
+    now = clock.now()
     longest = datetime.max.replace(tzinfo=now.tzinfo) - now
-    return now + min(max(timedelta(0), delay), longest)
+    return clock.elapsed() + min(max(timedelta(0), delay), longest)
 
 
 def _bytes_refused(outgoing: Sequence[Outgoing], capabilities: Capabilities) -> UnsupportedError | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final as Const
 
 from cloudq.core.clock import Clock
@@ -56,7 +56,7 @@ class Settler:
         return name.startswith(_DEAD)
 
     def _settle_one(self, final: Final, shelf: Shelf, capabilities: Capabilities) -> Exception | None:
-        now = self._clock.now()
+        now = self._clock.elapsed()
         step = final.step
         entry = shelf.held(final.lease.receipt, now)
         if entry is None:
@@ -70,7 +70,7 @@ class Settler:
         if not capabilities.native_dead_letter or shelf is dead:
             return UnsupportedError("native dead letters aren't known here")
         shelf.remove(entry)
-        dead.add(self._dead(entry, step.failure, now))
+        dead.add(self._dead(entry, step.failure))
         return None
 
     def _late(self, final: Final, shelf: Shelf, capabilities: Capabilities) -> LeaseLost:
@@ -81,9 +81,16 @@ class Settler:
                 shelf.remove(entry)
         return _lost(final.lease)
 
-    def _dead(self, entry: Entry, failure: Failure, now: datetime) -> Entry:
-        number = next(self._store.numbers)
-        return Entry(number=number, id=entry.id, body=entry.body, key=entry.key, failure=failure, now=now, due=now)
+    def _dead(self, entry: Entry, failure: Failure) -> Entry:
+        return Entry(
+            number=next(self._store.numbers),
+            id=entry.id,
+            body=entry.body,
+            key=entry.key,
+            failure=failure,
+            now=self._clock.now(),
+            due=self._clock.elapsed(),
+        )
 
     def _extend_one(self, lease: Lease, by: timedelta, shelf: Shelf, refused: UnsupportedError | None) -> ExtendResult:
         capabilities = self._capabilities(lease.queue)
@@ -93,13 +100,13 @@ class Settler:
             return ExtendResult(error=UnsupportedError(f"leases of queue {lease.queue!r} can't be extended"))
         if capabilities.max_lease is not None and by > capabilities.max_lease:
             return ExtendResult(error=UnsupportedError(f"a lease of {by} is longer than {capabilities.max_lease}"))
-        now = self._clock.now()
+        now = self._clock.elapsed()
         entry = shelf.held(lease.receipt, now)
         if entry is None:
             return ExtendResult(error=_lost(lease))
-        until = now + by if entry.hard_limit is None else min(now + by, entry.hard_limit)
-        shelf.hide(entry, until)
-        return ExtendResult(expires_at=until)
+        ends = now + by if entry.hard_end is None else min(now + by, entry.hard_end)
+        shelf.hide(entry, ends)
+        return ExtendResult(expires_at=self._clock.now() + (ends - now), ends=ends)
 
 
 def batch_refused(size: int, capabilities: Capabilities) -> UnsupportedError | None:
@@ -110,7 +117,7 @@ def batch_refused(size: int, capabilities: Capabilities) -> UnsupportedError | N
 
 
 def _release(
-    entry: Entry, step: Release, shelf: Shelf, capabilities: Capabilities, now: datetime
+    entry: Entry, step: Release, shelf: Shelf, capabilities: Capabilities, now: timedelta
 ) -> UnsupportedError | None:
     # Where a single delivery can't be released, a failed push still comes again at once: that is a release of 0.
     longest = capabilities.native_retry_delay or timedelta(0)

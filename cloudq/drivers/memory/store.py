@@ -1,4 +1,8 @@
-"""What the memory driver keeps: a shelf of messages for each queue. Not thread-safe: the driver locks."""
+"""What the memory driver keeps: a shelf of messages for each queue. Not thread-safe: the driver locks.
+
+It lives no longer than its process, so all that lasts (leases, delays, windows) goes by `Clock.elapsed`. Moments of the
+wall clock are for show.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Outgoing
 from cloudq.core.failure import Failure
@@ -43,7 +48,7 @@ class Entry:
         "deliveries",
         "failure",
         "first_received_at",
-        "hard_limit",
+        "hard_end",
         "id",
         "key",
         "leased",
@@ -62,7 +67,7 @@ class Entry:
         key: str | None,
         failure: Failure | None,
         now: datetime,
-        due: datetime,
+        due: timedelta,
     ) -> None:
         self.number = number
         self.id = id
@@ -70,7 +75,7 @@ class Entry:
         self.key = key
         self.failure = failure
         self.added_at = now
-        # Not handed over before this: its due time, or the end of its lease.
+        # Not handed over before this moment by `Clock.elapsed`: its due time, or the end of its lease.
         self.visible_at = due
         self.runs = 0
         self.deliveries = 0
@@ -78,9 +83,9 @@ class Entry:
         # The newest lease, whether or not it is over, and whether it was given back.
         self.serial: int | None = None
         self.leased = False
-        self.hard_limit: datetime | None = None
+        self.hard_end: timedelta | None = None
 
-    def is_leased(self, now: datetime) -> bool:
+    def is_leased(self, now: timedelta) -> bool:
         """Whether somebody holds it."""
         return self.leased and now < self.visible_at
 
@@ -92,10 +97,10 @@ class Shelf:
         self.name = name
         self.entries: dict[int, Entry] = {}
         # Native ids in the order in which their windows end: until when, and whose id it was.
-        self.seen: dict[str, tuple[datetime, str]] = {}
+        self.seen: dict[str, tuple[timedelta, str]] = {}
         self._ordered = ordered
         # When which entry becomes visible. Entries that changed since are passed over.
-        self._due: list[tuple[datetime, int]] = []
+        self._due: list[tuple[timedelta, int]] = []
         self._lines: dict[str, deque[int]] = {}
 
     def add(self, entry: Entry) -> None:
@@ -128,39 +133,39 @@ class Shelf:
         self._lines.clear()
         return removed
 
-    def hide(self, entry: Entry, until: datetime) -> None:
+    def hide(self, entry: Entry, until: timedelta) -> None:
         """Makes a message visible at another time."""
         entry.visible_at = until
         self._announce(entry)
 
-    def ready(self, now: datetime) -> Iterator[Entry]:
+    def ready(self, now: timedelta) -> Iterator[Entry]:
         """The messages that may be handed over, each leased by the caller before it asks for the next."""
         while self._due and self._due[0][0] <= now:
             entry = self._current(*heapq.heappop(self._due))
             if entry is not None:
                 yield entry
 
-    def next_at(self) -> datetime | None:
+    def next_at(self) -> timedelta | None:
         """When something becomes visible, or `None` if nothing is here."""
         while self._due and self._current(*self._due[0]) is None:
             heapq.heappop(self._due)
         return self._due[0][0] if self._due else None
 
-    def lease(
-        self, entry: Entry, serial: int, *, start: datetime, length: timedelta, longest: timedelta | None
-    ) -> None:
-        """Gives a message to somebody from `start` on."""
+    def lease(self, entry: Entry, serial: int, *, clock: Clock, length: timedelta, longest: timedelta | None) -> None:
+        """Gives a message to somebody from now on."""
+        start = clock.elapsed()
         entry.serial = serial
         entry.leased = True
         entry.runs += 1
         entry.deliveries += 1
-        entry.first_received_at = entry.first_received_at or start
-        entry.hard_limit = None if longest is None else start + longest
+        entry.first_received_at = entry.first_received_at or clock.now()
+        entry.hard_end = None if longest is None else start + longest
         self.hide(entry, start + length)
 
-    def delivery(self, entry: Entry, queue: str, *, exact: bool) -> Delivery:
+    def delivery(self, entry: Entry, queue: str, *, clock: Clock, exact: bool) -> Delivery:
         """The handing-over of a message that was just leased."""
         assert entry.serial is not None  # noqa: S101 - for mypy: `lease` was called before
+        started = clock.now() - clock.elapsed()  # by the wall clock, as it is set now
         return Delivery.of(
             entry.body,
             native_id=entry.id,
@@ -169,15 +174,17 @@ class Shelf:
             lease=Lease(
                 queue=queue,
                 receipt=Receipt(shelf=self.name, number=entry.number, serial=entry.serial),
-                expires_at=entry.visible_at,
-                hard_limit=entry.hard_limit,
+                expires_at=started + entry.visible_at,
+                hard_limit=None if entry.hard_end is None else started + entry.hard_end,
+                ends=entry.visible_at,
+                hard_end=entry.hard_end,
             ),
             group=entry.key if self._ordered else None,
             first_received_at=entry.first_received_at,
             failure=entry.failure,
         )
 
-    def held(self, receipt: object, now: datetime) -> Entry | None:
+    def held(self, receipt: object, now: timedelta) -> Entry | None:
         """The message whose lease the receipt proves, if that lease still runs."""
         entry = self.last_held(receipt)
         return entry if entry is not None and entry.is_leased(now) else None
@@ -189,7 +196,7 @@ class Shelf:
         entry = self.entries.get(receipt.number)
         return entry if entry is not None and entry.serial == receipt.serial else None
 
-    def original_of(self, item: Outgoing, now: datetime) -> str | None:
+    def original_of(self, item: Outgoing, now: timedelta) -> str | None:
         """The id of the message that has the item's native id, if its window hasn't ended."""
         while self.seen:
             native_id, (until, _) = next(iter(self.seen.items()))
@@ -199,7 +206,7 @@ class Shelf:
         known = self.seen.get(item.native_id) if item.native_id is not None else None
         return known[1] if known else None
 
-    def _current(self, at: datetime, number: int) -> Entry | None:
+    def _current(self, at: timedelta, number: int) -> Entry | None:
         """The entry that was announced for that moment, unless it changed since."""
         entry = self.entries.get(number)
         return entry if entry is not None and entry.visible_at == at and self._is_head(entry) else None

@@ -71,6 +71,8 @@ class Harness(ABC):
         back_off: How long the backend itself keeps a released message away, as one that pushes does.
         close_ends_leases: Whether what a client held comes again as soon as it is closed.
         counts_given_back: Whether a release that gives the attempt back counts as a delivery.
+        sets_the_clock: Whether the kit may set its `FakeClock`, and have the machine sleep: where the driver counts
+            leases by `clock.elapsed()`, and no service of its own by what `clock.now()` says.
         remembers_until_done: Whether the window of a native id begins when its message is done, not when it is sent.
     """
 
@@ -81,6 +83,7 @@ class Harness(ABC):
     close_ends_leases = False
     counts_given_back = True
     remembers_until_done = False
+    sets_the_clock = False
 
     def __init__(self, *, clock: Clock = SYSTEM_CLOCK, queue: str | None = None) -> None:
         self.clock = clock

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from cloudq.core.delivery import Delivery
-from cloudq.core.driver import Ack, ExtendResult
+from cloudq.core.driver import Ack, ExtendResult, Release
 from cloudq.errors import LeaseLost, TransientError, UnsupportedError
+from cloudq.testing.clock import FakeClock
 from cloudq.testing.conformance.bench import Bench
 from cloudq.testing.conformance.harness import STUCK, Stall
 from cloudq.testing.conformance.push import PushHarness
@@ -142,6 +145,48 @@ class Leases:
         bench.advance(bench.unit + bench.grain)
         bench.nothing()
 
+    @pytest.mark.parametrize("step", [timedelta(hours=1), timedelta(hours=-1)], ids=["forwards", "backwards"])
+    def test_a_clock_that_is_set_changes_no_lease(self, bench: Bench, step: timedelta) -> None:
+        """Wherever the wall clock is set: until the lease's span is over nobody else gets the message; then anybody."""
+        if (clock := _settable(bench)) is None:
+            return  # the driver's time can't be set
+        other = bench.client()
+        bench.send()
+        delivery = bench.one(lease=2 * bench.unit)
+        clock.step(step)
+        bench.advance(2 * bench.unit - bench.grain)
+        bench.nothing(driver=other)
+        bench.advance(2 * bench.grain)
+        assert bench.one(driver=other).id == delivery.id
+        assert isinstance(bench.settle(delivery, Ack()), LeaseLost)
+
+    @pytest.mark.parametrize("step", [timedelta(hours=1), timedelta(hours=-1)], ids=["forwards", "backwards"])
+    def test_a_clock_that_is_set_changes_no_extension(self, bench: Bench, step: timedelta) -> None:
+        """A lease is extended, by the span that was asked for, before and after the wall clock is set; then acked."""
+        if (clock := _settable(bench)) is None or not bench.capabilities.extendable:
+            return  # the driver's time can't be set, or there are no extensions
+        other = bench.client()
+        bench.send()
+        delivery = bench.one(lease=2 * bench.unit)
+        for _ in range(2):
+            clock.step(step)
+            result = _extend(bench, delivery, 2 * bench.unit)
+            assert (result.error, result.ends) == (None, clock.elapsed() + 2 * bench.unit)
+        bench.advance(2 * bench.unit - bench.grain)
+        bench.nothing(driver=other)
+        bench.ack(delivery)
+
+    def test_a_machine_that_slept_finds_its_lease_over(self, bench: Bench) -> None:
+        """The time asleep counts: the message is anybody's, and its former holder can neither extend nor settle it."""
+        if (clock := _settable(bench)) is None:
+            return  # the driver's machine can't be suspended
+        bench.send()
+        delivery = bench.one(lease=2 * bench.unit)
+        clock.suspend(2 * bench.unit + bench.grain)
+        assert _refused(bench, delivery)
+        assert isinstance(bench.settle(delivery, Release()), LeaseLost)
+        assert bench.one().id == delivery.id
+
     def test_an_extension_beside_a_settlement_in_flight_is_for_real(self, bench: Bench) -> None:
         """While an ack hangs an extension isn't LeaseLost: it holds once the ack has failed, which can be repeated."""
         other, stall = bench.client(), Stall()
@@ -186,6 +231,11 @@ class Leases:
 def _extend(bench: Bench, delivery: Delivery, by: timedelta) -> ExtendResult:
     (result,) = bench.driver.extend([delivery.lease], by)
     return result
+
+
+def _settable(bench: Bench) -> FakeClock | None:
+    clock = bench.clock
+    return clock if bench.harness.sets_the_clock and isinstance(clock, FakeClock) else None
 
 
 def _refused(bench: Bench, delivery: Delivery) -> bool:

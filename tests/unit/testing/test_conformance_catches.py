@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -28,7 +29,7 @@ from cloudq.drivers.memory import MemoryDriver
 from cloudq.drivers.memory.dead_letters import MemoryDeadLetters
 from cloudq.drivers.memory.store import Entry, Shelf
 from cloudq.errors import BackendError, BackendUnavailable, LeaseLost, MessageTooLarge
-from cloudq.testing.clock import FakeClock
+from cloudq.testing.clock import START, FakeClock
 from cloudq.testing.conformance import Bench, DriverConformance, Harness, Stall
 from cloudq.testing.conformance.robustness import POISON
 from cloudq.testing.profiles import cloud_tasks_like, service_bus_like, sqs_like
@@ -111,7 +112,7 @@ class NeverForgetsAKey(MemoryDriver):
         shelf = self._shelf(outgoing[0].queue)
         for item, result in zip(outgoing, results, strict=True):
             if result.duplicate:
-                shelf.seen[item.native_id] = (self._clock.now() + timedelta(minutes=5), item.id)
+                shelf.seen[item.native_id] = (self._clock.elapsed() + timedelta(minutes=5), item.id)
         return results
 
 
@@ -143,7 +144,7 @@ class IsNotExclusive(MemoryDriver):
         deliveries = super().receive(queue, limit=limit, wait=wait, lease=lease)
         for delivery in deliveries:
             shelf, entry = entry_of(self, delivery.lease)
-            shelf.hide(entry, self._clock.now())
+            shelf.hide(entry, self._clock.elapsed())
         return deliveries
 
 
@@ -260,7 +261,7 @@ class ReleasesLate(MemoryDriver):
         for final, result in zip(finals, results, strict=True):
             if result.error and isinstance(final.step, Release):
                 shelf, entry = entry_of(self, final.lease)
-                shelf.hide(entry, self._clock.now())
+                shelf.hide(entry, self._clock.elapsed())
         return results
 
 
@@ -336,7 +337,7 @@ class RevivesLeases(MemoryDriver):
     def extend(self, leases: Sequence[Lease], by: timedelta) -> Sequence[ExtendResult]:
         for lease in leases:
             shelf, entry = entry_of(self, lease)
-            shelf.hide(entry, self._clock.now() + by)
+            shelf.hide(entry, self._clock.elapsed() + by)
         return [ExtendResult(expires_at=self._clock.now() + by)] * len(leases)
 
 
@@ -362,6 +363,38 @@ class LosesWhatIsBeingSettled(MemoryDriver):
         return [lost if lease.receipt in self.begun else result for lease, result in zip(leases, results, strict=True)]
 
 
+class CountsByTheWallClock(MemoryDriver):
+    """Takes its spans from a clock that is set now and then."""
+
+    def __init__(self, *, clock: FakeClock, **options: Any) -> None:
+        super().__init__(clock=WallClock(clock), **options)
+
+
+class WallClock:
+    """A clock whose spans are differences of the time of day."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.now, self.wait = clock.now, clock.wait
+
+    def elapsed(self) -> timedelta:
+        return self.clock.now() - START
+
+
+class SleepsThroughLeases(MemoryDriver):
+    """Takes its spans from a clock that stands still while the machine is suspended."""
+
+    def __init__(self, *, clock: FakeClock, **options: Any) -> None:
+        super().__init__(clock=DrowsyClock(clock), **options)
+
+
+class DrowsyClock(WallClock):
+    """As `time.monotonic` is on Linux."""
+
+    def elapsed(self) -> timedelta:
+        return self.clock._awake
+
+
 class PurgeEatsDeadLetters(MemoryDriver):
     """Purges everything."""
 
@@ -374,7 +407,7 @@ class PurgeLeavesWhatIsInFlight(MemoryDriver):
     """Purges only what is ready."""
 
     def purge(self, queue: str) -> int | None:
-        now = self._clock.now()
+        now = self._clock.elapsed()
         shelf = self._shelf(queue)
         ready = [entry for entry in shelf.entries.values() if not entry.is_leased(now)]
         for entry in ready:
@@ -426,7 +459,7 @@ class TakingIsShared(WrongDeadLetters):
         def take(self, keys: Sequence[str] | None, *, limit: int, lease: timedelta) -> Sequence[Delivery]:
             taken = super().take(keys, limit=limit, lease=lease)
             for entry in self._shelf().entries.values():
-                self._shelf().hide(entry, self._clock.now())
+                self._shelf().hide(entry, self._clock.elapsed())
             return taken
 
 
@@ -564,6 +597,11 @@ CAUGHT: list[tuple[type[MemoryDriver], str, Mapping[str, object], str, Profile]]
         QUEUE,
         None,
     ),
+    (CountsByTheWallClock, "test_a_clock_that_is_set_changes_no_lease", {"step": timedelta(hours=1)}, QUEUE, None),
+    (CountsByTheWallClock, "test_a_clock_that_is_set_changes_no_lease", {"step": timedelta(hours=-1)}, QUEUE, None),
+    (CountsByTheWallClock, "test_a_clock_that_is_set_changes_no_extension", {"step": timedelta(hours=1)}, QUEUE, None),
+    (CountsByTheWallClock, "test_a_clock_that_is_set_changes_no_extension", {"step": -timedelta(hours=1)}, QUEUE, None),
+    (SleepsThroughLeases, "test_a_machine_that_slept_finds_its_lease_over", NOTHING, QUEUE, None),
     (PretendsToExtend, "test_an_extension_grants_what_it_reports", NOTHING, QUEUE, cloud_tasks_like),
     (PurgeEatsDeadLetters, "test_a_purge_leaves_dead_letters", NOTHING, QUEUE, None),
     (PurgeLeavesWhatIsInFlight, "test_a_purge_deletes_what_is_in_flight", NOTHING, QUEUE, None),
@@ -586,6 +624,8 @@ CAUGHT: list[tuple[type[MemoryDriver], str, Mapping[str, object], str, Profile]]
 
 class OneDriver(Harness):
     """A driver of the given class on a fake clock."""
+
+    sets_the_clock = True
 
     def __init__(self, kind: type[MemoryDriver], queue: str, profile: Profile) -> None:
         super().__init__(clock=FakeClock(patience=timedelta(seconds=5)), queue=queue)

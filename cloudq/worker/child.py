@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from cloudq.worker.frames import CannotStart, Channel, Done, Hello, LeaseIsLost, Ready, Run
+from cloudq.worker.frames import CannotStart, Channel, Done, Hello, LeaseIsLost, Ready, RunRequest
 
 if TYPE_CHECKING:
     import asyncio
@@ -33,7 +33,7 @@ class _Reader:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self.work: SimpleQueue[Run | None] = SimpleQueue()
+        self.work: SimpleQueue[RunRequest | None] = SimpleQueue()
         self._lock = threading.Lock()
         # Guarded by the lock: of the delivery at hand, or `None`.
         self._lost: threading.Event | None = None
@@ -58,11 +58,11 @@ class _Reader:
         finally:
             self._orphaned()
 
-    def _heard(self, frame: Hello | Run | LeaseIsLost) -> None:
+    def _heard(self, frame: Hello | RunRequest | LeaseIsLost) -> None:
         with self._lock:
             if isinstance(frame, LeaseIsLost) and self._lost is not None:
                 self._lost.set()
-            elif isinstance(frame, Run):
+            elif isinstance(frame, RunRequest):
                 self._lost = threading.Event()
                 self.work.put(frame)
 
@@ -75,7 +75,7 @@ class _Reader:
         self.work.put(None)
 
 
-class _Runner:
+class _ChildRunner:
     """Runs deliveries in the main thread; async ones on one event loop, made at the first of them."""
 
     def __init__(self, app: App) -> None:
@@ -137,7 +137,7 @@ def main(descriptor: int) -> int:
     if not isinstance(hello, Hello):
         return 1
     try:
-        runner = _Runner(_load(hello))
+        runner = _ChildRunner(_load(hello))
     except BaseException as error:  # whatever the app's modules raise at import, the parent reports it
         channel.send(CannotStart(reason=f"{type(error).__name__}: {error}"))
         if not isinstance(error, Exception):
@@ -145,8 +145,8 @@ def main(descriptor: int) -> int:
         return 1
     reader = _Reader(channel)
     channel.send(Ready())
-    while (run := reader.work.get()) is not None:
-        outcome = runner.run(run.delivery(), reader.lost_event())
+    while (request := reader.work.get()) is not None:
+        outcome = runner.run(request.delivery(), reader.lost_event())
         reader.finished()
         try:
             channel.send(Done.of(outcome))

@@ -11,36 +11,37 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final, Literal
 
+from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.core.loading import LOAD_LIMIT
 from cloudq.core.outcome import Outcome
 from cloudq.core.processor import Processor
 from cloudq.core.safe_log import SafeLogger
+from cloudq.core.threads import Threads
 from cloudq.errors import TimeLimitExceeded, WorkerDied
 from cloudq.running.backoff import Backoff
 from cloudq.running.event_loop import Ended
 from cloudq.running.held import HeldLease
 from cloudq.running.log_fields import fields
 from cloudq.running.logs import JsonFormatter, TextFormatter
-from cloudq.worker.frames import CannotStart, Channel, Done, FrameError, Hello, LeaseIsLost, Ready, Run
+from cloudq.worker.frames import CannotStart, Channel, Done, FrameError, Hello, LeaseIsLost, Ready, RunRequest
 from cloudq.worker.intake import Intake
 
 logger = SafeLogger("cloudq.worker")
 
-# So much longer than its time limit may a task take before its process is killed.
+# How long past its time limit a task may run before its process is killed.
 HARD_LIMIT_MARGIN: Final = timedelta(seconds=5)
 # How soon a child learns that a lease is lost.
-LOOK_SECONDS: Final = 0.25
+LOOK: Final = timedelta(milliseconds=250)
 # Importing an app takes seconds at most; a child that isn't ready by then hangs.
 START_SECONDS: Final = 120.0
 FIRST_PAUSE: Final = timedelta(milliseconds=500)
 LONGEST_PAUSE: Final = timedelta(seconds=30)
-# A child that lived so long is no sign of a crash loop.
-LIVED_SECONDS: Final = 30.0
+# A child that lived for this long is no sign of a crash loop.
+LIVED: Final = timedelta(seconds=30)
 # Tries before a worker none of whose children has ever started gives up, for each child.
 START_TRIES: Final = 3
 LEAVE_SECONDS: Final = 2.0
@@ -66,7 +67,7 @@ class _Child:
             except OSError:
                 self._channel.close()
                 raise
-        self.born = time.monotonic()
+        self.born = SYSTEM_CLOCK.elapsed()
         try:
             self._channel.send(hello)
             self._await_ready()
@@ -100,9 +101,9 @@ class _Child:
             WorkerDied: The process ended first.
             TimeLimitExceeded: It was killed at the hard limit.
         """
-        until = None if hard_limit is None else time.monotonic() + hard_limit.total_seconds()
+        until = None if hard_limit is None else SYSTEM_CLOCK.elapsed() + hard_limit
         try:
-            self._channel.send(Run.of(held.delivery, expires_at=held.expires_at, ends=held.ends))
+            self._channel.send(RunRequest.of(held.delivery, expires_at=held.expires_at, ends=held.ends))
             self._await_answer(held, until)
             said = self._channel.from_child() if self._channel.wait(0) else None
         except OSError:
@@ -111,18 +112,18 @@ class _Child:
             return said.outcome()
         raise WorkerDied(f"the process that ran the task (pid {self.pid}) {self.how_it_ended()}")
 
-    def _await_answer(self, held: HeldLease, until: float | None) -> None:
+    def _await_answer(self, held: HeldLease, until: timedelta | None) -> None:
         told = False
         while True:
-            left = LOOK_SECONDS if until is None else min(LOOK_SECONDS, max(0.0, until - time.monotonic()))
-            if self._channel.wait(left):
+            left = LOOK if until is None else min(LOOK, max(timedelta(0), until - SYSTEM_CLOCK.elapsed()))
+            if self._channel.wait(left.total_seconds()):
                 return
             if not self.alive and not self._channel.wait(0):
                 return  # nothing will come, though somebody whom it started may hold the line
             if held.lost.is_set() and not told:
                 told = True
                 self._channel.send(LeaseIsLost())
-            if until is not None and time.monotonic() >= until:
+            if until is not None and SYSTEM_CLOCK.elapsed() >= until:
                 self._process.kill()
                 self._process.wait()
                 raise TimeLimitExceeded("hard limit: the task ran on after its time limit, so its process was killed")
@@ -189,23 +190,22 @@ class ChildExecutor:
         )
         self._ended = ended
         self._cannot_start = cannot_start
+        self._processes = processes
+        self._threads = Threads("cloudq-child", processes)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
+        self._served = threading.Condition(self._lock)
         # Guarded by the lock.
+        self._servers = 0  # threads that keep a child each
         self._children: set[_Child] = set()
         self._any_started = False
         self._gave_up = False
         self.died = 0
-        self._threads = [
-            threading.Thread(target=self._run, name=f"cloudq-child-{number}", daemon=True)
-            for number in range(1, processes + 1)
-        ]
 
     @property
     def starved(self) -> bool:
-        """Whether none of the children is ready, after at least one was: nothing runs until one starts."""
-        with self._lock:
-            return self._any_started and not self._children
+        """Whether no thread can be had that would keep a child."""
+        return self._threads.starved
 
     @property
     def pids(self) -> list[int]:
@@ -215,11 +215,16 @@ class ChildExecutor:
 
     def start(self) -> None:
         """Starts the children."""
-        for thread in self._threads:
-            thread.start()
+        self.more()
 
     def more(self) -> None:
-        """Nothing to do: each ready child has a thread that waits for work."""
+        """Sees to it that each child has a thread, which keeps it alive and waits for work."""
+        with self._lock:
+            missing = 0 if self._gave_up or self._stopping.is_set() else self._processes - self._servers
+            self._servers += missing
+        for _ in range(missing):
+            if not self._threads.start(self._run):
+                self._ended_serving()  # none can be had; the next call tries again
 
     def stop(self) -> None:
         """Kills what still runs, and waits for the processes to be gone."""
@@ -228,10 +233,9 @@ class ChildExecutor:
             children = list(self._children)
         for child in children:
             child.kill()
-        until = time.monotonic() + LEAVE_SECONDS
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join(max(0.0, until - time.monotonic()))
+        self._threads.close()
+        with self._served:
+            self._served.wait_for(lambda: not self._servers, LEAVE_SECONDS)
 
     def _run(self) -> None:
         backoff = Backoff(first=FIRST_PAUSE, longest=LONGEST_PAUSE)
@@ -245,6 +249,12 @@ class ChildExecutor:
         finally:
             if child is not None:
                 self._left(child)
+            self._ended_serving()
+
+    def _ended_serving(self) -> None:
+        with self._served:
+            self._servers -= 1
+            self._served.notify_all()
 
     def _living(self, child: _Child | None, backoff: Backoff) -> _Child | None:
         """The child, if it lives, or a new one. Tried for ever, unless none of them has ever started."""
@@ -252,7 +262,7 @@ class ChildExecutor:
             return child
         if child is not None:
             self._left(child)
-            if time.monotonic() - child.born > LIVED_SECONDS:
+            if SYSTEM_CLOCK.elapsed() - child.born > LIVED:
                 backoff.reset()
             self._stopping.wait(backoff.next().total_seconds())
         tries = 0
@@ -290,21 +300,24 @@ class ChildExecutor:
         return True
 
     def _serve(self, child: _Child, held: HeldLease) -> None:
-        began = time.monotonic()
+        began = SYSTEM_CLOCK.elapsed()
         handler = self._processor.handler_for(held.delivery)
         limit = handler.time_limit if handler else None
         message = held.delivery.message
         margin = HARD_LIMIT_MARGIN + (LOAD_LIMIT if message and message.reference else timedelta(0))
         try:
             outcome = child.run(held, None if limit is None else limit + margin)
-        except (WorkerDied, TimeLimitExceeded, FrameError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is costs this delivery an attempt, never the thread
             if not self._stopping.is_set():
                 with self._lock:
                     self.died += 1
                 logger.error("%s", error, extra=fields(held.delivery))  # noqa: TRY400 - the traceback would be ours
             child.kill()  # what it says from now on, if it lives, belongs to no delivery
             outcome = self._processor.failed(held.delivery, error)
-        self._ended(held, outcome, time.monotonic() - began)
+        try:
+            self._ended(held, outcome, (SYSTEM_CLOCK.elapsed() - began).total_seconds())
+        except Exception:
+            logger.exception("the end of %s could not be recorded", held.delivery.id)
 
 
 def _log_format() -> Literal["text", "json"] | None:

@@ -41,7 +41,7 @@ class CannotStart(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     reason: str
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class RunRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """To a child: a delivery without what only the parent needs of it (the receipt and the native object)."""
 
     queue: str
@@ -59,7 +59,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     hard_end: timedelta | None
 
     @classmethod
-    def of(cls, delivery: Delivery, *, expires_at: datetime, ends: timedelta) -> Run:
+    def of(cls, delivery: Delivery, *, expires_at: datetime, ends: timedelta) -> RunRequest:
         """What a child needs of a delivery whose lease ends then."""
         return cls(
             queue=delivery.queue,
@@ -142,7 +142,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         return Retried(delay=self.delay, reason=self.reason, counted=self.counted, failure=self.failure)
 
 
-ToChild: TypeAlias = Hello | Run | LeaseIsLost
+ToChild: TypeAlias = Hello | RunRequest | LeaseIsLost
 FromChild: TypeAlias = Ready | CannotStart | Done
 
 

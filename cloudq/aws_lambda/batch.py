@@ -18,7 +18,7 @@ from cloudq.drivers.sqs.event_source import Arrival
 from cloudq.drivers.sqs.limits import MAX_BATCH
 from cloudq.errors import LeaseLost
 from cloudq.queues.final_steps import final_steps
-from cloudq.running.runner import Running
+from cloudq.running.runner import AwaitedRun
 
 if TYPE_CHECKING:
     from cloudq.aws_lambda.edge import Edge
@@ -57,7 +57,7 @@ class Batch:
         # All below is guarded by the condition's lock.
         self._lanes = Lanes([arrival.group for arrival in arrivals])
         self._threads = min(concurrency, len(self._lanes))
-        self._running: dict[int, Running] = {}
+        self._running: dict[int, AwaitedRun] = {}
         self._over = False
         self._unstarted = 0
         self._done: set[int] = set()
@@ -139,7 +139,7 @@ class Batch:
             return None
 
     def _run_one(self, place: int) -> None:
-        running = Running(self._arrivals[place].delivery, self._edge.clock, until=self._budget.end)
+        running = AwaitedRun(self._arrivals[place].delivery, self._edge.clock, until=self._budget.end)
         with self._changed:
             self._running[place] = running
         outcome = self._edge.run(running)

@@ -10,13 +10,13 @@ from cloudq.core.delivery import Lease
 from cloudq.core.url import parse_url
 from cloudq.drivers.sqs.event_source import Arrival, Origin, lease_of
 from cloudq.errors import ConfigurationError
-from cloudq.running.runner import Runner
+from cloudq.running.runner import HostRunner
 
 if TYPE_CHECKING:
     from cloudq.drivers.sqs import SQSDriver
 
 
-class Edge(Runner):
+class Edge(HostRunner):
     """What invocations share. Makes no client of SQS: that waits for something that needs one.
 
     Args:

@@ -15,7 +15,7 @@ from cloudq.core.safe_log import SafeLogger
 from cloudq.drivers.service_bus.trigger import TriggerMessage, arrival
 from cloudq.errors import BatchFailed, LeaseLost
 from cloudq.queues.final_steps import final_steps
-from cloudq.running.runner import Running
+from cloudq.running.runner import AwaitedRun
 
 if TYPE_CHECKING:
     from cloudq.azure_functions.edge import Edge
@@ -68,7 +68,7 @@ class Batch:
             arrival(message, edge.queue, now=now, elapsed=elapsed, renewed=self._renewed) for message in given
         ]
         self._running = [
-            Running(one.delivery, edge.clock, until=None if self._renewed else one.delivery.lease.expires_at)
+            AwaitedRun(one.delivery, edge.clock, until=None if self._renewed else one.delivery.lease.expires_at)
             for one in self._arrivals
         ]
         self._lock = threading.Lock()
@@ -114,7 +114,7 @@ class Batch:
         for thread in threads[:started]:
             thread.join()
 
-    def _work(self, waiting: Iterator[Running]) -> None:
+    def _work(self, waiting: Iterator[AwaitedRun]) -> None:
         while True:
             with self._lock:
                 running = next(waiting, None)
@@ -125,7 +125,7 @@ class Batch:
             else:
                 self._edge.run(running)
 
-    def _over(self, running: Running) -> bool:
+    def _over(self, running: AwaitedRun) -> bool:
         """Whether its lock has ended, so that somebody else may have it."""
         return not self._renewed and running.over(self._edge.clock.elapsed())
 

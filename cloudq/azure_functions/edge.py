@@ -13,7 +13,7 @@ from cloudq.core.delivery import Lease
 from cloudq.core.driver import Capabilities, PullDriver
 from cloudq.core.url import parse_url
 from cloudq.errors import ConfigurationError
-from cloudq.running.runner import Runner
+from cloudq.running.runner import HostRunner
 
 SCHEME: Final = "servicebus"
 
@@ -27,7 +27,7 @@ class TokenDriver(PullDriver, Protocol):
         ...
 
 
-class Edge(Runner):
+class Edge(HostRunner):
     """What invocations share. Makes no connection: that waits for something that needs one.
 
     Args:

@@ -29,15 +29,12 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from datetime import timedelta
-from typing import Generic, TypeVar
+from typing import Generic
 
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
-from cloudq.core.own_copy import own_copy
+from cloudq.core.flights import Entry, ItemT, Pilot, ResultT, resolve, waited_too_long
 from cloudq.core.threads import Threads
 from cloudq.errors import BackendUnavailable
-
-ItemT = TypeVar("ItemT")
-ResultT = TypeVar("ResultT")
 
 # A waiter that has waited so long starts another flight beside the one that keeps it waiting.
 STALL = timedelta(milliseconds=50)
@@ -45,31 +42,6 @@ STALL = timedelta(milliseconds=50)
 FLUSHER_IDLE = timedelta(seconds=5)
 
 _ZERO = timedelta(0)
-
-
-class _Entry(Generic[ItemT, ResultT]):
-    __slots__ = ("future", "item", "key", "since", "size", "until")
-
-    def __init__(self, item: ItemT, size: int, key: Hashable, since: timedelta, until: timedelta | None) -> None:
-        self.item = item
-        self.size = size
-        self.key = key
-        self.since = since  # since when it may fly
-        self.until = until  # until when it may wait for its flight
-        self.future: Future[ResultT] = Future()
-        # From now on it can't be cancelled: cancelling a caller doesn't unsend.
-        self.future.set_running_or_notify_cancel()
-
-
-class _Pilot(Generic[ItemT, ResultT]):
-    """One thread that makes calls, the batch that it flies now (none: empty), and what it leaves behind as too late."""
-
-    __slots__ = ("batch", "late", "stays")
-
-    def __init__(self, *, stays: bool = False) -> None:
-        self.batch: list[_Entry[ItemT, ResultT]] = []
-        self.late: list[_Entry[ItemT, ResultT]] = []
-        self.stays = stays  # a flusher, which looks for more by itself
 
 
 class Batcher(Generic[ItemT, ResultT]):
@@ -120,11 +92,11 @@ class Batcher(Generic[ItemT, ResultT]):
         self._changed = threading.Condition(self._lock)
         self._wanted = threading.Condition(self._lock)
         # All below is guarded by that lock.
-        self._waiting: deque[_Entry[ItemT, ResultT]] = deque()
+        self._waiting: deque[Entry[ItemT, ResultT]] = deque()
         self._waiting_bytes = 0
         # For each key that has an item waiting or in flight: the later ones, in order.
-        self._behind: dict[Hashable, deque[_Entry[ItemT, ResultT]]] = {}
-        self._airborne: set[_Pilot[ItemT, ResultT]] = set()
+        self._behind: dict[Hashable, deque[Entry[ItemT, ResultT]]] = {}
+        self._airborne: set[Pilot[ItemT, ResultT]] = set()
         self._flushers = 0
         self._idle_flushers = 0
 
@@ -137,7 +109,7 @@ class Batcher(Generic[ItemT, ResultT]):
             BackendUnavailable: It waited for longer than `max_wait`, so the item was not sent.
         """
         entry = self._entry(item)
-        pilot: _Pilot[ItemT, ResultT] = _Pilot()
+        pilot: Pilot[ItemT, ResultT] = Pilot()
         try:
             with self._lock:
                 self._add(entry)
@@ -167,15 +139,15 @@ class Batcher(Generic[ItemT, ResultT]):
                 self._wanted.notify()
         return entry.future
 
-    def _entry(self, item: ItemT) -> _Entry[ItemT, ResultT]:
+    def _entry(self, item: ItemT) -> Entry[ItemT, ResultT]:
         size = self._size(item) if self._size else 0
         key = self._key(item) if self._key else None
         now = self._clock.elapsed()
-        return _Entry(item, size, key, now, None if self._max_wait is None else now + self._max_wait)
+        return Entry(item, size, key, now, None if self._max_wait is None else now + self._max_wait)
 
     # ── what waits ───────────────────────────────────────────────────────────────────────────────────────
 
-    def _add(self, entry: _Entry[ItemT, ResultT]) -> None:
+    def _add(self, entry: Entry[ItemT, ResultT]) -> None:
         if entry.key is not None:
             if entry.key in self._behind:
                 self._behind[entry.key].append(entry)
@@ -183,7 +155,7 @@ class Batcher(Generic[ItemT, ResultT]):
             self._behind[entry.key] = deque()
         self._enqueue(entry)
 
-    def _enqueue(self, entry: _Entry[ItemT, ResultT]) -> None:
+    def _enqueue(self, entry: Entry[ItemT, ResultT]) -> None:
         self._waiting.append(entry)
         self._waiting_bytes += entry.size
 
@@ -201,7 +173,7 @@ class Batcher(Generic[ItemT, ResultT]):
     def _pending(self) -> bool:
         return bool(self._waiting) or any(self._behind.values())
 
-    def _withdraw(self, entry: _Entry[ItemT, ResultT]) -> bool:
+    def _withdraw(self, entry: Entry[ItemT, ResultT]) -> bool:
         """Takes an item back that hasn't flown. Returns whether it could."""
         with self._lock:
             if entry in self._waiting:
@@ -218,7 +190,7 @@ class Batcher(Generic[ItemT, ResultT]):
 
     # ── flights ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def _boarded(self, pilot: _Pilot[ItemT, ResultT], entry: _Entry[ItemT, ResultT]) -> bool:
+    def _boarded(self, pilot: Pilot[ItemT, ResultT], entry: Entry[ItemT, ResultT]) -> bool:
         """Waits until there is a batch to fly, or (false) until the entry's own call has ended."""
         with self._lock:
             while not entry.future.done():
@@ -226,14 +198,14 @@ class Batcher(Generic[ItemT, ResultT]):
                     return True
                 left = None if entry.until is None else entry.until - self._clock.elapsed()
                 if left is not None and left <= _ZERO and self._withdraw(entry):
-                    raise _waited_too_long(self._max_wait)
+                    raise waited_too_long(self._max_wait)
                 stalled = self._until_stalled()
                 # A call that carries the item already is waited for: it ends by a deadline of its own.
                 wait = stalled if left is None or left <= _ZERO else left if stalled is None else min(stalled, left)
                 self._clock.wait(self._changed, wait)
         return False
 
-    def _board(self, pilot: _Pilot[ItemT, ResultT]) -> bool:
+    def _board(self, pilot: Pilot[ItemT, ResultT]) -> bool:
         """Takes the next batch off the queue, if one may fly now."""
         if not self._waiting or len(self._airborne) >= self._max_flights:
             return False
@@ -270,7 +242,7 @@ class Batcher(Generic[ItemT, ResultT]):
             return None
         return max(_ZERO, STALL - (self._clock.elapsed() - self._waiting[0].since))
 
-    def _fly(self, pilot: _Pilot[ItemT, ResultT]) -> None:
+    def _fly(self, pilot: Pilot[ItemT, ResultT]) -> None:
         """Makes the call, without the lock. What interrupts it is raised; `_crashed` is to be called then."""
         outcome: Sequence[ResultT] | Exception
         try:
@@ -281,11 +253,11 @@ class Batcher(Generic[ItemT, ResultT]):
             outcome = error
         self._land(pilot, outcome)
 
-    def _land(self, pilot: _Pilot[ItemT, ResultT], outcome: Sequence[ResultT] | Exception) -> None:
+    def _land(self, pilot: Pilot[ItemT, ResultT], outcome: Sequence[ResultT] | Exception) -> None:
         # Not under the lock: resolving a future runs its callbacks.
-        _resolve(pilot.batch, outcome)
+        resolve(pilot.batch, outcome)
         if pilot.late:
-            _resolve(pilot.late, _waited_too_long(self._max_wait))
+            resolve(pilot.late, waited_too_long(self._max_wait))
         with self._lock:
             for landed in (pilot.batch, pilot.late):
                 while landed:
@@ -295,7 +267,7 @@ class Batcher(Generic[ItemT, ResultT]):
             if self._waiting and not pilot.stays:
                 self._wanted.notify()
 
-    def _crashed(self, pilot: _Pilot[ItemT, ResultT], interruption: BaseException) -> None:
+    def _crashed(self, pilot: Pilot[ItemT, ResultT], interruption: BaseException) -> None:
         """Lands what the pilot was flying when it was interrupted, if anything."""
         with self._lock:
             if self._waiting and any(batch and batch[-1] is self._waiting[0] for batch in (pilot.batch, pilot.late)):
@@ -318,14 +290,14 @@ class Batcher(Generic[ItemT, ResultT]):
         return self._flushers > 0
 
     def _run_flusher(self) -> None:
-        pilot: _Pilot[ItemT, ResultT] = _Pilot(stays=True)
+        pilot: Pilot[ItemT, ResultT] = Pilot(stays=True)
         while self._boarded_or_retired(pilot):
             try:
                 self._fly(pilot)
             except BaseException as interruption:  # noqa: BLE001 - those who wait get it as the cause of their error
                 self._crashed(pilot, interruption)
 
-    def _boarded_or_retired(self, pilot: _Pilot[ItemT, ResultT]) -> bool:
+    def _boarded_or_retired(self, pilot: Pilot[ItemT, ResultT]) -> bool:
         """Waits until there is a batch to fly, or (false) until there has been nothing to do for a while."""
         with self._lock:
             while not self._board(pilot):
@@ -340,22 +312,3 @@ class Batcher(Generic[ItemT, ResultT]):
                 # Submitted before this flight, which may stall: somebody else must be there to see to it.
                 self._have_flusher()  # without another thread, this one comes back
             return True
-
-
-def _resolve(batch: Sequence[_Entry[ItemT, ResultT]], outcome: Sequence[ResultT] | Exception) -> None:
-    for index, entry in enumerate(batch):
-        if entry.future.done():
-            continue  # resolved before an interruption
-        if isinstance(outcome, Exception):
-            # Each caller raises its own: raising writes the traceback, which threads must not do to the same object.
-            entry.future.set_exception(outcome if len(batch) == 1 else own_copy(outcome))
-        else:
-            entry.future.set_result(outcome[index])
-
-
-def _waited_too_long(longest: timedelta | None) -> BackendUnavailable:
-    waited = 0.0 if longest is None else longest.total_seconds()
-    return BackendUnavailable(
-        f"not sent: for {waited:g} s the calls before it had no answer",
-        hint="send it again later; the backend URL's parameter `timeout` says how long to try",
-    )

@@ -157,7 +157,7 @@ class Processor(Generic[ContextT]):
             except Exception as error:  # noqa: BLE001 - a store's package may raise anything
                 return self._detailed(delivery, not_loaded(delivery, error, self._clock.now()))
         prepared = self._prepare(delivery, handler, message, lease_lost, until)
-        if not isinstance(prepared, _Run):
+        if not isinstance(prepared, _Prepared):
             return prepared
         job, chain = prepared.job, prepared.chain
         with chain.unwound():
@@ -208,7 +208,7 @@ class Processor(Generic[ContextT]):
         message: Message,
         lease_lost: Event | None,
         until: datetime | None,
-    ) -> _Run[ContextT] | Outcome:
+    ) -> _Prepared[ContextT] | Outcome:
         policy = handler.retry_policy
         now = self._clock.now()
         try:
@@ -223,7 +223,7 @@ class Processor(Generic[ContextT]):
         except Exception as error:  # noqa: BLE001 - a type's own validation code is the user's
             return self._detailed(delivery, self._decide(policy, delivery, error))
         chain = Chain(self._middleware, job.context, lambda error: self._decide(policy, delivery, error))
-        return _Run(job, chain, limit)
+        return _Prepared(job, chain, limit)
 
     def _decide(self, policy: RetryPolicy, delivery: Delivery, error: BaseException) -> Outcome:
         sent_at = delivery.message.sent_at if delivery.message else None
@@ -282,7 +282,7 @@ class _Checked(Generic[ContextT]):
         self.message = message
 
 
-class _Run(Generic[ContextT]):
+class _Prepared(Generic[ContextT]):
     """One job, ready to run, inside its middleware."""
 
     __slots__ = ("chain", "job", "time_limit")

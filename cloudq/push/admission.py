@@ -21,7 +21,7 @@ from cloudq.core.clock import Clock
 from cloudq.push.hang_up import HangUp
 from cloudq.push.refusals import HttpRefusal
 from cloudq.push.sources import Arrival, Source
-from cloudq.running.runner import Running
+from cloudq.running.runner import AwaitedRun
 from cloudq.running.runs import Ended, Run, Runs
 
 STOPPING: Final = "it is stopping"
@@ -36,7 +36,7 @@ Ready: TypeAlias = Callable[[bool], None]
 """Told whether the slot that was waited for is there, or never will be. Called in any thread."""
 
 
-class PushInHand(Running):
+class PushInHand(AwaitedRun):
     """A push in hand.
 
     Attributes:

@@ -49,7 +49,7 @@ class Once(Generic[T]):
             return self._made[0]
 
 
-class Running(HeldLease):
+class AwaitedRun(HeldLease):
     """A delivery in hand.
 
     Attributes:
@@ -82,7 +82,7 @@ class Running(HeldLease):
         self.arrived.set()
 
 
-class Runner:
+class HostRunner:
     """Runs an app's tasks: plain ones in the thread that asks, async ones on one event loop, kept for the next ones.
 
     Args:
@@ -119,7 +119,7 @@ class Runner:
         handler = self._processor.handler_for(delivery)
         return timedelta(0) if handler is None else handler.time_limit
 
-    def run(self, running: Running) -> Outcome | None:
+    def run(self, running: AwaitedRun) -> Outcome | None:
         """Runs a delivery's task to its end, in this thread or on the loop. `None`: it was given up meanwhile."""
         if self._is_async(running.delivery):
             self._loop.run(running)
@@ -133,12 +133,12 @@ class Runner:
             self._tally.ended(running.delivery, running.outcome, running.seconds)
         return running.outcome
 
-    def left_behind(self, stuck: Sequence[Running]) -> None:
+    def left_behind(self, stuck: Sequence[AwaitedRun]) -> None:
         """These didn't stop. If one is async it blocks the loop: the next ones get another."""
         if any(self._is_async(running.delivery) for running in stuck):
             self._loop.leave()
 
-    def _process(self, running: Running) -> Outcome:
+    def _process(self, running: AwaitedRun) -> Outcome:
         try:
             return self._processor.process(running.delivery, lease_lost=running.lost, until=running.until)
         except BaseException as error:

@@ -10,7 +10,7 @@ import pytest
 from cloudq import App
 from cloudq.core.outcome import DeadLettered
 from cloudq.drivers.memory import MemoryDriver
-from cloudq.running.runner import Once, Runner, Running
+from cloudq.running.runner import AwaitedRun, HostRunner, Once
 from cloudq.testing.clock import FakeClock
 
 
@@ -55,7 +55,7 @@ def interrupted(in_main: bool) -> object:
     with app.using(driver, clock=clock):
         app.send("t")
         (delivery,) = driver.receive("default", limit=1, wait=timedelta(0), lease=timedelta(60))
-        runner, running = Runner(app), Running(delivery, clock)
+        runner, running = HostRunner(app), AwaitedRun(delivery, clock)
         if in_main:
             return runner.run(running)
         thread = threading.Thread(target=runner.run, args=[running])

@@ -27,4 +27,5 @@ def test_a_child_works_with_its_parents_backend_and_store(
         app = _load(hello)
     finally:
         sys.modules.pop("childs_app", None)
-    assert ("sqlite:///given.db", given or "memory://own") == (app.url, app.runtime.claim_check_url)
+    # A relative path is resolved once.
+    assert (f"sqlite:///{tmp_path / 'given.db'}", given or "memory://own") == (app.url, app.runtime.claim_check_url)

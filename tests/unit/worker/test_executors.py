@@ -15,11 +15,10 @@ from tenacity import stop_after_attempt, wait_fixed
 
 from cloudq.app import App
 from cloudq.core.clock import SYSTEM_CLOCK
-from cloudq.core.outcome import ACKED, Outcome, Retried
+from cloudq.core.outcome import ACKED, Outcome
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.processor import Processor
 from cloudq.drivers.memory import MemoryDriver
-from cloudq.running.event_loop import EventLoop, LazyLoop
 from cloudq.running.events import Finished
 from cloudq.running.held import HeldLease
 from cloudq.running.runs import Runs
@@ -282,29 +281,6 @@ def test_a_thread_that_could_not_start_is_tried_again(app: App, monkeypatch: pyt
     executor.stop()
 
 
-def test_without_a_thread_for_the_loop_an_async_task_comes_back(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It uses no attempt, and the next one has its loop as soon as there is a thread."""
-    now = SYSTEM_CLOCK.now()
-
-    @app.task("noop")
-    async def noop() -> None:
-        """Does nothing."""
-
-    outcomes: SimpleQueue[Outcome] = SimpleQueue()
-    loop = LazyLoop(Processor(app.runtime.handlers), lambda _held, outcome, _seconds: outcomes.put(outcome))
-    machine = NoThreads(monkeypatch)
-    loop.run(HeldLease(delivery(now), SYSTEM_CLOCK, extendable=True))
-    outcome = outcomes.get(timeout=10)
-    assert isinstance(outcome, Retried)
-    assert not outcome.counted
-    assert loop.starved
-    machine.exhausted = False
-    loop.run(HeldLease(delivery(now), SYSTEM_CLOCK, extendable=True))
-    assert ACKED == outcomes.get(timeout=10)
-    assert not loop.starved
-    loop.stop()
-
-
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
 def test_a_coroutine_that_is_left_behind_cant_end_the_loop(
     app: App, kind: type[BaseException], caplog: pytest.LogCaptureFixture
@@ -356,25 +332,6 @@ def test_a_task_that_cancels_itself_is_retried(app: App) -> None:
     cancels.send()
     assert ["gave up after 2 attempts: CancelledError: the task was cancelled by a task"] == work_off(app, [])
     assert [1, 1] == runs
-
-
-def test_a_task_that_is_cancelled_before_its_first_step_has_an_outcome() -> None:
-    """A task that cancels whatever is on the loop can't make another vanish that hasn't begun."""
-    outcomes: SimpleQueue[Outcome] = SimpleQueue()
-    loop = EventLoop(Processor({}), lambda _held, outcome, _seconds: outcomes.put(outcome))
-    now = SYSTEM_CLOCK.now()
-    held = HeldLease(delivery(now), SYSTEM_CLOCK, extendable=True)
-
-    def start_and_cancel_all() -> None:
-        loop._start(held)
-        for task in asyncio.all_tasks():
-            task.cancel()
-
-    try:
-        loop._loop.call_soon_threadsafe(start_and_cancel_all)
-        assert isinstance(outcomes.get(timeout=10), Retried)
-    finally:
-        loop.stop()
 
 
 def test_exit_in_a_thread_is_the_tasks_own(app: App) -> None:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.failure import Failure
 from cloudq.core.outcome import ACKED, DeadLettered, Outcome, Retried
-from cloudq.worker.frames import MAX_FRAME, Channel, Done, FrameError, LeaseIsLost, Ready, Run
+from cloudq.worker.frames import MAX_FRAME, Channel, Done, FrameError, LeaseIsLost, Ready, RunRequest
 from tests.unit.worker.fakes import delivery
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -80,20 +80,20 @@ def test_a_delivery_survives(
     )
     one, other = socket.socketpair()
     with one, other:
-        Channel(one).send(Run.of(given_, expires_at=NOW, ends=ends))
+        Channel(one).send(RunRequest.of(given_, expires_at=NOW, ends=ends))
         said = Channel(other).to_child()
-    assert isinstance(said, Run)
+    assert isinstance(said, RunRequest)
     assert replace(given_, raw=None, lease=replace(lease, receipt=None)) == said.delivery()
 
 
 def test_large_frames_pass(ends: tuple[socket.socket, socket.socket]) -> None:
     """A frame larger than the socket's buffer arrives whole."""
     large = replace(delivery(NOW), body=b"x" * 5_000_000)
-    sender = threading.Thread(target=Channel(ends[0]).send, args=(Run.of(large, expires_at=NOW, ends=ENDS),))
+    sender = threading.Thread(target=Channel(ends[0]).send, args=(RunRequest.of(large, expires_at=NOW, ends=ENDS),))
     sender.start()
     said = Channel(ends[1]).to_child()
     sender.join(10)
-    assert isinstance(said, Run)
+    assert isinstance(said, RunRequest)
     assert 5_000_000 == len(said.body)
 
 
@@ -103,7 +103,7 @@ def test_a_frame_that_claims_too_much_is_refused(ends: tuple[socket.socket, sock
     with pytest.raises(FrameError, match="longer than"):
         Channel(ends[1]).from_child()
     with pytest.raises(FrameError, match="longer than"):
-        Channel(ends[0]).send(Run.of(replace(delivery(NOW), body=bytes(MAX_FRAME)), expires_at=NOW, ends=ENDS))
+        Channel(ends[0]).send(RunRequest.of(replace(delivery(NOW), body=bytes(MAX_FRAME)), expires_at=NOW, ends=ENDS))
 
 
 def test_the_end_is_none(ends: tuple[socket.socket, socket.socket]) -> None:
@@ -120,7 +120,7 @@ def test_the_end_is_none(ends: tuple[socket.socket, socket.socket]) -> None:
 
 def test_several_frames_keep_their_order(ends: tuple[socket.socket, socket.socket]) -> None:
     """Frames arrive one by one, in order."""
-    sent = Run.of(delivery(NOW), expires_at=NOW, ends=ENDS)
+    sent = RunRequest.of(delivery(NOW), expires_at=NOW, ends=ENDS)
     for frame in (sent, LeaseIsLost(), sent):
         Channel(ends[0]).send(frame)
     channel = Channel(ends[1])
@@ -129,7 +129,7 @@ def test_several_frames_keep_their_order(ends: tuple[socket.socket, socket.socke
 
 def test_garbage_of_a_child_is_a_frame_error(ends: tuple[socket.socket, socket.socket]) -> None:
     """What a task writes into the line by mistake is said to be no frame, whatever msgpack makes of it."""
-    for garbage in (b"\xc1", b"\x01", b"\x81\xa4type\xa3Run", b""):
+    for garbage in (b"\xc1", b"\x01", b"\x81\xa4type\xaaRunRequest", b""):
         ends[0].sendall(struct.pack("!I", len(garbage)) + garbage)
         with pytest.raises(FrameError, match="not a frame"):
             Channel(ends[1]).from_child()

@@ -1,0 +1,137 @@
+"""What the parent does with its child processes; the processes themselves are in tests/integration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from queue import SimpleQueue
+
+import pytest
+
+from cloudq.app import App
+from cloudq.core.clock import SYSTEM_CLOCK
+from cloudq.core.outcome import ACKED, DeadLettered, Outcome
+from cloudq.core.policy import RetryPolicy
+from cloudq.core.processor import Processor
+from cloudq.drivers.memory import MemoryDriver
+from cloudq.running.held import HeldLease
+from cloudq.running.runs import Runs
+from cloudq.worker import children
+from cloudq.worker.children import ChildExecutor
+from cloudq.worker.frames import Hello
+from cloudq.worker.intake import Intake
+from tests.unit.worker.fakes import NoThreads, delivery, until
+
+
+class FakeChild:
+    """A child that does what the test says."""
+
+    runs: Callable[[], Outcome]
+    pid = 1
+    born = timedelta(0)
+
+    def __init__(self, _: Hello) -> None:
+        self.alive = True
+
+    def run(self, held: HeldLease, hard_limit: timedelta | None) -> Outcome:
+        return type(self).runs()
+
+    def kill(self) -> None:
+        self.alive = False
+
+    def leave(self) -> None:
+        self.alive = False
+
+
+class Parent:
+    """An executor of one child, and what it makes of deliveries."""
+
+    def __init__(self, app: App) -> None:
+        self.ended: SimpleQueue[Outcome] = SimpleQueue()
+        self.intake = Intake(
+            {"q": 1}, leases={"q": timedelta(minutes=1)}, slots=1, runs=Runs(SYSTEM_CLOCK), clock=SYSTEM_CLOCK
+        )
+        self.executor = ChildExecutor(
+            self.intake,
+            Processor(app.runtime.handlers),
+            processes=1,
+            app_spec=None,
+            url="memory://",
+            claim_check=None,
+            ended=self._end,
+            cannot_start=lambda: None,
+        )
+
+    def _end(self, held: HeldLease, outcome: Outcome, _: float) -> None:
+        self.intake.done(held, succeeded=outcome is ACKED)
+        self.ended.put(outcome)
+
+    def offer(self) -> None:
+        held = HeldLease(delivery(SYSTEM_CLOCK.now()), SYSTEM_CLOCK, extendable=True)
+        self.intake.offer("q", [held])
+
+
+@pytest.fixture
+def parent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Parent]:
+    monkeypatch.setattr(children, "_Child", FakeChild)
+    monkeypatch.setattr(children, "FIRST_PAUSE", timedelta(milliseconds=1))
+    monkeypatch.setattr(FakeChild, "runs", staticmethod(lambda: ACKED), raising=False)
+    app = App("memory://", retry=RetryPolicy(retry=lambda state: False))
+
+    @app.task("noop")
+    def noop() -> None:
+        """Runs in the child."""
+
+    with app.using(MemoryDriver()):
+        parent = Parent(app)
+        yield parent
+        parent.intake.close()
+        parent.executor.stop()
+        assert not parent.executor._servers
+
+
+def test_whatever_goes_wrong_with_a_child_costs_one_attempt(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its thread goes on with another child, and the slot is free."""
+
+    def surprise() -> Outcome:
+        raise ValueError("never seen before")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeChild, "runs", staticmethod(surprise))
+        parent.executor.start()
+        parent.offer()
+        outcome = parent.ended.get(timeout=10)
+    assert isinstance(outcome, DeadLettered)
+    assert "not retried: ValueError: never seen before" == outcome.reason
+    assert 1 == parent.executor.died
+    parent.offer()
+    assert ACKED == parent.ended.get(timeout=10)
+
+
+def test_without_a_thread_children_start_later(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that has no thread to give doesn't end the worker; it tries again, and has as many as asked for."""
+    machine = NoThreads(monkeypatch)
+    parent.executor.start()
+    parent.offer()
+    assert parent.executor.starved
+    machine.exhausted = False
+    parent.executor.more()
+    parent.executor.more()
+    assert ACKED == parent.ended.get(timeout=10)
+    assert not parent.executor.starved
+    assert 1 == parent.executor._servers
+
+
+def test_a_thread_that_ended_is_replaced(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever ended it: as long as the worker works, each child has a thread that keeps it."""
+
+    def broken(_: Hello) -> FakeChild:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(children, "_Child", broken)
+        parent.executor.start()
+        until(lambda: not parent.executor._servers)
+    parent.offer()
+    parent.executor.more()
+    assert ACKED == parent.ended.get(timeout=10)

@@ -21,7 +21,7 @@ from cloudq.tasks.context import Context
 from cloudq.tasks.eager import EagerMode, EagerRun
 from cloudq.tasks.loop_warning import LoopWarning
 from cloudq.tasks.options import SendOptions, TaskOptions, check_app_options
-from cloudq.tasks.receipts import ticket_of
+from cloudq.tasks.receipts import read_receipt
 from cloudq.tasks.registry import Registry
 from cloudq.tasks.runtime import AppRuntime
 from cloudq.tasks.sending import SendManyError, ran, send_all, sent
@@ -267,11 +267,11 @@ class App:
             OptionError: It isn't a receipt, or one of another backend. Nothing was changed.
             BackendError: It may be cancelled or not.
         """
-        ticket = ticket_of(sent)
+        receipt = read_receipt(sent)
         if self._eager:
             return False  # it ran when it was sent
         self._loop_warning.look("cancel")
-        return self.queue(ticket.queue).cancel(ticket.handle)
+        return self.queue(receipt.queue).cancel(receipt.native)
 
     async def acancel(self, sent: Sent | str, /) -> bool:
         """As `cancel`, for async code: the loop is never blocked."""

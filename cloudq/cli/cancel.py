@@ -9,7 +9,7 @@ import typer
 from cloudq.cli.choosing import any_app, tell_of_a_new_file
 from cloudq.cli.options import AppSpec, Backend, Debug, Json
 from cloudq.cli.output import note, write, write_json
-from cloudq.tasks.receipts import ticket_of
+from cloudq.tasks.receipts import read_receipt
 
 EXAMPLES = (
     "cloudq cancel cq1.WyJkZWZhdWx0IiwiNy0xOTk2Il0",
@@ -29,7 +29,7 @@ def cancel(
 
     The receipt is `.receipt` of what a send returned, or of `cloudq send --json`.
     """
-    queue = ticket_of(receipt).queue
+    queue = read_receipt(receipt).queue
     with any_app(app, backend, wanted=False) as chosen:
         tell_of_a_new_file(chosen.app)
         cancelled = chosen.app.cancel(receipt)

@@ -206,15 +206,15 @@ class QueueChecker(Protocol):
 class Canceller(Protocol):
     """What a driver may do besides: take back what nobody was handed."""
 
-    def cancel(self, queue: str, handle: str) -> bool:
-        """Deletes the message that a send gave the handle for. `True`: it was there, and nobody will be handed it.
+    def cancel(self, queue: str, receipt: str) -> bool:
+        """Deletes the message that a send gave the receipt for. `True`: it was there, and nobody will be handed it.
 
         `False`: nothing was changed, as it is gone (done, dead, copied, cancelled) or under way: it was handed over, or
         may be at this moment. What was only released unstarted may be either. The next message of its ordering key
         may come. Its native id stays known.
 
         Raises:
-            ValueError: The handle is none of this driver's, or of another place than this driver's.
+            ValueError: The receipt is none of this driver's, or of another place than this driver's.
         """
         ...
 

@@ -51,13 +51,13 @@ class SendResult(msgspec.Struct, frozen=True, kw_only=True):
         error: Why it was not stored, or `None` if it was (or had been before).
         duplicate: Whether its native id was known, so that nothing new was stored; `None` if the backend doesn't say.
         original_id: For a duplicate, the id of the message that was stored first, where the backend says.
-        handle: What cancels it (see `Canceller`), or `None` where it can't be cancelled or wasn't to be.
+        receipt: What cancels it (see `Canceller`), or `None` where it can't be cancelled or wasn't to be.
     """
 
     error: Exception | None = None
     duplicate: bool | None = None
     original_id: str | None = None
-    handle: str | None = None
+    receipt: str | None = None
 
 
 class Ack(msgspec.Struct, frozen=True, kw_only=True):

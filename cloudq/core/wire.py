@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -51,22 +51,10 @@ def encode(message: Message) -> bytes:
         "wireversion": _WITH_DATA if message.reference is None else _WITH_REFERENCE,
         "queue": message.queue,
     }
-    if message.sent_at is not None:
-        event["time"] = _utc(message.sent_at, "sent_at")
-    if message.not_before is not None:
-        event["notbefore"] = _utc(message.not_before, "not_before")
-    if message.idempotency_key is not None:
-        event["idempotencykey"] = message.idempotency_key
-    if message.ordering_key is not None:
-        event["orderingkey"] = message.ordering_key
-    if message.fairness_key is not None:
-        event["fairnesskey"] = message.fairness_key
-    if message.attempt_base:
-        event["attemptbase"] = message.attempt_base
-    if message.generation:
-        event["generation"] = message.generation
-    if message.time_limit is not None:
-        event["timelimit"] = _seconds(message.time_limit)
+    for attribute, field, write, _ in _OPTIONAL:
+        value = getattr(message, field)
+        if value:  # nothing and zero are left out
+            event[attribute] = value if write is None else write(value, field)
     if message.headers:
         _put_headers(event, message.headers)
     if message.extensions:
@@ -123,23 +111,17 @@ def decode(body: bytes, queue: str) -> Message:
     payload = _payload(event)
     reference = _reference(event, wire_version) if payload is None else None
     sent_to = _text(event, "queue")
+    optional = {field: read(event, attribute) for attribute, field, _, read in _OPTIONAL if attribute in event}
     return Message(
         id=id_,
         task=task,
         queue=sent_to or queue,
         source=source,
         payload={} if payload is None else payload,
-        sent_at=_time(event, "time"),
-        not_before=_time(event, "notbefore"),
-        idempotency_key=_text(event, "idempotencykey") or None,
-        ordering_key=_text(event, "orderingkey") or None,
-        fairness_key=_text(event, "fairnesskey") or None,
-        attempt_base=_integer(event, "attemptbase", default=0),
-        generation=_integer(event, "generation", default=0),
-        time_limit=timedelta(seconds=_integer(event, "timelimit", default=0)) or None,
         headers=_headers(event),
         extensions=event,  # what is left over: not ours, kept
         reference=reference,
+        **optional,  # type: ignore[arg-type]  # each reader gives what its field takes
     )
 
 
@@ -148,7 +130,7 @@ def _written(event: dict[str, object]) -> bytes:
     if _too_deep(body, event, MAX_DEPTH):
         raise PayloadError(f"the message has more than {MAX_DEPTH} objects and arrays within each other")
     # JSON has no NaN and no infinity; msgspec writes them as null, which would change the payload silently.
-    if b"null" in body and _holds_no_number(event):
+    if b"null" in body and _has_nan_or_infinity(event):
         raise PayloadError("the message holds a number that JSON doesn't have (NaN or infinity)")
     return body
 
@@ -160,7 +142,7 @@ def _json(value: object) -> bytes:
         raise PayloadError(f"the message can't travel as JSON: {error}") from error
 
 
-def _seconds(span: timedelta) -> int:
+def _seconds(span: timedelta, _field: str) -> int:
     # An attribute is an Integer at most; a run is never given less time than was declared.
     return min(_INT32_MAX, max(1, math.ceil(span.total_seconds())))
 
@@ -210,10 +192,10 @@ def _children(value: object) -> Iterable[object]:
     return value if isinstance(value, (list, tuple)) else ()
 
 
-def _holds_no_number(value: object) -> bool:
+def _has_nan_or_infinity(value: object) -> bool:
     if isinstance(value, float):
         return not math.isfinite(value)
-    return any(map(_holds_no_number, _children(value)))
+    return any(map(_has_nan_or_infinity, _children(value)))
 
 
 def _payload(event: dict[str, object]) -> Mapping[str, object] | None:
@@ -240,7 +222,7 @@ def _reference(event: dict[str, object], wire_version: int) -> Reference | None:
         raise UndecodableError(f"dataref stands in place of data, which takes a wireversion of {_WITH_REFERENCE}")
     key = _text(event, "dataref", required=True)
     sha256 = _text(event, "datasha256", required=True)
-    size = _integer(event, "datasize", default=0)
+    size = _integer(event, "datasize")
     if not is_key(key):
         raise UndecodableError(f"dataref is {_shown(key)}, not the relative name of a blob")
     if not is_sha256(sha256):
@@ -274,7 +256,15 @@ def _text(event: dict[str, object], name: str, *, required: bool = False) -> str
     raise UndecodableError(f"{name} is {_shown(value)}, not a text" + (" (required)" if required else ""))
 
 
-def _integer(event: dict[str, object], name: str, *, default: int) -> int:
+def _text_or_none(event: dict[str, object], name: str) -> str | None:
+    return _text(event, name) or None
+
+
+def _span(event: dict[str, object], name: str) -> timedelta | None:
+    return timedelta(seconds=_integer(event, name)) or None
+
+
+def _integer(event: dict[str, object], name: str, *, default: int = 0) -> int:
     value = event.pop(name, None)
     if value is None:
         return default
@@ -331,3 +321,24 @@ def _headers(event: dict[str, object]) -> dict[str, str]:
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+class _Optional(NamedTuple):
+    """An attribute that may be left out: its field, and how it is written (`None`: as it is) and read."""
+
+    attribute: str
+    field: str
+    write: Callable[[Any, str], object] | None
+    read: Callable[[dict[str, object], str], object]
+
+
+_OPTIONAL: Final = (
+    _Optional("time", "sent_at", _utc, _time),
+    _Optional("notbefore", "not_before", _utc, _time),
+    _Optional("idempotencykey", "idempotency_key", None, _text_or_none),
+    _Optional("orderingkey", "ordering_key", None, _text_or_none),
+    _Optional("fairnesskey", "fairness_key", None, _text_or_none),
+    _Optional("attemptbase", "attempt_base", None, _integer),
+    _Optional("generation", "generation", None, _integer),
+    _Optional("timelimit", "time_limit", _seconds, _span),
+)

@@ -154,18 +154,18 @@ class CloudQueue:
         return (item if self.capabilities.cancels is Cancels.NOTHING else replace(item, cancellable=True)), blob
 
     @shielded
-    def cancel(self, handle: str) -> bool:
+    def cancel(self, receipt: str) -> bool:
         """Deletes a message that nobody was handed, by what its send gave; see `App.cancel`.
 
         Raises:
             UnsupportedError: The queue can't cancel. Nothing was changed.
-            OptionError: The handle is of another backend. Nothing was changed.
+            OptionError: The receipt is of another backend. Nothing was changed.
             BackendError: It may be cancelled or not.
         """
         if self.capabilities.cancels is Cancels.NOTHING or not isinstance(self._driver, Canceller):
             raise refused(Refusal.CANCEL, self.name, self.capabilities)
         try:
-            return self._driver.cancel(self.name, handle)
+            return self._driver.cancel(self.name, receipt)
         except ValueError as error:
             raise OptionError(
                 f"the receipt is of another backend than this app's: {error}",

@@ -15,25 +15,25 @@ from cloudq.tasks.sent import Sent
 _FORM: Final = "cq1."
 
 
-class Ticket(msgspec.Struct, frozen=True, kw_only=True):
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """What a receipt says.
 
     Attributes:
         queue: The queue that the message was sent to.
-        handle: The driver's handle of it.
+        native: The driver's own receipt of it.
     """
 
     queue: str
-    handle: str
+    native: str
 
 
-def receipt_of(queue: str, handle: str) -> str:
+def receipt_of(queue: str, native: str) -> str:
     """The receipt of a message: letters, digits, `-`, `_` and a dot, to be stored or typed."""
-    encoded = msgspec.json.encode([queue, handle])
+    encoded = msgspec.json.encode([queue, native])
     return _FORM + base64.urlsafe_b64encode(encoded).rstrip(b"=").decode("ascii")
 
 
-def ticket_of(sent: Sent | str) -> Ticket:
+def read_receipt(sent: Sent | str) -> Receipt:
     """What a receipt says, or that of a `Sent`.
 
     Raises:
@@ -53,9 +53,9 @@ def ticket_of(sent: Sent | str) -> Ticket:
         if form != _FORM:
             raise ValueError
         padded = encoded.encode("ascii") + b"=" * (-len(encoded) % 4)
-        queue, handle = msgspec.json.decode(base64.b64decode(padded, b"-_", validate=True), type=tuple[str, str])
+        queue, native = msgspec.json.decode(base64.b64decode(padded, b"-_", validate=True), type=tuple[str, str])
     except (ValueError, binascii.Error, RecursionError):
         raise OptionError(
             "this is no receipt of a message", hint="it is the .receipt of what a send returned, unchanged"
         ) from None
-    return Ticket(queue=queue, handle=handle)
+    return Receipt(queue=queue, native=native)

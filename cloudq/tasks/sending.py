@@ -37,7 +37,7 @@ def sent(message: Message, result: SendResult) -> Sent:
     """
     if result.error is not None:
         raise own_copy(result.error)
-    receipt = None if result.handle is None else receipt_of(message.queue, result.handle)
+    receipt = None if result.receipt is None else receipt_of(message.queue, result.receipt)
     return Sent(id=result.original_id or message.id, duplicate=result.duplicate, receipt=receipt)
 
 

@@ -123,10 +123,10 @@ class CloudTasksDriver:
         """By `PurgeQueue`, which takes up to a minute and says no number."""
         self._service.calls().purge(self._names.queue(queue), queue)
 
-    def cancel(self, queue: str, handle: str) -> bool:
+    def cancel(self, queue: str, receipt: str) -> bool:
         """By `DeleteTask`, up to 15 seconds before its time: what is under way it would delete as well."""
         calls = self._service.calls(most=limits.LONGEST_CANCEL)
-        return cancelling.cancel(calls, self._names.queue(queue), queue, handle, self._clock)
+        return cancelling.cancel(calls, self._names.queue(queue), queue, receipt, self._clock)
 
     def dead_letters(self, queue: str) -> CloudTasksDeadLetters:
         """The tasks of the queue's dead-letter queue."""

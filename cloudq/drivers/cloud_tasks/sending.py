@@ -17,7 +17,7 @@ from cloudq.core.driver import Outgoing, SendResult
 from cloudq.core.message import is_dead_letter_queue
 from cloudq.drivers.cloud_tasks import headers
 from cloudq.drivers.cloud_tasks.calls import STORED, Service
-from cloudq.drivers.cloud_tasks.cancelling import handle_of
+from cloudq.drivers.cloud_tasks.cancelling import receipt_of
 from cloudq.drivers.cloud_tasks.limits import (
     CANCEL_NOTICE,
     MAX_DELAY,
@@ -177,7 +177,7 @@ def _told(item: Outgoing, task: Task, result: SendResult) -> SendResult:
     if result.error is not None or (result.duplicate and item.native_id is not None):
         return result
     # Known by its own id: it was stored by a call whose answer was lost.
-    return SendResult(duplicate=False, handle=handle_of(task.name, task.schedule_time) if _scheduled(item) else None)
+    return SendResult(duplicate=False, receipt=receipt_of(task.name, task.schedule_time) if _scheduled(item) else None)
 
 
 def _name_of(item: Outgoing, parent: str) -> str:

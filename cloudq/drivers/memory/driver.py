@@ -173,11 +173,11 @@ class MemoryDriver:
             self._raise_if_missing(queue)
             return self._shelf(queue).clear()
 
-    def cancel(self, queue: str, handle: str) -> bool:
+    def cancel(self, queue: str, receipt: str) -> bool:
         """Exact: what nobody began is taken off."""
-        number, _, id_ = handle.partition("-")
+        number, _, id_ = receipt.partition("-")
         if not number.isdecimal():
-            raise ValueError("this is no handle of a message in memory")
+            raise ValueError("this is no receipt of a message in memory")
         capabilities = self.capabilities(queue)
         if capabilities.cancels is Cancels.NOTHING:
             raise UnsupportedError(f"messages of queue {queue!r} can't be cancelled")
@@ -226,7 +226,7 @@ class MemoryDriver:
             shelf.seen[item.native_id] = (now + window, item.id)
         return SendResult(
             duplicate=None if window is None else False,
-            handle=f"{number}-{item.id}" if _cancellable(item, capabilities) else None,
+            receipt=f"{number}-{item.id}" if _cancellable(item, capabilities) else None,
         )
 
     def _put(self, shelf: Shelf, item: Outgoing) -> int:

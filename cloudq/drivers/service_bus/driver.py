@@ -207,9 +207,9 @@ class ServiceBusDriver:
             raise translate(error, queue) from error
         return len(numbers)
 
-    def cancel(self, queue: str, handle: str) -> bool:
+    def cancel(self, queue: str, receipt: str) -> bool:
         """By the sequence number, which holds only as long as the message is scheduled."""
-        number = scheduling.number_of(handle, self._place(queue))
+        number = scheduling.number_of(receipt, self._place(queue))
         try:
             with deadlines.within(self._patience), self._clients.sender(queue) as sender:
                 return scheduling.cancel(sender, number)

@@ -40,7 +40,7 @@ def schedule(
         sender: The queue's.
         items: All items of the send.
         ready: The places of those to be scheduled, with their messages.
-        place: Where the handles are of: see `place_of`.
+        place: Where the receipts are of: see `place_of`.
         clock: Where the time comes from.
     """
     now = clock.now()
@@ -58,18 +58,18 @@ def schedule(
                 yield index, SendResult(error=translate_unsure(unnamed, items[index].queue))
             continue
         for (index, _), number in zip(group, numbers, strict=True):
-            yield index, SendResult(handle=f"{number}@{place}")
+            yield index, SendResult(receipt=f"{number}@{place}")
 
 
-def number_of(handle: str, place: str) -> int:
-    """The sequence number that a handle says.
+def number_of(receipt: str, place: str) -> int:
+    """The sequence number that a receipt says.
 
     Raises:
-        ValueError: The handle is none of `schedule`, or of another queue: the number would be somebody else's there.
+        ValueError: The receipt is none of `schedule`, or of another queue: the number would be somebody else's there.
     """
-    number, _, of = handle.partition("@")
+    number, _, of = receipt.partition("@")
     if not number.isdecimal() or of != place:
-        raise ValueError(f"this is no handle of a message that was scheduled at {place}")
+        raise ValueError(f"this is no receipt of a message that was scheduled at {place}")
     return int(number)
 
 
@@ -102,7 +102,7 @@ def scheduled(receiver: ServiceBusReceiver) -> list[int]:
 
 
 def place_of(namespace: str, entity: str) -> str:
-    """What a handle says of where it is of."""
+    """What a receipt says of where it is of."""
     return f"{namespace}/{entity}"
 
 

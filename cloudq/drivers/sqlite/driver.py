@@ -172,10 +172,10 @@ class SQLiteDriver:
             count += deleted
         return count
 
-    def cancel(self, queue: str, handle: str) -> bool:
+    def cancel(self, queue: str, receipt: str) -> bool:
         """In one transaction with the look at it."""
         session = self._current()
-        cancelled = session.database.write(lambda cursor: cancelling.cancel(cursor, queue, handle), durable=True)
+        cancelled = session.database.write(lambda cursor: cancelling.cancel(cursor, queue, receipt), durable=True)
         if cancelled:
             session.waiters.notify()  # the next of its ordering key may be ready
         return cancelled

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from cloudq.core.driver import Outgoing, SendResult
 from cloudq.core.message import is_ordered
-from cloudq.drivers.sqlite.cancelling import handle_of
+from cloudq.drivers.sqlite.cancelling import receipt_of
 from cloudq.drivers.sqlite.rows import later, listed, portions, stored_failure
 from cloudq.errors import BackendError, CloudqError, MessageTooLarge, UnsupportedError
 
@@ -100,7 +100,7 @@ def _row(item: Outgoing, now: int) -> Row:
 
 
 def _stored(item: Outgoing, seq: int) -> SendResult:
-    return SendResult(duplicate=False, handle=handle_of(seq, item.id)) if item.cancellable else STORED
+    return SendResult(duplicate=False, receipt=receipt_of(seq, item.id)) if item.cancellable else STORED
 
 
 def _remember(cursor: sqlite3.Cursor, items: Sequence[Outgoing], now: int, window: timedelta) -> dict[int, str]:

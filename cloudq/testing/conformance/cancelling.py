@@ -23,23 +23,23 @@ class Cancelling:
         sent = _cancellable(bench)
         if sent is None:
             return
-        message, handle, delay = sent
+        message, receipt, delay = sent
         other = bench.send(delay=delay or None)
-        assert _cancel(bench, handle) is True
+        assert _cancel(bench, receipt) is True
         if bench.affordable(delay):
             bench.advance(delay + bench.grain)
             assert [delivery.id for delivery in bench.receive(2)] == [other.id]
             assert message.id != other.id
 
     def test_what_is_ready_has_a_handle_only_if_it_can_be_cancelled(self, bench: Bench) -> None:
-        """A handle that cancels nothing would promise what the backend can't."""
+        """A receipt that cancels nothing would promise what the backend can't."""
         result = bench.store(message := bench.message())
         if bench.capabilities.cancels is Cancels.WAITING:
-            assert result.handle is not None
-            assert _cancel(bench, result.handle) is True
+            assert result.receipt is not None
+            assert _cancel(bench, result.receipt) is True
             bench.nothing()
         else:
-            assert result.handle is None
+            assert result.receipt is None
             assert bench.one().id == message.id
 
     def test_what_was_handed_over_is_not_cancelled(self, bench: Bench) -> None:
@@ -47,24 +47,24 @@ class Cancelling:
         sent = _cancellable(bench)
         if sent is None or not bench.affordable(sent[2]):
             return
-        message, handle, delay = sent
+        message, receipt, delay = sent
         bench.advance(delay + bench.grain)
         delivery = bench.one()
         assert delivery.id == message.id
-        assert _cancel(bench, handle) is False
+        assert _cancel(bench, receipt) is False
         assert bench.settle(delivery, Ack()) is None
-        assert _cancel(bench, handle) is False
+        assert _cancel(bench, receipt) is False
 
     def test_what_was_begun_is_not_cancelled_when_its_lease_is_over(self, bench: Bench) -> None:
         """Whoever held it may be working still."""
         sent = _cancellable(bench)
         if sent is None or not bench.affordable(sent[2] + bench.lease):
             return
-        message, handle, delay = sent
+        message, receipt, delay = sent
         bench.advance(delay + bench.grain)
         expires_at = bench.one().lease.expires_at
         bench.advance_to(expires_at + bench.grain)
-        assert _cancel(bench, handle) is False
+        assert _cancel(bench, receipt) is False
         assert bench.one().id == message.id
 
     def test_a_second_cancelling_finds_nothing(self, bench: Bench) -> None:
@@ -74,14 +74,14 @@ class Cancelling:
             assert [_cancel(bench, sent[1]) for _ in range(3)] == [True, False, False]
 
     def test_a_handle_is_of_one_message_only(self, bench: Bench) -> None:
-        """After its message is gone, a handle doesn't fit one that was sent later."""
+        """After its message is gone, a receipt doesn't fit one that was sent later."""
         sent = _cancellable(bench)
         if sent is None:
             return
-        _, handle, delay = sent
-        assert _cancel(bench, handle) is True
+        _, receipt, delay = sent
+        assert _cancel(bench, receipt) is True
         later = [bench.send(delay=delay or None).id for _ in range(3)]
-        assert _cancel(bench, handle) is False
+        assert _cancel(bench, receipt) is False
         if bench.affordable(delay):
             bench.advance(delay + bench.grain)
             assert sorted(delivery.id for delivery in bench.receive(3)) == sorted(later)
@@ -91,16 +91,16 @@ class Cancelling:
         sent = _cancellable(bench)
         if sent is None or not bench.affordable(sent[2] + 2 * bench.unit):
             return
-        message, handle, delay = sent
+        message, receipt, delay = sent
         bench.advance(delay + bench.grain)
         carried = bench.carry_out(bench.one(), Retried(delay=bench.unit, reason="again"))
         assert carried.error is None
-        assert _cancel(bench, handle) is False
+        assert _cancel(bench, receipt) is False
         bench.advance(bench.unit + bench.grain)
         assert bench.one().id == message.id
 
     def test_another_client_cancels(self, bench: Bench) -> None:
-        """The handle is the backend's, not the client's: it can be stored and used by another process."""
+        """The receipt is the backend's, not the client's: it can be stored and used by another process."""
         sent = _cancellable(bench)
         if sent is not None:
             assert _cancel(bench, sent[1], bench.client()) is True
@@ -111,12 +111,12 @@ class Cancelling:
         sent = _cancellable(bench, key="k-1")
         if sent is None:
             return
-        _, handle, delay = sent
-        assert _cancel(bench, handle) is True
+        _, receipt, delay = sent
+        assert _cancel(bench, receipt) is True
         again = bench.store(bench.message(key="k-1", delay=delay or None))
         assert again.error is None
         if again.duplicate is not None and bench.capabilities.deduplication is not None:
-            assert (again.duplicate, again.handle) == (True, None)
+            assert (again.duplicate, again.receipt) == (True, None)
 
     def test_the_next_of_its_key_comes(self, bench: Bench) -> None:
         """On an ordered queue a cancelled message holds up nobody, first or in between."""
@@ -128,10 +128,10 @@ class Cancelling:
             _refused(bench)
             return
         stored = [bench.store(message := bench.message(ordering_key="k")) for _ in range(4)]
-        handles = [result.handle or "" for result in stored]
-        assert [_cancel(bench, handles[place]) for place in (0, 2)] == [True, True]
+        receipts = [result.receipt or "" for result in stored]
+        assert [_cancel(bench, receipts[place]) for place in (0, 2)] == [True, True]
         second = bench.one()
-        assert _cancel(bench, handles[1]) is False
+        assert _cancel(bench, receipts[1]) is False
         bench.nothing()
         bench.ack(second)
         last = bench.one()
@@ -152,7 +152,7 @@ class Cancelling:
             return False
 
         receiving = [partial(receive, bench.client()) for _ in range(4)]
-        cancelling = [partial(_cancel, bench, results[id_].handle or "") for id_ in reversed(results)]
+        cancelling = [partial(_cancel, bench, results[id_].receipt or "") for id_ in reversed(results)]
         won = bench.together([*receiving, *cancelling])[len(receiving) :]
         cancelled = [id_ for id_, one in zip(reversed(results), won, strict=True) if one]
         receive(bench.driver)
@@ -164,11 +164,11 @@ class Cancelling:
             _refused(bench)
             return
         with pytest.raises(OptionError):
-            _cancel(bench, "no handle")
+            _cancel(bench, "no receipt")
 
 
 def _cancellable(bench: Bench, *, key: str | None = None) -> tuple[Message, str, timedelta] | None:
-    """Sends what can be cancelled: the message, its handle and its delay. `None`: nothing can, which is shown."""
+    """Sends what can be cancelled: the message, its receipt and its delay. `None`: nothing can, which is shown."""
     capabilities = bench.capabilities
     if capabilities.cancels is Cancels.NOTHING:
         _refused(bench)
@@ -178,21 +178,21 @@ def _cancellable(bench: Bench, *, key: str | None = None) -> tuple[Message, str,
     message = bench.message(key=key, delay=delay or None)
     result = bench.store(message)
     assert result.error is None
-    assert result.handle is not None
-    return message, result.handle, delay
+    assert result.receipt is not None
+    return message, result.receipt, delay
 
 
 def _refused(bench: Bench) -> None:
     result = bench.store(bench.message())
-    assert (result.error, result.handle) == (None, None)
+    assert (result.error, result.receipt) == (None, None)
     with pytest.raises(UnsupportedError):
         _cancel(bench, "anything")
     assert len(bench.receive(1)) == 1
 
 
-def _cancel(bench: Bench, handle: str, driver: PullDriver | None = None) -> bool:
+def _cancel(bench: Bench, receipt: str, driver: PullDriver | None = None) -> bool:
     """As an app does."""
     driver = driver or bench.driver
     if bench.capabilities.cancels is not Cancels.NOTHING:
         assert isinstance(driver, Canceller)
-    return CloudQueue(bench.queue, driver, clock=bench.clock).cancel(handle)
+    return CloudQueue(bench.queue, driver, clock=bench.clock).cancel(receipt)

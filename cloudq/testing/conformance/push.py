@@ -325,11 +325,11 @@ class Polled:
         """The driver's."""
         return self.pushing.purge(queue)
 
-    def cancel(self, queue: str, handle: str) -> bool:
+    def cancel(self, queue: str, receipt: str) -> bool:
         """The driver's, if it can."""
         if not isinstance(self.pushing, Canceller):
             raise UnsupportedError("this driver doesn't cancel")
-        return self.pushing.cancel(queue, handle)
+        return self.pushing.cancel(queue, receipt)
 
     def dead_letters(self, queue: str) -> DeadLetterQueue:
         """The driver's."""

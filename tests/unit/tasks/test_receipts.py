@@ -14,7 +14,7 @@ import cloudq
 from cloudq import App, BackendError, OptionError, Sent, UnsupportedError
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.drivers.sqlite import SQLiteDriver
-from cloudq.tasks.receipts import receipt_of, ticket_of
+from cloudq.tasks.receipts import read_receipt, receipt_of
 from cloudq.testing import in_memory, run_all
 from cloudq.testing.profiles import cloud_tasks_like, service_bus_like, sqs_like
 
@@ -32,15 +32,15 @@ def test_a_receipt_says_what_it_was_made_of(queue: str, handle: str) -> None:
     receipt = receipt_of(queue, handle)
     assert receipt.replace("-", "").replace("_", "").replace(".", "").isalnum()
     assert receipt.isascii()
-    ticket = ticket_of(receipt)
-    assert (queue, handle) == (ticket.queue, ticket.handle)
+    read = read_receipt(receipt)
+    assert (queue, handle) == (read.queue, read.native)
 
 
 @given(st.text() | st.binary() | st.integers() | ALMOST)
 def test_anything_else_is_refused(given: object) -> None:
     """As an option's error, with what to do."""
     with pytest.raises(OptionError, match="receipt"):
-        ticket_of(given)  # type: ignore[arg-type]
+        read_receipt(given)  # type: ignore[arg-type]
 
 
 def app_with(ran: list[object]) -> App:
@@ -198,7 +198,7 @@ def test_copies_have_no_handles() -> None:
         (sent,) = driver.sent
         assert sent.cancellable
         (result,) = queue.store_copies([cloudq_copy(sent)])
-    assert result.handle is None
+    assert result.receipt is None
 
 
 def cloudq_copy(sent):

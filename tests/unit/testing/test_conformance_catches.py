@@ -518,7 +518,7 @@ class HandlesForAll(MemoryDriver):
     """Gives handles that cancel nothing."""
 
     def send(self, outgoing: Sequence[Outgoing]) -> Sequence[SendResult]:
-        return [replace(result, handle="1-1") for result in super().send(outgoing)]
+        return [replace(result, receipt="1-1") for result in super().send(outgoing)]
 
 
 class LeavesTheLine(MemoryDriver):

@@ -34,18 +34,18 @@ def test_each_of_a_batch_is_cancelled_by_its_own_name(service, clock):
     """Whatever order the service answers in."""
     driver = service.driver(clock)
     results = driver.send([item("1"), item("2", native_id="key"), item("3")])
-    assert driver.cancel("emails", results[1].handle) is True
-    assert driver.cancel("emails", results[0].handle) is True
-    assert driver.cancel("emails", results[0].handle) is False
+    assert driver.cancel("emails", results[1].receipt) is True
+    assert driver.cancel("emails", results[0].receipt) is True
+    assert driver.cancel("emails", results[0].receipt) is False
     (left,) = service.stored("emails")
-    assert results[2].handle.endswith(left.name)
+    assert results[2].receipt.endswith(left.name)
 
 
 @pytest.mark.parametrize("changes", [{"delay": timedelta(0)}, {"delay": CANCEL_NOTICE}, {"cancellable": False}])
 def test_what_cannot_or_need_not_be_cancelled_has_no_name_of_its_own(service, clock, changes):
     """Names make a call slower."""
     (result,) = service.driver(clock).send([item(**changes)])
-    assert result.handle is None
+    assert result.receipt is None
     assert service.stored("emails")[0].name.rpartition("/")[2].isdecimal()
 
 
@@ -55,7 +55,7 @@ def test_what_may_be_under_way_is_not_deleted(service, clock):
     (result,) = driver.send([item()])
     clock.advance(HOUR - CANCEL_NOTICE)
     service.calls.clear()
-    assert driver.cancel("emails", result.handle) is False
+    assert driver.cancel("emails", result.receipt) is False
     assert ([], 1) == (service.calls, len(service.stored("emails")))
 
 
@@ -63,7 +63,7 @@ def test_a_send_whose_answer_was_lost_is_no_duplicate(service, clock):
     """Tried again, it finds its own task by the message's id: it is stored, and can be cancelled."""
     driver = service.driver(clock)
     first, second = (driver.send([item()])[0] for _ in range(2))
-    assert (False, first.handle) == (second.duplicate, second.handle)
+    assert (False, first.receipt) == (second.duplicate, second.receipt)
     assert 1 == len(service.stored("emails"))
 
 
@@ -71,16 +71,16 @@ def test_a_known_key_is_a_duplicate_without_a_handle(service, clock):
     """The task is another send's."""
     driver = service.driver(clock)
     first, second = (driver.send([item(id_, native_id="key")])[0] for id_ in "12")
-    assert (True, None) == (second.duplicate, second.handle)
-    assert first.handle is not None
+    assert (True, None) == (second.duplicate, second.receipt)
+    assert first.receipt is not None
 
 
-def test_handles_of_elsewhere_are_refused(service, clock):
+def test_receipts_of_elsewhere_are_refused(service, clock):
     """Of another queue, project or backend: the name would be somebody else's."""
     driver = service.driver(clock)
     (result,) = driver.send([item(queue="others")])
-    for handle in (result.handle, "7-abc", "", "x" * 100, result.handle.replace("my-project", "theirs")):
-        with pytest.raises(ValueError, match="no handle"):
+    for handle in (result.receipt, "7-abc", "", "x" * 100, result.receipt.replace("my-project", "theirs")):
+        with pytest.raises(ValueError, match="no receipt"):
             driver.cancel("emails", handle)
 
 
@@ -91,4 +91,4 @@ def test_errors_come_through(service, clock):
     for raised, meant in ((api.ServiceUnavailable("no"), BackendUnavailable), (api.Forbidden("no"), BackendError)):
         service.fail = lambda method, raised=raised: raised
         with pytest.raises(meant):
-            driver.cancel("emails", result.handle)
+            driver.cancel("emails", result.receipt)

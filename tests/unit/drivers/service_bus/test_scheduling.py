@@ -67,7 +67,7 @@ def test_what_is_due_together_shares_a_call() -> None:
     results, clock = stored(sender, item("a", 60), item("b", 3600), item("c", 60.4), item("d", 3600))
     assert [2, 2] == sender.calls
     named = {id_: (number, due) for number, (id_, due) in sender.scheduled.items()}
-    assert [f"{named[id_][0]}@{PLACE}" for id_ in "abcd"] == [result.handle for result in results]
+    assert [f"{named[id_][0]}@{PLACE}" for id_ in "abcd"] == [result.receipt for result in results]
     assert clock.now() + 60.4 * SECOND == named["a"][1] == named["c"][1]
 
 
@@ -75,7 +75,7 @@ def test_others_go_in_a_batch_as_ever() -> None:
     """What is sent at once, and copies with a delay, which nobody cancels."""
     sender = Sender()
     results, _ = stored(sender, item("now", 0), item("copy", 60, cancellable=False), item("later", 60))
-    assert [None, None] == [result.handle for result in results[:2]]
+    assert [None, None] == [result.receipt for result in results[:2]]
     assert ([2], [1]) == ([len(batch) for batch in sender.batches], sender.calls)
 
 
@@ -84,7 +84,7 @@ def test_a_call_is_no_larger_than_the_service_takes() -> None:
     sender = Sender(largest=10_000)
     results, _ = stored(sender, *(item(str(n), 60, size=3_000) for n in range(5)), item("big", 60, size=20_000))
     assert [2, 2, 1, 1] == sender.calls
-    assert all(result.handle for result in results)
+    assert all(result.receipt for result in results)
 
 
 def test_a_failed_call_fails_its_own_items() -> None:
@@ -100,7 +100,7 @@ def test_cancelling_by_the_number() -> None:
     """Once; what is due or done the service doesn't find."""
     sender = Sender()
     results, _ = stored(sender, item("a", 60), item("b", 60))
-    number = scheduling.number_of(results[0].handle or "", PLACE)
+    number = scheduling.number_of(results[0].receipt or "", PLACE)
     assert [True, False] == [scheduling.cancel(sender, number) for _ in range(2)]  # type: ignore[arg-type]
     assert ["b"] == [id_ for id_, _ in sender.scheduled.values()]
     sender.fail = ServiceBusError("down")
@@ -109,12 +109,12 @@ def test_cancelling_by_the_number() -> None:
 
 
 @pytest.mark.parametrize("handle", ["", "7", "7-abc", f"x@{PLACE}", f"-7@{PLACE}", f"7@other{PLACE}", f"7@{PLACE}s"])
-def test_handles_of_elsewhere_are_refused(handle: str) -> None:
+def test_receipts_of_elsewhere_are_refused(handle: str) -> None:
     """The number is another message's in another namespace or queue."""
-    with pytest.raises(ValueError, match="no handle"):
+    with pytest.raises(ValueError, match="no receipt"):
         scheduling.number_of(handle, PLACE)
     driver = ServiceBusDriver("example.servicebus.windows.net", prefix="prod-")
-    with pytest.raises(ValueError, match="no handle"):
+    with pytest.raises(ValueError, match="no receipt"):
         driver.cancel("mail", handle)
 
 

@@ -67,7 +67,7 @@ def test_a_schedule_whose_answer_is_spoilt(place: Place, proxy: AmqpProxy, drive
         proxy.policy = once = Once(Kind.CUT, at=at)
         (result,) = driver.send(outgoing(1, **later))
         assert once.done.is_set()
-        assert (BackendUnavailable, None) == (type(result.error), result.handle), at
+        assert (BackendUnavailable, None) == (type(result.error), result.receipt), at
         proxy.policy = None
         assert None is driver.send(outgoing(1, **later))[0].error
 

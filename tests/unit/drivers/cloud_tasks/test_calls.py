@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError
 from cloudq.core.delivery import Lease
 from cloudq.core.driver import Ack, Final, Outgoing
 from cloudq.drivers.cloud_tasks import CloudTasksDriver
-from cloudq.drivers.cloud_tasks.cancelling import handle_of
+from cloudq.drivers.cloud_tasks.cancelling import receipt_of
 from cloudq.drivers.cloud_tasks.dead_letters import _Receipt
 from cloudq.errors import BackendUnavailable
 from cloudq.testing.clock import START, FakeClock
@@ -201,7 +201,7 @@ def _lease() -> Lease:
         lambda driver: driver.send([item(str(n)) for n in range(100)]),
         lambda driver: driver.stats("emails"),
         lambda driver: driver.purge("emails"),
-        lambda driver: driver.cancel("emails", handle_of(f"{LOCATION}/queues/emails/tasks/x", START + timedelta(1))),
+        lambda driver: driver.cancel("emails", receipt_of(f"{LOCATION}/queues/emails/tasks/x", START + timedelta(1))),
         lambda driver: driver.make_queue("emails"),
         lambda driver: driver.check_queue("emails"),
         lambda driver: driver.dead_letters("emails").peek(limit=1),

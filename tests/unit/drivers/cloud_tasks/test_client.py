@@ -13,7 +13,7 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 
 from cloudq.core.driver import Outgoing
 from cloudq.drivers.cloud_tasks import CloudTasksDriver, client
-from cloudq.drivers.cloud_tasks.cancelling import handle_of
+from cloudq.drivers.cloud_tasks.cancelling import receipt_of
 from cloudq.errors import BackendUnavailable, PermissionDenied
 from tests.unit.drivers.cloud_tasks.fakes import LOCATION, URL, FakeCloudTasks
 from tests.unit.drivers.cloud_tasks.http2 import answering, no_status, page, trailers_only
@@ -120,7 +120,7 @@ def test_what_is_no_answer_of_the_service_is_an_error(monkeypatch, answer, error
         for count in (1, 2):
             results = driver.send([Outgoing(id=str(n), queue="emails", body=b"") for n in range(count)])
             assert [error] * count == [type(result.error) for result in results]
-        handle = handle_of(f"{LOCATION}/queues/emails/tasks/x", datetime.now(UTC) + timedelta(days=1))
+        handle = receipt_of(f"{LOCATION}/queues/emails/tasks/x", datetime.now(UTC) + timedelta(days=1))
         for ask in (
             lambda: driver.cancel("emails", handle),
             lambda: driver.purge("emails"),

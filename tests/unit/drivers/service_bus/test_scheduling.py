@@ -11,7 +11,7 @@ from azure.servicebus.exceptions import MessageNotFoundError, ServiceBusError
 
 from cloudq.core.driver import Outgoing, SendResult
 from cloudq.drivers.service_bus import ServiceBusDriver, scheduling, sending
-from cloudq.errors import BackendError
+from cloudq.errors import BackendError, BackendUnavailable
 from cloudq.testing.clock import FakeClock
 
 PLACE = "example.servicebus.windows.net/prod-mail"
@@ -135,3 +135,20 @@ def test_what_was_sent_is_not_reported_with_what_was_not() -> None:
     results, _ = stored(sender, item("now", 0), item("later", 10))
     assert len(sender.batches) == 1
     assert [result.error is None for result in results] == [True, False]
+
+
+@pytest.mark.parametrize("numbers", [[], [100], [100, 101, 102], None])
+def test_numbers_that_are_not_those_of_the_call(numbers: list[int] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which number is whose can't be known: all of the call may have been stored, and those of other calls were."""
+    sender = Sender()
+    schedule = sender.schedule_messages
+
+    def spoilt(messages: Sequence[ServiceBusMessage], at: datetime) -> list[int] | None:
+        made = schedule(messages, at)
+        return numbers if len(messages) == 2 else made
+
+    monkeypatch.setattr(sender, "schedule_messages", spoilt)
+    results, _ = stored(sender, item("a", 60), item("b", 60), item("c", 3600))
+    assert [BackendUnavailable, BackendUnavailable, type(None)] == [type(result.error) for result in results]
+    assert "may have been stored" in str(results[0].error)
+    assert [True, True, False] == [result.handle is None for result in results]

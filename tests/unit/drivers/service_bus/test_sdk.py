@@ -13,7 +13,7 @@ from azure.servicebus._pyamqp import _connection, _transport, client, link, rece
 from azure.servicebus._pyamqp.constants import LinkState
 from azure.servicebus._transport._pyamqp_transport import PyamqpTransport
 
-from cloudq.drivers.service_bus import connections, dispositions, sdk
+from cloudq.drivers.service_bus import connections, sdk
 
 
 @pytest.mark.parametrize(
@@ -39,17 +39,6 @@ def test_no_credit_is_given_on_opening() -> None:
     source = inspect.getsource(ServiceBusReceiver._create_handler)
     assert "link_credit=self._prefetch_count + 1" in source
     assert "if self._prefetch_count != 0 else 5" in source
-
-
-def test_a_dead_letter_says_why_in_the_services_own_words() -> None:
-    """Reason and description are where the service looks for them, and further properties beside them."""
-    made = dispositions.dead_lettering("broken", "KeyError: 'x'", {"cloudq-failure": "{}"})
-    assert made.error.condition == b"com.microsoft:dead-letter"
-    assert made.error.info == {
-        "DeadLetterReason": "broken",
-        "DeadLetterErrorDescription": "KeyError: 'x'",
-        "cloudq-failure": "{}",
-    }
 
 
 def test_a_connection_is_made_as_the_sdk_makes_it() -> None:
@@ -85,3 +74,46 @@ def test_a_read_renews_the_token_when_it_is_time() -> None:
     receiver: Any = Reading()
     sdk.read(receiver)
     assert receiver.steps == ["token", "listen"]
+
+
+def renewing(answer: object) -> Any:
+    """A receiver whose renewals are answered so."""
+    transport = SimpleNamespace(AMQP_ARRAY_VALUE=list)
+    session = SimpleNamespace(session_id="a", _locked_until_utc=None)
+    return SimpleNamespace(
+        _amqp_transport=transport, session=session, _mgmt_request_response_with_retry=lambda *_, **__: answer
+    )
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        {},
+        [],
+        {b"expirations": []},
+        {b"expirations": [1_000]},
+        {b"expirations": [1_000, None]},
+        {b"expirations": 5},
+    ],
+)
+def test_a_renewal_that_names_not_all(answer: object) -> None:
+    """None of them counts as renewed: which the moments are of can't be known."""
+    messages: Any = [SimpleNamespace(lock_token=number) for number in range(2)]
+    with pytest.raises(sdk.Unconfirmed):
+        sdk.renew(renewing(answer), messages)
+
+
+@pytest.mark.parametrize("answer", [None, {}, {b"expiration": None}, {b"expiration": True}, {b"expiration": 2**70}])
+def test_a_sessions_renewal_that_names_no_moment(answer: object) -> None:
+    """Nor does it."""
+    with pytest.raises(sdk.Unconfirmed):
+        sdk.renew_session(renewing(answer))
+
+
+def test_a_renewal_names_the_moments_in_order() -> None:
+    """In milliseconds since 1970."""
+    messages: Any = [SimpleNamespace(lock_token=number) for number in range(2)]
+    got = sdk.renew(renewing({b"expirations": [1_000, 2_000]}), messages)
+    assert [1.0, 2.0] == [moment.timestamp() for moment in got]
+    assert 3.0 == sdk.renew_session(renewing({b"expiration": 3_000})).timestamp()

@@ -26,7 +26,8 @@ def test_a_task_that_outlives_its_deadline_runs_once_a_worker(
     tmp_path: Path, emulator: CloudTasksEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It sees that its lease is lost, and is pushed again: to the other worker, which runs it beside the first; to
-    the same one it is refused while it runs there. Once it ends it is pushed once more, and settled.
+    the same one, where it waits for half its lease and comes again. Once it ends it is settled, by the push that waits
+    or by one that runs it once more.
     """
     monkeypatch.setattr(sending, "deadline_for", lambda _: timedelta(seconds=0.5))
     with Balancer() as balancer, Stand(tmp_path, emulator, monkeypatch, target=balancer.port) as stand:
@@ -37,7 +38,8 @@ def test_a_task_that_outlives_its_deadline_runs_once_a_worker(
         workers = [stand.start(stand.port), stand.start(other)]
         stand.ready(stand.port)
         stand.ready(other)
-        stand.app.task("outlives")(parameters)
+        # So long a run isn't taken for hung, however busy this machine is.
+        stand.app.task("outlives", time_limit=timedelta(minutes=5))(parameters)
         stand.app.send("outlives", {"n": 0})
         pids = {worker.pid for worker in workers}
 
@@ -48,7 +50,7 @@ def test_a_task_that_outlives_its_deadline_runs_once_a_worker(
         wait_until(
             lambda: sum(attempt.status == 500 for attempt in emulator.attempts()) >= 2,
             within=20,
-            what="it was refused while it ran",
+            what="it came again while it ran",
         )
         assert Counter(pids) == Counter(pids_that("starts"))
         (tmp_path / "go").touch()
@@ -58,5 +60,5 @@ def test_a_task_that_outlives_its_deadline_runs_once_a_worker(
         ends = [attempt.end for attempt in emulator.attempts()]
         assert [End.DEADLINE, End.DEADLINE, End.FAILED, End.FAILED] == ends[:4]
         assert (End.SUCCEEDED, 1) == (ends[-1], ends.count(End.SUCCEEDED))
-        assert 3 == len(pids_that("starts")) == len(pids_that("ends"))
-        assert "was pushed again while it is being worked on here" in stand.log()
+        assert len(pids_that("starts")) == len(pids_that("ends")) in {2, 3}
+        assert "still runs here; it is to come later" in stand.log()

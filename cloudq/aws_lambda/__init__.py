@@ -83,10 +83,10 @@ def handler(app: App, *, concurrency: int = 1, report_failures: bool = True) -> 
         from cloudq.drivers.sqs.event_source import arrivals
 
         left = LONGEST if context is None else timedelta(milliseconds=context.get_remaining_time_in_millis())
-        began, elapsed = app.clock.now(), app.clock.elapsed()
+        now, began = app.clock.now(), app.clock.elapsed()
         budget = Budget(began=began, deadline=began + left)
         here = edge()
-        records = arrivals(event, here.origin, now=began, until=budget.deadline, elapsed=elapsed)
+        records = arrivals(event, here.origin, now=now, until=now + left, elapsed=began)
         batch = Batch(here, records, budget, concurrency=concurrency, delete=not report_failures)
         stay = batch.run()
         if stay and not report_failures:

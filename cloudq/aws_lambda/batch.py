@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import timedelta
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Final
 
@@ -103,10 +103,10 @@ class Batch:
                     self._changed.notify_all()
                 return
 
-    def _wait(self, predicate: Callable[[], bool], until: datetime) -> bool:
+    def _wait(self, predicate: Callable[[], bool], until: timedelta) -> bool:
         """Waits for what another thread brings about. Called with the lock held."""
         while not predicate():
-            left = until - self._edge.clock.now()
+            left = until - self._edge.clock.elapsed()
             if left.total_seconds() <= 0:
                 return False
             self._edge.clock.wait(self._changed, left)
@@ -131,7 +131,7 @@ class Batch:
                     self._changed.wait()
                     continue
                 limit = self._edge.time_limit(self._arrivals[place].delivery)
-                if self._budget.allows(limit, self._edge.clock.now()):
+                if self._budget.allows(limit, self._edge.clock.elapsed()):
                     return place
                 self._unstarted += 1
                 self._lanes.failed()

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 import msgspec
@@ -26,15 +26,15 @@ _NEARLY_ALL: Final = 0.9
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
-    """The moments of one invocation.
+    """The moments of one invocation, by `Clock.elapsed`.
 
     Attributes:
         began: When it began.
         deadline: When the service kills it.
     """
 
-    began: datetime
-    deadline: datetime
+    began: timedelta
+    deadline: timedelta
 
     @property
     def reserve(self) -> timedelta:
@@ -42,26 +42,26 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
         return min(RESERVE, max(timedelta(0), self.deadline - self.began) / _LARGEST_PART)
 
     @property
-    def end(self) -> datetime:
+    def end(self) -> timedelta:
         """When the tasks that still run are stopped."""
         return self.deadline - self.reserve
 
     @property
-    def unwound(self) -> datetime:
+    def unwound(self) -> timedelta:
         """When a task that was stopped and still runs is given up."""
         return self.deadline - self.reserve * 3 / 4
 
     @property
-    def answer_by(self) -> datetime:
+    def answer_by(self) -> timedelta:
         """When the answer is given, whatever is still under way."""
         return self.deadline - self.reserve / 8
 
-    def allows(self, limit: timedelta | None, now: datetime) -> bool:
+    def allows(self, limit: timedelta | None, now: timedelta) -> bool:
         """Whether a task may start.
 
         Args:
             limit: Its time limit, or `None` if it declares none.
-            now: The present time.
+            now: The present moment.
         """
         whole = self.end - self.began
         needed = whole * _UNDECLARED if limit is None else min(limit, whole * _NEARLY_ALL)

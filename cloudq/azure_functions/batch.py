@@ -68,7 +68,7 @@ class Batch:
             arrival(message, edge.queue, now=now, elapsed=elapsed, renewed=self._renewed) for message in given
         ]
         self._running = [
-            AwaitedRun(one.delivery, edge.clock, until=None if self._renewed else one.delivery.lease.expires_at)
+            AwaitedRun(one.delivery, edge.clock, until=None if self._renewed else one.delivery.lease.ends)
             for one in self._arrivals
         ]
         self._lock = threading.Lock()

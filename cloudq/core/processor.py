@@ -11,7 +11,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from threading import Event
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -85,13 +85,15 @@ class Processor(Generic[ContextT]):
         """The task that the delivery names, or `None` if it is poison."""
         return None if delivery.message is None else self._handlers.get(delivery.message.task)
 
-    def process(self, delivery: Delivery, *, lease_lost: Event | None = None, until: datetime | None = None) -> Outcome:
+    def process(
+        self, delivery: Delivery, *, lease_lost: Event | None = None, until: timedelta | None = None
+    ) -> Outcome:
         """Runs a sync task (or decides without running one) and says what becomes of the delivery.
 
         Args:
             delivery: The delivery.
             lease_lost: Set by the edge once the lease is over, so that the handler can see it.
-            until: When the edge itself ends, if it does: the task's time is over then at the latest.
+            until: When the edge itself ends by `Clock.elapsed`, if it does: the task's time is over then at the latest.
         """
         steps = self._steps(delivery, lease_lost, until, lambda: False)
         try:
@@ -113,7 +115,7 @@ class Processor(Generic[ContextT]):
             failed = None  # its traceback refers to this frame: a circle, which would keep the task's locals alive
 
     async def aprocess(
-        self, delivery: Delivery, *, lease_lost: Event | None = None, until: datetime | None = None
+        self, delivery: Delivery, *, lease_lost: Event | None = None, until: timedelta | None = None
     ) -> Outcome:
         """As `process`, for an async task.
 
@@ -142,7 +144,7 @@ class Processor(Generic[ContextT]):
         self,
         delivery: Delivery,
         lease_lost: Event | None,
-        until: datetime | None,
+        until: timedelta | None,
         is_cancelled: Callable[[], bool],
     ) -> Generator[_Step, Any, Outcome]:
         """The way of one delivery. Yields what may block, to be sent its result or thrown its error."""
@@ -197,9 +199,9 @@ class Processor(Generic[ContextT]):
             return self._dead(delivery, reason)
         return _Checked(handler, message)
 
-    def _load_limit(self, until: datetime | None) -> timedelta:
+    def _load_limit(self, until: timedelta | None) -> timedelta:
         """How long a payload may take to be loaded here."""
-        return LOAD_LIMIT if until is None else min(LOAD_LIMIT, max(timedelta(0), until - self._clock.now()))
+        return LOAD_LIMIT if until is None else min(LOAD_LIMIT, max(timedelta(0), until - self._clock.elapsed()))
 
     def _prepare(
         self,
@@ -207,14 +209,14 @@ class Processor(Generic[ContextT]):
         handler: Handler[ContextT],
         message: Message,
         lease_lost: Event | None,
-        until: datetime | None,
+        until: timedelta | None,
     ) -> _Prepared[ContextT] | Outcome:
         policy = handler.retry_policy
         now = self._clock.now()
         try:
             limit = handler.time_limit
             if until is not None:
-                left = max(timedelta(0), until - now)
+                left = max(timedelta(0), until - self._clock.elapsed())
                 limit = left if limit is None else min(limit, left)
             deadline = None if limit is None else now + limit
             job = handler.bind(delivery, message, deadline=deadline, lease_lost=lease_lost or Event())

@@ -70,9 +70,8 @@ class PushInHand(AwaitedRun):
         return elapsed >= self.ends or self.hang_up.look()
 
     def limit(self, clock: Clock) -> None:
-        """Says when its task's time is over at the latest. Only now that it starts, as that is by the wall clock."""
-        left = max(timedelta(0), self.ends - clock.elapsed())
-        self.until = clock.now() + left - min(SETTLE_MARGIN, self._span / _LARGEST_PART)
+        """Says when its task's time is over at the latest."""
+        self.until = max(clock.elapsed(), self.ends) - min(SETTLE_MARGIN, self._span / _LARGEST_PART)
 
     def begin_run(self, runs: Runs, ended: Ended) -> bool:
         """Whether it may run, as far as other runs of its message are concerned. If not, `ended` will be called."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
@@ -20,7 +20,7 @@ class HeldLease:
         lost: Set once the lease is over (someone else may have the message), or the edge gives the task up.
         expires_at: When the lease ends by the wall clock, as last granted: for show.
         since: When it came into hand, by `Clock.elapsed`.
-        until: When the edge that holds it ends, if it does.
+        until: When the edge that holds it ends by `Clock.elapsed`, if it does.
         life: The lease's state, and its moments by `Clock.elapsed`; a worker's is guarded by the lease keeper's lock.
     """
 
@@ -32,7 +32,7 @@ class HeldLease:
         self.lost = threading.Event()
         self.expires_at = lease.expires_at
         self.since = now = clock.elapsed()
-        self.until: datetime | None = None
+        self.until: timedelta | None = None
         # Drivers that don't say `ends` yet say when the lease ends by the wall clock.
         ends = now + (lease.expires_at - clock.now()) if lease.ends is None else lease.ends
         hard_end = lease.hard_end

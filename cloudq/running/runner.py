@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final, Generic, TypeVar
 
 from cloudq.app import App
@@ -60,7 +60,7 @@ class AwaitedRun(HeldLease):
 
     __slots__ = ("_pid", "arrived", "outcome", "seconds")
 
-    def __init__(self, delivery: Delivery, clock: Clock, *, until: datetime | None = None) -> None:
+    def __init__(self, delivery: Delivery, clock: Clock, *, until: timedelta | None = None) -> None:
         super().__init__(delivery, clock, extendable=False)
         self.until = until
         self.arrived = threading.Event()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from cloudq.aws_lambda.budget import Budget
-from cloudq.testing.clock import START
 
 SECOND = timedelta(seconds=1)
+START = timedelta(hours=7)
 
 
 def budget(seconds: float) -> Budget:

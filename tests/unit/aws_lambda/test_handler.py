@@ -360,6 +360,27 @@ def test_the_deadline_is_the_functions_or_the_tasks(mapping: Mapping) -> None:
     assert [5 * SECOND, 27 * SECOND] == deadlines
 
 
+@pytest.mark.parametrize("step", [timedelta(hours=1), timedelta(hours=-1)])
+def test_a_clock_that_is_set_changes_no_time_that_is_left(mapping: Mapping, step: timedelta) -> None:
+    """Set meanwhile, forwards or backwards: the rest of the batch runs, in the time that there is."""
+    left: list[timedelta | None] = []
+
+    @mapping.app.task("first")
+    def first() -> None:
+        mapping.clock.advance(2 * SECOND)
+        mapping.clock.step(step)
+
+    @mapping.app.task("second")
+    def second(context: Context) -> None:
+        left.append(context.time_left)
+
+    mapping.app.send("first")
+    mapping.app.send("second")
+    event = mapping.receive()
+    assert [] == mapping.invoke(handler(mapping.app, concurrency=1), event, timeout=30 * SECOND)
+    assert [25 * SECOND] == left
+
+
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_a_task_is_stopped_before_the_function_is_killed(mapping: Mapping, kind: str) -> None:
     """What had succeeded before it is left out of the answer; it itself failed, as at a time limit."""

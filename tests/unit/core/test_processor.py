@@ -245,16 +245,20 @@ def test_a_tasks_time_ends_with_its_edge(limit: int | None, left: int) -> None:
         limits.append(limit)
         return nullcontext()
 
-    processor: Processor[Context] = Processor({"t": task}, clock=FakeClock(NOW), time_limiter=limiter)
-    processor.process(delivered(), until=NOW + 20 * SECOND)
+    clock = FakeClock(NOW)
+    until = clock.elapsed() + 20 * SECOND
+    processor: Processor[Context] = Processor({"t": task}, clock=clock, time_limiter=limiter)
+    processor.process(delivered(), until=until)
     assert (NOW + left * SECOND, [left * SECOND]) == (task.contexts[0].deadline, limits)
 
 
 def test_an_async_tasks_time_ends_with_its_edge() -> None:
     """Whose end is now: it is stopped at its first pause."""
     task = FakeTask(lambda context: asyncio.sleep(20))
-    processor: Processor[Context] = Processor({"t": task}, clock=FakeClock(NOW))
-    outcome = retried(asyncio.run(processor.aprocess(delivered(), until=NOW - SECOND)))
+    clock = FakeClock(NOW)
+    clock.advance(2 * SECOND)
+    processor: Processor[Context] = Processor({"t": task}, clock=clock)
+    outcome = retried(asyncio.run(processor.aprocess(delivered(), until=SECOND)))
     assert outcome.reason.startswith("TimeLimitExceeded: ")
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import inspect
-import math
 import re
-import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
-from types import SimpleNamespace
-from typing import Any, NotRequired, TypedDict
+from typing import Any, Unpack, get_args, get_origin
 
 import msgspec
 
 from cloudq.errors import PayloadError, TaskDefinitionError, nearest
+from cloudq.tasks.arrival import difference
 from cloudq.tasks.context import Context
-from cloudq.tasks.models import first_error, is_model, plain, read_model, write_model
+from cloudq.tasks.hints import field_hints, resolved
+from cloudq.tasks.json_values import to_json
+from cloudq.tasks.models import first_error, read_value
+from cloudq.tasks.parameter_types import ParameterTypes
 
 _PATH = re.compile(r" - at `(?:key` in `)?\$(?P<path>[^`]*)`$")
 _MISSING = re.compile(r"missing required field `(?P<name>[^`]*)`")
@@ -83,15 +84,49 @@ class Parameters:
             values.update(extra)
         return values
 
-    def payload(self, values: Mapping[str, object]) -> dict[str, object]:
-        """The values as JSON, checked against the types by the very reading that the worker will do.
+    def payload(self, values: Mapping[str, object], *, convert_untyped: bool = False) -> dict[str, object]:
+        """The values as JSON: what a worker would read of it is what was given.
+
+        It is read as the worker will read it, compared with what was given, and, where code of the user's own takes
+        part in reading, written and read a second time.
+
+        Args:
+            values: The arguments by name.
+            convert_untyped: Whether a value that nothing declares may arrive as JSON's form of it (a date as a text).
 
         Raises:
-            PayloadError: Naming the field that doesn't fit.
+            PayloadError: Naming the field that doesn't fit, or that would arrive as something else.
         """
         payload = to_json(values, self._task)
-        self.arguments(payload)
+        arrived = self.arguments(payload)
+        self._refuse_difference(values, arrived, convert_untyped=convert_untyped)
+        if self._types.custom:
+            again = self.arguments(to_json(arrived, self._task))
+            self._refuse_difference(arrived, again, convert_untyped=convert_untyped)
         return payload
+
+    def _refuse_difference(
+        self, values: Mapping[str, object], arrived: Mapping[str, object], *, convert_untyped: bool
+    ) -> None:
+        hints, of_open = self._types.hints, self._types.of_open
+        for name, value in values.items():
+            found = difference(value, arrived[name], hints.get(name, of_open), name)
+            if found is None or (found.untyped and convert_untyped):
+                continue
+            if found.untyped:
+                raise PayloadError(
+                    f"{self._task}: {found.path}: a {found.given} would arrive as a {found.arrives}, "
+                    "as nothing says what it is",
+                    field=found.path,
+                    hint=f"annotate the parameter, or convert it first; App(convert_untyped=True) sends it as a "
+                    f"{found.arrives}",
+                )
+            raise PayloadError(
+                f"{self._task}: {found.path} would not arrive as it was given: a {found.given} would be read as "
+                f"{'another' if found.given == found.arrives else 'a'} {found.arrives}",
+                field=found.path,
+                hint="what the type writes as JSON it has to read back: see docs/reference/payloads.md",
+            )
 
     def arguments(self, payload: Mapping[str, object]) -> dict[str, object]:
         """The typed arguments in a JSON payload.
@@ -99,18 +134,30 @@ class Parameters:
         Raises:
             PayloadError: Naming the field that doesn't fit.
         """
-        unknown = [name for name in payload if name not in self._named]
+        types = self._types
+        unknown = [name for name in payload if name not in types.hints]
         extra: dict[str, object] = {}
         if unknown:
-            if self._open is None:
+            if types.of_open is None:
                 raise PayloadError(
-                    f"{self._task} has no parameter {unknown[0]!r}: {nearest(unknown[0], self._named)}",
+                    f"{self._task} has no parameter {unknown[0]!r}: {nearest(unknown[0], types.hints)}",
                     field=unknown[0],
                 )
-            extra = {name: self._converted(payload[name], self._types[1], name) for name in unknown}
-            payload = {name: value for name, value in payload.items() if name in self._named}
-        arguments: dict[str, object] = self._converted(payload, self._types[0], "")
+            extra = {name: self._read(payload[name], types.open_kind, name, "") for name in unknown}
+            payload = {name: value for name, value in payload.items() if name in types.hints}
+        arguments: dict[str, object] = self._converted(payload, types.kind, "")
+        for name in types.adapted:
+            if name in arguments:
+                arguments[name] = self._read(arguments[name], Any, name, name)
         return {**arguments, **extra} if extra else arguments
+
+    def _read(self, value: object, kind: Any, within: str, adapter: str) -> Any:
+        try:
+            return self._types.read(adapter, self._converted(value, kind, within))
+        except ValueError as error:
+            complaint = first_error(error)
+            path, text = (within + complaint[0], complaint[1]) if complaint else (within, str(error))
+            raise PayloadError(f"{self._task}: {path}: {text}", field=path) from error
 
     def with_defaults(self, arguments: Mapping[str, object]) -> dict[str, object]:
         """The arguments, those left out at their defaults."""
@@ -134,84 +181,26 @@ class Parameters:
         _ = self._types
 
     @cached_property
-    def _types(self) -> tuple[Any, Any]:
-        hints = self._hints()
-        fields: dict[str, Any] = {}
-        for parameter in self._named.values():
-            hint = hints.get(parameter.name, Any)
-            self._check(parameter.name, hint)
-            fields[parameter.name] = hint if parameter.default is parameter.empty else NotRequired[hint]
-        of_open = Any if self._open is None else hints.get(self._open.name, Any)
-        if self._open is not None:
-            self._check(self._open.name, of_open)
-        return TypedDict("Parameters", fields), of_open  # type: ignore[operator]  # built at run time
-
-    def _hints(self) -> dict[str, Any]:
-        """The types of the parameters alone: the Context's and the result's names may exist for type checkers only."""
+    def _types(self) -> ParameterTypes:
         parameters = [*self._named.values(), *([] if self._open is None else [self._open])]
-        annotated = {p.name: p.annotation for p in parameters if p.annotation is not p.empty}
-        function = inspect.unwrap(self._function)
-        try:
-            hints = typing.get_type_hints(
-                SimpleNamespace(__annotations__=annotated), getattr(function, "__globals__", {}), include_extras=True
-            )
-        except Exception as error:
-            raise TaskDefinitionError(
-                f"the annotations of task {self._task!r} can't be resolved: {error}",
-                hint="import the name at module level, not only under TYPE_CHECKING",
-            ) from error
-        # Any JSON value is an object.
-        return {name: Any if hint is object else hint for name, hint in hints.items()}
-
-    def _check(self, name: str, hint: Any) -> None:
-        from msgspec.inspect import CustomType, DataclassType, RawType, type_info
-
-        what = f"parameter {name!r} of task {self._task!r}"
-        try:
-            parts = list(_parts(type_info(hint)))
-        except Exception as error:
-            raise TaskDefinitionError(f"{what}: {error}") from error
-        for part in parts:
-            if isinstance(part, RawType) or (isinstance(part, CustomType) and not is_model(part.cls)):
-                kind = part.cls.__name__ if isinstance(part, CustomType) else "msgspec.Raw"
-                raise TaskDefinitionError(
-                    f"{what} is or holds a {kind}, which can't travel as JSON",
-                    hint="use a dataclass, a msgspec Struct, a TypedDict, an attrs class or a pydantic model",
-                )
-            if isinstance(part, DataclassType) and hasattr(part.cls, "__pydantic_validator__"):
-                raise TaskDefinitionError(
-                    f"{what} is or holds the pydantic dataclass {part.cls.__name__}, whose rules would not be checked",
-                    hint="use a pydantic BaseModel, or a plain dataclass",
-                )
+        hints = resolved(self._function, parameters, self._task)
+        declared = {p.name: hints.get(p.name, Any) for p in self._named.values()}
+        required = {p.name for p in self._named.values() if p.default is p.empty}
+        of_open = None if self._open is None else hints.get(self._open.name, Any)
+        if get_origin(of_open) is Unpack:  # **kwargs: Unpack[SomeTypedDict], which has names of its own
+            [of_open] = get_args(of_open)
+            declared |= field_hints(of_open)
+            required |= of_open.__required_keys__
+            of_open = None
+        return ParameterTypes(declared, required, of_open, self._task)
 
     def _converted(self, value: object, kind: Any, within: str) -> Any:
         try:
-            return msgspec.convert(value, kind, str_keys=True, dec_hook=read_model)
+            return msgspec.convert(value, kind, str_keys=True, dec_hook=read_value)
         except msgspec.ValidationError as error:
             text, field = _described(error, within)
             where = f"{self._task}: {field}: " if field else f"{self._task}: "
             raise PayloadError(where + text, field=field or None) from error
-
-
-def to_json(values: Mapping[str, object], task: str) -> dict[str, object]:
-    """The values as JSON values: what a reader of the encoded payload would get.
-
-    Raises:
-        PayloadError: Naming the field that holds something that isn't JSON.
-    """
-    if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
-        raise PayloadError(f"{task}: the payload is no object of arguments by name", hint='{"name": value, ...}')
-    try:
-        encoded = msgspec.json.encode(values, enc_hook=write_model)
-        payload: dict[str, object] = msgspec.json.decode(encoded)
-    except Exception as error:
-        field, reason = _culprit(values) or (None, error)
-        where = "the payload" if field is None else field
-        raise PayloadError(f"{task}: {where} can't travel as JSON: {reason}", field=field) from error
-    # JSON has no NaN and no infinity; msgspec writes them as null, which would change the payload silently.
-    if b"null" in encoded and (culprit := _not_finite(values)):
-        raise PayloadError(f"{task}: {culprit} holds a number that JSON doesn't have (NaN or infinity)", field=culprit)
-    return payload
 
 
 def _is_context(parameter: inspect.Parameter, function: Callable[..., object]) -> bool:
@@ -223,20 +212,6 @@ def _is_context(parameter: inspect.Parameter, function: Callable[..., object]) -
         except Exception:  # noqa: BLE001 - a forward reference, or a name that exists for type checkers only
             return annotation.strip("'\"") in {"Context", "cloudq.Context"}
     return annotation is Context
-
-
-def _parts(info: object) -> Iterator[object]:
-    """A type description of msgspec and all that it is made of, each once."""
-    seen: set[int] = set()
-    todo = [info]
-    while todo:
-        part = todo.pop()
-        if isinstance(part, (tuple, list)):
-            todo += part
-        elif isinstance(part, msgspec.Struct) and id(part) not in seen:
-            seen.add(id(part))
-            yield part
-            todo += [getattr(part, name) for name in part.__struct_fields__]
 
 
 def _described(error: msgspec.ValidationError, within: str) -> tuple[str, str]:
@@ -251,23 +226,3 @@ def _described(error: msgspec.ValidationError, within: str) -> tuple[str, str]:
     if complaint := first_error(error.__cause__):
         path, text = path + complaint[0], complaint[1]
     return text, (within + path).lstrip(".")
-
-
-def _culprit(values: Mapping[str, object]) -> tuple[str, Exception] | None:
-    for name, value in values.items():
-        try:
-            msgspec.json.decode(msgspec.json.encode(value, enc_hook=write_model))
-        except Exception as error:  # noqa: BLE001 - reported by the caller
-            return name, error
-    return None
-
-
-def _not_finite(values: Mapping[str, object]) -> str | None:
-    def has(value: object) -> bool:
-        if isinstance(value, float):
-            return not math.isfinite(value)
-        if isinstance(value, dict):
-            return any(has(part) for part in value.values())
-        return isinstance(value, (list, tuple, set, frozenset)) and any(has(part) for part in value)
-
-    return next((name for name, value in values.items() if has(msgspec.to_builtins(value, enc_hook=plain))), None)

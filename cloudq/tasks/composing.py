@@ -9,9 +9,9 @@ from uuid import uuid4
 
 from cloudq.core.message import Message
 from cloudq.errors import OptionError, PayloadError
-from cloudq.tasks.binding import to_json
 from cloudq.tasks.definition import Definition
 from cloudq.tasks.home import TaskHome
+from cloudq.tasks.json_values import to_json
 from cloudq.tasks.options import SendOptions, check_send_options
 from cloudq.tasks.task import Call, Task
 

@@ -1,14 +1,20 @@
-"""pydantic models in payloads, for users who have pydantic: known by their marks, never imported here."""
+"""pydantic in payloads, for users who have it: models are known by their marks, and it is never imported first here."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
-from typing import Any
+from enum import Enum
+from functools import lru_cache
+from typing import Any, Final
 
 import msgspec
 
+from cloudq.tasks.arrival import difference
+from cloudq.tasks.plain import as_plain
+
 # What pydantic writes instead of a secret.
-_MASK = b"**********"
+_MASK: Final = b"**********"
 
 
 def is_model(kind: object) -> bool:
@@ -16,35 +22,68 @@ def is_model(kind: object) -> bool:
     return isinstance(kind, type) and hasattr(kind, "__pydantic_validator__") and hasattr(kind, "model_validate_json")
 
 
-def write_model(value: object) -> object:
-    """The `enc_hook` of msgspec: a model as JSON, in the form that the model itself reads.
+def is_table(kind: object) -> bool:
+    """Whether a type is a SQLModel that is a table, which pydantic doesn't validate (SQLModel's documentation)."""
+    return is_model(kind) and bool(getattr(kind, "model_config", {}).get("table"))
+
+
+def write_value(value: object) -> object:
+    """The `enc_hook` of msgspec: a model as JSON in the form that the model itself reads, the rest as plain values.
 
     Raises:
-        TypeError: It is no model.
+        TypeError: It is no value that JSON has.
         ValueError: It holds a secret, which pydantic would replace by asterisks.
     """
-    if not is_model(type(value)):
-        raise TypeError(f"a {type(value).__name__} isn't a JSON value")
-    model: Any = value
+    return _write_model(value) if is_model(type(value)) else as_plain(value)
+
+
+def _write_model(model: Any) -> msgspec.Raw:
     # By alias and without computed fields: what it writes, it reads.
-    encoded: bytes = model.model_dump_json(by_alias=True, round_trip=True).encode()
+    encoded = _dumped(model, by_alias=True)
     if _MASK in encoded and _holds_secret(model.model_dump()):
-        raise ValueError(f"{type(value).__name__} holds a secret, which pydantic would replace by asterisks")
+        raise ValueError(f"{type(model).__name__} holds a secret, which pydantic would replace by asterisks")
+    if not _comes_back(model, encoded):
+        # One-sided aliases (validation_alias, serialization_alias): the fields' own names have two sides.
+        by_name = _dumped(model, by_alias=False)
+        if _comes_back(model, by_name):
+            encoded = by_name
     return msgspec.Raw(encoded)
 
 
-def read_model(kind: type, value: object) -> object:
-    """The `dec_hook` of msgspec: a model from JSON values.
+def _dumped(model: Any, *, by_alias: bool) -> bytes:
+    encoded: str = model.model_dump_json(by_alias=by_alias, round_trip=True)
+    return encoded.encode()
+
+
+def _comes_back(model: Any, encoded: bytes) -> bool:
+    try:
+        return difference(model, type(model).model_validate_json(encoded, **names_taken()), None) is None
+    except ValueError:
+        return False
+
+
+@lru_cache(maxsize=1)
+def names_taken() -> dict[str, bool]:
+    """How pydantic is asked to take a field by its alias or its name (from 2.11 on: its changelog)."""
+    pydantic = sys.modules["pydantic"]
+    major, minor = (int(part) for part in pydantic.VERSION.split(".")[:2])
+    return {"by_alias": True, "by_name": True} if (major, minor) >= (2, 11) else {}
+
+
+def read_value(kind: type, value: object) -> object:
+    """The `dec_hook` of msgspec: a model, or an enum that has a metaclass of its own, from JSON values.
 
     Raises:
-        TypeError: `kind` is no model.
+        TypeError: `kind` is neither.
         ValueError: The value doesn't fit it (pydantic's ValidationError is one).
     """
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return kind(value)
     if not is_model(kind):
         raise TypeError(f"a {kind.__name__} can't be read from JSON")
     model: Any = kind
     # As JSON, so that pydantic applies its rules for JSON (a strict model takes a date as text there).
-    return model.model_validate_json(msgspec.json.encode(value))
+    return model.model_validate_json(msgspec.json.encode(value), **names_taken())
 
 
 def plain(value: object) -> object:

@@ -1,0 +1,115 @@
+"""The declared types of parameters and fields: resolved, and what they say of the parts of a value."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from inspect import Parameter, unwrap
+from itertools import repeat
+from types import SimpleNamespace, UnionType
+from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
+
+from cloudq.errors import TaskDefinitionError
+
+UNTYPED: Final = Any
+"""The hint of what isn't annotated: JSON's own types arrive."""
+
+_SEQUENCE_OF_MANY: Final = 2
+
+
+def resolved(function: Callable[..., object], parameters: Sequence[Parameter], task: str) -> dict[str, Any]:
+    """The types of these parameters: the Context's and the result's names may exist for type checkers only.
+
+    Raises:
+        TaskDefinitionError: A name in an annotation doesn't exist.
+    """
+    annotated = {p.name: p.annotation for p in parameters if p.annotation is not p.empty}
+    function = unwrap(function)
+    # Of `def f[T](x: T)`: names that no module has.
+    own = {parameter.__name__: parameter for parameter in getattr(function, "__type_params__", ())}
+    try:
+        hints = typing.get_type_hints(
+            SimpleNamespace(__annotations__=annotated), getattr(function, "__globals__", {}), own, include_extras=True
+        )
+    except Exception as error:
+        raise TaskDefinitionError(
+            f"the annotations of task {task!r} can't be resolved: {error}",
+            hint="import the name at module level, not only under TYPE_CHECKING",
+        ) from error
+    # Any JSON value is an object.
+    return {name: Any if hint is object else hint for name, hint in hints.items()}
+
+
+def bare(hint: Any) -> Any:
+    """A hint without what stands around it: Annotated, Required, NewType, the name of an alias."""
+    while True:
+        if get_origin(hint) in {Annotated, typing.Required, typing.NotRequired}:
+            hint = get_args(hint)[0]
+        elif hasattr(hint, "__supertype__"):
+            hint = hint.__supertype__
+        elif hasattr(hint, "__value__"):
+            hint = hint.__value__
+        else:
+            return hint
+
+
+def item_hints(hint: object, items: Sequence[object]) -> Iterator[Any]:
+    """What is declared of each item of a sequence or a set; `None` where something is, but not what."""
+    hint = _member(hint, list | tuple | set | frozenset)
+    if hint is None:
+        return repeat(None)
+    arguments = get_args(hint)
+    if not arguments:
+        return repeat(UNTYPED)
+    if get_origin(hint) is tuple and not (len(arguments) == _SEQUENCE_OF_MANY and arguments[1] is Ellipsis):
+        return iter([*arguments, *[None] * (len(items) - len(arguments))])
+    return repeat(arguments[0])
+
+
+def value_hints(hint: object) -> tuple[Any, Any]:
+    """What is declared of the keys and of the values of a mapping; of a TypedDict's values, by key."""
+    hint = _member(hint, dict)
+    if hint is None:
+        return None, None
+    if typing.is_typeddict(get_origin(hint) or hint):
+        return str, _hints_of(get_origin(hint) or hint)
+    arguments = get_args(hint)
+    if len(arguments) == _SEQUENCE_OF_MANY:
+        return arguments[0], arguments[1]
+    return UNTYPED, UNTYPED
+
+
+def _member(hint: object, kinds: Any) -> Any:
+    """Of a union, the member for such containers, if there is just one; else the hint itself, bare."""
+    hint = bare(hint)
+    if isinstance(hint, TypeVar) or hint is None:
+        return None
+    if get_origin(hint) not in {Union, UnionType}:
+        return hint
+    found = [one for one in map(bare, get_args(hint)) if _is_container(one, kinds)]
+    return found[0] if len(found) == 1 else None
+
+
+def _is_container(hint: Any, kinds: Any) -> bool:
+    origin = get_origin(hint) or hint
+    if typing.is_typeddict(origin):
+        return kinds is dict
+    wanted = get_args(kinds) or (kinds,)
+    return isinstance(origin, type) and any(issubclass(kind, origin) for kind in wanted)
+
+
+@lru_cache(maxsize=1024)
+def _hints_of(kind: Any) -> Mapping[str, Any]:
+    fields = getattr(kind, "__pydantic_fields__", None)
+    if fields is not None:
+        return {name: field.annotation for name, field in fields.items()}
+    try:
+        return typing.get_type_hints(kind, include_extras=True)
+    except Exception:  # noqa: BLE001 - a type checker's names: then nothing is known, and nothing is refused for it
+        return {}
+
+
+def field_hints(kind: type) -> Mapping[str, Any]:
+    """The declared types of a class's fields; nothing where they can't be resolved."""
+    return _hints_of(kind)

@@ -1,0 +1,52 @@
+"""From Python's values to JSON's: what a reader of the encoded payload would get."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import msgspec
+
+from cloudq.errors import PayloadError
+from cloudq.tasks.models import plain, write_value
+
+
+def to_json(values: Mapping[str, object], task: str) -> dict[str, object]:
+    """The values as JSON values: what a reader of the encoded payload would get.
+
+    Raises:
+        PayloadError: Naming the field that holds something that isn't JSON.
+    """
+    if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
+        raise PayloadError(f"{task}: the payload is no object of arguments by name", hint='{"name": value, ...}')
+    try:
+        encoded = msgspec.json.encode(values, enc_hook=write_value)
+        payload: dict[str, object] = msgspec.json.decode(encoded)
+    except Exception as error:
+        field, reason = _culprit(values) or (None, error)
+        where = "the payload" if field is None else field
+        raise PayloadError(f"{task}: {where} can't travel as JSON: {reason}", field=field) from error
+    # JSON has no NaN and no infinity; msgspec writes them as null, which would change the payload silently.
+    if b"null" in encoded and (culprit := _not_finite(values)):
+        raise PayloadError(f"{task}: {culprit} holds a number that JSON doesn't have (NaN or infinity)", field=culprit)
+    return payload
+
+
+def _culprit(values: Mapping[str, object]) -> tuple[str, Exception] | None:
+    for name, value in values.items():
+        try:
+            msgspec.json.decode(msgspec.json.encode(value, enc_hook=write_value))
+        except Exception as error:  # noqa: BLE001 - reported by the caller
+            return name, error
+    return None
+
+
+def _not_finite(values: Mapping[str, object]) -> str | None:
+    def has(value: object) -> bool:
+        if isinstance(value, float):
+            return not math.isfinite(value)
+        if isinstance(value, dict):
+            return any(has(part) for part in value.values())
+        return isinstance(value, (list, tuple, set, frozenset)) and any(has(part) for part in value)
+
+    return next((name for name, value in values.items() if has(msgspec.to_builtins(value, enc_hook=plain))), None)

@@ -1,0 +1,120 @@
+"""`ParameterTypes`: the types of a task's parameters, and what reads each of them from JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from enum import Enum
+from typing import Any, Final, NotRequired, TypedDict
+
+import msgspec
+
+from cloudq.errors import TaskDefinitionError
+from cloudq.tasks.adapters import Adapter, has_models, has_rules
+from cloudq.tasks.models import is_model, is_table
+
+# Called by another name, as type checkers know the usual one and take it for a declaration.
+_typed_dict: Final[Any] = TypedDict
+# Type descriptions of msgspec whose values may run code of the user's own: constructors, validators, converters.
+_CUSTOM: Final = frozenset({"StructType", "DataclassType", "CustomType"})
+
+
+class ParameterTypes:
+    """The types of a task's parameters, and how they are read from JSON.
+
+    Args:
+        declared: The type of each named parameter.
+        required: Which of them have no default.
+        of_open: The type of those that `**rest` takes, or `None` if there are none.
+        task: The task's name, for messages.
+
+    Raises:
+        TaskDefinitionError: One can't travel as JSON, or would not be checked.
+    """
+
+    def __init__(self, declared: Mapping[str, Any], required: AbstractSet[str], of_open: Any, task: str) -> None:
+        self.hints = declared
+        self.of_open = of_open
+        self._adapters: dict[str, Adapter] = {}
+        self.custom = False
+        """Whether code of the user's own takes part in reading, so that a second reading may give something else."""
+        fields: dict[str, Any] = {}
+        for name, hint in declared.items():
+            read_as = self._checked(name, hint, task)
+            fields[name] = read_as if name in required else NotRequired[read_as]
+        self.kind: Any = _typed_dict("Parameters", fields)
+        self.open_kind = None if of_open is None else self._checked("", of_open, task)
+
+    def read(self, name: str, value: object) -> object:
+        """What an adapter makes of a parameter's value; the value itself where msgspec has read it."""
+        adapter = self._adapters.get(name)
+        return value if adapter is None else adapter.read(value)
+
+    @property
+    def adapted(self) -> Iterable[str]:
+        """The parameters that are read by an adapter; that of `**rest` has no name."""
+        return self._adapters
+
+    def _checked(self, name: str, hint: Any, task: str) -> Any:
+        """What msgspec is to read a parameter as."""
+        from msgspec.inspect import type_info
+
+        what = f"parameter {name!r} of task {task!r}" if name else f"the open-ended parameter of task {task!r}"
+        if has_rules(hint):
+            return self._adapt(name, Adapter(hint, what, "has rules in its annotation"))
+        try:
+            parts = list(_parts(type_info(hint)))
+        except RecursionError:
+            return self._adapt(name, Adapter(hint, what, "is an alias that names itself"))
+        except Exception as error:
+            if has_models(hint):
+                return self._adapt(name, Adapter(hint, what, "is a union of models"))
+            raise TaskDefinitionError(f"{what}: {error}") from error
+        for part in parts:
+            _refuse_unreadable(part, what)
+            self.custom = self.custom or type(part).__name__ in _CUSTOM
+        return hint
+
+    def _adapt(self, name: str, adapter: Adapter) -> Any:
+        self._adapters[name] = adapter
+        self.custom = True
+        return Any
+
+
+def _refuse_unreadable(part: object, what: str) -> None:
+    from msgspec.inspect import CustomType, DataclassType, RawType
+
+    if isinstance(part, RawType) or (isinstance(part, CustomType) and not _is_read_by_hook(part.cls)):
+        kind = part.cls.__name__ if isinstance(part, CustomType) else "msgspec.Raw"
+        raise TaskDefinitionError(
+            f"{what} is or holds a {kind}, which can't travel as JSON",
+            hint="use a dataclass, a msgspec Struct, a TypedDict, an attrs class or a pydantic model",
+        )
+    if isinstance(part, DataclassType) and hasattr(part.cls, "__pydantic_validator__"):
+        raise TaskDefinitionError(
+            f"{what} is or holds the pydantic dataclass {part.cls.__name__}, whose rules would not be checked",
+            hint="use a pydantic BaseModel, or a plain dataclass",
+        )
+    if isinstance(part, CustomType) and is_table(part.cls):
+        raise TaskDefinitionError(
+            f"{what} is or holds the table {part.cls.__name__}, which SQLModel doesn't validate",
+            hint="declare a SQLModel without table=True for the payload, or send the row's key",
+        )
+
+
+def _is_read_by_hook(kind: type) -> bool:
+    return is_model(kind) or issubclass(kind, Enum)
+
+
+def _parts(info: object) -> Iterator[object]:
+    """A type description of msgspec and all that it is made of, each once."""
+    seen: set[int] = set()
+    todo = [info]
+    while todo:
+        part = todo.pop()
+        if isinstance(part, (tuple, list)):
+            todo += part
+        elif isinstance(part, msgspec.Struct) and id(part) not in seen:
+            seen.add(id(part))
+            yield part
+            todo += [getattr(part, name) for name in part.__struct_fields__]

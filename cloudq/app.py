@@ -59,6 +59,8 @@ class App:
         claim_check: Where payloads go that are too large for their queue: any URL that fsspec knows, e.g.
             `s3://bucket/prefix`; default: `CLOUDQ_CLAIM_CHECK`, else such messages are refused. Needs
             `cloudq[claimcheck]`.
+        convert_untyped: Whether a value for a parameter that isn't annotated may arrive as JSON's form of it (a date as
+            a text, a tuple as a list). By default such a send is refused.
 
     Attributes:
         runtime: What edges and tools work with; see `AppRuntime`.
@@ -77,6 +79,7 @@ class App:
         middleware: Sequence[Middleware[Context]] = (),
         default_queue: str = "default",
         claim_check: str | None = None,
+        convert_untyped: bool = False,
     ) -> None:
         self._connection = Connection()
         self._registry = Registry()
@@ -87,6 +90,7 @@ class App:
         self.retry_policy = RetryPolicy()
         self.middleware: tuple[Middleware[Context], ...] = ()
         self.default_queue = "default"
+        self.convert_untyped = False
         self.configure(
             url,
             imports=imports,
@@ -94,6 +98,7 @@ class App:
             middleware=middleware,
             default_queue=default_queue,
             claim_check=claim_check,
+            convert_untyped=convert_untyped,
         )
 
     def __repr__(self) -> str:
@@ -109,6 +114,7 @@ class App:
         middleware: Sequence[Middleware[Context]] | None = None,
         default_queue: str | None = None,
         claim_check: str | None = None,
+        convert_untyped: bool | None = None,
     ) -> None:
         """Sets what is given, as the constructor does; what is left out stays.
 
@@ -122,7 +128,14 @@ class App:
                 "the app's backend is open already: this change would come too late",
                 hint="configure before the first send",
             )
-        check_app_options(url=url, claim_check=claim_check, imports=imports, retry=retry, middleware=middleware)
+        check_app_options(
+            url=url,
+            claim_check=claim_check,
+            imports=imports,
+            retry=retry,
+            middleware=middleware,
+            convert_untyped=convert_untyped,
+        )
         if default_queue is not None:
             self.default_queue = check_queue(default_queue)
         if url is not None:
@@ -135,6 +148,8 @@ class App:
             self.retry_policy = retry
         if middleware is not None:
             self.middleware = tuple(middleware)
+        if convert_untyped is not None:
+            self.convert_untyped = convert_untyped
 
     # ── declaring ────────────────────────────────────────────────────────────────────────────────────────
 

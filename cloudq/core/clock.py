@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from threading import TIMEOUT_MAX, Condition
 from typing import Final, Protocol
 
+from cloudq.core.moments import Moments
+
 
 class Clock(Protocol):
     """Where every part of cloudq gets its time from."""
@@ -41,8 +43,8 @@ class SystemClock:
     __slots__ = ()
 
     def now(self) -> datetime:
-        """The wall-clock time, aware, in UTC."""
-        return datetime.now(UTC)
+        """The wall-clock time, aware, in UTC. Under freezegun a plain datetime, too: its own class can't be stored."""
+        return from_micros(time.time_ns() // 1000)
 
     def elapsed(self) -> timedelta:
         """Linux's CLOCK_BOOTTIME; on macOS CLOCK_MONOTONIC, which counts suspended time there."""
@@ -57,7 +59,7 @@ class SystemClock:
 _SPANS: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 SYSTEM_CLOCK = SystemClock()
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = Moments.datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 

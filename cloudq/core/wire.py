@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from cloudq.core.message import Message
+from cloudq.core.moments import Moments, plain_datetime
 from cloudq.core.reference import Reference, is_key, is_sha256
 from cloudq.errors import PayloadError, UndecodableError
 
@@ -151,7 +152,7 @@ def _utc(moment: datetime, name: str) -> datetime:
     if moment.tzinfo is None:
         raise PayloadError(f"{name} is {moment.isoformat()}: it has no UTC offset", field=name)
     try:
-        return moment.astimezone(UTC)
+        return plain_datetime(moment).astimezone(UTC)
     except OverflowError as error:
         raise PayloadError(f"{name} is {moment.isoformat()}, outside of the years 1 to 9999", field=name) from error
 
@@ -282,13 +283,13 @@ def _time(event: dict[str, object], name: str) -> datetime | None:
     if value is None:
         return None
     try:
-        moment = msgspec.convert(value, datetime)
+        moment = msgspec.convert(value, Moments.datetime)
     except msgspec.ValidationError as error:
         raise UndecodableError(f"{name} is {_shown(value)}, not an RFC 3339 time") from error
     if moment.tzinfo is None:
         raise UndecodableError(f"{name} is {_shown(value)}: it has no UTC offset")
     try:
-        return moment.astimezone(UTC)
+        return plain_datetime(moment).astimezone(UTC)
     except OverflowError as error:
         raise UndecodableError(f"{name} is {_shown(value)}, outside of the years 1 to 9999") from error
 

@@ -115,15 +115,19 @@ class Parameters:
                 continue
             if found.untyped:
                 raise PayloadError(
-                    f"{self._task}: {found.path}: a {found.given} would arrive as a {found.arrives}, "
+                    f"{self._task}: {found.path}: {_a(found.given)} would arrive as {_a(found.arrives)}, "
                     "as nothing says what it is",
                     field=found.path,
-                    hint=f"annotate the parameter, or convert it first; App(convert_untyped=True) sends it as a "
-                    f"{found.arrives}",
+                    hint=f"annotate the parameter, or convert it first; App(convert_untyped=True) sends it as "
+                    f"{_a(found.arrives)}",
                 )
             raise PayloadError(
-                f"{self._task}: {found.path} would not arrive as it was given: a {found.given} would be read as "
-                f"{'another' if found.given == found.arrives else 'a'} {found.arrives}",
+                f"{self._task}: {found.path} would not arrive as it was given: "
+                + (
+                    f"another value of {found.arrives}"
+                    if found.given == found.arrives
+                    else f"{_a(found.arrives)} in place of {_a(found.given)}"
+                ),
                 field=found.path,
                 hint="what the type writes as JSON it has to read back: see docs/reference/payloads.md",
             )
@@ -226,3 +230,8 @@ def _described(error: msgspec.ValidationError, within: str) -> tuple[str, str]:
     if complaint := first_error(error.__cause__):
         path, text = path + complaint[0], complaint[1]
     return text, (within + path).lstrip(".")
+
+
+def _a(kind: str) -> str:
+    """A type's name with its article."""
+    return f"{'an' if kind[:1] in 'aeiouAEIOU' else 'a'} {kind}"

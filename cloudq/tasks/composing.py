@@ -8,6 +8,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from cloudq.core.message import Message
+from cloudq.core.moments import plain_datetime
 from cloudq.errors import OptionError, PayloadError
 from cloudq.tasks.definition import Definition
 from cloudq.tasks.home import TaskHome
@@ -133,6 +134,6 @@ def _due(now: datetime, options: SendOptions) -> datetime | None:
     try:
         if delay:
             return now + delay
-        return None if at is None else at.astimezone(UTC)
+        return None if at is None else plain_datetime(at).astimezone(UTC)
     except OverflowError as error:
         raise OptionError(f"{delay or at} is beyond the year 9999, or before the year 1") from error

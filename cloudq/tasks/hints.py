@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from inspect import Parameter, unwrap
 from itertools import repeat
@@ -37,8 +37,21 @@ def resolved(function: Callable[..., object], parameters: Sequence[Parameter], t
             f"the annotations of task {task!r} can't be resolved: {error}",
             hint="import the name at module level, not only under TYPE_CHECKING",
         ) from error
-    # Any JSON value is an object.
-    return {name: Any if hint is object else hint for name, hint in hints.items()}
+    return {name: _readable(hint) for name, hint in hints.items()}
+
+
+def _readable(hint: Any) -> Any:
+    """A hint in msgspec's terms: any JSON value is an object, and what can be iterated over is read as a sequence."""
+    if hint is object:
+        return Any
+    arguments = get_args(hint)
+    if hint is Iterable or get_origin(hint) is Iterable:
+        return Sequence[_readable(arguments[0])] if arguments else Sequence[Any]
+    if get_origin(hint) in {Union, UnionType}:
+        return Union[tuple(_readable(one) for one in arguments)]  # noqa: UP007 - of as many as there are
+    if get_origin(hint) in {list, dict, set, tuple, frozenset, Sequence}:
+        return get_origin(hint)[tuple(one if one is Ellipsis else _readable(one) for one in arguments)]
+    return hint
 
 
 def bare(hint: Any) -> Any:

@@ -23,6 +23,7 @@ class TaskHome(Protocol):
 
     retry_policy: RetryPolicy
     default_queue: str
+    convert_untyped: bool
 
     @property
     def clock(self) -> Clock:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from datetime import date
 from enum import Enum
 from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 
+from cloudq.core.moments import Moments
 from cloudq.tasks.arrival import difference
 from cloudq.tasks.plain import as_plain
 
@@ -25,6 +27,11 @@ def is_model(kind: object) -> bool:
 def is_table(kind: object) -> bool:
     """Whether a type is a SQLModel that is a table, which pydantic doesn't validate (SQLModel's documentation)."""
     return is_model(kind) and bool(getattr(kind, "model_config", {}).get("table"))
+
+
+def is_frozen(kind: type) -> bool:
+    """Whether a type is freezegun's, as `datetime` is in annotations that are resolved while time is frozen."""
+    return issubclass(kind, date) and kind.__module__.partition(".")[0] == "freezegun"
 
 
 def write_value(value: object) -> object:
@@ -79,6 +86,9 @@ def read_value(kind: type, value: object) -> object:
     """
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind(value)
+    if is_frozen(kind):
+        real = Moments.datetime if issubclass(kind, Moments.datetime) else type(Moments.datetime.min.date())
+        return msgspec.convert(value, real)
     if not is_model(kind):
         raise TypeError(f"a {kind.__name__} can't be read from JSON")
     model: Any = kind

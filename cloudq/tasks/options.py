@@ -66,7 +66,15 @@ class TaskOptions(TypedDict, total=False):
     aliases: Sequence[str]
 
 
-def check_app_options(*, url: object, claim_check: object, imports: object, retry: object, middleware: object) -> None:
+def check_app_options(
+    *,
+    url: object,
+    claim_check: object,
+    imports: object,
+    retry: object,
+    middleware: object,
+    convert_untyped: object = None,
+) -> None:
     """Refuses what isn't of its type; `None` is what was left out.
 
     Raises:
@@ -79,6 +87,8 @@ def check_app_options(*, url: object, claim_check: object, imports: object, retr
             raise ConfigurationError(f"{name} is a text, not a {type(value).__name__}", hint=f"e.g. {example}")
     if retry is not None and not isinstance(retry, RetryPolicy):
         raise ConfigurationError(f"retry is a RetryPolicy, not {retry!r}", hint="retry=cloudq.RetryPolicy(...)")
+    if convert_untyped is not None and not isinstance(convert_untyped, bool):
+        raise ConfigurationError(f"convert_untyped is True or False, not {convert_untyped!r}")
     if callable(middleware):
         raise ConfigurationError(f"middleware is a list, not {middleware!r}", hint="middleware=[...]")
 

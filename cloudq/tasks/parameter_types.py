@@ -11,7 +11,7 @@ import msgspec
 
 from cloudq.errors import TaskDefinitionError
 from cloudq.tasks.adapters import Adapter, has_models, has_rules
-from cloudq.tasks.models import is_model, is_table
+from cloudq.tasks.models import is_frozen, is_model, is_table
 
 # Called by another name, as type checkers know the usual one and take it for a declaration.
 _typed_dict: Final[Any] = TypedDict
@@ -103,7 +103,7 @@ def _refuse_unreadable(part: object, what: str) -> None:
 
 
 def _is_read_by_hook(kind: type) -> bool:
-    return is_model(kind) or issubclass(kind, Enum)
+    return is_model(kind) or issubclass(kind, Enum) or is_frozen(kind)
 
 
 def _parts(info: object) -> Iterator[object]:

@@ -7,16 +7,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any, Final
 
-# Kept here: while freezegun freezes the time, the name in a module stands for a class of its own.
-_DATETIME: Final = datetime
-
-
-def plain_datetime(value: datetime) -> datetime:
-    """A datetime of exactly that type: a serializer doesn't take those of pendulum and freezegun for one."""
-    if type(value) is _DATETIME:
-        return value
-    return _DATETIME.combine(date(value.year, value.month, value.day), value.timetz())
-
+from cloudq.core.moments import plain_datetime
 
 # Each plain type with the way to an instance of exactly it. A datetime is a date, so it goes first.
 _PLAIN: Final[tuple[tuple[type, Any], ...]] = (
@@ -25,7 +16,7 @@ _PLAIN: Final[tuple[tuple[type, Any], ...]] = (
     (float, float.__float__),
     (bytes, lambda value: bytes.join(b"", [value])),
     (datetime, plain_datetime),
-    (date, lambda value: date(value.year, value.month, value.day)),
+    (date, lambda value: plain_datetime(datetime.combine(value, time())).date()),
     (
         time,
         lambda value: time(value.hour, value.minute, value.second, value.microsecond, value.tzinfo, fold=value.fold),
@@ -38,13 +29,16 @@ _PLAIN: Final[tuple[tuple[type, Any], ...]] = (
 def as_plain(value: object) -> object:
     """A value of a subclass of a plain type (Django's SafeString, numpy.float64, pendulum's DateTime) as that type.
 
-    An enum that msgspec doesn't know as one, since it has a metaclass of its own (Django's TextChoices), is its value.
+    An enum that msgspec doesn't know as one, since it has a metaclass of its own (Django's TextChoices), is its value;
+    a range is a list.
 
     Raises:
         TypeError: It is of no such subclass.
     """
     if isinstance(value, Enum):
         return value.value
+    if isinstance(value, range):
+        return list(value)
     for kind, plain in _PLAIN:
         if isinstance(value, kind):
             return plain(value)

@@ -149,7 +149,7 @@ class Task(Generic[P, R]):
             PayloadError: The arguments don't fit the parameters.
             OptionError: An option, or the key made from the arguments, isn't valid.
         """
-        payload = self._definition.parameters.payload(values)
+        payload = self._definition.parameters.payload(values, convert_untyped=self.app.convert_untyped)
         merged: SendOptions = {**self._options, **options}
         check_send_options(merged)
         keys = self._definition.keys_for(payload, merged)

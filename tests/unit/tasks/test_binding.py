@@ -294,7 +294,6 @@ FOREIGN: list[tuple[Any, str]] = [
     (msgspec.Raw, "msgspec.Raw"),
     (Checked, "pydantic dataclass Checked"),
     (list[Checked], "pydantic dataclass Checked"),
-    (Loose | int, "custom type"),
     (Point | Parcel, "Type unions may not contain more than one"),
     ("Nowhere", "'Nowhere' is not defined"),
     ("1 +", "can't be resolved"),
@@ -496,7 +495,8 @@ everything = st.builds(
     real=st.floats(allow_nan=False, allow_infinity=False),
     text=texts,
     data=st.binary(max_size=10),
-    moment=st.datetimes(timezones=st.none() | offsets),
+    # A naive one has no offset that would tell the two runs of a repeated hour apart: the second is refused.
+    moment=st.datetimes(timezones=st.none() | offsets).map(lambda moment: moment.replace(fold=0)),
     day=st.dates(),
     span=st.timedeltas(),
     id=st.uuids(),

@@ -1,0 +1,543 @@
+"""What arrives is what was sent, or the send is refused."""
+
+from __future__ import annotations
+
+import os
+import typing
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from enum import Enum, EnumMeta, IntEnum, StrEnum
+from typing import Annotated, Any, Generic, Literal, NewType, TypedDict, TypeVar
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import annotated_types
+import attrs
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    AliasGenerator,
+    AliasPath,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PositiveInt,
+    PrivateAttr,
+    StringConstraints,
+    field_serializer,
+    field_validator,
+)
+from pydantic.alias_generators import to_camel
+from sqlmodel import Field as Column
+from sqlmodel import SQLModel
+
+from cloudq import App, PayloadError, TaskDefinitionError
+from cloudq.tasks.arrival import difference
+from cloudq.tasks.binding import Parameters
+
+EXAMPLES = int(os.environ.get("PAYLOAD_EXAMPLES", "500"))
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+class ReadAs(BaseModel):
+    x: int = Field(0, validation_alias="X")
+
+
+class Choices(BaseModel):
+    x: int = Field(0, validation_alias=AliasChoices("X", "ex"))
+
+
+class FromPath(BaseModel):
+    x: int = Field(0, validation_alias=AliasPath("a", "b"))
+
+
+class WrittenAs(BaseModel):
+    x: int = Field(0, serialization_alias="out")
+
+
+class Generated(BaseModel):
+    model_config = {"alias_generator": AliasGenerator(validation_alias=to_camel)}
+    user_id: int = 0
+
+
+class Outer(BaseModel):
+    inner: Generated
+
+
+@dataclass
+class InDataclass:
+    inner: Generated
+
+
+class Required(BaseModel):
+    x: int = Field(validation_alias="X")
+
+
+class Cat(BaseModel):
+    kind: Literal["cat"] = "cat"
+    lives: int = 9
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"] = "dog"
+    name: str = ""
+
+
+class Excluded(BaseModel):
+    x: int = Field(0, exclude=True)
+
+
+class Rounds(BaseModel):
+    x: float
+
+    @field_serializer("x")
+    def rounded(self, value: float) -> int:
+        return round(value)
+
+
+class Doubles(BaseModel):
+    x: int
+
+    @field_validator("x")
+    @classmethod
+    def doubled(cls, value: int) -> int:
+        return value * 2
+
+
+class Private(BaseModel):
+    _secret: int = PrivateAttr(0)
+
+    @classmethod
+    def of(cls, secret: int) -> Private:
+        made = cls()
+        made._secret = secret
+        return made
+
+
+class OneSidedBytes(BaseModel):
+    model_config = {"ser_json_bytes": "base64"}
+    data: bytes
+
+
+class Open(BaseModel):
+    model_config = {"extra": "allow"}
+
+
+@attrs.define
+class WithUnderscore:
+    user: int
+    _retries: int = 0
+
+
+@attrs.define
+class Converts:
+    n: int = attrs.field(converter=lambda n: n + 1)
+
+
+@dataclass
+class Base:
+    a: int = 0
+
+
+@dataclass
+class Derived(Base):
+    b: int = 0
+
+
+class Holder(BaseModel):
+    held: Base
+
+
+@dataclass(eq=False)
+class Incomparable:
+    n: int
+
+
+@dataclass
+class Normalizes:
+    n: int
+
+    def __post_init__(self) -> None:
+        self.n += 1
+
+
+class Parent(msgspec.Struct):
+    a: int = 0
+
+
+class Child(Parent):
+    b: int = 0
+
+
+class Loose(TypedDict, total=False):
+    k: int
+
+
+class Text(str):
+    __slots__ = ()
+
+
+class Stamp(datetime):
+    pass
+
+
+class Money(Decimal):
+    pass
+
+
+class OwnMeta(EnumMeta):
+    pass
+
+
+class Level(Enum, metaclass=OwnMeta):
+    LOW = "low"
+
+
+class Rank(IntEnum, metaclass=OwnMeta):
+    FIRST = 1
+
+
+class Color(StrEnum):
+    RED = "red"
+
+
+class Hero(SQLModel, table=True):
+    id: int | None = Column(default=None, primary_key=True)
+    name: str
+
+
+T = TypeVar("T")
+
+
+@dataclass
+class Box(Generic[T]):
+    value: T
+
+
+UserId = NewType("UserId", int)
+
+
+def bound(kind: Any) -> Parameters:
+    def function(value: object) -> None: ...
+
+    function.__annotations__ = {"value": kind}
+    return Parameters(function, "task")
+
+
+def arrived(kind: Any, value: object, *, convert_untyped: bool = False) -> Any:
+    parameters = bound(kind)
+    return parameters.arguments(parameters.payload({"value": value}, convert_untyped=convert_untyped))["value"]
+
+
+def named(case: object) -> str:
+    return getattr(case, "__name__", None) or repr(case)[:40]
+
+
+CHANGED: list[tuple[Any, object, str]] = [
+    (Excluded, Excluded(x=5), "value.x"),
+    (list[Excluded], [Excluded(x=5)], "value[0].x"),
+    (Rounds, Rounds(x=1.5), "value.x"),
+    (Doubles, Doubles(x=3), "value.x"),
+    (Private, Private.of(7), "value._secret"),
+    (dict[str, Private], {"k": Private.of(7)}, "value.k._secret"),
+    (OneSidedBytes, OneSidedBytes(data=b"\xff\xfe"), "value.data"),
+    (WithUnderscore, WithUnderscore(1, retries=5), "value._retries"),
+    (Normalizes, Normalizes(1), "value.n"),
+    (Base, Derived(1, 2), "value"),
+    (list[Base], [Base(1), Derived(1, 2)], "value[1]"),
+    (Holder, Holder(held=Derived(1, 2)), "value.held"),
+    (Parent, Child(a=1, b=2), "value"),
+    (float, 2**53 + 1, "value"),
+    (dict[str, float], {"k": -(2**53) - 1}, "value.k"),
+    (datetime, datetime(1960, 5, 1, 12, tzinfo=ZoneInfo("Africa/Monrovia")), "value"),
+    (datetime, datetime(2026, 10, 25, 2, 30, fold=1), "value"),  # noqa: DTZ001 - a naive one is what this is about
+    (Annotated[str, StringConstraints(strip_whitespace=True)], " a ", "value"),
+    (Annotated[int, BeforeValidator(lambda n: n + 1)], 1, "value"),
+]
+
+
+@pytest.mark.parametrize(("kind", "value", "field_named"), CHANGED, ids=named)
+def test_what_would_arrive_as_something_else_is_refused(kind: Any, value: object, field_named: str) -> None:
+    """The field is named, and its value isn't shown."""
+    with pytest.raises(PayloadError, match="would not arrive as it was given") as caught:
+        arrived(kind, value)
+    assert field_named == caught.value.field
+
+
+UNTYPED: list[tuple[Any, object, object, str]] = [
+    (Any, date(2026, 1, 2), "2026-01-02", "value"),
+    (Any, Decimal("1.50"), "1.50", "value"),
+    (Any, b"hi", "aGk=", "value"),
+    (Any, (1, 2), [1, 2], "value"),
+    (Any, {1: 2}, {"1": 2}, "value"),
+    (object, UUID(int=1), str(UUID(int=1)), "value"),
+    (dict, {"a": {"b": (1,)}}, {"a": {"b": [1]}}, "value.a.b"),
+    (list, [time(1)], ["01:00:00"], "value[0]"),
+    (dict[str, Any], {"a": Color.RED}, {"a": "red"}, "value.a"),
+]
+
+
+@pytest.mark.parametrize(("kind", "value", "_json", "field_named"), UNTYPED, ids=named)
+def test_what_nothing_declares_is_not_changed_silently(
+    kind: Any, value: object, _json: object, field_named: str
+) -> None:
+    """It is refused, with the hint to annotate it."""
+    with pytest.raises(PayloadError, match="nothing says what it is") as caught:
+        arrived(kind, value)
+    assert field_named == caught.value.field
+    assert "annotate" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(("kind", "value", "json", "_field"), UNTYPED, ids=named)
+def test_an_app_may_take_what_nothing_declares_as_json(kind: Any, value: object, json: object, _field: str) -> None:
+    """`convert_untyped` sends JSON's form."""
+    assert json == arrived(kind, value, convert_untyped=True)
+
+
+def test_an_app_says_whether_untyped_values_are_converted() -> None:
+    """By default they are refused."""
+    for app, fits in ((App(), False), (App(convert_untyped=True), True)):
+
+        @app.task("task")
+        def task(value) -> None: ...  # type: ignore[no-untyped-def]  # that is the point
+
+        if fits:
+            assert {"value": "2026-01-02"} == task.call(value=date(2026, 1, 2)).payload
+        else:
+            with pytest.raises(PayloadError, match="nothing says what it is"):
+                task.call(value=date(2026, 1, 2))
+
+
+SAME: list[tuple[Any, object]] = [
+    (ReadAs, ReadAs(X=5)),
+    (Choices, Choices(X=5)),
+    (WrittenAs, WrittenAs(x=5)),
+    (FromPath, FromPath.model_validate({"a": {"b": 5}})),
+    (Required, Required(X=5)),
+    (Generated, Generated(userId=5)),
+    (Outer, Outer(inner=Generated(userId=5))),
+    (InDataclass, InDataclass(Generated(userId=5))),
+    (Open, Open(anything=[1, {"a": None}])),
+    (Cat | Dog, Dog(name="Rex")),
+    (list[Cat | Dog], [Dog(name="Rex"), Cat()]),
+    (dict[str, Cat | int], {"a": Cat(), "b": 1}),
+    (Annotated[Cat | Dog, Field(discriminator="kind")], Cat(lives=1)),
+    (Incomparable, Incomparable(1)),
+    (Converts, Converts(1)),
+    (Level, Level.LOW),
+    (Rank, Rank.FIRST),
+    (list[Level], [Level.LOW]),
+    (Color, Color.RED),
+    (Box[Base], Box(Base(1))),
+    (UserId, 5),
+    (Loose, {"k": 1}),
+    (Annotated[int, Field(gt=0)], 5),
+    (PositiveInt | None, None),
+    (tuple[int, str], (1, "a")),
+    (tuple[int, ...], (1, 2)),
+    (set[str] | None, {"a", "b"}),
+    (dict[date, Decimal], {date(2026, 1, 2): Decimal("1.50")}),
+    (datetime, datetime(2026, 10, 25, 2, 30, tzinfo=UTC)),
+    (float, -0.0),
+    (Any, [1, {"a": [None, "x", True, 1.5]}]),
+]
+
+
+@pytest.mark.parametrize(("kind", "value"), SAME, ids=named)
+def test_what_can_travel_arrives(kind: Any, value: object) -> None:
+    """Equal, of the same type."""
+    back = arrived(kind, value)
+    assert type(value) is type(back)
+    assert difference(value, back, kind) is None
+
+
+DECLARED_FORM: list[tuple[Any, object, object]] = [
+    (Sequence[int], (1, 2), [1, 2]),
+    (Iterable[int], range(3), [0, 1, 2]),
+    (Sequence[str], {"a"}, ["a"]),
+    (float, 3, 3.0),
+    (date, "2026-01-02", date(2026, 1, 2)),
+    (UUID, str(UUID(int=1)), UUID(int=1)),
+    (Decimal, "1.5", Decimal("1.5")),
+    (bytes, "aGk=", b"hi"),
+    (Level, "low", Level.LOW),
+    (dict[int, str], {"1": "a"}, {1: "a"}),
+    (Base, {"a": 1}, Base(1)),
+    (str, Text("a"), "a"),
+    (datetime, Stamp(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)),
+    (Decimal, Money("1.5"), Decimal("1.5")),
+]
+
+
+@pytest.mark.parametrize(("kind", "value", "back"), DECLARED_FORM, ids=named)
+def test_what_comes_back_in_the_declared_form(kind: Any, value: object, back: object) -> None:
+    """As documented: containers under an abstract one, an int under float, JSON's form of a declared type."""
+    got = arrived(kind, value)
+    assert back == got
+    assert type(back) is type(got)
+
+
+def test_a_repeated_hour_arrives_as_the_moment_that_it_was() -> None:
+    """`==` says no to it, since two zones are compared; the moment and its offset are the same."""
+    for fold in (0, 1):
+        given_moment = datetime(2026, 10, 25, 2, 30, fold=fold, tzinfo=BERLIN)
+        back = arrived(datetime, given_moment)
+        assert given_moment.timestamp() == back.timestamp()
+        assert given_moment.utcoffset() == back.utcoffset()
+
+
+RULES: list[tuple[Any, object]] = [
+    (Annotated[int, Field(gt=0)], -5),
+    (PositiveInt, -5),
+    (Annotated[int, annotated_types.Gt(0)], 0),
+    (Annotated[str, StringConstraints(max_length=2)], "too long"),
+    (list[PositiveInt], [1, -1]),
+    (dict[str, Annotated[float, annotated_types.Le(1)]], {"k": 1.5}),
+    (Annotated[int, AfterValidator(lambda n: (_ for _ in ()).throw(ValueError("never")))] | None, 3),
+]
+
+
+@pytest.mark.parametrize(("kind", "value"), RULES, ids=named)
+def test_rules_in_an_annotation_are_enforced(kind: Any, value: object) -> None:
+    """Those of pydantic and of annotated_types, at the send and by the worker."""
+    with pytest.raises(PayloadError):
+        arrived(kind, value)
+    with pytest.raises(PayloadError):
+        bound(kind).arguments({"value": value})
+
+
+def test_rules_within_a_dataclass_are_enforced() -> None:
+    """The field is named."""
+
+    @dataclass
+    class Order:
+        amount: Annotated[int, Field(gt=0)]
+        tags: list[str] = field(default_factory=list)
+
+    assert Order(1, ["a"]) == arrived(Order, Order(1, ["a"]))
+    with pytest.raises(PayloadError) as caught:
+        arrived(Order, Order(-5))
+    assert "value.amount" == caught.value.field
+
+
+def test_rules_that_cannot_be_enforced_are_refused_at_the_declaration() -> None:
+    """A Struct's fields aren't pydantic's to check."""
+
+    class Order(msgspec.Struct):
+        amount: Annotated[int, Field(gt=0)]
+
+    with pytest.raises(TaskDefinitionError, match="would not be checked"):
+        bound(Order).check_types()
+
+
+def test_a_table_is_refused_at_the_declaration() -> None:
+    """SQLModel doesn't validate a class that is a table."""
+    with pytest.raises(TaskDefinitionError, match="the table Hero, which SQLModel doesn't validate"):
+        bound(Hero).check_types()
+
+
+def test_keyword_arguments_may_be_a_typed_dict() -> None:
+    """`**rest: Unpack[...]`: its keys are parameters like the others."""
+
+    def function(a: int, **rest: typing.Unpack[Loose]) -> None: ...
+
+    parameters = Parameters(function, "task")
+    assert {"a": 1, "k": 2} == parameters.arguments(parameters.payload({"a": 1, "k": 2}))
+    with pytest.raises(PayloadError, match="k: Expected `int`"):
+        parameters.payload({"a": 1, "k": "x"})
+    with pytest.raises(PayloadError, match="no parameter 'z'"):
+        parameters.payload({"a": 1, "z": 1})
+
+
+# ── any value of any supported type ──────────────────────────────────────────────────────────────────────
+
+
+class Pet(BaseModel):
+    name: str
+    born: date | None = None
+
+
+@attrs.define
+class Point:
+    x: int
+    y: float = 0.0
+
+
+class Item(msgspec.Struct):
+    id: UUID
+    price: Decimal
+
+
+@dataclass
+class Line:
+    item: Item
+    count: int = 1
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+finite = st.floats(allow_nan=False, allow_infinity=False)
+offsets = st.builds(timezone, st.integers(-1439, 1439).map(lambda minutes: timedelta(minutes=minutes)))
+LEAVES: list[tuple[Any, st.SearchStrategy[Any]]] = [
+    (int, st.integers() | st.booleans().map(int)),
+    (float, finite | st.integers()),
+    (str, texts | texts.map(Text)),
+    (bool, st.booleans()),
+    (bytes, st.binary(max_size=6)),
+    (date, st.dates()),
+    (datetime, st.datetimes(timezones=st.none() | offsets | st.just(BERLIN))),
+    (time, st.times()),
+    (timedelta, st.timedeltas()),
+    (Decimal, st.decimals(allow_nan=False, allow_infinity=False)),
+    (UUID, st.uuids()),
+    (Color, st.sampled_from(Color)),
+    (Level, st.sampled_from(Level)),
+    (Pet, st.builds(Pet, name=texts, born=st.none() | st.dates())),
+    (ReadAs, st.builds(ReadAs, X=st.integers())),
+    (Doubles, st.builds(Doubles, x=st.integers(-5, 5))),
+    (Point, st.builds(Point, st.integers(), finite)),
+    (WithUnderscore, st.builds(WithUnderscore, st.integers(), st.integers(0, 1))),
+    (Item, st.builds(Item, id=st.uuids(), price=st.decimals(allow_nan=False, allow_infinity=False))),
+    (Line, st.builds(Line, st.builds(Item, id=st.uuids(), price=st.just(Decimal(1))), st.integers())),
+    (Cat | Dog, st.builds(Cat) | st.builds(Dog, name=texts)),
+    (Any, st.none() | texts | st.integers() | st.dates()),
+]
+
+
+def nested(kind: Any, values: st.SearchStrategy[Any]) -> list[tuple[Any, st.SearchStrategy[Any]]]:
+    hashable = kind in {int, str, date, UUID, Color}
+    forms: list[tuple[Any, st.SearchStrategy[Any]]] = [
+        (list[kind], st.lists(values, max_size=3)),
+        (dict[str, kind], st.dictionaries(texts, values, max_size=2)),
+        (kind | None, st.none() | values),
+        (tuple[kind, ...], st.lists(values, max_size=2).map(tuple)),
+        (Sequence[kind], st.lists(values, max_size=2).map(tuple)),
+    ]
+    return [*forms, *([(set[kind], st.sets(values, max_size=3))] if hashable else [])]
+
+
+@st.composite
+def typed_values(draw: st.DrawFn) -> tuple[Any, Any]:
+    kind, values = draw(st.sampled_from(LEAVES))
+    for _ in range(draw(st.integers(0, 3))):
+        kind, values = draw(st.sampled_from(nested(kind, values)))
+    return kind, draw(values)
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(typed_values())
+def test_any_value_arrives_or_is_refused(case: tuple[Any, Any]) -> None:
+    """Up to three levels of containers around values of every kind; `make payloads` tries many more."""
+    kind, value = case
+    try:
+        back = arrived(kind, value)
+    except PayloadError:
+        return
+    assert difference(value, back, kind) is None
+    again = arrived(kind, back)
+    assert difference(back, again, kind) is None

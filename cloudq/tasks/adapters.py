@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import typing
-from collections.abc import Iterator
-from dataclasses import is_dataclass
-from typing import Annotated, Any, Final, get_args, get_origin
+from typing import Annotated, Any, Final, get_origin
 
 import msgspec
 
 from cloudq.errors import TaskDefinitionError
-from cloudq.tasks.hints import field_hints
-from cloudq.tasks.models import is_model, names_taken
+from cloudq.tasks.hints import is_model, parts_of
+from cloudq.tasks.models import names_taken
 
 # Whose rules msgspec passes over without a word: those of its own are msgspec.Meta.
 _RULES_OF: Final = ("annotated_types", "pydantic", "pydantic_core", "sqlmodel")
@@ -57,7 +54,7 @@ def has_rules(hint: Any) -> bool:
     """Whether a type, or what it is made of, holds rules of pydantic's or of annotated_types, outside of a model."""
     return any(
         type(rule).__module__.partition(".")[0] in _RULES_OF
-        for part in _within(hint)
+        for part in parts_of(hint)
         if get_origin(part) is Annotated
         for rule in part.__metadata__
     )
@@ -65,32 +62,4 @@ def has_rules(hint: Any) -> bool:
 
 def has_models(hint: Any) -> bool:
     """Whether a type is, or holds, a pydantic model."""
-    return any(is_model(get_origin(part) or part) for part in _within(hint))
-
-
-def _within(hint: Any) -> Iterator[Any]:
-    """A type and all that it is made of, each once; not what models are made of, which see to themselves."""
-    seen: list[Any] = []
-    todo = [hint]
-    while todo:
-        part = todo.pop()
-        if any(part is other for other in seen):
-            continue
-        seen.append(part)
-        yield part
-        todo += get_args(part) if get_origin(part) is not typing.Literal else ()
-        todo += [getattr(part, mark) for mark in ("__value__", "__supertype__") if hasattr(part, mark)]
-        kind = get_origin(part) or part
-        if _has_fields(kind):
-            todo += field_hints(kind).values()
-
-
-def _has_fields(kind: Any) -> bool:
-    if is_model(kind) or not isinstance(kind, type):
-        return False
-    return (
-        is_dataclass(kind)
-        or typing.is_typeddict(kind)
-        or hasattr(kind, "__struct_fields__")
-        or hasattr(kind, "__attrs_attrs__")
-    )
+    return any(is_model(get_origin(part) or part) for part in parts_of(hint))

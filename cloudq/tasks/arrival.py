@@ -12,7 +12,7 @@ means do.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, time
 from decimal import Decimal
@@ -44,7 +44,9 @@ class Difference(NamedTuple):
     untyped: bool
 
 
-def difference(given: object, arrived: object, hint: object, path: str = "") -> Difference | None:
+def difference(
+    given: object, arrived: object, hint: object, path: str = "", forms: list[str] | None = None
+) -> Difference | None:
     """The first place at which what arrives isn't what was given, or `None`.
 
     Args:
@@ -52,21 +54,25 @@ def difference(given: object, arrived: object, hint: object, path: str = "") -> 
         arrived: What a worker would read in its place.
         hint: The declared type.
         path: Where both are.
+        forms: Takes the places at which JSON's form of a value was given, so that nothing here says what it stood for.
     """
+    forms = [] if forms is None else forms
     kind = type(arrived)
     if kind in _ATOMS and type(given) is kind:
         return None if given == arrived else _differ(given, arrived, hint, path)
     if given is arrived:
         return None
     if isinstance(arrived, Mapping):
-        return _in_mapping(given, arrived, hint, path)
+        return _in_mapping(given, arrived, hint, path, forms)
     if isinstance(arrived, (list, tuple)) and not hasattr(arrived, "_fields"):
-        return _in_sequence(given, arrived, hint, path)
+        return _in_sequence(given, arrived, hint, path, forms)
     if isinstance(arrived, (set, frozenset)):
-        return _in_set(given, arrived, hint, path)
+        return _in_set(given, arrived, hint, path, forms)
     fields = _fields_of(arrived)
     if fields is not None:
-        return _in_fields(given, arrived, fields, path)
+        return _in_fields(given, arrived, fields, path, forms)
+    if type(given) in _OF_JSON and kind not in _OF_JSON:
+        return _in_form(given, arrived, hint, path, forms)
     return None if _same_atom(given, arrived) else _differ(given, arrived, hint, path)
 
 
@@ -74,20 +80,24 @@ def _differ(given: object, arrived: object, hint: object, path: str) -> Differen
     return Difference(path, type(given).__name__, type(arrived).__name__, hint is UNTYPED)
 
 
+def _in_form(given: object, arrived: object, hint: object, path: str, forms: list[str]) -> Difference | None:
+    """JSON's form of a value, which the declared type has read."""
+    if isinstance(arrived, Enum) and given != arrived.value:
+        return _differ(given, arrived, hint, path)
+    forms.append(path)
+    return None
+
+
 # ── values without parts ─────────────────────────────────────────────────────────────────────────────────
 
 
 def _same_atom(given: object, arrived: object) -> bool:
-    if isinstance(arrived, Enum):
-        return given == arrived.value if type(given) in _OF_JSON else False
     if isinstance(arrived, float):
         return _same_number(given, arrived)
     if type(arrived) is int and type(given) is float:
         return given == arrived  # JSON has one kind of number
-    if type(arrived) not in _OF_JSON and type(given) in _OF_JSON:
-        return True  # JSON's form of it, which the declared type has read
-    if isinstance(given, Enum):
-        return False
+    if isinstance(given, Enum) or isinstance(arrived, Enum):
+        return False  # two members are the same if they are one
     if isinstance(arrived, datetime):
         return isinstance(given, datetime) and _same_moment(given, arrived)
     if isinstance(arrived, time):
@@ -128,7 +138,7 @@ def _same_plain(given: object, arrived: object) -> bool:
 
 
 def _in_sequence(
-    given: object, arrived: list[object] | tuple[object, ...], hint: object, path: str
+    given: object, arrived: Sequence[object], hint: object, path: str, forms: list[str]
 ) -> Difference | None:
     if hint is UNTYPED and type(given) is not type(arrived):
         return _differ(given, arrived, hint, path)
@@ -137,12 +147,14 @@ def _in_sequence(
         return _differ(given, arrived, hint, path)
     hints = item_hints(hint, arrived)
     for index, (one, other, of) in enumerate(zip(items, arrived, hints, strict=False)):
-        if found := difference(one, other, of, f"{path}[{index}]"):
+        if found := difference(one, other, of, f"{path}[{index}]", forms):
             return found
     return None
 
 
-def _in_set(given: object, arrived: AbstractSet[object], hint: object, path: str) -> Difference | None:
+def _in_set(
+    given: object, arrived: AbstractSet[object], hint: object, path: str, forms: list[str]
+) -> Difference | None:
     items = _items(given)
     if items is None or (isinstance(given, AbstractSet) and len(items) != len(arrived)):
         return _differ(given, arrived, hint, path)
@@ -150,7 +162,9 @@ def _in_set(given: object, arrived: AbstractSet[object], hint: object, path: str
     left = list(arrived)
     for one in items:
         # Hash and equality of the elements themselves find the one that it may be; what it is made of decides.
-        same = next((index for index, other in enumerate(left) if difference(one, other, of, path) is None), None)
+        same = next(
+            (index for index, other in enumerate(left) if difference(one, other, of, path, forms) is None), None
+        )
         if same is not None:
             del left[same]
         elif isinstance(given, AbstractSet):
@@ -165,7 +179,9 @@ def _items(given: object) -> list[object] | None:
     return list(given) if hasattr(given, "__len__") else None
 
 
-def _in_mapping(given: object, arrived: Mapping[object, object], hint: object, path: str) -> Difference | None:
+def _in_mapping(
+    given: object, arrived: Mapping[object, object], hint: object, path: str, forms: list[str]
+) -> Difference | None:
     if not isinstance(given, Mapping) or len(given) != len(arrived):
         return _differ(given, arrived, hint, path)
     of_keys, of_values = value_hints(hint)
@@ -173,11 +189,11 @@ def _in_mapping(given: object, arrived: Mapping[object, object], hint: object, p
         within = f"{path}.{key}" if isinstance(key, str) else f"{path}[{key!r}]"
         # A text may be JSON's form of a key: {"1": ...} under dict[int, ...].
         if not (isinstance(key, str) and not isinstance(other_key, str)) and (
-            found := difference(key, other_key, of_keys, path)
+            found := difference(key, other_key, of_keys, path, forms)
         ):
             return found
         of = of_values.get(key, UNTYPED) if isinstance(of_values, dict) else of_values
-        if found := difference(value, other, of, within):
+        if found := difference(value, other, of, within, forms):
             return found
     return None
 
@@ -200,25 +216,26 @@ def _fields_of(value: object) -> list[str] | None:
     return None
 
 
-def _in_fields(given: object, arrived: object, names: list[str], path: str) -> Difference | None:
+def _in_fields(given: object, arrived: object, names: list[str], path: str, forms: list[str]) -> Difference | None:
     if type(given) in _OF_JSON:
-        return None  # JSON's form of it, which the declared type has read
+        forms.append(path)
+        return None
     if type(given) is not type(arrived):
         return Difference(path, type(given).__name__, type(arrived).__name__, untyped=False)
     hints = field_hints(type(arrived))
     for name in names:
         one, other = getattr(given, name, _MISSING), getattr(arrived, name, _MISSING)
-        if found := difference(one, other, hints.get(name), f"{path}.{name}"):
+        if found := difference(one, other, hints.get(name), f"{path}.{name}", forms):
             return found
-    return _in_the_rest_of_a_model(given, arrived, path)
+    return _in_the_rest_of_a_model(given, arrived, path, forms)
 
 
-def _in_the_rest_of_a_model(given: object, arrived: object, path: str) -> Difference | None:
+def _in_the_rest_of_a_model(given: object, arrived: object, path: str, forms: list[str]) -> Difference | None:
     """What pydantic keeps beside the fields: private attributes, and extra ones."""
     for mark in ("__pydantic_private__", "__pydantic_extra__"):
         one, other = getattr(given, mark, None) or {}, getattr(arrived, mark, None) or {}
         for name in one:
-            if found := difference(one[name], other.get(name, _MISSING), None, f"{path}.{name}"):
+            if found := difference(one[name], other.get(name, _MISSING), None, f"{path}.{name}", forms):
                 return found
         if len(one) != len(other):
             name = next(iter(other.keys() - one.keys()))

@@ -87,8 +87,8 @@ class Parameters:
     def payload(self, values: Mapping[str, object], *, convert_untyped: bool = False) -> dict[str, object]:
         """The values as JSON: what a worker would read of it is what was given.
 
-        It is read as the worker will read it, compared with what was given, and, where code of the user's own takes
-        part in reading, written and read a second time.
+        It is read as the worker will read it and compared with what was given. Where that was JSON's form of a value,
+        and code of the user's own took part in reading it, what was read is written and read a second time.
 
         Args:
             values: The arguments by name.
@@ -99,18 +99,20 @@ class Parameters:
         """
         payload = to_json(values, self._task)
         arrived = self.arguments(payload)
-        self._refuse_difference(values, arrived, convert_untyped=convert_untyped)
-        if self._types.custom:
+        forms = self._refuse_difference(values, arrived, convert_untyped=convert_untyped)
+        if forms and self._types.custom:
             again = self.arguments(to_json(arrived, self._task))
             self._refuse_difference(arrived, again, convert_untyped=convert_untyped)
         return payload
 
     def _refuse_difference(
         self, values: Mapping[str, object], arrived: Mapping[str, object], *, convert_untyped: bool
-    ) -> None:
+    ) -> list[str]:
+        """Returns the places at which JSON's form of a value was given."""
+        forms: list[str] = []
         hints, of_open = self._types.hints, self._types.of_open
         for name, value in values.items():
-            found = difference(value, arrived[name], hints.get(name, of_open), name)
+            found = difference(value, arrived[name], hints.get(name, of_open), name, forms)
             if found is None or (found.untyped and convert_untyped):
                 continue
             if found.untyped:
@@ -131,6 +133,7 @@ class Parameters:
                 field=found.path,
                 hint="what the type writes as JSON it has to read back: see docs/reference/payloads.md",
             )
+        return forms
 
     def arguments(self, payload: Mapping[str, object]) -> dict[str, object]:
         """The typed arguments in a JSON payload.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
 from functools import lru_cache
 from inspect import Parameter, unwrap
 from itertools import repeat
@@ -40,15 +43,19 @@ def resolved(function: Callable[..., object], parameters: Sequence[Parameter], t
     return {name: _readable(hint) for name, hint in hints.items()}
 
 
+# By a name that type checkers take for a value: it is given its items at run time.
+_sequence: Final[Any] = Sequence
+
+
 def _readable(hint: Any) -> Any:
     """A hint in msgspec's terms: any JSON value is an object, and what can be iterated over is read as a sequence."""
     if hint is object:
         return Any
     arguments = get_args(hint)
     if hint is Iterable or get_origin(hint) is Iterable:
-        return Sequence[_readable(arguments[0])] if arguments else Sequence[Any]
+        return _sequence[_readable(arguments[0])] if arguments else _sequence
     if get_origin(hint) in {Union, UnionType}:
-        return Union[tuple(_readable(one) for one in arguments)]  # noqa: UP007 - of as many as there are
+        return functools.reduce(operator.or_, map(_readable, arguments))
     if get_origin(hint) in {list, dict, set, tuple, frozenset, Sequence}:
         return get_origin(hint)[tuple(one if one is Ellipsis else _readable(one) for one in arguments)]
     return hint
@@ -126,3 +133,49 @@ def _hints_of(kind: Any) -> Mapping[str, Any]:
 def field_hints(kind: type) -> Mapping[str, Any]:
     """The declared types of a class's fields; nothing where they can't be resolved."""
     return _hints_of(kind)
+
+
+def is_model(kind: object) -> bool:
+    """Whether a type is a pydantic model."""
+    return isinstance(kind, type) and hasattr(kind, "__pydantic_validator__") and hasattr(kind, "model_validate_json")
+
+
+def models_within(model: Any) -> Iterator[Any]:
+    """A pydantic model and all models that it is made of, each once."""
+    seen: list[Any] = []
+    todo = [model]
+    while todo:
+        kind = todo.pop()
+        if kind in seen:
+            continue
+        seen.append(kind)
+        yield kind
+        todo += [part for hint in field_hints(kind).values() for part in parts_of(hint) if is_model(part)]
+
+
+def parts_of(hint: Any) -> Iterator[Any]:
+    """A type and all that it is made of, each once; not what models are made of, which see to themselves."""
+    seen: list[Any] = []
+    todo = [hint]
+    while todo:
+        part = todo.pop()
+        if any(part is other for other in seen):
+            continue
+        seen.append(part)
+        yield part
+        todo += get_args(part) if get_origin(part) is not typing.Literal else ()
+        todo += [getattr(part, mark) for mark in ("__value__", "__supertype__") if hasattr(part, mark)]
+        kind = get_origin(part) or part
+        if _shows_fields(kind):
+            todo += field_hints(kind).values()
+
+
+def _shows_fields(kind: Any) -> bool:
+    if is_model(kind) or not isinstance(kind, type):
+        return False
+    return (
+        is_dataclass(kind)
+        or typing.is_typeddict(kind)
+        or hasattr(kind, "__struct_fields__")
+        or hasattr(kind, "__attrs_attrs__")
+    )

@@ -12,16 +12,11 @@ from typing import Any, Final
 import msgspec
 
 from cloudq.core.moments import Moments
-from cloudq.tasks.arrival import difference
+from cloudq.tasks.hints import is_model, models_within
 from cloudq.tasks.plain import as_plain
 
 # What pydantic writes instead of a secret.
 _MASK: Final = b"**********"
-
-
-def is_model(kind: object) -> bool:
-    """Whether a type is a pydantic model."""
-    return isinstance(kind, type) and hasattr(kind, "__pydantic_validator__") and hasattr(kind, "model_validate_json")
 
 
 def is_table(kind: object) -> bool:
@@ -45,28 +40,35 @@ def write_value(value: object) -> object:
 
 
 def _write_model(model: Any) -> msgspec.Raw:
-    # By alias and without computed fields: what it writes, it reads.
-    encoded = _dumped(model, by_alias=True)
+    kind: Any = type(model)
+    # By alias, or by name, and without computed fields: what it writes, it reads.
+    written: str = model.model_dump_json(by_alias=not _has_one_sided_alias(kind), round_trip=True)
+    encoded = written.encode()
     if _MASK in encoded and _holds_secret(model.model_dump()):
         raise ValueError(f"{type(model).__name__} holds a secret, which pydantic would replace by asterisks")
-    if not _comes_back(model, encoded):
-        # One-sided aliases (validation_alias, serialization_alias): the fields' own names have two sides.
-        by_name = _dumped(model, by_alias=False)
-        if _comes_back(model, by_name):
-            encoded = by_name
     return msgspec.Raw(encoded)
 
 
-def _dumped(model: Any, *, by_alias: bool) -> bytes:
-    encoded: str = model.model_dump_json(by_alias=by_alias, round_trip=True)
-    return encoded.encode()
+@lru_cache(maxsize=1024)
+def _has_one_sided_alias(kind: Any) -> bool:
+    """Whether a model, or one within it, is written under one name and read under another (`validation_alias=`).
+
+    Then all of it is written by the fields' own names, which pydantic takes besides (`names_taken`).
+    """
+    return bool(names_taken()) and any(
+        _name_written(name, field) not in _names_read(name, field)
+        for model in models_within(kind)
+        for name, field in model.__pydantic_fields__.items()
+    )
 
 
-def _comes_back(model: Any, encoded: bytes) -> bool:
-    try:
-        return difference(model, type(model).model_validate_json(encoded, **names_taken()), None) is None
-    except ValueError:
-        return False
+def _name_written(name: str, field: Any) -> str:
+    return field.serialization_alias or field.alias or name
+
+
+def _names_read(name: str, field: Any) -> list[object]:
+    alias = field.validation_alias or field.alias or name
+    return [*getattr(alias, "choices", [alias])]
 
 
 @lru_cache(maxsize=1)

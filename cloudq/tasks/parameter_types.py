@@ -11,7 +11,8 @@ import msgspec
 
 from cloudq.errors import TaskDefinitionError
 from cloudq.tasks.adapters import Adapter, has_models, has_rules
-from cloudq.tasks.models import is_frozen, is_model, is_table
+from cloudq.tasks.hints import is_model
+from cloudq.tasks.models import is_frozen, is_table
 
 # Called by another name, as type checkers know the usual one and take it for a declaration.
 _typed_dict: Final[Any] = TypedDict

@@ -3,7 +3,7 @@
 import dataclasses
 import enum
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Annotated, Any, Literal, NamedTuple, NotRequired, Optional, TypedDict
@@ -287,7 +287,7 @@ FOREIGN: list[tuple[Any, str]] = [
     (type, "type"),
     (type[int], "type"),
     (Callable[[], int], "Callable"),
-    (Iterable[int], "Iterable"),
+    (Iterator[int], "Iterator"),
     (list[complex], "complex"),
     (dict[str, list[complex]], "complex"),
     (App, "App"),

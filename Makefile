@@ -14,7 +14,7 @@ PYTHON ?=
 REV ?= HEAD
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-servicebus demo-cloudtasks test quick chaos check bench bench-against cov docs localstack clean
+.PHONY: help demo demo-servicebus demo-cloudtasks test quick chaos check payloads bench bench-against cov docs localstack clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +46,9 @@ check: $(STAMP) ## lint, format, types, import arrows, structure, documentation,
 	$(BIN)/python -m tests.structure
 	$(MKDOCS)
 	$(BIN)/python -m cloudq.testing.conformance.matrix --check docs/reference/backends.md
+
+payloads: $(STAMP) ## generated payloads, 20,000 of them: each arrives as it was sent, or is refused
+	@PAYLOAD_EXAMPLES=20000 $(PYTEST) --timeout 1800 tests/unit/tasks/test_arrival.py
 
 bench: $(BENCH_STAMP) ## SQLite beside Huey; pushes over loopback; SQS (LocalStack) and Service Bus beside others
 	@$(BIN)/python -m tests.benchmarks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, overload
 
@@ -20,7 +20,7 @@ from cloudq.tasks.composing import NO_PAYLOAD, checked_calls, composed
 from cloudq.tasks.context import Context
 from cloudq.tasks.eager import EagerMode, EagerRun
 from cloudq.tasks.loop_warning import LoopWarning
-from cloudq.tasks.options import SendOptions, TaskOptions, check_app_options
+from cloudq.tasks.options import AppSettings, SendOptions, TaskOptions, check_app_settings
 from cloudq.tasks.receipts import read_receipt
 from cloudq.tasks.registry import Registry
 from cloudq.tasks.runtime import AppRuntime
@@ -52,15 +52,7 @@ class App:
 
     Args:
         url: Where messages are kept; default: `CLOUDQ_URL`, else `sqlite:///cloudq.db`.
-        imports: Modules that declare tasks of this app; a worker imports them at start.
-        retry: The policy of all tasks that have none of their own.
-        middleware: Around every task, the first outermost.
-        default_queue: The queue of all tasks that have none of their own.
-        claim_check: Where payloads go that are too large for their queue: any URL that fsspec knows, e.g.
-            `s3://bucket/prefix`; default: `CLOUDQ_CLAIM_CHECK`, else such messages are refused. Needs
-            `cloudq[claimcheck]`.
-        convert_untyped: Whether a value for a parameter that isn't annotated may arrive as JSON's form of it (a date as
-            a text, a tuple as a list). By default such a send is refused.
+        **settings: See `AppSettings`.
 
     Attributes:
         runtime: What edges and tools work with; see `AppRuntime`.
@@ -70,17 +62,7 @@ class App:
         OptionError: `default_queue` is no name of a queue.
     """
 
-    def __init__(
-        self,
-        url: str | None = None,
-        *,
-        imports: Sequence[str] = (),
-        retry: RetryPolicy | None = None,
-        middleware: Sequence[Middleware[Context]] = (),
-        default_queue: str = "default",
-        claim_check: str | None = None,
-        convert_untyped: bool = False,
-    ) -> None:
+    def __init__(self, url: str | None = None, **settings: Unpack[AppSettings]) -> None:
         self._connection = Connection()
         self._registry = Registry()
         self.runtime = AppRuntime(self._registry, self._connection)
@@ -91,31 +73,13 @@ class App:
         self.middleware: tuple[Middleware[Context], ...] = ()
         self.default_queue = "default"
         self.convert_untyped = False
-        self.configure(
-            url,
-            imports=imports,
-            retry=retry,
-            middleware=middleware,
-            default_queue=default_queue,
-            claim_check=claim_check,
-            convert_untyped=convert_untyped,
-        )
+        self.configure(url, **settings)
 
     def __repr__(self) -> str:
         """How many tasks it has; no URL, which the environment may decide."""
         return f"App({len(self._registry.tasks)} tasks)"
 
-    def configure(
-        self,
-        url: str | None = None,
-        *,
-        imports: Sequence[str] | None = None,
-        retry: RetryPolicy | None = None,
-        middleware: Sequence[Middleware[Context]] | None = None,
-        default_queue: str | None = None,
-        claim_check: str | None = None,
-        convert_untyped: bool | None = None,
-    ) -> None:
+    def configure(self, url: str | None = None, **settings: Unpack[AppSettings]) -> None:
         """Sets what is given, as the constructor does; what is left out stays.
 
         Raises:
@@ -128,28 +92,16 @@ class App:
                 "the app's backend is open already: this change would come too late",
                 hint="configure before the first send",
             )
-        check_app_options(
-            url=url,
-            claim_check=claim_check,
-            imports=imports,
-            retry=retry,
-            middleware=middleware,
-            convert_untyped=convert_untyped,
-        )
-        if default_queue is not None:
-            self.default_queue = check_queue(default_queue)
+        check_app_settings(url, settings)
+        given = {name: value for name, value in settings.items() if value is not None}
         if url is not None:
             self._connection.given = url
-        if claim_check is not None:
-            self._connection.given_claim_check = claim_check
-        if imports is not None:
-            self.imports = tuple(imports)
-        if retry is not None:
-            self.retry_policy = retry
-        if middleware is not None:
-            self.middleware = tuple(middleware)
-        if convert_untyped is not None:
-            self.convert_untyped = convert_untyped
+        self._connection.given_claim_check = settings.get("claim_check") or self._connection.given_claim_check
+        self.default_queue = check_queue(given.get("default_queue", self.default_queue))
+        self.imports = tuple(settings.get("imports") or ()) if "imports" in given else self.imports
+        self.retry_policy = settings.get("retry") or self.retry_policy
+        self.middleware = tuple(settings.get("middleware") or ()) if "middleware" in given else self.middleware
+        self.convert_untyped = bool(given.get("convert_untyped", self.convert_untyped))
 
     # ── declaring ────────────────────────────────────────────────────────────────────────────────────────
 

@@ -7,13 +7,15 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from string import Formatter
-from typing import TypeAlias, TypedDict
+from typing import Any, TypeAlias, TypedDict
 
+from cloudq.core.middleware import Middleware
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.url import DEFAULT_URL
 from cloudq.errors import ConfigurationError, OptionError, TaskDefinitionError, nearest
 from cloudq.queues.names import check_queue
 from cloudq.queues.urls import CLAIM_CHECK_EXAMPLE
+from cloudq.tasks.context import Context
 
 Key: TypeAlias = "str | Callable[..., str]"
 """A template over the task's parameters (`"order-{order_id}"`), or a function of them: it takes those that it names."""
@@ -66,27 +68,48 @@ class TaskOptions(TypedDict, total=False):
     aliases: Sequence[str]
 
 
-def check_app_options(
-    *,
-    url: object,
-    claim_check: object,
-    imports: object,
-    retry: object,
-    middleware: object,
-    convert_untyped: object = None,
-) -> None:
+class AppSettings(TypedDict, total=False):
+    """What an app is told besides its URL; `None` is what was left out.
+
+    Keys:
+        imports: Modules that declare tasks of the app; a worker imports them at start.
+        retry: The policy of all tasks that have none of their own.
+        middleware: Around every task, the first outermost.
+        default_queue: The queue of all tasks that have none of their own; `default` if it isn't set.
+        claim_check: Where payloads go that are too large for their queue: any URL that fsspec knows, e.g.
+            `s3://bucket/prefix`; default: `CLOUDQ_CLAIM_CHECK`, else such messages are refused. Needs
+            `cloudq[claimcheck]`.
+        convert_untyped: Whether a value for a parameter that isn't annotated may arrive as JSON's form of it (a date as
+            a text, a tuple as a list). By default such a send is refused.
+    """
+
+    imports: Sequence[str] | None
+    retry: RetryPolicy | None
+    middleware: Sequence[Middleware[Context]] | None
+    default_queue: str | None
+    claim_check: str | None
+    convert_untyped: bool | None
+
+
+def check_app_settings(url: object, settings: Mapping[str, Any]) -> None:
     """Refuses what isn't of its type; `None` is what was left out.
 
     Raises:
-        ConfigurationError: One of them isn't.
+        ConfigurationError: One of them isn't, or there is no such setting.
     """
+    for name in settings:
+        if name not in AppSettings.__annotations__:
+            raise ConfigurationError(f"an App has no setting {name!r}: {nearest(name, AppSettings.__annotations__)}")
+    imports, retry, middleware = settings.get("imports"), settings.get("retry"), settings.get("middleware")
     if isinstance(imports, str):
         raise ConfigurationError("imports is a list of modules, not a text", hint=f"imports=[{imports!r}]")
-    for name, value, example in (("url", url, DEFAULT_URL), ("claim_check", claim_check, CLAIM_CHECK_EXAMPLE)):
+    texts = (("url", url, DEFAULT_URL), ("claim_check", settings.get("claim_check"), CLAIM_CHECK_EXAMPLE))
+    for name, value, example in texts:
         if value is not None and not isinstance(value, str):
             raise ConfigurationError(f"{name} is a text, not a {type(value).__name__}", hint=f"e.g. {example}")
     if retry is not None and not isinstance(retry, RetryPolicy):
         raise ConfigurationError(f"retry is a RetryPolicy, not {retry!r}", hint="retry=cloudq.RetryPolicy(...)")
+    convert_untyped = settings.get("convert_untyped")
     if convert_untyped is not None and not isinstance(convert_untyped, bool):
         raise ConfigurationError(f"convert_untyped is True or False, not {convert_untyped!r}")
     if callable(middleware):

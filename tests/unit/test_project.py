@@ -296,6 +296,7 @@ def test_make_targets_are_explained() -> None:
         "quick",
         "chaos",
         "check",
+        "payloads",
         "bench",
         "bench-against",
         "cov",

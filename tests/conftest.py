@@ -16,7 +16,9 @@ from cloudq.tasks.registry import Registry
 @pytest.fixture(autouse=True)
 def no_tasks_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     """The default App is one for the whole process: each test sees it without the tasks that others declared."""
-    monkeypatch.setattr(default, "_registry", Registry())
+    registry = Registry()
+    monkeypatch.setattr(default, "_registry", registry)
+    monkeypatch.setattr(default.runtime, "_registry", registry)
 
 
 @pytest.fixture(autouse=True)

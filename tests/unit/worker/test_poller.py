@@ -48,11 +48,24 @@ class Backend:
         return what
 
 
+class NotedClock(FakeClock):
+    """Notes how long it is waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[timedelta] = []
+
+    def wait(self, condition: threading.Condition, timeout: timedelta | None) -> bool:
+        if timeout is not None:
+            self.waits.append(timeout)
+        return super().wait(condition, timeout)
+
+
 class Bench:
     """A poller, on a fake clock, between a backend and an intake."""
 
     def __init__(self) -> None:
-        self.clock = FakeClock()
+        self.clock = NotedClock()
         self.backend = Backend()
         self.intake = Intake({"q": 1}, leases={"q": LEASE}, slots=10, runs=Runs(self.clock), clock=self.clock)
         self.given_back: list[HeldLease] = []
@@ -187,6 +200,7 @@ def test_a_pause_ends_though_the_machine_was_suspended(bench: Bench, monkeypatch
     bench.polls(1)
     bench.deliver()
     bench.clock.until_waiting(1)
+    assert [timedelta(seconds=1)] == bench.clock.waits, "a longer wait would sleep through it"
     bench.clock.suspend(timedelta(hours=1))
     bench.clock.advance(timedelta(seconds=1))
     bench.polls(2)
@@ -206,7 +220,7 @@ def test_nothing_that_is_raised_in_between_ends_it(
     bench.poller.start()
     bench.polls(1)
     bench.deliver()
-    bench.clock.until_waiting(1)
+    until(lambda: bench.clock.waiting or not bench.poller.alive)
     assert bench.poller.alive
     assert ["the poller of queue q met an error of its own, and goes on"] == caplog.messages
     bench.clock.advance(FIRST_PAUSE)

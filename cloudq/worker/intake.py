@@ -1,7 +1,7 @@
 """`Intake`: what waits in the worker, what may start next, and how much may be asked for.
 
-It does no I/O and starts no thread. Pollers ask `next_poll` and `offer` what they got; executors `take`, and say when
-they are `done`; the settler says when a delivery is `settled`.
+It does no I/O and starts no thread. Pollers ask `next_poll` and `offer` what they got; executors `take` and `end`; the
+settler says when a delivery is `settled`.
 
 ```
  offer ─▶ waiting ─▶ running ─▶ settling ─▶ settled
@@ -127,7 +127,7 @@ class Intake:
             self._on_change()
         return refused
 
-    def poll_failed(self, queue: str) -> None:
+    def drop_poll(self, queue: str) -> None:
         """The poll under way brought nothing and says nothing about the queue."""
         with self._lock:
             self._queues[queue].poll.end(found_nothing=None)
@@ -163,7 +163,7 @@ class Intake:
         with self._lock:
             return bool(self._waiting) and not self._idle_takers and not self._closed and self._may_start()
 
-    def done(self, held: HeldLease, *, succeeded: bool) -> bool:
+    def end(self, held: HeldLease, *, succeeded: bool) -> bool:
         """Frees the slot; the delivery is being settled from now on. `False` if it was given up before: drop it.
 
         If it succeeded, redeliveries of it that were set aside have nothing left to do.

@@ -119,7 +119,7 @@ class Poller:
             if self._polling_since is None:
                 return False
             self._abandoned = self._stopped = True
-        self._intake.poll_failed(self.queue)
+        self._intake.drop_poll(self.queue)
         return True
 
     def _run(self) -> None:
@@ -136,7 +136,7 @@ class Poller:
         """Goes on after something that shouldn't have been raised. What was received and not kept comes back."""
         with self._changed:
             self._polling_since = None
-        self._intake.poll_failed(self.queue)
+        self._intake.drop_poll(self.queue)
         logger.error(
             "the poller of queue %s met an error of its own, and goes on",
             self.queue,
@@ -167,7 +167,7 @@ class Poller:
             self._give_back(held)
             return
         if failure is not None:
-            self._intake.poll_failed(self.queue)
+            self._intake.drop_poll(self.queue)
             self._went_down(failure)
             self._pause(self._backoff.next())
             return

@@ -283,7 +283,7 @@ class Worker:
     def _make_executor(self) -> Executor:
         settings = self.settings
         if not settings.processes:
-            return ThreadExecutor(self._intake, self._processor, threads=settings.concurrency, ended=self._ended)
+            return ThreadExecutor(self._intake, self._processor, threads=settings.concurrency, ended=self._end_task)
         if self.app.runtime.lent:
             raise ConfigurationError(
                 "the app works with a driver that was lent to it, which child processes can't be given",
@@ -303,7 +303,7 @@ class Worker:
             app_spec=settings.app_spec,
             url=self.app.url,
             claim_check=self.app.runtime.claim_check_url,
-            ended=self._ended,
+            ended=self._end_task,
             cannot_start=partial(self._wishes.put, Wish.FAIL),
         )
         return self._children
@@ -327,12 +327,12 @@ class Worker:
         for one in held:
             self._settler.give_back(one, delay)
 
-    def _ended(self, held: HeldLease, outcome: Outcome, seconds: float) -> None:
+    def _end_task(self, held: HeldLease, outcome: Outcome, seconds: float) -> None:
         """The handler is done with a delivery: the slot is free, the rest is the settler's."""
         if os.getpid() != self._pid:
             # A handler forked and came back from both: what is in hand here is the other's.
             os._exit(FORKED)
         self._keeper.handler_ended(held)
-        if self._intake.done(held, succeeded=isinstance(outcome, Acked)):
+        if self._intake.end(held, succeeded=isinstance(outcome, Acked)):
             self._tally.ended(held.delivery, outcome, seconds)
             self._settler.settle(held, outcome)

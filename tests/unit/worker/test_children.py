@@ -63,7 +63,7 @@ class Parent:
         )
 
     def _end(self, held: HeldLease, outcome: Outcome, _: float) -> None:
-        self.intake.done(held, succeeded=outcome is ACKED)
+        self.intake.end(held, succeeded=outcome is ACKED)
         self.ended.put(outcome)
 
     def offer(self) -> None:

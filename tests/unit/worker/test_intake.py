@@ -57,7 +57,7 @@ def run_through(intake: Intake, clock: FakeClock, count: int, queue: str = "q") 
     for _ in range(count):
         one = intake.take()
         assert one is not None
-        intake.done(one, succeeded=True)
+        intake.end(one, succeeded=True)
         intake.settled(queue)
 
 
@@ -74,7 +74,7 @@ def test_what_waits_and_what_runs_take_slots(clock: FakeClock) -> None:
     one = intake.take()
     assert one is not None
     assert 7 == wanted(intake)
-    intake.done(one, succeeded=True)
+    intake.end(one, succeeded=True)
     assert 8 == wanted(intake)
 
 
@@ -122,7 +122,7 @@ def test_no_small_polls_while_much_waits(clock: FakeClock) -> None:
         one = intake.take()
         assert one is not None
         assert 0 == wanted(intake)
-        intake.done(one, succeeded=True)
+        intake.end(one, succeeded=True)
         intake.settled("q")
     one = intake.take()
     assert one is not None
@@ -175,7 +175,7 @@ def test_take_waits_for_a_slot(clock: FakeClock) -> None:
     taker.start()
     clock.until_waiting(1)
     assert [] == taken
-    assert intake.done(first, succeeded=True)
+    assert intake.end(first, succeeded=True)
     taker.join(10)
     assert 1 == len(taken)
     assert taken[0] is not None
@@ -210,7 +210,7 @@ def test_too_many_settlements_stop_everything(clock: FakeClock) -> None:
     for _ in range(MOST_SETTLING):
         one = intake.take()
         assert one is not None
-        intake.done(one, succeeded=True)
+        intake.end(one, succeeded=True)
     assert 0 == wanted(intake)
     assert not intake.short_of_takers()
     intake.settled("q")
@@ -223,7 +223,7 @@ def test_failing_settlements_stop_receiving(clock: FakeClock) -> None:
     intake.offer("q", held(clock, 1))
     one = intake.take()
     assert one is not None
-    intake.done(one, succeeded=True)
+    intake.end(one, succeeded=True)
     intake.settlements_failing("q", True)
     assert 0 == wanted(intake)
     intake.settled("q")
@@ -237,7 +237,7 @@ def test_failing_settlements_stop_no_other_queue(clock: FakeClock) -> None:
         intake.offer(queue, held(clock, 1, queue))
         one = intake.take()
         assert one is not None
-        intake.done(one, succeeded=True)
+        intake.end(one, succeeded=True)
     intake.settlements_failing("a", True)
     assert (0, 10) == (wanted(intake, "a"), wanted(intake, "b"))
     intake.settled("b")
@@ -265,7 +265,7 @@ def test_a_redelivery_of_what_runs_is_set_aside(clock: FakeClock) -> None:
         assert other is intake.take(), "what is set aside holds nobody up"
         assert not intake.short_of_takers()
         assert 1 == intake.in_hand().waiting
-        intake.done(other, succeeded=True)
+        intake.end(other, succeeded=True)
         intake.settled("q")
         assert 9 == wanted(intake)
         clock.advance(LEASE / 2 - timedelta(seconds=1))
@@ -288,7 +288,7 @@ def test_a_redelivery_of_what_succeeded_meanwhile_is_not_run(clock: FakeClock) -
     threads[0].start()
     until(lambda: intake._idle_takers)
     assert [] == intake.take_done_elsewhere()
-    assert intake.done(first, succeeded=True)
+    assert intake.end(first, succeeded=True)
     assert told, "the service is told to look"
     assert [second] == intake.take_done_elsewhere()
     assert (0, 0, 2) == (intake.in_hand().waiting, intake.in_hand().running, intake.in_hand().settling)
@@ -309,7 +309,7 @@ def test_what_has_work_of_its_own_runs_after_the_run_in_its_way(clock: FakeClock
     taker = threading.Thread(target=lambda: taken.put(intake.take()))
     taker.start()
     until(lambda: len(intake._aside))
-    assert intake.done(first, succeeded=follower is not None)
+    assert intake.end(first, succeeded=follower is not None)
     assert second is taken.get(timeout=10)
     taker.join(10)
 
@@ -380,7 +380,7 @@ def test_close_gives_back_what_waits(clock: FakeClock) -> None:
     hand = intake.in_hand()
     assert (0, 1, 4) == (hand.waiting, hand.running, hand.settling)
     assert running is not None
-    assert intake.done(running, succeeded=True)
+    assert intake.end(running, succeeded=True)
 
 
 def test_an_outcome_after_giving_up_counts_no_more(clock: FakeClock) -> None:
@@ -390,7 +390,7 @@ def test_an_outcome_after_giving_up_counts_no_more(clock: FakeClock) -> None:
     one = intake.take()
     assert one is not None
     assert [one] == intake.give_up_running()
-    assert not intake.done(one, succeeded=True)
+    assert not intake.end(one, succeeded=True)
     assert 1 == intake.in_hand().settling
 
 
@@ -424,7 +424,7 @@ def test_max_tasks_ends_though_too_much_was_received(clock: FakeClock) -> None:
     intake.offer("b", held(clock, 1, "b"))
     one = intake.take()
     assert one is not None
-    intake.done(one, succeeded=True)
+    intake.end(one, succeeded=True)
     assert not intake.finished()
     intake.settled("a")
     assert intake.finished()
@@ -476,7 +476,7 @@ def test_a_burst_leaves_empty_queues_alone_while_a_task_runs(clock: FakeClock) -
     poller.start()
     clock.until_waiting(1)
     assert [] == polls
-    intake.done(one, succeeded=True)
+    intake.end(one, succeeded=True)
     intake.settled("q")
     poller.join(10)
     assert [10] == polls
@@ -517,7 +517,7 @@ def test_a_parked_poller_wakes_when_a_slot_gets_free(clock: FakeClock) -> None:
     poller = threading.Thread(target=lambda: polls.append(intake.next_poll("q")))
     poller.start()
     clock.until_waiting(1)
-    intake.done(one, succeeded=True)
+    intake.end(one, succeeded=True)
     poller.join(10)
     assert [1] == polls
 
@@ -547,7 +547,7 @@ def test_many_threads_start_each_delivery_once(clock: FakeClock) -> None:
         while (one := intake.take()) is not None:
             seen.append(one)
             at_once.append(intake.in_hand().running)
-            intake.done(one, succeeded=True)
+            intake.end(one, succeeded=True)
             intake.settled("q")
 
     threads = [threading.Thread(target=work) for _ in range(8)]

@@ -151,4 +151,4 @@ def test_numbers_that_are_not_those_of_the_call(numbers: list[int] | None, monke
     results, _ = stored(sender, item("a", 60), item("b", 60), item("c", 3600))
     assert [BackendUnavailable, BackendUnavailable, type(None)] == [type(result.error) for result in results]
     assert "may have been stored" in str(results[0].error)
-    assert [True, True, False] == [result.handle is None for result in results]
+    assert [True, True, False] == [result.receipt is None for result in results]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -16,7 +15,7 @@ from cloudq.core.outcome import Acked, Outcome
 from cloudq.core.policy import DELIVERIES_WITHOUT_LIMIT
 from cloudq.core.processor import Processor
 from cloudq.core.push import PushResponse
-from cloudq.core.safe_log import SafeLogger
+from cloudq.core.safe_log import SafeLogger, is_ctrl_c
 from cloudq.core.threads import Threads
 from cloudq.push.admission import Admission, PushInHand
 from cloudq.push.refusals import ERROR, RefusalLog
@@ -193,8 +192,7 @@ class PushRunner:
         try:
             return self._processor.process(run.delivery, lease_lost=run.lost, until=run.until)
         except BaseException as error:
-            # A signal's KeyboardInterrupt reaches the main thread only: elsewhere it is the task's own.
-            if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            if is_ctrl_c(error):
                 raise
             return self._processor.failed(run.delivery, error)
 

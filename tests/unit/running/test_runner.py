@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from datetime import timedelta
 
 import pytest
 
 from cloudq import App
-from cloudq.core.outcome import DeadLettered
+from cloudq.core.outcome import DeadLettered, Retried
+from cloudq.core.policy import RetryPolicy
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.running.runner import AwaitedRun, HostRunner, Once
 from cloudq.testing.clock import FakeClock
+from tests.unit.worker.fakes import NoNotes, NoText
 
 
 def test_something_is_made_once() -> None:
@@ -69,3 +72,38 @@ def test_a_signal_in_the_main_thread_is_nobodys_failure() -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted(in_main=True)
     assert isinstance(interrupted(in_main=False), DeadLettered)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize(
+    ("error", "policy", "reason"),
+    [
+        (NoText(), RetryPolicy(), "NoText: <its text is unreadable: SystemExit>"),
+        (NoNotes("x"), RetryPolicy(), "NoNotes: x"),
+        (ValueError("x"), RetryPolicy(retry=lambda state: sys.exit(1)), "the retry policy raised SystemExit: 1"),
+    ],
+    ids=["text", "notes", "retry"],
+)
+def test_whatever_the_apps_code_raises_there_is_an_outcome(
+    error: Exception, policy: RetryPolicy, reason: str, is_async: bool
+) -> None:
+    """An invocation neither fails nor waits for ever; the next one has its loop."""
+    app, clock = App("memory://", retry=policy), FakeClock()
+
+    @app.task("t")
+    def t() -> None:
+        raise error
+
+    @app.task("at")
+    async def at() -> None:
+        raise error
+
+    driver = MemoryDriver(clock=clock)
+    with app.using(driver, clock=clock):
+        runner = HostRunner(app)
+        for _ in range(2):
+            app.send("at" if is_async else "t")
+            (delivery,) = driver.receive("default", limit=1, wait=timedelta(0), lease=timedelta(60))
+            outcome = runner.run(AwaitedRun(delivery, clock))
+            assert isinstance(outcome, (Retried, DeadLettered))
+            assert reason == outcome.reason

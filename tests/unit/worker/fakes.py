@@ -128,6 +128,21 @@ class Unreliable:
         self.driver.close()
 
 
+class NoText(Exception):
+    """One whose text can't be had."""
+
+    def __str__(self) -> str:
+        raise SystemExit
+
+
+class NoNotes(Exception):
+    """One whose traceback can't be formatted."""
+
+    @property
+    def __notes__(self) -> list[str]:
+        raise SystemExit
+
+
 class NoThreads:
     """A machine that has no more threads to give, until it has again."""
 

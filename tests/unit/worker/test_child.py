@@ -1,14 +1,20 @@
-"""What a child process of a worker is told by its parent."""
+"""A child process of a worker: what its parent tells it, and what becomes of what it runs."""
 
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from cloudq.worker.child import _load
+from cloudq.app import App
+from cloudq.core.clock import SYSTEM_CLOCK
+from cloudq.core.outcome import DeadLettered, Retried
+from cloudq.core.policy import RetryPolicy
+from cloudq.worker.child import _ChildRunner, _load
 from cloudq.worker.frames import Hello
+from tests.unit.worker.fakes import NoNotes, NoText, delivery
 
 
 @pytest.mark.parametrize("given", [None, "memory://by-hand?threshold=2000"])
@@ -29,3 +35,37 @@ def test_a_child_works_with_its_parents_backend_and_store(
         sys.modules.pop("childs_app", None)
     # A relative path is resolved once.
     assert (f"sqlite:///{tmp_path / 'given.db'}", given or "memory://own") == (app.url, app.runtime.claim_check_url)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize(
+    ("error", "policy", "reason"),
+    [
+        (NoText(), RetryPolicy(), "NoText: <its text is unreadable: SystemExit>"),
+        (NoNotes("x"), RetryPolicy(), "NoNotes: x"),
+        (ValueError("x"), RetryPolicy(retry=lambda state: sys.exit(1)), "the retry policy raised SystemExit: 1"),
+    ],
+    ids=["text", "notes", "retry"],
+)
+def test_whatever_the_apps_code_raises_the_child_lives_on(
+    error: Exception, policy: RetryPolicy, reason: str, is_async: bool
+) -> None:
+    """It costs the delivery an attempt and no process."""
+    app = App("memory://", retry=policy)
+
+    @app.task("noop")
+    def noop() -> None:
+        raise error
+
+    @app.task("anoop")
+    async def anoop() -> None:
+        raise error
+
+    runner = _ChildRunner(app)
+    for _ in range(2):
+        one = delivery(SYSTEM_CLOCK.now(), task="anoop" if is_async else "noop")
+        outcome = runner.run(one, threading.Event())
+        assert isinstance(outcome, (Retried, DeadLettered))
+        assert reason == outcome.reason
+    if runner._loop is not None:
+        runner._loop.close()

@@ -27,26 +27,11 @@ from cloudq.worker.executors import ThreadExecutor
 from cloudq.worker.intake import Intake
 from cloudq.worker.service import Worker
 from cloudq.worker.settings import WorkerSettings
-from tests.unit.worker.fakes import NoThreads, delivery, running, until
+from tests.unit.worker.fakes import NoNotes, NoText, NoThreads, delivery, running, until
 
 
 class Beyond(BaseException):
     """Neither an Exception nor one that Python knows."""
-
-
-class NoText(Exception):
-    """One whose text can't be had."""
-
-    def __str__(self) -> str:
-        raise SystemExit
-
-
-class NoNotes(Exception):
-    """One whose traceback can't be formatted."""
-
-    @property
-    def __notes__(self) -> list[str]:
-        raise SystemExit
 
 
 class TenantFilter(logging.Filter):

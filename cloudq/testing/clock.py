@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from threading import Condition
+from uuid import uuid4
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 # A wait that nobody ends would hang the test-suite: after so much real time it is an error instead.
@@ -32,6 +33,8 @@ class FakeClock:
         if start.tzinfo is None:
             raise ValueError(f"start is {start}: it has no UTC offset")
         self._patience = patience
+        self.boot = uuid4().hex
+        """What `elapsed` counts from: drivers that store it compare it with that of the same clock only."""
         self._changed = Condition()
         # All below is guarded by that condition's lock.
         self._now = start.astimezone(UTC)

@@ -46,6 +46,11 @@ class Database:
         patience: How long a transaction waits: for this process's other threads, for other processes, and for other
             programs, all together.
         full: Whether durable transactions are flushed to the disk before they count as committed.
+        boot: The name of the boot by whose clock leases go.
+
+    Attributes:
+        path: The file.
+        boot: The number that this file has for that boot.
 
     Raises:
         ConfigurationError: The path can't be that of a database.
@@ -54,7 +59,7 @@ class Database:
         BackendError: It can't be opened; the class says why.
     """
 
-    def __init__(self, path: Path, *, patience: timedelta, full: bool) -> None:
+    def __init__(self, path: Path, *, patience: timedelta, full: bool, boot: str | None) -> None:
         refuse_old_sqlite(sqlite3.sqlite_version_info)
         refuse_path(path)
         self.path = path
@@ -73,7 +78,7 @@ class Database:
         try:
             self._lock = WriteLock(path, patience)
             try:
-                certainly(self._open_locked, self._lock.release)
+                certainly(partial(self._open_locked, boot), self._lock.release)
             except BaseException:
                 self._lock.close()
                 raise
@@ -233,18 +238,19 @@ class Database:
         self._read_mutex.free()
         self._write_mutex.free()
 
-    def _open_locked(self) -> None:
+    def _open_locked(self, boot: str | None) -> None:
         self._lock.acquire()
         refuse_fragment(self.path)
         opening = forking.opening
         if opening.mine:
             raise entered_twice(self.path)
-        self._writer, self._reader = certainly(partial(self._open_alone, opening), opening.free)
+        opened = certainly(partial(self._open_alone, opening, boot), opening.free)
+        self._writer, self._reader, self.boot = opened
         self._files = self._identities()
 
-    def _open_alone(self, opening: Mutex) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+    def _open_alone(self, opening: Mutex, boot: str | None) -> tuple[sqlite3.Connection, sqlite3.Connection, int]:
         opening.acquire()
-        return open_pair(self.path, self._patience, full=self._full)
+        return open_pair(self.path, self._patience, full=self._full, boot=boot)
 
     def _identities(self) -> tuple[tuple[int, int] | None, ...]:
         return identity(self._names[0]), identity(self._names[1])

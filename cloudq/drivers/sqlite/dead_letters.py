@@ -8,27 +8,35 @@ from datetime import timedelta
 from typing import Final
 
 from cloudq.core import wire
-from cloudq.core.clock import Clock, from_micros, to_micros
+from cloudq.core.clock import Clock, from_micros
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Ack, DeadMessage, SettleResult
 from cloudq.core.driver import Final as FinalCall
 from cloudq.core.message import Message
+from cloudq.drivers.sqlite.boot import End, Moment, moment
 from cloudq.drivers.sqlite.connection import Database
 from cloudq.drivers.sqlite.leasing import SETTLED, LeasedRow, deliveries
-from cloudq.drivers.sqlite.rows import DeadReceipt, kept_failure, later, lease_lost, listed, portions, stored_failure
+from cloudq.drivers.sqlite.rows import DeadReceipt, kept_failure, lease_lost, listed, portions, stored_failure
 from cloudq.errors import BackendError, ConfigurationError, UndecodableError
 
 _LOOK: Final = "SELECT seq, id, body, failure, dead_at FROM dead WHERE queue = ? AND seq > ? ORDER BY seq LIMIT ?"
 _GET: Final = "SELECT seq, id, body, failure, dead_at FROM dead WHERE queue = ? AND seq = ?"
-_OLDEST: Final = "SELECT seq FROM dead WHERE queue = ? AND visible_at <= ? ORDER BY seq LIMIT ?"
-_OF_KEYS: Final = "SELECT seq FROM dead WHERE queue = ? AND visible_at <= ? AND seq IN (*) ORDER BY seq"
+_OLDEST: Final = """
+    SELECT seq FROM dead WHERE queue = :queue
+        AND (boot IS NULL OR (boot = :boot AND visible_at <= :mark) OR (boot <> :boot AND lease_end <= :wall))
+    ORDER BY seq LIMIT :limit
+"""
+_IS_FREE: Final = """
+    SELECT seq FROM dead WHERE queue = :queue AND seq = :seq
+        AND (boot IS NULL OR (boot = :boot AND visible_at <= :mark) OR (boot <> :boot AND lease_end <= :wall))
+"""
 _LEASE: Final = """
-    UPDATE dead SET visible_at = ?, receipt = deliveries + 1, deliveries = deliveries + 1 WHERE seq IN (*)
+    UPDATE dead SET visible_at = ?, lease_end = ?, boot = ?, deliveries = deliveries + 1 WHERE seq IN (*)
     RETURNING seq, id, group_key, deliveries, runs, first_received_at, failure, body
 """
-_HELD: Final = "SELECT seq, receipt FROM dead WHERE visible_at > ? AND receipt IS NOT NULL AND seq IN (*)"
+_HELD: Final = "SELECT seq, deliveries FROM dead WHERE boot = ? AND visible_at > ? AND seq IN (*)"
 _DELETE: Final = "DELETE FROM dead WHERE seq = ?"
-_RELEASE: Final = "UPDATE dead SET visible_at = 0, receipt = NULL, failure = coalesce(?, failure) WHERE seq = ?"
+_RELEASE: Final = "UPDATE dead SET visible_at = 0, boot = NULL, failure = coalesce(?, failure) WHERE seq = ?"
 _PURGE: Final = "DELETE FROM dead WHERE queue = ?"
 _PURGE_KEYS: Final = "DELETE FROM dead WHERE queue = ? AND seq IN (*)"
 
@@ -71,16 +79,18 @@ class SQLiteDeadLetters:
 
     def take(self, keys: Sequence[str] | None, *, limit: int, lease: timedelta) -> Sequence[Delivery]:
         """Leases up to `limit`; unknown keys, and those that somebody else has taken, are left out."""
-        rows, until = self._database().write(
-            lambda cursor: self._take(cursor, keys, max(0, limit), lease), durable=False
+        database = self._database()
+        rows, until = database.write(
+            lambda cursor: self._take(cursor, keys, max(0, limit), lease, database.boot), durable=False
         )
         return deliveries(sorted(rows), self._queue, until, DeadReceipt)
 
     def settle(self, finals: Sequence[FinalCall]) -> Sequence[SettleResult]:
         """`Ack` deletes; anything else leaves it, at once free to be taken, with the step's failure if it has one."""
         try:
-            return self._database().write(
-                lambda cursor: self._settle(cursor, finals, to_micros(self._clock.now())), durable=True
+            database = self._database()
+            return database.write(
+                lambda cursor: self._settle(cursor, finals, moment(self._clock, database.boot)), durable=True
             )
         except BackendError as error:
             return [SettleResult(error=error)] * len(finals)
@@ -90,19 +100,23 @@ class SQLiteDeadLetters:
         return self._database().write(lambda cursor: self._purge(cursor, keys), durable=True)
 
     def _take(
-        self, cursor: sqlite3.Cursor, keys: Sequence[str] | None, limit: int, lease: timedelta
-    ) -> tuple[list[LeasedRow], int]:
-        now = to_micros(self._clock.now())
-        if keys is None:
-            seqs = [seq for (seq,) in cursor.execute(_OLDEST, (self._queue, now, limit))]
-        else:
-            seqs = self._takeable(cursor, keys, now)[:limit]
-        until = later(now, lease)
+        self, cursor: sqlite3.Cursor, keys: Sequence[str] | None, limit: int, lease: timedelta, boot: int
+    ) -> tuple[list[LeasedRow], End]:
+        now = moment(self._clock, boot)
+        seqs = self._free(cursor, keys, limit, now)
+        until = now.plus(lease)
         rows: list[LeasedRow] = []
         for portion in portions(seqs):
             sql, values = listed(_LEASE, portion)
-            rows += cursor.execute(sql, (until, *values)).fetchall()
+            rows += cursor.execute(sql, (until.mark, until.wall, boot, *values)).fetchall()
         return rows, until
+
+    def _free(self, cursor: sqlite3.Cursor, keys: Sequence[str] | None, limit: int, now: Moment) -> list[int]:
+        """The numbers of those that nobody holds."""
+        values = {"queue": self._queue, "wall": now.wall, "mark": now.mark, "boot": now.boot}
+        if keys is None:
+            return [seq for (seq,) in cursor.execute(_OLDEST, {**values, "limit": limit})]
+        return [seq for seq in _seqs(keys) if cursor.execute(_IS_FREE, {**values, "seq": seq}).fetchone()][:limit]
 
     def _purge(self, cursor: sqlite3.Cursor, keys: Sequence[str] | None) -> int:
         if keys is None:
@@ -113,19 +127,15 @@ class SQLiteDeadLetters:
             count += cursor.execute(sql, (self._queue, *values)).rowcount
         return count
 
-    def _takeable(self, cursor: sqlite3.Cursor, keys: Sequence[str], now: int) -> list[int]:
-        found: list[int] = []
-        for portion in portions(_seqs(keys)):
-            sql, values = listed(_OF_KEYS, portion)
-            found += [seq for (seq,) in cursor.execute(sql, (self._queue, now, *values))]
-        return sorted(found)
-
-    def _settle(self, cursor: sqlite3.Cursor, finals: Sequence[FinalCall], now: int) -> list[SettleResult]:
+    def _settle(self, cursor: sqlite3.Cursor, finals: Sequence[FinalCall], now: Moment) -> list[SettleResult]:
         seqs = [final.lease.receipt.seq for final in finals if isinstance(final.lease.receipt, DeadReceipt)]
         held: set[object] = set()
         for portion in portions(seqs):
             sql, values = listed(_HELD, portion)
-            held |= {DeadReceipt(seq=seq, number=number) for seq, number in cursor.execute(sql, (now, *values))}
+            held |= {
+                DeadReceipt(seq=seq, number=number)
+                for seq, number in cursor.execute(sql, (now.boot, now.mark, *values))
+            }
         results: list[SettleResult] = []
         for final in finals:
             receipt, step = final.lease.receipt, final.step

@@ -8,21 +8,21 @@ from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from sqlite3 import Cursor
 from typing import Final, Literal
 
 from cloudq.core.capabilities import CALL_TIMEOUT
-from cloudq.core.clock import SYSTEM_CLOCK, Clock, from_micros, to_micros
+from cloudq.core.clock import SYSTEM_CLOCK, Clock, to_micros
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Cancels, Capabilities, ExtendResult, Outgoing, QueueStats, SendResult, SettleResult
 from cloudq.core.driver import Final as FinalCall
 from cloudq.core.message import is_ordered
 from cloudq.drivers.sqlite import cancelling, inspecting, leasing, sending
+from cloudq.drivers.sqlite.boot import boot_name
 from cloudq.drivers.sqlite.connection import Database
 from cloudq.drivers.sqlite.dead_letters import SQLiteDeadLetters
 from cloudq.drivers.sqlite.faults import DriverClosed, entered_twice
 from cloudq.drivers.sqlite.mutex import Mutex, certainly
-from cloudq.drivers.sqlite.rows import later
+from cloudq.drivers.sqlite.session import Session
 from cloudq.drivers.sqlite.waiting import Waiters
 from cloudq.errors import BackendError, ConfigurationError
 
@@ -33,6 +33,8 @@ _WAITING: Final = 0.9
 DEDUP_WINDOW: Final = timedelta(minutes=5)
 MAX_BODY: Final = 1024 * 1024
 _ANY_DELAY: Final = timedelta(days=365_000)
+_SLICE: Final = timedelta(seconds=1)
+_ZERO: Final = timedelta(0)
 
 
 class SQLiteDriver:
@@ -87,7 +89,7 @@ class SQLiteDriver:
         self._max_body = max_body
         self._opening = Mutex()
         self._closed = False
-        self._session: _Session | None = self._opened()
+        self._session: Session | None = self._opened()
         _drivers.add(self)
 
     def __repr__(self) -> str:
@@ -141,7 +143,7 @@ class SQLiteDriver:
         try:
             session = self._current()
             results, may_be_ready = session.database.write(
-                lambda cursor: leasing.settle(cursor, finals, self._now()), durable=True
+                lambda cursor: leasing.settle(cursor, finals, session.now()), durable=True
             )
         except BackendError as error:
             return [SettleResult(error=error)] * len(finals)
@@ -154,13 +156,17 @@ class SQLiteDriver:
         if not leases:
             return []
         try:
-            return self._database().write(lambda cursor: leasing.extend(cursor, leases, by, self._now()), durable=False)
+            session = self._current()
+            return session.database.write(
+                lambda cursor: leasing.extend(cursor, leases, by, session.now()), durable=False
+            )
         except BackendError as error:
             return [ExtendResult(error=error)] * len(leases)
 
     def stats(self, queue: str) -> QueueStats:
         """Counted at the moment of the call."""
-        return self._database().read(lambda cursor: inspecting.stats(cursor, queue, self._now()))
+        session = self._current()
+        return session.database.read(lambda cursor: inspecting.stats(cursor, queue, session.now()))
 
     def purge(self, queue: str) -> int:
         """Deletes what was there when the call began, in portions, so that others aren't kept waiting."""
@@ -212,7 +218,8 @@ class SQLiteDriver:
         try:
             session = self._current()
             results = session.database.write(
-                lambda cursor: sending.store(cursor, items, self._now(), self._dedup_window), durable=True
+                lambda cursor: sending.store(cursor, items, to_micros(self._clock.now()), self._dedup_window),
+                durable=True,
             )
         except BackendError as error:
             return [SendResult(error=error)] * len(items)
@@ -230,48 +237,46 @@ class SQLiteDriver:
         return [next(stored) if why is None else SendResult(error=why) for why in whys]
 
     def _receive(
-        self, session: _Session, queue: str, limit: int, wait: timedelta, span: timedelta
+        self, session: Session, queue: str, limit: int, wait: timedelta, span: timedelta
     ) -> Sequence[Delivery]:
         database, waiters = session.database, session.waiters
         interrupts = waiters.interrupts
-        last = self._now()
-        deadline = later(last, wait)
+        now = session.now()
+        deadline = now.elapsed + min(wait, _ANY_DELAY)
         while limit > 0:
             changes = waiters.changes
-            # A look costs little, and only what is ready is worth the write lock.
-            ready_at = database.read(lambda cursor: leasing.next_visible(cursor, queue))
-            now = self._now()
-            deadline -= max(0, last - now)  # a wall clock that was set back makes no wait longer
-            last = now
-            if ready_at is not None and ready_at <= now:
-                taken = database.write(partial(self._take, queue=queue, limit=limit, span=span), durable=False)
-                if taken:
-                    rows, until = taken
+            pause = None
+            # A look costs little, and only what is ready is worth the write lock. Where the last receive had all that
+            # it asked for there is likely to be more.
+            look = queue not in session.busy
+            if look:
+                found = database.read(lambda cursor: leasing.look(cursor, queue, database.boot))
+                pause = leasing.pause(found, now)
+            foreign = session.foreign_lease_ended(queue, now)
+            if not look or foreign or (pause is not None and pause <= 0):
+                take = partial(session.take, queue=queue, limit=limit, span=span, foreign=foreign)
+                rows, until = database.write(take, durable=False)
+                if len(rows) < limit:
+                    session.busy.discard(queue)
+                else:
+                    session.busy.add(queue)
+                if rows:
                     return leasing.deliveries(rows, queue, until)
+                now = session.now()
                 continue  # somebody else was faster; what is next shows by looking again
-            if now >= deadline or waiters.interrupts != interrupts:
+            left = deadline - now.elapsed
+            if left <= _ZERO or waiters.interrupts != interrupts:
                 break
-            until = deadline if ready_at is None else min(deadline, ready_at)
-            woken = waiters.wait(changes=changes, interrupts=interrupts, until=from_micros(until))
-            if not woken and until == deadline:
-                break
+            # In slices, as a wait doesn't count the time for which the machine was suspended, nor a step of its clock.
+            until_next = left if pause is None else min(left, timedelta(microseconds=pause))
+            waiters.wait(changes=changes, interrupts=interrupts, timeout=min(until_next, _SLICE))
+            now = session.now()
         return []
-
-    def _take(
-        self, cursor: Cursor, queue: str, limit: int, span: timedelta
-    ) -> tuple[list[leasing.LeasedRow], int] | None:
-        now = self._now()
-        until = later(now, span)
-        rows = leasing.take(cursor, queue, limit=limit, now=now, until=until)
-        return (rows, until) if rows else None
-
-    def _now(self) -> int:
-        return to_micros(self._clock.now())
 
     def _database(self) -> Database:
         return self._current().database
 
-    def _current(self) -> _Session:
+    def _current(self) -> Session:
         session = self._session
         if session is not None:
             return session
@@ -279,16 +284,16 @@ class SQLiteDriver:
             raise entered_twice(self._path)
         return certainly(self._reopened, self._opening.free)
 
-    def _reopened(self) -> _Session:
+    def _reopened(self) -> Session:
         self._opening.acquire()
         session = self._session = self._session or self._opened()
         return session
 
-    def _opened(self) -> _Session:
+    def _opened(self) -> Session:
         if self._closed:
             raise DriverClosed(f"the driver of {self._path} was closed")
-        database = Database(self._path, patience=self._patience, full=self._full)
-        session = _Session(database, Waiters(database.data_version, self._clock))
+        database = Database(self._path, patience=self._patience, full=self._full, boot=boot_name(self._clock))
+        session = Session(database, Waiters(database.data_version, self._clock), self._clock)
         # Also at the interpreter's end: closing may checkpoint, which needs the write lock.
         weakref.finalize(self, session.close)
         return session
@@ -299,20 +304,6 @@ class SQLiteDriver:
         session, self._session = self._session, None
         if session is not None:
             session.database.abandon()
-
-
-class _Session:
-    """What a process has open."""
-
-    def __init__(self, database: Database, waiters: Waiters) -> None:
-        self.database = database
-        self.waiters = waiters
-
-    def close(self) -> None:
-        if self.database.inherited:
-            return
-        self.waiters.close()
-        self.database.close()
 
 
 _drivers: weakref.WeakSet[SQLiteDriver] = weakref.WeakSet()

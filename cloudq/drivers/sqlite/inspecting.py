@@ -8,6 +8,7 @@ from typing import Final
 
 from cloudq.core.driver import QueueStats
 from cloudq.core.message import is_ordered
+from cloudq.drivers.sqlite.boot import AXIS, Moment
 from cloudq.drivers.sqlite.leasing import promote
 
 # Of one transaction of a purge: so that others wait for milliseconds, and the log stays short.
@@ -15,10 +16,17 @@ PURGE_PORTION: Final = 5_000
 
 _STATS: Final = """
     SELECT
-        count(*) FILTER (WHERE visible_at IS NULL OR visible_at <= :now),
-        count(*) FILTER (WHERE visible_at > :now AND receipt IS NULL),
-        count(*) FILTER (WHERE visible_at > :now AND receipt IS NOT NULL),
-        min(visible_at),
+        count(*) FILTER (WHERE visible_at IS NULL OR visible_at <= :wall),
+        count(*) FILTER (WHERE visible_at > :wall AND visible_at < :axis),
+        count(*) FILTER (WHERE boot = :boot AND visible_at <= :mark),
+        count(*) FILTER (WHERE boot = :boot AND visible_at > :mark),
+        (SELECT count(*) FROM message
+            WHERE queue = :queue AND visible_at >= :axis AND boot <> :boot AND due_at <= :wall),
+        (SELECT count(*) FROM message
+            WHERE queue = :queue AND visible_at >= :axis AND boot <> :boot AND due_at > :wall),
+        min(visible_at) FILTER (WHERE visible_at < :axis),
+        :wall - :mark + min(visible_at) FILTER (WHERE boot = :boot),
+        (SELECT min(due_at) FROM message WHERE queue = :queue AND visible_at >= :axis AND boot <> :boot),
         (SELECT min(due_at) FROM message WHERE queue = :queue AND visible_at IS NULL),
         (SELECT count(*) FROM dead WHERE queue = :queue)
     FROM message WHERE queue = :queue
@@ -32,13 +40,14 @@ _PURGE: Final = """
 """
 
 
-def stats(cursor: sqlite3.Cursor, queue: str, now: int) -> QueueStats:
+def stats(cursor: sqlite3.Cursor, queue: str, now: Moment) -> QueueStats:
     """How full the queue is. One statement, so that the numbers fit together."""
-    row = cursor.execute(_STATS, {"now": now, "queue": queue}).fetchone()
-    ready, delayed, in_flight, *since, dead = row
-    oldest = min((moment for moment in since if moment is not None), default=now)
-    age = timedelta(microseconds=max(0, now - oldest)) if ready else None
-    return QueueStats(ready=ready, delayed=delayed, in_flight=in_flight, dead=dead, oldest_age=age)
+    values = {"queue": queue, "axis": AXIS, "wall": now.wall, "mark": now.mark, "boot": now.boot}
+    free, delayed, over, held, foreign_over, foreign_held, *since, dead = cursor.execute(_STATS, values).fetchone()
+    ready = free + over + foreign_over
+    oldest = min((moment for moment in since if moment is not None), default=now.wall)
+    age = timedelta(microseconds=max(0, now.wall - oldest)) if ready else None
+    return QueueStats(ready=ready, delayed=delayed, in_flight=held + foreign_held, dead=dead, oldest_age=age)
 
 
 def last_seq(cursor: sqlite3.Cursor) -> int:

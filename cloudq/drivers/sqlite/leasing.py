@@ -1,7 +1,7 @@
 """Handing messages over, and what becomes of their leases.
 
-A message is leased while `receipt` isn't NULL and `visible_at` is ahead. A release clears the receipt, a new delivery
-changes it, and a deleted row's `seq` is never used again: so an old receipt fits nothing.
+A message is leased while `boot` isn't NULL and `visible_at` is ahead by the clock of that boot (boot.py). A release
+clears it, a new delivery has a new number, and a deleted row's `seq` is never used again: an old receipt fits nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from cloudq.core.clock import from_micros
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Ack, ExtendResult, NativeDeadLetter, Release, SettleResult
 from cloudq.core.driver import Final as FinalCall
+from cloudq.drivers.sqlite.boot import AXIS, End, Moment
 from cloudq.drivers.sqlite.rows import (
     MessageReceipt,
     Receipt,
@@ -31,23 +32,34 @@ LeasedRow: TypeAlias = "tuple[int, str, str | None, int, int, int, bytes | None,
 
 SETTLED: Final = SettleResult()
 
-_NEXT_VISIBLE: Final = """
-    SELECT visible_at FROM message WHERE queue = ? AND visible_at IS NOT NULL ORDER BY visible_at LIMIT 1
+_LOOK: Final = """
+    SELECT
+        (SELECT visible_at FROM message WHERE queue = ?1 AND visible_at IS NOT NULL ORDER BY visible_at LIMIT 1),
+        (SELECT visible_at FROM message WHERE queue = ?1 AND visible_at >= ?2 AND boot = ?3
+            ORDER BY visible_at LIMIT 1)
+"""
+_LOOK_AT_FOREIGN: Final = """
+    SELECT min(due_at) FROM message WHERE queue = ? AND visible_at >= ? AND boot <> ?
+"""
+# It is ready since its end; or since now, if the wall clock was set back.
+_END_LEASES: Final = """
+    UPDATE message SET boot = NULL, visible_at = min(due_at, :wall)
+    WHERE queue = :queue AND visible_at >= :axis
+        AND ((boot = :boot AND visible_at <= :mark) OR (boot <> :boot AND due_at <= :wall))
 """
 _LEASE: Final = """
     UPDATE message SET
-        visible_at = ?, receipt = deliveries + 1, deliveries = deliveries + 1, runs = runs + 1,
+        visible_at = ?, due_at = ?, boot = ?, deliveries = deliveries + 1, runs = runs + 1,
         first_received_at = CASE deliveries WHEN 0 THEN ? ELSE first_received_at END
     WHERE seq IN (SELECT seq FROM message WHERE queue = ? AND visible_at <= ? ORDER BY visible_at, seq LIMIT ?)
     RETURNING seq, id, group_key, deliveries, runs, first_received_at, failure, body
 """
 _HELD: Final = """
-    SELECT seq, receipt, queue, group_key FROM message
-    WHERE visible_at > ? AND receipt IS NOT NULL AND seq IN (*)
+    SELECT seq, deliveries, queue, group_key FROM message WHERE boot = ? AND visible_at > ? AND seq IN (*)
 """
 _DELETE: Final = "DELETE FROM message WHERE seq = ?"
 _RELEASE: Final = """
-    UPDATE message SET visible_at = ?, receipt = NULL, runs = runs - ?, failure = coalesce(?, failure) WHERE seq = ?
+    UPDATE message SET visible_at = ?, boot = NULL, runs = runs - ?, failure = coalesce(?, failure) WHERE seq = ?
 """
 _BURY: Final = """
     INSERT INTO dead(queue, id, group_key, dead_at, deliveries, runs, first_received_at, failure, body)
@@ -58,34 +70,70 @@ _PROMOTE: Final = """
     UPDATE message SET visible_at = due_at
     WHERE visible_at IS NULL AND seq = (SELECT min(seq) FROM message WHERE queue = ? AND group_key = ?)
 """
-_EXTEND: Final = "UPDATE message SET visible_at = ? WHERE seq = ?"
+_EXTEND: Final = "UPDATE message SET visible_at = ?, due_at = ? WHERE seq = ?"
 
 
-def next_visible(cursor: sqlite3.Cursor, queue: str) -> int | None:
-    """When a receive has something to return: a moment that may have passed, or `None` for an empty queue."""
-    row = cursor.execute(_NEXT_VISIBLE, (queue,)).fetchone()
-    return None if row is None else row[0]
+Look: TypeAlias = "tuple[int | None, int | None]"
+"""When the first message is visible (from `AXIS` on that is the end of a lease), and when the first lease of our boot
+ends; `None` where there is none."""
 
 
-def take(cursor: sqlite3.Cursor, queue: str, *, limit: int, now: int, until: int) -> list[LeasedRow]:
+def look(cursor: sqlite3.Cursor, queue: str, boot: int) -> Look:
+    """When a receive has something to return."""
+    found: Look = cursor.execute(_LOOK, (queue, AXIS, boot)).fetchone()
+    return found
+
+
+def pause(found: Look, now: Moment) -> int | None:
+    """For how many microseconds there is nothing to return; 0 or less: there is. `None`: the queue is empty."""
+    ready, lease = found
+    if ready is None:
+        return None
+    waits = [] if lease is None else [lease - now.mark]
+    if ready < AXIS:
+        waits.append(ready - now.wall)
+    return min(waits, default=None)
+
+
+def lease_ended(found: Look, now: Moment) -> bool:
+    """Whether a lease of our boot is over: its holder didn't come to settle the message."""
+    return found[1] is not None and found[1] <= now.mark
+
+
+def foreign_leases_end(cursor: sqlite3.Cursor, queue: str, boot: int) -> int | None:
+    """When the first lease of another boot ends, by the wall clock; `None` where there is none."""
+    end: int | None = cursor.execute(_LOOK_AT_FOREIGN, (queue, AXIS, boot)).fetchone()[0]
+    return end
+
+
+def end_leases(cursor: sqlite3.Cursor, queue: str, now: Moment) -> None:
+    """Makes what was under leases that are over ready. Runs in a write transaction."""
+    values = {"queue": queue, "axis": AXIS, "wall": now.wall, "mark": now.mark, "boot": now.boot}
+    cursor.execute(_END_LEASES, values)
+
+
+def take(cursor: sqlite3.Cursor, queue: str, *, limit: int, now: Moment, until: End) -> list[LeasedRow]:
     """Leases what has been ready for longest, until then. Runs in a write transaction."""
-    rows = cursor.execute(_LEASE, (until, now, queue, now, limit)).fetchall()
+    values = (until.mark, until.wall, now.boot, now.wall, queue, now.wall, limit)
+    rows = cursor.execute(_LEASE, values).fetchall()
     rows.sort()  # RETURNING has an order of its own
     return rows
 
 
 def deliveries(
-    rows: Sequence[LeasedRow], queue: str, until: int, receipt: type[Receipt] = MessageReceipt
+    rows: Sequence[LeasedRow], queue: str, until: End, receipt: type[Receipt] = MessageReceipt
 ) -> list[Delivery]:
     """What was taken, for the worker. Decoding needs no transaction, so it keeps nobody waiting."""
-    expires_at = from_micros(until)
+    expires_at = from_micros(until.wall)
     return [
         Delivery.of(
             body,
             native_id=id_,
             runs=runs,
             deliveries=number,
-            lease=Lease(queue=queue, receipt=receipt(seq=seq, number=number), expires_at=expires_at),
+            lease=Lease(
+                queue=queue, receipt=receipt(seq=seq, number=number), expires_at=expires_at, ends=until.elapsed
+            ),
             group=group,
             first_received_at=from_micros(first_received_at),
             failure=kept_failure(failure),
@@ -95,7 +143,7 @@ def deliveries(
     ]
 
 
-def settle(cursor: sqlite3.Cursor, finals: Sequence[FinalCall], now: int) -> tuple[list[SettleResult], bool]:
+def settle(cursor: sqlite3.Cursor, finals: Sequence[FinalCall], now: Moment) -> tuple[list[SettleResult], bool]:
     """Carries out the steps of those that are still leased. Runs in a write transaction.
 
     Returns:
@@ -118,10 +166,10 @@ def settle(cursor: sqlite3.Cursor, finals: Sequence[FinalCall], now: int) -> tup
         seq, step, (queue, group) = receipt.seq, final.step, place
         match step:
             case Release():
-                released.append((later(now, step.delay), int(not step.counted), stored_failure(step.failure), seq))
+                released.append((later(now.wall, step.delay), int(not step.counted), stored_failure(step.failure), seq))
                 continue
             case NativeDeadLetter():
-                buried.append((now, stored_failure(step.failure), seq))
+                buried.append((now.wall, stored_failure(step.failure), seq))
             case Ack():
                 pass
         deleted.append((seq,))
@@ -139,17 +187,17 @@ def promote(cursor: sqlite3.Cursor, left: set[tuple[str, str]]) -> None:
     cursor.executemany(_PROMOTE, left)
 
 
-def extend(cursor: sqlite3.Cursor, leases: Sequence[Lease], by: timedelta, now: int) -> list[ExtendResult]:
+def extend(cursor: sqlite3.Cursor, leases: Sequence[Lease], by: timedelta, now: Moment) -> list[ExtendResult]:
     """Makes each lease that still holds end `by` from now. Runs in a write transaction."""
     held = _held(cursor, leases, now)
-    until = later(now, by)
-    granted = ExtendResult(expires_at=from_micros(until))
+    until = now.plus(by)
+    granted = ExtendResult(expires_at=from_micros(until.wall), ends=until.elapsed)
     results: list[ExtendResult] = []
-    extended: list[tuple[int, int]] = []
+    extended: list[tuple[int, int, int]] = []
     for one in leases:
         receipt = one.receipt
         if isinstance(receipt, MessageReceipt) and receipt in held:
-            extended.append((until, receipt.seq))
+            extended.append((until.mark, until.wall, receipt.seq))
             results.append(granted)
         else:
             results.append(ExtendResult(error=lease_lost(one)))
@@ -157,12 +205,12 @@ def extend(cursor: sqlite3.Cursor, leases: Sequence[Lease], by: timedelta, now: 
     return results
 
 
-def _held(cursor: sqlite3.Cursor, leases: Sequence[Lease], now: int) -> dict[MessageReceipt, tuple[str, str | None]]:
+def _held(cursor: sqlite3.Cursor, leases: Sequence[Lease], now: Moment) -> dict[MessageReceipt, tuple[str, str | None]]:
     """The queue and ordering key of each message that is leased by one of these and by nobody else since."""
     seqs = [one.receipt.seq for one in leases if isinstance(one.receipt, MessageReceipt)]
     held: dict[MessageReceipt, tuple[str, str | None]] = {}
     for portion in portions(seqs):
         sql, values = listed(_HELD, portion)
-        for seq, number, queue, group in cursor.execute(sql, (now, *values)):
+        for seq, number, queue, group in cursor.execute(sql, (now.boot, now.mark, *values)):
             held[MessageReceipt(seq=seq, number=number)] = (queue, group)
     return held

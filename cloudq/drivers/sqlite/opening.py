@@ -15,6 +15,7 @@ from typing import Final
 
 from cloudq.core.safe_log import SafeLogger
 from cloudq.drivers.sqlite import schema
+from cloudq.drivers.sqlite.boot import number_of
 from cloudq.drivers.sqlite.faults import read_only
 from cloudq.drivers.sqlite.mutex import certainly
 from cloudq.errors import ConfigurationError, StorageCorrupt, UnsupportedError
@@ -78,17 +79,20 @@ def _execute(connection: sqlite3.Connection, *pragmas: str) -> None:
         connection.execute(f"PRAGMA {pragma}").fetchall()
 
 
-def open_pair(path: Path, patience: float, *, full: bool) -> tuple[sqlite3.Connection, sqlite3.Connection]:
-    """The connection that writes and the one that reads. Called under the write lock.
+def open_pair(
+    path: Path, patience: float, *, full: bool, boot: str | None
+) -> tuple[sqlite3.Connection, sqlite3.Connection, int]:
+    """The connection that writes, the one that reads, and the number of this boot. Called under the write lock.
 
     Args:
         path: The file. It is created if there is none, and brought to the newest schema.
         patience: For how many seconds each step waits for other programs. Afterwards the connections wait for nothing.
         full: Whether a flush has to get through the disk's own cache.
+        boot: The name of the boot by whose clock leases go.
     """
     writer = _connect(path, patience)
     try:
-        _prepare_writer(writer, path, full=full)
+        number = _prepare_writer(writer, path, full=full, boot=boot)
         reader = _connect(path, patience)
         try:
             _execute(reader, "mmap_size=0", "wal_autocheckpoint=0", "query_only=1")
@@ -100,10 +104,10 @@ def open_pair(path: Path, patience: float, *, full: bool) -> tuple[sqlite3.Conne
     except BaseException:
         writer.close()
         raise
-    return writer, reader
+    return writer, reader, number
 
 
-def _prepare_writer(writer: sqlite3.Connection, path: Path, *, full: bool) -> None:
+def _prepare_writer(writer: sqlite3.Connection, path: Path, *, full: bool, boot: str | None) -> int:
     schema.check(writer, path)
     if not os.access(path, os.W_OK):  # SQLite opens it all the same, and fails at the first write
         raise read_only(path, "this user may only read it")
@@ -118,9 +122,10 @@ def _prepare_writer(writer: sqlite3.Connection, path: Path, *, full: bool) -> No
     _execute(writer, "secure_delete=FAST")
     # On macOS a plain fsync leaves the data in the disk's cache. Elsewhere this changes nothing.
     _execute(writer, f"fullfsync={int(full)}", f"checkpoint_fullfsync={int(full)}")
-    certainly(partial(_migrate, writer), partial(roll_back, writer))
+    number = certainly(partial(_migrate, writer, boot), partial(roll_back, writer))
     # From here on waiting is done here: so it is bounded together with all else that a call waits for.
     _execute(writer, "busy_timeout=0")
+    return number
 
 
 def _connect(path: Path, patience: float) -> sqlite3.Connection:
@@ -142,7 +147,9 @@ def roll_back(connection: sqlite3.Connection) -> None:
         connection.execute("ROLLBACK")
 
 
-def _migrate(writer: sqlite3.Connection) -> None:
+def _migrate(writer: sqlite3.Connection, boot: str | None) -> int:
     writer.execute("BEGIN IMMEDIATE")
     schema.migrate(writer)
+    number = number_of(writer, boot)
     writer.execute("COMMIT")
+    return number

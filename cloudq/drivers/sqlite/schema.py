@@ -70,8 +70,22 @@ _V1: Final[Migration] = (
     "CREATE INDEX dedup_expires ON dedup(expires_at)",
 )
 
+# Leases go by elapsed time, which can't be set, of one boot of the machine (boot.py).
+_V2: Final[Migration] = (
+    # The number of the boot by whose clock visible_at is the lease's end, from 2^60 on. NULL where there is no lease:
+    # then visible_at is by the wall clock. due_at is the lease's end by the wall clock, for those who can't read that
+    # boot's clock. The number of a lease is deliveries.
+    "ALTER TABLE message RENAME COLUMN receipt TO boot",
+    "UPDATE message SET boot = 0, due_at = visible_at, visible_at = visible_at + (1 << 60) WHERE boot IS NOT NULL",
+    "ALTER TABLE dead RENAME COLUMN receipt TO boot",
+    # At the end of a row, behind the body: dead letters are leased so seldom that it may be written anew.
+    "ALTER TABLE dead ADD COLUMN lease_end INTEGER NOT NULL DEFAULT 0",
+    "UPDATE dead SET boot = 0, lease_end = visible_at, visible_at = visible_at + (1 << 60) WHERE boot IS NOT NULL",
+    "CREATE TABLE boot(number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
+)
+
 # The n-th makes version n of version n - 1. Released ones never change.
-MIGRATIONS: Final[tuple[Migration, ...]] = (_V1,)
+MIGRATIONS: Final[tuple[Migration, ...]] = (_V1, _V2)
 
 
 def check(connection: sqlite3.Connection, path: Path, *, known: int = len(MIGRATIONS)) -> None:

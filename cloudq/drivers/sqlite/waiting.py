@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from threading import Condition, Event, Thread, current_thread
 from typing import Final
@@ -51,8 +51,8 @@ class Waiters:
         self.interrupts = 0
         """Counts the interrupts. Read it when a receive begins."""
 
-    def wait(self, *, changes: int, interrupts: int, until: datetime) -> bool:
-        """Waits until something changed since the counts were read, or somebody interrupts, or that moment.
+    def wait(self, *, changes: int, interrupts: int, timeout: timedelta) -> bool:
+        """Waits until something changed since the counts were read, or somebody interrupts, or for so long.
 
         Returns:
             `False` if the clock said that the time was up.
@@ -60,7 +60,7 @@ class Waiters:
         if self._mutex.mine:
             return True  # in a signal handler amid one of these: it looks again instead
         me = object()
-        wait = partial(self._wait, me, changes, interrupts, until)
+        wait = partial(self._wait, me, changes, interrupts, timeout)
         return certainly(wait, partial(self._leave, me))
 
     def notify(self) -> None:
@@ -83,12 +83,11 @@ class Waiters:
         if watcher is not None and watcher is not current_thread():
             watcher.join()
 
-    def _wait(self, me: object, changes: int, interrupts: int, until: datetime) -> bool:
+    def _wait(self, me: object, changes: int, interrupts: int, timeout: timedelta) -> bool:
         self._mutex.acquire()
         if self.changes != changes or self.interrupts != interrupts or self._closing.is_set():
             return True
         self._waiting.add(me)
-        timeout = until - self._clock.now()
         if not self._has_watcher():
             return self._clock.wait(self._condition, min(timeout, POLL)) or timeout > POLL
         if len(self._waiting) == 1:

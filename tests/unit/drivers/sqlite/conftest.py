@@ -51,7 +51,7 @@ class Bench:
         """What another program reads in the file."""
         connection = sqlite3.connect(self.path)
         try:
-            return connection.execute(sql, values).fetchall()
+            return connection.execute(sql, *values if values and isinstance(values[0], dict) else (values,)).fetchall()
         finally:
             connection.close()
 
@@ -84,6 +84,10 @@ class Running(threading.Thread):
             self._result = self._function()
         except BaseException as error:
             self._error = error
+
+    def join_quietly(self, timeout=0.01):
+        """Gives it real time to end; whether it did shows by `is_alive`."""
+        super().join(timeout)
 
     def join(self, timeout=20):
         super().join(timeout)

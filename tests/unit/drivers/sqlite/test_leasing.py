@@ -16,7 +16,7 @@ def lost(errors):
 
 
 def stored(bench):
-    return bench.query("SELECT seq, visible_at, receipt, deliveries, runs, failure FROM message ORDER BY seq")
+    return bench.query("SELECT seq, visible_at, boot, deliveries, runs, failure FROM message ORDER BY seq")
 
 
 def test_a_late_settle_reports_lease_lost_and_changes_nothing(bench, driver):

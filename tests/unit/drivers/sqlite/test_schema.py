@@ -1,11 +1,15 @@
 """Whose file it is, and how an older one becomes a newer one."""
 
 import sqlite3
+from datetime import timedelta
 
 import pytest
 
-from cloudq.drivers.sqlite import schema
+from cloudq.core.clock import to_micros
+from cloudq.drivers.sqlite import inspecting, leasing, schema
 from cloudq.errors import SchemaMismatch, StorageCorrupt
+
+SECOND = timedelta(seconds=1)
 
 
 def test_a_new_file_has_the_newest_version(bench, driver):
@@ -77,6 +81,52 @@ def test_an_older_version_is_migrated_with_its_rows(bench, monkeypatch):
     assert [("kept", "migrated")] == connection.execute("SELECT id, note FROM message").fetchall()
     assert [(len(newer),)] == connection.execute("PRAGMA user_version").fetchall()
     connection.close()
+
+
+def test_leases_of_version_1_last_until_their_end(bench):
+    """A file of the first version is opened with all it has; what was under a lease stays so, by the wall clock."""
+    connection = sqlite3.connect(bench.path, isolation_level=None)
+    connection.execute("BEGIN")
+    schema.migrate(connection, schema.MIGRATIONS[:1])
+    now = to_micros(bench.clock.now())
+    row = "(?, 'q', ?, ?, ?, ?, ?, 1, 1, ?, NULL, x'00')"
+    for number, id_, receipt, until in [(1, "held", 1, now + 60_000_000), (2, "over", 1, now), (3, "free", None, now)]:
+        values = (number, id_, None, now, until, receipt, now)
+        connection.execute(f"INSERT INTO message VALUES {row}", values)  # noqa: S608 - a constant
+    connection.execute(f"INSERT INTO dead VALUES {row}", (1, "dead", None, now, now + 60_000_000, 1, now))  # noqa: S608
+    connection.execute("INSERT INTO dedup VALUES ('q', 'native', 'free', ?)", (now + 60_000_000,))
+    connection.execute("DELETE FROM message WHERE seq = 3")
+    connection.execute("COMMIT")
+    connection.close()
+    driver = bench.open()
+    assert ["over"] == [one.id for one in bench.receive(driver)]
+    assert 2 == driver.stats("q").in_flight
+    assert [] == list(driver.dead_letters("q").take(None, limit=1, lease=SECOND))
+    assert [True] == [result.duplicate for result in driver.send([bench.item("again", native_id="native")])]
+    bench.clock.advance(60 * SECOND)
+    assert ["held", "over"] == sorted(one.id for one in bench.receive(driver))
+    assert ["dead"] == [one.id for one in driver.dead_letters("q").take(None, limit=1, lease=SECOND)]
+    bench.send(driver, "new")
+    assert [(4,)] == bench.query("SELECT max(seq) FROM message")
+
+
+def test_a_process_of_the_older_version_that_still_runs_changes_nothing(bench, driver):
+    """Its statements name a column that isn't there any more: it fails, instead of giving leases by another clock."""
+    connection = sqlite3.connect(bench.path)
+    with pytest.raises(sqlite3.OperationalError, match="receipt"):
+        connection.execute("UPDATE message SET receipt = 1")
+    connection.close()
+
+
+def test_what_is_asked_often_is_answered_by_an_index_alone(bench, driver):
+    """Neither a look nor stats reads the rows, whose bodies may be large."""
+    named = dict.fromkeys(("queue", "boot", "axis", "wall", "mark"), 1)
+    for sql, values in [(leasing._LOOK, [1, 1, 1]), (inspecting._STATS, [named])]:
+        plan = [detail for *_, detail in bench.query(f"EXPLAIN QUERY PLAN {sql}", *values)]
+        searches = {step for step in plan if step.startswith(("SEARCH message", "SCAN message"))}
+        # Leases of other boots, and what waits behind earlier ones of its key, are looked up in their rows.
+        rows = {step for step in searches if "COVERING" not in step and "visible_at" not in step}
+        assert (set(), True) == (rows, bool(searches))
 
 
 def test_a_migration_that_fails_changes_nothing(bench):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from datetime import timedelta
+from threading import Thread
 
 import pytest
 
@@ -79,25 +80,69 @@ def test_a_wait_ends_empty(bench, driver):
     assert [] == thread.join()
 
 
-class SetBack:
-    """A clock that is set back by an hour at the end of the first wait."""
+@pytest.mark.parametrize("step", [-HOUR, HOUR])
+def test_a_clock_that_is_set_changes_no_wait(bench, driver, step):
+    """A wait ends when so much time has passed, whatever the wall clock says: not before, and not later."""
+    thread = waiting(bench, driver, wait=SECOND)
+    bench.clock.step(step)
+    bench.clock.advance(SECOND / 2)
+    bench.clock.until_waiting()
+    assert thread.is_alive()
+    while thread.is_alive():
+        bench.clock.advance(SECOND / 2)
+        thread.join_quietly()
+    assert [] == thread.join()
+    assert bench.clock.elapsed() < 3 * SECOND
 
-    def __init__(self):
-        self._wrong_by = timedelta(0)
 
-    def now(self):
-        return SYSTEM_CLOCK.now() - self._wrong_by
-
-    def wait(self, condition, timeout):
-        woken = SYSTEM_CLOCK.wait(condition, timeout)
-        self._wrong_by = HOUR
-        return woken
+def test_a_machine_that_slept_notices_within_a_second(bench, driver):
+    """A suspended machine wakes nobody, so a wait looks at the clock each second: what is due by then comes."""
+    bench.send(driver, "a", delay=HOUR)
+    thread = waiting(bench, driver, wait=2 * HOUR)
+    bench.clock.suspend(HOUR)
+    bench.clock.advance(SECOND)
+    assert ["a"] == thread.join()
 
 
-def test_a_clock_that_is_set_back_makes_no_wait_longer(bench):
-    """A wait ends when its time is up, whatever the wall clock says then."""
-    driver = bench.open(clock=SetBack())
-    assert [] == bench.start(lambda: bench.receive(driver, wait=timedelta(seconds=0.3))).join()
+def test_a_clock_that_is_set_forward_makes_what_is_due_by_it_ready(bench, driver):
+    """A due time is the wall clock's: a waiting receive finds what came due by a step within a second."""
+    bench.send(driver, "a", delay=HOUR)
+    thread = waiting(bench, driver, wait=2 * HOUR)
+    bench.clock.step(HOUR)
+    bench.clock.advance(SECOND)
+    assert ["a"] == thread.join()
+
+
+class NoThread(Thread):
+    def start(self):
+        raise RuntimeError("can't start new thread")
+
+
+def test_without_a_thread_for_the_watcher_each_receive_looks_by_itself(bench, monkeypatch):
+    """On a machine that starts no more threads, what another process sends is received all the same."""
+    driver = bench.open(clock=SYSTEM_CLOCK)
+    monkeypatch.setattr("cloudq.drivers.sqlite.waiting.Thread", NoThread)
+    receive = bench.start(lambda: [one.id for one in bench.receive(driver, wait=20 * SECOND)])
+    other = bench.open(clock=SYSTEM_CLOCK)
+    while not driver._session.waiters._waiting:
+        pass
+    bench.send(other, "a")
+    assert ["a"] == receive.join()
+
+
+def test_a_handler_that_sends_amid_a_notification_is_heard_of(bench, driver):
+    """Who can't notify, as its own thread is at it, leaves it to the watcher."""
+    receive = waiting(bench, driver)
+    waiters = driver._session.waiters
+    waiters._mutex.acquire()
+    waiters.notify()
+    changes = waiters.changes
+    waiters._mutex.free()
+    deadline = time.monotonic() + 10
+    while waiters.changes == changes:
+        assert time.monotonic() < deadline
+    driver.interrupt()
+    assert [] == receive.join()
 
 
 @pytest.mark.parametrize("how", ["interrupt", "close"])
@@ -157,9 +202,9 @@ def test_a_database_in_trouble_does_not_end_the_watcher(bench):
 
     waiters = Waiters(data_version, bench.clock)
     waiters._closing.wait = lambda seconds: None  # the pause between two looks
-    assert waiters.wait(changes=0, interrupts=0, until=bench.clock.now() + HOUR)
+    assert waiters.wait(changes=0, interrupts=0, timeout=HOUR)
     assert 1 == waiters.changes
-    thread = bench.start(lambda: waiters.wait(changes=1, interrupts=0, until=bench.clock.now() + HOUR))
+    thread = bench.start(lambda: waiters.wait(changes=1, interrupts=0, timeout=HOUR))
     waiters._watcher.join(10)
     assert not waiters._watcher.is_alive()
     waiters.close()

@@ -19,31 +19,44 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0.dev0"
 
 if TYPE_CHECKING:
-    from cloudq.app import App
-    from cloudq.core.message import Message
-    from cloudq.core.middleware import Middleware
-    from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
-    from cloudq.core.policy import DeadLetter, Retry, RetryPolicy
-    from cloudq.default_app import acancel, asend, asend_many, cancel, configure, send, send_many, task
-    from cloudq.errors import (
-        BackendError,
-        CloudqError,
-        ConfigurationError,
-        LeaseLost,
-        MessageTooLarge,
-        OptionError,
-        PayloadError,
-        TaskDefinitionError,
-        TimeLimitExceeded,
-        TransientError,
-        UnsupportedError,
-    )
-    from cloudq.queues.cloud_queue import CloudQueue
-    from cloudq.tasks.context import Context, current
-    from cloudq.tasks.options import SendOptions, TaskOptions
-    from cloudq.tasks.sending import SendManyError
-    from cloudq.tasks.sent import Sent
-    from cloudq.tasks.task import Call, Task
+    from cloudq.app import App as App
+    from cloudq.core.message import Message as Message
+    from cloudq.core.middleware import Middleware as Middleware
+    from cloudq.core.outcome import Acked as Acked
+    from cloudq.core.outcome import DeadLettered as DeadLettered
+    from cloudq.core.outcome import Outcome as Outcome
+    from cloudq.core.outcome import Retried as Retried
+    from cloudq.core.policy import DeadLetter as DeadLetter
+    from cloudq.core.policy import Retry as Retry
+    from cloudq.core.policy import RetryPolicy as RetryPolicy
+    from cloudq.default_app import acancel as acancel
+    from cloudq.default_app import asend as asend
+    from cloudq.default_app import asend_many as asend_many
+    from cloudq.default_app import cancel as cancel
+    from cloudq.default_app import configure as configure
+    from cloudq.default_app import send as send
+    from cloudq.default_app import send_many as send_many
+    from cloudq.default_app import task as task
+    from cloudq.errors import BackendError as BackendError
+    from cloudq.errors import CloudqError as CloudqError
+    from cloudq.errors import ConfigurationError as ConfigurationError
+    from cloudq.errors import LeaseLost as LeaseLost
+    from cloudq.errors import MessageTooLarge as MessageTooLarge
+    from cloudq.errors import OptionError as OptionError
+    from cloudq.errors import PayloadError as PayloadError
+    from cloudq.errors import TaskDefinitionError as TaskDefinitionError
+    from cloudq.errors import TimeLimitExceeded as TimeLimitExceeded
+    from cloudq.errors import TransientError as TransientError
+    from cloudq.errors import UnsupportedError as UnsupportedError
+    from cloudq.queues.cloud_queue import CloudQueue as CloudQueue
+    from cloudq.tasks.context import Context as Context
+    from cloudq.tasks.context import current as current
+    from cloudq.tasks.options import SendOptions as SendOptions
+    from cloudq.tasks.options import TaskOptions as TaskOptions
+    from cloudq.tasks.sending import SendManyError as SendManyError
+    from cloudq.tasks.sent import Sent as Sent
+    from cloudq.tasks.task import Call as Call
+    from cloudq.tasks.task import Task as Task
 
 _HOMES = {
     "cloudq.app": ("App",),
@@ -74,47 +87,8 @@ _HOMES = {
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = [
-    "Acked",
-    "App",
-    "BackendError",
-    "Call",
-    "CloudQueue",
-    "CloudqError",
-    "ConfigurationError",
-    "Context",
-    "DeadLetter",
-    "DeadLettered",
-    "LeaseLost",
-    "Message",
-    "MessageTooLarge",
-    "Middleware",
-    "OptionError",
-    "Outcome",
-    "PayloadError",
-    "Retried",
-    "Retry",
-    "RetryPolicy",
-    "SendManyError",
-    "SendOptions",
-    "Sent",
-    "Task",
-    "TaskDefinitionError",
-    "TaskOptions",
-    "TimeLimitExceeded",
-    "TransientError",
-    "UnsupportedError",
-    "__version__",
-    "acancel",
-    "asend",
-    "asend_many",
-    "cancel",
-    "configure",
-    "current",
-    "send",
-    "send_many",
-    "task",
-]
+# Derived: type checkers take the names from above, where each is exported by its alias.
+__all__ = ["__version__", *sorted(_HOME_OF)]  # noqa: PLE0604 - they are texts
 
 
 def __getattr__(name: str) -> object:

@@ -11,10 +11,12 @@ from pathlib import Path
 import msgspec
 
 from cloudq.app import App
+from cloudq.cli.options import queue_name
 from cloudq.cli.output import note
 from cloudq.core.url import parse_url
 from cloudq.discovery import APP_VARIABLE, find_app, load_app
 from cloudq.errors import CloudqError, ConfigurationError, nearest, place
+from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.queues.urls import URL_VARIABLE, backend_url
 
 
@@ -69,6 +71,20 @@ def any_app(spec: str | None, backend: str | None, *, wanted: bool = True) -> It
         yield chosen
     finally:
         chosen.app.close()
+
+
+@contextmanager
+def one_queue(queue: str, spec: str | None, backend: str | None) -> Iterator[tuple[Chosen, CloudQueue]]:
+    """The one queue that a command is about; a name that no task declares is told. Needs no tasks.
+
+    Raises:
+        ConfigurationError: As `any_app`.
+        OptionError: It is no name of a queue.
+    """
+    name = queue_name(queue)
+    with any_app(spec, backend, wanted=False) as chosen:
+        queues_of(chosen, [name])
+        yield chosen, chosen.app.queue(name)
 
 
 def _chosen(spec: str | None, backend: str | None, *, wanted: bool) -> Chosen:

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Self, TextIO
 
 import msgspec
+import typer
 
 from cloudq.errors import ConfigurationError
 
@@ -133,6 +134,18 @@ def confirm(question: str, *, yes: bool) -> bool:
     if not answer.endswith("\n"):
         complain("")  # Ctrl-D leaves the line unfinished
     return answer.strip().lower() in {"y", "yes"}
+
+
+def confirm_or_exit(question: str, *, yes: bool) -> None:
+    """Goes on only if the person agrees to what destroys something.
+
+    Raises:
+        ConfigurationError: Nobody can be asked, and `--yes` wasn't given.
+        typer.Exit: The person doesn't agree.
+    """
+    if not confirm(question, yes=yes):
+        note("nothing was deleted")
+        raise typer.Exit(1)
 
 
 @contextmanager

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from cloudq.cli.choosing import any_app, queues_of
+from cloudq.cli.choosing import any_app, one_queue, queues_of
 from cloudq.cli.options import AppSpec, Backend, Debug, Json, Queue, Yes, queue_name
-from cloudq.cli.output import confirm, note, table, write, write_json
+from cloudq.cli.output import confirm_or_exit, table, write, write_json
 from cloudq.core.driver import QueueStats
 from cloudq.core.url import parse_url
 from cloudq.errors import PermissionDenied
@@ -55,17 +55,11 @@ def purge(
     _debug: Debug = False,
 ) -> None:
     """Delete all messages of a queue, those that are being worked on too, but none of its dead letters."""
-    name = queue_name(queue)
-    with any_app(app, backend, wanted=False) as chosen:
-        queues_of(chosen, [name])
-        handle = chosen.app.queue(name)
-        where = parse_url(chosen.app.url)
-        if not yes and not confirm(
-            f"Delete {_how_many(handle)} messages of queue {name!r} in {where} for good?", yes=False
-        ):
-            note("nothing was deleted")
-            raise typer.Exit(1)
-        deleted = handle.purge()
+    with one_queue(queue, app, backend) as (chosen, one):
+        name, where = one.name, parse_url(chosen.app.url)
+        if not yes:  # else they needn't be counted
+            confirm_or_exit(f"Delete {_how_many(one)} messages of queue {name!r} in {where} for good?", yes=False)
+        deleted = one.purge()
     if json:
         write_json({"queue": name, "deleted": deleted})
     else:

@@ -53,57 +53,68 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         max_batch: The most messages stored, settled or extended by one call.
-        max_batch_bytes: The most bytes of bodies stored by one call, or `None` for no bound.
         max_body: The most bytes in a body that a producer may send. The driver itself stores bodies a little larger
             (16 KiB), so that a dead-letter copy with its details always fits (semantics 6).
+        max_batch_bytes: The most bytes of bodies stored by one call, or `None` for no bound.
         max_delay: The longest delay of a new message, or `None` for any. Longer ones hop.
+        call_timeout: The longest that one call of a driver's method takes, `receive` apart. Whole operations (a send
+            with its retries, say) have three times as long.
         max_lease: The longest lease, all extensions included, or `None` for any.
+        chosen_lease: Whether a receive leases for as long as it was asked to. If not, for as long as the queue says.
         extendable: Whether a lease can be extended.
-        native_dead_letter: Whether `NativeDeadLetter` is understood. If not, dead letters are copied to `q-dlq`.
+        interruptible: Whether receives under way can be ended without hiding what they were about to bring, until the
+            end of a lease, from everybody.
+        fenced_settle: Whether a late settlement is certain to change nothing.
         native_retry_delay: The longest delay of a `Release`, or `None` if a single delivery can't be released at all.
-        copies: Whether messages can be sent to this queue itself. If not, what would take a copy is released instead.
-        ordering: Whether this queue keeps the order of an `ordering_key`.
-        fairness: Whether a `fairness_key` has an effect.
-        deduplication: How long a native id is remembered, or `None` if it isn't.
         attempt_exact: Whether `Delivery.attempt` counts runs as long as no worker dies; otherwise it is an upper bound
             (a dead worker can't say what had begun, so all that it held counts). Where it is true,
             `Release(counted=False)` takes the present delivery's attempt back. Where retries are copies that a backend
             pushes, what it pushes again by itself (after a worker's death, say) is a delivery and no other attempt.
-        fenced_settle: Whether a late settlement is certain to change nothing.
-        chosen_lease: Whether a receive leases for as long as it was asked to. If not, for as long as the queue says.
-        purges_leased: Whether a purge reaches messages under a lease.
+        native_dead_letter: Whether `NativeDeadLetter` is understood. If not, dead letters are copied to `q-dlq`.
         dead_letter_leases: Whether a dead letter that is taken is kept from others until its lease ends. If not, two
             redrives at once make the same copies, and it takes `deduplication` for one of each to be stored.
+        ordering: Whether this queue keeps the order of an `ordering_key`.
+        fairness: Whether a `fairness_key` has an effect.
+        deduplication: How long a native id is remembered, or `None` if it isn't.
         cancels: Which messages can be cancelled. More than nothing needs a `Canceller`.
         cancel_notice: What is due sooner than this can't be cancelled any more.
-        call_timeout: The longest that one call of a driver's method takes, `receive` apart. Whole operations (a send
-            with its retries, say) have three times as long.
+        copies: Whether messages can be sent to this queue itself. If not, what would take a copy is released instead.
         shared: Whether other processes see the queue.
-        interruptible: Whether receives under way can be ended without hiding what they were about to bring, until the
-            end of a lease, from everybody.
+        purges_leased: Whether a purge reaches messages under a lease.
         refusals: The driver's own words for what the queue refuses; for what isn't named, the core's words do.
     """
 
+    # Limits
     max_batch: int
     max_body: int
     max_batch_bytes: int | None = None
     max_delay: timedelta | None = None
+    call_timeout: timedelta = CALL_TIMEOUT
+
+    # Leases and settling
     max_lease: timedelta | None = None
+    chosen_lease: bool = True
     extendable: bool = True
-    native_dead_letter: bool = False
+    interruptible: bool = True
+    fenced_settle: bool = False
     native_retry_delay: timedelta | None = None
-    copies: bool = True
+    attempt_exact: bool = False
+
+    # Dead letters
+    native_dead_letter: bool = False
+    dead_letter_leases: bool = True
+
+    # Order and de-duplication
     ordering: bool = False
     fairness: bool = False
     deduplication: timedelta | None = None
-    attempt_exact: bool = False
-    fenced_settle: bool = False
-    chosen_lease: bool = True
-    purges_leased: bool = True
-    dead_letter_leases: bool = True
+
+    # Cancelling
     cancels: Cancels = Cancels.NOTHING
     cancel_notice: timedelta = timedelta(0)
-    call_timeout: timedelta = CALL_TIMEOUT
+
+    # What the queue is
+    copies: bool = True
     shared: bool = True
-    interruptible: bool = True
+    purges_leased: bool = True
     refusals: Mapping[Refusal, Words] = MappingProxyType({})

@@ -3,8 +3,8 @@
 A driver is mechanism only: it translates and reports. It doesn't sleep between tries, doesn't retry beyond what its
 SDK does, and decides nothing. Each sentence here is a behaviour of `cloudq.testing.conformance`.
 
-The values that it takes and returns live beside it (`capabilities`, `steps`, `inspection`, `push`, `moving`) and are
-all to be had from here.
+The values that it takes and returns live beside it (`capabilities`, `steps`, `inspection`, `push`, `moving`) and can
+all be imported from here.
 """
 
 from __future__ import annotations
@@ -63,17 +63,26 @@ __all__ = [
 
 
 class Driver(Protocol):
-    """What every backend can do. All methods may be called from several threads at once."""
+    """What every backend can do.
+
+    All methods may be called from several threads at once. Each, `receive` apart, must end within
+    `Capabilities.call_timeout` whatever the backend does, since a caller waits for it: one that hangs is a
+    `BackendUnavailable`, which says that it may have been done.
+    """
 
     def capabilities(self, queue: str) -> Capabilities:
-        """What `queue` can do. Pure: no call to the backend."""
+        """What `queue` can do. Must be pure, as it is asked for each message: no call to the backend."""
         ...
 
     def send(self, outgoing: Sequence[Outgoing]) -> Sequence[SendResult]:
-        """Stores each body durably, before it returns, and reports each in order. Never raises for one item.
+        """Stores each body durably, before it returns, and reports each in order.
 
-        All are for one queue, at most `max_batch` and `max_batch_bytes`. A body with a known native id isn't stored
-        again. A queue that doesn't exist is a `QueueNotFound` (where queues aren't made by the first send).
+        An item must not be reported as stored unless the backend named it so: its original is deleted on that word.
+        What an answer doesn't name is a `BackendUnavailable`, "it may have been stored". Must not raise for one item,
+        which would hide what became of the others.
+
+        All are for one queue, at most `max_batch` and `max_batch_bytes`. A body with a known native id must not be
+        stored again. A queue that doesn't exist is a `QueueNotFound` (where queues aren't made by the first send).
         """
         ...
 
@@ -93,7 +102,7 @@ class Driver(Protocol):
         ...
 
     def close(self) -> None:
-        """Frees what it holds; a receive under way returns. Messages under a lease stay so until it expires."""
+        """Frees what it holds; a receive under way must return. Messages under a lease stay so until it expires."""
         ...
 
 
@@ -101,18 +110,20 @@ class PullDriver(Driver, Protocol):
     """A backend that is polled."""
 
     def receive(self, queue: str, *, limit: int, wait: timedelta, lease: timedelta) -> Sequence[Delivery]:
-        """Leases up to `limit` messages to the caller alone; waits up to `wait` for the first, never hot.
+        """Leases up to `limit` messages to the caller alone; waits up to `wait` for the first.
 
-        The lease is counted from before the backend handed the message over. A body that can't be decoded is handed
-        over like any other. On an ordered queue at most one message of a key is leased at a time, in their order.
-        Returns nothing once the driver is closed.
+        It must wait for it, and not return early without any: it is called again at once. The lease must be counted
+        from before the backend handed the message over, so that nobody works under one that is over. A body that can't
+        be decoded must be handed over like any other: the core dead-letters it, and says why. On an ordered queue at
+        most one message of a key may be leased at a time, in their order. Returns nothing once the driver is closed.
         """
         ...
 
     def settle(self, finals: Sequence[Final]) -> Sequence[SettleResult]:
-        """Carries out each step and reports each in order. Never raises for one item.
+        """Carries out each step and reports each in order. Must not raise for one item.
 
-        A lease that is over is *reported* as `LeaseLost`; where `fenced_settle` is true, nothing was changed.
+        A lease that is over must be *reported* as `LeaseLost`, never raised, and only where the backend said so: on any
+        other error the settlement is tried again. Where `fenced_settle` is true, a late one must change nothing.
         """
         ...
 
@@ -127,13 +138,16 @@ class PullDriver(Driver, Protocol):
     def interrupt(self) -> None:
         """Makes receives under way return soon, where the client can; they may still bring messages.
 
-        A later receive waits as usual.
+        Where `interruptible` is false it may do nothing. A later receive must wait as usual.
         """
         ...
 
 
 class PushDriver(Driver, Protocol):
-    """A backend that pushes. `decode` and `encode` are pure: no call to the backend, no clock."""
+    """A backend that pushes.
+
+    `decode` and `encode` must be pure, as edges call them on an event loop: no call to the backend, no clock.
+    """
 
     def decode(self, request: PushRequest) -> Delivery:
         """What was pushed. A body that can't be decoded is handed over like any other.
@@ -207,11 +221,12 @@ class Canceller(Protocol):
     """What a driver may do besides: take back what nobody was handed."""
 
     def cancel(self, queue: str, receipt: str) -> bool:
-        """Deletes the message that a send gave the receipt for. `True`: it was there, and nobody will be handed it.
+        """Deletes the message that a send gave the receipt for.
 
-        `False`: nothing was changed, as it is gone (done, dead, copied, cancelled) or under way: it was handed over, or
-        may be at this moment. What was only released unstarted may be either. The next message of its ordering key
-        may come. Its native id stays known.
+        `True` must be certain: the message was there, and nobody will be handed it. `False`: nothing was changed,
+        as it is gone (done, dead, copied, cancelled) or under way: it was handed over, or may be at this moment. What
+        was only released unstarted may be either. The next message of its ordering key may come. Its native id must
+        stay known.
 
         Raises:
             ValueError: The receipt is none of this driver's, or of another place than this driver's.

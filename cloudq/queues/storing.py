@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from copy import copy
 from datetime import timedelta
 from typing import Final
 
@@ -95,7 +94,7 @@ class Storing:
             if first or self._fits(ends):
                 results = self._store([parcel for _, parcel in tried], ends)
             else:
-                results = [SendResult(error=error) for error in for_each(self._too_late(), len(tried))]
+                results = [SendResult(error=self._too_late())] * len(tried)
             first = False
             if any(result.error is None for result in results):
                 ends = self.deadline()
@@ -171,7 +170,7 @@ class Storing:
         try:
             return list(self._driver.send([parcel.outgoing for parcel in parcels])) if parcels else []
         except Exception as error:  # noqa: BLE001 - reported for each item: the failure of some never hides the others
-            return [SendResult(error=each) for each in for_each(error, len(parcels))]
+            return [SendResult(error=error)] * len(parcels)
 
     def _fits(self, ends: timedelta) -> bool:
         """Whether a call that hangs as long as it may still ends in time."""
@@ -187,25 +186,9 @@ class Storing:
 TIMEOUT_HINT: Final = "send it again later; the backend URL's parameter `timeout` says how long to try"
 
 
-def for_each(error: Exception, count: int) -> list[Exception]:
-    """An error for each of so many callers, who may raise theirs at the same time: raising writes to the object."""
-    return [error, *(_copied(error) for _ in range(count - 1))] if count else []
-
-
 def out_of_order(key: str | None) -> TransientError:
     """The error of a message that must not overtake one of its ordering key which was not stored."""
     return TransientError(
         f"not tried: an earlier message of ordering key {key!r} was not stored, and this one must not overtake it",
         hint="send the failed ones again, in order",
     )
-
-
-def _copied(error: Exception) -> Exception:
-    try:
-        made = copy(error)
-    except Exception:  # noqa: BLE001 - an SDK's own class may not let itself be copied
-        return error
-    if type(made) is not type(error):
-        return error
-    made.__cause__ = error.__cause__
-    return made.with_traceback(error.__traceback__)

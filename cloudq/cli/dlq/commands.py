@@ -9,12 +9,12 @@ from typing import Annotated, Final
 
 import typer
 
-from cloudq.cli.choosing import any_app, queues_of
+from cloudq.cli.choosing import any_app, one_queue, queues_of
 from cloudq.cli.dlq.moving import move_all
 from cloudq.cli.dlq.text import as_json, moment, reason_of, show
 from cloudq.cli.failures import FAILED
 from cloudq.cli.options import AppSpec, Backend, Debug, Json, Queue, Yes, queue_name
-from cloudq.cli.output import confirm, note, progress, table, write, write_bytes, write_json
+from cloudq.cli.output import confirm_or_exit, note, progress, table, write, write_bytes, write_json
 from cloudq.core.driver import DeadMessage
 from cloudq.errors import ConfigurationError
 from cloudq.queues.dead_letters import PAGE, DeadLetters
@@ -215,9 +215,8 @@ def purge(
                     note(_not_there(name, key))
             wanted = [key for key, dead in found if dead is not None]
             many = len(wanted)
-        if many and not confirm(f"Delete {many:,} dead letters of queue {name!r} for good?", yes=yes):
-            note("nothing was deleted")
-            raise typer.Exit(FAILED)
+        if many:
+            confirm_or_exit(f"Delete {many:,} dead letters of queue {name!r} for good?", yes=yes)
         deleted = letters.purge(wanted) if many else 0
         if json:
             write_json({"queue": name, "deleted": deleted})
@@ -229,10 +228,8 @@ def purge(
 
 @contextmanager
 def _letters(queue: str, spec: str | None, backend: str | None) -> Iterator[tuple[str, DeadLetters]]:
-    name = queue_name(queue)
-    with any_app(spec, backend, wanted=False) as chosen:
-        queues_of(chosen, [name])
-        yield name, chosen.app.queue(name).dead_letters
+    with one_queue(queue, spec, backend) as (_, one):
+        yield one.name, one.dead_letters
 
 
 def _listed(letters: DeadLetters, after: str | None, limit: int) -> Iterator[DeadMessage]:

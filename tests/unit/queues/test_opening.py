@@ -15,6 +15,8 @@ from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import ConfigurationError
 from cloudq.queues.opening import open_driver
+from cloudq.worker.service import Worker
+from cloudq.worker.settings import WorkerSettings
 
 
 @pytest.mark.parametrize(
@@ -137,6 +139,64 @@ def test_another_package_adds_a_backend(monkeypatch):
     with pytest.raises(ConfigurationError) as caught:
         open_driver("nobodys://", SYSTEM_CLOCK)
     assert "backends: cloudtasks, memory, servicebus, sqlite, sqs, theirs" == caught.value.hint
+
+
+ACME = """
+from datetime import timedelta
+
+from cloudq.drivers.memory import MemoryDriver
+
+opened = []
+
+
+def open_url(url, clock):
+    opened.append((url.host, url.path, dict(url.only({"timeout", "dedup_window"})), clock))
+    return MemoryDriver(clock=clock, dedup_window=url.seconds("dedup_window", timedelta(minutes=5)))
+"""
+
+
+@pytest.fixture
+def acme(tmp_path, monkeypatch):
+    """A distribution that is installed on the path of this process, as pip leaves one; the module it brings."""
+    (tmp_path / "acme_cloudq.py").write_text(ACME, encoding="utf-8")
+    info = tmp_path / "acme_cloudq-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-cloudq\nVersion: 1.0\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text(
+        "[cloudq.drivers]\nacme = acme_cloudq:open_url\nmemory = acme_cloudq:open_url\n", encoding="utf-8"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "acme_cloudq"
+    sys.modules.pop("acme_cloudq", None)
+
+
+def test_the_driver_of_an_installed_package_works_from_url_to_worker(acme):
+    """Its entry point alone makes it known: an app sends by its URL, a worker of that app runs the task."""
+    app, ran = App("acme://shelf/7?dedup_window=9"), []
+
+    @app.task("count")
+    def count(one: int) -> None:
+        ran.append(one)
+
+    assert acme not in sys.modules
+    app.send("count", {"one": 1})
+    assert timedelta(seconds=9) == app.queue("default").capabilities.deduplication
+    assert 0 == Worker(app, WorkerSettings(burst=True)).run()
+    assert ([1], 0) == (ran, app.queue("default").stats().ready)
+    app.close()
+    assert [("shelf", "7", {"dedup_window": "9"}, SYSTEM_CLOCK)] == sys.modules[acme].opened
+
+
+def test_an_installed_package_does_not_take_over_a_scheme_of_ours(acme):
+    """What `memory://` is doesn't depend on what else is installed."""
+    open_driver("memory://", SYSTEM_CLOCK).close()
+    assert acme not in sys.modules
+
+
+def test_the_parameters_of_an_installed_driver_are_checked_like_ours(acme):
+    """By the same value, with the same words."""
+    with pytest.raises(ConfigurationError, match="acme:// has no parameter 'tmeout': did you mean 'timeout'"):
+        open_driver("acme://shelf?tmeout=9", SYSTEM_CLOCK)
 
 
 def test_cloud_tasks_takes_its_parameters():

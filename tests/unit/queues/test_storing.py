@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from cloudq.core.driver import Capabilities, Outgoing, SendResult
 from cloudq.core.message import Message, is_ordered
 from cloudq.drivers.memory import MemoryDriver
-from cloudq.errors import BackendError, BackendUnavailable, PermissionDenied, Throttled, TransientError
+from cloudq.errors import BackendUnavailable, TransientError
 from cloudq.queues.cloud_queue import CloudQueue
-from cloudq.queues.storing import CALLS_A_DEADLINE, for_each
+from cloudq.queues.storing import CALLS_A_DEADLINE
 from cloudq.testing import FakeClock
 from cloudq.testing.profiles import cloud_tasks_like, service_bus_like, sqs_like
 
@@ -165,28 +165,3 @@ def test_whoever_waits_behind_calls_without_an_answer_gives_up_in_time():
     with pytest.raises(BackendUnavailable, match="not sent"):
         behind.result(20)
     assert {"0", "1", "2", "3"} == {item.id for item in driver.sent}
-
-
-@pytest.mark.parametrize("error", [Throttled("slow", hint="h"), PermissionDenied("no"), OSError(5, "x")], ids=repr)
-def test_callers_of_one_call_raise_errors_of_their_own(error):
-    """Raising writes to the exception: its traceback, its context. So each has a copy, with cause and hint."""
-    error.__cause__ = ValueError("cause")
-    made = for_each(error, 3)
-    assert made[0] is error
-    assert 3 == len({id(each) for each in made})
-    assert {(type(error), str(error), getattr(error, "hint", None))} == {
-        (type(each), str(each), getattr(each, "hint", None)) for each in made
-    }
-    assert all(each.__cause__ is error.__cause__ for each in made)
-    assert [] == for_each(error, 0)
-
-
-def test_an_error_that_can_not_be_copied_is_shared():
-    """An SDK's own class may take what no copy gives it."""
-
-    class Odd(BackendError):
-        def __init__(self, one: int, two: int) -> None:
-            super().__init__(f"{one} {two}")
-
-    error = Odd(1, 2)
-    assert [error, error] == for_each(error, 2)

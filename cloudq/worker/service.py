@@ -11,8 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from datetime import timedelta
-from functools import partial
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 from cloudq.app import App
@@ -25,8 +23,8 @@ from cloudq.errors import ConfigurationError
 from cloudq.running.events import Finished, Snapshot, Tally
 from cloudq.running.held import HeldLease
 from cloudq.running.log_fields import fields
+from cloudq.running.main_loop import MainLoop
 from cloudq.running.runs import runs_of
-from cloudq.running.signals import Wish, stop_signals
 from cloudq.running.time_limits import ThreadTimeLimits
 from cloudq.tasks.context import Context
 from cloudq.worker.executors import Executor, ThreadExecutor
@@ -46,7 +44,6 @@ if TYPE_CHECKING:
 logger = SafeLogger("cloudq.worker")
 
 # How often the main thread looks after what no event announces.
-ROUND: Final = timedelta(seconds=1)
 # For how long deliveries may wait for a thread, or for a child process to start, though slots are free.
 STARVED_AFTER: Final = timedelta(seconds=30)
 STARVED_OF_CHILDREN_AFTER: Final = timedelta(seconds=180)
@@ -82,7 +79,7 @@ class Worker:
         self.leases = queue_leases(settings, self.queues, app.runtime.handlers.values())
         self._driver: PullDriver = pull_driver(app.driver(), self.leases)
         self._pid = os.getpid()
-        self._wishes: SimpleQueue[Wish] = SimpleQueue()
+        self._loop = MainLoop(self._clock)
         self._stopping = False
         self._tally = Tally(on_event)
         self._background = Threads("cloudq-renew", CALLS_AT_ONCE, clock=self._clock)
@@ -106,7 +103,7 @@ class Worker:
             prefetch=settings.prefetch,
             max_tasks=settings.max_tasks,
             burst=settings.burst,
-            on_change=partial(self._wishes.put, Wish.LOOK),
+            on_change=self._loop.look_again,
         )
         self._settler = Settler(
             self._driver,
@@ -135,7 +132,7 @@ class Worker:
             watchdog=self._watchdog,
             executor=self._executor,
             settler=self._settler,
-            next_wish=self._next_wish,
+            next_wish=self._loop.next_wish,
             clock=self._clock,
         )
         self._health: HealthServer | None = None
@@ -147,21 +144,11 @@ class Worker:
         Returns:
             The exit code: 0 done, 1 failed.
         """
-        with stop_signals(self._wishes):
-            try:
-                self._start()
-                code = self._work()
-                self._stopping = True
-                self._shutdown.run(self._close_intake)
-            finally:
-                self._close()
-        return code
+        return self._loop.run(start=self._start, look=self._look, shut_down=self._shut_down, close=self._close)
 
     def stop(self, *, now: bool = False) -> None:
         """As the first signal does, or (`now`) the second. Returns at once; `run` returns when it is done."""
-        self._wishes.put(Wish.STOP)
-        if now:
-            self._wishes.put(Wish.STOP)
+        self._loop.stop(now=now)
 
     def snapshot(self) -> Snapshot:
         """The counts at this moment."""
@@ -197,17 +184,15 @@ class Worker:
             where = self._health.address
             logger.info("health pages on http://%s:%d/healthz and /readyz", *where)
 
-    def _work(self) -> int:
-        """Waits for the reason to end; meanwhile looks after what no event announces. Returns the exit code."""
-        while True:
-            wish = self._next_wish(ROUND)
-            if wish is Wish.STOP:
-                return 0
-            if wish is Wish.FAIL:
-                return 1
-            if self._intake.finished():
-                return 0
-            self._look_after()
+    def _look(self) -> int | None:
+        if self._intake.finished():
+            return 0
+        self._look_after()
+        return None
+
+    def _shut_down(self) -> None:
+        self._stopping = True
+        self._shutdown.run(self._close_intake)
 
     def _look_after(self) -> None:
         """Looks after what no event announces: pollers, what waits for too long, threads that couldn't be started."""
@@ -258,12 +243,6 @@ class Worker:
         if self._health is not None:
             self._health.stop()
 
-    def _next_wish(self, patience: timedelta) -> Wish | None:
-        try:
-            return self._wishes.get(timeout=patience.total_seconds())
-        except Empty:
-            return None
-
     def _health_server(self, address: tuple[str, int]) -> HealthServer:
         from cloudq.running.pages import HealthServer
         from cloudq.worker.health import Health
@@ -304,7 +283,7 @@ class Worker:
             url=self.app.url,
             claim_check=self.app.runtime.claim_check_url,
             ended=self._end_task,
-            cannot_start=partial(self._wishes.put, Wish.FAIL),
+            cannot_start=self._loop.fail,
         )
         return self._children
 

@@ -49,7 +49,7 @@ def size(text: str, attributes: Attributes) -> int:
 def body_of(message: Mapping[str, Any]) -> bytes:
     """The bytes that were stored; of a foreign message, its text in UTF-8."""
     text: str = message.get("Body", "")
-    if _text(message, ENCODING) != _BASE64:
+    if not message.get("MessageAttributes") or _text(message, ENCODING) != _BASE64:
         return text.encode("utf-8", "surrogatepass")
     try:
         return b"" if text == _EMPTY else base64.b64decode(text, validate=True)

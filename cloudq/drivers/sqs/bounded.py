@@ -10,17 +10,17 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import timedelta
+from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
 
-from cloudq.core.clock import monotonic
 from cloudq.core.threads import Threads
 
 T = TypeVar("T")
 
 
 class _Here(threading.local):
-    """This thread's deadline on `monotonic`, or `None` where nobody set one."""
+    """This thread's deadline on `time.monotonic`, or `None` where nobody set one."""
 
     deadline: float | None = None
 

@@ -49,15 +49,20 @@ class Calls:
         Raises:
             CloudqError: It failed, or would begin too late.
         """
-        try:
+        rest = left()
+        if rest is None or wait:
             with Within(self.timeout + wait):
-                rest = left()
-                if rest is not None and rest <= 0:
-                    raise BackendUnavailable(f"queue {queue!r}: no time was left to call Amazon SQS")
-                answer: Mapping[str, Any] = getattr(self._client(), operation)(**parameters)
-                return answer
+                return self._make(operation, queue, parameters)
+        if rest <= 0:
+            raise BackendUnavailable(f"queue {queue!r}: no time was left to call Amazon SQS")
+        return self._make(operation, queue, parameters)  # the method's own time, of which less than a call's is left
+
+    def _make(self, operation: str, queue: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            answer: Mapping[str, Any] = getattr(self._client(), operation)(**parameters)
         except Exception as error:
             meant = translate(error, queue)
             if meant is error:
                 raise
             raise meant from error
+        return answer

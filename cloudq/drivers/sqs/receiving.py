@@ -96,6 +96,8 @@ def receive(
 
 def delivery(message: Mapping[str, Any], lease: Lease) -> Delivery:
     """What is handed over for a message of a queue."""
+    if not message.get("MessageAttributes"):  # as nearly always
+        return _delivery(message, lease, None)
     moved_back = bodies.failure_of(message, bodies.DEAD)
     failure = bodies.failure_of(message, bodies.FAILURE) if moved_back is None else moved_back
     made = _delivery(message, lease, failure)

@@ -37,6 +37,17 @@ def test_the_user_agent_is_the_sdks_own_and_made_once(monkeypatch):
     monkeypatch.setattr(creator, "_build_sdk_metadata", lambda: pytest.fail("put together once more"))
     assert creator.to_string().startswith("Boto3/")
     assert "Botocore" in creator.to_string()
+    sent = []
+
+    def refuse(request, **_):
+        sent.append(request.headers["User-Agent"])
+        raise ConnectionError("far enough")
+
+    client.meta.events.register("before-send", refuse)
+    monkeypatch.setattr(client._request_signer, "sign", lambda *_, **__: None)
+    with pytest.raises(ConnectionError):
+        client.get_queue_url(QueueName="q")
+    assert [creator.to_string()] == [agent.decode() for agent in sent]
     client.close()
 
 

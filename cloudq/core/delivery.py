@@ -18,19 +18,19 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         queue: The queue it is a lease of.
         receipt: The driver's own proof of it; opaque to everyone else.
-        expires_at: When it ends by the wall clock, as granted at the receive: for show. Extensions are reported by
+        ends: When it ends by `Clock.elapsed`, which can't be set, as granted at the receive. Extensions are reported by
             `extend`, not written here.
-        hard_limit: When it ends however often it is extended, or `None`: for show.
-        ends: When it ends, by `Clock.elapsed`, which can't be set.
-        hard_end: When it ends however often it is extended, by `Clock.elapsed`, or `None`.
+        hard_end: When it ends however often it is extended, by `Clock.elapsed`; `None` for never.
+        expires_at: `ends` by the wall clock: for show.
+        hard_limit: `hard_end` by the wall clock: for show.
     """
 
     queue: str
     receipt: object
+    ends: timedelta
+    hard_end: timedelta | None = None
     expires_at: datetime
     hard_limit: datetime | None = None
-    ends: timedelta | None = None
-    hard_end: timedelta | None = None
 
     def __repr__(self) -> str:
         """Without the receipt, which settles the message for whoever reads it."""

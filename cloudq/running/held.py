@@ -33,12 +33,7 @@ class HeldLease:
         self.expires_at = lease.expires_at
         self.since = now = clock.elapsed()
         self.until: timedelta | None = None
-        # Drivers that don't say `ends` yet say when the lease ends by the wall clock.
-        ends = now + (lease.expires_at - clock.now()) if lease.ends is None else lease.ends
-        hard_end = lease.hard_end
-        if hard_end is None and lease.hard_limit is not None:
-            hard_end = now + (lease.hard_limit - clock.now())
-        self.life = LeaseLife(ends, hard_end=hard_end)
+        self.life = LeaseLife(lease.ends, hard_end=lease.hard_end)
         if extendable:
             self.life.plan_extension(now)
         # The rest is the keeper's.

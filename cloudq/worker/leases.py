@@ -206,7 +206,7 @@ class LeaseKeeper:
         life = held.life
         if isinstance(result.error, LeaseLost):
             state = self._apply(held, Event.EXTENSION_LOST, "the backend says that it is over")
-        elif result.error is not None or result.expires_at is None:
+        elif result.error is not None or result.ends is None:
             state = self._apply(held, Event.EXTENSION_FAILED)
         else:
             self._grant(held, result)
@@ -223,12 +223,9 @@ class LeaseKeeper:
 
     def _grant(self, held: HeldLease, result: ExtendResult) -> None:
         """Notes what was granted, as long as the lease's end is still ahead."""
-        if not held.life.running or result.expires_at is None:
-            return
-        held.expires_at = result.expires_at
-        # Drivers that don't say `ends` yet say when the lease ends by the wall clock.
-        fallback = self._clock.elapsed() + (result.expires_at - self._clock.now())
-        held.life.ends = fallback if result.ends is None else result.ends
+        if held.life.running and result.ends is not None:
+            held.life.ends = result.ends
+            held.expires_at = result.expires_at or held.expires_at
 
     def _extend_again(self, held: HeldLease, error: Exception | None, now: timedelta) -> None:
         held._backoff = held._backoff or Backoff(first=FIRST_PAUSE, longest=LONGEST_PAUSE)

@@ -16,6 +16,8 @@ from cloudq.testing.conformance import DriverConformance, Harness
 class SQLiteHarness(Harness):
     """One file, on a fake clock. The durability of commits is other tests' business, so they are the cheaper ones."""
 
+    sets_the_clock = True
+
     def __init__(
         self, path: Path, *, queue: str = "conformance", dedup_window: timedelta = timedelta(minutes=5)
     ) -> None:

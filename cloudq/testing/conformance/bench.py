@@ -98,13 +98,17 @@ class Bench:
         """The backend's time."""
         return self.clock.now()
 
+    def elapsed(self) -> timedelta:
+        """What leases are measured by."""
+        return self.clock.elapsed()
+
     def advance(self, delta: timedelta) -> None:
         """Lets time pass."""
         self.harness.advance(delta)
 
-    def advance_to(self, moment: datetime) -> None:
-        """Lets time pass until then, if it isn't past."""
-        self.advance(max(ZERO, moment - self.now()))
+    def advance_to(self, moment: timedelta) -> None:
+        """Lets time pass until then, by `elapsed`, if it isn't past."""
+        self.advance(max(ZERO, moment - self.elapsed()))
 
     def affordable(self, delta: timedelta) -> bool:
         """Whether the test may let so much time pass."""

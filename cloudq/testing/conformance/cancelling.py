@@ -62,8 +62,7 @@ class Cancelling:
             return
         message, receipt, delay = sent
         bench.advance(delay + bench.grain)
-        expires_at = bench.one().lease.expires_at
-        bench.advance_to(expires_at + bench.grain)
+        bench.advance_to(bench.one().lease.ends + bench.grain)
         assert _cancel(bench, receipt) is False
         assert bench.one().id == message.id
 

@@ -27,11 +27,11 @@ class Leases:
         bench.nothing()
 
     def test_a_lease_lasts_as_long_as_it_says(self, bench: Bench) -> None:
-        """Until just before `expires_at` nobody else gets the message, and its holder can settle it."""
+        """Until just before it `ends` nobody else gets the message, and its holder can settle it."""
         other = bench.client()
         bench.send()
         delivery = bench.one()
-        bench.advance_to(delivery.lease.expires_at - bench.grain - bench.harness.quiet)
+        bench.advance_to(delivery.lease.ends - bench.grain - bench.harness.quiet)
         bench.nothing(driver=other)
         bench.ack(delivery)
 
@@ -58,9 +58,9 @@ class Leases:
     def test_a_lease_is_counted_from_before_the_message_came(self, bench: Bench) -> None:
         """A lease is never stated longer than what is left of it when the receive returns."""
         bench.send()
-        start = bench.now()
-        expires_at = bench.one().lease.expires_at
-        assert start < expires_at <= bench.now() + bench.lease
+        start = bench.elapsed()
+        ends = bench.one().lease.ends
+        assert start < ends <= bench.elapsed() + bench.lease
 
     def test_different_leases_may_be_asked_for(self, bench: Bench) -> None:
         """A receive's lease holds for what it brought: a short one ends while a long one lasts; or the queue says."""
@@ -69,7 +69,7 @@ class Leases:
         bench.send()
         long = bench.one(lease=4 * bench.unit)
         if not bench.capabilities.chosen_lease:
-            assert long.lease.expires_at - bench.now() < 4 * bench.unit
+            assert long.lease.ends - bench.elapsed() < 4 * bench.unit
             return
         bench.advance(bench.unit + bench.grain)
         assert [delivery.id for delivery in bench.receive(2)] == [short.id]
@@ -80,16 +80,16 @@ class Leases:
         bench.send()
         delivery = bench.one(lease=2 * bench.unit)
         bench.advance(bench.unit / 2)
-        start = bench.now()
+        start = bench.elapsed()
         result = _extend(bench, delivery, 3 * bench.unit)
         if not bench.capabilities.extendable:
             assert isinstance(result.error, UnsupportedError)
             bench.ack(delivery)
             return
         assert result.error is None
-        assert result.expires_at is not None
-        assert start < result.expires_at <= bench.now() + 3 * bench.unit
-        bench.advance_to(result.expires_at - bench.grain - bench.harness.quiet)
+        assert result.ends is not None
+        assert start < result.ends <= bench.elapsed() + 3 * bench.unit
+        bench.advance_to(result.ends - bench.grain - bench.harness.quiet)
         bench.nothing(driver=other)
         bench.ack(delivery)
 
@@ -98,12 +98,12 @@ class Leases:
         bench.send()
         delivery = bench.one(lease=2 * bench.unit)
         result = _extend(bench, delivery, bench.unit)
-        bench.advance_to((result.expires_at or delivery.lease.expires_at) + bench.grain)
+        bench.advance_to((result.ends or delivery.lease.ends) + bench.grain)
         assert bench.one().deliveries == 2
         assert isinstance(bench.settle(delivery, Ack()), LeaseLost)
 
     def test_an_extension_is_never_beyond_the_hard_limit(self, bench: Bench) -> None:
-        """The longest extension of a lease ends no later than its `hard_limit`, if it has one."""
+        """The longest extension of a lease ends no later than its `hard_end`, if it has one."""
         bench.send()
         delivery = bench.one()
         bench.advance(bench.unit / 2)
@@ -111,11 +111,11 @@ class Leases:
         if not bench.capabilities.extendable:
             assert isinstance(result.error, UnsupportedError)
             return
-        assert result.expires_at is not None
-        assert result.expires_at > bench.now()
+        assert result.ends is not None
+        assert result.ends > bench.elapsed()
         if bench.capabilities.max_lease is not None:
-            assert delivery.lease.hard_limit is not None
-            assert result.expires_at <= delivery.lease.hard_limit
+            assert delivery.lease.hard_end is not None
+            assert result.ends <= delivery.lease.hard_end
 
     def test_a_lost_lease_is_not_extended(self, bench: Bench) -> None:
         """Extending a lease that is over reports LeaseLost and doesn't hide the message again."""
@@ -242,4 +242,4 @@ def _refused(bench: Bench, delivery: Delivery) -> bool:
     """Whether an extension reports that the lease is lost, or that no lease can be extended."""
     result = _extend(bench, delivery, 2 * bench.unit)
     expected = (LeaseLost,) if bench.capabilities.extendable else (LeaseLost, UnsupportedError)
-    return isinstance(result.error, expected) and result.expires_at is None
+    return isinstance(result.error, expected) and result.ends is None

@@ -70,7 +70,7 @@ class Pushing:
         for limit in (None, timedelta(minutes=20)):
             bench.send(replace(bench.message(), time_limit=limit))
             delivery = bench.one(lease=bench.capabilities.max_lease or timedelta(minutes=30))
-            bench.advance_to(delivery.lease.expires_at - bench.grain)
+            bench.advance_to(delivery.lease.ends - bench.grain)
             bench.ack(delivery)
             bench.advance(2 * bench.grain)
             bench.nothing()

@@ -49,7 +49,7 @@ class Bus(MemoryDriver):
 
     def lease_by_token(self, queue: str, token: UUID, *, expires_at: datetime) -> Lease:
         held = self.locks[token]
-        lease = Lease(queue=queue, receipt=held.receipt, expires_at=expires_at)
+        lease = Lease(queue=queue, receipt=held.receipt, expires_at=expires_at, ends=held.ends)
         self._tokens[id(lease)] = token
         return lease
 

@@ -110,7 +110,9 @@ def test_a_lock_that_is_lost_at_the_dead_lettering_is_no_end(host: Host) -> None
     (taken,) = host.take()
     messages = host.messages([taken])
     for token in host.bus.locks:
-        host.bus.locks[token] = taken.lease.__class__(queue="orders", receipt=None, expires_at=taken.lease.expires_at)
+        host.bus.locks[token] = taken.lease.__class__(
+            queue="orders", receipt=None, expires_at=taken.lease.expires_at, ends=taken.lease.ends
+        )
     with pytest.raises(BatchFailed):
         handler(host.app, queue="orders")(messages)
 

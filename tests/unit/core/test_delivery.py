@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from cloudq.core import wire
 from cloudq.core.delivery import Delivery, Lease
@@ -10,7 +10,7 @@ from cloudq.core.failure import Failure
 from cloudq.core.message import Message
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-LEASE = Lease(queue="mail", receipt="settles it", expires_at=NOW)
+LEASE = Lease(queue="mail", receipt="settles it", expires_at=NOW, ends=timedelta(0))
 MESSAGE = Message(id="id-1", task="mail.welcome", queue="mail", payload={"secret": "s3cret"}, attempt_base=2)
 
 

@@ -34,7 +34,7 @@ MESSAGE = Message(id="1", task="t", queue="q", reference=Reference(key="a", sha2
 
 
 def delivery(deliveries: int = 1, failure: Failure | None = None, message: Message = MESSAGE) -> Delivery:
-    lease = Lease(queue="q", receipt=None, expires_at=NOW + timedelta(hours=1))
+    lease = Lease(queue="q", receipt=None, expires_at=NOW + timedelta(hours=1), ends=timedelta(hours=1))
     return Delivery.of(wire.encode(message), native_id="1", runs=1, deliveries=deliveries, lease=lease, failure=failure)
 
 

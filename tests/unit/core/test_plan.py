@@ -50,7 +50,7 @@ def delivered(
         undecodable=None if message else "no JSON",
         attempt=attempt,
         deliveries=5,
-        lease=Lease(queue="q", receipt=None, expires_at=NOW + MINUTE, hard_limit=hard_limit),
+        lease=Lease(queue="q", receipt=None, expires_at=NOW + MINUTE, ends=MINUTE, hard_limit=hard_limit),
         group=group,
         failure=BEFORE,
     )

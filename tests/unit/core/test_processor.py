@@ -29,7 +29,7 @@ from cloudq.testing.clock import FakeClock
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
-LEASE = Lease(queue="q", receipt=None, expires_at=NOW + timedelta(minutes=2))
+LEASE = Lease(queue="q", receipt=None, expires_at=NOW + timedelta(minutes=2), ends=timedelta(minutes=2))
 
 
 class Context:

@@ -154,7 +154,7 @@ def test_a_foreign_receipt_is_a_lost_lease() -> None:
     """A lease that this driver never gave settles nothing."""
     driver = MemoryDriver()
     leased(driver)
-    foreign = Lease(queue="q", receipt="somebody's", expires_at=from_micros(0))
+    foreign = Lease(queue="q", receipt="somebody's", expires_at=from_micros(0), ends=timedelta(0))
     assert isinstance(driver.settle([Final(lease=foreign, step=Ack())])[0].error, LeaseLost)
     assert driver.stats("q").in_flight == 1
 

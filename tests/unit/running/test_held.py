@@ -24,7 +24,7 @@ def clock() -> FakeClock:
 
 
 def leased(clock: FakeClock, **lease: timedelta) -> Delivery:
-    one = delivery(clock.now())
+    one = delivery(clock)
     return replace(one, lease=replace(one.lease, **lease))
 
 
@@ -59,10 +59,3 @@ def test_what_cant_be_extended_isnt_planned_to_be(clock: FakeClock) -> None:
     held = HeldLease(leased(clock, ends=3 * MINUTE), clock, extendable=False)
     assert held.life.extend_at is None
     assert 3 * MINUTE == held.life.next_look
-
-
-def test_without_a_span_its_end_is_counted_from_its_arrival(clock: FakeClock) -> None:
-    """A driver that says only when the lease ends by the wall clock: what is left of it at the arrival."""
-    one = delivery(clock.now(), lease=MINUTE, hard_limit=clock.now() + 5 * MINUTE)
-    held = HeldLease(one, clock, extendable=True)
-    assert (2 * MINUTE, 6 * MINUTE) == (held.ends, held.life.hard_end)

@@ -8,10 +8,11 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 
 import pytest
 
+from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.errors import ConfigurationError
 from cloudq.running.log_fields import fields
 from cloudq.running.logs import configure
@@ -35,7 +36,7 @@ def stderr() -> Iterator[io.StringIO]:
 
 def test_json_has_the_fields_of_the_delivery() -> None:
     """A line is one JSON object with time, level, message and what is known of the delivery."""
-    one = delivery(datetime.now(UTC), task="shop.welcome")
+    one = delivery(SYSTEM_CLOCK, task="shop.welcome")
     with stderr() as written:
         configure("json", "debug")
         logging.getLogger("cloudq.worker").debug("done", extra=fields(one, outcome="acked", seconds=0.25))

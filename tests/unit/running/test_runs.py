@@ -39,7 +39,7 @@ def delivery(
     time_limit: timedelta | None = None,
 ) -> Delivery:
     message = Message(id=id, task="t", queue=queue, source=source, time_limit=time_limit)
-    lease = Lease(queue=queue, receipt=object(), expires_at=clock.now() + LEASE)
+    lease = Lease(queue=queue, receipt=object(), expires_at=clock.now() + LEASE, ends=clock.elapsed() + LEASE)
     return Delivery.of(wire.encode(message), native_id="n", runs=1, deliveries=1, lease=lease, group=group)
 
 

@@ -160,9 +160,7 @@ class OverstatesLeases(MemoryDriver):
 
     def receive(self, queue: str, *, limit: int, wait: timedelta, lease: timedelta) -> Sequence[Delivery]:
         return [
-            replace(
-                delivery, lease=replace(delivery.lease, expires_at=delivery.lease.expires_at + timedelta(seconds=20))
-            )
+            replace(delivery, lease=replace(delivery.lease, ends=delivery.lease.ends + timedelta(seconds=20)))
             for delivery in super().receive(queue, limit=limit, wait=wait, lease=lease)
         ]
 
@@ -326,9 +324,7 @@ class PromisesMore(MemoryDriver):
 
     def extend(self, leases: Sequence[Lease], by: timedelta) -> Sequence[ExtendResult]:
         results = super().extend(leases, by / 2)
-        return [
-            replace(result, expires_at=self._clock.now() + by) if result.expires_at else result for result in results
-        ]
+        return [replace(result, ends=self._clock.elapsed() + by) if result.ends else result for result in results]
 
 
 class RevivesLeases(MemoryDriver):
@@ -338,14 +334,14 @@ class RevivesLeases(MemoryDriver):
         for lease in leases:
             shelf, entry = entry_of(self, lease)
             shelf.hide(entry, self._clock.elapsed() + by)
-        return [ExtendResult(expires_at=self._clock.now() + by)] * len(leases)
+        return [ExtendResult(expires_at=self._clock.now() + by, ends=self._clock.elapsed() + by)] * len(leases)
 
 
 class PretendsToExtend(MemoryDriver):
     """Can't extend, and says that it did."""
 
     def extend(self, leases: Sequence[Lease], by: timedelta) -> Sequence[ExtendResult]:
-        return [ExtendResult(expires_at=self._clock.now() + by)] * len(leases)
+        return [ExtendResult(expires_at=self._clock.now() + by, ends=self._clock.elapsed() + by)] * len(leases)
 
 
 class LosesWhatIsBeingSettled(MemoryDriver):

@@ -8,13 +8,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from cloudq.app import App
 from cloudq.core import wire
+from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import (
     Capabilities,
@@ -36,12 +37,12 @@ _numbers = itertools.count(1)
 
 
 def delivery(
-    now: datetime,
+    clock: Clock,
     *,
     task: str = "noop",
     queue: str = "q",
     lease: timedelta = timedelta(seconds=120),
-    hard_limit: datetime | None = None,
+    longest: timedelta | None = None,
     deliveries: int = 1,
 ) -> Delivery:
     """A delivery just received."""
@@ -51,7 +52,14 @@ def delivery(
         native_id=f"n{number}",
         runs=1,
         deliveries=deliveries,
-        lease=Lease(queue=queue, receipt=number, expires_at=now + lease, hard_limit=hard_limit),
+        lease=Lease(
+            queue=queue,
+            receipt=number,
+            ends=clock.elapsed() + lease,
+            hard_end=None if longest is None else clock.elapsed() + longest,
+            expires_at=clock.now() + lease,
+            hard_limit=None if longest is None else clock.now() + longest,
+        ),
     )
 
 

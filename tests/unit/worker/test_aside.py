@@ -28,7 +28,7 @@ class Desk:
         self.runs = Runs(clock)
         self.aside = Aside(self.runs, clock)
         self.told: list[bool] = []
-        self.message = delivery(clock.now())
+        self.message = delivery(clock)
 
     def hold(self) -> HeldLease:
         """Another delivery of the one message."""

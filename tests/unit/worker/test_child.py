@@ -63,7 +63,7 @@ def test_whatever_the_apps_code_raises_the_child_lives_on(
 
     runner = _ChildRunner(app)
     for _ in range(2):
-        one = delivery(SYSTEM_CLOCK.now(), task="anoop" if is_async else "noop")
+        one = delivery(SYSTEM_CLOCK, task="anoop" if is_async else "noop")
         outcome = runner.run(one, threading.Event())
         assert isinstance(outcome, (Retried, DeadLettered))
         assert reason == outcome.reason

@@ -67,7 +67,7 @@ class Parent:
         self.ended.put(outcome)
 
     def offer(self) -> None:
-        held = HeldLease(delivery(SYSTEM_CLOCK.now()), SYSTEM_CLOCK, extendable=True)
+        held = HeldLease(delivery(SYSTEM_CLOCK), SYSTEM_CLOCK, extendable=True)
         self.intake.offer("q", [held])
 
 

@@ -25,7 +25,7 @@ def clock() -> FakeClock:
 
 
 def held(clock: FakeClock, one: Delivery | None = None, *, queue: str = "q") -> HeldLease:
-    return HeldLease(one or delivery(clock.now(), queue=queue), clock, extendable=True)
+    return HeldLease(one or delivery(clock, queue=queue), clock, extendable=True)
 
 
 def calls(clock: FakeClock, *leases: HeldLease) -> list[list[int]]:
@@ -61,7 +61,7 @@ def test_a_call_is_for_one_queue_and_one_batch(clock: FakeClock) -> None:
 
 def test_a_shared_lease_is_one_of_the_call(clock: FakeClock) -> None:
     """The deliveries of a session are extended by extending their lease once."""
-    one = delivery(clock.now())
+    one = delivery(clock)
     leases = [held(clock, one), held(clock, one)]
     clock.advance(LEASE / 2)
     assert [[2]] == calls(clock, *leases)

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.failure import Failure
 from cloudq.core.outcome import ACKED, DeadLettered, Outcome, Retried
+from cloudq.testing.clock import FakeClock
 from cloudq.worker.frames import MAX_FRAME, Channel, Done, FrameError, LeaseIsLost, Ready, RunRequest
 from tests.unit.worker.fakes import delivery
 
@@ -88,7 +89,7 @@ def test_a_delivery_survives(
 
 def test_large_frames_pass(ends: tuple[socket.socket, socket.socket]) -> None:
     """A frame larger than the socket's buffer arrives whole."""
-    large = replace(delivery(NOW), body=b"x" * 5_000_000)
+    large = replace(delivery(FakeClock()), body=b"x" * 5_000_000)
     sender = threading.Thread(target=Channel(ends[0]).send, args=(RunRequest.of(large, expires_at=NOW, ends=ENDS),))
     sender.start()
     said = Channel(ends[1]).to_child()
@@ -103,7 +104,9 @@ def test_a_frame_that_claims_too_much_is_refused(ends: tuple[socket.socket, sock
     with pytest.raises(FrameError, match="longer than"):
         Channel(ends[1]).from_child()
     with pytest.raises(FrameError, match="longer than"):
-        Channel(ends[0]).send(RunRequest.of(replace(delivery(NOW), body=bytes(MAX_FRAME)), expires_at=NOW, ends=ENDS))
+        Channel(ends[0]).send(
+            RunRequest.of(replace(delivery(FakeClock()), body=bytes(MAX_FRAME)), expires_at=NOW, ends=ENDS)
+        )
 
 
 def test_the_end_is_none(ends: tuple[socket.socket, socket.socket]) -> None:
@@ -120,7 +123,7 @@ def test_the_end_is_none(ends: tuple[socket.socket, socket.socket]) -> None:
 
 def test_several_frames_keep_their_order(ends: tuple[socket.socket, socket.socket]) -> None:
     """Frames arrive one by one, in order."""
-    sent = RunRequest.of(delivery(NOW), expires_at=NOW, ends=ENDS)
+    sent = RunRequest.of(delivery(FakeClock()), expires_at=NOW, ends=ENDS)
     for frame in (sent, LeaseIsLost(), sent):
         Channel(ends[0]).send(frame)
     channel = Channel(ends[1])

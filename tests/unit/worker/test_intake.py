@@ -42,8 +42,9 @@ def wanted(intake: Intake, queue: str = "q") -> int:
 
 
 def held(clock: FakeClock, count: int, queue: str = "q", deliveries: int = 1) -> list[HeldLease]:
-    now = clock.now()
-    return [HeldLease(delivery(now, queue=queue, deliveries=deliveries), clock, extendable=True) for _ in range(count)]
+    return [
+        HeldLease(delivery(clock, queue=queue, deliveries=deliveries), clock, extendable=True) for _ in range(count)
+    ]
 
 
 def stale(intake: Intake) -> list[HeldLease]:

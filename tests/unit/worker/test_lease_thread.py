@@ -68,7 +68,7 @@ def setup() -> Iterator[Setup]:
 def test_it_extends_in_time(setup: Setup) -> None:
     """It sleeps until something is due, and notices what is attached meanwhile."""
     setup.clock.until_waiting(1)
-    setup.keeper.attach([delivery(setup.clock.now())])
+    setup.keeper.attach([delivery(setup.clock)])
     for _ in range(60):
         setup.pass_time(SECOND)
     until(lambda: setup.extended == 1)
@@ -83,7 +83,7 @@ def test_a_machine_that_slept_notices_within_a_second(setup: Setup, monkeypatch:
         return wait(condition, timeout)
 
     monkeypatch.setattr(setup.clock, "wait", note)
-    [held] = setup.keeper.attach([delivery(setup.clock.now())])
+    [held] = setup.keeper.attach([delivery(setup.clock)])
     until(lambda: [wait for wait in waits if wait is not None], what="the thread waits for the lease")
     setup.clock.until_waiting(1)
     setup.clock.suspend(2 * LEASE)
@@ -100,7 +100,7 @@ def test_nothing_ends_it(
 ) -> None:
     """What a driver raises costs a round, is logged once, and the lease is extended by a later one."""
     monkeypatch.setattr(lease_thread, "PAUSE_SECONDS", 0.001)
-    setup.keeper.attach([delivery(setup.clock.now())])
+    setup.keeper.attach([delivery(setup.clock)])
     setup.capabilities_error = error
     setup.pass_time(LEASE / 2)
     until(lambda: "looking after leases failed" in caplog.text)
@@ -119,11 +119,11 @@ def test_a_logging_filter_that_raises_does_not_end_it(setup: Setup) -> None:
     logging.getLogger("cloudq.worker").addFilter(refuse)
     try:
         setup.clock.until_waiting(1)
-        [held] = setup.keeper.attach([delivery(setup.clock.now())])
+        [held] = setup.keeper.attach([delivery(setup.clock)])
         setup.clock.suspend(LEASE)
         setup.pass_time(SECOND)
         assert held.lost.wait(10)
-        setup.keeper.attach([delivery(setup.clock.now())])
+        setup.keeper.attach([delivery(setup.clock)])
         setup.pass_time(LEASE / 2)
         until(lambda: setup.extended == 1)
     finally:
@@ -133,6 +133,6 @@ def test_a_logging_filter_that_raises_does_not_end_it(setup: Setup) -> None:
 def test_a_machine_without_threads_extends_all_the_same(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no thread can be started for the call, the keeper's own makes it."""
     monkeypatch.setattr(setup.pool, "submit", lambda _: False)
-    setup.keeper.attach([delivery(setup.clock.now())])
+    setup.keeper.attach([delivery(setup.clock)])
     setup.pass_time(LEASE / 2)
     until(lambda: setup.extended == 1)

@@ -87,7 +87,7 @@ def test_nothing_held_nothing_to_do(keeper: LeaseKeeper, clock: FakeClock, backe
 
 def test_renewed_at_half_of_the_lease(keeper: LeaseKeeper, clock: FakeClock, backend: Backend) -> None:
     """A lease is renewed when half of it is over, not before, and then lasts a whole lease again."""
-    [held] = keeper.attach([delivery(clock.now())])
+    [held] = keeper.attach([delivery(clock)])
     assert clock.elapsed() + seconds(60) == keeper.tick(clock.elapsed())
     tick_after(keeper, clock, seconds(59))
     assert [] == backend.calls
@@ -99,7 +99,7 @@ def test_renewed_at_half_of_the_lease(keeper: LeaseKeeper, clock: FakeClock, bac
 def test_renewals_share_calls(keeper: LeaseKeeper, clock: FakeClock, backend: Backend) -> None:
     """What is due soon is renewed with what is due now, at most a batch a call."""
     for _ in range(12):
-        keeper.attach([delivery(clock.now())])
+        keeper.attach([delivery(clock)])
         clock.advance(seconds(1))
     tick_after(keeper, clock, seconds(48))
     assert [10, 2] == [len(call) for call, _ in backend.calls]
@@ -107,7 +107,7 @@ def test_renewals_share_calls(keeper: LeaseKeeper, clock: FakeClock, backend: Ba
 
 def test_deliveries_of_one_lease_are_one_renewal(keeper: LeaseKeeper, clock: FakeClock, backend: Backend) -> None:
     """Deliveries that share a lease (a session) are renewed by extending it once."""
-    one = delivery(clock.now())
+    one = delivery(clock)
     held = keeper.attach([one, one])
     tick_after(keeper, clock, seconds(60))
     assert [one.lease.receipt] == backend.extended
@@ -117,7 +117,7 @@ def test_deliveries_of_one_lease_are_one_renewal(keeper: LeaseKeeper, clock: Fak
 def test_the_grant_counts_not_the_wish(keeper: LeaseKeeper, clock: FakeClock, backend: Backend) -> None:
     """If less is granted than asked for, the next renewal comes at half of what was granted."""
     backend.grant = seconds(20)
-    [held] = keeper.attach([delivery(clock.now())])
+    [held] = keeper.attach([delivery(clock)])
     wake = tick_after(keeper, clock, seconds(60))
     assert clock.elapsed() + seconds(20) == held.ends
     assert clock.elapsed() + seconds(10) == wake
@@ -141,7 +141,7 @@ def held_back(clock: FakeClock, backend: Backend) -> tuple[LeaseKeeper, list[Cal
 def test_what_is_released_is_never_extended(keeper: LeaseKeeper, clock: FakeClock, backend: Backend) -> None:
     """A release may go out at once, and from then on nothing is extended, however late it gets; nothing is lost."""
     told: list[State] = []
-    [held] = keeper.attach([delivery(clock.now())])
+    [held] = keeper.attach([delivery(clock)])
     keeper.release(held, told.append)
     assert [State.RELEASING] == told
     tick_after(keeper, clock, seconds(119))
@@ -153,7 +153,7 @@ def test_a_release_waits_for_the_extension_in_flight(clock: FakeClock, backend: 
     """An extension that landed after the release would hide the message again; nobody blocks meanwhile."""
     keeper, calls = held_back(clock, backend)
     told: list[State] = []
-    [held] = keeper.attach([delivery(clock.now())])
+    [held] = keeper.attach([delivery(clock)])
     tick_after(keeper, clock, seconds(60))
     keeper.release(held, told.append)
     assert ([], 1) == (told, len(calls))
@@ -167,7 +167,7 @@ def test_an_extension_that_hangs_holds_a_release_until_the_end(clock: FakeClock,
     """A call that never comes back: at the lease's end the message is anybody's, so no release is sent any more."""
     keeper, calls = held_back(clock, backend)
     told: list[State] = []
-    [held] = keeper.attach([delivery(clock.now())])
+    [held] = keeper.attach([delivery(clock)])
     tick_after(keeper, clock, seconds(60))
     keeper.release(held, told.append)
     tick_after(keeper, clock, seconds(59))
@@ -182,7 +182,7 @@ def test_an_extension_that_hangs_holds_a_release_until_the_end(clock: FakeClock,
 def test_what_is_over_is_not_released(keeper: LeaseKeeper, clock: FakeClock) -> None:
     """Its message is anybody's: there is nothing to give back."""
     told: list[State] = []
-    [held] = keeper.attach([delivery(clock.now())])
+    [held] = keeper.attach([delivery(clock)])
     clock.advance(LEASE)
     keeper.release(held, told.append)
     assert [State.ENDED] == told
@@ -190,7 +190,7 @@ def test_what_is_over_is_not_released(keeper: LeaseKeeper, clock: FakeClock) -> 
 
 def test_extended_for_real_while_it_is_settled(keeper: LeaseKeeper, clock: FakeClock, backend: Backend) -> None:
     """Beside an Ack that is on its way the lease is extended, so that it holds until the confirmation."""
-    [held] = keeper.attach([delivery(clock.now())])
+    [held] = keeper.attach([delivery(clock)])
     keeper.handler_ended(held)
     clock.advance(seconds(20))
     keeper.settle(held)
@@ -205,7 +205,7 @@ def test_lease_lost_beside_a_settlement_ends_nothing(
     keeper: LeaseKeeper, clock: FakeClock, backend: Backend, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The delete may just have won: only the settlement's own answer counts, and until then it is tried again."""
-    [held] = keeper.attach([delivery(clock.now())])
+    [held] = keeper.attach([delivery(clock)])
     keeper.settle(held)
     backend.results[held.delivery.lease.receipt] = ExtendResult(error=LeaseLost("gone"))
     tick_after(keeper, clock, seconds(60))
@@ -219,7 +219,7 @@ def test_lease_lost_beside_a_settlement_ends_nothing(
 
 def test_what_is_confirmed_is_kept_no_longer(keeper: LeaseKeeper, clock: FakeClock, backend: Backend) -> None:
     """After the confirmation nothing is extended, and nothing reads as lost."""
-    [held] = keeper.attach([delivery(clock.now())])
+    [held] = keeper.attach([delivery(clock)])
     keeper.settle(held)
     assert [True] == keeper.confirmed([held])
     tick_after(keeper, clock, seconds(500))
@@ -230,7 +230,7 @@ def test_what_is_confirmed_is_kept_no_longer(keeper: LeaseKeeper, clock: FakeClo
 def test_an_extension_that_lands_after_the_confirmation_changes_nothing(clock: FakeClock, backend: Backend) -> None:
     """Whatever it says: the message is gone."""
     keeper, calls = held_back(clock, backend)
-    [held] = keeper.attach([delivery(clock.now())])
+    [held] = keeper.attach([delivery(clock)])
     tick_after(keeper, clock, seconds(60))
     keeper.settle(held)
     keeper.confirmed([held])
@@ -242,7 +242,7 @@ def test_an_extension_that_lands_after_the_confirmation_changes_nothing(clock: F
 
 def test_a_settlement_is_tried_until_the_lease_is_over(keeper: LeaseKeeper, clock: FakeClock) -> None:
     """Until its end a failed try is followed by another; the answer that comes after it is the last."""
-    [held] = keeper.attach([delivery(clock.now())])
+    [held] = keeper.attach([delivery(clock)])
     keeper.settle(held)
     clock.advance(seconds(119))
     assert keeper.settlement_failed(held)
@@ -253,7 +253,7 @@ def test_a_settlement_is_tried_until_the_lease_is_over(keeper: LeaseKeeper, cloc
 
 def test_an_ack_is_tried_after_the_lease(keeper: LeaseKeeper, clock: FakeClock) -> None:
     """Finished work should not run again: one try, whose confirmation doesn't count as in time."""
-    [held] = keeper.attach([delivery(clock.now())])
+    [held] = keeper.attach([delivery(clock)])
     tick_after(keeper, clock, LEASE)
     assert held.lost.is_set()
     keeper.settle(held)
@@ -264,7 +264,7 @@ def test_a_clock_that_is_set_neither_ends_nor_lengthens_a_lease(
     keeper: LeaseKeeper, clock: FakeClock, backend: Backend
 ) -> None:
     """Set by an hour either way, a lease is extended when half of its span is over, and lost after all of it."""
-    [held] = keeper.attach([delivery(clock.now())])
+    [held] = keeper.attach([delivery(clock)])
     for step in (1, -2):
         clock.step(timedelta(hours=step))
         tick_after(keeper, clock, seconds(29))
@@ -289,7 +289,7 @@ def test_what_a_driver_tells_of_an_early_end_is_told_at_once(clock: FakeClock, b
         clock=clock,
         watch=lambda _, lost: watched.append(lost),
     )
-    one = delivery(clock.now())
+    one = delivery(clock)
     held = keeper.attach([one, one])
     [tell] = watched
     tell("the connection was cut")
@@ -310,7 +310,7 @@ def test_an_early_end_beside_a_settlement_is_the_settlements_to_learn(clock: Fak
         clock=clock,
         watch=lambda _, lost: watched.append(lost),
     )
-    [held] = keeper.attach([delivery(clock.now())])
+    [held] = keeper.attach([delivery(clock)])
     keeper.settle(held)
     watched[0]("the connection was cut")
     assert not held.lost.is_set()
@@ -323,7 +323,7 @@ def test_whatever_an_extension_raises_it_is_tried_again(
     keeper: LeaseKeeper, clock: FakeClock, backend: Backend, error: BaseException
 ) -> None:
     """The lease isn't left as one whose extension is in flight for ever."""
-    [held] = keeper.attach([delivery(clock.now())])
+    [held] = keeper.attach([delivery(clock)])
 
     def broken() -> None:
         raise error
@@ -338,7 +338,7 @@ def test_whatever_an_extension_raises_it_is_tried_again(
 
 def test_an_answer_of_another_length_is_no_answer(keeper: LeaseKeeper, clock: FakeClock, backend: Backend) -> None:
     """A driver that answers for fewer leases than were asked for: all of them are tried again."""
-    held = keeper.attach([delivery(clock.now()), delivery(clock.now())])
+    held = keeper.attach([delivery(clock), delivery(clock)])
     answer = backend.__class__.__call__
     short = [True]
     keeper._extend = lambda leases, by: answer(backend, leases, by)[: 1 if short else None]
@@ -360,7 +360,7 @@ def test_without_another_thread_the_keepers_own_makes_the_call(clock: FakeClock,
         clock=clock,
         run=lambda call: bool(calls.append(call)),
     )
-    [held] = keeper.attach([delivery(clock.now())])
+    [held] = keeper.attach([delivery(clock)])
     tick_after(keeper, clock, seconds(60))
     assert clock.elapsed() + LEASE == held.ends
     calls.pop()()
@@ -371,7 +371,7 @@ def test_a_lost_lease_is_told_once(
     keeper: LeaseKeeper, clock: FakeClock, backend: Backend, caplog: pytest.LogCaptureFixture
 ) -> None:
     """When the backend reports LeaseLost the holder is told, it is logged once, and never renewed again."""
-    [held] = keeper.attach([delivery(clock.now())])
+    [held] = keeper.attach([delivery(clock)])
     backend.results[held.delivery.lease.receipt] = ExtendResult(error=LeaseLost("gone"))
     tick_after(keeper, clock, seconds(60))
     assert held.lost.is_set()
@@ -386,7 +386,7 @@ def test_a_failing_renewal_is_tried_again_before_the_end(
 ) -> None:
     """While renewals fail they are tried again, ever sooner before the end; then the lease is lost. Logged once."""
     backend.error = BackendUnavailable("down")
-    [held] = keeper.attach([delivery(clock.now())])
+    [held] = keeper.attach([delivery(clock)])
     end = held.ends
     wake = keeper.tick(clock.elapsed())
     while wake is not None:
@@ -404,7 +404,7 @@ def test_one_success_after_failures_keeps_the_lease(
     """A backend that recovers before the end costs nothing, and its recovery is logged."""
     caplog.set_level(logging.INFO)
     backend.error = BackendUnavailable("down")
-    [held] = keeper.attach([delivery(clock.now())])
+    [held] = keeper.attach([delivery(clock)])
     wake = tick_after(keeper, clock, seconds(60))
     assert wake is not None
     backend.error = None
@@ -419,7 +419,7 @@ def test_the_hard_limit_ends_renewing(
 ) -> None:
     """No extension reaches beyond the hard limit; at the limit the lease is lost, and the log says why."""
     limit = clock.elapsed() + seconds(150)
-    [held] = keeper.attach([delivery(clock.now(), hard_limit=clock.now() + seconds(150))])
+    [held] = keeper.attach([delivery(clock, longest=seconds(150))])
     tick_after(keeper, clock, seconds(60))
     assert [seconds(90)] == [by for _, by in backend.calls]
     assert limit == held.ends
@@ -433,7 +433,7 @@ def test_the_hard_limit_ends_renewing(
 def test_what_cant_be_extended_is_not(clock: FakeClock, backend: Backend) -> None:
     """Where leases can't be extended none is, and the holder is told at the end."""
     keeper = make(clock, backend, extendable=False)
-    [held] = keeper.attach([delivery(clock.now())])
+    [held] = keeper.attach([delivery(clock)])
     tick_after(keeper, clock, LEASE)
     assert [] == backend.calls
     assert held.lost.is_set()
@@ -441,7 +441,7 @@ def test_what_cant_be_extended_is_not(clock: FakeClock, backend: Backend) -> Non
 
 def test_renewed_while_being_settled_but_not_for_ever(keeper: LeaseKeeper, clock: FakeClock, backend: Backend) -> None:
     """After the handler's end a lease is renewed for settle_timeout at most (semantics 11)."""
-    [held] = keeper.attach([delivery(clock.now())])
+    [held] = keeper.attach([delivery(clock)])
     clock.advance(seconds(40))
     keeper.handler_ended(held)
     tick_after(keeper, clock, seconds(20))
@@ -454,7 +454,7 @@ def test_renewed_while_being_settled_but_not_for_ever(keeper: LeaseKeeper, clock
 
 def test_a_late_tick_raises_the_alarm(keeper: LeaseKeeper, clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
     """A tick that comes more than a third of a lease late says that something held the interpreter."""
-    keeper.attach([delivery(clock.now())])
+    keeper.attach([delivery(clock)])
     keeper.tick(clock.elapsed())
     tick_after(keeper, clock, seconds(60) + LEASE / 3)
     assert not [line for line in caplog.messages if "late" in line]
@@ -515,7 +515,7 @@ class Keeping(RuleBasedStateMachine):
     @rule(target=deliveries, limit=st.one_of(st.none(), st.integers(130, 400)))
     def attach(self, limit: int | None) -> HeldLease:
         now = self.clock.elapsed()
-        one: Delivery = delivery(self.clock.now())
+        one: Delivery = delivery(self.clock)
         span = replace(one.lease, ends=now + LEASE, hard_end=None if limit is None else now + seconds(limit))
         self.granted[one.lease.receipt] = now + LEASE
         [held] = self.keeper.attach([replace(one, lease=span)])

@@ -106,7 +106,7 @@ class Bench:
 
     def deliver(self, count: int = 1) -> list[Delivery]:
         """The next receive brings that many."""
-        deliveries = [delivery(self.clock.now()) for _ in range(count)]
+        deliveries = [delivery(self.clock) for _ in range(count)]
         self.backend.answer(deliveries)
         return deliveries
 

@@ -87,7 +87,7 @@ class Bench:
         return [granted if self.extend_error is None else refused for _ in leases]
 
     def held(self, queue: str = "q") -> HeldLease:
-        one = delivery(self.clock.now(), queue=queue)
+        one = delivery(self.clock, queue=queue)
         [held] = self.keeper.attach([replace(one, lease=replace(one.lease, ends=self.clock.elapsed() + LEASE))])
         return held
 

@@ -57,8 +57,8 @@ def test_a_loss_is_watched_where_the_lock_is(driver: ServiceBusDriver) -> None:
     holder: Any = SimpleNamespace(watch=lambda *arguments: watched.append(arguments))
     one: Any = message()
     now = datetime.now(UTC)
-    driver.watch(Lease(queue="mail", receipt=Receipt(holder, one), expires_at=now), print)
-    driver.watch(Lease(queue="mail", receipt="another's", expires_at=now), print)
+    driver.watch(Lease(queue="mail", receipt=Receipt(holder, one), expires_at=now, ends=timedelta(0)), print)
+    driver.watch(Lease(queue="mail", receipt="another's", expires_at=now, ends=timedelta(0)), print)
     assert [(one, print)] == watched
 
 

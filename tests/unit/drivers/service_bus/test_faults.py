@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from azure.core.exceptions import (
@@ -103,5 +103,5 @@ def test_a_full_queue_isnt_tried_again_at_once() -> None:
 
 def test_a_lost_lease_names_its_queue() -> None:
     """The report says where."""
-    lease = Lease(queue="mail", receipt=None, expires_at=datetime.now(UTC))
+    lease = Lease(queue="mail", receipt=None, expires_at=datetime.now(UTC), ends=timedelta(0))
     assert "'mail'" in str(lease_lost(lease))

@@ -42,7 +42,7 @@ class Holder:
 
 def lease(holder: Holder) -> Lease:
     message: Any = "a message"
-    return Lease(queue="mail", receipt=Receipt(holder, message), expires_at=FakeClock().now())
+    return Lease(queue="mail", receipt=Receipt(holder, message), expires_at=FakeClock().now(), ends=timedelta(0))
 
 
 def test_a_link_that_raises_fails_its_own_only() -> None:

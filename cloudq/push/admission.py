@@ -56,6 +56,7 @@ class PushInHand(AwaitedRun):
     def __init__(self, arrival: Arrival, clock: Clock, hang_up: HangUp) -> None:
         super().__init__(arrival.delivery, clock)
         self._span = max(timedelta(0), self.ends - self.since)
+        self.until = self.ends - min(SETTLE_MARGIN, self._span / _LARGEST_PART)
         self.source: Source = arrival.source
         self.hang_up = hang_up
         self.succeeded = False
@@ -68,10 +69,6 @@ class PushInHand(AwaitedRun):
     def is_over(self, elapsed: timedelta) -> bool:
         """Whether nobody waits for its answer any more, so that it is pushed again."""
         return elapsed >= self.ends or self.hang_up.look()
-
-    def limit(self, clock: Clock) -> None:
-        """Says when its task's time is over at the latest."""
-        self.until = max(clock.elapsed(), self.ends) - min(SETTLE_MARGIN, self._span / _LARGEST_PART)
 
     def begin_run(self, runs: Runs, ended: Ended) -> bool:
         """Whether it may run, as far as other runs of its message are concerned. If not, `ended` will be called."""
@@ -205,7 +202,6 @@ class Admission:
 
     def begin(self, run: PushInHand) -> None:
         """It runs."""
-        run.limit(self._clock)
         with self.changed:
             self._runs.add(run)
             if self._next_look is None or run.ends < self._next_look or run.hang_up.silent:

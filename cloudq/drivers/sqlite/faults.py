@@ -45,7 +45,8 @@ def translate(error: sqlite3.Error | OSError, path: Path) -> BackendError:
     match code & 0xFF:  # the low byte is the primary code, the rest tells more
         case sqlite3.SQLITE_FULL:
             return _full(error, path)
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
+            # PROTOCOL: others kept getting in between while this one was starting to read the log.
             return busy(path, f"another program keeps it locked ({error})")
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return StorageCorrupt(
@@ -56,12 +57,15 @@ def translate(error: sqlite3.Error | OSError, path: Path) -> BackendError:
             return moved(path)
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
             return read_only(path, error)
+        case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_CANTOPEN if _no_space(path):
+            return _full(error, path)
         case sqlite3.SQLITE_CANTOPEN:
             return _unopenable(error, path)
-        case sqlite3.SQLITE_IOERR if _no_space(path):
-            return _full(error, path)
         case sqlite3.SQLITE_IOERR:
-            return BackendError(f"{path}: {error}", hint="the disk failed, or a quota is used up; see the system's log")
+            return BackendError(
+                f"{path} can't be read or written: {error}",
+                hint="the disk failed, or a quota is used up: see the system's log; the database itself may be intact",
+            )
         case _:
             return BackendError(f"{path}: {error}")
 
@@ -121,7 +125,11 @@ def _unopenable(error: Exception, path: Path) -> BackendError:
         return BackendError(f"the folder of {path} is gone: {error}", hint="restore it, then restart this process")
     if not os.access(path.parent, os.W_OK):
         return read_only(path, error)
-    return PermissionDenied(f"{path} can't be opened: {error}")
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        return PermissionDenied(f"{path} can't be opened: {error}", hint="this user needs to read and write the file")
+    return BackendError(
+        f"{path} can't be opened: {error}", hint="most likely this process has too many files open (`ulimit -n`)"
+    )
 
 
 def _no_space(path: Path) -> bool:

@@ -283,7 +283,8 @@ class Reported(sqlite3.OperationalError):
         (Reported(sqlite3.SQLITE_READONLY_DIRECTORY), StorageReadOnly),
         (Reported(sqlite3.SQLITE_PERM), StorageReadOnly),
         (Reported(sqlite3.SQLITE_READONLY_DBMOVED), StorageReplaced),
-        (Reported(sqlite3.SQLITE_CANTOPEN), PermissionDenied),
+        (Reported(sqlite3.SQLITE_CANTOPEN), BackendError),
+        (Reported(sqlite3.SQLITE_PROTOCOL), BackendUnavailable),
         (Reported(sqlite3.SQLITE_IOERR_FSYNC), BackendError),
         (Reported(sqlite3.SQLITE_NOMEM), BackendError),
         (sqlite3.ProgrammingError("of the module itself"), BackendError),
@@ -301,6 +302,59 @@ def test_each_report_has_its_error(tmp_path, reported, expected):
     assert str(tmp_path / "q.db") in str(error)
 
 
+# What sqlite.org/rescode.html says of each: only these two mean that the file itself is wrong.
+CORRUPT = {"SQLITE_CORRUPT", "SQLITE_NOTADB"}
+OF_THE_DISK_OR_THE_SYSTEM = ("SQLITE_IOERR", "SQLITE_FULL", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_CANTOPEN")
+CODES = {
+    name: code
+    for name, code in vars(sqlite3).items()
+    if name.startswith((*CORRUPT, *OF_THE_DISK_OR_THE_SYSTEM)) and isinstance(code, int)
+}
+
+
+@pytest.mark.parametrize("name", sorted(CODES))
+def test_trouble_with_the_disk_is_never_called_corruption(tmp_path, name):
+    """Of all codes of SQLite for the file and its disk, the extended ones too, only those two say it is damaged."""
+    error = faults.translate(Reported(CODES[name]), tmp_path / "q.db")
+    primary = next(known for known in (*CORRUPT, *OF_THE_DISK_OR_THE_SYSTEM) if name.startswith(known))
+    assert (primary in CORRUPT) == isinstance(error, StorageCorrupt)
+    assert (primary in CORRUPT) == ("isn't an intact" in str(error))
+
+
+def test_a_database_that_this_user_may_not_read_is_a_matter_of_permission(tmp_path, monkeypatch):
+    """Otherwise a file that can't be opened, though it may be, says what else keeps a process from it."""
+    path = tmp_path / "q.db"
+    path.touch()
+    reported = Reported(sqlite3.SQLITE_CANTOPEN)
+    assert "too many files" in faults.translate(reported, path).hint
+    monkeypatch.setattr(faults.os, "access", lambda file, _: file != path)
+    assert PermissionDenied is type(faults.translate(reported, path))
+
+
+@pytest.mark.slow
+def test_a_process_with_too_many_files_open_says_so(bench):
+    """No more files can be opened: neither permission nor the database is to blame."""
+    script = """
+import resource, sys
+from cloudq.drivers.sqlite import SQLiteDriver
+from cloudq.errors import BackendError
+SQLiteDriver(sys.argv[1]).close()
+resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))
+files = []
+try:
+    while True:
+        files.append(open(sys.argv[1] + ".lock"))
+except OSError:
+    files.pop().close()
+    files.pop().close()
+try:
+    SQLiteDriver(sys.argv[1])
+except BackendError as error:
+    print(type(error).__name__)
+"""
+    assert "BackendError\n" == bench.run_script(script)
+
+
 def test_an_io_error_of_a_full_disk_is_storage_full(tmp_path, monkeypatch):
     """SQLite reports some failures for want of space as I/O errors: the free space tells."""
     reported = Reported(sqlite3.SQLITE_IOERR_SHMSIZE)
@@ -309,6 +363,7 @@ def test_an_io_error_of_a_full_disk_is_storage_full(tmp_path, monkeypatch):
     full = os.statvfs_result((*volume[:3], 0, 0, *volume[5:]))
     monkeypatch.setattr(faults.os, "statvfs", lambda path: full)
     assert StorageFull is type(faults.translate(reported, tmp_path / "q.db"))
+    assert StorageFull is type(faults.translate(Reported(sqlite3.SQLITE_CANTOPEN), tmp_path / "q.db"))
 
 
 def files_of(path):

@@ -99,6 +99,8 @@ class Turns:
         now = self._clock.elapsed()
         until = now + (push.ends - now) / 2
         while True:
+            if self._runs.has_done(push.delivery):
+                return push.source.answer(push.delivery.lease, Ack())
             ended: Future[bool] = Future()
             if push.begin_run(self._runs, ended.set_result):
                 return None
@@ -109,6 +111,7 @@ class Turns:
             if succeeded is None:
                 self._refuse_if_stopping()
                 logger.info("%s still runs here; it is to come later", push.delivery.id)
+                self._runs.turn_away(push.delivery)  # the service decides for how long; its end is remembered
                 return push.source.answer(push.delivery.lease, RELEASE_UNCOUNTED)
 
     def _wait_for_slot(self, push: PushInHand) -> Generator[Wait, bool | None, PushResponse | None]:

@@ -3,7 +3,8 @@
 ```
  first run      begin ── lease lost ─────────────── still running ───── end(succeeded)
  redelivery                  begin: `None` ── waits (half a lease at most) ──▶ told: acknowledged unrun, or begins
-                                                   └─ it took too long: goes back for `turn_away()`, uncounted
+                                                   └─ it took too long: goes back for `turn_away()`, uncounted;
+                                                      when it comes again: `has_done()`? acknowledged unrun
 ```
 
 A lease can be lost while its task runs: the machine slept, the network was cut, renewals failed. The backend then hands
@@ -16,7 +17,7 @@ import os
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 from weakref import WeakKeyDictionary
 
 from cloudq.app import App
@@ -67,6 +68,7 @@ class Runs:
         self._by_message: dict[_Identity, Run] = {}
         self._by_key: dict[_Key, Run] = {}
         self._turned_away: dict[_Identity, int] = {}
+        self._done: dict[_Identity, None] = {}  # of those that were turned away
 
     def begin(self, delivery: Delivery, *, lost: threading.Event, lease: timedelta, ended: Ended) -> Run | None:
         """Begins a run of `delivery`, unless an unfinished one of its message or its ordering key is in the way.
@@ -112,8 +114,9 @@ class Runs:
             if key is not None and self._by_key.get(key) is run:
                 del self._by_key[key]
             waiting, run._waiting = run._waiting, None
-            if succeeded and self._turned_away:
-                self._turned_away.pop(identity, None)
+            if succeeded and self._turned_away.pop(identity, None) is not None:
+                self._done[identity] = None
+                _shorten(self._done)
         for whose, ended in waiting or ():
             ended(succeeded and whose == identity)
 
@@ -123,10 +126,18 @@ class Runs:
         with self._lock:
             times = self._turned_away.get(identity, 0)
             self._turned_away[identity] = times + 1
-            # What went back may never come here again.
-            while len(self._turned_away) > _MOST_TURNED_AWAY:
-                self._turned_away.pop(next(iter(self._turned_away)))
+            _shorten(self._turned_away)
         return min(LONGEST_AWAY, FIRST_AWAY * (1 << min(times, _MOST_DOUBLINGS)))
+
+    def has_done(self, delivery: Delivery) -> bool:
+        """Whether a run that was in this message's way has succeeded after the message was turned away.
+
+        Then nothing is left to do: it is to be acknowledged unrun. Ask before `begin`.
+        """
+        if not self._done:  # as nearly always
+            return False
+        with self._lock:
+            return _identity(delivery) in self._done
 
     def _enter(self, run: Run) -> Run:
         self._by_message[run._identity] = run
@@ -147,7 +158,8 @@ class Runs:
         return now - run._over_since >= max(HUNG_AFTER_LEASES * run._lease, limit or ZERO)
 
 
-_MOST_TURNED_AWAY: Final = 10_000
+# What was turned away may never come here again.
+_MOST_REMEMBERED: Final = 10_000
 _MOST_DOUBLINGS: Final = 10
 
 _OF_APPS: Final[WeakKeyDictionary[App, Runs]] = WeakKeyDictionary()
@@ -172,6 +184,11 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
+
+def _shorten(remembered: dict[_Identity, Any]) -> None:
+    while len(remembered) > _MOST_REMEMBERED:
+        del remembered[next(iter(remembered))]
 
 
 def _identity(delivery: Delivery) -> _Identity:

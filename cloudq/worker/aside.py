@@ -26,11 +26,17 @@ class Aside:
         self._done: list[HeldLease] = []
 
     def __len__(self) -> int:
-        """How many wait for a run's end."""
-        return len(self._until)
+        """How many are in hand here."""
+        return len(self._until) + len(self._done)
 
     def begin(self, held: HeldLease, lease: timedelta, ended: Callable[[bool], None]) -> Run | None:
-        """Begins a run, or sets the delivery aside (`None`) until `ended` is called, see `Runs.begin`."""
+        """Begins a run, or sets the delivery aside (`None`) until `ended` is called, see `Runs.begin`.
+
+        What an earlier run did while the delivery was away is set aside, too, for `take_done`.
+        """
+        if self._runs.has_done(held.delivery):
+            self._done.append(held)
+            return None
         run = self._runs.begin(held.delivery, lost=held.lost, lease=lease, ended=ended)
         if run is None:
             self._until[held] = self._clock.elapsed() + lease / 2

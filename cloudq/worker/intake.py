@@ -255,7 +255,9 @@ class Intake:
     def take_done_elsewhere(self) -> list[HeldLease]:
         """Takes out what another run of this process did while it was set aside: to be acknowledged unrun."""
         with self._lock:
-            return self._aside.take_done()
+            done = self._aside.take_done()
+            self._settle(done)
+            return done
 
     # ── with the lock held ───────────────────────────────────────────────────────────────────────────────
 
@@ -341,9 +343,7 @@ class Intake:
         with self._lock:
             if not self._aside.resume(held, done=done):
                 return
-            if done:
-                self._settle([held])
-            else:
+            if not done:
                 queue.waiting.appendleft(Arrived(held, self._clock.elapsed()))
                 self._waiting += 1
                 self._wake_taker()

@@ -58,6 +58,27 @@ def test_a_task_of_three_leases_runs_once_with_two_workers(tmp_path: Path, app: 
 
 
 @pytest.mark.slow
+def test_a_frozen_worker_does_not_run_a_second_time_what_it_still_runs(tmp_path: Path, app: cloudq.App) -> None:
+    """A worker that was stopped for two leases gets its own task again while it runs, which is done once."""
+    lease, seconds = 2.0, 9.0  # so that the task outlasts the freeze, and the wait for it
+    app.send("long", {"number": 1, "seconds": seconds})
+    with worker(tmp_path, "--app", "app", "--lease", f"{lease:g}", "--wait", "0.5") as process:
+        wait_until(lambda: "start 1" in lines(tmp_path), within=20, what="the task has started")
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(2 * lease)  # what is measured: a freeze of two leases
+        process.send_signal(signal.SIGCONT)
+        stats = app.queue("default").stats
+        wait_until(lambda: "end 1" in lines(tmp_path), within=30, what="the task has ended")
+        wait_until(
+            lambda: (stats().in_flight, stats().ready, stats().delayed) == (0, 0, 0), within=30, what="all is done"
+        )
+    log = (tmp_path / "worker.log").read_text()
+    assert "lost the lease" in log
+    assert ["start 1", "end 1"] == lines(tmp_path), log
+    app.close()
+
+
+@pytest.mark.slow
 def test_sigterm_finishes_what_runs_and_gives_back_what_waits(tmp_path: Path, app: cloudq.App) -> None:
     """20 running and 50 waiting: at SIGTERM the running ones finish, the waiting ones are receivable within 1 s."""
     app.send_many(app.task("long")(_signature).call(number=number, seconds=4.0) for number in range(70))

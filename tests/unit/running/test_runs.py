@@ -163,6 +163,30 @@ def test_what_waited_in_vain_stays_away_longer_each_time(clock: FakeClock, runs:
     assert FIRST_AWAY == runs.turn_away(message)
 
 
+@pytest.mark.parametrize("succeeds", [True, False])
+def test_what_was_turned_away_is_not_run_once_the_run_in_its_way_succeeded(
+    clock: FakeClock, runs: Runs, succeeds: bool
+) -> None:
+    """It comes again after that run's end, when nobody waits for it: what it did is remembered."""
+    waiter = Waiter(runs)
+    first = waiter.begin(delivery(clock, group="k"))
+    assert first is not None
+    assert waiter.begin(delivery(clock, group="k")) is None
+    runs.turn_away(delivery(clock, group="k"))
+    assert not runs.has_done(delivery(clock, group="k"))
+    runs.end(first, succeeded=succeeds)
+    assert succeeds is runs.has_done(delivery(clock, group="k"))
+    assert not runs.has_done(delivery(clock, "m2", group="k"))
+
+
+def test_what_was_never_turned_away_is_not_remembered(clock: FakeClock, runs: Runs) -> None:
+    """A message that has succeeded is gone as a rule, and if it comes again its backend says so."""
+    first = Waiter(runs).begin(delivery(clock))
+    assert first is not None
+    runs.end(first, succeeded=True)
+    assert not runs.has_done(delivery(clock))
+
+
 def test_who_waits_may_begin_in_the_call(clock: FakeClock, runs: Runs) -> None:
     """`ended` is called with no lock held, and the next run may begin from within."""
     begun: list[Run | None] = []

@@ -59,9 +59,9 @@ def test_it_waits_for_the_run_in_its_way(desk: Desk, done: bool) -> None:
     desk.runs.end(first, succeeded=done)
     assert [done] == desk.told
     assert desk.aside.resume(second, done=done)
-    assert 0 == len(desk.aside)
     assert ([second] if done else []) == desk.aside.take_done()
     assert [] == desk.aside.take_done()
+    assert 0 == len(desk.aside)
 
 
 def test_it_waits_for_half_a_lease(desk: Desk) -> None:
@@ -78,6 +78,20 @@ def test_it_waits_for_half_a_lease(desk: Desk) -> None:
         assert [] == desk.aside.take_overdue()
         assert not desk.aside.resume(second, done=True)
     assert [] == desk.aside.take_done()
+
+
+def test_what_went_back_and_is_done_meanwhile_does_not_begin(desk: Desk) -> None:
+    """When it comes again after the run that was in its way has succeeded, it is to be acknowledged unrun."""
+    first = desk.begin(desk.hold())
+    assert first is not None
+    assert desk.begin(desk.hold()) is None
+    desk.clock.advance(LEASE / 2)
+    assert 1 == len(desk.aside.take_overdue())
+    desk.runs.end(first, succeeded=True)
+    again = desk.hold()
+    assert desk.begin(again) is None
+    assert 1 == len(desk.aside)
+    assert [again] == desk.aside.take_done()
 
 
 def test_all_can_be_taken_out(desk: Desk) -> None:

@@ -65,9 +65,9 @@ def handler(app: App, *, concurrency: int = 1, report_failures: bool = True) -> 
     The function itself raises `PushRefused` for an event that is none of the app's queues, and `ConfigurationError`
     where the app can't be opened. Nothing was run then, and all of the batch stays in its queue.
     """
-    from cloudq.running.runner import Once, checked_concurrency
+    from cloudq.running.runner import Once, check_concurrency
 
-    checked_concurrency(concurrency)
+    check_concurrency(concurrency)
 
     def opened() -> Edge:
         from cloudq.aws_lambda.edge import Edge

@@ -79,7 +79,7 @@ class Batch:
                 "%s didn't stop at the end of the function's time; it is left behind and comes back",
                 running.delivery.id,
             )
-        self._edge.left_behind(stuck)
+        self._edge.leave_behind(stuck)
         if rest:
             Thread(target=self._settle_the_rest, name="cloudq-settle", daemon=True).start()
         with self._changed:
@@ -144,11 +144,11 @@ class Batch:
             self._running[place] = running
         outcome = self._edge.run(running)
         if outcome is not None:
-            self._ended(place, outcome)
+            self._end(place, outcome)
 
-    def _ended(self, place: int, outcome: Outcome) -> None:
+    def _end(self, place: int, outcome: Outcome) -> None:
         if isinstance(outcome, Acked):
-            self._left_out([place], running=True)
+            self._leave_out([place], running=True)
             return
         with self._changed:
             if not self._over:
@@ -165,7 +165,7 @@ class Batch:
                 self._lanes.failed()
             self._changed.notify_all()
 
-    def _left_out(self, places: Sequence[int], *, running: bool = False) -> None:
+    def _leave_out(self, places: Sequence[int], *, running: bool = False) -> None:
         with self._changed:
             self._done.update(places)
             if running:
@@ -211,7 +211,7 @@ class Batch:
             self._edge.clock.now(),
         )
         # Deleting is the service's, by what the answer leaves out.
-        self._left_out([place for place, step in zip(places, steps, strict=True) if isinstance(step, Ack)])
+        self._leave_out([place for place, step in zip(places, steps, strict=True) if isinstance(step, Ack)])
         self._call([(lease, step) for lease, step in zip(leases, steps, strict=True) if not isinstance(step, Ack)])
 
     def _delete_the_done(self) -> None:

@@ -64,9 +64,9 @@ def handler(app: App, *, queue: str, concurrency: int = 1, auto_complete: bool =
     what is no message of a Service Bus trigger or is of a session; and `ConfigurationError` where the app can't be
     opened.
     """
-    from cloudq.running.runner import Once, checked_concurrency
+    from cloudq.running.runner import Once, check_concurrency
 
-    checked_concurrency(concurrency)
+    check_concurrency(concurrency)
     _check_queue(queue)
 
     def opened() -> Edge:

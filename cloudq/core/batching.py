@@ -113,11 +113,11 @@ class Batcher(Generic[ItemT, ResultT]):
         try:
             with self._lock:
                 self._add(entry)
-            while self._boarded(pilot, entry):
+            while self._await_batch(pilot, entry):
                 self._fly(pilot)
         except BaseException as interruption:
             # Its passengers must not wait for ever, and nobody waits for its own item any more.
-            self._crashed(pilot, interruption)
+            self._crash(pilot, interruption)
             self._withdraw(entry)
             raise
         return entry.future.result()
@@ -190,7 +190,7 @@ class Batcher(Generic[ItemT, ResultT]):
 
     # ── flights ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def _boarded(self, pilot: Pilot[ItemT, ResultT], entry: Entry[ItemT, ResultT]) -> bool:
+    def _await_batch(self, pilot: Pilot[ItemT, ResultT], entry: Entry[ItemT, ResultT]) -> bool:
         """Waits until there is a batch to fly, or (false) until the entry's own call has ended."""
         with self._lock:
             while not entry.future.done():
@@ -221,7 +221,7 @@ class Batcher(Generic[ItemT, ResultT]):
                 size += entry.size
                 if pilot.batch and self._max_bytes is not None and size > self._max_bytes:
                     break
-            # First here, then gone there: an interruption in between loses nothing, see `_crashed`.
+            # First here, then gone there: an interruption in between loses nothing, see `_crash`.
             (pilot.late if late else pilot.batch).append(entry)
             self._waiting.popleft()
             self._waiting_bytes -= entry.size
@@ -243,7 +243,7 @@ class Batcher(Generic[ItemT, ResultT]):
         return max(_ZERO, STALL - (self._clock.elapsed() - self._waiting[0].since))
 
     def _fly(self, pilot: Pilot[ItemT, ResultT]) -> None:
-        """Makes the call, without the lock. What interrupts it is raised; `_crashed` is to be called then."""
+        """Makes the call, without the lock. What interrupts it is raised; `_crash` is to be called then."""
         outcome: Sequence[ResultT] | Exception
         try:
             outcome = self._flush([entry.item for entry in pilot.batch]) if pilot.batch else []
@@ -267,7 +267,7 @@ class Batcher(Generic[ItemT, ResultT]):
             if self._waiting and not pilot.stays:
                 self._wanted.notify()
 
-    def _crashed(self, pilot: Pilot[ItemT, ResultT], interruption: BaseException) -> None:
+    def _crash(self, pilot: Pilot[ItemT, ResultT], interruption: BaseException) -> None:
         """Lands what the pilot was flying when it was interrupted, if anything."""
         with self._lock:
             if self._waiting and any(batch and batch[-1] is self._waiting[0] for batch in (pilot.batch, pilot.late)):
@@ -291,13 +291,13 @@ class Batcher(Generic[ItemT, ResultT]):
 
     def _run_flusher(self) -> None:
         pilot: Pilot[ItemT, ResultT] = Pilot(stays=True)
-        while self._boarded_or_retired(pilot):
+        while self._await_batch_or_retire(pilot):
             try:
                 self._fly(pilot)
             except BaseException as interruption:  # noqa: BLE001 - those who wait get it as the cause of their error
-                self._crashed(pilot, interruption)
+                self._crash(pilot, interruption)
 
-    def _boarded_or_retired(self, pilot: Pilot[ItemT, ResultT]) -> bool:
+    def _await_batch_or_retire(self, pilot: Pilot[ItemT, ResultT]) -> bool:
         """Waits until there is a batch to fly, or (false) until there has been nothing to do for a while."""
         with self._lock:
             while not self._board(pilot):

@@ -40,7 +40,7 @@ def interrupter() -> Interrupter | None:
     return _here.interrupter
 
 
-def interrupted_by(who: Interrupter | None) -> Interrupter | None:
+def set_interrupter(who: Interrupter | None) -> Interrupter | None:
     """Says who may interrupt this thread from now on. Returns who could before."""
     before, _here.interrupter = _here.interrupter, who
     return before

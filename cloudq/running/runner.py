@@ -133,7 +133,7 @@ class HostRunner:
             self._tally.ended(running.delivery, running.outcome, running.seconds)
         return running.outcome
 
-    def left_behind(self, stuck: Sequence[AwaitedRun]) -> None:
+    def leave_behind(self, stuck: Sequence[AwaitedRun]) -> None:
         """These didn't stop. If one is async it blocks the loop: the next ones get another."""
         if any(self._is_async(running.delivery) for running in stuck):
             self._loop.leave()
@@ -151,15 +151,14 @@ class HostRunner:
         return handler is not None and handler.is_async
 
 
-def checked_concurrency(concurrency: int) -> int:
-    """A number of tasks at once, if it is one.
+def check_concurrency(concurrency: int) -> None:
+    """Refuses what is no number of tasks at once.
 
     Raises:
         ConfigurationError: It is out of bounds.
     """
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or not 1 <= concurrency <= MOST_AT_ONCE:
         raise ConfigurationError(f"concurrency is {concurrency!r}, not a number from 1 to {MOST_AT_ONCE}")
-    return concurrency
 
 
 def _ended(held: HeldLease, outcome: Outcome, seconds: float) -> None:

@@ -15,7 +15,7 @@ from typing import Final
 
 from cloudq.core.clock import Clock
 from cloudq.core.safe_log import SafeLogger
-from cloudq.core.shield import Interrupter, interrupted_by, interrupter
+from cloudq.core.shield import Interrupter, interrupter, set_interrupter
 from cloudq.core.threads import Threads
 from cloudq.errors import TimeLimitExceeded
 from cloudq.running.loop_jumps import at_uncovered_jump, interruptions_skip_handlers
@@ -142,7 +142,7 @@ class _Guard:
         self._before: Interrupter | None = None
 
     def __enter__(self) -> None:
-        self._before = interrupted_by(self)
+        self._before = set_interrupter(self)
         self._limits.watch(self, self._limit)
 
     def __exit__(
@@ -154,7 +154,7 @@ class _Guard:
                     self.closed = True
                     if self.fired:
                         _raise_in(self._thread, None)
-                interrupted_by(self._before)
+                set_interrupter(self._before)
                 break
             except _Expired:
                 # It arrived in the lines above. It is fired once only, so this happens once; the block had ended.
@@ -262,9 +262,9 @@ class _AlarmGuard:
         self._before: Interrupter | None = None
 
     def __enter__(self) -> None:
-        self._before = interrupted_by(self._alarm)
+        self._before = set_interrupter(self._alarm)
         self._alarm.set(self._limit)
 
     def __exit__(self, *_: object) -> None:
         self._alarm.set(None)
-        interrupted_by(self._before)
+        set_interrupter(self._before)

@@ -39,7 +39,7 @@ class _Reader:
         self._lost: threading.Event | None = None
         threading.Thread(target=self._run, name="cloudq-parent", daemon=True).start()
 
-    def finished(self) -> None:
+    def finish(self) -> None:
         """The main thread is done with the delivery at hand."""
         with self._lock:
             self._lost = None
@@ -52,13 +52,13 @@ class _Reader:
     def _run(self) -> None:
         try:
             while (frame := self._channel.to_child()) is not None:
-                self._heard(frame)
+                self._hear(frame)
         except OSError:
             pass  # the parent has gone, as below
         finally:
-            self._orphaned()
+            self._leave_orphaned()
 
-    def _heard(self, frame: Hello | RunRequest | LeaseIsLost) -> None:
+    def _hear(self, frame: Hello | RunRequest | LeaseIsLost) -> None:
         with self._lock:
             if isinstance(frame, LeaseIsLost) and self._lost is not None:
                 self._lost.set()
@@ -66,7 +66,7 @@ class _Reader:
                 self._lost = threading.Event()
                 self.work.put(frame)
 
-    def _orphaned(self) -> None:
+    def _leave_orphaned(self) -> None:
         with self._lock:
             busy = self._lost is not None
         if busy:
@@ -147,7 +147,7 @@ def main(descriptor: int) -> int:
     channel.send(Ready())
     while (request := reader.work.get()) is not None:
         outcome = runner.run(request.delivery(), reader.lost_event())
-        reader.finished()
+        reader.finish()
         try:
             channel.send(Done.of(outcome))
         except OSError:

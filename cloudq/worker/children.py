@@ -224,7 +224,7 @@ class ChildExecutor:
             self._servers += missing
         for _ in range(missing):
             if not self._threads.start(self._run):
-                self._ended_serving()  # none can be had; the next call tries again
+                self._end_serving()  # none can be had; the next call tries again
 
     def stop(self) -> None:
         """Kills what still runs, and waits for the processes to be gone."""
@@ -241,34 +241,34 @@ class ChildExecutor:
         backoff = Backoff(first=FIRST_PAUSE, longest=LONGEST_PAUSE)
         child: _Child | None = None
         try:
-            while (child := self._living(child, backoff)) is not None and (held := self._intake.take()) is not None:
+            while (child := self._have_child(child, backoff)) is not None and (held := self._intake.take()) is not None:
                 # It may have died while it had nothing to do: then this delivery isn't to blame.
-                if (child := self._living(child, backoff)) is None:
+                if (child := self._have_child(child, backoff)) is None:
                     return
                 self._serve(child, held)
         finally:
             if child is not None:
-                self._left(child)
-            self._ended_serving()
+                self._discard(child)
+            self._end_serving()
 
-    def _ended_serving(self) -> None:
+    def _end_serving(self) -> None:
         with self._served:
             self._servers -= 1
             self._served.notify_all()
 
-    def _living(self, child: _Child | None, backoff: Backoff) -> _Child | None:
+    def _have_child(self, child: _Child | None, backoff: Backoff) -> _Child | None:
         """The child, if it lives, or a new one. Tried for ever, unless none of them has ever started."""
         if child is not None and child.alive:
             return child
         if child is not None:
-            self._left(child)
+            self._discard(child)
             if SYSTEM_CLOCK.elapsed() - child.born > LIVED:
                 backoff.reset()
             self._stopping.wait(backoff.next().total_seconds())
         tries = 0
         while not self._stopping.is_set():
             try:
-                return self._listed(_Child(self._hello))
+                return self._list(_Child(self._hello))
             except (_StartFailed, OSError, FrameError) as error:
                 tries += 1
                 logger.error("a child process can't start: %s", error)  # noqa: TRY400 - the traceback would be ours
@@ -277,7 +277,7 @@ class ChildExecutor:
                 self._stopping.wait(backoff.next().total_seconds())
         return None
 
-    def _listed(self, child: _Child) -> _Child:
+    def _list(self, child: _Child) -> _Child:
         with self._lock:
             self._any_started = True
             self._children.add(child)
@@ -285,7 +285,7 @@ class ChildExecutor:
             child.kill()  # `stop` may have looked before it was listed
         return child
 
-    def _left(self, child: _Child) -> None:
+    def _discard(self, child: _Child) -> None:
         with self._lock:
             self._children.discard(child)
         child.leave()

@@ -64,8 +64,8 @@ class ThreadExecutor:
 
     @property
     def starved(self) -> bool:
-        """Whether neither a thread nor, for async tasks, an event loop could be started when last tried."""
-        return self._threads.starved or self._loop.starved
+        """Whether something waits for a thread and none can be had, or none could be for the latest async task."""
+        return self._loop.starved or (self._threads.starved and self._intake.short_of_takers())
 
     def start(self) -> None:
         """Starts nothing: the first delivery starts the first thread."""

@@ -175,16 +175,16 @@ class Channel:
         self._socket.sendall(_LENGTH.pack(len(encoded)) + encoded)
 
     def from_child(self) -> FromChild | None:
-        """The next frame of a child; `None` at its end. Raises as `_received`, and FrameError for what is none."""
-        encoded = self._received()
+        """The next frame of a child; `None` at its end. Raises as `_receive`, and FrameError for what is none."""
+        encoded = self._receive()
         try:
             return None if encoded is None else _FROM_CHILD.decode(encoded)
         except msgspec.DecodeError as error:
             raise FrameError(f"not a frame of a child: {error}") from error
 
     def to_child(self) -> ToChild | None:
-        """The next frame for a child; `None` once the parent has gone. Raises as `_received`."""
-        encoded = self._received()
+        """The next frame for a child; `None` once the parent has gone. Raises as `_receive`."""
+        encoded = self._receive()
         return None if encoded is None else _TO_CHILD.decode(encoded)
 
     def wait(self, seconds: float) -> bool:
@@ -197,22 +197,22 @@ class Channel:
         """Tells the other side that this one has gone."""
         self._socket.close()
 
-    def _received(self) -> bytes | None:
+    def _receive(self) -> bytes | None:
         """One frame's bytes; `None` at the end.
 
         Raises:
             FrameError: It claims to be longer than `MAX_FRAME`.
             OSError: The connection broke.
         """
-        head = self._exactly(_LENGTH.size)
+        head = self._receive_exactly(_LENGTH.size)
         if head is None:
             return None
         (length,) = _LENGTH.unpack(head)
         if length > MAX_FRAME:
             raise FrameError(f"a frame of {length:,} bytes is longer than {MAX_FRAME:,}")
-        return self._exactly(length)
+        return self._receive_exactly(length)
 
-    def _exactly(self, count: int) -> bytes | None:
+    def _receive_exactly(self, count: int) -> bytes | None:
         received = bytearray()
         while len(received) < count:
             part = self._socket.recv(min(count - len(received), 1 << 20))

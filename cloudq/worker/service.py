@@ -226,7 +226,9 @@ class Worker:
             self._starving_since = started, self._clock.elapsed()
 
     def _starved(self) -> bool:
-        """Whether nothing has been started for long, though something waits and slots are free."""
+        """Whether nothing can be started, or nothing has been for long though something waits and slots are free."""
+        if self._executor.starved:
+            return True
         limit = STARVED_OF_CHILDREN_AFTER if self.settings.processes else STARVED_AFTER
         since = self._starving_since
         return since is not None and self._clock.elapsed() - since[1] >= limit

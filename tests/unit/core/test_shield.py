@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cloudq.core.shield import interrupted_by, interrupter, shielded
+from cloudq.core.shield import interrupter, set_interrupter, shielded
 from cloudq.errors import TimeLimitExceeded
 
 
@@ -30,9 +30,9 @@ class Limit:
 @pytest.fixture
 def limit() -> Iterator[Limit]:
     limit = Limit()
-    before = interrupted_by(limit)
+    before = set_interrupter(limit)
     yield limit
-    assert interrupted_by(before) is limit
+    assert set_interrupter(before) is limit
 
 
 @shielded

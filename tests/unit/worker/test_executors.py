@@ -6,6 +6,8 @@ import asyncio
 import logging
 import sys
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Generator, Iterator
 from datetime import timedelta
 from queue import SimpleQueue
@@ -262,6 +264,42 @@ def test_a_thread_that_could_not_start_is_tried_again(app: App, monkeypatch: pyt
     assert [ACKED] * 2 == [ended.get(timeout=10) for _ in range(2)]
     intake.close()
     executor.stop()
+
+
+def test_healthz_tells_that_no_event_loop_can_be_had(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as async tasks can't start, and no longer."""
+    exhausted = [True]
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "cloudq-async" and exhausted:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr("cloudq.running.event_loop.NO_LOOP_DELAY", timedelta(milliseconds=10))
+
+    @app.task("anoop")
+    async def anoop() -> None:
+        """Does nothing."""
+
+    anoop.send()
+    with running(app, concurrency=2, health=("127.0.0.1", 0)) as worker:
+
+        def status() -> int:
+            until(lambda: worker.worker.health_address)
+            host, port = worker.worker.health_address or ("", 0)
+            try:
+                with urllib.request.urlopen(f"http://{host}:{port}/healthz") as page:
+                    return int(page.status)
+            except urllib.error.HTTPError as error:
+                error.close()
+                return error.code
+
+        until(lambda: status() == 503)
+        exhausted.clear()
+        until(lambda: status() == 200)
+        until(lambda: worker.worker.snapshot().acked == 1)
 
 
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])

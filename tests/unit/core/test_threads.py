@@ -235,8 +235,9 @@ def test_a_thread_that_lives_runs_what_no_second_one_can_be_had_for(
 ) -> None:
     """Where no second thread can be started, the first does all; it isn't counted twice either."""
     threads = Threads("cloudq-test", 2, clock=clock)
-    gate, ran = threading.Event(), threading.Event()
-    threads.submit(lambda: gate.wait(PATIENCE))
+    busy, gate, ran = threading.Event(), threading.Event(), threading.Event()
+    threads.submit(lambda: (busy.set(), gate.wait(PATIENCE)))
+    assert busy.wait(PATIENCE)
     machine = NoThreads(monkeypatch)
     assert threads.submit(ran.set)
     assert 1 == machine.tries
@@ -272,8 +273,9 @@ def test_what_nobody_runs_can_be_taken_back(clock: FakeClock, monkeypatch: pytes
 def test_start_runs_a_job_at_once_or_not_at_all(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """For jobs that nobody else's end can make room for: they last as long as their pool, say."""
     threads = Threads("cloudq-test", 2, clock=clock)
-    gate, ran = threading.Event(), threading.Event()
-    assert threads.start(lambda: gate.wait(PATIENCE))
+    busy, gate, ran = threading.Event(), threading.Event(), threading.Event()
+    assert threads.start(lambda: (busy.set(), gate.wait(PATIENCE)))
+    assert busy.wait(PATIENCE)
     with monkeypatch.context() as patch:
         NoThreads(patch)
         assert not threads.start(ran.set)  # though the busy one would run it later

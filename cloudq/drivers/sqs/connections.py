@@ -76,7 +76,7 @@ class _Connection(AWSHTTPConnection):  # type: ignore[misc]  # botocore has no t
     """A plain connection."""
 
     def _new_conn(self) -> socket.socket:
-        return _connected(self)
+        return _open_socket(self)
 
 
 class _TlsConnection(AWSHTTPSConnection):  # type: ignore[misc]  # botocore has no types
@@ -88,7 +88,7 @@ class _TlsConnection(AWSHTTPSConnection):  # type: ignore[misc]  # botocore has 
         super().connect()
 
     def _new_conn(self) -> socket.socket:
-        return _connected(self)
+        return _open_socket(self)
 
 
 class _Pool(AWSHTTPConnectionPool):  # type: ignore[misc]  # botocore has no types
@@ -108,7 +108,7 @@ def _keep_to_the_deadline(sock: Any) -> None:
     sock.settimeout(seconds)
 
 
-def _connected(connection: Any) -> socket.socket:
+def _open_socket(connection: Any) -> socket.socket:
     seconds = left()
     if seconds is None:
         seconds = connection.timeout if isinstance(connection.timeout, (int, float)) else _UNBOUNDED

@@ -105,6 +105,12 @@ def send(driver: SQSDriver) -> list[Exception | None]:
     return [result.error for result in driver.send([item(0), item(1)])]
 
 
+def receive(driver: SQSDriver) -> list[Exception | None]:
+    """Brings a message, so that a part of the answer is no answer that there is none."""
+    driver.send([item(9)])
+    return raised(lambda: driver.receive("q", limit=1, wait=ZERO, lease=LEASE))
+
+
 def schedule(driver: SQSDriver) -> list[Exception | None]:
     return [result.error for result in driver.send([item(0, delay=timedelta(days=1))])]
 
@@ -118,7 +124,7 @@ LEASED: list[Any] = []
 
 CALLS: dict[str, tuple[str, Callable[[SQSDriver], list[Exception | None]]]] = {
     "send": ("SendMessageBatch", send),
-    "receive": ("ReceiveMessage", lambda it: raised(lambda: it.receive("q", limit=1, wait=ZERO, lease=LEASE))),
+    "receive": ("ReceiveMessage", receive),
     "ack": ("DeleteMessageBatch", lambda it: settle(it, Ack())),
     "release": ("ChangeMessageVisibilityBatch", lambda it: settle(it, Release())),
     "extend": (

@@ -102,3 +102,18 @@ def test_what_is_no_error_of_the_sdk_stays_itself():
 def test_an_item_s_failure_is_told_by_code_and_fault(failed, expected):
     """A failure that isn't the sender's fault passes by itself, whatever its code."""
     assert expected is type(of_item(failed, "q"))
+
+
+@pytest.mark.parametrize("code", ["InvalidSignatureException", "SignatureDoesNotMatch"])
+@pytest.mark.parametrize("said", ["Signature expired: 1 is now earlier than 2", "Signature not yet current: 3"])
+def test_a_clock_that_is_off_is_no_missing_permission(code: str, said: str) -> None:
+    """It passes once the clock is set, and the hint says so."""
+    meant = translate(client_error(code, said, status=403), "q")
+    assert isinstance(meant, BackendUnavailable)
+    assert "clock" in (meant.hint or "")
+
+
+def test_why_there_is_no_connection_is_told() -> None:
+    """The SDK's own text names the endpoint only."""
+    meant = translate(sdk.EndpointConnectionError(endpoint_url=ENDPOINT, error=OSError("name resolution")), "q")
+    assert "name resolution" in str(meant)

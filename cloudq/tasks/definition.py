@@ -20,10 +20,13 @@ from cloudq.tasks.binding import Parameters
 from cloudq.tasks.context import Context, running
 from cloudq.tasks.home import TaskHome
 from cloudq.tasks.options import Key, SendOptions, TaskOptions, check_template, key_for
+from cloudq.tasks.unrun import has_yet_to_run, is_async, runs_nothing
 
 if TYPE_CHECKING:
     from cloudq.core.delivery import Delivery
 
+# Longer than any task runs, and short enough to be added to any moment: timedelta.max says "no limit".
+_LONGEST: Final = timedelta(days=36_500)
 # The running script, in its own process and in those that multiprocessing starts.
 _MAIN: Final = ("__main__", "__mp_main__")
 
@@ -33,17 +36,15 @@ class Definition:
 
     def __init__(self, app: TaskHome, function: Callable[..., Any], name: str | None, options: TaskOptions) -> None:
         _check_function(function)
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TaskDefinitionError(
-                f"{function.__qualname__} is a generator, which nothing would run", hint="use def"
-            )
+        if (kind := runs_nothing(function)) is not None:
+            raise TaskDefinitionError(f"{function.__qualname__} is {kind}, which nothing would run", hint="use def")
         self.app = app
         self.function = function
         self.name = name if name is not None else default_name(function)
         if not self.name or not self.name.isprintable():
             raise TaskDefinitionError(f"{self.name!r} is no name for a task")
         self.place = _place(function)
-        self.is_async = inspect.iscoroutinefunction(function)
+        self.is_async = is_async(function)
         self.parameters = Parameters(function, self.name)
         self._set(options)
 
@@ -86,7 +87,7 @@ class Definition:
                 f"{option} of task {self.name!r} is a positive timedelta, not {value!r}",
                 hint=f"{option}=timedelta(minutes=5)",
             )
-        return value
+        return min(value, _LONGEST)
 
     @property
     def retry_policy(self) -> RetryPolicy:
@@ -148,20 +149,28 @@ class TaskJob:
         """Calls a sync function."""
         with running(self.context):
             result = self._called()
-        if inspect.iscoroutine(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
-            # A decorator hid what the function is. Its code hasn't run, so this must not count as done.
-            if not inspect.isasyncgen(result):
-                result.close()
-            raise TypeError(
-                f"task {self._definition.name!r} returned a {type(result).__name__}, whose code nothing would run: "
-                "a decorator of an async def must be an async def itself"
-            )
-        return result
+        return self._ran(result)
 
     async def arun(self) -> object:
         """Calls and awaits an async function."""
         with running(self.context):
-            return await self._called()
+            result = await self._called()
+        return self._ran(result)
+
+    def _ran(self, result: object) -> object:
+        """The result, if it isn't something whose code has yet to run: that must not count as done.
+
+        Raises:
+            TypeError: A decorator hid what the function is, or an await was forgotten.
+        """
+        if not has_yet_to_run(result):
+            return result
+        if inspect.iscoroutine(result) or inspect.isgenerator(result):
+            result.close()
+        raise TypeError(
+            f"task {self._definition.name!r} returned a {type(result).__name__}, whose code nothing would run: "
+            "await it in the task; a decorator of an async def must be an async def itself"
+        )
 
     def _called(self) -> Any:
         args, kwargs = self._definition.parameters.call(self._arguments)

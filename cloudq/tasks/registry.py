@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from cloudq.errors import CloudqError, ConfigurationError, TaskDefinitionError, place
+from cloudq.tasks.declarations import replaces
 from cloudq.tasks.definition import Definition
 from cloudq.tasks.home import TaskHome
 from cloudq.tasks.options import TaskOptions
@@ -49,9 +50,7 @@ class Registry:
         with self._lock:
             for name in names:
                 other = self._definitions.get(name)
-                # The same place again is the same declaration: a module that was reloaded, or a script that was
-                # run and is imported under its own name as well.
-                if other is not None and other.place != definition.place:
+                if other is not None and not replaces(definition, other):
                     raise TaskDefinitionError(
                         f"the task name {name!r} is declared twice: at {other.place} and at {definition.place}",
                         hint='give one of them another name: @cloudq.task("shop.welcome")',

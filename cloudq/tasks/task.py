@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, Unpack, overload
@@ -64,15 +65,26 @@ class Task(Generic[P, R]):
         ```
     """
 
-    def __init__(self, definition: Definition, options: SendOptions | None = None) -> None:
+    def __init__(
+        self, definition: Definition, options: SendOptions | None = None, *, declared: Task[P, R] | None = None
+    ) -> None:
         self._definition = definition
+        # What stands in the user's module, of which this may be a variant with options.
+        self._declared: Task[P, R] = declared or self
         self._options: SendOptions = options or {}
-        self.__doc__ = definition.function.__doc__
-        self.__wrapped__ = definition.function
+        # What names a callable (profilers, decorators, web frameworks) names the function.
+        self.__qualname__: str = definition.function.__qualname__
+        functools.update_wrapper(self, definition.function, updated=())
 
     def __repr__(self) -> str:
         """The name."""
         return f"Task({self.name!r})"
+
+    def __reduce__(self) -> str | tuple[Callable[..., Task[..., Any]], tuple[object, ...]]:
+        """By the name that it has in its module: another process imports it, and a deep copy is the task itself."""
+        if not self._options:
+            return str(self.__qualname__)
+        return _with_options, (self._declared, dict(self._options))
 
     @property
     def name(self) -> str:
@@ -140,7 +152,7 @@ class Task(Generic[P, R]):
         if "at" in options and "delay" in self._options:
             raise OptionError("delay and at exclude each other: delay was given before", hint="give one of them")
         check_send_options(options)
-        return Task(self._definition, {**self._options, **options})
+        return Task(self._definition, {**self._options, **options}, declared=self._declared)
 
     def call_with(self, values: Mapping[str, object], options: SendOptions) -> Call:
         """A validated call from arguments by name, with options over those of this task.
@@ -154,6 +166,10 @@ class Task(Generic[P, R]):
         check_send_options(merged)
         keys = self._definition.keys_for(payload, merged)
         return Call(task=self, payload=payload, options={**keys, **merged})  # type: ignore[typeddict-item]  # keys are two of them
+
+
+def _with_options(task: Task[..., Any], options: SendOptions) -> Task[..., Any]:
+    return task.options(**options)
 
 
 class TaskDecorator(Protocol):

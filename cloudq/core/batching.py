@@ -36,7 +36,7 @@ from cloudq.core.flights import Entry, ItemT, Pilot, ResultT, resolve, waited_to
 from cloudq.core.threads import Threads
 from cloudq.errors import BackendUnavailable
 
-# A waiter that has waited so long starts another flight beside the one that keeps it waiting.
+# A waiter that has waited for this long starts another flight beside the one that keeps it waiting.
 STALL = timedelta(milliseconds=50)
 # A flusher thread with nothing to do ends after this.
 FLUSHER_IDLE = timedelta(seconds=5)

@@ -33,7 +33,7 @@ class DeadMessage(msgspec.Struct, frozen=True, kw_only=True):
     """One dead letter, looked at without being taken.
 
     Attributes:
-        key: The backend's handle of it, which `DeadLetterQueue` takes; also the place to list on from.
+        key: The backend's name of it, which `DeadLetterQueue` takes; also the place to list on from.
         id: The message's id, or the backend's own where the body can't be decoded.
         queue: The queue that it died in.
         body: The original bytes.

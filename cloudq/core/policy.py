@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     ShouldRetry = Callable[[RetryCallState], bool]
 
 DEFAULT_ATTEMPTS = 5
-# A delivery isn't a run (semantics 8): so many more are allowed before a message counts as killing its worker.
+# A delivery isn't a run (semantics 8): this many more are allowed before a message counts as killing its worker.
 DELIVERY_SLACK = 15
 # The backstop where the stop strategy names no number of attempts.
 DELIVERIES_WITHOUT_LIMIT = 100

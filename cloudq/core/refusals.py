@@ -19,7 +19,7 @@ class Rule(NamedTuple):
     """One thing that may be refused.
 
     Attributes:
-        refuses: Whether the queue of that name, which can do so much, refuses the message.
+        refuses: Whether a queue of that name and with these capabilities refuses the message.
         words: Why, and what to do instead.
         refusal: Under which name a driver may have words of its own for it.
     """

@@ -20,7 +20,7 @@ class Interrupter(Protocol):
     """What may interrupt the code of a thread. Called in that thread."""
 
     def hold(self) -> None:
-        """From now on nothing is raised here; what was on its way is taken back and kept."""
+        """From now on nothing is raised here; what was about to be raised is taken back and kept."""
         ...
 
     def let_go(self) -> None:

@@ -95,17 +95,17 @@ class ClaimCheck:
         return f"ClaimCheck({self.url})"
 
     def threshold(self, max_body: int) -> int:
-        """The most bytes of a body that carries its payload itself, on a queue that takes so many."""
+        """The most bytes of a body that carries its payload itself, on a queue whose own limit is `max_body`."""
         return max_body if self.url.threshold is None else min(self.url.threshold, max_body)
 
     def blob(self, message: Message) -> Blob:
         """The blob for a message's payload, not stored yet.
 
-        A name of its own each time: nobody's blob is ever written over, or deleted with another's message. It starts
+        A new name each time, so that no blob is ever written over, or deleted with another's message. It starts
         with the day, for those who look after the store.
 
         Raises:
-            MessageTooLarge: No worker would read so much.
+            MessageTooLarge: No worker would read it.
         """
         data = wire.encode_payload(message.payload)
         if len(data) > wire.MAX_BODY_BYTES:

@@ -97,7 +97,7 @@ class CloudQueue:
     @shielded
     def send_all(self, messages: Sequence[Message]) -> list[SendResult]:
         """Stores many in full batches. Tries all; one result each, in order, with the error of those that failed."""
-        results: list[SendResult | None] = [None] * len(messages)
+        results: dict[int, SendResult] = {}
         ready: list[tuple[int, Parcel]] = []
         broken: set[str | None] = set()
         for index, message in enumerate(messages):
@@ -109,9 +109,8 @@ class CloudQueue:
                 results[index] = SendResult(error=error)
                 if message.ordering_key is not None:
                     broken.add(message.ordering_key)
-        for index, result in self._storing.store_in_batches(ready):
-            results[index] = result
-        return [_known(result) for result in results]
+        results.update(self._storing.store_in_batches(ready))
+        return [results[index] for index in range(len(messages))]
 
     @shielded
     def store_copies(self, copies: Sequence[Outgoing]) -> list[SendResult]:
@@ -201,11 +200,6 @@ def _size(parcel: Parcel) -> int:
 
 def _ordering_key(parcel: Parcel) -> str | None:
     return parcel.outgoing.ordering_key
-
-
-def _known(result: SendResult | None) -> SendResult:
-    assert result is not None, "each message is stored or reported"  # noqa: S101 - else the order of results would shift
-    return result
 
 
 def _stored_or_raise(result: SendResult) -> SendResult:

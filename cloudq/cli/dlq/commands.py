@@ -40,7 +40,7 @@ Keys = Annotated[
     list[str] | None, typer.Argument(metavar="KEY...", help="Which ones, as the list shows.", show_default=False)
 ]
 All = Annotated[bool, typer.Option("--all", help="All of the queue's dead letters.")]
-Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="At most so many, the oldest first.")]
+Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="At most this many, the oldest first.")]
 
 ByService = Annotated[
     bool, typer.Option("--by-service", help="With --all: have Amazon SQS move them by itself. See the limits above.")
@@ -55,7 +55,7 @@ def list_(
     queue: OptionalQueue = None,
     *,
     limit: Annotated[
-        int, typer.Option("--limit", metavar="N", min=0, help="At most so many a queue; 0 for all.")
+        int, typer.Option("--limit", metavar="N", min=0, help="At most this many a queue; 0 for all.")
     ] = PAGE,
     after: Annotated[
         str | None, typer.Option("--after", metavar="KEY", help="From behind this one, to go on where a list ended.")

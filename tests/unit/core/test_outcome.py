@@ -1,0 +1,29 @@
+"""Outcomes are values: compared by what they say, and never changed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from cloudq.core.failure import Failure
+from cloudq.core.outcome import ACKED, Acked, DeadLettered, Retried
+
+
+def test_all_acks_are_alike() -> None:
+    """One object serves for all of them."""
+    assert Acked() == ACKED
+
+
+def test_a_retry_uses_up_an_attempt_unless_it_says_otherwise() -> None:
+    """Waiting is the exception that says so."""
+    retried = Retried(delay=timedelta(seconds=1), reason="it broke")
+    assert (True, None) == (retried.counted, retried.failure)
+    assert retried != Retried(delay=timedelta(seconds=1), reason="it broke", counted=False)
+
+
+@pytest.mark.parametrize("outcome", [ACKED, DeadLettered(reason="x", failure=Failure(reason="x"))])
+def test_an_outcome_is_never_changed(outcome: object) -> None:
+    """Middleware returns another one instead."""
+    with pytest.raises(AttributeError):
+        outcome.reason = "y"  # type: ignore[attr-defined]  # that's the point

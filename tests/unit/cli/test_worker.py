@@ -104,7 +104,7 @@ def test_settings_reach_the_worker(cli, writer, monkeypatch):
     monkeypatch.setattr("cloudq.worker.service.Worker", worker)
     cli(
         *("worker", "--app", "writer:app", "--processes", "3", "--burst", "--max-tasks", "7", "--grace", "5"),
-        *("--lease", "3m", "--prefetch", "2", "--health", "127.0.0.1:81", "--queue", "emails=2"),
+        *("--lease", "3m", "--wait", "20", "--prefetch", "2", "--health", "127.0.0.1:81", "--queue", "emails=2"),
     )
     assert [
         WorkerSettings(
@@ -114,6 +114,7 @@ def test_settings_reach_the_worker(cli, writer, monkeypatch):
             max_tasks=7,
             grace=timedelta(seconds=5),
             lease=timedelta(minutes=3),
+            wait=timedelta(seconds=20),
             prefetch=2,
             health=("127.0.0.1", 81),
             app_spec="writer:app",

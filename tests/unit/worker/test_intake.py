@@ -31,8 +31,8 @@ def clock() -> FakeClock:
 def make(clock: FakeClock, queues: Mapping[str, int] | None = None, *, slots: int = 10, **options: object) -> Intake:
     queues = queues or {"q": 1}
     options.setdefault("runs", Runs(clock))
-    leases = dict.fromkeys(queues, LEASE)
-    return Intake(queues, leases=leases, slots=slots, clock=clock, **options)  # type: ignore[arg-type]  # any
+    options.setdefault("leases", dict.fromkeys(queues, LEASE))
+    return Intake(queues, slots=slots, clock=clock, **options)  # type: ignore[arg-type]  # any
 
 
 def wanted(intake: Intake, queue: str = "q") -> int:
@@ -497,6 +497,22 @@ def test_what_waits_in_vain_is_handed_back(clock: FakeClock) -> None:
     clock.advance(timedelta(seconds=1))
     assert waiting[1:] == stale(intake)
     assert [] == stale(intake)
+
+
+def test_each_queue_goes_by_its_own_lease(clock: FakeClock) -> None:
+    """What waits, or is set aside, goes back after a part of its own queue's lease, whatever the others' are."""
+    leases = {"long": LEASE, "short": timedelta(seconds=8)}
+    intake = make(clock, dict.fromkeys(leases, 1), slots=2, leases=leases)
+    first: dict[str, HeldLease] = {}
+    for queue in leases:
+        (first[queue],) = held(clock, 1, queue)
+        intake.offer(queue, [first[queue]])
+        assert first[queue] is intake.take()
+    waiting = {queue: held(clock, 1, queue) for queue in leases}
+    for queue, ones in waiting.items():
+        intake.offer(queue, ones)
+    clock.advance(timedelta(seconds=2.1))
+    assert waiting["short"] == stale(intake)
 
 
 def test_what_was_handed_over_often_is_kept(clock: FakeClock) -> None:

@@ -88,8 +88,8 @@ def django(target: App | PushEdge, settings: PushSettings | None = None) -> Call
 def handle(target: App | PushEdge, headers: Mapping[str, str], body: bytes) -> PushResponse:
     """Answers one push, under any framework, or none. Waits until the task has run and is settled.
 
-    The sender is verified here, too; but a body that was read before was read from somebody unknown, and nobody bounded
-    how long that took: the ready-made adapters read it afterwards.
+    The sender is verified here, too. But the body was read before that, from an unknown sender and without a bound on
+    the time it took: the ready-made adapters read it only afterwards.
 
     Args:
         target: The app whose tasks to run, or an edge. Of an app, one edge with the usual settings is made and kept.

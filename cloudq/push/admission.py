@@ -33,7 +33,7 @@ LONGEST_WAIT: Final = timedelta(seconds=1)
 PROBE: Final = timedelta(milliseconds=200)
 
 Ready: TypeAlias = Callable[[bool], None]
-"""Told whether the slot that was waited for is there, or never will be. Called in any thread."""
+"""Called, in any thread, with `True` once the slot that was waited for is free, `False` if it never will be."""
 
 
 class PushInHand(AwaitedRun):
@@ -43,7 +43,7 @@ class PushInHand(AwaitedRun):
         source: Where it came from.
         hang_up: Whether its sender has hung up.
         succeeded: Whether its task has: a redelivery has nothing left to do.
-        abandon: Told that it is given up: it is to be answered now. `None` where nobody can.
+        abandon: Called when it is given up, to have it answered now; `None` where that is impossible.
 
     Args:
         arrival: What was pushed.
@@ -67,7 +67,7 @@ class PushInHand(AwaitedRun):
         self.settling = False
 
     def is_over(self, elapsed: timedelta) -> bool:
-        """Whether nobody waits for its answer any more, so that it is pushed again."""
+        """Whether its sender has stopped waiting for the answer, so that it is pushed again."""
         return elapsed >= self.ends or self.hang_up.look()
 
     def begin_run(self, runs: Runs, ended: Ended) -> bool:
@@ -89,7 +89,7 @@ class Admission:
         slots: The most tasks at once.
         waiting: How many more pushes may be in hand.
         clock: Where the time comes from.
-        max_tasks: Close after so many were started, or `None`.
+        max_tasks: Close once this many were started, or `None`.
         on_change: Called when one was ended, and once it closes by itself.
     """
 
@@ -134,7 +134,7 @@ class Admission:
 
     @contextmanager
     def admitted(self) -> Iterator[None]:
-        """Takes a place for the block, which is before a body is read: so many bodies are in memory at most.
+        """Takes a place for the block, before a body is read, so that the places bound the bodies in memory.
 
         Raises:
             HttpRefusal: 429, or 503 once it is closed.
@@ -301,7 +301,7 @@ class Admission:
 
     @property
     def stuck(self) -> bool:
-        """Whether every slot is held by a task that nobody waits for any more."""
+        """Whether every slot is held by a task whose lease is lost."""
         with self.changed:
             lost = sum(run.lost.is_set() for run in self._runs)
         return lost >= self._slots

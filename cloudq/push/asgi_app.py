@@ -21,9 +21,9 @@ Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
-# Bodies of less than 100,000 bytes that nobody reads are taken off the connection, which is kept.
+# An unread body of less than 100,000 bytes is read off by the server, so that the connection can be kept.
 _SHORT_DIGITS: Final = 5
-# Of the loop: it reads the end of a connection, closes the transport, tells the protocol, wakes who listens.
+# Rounds of the loop: it reads the end of a connection, closes the transport, tells the protocol, wakes the listener.
 _ROUNDS: Final = 5
 
 logger = SafeLogger("cloudq.push")
@@ -67,7 +67,7 @@ class AsgiApp:
             asked = True
             whole = await self._body(receive)
             listening = asyncio.create_task(_listen(receive, hang_up))
-            # What lay in the socket may be of somebody who has hung up long since: the server tells that within these.
+            # The sender of a request that lay in the socket may have hung up since: the server tells so in these.
             for _ in range(_ROUNDS):
                 await asyncio.sleep(0)
             return whole
@@ -80,7 +80,7 @@ class AsgiApp:
                 listening.cancel()
         if asked or _is_short(headers):
             return response
-        # Else the server would read on, for as long as somebody whom nobody knows likes to send.
+        # Otherwise the server would go on reading whatever an unknown sender sends.
         return replace(response, headers={**response.headers, "Connection": "close"})
 
     async def _body(self, receive: Receive) -> bytes:
@@ -142,7 +142,7 @@ def may_be_unverified(edge: PushEdge, address: str | None) -> bool:
 
 
 def local_only() -> PushResponse:
-    """What is said to who may not."""
+    """The answer to a sender on another machine."""
     return HttpRefusal(403, "without tokens, pushes are taken from this machine only").response()
 
 

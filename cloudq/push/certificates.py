@@ -35,9 +35,9 @@ LARGEST: Final = 1024 * 1024
 SHORTEST_LIFE: Final = timedelta(minutes=1)
 USUAL_LIFE: Final = timedelta(hours=1)
 LONGEST_LIFE: Final = timedelta(days=1)
-# So much longer it is used while its server can't be reached.
+# How much longer it is used while its server can't be reached.
 STALE_LIFE: Final = timedelta(hours=1)
-# After a failure nothing is fetched for so long.
+# How long to wait after a failed fetch before the next one.
 AFTER_FAILURE: Final = timedelta(seconds=2)
 # An unknown key id may mean that the keys were rotated. Made up ones must not make us fetch again and again.
 BETWEEN_UNKNOWN: Final = timedelta(seconds=30)
@@ -49,7 +49,7 @@ Fetched: TypeAlias = tuple[Mapping[str, str], "timedelta | None"]
 
 
 class CertificatesUnavailable(Exception):
-    """The certificates can't be had now, so nobody can be verified."""
+    """The certificates aren't available now, so no sender can be verified."""
 
 
 class Certificates:

@@ -42,7 +42,7 @@ class PushEdge:
     Args:
         app: Whose tasks to run.
         settings: How, and from whom pushes are taken.
-        max_tasks: Take nothing more after so many tasks.
+        max_tasks: Take nothing more after this many tasks.
         on_change: Called when a push was answered.
         on_event: Called for each finished task, in the thread that ran it.
     """

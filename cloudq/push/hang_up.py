@@ -20,7 +20,7 @@ class HangUp:
     """Whether whoever pushed has hung up. Thread-safe.
 
     Args:
-        probe: Says whether it has, at once, where nobody calls `happened`; `None` where somebody does, or nobody knows.
+        probe: Returns whether it has, without blocking; `None` where `happened` is called instead, or nothing is known.
     """
 
     def __init__(self, probe: Callable[[], bool] | None = None) -> None:
@@ -32,7 +32,7 @@ class HangUp:
 
     @property
     def silent(self) -> bool:
-        """Whether somebody has to look, again and again, to learn of it."""
+        """Whether it is noticed by `look` only, which has to be called again and again."""
         return self._probe is not None
 
     def look(self) -> bool:
@@ -42,7 +42,7 @@ class HangUp:
         return self._happened
 
     def happened(self) -> None:
-        """It has: tells who asked to be told. Once more changes nothing."""
+        """It has: calls what `then` was given. Calling it again changes nothing."""
         with self._lock:
             self._happened = True
             tell, self._tell = self._tell, None
@@ -58,7 +58,7 @@ class HangUp:
         tell()
 
     def forget(self) -> None:
-        """Tells nobody any more."""
+        """Drops what `then` was given."""
         with self._lock:
             self._tell = None
 

@@ -1,4 +1,4 @@
-"""`LeaseWatch`: tells a running task that its lease is over, once nobody waits for its answer any more."""
+"""`LeaseWatch`: tells a running task that its lease is over, as its sender waits no longer."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from cloudq.push.refusals import HttpRefusal
 
 ALGORITHM: Final = "RS256"
 ISSUERS: Final = frozenset({"accounts.google.com", "https://accounts.google.com"})
-# Two machines' clocks may differ by so much.
+# How far two machines' clocks may differ.
 SKEW_SECONDS: Final = 30
 # A token of Google's has some 1,000 characters.
 LONGEST_TOKEN: Final = 8 * 1024
@@ -42,7 +42,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     key_id: str
 
     def __repr__(self) -> str:
-        """Without the token, which opens the door to whoever reads it."""
+        """Without the token: anybody who reads it could push."""
         return f"Token(key_id={self.key_id[:60]!r})"
 
 
@@ -92,7 +92,7 @@ class Verifier:
         """Checks the token among the headers of a request; waits for the certificates if they have to be fetched.
 
         Raises:
-            HttpRefusal: 401, 403, or 503 where the certificates can't be had.
+            HttpRefusal: 401, 403, or 503 where the certificates aren't available.
         """
         token = self._token(headers)
         flight = self._missing(token)
@@ -170,7 +170,7 @@ class Verifier:
         return claims
 
     def _unsigned(self, token: Token) -> Mapping[str, object]:
-        """The claims of a token that the service in front has verified: whoever set us up says that it does."""
+        """The claims of a token that the service in front has verified, according to our settings."""
         try:
             claims: Mapping[str, object] = self._jwt.decode(token.text, verify=False)
         except Exception:  # noqa: BLE001 - as above
@@ -186,4 +186,4 @@ def _unknown(why: str) -> HttpRefusal:
 
 
 def _unavailable(why: str) -> HttpRefusal:
-    return HttpRefusal(503, f"nobody can be verified: {why}", headers={"Retry-After": "5"})
+    return HttpRefusal(503, f"the sender can't be verified: {why}", headers={"Retry-After": "5"})

@@ -15,7 +15,7 @@ _HEADERS: Final = {"Content-Type": "application/json", "Cache-Control": "no-stor
 
 
 class PushPages:
-    """What the pages say. Does no I/O.
+    """The contents of the pages. Does no I/O.
 
     Args:
         edge: What they are about.

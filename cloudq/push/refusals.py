@@ -16,9 +16,9 @@ from cloudq.core.safe_log import SafeLogger
 
 logger = SafeLogger("cloudq.push")
 
-# Whoever sends garbage must not be able to fill the log: of each kind of refusal one line in so long.
+# At most one line for each status in this time, so that nobody can fill the log by sending garbage.
 QUIET: Final = timedelta(seconds=60)
-# Refusals that say nothing to whoever was refused: what they got wrong is for the log only.
+# These don't tell the sender what was wrong: the reason is for the log only.
 _CURT: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 

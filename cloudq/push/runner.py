@@ -32,7 +32,7 @@ logger = SafeLogger("cloudq.push")
 
 
 class PushRunner:
-    """Runs tasks: plain functions in threads, async ones on the loop of whoever asks, or on one of its own.
+    """Runs tasks: plain functions in threads, async ones on the caller's loop, or on one of its own.
 
     Args:
         app: Whose tasks.
@@ -56,7 +56,7 @@ class PushRunner:
             retry_policy=app.retry_policy,
             clock=self._clock,
             time_limiter=self._time_limits,
-            # A backend that pushes counts what was refused, for want of a slot say, as handed over (semantics 8).
+            # A backend that pushes counts refused pushes (no free slot, for example) as deliveries (semantics 8).
             least_deliveries=DELIVERIES_WITHOUT_LIMIT,
         )
         # For async tasks under a server that has no loop.
@@ -99,7 +99,7 @@ class PushRunner:
         try:
             return await answer
         except asyncio.CancelledError:
-            run.hang_up.happened()  # whoever serves us has given the request up, so nobody reads the answer
+            run.hang_up.happened()  # the server has given the request up, and won't send the answer
             raise
 
     def close(self) -> None:
@@ -232,7 +232,7 @@ def _loop_ended(held: HeldLease, outcome: Outcome, seconds: float) -> None:
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: object) -> None:
-    """Calls it on the loop, from any thread; a loop that is gone has nobody who waits."""
+    """Calls it on the loop, from any thread. Nothing waits on a loop that is closed."""
     try:
         loop.call_soon_threadsafe(function, *args)
     except RuntimeError:

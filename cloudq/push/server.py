@@ -45,7 +45,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
         host: The address. Without tokens it must be one of this machine only.
         port: The port; 0 takes a free one.
         grace: How long running tasks may go on after the first signal to stop.
-        max_tasks: Whether to end after so many tasks; at least 1, or `None`.
+        max_tasks: End after this many tasks; at least 1, or `None` for no end.
         health: Where else `/healthz` and `/readyz` are served, `(host, port)`, or `None`.
     """
 

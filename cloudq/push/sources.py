@@ -29,7 +29,7 @@ logger = SafeLogger("cloudq.push")
 RELEASE_UNCOUNTED: Final = Release(counted=False)
 """The step of what was not run: it says nothing about the task."""
 DONE: Final = PushResponse(status=200)
-# To whoever sends events: to be sent again.
+# Has the sender of an event send it again.
 SEND_AGAIN: Final = PushResponse(status=503)
 # What Cloud Tasks always sets. A request with one of these is its own, or a forged one: never an event.
 _TASK_HEADERS: Final = "x-cloudtasks-"

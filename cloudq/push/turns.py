@@ -3,7 +3,7 @@
 ```
  decoded ─▶ an earlier run of it here? ─▶ waits, half its lease at most ─▶ it succeeded: acknowledged unrun
                │ no, or it failed                                     └─ takes too long: comes again
-               └─▶ slot (or waits) ─▶ still somebody who waits for the answer? ─▶ runs
+               └─▶ slot (or waits) ─▶ sender still waits? ─▶ runs
                                           └─ no: not started
 ```
 """
@@ -28,7 +28,7 @@ from cloudq.running.runs import Runs
 
 logger = SafeLogger("cloudq.push")
 
-# How often whoever waits looks whether the sender has hung up, the worker stops, or the machine has slept.
+# How often a wait checks whether the sender has hung up, the worker stops, or the machine has slept.
 LOOK: Final = timedelta(milliseconds=200)
 _ZERO: Final = timedelta(0)
 
@@ -135,7 +135,7 @@ class Turns:
         return None
 
     def _not_started(self, push: PushInHand) -> PushResponse:
-        logger.warning("%s wasn't started: nobody waits for its answer any more; it is pushed again", push.delivery.id)
+        logger.warning("%s wasn't started, as its sender waits no longer; it is pushed again", push.delivery.id)
         return push.source.answer(push.delivery.lease, RELEASE_UNCOUNTED)
 
     def _refuse_if_stopping(self) -> None:
@@ -152,7 +152,7 @@ class Turns:
                     return None
 
     async def _await_for(self, push: PushInHand, future: Future[bool], until: timedelta) -> bool | None:
-        # Never cancelled: whoever resolves the future must not find it so.
+        # Never cancelled, as that would cancel the future, and resolving it would fail.
         waiter = asyncio.wrap_future(future)
         while True:
             left = until - self._clock.elapsed()

@@ -23,7 +23,7 @@ class Readable(Protocol):
     """Where a body is read from."""
 
     def read(self, size: int = ..., /) -> bytes:
-        """Up to so many bytes; none at the end."""
+        """Up to `size` bytes; none at the end."""
         ...
 
 
@@ -42,7 +42,7 @@ class WsgiApp:
         """One request."""
         response = answer(self.edge, self._pages, environ["REQUEST_METHOD"], environ, environ["wsgi.input"])
         headers = [*response.headers.items(), ("Content-Length", str(len(response.body)))]
-        # What is about the connection is the server's business.
+        # Headers about the connection are the server's to set.
         headers = [(name, value) for name, value in headers if name.lower() != "connection"]
         start_response(f"{response.status} {HTTPStatus(response.status).phrase}", headers)
         return [b"" if environ["REQUEST_METHOD"] == "HEAD" else response.body]
@@ -81,7 +81,7 @@ def _body(edge: PushEdge, headers: Mapping[str, str], environ: Environ, body: Re
     elif environ.get("wsgi.input_terminated"):
         left = most + 1
     else:
-        return b""  # by the WSGI specification nobody knows where it would end
+        return b""  # by the WSGI specification its end can't be known
     until = time.monotonic() + edge.settings.body_timeout.total_seconds()
     pieces: list[bytes] = []
     while left > 0 and (piece := body.read(min(left, PIECE))):

@@ -44,7 +44,7 @@ class Service:
     """The service, as one process calls it.
 
     Args:
-        client: Gives the client, within so many seconds.
+        client: Returns the client; given the number of seconds that this may take.
         timeout: How long one call of the driver may take.
     """
 
@@ -116,8 +116,8 @@ class Calls:
                 raise unknown(queue, "which task that is")
             return found
 
-    def listed(self, parent: str, queue: str, *, bodies: bool = False, page: int = PAGE) -> Iterator[Task]:
-        """The tasks of a queue, in the order in which the service gives them; with `bodies`, whole."""
+    def list_tasks(self, parent: str, queue: str, *, bodies: bool = False, page: int = PAGE) -> Iterator[Task]:
+        """Lists the tasks of a queue, in the order in which the service gives them; with `bodies`, whole."""
         view = Task.View.FULL if bodies else Task.View.BASIC
         request = ListTasksRequest(parent=parent, response_view=view, page_size=page)
         while True:
@@ -196,7 +196,9 @@ class Calls:
         request = BatchCreateTasksRequest(
             parent=parent, requests=[CreateTaskRequest(parent=parent, task=task) for task in tasks]
         )
-        done = self._ended(self._client().batch_create_tasks(request=request, retry=None, timeout=self._left()), queue)
+        done = self._wait_for_end(
+            self._client().batch_create_tasks(request=request, retry=None, timeout=self._left()), queue
+        )
         named = set(map(_last_part, done.created))
         doubt = SendResult(error=unknown(queue) if done.error is None else translate(done.error, queue))
         results = []
@@ -211,7 +213,9 @@ class Calls:
 
     def _delete_by_batch(self, parent: str, names: Sequence[str], queue: str) -> int:
         request = BatchDeleteTasksRequest(parent=parent, names=names)
-        done = self._ended(self._client().batch_delete_tasks(request=request, retry=None, timeout=self._left()), queue)
+        done = self._wait_for_end(
+            self._client().batch_delete_tasks(request=request, retry=None, timeout=self._left()), queue
+        )
         if done.error is not None and len(done.failed) < len(names):
             raise done.error
         errors = [of_status(status.code, status.message) for status in done.failed.values()]
@@ -220,7 +224,7 @@ class Calls:
                 raise translate(one, queue)
         return len(names) - len(done.failed)
 
-    def _ended(self, begun: Any, queue: str) -> Ended:
+    def _wait_for_end(self, begun: Any, queue: str) -> Ended:
         """Waits for an operation that a call has begun."""
         operation = getattr(begun, "operation", None)
         pause = _FIRST_PAUSE

@@ -120,7 +120,7 @@ class Clients:
     def _make_into(self, making: Future[CloudTasksClient]) -> None:
         try:
             client = self._make()
-        except BaseException as error:  # noqa: BLE001 - raised for whoever waits
+        except BaseException as error:  # noqa: BLE001 - raised in the threads that wait
             with self._lock:
                 self._making = None
             making.set_exception(error)

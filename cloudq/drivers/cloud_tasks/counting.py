@@ -21,7 +21,7 @@ MOST: Final = 10_000
 
 def count(calls: Calls, names: Names, queue: str, clock: Clock) -> QueueStats:
     """The stats of a queue with no more than `MOST` tasks; of a larger one, `None`s."""
-    tasks = list(islice(calls.listed(names.queue(queue), queue), MOST + 1))
+    tasks = list(islice(calls.list_tasks(names.queue(queue), queue), MOST + 1))
     dead = _dead(calls, names, queue)
     if len(tasks) > MOST:
         return QueueStats(dead=dead)
@@ -41,7 +41,7 @@ def count(calls: Calls, names: Names, queue: str, clock: Clock) -> QueueStats:
 def _dead(calls: Calls, names: Names, queue: str) -> int | None:
     dead = dead_letter_queue(queue)
     try:
-        found = sum(1 for _ in islice(calls.listed(names.queue(dead), dead), MOST + 1))
+        found = sum(1 for _ in islice(calls.list_tasks(names.queue(dead), dead), MOST + 1))
     except QueueNotFound:
         return None  # nothing can be dead-lettered, which the first dead letter says loudly
     return found if found <= MOST else None

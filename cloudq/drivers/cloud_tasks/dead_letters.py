@@ -97,7 +97,7 @@ class CloudTasksDeadLetters:
         parent = self._names.queue(self._name)
         calls = self._service.calls(times=_MANY)
         if keys is None:
-            names = [task.name for task in calls.listed(parent, self._name)]
+            names = [task.name for task in calls.list_tasks(parent, self._name)]
         else:
             ids = (_KEY.fullmatch(key) for key in dict.fromkeys(keys))
             names = [f"{parent}/tasks/{match.group(1)}" for match in ids if match is not None]
@@ -105,7 +105,7 @@ class CloudTasksDeadLetters:
 
     def _look(self) -> list[Task]:
         """The dead letters, oldest first."""
-        found = self._service.calls(times=_MANY).listed(
+        found = self._service.calls(times=_MANY).list_tasks(
             self._names.queue(self._name), self._name, bodies=True, page=PAGE
         )
         return sorted(islice(found, MOST), key=_key)
@@ -176,7 +176,7 @@ def _key(task: Task) -> str:
 
 
 def _dead_at(task: Task) -> datetime:
-    """When it came here: as whoever copied it says, or as the service does, to the second."""
+    """When it came here: by the header that its copier set, or by the service, to the second."""
     said = headers.dead_at_of(task.http_request.headers)
     if said is not None:
         return said

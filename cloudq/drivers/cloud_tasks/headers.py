@@ -16,7 +16,7 @@ from cloudq.drivers.cloud_tasks.limits import DEFAULT_DEADLINE, MAX_DEADLINE, MI
 from cloudq.errors import UndecodableError
 
 CONTENT_TYPE: Final = "Content-Type"
-# How long the service waits for the answer, in seconds: of all that a push is told, that is missing.
+# How long the service waits for the answer, in seconds: the one thing that its own headers don't say.
 DEADLINE: Final = "Cloudq-Deadline"
 # Why the message failed last, as JSON in ASCII.
 FAILURE: Final = "Cloudq-Failure"
@@ -69,7 +69,7 @@ def dead_at_text(moment: datetime) -> str:
 
 
 def dead_at_of(headers: Mapping[str, str]) -> datetime | None:
-    """When it died, or `None` where nobody said."""
+    """When it died, or `None` where no header says."""
     text = value_of(headers, DEAD_AT) or ""
     if not text.isascii() or not text.isdigit() or len(text) > 18:
         return None

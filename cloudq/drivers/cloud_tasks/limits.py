@@ -33,7 +33,7 @@ MAX_DELAY: Final = timedelta(days=30)
 # The service counts by its own clock: a task that is a moment further ahead than it takes would be refused. What comes
 # early for that hops.
 SKEW: Final = timedelta(minutes=1)
-# A name stays taken for so long after its task was run or deleted; older pages say one hour.
+# How long a name stays taken after its task was run or deleted; older pages say one hour.
 DEDUP_WINDOW: Final = timedelta(hours=24)
 
 # The service deletes what is being pushed as well, and doesn't say that it was. So nothing is deleted that may be due
@@ -87,7 +87,7 @@ def capabilities(
 
 
 def deadline_for(time_limit: timedelta | None) -> timedelta:
-    """How long the service is to wait for the answer to a push whose run may take so long."""
+    """How long the service is to wait for the answer to a push whose run may take `time_limit`."""
     if time_limit is None:
         return DEFAULT_DEADLINE
     return min(MAX_DEADLINE, max(MIN_DEADLINE, time_limit + SETTLE_MARGIN))

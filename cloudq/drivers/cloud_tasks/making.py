@@ -51,7 +51,7 @@ def _of_queue(found: Queue, queue: str) -> Iterator[str]:
     retry = found.retry_config
     if retry.max_attempts != UNLIMITED:
         yield (
-            f"queue {queue!r} has max_attempts={retry.max_attempts}: after so many pushes it deletes a message; "
+            f"queue {queue!r} has max_attempts={retry.max_attempts}: after that many pushes it deletes a message; "
             f"set it to {UNLIMITED}"
         )
     if retry.max_retry_duration > timedelta(0):

@@ -87,7 +87,7 @@ class Sending:
         self._name_what_may_be_sent_again(parent, [(items[index], task) for index, task in tasks])
         stored = self._service.calls().create_all(parent, [task for _, task in tasks], queue)
         for (index, task), result in zip(tasks, stored, strict=True):
-            results[index] = self._noted(items[index], task, result)
+            results[index] = self._note(items[index], task, result)
         return results
 
     def task(self, item: Outgoing, parent: str) -> Task | CloudqError:
@@ -137,7 +137,7 @@ class Sending:
             if not task.name and (len(tasks) > 1 or item.id in self._doubtful):
                 task.name = _name_of(item, parent)
 
-    def _noted(self, item: Outgoing, task: Task, result: SendResult) -> SendResult:
+    def _note(self, item: Outgoing, task: Task, result: SendResult) -> SendResult:
         """The result, with what cancels the task. Remembers what may have been stored."""
         with self._lock:
             if not isinstance(result.error, TransientError):
@@ -146,7 +146,7 @@ class Sending:
                 self._doubtful[item.id] = None
                 while len(self._doubtful) > _MOST_DOUBTFUL:
                     del self._doubtful[next(iter(self._doubtful))]
-        return _told(item, task, result)
+        return _with_handle(item, task, result)
 
     def _death(self, now: datetime) -> datetime:
         """The time of a death, later than that of each before: dead letters of one moment keep their order."""
@@ -172,7 +172,7 @@ def _scheduled(item: Outgoing) -> bool:
     return item.cancellable and item.delay > CANCEL_NOTICE and not is_dead_letter_queue(item.queue)
 
 
-def _told(item: Outgoing, task: Task, result: SendResult) -> SendResult:
+def _with_handle(item: Outgoing, task: Task, result: SendResult) -> SendResult:
     """The result with what cancels the task."""
     if result.error is not None or (result.duplicate and item.native_id is not None):
         return result

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudq.core.failure import Failure
@@ -25,6 +25,7 @@ failures = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(failures)
 def test_a_failure_comes_back_as_it_was(failure):
     """In characters that every server and proxy lets pass: no line break, no control character, plain ASCII."""
@@ -33,6 +34,7 @@ def test_a_failure_comes_back_as_it_was(failure):
     assert headers.failure_of({headers.FAILURE: text}) == failure
 
 
+@settings(deadline=None)
 @given(failures, st.integers(1_000, 6_000))
 def test_a_failure_is_cut_to_fit(failure, most):
     """The traceback goes first, and of it the beginning; counts and times stay."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudq.drivers.cloud_tasks.names import Names, task_id
@@ -39,6 +39,7 @@ def test_a_push_names_the_queue_with_the_prefix():
     assert [NAMES.of_pushed(name) for name in ("prod-emails", "dev-emails", "prod-")] == ["emails", None, None]
 
 
+@settings(deadline=None)
 @given(st.text(st.characters()))
 def test_any_native_id_gives_a_task_s_name(native_id):
     """Of the characters and the length that a task's name may have, spread evenly: half of a surrogate pair, too."""

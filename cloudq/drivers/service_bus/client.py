@@ -6,14 +6,13 @@ import os
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, Final
 
 from azure.servicebus import ServiceBusClient, ServiceBusReceiver, ServiceBusSender, ServiceBusSubQueue
 
 from cloudq.drivers.service_bus import connections, deadlines
+from cloudq.drivers.service_bus.deadlines import Errand
 from cloudq.drivers.service_bus.limits import is_subscription
 from cloudq.errors import ConfigurationError
 
@@ -113,40 +112,15 @@ class Clients:
 
 
 class TimelyCredential:
-    """A credential whose tokens come by the call's deadline, or for another call: the service that gives them may hang.
-
-    A token that came too late is the next call's, if it still holds.
-    """
+    """A credential whose tokens come by the call's deadline, or for a later call: what gives them may hang."""
 
     def __init__(self, credential: Any) -> None:
         self._credential = credential
-        self._lock = threading.Lock()
-        self._asked: Future[Any] | None = None  # guarded by the lock
+        self._errand: Errand[Any] = Errand("token")
 
     def get_token(self, *scopes: str, **options: Any) -> Any:
         """As `azure.core.credentials.TokenCredential.get_token`. Raises `TimeoutError`."""
-        with self._lock:
-            asked, begin = self._asked, self._asked is None
-            if asked is None:
-                asked = self._asked = Future()
-        if begin:
-            ask = partial(self._ask, asked, scopes, options)
-            try:
-                threading.Thread(target=ask, name="cloudq-service-bus-token", daemon=True).start()
-            except RuntimeError:  # no more threads can be started
-                ask()
-        return asked.result(deadlines.left().total_seconds())
-
-    def _ask(self, asked: Future[Any], scopes: tuple[str, ...], options: dict[str, Any]) -> None:
-        try:
-            token = self._credential.get_token(*scopes, **options)
-        except BaseException as error:  # noqa: BLE001 - whoever waits for it has it raised
-            asked.set_exception(error)
-        else:
-            asked.set_result(token)
-        finally:
-            with self._lock:
-                self._asked = None
+        return self._errand.run(lambda: self._credential.get_token(*scopes, **options))
 
 
 def client_of(namespace: str, connection_string: str | None) -> ServiceBusClient:

@@ -5,6 +5,7 @@ Private parts are used here, as in `sdk.py`. What the SDK does otherwise:
 * While a connection is opened it reads without any time limit, and so it does where it waits for a link or a token. A
   service, or what stands before it, that takes the connection and then says nothing would hold up for ever whoever
   opens. Here every read ends with the call that it is part of (see `deadlines`).
+* Nor does it bound how long a name is looked up, or a frame of which a byte comes now and then is read.
 * It sleeps for 50 ms between any two of the ten or so frames that opening takes.
 * A frame that it can't read raises whatever the reading stumbled on, and the connection counts as sound.
 * It measures silence, and what is left of a token, by the wall clock: were that set forward by an hour, each connection
@@ -32,6 +33,7 @@ from azure.servicebus._servicebus_receiver import (  # type: ignore[attr-defined
 
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.drivers.service_bus import deadlines
+from cloudq.drivers.service_bus.sockets import TimelySocket, addresses
 
 # How long it is waited at a time for a link to be there. The SDK asks again.
 _READY: Final = timedelta(seconds=1)
@@ -202,12 +204,24 @@ def _bound(transport: Any) -> None:
     connect, set_up = transport.connect, transport._setup_transport
 
     def connect_in_time() -> None:
-        transport.connect_timeout = deadlines.left().total_seconds()
-        connect()
+        host, failed = transport.host, OSError("the host has no address")
+        for address in addresses(host, transport.port):
+            transport.connect_timeout = deadlines.left().total_seconds()
+            transport.host = address
+            try:
+                connect()
+            except OSError as error:
+                failed = error
+            else:
+                return
+            finally:
+                transport.host = host
+        raise failed
 
     def set_up_in_time() -> None:
         transport.sock.settimeout(deadlines.left().total_seconds())
         set_up()
+        transport.sock = TimelySocket(transport.sock)
 
     @contextmanager
     def block() -> Iterator[Any]:

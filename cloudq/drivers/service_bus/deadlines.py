@@ -7,12 +7,16 @@ goes with the thread, and whatever reads from a socket asks for it here. It is i
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Final
+from functools import partial
+from typing import Final, Generic, TypeVar
 
 from cloudq.core.clock import SYSTEM_CLOCK
+
+T = TypeVar("T")
 
 # For what is read where nobody named a deadline.
 DEFAULT: Final = timedelta(seconds=5)
@@ -67,3 +71,52 @@ def left(otherwise: timedelta = DEFAULT) -> timedelta:
 def passed() -> bool:
     """Whether this thread's call should have ended by now."""
     return _of_thread.until is not None and SYSTEM_CLOCK.elapsed() >= _of_thread.until
+
+
+class Errand(Generic[T]):
+    """A call that takes no deadline, such as looking up a name: made by a thread that may be left behind.
+
+    There is one at a time. An answer that comes too late is that of whoever has asked meanwhile.
+
+    Args:
+        name: What the thread is for.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._under_way: Future[T] | None = None  # guarded by the lock
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a thread is at it."""
+        return self._under_way is not None
+
+    def run(self, call: Callable[[], T]) -> T:
+        """What the call returns or raises, by this thread's deadline.
+
+        Raises:
+            TimeoutError: It takes longer.
+        """
+        with self._lock:
+            asked, begin = self._under_way, self._under_way is None
+            if asked is None:
+                asked = self._under_way = Future()
+        if begin:
+            work = partial(self._work, call, asked)
+            try:
+                threading.Thread(target=work, name=f"cloudq-service-bus-{self._name}", daemon=True).start()
+            except RuntimeError:  # no more threads can be started
+                work()
+        return asked.result(left().total_seconds())
+
+    def _work(self, call: Callable[[], T], asked: Future[T]) -> None:
+        try:
+            answer = call()
+        except BaseException as error:  # noqa: BLE001 - whoever waits for it has it raised
+            asked.set_exception(error)
+        else:
+            asked.set_result(answer)
+        finally:
+            with self._lock:
+                self._under_way = None

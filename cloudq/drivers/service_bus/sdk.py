@@ -33,6 +33,7 @@ from azure.servicebus.exceptions import ServiceBusConnectionError
 
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.drivers.service_bus import connections, deadlines
+from cloudq.drivers.service_bus.sockets import TimelySocket
 
 # How long one read waits for a frame. Whoever else wants the connection waits as long.
 READ: Final = timedelta(milliseconds=50)
@@ -102,16 +103,20 @@ def _partly_read(transport: Any) -> bool:
 
 
 @contextlib.contextmanager
-def _patient(sock: socket.socket | None, wait: timedelta) -> Iterator[None]:
+def _patient(sock: socket.socket | TimelySocket | None, wait: timedelta) -> Iterator[None]:
     """Reads of the socket wait so long; the SDK's own argument for that does nothing, and 0.2 s hold others up."""
     if sock is None:
         yield
         return
     before = sock.gettimeout()
     sock.settimeout(wait.total_seconds())
+    if isinstance(sock, TimelySocket):
+        sock.until = SYSTEM_CLOCK.elapsed() + wait  # or a frame whose bytes come one by one would be read to its end
     try:
         yield
     finally:
+        if isinstance(sock, TimelySocket):
+            sock.until = None
         with contextlib.suppress(OSError):  # it may be closed by now
             sock.settimeout(before)
 
@@ -148,6 +153,7 @@ def take_credit_back(receiver: ServiceBusReceiver, patience: timedelta) -> bool:
         receiver: An open receiver.
         patience: How long the next frame may take: what the service sent before its answer may be much.
     """
+    connection: Any = receiver._handler._connection
     link = link_of(receiver)
     if link.current_link_credit <= 0:
         return True
@@ -162,10 +168,11 @@ def take_credit_back(receiver: ServiceBusReceiver, patience: timedelta) -> bool:
     link._incoming_flow = on_flow
     try:
         link.flow(link_credit=link.current_link_credit, drain=True)
-        until = SYSTEM_CLOCK.elapsed() + patience
+        until, last = SYSTEM_CLOCK.elapsed() + patience, connection._last_frame_received_time
         while not answered and SYSTEM_CLOCK.elapsed() < until:
-            if read(receiver):
-                until = SYSTEM_CLOCK.elapsed() + patience
+            read(receiver)
+            if connection._last_frame_received_time != last:
+                until, last = SYSTEM_CLOCK.elapsed() + patience, connection._last_frame_received_time
     finally:
         del link._incoming_flow
     link.current_link_credit = 0

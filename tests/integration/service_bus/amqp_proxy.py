@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable
 from enum import Enum
 from types import TracebackType
@@ -49,6 +50,7 @@ class AmqpProxy:
 
     Attributes:
         policy: What is to be spoilt; `None`: nothing.
+        drip: How long each byte of an answer takes, in seconds; 0: no time.
         port: Where it listens.
     """
 
@@ -57,6 +59,7 @@ class AmqpProxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.policy: Policy | None = None
+        self.drip = 0.0
         self._sockets: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -122,9 +125,17 @@ class AmqpProxy:
                         client.sendall(WEB_PAGE if spoil.kind is Kind.REPLACED else frame[: spoil.kept])
                         _close(client)
                         break
-                    client.sendall(frame)
+                    self._send(client, frame)
         _close(client)
         _close(server)
+
+    def _send(self, client: socket.socket, frame: bytes) -> None:
+        if not self.drip:
+            client.sendall(frame)
+            return
+        for place in range(len(frame)):
+            client.sendall(frame[place : place + 1])
+            time.sleep(self.drip)
 
 
 class Once:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -13,6 +14,7 @@ import pytest
 
 from cloudq.core.driver import Ack, Final, Outgoing
 from cloudq.drivers.service_bus import ServiceBusDriver
+from cloudq.drivers.service_bus.links import DRAIN_PATIENCE
 from cloudq.errors import BackendUnavailable
 from tests.integration.service_bus.amqp_proxy import AmqpProxy, Kind, Spoil
 from tests.integration.service_bus.place import ORDERED, PLAIN, Place
@@ -113,6 +115,45 @@ def test_a_service_that_falls_silent(proxy: AmqpProxy, driver: ServiceBusDriver,
     print(f"\n[silence] {spans}")
     assert {BackendUnavailable} == {type(one.error) for one in results}
     assert {name: span for name, span in spans.items() if span > CALL.total_seconds() + SLACK} == {}
+
+
+def test_answers_that_come_byte_by_byte(proxy: AmqpProxy, driver: ServiceBusDriver) -> None:
+    """Though each byte is in time, the answer isn't."""
+    driver.send([outgoing()])
+    (delivery,) = driver.receive(PLAIN, limit=1, wait=WAIT, lease=LEASE)
+    proxy.drip = 0.15
+    results: list = []
+    spans = {
+        "extend": took(lambda: results.extend(driver.extend([delivery.lease], LEASE))),
+        "settle": took(lambda: results.extend(driver.settle([Final(lease=delivery.lease, step=Ack())]))),
+        "send": took(lambda: results.extend(driver.send([outgoing()]))),
+    }
+    with contextlib.suppress(BackendUnavailable):
+        receive = took(lambda: driver.receive(PLAIN, limit=1, wait=NONE, lease=LEASE))
+        assert receive < DRAIN_PATIENCE.total_seconds() + SLACK
+    print(f"\n[drip] {spans}")
+    proxy.drip = 0
+    assert {BackendUnavailable} == {type(one.error) for one in results}
+    assert {name: span for name, span in spans.items() if span > CALL.total_seconds() + SLACK} == {}
+
+
+def test_a_name_that_is_not_found_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The resolver's patience is its own; one thread is left with it, however many calls there are."""
+    may, asked = threading.Event(), []
+
+    def look_up(host: str, *arguments: object, **options: object) -> list:
+        asked.append(host)
+        may.wait(20)
+        raise socket.gaierror("no such host")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    text = "Endpoint=sb://nowhere.example:5672;SharedAccessKeyName=any;SharedAccessKey=any;UseDevelopmentEmulator=true"
+    driver = ServiceBusDriver("", connection_string=text, timeout=TIMEOUT)
+    for _ in range(2):
+        assert took(lambda: driver.send([outgoing()])) <= CALL.total_seconds() + SLACK
+    may.set()
+    driver.close()
+    assert ["nowhere.example"] == asked
 
 
 def test_a_silent_link_keeps_no_other_call_longer(proxy: AmqpProxy, driver: ServiceBusDriver) -> None:

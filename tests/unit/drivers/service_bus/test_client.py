@@ -52,7 +52,7 @@ def test_a_token_that_does_not_come_in_time() -> None:
     slow.may.set()
     thread.join(10)
     assert ("scope",) == got[0][0]
-    wait_until(lambda: credential._asked is None, within=5, what="the thread has ended")
+    wait_until(lambda: not credential._errand.under_way, within=5, what="the thread has ended")
     assert (("scope",), slow.asked + 1) == credential.get_token("scope")
 
 
@@ -66,7 +66,7 @@ def test_a_credential_that_fails() -> None:
     for _ in range(2):
         with pytest.raises(PermissionError):
             credential.get_token("scope")
-        wait_until(lambda: credential._asked is None, within=5, what="the thread has ended")
+        wait_until(lambda: not credential._errand.under_way, within=5, what="the thread has ended")
 
 
 class Namespace:

@@ -1,0 +1,58 @@
+"""What waits at the bottom of each connection, a name that is looked up and a socket, by the deadline of the call."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import socket
+from datetime import timedelta
+from typing import Any, Final
+
+from cloudq.core.clock import SYSTEM_CLOCK
+from cloudq.drivers.service_bus import deadlines
+
+# What looks up each host; a child after `fork` has not the threads that its parent had at it.
+_lookups: Final[dict[tuple[str, int], deadlines.Errand[Any]]] = {}
+os.register_at_fork(after_in_child=_lookups.clear)
+
+
+def addresses(host: str, port: int) -> list[str]:
+    """The addresses of a host, looked up by the call's deadline: the resolver's own patience can't be set."""
+    with contextlib.suppress(ValueError):
+        return [str(ipaddress.ip_address(host))]
+    errand = _lookups.setdefault((host, port), deadlines.Errand("name"))
+    found = errand.run(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    return [str(address[0]) for *_, address in found]
+
+
+class TimelySocket:
+    """A socket whose reads and writes end by the call's deadline, though each byte comes in time.
+
+    Attributes:
+        until: When reads end besides, by the system clock's `elapsed`; `None`: not before the call does.
+    """
+
+    __slots__ = ("_sock", "until")
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+        self.until: timedelta | None = None
+
+    def recv_into(self, *arguments: Any) -> int:
+        """As the socket's own. What has come of a frame by then is kept by the SDK."""
+        deadlines.left()
+        if self.until is not None and SYSTEM_CLOCK.elapsed() > self.until:
+            raise TimeoutError("the rest of the frame may wait")
+        count: int = self._sock.recv_into(*arguments)
+        return count
+
+    def send(self, *arguments: Any) -> int:
+        """As the socket's own."""
+        deadlines.left()
+        count: int = self._sock.send(*arguments)
+        return count
+
+    def __getattr__(self, name: str) -> Any:
+        """All else is the socket's."""
+        return getattr(self._sock, name)

@@ -7,12 +7,16 @@ from collections.abc import Iterator
 import pytest
 
 from cloudq.drivers.sqs import SQSDriver
+from tests.chaos import stands
 from tests.chaos.http_proxy import HttpProxy
 from tests.integration.sqs import conftest as sqs
 from tests.integration.sqs.conftest import REGION, Place
 
 place = sqs.place
 queue = sqs.queue
+# The fixtures by name: what a test of all backends asks for.
+sqlite, service_bus = stands.sqlite, stands.service_bus
+sqs_stand = stands.sqs_stand
 
 
 @pytest.fixture

@@ -180,7 +180,7 @@ class Link:
             return [error] * count
 
     def watch(self, message: ServiceBusReceivedMessage, lost: Callable[[str], None] | None) -> None:
-        """Never calls `lost`: a message's lock outlives its link, by which it is settled and renewed doesn't matter."""
+        """Never calls `lost`: a message's lock outlives its link, and is renewed and settled by another."""
 
     def ask(self, question: Callable[[ServiceBusReceiver], list[T]]) -> list[T]:
         """The answer to a question that needs a receiver, such as a peek; nothing once the link is closed.
@@ -286,7 +286,7 @@ class Link:
         return errors
 
     def _read_answers(self, receiver: ServiceBusReceiver, sent: Sent, wait: timedelta) -> BaseException | None:
-        """Reads until all is answered, or for so long; what cut the connection, if something did."""
+        """Reads until all is answered, at most for `wait`. Returns what cut the connection, if something did."""
         until = SYSTEM_CLOCK.elapsed() + min(wait, deadlines.left())
         try:
             while not sent.answered and SYSTEM_CLOCK.elapsed() < until:

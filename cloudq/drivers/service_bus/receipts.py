@@ -33,7 +33,7 @@ class Holder(Protocol):
 
 
 class LockedElsewhere:
-    """A message that somebody else received, by what settles it: on a queue without sessions a lock is nobody's own.
+    """A message that somebody else received, by what settles it: on queues without sessions any link may.
 
     Attributes:
         lock_token: What settles it.

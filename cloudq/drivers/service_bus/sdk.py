@@ -58,7 +58,7 @@ def is_open(receiver: ServiceBusReceiver) -> bool:
 
 
 def give_credit(receiver: ServiceBusReceiver, count: int) -> None:
-    """Lets the service send so many messages."""
+    """Gives the service credit for `count` messages."""
     link_of(receiver).flow(link_credit=count)
 
 
@@ -104,7 +104,7 @@ def _partly_read(transport: Any) -> bool:
 
 @contextlib.contextmanager
 def _patient(sock: socket.socket | TimelySocket | None, wait: timedelta) -> Iterator[None]:
-    """Reads of the socket wait so long; the SDK's own argument for that does nothing, and 0.2 s hold others up."""
+    """Bounds each read of the socket by `wait`. The SDK's own argument does nothing, and its 0.2 s hold others up."""
     if sock is None:
         yield
         return

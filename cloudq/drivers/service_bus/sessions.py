@@ -28,7 +28,7 @@ from cloudq.drivers.service_bus.locks import LockSpan
 from cloudq.drivers.service_bus.slots import Slot
 
 MOST: Final = 128
-# So many slots wait for a session at once: each does with a connection of its own.
+# The most slots that wait for a session at once: each does with a connection of its own.
 SEEKERS: Final = 4
 # How long the service waits for a session before it says that there is none, at least and at most.
 SHORTEST_WAIT: Final = timedelta(milliseconds=300)
@@ -45,7 +45,7 @@ class Sessions:
     """The sessions of one queue that this process works on.
 
     Args:
-        make: Makes a receiver of the next available session, not open yet, for which the service waits so long.
+        make: Makes a receiver, not open yet, of the next available session, for which the service waits that long.
         clock: Where the time of locks comes from.
         span: How long the queue's locks last.
         patience: How long one answer may take.
@@ -74,7 +74,7 @@ class Sessions:
     def receive(self, limit: int, wait: timedelta) -> list[tuple[Slot, Taken]]:
         """Up to `limit` messages of as many sessions, as soon as there is one.
 
-        What is there comes even if it may not wait: the service is asked, and then has said that there is none.
+        Even without a wait it asks the service, and returns once a message came or the service said that there is none.
 
         Raises:
             ServiceBusError: The service can't be reached, or refuses.

@@ -24,7 +24,7 @@ from cloudq.errors import BackendUnavailable, LeaseLost
 T = TypeVar("T")
 
 SETTLED: Const = SettleResult()
-# Sessions each have a link of their own; so many are settled or renewed at the same time.
+# The most sessions that are settled or renewed at the same time: each has a link of its own.
 AT_ONCE: Const = 8
 
 

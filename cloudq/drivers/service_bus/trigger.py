@@ -18,7 +18,7 @@ from cloudq.core.delivery import Delivery, Lease
 from cloudq.drivers.service_bus.properties import failure_in
 from cloudq.errors import PushRefused
 
-# The host renews the lock of a single message for so long, unless host.json says otherwise.
+# How long the host renews the lock of a single message, unless host.json says otherwise.
 RENEWED: Final = timedelta(minutes=5)
 _HINT: Final = "give the handler what a service_bus_queue_trigger passes: a func.ServiceBusMessage, or a list of them"
 

@@ -31,7 +31,7 @@ class Turn:
             patience: How long to wait for it; `None`: without end.
 
         Raises:
-            TimeoutError: It was others' for so long.
+            TimeoutError: Others had it all that time.
         """
         self.take(patience)
         try:
@@ -46,7 +46,7 @@ class Turn:
             self.take()
 
     def take(self, patience: timedelta | None = None) -> None:
-        """Waits for it. Raises `TimeoutError` if it was others' for so long."""
+        """As `taken`, without giving it back."""
         with self._lock:
             if not self._taken:
                 self._taken = True
@@ -61,7 +61,7 @@ class Turn:
                 self.give()
             raise
         if self._withdraw(called):
-            raise TimeoutError("the link was others' all the time")
+            raise TimeoutError("others used the link all the time")
 
     def give(self) -> None:
         """Hands it to the next."""

@@ -26,6 +26,7 @@ from azure.servicebus.exceptions import (
 )
 
 from cloudq.emulators.service_bus.broker.address import Address
+from cloudq.emulators.service_bus.broker.settings import QueueSettings
 from cloudq.emulators.service_bus.runner import ServiceBusEmulator
 
 pytestmark = pytest.mark.slow
@@ -204,21 +205,39 @@ def test_schedule_by_a_property(client: ServiceBusClient, queue: str) -> None:
         assert timedelta(milliseconds=1) > abs(due - message.scheduled_enqueue_time_utc)
 
 
-def test_lost_locks(client: ServiceBusClient, make_queue: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+class Ahead:
+    """The emulator's clock, which a test sets forward."""
+
+    def __init__(self) -> None:
+        self.by = timedelta(0)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.by
+
+
+def test_lost_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lock can be renewed while it holds; settling after it ran out fails, and the message comes again, counted."""
-    queue = make_queue(lock_duration=timedelta(seconds=1))
-    send(client, queue, "a")
-    with client.get_queue_receiver(queue) as receiver:
-        message = receive(receiver)
-        until = message.locked_until_utc
-        assert until < receiver.renew_message_lock(message)
-        again = receive(receiver)
-        assert (1, message.message_id) == (again.delivery_count, again.message_id)
-        # By its own clock the SDK wouldn't even ask.
-        monkeypatch.setattr(ServiceBusReceivedMessage, "_lock_expired", False)
-        with pytest.raises(MessageLockLostError):
-            receiver.complete_message(message)
-        receiver.complete_message(again)
+    lock, clock = timedelta(minutes=1), Ahead()
+    with ServiceBusEmulator(admin_port=None, clock=clock) as emulator:
+        emulator.create_queue("orders", QueueSettings(lock_duration=lock))
+        with (
+            ServiceBusClient.from_connection_string(emulator.connection_string, retry_total=0) as client,
+            client.get_queue_receiver("orders") as receiver,
+        ):
+            send(client, "orders", "a")
+            message = receive(receiver)
+            until = message.locked_until_utc
+            clock.by += lock / 2
+            assert until < receiver.renew_message_lock(message)
+            clock.by += lock
+            emulator.tick()
+            again = receive(receiver)
+            assert (1, message.message_id) == (again.delivery_count, again.message_id)
+            # By its own clock the SDK wouldn't even ask.
+            monkeypatch.setattr(ServiceBusReceivedMessage, "_lock_expired", False)
+            with pytest.raises(MessageLockLostError):
+                receiver.complete_message(message)
+            receiver.complete_message(again)
 
 
 def test_a_settlement_happens_once(client: ServiceBusClient, queue: str, emulator: ServiceBusEmulator) -> None:

@@ -38,11 +38,6 @@ class DeadReceipt(Receipt, frozen=True, kw_only=True):
     """A receipt for a dead letter; of another class, since the two tables count alike."""
 
 
-def micros(span: timedelta) -> int:
-    """A span in the database's unit."""
-    return span // _MICROSECOND
-
-
 def later(now: int, span: timedelta) -> int:
     """The moment `span` after `now`; no later than `LATEST`, and no earlier than `now`."""
     return min(LATEST, now + max(0, span // _MICROSECOND))

@@ -1,38 +1,15 @@
 """Opening, transactions and closing."""
 
 import gc
-import logging
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from cloudq.core.driver import Ack
-from cloudq.drivers.sqlite import SQLiteDriver, connection, opening
-from cloudq.errors import BackendError, ConfigurationError, UnsupportedError
+from cloudq.drivers.sqlite import SQLiteDriver, connection
+from cloudq.errors import BackendError
 
 SECOND = timedelta(seconds=1)
-
-
-def test_a_missing_folder_is_named(tmp_path):
-    """The folder isn't made: the error names it and the hint makes it."""
-    with pytest.raises(ConfigurationError, match=f"{tmp_path / 'missing'} of the database doesn't exist") as raised:
-        SQLiteDriver(tmp_path / "missing" / "q.db")
-    assert f"mkdir -p {tmp_path / 'missing'}" in raised.value.hint
-    assert [] == list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("path", ["", ":memory:"])
-def test_a_path_that_names_no_file_is_refused(path):
-    """Queues in memory are another driver's."""
-    with pytest.raises(ConfigurationError, match="names no file"):
-        SQLiteDriver(path)
-
-
-def test_a_folder_is_no_database(tmp_path):
-    """The path of a folder is refused."""
-    with pytest.raises(ConfigurationError, match="is a folder"):
-        SQLiteDriver(tmp_path)
 
 
 def test_a_relative_path_stays_what_it_was(tmp_path, monkeypatch):
@@ -41,22 +18,6 @@ def test_a_relative_path_stays_what_it_was(tmp_path, monkeypatch):
     driver = SQLiteDriver("q.db")
     assert f"SQLiteDriver({str(tmp_path.resolve() / 'q.db')!r})" == repr(driver)
     driver.close()
-
-
-def test_an_old_sqlite_is_refused():
-    """Without RETURNING there is no driver; the error names both versions."""
-    with pytest.raises(UnsupportedError, match=r"SQLite 3\.34\.1 is too old: cloudq needs 3\.35\.0"):
-        opening.refuse_old_sqlite((3, 34, 1))
-
-
-def test_the_wal_reset_bug_is_mentioned_once(caplog):
-    """A version with the bug is only worth a line for those who debug, once: the write lock excludes it."""
-    caplog.set_level(logging.DEBUG)
-    opening.refuse_old_sqlite.cache_clear()
-    for _ in range(2):
-        opening.refuse_old_sqlite((3, 51, 2))
-        opening.refuse_old_sqlite((3, 51, 3))
-    assert ["SQLite 3.51.2 has the WAL-reset bug; the write lock keeps it from happening"] == caplog.messages
 
 
 @pytest.mark.parametrize(("mode", "durable", "lasting"), [("full", 2, 2), ("normal", 1, 1)])
@@ -178,11 +139,3 @@ def test_a_close_does_not_wait_for_a_stuck_process_for_ever(bench, driver, monke
     driver.close()
     assert "Closing without the write lock" in caplog.text
     other._session.database._lock.release()
-
-
-def test_any_kind_of_path_is_taken(bench, tmp_path):
-    """A text is as good as a Path, and odd names are names: no URI, no wildcard."""
-    for name in ("file:odd?mode=memory", "with space%20.db"):
-        driver = bench.open(path=str(tmp_path / name))
-        bench.send(driver, "a")
-        assert Path(tmp_path / name).exists()

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import pytest
 
+from cloudq import App
 from cloudq.core.driver import Ack, Final, Release
 from cloudq.drivers.sqlite.mutex import Mutex, certainly
 from cloudq.errors import BackendError
@@ -117,6 +118,30 @@ def test_an_exception_at_any_bytecode_leaves_no_lock(bench, calls, kind):
     assert number > 300
     bench.send(driver, "last")
     assert [("ok",)] == bench.query("PRAGMA integrity_check")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["send", "send_many", "purge"])
+def test_an_exception_at_any_bytecode_of_an_app_s_call_leaves_no_lock_of_the_file(bench, kind):
+    """From the app's own call on: another process can write, and this thread's next send is stored."""
+    app = App(f"sqlite:///{bench.path}?synchronous=normal")
+    job = app.task("job")(lambda x: None)
+    calls = {
+        "send": lambda: job.send(1),
+        "send_many": lambda: app.send_many([job.call(1), job.call(2)]),
+        "purge": app.queue("default").purge,
+    }
+    sibling = Sibling(bench)
+    number = 1
+    while strike(calls[kind], number):
+        assert (number, []) == (number, sibling.what_is_held(app.driver()))
+        number += 1
+        if number % 20 == 0:
+            assert job.send(1).id
+    sibling.close()
+    assert number > 300
+    assert job.send(1).id
+    app.close()
 
 
 @pytest.mark.slow

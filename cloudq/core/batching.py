@@ -97,6 +97,8 @@ class Batcher(Generic[ItemT, ResultT]):
         # For each key that has an item waiting or in flight: the later ones, in order.
         self._behind: dict[Hashable, deque[Entry[ItemT, ResultT]]] = {}
         self._airborne: set[Pilot[ItemT, ResultT]] = set()
+        # All entries that haven't landed, by arrival: what the rest is made of anew after an interruption.
+        self._entries: dict[Entry[ItemT, ResultT], None] = {}
         self._flushers = 0
         self._idle_flushers = 0
 
@@ -148,6 +150,7 @@ class Batcher(Generic[ItemT, ResultT]):
     # ── what waits ───────────────────────────────────────────────────────────────────────────────────────
 
     def _add(self, entry: Entry[ItemT, ResultT]) -> None:
+        self._entries[entry] = None
         if entry.key is not None:
             if entry.key in self._behind:
                 self._behind[entry.key].append(entry)
@@ -179,12 +182,14 @@ class Batcher(Generic[ItemT, ResultT]):
             if entry in self._waiting:
                 self._waiting.remove(entry)
                 self._waiting_bytes -= entry.size
+                self._entries.pop(entry, None)
                 self._advance(entry.key)
                 self._changed.notify_all()
                 self._wanted.notify()
                 return True
             if entry in self._behind.get(entry.key, ()):
                 self._behind[entry.key].remove(entry)
+                self._entries.pop(entry, None)
                 return True
             return False
 
@@ -211,7 +216,7 @@ class Batcher(Generic[ItemT, ResultT]):
             return False
         if self._airborne and not self._full() and not self._stalled():
             return False
-        self._airborne.add(pilot)  # first, so that an interruption anywhere below is a crash that is cleared up
+        self._airborne.add(pilot)
         size = 0
         now = None if self._max_wait is None else self._clock.elapsed()
         while self._waiting and len(pilot.batch) < self._max_items:
@@ -221,7 +226,6 @@ class Batcher(Generic[ItemT, ResultT]):
                 size += entry.size
                 if pilot.batch and self._max_bytes is not None and size > self._max_bytes:
                     break
-            # First here, then gone there: an interruption in between loses nothing, see `_crash`.
             (pilot.late if late else pilot.batch).append(entry)
             self._waiting.popleft()
             self._waiting_bytes -= entry.size
@@ -245,6 +249,7 @@ class Batcher(Generic[ItemT, ResultT]):
     def _fly(self, pilot: Pilot[ItemT, ResultT]) -> None:
         """Makes the call, without the lock. What interrupts it is raised; `_crash` is to be called then."""
         outcome: Sequence[ResultT] | Exception
+        pilot.flies = True
         try:
             outcome = self._flush([entry.item for entry in pilot.batch]) if pilot.batch else []
             if len(outcome) != len(pilot.batch):
@@ -261,23 +266,52 @@ class Batcher(Generic[ItemT, ResultT]):
         with self._lock:
             for landed in (pilot.batch, pilot.late):
                 while landed:
-                    self._advance(landed.pop(0).key)
+                    entry = landed.pop(0)
+                    self._entries.pop(entry, None)
+                    self._advance(entry.key)
             self._airborne.discard(pilot)
+            pilot.flies = False
             self._changed.notify_all()
             if self._waiting and not pilot.stays:
                 self._wanted.notify()
 
     def _crash(self, pilot: Pilot[ItemT, ResultT], interruption: BaseException) -> None:
-        """Lands what the pilot was flying when it was interrupted, if anything."""
-        with self._lock:
-            if self._waiting and any(batch and batch[-1] is self._waiting[0] for batch in (pilot.batch, pilot.late)):
-                # It was interrupted in the middle of boarding: this one is still in the queue, for whoever flies next.
-                (pilot.batch if pilot.batch and pilot.batch[-1] is self._waiting[0] else pilot.late).pop()
-            self._waiting_bytes = sum(entry.size for entry in self._waiting)
-        if pilot in self._airborne:
+        """Clears up after an interruption, wherever it struck.
+
+        Those whose items were in a call learn that they may have been stored; what hadn't flown waits again.
+        """
+        if pilot.flies:
             lost = BackendUnavailable("the call that carried this item was interrupted; it may have been stored")
             lost.__cause__ = interruption
-            self._land(pilot, lost)
+            resolve(pilot.batch, lost)
+        with self._lock:
+            self._airborne.discard(pilot)
+            pilot.batch.clear()
+            pilot.late.clear()
+            pilot.flies = False
+            self._sort_anew()
+            self._changed.notify_all()
+            self._wanted.notify()
+
+    def _sort_anew(self) -> None:
+        """Decides anew which entries wait and which stand behind others: an interruption may have left it half done."""
+        flying = {entry for pilot in self._airborne for entry in (*pilot.batch, *pilot.late)}
+        waiting: deque[Entry[ItemT, ResultT]] = deque()
+        behind: dict[Hashable, deque[Entry[ItemT, ResultT]]] = {
+            entry.key: deque() for entry in flying if entry.key is not None
+        }
+        entries = {entry: None for entry in self._entries if entry in flying or not entry.future.done()}
+        for entry in entries:
+            if entry in flying:
+                continue
+            if entry.key in behind:
+                behind[entry.key].append(entry)
+                continue
+            waiting.append(entry)
+            if entry.key is not None:
+                behind[entry.key] = deque()
+        self._entries, self._waiting, self._behind = entries, waiting, behind
+        self._waiting_bytes = sum(entry.size for entry in waiting)
 
     # ── flusher threads ──────────────────────────────────────────────────────────────────────────────────
 

@@ -33,11 +33,12 @@ class Entry(Generic[ItemT, ResultT]):
 class Pilot(Generic[ItemT, ResultT]):
     """One thread that makes calls, the batch that it flies now (none: empty), and what it leaves behind as too late."""
 
-    __slots__ = ("batch", "late", "stays")
+    __slots__ = ("batch", "flies", "late", "stays")
 
     def __init__(self, *, stays: bool = False) -> None:
         self.batch: list[Entry[ItemT, ResultT]] = []
         self.late: list[Entry[ItemT, ResultT]] = []
+        self.flies = False  # whether its call has begun, so that what it carries may be stored
         self.stays = stays  # a flusher, which looks for more by itself
 
 

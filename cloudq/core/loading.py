@@ -67,7 +67,7 @@ async def off_the_loop(function: Callable[[], T]) -> T:
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
-    def tell(result: T | None, error: Exception | None) -> None:
+    def tell(result: T | None, error: BaseException | None) -> None:
         if future.done():
             return
         if error is not None:
@@ -76,10 +76,14 @@ async def off_the_loop(function: Callable[[], T]) -> T:
             future.set_result(result)  # type: ignore[arg-type]  # without an error there is a result
 
     def run() -> None:
-        result, failed = None, None
+        result: T | None = None
+        failed: BaseException | None = None
         try:
             result = function()
-        except Exception as error:  # noqa: BLE001 - raised where it is awaited
+        except StopIteration as error:  # which a future doesn't take
+            failed = RuntimeError("the function raised StopIteration")
+            failed.__cause__ = error
+        except BaseException as error:  # noqa: BLE001 - raised where it is awaited: else that would wait for ever
             failed = error
         with suppress(RuntimeError):  # the loop has been closed, so nobody waits any more
             loop.call_soon_threadsafe(tell, result, failed)

@@ -627,8 +627,13 @@ def test_an_interrupted_waiter_makes_room_for_the_next_of_its_key(victim: str) -
 
 @pytest.mark.parametrize("key", [None, "k"])
 @pytest.mark.parametrize("bounds", [{}, {"max_wait": timedelta(seconds=60)}])
-def test_an_interruption_at_any_step_of_boarding_loses_nobody(key: str | None, bounds: dict[str, timedelta]) -> None:
-    """A Ctrl-C wherever it strikes while a batch is taken off the queue: the others of it fly, and nothing is left."""
+@pytest.mark.parametrize(
+    # Those without a `with`: the interpreter lets no interruption in between a block's end and the lock's release.
+    "function",
+    ["_add", "_enqueue", "_board", "_fly", "resolve", "_advance"],
+)
+def test_an_interruption_at_any_step_loses_nobody(function: str, key: str | None, bounds: dict[str, timedelta]) -> None:
+    """A Ctrl-C wherever it strikes a call: the others' items fly or have an error, in order, and nothing is left."""
     step = 0
     interrupted = True
     while interrupted or step <= 20:  # 3.12 traces no bytecodes of a function the first time
@@ -636,18 +641,22 @@ def test_an_interruption_at_any_step_of_boarding_loses_nobody(key: str | None, b
         with batching(**bounds) as (batcher, service, _):
             service.release_all()
             with batcher._lock:
-                entry = batcher._entry(Item("passenger", key))
-                batcher._add(entry)
-            tracer = InterruptedAt(step, "_board")
-            interrupted = tracer.run(lambda: batcher.call(Item("leader")))
+                passengers = [batcher._entry(Item(name, key)) for name in ("first", "second")]
+                for passenger in passengers:
+                    batcher._add(passenger)
+            tracer = InterruptedAt(step, function)
+            interrupted = tracer.run(lambda: batcher.call(Item("leader", "j")))
             assert "next stored" == in_thread(batcher.call, Item("next", key)).result(PATIENCE)
-            assert entry.future.done(), f"interrupted at step {step}"
+            assert all(passenger.future.done() for passenger in passengers), f"interrupted at step {step}"
             assert not batcher._waiting
             assert not batcher._waiting_bytes
             assert not batcher._behind
             assert not batcher._airborne
+            assert not batcher._entries
             flown = [item.name for batch in service.batches for item in batch]
-            assert Counter(flown) <= Counter(["passenger", "leader", "next"])
+            assert Counter(flown) <= Counter(["first", "second", "leader", "next"])
+            ordered = [name for name in flown if name != "leader"]
+            assert [name for name in ("first", "second", "next") if name in flown] == ordered
 
 
 # ── submit and its flusher threads ───────────────────────────────────────────────────────────────────────

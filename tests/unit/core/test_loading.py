@@ -212,6 +212,20 @@ def test_a_load_for_a_loop_blocks_nobody_else():
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(("error", "seen"), [(SystemExit(1), SystemExit), (StopIteration(), RuntimeError)])
+def test_whatever_a_store_raises_arrives(error, seen):
+    """Also what no `except Exception` catches, and what a future doesn't take: nobody waits for ever."""
+
+    def load():
+        raise error
+
+    async def main():
+        with pytest.raises(seen):
+            await off_the_loop(load)
+
+    asyncio.run(main())
+
+
 def test_a_load_that_nobody_waits_for_any_more_is_dropped():
     """Cancelled, or its loop closed: nothing is raised anywhere."""
     free, done = threading.Event(), threading.Event()

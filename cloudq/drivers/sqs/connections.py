@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -113,6 +114,7 @@ def _open_socket(connection: Any) -> socket.socket:
     if seconds is None:
         seconds = connection.timeout if isinstance(connection.timeout, (int, float)) else _UNBOUNDED
     host = connection._dns_host.strip("[]")
+    sys.audit("http.client.connect", connection, host, connection.port)  # as http.client says it to who listens
     try:
         return _connect(host, connection.port, seconds, connection.socket_options or (), connection.source_address)
     except TimeoutError as error:

@@ -112,13 +112,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
     _tolerate_any_locale()
     switches = Switches()
     try:
-        code = _invoked(arguments, switches)
+        code = _invoke(arguments, switches)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last frame: all errors are reported here
         code = report(error, debug=switches.debug)
-    return _flushed(code, switches)
+    return _flush(code, switches)
 
 
-def _invoked(arguments: Sequence[str] | None, switches: Switches) -> int:
+def _invoke(arguments: Sequence[str] | None, switches: Switches) -> int:
     given = None if arguments is None else list(arguments)
     try:
         get_command(application).main(given, prog_name="cloudq", obj=switches)
@@ -129,7 +129,7 @@ def _invoked(arguments: Sequence[str] | None, switches: Switches) -> int:
     return 0
 
 
-def _flushed(code: int, switches: Switches) -> int:
+def _flush(code: int, switches: Switches) -> int:
     """The exit code, once stdout has taken everything: a full disk shows here, not at the interpreter's very end."""
     try:
         sys.stdout.flush()

@@ -43,7 +43,7 @@ def tasks_app(spec: str | None, backend: str | None) -> Iterator[Chosen]:
         TaskDefinitionError: A task's declaration is wrong.
     """
     found = find_app(spec)
-    app = _loaded(found)
+    app = _load(found)
     _use(app, backend)
     try:
         yield Chosen(app=app, spec=found)
@@ -96,7 +96,7 @@ def _chosen(spec: str | None, backend: str | None, *, wanted: bool) -> Chosen:
     except ConfigurationError as error:
         return _bare(backend, str(error))
     try:
-        app = _loaded(found)
+        app = _load(found)
     except CloudqError as error:
         if asked:
             raise
@@ -142,7 +142,7 @@ def _bare(backend: str | None, why: str) -> Chosen:
     return Chosen(app=app, why_bare=why)
 
 
-def _loaded(spec: str) -> App:
+def _load(spec: str) -> App:
     """The App, ready; what its modules print while they are imported isn't this command's data."""
     try:
         with redirect_stdout(sys.stderr):

@@ -101,8 +101,11 @@ class Processor(Generic[ContextT]):
             while True:
                 result, failed = None, None
                 try:
-                    with nullcontext() if step.limit is None else self._time_limiter(step.limit):
+                    if step.limit is None:
                         result = step.run()
+                    else:
+                        with self._time_limiter(step.limit):
+                            result = step.run()
                 except BaseException as error:  # noqa: BLE001 - thrown into the steps, which raise what isn't theirs
                     failed = error
                 # Outside of the except: what runs next, middleware too, isn't "during handling" of this error.
@@ -128,8 +131,11 @@ class Processor(Generic[ContextT]):
             while True:
                 result, failed = None, None
                 try:
-                    async with nullcontext() if step.limit is None else _AsyncTimeLimit(step.limit):
+                    if step.limit is None:
                         result = await step.arun()
+                    else:
+                        async with _AsyncTimeLimit(step.limit):
+                            result = await step.arun()
                 except BaseException as error:  # noqa: BLE001 - as above
                     failed = error
                 step = steps.send(result) if failed is None else steps.throw(failed)

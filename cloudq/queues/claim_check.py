@@ -88,7 +88,7 @@ class ClaimCheck:
         self.url = parse_claim_check(url)
         self._clock = clock
         self._pid = os.getpid()
-        self._files, self._root = _opened(self.url)
+        self._files, self._root = _open_files(self.url)
 
     def __repr__(self) -> str:
         """The store's place."""
@@ -182,7 +182,7 @@ class ClaimCheck:
             raise PayloadLost(f"{reference.key!r} is no name of a blob")
         if self._pid != os.getpid():
             # A connection must not be used on both sides of a fork; fsspec keeps none over it.
-            self._files, self._root = _opened(self.url)
+            self._files, self._root = _open_files(self.url)
             self._pid = os.getpid()
         return self._files, f"{self._root}/{reference.key}"
 
@@ -206,7 +206,7 @@ def referring(message: Message, blob: Blob) -> Message:
     return replace(message, payload={}, reference=blob.reference)
 
 
-def loaded(message: Message, store: ClaimCheck | None) -> Message:
+def load_payload(message: Message, store: ClaimCheck | None) -> Message:
     """The message with the payload that its reference stands for.
 
     Raises:
@@ -242,14 +242,14 @@ def save_blobs(given: Sequence[Blob | None]) -> dict[int, Exception]:
     """Stores those that there are, several at once. Returns the errors by their places."""
     blobs = {index: blob for index, blob in enumerate(given) if blob is not None}
     if len(blobs) <= 1:
-        errors = [_saved(blob) for blob in blobs.values()]
+        errors = [_save(blob) for blob in blobs.values()]
     else:
         with ThreadPoolExecutor(min(UPLOADS_AT_ONCE, len(blobs)), "cloudq-upload") as threads:
-            errors = list(threads.map(_saved, blobs.values()))
+            errors = list(threads.map(_save, blobs.values()))
     return {index: error for index, error in zip(blobs, errors, strict=True) if error is not None}
 
 
-def _saved(blob: Blob) -> Exception | None:
+def _save(blob: Blob) -> Exception | None:
     try:
         blob.save()
     except Exception as error:  # noqa: BLE001 - reported for its item: the failure of some never hides the others
@@ -257,7 +257,7 @@ def _saved(blob: Blob) -> Exception | None:
     return None
 
 
-def _opened(url: ClaimCheckUrl) -> tuple[Any, str]:
+def _open_files(url: ClaimCheckUrl) -> tuple[Any, str]:
     """The file system for a URL, and the path in it."""
     try:
         from fsspec.core import url_to_fs

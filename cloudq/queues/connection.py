@@ -79,7 +79,7 @@ class Connection:
             ConfigurationError: A URL can't be used.
             BackendError: The backend can't be opened.
         """
-        return self._opened().claim_check
+        return self._open_once().claim_check
 
     @property
     def is_open(self) -> bool:
@@ -101,7 +101,7 @@ class Connection:
             ConfigurationError: The URL can't be used.
             BackendError: The backend can't be opened.
         """
-        return self._opened().driver
+        return self._open_once().driver
 
     def queue(self, name: str) -> CloudQueue:
         """The handle of a queue; the same for the same name.
@@ -111,7 +111,7 @@ class Connection:
             ConfigurationError: The URL can't be used.
             BackendError: The backend can't be opened.
         """
-        opened = self._opened()
+        opened = self._open_once()
         queue = opened.queues.get(name)
         if queue is None:
             check_queue_name(name)
@@ -144,14 +144,14 @@ class Connection:
             with self._lock:
                 self._open, self.clock = before, clock_before
 
-    def _opened(self) -> _Open:
+    def _open_once(self) -> _Open:
         opened = self._open
         if opened is not None and opened.pid == os.getpid():
             return opened
-        return self._reopened()
+        return self._open_anew()
 
     @shielded
-    def _reopened(self) -> _Open:
+    def _open_anew(self) -> _Open:
         with self._lock:
             opened = self._open
             if opened is not None and opened.pid != os.getpid():

@@ -36,9 +36,9 @@ def open_driver(url: str, clock: Clock) -> Driver:
     """
     parsed = parse_url(url)
     if parsed.scheme not in _BUILT_IN:
-        return _installed(parsed.scheme)(parsed, clock)
+        return _load_installed(parsed.scheme)(parsed, clock)
     try:
-        return _built_in(parsed.scheme)(parsed, clock)
+        return _load_built_in(parsed.scheme)(parsed, clock)
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"the backend {parsed.scheme!r} needs the module {error.name!r}, which isn't installed",
@@ -46,12 +46,12 @@ def open_driver(url: str, clock: Clock) -> Driver:
         ) from error
 
 
-def _built_in(scheme: str) -> Opener:
+def _load_built_in(scheme: str) -> Opener:
     opener: Opener = import_module(_BUILT_IN[scheme]).open_url
     return opener
 
 
-def _installed(scheme: str) -> Opener:
+def _load_installed(scheme: str) -> Opener:
     from importlib.metadata import entry_points
 
     found = entry_points(group=ENTRY_POINTS)

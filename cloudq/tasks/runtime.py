@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from cloudq.core.delivery import Delivery
 from cloudq.core.message import Message
-from cloudq.queues.claim_check import deleter, loaded
+from cloudq.queues.claim_check import deleter, load_payload
 from cloudq.queues.connection import Connection
 from cloudq.tasks.definition import Definition
 from cloudq.tasks.registry import Registry
@@ -48,7 +48,7 @@ class AppRuntime:
         """
         if message.reference is None:
             return message
-        return loaded(message, self._connection.claim_check)
+        return load_payload(message, self._connection.claim_check)
 
     def payload_deleter(self) -> Callable[[Delivery], None] | None:
         """Deletes the payload of a message that is done and gone; `None` if payloads are kept."""

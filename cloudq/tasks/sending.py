@@ -50,13 +50,13 @@ def send_all(messages: Sequence[Message], queue: Callable[[str], CloudQueue]) ->
     """Stores messages for any queues, with few calls. Tries all; a `Sent` or an error each, in order."""
     results: dict[int, Sent | Exception] = {}
     for name, indexes in _by_queue(messages).items():
-        stored = _stored(name, [messages[index] for index in indexes], queue)
+        stored = _store(name, [messages[index] for index in indexes], queue)
         for index, result in zip(indexes, stored, strict=True):
             results[index] = result.error or sent(messages[index], result)
     return [results[index] for index in range(len(messages))]
 
 
-def _stored(name: str, messages: Sequence[Message], queue: Callable[[str], CloudQueue]) -> Sequence[SendResult]:
+def _store(name: str, messages: Sequence[Message], queue: Callable[[str], CloudQueue]) -> Sequence[SendResult]:
     """Tries all; a queue that can't be opened fails its own messages only."""
     try:
         return queue(name).send_all(messages)

@@ -42,7 +42,7 @@ def move_all(queue: CloudQueue, *, yes: bool, json: bool) -> None:
     end: MoveProgress | None = None
     try:
         with progress("moving", dead or 0) as more:
-            end = _watched(move, more, dead or 0)
+            end = _watch(move, more, dead or 0)
     finally:
         # Interrupted, or the service can't be asked any more: unwatched, it might move in a circle for hours.
         if end is None:
@@ -52,7 +52,7 @@ def move_all(queue: CloudQueue, *, yes: bool, json: bool) -> None:
         raise typer.Exit(FAILED)
 
 
-def _watched(move: Move, more: Callable[[int], None], dead: int) -> MoveProgress:
+def _watch(move: Move, more: Callable[[int], None], dead: int) -> MoveProgress:
     """Looks until the move has ended. A look that fails and may succeed the next time is no reason to end."""
     shown = failed = 0
     warned = False

@@ -187,10 +187,11 @@ def test_a_look_that_was_interrupted_keeps_no_old_view(bench, driver):
         cursor.execute("SELECT seq FROM message")
         raise Struck
 
-    with pytest.raises(Struck):
+    with pytest.raises(Struck) as kept:
         driver._session.database.read(struck)
     bench.send(bench.open(), "c")
     assert 3 == driver.stats("q").ready
+    assert kept.value is not None
 
 
 def test_a_time_limit_of_another_library_is_raised_as_it_is(bench, driver):

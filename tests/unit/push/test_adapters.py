@@ -415,3 +415,25 @@ def test_an_asgi_server_that_fails_to_say_whether_the_sender_is_there(edge):
 
     assert (200, 2) == answered(cloudq.push.asgi(edge), headers, receive)
     assert [1] == ran
+
+
+def test_a_middleware_that_wraps_the_request_hangs_nothing_up(edge):
+    """Starlette's own kind gives its application a `receive` of its own: a push through it is whole, and isn't lost."""
+    from starlette.middleware.base import BaseHTTPMiddleware
+
+    lost: list[bool] = []
+
+    @edge.app.task("t")
+    async def task(context: cloudq.Context) -> None:
+        lost.append(context.lease_lost.is_set())
+        await asyncio.sleep(0.05)
+        lost.append(context.lease_lost.is_set())
+
+    async def passed_on(request: Any, call_next: Any) -> Any:
+        return await call_next(request)
+
+    web = fastapi.FastAPI()
+    web.add_middleware(BaseHTTPMiddleware, dispatch=passed_on)
+    web.mount("/tasks", cloudq.push.asgi(edge))
+    assert 200 == posted(web, *push("t"), path="/tasks/").status_code
+    assert [False, False] == lost

@@ -25,6 +25,7 @@ _CONNECT: Final = 5
 _READ: Final = MAX_WAIT.total_seconds() + 10
 # Within this time of their end botocore lets nobody sign by old credentials: all wait for the new ones.
 _RENEWAL: Final = 600
+_HEAD_START: Final = 0.5
 
 
 def open_client(
@@ -112,10 +113,13 @@ class _Renewal:
         if not self._credentials.refresh_needed():
             return
         rest = left()
+        seconds = _READ if rest is None else rest
+        # While the old ones do, the call needs its time; botocore waits for no renewal under way then.
+        ending = self._credentials.refresh_needed(getattr(self._credentials, "_mandatory_refresh_timeout", _RENEWAL))
         try:
-            self._call.result(_READ if rest is None else rest)
+            self._call.result(seconds if ending else min(_HEAD_START, seconds / 4))
         except TimeoutError as error:
-            if self._credentials.refresh_needed(getattr(self._credentials, "_mandatory_refresh_timeout", _RENEWAL)):
+            if ending:
                 raise BackendUnavailable(
                     "the credentials have nearly ended, and new ones weren't had in time",
                     hint="see what the SDK's chain asks for them",

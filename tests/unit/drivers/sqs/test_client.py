@@ -14,6 +14,7 @@ from botocore.validate import ParamValidationDecorator
 
 from cloudq.core.driver import Outgoing
 from cloudq.drivers.sqs import SQSDriver
+from cloudq.drivers.sqs.bounded import left
 from cloudq.drivers.sqs.client import Clients, open_client
 from cloudq.errors import BackendUnavailable, ConfigurationError
 
@@ -84,6 +85,10 @@ def test_a_child_process_has_a_client_of_its_own():
     os.close(write)
 
 
+# Seconds.
+CALL = 2
+
+
 @pytest.fixture
 def over():
     """Set at the test's end, for what would wait."""
@@ -131,13 +136,14 @@ def test_credentials_that_are_not_renewed_in_time(monkeypatch, minutes, signed):
     """While the old ones hold for long enough the call is made by them; else it ends in time, and says why."""
     source = Source(timedelta(minutes=minutes))
     monkeypatch.setattr(CredentialResolver, "load_credentials", lambda _: source.load())
-    sent = []
+    sent, spare = [], []
 
     def refuse(request, **_):
         sent.append(request.headers["Authorization"])
+        spare.append(left())
         raise ConnectionError("far enough")
 
-    timeout = timedelta(seconds=0.9)
+    timeout = timedelta(seconds=3 * CALL)
     driver = SQSDriver("eu-west-1", endpoint_url="http://127.0.0.1:1", account="000000000001", timeout=timeout)
     driver.client.meta.events.register("before-send", refuse)
     try:
@@ -146,6 +152,7 @@ def test_credentials_that_are_not_renewed_in_time(monkeypatch, minutes, signed):
         if signed:
             assert b"Credential=OLD/" in sent[0]
             assert "far enough" in str(error)
+            assert spare[0] > CALL / 4
         else:
             assert isinstance(error, BackendUnavailable)
             assert "credentials" in str(error)

@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from msgspec.structs import replace
 
+from cloudq.core.async_time_limit import AsyncTimeLimit
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.failure import Failure, text_of
@@ -28,7 +29,7 @@ from cloudq.core.middleware import Chain, Middleware
 from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.safe_log import is_ctrl_c
-from cloudq.errors import PayloadError, TimeLimitExceeded, nearest
+from cloudq.errors import PayloadError, nearest
 
 ContextT = TypeVar("ContextT")
 
@@ -134,7 +135,7 @@ class Processor(Generic[ContextT]):
                     if step.limit is None:
                         result = await step.arun()
                     else:
-                        async with _AsyncTimeLimit(step.limit):
+                        async with AsyncTimeLimit(step.limit):
                             result = await step.arun()
                 except BaseException as error:  # noqa: BLE001 - as above
                     failed = error
@@ -299,25 +300,6 @@ class _Prepared(Generic[ContextT]):
         self.job = job
         self.chain = chain
         self.time_limit = time_limit
-
-
-class _AsyncTimeLimit:
-    """`asyncio.timeout`, with our error, and only for its own expiry: a handler's own TimeoutError stays what it is."""
-
-    def __init__(self, limit: timedelta) -> None:
-        import asyncio
-
-        self._limit = limit
-        self._timeout = asyncio.timeout(limit.total_seconds())
-
-    async def __aenter__(self) -> None:
-        await self._timeout.__aenter__()
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        try:
-            await self._timeout.__aexit__(kind, error, trace)  # type: ignore[arg-type]  # typeshed names the concrete type
-        except TimeoutError as expired:
-            raise TimeLimitExceeded(f"the task ran longer than its time limit of {self._limit}") from expired
 
 
 def _generation(delivery: Delivery) -> int:

@@ -18,7 +18,7 @@ def test_what_is_awaited_for_too_long_is_ended() -> None:
         async with AsyncTimeLimit(timedelta(milliseconds=10)):
             await asyncio.Event().wait()
 
-    with pytest.raises(TimeLimitExceeded, match="longer than its time limit of 0:00:00.01") as raised:
+    with pytest.raises(TimeLimitExceeded, match=r"longer than its time limit of 0:00:00\.01") as raised:
         asyncio.run(wait())
     assert isinstance(raised.value.__cause__, TimeoutError)
 

@@ -63,7 +63,7 @@ def worker(
     ] = None,
     burst: Annotated[bool, typer.Option("--burst", help="End once nothing is ready.")] = False,
     max_tasks: Annotated[
-        int | None, typer.Option("--max-tasks", metavar="N", min=1, help="End after so many tasks.")
+        int | None, typer.Option("--max-tasks", metavar="N", min=1, help="End after this many tasks.")
     ] = None,
     grace: Annotated[
         str, typer.Option("--grace", metavar="SECONDS", help="How long running tasks may take to finish at the end.")
@@ -73,7 +73,7 @@ def worker(
         typer.Option(
             "--lease",
             metavar="SECONDS",
-            help="After so long without a sign of life, another worker gets the task. Default: 120.",
+            help="How long a worker may give no sign of life before another one gets its task. Default: 120.",
         ),
     ] = None,
     wait: Annotated[

@@ -100,7 +100,7 @@ def _stops(app: App, place: Place, queues: list[str]) -> None:
 
 
 def _work(app: App, place: Place, total: int) -> float:
-    """Runs a worker until so many tasks have ended. How many seconds it took."""
+    """Runs a worker until that many tasks have ended. Returns how many seconds it took."""
     began = monotonic()
     with progress("   working", total) as done:
         lines = Lines(total)

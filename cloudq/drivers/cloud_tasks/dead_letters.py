@@ -120,7 +120,7 @@ class CloudTasksDeadLetters:
             return UnsupportedError("what is dead can't be dead-lettered")
         if not isinstance(receipt, _Receipt):
             return self._lost()
-        late = final.lease.ends is None or self._clock.elapsed() >= final.lease.ends
+        late = self._clock.elapsed() >= final.lease.ends
         if isinstance(final.step, Ack):
             try:
                 there = calls.delete(receipt.task, self._name)

@@ -59,7 +59,7 @@ class Settling:
                 hold = final.step.delay  # never more than the capabilities say
                 receipt.holder.watch(receipt.message, None)
                 receipt.end(confirmed=True)
-                self._parking.park(receipt, hold, self._ends(final.lease), _disposition(final))
+                self._parking.park(receipt, hold, final.lease.ends, _disposition(final))
             else:
                 by_holder[receipt.holder].append(index)
 
@@ -117,10 +117,6 @@ class Settling:
             pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown(wait=False)
-
-    def _ends(self, lease: Lease) -> timedelta:
-        """When a lease ends, by `Clock.elapsed`, as far as its receive said."""
-        return self._clock.elapsed() + (lease.expires_at - self._clock.now()) if lease.ends is None else lease.ends
 
     def _each(self, holders: dict[Holder, list[int]], call: Callable[[Holder], T]) -> list[tuple[Holder, T]]:
         """The answer of each holder; several are asked at the same time, all by this thread's deadline."""

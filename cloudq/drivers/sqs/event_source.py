@@ -98,8 +98,8 @@ def arrivals(event: object, origin: Origin, *, now: datetime, until: datetime, e
 def lease_of(arrival: Arrival, url: str) -> Lease:
     """The arrival's lease with what settles it, once the queue's URL is known."""
     lease = arrival.delivery.lease
-    ends, hard_end = lease.ends or timedelta(0), lease.hard_end or timedelta(0)  # `arrivals` gives each one both
-    receipt = Receipt(url, arrival.handle, since=hard_end - MAX_LEASE, ends=ends, hard_end=hard_end)
+    hard_end = lease.hard_end or lease.ends  # `arrivals` gives each one both
+    receipt = Receipt(url, arrival.handle, since=hard_end - MAX_LEASE, ends=lease.ends, hard_end=hard_end)
     return replace(lease, receipt=receipt)
 
 

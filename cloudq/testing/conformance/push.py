@@ -215,8 +215,7 @@ class _Pushes:
         for push in pushes:
             request = PushRequest(headers=push.headers, body=push.body, received_at=now, received=elapsed)
             delivery = driver.decode(request)
-            longest = elapsed + (delivery.lease.expires_at - now)
-            ends = min(elapsed + lease, longest if delivery.lease.ends is None else delivery.lease.ends)
+            ends = min(elapsed + lease, delivery.lease.ends)
             held = _Held(push, delivery, ends)
             with self._lock:
                 self._held.add(held)

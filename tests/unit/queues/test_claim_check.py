@@ -585,14 +585,15 @@ def test_a_blob_that_cant_be_deleted_is_left_to_the_lifecycle(tmp_path, store, c
 def test_files(tmp_path):
     """A folder of this machine's: made when it is first needed, a folder a day."""
     app, got = app_of(f"file://{tmp_path}/not/yet?threshold={THRESHOLD}"), []
-    takes_text(app, got).send(BIG)
+    task = takes_text(app, got)
+    task.send(BIG)
     (file,) = (path for path in (tmp_path / "not" / "yet").rglob("*") if path.is_file())
     assert bodies(app)[0]["dataref"] == str(file.relative_to(tmp_path / "not" / "yet"))
     run_all(app, raise_errors=True)
     assert [BIG] == got
     file.unlink()
     file.mkdir()
-    takes_text(app, got).send(BIG)
+    task.send(BIG)
     with pytest.raises(PayloadLost):
         ClaimCheck(f"file://{tmp_path}/not/yet").load(wire.decode(app.driver().sent[0].body, "q").reference)
 

@@ -87,7 +87,7 @@ class LeaseKeeper:
                 self._watch(one[0].delivery.lease, partial(self._cut_off, one))
         return held
 
-    def handler_ended(self, held: HeldLease) -> None:
+    def note_handler_ended(self, held: HeldLease) -> None:
         """From now on its lease is extended for `settle_timeout` at most (semantics 11)."""
         held.life.settle_by = self._clock.elapsed() + self._settle_timeout
 
@@ -127,7 +127,7 @@ class LeaseKeeper:
         if state is not State.RELEASE_WAITS:
             then(state)
 
-    def confirmed(self, held: Sequence[HeldLease]) -> list[bool]:
+    def note_confirmed(self, held: Sequence[HeldLease]) -> list[bool]:
         """These are settled. Returns, for each in order, whether that was before the end of its lease."""
         with self.changed:
             now = self._clock.elapsed()
@@ -137,14 +137,14 @@ class LeaseKeeper:
         self._do_later()
         return in_time
 
-    def settlement_failed(self, held: HeldLease) -> bool:
+    def note_failure(self, held: HeldLease) -> bool:
         """A try of its settlement failed. Returns whether it is to be tried again: not if the lease is over."""
         with self.changed:
             again = self._apply(held, Event.SETTLEMENT_FAILED) is not State.ENDED
         self._do_later()
         return again
 
-    def settlement_lost(self, held: HeldLease) -> None:
+    def note_loss(self, held: HeldLease) -> None:
         """Its settlement was answered by `LeaseLost`."""
         with self.changed:
             self._apply_to(held, Event.SETTLEMENT_LOST)

@@ -313,7 +313,7 @@ class Worker:
         if os.getpid() != self._pid:
             # A handler forked and came back from both: what is in hand here is the other's.
             os._exit(FORKED)
-        self._keeper.handler_ended(held)
+        self._keeper.note_handler_ended(held)
         if self._intake.end(held, succeeded=isinstance(outcome, Acked)):
             self._tally.ended(held.delivery, outcome, seconds)
             self._settler.settle(held, outcome)

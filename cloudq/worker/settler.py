@@ -225,7 +225,7 @@ class Settler:
 
     def _confirm(self, settlements: Sequence[Settlement]) -> None:
         settlements[0].way.note(None)
-        in_time = self._keeper.confirmed([settlement.held for settlement in settlements])
+        in_time = self._keeper.note_confirmed([settlement.held for settlement in settlements])
         self._intake.settled(settlements[0].way.name, len(settlements))
         if self._acked is None:
             return
@@ -239,7 +239,7 @@ class Settler:
         if error is None or settlement.held.life.state is State.ENDED:
             return  # confirmed
         if isinstance(error, LeaseLost):
-            self._keeper.settlement_lost(settlement.held)
+            self._keeper.note_loss(settlement.held)
             self._count_late(settlement.held, "its settlement came too late")
             self._intake.settled(settlement.way.name)
         else:
@@ -249,7 +249,7 @@ class Settler:
         held, way = settlement.held, settlement.way
         way.note(error)
         # Extended for `settle_timeout` at most, but tried until the lease is over: finished work should not run again.
-        if not self._keeper.settlement_failed(held):
+        if not self._keeper.note_failure(held):
             self._log_given_up(held, error)
             self._intake.settled(way.name)
             return

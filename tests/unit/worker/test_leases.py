@@ -191,7 +191,7 @@ def test_what_is_over_is_not_released(keeper: LeaseKeeper, clock: FakeClock) -> 
 def test_extended_for_real_while_it_is_settled(keeper: LeaseKeeper, clock: FakeClock, backend: Backend) -> None:
     """Beside an Ack that is on its way the lease is extended, so that it holds until the confirmation."""
     [held] = keeper.attach([delivery(clock)])
-    keeper.handler_ended(held)
+    keeper.note_handler_ended(held)
     clock.advance(seconds(20))
     keeper.settle(held)
     clock.advance(seconds(9))
@@ -212,8 +212,8 @@ def test_lease_lost_beside_a_settlement_ends_nothing(
     assert 1 == len(backend.calls)
     assert not held.lost.is_set()
     assert not keeper.over(held)
-    assert keeper.settlement_failed(held)
-    assert [True] == keeper.confirmed([held])
+    assert keeper.note_failure(held)
+    assert [True] == keeper.note_confirmed([held])
     assert [] == caplog.messages
 
 
@@ -221,7 +221,7 @@ def test_what_is_confirmed_is_kept_no_longer(keeper: LeaseKeeper, clock: FakeClo
     """After the confirmation nothing is extended, and nothing reads as lost."""
     [held] = keeper.attach([delivery(clock)])
     keeper.settle(held)
-    assert [True] == keeper.confirmed([held])
+    assert [True] == keeper.note_confirmed([held])
     tick_after(keeper, clock, seconds(500))
     assert [] == backend.calls
     assert not held.lost.is_set()
@@ -233,7 +233,7 @@ def test_an_extension_that_lands_after_the_confirmation_changes_nothing(clock: F
     [held] = keeper.attach([delivery(clock)])
     tick_after(keeper, clock, seconds(60))
     keeper.settle(held)
-    keeper.confirmed([held])
+    keeper.note_confirmed([held])
     backend.results[held.delivery.lease.receipt] = ExtendResult(error=LeaseLost("gone"))
     calls.pop()()
     assert not held.lost.is_set()
@@ -245,9 +245,9 @@ def test_a_settlement_is_tried_until_the_lease_is_over(keeper: LeaseKeeper, cloc
     [held] = keeper.attach([delivery(clock)])
     keeper.settle(held)
     clock.advance(seconds(119))
-    assert keeper.settlement_failed(held)
+    assert keeper.note_failure(held)
     clock.advance(seconds(1))
-    assert not keeper.settlement_failed(held)
+    assert not keeper.note_failure(held)
     assert held.lost.is_set()
 
 
@@ -257,7 +257,7 @@ def test_an_ack_is_tried_after_the_lease(keeper: LeaseKeeper, clock: FakeClock) 
     tick_after(keeper, clock, LEASE)
     assert held.lost.is_set()
     keeper.settle(held)
-    assert [False] == keeper.confirmed([held])
+    assert [False] == keeper.note_confirmed([held])
 
 
 def test_a_clock_that_is_set_neither_ends_nor_lengthens_a_lease(
@@ -314,7 +314,7 @@ def test_an_early_end_beside_a_settlement_is_the_settlements_to_learn(clock: Fak
     keeper.settle(held)
     watched[0]("the connection was cut")
     assert not held.lost.is_set()
-    keeper.settlement_lost(held)
+    keeper.note_loss(held)
     assert State.ENDED is held.life.state
 
 
@@ -443,7 +443,7 @@ def test_renewed_while_being_settled_but_not_for_ever(keeper: LeaseKeeper, clock
     """After the handler's end a lease is renewed for settle_timeout at most (semantics 11)."""
     [held] = keeper.attach([delivery(clock)])
     clock.advance(seconds(40))
-    keeper.handler_ended(held)
+    keeper.note_handler_ended(held)
     tick_after(keeper, clock, seconds(20))
     assert 1 == len(backend.calls)
     tick_after(keeper, clock, seconds(60))
@@ -525,7 +525,7 @@ class Keeping(RuleBasedStateMachine):
     @rule(held=deliveries)
     def end_handler(self, held: HeldLease) -> None:
         if held.life.settle_by is None:
-            self.keeper.handler_ended(held)
+            self.keeper.note_handler_ended(held)
 
     @rule(held=consumes(deliveries))
     def release(self, held: HeldLease) -> None:
@@ -545,16 +545,16 @@ class Keeping(RuleBasedStateMachine):
     @rule(held=consumes(settling), answer=st.sampled_from(["confirmed", "lost", "given up"]))
     def answer_settlement(self, held: HeldLease, answer: str) -> None:
         if answer == "confirmed":
-            self.keeper.confirmed([held])
+            self.keeper.note_confirmed([held])
         elif answer == "lost":
-            self.keeper.settlement_lost(held)
+            self.keeper.note_loss(held)
         else:
             self.keeper.give_up(held)
         assert held.life.state is State.ENDED
 
     @rule(target=settling, held=consumes(settling))
     def fail_settlement(self, held: HeldLease) -> HeldLease | MultipleResults[HeldLease]:
-        return held if self.keeper.settlement_failed(held) else multiple()
+        return held if self.keeper.note_failure(held) else multiple()
 
     @rule(answer=st.sampled_from(["granted", "granted", "down", "lost"]))
     def switch(self, answer: str) -> None:

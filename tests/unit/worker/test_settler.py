@@ -93,7 +93,7 @@ class Bench:
 
     def end(self, held: HeldLease, outcome: Outcome = ACKED) -> None:
         """Its handler has ended."""
-        self.keeper.handler_ended(held)
+        self.keeper.note_handler_ended(held)
         self.settler.settle(held, outcome)
 
     def pass_time(self, delta: timedelta) -> None:

@@ -34,8 +34,8 @@ SETTLED: Final = SettleResult()
 
 _LOOK: Final = """
     SELECT
-        (SELECT visible_at FROM message WHERE queue = ?1 AND visible_at IS NOT NULL ORDER BY visible_at LIMIT 1),
-        (SELECT visible_at FROM message WHERE queue = ?1 AND visible_at >= ?2 AND boot = ?3
+        (SELECT visible_at FROM message WHERE queue = ? AND visible_at IS NOT NULL ORDER BY visible_at LIMIT 1),
+        (SELECT visible_at FROM message WHERE queue = ? AND visible_at >= ? AND boot = ?
             ORDER BY visible_at LIMIT 1)
 """
 _LOOK_AT_FOREIGN: Final = """
@@ -80,7 +80,7 @@ ends; `None` where there is none."""
 
 def look(cursor: sqlite3.Cursor, queue: str, boot: int) -> Look:
     """When a receive has something to return."""
-    found: Look = cursor.execute(_LOOK, (queue, AXIS, boot)).fetchone()
+    found: Look = cursor.execute(_LOOK, (queue, queue, AXIS, boot)).fetchone()
     return found
 
 

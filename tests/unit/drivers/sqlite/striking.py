@@ -44,6 +44,7 @@ def strike(call, at, again=None):
             frame.f_trace, frame.f_trace_opcodes = trace, True
             frame = frame.f_back
 
+    outside.f_trace_opcodes = True  # CPython 3.12 looks for such a frame when tracing begins, and no later
     before = sys.gettrace()
     gc.disable()  # or it might strike the finalizer of what another test left
     sys.settrace(tracer(at, (lambda: sys.setprofile(trace_again)) if again else lambda: None))

@@ -296,7 +296,7 @@ class App:
 
         The driver isn't closed at the end. `claim_check` names a store for the block, in place of the app's own.
         """
-        with self._connection.lent(driver, clock, claim_check):
+        with self._connection.lend(driver, clock, claim_check):
             yield self
 
     @contextmanager

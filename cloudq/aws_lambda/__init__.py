@@ -69,12 +69,12 @@ def handler(app: App, *, concurrency: int = 1, report_failures: bool = True) -> 
 
     check_concurrency(concurrency)
 
-    def opened() -> Edge:
+    def make_edge() -> Edge:
         from cloudq.aws_lambda.edge import Edge
 
         return Edge(app)
 
-    edge = Once(opened)
+    edge = Once(make_edge)
 
     def handle(event: object, context: LambdaContext | None = None) -> Answer:
         """Runs the tasks of an event's records; says which stay in the queue."""

@@ -134,7 +134,7 @@ class Batch:
                 if self._budget.allows(limit, self._edge.clock.elapsed()):
                     return place
                 self._unstarted += 1
-                self._lanes.failed()
+                self._lanes.note_failure()
                 self._changed.notify_all()
             return None
 
@@ -160,9 +160,9 @@ class Batch:
         with self._changed:
             self._running.pop(place, None)
             if place in self._done:
-                self._lanes.done(place)
+                self._lanes.finish(place)
             else:
-                self._lanes.failed()
+                self._lanes.note_failure()
             self._changed.notify_all()
 
     def _leave_out(self, places: Sequence[int], *, running: bool = False) -> None:
@@ -171,7 +171,7 @@ class Batch:
             if running:
                 for place in places:
                     self._running.pop(place, None)
-                    self._lanes.done(place)
+                    self._lanes.finish(place)
                 self._changed.notify_all()
 
     # ── settling ─────────────────────────────────────────────────────────────────────────────────────────

@@ -38,14 +38,14 @@ class Lanes:
         self._busy += 1
         return place
 
-    def done(self, place: int) -> None:
-        """The record that was taken is done: the next of its lane may start."""
+    def finish(self, place: int) -> None:
+        """Notes that a record which was taken is done: the next of its lane may start."""
         self._busy -= 1
         if self._lanes[place]:
             heapq.heappush(self._ready, self._lanes[place][0])
 
-    def failed(self) -> None:
-        """A record that was taken stays in its queue; so does the rest of its lane, which nobody will ask for."""
+    def note_failure(self) -> None:
+        """Notes that a record which was taken stays in its queue, and with it the rest of its lane."""
         self._busy -= 1
 
     @property

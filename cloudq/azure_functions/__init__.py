@@ -69,12 +69,12 @@ def handler(app: App, *, queue: str, concurrency: int = 1, auto_complete: bool =
     check_concurrency(concurrency)
     _check_queue(queue)
 
-    def opened() -> Edge:
+    def make_edge() -> Edge:
         from cloudq.azure_functions.edge import Edge
 
         return Edge(app, queue)
 
-    edge = Once(opened)
+    edge = Once(make_edge)
 
     def handle(messages: TriggerMessage | Sequence[TriggerMessage]) -> None:
         """Runs the tasks of a trigger's messages."""

@@ -101,7 +101,7 @@ def handle(target: App | PushEdge, headers: Mapping[str, str], body: bytes) -> P
     """
     from cloudq.push.edge import too_large
 
-    edge = _kept(target)
+    edge = _find_or_make_edge(target)
 
     def read() -> bytes:
         if len(body) > edge.settings.max_body:
@@ -115,7 +115,7 @@ async def ahandle(target: App | PushEdge, headers: Mapping[str, str], body: byte
     """As `handle`, for async code: plain functions run in threads, async ones on the running loop."""
     from cloudq.push.edge import too_large
 
-    edge = _kept(target)
+    edge = _find_or_make_edge(target)
 
     async def read() -> bytes:
         if len(body) > edge.settings.max_body:
@@ -136,7 +136,7 @@ def _edge(target: App | PushEdge, settings: PushSettings | None) -> PushEdge:
     return target
 
 
-def _kept(target: App | PushEdge) -> PushEdge:
+def _find_or_make_edge(target: App | PushEdge) -> PushEdge:
     from cloudq.push.edge import PushEdge
 
     if isinstance(target, PushEdge):

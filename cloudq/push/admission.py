@@ -133,7 +133,7 @@ class Admission:
             raise HttpRefusal(503, STOPPING, headers={"Retry-After": "1", "Connection": "close"})
 
     @contextmanager
-    def admitted(self) -> Iterator[None]:
+    def admit(self) -> Iterator[None]:
         """Takes a place for the block, before a body is read, so that the places bound the bodies in memory.
 
         Raises:

@@ -128,7 +128,7 @@ async def _listen(receive: Receive, hang_up: HangUp) -> None:
         logger.debug("the server doesn't say whether the sender hangs up", exc_info=True)
         return
     if event["type"] == "http.disconnect":
-        hang_up.happened()
+        hang_up.report()
 
 
 def _is_short(headers: Mapping[str, str]) -> bool:

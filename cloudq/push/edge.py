@@ -132,7 +132,7 @@ class PushEdge:
         if self.verifier is not None:
             self.verifier.verify(headers)
         self._check_length(headers)
-        with self.admission.admitted():
+        with self.admission.admit():
             request = PushRequest(headers=headers, body=read(), received_at=received_at, received=received)
             push = PushInHand(self._decode(request), self._clock, hang_up)
             return self._turns.wait(push) or self._runner.run_here(push)
@@ -147,7 +147,7 @@ class PushEdge:
         if self.verifier is not None:
             await self.verifier.averify(headers)
         self._check_length(headers)
-        with self.admission.admitted():
+        with self.admission.admit():
             request = PushRequest(headers=headers, body=await read(), received_at=received_at, received=received)
             push = PushInHand(self._decode(request), self._clock, hang_up)
             return await self._turns.await_(push) or await self._runner.run(push)

@@ -20,7 +20,7 @@ class HangUp:
     """Whether whoever pushed has hung up. Thread-safe.
 
     Args:
-        probe: Returns whether it has, without blocking; `None` where `happened` is called instead, or nothing is known.
+        probe: Returns whether it has, without blocking; `None` where `report` is called instead, or nothing is known.
     """
 
     def __init__(self, probe: Callable[[], bool] | None = None) -> None:
@@ -38,11 +38,11 @@ class HangUp:
     def look(self) -> bool:
         """Whether it has happened."""
         if not self._happened and self._probe is not None and self._probe():
-            self.happened()
+            self.report()
         return self._happened
 
-    def happened(self) -> None:
-        """It has: calls what `then` was given. Calling it again changes nothing."""
+    def report(self) -> None:
+        """Notes that it has happened, and calls what `then` was given. Calling it again changes nothing."""
         with self._lock:
             self._happened = True
             tell, self._tell = self._tell, None

@@ -142,7 +142,7 @@ class Verifier:
         return None if token.text.endswith(REMOVED) else self.certificates.missing(token.key_id)
 
     def _check(self, token: Token) -> None:
-        claims = self._unsigned(token) if token.text.endswith(REMOVED) else self._signed(token)
+        claims = self._read_verified(token) if token.text.endswith(REMOVED) else self._verify(token)
         if claims.get("iss") not in ISSUERS:
             raise _unknown("its token is of another issuer")
         audience = claims.get("aud")
@@ -153,7 +153,7 @@ class Verifier:
         if not isinstance(email, str) or email not in self.accounts or claims.get("email_verified") is not True:
             raise HttpRefusal(403, f"its token is of {str(email)[:200]!r}, who may not push (or isn't verified)")
 
-    def _signed(self, token: Token) -> Mapping[str, object]:
+    def _verify(self, token: Token) -> Mapping[str, object]:
         try:
             certificate = self.certificates.find(token.key_id)
         except CertificatesUnavailable as error:
@@ -169,7 +169,7 @@ class Verifier:
             raise _unknown("its token is expired" if expired else "its token's signature is wrong") from None
         return claims
 
-    def _unsigned(self, token: Token) -> Mapping[str, object]:
+    def _read_verified(self, token: Token) -> Mapping[str, object]:
         """The claims of a token that the service in front has verified, according to our settings."""
         try:
             claims: Mapping[str, object] = self._jwt.decode(token.text, verify=False)

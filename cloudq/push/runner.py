@@ -60,7 +60,7 @@ class PushRunner:
             least_deliveries=DELIVERIES_WITHOUT_LIMIT,
         )
         # For async tasks under a server that has no loop.
-        self._own_loop = LazyLoop(self._processor, _loop_ended)
+        self._own_loop = LazyLoop(self._processor, _end_on_loop)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def run_here(self, run: PushInHand) -> PushResponse:
@@ -76,21 +76,21 @@ class PushRunner:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[PushResponse] = loop.create_future()
 
-        def answered(response: PushResponse) -> None:
+        def resolve(response: PushResponse) -> None:
             if not answer.done():
                 answer.set_result(response)
 
         def from_thread(response: PushResponse) -> None:
-            _call(loop, answered, response)
+            _call(loop, resolve, response)
 
         if self._is_async(run):
-            task = loop.create_task(self._arun(run, answered))
+            task = loop.create_task(self._arun(run, resolve))
             # The loop itself keeps only a weak reference. The task goes on if the one who waits for it is cancelled.
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-            run.abandon = partial(_call, loop, self._abandon, run, answered, task)
+            run.abandon = partial(_call, loop, self._abandon, run, resolve, task)
         else:
-            run.abandon = partial(_call, loop, self._abandon, run, answered, None)
+            run.abandon = partial(_call, loop, self._abandon, run, resolve, None)
             try:
                 self._run_in_thread(partial(contextvars.copy_context().run, self._run, run, from_thread))
             except BaseException:
@@ -99,7 +99,7 @@ class PushRunner:
         try:
             return await answer
         except asyncio.CancelledError:
-            run.hang_up.happened()  # the server has given the request up, and won't send the answer
+            run.hang_up.report()  # the server has given the request up, and won't send the answer
             raise
 
     def close(self) -> None:
@@ -123,7 +123,7 @@ class PushRunner:
                 # What a task leaves in a context variable is not for the next one's eyes.
                 outcome = contextvars.copy_context().run(self._process, run)
                 # If the task forked and came back from both, the other process ends here.
-                run.ended(outcome, time.monotonic() - began)
+                run.end(outcome, time.monotonic() - began)
             run.arrived.wait()
             if run.outcome is None:
                 raise RuntimeError("a task ended without an outcome")
@@ -149,7 +149,7 @@ class PushRunner:
                 outcome = self._processor.failed(run.delivery, error)
             except BaseException as error:  # noqa: BLE001 - it would end the loop, which others share
                 outcome = self._processor.failed(run.delivery, error)
-            run.ended(outcome, time.monotonic() - began)
+            run.end(outcome, time.monotonic() - began)
             response = await self._asettle(run, outcome, run.seconds)
         except Exception as error:  # noqa: BLE001 - whatever it is, the message isn't settled and comes again
             response = self._refusals.answer_to(error)
@@ -202,7 +202,7 @@ class PushRunner:
         if not self._admission.finish(run):
             logger.warning("%s ended after it was given up; it runs again", delivery.id)
             return source.answer(delivery.lease, RELEASE_UNCOUNTED)
-        self._tally.ended(delivery, outcome, seconds)
+        self._tally.count(delivery, outcome, seconds)
         now = self._clock.now()
         if isinstance(outcome, Acked):
             run.succeeded = True
@@ -226,9 +226,9 @@ class PushRunner:
             task.cancel()
 
 
-def _loop_ended(held: HeldLease, outcome: Outcome, seconds: float) -> None:
+def _end_on_loop(held: HeldLease, outcome: Outcome, seconds: float) -> None:
     if isinstance(held, PushInHand):
-        held.ended(outcome, seconds)
+        held.end(outcome, seconds)
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: object) -> None:

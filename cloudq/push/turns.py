@@ -125,16 +125,16 @@ class Turns:
                 raise
             if there is None and self._admission.withdraw(got.set_result):
                 if push.is_over(self._clock.elapsed()):
-                    return self._not_started(push)
+                    return self._send_back(push)
                 raise overloaded()
             if not got.result():
                 raise HttpRefusal(503, STOPPING, headers={"Retry-After": "1"})
         if push.is_over(self._clock.elapsed()):
             self._admission.give_back()
-            return self._not_started(push)
+            return self._send_back(push)
         return None
 
-    def _not_started(self, push: PushInHand) -> PushResponse:
+    def _send_back(self, push: PushInHand) -> PushResponse:
         logger.warning("%s wasn't started, as its sender waits no longer; it is pushed again", push.delivery.id)
         return push.source.answer(push.delivery.lease, RELEASE_UNCOUNTED)
 

@@ -84,7 +84,7 @@ class CloudQueue:
             BackendError: It may not be stored. A `TransientError` was tried again while time was left (see the backend
                 URL's `timeout`).
         """
-        return _stored_or_raise(self._batcher.call(self._parcel(message)))
+        return _raise_if_failed(self._batcher.call(self._parcel(message)))
 
     @shielded
     def submit(self, message: Message) -> Future[SendResult]:
@@ -202,7 +202,7 @@ def _ordering_key(parcel: Parcel) -> str | None:
     return parcel.outgoing.ordering_key
 
 
-def _stored_or_raise(result: SendResult) -> SendResult:
+def _raise_if_failed(result: SendResult) -> SendResult:
     if result.error is not None:
         raise own_copy(result.error)  # the whole batch may have the same one
     return result

@@ -132,7 +132,7 @@ class Connection:
             opened.driver.close()
 
     @contextmanager
-    def lent(self, driver: Driver, clock: Clock, claim_check: str | None = None) -> Iterator[None]:
+    def lend(self, driver: Driver, clock: Clock, claim_check: str | None = None) -> Iterator[None]:
         """Works with another driver, and perhaps another store, within the block, and doesn't close the driver."""
         store = self._claim_check(claim_check or self.claim_check_url, clock)
         with self._lock:

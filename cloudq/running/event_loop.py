@@ -167,7 +167,7 @@ class EventLoop:
             return
         # The loop itself keeps only a weak reference.
         self._tasks[task] = held
-        task.add_done_callback(self._done)
+        task.add_done_callback(self._finish)
 
     async def _process(self, held: HeldLease) -> None:
         began = time.monotonic()
@@ -179,7 +179,7 @@ class EventLoop:
             outcome = self._processor.failed(held.delivery, error)
         self._end(held, outcome, time.monotonic() - began)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _finish(self, task: asyncio.Task[None]) -> None:
         held = self._tasks.pop(task)
         if task.cancelled() and not self._stopping:
             # By itself or by another task, perhaps before its first step: a failure like any other.

@@ -72,8 +72,8 @@ class Tally:
         self.retried = 0
         self.dead_lettered = 0
 
-    def ended(self, delivery: Delivery, outcome: Outcome, seconds: float) -> None:
-        """Takes note of one."""
+    def count(self, delivery: Delivery, outcome: Outcome, seconds: float) -> None:
+        """Counts one, logs it, and calls `on_event`."""
         with self._lock:
             if isinstance(outcome, Acked):
                 self.acked += 1

@@ -68,8 +68,8 @@ class AwaitedRun(HeldLease):
         self.seconds = 0.0
         self._pid = os.getpid()
 
-    def ended(self, outcome: Outcome, seconds: float) -> None:
-        """Its task has ended."""
+    def end(self, outcome: Outcome, seconds: float) -> None:
+        """Keeps what became of its task, and wakes the one that waits for it."""
         if os.getpid() != self._pid:
             # A task forked and came back from both: the rest of the batch is the other's.
             os._exit(FORKED)
@@ -107,7 +107,7 @@ class HostRunner:
             # host is stopped all the same.
             least_deliveries=DELIVERIES_WITHOUT_LIMIT,
         )
-        self._loop = LazyLoop(self._processor, _ended)
+        self._loop = LazyLoop(self._processor, _end)
 
     @property
     def clock(self) -> Clock:
@@ -127,10 +127,10 @@ class HostRunner:
             began = time.monotonic()
             # Each task has a fresh context, so that context variables don't leak into the next one.
             outcome = contextvars.Context().run(self._process, running)
-            running.ended(outcome, time.monotonic() - began)
+            running.end(outcome, time.monotonic() - began)
         running.arrived.wait()
         if running.outcome is not None:
-            self._tally.ended(running.delivery, running.outcome, running.seconds)
+            self._tally.count(running.delivery, running.outcome, running.seconds)
         return running.outcome
 
     def leave_behind(self, stuck: Sequence[AwaitedRun]) -> None:
@@ -161,5 +161,5 @@ def check_concurrency(concurrency: int) -> None:
         raise ConfigurationError(f"concurrency is {concurrency!r}, not a number from 1 to {MOST_AT_ONCE}")
 
 
-def _ended(held: HeldLease, outcome: Outcome, seconds: float) -> None:
-    held.ended(outcome, seconds)  # type: ignore[attr-defined]  # only what `run` was given comes back
+def _end(held: HeldLease, outcome: Outcome, seconds: float) -> None:
+    held.end(outcome, seconds)  # type: ignore[attr-defined]  # only what `run` was given comes back

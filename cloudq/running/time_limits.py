@@ -212,7 +212,7 @@ class AlarmTimeLimit:
         self._held = 0
         self._kept = False
         self._again = 0
-        signal.signal(signal.SIGALRM, self._expired)
+        signal.signal(signal.SIGALRM, self._expire)
 
     def __call__(self, limit: timedelta) -> AbstractContextManager[None]:
         """Guards one block."""
@@ -234,9 +234,9 @@ class AlarmTimeLimit:
         self._held -= 1
         if self._kept and not self._held:
             self._kept = False
-            self._expired()
+            self._expire()
 
-    def _expired(self, _number: int = signal.SIGALRM, frame: FrameType | None = None) -> None:
+    def _expire(self, _number: int = signal.SIGALRM, frame: FrameType | None = None) -> None:
         if self._guarded is None:
             return
         if self._held:

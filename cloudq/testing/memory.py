@@ -48,7 +48,7 @@ def in_memory(
             yield app
         finally:
             driver.close()
-            _emptied(store)
+            _empty(store)
 
 
 def sent(app: App) -> list[Message]:
@@ -83,7 +83,7 @@ def _like(store: str | None, url: str | None) -> str | None:
     return None if store is None or url is None else "?".join([store, *url.split("?")[1:]])
 
 
-def _emptied(store: str | None) -> None:
+def _empty(store: str | None) -> None:
     if store is None:
         return
     from fsspec.core import url_to_fs

@@ -125,7 +125,7 @@ class _Runs:
                 for delivery in self._due():
                     ran = True
                     self._run(delivery, runner)
-                if not ran and not self._moved_on():
+                if not ran and not self._move_on():
                     break
         return Report(runs=tuple(self._runs), dead_letters=tuple(d for d in self._dead() if d.key not in known))
 
@@ -150,7 +150,7 @@ class _Runs:
             lease = LEASE if longest is None else min(LEASE, longest)
             yield from self._driver.receive(queue, limit=1, wait=NO_WAIT, lease=lease)
 
-    def _moved_on(self) -> bool:
+    def _move_on(self) -> bool:
         """Moves the clock on to the next message that is due, if that is wanted and there is one."""
         due = [at for queue in self._queues() if (at := self._driver.next_due(queue)) is not None]
         if not self._delayed or not due:

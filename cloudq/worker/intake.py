@@ -1,7 +1,7 @@
 """`Intake`: what waits in the worker, what may start next, and how much may be asked for.
 
 It does no I/O and starts no thread. Pollers ask `next_poll` and `offer` what they got; executors `take` and `end`; the
-settler says when a delivery is `settled`.
+settler says when a delivery is settled.
 
 ```
  offer ─▶ waiting ─▶ running ─▶ settling ─▶ settled
@@ -183,8 +183,8 @@ class Intake:
 
     # ── for the settler ──────────────────────────────────────────────────────────────────────────────────
 
-    def settled(self, queue: str, count: int = 1) -> None:
-        """This many of a queue are out of hand: confirmed, or given up."""
+    def note_settled(self, queue: str, count: int = 1) -> None:
+        """Counts this many of a queue as done with: confirmed, or given up."""
         with self._lock:
             self._queues[queue].settling -= count
             self._settling -= count
@@ -195,8 +195,8 @@ class Intake:
         if tell:
             self._on_change()
 
-    def settlements_failing(self, queue: str, failing: bool) -> None:
-        """While a queue's settlements fail nothing is received from it (semantics 14); other queues go on."""
+    def note_failing(self, queue: str, failing: bool) -> None:
+        """Notes whether a queue's settlements fail. While they do, it alone isn't received from (semantics 14)."""
         with self._lock:
             self._queues[queue].failing = failing
             self._wake_pollers()

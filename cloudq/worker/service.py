@@ -315,5 +315,5 @@ class Worker:
             os._exit(FORKED)
         self._keeper.note_handler_ended(held)
         if self._intake.end(held, succeeded=isinstance(outcome, Acked)):
-            self._tally.ended(held.delivery, outcome, seconds)
+            self._tally.count(held.delivery, outcome, seconds)
             self._settler.settle(held, outcome)

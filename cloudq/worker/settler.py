@@ -164,7 +164,7 @@ class Settler:
         left = len(futures)
         lock = threading.Lock()
 
-        def stored(_: Future[SendResult]) -> None:
+        def note_stored(_: Future[SendResult]) -> None:
             nonlocal left
             with lock:
                 left -= 1
@@ -173,7 +173,7 @@ class Settler:
                 self._finish_copied(held, way, made, futures)
 
         for future in futures:
-            future.add_done_callback(stored)
+            future.add_done_callback(note_stored)
 
     def _finish_copied(self, held: HeldLease, way: WayOut, made: Plan, futures: list[Future[SendResult]]) -> None:
         error = next((error for future in futures if (error := _error_of(future)) is not None), None)
@@ -226,7 +226,7 @@ class Settler:
     def _confirm(self, settlements: Sequence[Settlement]) -> None:
         settlements[0].way.note(None)
         in_time = self._keeper.note_confirmed([settlement.held for settlement in settlements])
-        self._intake.settled(settlements[0].way.name, len(settlements))
+        self._intake.note_settled(settlements[0].way.name, len(settlements))
         if self._acked is None:
             return
         for settlement, was_in_time in zip(settlements, in_time, strict=True):
@@ -241,7 +241,7 @@ class Settler:
         if isinstance(error, LeaseLost):
             self._keeper.note_loss(settlement.held)
             self._count_late(settlement.held, "its settlement came too late")
-            self._intake.settled(settlement.way.name)
+            self._intake.note_settled(settlement.way.name)
         else:
             self._try_again(settlement, error)
 
@@ -251,7 +251,7 @@ class Settler:
         # Extended for `settle_timeout` at most, but tried until the lease is over: finished work should not run again.
         if not self._keeper.note_failure(held):
             self._log_given_up(held, error)
-            self._intake.settled(way.name)
+            self._intake.note_settled(way.name)
             return
         settlement.backoff = settlement.backoff or Backoff(first=FIRST_PAUSE, longest=LONGEST_PAUSE)
         with self._lock:
@@ -314,7 +314,7 @@ class Settler:
 
     def _give_up(self, held: HeldLease) -> None:
         self._keeper.give_up(held)
-        self._intake.settled(held.delivery.queue)
+        self._intake.note_settled(held.delivery.queue)
 
     def _way(self, name: str) -> WayOut:
         way = self._ways.get(name)
@@ -322,7 +322,7 @@ class Settler:
             with self._lock:
                 way = self._ways.get(name)
                 if way is None:
-                    tell = self._intake.settlements_failing
+                    tell = self._intake.note_failing
                     way = self._ways[name] = WayOut(self._queue(name), self._carry_out, tell, self._clock)
         return way
 

@@ -130,7 +130,7 @@ class MemoryDriver:
             deadline = self._clock.elapsed() + wait
             while not self._closed:
                 now = self._clock.elapsed()
-                taken = list(islice(self._leased(queue, lease, capabilities), min(limit, capabilities.max_batch)))
+                taken = list(islice(self._lease_ready(queue, lease, capabilities), min(limit, capabilities.max_batch)))
                 if taken or now >= deadline or interruptions != self._interruptions:
                     return taken
                 due = self._shelf(queue).next_at()
@@ -244,7 +244,7 @@ class MemoryDriver:
         )
         return number
 
-    def _leased(self, queue: str, length: timedelta, capabilities: Capabilities) -> Iterator[Delivery]:
+    def _lease_ready(self, queue: str, length: timedelta, capabilities: Capabilities) -> Iterator[Delivery]:
         """Leases what is ready, one after the other as it is asked for."""
         shelf = self._shelf(queue)
         for entry in shelf.ready(self._clock.elapsed()):

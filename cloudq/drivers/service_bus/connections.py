@@ -166,7 +166,7 @@ def _mend(handler: Any) -> None:
 def _open_in_time(handler: Any) -> None:
     open_ = handler.open
 
-    def opened(connection: Any = None) -> None:
+    def open_in_time(connection: Any = None) -> None:
         if connection is None and handler._connection is None:
             # As the SDK would make it.
             handler._connection = made = Connection(
@@ -185,7 +185,7 @@ def _open_in_time(handler: Any) -> None:
                 socket_timeout=handler._socket_timeout,
                 use_tls=handler._use_tls,
             )
-            _bound(made._transport)
+            _bind_to_deadline(made._transport)
             _read_in_time(handler, made)
             try:
                 made.open()
@@ -196,10 +196,10 @@ def _open_in_time(handler: Any) -> None:
                 raise _silent(error) from error
         open_(connection=connection)
 
-    handler.open = opened
+    handler.open = open_in_time
 
 
-def _bound(transport: Any) -> None:
+def _bind_to_deadline(transport: Any) -> None:
     """Has a transport, not connected yet, wait no longer than the call does where it would wait for ever."""
     connect, set_up = transport.connect, transport._setup_transport
 

@@ -66,7 +66,7 @@ class ServiceBusDeadLetters:
         found: list[DeadMessage] = []
         first = FIRST if after is None else int(after) + 1
         while len(found) < limit:
-            page = self._peeked(first, min(PAGE, limit - len(found)))
+            page = self._peek(first, min(PAGE, limit - len(found)))
             found += map(self._dead_message, page)
             if not page:
                 break
@@ -77,7 +77,7 @@ class ServiceBusDeadLetters:
         """Peeks at its place."""
         if not key.isdecimal():
             return None
-        found = self._peeked(int(key), 1)
+        found = self._peek(int(key), 1)
         return self._dead_message(found[0]) if found and _key(found[0]) == key else None
 
     def take(self, keys: Sequence[str] | None, *, limit: int, lease: timedelta) -> Sequence[Delivery]:
@@ -133,7 +133,7 @@ class ServiceBusDeadLetters:
                 break
         return count
 
-    def _peeked(self, first: int, count: int) -> list[ServiceBusReceivedMessage]:
+    def _peek(self, first: int, count: int) -> list[ServiceBusReceivedMessage]:
         try:
             with deadlines.within(self._patience):
                 return self._link().ask(lambda receiver: receiver.peek_messages(count, sequence_number=first))

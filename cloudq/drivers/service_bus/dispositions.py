@@ -125,11 +125,11 @@ def _answer(
     try:
         check_disposition_outcome(0, dict(outcome), asked)
     except Exception as error:  # noqa: BLE001 - it is what the service answered
-        return _meant(receiver, error)
+        return _public_error(receiver, error)
     return None
 
 
-def _meant(receiver: ServiceBusReceiver, error: Exception) -> BaseException:
+def _public_error(receiver: ServiceBusReceiver, error: Exception) -> BaseException:
     """The SDK's public error for an internal one."""
     transport: Any = receiver._amqp_transport
     meant: BaseException = transport.create_servicebus_exception(_QUIET, error)

@@ -185,7 +185,7 @@ class ServiceBusDriver:
 
     def purge(self, queue: str) -> int:
         """Receives and completes what is ready, and cancels what is scheduled. What somebody has locked stays."""
-        count = self._unscheduled(queue)
+        count = self._cancel_scheduled(queue)
         while deliveries := self.receive(queue, limit=PURGE_PAGE, wait=PURGE_LOOK, lease=limits.MAX_LOCK):
             for result in self.settle([Final(lease=delivery.lease, step=_ACK) for delivery in deliveries]):
                 if result.error is not None:
@@ -193,13 +193,13 @@ class ServiceBusDriver:
                 count += 1
         return count
 
-    def _unscheduled(self, queue: str) -> int:
+    def _cancel_scheduled(self, queue: str) -> int:
         """Cancels what is scheduled; how many. A queue with sessions has none."""
         if is_ordered(queue) or limits.is_subscription(queue):
             return 0
         try:
             with deadlines.within(self._patience):
-                numbers = self._link(queue).ask(scheduling.scheduled)
+                numbers = self._link(queue).ask(scheduling.find_scheduled)
             for start in range(0, len(numbers), limits.MAX_BATCH):
                 with deadlines.within(self._patience), self._clients.sender(queue) as sender:
                     sender.cancel_scheduled_messages(numbers[start : start + limits.MAX_BATCH])

@@ -95,7 +95,7 @@ class Link:
         """
         until = SYSTEM_CLOCK.elapsed() + wait
         interrupted = self._interrupted
-        with self._turn.taken():
+        with self._turn.hold():
             with deadlines.within(self._patience):
                 receiver = self._open()
             if receiver is None:
@@ -132,7 +132,7 @@ class Link:
         until = SYSTEM_CLOCK.elapsed() + deadlines.left() / 2
         receiver, sent = self._receiver, None
         try:
-            with self._turn.taken(deadlines.left()):
+            with self._turn.hold(deadlines.left()):
                 receiver = self._open()
                 if receiver is None:
                     return [self._gone()] * len(steps)
@@ -142,11 +142,11 @@ class Link:
                     return self._conclude(receiver, sent, steps, cut)
             while cut is None and not sent.answered and SYSTEM_CLOCK.elapsed() < until:
                 # Whoever renews, settles or receives goes between two reads; what they read counts for this one too.
-                with self._turn.taken(deadlines.left()):
+                with self._turn.hold(deadlines.left()):
                     if self._receiver is not receiver:
                         break
                     cut = self._read_answers(receiver, sent, sdk.READ)
-            with self._turn.taken(deadlines.left()):
+            with self._turn.hold(deadlines.left()):
                 return self._conclude(receiver, sent, steps, cut)
         except Exception as error:  # noqa: BLE001 - each of them has it that wasn't answered before
             answers = iter([] if sent is None else sent.answers(error))
@@ -156,7 +156,7 @@ class Link:
         """Renews the lock of each message: when it ends, by `Clock.elapsed`, or why not, in order."""
         since = self._clock.elapsed()
         try:
-            with self._turn.taken(deadlines.left()):
+            with self._turn.hold(deadlines.left()):
                 receiver = self._open()
                 if receiver is None:
                     return [self._gone()] * len(messages)
@@ -171,7 +171,7 @@ class Link:
         """Renews the lock of the session: the same answer for each of its messages."""
         since = self._clock.elapsed()
         try:
-            with self._turn.taken(deadlines.left()):
+            with self._turn.hold(deadlines.left()):
                 receiver = self._open()
                 if receiver is None or receiver.session is None:
                     return [self._gone()] * count
@@ -188,13 +188,13 @@ class Link:
         Raises:
             ServiceBusError: The service can't be reached, or refuses.
         """
-        with self._turn.taken(deadlines.left()):
+        with self._turn.hold(deadlines.left()):
             receiver = self._open()
             return [] if receiver is None else question(receiver)
 
     def look(self) -> bool:
         """Reads what has come, without waiting. Whether the link is still open: a cut is noticed only by reading."""
-        with self._turn.taken():
+        with self._turn.hold():
             receiver = self._receiver
             if self._closed or receiver is None:
                 return False
@@ -245,7 +245,7 @@ class Link:
 
     def _take(self, receiver: ServiceBusReceiver, incoming: Any) -> list[Taken]:
         """What was read of messages, with the end of each lock."""
-        messages = sdk.taken(receiver, incoming)
+        messages = sdk.take(receiver, incoming)
         if self._one_session:  # whose lock it is
             return [Taken(message, self._span.ends(self._quiet, None)) for message in messages]
         return [

@@ -86,8 +86,8 @@ def cancel(sender: ServiceBusSender, number: int) -> bool:
     return True
 
 
-def scheduled(receiver: ServiceBusReceiver) -> list[int]:
-    """The sequence numbers of all messages of a queue that are scheduled, read page by page."""
+def find_scheduled(receiver: ServiceBusReceiver) -> list[int]:
+    """Reads, page by page, the sequence numbers of all messages of a queue that are scheduled."""
     numbers: list[int] = []
     first = 1
     while page := receiver.peek_messages(_PAGE, sequence_number=first):

@@ -135,7 +135,7 @@ def keep_incoming(receiver: ServiceBusReceiver) -> None:
         receiver._handler._received_messages = Queue()
 
 
-def taken(receiver: ServiceBusReceiver, queue: Any) -> list[ServiceBusReceivedMessage]:
+def take(receiver: ServiceBusReceiver, queue: Any) -> list[ServiceBusReceivedMessage]:
     """The messages that were read and lie in `queue`, which is the receiver's `incoming`."""
     messages = []
     while not queue.empty():

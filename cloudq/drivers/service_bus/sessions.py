@@ -145,20 +145,20 @@ class Sessions:
         wait = self._accept_wait
         return self._make(wait), wait
 
-    def service_was_asked(self, slot: Slot) -> None:
-        """The service was asked for a session."""
+    def note_asked(self, slot: Slot) -> None:
+        """Notes that a slot has asked the service for a session."""
         with self._changed:
             self._asked_at[slot] = SYSTEM_CLOCK.elapsed()
             self._changed.notify_all()
 
-    def no_session_there(self) -> None:
-        """The service said that no session has messages."""
+    def note_none_there(self) -> None:
+        """Notes that, by the service's word, no session has messages."""
         with self._changed:
             self._none_there += 1
             self._changed.notify_all()
 
-    def seeking_ended(self, slot: Slot) -> None:
-        """A slot has a session, or seeks no more: another may look for one."""
+    def end_seeking(self, slot: Slot) -> None:
+        """Ends a slot's search, which has a session or seeks no more: another slot may look for one."""
         with self._changed:
             self._seeking -= 1
             self._asked_at.pop(slot, None)
@@ -173,14 +173,14 @@ class Sessions:
             self._seeking += 1
             return True
 
-    def failed(self, error: BaseException) -> None:
-        """Reports an error to whoever waits."""
+    def fail(self, error: BaseException) -> None:
+        """Has the error raised by those that wait for messages."""
         with self._changed:
             self._error = error
             self._changed.notify_all()
 
-    def slot_ended(self, slot: Slot) -> None:
-        """A slot's thread ends."""
+    def discard_slot(self, slot: Slot) -> None:
+        """Forgets a slot, whose thread ends."""
         with self._changed:
             self._slots.discard(slot)
             self._changed.notify_all()

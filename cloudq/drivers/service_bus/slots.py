@@ -111,28 +111,28 @@ class Office(Protocol):
         """A receiver of the next available session, not open yet, and for how long the service waits for one."""
         ...
 
-    def service_was_asked(self, slot: Slot) -> None:
-        """The service was asked for a session."""
+    def note_asked(self, slot: Slot) -> None:
+        """Notes that the slot has asked the service for a session."""
         ...
 
-    def no_session_there(self) -> None:
-        """The service said that no session has messages."""
+    def note_none_there(self) -> None:
+        """Notes that, by the service's word, no session has messages."""
         ...
 
-    def seeking_ended(self, slot: Slot) -> None:
-        """A slot has a session, or seeks no more."""
+    def end_seeking(self, slot: Slot) -> None:
+        """Ends the slot's search: it has a session, or seeks no more."""
         ...
 
     def offer(self, slot: Slot, taken: Taken) -> bool:
         """Offers a message; whether somebody took it in time."""
         ...
 
-    def failed(self, error: BaseException) -> None:
-        """No session could be asked for: whoever waits has the error raised."""
+    def fail(self, error: BaseException) -> None:
+        """Has the error raised by those that wait for messages: the service couldn't be asked for a session."""
         ...
 
-    def slot_ended(self, slot: Slot) -> None:
-        """The slot's thread ends."""
+    def discard_slot(self, slot: Slot) -> None:
+        """Forgets the slot, whose thread ends."""
         ...
 
 
@@ -176,7 +176,7 @@ class Slot(threading.Thread):
                 state = NEXT[state, act[state]()]
         finally:
             self._let_go("its slot ended")
-            self._office.slot_ended(self)
+            self._office.discard_slot(self)
 
     # ── for those who have the message ───────────────────────────────────────────────────────────────────
 
@@ -233,19 +233,19 @@ class Slot(threading.Thread):
                     since = connections.accept_session(
                         connections.without_credit(receiver),
                         cancelled=lambda: not self._office.is_wanted(),
-                        asked=lambda: self._office.service_was_asked(self),
+                        asked=lambda: self._office.note_asked(self),
                         wait=wait,
                         patience=self._patience,
                         clock=self._clock,
                     )
                 except (OperationTimeoutError, SessionCannotBeLockedError):
                     _close(receiver)
-                    self._office.no_session_there()
+                    self._office.note_none_there()
                     if not self._office.is_wanted():
                         return Event.NOT_WANTED
                 except Exception as error:  # noqa: BLE001 - whoever waits has it raised
                     _close(receiver)
-                    self._office.failed(error)
+                    self._office.fail(error)
                     return Event.FAILED
                 else:
                     if since is None:
@@ -254,7 +254,7 @@ class Slot(threading.Thread):
                     self._take_up(receiver, since)
                     return Event.ACCEPTED
         finally:
-            self._office.seeking_ended(self)
+            self._office.end_seeking(self)
 
     def _take_up(self, receiver: ServiceBusReceiver, since: timedelta) -> None:
         self._ends = self._span.ends(since, _locked_until(receiver))

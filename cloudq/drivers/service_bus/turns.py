@@ -24,7 +24,7 @@ class Turn:
         return bool(self._queue)
 
     @contextmanager
-    def taken(self, patience: timedelta | None = None) -> Iterator[None]:
+    def hold(self, patience: timedelta | None = None) -> Iterator[None]:
         """Takes it for the block.
 
         Args:
@@ -46,7 +46,7 @@ class Turn:
             self.take()
 
     def take(self, patience: timedelta | None = None) -> None:
-        """As `taken`, without giving it back."""
+        """As `hold`, without giving it back."""
         with self._lock:
             if not self._taken:
                 self._taken = True

@@ -48,11 +48,11 @@ class Checkpointer:
         self._pages += 4 + changes // 2
         size = self.size()
         if size > self._emptied_at:
-            blocked = self._checkpointed(connection, "TRUNCATE")
+            blocked = self._checkpoint(connection, "TRUNCATE")
             # Somebody reads an old state: it can't be emptied now, and trying at every commit would be slow.
             self._emptied_at = size + self._limit // 2 if blocked else _EMPTIED_AT * self._limit
         elif self._pages * _PAGE >= self._limit or size - self._moved_at > self._limit:
-            self._checkpointed(connection, "PASSIVE")
+            self._checkpoint(connection, "PASSIVE")
 
     def size(self) -> int:
         """The bytes of the log's file."""
@@ -61,7 +61,7 @@ class Checkpointer:
         except OSError:  # there is none; or the folder is in trouble, which must not fail a commit that stands
             return 0
 
-    def _checkpointed(self, connection: sqlite3.Connection, mode: str) -> bool:
+    def _checkpoint(self, connection: sqlite3.Connection, mode: str) -> bool:
         """Runs a checkpoint. Whether something kept it from moving everything."""
         patience = connection.execute("PRAGMA busy_timeout").fetchone()[0]
         connection.execute(f"PRAGMA busy_timeout={_READERS_MS}")

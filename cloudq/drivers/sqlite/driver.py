@@ -89,7 +89,7 @@ class SQLiteDriver:
         self._max_body = max_body
         self._opening = Mutex()
         self._closed = False
-        self._session: Session | None = self._opened()
+        self._session: Session | None = self._open()
         _drivers.add(self)
 
     def __repr__(self) -> str:
@@ -282,14 +282,14 @@ class SQLiteDriver:
             return session
         if self._opening.mine:
             raise entered_twice(self._path)
-        return certainly(self._reopened, self._opening.free)
+        return certainly(self._reopen, self._opening.free)
 
-    def _reopened(self) -> Session:
+    def _reopen(self) -> Session:
         self._opening.acquire()
-        session = self._session = self._session or self._opened()
+        session = self._session = self._session or self._open()
         return session
 
-    def _opened(self) -> Session:
+    def _open(self) -> Session:
         if self._closed:
             raise DriverClosed(f"the driver of {self._path} was closed")
         database = Database(self._path, patience=self._patience, full=self._full, boot=boot_name(self._clock))

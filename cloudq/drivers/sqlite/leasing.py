@@ -149,7 +149,7 @@ def settle(cursor: sqlite3.Cursor, finals: Sequence[FinalCall], now: Moment) -> 
     Returns:
         A result each, and whether another message may have become ready by it.
     """
-    held = _held(cursor, [final.lease for final in finals], now)
+    held = _find_held(cursor, [final.lease for final in finals], now)
     results: list[SettleResult] = []
     deleted: list[tuple[int]] = []
     buried: list[tuple[int, bytes | None, int]] = []
@@ -189,7 +189,7 @@ def promote(cursor: sqlite3.Cursor, left: set[tuple[str, str]]) -> None:
 
 def extend(cursor: sqlite3.Cursor, leases: Sequence[Lease], by: timedelta, now: Moment) -> list[ExtendResult]:
     """Makes each lease that still holds end `by` from now. Runs in a write transaction."""
-    held = _held(cursor, leases, now)
+    held = _find_held(cursor, leases, now)
     until = now.plus(by)
     granted = ExtendResult(expires_at=from_micros(until.wall), ends=until.elapsed)
     results: list[ExtendResult] = []
@@ -205,8 +205,10 @@ def extend(cursor: sqlite3.Cursor, leases: Sequence[Lease], by: timedelta, now: 
     return results
 
 
-def _held(cursor: sqlite3.Cursor, leases: Sequence[Lease], now: Moment) -> dict[MessageReceipt, tuple[str, str | None]]:
-    """The queue and ordering key of each message that is leased by one of these and by nobody else since."""
+def _find_held(
+    cursor: sqlite3.Cursor, leases: Sequence[Lease], now: Moment
+) -> dict[MessageReceipt, tuple[str, str | None]]:
+    """The queue and ordering key of each message whose lease is still one of these."""
     seqs = [one.receipt.seq for one in leases if isinstance(one.receipt, MessageReceipt)]
     held: dict[MessageReceipt, tuple[str, str | None]] = {}
     for portion in portions(seqs):

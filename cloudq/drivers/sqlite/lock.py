@@ -66,11 +66,11 @@ class WriteLock:
         """
         began = time.monotonic()
         deadline = began + self._timeout if deadline is None else deadline
-        if not self._turn.taken(deadline, _BEHIND):
-            raise self._held(deadline - began)
+        if not self._turn.take(deadline, _BEHIND):
+            raise self._busy(deadline - began)
         try:
-            if not self._lock.taken(deadline, _NEXT):
-                raise self._held(deadline - began)
+            if not self._lock.take(deadline, _NEXT):
+                raise self._busy(deadline - began)
         finally:
             self._turn.free()
 
@@ -87,7 +87,7 @@ class WriteLock:
         self._turn.close()
         self._lock.close()
 
-    def _held(self, seconds: float) -> BackendUnavailable:
+    def _busy(self, seconds: float) -> BackendUnavailable:
         return busy(self._path, f"its lock file was held by others for {max(0.0, seconds):.2g} s")
 
 
@@ -103,10 +103,10 @@ class _File:
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         self._identity = identity(self._file)
 
-    def taken(self, deadline: float, pause: tuple[float, float]) -> bool:
+    def take(self, deadline: float, pause: tuple[float, float]) -> bool:
         """Locks it, or gives up after the deadline (false)."""
         self._may_be_locked = True  # first: an exception may strike just behind the step that locks it
-        while _taken(self._file, deadline, pause):
+        while _try_lock(self._file, deadline, pause):
             if identity(self._path) == self._identity:
                 return True
             # Somebody deleted it: whoever opened it since doesn't exclude us. So take the new one.
@@ -136,7 +136,7 @@ def identity(file: str | int) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _taken(file: int, deadline: float, pause: tuple[float, float]) -> bool:
+def _try_lock(file: int, deadline: float, pause: tuple[float, float]) -> bool:
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

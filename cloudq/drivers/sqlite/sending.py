@@ -108,7 +108,7 @@ def _remember(cursor: sqlite3.Cursor, items: Sequence[Outgoing], now: int, windo
     named = [(index, item, item.native_id) for index, item in enumerate(items) if item.native_id is not None]
     if not named:
         return {}
-    known = _known(cursor, named, now)
+    known = _find_known(cursor, named, now)
     expires_at = later(now, window)
     duplicates: dict[int, str] = {}
     new: list[tuple[str, str, str, int]] = []
@@ -124,7 +124,9 @@ def _remember(cursor: sqlite3.Cursor, items: Sequence[Outgoing], now: int, windo
     return duplicates
 
 
-def _known(cursor: sqlite3.Cursor, named: Sequence[tuple[int, Outgoing, str]], now: int) -> dict[tuple[str, str], str]:
+def _find_known(
+    cursor: sqlite3.Cursor, named: Sequence[tuple[int, Outgoing, str]], now: int
+) -> dict[tuple[str, str], str]:
     known: dict[tuple[str, str], str] = {}
     for queue in {item.queue for _, item, _ in named}:
         native_ids = [native_id for _, item, native_id in named if item.queue == queue]

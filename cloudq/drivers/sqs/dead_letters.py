@@ -103,7 +103,7 @@ class SQSDeadLetters:
         with _Look(self, None if keys is None else set(keys), lease) as look:
             chosen = look.chosen(limit)
             look.keep(chosen)
-        return self._leased(chosen)
+        return self._deliveries(chosen)
 
     def settle(self, finals: Sequence[FinalCall]) -> Sequence[SettleResult]:
         """`Ack` deletes, `Release` makes visible again; neither keeps another failure than is there."""
@@ -115,7 +115,7 @@ class SQSDeadLetters:
             return self._delete(self.take(keys, limit=MOST, lease=LOOK_LEASE))
         count = 0
         while seen := self.receive(LOOK_LEASE):
-            count += self._delete(self._leased(seen))
+            count += self._delete(self._deliveries(seen))
         return count
 
     def receive(self, lease: timedelta) -> list[_Seen]:
@@ -137,7 +137,7 @@ class SQSDeadLetters:
         handles = [one.message["ReceiptHandle"] for one in seen]
         self._settling.give_back(self._urls.of(self._name), self._name, handles)
 
-    def _leased(self, seen: Sequence[_Seen]) -> list[Delivery]:
+    def _deliveries(self, seen: Sequence[_Seen]) -> list[Delivery]:
         url = self._urls.of(self._name)
         return [
             receiving.dead_delivery(

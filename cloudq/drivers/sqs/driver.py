@@ -184,7 +184,7 @@ class SQSDriver:
         with self._calls.all_within():
             url = self._urls.of(queue)
             self._calls.make("purge_queue", queue, QueueUrl=url)
-        self._settling.purged(url)
+        self._settling.note_purge(url)
 
     def dead_letters(self, queue: str) -> SQSDeadLetters:
         """The messages of the queue's dead-letter queue."""

@@ -68,8 +68,8 @@ class Settling:
         self._clock = clock
         self._purged: dict[str, timedelta] = {}
 
-    def purged(self, url: str) -> None:
-        """All leases on messages of the queue are over."""
+    def note_purge(self, url: str) -> None:
+        """Notes that all leases on messages of the queue are over."""
         self._purged[url] = self._clock.elapsed()
 
     def settle(self, finals: Sequence[FinalCall]) -> list[SettleResult]:

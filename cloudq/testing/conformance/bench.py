@@ -269,7 +269,7 @@ class Bench:
         assert (carried.copied, carried.error) == (True, None)
         return carried
 
-    def killed(self, count: int = 1) -> list[Message]:
+    def send_and_kill(self, count: int = 1) -> list[Message]:
         """Sends messages one after the other and dead-letters each."""
         messages = []
         for number in range(count):

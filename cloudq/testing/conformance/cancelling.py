@@ -124,7 +124,7 @@ class Cancelling:
                 bench.prepared(bench.message(ordering_key="k"))
             return
         if bench.capabilities.cancels is Cancels.NOTHING:
-            _refused(bench)
+            _assert_refused(bench)
             return
         stored = [bench.store(message := bench.message(ordering_key="k")) for _ in range(4)]
         receipts = [result.receipt or "" for result in stored]
@@ -160,7 +160,7 @@ class Cancelling:
     def test_another_handle_is_refused(self, bench: Bench) -> None:
         """One that isn't this backend's own is an error, not a message that is gone."""
         if bench.capabilities.cancels is Cancels.NOTHING:
-            _refused(bench)
+            _assert_refused(bench)
             return
         with pytest.raises(OptionError):
             _cancel(bench, "no receipt")
@@ -170,7 +170,7 @@ def _cancellable(bench: Bench, *, key: str | None = None) -> tuple[Message, str,
     """Sends what can be cancelled: the message, its receipt and its delay. `None`: nothing can, which is shown."""
     capabilities = bench.capabilities
     if capabilities.cancels is Cancels.NOTHING:
-        _refused(bench)
+        _assert_refused(bench)
         return None
     waits = capabilities.cancels is Cancels.WAITING
     delay = timedelta(0) if waits else max(bench.unit, capabilities.cancel_notice + timedelta(seconds=5))
@@ -181,7 +181,7 @@ def _cancellable(bench: Bench, *, key: str | None = None) -> tuple[Message, str,
     return message, result.receipt, delay
 
 
-def _refused(bench: Bench) -> None:
+def _assert_refused(bench: Bench) -> None:
     result = bench.store(bench.message())
     assert (result.error, result.receipt) == (None, None)
     with pytest.raises(UnsupportedError):

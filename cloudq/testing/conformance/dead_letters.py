@@ -120,7 +120,7 @@ class DeadLettersKept:
 
     def test_dead_letters_are_listed_oldest_first_page_by_page(self, bench: Bench) -> None:
         """Pages follow each other without gap or repetition, in the order of dying."""
-        messages = bench.killed(5)
+        messages = bench.send_and_kill(5)
         queue = bench.driver.dead_letters(bench.queue)
         pages = []
         after: str | None = None
@@ -132,7 +132,7 @@ class DeadLettersKept:
 
     def test_looking_takes_nothing(self, bench: Bench) -> None:
         """Listing and getting dead letters leaves them as they are, for others too."""
-        bench.killed(2)
+        bench.send_and_kill(2)
         queue = bench.driver.dead_letters(bench.queue)
         first = queue.peek(limit=10)
         assert queue.get(first[0].key) == first[0]
@@ -141,7 +141,7 @@ class DeadLettersKept:
 
     def test_a_dead_letter_is_found_by_its_key(self, bench: Bench) -> None:
         """`get` finds each dead letter by its key; a key that is gone, or never was, gives None."""
-        bench.killed(2)
+        bench.send_and_kill(2)
         queue = bench.driver.dead_letters(bench.queue)
         first, second = queue.peek(limit=10)
         assert [queue.get(dead.key) for dead in (first, second)] == [first, second]
@@ -151,7 +151,7 @@ class DeadLettersKept:
 
     def test_a_taken_dead_letter_is_exclusive(self, bench: Bench) -> None:
         """While somebody has taken a dead letter nobody else can; it says why it died."""
-        bench.killed(1)
+        bench.send_and_kill(1)
         queue = bench.driver.dead_letters(bench.queue)
         (taken,) = _take(bench, queue)
         assert taken.failure is not None
@@ -167,7 +167,7 @@ class DeadLettersKept:
 
     def test_a_dead_letter_that_is_not_settled_stays(self, bench: Bench) -> None:
         """A dead letter that was taken and not settled in time is in the dead-letter queue as before."""
-        (message,) = bench.killed(1)
+        (message,) = bench.send_and_kill(1)
         queue = bench.driver.dead_letters(bench.queue)
         before = bench.dead()
         (taken,) = queue.take(None, limit=10, lease=bench.unit)
@@ -178,7 +178,7 @@ class DeadLettersKept:
 
     def test_chosen_dead_letters_are_taken(self, bench: Bench) -> None:
         """`take` leases those of the given keys that exist, and none else; with a limit, no more than that."""
-        messages = bench.killed(4)
+        messages = bench.send_and_kill(4)
         queue = bench.driver.dead_letters(bench.queue)
         keys = [dead.key for dead in bench.dead()]
         chosen = queue.take([keys[2], "no-such-key", keys[1]], limit=10, lease=bench.lease)
@@ -188,7 +188,7 @@ class DeadLettersKept:
 
     def test_an_acked_dead_letter_is_deleted(self, bench: Bench) -> None:
         """Acking a taken dead letter deletes it, once; the others stay."""
-        messages = bench.killed(2)
+        messages = bench.send_and_kill(2)
         queue = bench.driver.dead_letters(bench.queue)
         (taken,) = queue.take([bench.dead()[0].key], limit=1, lease=bench.lease)
         final = Final(lease=taken.lease, step=Ack())
@@ -198,7 +198,7 @@ class DeadLettersKept:
 
     def test_a_released_dead_letter_stays(self, bench: Bench) -> None:
         """Releasing a taken dead letter leaves it where it was, for the next to take."""
-        messages = bench.killed(2)
+        messages = bench.send_and_kill(2)
         queue = bench.driver.dead_letters(bench.queue)
         taken = _take(bench, queue)
         assert errors_of(queue.settle([Final(lease=one.lease, step=Release()) for one in taken])) == [None, None]
@@ -207,7 +207,7 @@ class DeadLettersKept:
 
     def test_chosen_dead_letters_are_purged(self, bench: Bench) -> None:
         """Purging by key deletes those and counts them; purging all deletes and counts the rest."""
-        messages = bench.killed(3)
+        messages = bench.send_and_kill(3)
         queue = bench.driver.dead_letters(bench.queue)
         keys = [dead.key for dead in bench.dead()]
         assert queue.purge([keys[1], "no-such-key"]) == 1
@@ -218,7 +218,7 @@ class DeadLettersKept:
 
     def test_dead_letters_of_two_queues_do_not_mix(self, bench: Bench) -> None:
         """Each queue has its own dead letters."""
-        bench.killed(1)
+        bench.send_and_kill(1)
         message = bench.send(queue=bench.other_queue)
         bench.kill(bench.one(queue=bench.other_queue))
         assert [dead.id for dead in bench.dead(bench.other_queue)] == [message.id]
@@ -238,7 +238,7 @@ class DeadLettersKept:
 
     def test_chosen_dead_letters_are_redriven(self, bench: Bench) -> None:
         """A redrive of some leaves the others in the dead-letter queue."""
-        messages = bench.killed(3)
+        messages = bench.send_and_kill(3)
         assert bench.redrive([bench.dead()[1].key]) == 1
         assert [delivery.id for delivery in bench.receive(3)] == [messages[1].id]
         assert [dead.id for dead in bench.dead()] == [messages[0].id, messages[2].id]
@@ -252,7 +252,7 @@ class DeadLettersKept:
 
     def test_a_redrive_whose_copy_fails_loses_nothing(self, bench: Bench) -> None:
         """If the copy can't be stored the dead letter stays, and the error is reported."""
-        (message,) = bench.killed(1)
+        (message,) = bench.send_and_kill(1)
         letters = DeadLetters(
             bench.queue,
             bench.driver.dead_letters(bench.queue),

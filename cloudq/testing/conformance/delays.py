@@ -21,7 +21,7 @@ class Delays:
 
     def test_a_delayed_message_comes_when_it_is_due(self, bench: Bench) -> None:
         """A delayed message isn't handed over before its time, and is after it."""
-        message = _delayed(bench, 2 * bench.unit)
+        message = _send_delayed(bench, 2 * bench.unit)
         if message is None:
             return
         bench.nothing()
@@ -32,7 +32,7 @@ class Delays:
 
     def test_delays_shorter_than_a_second_count(self, bench: Bench) -> None:
         """A delay of part of a second is at most rounded to the second, up or down, and the message comes."""
-        message = _delayed(bench, timedelta(milliseconds=300))
+        message = _send_delayed(bench, timedelta(milliseconds=300))
         if message is None:
             return
         bench.advance(timedelta(seconds=1))
@@ -40,20 +40,20 @@ class Delays:
 
     def test_a_message_whose_time_has_passed_comes_at_once(self, bench: Bench) -> None:
         """A time in the past is no delay."""
-        message = _delayed(bench, -LONG)
+        message = _send_delayed(bench, -LONG)
         if message is not None:
             assert bench.one().id == message.id
 
     def test_a_waiting_message_holds_up_no_other(self, bench: Bench) -> None:
         """Messages sent after a delayed one come before it."""
-        if _delayed(bench, 2 * bench.unit) is None:
+        if _send_delayed(bench, 2 * bench.unit) is None:
             return
         prompt = bench.send()
         assert [delivery.id for delivery in bench.receive(2)] == [prompt.id]
 
     def test_messages_come_in_the_order_of_their_times(self, bench: Bench) -> None:
         """Of two delayed messages the one that is due first is there first."""
-        late = _delayed(bench, 3 * bench.unit)
+        late = _send_delayed(bench, 3 * bench.unit)
         if late is None:
             return
         soon = bench.send(delay=bench.unit)
@@ -66,7 +66,7 @@ class Delays:
 
     def test_a_long_delay_is_kept_or_hops(self, bench: Bench) -> None:
         """A message due in 40 days isn't run before, hop by hop where needed, then runs once, as attempt 1."""
-        message = _delayed(bench, LONG)
+        message = _send_delayed(bench, LONG)
         if message is None:
             return
         worker = bench.processor(lambda _: None)
@@ -87,7 +87,7 @@ class Delays:
 
     def test_a_hop_whose_copy_fails_loses_nothing(self, bench: Bench) -> None:
         """A message that arrives early and can't be sent on is handed over again."""
-        message = _delayed(bench, bench.unit)
+        message = _send_delayed(bench, bench.unit)
         if message is None:
             return
         bench.advance(bench.unit + bench.grain)
@@ -103,7 +103,7 @@ class Delays:
     def test_a_delayed_message_is_seen_by_other_clients_when_due(self, bench: Bench) -> None:
         """The delay is the message's, kept by the backend, not by the client that sent it."""
         other = bench.client()
-        message = _delayed(bench, bench.unit)
+        message = _send_delayed(bench, bench.unit)
         if message is None:
             return
         bench.nothing(driver=other)
@@ -111,7 +111,7 @@ class Delays:
         assert bench.one(driver=other).id == message.id
 
 
-def _delayed(bench: Bench, delay: timedelta) -> Message | None:
+def _send_delayed(bench: Bench, delay: timedelta) -> Message | None:
     """Sends a message that is due then; on an ordered queue, shows that it is refused and returns `None`."""
     if not bench.capabilities.ordering:
         return bench.send(delay=delay)

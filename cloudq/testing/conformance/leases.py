@@ -122,7 +122,7 @@ class Leases:
         bench.send()
         delivery = bench.one(lease=bench.unit)
         bench.advance(bench.unit + bench.grain)
-        assert _refused(bench, delivery)
+        assert _extend_is_refused(bench, delivery)
         assert bench.one().id == delivery.id
 
     def test_an_extension_does_not_touch_the_next_holder(self, bench: Bench) -> None:
@@ -131,7 +131,7 @@ class Leases:
         old = bench.one(lease=bench.unit)
         bench.advance(bench.unit + bench.grain)
         new = bench.one(lease=2 * bench.unit)
-        assert _refused(bench, old)
+        assert _extend_is_refused(bench, old)
         bench.advance(bench.unit / 2)
         bench.nothing()
         bench.ack(new)
@@ -141,7 +141,7 @@ class Leases:
         bench.send()
         delivery = bench.one(lease=bench.unit)
         bench.ack(delivery)
-        assert _refused(bench, delivery)
+        assert _extend_is_refused(bench, delivery)
         bench.advance(bench.unit + bench.grain)
         bench.nothing()
 
@@ -183,7 +183,7 @@ class Leases:
         bench.send()
         delivery = bench.one(lease=2 * bench.unit)
         clock.suspend(2 * bench.unit + bench.grain)
-        assert _refused(bench, delivery)
+        assert _extend_is_refused(bench, delivery)
         assert isinstance(bench.settle(delivery, Release()), LeaseLost)
         assert bench.one().id == delivery.id
 
@@ -238,7 +238,7 @@ def _settable(bench: Bench) -> FakeClock | None:
     return clock if bench.harness.sets_the_clock and isinstance(clock, FakeClock) else None
 
 
-def _refused(bench: Bench, delivery: Delivery) -> bool:
+def _extend_is_refused(bench: Bench, delivery: Delivery) -> bool:
     """Whether an extension reports that the lease is lost, or that no lease can be extended."""
     result = _extend(bench, delivery, 2 * bench.unit)
     expected = (LeaseLost,) if bench.capabilities.extendable else (LeaseLost, UnsupportedError)

@@ -44,7 +44,7 @@ class Operations:
 
     def test_a_purge_leaves_dead_letters(self, bench: Bench) -> None:
         """Dead letters are not messages of the queue: a purge leaves them."""
-        (message,) = bench.killed(1)
+        (message,) = bench.send_and_kill(1)
         bench.send()
         bench.driver.purge(bench.queue)
         assert [dead.id for dead in bench.dead()] == [message.id]
@@ -72,7 +72,7 @@ class Operations:
 
     def test_stats_count_messages_by_their_state(self, bench: Bench) -> None:
         """Ready, delayed, in flight and dead are counted, or not said."""
-        bench.killed(1)
+        bench.send_and_kill(1)
         for _ in range(3):
             bench.send()
         delayed = 0 if bench.capabilities.ordering else 1

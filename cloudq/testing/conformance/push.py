@@ -228,7 +228,7 @@ class _Pushes:
         held = final.lease.receipt
         if isinstance(final.step, NativeDeadLetter) and not driver.capabilities(final.lease.queue).native_dead_letter:
             return UnsupportedError("this backend has no dead letters of its own")
-        if not isinstance(held, _Held) or self._harness.clock.elapsed() >= held.ends or not self._taken(held):
+        if not isinstance(held, _Held) or self._harness.clock.elapsed() >= held.ends or not self._take(held):
             return LeaseLost(f"the push of queue {final.lease.queue!r} was answered, or given up")
         self._end(held, driver.encode(replace(final, lease=held.delivery.lease)))
         return None
@@ -245,7 +245,7 @@ class _Pushes:
         with self._lock:
             over = [held for held in self._held if held.ends <= now]
         for held in over:
-            if self._taken(held):
+            if self._take(held):
                 self._end(held, None)
 
     def notify(self) -> None:
@@ -254,7 +254,7 @@ class _Pushes:
             self.changes += 1
             self.changed.notify_all()
 
-    def _taken(self, held: _Held) -> bool:
+    def _take(self, held: _Held) -> bool:
         with self._lock:
             if held not in self._held:
                 return False

@@ -20,7 +20,7 @@ class Receiving:
     def test_a_receive_waits_for_a_message(self, bench: Bench) -> None:
         """A receive from an empty queue returns nothing, and not before its wait is over."""
         wait = bench.unit
-        deliveries, took, _ = bench.finish(bench.start(lambda: _timed(bench, wait)))
+        deliveries, took, _ = bench.finish(bench.start(lambda: _time_receive(bench, wait)))
         assert deliveries == []
         assert took >= wait * 0.9
 
@@ -28,7 +28,7 @@ class Receiving:
         """A receive that waits uses hardly any processor time."""
         wait = min(bench.unit, timedelta(seconds=1))
         real = 0.3
-        receiving = bench.start(lambda: _timed(bench, wait))
+        receiving = bench.start(lambda: _time_receive(bench, wait))
         time.sleep(real)  # what is measured is what the receive does meanwhile
         _, _, cpu = bench.finish(receiving)
         assert cpu < real / 6  # a busy machine may give a hot loop a fifth of a core
@@ -36,7 +36,7 @@ class Receiving:
     def test_a_waiting_receive_gets_what_is_sent(self, bench: Bench) -> None:
         """A message that is sent while a receive waits is handed over at once, not when the wait is over."""
         wait = 10 * bench.unit
-        receiving = bench.start(lambda: _timed(bench, wait))
+        receiving = bench.start(lambda: _time_receive(bench, wait))
         message = bench.send()
         deliveries, took, _ = bench.finish(receiving)
         assert [delivery.id for delivery in deliveries] == [message.id]
@@ -46,7 +46,7 @@ class Receiving:
         """A message whose lease runs out while a receive waits is handed over then."""
         bench.send()
         first = bench.one(lease=2 * bench.unit)
-        deliveries, took, _ = bench.finish(bench.start(lambda: _timed(bench, 10 * bench.unit)))
+        deliveries, took, _ = bench.finish(bench.start(lambda: _time_receive(bench, 10 * bench.unit)))
         assert [delivery.id for delivery in deliveries] == [first.id]
         assert took < 5 * bench.unit
 
@@ -93,7 +93,7 @@ class Receiving:
         assert [delivery.id for delivery in bench.receive(2, queue=bench.other_queue)] == [there.id]
 
 
-def _timed(bench: Bench, wait: timedelta) -> tuple[list[Delivery], timedelta, float]:
+def _time_receive(bench: Bench, wait: timedelta) -> tuple[list[Delivery], timedelta, float]:
     """What a receive brings, how long it took on the backend's clock, and the seconds of CPU that it used."""
     start: datetime = bench.now()
     cpu = time.thread_time()

@@ -14,9 +14,9 @@ def test_records_without_a_group_may_all_start_in_order() -> None:
     assert 3 == len(lanes)
     assert [0, 1, 2, None] == [lanes.take() for _ in range(4)]
     assert not lanes.finished
-    lanes.failed()
-    lanes.done(1)
-    lanes.done(2)
+    lanes.note_failure()
+    lanes.finish(1)
+    lanes.finish(2)
     assert lanes.finished
 
 
@@ -25,7 +25,7 @@ def test_one_of_a_group_at_a_time() -> None:
     lanes = Lanes(["a", "a", "b", "a"])
     assert 2 == len(lanes)
     assert [0, 2, None] == [lanes.take() for _ in range(3)]
-    lanes.done(0)
+    lanes.finish(0)
     assert [1, None] == [lanes.take() for _ in range(2)]
 
 
@@ -33,9 +33,9 @@ def test_a_failure_closes_its_group() -> None:
     """What follows a failed record of its group isn't given."""
     lanes = Lanes(["a", "a", "b"])
     assert 0 == lanes.take()
-    lanes.failed()
+    lanes.note_failure()
     assert [2, None] == [lanes.take() for _ in range(2)]
-    lanes.done(2)
+    lanes.finish(2)
     assert lanes.finished
 
 
@@ -56,9 +56,9 @@ def test_a_group_is_given_in_order_up_to_its_first_failure(groups, random) -> No
             ended = running.pop(random.randrange(len(running)))
             if random.random() < 0.3:
                 failed.add(ended)
-                lanes.failed()
+                lanes.note_failure()
             else:
-                lanes.done(ended)
+                lanes.finish(ended)
     for group in ("a", "b"):
         places = [place for place, own in enumerate(groups) if own == group]
         first = next((place for place in places if place in failed), None)

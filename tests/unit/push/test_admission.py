@@ -37,13 +37,13 @@ def test_places_are_slots_and_waiting_ones(clock):
     """What comes beyond them is refused at once with 429, and finds a place once one is free."""
     told = []
     admission = Admission(1, 1, clock, on_change=lambda: told.append(admission.in_hand))
-    with admission.admitted():
-        with admission.admitted():
-            with pytest.raises(HttpRefusal, match="taken") as refused, admission.admitted():
+    with admission.admit():
+        with admission.admit():
+            with pytest.raises(HttpRefusal, match="taken") as refused, admission.admit():
                 pytest.fail("there was no place")
             assert (429, "1") == (refused.value.status, refused.value.headers["Retry-After"])
             assert 2 == admission.in_hand
-        with admission.admitted():
+        with admission.admit():
             assert 2 == admission.in_hand
     assert [1, 1, 0] == told
 
@@ -84,7 +84,7 @@ def test_it_closes_after_so_many_tasks(clock):
     assert not other.take_slot(told.append)
     other.free()
     assert [True, False] == told
-    with pytest.raises(HttpRefusal, match="stopping"), other.admitted():
+    with pytest.raises(HttpRefusal, match="stopping"), other.admit():
         pytest.fail("it is closed")
 
 
@@ -117,7 +117,7 @@ def test_a_run_whose_sender_has_hung_up_is_lost(clock):
     for run in runs:
         admission.begin(run)
     assert clock.elapsed() + timedelta(seconds=0.2) == admission.look(clock.elapsed())
-    told.happened()
+    told.report()
     assert [True, False] == [run.lost.is_set() for run in runs]
     cut[0] = True
     admission.look(clock.elapsed())
@@ -132,7 +132,7 @@ def test_what_has_ended_is_lost_no_more(clock):
     run = in_hand(clock, hang_up=hang_up)
     admission.begin(run)
     assert admission.finish(run)
-    hang_up.happened()
+    hang_up.report()
     clock.advance(timedelta(hours=1))
     admission.look(clock.elapsed())
     admission.end(run)

@@ -16,15 +16,15 @@ def test_it_is_told_once():
     hang_up = HangUp()
     hang_up.then(lambda: said.append("first"))
     assert not hang_up.look()
-    hang_up.happened()
-    hang_up.happened()
+    hang_up.report()
+    hang_up.report()
     assert hang_up.look()
     hang_up.then(lambda: said.append("later"))
     assert ["first", "later"] == said
     forgotten = HangUp()
     forgotten.then(lambda: said.append("never"))
     forgotten.forget()
-    forgotten.happened()
+    forgotten.report()
     assert ["first", "later"] == said
 
 

@@ -155,7 +155,7 @@ def _time_passes(clock: FakeClock, hang_up: HangUp) -> None:
 
 def _sender_hangs_up(clock: FakeClock, hang_up: HangUp) -> None:
     del clock
-    hang_up.happened()
+    hang_up.report()
 
 
 @BOTH

@@ -59,7 +59,7 @@ def run_through(intake: Intake, clock: FakeClock, count: int, queue: str = "q") 
         one = intake.take()
         assert one is not None
         intake.end(one, succeeded=True)
-        intake.settled(queue)
+        intake.note_settled(queue)
 
 
 def test_a_fresh_worker_asks_for_its_free_slots(clock: FakeClock) -> None:
@@ -124,7 +124,7 @@ def test_no_small_polls_while_much_waits(clock: FakeClock) -> None:
         assert one is not None
         assert 0 == wanted(intake)
         intake.end(one, succeeded=True)
-        intake.settled("q")
+        intake.note_settled("q")
     one = intake.take()
     assert one is not None
     assert 10 == wanted(intake)
@@ -214,7 +214,7 @@ def test_too_many_settlements_stop_everything(clock: FakeClock) -> None:
         intake.end(one, succeeded=True)
     assert 0 == wanted(intake)
     assert not intake.short_of_takers()
-    intake.settled("q")
+    intake.note_settled("q")
     assert intake.short_of_takers()
 
 
@@ -225,9 +225,9 @@ def test_failing_settlements_stop_receiving(clock: FakeClock) -> None:
     one = intake.take()
     assert one is not None
     intake.end(one, succeeded=True)
-    intake.settlements_failing("q", True)
+    intake.note_failing("q", True)
     assert 0 == wanted(intake)
-    intake.settled("q")
+    intake.note_settled("q")
     assert 10 == wanted(intake)
 
 
@@ -239,11 +239,11 @@ def test_failing_settlements_stop_no_other_queue(clock: FakeClock) -> None:
         one = intake.take()
         assert one is not None
         intake.end(one, succeeded=True)
-    intake.settlements_failing("a", True)
+    intake.note_failing("a", True)
     assert (0, 10) == (wanted(intake, "a"), wanted(intake, "b"))
-    intake.settled("b")
+    intake.note_settled("b")
     assert 0 == wanted(intake, "a"), "another queue's settlement was confirmed"
-    intake.settled("a")
+    intake.note_settled("a")
     assert 10 == wanted(intake, "a")
 
 
@@ -267,14 +267,14 @@ def test_a_redelivery_of_what_runs_is_set_aside(clock: FakeClock) -> None:
         assert not intake.short_of_takers()
         assert 1 == intake.in_hand().waiting
         intake.end(other, succeeded=True)
-        intake.settled("q")
+        intake.note_settled("q")
         assert 9 == wanted(intake)
         clock.advance(LEASE / 2 - timedelta(seconds=1))
         assert [] == intake.take_stale()
         clock.advance(timedelta(seconds=1))
         assert [(second, delay)] == intake.take_stale()
         assert (0, 1) == (intake.in_hand().waiting, intake.in_hand().settling)
-        intake.settled("q")
+        intake.note_settled("q")
 
 
 def test_a_redelivery_of_what_succeeded_meanwhile_is_not_run(clock: FakeClock) -> None:
@@ -427,7 +427,7 @@ def test_max_tasks_ends_though_too_much_was_received(clock: FakeClock) -> None:
     assert one is not None
     intake.end(one, succeeded=True)
     assert not intake.finished()
-    intake.settled("a")
+    intake.note_settled("a")
     assert intake.finished()
     assert 1 == len(intake.close())
 
@@ -444,7 +444,7 @@ def test_all_idle_takers_are_woken_once_settlements_are_confirmed(clock: FakeClo
         thread.start()
     until(lambda: intake._idle_takers == slots)
     for _ in range(slots):
-        intake.settled("q")
+        intake.note_settled("q")
     assert slots == len({id(taken.get(timeout=5)) for _ in range(slots)})
 
 
@@ -478,7 +478,7 @@ def test_a_burst_leaves_empty_queues_alone_while_a_task_runs(clock: FakeClock) -
     clock.until_waiting(1)
     assert [] == polls
     intake.end(one, succeeded=True)
-    intake.settled("q")
+    intake.note_settled("q")
     poller.join(10)
     assert [10] == polls
     assert not intake.finished()
@@ -565,7 +565,7 @@ def test_many_threads_start_each_delivery_once(clock: FakeClock) -> None:
             seen.append(one)
             at_once.append(intake.in_hand().running)
             intake.end(one, succeeded=True)
-            intake.settled("q")
+            intake.note_settled("q")
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:

@@ -38,10 +38,10 @@ class Books:
         self.out: dict[str, int] = defaultdict(int)
         self.told: list[tuple[str, bool]] = []
 
-    def settled(self, queue: str, count: int = 1) -> None:
+    def note_settled(self, queue: str, count: int = 1) -> None:
         self.out[queue] += count
 
-    def settlements_failing(self, queue: str, failing: bool) -> None:
+    def note_failing(self, queue: str, failing: bool) -> None:
         self.told.append((queue, failing))
 
 

@@ -17,7 +17,7 @@ def start(turn: Turn, name: str, log: list[str], waiting: int) -> threading.Thre
     """A thread that waits for its turn, with so many waiting then."""
 
     def work() -> None:
-        with turn.taken():
+        with turn.hold():
             log.append(name)
 
     thread = threading.Thread(target=work)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +17,7 @@ from cloudq.queues.names import check_queue
 from cloudq.tasks.binding import Parameters
 from cloudq.tasks.context import Context, running
 from cloudq.tasks.home import TaskHome
+from cloudq.tasks.naming import default_name
 from cloudq.tasks.options import Key, SendOptions, TaskOptions, check_template, key_for
 from cloudq.tasks.unrun import has_yet_to_run, is_async, runs_nothing
 
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 
 # Longer than any task runs, and short enough to be added to any moment: timedelta.max says "no limit".
 _LONGEST: Final = timedelta(days=36_500)
-# The running script, in its own process and in those that multiprocessing starts.
-_MAIN: Final = ("__main__", "__mp_main__")
 
 
 class Definition:
@@ -177,36 +174,6 @@ class TaskJob:
         if self._definition.parameters.takes_context:
             return self._definition.function(self.context, *args, **kwargs)
         return self._definition.function(*args, **kwargs)
-
-
-def default_name(function: Callable[..., object]) -> str:
-    """`module.qualname`, by the name under which a worker would import it.
-
-    Raises:
-        TaskDefinitionError: A worker couldn't find it by name.
-    """
-    module, qualname = function.__module__, function.__qualname__
-    if "<" in qualname:
-        raise TaskDefinitionError(
-            f"{qualname} is local, so its name means nothing to a worker", hint='name it: @cloudq.task("shop.welcome")'
-        )
-    return f"{_import_name(module, qualname) if module in _MAIN else module}.{qualname}"
-
-
-def _import_name(module: str, qualname: str) -> str:
-    """The name under which a worker would import the script that is running."""
-    main = sys.modules[module]
-    file = getattr(main, "__file__", None)
-    name = "" if file is None else Path(file).stem  # python tasks.py
-    if main.__spec__ is not None:
-        name = main.__spec__.name  # python -m shop.tasks
-    if name in {"", "__main__"}:
-        where = "an interactive session" if file is None else f"{file}, which is run as a folder"
-        raise TaskDefinitionError(
-            f"{qualname} is declared in {where}: a worker can't import that",
-            hint='name it: @cloudq.task("shop.welcome")',
-        )
-    return name
 
 
 def _check_function(function: Callable[..., object]) -> None:

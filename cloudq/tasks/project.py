@@ -1,0 +1,93 @@
+"""The project that a folder belongs to: its `pyproject.toml`, and the app that it names."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from cloudq.errors import ConfigurationError
+
+PROJECT_FILE: Final = "pyproject.toml"
+
+
+def project_file(start: Path) -> Path | None:
+    """The nearest `pyproject.toml`, from `start` upward; `None` where there is none.
+
+    What it names is imported and run, so the way up ends where somebody else may have put one: at the root of the
+    repository, at the home folder, at another file system, at a folder that is neither ours nor root's, and at one
+    that everybody may write to. `start` itself is looked at in any case.
+    """
+    for folder in _upward(start):
+        file = folder / PROJECT_FILE
+        if file.is_file():
+            return file
+    return None
+
+
+def configured_app(file: Path) -> str | None:
+    """`[tool.cloudq] app` of a `pyproject.toml`, or `None` where it has none.
+
+    Raises:
+        ConfigurationError: The file can't be read, or what it has there is no text.
+    """
+    import tomllib
+
+    try:
+        settings = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigurationError(f"{file} can't be read: {error}") from error
+    tool = settings.get("tool", {}).get("cloudq", {})
+    app = tool.get("app") if isinstance(tool, dict) else None
+    if app is not None and not isinstance(app, str):
+        raise ConfigurationError(f"[tool.cloudq] app in {file} is no text", hint='app = "shop.tasks"')
+    return app or None
+
+
+def module_of(spec: str) -> str:
+    """The module that `module`, `module:attribute` or a path to a file names."""
+    return spec.partition(":")[0].removeprefix(f".{os.sep}").removesuffix(".py").replace(os.sep, ".")
+
+
+def in_packages(file: Path) -> tuple[Path, list[str]]:
+    """The folder from which a module's file is imported, and its name's parts: each folder with an `__init__.py`."""
+    parts = [] if file.stem == "__init__" else [file.stem]
+    folder = file.parent
+    while (folder / "__init__.py").is_file() and folder != folder.parent:
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    return folder, parts
+
+
+def _upward(start: Path) -> Iterator[Path]:
+    yield start
+    try:
+        first = start.stat()
+        home = _home()
+        folder = start
+        safe = _is_ours(first)
+        while safe and folder not in {home, folder.parent} and not (folder / ".git").exists():
+            folder = folder.parent
+            found = folder.stat()
+            safe = found.st_dev == first.st_dev and _is_ours(found) and not _is_everybodys(found)
+            if safe:
+                yield folder
+    except OSError:
+        return  # a folder that may not be looked at is a border, too
+
+
+def _is_ours(found: os.stat_result) -> bool:
+    return not hasattr(os, "getuid") or found.st_uid in {os.getuid(), 0}
+
+
+def _is_everybodys(found: os.stat_result) -> bool:
+    return hasattr(os, "getuid") and bool(found.st_mode & stat.S_IWOTH)
+
+
+def _home() -> Path | None:
+    try:
+        return Path.home().resolve()
+    except (RuntimeError, OSError):
+        return None  # an account without one

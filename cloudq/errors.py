@@ -14,7 +14,10 @@ from typing import ClassVar
 class CloudqError(Exception):
     """The base of all errors of cloudq.
 
+    Its text, as a log shows it, is the message and behind it the hint: `no backend is set; hint: set CLOUDQ_URL`.
+
     Attributes:
+        message: What is wrong, without the hint.
         code: A stable word for programs and for the documentation's anchors.
         hint: What to do about it, or `None` where the message says it all.
     """
@@ -24,6 +27,15 @@ class CloudqError(Exception):
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
+
+    @property
+    def message(self) -> str:
+        """What is wrong, without the hint."""
+        return str(self.args[0]) if self.args else ""
+
+    def __str__(self) -> str:
+        """The message and the hint: a web app's log, or Lambda's, shows nothing else."""
+        return f"{self.message}; hint: {self.hint}" if self.hint else self.message
 
 
 # ── what the program or its settings got wrong ───────────────────────────────────────────────────────────
@@ -222,9 +234,11 @@ class SendManyError(CloudqError):
 
     def __init__(self, results: Sequence[object], failed: Sequence[object]) -> None:
         first = next((result for result in results if isinstance(result, Exception)), None)
+        again = "send_many(error.failed) tries just those again; error.results has every outcome in order"
         super().__init__(
-            f"{len(failed)} of {len(results)} calls were not stored; the first error: {first}",
-            hint="send_many(error.failed) tries just those again; error.results has every outcome in order",
+            f"{len(failed)} of {len(results)} calls were not stored; the first error: "
+            f"{None if first is None else wording(first)}",
+            hint=f"{first.hint}; {again}" if isinstance(first, CloudqError) and first.hint else again,
         )
         self.results: Sequence[object] = list(results)
         self.failed: Sequence[object] = list(failed)
@@ -232,6 +246,11 @@ class SendManyError(CloudqError):
     def __reduce__(self) -> tuple[type[SendManyError], tuple[Sequence[object], Sequence[object]]]:
         """So that it survives the way from one process to another; an exception's own way knows only the message."""
         return type(self), (self.results, self.failed)
+
+
+def wording(error: BaseException) -> str:
+    """What an error says is wrong, to be put into another text: without the hint, which that text's own end carries."""
+    return error.message if isinstance(error, CloudqError) else str(error)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -247,11 +266,31 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def place(error: BaseException) -> str:
-    """Where a module that was being imported raised it, as ` (file:line)`; nothing where the error says so itself."""
+    """Where a module that was being imported raised it, as ` (file:line)`; nothing where the error says so itself.
+
+    The line is the program's own that is nearest to the fault: a package's own lines are nothing that its users can
+    mend. Where a package raised it, its line follows.
+    """
     from itertools import dropwhile
     from traceback import extract_tb
 
+    if isinstance(error, SyntaxError):
+        return ""
     files = [(frame.filename, frame.lineno) for frame in extract_tb(error.__traceback__)]
     # Before the import machinery is who asked for the module, behind it the module itself.
     inside = [at for at in dropwhile(lambda at: not at[0].startswith("<frozen"), files) if at[0][0] != "<"]
-    return f" ({inside[-1][0]}:{inside[-1][1]})" if inside and not isinstance(error, SyntaxError) else ""
+    if not inside:
+        return ""
+    mine = next((at for at in reversed(inside) if not _is_installed(at[0])), inside[-1])
+    raised = "" if mine == inside[-1] else f", raised at {inside[-1][0]}:{inside[-1][1]}"
+    return f" ({mine[0]}:{mine[1]}{raised})"
+
+
+def _is_installed(file: str) -> bool:
+    """Whether a file is Python's own, a package's or cloudq's, and not the program's."""
+    from pathlib import Path
+    from sysconfig import get_paths
+
+    paths = get_paths()
+    theirs = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")} | {str(Path(__file__).parent)}
+    return file.startswith(tuple(f"{folder}{end}" for folder in theirs for end in ("/", "\\")))

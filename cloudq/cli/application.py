@@ -14,7 +14,7 @@ from typing import Annotated, Final, TextIO
 import typer
 from typer.main import get_command
 
-from cloudq.cli import cancel, emulate, making, queues, send, tasks, version, worker
+from cloudq.cli import cancel, emulate, explain, making, queues, send, tasks, version, worker
 from cloudq.cli.demo import command as demo
 from cloudq.cli.dlq import commands as dlq
 from cloudq.cli.failures import FAILED, INTERRUPTED, report
@@ -45,7 +45,7 @@ def _print_version(value: bool) -> None:
 
 
 @application.callback(
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 the backend can't be reached, "
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 the backend can't be reached or used, "
     "130 interrupted."
 )
 def _cloudq(
@@ -91,6 +91,7 @@ _add(application, "cancel", cancel.cancel, cancel.EXAMPLES, _WORK)
 _add(application, "demo", demo.demo, demo.EXAMPLES, _WORK)
 _add(application, "tasks", tasks.tasks, tasks.EXAMPLES, _LOOK)
 _add(application, "stats", queues.stats, queues.STATS_EXAMPLES, _LOOK)
+_add(application, "explain", explain.explain, explain.EXAMPLES, _LOOK)
 _add(application, "version", version.version, version.EXAMPLES, _LOOK)
 application.add_typer(queue_group, name="queues", rich_help_panel=_WORK)
 _add(queue_group, "create", making.create, making.CREATE_EXAMPLES)

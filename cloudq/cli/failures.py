@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from typing import Final
 
+from cloudq.cli.error_pages import where
 from cloudq.cli.output import StdoutError, complain, printable
 from cloudq.errors import (
     CloudqError,
@@ -12,6 +13,7 @@ from cloudq.errors import (
     OptionError,
     PayloadError,
     PermissionDenied,
+    QueueNotFound,
     SchemaMismatch,
     StorageCorrupt,
     StorageFull,
@@ -37,13 +39,13 @@ _CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
     (UnsupportedError, USAGE),
     (TransientError, UNREACHABLE),
     (PermissionDenied, UNREACHABLE),
+    (QueueNotFound, UNREACHABLE),
     (StorageFull, UNREACHABLE),
     (StorageCorrupt, UNREACHABLE),
     (StorageReplaced, UNREACHABLE),
     (SchemaMismatch, UNREACHABLE),
     (KeyboardInterrupt, INTERRUPTED),
 )
-ERRORS_PAGE: Final = "docs/reference/errors.md"
 
 
 def exit_code(error: BaseException) -> int:
@@ -58,10 +60,10 @@ def report(error: BaseException, *, debug: bool) -> int:
     if isinstance(error, KeyboardInterrupt):
         lines = ["cloudq: interrupted"]
     elif isinstance(error, CloudqError):
-        lines = [f"cloudq: {error}"]
+        lines = [f"cloudq: {error.message}"]
         if error.hint:
             lines.append(f"  hint: {error.hint}")
-        lines.append(f"  code: {error.code} ({ERRORS_PAGE}#{error.code})")
+        lines.append(f"  code: {error.code} ({where(error.code)})")
     elif isinstance(error, StdoutError):
         lines = [f"cloudq: {error}", "  hint: what the command had done by then is done"]
     else:

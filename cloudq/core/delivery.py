@@ -105,7 +105,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         try:
             message = wire.decode(body, lease.queue)
         except UndecodableError as error:
-            undecodable = str(error)
+            undecodable = error.message
         return cls(
             queue=lease.queue,
             id=message.id if message else native_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -10,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from cloudq.core.safe_log import is_ctrl_c
-from cloudq.errors import UndecodableError
+from cloudq.errors import UndecodableError, wording
 
 # The largest encoded failure. Drivers keep 16 KiB of the service's limit free for it (semantics 6).
 MAX_FAILURE_BYTES: Final = 16 * 1024 - 512
@@ -100,8 +101,17 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def text_of(error: BaseException) -> str:
     """The exception's text, whatever its `__str__` does. Never raises but for a Ctrl-C."""
+    return _safely(str, error)
+
+
+def words_of(error: BaseException) -> str:
+    """As `text_of`, without the hint of an error of ours: for a reason, which is one line among others."""
+    return _safely(wording, error)
+
+
+def _safely(text: Callable[[BaseException], str], error: BaseException) -> str:
     try:
-        return _storable(str(error))
+        return _storable(text(error))
     except BaseException as broken:
         # A user's __str__ may do anything, exit too, and the failure must be kept.
         if is_ctrl_c(broken):

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from msgspec.structs import replace
 
 from cloudq.core.delivery import Delivery
-from cloudq.core.failure import Failure, text_of
+from cloudq.core.failure import Failure, words_of
 from cloudq.core.outcome import DeadLettered, Outcome, Retried
 from cloudq.errors import ConfigurationError, PayloadLost, PayloadUnavailable, TimeLimitExceeded, UndecodableError
 
@@ -36,18 +36,18 @@ def not_loaded(delivery: Delivery, error: Exception, now: datetime) -> Outcome:
     lasted.
     """
     if isinstance(error, (PayloadLost, UndecodableError, ConfigurationError)):
-        reason = f"payload: {error}"
+        reason = f"payload: {words_of(error)}"
         return DeadLettered(reason=reason, failure=Failure.of(reason, error))
     before = delivery.failure
     since = (before.waiting_since if before is not None else None) or now
     if now - since > PATIENCE:
         reason = (
-            f"payload: its store has been unavailable since {since.isoformat(timespec='seconds')}: {text_of(error)}"
+            f"payload: its store has been unavailable since {since.isoformat(timespec='seconds')}: {words_of(error)}"
         )
         return DeadLettered(reason=reason, failure=Failure.of(reason, error))
     if isinstance(error, TimeLimitExceeded):
         error = PayloadUnavailable("not fetched in time")
-    reason = f"payload: {text_of(error)}"
+    reason = f"payload: {words_of(error)}"
     # Beside a message that is released on an ordered queue of SQS no failure is kept; its deliveries are counted.
     by_count = SHORTEST_WAIT * 2 ** min(max(0, delivery.deliveries - 1), _LATEST_DOUBLING)
     longest = min(LONGEST_WAIT, max((now - since) / 2, by_count))
@@ -94,6 +94,6 @@ async def off_the_loop(function: Callable[[], T]) -> T:
 
 def _unavailable(error: Exception) -> PayloadUnavailable:
     """An error of that type: what a person reads says that it is the store which fails, whatever was raised."""
-    unavailable = PayloadUnavailable(f"{type(error).__name__}: {text_of(error)}")
+    unavailable = PayloadUnavailable(f"{type(error).__name__}: {words_of(error)}", hint=getattr(error, "hint", None))
     unavailable.__cause__ = error
     return unavailable

@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from cloudq.core.failure import Failure, text_of
+from cloudq.core.failure import Failure, words_of
 from cloudq.core.outcome import DeadLettered, Outcome, Retried
 
 if TYPE_CHECKING:
@@ -200,5 +200,5 @@ def _seconds(seconds: float) -> timedelta:
 def _shown(error: BaseException) -> str:
     if isinstance(error, Retry):
         return error.reason[:_REASON_CHARS]
-    text = text_of(error).splitlines()
+    text = words_of(error).splitlines()
     return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from cloudq.core.async_time_limit import AsyncTimeLimit
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery
-from cloudq.core.failure import Failure, text_of
+from cloudq.core.failure import Failure, words_of
 from cloudq.core.handler import Handler, Job
 from cloudq.core.loading import LOAD_LIMIT, not_loaded, off_the_loop
 from cloudq.core.message import Message
@@ -228,7 +228,7 @@ class Processor(Generic[ContextT]):
             deadline = None if limit is None else now + limit
             job = handler.bind(delivery, message, deadline=deadline, lease_lost=lease_lost or Event())
         except PayloadError as error:
-            return self._dead(delivery, f"payload: {error}", error)
+            return self._dead(delivery, f"payload: {words_of(error)}", error)
         except Exception as error:  # noqa: BLE001 - a type's own validation code is the user's
             return self._detailed(delivery, self._decide(policy, delivery, error))
         chain = Chain(self._middleware, job.context, lambda error: self._decide(policy, delivery, error))
@@ -244,7 +244,7 @@ class Processor(Generic[ContextT]):
             # A user's strategy, even one that calls sys.exit, must not leave the delivery without an outcome.
             if is_ctrl_c(broken):
                 raise
-            reason = f"the retry policy raised {type(broken).__name__}: {text_of(broken)}"
+            reason = f"the retry policy raised {type(broken).__name__}: {words_of(broken)}"
             return DeadLettered(reason=reason, failure=Failure.of(reason, broken))
 
     def _dead(self, delivery: Delivery, reason: str, error: BaseException | None = None) -> Outcome:

@@ -167,9 +167,9 @@ class PushEdge:
         try:
             arrival = self._arrivals.decode(request)
         except BatchRefused as error:
-            raise HttpRefusal(415, f"{error}") from error
+            raise HttpRefusal(415, error.message) from error
         except PushRefused as error:
-            raise HttpRefusal(400, f"{error}") from error
+            raise HttpRefusal(400, error.message) from error
         queue = arrival.delivery.queue
         if is_dead_letter_queue(queue):
             # Somebody resumed it. What it holds must be neither run nor deleted (semantics 5).

@@ -98,7 +98,7 @@ class Arrivals:
         try:
             message = wire.decode(event.body, self._app.default_queue)
         except UndecodableError as error:
-            undecodable = str(error)
+            undecodable = error.message
         queue = self._queue_of(message)
         expires_at, ends = request.received_at + self._event_deadline, request.received + self._event_deadline
         return Delivery(

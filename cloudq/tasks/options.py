@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, TypedDict
 from cloudq.core.middleware import Middleware
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.url import DEFAULT_URL
-from cloudq.errors import ConfigurationError, OptionError, TaskDefinitionError, nearest
+from cloudq.errors import ConfigurationError, OptionError, TaskDefinitionError, nearest, wording
 from cloudq.queues.names import check_queue
 from cloudq.queues.urls import CLAIM_CHECK_EXAMPLE
 from cloudq.tasks.context import Context
@@ -200,7 +200,9 @@ def key_for(option: str, key: Key, arguments: Mapping[str, object]) -> str:
     try:
         value = key(**_taken(key, arguments)) if callable(key) else key.format_map(arguments)
     except Exception as error:
-        raise OptionError(f"{option} can't be made from the arguments: {type(error).__name__}: {error}") from error
+        raise OptionError(
+            f"{option} can't be made from the arguments: {type(error).__name__}: {wording(error)}"
+        ) from error
     return check_key(option, value)
 
 

@@ -84,5 +84,4 @@ def _app(config: pytest.Config) -> App:
     try:
         return load_app(spec)
     except CloudqError as error:
-        hint = f" ({error.hint})" if error.hint else ""
-        pytest.fail(f"the ini option {INI} = {spec}: {error}{hint}", pytrace=False)
+        pytest.fail(f"the ini option {INI} = {spec}: {error}", pytrace=False)

@@ -82,7 +82,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         try:
             message = wire.decode(self.body, self.queue)
         except UndecodableError as error:
-            undecodable = str(error)
+            undecodable = error.message
         return Delivery(
             queue=self.queue,
             id=self.id,

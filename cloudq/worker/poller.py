@@ -192,12 +192,10 @@ class Poller:
             return
         # What isn't ours is a surprise worth a traceback.
         surprise = None if isinstance(error, CloudqError) else error
-        hint = f"; {error.hint}" if isinstance(error, CloudqError) and error.hint else ""
         logger.error(
-            "queue %s can't be received from, trying again until it can: %s%s",
+            "queue %s can't be received from, trying again until it can: %s",
             self.queue,
             error,
-            hint,
             exc_info=surprise,
             extra={"cloudq_queue": self.queue},
         )

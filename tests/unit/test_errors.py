@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import importlib
+import json
 import pickle
 import re
 from collections.abc import Iterator
@@ -19,6 +21,8 @@ from cloudq.errors import (
     Throttled,
     TransientError,
     nearest,
+    place,
+    wording,
 )
 
 
@@ -43,9 +47,11 @@ def test_every_error_has_a_code_of_its_own() -> None:
 
 @pytest.mark.parametrize("kind", WITH_A_MESSAGE)
 def test_an_error_carries_its_message_and_its_hint(kind: type[CloudqError]) -> None:
-    """The message says what is wrong, the hint what to do; without one it is None."""
-    assert ("broken", "mend it") == (str(kind("broken", hint="mend it")), kind("broken", hint="mend it").hint)
-    assert kind("broken").hint is None
+    """The message says what is wrong, the hint what to do, the text both; without a hint there is none."""
+    error = kind("broken", hint="mend it")
+    assert ("broken; hint: mend it", "broken", "mend it") == (str(error), error.message, error.hint)
+    assert ("broken",) == error.args
+    assert ("broken", None) == (str(kind("broken")), kind("broken").hint)
 
 
 @pytest.mark.parametrize("kind", WITH_A_MESSAGE)
@@ -53,7 +59,7 @@ def test_an_error_carries_its_message_and_its_hint(kind: type[CloudqError]) -> N
 def test_an_error_survives_a_copy_and_the_way_to_another_process(kind: type[CloudqError], carry) -> None:  # type: ignore[no-untyped-def]  # copy's and pickle's signatures are Any
     """Pools pickle what a child raised: type, message and hint arrive."""
     carried = carry(kind("broken", hint="mend it"))
-    assert (kind, "broken", "mend it") == (type(carried), str(carried), carried.hint)
+    assert (kind, "broken; hint: mend it", "mend it") == (type(carried), str(carried), carried.hint)
 
 
 def test_a_payload_error_keeps_its_field() -> None:
@@ -77,7 +83,7 @@ def test_send_many_error_tells_all() -> None:
     """The first error is in the message, everything is in the attributes, in order."""
     first, second = Throttled("slow down"), ValueError("other")
     error = SendManyError(results=("sent", first, second), failed=("b", "c"))
-    assert "2 of 3 calls were not stored; the first error: slow down" == str(error)
+    assert "2 of 3 calls were not stored; the first error: slow down" == error.message
     assert (["sent", first, second], ["b", "c"]) == (error.results, error.failed)
     assert error.hint is not None
     assert "send_many(error.failed)" in error.hint
@@ -102,3 +108,24 @@ def test_send_many_error_pickles() -> None:
 def test_the_nearest_known_name_is_suggested(name: str, known: list[str], expected: str) -> None:
     """A near miss names the nearest; else what is known is listed, not without end."""
     assert expected == nearest(name, known)
+
+
+def test_an_errors_wording_within_another_text_has_no_hint() -> None:
+    """What is put into another text leaves its hint to that text's own end: a hint is said once."""
+    inner = Throttled("slow down", hint="send less")
+    assert "slow down" == wording(inner)
+    assert "no" == wording(ValueError("no"))
+    outer = SendManyError(results=(inner,), failed=("a",))
+    assert 1 == str(outer).count("hint:")
+    assert "1 of 1 calls were not stored; the first error: slow down" == outer.message
+    assert (outer.hint or "").startswith("send less; send_many(error.failed)")
+
+
+def test_place_is_the_programs_own_line(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]  # fixtures
+    """Of an import that fails within a package the program's own line is told, then where it was raised."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "place_fails.py").write_text("import json\n\njson.loads('{')\n")
+    with pytest.raises(ValueError, match="Expecting") as raised:
+        importlib.import_module("place_fails")
+    told = place(raised.value)
+    assert told.startswith(f" ({tmp_path / 'place_fails.py'}:3, raised at {json.__path__[0]}"[:-1])

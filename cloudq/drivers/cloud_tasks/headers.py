@@ -48,7 +48,7 @@ def failure_of(headers: Mapping[str, str]) -> Failure | None:
     try:
         return Failure.decode(text)
     except UndecodableError as error:
-        return Failure(reason=str(error))
+        return Failure(reason=error.message)
 
 
 def deadline_of(headers: Mapping[str, str]) -> timedelta:

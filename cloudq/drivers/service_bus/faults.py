@@ -63,7 +63,7 @@ def translate_unsure(error: BaseException, queue: str) -> Exception:
     meant = translate(error, queue)
     if not isinstance(meant, BackendUnavailable) or isinstance(error, CloudqError):
         return meant
-    unsure = BackendUnavailable(f"{meant}; what was sent may have been stored", hint=meant.hint)
+    unsure = BackendUnavailable(f"{meant.message}; what was sent may have been stored", hint=meant.hint)
     unsure.__cause__ = error
     return unsure
 

@@ -77,7 +77,7 @@ def kept_failure(stored: bytes | None) -> Failure | None:
     try:
         return Failure.decode(stored)
     except UndecodableError as error:
-        return Failure(reason=str(error))
+        return Failure(reason=error.message)
 
 
 def lease_lost(lease: Lease) -> LeaseLost:

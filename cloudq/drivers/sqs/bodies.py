@@ -65,7 +65,7 @@ def failure_of(message: Mapping[str, Any], name: str) -> Failure | None:
     try:
         return Failure.decode(kept)
     except UndecodableError as error:
-        return Failure(reason=str(error))
+        return Failure(reason=error.message)
 
 
 def storable(body: bytes) -> str | None:

@@ -51,7 +51,7 @@ def test_without_an_app(cli):
     assert (2, "") == (result.code, result.out)
     assert "--app, CLOUDQ_APP, [tool.cloudq] app in pyproject.toml, app.py and tasks.py" in result.err
     assert "hint: " in result.err
-    assert "docs/reference/errors.md#configuration" in result.err
+    assert "cloudq explain configuration" in result.err
 
 
 def columns(line: str) -> list[str]:

@@ -588,7 +588,7 @@ def test_each_caller_gets_an_error_of_its_own() -> None:
         assert 3 == len(set(map(id, errors)))
         for error in errors:
             assert isinstance(error, BackendUnavailable)
-            assert (str(error), error.hint, error.__cause__) == ("no answer", "later", cause)
+            assert (error.message, error.hint, error.__cause__) == ("no answer", "later", cause)
 
 
 def test_an_interrupted_waiter_takes_its_item_back() -> None:

@@ -69,8 +69,8 @@ def test_a_driver_may_have_words_of_its_own(refusal):
     """Else the core's are said, which name no service."""
     own = replace(ABLE, refusals={refusal: Words("of Acme does nothing of the kind", hint="ask Acme")})
     error = refused(refusal, "q", own)
-    assert ("queue 'q' of Acme does nothing of the kind", "ask Acme") == (str(error), error.hint)
-    assert f"queue 'q' {WORDS[refusal].why}" == str(refused(refusal, "q", ABLE))
+    assert ("queue 'q' of Acme does nothing of the kind", "ask Acme") == (error.message, error.hint)
+    assert f"queue 'q' {WORDS[refusal].why}" == refused(refusal, "q", ABLE).message
 
 
 def test_the_words_of_a_driver_are_said_when_a_send_is_refused():

@@ -112,7 +112,7 @@ def test_a_worker_that_only_a_restart_helps_is_not_alive(app: App, driver: Unrel
     with running(app, health=ANY_PORT) as worker:
         until(lambda: get(worker, "/healthz")[0] == 503)
         for page in ("/healthz", "/readyz"):
-            assert ["queue default: q.db was replaced"] == get(worker, page)[1]["problems"]
+            assert ["queue default: q.db was replaced; hint: restart this process"] == get(worker, page)[1]["problems"]
 
 
 def test_a_worker_that_can_start_nothing_is_not_alive(

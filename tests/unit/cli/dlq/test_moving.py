@@ -92,7 +92,7 @@ def test_without_a_dead_letter_queue(cli, service):
     """That there is none isn't taken for none being in it."""
     del service.queues["http://sqs.test/1/emails-dlq"]
     result = cli(*COMMAND, "--yes")
-    assert (1, "") == (result.code, result.out)
+    assert (3, "") == (result.code, result.out)
     assert "there is no queue 'emails-dlq' on Amazon SQS" in result.err
 
 

@@ -1,0 +1,44 @@
+"""`cloudq explain`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cloudq.cli.error_pages import first_sentence, sections
+from cloudq.cli.options import Debug, Json
+from cloudq.cli.output import table, write, write_json
+from cloudq.errors import OptionError, nearest
+
+EXAMPLES = ("cloudq explain queue-not-found", "cloudq explain")
+
+
+def explain(
+    code: Annotated[
+        str | None, typer.Argument(metavar="CODE", help="An error's code, as the error shows it. Default: list all.")
+    ] = None,
+    *,
+    json: Json = False,
+    _debug: Debug = False,
+) -> None:
+    """Tell what an error means and what to do about it, by the code that it shows."""
+    known = sections()
+    if code is None:
+        if json:
+            for name, text in known.items():
+                write_json({"code": name, "text": text})
+        else:
+            table(("code", "means"), [(name, first_sentence(text)) for name, text in known.items()])
+        return
+    # Who has the class's name from a log means the same.
+    code = next((name for name, text in known.items() if text.startswith(f"`{code}`")), code)
+    if code not in known:
+        raise OptionError(
+            f"there is no error with the code {code!r}: {nearest(code, known)}",
+            hint="cloudq explain, by itself, lists the codes",
+        )
+    if json:
+        write_json({"code": code, "text": known[code]})
+    else:
+        write(known[code])

@@ -4,61 +4,78 @@ from __future__ import annotations
 
 import os
 import sys
-import tomllib
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 from cloudq.app import App
 from cloudq.default_app import default
 from cloudq.errors import CloudqError, ConfigurationError, place
+from cloudq.tasks.project import PROJECT_FILE, configured_app, in_packages, module_of, project_file
 
 APP_VARIABLE = "CLOUDQ_APP"
 _USUAL = ("app", "tasks")
 
 
-def find_app(spec: str | None, environment: Mapping[str, str] = os.environ) -> str:
-    """The spec in force, `module` or `module:attribute`: the given one, else what the surroundings name.
+class Found(NamedTuple):
+    """Which app is meant.
+
+    Attributes:
+        spec: `module` or `module:attribute`.
+        folder: What goes first on the import path.
+        how: What named it, for a log.
+    """
+
+    spec: str
+    folder: Path
+    how: str
+
+
+def find_app(spec: str | None, environment: Mapping[str, str] = os.environ) -> Found:
+    """The app in force: the given one, else what the surroundings name.
 
     Raises:
         ConfigurationError: Nothing names an app. Says what was tried.
     """
+    here = Path.cwd()
     if spec:
-        return spec
+        return Found(spec, here, "--app")
     if named := environment.get(APP_VARIABLE):
-        return named
-    if configured := _configured():
-        return configured
-    for module in _USUAL:
-        if Path(f"{module}.py").is_file() or Path(module, "__init__.py").is_file():
-            return module
+        return Found(named, here, APP_VARIABLE)
+    file = project_file(here)
+    if file is not None and (configured := configured_app(file)):
+        return Found(configured, file.parent, f"[tool.cloudq] app in {file}")
+    for name in _USUAL:
+        for usual in (here / f"{name}.py", here / name / "__init__.py"):
+            if usual.is_file():
+                folder, parts = in_packages(usual)  # within a package, `tasks.py` is `shop.tasks` to its senders
+                return Found(".".join(parts), folder, str(usual))
+    project = file or PROJECT_FILE
     raise ConfigurationError(
-        f"no app was found in {Path.cwd()}: tried --app, {APP_VARIABLE}, [tool.cloudq] app in pyproject.toml, "
-        "app.py and tasks.py",
+        f"no app was found in {here}: tried --app, {APP_VARIABLE}, [tool.cloudq] app in {project}, app.py and tasks.py",
         hint="name the module that declares the tasks: --app shop.tasks",
     )
 
 
-def load_app(spec: str | None) -> App:
+def load_app(spec: str | Found | None) -> App:
     """Imports the app that `spec` (or the surroundings) names, with its `imports`, ready to be worked for.
 
-    The current folder goes first on the import path.
+    First on the import path goes the folder where it was found, for a text the current one.
 
     Args:
-        spec: `module` or `module:attribute`; `None` to look around, see `find_app`.
+        spec: `module` or `module:attribute`, or what `find_app` gave; `None` to look around, as it does.
 
     Raises:
         ConfigurationError: It can't be imported, isn't there, isn't an App, or declares no tasks.
         TaskDefinitionError: A task's declaration is wrong.
     """
-    spec = find_app(spec)
-    module_name, _, attribute = spec.partition(":")
-    module_name = module_name.removeprefix(f".{os.sep}").removesuffix(".py").replace(os.sep, ".")
-    here = str(Path.cwd())
-    if here not in sys.path[:1]:
-        sys.path.insert(0, here)
-    module = _imported(module_name, spec)
+    spec, folder, _ = spec if isinstance(spec, Found) else find_app(spec)
+    attribute = spec.partition(":")[2]
+    if str(folder) not in sys.path[:1]:
+        sys.path.insert(0, str(folder))
+    module = _imported(module_of(spec), spec, folder)
     app = _named(module, attribute) if attribute else _only_app(module)
     app.load()
     if not app.tasks:
@@ -69,22 +86,7 @@ def load_app(spec: str | None) -> App:
     return app
 
 
-def _configured() -> str | None:
-    file = Path("pyproject.toml")
-    if not file.is_file():
-        return None
-    try:
-        settings = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise ConfigurationError(f"{file.absolute()} can't be read: {error}") from error
-    tool = settings.get("tool", {}).get("cloudq", {})
-    app = tool.get("app") if isinstance(tool, dict) else None
-    if app is not None and not isinstance(app, str):
-        raise ConfigurationError(f"[tool.cloudq] app in {file.absolute()} is no text", hint='app = "shop.tasks"')
-    return app
-
-
-def _imported(module: str, spec: str) -> ModuleType:
+def _imported(module: str, spec: str, folder: Path) -> ModuleType:
     if not module:
         raise ConfigurationError(f"{spec!r} names no module", hint="--app shop.tasks:app")
     if not all(part.isidentifier() for part in module.split(".")):
@@ -96,7 +98,7 @@ def _imported(module: str, spec: str) -> ModuleType:
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}."):
             raise ConfigurationError(
-                f"there is no module {module!r} to import from {Path.cwd()}",
+                f"there is no module {module!r} to import from {folder}",
                 hint="check --app, and the folder you are in",
             ) from error
         what = f"{type(error).__name__}: {error}{place(error)}"

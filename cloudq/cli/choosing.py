@@ -14,7 +14,7 @@ from cloudq.app import App
 from cloudq.cli.options import queue_name
 from cloudq.cli.output import note
 from cloudq.core.url import parse_url
-from cloudq.discovery import APP_VARIABLE, find_app, load_app
+from cloudq.discovery import APP_VARIABLE, Found, find_app, load_app
 from cloudq.errors import CloudqError, ConfigurationError, nearest, place
 from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.queues.urls import URL_VARIABLE, backend_url
@@ -26,11 +26,13 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         app: The App, on the backend that is in force.
         spec: What it was loaded from, or `None` for a bare one that has no tasks.
+        folder: The folder from which it was imported; `None` for a bare one.
         why_bare: Why it is a bare one.
     """
 
     app: App
     spec: str | None = None
+    folder: str | None = None
     why_bare: str | None = None
 
 
@@ -46,7 +48,7 @@ def tasks_app(spec: str | None, backend: str | None) -> Iterator[Chosen]:
     app = _load(found)
     _use(app, backend)
     try:
-        yield Chosen(app=app, spec=found)
+        yield Chosen(app=app, spec=found.spec, folder=str(found.folder))
     finally:
         app.close()
 
@@ -108,7 +110,7 @@ def _chosen(spec: str | None, backend: str | None, *, wanted: bool) -> Chosen:
             hint=f"{error.hint}; {instead}" if error.hint else instead,
         ) from error
     _use(app, backend)
-    return Chosen(app=app, spec=found)
+    return Chosen(app=app, spec=found.spec, folder=str(found.folder))
 
 
 def queues_of(chosen: Chosen, named: list[str]) -> list[str]:
@@ -142,16 +144,16 @@ def _bare(backend: str | None, why: str) -> Chosen:
     return Chosen(app=app, why_bare=why)
 
 
-def _load(spec: str) -> App:
+def _load(found: Found) -> App:
     """The App, ready; what its modules print while they are imported isn't this command's data."""
     try:
         with redirect_stdout(sys.stderr):
-            return load_app(spec)
+            return load_app(found)
     except CloudqError:
         raise
     except (Exception, SystemExit) as error:  # whatever a module does while it is imported
         raise ConfigurationError(
-            f"importing {spec} raised {type(error).__name__}: {error}{place(error)}",
+            f"importing {found.spec} raised {type(error).__name__}: {error}{place(error)}",
             hint="--debug shows the whole traceback",
         ) from error
 

@@ -172,6 +172,7 @@ def worker(
                 prefetch=prefetch,
                 health=listens,
                 app_spec=chosen.spec,
+                app_folder=chosen.folder,
             )
             code = _poll(chosen, settings, as_json=as_json)
     raise typer.Exit(code)

@@ -52,13 +52,25 @@ def module_of(spec: str) -> str:
 
 
 def in_packages(file: Path) -> tuple[Path, list[str]]:
-    """The folder from which a module's file is imported, and its name's parts: each folder with an `__init__.py`."""
+    """The folder from which a module is imported, and the parts of its name: the packages it is in, and itself."""
     parts = [] if file.stem == "__init__" else [file.stem]
     folder = file.parent
-    while (folder / "__init__.py").is_file() and folder != folder.parent:
+    while _is_package(folder):
         parts.insert(0, folder.name)
         folder = folder.parent
     return folder, parts
+
+
+def _is_package(folder: Path) -> bool:
+    """Whether a folder is imported as a package. Many a project's own folder has an `__init__.py` by mistake."""
+    if not (folder / "__init__.py").is_file() or not folder.name.isidentifier() or _is_project(folder):
+        return False
+    # Who stands within it means that folder, unless a project is around it.
+    return not Path.cwd().is_relative_to(folder) or any(map(_is_project, _upward(folder.parent)))
+
+
+def _is_project(folder: Path) -> bool:
+    return (folder / PROJECT_FILE).is_file() or (folder / ".git").exists()
 
 
 def _upward(start: Path) -> Iterator[Path]:

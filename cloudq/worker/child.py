@@ -156,13 +156,17 @@ def main(descriptor: int) -> int:
 
 
 def _load(hello: Hello) -> App:
-    from cloudq.discovery import load_app
+    from pathlib import Path
+
+    from cloudq.discovery import Found, load_app
 
     if hello.log_format is not None:
         from cloudq.running.logs import configure
 
         configure(hello.log_format, hello.log_level)
-    app = load_app(hello.app_spec)
+    # As the parent found it: the current folder may have changed since, and names another one.
+    spec, folder = hello.app_spec, hello.app_folder
+    app = load_app(spec if spec is None or folder is None else Found(spec, Path(folder), "the parent"))
     # Given to the parent by hand; what tasks send goes there, too.
     if app.url != hello.url:
         app.configure(hello.url)

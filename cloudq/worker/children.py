@@ -161,6 +161,7 @@ class ChildExecutor:
         processor: Decides about deliveries whose process died.
         processes: How many children.
         app_spec: What the children load.
+        app_folder: From where; `None`: from the current folder.
         url: The backend that the tasks send to.
         claim_check: The store of large payloads, if there is one.
         ended: Told each outcome.
@@ -174,6 +175,7 @@ class ChildExecutor:
         *,
         processes: int,
         app_spec: str | None,
+        app_folder: str | None = None,
         url: str,
         claim_check: str | None,
         ended: Ended,
@@ -183,6 +185,7 @@ class ChildExecutor:
         self._processor = processor
         self._hello = Hello(
             app_spec=app_spec,
+            app_folder=app_folder,
             url=url,
             claim_check=claim_check,
             log_format=_log_format(),

@@ -25,6 +25,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """To a child, first: what it works for."""
 
     app_spec: str | None
+    app_folder: str | None = None
     url: str
     claim_check: str | None
     log_format: Literal["text", "json"] | None

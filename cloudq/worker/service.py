@@ -282,6 +282,7 @@ class Worker:
             self._processor,
             processes=settings.processes,
             app_spec=settings.app_spec,
+            app_folder=settings.app_folder,
             url=self.app.url,
             claim_check=self.app.runtime.claim_check_url,
             ended=self._end_task,

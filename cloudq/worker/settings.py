@@ -40,6 +40,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
         settle_timeout: How long a settlement is tried, and its lease renewed, after the handler ended.
         health: Where `/healthz` and `/readyz` are served, `(host, port)`; port 0 takes a free one. `None` for nowhere.
         app_spec: `module:attribute` of the app, which child processes load. `None` for the default search.
+        app_folder: The folder from which they import it; `None` for the current one.
     """
 
     queues: Mapping[str, int] = _EVERY_QUEUE
@@ -55,6 +56,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     settle_timeout: timedelta = timedelta(seconds=30)
     health: tuple[str, int] | None = None
     app_spec: str | None = None
+    app_folder: str | None = None
 
     def __post_init__(self) -> None:
         """Refuses what can't work whatever the backend.

@@ -41,20 +41,65 @@ def module(folder, source: str) -> str:
 def test_the_given_app_comes_before_the_environments_before_the_projects_before_the_usual_files(folder):
     """`--app` > `CLOUDQ_APP` > `[tool.cloudq] app` > `app.py` > `tasks.py`."""
     (folder / "tasks.py").write_text("")
-    assert "tasks" == find_app(None, {})
+    assert "tasks" == find_app(None, {}).spec
     (folder / "app.py").write_text("")
-    assert "app" == find_app(None, {})
+    assert "app" == find_app(None, {}).spec
     (folder / "pyproject.toml").write_text('[tool.cloudq]\napp = "shop.tasks"\n')
-    assert "shop.tasks" == find_app(None, {})
-    assert "env:app" == find_app(None, {"CLOUDQ_APP": "env:app"})
-    assert "given" == find_app("given", {"CLOUDQ_APP": "env:app"})
+    assert "shop.tasks" == find_app(None, {}).spec
+    assert "env:app" == find_app(None, {"CLOUDQ_APP": "env:app"}).spec
+    assert "given" == find_app("given", {"CLOUDQ_APP": "env:app"}).spec
 
 
 def test_a_package_is_a_usual_place_too(folder):
     """`tasks/__init__.py` is as good as `tasks.py`."""
     (folder / "tasks").mkdir()
     (folder / "tasks" / "__init__.py").write_text("")
-    assert "tasks" == find_app(None, {})
+    assert "tasks" == find_app(None, {}).spec
+
+
+def test_within_a_package_the_projects_app_is_found_with_its_folder(folder, monkeypatch):
+    """`cd shop; cloudq worker` works for `shop.tasks`, imported from the project's folder, not for `tasks`."""
+    package = f"package_{next(numbers)}"
+    (folder / "pyproject.toml").write_text(f'[tool.cloudq]\napp = "{package}.tasks"\n')
+    (folder / package).mkdir()
+    (folder / package / "tasks.py").write_text(ONE)
+    monkeypatch.chdir(folder / package)
+    found = find_app(None, {})
+    assert (f"{package}.tasks", folder) == (found.spec, found.folder)
+    assert str(folder / "pyproject.toml") in found.how
+    assert [f"{package}.tasks.t"] == list(load_app(found).tasks)
+    assert str(folder) == sys.path[0]
+
+
+def test_within_a_package_of_a_project_the_usual_files_are_its_modules(folder, monkeypatch):
+    """Their tasks have the names that senders outside of the package give them."""
+    package = f"package_{next(numbers)}"
+    (folder / package).mkdir()
+    (folder / package / "__init__.py").write_text("")
+    (folder / package / "tasks.py").write_text(ONE)
+    monkeypatch.chdir(folder / package)
+    assert ("tasks", folder / package) == find_app(None, {})[:2], "no project is there: the folder is what is meant"
+    (folder / "pyproject.toml").write_text("")
+    assert (f"{package}.tasks", folder) == find_app(None, {})[:2]
+    assert [f"{package}.tasks.t"] == list(load_app(None).tasks)
+
+
+def test_another_project_within_one_is_its_own(folder, monkeypatch):
+    """The nearest project's file ends the way up, also where it names no app."""
+    (folder / "pyproject.toml").write_text('[tool.cloudq]\napp = "shop.tasks"\n')
+    (folder / "blog").mkdir()
+    (folder / "blog" / "pyproject.toml").write_text('[project]\nname = "blog"\n')
+    (folder / "blog" / "app.py").write_text("")
+    monkeypatch.chdir(folder / "blog")
+    assert ("app", folder / "blog") == find_app(None, {})[:2]
+
+
+def test_each_place_is_told(folder):
+    """For the worker's log: what named the app."""
+    (folder / "tasks.py").write_text("")
+    assert str(folder / "tasks.py") == find_app(None, {}).how
+    assert "CLOUDQ_APP" == find_app(None, {"CLOUDQ_APP": "a"}).how
+    assert "--app" == find_app("a", {}).how
 
 
 def test_no_app_says_what_was_tried(folder):
@@ -78,7 +123,7 @@ def test_a_project_file_without_an_app_is_passed_over(folder, content):
     """Other tools' settings don't matter."""
     (folder / "pyproject.toml").write_text(content)
     (folder / "tasks.py").write_text("")
-    assert "tasks" == find_app(None, {})
+    assert "tasks" == find_app(None, {}).spec
 
 
 # ── loading ──────────────────────────────────────────────────────────────────────────────────────────────

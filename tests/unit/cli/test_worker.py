@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -118,6 +119,7 @@ def test_settings_reach_the_worker(cli, writer, monkeypatch):
             prefetch=2,
             health=("127.0.0.1", 81),
             app_spec="writer:app",
+            app_folder=str(Path.cwd()),
         )
     ] == seen
 

@@ -37,6 +37,28 @@ def test_a_child_works_with_its_parents_backend_and_store(
     assert (f"sqlite:///{tmp_path / 'given.db'}", given or "memory://own") == (app.url, app.runtime.claim_check_url)
 
 
+def test_a_child_imports_the_app_from_its_parents_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The project's, where the worker was started in one below it."""
+    (tmp_path / "projects_app.py").write_text(
+        "import cloudq\napp = cloudq.App('memory://')\n@app.task('t')\ndef t() -> None: ...\n"
+    )
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    hello = Hello(
+        app_spec="projects_app",
+        app_folder=str(tmp_path),
+        url="memory://",
+        claim_check=None,
+        log_format=None,
+        log_level=0,
+    )
+    try:
+        assert ["t"] == list(_load(hello).tasks)
+    finally:
+        sys.modules.pop("projects_app", None)
+
+
 @pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize(
     ("error", "policy", "reason"),

@@ -27,6 +27,7 @@ from cloudq.tasks.runtime import AppRuntime
 from cloudq.tasks.sending import SendManyError, ran, send_all, sent
 from cloudq.tasks.sent import Sent
 from cloudq.tasks.task import Call, Task, TaskDecorator
+from cloudq.tasks.typo_warning import TypoWarning
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -68,6 +69,7 @@ class App:
         self.runtime = AppRuntime(self._registry, self._connection)
         self._eager = EagerMode()
         self._loop_warning = LoopWarning()
+        self._typo_warning = TypoWarning()
         self.imports: tuple[str, ...] = ()
         self.retry_policy = RetryPolicy()
         self.middleware: tuple[Middleware[Context], ...] = ()
@@ -314,4 +316,8 @@ class App:
     def _message(
         self, task: Task[..., Any] | str | Call, payload: Mapping[str, object], options: SendOptions
     ) -> Message:
-        return composed(self, self._registry.definitions, task, payload, options)
+        declared = self._registry.definitions
+        message = composed(self, declared, task, payload, options)
+        if message.task not in declared and not self._eager:
+            self._typo_warning.look(message.task, declared)
+        return message

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import warnings
 
+from cloudq.tasks.callers import callers_level
+
 
 class LoopWarning:
     """Warns, once an app, that a blocking send is called where an event loop runs."""
@@ -20,7 +22,7 @@ class LoopWarning:
         warnings.warn(
             f"{method}() blocks the running event loop until the backend has answered; use `await a{method}(...)`",
             RuntimeWarning,
-            stacklevel=_callers_level(),
+            stacklevel=callers_level(),
         )
 
 
@@ -29,11 +31,3 @@ def _loop_runs_here() -> bool:
     # the module is there with a part of its names.
     running = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
     return running is not None and running() is not None
-
-
-def _callers_level() -> int:
-    """The stack level, for a warning, of whoever called cloudq."""
-    level = 1
-    while sys._getframe(level).f_globals.get("__name__", "").startswith("cloudq."):
-        level += 1
-    return level

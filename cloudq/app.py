@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack, overload
 
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.driver import Driver
@@ -16,9 +16,11 @@ from cloudq.errors import ConfigurationError, TaskDefinitionError
 from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.queues.connection import Connection
 from cloudq.queues.names import check_queue
+from cloudq.tasks import foreign_words
 from cloudq.tasks.composing import NO_PAYLOAD, checked_calls, composed
 from cloudq.tasks.context import Context
 from cloudq.tasks.eager import EagerMode, EagerRun
+from cloudq.tasks.foreign_words import no_attribute
 from cloudq.tasks.loop_warning import LoopWarning
 from cloudq.tasks.options import AppSettings, SendOptions, TaskOptions, check_app_settings
 from cloudq.tasks.receipts import read_receipt
@@ -80,6 +82,12 @@ class App:
     def __repr__(self) -> str:
         """How many tasks it has; no URL, which the environment may decide."""
         return f"App({len(self._registry.tasks)} tasks)"
+
+    if not TYPE_CHECKING:  # else every attribute would have a type
+
+        def __getattr__(self, name):
+            """Nothing but an AttributeError, with our word for what other task queues call so."""
+            raise no_attribute(self, name, foreign_words.APP)
 
     def configure(self, url: str | None = None, **settings: Unpack[AppSettings]) -> None:
         """Sets what is given, as the constructor does; what is left out stays.

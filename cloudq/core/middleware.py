@@ -51,6 +51,7 @@ class Chain(Generic[ContextT]):
         for middleware in self._middleware:
             try:
                 generator = middleware(self._context)
+                _refuse_other(generator, middleware)
                 next(generator)
             except StopIteration as stop:
                 self._returned(stop.value, middleware)
@@ -92,6 +93,12 @@ class Chain(Generic[ContextT]):
             self.outcome = value
         else:
             self.failed(TypeError(f"the middleware {_name(middleware)} returned {value!r}, not an Outcome"))
+
+
+def _refuse_other(given: object, middleware: object) -> None:
+    """Refuses, by the middleware's name, what it gave if that is no generator."""
+    if not isinstance(given, Generator):
+        raise TypeError(f"the middleware {_name(middleware)} gave {given!r}, not a generator")
 
 
 def _close(generator: Generator[None, Outcome, Outcome], reason: BaseException) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from cloudq.core.failure import Failure, words_of
 from cloudq.core.outcome import DeadLettered, Outcome, Retried
+from cloudq.core.spans import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +47,7 @@ class Retry(Exception):
         if delay is not None and not isinstance(delay, timedelta):
             raise TypeError(f"delay is a timedelta, not {delay!r}: Retry(delay=timedelta(seconds=30))")
         if delay is not None and delay < timedelta(0):
-            raise ValueError(f"delay is {delay}: it can't be negative")
+            raise ValueError(f"delay is {shown(delay)}: it can't be negative")
         super().__init__(reason)
         self.reason = str(reason)
         self.delay = delay
@@ -97,8 +98,10 @@ class RetryPolicy:
         max_deliveries: int | None = None,
     ) -> None:
         for name, strategy in (("stop", stop), ("wait", wait), ("retry", retry)):
-            if strategy is not None and not callable(strategy):
-                raise TypeError(f"{name} is {strategy!r}, not one of tenacity's {name} strategies")
+            # A class is callable, but calling it makes a strategy (or an error) and decides nothing.
+            if strategy is not None and (not callable(strategy) or isinstance(strategy, type)):
+                hint = f"{name}={_meant(name, strategy)}"
+                raise TypeError(f"{name} is {strategy!r}, not one of tenacity's {name} strategies; hint: {hint}")
         if max_deliveries is not None and max_deliveries < 1:
             raise ValueError(f"max_deliveries is {max_deliveries}: at least 1 is needed")
         self._given = (stop, wait, retry)
@@ -172,6 +175,27 @@ class RetryPolicy:
         state.outcome = Future(attempt)
         state.outcome.set_exception(error)
         return state
+
+
+def policy_for(given: object) -> str:
+    """How a policy is written that does what somebody gave in its place: a number of attempts, say."""
+    number = isinstance(given, int) and not isinstance(given, bool)
+    return f"cloudq.RetryPolicy(stop={_meant('stop', given)})" if number else "cloudq.RetryPolicy(...)"
+
+
+def _meant(name: str, given: object) -> str:
+    """The strategy that somebody most likely means who gave something else."""
+    number = isinstance(given, (int, float)) and not isinstance(given, bool)
+    if name == "stop":
+        return f"stop_after_attempt({given})" if number and given else "stop_after_attempt(5)"
+    if name == "wait":
+        if isinstance(given, timedelta):
+            return f"wait_fixed({given.total_seconds():g})"
+        return f"wait_fixed({given})" if number else "wait_fixed(30)"
+    kinds = given if isinstance(given, (tuple, list)) else [given]
+    names = [kind.__name__ for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseException)]
+    shown_kinds = ", ".join(names) or "ConnectionError"
+    return f"retry_if_exception_type({f'({shown_kinds})' if len(names) > 1 else shown_kinds})"
 
 
 def _attempts_of(stop: object) -> int | None:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from cloudq.core.capabilities import Capabilities, Refusal, Words
 from cloudq.core.message import Message, is_dead_letter_queue
+from cloudq.core.spans import shown
 from cloudq.errors import UnsupportedError
 
 
@@ -103,7 +104,7 @@ def refuse_time_limit(limit: timedelta, capabilities: Capabilities, task: str, q
     longest = capabilities.max_lease
     if longest is not None and not capabilities.extendable and limit > longest:
         raise UnsupportedError(
-            f"{task} has a time limit of {limit}, and queue {queue!r} waits {longest} at most for a run",
+            f"{task} has a time limit of {shown(limit)}, and queue {queue!r} waits {shown(longest)} at most for a run",
             hint="cut the work into steps that send the next one, or use a backend whose leases can be extended",
         )
 

@@ -11,7 +11,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
 from cloudq.core.message import Message
-from cloudq.core.policy import RetryPolicy
+from cloudq.core.policy import RetryPolicy, policy_for
 from cloudq.errors import TaskDefinitionError
 from cloudq.queues.names import check_queue
 from cloudq.tasks.binding import Parameters
@@ -65,7 +65,7 @@ class Definition:
         if self.own_retry is not None and not isinstance(self.own_retry, RetryPolicy):
             raise TaskDefinitionError(
                 f"retry of task {self.name!r} is a RetryPolicy, not {self.own_retry!r}",
-                hint="retry=cloudq.RetryPolicy(stop=tenacity.stop_after_attempt(8))",
+                hint=f"retry={policy_for(self.own_retry)}",
             )
         self.lease: timedelta | None = self._duration("lease", options.get("lease"))
         self.time_limit: timedelta | None = self._duration("time_limit", options.get("time_limit"))

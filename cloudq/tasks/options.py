@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from string import Formatter
 from typing import Any, TypeAlias, TypedDict
 
 from cloudq.core.middleware import Middleware
-from cloudq.core.policy import RetryPolicy
+from cloudq.core.middleware_check import check_middleware
+from cloudq.core.policy import RetryPolicy, policy_for
+from cloudq.core.spans import shown
 from cloudq.core.url import DEFAULT_URL
 from cloudq.errors import ConfigurationError, OptionError, TaskDefinitionError, nearest, wording
 from cloudq.queues.names import check_queue
@@ -108,22 +110,31 @@ def check_app_settings(url: object, settings: Mapping[str, Any]) -> None:
         if value is not None and not isinstance(value, str):
             raise ConfigurationError(f"{name} is a text, not a {type(value).__name__}", hint=f"e.g. {example}")
     if retry is not None and not isinstance(retry, RetryPolicy):
-        raise ConfigurationError(f"retry is a RetryPolicy, not {retry!r}", hint="retry=cloudq.RetryPolicy(...)")
+        raise ConfigurationError(f"retry is a RetryPolicy, not {retry!r}", hint=f"retry={policy_for(retry)}")
     convert_untyped = settings.get("convert_untyped")
     if convert_untyped is not None and not isinstance(convert_untyped, bool):
         raise ConfigurationError(f"convert_untyped is True or False, not {convert_untyped!r}")
-    if callable(middleware):
-        raise ConfigurationError(f"middleware is a list, not {middleware!r}", hint="middleware=[...]")
+    if middleware is not None:
+        check_middleware(middleware)
 
 
-def check_send_options(options: SendOptions) -> None:
+def check_send_options(options: SendOptions, parameters: Collection[str] = ()) -> None:
     """Refuses options that don't mean anything, before anything is stored.
+
+    Args:
+        options: The options.
+        parameters: Those of the task, if it is known: what belongs in the payload is told from what is misspelt.
 
     Raises:
         OptionError: Saying which and why.
     """
     known = SendOptions.__annotations__
     for name in options:
+        if name not in known and name in parameters:
+            raise OptionError(
+                f"there is no send option {name!r}, but the task has a parameter of that name",
+                hint=f"task.send({name}=...), or cloudq.send(task, {{{name!r}: ...}})",
+            )
         if name not in known:
             raise OptionError(f"there is no send option {name!r}: {nearest(name, known)}")
     if "delay" in options and "at" in options:
@@ -132,7 +143,7 @@ def check_send_options(options: SendOptions) -> None:
     if delay is not None and not isinstance(delay, timedelta):
         raise OptionError(f"delay is a timedelta, not {delay!r}", hint="delay=timedelta(seconds=30)")
     if delay is not None and delay < timedelta(0):
-        raise OptionError(f"delay is {delay}: it can't be negative")
+        raise OptionError(f"delay is {shown(delay)}: it can't be negative", hint="leave it out to send at once")
     if at is not None and (not isinstance(at, datetime) or at.utcoffset() is None):
         raise OptionError(
             f"at is a datetime with a UTC offset, not {at!r}", hint="at=datetime(..., tzinfo=timezone.utc)"

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
+
+from cloudq.tasks import foreign_words
+from cloudq.tasks.foreign_words import no_attribute
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,3 +24,9 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     duplicate: bool | None = None
     receipt: str | None = None
+
+    if not TYPE_CHECKING:  # else every attribute would have a type
+
+        def __getattr__(self, name):
+            """Nothing but an AttributeError, with our word for what other task queues call so."""
+            raise no_attribute(self, name, foreign_words.SENT)

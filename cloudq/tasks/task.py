@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 import msgspec
 
 from cloudq.core.message import Message
 from cloudq.errors import OptionError
+from cloudq.tasks import foreign_words
 from cloudq.tasks.context import Context, maybe_current
 from cloudq.tasks.definition import Definition
+from cloudq.tasks.foreign_words import no_attribute
 from cloudq.tasks.home import TaskHome
 from cloudq.tasks.options import SendOptions, check_send_options
 from cloudq.tasks.sent import Sent
@@ -37,6 +39,12 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         """The task's name; not the payload, which may hold what no log should."""
         return f"Call(task={self.task.name!r})"
+
+    if not TYPE_CHECKING:  # else every attribute would have a type
+
+        def __getattr__(self, name):
+            """Nothing but an AttributeError, with our word for what other task queues call so."""
+            raise no_attribute(self, name, foreign_words.CALL)
 
     def with_options(self, options: SendOptions) -> Call:
         """The same call, with options over its own.
@@ -85,6 +93,12 @@ class Task(Generic[P, R]):
         if not self._options:
             return str(self.__qualname__)
         return _with_options, (self._declared, dict(self._options))
+
+    if not TYPE_CHECKING:  # else every attribute would have a type
+
+        def __getattr__(self, name):
+            """Nothing but an AttributeError, with our word for what other task queues call so."""
+            raise no_attribute(self, name, foreign_words.TASK)
 
     @property
     def name(self) -> str:
@@ -151,7 +165,7 @@ class Task(Generic[P, R]):
             raise OptionError("delay and at exclude each other: at was given before", hint="give one of them")
         if "at" in options and "delay" in self._options:
             raise OptionError("delay and at exclude each other: delay was given before", hint="give one of them")
-        check_send_options(options)
+        check_send_options(options, self._definition.parameters.names)
         return Task(self._definition, {**self._options, **options}, declared=self._declared)
 
     def call_with(self, values: Mapping[str, object], options: SendOptions) -> Call:
@@ -161,9 +175,10 @@ class Task(Generic[P, R]):
             PayloadError: The arguments don't fit the parameters.
             OptionError: An option, or the key made from the arguments, isn't valid.
         """
-        payload = self._definition.parameters.payload(values, convert_untyped=self.app.convert_untyped)
         merged: SendOptions = {**self._options, **options}
-        check_send_options(merged)
+        # Before the payload: who passes a parameter as an option lacks it there.
+        check_send_options(merged, self._definition.parameters.names)
+        payload = self._definition.parameters.payload(values, convert_untyped=self.app.convert_untyped)
         keys = self._definition.keys_for(payload, merged)
         return Call(task=self, payload=payload, options={**keys, **merged})  # type: ignore[typeddict-item]  # keys are two of them
 

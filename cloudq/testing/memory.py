@@ -13,6 +13,7 @@ from cloudq.core.driver import Capabilities
 from cloudq.core.message import Message, is_dead_letter_queue
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import ConfigurationError, UndecodableError
+from cloudq.tasks.task import Task
 from cloudq.testing.clock import FakeClock
 
 
@@ -40,6 +41,7 @@ def in_memory(
         capabilities: What queues can do, to test against the limits of another backend: see
             `cloudq.testing.profiles`.
     """
+    refuse_other_than_app(app)
     clock = clock or FakeClock(datetime.now(UTC))
     driver = MemoryDriver(clock=clock, capabilities=capabilities)
     store = None if app.runtime.claim_check_url is None else f"memory://cloudq-{uuid4().hex}"
@@ -66,8 +68,9 @@ def memory_of(app: App) -> MemoryDriver:
     """The memory that the app works in.
 
     Raises:
-        ConfigurationError: It doesn't.
+        ConfigurationError: It doesn't, or it is no App.
     """
+    refuse_other_than_app(app)
     # Asked before the driver is had, which would open the real backend.
     driver = app.driver() if app.is_open else None
     if not isinstance(driver, MemoryDriver):
@@ -76,6 +79,17 @@ def memory_of(app: App) -> MemoryDriver:
             hint="use the fixture cloudq_app, or `with cloudq.testing.in_memory(app):` around the test",
         )
     return driver
+
+
+def refuse_other_than_app(app: object) -> None:
+    """Refuses what is given in an App's place: a task, say, whose messages somebody wants to see.
+
+    Raises:
+        ConfigurationError: It is no App.
+    """
+    if not isinstance(app, App):
+        whose = "its own App is task.app" if isinstance(app, Task) else "as the fixture cloudq_app"
+        raise ConfigurationError(f"this takes an App, not {app!r}", hint=f"an App: {whose}")
 
 
 def _like(store: str | None, url: str | None) -> str | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeGuard
 
 import msgspec
 
+from cloudq.core.spans import shown
 from cloudq.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -69,16 +70,21 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
         for name, weight in self.queues.items():
             _at_least(1, **{f"the weight of queue {name!r}": weight})
         if self.grace < ZERO:
-            raise ConfigurationError(f"grace is {self.grace}: it can't be negative")
+            raise ConfigurationError(
+                f"grace is {shown(self.grace)}: it can't be negative", hint="0 s gives back at once"
+            )
         for name in ("lease", "settle_timeout"):
             if getattr(self, name) <= ZERO:
-                raise ConfigurationError(f"{name} is {getattr(self, name)}: it must be longer than nothing")
+                raise ConfigurationError(f"{name} is {shown(getattr(self, name))}: it must be longer than nothing")
         if self.wait is not None and self.wait < ZERO:
-            raise ConfigurationError(f"wait is {self.wait}: it can't be negative")
+            raise ConfigurationError(
+                f"wait is {shown(self.wait)}: it can't be negative", hint="0 s polls without waiting"
+            )
         if self.lease < LEASE_PER_WAIT * self.poll_wait:
             raise ConfigurationError(
-                f"a lease of {self.lease} is too short for polls that wait {self.poll_wait}: it may be over on arrival",
-                hint=f"lease at least {LEASE_PER_WAIT * self.poll_wait}, or wait less",
+                f"a lease of {shown(self.lease)} is too short for polls that wait {shown(self.poll_wait)}: "
+                "it may be over on arrival",
+                hint=f"lease at least {shown(LEASE_PER_WAIT * self.poll_wait)}, or wait less",
             )
 
     @property
@@ -148,8 +154,9 @@ def pull_driver(driver: Driver, leases: Mapping[str, timedelta]) -> PullDriver:
         longest = driver.capabilities(queue).max_lease
         if longest is not None and lease > longest:
             raise ConfigurationError(
-                f"queue {queue!r} leases a message for at most {longest}, and a lease of {lease} is asked for",
-                hint=f"set the lease to {longest} or less",
+                f"queue {queue!r} leases a message for at most {shown(longest)}, and a lease of {shown(lease)} "
+                "is asked for",
+                hint=f"set the lease to {shown(longest)} or less",
             )
     return driver
 

@@ -17,6 +17,7 @@ from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Capabilities, ExtendResult, Final, Outgoing, QueueStats, SendResult, SettleResult
 from cloudq.core.message import dead_letter_queue, is_ordered
 from cloudq.core.moving import MoveProgress
+from cloudq.core.spans import shown
 from cloudq.drivers.sqs import limits, making, moving, receiving, scheduling, sending
 from cloudq.drivers.sqs.answers import value_of
 from cloudq.drivers.sqs.calls import Calls
@@ -143,7 +144,7 @@ class SQSDriver:
         the others back would count a delivery of each, again and again.
         """
         if lease <= timedelta(0) or lease > limits.MAX_LEASE:
-            raise UnsupportedError(f"a lease of {lease}: SQS grants up to {limits.MAX_LEASE}")
+            raise UnsupportedError(f"a lease of {shown(lease)}: SQS grants up to {shown(limits.MAX_LEASE)}")
         if self._closed.is_set() or limit < 1:
             return []
         url = self._urls.of(queue)

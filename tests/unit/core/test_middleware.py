@@ -7,8 +7,9 @@ from datetime import timedelta
 
 import pytest
 
+from cloudq.core.failure import Failure
 from cloudq.core.middleware import Chain
-from cloudq.core.outcome import ACKED, Outcome, Retried
+from cloudq.core.outcome import ACKED, DeadLettered, Outcome, Retried
 
 FAILED = Retried(delay=timedelta(0), reason="failed")
 Code = Generator[None, Outcome, Outcome]
@@ -89,3 +90,20 @@ def test_an_interruption_closes_what_was_entered_and_goes_on() -> None:
     with pytest.raises(KeyboardInterrupt) as raised, run.unwound():
         raise KeyboardInterrupt
     assert "won't close" in raised.value.__notes__[0]
+
+
+def test_what_gives_no_generator_is_told_by_its_name() -> None:
+    """The task doesn't run, and the error names the middleware and what it gave."""
+
+    def forgets_to_return(context: str) -> object:
+        return context.upper()
+
+    errors: list[BaseException] = []
+
+    def decide(error: BaseException) -> DeadLettered:
+        errors.append(error)
+        return DeadLettered(reason="no", failure=Failure.of("no"))
+
+    chain = Chain([forgets_to_return], "context", decide)  # type: ignore[list-item]  # the mistake
+    assert not chain.enter()
+    assert "forgets_to_return gave 'CONTEXT', not a generator" in str(errors[0])

@@ -374,6 +374,34 @@ def test_what_is_no_strategy_is_refused_at_once(name: str) -> None:
         RetryPolicy(**{name: 5})  # type: ignore[arg-type]  # that's the point
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ({"stop": 5}, "stop=stop_after_attempt(5)"),
+        ({"stop": None.__class__}, "stop=stop_after_attempt(5)"),
+        ({"stop": tenacity.stop_after_attempt}, "stop=stop_after_attempt(5)"),
+        ({"wait": 2.5}, "wait=wait_fixed(2.5)"),
+        ({"wait": timedelta(minutes=1)}, "wait=wait_fixed(60)"),
+        ({"wait": tenacity.wait_fixed}, "wait=wait_fixed(30)"),
+        ({"retry": ValueError}, "retry=retry_if_exception_type(ValueError)"),
+        ({"retry": (ValueError, KeyError)}, "retry=retry_if_exception_type((ValueError, KeyError))"),
+        ({"retry": True}, "retry=retry_if_exception_type(ConnectionError)"),
+    ],
+    ids=str,
+)
+def test_what_is_no_strategy_is_told_what_is_meant(given: dict[str, object], meant: str) -> None:
+    """A number, a span, an error's class; a class is callable, and would decide the same for all that fails."""
+    with pytest.raises(TypeError) as raised:
+        RetryPolicy(**given)  # type: ignore[arg-type]  # that's the point
+    assert str(raised.value).endswith(f"; hint: {meant}")
+
+
+def test_a_negative_delay_is_readable() -> None:
+    """Python's own text of it is `-1 day, 23:59:55`."""
+    with pytest.raises(ValueError, match="delay is -5 s: it can't be negative"):
+        Retry(delay=timedelta(seconds=-5))
+
+
 def test_a_repr_names_the_strategies_that_were_given() -> None:
     """By class, or by name where they are functions."""
 

@@ -264,3 +264,27 @@ def test_what_the_queue_can_do_is_carried():
         task.options(queue="q.fifo", ordering_key="k").send(1)
         fair, ordered = sent(app)
     assert ("a", "k") == (fair.fairness_key, ordered.ordering_key)
+
+
+def test_a_parameter_given_as_an_option_is_told_from_a_misspelt_one(app):
+    """`cloudq.send(task, order_id=1)`: options stand where other queues take the arguments."""
+    task = app.task("t")(order)
+    name = task._definition.parameters.names[0]
+    sends = [
+        lambda: app.send(task, **{name: 1}),
+        lambda: app.send("t", **{name: 1}),
+        lambda: app.send(task, {}, **{name: 1}),
+        lambda: task.options(**{name: 1}),
+    ]
+    for send in sends:
+        with pytest.raises(OptionError, match=f"no send option '{name}', but the task has a parameter") as refused:
+            send()
+        assert f"task.send({name}=...)" in refused.value.hint
+    with pytest.raises(OptionError, match="there is no send option 'zzz': known"):
+        app.send(task, zzz=1)
+
+
+def test_a_negative_delay_is_readable(app):
+    """As a number of seconds; Python's own text of it is `-1 day, 23:59:55`."""
+    with pytest.raises(OptionError, match="delay is -5 s: it can't be negative"):
+        app.send("t", delay=timedelta(seconds=-5))

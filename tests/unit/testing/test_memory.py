@@ -117,3 +117,15 @@ def test_an_app_on_memory_by_url_can_be_looked_at():
         run_all(app)
     assert [1] == ran
     app.close()
+
+
+@pytest.mark.parametrize("asked", [sent, run_all, lambda app: in_memory(app).__enter__()])
+def test_a_task_in_an_apps_place_is_told_so(asked):
+    """Whoever asks a task what it sent is told to ask its App."""
+    app = App("memory://")
+    task = app.task("t")(lambda: None)
+    with pytest.raises(ConfigurationError, match=r"takes an App, not Task\('t'\)") as refused:
+        asked(task)
+    assert "task.app" in refused.value.hint
+    with pytest.raises(ConfigurationError, match="takes an App, not 5"):
+        asked(5)

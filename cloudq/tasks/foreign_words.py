@@ -1,0 +1,79 @@
+"""What other task queues call things: whoever types their word is told ours.
+
+Nothing here makes the words work: `hasattr` stays false, and so does what asks for an object's abilities (copy, pickle,
+inspect, mocks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+_SEND: Final = "task.send(...) stores a message; in async code `await task.asend(...)`"
+_OPTIONS: Final = "task.options(delay=..., at=..., queue=...).send(...)"
+_CALL: Final = "task.call(...) is a call to be sent later, many of them by cloudq.send_many([...])"
+_HERE: Final = "task(...) runs it here and now"
+_RETRIES: Final = "@cloudq.task(retry=cloudq.RetryPolicy(stop=..., wait=...)); within a task: raise cloudq.Retry()"
+_COMMIT: Final = "transaction.on_commit(functools.partial(task.send, ...))"
+_CONTEXT: Final = "a first parameter annotated cloudq.Context tells about the running message"
+_NO_RESULTS: Final = "there are no results: a task stores what it has to give where its caller looks"
+_CANCEL: Final = "cloudq.cancel(sent) takes back what no worker was handed yet"
+
+
+def _words(*groups: tuple[str, Iterable[str]]) -> Mapping[str, str]:
+    return {word: ours for ours, words in groups for word in words}
+
+
+TASK: Final = _words(
+    (_SEND, ("delay", "enqueue", "kiq", "defer", "defer_async", "queue_task", "publish", "submit", "spawn")),
+    (
+        _OPTIONS,
+        ("apply_async", "send_with_options", "schedule", "kicker", "configure", "set", "enqueue_at", "enqueue_in"),
+    ),
+    (_CALL, ("s", "si", "signature", "subtask", "message", "message_with_options", "map", "starmap", "chunks")),
+    (_HERE, ("apply", "run", "call_local", "fn", "func")),
+    (_RETRIES, ("retry", "max_retries", "autoretry_for", "retry_backoff", "default_retry_delay")),
+    (_COMMIT, ("delay_on_commit", "apply_async_on_commit")),
+    (_CONTEXT, ("request",)),
+    (_NO_RESULTS, ("AsyncResult", "get_result", "update_state", "get", "result")),
+)
+SENT: Final = _words(
+    (
+        _NO_RESULTS,
+        ("get", "result", "results", "get_result", "wait", "wait_result", "ready", "join", "collect", "then", "forget"),
+    ),
+    (_NO_RESULTS, ("state", "status", "get_status", "successful", "failed", "is_finished", "is_failed", "is_ready")),
+    (_NO_RESULTS, ("return_value", "traceback", "children", "refresh", "exception", "blocking")),
+    (_CANCEL, ("revoke", "abort", "cancel", "delete", "stop")),
+    ("its id is sent.id", ("task_id", "message_id", "job_id", "uuid")),
+)
+CALL: Final = _words(
+    (
+        "cloudq.send(call) stores it; in async code `await cloudq.asend(call)`",
+        ("send", "asend", "delay", "kiq", "enqueue"),
+    ),
+    ("cloudq.send(call, delay=..., queue=...)", ("apply_async",)),
+    ("call.with_options({...})", ("set", "clone")),
+    (_HERE, ("apply", "run")),
+    (_NO_RESULTS, ("get", "result")),
+)
+APP: Final = _words(
+    ('app.send("its name", {...})', ("send_task", "enqueue", "enqueue_call", "signature", "send_message")),
+    ('App(imports=["shop.tasks"]) names the modules that declare tasks', ("autodiscover_tasks", "include")),
+    ("App(url, retry=..., middleware=...) and app.configure(...) take the settings", ("conf", "config_from_object")),
+    ("@app.task declares one", ("actor", "shared_task", "register_task", "periodic_task", "job")),
+    ("`cloudq worker` runs the tasks", ("worker_main", "start", "Worker", "run_worker", "work")),
+    ("cloudq.testing.run_all(app), or app.eager(), in tests", ("task_always_eager",)),
+    (_CANCEL, ("control", "revoke")),
+    (_NO_RESULTS, ("AsyncResult", "backend", "result_backend")),
+)
+
+
+def no_attribute(thing: object, name: str, words: Mapping[str, str]) -> AttributeError:
+    """Python's own error for an attribute that isn't there, with our word for it where there is one.
+
+    Looks at nothing of `thing` but its type: it may be half made, as while it is unpickled.
+    """
+    ours = words.get(name)
+    hint = f"; hint: {ours}" if ours else ""
+    return AttributeError(f"{type(thing).__name__!r} object has no attribute {name!r}{hint}", name=name, obj=thing)

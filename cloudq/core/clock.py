@@ -44,7 +44,7 @@ class SystemClock:
 
     def now(self) -> datetime:
         """The wall-clock time, aware, in UTC. Under freezegun a plain datetime, too: its own class can't be stored."""
-        return from_micros(time.time_ns() // 1000)
+        return Moments.datetime.fromtimestamp(time.time(), UTC)
 
     def elapsed(self) -> timedelta:
         """Linux's CLOCK_BOOTTIME; on macOS CLOCK_MONOTONIC, which counts suspended time there."""

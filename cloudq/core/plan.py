@@ -64,15 +64,22 @@ def plan(delivery: Delivery, outcome: Outcome, capabilities: Capabilities, now: 
 
 
 def outgoing(
-    message: Message, capabilities: Capabilities, now: datetime, *, failure: Failure | None = None
+    message: Message,
+    capabilities: Capabilities,
+    now: datetime,
+    *,
+    failure: Failure | None = None,
+    cancellable: bool = False,
 ) -> Outgoing:
     """The form in which a message goes to the driver: encoded, and delayed by no more than the backend takes.
 
     What is due later than that arrives early and hops: the Processor sees `not_before` and sends it on.
     """
-    delay = ZERO if message.not_before is None else max(ZERO, message.not_before - now)
-    if capabilities.max_delay is not None:
-        delay = min(delay, capabilities.max_delay)
+    delay = ZERO
+    if message.not_before is not None:
+        delay = max(ZERO, message.not_before - now)
+        if capabilities.max_delay is not None:
+            delay = min(delay, capabilities.max_delay)
     return Outgoing(
         id=message.id,
         queue=message.queue,
@@ -82,16 +89,15 @@ def outgoing(
         ordering_key=message.ordering_key if capabilities.ordering else None,
         fairness_key=message.fairness_key if capabilities.fairness else None,
         failure=failure,
-        time_limit=_time_limit(message, capabilities),
+        time_limit=None if message.time_limit is None else _time_limit(message.time_limit, capabilities),
+        cancellable=cancellable,
     )
 
 
-def _time_limit(message: Message, capabilities: Capabilities) -> timedelta | None:
+def _time_limit(limit: timedelta, capabilities: Capabilities) -> timedelta:
     # Sends with a longer one are refused. A copy of what another producer sent never is, or it would spin.
     longest = None if capabilities.extendable else capabilities.max_lease
-    if message.time_limit is None or longest is None:
-        return message.time_limit
-    return min(message.time_limit, longest)
+    return limit if longest is None else min(limit, longest)
 
 
 def _retry(delivery: Delivery, outcome: Retried, capabilities: Capabilities, now: datetime) -> Plan:

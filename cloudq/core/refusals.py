@@ -90,6 +90,17 @@ def refuse_unsupported(message: Message, queue: str, capabilities: Capabilities)
         refuse_time_limit(message.time_limit, capabilities, f"task {message.task!r}", queue)
 
 
+def takes_plain(queue: str, capabilities: Capabilities) -> bool:
+    """Whether the queue takes messages that have no keys and no time limit, which is all that the rules look at."""
+    plain = Message(id="", task="", queue=queue)
+    return not any(rule.refuses(plain, queue, capabilities) for rule in RULES)
+
+
+def is_plain(message: Message) -> bool:
+    """Whether a message is such a one."""
+    return message.ordering_key is None and message.fairness_key is None and message.time_limit is None
+
+
 def refused(refusal: Refusal, queue: str, capabilities: Capabilities) -> UnsupportedError:
     """The error for what the queue refuses, in its driver's words if it has any."""
     return _said(queue, capabilities, refusal, WORDS[refusal])

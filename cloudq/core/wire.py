@@ -9,6 +9,7 @@ import base64
 import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -32,6 +33,7 @@ MAX_DEPTH: Final = 100
 
 _INT32_MAX: Final = 2**31 - 1  # a CloudEvents Integer is a signed 32-bit one
 _TRACE_HEADERS: Final = ("traceparent", "tracestate")  # CloudEvents' distributed tracing extension
+_ENCODER, _DECODER = msgspec.json.Encoder(), msgspec.json.Decoder()
 
 
 def encode(message: Message) -> bytes:
@@ -52,10 +54,9 @@ def encode(message: Message) -> bytes:
         "wireversion": _WITH_DATA if message.reference is None else _WITH_REFERENCE,
         "queue": message.queue,
     }
-    for attribute, field, write, _ in _OPTIONAL:
-        value = getattr(message, field)
+    for value, optional in zip(_optional_values(message), _OPTIONAL, strict=True):
         if value:  # nothing and zero are left out
-            event[attribute] = value if write is None else write(value, field)
+            event[optional.attribute] = value if optional.write is None else optional.write(value, optional.field)
     if message.headers:
         _put_headers(event, message.headers)
     if message.extensions:
@@ -138,7 +139,7 @@ def _written(event: dict[str, object]) -> bytes:
 
 def _json(value: object) -> bytes:
     try:
-        return msgspec.json.encode(value)
+        return _ENCODER.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise PayloadError(f"the message can't travel as JSON: {error}") from error
 
@@ -149,6 +150,8 @@ def _seconds(span: timedelta, _field: str) -> int:
 
 
 def _utc(moment: datetime, name: str) -> datetime:
+    if moment.tzinfo is UTC and type(moment) is Moments.datetime:
+        return moment  # as cloudq's own are
     if moment.tzinfo is None:
         raise PayloadError(f"{name} is {moment.isoformat()}: it has no UTC offset", field=name)
     try:
@@ -168,7 +171,7 @@ def _parse(body: bytes) -> dict[str, object]:
 
 def _read(text: bytes, otherwise: str, depth: int = MAX_DEPTH) -> object:
     try:
-        value = msgspec.json.decode(text)
+        value = _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         raise UndecodableError(f"{otherwise}: {error}") from error
     if _too_deep(text, value, depth):
@@ -343,3 +346,4 @@ _OPTIONAL: Final = (
     _Optional("generation", "generation", None, _integer),
     _Optional("timelimit", "time_limit", _seconds, _span),
 )
+_optional_values: Final = attrgetter(*(optional.field for optional in _OPTIONAL))

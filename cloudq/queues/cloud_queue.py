@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from cloudq.core.batching import Batcher
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.driver import (
@@ -27,7 +25,7 @@ from cloudq.core.driver import (
 from cloudq.core.message import Message
 from cloudq.core.own_copy import own_copy
 from cloudq.core.plan import outgoing
-from cloudq.core.refusals import refuse_unsupported, refused
+from cloudq.core.refusals import is_plain, refuse_unsupported, refused, takes_plain
 from cloudq.core.shield import shielded
 from cloudq.errors import CloudqError, MessageTooLarge, OptionError
 from cloudq.queues.claim_check import Blob, ClaimCheck, referring
@@ -58,6 +56,8 @@ class CloudQueue:
         self._clock = clock
         self._claim_check = claim_check
         self.capabilities: Capabilities = driver.capabilities(name)
+        self._cancels = self.capabilities.cancels is not Cancels.NOTHING
+        self._takes_plain = takes_plain(name, self.capabilities)  # asked once: most messages are plain ones
         self._storing = Storing(driver, self.capabilities, clock)
         self._batcher: Batcher[Parcel, SendResult] = Batcher(
             self._storing.store,
@@ -99,12 +99,14 @@ class CloudQueue:
         """Stores many in full batches. Tries all; one result each, in order, with the error of those that failed."""
         results: dict[int, SendResult] = {}
         ready: list[tuple[int, Parcel]] = []
+        ends = self._storing.deadline()
         broken: set[str | None] = set()
         for index, message in enumerate(messages):
             try:
                 if message.ordering_key in broken:
                     raise out_of_order(message.ordering_key)
-                ready.append((index, self._parcel(message)))
+                item, blob = self._prepare(message)
+                ready.append((index, Parcel(item, blob, ends)))
             except CloudqError as error:
                 results[index] = SendResult(error=error)
                 if message.ordering_key is not None:
@@ -136,21 +138,22 @@ class CloudQueue:
         return Parcel(item, blob, self._storing.deadline())
 
     def _prepare(self, message: Message) -> tuple[Outgoing, Blob | None]:
-        refuse_unsupported(message, self.name, self.capabilities)
+        if not (self._takes_plain and is_plain(message)):
+            refuse_unsupported(message, self.name, self.capabilities)
         now = self._clock.now()
-        item = outgoing(message, self.capabilities, now)
+        item = outgoing(message, self.capabilities, now, cancellable=self._cancels)
         store, blob = self._claim_check, None
         claims = store is not None and message.reference is None
         if store is not None and claims and len(item.body) > store.threshold(self.capabilities.max_body):
             blob = store.blob(message)
-            item = outgoing(referring(message, blob), self.capabilities, now)
+            item = outgoing(referring(message, blob), self.capabilities, now, cancellable=self._cancels)
         if len(item.body) > self.capabilities.max_body:
             raise MessageTooLarge(
                 f"the message for {message.task!r} has {len(item.body):,} bytes; "
                 f"queue {self.name!r} stores at most {self.capabilities.max_body:,}",
                 hint="configure a claim-check store, or store the data elsewhere and send a reference to it",
             )
-        return (item if self.capabilities.cancels is Cancels.NOTHING else replace(item, cancellable=True)), blob
+        return item, blob
 
     @shielded
     def cancel(self, receipt: str) -> bool:
@@ -161,7 +164,7 @@ class CloudQueue:
             OptionError: The receipt is of another backend. Nothing was changed.
             BackendError: It may be cancelled or not.
         """
-        if self.capabilities.cancels is Cancels.NOTHING or not isinstance(self._driver, Canceller):
+        if not self._cancels or not isinstance(self._driver, Canceller):
             raise refused(Refusal.CANCEL, self.name, self.capabilities)
         try:
             return self._driver.cancel(self.name, receipt)

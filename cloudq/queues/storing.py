@@ -57,10 +57,11 @@ class Storing:
         self._max_items = capabilities.max_batch
         self._max_bytes = capabilities.max_batch_bytes
         self._call_timeout = capabilities.call_timeout
+        self._whole = CALLS_A_DEADLINE * self._call_timeout
 
     def deadline(self) -> timedelta:
         """When an operation that begins now ends, on `Clock.elapsed`."""
-        return self._clock.elapsed() + CALLS_A_DEADLINE * self._call_timeout
+        return self._clock.elapsed() + self._whole
 
     @property
     def longest_wait(self) -> timedelta:
@@ -177,9 +178,8 @@ class Storing:
         return self._clock.elapsed() + self._call_timeout <= ends
 
     def _too_late(self) -> BackendUnavailable:
-        waited = CALLS_A_DEADLINE * self._call_timeout
         return BackendUnavailable(
-            f"not tried: for {waited.total_seconds():g} s nothing could be stored before it", hint=TIMEOUT_HINT
+            f"not tried: for {self._whole.total_seconds():g} s nothing could be stored before it", hint=TIMEOUT_HINT
         )
 
 

@@ -142,21 +142,27 @@ class Parameters:
             PayloadError: Naming the field that doesn't fit.
         """
         types = self._types
-        unknown = [name for name in payload if name not in types.hints]
         extra: dict[str, object] = {}
-        if unknown:
-            if types.of_open is None:
-                raise PayloadError(
-                    f"{self._task} has no parameter {unknown[0]!r}: {nearest(unknown[0], types.hints)}",
-                    field=unknown[0],
-                )
-            extra = {name: self._read(payload[name], types.open_kind, name, "") for name in unknown}
+        if not payload.keys() <= types.hints.keys():
+            extra = self._rest(payload)
             payload = {name: value for name, value in payload.items() if name in types.hints}
         arguments: dict[str, object] = self._converted(payload, types.kind, "")
-        for name in types.adapted:
-            if name in arguments:
-                arguments[name] = self._read(arguments[name], Any, name, name)
+        if types.adapted:
+            for name in types.adapted:
+                if name in arguments:
+                    arguments[name] = self._read(arguments[name], Any, name, name)
         return {**arguments, **extra} if extra else arguments
+
+    def _rest(self, payload: Mapping[str, object]) -> dict[str, object]:
+        """Those of the arguments that no parameter is named for, which `**rest` takes."""
+        types = self._types
+        unknown = [name for name in payload if name not in types.hints]
+        if types.of_open is None:
+            raise PayloadError(
+                f"{self._task} has no parameter {unknown[0]!r}: {nearest(unknown[0], types.hints)}",
+                field=unknown[0],
+            )
+        return {name: self._read(payload[name], types.open_kind, name, "") for name in unknown}
 
     def _read(self, value: object, kind: Any, within: str, adapter: str) -> Any:
         try:

@@ -98,6 +98,8 @@ class Definition:
 
     def keys_for(self, payload: Mapping[str, object], given: SendOptions) -> dict[str, str]:
         """The idempotency and ordering key that the declaration gives this payload, where the send gives none."""
+        if not self.keys:
+            return {}
         wanted = {option: key for option, key in self.keys.items() if option not in given}
         if not wanted:
             return {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from enum import Enum
 from typing import Any, Final, NotRequired, TypedDict
@@ -37,6 +37,8 @@ class ParameterTypes:
         self.hints = declared
         self.of_open = of_open
         self._adapters: dict[str, Adapter] = {}
+        self.adapted: Collection[str] = self._adapters.keys()
+        """The parameters that are read by an adapter; that of `**rest` has no name."""
         self.custom = False
         """Whether code of the user's own takes part in reading, so that a second reading may give something else."""
         fields: dict[str, Any] = {}
@@ -50,11 +52,6 @@ class ParameterTypes:
         """What an adapter makes of a parameter's value; the value itself where msgspec has read it."""
         adapter = self._adapters.get(name)
         return value if adapter is None else adapter.read(value)
-
-    @property
-    def adapted(self) -> Iterable[str]:
-        """The parameters that are read by an adapter; that of `**rest` has no name."""
-        return self._adapters
 
     def _checked(self, name: str, hint: Any, task: str) -> Any:
         """What msgspec is to read a parameter as."""

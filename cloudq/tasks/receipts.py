@@ -13,6 +13,7 @@ from cloudq.tasks.sent import Sent
 
 # What a receipt starts with. Another form gets another one.
 _FORM: Final = "cq1."
+_ENCODER: Final = msgspec.json.Encoder()
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +30,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
 def receipt_of(queue: str, native: str) -> str:
     """The receipt of a message: letters, digits, `-`, `_` and a dot, to be stored or typed."""
-    encoded = msgspec.json.encode([queue, native])
+    encoded = _ENCODER.encode((queue, native))
     return _FORM + base64.urlsafe_b64encode(encoded).rstrip(b"=").decode("ascii")
 
 

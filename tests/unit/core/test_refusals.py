@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from cloudq.core.driver import Capabilities, Refusal, Words
 from cloudq.core.message import Message
-from cloudq.core.refusals import RULES, WORDS, refuse_unsupported, refused
+from cloudq.core.refusals import RULES, WORDS, is_plain, refuse_unsupported, refused, takes_plain
 from cloudq.errors import UnsupportedError
 
 ABLE = Capabilities(max_batch=1, max_body=1_000, fairness=True)
@@ -78,3 +78,27 @@ def test_the_words_of_a_driver_are_said_when_a_send_is_refused():
     own = replace(ABLE, refusals={Refusal.ORDERING_KEY: Words("is of Acme", hint="ask Acme")})
     with pytest.raises(UnsupportedError, match="queue 'q' is of Acme"):
         refuse_unsupported(KEYED, "q", own)
+
+
+def test_plain_messages_are_decided_once_a_queue() -> None:
+    """For each message that counts as plain: a queue that takes plain ones refuses it not, and another one does."""
+    plain = [message for message, *_ in CASES if is_plain(message)]
+    for _, queue, able, _ in CASES:
+        for message in plain:
+            try:
+                refuse_unsupported(message, queue, able)
+            except UnsupportedError:
+                taken = False
+            else:
+                taken = True
+            assert takes_plain(queue, able) is taken
+
+
+def test_a_message_with_a_key_or_a_time_limit_is_not_plain() -> None:
+    """Nor is one that a rule refuses where it takes plain ones."""
+    assert is_plain(MESSAGE)
+    assert not any(is_plain(message) for message in (KEYED, FAIR, LONG))
+    refused_where_plain_are_taken = [
+        message for message, queue, able, said in CASES if said is not None and takes_plain(queue, able)
+    ]
+    assert not any(map(is_plain, refused_where_plain_are_taken))

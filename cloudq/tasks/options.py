@@ -128,8 +128,6 @@ def check_send_options(options: SendOptions, parameters: Collection[str] = ()) -
     Raises:
         OptionError: Saying which and why.
     """
-    if not options:
-        return  # as most sends
     known = SendOptions.__annotations__
     for name in options:
         if name not in known and name in parameters:

@@ -177,7 +177,8 @@ class Task(Generic[P, R]):
         """
         merged: SendOptions = {**self._options, **options}
         # Before the payload: who passes a parameter as an option lacks it there.
-        check_send_options(merged, self._definition.parameters.names)
+        if merged:
+            check_send_options(merged, self._definition.parameters.names)
         payload = self._definition.parameters.payload(values, convert_untyped=self.app.convert_untyped)
         keys = self._definition.keys_for(payload, merged)
         return Call(task=self, payload=payload, options={**keys, **merged})  # type: ignore[typeddict-item]  # keys are two of them

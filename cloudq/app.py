@@ -12,6 +12,7 @@ from cloudq.core.message import Message
 from cloudq.core.middleware import Middleware
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.shield import shielded
+from cloudq.core.unknown import UNKNOWN_TASK_PATIENCE
 from cloudq.errors import ConfigurationError, TaskDefinitionError
 from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.queues.connection import Connection
@@ -77,6 +78,7 @@ class App:
         self.middleware: tuple[Middleware[Context], ...] = ()
         self.default_queue = "default"
         self.convert_untyped = False
+        self.unknown_task_patience = UNKNOWN_TASK_PATIENCE
         self.configure(url, **settings)
 
     def __repr__(self) -> str:
@@ -112,6 +114,8 @@ class App:
         self.retry_policy = settings.get("retry") or self.retry_policy
         self.middleware = tuple(settings.get("middleware") or ()) if "middleware" in given else self.middleware
         self.convert_untyped = bool(given.get("convert_untyped", self.convert_untyped))
+        patience = settings.get("unknown_task_patience")
+        self.unknown_task_patience = self.unknown_task_patience if patience is None else patience
 
     # ── declaring ────────────────────────────────────────────────────────────────────────────────────────
 

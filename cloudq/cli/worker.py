@@ -110,7 +110,7 @@ def worker(
     """Run the app's tasks until told to stop.
 
     The first SIGTERM or Ctrl-C lets running tasks finish and gives back those that wait; a second one gives back all
-    and ends now. Exits with 0 either way.
+    and ends now. Exits with 0 either way; with 1 where a --burst leaves messages of tasks that it doesn't know.
 
     A backend that pushes (Cloud Tasks) isn't polled but served over HTTP, on --host and --port.
     """
@@ -173,6 +173,7 @@ def worker(
                 health=listens,
                 app_spec=chosen.spec,
                 app_folder=chosen.folder,
+                app_found=f"{chosen.spec}, in {chosen.folder}",
             )
             code = _poll(chosen, settings, as_json=as_json)
     raise typer.Exit(code)

@@ -35,6 +35,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         generation: The generation of the message at the failure (see `Message.generation`).
         waiting_since: Since when the message has done nothing but wait for its payload's store, or `None` if this
             failure is another one.
+        unknown_since: Since when it has been waiting for a program that knows its task, or `None` if this failure is
+            another one.
     """
 
     reason: str
@@ -48,6 +50,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     worker: str | None = None
     generation: int = 0
     waiting_since: datetime | None = None
+    unknown_since: datetime | None = None
 
     @classmethod
     def of(cls, reason: str, error: BaseException | None = None) -> Failure:

@@ -1,7 +1,7 @@
 """`Processor`: from a delivery to an outcome. The one path that every edge ends in.
 
 ```
-Delivery ─▶ poison? ─▶ not due? ─▶ payload ─▶ middleware ─▶ handler ─▶ RetryPolicy ─▶ Outcome
+Delivery ─▶ poison? ─▶ not due? ─▶ known? ─▶ payload ─▶ middleware ─▶ handler ─▶ RetryPolicy ─▶ Outcome
 ```
 """
 
@@ -29,15 +29,13 @@ from cloudq.core.middleware import Chain, Middleware
 from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.safe_log import is_ctrl_c
-from cloudq.errors import PayloadError, nearest
+from cloudq.core.unknown import UNKNOWN_TASK_PATIENCE, UnknownTasks
+from cloudq.errors import PayloadError
 
 ContextT = TypeVar("ContextT")
 
 # How far the clocks of two machines may differ before a message is sent round again.
 NOT_DUE_TOLERANCE = timedelta(seconds=1)
-# How much of a task's name is shown and compared: an unknown one may be of any length.
-_NAME_CHARS = 200
-
 
 TimeLimiter: TypeAlias = Callable[[timedelta], AbstractContextManager[None]]
 """Raises `TimeLimitExceeded` in the block that it guards once the time is over. The edge knows how."""
@@ -63,6 +61,8 @@ class Processor(Generic[ContextT]):
         time_limiter: How a sync handler is stopped at its time limit.
         least_deliveries: The backstop against messages that kill their worker is no lower than this, whatever the
             policy says: for edges that hand back much of what they were handed (semantics 16).
+        unknown_task_patience: For how long a message whose task isn't known goes back to its queue before it is
+            dead-lettered; zero: not at all.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class Processor(Generic[ContextT]):
         clock: Clock = SYSTEM_CLOCK,
         time_limiter: TimeLimiter = no_time_limit,
         least_deliveries: int = 0,
+        unknown_task_patience: timedelta = UNKNOWN_TASK_PATIENCE,
     ) -> None:
         self._handlers = handlers
         self._middleware = tuple(middleware)
@@ -81,6 +82,7 @@ class Processor(Generic[ContextT]):
         self._clock = clock
         self._time_limiter = time_limiter
         self._least_deliveries = least_deliveries
+        self._unknown = UnknownTasks(unknown_task_patience, clock)
 
     def handler_for(self, delivery: Delivery) -> Handler[ContextT] | None:
         """The task that the delivery names, or `None` if it is poison."""
@@ -194,16 +196,16 @@ class Processor(Generic[ContextT]):
         handler = self._handlers.get(message.task)
         policy = handler.retry_policy if handler else self._retry_policy
         without_end = delivery.deliveries - _ended(delivery, message)
-        if without_end > max(policy.max_deliveries, self._least_deliveries):
+        most = max(policy.max_deliveries, self._least_deliveries)
+        if without_end > most:
             reason = f"worker died or lease expired: handed over {without_end - 1} times without an end"
             return self._dead(delivery, reason)
         now = self._clock.now()
         if message.not_before is not None and message.not_before - now > NOT_DUE_TOLERANCE:
             return Retried(delay=message.not_before - now, reason="not due yet", counted=False)
         if handler is None:
-            named = message.task[:_NAME_CHARS]
-            reason = f"unknown task {named!r}: {nearest(named, self._handlers)}"
-            return self._dead(delivery, reason)
+            unknown = self._unknown.decide(delivery, message, known=self._handlers, without_end=without_end, most=most)
+            return self._detailed(delivery, unknown)
         return _Checked(handler, message)
 
     def _load_limit(self, until: timedelta | None) -> timedelta:

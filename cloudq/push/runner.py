@@ -54,6 +54,7 @@ class PushRunner:
             app.runtime.handlers,
             middleware=app.middleware,
             retry_policy=app.retry_policy,
+            unknown_task_patience=app.unknown_task_patience,
             clock=self._clock,
             time_limiter=self._time_limits,
             # A backend that pushes counts refused pushes (no free slot, for example) as deliveries (semantics 8).

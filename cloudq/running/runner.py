@@ -101,6 +101,7 @@ class HostRunner:
             app.runtime.handlers,
             middleware=app.middleware,
             retry_policy=app.retry_policy,
+            unknown_task_patience=app.unknown_task_patience,
             clock=app.clock,
             time_limiter=ThreadTimeLimits(app.clock),
             # What is handed back unstarted, or with a batch, counts as handed over (semantics 16). What kills the

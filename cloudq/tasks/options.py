@@ -83,6 +83,8 @@ class AppSettings(TypedDict, total=False):
             `cloudq[claimcheck]`.
         convert_untyped: Whether a value for a parameter that isn't annotated may arrive as JSON's form of it (a date as
             a text, a tuple as a list). By default such a send is refused.
+        unknown_task_patience: For how long a message whose task isn't declared here goes back to its queue, for a
+            program that knows it, before it is dead-lettered; default: an hour. `timedelta(0)`: at once.
     """
 
     imports: Sequence[str] | None
@@ -91,6 +93,7 @@ class AppSettings(TypedDict, total=False):
     default_queue: str | None
     claim_check: str | None
     convert_untyped: bool | None
+    unknown_task_patience: timedelta | None
 
 
 def check_app_settings(url: object, settings: Mapping[str, Any]) -> None:
@@ -114,6 +117,11 @@ def check_app_settings(url: object, settings: Mapping[str, Any]) -> None:
     convert_untyped = settings.get("convert_untyped")
     if convert_untyped is not None and not isinstance(convert_untyped, bool):
         raise ConfigurationError(f"convert_untyped is True or False, not {convert_untyped!r}")
+    patience = settings.get("unknown_task_patience")
+    if patience is not None and (not isinstance(patience, timedelta) or patience < timedelta(0)):
+        raise ConfigurationError(
+            f"unknown_task_patience is a timedelta of 0 or more, not {patience!r}", hint="timedelta(hours=1)"
+        )
     if middleware is not None:
         check_middleware(middleware)
 

@@ -89,6 +89,9 @@ def run_all(app: App, *, delayed: bool = True, raise_errors: bool = False, max_r
     letters. Delays and back-offs don't wait: the app's clock is moved on to the next message that is due. Messages of
     one queue run in the order in which they are due.
 
+    A message of an unknown task is dead-lettered at once, whatever the app's `unknown_task_patience`: there is no other
+    program that could know it.
+
     Within a running event loop everything runs in another thread, where async tasks have a loop of their own.
 
     Args:
@@ -174,6 +177,8 @@ class _Runs:
             middleware=self._app.middleware,
             retry_policy=self._app.retry_policy,
             clock=self._app.clock,
+            # Nobody else will come who knows it, and the clock isn't to be moved by an hour for that.
+            unknown_task_patience=NO_WAIT,
         )
         if witness is not None and witness.is_async:
             outcome = runner.run(processor.aprocess(delivery))

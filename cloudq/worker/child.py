@@ -86,6 +86,7 @@ class _ChildRunner:
             app.runtime.handlers,
             middleware=app.middleware,
             retry_policy=app.retry_policy,
+            unknown_task_patience=app.unknown_task_patience,
             clock=app.clock,
             time_limiter=AlarmTimeLimit(),
         )

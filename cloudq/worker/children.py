@@ -309,7 +309,10 @@ class ChildExecutor:
         message = held.delivery.message
         margin = HARD_LIMIT_MARGIN + (LOAD_LIMIT if message and message.reference else timedelta(0))
         try:
-            outcome = child.run(held, None if limit is None else limit + margin)
+            if handler is None:  # nothing runs; and what is remembered of it is remembered here
+                outcome = self._processor.process(held.delivery)
+            else:
+                outcome = child.run(held, None if limit is None else limit + margin)
         except Exception as error:  # noqa: BLE001 - whatever it is costs this delivery an attempt, never the thread
             if not self._stopping.is_set():
                 with self._lock:

@@ -1,6 +1,7 @@
 """`/healthz` and `/readyz`, for whoever decides whether this worker lives and whether it counts.
 
-A worker whose backend is down is alive: restarting it wouldn't help. It isn't ready. One that only a restart helps
+A worker whose backend is down, or whose queue holds another program's messages, is alive: restarting it wouldn't help.
+It isn't ready. One that only a restart helps
 (its database file was replaced, no thread can be had to run tasks in) isn't alive.
 """
 
@@ -78,6 +79,7 @@ class Health:
             problems.append("stopping")
         down = [f"queue {one.queue}: {one.down}" for one in self._pollers.pollers if one.down is not None]
         problems += [problem for problem in down if problem not in problems]
+        problems += [problem for one in self._pollers.pollers if (problem := one.strangers.problem) is not None]
         return self._page(problems, self._clock.elapsed())
 
     def _page(self, problems: Sequence[str], now: timedelta) -> Page:
@@ -90,4 +92,6 @@ def _state(poller: Poller, now: timedelta) -> str:
         return "overdue"
     if poller.down is not None:
         return "down"
+    if poller.strangers.problem is not None:
+        return "unknown tasks"
     return "polling" if poller.reached else "starting"

@@ -16,6 +16,7 @@ from cloudq.running.backoff import Backoff
 from cloudq.running.held import HeldLease
 from cloudq.worker.intake import Intake
 from cloudq.worker.leases import LeaseKeeper
+from cloudq.worker.strangers import Strangers
 
 logger = SafeLogger("cloudq.worker")
 
@@ -42,6 +43,7 @@ class Poller:
         keeper: Keeps the leases from the arrival on.
         arrived: Called when something new waits.
         give_back: Gives back at once what isn't wanted any more.
+        strangers: What is known of the queue's messages of unknown tasks.
         wait: How long a poll waits for a message.
         lease: How long a delivery is leased.
         clock: Where the time comes from.
@@ -56,6 +58,7 @@ class Poller:
         keeper: LeaseKeeper,
         arrived: Callable[[], None],
         give_back: Callable[[Sequence[HeldLease]], None],
+        strangers: Strangers,
         wait: timedelta,
         lease: timedelta,
         clock: Clock,
@@ -66,6 +69,7 @@ class Poller:
         self._keeper = keeper
         self._arrived = arrived
         self._give_back = give_back
+        self.strangers = strangers
         self._wait = wait
         self._lease = lease
         self._clock = clock
@@ -125,10 +129,14 @@ class Poller:
     def _run(self) -> None:
         while not self._stopped:
             try:
+                self._pause(self.strangers.rest())
                 limit = self._intake.next_poll(self.queue)
                 if not limit:
                     return
-                self._poll(limit)
+                if self.strangers.ends_burst:
+                    self._intake.offer(self.queue, [])  # as if it were empty
+                else:
+                    self._poll(self.strangers.limit(limit))
             except BaseException as error:  # noqa: BLE001 - whatever it is, its queue is to be polled on
                 self._recover(error)
 
@@ -172,6 +180,7 @@ class Poller:
             self._pause(self._backoff.next())
             return
         self._came_up()
+        self.strangers.note(deliveries)
         refused = self._intake.offer(self.queue, held)
         if refused:
             self._give_back(refused)

@@ -35,6 +35,7 @@ from cloudq.worker.poller import Poller
 from cloudq.worker.settings import LEASE_PER_WAIT, WorkerSettings, pull_driver, queue_leases
 from cloudq.worker.settler import Settler
 from cloudq.worker.shutdown import Shutdown
+from cloudq.worker.strangers import Strangers
 from cloudq.worker.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 
 logger = SafeLogger("cloudq.worker")
 
-# How often the main thread looks after what no event announces.
 # For how long deliveries may wait for a thread, or for a child process to start, though slots are free.
 STARVED_AFTER: Final = timedelta(seconds=30)
 STARVED_OF_CHILDREN_AFTER: Final = timedelta(seconds=180)
@@ -118,9 +118,22 @@ class Worker:
             app.runtime.handlers,
             middleware=app.middleware,
             retry_policy=app.retry_policy,
+            unknown_task_patience=app.unknown_task_patience,
             clock=self._clock,
             time_limiter=self._time_limits,
         )
+        found = settings.app_found or settings.app_spec or "the app that this program gave the worker"
+        self._strangers = {
+            queue: Strangers(
+                queue,
+                app.runtime.handlers,
+                patience=app.unknown_task_patience,
+                burst=settings.burst,
+                found=found,
+                clock=self._clock,
+            )
+            for queue in self.queues
+        }
         self._children: ChildExecutor | None = None
         self._executor: Executor = self._make_executor()
         self._watchdog = Watchdog([self._make_poller(queue) for queue in self.queues], self._make_poller, self._clock)
@@ -142,7 +155,7 @@ class Worker:
         """Works until it is told to stop, or is done. Catches SIGTERM and SIGINT if in the main thread.
 
         Returns:
-            The exit code: 0 done, 1 failed.
+            The exit code: 0 done; 1 failed, or a burst left messages of tasks that it doesn't know.
         """
         return self._loop.run(start=self._start, look=self._look, shut_down=self._shut_down, close=self._close)
 
@@ -186,9 +199,18 @@ class Worker:
 
     def _look(self) -> int | None:
         if self._intake.finished():
-            return 0
+            return self._code_at_end()
         self._look_after()
         return None
+
+    def _code_at_end(self) -> int:
+        """1 where a burst leaves messages that it should have worked on, were the program the right one."""
+        left = [said for one in self._strangers.values() if (said := one.left) is not None]
+        if not self.settings.burst or not left:
+            return 0
+        for said in left:
+            logger.error("the burst ends with work left: %s", said)
+        return 1
 
     def _shut_down(self) -> None:
         self._stopping = True
@@ -299,6 +321,7 @@ class Worker:
             keeper=self._keeper,
             arrived=self._executor.more,
             give_back=self._give_back,
+            strangers=self._strangers[queue],
             wait=min(self.settings.poll_wait, lease / LEASE_PER_WAIT),
             lease=lease,
             clock=self._clock,
@@ -317,4 +340,5 @@ class Worker:
         self._keeper.note_handler_ended(held)
         if self._intake.end(held, succeeded=isinstance(outcome, Acked)):
             self._tally.count(held.delivery, outcome, seconds)
+            self._strangers[held.delivery.queue].note_end(held.delivery, outcome)
             self._settler.settle(held, outcome)

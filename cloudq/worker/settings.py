@@ -42,6 +42,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
         health: Where `/healthz` and `/readyz` are served, `(host, port)`; port 0 takes a free one. `None` for nowhere.
         app_spec: `module:attribute` of the app, which child processes load. `None` for the default search.
         app_folder: The folder from which they import it; `None` for the current one.
+        app_found: How the app was found, as a log tells a person who wonders whether it is the right one.
     """
 
     queues: Mapping[str, int] = _EVERY_QUEUE
@@ -58,6 +59,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     health: tuple[str, int] | None = None
     app_spec: str | None = None
     app_folder: str | None = None
+    app_found: str | None = None
 
     def __post_init__(self) -> None:
         """Refuses what can't work whatever the backend.

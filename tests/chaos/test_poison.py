@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections import Counter
+from datetime import timedelta
 
 import pytest
 
@@ -52,7 +53,7 @@ class HandedOver:
 def test_poison_among_good_messages(proxy: HttpProxy, place: Place, queue: str, driver: SQSDriver) -> None:
     """All good ones are done, all poison is dead with its reason, and nothing was handed over again and again."""
     seen = proxy.policy = HandedOver()
-    app = App()
+    app = App(unknown_task_patience=timedelta(0))
     done: Counter[int] = Counter()
     lock = threading.Lock()
 

@@ -126,6 +126,7 @@ def test_what_cannot_be_worked_is_kept_with_its_reason(app, url):
     def pay(amount: int) -> None:
         raise DeadLetter("no such account")
 
+    app.unknown_task_patience = timedelta(0)
     producer = App(url)
     producer.send("shop.payy", {"amount": 1})
     producer.send("shop.pay", {"amount": "much"})

@@ -373,6 +373,8 @@ def test_a_send_beside_a_loop_does_not_warn(app):
         ({"url": 5}, "url is a text"),
         ({"retry": 5}, "is a RetryPolicy"),
         ({"middleware": echo}, "middleware is a list"),
+        ({"unknown_task_patience": 3600}, "unknown_task_patience is a timedelta"),
+        ({"unknown_task_patience": timedelta(seconds=-1)}, "timedelta of 0 or more"),
     ],
     ids=shown,
 )
@@ -384,6 +386,13 @@ def test_settings_that_mean_nothing_are_refused(settings, why):
     with pytest.raises(ConfigurationError, match=why):
         app.configure(default_queue="after", **settings)
     assert "before" == app.default_queue
+
+
+def test_no_patience_is_a_patience():
+    """Zero is set, and stays while other settings change; left out it is an hour."""
+    app = App("memory://", unknown_task_patience=timedelta(0))
+    app.configure(default_queue="other")
+    assert (timedelta(0), timedelta(hours=1)) == (app.unknown_task_patience, App().unknown_task_patience)
 
 
 @pytest.mark.parametrize("name", ["", "q-dlq", "a b"])

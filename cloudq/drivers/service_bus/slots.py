@@ -6,12 +6,15 @@
  SEEKING ─ accepted ─▶ READING ─ a message ─▶ OFFERING ─ taken ─▶ IN_WORK             │
    │                    │  ▲                     │                 │   │              │
    │                    │  └──────────────── settled ──────────────┘   │              │
-   │ not wanted,        │ empty, lost            │ nobody took it      │ lost         │
-   │ failed             ▼                        ▼                     ▼              │
+   │ not wanted,        │ empty, lost            │ nobody took it      │ lost,        │
+   │ failed             ▼                        ▼                     ▼ given back   │
    │                   LEAVING ◀─────────────────────────────────────────────────── LEAVING
    ▼                     │ not wanted
   ENDED ◀────────────────┘
 ```
+
+A message that goes back unstarted takes its session with it: this process may never start it (it doesn't know the task,
+say), and another that could gets it only by the session.
 
 A session's lock hangs on its link: leaving a session ends it, and so does a cut. Whoever works on the session's message
 then is told at once, as the service hands it to somebody else at once.
@@ -70,6 +73,7 @@ class Event(Enum):
     TAKEN = auto()
     NOT_TAKEN = auto()
     SETTLED = auto()
+    GIVEN_BACK = auto()
     LOST = auto()
     WANTED = auto()
     NOT_WANTED = auto()
@@ -85,6 +89,7 @@ NEXT: Final[Mapping[tuple[State, Event], State]] = {
     (State.OFFERING, Event.TAKEN): State.IN_WORK,
     (State.OFFERING, Event.NOT_TAKEN): State.LEAVING,
     (State.IN_WORK, Event.SETTLED): State.READING,
+    (State.IN_WORK, Event.GIVEN_BACK): State.LEAVING,
     (State.IN_WORK, Event.LOST): State.LEAVING,
     (State.LEAVING, Event.WANTED): State.SEEKING,
     (State.LEAVING, Event.NOT_WANTED): State.ENDED,
@@ -156,6 +161,7 @@ class Slot(threading.Thread):
         self._ends: timedelta | None = None  # when the session's lock does, by `Clock.elapsed`
         self._message: Taken | None = None
         self._changed = threading.Event()  # set once the message was settled, or the session is known to be lost
+        self._given_back = False  # whether it was settled by giving it back unstarted
         self._watching = threading.Lock()
         # Guarded by the lock.
         self._receiver: ServiceBusReceiver | None = None
@@ -194,6 +200,7 @@ class Slot(threading.Thread):
         if not any(errors):
             with self._watching:
                 self._watchers.clear()  # what ends the session from now on ends no lock of theirs
+            self._given_back = any(step is RELEASE for _, step in steps)
         if link.closed or not any(map(_may_be_tried_again, errors)):
             self._changed.set()
         return errors
@@ -273,6 +280,7 @@ class Slot(threading.Thread):
         if not messages:
             return Event.EMPTY
         self._message = messages[0]
+        self._given_back = False
         self._changed.clear()
         return Event.MESSAGE
 
@@ -292,7 +300,9 @@ class Slot(threading.Thread):
         while link is not None and not self._changed.wait(LOOK.total_seconds()):
             if self._office.closed or self._over() or not link.look():
                 return Event.LOST
-        return Event.LOST if link is None or link.closed else Event.SETTLED
+        if link is None or link.closed:
+            return Event.LOST
+        return Event.GIVEN_BACK if self._given_back else Event.SETTLED
 
     def _leave(self) -> Event:
         self._let_go("its session's link was cut or closed")

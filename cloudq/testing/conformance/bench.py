@@ -241,9 +241,15 @@ class Bench:
         if isinstance(step, Release) and error is None and self.harness.back_off:
             self.advance(self.harness.back_off)
 
-    def processor(self, function: Callable[[Message], object], policy: RetryPolicy | None = None) -> Worker:
+    def processor(
+        self,
+        function: Callable[[Message], object],
+        policy: RetryPolicy | None = None,
+        *,
+        unknown_task_patience: timedelta = ZERO,
+    ) -> Worker:
         """A worker of one task, `conformance.task`, made of the function."""
-        return Worker(self, Script(TASK, function, policy or RetryPolicy()))
+        return Worker(self, Script(TASK, function, policy or RetryPolicy()), unknown_task_patience)
 
     # ── dead letters ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -336,19 +342,28 @@ class Bench:
 class Worker:
     """Receives, processes and settles one delivery at a time."""
 
-    def __init__(self, bench: Bench, script: Script) -> None:
+    def __init__(self, bench: Bench, script: Script, unknown_task_patience: timedelta = ZERO) -> None:
         self.script = script
         self._bench = bench
-        self._processor = Processor({script.name: script}, clock=bench.clock, retry_policy=script.retry_policy)
+        self._processor = Processor(
+            {script.name: script},
+            clock=bench.clock,
+            retry_policy=script.retry_policy,
+            unknown_task_patience=unknown_task_patience,
+        )
 
     def work(self, *, patient: bool = True) -> Outcome | None:
         """Works on one delivery; `None` if there is nothing to receive, which isn't waited for unless `patient`."""
         deliveries = self._bench.receive(patient=patient)
         return self.work_on(deliveries[0]) if deliveries else None
 
+    def decide(self, delivery: Delivery) -> Outcome:
+        """What is to become of a delivery, which is left as it is."""
+        return self._processor.process(delivery)
+
     def work_on(self, delivery: Delivery) -> Outcome:
         """Works on a delivery; the settlement must succeed."""
-        outcome = self._processor.process(delivery)
+        outcome = self.decide(delivery)
         assert self._bench.carry_out(delivery, outcome).error is None
         return outcome
 

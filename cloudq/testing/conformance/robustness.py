@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from msgspec.structs import replace
 
 from cloudq.core.outcome import ACKED, DeadLettered, Retried
 from cloudq.testing.conformance.bench import TASK, Bench
@@ -62,7 +65,7 @@ class Robustness:
         assert (again.body, again.deliveries) == (b"poison", 2)
 
     def test_an_unknown_task_ends_as_a_dead_letter(self, bench: Bench) -> None:
-        """A message for a task that the worker doesn't have is dead-lettered with the task's name."""
+        """A worker without patience dead-letters a message for a task that it doesn't have, with the task's name."""
         bench.send(bench.message(task="shop.unknown"))
         assert isinstance(bench.processor(lambda _: None).work(), DeadLettered)
         (dead,) = bench.dead()
@@ -70,6 +73,28 @@ class Robustness:
         assert "shop.unknown" in dead.failure.reason
         assert dead.message is not None
         assert dead.message.task == "shop.unknown"
+
+    def test_an_unknown_task_goes_back_for_somebody_who_knows_it(self, bench: Bench) -> None:
+        """It comes back in its first attempt, as well as attempts are known, and a copy says since when it waits."""
+        sent = bench.send(bench.message(task="shop.unknown"))
+        stranger = bench.processor(lambda _: None, unknown_task_patience=timedelta(hours=1))
+        delivery = bench.one()
+        outcome = stranger.decide(delivery)
+        assert isinstance(outcome, Retried)
+        assert outcome.failure is not None
+        carried = bench.carry_out(delivery, replace(outcome, delay=bench.unit))
+        assert carried.error is None
+        assert carried.copied
+        bench.advance(bench.unit + bench.grain)
+        again = bench.one()
+        assert (again.id, again.message and again.message.task) == (sent.id, "shop.unknown")
+        if bench.capabilities.attempt_exact or carried.plan.copies:
+            assert again.attempt == 1
+        if carried.plan.copies:
+            assert again.failure is not None
+            assert again.failure.unknown_since == outcome.failure.unknown_since
+        assert isinstance(stranger.decide(again), Retried)
+        bench.ack(again)
 
     def test_an_event_made_by_hand_is_a_message(self, bench: Bench) -> None:
         """A minimal CloudEvent, as a shell script would write it, is decoded and run."""

@@ -155,6 +155,7 @@ def test_failures_share_their_calls(mapping: Mapping) -> None:
 )
 def test_poison_is_dead_lettered(mapping: Mapping, body: str, reason: str) -> None:
     """What can't be run ends in the dead-letter queue with the reason, its text unchanged."""
+    mapping.app.unknown_task_patience = timedelta(0)
     mapping.app.task("t")(lambda n: None)
     mapping.app.send("t", {"n": 1})
     event = mapping.receive()
@@ -163,6 +164,19 @@ def test_poison_is_dead_lettered(mapping: Mapping, body: str, reason: str) -> No
     (dead,) = mapping.messages("default-dlq")
     assert body == dead["Body"]
     assert Failure.decode(dead["MessageAttributes"][bodies.DEAD]["StringValue"]).reason.startswith(reason)
+
+
+def test_an_unknown_task_goes_back_by_a_copy(mapping: Mapping) -> None:
+    """In its first attempt still, in a while, for whoever knows it; the record itself is done with."""
+    mapping.app.task("t")(lambda n: None)
+    mapping.app.send("other", {}, queue="default")
+    assert [] == mapping.invoke(handler(mapping.app), mapping.receive())
+    assert [] == mapping.messages("default-dlq")
+    copy = mapping.messages("default")[-1]
+    failure = Failure.decode(copy["MessageAttributes"][bodies.FAILURE]["StringValue"])
+    assert "unknown task 'other': known: t" == failure.reason
+    assert None is not failure.unknown_since
+    assert 0 == json.loads(copy["Body"]).get("attemptbase", 0)
 
 
 def test_attempts_are_counted_by_the_service(mapping: Mapping) -> None:

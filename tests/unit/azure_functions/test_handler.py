@@ -149,12 +149,22 @@ def test_the_done_of_a_batch_that_fails_are_completed_first(host: Host) -> None:
 )
 def test_poison_is_dead_lettered(host: Host, body: str, reason: str) -> None:
     """What can't be run ends in the dead-letter queue with the reason, and its body is the service's own."""
+    host.app.unknown_task_patience = timedelta(0)
     host.app.task("t")(lambda n: None)
     host.bus.send([Outgoing(id="1", queue="orders", body=body.encode())])
     assert host.invoke(handler(host.app, queue="orders"))
     (dead,) = host.bus.dead_letters("orders").peek(limit=9)
     assert dead.body == body.encode()
     assert dead.failure.reason.startswith(reason)
+
+
+def test_an_unknown_task_goes_back_by_a_copy(host: Host) -> None:
+    """In its first attempt still, in a while, for whoever knows it; the one that came is completed."""
+    host.app.task("t")(lambda n: None)
+    sent = host.app.send("other", {}, queue="orders")
+    assert host.invoke(handler(host.app, queue="orders"))
+    assert [] == host.take()
+    assert ({sent.id: 1}, {}) == (host.waiting(), host.dead())
 
 
 def test_without_auto_complete_everything_is_settled_here(host: Host) -> None:

@@ -280,16 +280,27 @@ def test_what_cannot_be_decoded_keeps_the_generation_beside_it(run: Run) -> None
     assert 4 == dead(run(FakeTask(), delivery)).failure.generation
 
 
+NO_PATIENCE = {"unknown_task_patience": timedelta(0)}
+
+
 def test_an_unknown_task_is_dead_lettered_with_a_suggestion(run: Run) -> None:
-    """It names the task, and the nearest that there is."""
-    outcome = dead(run(FakeTask(), delivered(task="tt")))
+    """At once where there is no patience. It names the task, and the nearest that there is."""
+    outcome = dead(run(FakeTask(), delivered(task="tt"), **NO_PATIENCE))
     assert "unknown task 'tt': did you mean 't'?" == outcome.reason
-    assert "unknown task 't': none is declared" == dead(run(None)).reason
+    assert "unknown task 't': none is declared" == dead(run(None, **NO_PATIENCE)).reason
+
+
+def test_an_unknown_task_goes_back_at_first_sight(run: Run) -> None:
+    """Uncounted, with its counts, for somebody who knows it; what is known of it is in `core.unknown`."""
+    outcome = run(FakeTask(), delivered(task="tt", attempt=3, deliveries=4))
+    assert isinstance(outcome, Retried)
+    assert (False, NOW) == (outcome.counted, outcome.failure and outcome.failure.unknown_since)
+    assert (3, 4) == (outcome.failure.attempts, outcome.failure.deliveries)
 
 
 def test_the_name_of_an_unknown_task_is_shown_in_part(run: Run) -> None:
     """A name of any length ends in a reason of bounded length."""
-    outcome = dead(run(FakeTask(), delivered(task="x" * 100_000)))
+    outcome = dead(run(FakeTask(), delivered(task="x" * 100_000), **NO_PATIENCE))
     assert f"unknown task '{'x' * 200}': known: t" == outcome.reason
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import cloudq
 from cloudq import App, Context, RetryPolicy
+from cloudq.core import wire
 from cloudq.core.message import dead_letter_queue
 from cloudq.core.push import PushResponse
 from cloudq.errors import UnsupportedError
@@ -106,9 +107,23 @@ def test_what_can_not_be_stored_stays(backend, answer):
 
 
 @BOTH
+def test_an_unknown_task_goes_back_by_a_copy(backend, answer):
+    """In its first attempt still, in a while, for whoever knows it; the push is answered with 200."""
+    app, driver = backend
+    with edge_of(app) as edge:
+        assert 200 == answer(edge, *push("nobody", attempt_base=2)).status
+    [copy] = driver.sent
+    assert ("default", 1) == (copy.queue, wire.decode(copy.body, "default").generation)
+    assert 2 == wire.decode(copy.body, "default").attempt_base
+    assert timedelta(seconds=5) <= copy.delay <= timedelta(seconds=7)
+    assert "unknown task 'nobody': none is declared" == copy.failure.reason
+
+
+@BOTH
 def test_poison_goes_to_the_dead_letter_queue(backend, answer):
     """An unknown task and a body that is none are copied there with the reason, unchanged, and answered with 200."""
     app, driver = backend
+    app.unknown_task_patience = timedelta(0)
     with edge_of(app) as edge:
         headers, body = push("nobody")
         assert 200 == answer(edge, headers, body).status

@@ -194,6 +194,7 @@ POISON = {
 def test_poison_is_a_dead_letter(send, queue, reason):
     """Where dead letters are copies, it is one at once, with the reason; the event is answered with 200."""
     shop = Shop(sqs_like)
+    shop.app.configure(unknown_task_patience=timedelta(0))
     with shop.app.using(shop.driver, clock=shop.clock), edge_of(shop.app) as edge:
         assert 200 == send(edge).status
         (dead,) = shop.app.queue(queue).dead_letters.peek()

@@ -10,7 +10,7 @@ import pytest
 
 from cloudq.app import App
 from cloudq.core.clock import SYSTEM_CLOCK
-from cloudq.core.outcome import ACKED, DeadLettered, Outcome
+from cloudq.core.outcome import ACKED, DeadLettered, Outcome, Retried
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.processor import Processor
 from cloudq.drivers.memory import MemoryDriver
@@ -135,3 +135,13 @@ def test_a_thread_that_ended_is_replaced(parent: Parent, monkeypatch: pytest.Mon
     parent.offer()
     parent.executor.more()
     assert ACKED == parent.ended.get(timeout=10)
+
+
+def test_an_unknown_task_takes_no_child(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parent decides, which remembers since when it is unknown; the child would say that it is done."""
+    held = HeldLease(delivery(SYSTEM_CLOCK, task="theirs"), SYSTEM_CLOCK, extendable=True)
+    parent.executor.start()
+    parent.intake.offer("q", [held])
+    outcome = parent.ended.get(timeout=10)
+    assert isinstance(outcome, Retried)
+    assert not outcome.counted

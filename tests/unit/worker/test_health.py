@@ -72,6 +72,18 @@ def test_a_worker_without_backend_is_alive_but_not_ready(app: App, driver: Unrel
         assert 200 == get(worker, "/healthz")[0]
 
 
+def test_a_worker_among_strangers_is_alive_but_not_ready(app: App) -> None:
+    """Ten messages of tasks that it doesn't know and no known one: somebody should look; a restart wouldn't help."""
+    for _ in range(12):
+        app.send("theirs", {}, queue="default")
+    with running(app, health=ANY_PORT) as worker:
+        until(lambda: get(worker, "/readyz")[0] == 503)
+        said = get(worker, "/readyz")[1]
+        assert ["queue default: its messages are of tasks that this program doesn't know: theirs"] == said["problems"]
+        assert {"default": "unknown tasks"} == said["queues"]
+        assert 200 == get(worker, "/healthz")[0]
+
+
 def test_a_worker_that_stops_is_not_ready(app: App) -> None:
     """Once told to stop a worker is alive and no longer ready."""
     gate, runs = threading.Event(), threading.Event()

@@ -16,7 +16,8 @@ from cloudq.running.runs import Runs
 from cloudq.testing.clock import FakeClock
 from cloudq.worker import poller as poller_module
 from cloudq.worker.intake import Intake
-from cloudq.worker.poller import FIRST_PAUSE, Poller
+from cloudq.worker.poller import FIRST_PAUSE, SLICE, Poller
+from cloudq.worker.strangers import ROUND, Strangers
 from tests.unit.worker.fakes import delivery, until
 
 LEASE = timedelta(seconds=120)
@@ -72,6 +73,9 @@ class Bench:
         self.arrived = 0
         self.hooks: dict[str, Callable[[], None]] = {}
         """Called within `attach`, `arrived` and `give_back`, to raise something."""
+        self.strangers = Strangers(
+            "q", {"noop"}, patience=timedelta(hours=1), burst=False, found="app", clock=self.clock
+        )
         self.poller = Poller(
             "q",
             self.backend,  # type: ignore[arg-type]  # a poller only receives
@@ -79,6 +83,7 @@ class Bench:
             keeper=self,  # type: ignore[arg-type]  # a poller only attaches
             arrived=self._arrive,
             give_back=self._give_back,
+            strangers=self.strangers,
             wait=WAIT,
             lease=LEASE,
             clock=self.clock,
@@ -246,3 +251,41 @@ def test_a_logging_filter_that_raises_does_not_end_it(bench: Bench) -> None:
         until(lambda: bench.arrived)
     finally:
         logging.getLogger("cloudq.worker").removeFilter(filter_)
+
+
+def test_among_strangers_it_polls_for_one_a_minute(bench: Bench) -> None:
+    """Once ten in a row were of tasks that the program doesn't know, it waits between polls, and asks for one."""
+    bench.poller.start()
+    bench.polls(1)
+    bench.backend.answer([delivery(bench.clock, task="theirs") for _ in range(10)])
+    until(lambda: bench.arrived == 1)
+    take_all(bench)  # so that ten slots are free again
+    until(lambda: SLICE in bench.clock.waits)
+    bench.clock.advance(ROUND - SLICE)
+    until(lambda: bench.clock.waits.count(SLICE) > 1)
+    assert [10] == bench.backend.asked
+    bench.clock.advance(SLICE)
+    bench.polls(2)
+    assert [10, 1] == bench.backend.asked
+    bench.deliver()  # a known one
+    bench.polls(3)
+    assert [10, 1, 9] == bench.backend.asked
+
+
+def take_all(bench: Bench) -> None:
+    """Starts, ends and settles all that waits."""
+    while bench.intake.in_hand().waiting and (held := bench.intake.take()) is not None:
+        bench.intake.end(held, succeeded=False)
+        bench.intake.note_settled("q")
+
+
+def test_a_burst_leaves_strangers_alone(bench: Bench) -> None:
+    """It asks for none of them any more, and ends."""
+    clock = FakeClock()
+    intake = Intake({"q": 1}, leases={"q": LEASE}, slots=10, runs=Runs(clock), clock=clock, burst=True)
+    strangers = Strangers("q", {"noop"}, patience=timedelta(hours=1), burst=True, found="app", clock=clock)
+    strangers.note([delivery(clock, task="theirs") for _ in range(10)])
+    bench.intake, bench.poller._intake, bench.poller.strangers = intake, intake, strangers
+    bench.poller.start()
+    until(intake.finished)
+    assert [] == bench.backend.asked

@@ -133,8 +133,11 @@ def test_max_tasks(app: App) -> None:
 
 def test_stop_finishes_what_runs_and_gives_back_the_rest(app: App, gate: Gate, driver: Unreliable) -> None:
     """20 running, 50 waiting at the first signal: the waiting ones are receivable at once, the running ones finish."""
-    app.send_many(app.tasks["wait"].call(number=number) for number in range(70))
-    with running(app, concurrency=20, prefetch=50) as worker:
+    app.task("noop")(lambda: None)
+    app.send("noop")
+    with running(app, concurrency=20, prefetch=50, wait=timedelta(milliseconds=20)) as worker:
+        until(lambda: worker.worker.snapshot().acked == 1)  # a queue that brought none yet is asked for few
+        app.send_many(app.tasks["wait"].call(number=number) for number in range(70))
         until(lambda: len(gate.started) == 20 and worker.worker.snapshot().waiting == 50)
         worker.worker.stop()
         received: list[object] = []
@@ -535,7 +538,7 @@ def test_a_poll_that_begins_at_the_stop_is_interrupted_too(app: App, driver: Unr
 )
 def test_retries_and_dead_letters_on_any_backend(profile: Callable[[str], Capabilities] | None) -> None:
     """On every profile: two retries, then a dead letter with its reason; a DeadLetter at once; poison, too."""
-    app = App("memory://", retry=AT_ONCE)
+    app = App("memory://", retry=AT_ONCE, unknown_task_patience=timedelta(0))
     attempts: list[int] = []
     driver = MemoryDriver(capabilities=profile)
 

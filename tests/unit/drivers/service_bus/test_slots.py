@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cloudq.drivers.service_bus.dispositions import RELEASE
 from cloudq.drivers.service_bus.faults import session_lost
 from cloudq.drivers.service_bus.links import Taken
 from cloudq.drivers.service_bus.locks import LockSpan
@@ -123,6 +124,19 @@ def test_what_was_settled_is_not_told_of(slot: Slot) -> None:
     slot.watch(taken, told.append)
     slot.settle([(taken, object())])  # type: ignore[list-item]  # the link doesn't look at it
     assert Event.SETTLED is slot._wait_for_work()
+    slot._leave()
+    assert [] == told
+
+
+def test_what_goes_back_unstarted_takes_its_session_with_it(slot: Slot) -> None:
+    """Another process gets the message only by its session, and this one may never start it."""
+    private: Any = slot
+    told: list[str] = []
+    taken = private._message.message
+    slot.watch(taken, told.append)
+    slot.settle([(taken, RELEASE)])
+    assert Event.GIVEN_BACK is slot._wait_for_work()
+    assert State.LEAVING is NEXT[State.IN_WORK, Event.GIVEN_BACK]
     slot._leave()
     assert [] == told
 

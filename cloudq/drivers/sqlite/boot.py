@@ -26,6 +26,9 @@ from cloudq.drivers.sqlite.rows import LATEST
 UNKNOWN: Final = 0
 """The boot's number where the system doesn't name it, and that of leases by older versions: those by the wall clock."""
 
+UNDELAYED: Final = 0
+"""In the boot's place of a message that isn't leased and was put there without a delay: no wall clock hides it."""
+
 _BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
 _TIME_NAMESPACE: Final = "/proc/self/ns/time"
 _MOUNTS: Final = "/proc/self/mountinfo"
@@ -101,7 +104,7 @@ def number_of(connection: sqlite3.Connection, name: str | None) -> int:
     for other in [other for other in known if _is_over(other, name)]:
         dead = (known.pop(other),)
         # Its first receive is a moment that has passed; what was under a lease is among the oldest that are ready.
-        connection.execute("UPDATE message SET boot = NULL, visible_at = first_received_at WHERE boot = ?", dead)
+        connection.execute("UPDATE message SET boot = 0, visible_at = first_received_at WHERE boot = ?", dead)
         connection.execute("UPDATE dead SET boot = NULL, visible_at = 0 WHERE boot = ?", dead)
         connection.execute("DELETE FROM boot WHERE number = ?", dead)
     if name not in known:

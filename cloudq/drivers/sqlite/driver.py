@@ -252,9 +252,9 @@ class SQLiteDriver:
             if look:
                 found = database.read(lambda cursor: leasing.look(cursor, queue, database.boot))
                 pause = leasing.pause(found, now)
-            foreign = session.foreign_lease_ended(queue, now)
-            if not look or foreign or (pause is not None and pause <= 0):
-                take = partial(session.take, queue=queue, limit=limit, span=span, foreign=foreign)
+            hidden = session.something_hidden(queue, now)
+            if not look or hidden or (pause is not None and pause <= 0):
+                take = partial(session.take, queue=queue, limit=limit, span=span, hidden=hidden)
                 rows, until = database.write(take, durable=False)
                 if len(rows) < limit:
                     session.busy.discard(queue)

@@ -8,7 +8,7 @@ from typing import Final
 
 from cloudq.core.driver import QueueStats
 from cloudq.core.message import is_ordered
-from cloudq.drivers.sqlite.boot import AXIS, Moment
+from cloudq.drivers.sqlite.boot import AXIS, UNDELAYED, Moment
 from cloudq.drivers.sqlite.leasing import promote
 
 # Of one transaction of a purge: so that others wait for milliseconds, and the log stays short.
@@ -16,16 +16,16 @@ PURGE_PORTION: Final = 5_000
 
 _STATS: Final = """
     SELECT
-        count(*) FILTER (WHERE visible_at IS NULL OR visible_at <= :wall),
-        count(*) FILTER (WHERE visible_at > :wall AND visible_at < :axis),
-        count(*) FILTER (WHERE boot = :boot AND visible_at <= :mark),
+        count(*) FILTER (WHERE visible_at IS NULL OR visible_at <= :wall OR (visible_at < :axis AND boot = :undelayed)),
+        count(*) FILTER (WHERE visible_at > :wall AND visible_at < :axis AND boot IS NOT :undelayed),
+        count(*) FILTER (WHERE boot = :boot AND visible_at >= :axis AND visible_at <= :mark),
         count(*) FILTER (WHERE boot = :boot AND visible_at > :mark),
         (SELECT count(*) FROM message
             WHERE queue = :queue AND visible_at >= :axis AND boot <> :boot AND due_at <= :wall),
         (SELECT count(*) FROM message
             WHERE queue = :queue AND visible_at >= :axis AND boot <> :boot AND due_at > :wall),
         min(visible_at) FILTER (WHERE visible_at < :axis),
-        :wall - :mark + min(visible_at) FILTER (WHERE boot = :boot),
+        :wall - :mark + min(visible_at) FILTER (WHERE boot = :boot AND visible_at >= :axis),
         (SELECT min(due_at) FROM message WHERE queue = :queue AND visible_at >= :axis AND boot <> :boot),
         (SELECT min(due_at) FROM message WHERE queue = :queue AND visible_at IS NULL),
         (SELECT count(*) FROM dead WHERE queue = :queue)
@@ -42,7 +42,14 @@ _PURGE: Final = """
 
 def stats(cursor: sqlite3.Cursor, queue: str, now: Moment) -> QueueStats:
     """How full the queue is. One statement, so that the numbers fit together."""
-    values = {"queue": queue, "axis": AXIS, "wall": now.wall, "mark": now.mark, "boot": now.boot}
+    values = {
+        "queue": queue,
+        "axis": AXIS,
+        "wall": now.wall,
+        "mark": now.mark,
+        "boot": now.boot,
+        "undelayed": UNDELAYED,
+    }
     free, delayed, over, held, foreign_over, foreign_held, *since, dead = cursor.execute(_STATS, values).fetchone()
     ready = free + over + foreign_over
     oldest = min((moment for moment in since if moment is not None), default=now.wall)

@@ -1,7 +1,11 @@
 """Handing messages over, and what becomes of their leases.
 
-A message is leased while `boot` isn't NULL and `visible_at` is ahead by the clock of that boot (boot.py). A release
-clears it, a new delivery has a new number, and a deleted row's `seq` is never used again: an old receipt fits nothing.
+A message is leased while `visible_at` is from `AXIS` on and ahead by the clock of its `boot` (boot.py). A release puts
+it before that, a new delivery has a new number, and a deleted row's `seq` is never used again: an old receipt fits
+nothing.
+
+Below `AXIS`, `visible_at` is by the wall clock, which may have been set since, or be another one. For what was delayed
+that is when it is due. What wasn't is ready whatever that clock says now: `boot` tells which it is.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from cloudq.core.clock import from_micros
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Ack, ExtendResult, NativeDeadLetter, Release, SettleResult
 from cloudq.core.driver import Final as FinalCall
-from cloudq.drivers.sqlite.boot import AXIS, End, Moment
+from cloudq.drivers.sqlite.boot import AXIS, UNDELAYED, End, Moment
 from cloudq.drivers.sqlite.rows import (
     MessageReceipt,
     Receipt,
@@ -38,14 +42,21 @@ _LOOK: Final = """
         (SELECT visible_at FROM message WHERE queue = ? AND visible_at >= ? AND boot = ?
             ORDER BY visible_at LIMIT 1)
 """
-_LOOK_AT_FOREIGN: Final = """
-    SELECT min(due_at) FROM message WHERE queue = ? AND visible_at >= ? AND boot <> ?
+_LOOK_AT_RARE: Final = """
+    SELECT
+        (SELECT min(due_at) FROM message WHERE queue = :queue AND visible_at >= :axis AND boot <> :boot),
+        EXISTS (SELECT 1 FROM message
+            WHERE queue = :queue AND visible_at > :wall AND visible_at < :axis AND boot = :undelayed)
 """
 # It is ready since its end; or since now, if the wall clock was set back.
 _END_LEASES: Final = """
-    UPDATE message SET boot = NULL, visible_at = min(due_at, :wall)
+    UPDATE message SET boot = :undelayed, visible_at = min(due_at, :wall)
     WHERE queue = :queue AND visible_at >= :axis
         AND ((boot = :boot AND visible_at <= :mark) OR (boot <> :boot AND due_at <= :wall))
+"""
+_SHOW: Final = """
+    UPDATE message SET visible_at = :wall
+    WHERE queue = :queue AND visible_at > :wall AND visible_at < :axis AND boot = :undelayed
 """
 _LEASE: Final = """
     UPDATE message SET
@@ -59,7 +70,7 @@ _HELD: Final = """
 """
 _DELETE: Final = "DELETE FROM message WHERE seq = ?"
 _RELEASE: Final = """
-    UPDATE message SET visible_at = ?, boot = NULL, runs = runs - ?, failure = coalesce(?, failure) WHERE seq = ?
+    UPDATE message SET visible_at = ?, boot = ?, runs = runs - ?, failure = coalesce(?, failure) WHERE seq = ?
 """
 _BURY: Final = """
     INSERT INTO dead(queue, id, group_key, dead_at, deliveries, runs, first_received_at, failure, body)
@@ -100,16 +111,23 @@ def lease_ended(found: Look, now: Moment) -> bool:
     return found[1] is not None and found[1] <= now.mark
 
 
-def foreign_leases_end(cursor: sqlite3.Cursor, queue: str, boot: int) -> int | None:
-    """When the first lease of another boot ends, by the wall clock; `None` where there is none."""
-    end: int | None = cursor.execute(_LOOK_AT_FOREIGN, (queue, AXIS, boot)).fetchone()[0]
-    return end
+def hidden(cursor: sqlite3.Cursor, queue: str, now: Moment) -> bool:
+    """Whether something is ready that `look` doesn't see.
+
+    Either a lease of another boot is over, or what wasn't delayed was stored by a wall clock that is ahead of this one.
+    """
+    foreign_end, undelayed = cursor.execute(_LOOK_AT_RARE, _values(queue, now)).fetchone()
+    return bool(undelayed) or (foreign_end is not None and foreign_end <= now.wall)
 
 
 def end_leases(cursor: sqlite3.Cursor, queue: str, now: Moment) -> None:
     """Makes what was under leases that are over ready. Runs in a write transaction."""
-    values = {"queue": queue, "axis": AXIS, "wall": now.wall, "mark": now.mark, "boot": now.boot}
-    cursor.execute(_END_LEASES, values)
+    cursor.execute(_END_LEASES, _values(queue, now))
+
+
+def show_undelayed(cursor: sqlite3.Cursor, queue: str, now: Moment) -> None:
+    """Makes what wasn't delayed ready by this wall clock, too. Runs in a write transaction."""
+    cursor.execute(_SHOW, _values(queue, now))
 
 
 def take(cursor: sqlite3.Cursor, queue: str, *, limit: int, now: Moment, until: End) -> list[LeasedRow]:
@@ -153,7 +171,7 @@ def settle(cursor: sqlite3.Cursor, finals: Sequence[FinalCall], now: Moment) -> 
     results: list[SettleResult] = []
     deleted: list[tuple[int]] = []
     buried: list[tuple[int, bytes | None, int]] = []
-    released: list[tuple[int, int, bytes | None, int]] = []
+    released: list[tuple[int, int | None, int, bytes | None, int]] = []
     left: set[tuple[str, str]] = set()  # the queue and key of what went, so that the next may come
     for final in finals:
         receipt = final.lease.receipt
@@ -166,7 +184,7 @@ def settle(cursor: sqlite3.Cursor, finals: Sequence[FinalCall], now: Moment) -> 
         seq, step, (queue, group) = receipt.seq, final.step, place
         match step:
             case Release():
-                released.append((later(now.wall, step.delay), int(not step.counted), stored_failure(step.failure), seq))
+                released.append(_released(step, seq, now))
                 continue
             case NativeDeadLetter():
                 buried.append((now.wall, stored_failure(step.failure), seq))
@@ -180,6 +198,11 @@ def settle(cursor: sqlite3.Cursor, finals: Sequence[FinalCall], now: Moment) -> 
     cursor.executemany(_DELETE, deleted)
     promote(cursor, left)
     return results, bool(released or left)
+
+
+def _released(step: Release, seq: int, now: Moment) -> tuple[int, int | None, int, bytes | None, int]:
+    mark = None if step.delay else UNDELAYED
+    return (later(now.wall, step.delay), mark, int(not step.counted), stored_failure(step.failure), seq)
 
 
 def promote(cursor: sqlite3.Cursor, left: set[tuple[str, str]]) -> None:
@@ -203,6 +226,17 @@ def extend(cursor: sqlite3.Cursor, leases: Sequence[Lease], by: timedelta, now: 
             results.append(ExtendResult(error=lease_lost(one)))
     cursor.executemany(_EXTEND, extended)
     return results
+
+
+def _values(queue: str, now: Moment) -> dict[str, object]:
+    return {
+        "queue": queue,
+        "axis": AXIS,
+        "wall": now.wall,
+        "mark": now.mark,
+        "boot": now.boot,
+        "undelayed": UNDELAYED,
+    }
 
 
 def _find_held(

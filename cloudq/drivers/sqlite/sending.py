@@ -11,30 +11,31 @@ from typing import Final, TypeAlias
 
 from cloudq.core.driver import Outgoing, SendResult
 from cloudq.core.message import is_ordered
+from cloudq.drivers.sqlite.boot import UNDELAYED
 from cloudq.drivers.sqlite.cancelling import receipt_of
 from cloudq.drivers.sqlite.rows import later, listed, portions, stored_failure
 from cloudq.errors import BackendError, CloudqError, MessageTooLarge, UnsupportedError
 
-# queue, id, group_key, due_at, failure, body, and the two moments that are the same at first
-Row: TypeAlias = "tuple[str, str, str | None, int, bytes | None, bytes, int, int]"
+# queue, id, group_key, due_at, failure, body, the two moments that are the same at first, and whether it is delayed
+Row: TypeAlias = "tuple[str, str, str | None, int, bytes | None, bytes, int, int, int | None]"
 
 STORED: Final = SendResult(duplicate=False)
 # A dead letter's or a retry's copy may be a little larger than what a producer sends (semantics 6).
 COPY_ROOM: Final = 16 * 1024
 
 _INSERT: Final = """
-    INSERT INTO message(queue, id, group_key, due_at, failure, body, first_received_at, visible_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO message(queue, id, group_key, due_at, failure, body, first_received_at, visible_at, boot)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 # NULL hides it until the last earlier one of its key is gone.
 _INSERT_IN_ORDER: Final = """
-    INSERT INTO message(queue, id, group_key, due_at, failure, body, first_received_at, visible_at)
+    INSERT INTO message(queue, id, group_key, due_at, failure, body, first_received_at, visible_at, boot)
     SELECT queue, id, group_key, due_at, failure, body, placeholder, CASE
             WHEN EXISTS (SELECT 1 FROM message WHERE queue = new.queue AND group_key = new.group_key) THEN NULL
             ELSE visible_at
-        END
+        END, boot
     FROM (SELECT ? AS queue, ? AS id, ? AS group_key, ? AS due_at, ? AS failure, ? AS body, ? AS placeholder,
-        ? AS visible_at) AS new
+        ? AS visible_at, ? AS boot) AS new
 """
 _KNOWN: Final = "SELECT native_id, id FROM dedup WHERE queue = ? AND expires_at > ? AND native_id IN (*)"
 _REMEMBER: Final = """
@@ -87,7 +88,7 @@ def unstorable(items: Sequence[Outgoing]) -> list[BackendError | None]:
 
 def _untaken(connection: sqlite3.Connection, item: Outgoing) -> BackendError | None:
     try:
-        connection.execute("SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?", (*_row(item, 0), item.native_id))
+        connection.execute("SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?", (*_row(item, 0), item.native_id))
     except (TypeError, ValueError, sqlite3.Error) as error:
         return BackendError(f"message {item.id!r} can't be stored: {error}")
     return None
@@ -96,7 +97,8 @@ def _untaken(connection: sqlite3.Connection, item: Outgoing) -> BackendError | N
 def _row(item: Outgoing, now: int) -> Row:
     due = later(now, item.delay) if item.delay else now
     failure = stored_failure(item.failure)
-    return (item.queue, item.id, item.ordering_key, due, failure, item.body, due, due)
+    mark = None if item.delay else UNDELAYED
+    return (item.queue, item.id, item.ordering_key, due, failure, item.body, due, due, mark)
 
 
 def _stored(item: Outgoing, seq: int) -> SendResult:

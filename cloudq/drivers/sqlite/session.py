@@ -12,8 +12,8 @@ from cloudq.drivers.sqlite.boot import End, Moment, moment
 from cloudq.drivers.sqlite.connection import Database
 from cloudq.drivers.sqlite.waiting import Waiters
 
-# Between two looks for leases of other boots that are over.
-_FOREIGN_LOOK: Final = timedelta(seconds=1)
+# Between two looks for what is seldom there: leases of other boots that are over, messages by another wall clock.
+_RARE_LOOK: Final = timedelta(seconds=1)
 _ZERO: Final = timedelta(0)
 
 
@@ -25,25 +25,26 @@ class Session:
         self.waiters = waiters
         self._clock = clock
         self.busy: set[str] = set()  # the queues whose last receive brought all that it asked for
-        self._next_look: dict[str, timedelta] = {}  # for leases of other boots, of each queue
+        self._next_look: dict[str, timedelta] = {}  # for what is seldom there, of each queue
 
     def take(
-        self, cursor: Cursor, *, queue: str, limit: int, span: timedelta, foreign: bool
+        self, cursor: Cursor, *, queue: str, limit: int, span: timedelta, hidden: bool
     ) -> tuple[list[leasing.LeasedRow], End]:
-        """Leases what is ready for `span`, in a write transaction; `foreign`: a lease of another boot is over."""
+        """Leases what is ready for `span`, in a write transaction; `hidden`: as `something_hidden` says."""
         now = self.now()
-        if foreign or leasing.lease_ended(leasing.look(cursor, queue, now.boot), now):
+        if hidden:
+            leasing.show_undelayed(cursor, queue, now)
+        if hidden or leasing.lease_ended(leasing.look(cursor, queue, now.boot), now):
             leasing.end_leases(cursor, queue, now)
         until = now.plus(span)
         return leasing.take(cursor, queue, limit=limit, now=now, until=until), until
 
-    def foreign_lease_ended(self, queue: str, now: Moment) -> bool:
-        """Whether a lease of another boot is over. Such leases are rare, so it looks once a second."""
+    def something_hidden(self, queue: str, now: Moment) -> bool:
+        """Whether something is ready that `look` doesn't see. That is rare, so it finds out once a second."""
         if now.elapsed < self._next_look.get(queue, _ZERO):
             return False
-        self._next_look[queue] = now.elapsed + _FOREIGN_LOOK
-        end = self.database.read(lambda cursor: leasing.foreign_leases_end(cursor, queue, self.database.boot))
-        return end is not None and end <= now.wall
+        self._next_look[queue] = now.elapsed + _RARE_LOOK
+        return self.database.read(lambda cursor: leasing.hidden(cursor, queue, now))
 
     def now(self) -> Moment:
         """By the clocks that the database goes by."""

@@ -120,8 +120,9 @@ def test_a_process_of_the_older_version_that_still_runs_changes_nothing(bench, d
 
 def test_what_is_asked_often_is_answered_by_an_index_alone(bench, driver):
     """Neither a look nor stats reads the rows, whose bodies may be large."""
-    named = dict.fromkeys(("queue", "boot", "axis", "wall", "mark"), 1)
-    for sql, values in [(leasing._LOOK, [1, 1, 1, 1]), (inspecting._STATS, [named])]:
+    named = dict.fromkeys(("queue", "boot", "axis", "wall", "mark", "undelayed"), 1)
+    looks = [(leasing._LOOK, [1, 1, 1, 1]), (leasing._LOOK_AT_RARE, [named]), (inspecting._STATS, [named])]
+    for sql, values in looks:
         plan = [detail for *_, detail in bench.query(f"EXPLAIN QUERY PLAN {sql}", *values)]
         searches = {step for step in plan if step.startswith(("SEARCH message", "SCAN message"))}
         # Leases of other boots, and what waits behind earlier ones of its key, are looked up in their rows.

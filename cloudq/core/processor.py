@@ -137,7 +137,7 @@ class Processor(Generic[ContextT]):
                     if step.limit is None:
                         result = await step.arun()
                     else:
-                        async with AsyncTimeLimit(step.limit):
+                        async with AsyncTimeLimit(step.limit, self._clock):
                             result = await step.arun()
                 except BaseException as error:  # noqa: BLE001 - as above
                     failed = error

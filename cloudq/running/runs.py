@@ -7,6 +7,8 @@
                                                       when it comes again: `has_done()`? acknowledged unrun
 ```
 
+The same where a redelivery comes, or gets its turn, only after the end of a run that had lost its lease: `has_done()`.
+
 A lease can be lost while its task runs: the machine slept, the network was cut, renewals failed. The backend then hands
 the message over again, often to the very process that still runs it. That process knows it; others can't.
 """
@@ -16,7 +18,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -68,7 +70,9 @@ class Runs:
         self._by_message: dict[_Identity, Run] = {}
         self._by_key: dict[_Key, Run] = {}
         self._turned_away: dict[_Identity, int] = {}
-        self._done: dict[_Identity, None] = {}  # of those that were turned away
+        # Done, though its message may come again: when it was sent, and until when that is remembered. One may be sent
+        # again under its old id, which then is new work.
+        self._done: dict[_Identity, tuple[datetime | None, timedelta]] = {}
 
     def begin(self, delivery: Delivery, *, lost: threading.Event, lease: timedelta, ended: Ended) -> Run | None:
         """Begins a run of `delivery`, unless an unfinished one of its message or its ordering key is in the way.
@@ -114,9 +118,8 @@ class Runs:
             if key is not None and self._by_key.get(key) is run:
                 del self._by_key[key]
             waiting, run._waiting = run._waiting, None
-            if succeeded and self._turned_away.pop(identity, None) is not None:
-                self._done[identity] = None
-                _shorten(self._done)
+            if succeeded and (self._turned_away.pop(identity, None) is not None or run._lost.is_set()):
+                self._remember(run._delivery, run._lease)
         for whose, ended in waiting or ():
             ended(succeeded and whose == identity)
 
@@ -130,14 +133,32 @@ class Runs:
         return min(LONGEST_AWAY, FIRST_AWAY * (1 << min(times, _MOST_DOUBLINGS)))
 
     def has_done(self, delivery: Delivery) -> bool:
-        """Whether a run that was in this message's way has succeeded after the message was turned away.
+        """Whether a run of this message has succeeded here without the backend being told.
 
-        Then nothing is left to do: it is to be acknowledged unrun. Ask before `begin`.
+        Either its lease was lost, or this delivery was turned away meanwhile, or `note_done` said so. Then nothing is
+        left to do: it is to be acknowledged unrun. Ask before `begin`.
         """
-        if not self._done:  # as nearly always
+        if not self._done or delivery.message is None:  # as nearly always
             return False
         with self._lock:
-            return _identity(delivery) in self._done
+            sent_at, until = self._done.get(_identity(delivery), (None, ZERO))
+            return self.clock.elapsed() < until and sent_at == delivery.message.sent_at
+
+    def note_done(self, delivery: Delivery, lease: timedelta) -> None:
+        """Its run has succeeded, and the backend couldn't be told in time: it will hand it over again.
+
+        Args:
+            delivery: What was run.
+            lease: How long it is leased at a time.
+        """
+        with self._lock:
+            self._remember(delivery, lease)
+
+    def _remember(self, delivery: Delivery, lease: timedelta) -> None:
+        message = delivery.message
+        until = self.clock.elapsed() + HUNG_AFTER_LEASES * lease + LONGEST_AWAY
+        self._done[_identity(delivery)] = (message.sent_at if message else None, until)
+        _shorten(self._done)
 
     def _enter(self, run: Run) -> Run:
         self._by_message[run._identity] = run

@@ -39,6 +39,7 @@ from cloudq.worker.strangers import Strangers
 from cloudq.worker.watchdog import Watchdog
 
 if TYPE_CHECKING:
+    from cloudq.core.delivery import Delivery
     from cloudq.running.pages import HealthServer
     from cloudq.worker.children import ChildExecutor
 
@@ -93,11 +94,12 @@ class Worker:
             watch=self._driver.watch if isinstance(self._driver, LeaseWatcher) else None,
         )
         self._keeper_thread = LeaseThread(self._keeper, self._clock)
+        self._runs = runs_of(app)
         self._intake = Intake(
             self.queues,
             leases=self.leases,
             slots=settings.slots,
-            runs=runs_of(app),
+            runs=self._runs,
             clock=self._clock,
             strict=settings.strict,
             prefetch=settings.prefetch,
@@ -112,6 +114,7 @@ class Worker:
             intake=self._intake,
             clock=self._clock,
             acked=app.runtime.payload_deleter(),
+            done=self._note_done,
         )
         self._time_limits = ThreadTimeLimits(self._clock)
         self._processor: Processor[Context] = Processor(
@@ -239,6 +242,9 @@ class Worker:
             delivery = held.delivery
             logger.info("%s was done by an earlier run", delivery.id, extra=fields(delivery))
             self._settler.settle(held, ACKED)
+
+    def _note_done(self, delivery: Delivery) -> None:
+        self._runs.note_done(delivery, self.leases[delivery.queue])
 
     def _note_starvation(self) -> None:
         started = self._intake.in_hand().started

@@ -67,6 +67,7 @@ class Settler:
         acked: Told, on a thread of the settler's own, of each delivery whose task succeeded and whose message is
             confirmed to be deleted; `None` for nobody.
         clock: Where the time comes from.
+        done: Told of each delivery whose task succeeded though the backend couldn't be told in time: it comes again.
     """
 
     def __init__(
@@ -78,9 +79,11 @@ class Settler:
         intake: Intake,
         clock: Clock,
         acked: Callable[[Delivery], None] | None = None,
+        done: Callable[[Delivery], None] = lambda _: None,
     ) -> None:
         self._driver = driver
         self._acked = acked
+        self._done = done
         self._queue = queue
         self._keeper = keeper
         self._intake = intake
@@ -239,6 +242,7 @@ class Settler:
         if error is None or settlement.held.life.state is State.ENDED:
             return  # confirmed
         if isinstance(error, LeaseLost):
+            self._note_done(settlement)
             self._keeper.note_loss(settlement.held)
             self._count_late(settlement.held, "its settlement came too late")
             self._intake.note_settled(settlement.way.name)
@@ -250,6 +254,7 @@ class Settler:
         way.note(error)
         # Extended for `settle_timeout` at most, but tried until the lease is over: finished work should not run again.
         if not self._keeper.note_failure(held):
+            self._note_done(settlement)
             self._log_given_up(held, error)
             self._intake.note_settled(way.name)
             return
@@ -289,6 +294,10 @@ class Settler:
         for settlement in given_up:
             self._log_given_up(settlement.held, "its queue refuses it")
             self._give_up(settlement.held)
+
+    def _note_done(self, settlement: Settlement) -> None:
+        if settlement.acked:
+            self._done(settlement.held.delivery)
 
     def _log_given_up(self, held: HeldLease, why: object) -> None:
         logger.error(

@@ -9,6 +9,7 @@ import pytest
 
 from cloudq.core.async_time_limit import AsyncTimeLimit
 from cloudq.errors import TimeLimitExceeded
+from cloudq.testing.clock import FakeClock
 
 
 def test_what_is_awaited_for_too_long_is_ended() -> None:
@@ -32,3 +33,35 @@ def test_a_timeout_of_ones_own_stays_what_it_is() -> None:
 
     with pytest.raises(TimeoutError, match="a socket"):
         asyncio.run(fail())
+
+
+@pytest.mark.parametrize("step", [timedelta(hours=1), timedelta(hours=-1)])
+def test_a_machine_that_slept_has_used_the_limit_up(step: timedelta) -> None:
+    """Suspended time counts, though asyncio's clock stands still then, and is noticed within a second.
+
+    A wall clock that is set changes nothing.
+    """
+    clock = FakeClock()
+    clock.step(step)
+
+    async def wait() -> None:
+        async with AsyncTimeLimit(timedelta(minutes=10), clock):
+            clock.suspend(timedelta(minutes=10))
+            clock.step(step)
+            await asyncio.wait_for(asyncio.Event().wait(), 20)
+
+    with pytest.raises(TimeLimitExceeded):
+        asyncio.run(wait())
+
+
+def test_a_block_in_time_leaves_nothing_on_the_loop() -> None:
+    """What would have looked at the time is cancelled with the block."""
+
+    async def work() -> bool:
+        limit = AsyncTimeLimit(timedelta(hours=1))
+        async with limit:
+            await asyncio.sleep(0)
+        assert limit._next_look is not None
+        return limit._next_look.cancelled()
+
+    assert asyncio.run(work())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from msgspec.structs import replace
@@ -37,8 +37,9 @@ def delivery(
     source: str = "cloudq",
     group: str | None = None,
     time_limit: timedelta | None = None,
+    sent_at: datetime | None = None,
 ) -> Delivery:
-    message = Message(id=id, task="t", queue=queue, source=source, time_limit=time_limit)
+    message = Message(id=id, task="t", queue=queue, source=source, time_limit=time_limit, sent_at=sent_at)
     lease = Lease(queue=queue, receipt=object(), expires_at=clock.now() + LEASE, ends=clock.elapsed() + LEASE)
     return Delivery.of(wire.encode(message), native_id="n", runs=1, deliveries=1, lease=lease, group=group)
 
@@ -228,3 +229,41 @@ def test_a_forked_process_runs_nothing(clock: FakeClock) -> None:
     if not child:  # pragma: no cover - another process
         os._exit(0 if Waiter(runs_of(app)).begin(delivery(clock)) is not None else 1)
     assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_what_was_done_under_a_lost_lease_is_remembered(clock: FakeClock, runs: Runs) -> None:
+    """Its redelivery may be in hand by then, or still on its way: it needn't have asked to begin before the end.
+
+    A message that was sent again under the same id is another one, and after ten leases nothing is remembered.
+    """
+    lost = threading.Event()
+    run = Waiter(runs).begin(delivery(clock), lost)
+    assert run is not None
+    assert not runs.has_done(delivery(clock))
+    lost.set()
+    runs.end(run, succeeded=True)
+    assert runs.has_done(delivery(clock))
+    assert not runs.has_done(delivery(clock, "m2"))
+    assert not runs.has_done(delivery(clock, sent_at=clock.now()))
+    clock.advance(HUNG_AFTER_LEASES * LEASE + LONGEST_AWAY)
+    assert not runs.has_done(delivery(clock))
+
+
+@pytest.mark.parametrize(("loses", "succeeds"), [(False, True), (True, False)])
+def test_what_ended_otherwise_is_not_remembered(clock: FakeClock, runs: Runs, loses: bool, succeeds: bool) -> None:
+    """Under its lease the backend is told; what failed runs again."""
+    lost = threading.Event()
+    run = Waiter(runs).begin(delivery(clock), lost)
+    assert run is not None
+    if loses:
+        lost.set()
+    runs.end(run, succeeded=succeeds)
+    assert not runs.has_done(delivery(clock))
+
+
+def test_what_could_not_be_acknowledged_is_remembered(clock: FakeClock, runs: Runs) -> None:
+    """The settler says so: the run had ended in time, its settlement was too late."""
+    runs.note_done(delivery(clock), LEASE)
+    assert runs.has_done(delivery(clock))
+    clock.advance(HUNG_AFTER_LEASES * LEASE + LONGEST_AWAY)
+    assert not runs.has_done(delivery(clock))

@@ -297,6 +297,22 @@ def test_a_redelivery_of_what_succeeded_meanwhile_is_not_run(clock: FakeClock) -
     threads[0].join(10)
 
 
+def test_a_redelivery_that_had_no_turn_before_the_end_is_not_run(clock: FakeClock) -> None:
+    """It waits for a thread, or is still to arrive, when the run that had lost its lease succeeds."""
+    intake = make(clock)
+    (first,) = held(clock, 1)
+    intake.offer("q", [first])
+    assert first is intake.take()
+    first.lost.set()
+    second = again(clock, first)
+    intake.offer("q", [second])
+    assert intake.end(first, succeeded=True)
+    third, (other,) = again(clock, first), held(clock, 1)
+    intake.offer("q", [third, other])
+    assert other is intake.take()
+    assert [second, third] == intake.take_done_elsewhere()
+
+
 @pytest.mark.parametrize("follower", [None, "next"], ids=["redelivery", "follower"])
 def test_what_has_work_of_its_own_runs_after_the_run_in_its_way(clock: FakeClock, follower: str | None) -> None:
     """A redelivery of what failed, and a follower of the same ordering key, start once the first run has ended."""

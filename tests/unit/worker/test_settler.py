@@ -56,6 +56,7 @@ class Bench:
         self.settled_at: list[timedelta] = []
         self.stored: list[Outgoing] = []
         self.deleted: list[Delivery] = []
+        self.done: list[Delivery] = []
         self.before_answer: Callable[[], None] = lambda: None
         self.extend_error: Exception | None = None
         self.books = Books()
@@ -73,6 +74,7 @@ class Bench:
             intake=self.books,  # type: ignore[arg-type]  # as above
             clock=self.clock,
             acked=self.deleted.append,
+            done=self.done.append,
         )
 
     def settle(self, finals: Sequence[Final]) -> Sequence[SettleResult]:
@@ -334,7 +336,7 @@ def test_a_settlement_is_tried_until_the_lease_is_over(monkeypatch: pytest.Monke
 
 
 def test_a_settlement_is_given_up_when_the_lease_is_over() -> None:
-    """What can't be settled while its lease lasts is dropped, and handed over again."""
+    """What can't be settled while its lease lasts is dropped, and handed over again; done here, it isn't run again."""
     driver = Unreliable(MemoryDriver())
     app = App("memory://")
     runs: list[int] = []
@@ -342,6 +344,27 @@ def test_a_settlement_is_given_up_when_the_lease_is_over() -> None:
     driver.failing["settle"] = BackendUnavailable("down")
     with app.using(driver):
         app.send("often")
-        with running(app, lease=timedelta(milliseconds=250), settle_timeout=timedelta(milliseconds=50)):
-            until(lambda: len(runs) >= 2)
+        with running(app, lease=timedelta(milliseconds=250), settle_timeout=timedelta(milliseconds=50)) as worker:
+            until(lambda: worker.worker.snapshot().lease_lost >= 2, what="its redelivery can't be settled either")
             del driver.failing["settle"]
+            until(lambda: in_queue(app) == 0)
+    assert [1] == runs
+
+
+def in_queue(app: App) -> int:
+    stats = app.queue("default").stats()
+    return (stats.ready or 0) + (stats.delayed or 0) + (stats.in_flight or 0)
+
+
+def test_what_was_done_and_could_not_be_told_is_remembered(bench: Bench) -> None:
+    """The lease was over before the deletion, or while it was tried again: the message comes again, its work is done.
+
+    What was released runs again.
+    """
+    done, late, released = bench.held("done"), bench.held("late"), bench.held("released")
+    bench.errors = {"done": LeaseLost("gone"), "late": DOWN, "released": LeaseLost("gone")}
+    bench.end(done)
+    bench.end(released, Retried(delay=timedelta(0), reason="it broke"))
+    bench.end(late)
+    bench.pass_time_until(lambda: bench.books.out.total() == 3)
+    assert [done.delivery, late.delivery] == bench.done

@@ -88,7 +88,7 @@ class LeaseKeeper:
         return held
 
     def note_handler_ended(self, held: HeldLease) -> None:
-        """From now on its lease is extended for `settle_timeout` at most (semantics 11)."""
+        """Or it won't run here: from now on its lease is extended for `settle_timeout` at most (semantics 11)."""
         held.life.settle_by = self._clock.elapsed() + self._settle_timeout
 
     def over(self, held: HeldLease) -> bool:

@@ -241,6 +241,7 @@ class Worker:
         for held in self._intake.take_done_elsewhere():
             delivery = held.delivery
             logger.info("%s was done by an earlier run", delivery.id, extra=fields(delivery))
+            self._keeper.note_handler_ended(held)
             self._settler.settle(held, ACKED)
 
     def _note_done(self, delivery: Delivery) -> None:

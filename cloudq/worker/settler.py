@@ -114,6 +114,7 @@ class Settler:
         if self._keeper.over(held):
             self._give_up(held)  # it is nobody's here, and the keeper has said so
         else:
+            self._keeper.note_handler_ended(held)
             self.settle(held, Retried(delay=delay, reason="not started here", counted=False))
 
     def release(self, held: Iterable[HeldLease], *, counted: bool) -> None:

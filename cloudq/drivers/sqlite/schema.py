@@ -72,9 +72,9 @@ _V1: Final[Migration] = (
 
 # Leases go by elapsed time, which can't be set, of one boot of the machine (boot.py).
 _V2: Final[Migration] = (
-    # The number of the boot by whose clock visible_at is the lease's end, from 2^60 on. Where there is no
-    # lease visible_at is by the wall clock, and boot is 0 if the message wasn't delayed, else NULL. due_at is the lease's end by the wall clock, for those who can't read that
-    # boot's clock. The number of a lease is deliveries.
+    # The number of the boot by whose clock visible_at is the lease's end, from 2^60 on. Where there is no lease,
+    # visible_at is by the wall clock, and boot is 0 if the message wasn't delayed, else NULL. due_at is the lease's end
+    # by the wall clock, for those who can't read that boot's clock. The number of a lease is deliveries.
     "ALTER TABLE message RENAME COLUMN receipt TO boot",
     "UPDATE message SET boot = 0, due_at = visible_at, visible_at = visible_at + (1 << 60) WHERE boot IS NOT NULL",
     "ALTER TABLE dead RENAME COLUMN receipt TO boot",

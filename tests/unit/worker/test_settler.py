@@ -351,6 +351,14 @@ def test_a_settlement_is_given_up_when_the_lease_is_over() -> None:
     assert [1] == runs
 
 
+def test_what_is_given_back_by_a_copy_is_not_leased_for_ever(bench: Bench) -> None:
+    """Its queue confirms nothing: its lease is extended for settle_timeout at most, as where a handler has ended."""
+    bench.errors["q"] = DOWN
+    bench.settler.give_back(bench.held(), timedelta(0))
+    bench.pass_time_until(lambda: bench.books.out["q"] == 1)
+    assert timedelta(seconds=30) <= bench.clock.elapsed() <= timedelta(seconds=35) + LEASE
+
+
 def in_queue(app: App) -> int:
     stats = app.queue("default").stats()
     return (stats.ready or 0) + (stats.delayed or 0) + (stats.in_flight or 0)
@@ -366,5 +374,5 @@ def test_what_was_done_and_could_not_be_told_is_remembered(bench: Bench) -> None
     bench.end(done)
     bench.end(released, Retried(delay=timedelta(0), reason="it broke"))
     bench.end(late)
-    bench.pass_time_until(lambda: bench.books.out.total() == 3)
+    bench.pass_time_until(lambda: sum(bench.books.out.values()) == 3)
     assert [done.delivery, late.delivery] == bench.done

@@ -18,6 +18,7 @@ from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.queues.connection import Connection
 from cloudq.queues.names import check_queue
 from cloudq.tasks import foreign_words
+from cloudq.tasks.async_libraries import check_awaitable, in_a_thread, in_trio
 from cloudq.tasks.composing import NO_PAYLOAD, checked_calls, composed
 from cloudq.tasks.context import Context
 from cloudq.tasks.eager import EagerMode, EagerRun
@@ -193,16 +194,24 @@ class App:
         /,
         **options: Unpack[SendOptions],
     ) -> Sent:
-        """As `send`, for async code: the loop is never blocked. Cancelling it doesn't unsend."""
-        import asyncio
+        """As `send`, for async code on asyncio or trio: the loop is never blocked. Cancelling it doesn't unsend.
 
+        Raises:
+            UnsupportedError: Another async library runs. Nothing was stored.
+        """
+        check_awaitable("asend")
         message = self._message(task, payload, options)
         if self._eager:
             await self._eager_run(message).arun()
             return ran(message)
         if not self.is_open:
-            await asyncio.to_thread(self.driver)  # opening reads and writes files
-        return sent(message, await asyncio.wrap_future(self.queue(message.queue).submit(message)))
+            await in_a_thread(self.driver)  # opening reads and writes files
+        future = self.queue(message.queue).submit(message)
+        if in_trio():
+            return sent(message, await in_a_thread(future.result))
+        import asyncio
+
+        return sent(message, await asyncio.wrap_future(future))
 
     @shielded
     def send_many(self, calls: Iterable[Call], /) -> list[Sent]:
@@ -232,10 +241,9 @@ class App:
         return [result for result in results if isinstance(result, Sent)]
 
     async def asend_many(self, calls: Iterable[Call], /) -> list[Sent]:
-        """As `send_many`, for async code: the loop is never blocked. Cancelling it doesn't unsend."""
-        import asyncio
-
-        return await asyncio.to_thread(self.send_many, list(calls))
+        """As `send_many`, for async code on asyncio or trio: the loop is never blocked. Cancelling doesn't unsend."""
+        check_awaitable("asend_many")
+        return await in_a_thread(self.send_many, list(calls))
 
     def cancel(self, sent: Sent | str, /) -> bool:
         """Deletes the message of a send, or of its stored `receipt`, if no worker was handed it yet.
@@ -255,10 +263,9 @@ class App:
         return self.queue(receipt.queue).cancel(receipt.native)
 
     async def acancel(self, sent: Sent | str, /) -> bool:
-        """As `cancel`, for async code: the loop is never blocked."""
-        import asyncio
-
-        return await asyncio.to_thread(self.cancel, sent)
+        """As `cancel`, for async code on asyncio or trio: the loop is never blocked."""
+        check_awaitable("acancel")
+        return await in_a_thread(self.cancel, sent)
 
     # ── the backend ──────────────────────────────────────────────────────────────────────────────────────
 

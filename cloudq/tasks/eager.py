@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextvars import copy_context
 from datetime import datetime, timedelta
 from functools import cached_property
 from threading import Event, Lock
@@ -20,7 +19,9 @@ from cloudq.core.outcome import DeadLettered, Outcome, Retried
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.processor import Processor
 from cloudq.errors import PayloadError, UnknownTaskError, nearest
+from cloudq.tasks.async_libraries import context_for_a_thread, in_a_loop, in_a_thread, in_asyncio, in_trio
 from cloudq.tasks.context import Context
+from cloudq.tasks.own_loop import connections_executor, lent, run_in_own_loop, run_off_the_loop
 
 if TYPE_CHECKING:
     from cloudq.core.clock import Clock
@@ -86,30 +87,39 @@ class EagerRun:
             Exception: What the task raised.
         """
         if not self._witness.is_async:
-            self._witness.check(self._processor.process(self._delivery))
+            self._witness.check(self._process())
             return
-        import asyncio
-
-        if asyncio._get_running_loop() is None:
-            self._witness.check(self._run_in_a_loop())
+        if not in_a_loop():
+            self._witness.check(run_in_own_loop(self._process_async))
             return
         from concurrent.futures import ThreadPoolExecutor
 
         # The running loop can't be entered again, so the task gets a thread whose loop is its own.
         with ThreadPoolExecutor(1, "cloudq-eager") as thread:
-            self._witness.check(thread.submit(copy_context().run, self._run_in_a_loop).result())
+            self._witness.check(
+                thread.submit(context_for_a_thread().run, self._run_beside_a_loop, connections_executor()).result()
+            )
 
     async def arun(self) -> None:
-        """As `run`, on the running loop."""
-        if self._witness.is_async:
-            self._witness.check(await self._processor.aprocess(self._delivery))
+        """As `run`, on the running loop; an async task that is sent on trio has a loop of asyncio in a thread."""
+        if not self._witness.is_async:
+            self._witness.check(await run_off_the_loop(self._process) if in_asyncio() else self._process())
+        elif in_trio():
+            self._witness.check(await in_a_thread(self._run_beside_a_loop, None))
         else:
-            self._witness.check(self._processor.process(self._delivery))
+            self._witness.check(await self._process_async())
 
-    def _run_in_a_loop(self) -> Outcome:
+    def _process(self) -> Outcome:
+        return self._processor.process(self._delivery)
+
+    async def _process_async(self) -> Outcome:
+        return await self._processor.aprocess(self._delivery)
+
+    def _run_beside_a_loop(self, executor: object) -> Outcome:
         import asyncio
 
-        return asyncio.run(self._processor.aprocess(self._delivery))
+        with asyncio.Runner() as runner, lent(executor, runner.get_loop()):
+            return runner.run(self._process_async())
 
 
 class Witness:

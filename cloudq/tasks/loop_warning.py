@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 
+from cloudq.tasks.async_libraries import in_a_loop
 from cloudq.tasks.callers import callers_level
 
 
@@ -16,7 +16,7 @@ class LoopWarning:
 
     def look(self, method: str) -> None:
         """Warns if a loop runs here, naming the method to use instead."""
-        if self._warned or not _loop_runs_here():
+        if self._warned or not in_a_loop():
             return
         self._warned = True
         warnings.warn(
@@ -24,10 +24,3 @@ class LoopWarning:
             RuntimeWarning,
             stacklevel=callers_level(),
         )
-
-
-def _loop_runs_here() -> bool:
-    # asyncio isn't loaded for this: where it isn't, no loop runs. Another thread may be loading it just now, and then
-    # the module is there with a part of its names.
-    running = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
-    return running is not None and running() is not None

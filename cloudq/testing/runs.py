@@ -6,7 +6,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from datetime import timedelta
 
 import msgspec
@@ -21,8 +20,10 @@ from cloudq.core.plan import plan
 from cloudq.core.processor import Processor
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import ConfigurationError
+from cloudq.tasks.async_libraries import context_for_a_thread, in_a_loop
 from cloudq.tasks.context import Context
 from cloudq.tasks.eager import Witness
+from cloudq.tasks.own_loop import connections_executor, django_is_loaded, lent, run_in_own_loop, run_off_the_loop
 from cloudq.testing.clock import FakeClock
 from cloudq.testing.memory import memory_of
 
@@ -104,25 +105,27 @@ def run_all(app: App, *, delayed: bool = True, raise_errors: bool = False, max_r
         ConfigurationError: The app isn't in memory, or something is delayed and its clock can't be moved.
         RuntimeError: `max_runs` were not enough.
     """
-    runs = _Runs(app, delayed=delayed, raise_errors=raise_errors, max_runs=max_runs)
-    if asyncio._get_running_loop() is None:
-        return runs.all()
+    beside = in_a_loop()
+    runs = _Runs(app, delayed=delayed, raise_errors=raise_errors, max_runs=max_runs, beside=beside)
+    if not beside:
+        return runs.all(None)
     with ThreadPoolExecutor(1, "cloudq-run-all") as thread:
-        return thread.submit(copy_context().run, runs.all).result()
+        return thread.submit(context_for_a_thread().run, runs.all, connections_executor()).result()
 
 
 class _Runs:
-    def __init__(self, app: App, *, delayed: bool, raise_errors: bool, max_runs: int) -> None:
+    def __init__(self, app: App, *, delayed: bool, raise_errors: bool, max_runs: int, beside: bool) -> None:
         self._app = app
         self._delayed = delayed
         self._raise_errors = raise_errors
         self._max_runs = max_runs
+        self._beside = beside  # in a thread that the code of a running loop waits for
         self._driver: MemoryDriver = memory_of(app)
         self._runs: list[Run] = []
 
-    def all(self) -> Report:
+    def all(self, executor: object) -> Report:
         known = {dead.key for dead in self._dead()}
-        with asyncio.Runner() as runner:
+        with asyncio.Runner() as runner, lent(executor, runner.get_loop()):
             while True:
                 ran = False
                 for delivery in self._due():
@@ -181,9 +184,9 @@ class _Runs:
             unknown_task_patience=NO_WAIT,
         )
         if witness is not None and witness.is_async:
-            outcome = runner.run(processor.aprocess(delivery))
+            outcome = self._process_async(delivery, processor, runner)
         else:
-            outcome = processor.process(delivery)
+            outcome = self._process(delivery, processor, runner)
         self._settle(delivery, outcome)
         if isinstance(outcome, Retried) and not outcome.counted:
             return  # on its way: its time hasn't come
@@ -199,6 +202,16 @@ class _Runs:
         )
         if self._raise_errors and error is not None:
             raise error
+
+    def _process_async(self, delivery: Delivery, processor: Processor[Context], runner: asyncio.Runner) -> Outcome:
+        if django_is_loaded() and not self._beside:
+            return run_in_own_loop(lambda: processor.aprocess(delivery))
+        return runner.run(processor.aprocess(delivery))
+
+    def _process(self, delivery: Delivery, processor: Processor[Context], runner: asyncio.Runner) -> Outcome:
+        if django_is_loaded() and self._beside:
+            return runner.run(run_off_the_loop(lambda: processor.process(delivery)))
+        return processor.process(delivery)
 
     def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
         """Stores the copies, then carries out the final step."""

@@ -31,6 +31,7 @@ from cloudq.errors import CloudqError, MessageTooLarge, OptionError
 from cloudq.queues.claim_check import Blob, ClaimCheck, referring
 from cloudq.queues.dead_letters import DeadLetters
 from cloudq.queues.storing import Parcel, Storing, out_of_order
+from cloudq.queues.urls import CLAIM_CHECK_EXAMPLE
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -151,7 +152,8 @@ class CloudQueue:
             raise MessageTooLarge(
                 f"the message for {message.task!r} has {len(item.body):,} bytes; "
                 f"queue {self.name!r} stores at most {self.capabilities.max_body:,}",
-                hint="configure a claim-check store, or store the data elsewhere and send a reference to it",
+                hint=f"set CLOUDQ_CLAIM_CHECK to a store for large payloads, e.g. {CLAIM_CHECK_EXAMPLE} "
+                "(docs/how-to/large-payloads.md), or send a reference to where the data are",
             )
         return item, blob
 

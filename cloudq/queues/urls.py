@@ -11,6 +11,7 @@ import msgspec
 
 from cloudq.core.url import DEFAULT_URL, parse_url
 from cloudq.errors import ConfigurationError, nearest
+from cloudq.queues.opening import refuse_unknown
 
 URL_VARIABLE = "CLOUDQ_URL"
 CLAIM_CHECK_VARIABLE = "CLOUDQ_CLAIM_CHECK"
@@ -105,18 +106,26 @@ def backend_url(given: str | None, environment: Mapping[str, str] = os.environ) 
 
     Raises:
         ConfigurationError: A bare scheme that `CLOUDQ_URL` doesn't complete; or no URL at all where a local file
-            would be lost.
+            would be lost; no backend has this scheme; or `CLOUDQ_URL` is set to nothing.
     """
-    configured = environment.get(URL_VARIABLE) or None
+    configured = environment.get(URL_VARIABLE)
     if given is not None and "://" in given:
+        refuse_unknown(given)
         return given
     if given is not None:
         if not _SCHEME.fullmatch(given):
             # Not shown: it may be a connection string.
             raise ConfigurationError("what was given is neither a backend URL nor a scheme", hint=f"e.g. {DEFAULT_URL}")
-        return _completed(given.lower(), configured)
-    if configured is not None:
+        refuse_unknown(given)
+        return _completed(given.lower(), configured or None)
+    if configured:
+        refuse_unknown(configured)
         return configured
+    if configured is not None:
+        # A variable that something should have filled in: the default would be a file that nobody looks at.
+        raise ConfigurationError(
+            f"{URL_VARIABLE} is set, but to nothing", hint=f"unset it, or set it to a backend's URL, e.g. {DEFAULT_URL}"
+        )
     for variable, platform in _HOSTED.items():
         if environment.get(variable):
             raise ConfigurationError(

@@ -10,7 +10,8 @@ from cloudq.core.url import BackendUrl
 from cloudq.drivers.sqs.driver import TIMEOUT, SQSDriver
 from cloudq.errors import ConfigurationError
 
-_REGION: Final = re.compile(r"[a-z]{2,}(-[a-z0-9]+)+")
+# By the parts that all of AWS's regions have, so that a slip is seen and a new region isn't.
+_REGION: Final = re.compile(r"[a-z]{2,4}(-[a-z]{2,5})?-(central|(north|south)(east|west)?|east|west)-[1-9][0-9]?")
 _ROLE: Final = re.compile(r"arn:aws(?:-[a-z]+)*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+")
 _ACCOUNT: Final = re.compile(r"[0-9]{12}")
 
@@ -27,7 +28,7 @@ def open_url(url: BackendUrl, clock: Clock) -> SQSDriver:
             "sqs:// takes a region and no path", hint="sqs://eu-west-1?prefix=prod- for queues whose names start so"
         )
     if url.host and not _REGION.fullmatch(url.host):
-        raise ConfigurationError(f"{url.host!r} is no region", hint="sqs://eu-west-1")
+        raise ConfigurationError(f"{url.host!r} is no region of AWS", hint="its code, as in sqs://eu-west-1")
     parameters = url.only({"prefix", "account", "endpoint_url", "scheduler_role", "timeout"})
     account, endpoint_url = parameters.get("account"), parameters.get("endpoint_url")
     if account is not None and not _ACCOUNT.fullmatch(account):

@@ -14,6 +14,7 @@ from cloudq.cli.emulate import cloudtasks
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import ConfigurationError
+from cloudq.queues import opening
 from cloudq.queues.opening import open_driver
 from cloudq.worker.service import Worker
 from cloudq.worker.settings import WorkerSettings
@@ -38,6 +39,9 @@ from cloudq.worker.settings import WorkerSettings
         ("sqlite:///q.db?password=x", "no parameter 'password'"),
         ("sqs://eu-west-1/queue", "a region and no path"),
         ("sqs://Europe", "is no region"),
+        ("sqs://us-eest-9", "'us-eest-9' is no region of AWS"),
+        ("sqs://eu-west", "is no region"),
+        ("sqs://eu-west-0", "is no region"),
         ("sqs://eu-west-1?account=me", "no account of AWS"),
         ("sqs://eu-west-1?endpoint_url=localhost:4566", "neither http:// nor https://"),
         ("sqs://eu-west-1?region=x", "no parameter 'region'"),
@@ -231,3 +235,40 @@ def test_a_backend_that_is_not_installed_names_its_extra(monkeypatch):
     with pytest.raises(ConfigurationError, match="isn't installed") as caught:
         open_driver("cloudtasks://my-project/europe-west1?target=https://w/", SYSTEM_CLOCK)
     assert "pip install 'cloudq[cloudtasks]'" == caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "region",
+    [
+        "us-east-1",
+        "ap-southeast-5",
+        "us-gov-west-1",
+        "us-isob-east-1",
+        "mx-central-1",
+        "cn-northwest-1",
+        "eusc-de-east-1",
+    ],
+)
+def test_each_kind_of_region_is_one(region):
+    """Those of AWS's partitions, and those that it may open."""
+    open_driver(f"sqs://{region}", SYSTEM_CLOCK).close()
+
+
+@pytest.mark.parametrize(
+    ("url", "module"),
+    [
+        ("cloudtasks://my-project/europe-west1?target=https://w/", "google.cloud.tasks"),
+        ("servicebus://shop.servicebus.windows.net", "azure.servicebus"),
+        ("sqs://eu-west-1", "boto3"),
+    ],
+)
+def test_a_missing_sdk_is_told_by_its_whole_name(url, module, monkeypatch):
+    """Python names the first part that isn't there, which may be all of Google or Microsoft."""
+
+    def missing(scheme):
+        raise ModuleNotFoundError("no", name=module.partition(".")[0])
+
+    monkeypatch.setattr(opening, "_load_built_in", missing)
+    with pytest.raises(ConfigurationError, match=f"needs the module '{module}'") as refused:
+        open_driver(url, SYSTEM_CLOCK)
+    assert refused.value.hint == f"pip install 'cloudq[{url.partition(':')[0]}]'"

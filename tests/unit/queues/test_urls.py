@@ -22,7 +22,6 @@ SQS = "sqs://eu-west-1?prefix=prod-"
     ("given_url", "environment", "expected"),
     [
         (None, {}, DEFAULT_URL),
-        (None, {"CLOUDQ_URL": ""}, DEFAULT_URL),
         (None, {"CLOUDQ_URL": SQS}, SQS),
         ("memory://", {"CLOUDQ_URL": SQS}, "memory://"),
         ("sqs", {"CLOUDQ_URL": SQS}, SQS),
@@ -245,3 +244,52 @@ def test_what_is_no_url_of_a_store(url, said):
     with pytest.raises(ConfigurationError, match=said) as raised:
         parse_claim_check(url)
     assert "hunter2" not in f"{raised.value} {raised.value.hint}"
+
+
+def test_a_variable_that_is_set_to_nothing_is_told():
+    """Something should have filled it in; what is given takes its place all the same."""
+    with pytest.raises(ConfigurationError, match="CLOUDQ_URL is set, but to nothing") as refused:
+        backend_url(None, {"CLOUDQ_URL": ""})
+    assert "unset it" in refused.value.hint
+    assert "memory://" == backend_url("memory://", {"CLOUDQ_URL": ""})
+    assert DEFAULT_URL == backend_url("sqlite", {"CLOUDQ_URL": ""})
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        ("postgres://u:hunter2@h/db", "backends: cloudtasks, memory, servicebus, sqlite, sqs"),
+        ("amqp://guest:hunter2@h", "backends:"),
+        ("sqllite:///hunter2.db", "did you mean 'sqlite'?"),
+        ("https://sqs.eu-west-1.amazonaws.com/123/hunter2", "sqs://eu-west-1"),
+        ("https://eu-west-1.queue.amazonaws.com/123/q", "sqs://eu-west-1"),
+        ("https://shop.servicebus.windows.net/q", "servicebus://shop.servicebus.windows.net"),
+        ("http://localhost:4566", "endpoint_url="),
+        ("sb://shop.servicebus.windows.net", "servicebus://NAMESPACE"),
+        ("file:///data/q.db", "sqlite:////absolute/path.db"),
+    ],
+)
+@pytest.mark.parametrize("how", [backend_url, lambda url: backend_url(None, {"CLOUDQ_URL": url})])
+def test_a_url_of_no_backend_is_told_first(url, hint, how):
+    """Before what else is wrong with it: that it holds credentials, say, which aren't shown. Backends are listed once."""
+    with pytest.raises(ConfigurationError, match=f"^there is no backend '{url.partition(':')[0]}'; hint: ") as refused:
+        how(url)
+    assert hint in refused.value.hint
+    assert "hunter2" not in str(refused.value)
+    assert 1 >= str(refused.value).count("servicebus, sqlite")
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "sqss"])
+def test_a_bare_scheme_of_no_backend_is_told_so(scheme):
+    """It isn't asked for a URL that nothing would understand."""
+    with pytest.raises(ConfigurationError, match=f"there is no backend '{scheme}'"):
+        backend_url(scheme, {})
+
+
+def test_a_connection_string_is_no_url():
+    """The key in it isn't shown, and the hint says where it goes."""
+    text = "Endpoint=sb://shop.servicebus.windows.net/;SharedAccessKeyName=a;SharedAccessKey=hunter2"
+    with pytest.raises(ConfigurationError, match="a connection string") as refused:
+        backend_url(text)
+    assert "hunter2" not in str(refused.value)
+    assert "servicebus://NAMESPACE" in refused.value.hint

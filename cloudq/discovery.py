@@ -12,11 +12,16 @@ from typing import NamedTuple
 
 from cloudq.app import App
 from cloudq.default_app import default
-from cloudq.errors import CloudqError, ConfigurationError, place
+from cloudq.errors import CloudqError, ConfigurationError
+from cloudq.tasks.importing import not_imported
 from cloudq.tasks.project import PROJECT_FILE, configured_app, in_packages, module_of, project_file
 
 APP_VARIABLE = "CLOUDQ_APP"
 _USUAL = ("app", "tasks")
+
+
+class NoAppNamed(ConfigurationError):
+    """Nothing names an app, so there may be none: what else is wrong with the surroundings is another error."""
 
 
 class Found(NamedTuple):
@@ -37,7 +42,8 @@ def find_app(spec: str | None, environment: Mapping[str, str] = os.environ) -> F
     """The app in force: the given one, else what the surroundings name.
 
     Raises:
-        ConfigurationError: Nothing names an app. Says what was tried.
+        NoAppNamed: Nothing names an app. Says what was tried.
+        ConfigurationError: `pyproject.toml` can't be used.
     """
     here = Path.cwd()
     if spec:
@@ -53,7 +59,7 @@ def find_app(spec: str | None, environment: Mapping[str, str] = os.environ) -> F
                 folder, parts = in_packages(usual)  # within a package, `tasks.py` is `shop.tasks` to its senders
                 return Found(".".join(parts), folder, str(usual))
     project = file or PROJECT_FILE
-    raise ConfigurationError(
+    raise NoAppNamed(
         f"no app was found in {here}: tried --app, {APP_VARIABLE}, [tool.cloudq] app in {project}, app.py and tasks.py",
         hint="name the module that declares the tasks: --app shop.tasks",
     )
@@ -79,10 +85,7 @@ def load_app(spec: str | Found | None) -> App:
     app = _named(module, attribute) if attribute else _only_app(module)
     app.load()
     if not app.tasks:
-        raise ConfigurationError(
-            f"{spec} was imported, but it declares no task",
-            hint="decorate functions with @cloudq.task, or name the modules that do in App(imports=[...])",
-        )
+        raise _no_tasks(spec, module, app)
     return app
 
 
@@ -101,8 +104,7 @@ def _imported(module: str, spec: str, folder: Path) -> ModuleType:
                 f"there is no module {module!r} to import from {folder}",
                 hint="check --app, and the folder you are in",
             ) from error
-        what = f"{type(error).__name__}: {error}{place(error)}"
-        raise ConfigurationError(f"{module} can't be imported: {what}") from error
+        raise not_imported(f"{module} can't be imported", error) from error
 
 
 def _named(module: ModuleType, attribute: str) -> App:
@@ -110,16 +112,74 @@ def _named(module: ModuleType, attribute: str) -> App:
     for part in attribute.split("."):
         value = getattr(value, part, None)  # type: ignore[assignment]  # from a module to what it holds
     if not isinstance(value, App):
-        what = "the module has nothing of that name" if value is None else f"it is a {type(value).__name__}"
-        raise ConfigurationError(f"{module.__name__}:{attribute} is no App: {what}")
+        raise _no_app(module, attribute, value)
     return value
 
 
 def _only_app(module: ModuleType) -> App:
-    apps = {id(value): (name, value) for name, value in vars(module).items() if isinstance(value, App)}
+    apps = _apps_of(module)
     if len(apps) > 1:
-        names = ", ".join(sorted(f"{module.__name__}:{name}" for name, _ in apps.values()))
+        names = ", ".join(sorted(f"{module.__name__}:{name}" for name in apps))
         raise ConfigurationError(f"{module.__name__} has several Apps: {names}", hint="name one of them with --app")
-    for _, app in apps.values():
-        return app
-    return default
+    return next(iter(apps.values()), default)
+
+
+def _apps_of(module: ModuleType) -> Mapping[str, App]:
+    """The Apps in a module's names, each under one of them."""
+    return dict({id(value): (name, value) for name, value in vars(module).items() if isinstance(value, App)}.values())
+
+
+def _no_app(module: ModuleType, attribute: str, value: object) -> ConfigurationError:
+    """The error for `module:attribute` that is no App."""
+    what = "the module has nothing of that name" if value is None else f"it is {_kind_of(value)}"
+    apps = sorted(f"{module.__name__}:{name}" for name in _apps_of(module))
+    hint = f"its Apps: {', '.join(apps)}" if apps else f"it has no App: --app {module.__name__} is the default one"
+    return ConfigurationError(f"{module.__name__}:{attribute} is no App: {what}", hint=hint)
+
+
+def _no_tasks(spec: str, module: ModuleType, app: App) -> ConfigurationError:
+    """The error for an App without a task: where the tasks are, if they are anywhere near."""
+    what = f"{spec} was imported, but it declares no task"
+    others = {name: other for name, other in _apps_of(module).items() if other is not app and other.tasks}
+    if default is not app and (names := _tasks_of(default, module)):
+        return ConfigurationError(
+            f"{what}: its App has none, and {names} belong to the default app",
+            hint="decorate with the App's own @app.task, or do without an App",
+        )
+    if others:
+        names = ", ".join(f"{module.__name__}:{name}" for name in sorted(others))
+        return ConfigurationError(f"{what}: another App of it has some", hint=f"--app {names}")
+    parts = sorted(
+        path.stem for path in map(Path, _files(module)) if path.stem != "__init__" and "cloudq" in _text(path)
+    )
+    if parts:
+        names = ", ".join(f"{module.__name__}.{part}" for part in parts[:3])
+        return ConfigurationError(
+            f"{what}: it is a package, and its modules aren't imported with it",
+            hint=f"--app {names.partition(',')[0]}, or App(imports=[...]) with: {names}",
+        )
+    return ConfigurationError(
+        what, hint="decorate functions with @cloudq.task, or name the modules that do in App(imports=[...])"
+    )
+
+
+def _tasks_of(app: App, module: ModuleType) -> str:
+    """Some of the tasks that a module declared in another App."""
+    names = sorted(name for name, task in app.tasks.items() if task.__module__ == module.__name__)
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _files(module: ModuleType) -> list[Path]:
+    return [file for folder in getattr(module, "__path__", ()) for file in Path(folder).glob("*.py")]
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _kind_of(value: object) -> str:
+    kind = type(value).__name__
+    return f"{'an' if kind[:1].lower() in 'aeiou' else 'a'} {kind}"

@@ -41,14 +41,20 @@ def show_banner(chosen: Chosen, lines: Mapping[str, str], fields: Mapping[str, o
             "worker": worker_name(),
             "backend": backend,
             "claim_check": store,
+            "backend_from": chosen.backend_from,
             "app": chosen.spec,
+            "app_from": chosen.how,
             "tasks": sorted(chosen.app.tasks),
             **fields,
         }
         complain(msgspec.json.encode(line).decode())
         return
     note(f"cloudq {cloudq.__version__}, worker {worker_name()}")
-    shown = {"backend": backend, "app": str(chosen.spec), **lines}
+    shown = {
+        "backend": f"{backend}, from {chosen.backend_from}",
+        "app": f"{chosen.spec}, from {chosen.how}",
+        **lines,
+    }
     if store is not None:
         shown["payloads"] = f"too large for their queue: {store}"
     note("\n".join(f"  {name:<8} {value}" for name, value in shown.items()))

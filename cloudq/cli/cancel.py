@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cloudq.cli.choosing import any_app, tell_of_a_new_file
+from cloudq.cli.choosing import any_app
 from cloudq.cli.options import AppSpec, Backend, Debug, Json
 from cloudq.cli.output import note, write, write_json
 from cloudq.tasks.receipts import read_receipt
@@ -31,8 +31,7 @@ def cancel(
     """
     queue = read_receipt(receipt).queue
     with any_app(app, backend, wanted=False) as chosen:
-        tell_of_a_new_file(chosen.app)
-        cancelled = chosen.app.cancel(receipt)
+        cancelled = not chosen.missing and chosen.app.cancel(receipt)
     if json:
         write_json({"queue": queue, "cancelled": cancelled})
     elif cancelled:

@@ -9,15 +9,19 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from cloudq.app import App
 from cloudq.cli.options import queue_name
 from cloudq.cli.output import note
 from cloudq.core.url import parse_url
-from cloudq.discovery import APP_VARIABLE, Found, find_app, load_app
-from cloudq.errors import CloudqError, ConfigurationError, nearest, place
+from cloudq.discovery import APP_VARIABLE, Found, NoAppNamed, find_app, load_app
+from cloudq.drivers.memory import MemoryDriver
+from cloudq.drivers.sqlite.url import settings_of
+from cloudq.errors import CloudqError, ConfigurationError, nearest
 from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.queues.urls import URL_VARIABLE, backend_url
+from cloudq.tasks.importing import not_imported
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,12 +31,18 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
         app: The App, on the backend that is in force.
         spec: What it was loaded from, or `None` for a bare one that has no tasks.
         folder: The folder from which it was imported; `None` for a bare one.
+        how: What named it: an option, a variable, a file; `None` for a bare one.
+        backend_from: What named its backend, likewise.
+        missing: Whether its database doesn't exist, and must not be made: it is empty in this process.
         why_bare: Why it is a bare one.
     """
 
     app: App
     spec: str | None = None
     folder: str | None = None
+    how: str | None = None
+    backend_from: str = "the default"
+    missing: bool = False
     why_bare: str | None = None
 
 
@@ -48,19 +58,20 @@ def tasks_app(spec: str | None, backend: str | None) -> Iterator[Chosen]:
     app = _load(found)
     _use(app, backend)
     try:
-        yield Chosen(app=app, spec=found.spec, folder=str(found.folder))
+        yield _found(app, found, backend)
     finally:
         app.close()
 
 
 @contextmanager
-def any_app(spec: str | None, backend: str | None, *, wanted: bool = True) -> Iterator[Chosen]:
+def any_app(spec: str | None, backend: str | None, *, wanted: bool = True, stores: bool = False) -> Iterator[Chosen]:
     """The App of the surroundings, or a bare one for what needs no tasks; its backend is closed after the block.
 
     Args:
         spec: What was asked for, if anything was.
         backend: Likewise.
         wanted: Whether its tasks are of use. If not, and the backend is given, it isn't even looked for.
+        stores: Whether the command stores messages, and so may make the database. All others leave no file behind.
 
     Raises:
         ConfigurationError: The App that was asked for can't be had; or one that was found can't, and it alone may
@@ -70,7 +81,13 @@ def any_app(spec: str | None, backend: str | None, *, wanted: bool = True) -> It
     chosen = _chosen(spec, backend, wanted=wanted)
     _refuse_memory(chosen.app)
     try:
-        yield chosen
+        file = None if stores else _missing_file(chosen.app)
+        if file is None:
+            yield chosen
+            return
+        note(f"note: {file} doesn't exist: nothing was stored there yet")
+        with chosen.app.using(MemoryDriver()):  # as empty as the file would be
+            yield replace(chosen, missing=True)
     finally:
         chosen.app.close()
 
@@ -95,30 +112,26 @@ def _chosen(spec: str | None, backend: str | None, *, wanted: bool) -> Chosen:
         return _bare(backend, "none was looked for")
     try:
         found = find_app(spec)
-    except ConfigurationError as error:
-        return _bare(backend, str(error))
+    except NoAppNamed as error:
+        return _bare(backend, error.message)
     try:
         app = _load(found)
     except CloudqError as error:
         if asked:
             raise
         if backend is not None:
-            return _bare(backend, str(error))
+            return _bare(backend, error.message)
         instead = "with --backend URL it isn't needed"
         raise ConfigurationError(
-            f"{error} (and it may say where the messages are)",
+            f"{error.message} (and it may say where the messages are)",
             hint=f"{error.hint}; {instead}" if error.hint else instead,
         ) from error
     _use(app, backend)
-    return Chosen(app=app, spec=found.spec, folder=str(found.folder))
+    return _found(app, found, backend)
 
 
 def queues_of(chosen: Chosen, named: list[str]) -> list[str]:
-    """The named queues, else all that the App's tasks declare; tells about names that none of them declares.
-
-    Also tells where there is nothing to look at yet: an empty queue might be a mistyped path.
-    """
-    tell_of_a_new_file(chosen.app)
+    """The named queues, else all that the App's tasks declare; tells about names that none of them declares."""
     declared = chosen.app.runtime.declared_queues()
     if not named:
         if not declared:
@@ -131,11 +144,20 @@ def queues_of(chosen: Chosen, named: list[str]) -> list[str]:
     return list(dict.fromkeys(named))
 
 
-def tell_of_a_new_file(app: App) -> None:
-    """Says so where nothing was stored yet: before the first use, which makes the file."""
+def _missing_file(app: App) -> Path | None:
+    """The app's database, if it doesn't exist and could be made."""
     where = parse_url(app.url)
-    if where.scheme == "sqlite" and not Path(where.path).exists():
-        note(f"note: {Path(where.path).absolute()} didn't exist: it is new, and empty")
+    if where.scheme != "sqlite":
+        return None
+    settings_of(where)  # refuses what is wrong with the URL, as opening it would
+    file = Path(where.path).absolute()
+    # Where the folder isn't there either, the driver says so.
+    return file if file.parent.is_dir() and not os.path.lexists(file) else None
+
+
+def _found(app: App, found: Found, backend: str | None) -> Chosen:
+    given = app.runtime.url_from if backend is None else "--backend"
+    return Chosen(app=app, spec=found.spec, folder=str(found.folder), how=found.how, backend_from=given)
 
 
 def _bare(backend: str | None, why: str) -> Chosen:
@@ -152,10 +174,7 @@ def _load(found: Found) -> App:
     except CloudqError:
         raise
     except (Exception, SystemExit) as error:  # whatever a module does while it is imported
-        raise ConfigurationError(
-            f"importing {found.spec} raised {type(error).__name__}: {error}{place(error)}",
-            hint="--debug shows the whole traceback",
-        ) from error
+        raise not_imported(f"importing {found.spec} ended with an error", error) from error
 
 
 def _refuse_memory(app: App) -> None:

@@ -73,7 +73,11 @@ def check(
     with any_app(app, backend, wanted=not named) as chosen:
         driver = chosen.app.driver()
         if not isinstance(driver, QueueChecker):
-            raise UnsupportedError(f"queues of {parse_url(chosen.app.url).scheme}:// can't be checked")
+            raise UnsupportedError(
+                f"queues of {parse_url(chosen.app.url).scheme}:// can't be checked",
+                hint="`cloudq stats --queue NAME` tells whether one is there; what it has to be set to is in "
+                "docs/reference/backends.md",
+            )
         found = {name: driver.check_queue(name) for name in queues_of(chosen, named)}
     for name, problems in found.items():
         if json:

@@ -53,8 +53,13 @@ _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _LONGEST: Final = timedelta(days=366 * 10)
 
 
-def duration(option: str, text: str) -> timedelta:
+def duration(option: str, text: str, *, positive: bool = False) -> timedelta:
     """The length of time in `30s`, `5m`, `1h30m`, `2d`, or a bare number of seconds.
+
+    Args:
+        option: What it was given for.
+        text: What was given.
+        positive: Whether nothing, `0`, is refused.
 
     Raises:
         OptionError: It is none, or longer than ten years.
@@ -71,6 +76,8 @@ def duration(option: str, text: str) -> timedelta:
         length = timedelta.max
     if length > _LONGEST:
         raise OptionError(f"{option} {text!r} is longer than ten years", hint=hint)
+    if positive and not length:
+        raise OptionError(f"{option} {text!r} has to be longer than nothing", hint=hint)
     return length
 
 

@@ -58,6 +58,11 @@ def note(text: str) -> None:
     complain(printable(text))
 
 
+def refuse(what: str, hint: str) -> None:
+    """What is wrong and what to do about it, in the form of an error, where the command goes on all the same."""
+    note(f"cloudq: {what}\n  hint: {hint}")
+
+
 def complain(text: str, end: str = "\n") -> None:
     """Text to stderr at once. Where it can't be written nobody can be told, and what there is to do is done."""
     with suppress(OSError):

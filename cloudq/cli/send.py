@@ -10,8 +10,9 @@ import msgspec
 import typer
 
 from cloudq.cli.choosing import Chosen, any_app
-from cloudq.cli.options import AppSpec, Backend, Debug, Json, duration
+from cloudq.cli.options import AppSpec, Backend, Debug, Json, duration, queue_name
 from cloudq.cli.output import note, write, write_json
+from cloudq.cli.wording import in_options
 from cloudq.core.url import parse_url
 from cloudq.errors import OptionError, PayloadError, UnknownTaskError, nearest
 from cloudq.tasks.options import SendOptions
@@ -71,7 +72,7 @@ def send(
         if key is not None:
             options[name] = key  # type: ignore[literal-required]  # one of three names of the TypedDict
     arguments = _payload(sys.stdin.read() if payload == "-" else payload)
-    with any_app(app, backend, wanted=not unchecked) as chosen:
+    with in_options(), any_app(app, backend, wanted=not unchecked, stores=True) as chosen:
         _check_task(chosen, task, unchecked=unchecked)
         sent = chosen.app.send(task, arguments, **options)
         known = chosen.app.runtime.handlers.get(task)
@@ -111,8 +112,10 @@ def _check_task(chosen: Chosen, task: str, *, unchecked: bool) -> None:
 
 def _options(queue: str | None, delay: str | None, at: str | None, header: list[str] | None) -> SendOptions:
     options = SendOptions()
+    if delay is not None and at is not None:
+        raise OptionError("--delay and --at exclude each other", hint="give one of them")
     if queue is not None:
-        options["queue"] = queue
+        options["queue"] = queue_name(queue)
     if delay is not None:
         options["delay"] = duration("--delay", delay)
     if at is not None:
@@ -124,9 +127,12 @@ def _options(queue: str | None, delay: str | None, at: str | None, header: list[
 
 def _moment(text: str) -> datetime:
     try:
-        return datetime.fromisoformat(text)  # send refuses one without an offset
+        moment = datetime.fromisoformat(text)
     except ValueError:
         raise OptionError(f"--at {text!r} is no time in ISO 8601", hint="--at 2030-01-31T09:00+01:00") from None
+    if moment.utcoffset() is None:
+        raise OptionError(f"--at {text!r} has no UTC offset", hint=f"--at {text}Z for UTC, or --at {text}+01:00")
+    return moment
 
 
 def _header(text: str) -> tuple[str, str]:

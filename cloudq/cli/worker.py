@@ -12,6 +12,7 @@ from cloudq.cli import worker_push
 from cloudq.cli.banner import note_undeclared, show_banner
 from cloudq.cli.choosing import Chosen, tasks_app
 from cloudq.cli.options import AppSpec, Backend, Debug, duration, queue_name
+from cloudq.cli.wording import in_options
 from cloudq.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def worker(
         verified_in_front=verified_in_front,
         insecure_no_auth=insecure_no_auth,
     )
-    with tasks_app(app, backend) as chosen:
+    with in_options(), tasks_app(app, backend) as chosen:
         listens = None if health is None else address(health)
         if is_push(chosen.app.driver()):
             polling = {
@@ -167,7 +168,7 @@ def worker(
                 burst=burst,
                 grace=duration("--grace", grace),
                 max_tasks=max_tasks,
-                lease=duration("--lease", lease or LEASE),
+                lease=duration("--lease", LEASE if lease is None else lease, positive=True),
                 wait=None if wait is None else duration("--wait", wait),
                 prefetch=prefetch,
                 health=listens,

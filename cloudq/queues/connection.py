@@ -67,6 +67,13 @@ class Connection:
         return self._rooted.setdefault(url, rooted(url))
 
     @property
+    def url_from(self) -> str:
+        """What named the URL in force, for a banner."""
+        if self._given is not None:
+            return "the App"
+        return URL_VARIABLE if os.environ.get(URL_VARIABLE) else "the default"
+
+    @property
     def claim_check_url(self) -> str | None:
         """The URL of the store of large payloads: the given one, else `CLOUDQ_CLAIM_CHECK`, else none."""
         return claim_check_url(self.given_claim_check)

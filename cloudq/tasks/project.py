@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from cloudq.errors import ConfigurationError
+from cloudq.errors import ConfigurationError, nearest
 
 PROJECT_FILE: Final = "pyproject.toml"
+# What `[tool.cloudq]` may have.
+_KEYS: Final = ("app",)
 
 
 def project_file(start: Path) -> Path | None:
@@ -38,9 +40,16 @@ def configured_app(file: Path) -> str | None:
     try:
         settings = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise ConfigurationError(f"{file} can't be read: {error}") from error
+        raise ConfigurationError(
+            f"{file} can't be read: {error}", hint="mend it, or name the app with --app"
+        ) from error
     tool = settings.get("tool", {}).get("cloudq", {})
-    app = tool.get("app") if isinstance(tool, dict) else None
+    if not isinstance(tool, dict):
+        return None
+    for name in tool:
+        if name not in _KEYS:
+            raise ConfigurationError(f"[tool.cloudq] in {file} has an unknown key {name!r}", hint=nearest(name, _KEYS))
+    app = tool.get("app")
     if app is not None and not isinstance(app, str):
         raise ConfigurationError(f"[tool.cloudq] app in {file} is no text", hint='app = "shop.tasks"')
     return app or None

@@ -8,10 +8,11 @@ from threading import Lock
 from types import MappingProxyType
 from typing import Any
 
-from cloudq.errors import CloudqError, ConfigurationError, TaskDefinitionError, place
+from cloudq.errors import CloudqError, TaskDefinitionError
 from cloudq.tasks.declarations import replaces
 from cloudq.tasks.definition import Definition
 from cloudq.tasks.home import TaskHome
+from cloudq.tasks.importing import not_imported
 from cloudq.tasks.options import TaskOptions
 from cloudq.tasks.task import Task
 
@@ -82,7 +83,6 @@ class Registry:
             except CloudqError:
                 raise  # a task's declaration, say: it explains itself
             except Exception as error:
-                what = f"{type(error).__name__}: {error}{place(error)}"
-                raise ConfigurationError(f"imports names {module!r}, which can't be imported: {what}") from error
+                raise not_imported(f"imports names {module!r}, which can't be imported", error) from error
         for definition in list(self._definitions.values()):
             definition.parameters.check_types()

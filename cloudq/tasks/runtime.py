@@ -34,6 +34,11 @@ class AppRuntime:
         return self._connection.is_lent
 
     @property
+    def url_from(self) -> str:
+        """What named the backend's URL: the app itself, the environment, or nothing."""
+        return self._connection.url_from
+
+    @property
     def claim_check_url(self) -> str | None:
         """The URL of the store of large payloads: the app's own, else `CLOUDQ_CLAIM_CHECK`, else none."""
         return self._connection.claim_check_url

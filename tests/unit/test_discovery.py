@@ -233,3 +233,63 @@ def test_a_wrong_declaration_keeps_its_own_error(folder):
         with pytest.raises(CloudqError) as caught:
             load_app(name)
         assert TaskDefinitionError is type(caught.value)
+
+
+HINTS = {
+    "an App beside default tasks": (
+        "import cloudq\napp = cloudq.App('memory://')\n@cloudq.task\ndef hinted(): ...\n",
+        "{}",
+        "its App has none, and {}.hinted belong to the default app",
+        "the App's own @app.task",
+    ),
+    "the other App": (ONE + "bare = cloudq.App('memory://')\n", "{}:bare", "declares no task", "--app {}:app"),
+    "no App of that name": (ONE, "{}:nobody", "nothing of that name", "its Apps: {}:app"),
+    "an int": (ONE + "x = 5\n", "{}:x", "it is an int", "its Apps: {}:app"),
+    "no App at all": ("x = 5\n", "{}:x", "it is an int", "--app {} is the default one"),
+    "a missing package": (
+        "import not_installed_here\n",
+        "{}",
+        "ModuleNotFoundError",
+        "install what provides 'not_inst",
+    ),
+    "its own error": ("1/0\n", "{}", "{}.py:1)", "--debug shows the whole traceback"),
+    "django": (
+        "class AppRegistryNotReady(Exception): ...\nAppRegistryNotReady.__module__ = 'django.core.exceptions'\n"
+        'raise AppRegistryNotReady("Apps aren\'t loaded yet.")\n',
+        "{}",
+        "AppRegistryNotReady: Apps aren't loaded yet.",
+        "django.setup()",
+    ),
+}
+
+
+@pytest.mark.parametrize(("source", "spec", "why", "hint"), HINTS.values(), ids=HINTS)
+def test_what_cannot_be_loaded_says_what_to_do(folder, source, spec, why, hint):
+    """By what the module has: the Apps in it, the tasks of another App, and for an error of its own where to look."""
+    name = module(folder, source)
+    with pytest.raises(ConfigurationError) as caught:
+        load_app(spec.format(name))
+    assert why.format(name) in caught.value.message
+    assert hint.format(name) in caught.value.hint
+
+
+def test_modules_that_import_each_other_are_told_so(folder):
+    """Python's own words for it are about a module that is partially initialized."""
+    (folder / "circle_b.py").write_text("from circle_a import x\n")
+    (folder / "circle_a.py").write_text("from circle_b import y\nx = 1\n")
+    with pytest.raises(ConfigurationError, match="circular import") as caught:
+        load_app("circle_a")
+    assert "within a function" in caught.value.hint
+    assert "circle_b.py:1" in caught.value.message
+
+
+def test_a_package_names_its_modules_that_declare_tasks(folder):
+    """Importing a package imports none of its modules."""
+    shop = folder / "hinting_shop"
+    shop.mkdir()
+    (shop / "__init__.py").write_text("")
+    (shop / "tasks.py").write_text("import cloudq\n")
+    (shop / "views.py").write_text("")
+    with pytest.raises(ConfigurationError, match="it is a package") as caught:
+        load_app("hinting_shop")
+    assert "--app hinting_shop.tasks, or App(imports=[...]) with: hinting_shop.tasks" == caught.value.hint

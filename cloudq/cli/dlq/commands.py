@@ -14,7 +14,7 @@ from cloudq.cli.dlq.moving import move_all
 from cloudq.cli.dlq.text import as_json, moment, reason_of, show
 from cloudq.cli.failures import FAILED
 from cloudq.cli.options import AppSpec, Backend, Debug, Json, Queue, Yes, queue_name
-from cloudq.cli.output import confirm_or_exit, note, progress, table, write, write_bytes, write_json
+from cloudq.cli.output import confirm_or_exit, note, progress, refuse, table, write, write_bytes, write_json
 from cloudq.core.driver import DeadMessage
 from cloudq.errors import ConfigurationError
 from cloudq.queues.dead_letters import PAGE, DeadLetters
@@ -115,7 +115,7 @@ def show_(
         for number, (key, dead) in enumerate(wanted):
             if dead is None:
                 missing += 1
-                note(_not_there(name, key))
+                _miss(name, key)
             elif raw:
                 write_bytes(dead.body)
             elif json:
@@ -176,7 +176,7 @@ def redrive(
                 done(len(batch))
         for key, is_there in found:
             if not is_there:
-                note(_not_there(name, key))
+                _miss(name, key)
         left = len(found) - redriven
         if len(there) > redriven and not errors:
             note(f"{len(there) - redriven:,} were left: somebody else redrives or deletes them")
@@ -212,7 +212,7 @@ def purge(
             found = list(_wanted(letters, keys, every=False, limit=None))
             for key, dead in found:
                 if dead is None:
-                    note(_not_there(name, key))
+                    _miss(name, key)
             wanted = [key for key, dead in found if dead is not None]
             many = len(wanted)
         if many:
@@ -259,8 +259,8 @@ def _either() -> ConfigurationError:
     return ConfigurationError("either KEYs or --all say which dead letters are meant", hint="cloudq dlq list QUEUE")
 
 
-def _not_there(queue: str, key: str) -> str:
-    return f"there is no dead letter {key!r} in queue {queue!r} (any more)"
+def _miss(queue: str, key: str) -> None:
+    refuse(f"there is no dead letter {key!r} in queue {queue!r} (any more)", f"cloudq dlq list {queue}")
 
 
 def _counted(errors: Sequence[Exception]) -> dict[str, int]:

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Literal, TypedDict
 
 from cloudq.core.clock import Clock
 from cloudq.core.url import BackendUrl
 from cloudq.drivers.sqlite.driver import TIMEOUT, SQLiteDriver
 from cloudq.errors import ConfigurationError
+
+
+class Settings(TypedDict):
+    """What a URL says besides the file."""
+
+    synchronous: Literal["full", "normal"]
+    timeout: timedelta
+    busy_timeout: timedelta
+    dedup_window: timedelta
 
 
 def open_url(url: BackendUrl, clock: Clock) -> SQLiteDriver:
@@ -16,6 +26,15 @@ def open_url(url: BackendUrl, clock: Clock) -> SQLiteDriver:
     Raises:
         ConfigurationError: The URL can't be used.
         BackendError: The backend can't be opened.
+    """
+    return SQLiteDriver(url.path, clock=clock, **settings_of(url))
+
+
+def settings_of(url: BackendUrl) -> Settings:
+    """What a URL says besides the file; opens nothing.
+
+    Raises:
+        ConfigurationError: The URL can't be used.
     """
     if url.host:
         raise ConfigurationError(
@@ -27,10 +46,8 @@ def open_url(url: BackendUrl, clock: Clock) -> SQLiteDriver:
     parameters = url.only({"synchronous", "timeout", "busy_timeout", "dedup_window"})
     synchronous = parameters.get("synchronous", "full").lower()
     if synchronous not in {"full", "normal"}:
-        raise ConfigurationError(f"synchronous={synchronous!r} is neither full nor normal")
-    return SQLiteDriver(
-        url.path,
-        clock=clock,
+        raise ConfigurationError(f"synchronous={synchronous!r} is neither full nor normal", hint="synchronous=full")
+    return Settings(
         synchronous="full" if synchronous == "full" else "normal",
         timeout=url.seconds("timeout", TIMEOUT),
         # A call has a third of the time-out; what is longer than that changes nothing.

@@ -43,7 +43,9 @@ def test_a_database_that_is_new(cli, receipt, tmp_path):
     """A mistyped path isn't taken for a message that has run."""
     result = cli("cancel", receipt, "--backend", f"sqlite:///{tmp_path}/other.db")
     assert 1 == result.code
-    assert "other.db didn't exist: it is new, and empty" in result.err
+    assert "too late" in result.err
+    assert not (tmp_path / "other.db").exists()
+    assert "other.db doesn't exist: nothing was stored there yet" in result.err
 
 
 def test_json(cli, receipt):

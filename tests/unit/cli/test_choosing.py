@@ -52,7 +52,7 @@ def test_bare_scheme_against_the_environment_is_2(cli):
 def test_default_says_where_it_writes(cli, folder, monkeypatch, caplog):
     """Without any URL the file in the current folder is taken, and that is said."""
     monkeypatch.delenv("CLOUDQ_URL")
-    assert 0 == cli("stats", "--queue", "emails").code
+    assert 0 == cli("send", "t", "--unchecked").code
     assert [f"CLOUDQ_URL is not set: tasks are kept in sqlite:///{folder.path}/cloudq.db"] == caplog.messages
 
 
@@ -128,7 +128,7 @@ def test_found_app_that_fails_is_2_without_a_backend(cli, folder):
     write(folder, "app.py", "1 / 0\n")
     refused = cli("stats", "--queue", "emails")
     assert 2 == refused.code
-    assert "hint: with --backend URL it isn't needed" in refused.err
+    assert "; with --backend URL it isn't needed\n" in refused.err
     write(folder, "app.py", "import cloudq\na = cloudq.App()\nb = cloudq.App()\n")
     assert "hint: name one of them with --app; with --backend URL it isn't needed" in cli("stats").err
     assert 0 == cli("stats", "--queue", "emails", "--backend", folder.url).code
@@ -157,9 +157,66 @@ def test_tasks_need_no_backend(cli, folder):
     assert 0 == cli("tasks").code
 
 
-@pytest.mark.parametrize("command", [("stats", "--queue", "q"), ("purge", "q", "--yes"), ("dlq", "list", "q")])
-def test_new_database_is_said(cli, folder, command):
-    """An empty queue may be a mistyped path, so a file that didn't exist is named, once."""
-    said = f"note: {folder.path / 'typo.db'} didn't exist: it is new, and empty\n"
-    assert said in cli(*command, "--backend", "sqlite:///typo.db").err
-    assert said not in cli(*command, "--backend", "sqlite:///typo.db").err
+LOOKS = [
+    ("stats", "--queue", "q"),
+    ("stats",),
+    ("tasks",),
+    ("dlq", "list", "q"),
+    ("dlq", "list"),
+    ("dlq", "show", "q", "1"),
+    ("dlq", "redrive", "q", "--all"),
+    ("dlq", "purge", "q", "--all", "--yes"),
+    ("purge", "q", "--yes"),
+    ("queues", "check", "q"),
+]
+
+
+@pytest.mark.parametrize("command", LOOKS, ids=" ".join)
+def test_a_look_makes_no_database(cli, shop, command, monkeypatch):
+    """An empty queue may be a mistyped path: what doesn't exist is named, each time, and isn't made."""
+    monkeypatch.setenv("CLOUDQ_URL", "sqlite:///typo.db")
+    monkeypatch.setenv("CLOUDQ_APP", "shop")
+    said = f"note: {shop.path / 'typo.db'} doesn't exist: nothing was stored there yet\n"
+    for _ in range(2):
+        result = cli(*command)
+        assert (command == ("tasks",)) == (said not in result.err)
+        assert [] == list(shop.path.glob("typo*"))
+
+
+def test_an_empty_look_is_that_of_an_empty_database(cli, folder):
+    """A program gets the same answer from a database that doesn't exist as from one that is empty."""
+    missing = cli("stats", "--queue", "q", "--json", "--backend", "sqlite:///typo.db")
+    assert 0 == cli("send", "t", "--queue", "other", "--unchecked", "--backend", "sqlite:///there.db").code
+    assert missing.out == cli("stats", "--queue", "q", "--json", "--backend", "sqlite:///there.db").out
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("sqlite:///nowhere/q.db", "the folder {0}/nowhere of the database doesn't exist"),
+        ("sqlite:///typo.db?synchronous=off", "neither full nor normal"),
+        ("sqlite:///typo.db?password=x", "no parameter 'password'"),
+        ("sqlite:///.", "is a folder"),
+    ],
+)
+def test_a_path_that_can_be_none_is_an_error_of_a_look_too(cli, folder, url, said):
+    """With no note before it that something is new, or missing."""
+    result = cli("stats", "--queue", "q", "--backend", url)
+    assert 2 == result.code
+    assert said.format(folder.path) in result.err
+    assert "note:" not in result.err
+
+
+def test_a_broken_project_file_is_no_missing_app(cli, folder):
+    """Nothing is sent unchecked, and no default is taken, because of a slip in pyproject.toml."""
+    for text, why in [
+        ('[tool.cloudq]\nap = "shop"\n', "unknown key 'ap'"),
+        ("[tool.cloudq", "can't be read"),
+    ]:
+        write(folder, "pyproject.toml", text)
+        for command in (("send", "t"), ("stats",), ("worker", "--burst"), ("tasks",)):
+            result = cli(*command)
+            assert (2, "") == (result.code, result.out)
+            assert why in result.err
+    write(folder, "pyproject.toml", '[tool.cloudq]\nap = "shop"\n')
+    assert "  hint: did you mean 'app'?\n" in cli("tasks").err

@@ -122,9 +122,9 @@ def test_unchecked_is_silent(cli):
         (("t", "--at", "tomorrow"), "option", "ISO 8601"),
         (("t", "--header", "a"), "option", "NAME=TEXT"),
         (("t", "--queue", "emails-dlq"), "option", "dead-letter"),
-        (("t", "--idempotency-key", ""), "option", "idempotency_key"),
+        (("t", "--idempotency-key", ""), "option", "--idempotency-key is"),
         (("t", "--ordering-key", "a"), "unsupported", "fifo"),
-        (("t", "--fairness-key", "a"), "unsupported", "fairness_key"),
+        (("t", "--fairness-key", "a"), "unsupported", "by --fairness-key"),
         (("", "--unchecked"), "option", "no name of a task"),
     ],
 )
@@ -144,3 +144,27 @@ def test_unknown_task_is_sent_with_unchecked(cli, shop):
     assert "hint: --unchecked" in cli("send", "other", "--app", "shop").err
     result = cli("send", "other", "--app", "shop", "--unchecked", "--json")
     assert (0, False, "default") == (result.code, json.loads(result.out)["validated"], json.loads(result.out)["queue"])
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "hint"),
+    [
+        (("--at", "2030-01-31T09:00"), "--at '2030-01-31T09:00' has no UTC offset", "--at 2030-01-31T09:00+01:00"),
+        (("--queue", "x.fifo"), "keeps the order", "--ordering-key KEY, or send to a queue"),
+        (("--ordering-key", "k"), "so --ordering-key is refused", ".fifo"),
+        (
+            ("--queue", "x.fifo", "--ordering-key", "k", "--delay", "5m"),
+            "--delay and --ordering-key exclude",
+            "leave one",
+        ),
+        (("--delay", "5m", "--at", "2030-01-31T09:00Z"), "--delay and --at exclude each other", "give one of them"),
+        (("--idempotency-key", ""), "--idempotency-key is a text of 1 to 512", None),
+    ],
+)
+def test_what_is_refused_is_said_by_the_options_names(cli, folder, options, said, hint):
+    """Nobody at a shell has a parameter of Python's."""
+    result = cli("send", "t", "--unchecked", *options)
+    assert (2, "") == (result.code, result.out)
+    assert said in result.err
+    assert hint is None or hint in result.err
+    assert "_key" not in result.err

@@ -53,8 +53,8 @@ def test_banner(cli, writer):
     lines = err.splitlines()
     assert lines[0].startswith(f"cloudq {cloudq.__version__}, worker ")
     assert [
-        f"  backend  {writer.url}",
-        "  app      writer",
+        f"  backend  {writer.url}, from CLOUDQ_URL",
+        "  app      writer, from --app",
         "  queues   emails=5, default",
         "  tasks    writer.fail, writer.write",
         "  at once  10 tasks at once",
@@ -170,7 +170,8 @@ def test_lease_of_nothing_is_2(cli, writer):
     """A lease has to last."""
     result = cli("worker", "--app", "writer", "--burst", "--lease", "0")
     assert 2 == result.code
-    assert "lease is 0:00:00" in result.err
+    assert "--lease '0' has to be longer than nothing" in result.err
+    assert "hint: --lease 30s" in result.err
 
 
 def test_push_backend_is_2(cli, writer, monkeypatch):
@@ -221,3 +222,30 @@ def test_the_banner_names_the_store_of_large_payloads(cli, shop, monkeypatch):
     assert "  payloads too large for their queue: memory://payloads\n" in cli("worker", "--app", "shop", "--burst").err
     said = cli("worker", "--app", "shop", "--burst", "--log-format", "json").err
     assert "memory://payloads" == json.loads(said.splitlines()[0])["claim_check"]
+
+
+def test_the_banner_tells_what_named_app_and_backend(cli, writer, monkeypatch):
+    """A line each: the file, variable or option, so that a worker in the wrong folder is seen to be in one."""
+
+    def told(*options: str) -> list[str]:
+        lines = cli("worker", "--burst", *options).err.splitlines()
+        return [line.strip() for line in lines if line.startswith(("  backend", "  app"))]
+
+    monkeypatch.delenv("CLOUDQ_URL")
+    logged = cli("worker", "--burst", "--log-format", "json", "--app", "writer").err.splitlines()
+    line = next(line for line in map(json.loads, logged) if "app" in line)
+    assert ("--app", "the default") == (line["app_from"], line["backend_from"])
+    monkeypatch.setenv("CLOUDQ_URL", writer.url)
+    monkeypatch.setenv("CLOUDQ_APP", "writer")
+    assert [f"backend  {writer.url}, from CLOUDQ_URL", "app      writer, from CLOUDQ_APP"] == told()
+    assert [f"backend  {writer.url}, from --backend", "app      writer, from CLOUDQ_APP"] == told(
+        "--backend", writer.url
+    )
+    monkeypatch.delenv("CLOUDQ_APP")
+    project = writer.path / "pyproject.toml"
+    project.write_text('[tool.cloudq]\napp = "writer"\n')
+    assert f"app      writer, from [tool.cloudq] app in {project}" == told()[1]
+    project.unlink()
+    usual = writer.path / "tasks.py"
+    usual.write_text('import cloudq\napp = cloudq.App("sqlite:///own.db")\n@app.task\ndef t() -> None: ...\n')
+    assert [f"backend  sqlite:///{writer.path / 'own.db'}, from the App", f"app      tasks, from {usual}"] == told()

@@ -68,7 +68,7 @@ def test_banner(cli, started):
     host, port = started().address
     assert lines[0].startswith(f"cloudq {cloudq.__version__}, worker ")
     assert [
-        "  app      shop",
+        "  app      shop, from --app",
         "  queues   whichever push here",
         "  tasks    shop.report, shop.welcome",
         "  at once  10 tasks at once",

@@ -271,7 +271,7 @@ def test_a_variable_that_is_set_to_nothing_is_told():
 )
 @pytest.mark.parametrize("how", [backend_url, lambda url: backend_url(None, {"CLOUDQ_URL": url})])
 def test_a_url_of_no_backend_is_told_first(url, hint, how):
-    """Before what else is wrong with it: that it holds credentials, say, which aren't shown. Backends are listed once."""
+    """Before what else is wrong with it: credentials in it, say, which aren't shown. Backends are listed once."""
     with pytest.raises(ConfigurationError, match=f"^there is no backend '{url.partition(':')[0]}'; hint: ") as refused:
         how(url)
     assert hint in refused.value.hint

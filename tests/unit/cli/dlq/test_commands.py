@@ -93,6 +93,7 @@ def test_list_json(cli, three):
 def test_list_of_nothing(cli):
     """An empty list is no error: stdout is empty, stderr says so."""
     cli("stats", "--queue", "emails")  # makes the database
+    assert 0 == cli("send", "t", "--unchecked").code
     assert (0, "", "no dead letters in queue 'emails'\n") == cli("dlq", "list", "emails")
     assert (0, "", "") == cli("dlq", "list", "emails", "--json")
 
@@ -289,3 +290,13 @@ def test_show_a_reference_to_a_large_payload(cli, bury):
     assert f"  2026-01-31/abc.json (3,000,000 bytes), SHA-256 {'5' * 64}" in out.splitlines()
     shown = json.loads(cli("dlq", "show", "emails", key, "--json").out)["message"]
     assert ({}, 3_000_000) == (shown["payload"], shown["reference"]["size"])
+
+
+def test_a_key_that_isnt_there_says_how_to_find_one(cli, bury, make_body):
+    """In the form of an error, by each command that takes keys; the exit code is 1."""
+    bury("emails", [make_body()])
+    said = "cloudq: there is no dead letter '99' in queue 'emails' (any more)\n  hint: cloudq dlq list emails\n"
+    for command in (("show",), ("redrive",), ("purge", "--yes")):
+        result = cli("dlq", command[0], "emails", "99", *command[1:])
+        assert 1 == result.code
+        assert said in result.err

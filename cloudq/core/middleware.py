@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Sequence
 from typing import Generic, TypeAlias, TypeVar
 
 from cloudq.core.outcome import ACKED, Acked, DeadLettered, Outcome, Retried
@@ -78,15 +77,10 @@ class Chain(Generic[ContextT]):
                 _close(generator, twice)
                 self.failed(twice)
 
-    @contextmanager
-    def unwound(self) -> Iterator[None]:
-        """When the run is interrupted (cancelled, Ctrl-C), each middleware that was entered tidies up, at once."""
-        try:
-            yield
-        except BaseException as interruption:
-            while self._entered:
-                _close(self._entered.pop(), interruption)
-            raise
+    def unwind(self, interruption: BaseException) -> None:
+        """The run is interrupted (cancelled, Ctrl-C): each middleware that was entered tidies up, at once."""
+        while self._entered:
+            _close(self._entered.pop(), interruption)
 
     def _returned(self, value: object, middleware: object) -> None:
         if isinstance(value, (Acked, Retried, DeadLettered)):

@@ -98,7 +98,7 @@ class Processor(Generic[ContextT]):
             lease_lost: Set by the edge once the lease is over, so that the handler can see it.
             until: When the edge itself ends by `Clock.elapsed`, if it does: the task's time is over then at the latest.
         """
-        steps = self._steps(delivery, lease_lost, until, lambda: False)
+        steps = self._steps(delivery, lease_lost, until, _is_never_cancelled)
         try:
             step = next(steps)
             while True:
@@ -158,9 +158,9 @@ class Processor(Generic[ContextT]):
     ) -> Generator[_Step, Any, Outcome]:
         """The way of one delivery. Yields what may block, to be sent its result or thrown its error."""
         checked = self._check(delivery)
-        if not isinstance(checked, _Checked):
+        if not isinstance(checked, tuple):
             return checked
-        handler, message = checked.handler, checked.message
+        handler, message = checked
         if message.reference is not None:
             load = partial(handler.load, message)
             try:
@@ -168,18 +168,21 @@ class Processor(Generic[ContextT]):
             except Exception as error:  # noqa: BLE001 - a store's package may raise anything
                 return self._detailed(delivery, not_loaded(delivery, error, self._clock.now()))
         prepared = self._prepare(delivery, handler, message, lease_lost, until)
-        if not isinstance(prepared, _Prepared):
+        if not isinstance(prepared, tuple):
             return prepared
-        job, chain = prepared.job, prepared.chain
-        with chain.unwound():
+        job, chain, time_limit = prepared
+        try:
             if chain.enter():
                 try:
-                    yield _Step(prepared.time_limit, job.run, job.arun)
+                    yield _Step(time_limit, job.run, job.arun)
                 except BaseException as error:
                     if not _is_the_tasks_own(error, cancelled=is_cancelled()):
                         raise
                     chain.failed(error)
             chain.leave()
+        except BaseException as interruption:
+            chain.unwind(interruption)
+            raise
         return self._detailed(delivery, chain.outcome)
 
     def failed(self, delivery: Delivery, error: BaseException) -> Outcome:
@@ -188,8 +191,8 @@ class Processor(Generic[ContextT]):
         policy = handler.retry_policy if handler else self._retry_policy
         return self._detailed(delivery, self._decide(policy, delivery, error))
 
-    def _check(self, delivery: Delivery) -> _Checked[ContextT] | Outcome:
-        """What can be decided without the payload."""
+    def _check(self, delivery: Delivery) -> tuple[Handler[ContextT], Message] | Outcome:
+        """What can be decided without the payload: an outcome, or that the message is to be run, and by which task."""
         message = delivery.message
         if message is None:
             return self._dead(delivery, f"undecodable: {delivery.undecodable}")
@@ -200,13 +203,14 @@ class Processor(Generic[ContextT]):
         if without_end > most:
             reason = f"worker died or lease expired: handed over {without_end - 1} times without an end"
             return self._dead(delivery, reason)
-        now = self._clock.now()
-        if message.not_before is not None and message.not_before - now > NOT_DUE_TOLERANCE:
-            return Retried(delay=message.not_before - now, reason="not due yet", counted=False)
+        if message.not_before is not None:
+            left = message.not_before - self._clock.now()
+            if left > NOT_DUE_TOLERANCE:
+                return Retried(delay=left, reason="not due yet", counted=False)
         if handler is None:
             unknown = self._unknown.decide(delivery, message, known=self._handlers, without_end=without_end, most=most)
             return self._detailed(delivery, unknown)
-        return _Checked(handler, message)
+        return handler, message
 
     def _load_limit(self, until: timedelta | None) -> timedelta:
         """How long a payload may take to be loaded here."""
@@ -219,22 +223,22 @@ class Processor(Generic[ContextT]):
         message: Message,
         lease_lost: Event | None,
         until: timedelta | None,
-    ) -> _Prepared[ContextT] | Outcome:
+    ) -> tuple[Job[ContextT], Chain[ContextT], timedelta | None] | Outcome:
+        """One job, ready to run, inside its middleware, and its time limit; or why it can't be run."""
         policy = handler.retry_policy
-        now = self._clock.now()
         try:
             limit = handler.time_limit
             if until is not None:
                 left = max(timedelta(0), until - self._clock.elapsed())
                 limit = left if limit is None else min(limit, left)
-            deadline = None if limit is None else now + limit
+            deadline = None if limit is None else self._clock.now() + limit
             job = handler.bind(delivery, message, deadline=deadline, lease_lost=lease_lost or Event())
         except PayloadError as error:
             return self._dead(delivery, f"payload: {words_of(error)}", error)
         except Exception as error:  # noqa: BLE001 - a type's own validation code is the user's
             return self._detailed(delivery, self._decide(policy, delivery, error))
         chain = Chain(self._middleware, job.context, lambda error: self._decide(policy, delivery, error))
-        return _Prepared(job, chain, limit)
+        return job, chain, limit
 
     def _decide(self, policy: RetryPolicy, delivery: Delivery, error: BaseException) -> Outcome:
         sent_at = delivery.message.sent_at if delivery.message else None
@@ -283,27 +287,6 @@ class _Step:
         self.arun = arun
 
 
-class _Checked(Generic[ContextT]):
-    """A message that is to be run, and its task."""
-
-    __slots__ = ("handler", "message")
-
-    def __init__(self, handler: Handler[ContextT], message: Message) -> None:
-        self.handler = handler
-        self.message = message
-
-
-class _Prepared(Generic[ContextT]):
-    """One job, ready to run, inside its middleware."""
-
-    __slots__ = ("chain", "job", "time_limit")
-
-    def __init__(self, job: Job[ContextT], chain: Chain[ContextT], time_limit: timedelta | None) -> None:
-        self.job = job
-        self.chain = chain
-        self.time_limit = time_limit
-
-
 def _generation(delivery: Delivery) -> int:
     """Where the body can't say it, the details beside it do: a redrive leaves them there (semantics 1)."""
     if delivery.message is not None:
@@ -322,6 +305,10 @@ def _is_the_tasks_own(error: BaseException, *, cancelled: bool) -> bool:
     from asyncio import CancelledError
 
     return isinstance(error, (Exception, SystemExit)) or (isinstance(error, CancelledError) and not cancelled)
+
+
+def _is_never_cancelled() -> bool:
+    return False
 
 
 def _is_being_cancelled() -> bool:

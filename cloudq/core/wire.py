@@ -205,7 +205,7 @@ def _has_nan_or_infinity(value: object) -> bool:
 def _payload(event: dict[str, object]) -> Mapping[str, object] | None:
     """The data; `None` where there is none."""
     content_type = _text(event, "datacontenttype")
-    if content_type and not _is_json(content_type):
+    if content_type and content_type != "application/json" and not _is_json(content_type):
         raise UndecodableError(f"datacontenttype is {_shown(content_type)}; a task's data is JSON")
     data = event.pop("data", None)
     encoded = event.pop("data_base64", None)
@@ -292,7 +292,7 @@ def _time(event: dict[str, object], name: str) -> datetime | None:
     if moment.tzinfo is None:
         raise UndecodableError(f"{name} is {_shown(value)}: it has no UTC offset")
     try:
-        return plain_datetime(moment).astimezone(UTC)
+        return moment if moment.tzinfo is UTC else plain_datetime(moment).astimezone(UTC)
     except OverflowError as error:
         raise UndecodableError(f"{name} is {_shown(value)}, outside of the years 1 to 9999") from error
 

@@ -33,6 +33,9 @@ from typing import Final
 class State(Enum):
     """Where a lease is in its life."""
 
+    # There is one object for each: an Enum's own hash is code in Python, and the table is asked several times a task.
+    __hash__ = object.__hash__
+
     HELD = "held"
     """In hand: its task waits or runs, or its copies are being stored."""
     EXTENDING = "extending"
@@ -55,6 +58,8 @@ class State(Enum):
 
 class Event(Enum):
     """What happens to a lease."""
+
+    __hash__ = object.__hash__  # as above
 
     EXTENSION_SENT = "extension sent"
     EXTENDED = "extended"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -114,14 +112,22 @@ def current() -> Context:
         ) from None
 
 
-@contextmanager
-def running(context: Context) -> Iterator[None]:
-    """Makes `context` the current one within the block."""
-    token = _current.set(context)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+class Running:
+    """`with Running(context):` makes it the current one within the block.
+
+    No generator with contextlib's decorator, which takes three times as long: it is around each task.
+    """
+
+    __slots__ = ("_context", "_token")
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def __enter__(self) -> None:
+        self._token = _current.set(self._context)
+
+    def __exit__(self, *_: object) -> None:
+        _current.reset(self._token)
 
 
 def maybe_current() -> Context | None:

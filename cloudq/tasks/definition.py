@@ -15,7 +15,7 @@ from cloudq.core.policy import RetryPolicy, policy_for
 from cloudq.errors import TaskDefinitionError
 from cloudq.queues.names import check_queue
 from cloudq.tasks.binding import Parameters
-from cloudq.tasks.context import Context, running
+from cloudq.tasks.context import Context, Running
 from cloudq.tasks.home import TaskHome
 from cloudq.tasks.naming import default_name
 from cloudq.tasks.options import Key, SendOptions, TaskOptions, check_template, key_for
@@ -146,13 +146,13 @@ class TaskJob:
 
     def run(self) -> object:
         """Calls a sync function."""
-        with running(self.context):
+        with Running(self.context):
             result = self._called()
         return self._ran(result)
 
     async def arun(self) -> object:
         """Calls and awaits an async function."""
-        with running(self.context):
+        with Running(self.context):
             result = await self._called()
         return self._ran(result)
 
@@ -162,7 +162,7 @@ class TaskJob:
         Raises:
             TypeError: A decorator hid what the function is, or an await was forgotten.
         """
-        if not has_yet_to_run(result):
+        if result is None or not has_yet_to_run(result):
             return result
         if inspect.iscoroutine(result) or inspect.isgenerator(result):
             result.close()

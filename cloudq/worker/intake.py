@@ -145,8 +145,7 @@ class Intake:
         with self._lock:
             while not self._closed:
                 if self._waiting and self._may_start():
-                    held = self._pick()
-                    if held is not None:
+                    if (held := self._pick()) is not None:
                         self._wake_taker()
                         return held
                     continue
@@ -169,10 +168,10 @@ class Intake:
         If it succeeded, redeliveries of it that were set aside have nothing left to do.
         """
         with self._lock:
-            run = self._running.pop(held, None)
-            if run is None:
+            if (run := self._running.pop(held, None)) is None:
                 return False
-            self._settle([held])
+            self._queues[held.delivery.queue].settling += 1
+            self._settling += 1
             self._wake_taker()
             self._wake_pollers()
             tell = self._closed and not self._running
@@ -275,7 +274,8 @@ class Intake:
 
     def _wanted(self, queue: WaitingQueue, now: timedelta) -> int:
         failing = queue.failing and queue.settling
-        if self._closed or failing or self._settling >= self._most_settling or self._rest(queue, now) is not None:
+        resting = self._burst and self._rest(queue, now) is not None
+        if self._closed or failing or resting or self._settling >= self._most_settling:
             return 0
         return wanted(
             queue,

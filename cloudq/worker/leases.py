@@ -22,7 +22,7 @@ from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import LeaseLost
 from cloudq.running.backoff import Backoff
 from cloudq.running.held import HeldLease
-from cloudq.running.lease_life import EXTENDABLE, SHORTEST_PAUSE, Event, State
+from cloudq.running.lease_life import EXTENDABLE, RUNNING, SHORTEST_PAUSE, Event, State
 from cloudq.running.log_fields import fields
 from cloudq.worker.extensions import ExtensionCall, by_lease, due_calls
 
@@ -66,8 +66,10 @@ class LeaseKeeper:
         self._clock = clock
         self._run = run
         self._watch = watch
-        self.changed = threading.Condition()
-        # All below is guarded by the condition's lock.
+        # Taken by itself: a Condition's `__enter__` is code in Python, for each task's settlement.
+        self._lock = threading.RLock()
+        self.changed = threading.Condition(self._lock)
+        # All below is guarded by that lock.
         self._held: set[HeldLease] = set()  # those whose end is still ahead
         self._failing = False
         self._later: deque[Callable[[], None]] = deque()  # what is done once the lock is released
@@ -78,8 +80,10 @@ class LeaseKeeper:
 
     def attach(self, deliveries: Iterable[Delivery]) -> list[HeldLease]:
         """Keeps the leases of these from now on."""
-        held = [HeldLease(one, self._clock, extendable=self._capabilities(one.queue).extendable) for one in deliveries]
-        with self.changed:
+        deliveries = list(deliveries)
+        extendable = {queue: self._capabilities(queue).extendable for queue in {one.queue for one in deliveries}}
+        held = [HeldLease(one, self._clock, extendable=extendable[one.queue]) for one in deliveries]
+        with self._lock:
             self._held.update(held)
             self._wake_earlier(held)
         if self._watch is not None:
@@ -93,7 +97,7 @@ class LeaseKeeper:
 
     def over(self, held: HeldLease) -> bool:
         """Whether its lease is over. If so, and nobody knew, its holder is told."""
-        with self.changed:
+        with self._lock:
             self._look_at(held, self._clock.elapsed())
             over = not held.life.running
         self._do_later()
@@ -101,7 +105,7 @@ class LeaseKeeper:
 
     def settle(self, held: HeldLease) -> None:
         """An Ack or a dead-letter begins; it is tried even if the lease is over."""
-        with self.changed:
+        with self._lock:
             self._apply(held, Event.SETTLE)
         self._do_later()
 
@@ -119,7 +123,7 @@ class LeaseKeeper:
         #   settler                  release sent ─▶ lands: visible
         #
         # so the release isn't sent before the extension is back, and none is sent from now on.
-        with self.changed:
+        with self._lock:
             state = self._apply(held, Event.RELEASE)
             if state is State.RELEASE_WAITS:
                 held._released = then
@@ -129,7 +133,7 @@ class LeaseKeeper:
 
     def note_confirmed(self, held: Sequence[HeldLease]) -> list[bool]:
         """These are settled. Returns, for each in order, whether that was before the end of its lease."""
-        with self.changed:
+        with self._lock:
             now = self._clock.elapsed()
             in_time = [one.life.state is not State.LATE and not one.life.over(now) for one in held]
             for one in held:
@@ -139,26 +143,26 @@ class LeaseKeeper:
 
     def note_failure(self, held: HeldLease) -> bool:
         """A try of its settlement failed. Returns whether it is to be tried again: not if the lease is over."""
-        with self.changed:
+        with self._lock:
             again = self._apply(held, Event.SETTLEMENT_FAILED) is not State.ENDED
         self._do_later()
         return again
 
     def note_loss(self, held: HeldLease) -> None:
         """Its settlement was answered by `LeaseLost`."""
-        with self.changed:
+        with self._lock:
             self._apply_to(held, Event.SETTLEMENT_LOST)
         self._do_later()
 
     def give_up(self, held: HeldLease) -> None:
         """It isn't settled here, or not any more: its lease is left to end."""
-        with self.changed:
+        with self._lock:
             if held.life.state is not State.ENDED:
                 self._apply(held, Event.GIVEN_UP)
         self._do_later()
 
     def _cut_off(self, held: Sequence[HeldLease], why: str) -> None:
-        with self.changed:
+        with self._lock:
             for one in held:
                 self._apply(one, Event.CUT_OFF, why)
         self._do_later()
@@ -167,7 +171,7 @@ class LeaseKeeper:
 
     def tick(self, now: timedelta) -> timedelta | None:
         """Extends what is due, tells who lost a lease, and returns when it is to be called next."""
-        with self.changed:
+        with self._lock:
             self._alarm_if_late(now)
             for held in list(self._held):
                 self._look_at(held, now)
@@ -177,7 +181,7 @@ class LeaseKeeper:
         self._do_later()
         for call in calls:
             self._start(call)
-        with self.changed:
+        with self._lock:
             self.wake_at = min((held.life.next_look for held in self._held), default=None)
             return self.wake_at
 
@@ -195,7 +199,7 @@ class LeaseKeeper:
         """Makes the call. Whatever it raises, it lands: else these would never be extended again."""
         results = call.make(self._extend)
         now = self._clock.elapsed()
-        with self.changed:
+        with self._lock:
             for group, result in zip(call.groups, results, strict=True):
                 for held in group:
                     self._land(held, result, now)
@@ -240,7 +244,7 @@ class LeaseKeeper:
 
     def _look_at(self, held: HeldLease, now: timedelta) -> None:
         """Ends the lease if its end has passed."""
-        if held.life.running and held.life.over(now):
+        if held.life.over(now) and held.life.running:
             self._apply_to(held, Event.RAN_OUT, _why_over(held, now))
 
     def _apply(self, held: HeldLease, event: Event, why: str = "") -> State:
@@ -249,9 +253,9 @@ class LeaseKeeper:
         return self._apply_to(held, event, why)
 
     def _apply_to(self, held: HeldLease, event: Event, why: str = "") -> State:
-        was_running, was = held.life.running, held.life.state
+        was = held.life.state
         state = held.life.apply(event)
-        if was_running and not held.life.running:
+        if was in RUNNING and state not in RUNNING:
             self._held.discard(held)
             if state is not State.ENDED:
                 held.life.ends = min(held.life.ends, self._clock.elapsed())

@@ -14,7 +14,7 @@ import cloudq
 from cloudq import App, Context
 from cloudq.core.message import Message
 from cloudq.errors import NotInTask
-from cloudq.tasks.context import maybe_current, running
+from cloudq.tasks.context import Running, maybe_current
 from cloudq.testing import FakeClock, in_memory, run_all
 
 MESSAGE = Message(id="m1", task="shop.welcome", queue="mail", headers={"tenant": "a"}, payload={"secret": "hunter2"})
@@ -96,7 +96,7 @@ def test_current_is_the_running_tasks_context(app):
 
 def test_outside_of_a_task_there_is_none():
     """`current()` says what to do instead; afterwards as before."""
-    with running(Context(MESSAGE)):
+    with Running(Context(MESSAGE)):
         assert "m1" == cloudq.current().id
     with pytest.raises(NotInTask, match="no task is running") as caught:
         cloudq.current()
@@ -108,10 +108,10 @@ def test_nested_runs_each_have_their_own():
     """The inner one ends with its block, also by an error."""
 
     def fail() -> None:
-        with running(Context(Message(id="m2", task="t", queue="q"))):
+        with Running(Context(Message(id="m2", task="t", queue="q"))):
             raise ZeroDivisionError(cloudq.current().id)
 
-    with running(Context(MESSAGE)):
+    with Running(Context(MESSAGE)):
         with pytest.raises(ZeroDivisionError, match="m2"):
             fail()
         assert "m1" == cloudq.current().id
@@ -121,7 +121,7 @@ def test_two_async_tasks_at_once_do_not_see_each_others_context():
     """The context is of the asyncio task, not of the thread."""
 
     async def run(id_: str, barrier: asyncio.Barrier) -> str:
-        with running(Context(Message(id=id_, task="t", queue="q"))):
+        with Running(Context(Message(id=id_, task="t", queue="q"))):
             await barrier.wait()
             return cloudq.current().id
 
@@ -140,7 +140,7 @@ def test_a_thread_of_a_task_sees_the_context_only_in_a_copy():
         context = maybe_current()
         seen.append(context and context.id)
 
-    with running(Context(MESSAGE)):
+    with Running(Context(MESSAGE)):
         for target, args in ((look, ()), (contextvars.copy_context().run, (look,))):
             thread = threading.Thread(target=target, args=args)
             thread.start()

@@ -67,8 +67,8 @@ docs: $(STAMP) ## the documentation, into site/
 	@$(MKDOCS)
 	@echo "site/index.html"
 
-localstack: $(STAMP) ## Amazon's APIs on this machine, without Docker, until Ctrl-C
-	@$(BIN)/python localstack/start.py
+localstack: $(STAMP) ## Amazon's APIs on this machine, without Docker, until Ctrl-C: PORT=4566
+	@$(BIN)/python localstack/start.py $(if $(PORT),--port '$(PORT)')
 
 clean: ## remove what was made: .venv, caches, site, coverage (never a database)
 	rm -rf $(VENV) .localstack .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov site dist build

@@ -1,6 +1,8 @@
 """Starts LocalStack without Docker, in an environment of its own that is made once and kept.
 
 python localstack/start.py [--port 4566]
+
+It listens on 127.0.0.1 only. A port that is taken is an error: whoever answers there is somebody else.
 """
 
 from __future__ import annotations
@@ -39,6 +41,11 @@ START_PATIENCE = 90
 STOP_PATIENCE = 15
 
 
+# Of `run.py`, which is never imported: it runs in LocalStack's environment.
+LISTENING = "listening"
+PORT_TAKEN = 98
+
+
 class Unavailable(Exception):
     """LocalStack can't be started here; the text says what is missing."""
 
@@ -65,6 +72,9 @@ class LocalStack:
 
     def __enter__(self) -> Self:
         try:
+            # Before the environment is made, which takes a minute; that the port is had is seen later.
+            if _is_taken(self.port):
+                raise self._port_taken()
             python = environment()
             self._start(python)
             self._wait_until_ready()
@@ -125,14 +135,25 @@ class LocalStack:
         deadline = time.monotonic() + START_PATIENCE
         while time.monotonic() < deadline:
             code = self._process.poll() if self._process is not None else None
+            if code == PORT_TAKEN:
+                raise self._port_taken()
             if code is not None:
                 raise Unavailable(f"LocalStack ended at its start with code {code}; {self._end_of_log()}")
+            if not (self._folder / LISTENING).exists():
+                time.sleep(0.1)  # until then whoever answers at this port is somebody else
+                continue
             try:
                 with urllib.request.urlopen(f"{self.url}/_localstack/health", timeout=2):  # noqa: S310 - our own URL
                     return
             except (urllib.error.URLError, OSError):
                 time.sleep(0.1)
         raise Unavailable(f"LocalStack wasn't ready within {START_PATIENCE} s; {self._end_of_log()}")
+
+    def _port_taken(self) -> Unavailable:
+        return Unavailable(
+            f"port {self.port} on 127.0.0.1 is taken by another program; name another one:"
+            " make localstack PORT=4567, or PORT=0 for any that is free"
+        )
 
     def _end_of_log(self) -> str:
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
@@ -205,10 +226,33 @@ def _free_port() -> int:
     return port
 
 
+def _is_taken(port: int) -> bool:
+    """Whether somebody answers there, or it can't be had: on some systems one is possible without the other."""
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            return True
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except PermissionError as error:
+            raise Unavailable(f"port {port} on 127.0.0.1 can't be had: {error.strerror}") from error
+        except OSError:
+            return True
+    return False
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text[:6]) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: 1 to 65535, or 0 for any that is free")
+    return int(text[:6])
+
+
 def main() -> int:
     """Runs LocalStack until Ctrl-C."""
     parser = argparse.ArgumentParser(description="Start LocalStack without Docker.")
-    parser.add_argument("--port", type=int, default=4566, help="on 127.0.0.1 (default: 4566)")
+    parser.add_argument("--port", type=_port, default=4566, help="on 127.0.0.1; 0: any that is free (default: 4566)")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     print("starting LocalStack; the first time it is installed, which takes a minute", file=sys.stderr)

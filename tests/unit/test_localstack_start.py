@@ -2,12 +2,94 @@
 
 from __future__ import annotations
 
+import http.server
+import socket
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from localstack import start
+from localstack import run, start
+
+
+class Somebody(http.server.BaseHTTPRequestHandler):
+    """Answers whatever it is asked, as another program's LocalStack would."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture(params=["127.0.0.1", ""], ids=["loopback", "every address"])
+def somebodys_port(request) -> Iterator[int]:
+    """A port on which another program answers."""
+    with http.server.ThreadingHTTPServer((request.param, 0), Somebody) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+def test_a_port_that_is_taken_is_an_error_in_words(somebodys_port, monkeypatch, capsys):
+    """Nothing is started, no exports lead to the other program's server, and the way out is named."""
+    monkeypatch.setattr(start, "environment", lambda: pytest.fail("it went on"))
+    monkeypatch.setattr(sys, "argv", ["start.py", "--port", str(somebodys_port)])
+    monkeypatch.setattr(start.signal, "signal", lambda *_: None)
+    assert start.main() == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert f"port {somebodys_port} on 127.0.0.1 is taken by another program" in err
+    assert "make localstack PORT=4567" in err
+
+
+@pytest.mark.parametrize("port", ["70000", "-1", "http", "4566x"])
+def test_what_is_no_port_is_refused(port, monkeypatch, capsys):
+    """With what a port is."""
+    monkeypatch.setattr(sys, "argv", ["start.py", f"--port={port}"])
+    with pytest.raises(SystemExit):
+        start.main()
+    assert "1 to 65535" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_port_that_was_taken_meanwhile_is_noticed(somebodys_port, monkeypatch, tmp_path):
+    """Somebody answers there before LocalStack finds it taken: that isn't readiness."""
+    monkeypatch.setattr(start, "_is_taken", lambda port: False)
+    monkeypatch.setattr(start, "environment", lambda: Path(sys.executable))
+    monkeypatch.setattr(start, "__file__", str(tmp_path / "start.py"))
+    # Long enough for whoever would ask the other program for its health.
+    (tmp_path / "run.py").write_text(f"import time, sys\ntime.sleep(1)\nsys.exit({run.PORT_TAKEN})\n")
+    localstack = start.LocalStack(port=somebodys_port)
+    with pytest.raises(start.Unavailable, match="is taken by another program"):
+        localstack.__enter__()
+    localstack.keep_log = False
+    localstack.stop()
+
+
+def test_both_files_name_the_same_things():
+    """`run.py` can't be imported by `start.py`, nor the other way round: they run in environments apart."""
+    assert (start.LISTENING, start.PORT_TAKEN) == (run.LISTENING, run.PORT_TAKEN)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("localstack")
+def test_it_listens_on_this_machine_only(localstack):
+    """On 127.0.0.1 and on no other address of the machine."""
+    port = int(localstack.rpartition(":")[2])
+    assert _answers("127.0.0.1", port)
+    assert not _answers("127.0.0.2", port)
+
+
+def _answers(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        return probe.connect_ex((host, port)) == 0
 
 
 def test_without_uv_it_says_so(monkeypatch, tmp_path):
@@ -52,13 +134,15 @@ def test_it_ends_what_it_started(monkeypatch, tmp_path):
     monkeypatch.setattr(start, "environment", lambda: Path(sys.executable))
     monkeypatch.setattr(start, "__file__", str(tmp_path / "start.py"))
     (tmp_path / "run.py").write_text(
-        "import http.server, os\n"
+        "import http.server, os, pathlib\n"
         "host, port = os.environ['GATEWAY_LISTEN'].split(':')\n"
         "class Handler(http.server.BaseHTTPRequestHandler):\n"
         "    def do_GET(self):\n"
         "        self.send_response(200)\n"
         "        self.end_headers()\n"
-        "http.server.HTTPServer((host, int(port)), Handler).serve_forever()\n"
+        "server = http.server.HTTPServer((host, int(port)), Handler)\n"
+        "pathlib.Path('listening').touch()\n"
+        "server.serve_forever()\n"
     )
     localstack = start.LocalStack()
     localstack.__enter__()

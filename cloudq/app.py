@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, Unpack, overload
+from weakref import WeakSet
 
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.driver import Driver
@@ -81,6 +82,7 @@ class App:
         self.convert_untyped = False
         self.unknown_task_patience = UNKNOWN_TASK_PATIENCE
         self.configure(url, **settings)
+        living_apps.add(self)
 
     def __repr__(self) -> str:
         """How many tasks it has; no URL, which the environment may decide."""
@@ -340,3 +342,7 @@ class App:
         if message.task not in declared and not self._eager:
             self._typo_warning.look(message.task, declared)
         return message
+
+
+living_apps: Final[WeakSet[App]] = WeakSet()
+"""Every App of this process that somebody still has: the fixture of tests looks for the one under test."""

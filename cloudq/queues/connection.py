@@ -15,6 +15,7 @@ from cloudq.core.safe_log import SafeLogger
 from cloudq.core.shield import shielded
 from cloudq.core.url import parse_url, rooted
 from cloudq.errors import ConfigurationError
+from cloudq.queues.before_opening import look_before_opening
 from cloudq.queues.claim_check import ClaimCheck
 from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.queues.names import check_queue_name
@@ -173,6 +174,7 @@ class Connection:
             # Another thread may have opened it while this one waited for the lock.
             if opened is None:
                 url = self.url
+                look_before_opening(self, url)
                 store = self._claim_check(self.claim_check_url, self.clock)
                 opened = self._open = _Open(open_driver(url, self.clock), self.clock, store, lent=False)
                 if self.given is None and not os.environ.get(URL_VARIABLE):

@@ -9,20 +9,23 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cloudq.testing.clock import FakeClock
+    from cloudq.testing.guard import RealBackendWarning, allow_real
     from cloudq.testing.memory import in_memory, sent
     from cloudq.testing.runs import Report, Run, run_all
 
 # No name is that of a module: whichever is imported first, a name means one thing.
 _HOME_OF = {
     "FakeClock": "cloudq.testing.clock",
+    "RealBackendWarning": "cloudq.testing.guard",
     "Report": "cloudq.testing.runs",
     "Run": "cloudq.testing.runs",
+    "allow_real": "cloudq.testing.guard",
     "in_memory": "cloudq.testing.memory",
     "run_all": "cloudq.testing.runs",
     "sent": "cloudq.testing.memory",
 }
 
-__all__ = ["FakeClock", "Report", "Run", "in_memory", "run_all", "sent"]
+__all__ = ["FakeClock", "RealBackendWarning", "Report", "Run", "allow_real", "in_memory", "run_all", "sent"]
 
 
 def __getattr__(name: str) -> object:

@@ -117,6 +117,64 @@ def test_without_the_option_it_is_the_default_app(tmp_path):
     assert "1 passed" in result.stdout, result.stdout
 
 
+OWN_APP = """
+import cloudq
+from cloudq.testing import run_all, sent
+
+app = cloudq.App()
+other = cloudq.App()
+
+@app.task("t")
+def task(): ...
+
+def test_it_is_the_app_that_has_tasks(cloudq_app):
+    assert cloudq_app is app
+    task.send()
+    assert [message.task for message in sent(cloudq_app)] == ["t"]
+    assert run_all(cloudq_app).tasks == ["t"]
+
+def test_every_other_app_is_in_memory_too(cloudq_app):
+    other.send("nobodys", {})
+    cloudq.send("nobodys", {})
+    assert [message.task for message in sent(other)] == ["nobodys"]
+    assert other.clock is app.clock
+
+def test_afterwards_none_is():
+    assert not app.is_open
+    assert not other.is_open
+"""
+
+
+def test_an_app_of_ones_own_needs_no_option(tmp_path):
+    """It is the only one that has tasks; whatever else a test sends by stays in memory as well."""
+    (tmp_path / "test_it.py").write_text(OWN_APP)
+    result = pytest_run(tmp_path, "-p", "no:randomly")
+    assert "3 passed" in result.stdout, result.stdout
+    assert not list(tmp_path.glob("cloudq.db*"))
+
+
+def test_which_of_several_apps_is_meant_has_to_be_said(tmp_path):
+    """Two with tasks: the fixture names a task of each and the option, rather than guess."""
+    (tmp_path / "test_it.py").write_text(
+        OWN_APP.replace('@app.task("t")', '@other.task("u")\ndef second(): ...\n\n@app.task("t")')
+    )
+    result = pytest_run(tmp_path)
+    assert "2 Apps have tasks (one of each: t, u)" in result.stdout, result.stdout
+    assert "name it in the ini option cloudq_app" in result.stdout
+
+
+def test_an_app_of_a_test_that_is_over_is_no_second_one(tmp_path):
+    """What only a cycle of references keeps alive doesn't count."""
+    (tmp_path / "test_it.py").write_text(
+        "import gc\nimport cloudq\n"
+        "app = cloudq.App()\n@app.task('t')\ndef task(): ...\n"
+        "def test_a():\n    gc.disable()\n    own = cloudq.App()\n    own.task('u')(lambda: None)\n    own.me = own\n"
+        "def test_b(cloudq_app):\n    assert cloudq_app is app\n"
+    )
+    result = pytest_run(tmp_path)
+    assert "2 passed" in result.stdout, result.stdout
+
+
 def test_an_app_that_cannot_be_had_is_an_error_in_words(project):
     """The option, what is wrong, and no traceback through the library."""
     result = pytest_run(project, "-o", "cloudq_app=shop.tasks:nobody")
@@ -182,7 +240,8 @@ def test_a_run_without_the_fixture_loads_nothing_of_the_library(tmp_path):
         "import sys\n"
         "def test_it():\n"
         "    ours = sorted(name for name in sys.modules if name.startswith('cloudq'))\n"
-        "    assert ours == ['cloudq', 'cloudq.testing', 'cloudq.testing.plugin']\n"
+        "    hook = ['cloudq.queues', 'cloudq.queues.before_opening']\n"
+        "    assert ours == ['cloudq', *hook, 'cloudq.testing', 'cloudq.testing.plugin']\n"
     )
     result = pytest_run(tmp_path)
     assert "1 passed" in result.stdout, result.stdout
@@ -210,3 +269,155 @@ def test_asynchronous_sends_leave_no_thread_that_fails(project):
     )
     result = pytest_run(project)
     assert "2 passed" in result.stdout, result.stdout
+
+
+REAL = """
+import threading
+import cloudq
+import pytest
+
+app = cloudq.App()
+
+@app.task("t")
+def task(): ...
+
+@pytest.fixture(scope="session")
+def seeded():
+    task.send()
+
+def test_in_a_test():
+    task.send()
+
+def test_twice():
+    app.close()
+    task.send()
+
+def test_in_a_thread():
+    raised = []
+    def send():
+        try:
+            cloudq.App("sqlite:///other.db").send("t", {})
+        except cloudq.ConfigurationError as error:
+            raised.append(error)
+    thread = threading.Thread(target=send)
+    thread.start()
+    thread.join()
+    assert not raised
+
+def test_in_a_session_fixture(seeded): ...
+"""
+HARMLESS = """
+import os
+import pathlib
+import cloudq
+import pytest
+from cloudq.drivers.memory import MemoryDriver
+from cloudq.testing import allow_real
+
+app = cloudq.App()
+
+@app.task("t")
+def task(): ...
+
+def test_eager():
+    with app.eager():
+        task.send()
+
+def test_lent():
+    with app.using(MemoryDriver()):
+        task.send()
+
+def test_in_memory(cloudq_app):
+    task.send()
+
+def test_memory():
+    cloudq.App("memory://").send("t", {})
+
+def test_a_file_of_pytest(tmp_path):
+    cloudq.App(f"sqlite:///{tmp_path}/q.db").send("t", {})
+
+def test_the_folder_of_pytest(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cloudq.App().send("t", {})
+
+@pytest.mark.cloudq_allow_real
+def test_marked():
+    task.send()
+    app.close()
+
+@pytest.fixture(scope="session")
+def staging():
+    with allow_real():
+        task.send()
+        yield
+        app.close()
+
+def test_of_a_fixture_that_allows_it(staging):
+    task.send()
+
+def test_named_in_the_ini_option():
+    cloudq.App("sqlite:///allowed-1.db").send("t", {})
+"""
+
+
+def test_a_real_backend_is_warned_of_once_an_app_and_url(tmp_path):
+    """In tests, threads and session fixtures; the tests go on, as in the release before."""
+    (tmp_path / "test_it.py").write_text(REAL)
+    result = pytest_run(tmp_path, "-W", "default")
+    assert "4 passed, 2 warnings" in result.stdout, result.stdout
+    own, other = (f"{tmp_path}/{name}, which is no backend for tests" for name in ("cloudq.db", "other.db"))
+    assert f"test_it.py::test_in_a_test opens sqlite:///{own}" in result.stdout
+    assert 1 == result.stdout.count(own)
+    assert 1 == result.stdout.count(other)
+    assert "the fixture `cloudq_app`" in result.stdout
+    assert "test_it.py:16: RealBackendWarning" in result.stdout  # the line that sends, not one of cloudq's
+
+
+def test_a_setting_makes_it_an_error_now(tmp_path):
+    """Nothing is opened, and the error says what to do."""
+    (tmp_path / "test_it.py").write_text(REAL)
+    result = pytest_run(tmp_path, "-o", "cloudq_real_backends=error")
+    assert "3 failed, 1 error" in result.stdout, result.stdout
+    assert "ConfigurationError: test_it.py::test_twice opens sqlite://" in result.stdout
+    assert not list(tmp_path.glob("*.db*"))
+
+
+def test_where_warnings_are_errors_it_is_one_each_time(tmp_path):
+    """A warning that was raised wasn't seen by whoever comes next."""
+    (tmp_path / "test_it.py").write_text(REAL)
+    result = pytest_run(tmp_path)
+    assert "FAILED test_it.py::test_in_a_test" in result.stdout, result.stdout
+    assert "FAILED test_it.py::test_twice" in result.stdout
+    assert "ERROR test_it.py::test_in_a_session_fixture" in result.stdout
+    assert not list(tmp_path.glob("*.db*"))
+
+
+@pytest.mark.parametrize("spread", [(), ("-n", "2")], ids=["one process", "xdist"])
+def test_what_is_for_tests_is_opened_without_a_word(tmp_path, spread):
+    """Memory, lent drivers, eager, pytest's own folders, and what a marker, a fixture or the ini option allows."""
+    (tmp_path / "test_it.py").write_text(HARMLESS)
+    (tmp_path / "pytest.ini").write_text(
+        "[pytest]\ncloudq_real_backends = error\ncloudq_allow_real =\n    sqlite:///*/allowed-?.db\n"
+    )
+    result = pytest_run(tmp_path, "--strict-markers", *spread)
+    assert "9 passed" in result.stdout, result.stdout
+    assert {"cloudq.db", "allowed-1.db"} <= {path.name for path in tmp_path.glob("*.db")}
+
+
+def test_a_wrong_word_in_the_setting_is_refused(tmp_path):
+    """Rather than be taken for the default."""
+    result = pytest_run(tmp_path, "-o", "cloudq_real_backends=eror")
+    assert "the ini option cloudq_real_backends is 'eror', neither warn nor error" in result.stderr + result.stdout
+
+
+def test_after_the_run_backends_are_as_they_were(tmp_path):
+    """A program that runs pytest in its own process opens what it likes before and afterwards."""
+    (tmp_path / "test_it.py").write_text("def test_it(): ...\n")
+    (tmp_path / "program.py").write_text(
+        "import warnings, pytest, cloudq\nwarnings.simplefilter('error')\n"
+        "cloudq.App('sqlite:///q.db').send('t', {})\n"
+        "assert pytest.main(['-q', 'test_it.py']) == 0\n"
+        "cloudq.App('sqlite:///q.db').send('t', {})\nprint('both')\n"
+    )
+    ran = subprocess.run([sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.stdout.endswith("both\n"), ran.stdout + ran.stderr

@@ -4,28 +4,36 @@
 SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
+# What is installed, each for those targets that need it: the development tools, the library alone, a demo's extras.
 STAMP := $(VENV)/.stamp
+CORE_STAMP := $(VENV)/.stamp-core
+SERVICEBUS_STAMP := $(VENV)/.stamp-servicebus
+CLOUDTASKS_STAMP := $(VENV)/.stamp-cloudtasks
 BENCH_STAMP := $(VENV)/.stamp-bench
+VENV_STAMP := $(VENV)/.stamp-venv
+PIP := $(BIN)/python -m pip install --quiet --quiet --no-input --disable-pip-version-check
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file docs/mkdocs/mkdocs.yml
 # Spread over the cores, four at most: each has its own emulators, and LocalStack's tests stay together in one.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
+
+comma := ,
 
 PYTHON ?=
 REV ?= HEAD
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-servicebus demo-cloudtasks test quick chaos check payloads bench bench-against cov docs localstack clean
+.PHONY: help demo demo-servicebus demo-cloudtasks test quick chaos check payloads bench bench-against cov api docs localstack clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(STAMP) ## index this repository's text files as tasks on SQLite, with one that fails, and redrive it
+demo: $(CORE_STAMP) ## index this repository's text files as tasks on SQLite, with one that fails, and redrive it
 	@$(BIN)/cloudq demo
 
-demo-servicebus: $(STAMP) ## 500 tasks of a shop on the emulator of Azure Service Bus, some in sessions; one fails, and is redriven
+demo-servicebus: $(SERVICEBUS_STAMP) ## 500 tasks of a shop on the emulator of Azure Service Bus, some in sessions; one fails, and is redriven
 	@$(BIN)/cloudq demo --backend servicebus
 
-demo-cloudtasks: $(STAMP) ## 500 tasks pushed by the emulator of Google Cloud Tasks, tokens verified; one fails, and is redriven
+demo-cloudtasks: $(CLOUDTASKS_STAMP) ## 500 tasks pushed by the emulator of Google Cloud Tasks, tokens verified; one fails, and is redriven
 	@$(BIN)/cloudq demo --backend cloudtasks
 
 test: $(STAMP) ## the whole test suite
@@ -44,6 +52,7 @@ check: $(STAMP) ## lint, format, types, import arrows, structure, documentation,
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.structure
+	$(BIN)/python -m tests.api_reference --check
 	$(MKDOCS)
 	$(BIN)/python -m cloudq.testing.conformance.matrix --check docs/reference/backends.md
 
@@ -62,6 +71,9 @@ bench-against: $(STAMP) ## client CPU and calls of this tree beside another revi
 cov: $(STAMP) ## the test suite with branch coverage; the pure core must have 95 %
 	@$(PYTEST) --cov --cov-report=term --cov-report=html
 	@$(BIN)/coverage report --include='cloudq/core/*' --fail-under=95
+
+api: $(STAMP) ## the API reference in docs/reference, written from the docstrings
+	@$(BIN)/python -m tests.api_reference --write
 
 docs: $(STAMP) ## the documentation, into site/
 	@$(MKDOCS)
@@ -92,20 +104,45 @@ if [ -z "$$python" ]; then \
 fi
 endef
 
-# The stamp is written last, so an installation that was interrupted is done again. The interpreter is kept while it works.
-$(STAMP): pyproject.toml
+# Two pips at once would get into each other's way; the tests spread themselves.
+.NOTPARALLEL:
+
+# A stamp is written last, so an installation that was interrupted is done again. The interpreter is kept while it works;
+# where it doesn't, the environment is made anew, and every stamp in it goes.
+$(VENV_STAMP): pyproject.toml
 	@if ! $(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
 		$(CHOOSE_PYTHON); \
 		echo "making $(VENV) with $$python"; \
 		"$$python" -m venv --clear $(VENV) || exit 1; \
 	fi
-	@# Quiet twice: an error is shown, a warning about the machine's own pip settings is not.
+	@touch $(VENV_STAMP)
+
+# Quiet twice: an error is shown, a warning about the machine's own pip settings is not.
+$(STAMP): pyproject.toml | $(VENV_STAMP)
 	@echo "installing cloudq and its development tools into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --quiet --no-input --disable-pip-version-check --editable '.[dev]'
+	@$(PIP) --editable '.[dev]'
 	@touch $(STAMP)
+
+# The development tools hold all that the demos need. Nothing is compiled in advance: a demo imports a part of it, once.
+define INSTALL_UNLESS_DEV
+	@if ! [ $(STAMP) -nt pyproject.toml ]; then \
+		echo "installing $(2) into $(VENV)"; \
+		$(PIP) --no-compile --editable '$(1)' || exit 1; \
+	fi
+	@touch $@
+endef
+
+$(CORE_STAMP): pyproject.toml | $(VENV_STAMP)
+	$(call INSTALL_UNLESS_DEV,.,cloudq)
+
+$(SERVICEBUS_STAMP): pyproject.toml | $(VENV_STAMP)
+	$(call INSTALL_UNLESS_DEV,.[servicebus$(comma)emulators],cloudq with Azure Service Bus and its emulator)
+
+$(CLOUDTASKS_STAMP): pyproject.toml | $(VENV_STAMP)
+	$(call INSTALL_UNLESS_DEV,.[cloudtasks$(comma)emulators],cloudq with Google Cloud Tasks and its emulator)
 
 # What the benchmark compares with: nothing else needs it.
 $(BENCH_STAMP): $(STAMP)
 	@echo "installing the other task queues into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --quiet --no-input --disable-pip-version-check --editable '.[dev,bench]'
+	@$(PIP) --editable '.[dev,bench]'
 	@touch $(BENCH_STAMP)

@@ -24,9 +24,11 @@ TOP_LEVEL = {
     ".github",
     ".gitignore",
     "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "LICENSE",
     "Makefile",
     "README.md",
+    "SECURITY.md",
     "cloudq",
     "docs",
     "findings",
@@ -213,13 +215,13 @@ def test_error_tree_is_complete() -> None:
 
 def test_api_reference_is_complete() -> None:
     """`reference/api.md` has every public name."""
-    shown = set(re.findall(r"^(?:::: |\| `)cloudq\.(\w+)", doc("reference/api.md"), re.MULTILINE))
+    shown = set(re.findall(r"^(?:<!-- api: |\| `)cloudq\.(\w+)", doc("reference/api.md"), re.MULTILINE))
     assert set() == set(cloudq.__all__) - shown - {"__version__"}
 
 
 def test_testing_reference_is_complete() -> None:
     """`reference/testing.md` has every public name of `cloudq.testing`."""
-    shown = set(re.findall(r"^::: cloudq\.testing\.(\w+)", doc("reference/testing.md"), re.MULTILINE))
+    shown = set(re.findall(r"^<!-- api: cloudq\.testing\.(\w+)", doc("reference/testing.md"), re.MULTILINE))
     assert set() == set(cloudq.testing.__all__) - shown
 
 
@@ -300,6 +302,7 @@ def test_make_targets_are_explained() -> None:
         "bench",
         "bench-against",
         "cov",
+        "api",
         "docs",
     }
     assert {*expected, "localstack", "help", "clean"} == set(phony)

@@ -10,6 +10,9 @@ from cloudq.drivers.sqs import SQSDriver
 from tests.unit.drivers.cloud_tasks.fakes import FakeCloudTasks
 from tests.unit.drivers.sqs.fakes import FakeSqs
 
+# The services are faked behind their URLs: nothing is reached.
+pytestmark = pytest.mark.cloudq_allow_real
+
 
 @pytest.fixture
 def sqs(monkeypatch, shop):

@@ -16,7 +16,8 @@ from cloudq.push import PushSettings
 from cloudq.push.server import ServerSettings
 from tests.unit.push.fakes import ACCOUNT, AUDIENCE, URL, PushedDriver
 
-pytestmark = pytest.mark.usefixtures("shop")
+# The services are faked behind their URLs: nothing is reached.
+pytestmark = [pytest.mark.usefixtures("shop"), pytest.mark.cloudq_allow_real]
 
 
 @pytest.fixture(autouse=True)

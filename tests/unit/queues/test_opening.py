@@ -174,6 +174,7 @@ def acme(tmp_path, monkeypatch):
     sys.modules.pop("acme_cloudq", None)
 
 
+@pytest.mark.cloudq_allow_real
 def test_the_driver_of_an_installed_package_works_from_url_to_worker(acme):
     """Its entry point alone makes it known: an app sends by its URL, a worker of that app runs the task."""
     app, ran = App("acme://shelf/7?dedup_window=9"), []

@@ -111,6 +111,7 @@ def test_what_is_no_backend_url_is_refused(url, why):
         parse_url(url)
 
 
+@pytest.mark.cloudq_allow_real
 @pytest.mark.parametrize(
     "text",
     [

@@ -15,6 +15,9 @@ from cloudq.drivers import sqs as package
 from cloudq.drivers.sqs import SQSDriver
 from tests.unit.drivers.sqs.fakes import FakeSqs, client_error
 
+# The services are faked behind their URLs: nothing is reached.
+pytestmark = pytest.mark.cloudq_allow_real
+
 COMMAND = ("dlq", "redrive", "emails", "--all", "--by-service")
 
 

@@ -14,6 +14,7 @@ from cloudq import App, Context
 from cloudq.core.push import PushResponse
 from cloudq.push import PushEdge, PushSettings
 from cloudq.push.hang_up import HangUp
+from cloudq.running.runs import runs_of
 from cloudq.testing.clock import FakeClock
 from tests.unit.push.fakes import OPEN, Gate, edge_of, push, pushed
 from tests.unit.worker.fakes import until
@@ -35,6 +36,11 @@ def on_a_loop(edge: PushEdge, headers: dict[str, str], body: bytes, hang_up: Han
 BOTH = pytest.mark.parametrize("answer", [sync, on_a_loop], ids=["thread", "loop"])
 
 
+def waits_for_a_run(app: App) -> bool:
+    """Whether a push waits for an earlier run of its message. It is in hand, and its deadline set, before that."""
+    return any(run._waiting for run in list(runs_of(app)._by_message.values()))
+
+
 def gated(app: App) -> Gate:
     gate = Gate()
 
@@ -54,7 +60,7 @@ def test_a_redelivery_waits_for_the_first_run_and_is_acknowledged_with_it(backen
         first = pool.submit(answer, edge, *push("t", {"name": "first"}))
         gate.wait_started()
         again = pool.submit(answer, edge, *push("t", {"name": "again"}, retries=1))
-        until(lambda: edge.admission.in_hand == 2)
+        until(lambda: waits_for_a_run(app))
         assert not again.done()
         gate.goes_on.set()
         assert [200, 200] == [first.result(10).status, again.result(10).status]
@@ -81,7 +87,7 @@ def test_a_redelivery_runs_once_the_first_run_has_failed(backend, answer):
         first = pool.submit(answer, edge, *push("t", {"name": "first"}))
         assert started.wait(10)
         again = pool.submit(answer, edge, *push("t", {"name": "again"}, retries=1))
-        until(lambda: edge.admission.in_hand == 2)
+        until(lambda: waits_for_a_run(app))
         goes_on.set()
         assert [200, 200] == [first.result(10).status, again.result(10).status]
     assert ["first", "again"] == ran
@@ -96,7 +102,7 @@ def test_a_redelivery_waits_for_half_its_lease_at_most(answer):
         first = pool.submit(answer, edge, *push("t", {"name": "first"}))
         gate.wait_started()
         again = pool.submit(answer, edge, *push("t", {"name": "again"}, headers=MINUTE))
-        until(lambda: edge.admission.in_hand == 2)
+        until(lambda: waits_for_a_run(app))
         clock.advance(timedelta(seconds=29))
         assert not again.done()
         clock.advance(timedelta(seconds=1))
@@ -116,7 +122,7 @@ def test_a_redelivery_that_waits_is_sent_away_by_a_stop(backend, answer):
         first = pool.submit(answer, edge, *push("t", {"name": "first"}))
         gate.wait_started()
         again = pool.submit(answer, edge, *push("t", {"name": "again"}, retries=1))
-        until(lambda: edge.admission.in_hand == 2)
+        until(lambda: waits_for_a_run(app))
         edge.stop()
         assert 503 == again.result(10).status
         gate.goes_on.set()

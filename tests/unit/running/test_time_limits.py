@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import random
+import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 import cloudq
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.core.driver import Outgoing, SendResult
-from cloudq.core.shield import shielded
+from cloudq.core.shield import interrupter, shielded
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import TimeLimitExceeded
 from cloudq.running import time_limits
 from cloudq.running.time_limits import AlarmTimeLimit, ThreadTimeLimits
 from cloudq.testing.clock import FakeClock
-from tests.unit.worker.fakes import NoThreads
+from tests.unit.worker.fakes import NoThreads, until
 
 SOON = timedelta(milliseconds=30)
 FAR = timedelta(hours=1)
@@ -205,24 +207,43 @@ def test_nested_shields_end_together(kind: int) -> None:
 
 
 class SlowDriver(MemoryDriver):
-    """Spends a while in each send before it stores."""
+    """Has the time limit of the thread that sends pass in each send, before it stores."""
+
+    def __init__(self, pass_time: Callable[[], None]) -> None:
+        super().__init__()
+        self._pass_time = pass_time
+        self.guard: Any = None
 
     def send(self, outgoing: Sequence[Outgoing]) -> Sequence[SendResult]:
-        spin(0.15)
+        self._pass_time()
+        until(lambda: self.guard._kept)
         return super().send(outgoing)
 
 
 @pytest.mark.parametrize("kind", [0, 1], ids=["thread", "alarm"])
 def test_a_send_is_not_cut_in_two(kind: int) -> None:
     """A limit that passes while a handler sends is raised when the message is stored and every lock is free."""
-    app = cloudq.App("memory://")
-    with app.using(SlowDriver()):
-        with pytest.raises(TimeLimitExceeded), limiters()[kind](SOON):
+    clock = FakeClock()
+    limits = [ThreadTimeLimits(clock), AlarmTimeLimit()][kind]
+
+    def pass_time() -> None:
+        if kind:
+            signal.setitimer(signal.ITIMER_REAL, 0.001)
+        else:
+            clock.advance(FAR)
+
+    app, driver = cloudq.App("memory://"), SlowDriver(pass_time)
+    with app.using(driver):
+        with pytest.raises(TimeLimitExceeded), limits(FAR):
+            driver.guard = interrupter()
             app.send("task", {"number": 1})
         assert 1 == app.queue("default").stats().ready
-        with pytest.raises(TimeLimitExceeded), limiters()[kind](SOON):
+        with pytest.raises(TimeLimitExceeded), limits(FAR):
+            driver.guard = interrupter()
             app.send_many([app.task("task")(take).call(number=2)])
         assert 2 == app.queue("default").stats().ready
+    if isinstance(limits, ThreadTimeLimits):
+        limits.close()
 
 
 def take(number: int) -> None:

@@ -13,7 +13,6 @@ from cloudq.app import App
 from cloudq.core.driver import Ack, Release
 from cloudq.core.outcome import Acked, Outcome
 from cloudq.core.policy import DELIVERIES_WITHOUT_LIMIT
-from cloudq.core.processor import Processor
 from cloudq.core.push import PushResponse
 from cloudq.core.safe_log import SafeLogger, is_ctrl_c
 from cloudq.core.threads import Threads
@@ -22,8 +21,8 @@ from cloudq.push.refusals import ERROR, RefusalLog
 from cloudq.push.sources import RELEASE_UNCOUNTED
 from cloudq.running.event_loop import LazyLoop
 from cloudq.running.events import Tally
+from cloudq.running.processing import processor_of
 from cloudq.running.time_limits import ThreadTimeLimits
-from cloudq.tasks.context import Context
 
 if TYPE_CHECKING:
     from cloudq.running.held import HeldLease
@@ -50,16 +49,8 @@ class PushRunner:
         self._clock = app.clock
         self._threads = Threads("cloudq-task", threads, clock=self._clock)
         self._time_limits = ThreadTimeLimits(self._clock)
-        self._processor: Processor[Context] = Processor(
-            app.runtime.handlers,
-            middleware=app.middleware,
-            retry_policy=app.retry_policy,
-            unknown_task_patience=app.unknown_task_patience,
-            clock=self._clock,
-            time_limiter=self._time_limits,
-            # A backend that pushes counts refused pushes (no free slot, for example) as deliveries (semantics 8).
-            least_deliveries=DELIVERIES_WITHOUT_LIMIT,
-        )
+        # A backend that pushes counts refused pushes (no free slot, for example) as deliveries (semantics 8).
+        self._processor = processor_of(app, self._time_limits, least_deliveries=DELIVERIES_WITHOUT_LIMIT)
         # For async tasks under a server that has no loop.
         self._own_loop = LazyLoop(self._processor, _end_on_loop)
         self._tasks: set[asyncio.Task[None]] = set()

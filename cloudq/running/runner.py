@@ -18,14 +18,13 @@ from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.outcome import Outcome
 from cloudq.core.policy import DELIVERIES_WITHOUT_LIMIT
-from cloudq.core.processor import Processor
 from cloudq.core.safe_log import is_ctrl_c
 from cloudq.errors import ConfigurationError
 from cloudq.running.event_loop import LazyLoop
 from cloudq.running.events import Tally
 from cloudq.running.held import HeldLease
+from cloudq.running.processing import processor_of
 from cloudq.running.time_limits import ThreadTimeLimits
-from cloudq.tasks.context import Context
 
 T = TypeVar("T")
 
@@ -97,17 +96,9 @@ class HostRunner:
         app.load()
         self.app = app
         self._tally = Tally()
-        self._processor: Processor[Context] = Processor(
-            app.runtime.handlers,
-            middleware=app.middleware,
-            retry_policy=app.retry_policy,
-            unknown_task_patience=app.unknown_task_patience,
-            clock=app.clock,
-            time_limiter=ThreadTimeLimits(app.clock),
-            # What is handed back unstarted, or with a batch, counts as handed over (semantics 16). What kills the
-            # host is stopped all the same.
-            least_deliveries=DELIVERIES_WITHOUT_LIMIT,
-        )
+        # What is handed back unstarted, or with a batch, counts as handed over (semantics 16). What kills the host is
+        # stopped all the same.
+        self._processor = processor_of(app, ThreadTimeLimits(app.clock), least_deliveries=DELIVERIES_WITHOUT_LIMIT)
         self._loop = LazyLoop(self._processor, _end)
 
     @property

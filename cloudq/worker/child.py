@@ -13,7 +13,7 @@ import sys
 import threading
 from queue import SimpleQueue
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cloudq.worker.frames import CannotStart, Channel, Done, Hello, LeaseIsLost, Ready, RunRequest
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from cloudq.app import App
     from cloudq.core.delivery import Delivery
     from cloudq.core.outcome import Outcome
-    from cloudq.core.processor import Processor
 
 ORPHANED = 70  # EX_SOFTWARE: nobody would settle what runs here
 
@@ -79,17 +78,10 @@ class _ChildRunner:
     """Runs deliveries in the main thread; async ones on one event loop, made at the first of them."""
 
     def __init__(self, app: App) -> None:
-        from cloudq.core.processor import Processor
+        from cloudq.running.processing import processor_of
         from cloudq.running.time_limits import AlarmTimeLimit
 
-        self._processor: Processor[Any] = Processor(
-            app.runtime.handlers,
-            middleware=app.middleware,
-            retry_policy=app.retry_policy,
-            unknown_task_patience=app.unknown_task_patience,
-            clock=app.clock,
-            time_limiter=AlarmTimeLimit(),
-        )
+        self._processor = processor_of(app, AlarmTimeLimit())
         self._loop: asyncio.Runner | None = None
 
     def run(self, delivery: Delivery, lost: threading.Event) -> Outcome:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Final
 from cloudq.app import App
 from cloudq.core.driver import LeaseWatcher, PullDriver
 from cloudq.core.outcome import ACKED, Acked, Outcome
-from cloudq.core.processor import Processor
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.threads import Threads
 from cloudq.errors import ConfigurationError
@@ -24,9 +23,9 @@ from cloudq.running.events import Finished, Snapshot, Tally
 from cloudq.running.held import HeldLease
 from cloudq.running.log_fields import fields
 from cloudq.running.main_loop import MainLoop
+from cloudq.running.processing import processor_of
 from cloudq.running.runs import runs_of
 from cloudq.running.time_limits import ThreadTimeLimits
-from cloudq.tasks.context import Context
 from cloudq.worker.executors import Executor, ThreadExecutor
 from cloudq.worker.intake import Intake
 from cloudq.worker.lease_thread import LeaseThread
@@ -117,14 +116,7 @@ class Worker:
             done=self._note_done,
         )
         self._time_limits = ThreadTimeLimits(self._clock)
-        self._processor: Processor[Context] = Processor(
-            app.runtime.handlers,
-            middleware=app.middleware,
-            retry_policy=app.retry_policy,
-            unknown_task_patience=app.unknown_task_patience,
-            clock=self._clock,
-            time_limiter=self._time_limits,
-        )
+        self._processor = processor_of(app, self._time_limits)
         found = settings.app_found or settings.app_spec or "the app that this program gave the worker"
         self._strangers = {
             queue: Strangers(

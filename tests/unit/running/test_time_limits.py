@@ -212,11 +212,16 @@ class SlowDriver(MemoryDriver):
     def __init__(self, pass_time: Callable[[], None]) -> None:
         super().__init__()
         self._pass_time = pass_time
-        self.guard: Any = None
+        self._guard: Any = None
+
+    def guarded(self, send: Callable[..., object], *arguments: object) -> None:
+        """Sends in this thread, whose time limit that is."""
+        self._guard = interrupter()
+        send(*arguments)
 
     def send(self, outgoing: Sequence[Outgoing]) -> Sequence[SendResult]:
         self._pass_time()
-        until(lambda: self.guard._kept)
+        until(lambda: self._guard._kept)
         return super().send(outgoing)
 
 
@@ -235,12 +240,10 @@ def test_a_send_is_not_cut_in_two(kind: int) -> None:
     app, driver = cloudq.App("memory://"), SlowDriver(pass_time)
     with app.using(driver):
         with pytest.raises(TimeLimitExceeded), limits(FAR):
-            driver.guard = interrupter()
-            app.send("task", {"number": 1})
+            driver.guarded(app.send, "task", {"number": 1})
         assert 1 == app.queue("default").stats().ready
         with pytest.raises(TimeLimitExceeded), limits(FAR):
-            driver.guard = interrupter()
-            app.send_many([app.task("task")(take).call(number=2)])
+            driver.guarded(app.send_many, [app.task("task")(take).call(number=2)])
         assert 2 == app.queue("default").stats().ready
     if isinstance(limits, ThreadTimeLimits):
         limits.close()

@@ -1,0 +1,75 @@
+"""Every edge makes its processor of an app in one place."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Generator
+from contextlib import nullcontext
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from tenacity import stop_after_attempt
+
+import cloudq
+from cloudq import App, Context, RetryPolicy
+from cloudq.core import wire
+from cloudq.core.delivery import Delivery, Lease
+from cloudq.core.message import Message
+from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
+from cloudq.running.processing import processor_of
+
+MINUTE = timedelta(minutes=1)
+SOURCES = Path(cloudq.__file__).parent
+
+
+def delivery(app: App, task: str, *, deliveries: int = 1) -> Delivery:
+    now = app.clock.now()
+    lease = Lease(queue="q", receipt=None, expires_at=now + MINUTE, ends=app.clock.elapsed() + MINUTE)
+    body = wire.encode(Message(id="m", task=task, queue="q", sent_at=now))
+    return Delivery.of(body, native_id="m", runs=deliveries, deliveries=deliveries, lease=lease)
+
+
+def test_a_processor_has_all_that_is_its_apps() -> None:
+    """Its tasks, middleware, retry policy and patience with unknown tasks; the edge's own limiter and backstop."""
+    seen: list[str] = []
+
+    def note(context: Context) -> Generator[None, Outcome, Outcome]:
+        seen.append(context.message.task)
+        outcome = yield
+        return outcome
+
+    once = RetryPolicy(stop=stop_after_attempt(1))
+    app = App("memory://", retry=once, middleware=[note], unknown_task_patience=MINUTE)
+    limits: list[timedelta] = []
+
+    def limiter(limit: timedelta) -> Any:
+        limits.append(limit)
+        return nullcontext()
+
+    @app.task("works", time_limit=MINUTE)
+    def works() -> None: ...
+
+    @app.task("fails")
+    def fails() -> None:
+        raise ValueError("no")
+
+    processor = processor_of(app, limiter, least_deliveries=1000)
+    assert isinstance(processor.process(delivery(app, "works", deliveries=1000)), Acked)
+    assert [MINUTE] == limits
+    assert isinstance(processor.process(delivery(app, "fails")), DeadLettered)
+    assert ["works", "fails"] == seen
+    assert isinstance(processor.process(delivery(app, "unknown")), Retried)
+
+
+def test_no_edge_makes_one_by_itself() -> None:
+    """What an app has more some day, each edge then has."""
+    rooms = ("running", "worker", "push", "aws_lambda", "azure_functions")
+    makers = {
+        path.name
+        for room in rooms
+        for path in (SOURCES / room).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Processor"
+    }
+    assert {"processing.py"} == makers

@@ -22,8 +22,6 @@ from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
 ZERO: Const = timedelta(0)
 # How long a message stays away whose copy could not be stored.
 COPY_FAILED_DELAY: Const = timedelta(seconds=30)
-# A release must still be inside the lease when it arrives (semantics 13).
-HARD_LIMIT_MARGIN: Const = timedelta(seconds=5)
 
 _END_OF_TIME: Const = datetime.max.replace(tzinfo=UTC)
 
@@ -59,7 +57,7 @@ def plan(delivery: Delivery, outcome: Outcome, capabilities: Capabilities, now: 
     if isinstance(outcome, Acked):
         return _ACK
     if isinstance(outcome, DeadLettered):
-        return _dead_letter(delivery, outcome, capabilities, now)
+        return _dead_letter(delivery, outcome, capabilities)
     return _retry(delivery, outcome, capabilities, now)
 
 
@@ -106,14 +104,14 @@ def _retry(delivery: Delivery, outcome: Retried, capabilities: Capabilities, now
     stays = message is None or delivery.group is not None or not capabilities.copies
     if message is None or stays or _released(outcome, delay, capabilities):
         # What can't be decoded can't be copied, a copy would lose its place in an order, and some queues take none.
-        return Plan(final=_release(delivery, outcome, delay, capabilities, now))
+        return Plan(final=_release(delivery, outcome, delay, capabilities))
     attempts = delivery.attempt if outcome.counted else max(0, delivery.attempt - 1)
     due = now + delay if delay else None
     copy = replace(message, queue=delivery.queue).retry_copy(attempt_base=attempts, not_before=due)
     return Plan(
         copies=(outgoing(copy, capabilities, now, failure=outcome.failure or delivery.failure),),
         final=Ack(),
-        on_copy_failure=_stay(delivery, outcome, capabilities, now),
+        on_copy_failure=_stay(delivery, outcome, capabilities),
     )
 
 
@@ -123,7 +121,7 @@ def _released(outcome: Retried, delay: timedelta, capabilities: Capabilities) ->
     return outcome.counted or capabilities.attempt_exact
 
 
-def _dead_letter(delivery: Delivery, outcome: DeadLettered, capabilities: Capabilities, now: datetime) -> Plan:
+def _dead_letter(delivery: Delivery, outcome: DeadLettered, capabilities: Capabilities) -> Plan:
     if capabilities.native_dead_letter:
         return Plan(final=NativeDeadLetter(failure=outcome.failure))
     message = delivery.message
@@ -139,32 +137,25 @@ def _dead_letter(delivery: Delivery, outcome: DeadLettered, capabilities: Capabi
         fairness_key=message.fairness_key if message and capabilities.fairness else None,
         failure=replace(outcome.failure, generation=generation),
     )
-    return Plan(copies=(copy,), final=Ack(), on_copy_failure=_stay(delivery, outcome, capabilities, now))
+    return Plan(copies=(copy,), final=Ack(), on_copy_failure=_stay(delivery, outcome, capabilities))
 
 
-def _release(
-    delivery: Delivery, outcome: Retried, delay: timedelta, capabilities: Capabilities, now: datetime
-) -> Release:
+def _release(delivery: Delivery, outcome: Retried, delay: timedelta, capabilities: Capabilities) -> Release:
     return Release(
-        delay=_clamped(delivery, delay, capabilities, now),
+        delay=_clamped(delay, capabilities),
         counted=outcome.counted,
         failure=outcome.failure or delivery.failure,
     )
 
 
-def _stay(delivery: Delivery, outcome: Retried | DeadLettered, capabilities: Capabilities, now: datetime) -> Release:
+def _stay(delivery: Delivery, outcome: Retried | DeadLettered, capabilities: Capabilities) -> Release:
     return Release(
-        delay=_clamped(delivery, COPY_FAILED_DELAY, capabilities, now),
+        delay=_clamped(COPY_FAILED_DELAY, capabilities),
         counted=isinstance(outcome, DeadLettered) or outcome.counted,
         failure=outcome.failure or delivery.failure,
     )
 
 
-def _clamped(delivery: Delivery, delay: timedelta, capabilities: Capabilities, now: datetime) -> timedelta:
-    longest = capabilities.native_retry_delay
-    if longest is None:
-        return ZERO
-    delay = min(delay, longest)
-    if delivery.lease.hard_limit is not None:
-        delay = min(delay, max(ZERO, delivery.lease.hard_limit - now - HARD_LIMIT_MARGIN))
-    return delay
+def _clamped(delay: timedelta, capabilities: Capabilities) -> timedelta:
+    # What the lease still allows the driver knows, at the moment of its call and by the clock of its spans.
+    return min(delay, capabilities.native_retry_delay or ZERO)

@@ -127,7 +127,8 @@ def _release(
     entry.failure = step.failure or entry.failure
     if not step.counted and capabilities.attempt_exact:
         entry.runs -= 1
-    shelf.hide(entry, now + max(timedelta(0), step.delay))
+    due = now + max(timedelta(0), step.delay)
+    shelf.hide(entry, due if entry.hard_end is None else max(now, min(due, entry.hard_end)))
     return None
 
 

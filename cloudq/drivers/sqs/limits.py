@@ -16,6 +16,8 @@ ROOM: Final = 16 * 1024
 MAX_DELAY: Final = timedelta(minutes=15)
 # Counted from the receive; extending doesn't start it anew.
 MAX_LEASE: Final = timedelta(hours=12)
+# A release must still be inside the longest lease when it arrives, or SQS refuses it (semantics 13).
+RELEASE_MARGIN: Final = timedelta(seconds=5)
 MAX_WAIT: Final = timedelta(seconds=20)
 # Longer ones would park messages in flight, of which a queue has 120,000 at most (semantics 13).
 NATIVE_RETRY_DELAY: Final = timedelta(seconds=60)

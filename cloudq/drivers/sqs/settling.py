@@ -27,7 +27,7 @@ from cloudq.core.message import is_ordered
 from cloudq.drivers.sqs.answers import unnamed_too
 from cloudq.drivers.sqs.calls import Calls
 from cloudq.drivers.sqs.faults import lease_lost
-from cloudq.drivers.sqs.limits import MAX_BATCH, seconds_down, seconds_up
+from cloudq.drivers.sqs.limits import MAX_BATCH, RELEASE_MARGIN, seconds_down, seconds_up
 from cloudq.drivers.sqs.receipts import Receipt, State
 from cloudq.errors import BackendUnavailable, LeaseLost, UnsupportedError
 
@@ -132,7 +132,7 @@ class Settling:
             return SettleResult(error=lease_lost(lease))
         seconds: int | None = None
         if isinstance(step, Release):
-            seconds = min(seconds_up(step.delay), seconds_down(receipt.hard_end - elapsed))
+            seconds = min(seconds_up(step.delay), seconds_down(receipt.hard_end - elapsed - RELEASE_MARGIN))
         if not receipt.take(State.DELETING if seconds is None else State.RELEASING):
             return SettleResult(error=lease_lost(lease))
         return _Step(index, lease, receipt, seconds)

@@ -16,7 +16,7 @@ from cloudq.core.driver import Ack, Capabilities, NativeDeadLetter, Outgoing, Re
 from cloudq.core.failure import Failure
 from cloudq.core.message import Message, native_copy_id
 from cloudq.core.outcome import ACKED, DeadLettered, Outcome, Retried
-from cloudq.core.plan import COPY_FAILED_DELAY, HARD_LIMIT_MARGIN, ZERO, Plan, outgoing, plan
+from cloudq.core.plan import COPY_FAILED_DELAY, ZERO, Plan, outgoing, plan
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -39,9 +39,7 @@ MESSAGE = Message(
 )  # fmt: skip
 
 
-def delivered(
-    message: Message | None = MESSAGE, *, group: str | None = None, hard_limit: datetime | None = None, attempt: int = 3
-) -> Delivery:
+def delivered(message: Message | None = MESSAGE, *, group: str | None = None, attempt: int = 3) -> Delivery:
     return Delivery(
         queue="q.fifo" if group else "q",
         id=message.id if message else "native-1",
@@ -50,7 +48,7 @@ def delivered(
         undecodable=None if message else "no JSON",
         attempt=attempt,
         deliveries=5,
-        lease=Lease(queue="q", receipt=None, expires_at=NOW + MINUTE, ends=MINUTE, hard_limit=hard_limit),
+        lease=Lease(queue="q", receipt=None, expires_at=NOW + MINUTE, ends=MINUTE),
         group=group,
         failure=BEFORE,
     )
@@ -197,22 +195,6 @@ def test_what_cannot_be_decoded_is_released_when_it_is_to_be_retried() -> None:
     assert Release(delay=MINUTE, failure=FAILURE) == plan(delivered(None), RETRIED, SQS, NOW).final
 
 
-@pytest.mark.parametrize(
-    ("left", "delay"),
-    [
-        (LONGER * 2, LONGER),
-        (MINUTE, MINUTE - HARD_LIMIT_MARGIN),
-        (HARD_LIMIT_MARGIN, ZERO),
-        (ZERO, ZERO),
-        (-MINUTE, ZERO),
-    ],
-)
-def test_a_release_lands_inside_the_lease(left: timedelta, delay: timedelta) -> None:
-    """A visibility beyond the lease's hard limit would be refused, so the delay is cut (semantics 13)."""
-    delivery = delivered(group="k", hard_limit=NOW + left)
-    assert Release(delay=delay, failure=FAILURE) == plan(delivery, RETRIED, SQS_FIFO, NOW).final
-
-
 @pytest.mark.parametrize("capabilities", [SQLITE, SQS, CLOUD_TASKS])
 @pytest.mark.parametrize("group", [None, "k"])
 def test_no_delay_is_too_long(capabilities: Capabilities, group: str | None) -> None:
@@ -303,11 +285,9 @@ some_messages = st.none() | st.builds(
 
 @st.composite
 def deliveries(draw: st.DrawFn) -> Delivery:
-    limit = draw(st.none() | st.sampled_from([-MINUTE, ZERO, MINUTE, LONGER]))
     drawn = delivered(
         draw(some_messages),
         group=draw(st.none() | st.just("k")),
-        hard_limit=None if limit is None else NOW + limit,
         attempt=draw(st.integers(0, 9)),
     )
     return replace(drawn, failure=draw(failures))
@@ -351,8 +331,6 @@ def holds_of_a_plan(delivery: Delivery, outcome: Outcome, capabilities: Capabili
         if isinstance(step, Release):
             assert step.delay >= ZERO
             assert step.delay <= (capabilities.native_retry_delay or ZERO)
-            if delivery.lease.hard_limit is not None:
-                assert step.delay <= max(ZERO, delivery.lease.hard_limit - NOW - HARD_LIMIT_MARGIN)
 
     if isinstance(outcome, Retried) and (delivery.group is not None or delivery.message is None):
         assert () == made.copies

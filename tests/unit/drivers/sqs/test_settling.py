@@ -8,13 +8,18 @@ from datetime import timedelta
 import pytest
 
 from cloudq.core.driver import Ack, Release
+from cloudq.core.outcome import Retried
+from cloudq.core.plan import plan
 from cloudq.drivers.sqs import SQSDriver
+from cloudq.drivers.sqs.limits import RELEASE_MARGIN
 from cloudq.errors import (
     BackendUnavailable,
     LeaseLost,
 )
 from tests.unit.drivers.sqs.fakes import client_error
 from tests.unit.drivers.sqs.using import LEASE, SECOND, held, item, parameters, receive, settle
+
+HOUR = timedelta(hours=1)
 
 
 def test_acks_and_releases_are_one_call_each(driver, sqs):
@@ -85,15 +90,18 @@ def test_a_purge_ends_the_leases_before_it(driver, sqs, clock):
     assert [LeaseLost, type(None)] == [type(error) for error in settle(driver, (before, Ack()), (after, Ack()))]
 
 
-def test_a_release_is_within_the_hard_limit(driver, sqs, clock):
-    """A FIFO queue's retry near the twelve hours is as long as SQS allows."""
+@pytest.mark.parametrize("step", [HOUR, -HOUR], ids=["forward", "back"])
+def test_a_release_is_within_the_hard_limit(driver, sqs, clock, step):
+    """A FIFO queue's retry near the twelve hours is as long as SQS allows as it arrives, whatever a clock is set to."""
     (delivery,) = held(driver, queue="q.fifo")
     for _ in range(12):
         clock.advance(LEASE - SECOND)
-        driver.extend([delivery.lease], timedelta(hours=1))
-    settle(driver, (delivery, Release(delay=timedelta(hours=12))))
+        driver.extend([delivery.lease], HOUR)
+    clock.step(step)
+    planned = plan(delivery, Retried(delay=12 * HOUR, reason="no"), driver.capabilities("q.fifo"), clock.now())
+    settle(driver, (delivery, planned.final))
     changed = parameters(sqs, "ChangeMessageVisibilityBatch")[-1]["Entries"][0]
-    assert 12 * 3600 - 12 * 59 == changed["VisibilityTimeout"]
+    assert 12 * 3600 - 12 * 59 - RELEASE_MARGIN.seconds == changed["VisibilityTimeout"]
 
 
 def test_extensions_are_ten_a_call_and_move_the_lease(driver, sqs, clock):

@@ -22,7 +22,7 @@ PYTHON ?=
 REV ?= HEAD
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-servicebus demo-cloudtasks test quick chaos check payloads bench bench-against cov api docs localstack clean
+.PHONY: help demo demo-servicebus demo-cloudtasks test quick chaos check payloads test-terraform bench bench-against cov api docs localstack clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -58,6 +58,9 @@ check: $(STAMP) ## lint, format, types, import arrows, structure, documentation,
 
 payloads: $(STAMP) ## generated payloads, 20,000 of them: each arrives as it was sent, or is refused
 	@PAYLOAD_EXAMPLES=20000 $(PYTEST) --timeout 1800 tests/unit/tasks/test_arrival.py
+
+test-terraform: $(STAMP) ## the Terraform modules, none of it skipped; TF_MIRROR=folder has the real AWS provider try its one, too
+	@REQUIRE_TF=1 $(PYTEST) --timeout 900 tests/terraform
 
 bench: $(BENCH_STAMP) ## SQLite beside Huey; pushes over loopback; SQS (LocalStack) and Service Bus beside others
 	@$(BIN)/python -m tests.benchmarks

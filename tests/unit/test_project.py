@@ -299,6 +299,7 @@ def test_make_targets_are_explained() -> None:
         "chaos",
         "check",
         "payloads",
+        "test-terraform",
         "bench",
         "bench-against",
         "cov",

@@ -1,0 +1,21 @@
+"""The workshop of the tests of Terraform's modules, and what they skip for."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.terraform import workshop as shop
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory):
+    """Terraform with stub providers. Where it's missing the test is skipped, or fails if REQUIRE_TF=1."""
+    reason = shop.missing()
+    if reason is not None:
+        if os.environ.get("REQUIRE_TF") == "1":
+            pytest.fail(f"REQUIRE_TF=1, and {reason}", pytrace=False)
+        pytest.skip(reason)
+    with shop.stub_providers() as attached:
+        yield shop.Workshop(tmp_path_factory.mktemp("terraform"), attached)

@@ -73,11 +73,11 @@ class Batch:
             self._changed.notify_all()
             stuck = list(self._running.values())
             rest = bool(self._pending) or (self._delete and len(self._done) < len(self._arrivals))
-        for running in stuck:
-            running.give_up()
+        for run in stuck:
+            run.give_up()
             logger.error(
                 "%s didn't stop at the end of the function's time; it is left behind and comes back",
-                running.delivery.id,
+                run.delivery.id,
             )
         self._edge.leave_behind(stuck)
         if rest:
@@ -95,7 +95,7 @@ class Batch:
             try:
                 Thread(target=self._work, name=f"cloudq-task-{number + 1}", daemon=True).start()
             except RuntimeError:
-                # There are no more threads to be had: those that there are do it.
+                # No more threads can be started: those that are there do the work.
                 if number == 0:
                     raise
                 with self._changed:
@@ -139,10 +139,10 @@ class Batch:
             return None
 
     def _run_one(self, place: int) -> None:
-        running = AwaitedRun(self._arrivals[place].delivery, self._edge.clock, until=self._budget.end)
+        run = AwaitedRun(self._arrivals[place].delivery, self._edge.clock, until=self._budget.end)
         with self._changed:
-            self._running[place] = running
-        outcome = self._edge.run(running)
+            self._running[place] = run
+        outcome = self._edge.run(run)
         if outcome is not None:
             self._end(place, outcome)
 

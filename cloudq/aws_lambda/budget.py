@@ -15,11 +15,11 @@ from typing import Final
 
 import msgspec
 
-# For what comes after the tasks: on a function with little memory the SDK alone takes a second to load.
+# Time kept for settling and answering: on a function with little memory, loading the SDK alone takes a second.
 RESERVE: Final = timedelta(seconds=3)
 # A function's timeout may be 3 s: most of it is for the tasks.
 _LARGEST_PART: Final = 4
-# A task without a time limit starts while so much of the tasks' time is left: as a part of it.
+# A task without a time limit starts only while this part of the time for tasks is left.
 _UNDECLARED: Final = 0.1
 # A task whose time limit is longer than the function's timeout starts only while nearly all of it is left.
 _NEARLY_ALL: Final = 0.9

@@ -105,7 +105,7 @@ class Batch:
             for number in range(more)
         ]
         started = 0
-        with suppress(RuntimeError):  # there are no more threads to be had: those that there are do it
+        with suppress(RuntimeError):  # no more threads can be started: those that are there do the work
             for thread in threads:
                 thread.start()
                 started += 1
@@ -117,17 +117,17 @@ class Batch:
     def _work(self, waiting: Iterator[AwaitedRun]) -> None:
         while True:
             with self._lock:
-                running = next(waiting, None)
-            if running is None:
+                run = next(waiting, None)
+            if run is None:
                 return
-            if self._over(running):
-                running.give_up()
+            if self._over(run):
+                run.give_up()
             else:
-                self._edge.run(running)
+                self._edge.run(run)
 
-    def _over(self, running: AwaitedRun) -> bool:
+    def _over(self, run: AwaitedRun) -> bool:
         """Whether its lock has ended, so that somebody else may have it."""
-        return not self._renewed and running.over(self._edge.clock.elapsed())
+        return not self._renewed and run.over(self._edge.clock.elapsed())
 
     # ── settling ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -135,14 +135,14 @@ class Batch:
         """Stores the copies, and says which step is left for each message, in order; what stays is a `Release`."""
         steps: list[FinalStep] = [_ACK if isinstance(one.outcome, Acked) else _STAYS for one in self._running]
         failed = []
-        for place, running in enumerate(self._running):
-            if isinstance(running.outcome, Acked):
+        for place, run in enumerate(self._running):
+            if isinstance(run.outcome, Acked):
                 continue
-            if running.outcome is None or self._over(running):
-                # A copy besides what comes back by itself would be one more each time (semantics 10).
-                logger.error("the lock of %s ended before its task had; it comes back", running.delivery.id)
+            if run.outcome is None or self._over(run):
+                # The message comes back by itself: a copy beside it would add one more each time (semantics 10).
+                logger.error("the lock of %s ended before its task had; it comes back", run.delivery.id)
             else:
-                failed.append((place, running.delivery, running.outcome))
+                failed.append((place, run.delivery, run.outcome))
         if failed:
             planned = final_steps(
                 self._edge.app.queue(self._edge.queue),

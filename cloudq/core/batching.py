@@ -118,7 +118,7 @@ class Batcher(Generic[ItemT, ResultT]):
             while self._await_batch(pilot, entry):
                 self._fly(pilot)
         except BaseException as interruption:
-            # Its passengers must not wait for ever, and nobody waits for its own item any more.
+            # The others whose items it carries must not wait for ever; nobody waits for its own item any more.
             self._crash(pilot, interruption)
             self._withdraw(entry)
             raise
@@ -136,7 +136,7 @@ class Batcher(Generic[ItemT, ResultT]):
             if not self._have_flusher():
                 self._withdraw(entry)
                 raise RuntimeError("can't start new thread: there is none to carry the item")
-            # Those in between change nothing: whoever was woken by the first flies, or waits until it has stalled.
+            # Items in between need no wake-up: the flusher woken by the first one takes them, or waits for the stall.
             if len(self._waiting) == 1 or self._full():
                 self._wanted.notify()
         return entry.future

@@ -62,9 +62,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         max_lease: The longest lease, all extensions included, or `None` for any.
         chosen_lease: Whether a receive leases for as long as it was asked to. If not, for as long as the queue says.
         extendable: Whether a lease can be extended.
-        interruptible: Whether receives under way can be ended without hiding what they were about to bring, until the
-            end of a lease, from everybody.
-        fenced_settle: Whether a late settlement is certain to change nothing.
+        interruptible: Whether receives under way can be ended without hiding the messages that they were about to bring
+            from every worker until the end of a lease.
+        fenced_settle: Whether a late settlement is sure to change nothing.
         native_retry_delay: The longest delay of a `Release`, or `None` if a single delivery can't be released at all.
         attempt_exact: Whether `Delivery.attempt` counts runs as long as no worker dies; otherwise it is an upper bound
             (a dead worker can't say what had begun, so all that it held counts). Where it is true,
@@ -77,8 +77,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         fairness: Whether a `fairness_key` has an effect.
         deduplication: How long a native id is remembered, or `None` if it isn't.
         cancels: Which messages can be cancelled. More than nothing needs a `Canceller`.
-        cancel_notice: What is due sooner than this can't be cancelled any more.
-        copies: Whether messages can be sent to this queue itself. If not, what would take a copy is released instead.
+        cancel_notice: A message that is due sooner than this can't be cancelled any more.
+        copies: Whether messages can be sent to this queue itself. If not, what needs a copy is released instead.
         shared: Whether other processes see the queue.
         purges_leased: Whether a purge reaches messages under a lease.
         refusals: The driver's own words for what the queue refuses; for what isn't named, the core's words do.

@@ -28,8 +28,8 @@ class Clock(Protocol):
     def wait(self, condition: Condition, timeout: timedelta | None) -> bool:
         """Waits on `condition`, whose lock the caller holds, for at most `timeout` (`None`: without end).
 
-        The time for which the machine was suspended doesn't count here: whoever waits under a lease waits in slices of
-        a second, and looks at `elapsed` in between.
+        Time for which the machine was suspended doesn't count here. So a wait under a lease must be cut into slices of
+        a second, with a look at `elapsed` after each.
 
         Returns:
             `False` if the time ran out. A wake-up without cause is possible: check the predicate in a loop.

@@ -33,7 +33,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     hard_limit: datetime | None = None
 
     def __repr__(self) -> str:
-        """Without the receipt, which settles the message for whoever reads it."""
+        """Without the receipt: anyone who reads it could settle the message."""
         return f"Lease(queue={self.queue!r}, expires_at={self.expires_at.isoformat()})"
 
 

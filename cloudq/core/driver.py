@@ -1,7 +1,7 @@
 """The driver contract: what a backend must do to carry cloudq. These docstrings ARE the contract.
 
-A driver is mechanism only: it translates and reports. It doesn't sleep between tries, doesn't retry beyond what its
-SDK does, and decides nothing. Each sentence here is a behaviour of `cloudq.testing.conformance`.
+A driver is mechanism only: it translates and reports. It must not sleep between tries, retry beyond what its SDK does,
+or decide anything, since the core does. Each sentence here is a behaviour of `cloudq.testing.conformance`.
 
 The values that it takes and returns live beside it (`capabilities`, `steps`, `inspection`, `push`, `moving`) and can
 all be imported from here.
@@ -65,24 +65,24 @@ __all__ = [
 class Driver(Protocol):
     """What every backend can do.
 
-    All methods may be called from several threads at once. Each, `receive` apart, must end within
-    `Capabilities.call_timeout` whatever the backend does, since a caller waits for it: one that hangs is a
-    `BackendUnavailable`, which says that it may have been done.
+    All methods must be safe to call from several threads at once. Each except `receive` must end within
+    `Capabilities.call_timeout`, whatever the backend does, since a caller waits for it. A call that hangs must become a
+    `BackendUnavailable`, which says that the call may have been carried out.
     """
 
     def capabilities(self, queue: str) -> Capabilities:
-        """What `queue` can do. Must be pure, as it is asked for each message: no call to the backend."""
+        """What `queue` can do. Must be pure (no call to the backend), since it is called for each message."""
         ...
 
     def send(self, outgoing: Sequence[Outgoing]) -> Sequence[SendResult]:
-        """Stores each body durably, before it returns, and reports each in order.
+        """Stores each body durably before it returns, and reports each in order.
 
-        An item must not be reported as stored unless the backend named it so: its original is deleted on that word.
-        What an answer doesn't name is a `BackendUnavailable`, "it may have been stored". Must not raise for one item,
-        which would hide what became of the others.
+        An item must not be reported as stored unless the backend named it as stored: the original of a copy is deleted
+        on that word. An item that the answer doesn't name must be reported as `BackendUnavailable`, "it may have been
+        stored". It must not raise for a single item, which would hide what became of the others.
 
         All are for one queue, at most `max_batch` and `max_batch_bytes`. A body with a known native id must not be
-        stored again. A queue that doesn't exist is a `QueueNotFound` (where queues aren't made by the first send).
+        stored again. If the queue doesn't exist, each item is a `QueueNotFound` (unless the first send makes queues).
         """
         ...
 
@@ -91,18 +91,18 @@ class Driver(Protocol):
         ...
 
     def purge(self, queue: str) -> int | None:
-        """Deletes all messages, those under a lease too (`Capabilities.purges_leased`), but no dead letter.
+        """Deletes all messages, leased ones too (see `Capabilities.purges_leased`). It must not delete dead letters.
 
         Returns how many, where known.
         """
         ...
 
     def dead_letters(self, queue: str) -> DeadLetterQueue:
-        """The dead letters of `queue` (not of `q-dlq`). No call to the backend."""
+        """The dead letters of `queue` (not of `q-dlq`). Must not call the backend."""
         ...
 
     def close(self) -> None:
-        """Frees what it holds; a receive under way must return. Messages under a lease stay so until it expires."""
+        """Frees what it holds. A receive under way must return. Leased messages stay leased until the lease's end."""
         ...
 
 
@@ -112,33 +112,34 @@ class PullDriver(Driver, Protocol):
     def receive(self, queue: str, *, limit: int, wait: timedelta, lease: timedelta) -> Sequence[Delivery]:
         """Leases up to `limit` messages to the caller alone; waits up to `wait` for the first.
 
-        It must wait for it, and not return early without any: it is called again at once. The lease must be counted
-        from before the backend handed the message over, so that nobody works under one that is over. A body that can't
-        be decoded must be handed over like any other: the core dead-letters it, and says why. On an ordered queue at
-        most one message of a key may be leased at a time, in their order. Returns nothing once the driver is closed.
+        It must not return early with nothing, since it is called again at once. The lease must be counted from before
+        the backend handed the message over, so that nobody works under a lease that is over. A body that can't be
+        decoded must be handed over like any other: the core dead-letters it and says why. On an ordered queue at most
+        one message of a key may be leased at a time, in their order. Once the driver is closed it must return nothing.
         """
         ...
 
     def settle(self, finals: Sequence[Final]) -> Sequence[SettleResult]:
-        """Carries out each step and reports each in order. Must not raise for one item.
+        """Carries out each step and reports each in order. It must not raise for a single item.
 
-        A lease that is over must be *reported* as `LeaseLost`, never raised, and only where the backend said so: on any
-        other error the settlement is tried again. Where `fenced_settle` is true, a late one must change nothing.
+        A lease that is over must be *reported* as `LeaseLost`, never raised, and only if the backend said so, since
+        the settlement is tried again after any other error. Where `fenced_settle` is true, a late settlement must
+        change nothing.
         """
         ...
 
     def extend(self, leases: Sequence[Lease], by: timedelta) -> Sequence[ExtendResult]:
-        """Makes each lease end `by` from now and reports what was GRANTED, in order; a lost one is `LeaseLost`.
+        """Makes each lease end `by` from now. Must report what was GRANTED, in order; a lost lease is `LeaseLost`.
 
-        A lease whose settlement is in flight, or has failed, must be extended like any other: the worker keeps it until
-        the settlement is confirmed. If the settlement wins, what the extension is answered doesn't matter.
+        A lease whose settlement is in flight, or has failed, must be extended like any other, since the worker keeps it
+        until the settlement is confirmed. If the settlement wins, the extension may report anything.
         """
         ...
 
     def interrupt(self) -> None:
-        """Makes receives under way return soon, where the client can; they may still bring messages.
+        """Makes receives under way return soon. They may still bring messages.
 
-        Where `interruptible` is false it may do nothing. A later receive must wait as usual.
+        Where `interruptible` is false it may do nothing. A receive that begins later must wait as usual.
         """
         ...
 
@@ -146,14 +147,14 @@ class PullDriver(Driver, Protocol):
 class PushDriver(Driver, Protocol):
     """A backend that pushes.
 
-    `decode` and `encode` must be pure, as edges call them on an event loop: no call to the backend, no clock.
+    `decode` and `encode` must be pure (no call to the backend, no clock), since edges call them on an event loop.
     """
 
     def decode(self, request: PushRequest) -> Delivery:
-        """What was pushed. A body that can't be decoded is handed over like any other.
+        """What was pushed. A body that can't be decoded must be handed over like any other.
 
-        The lease ends when the backend stops waiting for the answer, counted from when the request came in: `ends` from
-        `received`, `expires_at` from `received_at`.
+        The lease must end when the backend stops waiting for the answer, counted from the request's arrival: `ends`
+        from `received`, `expires_at` from `received_at`.
 
         Raises:
             PushRefused: It isn't a push of this backend (a header that the backend always sets is missing or wrong).
@@ -161,9 +162,9 @@ class PushDriver(Driver, Protocol):
         ...
 
     def encode(self, final: Final) -> PushResponse:
-        """The answer that carries the step out: `Ack` deletes the message, `Release` has it pushed again.
+        """The answer that carries the step out: `Ack` must delete the message, `Release` must have it pushed again.
 
-        Steps that the capabilities don't offer are never asked for.
+        It is never called with a step that the capabilities don't offer.
         """
         ...
 
@@ -172,22 +173,22 @@ class DeadLetterQueue(Protocol):
     """The dead letters of one queue."""
 
     def peek(self, *, limit: int, after: str | None = None) -> Sequence[DeadMessage]:
-        """Up to `limit` dead letters, oldest first, from behind the one whose `key` is `after`; takes nothing."""
+        """Up to `limit` dead letters, oldest first, from behind the one whose `key` is `after`. Must not take any."""
         ...
 
     def get(self, key: str) -> DeadMessage | None:
-        """The dead letter of that key, or `None` if there is none (any more); takes nothing."""
+        """The dead letter of that key, or `None` if there is none (any more). Must not take it."""
         ...
 
     def take(self, keys: Sequence[str] | None, *, limit: int, lease: timedelta) -> Sequence[Delivery]:
         """Leases up to `limit` dead letters, those of `keys` or (`None`) the oldest, so that nobody else takes them.
 
-        What isn't settled in time is in the dead-letter queue as before. Its `Delivery.failure` says why it died.
+        One that isn't settled in time must stay in the dead-letter queue. Its `Delivery.failure` must say why it died.
         """
         ...
 
     def settle(self, finals: Sequence[Final]) -> Sequence[SettleResult]:
-        """As `PullDriver.settle`: `Ack` deletes a dead letter, `Release` leaves it."""
+        """As `PullDriver.settle`: `Ack` must delete a dead letter, `Release` must leave it."""
         ...
 
     def purge(self, keys: Sequence[str] | None) -> int:
@@ -197,19 +198,19 @@ class DeadLetterQueue(Protocol):
 
 @runtime_checkable
 class QueueMaker(Protocol):
-    """What a driver may do besides: make queues, where the first send makes none. For development."""
+    """An optional part of a driver: it makes queues, where the first send makes none. For development."""
 
     def make_queue(self, queue: str) -> bool:
         """Makes `queue` and its dead-letter queue, if they aren't there. Returns whether `queue` was made.
 
-        What is there stays as it is.
+        A queue that exists must stay as it is.
         """
         ...
 
 
 @runtime_checkable
 class QueueChecker(Protocol):
-    """What a driver may do besides: say what is wrong with a queue that somebody else made. By control calls."""
+    """An optional part of a driver: it says what is wrong with a queue that somebody else made. By control calls."""
 
     def check_queue(self, queue: str) -> Sequence[str]:
         """What is wrong with `queue`, or with its dead-letter queue, in words; nothing if all is well."""
@@ -218,63 +219,63 @@ class QueueChecker(Protocol):
 
 @runtime_checkable
 class Canceller(Protocol):
-    """What a driver may do besides: take back what nobody was handed."""
+    """An optional part of a driver: it takes back messages that were never handed over."""
 
     def cancel(self, queue: str, receipt: str) -> bool:
         """Deletes the message that a send gave the receipt for.
 
-        `True` must be certain: the message was there, and nobody will be handed it. `False`: nothing was changed,
-        as it is gone (done, dead, copied, cancelled) or under way: it was handed over, or may be at this moment. What
-        was only released unstarted may be either. The next message of its ordering key may come. Its native id must
-        stay known.
+        `True` must be certain: the message was there, and nobody will be handed it. `False` means that nothing was
+        changed, since the message is gone (done, dead, copied, cancelled) or under way: it was handed over, or may be
+        at this moment. A message that was only released unstarted may be either. The next message of its ordering key
+        may then come. Its native id must stay known.
 
         Raises:
-            ValueError: The receipt is none of this driver's, or of another place than this driver's.
+            ValueError: The receipt isn't one of this driver's, or is for another place than this driver's.
         """
         ...
 
 
 @runtime_checkable
 class LeaseWatcher(Protocol):
-    """What a pull driver may do besides: tell at once of a lease that ends before its time.
+    """An optional part of a pull driver: it reports at once that a lease has ended before its time.
 
-    For backends where a lock lives no longer than the connection that it was granted on: whoever works under it has to
-    hear of the cut before somebody else begins, and not when the next extension fails.
+    For backends where a lock lives no longer than the connection that it was granted on: the task that runs under it
+    must learn of the cut before another worker begins, not when the next extension fails.
     """
 
     def watch(self, lease: Lease, lost: Callable[[str], None]) -> None:
-        """Has `lost` called, at most once, as soon as it is known that `lease` ended early; at once if it has already.
+        """Calls `lost`, at most once, as soon as it is known that `lease` ended early; at once if it has already.
 
-        Makes no call to the backend. `lost` is given why, for people. It must come back soon: it is called by any
-        thread, with none of the driver's locks held. Once the lease was settled it isn't called any more.
+        It must not call the backend. `lost` is given the reason, for people, and returns soon. It may be called by any
+        thread, but must be called with none of the driver's locks held, and never after the lease was settled.
         """
         ...
 
 
 @runtime_checkable
 class DeadLetterMover(Protocol):
-    """What a driver may do besides: have the backend move a queue's dead letters back, unchanged and by itself.
+    """An optional part of a driver: it has the backend itself move a queue's dead letters back, unchanged.
 
-    Never asked for an ordered queue: its service remembers native ids, and a message that keeps its own could be
+    It is never called for an ordered queue: its service remembers native ids, and a message that keeps its own could be
     swallowed (semantics 1).
     """
 
     def start_move(self, queue: str) -> str:
-        """Starts to move all dead letters of `queue` back into it, and returns at once. What it returns names the move.
+        """Starts to move all dead letters of `queue` back into it. Must return at once, with a name for the move.
 
-        The destination is named to the backend, so that those that workers dead-lettered by a copy move too
+        It must name the destination to the backend, so that dead letters that workers stored by a copy move too
         (semantics 7). The move goes on when this process ends.
 
         Raises:
-            ConfigurationError: The backend moves nothing from a queue that is set up like this.
-            BackendError: Nothing was started; another move is under way, say.
+            ConfigurationError: The backend can't move from a queue that is set up like this.
+            BackendError: Nothing was started, for example since another move is under way.
         """
         ...
 
     def move_progress(self, queue: str, move: str) -> MoveProgress:
-        """How far the move of that name is. One that the backend doesn't show yet is running."""
+        """How far the move of that name is. A move that the backend doesn't show yet must be reported as running."""
         ...
 
     def cancel_move(self, queue: str, move: str) -> None:
-        """Asks the backend to stop. What was moved stays moved. One that has ended is left as it is."""
+        """Asks the backend to stop. What was moved stays moved. A move that has ended must be left as it is."""
         ...

@@ -88,7 +88,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             raise UndecodableError(f"the failure details can't be read: {error}") from error
 
     def _storable(self) -> Failure:
-        """With texts that UTF-8 can carry, whoever made them."""
+        """The same with texts that UTF-8 can carry: user code may have made others."""
         texts = {name: getattr(self, name) for name in ("reason", "error_type", "error_message", "traceback", "worker")}
         return replace(self, **{name: _storable(text) for name, text in texts.items() if text is not None})
 

@@ -58,6 +58,6 @@ def waited_too_long(longest: timedelta | None) -> BackendUnavailable:
     """The error of an entry whose flight didn't begin in time."""
     waited = 0.0 if longest is None else longest.total_seconds()
     return BackendUnavailable(
-        f"not sent: for {waited:g} s the calls before it had no answer",
+        f"not sent: for {waited:g} s the calls before it got no answer",
         hint="send it again later; the backend URL's parameter `timeout` says how long to try",
     )

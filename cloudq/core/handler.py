@@ -59,7 +59,7 @@ class Handler(Protocol[ContextT_co]):
         Raises:
             PayloadLost: The payload isn't there any more, or isn't what was sent.
             ConfigurationError: No store is configured to look for it in.
-            BackendError: It can't be had at the moment.
+            BackendError: It isn't available at the moment.
         """
         ...
 

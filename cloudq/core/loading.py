@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 # How long a payload may take to be fetched before the delivery is given back.
 LOAD_LIMIT: Final = timedelta(minutes=5)
-# How long a message waits for a store that can't be reached. Its payload isn't lost, but nobody may be looking.
+# How long a message waits for a store that can't be reached. Its payload isn't lost, but nobody may notice.
 PATIENCE: Final = timedelta(days=1)
 SHORTEST_WAIT: Final = timedelta(seconds=5)
 LONGEST_WAIT: Final = timedelta(minutes=5)

@@ -1,7 +1,7 @@
 """`plain_datetime`: a datetime of exactly that type, also while a test freezes the time.
 
 freezegun (1.5.5) puts a class of its own in the place of `datetime` in every module that names it, and serializers know
-only the real one. So the real one is had from a decoder, and kept where freezegun doesn't look: in no module's names.
+only the real one. So the real one is taken from a decoder, and kept where freezegun doesn't look: in no module's names.
 """
 
 from __future__ import annotations

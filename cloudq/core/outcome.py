@@ -20,7 +20,7 @@ class Retried(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         delay: Not before this long from now.
         reason: Why, for a person.
-        counted: Whether this delivery used up an attempt. Waiting for one's time or for somebody else's claim doesn't.
+        counted: Whether this delivery used up an attempt. Waiting for its time or for somebody else's claim doesn't.
         failure: What went wrong, or `None` where nothing did.
     """
 

@@ -20,7 +20,7 @@ from cloudq.core.message import Message, dead_letter_queue, native_copy_id
 from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
 
 ZERO: Const = timedelta(0)
-# How long a message stays away whose copy could not be stored.
+# How long a message stays away if its copy could not be stored.
 COPY_FAILED_DELAY: Const = timedelta(seconds=30)
 
 _END_OF_TIME: Const = datetime.max.replace(tzinfo=UTC)

@@ -11,7 +11,7 @@ _NONE: Mapping[str, str] = {}
 
 
 class PushRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A push as it came in. Whoever makes one has verified who sent it and bounded its size.
+    """A push as it came in. Its maker must have verified the sender and bounded the size.
 
     Attributes:
         headers: By name, in lower case.

@@ -34,13 +34,13 @@ WORDS: Final[Mapping[Refusal, Words]] = {
     Refusal.SEND: Words("takes no messages by itself", "send to where its messages come from"),
     Refusal.REDRIVE: Words(
         "takes no messages by itself, so its dead letters can't be sent to it again",
-        "have the tool of the service move them, or send to where its messages come from",
+        "have the service's own tool move them, or send to where its messages come from",
     ),
     Refusal.ORDERING_KEY: Words(
         "keeps no order, so ordering_key is refused", "send to a queue whose name ends in .fifo, or leave it out"
     ),
     Refusal.FAIRNESS_KEY: Words("doesn't share its capacity by fairness_key", "leave it out"),
-    Refusal.CANCEL: Words("can't take back what was sent to it", "let the task itself look whether it is still wanted"),
+    Refusal.CANCEL: Words("can't take back what was sent to it", "have the task check whether it is still wanted"),
 }
 
 # The first that applies is said.

@@ -1,4 +1,4 @@
-"""`SafeLogger`: log lines that can't hurt whoever writes them."""
+"""`SafeLogger`: logging that never raises into the code that logs."""
 
 from __future__ import annotations
 

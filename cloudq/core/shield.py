@@ -47,7 +47,7 @@ def set_interrupter(who: Interrupter | None) -> Interrupter | None:
 
 
 def shielded(function: Callable[P, R]) -> Callable[P, R]:
-    """Has the function run to its end before an interruption is raised."""
+    """Lets the function run to its end before an interruption is raised."""
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -2,7 +2,7 @@
 
 ```
  submit ─▶ queue (by due time) ─▶ an idle thread ─▶ job
-             └─ nobody idle: another thread, up to the bound; can't be started: whoever is free later takes it
+             └─ none idle: another thread, up to the bound; if none can be started, the next free thread takes it
 ```
 
 Daemon threads, which the standard library's executor doesn't have: a task that never returns must not keep the process
@@ -83,7 +83,7 @@ class Threads:
             heapq.heappush(self._jobs, entry)
             failure = self._staff()
             if self._jobs[0] is entry:
-                self._changed.notify()  # whoever is woken waits for this one's time
+                self._changed.notify()  # the thread that wakes up waits until this job is due
             served = bool(self._threads)
         self._report(failure)
         return served
@@ -178,7 +178,7 @@ class Threads:
 
     def _report(self, failure: Exception | None) -> None:
         if failure is not None:
-            logger.error("no thread can be started for %s: %s; tried again", self._name, failure)
+            logger.error("no thread can be started for %s: %s; it will be tried again", self._name, failure)
 
     def _run(self) -> None:
         thread = threading.current_thread()

@@ -58,7 +58,7 @@ class BackendUrl(msgspec.Struct, frozen=True, kw_only=True):
             if not 0 <= seconds <= _LONGEST.total_seconds():
                 raise ValueError
         except ValueError:
-            raise ConfigurationError(f"{name}={text!r} is no number of seconds", hint=f"{name}=30") from None
+            raise ConfigurationError(f"{name}={text!r} is not a number of seconds", hint=f"{name}=30") from None
         return timedelta(seconds=seconds)
 
     def size(self, name: str, default: int, *, least: int, most: int) -> int:
@@ -72,7 +72,7 @@ class BackendUrl(msgspec.Struct, frozen=True, kw_only=True):
             return default
         if not (text.isascii() and text.isdecimal() and least <= int(text[:12]) <= most):
             raise ConfigurationError(
-                f"{name}={text!r} is no number of bytes", hint=f"from {least:,} to {most:,}: {name}={default}"
+                f"{name}={text!r} is not a number of bytes", hint=f"from {least:,} to {most:,}: {name}={default}"
             )
         return int(text)
 
@@ -99,7 +99,7 @@ def parse_url(url: str) -> BackendUrl:
         parts = urlsplit(url)
         host, path = unquote(parts.netloc, errors="strict"), unquote(parts.path.removeprefix("/"), errors="strict")
     except ValueError as error:
-        raise ConfigurationError(f"this is no backend URL: {error}", hint=f"e.g. {DEFAULT_URL}") from None
+        raise ConfigurationError(f"this is not a backend URL: {error}", hint=f"e.g. {DEFAULT_URL}") from None
     if not parts.scheme or "://" not in url:
         raise ConfigurationError("a backend URL starts with a scheme and ://", hint=f"e.g. {DEFAULT_URL}")
     if "@" in parts.netloc:
@@ -115,7 +115,7 @@ def parse_url(url: str) -> BackendUrl:
         pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query), errors="strict")
     except ValueError:
         # Python's own text shows the value, which may be a secret.
-        raise ConfigurationError(f"the parameters of the {parts.scheme}:// URL are no name=value&name=value") from None
+        raise ConfigurationError(f"the parameters of the {parts.scheme}:// URL aren't name=value&name=value") from None
     names = [name for name, _ in pairs]
     for name in names:
         if names.count(name) > 1:
@@ -139,7 +139,7 @@ def rooted(url: str) -> str:
         return url
     try:
         folder = quote(str(Path.cwd()))
-    except OSError:  # it was deleted: whoever opens the file says so
+    except OSError:  # the folder was deleted: opening the file will report that
         return url
     # Only what stands before the path is added: the path itself keeps its own percent-encoding.
     return f"{prefix}{folder}/{path}{mark}{query}"

@@ -25,7 +25,7 @@ from cloudq.running.runner import AwaitedRun
 from cloudq.running.runs import Ended, Run, Runs
 
 STOPPING: Final = "it is stopping"
-# For what comes after the task, so that a run that took all its time is still settled while somebody waits for it.
+# Time kept for settling: a run that took all its time is still settled while its sender waits for the answer.
 SETTLE_MARGIN: Final = timedelta(seconds=2)
 _LARGEST_PART: Final = 10
 # How long the watch waits at most while something runs; and where only a look at its connection tells of a hang-up.
@@ -77,7 +77,7 @@ class PushInHand(AwaitedRun):
         return self._run is not None
 
     def end_run(self) -> None:
-        """It has run, or won't: lets others of its message go on. Once more changes nothing."""
+        """Notes that it has run, or won't: other pushes of its message may go on. Calling it again changes nothing."""
         if self._runs is not None and self._run is not None:
             self._runs.end(self._run, succeeded=self.succeeded)
 
@@ -128,7 +128,7 @@ class Admission:
         return self._closed
 
     def check_open(self) -> None:
-        """Refuses whatever comes once it is closed."""
+        """Refuses a push once it is closed."""
         if self._closed:
             raise HttpRefusal(503, STOPPING, headers={"Retry-After": "1", "Connection": "close"})
 
@@ -186,7 +186,7 @@ class Admission:
         self.free()
 
     def free(self) -> None:
-        """Gives a slot to who waits longest, or back."""
+        """Gives a slot to the push that has waited longest, or makes it free."""
         with self.changed:
             if not self._queue:
                 self._free += 1
@@ -201,7 +201,7 @@ class Admission:
     # ── running ──────────────────────────────────────────────────────────────────────────────────────────
 
     def begin(self, run: PushInHand) -> None:
-        """It runs."""
+        """Notes that it runs."""
         with self.changed:
             self._runs.add(run)
             if self._next_look is None or run.ends < self._next_look or run.hang_up.silent:
@@ -218,7 +218,7 @@ class Admission:
             self.lease_lost += 1
 
     def finish(self, run: PushInHand) -> bool:
-        """The task has ended: whether its outcome counts. `False`: it was given up, and answered without it."""
+        """Notes that the task has ended. Whether its outcome counts: not if the push was given up, and so answered."""
         with self.changed:
             if run in self._given_up:
                 return False
@@ -226,7 +226,7 @@ class Admission:
             return True
 
     def end(self, run: PushInHand) -> None:
-        """All is done with it."""
+        """Ends a push that is done with: its place, and its slot if it has one, are free."""
         with self.changed:
             self._runs.discard(run)
             self._given_up.discard(run)
@@ -256,7 +256,7 @@ class Admission:
     # ── leaving ──────────────────────────────────────────────────────────────────────────────────────────
 
     def close(self) -> None:
-        """Takes nothing more; sends away what waits."""
+        """Takes no more pushes, and sends away those that wait."""
         with self.changed:
             self._closed = True
             waiting, self._queue = list(self._queue), deque()
@@ -265,7 +265,7 @@ class Admission:
             ready(False)
 
     def give_up(self) -> int:
-        """Gives up the tasks that still run: they see it, and are answered without an outcome. Returns how many."""
+        """Gives up the tasks that still run: they can see it, and their pushes are answered now. Returns how many."""
         with self.changed:
             left = [run for run in self._runs if not run.settling and run not in self._given_up]
             self._given_up.update(left)
@@ -312,5 +312,5 @@ class Admission:
 
 
 def overloaded() -> HttpRefusal:
-    """What is said when there is no place, or none in time."""
+    """The answer when there is no place, or none in time."""
     return HttpRefusal(429, "all slots and waiting places are taken", headers={"Retry-After": "1"})

@@ -27,7 +27,7 @@ logger = SafeLogger("cloudq.push")
 
 # Google's, in PEM, by key id: what google-auth's `id_token` uses by default (google-auth 2.62, 2026-11).
 GOOGLE_CERTIFICATES: Final = "https://www.googleapis.com/oauth2/v1/certs"
-# A fetch is over by then, whatever the server does; who waits for one waits a little longer.
+# A fetch is over by then, whatever the server does. Those that wait for one wait a little longer.
 FETCH_SECONDS: Final = 5.0
 PATIENCE_SECONDS: Final = FETCH_SECONDS + 1
 LARGEST: Final = 1024 * 1024

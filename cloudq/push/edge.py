@@ -157,7 +157,7 @@ class PushEdge:
         if text is None:
             return
         if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER):
-            raise HttpRefusal(400, "Content-Length is no number")
+            raise HttpRefusal(400, "Content-Length is not a number")
         if int(text) > self.settings.max_body:
             raise too_large(self.settings.max_body)
 
@@ -181,7 +181,7 @@ class PushEdge:
     # ── leaving ──────────────────────────────────────────────────────────────────────────────────────────
 
     def stop(self) -> None:
-        """Takes nothing more; what waits is answered with 503, what runs goes on."""
+        """Takes no more pushes. Those that wait are answered with 503; running tasks go on."""
         self.admission.close()
 
     def close(self) -> None:

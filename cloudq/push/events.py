@@ -85,7 +85,7 @@ def event_of(request: PushRequest, tasks: Collection[str]) -> Event:
         return Event(body=body, id=_id_in(body))
     wrapped = _wrapped(body)
     if wrapped is None:
-        raise PushRefused("it is no push of this backend, no CloudEvent and no Pub/Sub message")
+        raise PushRefused("it is neither a push of this backend, nor a CloudEvent, nor a Pub/Sub message")
     return _published(wrapped, body)
 
 

@@ -1,4 +1,4 @@
-"""`HangUp`: whether whoever pushed has hung up, so that nobody waits for the answer: the message is pushed again."""
+"""`HangUp`: whether a push's sender has hung up. Then nobody waits for the answer, and the message is pushed again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WAITRESS: Final = "waitress.client_disconnected"
 
 
 class HangUp:
-    """Whether whoever pushed has hung up. Thread-safe.
+    """Whether a push's sender has hung up. Thread-safe.
 
     Args:
         probe: Returns whether it has, without blocking; `None` where `report` is called instead, or nothing is known.
@@ -72,9 +72,9 @@ class Connected(Protocol):
 
 
 def hang_up_under_wsgi(environ: Mapping[str, Any]) -> HangUp:
-    """What can be known under WSGI, which has no word for it: by gunicorn's, Werkzeug's and waitress's own words.
+    """What can be known under WSGI, which doesn't define it: gunicorn, Werkzeug and waitress each have a way to tell.
 
-    Under another server it never happens, as far as anybody can tell.
+    Under another server no hang-up is ever noticed.
     """
     disconnected = environ.get(_WAITRESS)
     if callable(disconnected):

@@ -47,7 +47,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verifier:
-    """Lets in whom it knows.
+    """Lets in the senders that it knows.
 
     Args:
         audiences: What a token may be for.
@@ -100,7 +100,7 @@ class Verifier:
             try:
                 flight.result(PATIENCE_SECONDS)
             except TimeoutError:
-                raise _unavailable("the certificates take too long") from None
+                raise _unavailable("fetching the certificates takes too long") from None
         self._check(token)
 
     async def averify(self, headers: Mapping[str, str]) -> None:
@@ -112,7 +112,7 @@ class Verifier:
                 # Shielded, as others wait for the same fetch.
                 await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(flight)), PATIENCE_SECONDS)
             except TimeoutError:
-                raise _unavailable("the certificates take too long") from None
+                raise _unavailable("fetching the certificates takes too long") from None
         self._check(token)
 
     def _token(self, headers: Mapping[str, str]) -> Token:
@@ -121,7 +121,7 @@ class Verifier:
         if scheme.lower() != "bearer" or not text:
             raise _unknown("it has no token")
         if len(text) > LONGEST_TOKEN or not text.isascii():
-            raise _unknown("its token is none")
+            raise _unknown("its token isn't a JWT")
         if text.endswith(REMOVED) and not self._in_front:
             raise _unknown(
                 "its token's signature was removed by the service in front (Cloud Run does so where it requires "
@@ -130,7 +130,7 @@ class Verifier:
         try:
             header = self._jwt.decode_header(text)
         except Exception:  # noqa: BLE001 - whatever the library raises for it, it is no token; its texts hold the token
-            raise _unknown("its token is none") from None
+            raise _unknown("its token isn't a JWT") from None
         if header.get("alg") != ALGORITHM:
             raise _unknown(f"its token isn't signed with {ALGORITHM}")
         key_id = header.get("kid")
@@ -174,7 +174,7 @@ class Verifier:
         try:
             claims: Mapping[str, object] = self._jwt.decode(token.text, verify=False)
         except Exception:  # noqa: BLE001 - as above
-            raise _unknown("its token is none") from None
+            raise _unknown("its token isn't a JWT") from None
         expires = claims.get("exp")
         if not isinstance(expires, (int, float)) or not time.time() < expires + SKEW_SECONDS:
             raise _unknown("its token is expired")

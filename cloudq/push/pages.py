@@ -27,7 +27,7 @@ class PushPages:
 
     def healthz(self) -> Page:
         """Whether this process does its work: 503 means that it should be started again."""
-        problems = [] if self._edge.watched else ["leases aren't looked after"]
+        problems = [] if self._edge.watched else ["leases aren't watched any more"]
         if self._edge.admission.stuck:
             problems.append("every slot is held by a task whose time is over")
         return self._page(problems)

@@ -112,7 +112,7 @@ class PushRunner:
                 self._own_loop.run(run)
             else:
                 began = time.monotonic()
-                # What a task leaves in a context variable is not for the next one's eyes.
+                # Each task has a fresh context, so that context variables don't leak into the next one.
                 outcome = contextvars.copy_context().run(self._process, run)
                 # If the task forked and came back from both, the other process ends here.
                 run.end(outcome, time.monotonic() - began)

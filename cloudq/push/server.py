@@ -1,4 +1,4 @@
-"""`PushWorker`: `cloudq worker` for a backend that pushes. Serves the edge on uvicorn until it is told to stop."""
+"""`PushWorker`: `cloudq worker` for a backend that pushes. Serves the edge on uvicorn until it is stopped."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 logger = SafeLogger("cloudq.push")
 
-# After the grace, or a second signal: what is answered by then is answered.
+# How long answers may still take after the grace, or after a second signal.
 AT_ONCE: Final = timedelta(seconds=3)
 BACKLOG: Final = 1024
 # Google's front ends keep their connections for longer than this; a server that closes first races with a request.
@@ -68,7 +68,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PushWorker:
-    """Serves the pushes of an app until it is told to stop.
+    """Serves the pushes of an app until it is stopped.
 
     Signals: the first SIGTERM or SIGINT has new pushes answered with 503 and lets what runs finish for `grace`; then,
     or at a second one, what still runs is answered so that it is pushed again, and the worker leaves.
@@ -123,7 +123,7 @@ class PushWorker:
         self._thread = threading.Thread(target=self._serve, name="cloudq-push", daemon=True)
 
     def run(self) -> int:
-        """Serves until it is told to stop, or is done. Catches SIGTERM and SIGINT if in the main thread.
+        """Serves until it is stopped, or is done. Catches SIGTERM and SIGINT if in the main thread.
 
         Returns:
             The exit code: 0 done, 1 failed.
@@ -175,7 +175,7 @@ class PushWorker:
     def _serve(self) -> None:
         try:
             self._uvicorn.run(sockets=[self._socket])
-        except BaseException:  # whatever ends it, the worker is told
+        except BaseException:  # whatever ends the server, the worker has to know
             logger.exception("the server failed")
         finally:
             if not self._uvicorn.should_exit:

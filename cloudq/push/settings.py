@@ -64,12 +64,12 @@ class PushSettings(msgspec.Struct, frozen=True, kw_only=True):
                 raise ConfigurationError(f"{name} is {getattr(self, name)}: at least {least} is needed")
         for name in ("body_timeout", "event_deadline"):
             if getattr(self, name) <= ZERO:
-                raise ConfigurationError(f"{name} is {getattr(self, name)}: it must be longer than nothing")
+                raise ConfigurationError(f"{name} is {getattr(self, name)}: it must be longer than zero")
         if self.patience < ZERO:
             raise ConfigurationError(f"patience is {self.patience}: it can't be negative")
         for name in ("service_accounts", "audiences", "queues"):
             if isinstance(getattr(self, name), str):
-                raise ConfigurationError(f"{name} is a list of texts", hint=f"{name}=[{getattr(self, name)!r}]")
+                raise ConfigurationError(f"{name} is a list of strings", hint=f"{name}=[{getattr(self, name)!r}]")
 
 
 def verifier_for(settings: PushSettings, url: str, clock: Clock) -> Verifier | None:

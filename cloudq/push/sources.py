@@ -36,7 +36,7 @@ _TASK_HEADERS: Final = "x-cloudtasks-"
 
 
 class Source(Protocol):
-    """What knows how a push is settled and answered."""
+    """How a push from one place is settled and answered."""
 
     def settle(self, queue: CloudQueue, delivery: Delivery, outcome: Outcome, now: datetime) -> FinalStep:
         """Stores the copies that the outcome takes; says which step is left. Never raises for what a backend says."""

@@ -82,7 +82,7 @@ class Turns:
                 came = await self._await_for(push, future, until)
 
     def _steps(self, push: PushInHand) -> Generator[Wait, bool | None, PushResponse | None]:
-        """Yields what is to be waited for, and is sent what came of it: `None` where it was in vain."""
+        """Yields what to wait for, and is sent the result: `None` where the wait was in vain."""
         answer = yield from self._wait_for_earlier_run(push)
         if answer is not None:
             return answer
@@ -110,7 +110,7 @@ class Turns:
                 return push.source.answer(push.delivery.lease, Ack())
             if succeeded is None:
                 self._refuse_if_stopping()
-                logger.info("%s still runs here; it is to come later", push.delivery.id)
+                logger.info("%s still runs here; it is to be pushed again later", push.delivery.id)
                 self._runs.turn_away(push.delivery)  # the service decides for how long; its end is remembered
                 return push.source.answer(push.delivery.lease, RELEASE_UNCOUNTED)
 

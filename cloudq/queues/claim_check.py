@@ -179,7 +179,7 @@ class ClaimCheck:
     def _place(self, reference: Reference) -> tuple[Any, str]:
         """The store, and the blob's path in it, which lies below the configured one whatever a message says."""
         if not is_key(reference.key):  # the wire format refuses it, too
-            raise PayloadLost(f"{reference.key!r} is no name of a blob")
+            raise PayloadLost(f"{reference.key!r} is not the name of a blob")
         if self._pid != os.getpid():
             # A connection must not be used on both sides of a fork; fsspec keeps none over it.
             self._files, self._root = _open_files(self.url)
@@ -191,7 +191,7 @@ class ClaimCheck:
         shown = f"{type(error).__name__}: {text[0][:_TEXT_CHARS]}" if text else type(error).__name__
         said = f"the claim-check store {self.url} {what}: {shown}"
         if isinstance(error, PermissionError):
-            return PermissionDenied(said, hint="see which rights the store asks for; S3 tells a missing blob so, too")
+            return PermissionDenied(said, hint="check the store's permissions; S3 says this of a missing blob, too")
         if isinstance(error, FileNotFoundError):
             return BackendError(said, hint="make the bucket or the container first")
         if isinstance(error, NotImplementedError):

@@ -189,7 +189,7 @@ class DeadLetters:
         settled = self._dead.settle(finals) if finals else []
         errors = [result.error for result in stored if result.error is not None]
         done = len(stored) - len(errors)
-        # A copy that is stored is redriven, whatever became of the deletion; but the user is told.
+        # Once its copy is stored a dead letter counts as redriven; an error of its deletion is still reported.
         errors += [
             after.error
             for before, after in zip(stored, settled, strict=True)

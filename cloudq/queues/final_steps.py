@@ -1,4 +1,4 @@
-"""From an outcome to the last step, for edges that settle by what they answer (a push, a Lambda batch, a Function).
+"""From an outcome to the final step, for edges that settle by their answer (a push, a Lambda batch, a Function).
 
 The polling worker does the same asynchronously: `cloudq.worker.settler`.
 """
@@ -22,7 +22,7 @@ logger = SafeLogger("cloudq")
 def final_step(
     queue: CloudQueue, delivery: Delivery, outcome: Outcome, now: datetime, *, capabilities: Capabilities | None = None
 ) -> FinalStep:
-    """Stores the copies that an outcome takes, and says which step is left to the edge. Never raises.
+    """Stores the copies that an outcome needs, and returns the step that is left to the edge. Never raises.
 
     Args:
         queue: The handle of the queue that the delivery came from.

@@ -18,7 +18,7 @@ def check_queue_name(name: object) -> str:
         OptionError: It isn't.
     """
     if not isinstance(name, str) or not _QUEUE_NAME.fullmatch(name):
-        raise OptionError(f"{name!r} is no name of a queue", hint="letters, digits, _ - . / and :, at most 256")
+        raise OptionError(f"{name!r} is not the name of a queue", hint="letters, digits, _ - . / and :, at most 256")
     return name
 
 

@@ -21,7 +21,7 @@ from cloudq.queues.claim_check import Blob, save_blobs
 
 # Beyond the SDK's own tries.
 SEND_TRIES: Final = 4
-# A whole operation lasts as long as so many silent calls: one call that hangs leaves time for others.
+# A whole operation may take as long as this many silent calls, so that one call that hangs leaves time for others.
 CALLS_A_DEADLINE: Final = 3
 
 
@@ -174,12 +174,12 @@ class Storing:
             return [SendResult(error=error)] * len(parcels)
 
     def _fits(self, ends: timedelta) -> bool:
-        """Whether a call that hangs as long as it may still ends in time."""
+        """Whether a call that takes as long as it may still ends in time."""
         return self._clock.elapsed() + self._call_timeout <= ends
 
     def _too_late(self) -> BackendUnavailable:
         return BackendUnavailable(
-            f"not tried: for {self._whole.total_seconds():g} s nothing could be stored before it", hint=TIMEOUT_HINT
+            f"not tried: for {self._whole.total_seconds():g} s nothing could be stored before its turn", hint=TIMEOUT_HINT
         )
 
 

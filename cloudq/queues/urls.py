@@ -18,7 +18,7 @@ CLAIM_CHECK_VARIABLE = "CLOUDQ_CLAIM_CHECK"
 CLAIM_CHECK_EXAMPLE = "s3://bucket/prefix"
 # The schemes of fsspec for this machine's own files.
 LOCAL_FILES = ("file", "local")
-# A message that refers to its payload has a few hundred bytes itself: below this nothing would be saved.
+# A message that refers to its payload takes a few hundred bytes itself: below this a claim check saves nothing.
 LEAST_THRESHOLD = 1024
 
 # Set by the platform itself wherever a local file would be lost with its container, or be seen by one instance only.
@@ -80,7 +80,7 @@ def parse_claim_check(url: str) -> ClaimCheckUrl:
             f"{parts.scheme}:// takes the absolute path of a folder, the same for all", hint="file:///var/lib/app/blobs"
         )
     if not (parts.netloc or parts.path.strip("/")):
-        raise ConfigurationError(f"{parts.scheme}:// names no place", hint=f"e.g. {CLAIM_CHECK_EXAMPLE}")
+        raise ConfigurationError(f"{parts.scheme}:// names no location", hint=f"e.g. {CLAIM_CHECK_EXAMPLE}")
     parameters = dict(pairs)
     for name in parameters:
         if name not in _CLAIM_CHECK_PARAMETERS:
@@ -165,7 +165,7 @@ def _threshold(parameters: Mapping[str, str]) -> int | None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) < 12) or int(text) < LEAST_THRESHOLD:
         raise ConfigurationError(
-            f"threshold={text!r} is no number of bytes from {LEAST_THRESHOLD:,} on", hint="threshold=65536"
+            f"threshold={text!r} is not a number of bytes, {LEAST_THRESHOLD:,} at least", hint="threshold=65536"
         )
     return int(text)
 

@@ -134,7 +134,7 @@ class EventLoop:
         self._loop.call_soon_threadsafe(self._start, held)
 
     def stop(self, patience: timedelta = timedelta(seconds=1)) -> None:
-        """Cancels what runs, lets it tidy up for so long, and ends the loop."""
+        """Cancels what runs, lets it tidy up for that long, and ends the loop."""
         try:
             self._loop.call_soon_threadsafe(self._cancel)
         except RuntimeError:

@@ -17,7 +17,7 @@ class HeldLease:
 
     Attributes:
         delivery: What was handed over.
-        lost: Set once the lease is over (someone else may have the message), or the edge gives the task up.
+        lost: Set once the lease is over (somebody else may have the message), or the edge gives up the task.
         expires_at: When the lease ends by the wall clock, as last granted: for show.
         since: When it came into hand, by `Clock.elapsed`.
         until: When the edge that holds it ends by `Clock.elapsed`, if it does.

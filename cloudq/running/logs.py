@@ -66,7 +66,7 @@ def configure(format: LogFormat = "text", level: str | int = "INFO") -> None:  #
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_FORMATTERS[format]())
     logging.basicConfig(level=number, handlers=[handler], force=True)
-    # At INFO they tell of every client where its credentials came from, and of every link and request.
+    # At INFO they log where each client's credentials came from, and every link and request.
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING if number == logging.INFO else logging.NOTSET)
 

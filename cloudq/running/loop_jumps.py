@@ -23,7 +23,7 @@ _PROBE: Final = "def probe(more, work, last):\n try:\n  while more():\n   work()
 
 @lru_cache(maxsize=1)
 def interruptions_skip_handlers() -> bool:
-    """Whether this interpreter is one of those. It is looked at how it compiles; release numbers don't say."""
+    """Whether this interpreter is one of those. Found out by how it compiles; release numbers don't say."""
     if sys.hexversion < 0x030D0000:  # they look for interruptions once they have jumped, where the table is right
         return False
     names: dict[str, FunctionType] = {}

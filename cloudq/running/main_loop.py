@@ -10,7 +10,7 @@ from typing import Final
 from cloudq.core.clock import Clock
 from cloudq.running.signals import Wish, stop_signals
 
-# How often it looks after what no event announces.
+# How often it checks for things that no event announces.
 ROUND: Final = timedelta(seconds=1)
 _ZERO: Final = timedelta(0)
 
@@ -62,11 +62,11 @@ class MainLoop:
             self._wishes.put(Wish.STOP)
 
     def look_again(self) -> None:
-        """Something may be finished."""
+        """Has the main loop look again: something may be finished."""
         self._wishes.put(Wish.LOOK)
 
     def fail(self) -> None:
-        """The work can't be done: it ends with 1."""
+        """Ends the worker with exit code 1: its work can't be done."""
         self._wishes.put(Wish.FAIL)
 
     def next_wish(self, patience: timedelta) -> Wish | None:

@@ -13,7 +13,7 @@ import msgspec
 from cloudq.errors import ConfigurationError
 from cloudq.running.events import Snapshot
 
-# A client that says nothing for so long is dropped.
+# A client that sends nothing for this long is dropped.
 CLIENT_SECONDS: Final = 5
 # http.server reads a request line of 64 KiB and a hundred headers at most; a body is never read.
 

@@ -76,7 +76,7 @@ class AwaitedRun(HeldLease):
         self.arrived.set()
 
     def give_up(self) -> None:
-        """Nobody waits for it any more; the handler can see it."""
+        """Gives it up: nobody waits for it any more, and the handler can see that."""
         self.lost.set()
         self.arrived.set()
 
@@ -111,32 +111,32 @@ class HostRunner:
         handler = self._processor.handler_for(delivery)
         return timedelta(0) if handler is None else handler.time_limit
 
-    def run(self, running: AwaitedRun) -> Outcome | None:
+    def run(self, run: AwaitedRun) -> Outcome | None:
         """Runs a delivery's task to its end, in this thread or on the loop. `None`: it was given up meanwhile."""
-        if self._is_async(running.delivery):
-            self._loop.run(running)
+        if self._is_async(run.delivery):
+            self._loop.run(run)
         else:
             began = time.monotonic()
             # Each task has a fresh context, so that context variables don't leak into the next one.
-            outcome = contextvars.Context().run(self._process, running)
-            running.end(outcome, time.monotonic() - began)
-        running.arrived.wait()
-        if running.outcome is not None:
-            self._tally.count(running.delivery, running.outcome, running.seconds)
-        return running.outcome
+            outcome = contextvars.Context().run(self._process, run)
+            run.end(outcome, time.monotonic() - began)
+        run.arrived.wait()
+        if run.outcome is not None:
+            self._tally.count(run.delivery, run.outcome, run.seconds)
+        return run.outcome
 
     def leave_behind(self, stuck: Sequence[AwaitedRun]) -> None:
-        """These didn't stop. If one is async it blocks the loop: the next ones get another."""
-        if any(self._is_async(running.delivery) for running in stuck):
+        """Leaves runs behind that didn't stop. An async one blocks the loop, so the next ones get another loop."""
+        if any(self._is_async(run.delivery) for run in stuck):
             self._loop.leave()
 
-    def _process(self, running: AwaitedRun) -> Outcome:
+    def _process(self, run: AwaitedRun) -> Outcome:
         try:
-            return self._processor.process(running.delivery, lease_lost=running.lost, until=running.until)
+            return self._processor.process(run.delivery, lease_lost=run.lost, until=run.until)
         except BaseException as error:
             if is_ctrl_c(error):
                 raise
-            return self._processor.failed(running.delivery, error)
+            return self._processor.failed(run.delivery, error)
 
     def _is_async(self, delivery: Delivery) -> bool:
         handler = self._processor.handler_for(delivery)

@@ -1,4 +1,4 @@
-"""`Runs`: what this process runs. A message, or an ordering key, never runs beside its own unfinished run.
+"""`Runs`: what this process runs. A message never runs beside an unfinished run of itself or of its ordering key.
 
 ```
  first run      begin ── lease lost ─────────────── still running ───── end(succeeded)
@@ -26,9 +26,9 @@ from cloudq.app import App
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 
-# A run that goes on for this many leases after it lost its own is taken for hung, and stands in nobody's way any more.
+# A run that goes on for this many leases after it lost its own is taken for hung, and no longer holds up others.
 HUNG_AFTER_LEASES: Final = 10
-# How long what waited in vain stays away: the first time, and at most. It doubles in between.
+# How long a delivery that waited in vain stays away: the first time, and at most. It doubles in between.
 FIRST_AWAY: Final = timedelta(seconds=5)
 LONGEST_AWAY: Final = timedelta(minutes=5)
 ZERO: Final = timedelta(0)
@@ -104,7 +104,7 @@ class Runs:
             return None
 
     def end(self, run: Run, *, succeeded: bool) -> None:
-        """The handler has ended, or was given up: tells those who wait for it. Once more changes nothing.
+        """Ends a run: its handler has ended, or was given up. Tells those that wait for it; a second call does nothing.
 
         Args:
             run: What `begin` returned.
@@ -124,7 +124,7 @@ class Runs:
             ended(succeeded and whose == identity)
 
     def turn_away(self, delivery: Delivery) -> timedelta:
-        """For how long a delivery that waited in vain is to stay away: longer each time, from 5 s to 5 minutes."""
+        """How long a delivery that waited in vain is to stay away: longer each time, from 5 s to 5 minutes."""
         identity = _identity(delivery)
         with self._lock:
             times = self._turned_away.get(identity, 0)
@@ -188,7 +188,7 @@ _OF_APPS_LOCK = threading.Lock()
 
 
 def runs_of(app: App) -> Runs:
-    """The one registry of what this process runs of an app, whoever handed it over."""
+    """The one registry of what this process runs of an app, by whichever edge it came in."""
     clock = app.clock
     with _OF_APPS_LOCK:
         runs = _OF_APPS.get(app)

@@ -1,4 +1,4 @@
-"""From signals to wishes: what the worker's main loop is told."""
+"""From signals to wishes: what is asked of the worker's main loop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from types import FrameType
 
 
 class Wish(Enum):
-    """What the main loop is told."""
+    """What is asked of the main loop."""
 
     STOP = "stop"
     """Stop, or the second time: stop now."""

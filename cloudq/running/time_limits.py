@@ -25,7 +25,7 @@ logger = SafeLogger("cloudq.worker")
 TIDY_AT: Final = 256
 # A machine that was suspended is noticed within this (see `Clock.wait`).
 _SLICE: Final = timedelta(seconds=1)
-# An alarm that comes where it would do harm comes again after this, so many times at most.
+# An alarm that arrives where it would do harm is set again for this long, at most this many times.
 _AGAIN_SECONDS: Final = 0.001
 _MOST_AGAIN: Final = 500
 

@@ -8,7 +8,7 @@ from threading import Condition
 from uuid import uuid4
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-# A wait that nobody ends would hang the test-suite: after so much real time it is an error instead.
+# A wait that nobody ends would hang the test-suite: after this much real time it is an error instead.
 PATIENCE = timedelta(seconds=30)
 
 

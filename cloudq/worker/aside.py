@@ -32,7 +32,7 @@ class Aside:
     def begin(self, held: HeldLease, lease: timedelta, ended: Callable[[bool], None]) -> Run | None:
         """Begins a run, or sets the delivery aside (`None`) until `ended` is called, see `Runs.begin`.
 
-        What an earlier run did while the delivery was away is set aside, too, for `take_done`.
+        A delivery whose work an earlier run did while it was away is set aside, too, for `take_done`.
         """
         if self._runs.has_done(held.delivery):
             self._done.append(held)
@@ -43,7 +43,7 @@ class Aside:
         return run
 
     def resume(self, held: HeldLease, *, done: bool) -> bool:
-        """The run that was in the way has ended; `done`: it did this delivery's work. `False`: it went back before."""
+        """Notes that the run in the way has ended; `done`: it did this delivery's work. `False`: it was given back."""
         if self._until.pop(held, None) is None:
             return False
         if done:

@@ -42,7 +42,7 @@ FIRST_PAUSE: Final = timedelta(milliseconds=500)
 LONGEST_PAUSE: Final = timedelta(seconds=30)
 # A child that lived for this long is no sign of a crash loop.
 LIVED: Final = timedelta(seconds=30)
-# Tries before a worker none of whose children has ever started gives up, for each child.
+# How many failed starts, for each child, before a worker gives up none of whose children has ever started.
 START_TRIES: Final = 3
 LEAVE_SECONDS: Final = 2.0
 
@@ -207,7 +207,7 @@ class ChildExecutor:
 
     @property
     def starved(self) -> bool:
-        """Whether no thread can be had that would keep a child."""
+        """Whether no thread can be started that would keep a child."""
         return self._threads.starved
 
     @property
@@ -227,7 +227,7 @@ class ChildExecutor:
             self._servers += missing
         for _ in range(missing):
             if not self._threads.start(self._run):
-                self._end_serving()  # none can be had; the next call tries again
+                self._end_serving()  # none can be started; the next call tries again
 
     def stop(self) -> None:
         """Kills what still runs, and waits for the processes to be gone."""

@@ -23,7 +23,7 @@ class Executor(Protocol):
 
     @property
     def starved(self) -> bool:
-        """Whether nothing can start at the moment: the machine has no thread, or no process, to give."""
+        """Whether nothing can start at the moment: the machine can start no thread, or no process."""
         ...
 
     def start(self) -> None:
@@ -31,11 +31,11 @@ class Executor(Protocol):
         ...
 
     def more(self) -> None:
-        """Something new waits, or may wait: sees to it that it is taken. Never raises."""
+        """Makes sure that new waiting deliveries are taken. Called when there may be some. Never raises."""
         ...
 
     def stop(self) -> None:
-        """Ends what can be ended. What still runs is left alone; its outcome counts no more."""
+        """Ends the tasks that can be ended. The others run on; their outcomes no longer count."""
         ...
 
 
@@ -64,7 +64,7 @@ class ThreadExecutor:
 
     @property
     def starved(self) -> bool:
-        """Whether something waits for a thread and none can be had, or none could be for the latest async task."""
+        """Whether something waits for a thread and none can be started, or none could be for the latest async task."""
         return self._loop.starved or (self._threads.starved and self._intake.short_of_takers())
 
     def start(self) -> None:

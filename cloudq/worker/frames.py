@@ -176,7 +176,7 @@ class Channel:
         self._socket.sendall(_LENGTH.pack(len(encoded)) + encoded)
 
     def from_child(self) -> FromChild | None:
-        """The next frame of a child; `None` at its end. Raises as `_receive`, and FrameError for what is none."""
+        """The next frame of a child; `None` at its end. Raises as `_receive`, and FrameError for anything else."""
         encoded = self._receive()
         try:
             return None if encoded is None else _FROM_CHILD.decode(encoded)

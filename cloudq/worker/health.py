@@ -1,8 +1,8 @@
-"""`/healthz` and `/readyz`, for whoever decides whether this worker lives and whether it counts.
+"""`/healthz` and `/readyz`, for a supervisor that restarts this worker or waits for it.
 
-A worker whose backend is down, or whose queue holds another program's messages, is alive: restarting it wouldn't help.
-It isn't ready. One that only a restart helps
-(its database file was replaced, no thread can be had to run tasks in) isn't alive.
+A worker whose backend is down, or whose queue holds another program's messages, is alive, since restarting it wouldn't
+help, but it isn't ready. A worker that only a restart helps (its database file was replaced, no thread can be started to
+run tasks in) isn't alive.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Health:
 
     Args:
         pollers: The watchdog.
-        keeper_alive: Whether leases are looked after.
+        keeper_alive: Whether the thread that extends leases runs.
         starved: Whether nothing can be started: deliveries wait and slots are free, for long.
         stopping: Whether the worker has been told to stop.
         snapshot: The worker's counts.
@@ -60,9 +60,9 @@ class Health:
     def healthz(self) -> Page:
         """Whether this process does its work, whatever its backend does."""
         now = self._clock.elapsed()
-        problems = [] if self._keeper_alive() else ["leases aren't looked after"]
+        problems = [] if self._keeper_alive() else ["leases aren't watched any more"]
         if self._starved() and not self._stopping():
-            problems.append("tasks wait, slots are free, and nothing runs them: no thread or process can be had")
+            problems.append("tasks wait, slots are free, and nothing runs them: no thread or process can be started")
         for poller in self._pollers.pollers:
             if isinstance(poller.down, StorageReplaced):
                 problems.append(f"queue {poller.queue}: {poller.down}")

@@ -34,5 +34,5 @@ class InHand(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def total(self) -> int:
-        """All that is not given out of hand."""
+        """All deliveries in hand: those that are neither settled nor given up."""
         return self.waiting + self.running + self.settling

@@ -88,7 +88,7 @@ class Intake:
     # ── for the pollers ──────────────────────────────────────────────────────────────────────────────────
 
     def next_poll(self, queue: str) -> int:
-        """Blocks until a poll of `queue` makes sense, and says how many to ask for. 0: it is over."""
+        """Blocks until a poll of `queue` makes sense, and says how many to ask for. 0: polling has ended."""
         own = self._queues[queue]
         with self._lock:
             while not self._closed:
@@ -104,7 +104,7 @@ class Intake:
             return 0
 
     def offer(self, queue: str, held: Sequence[HeldLease]) -> list[HeldLease]:
-        """Takes in what a poll brought, nothing included. Returns what is refused, to be given back at once."""
+        """Takes in what a poll brought, be it nothing. Returns the deliveries to give back at once."""
         own = self._queues[queue]
         with self._lock:
             own.poll.end(found_nothing=not held)
@@ -128,7 +128,7 @@ class Intake:
         return refused
 
     def drop_poll(self, queue: str) -> None:
-        """The poll under way brought nothing and says nothing about the queue."""
+        """Forgets the poll under way, which failed and so says nothing about the queue."""
         with self._lock:
             self._queues[queue].poll.end(found_nothing=None)
             self._wake_pollers()
@@ -141,7 +141,7 @@ class Intake:
     # ── for the executors ────────────────────────────────────────────────────────────────────────────────
 
     def take(self) -> HeldLease | None:
-        """Blocks until a slot is free and something waits, and starts it. `None`: it is over."""
+        """Blocks until a slot is free and something waits, and starts it. `None`: nothing will be started any more."""
         with self._lock:
             while not self._closed:
                 if self._waiting and self._may_start():
@@ -214,7 +214,7 @@ class Intake:
             return self._finished()
 
     def close(self) -> list[HeldLease]:
-        """Starts nothing and asks for nothing any more. Returns what waits, to be given back at once."""
+        """Starts nothing and asks for nothing any more. Returns the waiting deliveries, to be given back at once."""
         with self._lock:
             self._closed = True
             unstarted = self._aside.take_all()
@@ -228,7 +228,7 @@ class Intake:
         return unstarted
 
     def give_up_running(self) -> list[HeldLease]:
-        """Takes what runs out of its handlers' hands: their outcomes count no more. To be released at once."""
+        """Takes the running deliveries from their handlers, whose outcomes no longer count. To be released at once."""
         with self._lock:
             running, self._running = self._running, {}
             self._settle(running)
@@ -237,7 +237,7 @@ class Intake:
         return list(running)
 
     def take_stale(self) -> list[GoingBack]:
-        """Takes out what waits for too long, to be given back: while its queue starts nothing, or for its own run.
+        """Takes out deliveries that have waited for too long, to be given back: for a slot, or for a run to end.
 
         The former happens when tasks turn out much slower than those before, or two queues filled the same free slot.
         """
@@ -252,7 +252,7 @@ class Intake:
         return stale
 
     def take_done_elsewhere(self) -> list[HeldLease]:
-        """Takes out what another run of this process did while it was set aside: to be acknowledged unrun."""
+        """Takes out deliveries whose work another run here did while they were set aside: to be acknowledged unrun."""
         with self._lock:
             done = self._aside.take_done()
             self._settle(done)
@@ -339,7 +339,7 @@ class Intake:
     # ── for the registry of runs ─────────────────────────────────────────────────────────────────────────
 
     def _resume(self, queue: WaitingQueue, held: HeldLease, done: bool) -> None:
-        """The run for which a delivery was set aside has ended. Called with no lock held, by whoever ended it."""
+        """Takes a delivery back that was set aside for a run which has now ended. Called with no lock held."""
         with self._lock:
             if not self._aside.resume(held, done=done):
                 return

@@ -51,12 +51,12 @@ class LeaseThread:
                 failed_before = False
             except BaseException:
                 if not failed_before:
-                    logger.exception("looking after leases failed, trying again")
+                    logger.exception("renewing leases failed, trying again")
                 failed_before = True
                 time.sleep(PAUSE_SECONDS)
 
     def _look(self) -> None:
-        """Waits for a while, or, if something is due, sees to it."""
+        """Calls the keeper if something is due, else waits for a while."""
         keeper = self._keeper
         with keeper.changed:
             if self._stopped:

@@ -30,7 +30,7 @@ logger = SafeLogger("cloudq.worker")
 
 FIRST_PAUSE: Final = timedelta(seconds=1)
 LONGEST_PAUSE: Final = timedelta(seconds=15)
-# Those whose end isn't news: they were about to be released.
+# The states in which a lease's end needs no log line: the message was about to be released.
 _RELEASED: Final = frozenset({State.RELEASE_WAITS, State.RELEASING})
 
 
@@ -96,7 +96,7 @@ class LeaseKeeper:
         held.life.settle_by = self._clock.elapsed() + self._settle_timeout
 
     def over(self, held: HeldLease) -> bool:
-        """Whether its lease is over. If so, and nobody knew, its holder is told."""
+        """Whether its lease is over. If that is found now, the holder's `lost` is set."""
         with self._lock:
             self._look_at(held, self._clock.elapsed())
             over = not held.life.running
@@ -132,7 +132,7 @@ class LeaseKeeper:
             then(state)
 
     def note_confirmed(self, held: Sequence[HeldLease]) -> list[bool]:
-        """These are settled. Returns, for each in order, whether that was before the end of its lease."""
+        """Notes that these are settled. Returns, for each in order, whether that was before the end of its lease."""
         with self._lock:
             now = self._clock.elapsed()
             in_time = [one.life.state is not State.LATE and not one.life.over(now) for one in held]
@@ -142,20 +142,20 @@ class LeaseKeeper:
         return in_time
 
     def note_failure(self, held: HeldLease) -> bool:
-        """A try of its settlement failed. Returns whether it is to be tried again: not if the lease is over."""
+        """Notes that a try of its settlement failed. Returns whether to try again: not if the lease is over."""
         with self._lock:
             again = self._apply(held, Event.SETTLEMENT_FAILED) is not State.ENDED
         self._do_later()
         return again
 
     def note_loss(self, held: HeldLease) -> None:
-        """Its settlement was answered by `LeaseLost`."""
+        """Notes that its settlement was answered by `LeaseLost`."""
         with self._lock:
             self._apply_to(held, Event.SETTLEMENT_LOST)
         self._do_later()
 
     def give_up(self, held: HeldLease) -> None:
-        """It isn't settled here, or not any more: its lease is left to end."""
+        """Notes that it won't be settled here: its lease is left to end."""
         with self._lock:
             if held.life.state is not State.ENDED:
                 self._apply(held, Event.GIVEN_UP)
@@ -186,7 +186,7 @@ class LeaseKeeper:
             return self.wake_at
 
     def _start(self, call: ExtensionCall) -> None:
-        begun = threading.Lock()  # taken by whoever makes the call: another thread, or else this one
+        begun = threading.Lock()  # taken by the thread that makes the call: another one, or else this one
 
         def make() -> None:
             if begun.acquire(blocking=False):
@@ -226,14 +226,14 @@ class LeaseKeeper:
             self._extend_again(held, result.error, now)
 
     def _grant(self, held: HeldLease, result: ExtendResult) -> None:
-        """Notes what was granted, as long as the lease's end is still ahead."""
+        """Notes what was granted, if the lease's end is still ahead."""
         if held.life.running and result.ends is not None:
             held.life.ends = result.ends
             held.expires_at = result.expires_at or held.expires_at
 
     def _extend_again(self, held: HeldLease, error: Exception | None, now: timedelta) -> None:
         held._backoff = held._backoff or Backoff(first=FIRST_PAUSE, longest=LONGEST_PAUSE)
-        # Always once more before the end, however little is left of it.
+        # Always tried once more before the end, however little time is left.
         pause = min(held._backoff.next(), (held.life.ends - now) / 3)
         held.life.extend_at = now + max(SHORTEST_PAUSE, pause)
         if not self._failing and not isinstance(error, LeaseLost):  # that was beside a settlement, and no outage
@@ -291,13 +291,13 @@ class LeaseKeeper:
             return
         self._log(
             logging.WARNING,
-            "leases were looked after %.1f s late: a task holds the interpreter's lock, or the machine was suspended; "
+            "leases were renewed %.1f s late: a task holds the interpreter's lock, or the machine was suspended; "
             "run CPU-bound tasks with --processes",
             (now - self.wake_at).total_seconds(),
         )
 
     def _log(self, level: int, text: str, *args: object, extra: dict[str, object] | None = None) -> None:
-        # Later: a handler of the app's runs then, which may take its time, or ask the keeper something.
+        # Not under the lock: this runs code of the app, which may be slow, or call the keeper.
         self._later.append(partial(logger.log, level, text, *args, extra=extra))
 
     # ── with no lock held ────────────────────────────────────────────────────────────────────────────────

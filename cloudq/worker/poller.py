@@ -31,15 +31,15 @@ ZERO: Final = timedelta(0)
 
 
 class Poller:
-    """Asks for as much as the intake wants, as long as it wants it. Retries a failing backend for ever, more slowly.
+    """Receives as many as the intake wants. Retries a failing backend for ever, with growing back-off.
 
-    Nothing that the backend, a logging filter or the executor raises ends it; what it can't survive (no thread can be
-    had) is the watchdog's.
+    Nothing that the backend, a logging filter or the executor raises ends it; where it can't go on (no thread can be
+    started), the watchdog replaces it.
 
     Args:
         queue: The queue to receive from.
         driver: The backend.
-        intake: Says how many to ask for, and takes what comes.
+        intake: Says how many to ask for, and takes what a poll brings.
         keeper: Keeps the leases from the arrival on.
         arrived: Called when something new waits.
         give_back: Gives back at once what isn't wanted any more.
@@ -141,12 +141,12 @@ class Poller:
                 self._recover(error)
 
     def _recover(self, error: BaseException) -> None:
-        """Goes on after something that shouldn't have been raised. What was received and not kept comes back."""
+        """Goes on after an unexpected exception. Deliveries that were received and not kept come back."""
         with self._changed:
             self._polling_since = None
         self._intake.drop_poll(self.queue)
         logger.error(
-            "the poller of queue %s met an error of its own, and goes on",
+            "the poller of queue %s hit an internal error, and goes on",
             self.queue,
             exc_info=error,
             extra={"cloudq_queue": self.queue},
@@ -199,7 +199,7 @@ class Poller:
         known, self.down = self.down, error
         if known is not None:
             return
-        # What isn't ours is a surprise worth a traceback.
+        # An exception that isn't one of cloudq's is unexpected, and worth a traceback.
         surprise = None if isinstance(error, CloudqError) else error
         logger.error(
             "queue %s can't be received from, trying again until it can: %s",

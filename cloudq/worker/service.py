@@ -52,7 +52,7 @@ FORKED: Final = 70  # EX_SOFTWARE, for a fork that a task forgot to end
 
 
 class Worker:
-    """Runs an app's tasks until it is told to stop.
+    """Runs an app's tasks until it is stopped.
 
     Signals: the first SIGTERM or SIGINT stops polling, gives back at once what wasn't started, lets what runs finish
     for `grace`, then releases that too; polls under way are awaited. A second one releases everything now. Handlers
@@ -147,7 +147,7 @@ class Worker:
         self._starving_since: tuple[int, timedelta] | None = None  # what had been started by then
 
     def run(self) -> int:
-        """Works until it is told to stop, or is done. Catches SIGTERM and SIGINT if in the main thread.
+        """Works until it is stopped, or is done. Catches SIGTERM and SIGINT if in the main thread.
 
         Returns:
             The exit code: 0 done; 1 failed, or a burst left messages of tasks that it doesn't know.
@@ -222,7 +222,7 @@ class Worker:
             self._note_starvation()
             self._executor.more()
         except Exception:
-            logger.exception("looking after the worker failed")
+            logger.exception("the worker's regular check failed")
 
     def _close_intake(self) -> None:
         self._give_back(self._intake.close())
@@ -288,7 +288,7 @@ class Worker:
             return ThreadExecutor(self._intake, self._processor, threads=settings.concurrency, ended=self._end_task)
         if self.app.runtime.lent:
             raise ConfigurationError(
-                "the app works with a driver that was lent to it, which child processes can't be given",
+                "the app works with a driver that was lent to it, which can't be passed to child processes",
                 hint="use threads (processes=0), or open the backend by its URL",
             )
         if not all(self._driver.capabilities(queue).shared for queue in self.queues):
@@ -327,7 +327,7 @@ class Worker:
         )
 
     def _give_back(self, held: Iterable[HeldLease], delay: timedelta = timedelta(0)) -> None:
-        """Gives back what was not started here, the one way there is: by `plan()`'s uncounted row."""
+        """Gives back a delivery that was not started here, always by `plan()`'s uncounted row."""
         for one in held:
             self._settler.give_back(one, delay)
 

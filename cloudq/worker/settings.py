@@ -1,4 +1,4 @@
-"""`WorkerSettings`: what a worker is told, refused at the start where it can't work."""
+"""`WorkerSettings`: a worker's settings, checked before it starts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
         processes: How many child processes run the tasks, one at a time each; 0 for threads. Replaces `concurrency`.
         burst: Whether to end once the queues are empty.
         grace: How long running tasks may go on after the first signal to stop.
-        max_tasks: Whether to end after so many tasks; at least 1, or `None`.
+        max_tasks: After how many tasks to end, at least 1; `None` for no end.
         lease: For how long a delivery is leased at a time; it is renewed while it is in hand.
         wait: How long a poll waits for a message, or `None` for the smaller of 8 s and lease / 2.5.
         prefetch: How many deliveries of a queue may wait for a slot, or `None` to measure it.
@@ -77,7 +77,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
             )
         for name in ("lease", "settle_timeout"):
             if getattr(self, name) <= ZERO:
-                raise ConfigurationError(f"{name} is {shown(getattr(self, name))}: it must be longer than nothing")
+                raise ConfigurationError(f"{name} is {shown(getattr(self, name))}: it must be longer than zero")
         if self.wait is not None and self.wait < ZERO:
             raise ConfigurationError(
                 f"wait is {shown(self.wait)}: it can't be negative", hint="0 s polls without waiting"

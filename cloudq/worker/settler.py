@@ -112,13 +112,13 @@ class Settler:
     def give_back(self, held: HeldLease, delay: timedelta) -> None:
         """Gives back what was not started here: by a copy or a release, as `plan()` says, uncounted."""
         if self._keeper.over(held):
-            self._give_up(held)  # it is nobody's here, and the keeper has said so
+            self._give_up(held)  # its lease is lost, which the keeper has logged
         else:
             self._keeper.note_handler_ended(held)
             self.settle(held, Retried(delay=delay, reason="not started here", counted=False))
 
     def release(self, held: Iterable[HeldLease], *, counted: bool) -> None:
-        """Gives back, at once, what won't be worked on here. What is over goes back by itself.
+        """Gives back at once a delivery that won't be worked on here. One whose lease is over comes back by itself.
 
         Args:
             held: What is given back.
@@ -136,7 +136,7 @@ class Settler:
         self._retries.submit(self._give_up_refused, delay=REFUSED_AT_SHUTDOWN)
 
     def catch_up(self) -> None:
-        """To be called now and then: where no thread could be started for what waits, tries that again."""
+        """To be called now and then: tries again to start a thread for what waits, where that failed."""
         self._retries.catch_up()
         self._payloads.catch_up()
 

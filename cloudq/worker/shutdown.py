@@ -30,13 +30,13 @@ from cloudq.worker.watchdog import Watchdog
 
 logger = SafeLogger("cloudq.worker")
 
-# After a second signal: what is confirmed until then is confirmed.
+# How long settlements are awaited after a second signal.
 AT_ONCE: Final = timedelta(seconds=3)
 # A poll may return later than it was asked to by this much before the worker leaves without it.
 POLL_MARGIN: Final = timedelta(seconds=2)
 # Nothing announces the end of a poll.
 POLL_ROUND: Final = timedelta(milliseconds=20)
-# What is over sooner than this needs no line in the log.
+# A wait that is over sooner than this isn't logged.
 WORTH_A_LINE: Final = timedelta(milliseconds=250)
 ROUND: Final = timedelta(seconds=1)
 ZERO: Final = timedelta(0)
@@ -53,7 +53,7 @@ class Shutdown:
         watchdog: The pollers.
         executor: What runs the tasks.
         settler: Carries out what became of them.
-        next_wish: Waits for the next wish, at most for so long.
+        next_wish: Waits for the next wish, at most for the time given.
         clock: Where the time comes from.
     """
 
@@ -126,7 +126,7 @@ class Shutdown:
 
     def _await_polls(self, until: timedelta) -> bool:
         """Waits for the polls under way. Returns whether a second signal came."""
-        # What a poll brings after we left would be hidden from everybody for a whole lease.
+        # Messages that a poll brings after the worker has left would be hidden from every worker for a whole lease.
         began, said = self._clock.elapsed(), False
         while (queues := self._watchdog.polling()) and (left := until - self._clock.elapsed()) > ZERO:
             if self._interruptible:
@@ -157,7 +157,7 @@ class Shutdown:
             until = self._clock.now() + self._leases[queue]
             _log(
                 logging.WARNING,
-                "leaving in the middle of a poll of queue %s: what it was about to bring is hidden from everybody, "
+                "leaving in the middle of a poll of queue %s: what it was about to bring is hidden from every worker, "
                 "until %s at the latest",
                 queue,
                 until.isoformat(timespec="seconds"),

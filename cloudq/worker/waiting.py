@@ -15,9 +15,9 @@ from cloudq.worker.prefetch import StartRate
 FRESH: Final = timedelta(milliseconds=250)
 # A burst looks again after this at queues that were empty, while tasks, which may send more, are still running.
 BURST_PAUSE: Final = timedelta(milliseconds=500)
-# What has waited for this long while its queue started nothing is handed back: another worker may be free.
+# A delivery that has waited for this long while its queue started nothing is handed back: another worker may be free.
 PATIENCE: Final = timedelta(seconds=10)
-# Handing back costs a delivery of those that a policy allows (semantics 8), so it is done a few times only.
+# Handing back uses up one of the deliveries that a policy allows (semantics 8), so it is done a few times only.
 HANDED_OVER_ENOUGH: Final = 5
 ZERO: Final = timedelta(0)
 

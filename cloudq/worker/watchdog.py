@@ -76,7 +76,7 @@ class Watchdog:
             poller.stop()
 
     def polling(self) -> Sequence[str]:
-        """The queues whose pollers haven't ended: of these a poll may be under way."""
+        """The queues whose pollers haven't ended, so that a poll of theirs may be under way."""
         return [poller.queue for poller in self.pollers if poller.alive]
 
     def _replace(self, queue: str) -> None:
@@ -93,7 +93,7 @@ class Watchdog:
         except (RuntimeError, MemoryError) as error:
             if poller.queue not in self._without_thread:
                 self._without_thread.add(poller.queue)
-                _log(poller, "no thread can be had to poll queue %s, trying again until one can: %s", error)
+                _log(poller, "no thread can be started to poll queue %s, trying again until one can: %s", error)
         else:
             self._without_thread.discard(poller.queue)
 

@@ -95,14 +95,14 @@ class WayOut:
         self._lock = threading.Lock()
 
     def note(self, error: BaseException | None) -> None:
-        """Notes what became of the latest settlement: whoever is to know is told, and a change is logged, once."""
+        """Notes what became of the latest settlement. A change is passed on by `tell`, and logged, once."""
         after = _trouble_of(error)
         if after is self.trouble:
             return  # as nearly always, and without the lock
         with self._lock:
             before = self.trouble
             if after is before or (before is Trouble.REFUSED and after is Trouble.FAILING):
-                return  # it was said, and a time-out in between doesn't make it right
+                return  # the refusal was logged already, and a time-out in between doesn't mean that it has passed
             # Noted and told under one lock: else two answers could be told in another order than they were noted.
             #
             #   flusher 1   fails: noted ─────────────────────────────▶ told: failing, for good

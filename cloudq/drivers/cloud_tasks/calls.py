@@ -1,7 +1,7 @@
 """`Calls`: the methods of the service that the driver uses, within the time of one call and without the SDK's retries.
 
-An empty answer is a valid message to gRPC, as is one of which a proxy kept half. So each is looked at: what it doesn't
-name as stored, deleted or changed may be either, and is an error.
+To gRPC an empty answer is a valid message, and so is one that a proxy cut in half. So each answer is checked: an item
+that it doesn't name as stored, deleted or changed may or may not be, and is an error.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Calls:
     Args:
         service: The service.
         each: How long one may take.
-        times: So many times as long all of them may.
+        times: How many times as long all of them together may take.
     """
 
     def __init__(self, service: Service, each: timedelta, times: int) -> None:
@@ -207,7 +207,7 @@ class Calls:
             if status is not None:
                 results.append(_result_of(of_status(status.code, status.message), queue))
             else:
-                # What is neither named as stored nor as failed may be either. It isn't stored until that is said.
+                # An item named neither as stored nor as failed may be either. It doesn't count as stored.
                 results.append(STORED if _id(task) in named else doubt)
         return results
 

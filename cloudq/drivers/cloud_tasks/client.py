@@ -115,7 +115,7 @@ class Clients:
         except TimeoutError:
             if making.done():
                 raise
-            raise DeadlineExceeded("the credentials can't be had in time") from None
+            raise DeadlineExceeded("no credentials were obtained in time") from None
 
     def _make_into(self, making: Future[CloudTasksClient]) -> None:
         try:

@@ -117,7 +117,7 @@ class CloudTasksDeadLetters:
     def _settle(self, final: FinalCall, calls: Calls) -> Exception | None:
         receipt = final.lease.receipt
         if isinstance(final.step, NativeDeadLetter):
-            return UnsupportedError("what is dead can't be dead-lettered")
+            return UnsupportedError("a dead letter can't be dead-lettered again")
         if not isinstance(receipt, _Receipt):
             return self._lost()
         late = self._clock.elapsed() >= final.lease.ends

@@ -49,7 +49,9 @@ def of_status(code: int, message: str) -> Exception:
 
 def unknown(queue: str, what: str = "whether the message was stored, so it may have been") -> BackendUnavailable:
     """The error for what an answer doesn't say."""
-    return BackendUnavailable(f"queue {queue!r}: {SERVICE} didn't say {what}", hint="see what is in between")
+    return BackendUnavailable(
+        f"queue {queue!r}: {SERVICE} didn't say {what}", hint="check what is in between, e.g. a proxy"
+    )
 
 
 def lacks_method(error: Exception) -> bool:
@@ -66,18 +68,18 @@ def _translated(error: Exception, queue: str) -> Exception:
     if isinstance(error, _THROTTLED):
         return Throttled(f"queue {queue!r}: {error}")
     if isinstance(error, _DENIED):
-        return PermissionDenied(f"queue {queue!r}: {error}", hint="see the IAM roles of the account that calls")
+        return PermissionDenied(f"queue {queue!r}: {error}", hint="check the IAM roles of the calling account")
     if isinstance(error, api.InvalidArgument) and any(word in str(error).lower() for word in _TOO_LARGE_WORDS):
         return MessageTooLarge(f"queue {queue!r} doesn't take so large a message: {error}")
     if lacks_method(error):
         return BackendError(f"queue {queue!r}: {error}")
     if isinstance(error, _DOWN):
-        # A token that can't be had comes as "unavailable", too.
-        hint = _CREDENTIALS_HINT if _CREDENTIALS_WORDS in str(error) else "see the network"
+        # A token that can't be obtained is reported as "unavailable", too.
+        hint = _CREDENTIALS_HINT if _CREDENTIALS_WORDS in str(error) else "check the network"
         return BackendUnavailable(f"{SERVICE} can't be reached, or is busy: {error}", hint=hint)
     if isinstance(error, auth.GoogleAuthError):
         if isinstance(error, auth.TransportError) or error.retryable:
-            return BackendUnavailable(f"{SERVICE}: no token can be had: {error}", hint="see the network")
+            return BackendUnavailable(f"{SERVICE}: no token could be obtained: {error}", hint="check the network")
         return PermissionDenied(f"{SERVICE} can't be called: {error}", hint=_CREDENTIALS_HINT)
     if isinstance(error, (api.GoogleAPIError, ValueError)):
         return BackendError(f"queue {queue!r}: {error}")

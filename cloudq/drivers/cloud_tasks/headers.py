@@ -41,7 +41,7 @@ def failure_text(failure: Failure, most: int) -> str:
 
 
 def failure_of(headers: Mapping[str, str]) -> Failure | None:
-    """The failure in a task's headers. What can't be read is said, rather than keeping the message from being seen."""
+    """The failure in a task's headers. Details that can't be read become a failure that says so."""
     text = value_of(headers, FAILURE)
     if text is None:
         return None

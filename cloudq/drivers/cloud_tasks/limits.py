@@ -15,7 +15,7 @@ from cloudq.errors import UnsupportedError
 
 MAX_BATCH: Final = 100
 # Of a batch's bodies. Google states no bound; with what each body needs besides this stays below 4 MiB, which is what a
-# gRPC server takes unless it is told otherwise.
+# gRPC server takes by default.
 MAX_BATCH_BYTES: Final = 2 * 1024 * 1024
 # Kept free for a dead letter's details, and for a copy's attributes (semantics 6).
 ROOM: Final = 16 * 1024
@@ -30,8 +30,8 @@ LEAST_MAX_BODY: Final = 1024
 MAX_RETRY_FAILURE: Final = 4 * 1024
 
 MAX_DELAY: Final = timedelta(days=30)
-# The service counts by its own clock: a task that is a moment further ahead than it takes would be refused. What comes
-# early for that hops.
+# The service goes by its own clock, and refuses a task that is further ahead than it allows, even by a moment. A
+# message that comes early because of this margin hops.
 SKEW: Final = timedelta(minutes=1)
 # How long a name stays taken after its task was run or deleted; older pages say one hour.
 DEDUP_WINDOW: Final = timedelta(hours=24)

@@ -16,7 +16,7 @@ TASK: Final = "x-cloudtasks-taskname"
 RETRY_COUNT: Final = "x-cloudtasks-taskretrycount"
 
 ACKED: Final = PushResponse(status=200)
-# Not 503 or 429: those would make the service slow the whole queue down for what is one message's matter.
+# Not 503 or 429: those would make the service slow down the whole queue for the sake of one message.
 RELEASED: Final = PushResponse(status=500)
 
 
@@ -67,5 +67,5 @@ def encoded(step: FinalStep) -> PushResponse:
 def _header(request: PushRequest, name: str) -> str:
     value = request.headers.get(name)
     if not value:
-        raise PushRefused(f"the header {name} is missing: this is no push of Google Cloud Tasks")
+        raise PushRefused(f"the header {name} is missing: this is not a push of Google Cloud Tasks")
     return value

@@ -146,7 +146,7 @@ class Sending:
                 self._doubtful[item.id] = None
                 while len(self._doubtful) > _MOST_DOUBTFUL:
                     del self._doubtful[next(iter(self._doubtful))]
-        return _with_handle(item, task, result)
+        return _with_receipt(item, task, result)
 
     def _death(self, now: datetime) -> datetime:
         """The time of a death, later than that of each before: dead letters of one moment keep their order."""
@@ -172,7 +172,7 @@ def _scheduled(item: Outgoing) -> bool:
     return item.cancellable and item.delay > CANCEL_NOTICE and not is_dead_letter_queue(item.queue)
 
 
-def _with_handle(item: Outgoing, task: Task, result: SendResult) -> SendResult:
+def _with_receipt(item: Outgoing, task: Task, result: SendResult) -> SendResult:
     """The result with what cancels the task."""
     if result.error is not None or (result.duplicate and item.native_id is not None):
         return result

@@ -33,7 +33,7 @@ def open_url(url: BackendUrl, clock: Clock) -> CloudTasksDriver:
     target, account, audience = (parameters.get(name) for name in ("target", "service_account", "audience"))
     _check_target(target, account)
     if account is not None and not _EMAIL.fullmatch(account):
-        raise ConfigurationError(f"service_account={account!r} is no service account's e-mail address")
+        raise ConfigurationError(f"service_account={account!r} is not the e-mail address of a service account")
     if audience is not None and account is None:
         raise ConfigurationError(
             "audience is what a service account's token is for, and no account is given", hint="add service_account="
@@ -61,11 +61,11 @@ def _check_place(project: str, location: str) -> None:
         raise ConfigurationError("cloudtasks:// takes a project and a location", hint=hint)
     if not _PROJECT.fullmatch(project):
         raise ConfigurationError(
-            f"cloudtasks:// takes a project and a location, and {project!r} is no project", hint=hint
+            f"cloudtasks:// takes a project and a location, and {project!r} is not a project", hint=hint
         )
     if not _LOCATION.fullmatch(location):
         raise ConfigurationError(
-            f"cloudtasks:// takes a project and a location, and {location!r} is no location", hint=hint
+            f"cloudtasks:// takes a project and a location, and {location!r} is not a location", hint=hint
         )
 
 

@@ -28,9 +28,9 @@ from cloudq.errors import BackendError, MessageTooLarge, QueueNotFound, Unsuppor
 MAX_BODY: Const = 1024 * 1024
 DEDUP_WINDOW: Const = timedelta(minutes=5)
 MAX_BATCH: Const = 500
-# A release may be as long as anybody likes; `now` plus this is still a datetime.
+# The longest release. There is no bound by itself, but `now` plus this is still a datetime.
 ANY_DELAY: Const = timedelta(days=100 * 365)
-# Copies may be so much larger than what a producer may send (semantics 6).
+# How much larger a copy may be than what a producer may send (semantics 6).
 COPY_ROOM: Const = 16 * 1024
 
 
@@ -121,7 +121,7 @@ class MemoryDriver:
         """Waits on a condition: woken by sends, releases and the clock."""
         capabilities = self.capabilities(queue)
         if lease <= timedelta(0):
-            raise ValueError(f"a lease of {lease} is none")
+            raise ValueError(f"a lease must be longer than zero, not {lease}")
         if capabilities.max_lease is not None and lease > capabilities.max_lease:
             raise UnsupportedError(f"a lease of {lease} is longer than {capabilities.max_lease}")
         with self._store.changed:
@@ -318,5 +318,5 @@ def _refused(item: Outgoing, capabilities: Capabilities) -> Exception | None:
     if item.ordering_key is not None and not capabilities.ordering:
         return UnsupportedError(f"queue {item.queue!r} keeps no order")
     if item.fairness_key is not None and not capabilities.fairness:
-        return UnsupportedError(f"queue {item.queue!r} knows no fairness")
+        return UnsupportedError(f"queue {item.queue!r} takes no fairness_key")
     return None

@@ -75,7 +75,7 @@ class Settler:
 
     def _late(self, final: Final, shelf: Shelf, capabilities: Capabilities) -> LeaseLost:
         if not capabilities.fenced_settle and isinstance(final.step, Ack):
-            # As with a stale receipt handle of SQS: it deletes, if nobody was handed the message since.
+            # As a stale receipt handle of SQS does: it deletes the message, if that wasn't handed over again since.
             entry = shelf.last_held(final.lease.receipt)
             if entry is not None:
                 shelf.remove(entry)
@@ -110,7 +110,7 @@ class Settler:
 
 
 def batch_refused(size: int, capabilities: Capabilities) -> UnsupportedError | None:
-    """Why a call for so many items can't be made, or `None`."""
+    """Why a call for that many items can't be made, or `None`."""
     if size <= capabilities.max_batch:
         return None
     return UnsupportedError(f"{size} items in one call; at most {capabilities.max_batch} are taken")

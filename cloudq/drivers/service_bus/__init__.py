@@ -11,7 +11,7 @@ __all__ = ["ServiceBusDriver"]
 
 
 def __getattr__(name: str) -> Any:
-    # The SDK takes a third of a second to load, and what needs none of it (a Function whose tasks succeed) has it not.
+    # The SDK takes a third of a second to load: not where it isn't needed (a Function whose tasks succeed).
     if name == "ServiceBusDriver":
         from cloudq.drivers.service_bus.driver import ServiceBusDriver
 

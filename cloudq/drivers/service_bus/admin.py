@@ -62,7 +62,7 @@ class Admin:
         """Makes a queue, with sessions where its name ends in `.fifo`. `False`: it was there, and is as it was."""
         if is_subscription(queue):
             raise UnsupportedError(
-                f"{queue!r} is a subscription: its topic and its rules are no matter of cloudq",
+                f"{queue!r} is a subscription: cloudq doesn't manage its topic and its rules",
                 hint="make it with your infrastructure",
             )
         window = self._dedup_window

@@ -16,9 +16,9 @@ from cloudq.drivers.service_bus.deadlines import Errand
 from cloudq.drivers.service_bus.limits import is_subscription
 from cloudq.errors import ConfigurationError
 
-# A sender is one connection. So many sends of a queue may be under way at once.
+# The most sends of one queue under way at once: each takes a sender, which is a connection.
 SENDERS: Final = 4
-# The SDK itself doesn't try again: CloudQueue, the settler and the poller do, and two of them would multiply.
+# The SDK itself doesn't try again: CloudQueue, the settler and the poller do, and the tries of two would multiply.
 _OPTIONS: Final[dict[str, Any]] = {"retry_total": 0, "keep_alive": 0}
 
 
@@ -87,7 +87,7 @@ class Clients:
                 connections.close(sender)
                 raise
             if deadlines.passed():
-                connections.close(sender)  # what was sent and not answered would go out again with what comes next
+                connections.close(sender)  # it would send again, with its next batch, what it got no answer for
             else:
                 idle.append(sender)
         finally:
@@ -112,7 +112,7 @@ class Clients:
 
 
 class TimelyCredential:
-    """A credential whose tokens come by the call's deadline, or for a later call: what gives them may hang."""
+    """A credential whose tokens come by the call's deadline, or else for a later call: their source may hang."""
 
     def __init__(self, credential: Any) -> None:
         self._credential = credential
@@ -127,7 +127,7 @@ def client_of(namespace: str, connection_string: str | None) -> ServiceBusClient
     """A client of a namespace, with the credentials of a connection string or of the environment.
 
     Raises:
-        ConfigurationError: The connection string is none, or the namespace's credentials can't be had.
+        ConfigurationError: The connection string isn't one, or there are no credentials for the namespace.
     """
     if connection_string is not None:
         try:
@@ -135,7 +135,7 @@ def client_of(namespace: str, connection_string: str | None) -> ServiceBusClient
         except ValueError as error:
             # Not shown: it holds a key.
             raise ConfigurationError(
-                "CLOUDQ_SERVICEBUS_CONNECTION_STRING is no connection string of Service Bus",
+                "CLOUDQ_SERVICEBUS_CONNECTION_STRING is not a Service Bus connection string",
                 hint="Endpoint=sb://NAMESPACE.servicebus.windows.net/;SharedAccessKeyName=...;SharedAccessKey=...",
             ) from error
     try:

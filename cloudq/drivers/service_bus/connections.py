@@ -2,16 +2,16 @@
 
 Private parts are used here, as in `sdk.py`. What the SDK does otherwise:
 
-* While a connection is opened it reads without any time limit, and so it does where it waits for a link or a token. A
-  service, or what stands before it, that takes the connection and then says nothing would hold up for ever whoever
-  opens. Here every read ends with the call that it is part of (see `deadlines`).
-* Nor does it bound how long a name is looked up, or a frame of which a byte comes now and then is read.
+* It reads without any time limit while it opens a connection, and while it waits for a link or a token. A service (or a
+  proxy before it) that accepts the connection and then sends nothing would block the caller for ever. Here every read
+  ends with the call that it is part of (see `deadlines`).
+* It doesn't bound a name lookup, nor the reading of a frame of which a byte comes now and then.
 * It sleeps for 50 ms between any two of the ten or so frames that opening takes.
-* A frame that it can't read raises whatever the reading stumbled on, and the connection counts as sound.
-* It measures silence, and what is left of a token, by the wall clock: were that set forward by an hour, each connection
-  would be cut for having been silent, and with it a session's lock.
-* Its keep-alive thread reads from a connection that another thread may be reading from. A receiver that is told to
-  prefetch less than nothing has neither that thread nor credit when it opens.
+* A frame that it can't parse raises any kind of exception, and the connection still counts as sound.
+* It measures silence, and the rest of a token's life, by the wall clock. If that is set forward by an hour, each
+  connection is cut as silent, and with it a session's lock ends.
+* Its keep-alive thread reads from a connection that another thread may be reading from. A receiver with a negative
+  prefetch has neither that thread nor credit when it opens.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.drivers.service_bus import deadlines
 from cloudq.drivers.service_bus.sockets import TimelySocket, addresses
 
-# How long it is waited at a time for a link to be there. The SDK asks again.
+# How long one wait for a link to be attached takes. The SDK asks again.
 _READY: Final = timedelta(seconds=1)
 # A clock that is further from where it should be was set; one that is nearer is being slewed.
 _STEP: Final = 1.0
@@ -99,7 +99,7 @@ def accept_session(
 
     Args:
         receiver: A receiver that isn't open yet.
-        cancelled: Asked again and again whether it is not wanted any more.
+        cancelled: Called again and again: whether the session is no longer wanted.
         asked: Called once the service was asked, with the connection open.
         wait: For how long the service waits for a session.
         patience: How long an answer may take besides. If the service is silent for longer, the connection is dead.
@@ -141,7 +141,7 @@ def accept_session(
 
 
 def close(owner: ServiceBusReceiver | ServiceBusSender) -> None:
-    """Closes it, whatever state it is in; nothing it says on that way matters any more."""
+    """Closes it, whatever state it is in. Errors of closing don't matter any more."""
     with contextlib.suppress(Exception):
         owner.close()
 
@@ -200,7 +200,7 @@ def _open_in_time(handler: Any) -> None:
 
 
 def _bind_to_deadline(transport: Any) -> None:
-    """Has a transport, not connected yet, wait no longer than the call does where it would wait for ever."""
+    """Makes a transport that isn't connected yet end its waits with the call, where the SDK's would never end."""
     connect, set_up = transport.connect, transport._setup_transport
 
     def connect_in_time() -> None:
@@ -240,7 +240,7 @@ def _bind_to_deadline(transport: Any) -> None:
 
 
 def _read_in_time(handler: Any, connection: Any) -> None:
-    """Has reads of a connection end with the call, and a frame that can't be read end the connection."""
+    """Makes reads of a connection end with the call, and makes a frame that can't be parsed end the connection."""
     listen_ = connection.listen
 
     def listen(*arguments: Any, **options: Any) -> None:
@@ -251,7 +251,7 @@ def _read_in_time(handler: Any, connection: Any) -> None:
         except (AMQPException, TimeoutError):
             raise
         except Exception as error:
-            # Where the next frame begins is anybody's guess.
+            # Where the next frame begins can't be known any more.
             unreadable = AMQPConnectionError(
                 ErrorCondition.SocketError, description=f"what came can't be read: {type(error).__name__}: {error}"
             )

@@ -24,19 +24,19 @@ from cloudq.errors import UndecodableError
 
 # To the SDK 0 means "behind what came last".
 FIRST: Final = 1
-# So many are asked for at a time.
+# How many are asked for at a time.
 PAGE: Final = 100
 # The most that a search for chosen ones holds.
 MOST: Final = 10_000
-# What is there comes within this; it is real time, whatever the messages' clock says.
+# How long a receive of dead letters that are there may take, in real time.
 LOOK: Final = timedelta(seconds=1)
 
 
 class ServiceBusDeadLetters:
     """Implements `cloudq.core.driver.DeadLetterQueue`. A key is the sequence number, by which they are ordered.
 
-    A look peeks, and so takes nothing. Service Bus leases the oldest only, so taking chosen ones holds those before
-    them for a moment; they are released, which counts no delivery.
+    A look peeks, and so takes nothing. Service Bus leases only the oldest, so taking chosen ones also leases those
+    before them for a moment; they are released, which doesn't count as a delivery.
 
     Args:
         queue: The queue that the messages died in.

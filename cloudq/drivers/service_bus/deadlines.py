@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 # For what is read where nobody named a deadline.
 DEFAULT: Final = timedelta(seconds=5)
-# Nobody waits for less than this: a socket takes 0 for "don't wait", which is another way of reading.
+# No wait is shorter than this: to a socket 0 means "don't block", which is another way of reading.
 _LEAST: Final = timedelta(milliseconds=1)
 
 
@@ -76,7 +76,7 @@ def passed() -> bool:
 class Errand(Generic[T]):
     """A call that takes no deadline, such as looking up a name: made by a thread that may be left behind.
 
-    There is one at a time. An answer that comes too late is that of whoever has asked meanwhile.
+    One runs at a time. An answer that comes too late goes to those who have asked in the meantime.
 
     Args:
         name: What the thread is for.
@@ -113,7 +113,7 @@ class Errand(Generic[T]):
     def _work(self, call: Callable[[], T], asked: Future[T]) -> None:
         try:
             answer = call()
-        except BaseException as error:  # noqa: BLE001 - whoever waits for it has it raised
+        except BaseException as error:  # noqa: BLE001 - raised in those that wait for it
             asked.set_exception(error)
         else:
             asked.set_result(answer)

@@ -35,7 +35,7 @@ def dead_lettering(reason: str, description: str, properties: Mapping[str, str])
 
 
 class Sent:
-    """Settlements that were sent by one link, whose answers are read by whoever reads from it.
+    """Settlements that were sent by one link. Their answers are read by whatever reads from it next.
 
     Args:
         receiver: The receiver that the messages came by.
@@ -68,7 +68,7 @@ class Sent:
 
     @property
     def failed(self) -> bool:
-        """Whether one could not even be sent: the connection is no good any more, whether or not it knows."""
+        """Whether one could not even be sent: then the connection can't be used any more, even if it seems open."""
         return self._broken
 
     @property

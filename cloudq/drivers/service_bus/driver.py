@@ -153,7 +153,7 @@ class ServiceBusDriver:
             return self._settling.settle(finals)
 
     def watch(self, lease: Lease, lost: Callable[[str], None]) -> None:
-        """A session's lock ends with its link; a message's own outlives it, so that nothing is told of it."""
+        """A session's lock ends with its link. A message's own lock outlives it, so there is nothing to report."""
         if isinstance(lease.receipt, Receipt):
             lease.receipt.holder.watch(lease.receipt.message, lost)
 

@@ -119,7 +119,7 @@ def _translated(error: BaseException, queue: str) -> Exception:
         return BackendError(f"queue {queue!r} is full: {said}", hint="let workers catch up, or raise its size")
     if isinstance(error, _UNREACHABLE):
         return BackendUnavailable(
-            f"Azure Service Bus can't be reached: {said}", hint="see the network and the namespace"
+            f"Azure Service Bus can't be reached: {said}", hint="check the network and the namespace"
         )
     if isinstance(error, HttpResponseError):
         return _of_http(error, queue)
@@ -144,7 +144,7 @@ def _token_for_nothing(error: BaseException) -> bool:
 
 def _of_http(error: HttpResponseError, queue: str) -> Exception:
     if error.status_code in {401, 403}:
-        return PermissionDenied(f"queue {queue!r}: {error.message}", hint="it takes the right to manage the namespace")
+        return PermissionDenied(f"queue {queue!r}: {error.message}", hint="it needs the right to manage the namespace")
     if error.status_code == 429:
         return Throttled(f"queue {queue!r}: {error.message}")
     if error.status_code is None or error.status_code >= 500:

@@ -23,7 +23,7 @@ MAX_BATCH: Final = 100
 MAX_LOCK: Final = timedelta(minutes=5)
 # The shortest that a queue can have ("Message transfers, locks, and settlement", learn.microsoft.com).
 MIN_LOCK: Final = timedelta(seconds=5)
-# How long a session, or a subscription's message, is held for a retry, since an abandon has no delay (semantics 17).
+# How long a session, or a subscription's message, is held for a retry: an abandon has no delay (semantics 17).
 MAX_HOLD: Final = timedelta(seconds=60)
 # How long a whole operation may take, tries again included, and how many calls of the driver have room in it.
 TIMEOUT: Final = timedelta(seconds=15)
@@ -35,7 +35,7 @@ _NOT_SENT_TO: Final = "is a topic's subscription: nothing can be sent there by i
 _SUBSCRIPTION_REFUSES: Final = {
     Refusal.SEND: Words(_NOT_SENT_TO, hint="send to its topic"),
     Refusal.REDRIVE: Words(
-        _NOT_SENT_TO, hint="have the tool of the service move its dead letters, or send to the topic again"
+        _NOT_SENT_TO, hint="have the service's own tool move its dead letters, or send to the topic again"
     ),
 }
 

@@ -1,7 +1,7 @@
 """`Link`: one receiver on one connection, used by one thread at a time.
 
-The SDK's objects aren't made for several threads: two that read from one connection mix up its frames. So a turn goes
-with each, and a receive that waits lets whoever settles or renews have theirs between two reads.
+The SDK's objects aren't made for several threads: two that read from one connection mix up its frames. So each link has
+a turn, and a receive that waits gives it to those who settle or renew, between two reads.
 
 ```
  poller       receive: give credit ─ read ─ read ─┐           ┌─ read: 3 messages ─ take the credit left back
@@ -141,7 +141,7 @@ class Link:
                 if cut is not None or sent.answered:
                     return self._conclude(receiver, sent, steps, cut)
             while cut is None and not sent.answered and SYSTEM_CLOCK.elapsed() < until:
-                # Whoever renews, settles or receives goes between two reads; what they read counts for this one too.
+                # Other callers use the link between two reads; answers that they read also resolve this call.
                 with self._turn.hold(deadlines.left()):
                     if self._receiver is not receiver:
                         break
@@ -232,7 +232,7 @@ class Link:
     def _first(self, receiver: ServiceBusReceiver, incoming: Any, until: timedelta, interrupted: int) -> list[Taken]:
         """What has come once something has, or once there is no more time."""
         while True:
-            taken = self._take(receiver, incoming)  # whoever settled meanwhile may have read some
+            taken = self._take(receiver, incoming)  # a settlement in between may have read some
             if not taken:
                 self._read(receiver)
                 taken = self._take(receiver, incoming)
@@ -261,7 +261,7 @@ class Link:
             self._quiet = began
 
     def _give_back(self, receiver: ServiceBusReceiver, taken: Sequence[Taken]) -> None:
-        """Unlocks what nobody is there to take any more, and waits for the answer."""
+        """Unlocks messages that nobody will take any more, and waits for the answer."""
         if self._receiver is receiver:
             sent = Sent(receiver, [(one.message, RELEASE) for one in taken])
             self._read_answers(receiver, sent, DRAIN_PATIENCE)

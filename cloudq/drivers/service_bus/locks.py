@@ -1,7 +1,7 @@
 """`LockSpan`: when a queue's locks end, by a clock that can't be set.
 
 The service says the moment by its own clock, which says little where this machine's is wrong or was set. How long a
-lock lasts holds whatever the clocks say, but the service doesn't tell those who may only receive. So the lesser counts:
+lock lasts is true whatever the clocks say, but the service tells only managers of the queue. So the earlier counts:
 
 * the queue's lock duration (told, or learnt from the first grant), from before the call that was granted it;
 * the service's moment, where it is still ahead by this machine's clock.

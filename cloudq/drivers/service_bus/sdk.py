@@ -224,11 +224,11 @@ def _moment(milliseconds: object) -> datetime:
         Unconfirmed: It says none.
     """
     if not isinstance(milliseconds, int) or isinstance(milliseconds, bool):
-        raise Unconfirmed(f"a renewal was answered by {_said(milliseconds)}, and not by a moment")
+        raise Unconfirmed(f"a renewal was answered by {_said(milliseconds)}, not by a time")
     try:
         return datetime.fromtimestamp(milliseconds / 1000, UTC)
     except (ValueError, OverflowError, OSError) as error:
-        raise Unconfirmed(f"a renewal was answered by {milliseconds}, which is no moment") from error
+        raise Unconfirmed(f"a renewal was answered by {milliseconds}, which is not a time") from error
 
 
 def _said(answer: object) -> str:

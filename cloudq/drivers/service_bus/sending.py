@@ -89,7 +89,7 @@ def refusal(item: Outgoing) -> CloudqError | None:
     if ordered and item.delay:
         return UnsupportedError(f"queue {item.queue!r} keeps an order, in which a delayed message has no place")
     if item.fairness_key is not None:
-        return UnsupportedError(f"queue {item.queue!r} knows no fairness_key")
+        return UnsupportedError(f"queue {item.queue!r} takes no fairness_key")
     return None
 
 

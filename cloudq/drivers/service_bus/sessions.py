@@ -28,7 +28,7 @@ from cloudq.drivers.service_bus.locks import LockSpan
 from cloudq.drivers.service_bus.slots import Slot
 
 MOST: Final = 128
-# The most slots that wait for a session at once: each does with a connection of its own.
+# The most slots that wait for a session at once: each holds a connection.
 SEEKERS: Final = 4
 # How long the service waits for a session before it says that there is none, at least and at most.
 SHORTEST_WAIT: Final = timedelta(milliseconds=300)
@@ -158,7 +158,7 @@ class Sessions:
             self._changed.notify_all()
 
     def end_seeking(self, slot: Slot) -> None:
-        """Ends a slot's search, which has a session or seeks no more: another slot may look for one."""
+        """Ends a slot's search: it has a session, or seeks no more. Another slot may look for one."""
         with self._changed:
             self._seeking -= 1
             self._asked_at.pop(slot, None)
@@ -186,9 +186,9 @@ class Sessions:
             self._changed.notify_all()
 
     def _known_by(self, began: timedelta) -> timedelta:
-        """When it is known that no session has messages, if none comes by then.
+        """The moment from which silence means that no session has messages.
 
-        That a slot asked, and the service has been silent for a while, says it.
+        That is so a while after a slot has asked the service.
         """
         if not self._asked_at:
             return began + self._patience

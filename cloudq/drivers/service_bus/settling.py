@@ -67,7 +67,7 @@ class Settling:
             try:
                 steps = [(_receipt(finals[index]).message, _disposition(finals[index])) for index in by_holder[holder]]
                 return holder.settle(steps)
-            except Exception as error:  # noqa: BLE001 - reported for each; what others settled is told nonetheless
+            except Exception as error:  # noqa: BLE001 - reported for each of them; others' results are still returned
                 return [error] * len(by_holder[holder])
 
         for holder, errors in self._each(by_holder, at):
@@ -156,5 +156,5 @@ def _disposition(final: Final) -> dispositions.Disposition:
         return dispositions.dead_lettering(
             failure.reason[:MAX_REASON], said[:MAX_REASON], {FAILURE: failure.encode().decode()}
         )
-    # A release that isn't counted as an attempt is one that nobody began: the service counts it as no delivery.
+    # A release that isn't counted as an attempt is of work not begun: by RELEASE the service doesn't count a delivery.
     return dispositions.ABANDON if step.counted else dispositions.RELEASE

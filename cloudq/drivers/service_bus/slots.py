@@ -16,8 +16,8 @@
 A message that goes back unstarted takes its session with it: this process may never start it (it doesn't know the task,
 say), and another that could gets it only by the session.
 
-A session's lock hangs on its link: leaving a session ends it, and so does a cut. Whoever works on the session's message
-then is told at once, as the service hands it to somebody else at once.
+A session's lock ends with its link: by leaving the session, or by a cut. The task that runs for the session's message
+is told at once, since the service hands the message to somebody else at once.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ logger = SafeLogger("cloudq")
 
 # How long a session that was emptied is kept, as its next message may be on its way.
 LINGER: Final = timedelta(milliseconds=100)
-# How often a slot looks whether its session is still locked to it while its message is worked on.
+# How often a slot checks that its session is still locked to it while the message is worked on.
 LOOK: Final = timedelta(milliseconds=200)
 
 
@@ -142,10 +142,10 @@ class Office(Protocol):
 
 
 class Slot(threading.Thread):
-    """Works on one session after the other. Settles, renews and watches what came by it.
+    """Works on one session after the other. Settles, renews and watches the messages that came by it.
 
     Args:
-        office: Whom it works for.
+        office: What it reports to, and asks what to do.
         clock: Where the time of locks comes from.
         span: How long the queue's locks last.
         patience: How long one answer may take.
@@ -250,7 +250,7 @@ class Slot(threading.Thread):
                     self._office.note_none_there()
                     if not self._office.is_wanted():
                         return Event.NOT_WANTED
-                except Exception as error:  # noqa: BLE001 - whoever waits has it raised
+                except Exception as error:  # noqa: BLE001 - raised in those that wait for a message
                     _close(receiver)
                     self._office.fail(error)
                     return Event.FAILED
@@ -317,7 +317,7 @@ class Slot(threading.Thread):
             try:
                 lost(why)
             except Exception:  # the others are told nonetheless
-                logger.exception("the loss of a lease could not be told")
+                logger.exception("a lost lease could not be reported")
         if link is not None:
             with deadlines.within(self._patience):
                 link.close()

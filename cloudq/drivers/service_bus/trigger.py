@@ -78,7 +78,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     delivery: Delivery
 
     def __repr__(self) -> str:
-        """Without the token, which settles the message for whoever reads it."""
+        """Without the token: anyone who reads it could settle the message."""
         return f"Arrival(delivery={self.delivery!r})"
 
 
@@ -93,7 +93,7 @@ def arrival(message: TriggerMessage, queue: str, *, now: datetime, elapsed: time
         renewed: Whether the host renews the lock.
 
     Raises:
-        PushRefused: It is no message of such a trigger, or one of a session. It wasn't run.
+        PushRefused: It isn't a message of such a trigger, or it is of a session. It wasn't run.
     """
     try:
         body = message.get_body()
@@ -106,7 +106,7 @@ def arrival(message: TriggerMessage, queue: str, *, now: datetime, elapsed: time
         native_id = str(message.message_id or token)
     except (AttributeError, TypeError, ValueError) as error:
         raise PushRefused(
-            f"this is no message as the Service Bus trigger passes it: {type(error).__name__}: {error}", hint=_HINT
+            f"this is not a message as the Service Bus trigger passes it: {type(error).__name__}: {error}", hint=_HINT
         ) from error
     if session is not None:
         raise PushRefused(

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 
 class Turn:
-    """A lock that is handed to whoever has waited longest: who takes it again and again starves nobody."""
+    """A lock that goes to the thread that has waited longest, so that one that keeps taking it starves no other."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -40,7 +40,7 @@ class Turn:
             self.give()
 
     def let_others(self) -> None:
-        """For whoever has it: those who wait now have their turn, then it is one's own again."""
+        """Gives the lock to those who wait for it now, one after the other, then takes it again. For its holder."""
         if self.wanted:
             self.give()
             self.take()

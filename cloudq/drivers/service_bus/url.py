@@ -42,7 +42,7 @@ def open_url(url: BackendUrl, clock: Clock) -> ServiceBusDriver:
     if url.path:
         raise ConfigurationError(
             "servicebus:// takes a namespace and no path",
-            hint="servicebus://NAMESPACE.servicebus.windows.net?prefix=prod- for queues whose names start so",
+            hint="servicebus://NAMESPACE.servicebus.windows.net?prefix=prod- for queue names with that prefix",
         )
     parameters = url.only(_PARAMETERS)
     connection_string = os.environ.get(CONNECTION_STRING_VARIABLE) or None

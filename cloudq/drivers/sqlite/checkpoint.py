@@ -10,8 +10,8 @@ from cloudq.core.safe_log import SafeLogger
 
 WAL_LIMIT: Final = 4 * 1024 * 1024
 _PAGE: Final = 4096
-# A log that was checkpointed is written again from its start, in place; one that readers kept from that grows on,
-# up to so many limits, and is then emptied by force.
+# A checkpointed log is written again from its start, in place. If readers prevent that, it grows on, up to this many
+# times the limit, and is then emptied by force.
 _EMPTIED_AT: Final = 4
 # How long emptying waits for readers of the log. Ours read for microseconds; others (a backup) aren't waited for.
 _READERS_MS: Final = 50

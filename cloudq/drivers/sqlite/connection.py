@@ -31,7 +31,7 @@ _UNKNOWN: Final = 0
 _NORMAL: Final = 1
 # Seconds between two tries at a database that another program holds.
 _BUSY_PAUSE: Final = (0.001, 0.004)
-# A close that can't have the lock by then goes on: whoever holds it has the database open, so ours isn't the last
+# A close that doesn't get the lock by then goes on: the lock's holder has the database open, so this isn't the last
 # close, which is the one that checkpoints.
 _CLOSE_PATIENCE: Final = timedelta(seconds=5)
 
@@ -256,7 +256,7 @@ class Database:
         return identity(self._names[0]), identity(self._names[1])
 
     def _refuse_moved(self) -> None:
-        """SQLite itself would go on with a file that has no name any more: what it accepts is gone at the end."""
+        """SQLite itself would go on with a file that has no name any more, and lose at the end what it accepted."""
         if self._identities() != self._files:
             raise moved(self.path)
 

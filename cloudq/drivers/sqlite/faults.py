@@ -76,7 +76,7 @@ def is_busy(error: sqlite3.OperationalError) -> bool:
 
 
 def entered_twice(path: Path) -> BackendError:
-    """The error for a thread that is amid a call already, and so would wait for itself."""
+    """The error for a thread that is in the middle of a call already, and so would wait for itself."""
     return BackendError(
         f"this thread is in the middle of a call to {path}: a signal handler interrupted it and made this one",
         hint="have the handler note the signal only, and send where the program looks at the note",
@@ -84,16 +84,16 @@ def entered_twice(path: Path) -> BackendError:
 
 
 def busy(path: Path, why: str) -> BackendUnavailable:
-    """The error for a database that could not be had in time."""
+    """The error for a database that others kept locked for too long."""
     return BackendUnavailable(
-        f"{path} is busy: {why}", hint="see which process holds it (`fuser` or `lsof` names it), or try again"
+        f"{path} is busy: {why}", hint="find out which process holds it (`fuser` or `lsof` names it), or try again"
     )
 
 
 def moved(path: Path) -> StorageReplaced:
     """The error for a database whose file is no longer the one that was opened."""
     return StorageReplaced(
-        f"{path}, or its write-ahead log, was moved, deleted or replaced while it was open: it takes nothing more",
+        f"{path}, or its write-ahead log, was moved, deleted or replaced while it was open: it can't be used any more",
         hint="restart this process",
     )
 

@@ -20,7 +20,7 @@ from weakref import WeakSet
 
 from cloudq.drivers.sqlite.mutex import Mutex
 
-# A transaction takes milliseconds. One that waits for another program is rather forked through than waited for.
+# A transaction takes milliseconds. If one waits for another program for longer than this, the fork goes ahead.
 PATIENCE_SECONDS: Final = 2.0
 
 
@@ -46,7 +46,7 @@ _held: Final = _Held()
 
 
 def let_end_before_forks(database: HasMutexes) -> None:
-    """From now on no fork happens while one of its mutexes is held, or only after a while."""
+    """From now on a fork waits for its mutexes to be free, though not for ever."""
     _known.add(database)
 
 

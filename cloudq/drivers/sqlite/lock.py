@@ -18,13 +18,13 @@ from typing import Final
 from cloudq.drivers.sqlite.faults import busy
 from cloudq.errors import BackendUnavailable
 
-# Seconds between two tries. Whoever is next looks often; those behind look seldom, so that a crowd stays cheap.
+# Seconds between two tries. The next in line looks often; those behind look seldom, so that a crowd stays cheap.
 _NEXT: Final = (0.0002, 0.0006)
 _BEHIND: Final = (0.001, 0.004)
 
 
 class WriteLock:
-    """An `flock` on `<database>.lock`, with `<database>.turn` as the place of whoever is next.
+    """An `flock` on `<database>.lock`; the one that is next in line holds `<database>.turn`.
 
     ```
      A  lock ────── work ────── unlock   wants turn: no, B has it … waits
@@ -35,7 +35,7 @@ class WriteLock:
 
     `flock` rather than `lockf`: its locks belong to the open file, so that two drivers in one process exclude each
     other too, and closing another handle of the file drops nothing. The files are never deleted; if somebody does that,
-    whoever locks next notices.
+    the next one that locks notices.
 
     Args:
         path: The database.
@@ -109,7 +109,7 @@ class _File:
         while _try_lock(self._file, deadline, pause):
             if identity(self._path) == self._identity:
                 return True
-            # Somebody deleted it: whoever opened it since doesn't exclude us. So take the new one.
+            # Somebody deleted it: those who opened it since lock another file. So take the new one.
             old = self._file
             fcntl.flock(old, fcntl.LOCK_UN)  # now, lest an exception before its end keeps it locked
             self._open()

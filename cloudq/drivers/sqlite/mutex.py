@@ -41,8 +41,8 @@ def certainly(work: Callable[[], T], clean_up: Callable[[], object]) -> T:
 class Mutex:
     """A lock that knows whether the thread that asks holds it.
 
-    So a thread finds out that it would wait for itself, which a signal handler would that is called while its thread
-    holds the lock; and `free` can be called at any time.
+    So a thread finds out that it would wait for itself, as a signal handler would that runs while its thread holds the
+    lock; and `free` can be called at any time.
     """
 
     __slots__ = ("_held_by_this_thread", "lock")
@@ -59,7 +59,7 @@ class Mutex:
         return self._held_by_this_thread()
 
     def acquire(self, timeout: float = -1) -> bool:
-        """Takes it within so many seconds (-1: whenever that is). Whoever holds it already must not call this."""
+        """Takes it within that many seconds (-1: without end). A thread that holds it must not call this."""
         return self.lock.acquire(timeout=timeout)
 
     def free(self) -> None:

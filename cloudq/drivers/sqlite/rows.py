@@ -71,7 +71,7 @@ def stored_failure(failure: Failure | None) -> bytes | None:
 
 
 def kept_failure(stored: bytes | None) -> Failure | None:
-    """The inverse. What can't be read is said, rather than keeping the message from being handed over."""
+    """The inverse. Details that can't be read become a failure that says so, since the message must be handed over."""
     if stored is None:
         return None
     try:

@@ -52,7 +52,7 @@ class Waiters:
         """Counts the interrupts. Read it when a receive begins."""
 
     def wait(self, *, changes: int, interrupts: int, timeout: timedelta) -> bool:
-        """Waits until something changed since the counts were read, or somebody interrupts, or for so long.
+        """Waits until something changed since the counts were read, or somebody interrupts, or the time is up.
 
         Returns:
             `False` if the clock said that the time was up.

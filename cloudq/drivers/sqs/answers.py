@@ -36,8 +36,8 @@ def refuse_broken(response_dict: Mapping[str, Any], operation_model: Any, **_: o
     if wrong is not None:
         raise BackendUnavailable(
             f"the answer to {operation_model.name} (status {response_dict['status_code']}) {wrong}: "
-            "what was asked for may have been carried out or not",
-            hint="see what is between here and AWS: a proxy, a load balancer, a captive portal",
+            "the request may or may not have been carried out",
+            hint="check what is between here and AWS: a proxy, a load balancer, a captive portal",
         )
 
 
@@ -100,14 +100,14 @@ def _wrong(headers: Mapping[str, Any], body: bytes, service: Mapping[str, Any], 
     if service["protocol"] == "json":  # of other protocols emulators say whatever they like
         kind, said = f"application/x-amz-json-{service['jsonVersion']}", headers.get("content-type", "")
         if said != kind and not (failed and said == _ERROR):
-            return f"is none of AWS: its type is {said!r}, not {kind!r}"
+            return f"isn't from AWS: its content type is {said!r}, not {kind!r}"
     if not headers.get("x-amzn-requestid"):
-        return "is none of AWS: it has no x-amzn-RequestId"
+        return "isn't from AWS: it has no x-amzn-RequestId"
     if body and not (body[:1] == b"{" and body.rstrip()[-1:] == b"}"):
         return "is no JSON object"
     if length is None:  # then only its own form says whether all is there
         try:
             _object.decode(body)
         except msgspec.DecodeError:
-            return "was cut: it is no whole JSON object"
+            return "was cut: it isn't a complete JSON object"
     return None

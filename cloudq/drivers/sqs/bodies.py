@@ -54,11 +54,11 @@ def body_of(message: Mapping[str, Any]) -> bytes:
     try:
         return b"" if text == _EMPTY else base64.b64decode(text, validate=True)
     except ValueError:
-        return text.encode("utf-8", "surrogatepass")  # whoever wrote it didn't mean what the attribute says
+        return text.encode("utf-8", "surrogatepass")  # the attribute isn't cloudq's own
 
 
 def failure_of(message: Mapping[str, Any], name: str) -> Failure | None:
-    """The failure in an attribute. What can't be read is said, rather than keeping the message from being seen."""
+    """The failure in an attribute. Details that can't be read become a failure that says so."""
     kept = _text(message, name)
     if kept is None:
         return None

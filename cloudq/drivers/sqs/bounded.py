@@ -1,4 +1,4 @@
-"""How long a call may take: this thread's deadline, and calls that take none, made by a thread that may be left behind.
+"""How long a call may take: this thread's deadline. A call that takes none is made by a thread that may be left behind.
 
 The SDK's read timeout begins anew with each part of an answer, and looking up a host's name or fetching credentials has
 no timeout of ours at all. So each call has a deadline, which the connections of this driver keep (`connections`).
@@ -82,7 +82,7 @@ class SharedCall(Generic[T]):
                 flight = self._flight = Future()
                 job = _Job(self._function, flight)
                 if not _threads.submit(job) and _threads.withdraw(job):
-                    job()  # there is no thread to be had: late is better than never
+                    job()  # no thread can be started: late is better than never
         return flight.result(max(0.0, seconds))
 
 
@@ -96,7 +96,7 @@ class _Job:
     def __call__(self) -> None:
         try:
             result = self._function()
-        except BaseException as error:  # noqa: BLE001 - it is for whoever waits
+        except BaseException as error:  # noqa: BLE001 - raised in those that wait
             self._flight.set_exception(error)
         else:
             self._flight.set_result(result)

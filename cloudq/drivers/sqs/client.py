@@ -23,7 +23,7 @@ POOL: Final = 64
 # deadline (`Calls`). Above the long poll, or each idle poll would end as an error.
 _CONNECT: Final = 5
 _READ: Final = MAX_WAIT.total_seconds() + 10
-# Within this time of their end botocore lets nobody sign by old credentials: all wait for the new ones.
+# From this long before their end botocore doesn't sign by old credentials any more: all calls wait for new ones.
 _RENEWAL: Final = 600
 _HEAD_START: Final = 0.5
 
@@ -57,7 +57,7 @@ def open_client(
         config = Config(
             # As it is by default, but made once: botocore makes it twice a call, for a sixth of the call's cost.
             user_agent=core.user_agent(),
-            # One try a call: CloudQueue, the settler and the poller try again, and two of them would multiply.
+            # One try a call: CloudQueue, the settler and the poller try again, and the tries of two would multiply.
             retries={"mode": "standard", "total_max_attempts": 1},
             connect_timeout=_CONNECT,
             read_timeout=_READ,
@@ -70,7 +70,7 @@ def open_client(
     except TimeoutError as error:
         raise BackendUnavailable(
             f"the SDK didn't find credentials within {timeout.total_seconds():g} s",
-            hint="see its chain: the instance's metadata service, the container's, credential_process",
+            hint="check where its chain looks: the instance's metadata service, the container's, credential_process",
         ) from error
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(
@@ -121,8 +121,8 @@ class _Renewal:
         except TimeoutError as error:
             if ending:
                 raise BackendUnavailable(
-                    "the credentials have nearly ended, and new ones weren't had in time",
-                    hint="see what the SDK's chain asks for them",
+                    "the credentials are about to expire, and new ones weren't obtained in time",
+                    hint="check where the SDK's credential chain gets them",
                 ) from error
 
 

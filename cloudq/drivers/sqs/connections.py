@@ -26,7 +26,7 @@ from cloudq.drivers.sqs.bounded import SharedCall, left
 
 # Where nobody set a deadline: calls that the program itself makes with the driver's client.
 _UNBOUNDED: Final = 60.0
-# An address that is tried gets so much, if there is as much: a lost packet is sent again after a second.
+# Each address is tried for at least this long, if that much time is left: a lost packet is sent again after a second.
 _SHARE: Final = 1.2
 
 _Found = list[tuple[Any, ...]]
@@ -114,7 +114,7 @@ def _open_socket(connection: Any) -> socket.socket:
     if seconds is None:
         seconds = connection.timeout if isinstance(connection.timeout, (int, float)) else _UNBOUNDED
     host = connection._dns_host.strip("[]")
-    sys.audit("http.client.connect", connection, host, connection.port)  # as http.client says it to who listens
+    sys.audit("http.client.connect", connection, host, connection.port)  # as http.client does
     try:
         return _connect(host, connection.port, seconds, connection.socket_options or (), connection.source_address)
     except TimeoutError as error:

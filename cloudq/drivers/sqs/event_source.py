@@ -60,7 +60,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     delivery: Delivery
 
     def __repr__(self) -> str:
-        """Without the handle, which settles the message for whoever reads it."""
+        """Without the handle: anyone who reads it could settle the message."""
         return f"Arrival(id={self.id!r}, delivery={self.delivery!r})"
 
 
@@ -72,7 +72,7 @@ def arrivals(event: object, origin: Origin, *, now: datetime, until: datetime, e
         origin: Which queues are the app's.
         now: When the function was invoked.
         until: When it ends. Until then the leases are taken to last: a mapping isn't made with a queue whose
-            visibility timeout is shorter than the function's timeout, but how long it is no event says.
+            visibility timeout is shorter than the function's timeout, and no event says how long it is.
         elapsed: When the function was invoked, by `Clock.elapsed`.
 
     Raises:
@@ -82,7 +82,7 @@ def arrivals(event: object, origin: Origin, *, now: datetime, until: datetime, e
     if not isinstance(records, Sequence) or isinstance(records, (str, bytes)):
         kind = "one of EventBridge" if isinstance(event, Mapping) and "detail-type" in event else "of another kind"
         raise PushRefused(
-            f"the event has no Records, so it is none of a queue of SQS but {kind}",
+            f"the event has no Records, so it isn't from an SQS queue but {kind}",
             hint="invoke the function by an event source mapping of an SQS queue; to run a task, send it to the queue",
         )
     granted = receiving.Granted(
@@ -105,7 +105,7 @@ def lease_of(arrival: Arrival, url: str) -> Lease:
 
 def _arrival(record: object, origin: Origin, granted: receiving.Granted) -> Arrival:
     if not isinstance(record, Mapping):
-        raise PushRefused(f"a record of the event is no object but a {type(record).__name__}")
+        raise PushRefused(f"a record of the event isn't an object but a {type(record).__name__}")
     source = record.get("eventSource")
     if source != SOURCE:
         raise PushRefused(
@@ -186,5 +186,5 @@ def _decoded(encoded: str) -> bytes:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r:.100} is no text")
+        raise TypeError(f"{value!r:.100} is not a string")
     return value

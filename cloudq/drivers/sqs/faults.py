@@ -46,7 +46,7 @@ _TOO_LARGE_WORDS: Final = ("must be shorter than", "message size")
 def translate(error: Exception, queue: str) -> Exception:
     """The error of cloudq that says what `error` means for `queue`, with the original as its cause.
 
-    `error` itself where it is none of the SDK's: raise that one again, not from itself.
+    An error that isn't the SDK's is returned itself: raise it again, but not from itself.
     """
     meant = _translated(error, queue)
     if meant is not error:
@@ -103,7 +103,7 @@ def _translated(error: Exception, queue: str) -> Exception:
     if isinstance(error, unreachable):
         reason = getattr(error, "kwargs", {}).get("error")  # which the SDK's own text leaves out
         told = f"{error}" if reason is None else f"{error} ({reason})"
-        return BackendUnavailable(f"Amazon SQS can't be reached: {told}", hint="see the network and the endpoint")
+        return BackendUnavailable(f"Amazon SQS can't be reached: {told}", hint="check the network and the endpoint")
     if isinstance(error, (sdk.NoRegionError, sdk.InvalidRegionError)):
         return ConfigurationError(str(error), hint="sqs://REGION names the region")
     if isinstance(error, sdk.BotoCoreError):
@@ -133,7 +133,7 @@ def _by_code(code: str, text: str, queue: str, status: int) -> BackendError | Le
     if code in _THROTTLED or status == 429:
         return Throttled(f"queue {queue!r}: {said}")
     if code in _DENIED or status in {401, 403}:  # after the codes above, some of which come with 403
-        return PermissionDenied(f"queue {queue!r}: {said}", hint="see the policies of the credentials and of the queue")
+        return PermissionDenied(f"queue {queue!r}: {said}", hint="check the policies of the credentials and the queue")
     if code in _DOWN or status >= 500:
         return BackendUnavailable(f"queue {queue!r}: {said}")
     return BackendError(f"queue {queue!r}: {said}")

@@ -60,11 +60,11 @@ class Receipt:
             return True
 
     def confirm(self) -> None:
-        """The service said that it is settled, or over."""
+        """Notes that, by the service's word, it is settled or over."""
         self._state = State.SETTLED
 
     def give_back(self) -> None:
-        """The settlement wasn't confirmed, and may be tried again. For whoever took it; changes nothing if it was."""
+        """Notes that the settlement wasn't confirmed, and may be tried again. Changes nothing if it was confirmed."""
         if self._state is not State.SETTLED:
             self._state = State.HELD
 

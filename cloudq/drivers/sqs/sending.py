@@ -122,7 +122,7 @@ def _refusal(item: Outgoing, *, ordered: bool) -> CloudqError | None:
     if ordered and item.delay:
         return UnsupportedError(f"queue {item.queue!r} is a FIFO queue, which delays no single message")
     if ordered and item.fairness_key is not None:
-        return UnsupportedError(f"queue {item.queue!r} is a FIFO queue, which knows no fairness_key")
+        return UnsupportedError(f"queue {item.queue!r} is a FIFO queue, which takes no fairness_key")
     if not ordered and item.ordering_key is not None:
         return UnsupportedError(
             f"queue {item.queue!r} keeps no order, so an ordering key is refused",

@@ -87,7 +87,7 @@ class Settling:
             for batch in _batches(steps.values()):
                 self._settle(batch, results)
         finally:
-            # What wasn't confirmed may be tried again: all of it, also where something unforeseen ends this.
+            # All that wasn't confirmed may be tried again, even if an unexpected error ends this.
             for taken in steps.values():
                 for step in taken:
                     step.receipt.give_back()

@@ -111,7 +111,7 @@ class Bench:
         self.advance(max(ZERO, moment - self.elapsed()))
 
     def affordable(self, delta: timedelta) -> bool:
-        """Whether the test may let so much time pass."""
+        """Whether the test may let that much time pass."""
         return delta <= self.harness.patience
 
     # ── producing ────────────────────────────────────────────────────────────────────────────────────────
@@ -143,7 +143,7 @@ class Bench:
         )
 
     def message_of(self, size: int) -> Message:
-        """A message that is encoded in exactly so many bytes."""
+        """A message that is encoded in exactly that many bytes."""
         message = self.message(payload={"fill": ""})
         return replace(message, payload={"fill": "x" * (size - len(wire.encode(message)))})
 

@@ -31,8 +31,8 @@ class Cancelling:
             assert [delivery.id for delivery in bench.receive(2)] == [other.id]
             assert message.id != other.id
 
-    def test_what_is_ready_has_a_handle_only_if_it_can_be_cancelled(self, bench: Bench) -> None:
-        """A receipt that cancels nothing would promise what the backend can't."""
+    def test_what_is_ready_has_a_receipt_only_if_it_can_be_cancelled(self, bench: Bench) -> None:
+        """A ready message must have a receipt only if it can be cancelled: else it promises what the backend can't."""
         result = bench.store(message := bench.message())
         if bench.capabilities.cancels is Cancels.WAITING:
             assert result.receipt is not None
@@ -43,7 +43,7 @@ class Cancelling:
             assert bench.one().id == message.id
 
     def test_what_was_handed_over_is_not_cancelled(self, bench: Bench) -> None:
-        """It is under way: its lease holds, and it is settled as if nobody had asked."""
+        """A message under way must not be cancelled: its lease holds, and it is settled as if nobody had asked."""
         sent = _cancellable(bench)
         if sent is None or not bench.affordable(sent[2]):
             return
@@ -56,7 +56,7 @@ class Cancelling:
         assert _cancel(bench, receipt) is False
 
     def test_what_was_begun_is_not_cancelled_when_its_lease_is_over(self, bench: Bench) -> None:
-        """Whoever held it may be working still."""
+        """A message that was begun must not be cancelled after its lease: its holder may still be working."""
         sent = _cancellable(bench)
         if sent is None or not bench.affordable(sent[2] + bench.lease):
             return
@@ -67,12 +67,12 @@ class Cancelling:
         assert bench.one().id == message.id
 
     def test_a_second_cancelling_finds_nothing(self, bench: Bench) -> None:
-        """It says so, as does that of what is done."""
+        """Cancelling a message that is cancelled or done must return `False`."""
         sent = _cancellable(bench)
         if sent is not None:
             assert [_cancel(bench, sent[1]) for _ in range(3)] == [True, False, False]
 
-    def test_a_handle_is_of_one_message_only(self, bench: Bench) -> None:
+    def test_a_receipt_is_of_one_message_only(self, bench: Bench) -> None:
         """After its message is gone, a receipt doesn't fit one that was sent later."""
         sent = _cancellable(bench)
         if sent is None:
@@ -86,7 +86,7 @@ class Cancelling:
             assert sorted(delivery.id for delivery in bench.receive(3)) == sorted(later)
 
     def test_a_retrys_copy_is_not_cancelled(self, bench: Bench) -> None:
-        """What has failed once is under way to its next attempt."""
+        """A message that has failed once must not be cancelled: it is under way to its next attempt."""
         sent = _cancellable(bench)
         if sent is None or not bench.affordable(sent[2] + 2 * bench.unit):
             return
@@ -157,8 +157,8 @@ class Cancelling:
         receive(bench.driver)
         assert sorted([*received, *cancelled]) == sorted(results)
 
-    def test_another_handle_is_refused(self, bench: Bench) -> None:
-        """One that isn't this backend's own is an error, not a message that is gone."""
+    def test_another_receipt_is_refused(self, bench: Bench) -> None:
+        """A receipt that isn't this backend's must be an error, not be taken for one of a message that is gone."""
         if bench.capabilities.cancels is Cancels.NOTHING:
             _assert_refused(bench)
             return

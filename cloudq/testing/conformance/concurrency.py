@@ -12,7 +12,7 @@ from cloudq.errors import LeaseLost
 from cloudq.testing.conformance.bench import Bench
 
 RECEIVERS = 8
-# A message that doesn't come within so many receives was lost.
+# A message that doesn't come within this many receives was lost.
 TRIES = 100_000
 
 

@@ -73,7 +73,7 @@ class DeadLettersKept:
         assert dead.dead_at is None or start - bench.unit <= dead.dead_at <= bench.now() + bench.unit
 
     def test_a_dead_letter_is_not_received_any_more(self, bench: Bench) -> None:
-        """A dead-lettered message isn't handed over again, after its lease's end neither."""
+        """A dead-lettered message must not be handed over again, not even after its lease has ended."""
         bench.send()
         bench.kill(bench.one(lease=bench.unit))
         bench.advance(bench.unit + bench.grain)

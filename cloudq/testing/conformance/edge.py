@@ -63,7 +63,7 @@ class Script:
 
     def load(self, message: Message) -> Message:
         """A script's messages carry their payloads; one that doesn't is another's."""
-        raise ConfigurationError(f"{message!r} has its payload elsewhere, and a script knows no store")
+        raise ConfigurationError(f"{message!r} has its payload in a store, and a script has no store")
 
     def bind(self, delivery: Delivery, message: Message, *, deadline: datetime | None, lease_lost: Event) -> ScriptRun:
         """Takes any payload."""

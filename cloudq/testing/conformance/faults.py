@@ -1,4 +1,4 @@
-"""`FailingSends`: a driver whose sends fail when told to, to show that copies are stored before anything is settled."""
+"""`FailingSends`: a driver whose sends can be made to fail, to show that copies are stored before a settlement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`Harness`: how the conformance kit gets at one backend. The only thing that a driver's author writes."""
+"""`Harness`: how the conformance kit reaches one backend. The only thing that a driver's author writes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cloudq.core.driver import Outgoing, PullDriver
 from cloudq.testing.clock import FakeClock
 
 ZERO = timedelta(0)
-# What hasn't happened after so many real seconds never will.
+# What hasn't happened after this many real seconds never will.
 STUCK = 20.0
 
 

@@ -19,7 +19,7 @@ class Leases:
     """Holding a message."""
 
     def test_a_lease_is_exclusive(self, bench: Bench) -> None:
-        """A leased message isn't handed to anybody else, nor to the same client again."""
+        """A leased message must not be handed to anybody else, nor to the same client again."""
         other = bench.client()
         bench.send()
         bench.one()
@@ -27,7 +27,7 @@ class Leases:
         bench.nothing()
 
     def test_a_lease_lasts_as_long_as_it_says(self, bench: Bench) -> None:
-        """Until just before it `ends` nobody else gets the message, and its holder can settle it."""
+        """Until just before it `ends` nobody else must get the message, and its holder can settle it."""
         other = bench.client()
         bench.send()
         delivery = bench.one()
@@ -36,7 +36,7 @@ class Leases:
         bench.ack(delivery)
 
     def test_a_lease_that_ends_hands_the_message_over_again(self, bench: Bench) -> None:
-        """Once the lease is over, the same message is received again, counted as another delivery and attempt."""
+        """Once the lease is over, the same message must come again, counted as another delivery and attempt."""
         bench.send()
         first = bench.one(lease=bench.unit)
         bench.advance(bench.unit + bench.grain)
@@ -56,7 +56,7 @@ class Leases:
         assert seen == [1, 2, 3]
 
     def test_a_lease_is_counted_from_before_the_message_came(self, bench: Bench) -> None:
-        """A lease is never stated longer than what is left of it when the receive returns."""
+        """A lease must never be reported as longer than what is left of it when the receive returns."""
         bench.send()
         start = bench.elapsed()
         ends = bench.one().lease.ends
@@ -118,7 +118,7 @@ class Leases:
             assert result.ends <= delivery.lease.hard_end
 
     def test_a_lost_lease_is_not_extended(self, bench: Bench) -> None:
-        """Extending a lease that is over reports LeaseLost and doesn't hide the message again."""
+        """Extending a lease that is over must report LeaseLost, and must not hide the message again."""
         bench.send()
         delivery = bench.one(lease=bench.unit)
         bench.advance(bench.unit + bench.grain)
@@ -126,7 +126,7 @@ class Leases:
         assert bench.one().id == delivery.id
 
     def test_an_extension_does_not_touch_the_next_holder(self, bench: Bench) -> None:
-        """When somebody else holds the message, the old lease's extension is LeaseLost and theirs is as it was."""
+        """When somebody else holds the message, extending the old lease must be LeaseLost and leave theirs alone."""
         bench.send()
         old = bench.one(lease=bench.unit)
         bench.advance(bench.unit + bench.grain)
@@ -137,7 +137,7 @@ class Leases:
         bench.ack(new)
 
     def test_a_settled_lease_is_not_extended(self, bench: Bench) -> None:
-        """Extending the lease of a message that is acked reports LeaseLost and doesn't bring it back."""
+        """Extending the lease of an acked message must report LeaseLost, and must not bring the message back."""
         bench.send()
         delivery = bench.one(lease=bench.unit)
         bench.ack(delivery)
@@ -147,7 +147,7 @@ class Leases:
 
     @pytest.mark.parametrize("step", [timedelta(hours=1), timedelta(hours=-1)], ids=["forwards", "backwards"])
     def test_a_clock_that_is_set_changes_no_lease(self, bench: Bench, step: timedelta) -> None:
-        """Wherever the wall clock is set: until the lease's span is over nobody else gets the message; then anybody."""
+        """However the wall clock is set, nobody else must get the message before the lease's span is over."""
         if (clock := _settable(bench)) is None:
             return  # the driver's time can't be set
         other = bench.client()
@@ -188,7 +188,7 @@ class Leases:
         assert bench.one().id == delivery.id
 
     def test_an_extension_beside_a_settlement_in_flight_is_for_real(self, bench: Bench) -> None:
-        """While an ack hangs an extension isn't LeaseLost: it holds once the ack has failed, which can be repeated."""
+        """While an ack hangs, an extension must not be LeaseLost, and must hold if the ack fails: it is tried again."""
         other, stall = bench.client(), Stall()
         bench.send()
         lease = 2 * bench.unit if bench.capabilities.chosen_lease else bench.unit
@@ -210,7 +210,7 @@ class Leases:
         bench.ack(delivery)
 
     def test_one_lost_lease_does_not_hide_the_others(self, bench: Bench) -> None:
-        """Of several leases extended by one call, each has its own answer, in order."""
+        """Of several leases extended by one call, each must have its own answer, in order."""
         for _ in range(3):
             bench.send()
         deliveries = bench.receive(3)

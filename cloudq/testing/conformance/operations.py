@@ -17,7 +17,7 @@ class Operations:
     """Running a queue."""
 
     def test_a_purge_deletes_what_is_ready_or_delayed(self, bench: Bench) -> None:
-        """After a purge nothing comes, now or later; how many there were is told, or isn't known."""
+        """After a purge nothing must come, now or later. The number that it returns is right, or `None`."""
         bench.send()
         bench.send()
         delayed = 0 if bench.capabilities.ordering else 1

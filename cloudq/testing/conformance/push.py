@@ -38,12 +38,12 @@ from cloudq.errors import LeaseLost, UnsupportedError
 from cloudq.testing.clock import FakeClock
 from cloudq.testing.conformance.harness import Harness
 
-# A push that doesn't arrive within so many real seconds never will.
+# A push that doesn't arrive within this many real seconds never will.
 STUCK: Const = 20.0
 
 
 class PushHarness(Harness):
-    """One backend that pushes, for one test. It pushes only when it is told to, so that a test sees each push.
+    """One backend that pushes, for one test. It must push only when `push` is called, so that a test sees each push.
 
     Attributes:
         url: Where the backend has to push to; there from the start.
@@ -135,7 +135,7 @@ class Receiver:
                 push.ended.wait()
                 receiver.forget(push)
                 self.close_connection = True
-                with suppress(OSError):  # whoever pushed has given up
+                with suppress(OSError):  # the sender has given up
                     if push.response is None:
                         self.connection.shutdown(socket.SHUT_RDWR)
                     else:

@@ -37,7 +37,7 @@ class Pushing:
             driver.decode(replace(request, headers={}, body=b"{}"))
 
     def test_decoding_calls_nobody(self, bench: Bench) -> None:
-        """The same request is the same delivery, however often it is decoded, also by a driver that is closed."""
+        """A request must decode to the same delivery each time, without a call: even by a driver that is closed."""
         bench.send()
         request = _request(bench.one())
         driver, harness = _pushing(bench)
@@ -48,7 +48,7 @@ class Pushing:
         assert [driver.decode(request), other.decode(request)] == [first, first]
 
     def test_a_lease_is_counted_from_the_request(self, bench: Bench) -> None:
-        """It ends when the backend stops waiting for the answer: as long after the request came as that takes."""
+        """The lease must end when the backend stops waiting for the answer, counted from the request's arrival."""
         bench.send()
         request = _request(bench.one())
         driver, _ = _pushing(bench)
@@ -76,7 +76,7 @@ class Pushing:
             bench.nothing()
 
     def test_an_answer_says_whether_it_is_done(self, bench: Bench) -> None:
-        """An ack is a success to HTTP, a release is none and no redirection either."""
+        """An ack must be a success to HTTP. A release must be neither a success nor a redirection."""
         bench.send()
         delivery = bench.one()
         driver, _ = _pushing(bench)

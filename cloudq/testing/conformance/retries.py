@@ -47,7 +47,7 @@ class Retries:
         assert (again.id, again.attempt) == (message.id, 2)
 
     def test_a_retry_beyond_the_native_limit_goes_by_copy(self, bench: Bench) -> None:
-        """What a release can't delay for so long is copied, under a new generation, and isn't early."""
+        """A retry too late for a release is copied, under a new generation, and must not come early."""
         message = bench.send()
         limit = bench.capabilities.native_retry_delay
         delay = 2 * bench.unit if limit is None else limit + bench.unit
@@ -205,7 +205,7 @@ def _fails(message: Message) -> None:
 
 
 def _clamped(bench: Bench, delay: timedelta) -> bool:
-    """Whether an ordered queue's release can't be delayed for so long."""
+    """Whether an ordered queue's release can't be delayed for that long."""
     limit = bench.capabilities.native_retry_delay
     return bench.capabilities.ordering and (limit is None or limit < delay)
 

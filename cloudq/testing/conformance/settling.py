@@ -1,4 +1,4 @@
-"""Behaviours of `PullDriver.settle`: acks, releases, and what comes too late."""
+"""Behaviours of `PullDriver.settle`: acks, releases, and late settlements."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Settling:
     """Saying what becomes of a message."""
 
     def test_an_acked_message_is_gone(self, bench: Bench) -> None:
-        """An acked message is never handed over again, after its lease's end neither."""
+        """An acked message must never be handed over again, not even after its lease has ended."""
         bench.send()
         bench.ack(bench.one(lease=bench.unit))
         bench.nothing()
@@ -25,14 +25,14 @@ class Settling:
         bench.nothing()
 
     def test_an_ack_is_for_one_message(self, bench: Bench) -> None:
-        """Acking one message leaves the others."""
+        """Acking one message must leave the others."""
         messages = {bench.send().id for _ in range(3)}
         first = bench.one()
         bench.ack(first)
         assert {delivery.id for delivery in bench.receive(3)} == messages - {first.id}
 
     def test_a_released_message_comes_again(self, bench: Bench) -> None:
-        """A released message is handed over again at once, to anyone, as another delivery."""
+        """A released message must be handed over again at once, to anyone, as another delivery."""
         other = bench.client()
         bench.send()
         first = bench.one()
@@ -42,7 +42,7 @@ class Settling:
 
     @pytest.mark.parametrize("second", STEPS, ids=STEP_NAMES)
     def test_a_second_settlement_is_lease_lost(self, bench: Bench, second: FinalStep) -> None:
-        """A lease settles once: after an ack, each further step reports LeaseLost and does nothing."""
+        """A lease settles once: after an ack, each further step must report LeaseLost and do nothing."""
         bench.send()
         delivery = bench.one()
         bench.ack(delivery)
@@ -52,7 +52,7 @@ class Settling:
 
     @pytest.mark.parametrize("second", STEPS, ids=STEP_NAMES)
     def test_a_settlement_after_a_release_is_lease_lost(self, bench: Bench, second: FinalStep) -> None:
-        """A released lease is over: each further step reports LeaseLost and, where fenced, changes nothing."""
+        """A released lease is over: each further step must report LeaseLost and, where fenced, change nothing."""
         bench.send()
         delivery = bench.one()
         assert bench.settle(delivery, Release()) is None
@@ -63,7 +63,7 @@ class Settling:
 
     @pytest.mark.parametrize("step", STEPS, ids=STEP_NAMES)
     def test_a_late_settlement_is_lease_lost(self, bench: Bench, step: FinalStep) -> None:
-        """A settlement after the lease's end reports LeaseLost and, where fenced, changes nothing."""
+        """A settlement after the lease's end must report LeaseLost and, where fenced, change nothing."""
         bench.send()
         delivery = bench.one(lease=bench.unit)
         bench.advance(bench.unit + bench.grain)
@@ -74,7 +74,7 @@ class Settling:
 
     @pytest.mark.parametrize("step", STEPS, ids=STEP_NAMES)
     def test_a_late_settlement_does_not_touch_the_next_holder(self, bench: Bench, step: FinalStep) -> None:
-        """When somebody else holds the message, a late step is LeaseLost; theirs is confirmed, where fenced."""
+        """When somebody else holds the message, a late step must be LeaseLost; theirs is confirmed, where fenced."""
         bench.send()
         old = bench.one(lease=bench.unit)
         bench.advance(bench.unit + bench.grain)
@@ -86,7 +86,7 @@ class Settling:
         assert list(bench.dead()) == []
 
     def test_one_lost_lease_does_not_hide_the_other_settlements(self, bench: Bench) -> None:
-        """Of several steps in one call, each has its own answer, in order, and the good ones are carried out."""
+        """Of several steps in one call, each must have its own answer, in order; the good ones are carried out."""
         for _ in range(3):
             bench.send()
         deliveries = bench.receive(3, lease=bench.unit)
@@ -107,7 +107,7 @@ class Settling:
         assert [delivery.id for delivery in bench.receive(2)] == [second.id]
 
     def test_settling_nothing_answers_nothing(self, bench: Bench) -> None:
-        """A settlement of nothing is allowed."""
+        """A settlement of nothing must be allowed."""
         assert list(bench.driver.settle([])) == []
 
     def test_a_native_dead_letter_is_kept_or_refused(self, bench: Bench) -> None:

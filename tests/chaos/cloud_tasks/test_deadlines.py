@@ -61,4 +61,4 @@ def test_a_task_that_outlives_its_deadline_runs_once_a_worker(
         assert [End.DEADLINE, End.DEADLINE, End.FAILED, End.FAILED] == ends[:4]
         assert (End.SUCCEEDED, 1) == (ends[-1], ends.count(End.SUCCEEDED))
         assert len(pids_that("starts")) == len(pids_that("ends")) in {2, 3}
-        assert "still runs here; it is to come later" in stand.log()
+        assert "still runs here; it is to be pushed again later" in stand.log()

@@ -912,7 +912,7 @@ def test_a_caller_that_waits_for_too_long_takes_its_item_back() -> None:
         clock.until_waiting(1)
         assert not late.done()
         clock.advance(A_MOMENT)
-        with pytest.raises(BackendUnavailable, match="not sent: for 10 s the calls before it had no answer"):
+        with pytest.raises(BackendUnavailable, match="not sent: for 10 s the calls before it got no answer"):
             late.result(PATIENCE)
         service.land(0)
         assert "hangs stored" == first.result(PATIENCE)

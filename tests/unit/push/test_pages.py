@@ -60,7 +60,10 @@ def test_what_makes_it_sick(edge, monkeypatch):
     """A watch that has ended, and slots that are all held by tasks whose time is over; it isn't ready then either."""
     monkeypatch.setattr(type(edge), "watched", property(lambda _: False))
     monkeypatch.setattr(type(edge.admission), "stuck", property(lambda _: True))
-    problems = ["leases aren't looked after", "every slot is held by a task whose time is over"]
+    problems = [
+        "leases aren't watched any more",
+        "every slot is held by a task whose time is over",
+    ]
     assert (503, problems) == said(edge, "/healthz")
     assert (503, problems) == said(edge, "/readyz")
 

@@ -508,7 +508,7 @@ def test_a_forged_reference_reads_nothing_outside_the_store(tmp_path, key):
         wire.decode(body, "default")
     reference = Reference(key=key, sha256=event["datasha256"], size=18)
     for use in (ClaimCheck.load, ClaimCheck.delete):
-        with pytest.raises(PayloadLost, match="no name of a blob"):
+        with pytest.raises(PayloadLost, match="not the name of a blob"):
             use(ClaimCheck(f"file://{tmp_path}/store"), reference)
     with pytest.raises(PayloadLost):
         ClaimCheck(f"file://{tmp_path}/store").save(reference, b"{}")

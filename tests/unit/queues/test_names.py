@@ -18,7 +18,7 @@ def test_a_name_is_taken_as_it_is(name: str) -> None:
 def test_what_is_no_name_is_refused(name: object) -> None:
     """Before any backend is asked."""
     for check in (check_queue, check_queue_name):
-        with pytest.raises(OptionError, match="is no name of a queue"):
+        with pytest.raises(OptionError, match="is not the name of a queue"):
             check(name)
 
 

@@ -95,14 +95,14 @@ def test_a_url_has_its_parts(url, scheme, host, path, parameters):
         ("cloudq.db", "starts with a scheme"),
         ("sqlite:cloudq.db", "starts with a scheme"),
         ("://x", "starts with a scheme"),
-        ("sqs://[::1", "no backend URL"),
+        ("sqs://[::1", "not a backend URL"),
         ("sqs://a?prefix=1&prefix=2", "names the parameter 'prefix' twice"),
-        ("sqs://a?nonsense", "no name=value"),
+        ("sqs://a?nonsense", "aren't name=value"),
         ("sqs://a#b", "no #fragment"),
         ("sqs://key:hunter2@a", "holds credentials"),
         ("sqs://hunter2@a/b", "holds credentials"),
         ("sqlite:///a%00b", "NUL"),
-        ("sqlite:///a%ffb", "no backend URL"),
+        ("sqlite:///a%ffb", "not a backend URL"),
     ],
 )
 def test_what_is_no_backend_url_is_refused(url, why):
@@ -228,7 +228,7 @@ def test_what_a_url_says():
         ("bucket/prefix", "starts with one scheme"),
         ("s3:bucket", "starts with one scheme"),
         ("simplecache::s3://bucket", "starts with one scheme"),
-        ("s3://", "names no place"),
+        ("s3://", "names no location"),
         ("s3://AKIA:hunter2@bucket", "holds credentials"),
         ("s3://bucket#x", "no #fragment"),
         ("file://folder/x", "takes the absolute path"),
@@ -237,7 +237,10 @@ def test_what_a_url_says():
         ("s3://bucket?hunter2", "is no URL"),
         ("s3://bucket?delete=acked&delete=never", "twice"),
         ("s3://bucket?delete=yes", "neither never nor acked"),
-        *((f"s3://bucket?threshold={number}", "is no number of bytes from 1,024 on") for number in ("x", "", 1023, -1)),
+        *(
+            (f"s3://bucket?threshold={number}", "is not a number of bytes, 1,024 at least")
+            for number in ("x", "", 1023, -1)
+        ),
     ],
 )
 def test_what_is_no_url_of_a_store(url, said):

@@ -510,7 +510,7 @@ class CancelsTheNewest(MemoryDriver):
         return False
 
 
-class HandlesForAll(MemoryDriver):
+class ReceiptsForAll(MemoryDriver):
     """Gives handles that cancel nothing."""
 
     def send(self, outgoing: Sequence[Outgoing]) -> Sequence[SendResult]:
@@ -612,8 +612,8 @@ CAUGHT: list[tuple[type[MemoryDriver], str, Mapping[str, object], str, Profile]]
     (CancelsWhateverIsThere, "test_what_was_handed_over_is_not_cancelled", NOTHING, QUEUE, None),
     (CancelsWhateverIsThere, "test_what_was_begun_is_not_cancelled_when_its_lease_is_over", NOTHING, QUEUE, None),
     (CancelsWhateverIsThere, "test_a_retrys_copy_is_not_cancelled", NOTHING, QUEUE, None),
-    (CancelsTheNewest, "test_a_handle_is_of_one_message_only", NOTHING, QUEUE, None),
-    (HandlesForAll, "test_what_is_ready_has_a_handle_only_if_it_can_be_cancelled", NOTHING, QUEUE, service_bus_like),
+    (CancelsTheNewest, "test_a_receipt_is_of_one_message_only", NOTHING, QUEUE, None),
+    (ReceiptsForAll, "test_what_is_ready_has_a_receipt_only_if_it_can_be_cancelled", NOTHING, QUEUE, service_bus_like),
     (LeavesTheLine, "test_the_next_of_its_key_comes", NOTHING, "conformance.fifo", None),
 ]
 

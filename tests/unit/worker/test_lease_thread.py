@@ -103,11 +103,11 @@ def test_nothing_ends_it(
     setup.keeper.attach([delivery(setup.clock)])
     setup.capabilities_error = error
     setup.pass_time(LEASE / 2)
-    until(lambda: "looking after leases failed" in caplog.text)
+    until(lambda: "renewing leases failed" in caplog.text)
     setup.capabilities_error = None
     until(lambda: setup.extended == 1)
     assert setup.thread.alive
-    assert 1 == caplog.text.count("looking after leases failed")
+    assert 1 == caplog.text.count("renewing leases failed")
 
 
 def test_a_logging_filter_that_raises_does_not_end_it(setup: Setup) -> None:

@@ -227,7 +227,7 @@ def test_nothing_that_is_raised_in_between_ends_it(
     bench.deliver()
     until(lambda: bench.clock.waiting or not bench.poller.alive)
     assert bench.poller.alive
-    assert ["the poller of queue q met an error of its own, and goes on"] == caplog.messages
+    assert ["the poller of queue q hit an internal error, and goes on"] == caplog.messages
     bench.clock.advance(FIRST_PAUSE)
     bench.deliver()
     until(lambda: bench.arrived == 1)

@@ -77,7 +77,7 @@ def test_a_second_signal_leaves_in_the_middle_of_a_poll(
     (line,) = [line for line in caplog.messages if "hidden" in line]
     before, until_when, _ = line.replace(", until ", "|").replace(" at the latest", "|").split("|")
     assert (
-        "leaving in the middle of a poll of queue default: what it was about to bring is hidden from everybody"
+        "leaving in the middle of a poll of queue default: what it was about to bring is hidden from every worker"
         == before
     )
     assert timedelta(seconds=50) < datetime.fromisoformat(until_when) - datetime.now(UTC) <= lease

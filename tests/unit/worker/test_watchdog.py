@@ -131,7 +131,7 @@ def test_a_machine_without_threads_is_asked_again(kennel: Kennel, caplog: pytest
     assert ["a", "b"] == sorted(kennel.watchdog.polling())
     assert 0 == kennel.watchdog.replaced, "none of them ever ran"
     assert 1 == len(caplog.messages)
-    assert "no thread can be had to poll queue a" in caplog.text
+    assert "no thread can be started to poll queue a" in caplog.text
     kennel.made[-1].alive = False
     kennel.watchdog.look()
     assert 1 == kennel.watchdog.replaced

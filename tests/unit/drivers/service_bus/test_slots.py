@@ -176,4 +176,4 @@ def test_one_who_raises_keeps_the_news_from_nobody(slot: Slot, caplog: pytest.Lo
     slot.watch(taken, told.append)
     slot._leave()
     assert (1, True) == (len(told), link.closed)
-    assert "could not be told" in caplog.text
+    assert "could not be reported" in caplog.text

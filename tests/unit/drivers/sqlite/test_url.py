@@ -32,7 +32,7 @@ def test_a_call_has_a_third_of_the_time_out(bench, parameters, call_timeout, pat
     [
         ("sqlite://host/q.db", "stands where a host would"),
         ("sqlite:///", "needs the path of a file"),
-        ("sqlite:///q.db?timeout=soon", "no number of seconds"),
+        ("sqlite:///q.db?timeout=soon", "not a number of seconds"),
         ("sqlite:///q.db?time_out=1", "timeout"),
         ("sqlite:///q.db?synchronous=off", "neither full nor normal"),
     ],

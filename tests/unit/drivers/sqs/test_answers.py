@@ -239,7 +239,7 @@ def test_a_send_is_tried_again_until_the_service_says_so(service: Service, drive
     assert 4 == service.sqs.operations().count("SendMessageBatch")
     app = App()
     service.instead = OTHER_KINDS["a web page"]
-    with app.using(driver), pytest.raises(BackendUnavailable, match="may have been carried out or not"):
+    with app.using(driver), pytest.raises(BackendUnavailable, match="may or may not have been carried out"):
         app.send("t", queue="q")
 
 

@@ -158,7 +158,7 @@ def test_the_lease_lasts_as_long_as_the_function() -> None:
         ({"Records": {"0": {}}}, "has no Records"),
         ({"detail-type": "Object Created", "source": "aws.s3", "detail": {}}, "one of EventBridge"),
         ({"specversion": "1.0", "type": "shop.pay", "data": {}}, "of another kind"),
-        ({"Records": ["text"]}, "no object but a str"),
+        ({"Records": ["text"]}, "an object but a str"),
         ({"Records": [{"eventSource": "aws:s3", "s3": {}}]}, "of 'aws:s3', not of 'aws:sqs'"),
         ({"Records": [{"EventSource": "aws:sns", "Sns": {}}]}, "of None, not of 'aws:sqs'"),
         ({"Records": [{"eventSource": "aws:sqs"}]}, "isn't as Lambda writes it"),

@@ -291,7 +291,7 @@ def test_the_url(monkeypatch):
         assert LONGEST == driver.capabilities("q").max_delay
         driver.close()
     for role in ("x", "arn:aws:iam::1:role/x", "arn:aws:iam::123456789012:user/x", ""):
-        with pytest.raises(ConfigurationError, match="is no ARN of a role"):
+        with pytest.raises(ConfigurationError, match="is not the ARN of a role"):
             open_driver(f"sqs://eu-west-1?scheduler_role={role}", FakeClock())
 
 

@@ -179,7 +179,8 @@ class Storing:
 
     def _too_late(self) -> BackendUnavailable:
         return BackendUnavailable(
-            f"not tried: for {self._whole.total_seconds():g} s nothing could be stored before its turn", hint=TIMEOUT_HINT
+            f"not tried: for {self._whole.total_seconds():g} s nothing could be stored before it",
+            hint=TIMEOUT_HINT,
         )
 
 

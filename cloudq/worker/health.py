@@ -1,8 +1,8 @@
 """`/healthz` and `/readyz`, for a supervisor that restarts this worker or waits for it.
 
 A worker whose backend is down, or whose queue holds another program's messages, is alive, since restarting it wouldn't
-help, but it isn't ready. A worker that only a restart helps (its database file was replaced, no thread can be started to
-run tasks in) isn't alive.
+help, but it isn't ready. A worker that only a restart helps (its database file was replaced, no thread can be started
+to run tasks in) isn't alive.
 """
 
 from __future__ import annotations

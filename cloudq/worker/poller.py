@@ -89,7 +89,7 @@ class Poller:
         """Starts the thread.
 
         Raises:
-            RuntimeError: No thread can be had.
+            RuntimeError: No thread can be started.
         """
         self._thread.start()
 

@@ -43,7 +43,7 @@ class Watchdog:
             return list(self._pollers.values())
 
     def start(self) -> None:
-        """Starts all pollers. One for which no thread can be had is tried again at each `look`."""
+        """Starts all pollers. One for which no thread can be started is tried again at each `look`."""
         self._started = True
         for poller in self.pollers:
             self._start(poller)

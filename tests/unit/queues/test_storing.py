@@ -158,7 +158,7 @@ def test_whoever_waits_behind_calls_without_an_answer_gives_up_in_time():
     for _ in first:
         assert entered.acquire(timeout=20)
     behind = queue.submit(Message(id="behind", task="t", queue="q"))
-    with pytest.raises(BackendUnavailable, match=r"not sent: for 0\.4 s the calls before it had no answer"):
+    with pytest.raises(BackendUnavailable, match=r"not sent: for 0\.4 s the calls before it got no answer"):
         queue.send(Message(id="late", task="t", queue="q"))
     hung.set()
     assert [None] * 4 == [future.result(20).error for future in first]

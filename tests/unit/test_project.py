@@ -195,6 +195,14 @@ def test_version_is_in_the_changelog() -> None:
         assert release in headings
 
 
+def test_the_changelog_says_nothing_twice() -> None:
+    """No two entries of a version begin alike, which is how a merge leaves an old wording beside the new one."""
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    for version in re.split(r"^## ", changelog, flags=re.MULTILINE)[1:]:
+        begun = [re.sub(r"\W+", " ", entry)[:36] for entry in re.split(r"^- ", version, flags=re.MULTILINE)[1:]]
+        assert [] == [entry for entry in begun if begun.count(entry) > 1]
+
+
 def test_every_error_code_has_its_anchor() -> None:
     """`reference/errors.md` has one section for each code, under it, and none besides; each names its class."""
     sections = dict(re.findall(r"^### `([a-z-]+)` \{ #\1 \}\n\n`(\w+)`", doc("reference/errors.md"), re.MULTILINE))
@@ -211,6 +219,14 @@ def test_error_tree_is_complete() -> None:
     """The tree at the top of `reference/errors.md` names every class."""
     tree = doc("reference/errors.md").partition("```text\n")[2].partition("```")[0]
     assert {kind.__name__ for kind in error_classes()} == set(re.findall(r"[A-Z]\w+", tree))
+
+
+def test_the_errors_page_says_where_to_import_from() -> None:
+    """All from one module; those that it names as attributes of the package are those that are."""
+    paragraph = doc("reference/errors.md").partition("\nTo import them: ")[2].partition("\n\n")[0]
+    assert "`cloudq.errors` has all" in paragraph
+    named = set(re.findall(r"`(\w+)`", paragraph.partition("as well:")[2]))
+    assert {kind.__name__ for kind in error_classes()} & set(cloudq.__all__) == named
 
 
 def test_api_reference_is_complete() -> None:
@@ -284,6 +300,16 @@ def test_readme_links_exist() -> None:
     links = re.findall(r"\]\(((?!https?:)[^)#]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
     assert len(links) > 10
     assert [] == [link for link in links if not (ROOT / link).is_file()]
+
+
+def test_every_page_is_in_the_navigation_and_in_the_index() -> None:
+    """The site's navigation has each page; the index links each how-to and each explanation."""
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    navigation = set(re.findall(r"^ *- ([\w./-]+\.md)$", doc("mkdocs/mkdocs.yml"), re.MULTILINE))
+    assert pages == navigation
+    linked = set(re.findall(r"\]\(([\w./-]+\.md)", doc("index.md")))
+    guides = {page for page in pages if page.startswith(("how-to/", "explanation/"))}
+    assert set() == guides - linked
 
 
 def test_make_targets_are_explained() -> None:

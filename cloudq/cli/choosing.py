@@ -74,7 +74,7 @@ def any_app(spec: str | None, backend: str | None, *, wanted: bool = True, store
         stores: Whether the command stores messages, and so may make the database. All others leave no file behind.
 
     Raises:
-        ConfigurationError: The App that was asked for can't be had; or one that was found can't, and it alone may
+        ConfigurationError: The App that was asked for can't be loaded; or one that was found can't, and it alone may
             know where the messages are; or they are in memory.
         TaskDefinitionError: A task's declaration is wrong.
     """
@@ -94,7 +94,7 @@ def any_app(spec: str | None, backend: str | None, *, wanted: bool = True, store
 
 @contextmanager
 def one_queue(queue: str, spec: str | None, backend: str | None) -> Iterator[tuple[Chosen, CloudQueue]]:
-    """The one queue that a command is about; a name that no task declares is told. Needs no tasks.
+    """The one queue that a command is about. Says so if no task declares that name. Needs no tasks.
 
     Raises:
         ConfigurationError: As `any_app`.

@@ -147,7 +147,7 @@ def servicebus(
                 emulator.start()
             except OSError as error:
                 raise ConfigurationError(
-                    f"a port of the emulator can't be had: {error.strerror or error}",
+                    f"the emulator can't listen on one of its ports: {error.strerror or error}",
                     hint="another one may be running; --port 0 --admin-port 0 takes free ones",
                 ) from error
             # Data for `source <(...)`, everything else for people.

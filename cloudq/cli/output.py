@@ -107,7 +107,7 @@ def shown(value: object) -> str:
 def printable(text: str) -> str:
     """The text with every character escaped that could steer a terminal; line ends and tabs stay.
 
-    What a message holds comes from whoever sent it.
+    What a message holds comes from its sender, who may be anybody.
     """
     if text.isprintable():
         return text

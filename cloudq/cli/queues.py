@@ -67,7 +67,7 @@ def purge(
 
 
 def _how_many(queue: CloudQueue) -> str:
-    """What is told before somebody decides; who may purge may not have the right to count."""
+    """What to say before asking; a user who may purge may not have the right to count."""
     try:
         before = queue.stats()
     except PermissionDenied:

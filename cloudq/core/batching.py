@@ -1,4 +1,4 @@
-"""`Batcher`: natural batching. Whoever arrives while a call is in flight joins the next one.
+"""`Batcher`: natural batching. Callers that arrive while a call is in flight join the next one.
 
 ```
  thread A  call ─▶ flies at once (nobody else is there) ──────────▶ done

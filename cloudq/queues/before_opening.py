@@ -26,6 +26,6 @@ def remove_look(look: Look) -> None:
 
 
 def look_before_opening(opener: object, url: str) -> None:
-    """Asks whoever is to be asked: the last that was added. A test run within a test run has its own rules."""
+    """Asks the look that was added last: a test run within a test run has its own rules."""
     for look in _looks[-1:]:
         look(opener, url)

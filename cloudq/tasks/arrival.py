@@ -117,7 +117,7 @@ def _same_number(given: object, arrived: float) -> bool:
 
 
 def _same_moment(given: datetime, arrived: datetime) -> bool:
-    """The wall clock and the offset decide: with them the second of a repeated hour is told from the first."""
+    """The wall clock and the offset decide: they tell the second of a repeated hour from the first."""
     if given.utcoffset() != arrived.utcoffset():
         return False
     if given.replace(tzinfo=None, fold=0) != arrived.replace(tzinfo=None, fold=0):

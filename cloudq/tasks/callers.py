@@ -6,7 +6,7 @@ import sys
 
 
 def callers_level() -> int:
-    """The stack level, for a warning that is given by whoever calls this, of whoever called cloudq."""
+    """The stack level, for a warning that the caller of this function gives, of the code that called cloudq."""
     level = 1
     while sys._getframe(level).f_globals.get("__name__", "").startswith("cloudq."):
         level += 1

@@ -1,4 +1,4 @@
-"""What other task queues call things: whoever types their word is told ours.
+"""What other task queues call things: an error about one of their words names ours.
 
 Nothing here makes the words work: `hasattr` stays false, and so does what asks for an object's abilities (copy, pickle,
 inspect, mocks).

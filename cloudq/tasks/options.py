@@ -71,7 +71,7 @@ class TaskOptions(TypedDict, total=False):
 
 
 class AppSettings(TypedDict, total=False):
-    """What an app is told besides its URL; `None` is what was left out.
+    """An app's settings besides its URL; `None` for those that were left out.
 
     Keys:
         imports: Modules that declare tasks of the app; a worker imports them at start.
@@ -131,7 +131,7 @@ def check_send_options(options: SendOptions, parameters: Collection[str] = ()) -
 
     Args:
         options: The options.
-        parameters: Those of the task, if it is known: what belongs in the payload is told from what is misspelt.
+        parameters: Those of the task, if it is known: then a misspelt option isn't taken for one of the payload's.
 
     Raises:
         OptionError: Saying which and why.

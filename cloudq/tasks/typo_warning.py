@@ -11,7 +11,7 @@ from cloudq.tasks.callers import callers_level
 
 # Other programs' names are often of the same build (`blog.tasks.mail`, `shop.tasks.mail`: 0.8), and are no slips.
 _NEAR: Final = 0.84
-# Names may be made of data; what was looked at is remembered for so many.
+# How many names are remembered as looked at: names may be made of data, without end.
 _REMEMBERED: Final = 1_000
 
 

@@ -78,7 +78,7 @@ class Guard:
         try:
             parsed = parse_url(url)
         except CloudqError:
-            return  # whoever opens it says what is wrong
+            return  # opening it will say what is wrong
         if _allowing or self._is_allowed(url) or is_for_tests(parsed, self._temporary()):
             return
         test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
@@ -150,7 +150,7 @@ def _is_service_bus_of_tests(url: BackendUrl, connection_string: str) -> bool:
 
 
 def _level_of_the_caller() -> int:
-    """How far up the first frame is that isn't cloudq's own, for whoever called this."""
+    """How far up the first frame is that isn't cloudq's own, counted from the caller of this function."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "cloudq":
         level, frame = level + 1, frame.f_back

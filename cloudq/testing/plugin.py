@@ -42,7 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """From now on whoever opens a backend from its URL is looked at."""
+    """From now on each backend that is opened by its URL is checked."""
     config.addinivalue_line("markers", f"{ALLOWED}: this test may open a backend that isn't for tests (cloudq)")
     if config.getini(REAL) not in {"warn", "error"}:
         raise pytest.UsageError(f"the ini option {REAL} is {config.getini(REAL)!r}, neither warn nor error")

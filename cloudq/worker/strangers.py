@@ -24,7 +24,7 @@ from cloudq.core.safe_log import SafeLogger
 
 logger = SafeLogger("cloudq.worker")
 
-# So many in a row are no accident: the program, or the queue, is the wrong one.
+# This many in a row are no accident: the program, or the queue, is the wrong one.
 MOST_IN_A_ROW: Final = 10
 # How often it is then looked whether a known one has come.
 ROUND: Final = timedelta(minutes=1)

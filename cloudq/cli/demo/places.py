@@ -28,7 +28,7 @@ class Runs(Protocol):
     """A worker of either kind."""
 
     def run(self) -> int:
-        """Works until it is told to stop. Returns the exit code."""
+        """Works until it is stopped. Returns the exit code."""
         ...
 
     def stop(self) -> None:
@@ -44,7 +44,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         how: What the worker does there, in words.
         url: The backend's.
         ordered: Whether it has queues that keep an order.
-        worker: Makes a worker, which is told of each task that has ended.
+        worker: Makes a worker, given the function to call for each task that has ended.
         pause: Has nothing pushed until there is a worker again.
     """
 

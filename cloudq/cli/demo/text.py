@@ -30,5 +30,5 @@ class Lines:
 
 
 def dead_letters(many: int) -> str:
-    """So many of them, in words."""
+    """The number of them, in words."""
     return f"{many} dead letter" if many == 1 else f"{many} dead letters"

@@ -17,7 +17,7 @@ from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.queues.dead_letters import Move
 
 POLL: Final = timedelta(seconds=1)
-# So many failed looks in a row, with a pause after each, before the move is given up: nobody would watch it.
+# How many looks in a row may fail, with a pause after each, before the move is given up, as it isn't watched.
 PATIENCE: Final = 30
 
 _LIMITS: Final = (

@@ -35,7 +35,7 @@ from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.drivers.service_bus import connections, deadlines
 from cloudq.drivers.service_bus.sockets import TimelySocket
 
-# How long one read waits for a frame. Whoever else wants the connection waits as long.
+# How long one read waits for a frame, and so how long other callers wait for the connection.
 READ: Final = timedelta(milliseconds=50)
 _DELIVERY_COUNT: Final = 5  # its place in a flow frame
 
@@ -129,7 +129,7 @@ def incoming(receiver: ServiceBusReceiver) -> Any:
 def keep_incoming(receiver: ServiceBusReceiver) -> None:
     """Has what was read outlast the connection: the SDK would try to release it when it closes, also one that is cut.
 
-    Whoever has asked for `incoming` before has it still.
+    A caller that has asked for `incoming` before still has it.
     """
     if receiver._handler is not None:
         receiver._handler._received_messages = Queue()

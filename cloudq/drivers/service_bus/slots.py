@@ -17,7 +17,7 @@ A message that goes back unstarted takes its session with it: this process may n
 say), and another that could gets it only by the session.
 
 A session's lock ends with its link: by leaving the session, or by a cut. The task that runs for the session's message
-is told at once, since the service hands the message to somebody else at once.
+must learn of it at once, since the service hands the message to somebody else at once.
 """
 
 from __future__ import annotations

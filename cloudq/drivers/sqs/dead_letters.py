@@ -230,7 +230,7 @@ class _Look:
         while len(known) < MOST and (missing is None or missing):
             brought = self._letters.receive(self._lease)
             yield from brought
-            # What comes a second time has outlived its lease: it was a long look.
+            # A message that comes a second time has outlived its lease: it was a long look.
             new = {seen.key for seen in brought} - known
             if not new:
                 return

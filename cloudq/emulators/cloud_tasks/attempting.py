@@ -30,7 +30,7 @@ _CODES: Final = {
     503: code_pb2.UNAVAILABLE,
     504: code_pb2.DEADLINE_EXCEEDED,
 }
-# What the next attempt is told of one that had no answer. The first is recorded; the second is taken to be alike.
+# What the next attempt learns of one that had no answer. The first is recorded; the second is taken to be alike.
 _PREVIOUS_OF_DEADLINE: Final = 504
 _PREVIOUS_OF_UNREACHABLE: Final = 503
 

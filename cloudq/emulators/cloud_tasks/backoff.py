@@ -64,7 +64,7 @@ def specified(config: Any, *, relaxed: bool) -> Retries:
 
 
 def delay(retries: Retries, attempts: int) -> timedelta:
-    """How long after the failure of the last of so many attempts the next one is due."""
+    """How long after the failure of the last of that many attempts the next one is due."""
     failures = max(attempts, 1) - 1
     doublings = min(failures, retries.max_doublings)
     if doublings > _MOST_DOUBLINGS:
@@ -75,7 +75,7 @@ def delay(retries: Retries, attempts: int) -> timedelta:
 
 
 def is_over(retries: Retries, attempts: int, age: timedelta) -> bool:
-    """Whether a task is given up after so many failed attempts, the first of them `age` ago.
+    """Whether a task is given up after that many failed attempts, the first of them `age` ago.
 
     Both limits have to be met. Where attempts are unlimited a `max_duration` alone decides.
     """

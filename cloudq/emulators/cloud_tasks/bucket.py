@@ -7,7 +7,7 @@ from typing import Final
 
 # Rounding: a token that is there but for this counts as there, else a wait could be shorter than a clock can tell.
 _ALMOST: Final = 1e-6
-_LONGEST: Final = 366 * 86_400.0  # whoever waits for so long looks again
+_LONGEST: Final = 366 * 86_400.0  # a wait of that length looks again at its end
 
 
 class TokenBucket:
@@ -15,7 +15,7 @@ class TokenBucket:
 
     Args:
         rate: Tokens a second, more than 0.
-        burst: The most that there can be, at least 1. So many are there at first.
+        burst: The most that there can be, at least 1. At first it is full.
         now: The present moment.
     """
 

@@ -215,7 +215,7 @@ class CloudTasksEmulator:
         except BaseException as error:
             if started.done():
                 raise
-            started.set_exception(error)  # whoever started the thread hears of it
+            started.set_exception(error)  # raised in the thread that started this one
 
     async def _serve(self, started: Future[None]) -> None:
         self._loop = asyncio.get_running_loop()

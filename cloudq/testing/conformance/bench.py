@@ -91,7 +91,7 @@ class Bench:
 
     @property
     def grain(self) -> timedelta:
-        """So much earlier or later is certainly before or after."""
+        """How much earlier or later is certainly before or after."""
         return self.unit / 4
 
     def now(self) -> datetime:

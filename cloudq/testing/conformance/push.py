@@ -84,7 +84,7 @@ class PushHarness(Harness):
         return Polled(self.second_push_client(), self)
 
     def advance(self, delta: timedelta) -> None:
-        """Lets time pass. Whoever holds a push for longer than its lease is taken for dead at the lease's end."""
+        """Lets time pass. A client that holds a push for longer than its lease is taken for dead at the lease's end."""
         until = self.clock.elapsed() + delta
         for moment in self.pushes.ends_before(until):
             self._advance_to(moment)

@@ -50,7 +50,7 @@ def _request(scope: Scope, body: bytes) -> Request:
 
 
 async def _body(receive: Receive) -> bytes | None:
-    """The body, or `None` if it is too large: what comes beyond isn't kept."""
+    """The body, or `None` if it is too large: the rest isn't kept."""
     parts: list[bytes] = []
     size = 0
     while True:

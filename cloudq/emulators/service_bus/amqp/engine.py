@@ -1,6 +1,6 @@
 """The server's side of a connection: bytes in, events and bytes out; no I/O, clock or threads (AMQP 1.0, part 2.4).
 
-Whoever owns a connection calls `feed` with what arrived and deals with each of `events` before it takes the next one;
+A connection's owner calls `feed` with what arrived and deals with each of `events` before it takes the next one;
 then `take_output` has what is to be written. `tick` at `deadline` keeps the connection alive, or ends it.
 """
 

@@ -183,7 +183,7 @@ class IncomingLink(Link):
         self._partial: IncomingDelivery | None = None
 
     def grant(self, credit: int) -> None:
-        """Lets the client send so many messages, and again so many whenever half of them are used."""
+        """Lets the client send that many messages, and again that many whenever half of them are used."""
         self._full = self.credit = credit
         self.send_flow()
 

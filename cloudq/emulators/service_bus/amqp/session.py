@@ -260,7 +260,7 @@ class Session:
         if link.state is not LinkState.OPEN:
             return  # the credit waits until the link is accepted
         yield CreditChanged(link, flow.drain)
-        # The owner has dealt with the event: whoever asks is told what is left.
+        # The owner has dealt with the event: the answer says what is left.
         if flow.drain:
             link.give_up_credit()
         if flow.drain or flow.echo:

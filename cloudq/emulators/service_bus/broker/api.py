@@ -1,7 +1,7 @@
 """The broker's interface: what the AMQP server and the administration call, and what the broker calls back.
 
 Single-threaded: all calls come from one thread (the event loop's). All are synchronous and none waits. Time comes from
-a `Clock`; nothing runs by itself: whoever owns the broker calls `tick` at `next_due`. Every operation first does what
+a `Clock`; nothing runs by itself: the broker's owner calls `tick` at `next_due`. Every operation first does what
 is due by the clock, so that a late tick is never visible.
 
 What the broker calls back (`ReceiverSink`, `SessionSink`) is called from inside an operation or `tick`, once the
@@ -301,7 +301,7 @@ class Messaging(Protocol):
     ) -> Waiting:
         """Locks a session for a receiver: the given one (at once, or refused), or the next available (`None`).
 
-        The sink is told the result, possibly before this returns. Only a wait for the next available one takes time:
+        The sink gets the result, possibly before this returns. Only a wait for the next available one takes time:
         it is refused with `TIMEOUT` after `timeout`.
         """
         ...

@@ -13,7 +13,7 @@ from cloudq.emulators.service_bus.broker.store import Stored
 if TYPE_CHECKING:
     from cloudq.emulators.service_bus.broker.queue import Queue
 
-# A message that was forwarded so often isn't forwarded on.
+# A message that was forwarded this often isn't forwarded any further.
 # Microsoft, "Chaining Service Bus entities with autoforwarding".
 MAX_HOPS: Final = 4
 

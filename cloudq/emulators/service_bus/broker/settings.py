@@ -80,7 +80,7 @@ class SubscriptionSettings(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         lock_duration: How long a message or a session is locked; at most 5 minutes. The service wants at least 5 s;
             the emulator takes less, for tests.
-        max_delivery_count: After so many failed deliveries a message is dead-lettered.
+        max_delivery_count: After this many failed deliveries a message is dead-lettered.
         default_time_to_live: For messages without one, and the most that a message may have; `None`: no end.
         dead_letter_on_expiration: Whether expired messages are dead-lettered, not dropped.
         dead_letter_on_filter_errors: Whether messages are kept in the dead-letter queue whose filter can't be

@@ -104,7 +104,7 @@ class Quota:
         self.used = 0
 
     def check(self, size: int, entity: str) -> None:
-        """Raises `BrokerError` with `QUOTA_EXCEEDED` if so many more bytes don't fit."""
+        """Raises `BrokerError` with `QUOTA_EXCEEDED` if that many more bytes don't fit."""
         if self.used + size > self.limit:
             raise BrokerError(
                 Condition.QUOTA_EXCEEDED,

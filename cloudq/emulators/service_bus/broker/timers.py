@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import count
 from typing import Final
 
-# Below so many, timers that were taken back aren't worth a new heap.
+# Below this number, timers that were taken back aren't worth a new heap.
 _WORTH_IT: Final = 1000
 
 
@@ -36,7 +36,7 @@ class Timers:
         return len(self._heap) - self._cancelled
 
     def at(self, when: datetime, action: Callable[[], None]) -> Timer:
-        """Has `action` done at `when`; `on_change` is told if that is the next thing to do."""
+        """Has `action` done at `when`; calls `on_change` if that is the next thing to do."""
         timer = Timer(action)
         heapq.heappush(self._heap, (when, next(self._numbers), timer))
         if self._heap[0][2] is timer:

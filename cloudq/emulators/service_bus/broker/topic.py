@@ -29,7 +29,7 @@ class Subscription:
 
 
 class Topic:
-    """A topic. It keeps only what is scheduled: all else is with the subscriptions, or nobody's.
+    """A topic. It keeps only what is scheduled: all else is with the subscriptions, or is dropped.
 
     Attributes:
         subscriptions: By their names in lower case.

@@ -86,7 +86,7 @@ class Faults:
             self._loss = _Loss(Answer.LOST if applied else Answer.UNHEARD, times)
 
     def drop_after(self, transfers: int) -> None:
-        """Cuts the connection with the next transfer after so many more, in either direction, before it is done."""
+        """Cuts the connection with the next transfer after that many more, in either direction, before it is done."""
         with self._lock:
             self._drop_after = transfers
 

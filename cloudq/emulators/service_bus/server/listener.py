@@ -102,6 +102,6 @@ class Listener:
 
 
 async def _turns() -> None:
-    """Lets what has begun on the loop come about: a connection is set up, or ended, within so many rounds."""
+    """Lets what has begun on the loop come about: a connection is set up, or ended, within that many rounds."""
     for _ in range(_ROUNDS):
         await asyncio.sleep(0)

@@ -65,7 +65,7 @@ class Peer(asyncio.Protocol):
                 self._wire = self._choose_wire(data)
             self._connection.feed(self._wire.receive(data), self._now())
             self._client.process()
-        except Exception:  # noqa: BLE001 - a fault of the emulator's: the client is told, other connections go on
+        except Exception:  # noqa: BLE001 - a fault of the emulator's: the client learns of it, other connections go on
             _log.exception("a connection failed")
             self._connection.close(AmqpError(ErrorCondition.INTERNAL_ERROR, "The emulator failed: see its log."))
             self._client.process()

@@ -37,6 +37,10 @@ LONGEST_WAIT: Final = timedelta(seconds=30)
 GRACE: Final = timedelta(milliseconds=250)
 # How long a message waits in a slot for somebody to take it.
 SHELF: Final = timedelta(seconds=2)
+# How long sessions are left to other processes after one was given back unstarted, and how soon that is begun. The
+# service gives a session to whoever has waited for longest, and that would nearly always be this process.
+STEP_BACK: Final = timedelta(seconds=1)
+WITHDRAWAL: Final = timedelta(milliseconds=500)
 # How long the slots may take to end, all of them together.
 LEAVING: Final = timedelta(seconds=1)
 
@@ -67,6 +71,7 @@ class Sessions:
         self._seeking = 0
         self._wanted = 0
         self._wanted_at = timedelta(0)
+        self._stepped_back_until = timedelta(0)
         self._interrupted = 0
         self._error: BaseException | None = None
         self.closed = False
@@ -98,7 +103,8 @@ class Sessions:
                         return []
                     self._start_slots()
                     if self._error is None:
-                        self._changed.wait(left.total_seconds())
+                        back = self._stepped_back_until - SYSTEM_CLOCK.elapsed()
+                        self._changed.wait((min(left, back) if back > timedelta(0) else left).total_seconds())
             finally:
                 self._wanted -= limit
                 self._wanted_at = SYSTEM_CLOCK.elapsed()
@@ -122,7 +128,7 @@ class Sessions:
 
     def is_wanted(self) -> bool:
         """Whether somebody waits for messages, or did a moment ago."""
-        if self.closed:
+        if self.closed or SYSTEM_CLOCK.elapsed() < self._stepped_back_until:
             return False
         return self._wanted > 0 or SYSTEM_CLOCK.elapsed() - self._wanted_at < GRACE
 
@@ -162,6 +168,7 @@ class Sessions:
         with self._changed:
             self._seeking -= 1
             self._asked_at.pop(slot, None)
+            self._changed.notify_all()
             if self.is_wanted():
                 self._start_slots()
 
@@ -178,6 +185,13 @@ class Sessions:
         with self._changed:
             self._error = error
             self._changed.notify_all()
+
+    def step_back(self) -> None:
+        """Withdraws from waiting for sessions for a moment: another process is to have the next one first."""
+        with self._changed:
+            self._stepped_back_until = SYSTEM_CLOCK.elapsed() + STEP_BACK
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._seeking or self.closed, WITHDRAWAL.total_seconds())
 
     def discard_slot(self, slot: Slot) -> None:
         """Forgets a slot, whose thread ends."""
@@ -196,6 +210,8 @@ class Sessions:
 
     def _start_slots(self) -> None:
         """Starts slots for what is wanted."""
+        if SYSTEM_CLOCK.elapsed() < self._stepped_back_until:
+            return
         wanted = min(self._wanted - len(self._shelf), SEEKERS - self._seeking, MOST - len(self._slots))
         for _ in range(wanted):
             slot = Slot(self, clock=self._clock, span=self._span, patience=self._patience)

@@ -132,6 +132,10 @@ class Office(Protocol):
         """Offers a message; whether somebody took it in time."""
         ...
 
+    def step_back(self) -> None:
+        """Leaves the next session to another process: one is about to be let go of that isn't for this one."""
+        ...
+
     def fail(self, error: BaseException) -> None:
         """Has the error raised by those that wait for messages: the service couldn't be asked for a session."""
         ...
@@ -302,7 +306,10 @@ class Slot(threading.Thread):
                 return Event.LOST
         if link is None or link.closed:
             return Event.LOST
-        return Event.GIVEN_BACK if self._given_back else Event.SETTLED
+        if not self._given_back:
+            return Event.SETTLED
+        self._office.step_back()
+        return Event.GIVEN_BACK
 
     def _leave(self) -> Event:
         self._let_go("its session's link was cut or closed")

@@ -213,3 +213,18 @@ def test_a_killed_worker_loses_nothing(shop):
     stats = shop.app.queue("default").stats
     wait_until(lambda: (now := stats()).ready == now.in_flight == 0, within=10, what="the queue is empty")
     assert 2 == shop.said.count("slow first starts")
+
+
+def test_a_task_that_is_deployed_after_its_message(shop: Shop) -> None:
+    """It waits as a copy of later, and then runs in its first attempt."""
+    worker = shop.start()
+    shop.app.send("late", {"n": 7}, queue="default")
+    log = shop.folder / "worker.log"
+    wait_until(lambda: "holds messages of an unknown task 'late'" in log.read_text(), within=20, what="it was pushed")
+    worker.send_signal(signal.SIGTERM)
+    assert 0 == worker.wait(20)
+    with (shop.folder / "shop.py").open("a") as tasks:
+        tasks.write('\n\n@app.task("late")\ndef late(context: cloudq.Context, n: int) -> None:\n')
+        tasks.write('    said(f"late {n} {context.attempt}")\n')
+    shop.start()
+    wait_until(lambda: "late 7 1" in shop.said, within=30, what="it has run")

@@ -63,6 +63,10 @@ class Office:
     """Wants nothing more."""
 
     closed = False
+    stepped_back = 0
+
+    def step_back(self) -> None:
+        self.stepped_back += 1
 
     def may_seek(self) -> bool:
         return False
@@ -136,6 +140,7 @@ def test_what_goes_back_unstarted_takes_its_session_with_it(slot: Slot) -> None:
     slot.watch(taken, told.append)
     slot.settle([(taken, RELEASE)])
     assert Event.GIVEN_BACK is slot._wait_for_work()
+    assert 1 == private._office.stepped_back
     assert State.LEAVING is NEXT[State.IN_WORK, Event.GIVEN_BACK]
     slot._leave()
     assert [] == told

@@ -33,8 +33,10 @@ ZERO: Final = timedelta(0)
 
 # How much of a task's name is shown and compared: an unknown one may be of any length.
 _NAME_CHARS: Final = 200
-# Twice as long away as it has waited: nine handings-over in an hour, fewer than half of what a policy allows.
-_GROWTH: Final = 2
+# How long away, by how long it has waited. Each handing-over is a chance that whoever knows it is the one who gets it, so
+# there are about twenty in an hour; where each costs a delivery, nine: fewer than half of what a policy allows.
+_GROWTH: Final = 0.5
+_GROWTH_AT_A_COST: Final = 2
 _LATEST_DOUBLING: Final = 8
 _SPREAD: Final = 1.25
 _MOST_REMEMBERED: Final = 10_000
@@ -92,7 +94,7 @@ class UnknownTasks:
             self._forget(delivery, message)
             return _dead(f"{reason} (handed over {without_end} times, half of what its queue's policy allows)")
         self._tell(delivery.queue, named, reason)
-        longest = _GROWTH * waited
+        longest = (_GROWTH_AT_A_COST if without_end > 1 else _GROWTH) * waited
         if remembered is None and delivery.failure is None:
             longest = SHORTEST_AWAY * 2 ** min(delivery.deliveries - 1, _LATEST_DOUBLING)
         spread = random.uniform(1.0, _SPREAD)  # noqa: S311 - so that not all come back at once

@@ -13,8 +13,7 @@
   ENDED ◀────────────────┘
 ```
 
-A message that goes back unstarted takes its session with it: this process may never start it (it doesn't know the task,
-say), and another that could gets it only by the session.
+A message that goes back unstarted takes its session with it: another process, which may know its task, needs that.
 
 A session's lock ends with its link: by leaving the session, or by a cut. The task that runs for the session's message
 must learn of it at once, since the service hands the message to somebody else at once.
@@ -165,7 +164,7 @@ class Slot(threading.Thread):
         self._ends: timedelta | None = None  # when the session's lock does, by `Clock.elapsed`
         self._message: Taken | None = None
         self._changed = threading.Event()  # set once the message was settled, or the session is known to be lost
-        self._given_back = False  # whether it was settled by giving it back unstarted
+        self._given_back = False  # whether the message was given back unstarted
         self._watching = threading.Lock()
         # Guarded by the lock.
         self._receiver: ServiceBusReceiver | None = None
@@ -306,10 +305,9 @@ class Slot(threading.Thread):
                 return Event.LOST
         if link is None or link.closed:
             return Event.LOST
-        if not self._given_back:
-            return Event.SETTLED
-        self._office.step_back()
-        return Event.GIVEN_BACK
+        if self._given_back:
+            self._office.step_back()
+        return Event.GIVEN_BACK if self._given_back else Event.SETTLED
 
     def _leave(self) -> Event:
         self._let_go("its session's link was cut or closed")

@@ -132,7 +132,7 @@ def test_max_tasks(app: App) -> None:
 
 
 def test_stop_finishes_what_runs_and_gives_back_the_rest(app: App, gate: Gate, driver: Unreliable) -> None:
-    """20 running, the others waiting at the first signal: those that wait are receivable at once, the running ones finish."""
+    """20 running, others waiting at the first signal: what waits is receivable at once, the running ones finish."""
     app.send_many(app.tasks["wait"].call(number=number) for number in range(70))
     with running(app, concurrency=20, prefetch=50) as worker:
         # The first poll of a queue is for few, so the next one finds some waiting and brings fewer than all.

@@ -14,7 +14,7 @@ from cloudq.core.driver import Driver
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.shield import shielded
 from cloudq.core.url import parse_url, rooted
-from cloudq.errors import ConfigurationError
+from cloudq.errors import BackendError, ConfigurationError
 from cloudq.queues.before_opening import look_before_opening
 from cloudq.queues.claim_check import ClaimCheck
 from cloudq.queues.cloud_queue import CloudQueue
@@ -43,6 +43,7 @@ class Connection:
         self.given_claim_check: str | None = None
         self.clock: Clock = SYSTEM_CLOCK
         self._lock = threading.RLock()
+        self._opening = False  # guarded by the lock
         self._open: _Open | None = None
         _connections.add(self)
 
@@ -173,13 +174,27 @@ class Connection:
                 opened = None
             # Another thread may have opened it while this one waited for the lock.
             if opened is None:
-                url = self.url
-                look_before_opening(self, url)
-                store = self._claim_check(self.claim_check_url, self.clock)
-                opened = self._open = _Open(open_driver(url, self.clock), self.clock, store, lent=False)
-                if self.given is None and not os.environ.get(URL_VARIABLE):
-                    logger.warning("CLOUDQ_URL is not set: tasks are kept in %s", parse_url(url))
+                if self._opening:  # by this thread, or the lock would be another's: it would wait for itself
+                    raise BackendError(
+                        "this thread is opening the backend: a signal handler interrupted it and made this call",
+                        hint="have the handler note the signal only, and send where the program looks at the note",
+                    )
+                opened = self._open_it()
             return opened
+
+    def _open_it(self) -> _Open:
+        """With the lock held."""
+        try:
+            self._opening = True
+            url = self.url
+            look_before_opening(self, url)
+            store = self._claim_check(self.claim_check_url, self.clock)
+            opened = self._open = _Open(open_driver(url, self.clock), self.clock, store, lent=False)
+            if self.given is None and not os.environ.get(URL_VARIABLE):
+                logger.warning("CLOUDQ_URL is not set: tasks are kept in %s", parse_url(url))
+            return opened
+        finally:
+            self._opening = False
 
     @staticmethod
     def _claim_check(url: str | None, clock: Clock) -> ClaimCheck | None:
@@ -187,6 +202,7 @@ class Connection:
 
     def _forget_lock(self) -> None:
         self._lock = threading.RLock()
+        self._opening = False
 
 
 class _Open:

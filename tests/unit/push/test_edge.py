@@ -459,7 +459,8 @@ def test_a_request_that_is_cancelled_leaves_its_task_running(backend):
             await asyncio.sleep(0.002)
         gate.goes_on.set()
         assert 200 == (await again).status
-        assert 200 == (await ahandle(edge, *push("t", {"name": "3"}))).status
+        assert 200 == (await ahandle(edge, *push("t", {"name": "late"}))).status, "it comes after the end: unrun, too"
+        assert 200 == (await ahandle(edge, *push("t", {"name": "3"}, id="m2"))).status
 
     with edge_of(app) as edge:
         asyncio.run(cancelled(edge))

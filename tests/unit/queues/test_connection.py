@@ -1,12 +1,14 @@
 """Which database an app has, and keeps."""
 
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
 
-from cloudq import App
+from cloudq import App, BackendError
+from cloudq.queues import connection
 
 CHANGES_ITS_FOLDER = """
 import os, sys
@@ -61,3 +63,41 @@ def test_the_url_in_force_is_absolute(tmp_path, monkeypatch):
     app = App("sqlite:///q.db?synchronous=normal")
     monkeypatch.chdir("/")
     assert f"sqlite:///{tmp_path}/q.db?synchronous=normal" == app.url
+
+
+def test_a_signal_handler_that_sends_while_its_thread_opens_the_backend_is_told_so(tmp_path, monkeypatch):
+    """It would wait for itself, for as long as a call may take: an error at once, and the send that opens goes on."""
+    app, told = App(f"sqlite:///{tmp_path}/q.db"), []
+    open_driver = connection.open_driver
+
+    def interrupted(*arguments):
+        def handler(*_):
+            with pytest.raises(BackendError, match="is opening the backend") as raised:
+                app.send("task", {"number": 2})
+            told.append(raised.value)
+
+        before = signal.signal(signal.SIGUSR1, handler)
+        try:
+            signal.raise_signal(signal.SIGUSR1)
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+        return open_driver(*arguments)
+
+    monkeypatch.setattr(connection, "open_driver", interrupted)
+    app.send("task", {"number": 1})
+    assert 1 == len(told)
+    app.send("task", {"number": 3})
+    assert 2 == app.queue("default").stats().ready
+    app.close()
+
+
+def test_a_backend_that_could_not_be_opened_may_be_opened_later(tmp_path, monkeypatch):
+    """Whatever was raised meanwhile, the next use tries again."""
+    app = App(f"sqlite:///{tmp_path}/q.db")
+    with monkeypatch.context() as patch:
+        patch.setattr(connection, "open_driver", lambda *_: sys.exit(1))
+        with pytest.raises(SystemExit):
+            app.send("task", {"number": 1})
+    app.send("task", {"number": 2})
+    assert 1 == app.queue("default").stats().ready
+    app.close()

@@ -174,7 +174,7 @@ def worker(
                 health=listens,
                 app_spec=chosen.spec,
                 app_folder=chosen.folder,
-                app_found=f"{chosen.spec}, in {chosen.folder}",
+                app_found=f"{chosen.spec} in {chosen.folder}, from {chosen.how}",
             )
             code = _poll(chosen, settings, as_json=as_json)
     raise typer.Exit(code)

@@ -47,6 +47,25 @@ def test_burst(cli, writer):
     assert "no good" in cli("dlq", "list", "default").out
 
 
+def test_a_burst_says_what_it_leaves(cli, writer):
+    """Messages of tasks that it doesn't know go back, and it ends with 1; its own are run."""
+    cli("send", "writer.write", '{"name": "done"}', "--app", "writer")
+    cli("send", "bank.pay", "--unchecked", "--queue", "emails", "--app", "writer")
+    result = cli("worker", "--app", "writer", "--burst")
+    assert 1 == result.code
+    assert (writer.path / "done").exists()
+    assert "the burst ends with work left: queue emails: 1 message of unknown tasks went back, bank.pay" in result.err
+
+
+def test_a_burst_among_strangers_says_how_its_app_was_found(cli, writer):
+    """Who is in the wrong folder sees which one it is."""
+    for _ in range(10):
+        cli("send", "bank.pay", "--unchecked", "--queue", "emails", "--app", "writer")
+    result = cli("worker", "--app", "writer", "--burst")
+    assert 1 == result.code
+    assert f"was found as writer in {writer.path}, from --app" in result.err
+
+
 def test_banner(cli, writer):
     """It says on stderr which version works for which app, on which backend, queues and tasks."""
     err = cli("worker", "--app", "writer", "--burst", "--queue", "emails=5", "--queue", "default", "--lease", "2m").err
@@ -120,6 +139,7 @@ def test_settings_reach_the_worker(cli, writer, monkeypatch):
             health=("127.0.0.1", 81),
             app_spec="writer:app",
             app_folder=str(Path.cwd()),
+            app_found=f"writer:app in {writer.path}, from --app",
         )
     ] == seen
 

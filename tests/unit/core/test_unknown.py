@@ -68,6 +68,8 @@ def test_it_goes_round_until_the_patience_is_over(patience: timedelta, way: str)
             delivery.deliveries + (way == "counted"), outcome.failure if way == "kept beside it" else None
         )
         rules.clock.advance(outcome.delay)
+        if way == "kept beside it":
+            rules.unknown = UnknownTasks(patience, rules.clock)  # another process
     assert SHORTEST_AWAY <= waits[0] <= 1.25 * SHORTEST_AWAY
     assert all(SHORTEST_AWAY <= wait <= LONGEST_AWAY for wait in waits)
     assert waits[0] < waits[4] < 4 * waits[0] or way == "counted"

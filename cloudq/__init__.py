@@ -95,12 +95,21 @@ def __getattr__(name: str) -> object:
     """Loads a public name from its home."""
     home = _HOME_OF.get(name)
     if home is None:
-        raise AttributeError(f"module 'cloudq' has no attribute {name!r}")
+        raise _no_attribute(name)
     from importlib import import_module
 
     value = getattr(import_module(home), name)
     globals()[name] = value
     return value
+
+
+def _no_attribute(name: str) -> AttributeError:
+    if name.startswith("_"):
+        return AttributeError(f"module 'cloudq' has no attribute {name!r}")
+    from cloudq import errors
+
+    where = f"it is cloudq.errors.{name}" if hasattr(errors, name) else errors.nearest(name, __all__)
+    return AttributeError(f"module 'cloudq' has no attribute {name!r}; hint: {where}")
 
 
 def __dir__() -> list[str]:

@@ -142,7 +142,9 @@ class App:
         if callable(function_or_name):
             return self._registry.declare(self, function_or_name, None, given)
         if function_or_name is not None and not isinstance(function_or_name, str):
-            raise TaskDefinitionError(f"a task is declared from a function or a name, not {function_or_name!r}")
+            raise TaskDefinitionError(
+                f"a task is declared from a function or a name, not {function_or_name!r}", hint="@app.task, above a def"
+            )
         return lambda function: self._registry.declare(self, function, function_or_name, given)
 
     @property

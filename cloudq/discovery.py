@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from cloudq.app import App
 from cloudq.default_app import default
-from cloudq.errors import CloudqError, ConfigurationError
+from cloudq.errors import CloudqError, ConfigurationError, kind_of
 from cloudq.tasks.importing import not_imported
 from cloudq.tasks.project import PROJECT_FILE, configured_app, in_packages, module_of, project_file
 
@@ -131,7 +131,7 @@ def _apps_of(module: ModuleType) -> Mapping[str, App]:
 
 def _no_app(module: ModuleType, attribute: str, value: object) -> ConfigurationError:
     """The error for `module:attribute` that is no App."""
-    what = "the module has nothing of that name" if value is None else f"it is {_kind_of(value)}"
+    what = "the module has nothing of that name" if value is None else f"it is {kind_of(value)}"
     apps = sorted(f"{module.__name__}:{name}" for name in _apps_of(module))
     hint = f"its Apps: {', '.join(apps)}" if apps else f"it has no App: --app {module.__name__} is the default one"
     return ConfigurationError(f"{module.__name__}:{attribute} is no App: {what}", hint=hint)
@@ -178,8 +178,3 @@ def _text(file: Path) -> str:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return ""
-
-
-def _kind_of(value: object) -> str:
-    kind = type(value).__name__
-    return f"{'an' if kind[:1].lower() in 'aeiou' else 'a'} {kind}"

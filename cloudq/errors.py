@@ -265,6 +265,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"known: {shown}" + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
+def kind_of(value: object) -> str:
+    """What a value is, with its article: `an int`, `a Task`."""
+    kind = type(value).__name__
+    return f"{'an' if kind[:1].lower() in 'aeiou' else 'a'} {kind}"
+
+
 def place(error: BaseException) -> str:
     """Where a module that was being imported raised it, as ` (file:line)`; nothing where the error says so itself.
 
@@ -272,6 +278,7 @@ def place(error: BaseException) -> str:
     mend. Where a package raised it, its line follows.
     """
     from itertools import dropwhile
+    from pathlib import Path
     from traceback import extract_tb
 
     if isinstance(error, SyntaxError):
@@ -282,7 +289,9 @@ def place(error: BaseException) -> str:
     if not inside:
         return ""
     mine = next((at for at in reversed(inside) if not _is_installed(at[0])), inside[-1])
-    raised = "" if mine == inside[-1] else f", raised at {inside[-1][0]}:{inside[-1][1]}"
+    # What cloudq itself raised says what it is about.
+    ours = inside[-1][0].startswith(str(Path(__file__).parent))
+    raised = "" if mine == inside[-1] or ours else f", raised at {inside[-1][0]}:{inside[-1][1]}"
     return f" ({mine[0]}:{mine[1]}{raised})"
 
 

@@ -8,6 +8,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
+# The project's own address: pyproject.toml's, which has the page.
+PROJECT: Final = "https://github.com/cloudq/cloudq"
 # Where the page is in the project.
 ERRORS_PAGE: Final = "docs/reference/errors.md"
 # Where the package has it: see `force-include` in pyproject.toml.
@@ -18,8 +20,8 @@ _LINK: Final = re.compile(r"\[([^]]+)\]\(([^)]+)\)")
 
 
 def where(code: str) -> str:
-    """How a person gets at what the documentation says of a code."""
-    return f"cloudq explain {code}"
+    """How a person gets at what the documentation says of a code: here, and in public."""
+    return f"cloudq explain {code}, or {PROJECT}/blob/main/{ERRORS_PAGE}#{code}"
 
 
 def sections() -> Mapping[str, str]:

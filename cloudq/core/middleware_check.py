@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Sequence
 from typing import Final
 
-from cloudq.errors import ConfigurationError
+from cloudq.errors import ConfigurationError, kind_of
 
 _HINT: Final = "a middleware is a generator function of the Context: code, `outcome = yield`, code, `return outcome`"
 
@@ -27,7 +27,7 @@ def check_middleware(middleware: object) -> None:
 
 def _unfit(each: object) -> str | None:
     if not callable(each):
-        return f"it is {_kind(each)}"
+        return f"it is {kind_of(each)}"
     if isinstance(each, type):
         return "it is a class; an object of it may be one"
     if inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each):
@@ -54,11 +54,6 @@ def _returns_constants(each: object) -> bool:
             return False
         before = step
     return True
-
-
-def _kind(value: object) -> str:
-    kind = type(value).__name__
-    return f"an {kind}" if kind[:1].lower() in "aeiou" else f"a {kind}"
 
 
 def _name(thing: object) -> str:

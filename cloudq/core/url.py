@@ -41,7 +41,10 @@ class BackendUrl(msgspec.Struct, frozen=True, kw_only=True):
         names = list(known)
         for name in self.parameters:
             if name not in names:
-                raise ConfigurationError(f"{self.scheme}:// has no parameter {name!r}: {nearest(name, names)}")
+                raise ConfigurationError(
+                    f"{self.scheme}:// has no parameter {name!r}: {nearest(name, names)}",
+                    hint=f"its parameters: {', '.join(sorted(names)) or 'none'}",
+                )
         return self.parameters
 
     def seconds(self, name: str, default: timedelta) -> timedelta:
@@ -110,16 +113,20 @@ def parse_url(url: str) -> BackendUrl:
     if parts.fragment:
         raise ConfigurationError("a backend URL has no #fragment", hint="write a # in a path as %23")
     if "\0" in path:
-        raise ConfigurationError(f"the path of the {parts.scheme}:// URL holds a NUL character")
+        raise ConfigurationError(f"the path of the {parts.scheme}:// URL holds a NUL character", hint="leave out %00")
     try:
         pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query), errors="strict")
     except ValueError:
         # Python's own text shows the value, which may be a secret.
-        raise ConfigurationError(f"the parameters of the {parts.scheme}:// URL aren't name=value&name=value") from None
+        raise ConfigurationError(
+            f"the parameters of the {parts.scheme}:// URL aren't name=value&name=value", hint="e.g. ?timeout=30"
+        ) from None
     names = [name for name, _ in pairs]
     for name in names:
         if names.count(name) > 1:
-            raise ConfigurationError(f"the {parts.scheme}:// URL names the parameter {name!r} twice")
+            raise ConfigurationError(
+                f"the {parts.scheme}:// URL names the parameter {name!r} twice", hint="give it once"
+            )
     return BackendUrl(
         scheme=parts.scheme,
         host=host,

@@ -74,15 +74,19 @@ class Parameters:
         try:
             bound = self._signature.bind_partial(*args, **kwargs)  # what is missing is named with the types
         except TypeError as error:
-            raise PayloadError(f"{self._task}: {error}", hint=f"its parameters: {self._signature}") from error
+            raise PayloadError(f"{self._task}: {error}", hint=self._hint) from error
         values = dict(bound.arguments)
         if self._open is not None:
             extra: Mapping[str, object] = values.pop(self._open.name, {})
             for name in extra:
                 if name in self._named:  # f(1, a=2) of def f(a, /, **rest): a payload has one value a name
-                    raise PayloadError(f"{self._task}: {name} is given twice", field=name)
+                    raise PayloadError(f"{self._task}: {name} is given twice", field=name, hint="give it by name only")
             values.update(extra)
         return values
+
+    @property
+    def _hint(self) -> str:
+        return f"its parameters: {self._signature}"
 
     def payload(self, values: Mapping[str, object], *, convert_untyped: bool = False) -> dict[str, object]:
         """The values as JSON: what a worker would read of it is what was given.
@@ -161,6 +165,7 @@ class Parameters:
             raise PayloadError(
                 f"{self._task} has no parameter {unknown[0]!r}: {nearest(unknown[0], types.hints)}",
                 field=unknown[0],
+                hint=self._hint,
             )
         return {name: self._read(payload[name], types.open_kind, name, "") for name in unknown}
 
@@ -170,7 +175,7 @@ class Parameters:
         except ValueError as error:
             complaint = first_error(error)
             path, text = (within + complaint[0], complaint[1]) if complaint else (within, str(error))
-            raise PayloadError(f"{self._task}: {path}: {text}", field=path) from error
+            raise PayloadError(f"{self._task}: {path}: {text}", field=path, hint=self._hint) from error
 
     def with_defaults(self, arguments: Mapping[str, object]) -> dict[str, object]:
         """The arguments, those left out at their defaults."""
@@ -213,7 +218,7 @@ class Parameters:
         except msgspec.ValidationError as error:
             text, field = _described(error, within)
             where = f"{self._task}: {field}: " if field else f"{self._task}: "
-            raise PayloadError(where + text, field=field or None) from error
+            raise PayloadError(where + text, field=field or None, hint=self._hint) from error
 
 
 def _is_context(parameter: inspect.Parameter, function: Callable[..., object]) -> bool:

@@ -100,7 +100,7 @@ def undeclared_message(
         OptionError: An option isn't valid, or `name` can't be a task's.
     """
     if not name or not name.isprintable():
-        raise OptionError(f"{name!r} is no name of a task")
+        raise OptionError(f"{name!r} is no name of a task", hint="e.g. 'shop.welcome'")
     check_send_options(options)
     return _built(name, options.get("queue") or default_queue, to_json(payload, name), options, now)
 
@@ -147,4 +147,6 @@ def _due(now: datetime, options: SendOptions) -> datetime | None:
             return now + delay
         return None if at is None else plain_datetime(at).astimezone(UTC)
     except OverflowError as error:
-        raise OptionError(f"{delay or at} is beyond the year 9999, or before the year 1") from error
+        raise OptionError(
+            f"{delay or at} is beyond the year 9999, or before the year 1", hint="an earlier moment"
+        ) from error

@@ -39,7 +39,9 @@ class Definition:
         self.function = function
         self.name = name if name is not None else default_name(function)
         if not self.name or not self.name.isprintable():
-            raise TaskDefinitionError(f"{self.name!r} is no name for a task")
+            raise TaskDefinitionError(
+                f"{self.name!r} is no name for a task", hint="printable, and not empty: 'shop.welcome'"
+            )
         self.place = _place(function)
         self.is_async = is_async(function)
         self.parameters = Parameters(function, self.name)

@@ -31,11 +31,18 @@ def to_json(values: Mapping[str, object], task: str) -> dict[str, object]:
     except Exception as error:
         field, reason = _culprit(values) or (None, error)
         where = "the payload" if field is None else field
-        raise PayloadError(f"{task}: {where} can't travel as JSON: {reason}", field=field) from error
+        raise PayloadError(f"{task}: {where} can't travel as JSON: {reason}", field=field, hint=_PLAIN) from error
     # JSON has no NaN and no infinity; msgspec writes them as null, which would change the payload silently.
     if b"null" in encoded and (culprit := _not_finite(values)):
-        raise PayloadError(f"{task}: {culprit} holds a number that JSON doesn't have (NaN or infinity)", field=culprit)
+        raise PayloadError(
+            f"{task}: {culprit} holds a number that JSON doesn't have (NaN or infinity)",
+            field=culprit,
+            hint="send None, or leave it out",
+        )
     return payload
+
+
+_PLAIN: Final = "send texts, numbers, lists and objects of them, or declare a type for the parameter"
 
 
 def _culprit(values: Mapping[str, object]) -> tuple[str, Exception] | None:

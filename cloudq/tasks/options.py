@@ -14,7 +14,7 @@ from cloudq.core.middleware_check import check_middleware
 from cloudq.core.policy import RetryPolicy, policy_for
 from cloudq.core.spans import shown
 from cloudq.core.url import DEFAULT_URL
-from cloudq.errors import ConfigurationError, OptionError, TaskDefinitionError, nearest, wording
+from cloudq.errors import ConfigurationError, OptionError, TaskDefinitionError, kind_of, nearest, wording
 from cloudq.queues.names import check_queue
 from cloudq.queues.urls import CLAIM_CHECK_EXAMPLE
 from cloudq.tasks.context import Context
@@ -104,19 +104,23 @@ def check_app_settings(url: object, settings: Mapping[str, Any]) -> None:
     """
     for name in settings:
         if name not in AppSettings.__annotations__:
-            raise ConfigurationError(f"an App has no setting {name!r}: {nearest(name, AppSettings.__annotations__)}")
+            raise ConfigurationError(
+                f"an App has no setting {name!r}", hint=nearest(name, ["url", *AppSettings.__annotations__])
+            )
     imports, retry, middleware = settings.get("imports"), settings.get("retry"), settings.get("middleware")
     if isinstance(imports, str):
         raise ConfigurationError("imports is a list of modules, not a text", hint=f"imports=[{imports!r}]")
     texts = (("url", url, DEFAULT_URL), ("claim_check", settings.get("claim_check"), CLAIM_CHECK_EXAMPLE))
     for name, value, example in texts:
         if value is not None and not isinstance(value, str):
-            raise ConfigurationError(f"{name} is a text, not a {type(value).__name__}", hint=f"e.g. {example}")
+            raise ConfigurationError(f"{name} is a text, not {kind_of(value)}", hint=f"e.g. {example}")
     if retry is not None and not isinstance(retry, RetryPolicy):
         raise ConfigurationError(f"retry is a RetryPolicy, not {retry!r}", hint=f"retry={policy_for(retry)}")
     convert_untyped = settings.get("convert_untyped")
     if convert_untyped is not None and not isinstance(convert_untyped, bool):
-        raise ConfigurationError(f"convert_untyped is True or False, not {convert_untyped!r}")
+        raise ConfigurationError(
+            f"convert_untyped is True or False, not {convert_untyped!r}", hint="convert_untyped=True"
+        )
     patience = settings.get("unknown_task_patience")
     if patience is not None and (not isinstance(patience, timedelta) or patience < timedelta(0)):
         raise ConfigurationError(
@@ -144,7 +148,10 @@ def check_send_options(options: SendOptions, parameters: Collection[str] = ()) -
                 hint=f"task.send({name}=...), or cloudq.send(task, {{{name!r}: ...}})",
             )
         if name not in known:
-            raise OptionError(f"there is no send option {name!r}: {nearest(name, known)}")
+            raise OptionError(
+                f"there is no send option {name!r}: {nearest(name, known)}",
+                hint="the task's own values are its payload",
+            )
     if "delay" in options and "at" in options:
         raise OptionError("delay and at exclude each other", hint="give one of them")
     delay, at = options.get("delay"), options.get("at")
@@ -167,7 +174,7 @@ def check_send_options(options: SendOptions, parameters: Collection[str] = ()) -
     ):
         raise OptionError("headers are texts by name", hint='headers={"tenant": "a"}')
     if any(not _is_utf8(text) for pair in headers.items() for text in pair):
-        raise OptionError("headers hold a lone surrogate, which can't be encoded")
+        raise OptionError("headers hold a lone surrogate, which can't be encoded", hint="leave it out, or escape it")
 
 
 def check_key(name: str, value: object) -> str:
@@ -177,8 +184,11 @@ def check_key(name: str, value: object) -> str:
         OptionError: It isn't a text of 1 to 512 characters.
     """
     if not isinstance(value, str) or not 0 < len(value) <= MAX_KEY or not _is_utf8(value):
-        shown = repr(value)[:60]
-        raise OptionError(f"{name} is a text of 1 to {MAX_KEY} characters, not {shown}")
+        shown_value = repr(value)[:60]
+        raise OptionError(
+            f"{name} is a text of 1 to {MAX_KEY} characters, not {shown_value}",
+            hint="an id of the work, or a hash of it",
+        )
     return value
 
 
@@ -192,16 +202,22 @@ def check_template(option: str, key: Key, parameters: Sequence[str], task: str) 
         _check_function(option, key, parameters, task)
         return
     if not isinstance(key, str):
-        raise TaskDefinitionError(f"{option} of task {task!r} is a text or a function, not {key!r}")
+        raise TaskDefinitionError(
+            f"{option} of task {task!r} is a text or a function, not {key!r}", hint=f'{option}="order-{{order_id}}"'
+        )
     try:
         fields = list(_fields(key))
     except ValueError as error:
-        raise TaskDefinitionError(f"{option}={key!r} of task {task!r} is no template: {error}") from error
+        raise TaskDefinitionError(
+            f"{option}={key!r} of task {task!r} is no template: {error}",
+            hint=f'{option}="order-{{order_id}}"; {{{{ and }}}} for braces',
+        ) from error
     for field in fields:
         name = re.split(r"[.\[]", field, maxsplit=1)[0]
         if name not in parameters:
             raise TaskDefinitionError(
-                f"{option}={key!r}: task {task!r} has no parameter {name!r}: {nearest(name, parameters)}"
+                f"{option}={key!r}: task {task!r} has no parameter {name!r}: {nearest(name, parameters)}",
+                hint="a template names parameters of the task: the payload is all that there is of a message",
             )
     if option == "idempotency_key" and not fields:
         raise TaskDefinitionError(
@@ -220,7 +236,8 @@ def key_for(option: str, key: Key, arguments: Mapping[str, object]) -> str:
         value = key(**_taken(key, arguments)) if callable(key) else key.format_map(arguments)
     except Exception as error:
         raise OptionError(
-            f"{option} can't be made from the arguments: {type(error).__name__}: {wording(error)}"
+            f"{option} can't be made from the arguments: {type(error).__name__}: {wording(error)}",
+            hint="see the task's own template or function for it",
         ) from error
     return check_key(option, value)
 

@@ -77,7 +77,10 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
             )
         for name in ("lease", "settle_timeout"):
             if getattr(self, name) <= ZERO:
-                raise ConfigurationError(f"{name} is {shown(getattr(self, name))}: it must be longer than zero")
+                raise ConfigurationError(
+                    f"{name} is {shown(getattr(self, name))}: it must be longer than zero",
+                    hint="timedelta(seconds=30), say",
+                )
         if self.wait is not None and self.wait < ZERO:
             raise ConfigurationError(
                 f"wait is {shown(self.wait)}: it can't be negative", hint="0 s polls without waiting"
@@ -170,4 +173,4 @@ def _is_pull(driver: Driver) -> TypeGuard[PullDriver]:
 def _at_least(least: int, **values: int | None) -> None:
     for name, value in values.items():
         if value is not None and value < least:
-            raise ConfigurationError(f"{name} is {value}: at least {least} is needed")
+            raise ConfigurationError(f"{name} is {value}: at least {least} is needed", hint=f"{least} or more")

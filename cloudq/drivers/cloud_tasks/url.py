@@ -33,7 +33,10 @@ def open_url(url: BackendUrl, clock: Clock) -> CloudTasksDriver:
     target, account, audience = (parameters.get(name) for name in ("target", "service_account", "audience"))
     _check_target(target, account)
     if account is not None and not _EMAIL.fullmatch(account):
-        raise ConfigurationError(f"service_account={account!r} is not the e-mail address of a service account")
+        raise ConfigurationError(
+            f"service_account={account!r} is not the e-mail address of a service account",
+            hint="name@my-project.iam.gserviceaccount.com",
+        )
     if audience is not None and account is None:
         raise ConfigurationError(
             "audience is what a service account's token is for, and no account is given", hint="add service_account="

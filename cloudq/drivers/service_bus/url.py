@@ -54,7 +54,9 @@ def open_url(url: BackendUrl, clock: Clock) -> ServiceBusDriver:
     _refuse_other_namespace(url.host, connection_string)
     endpoint = parameters.get("admin_endpoint")
     if endpoint is not None and not endpoint.startswith(("http://", "https://")):
-        raise ConfigurationError("admin_endpoint starts with neither http:// nor https://")
+        raise ConfigurationError(
+            "admin_endpoint starts with neither http:// nor https://", hint="admin_endpoint=http://localhost:4566"
+        )
     window = url.seconds("dedup_window", timedelta(0))
     lock = url.seconds("lock", timedelta(0)) or None
     if lock is not None and not MIN_LOCK <= lock <= MAX_LOCK:

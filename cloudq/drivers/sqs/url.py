@@ -35,7 +35,9 @@ def open_url(url: BackendUrl, clock: Clock) -> SQSDriver:
     if account is not None and not _ACCOUNT.fullmatch(account):
         raise ConfigurationError(f"account={account!r} is not an AWS account", hint="twelve digits")
     if endpoint_url is not None and not endpoint_url.startswith(("http://", "https://")):
-        raise ConfigurationError("endpoint_url starts with neither http:// nor https://")
+        raise ConfigurationError(
+            "endpoint_url starts with neither http:// nor https://", hint="endpoint_url=http://localhost:4566"
+        )
     role = parameters.get("scheduler_role")
     if role is not None and not _ROLE.fullmatch(role):
         raise ConfigurationError(

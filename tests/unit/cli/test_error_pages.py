@@ -28,3 +28,9 @@ def test_a_first_sentence_is_one_line():
     """A list shows a section up to its first full stop, with its line ends as spaces."""
     assert "One of\nthese." != error_pages.first_sentence("One of\nthese. Two.")
     assert "One of these." == error_pages.first_sentence("One of\nthese. Two.")
+
+
+def test_the_address_is_the_projects():
+    """What an error links is where the project's metadata say that it lives."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["urls"]["Homepage"] == error_pages.PROJECT

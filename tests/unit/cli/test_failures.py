@@ -60,13 +60,14 @@ def test_message_hint_and_code_are_printed(name, capsys):
     out, err = capsys.readouterr()
     assert "" == out
     assert ["cloudq: what is wrong", "  hint: what to do"] == err.splitlines()[:2]
-    assert f"  code: {kind.code} (cloudq explain {kind.code})" == err.splitlines()[2]
+    assert f"  code: {kind.code} ({where(kind.code)})" == err.splitlines()[2]
 
 
 @pytest.mark.parametrize("code", sorted({kind.code for kind in KINDS.values()}))
 def test_the_code_is_on_the_page(code):
     """What an error says to type shows the section of its code."""
-    assert where(code) == f"cloudq explain {code}"
+    assert where(code).startswith(f"cloudq explain {code}, or https://")
+    assert where(code).endswith(f"docs/reference/errors.md#{code}")
     assert sections()[code].startswith("`")
 
 

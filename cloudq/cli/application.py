@@ -14,7 +14,7 @@ from typing import Annotated, Final, TextIO
 import typer
 from typer.main import get_command
 
-from cloudq.cli import cancel, emulate, explain, making, queues, send, tasks, version, worker
+from cloudq.cli import cancel, emulate, explain, making, queues, send, tasks, terraform, version, worker
 from cloudq.cli.demo import command as demo
 from cloudq.cli.dlq import commands as dlq
 from cloudq.cli.failures import FAILED, INTERRUPTED, report
@@ -35,6 +35,7 @@ application = typer.Typer(
 )
 queue_group = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
 emulators = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
+terraform_group = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
 dead_letters = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
 
 
@@ -73,6 +74,11 @@ def _queues() -> None:
     """Set up queues, for development, and check them."""
 
 
+@terraform_group.callback()
+def _terraform() -> None:
+    """Have Terraform make the queues that the tasks declare, and check that it does."""
+
+
 def _add(
     group: typer.Typer, name: str, function: Callable[..., None], examples: Sequence[str], panel: str | None = None
 ) -> None:
@@ -96,6 +102,9 @@ _add(application, "version", version.version, version.EXAMPLES, _LOOK)
 application.add_typer(queue_group, name="queues", rich_help_panel=_WORK)
 _add(queue_group, "create", making.create, making.CREATE_EXAMPLES)
 _add(queue_group, "check", making.check, making.CHECK_EXAMPLES)
+application.add_typer(terraform_group, name="terraform", rich_help_panel=_WORK)
+_add(terraform_group, "vars", terraform.vars_, terraform.VARS_EXAMPLES)
+_add(terraform_group, "check", terraform.check, terraform.CHECK_EXAMPLES)
 application.add_typer(emulators, name="emulate", rich_help_panel=_WORK)
 _add(emulators, "cloudtasks", emulate.cloudtasks, emulate.CLOUD_TASKS_EXAMPLES)
 _add(emulators, "servicebus", emulate.servicebus, emulate.SERVICE_BUS_EXAMPLES)

@@ -13,6 +13,7 @@ variable "prefix" {
 variable "queues" {
   description = <<-EOT
     The queues by the names that the application uses; each gets its dead-letter queue. A name that ends in `.fifo` is a FIFO queue.
+    `cloudq terraform vars` writes this map from the tasks' declarations.
 
     - `visibility_timeout_seconds`: the lease that a message is received with, where the receiver asks for none.
     - `max_receive_count`: the backstop for messages that kill their worker; default 20, on FIFO queues 100. Keep it above the tasks' max_deliveries.

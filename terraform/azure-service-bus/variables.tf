@@ -70,6 +70,7 @@ variable "prefix" {
 variable "queues" {
   description = <<-EOT
     The queues by the names that the application uses; each has its dead-letter queue with it. A name that ends in `.fifo` is a queue with sessions.
+    `cloudq terraform vars` writes this map from the tasks' declarations.
 
     - `lock_seconds`: the lease, renewed while a task runs; 5 to 300.
     - `max_delivery_count`: the backstop for messages that kill their worker. Keep it above the tasks' max_deliveries.

@@ -58,6 +58,7 @@ variable "prefix" {
 variable "queues" {
   description = <<-EOT
     The queues by the names that the application uses; each gets its paused dead-letter queue.
+    `cloudq terraform vars` writes this map from the tasks' declarations.
 
     - `max_concurrent_dispatches`: how many pushes may be under way; what all your workers can run at once.
     - `max_dispatches_per_second`: how many may start in a second.

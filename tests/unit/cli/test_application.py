@@ -33,6 +33,7 @@ def test_every_command_is_there():
     """The commands are those that the reference lists."""
     expected = {"worker", "send", "cancel", "demo", "tasks", "stats", "explain", "version", "purge"}
     expected |= {"queues create", "queues check"}
+    expected |= {"terraform vars", "terraform check"}
     expected |= {"emulate cloudtasks", "emulate servicebus"}
     expected |= {f"dlq {name}" for name in ("list", "show", "redrive", "purge")}
     assert expected == set(commands())

@@ -35,7 +35,7 @@ class Batch:
                                                                                       by token ─▶ raise: host abandons
     ```
 
-    What was dead-lettered here the host tries to complete, or to abandon, all the same: its lock is gone by then, so
+    The host still tries to complete, or to abandon, messages dead-lettered here: their locks are gone by then, so
     that changes nothing, and the others are settled each by itself.
 
     Args:

@@ -151,7 +151,7 @@ class PushDriver(Driver, Protocol):
     """
 
     def decode(self, request: PushRequest) -> Delivery:
-        """What was pushed. A body that can't be decoded must be handed over like any other.
+        """The delivery that was pushed. A body that can't be decoded must be handed over like any other.
 
         The lease must end when the backend stops waiting for the answer, counted from the request's arrival: `ends`
         from `received`, `expires_at` from `received_at`.

@@ -71,7 +71,7 @@ def outgoing(
 ) -> Outgoing:
     """The form in which a message goes to the driver: encoded, and delayed by no more than the backend takes.
 
-    What is due later than that arrives early and hops: the Processor sees `not_before` and sends it on.
+    A message due later than that arrives early and hops: the Processor sees `not_before` and sends it on.
     """
     delay = ZERO
     if message.not_before is not None:
@@ -103,7 +103,7 @@ def _retry(delivery: Delivery, outcome: Retried, capabilities: Capabilities, now
     message = delivery.message
     stays = message is None or delivery.group is not None or not capabilities.copies
     if message is None or stays or _released(outcome, delay, capabilities):
-        # What can't be decoded can't be copied, a copy would lose its place in an order, and some queues take none.
+        # A body that can't be decoded can't be copied; a copy would lose its place in an order; some queues take none.
         return Plan(final=_release(delivery, outcome, delay, capabilities))
     attempts = delivery.attempt if outcome.counted else max(0, delivery.attempt - 1)
     due = now + delay if delay else None

@@ -89,7 +89,7 @@ class UnknownTasks:
         if waited >= self._patience:
             self._forget(delivery, message)
             return _dead(f"{reason} (for {_shown(waited)} no program took it that knows it)")
-        # What is handed back counts where the backend counts releases: the other half is for workers that know it.
+        # Handing back counts where the backend counts releases: the other half is for workers that know the task.
         if 2 * without_end >= min(most, DELIVERIES_WITHOUT_LIMIT):
             self._forget(delivery, message)
             return _dead(f"{reason} (handed over {without_end} times, half of what its queue's policy allows)")

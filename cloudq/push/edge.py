@@ -172,7 +172,7 @@ class PushEdge:
             raise HttpRefusal(400, error.message) from error
         queue = arrival.delivery.queue
         if is_dead_letter_queue(queue):
-            # Somebody resumed it. What it holds must be neither run nor deleted (semantics 5).
+            # Somebody resumed it. Its messages must be neither run nor deleted (semantics 5).
             raise HttpRefusal(503, f"{queue!r} is a dead-letter queue, and is to be paused")
         if self.settings.queues and queue not in self.settings.queues:
             raise HttpRefusal(503, f"queue {queue!r} isn't served here")
@@ -210,10 +210,10 @@ class PushEdge:
 
 
 def too_large(most: int) -> HttpRefusal:
-    """What is said of a body that is too large."""
+    """The refusal of a body that is too large."""
     return HttpRefusal(413, f"the body has more than {most:,} bytes", headers={"Connection": "close"})
 
 
 def too_slow() -> HttpRefusal:
-    """What is said of a body that doesn't arrive."""
+    """The refusal of a body that doesn't arrive in time."""
     return HttpRefusal(408, "the body takes too long", headers={"Connection": "close"})

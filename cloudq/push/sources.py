@@ -76,7 +76,7 @@ class Arrivals:
         self._event_deadline = event_deadline
 
     def decode(self, request: PushRequest) -> Arrival:
-        """What was pushed.
+        """The delivery that was pushed, and how it is settled.
 
         Raises:
             PushRefused: It isn't for this app.

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 Look: TypeAlias = "Callable[[object, str], None]"
-"""Is given who opens, something that lives as long as the app does, and the URL. What it raises, the opener raises."""
+"""Called with the opener (something that lives as long as the app does) and the URL. What it raises, opening raises."""
 
 _looks: Final[list[Look]] = []
 

@@ -96,8 +96,8 @@ class HostRunner:
         app.load()
         self.app = app
         self._tally = Tally()
-        # What is handed back unstarted, or with a batch, counts as handed over (semantics 16). What kills the host is
-        # stopped all the same.
+        # A delivery handed back unstarted, or with a batch, counts as handed over (semantics 16). A message that kills
+        # the host is still stopped in the end.
         self._processor = processor_of(app, ThreadTimeLimits(app.clock), least_deliveries=DELIVERIES_WITHOUT_LIMIT)
         self._loop = LazyLoop(self._processor, _end)
 

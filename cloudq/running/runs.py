@@ -179,7 +179,7 @@ class Runs:
         return now - run._over_since >= max(HUNG_AFTER_LEASES * run._lease, limit or ZERO)
 
 
-# What was turned away may never come here again.
+# A delivery that was turned away may never come here again.
 _MOST_REMEMBERED: Final = 10_000
 _MOST_DOUBLINGS: Final = 10
 

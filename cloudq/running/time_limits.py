@@ -36,7 +36,7 @@ _SKIPS: Final = (
 
 
 class _Expired(TimeLimitExceeded):
-    """What is raised in the block: the interpreter makes it, without arguments, in the thread that it arrives in."""
+    """The exception raised in the block. The interpreter makes it, without arguments, in the thread it arrives in."""
 
     def __init__(self) -> None:
         super().__init__("the task ran longer than its time limit")

@@ -11,7 +11,7 @@ from cloudq.core.driver import Capabilities, ExtendResult
 from cloudq.errors import BackendError
 from cloudq.running.held import HeldLease
 
-# What is due within this part of the lease is extended together with what is due now.
+# Leases due for extension within this part of the lease are extended together with those due now.
 EXTEND_AHEAD_FRACTION: Final = 8
 
 
@@ -45,7 +45,7 @@ def due_calls(
     lease: Callable[[str], timedelta],
     capabilities: Callable[[str], Capabilities],
 ) -> list[ExtensionCall]:
-    """The calls to make now; none, if only some are due soon. What is settled for too long is left out for good.
+    """The calls to make now; none if some are only due soon. A lease whose settlement takes too long is left out.
 
     Args:
         held: What is held.

@@ -220,7 +220,7 @@ class Settler:
         future.add_done_callback(partial(self._take_answer, settlement))
 
     def _carry_out(self, settlements: Sequence[Settlement]) -> Sequence[SettleResult]:
-        """One call of the driver. What it confirms is out of hand, all of it at once; the rest is `_take_answer`'s."""
+        """One call of the driver. Confirmed settlements are counted, all at once; `_take_answer` sees to the others."""
         results = self._driver.settle([settlement.final for settlement in settlements])
         confirmed = [one for one, result in zip(settlements, results, strict=True) if result.error is None]
         if confirmed:

@@ -77,7 +77,7 @@ class Poll:
 
 
 class WaitingQueue:
-    """What waits of one queue, how fast it starts, and how it is polled.
+    """The waiting deliveries of one queue, how fast they start, and how it is polled.
 
     Args:
         name: The queue's name.

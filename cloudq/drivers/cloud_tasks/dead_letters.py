@@ -39,7 +39,7 @@ _KEY: Final = re.compile(r"[0-9a-f]{14}-([A-Za-z0-9_-]{1,500})")
 
 
 class _Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """What a taken dead letter is settled by."""
+    """A taken dead letter's receipt."""
 
     task: str
 

@@ -43,7 +43,7 @@ class Clients:
         """This process's client. It is no connection: each sender and each receiver has its own."""
         with self._lock:
             if self._client is None or self._pid != os.getpid():
-                # What a parent opened is the parent's: its connections are left alone.
+                # The connections that a parent process opened are the parent's, and left alone.
                 self._client, self._pid = self._make(), os.getpid()
                 self._idle, self._slots = defaultdict(list), {}
             return self._client

@@ -33,14 +33,14 @@ _of_thread: Final = _OfThread()
 
 @contextmanager
 def within(span: timedelta) -> Iterator[None]:
-    """What is called in the block ends within `span`, or earlier where a block around it says so."""
+    """Calls in the block end within `span`, or earlier where a block around it says so."""
     with until(SYSTEM_CLOCK.elapsed() + span):
         yield
 
 
 @contextmanager
 def until(moment: timedelta | None) -> Iterator[None]:
-    """What is called in the block ends by that moment: for a thread that carries out another's call."""
+    """Calls in the block end by that moment: for a thread that carries out another's call."""
     before = _of_thread.until
     _of_thread.until = moment if before is None or (moment is not None and moment < before) else before
     try:

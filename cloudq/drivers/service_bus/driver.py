@@ -184,7 +184,7 @@ class ServiceBusDriver:
         return self._admin.stats(queue)
 
     def purge(self, queue: str) -> int:
-        """Receives and completes what is ready, and cancels what is scheduled. What somebody has locked stays."""
+        """Receives and completes ready messages, and cancels scheduled ones. Locked messages stay."""
         count = self._cancel_scheduled(queue)
         while deliveries := self.receive(queue, limit=PURGE_PAGE, wait=PURGE_LOOK, lease=limits.MAX_LOCK):
             for result in self.settle([Final(lease=delivery.lease, step=_ACK) for delivery in deliveries]):
@@ -231,9 +231,9 @@ class ServiceBusDriver:
         return self._admin.make_queue(queue)
 
     def close(self) -> None:
-        """Closes all connections. What a receive under way brings is given back, as is what is held for a retry.
+        """Closes all connections. Messages of a receive under way are given back, as are those held for a retry.
 
-        What is locked otherwise stays so until its lock ends; a session's lock ends now.
+        Other locked messages stay locked until their locks end; a session's lock ends now.
         """
         self._closed.set()
         self._settling.close()
@@ -245,7 +245,7 @@ class ServiceBusDriver:
             self._clients.close()
 
     def _deliveries(self, queue: str, taken: Sequence[tuple[Holder, Taken]]) -> Iterator[Delivery]:
-        """What was received, without that whose lock is over: it lay here while this process stood still."""
+        """The received messages as deliveries, without those whose lock ended here while this process stood still."""
         now, wall = self._clock.elapsed(), self._clock.now()
         for holder, (message, ends) in taken:
             if ends is not None and ends > now:

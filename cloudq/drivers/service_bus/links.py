@@ -212,7 +212,7 @@ class Link:
     def close(self) -> None:
         """Closes the connection, for good, after a receive under way: what that brings is given back.
 
-        What is locked otherwise stays so until its lock ends; a session's ends now.
+        Other locked messages stay locked until their locks end; a session's lock ends now.
         """
         self._closed = True
         try:
@@ -230,7 +230,7 @@ class Link:
     # ── with the turn taken ──────────────────────────────────────────────────────────────────────────────
 
     def _first(self, receiver: ServiceBusReceiver, incoming: Any, until: timedelta, interrupted: int) -> list[Taken]:
-        """What has come once something has, or once there is no more time."""
+        """Waits for the first messages, or until the time is up. Returns those that are there then."""
         while True:
             taken = self._take(receiver, incoming)  # a settlement in between may have read some
             if not taken:
@@ -244,7 +244,7 @@ class Link:
                 return self._take(receiver, incoming)  # it was cut meanwhile; the next receive opens another
 
     def _take(self, receiver: ServiceBusReceiver, incoming: Any) -> list[Taken]:
-        """What was read of messages, with the end of each lock."""
+        """Takes the messages that were read, with the end of each lock."""
         messages = sdk.take(receiver, incoming)
         if self._one_session:  # whose lock it is
             return [Taken(message, self._span.ends(self._quiet, None)) for message in messages]
@@ -326,7 +326,7 @@ class Link:
         return None
 
     def _gone(self) -> BaseException:
-        """What is reported once the link is closed. A session's lock ends with its link."""
+        """The error to report once the link is closed. A session's lock ends with its link."""
         return session_lost() if self._one_session else ConnectionError("the link is closed")
 
     def _drop(self, receiver: ServiceBusReceiver) -> None:

@@ -26,12 +26,12 @@ _BY_THE_SERVICE: Final = {
 
 
 def delivery(message: ServiceBusReceivedMessage, lease: Lease) -> Delivery:
-    """What is handed over for a message of a queue."""
+    """The delivery of a queue's message."""
     return _delivery(message, lease, failure_of(message))
 
 
 def dead_delivery(message: ServiceBusReceivedMessage, lease: Lease) -> Delivery:
-    """What is handed over for a dead letter."""
+    """The delivery of a dead letter."""
     return _delivery(message, lease, why_dead(message))
 
 

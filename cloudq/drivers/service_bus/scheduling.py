@@ -102,7 +102,7 @@ def find_scheduled(receiver: ServiceBusReceiver) -> list[int]:
 
 
 def place_of(namespace: str, entity: str) -> str:
-    """What a receipt says of where it is of."""
+    """The part of a receipt that says which queue it is for."""
     return f"{namespace}/{entity}"
 
 

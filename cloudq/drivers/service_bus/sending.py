@@ -24,7 +24,7 @@ CONTENT_TYPE: Final = "application/cloudevents+json"
 def store(sender: ServiceBusSender, items: Sequence[Outgoing], clock: Clock, place: str) -> list[SendResult]:
     """Stores the items of one queue in as few calls as their sizes allow. One result each, in order.
 
-    What is delayed and to be cancellable takes calls of its own; `place` is what its receipts are of.
+    Delayed messages that are to be cancellable take calls of their own; their receipts are for `place`.
     """
     results = [STORED] * len(items)
     ready: list[tuple[int, ServiceBusMessage]] = []

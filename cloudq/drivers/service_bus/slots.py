@@ -321,7 +321,7 @@ class Slot(threading.Thread):
         for lost in watchers:
             try:
                 lost(why)
-            except Exception:  # the others are told nonetheless
+            except Exception:  # the others still have to learn of it
                 logger.exception("a lost lease could not be reported")
         if link is not None:
             with deadlines.within(self._patience):

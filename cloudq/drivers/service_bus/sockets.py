@@ -1,4 +1,4 @@
-"""What waits at the bottom of each connection, a name that is looked up and a socket, by the deadline of the call."""
+"""The two things that block below each connection, a name lookup and a socket, bounded by the call's deadline."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TimelySocket:
     """A socket whose reads and writes end by the call's deadline, though each byte comes in time.
 
     Attributes:
-        until: When reads end besides, by the system clock's `elapsed`; `None`: not before the call does.
+        until: When reads end at the latest, by the system clock's `elapsed`; `None`: with the call.
     """
 
     __slots__ = ("_sock", "until")
@@ -40,7 +40,7 @@ class TimelySocket:
         self.until: timedelta | None = None
 
     def recv_into(self, *arguments: Any) -> int:
-        """As the socket's own. What has come of a frame by then is kept by the SDK."""
+        """As the socket's own. The SDK keeps the part of a frame that has arrived by then."""
         deadlines.left()
         if self.until is not None and SYSTEM_CLOCK.elapsed() > self.until:
             raise TimeoutError("the rest of the frame may wait")

@@ -42,7 +42,7 @@ class Checkpointer:
         self._emptied_at = _EMPTIED_AT * limit
 
     def run_if_due(self, connection: sqlite3.Connection) -> None:
-        """Checkpoints if much was written. What fails here is logged only: the commit before it stands."""
+        """Checkpoints if much was written. A failure is only logged: the commit before it stands."""
         changes, self._changes = connection.total_changes - self._changes, connection.total_changes
         # A commit rewrites a page of the table and of each index; a batch's rows share theirs.
         self._pages += 4 + changes // 2

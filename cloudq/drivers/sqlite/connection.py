@@ -190,7 +190,7 @@ class Database:
     def _leave_writing(self) -> None:
         if not self._write_mutex.mine:
             return
-        if not self._closed:  # else there is nothing to leave; nor is there in a child of a fork amid a transaction
+        if not self._closed:  # else there is nothing to leave; nor is there in a child forked during a transaction
             if self._write_cursor is not None:
                 self._write_cursor.close()
                 self._write_cursor = None

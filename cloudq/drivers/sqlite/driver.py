@@ -112,10 +112,10 @@ class SQLiteDriver:
         )
 
     def send(self, outgoing: Sequence[Outgoing]) -> Sequence[SendResult]:
-        """Stores all that can be stored in one transaction. If it fails, each has its error and none was stored.
+        """Stores them in one transaction. If that fails, each is reported with its error and none was stored.
 
-        What can't be stored whatever happens (too large, a text that isn't Unicode) has its error, and the others are
-        stored.
+        Items that can never be stored (too large, a text that isn't Unicode) don't fail it: each has its own error, and
+        the others are stored.
         """
         results: list[SendResult | None] = [None] * len(outgoing)
         items: list[tuple[int, Outgoing]] = []
@@ -200,7 +200,7 @@ class SQLiteDriver:
         """Ends the receives under way, then closes the file once the transactions under way have ended.
 
         Raises:
-            BackendError: A signal handler closes it amid a call of the thread that it interrupted.
+            BackendError: A signal handler closes it in the middle of a call of the thread that it interrupted.
         """
         if self._opening.mine:
             raise entered_twice(self._path)

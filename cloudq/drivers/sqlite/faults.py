@@ -32,7 +32,7 @@ class DriverClosed(BackendError):
 def is_ours(error: sqlite3.Error | OSError) -> bool:
     """Whether SQLite or the system reported it. An `OSError` without a number is none of the system's.
 
-    A signal handler may have raised it amid our work: `TimeoutError("the request took too long")`, say.
+    A signal handler may have raised it during our work, for example `TimeoutError("the request took too long")`.
     """
     return isinstance(error, sqlite3.Error) or error.errno is not None
 

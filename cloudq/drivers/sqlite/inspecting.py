@@ -67,6 +67,6 @@ def purge_portion(cursor: sqlite3.Cursor, queue: str, last: int) -> int:
     """Deletes some of the queue's messages up to `last`; 0 when none is left. Runs in a write transaction."""
     rows = cursor.execute(_PURGE, (queue, last, PURGE_PORTION)).fetchall()
     if is_ordered(queue):
-        # What was sent meanwhile waits behind what is being deleted.
+        # Messages sent meanwhile wait behind those that are being deleted.
         promote(cursor, {(queue, group) for (group,) in rows if group is not None})
     return len(rows)

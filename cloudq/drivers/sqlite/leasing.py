@@ -141,7 +141,7 @@ def take(cursor: sqlite3.Cursor, queue: str, *, limit: int, now: Moment, until: 
 def deliveries(
     rows: Sequence[LeasedRow], queue: str, until: End, receipt: type[Receipt] = MessageReceipt
 ) -> list[Delivery]:
-    """What was taken, for the worker. Decoding needs no transaction, so it keeps nobody waiting."""
+    """The deliveries of the rows taken. Decoded outside of the transaction, so that nobody waits for it."""
     expires_at = from_micros(until.wall)
     return [
         Delivery.of(

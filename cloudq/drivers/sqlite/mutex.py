@@ -1,12 +1,12 @@
 """`Mutex` and `certainly`: locks that no exception leaves taken, wherever it strikes.
 
 A signal handler (Ctrl-C, another library's time limit) may raise between any two steps of the main thread: just behind
-the step that took a lock, or amid the steps that free it. A `with` block has such gaps around its ends, and a generator
+the step that took a lock, or among the steps that free it. A `with` block has such gaps at its ends, and a generator
 as context manager is kept, suspended and with what it holds, by the traceback of the very exception. So here
 
 - whether something is held is asked of the thing itself, never of a variable that is set one step later;
 - the clean-up does nothing the second time, and stands in three `finally` blocks, one around the other. An exception
-  amid the first is followed by the second, and one more amid that by the third.
+  during the first is followed by the second, and one more during that by the third.
 """
 
 from __future__ import annotations

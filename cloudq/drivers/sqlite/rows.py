@@ -66,7 +66,7 @@ def listed(statement: str, values: Sequence[T]) -> tuple[str, list[T]]:
 
 
 def stored_failure(failure: Failure | None) -> bytes | None:
-    """What is kept of a failure beside a body."""
+    """A failure in the form that is stored beside a body."""
     return None if failure is None else failure.encode()
 
 

@@ -12,7 +12,7 @@ from cloudq.errors import ConfigurationError
 
 
 class Settings(TypedDict):
-    """What a URL says besides the file."""
+    """The parameters of a URL."""
 
     synchronous: Literal["full", "normal"]
     timeout: timedelta

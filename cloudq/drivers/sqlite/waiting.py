@@ -58,7 +58,7 @@ class Waiters:
             `False` if the clock said that the time was up.
         """
         if self._mutex.mine:
-            return True  # in a signal handler amid one of these: it looks again instead
+            return True  # in a signal handler that interrupted one of these: it looks again instead
         me = object()
         wait = partial(self._wait, me, changes, interrupts, timeout)
         return certainly(wait, partial(self._leave, me))
@@ -66,7 +66,7 @@ class Waiters:
     def notify(self) -> None:
         """A message may have become ready."""
         if self._mutex.mine:
-            self._untold = True  # in a signal handler amid one of these: the watcher tells them
+            self._untold = True  # in a signal handler that interrupted one of these: the watcher tells them
         else:
             certainly(self._notify, self._mutex.free)
 

@@ -72,7 +72,8 @@ def receive(
     """One call: up to 10 messages as SQS gives them.
 
     Raises:
-        BackendError: It failed, or brought what is no message. What it may have brought comes back after its lease.
+        BackendError: It failed, or brought something that isn't a message. Messages that it brought come back after
+            their leases.
     """
     wait = max(_NO_WAIT, min(wait, MAX_WAIT))
     answer = calls.make(
@@ -95,7 +96,7 @@ def receive(
 
 
 def delivery(message: Mapping[str, Any], lease: Lease) -> Delivery:
-    """What is handed over for a message of a queue."""
+    """The delivery of a queue's message."""
     if not message.get("MessageAttributes"):  # as nearly always
         return _delivery(message, lease, None)
     moved_back = bodies.failure_of(message, bodies.DEAD)
@@ -110,7 +111,7 @@ def delivery(message: Mapping[str, Any], lease: Lease) -> Delivery:
 
 
 def dead_delivery(message: Mapping[str, Any], lease: Lease, failure: Failure) -> Delivery:
-    """What is handed over for a dead letter."""
+    """The delivery of a dead letter."""
     return _delivery(message, lease, failure)
 
 

@@ -40,7 +40,7 @@ class Schedules:
     """Creates schedules.
 
     The target is SQS's `SendMessage` itself (a universal target), as the templated one takes no message attributes.
-    What can't be sent when it is due is tried for a day by the service, then put into the queue's dead-letter queue.
+    If a message can't be sent when it is due, the service tries for a day, then puts it into the dead-letter queue.
 
     Args:
         calls: How to call the scheduler.
@@ -97,7 +97,7 @@ class Schedules:
 def store(schedules: Schedules, calls: Calls, url: str, items: Sequence[Outgoing]) -> list[SendResult]:
     """Stores the items of one queue: what is delayed for longer than SQS delays, by schedules. A result each, in order.
 
-    What no schedule takes goes to SQS for as long as that delays: it arrives early, and the worker sends it on.
+    A message that no schedule takes goes to SQS with SQS's longest delay: it arrives early, and the worker sends it on.
     """
     results = [SendResult()] * len(items)
     direct: list[int] = []

@@ -113,7 +113,7 @@ class Settling:
         return [result for result in results if result is not None]
 
     def give_back(self, url: str, queue: str, handles: Sequence[str]) -> None:
-        """Makes messages visible again that nobody was told of. What fails comes back when its lease is over."""
+        """Makes messages visible again that were never handed over. If that fails they come back after their leases."""
         for start in range(0, len(handles), MAX_BATCH):
             entries = [
                 {"Id": str(place), "ReceiptHandle": handle, "VisibilityTimeout": 0}
@@ -122,7 +122,7 @@ class Settling:
             self._calls.make("change_message_visibility_batch", queue, QueueUrl=url, Entries=entries)
 
     def _step(self, index: int, final: FinalCall, elapsed: timedelta) -> _Step | SettleResult:
-        """What is to be sent for a final step, its receipt taken; or what is reported at once."""
+        """The request for a final step, with its receipt taken; or, without a call, the result to report."""
         lease, step, receipt = final.lease, final.step, final.lease.receipt
         if isinstance(step, NativeDeadLetter):
             return _UNSUPPORTED

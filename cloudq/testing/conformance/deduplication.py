@@ -28,7 +28,7 @@ class Deduplication:
         _assert_stored_once(bench, results, first)
 
     def test_a_new_key_is_not_called_a_duplicate(self, bench: Bench) -> None:
-        """What was stored is never reported as a duplicate, with a key or without."""
+        """A message that was stored must never be reported as a duplicate, with a key or without."""
         keys = (KEY, "order-43", None)
         results = [bench.store(bench.message(key=key)) for key in keys]
         assert all(not result.duplicate for result in results)

@@ -42,7 +42,7 @@ class Leases:
         bench.advance(bench.unit + bench.grain)
         again = bench.one()
         assert (again.id, again.body) == (first.id, first.body)
-        # What is pushed again by itself is no other attempt: retries are copies there, and each says its number.
+        # A message pushed again by its backend isn't another attempt: there retries are copies, which say their number.
         pushed = isinstance(bench.harness, PushHarness)
         assert (again.deliveries, again.attempt) == (2, 1 if pushed else 2)
 

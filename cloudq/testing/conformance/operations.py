@@ -56,7 +56,7 @@ class Operations:
         assert bench.one(queue=bench.other_queue).id == there.id
 
     def test_a_purged_queue_goes_on(self, bench: Bench) -> None:
-        """What is sent after a purge is received, also of an ordering key that was blocked."""
+        """A message sent after a purge must be received, even if its ordering key was blocked before."""
         key = "customer-1" if bench.capabilities.ordering else None
         bench.send(ordering_key=key)
         held = bench.one()
@@ -133,7 +133,7 @@ class Operations:
         assert list(client.receive(bench.queue, limit=1, wait=ZERO, lease=bench.lease)) == []
 
     def test_closing_leaves_leases(self, bench: Bench) -> None:
-        """What a closed client held stays leased until the lease's end, or ends with it; then it comes again."""
+        """Messages that a closed client held must come again at the lease's end, or, where declared, at once."""
         client = bench.client()
         bench.send()
         held = bench.one(driver=client, lease=bench.unit)

@@ -57,7 +57,7 @@ class Robustness:
         assert dead.failure.reason.startswith("undecodable: ")
 
     def test_poison_can_be_retried(self, bench: Bench) -> None:
-        """What can't be decoded can't be copied: a retry releases it, and it comes again unchanged."""
+        """A body that can't be decoded can't be copied: a retry must release it, and it comes again unchanged."""
         bench.put_raw(b"poison")
         carried = bench.carry_out(bench.one(), Retried(delay=ZERO, reason="perhaps later"))
         assert (carried.plan.copies, carried.error) == ((), None)

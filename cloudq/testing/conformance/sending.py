@@ -38,7 +38,7 @@ class Sending:
         assert (result.error, bench.one().id) == (None, message.id)
 
     def test_the_body_comes_back_byte_for_byte(self, bench: Bench) -> None:
-        """What is received is what was stored, to the byte."""
+        """The body received must be the one stored, to the byte."""
         outgoing = bench.prepared(bench.message(payload={"text": "ä \N{SNOWMAN}", "list": [1, 2.5, None, True, {}]}))
         assert errors_of(bench.driver.send([outgoing])) == [None]
         assert bench.one().body == outgoing.body

@@ -33,7 +33,7 @@ ZERO: Final = timedelta(0)
 
 # How much of a task's name is shown and compared: an unknown one may be of any length.
 _NAME_CHARS: Final = 200
-# How long away, by how long it has waited. Each handing-over is a chance that whoever knows it is the one who gets it,
+# How long it stays away, by how long it has waited. Each handing-over is a chance that a worker that knows it gets it,
 # so there are about twenty in an hour; where each costs a delivery, nine: fewer than half of what a policy allows.
 _GROWTH: Final = 0.5
 _GROWTH_AT_A_COST: Final = 2

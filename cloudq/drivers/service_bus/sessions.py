@@ -38,7 +38,7 @@ GRACE: Final = timedelta(milliseconds=250)
 # How long a message waits in a slot for somebody to take it.
 SHELF: Final = timedelta(seconds=2)
 # How long sessions are left to other processes after one was given back unstarted, and how soon that is begun. The
-# service gives a session to whoever has waited for longest, and that would nearly always be this process.
+# service gives a session to the one that has waited longest, and that would nearly always be this process.
 STEP_BACK: Final = timedelta(seconds=1)
 WITHDRAWAL: Final = timedelta(milliseconds=500)
 # How long the slots may take to end, all of them together.

@@ -160,6 +160,15 @@ def test_what_fails_for_good_is_a_dead_letter_with_its_reason(app):
     assert PayloadError in {type(error) for error in report.errors}
 
 
+def test_nobody_is_waited_for_who_would_know_a_task(app):
+    """An unknown one is dead at once, and the clock stays where it is."""
+    app.send("unknown")
+    began = app.clock.now()
+    [run] = run_all(app).runs
+    assert "dead-lettered: unknown task 'unknown': none is declared" in str(run)
+    assert began == app.clock.now()
+
+
 def test_a_report_has_its_own_dead_letters_only(app):
     """Those of an earlier one aren't told again; all are in the queue."""
     task = app.task("t")(lambda: (_ for _ in ()).throw(DeadLetter("no")))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
@@ -141,11 +143,23 @@ def test_what_is_left_is_what_went_back_and_did_not_end(queue: Queue) -> None:
 # ── a whole worker ───────────────────────────────────────────────────────────────────────────────────────
 
 
+class WatchedClock(FakeClock):
+    """Counts the waits that were begun, by what is waited on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: Counter[threading.Condition] = Counter()
+
+    def wait(self, condition: threading.Condition, timeout: timedelta | None) -> bool:
+        self.waits[condition] += 1
+        return super().wait(condition, timeout)
+
+
 class Place:
     """A backend with a profile, and two programs that share it."""
 
     def __init__(self, profile: Callable[[str], Capabilities] | None) -> None:
-        self.clock = FakeClock()
+        self.clock = WatchedClock()
         self.driver = MemoryDriver(clock=self.clock, capabilities=profile)
         self.ran: list[tuple[str, int]] = []
         self.shop, self.bank = self.program("shop"), self.program("bank")
@@ -240,6 +254,15 @@ class Counted:
         self.place = place
         self.worker = worker
 
+    def advance(self, delta: timedelta) -> None:
+        """Lets time pass, and the poller do what it does then, until it pauses again."""
+        [poller] = self.worker.worker._watchdog.pollers
+        clock, pause = self.place.clock, poller._changed
+        until(lambda: clock.waits[pause])
+        before = clock.waits[pause]
+        clock.advance(delta)
+        until(lambda: clock.waits[pause] > before)
+
     def rewritten(self) -> int:
         snapshot = self.worker.worker.snapshot()
         return snapshot.retried + snapshot.dead_lettered
@@ -260,7 +283,7 @@ def test_a_worker_in_the_wrong_folder_leaves_nearly_all_alone(wrong_folder: Coun
     until(lambda: wrong_folder.rewritten() == 10)
     for minute in range(1, 11):
         for _ in range(12):
-            wrong_folder.place.clock.advance(timedelta(seconds=5))
+            wrong_folder.advance(timedelta(seconds=5))
         until(lambda minute=minute: wrong_folder.rewritten() >= 10 + minute)
     assert wrong_folder.rewritten() <= 40
     assert [] == wrong_folder.place.dead()

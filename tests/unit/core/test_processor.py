@@ -518,7 +518,7 @@ def test_a_broken_middleware_is_a_failure_of_its_task(run: Run, kind: str, reaso
 
 def test_what_is_no_generator_function_is_a_failure(run: Run) -> None:
     """A middleware without a yield can't be driven."""
-    assert "'NoneType' object is not an iterator" in reason_of(run(FakeTask(), None, lambda context: None))  # type: ignore[arg-type, return-value]  # that's the point
+    assert "gave None, not a generator" in reason_of(run(FakeTask(), None, lambda context: None))  # type: ignore[arg-type, return-value]  # that's the point
 
 
 # ── interruptions ────────────────────────────────────────────────────────────────────────────────────────

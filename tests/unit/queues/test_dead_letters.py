@@ -79,7 +79,8 @@ def settle(driver: MemoryDriver, delivery: Delivery, outcome) -> None:
 
 def die(driver: MemoryDriver, queue: str = "q") -> None:
     """Every message of the queue fails for good, as the Processor and the plan have it."""
-    processor = Processor({}, clock=driver.clock)  # knows no task, so everything is poison
+    # Knows no task, and has no patience, so everything is poison.
+    processor = Processor({}, clock=driver.clock, unknown_task_patience=timedelta(0))
     for delivery in receive(driver, queue):
         outcome = processor.process(delivery)
         assert isinstance(outcome, DeadLettered)

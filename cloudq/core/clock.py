@@ -63,6 +63,11 @@ EPOCH = Moments.datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
+def later(moment: datetime, span: timedelta) -> datetime:
+    """`span` after an aware moment, or the last one that there is: nothing ends because it would end after 9999."""
+    return moment + min(span, Moments.datetime.max.replace(tzinfo=UTC) - moment)
+
+
 def to_micros(moment: datetime) -> int:
     """Whole microseconds since 1970 (the unit that databases of cloudq store)."""
     return (moment - EPOCH) // _MICROSECOND

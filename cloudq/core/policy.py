@@ -218,7 +218,7 @@ def _seconds(seconds: float) -> timedelta:
     # An exponential wait without a bound overflows a timedelta; a negative or NaN one is the user's slip.
     if not seconds > 0:
         return timedelta(0)
-    return timedelta(seconds=min(float(seconds), LONGEST_DELAY.total_seconds()))
+    return timedelta(seconds=float(min(seconds, LONGEST_DELAY.total_seconds())))
 
 
 def _shown(error: BaseException) -> str:

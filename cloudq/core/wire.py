@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from cloudq.core.foreign_bodies import in_place_of_an_event, refuse_marked
 from cloudq.core.message import Message
 from cloudq.core.moments import Moments, plain_datetime
 from cloudq.core.reference import Reference, is_key, is_sha256
@@ -163,10 +164,10 @@ def _utc(moment: datetime, name: str) -> datetime:
 def _parse(body: bytes) -> dict[str, object]:
     if len(body) > MAX_BODY_BYTES:
         raise UndecodableError(f"the body has {len(body):,} bytes, more than any backend stores")
-    event = _read(body, "the body isn't JSON")
-    if not isinstance(event, dict):
-        raise UndecodableError(f"the body is a JSON {type(event).__name__}, not a CloudEvents object")
-    return event
+    refuse_marked(body)
+    if isinstance(event := _read(body, "the body isn't JSON"), dict):
+        return event
+    raise UndecodableError(in_place_of_an_event(event))
 
 
 def _read(text: bytes, otherwise: str, depth: int = MAX_DEPTH) -> object:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from cloudq.core import wire
+from cloudq.core.clock import later
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.handler import Job
 from cloudq.core.message import Message
@@ -76,7 +77,7 @@ class EagerRun:
         handlers: Mapping[str, Witness] = {message.task: self._witness}
         self._processor = Processor(handlers, middleware=middleware, clock=clock)
         day = timedelta(days=1)
-        lease = Lease(queue=message.queue, receipt=None, expires_at=clock.now() + day, ends=clock.elapsed() + day)
+        lease = Lease(queue=message.queue, receipt=None, expires_at=later(clock.now(), day), ends=clock.elapsed() + day)
         body = wire.encode(replace(message, not_before=None))
         self._delivery = Delivery.of(body, native_id=message.id, runs=1, deliveries=1, lease=lease)
 

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from threading import Condition
 from uuid import uuid4
 
+from cloudq.core.clock import later
+
 START = datetime(2026, 1, 1, tzinfo=UTC)
 # A wait that nobody ends would hang the test-suite: after this much real time it is an error instead.
 PATIENCE = timedelta(seconds=30)
@@ -55,7 +57,7 @@ class FakeClock:
     def step(self, delta: timedelta) -> None:
         """Sets the wall clock, forwards or backwards. No time passes, and nobody is woken."""
         with self._changed:
-            self._now += delta
+            self._now = later(self._now, delta)
 
     def suspend(self, delta: timedelta) -> None:
         """Has the machine sleep: time passes, but not for those who wait, who are not woken either.
@@ -66,7 +68,7 @@ class FakeClock:
         if delta < timedelta(0):
             raise ValueError(f"delta is {delta}: time doesn't run backwards")
         with self._changed:
-            self._now += delta
+            self._now = later(self._now, delta)
             self._elapsed += delta
 
     def advance(self, delta: timedelta) -> None:
@@ -78,7 +80,7 @@ class FakeClock:
         if delta < timedelta(0):
             raise ValueError(f"delta is {delta}: time doesn't run backwards")
         with self._changed:
-            self._now += delta
+            self._now = later(self._now, delta)
             self._elapsed += delta
             self._awake += delta
             conditions = list(self._waited_on)

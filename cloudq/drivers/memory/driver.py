@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final as Const
 
-from cloudq.core.clock import SYSTEM_CLOCK, Clock
+from cloudq.core.clock import SYSTEM_CLOCK, Clock, later
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import (
     Cancels,
@@ -92,7 +92,7 @@ class MemoryDriver:
         """When a message of the queue may become visible, or `None` if it keeps none. For tests."""
         with self._store.changed:
             due = self._shelf(queue).next_at()
-        return None if due is None else self._clock.now() + (due - self._clock.elapsed())
+        return None if due is None else later(self._clock.now(), due - self._clock.elapsed())
 
     def capabilities(self, queue: str) -> Capabilities:
         """As given; by default everything but fairness, with order where the name ends in `.fifo`."""

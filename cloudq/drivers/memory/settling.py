@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final as Const
 
-from cloudq.core.clock import Clock
+from cloudq.core.clock import Clock, later
 from cloudq.core.delivery import Lease
 from cloudq.core.driver import Ack, Capabilities, ExtendResult, Final, Release, SettleResult
 from cloudq.core.failure import Failure
@@ -106,7 +106,7 @@ class Settler:
             return ExtendResult(error=_lost(lease))
         ends = now + by if entry.hard_end is None else min(now + by, entry.hard_end)
         shelf.hide(entry, ends)
-        return ExtendResult(expires_at=self._clock.now() + (ends - now), ends=ends)
+        return ExtendResult(expires_at=later(self._clock.now(), ends - now), ends=ends)
 
 
 def batch_refused(size: int, capabilities: Capabilities) -> UnsupportedError | None:

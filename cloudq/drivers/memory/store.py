@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from cloudq.core.clock import Clock
+from cloudq.core.clock import Clock, later
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Outgoing
 from cloudq.core.failure import Failure
@@ -165,7 +165,7 @@ class Shelf:
     def delivery(self, entry: Entry, queue: str, *, clock: Clock, exact: bool) -> Delivery:
         """The handing-over of a message that was just leased."""
         assert entry.serial is not None  # noqa: S101 - for mypy: `lease` was called before
-        started = clock.now() - clock.elapsed()  # by the wall clock, as it is set now
+        now, elapsed = clock.now(), clock.elapsed()  # shown by the wall clock, as it is set now
         return Delivery.of(
             entry.body,
             native_id=entry.id,
@@ -174,8 +174,8 @@ class Shelf:
             lease=Lease(
                 queue=queue,
                 receipt=Receipt(shelf=self.name, number=entry.number, serial=entry.serial),
-                expires_at=started + entry.visible_at,
-                hard_limit=None if entry.hard_end is None else started + entry.hard_end,
+                expires_at=later(now, entry.visible_at - elapsed),
+                hard_limit=None if entry.hard_end is None else later(now, entry.hard_end - elapsed),
                 ends=entry.visible_at,
                 hard_end=entry.hard_end,
             ),

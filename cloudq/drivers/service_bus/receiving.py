@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -37,15 +37,28 @@ def dead_delivery(message: ServiceBusReceivedMessage, lease: Lease) -> Delivery:
 
 def body_of(message: ServiceBusReceivedMessage) -> bytes:
     """The bytes of the body, whatever kind of AMQP body it has."""
+    return _read(message)[0]
+
+
+def _read(message: ServiceBusReceivedMessage) -> tuple[bytes, str | None]:
+    """The bytes of the body, and what it is where it is neither data nor a text: nothing of ours."""
     body = message.body
     if isinstance(body, bytes):
-        return body
+        return body, None
     if isinstance(body, str):
-        return body.encode("utf-8", "surrogatepass")
+        return body.encode("utf-8", "surrogatepass"), None
+    if isinstance(body, Mapping):
+        return _written(body), "map"
     try:
-        return b"".join(body)  # whose parts are bytes, or it is none of ours: a number's bytes would be as many zeros
+        return b"".join(body), None  # whose parts are bytes: a number's bytes would be as many zeros
     except TypeError:
-        return repr(body).encode("utf-8", "replace")  # a value or a sequence of another client: nothing of ours
+        if isinstance(body, Iterator):
+            return _written(list(message.body)), "sequence"
+        return _written(body), "list" if isinstance(body, list) else f"value of type {type(body).__name__}"
+
+
+def _written(body: object) -> bytes:
+    return repr(body).encode("utf-8", "replace")
 
 
 def properties_of(message: ServiceBusReceivedMessage) -> Mapping[str, Any]:
@@ -93,8 +106,9 @@ def locked_until(message: ServiceBusReceivedMessage) -> datetime | None:
 
 def _delivery(message: ServiceBusReceivedMessage, lease: Lease, failure: Failure | None) -> Delivery:
     count = deliveries_of(message)
+    body, foreign = _read(message)
     made = Delivery.of(
-        body_of(message),
+        body,
         native_id=str(message.message_id or message.sequence_number),
         runs=count,
         deliveries=count,
@@ -102,6 +116,9 @@ def _delivery(message: ServiceBusReceivedMessage, lease: Lease, failure: Failure
         failure=failure,
         raw=message,
     )
+    if foreign is not None:
+        why = f"the body is an AMQP {foreign}, not data: send the event as JSON, in the bytes of a data section"
+        made = replace(made, undecodable=why, message=None)
     session = message.session_id
     if session is None:
         return made

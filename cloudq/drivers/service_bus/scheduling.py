@@ -15,7 +15,7 @@ from azure.servicebus import (
 )
 from azure.servicebus.exceptions import MessageNotFoundError, MessageSizeExceededError
 
-from cloudq.core.clock import Clock
+from cloudq.core.clock import Clock, later
 from cloudq.core.driver import Outgoing, SendResult
 from cloudq.drivers.service_bus.faults import translate_unsure
 from cloudq.drivers.service_bus.sdk import Unconfirmed
@@ -45,7 +45,7 @@ def schedule(
     """
     now = clock.now()
     for group in _groups(sender, items, ready):
-        due = now + max(items[index].delay for index, _ in group)
+        due = later(now, max(items[index].delay for index, _ in group))
         try:
             numbers = sender.schedule_messages([message for _, message in group], due.astimezone(UTC))
         except Exception as error:  # noqa: BLE001 - reported for each item of the call

@@ -8,7 +8,7 @@ from typing import Final
 from azure.servicebus import ServiceBusMessage, ServiceBusMessageBatch, ServiceBusSender
 from azure.servicebus.exceptions import MessageSizeExceededError
 
-from cloudq.core.clock import Clock
+from cloudq.core.clock import Clock, later
 from cloudq.core.driver import Outgoing, SendResult
 from cloudq.core.message import is_ordered
 from cloudq.drivers.service_bus.faults import translate, translate_unsure
@@ -60,7 +60,7 @@ def message(item: Outgoing, clock: Clock) -> ServiceBusMessage:
         content_type=CONTENT_TYPE,
         message_id=native_name(_name(item)),
         session_id=None if item.ordering_key is None else native_name(item.ordering_key),
-        scheduled_enqueue_time_utc=clock.now() + item.delay if item.delay else None,
+        scheduled_enqueue_time_utc=later(clock.now(), item.delay) if item.delay else None,
         application_properties={} if item.failure is None else {FAILURE: item.failure.encode().decode()},
     )
 

@@ -10,7 +10,7 @@ from threading import Lock
 from typing import Final as Const
 from typing import TypeVar
 
-from cloudq.core.clock import Clock
+from cloudq.core.clock import Clock, later
 from cloudq.core.delivery import Lease
 from cloudq.core.driver import Ack, ExtendResult, Final, NativeDeadLetter, Release, SettleResult
 from cloudq.drivers.service_bus import deadlines, dispositions
@@ -100,7 +100,7 @@ class Settling:
             for index, answer in zip(by_holder[holder], answers, strict=True):
                 lease = leases[index]
                 if isinstance(answer, timedelta):
-                    shown = self._clock.now() + (answer - self._clock.elapsed())
+                    shown = later(self._clock.now(), answer - self._clock.elapsed())
                     results[index] = ExtendResult(expires_at=shown, ends=answer)
                     continue
                 meant = translate(answer, lease.queue)

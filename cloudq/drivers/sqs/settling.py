@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from cloudq.core.clock import Clock
+from cloudq.core.clock import Clock, later
 from cloudq.core.delivery import Lease
 from cloudq.core.driver import ExtendResult, NativeDeadLetter, Release, SettleResult
 from cloudq.core.driver import Final as FinalCall
@@ -161,7 +161,7 @@ class Settling:
                 results[step.index] = ExtendResult(error=error)
 
     def _granted(self, ends: timedelta, elapsed: timedelta) -> ExtendResult:
-        return ExtendResult(expires_at=self._clock.now() + (ends - elapsed), ends=ends)
+        return ExtendResult(expires_at=later(self._clock.now(), ends - elapsed), ends=ends)
 
     def _over(self, receipt: Receipt, elapsed: timedelta) -> bool:
         return receipt.over(elapsed) or self._is_purged(receipt)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudq.core import clock
-from cloudq.core.clock import EPOCH, SYSTEM_CLOCK, from_micros, monotonic, to_micros
+from cloudq.core.clock import EPOCH, SYSTEM_CLOCK, from_micros, later, monotonic, to_micros
 
 offsets = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 
@@ -121,3 +121,12 @@ def test_the_monotonic_clock_does_not_run_backwards() -> None:
     """It measures durations, in seconds."""
     first = monotonic()
     assert monotonic() >= first
+
+
+def test_no_moment_is_later_than_the_last_one():
+    """What would end after the year 9999 ends with it."""
+    last = datetime.max.replace(tzinfo=UTC)
+    assert last == later(datetime(2026, 1, 1, tzinfo=UTC), timedelta.max)
+    assert last == later(last, timedelta(microseconds=1))
+    assert datetime(2026, 1, 2, tzinfo=UTC) == later(datetime(2026, 1, 1, tzinfo=UTC), timedelta(days=1))
+    assert datetime(2025, 12, 31, tzinfo=UTC) == later(datetime(2026, 1, 1, tzinfo=UTC), timedelta(days=-1))

@@ -287,6 +287,7 @@ def test_a_retry_refuses_a_delay_that_is_none(delay: Any, error: type[Exception]
     [
         (float("inf"), LONGEST_DELAY),
         (1e300, LONGEST_DELAY),
+        (10**400, LONGEST_DELAY),
         (float("nan"), ZERO),
         (-5, ZERO),
         (0, ZERO),

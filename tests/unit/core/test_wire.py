@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import sys
 from datetime import UTC, datetime, timedelta, timezone
@@ -248,6 +249,13 @@ def test_of_an_attribute_given_twice_the_last_counts() -> None:
         (b"{}", "specversion is None, not '1.0': this is no CloudEvents 1.0 event"),
         (b"[1]", "the body is a JSON list, not a CloudEvents object"),
         (b"null", "the body is a JSON NoneType, not a CloudEvents object"),
+        (b'"{}"', "the body is a JSON str, not a CloudEvents object: JSON that was written as JSON again"),
+        (b"[{}]", "the body is a JSON list, not a CloudEvents object: send each event as a message of"),
+        (b"\xef\xbb\xbf{}", "the body isn't JSON: it begins with a byte order mark (BOM)"),
+        ("{}".encode("utf-16"), "the body isn't JSON: it begins with a byte order mark of UTF-16"),
+        (b"\xfe\xff\0{\0}", "the body isn't JSON: it begins with a byte order mark of UTF-16"),
+        (gzip.compress(b"{}", mtime=0), "the body isn't JSON: it begins with the mark of gzip"),
+        (b"@\x06string\x083http://schemas", "the body isn't JSON: it begins with the mark of .NET"),
         (b'"\xff"', "the body isn't JSON: "),
         (b'{"a":NaN}', "the body isn't JSON: "),
         (b'{"a":1e999}', "the body isn't JSON: "),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from tenacity import retry_if_exception_type, stop_after_attempt, wait_fixed
@@ -356,3 +356,32 @@ def test_messages_of_other_languages_run():
         assert [7] == ran
         assert isinstance(report.runs[0].message, Message)
         assert ["t"] == [message.task for message in sent(app)]
+
+
+@pytest.mark.parametrize("delay", [timedelta(days=2_900_000), timedelta(days=3_000_000), timedelta.max])
+def test_a_retry_beyond_the_end_of_time_is_due_at_it(delay):
+    """No date overflows, and nothing runs without end: the clock stops at the last moment that there is."""
+    app, left = App("sqs://never-opened"), [1, 2]
+
+    @app.task("t")
+    def task() -> None:
+        if left:
+            left.pop()
+            raise cloudq.Retry(delay=delay)
+
+    with in_memory(app):
+        task.send()
+        report = run_all(app)
+        assert app.clock.now().year == 9999 or delay < timedelta(days=2_913_000)
+    assert [1, 2, 3] == [run.attempt for run in report.runs]
+
+
+def test_a_message_may_be_due_at_the_last_moment():
+    """`at` takes any moment that there is."""
+    app, ran = App("sqs://never-opened"), []
+    task = app.task("t")(lambda n: ran.append(n))  # noqa: PLW0108 - a signature is needed
+    with in_memory(app):
+        task.options(at=datetime.max.replace(tzinfo=UTC)).send(1)
+        task.send(0)
+        run_all(app)
+    assert [0, 1] == ran

@@ -229,3 +229,13 @@ def test_the_failure_on_the_page_is_one() -> None:
     written = {**json.loads(example), "last_at": "2026-01-31T12:31:07.500000Z"}
     assert written == json.loads(failure.encode())
     assert set(Failure.__struct_fields__) == set(written)
+
+
+@pytest.mark.parametrize("language", ["js", "go", "csharp", "java"])
+def test_examples_in_other_languages_have_what_an_event_needs(language: str) -> None:
+    """Each writes the attributes that are required, and none that the schema doesn't know."""
+    [example] = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    words = set(re.findall(r'"([a-z_]+)"', example)) - {"user_id", "web", "billing"}
+    assert words == {*SCHEMA["required"], "data"}
+    assert words <= SCHEMA["properties"].keys()
+    assert "shop.tasks.welcome" in example

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from datetime import timedelta
 from typing import Generic, TypeVar
 
@@ -45,13 +45,14 @@ class Pilot(Generic[ItemT, ResultT]):
 def resolve(batch: Sequence[Entry[ItemT, ResultT]], outcome: Sequence[ResultT] | Exception) -> None:
     """Hands out the results of a flight, or the error that all of its entries share."""
     for index, entry in enumerate(batch):
-        if entry.future.done():
-            continue  # resolved before an interruption
-        if isinstance(outcome, Exception):
-            # Each caller raises its own: raising writes the traceback, which threads must not do to the same object.
-            entry.future.set_exception(outcome if len(batch) == 1 else own_copy(outcome))
-        else:
-            entry.future.set_result(outcome[index])
+        try:
+            if isinstance(outcome, Exception):
+                # Each caller raises its own: raising writes the traceback, which threads must not do to one object.
+                entry.future.set_exception(outcome if len(batch) == 1 else own_copy(outcome))
+            else:
+                entry.future.set_result(outcome[index])
+        except InvalidStateError:
+            continue  # resolved before an interruption; to ask each first would take its lock a second time
 
 
 def waited_too_long(longest: timedelta | None) -> BackendUnavailable:

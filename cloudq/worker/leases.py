@@ -107,7 +107,8 @@ class LeaseKeeper:
         """An Ack or a dead-letter begins; it is tried even if the lease is over."""
         with self._lock:
             self._apply(held, Event.SETTLE)
-        self._do_later()
+        if self._later:
+            self._do_later()
 
     def release(self, held: HeldLease, then: Callable[[State], None]) -> None:
         """Extends it no more, and calls `then` once no extension of it can land any more, at the lease's end at latest.

@@ -29,7 +29,8 @@ class AsyncTimeLimit:
 
         self._limit = limit
         self._clock = clock
-        self._timeout = asyncio.timeout(None)
+        # By the loop's own clock it ends at the latest; a suspended machine is noticed sooner, by the looks.
+        self._timeout = asyncio.timeout(limit.total_seconds())
         self._loop = asyncio.get_running_loop()
         self._ends = _ZERO
         self._next_look: asyncio.TimerHandle | None = None

@@ -37,7 +37,7 @@ CASES = [
     (LONG, "q", ABLE, None),
     (LONG, "q", replace(SHORT, extendable=True), None),
     (LONG, "q", replace(SHORT, max_lease=timedelta(hours=1)), None),
-    (LONG, "q", SHORT, "task 'shop.pay' has a time limit of 1:00:00, and queue 'q' waits 0:30:00 at most"),
+    (LONG, "q", SHORT, "task 'shop.pay' has a time limit of 1 h, and queue 'q' waits 30 min at most"),
 ]
 
 

@@ -324,7 +324,7 @@ def test_without_a_store_it_is_too_large():
     """As ever, and the hint names the way out."""
     with in_memory(App(), capabilities=cloud_tasks_like) as app, pytest.raises(MessageTooLarge) as raised:
         takes_text(app, []).send("x" * 200_000)
-    assert "claim-check store" in raised.value.hint
+    assert "set CLOUDQ_CLAIM_CHECK to a store for large payloads" in raised.value.hint
 
 
 # ── copies share the blob ────────────────────────────────────────────────────────────────────────────────

@@ -2,14 +2,69 @@
 
 from __future__ import annotations
 
+import json
 import os
-import re
+import subprocess
+import sys
 
+import boto3
 import pytest
 
 from tests.terraform import workshop as shop
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+# Each write of SQS is waited for by the provider, half a minute a queue.
+PATIENCE = 900
+RECEIVES = 11
+TASKS = """
+import os
+import cloudq
+from tenacity import stop_after_attempt
+
+app = cloudq.App()
+
+@app.task(queue="emails")
+def welcome(number: int) -> None:
+    with open(os.environ["RAN"], "a") as file:
+        file.write(f"{number}\\n")
+
+@app.task(queue="emails", retry=cloudq.RetryPolicy(stop=stop_after_attempt(1)))
+def fail(body: str) -> None:
+    raise ValueError(len(body))
+"""
+# Without tags: LocalStack forgets those of alarms, and every plan would set them again.
+ROOT = """
+provider "aws" {
+  region     = "us-east-1"
+  access_key = "test"
+  secret_key = "test"
+
+  skip_credentials_validation = true
+  skip_metadata_api_check     = true
+
+  endpoints {
+    cloudwatch = "URL"
+    iam        = "URL"
+    sqs        = "URL"
+    sts        = "URL"
+  }
+}
+
+module "queues" {
+  source    = "../aws-sqs"
+  prefix    = "prod-"
+  scheduler = true
+  queues = {
+    emails        = { max_receive_count = RECEIVES, visibility_timeout_seconds = 60, max_message_bytes = 262144 }
+    "orders.fifo" = { high_throughput = true }
+  }
+}
+
+output "all" {
+  value = module.queues
+}
+"""
 
 
 @pytest.fixture
@@ -23,15 +78,122 @@ def mirrored(tmp_path):
     return shop.Workshop(tmp_path, mirror=mirror)
 
 
-def test_aws(mirrored):
-    """`validate` and `test` pass with the real provider. One before 6.8 refuses 1 MiB: then 256 KiB stand for it."""
-    place = mirrored.copy("aws-sqs")
-    [binary] = mirrored.mirror.glob("*/hashicorp/aws/*/*/terraform-provider-aws*")
-    major, minor = map(int, binary.parents[1].name.split(".")[:2])
-    if (major, minor) < (6, 8):
-        (place / "versions.tf").write_text((place / "versions.tf").read_text().replace(">= 6.8", f">= {major}.{minor}"))
-        for path in [*place.glob("*.tf"), *place.glob("tests/*.hcl")]:
-            path.write_text(re.sub(r"\b1048576\b", "262144", path.read_text()))
+@pytest.fixture
+def account():
+    """An account of AWS's on this machine."""
+    from localstack.start import CREDENTIALS, LocalStack
+
+    with pytest.MonkeyPatch.context() as patch, LocalStack(services="sqs,iam,cloudwatch,sts,scheduler") as runner:
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, value)
+        patch.setenv("AWS_ENDPOINT_URL", runner.url)
+        yield runner.url
+
+
+def test_its_tests(mirrored):
+    """`validate` and `test` pass with the real provider, too."""
+    place = mirrored.copy_for_the_mirror()
     mirrored.init(place)
     mirrored.validate(place)
     assert mirrored.test(place) > 20
+
+
+def test_applied(mirrored, account, tmp_path, monkeypatch):
+    """What is applied is as asked: attributes, a worker's run, dead letters, no drift; destroying leaves nothing."""
+    module = mirrored.copy_for_the_mirror()
+    root = module.parent / "root"
+    root.mkdir()
+    (root / "main.tf").write_text(ROOT.replace("URL", account).replace("RECEIVES", str(RECEIVES)))
+    mirrored.init(root)
+    mirrored.run(root, "apply", "-auto-approve", "-input=false", "-no-color", patience=PATIENCE)
+    outputs = json.loads(mirrored.run(root, "output", "-json"))["all"]["value"]
+    client = boto3.client("sqs")
+    _read_back(client, outputs)
+    _work(outputs, tmp_path, monkeypatch)
+    _poison(client, outputs["queues"]["emails"])
+    # Exits with 2 if there is a change to be made.
+    mirrored.run(root, "plan", "-detailed-exitcode", "-input=false", "-no-color", patience=PATIENCE)
+    _enlarge(client, outputs["queues"]["emails"], tmp_path)
+    _drift(mirrored, root)
+    mirrored.run(root, "destroy", "-auto-approve", "-input=false", "-no-color", patience=PATIENCE)
+    assert client.list_queues().get("QueueUrls", []) == []
+    assert boto3.client("iam").list_policies(Scope="Local")["Policies"] == []
+    assert boto3.client("cloudwatch").describe_alarms()["MetricAlarms"] == []
+
+
+def _read_back(client, outputs):
+    assert outputs["cloudq_url"].startswith(
+        "sqs://us-east-1?account=000000000000&prefix=prod-&scheduler_role=arn%3Aaws"
+    )
+    for name, fifo, receives in (("emails", False, RECEIVES), ("orders.fifo", True, 100)):
+        queue = outputs["queues"][name]
+        found = client.get_queue_attributes(QueueUrl=queue["url"], AttributeNames=["All"])["Attributes"]
+        dead = client.get_queue_attributes(QueueUrl=queue["dead_letter_url"], AttributeNames=["All"])["Attributes"]
+        assert (found["QueueArn"], dead["QueueArn"]) == (queue["arn"], queue["dead_letter_arn"])
+        assert json.loads(found["RedrivePolicy"]) == {
+            "deadLetterTargetArn": queue["dead_letter_arn"],
+            "maxReceiveCount": receives,
+        }
+        assert json.loads(dead["RedriveAllowPolicy"]) == {
+            "redrivePermission": "byQueue",
+            "sourceQueueArns": [queue["arn"]],
+        }
+        for attributes in (found, dead):
+            assert attributes["SqsManagedSseEnabled"] == "true"
+            assert attributes.get("FifoQueue", "false") == str(fifo).lower()
+            [statement] = json.loads(attributes["Policy"])["Statement"]
+            assert (statement["Effect"], statement["Resource"]) == ("Deny", attributes["QueueArn"])
+        assert (found["MessageRetentionPeriod"], dead["MessageRetentionPeriod"]) == ("1123200", "1209600")
+        assert found["MaximumMessageSize"] == dead["MaximumMessageSize"]
+        assert found["VisibilityTimeout"] == ("120" if fifo else "60")
+
+
+def _work(outputs, folder, monkeypatch):
+    """A worker that has nothing but the module's own environment runs what was sent by it."""
+    (folder / "tasks.py").write_text(TASKS)
+    ran = folder / "ran"
+    for name, value in (outputs["environment"] | {"RAN": str(ran), "PYTHONPATH": f"{shop.ROOT}"}).items():
+        monkeypatch.setenv(name, value)
+    _run(folder, "from tasks import app, welcome\napp.send_many(welcome.call(number) for number in range(200))")
+    assert sorted(map(int, ran.read_text().split())) == list(range(200))
+
+
+def _run(folder, send):
+    for command in ("-c", send), ("-m", "cloudq", "worker", "--burst", "--app", "tasks"):
+        subprocess.run([sys.executable, *command], cwd=folder, check=True, timeout=300)
+
+
+def _enlarge(client, queue, folder):
+    """Once queue and dead-letter queue take 1 MiB, a failing message of that size is a dead letter like any other."""
+    for url in (queue["url"], queue["dead_letter_url"]):
+        client.set_queue_attributes(QueueUrl=url, Attributes={"MaximumMessageSize": "1048576"})
+    _run(folder, "from tasks import fail\nfail.send('x' * 1_000_000)")
+    [message] = client.receive_message(QueueUrl=queue["dead_letter_url"], WaitTimeSeconds=2)["Messages"]
+    assert len(message["Body"]) > 1_000_000
+
+
+def _drift(mirrored, root):
+    """A plan shows what was changed by hand, and nothing else."""
+    mirrored.run(root, "plan", "-input=false", "-no-color", "-out=plan", patience=PATIENCE)
+    changes = json.loads(mirrored.run(root, "show", "-json", "plan"))["resource_changes"]
+    found = {}
+    for change in changes:
+        before, after = change["change"]["before"], change["change"]["after"]
+        if change["change"]["actions"] != ["no-op"]:
+            found[change["address"]] = [
+                (name, before[name], after[name]) for name in after if after[name] != before[name]
+            ]
+    lowered = [("max_message_size", 1048576, 262144)]
+    assert found == {f'module.queues.aws_sqs_queue.{kind}["emails"]': lowered for kind in ("this", "dead")}
+
+
+def _poison(client, queue):
+    """A message that nobody deletes is in the dead-letter queue after exactly as many receives as the module said."""
+    client.send_message(QueueUrl=queue["url"], MessageBody="poison")
+    receives = 0
+    while client.receive_message(QueueUrl=queue["url"], VisibilityTimeout=0, WaitTimeSeconds=2).get("Messages"):
+        receives += 1
+    assert receives == RECEIVES
+    [message] = client.receive_message(QueueUrl=queue["dead_letter_url"], WaitTimeSeconds=2)["Messages"]
+    assert message["Body"] == "poison"
+    client.delete_message(QueueUrl=queue["dead_letter_url"], ReceiptHandle=message["ReceiptHandle"])

@@ -95,8 +95,14 @@ class Workshop:
         shutil.copytree(MODULES / module, place, ignore=shutil.ignore_patterns(".terraform*"))
         return place
 
-    def run(self, folder: Path, *arguments: str, variables: Mapping[str, object] | None = None) -> str:
-        """What a command wrote to stdout.
+    def run(
+        self,
+        folder: Path,
+        *arguments: str,
+        variables: Mapping[str, object] | None = None,
+        patience: float = PATIENCE,
+    ) -> str:
+        """What a command wrote to stdout; it may take `patience` seconds.
 
         Raises:
             Failure: It failed, or took too long.
@@ -107,15 +113,26 @@ class Workshop:
             environment[f"TF_VAR_{name}"] = value if isinstance(value, str) else json.dumps(value)
         try:
             ended = subprocess.run(
-                command, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+                command, cwd=folder, env=environment, capture_output=True, text=True, timeout=patience, check=False
             )
         except subprocess.TimeoutExpired as error:
-            raise Failure(f"{' '.join(command)} took more than {PATIENCE} seconds") from error
+            raise Failure(f"{' '.join(command)} took more than {patience} seconds") from error
         if ended.returncode:
             raise Failure(
                 f"{' '.join(command)} in {folder} ended with {ended.returncode}\n{ended.stdout}{ended.stderr}"
             )
         return ended.stdout
+
+    def copy_for_the_mirror(self) -> Path:
+        """A copy of the AWS module for the real provider. One before 6.8 refuses 1 MiB: then 256 KiB stand for it."""
+        place = self.copy("aws-sqs")
+        [binary] = self.mirror.glob("*/hashicorp/aws/*/*/terraform-provider-aws*")
+        version = binary.parents[1].name.split(".")
+        if tuple(map(int, version[:2])) < (6, 8):
+            for path in [*place.rglob("*.tf"), *place.rglob("*.hcl")]:
+                text = path.read_text().replace(">= 6.8", f">= {version[0]}.{version[1]}")
+                path.write_text(re.sub(r"\b1048576\b", "262144", text))
+        return place
 
     def init(self, folder: Path) -> None:
         """Initialises a folder."""

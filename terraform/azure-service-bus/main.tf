@@ -21,6 +21,7 @@ locals {
 }
 
 resource "azurerm_servicebus_namespace" "this" {
+  # checkov:skip=CKV_AZURE_204: without a public address a private endpoint is needed, which takes Premium: public_network_access = false.
   name                = var.namespace_name
   resource_group_name = var.resource_group_name
   location            = var.location

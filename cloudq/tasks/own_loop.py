@@ -25,7 +25,11 @@ def run_in_own_loop(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         import asyncio
 
         return asyncio.run(make())
-    result: T = sync.async_to_sync(make)()
+
+    async def run() -> T:  # asgiref warns of whatever isn't an async def itself
+        return await make()
+
+    result: T = sync.async_to_sync(run)()
     return result
 
 

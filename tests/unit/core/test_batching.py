@@ -21,6 +21,7 @@ from cloudq.core.batching import FLUSHER_IDLE, STALL, Batcher
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.errors import BackendUnavailable
 from cloudq.testing.clock import FakeClock
+from tests.unit.tracing import clear_taken_back_errors
 
 PATIENCE = 10.0
 A_MOMENT = timedelta(microseconds=1)
@@ -121,6 +122,7 @@ class InterruptedAt:
 
     def run(self, call: Callable[[], object]) -> bool:
         """Whether it was interrupted."""
+        clear_taken_back_errors()
         before = sys.gettrace()
         sys.settrace(self._trace)
         try:

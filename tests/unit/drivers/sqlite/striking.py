@@ -3,6 +3,8 @@
 import gc
 import sys
 
+from tests.unit.tracing import clear_taken_back_errors
+
 
 class Struck(BaseException):
     """What strikes. No `except Exception` stops it, as none stops Ctrl-C."""
@@ -45,6 +47,7 @@ def strike(call, at, again=None):
             frame = frame.f_back
 
     outside.f_trace_opcodes = True  # CPython 3.12 looks for such a frame when tracing begins, and no later
+    clear_taken_back_errors()
     before = sys.gettrace()
     gc.disable()  # or it might strike the finalizer of what another test left
     sys.settrace(tracer(at, (lambda: sys.setprofile(trace_again)) if again else lambda: None))

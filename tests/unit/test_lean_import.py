@@ -73,11 +73,12 @@ def test_nothing_heavy_is_loaded(source, tmp_path):
 
 
 def test_the_import_of_cloudq_alone_loads_no_other_module_of_it(tmp_path):
-    """Names are loaded at their first use; so is the pytest plugin's code."""
+    """Names are loaded at their first use; so is the pytest plugin's code, but what is asked before an opening."""
     ours = "import sys; print(sorted(name for name in sys.modules if name.startswith('cloudq')))"
     assert "['cloudq']" == run(f"import cloudq; {ours}", tmp_path)
     plugin = run(f"import cloudq.testing.plugin; {ours}", tmp_path)
-    assert "['cloudq', 'cloudq.testing', 'cloudq.testing.plugin']" == plugin
+    asked = "'cloudq.queues', 'cloudq.queues.before_opening'"
+    assert f"['cloudq', {asked}, 'cloudq.testing', 'cloudq.testing.plugin']" == plugin
 
 
 def cpu_of(source: str, folder: Path) -> float:

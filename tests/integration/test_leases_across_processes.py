@@ -80,12 +80,13 @@ def test_a_frozen_worker_does_not_run_a_second_time_what_it_still_runs(tmp_path:
 
 @pytest.mark.slow
 def test_sigterm_finishes_what_runs_and_gives_back_what_waits(tmp_path: Path, app: cloudq.App) -> None:
-    """20 running and 50 waiting: at SIGTERM the running ones finish, the waiting ones are receivable within 1 s."""
+    """20 running, most others waiting: at SIGTERM the running ones finish, the 50 others are receivable within 1 s."""
     app.send_many(app.task("long")(_signature).call(number=number, seconds=4.0) for number in range(70))
     stats = app.queue("default").stats
     arguments = ("--app", "app", "--concurrency", "20", "--prefetch", "50", "--log-level", "error")
     with worker(tmp_path, *arguments) as process:
-        wait_until(lambda: len(lines(tmp_path)) == 20 and stats().in_flight == 70, within=20, what="20 run and 50 wait")
+        # The first poll of a queue is for few, so the next one finds some waiting and brings fewer than all.
+        wait_until(lambda: len(lines(tmp_path)) == 20 and stats().in_flight >= 55, within=20, what="20 run and 35 wait")
         process.send_signal(signal.SIGTERM)
         other = SQLiteDriver(tmp_path / "queue.db")
         start = time.monotonic()

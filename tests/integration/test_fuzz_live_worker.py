@@ -72,7 +72,8 @@ def test_every_mutated_body_ends_acked_or_dead_lettered_with_a_reason(
 ) -> None:
     """20,000 mutated bodies through a live worker: none crashes it, none spins, none is left over."""
     driver = SQLiteDriver(Path(tmp_path_factory.mktemp("fuzz"), "queue.db"), synchronous="normal")
-    app = cloudq.App("memory://", retry=cloudq.RetryPolicy(stop=stop_after_attempt(1)))
+    policy = cloudq.RetryPolicy(stop=stop_after_attempt(1))
+    app = cloudq.App("memory://", retry=policy, unknown_task_patience=timedelta(0))
     ran: list[int] = []
 
     @app.task("take")

@@ -18,8 +18,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from datetime import datetime, timedelta
-from typing import Any, Final, TypeAlias
+from datetime import timedelta
+from typing import Any, Final, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
 from cloudq.app import App
@@ -34,10 +34,28 @@ LONGEST_AWAY: Final = timedelta(minutes=5)
 ZERO: Final = timedelta(0)
 
 Ended: TypeAlias = Callable[[bool], None]
-"""Told that the run in the way has ended: `True` if it succeeded with the same message: nothing is left to do."""
+"""Told that the run in the way has ended: `True` if it succeeded with the same copy: nothing is left to do."""
 
 _Identity: TypeAlias = tuple[str, ...]
 _Key: TypeAlias = tuple[str, str]
+
+
+class _HandedOver(NamedTuple):
+    """Which handing-over of which copy a delivery is, as well as it can be told."""
+
+    body: int
+    deliveries: int
+
+    @classmethod
+    def of(cls, delivery: Delivery) -> _HandedOver:
+        return cls(hash(delivery.body), delivery.deliveries)
+
+    def is_before(self, other: _HandedOver) -> bool:
+        """Whether `other` is the same copy, handed over again.
+
+        The same id alone doesn't say so: other programs give one id to several messages, and each of them is work.
+        """
+        return self.body == other.body and self.deliveries < other.deliveries
 
 
 class Run:
@@ -53,7 +71,7 @@ class Run:
         self._lost = lost
         self._lease = lease
         self._over_since: timedelta | None = None
-        self._waiting: list[tuple[_Identity, Ended]] | None = None
+        self._waiting: list[tuple[Delivery, Ended]] | None = None
 
 
 class Runs:
@@ -70,9 +88,8 @@ class Runs:
         self._by_message: dict[_Identity, Run] = {}
         self._by_key: dict[_Key, Run] = {}
         self._turned_away: dict[_Identity, int] = {}
-        # Done, though its message may come again: when it was sent, and until when that is remembered. One may be sent
-        # again under its old id, which then is new work.
-        self._done: dict[_Identity, tuple[datetime | None, timedelta]] = {}
+        # Done, though it may come again, and until when that is remembered.
+        self._done: dict[_Identity, tuple[_HandedOver, timedelta]] = {}
 
     def begin(self, delivery: Delivery, *, lost: threading.Event, lease: timedelta, ended: Ended) -> Run | None:
         """Begins a run of `delivery`, unless an unfinished one of its message or its ordering key is in the way.
@@ -100,7 +117,7 @@ class Runs:
                     return self._enter(run)
                 if self._by_message[identity] is run:
                     del self._by_message[identity]
-            ahead._waiting = [*(ahead._waiting or ()), (identity, ended)]
+            ahead._waiting = [*(ahead._waiting or ()), (delivery, ended)]
             return None
 
     def end(self, run: Run, *, succeeded: bool) -> None:
@@ -108,7 +125,7 @@ class Runs:
 
         Args:
             run: What `begin` returned.
-            succeeded: Whether its task is done, so that a redelivery of the same message has nothing left to do.
+            succeeded: Whether its task is done, so that a redelivery of the same copy has nothing left to do.
         """
         identity, key = run._identity, run._key
         with self._lock:
@@ -120,8 +137,8 @@ class Runs:
             waiting, run._waiting = run._waiting, None
             if succeeded and (self._turned_away.pop(identity, None) is not None or run._lost.is_set()):
                 self._remember(run._delivery, run._lease)
-        for whose, ended in waiting or ():
-            ended(succeeded and whose == identity)
+        for other, ended in waiting or ():
+            ended(succeeded and _identity(other) == identity and _comes_again(run._delivery, other))
 
     def turn_away(self, delivery: Delivery) -> timedelta:
         """How long a delivery that waited in vain is to stay away: longer each time, from 5 s to 5 minutes."""
@@ -133,16 +150,16 @@ class Runs:
         return min(LONGEST_AWAY, FIRST_AWAY * (1 << min(times, _MOST_DOUBLINGS)))
 
     def has_done(self, delivery: Delivery) -> bool:
-        """Whether a run of this message has succeeded here without the backend being told.
+        """Whether an earlier handing-over of this very copy has succeeded here without the backend being told.
 
         Either its lease was lost, or this delivery was turned away meanwhile, or `note_done` said so. Then nothing is
         left to do: it is to be acknowledged unrun. Ask before `begin`.
         """
-        if not self._done or delivery.message is None:  # as nearly always
+        if not self._done:  # as nearly always
             return False
         with self._lock:
-            sent_at, until = self._done.get(_identity(delivery), (None, ZERO))
-            return self.clock.elapsed() < until and sent_at == delivery.message.sent_at
+            done = self._done.get(_identity(delivery))
+        return done is not None and self.clock.elapsed() < done[1] and done[0].is_before(_HandedOver.of(delivery))
 
     def note_done(self, delivery: Delivery, lease: timedelta) -> None:
         """Its run has succeeded, and the backend couldn't be told in time: it will hand it over again.
@@ -155,9 +172,8 @@ class Runs:
             self._remember(delivery, lease)
 
     def _remember(self, delivery: Delivery, lease: timedelta) -> None:
-        message = delivery.message
         until = self.clock.elapsed() + HUNG_AFTER_LEASES * lease + LONGEST_AWAY
-        self._done[_identity(delivery)] = (message.sent_at if message else None, until)
+        self._done[_identity(delivery)] = (_HandedOver.of(delivery), until)
         _shorten(self._done)
 
     def _enter(self, run: Run) -> Run:
@@ -210,6 +226,10 @@ os.register_at_fork(after_in_child=_after_fork)
 def _shorten(remembered: dict[_Identity, Any]) -> None:
     while len(remembered) > _MOST_REMEMBERED:
         del remembered[next(iter(remembered))]
+
+
+def _comes_again(delivery: Delivery, other: Delivery) -> bool:
+    return _HandedOver.of(delivery).is_before(_HandedOver.of(other))
 
 
 def _identity(delivery: Delivery) -> _Identity:

@@ -22,8 +22,10 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-def in_hand(clock: FakeClock, *, id_: str = "m1", deadline: int = 60, hang_up: HangUp | None = None) -> PushInHand:
-    headers, body = push("t", id=id_, headers={"cloudq-deadline": str(deadline)})
+def in_hand(
+    clock: FakeClock, *, id_: str = "m1", deadline: int = 60, retries: int = 0, hang_up: HangUp | None = None
+) -> PushInHand:
+    headers, body = push("t", id=id_, retries=retries, headers={"cloudq-deadline": str(deadline)})
     request = PushRequest(headers=headers, body=body, received_at=clock.now(), received=clock.elapsed())
     arrival = Arrivals(App("memory://"), PushedDriver(clock=clock), timedelta(minutes=10)).decode(request)
     return PushInHand(arrival, clock, hang_up or HangUp())
@@ -166,7 +168,7 @@ def test_a_message_has_one_run(clock):
     """A second one may begin once the first has ended; whoever asked before is told whether it succeeded."""
     runs = Runs(clock)
     told: list[bool] = []
-    first, second = in_hand(clock), in_hand(clock)
+    first, second = in_hand(clock), in_hand(clock, retries=1)
     first.end_run()  # which has not begun
     assert first.begin_run(runs, told.append)
     assert not second.begin_run(runs, told.append)

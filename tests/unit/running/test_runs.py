@@ -38,10 +38,11 @@ def delivery(
     group: str | None = None,
     time_limit: timedelta | None = None,
     sent_at: datetime | None = None,
+    deliveries: int = 1,
 ) -> Delivery:
     message = Message(id=id, task="t", queue=queue, source=source, time_limit=time_limit, sent_at=sent_at)
     lease = Lease(queue=queue, receipt=object(), expires_at=clock.now() + LEASE, ends=clock.elapsed() + LEASE)
-    return Delivery.of(wire.encode(message), native_id="n", runs=1, deliveries=1, lease=lease, group=group)
+    return Delivery.of(wire.encode(message), native_id="n", runs=1, deliveries=deliveries, lease=lease, group=group)
 
 
 class Waiter:
@@ -72,9 +73,30 @@ def test_a_redelivery_of_what_succeeded_has_nothing_to_do(clock: FakeClock, runs
     waiter = Waiter(runs)
     first = waiter.begin(delivery(clock))
     assert first is not None
-    assert waiter.begin(delivery(clock)) is None
+    assert waiter.begin(delivery(clock, deliveries=2)) is None
     runs.end(first, succeeded=True)
     assert [True] == waiter.told
+
+
+@pytest.mark.parametrize(
+    ("other", "deliveries"),
+    [({"time_limit": timedelta(1)}, 2), ({"time_limit": timedelta(1)}, 1), ({}, 1)],
+    ids=["another body", "another body, delivered once", "delivered once"],
+)
+def test_another_message_under_the_same_id_is_work_of_its_own(
+    clock: FakeClock, runs: Runs, other: dict[str, timedelta], deliveries: int
+) -> None:
+    """Other programs give one id to several messages: neither who waits nor who comes later is told that it is done."""
+    waiter, lost = Waiter(runs), threading.Event()
+    first = waiter.begin(delivery(clock), lost)
+    assert first is not None
+    second = delivery(clock, deliveries=deliveries, **other)  # type: ignore[arg-type]  # a name of its parameters
+    assert waiter.begin(second) is None
+    lost.set()
+    runs.end(first, succeeded=True)
+    assert [False] == waiter.told
+    assert not runs.has_done(second)
+    assert waiter.begin(second) is not None
 
 
 def test_a_follower_of_the_same_key_has_its_own_work(clock: FakeClock, runs: Runs) -> None:
@@ -172,12 +194,13 @@ def test_what_was_turned_away_is_not_run_once_the_run_in_its_way_succeeded(
     waiter = Waiter(runs)
     first = waiter.begin(delivery(clock, group="k"))
     assert first is not None
-    assert waiter.begin(delivery(clock, group="k")) is None
-    runs.turn_away(delivery(clock, group="k"))
-    assert not runs.has_done(delivery(clock, group="k"))
+    again = delivery(clock, group="k", deliveries=2)
+    assert waiter.begin(again) is None
+    runs.turn_away(again)
+    assert not runs.has_done(again)
     runs.end(first, succeeded=succeeds)
-    assert succeeds is runs.has_done(delivery(clock, group="k"))
-    assert not runs.has_done(delivery(clock, "m2", group="k"))
+    assert succeeds is runs.has_done(again)
+    assert not runs.has_done(delivery(clock, "m2", group="k", deliveries=2))
 
 
 def test_what_was_never_turned_away_is_not_remembered(clock: FakeClock, runs: Runs) -> None:
@@ -185,7 +208,7 @@ def test_what_was_never_turned_away_is_not_remembered(clock: FakeClock, runs: Ru
     first = Waiter(runs).begin(delivery(clock))
     assert first is not None
     runs.end(first, succeeded=True)
-    assert not runs.has_done(delivery(clock))
+    assert not runs.has_done(delivery(clock, deliveries=2))
 
 
 def test_who_waits_may_begin_in_the_call(clock: FakeClock, runs: Runs) -> None:
@@ -237,16 +260,17 @@ def test_what_was_done_under_a_lost_lease_is_remembered(clock: FakeClock, runs: 
     A message that was sent again under the same id is another one, and after ten leases nothing is remembered.
     """
     lost = threading.Event()
+    again = delivery(clock, deliveries=2)
     run = Waiter(runs).begin(delivery(clock), lost)
     assert run is not None
-    assert not runs.has_done(delivery(clock))
+    assert not runs.has_done(again)
     lost.set()
     runs.end(run, succeeded=True)
-    assert runs.has_done(delivery(clock))
-    assert not runs.has_done(delivery(clock, "m2"))
-    assert not runs.has_done(delivery(clock, sent_at=clock.now()))
+    assert runs.has_done(again)
+    assert not runs.has_done(delivery(clock, "m2", deliveries=2))
+    assert not runs.has_done(delivery(clock, sent_at=clock.now(), deliveries=2))
     clock.advance(HUNG_AFTER_LEASES * LEASE + LONGEST_AWAY)
-    assert not runs.has_done(delivery(clock))
+    assert not runs.has_done(again)
 
 
 @pytest.mark.parametrize(("loses", "succeeds"), [(False, True), (True, False)])
@@ -258,12 +282,13 @@ def test_what_ended_otherwise_is_not_remembered(clock: FakeClock, runs: Runs, lo
     if loses:
         lost.set()
     runs.end(run, succeeded=succeeds)
-    assert not runs.has_done(delivery(clock))
+    assert not runs.has_done(delivery(clock, deliveries=2))
 
 
 def test_what_could_not_be_acknowledged_is_remembered(clock: FakeClock, runs: Runs) -> None:
     """The settler says so: the run had ended in time, its settlement was too late."""
-    runs.note_done(delivery(clock), LEASE)
-    assert runs.has_done(delivery(clock))
+    runs.note_done(delivery(clock, deliveries=2), LEASE)
+    assert runs.has_done(delivery(clock, deliveries=3))
+    assert not runs.has_done(delivery(clock, deliveries=1)), "a new copy, counted anew: sent again, or redriven"
     clock.advance(HUNG_AFTER_LEASES * LEASE + LONGEST_AWAY)
-    assert not runs.has_done(delivery(clock))
+    assert not runs.has_done(delivery(clock, deliveries=3))

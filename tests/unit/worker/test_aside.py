@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from cloudq.running.held import HeldLease
 from cloudq.running.runs import FIRST_AWAY, Run, Runs
@@ -28,10 +29,11 @@ class Desk:
         self.runs = Runs(clock)
         self.aside = Aside(self.runs, clock)
         self.told: list[bool] = []
-        self.message = delivery(clock)
+        self.message = delivery(clock, deliveries=0)
 
     def hold(self) -> HeldLease:
         """Another delivery of the one message."""
+        self.message = replace(self.message, deliveries=self.message.deliveries + 1)
         return HeldLease(self.message, self.clock, extendable=True)
 
     def begin(self, held: HeldLease) -> Run | None:

@@ -249,7 +249,8 @@ def test_failing_settlements_stop_no_other_queue(clock: FakeClock) -> None:
 
 def again(clock: FakeClock, one: HeldLease, *, id: str | None = None) -> HeldLease:  # noqa: A002 - the message's
     """A redelivery of it, or (with an id) the next message of its ordering key."""
-    what = replace(one.delivery, group="k", id=id or one.delivery.id)
+    number = one.delivery.deliveries + (id is None)
+    what = replace(one.delivery, group="k", id=id or one.delivery.id, deliveries=number)
     return HeldLease(what, clock, extendable=True)
 
 

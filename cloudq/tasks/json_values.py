@@ -26,7 +26,8 @@ def to_json(values: Mapping[str, object], task: str) -> dict[str, object]:
     if not isinstance(values, (dict, Mapping)) or not all(isinstance(name, str) for name in values):
         raise PayloadError(f"{task}: the payload is no object of arguments by name", hint='{"name": value, ...}')
     try:
-        encoded = _ENCODER.encode(values)
+        # msgspec knows no mapping but dict.
+        encoded = _ENCODER.encode(values if isinstance(values, dict) else dict(values))
         payload: dict[str, object] = _DECODER.decode(encoded)
     except Exception as error:
         field, reason = _culprit(values) or (None, error)

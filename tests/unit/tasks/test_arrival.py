@@ -37,7 +37,7 @@ from pydantic.alias_generators import to_camel
 from sqlmodel import Field as Column
 from sqlmodel import SQLModel
 
-from cloudq import App, PayloadError, TaskDefinitionError
+from cloudq import App, PayloadError
 from cloudq.tasks.arrival import difference
 from cloudq.tasks.binding import Parameters
 
@@ -425,22 +425,6 @@ def test_rules_within_a_dataclass_are_enforced() -> None:
     with pytest.raises(PayloadError) as caught:
         arrived(Order, Order(-5))
     assert "value.amount" == caught.value.field
-
-
-def test_rules_that_cannot_be_enforced_are_refused_at_the_declaration() -> None:
-    """A Struct's fields aren't pydantic's to check."""
-
-    class Order(msgspec.Struct):
-        amount: Annotated[int, Field(gt=0)]
-
-    with pytest.raises(TaskDefinitionError, match="would not be checked"):
-        bound(Order).check_types()
-
-
-def test_a_table_is_refused_at_the_declaration() -> None:
-    """SQLModel doesn't validate a class that is a table."""
-    with pytest.raises(TaskDefinitionError, match="the table Hero, which SQLModel doesn't validate"):
-        bound(Hero).check_types()
 
 
 def test_keyword_arguments_may_be_a_typed_dict() -> None:

@@ -6,11 +6,16 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from cloudq.core.clock import Clock
 from cloudq.default_app import default
 from cloudq.running.time_limits import ThreadTimeLimits
 from cloudq.tasks.registry import Registry
+
+# Hypothesis' own bounds go by the wall clock, and a busy machine is no fault of a test.
+settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True)

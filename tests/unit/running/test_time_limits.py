@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -166,89 +166,101 @@ def test_an_alarm_interrupts_a_blocking_call() -> None:
         signal.signal(signal.SIGALRM, before)
 
 
-@shielded
-def cannot_be_cut(seconds: float, done: list[bool]) -> None:
-    spin(seconds)
-    done.append(True)
+class Limited:
+    """A limiter of either kind, in whose blocks the time passes when the test says so."""
+
+    def __init__(self, kind: int) -> None:
+        self._clock = FakeClock()
+        self._before = signal.getsignal(signal.SIGALRM)
+        self.limits = AlarmTimeLimit() if kind else ThreadTimeLimits(self._clock)
+
+    def pass_time(self) -> None:
+        """Has the limit of the block that this thread is in pass. Ends once it is kept for the end of the shield."""
+        guard: Any = interrupter()
+        if isinstance(self.limits, AlarmTimeLimit):
+            signal.setitimer(signal.ITIMER_REAL, 0.001)
+        else:
+            self._clock.advance(FAR)
+        until(lambda: guard._kept)
+
+    def close(self) -> None:
+        signal.signal(signal.SIGALRM, self._before)
+        if isinstance(self.limits, ThreadTimeLimits):
+            self.limits.close()
 
 
-def limiters() -> list[ThreadTimeLimits | AlarmTimeLimit]:
-    return [ThreadTimeLimits(SYSTEM_CLOCK), AlarmTimeLimit()]
+@pytest.fixture(params=[0, 1], ids=["thread", "alarm"])
+def limited(request: pytest.FixtureRequest) -> Iterator[Limited]:
+    limited = Limited(request.param)
+    yield limited
+    limited.close()
 
 
-@pytest.mark.parametrize("kind", [0, 1], ids=["thread", "alarm"])
-def test_a_shielded_function_runs_to_its_end_first(kind: int) -> None:
+def test_a_shielded_function_runs_to_its_end_first(limited: Limited) -> None:
     """A limit that passes in a shielded function is raised at its end, once; tidying up is left alone."""
-    done: list[bool] = []
+    done: list[str] = []
     caught = 0
-    with limiters()[kind](SOON):
+
+    @shielded
+    def cannot_be_cut() -> None:
+        limited.pass_time()
+        done.append("work")
+
+    @shielded
+    def tidy_up() -> None:
+        done.append("tidying")
+
+    with limited.limits(FAR):
         try:
-            cannot_be_cut(0.2, done)
+            cannot_be_cut()
         except TimeLimitExceeded:
             caught += 1
-        cannot_be_cut(0, done)
+        tidy_up()
         spin(0.05)
-    assert (1, [True, True]) == (caught, done)
+    assert (1, ["work", "tidying"]) == (caught, done)
 
 
-@pytest.mark.parametrize("kind", [0, 1], ids=["thread", "alarm"])
-def test_nested_shields_end_together(kind: int) -> None:
+def test_nested_shields_end_together(limited: Limited) -> None:
     """Only the end of the outermost shielded function raises what was kept."""
-    done: list[bool] = []
+    done: list[str] = []
+
+    @shielded
+    def inner() -> None:
+        limited.pass_time()
+        done.append("inner")
 
     @shielded
     def outer() -> None:
-        cannot_be_cut(0.1, done)
-        done.append(True)
+        inner()
+        done.append("outer")
 
-    with pytest.raises(TimeLimitExceeded), limiters()[kind](SOON):
+    with pytest.raises(TimeLimitExceeded), limited.limits(FAR):
         outer()
-    assert [True, True] == done
+    assert ["inner", "outer"] == done
 
 
 class SlowDriver(MemoryDriver):
     """Has the time limit of the thread that sends pass in each send, before it stores."""
 
-    def __init__(self, pass_time: Callable[[], None]) -> None:
+    def __init__(self, limited: Limited) -> None:
         super().__init__()
-        self._pass_time = pass_time
-        self._guard: Any = None
-
-    def guarded(self, send: Callable[..., object], *arguments: object) -> None:
-        """Sends in this thread, whose time limit that is."""
-        self._guard = interrupter()
-        send(*arguments)
+        self._limited = limited
 
     def send(self, outgoing: Sequence[Outgoing]) -> Sequence[SendResult]:
-        self._pass_time()
-        until(lambda: self._guard._kept)
+        self._limited.pass_time()
         return super().send(outgoing)
 
 
-@pytest.mark.parametrize("kind", [0, 1], ids=["thread", "alarm"])
-def test_a_send_is_not_cut_in_two(kind: int) -> None:
+def test_a_send_is_not_cut_in_two(limited: Limited) -> None:
     """A limit that passes while a handler sends is raised when the message is stored and every lock is free."""
-    clock = FakeClock()
-    before = signal.getsignal(signal.SIGALRM)
-    limits = AlarmTimeLimit() if kind else ThreadTimeLimits(clock)
-
-    def pass_time() -> None:
-        if kind:
-            signal.setitimer(signal.ITIMER_REAL, 0.001)
-        else:
-            clock.advance(FAR)
-
-    app, driver = cloudq.App("memory://"), SlowDriver(pass_time)
+    app, driver = cloudq.App("memory://"), SlowDriver(limited)
     with app.using(driver):
-        with pytest.raises(TimeLimitExceeded), limits(FAR):
-            driver.guarded(app.send, "task", {"number": 1})
+        with pytest.raises(TimeLimitExceeded), limited.limits(FAR):
+            app.send("task", {"number": 1})
         assert 1 == app.queue("default").stats().ready
-        with pytest.raises(TimeLimitExceeded), limits(FAR):
-            driver.guarded(app.send_many, [app.task("task")(take).call(number=2)])
+        with pytest.raises(TimeLimitExceeded), limited.limits(FAR):
+            app.send_many([app.task("task")(take).call(number=2)])
         assert 2 == app.queue("default").stats().ready
-    signal.signal(signal.SIGALRM, before)
-    if isinstance(limits, ThreadTimeLimits):
-        limits.close()
 
 
 def take(number: int) -> None:

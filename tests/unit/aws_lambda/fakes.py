@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from cloudq import App
+from tenacity import stop_after_attempt, wait_fixed
+
+from cloudq import App, RetryPolicy
 from cloudq.drivers.sqs import SQSDriver
 from cloudq.testing.clock import FakeClock
 from tests.unit.drivers.sqs.fakes import ENDPOINT, FakeSqs
@@ -16,6 +18,20 @@ REGION = "eu-west-1"
 URL = f"sqs://{REGION}?prefix=prod-"
 QUEUES = ("prod-default", "prod-default-dlq", "prod-orders.fifo", "prod-orders-dlq.fifo")
 TIMEOUT = timedelta(seconds=30)
+SECOND = timedelta(seconds=1)
+SOON = RetryPolicy(wait=wait_fixed(7))
+LATE = RetryPolicy(wait=wait_fixed(300))
+ONCE = RetryPolicy(stop=stop_after_attempt(1))
+
+
+def fail() -> None:
+    """A task that fails."""
+    raise RuntimeError("boom")
+
+
+def ids(event: dict) -> list[str]:
+    """Those of an event's messages."""
+    return [record["messageId"] for record in event["Records"]]
 
 
 def record_of(message: dict, queue: str) -> dict:

@@ -16,8 +16,9 @@ from uuid import UUID, uuid4
 import azure.functions as func
 from azure.functions.meta import Datum
 from azure.functions.servicebus import ServiceBusMessageInConverter
+from tenacity import stop_after_attempt, wait_fixed
 
-from cloudq import App
+from cloudq import App, Context, RetryPolicy
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Ack, Final, Outgoing, Release, SendResult, SettleResult
 from cloudq.drivers.memory import MemoryDriver
@@ -28,6 +29,22 @@ from cloudq.testing.profiles import service_bus_like
 
 URL = "servicebus://example.servicebus.windows.net?prefix=prod-"
 LOCK = timedelta(seconds=60)
+SOON = RetryPolicy(wait=wait_fixed(7))
+ONCE = RetryPolicy(stop=stop_after_attempt(1))
+
+
+def fail(n: int = 0) -> None:
+    """A task that fails."""
+    raise RuntimeError("boom")
+
+
+def note(seen: list[Context]) -> Callable[[Context], None]:
+    """A task that notes the contexts it is run with."""
+
+    def t(context: Context) -> None:
+        seen.append(context)
+
+    return t
 
 
 class Bus(MemoryDriver):

@@ -33,6 +33,19 @@ def welcome(context: cloudq.Context, user_id: int, since: str = "today") -> None
 @app.task(lease=timedelta(minutes=5), time_limit=timedelta(minutes=2))
 async def report(rows: list[int]) -> None: ...
 '''
+WRITER = """
+from pathlib import Path
+import cloudq
+app = cloudq.App()
+
+@app.task(queue="emails")
+def write(name: str) -> None:
+    Path(name).touch()
+
+@app.task
+def fail(reason: str) -> None:
+    raise cloudq.DeadLetter(reason)
+"""
 AT = datetime(2026, 1, 31, 12, 30, tzinfo=UTC)
 FAILURE = Failure(
     reason="gave up after 5 attempts: ValueError: no such user",
@@ -90,6 +103,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Folder]:
 def shop(folder: Folder) -> Folder:
     """The folder with `shop.py`, which declares two tasks on the queues emails and default."""
     (folder.path / "shop.py").write_text(SHOP)
+    return folder
+
+
+@pytest.fixture
+def writer(folder: Folder) -> Folder:
+    """The folder with `writer.py`, whose tasks leave something behind."""
+    (folder.path / "writer.py").write_text(WRITER)
     return folder
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
@@ -13,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import google.auth.jwt
+import httpx
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -37,6 +39,7 @@ ACCOUNT = "pusher@project-1.iam.gserviceaccount.com"
 AUDIENCE = "https://worker.example/"
 URL = f"cloudtasks://project-1/europe-west1?target={AUDIENCE}&service_account={ACCOUNT}"
 OPEN = PushSettings(insecure_no_auth=True)
+HERE = ("127.0.0.1", 50000)
 
 
 class PushedDriver(MemoryDriver):
@@ -234,3 +237,30 @@ def certificates_of(*key_ids: str) -> Iterator[CertificateServer]:
         yield server
     finally:
         server.close()
+
+
+def declare(app: App, name: str = "t") -> list[object]:
+    """A task of each kind, `name` and `async-name`; what they were given is in the list."""
+    ran: list[object] = []
+
+    @app.task(name)
+    def task(n: int) -> None:
+        ran.append(n)
+
+    @app.task(f"async-{name}")
+    async def asynchronous(n: int) -> None:
+        await asyncio.sleep(0)
+        ran.append(n)
+
+    return ran
+
+
+def posted(asgi: Any, headers: dict[str, str], body: bytes, path: str = "/", **more: Any) -> httpx.Response:
+    """What an ASGI application answers to a request from this machine."""
+
+    async def post() -> httpx.Response:
+        transport = httpx.ASGITransport(asgi, client=more.pop("client", HERE))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.request(more.pop("method", "POST"), path, headers=headers, content=body, **more)
+
+    return asyncio.run(post())

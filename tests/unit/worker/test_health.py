@@ -151,26 +151,9 @@ def test_a_worker_that_can_start_nothing_is_not_alive(
         until(lambda: worker.worker.snapshot().acked == 1)
 
 
-def test_other_pages_and_methods(app: App) -> None:
-    """HEAD has no body; other paths are 404."""
-    with running(app, health=ANY_PORT) as worker:
-        until(lambda: get(worker, "/healthz", "HEAD")[0] == 200)
-        assert get(worker, "/healthz", "HEAD")[1] is None
-        assert 404 == get(worker, "/metrics")[0]
-
-
-def test_nonsense_is_answered_and_forgotten(app: App) -> None:
-    """A request line without end is refused, and the pages work on."""
-    with running(app, health=ANY_PORT) as worker:
-        get(worker, "/healthz")
-        assert worker.worker.health_address is not None
-        with socket.create_connection(worker.worker.health_address, timeout=10) as client:
-            client.sendall(b"GET /" + b"x" * 70_000)
-            assert b" 414 " in client.recv(1000)
-        assert 200 == get(worker, "/healthz")[0]
-
-
-def test_a_port_in_use_is_a_configuration_error(app: App) -> None:
-    """If the pages can't be served the worker doesn't start, and says so."""
+def test_a_worker_whose_pages_cannot_be_served_does_not_start(app: App) -> None:
+    """It says so, and runs nothing."""
+    app.send("count")
     with socket.create_server(ANY_PORT) as taken, pytest.raises(ConfigurationError, match="can't be served"):
         Worker(app, WorkerSettings(health=taken.getsockname())).run()
+    assert 1 == app.queue("default").stats().ready

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 
 import pytest
 
-from cloudq import DeadLetter
 from cloudq.cli.demo import cloud as demo_cloud
 from cloudq.cli.demo.places import PLACES
-from cloudq.cli.demo.shop import app, charge, history, ledger
+from cloudq.cli.demo.shop import app, ledger
 
 VARIABLES = ("CLOUDQ_SERVICEBUS_CONNECTION_STRING", "CLOUD_TASKS_EMULATOR_HOST")
 
@@ -70,25 +68,3 @@ def test_what_can_not_be_is_2(cli, arguments, said):
     assert (2, "") == (result.code, result.out)
     assert said in result.err
     assert "hint: " in result.err
-
-
-@pytest.mark.parametrize(("backend", "module"), [("servicebus", "azure.servicebus"), ("cloudtasks", "google.auth")])
-def test_without_its_sdk_it_says_what_to_install(cli, monkeypatch, backend, module):
-    """The extra is named."""
-    monkeypatch.setitem(sys.modules, module, None)
-    result = cli("demo", "--backend", backend)
-    assert 2 == result.code
-    assert f"pip install 'cloudq[{backend},emulators]'" in result.err
-
-
-def test_tasks():
-    """An expired card dead-letters until it is renewed; a second run is counted as one."""
-    with app.eager():
-        charge.send(1)
-        charge.send(1)
-        with pytest.raises(DeadLetter, match="expired"):
-            charge.send(2, expired=True)
-        ledger.renewed = True
-        charge.send(2, expired=True)
-        history.send("ann", 0)
-    assert ({1: 2, 2: 1}, {"ann": [0]}, 1) == (ledger.charged, ledger.histories, ledger.repeats)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cloudq.cli.demo import command as module
-from cloudq.cli.demo.tasks import app, entries, index
+from cloudq.cli.demo.tasks import entries
 
 
 @pytest.fixture
@@ -79,15 +79,3 @@ def test_files_are_bounded(notes, monkeypatch):
     monkeypatch.setattr(module, "MOST_FILES", 2)
     files, skipped = module._found(notes)
     assert (2, 2) == (len(files), skipped)
-
-
-def test_index_is_idempotent(tmp_path):
-    """The task run twice leaves one entry, the same, and nothing unfinished."""
-    (tmp_path / "a.txt").write_text("Word word")
-    into = tmp_path / "into"
-    into.mkdir()
-    for _ in range(2):
-        with app.eager():
-            app.send(index, {"file": str(tmp_path / "a.txt"), "into": str(into)})
-    [entry] = entries(into)
-    assert ({"word": 2}, 1) == (entry.words, len(list(into.iterdir())))

@@ -1,63 +1,21 @@
-"""The edge in FastAPI, Starlette, Flask and Django, each with the real framework."""
+"""The edge under ASGI, by itself and in FastAPI and Starlette."""
 
 from __future__ import annotations
 
 import asyncio
-import io
-import json
-import socket
-import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import fastapi
-import flask
 import httpx
 import pytest
-from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
 
 import cloudq
 import cloudq.push
-from cloudq import App
-from cloudq.push import PushEdge, PushSettings
-from tests.unit.push.fakes import OPEN, Gate, PushedDriver, edge_of, push
-
-HERE = ("127.0.0.1", 50000)
-LOCAL = {"REMOTE_ADDR": "127.0.0.1"}
-
-
-@pytest.fixture
-def edge(backend: tuple[App, PushedDriver]) -> Iterator[PushEdge]:
-    app, _ = backend
-    with edge_of(app) as made:
-        yield made
-
-
-def declare(app: App, name: str = "t") -> list[object]:
-    ran: list[object] = []
-
-    @app.task(name)
-    def task(n: int) -> None:
-        ran.append(n)
-
-    @app.task(f"async-{name}")
-    async def asynchronous(n: int) -> None:
-        await asyncio.sleep(0)
-        ran.append(n)
-
-    return ran
-
-
-def posted(asgi: Any, headers: dict[str, str], body: bytes, path: str = "/", **more: Any) -> httpx.Response:
-    async def post() -> httpx.Response:
-        transport = httpx.ASGITransport(asgi, client=more.pop("client", HERE))
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return await client.request(more.pop("method", "POST"), path, headers=headers, content=body, **more)
-
-    return asyncio.run(post())
+from cloudq.push import PushSettings
+from tests.unit.push.fakes import HERE, Gate, declare, edge_of, posted, push
 
 
 def test_fastapi(backend, edge):
@@ -239,169 +197,6 @@ def test_asgi_takes_no_websocket(edge):
 
     asyncio.run(cloudq.push.asgi(edge)({"type": "websocket"}, None, send))
     assert "websocket.close" == sent[0]["type"]
-
-
-def test_flask(edge):
-    """Mounted below a path, beside the application's own routes."""
-    ran = declare(edge.app)
-    web = flask.Flask("shop")
-    web.add_url_rule("/hello", view_func=lambda: "hello", endpoint="hello")
-    web.wsgi_app = DispatcherMiddleware(web.wsgi_app, {"/tasks": cloudq.push.wsgi(edge)})  # type: ignore[method-assign]
-    client = web.test_client()
-    for number, task in enumerate(("t", "async-t")):
-        headers, body = push(task, {"n": number}, id=str(number))
-        assert 200 == client.post("/tasks/", headers=headers, data=body).status_code
-    assert 400 == client.post("/tasks/", data=b"x").status_code
-    assert "hello" == client.get("/hello").text
-    assert 2 == client.get("/tasks/healthz").json["counts"]["acked"]
-    assert (200, b"") == ((page := client.head("/tasks/readyz")).status_code, page.data)
-    assert 405 == client.get("/tasks/").status_code
-    assert 405 == client.put("/tasks/").status_code
-    assert [0, 1] == ran
-
-
-def test_wsgi_answers_to_those_who_are_not_known(backend):
-    """As under ASGI: 401 with nothing read."""
-    app, driver = backend
-
-    class Never(io.BytesIO):
-        def read(self, *_: Any) -> bytes:
-            raise AssertionError("read")
-
-    with edge_of(app, PushSettings()) as edge:
-        client = Client(cloudq.push.wsgi(edge))
-        response = client.post("/", input_stream=Never(), content_length=10**12)
-        assert (401, "Bearer") == (response.status_code, response.headers["WWW-Authenticate"])
-    assert [] == driver.decoded
-
-
-def test_wsgi_bodies_are_bounded(backend):
-    """By the declared length, or, where the server says that the stream ends, by what comes; slow ones are 408."""
-    app, _ = backend
-    ran = declare(app)
-    headers, body = push("t", {"n": 1})
-    settings = PushSettings(insecure_no_auth=True, max_body=len(body), body_timeout=timedelta(milliseconds=20))
-
-    class Slow(io.BytesIO):
-        def read(self, *_: Any) -> bytes:
-            threading.Event().wait(0.03)
-            return super().read(10)
-
-    with edge_of(app, settings) as edge:
-        client = Client(cloudq.push.wsgi(edge))
-        assert 200 == client.post("/", headers=headers, data=body, environ_base=LOCAL).status_code
-        del headers["content-length"]
-
-        def post(stream: io.BytesIO, **environ: Any) -> int:
-            made = {"wsgi.input": stream, "CONTENT_LENGTH": "", **LOCAL, **environ}
-            return client.post("/", headers=headers, environ_overrides=made).status_code
-
-        assert 200 == post(io.BytesIO(body), **{"wsgi.input_terminated": True})
-        assert 413 == post(io.BytesIO(body + b" "), **{"wsgi.input_terminated": True})
-        assert 413 == post(io.BytesIO(body), CONTENT_LENGTH=str(len(body) + 1))
-        assert 408 == post(Slow(body), CONTENT_LENGTH=str(len(body)))
-        # Without a length and without that word nobody knows where it ends: there is no body, so it is poison.
-        assert 200 == post(io.BytesIO(body))
-    assert [1, 1] == ran
-
-
-@pytest.fixture
-def configured_django() -> None:
-    import django
-    from django.conf import settings
-
-    if not settings.configured:
-        settings.configure(
-            DEBUG=False,
-            SECRET_KEY="test",  # noqa: S106 - of no use to anybody
-            ALLOWED_HOSTS=["*"],
-            MIDDLEWARE=["django.middleware.csrf.CsrfViewMiddleware", "django.middleware.common.CommonMiddleware"],
-        )
-        django.setup()
-
-
-def test_django(edge, configured_django):
-    """A view among others, behind the usual middleware, the check of CSRF tokens included."""
-    from django.http import HttpResponse
-    from django.test import Client as DjangoClient
-    from django.test import override_settings
-    from django.urls import re_path
-
-    ran = declare(edge.app)
-
-    class Urls:
-        urlpatterns = [  # noqa: RUF012 - Django's own form
-            re_path(r"^hello$", lambda _: HttpResponse("hello")),
-            re_path(r"^tasks/.*$", cloudq.push.django(edge)),
-        ]
-
-    with override_settings(ROOT_URLCONF=Urls):
-        client = DjangoClient(enforce_csrf_checks=True)
-        for number, task in enumerate(("t", "async-t")):
-            headers, body = push(task, {"n": number}, id=str(number))
-            response = client.post("/tasks/", data=body, content_type=headers.pop("content-type"), headers=headers)
-            assert 200 == response.status_code
-        assert 400 == client.post("/tasks/", data=b"x", content_type="text/plain").status_code
-        assert b"hello" == client.get("/hello").content
-        assert 2 == json.loads(client.get("/tasks/healthz").content)["counts"]["acked"]
-        assert 405 == client.get("/tasks/").status_code
-    assert [0, 1] == ran
-
-
-def test_django_says_413(backend, configured_django):
-    """Whatever Django's own limit of a body is: nothing of it is read."""
-    from django.test import RequestFactory
-
-    app, driver = backend
-    with edge_of(app, PushSettings(insecure_no_auth=True, max_body=10)) as edge:
-        headers, body = push("t")
-        request = RequestFactory().post("/", data=body, content_type=headers.pop("content-type"), headers=headers)
-        response = cloudq.push.django(edge)(request)
-        assert (413, "application/json") == (response.status_code, response["Content-Type"])
-        assert "Connection" not in response
-    assert [] == driver.decoded
-
-
-def test_names():
-    """The public names are there, and no others."""
-    assert set(cloudq.push.__all__) == set(dir(cloudq.push))
-    for name in cloudq.push.__all__:
-        assert getattr(cloudq.push, name) is not None
-    with pytest.raises(AttributeError):
-        _ = cloudq.push.nobody
-    assert OPEN.insecure_no_auth
-
-
-def test_a_cut_connection_under_wsgi(backend):
-    """Where the server shows its socket (Werkzeug's, as gunicorn's), the task is told within a moment."""
-    from werkzeug.serving import make_server
-
-    app, driver = backend
-    started, told = threading.Event(), threading.Event()
-
-    @app.task("t")
-    def task(context: cloudq.Context) -> None:
-        started.set()
-        assert context.lease_lost.wait(10)
-        told.set()
-
-    with edge_of(app) as edge:
-        server = make_server("127.0.0.1", 0, cloudq.push.wsgi(edge), threaded=True)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            headers, body = push("t")
-            lines = [f"{name}: {value}" for name, value in {"host": "x", **headers}.items()]
-            with socket.create_connection(("127.0.0.1", server.server_port), timeout=20) as raw:
-                raw.sendall("\r\n".join(["POST / HTTP/1.1", *lines, "", ""]).encode() + body)
-                assert started.wait(10)
-                assert not told.wait(0.3)
-            assert told.wait(5)
-        finally:
-            server.shutdown()
-            thread.join(10)
-            server.server_close()
-    assert [] == driver.sent
 
 
 def test_an_asgi_server_that_fails_to_say_whether_the_sender_is_there(edge):

@@ -33,6 +33,10 @@ def stamp(n: int) -> None:
 A_SECOND = 10
 BEFORE, AFTER = 5, sized(5, 25)
 WAIT = 8
+# At full size this is measured on a machine with nothing else to do. In the suite it may be busy, and then this says
+# only that the worker didn't wait for its poll to end.
+AT_ONCE = sized(WAIT / 2, 1.5)
+SOON = sized(WAIT / 2, 2.0)
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,19 +72,19 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     """Each backend that is polled."""
     (tmp_path / "tasks.py").write_text(TASKS)
     if request.param == "sqlite":
-        yield Site(folder=tmp_path, env={"CLOUDQ_URL": f"sqlite:///{tmp_path}/q.db"}, patience=1.5)
+        yield Site(folder=tmp_path, env={"CLOUDQ_URL": f"sqlite:///{tmp_path}/q.db"}, patience=AT_ONCE)
     elif request.param == "servicebus":
         with ServiceBusEmulator(admin_port=None) as emulator:
             emulator.create_queue("default")
             env = {"CLOUDQ_URL": "servicebus://", "CLOUDQ_SERVICEBUS_CONNECTION_STRING": emulator.connection_string}
-            yield Site(folder=tmp_path, env=env, patience=1.5)
+            yield Site(folder=tmp_path, env=env, patience=AT_ONCE)
     else:
         request.getfixturevalue("queue")
         yield Site(folder=tmp_path, env={"CLOUDQ_URL": request.getfixturevalue("place").url}, patience=WAIT + 1)
 
 
 def test_an_idle_worker_ends_in_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second and a half after SIGTERM, or where polls are waited for a second after the wait, with exit code 0."""
+    """At once, or where polls are waited for a second after the wait, with exit code 0."""
     took = []
     for phase in (1.0, 3.5, 6.0):  # of the poll under way
         process = start_worker(site.folder, "--app", "tasks", **site.env)
@@ -101,7 +105,7 @@ def test_an_idle_worker_ends_in_time(site: Site, monkeypatch: pytest.MonkeyPatch
 
 
 def test_nothing_is_hidden_by_a_worker_that_stops(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of two workers one gets SIGTERM, while ten messages a second come: each starts within two seconds."""
+    """Of two workers one gets SIGTERM, while ten messages a second come: each starts soon."""
     sent: dict[int, float] = {}
     first = start_worker(site.folder, "--app", "tasks", log="first.log", **site.env)
     second = start_worker(site.folder, "--app", "tasks", log="second.log", **site.env)
@@ -132,4 +136,4 @@ def test_nothing_is_hidden_by_a_worker_that_stops(site: Site, monkeypatch: pytes
     print(
         f"\n[stopping] started after {took[len(took) // 2]:.3f} s at the median, {took[-1]:.2f} s at most; {dict(runs)}"
     )
-    assert took[-1] <= 2.0, (site.folder / "first.log").read_text()
+    assert took[-1] <= SOON, (site.folder / "first.log").read_text()

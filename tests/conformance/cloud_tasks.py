@@ -149,7 +149,8 @@ class CloudTasksHarness(PushHarness):
                 task = self._client.get_task(name=name)
             except api.NotFound:
                 return
-            if not _is_in_flight(task):
+            # A receive in another thread may have had it pushed again since the last look.
+            if task.dispatch_count > delivery.deliveries or not _is_in_flight(task):
                 return
             time.sleep(0.001)  # the emulator reads the answer in a thread of its own
         raise TimeoutError(f"the answer to {name} was not taken in")

@@ -72,7 +72,7 @@ def test_a_task_of_four_locks_runs_once(place: Place) -> None:
 
 @pytest.mark.parametrize("queue", [PLAIN, ORDERED])
 def test_an_idle_worker_ends_at_once(place: Place, queue: str) -> None:
-    """Its poll is ended, with the credit taken back: it leaves long before the poll would have ended by itself, and what
+    """Its poll is ended, with the credit taken back: it leaves long before the poll would have ended, and what
     is sent then is locked to nobody.
     """
     place.make(queue, timedelta(minutes=1))

@@ -28,6 +28,21 @@ _OF_JSON: Final = frozenset({str, int, float, bool, list, dict, type(None)})
 _ATOMS: Final = frozenset({str, int, bool, bytes, type(None)})
 
 
+class Comparison:
+    """One comparison: what it lets pass, and what it came upon that is no difference.
+
+    Attributes:
+        convert_untyped: Whether what nothing declares may arrive as JSON's form of it (a date as a text).
+        forms: The places at which JSON's form of a value was given, so that nothing here says what it stood for.
+    """
+
+    __slots__ = ("convert_untyped", "forms")
+
+    def __init__(self, *, convert_untyped: bool = False) -> None:
+        self.convert_untyped = convert_untyped
+        self.forms: list[str] = []
+
+
 class Difference(NamedTuple):
     """Where something else would arrive.
 
@@ -45,7 +60,7 @@ class Difference(NamedTuple):
 
 
 def difference(
-    given: object, arrived: object, hint: object, path: str = "", forms: list[str] | None = None
+    given: object, arrived: object, hint: object, path: str = "", comparison: Comparison | None = None
 ) -> Difference | None:
     """The first place at which what arrives isn't what was given, or `None`.
 
@@ -54,50 +69,55 @@ def difference(
         arrived: What a worker would read in its place.
         hint: The declared type.
         path: Where both are.
-        forms: Takes the places at which JSON's form of a value was given, so that nothing here says what it stood for.
+        comparison: The one that this is part of.
     """
-    forms = [] if forms is None else forms
+    comparison = Comparison() if comparison is None else comparison
     kind = type(arrived)
     if kind in _ATOMS and type(given) is kind:
-        return None if given == arrived else _differ(given, arrived, hint, path)
+        return None if given == arrived else _differ(given, arrived, hint, path, comparison)
     if given is arrived:
         return None
     if isinstance(arrived, Mapping):
-        return _in_mapping(given, arrived, hint, path, forms)
+        return _in_mapping(given, arrived, hint, path, comparison)
     if isinstance(arrived, (list, tuple)) and not hasattr(arrived, "_fields"):
-        return _in_sequence(given, arrived, hint, path, forms)
+        return _in_sequence(given, arrived, hint, path, comparison)
     if isinstance(arrived, (set, frozenset)):
-        return _in_set(given, arrived, hint, path, forms)
+        return _in_set(given, arrived, hint, path, comparison)
     fields = _fields_of(arrived)
     if fields is not None:
-        return _in_fields(given, arrived, fields, path, forms)
+        return _in_fields(given, arrived, fields, path, comparison)
     if type(given) in _OF_JSON and kind not in _OF_JSON:
-        return _in_form(given, arrived, hint, path, forms)
-    return None if _same_atom(given, arrived) else _differ(given, arrived, hint, path)
+        return _in_form(given, arrived, hint, path, comparison)
+    return None if _same_atom(given, arrived, hint) else _differ(given, arrived, hint, path, comparison)
 
 
-def _differ(given: object, arrived: object, hint: object, path: str) -> Difference:
-    return Difference(path, type(given).__name__, type(arrived).__name__, hint is UNTYPED)
+def _differ(given: object, arrived: object, hint: object, path: str, comparison: Comparison) -> Difference | None:
+    untyped = hint is UNTYPED
+    if untyped and comparison.convert_untyped:
+        return None
+    return Difference(path, type(given).__name__, type(arrived).__name__, untyped)
 
 
-def _in_form(given: object, arrived: object, hint: object, path: str, forms: list[str]) -> Difference | None:
+def _in_form(given: object, arrived: object, hint: object, path: str, comparison: Comparison) -> Difference | None:
     """JSON's form of a value, which the declared type has read."""
     if isinstance(arrived, Enum) and given != arrived.value:
-        return _differ(given, arrived, hint, path)
-    forms.append(path)
+        return _differ(given, arrived, hint, path, comparison)
+    comparison.forms.append(path)
     return None
 
 
 # ── values without parts ─────────────────────────────────────────────────────────────────────────────────
 
 
-def _same_atom(given: object, arrived: object) -> bool:
+def _same_atom(given: object, arrived: object, hint: object) -> bool:
     if isinstance(arrived, float):
         return _same_number(given, arrived)
     if type(arrived) is int and type(given) is float:
         return given == arrived  # JSON has one kind of number
-    if isinstance(given, Enum) or isinstance(arrived, Enum):
+    if isinstance(arrived, Enum):
         return False  # two members are the same if they are one
+    if isinstance(given, Enum):  # a member of a StrEnum is a text, and arrives as one where a text is declared
+        return hint is not UNTYPED and isinstance(given, type(arrived)) and bool(given.value == arrived)
     if isinstance(arrived, datetime):
         return isinstance(given, datetime) and _same_moment(given, arrived)
     if isinstance(arrived, time):
@@ -138,38 +158,38 @@ def _same_plain(given: object, arrived: object) -> bool:
 
 
 def _in_sequence(
-    given: object, arrived: Sequence[object], hint: object, path: str, forms: list[str]
+    given: object, arrived: Sequence[object], hint: object, path: str, comparison: Comparison
 ) -> Difference | None:
     if hint is UNTYPED and type(given) is not type(arrived):
-        return _differ(given, arrived, hint, path)
+        return _differ(given, arrived, hint, path, comparison)
     items = _items(given)
     if items is None or len(items) != len(arrived):
-        return _differ(given, arrived, hint, path)
+        return _differ(given, arrived, hint, path, comparison)
     hints = item_hints(hint, arrived)
     for index, (one, other, of) in enumerate(zip(items, arrived, hints, strict=False)):
-        if found := difference(one, other, of, f"{path}[{index}]", forms):
+        if found := difference(one, other, of, f"{path}[{index}]", comparison):
             return found
     return None
 
 
 def _in_set(
-    given: object, arrived: AbstractSet[object], hint: object, path: str, forms: list[str]
+    given: object, arrived: AbstractSet[object], hint: object, path: str, comparison: Comparison
 ) -> Difference | None:
     items = _items(given)
     if items is None or (isinstance(given, AbstractSet) and len(items) != len(arrived)):
-        return _differ(given, arrived, hint, path)
+        return _differ(given, arrived, hint, path, comparison)
     of = next(item_hints(hint, [_MISSING]))
     left = list(arrived)
     for one in items:
         # Hash and equality of the elements themselves find the one that it may be; what it is made of decides.
         same = next(
-            (index for index, other in enumerate(left) if difference(one, other, of, path, forms) is None), None
+            (index for index, other in enumerate(left) if difference(one, other, of, path, comparison) is None), None
         )
         if same is not None:
             del left[same]
         elif isinstance(given, AbstractSet):
-            return _differ(given, arrived, hint, path)
-    return _differ(given, arrived, hint, path) if left else None
+            return _differ(given, arrived, hint, path, comparison)
+    return _differ(given, arrived, hint, path, comparison) if left else None
 
 
 def _items(given: object) -> list[object] | None:
@@ -180,20 +200,20 @@ def _items(given: object) -> list[object] | None:
 
 
 def _in_mapping(
-    given: object, arrived: Mapping[object, object], hint: object, path: str, forms: list[str]
+    given: object, arrived: Mapping[object, object], hint: object, path: str, comparison: Comparison
 ) -> Difference | None:
     if not isinstance(given, Mapping) or len(given) != len(arrived):
-        return _differ(given, arrived, hint, path)
+        return _differ(given, arrived, hint, path, comparison)
     of_keys, of_values = value_hints(hint)
     for (key, value), (other_key, other) in zip(given.items(), arrived.items(), strict=True):
         within = f"{path}.{key}" if isinstance(key, str) else f"{path}[{key!r}]"
         # A text may be JSON's form of a key: {"1": ...} under dict[int, ...].
         if not (isinstance(key, str) and not isinstance(other_key, str)) and (
-            found := difference(key, other_key, of_keys, path, forms)
+            found := difference(key, other_key, of_keys, path, comparison)
         ):
             return found
         of = of_values.get(key, UNTYPED) if isinstance(of_values, dict) else of_values
-        if found := difference(value, other, of, within, forms):
+        if found := difference(value, other, of, within, comparison):
             return found
     return None
 
@@ -216,28 +236,66 @@ def _fields_of(value: object) -> list[str] | None:
     return None
 
 
-def _in_fields(given: object, arrived: object, names: list[str], path: str, forms: list[str]) -> Difference | None:
+def _in_fields(
+    given: object, arrived: object, names: list[str], path: str, comparison: Comparison
+) -> Difference | None:
     if type(given) in _OF_JSON:
-        forms.append(path)
-        return None
+        comparison.forms.append(path)
+        return _in_json_of_fields(given, arrived, names, path, comparison)
     if type(given) is not type(arrived):
         return Difference(path, type(given).__name__, type(arrived).__name__, untyped=False)
     hints = field_hints(type(arrived))
     for name in names:
         one, other = getattr(given, name, _MISSING), getattr(arrived, name, _MISSING)
-        if found := difference(one, other, hints.get(name), f"{path}.{name}", forms):
+        if found := difference(one, other, hints.get(name), f"{path}.{name}", comparison):
             return found
-    return _in_the_rest_of_a_model(given, arrived, path, forms)
+    return _in_the_rest_of_a_model(given, arrived, path, comparison)
 
 
-def _in_the_rest_of_a_model(given: object, arrived: object, path: str, forms: list[str]) -> Difference | None:
+def _in_the_rest_of_a_model(given: object, arrived: object, path: str, comparison: Comparison) -> Difference | None:
     """What pydantic keeps beside the fields: private attributes, and extra ones."""
     for mark in ("__pydantic_private__", "__pydantic_extra__"):
         one, other = getattr(given, mark, None) or {}, getattr(arrived, mark, None) or {}
         for name in one:
-            if found := difference(one[name], other.get(name, _MISSING), None, f"{path}.{name}", forms):
+            if found := difference(one[name], other.get(name, _MISSING), None, f"{path}.{name}", comparison):
                 return found
         if len(one) != len(other):
             name = next(iter(other.keys() - one.keys()))
             return Difference(f"{path}.{name}", "nothing", type(other[name]).__name__, untyped=False)
     return None
+
+
+# ── JSON's form of a structure ───────────────────────────────────────────────────────────────────────────
+
+
+def _in_json_of_fields(
+    given: object, arrived: object, names: list[str], path: str, comparison: Comparison
+) -> Difference | None:
+    """An object, or a list where the fields have an order: each of its parts is a field's, and arrives in it."""
+    kind = type(arrived)
+    if hasattr(kind, "__pydantic_fields__"):
+        return None  # what it makes of JSON, and what it passes over, is the model's own to say
+    if isinstance(given, dict):
+        written: Mapping[str, str] = dict(zip(getattr(kind, "__struct_encode_fields__", names), names, strict=True))
+        tag = getattr(getattr(kind, "__struct_config__", None), "tag_field", None)
+        parts = [(f"{path}.{key}", written.get(key), value) for key, value in given.items() if key != tag]
+    elif isinstance(given, list) and isinstance(arrived, tuple):
+        parts = [(f"{path}[{index}]", names[index], value) for index, value in enumerate(given)]
+    else:
+        return None
+    hints = field_hints(kind)
+    for place, name, value in parts:
+        if name is None:
+            return Difference(place, type(value).__name__, "nothing", untyped=False)
+        if not _has_code_of_its_own(kind) and (
+            found := difference(value, getattr(arrived, name, _MISSING), hints.get(name), place, comparison)
+        ):
+            return found
+    return None
+
+
+def _has_code_of_its_own(kind: type) -> bool:
+    """Whether a structure makes something else of what it is given: then its fields can't be told from it."""
+    if any(hasattr(kind, mark) for mark in ("__post_init__", "__attrs_pre_init__", "__attrs_post_init__")):
+        return True
+    return any(attribute.converter is not None for attribute in getattr(kind, "__attrs_attrs__", ()))

@@ -11,7 +11,8 @@ from typing import Any, Unpack, get_args, get_origin
 import msgspec
 
 from cloudq.errors import PayloadError, TaskDefinitionError, nearest
-from cloudq.tasks.arrival import difference
+from cloudq.tasks.adapters import Adapter
+from cloudq.tasks.arrival import Comparison, difference
 from cloudq.tasks.context import Context
 from cloudq.tasks.hints import field_hints, resolved
 from cloudq.tasks.json_values import to_json
@@ -19,6 +20,8 @@ from cloudq.tasks.models import first_error, read_value
 from cloudq.tasks.parameter_types import ParameterTypes
 
 _PATH = re.compile(r" - at `(?:key` in `)?\$(?P<path>[^`]*)`$")
+# As the default of a parameter: FastAPI's way, and that of its Query and Body.
+_PYDANTIC_FIELD = ("pydantic.fields", "FieldInfo")
 _MISSING = re.compile(r"missing required field `(?P<name>[^`]*)`")
 
 
@@ -32,7 +35,8 @@ class Parameters:
         task: The task's name, for messages.
 
     Raises:
-        TaskDefinitionError: The signature can't be called by name: `*args`, or a `Context` that doesn't lead.
+        TaskDefinitionError: The signature can't be called by name: `*args`, or a `Context` that doesn't lead; or a
+            default is a pydantic `Field`.
     """
 
     def __init__(self, function: Callable[..., object], task: str) -> None:
@@ -52,6 +56,12 @@ class Parameters:
                 raise TaskDefinitionError(
                     f"task {task!r} takes a Context as {parameter.name!r}, which isn't its first parameter",
                     hint="put the Context first, or call cloudq.current()",
+                )
+            if any((base.__module__, base.__name__) == _PYDANTIC_FIELD for base in type(parameter.default).__mro__):
+                raise TaskDefinitionError(
+                    f"the default of {parameter.name!r} of task {task!r} is a pydantic Field, whose rules would not be "
+                    "checked",
+                    hint=f"{parameter.name}: Annotated[..., Field(...)] = its default",
                 )
         self._open = next((p for p in parameters if p.kind is p.VAR_KEYWORD), None)
         self._named = {p.name: p for p in parameters if p.kind is not p.VAR_KEYWORD}
@@ -113,11 +123,11 @@ class Parameters:
         self, values: Mapping[str, object], arrived: Mapping[str, object], *, convert_untyped: bool
     ) -> list[str]:
         """Returns the places at which JSON's form of a value was given."""
-        forms: list[str] = []
+        comparison = Comparison(convert_untyped=convert_untyped)
         hints, of_open = self._types.hints, self._types.of_open
         for name, value in values.items():
-            found = difference(value, arrived[name], hints.get(name, of_open), name, forms)
-            if found is None or (found.untyped and convert_untyped):
+            found = difference(value, arrived[name], hints.get(name, of_open), name, comparison)
+            if found is None:
                 continue
             if found.untyped:
                 raise PayloadError(
@@ -137,7 +147,7 @@ class Parameters:
                 field=found.path,
                 hint="what the type writes as JSON it has to read back: see docs/reference/payloads.md",
             )
-        return forms
+        return comparison.forms
 
     def arguments(self, payload: Mapping[str, object]) -> dict[str, object]:
         """The typed arguments in a JSON payload.
@@ -174,7 +184,7 @@ class Parameters:
             return self._types.read(adapter, self._converted(value, kind, within))
         except ValueError as error:
             complaint = first_error(error)
-            path, text = (within + complaint[0], complaint[1]) if complaint else (within, str(error))
+            path, text = (within + Adapter.within(complaint[0]), complaint[1]) if complaint else (within, str(error))
             raise PayloadError(f"{self._task}: {path}: {text}", field=path, hint=self._hint) from error
 
     def with_defaults(self, arguments: Mapping[str, object]) -> dict[str, object]:
@@ -248,4 +258,6 @@ def _described(error: msgspec.ValidationError, within: str) -> tuple[str, str]:
 
 def _a(kind: str) -> str:
     """A type's name with its article."""
+    if kind == "nothing":
+        return kind
     return f"{'an' if kind[:1] in 'aeiouAEIOU' else 'a'} {kind}"

@@ -165,6 +165,8 @@ def parts_of(hint: Any) -> Iterator[Any]:
         yield part
         todo += get_args(part) if get_origin(part) is not typing.Literal else ()
         todo += [getattr(part, mark) for mark in ("__value__", "__supertype__") if hasattr(part, mark)]
+        if isinstance(part, TypeVar):
+            todo += [part.__bound__, *part.__constraints__]
         kind = get_origin(part) or part
         if _shows_fields(kind):
             todo += field_hints(kind).values()
@@ -178,4 +180,5 @@ def _shows_fields(kind: Any) -> bool:
         or typing.is_typeddict(kind)
         or hasattr(kind, "__struct_fields__")
         or hasattr(kind, "__attrs_attrs__")
+        or (issubclass(kind, tuple) and hasattr(kind, "_fields"))
     )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, EnumMeta, IntEnum, StrEnum
-from typing import Annotated, Any, Generic, Literal, NewType, TypedDict, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, TypedDict, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -27,6 +27,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     Field,
+    GetCoreSchemaHandler,
     PositiveInt,
     PrivateAttr,
     StringConstraints,
@@ -34,6 +35,7 @@ from pydantic import (
     field_validator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core import core_schema
 from sqlmodel import Field as Column
 from sqlmodel import SQLModel
 
@@ -223,6 +225,75 @@ class Box(Generic[T]):
 UserId = NewType("UserId", int)
 
 
+class Renamed(msgspec.Struct, rename="camel"):
+    user_id: int = 0
+
+
+class Tagged(msgspec.Struct, tag=True):
+    a: int = 0
+
+
+@attrs.define
+class Place:
+    x: int = 0
+    y: float = 0.0
+
+
+@dataclass
+class Measured:
+    at: Place
+    size: float = 0.0
+
+
+class Pair(NamedTuple):
+    n: int
+    size: float = 0.0
+
+
+class Price(NamedTuple):
+    amount: PositiveInt
+    seal: bytes = b""
+
+
+class Odd:
+    """A rule of one's own, in pydantic's way."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        def check(value: int) -> int:
+            if value % 2 == 0:
+                raise ValueError("even")
+            return value
+
+        return core_schema.no_info_after_validator_function(check, handler(source))
+
+
+class Small(annotated_types.GroupedMetadata):
+    """Rules of one's own, in annotated_types' way."""
+
+    def __iter__(self) -> Iterator[annotated_types.BaseMetadata]:
+        yield annotated_types.Lt(10)
+
+
+@dataclass(frozen=True)
+class MyGt(annotated_types.Gt):
+    """A rule that is known by its class to nobody but its author."""
+
+
+Bounded = TypeVar("Bounded", bound=PositiveInt)
+
+
+@dataclass
+class Sealed:
+    count: PositiveInt
+    seal: bytes
+
+
+@dataclass
+class Mixed:
+    note: Any = None
+    size: float = 0.0
+
+
 def bound(kind: Any) -> Parameters:
     def function(value: object) -> None: ...
 
@@ -260,6 +331,16 @@ CHANGED: list[tuple[Any, object, str]] = [
     (datetime, datetime(2026, 10, 25, 2, 30, fold=1), "value"),  # noqa: DTZ001 - a naive one is what this is about
     (Annotated[str, StringConstraints(strip_whitespace=True)], " a ", "value"),
     (Annotated[int, BeforeValidator(lambda n: n + 1)], 1, "value"),
+    # JSON's form of a structure: what no field takes, and what a field can't hold.
+    (Base, {"a": 1, "typo": 2}, "value.typo"),
+    (list[Base], [{"a": 1, "typo": None}], "value[0].typo"),
+    (Renamed, {"user_id": 1}, "value.user_id"),
+    (Place, {"x": 1, "z": 2}, "value.z"),
+    (Place, {"y": 2**53 + 1}, "value.y"),
+    (Measured, {"at": {"x": 1, "y": 2**53 + 1}}, "value.at.y"),
+    (Measured, {"at": {"z": 1}}, "value.at.z"),
+    (Pair, [1, 2**53 + 1], "value[1]"),
+    (dict[str, Tagged], {"k": {"type": "Tagged", "a": 1, "b": 2}}, "value.k.b"),
 ]
 
 
@@ -299,6 +380,22 @@ def test_what_nothing_declares_is_not_changed_silently(
 def test_an_app_may_take_what_nothing_declares_as_json(kind: Any, value: object, json: object, _field: str) -> None:
     """`convert_untyped` sends JSON's form."""
     assert json == arrived(kind, value, convert_untyped=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "field_named"),
+    [
+        (Mixed, Mixed(date(2026, 1, 2), 2**53 + 1), "value.size"),
+        (list[Mixed], [Mixed((1,)), Mixed(None, 2**53 + 1)], "value[1].size"),
+        (dict[str, Mixed | None], {"a": Mixed({1: 2}), "b": Mixed(b"", -(2**53) - 1)}, "value.b.size"),
+    ],
+    ids=named,
+)
+def test_converting_what_nothing_declares_hides_nothing_else(kind: Any, value: object, field_named: str) -> None:
+    """What is declared has to arrive all the same, also behind an untyped value that doesn't."""
+    with pytest.raises(PayloadError) as caught:
+        arrived(kind, value, convert_untyped=True)
+    assert field_named == caught.value.field
 
 
 def test_an_app_says_whether_untyped_values_are_converted() -> None:
@@ -346,6 +443,11 @@ SAME: list[tuple[Any, object]] = [
     (dict[date, Decimal], {date(2026, 1, 2): Decimal("1.50")}),
     (datetime, datetime(2026, 10, 25, 2, 30, tzinfo=UTC)),
     (float, -0.0),
+    (Annotated[bytes, Field(min_length=1)], b"\xff\xfe\xfb"),
+    (list[Annotated[bytes, annotated_types.MinLen(1)]], [b"\xff", b"hi"]),
+    (Sealed, Sealed(1, b"\xff\xfe")),
+    (Price, Price(1, b"\xff")),
+    (Pair, Pair(1, 1.5)),
     (Any, [1, {"a": [None, "x", True, 1.5]}]),
 ]
 
@@ -370,6 +472,16 @@ DECLARED_FORM: list[tuple[Any, object, object]] = [
     (Level, "low", Level.LOW),
     (dict[int, str], {"1": "a"}, {1: "a"}),
     (Base, {"a": 1}, Base(1)),
+    (Renamed, {"userId": 1}, Renamed(1)),
+    (Tagged, {"type": "Tagged", "a": 1}, Tagged(1)),
+    (Measured, {"at": {"x": 1}, "size": 2}, Measured(Place(1), 2.0)),
+    (Pair, [1, 2], Pair(1, 2.0)),
+    (Annotated[bytes, annotated_types.MinLen(1)], "aGk=", b"hi"),
+    (str, Color.RED, "red"),
+    (dict[str, int], {Color.RED: 1}, {"red": 1}),
+    (list[str] | None, [Color.RED], ["red"]),
+    (int, Rank.FIRST, 1),
+    (bytes, bytearray(b"a"), b"a"),
     (str, Text("a"), "a"),
     (datetime, Stamp(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)),
     (Decimal, Money("1.5"), Decimal("1.5")),
@@ -401,6 +513,13 @@ RULES: list[tuple[Any, object]] = [
     (list[PositiveInt], [1, -1]),
     (dict[str, Annotated[float, annotated_types.Le(1)]], {"k": 1.5}),
     (Annotated[int, AfterValidator(lambda n: (_ for _ in ()).throw(ValueError("never")))] | None, 3),
+    (Price, [-1]),
+    (list[Price], [[1], [0]]),
+    (Annotated[int, Odd()], 2),
+    (Annotated[int, Small()] | None, 10),
+    (Bounded, -1),
+    (Annotated[list[int], annotated_types.Len(1)], []),
+    (NewType("Count", PositiveInt), 0),
 ]
 
 
@@ -490,6 +609,9 @@ LEAVES: list[tuple[Any, st.SearchStrategy[Any]]] = [
     (Item, st.builds(Item, id=st.uuids(), price=st.decimals(allow_nan=False, allow_infinity=False))),
     (Line, st.builds(Line, st.builds(Item, id=st.uuids(), price=st.just(Decimal(1))), st.integers())),
     (Cat | Dog, st.builds(Cat) | st.builds(Dog, name=texts)),
+    (Sealed, st.builds(Sealed, st.integers(0), st.binary(max_size=6))),
+    (Price, st.builds(Price, st.integers(0), st.binary(max_size=6))),
+    (Place, st.builds(Place, st.integers(), finite) | st.dictionaries(st.sampled_from("xyz"), st.integers())),
     (Any, st.none() | texts | st.integers() | st.dates()),
 ]
 

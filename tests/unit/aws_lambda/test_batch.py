@@ -269,7 +269,7 @@ def test_nothing_of_a_failed_group_is_settled(records: list[tuple[str, str]], co
         assert [n for n in places if n < first and records[n][1] == "dead"] == [n for n in sorted(dead) if n in places]
 
 
-def test_without_reports_a_delete_thatfail_is_logged(mapping: Mapping, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_reports_a_delete_that_fails_is_logged(mapping: Mapping, caplog: pytest.LogCaptureFixture) -> None:
     """The record runs again; the batch raises as before."""
     mapping.app.task("ok")(lambda: None)
     mapping.app.task("t", retry=SOON)(fail)

@@ -53,7 +53,7 @@ def test_what_cannot_be_copied_comes_back(host: Host, many: bool, caplog: pytest
     assert "could not be stored" in caplog.text
 
 
-def test_the_done_of_a_batch_thatfail_are_completed_first(host: Host) -> None:
+def test_the_done_of_a_batch_that_fails_are_completed_first(host: Host) -> None:
     """What is done, and what has its copy, doesn't come back with what has to."""
     host.app.task("good")(lambda n: None)
     host.app.task("bad", retry=SOON)(fail)

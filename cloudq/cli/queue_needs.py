@@ -18,7 +18,7 @@ from cloudq.drivers.service_bus.limits import MAX_LOCK, MIN_LOCK
 from cloudq.worker.settings import WorkerSettings, queue_leases
 
 # The modules' own defaults, which are what `cloudq queues create` sets: more is written only where a policy needs it.
-SQS_RECEIVES: Final = 20
+SQS_RECEIVES: Final = 21
 SQS_RECEIVES_FIFO: Final = 100
 SERVICE_BUS_DELIVERIES: Final = 100
 

@@ -13,7 +13,7 @@ locals {
       fifo              = endswith(name, ".fifo")
       native            = "${var.prefix}${name}"
       dead              = endswith(name, ".fifo") ? "${var.prefix}${trimsuffix(name, ".fifo")}-dlq.fifo" : "${var.prefix}${name}-dlq"
-      max_receive_count = coalesce(queue.max_receive_count, endswith(name, ".fifo") ? 100 : 20)
+      max_receive_count = coalesce(queue.max_receive_count, endswith(name, ".fifo") ? 100 : 21)
     })
   }
 
@@ -24,6 +24,15 @@ locals {
 
   role_name     = "${var.name}-scheduler"
   scheduler_arn = "arn:${local.partition}:iam::${local.account}:role/${local.role_name}"
+
+  table_name = var.idempotency_table == null ? "" : coalesce(var.idempotency_table.name, "${var.name}-idempotency")
+  table_arn  = "arn:${local.partition}:dynamodb:${local.region}:${local.account}:table/${local.table_name}"
+
+  claim_check_url = join("", [for store in var.claim_check[*] : join("", [
+    "s3://${store.bucket}",
+    store.prefix == "" ? "" : "/${store.prefix}",
+    store.deletes ? "?delete=acked" : "",
+  ])])
 
   url = join("", [
     "sqs://${local.region}?account=${local.account}",
@@ -91,6 +100,7 @@ resource "aws_lambda_event_source_mapping" "this" {
 
   event_source_arn                   = aws_sqs_queue.this[each.key].arn
   function_name                      = each.value.function_name
+  enabled                            = each.value.enabled
   batch_size                         = each.value.batch_size
   maximum_batching_window_in_seconds = each.value.batching_window_seconds
   # Without it a batch with one failure comes again as a whole.
@@ -108,6 +118,35 @@ resource "aws_lambda_event_source_mapping" "this" {
       minimum_pollers = provisioned_poller_config.value.minimum
       maximum_pollers = provisioned_poller_config.value.maximum
     }
+  }
+
+  tags = var.tags
+}
+
+resource "aws_dynamodb_table" "idempotency" {
+  count = var.idempotency_table == null ? 0 : 1
+
+  name                        = local.table_name
+  billing_mode                = "PAY_PER_REQUEST"
+  hash_key                    = "id"
+  deletion_protection_enabled = var.idempotency_table.deletion_protection
+
+  attribute {
+    name = "id"
+    type = "S"
+  }
+  # In seconds since 1970. Deleting is late, by days: who reads has to look at it, too.
+  ttl {
+    attribute_name = "expires_at"
+    enabled        = true
+  }
+  point_in_time_recovery {
+    enabled = true
+  }
+  # Without a key of yours: with the account's own for DynamoDB, which shows in its trail.
+  server_side_encryption {
+    enabled     = true
+    kms_key_arn = var.kms_key_arn
   }
 
   tags = var.tags

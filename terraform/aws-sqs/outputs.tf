@@ -5,10 +5,10 @@ output "cloudq_url" {
 
 output "environment" {
   description = "The environment variables of whatever sends or works."
-  value = {
+  value = merge({
     CLOUDQ_URL = local.url
     AWS_REGION = local.region
-  }
+  }, var.claim_check == null ? {} : { CLOUDQ_CLAIM_CHECK = local.claim_check_url })
 }
 
 output "queues" {
@@ -38,4 +38,9 @@ output "policy_documents" {
 output "scheduler_role_arn" {
   description = "The role of EventBridge Scheduler, or null."
   value       = var.scheduler ? aws_iam_role.scheduler[0].arn : null
+}
+
+output "idempotency_table" {
+  description = "The table's `name` and `arn`, or null."
+  value       = var.idempotency_table == null ? null : { name = aws_dynamodb_table.idempotency[0].name, arn = local.table_arn }
 }

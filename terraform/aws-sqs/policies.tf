@@ -41,6 +41,50 @@ locals {
     Condition = { StringEquals = { "iam:PassedToService" = "scheduler.amazonaws.com" } }
   }]
 
+  # Payloads that are too large for their queue. What a worker's tasks send is sent with a producer's policy, if it may be
+  # large; copies and dead letters share the payload that is there.
+  objects = [for store in var.claim_check[*] : "arn:${local.partition}:s3:::${store.bucket}/${store.prefix == "" ? "" : "${store.prefix}/"}*"]
+  buckets = [for store in var.claim_check[*] : "arn:${local.partition}:s3:::${store.bucket}"]
+  claim_checks = {
+    producer = concat([for objects in local.objects : {
+      Sid      = "StoreLargePayloads"
+      Effect   = "Allow"
+      Action   = "s3:PutObject"
+      Resource = objects
+      }], [for arn in try(var.claim_check.kms_key_arn, null)[*] : {
+      Sid      = "UseTheBucketsKey"
+      Effect   = "Allow"
+      Action   = "kms:GenerateDataKey"
+      Resource = arn
+    }])
+
+    worker = concat([for objects in local.objects : {
+      Sid      = "FetchLargePayloads"
+      Effect   = "Allow"
+      Action   = "s3:GetObject"
+      Resource = objects
+      }], [for bucket in local.buckets : {
+      # Without it S3 says "forbidden" of what isn't there, and the message would wait for a right that doesn't help it.
+      Sid      = "KnowWhatIsMissing"
+      Effect   = "Allow"
+      Action   = "s3:ListBucket"
+      Resource = bucket
+      }], [for objects in try(var.claim_check.deletes, false) ? local.objects : [] : {
+      Sid      = "DeleteLargePayloads"
+      Effect   = "Allow"
+      Action   = "s3:DeleteObject"
+      Resource = objects
+      }], [for arn in try(var.claim_check.kms_key_arn, null)[*] : {
+      Sid      = "UseTheBucketsKey"
+      Effect   = "Allow"
+      Action   = "kms:Decrypt"
+      Resource = arn
+    }])
+  }
+
+  # An item at a time, with conditions: no query, no scan, and nothing of the table itself.
+  tables = [for _ in var.idempotency_table[*] : local.table_arn]
+
   # A batch call has no action of its own: SendMessageBatch is allowed by SendMessage, and so on. GetQueueUrl isn't called,
   # since cloudq_url names the account.
   statements = {
@@ -51,7 +95,7 @@ locals {
         Action   = "sqs:SendMessage"
         Resource = values(local.arns)
       },
-    ], local.schedules, local.pass_role, local.key)
+    ], local.claim_checks.producer, local.schedules, local.pass_role, local.key)
 
     worker = concat([
       {
@@ -73,6 +117,11 @@ locals {
         Effect   = "Allow"
         Action   = "sqs:GetQueueAttributes"
         Resource = arns
+        }], local.claim_checks.worker, [for arn in local.tables : {
+        Sid      = "KeepKeys"
+        Effect   = "Allow"
+        Action   = ["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"]
+        Resource = arn
     }], local.schedules, local.pass_role, local.key)
 
     operator = concat([
@@ -104,6 +153,11 @@ locals {
         Effect   = "Allow"
         Action   = ["sqs:CancelMessageMoveTask", "sqs:ListMessageMoveTasks", "sqs:StartMessageMoveTask"]
         Resource = values(local.dead_arns)
+        }], [for arn in local.tables : {
+        Sid      = "LookAtKeys"
+        Effect   = "Allow"
+        Action   = ["dynamodb:DeleteItem", "dynamodb:GetItem"]
+        Resource = arn
     }], local.key)
   }
 

@@ -16,12 +16,12 @@ variable "queues" {
     `cloudq terraform vars` writes this map from the tasks' declarations.
 
     - `visibility_timeout_seconds`: the lease that a message is received with, where the receiver asks for none.
-    - `max_receive_count`: the backstop for messages that kill their worker; default 20, on FIFO queues 100. Keep it above the tasks' max_deliveries.
+    - `max_receive_count`: the backstop for messages that kill their worker; default 21, one more than the retry policy's own default, on FIFO queues 100. Keep it above the tasks' max_deliveries.
     - `retention_seconds`: 13 days unless set. The dead-letter queue keeps messages for 14.
     - `max_message_bytes`: 1 MiB unless set.
     - `high_throughput`: FIFO only: limits and deduplication by message group.
     - `oldest_age_alarm_seconds`, `unfinished_receives_alarm`: when the alarms ring, see the alarms in main.tf.
-    - `lambda`: has a Lambda function run the tasks. Exclusive there: `maximum_concurrency` and `provisioned_pollers`.
+    - `lambda`: has a Lambda function run the tasks. Exclusive there: `maximum_concurrency` and `provisioned_pollers`. With `enabled = false` it rests.
   EOT
   type = map(object({
     visibility_timeout_seconds = optional(number, 120)
@@ -34,6 +34,7 @@ variable "queues" {
     lambda = optional(object({
       function_name            = string
       function_timeout_seconds = number
+      enabled                  = optional(bool, true)
       batch_size               = optional(number, 10)
       batching_window_seconds  = optional(number, 0)
       maximum_concurrency      = optional(number)
@@ -113,7 +114,7 @@ variable "queues" {
 }
 
 variable "kms_key_arn" {
-  description = "A KMS key of your own for the queues; the three policies get its grants. Without one SQS encrypts with a key of its own (SSE-SQS)."
+  description = "A KMS key of your own for the queues and the table; the three policies get its grants. Without one SQS encrypts with a key of its own (SSE-SQS), DynamoDB with the account's."
   type        = string
   default     = null
 
@@ -154,6 +155,56 @@ variable "operators_may_move" {
   type        = bool
   default     = false
   nullable    = false
+}
+
+variable "claim_check" {
+  description = <<-EOT
+    The bucket in which payloads lie that are too large for their queue; it isn't made here. Its rights are added to the producer's and the worker's policy, its URL to `environment`.
+
+    - `prefix`: below which they lie.
+    - `deletes`: whether workers delete a payload once its task has succeeded (`delete=acked`).
+    - `kms_key_arn`: the KMS key of the bucket, if it has one of yours.
+  EOT
+  type = object({
+    bucket      = string
+    prefix      = optional(string, "")
+    deletes     = optional(bool, false)
+    kms_key_arn = optional(string)
+  })
+  default = null
+
+  validation {
+    condition     = can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.claim_check.bucket)) || var.claim_check == null
+    error_message = "claim_check.bucket is the bucket's name, not its ARN or URL: 3 to 63 small letters, digits, dots and -."
+  }
+  validation {
+    # What isn't there would have to be escaped in the URL, or be a wildcard in the policy.
+    condition     = can(regex("^([A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*)?$", var.claim_check.prefix)) || var.claim_check == null
+    error_message = "claim_check.prefix has letters, digits, -, _ and dots, with / between, none at its start or end."
+  }
+  validation {
+    condition     = can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", var.claim_check.kms_key_arn)) || try(var.claim_check.kms_key_arn, null) == null
+    error_message = "claim_check.kms_key_arn is the ARN of a key, arn:aws:kms:REGION:ACCOUNT:key/ID; no alias, which a policy can't name."
+  }
+}
+
+variable "idempotency_table" {
+  description = <<-EOT
+    Makes a DynamoDB table for idempotency keys: hash key `id`, paid by request, encrypted, with point-in-time recovery; what has passed its `expires_at` DynamoDB deletes. Workers may read and write its items, operators read and delete them.
+
+    - `name`: `NAME-idempotency` unless set, with the module's `name`.
+    - `deletion_protection`: whether the table has to be unprotected before it is destroyed: without its keys what was done is done again.
+  EOT
+  type = object({
+    name                = optional(string)
+    deletion_protection = optional(bool, true)
+  })
+  default = null
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_.-]{3,255}$", var.idempotency_table.name)) || try(var.idempotency_table.name, null) == null
+    error_message = "idempotency_table.name has letters, digits, -, _ and dots, 3 to 255."
+  }
 }
 
 variable "alarm_actions" {

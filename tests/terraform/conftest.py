@@ -6,6 +6,8 @@ import os
 
 import pytest
 
+from tests.chaos import conftest as chaos
+from tests.integration.sqs import conftest as sqs
 from tests.terraform import workshop as shop
 
 
@@ -19,3 +21,6 @@ def workshop(tmp_path_factory):
         pytest.skip(reason)
     with shop.stub_providers() as attached:
         yield shop.Workshop(tmp_path_factory.mktemp("terraform"), attached)
+
+
+place, queue, proxy = sqs.place, sqs.queue, chaos.proxy  # what a run on LocalStack needs

@@ -94,3 +94,16 @@ def test_from_code_to_plan(workshop, tmp_path, module):
         checked = check({"queues": queues})
         assert checked.returncode == 1
         assert words in checked.stdout
+
+
+@pytest.mark.parametrize("module", modules())
+def test_defaults_agree(workshop, tmp_path, module):
+    """A queue and a task that say nothing fit each other: the module's defaults are what the code asks for."""
+    (tmp_path / "shop.py").write_text(
+        "import cloudq\napp = cloudq.App()\n@app.task(queue='emails')\ndef welcome() -> None: ...\n"
+    )
+    place = workshop.copy(module)
+    workshop.init(place)
+    (tmp_path / "plan.json").write_text(json.dumps(workshop.plan(place, PLACES[module] | {"queues": {"emails": {}}})))
+    checked = cloudq(tmp_path, "check", "plan.json")
+    assert (checked.returncode, checked.stdout) == (0, "emails fits\n"), checked.stdout + checked.stderr

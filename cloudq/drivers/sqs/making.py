@@ -17,7 +17,7 @@ from cloudq.errors import ConfigurationError, QueueNotFound
 
 # The service's own dead-lettering is the backstop for messages that kill their worker: slack over any policy
 # (semantics 8). A FIFO group's messages are received again whenever an earlier one fails.
-MAX_RECEIVES: Final = 20
+MAX_RECEIVES: Final = 21
 MAX_RECEIVES_FIFO: Final = 100
 
 _RETENTION: Final = str(seconds_up(timedelta(days=14)))

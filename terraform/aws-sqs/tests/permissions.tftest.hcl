@@ -94,3 +94,70 @@ run "each_option_adds_its_own_statement" {
     error_message = "The URL names the role, percent-encoded."
   }
 }
+
+run "claim_checks" {
+  command = plan
+
+  variables {
+    claim_check = { bucket = "shop-payloads", prefix = "a/b", deletes = true, kms_key_arn = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab" }
+  }
+
+  assert {
+    condition = slice(jsondecode(output.policy_documents.producer).Statement, 1, 3) == [
+      { Sid = "StoreLargePayloads", Effect = "Allow", Action = "s3:PutObject", Resource = "arn:aws:s3:::shop-payloads/a/b/*" },
+      { Sid = "UseTheBucketsKey", Effect = "Allow", Action = "kms:GenerateDataKey", Resource = var.claim_check.kms_key_arn },
+    ]
+    error_message = "A producer stores payloads, and reads none."
+  }
+  assert {
+    condition = jsonencode(slice(jsondecode(output.policy_documents.worker).Statement, 2, 6)) == jsonencode([
+      { Sid = "FetchLargePayloads", Effect = "Allow", Action = "s3:GetObject", Resource = "arn:aws:s3:::shop-payloads/a/b/*" },
+      { Sid = "KnowWhatIsMissing", Effect = "Allow", Action = "s3:ListBucket", Resource = "arn:aws:s3:::shop-payloads" },
+      { Sid = "DeleteLargePayloads", Effect = "Allow", Action = "s3:DeleteObject", Resource = "arn:aws:s3:::shop-payloads/a/b/*" },
+      { Sid = "UseTheBucketsKey", Effect = "Allow", Action = "kms:Decrypt", Resource = var.claim_check.kms_key_arn },
+    ])
+    error_message = "A worker fetches payloads, and deletes them where that is asked for."
+  }
+  assert {
+    condition     = output.environment.CLOUDQ_CLAIM_CHECK == "s3://shop-payloads/a/b?delete=acked"
+    error_message = "Sender and worker name one store."
+  }
+}
+
+run "claim_checks_without_more" {
+  command = plan
+
+  variables {
+    claim_check = { bucket = "shop-payloads" }
+  }
+
+  assert {
+    condition     = [for statement in jsondecode(output.policy_documents.worker).Statement : statement.Sid] == ["Work", "SendOn", "FetchLargePayloads", "KnowWhatIsMissing"]
+    error_message = "A worker deletes no payload unless that is asked for."
+  }
+  assert {
+    condition     = jsondecode(output.policy_documents.producer).Statement[1].Resource == "arn:aws:s3:::shop-payloads/*" && output.environment.CLOUDQ_CLAIM_CHECK == "s3://shop-payloads"
+    error_message = "Without a prefix payloads lie in the bucket itself."
+  }
+}
+
+run "a_table_of_keys" {
+  command = plan
+
+  variables {
+    idempotency_table = {}
+  }
+
+  assert {
+    condition     = jsondecode(output.policy_documents.worker).Statement[2] == { Sid = "KeepKeys", Effect = "Allow", Action = ["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"], Resource = "arn:aws:dynamodb:eu-west-1:123456789012:table/cloudq-idempotency" }
+    error_message = "A worker reads and writes items of the one table."
+  }
+  assert {
+    condition     = jsondecode(output.policy_documents.operator).Statement[3] == { Sid = "LookAtKeys", Effect = "Allow", Action = ["dynamodb:DeleteItem", "dynamodb:GetItem"], Resource = "arn:aws:dynamodb:eu-west-1:123456789012:table/cloudq-idempotency" }
+    error_message = "An operator shows and forgets keys."
+  }
+  assert {
+    condition     = length(jsondecode(output.policy_documents.producer).Statement) == 1
+    error_message = "A producer has nothing to do with the table."
+  }
+}

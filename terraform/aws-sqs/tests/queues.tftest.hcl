@@ -32,8 +32,8 @@ run "a_minimal_call_is_safe" {
     error_message = "Messages of equal content are two messages."
   }
   assert {
-    condition     = jsondecode(aws_sqs_queue.this["emails"].redrive_policy) == { deadLetterTargetArn = "arn:aws:sqs:eu-west-1:123456789012:emails-dlq", maxReceiveCount = 20 }
-    error_message = "The backstop is 20 receives, then the dead-letter queue."
+    condition     = jsondecode(aws_sqs_queue.this["emails"].redrive_policy) == { deadLetterTargetArn = "arn:aws:sqs:eu-west-1:123456789012:emails-dlq", maxReceiveCount = 21 }
+    error_message = "The backstop is 21 receives, one more than the default policy has, then the dead-letter queue."
   }
   assert {
     condition     = jsondecode(aws_sqs_queue.this["orders.fifo"].redrive_policy).maxReceiveCount == 100
@@ -66,7 +66,7 @@ run "a_minimal_call_is_safe" {
     error_message = "A lease is two minutes, a poll is long."
   }
   assert {
-    condition     = length(aws_lambda_event_source_mapping.this) == 0 && length(aws_iam_role.scheduler) == 0
+    condition     = length(aws_lambda_event_source_mapping.this) == 0 && length(aws_iam_role.scheduler) == 0 && length(aws_dynamodb_table.idempotency) == 0 && output.idempotency_table == null
     error_message = "Nothing is made that wasn't asked for."
   }
   assert {
@@ -138,7 +138,7 @@ run "lambda" {
     queues = {
       thumbnails = {
         visibility_timeout_seconds = 720
-        lambda                     = { function_name = "thumbnails", function_timeout_seconds = 120, maximum_concurrency = 50 }
+        lambda                     = { function_name = "thumbnails", function_timeout_seconds = 120, maximum_concurrency = 50, enabled = false }
       }
       imports = {
         visibility_timeout_seconds = 10800
@@ -156,7 +156,55 @@ run "lambda" {
     error_message = "The concurrency is bounded."
   }
   assert {
+    condition     = !aws_lambda_event_source_mapping.this["thumbnails"].enabled && aws_lambda_event_source_mapping.this["imports"].enabled
+    error_message = "A mapping rests where that is asked for."
+  }
+  assert {
     condition     = aws_lambda_event_source_mapping.this["imports"].provisioned_poller_config[0].maximum_pollers == 20 && aws_lambda_event_source_mapping.this["imports"].provisioned_poller_config[0].minimum_pollers == 2 && length(aws_lambda_event_source_mapping.this["imports"].scaling_config) == 0
     error_message = "The pollers are provisioned."
+  }
+}
+
+run "a_table" {
+  command = plan
+
+  variables {
+    name              = "shop"
+    idempotency_table = {}
+  }
+
+  assert {
+    condition     = aws_dynamodb_table.idempotency[0].name == "shop-idempotency" && output.idempotency_table.name == "shop-idempotency" && output.idempotency_table.arn == "arn:aws:dynamodb:eu-west-1:123456789012:table/shop-idempotency"
+    error_message = "The table has the module's name, and the outputs say it."
+  }
+  assert {
+    condition     = aws_dynamodb_table.idempotency[0].hash_key == "id" && aws_dynamodb_table.idempotency[0].range_key == null && one(aws_dynamodb_table.idempotency[0].attribute).type == "S"
+    error_message = "A key is a text, and all there is to an item's key."
+  }
+  assert {
+    condition     = aws_dynamodb_table.idempotency[0].ttl[0].attribute_name == "expires_at" && aws_dynamodb_table.idempotency[0].ttl[0].enabled
+    error_message = "What has expired is deleted."
+  }
+  assert {
+    condition     = aws_dynamodb_table.idempotency[0].point_in_time_recovery[0].enabled && aws_dynamodb_table.idempotency[0].deletion_protection_enabled
+    error_message = "Keys aren't lost by a slip."
+  }
+  assert {
+    condition     = aws_dynamodb_table.idempotency[0].server_side_encryption[0].enabled && aws_dynamodb_table.idempotency[0].server_side_encryption[0].kms_key_arn == null && aws_dynamodb_table.idempotency[0].billing_mode == "PAY_PER_REQUEST"
+    error_message = "The table is encrypted with the account's key, and costs nothing while idle."
+  }
+}
+
+run "a_table_of_ones_own" {
+  command = plan
+
+  variables {
+    kms_key_arn       = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+    idempotency_table = { name = "keys", deletion_protection = false }
+  }
+
+  assert {
+    condition     = aws_dynamodb_table.idempotency[0].name == "keys" && !aws_dynamodb_table.idempotency[0].deletion_protection_enabled && aws_dynamodb_table.idempotency[0].server_side_encryption[0].kms_key_arn == var.kms_key_arn
+    error_message = "Name, protection and key are as asked."
   }
 }

@@ -215,3 +215,43 @@ run "refuses_an_action_that_is_no_arn" {
 
   expect_failures = [var.alarm_actions]
 }
+
+run "refuses_a_bucket_by_arn" {
+  command = plan
+
+  variables {
+    claim_check = { bucket = "arn:aws:s3:::payloads" }
+  }
+
+  expect_failures = [var.claim_check]
+}
+
+run "refuses_a_prefix_that_is_a_wildcard" {
+  command = plan
+
+  variables {
+    claim_check = { bucket = "payloads", prefix = "*" }
+  }
+
+  expect_failures = [var.claim_check]
+}
+
+run "refuses_an_alias_of_the_buckets_key" {
+  command = plan
+
+  variables {
+    claim_check = { bucket = "payloads", kms_key_arn = "alias/payloads" }
+  }
+
+  expect_failures = [var.claim_check]
+}
+
+run "refuses_a_table_with_a_slash" {
+  command = plan
+
+  variables {
+    idempotency_table = { name = "shop/keys" }
+  }
+
+  expect_failures = [var.idempotency_table]
+}

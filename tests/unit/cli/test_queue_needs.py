@@ -51,7 +51,7 @@ def test_of_tasks():
     [
         ({}, {"visibility_timeout_seconds": 120, "max_receive_count": 21}),
         ({"lease": timedelta(seconds=0.5)}, {"visibility_timeout_seconds": 1, "max_receive_count": 21}),
-        ({"deliveries": 4}, {"visibility_timeout_seconds": 120, "max_receive_count": 20}),
+        ({"deliveries": 4}, {"visibility_timeout_seconds": 120, "max_receive_count": 21}),
         ({"queue": "orders.fifo"}, {"visibility_timeout_seconds": 120, "max_receive_count": 100}),
         ({"queue": "orders.fifo", "deliveries": 150}, {"visibility_timeout_seconds": 120, "max_receive_count": 151}),
     ],

@@ -60,6 +60,13 @@ module "queues" {
     }
   }
 
+  # Payloads that are too large for a queue lie in this bucket.
+  claim_check = {
+    bucket = "shop-payloads"
+    prefix = "cloudq"
+  }
+  idempotency_table = {}
+
   operators_may_purge = true
   operators_may_move  = true
   alarm_actions       = [var.alarm_topic_arn]

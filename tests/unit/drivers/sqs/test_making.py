@@ -13,7 +13,7 @@ from tests.unit.drivers.sqs.fakes import ENDPOINT, FakeSqs
 from tests.unit.drivers.sqs.using import parameters
 
 
-@pytest.mark.parametrize(("queue", "dead", "receives"), [("n", "n-dlq", 20), ("n.fifo", "n-dlq.fifo", 100)])
+@pytest.mark.parametrize(("queue", "dead", "receives"), [("n", "n-dlq", 21), ("n.fifo", "n-dlq.fifo", 100)])
 def test_a_queue_is_made_with_its_dead_letter_queue(driver, sqs, queue, dead, receives):
     """With a redrive policy as the backstop; one that is there is left as it is."""
     assert isinstance(driver, QueueMaker)

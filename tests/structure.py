@@ -3,8 +3,9 @@
     python -m tests.structure
 
 It reads every import, those for types and those inside functions too, and refuses: too many rooms, an import of a room
-further up, modules that import each other in a circle, files that can't be read in one sitting, and files split into
-numbered parts. The order of the rooms is that of import-linter's first contract in pyproject.toml.
+further up, modules that import each other in a circle, files that can't be read in one sitting, files split into
+numbered parts, and modules without a test file of their name. The order of the rooms is that of import-linter's first
+contract in pyproject.toml.
 """
 
 from __future__ import annotations
@@ -29,6 +30,14 @@ MAY_HAVE_CIRCLES: Final = frozenset({"emulators"})
 MAY_BE_LONG: Final = frozenset({"emulators", "testing"})
 # A part that has no name of its own: `wire2`, `wire_part_2`, `more_wire`, `wire_misc`.
 NAMELESS: Final = re.compile(r"(?:.*_)?(?:part|more|rest|misc|helpers|utils?|common)(?:_.*)?|.*[a-z]_?[2-9]")
+
+# Modules, or packages, without a test file of their own name, and why.
+TESTED_ELSEWHERE: Final = {
+    "cloudq.emulators": "by what clients of the services see of them, whatever module answers",
+    "cloudq.testing.conformance": "it is tests; test_conformance_catches.py breaks a driver for each",
+    "cloudq.tasks.home": "only a protocol, which App keeps: mypy checks it",
+    "cloudq.worker.in_hand": "only values, which test_intake.py and test_service.py read",
+}
 
 
 class Arrow(NamedTuple):
@@ -90,6 +99,31 @@ def examine(package: Path, layers: Sequence[str]) -> Structure:
         *_nameless(modules),
     ]
     return Structure(modules, arrows, rooms, faults)
+
+
+def untested(package: Path, tests: Path, elsewhere: Iterable[str] = ()) -> list[str]:
+    """The modules that no test file has the name of: `drivers/sqs/url.py` is mirrored by `drivers/sqs/test_url.py`.
+
+    Args:
+        package: Its folder.
+        tests: The folder of its unit tests.
+        elsewhere: Modules, or packages, that need none. One that has all its tests, or isn't there, is a fault too.
+    """
+    missing = [
+        _module_name(path, package)
+        for path in sorted(package.rglob("*.py"))
+        if path.stem not in OUTSIDE_THE_ROOMS
+        and not (tests / path.relative_to(package).with_name(f"test_{path.name}")).exists()
+    ]
+    left_out = {name for name in elsewhere if any(f"{module}.".startswith(f"{name}.") for module in missing)}
+    return [
+        *(f"{name} is left out, and needs not be" for name in sorted(set(elsewhere) - left_out)),
+        *(
+            f"{module} has no test file of its name"
+            for module in missing
+            if not any(f"{module}.".startswith(f"{name}.") for name in left_out)
+        ),
+    ]
 
 
 def room(module: str) -> str:
@@ -197,10 +231,11 @@ def _nameless(modules: Iterable[str]) -> Iterator[str]:
 def main() -> int:
     """Prints the figures and what is wrong. Returns 1 if anything is."""
     structure = examine(ROOT / PACKAGE, layers_in(ROOT / "pyproject.toml"))
+    faults = [*structure.faults, *untested(ROOT / PACKAGE, ROOT / "tests/unit", TESTED_ELSEWHERE)]
     sys.stdout.write(structure.figures() + "\n")
-    for fault in structure.faults:
+    for fault in faults:
         sys.stdout.write(fault + "\n")
-    return 1 if structure.faults else 0
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

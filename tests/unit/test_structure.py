@@ -131,3 +131,36 @@ def test_a_part_without_a_name_of_its_own_is_caught(tmp_path: Path, name: str) -
     assert [f"house.left.{name} says nothing about what is in it"] == list(
         examined(tmp_path, {f"left/{name}.py": ""}).faults
     )
+
+
+def test_cloudqs_modules_have_tests_of_their_names() -> None:
+    """But for those that are left out with a reason."""
+    tests = structure.ROOT / "tests/unit"
+    assert [] == structure.untested(structure.ROOT / "cloudq", tests, structure.TESTED_ELSEWHERE)
+
+
+def test_a_module_without_a_test_of_its_name_is_caught(tmp_path: Path) -> None:
+    """In the same folder of the tests, that is; the face of a room needs none."""
+    for name in ("house/left/a.py", "house/left/b.py", "house/left/__init__.py", "house/top.py", "house/right/c.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for name in ("tests/left/test_a.py", "tests/right/test_b.py", "tests/test_top.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    house, tests = tmp_path / "house", tmp_path / "tests"
+    without = [f"house.{name} has no test file of its name" for name in ("left.b", "right.c")]
+    assert without == structure.untested(house, tests)
+    assert without[:1] == structure.untested(house, tests, ["house.right"])
+    assert [] == structure.untested(house, tests, ["house.right.c", "house.left.b"])
+
+
+def test_an_exception_that_is_none_is_caught(tmp_path: Path) -> None:
+    """A module that has its test by now, or is gone; a name that only begins alike leaves nothing out."""
+    for name in ("house/a.py", "tests/test_a.py", "house/room/b.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert [
+        "house.a is left out, and needs not be",
+        "house.roo is left out, and needs not be",
+        "house.room.b has no test file of its name",
+    ] == structure.untested(tmp_path / "house", tmp_path / "tests", ["house.a", "house.roo"])

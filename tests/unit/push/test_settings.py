@@ -63,7 +63,7 @@ def test_the_settings_stand_above_the_url():
 
 
 def test_without_tokens_nobody_is_verified():
-    """That is for development, and refused where others can connect (test_server.py, test_adapters.py)."""
+    """That is for development, and refused where others can connect (test_server.py, test_asgi_app.py)."""
     assert verifier_for(PushSettings(insecure_no_auth=True), URL, SYSTEM_CLOCK) is None
 
 

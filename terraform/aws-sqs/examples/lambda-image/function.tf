@@ -1,0 +1,43 @@
+resource "aws_lambda_function" "worker" {
+  function_name = "shop-worker"
+  role          = aws_iam_role.worker.arn
+  package_type  = "Image"
+  image_uri     = var.image
+  timeout       = local.timeout
+  memory_size   = 512
+
+  environment {
+    # AWS_REGION is Lambda's own, and may not be set.
+    variables = { for name, value in module.queues.environment : name => value if name != "AWS_REGION" }
+  }
+
+  depends_on = [aws_cloudwatch_log_group.worker]
+}
+
+# Lambda polls with this role, too: what that takes is in the policy.
+resource "aws_iam_role" "worker" {
+  name = "shop-worker"
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Action    = "sts:AssumeRole"
+      Principal = { Service = "lambda.amazonaws.com" }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy_attachment" "worker" {
+  role       = aws_iam_role.worker.name
+  policy_arn = module.queues.policy_arns["worker"]
+}
+
+resource "aws_iam_role_policy_attachment" "logs" {
+  role       = aws_iam_role.worker.name
+  policy_arn = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
+}
+
+resource "aws_cloudwatch_log_group" "worker" {
+  name              = "/aws/lambda/shop-worker"
+  retention_in_days = 30
+}

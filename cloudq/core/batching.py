@@ -29,10 +29,11 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from datetime import timedelta
+from functools import partial
 from typing import Generic
 
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
-from cloudq.core.flights import Entry, ItemT, Pilot, ResultT, resolve, waited_too_long
+from cloudq.core.flights import Entry, ItemT, Pilot, ResultT, Then, resolve, set_future, sort_anew, waited_too_long
 from cloudq.core.threads import Threads
 from cloudq.errors import BackendUnavailable
 
@@ -122,7 +123,9 @@ class Batcher(Generic[ItemT, ResultT]):
             self._crash(pilot, interruption)
             self._withdraw(entry)
             raise
-        return entry.future.result()
+        if entry.error is not None:
+            raise entry.error
+        return entry.result
 
     def submit(self, item: ItemT) -> Future[ResultT]:
         """The future of the item's result; a flusher thread makes the call. Cancelling it does nothing.
@@ -130,7 +133,21 @@ class Batcher(Generic[ItemT, ResultT]):
         Raises:
             RuntimeError: No thread could be started. The item is not sent.
         """
+        future: Future[ResultT] = Future()
+        future.set_running_or_notify_cancel()  # cancelling a caller doesn't unsend
+        self.post(item, partial(set_future, future))
+        return future
+
+    def post(self, item: ItemT, then: Then[ItemT, ResultT]) -> None:
+        """As `submit`, without the cost of a future: `then` is told of the item's entry, once it has landed.
+
+        That happens in the thread that made the call, which waits for it. What it raises is logged.
+
+        Raises:
+            RuntimeError: No thread could be started. The item is not sent.
+        """
         entry = self._entry(item)
+        entry.then = then
         with self._lock:
             self._add(entry)
             if not self._have_flusher():
@@ -139,7 +156,6 @@ class Batcher(Generic[ItemT, ResultT]):
             # Items in between need no wake-up: the flusher woken by the first one takes them, or waits for the stall.
             if len(self._waiting) == 1 or self._full():
                 self._wanted.notify()
-        return entry.future
 
     def _entry(self, item: ItemT) -> Entry[ItemT, ResultT]:
         size = self._size(item) if self._size else 0
@@ -198,7 +214,7 @@ class Batcher(Generic[ItemT, ResultT]):
     def _await_batch(self, pilot: Pilot[ItemT, ResultT], entry: Entry[ItemT, ResultT]) -> bool:
         """Waits until there is a batch to fly, or (false) until the entry's own call has ended."""
         with self._lock:
-            while not entry.future.done():
+            while not entry.landed:
                 if self._board(pilot):
                     return True
                 left = None if entry.until is None else entry.until - self._clock.elapsed()
@@ -259,7 +275,7 @@ class Batcher(Generic[ItemT, ResultT]):
         self._land(pilot, outcome)
 
     def _land(self, pilot: Pilot[ItemT, ResultT], outcome: Sequence[ResultT] | Exception) -> None:
-        # Not under the lock: resolving a future runs its callbacks.
+        # Not under the lock: what is told of a landing may take its time.
         resolve(pilot.batch, outcome)
         if pilot.late:
             resolve(pilot.late, waited_too_long(self._max_wait))
@@ -289,29 +305,10 @@ class Batcher(Generic[ItemT, ResultT]):
             pilot.batch.clear()
             pilot.late.clear()
             pilot.flies = False
-            self._sort_anew()
+            self._entries, self._waiting, self._behind = sort_anew(self._entries, self._airborne)
+            self._waiting_bytes = sum(entry.size for entry in self._waiting)
             self._changed.notify_all()
             self._wanted.notify()
-
-    def _sort_anew(self) -> None:
-        """Decides anew which entries wait and which stand behind others: an interruption may have left it half done."""
-        flying = {entry for pilot in self._airborne for entry in (*pilot.batch, *pilot.late)}
-        waiting: deque[Entry[ItemT, ResultT]] = deque()
-        behind: dict[Hashable, deque[Entry[ItemT, ResultT]]] = {
-            entry.key: deque() for entry in flying if entry.key is not None
-        }
-        entries = {entry: None for entry in self._entries if entry in flying or not entry.future.done()}
-        for entry in entries:
-            if entry in flying:
-                continue
-            if entry.key in behind:
-                behind[entry.key].append(entry)
-                continue
-            waiting.append(entry)
-            if entry.key is not None:
-                behind[entry.key] = deque()
-        self._entries, self._waiting, self._behind = entries, waiting, behind
-        self._waiting_bytes = sum(entry.size for entry in waiting)
 
     # ── flusher threads ──────────────────────────────────────────────────────────────────────────────────
 

@@ -1,33 +1,60 @@
-"""Who and what flies in a `Batcher`: entries, pilots, and how an entry gets its result. The words are in `batching`."""
+"""Who and what flies in a `Batcher`: entries, pilots, and how an entry gets its result. The words are in `batching`.
+
+An entry is no `Future`: that has a lock and a condition of its own, which took nearly a tenth of the CPU that a worker
+on SQLite needs for a short task. Who waits for an entry waits on the batcher's condition, or is told.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from datetime import timedelta
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from cloudq.core.own_copy import own_copy
+from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import BackendUnavailable
+
+logger = SafeLogger("cloudq")
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
 
 class Entry(Generic[ItemT, ResultT]):
-    """An item that waits for its result."""
+    """An item that waits for its result.
 
-    __slots__ = ("future", "item", "key", "since", "size", "until")
+    Attributes:
+        item: The item.
+        size: Its bytes.
+        key: Its ordering key, or `None`.
+        since: Since when it may fly.
+        until: Until when it may wait for its flight, or `None`.
+        then: Told of it once it has landed, in the thread that flew it; `None`: nobody, or it was told already.
+        landed: Whether it has its result, or its error. Both stay as they are from then on.
+        result: What the call gave for it; there is none before it landed, nor beside an error.
+        error: Why there is no result, or `None`.
+    """
+
+    __slots__ = ("error", "item", "key", "landed", "result", "since", "size", "then", "until")
+
+    result: ResultT
 
     def __init__(self, item: ItemT, size: int, key: Hashable, since: timedelta, until: timedelta | None) -> None:
         self.item = item
         self.size = size
         self.key = key
-        self.since = since  # since when it may fly
-        self.until = until  # until when it may wait for its flight
-        self.future: Future[ResultT] = Future()
-        # From now on it can't be cancelled: cancelling a caller doesn't unsend.
-        self.future.set_running_or_notify_cancel()
+        self.since = since
+        self.until = until
+        self.then: Then[ItemT, ResultT] | None = None
+        self.landed = False
+        self.error: Exception | None = None
+
+
+Then: TypeAlias = Callable[[Entry[ItemT, ResultT]], object]
+"""Told of an entry that has landed. It isn't told under a lock; where it is interrupted, it is told a second time."""
 
 
 class Pilot(Generic[ItemT, ResultT]):
@@ -45,14 +72,66 @@ class Pilot(Generic[ItemT, ResultT]):
 def resolve(batch: Sequence[Entry[ItemT, ResultT]], outcome: Sequence[ResultT] | Exception) -> None:
     """Hands out the results of a flight, or the error that all of its entries share."""
     for index, entry in enumerate(batch):
-        try:
+        if not entry.landed:  # else it landed before an interruption
             if isinstance(outcome, Exception):
                 # Each caller raises its own: raising writes the traceback, which threads must not do to one object.
-                entry.future.set_exception(outcome if len(batch) == 1 else own_copy(outcome))
+                entry.error = outcome if len(batch) == 1 else own_copy(outcome)
             else:
-                entry.future.set_result(outcome[index])
-        except InvalidStateError:
-            continue  # resolved before an interruption; to ask each first would take its lock a second time
+                entry.result = outcome[index]
+            entry.landed = True
+        if entry.then is not None:
+            _tell(entry, entry.then)
+
+
+def _tell(entry: Entry[ItemT, ResultT], then: Then[ItemT, ResultT]) -> None:
+    try:
+        then(entry)
+    except Exception:
+        logger.exception("what follows a call has failed")  # the others are to be told, too
+    entry.then = None
+
+
+def set_future(future: Future[ResultT], entry: Entry[ItemT, ResultT]) -> None:
+    """Passes on what an entry has landed with. A second time changes nothing."""
+    with suppress(InvalidStateError):
+        if entry.error is not None:
+            future.set_exception(entry.error)
+        else:
+            future.set_result(entry.result)
+
+
+def sort_anew(
+    entries: Iterable[Entry[ItemT, ResultT]], airborne: Collection[Pilot[ItemT, ResultT]]
+) -> tuple[
+    dict[Entry[ItemT, ResultT], None],
+    deque[Entry[ItemT, ResultT]],
+    dict[Hashable, deque[Entry[ItemT, ResultT]]],
+]:
+    """Decides anew which entries wait and which stand behind others: an interruption may have left it half done.
+
+    Args:
+        entries: All that are known, by arrival.
+        airborne: Who flies.
+
+    Returns:
+        Those that haven't landed; those that wait; for each key those that stand behind another.
+    """
+    flying = {entry for pilot in airborne for entry in (*pilot.batch, *pilot.late)}
+    waiting: deque[Entry[ItemT, ResultT]] = deque()
+    behind: dict[Hashable, deque[Entry[ItemT, ResultT]]] = {
+        entry.key: deque() for entry in flying if entry.key is not None
+    }
+    left = {entry: None for entry in entries if entry in flying or not entry.landed}
+    for entry in left:
+        if entry in flying:
+            continue
+        if entry.key in behind:
+            behind[entry.key].append(entry)
+            continue
+        waiting.append(entry)
+        if entry.key is not None:
+            behind[entry.key] = deque()
+    return left, waiting, behind
 
 
 def waited_too_long(longest: timedelta | None) -> BackendUnavailable:

@@ -31,6 +31,7 @@ from cloudq.core.driver import (
     SendResult,
     SettleResult,
 )
+from cloudq.core.flights import Entry
 from cloudq.core.outcome import Acked, Outcome, Retried
 from cloudq.core.plan import Plan, plan
 from cloudq.core.safe_log import SafeLogger
@@ -213,11 +214,9 @@ class Settler:
 
     def _submit(self, settlement: Settlement) -> None:
         try:
-            future = settlement.way.finals.submit(settlement)
+            settlement.way.finals.post(settlement, self._take_answer)
         except RuntimeError as error:  # no thread could be started: nothing was sent
             self._try_again(settlement, error)
-            return
-        future.add_done_callback(partial(self._take_answer, settlement))
 
     def _carry_out(self, settlements: Sequence[Settlement]) -> Sequence[SettleResult]:
         """One call of the driver. Confirmed settlements are counted, all at once; `_take_answer` sees to the others."""
@@ -237,9 +236,9 @@ class Settler:
             if settlement.acked and was_in_time:
                 self._payloads.submit(partial(self._acked, settlement.held.delivery))
 
-    def _take_answer(self, settlement: Settlement, future: Future[SettleResult]) -> None:
+    def _take_answer(self, entry: Entry[Settlement, SettleResult]) -> None:
         # Runs in the batcher's thread: nothing here may block.
-        error = _error_of(future)
+        settlement, error = entry.item, entry.error or entry.result.error
         if error is None or settlement.held.life.state is State.ENDED:
             return  # confirmed
         if isinstance(error, LeaseLost):
@@ -346,5 +345,5 @@ def _submit_copy(way: WayOut, copy: Outgoing) -> Future[SendResult]:
         return failed
 
 
-def _error_of(future: Future[SendResult] | Future[SettleResult]) -> BaseException | None:
+def _error_of(future: Future[SendResult]) -> BaseException | None:
     return future.exception() or future.result().error

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from cloudq.core.batching import FLUSHER_IDLE, STALL, Batcher
 from cloudq.core.clock import SYSTEM_CLOCK
+from cloudq.core.flights import Entry
 from cloudq.errors import BackendUnavailable
 from cloudq.testing.clock import FakeClock
 from tests.unit.tracing import clear_taken_back_errors
@@ -649,7 +650,7 @@ def test_an_interruption_at_any_step_loses_nobody(function: str, key: str | None
             tracer = InterruptedAt(step, function)
             interrupted = tracer.run(lambda: batcher.call(Item("leader", "j")))
             assert "next stored" == in_thread(batcher.call, Item("next", key)).result(PATIENCE)
-            assert all(passenger.future.done() for passenger in passengers), f"interrupted at step {step}"
+            assert all(passenger.landed for passenger in passengers), f"interrupted at step {step}"
             assert not batcher._waiting
             assert not batcher._waiting_bytes
             assert not batcher._behind
@@ -662,6 +663,28 @@ def test_an_interruption_at_any_step_loses_nobody(function: str, key: str | None
 
 
 # ── submit and its flusher threads ───────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("error", [None, BackendUnavailable("down")])
+def test_what_is_posted_is_told_of(error: BackendUnavailable | None) -> None:
+    """With its item and the result or the error, by a flusher that holds no lock: others may post meanwhile."""
+    told: Future[list[object]] = Future()
+    again: Future[str] = Future()
+    with batching() as (batcher, service, _):
+
+        def post_again(item: Item) -> str:
+            batcher.post(item, lambda entry: again.set_result(entry.result))
+            return "posted"
+
+        def note(entry: Entry[Item, str]) -> None:
+            in_thread(post_again, Item("b")).result(PATIENCE)
+            told.set_result([entry.item.name, entry.error or entry.result])
+
+        service.release_all()
+        service.outcomes[0] = error or ["a stored"]
+        batcher.post(Item("a"), note)
+        assert ["a", error or "a stored"] == told.result(PATIENCE)
+        assert "b stored" == again.result(PATIENCE)
 
 
 def test_cancelling_a_submitted_future_changes_nothing() -> None:

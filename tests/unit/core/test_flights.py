@@ -1,12 +1,13 @@
-"""The parts of a flight: entries that can't be cancelled, results for each of them, and the error of what waited."""
+"""The parts of a flight: entries, results for each of them, who is told, and the error of what waited."""
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from datetime import timedelta
 
 import pytest
 
-from cloudq.core.flights import Entry, Pilot, resolve, waited_too_long
+from cloudq.core.flights import Entry, Pilot, resolve, set_future, sort_anew, waited_too_long
 from cloudq.errors import BackendUnavailable
 
 
@@ -14,20 +15,22 @@ def entries(count: int) -> list[Entry[int, str]]:
     return [Entry(number, 0, None, timedelta(0), None) for number in range(count)]
 
 
-def test_an_entry_can_not_be_cancelled() -> None:
-    """Cancelling a caller doesn't unsend: its item may be in a call."""
-    (entry,) = entries(1)
-    assert not entry.future.cancel()
-    resolve([entry], ["stored"])
-    assert "stored" == entry.future.result()
+def told(entry: Entry[int, str]) -> list[str]:
+    """What follows the entry is told, each time."""
+    heard: list[str] = []
+    entry.then = lambda landed: heard.append(landed.result)
+    return heard
 
 
 def test_each_entry_has_its_own_result() -> None:
-    """In the order in which they flew; what was resolved before an interruption stays as it is."""
+    """In the order in which they flew; what has landed before an interruption stays as it is, error or not."""
     batch = entries(3)
-    batch[1].future.set_result("before")
+    resolve(batch[1:2], ["before"])
     resolve(batch, ["a", "b", "c"])
-    assert ["a", "before", "c"] == [entry.future.result() for entry in batch]
+    resolve(batch, BackendUnavailable("interrupted"))
+    assert ["a", "before", "c"] == [entry.result for entry in batch]
+    assert [None] * 3 == [entry.error for entry in batch]
+    assert all(entry.landed for entry in batch)
 
 
 def test_each_entry_raises_an_error_of_its_own() -> None:
@@ -35,9 +38,73 @@ def test_each_entry_raises_an_error_of_its_own() -> None:
     error = BackendUnavailable("down")
     batch = entries(3)
     resolve(batch, error)
-    errors = [entry.future.exception() for entry in batch]
+    errors = [entry.error for entry in batch]
     assert 3 == len({id(one) for one in errors})
     assert {(BackendUnavailable, "down")} == {(type(one), getattr(one, "message", "")) for one in errors}
+
+
+def test_what_follows_an_entry_is_told_once() -> None:
+    """Also where others of its batch were interrupted, so that all are gone through again."""
+    (entry,) = entries(1)
+    heard = told(entry)
+    resolve([entry], ["stored"])
+    resolve([entry], BackendUnavailable("interrupted"))
+    assert ["stored"] == heard
+
+
+def test_what_was_interrupted_is_told_again() -> None:
+    """Else nobody would know: with what it has landed with, whatever is known of the others."""
+    (entry,) = entries(1)
+    heard: list[str] = []
+
+    def interrupted_once(landed: Entry[int, str]) -> None:
+        heard.append(landed.result)
+        if len(heard) == 1:
+            raise KeyboardInterrupt
+
+    entry.then = interrupted_once
+    with pytest.raises(KeyboardInterrupt):
+        resolve([entry], ["stored"])
+    resolve([entry], BackendUnavailable("interrupted"))
+    assert ["stored", "stored"] == heard
+    assert entry.then is None
+
+
+def test_what_fails_at_being_told_keeps_nobody_from_it(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, and the others of its batch are told."""
+    first, second = entries(2)
+    first.then = lambda _: 1 // 0
+    heard = told(second)
+    resolve([first, second], ["a", "b"])
+    assert ["b"] == heard
+    assert ["what follows a call has failed"] == [record.message for record in caplog.records]
+
+
+@pytest.mark.parametrize("outcome", [["stored"], BackendUnavailable("down")])
+def test_a_future_is_set_once(outcome: list[str] | Exception) -> None:
+    """Being told a second time, after an interruption, changes nothing and raises nothing."""
+    (entry,) = entries(1)
+    resolve([entry], outcome)
+    future: Future[str] = Future()
+    set_future(future, entry)
+    set_future(future, entry)
+    assert entry.error is future.exception(0)
+    assert isinstance(outcome, Exception) or outcome == [future.result(0)]
+
+
+def test_what_is_left_is_sorted_anew() -> None:
+    """After an interruption: what flies isn't touched, of each key one may fly, and what has landed is forgotten."""
+    flying, behind, free, landed, first, second = (
+        Entry[int, str](number, 0, key, timedelta(0), None)
+        for number, key in enumerate(("k", "k", None, None, "j", "j"))
+    )
+    pilot: Pilot[int, str] = Pilot()
+    pilot.batch.append(flying)
+    resolve([landed], ["stored"])
+    left, waiting, later = sort_anew([flying, behind, free, landed, first, second], {pilot})
+    assert [flying, behind, free, first, second] == list(left)
+    assert [free, first] == list(waiting)
+    assert {"k": [behind], "j": [second]} == {key: list(entries) for key, entries in later.items()}
 
 
 def test_a_pilot_begins_with_nothing() -> None:

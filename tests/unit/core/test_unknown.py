@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from msgspec.structs import replace
+from tenacity import stop_after_attempt
 
 from cloudq.core import wire
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.failure import Failure
 from cloudq.core.message import Message
 from cloudq.core.outcome import DeadLettered, Outcome, Retried
+from cloudq.core.policy import RetryPolicy
 from cloudq.core.processor import Processor
 from cloudq.core.unknown import LONGEST_AWAY, SHORTEST_AWAY, UNKNOWN_TASK_PATIENCE, UnknownTasks
 from cloudq.testing.clock import FakeClock
@@ -94,6 +96,22 @@ def test_half_of_the_deliveries_are_left_for_whoever_knows_it(without_end: int, 
     """Where a release counts as a delivery it is dead-lettered before the other half is touched."""
     outcome = Rules()(delivered(without_end), without_end=without_end, most=most)
     assert is_dead == isinstance(outcome, DeadLettered)
+
+
+@pytest.mark.parametrize(
+    "policy", [RetryPolicy(), RetryPolicy(stop=stop_after_attempt(20)), RetryPolicy(max_deliveries=15)]
+)
+def test_where_a_release_counts_the_right_worker_is_left_half_of_its_deliveries(policy: RetryPolicy) -> None:
+    """FIFO queues of SQS, whose `attempt` is an upper bound: the bound that decision 0037 and "Run a worker" name."""
+    for _ in range(20):
+        rules, returns = Rules(), 0
+        while isinstance(
+            outcome := rules(delivered(returns + 1), without_end=returns + 1, most=policy.max_deliveries), Retried
+        ):
+            returns += 1
+            rules.clock.advance(outcome.delay)
+        assert 6 <= returns <= 9
+        assert returns < policy.max_deliveries / 2
 
 
 def test_a_policy_without_bound_is_no_reason_to_use_up_the_services_own() -> None:

@@ -10,6 +10,7 @@ CORE_STAMP := $(VENV)/.stamp-core
 SERVICEBUS_STAMP := $(VENV)/.stamp-servicebus
 CLOUDTASKS_STAMP := $(VENV)/.stamp-cloudtasks
 BENCH_STAMP := $(VENV)/.stamp-bench
+TERRAFORM_STAMP := $(VENV)/terraform/.stamp
 VENV_STAMP := $(VENV)/.stamp-venv
 PIP := $(BIN)/python -m pip install --quiet --quiet --no-input --disable-pip-version-check
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file docs/mkdocs/mkdocs.yml
@@ -22,7 +23,7 @@ PYTHON ?=
 REV ?= HEAD
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-servicebus demo-cloudtasks test quick chaos check payloads test-terraform bench bench-against cov api docs localstack clean
+.PHONY: help demo demo-servicebus demo-cloudtasks test quick chaos check payloads test-terraform terraform-tools bench bench-against cov api docs localstack clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -59,8 +60,10 @@ check: $(STAMP) ## lint, format, types, import arrows, structure, documentation,
 payloads: $(STAMP) ## generated payloads, 20,000 of them: each arrives as it was sent, or is refused
 	@PAYLOAD_EXAMPLES=20000 $(PYTEST) --timeout 1800 tests/unit/tasks/test_arrival.py
 
-test-terraform: $(STAMP) ## the Terraform modules, none of it skipped; TF_MIRROR=folder has the real AWS provider try its one, too
+test-terraform: $(STAMP) $(TERRAFORM_STAMP) ## the Terraform modules, none of it skipped; TF_MIRROR=folder holds the real AWS provider
 	@REQUIRE_TF=1 $(PYTEST) --timeout 900 tests/terraform
+
+terraform-tools: $(TERRAFORM_STAMP) ## checkov, parliament and moto, for the tests of the Terraform modules, in an environment of their own
 
 bench: $(BENCH_STAMP) ## SQLite beside Huey; pushes over loopback; SQS (LocalStack) and Service Bus beside others
 	@$(BIN)/python -m tests.benchmarks
@@ -149,3 +152,10 @@ $(BENCH_STAMP): $(STAMP)
 	@echo "installing the other task queues into $(VENV)"
 	@$(PIP) --editable '.[dev,bench]'
 	@touch $(BENCH_STAMP)
+
+# checkov pins an SDK that is years old: an environment of its own.
+$(TERRAFORM_STAMP): $(STAMP)
+	@echo "installing checkov, parliament and moto into $(VENV)/terraform"
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(VENV)/terraform
+	@$(BIN)/uv pip install --quiet --python $(VENV)/terraform/bin/python 'checkov>=3.3' 'parliament>=1.6' 'moto[server]>=5.1'
+	@touch $(TERRAFORM_STAMP)

@@ -21,6 +21,8 @@ locals {
 }
 
 resource "azurerm_servicebus_namespace" "this" {
+  # checkov:skip=CKV_AZURE_199: double encryption comes with a key of yours, which takes Premium: customer_managed_key.
+  # checkov:skip=CKV_AZURE_201: a key of yours takes Premium: customer_managed_key. Without one the service's own encrypts.
   # checkov:skip=CKV_AZURE_204: without a public address a private endpoint is needed, which takes Premium: public_network_access = false.
   name                = var.namespace_name
   resource_group_name = var.resource_group_name

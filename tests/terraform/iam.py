@@ -11,6 +11,17 @@ from typing import Any, Final
 from tests.terraform.workshop import ROOT, Workshop
 
 PAGE: Final = ROOT / "docs/reference/iam.md"
+KEY: Final = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+# All options at once.
+EVERY: Final = {
+    "scheduler": True,
+    "kms_key_arn": KEY,
+    "claim_check": {"bucket": "payloads", "deletes": True, "kms_key_arn": KEY},
+    "idempotency_table": {},
+    "operators_may_purge": True,
+    "operators_may_move": True,
+}
+
 Statements = list[dict[str, Any]]
 
 

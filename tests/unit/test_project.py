@@ -326,6 +326,7 @@ def test_make_targets_are_explained() -> None:
         "check",
         "payloads",
         "test-terraform",
+        "terraform-tools",
         "bench",
         "bench-against",
         "cov",

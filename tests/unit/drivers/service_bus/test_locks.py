@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from cloudq.drivers.service_bus.limits import MAX_LOCK, MIN_LOCK
+from cloudq.drivers.service_bus.limits import MIN_LOCK
 from cloudq.drivers.service_bus.locks import LockSpan
 from cloudq.testing.clock import FakeClock
 
@@ -57,8 +57,43 @@ def test_a_clock_that_was_wrong_from_the_beginning() -> None:
     """Nothing can be learnt from it: as long as the shortest lock there is, it holds in any case."""
     clock = FakeClock()
     assert MIN_LOCK == left(LockSpan(clock), clock, skew=HOUR)
-    assert MAX_LOCK == left(LockSpan(clock), clock, skew=-HOUR)
+    assert MIN_LOCK == left(LockSpan(clock), clock, skew=-HOUR)
     assert MINUTE == left(LockSpan(clock, MINUTE), clock, skew=-HOUR)
+
+
+@pytest.mark.parametrize("made", [-HOUR, timedelta(seconds=-5), ZERO], ids=["1 h behind", "5 s behind", "right"])
+@pytest.mark.parametrize("first", [-HOUR, timedelta(seconds=-5), ZERO], ids=["1 h behind", "5 s behind", "right"])
+def test_a_clock_that_was_right_once(made: timedelta, first: timedelta) -> None:
+    """As the driver was made, at the first grant, or later: from then on the duration is known, whatever it shows."""
+    clock = FakeClock()
+    clock.step(made)
+    span = LockSpan(clock)
+    clock.step(first - made)
+    believed = left(span, clock, skew=first)
+    if ZERO in (made, first):
+        assert MINUTE == believed
+    clock.step(-first)
+    assert MINUTE == left(span, clock)
+    clock.step(-HOUR)
+    assert MINUTE == left(span, clock, skew=-HOUR)
+
+
+def test_a_clock_that_is_nearly_a_lock_ahead_for_a_while() -> None:
+    """What it makes of a grant is no duration: once it is right again locks last as long as they do."""
+    clock = FakeClock()
+    span = LockSpan(clock)
+    clock.step(MINUTE - timedelta(milliseconds=10))
+    left(span, clock, skew=MINUTE - timedelta(milliseconds=10))
+    clock.step(timedelta(milliseconds=10) - MINUTE)
+    assert MINUTE == left(span, clock)
+
+
+def test_what_was_read_late_says_nothing_of_the_duration() -> None:
+    """A lock that was half over when its message was read is no shorter than others."""
+    clock = FakeClock()
+    span = LockSpan(clock)
+    left(span, clock, ago=MINUTE / 2)
+    assert MINUTE == left(span, clock)
 
 
 def test_a_message_tells_how_long_its_lock_can_last() -> None:

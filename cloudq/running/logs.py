@@ -15,16 +15,31 @@ from cloudq.running.log_fields import NAMES
 LogFormat: TypeAlias = Literal["text", "json"]
 
 
+# What a record has of its own; what else it has was given by whoever logs.
+_OWN: Final = frozenset([*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"])
+_OF_TASKS: Final = "cloudq.task."
+_ID_CHARS: Final = 200
+
+
 class TextFormatter(logging.Formatter):
-    """`2026-01-01 12:00:00.123 WARNING cloudq.worker: ...`, in local time."""
+    """`2026-01-01 12:00:00.123 WARNING cloudq.worker: ...`, local time; a task's lines end with its id and attempt."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s.%(msecs)03d %(levelname)s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
 
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
+        """The line without its traceback."""
+        line = super().formatMessage(record)
+        if not _is_of_a_task(record):
+            return line
+        identity = ascii(record.message_id)[1:-1][:_ID_CHARS]  # type: ignore[attr-defined]  # asked for above
+        return f"{line} ({identity}, attempt {getattr(record, 'attempt', '?')})"
+
 
 class JsonFormatter(logging.Formatter):
-    """One object a line: time (RFC 3339, UTC), level, logger, message; of a delivery task, id, queue, attempt,
-    outcome and seconds; of an error its traceback.
+    """One object a line: time (RFC 3339, UTC), level, logger, message; of a delivery, and of what its task logs by
+    `context.logger`, task, id, queue, attempt, outcome and seconds; of an error its traceback; and what a caller's
+    `extra=` gives under other names.
     """  # noqa: D205 - the list is one sentence
 
     def format(self, record: logging.LogRecord) -> str:
@@ -41,7 +56,16 @@ class JsonFormatter(logging.Formatter):
                 line[name] = value
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
+        of_a_task = _is_of_a_task(record)
+        for name, value in vars(record).items():
+            if name not in _OWN and not name.startswith("cloudq_"):
+                line.setdefault("id" if of_a_task and name == "message_id" else name, value)
         return _encoded(line)
+
+
+def _is_of_a_task(record: logging.LogRecord) -> bool:
+    """Whether a task logged it by its context's logger."""
+    return record.name.startswith(_OF_TASKS) and isinstance(getattr(record, "message_id", None), str)
 
 
 _CHATTY: Final = ("azure", "botocore")  # SDKs
@@ -74,8 +98,8 @@ def configure(format: LogFormat = "text", level: str | int = "INFO") -> None:  #
 def _encoded(line: dict[str, object]) -> str:
     try:
         return msgspec.json.encode(line, enc_hook=repr).decode()
-    except UnicodeEncodeError:
-        # Lone surrogates, e.g. of a file name: the line is kept, with those escaped.
+    except Exception:  # noqa: BLE001 - whatever a caller's `extra` holds
+        # Lone surrogates, e.g. of a file name, or what JSON has no form for: the line is kept, with texts for them.
         return msgspec.json.encode(
             {name: str(value).encode("utf-8", "backslashreplace").decode() for name, value in line.items()}
         ).decode()

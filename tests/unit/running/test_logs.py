@@ -8,14 +8,16 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import date, datetime
 
 import pytest
 
 from cloudq.core.clock import SYSTEM_CLOCK
+from cloudq.core.message import Message
 from cloudq.errors import ConfigurationError
 from cloudq.running.log_fields import fields
-from cloudq.running.logs import configure
+from cloudq.running.logs import LogFormat, configure
+from cloudq.tasks.context import Context
 from tests.unit.worker.fakes import delivery
 
 
@@ -53,6 +55,55 @@ def test_json_has_the_fields_of_the_delivery() -> None:
         "outcome": "acked",
         "seconds": 0.25,
     } == line
+
+
+def logged_by_a_task(form: LogFormat, **extra: object) -> str:
+    context = Context(Message(id="m1", task="shop.ship", queue="mail"), attempt=3)
+    with stderr() as written:
+        configure(form)
+        context.logger.info("shipped %d", 5, extra=extra or None)
+    return written.getvalue()
+
+
+def test_json_has_what_identifies_a_tasks_own_line() -> None:
+    """By the names that the worker's own lines have, so that all lines of a message are found by its id."""
+    line = json.loads(logged_by_a_task("json"))
+    assert ("shipped 5", "shop.ship", "m1", "mail", 3) == tuple(
+        line[name] for name in ("message", "task", "id", "queue", "attempt")
+    )
+    assert {"time", "level", "logger", "message", "task", "id", "queue", "attempt"} == line.keys()
+
+
+def test_text_has_what_identifies_a_tasks_own_line() -> None:
+    """The id and the attempt; the logger's name is the task's."""
+    assert logged_by_a_task("text").endswith(" INFO cloudq.task.shop.ship: shipped 5 (m1, attempt 3)\n")
+
+
+def test_json_has_the_callers_extra() -> None:
+    """Of a task and of anybody else; it takes no name that says something already."""
+    line = json.loads(logged_by_a_task("json", tenant="t1", order=7, level="none", id="forged", when=date(2026, 1, 2)))
+    assert ("t1", 7, "2026-01-02") == (line["tenant"], line["order"], line["when"])
+    assert ("info", "m1") == (line["level"], line["id"])
+    with stderr() as written:
+        configure("json")
+        logging.getLogger("shop").warning("slow", extra={"tenant": "t2", "message_id": "theirs", "odd": {(1,): object}})
+    line = json.loads(written.getvalue())
+    assert ("slow", "t2", "theirs") == (line["message"], line["tenant"], line["message_id"])
+    assert "id" not in line
+
+
+def test_what_a_task_logs_with_a_traceback_is_identified_before_it() -> None:
+    """Its first line, that is."""
+    context = Context(Message(id="a\nb", task="shop.ship", queue="mail"))
+    with stderr() as written:
+        configure("text")
+        try:
+            raise ValueError("no")
+        except ValueError:
+            context.logger.exception("failed")
+    first, *rest = written.getvalue().splitlines()
+    assert first.endswith("failed (a\\nb, attempt 1)")
+    assert "ValueError: no" == rest[-1]
 
 
 def test_json_stays_one_line() -> None:

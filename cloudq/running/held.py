@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 
-from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
+from cloudq.core.lazy_event import LazyEvent
 from cloudq.running.backoff import Backoff
 from cloudq.running.lease_life import LeaseLife, State
 
 
 class HeldLease:
     """A delivery in hand, and its lease as it stands. A worker's are made by `LeaseKeeper.attach`.
+
+    Args:
+        delivery: What was handed over.
+        now: The present time, by `Clock.elapsed`.
+        extendable: Whether the lease can be extended.
 
     Attributes:
         delivery: What was handed over.
@@ -26,12 +30,12 @@ class HeldLease:
 
     __slots__ = ("_backoff", "_released", "delivery", "expires_at", "life", "lost", "since", "until")
 
-    def __init__(self, delivery: Delivery, clock: Clock, *, extendable: bool) -> None:
+    def __init__(self, delivery: Delivery, now: timedelta, *, extendable: bool) -> None:
         lease = delivery.lease
         self.delivery = delivery
-        self.lost = threading.Event()
+        self.lost = LazyEvent()
         self.expires_at = lease.expires_at
-        self.since = now = clock.elapsed()
+        self.since = now
         self.until: timedelta | None = None
         self.life = LeaseLife(lease.ends, hard_end=lease.hard_end)
         if extendable:

@@ -60,7 +60,7 @@ class AwaitedRun(HeldLease):
     __slots__ = ("_pid", "arrived", "outcome", "seconds")
 
     def __init__(self, delivery: Delivery, clock: Clock, *, until: timedelta | None = None) -> None:
-        super().__init__(delivery, clock, extendable=False)
+        super().__init__(delivery, clock.elapsed(), extendable=False)
         self.until = until
         self.arrived = threading.Event()
         self.outcome: Outcome | None = None

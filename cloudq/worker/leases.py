@@ -82,7 +82,8 @@ class LeaseKeeper:
         """Keeps the leases of these from now on."""
         deliveries = list(deliveries)
         extendable = {queue: self._capabilities(queue).extendable for queue in {one.queue for one in deliveries}}
-        held = [HeldLease(one, self._clock, extendable=extendable[one.queue]) for one in deliveries]
+        now = self._clock.elapsed()
+        held = [HeldLease(one, now, extendable=extendable[one.queue]) for one in deliveries]
         with self._lock:
             self._held.update(held)
             self._wake_earlier(held)

@@ -42,7 +42,7 @@ class Tasks:
 
 
 def held() -> HeldLease:
-    return HeldLease(delivery(SYSTEM_CLOCK), SYSTEM_CLOCK, extendable=True)
+    return HeldLease(delivery(SYSTEM_CLOCK), SYSTEM_CLOCK.elapsed(), extendable=True)
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ class Desk:
     def hold(self) -> HeldLease:
         """Another delivery of the one message."""
         self.message = replace(self.message, deliveries=self.message.deliveries + 1)
-        return HeldLease(self.message, self.clock, extendable=True)
+        return HeldLease(self.message, self.clock.elapsed(), extendable=True)
 
     def begin(self, held: HeldLease) -> Run | None:
         return self.aside.begin(held, LEASE, self.told.append)

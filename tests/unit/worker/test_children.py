@@ -67,7 +67,7 @@ class Parent:
         self.ended.put(outcome)
 
     def offer(self) -> None:
-        held = HeldLease(delivery(SYSTEM_CLOCK), SYSTEM_CLOCK, extendable=True)
+        held = HeldLease(delivery(SYSTEM_CLOCK), SYSTEM_CLOCK.elapsed(), extendable=True)
         self.intake.offer("q", [held])
 
 
@@ -139,7 +139,7 @@ def test_a_thread_that_ended_is_replaced(parent: Parent, monkeypatch: pytest.Mon
 
 def test_an_unknown_task_takes_no_child(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:
     """The parent decides, which remembers since when it is unknown; the child would say that it is done."""
-    held = HeldLease(delivery(SYSTEM_CLOCK, task="theirs"), SYSTEM_CLOCK, extendable=True)
+    held = HeldLease(delivery(SYSTEM_CLOCK, task="theirs"), SYSTEM_CLOCK.elapsed(), extendable=True)
     parent.executor.start()
     parent.intake.offer("q", [held])
     outcome = parent.ended.get(timeout=10)

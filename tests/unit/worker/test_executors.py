@@ -224,7 +224,7 @@ def test_without_a_thread_tasks_wait_for_one(app: App, monkeypatch: pytest.Monke
         intake, Processor(app.runtime.handlers), threads=1, ended=lambda _held, outcome, _seconds: ended.put(outcome)
     )
     machine = NoThreads(monkeypatch)
-    intake.offer("q", [HeldLease(delivery(SYSTEM_CLOCK), SYSTEM_CLOCK, extendable=True)])
+    intake.offer("q", [HeldLease(delivery(SYSTEM_CLOCK), SYSTEM_CLOCK.elapsed(), extendable=True)])
     executor.more()
     executor.more()
     assert 2 == machine.tries
@@ -250,11 +250,11 @@ def test_a_thread_that_could_not_start_is_tried_again(app: App, monkeypatch: pyt
     executor = ThreadExecutor(
         intake, Processor(app.runtime.handlers), threads=2, ended=lambda _held, outcome, _seconds: ended.put(outcome)
     )
-    intake.offer("q", [HeldLease(delivery(SYSTEM_CLOCK), SYSTEM_CLOCK, extendable=True)])
+    intake.offer("q", [HeldLease(delivery(SYSTEM_CLOCK), SYSTEM_CLOCK.elapsed(), extendable=True)])
     executor.more()
     until(lambda: intake.in_hand().running == 1)
     machine = NoThreads(monkeypatch)
-    intake.offer("q", [HeldLease(delivery(SYSTEM_CLOCK), SYSTEM_CLOCK, extendable=True)])
+    intake.offer("q", [HeldLease(delivery(SYSTEM_CLOCK), SYSTEM_CLOCK.elapsed(), extendable=True)])
     executor.more()
     assert not executor.starved
     machine.exhausted = False

@@ -25,7 +25,7 @@ def clock() -> FakeClock:
 
 
 def held(clock: FakeClock, one: Delivery | None = None, *, queue: str = "q") -> HeldLease:
-    return HeldLease(one or delivery(clock, queue=queue), clock, extendable=True)
+    return HeldLease(one or delivery(clock, queue=queue), clock.elapsed(), extendable=True)
 
 
 def calls(clock: FakeClock, *leases: HeldLease) -> list[list[int]]:

@@ -91,7 +91,7 @@ class Bench:
 
     def attach(self, deliveries: Sequence[Delivery]) -> list[HeldLease]:
         self._hook("attach")
-        return [HeldLease(one, self.clock, extendable=True) for one in deliveries]
+        return [HeldLease(one, self.clock.elapsed(), extendable=True) for one in deliveries]
 
     def _arrive(self) -> None:
         self._hook("arrived")

@@ -39,7 +39,7 @@ def queue(name: str = "q", *, weight: int = 1, lease: timedelta = LEASE) -> Wait
 def arrive(queue: WaitingQueue, clock: FakeClock, count: int, *, deliveries: int = 1) -> list[HeldLease]:
     """That many come to wait."""
     held = [
-        HeldLease(delivery(clock, queue=queue.name, deliveries=deliveries), clock, extendable=True)
+        HeldLease(delivery(clock, queue=queue.name, deliveries=deliveries), clock.elapsed(), extendable=True)
         for _ in range(count)
     ]
     queue.waiting.extend(Arrived(one, clock.elapsed()) for one in held)

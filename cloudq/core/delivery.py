@@ -48,6 +48,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         undecodable: Why it can't, or `None`.
         attempt: The number of this run, from 1; an upper bound where `Capabilities.attempt_exact` is false.
         deliveries: How often this copy of the message was handed over, from 1.
+        copy: The backend's own name of this copy, the same each time it is handed over; `None` where it has none.
         lease: The right to work on it.
         group: The ordering key in force, or `None` on an unordered queue.
         first_received_at: When this copy was first handed over, where the backend says.
@@ -62,6 +63,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     undecodable: str | None
     attempt: int
     deliveries: int
+    copy: str | None = None
     lease: Lease
     group: str | None = None
     first_received_at: datetime | None = None
@@ -82,6 +84,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         runs: int,
         deliveries: int,
         lease: Lease,
+        copy: str | None = None,
         group: str | None = None,
         first_received_at: datetime | None = None,
         failure: Failure | None = None,
@@ -95,6 +98,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
             runs: Runs of this copy, the present one included, as well as the backend knows.
             deliveries: Handings-over of this copy, the present one included.
             lease: The lease granted.
+            copy: The backend's own name of this copy; needed where `deliveries` doesn't rise with each handing-over.
             group: The ordering key in force.
             first_received_at: When this copy was first handed over.
             failure: What is stored beside the body.
@@ -114,6 +118,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
             undecodable=undecodable,
             attempt=(message.attempt_base if message else 0) + runs,
             deliveries=deliveries,
+            copy=copy,
             lease=lease,
             group=group,
             first_received_at=first_received_at,

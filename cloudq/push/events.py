@@ -11,6 +11,7 @@ from typing import Final
 from urllib.parse import unquote
 
 import msgspec
+from msgspec.structs import replace
 
 from cloudq.core.push import PushRequest
 from cloudq.core.wire import MEDIA_TYPE
@@ -36,11 +37,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         body: A CloudEvent in JSON, or what came in its place where it is none.
         id: What its sender calls it.
         deliveries: How often it was sent, as far as its sender says.
+        copy: What is the same each time that it is sent, where its sender says.
     """
 
     body: bytes
     id: str
     deliveries: int = 1
+    copy: str | None = None
 
 
 class PubSubMessage(msgspec.Struct, frozen=True):
@@ -100,19 +103,24 @@ def _binary(attributes: Mapping[str, str], content_type: str, data: bytes) -> Ev
 
 
 def _published(push: PubSubPush, whole: bytes) -> Event:
-    """A Pub/Sub message: a CloudEvent in its data, or beside them, or arguments for the task that it names."""
+    """A Pub/Sub message, each of which belongs to one subscription."""
+    name = push.message.message_id
+    copy = f"{push.subscription} {name}" if name else None
+    return replace(_event_in(push, whole), deliveries=max(1, push.delivery_attempt), copy=copy)
+
+
+def _event_in(push: PubSubPush, whole: bytes) -> Event:
+    """A CloudEvent in a message's data, or beside them, or arguments for the task that it names."""
     message = push.message
     attributes = message.attributes
     lower = {name.lower(): text for name, text in attributes.items()}
-    deliveries = max(1, push.delivery_attempt)
     try:
         data = base64.b64decode(message.data, validate=True)
     except ValueError:
-        return Event(body=whole, id=message.message_id, deliveries=deliveries)
+        return Event(body=whole, id=message.message_id)
     if f"{_CE}specversion" in lower:
         named = {name.removeprefix(_CE): text for name, text in lower.items() if name.startswith(_CE)}
-        made = _binary(named, lower.get("content-type", ""), data)
-        return Event(body=made.body, id=made.id, deliveries=deliveries)
+        return _binary(named, lower.get("content-type", ""), data)
     if TASK_ATTRIBUTE in lower:
         event = {
             "specversion": "1.0",
@@ -122,9 +130,9 @@ def _published(push: PubSubPush, whole: bytes) -> Event:
             **({"time": message.publish_time} if message.publish_time else {}),
             **(_data(data) if data else {}),
         }
-        return Event(body=msgspec.json.encode(event), id=message.message_id, deliveries=deliveries)
+        return Event(body=msgspec.json.encode(event), id=message.message_id)
     # Whatever it is, it is kept as it was published: where it is no CloudEvent the dead letter says so.
-    return Event(body=data, id=_id_in(data) or message.message_id, deliveries=deliveries)
+    return Event(body=data, id=_id_in(data) or message.message_id)
 
 
 def _data(data: bytes) -> dict[str, object]:

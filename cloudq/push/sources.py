@@ -110,6 +110,7 @@ class Arrivals:
             undecodable=undecodable,
             attempt=(message.attempt_base if message else 0) + 1,
             deliveries=event.deliveries,
+            copy=event.copy,
             lease=Lease(
                 queue=queue, receipt=None, expires_at=expires_at, hard_limit=expires_at, ends=ends, hard_end=ends
             ),

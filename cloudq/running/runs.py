@@ -22,7 +22,10 @@ from datetime import timedelta
 from typing import Any, Final, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
+from msgspec.structs import replace
+
 from cloudq.app import App
+from cloudq.core import wire
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 
@@ -34,28 +37,45 @@ LONGEST_AWAY: Final = timedelta(minutes=5)
 ZERO: Final = timedelta(0)
 
 Ended: TypeAlias = Callable[[bool], None]
-"""Told that the run in the way has ended: `True` if it succeeded with the same copy: nothing is left to do."""
+"""Told that the run in the way has ended: `True` if it succeeded with the same work: nothing is left to do."""
 
 _Identity: TypeAlias = tuple[str, ...]
 _Key: TypeAlias = tuple[str, str]
 
 
 class _HandedOver(NamedTuple):
-    """Which handing-over of which copy a delivery is, as well as it can be told."""
+    """Which handing-over of which copy of a message a delivery is, as well as it can be told."""
 
-    body: int
+    work: int
+    generation: int
+    is_put_off: bool
+    copy: str | None
     deliveries: int
 
     @classmethod
     def of(cls, delivery: Delivery) -> _HandedOver:
-        return cls(hash(delivery.body), delivery.deliveries)
+        message = delivery.message
+        return cls(
+            work=_work_of(delivery),
+            generation=message.generation if message else 0,
+            is_put_off=message is not None and message.not_before is not None,
+            copy=delivery.copy,
+            deliveries=delivery.deliveries,
+        )
 
     def is_before(self, other: _HandedOver) -> bool:
-        """Whether `other` is the same copy, handed over again.
+        """Whether `other` is the same copy, handed over again, or one that was made of it to come later.
 
-        The same id alone doesn't say so: other programs give one id to several messages, and each of them is work.
+        The same id alone doesn't say so: other programs give one id to several messages, and each of them is work. Nor
+        does a later copy that is due at once: by a redrive somebody asks for another run.
         """
-        return self.body == other.body and self.deliveries < other.deliveries
+        if self.work != other.work:
+            return False
+        if self.generation != other.generation:
+            return self.generation < other.generation and other.is_put_off
+        if self.copy is not None or other.copy is not None:
+            return self.copy == other.copy
+        return self.deliveries < other.deliveries
 
 
 class Run:
@@ -150,7 +170,7 @@ class Runs:
         return min(LONGEST_AWAY, FIRST_AWAY * (1 << min(times, _MOST_DOUBLINGS)))
 
     def has_done(self, delivery: Delivery) -> bool:
-        """Whether an earlier handing-over of this very copy has succeeded here without the backend being told.
+        """Whether an earlier handing-over of this very work has succeeded here without the backend being told.
 
         Either its lease was lost, or this delivery was turned away meanwhile, or `note_done` said so. Then nothing is
         left to do: it is to be acknowledged unrun. Ask before `begin`.
@@ -226,6 +246,17 @@ os.register_at_fork(after_in_child=_after_fork)
 def _shorten(remembered: dict[_Identity, Any]) -> None:
     while len(remembered) > _MOST_REMEMBERED:
         del remembered[next(iter(remembered))]
+
+
+def _work_of(delivery: Delivery) -> int:
+    """A hash of all that a message's copies have in common."""
+    if delivery.message is None:
+        return hash(delivery.body)  # nothing can be copied that can't be decoded
+    common = replace(delivery.message, queue=delivery.queue, attempt_base=0, generation=0, not_before=None)
+    try:
+        return hash(wire.encode(common))
+    except Exception:  # noqa: BLE001 - whatever another program wrote: what can't be written anew has no copies
+        return hash(delivery.body)
 
 
 def _comes_again(delivery: Delivery, other: Delivery) -> bool:

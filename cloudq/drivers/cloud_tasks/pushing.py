@@ -45,6 +45,7 @@ def decoded(request: PushRequest, names: Names) -> Delivery:
         native_id=task,
         runs=1,
         deliveries=int(retries) + 1,
+        copy=task,
         lease=Lease(queue=queue, receipt=task, expires_at=expires_at, hard_limit=expires_at, ends=ends, hard_end=ends),
         failure=headers.failure_of(request.headers),
         raw=request,

@@ -112,6 +112,8 @@ def _delivery(message: ServiceBusReceivedMessage, lease: Lease, failure: Failure
         native_id=str(message.message_id or message.sequence_number),
         runs=count,
         deliveries=count,
+        # A release isn't counted, nor is the end of a session's link.
+        copy=None if message.sequence_number is None else str(message.sequence_number),
         lease=lease,
         failure=failure,
         raw=message,

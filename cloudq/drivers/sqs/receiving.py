@@ -133,6 +133,7 @@ def _delivery(message: Mapping[str, Any], lease: Lease, failure: Failure | None)
         native_id=message["MessageId"],
         runs=count,
         deliveries=count,
+        copy=message["MessageId"],
         lease=lease,
         first_received_at=moment(message, "ApproximateFirstReceiveTimestamp"),
         failure=failure,

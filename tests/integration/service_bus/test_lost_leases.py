@@ -73,6 +73,26 @@ def test_a_cut_session_is_told_before_its_message_runs_again(place: Place, capsy
     assert latest <= SOON
 
 
+def test_what_was_done_under_a_cut_session_is_not_done_again_by_the_same_process(place: Place) -> None:
+    """The service gives it the session again, and doesn't count the delivery; what the cut run did is acknowledged."""
+    place.make(ORDERED, LOCK)
+    watched = place.app.tasks["watched"]
+    place.app.send_many(watched.options(ordering_key="key").call(key="key", n=n, seconds=1.0) for n in range(2))
+    place.start("--queue", ORDERED)
+    for begun in (1, 2):
+        wait_until(lambda begun=begun: len(runs_of(place)) >= begun, within=60, what=f"{begun} have begun")  # type: ignore[misc]
+        place.emulator.faults.drop_connections()
+        wait_until(lambda begun=begun: ended(place) >= begun, within=20, what="it has heard of it")  # type: ignore[misc]
+    wait_until(lambda: place.is_empty(ORDERED), within=60, what="all is settled")
+    assert [0, 1] == sorted(run["n"] for run in runs_of(place).values())
+    assert all("lost" in run for run in runs_of(place).values())
+
+
+def ended(place: Place) -> int:
+    """How many runs have heard of a loss, or were done."""
+    return sum(len(run) > 3 for run in runs_of(place).values())
+
+
 def runs_of(place: Place) -> dict[str, dict]:
     """Each run: what it is of, when it began, and when it heard of a loss or was done."""
     runs: dict[str, dict] = defaultdict(dict)

@@ -48,6 +48,20 @@ def test_a_message_of_the_backend(backend):
     ]
 
 
+def test_a_message_of_pub_sub_is_told_from_others_under_its_event_s_id(backend):
+    """It keeps its name when it is sent again, though Pub/Sub doesn't count; an event that came by itself has none."""
+    app, _ = backend
+
+    def copy(number: str, *, subscription: str = "s") -> str | None:
+        message = {"messageId": number, "attributes": {"cloudq-task": "t"}}
+        body = json.dumps({"message": message, "subscription": subscription}).encode()
+        return arrivals(app).decode(request({"content-type": "application/json"}, body)).delivery.copy
+
+    assert copy("1") == copy("1")
+    assert 3 == len({copy("1"), copy("2"), copy("1", subscription="another")})
+    assert event(app).delivery.copy is None
+
+
 def test_an_event_from_outside(backend):
     """Its lease is as long as its sender waits, counted from when the request came in, not by the wall clock."""
     app, _ = backend

@@ -39,10 +39,18 @@ def delivery(
     time_limit: timedelta | None = None,
     sent_at: datetime | None = None,
     deliveries: int = 1,
+    copy: str | None = None,
 ) -> Delivery:
     message = Message(id=id, task="t", queue=queue, source=source, time_limit=time_limit, sent_at=sent_at)
     lease = Lease(queue=queue, receipt=object(), expires_at=clock.now() + LEASE, ends=clock.elapsed() + LEASE)
-    return Delivery.of(wire.encode(message), native_id="n", runs=1, deliveries=deliveries, lease=lease, group=group)
+    return Delivery.of(
+        wire.encode(message), native_id="n", runs=1, deliveries=deliveries, copy=copy, lease=lease, group=group
+    )
+
+
+def copied(one: Delivery, message: Message) -> Delivery:
+    """The first delivery of a copy that was made of one: another copy to the backend, counted anew."""
+    return Delivery.of(wire.encode(message), native_id="n2", runs=1, deliveries=1, copy="c2", lease=one.lease)
 
 
 class Waiter:
@@ -97,6 +105,49 @@ def test_another_message_under_the_same_id_is_work_of_its_own(
     assert [False] == waiter.told
     assert not runs.has_done(second)
     assert waiter.begin(second) is not None
+
+
+@pytest.mark.parametrize(("copy", "done"), [("c1", True), ("c2", False)], ids=["the same", "another"])
+def test_where_a_backend_names_its_copies_nothing_is_counted(
+    clock: FakeClock, runs: Runs, copy: str, done: bool
+) -> None:
+    """What Service Bus hands over after a session's link was cut has the same count: the copy's name decides alone."""
+    waiter, lost = Waiter(runs), threading.Event()
+    first = waiter.begin(delivery(clock, copy="c1"), lost)
+    assert first is not None
+    again = delivery(clock, copy=copy, deliveries=1 if done else 2)
+    assert waiter.begin(again) is None
+    lost.set()
+    runs.end(first, succeeded=True)
+    assert [done] == waiter.told
+    assert done is runs.has_done(again)
+
+
+def test_what_was_put_off_by_a_copy_is_the_same_work(clock: FakeClock, runs: Runs) -> None:
+    """Where a redelivery goes back by a copy, that one isn't run once the first run succeeded. A redrive's copy is."""
+    waiter = Waiter(runs)
+    first = waiter.begin(delivery(clock, copy="c1"))
+    assert first is not None
+    again = delivery(clock, copy="c1", deliveries=2)
+    message = again.message
+    assert message is not None
+    assert waiter.begin(again) is None
+    put_off = copied(again, message.retry_copy(attempt_base=1, not_before=clock.now() + runs.turn_away(again)))
+    redriven = copied(again, message.redrive_copy(generation=0))
+    runs.end(first, succeeded=True)
+    assert runs.has_done(put_off)
+    assert not runs.has_done(redriven)
+
+
+def test_what_cannot_be_written_anew_is_compared_as_it_came(clock: FakeClock, runs: Runs) -> None:
+    """Nothing that another program writes ends the thread that ends a run."""
+    waiter, lost = Waiter(runs), threading.Event()
+    strange = Message(id="m1", task="t", queue="q", payload={"what": object()})
+    run = waiter.begin(replace(delivery(clock), message=strange), lost)
+    assert run is not None
+    lost.set()
+    runs.end(run, succeeded=True)
+    assert runs.has_done(replace(delivery(clock, deliveries=2), message=strange))
 
 
 def test_a_follower_of_the_same_key_has_its_own_work(clock: FakeClock, runs: Runs) -> None:

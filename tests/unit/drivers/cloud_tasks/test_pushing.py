@@ -48,6 +48,8 @@ def test_a_push_that_the_service_repeats_is_another_delivery_and_no_other_attemp
     body = wire.encode(Message(id="m", task="t", queue="emails", attempt_base=2))
     delivery = DRIVER.decode(pushed(body, x_cloudtasks_taskretrycount="7", x_cloudtasks_taskexecutioncount="3"))
     assert (delivery.attempt, delivery.deliveries) == (3, 8)
+    assert delivery.copy == DRIVER.decode(pushed(body)).copy
+    assert delivery.copy != DRIVER.decode(pushed(body, x_cloudtasks_taskname="another")).copy
 
 
 def test_without_a_deadline_the_service_s_own_holds():

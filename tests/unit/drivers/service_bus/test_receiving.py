@@ -67,5 +67,5 @@ def test_what_is_no_data_is_named(given: dict[str, Any], what: str, kept: bytes)
             return sent.body if name == "body" else getattr(message, name)
 
     made = delivery(cast(Any, Received()), lease)
-    assert (made.message, made.body) == (None, kept)
+    assert (made.message, made.body, made.copy) == (None, kept, "1")
     assert made.undecodable == (f"the body is {what}, not data: send the event as JSON, in the bytes of a data section")

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from cloudq.core.driver import Release
 from cloudq.core.failure import Failure
 from cloudq.core.message import Message
 from cloudq.core.outcome import DeadLettered, Retried
@@ -69,6 +70,17 @@ def dead_letter(driver, clock, message):
     planned = plan(delivery, DeadLettered(reason="", failure=failure), driver.capabilities("q"), clock.now())
     assert driver.send(planned.copies)[0].error is None
     assert [None] == settle(driver, (delivery, planned.final))
+
+
+def test_copies_of_one_message_are_told_apart(driver, clock):
+    """Each has a name of its own, which it keeps when it is handed over again."""
+    for _ in range(2):
+        CloudQueue("q", driver, clock=clock).send(Message(id="1", task="t", queue="q"))
+    (first,) = receive(driver, limit=1)
+    assert [None] == settle(driver, (first, Release()))
+    again = receive(driver, limit=2)
+    assert 2 == len({one.copy for one in again})
+    assert first.copy in {one.copy for one in again}
 
 
 def test_a_natively_redriven_message_starts_anew(driver, sqs, clock):

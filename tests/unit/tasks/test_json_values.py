@@ -57,7 +57,11 @@ def test_a_payload_that_is_no_object_is_refused(values: object) -> None:
     assert '{"name": value, ...}' == caught.value.hint
 
 
-@pytest.mark.parametrize("value", [object(), 1j, print, {(1, 2): 3}, "\ud800", {"a": [{"b": object()}]}], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [object(), 1j, print, {(1, 2): 3}, "\ud800", {"a": [{"b": object()}]}],
+    ids=["an object", "a complex number", "a function", "a tuple as a key", "half a character", "an object inside"],
+)
 def test_a_value_that_is_not_json_is_refused_by_the_name_of_its_field(value: object) -> None:
     """The fields before it are fine, and aren't blamed."""
     with pytest.raises(PayloadError, match="t: second can't travel as JSON: ") as caught:

@@ -224,4 +224,9 @@ variable "tags" {
   type        = map(string)
   default     = {}
   nullable    = false
+
+  validation {
+    condition     = length(var.tags) <= 50 && alltrue([for key, value in var.tags : can(regex("^.{1,128}$", key)) && length(value) <= 256 && !startswith(lower(key), "aws:")])
+    error_message = "tags are 50 at most; a key has 1 to 128 characters and doesn't start with aws:, a value has 256 at most."
+  }
 }

@@ -149,6 +149,11 @@ variable "producers" {
   type        = map(string)
   default     = {}
   nullable    = false
+
+  validation {
+    condition     = alltrue([for id in values(var.producers) : can(regex("^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", id))])
+    error_message = "producers are object ids of principals, as 11111111-2222-3333-4444-555555555555: no names of theirs."
+  }
 }
 
 variable "workers" {
@@ -156,6 +161,11 @@ variable "workers" {
   type        = map(string)
   default     = {}
   nullable    = false
+
+  validation {
+    condition     = alltrue([for id in values(var.workers) : can(regex("^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", id))])
+    error_message = "workers are object ids of principals, as 11111111-2222-3333-4444-555555555555: no names of theirs."
+  }
 }
 
 variable "operators" {
@@ -163,6 +173,11 @@ variable "operators" {
   type        = map(string)
   default     = {}
   nullable    = false
+
+  validation {
+    condition     = alltrue([for id in values(var.operators) : can(regex("^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", id))])
+    error_message = "operators are object ids of principals, as 11111111-2222-3333-4444-555555555555: no names of theirs."
+  }
 }
 
 variable "network_rules" {
@@ -223,4 +238,9 @@ variable "tags" {
   type        = map(string)
   default     = {}
   nullable    = false
+
+  validation {
+    condition     = length(var.tags) <= 50 && alltrue([for key, value in var.tags : can(regex("^[^<>%&\\\\?/]{1,512}$", key)) && length(value) <= 256])
+    error_message = "tags are 50 at most; a key has 1 to 512 characters, none of < > % & \\ ? /, a value has 256 at most."
+  }
 }

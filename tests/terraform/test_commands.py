@@ -47,8 +47,13 @@ CHANGES = {
         ("reports", {"max_receive_count": 20}, "reports: maxReceiveCount is 20, and 201 is the least"),
         ("orders.fifo", {"visibility_timeout_seconds": 400}, "orders.fifo: visibility_timeout_seconds is 400, and its"),
         ("emails", None, "emails: the plan has no queue 'prod-emails'"),
+        ("emails", {"visibility_timeout_seconds": 30}, "emails: visibility_timeout_seconds is 30, and its tasks are"),
+        ("emails", {"max_receive_count": 11}, "emails: maxReceiveCount is 11, and 21 is the least"),
     ],
-    "google-cloud-tasks": [("reports", None, "reports: the plan has no queue 'prod-reports'")],
+    "google-cloud-tasks": [
+        ("reports", None, "reports: the plan has no queue 'prod-reports'"),
+        ("emails", None, "emails: the plan has no queue 'prod-emails'"),
+    ],
     "azure-service-bus": [
         ("reports", {"max_delivery_count": 100}, "reports: max_delivery_count is 100, and 201 is the least"),
         ("emails", {"lock_seconds": 30}, "emails: lock_duration is PT30S, and its tasks are leased for 60"),

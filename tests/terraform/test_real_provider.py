@@ -10,14 +10,16 @@ import sys
 import boto3
 import pytest
 
+from tests.terraform import reading_back
 from tests.terraform import workshop as shop
-from tests.terraform.tools import lacking
+from tests.terraform.moto import moto_server
+from tests.terraform.reading_back import RECEIVES
+from tests.terraform.tools import lacking, tool
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 # Each write of SQS is waited for by the provider, half a minute a queue.
 PATIENCE = 900
-RECEIVES = 11
 TASKS = """
 import os
 import cloudq
@@ -46,6 +48,7 @@ provider "aws" {
 
   endpoints {
     cloudwatch = "URL"
+    dynamodb   = "TABLES"
     iam        = "URL"
     sqs        = "URL"
     sts        = "URL"
@@ -56,6 +59,8 @@ module "queues" {
   source    = "../aws-sqs"
   prefix    = "prod-"
   scheduler = true
+  claim_check       = { bucket = "payloads" }
+  idempotency_table = { deletion_protection = false }
   queues = {
     emails        = { max_receive_count = RECEIVES, visibility_timeout_seconds = 60, max_message_bytes = 262144 }
     "orders.fifo" = { high_throughput = true }
@@ -81,6 +86,13 @@ def mirrored(tmp_path):
 
 
 @pytest.fixture
+def tables():
+    """The URL of a DynamoDB on this machine."""
+    with moto_server(tool("moto_server")) as url:
+        yield url
+
+
+@pytest.fixture
 def account():
     """An account of AWS's on this machine."""
     from localstack.start import CREDENTIALS, LocalStack
@@ -100,17 +112,23 @@ def test_its_tests(mirrored):
     assert mirrored.test(place) > 20
 
 
-def test_applied(mirrored, account, tmp_path, monkeypatch):
+def test_applied(mirrored, account, tables, tmp_path, monkeypatch):
     """What is applied is as asked: attributes, a worker's run, dead letters, no drift; destroying leaves nothing."""
     module = mirrored.copy_for_the_mirror()
     root = module.parent / "root"
     root.mkdir()
-    (root / "main.tf").write_text(ROOT.replace("URL", account).replace("RECEIVES", str(RECEIVES)))
+    (root / "main.tf").write_text(
+        ROOT.replace("URL", account).replace("TABLES", tables).replace("RECEIVES", str(RECEIVES))
+    )
     mirrored.init(root)
     mirrored.run(root, "apply", "-auto-approve", "-input=false", "-no-color", patience=PATIENCE)
     outputs = json.loads(mirrored.run(root, "output", "-json"))["all"]["value"]
     client = boto3.client("sqs")
-    _read_back(client, outputs)
+    reading_back.check_queues(client, outputs)
+    reading_back.check_rights(outputs)
+    reading_back.check_alarms(outputs)
+    table = boto3.client("dynamodb", endpoint_url=tables)
+    reading_back.check_table(table, outputs)
     _work(outputs, tmp_path, monkeypatch)
     _poison(client, outputs["queues"]["emails"])
     # Exits with 2 if there is a change to be made.
@@ -120,34 +138,9 @@ def test_applied(mirrored, account, tmp_path, monkeypatch):
     mirrored.run(root, "destroy", "-auto-approve", "-input=false", "-no-color", patience=PATIENCE)
     assert client.list_queues().get("QueueUrls", []) == []
     assert boto3.client("iam").list_policies(Scope="Local")["Policies"] == []
+    assert boto3.client("iam").list_roles()["Roles"] == []
     assert boto3.client("cloudwatch").describe_alarms()["MetricAlarms"] == []
-
-
-def _read_back(client, outputs):
-    assert outputs["cloudq_url"].startswith(
-        "sqs://us-east-1?account=000000000000&prefix=prod-&scheduler_role=arn%3Aaws"
-    )
-    for name, fifo, receives in (("emails", False, RECEIVES), ("orders.fifo", True, 100)):
-        queue = outputs["queues"][name]
-        found = client.get_queue_attributes(QueueUrl=queue["url"], AttributeNames=["All"])["Attributes"]
-        dead = client.get_queue_attributes(QueueUrl=queue["dead_letter_url"], AttributeNames=["All"])["Attributes"]
-        assert (found["QueueArn"], dead["QueueArn"]) == (queue["arn"], queue["dead_letter_arn"])
-        assert json.loads(found["RedrivePolicy"]) == {
-            "deadLetterTargetArn": queue["dead_letter_arn"],
-            "maxReceiveCount": receives,
-        }
-        assert json.loads(dead["RedriveAllowPolicy"]) == {
-            "redrivePermission": "byQueue",
-            "sourceQueueArns": [queue["arn"]],
-        }
-        for attributes in (found, dead):
-            assert attributes["SqsManagedSseEnabled"] == "true"
-            assert attributes.get("FifoQueue", "false") == str(fifo).lower()
-            [statement] = json.loads(attributes["Policy"])["Statement"]
-            assert (statement["Effect"], statement["Resource"]) == ("Deny", attributes["QueueArn"])
-        assert (found["MessageRetentionPeriod"], dead["MessageRetentionPeriod"]) == ("1123200", "1209600")
-        assert found["MaximumMessageSize"] == dead["MaximumMessageSize"]
-        assert found["VisibilityTimeout"] == ("120" if fifo else "60")
+    assert table.list_tables()["TableNames"] == []
 
 
 def _work(outputs, folder, monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.terraform.tables import declared, with_tables
@@ -31,3 +33,10 @@ def test_a_description_is_needed():
     """A variable without a description is refused."""
     with pytest.raises(AssertionError, match="variable name has no description"):
         list(declared('variable "name" {\n  type = string\n}\n'))
+
+
+@pytest.mark.parametrize("module", modules())
+def test_validated(module):
+    """Each variable has a validation, but for those that are either true or false."""
+    for block in (MODULES / module / "variables.tf").read_text().split("\nvariable ")[1:]:
+        assert "  validation {" in block or re.search(r"^  type +=[ ]bool$", block, re.MULTILINE), block

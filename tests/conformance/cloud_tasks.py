@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import grpc
 from google.api_core import exceptions as api
@@ -20,7 +21,7 @@ from cloudq.core.message import dead_letter_queue
 from cloudq.drivers.cloud_tasks import CloudTasksDriver, pushing
 from cloudq.emulators.cloud_tasks import CloudTasksEmulator, Settings
 from cloudq.testing.clock import START, FakeClock
-from cloudq.testing.conformance import PushHarness
+from cloudq.testing.conformance import PushHarness, Spoil
 
 PROJECT: Final = "my-project"
 PLACE: Final = "europe-west1"
@@ -81,11 +82,36 @@ class Recorded(grpc.UnaryUnaryClientInterceptor):
         return continuation(details, request)
 
 
-def client_of(address: str, methods: list[str] | None = None) -> CloudTasksClient:
+class Spoilable:
+    """Puts what `spoil` makes of them in place of a channel's answers, before gRPC reads them.
+
+    Attributes:
+        spoil: What becomes of the answers now; `None`: nothing.
+    """
+
+    def __init__(self) -> None:
+        self.spoil: Spoil | None = None
+
+    def watch(self, channel: Any) -> None:
+        """All methods of the channel that are asked for from now on."""
+        method = channel.unary_unary
+
+        def watched(name: str, serialize: Any, deserialize: Any, *others: Any, **options: Any) -> Any:
+            def read(answer: bytes) -> Any:
+                return deserialize(answer if self.spoil is None else self.spoil.of(answer))
+
+            return method(name, serialize, read, *others, **options)
+
+        channel.unary_unary = watched
+
+
+def client_of(address: str, methods: list[str] | None = None, spoilable: Spoilable | None = None) -> CloudTasksClient:
     """A client of the emulator, which notes what it calls in `methods`."""
     channel = grpc.insecure_channel(address, options=[("grpc.max_receive_message_length", -1)])
     if methods is not None:
         channel = grpc.intercept_channel(channel, Recorded(methods))
+    if spoilable is not None:
+        spoilable.watch(channel)
     return CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
 
 
@@ -109,6 +135,7 @@ class CloudTasksHarness(PushHarness):
         self._clocks = emulated.clocks
         self._address = emulated.emulator.address
         self._make = make
+        self._answers = Spoilable()
         self._client = client_of(self._address)
         self._queues = [self.queue, self.other_queue]
         self._queues += [dead_letter_queue(queue) for queue in self._queues]
@@ -124,7 +151,7 @@ class CloudTasksHarness(PushHarness):
             PLACE,
             target=self.url,
             clock=self.clock,
-            make_client=lambda: client_of(self._address, self.methods),
+            make_client=lambda: client_of(self._address, self.methods, self._answers),
         )
 
     def second_push_client(self) -> PushDriver:
@@ -158,6 +185,14 @@ class CloudTasksHarness(PushHarness):
     def put_raw(self, driver: PullDriver, queue: str, body: bytes) -> None:
         task = Task(http_request=HttpRequest(url=self.url, body=body))
         self._client.create_task(parent=self._path(queue), task=task)
+
+    @contextmanager
+    def spoil(self, driver: PullDriver, spoil: Spoil) -> Iterator[None]:
+        self._answers.spoil = spoil
+        try:
+            yield
+        finally:
+            self._answers.spoil = None
 
     def close(self) -> None:
         super().close()

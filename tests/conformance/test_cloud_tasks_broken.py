@@ -13,7 +13,7 @@ from cloudq.core.driver import Ack, Final, Outgoing, SendResult
 from cloudq.core.push import PushRequest, PushResponse
 from cloudq.drivers.cloud_tasks import CloudTasksDriver, pushing
 from cloudq.errors import UnsupportedError
-from cloudq.testing.conformance import Bench, PushConformance
+from cloudq.testing.conformance import SPOILS, Bench, PushConformance
 from tests.conformance.cloud_tasks import CloudTasksHarness, Emulated
 
 
@@ -128,10 +128,16 @@ CAUGHT = [
 ]
 
 
-def show(emulated: Emulated, kind: type[CloudTasksDriver], behaviour: str) -> None:
+SPOILT = [
+    "test_what_is_not_named_as_stored_is_not_accepted",
+    "test_a_copy_that_is_not_named_as_stored_replaces_nothing",
+]
+
+
+def show(emulated: Emulated, kind: type[CloudTasksDriver], behaviour: str, *how: str) -> None:
     bench = Bench(CloudTasksHarness(emulated, make=kind))
     try:
-        getattr(PushConformance(), behaviour)(bench)
+        getattr(PushConformance(), behaviour)(bench, *how)
     finally:
         bench.close()
 
@@ -144,3 +150,11 @@ def test_a_broken_driver_is_caught(cloud_tasks: Emulated, kind: type[CloudTasksD
     show(cloud_tasks, CloudTasksDriver, behaviour)
     with pytest.raises((AssertionError, UnsupportedError, pytest.fail.Exception)):
         show(cloud_tasks, kind, behaviour)
+
+
+@pytest.mark.parametrize("how", SPOILS)
+@pytest.mark.parametrize("behaviour", SPOILT)
+def test_a_driver_that_believes_a_spoilt_answer_is_caught(cloud_tasks: Emulated, behaviour: str, how: str) -> None:
+    """However its answers are spoilt, and whether it sends for a producer or copies for a worker."""
+    with pytest.raises(AssertionError):
+        show(cloud_tasks, SwallowsErrors, behaviour, how)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -17,7 +18,9 @@ from cloudq.drivers.service_bus.parking import LOOK
 from cloudq.emulators.service_bus.broker.settings import QueueSettings
 from cloudq.emulators.service_bus.runner import ServiceBusEmulator
 from cloudq.testing.clock import FakeClock
-from cloudq.testing.conformance import DriverConformance, Harness, Stall
+from cloudq.testing.conformance import DriverConformance, Harness, Spoil, Stall
+from tests.integration.service_bus import amqp_proxy
+from tests.integration.service_bus.amqp_proxy import AmqpProxy, Kind
 
 pytestmark = pytest.mark.slow
 DEDUP_WINDOW = timedelta(minutes=10)
@@ -31,12 +34,20 @@ def emulator() -> Iterator[ServiceBusEmulator]:
         yield emulator
 
 
+@pytest.fixture(scope="module")
+def proxy(emulator: ServiceBusEmulator) -> Iterator[AmqpProxy]:
+    """Before the emulator, so that its answers can be spoilt."""
+    with AmqpProxy(emulator.port) as proxy:
+        yield proxy
+
+
 class ServiceBusHarness(Harness):
     """Two queues of their own for each test."""
 
-    def __init__(self, emulator: ServiceBusEmulator, suffix: str = "") -> None:
+    def __init__(self, emulator: ServiceBusEmulator, proxy: AmqpProxy, suffix: str = "") -> None:
         super().__init__(clock=CLOCK, queue=f"kit-{uuid.uuid4().hex[:12]}{suffix}")
         self.emulator = emulator
+        self.proxy = proxy
         self.drivers: list[ServiceBusDriver] = []
         self.missing_queue = f"missing-{self.queue}"
         # The SDK waits in real time, while locks and delays go by the emulator's clock.
@@ -57,7 +68,7 @@ class ServiceBusHarness(Harness):
     def open(self) -> PullDriver:
         driver = ServiceBusDriver(
             "127.0.0.1",
-            connection_string=self.emulator.connection_string,
+            connection_string=self.proxy.connection_string,
             dedup_window=DEDUP_WINDOW,
             admin_endpoint=self.emulator.admin_url,
             clock=self.clock,
@@ -95,6 +106,20 @@ class ServiceBusHarness(Harness):
             link.settle = settle_in_flight
         return True
 
+    @contextmanager
+    def spoil(self, driver: PullDriver, spoil: Spoil) -> Iterator[None]:
+        """Frames that settle something, or have a message, are spoilt; behind each the connection ends."""
+
+        def spoilt(frame: bytes) -> None:
+            if amqp_proxy.is_answer(frame):
+                raise amqp_proxy.Spoil(Kind.REPLACED, page=spoil.of(frame))
+
+        self.proxy.policy = spoilt
+        try:
+            yield
+        finally:
+            self.proxy.policy = None
+
     def refused_item(self, driver: PullDriver) -> Outgoing:
         key = uuid.uuid4().hex if driver.capabilities(self.queue).ordering else None
         return Outgoing(id=uuid.uuid4().hex, queue=self.queue, body=b"{}", ordering_key=key, fairness_key="tenant")
@@ -102,11 +127,11 @@ class ServiceBusHarness(Harness):
 
 class TestServiceBus(DriverConformance):
     @pytest.fixture
-    def harness(self, emulator: ServiceBusEmulator) -> Harness:
-        return ServiceBusHarness(emulator)
+    def harness(self, emulator: ServiceBusEmulator, proxy: AmqpProxy) -> Harness:
+        return ServiceBusHarness(emulator, proxy)
 
 
 class TestServiceBusSessions(DriverConformance):
     @pytest.fixture
-    def harness(self, emulator: ServiceBusEmulator) -> Harness:
-        return ServiceBusHarness(emulator, ".fifo")
+    def harness(self, emulator: ServiceBusEmulator, proxy: AmqpProxy) -> Harness:
+        return ServiceBusHarness(emulator, proxy, ".fifo")

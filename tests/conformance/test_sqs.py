@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +15,8 @@ from cloudq.core.driver import PullDriver
 from cloudq.core.message import dead_letter_queue, is_ordered
 from cloudq.drivers.sqs import SQSDriver
 from cloudq.drivers.sqs.bodies import storable
-from cloudq.testing.conformance import DriverConformance, Harness, Stall
+from cloudq.testing.conformance import DriverConformance, Harness, Spoil, Stall
+from tests.chaos.http_proxy import Forward, HttpProxy, Raw, Request, Response, pass_on
 
 # Only the test itself is timed: the first one's fixtures may have to install LocalStack.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120, func_only=True)]
@@ -22,9 +25,16 @@ REGION = "us-east-1"
 
 
 @pytest.fixture(scope="module")
-def client(localstack: str) -> Any:
+def proxy(localstack: str) -> Iterator[HttpProxy]:
+    """Before LocalStack, so that its answers can be spoilt."""
+    with HttpProxy(localstack) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def client(proxy: HttpProxy) -> Any:
     """One botocore client for all: a client's making is no part of the contract, and slow."""
-    driver = SQSDriver(REGION, endpoint_url=localstack)
+    driver = SQSDriver(REGION, endpoint_url=proxy.url)
     yield driver.client
     driver.close()
 
@@ -32,8 +42,9 @@ def client(localstack: str) -> Any:
 class SQSHarness(Harness):
     """Two queues with their dead-letter queues, for one test."""
 
-    def __init__(self, client: Any, suffix: str = "") -> None:
+    def __init__(self, proxy: HttpProxy, client: Any, suffix: str = "") -> None:
         super().__init__(queue=f"kit-{uuid.uuid4().hex[:12]}{suffix}")
+        self.proxy = proxy
         self.client = client
         self.missing_queue = f"missing-{self.queue}"
         kind = {"FifoQueue": "true"} if suffix else {}
@@ -58,6 +69,18 @@ class SQSHarness(Harness):
         self.client.delete_message_batch = delete_in_flight  # `close` takes it away again
         return True
 
+    @contextmanager
+    def spoil(self, driver: PullDriver, spoil: Spoil) -> Iterator[None]:
+        async def spoilt(request: Request, forward: Forward) -> Raw | Response:
+            answer = await forward(request)
+            return Raw(spoil.of(answer.encoded())) if spoil.cuts else Response(answer.status, spoil.of(answer.body))
+
+        self.proxy.policy = spoilt
+        try:
+            yield
+        finally:
+            self.proxy.policy = pass_on
+
     def put_raw(self, driver: PullDriver, queue: str, body: bytes) -> None:
         text = storable(body)
         if text is None:
@@ -75,11 +98,11 @@ class SQSHarness(Harness):
 
 class TestSQS(DriverConformance):
     @pytest.fixture
-    def harness(self, client: Any) -> Harness:
-        return SQSHarness(client)
+    def harness(self, proxy: HttpProxy, client: Any) -> Harness:
+        return SQSHarness(proxy, client)
 
 
 class TestSQSFifo(DriverConformance):
     @pytest.fixture
-    def harness(self, client: Any) -> Harness:
-        return SQSHarness(client, ".fifo")
+    def harness(self, proxy: HttpProxy, client: Any) -> Harness:
+        return SQSHarness(proxy, client, ".fifo")

@@ -10,6 +10,7 @@ import pytest
 
 # Before they are imported, so that a failed assertion shows its values.
 TOPICS: Final = (
+    "answers",
     "concurrency",
     "dead_letters",
     "deduplication",
@@ -30,15 +31,18 @@ from cloudq.testing.conformance.bench import Bench  # noqa: E402 - after the reg
 from cloudq.testing.conformance.edge import carry_out  # noqa: E402 - as above
 from cloudq.testing.conformance.harness import Harness, Stall  # noqa: E402 - as above
 from cloudq.testing.conformance.push import PushHarness  # noqa: E402 - as above
+from cloudq.testing.conformance.spoil import SPOILS, Spoil  # noqa: E402 - as above
 from cloudq.testing.conformance.suite import DriverConformance, PushConformance  # noqa: E402 - as above
 
 __all__ = [
+    "SPOILS",
     "TOPICS",
     "Bench",
     "DriverConformance",
     "Harness",
     "PushConformance",
     "PushHarness",
+    "Spoil",
     "Stall",
     "carry_out",
 ]

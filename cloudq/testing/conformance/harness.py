@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 import uuid
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from threading import Event
 
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.driver import Outgoing, PullDriver
 from cloudq.testing.clock import FakeClock
+from cloudq.testing.conformance.spoil import Spoil
 
 ZERO = timedelta(0)
 # What hasn't happened after this many real seconds never will.
@@ -144,6 +146,17 @@ class Harness(ABC):
             a lock, say), or the harness can't hold them up.
         """
         return False
+
+    def spoil(self, driver: PullDriver, spoil: Spoil) -> AbstractContextManager[object] | None:  # noqa: ARG002 - as above
+        """Has the backend's answers to `driver` come as `spoil.of` makes them, from within a `with`.
+
+        The calls are carried out; only what the backend says of them is spoilt, and all of it. Best by a proxy on the
+        network: so the SDK is shown too, and some of them take for a success what isn't there.
+
+        Returns:
+            What to enter. `None`, the default: the driver learns by no network what was done.
+        """
+        return None
 
     def close(self) -> None:  # noqa: B027 - most harnesses have nothing to remove
         """Removes what the harness made. Called once, after the drivers were closed."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from cloudq.testing.conformance.answers import Answers
 from cloudq.testing.conformance.bench import Bench
 from cloudq.testing.conformance.cancelling import Cancelling
 from cloudq.testing.conformance.concurrency import Concurrency
@@ -38,6 +39,7 @@ class DriverConformance(
     Operations,
     Concurrency,
     Robustness,
+    Answers,
 ):
     """What a driver must do. Subclass it as `class TestMyDriver(DriverConformance)` and give the fixture `harness`.
 

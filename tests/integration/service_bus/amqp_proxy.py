@@ -25,12 +25,13 @@ class Kind(Enum):
 
 
 class Spoil(Exception):
-    """Spoils a frame: `kept` of its bytes are passed on."""
+    """Spoils a frame: `kept` of its bytes are passed on, or `page` in its place."""
 
-    def __init__(self, kind: Kind, kept: int = 0) -> None:
+    def __init__(self, kind: Kind, kept: int = 0, page: bytes = WEB_PAGE) -> None:
         super().__init__(kind)
         self.kind = kind
         self.kept = kept
+        self.page = page
 
 
 Policy = Callable[[bytes], None]
@@ -122,7 +123,7 @@ class AmqpProxy:
                         if spoil.kind is Kind.WITHHELD:
                             withheld = True
                             break
-                        client.sendall(WEB_PAGE if spoil.kind is Kind.REPLACED else frame[: spoil.kept])
+                        client.sendall(spoil.page if spoil.kind is Kind.REPLACED else frame[: spoil.kept])
                         _close(client)
                         break
                     self._send(client, frame)

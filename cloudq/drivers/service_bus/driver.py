@@ -25,10 +25,10 @@ from cloudq.drivers.service_bus.dead_letters import ServiceBusDeadLetters
 from cloudq.drivers.service_bus.faults import translate
 from cloudq.drivers.service_bus.links import Link, Taken
 from cloudq.drivers.service_bus.locks import LockSpan
-from cloudq.drivers.service_bus.receipts import Holder, LockedElsewhere, Receipt
+from cloudq.drivers.service_bus.receipts import Holder, LockedElsewhere, Progress, Receipt
 from cloudq.drivers.service_bus.sessions import Sessions
 from cloudq.drivers.service_bus.settling import Settling
-from cloudq.errors import BackendError
+from cloudq.errors import BackendError, LeaseLost
 
 # How long a receive of ready messages may take, in real time.
 PURGE_LOOK: Const = timedelta(milliseconds=500)
@@ -169,8 +169,15 @@ class ServiceBusDriver:
     def extend(self, leases: Sequence[Lease], by: timedelta) -> Sequence[ExtendResult]:
         """Grants what the queue's lock says, whatever is asked for."""
         del by
+        held = [_is_held(lease) for lease in leases]
         with deadlines.within(self._patience):
-            return self._settling.extend(leases)
+            results = self._settling.extend(leases)
+        for lease, was_held, result in zip(leases, held, results, strict=True):
+            # Not one that was settled meanwhile. A session's lock may also have ended with its link.
+            ended_early = isinstance(result.error, LeaseLost) and was_held and _is_held(lease)
+            if ended_early and not is_ordered(lease.queue) and (span := self._spans.get(lease.queue)):
+                span.note_early_end()
+        return results
 
     def interrupt(self) -> None:
         """Makes receives under way return at their next read."""
@@ -287,6 +294,10 @@ class ServiceBusDriver:
     def _after_fork(self) -> None:
         self._clients.after_fork()
         self._start()
+
+
+def _is_held(lease: Lease) -> bool:
+    return isinstance(lease.receipt, Receipt) and lease.receipt.progress is Progress.HELD
 
 
 _ACK: Const = Ack()

@@ -7,7 +7,8 @@ lock lasts is true whatever the clocks say, but the service tells only managers 
 * the service's moment, where that is plausible: ahead by this machine's clock, by no more than a lock can last.
 
 What is learnt from a clock that is behind is too long, and tasks would hear of a lost lock too late. So the shortest is
-learnt that any grant says, by the clock as it is set now and as it was set at first.
+learnt that any grant says, by the clock as it is set now and as it was set at first. Where both are behind, the first
+lock that is over before it is renewed tells.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ class LockSpan:
         self._told = told
         # What a wall clock that is never set from now on shows when `Clock.elapsed` is zero.
         self._began = clock.now() - clock.elapsed()
-        self._learnt: timedelta | None = None  # guarded by the lock
+        # Guarded by the lock.
+        self._learnt: timedelta | None = None
+        self._sure_until = _ZERO
 
     def ends(self, since: timedelta, moment: datetime | None, *, stored_at: datetime | None = None) -> timedelta:
         """When a lock ends, by `Clock.elapsed`.
@@ -62,6 +65,18 @@ class LockSpan:
         if left is None or not _ZERO < left <= MAX_LOCK:
             return since + whole
         return min(since + whole, now + left)
+
+    def note_early_end(self) -> None:
+        """Notes that a lock was over as it was to be renewed.
+
+        That is half-way to its end, so locks last half as long as was learnt, at most. Others that were granted by what
+        was learnt so far say nothing new.
+        """
+        now = self._clock.elapsed()
+        with self._lock:
+            if self._learnt is not None and now >= self._sure_until:
+                self._sure_until = now + self._learnt
+                self._learnt = max(self._learnt / 2, min(self._learnt, MIN_LOCK))
 
     def _learn(self, moment: datetime, before: tuple[datetime, ...], stored_at: datetime | None) -> None:
         """Learns from one grant, by readings of a clock from before it."""

@@ -78,6 +78,34 @@ def test_a_clock_that_was_right_once(made: timedelta, first: timedelta) -> None:
     assert MINUTE == left(span, clock, skew=-HOUR)
 
 
+def test_a_clock_that_is_always_behind() -> None:
+    """A lock that is over before it is renewed tells, once for all of its time: then each is renewed in time."""
+    clock, behind = FakeClock(), timedelta(minutes=2)
+    clock.step(-behind)
+    span = LockSpan(clock)
+    assert MINUTE + behind == left(span, clock, skew=-behind)
+    clock.advance((MINUTE + behind) / 2)
+    span.note_early_end()
+    span.note_early_end()
+    assert (MINUTE + behind) / 2 == left(span, clock, skew=-behind)
+    clock.advance(MINUTE + behind)
+    for _ in range(10):
+        span.note_early_end()
+        clock.advance(MINUTE)
+    assert MIN_LOCK == left(span, clock, skew=-behind), "no lock is shorter"
+
+
+@pytest.mark.parametrize("told", [None, MINUTE], ids=["learnt", "told"])
+def test_an_early_end_changes_nothing_where_nothing_was_learnt(told: timedelta | None) -> None:
+    """What somebody told counts, and the shortest lock stays the shortest."""
+    clock = FakeClock()
+    clock.step(-HOUR)
+    span = LockSpan(clock, told)
+    before = left(span, clock, skew=-HOUR)
+    span.note_early_end()
+    assert before == left(span, clock, skew=-HOUR) == (told or MIN_LOCK)
+
+
 def test_a_clock_that_is_nearly_a_lock_ahead_for_a_while() -> None:
     """What it makes of a grant is no duration: once it is right again locks last as long as they do."""
     clock = FakeClock()

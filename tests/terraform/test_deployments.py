@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 
 import pytest
@@ -252,7 +253,13 @@ def test_manifests_fit_together(plan_of, example):
 def test_pods_have_no_more_than_they_need(example):
     """Not root, nothing to gain, nothing to write."""
     spec = of_kind(manifests(folder(example)), "Deployment")["spec"]["template"]["spec"]
-    assert spec["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    assert spec["automountServiceAccountToken"] is False
+    [user] = re.findall(r"^USER (\d+):", (ROOT / "docs/how-to/containers/Dockerfile").read_text("utf-8"), re.MULTILINE)
+    assert spec["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": int(user),
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
     assert spec["containers"][0]["securityContext"] == {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
@@ -265,12 +272,14 @@ def test_the_signal_on_eks(plan_of):
     plan = plan_of("aws-sqs", "eks-keda")
     [trigger] = of_kind(manifests(folder("eks-keda")), "ScaledObject")["spec"]["triggers"]
     assert trigger["type"] == "aws-sqs-queue"
-    names = [queue["name"] for queue in planned(plan, "aws_sqs_queue")]
-    assert trigger["metadata"]["queueURL"] in names
+    address, _, name = trigger["metadata"]["queueURL"].rpartition("/")
+    assert name in {queue["name"] for queue in planned(plan, "aws_sqs_queue")}
+    url = parse_url(URLS["aws-sqs"])
+    assert address == f"https://sqs.{url.host}.amazonaws.com/{url.parameters['account']}"
     assert trigger["metadata"]["scaleOnInFlight"] == "true"
     [policy] = planned(plan, "aws_iam_role_policy")
     [statement] = json.loads(policy["policy"])["Statement"]
-    assert statement["Action"] == ["sqs:GetQueueAttributes", "sqs:GetQueueUrl"]
+    assert statement["Action"] == "sqs:GetQueueAttributes"
     assert statement["Resource"] == ["arn:aws:sqs:eu-west-1:123456789012:prod-emails"]
     pairs = {(one["namespace"], one["service_account"]) for one in planned(plan, "aws_eks_pod_identity_association")}
     assert pairs == {("shop", "worker"), ("keda", "keda-operator")}

@@ -192,3 +192,11 @@ def _poison(client, queue):
     [message] = client.receive_message(QueueUrl=queue["dead_letter_url"], WaitTimeSeconds=2)["Messages"]
     assert message["Body"] == "poison"
     client.delete_message(QueueUrl=queue["dead_letter_url"], ReceiptHandle=message["ReceiptHandle"])
+
+
+def test_deployments(mirrored):
+    """The deployments on AWS alone are valid for the real provider, which also knows the values that it takes."""
+    examples = mirrored.copy_for_the_mirror() / "examples"
+    for name in ("ecs-fargate", "lambda-zip", "lambda-image", "eks-keda"):
+        mirrored.init(examples / name)
+        mirrored.validate(examples / name)

@@ -37,3 +37,8 @@ output "config_map" {
     data       = module.queues.environment
   })
 }
+
+# For scaling.yaml.
+output "queue_url" {
+  value = module.queues.queues["emails"].url
+}

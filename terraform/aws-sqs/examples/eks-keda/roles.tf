@@ -39,7 +39,7 @@ resource "aws_iam_role_policy" "keda" {
     Version = "2012-10-17"
     Statement = [{
       Effect   = "Allow"
-      Action   = ["sqs:GetQueueAttributes", "sqs:GetQueueUrl"]
+      Action   = "sqs:GetQueueAttributes"
       Resource = [for queue in module.queues.queues : queue.arn]
     }]
   })

@@ -50,7 +50,7 @@ resource "azurerm_function_app_flex_consumption" "worker" {
   storage_authentication_type = "StorageAccountConnectionString"
   storage_access_key          = azurerm_storage_account.functions.primary_access_key
 
-  # The scaling's upper end; the host scales by the queue's length itself.
+  # The scaling's upper end; the host scales by itself.
   maximum_instance_count = 40
   instance_memory_in_mb  = 2048
 

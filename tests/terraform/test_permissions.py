@@ -116,3 +116,12 @@ def test_each_action_is_on_the_page(workshop, module):
     known |= {"kms:Decrypt", "kms:GenerateDataKey"}  # in the second table: no call of ours
     for statements in policies(workshop, module, **EVERY).values():
         assert actions(statements) <= known
+
+
+def test_each_call_of_the_driver_is_on_the_page():
+    """The page's table has every call that the SQS driver's source names."""
+    source = "".join(path.read_text() for path in (ROOT / "cloudq/drivers/sqs").glob("*.py"))
+    verbs = "get|send|receive|delete|change|create|purge|start|list|cancel"
+    calls = {name.title().replace("_", "") for name in re.findall(rf'"((?:{verbs})_[a-z_]+)"', source)}
+    assert len(calls) > 10
+    assert calls <= set(actions_of_calls())

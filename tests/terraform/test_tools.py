@@ -1,0 +1,40 @@
+"""What a test lacks is named: a reason to skip, or with REQUIRE_TF=1 a failure."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.terraform import tools
+
+
+@pytest.fixture
+def nowhere(tmp_path, monkeypatch):
+    """No tools are installed, neither in their environment nor elsewhere."""
+    monkeypatch.setattr(tools, "FOLDER", tmp_path / "none")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("REQUIRE_TF", raising=False)
+    return tmp_path
+
+
+def test_skips_by_name(nowhere):
+    """A tool that isn't there is named, and how it comes."""
+    with pytest.raises(pytest.skip.Exception, match="checkov isn't installed: `make terraform-tools` does it"):
+        tools.tool("checkov")
+
+
+def test_required(nowhere, monkeypatch):
+    """With REQUIRE_TF=1 that is a failure."""
+    monkeypatch.setenv("REQUIRE_TF", "1")
+    with pytest.raises(pytest.fail.Exception, match="REQUIRE_TF=1, and checkov isn't installed"):
+        tools.tool("checkov")
+
+
+def test_own_environment_first(nowhere, monkeypatch):
+    """The tools' own environment goes before PATH."""
+    folder = nowhere / "none"
+    for place in (folder, nowhere):
+        place.mkdir(exist_ok=True)
+        (place / "checkov").touch(0o755)
+    assert tools.tool("checkov") == str(folder / "checkov")
+    (folder / "checkov").unlink()
+    assert tools.tool("checkov") == str(nowhere / "checkov")

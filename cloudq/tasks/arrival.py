@@ -296,6 +296,4 @@ def _in_json_of_fields(
 
 def _has_code_of_its_own(kind: type) -> bool:
     """Whether a structure makes something else of what it is given: then its fields can't be told from it."""
-    if any(hasattr(kind, mark) for mark in ("__post_init__", "__attrs_pre_init__", "__attrs_post_init__")):
-        return True
-    return any(attribute.converter is not None for attribute in getattr(kind, "__attrs_attrs__", ()))
+    return any(hasattr(kind, mark) for mark in ("__post_init__", "__attrs_pre_init__", "__attrs_post_init__"))

@@ -22,6 +22,8 @@ def replaces(new: Definition, old: Definition) -> bool:
     one, other = _function(new), _function(old)
     if (one.__module__, one.__qualname__) != (other.__module__, other.__qualname__) or _LOCAL in one.__qualname__:
         return False
+    if _globals(one) is not _globals(other) and _file(new) == _file(old):
+        return True  # imported anew, from the same file: the module was taken out of sys.modules, as autoreloaders do
     return _is_read_anew(one.__module__)
 
 
@@ -41,6 +43,14 @@ def _function(definition: Definition) -> Callable[..., Any]:
     while not isinstance(function, FunctionType) and hasattr(function, "__wrapped__"):
         function = function.__wrapped__
     return function
+
+
+def _globals(function: Callable[..., Any]) -> object:
+    return getattr(function, "__globals__", None)
+
+
+def _file(definition: Definition) -> str:
+    return definition.place.rpartition(":")[0]
 
 
 def _code(definition: Definition) -> object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
@@ -19,15 +19,15 @@ async def _async_context() -> AsyncIterator[None]:
 
 
 _CONTEXTS: Final = (type(_context()), type(_async_context()))
+_LAZY: Final = (*_CONTEXTS, Generator, AsyncGenerator)
 # contextlib makes all functions of these decorators from one code each.
 _CONTEXT_CODES: Final = (_context.__code__, _async_context.__code__)
 
 
 def has_yet_to_run(result: object) -> bool:
     """Whether a result is something that nobody would run: an awaitable, a generator, a context manager of one."""
-    if inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
-        return True
-    return isinstance(result, _CONTEXTS)
+    # By what it can do, as compilers (Cython, mypyc) have types of their own for it.
+    return inspect.isawaitable(result) or isinstance(result, _LAZY)
 
 
 def runs_nothing(function: Callable[..., Any]) -> str | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 import annotated_types
@@ -24,6 +25,16 @@ class Cat(BaseModel):
 class Dog(BaseModel):
     kind: Literal["dog"] = "dog"
     name: str = Field("", validation_alias="callName")
+
+
+@dataclass(frozen=True)
+class MyGt(annotated_types.Gt):
+    """A rule that is known by its class to nobody but its author."""
+
+
+class MyRules(annotated_types.GroupedMetadata):
+    def __iter__(self) -> Iterator[annotated_types.BaseMetadata]:
+        yield MyGt(0)
 
 
 @dataclass
@@ -84,6 +95,24 @@ def test_a_type_that_pydantic_does_not_read_is_refused_at_the_declaration() -> N
     """A Struct's fields aren't pydantic's to check."""
     with pytest.raises(TaskDefinitionError, match=r"parameter 'value' of task 't' has rules .* would not be checked"):
         adapter(Annotated[Ruled, Field()])
+
+
+@pytest.mark.parametrize(
+    ("hint", "rule"),
+    [
+        (Annotated[int, MyGt(0)], "MyGt"),
+        (list[Annotated[int, MyGt(0)]], "MyGt"),
+        (dict[str, Annotated[int, annotated_types.Ge(0), MyGt(0)]], "MyGt"),
+        (Annotated[int, MyRules()], "MyGt"),
+        (Annotated[datetime, annotated_types.Timezone(None)], "Timezone"),
+    ],
+    ids=["bare", "within a list", "beside another", "within a group", "of a zone"],
+)
+def test_rules_that_pydantic_passes_over_are_refused_at_the_declaration(hint: Any, rule: str) -> None:
+    """Of annotated_types' it goes by those alone that it knows by their exact class."""
+    with pytest.raises(TaskDefinitionError, match=f"would not be checked: pydantic passes over {rule}") as caught:
+        adapter(hint)
+    assert "use pydantic.AfterValidator(...), or msgspec.Meta(...)" == caught.value.hint
 
 
 def test_rules_without_pydantic_are_refused_at_the_declaration(monkeypatch: pytest.MonkeyPatch) -> None:

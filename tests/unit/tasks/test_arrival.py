@@ -28,6 +28,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     GetCoreSchemaHandler,
+    PositiveFloat,
     PositiveInt,
     PrivateAttr,
     StringConstraints,
@@ -39,7 +40,7 @@ from pydantic_core import core_schema
 from sqlmodel import Field as Column
 from sqlmodel import SQLModel
 
-from cloudq import App, PayloadError
+from cloudq import App, PayloadError, TaskDefinitionError
 from cloudq.tasks.arrival import difference
 from cloudq.tasks.binding import Parameters
 
@@ -274,11 +275,54 @@ class Small(annotated_types.GroupedMetadata):
         yield annotated_types.Lt(10)
 
 
-@dataclass(frozen=True)
-class MyGt(annotated_types.Gt):
-    """A rule that is known by its class to nobody but its author."""
+class Even(annotated_types.GroupedMetadata):
+    """Another one, which says what it means by a predicate."""
+
+    def __iter__(self) -> Iterator[annotated_types.BaseMetadata]:
+        yield annotated_types.Predicate(lambda value: value % 2 == 0)
 
 
+class OddInRow(NamedTuple):
+    n: Annotated[int, Odd()]
+
+
+class HoldsWritten(BaseModel):
+    held: list[WrittenAs]
+
+
+class GeneratedWritten(BaseModel):
+    model_config = {"alias_generator": AliasGenerator(serialization_alias=to_camel)}
+    user_id: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Mangled:
+    user: int
+    __secret: str = attrs.field(default="", alias="key")
+
+
+@dataclass
+class HoldsAttrs:
+    held: WithUnderscore
+
+
+@dataclass
+class Trims:
+    text: str
+
+    def __post_init__(self) -> None:
+        self.text = self.text.strip()
+
+
+@attrs.define
+class Checked:
+    size: float
+
+    def __attrs_post_init__(self) -> None:
+        self.size = round(self.size)
+
+
+Low = TypeVar("Low", PositiveInt, PositiveFloat)
 Bounded = TypeVar("Bounded", bound=PositiveInt)
 
 
@@ -306,6 +350,15 @@ def arrived(kind: Any, value: object, *, convert_untyped: bool = False) -> Any:
     return parameters.arguments(parameters.payload({"value": value}, convert_untyped=convert_untyped))["value"]
 
 
+def refusal(kind: Any, value: object) -> str:
+    """Why it is refused; nothing if it isn't."""
+    try:
+        arrived(kind, value)
+    except (PayloadError, TaskDefinitionError) as error:
+        return str(error)
+    return ""
+
+
 def named(case: object) -> str:
     # No set's text, whose order differs from process to process.
     return getattr(case, "__name__", None) or (type(case).__name__ if isinstance(case, set) else repr(case)[:40])
@@ -331,6 +384,14 @@ CHANGED: list[tuple[Any, object, str]] = [
     (datetime, datetime(2026, 10, 25, 2, 30, fold=1), "value"),  # noqa: DTZ001 - a naive one is what this is about
     (Annotated[str, StringConstraints(strip_whitespace=True)], " a ", "value"),
     (Annotated[int, BeforeValidator(lambda n: n + 1)], 1, "value"),
+    (dict[str, WithUnderscore], {"k": WithUnderscore(1, retries=5)}, "value.k._retries"),
+    (HoldsAttrs, HoldsAttrs(WithUnderscore(1, retries=5)), "value.held._retries"),
+    (WithUnderscore | None, WithUnderscore(1, retries=5), "value._retries"),
+    (Mangled, Mangled(user=1, key="s"), "value._Mangled__secret"),
+    # JSON's form of a value that the second trip changes once more.
+    (Normalizes, {"n": 1}, "value.n"),
+    (Doubles, {"x": 1}, "value.x"),
+    (list[Normalizes], [{"n": 1}], "value[0].n"),
     # JSON's form of a structure: what no field takes, and what a field can't hold.
     (Base, {"a": 1, "typo": 2}, "value.typo"),
     (list[Base], [{"a": 1, "typo": None}], "value[0].typo"),
@@ -416,6 +477,10 @@ SAME: list[tuple[Any, object]] = [
     (ReadAs, ReadAs(X=5)),
     (Choices, Choices(X=5)),
     (WrittenAs, WrittenAs(x=5)),
+    (dict[str, WrittenAs], {"a": WrittenAs(x=5)}),
+    (HoldsWritten, HoldsWritten(held=[WrittenAs(x=5)])),
+    (GeneratedWritten, GeneratedWritten(user_id=5)),
+    (GeneratedWritten | Cat, GeneratedWritten(user_id=5)),
     (FromPath, FromPath.model_validate({"a": {"b": 5}})),
     (Required, Required(X=5)),
     (Generated, Generated(userId=5)),
@@ -455,6 +520,7 @@ SAME: list[tuple[Any, object]] = [
 @pytest.mark.parametrize(("kind", "value"), SAME, ids=named)
 def test_what_can_travel_arrives(kind: Any, value: object) -> None:
     """Equal, of the same type."""
+    assert "" == refusal(kind, value)
     back = arrived(kind, value)
     assert type(value) is type(back)
     assert difference(value, back, kind) is None
@@ -482,6 +548,9 @@ DECLARED_FORM: list[tuple[Any, object, object]] = [
     (list[str] | None, [Color.RED], ["red"]),
     (int, Rank.FIRST, 1),
     (bytes, bytearray(b"a"), b"a"),
+    (Trims, {"text": " a "}, Trims("a")),
+    (list[Trims], [{"text": "a "}], [Trims("a")]),
+    (Checked, {"size": 1.4}, Checked(1)),
     (str, Text("a"), "a"),
     (datetime, Stamp(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)),
     (Decimal, Money("1.5"), Decimal("1.5")),
@@ -491,6 +560,7 @@ DECLARED_FORM: list[tuple[Any, object, object]] = [
 @pytest.mark.parametrize(("kind", "value", "back"), DECLARED_FORM, ids=named)
 def test_what_comes_back_in_the_declared_form(kind: Any, value: object, back: object) -> None:
     """As documented: containers under an abstract one, an int under float, JSON's form of a declared type."""
+    assert "" == refusal(kind, value)
     got = arrived(kind, value)
     assert back == got
     assert type(back) is type(got)
@@ -517,7 +587,14 @@ RULES: list[tuple[Any, object]] = [
     (list[Price], [[1], [0]]),
     (Annotated[int, Odd()], 2),
     (Annotated[int, Small()] | None, 10),
+    (Annotated[int, Even()], 3),
+    (dict[str, Annotated[int, Even()]], {"k": 1}),
+    (OddInRow, [2]),
+    (list[Annotated[int, Odd()]], [1, 2]),
     (Bounded, -1),
+    (list[Bounded], [-1]),  # type: ignore[valid-type]  # as in `def f[T: PositiveInt](x: list[T])`
+    (Low, -1),
+    (Bounded | None, 0),  # type: ignore[valid-type]
     (Annotated[list[int], annotated_types.Len(1)], []),
     (NewType("Count", PositiveInt), 0),
 ]

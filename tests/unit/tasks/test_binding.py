@@ -402,6 +402,26 @@ def test_what_is_not_annotated_takes_any_json():
     assert {"a": [1], "b": {"x": None}} == payload_of(unannotated, [1], {"x": None})
 
 
+class Query(pydantic.fields.FieldInfo):
+    """As FastAPI's are."""
+
+
+@pytest.mark.parametrize(
+    "default",
+    [pydantic.Field(3, gt=0), pydantic.Field(gt=0), pydantic.Field(default_factory=int), Query(default=1)],
+    ids=shown,
+)
+def test_a_pydantic_field_is_no_default(default):
+    """As in FastAPI's paths: its rules would not be checked, and the task would be given the Field itself."""
+
+    def function(x: int, y: int = 1) -> None: ...
+
+    function.__defaults__ = (default,)
+    with pytest.raises(TaskDefinitionError, match="the default of 'y' of task 't' is a pydantic Field") as caught:
+        Parameters(function, "t")
+    assert "y: Annotated[..., Field(...)] = its default" == caught.value.hint
+
+
 @pytest.mark.parametrize("payload", [None, [1], "text", {1: 2}], ids=shown)
 def test_a_payload_that_is_no_object_is_refused(payload):
     """A payload has arguments by name, whether the task is known or not."""

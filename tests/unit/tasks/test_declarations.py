@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
+import functools
 import importlib
 import os
 import pickle
@@ -47,12 +49,51 @@ def app(monkeypatch: pytest.MonkeyPatch) -> App:
     return made
 
 
+def refusal(declare: Callable[[], Any]) -> str:
+    """Why it is refused; nothing if it isn't."""
+    try:
+        declare()
+    except TaskDefinitionError as error:
+        return str(error)
+    return ""
+
+
+EDITED = {
+    "moved": "# a comment\n" + TASKS.replace("return 1", "return 2"),
+    "with an option": "from declared_app import app\n\n@app.task(queue='mail')\ndef job(x: int) -> int: return 2\n",
+    "below another task": "from declared_app import app\n@app.task\ndef first(): ...\n@app.task\n"
+    "def job(x: int) -> int: return 2\n",
+    "under its own name": "from declared_app import app\n\n\n@app.task('declared_here.job')\ndef job(x): return 2\n",
+    "async": TASKS.replace("@app.task\ndef", "\n@app.task\nasync def").replace("return 1", "return 2"),
+}
+
+
+@pytest.mark.parametrize("edited", EDITED.values(), ids=EDITED)
+@pytest.mark.parametrize("way", ["reload", "import"])
+def test_whatever_was_edited_a_module_may_be_read_anew(
+    app: App, module: Callable[[str], None], edited: str, way: str
+) -> None:
+    """By `importlib.reload`, or by an import after it was taken out of `sys.modules`, as autoreloaders do."""
+    module(TASKS)
+    first = importlib.import_module("declared_here")
+    module(edited)
+    importlib.invalidate_caches()
+    if way == "reload":
+        assert "" == refusal(lambda: importlib.reload(first))
+    else:
+        del sys.modules["declared_here"]
+        assert "" == refusal(lambda: importlib.import_module("declared_here"))
+    result = app.tasks["declared_here.job"](1)
+    assert 2 == (result if isinstance(result, int) else asyncio.run(result))
+
+
 def test_a_reload_after_an_edit_takes_the_old_ones_place(app: App, module: Callable[[str], None]) -> None:
     """Though its lines have moved."""
     module(TASKS)
     importlib.import_module("declared_here")
     module("# a comment\n" + TASKS.replace("return 1", "return 2"))
-    found = importlib.reload(sys.modules["declared_here"])
+    assert "" == refusal(lambda: importlib.reload(sys.modules["declared_here"]))
+    found = sys.modules["declared_here"]
     assert 2 == app.tasks["declared_here.job"](1) == found.job(1)
 
 
@@ -68,7 +109,8 @@ def test_a_cell_that_runs_again_takes_its_own_place(app: App) -> None:
     cell = "@app.task('job')\ndef job(x: int) -> int: return {result}\n"
     for result in (1, 2):
         code = compile(cell.format(result=result), f"<cell {result}>", "exec")
-        exec(code, {"app": app, "__name__": "notebook"})  # noqa: S102 - as a notebook does
+        # As a notebook does.
+        assert "" == refusal(lambda code=code: exec(code, {"app": app, "__name__": "notebook"}))  # type: ignore[misc]  # noqa: S102
     assert 2 == app.tasks["job"](1)
 
 
@@ -86,6 +128,87 @@ def test_two_functions_of_a_factory_under_one_name_are_refused() -> None:
     make(2)
     with pytest.raises(TaskDefinitionError, match="declared twice"):
         make(3)
+
+
+@pytest.mark.parametrize("way", ["one import", "two files"])
+def test_what_only_looks_like_an_import_anew_is_refused(
+    app: App, module: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """A slip within one module, and another module that took the first one's name."""
+    module(TASKS)
+    importlib.import_module("declared_here")
+    del sys.modules["declared_here"]
+    if way == "one import":
+        module(TASKS + TASKS)
+    else:
+        (tmp_path / "elsewhere").mkdir()
+        (tmp_path / "elsewhere" / "declared_here.py").write_text("\n" + TASKS)
+        monkeypatch.syspath_prepend(str(tmp_path / "elsewhere"))
+    importlib.invalidate_caches()
+    assert "declared twice" in refusal(lambda: importlib.import_module("declared_here"))
+
+
+def scales(app: App) -> Callable[[int], Any]:
+    def make(factor: int) -> Any:
+        @app.task("scale")
+        async def scale(x: int) -> int:
+            return x * factor
+
+        return scale
+
+    return make
+
+
+def lambdas(app: App) -> Callable[[int], Any]:
+    return lambda factor: app.task("scale")(lambda x: x * factor)
+
+
+def wrapped(app: App) -> Callable[[int], Any]:
+    def make(factor: int) -> Any:
+        def scale(x: int) -> int:
+            return x * factor
+
+        @functools.wraps(scale)
+        def wrapper(x: int) -> int:
+            return scale(x)
+
+        return app.task("scale")(wrapper)
+
+    return make
+
+
+def by_alias(app: App) -> Callable[[int], Any]:
+    def make(factor: int) -> Any:
+        @app.task(f"scale-{factor}", aliases=["scale"])
+        def scale(x: int) -> int:
+            return x * factor
+
+        return scale
+
+    return make
+
+
+def in_a_class(app: App) -> Callable[[int], Any]:
+    def make(factor: int) -> Any:
+        class Scales:
+            @app.task("scale")
+            @staticmethod
+            def scale(x: int) -> int:
+                return x * factor
+
+        return Scales.scale
+
+    return make
+
+
+@pytest.mark.parametrize("factory", [scales, lambdas, wrapped, by_alias, in_a_class])
+def test_whatever_a_factory_makes_is_two_tasks(factory: Callable[[App], Callable[[int], Any]]) -> None:
+    """Under one name or alias the second is refused, and the first stays what it was."""
+    app = App()
+    make = factory(app)
+    first = make(2)
+    assert "declared twice" in refusal(lambda: make(3))
+    assert [first] == list(app.tasks.values())
 
 
 def test_one_function_may_be_declared_again() -> None:

@@ -39,6 +39,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.asked: dict[tuple[str, str], int] = {}
+        self._moved = ""
 
     def count(self, call: str, *resources: str) -> None:
         for action, resource in zip(ACTIONS[call], resources, strict=True):
@@ -51,8 +52,12 @@ class Recorder:
             assert request.head.startswith(b"POST ")
             schedule = f"arn:aws:scheduler:eu-west-1:123456789012:schedule/default/{path.rpartition('/')[2]}"
             self.count("CreateSchedule", schedule, parameters["Target"]["RoleArn"])
-        else:
+        elif "QueueUrl" in parameters:
             self.count(request.action, START + parameters["QueueUrl"].rpartition("/")[2])
+        else:
+            # A task is ended by its handle: it is the one of the queue that was named before.
+            self._moved = parameters.get("SourceArn", self._moved)
+            self.count(request.action, START + self._moved.rpartition(":")[2])
         return await forward(request)
 
 
@@ -166,6 +171,17 @@ def test_purging(recorder, driver, planned, queue) -> None:
     with app.using(driver):
         app.queue(queue).purge()
     assert planned(operators_may_purge=True)["operator"] - planned()["operator"] == set(recorder.asked)
+
+
+def test_moving(recorder, driver, planned, place, queue) -> None:
+    """What is added for an operator who may move is what a message move task asks for, from its start to its end."""
+    place.client.send_message(QueueUrl=place.url_of(f"{queue}-dlq"), MessageBody=DEAD)
+    app = App()
+    with app.using(driver):
+        started = app.queue(queue).dead_letters.move_all()
+        started.progress()
+        started.cancel()
+    _adds(recorder, planned()["operator"], planned(operators_may_move=True)["operator"])
 
 
 def test_scheduler_of_a_producer(recorder, driver, planned) -> None:

@@ -81,7 +81,7 @@ def load_app(spec: str | Found | None) -> App:
     attribute = spec.partition(":")[2]
     if str(folder) not in sys.path[:1]:
         sys.path.insert(0, str(folder))
-    module = _imported(module_of(spec), spec, folder)
+    module = _import(module_of(spec), spec, folder)
     app = _named(module, attribute) if attribute else _only_app(module)
     app.load()
     if not app.tasks:
@@ -89,7 +89,7 @@ def load_app(spec: str | Found | None) -> App:
     return app
 
 
-def _imported(module: str, spec: str, folder: Path) -> ModuleType:
+def _import(module: str, spec: str, folder: Path) -> ModuleType:
     if not module:
         raise ConfigurationError(f"{spec!r} names no module", hint="--app shop.tasks:app")
     if not all(part.isidentifier() for part in module.split(".")):

@@ -274,8 +274,8 @@ def kind_of(value: object) -> str:
 def place(error: BaseException) -> str:
     """Where a module that was being imported raised it, as ` (file:line)`; nothing where the error says so itself.
 
-    The line is the program's own that is nearest to the fault: a package's own lines are nothing that its users can
-    mend. Where a package raised it, its line follows.
+    The line is the program's own that is nearest to the fault, since users can't fix a package's lines. If a package
+    raised it, its line follows.
     """
     from itertools import dropwhile
     from pathlib import Path

@@ -148,7 +148,7 @@ def _flush(code: int, switches: Switches) -> int:
         code = code or FAILED if isinstance(error, BrokenPipeError) else _unwritten(code, error, switches)
     try:
         sys.stderr.flush()
-    except OSError:  # nobody can be told, and the command did its work all the same
+    except OSError:  # there is no way to report it, and the command has done its work all the same
         _silence(sys.stderr)
     return code
 
@@ -158,7 +158,7 @@ def _unwritten(code: int, error: OSError, switches: Switches) -> int:
 
 
 def _open_closed_streams() -> None:
-    """What was closed (`cloudq worker >&-`) leads nowhere: else the next file that is opened would take its place."""
+    """Opens closed streams (`cloudq worker >&-`) on the null device: else the next open file would take their place."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             opened = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - open as long as the process lives
@@ -173,6 +173,6 @@ def _tolerate_any_locale() -> None:
 
 
 def _silence(stream: TextIO) -> None:
-    """What is still buffered has nowhere to go: the interpreter would try again at its end, and complain."""
+    """Drops buffered output that can't be written: the interpreter would try again at its end, and complain."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -61,7 +61,7 @@ def show_banner(chosen: Chosen, lines: Mapping[str, str], fields: Mapping[str, o
 
 
 def note_undeclared(chosen: Chosen, queues: Iterable[str]) -> None:
-    """Tells about queues that no task declares: one may be mistyped."""
+    """Notes queues that no task declares: a name may be mistyped."""
     declared = chosen.app.runtime.declared_queues()
     for name in queues:
         if name not in declared:

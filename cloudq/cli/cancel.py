@@ -18,14 +18,14 @@ EXAMPLES = (
 
 
 def cancel(
-    receipt: Annotated[str, typer.Argument(metavar="RECEIPT", help="What the send gave.", show_default=False)],
+    receipt: Annotated[str, typer.Argument(metavar="RECEIPT", help="The receipt of the send.", show_default=False)],
     *,
     app: AppSpec = None,
     backend: Backend = None,
     json: Json = False,
     _debug: Debug = False,
 ) -> None:
-    """Delete a message that no worker was handed yet. Exit code 1: it is too late.
+    """Delete a message that no worker has received yet. Exit code 1: it is too late.
 
     The receipt is `.receipt` of what a send returned, or of `cloudq send --json`.
     """

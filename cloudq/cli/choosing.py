@@ -28,11 +28,11 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
     """An App to work with.
 
     Attributes:
-        app: The App, on the backend that is in force.
+        app: The App, on the backend that is used.
         spec: What it was loaded from, or `None` for a bare one that has no tasks.
         folder: The folder from which it was imported; `None` for a bare one.
         how: What named it: an option, a variable, a file; `None` for a bare one.
-        backend_from: What named its backend, likewise.
+        backend_from: What named its backend: an option, a variable, the App, the default.
         missing: Whether its database doesn't exist, and must not be made: it is empty in this process.
         why_bare: Why it is a bare one.
     """
@@ -68,9 +68,9 @@ def any_app(spec: str | None, backend: str | None, *, wanted: bool = True, store
     """The App of the surroundings, or a bare one for what needs no tasks; its backend is closed after the block.
 
     Args:
-        spec: What was asked for, if anything was.
-        backend: Likewise.
-        wanted: Whether its tasks are of use. If not, and the backend is given, it isn't even looked for.
+        spec: The App that was asked for, if one was.
+        backend: The backend that was asked for, if one was.
+        wanted: Whether its tasks are needed. If not, and the backend is given, no App is looked for.
         stores: Whether the command stores messages, and so may make the database. All others leave no file behind.
 
     Raises:
@@ -131,7 +131,7 @@ def _chosen(spec: str | None, backend: str | None, *, wanted: bool) -> Chosen:
 
 
 def queues_of(chosen: Chosen, named: list[str]) -> list[str]:
-    """The named queues, else all that the App's tasks declare; tells about names that none of them declares."""
+    """The named queues, else all that the App's tasks declare; notes names that none of them declares."""
     declared = chosen.app.runtime.declared_queues()
     if not named:
         if not declared:
@@ -178,7 +178,7 @@ def _load(found: Found) -> App:
 
 
 def _refuse_memory(app: App) -> None:
-    """Refuses to send, with success, what is gone a moment later."""
+    """Refuses a backend in memory: a message would be accepted, and gone a moment later."""
     if parse_url(app.url).scheme == "memory":
         raise ConfigurationError(
             "memory:// lives inside one process: this one, which ends now",

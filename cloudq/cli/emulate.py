@@ -161,7 +161,7 @@ def servicebus(
 
 @contextmanager
 def _told_to_end() -> Iterator[threading.Event]:
-    """An event that is set by SIGTERM or SIGINT within the block; what was set before is put back."""
+    """An event that SIGTERM and SIGINT set within the block; afterwards the earlier handlers are back."""
     ended = threading.Event()
 
     def end(_number: int, _frame: FrameType | None) -> None:

@@ -31,7 +31,7 @@ def explain(
         else:
             table(("code", "means"), [(name, first_sentence(text)) for name, text in known.items()])
         return
-    # Who has the class's name from a log means the same.
+    # A log shows the class's name, which means the same.
     code = next((name for name, text in known.items() if text.startswith(f"`{code}`")), code)
     if code not in known:
         raise OptionError(

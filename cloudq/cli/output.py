@@ -64,7 +64,7 @@ def refuse(what: str, hint: str) -> None:
 
 
 def complain(text: str, end: str = "\n") -> None:
-    """Text to stderr at once. Where it can't be written nobody can be told, and what there is to do is done."""
+    """Writes text to stderr at once. If it can't be written, that can't be reported either, and the command goes on."""
     with suppress(OSError):
         sys.stderr.write(text + end)
         sys.stderr.flush()
@@ -107,7 +107,7 @@ def shown(value: object) -> str:
 def printable(text: str) -> str:
     """The text with every character escaped that could steer a terminal; line ends and tabs stay.
 
-    What a message holds comes from its sender, who may be anybody.
+    The content of a message comes from its sender, who isn't trusted.
     """
     if text.isprintable():
         return text

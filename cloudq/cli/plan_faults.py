@@ -156,7 +156,7 @@ def _on_sqs(
 def _redrive(needs: Needs, queue: Mapping[str, Any], dead_name: str) -> Iterator[str]:
     text = queue.get("redrive_policy")
     if text is None:
-        yield "it has no redrive_policy: what kills its worker goes round for ever"
+        yield "it has no redrive_policy: a message that kills its worker goes round forever"
         return
     try:
         policy = msgspec.json.decode(text, type=dict[str, Any])

@@ -62,7 +62,7 @@ def worker(
             "--processes", metavar="N", min=1, help="Run tasks in N child processes, one each: for work that computes."
         ),
     ] = None,
-    burst: Annotated[bool, typer.Option("--burst", help="End once nothing is ready.")] = False,
+    burst: Annotated[bool, typer.Option("--burst", help="End when no message is ready.")] = False,
     max_tasks: Annotated[
         int | None, typer.Option("--max-tasks", metavar="N", min=1, help="End after this many tasks.")
     ] = None,
@@ -74,7 +74,7 @@ def worker(
         typer.Option(
             "--lease",
             metavar="SECONDS",
-            help="How long a worker may give no sign of life before another one gets its task. Default: 120.",
+            help="How long a worker may be unreachable before another one gets its task. Default: 120.",
         ),
     ] = None,
     wait: Annotated[
@@ -108,7 +108,7 @@ def worker(
     insecure_no_auth: worker_push.InsecureNoAuth = False,
     _debug: Debug = False,
 ) -> None:
-    """Run the app's tasks until told to stop.
+    """Run the app's tasks until a signal stops it.
 
     The first SIGTERM or Ctrl-C lets running tasks finish and gives back those that wait; a second one gives back all
     and ends now. Exits with 0 either way; with 1 where a --burst leaves messages of tasks that it doesn't know.
@@ -241,7 +241,7 @@ def _refuse_unshared(chosen: Chosen, queues: Iterable[str]) -> None:
 
 
 def _show_banner(service: Worker, chosen: Chosen, *, as_json: bool) -> None:
-    """Says on stderr what is about to work on what."""
+    """Shows on stderr which worker starts, for which app, queues and backend."""
     settings = service.settings
     queues = [name if weight == 1 else f"{name}={weight}" for name, weight in service.queues.items()]
     lines = {

@@ -67,7 +67,7 @@ VerifiedInFront = Annotated[
     typer.Option(
         "--verified-in-front",
         rich_help_panel=PANEL,
-        help="Believe tokens whose signature was removed by a service in front that requires authentication.",
+        help="Accept tokens whose signature was removed by a service in front that requires authentication.",
     ),
 ]
 InsecureNoAuth = Annotated[
@@ -85,11 +85,11 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         host: The address, if one was given.
-        port: The port, likewise.
+        port: The port, if one was given.
         service_accounts: Who may push.
         audiences: What their tokens are for.
         verified_in_front: Whether a service in front verifies.
-        insecure_no_auth: Whether nobody does.
+        insecure_no_auth: Whether pushes aren't verified at all.
     """
 
     host: str | None
@@ -123,7 +123,7 @@ def serve(
     health: tuple[str, int] | None,
     as_json: bool,
 ) -> int:
-    """Serves pushes until told to stop. Returns the exit code.
+    """Serves pushes until a signal stops it. Returns the exit code.
 
     Raises:
         ConfigurationError: It can't work like this.

@@ -119,7 +119,7 @@ class Batcher(Generic[ItemT, ResultT]):
             while self._await_batch(pilot, entry):
                 self._fly(pilot)
         except BaseException as interruption:
-            # The others whose items it carries must not wait for ever; nobody waits for its own item any more.
+            # The others whose items it carries must not wait forever; nobody waits for its own item any more.
             self._crash(pilot, interruption)
             self._withdraw(entry)
             raise
@@ -139,7 +139,7 @@ class Batcher(Generic[ItemT, ResultT]):
         return future
 
     def post(self, item: ItemT, then: Then[ItemT, ResultT]) -> None:
-        """As `submit`, without the cost of a future: `then` is told of the item's entry, once it has landed.
+        """As `submit`, without the cost of a future: `then` is called with the item's entry, once it has landed.
 
         That happens in the thread that made the call, which waits for it. What it raises is logged.
 
@@ -275,7 +275,7 @@ class Batcher(Generic[ItemT, ResultT]):
         self._land(pilot, outcome)
 
     def _land(self, pilot: Pilot[ItemT, ResultT], outcome: Sequence[ResultT] | Exception) -> None:
-        # Not under the lock: what is told of a landing may take its time.
+        # Not under the lock: what is called at a landing may take its time.
         resolve(pilot.batch, outcome)
         if pilot.late:
             resolve(pilot.late, waited_too_long(self._max_wait))

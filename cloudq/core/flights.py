@@ -1,7 +1,8 @@
 """Who and what flies in a `Batcher`: entries, pilots, and how an entry gets its result. The words are in `batching`.
 
 An entry is no `Future`: that has a lock and a condition of its own, which took nearly a tenth of the CPU that a worker
-on SQLite needs for a short task. Who waits for an entry waits on the batcher's condition, or is told.
+on SQLite needs for a short task. A thread that waits for an entry waits on the batcher's condition; others give
+a function that is called.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Entry(Generic[ItemT, ResultT]):
 
 
 Then: TypeAlias = Callable[[Entry[ItemT, ResultT]], object]
-"""Told of an entry that has landed. It isn't told under a lock; where it is interrupted, it is told a second time."""
+"""Called with an entry that has landed, under no lock; a second time if the first call was interrupted."""
 
 
 class Pilot(Generic[ItemT, ResultT]):

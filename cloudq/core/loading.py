@@ -83,7 +83,7 @@ async def off_the_loop(function: Callable[[], T]) -> T:
         except StopIteration as error:  # which a future doesn't take
             failed = RuntimeError("the function raised StopIteration")
             failed.__cause__ = error
-        except BaseException as error:  # noqa: BLE001 - raised where it is awaited: else that would wait for ever
+        except BaseException as error:  # noqa: BLE001 - raised where it is awaited: else that would wait forever
             failed = error
         with suppress(RuntimeError):  # the loop has been closed, so nobody waits any more
             loop.call_soon_threadsafe(tell, result, failed)

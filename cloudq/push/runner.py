@@ -86,7 +86,7 @@ class PushRunner:
             try:
                 self._run_in_thread(partial(contextvars.copy_context().run, self._run, run, from_thread))
             except BaseException:
-                self._admission.end(run)  # or its slot would be taken, and itself in hand, for ever
+                self._admission.end(run)  # or its slot would be taken, and itself in hand, forever
                 raise
         try:
             return await answer

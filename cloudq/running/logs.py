@@ -15,7 +15,7 @@ from cloudq.running.log_fields import NAMES
 LogFormat: TypeAlias = Literal["text", "json"]
 
 
-# What a record has of its own; what else it has was given by whoever logs.
+# What a record has of its own; anything else was given by the code that logs.
 _OWN: Final = frozenset([*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"])
 _OF_TASKS: Final = "cloudq.task."
 _ID_CHARS: Final = 200

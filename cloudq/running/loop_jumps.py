@@ -1,4 +1,4 @@
-"""Interpreters on which an interruption skips `finally` and `with` (CPython issue 130279: 3.13, and later till mended).
+"""Interpreters on which an interruption skips `finally` and `with` (CPython issue 130279: 3.13, and later until fixed).
 
 The jump with which a loop begins again isn't in the exception table of the `try` round the loop, and since 3.13 the
 interpreter looks for interruptions at that jump. One that arrives there leaves the function as if there were no `try`:

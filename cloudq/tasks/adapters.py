@@ -11,7 +11,7 @@ from cloudq.errors import TaskDefinitionError
 from cloudq.tasks.hints import is_model, parts_of
 from cloudq.tasks.models import names_taken
 
-# Whose rules msgspec passes over without a word: those of its own are msgspec.Meta.
+# msgspec silently ignores the rules of these packages; its own are msgspec.Meta.
 _RULES_OF: Final = ("annotated_types", "pydantic", "pydantic_core", "sqlmodel")
 _MARKS_OF_RULES: Final = ("__get_pydantic_core_schema__", "__is_annotated_types_grouped_metadata__")
 
@@ -41,7 +41,7 @@ class Adapter:
                 hint="use pydantic.AfterValidator(...), or msgspec.Meta(...)",
             )
         try:
-            # Bytes are written as base64. Of a dataclass that can't be said, of a tuple with one in it it can.
+            # Bytes are written as base64. A dataclass can't be given that setting; a tuple that holds one can.
             self._adapter: Any = TypeAdapter(tuple[hint], config=ConfigDict(val_json_bytes="base64"))
         except Exception as error:
             raise TaskDefinitionError(
@@ -77,14 +77,14 @@ def _metadata(hint: Any) -> Iterator[object]:
 
 
 def _is_rule(rule: object) -> bool:
-    """Whether pydantic would go by it: a rule of theirs, or one of the user's own, by class or by its marks."""
+    """Whether pydantic would apply it: a rule of these packages, or one of the user's own, by class or by its marks."""
     return any(hasattr(rule, mark) for mark in _MARKS_OF_RULES) or any(
         kind.__module__.partition(".")[0] in _RULES_OF for kind in type(rule).__mro__
     )
 
 
 def _passed_over(hint: Any) -> Iterator[str]:
-    """The rules of annotated_types that pydantic (2.14) reads without a word, and doesn't go by."""
+    """The rules of annotated_types that pydantic (2.14) accepts silently and doesn't apply."""
     todo = list(_metadata(hint))
     while todo:
         rule = todo.pop()

@@ -1,7 +1,7 @@
 """What arrives is what was sent: the values of a send, compared with what a worker would read in their place.
 
-`==` is the wrong relation. It says yes to 2**53 + 1 and the float next to it, and to a class with eq=False never; two
-equal moments of a repeated hour are unequal to it. So values are compared by what they are made of.
+`==` is the wrong relation: 2**53 + 1 equals the float next to it, instances of a class with eq=False are never equal,
+and neither are two equal moments of a repeated hour. So values are compared part by part.
 
 What may come back in the declared form: a tuple, a set or a range under Sequence or Iterable, an int under float, and
 JSON's form of a value (text for a date, a UUID, a Decimal, bytes, an enum) where that type is declared, as every send
@@ -29,7 +29,7 @@ _ATOMS: Final = frozenset({str, int, bool, bytes, type(None)})
 
 
 class Comparison:
-    """One comparison: what it lets pass, and what it came upon that is no difference.
+    """One comparison: what it allows, and the places that it found which aren't differences.
 
     Attributes:
         convert_untyped: Whether what nothing declares may arrive as JSON's form of it (a date as a text).

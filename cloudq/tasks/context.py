@@ -36,7 +36,7 @@ class Context:
         attempt: The number of this run, from 1; an upper bound on backends that can't tell a run from a delivery.
         deliveries: How often this copy of the message was handed over, from 1.
         deadline: When the time limit ends the task, or `None`.
-        lease_lost: Set once the lease is over: somebody else may be running the message, so stop at a safe place.
+        lease_lost: Set once the lease is over: another worker may be running the message, so stop at a safe place.
         raw: The backend's native object: the escape hatch, different for every backend.
     """
 

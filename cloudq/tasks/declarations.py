@@ -13,7 +13,7 @@ _LOCAL = "<locals>"
 
 
 def replaces(new: Definition, old: Definition) -> bool:
-    """Whether a declaration is the old one again, read anew; if not, two functions want one name."""
+    """Whether a declaration is the old one, read again; if not, two functions have one name."""
     if _code(new) is _code(old):
         # The same code in two functions: a factory made both (a reload compiles anew).
         return _function(new) is _function(old)
@@ -34,7 +34,7 @@ def _is_read_anew(module: str) -> bool:
         return True  # code that a notebook or a debugger runs
     if found.__name__ == "__main__":
         return getattr(found, "__file__", None) is None  # a script's lines run once, a prompt's and a notebook's again
-    # While it is imported for the first time, two functions of one name in it are a slip (importlib's own mark).
+    # While it is imported for the first time, two functions of one name in it are a mistake (importlib's own mark).
     return not getattr(found.__spec__, "_initializing", False)
 
 

@@ -149,16 +149,16 @@ class TaskJob:
     def run(self) -> object:
         """Calls a sync function."""
         with Running(self.context):
-            result = self._called()
-        return self._ran(result)
+            result = self._call()
+        return self._refuse_unrun(result)
 
     async def arun(self) -> object:
         """Calls and awaits an async function."""
         with Running(self.context):
-            result = await self._called()
-        return self._ran(result)
+            result = await self._call()
+        return self._refuse_unrun(result)
 
-    def _ran(self, result: object) -> object:
+    def _refuse_unrun(self, result: object) -> object:
         """The result, if it isn't something whose code has yet to run: that must not count as done.
 
         Raises:
@@ -173,7 +173,7 @@ class TaskJob:
             "await it in the task; a decorator of an async def must be an async def itself"
         )
 
-    def _called(self) -> Any:
+    def _call(self) -> Any:
         args, kwargs = self._definition.parameters.call(self._arguments)
         if self._definition.parameters.takes_context:
             return self._definition.function(self.context, *args, **kwargs)
@@ -181,7 +181,7 @@ class TaskJob:
 
 
 def _check_function(function: Callable[..., object]) -> None:
-    """Refuses what looks callable and isn't a function that a worker could call by name."""
+    """Refuses callables that aren't functions which a worker could call by name."""
     if isinstance(function, functools.partial) or not hasattr(inspect.unwrap(function), "__code__"):
         raise TaskDefinitionError(f"{function!r} is no function", hint="decorate a def or an async def")
     if inspect.ismethod(function):

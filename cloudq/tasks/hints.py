@@ -75,7 +75,7 @@ def bare(hint: Any) -> Any:
 
 
 def item_hints(hint: object, items: Sequence[object]) -> Iterator[Any]:
-    """What is declared of each item of a sequence or a set; `None` where something is, but not what."""
+    """The declared type of each item of a sequence or a set; `None` where it isn't clear which."""
     hint = _member(hint, list | tuple | set | frozenset)
     if hint is None:
         return repeat(None)
@@ -88,7 +88,7 @@ def item_hints(hint: object, items: Sequence[object]) -> Iterator[Any]:
 
 
 def value_hints(hint: object) -> tuple[Any, Any]:
-    """What is declared of the keys and of the values of a mapping; of a TypedDict's values, by key."""
+    """The declared types of a mapping's keys and values; those of a TypedDict's values, by key."""
     hint = _member(hint, dict)
     if hint is None:
         return None, None
@@ -154,7 +154,7 @@ def models_within(model: Any) -> Iterator[Any]:
 
 
 def parts_of(hint: Any) -> Iterator[Any]:
-    """A type and all that it is made of, each once; not what models are made of, which see to themselves."""
+    """A type and all that it is made of, each once; but not the parts of models, which check their own fields."""
     seen: list[Any] = []
     todo = [hint]
     while todo:

@@ -1,4 +1,4 @@
-"""What is said where a module of the program can't be imported."""
+"""The error for a module of the program that can't be imported."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _hint(error: BaseException) -> str:
     if type(error).__module__.startswith("django."):
         return f"set DJANGO_SETTINGS_MODULE and call django.setup() before the modules of tasks are imported; {debug}"
     if isinstance(error, ModuleNotFoundError) and error.name:
-        return f"install what provides {error.name!r} where this runs, or mend the import; {debug}"
+        return f"install what provides {error.name!r} where this runs, or correct the import; {debug}"
     if isinstance(error, ImportError) and "circular import" in str(error):
         return f"two modules import each other: import one of them within a function; {debug}"
     return debug

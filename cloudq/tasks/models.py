@@ -1,4 +1,4 @@
-"""pydantic in payloads, for users who have it: models are known by their marks, and it is never imported first here."""
+"""pydantic in payloads, for users who have it: models are known by their marks, and pydantic is never imported here."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _write_model(model: Any) -> msgspec.Raw:
 def _has_one_sided_alias(kind: Any) -> bool:
     """Whether a model, or one within it, is written under one name and read under another (`validation_alias=`).
 
-    Then all of it is written by the fields' own names, which pydantic takes besides (`names_taken`).
+    Then the whole model is written with the fields' own names, which pydantic also accepts (`names_taken`).
     """
     return bool(names_taken()) and any(
         _name_written(name, field) not in _names_read(name, field)
@@ -73,7 +73,7 @@ def _names_read(name: str, field: Any) -> list[object]:
 
 @lru_cache(maxsize=1)
 def names_taken() -> dict[str, bool]:
-    """How pydantic is asked to take a field by its alias or its name (from 2.11 on: its changelog)."""
+    """The arguments that make pydantic accept a field by its alias or its name (from 2.11 on: its changelog)."""
     pydantic = sys.modules["pydantic"]
     major, minor = (int(part) for part in pydantic.VERSION.split(".")[:2])
     return {"by_alias": True, "by_name": True} if (major, minor) >= (2, 11) else {}

@@ -57,7 +57,7 @@ class TaskOptions(TypedDict, total=False):
             task runs, so this needn't be longer than the task.
         time_limit: How long one run may take.
         idempotency_key: A template or a function for the key of each message.
-        ordering_key: Likewise for the ordering key.
+        ordering_key: A template or a function for the ordering key of each message.
         aliases: Earlier names, so that messages in flight stay valid after a rename.
     """
 

@@ -1,8 +1,8 @@
 """Async tasks that a test runs, and the transaction that a Django test is in.
 
-Django keeps a connection a thread, and a test's transaction is on the connection of the test's own thread. Async ORM
-calls go to the thread that waits for their loop, if asgiref started that loop: so what has a loop of its own elsewhere
-reads and writes outside of the transaction, leaves rows for the next test, or meets a locked table.
+Django keeps one connection for each thread, and a test's transaction is on the connection of the test's own thread.
+Async ORM calls go to the thread that waits for their loop, if asgiref started that loop. So code on a loop of its own
+elsewhere reads and writes outside of the transaction, leaves rows for the next test, or waits for a locked table.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _executors(sync: Any) -> MutableMapping[AbstractEventLoop | None, object]:
 
 
 def django_is_loaded() -> bool:
-    """Whether transactions of Django's have to be minded."""
+    """Whether Django's transactions have to be taken into account."""
     return _asgiref() is not None
 
 

@@ -14,7 +14,7 @@ from cloudq.tasks.adapters import Adapter, has_models, has_rules
 from cloudq.tasks.hints import is_model
 from cloudq.tasks.models import is_frozen, is_table
 
-# Called by another name, as type checkers know the usual one and take it for a declaration.
+# Under another name, since type checkers take the usual one for a declaration.
 _typed_dict: Final[Any] = TypedDict
 # Type descriptions of msgspec whose values may run code of the user's own: constructors, validators, converters.
 _CUSTOM: Final = frozenset({"StructType", "DataclassType", "CustomType"})

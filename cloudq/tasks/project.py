@@ -18,9 +18,9 @@ _KEYS: Final = ("app",)
 def project_file(start: Path) -> Path | None:
     """The nearest `pyproject.toml`, from `start` upward; `None` where there is none.
 
-    What it names is imported and run, so the way up ends where somebody else may have put one: at the root of the
-    repository, at the home folder, at another file system, at a folder that is neither ours nor root's, and at one
-    that everybody may write to. `start` itself is looked at in any case.
+    The module that it names is imported and run, so the search upward ends where another user may have put one: at the
+    root of the repository, at the home folder, at another file system, at a folder that is neither ours nor root's,
+    and at one that everybody may write to. `start` itself is always checked.
     """
     for folder in _upward(start):
         file = folder / PROJECT_FILE
@@ -41,7 +41,7 @@ def configured_app(file: Path) -> str | None:
         settings = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ConfigurationError(
-            f"{file} can't be read: {error}", hint="mend it, or name the app with --app"
+            f"{file} can't be read: {error}", hint="correct it, or name the app with --app"
         ) from error
     tool = settings.get("tool", {}).get("cloudq", {})
     if not isinstance(tool, dict):
@@ -74,7 +74,7 @@ def _is_package(folder: Path) -> bool:
     """Whether a folder is imported as a package. Many a project's own folder has an `__init__.py` by mistake."""
     if not (folder / "__init__.py").is_file() or not folder.name.isidentifier() or _is_project(folder):
         return False
-    # Who stands within it means that folder, unless a project is around it.
+    # A user within it means that folder, unless a project is around it.
     return not Path.cwd().is_relative_to(folder) or any(map(_is_project, _upward(folder.parent)))
 
 

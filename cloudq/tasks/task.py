@@ -176,7 +176,7 @@ class Task(Generic[P, R]):
             OptionError: An option, or the key made from the arguments, isn't valid.
         """
         merged: SendOptions = {**self._options, **options}
-        # Before the payload: who passes a parameter as an option lacks it there.
+        # Before the payload: a parameter that was passed as an option is missing there.
         if merged:
             check_send_options(merged, self._definition.parameters.names)
         payload = self._definition.parameters.payload(values, convert_untyped=self.app.convert_untyped)

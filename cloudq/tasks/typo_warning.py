@@ -9,9 +9,9 @@ from typing import Final
 
 from cloudq.tasks.callers import callers_level
 
-# Other programs' names are often of the same build (`blog.tasks.mail`, `shop.tasks.mail`: 0.8), and are no slips.
+# Other programs' names are often built alike (`blog.tasks.mail`, `shop.tasks.mail`: 0.8), and aren't typing errors.
 _NEAR: Final = 0.84
-# How many names are remembered as looked at: names may be made of data, without end.
+# How many checked names are remembered: names may be made of data, so their number has no bound.
 _REMEMBERED: Final = 1_000
 
 

@@ -25,8 +25,8 @@ _CONTEXT_CODES: Final = (_context.__code__, _async_context.__code__)
 
 
 def has_yet_to_run(result: object) -> bool:
-    """Whether a result is something that nobody would run: an awaitable, a generator, a context manager of one."""
-    # By what it can do, as compilers (Cython, mypyc) have types of their own for it.
+    """Whether a result is something whose code nothing would run: an awaitable, a generator or its context manager."""
+    # By what it can do, since compilers (Cython, mypyc) have types of their own for it.
     return inspect.isawaitable(result) or isinstance(result, _LAZY)
 
 

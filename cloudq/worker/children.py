@@ -260,7 +260,7 @@ class ChildExecutor:
             self._served.notify_all()
 
     def _have_child(self, child: _Child | None, backoff: Backoff) -> _Child | None:
-        """The child, if it lives, or a new one. Tried for ever, unless none of them has ever started."""
+        """The child, if it lives, or a new one. Tried forever, unless none of them has ever started."""
         if child is not None and child.alive:
             return child
         if child is not None:

@@ -31,7 +31,7 @@ ZERO: Final = timedelta(0)
 
 
 class Poller:
-    """Receives as many as the intake wants. Retries a failing backend for ever, with growing back-off.
+    """Receives as many as the intake wants. Retries a failing backend forever, with growing back-off.
 
     Nothing that the backend, a logging filter or the executor raises ends it; where it can't go on (no thread can be
     started), the watchdog replaces it.

@@ -67,7 +67,7 @@ class Poll:
         return self.asked > 0 and now - self.began < FRESH
 
     def rest(self, now: timedelta, epoch: int) -> timedelta | None:
-        """In a burst, how long to leave an empty queue alone: until something moved, but not for ever."""
+        """In a burst, how long to leave an empty queue alone: until something moved, but not forever."""
         if not self.found_nothing or self.epoch != epoch:
             return None
         if self.resting_since is None:

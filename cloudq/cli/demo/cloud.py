@@ -24,7 +24,7 @@ TASKS: Final = 500
 CUSTOMERS: Final = 20
 PER_CUSTOMER: Final = 10
 EXPIRED: Final = 42
-# How long the emulator may take to be told of the last answer.
+# How long the last answer may take to reach the emulator.
 _SETTLING: Final = timedelta(seconds=10)
 _LOOK: Final = timedelta(milliseconds=50)
 
@@ -88,12 +88,12 @@ def _stops(app: App, place: Place, queues: list[str]) -> None:
         show(letter)
     _check(len(dead) == 1, "one dead letter was to be expected")
 
-    write("\n4. Mend the cause, which is a new card; then redrive, and work again.")
+    write("\n4. Fix the cause, with a new card; then redrive, and work again.")
     ledger.renewed = True
     redriven = letters.redrive([letter.key for letter in dead]).redriven
     _work(app, place, redriven)
     write(f"   {dead_letters(redriven)} sent again. {len(ledger.charged)} of {orders} orders are charged;")
-    waiting, left = _left(app, queues)
+    waiting, left = _count_left(app, queues)
     write(f"   {waiting} messages are waiting, {dead_letters(left)} left; {ledger.repeats} tasks ran a second time.\n")
     _check(len(ledger.charged) == orders and not waiting and not left, "something is left, or missing")
     write("All done.")
@@ -120,7 +120,7 @@ def _work(app: App, place: Place, total: int) -> float:
     return monotonic() - began
 
 
-def _left(app: App, queues: list[str]) -> tuple[int, int]:
+def _count_left(app: App, queues: list[str]) -> tuple[int, int]:
     """How many messages wait, and how many dead letters there are, once the last answers have arrived."""
     until = SYSTEM_CLOCK.now() + _SETTLING
     pause = threading.Condition()

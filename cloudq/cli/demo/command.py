@@ -60,12 +60,12 @@ def demo(
     Everything it makes is in a temporary folder, or in memory, and is removed at the end.
     """
     if backend != SQLITE:
-        _on_hosted(backend, given=folder is not None or keep)
+        _tour_hosted(backend, given=folder is not None or keep)
         return
     root = (folder or Path()).absolute()
     if not root.is_dir():
         raise ConfigurationError(f"{root} is no folder", hint="cloudq demo --folder PATH")
-    files, skipped = _found(root)
+    files, skipped = _find_files(root)
     if not files:
         raise ConfigurationError(
             f"there is no text file under {root}", hint="name a folder with some: " + " ".join(sorted(SUFFIXES))
@@ -74,7 +74,7 @@ def demo(
         _tour(files, skipped, root, place)
 
 
-def _on_hosted(backend: str, *, given: bool) -> None:
+def _tour_hosted(backend: str, *, given: bool) -> None:
     from cloudq.cli.demo.cloud import tour
     from cloudq.cli.demo.places import PLACES
 
@@ -89,7 +89,7 @@ def _on_hosted(backend: str, *, given: bool) -> None:
 
 
 def _tour(files: list[Path], skipped: int, root: Path, place: Path) -> None:
-    """Sends, works, shows what died, mends it, redrives, and shows that nothing is left."""
+    """Sends, works, shows the dead letter, fixes its cause, redrives, and shows that nothing is left."""
     from cloudq.cli.demo.tasks import app, entries, index
 
     into = place / "index"
@@ -118,7 +118,7 @@ def _tour(files: list[Path], skipped: int, root: Path, place: Path) -> None:
         for letter in dead:
             show(letter)
 
-        write(f"\n4. Mend the cause, which is to write {BROKEN} in UTF-8; then redrive, and work again.")
+        write(f"\n4. Fix the cause: write {BROKEN} in UTF-8; then redrive, and work again.")
         broken.write_text(broken.read_text(encoding="latin-1"), encoding="utf-8")
         redriven = letters.redrive([letter.key for letter in dead]).redriven
         _work(app, redriven)
@@ -164,7 +164,7 @@ def _show_words(indexed: list[Entry]) -> None:
     table(("word", "times", "files"), often[:10])
 
 
-def _found(root: Path) -> tuple[list[Path], int]:
+def _find_files(root: Path) -> tuple[list[Path], int]:
     """The text files under a folder, and how many more there are that can't be indexed."""
     files: list[Path] = []
     skipped = 0

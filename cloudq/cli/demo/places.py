@@ -98,7 +98,7 @@ def cloud_tasks() -> Iterator[Place]:
     """
     try:
         import google.auth  # noqa: F401 - asked for here, where there is a word to say about it
-        import uvicorn  # noqa: F401 - likewise
+        import uvicorn  # noqa: F401 - asked for here, where there is a word to say about it
 
         from cloudq.cli.demo.shop import PLAIN
         from cloudq.emulators.cloud_tasks import VARIABLE, CloudTasksEmulator
@@ -122,7 +122,7 @@ def cloud_tasks() -> Iterator[Place]:
             return made
 
         def pause() -> None:
-            # What is pushed to nobody is pushed again, later and later.
+            # A push that reaches no worker is repeated after longer and longer pauses.
             client.pause_queue(name=queue)
 
         yield Place(

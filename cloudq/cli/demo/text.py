@@ -1,4 +1,4 @@
-"""What the tours of `cloudq demo` say in the same way: progress where no terminal is, and counts of dead letters."""
+"""What the tours of `cloudq demo` share: progress where there is no terminal, and counts of dead letters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LINES = 4
 
 
 class Lines:
-    """Progress where no terminal is: a line for each quarter of the work. Any thread may count."""
+    """Progress where there is no terminal: a line for each quarter of the work. Any thread may count."""
 
     def __init__(self, total: int) -> None:
         self._total = total

@@ -43,11 +43,11 @@ All = Annotated[bool, typer.Option("--all", help="All of the queue's dead letter
 Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="At most this many, the oldest first.")]
 
 ByService = Annotated[
-    bool, typer.Option("--by-service", help="With --all: have Amazon SQS move them by itself. See the limits above.")
+    bool, typer.Option("--by-service", help="With --all: let Amazon SQS move them itself. See the limits above.")
 ]
 
 Unasked = Annotated[
-    bool, typer.Option("--yes", "-y", help="With --by-service: don't ask. Needed where nobody can be asked.")
+    bool, typer.Option("--yes", "-y", help="With --by-service: don't ask. Needed if stdin isn't a terminal.")
 ]
 
 
@@ -76,7 +76,7 @@ def list_(
         for name in names:
             letters = chosen.app.queue(name).dead_letters
             last: str | None = None
-            for dead in _listed(letters, after, limit):
+            for dead in _list_pages(letters, after, limit):
                 last = dead.key
                 if json:
                     write_json(as_json(dead))
@@ -141,14 +141,14 @@ def redrive(
     json: Json = False,
     _debug: Debug = False,
 ) -> None:
-    """Send dead letters to their queue again, with all attempts before them.
+    """Send dead letters to their queue again, with their full number of attempts.
 
-    Each copy is stored before its dead letter is deleted, so a crash in between leaves both, never none. What dies
-    again meanwhile is not taken twice.
+    Each copy is stored before its dead letter is deleted, so a crash in between leaves both, never none. A message that
+    dies again meanwhile is not taken twice.
 
-    For very many on Amazon SQS (standard queues) there is --by-service, with two limits. What the service itself
-    dead-lettered keeps its earlier attempts, and may be dead again at its first failure. What dies again at once is
-    moved again, in a circle, for as long as the move runs. It asks first; Ctrl-C cancels it.
+    For very many on Amazon SQS (standard queues) there is --by-service, with two limits. Messages that the service
+    itself dead-lettered keep their earlier attempts, and may be dead again at their first failure. Messages that die
+    again at once are moved again, in a circle, for as long as the move runs. It asks first; Ctrl-C cancels it.
     """
     if by_service:
         if keys or not every or limit is not None:
@@ -232,7 +232,7 @@ def _letters(queue: str, spec: str | None, backend: str | None) -> Iterator[tupl
         yield one.name, one.dead_letters
 
 
-def _listed(letters: DeadLetters, after: str | None, limit: int) -> Iterator[DeadMessage]:
+def _list_pages(letters: DeadLetters, after: str | None, limit: int) -> Iterator[DeadMessage]:
     """Page by page, so that a list of any length needs one page of memory."""
     left = limit or None
     while left is None or left > 0:

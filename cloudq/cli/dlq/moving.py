@@ -17,7 +17,7 @@ from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.queues.dead_letters import Move
 
 POLL: Final = timedelta(seconds=1)
-# How many looks in a row may fail, with a pause after each, before the move is given up, as it isn't watched.
+# How many checks in a row may fail, with a pause after each, before the move is cancelled, since it isn't watched.
 PATIENCE: Final = 30
 
 _LIMITS: Final = (
@@ -27,7 +27,7 @@ _LIMITS: Final = (
 
 
 def move_all(queue: CloudQueue, *, yes: bool, json: bool) -> None:
-    """Asks, moves, and says what came of it. Exits with 1 unless all were moved."""
+    """Asks, moves, and reports the result. Exits with 1 unless all were moved."""
     letters = queue.dead_letters
     dead = queue.stats().dead if letters.movable else None
     if dead == 0:
@@ -44,7 +44,7 @@ def move_all(queue: CloudQueue, *, yes: bool, json: bool) -> None:
         with progress("moving", dead or 0) as more:
             end = _watch(move, more, dead or 0)
     finally:
-        # Interrupted, or the service can't be asked any more: unwatched, it might move in a circle for hours.
+        # Interrupted, or the service no longer answers: unwatched, it might move in a circle for hours.
         if end is None:
             _cancel(move)
     _say(queue.name, end, json=json)
@@ -89,7 +89,7 @@ def _say(name: str, end: MoveProgress, *, json: bool) -> None:
     if end.state is MoveState.FAILED:
         note("error: the move failed" + (f": {end.reason}" if end.reason else ""))
     elif end.state is MoveState.CANCELLED:
-        note("the move was cancelled by somebody else; what was moved stays moved")
+        note("the move was cancelled elsewhere; messages that were moved stay moved")
     if json:
         write_json({"queue": name, "moved": end.moved, "state": end.state.value, "reason": end.reason})
     else:

@@ -26,7 +26,7 @@ DEFAULT_MAX_BODY: Final = 76 * 1024  # with ROOM and ENVELOPE below 100,000 byte
 MOST_MAX_BODY: Final = 1000 * 1024  # with those below 1,048,569, which is what others found the service to take
 LEAST_MAX_BODY: Final = 1024
 # How much of a message's last failure travels with its retry. Servers and proxies bound the headers of a request: many
-# refuse one of more than 8 KiB, and a push that is refused for its headers would be pushed for ever.
+# refuse one of more than 8 KiB, and a push that is refused for its headers would be pushed forever.
 MAX_RETRY_FAILURE: Final = 4 * 1024
 
 MAX_DELAY: Final = timedelta(days=30)

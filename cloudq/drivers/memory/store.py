@@ -21,7 +21,7 @@ from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Outgoing
 from cloudq.core.failure import Failure
 
-# The log of what was sent is for tests; a long-lived process must not keep every body for ever.
+# The log of what was sent is for tests; a long-lived process must not keep every body forever.
 SENT_KEPT: Final = 10_000
 
 

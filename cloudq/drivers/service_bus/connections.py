@@ -3,7 +3,7 @@
 Private parts are used here, as in `sdk.py`. What the SDK does otherwise:
 
 * It reads without any time limit while it opens a connection, and while it waits for a link or a token. A service (or a
-  proxy before it) that accepts the connection and then sends nothing would block the caller for ever. Here every read
+  proxy before it) that accepts the connection and then sends nothing would block the caller forever. Here every read
   ends with the call that it is part of (see `deadlines`).
 * It doesn't bound a name lookup, nor the reading of a frame of which a byte comes now and then.
 * It sleeps for 50 ms between any two of the ten or so frames that opening takes.

@@ -46,7 +46,7 @@ _held: Final = _Held()
 
 
 def let_end_before_forks(database: HasMutexes) -> None:
-    """From now on a fork waits for its mutexes to be free, though not for ever."""
+    """From now on a fork waits for its mutexes to be free, though not forever."""
     _known.add(database)
 
 

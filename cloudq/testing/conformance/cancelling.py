@@ -1,4 +1,4 @@
-"""Behaviours: taking back what nobody was handed."""
+"""Behaviours: taking back messages that no client has received."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Cancelling:
             assert bench.one().id == message.id
 
     def test_what_was_handed_over_is_not_cancelled(self, bench: Bench) -> None:
-        """A message under way must not be cancelled: its lease holds, and it is settled as if nobody had asked."""
+        """A message under way must not be cancelled: its lease holds, and it is settled as usual."""
         sent = _cancellable(bench)
         if sent is None or not bench.affordable(sent[2]):
             return
@@ -118,7 +118,7 @@ class Cancelling:
             assert (again.duplicate, again.receipt) == (True, None)
 
     def test_the_next_of_its_key_comes(self, bench: Bench) -> None:
-        """On an ordered queue a cancelled message holds up nobody, first or in between."""
+        """On an ordered queue a cancelled message, at the head or in between, must not hold up the others."""
         if not bench.capabilities.ordering:
             with pytest.raises(UnsupportedError):
                 bench.prepared(bench.message(ordering_key="k"))
@@ -167,7 +167,7 @@ class Cancelling:
 
 
 def _cancellable(bench: Bench, *, key: str | None = None) -> tuple[Message, str, timedelta] | None:
-    """Sends what can be cancelled: the message, its receipt and its delay. `None`: nothing can, which is shown."""
+    """Sends a message that can be cancelled: it, its receipt and its delay. `None` where none can, as is asserted."""
     capabilities = bench.capabilities
     if capabilities.cancels is Cancels.NOTHING:
         _assert_refused(bench)

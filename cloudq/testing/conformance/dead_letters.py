@@ -150,7 +150,7 @@ class DeadLettersKept:
         assert queue.get("no-such-key") is None
 
     def test_a_taken_dead_letter_is_exclusive(self, bench: Bench) -> None:
-        """While somebody has taken a dead letter nobody else can; it says why it died."""
+        """While one client has taken a dead letter no other can; it says why it died."""
         bench.send_and_kill(1)
         queue = bench.driver.dead_letters(bench.queue)
         (taken,) = _take(bench, queue)
@@ -177,7 +177,7 @@ class DeadLettersKept:
         assert [delivery.id for delivery in _take(bench, queue)] == [message.id]
 
     def test_chosen_dead_letters_are_taken(self, bench: Bench) -> None:
-        """`take` leases those of the given keys that exist, and none else; with a limit, no more than that."""
+        """`take` leases those of the given keys that exist, and no others; with a limit, no more than that."""
         messages = bench.send_and_kill(4)
         queue = bench.driver.dead_letters(bench.queue)
         keys = [dead.key for dead in bench.dead()]

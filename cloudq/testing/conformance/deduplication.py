@@ -1,4 +1,4 @@
-"""Behaviours of native de-duplication: what it must swallow, and above all what it must not (semantics 1)."""
+"""Behaviours of native de-duplication: which messages it must drop, and above all which it must not (semantics 1)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Deduplication:
         _assert_stored_once(bench, results, first)
 
     def test_a_new_key_is_not_called_a_duplicate(self, bench: Bench) -> None:
-        """A message that was stored must never be reported as a duplicate, with a key or without."""
+        """A stored message must never be reported as a duplicate, with a key or without."""
         keys = (KEY, "order-43", None)
         results = [bench.store(bench.message(key=key)) for key in keys]
         assert all(not result.duplicate for result in results)

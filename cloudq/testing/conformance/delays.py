@@ -39,7 +39,7 @@ class Delays:
         assert bench.one().id == message.id
 
     def test_a_message_whose_time_has_passed_comes_at_once(self, bench: Bench) -> None:
-        """A time in the past is no delay."""
+        """A message whose time is in the past comes at once."""
         message = _send_delayed(bench, -LONG)
         if message is not None:
             assert bench.one().id == message.id

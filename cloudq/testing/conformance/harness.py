@@ -36,7 +36,7 @@ class Stall:
             return False
         self._reached.set()
         if not self._cut.wait(STUCK):
-            raise TimeoutError("nobody cut off a settlement that hangs")
+            raise TimeoutError("a settlement hangs, and was never cut off")
         return True
 
     def await_flight(self) -> None:

@@ -19,7 +19,7 @@ class Leases:
     """Holding a message."""
 
     def test_a_lease_is_exclusive(self, bench: Bench) -> None:
-        """A leased message must not be handed to anybody else, nor to the same client again."""
+        """A leased message must not be handed to another client, nor to the same one again."""
         other = bench.client()
         bench.send()
         bench.one()
@@ -27,7 +27,7 @@ class Leases:
         bench.nothing()
 
     def test_a_lease_lasts_as_long_as_it_says(self, bench: Bench) -> None:
-        """Until just before it `ends` nobody else must get the message, and its holder can settle it."""
+        """Until just before it `ends` no other client must get the message, and its holder can settle it."""
         other = bench.client()
         bench.send()
         delivery = bench.one()
@@ -126,7 +126,7 @@ class Leases:
         assert bench.one().id == delivery.id
 
     def test_an_extension_does_not_touch_the_next_holder(self, bench: Bench) -> None:
-        """When somebody else holds the message, extending the old lease must be LeaseLost and leave theirs alone."""
+        """If another client holds the message, extending the old lease must be LeaseLost and not touch the new one."""
         bench.send()
         old = bench.one(lease=bench.unit)
         bench.advance(bench.unit + bench.grain)
@@ -147,7 +147,7 @@ class Leases:
 
     @pytest.mark.parametrize("step", [timedelta(hours=1), timedelta(hours=-1)], ids=["forwards", "backwards"])
     def test_a_clock_that_is_set_changes_no_lease(self, bench: Bench, step: timedelta) -> None:
-        """However the wall clock is set, nobody else must get the message before the lease's span is over."""
+        """However the wall clock is set, no other client must get the message before the lease's span is over."""
         if (clock := _settable(bench)) is None:
             return  # the driver's time can't be set
         other = bench.client()
@@ -177,7 +177,7 @@ class Leases:
         bench.ack(delivery)
 
     def test_a_machine_that_slept_finds_its_lease_over(self, bench: Bench) -> None:
-        """The time asleep counts: the message is anybody's, and its former holder can neither extend nor settle it."""
+        """The time asleep counts: any client gets the message; its former holder can neither extend nor settle it."""
         if (clock := _settable(bench)) is None:
             return  # the driver's machine can't be suspended
         bench.send()

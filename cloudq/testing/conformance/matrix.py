@@ -141,7 +141,7 @@ def _cancel(capabilities: Capabilities) -> str:
     if capabilities.cancels is Cancels.NOTHING:
         return "refused"
     if capabilities.cancels is Cancels.WAITING:
-        return "what nobody was handed"
+        return "what no worker has received"
     notice = capabilities.cancel_notice
     return "what is delayed" + (f", until {_length(notice)} before its time" if notice else "")
 

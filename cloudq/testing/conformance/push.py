@@ -119,7 +119,7 @@ class Push:
 
 
 class Receiver:
-    """A server on the loopback that keeps each request open until somebody answers it."""
+    """A server on the loopback interface that keeps each request open until it is answered."""
 
     def __init__(self) -> None:
         self.arrived: deque[Push] = deque()

@@ -23,7 +23,7 @@ class Pushing:
     """Being pushed to."""
 
     def test_what_is_no_push_is_refused(self, bench: Bench) -> None:
-        """A request without one of the headers that the backend always sets is refused, whatever its body is."""
+        """A request that lacks one of the headers that the backend always sets is refused, with any body."""
         bench.send()
         request = _request(bench.one())
         driver, harness = _pushing(bench)

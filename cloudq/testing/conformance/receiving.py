@@ -11,10 +11,10 @@ from cloudq.testing.conformance.harness import ZERO
 
 
 class Receiving:
-    """Being handed messages."""
+    """Receiving messages."""
 
     def test_an_empty_queue_gives_nothing(self, bench: Bench) -> None:
-        """A receive that may not wait returns nothing from an empty queue."""
+        """A receive with no wait must return nothing from an empty queue."""
         assert list(bench.driver.receive(bench.queue, limit=10, wait=ZERO, lease=bench.lease)) == []
 
     def test_a_receive_waits_for_a_message(self, bench: Bench) -> None:

@@ -19,7 +19,7 @@ from cloudq.testing.conformance.faults import FailingSends
 from cloudq.testing.conformance.harness import ZERO
 
 AGAIN = Retried(delay=ZERO, reason="again")
-UNCOUNTED = Retried(delay=ZERO, reason="somebody else is at it", counted=False)
+UNCOUNTED = Retried(delay=ZERO, reason="another worker has it", counted=False)
 
 
 class Retries:

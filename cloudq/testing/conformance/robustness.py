@@ -24,7 +24,7 @@ POISON = {
 
 
 class Robustness:
-    """Taking whatever is in the queue."""
+    """Taking any bytes that are in the queue."""
 
     @pytest.mark.parametrize("kind", POISON)
     def test_poison_is_handed_over_with_a_reason(self, bench: Bench, kind: str) -> None:

@@ -74,7 +74,7 @@ class Settling:
 
     @pytest.mark.parametrize("step", STEPS, ids=STEP_NAMES)
     def test_a_late_settlement_does_not_touch_the_next_holder(self, bench: Bench, step: FinalStep) -> None:
-        """When somebody else holds the message, a late step must be LeaseLost; theirs is confirmed, where fenced."""
+        """When another client holds the message, a late step must be LeaseLost; its own is confirmed, where fenced."""
         bench.send()
         old = bench.one(lease=bench.unit)
         bench.advance(bench.unit + bench.grain)
@@ -107,7 +107,7 @@ class Settling:
         assert [delivery.id for delivery in bench.receive(2)] == [second.id]
 
     def test_settling_nothing_answers_nothing(self, bench: Bench) -> None:
-        """A settlement of nothing must be allowed."""
+        """An empty settlement must be allowed."""
         assert list(bench.driver.settle([])) == []
 
     def test_a_native_dead_letter_is_kept_or_refused(self, bench: Bench) -> None:

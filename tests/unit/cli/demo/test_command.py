@@ -77,5 +77,5 @@ def test_nothing_to_index_is_2(cli, folder, name):
 def test_files_are_bounded(notes, monkeypatch):
     """However large the folder, the demo takes seconds: files beyond the bound are counted, not sent."""
     monkeypatch.setattr(module, "MOST_FILES", 2)
-    files, skipped = module._found(notes)
+    files, skipped = module._find_files(notes)
     assert (2, 2) == (len(files), skipped)

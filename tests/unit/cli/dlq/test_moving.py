@@ -147,7 +147,7 @@ def test_a_move_that_can_not_be_cancelled(cli, service):
     ("end", "said"),
     [
         ({"Status": "FAILED", "FailureReason": "KmsDenied"}, "error: the move failed: KmsDenied"),
-        ({"Status": "CANCELLED"}, "the move was cancelled by somebody else"),
+        ({"Status": "CANCELLED"}, "the move was cancelled elsewhere"),
     ],
 )
 def test_a_move_that_does_not_complete(cli, service, monkeypatch, end, said):

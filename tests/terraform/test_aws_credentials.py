@@ -45,7 +45,8 @@ class Answer(BaseHTTPRequestHandler):
 
     def answer(self, path: str, query: str, text: str) -> None:
         self.server.asked.append((self.command, path, parse_qs(query), dict(self.headers)))
-        self.send_response(200)
+        # A script that ran itself would do so without end.
+        self.send_response(200 if len(self.server.asked) <= 2 else 500)
         self.end_headers()
         self.wfile.write(text.encode())
 

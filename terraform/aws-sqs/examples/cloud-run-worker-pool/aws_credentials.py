@@ -17,12 +17,10 @@ asked = urllib.request.Request(
 with urllib.request.urlopen(asked, timeout=5) as answer:
     token = answer.read().decode()
 
-# Keys that aren't any: the call needs none, and looking for some would run this again.
+# Unsigned: the call needs no credentials, and looking for some would run this again.
 sts = boto3.client(
     "sts",
     region_name=os.environ["AWS_REGION"],
-    aws_access_key_id="none",
-    aws_secret_access_key="none",
     config=Config(signature_version=UNSIGNED, connect_timeout=5, read_timeout=5),
 )
 given = sts.assume_role_with_web_identity(

@@ -41,8 +41,8 @@ class Chain(Generic[ContextT]):
         self._decide = decide
         self._entered: list[Generator[None, Outcome, Outcome]] = []
 
-    def failed(self, error: BaseException) -> None:
-        """The task, or a middleware, raised `error`."""
+    def fail(self, error: BaseException) -> None:
+        """Decides the outcome for an error that the task, or a middleware, raised."""
         self.outcome = self._decide(error)
 
     def enter(self) -> bool:
@@ -53,10 +53,10 @@ class Chain(Generic[ContextT]):
                 _refuse_other(generator, middleware)
                 next(generator)
             except StopIteration as stop:
-                self._returned(stop.value, middleware)
+                self._take_outcome(stop.value, middleware)
                 return False
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a middleware's error is treated as its task's
-                self.failed(error)
+                self.fail(error)
                 return False
             self._entered.append(generator)
         return True
@@ -69,24 +69,24 @@ class Chain(Generic[ContextT]):
                 generator.send(self.outcome)
             except StopIteration as stop:
                 if stop.value is not None:
-                    self._returned(stop.value, generator)
+                    self._take_outcome(stop.value, generator)
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a middleware's error is treated as its task's
-                self.failed(error)
+                self.fail(error)
             else:
                 twice = TypeError(f"the middleware {_name(generator)} yielded twice")
                 _close(generator, twice)
-                self.failed(twice)
+                self.fail(twice)
 
     def unwind(self, interruption: BaseException) -> None:
         """The run is interrupted (cancelled, Ctrl-C): each middleware that was entered tidies up, at once."""
         while self._entered:
             _close(self._entered.pop(), interruption)
 
-    def _returned(self, value: object, middleware: object) -> None:
+    def _take_outcome(self, value: object, middleware: object) -> None:
         if isinstance(value, (Acked, Retried, DeadLettered)):
             self.outcome = value
         else:
-            self.failed(TypeError(f"the middleware {_name(middleware)} returned {value!r}, not an Outcome"))
+            self.fail(TypeError(f"the middleware {_name(middleware)} returned {value!r}, not an Outcome"))
 
 
 def _refuse_other(given: object, middleware: object) -> None:

@@ -178,7 +178,7 @@ class Processor(Generic[ContextT]):
                 except BaseException as error:
                     if not _is_the_tasks_own(error, cancelled=is_cancelled()):
                         raise
-                    chain.failed(error)
+                    chain.fail(error)
             chain.leave()
         except BaseException as interruption:
             chain.unwind(interruption)

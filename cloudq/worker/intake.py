@@ -319,7 +319,7 @@ class Intake:
         self._running[held] = run
         self._started += 1
         queue.last_start = now
-        queue.rate.started(now)
+        queue.rate.note_start(now)
         if queue.parked and self._wanted(queue, now):
             queue.parking.notify()
         return held

@@ -31,7 +31,7 @@ class StartRate:
         self._last: timedelta | None = None
         self._rate = 0.0
 
-    def started(self, now: timedelta) -> None:
+    def note_start(self, now: timedelta) -> None:
         """Counts a start."""
         if self._last is None or now - self._last > LATELY:
             self._rate, self._count, self._window_from = 0.0, 0, now

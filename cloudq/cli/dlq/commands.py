@@ -110,7 +110,7 @@ def show_(
     if raw and (json or every or len(keys or []) != 1):
         raise ConfigurationError("--raw writes the body of one dead letter, and nothing else", hint="name one KEY")
     with _letters(queue, app, backend) as (name, letters):
-        wanted = _wanted(letters, keys, every=every, limit=limit)
+        wanted = _select(letters, keys, every=every, limit=limit)
         missing = 0
         for number, (key, dead) in enumerate(wanted):
             if dead is None:
@@ -163,7 +163,7 @@ def redrive(
         return
     with _letters(queue, app, backend) as (name, letters):
         # Listed first: a message that fails again at once must not be redriven in a circle.
-        found = [(key, dead is not None) for key, dead in _wanted(letters, keys, every=every, limit=limit)]
+        found = [(key, dead is not None) for key, dead in _select(letters, keys, every=every, limit=limit)]
         there = [key for key, is_there in found if is_there]
         errors: list[Exception] = []
         redriven = 0
@@ -209,7 +209,7 @@ def purge(
             many = sum(1 for _ in letters)
             wanted = None
         else:
-            found = list(_wanted(letters, keys, every=False, limit=None))
+            found = list(_select(letters, keys, every=False, limit=None))
             for key, dead in found:
                 if dead is None:
                     _miss(name, key)
@@ -244,7 +244,7 @@ def _list_pages(letters: DeadLetters, after: str | None, limit: int) -> Iterator
         left = None if left is None else left - len(page)
 
 
-def _wanted(
+def _select(
     letters: DeadLetters, keys: Sequence[str] | None, *, every: bool, limit: int | None
 ) -> Iterator[tuple[str, DeadMessage | None]]:
     """The dead letters that a command is about; `None` for a key that none has."""

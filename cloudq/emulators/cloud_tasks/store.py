@@ -87,7 +87,7 @@ class Store:
             merged = QueuePb()
             merged.CopyFrom(queue.pb)
             try:
-                _cleared(merged, mask.paths)
+                _clear(merged, mask.paths)
                 mask.MergeMessage(asked, merged, True, True)
             except (ValueError, AttributeError) as error:
                 raise invalid(f"Invalid update_mask: {error}") from error
@@ -221,7 +221,7 @@ class Store:
         return pb
 
 
-def _cleared(pb: Any, paths: Any) -> None:
+def _clear(pb: Any, paths: Any) -> None:
     """Clears the fields that the paths name: merging alone would leave those that are unset now."""
     for path in paths:
         *holders, last = path.split(".")

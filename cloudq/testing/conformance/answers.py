@@ -48,7 +48,7 @@ class Answers:
             deliveries = bench.receive(lease=bench.unit)
         if not deliveries:
             bench.advance(bench.unit + bench.grain)
-            deliveries = _left(bench, 1)
+            deliveries = _receive_left(bench, 1)
         assert [delivery.body for delivery in deliveries] == [sent.body]
         bench.ack(*deliveries)
 
@@ -71,7 +71,7 @@ class Answers:
         again = bench.driver.settle(finals)
         assert set(errors_of(again)) <= {None, LeaseLost}
         bench.advance(bench.unit + bench.grain)
-        received = {delivery.id for delivery in _left(bench, 2)}
+        received = {delivery.id for delivery in _receive_left(bench, 2)}
         assert released.id in received
         if again[0].error is None:
             assert acked.id not in received
@@ -113,7 +113,7 @@ class Answers:
                 assert not carried.copied
             bench.advance(bench.unit + bench.grain)
             dead = {letter.id for letter in bench.dead()}
-            left = [] if dead else _left(bench, 3)
+            left = [] if dead else _receive_left(bench, 3)
             assert {delivery.id for delivery in left} | dead == {message.id}
             bench.ack(*left)
 
@@ -127,6 +127,6 @@ def _spoilt(bench: Bench, spoil: Spoil) -> AbstractContextManager[object] | None
     return answers
 
 
-def _left(bench: Bench, count: int) -> list[Delivery]:
+def _receive_left(bench: Bench, count: int) -> list[Delivery]:
     """What is there. The first receive may find its link cut, and end without anything."""
     return bench.receive(count) or bench.receive(count)

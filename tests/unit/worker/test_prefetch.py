@@ -20,7 +20,7 @@ def clock() -> FakeClock:
 def start(rate: StartRate, clock: FakeClock, count: int, every: timedelta) -> None:
     """Starts that many, one by one."""
     for _ in range(count):
-        rate.started(clock.elapsed())
+        rate.note_start(clock.elapsed())
         clock.advance(every)
 
 
@@ -42,7 +42,7 @@ def test_nothing_is_measured_at_once(clock: FakeClock) -> None:
     """Before anything was started, and in the first moment after, nothing is known: nothing may wait."""
     rate = StartRate(LEASE)
     assert 0 == rate.prefetch(clock.elapsed())
-    rate.started(clock.elapsed())
+    rate.note_start(clock.elapsed())
     clock.advance(timedelta(milliseconds=49))
     assert 0 == rate.prefetch(clock.elapsed())
 

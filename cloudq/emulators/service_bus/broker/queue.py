@@ -221,10 +221,10 @@ class Queue:
     def _hold(self, stored: Stored) -> datetime:
         self.world.timers.cancel(stored.lock_timer)
         until = stored.locked_until = self.world.now() + self.settings.lock_duration
-        stored.lock_timer = self.world.timers.at(until, lambda: self._lock_ended(stored))
+        stored.lock_timer = self.world.timers.at(until, lambda: self._end_lock(stored))
         return until
 
-    def _lock_ended(self, stored: Stored) -> None:
+    def _end_lock(self, stored: Stored) -> None:
         self._unlock(stored)
         self.failed(stored)
 

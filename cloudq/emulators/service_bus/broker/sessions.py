@@ -229,7 +229,7 @@ class Sessions:
         world = self._queue.world
         world.timers.cancel(session.timer)
         until = session.locked_until = world.now() + self._queue.settings.lock_duration
-        session.timer = world.timers.at(until, lambda: self._lock_ended(session))
+        session.timer = world.timers.at(until, lambda: self._end_lock(session))
         for stored in session.locked.values():
             stored.locked_until = until
         return until
@@ -294,7 +294,7 @@ class Sessions:
                 BrokerError(Condition.TIMEOUT, "No session became available within the time that was given.")
             )
 
-    def _lock_ended(self, session: Session) -> None:
+    def _end_lock(self, session: Session) -> None:
         holder = session.holder
         self.free(session, counts=True)
         if holder is not None:

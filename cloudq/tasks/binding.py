@@ -14,7 +14,7 @@ from cloudq.errors import PayloadError, TaskDefinitionError, nearest
 from cloudq.tasks.adapters import Adapter
 from cloudq.tasks.arrival import Comparison, difference
 from cloudq.tasks.context import Context
-from cloudq.tasks.hints import field_hints, resolved
+from cloudq.tasks.hints import field_hints, key_of, resolved
 from cloudq.tasks.json_values import to_json
 from cloudq.tasks.models import first_error, read_value
 from cloudq.tasks.parameter_types import ParameterTypes
@@ -217,8 +217,11 @@ class Parameters:
         of_open = None if self._open is None else hints.get(self._open.name, Any)
         if get_origin(of_open) is Unpack:  # **kwargs: Unpack[SomeTypedDict], which has names of its own
             [of_open] = get_args(of_open)
-            declared |= field_hints(of_open)
-            required |= of_open.__required_keys__
+            for name, hint in field_hints(of_open).items():
+                # Where annotations are texts, __required_keys__ goes by the class alone (Python's documentation).
+                declared[name], said = key_of(hint)
+                if (name in of_open.__required_keys__) if said is None else said:
+                    required.add(name)
             of_open = None
         return ParameterTypes(declared, required, of_open, self._task)
 

@@ -49,7 +49,7 @@ _sequence: Final[Any] = Sequence
 
 def _readable(hint: Any) -> Any:
     """A hint in msgspec's terms: any JSON value is an object, and what can be iterated over is read as a sequence."""
-    if hint is object:
+    if hint is object or _says_nothing(hint):
         return Any
     arguments = get_args(hint)
     if hint is Iterable or get_origin(hint) is Iterable:
@@ -59,6 +59,11 @@ def _readable(hint: Any) -> Any:
     if get_origin(hint) in {list, dict, set, tuple, frozenset, Sequence}:
         return get_origin(hint)[tuple(one if one is Ellipsis else _readable(one) for one in arguments)]
     return hint
+
+
+def _says_nothing(hint: Any) -> bool:
+    """Whether it is the T of `def f[T](x: T)`, which takes anything."""
+    return isinstance(hint, TypeVar) and hint.__bound__ is None and not hint.__constraints__
 
 
 def bare(hint: Any) -> Any:
@@ -72,6 +77,16 @@ def bare(hint: Any) -> Any:
             hint = hint.__value__
         else:
             return hint
+
+
+def key_of(hint: Any) -> tuple[Any, bool | None]:
+    """What is declared of a TypedDict's key, and whether it has to be there; `None` where its hint doesn't say."""
+    required = None
+    while get_origin(hint) in {typing.Required, typing.NotRequired, getattr(typing, "ReadOnly", None)} - {None}:
+        if (origin := get_origin(hint)) in {typing.Required, typing.NotRequired}:
+            required = origin is typing.Required
+        [hint] = get_args(hint)
+    return _readable(hint), required
 
 
 def item_hints(hint: object, items: Sequence[object]) -> Iterator[Any]:

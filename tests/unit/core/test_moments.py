@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from freezegun import freeze_time
 
-from cloudq import App
+from cloudq import App, CloudqError
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.core.moments import Moments, plain_datetime
 from cloudq.testing import in_memory, run_all
@@ -50,6 +53,40 @@ def test_spans_are_not_frozen() -> None:
     with freeze_time("2030-01-02"):
         before = SYSTEM_CLOCK.elapsed()
         assert SYSTEM_CLOCK.elapsed() >= before > timedelta(0)
+
+
+async def by_asend(app: App, when: datetime) -> None:
+    await app.asend("note", {"when": when})
+
+
+SENDS: dict[str, Callable[[App, datetime], object]] = {
+    "by name": lambda app, when: app.send("note", {"when": when}),
+    "many": lambda app, when: app.send_many([app.tasks["note"].call(when=when)]),
+    "async": lambda app, when: asyncio.run(by_asend(app, when)),
+    "at a moment": lambda app, when: app.send("note", {"when": when}, at=when),
+    "with a delay": lambda app, when: app.tasks["note"].options(delay=timedelta(seconds=1)).send(when=when),
+}
+
+
+@pytest.mark.parametrize("send", SENDS.values(), ids=SENDS)
+@pytest.mark.parametrize("tick", [False, True])
+def test_every_way_to_send_works_while_time_is_frozen(send: Callable[[App, datetime], object], tick: bool) -> None:
+    """What was resolved and declared before, too, and whether the frozen clock ticks."""
+    app, got = App(), []
+
+    @app.task("note")
+    def note(when: datetime) -> None:
+        got.append(when)
+
+    refused: Exception | None = None
+    with freeze_time("2030-01-02", tick=tick), in_memory(app):
+        given = datetime.now(UTC)
+        try:
+            send(app, given)
+        except CloudqError as error:
+            refused = error
+        run_all(app)
+    assert (None, [given]) == (refused, got)
 
 
 def test_tasks_are_sent_and_run_while_time_is_frozen(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import typing
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -634,6 +635,105 @@ def test_keyword_arguments_may_be_a_typed_dict() -> None:
         parameters.payload({"a": 1, "k": "x"})
     with pytest.raises(PayloadError, match="no parameter 'z'"):
         parameters.payload({"a": 1, "z": 1})
+
+
+class Needed(TypedDict):
+    name: str
+    born: typing.NotRequired[date]
+
+
+class Ruled(TypedDict, total=False):
+    count: PositiveInt
+
+
+class WithModels(TypedDict, total=False):
+    pet: Cat | Dog
+    held: list[Base]
+
+
+@pytest.mark.parametrize(
+    ("rest", "given", "wrong"),
+    [
+        (Needed, {"name": "a", "born": date(2026, 1, 2)}, {"born": date(2026, 1, 2)}),
+        (Needed, {"name": "a"}, {"name": "a", "born": "yesterday"}),
+        (Ruled, {"count": 1}, {"count": 0}),
+        (WithModels, {"pet": Dog(name="Rex"), "held": [Base(1)]}, {"held": [Derived(1, 2)]}),
+    ],
+    ids=["required", "not required", "with rules", "with structures"],
+)
+def test_the_keys_of_such_a_typed_dict_are_typed(rest: Any, given: dict[str, Any], wrong: dict[str, Any]) -> None:
+    """Each arrives as its type, and what doesn't fit or lacks is refused."""
+
+    def function(a: int, **rest: Any) -> None: ...
+
+    function.__annotations__["rest"] = typing.Unpack[rest]
+
+    def outcome(values: dict[str, Any]) -> object:
+        try:
+            parameters = Parameters(function, "task")
+            return parameters.arguments(parameters.payload({"a": 1, **values}))
+        except (PayloadError, TaskDefinitionError) as error:
+            return type(error)
+
+    assert {"a": 1, **given} == outcome(given)
+    assert PayloadError is outcome(wrong)
+
+
+NEW_SYNTAX = """
+from __future__ import annotations
+from datetime import date
+from pydantic import BaseModel
+type Json = dict[str, Json] | list[Json] | str | int | float | bool | None
+type Tree = list[Tree] | int
+type Pair[T] = tuple[T, T]
+class Fish(BaseModel): fins: int = 0
+class Bird(BaseModel): wings: int = 0
+type Animal = Fish | Bird
+def anything[T](value: T) -> None: ...
+def bounded[T: int](value: list[T]) -> None: ...
+def json(value: Json) -> None: ...
+def tree(value: Tree) -> None: ...
+def pair(value: Pair[date]) -> None: ...
+def animal(value: list[Animal]) -> None: ...
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="it is the syntax of Python 3.12")
+@pytest.mark.parametrize(
+    ("name", "value", "wrong"),
+    [
+        ("anything", {"a": [1]}, (1,)),
+        ("bounded", [1, 2], ["x"]),
+        ("json", {"a": [1, None, {"b": 1.5}]}, {"a": date(2026, 1, 2)}),
+        ("tree", [1, [2, [3]]], [1, ["x"]]),
+        ("pair", (date(2026, 1, 2), date(2026, 1, 3)), (1, 2)),
+        ("animal", "a Bird", "no list"),
+    ],
+)
+def test_type_parameters_and_aliases_that_name_themselves_are_taken(name: str, value: object, wrong: object) -> None:
+    """With annotations that are texts, too."""
+    module: dict[str, Any] = {"__name__": "new_syntax"}
+    exec(compile(NEW_SYNTAX, "new_syntax.py", "exec"), module)  # noqa: S102 - Python 3.11 can't read it
+    if name == "animal":
+        value = [module["Bird"](wings=2), module["Fish"](fins=5)]
+
+    def outcome(value: object) -> object:
+        try:
+            parameters = Parameters(module[name], "task")
+            return parameters.arguments(parameters.payload({"value": value}))["value"]
+        except (PayloadError, TaskDefinitionError) as error:
+            return type(error)
+
+    assert value == outcome(value)
+    assert PayloadError is outcome(wrong)
+
+
+def test_a_type_variable_without_a_bound_declares_nothing() -> None:
+    """It takes any JSON value, and the hint is to annotate."""
+    assert [1] == arrived(T, [1])
+    with pytest.raises(PayloadError, match="nothing says what it is"):
+        arrived(T, date(2026, 1, 2))
+    assert "2026-01-02" == arrived(T, date(2026, 1, 2), convert_untyped=True)
 
 
 # ── any value of any supported type ──────────────────────────────────────────────────────────────────────

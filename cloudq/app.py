@@ -91,7 +91,7 @@ class App:
     if not TYPE_CHECKING:  # else every attribute would have a type
 
         def __getattr__(self, name):
-            """Nothing but an AttributeError, with our word for what other task queues call so."""
+            """Raises an AttributeError, which names our word if other task queues have one of that name."""
             raise no_attribute(self, name, foreign_words.APP)
 
     def configure(self, url: str | None = None, **settings: Unpack[AppSettings]) -> None:

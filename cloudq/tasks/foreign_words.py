@@ -70,7 +70,7 @@ APP: Final = _words(
 
 
 def no_attribute(thing: object, name: str, words: Mapping[str, str]) -> AttributeError:
-    """Python's own error for an attribute that isn't there, with our word for it where there is one.
+    """Python's own error for an attribute that isn't there, with our word for it if there is one.
 
     Looks at nothing of `thing` but its type: it may be half made, as while it is unpickled.
     """

@@ -44,7 +44,7 @@ def read_receipt(sent: Sent | str) -> Receipt:
     receipt = sent.receipt if isinstance(sent, Sent) else sent
     if receipt is None:
         raise UnsupportedError(
-            "this message has no receipt: its queue can't cancel, or only what is delayed, or it was a duplicate",
+            "this message has no receipt: its queue can't cancel, or only delayed messages, or it was a duplicate",
             hint="docs/reference/backends.md says which backends can",
         )
     if not isinstance(receipt, str):

@@ -14,11 +14,11 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     """A message that is stored.
 
     Attributes:
-        id: The message's id; for a duplicate, the id of the message that was stored first, where the backend says.
+        id: The message's id; for a duplicate, the id of the message that was stored first, if the backend says it.
         duplicate: Whether the idempotency key was known already, so that nothing new was stored; `None` where the
             backend doesn't say.
-        receipt: What `cancel` takes, here or in any other process of the app: a text to be stored. `None` where the
-            message can't be cancelled: its backend can't, or can only what is delayed, or it was a duplicate.
+        receipt: A text for `cancel`, here or in any other process of the app; store it where you need it. `None` if the
+            message can't be cancelled: its backend can't cancel, or only delayed messages, or it was a duplicate.
     """
 
     id: str
@@ -28,5 +28,5 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     if not TYPE_CHECKING:  # else every attribute would have a type
 
         def __getattr__(self, name):
-            """Nothing but an AttributeError, with our word for what other task queues call so."""
+            """Raises an AttributeError, which names our word if other task queues have one of that name."""
             raise no_attribute(self, name, foreign_words.SENT)

@@ -43,7 +43,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     if not TYPE_CHECKING:  # else every attribute would have a type
 
         def __getattr__(self, name):
-            """Nothing but an AttributeError, with our word for what other task queues call so."""
+            """Raises an AttributeError, which names our word if other task queues have one of that name."""
             raise no_attribute(self, name, foreign_words.CALL)
 
     def with_options(self, options: SendOptions) -> Call:
@@ -97,7 +97,7 @@ class Task(Generic[P, R]):
     if not TYPE_CHECKING:  # else every attribute would have a type
 
         def __getattr__(self, name):
-            """Nothing but an AttributeError, with our word for what other task queues call so."""
+            """Raises an AttributeError, which names our word if other task queues have one of that name."""
             raise no_attribute(self, name, foreign_words.TASK)
 
     @property

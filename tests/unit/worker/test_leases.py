@@ -277,6 +277,28 @@ def test_a_clock_that_is_set_neither_ends_nor_lengthens_a_lease(
     assert held.lost.is_set()
 
 
+@pytest.mark.parametrize("step", [timedelta(hours=1), timedelta(hours=-1)], ids=["forwards", "backwards"])
+def test_a_clock_that_was_set_changes_no_plan(
+    keeper: LeaseKeeper, clock: FakeClock, backend: Backend, step: timedelta
+) -> None:
+    """What is attached, extended and ended after it was set is planned by the span that has passed."""
+    clock.step(step)
+    [held] = keeper.attach([delivery(clock)])
+    for calls in (1, 2):
+        tick_after(keeper, clock, LEASE / 2 - seconds(1))
+        assert calls - 1 == len(backend.calls)
+        tick_after(keeper, clock, seconds(1))
+        assert calls == len(backend.calls)
+        clock.step(step)
+    keeper.note_handler_ended(held)
+    tick_after(keeper, clock, LEASE / 2)
+    assert 2 == len(backend.calls), "after SETTLE it isn't extended any more"
+    tick_after(keeper, clock, LEASE / 2 - seconds(1))
+    assert not held.lost.is_set()
+    tick_after(keeper, clock, seconds(1))
+    assert held.lost.is_set()
+
+
 def test_what_a_driver_tells_of_an_early_end_is_told_at_once(clock: FakeClock, backend: Backend) -> None:
     """A lock that ended with its connection is lost at once, for all deliveries that share it, and not extended."""
     watched: list[Callable[[str], None]] = []

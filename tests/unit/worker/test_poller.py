@@ -197,6 +197,17 @@ def test_a_failing_backend_is_asked_again_after_a_pause(
     ] == caplog.messages
 
 
+def test_a_clock_that_is_set_back_lengthens_no_pause(bench: Bench) -> None:
+    """A pause after a failure is a span: set back by an hour, the clock keeps no queue unpolled for an hour."""
+    bench.poller.start()
+    bench.backend.answer(BackendUnavailable("no route"))
+    bench.polls(1)
+    bench.clock.until_waiting(1)
+    bench.clock.step(-timedelta(hours=1))
+    bench.clock.advance(4 * FIRST_PAUSE)
+    bench.polls(2)
+
+
 def test_a_pause_ends_though_the_machine_was_suspended(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Time that passes while the machine sleeps counts: a second after it wakes the pause is over."""
     monkeypatch.setattr(poller_module, "FIRST_PAUSE", timedelta(hours=1))

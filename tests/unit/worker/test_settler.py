@@ -221,14 +221,16 @@ def test_lease_lost_is_given_up_at_once(bench: Bench, caplog: pytest.LogCaptureF
     assert [] == bench.books.told
 
 
-def test_a_shutdown_gives_a_refusing_queue_three_seconds(bench: Bench) -> None:
-    """What is refused is given up then; what only fails is tried on."""
+@pytest.mark.parametrize("step", [timedelta(0), timedelta(hours=1), timedelta(hours=-1)])
+def test_a_shutdown_gives_a_refusing_queue_three_seconds(bench: Bench, step: timedelta) -> None:
+    """What is refused is given up then, even if the clock is set meanwhile; what only fails is tried on."""
     bench.errors.update(refused=QueueNotFound("gone"), failing=DOWN)
     bench.end(bench.held("refused"))
     bench.end(bench.held("failing"))
     until(lambda: len(bench.books.told) == 2)
     bench.settler.shut_down()
     began = bench.clock.elapsed()
+    bench.clock.step(step)
     bench.pass_time_until(lambda: bench.books.out["refused"])
     took = bench.clock.elapsed() - began
     assert REFUSED_AT_SHUTDOWN <= took < 10 * SECOND  # and not the 30 of what only fails

@@ -82,6 +82,17 @@ def test_it_waits_for_half_a_lease(desk: Desk) -> None:
     assert [] == desk.aside.take_done()
 
 
+@pytest.mark.parametrize("step", [timedelta(hours=1), timedelta(hours=-1)], ids=["forwards", "backwards"])
+def test_a_clock_that_is_set_changes_no_waiting(desk: Desk, step: timedelta) -> None:
+    """It waits for half a lease of time that passes, whatever the wall clock says."""
+    assert desk.begin(desk.hold()) is not None
+    assert desk.begin(desk.hold()) is None
+    desk.clock.step(step)
+    assert [] == desk.aside.take_overdue()
+    desk.clock.advance(LEASE / 2)
+    assert 1 == len(desk.aside.take_overdue())
+
+
 def test_what_went_back_and_is_done_meanwhile_does_not_begin(desk: Desk) -> None:
     """When it comes again after the run that was in its way has succeeded, it is to be acknowledged unrun."""
     first = desk.begin(desk.hold())

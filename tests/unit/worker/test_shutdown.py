@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cloudq.app import App
+from cloudq.core.clock import SystemClock
 from cloudq.core.driver import Capabilities
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import BackendUnavailable
@@ -117,6 +118,39 @@ def test_the_log_says_which_tasks_and_settlements_are_awaited(
         until(lambda: any(line.startswith("waiting for 1 settlements, at most") for line in caplog.messages))
         driver.failing.clear()
         assert 0 == worker.join()
+
+
+def test_a_clock_that_is_set_back_lengthens_no_grace(driver: Unreliable, caplog: pytest.LogCaptureFixture) -> None:
+    """What runs is given its grace by the time that passes, though the clock is set back by an hour meanwhile."""
+
+    class SetClock(SystemClock):
+        by = timedelta(0)
+
+        def now(self) -> datetime:
+            return super().now() + self.by
+
+    clock, app = SetClock(), App("memory://")
+    gate, started = threading.Event(), threading.Event()
+
+    @app.task("wait")
+    def wait() -> None:
+        started.set()
+        assert gate.wait(30)
+
+    grace, short = timedelta(milliseconds=500), timedelta(milliseconds=50)
+    caplog.set_level(logging.INFO)
+    with app.using(driver, clock=clock):
+        wait.send()
+        with running(app, wait=short, grace=grace) as worker:
+            try:
+                assert started.wait(10)
+                worker.worker.stop()
+                until(lambda: any(line.startswith("waiting for 1 tasks") for line in caplog.messages))
+                clock.by = -timedelta(hours=1)
+                until(lambda: "1 tasks didn't finish in time; they are released and run again" in caplog.messages)
+            finally:
+                gate.set()
+            worker.join()
 
 
 def test_a_poll_that_hangs_is_left_behind(

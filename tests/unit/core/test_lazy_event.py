@@ -27,25 +27,24 @@ def test_it_is_set_and_cleared(kind: type[threading.Event]) -> None:
 
 
 @pytest.mark.parametrize("kind", EVENTS)
-def test_setting_it_wakes_all_that_wait(kind: type[threading.Event]) -> None:
-    """Whether they began to wait before or after it was set, and however close to each other."""
-    with ThreadPoolExecutor(5) as threads:
-        for _ in range(200):
-            event = kind()
-            start = threading.Barrier(5)
+def test_setting_it_wakes_all_that_wait(kind: type[threading.Event], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is set once all of them wait, in a condition whose lock they leave to the one that sets it."""
+    waiting = threading.Semaphore(0)
 
-            def wait(event: threading.Event = event, start: threading.Barrier = start) -> bool:
-                start.wait(PATIENCE)
-                return event.wait(PATIENCE)
+    class Noted(threading.Condition):
+        def wait(self, timeout: float | None = None) -> bool:
+            waiting.release()
+            return super().wait(timeout)
 
-            def set_it(event: threading.Event = event, start: threading.Barrier = start) -> bool:
-                start.wait(PATIENCE)
-                event.set()
-                return True
-
-            waits = [threads.submit(wait) for _ in range(4)]
-            waits.append(threads.submit(set_it))
-            assert all(wait.result(PATIENCE) for wait in waits)
+    with ThreadPoolExecutor(4) as threads:
+        for _ in range(20):
+            with monkeypatch.context() as patch:
+                patch.setattr(threading, "Condition", Noted)
+                event = kind()
+                waits = [threads.submit(event.wait, PATIENCE) for _ in range(4)]
+                assert all(waiting.acquire(timeout=PATIENCE) for _ in waits)
+            event.set()
+            assert [True] * 4 == [wait.result(2 * PATIENCE) for wait in waits]
 
 
 @pytest.mark.parametrize("kind", EVENTS)

@@ -37,7 +37,7 @@ demo-servicebus: $(SERVICEBUS_STAMP) ## 500 tasks of a shop on the emulator of A
 demo-cloudtasks: $(CLOUDTASKS_STAMP) ## 500 tasks pushed by the emulator of Google Cloud Tasks, tokens verified; one fails, and is redriven
 	@$(BIN)/cloudq demo --backend cloudtasks
 
-test: $(STAMP) ## the whole test suite
+test: $(STAMP) $(TERRAFORM_STAMP) ## the whole test suite
 	@$(PYTEST)
 
 quick: $(STAMP) ## the tests that need no processes and no waiting: little more than a minute

@@ -13,6 +13,7 @@ def nowhere(tmp_path, monkeypatch):
     monkeypatch.setattr(tools, "FOLDER", tmp_path / "none")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("REQUIRE_TF", raising=False)
+    monkeypatch.delenv("CI", raising=False)
     return tmp_path
 
 
@@ -22,10 +23,15 @@ def test_skips_by_name(nowhere):
         tools.tool("checkov")
 
 
-def test_required(nowhere, monkeypatch):
-    """With REQUIRE_TF=1 that is a failure."""
-    monkeypatch.setenv("REQUIRE_TF", "1")
-    with pytest.raises(pytest.fail.Exception, match="REQUIRE_TF=1, and checkov isn't installed"):
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [("REQUIRE_TF", "1", "REQUIRE_TF=1, and checkov isn't"), ("CI", "true", "checkov isn't installed: `make")],
+    ids=["required", "CI"],
+)
+def test_required(nowhere, monkeypatch, name, value, reason):
+    """With REQUIRE_TF=1 that is a failure, and in CI, where `make test` has installed it."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(pytest.fail.Exception, match=reason):
         tools.tool("checkov")
 
 

@@ -22,8 +22,14 @@ def lacking(reason: str) -> NoReturn:
 
 
 def tool(name: str) -> str:
-    """The path of a program, from the tools' own environment or from PATH; without one the test is skipped."""
+    """The path of a program, from the tools' own environment or from PATH.
+
+    Without one the test is skipped; where CI is set it fails, as `make test` installs them.
+    """
     found = shutil.which(name, path=f"{FOLDER}{os.pathsep}{os.environ.get('PATH', '')}")
     if found is None:
-        lacking(f"{name} isn't installed: `make terraform-tools` does it")
+        reason = f"{name} isn't installed: `make terraform-tools` does it"
+        if os.environ.get("CI"):
+            pytest.fail(reason, pytrace=False)
+        lacking(reason)
     return found

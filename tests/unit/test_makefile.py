@@ -24,7 +24,9 @@ def folder(tmp_path) -> Path:
     python.parent.mkdir(parents=True)
     python.write_text("#!/bin/sh\nexit 0\n")
     python.chmod(0o755)
-    (tmp_path / ".venv/bin/cloudq").symlink_to(python)
+    for command in ("cloudq", "uv"):
+        (tmp_path / ".venv/bin" / command).symlink_to(python)
+    (tmp_path / ".venv/terraform").mkdir()  # where uv, which does nothing here, makes one more environment
     return tmp_path
 
 

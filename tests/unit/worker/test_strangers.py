@@ -82,6 +82,16 @@ def test_ten_in_a_row_and_no_known_one(queue: Queue, caplog: pytest.LogCaptureFi
     assert problem == queue.strangers.problem
 
 
+def test_a_clock_that_is_set_changes_no_rest(queue: Queue) -> None:
+    """A minute among strangers is a minute that passes, whatever the wall clock says."""
+    queue.bring(*["theirs"] * 10)
+    for step in (HOUR, -2 * HOUR):
+        queue.clock.step(step)
+        assert ROUND == queue.strangers.rest()
+    queue.clock.advance(ROUND)
+    assert ZERO == queue.strangers.rest()
+
+
 def test_a_known_one_ends_it(queue: Queue, caplog: pytest.LogCaptureFixture) -> None:
     """The queue is polled as before; ten more begin it again."""
     queue.bring(*["theirs"] * 10)

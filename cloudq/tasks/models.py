@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from datetime import date
-from enum import Enum
 from functools import lru_cache
 from typing import Any, Final
 
@@ -80,14 +79,12 @@ def names_taken() -> dict[str, bool]:
 
 
 def read_value(kind: type, value: object) -> object:
-    """The `dec_hook` of msgspec: a model, or an enum that has a metaclass of its own, from JSON values.
+    """The `dec_hook` of msgspec: a model, or a date under freezegun, from JSON values.
 
     Raises:
         TypeError: `kind` is neither.
         ValueError: The value doesn't fit it (pydantic's ValidationError is one).
     """
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return kind(value)
     if is_frozen(kind):
         real = Moments.datetime if issubclass(kind, Moments.datetime) else type(Moments.datetime.min.date())
         return msgspec.convert(value, real)

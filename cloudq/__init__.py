@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cloudq.core.policy import DeadLetter as DeadLetter
     from cloudq.core.policy import Retry as Retry
     from cloudq.core.policy import RetryPolicy as RetryPolicy
+    from cloudq.core.redaction import mask_secrets as mask_secrets
     from cloudq.default_app import acancel as acancel
     from cloudq.default_app import asend as asend
     from cloudq.default_app import asend_many as asend_many
@@ -65,6 +66,7 @@ _HOMES = {
     "cloudq.core.message": ("Message",),
     "cloudq.core.outcome": ("Acked", "DeadLettered", "Outcome", "Retried"),
     "cloudq.core.policy": ("DeadLetter", "Retry", "RetryPolicy"),
+    "cloudq.core.redaction": ("mask_secrets",),
     "cloudq.core.middleware": ("Middleware",),
     "cloudq.default_app": ("acancel", "asend", "asend_many", "cancel", "configure", "send", "send_many", "task"),
     "cloudq.errors": (

@@ -12,6 +12,7 @@ from cloudq.core.driver import Driver
 from cloudq.core.message import Message
 from cloudq.core.middleware import Middleware
 from cloudq.core.policy import RetryPolicy
+from cloudq.core.redaction import Redact, mask_secrets
 from cloudq.core.shield import shielded
 from cloudq.core.unknown import UNKNOWN_TASK_PATIENCE
 from cloudq.errors import ConfigurationError, TaskDefinitionError
@@ -23,7 +24,6 @@ from cloudq.tasks.async_libraries import check_awaitable, in_a_thread, in_trio
 from cloudq.tasks.composing import NO_PAYLOAD, checked_calls, composed
 from cloudq.tasks.context import Context
 from cloudq.tasks.eager import EagerMode, EagerRun
-from cloudq.tasks.foreign_words import no_attribute
 from cloudq.tasks.loop_warning import LoopWarning
 from cloudq.tasks.options import AppSettings, SendOptions, TaskOptions, check_app_settings
 from cloudq.tasks.receipts import read_receipt
@@ -78,9 +78,9 @@ class App:
         self.imports: tuple[str, ...] = ()
         self.retry_policy = RetryPolicy()
         self.middleware: tuple[Middleware[Context], ...] = ()
-        self.default_queue = "default"
-        self.convert_untyped = False
+        self.default_queue, self.convert_untyped = "default", False
         self.unknown_task_patience = UNKNOWN_TASK_PATIENCE
+        self.redact: Redact = mask_secrets
         self.configure(url, **settings)
         living_apps.add(self)
 
@@ -92,7 +92,7 @@ class App:
 
         def __getattr__(self, name):
             """Raises an AttributeError, which names our word if other task queues have one of that name."""
-            raise no_attribute(self, name, foreign_words.APP)
+            raise foreign_words.no_attribute(self, name, foreign_words.APP)
 
     def configure(self, url: str | None = None, **settings: Unpack[AppSettings]) -> None:
         """Sets what is given, as the constructor does; what is left out stays.
@@ -109,16 +109,16 @@ class App:
             )
         check_app_settings(url, settings)
         given = {name: value for name, value in settings.items() if value is not None}
-        if url is not None:
-            self._connection.given = url
+        self._connection.given = self._connection.given if url is None else url
         self._connection.given_claim_check = settings.get("claim_check") or self._connection.given_claim_check
         self.default_queue = check_queue(given.get("default_queue", self.default_queue))
         self.imports = tuple(settings.get("imports") or ()) if "imports" in given else self.imports
         self.retry_policy = settings.get("retry") or self.retry_policy
+        self.redact = settings.get("redact") or self.redact
         self.middleware = tuple(settings.get("middleware") or ()) if "middleware" in given else self.middleware
         self.convert_untyped = bool(given.get("convert_untyped", self.convert_untyped))
-        patience = settings.get("unknown_task_patience")
-        self.unknown_task_patience = self.unknown_task_patience if patience is None else patience
+        if (patience := settings.get("unknown_task_patience")) is not None:
+            self.unknown_task_patience = patience
 
     # ── declaring ────────────────────────────────────────────────────────────────────────────────────────
 

@@ -10,6 +10,7 @@ import msgspec
 import cloudq
 from cloudq.cli.choosing import Chosen
 from cloudq.cli.output import complain, note
+from cloudq.core.printable import printable_json
 from cloudq.core.processor import worker_name
 from cloudq.core.url import parse_url
 from cloudq.errors import nearest
@@ -47,7 +48,7 @@ def show_banner(chosen: Chosen, lines: Mapping[str, str], fields: Mapping[str, o
             "tasks": sorted(chosen.app.tasks),
             **fields,
         }
-        complain(msgspec.json.encode(line).decode())
+        complain(printable_json(msgspec.json.encode(line)).decode())
         return
     note(f"cloudq {cloudq.__version__}, worker {worker_name()}")
     shown = {
@@ -57,7 +58,7 @@ def show_banner(chosen: Chosen, lines: Mapping[str, str], fields: Mapping[str, o
     }
     if store is not None:
         shown["payloads"] = f"too large for their queue: {store}"
-    note("\n".join(f"  {name:<8} {value}" for name, value in shown.items()))
+    note(*(f"  {name:<8} {value}" for name, value in shown.items()))
 
 
 def note_undeclared(chosen: Chosen, queues: Iterable[str]) -> None:

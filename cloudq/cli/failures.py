@@ -6,7 +6,8 @@ import traceback
 from typing import Final
 
 from cloudq.cli.error_pages import where
-from cloudq.cli.output import StdoutError, complain, printable
+from cloudq.cli.output import StdoutError, complain
+from cloudq.core.printable import printable
 from cloudq.errors import (
     CloudqError,
     ConfigurationError,
@@ -56,7 +57,7 @@ def exit_code(error: BaseException) -> int:
 def report(error: BaseException, *, debug: bool) -> int:
     """Says on stderr what is wrong and what to do about it. Returns the exit code."""
     if debug:
-        complain("".join(traceback.format_exception(error)), end="")
+        complain(printable("".join(traceback.format_exception(error))), end="")
     if isinstance(error, KeyboardInterrupt):
         lines = ["cloudq: interrupted"]
     elif isinstance(error, CloudqError):
@@ -71,5 +72,6 @@ def report(error: BaseException, *, debug: bool) -> int:
         lines = [f"cloudq: {type(error).__name__}" + (f": {text}" if text else "")]
         if not debug:
             lines.append("  hint: this was not expected; --debug shows where it comes from")
-    complain(printable("\n".join(lines)))
+    # What follows a line end within one of them is indented: our own words, "hint" say, begin a line of ours only.
+    complain("\n".join(printable(line).replace("\n", "\n    ") for line in lines))
     return exit_code(error)

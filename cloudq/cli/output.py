@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self, TextIO
 import msgspec
 import typer
 
+from cloudq.core.printable import in_a_line, printable, printable_json
 from cloudq.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -33,14 +34,14 @@ class StdoutError(OSError):
 
 
 def write(text: str) -> None:
-    """A line of data for people, with what could steer a terminal made visible."""
+    """Data for people, with what could steer a terminal made visible; its line ends are the caller's own."""
     with _to_stdout():
         sys.stdout.write(printable(text) + "\n")
 
 
 def write_json(value: object) -> None:
-    """One JSON object on a line of its own, in UTF-8 whatever the locale."""
-    write_bytes(msgspec.json.encode(value) + b"\n")
+    """One JSON object on a line of its own, in UTF-8 whatever the locale, that a terminal can show."""
+    write_bytes(printable_json(msgspec.json.encode(value)) + b"\n")
 
 
 def write_bytes(data: bytes) -> None:
@@ -51,16 +52,16 @@ def write_bytes(data: bytes) -> None:
         sys.stdout.buffer.flush()
 
 
-def note(text: str) -> None:
-    """A line for the person in front of it; on stderr, so that it's never taken for data."""
+def note(*lines: str) -> None:
+    """Lines for the person in front of it, each of them one; on stderr, so that they're never taken for data."""
     with _to_stdout():
         sys.stdout.flush()
-    complain(printable(text))
+    complain("\n".join(map(in_a_line, lines)))
 
 
 def refuse(what: str, hint: str) -> None:
     """What is wrong and what to do about it, in the form of an error, where the command goes on all the same."""
-    note(f"cloudq: {what}\n  hint: {hint}")
+    note(f"cloudq: {what}", f"  hint: {hint}")
 
 
 def complain(text: str, end: str = "\n") -> None:
@@ -81,13 +82,13 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     for name in columns:
         drawn.add_column(name, overflow="fold", no_wrap=not terminal)
     for row in rows:
-        drawn.add_row(*(Text(printable(shown(value))) for value in row))
+        drawn.add_row(*(Text(in_a_line(shown(value))) for value in row))
     _write_drawn(lambda console: console.print(drawn))
 
 
 def details(pairs: Sequence[tuple[str, object]]) -> None:
     """Names and values, a line each; those without a value are left out."""
-    known = [(name, shown(value)) for name, value in pairs if value is not None]
+    known = [(in_a_line(name), in_a_line(shown(value))) for name, value in pairs if value is not None]
     width = max((len(name) for name, _ in known), default=0)
     for name, value in known:
         write(f"{name + ':':<{width + 1}} {value}")
@@ -102,16 +103,6 @@ def shown(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(map(shown, value)) or "-"
     return str(value)
-
-
-def printable(text: str) -> str:
-    """The text with every character escaped that could steer a terminal; line ends and tabs stay.
-
-    The content of a message comes from its sender, who isn't trusted.
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -134,7 +125,7 @@ def confirm(question: str, *, yes: bool) -> bool:
         raise ConfigurationError(f"not done, as nobody can be asked: {question}", hint="add --yes to do it unasked")
     with _to_stdout():
         sys.stdout.flush()
-    complain(printable(f"{question} [y/N] "), end="")
+    complain(in_a_line(f"{question} [y/N] "), end="")
     answer = sys.stdin.readline()
     if not answer.endswith("\n"):
         complain("")  # Ctrl-D leaves the line unfinished

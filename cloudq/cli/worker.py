@@ -136,6 +136,7 @@ def worker(
         insecure_no_auth=insecure_no_auth,
     )
     with in_options(), tasks_app(app, backend) as chosen:
+        configure(_log_format(log_format), log_level, chosen.app.redact)
         listens = None if health is None else address(health)
         if is_push(chosen.app.driver()):
             polling = {

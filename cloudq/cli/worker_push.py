@@ -158,7 +158,7 @@ def listens_at(serving: Serving) -> tuple[str, int]:
         return serving.host or LOCALHOST, PORT if serving.port is None else serving.port
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and 0 < int(text) <= HIGHEST_PORT):
         raise ConfigurationError(
-            f"{PORT_VARIABLE} is {text!r}, which is no port", hint=f"unset {PORT_VARIABLE}, or pass --host and --port"
+            f"{PORT_VARIABLE} is no port", hint=f"unset {PORT_VARIABLE}, or pass --host and --port"
         )
     return serving.host or EVERYWHERE, int(text) if serving.port is None else serving.port
 

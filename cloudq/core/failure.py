@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from cloudq.core.redaction import LONGEST, redacted
 from cloudq.core.safe_log import is_ctrl_c
 from cloudq.errors import UndecodableError, wording
 
@@ -54,16 +55,30 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @classmethod
     def of(cls, reason: str, error: BaseException | None = None) -> Failure:
-        """The failure for `reason`, with what `error` tells; counts and times are filled in by the Processor."""
+        """The failure for `reason`, with what `error` tells; counts and times are filled in by the Processor.
+
+        Its texts are without secrets (`redacted`), which is done before they are cut: half of one fits no pattern.
+        """
+        reason = bounded_reason(reason)
         if error is None:
-            return cls(reason=_storable(reason[:_MESSAGE_CHARS]))
+            return cls(reason=reason)
         kind = type(error)
         name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
         return cls(
-            reason=_storable(reason[:_MESSAGE_CHARS]),
+            reason=reason,
             error_type=_storable(name),
             error_message=text_of(error)[:_MESSAGE_CHARS],
             traceback=_traceback_end(error),
+        )
+
+    def redacted(self) -> Failure:
+        """The same without the secrets in its texts, a middleware's own included."""
+        message, end = self.error_message, self.traceback
+        return replace(
+            self,
+            reason=bounded_reason(self.reason),
+            error_message=None if message is None else redacted(message),
+            traceback=None if end is None else redacted(end),
         )
 
     def encode(self) -> bytes:
@@ -102,8 +117,13 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return replace(self, reason=self.reason[: len(self.reason) // 2], worker=(self.worker or "")[:64] or None)
 
 
+def bounded_reason(reason: str) -> str:
+    """A reason as it is kept and logged: without secrets, storable, and of 1,000 characters at most."""
+    return _storable(redacted(reason)[:_MESSAGE_CHARS])
+
+
 def text_of(error: BaseException) -> str:
-    """The exception's text, whatever its `__str__` does. Never raises but for a Ctrl-C."""
+    """The exception's text without its secrets, whatever its `__str__` does. Never raises but for a Ctrl-C."""
     return _safely(str, error)
 
 
@@ -114,7 +134,7 @@ def words_of(error: BaseException) -> str:
 
 def _safely(text: Callable[[BaseException], str], error: BaseException) -> str:
     try:
-        return _storable(text(error))
+        return _storable(redacted(text(error)))
     except BaseException as broken:
         # A user's __str__ may do anything, exit too, and the failure must be kept.
         if is_ctrl_c(broken):
@@ -132,7 +152,7 @@ def _traceback_end(error: BaseException) -> str | None:
         if is_ctrl_c(broken):
             raise
         return f"<the traceback could not be formatted: {type(broken).__name__}>"
-    text = _storable(text)
+    text = _storable(redacted(text[-LONGEST:]))
     return text if len(text) <= _TRACEBACK_CHARS else "…" + text[-(_TRACEBACK_CHARS - 1) :]
 
 

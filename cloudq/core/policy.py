@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from cloudq.core.failure import Failure, words_of
 from cloudq.core.outcome import DeadLettered, Outcome, Retried
+from cloudq.core.redaction import redacted
 from cloudq.core.spans import shown
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class RetryPolicy:
             age: How long ago the message was sent.
         """
         if isinstance(error, DeadLetter):
-            reason = error.reason[:_REASON_CHARS]
+            reason = redacted(error.reason)[:_REASON_CHARS]
             return DeadLettered(reason=reason, failure=Failure.of(reason, error))
         state = self._state(error, attempt, age)
         stop, wait, retry = self._strategies
@@ -223,6 +224,6 @@ def _seconds(seconds: float) -> timedelta:
 
 def _shown(error: BaseException) -> str:
     if isinstance(error, Retry):
-        return error.reason[:_REASON_CHARS]
+        return redacted(error.reason)[:_REASON_CHARS]
     text = words_of(error).splitlines()
     return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__

@@ -21,13 +21,14 @@ from msgspec.structs import replace
 from cloudq.core.async_time_limit import AsyncTimeLimit
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery
-from cloudq.core.failure import Failure, words_of
+from cloudq.core.failure import Failure, bounded_reason, words_of
 from cloudq.core.handler import Handler, Job
 from cloudq.core.loading import LOAD_LIMIT, not_loaded, off_the_loop
 from cloudq.core.message import Message
 from cloudq.core.middleware import Chain, Middleware
 from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
 from cloudq.core.policy import RetryPolicy
+from cloudq.core.redaction import Redact, mask_secrets, redacting
 from cloudq.core.safe_log import is_ctrl_c
 from cloudq.core.unknown import UNKNOWN_TASK_PATIENCE, UnknownTasks
 from cloudq.errors import PayloadError
@@ -63,6 +64,7 @@ class Processor(Generic[ContextT]):
             policy says: for edges that hand back much of what they were handed (semantics 16).
         unknown_task_patience: For how long a message whose task isn't known goes back to its queue before it is
             dead-lettered; zero: not at all.
+        redact: Takes secrets out of what is kept and logged of a failure.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Processor(Generic[ContextT]):
         time_limiter: TimeLimiter = no_time_limit,
         least_deliveries: int = 0,
         unknown_task_patience: timedelta = UNKNOWN_TASK_PATIENCE,
+        redact: Redact = mask_secrets,
     ) -> None:
         self._handlers = handlers
         self._middleware = tuple(middleware)
@@ -83,6 +86,7 @@ class Processor(Generic[ContextT]):
         self._time_limiter = time_limiter
         self._least_deliveries = least_deliveries
         self._unknown = UnknownTasks(unknown_task_patience, clock)
+        self._redact = redact
 
     def handler_for(self, delivery: Delivery) -> Handler[ContextT] | None:
         """The task that the delivery names, or `None` if it is poison."""
@@ -99,26 +103,27 @@ class Processor(Generic[ContextT]):
             until: When the edge itself ends by `Clock.elapsed`, if it does: the task's time is over then at the latest.
         """
         steps = self._steps(delivery, lease_lost, until, _is_never_cancelled)
-        try:
-            step = next(steps)
-            while True:
-                result, failed = None, None
-                try:
-                    if step.limit is None:
-                        result = step.run()
-                    else:
-                        with self._time_limiter(step.limit):
+        with redacting(self._redact):
+            try:
+                step = next(steps)
+                while True:
+                    result, failed = None, None
+                    try:
+                        if step.limit is None:
                             result = step.run()
-                except BaseException as error:  # noqa: BLE001 - thrown into the steps, which raise what isn't theirs
-                    failed = error
-                # Outside of the except: what runs next, middleware too, isn't "during handling" of this error.
-                step = steps.send(result) if failed is None else steps.throw(failed)
-        except StopIteration as end:
-            outcome: Outcome = end.value
-            return outcome
-        finally:
-            steps.close()  # interrupted here, the middleware tidies up at once
-            failed = None  # its traceback refers to this frame: a circle, which would keep the task's locals alive
+                        else:
+                            with self._time_limiter(step.limit):
+                                result = step.run()
+                    except BaseException as error:  # noqa: BLE001 - thrown into the steps, which raise what isn't theirs
+                        failed = error
+                    # Outside of the except: what runs next, middleware too, isn't "during handling" of this error.
+                    step = steps.send(result) if failed is None else steps.throw(failed)
+            except StopIteration as end:
+                outcome: Outcome = end.value
+                return outcome
+            finally:
+                steps.close()  # interrupted here, the middleware tidies up at once
+                failed = None  # its traceback refers to this frame: a circle, which would keep the task's locals alive
 
     async def aprocess(
         self, delivery: Delivery, *, lease_lost: Event | None = None, until: timedelta | None = None
@@ -129,25 +134,26 @@ class Processor(Generic[ContextT]):
         though nobody cancelled it (something that it awaited was) is an error like any other.
         """
         steps = self._steps(delivery, lease_lost, until, _is_being_cancelled)
-        try:
-            step = next(steps)
-            while True:
-                result, failed = None, None
-                try:
-                    if step.limit is None:
-                        result = await step.arun()
-                    else:
-                        async with AsyncTimeLimit(step.limit, self._clock):
+        with redacting(self._redact):
+            try:
+                step = next(steps)
+                while True:
+                    result, failed = None, None
+                    try:
+                        if step.limit is None:
                             result = await step.arun()
-                except BaseException as error:  # noqa: BLE001 - as above
-                    failed = error
-                step = steps.send(result) if failed is None else steps.throw(failed)
-        except StopIteration as end:
-            outcome: Outcome = end.value
-            return outcome
-        finally:
-            steps.close()
-            failed = None
+                        else:
+                            async with AsyncTimeLimit(step.limit, self._clock):
+                                result = await step.arun()
+                    except BaseException as error:  # noqa: BLE001 - as above
+                        failed = error
+                    step = steps.send(result) if failed is None else steps.throw(failed)
+            except StopIteration as end:
+                outcome: Outcome = end.value
+                return outcome
+            finally:
+                steps.close()
+                failed = None
 
     def _steps(
         self,
@@ -189,7 +195,8 @@ class Processor(Generic[ContextT]):
         """What becomes of a delivery that ended in `error` outside the handler, e.g. with its process."""
         handler = self.handler_for(delivery)
         policy = handler.retry_policy if handler else self._retry_policy
-        return self._detailed(delivery, self._decide(policy, delivery, error))
+        with redacting(self._redact):
+            return self._detailed(delivery, self._decide(policy, delivery, error))
 
     def _check(self, delivery: Delivery) -> tuple[Handler[ContextT], Message] | Outcome:
         """What can be decided without the payload: an outcome, or that the message is to be run, and by which task."""
@@ -257,13 +264,16 @@ class Processor(Generic[ContextT]):
         return self._detailed(delivery, DeadLettered(reason=reason, failure=Failure.of(reason, error)))
 
     def _detailed(self, delivery: Delivery, outcome: Outcome) -> Outcome:
-        """Adds the counts and times to what failed."""
-        if isinstance(outcome, Acked) or outcome.failure is None:
+        """Adds the counts and times to what failed; a middleware's own texts get their bounds here."""
+        if isinstance(outcome, Acked):
             return outcome
+        reason = bounded_reason(outcome.reason)
+        if outcome.failure is None:
+            return replace(outcome, reason=reason)
         now = self._clock.now()
         before = delivery.failure.first_at if delivery.failure else None
         failure = replace(
-            outcome.failure,
+            outcome.failure.redacted(),
             attempts=delivery.attempt,
             deliveries=delivery.deliveries,
             first_at=before or now,
@@ -271,7 +281,7 @@ class Processor(Generic[ContextT]):
             worker=worker_name(),
             generation=_generation(delivery),
         )
-        return replace(outcome, failure=failure)
+        return replace(outcome, reason=reason, failure=failure)
 
 
 class _Step:

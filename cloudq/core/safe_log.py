@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TypeAlias
 
+from cloudq.core.printable import TEXT_CHARS, shortened
+from cloudq.core.redaction import redacted
 from cloudq.errors import TimeLimitExceeded
 
 ExcInfo: TypeAlias = BaseException | bool | None
@@ -24,6 +26,9 @@ class SafeLogger:
     standard library does with what a handler raises; `logging.raiseExceptions = False` silences it.
 
     Two things are raised all the same, as they don't come from logging: a Ctrl-C, and the task's time limit.
+
+    Texts among the arguments, of exceptions too, are written without their secrets and cut to 1,000 characters, since
+    they come from senders and services. How they are escaped is the formatter's, which may be the app's.
 
     Args:
         name: The logger's.
@@ -64,12 +69,20 @@ class SafeLogger:
 
     def _write(self, level: int, text: str, args: tuple[object, ...], exc_info: ExcInfo, extra: Extra) -> None:
         try:
+            if not self._logger.isEnabledFor(level):
+                return
             # Three up is who called `error`, and so the line that a formatter names.
-            self._logger.log(level, text, *args, exc_info=exc_info, extra=extra, stacklevel=3)
+            self._logger.log(level, text, *map(_fit, args), exc_info=exc_info, extra=extra, stacklevel=3)
         except BaseException as broken:
             if isinstance(broken, TimeLimitExceeded) or is_ctrl_c(broken):
                 raise
             _report(self._logger.name, text, broken)
+
+
+def _fit(argument: object) -> object:
+    if isinstance(argument, BaseException):
+        argument = str(argument)
+    return shortened(redacted(argument), TEXT_CHARS) if isinstance(argument, str) else argument
 
 
 def is_ctrl_c(error: BaseException) -> bool:

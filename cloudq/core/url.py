@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from cloudq.errors import ConfigurationError, nearest
 DEFAULT_URL: Final = "sqlite:///cloudq.db"
 
 _LONGEST: Final = timedelta(days=366)
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z_-]{0,31}")
 
 
 class BackendUrl(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +44,7 @@ class BackendUrl(msgspec.Struct, frozen=True, kw_only=True):
         for name in self.parameters:
             if name not in names:
                 raise ConfigurationError(
-                    f"{self.scheme}:// has no parameter {name!r}: {nearest(name, names)}",
+                    f"{self.scheme}:// has no parameter {shown_name(name)}: {nearest(name, names)}",
                     hint=f"its parameters: {', '.join(sorted(names)) or 'none'}",
                 )
         return self.parameters
@@ -61,7 +63,7 @@ class BackendUrl(msgspec.Struct, frozen=True, kw_only=True):
             if not 0 <= seconds <= _LONGEST.total_seconds():
                 raise ValueError
         except ValueError:
-            raise ConfigurationError(f"{name}={text!r} is not a number of seconds", hint=f"{name}=30") from None
+            raise ConfigurationError(f"{name} is not a number of seconds", hint=f"{name}=30") from None
         return timedelta(seconds=seconds)
 
     def size(self, name: str, default: int, *, least: int, most: int) -> int:
@@ -75,7 +77,7 @@ class BackendUrl(msgspec.Struct, frozen=True, kw_only=True):
             return default
         if not (text.isascii() and text.isdecimal() and least <= int(text[:12]) <= most):
             raise ConfigurationError(
-                f"{name}={text!r} is not a number of bytes", hint=f"from {least:,} to {most:,}: {name}={default}"
+                f"{name} is not a number of bytes", hint=f"from {least:,} to {most:,}: {name}={default}"
             )
         return int(text)
 
@@ -92,6 +94,11 @@ class BackendUrl(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.scheme}://{self.host}{path}" + (f"?{names}" if names else "")
 
 
+def shown_name(name: str) -> str:
+    """A parameter's name for an error, where it may be one: a key that somebody pasted there isn't shown."""
+    return repr(name) if _NAME.fullmatch(name) else "of that name"
+
+
 def parse_url(url: str) -> BackendUrl:
     """The parts of a backend's URL.
 
@@ -101,8 +108,9 @@ def parse_url(url: str) -> BackendUrl:
     try:
         parts = urlsplit(url)
         host, path = unquote(parts.netloc, errors="strict"), unquote(parts.path.removeprefix("/"), errors="strict")
-    except ValueError as error:
-        raise ConfigurationError(f"this is not a backend URL: {error}", hint=f"e.g. {DEFAULT_URL}") from None
+    except ValueError:
+        # Python's own text may show what stands there.
+        raise ConfigurationError("this is not a backend URL", hint=f"e.g. {DEFAULT_URL}") from None
     if not parts.scheme or "://" not in url:
         raise ConfigurationError("a backend URL starts with a scheme and ://", hint=f"e.g. {DEFAULT_URL}")
     if "@" in parts.netloc:
@@ -125,7 +133,7 @@ def parse_url(url: str) -> BackendUrl:
     for name in names:
         if names.count(name) > 1:
             raise ConfigurationError(
-                f"the {parts.scheme}:// URL names the parameter {name!r} twice", hint="give it once"
+                f"the {parts.scheme}:// URL names the parameter {shown_name(name)} twice", hint="give it once"
             )
     return BackendUrl(
         scheme=parts.scheme,

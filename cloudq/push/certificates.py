@@ -188,7 +188,8 @@ def check_url(url: str) -> None:
         host, parts = "", urlsplit("")
     if not host or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))):
         raise ConfigurationError(
-            f"certificates aren't fetched from {url!r}", hint="an https:// URL, or http:// on this machine, for tests"
+            "certificates aren't fetched from that URL",
+            hint="an https:// URL, or http:// on this machine, for tests",
         )
 
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from cloudq.core.url import DEFAULT_URL, parse_url
+from cloudq.core.url import DEFAULT_URL, parse_url, shown_name
 from cloudq.errors import ConfigurationError, nearest
 from cloudq.queues.opening import refuse_unknown
 
@@ -85,7 +85,7 @@ def parse_claim_check(url: str) -> ClaimCheckUrl:
     for name in parameters:
         if name not in _CLAIM_CHECK_PARAMETERS:
             raise ConfigurationError(
-                f"a claim-check store has no parameter {name!r}: {nearest(name, _CLAIM_CHECK_PARAMETERS)}",
+                f"a claim-check store has no parameter {shown_name(name)}: {nearest(name, _CLAIM_CHECK_PARAMETERS)}",
                 hint="what the store's package needs is set as fsspec and it read their own settings",
             )
     if len(parameters) < len(pairs):
@@ -165,7 +165,7 @@ def _threshold(parameters: Mapping[str, str]) -> int | None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) < 12) or int(text) < LEAST_THRESHOLD:
         raise ConfigurationError(
-            f"threshold={text!r} is not a number of bytes, {LEAST_THRESHOLD:,} at least", hint="threshold=65536"
+            f"threshold is not a number of bytes, {LEAST_THRESHOLD:,} at least", hint="threshold=65536"
         )
     return int(text)
 
@@ -173,5 +173,5 @@ def _threshold(parameters: Mapping[str, str]) -> int | None:
 def _delete(parameters: Mapping[str, str]) -> bool:
     text = parameters.get("delete", "never")
     if text not in {"never", "acked"}:
-        raise ConfigurationError(f"delete={text!r} is neither never nor acked")
+        raise ConfigurationError("delete is neither never nor acked", hint="delete=acked")
     return text == "acked"

@@ -10,6 +10,7 @@ import msgspec
 
 from cloudq.core.delivery import Delivery
 from cloudq.core.outcome import Acked, Outcome, Retried
+from cloudq.core.printable import NAME_CHARS, shortened
 from cloudq.core.safe_log import SafeLogger, is_ctrl_c
 from cloudq.running.log_fields import fields
 
@@ -104,12 +105,12 @@ def _log(delivery: Delivery, outcome: Outcome, seconds: float) -> None:
         level, said = logging.ERROR, f"dead-lettered: {outcome.reason}"
     if not logger.enabled_for(level):
         return
-    task = delivery.message.task if delivery.message else "undecodable"
+    task = shortened(delivery.message.task, NAME_CHARS) if delivery.message else "undecodable"
     logger.log(
         level,
         "%s %s (attempt %d, %.3f s) %s",
         task,
-        delivery.id,
+        shortened(delivery.id, NAME_CHARS),
         delivery.attempt,
         seconds,
         said,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def processor_of(app: App, time_limiter: TimeLimiter, *, least_deliveries: int = 0) -> Processor[Context]:
-    """Turns deliveries into outcomes by the app's tasks, middleware, retry policy and patience.
+    """Turns deliveries into outcomes by the app's tasks, middleware, retry policy, patience and `redact`.
 
     Args:
         app: Whose tasks.
@@ -25,6 +25,7 @@ def processor_of(app: App, time_limiter: TimeLimiter, *, least_deliveries: int =
         middleware=app.middleware,
         retry_policy=app.retry_policy,
         unknown_task_patience=app.unknown_task_patience,
+        redact=app.redact,
         clock=app.clock,
         time_limiter=time_limiter,
         least_deliveries=least_deliveries,

@@ -10,6 +10,7 @@ from typing import Any, Unpack, get_args, get_origin
 
 import msgspec
 
+from cloudq.core.printable import NAME_CHARS, shortened
 from cloudq.errors import PayloadError, TaskDefinitionError, nearest
 from cloudq.tasks.adapters import Adapter
 from cloudq.tasks.arrival import Comparison, difference
@@ -20,6 +21,7 @@ from cloudq.tasks.models import first_error, read_value
 from cloudq.tasks.parameter_types import ParameterTypes
 
 _PATH = re.compile(r" - at `(?:key` in `)?\$(?P<path>[^`]*)`$")
+_ENUM = "Invalid enum value"
 # As the default of a parameter: FastAPI's way, and that of its Query and Body.
 _PYDANTIC_FIELD = ("pydantic.fields", "FieldInfo")
 _MISSING = re.compile(r"missing required field `(?P<name>[^`]*)`")
@@ -172,9 +174,11 @@ class Parameters:
         types = self._types
         unknown = [name for name in payload if name not in types.hints]
         if types.of_open is None:
+            # From outside, and perhaps as long as the body: the nearest one to a long text takes long to find.
+            first = shortened(unknown[0], NAME_CHARS)
             raise PayloadError(
-                f"{self._task} has no parameter {unknown[0]!r}: {nearest(unknown[0], types.hints)}",
-                field=unknown[0],
+                f"{self._task} has no parameter {first!r}: {nearest(first, types.hints)}",
+                field=first,
                 hint=self._hint,
             )
         return {name: self._read(payload[name], types.open_kind, name, "") for name in unknown}
@@ -254,6 +258,8 @@ def _described(error: msgspec.ValidationError, within: str) -> tuple[str, str]:
     if match := _MISSING.search(text):
         path += "." + match["name"]
         text = "is missing"
+    if text.startswith(_ENUM):
+        text = _ENUM  # msgspec shows the value, which is the payload's and no log's
     if complaint := first_error(error.__cause__):
         path, text = path + complaint[0], complaint[1]
     return text, (within + path).lstrip(".")

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, TypedDict
 from cloudq.core.middleware import Middleware
 from cloudq.core.middleware_check import check_middleware
 from cloudq.core.policy import RetryPolicy, policy_for
+from cloudq.core.redaction import Redact
 from cloudq.core.spans import shown
 from cloudq.core.url import DEFAULT_URL
 from cloudq.errors import ConfigurationError, OptionError, TaskDefinitionError, kind_of, nearest, wording
@@ -85,6 +86,9 @@ class AppSettings(TypedDict, total=False):
             a text, a tuple as a list). By default such a send is refused.
         unknown_task_patience: For how long a message whose task isn't declared here goes back to its queue, for a
             program that knows it, before it is dead-lettered; default: an hour. `timedelta(0)`: at once.
+        redact: Takes secrets out of the texts of errors that dead letters, retries and a worker's log lines keep: a
+            function from text to text. Default: `cloudq.mask_secrets`, which it may call itself. What it raises is
+            no secret's end: the text is left out.
     """
 
     imports: Sequence[str] | None
@@ -94,6 +98,7 @@ class AppSettings(TypedDict, total=False):
     claim_check: str | None
     convert_untyped: bool | None
     unknown_task_patience: timedelta | None
+    redact: Redact | None
 
 
 def check_app_settings(url: object, settings: Mapping[str, Any]) -> None:
@@ -126,6 +131,9 @@ def check_app_settings(url: object, settings: Mapping[str, Any]) -> None:
         raise ConfigurationError(
             f"unknown_task_patience is a timedelta of 0 or more, not {patience!r}", hint="timedelta(hours=1)"
         )
+    redact = settings.get("redact")
+    if redact is not None and not callable(redact):
+        raise ConfigurationError(f"redact is a function, not {kind_of(redact)}", hint="redact=cloudq.mask_secrets")
     if middleware is not None:
         check_middleware(middleware)
 

@@ -15,6 +15,7 @@ from queue import SimpleQueue
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from cloudq.core.redaction import Redact, mask_secrets
 from cloudq.worker.frames import CannotStart, Channel, Done, Hello, LeaseIsLost, Ready, RunRequest
 
 if TYPE_CHECKING:
@@ -153,19 +154,24 @@ def _load(hello: Hello) -> App:
 
     from cloudq.discovery import Found, load_app
 
-    if hello.log_format is not None:
-        from cloudq.running.logs import configure
-
-        configure(hello.log_format, hello.log_level)
+    _log_as_told(hello, mask_secrets)
     # As the parent found it: the current folder may have changed since, and names another one.
     spec, folder = hello.app_spec, hello.app_folder
     app = load_app(spec if spec is None or folder is None else Found(spec, Path(folder), "the parent"))
     # Given to the parent by hand; what tasks send goes there, too.
+    _log_as_told(hello, app.redact)
     if app.url != hello.url:
         app.configure(hello.url)
     if app.runtime.claim_check_url != hello.claim_check:
         app.configure(claim_check=hello.claim_check)
     return app
+
+
+def _log_as_told(hello: Hello, redact: Redact) -> None:
+    if hello.log_format is not None:
+        from cloudq.running.logs import configure
+
+        configure(hello.log_format, hello.log_level, redact)
 
 
 def _leave_it_to_the_parent(_number: int, _frame: FrameType | None) -> None:

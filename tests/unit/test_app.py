@@ -374,6 +374,7 @@ def test_a_send_beside_a_loop_does_not_warn(app):
         ({"retry": 5}, "is a RetryPolicy"),
         ({"middleware": echo}, "middleware is a list"),
         ({"unknown_task_patience": 3600}, "unknown_task_patience is a timedelta"),
+        ({"redact": "postgres"}, "redact is a function, not a str"),
         ({"unknown_task_patience": timedelta(seconds=-1)}, "timedelta of 0 or more"),
     ],
     ids=shown,

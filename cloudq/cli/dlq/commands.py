@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -14,7 +15,17 @@ from cloudq.cli.dlq.moving import move_all
 from cloudq.cli.dlq.text import as_json, moment, reason_of, show
 from cloudq.cli.failures import FAILED
 from cloudq.cli.options import AppSpec, Backend, Debug, Json, Queue, Yes, queue_name
-from cloudq.cli.output import confirm_or_exit, note, progress, refuse, table, write, write_bytes, write_json
+from cloudq.cli.output import (
+    confirm_or_exit,
+    is_terminal,
+    note,
+    progress,
+    refuse,
+    table,
+    write,
+    write_bytes,
+    write_json,
+)
 from cloudq.core.driver import DeadMessage
 from cloudq.errors import ConfigurationError
 from cloudq.queues.dead_letters import PAGE, DeadLetters
@@ -101,6 +112,7 @@ def show_(
     every: All = False,
     limit: Limit = None,
     raw: Annotated[bool, typer.Option("--raw", help="The stored body of one, byte for byte.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="With --raw: to a terminal, too, which it may steer.")] = False,
     app: AppSpec = None,
     backend: Backend = None,
     json: Json = False,
@@ -109,6 +121,11 @@ def show_(
     """Show all that is known of dead letters: reason, error, traceback's end, counts, times, worker, payload."""
     if raw and (json or every or len(keys or []) != 1):
         raise ConfigurationError("--raw writes the body of one dead letter, and nothing else", hint="name one KEY")
+    if raw and not force and is_terminal(sys.stdout):
+        raise ConfigurationError(
+            "--raw writes bytes as somebody sent them, and on a terminal they may do anything",
+            hint="--raw > FILE, --raw | less, or --raw --force",
+        )
     with _letters(queue, app, backend) as (name, letters):
         wanted = _select(letters, keys, every=every, limit=limit)
         missing = 0
@@ -271,7 +288,7 @@ def _counted(errors: Sequence[Exception]) -> dict[str, int]:
 
 
 def _first_line(text: str) -> str:
-    return text.splitlines()[0] if text else text
+    return next(iter(text.splitlines()), "")
 
 
 def _names(names: Sequence[str]) -> str:

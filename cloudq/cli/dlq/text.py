@@ -87,4 +87,4 @@ def moment(at: datetime | None) -> str | None:
 
 
 def _indented(text: str) -> str:
-    return "\n".join("  " + line for line in text.splitlines())
+    return "\n".join(f"  {line}" for line in text.split("\n"))

@@ -34,7 +34,7 @@ def open_url(url: BackendUrl, clock: Clock) -> CloudTasksDriver:
     _check_target(target, account)
     if account is not None and not _EMAIL.fullmatch(account):
         raise ConfigurationError(
-            f"service_account={account!r} is not the e-mail address of a service account",
+            "service_account is not the e-mail address of a service account",
             hint="name@my-project.iam.gserviceaccount.com",
         )
     if audience is not None and account is None:
@@ -43,7 +43,7 @@ def open_url(url: BackendUrl, clock: Clock) -> CloudTasksDriver:
         )
     prefix = parameters.get("prefix", "")
     if prefix and not _PREFIX.fullmatch(prefix):
-        raise ConfigurationError(f"prefix={prefix!r} can't start a queue's name", hint="letters, digits and hyphens")
+        raise ConfigurationError("prefix can't start a queue's name", hint="letters, digits and hyphens")
     return CloudTasksDriver(
         url.host,
         url.path,
@@ -64,11 +64,11 @@ def _check_place(project: str, location: str) -> None:
         raise ConfigurationError("cloudtasks:// takes a project and a location", hint=hint)
     if not _PROJECT.fullmatch(project):
         raise ConfigurationError(
-            f"cloudtasks:// takes a project and a location, and {project!r} is not a project", hint=hint
+            "cloudtasks:// takes a project and a location, and the first is not a project", hint=hint
         )
     if not _LOCATION.fullmatch(location):
         raise ConfigurationError(
-            f"cloudtasks:// takes a project and a location, and {location!r} is not a location", hint=hint
+            "cloudtasks:// takes a project and a location, and the second is not a location", hint=hint
         )
 
 

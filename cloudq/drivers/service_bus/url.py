@@ -86,6 +86,6 @@ def _refuse_other_namespace(host: str, connection_string: str | None) -> None:
     named = found.group(1).partition(":")[0] if found else ""
     if named.lower() != host.partition(":")[0].lower():
         raise ConfigurationError(
-            f"the URL names {host!r}, and {CONNECTION_STRING_VARIABLE} another namespace",
+            f"the URL names one namespace, and {CONNECTION_STRING_VARIABLE} another",
             hint=f"unset {CONNECTION_STRING_VARIABLE}, or leave the host out: servicebus://",
         )

@@ -38,7 +38,7 @@ def settings_of(url: BackendUrl) -> Settings:
     """
     if url.host:
         raise ConfigurationError(
-            f"sqlite:// takes a path, and {url.host!r} stands where a host would",
+            "sqlite:// takes a path, and something stands where a host would",
             hint="sqlite:///relative.db, or sqlite:////absolute/path.db",
         )
     if not url.path or url.path == ":memory:":
@@ -46,7 +46,7 @@ def settings_of(url: BackendUrl) -> Settings:
     parameters = url.only({"synchronous", "timeout", "busy_timeout", "dedup_window"})
     synchronous = parameters.get("synchronous", "full").lower()
     if synchronous not in {"full", "normal"}:
-        raise ConfigurationError(f"synchronous={synchronous!r} is neither full nor normal", hint="synchronous=full")
+        raise ConfigurationError("synchronous is neither full nor normal", hint="synchronous=full")
     return Settings(
         synchronous="full" if synchronous == "full" else "normal",
         timeout=url.seconds("timeout", TIMEOUT),

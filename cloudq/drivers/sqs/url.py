@@ -29,11 +29,11 @@ def open_url(url: BackendUrl, clock: Clock) -> SQSDriver:
             hint="sqs://eu-west-1?prefix=prod- for queue names with that prefix",
         )
     if url.host and not _REGION.fullmatch(url.host):
-        raise ConfigurationError(f"{url.host!r} is not a region of AWS", hint="its code, as in sqs://eu-west-1")
+        raise ConfigurationError("what sqs:// names is not a region of AWS", hint="its code, as in sqs://eu-west-1")
     parameters = url.only({"prefix", "account", "endpoint_url", "scheduler_role", "timeout"})
     account, endpoint_url = parameters.get("account"), parameters.get("endpoint_url")
     if account is not None and not _ACCOUNT.fullmatch(account):
-        raise ConfigurationError(f"account={account!r} is not an AWS account", hint="twelve digits")
+        raise ConfigurationError("account is not an AWS account", hint="twelve digits")
     if endpoint_url is not None and not endpoint_url.startswith(("http://", "https://")):
         raise ConfigurationError(
             "endpoint_url starts with neither http:// nor https://", hint="endpoint_url=http://localhost:4566"
@@ -41,7 +41,7 @@ def open_url(url: BackendUrl, clock: Clock) -> SQSDriver:
     role = parameters.get("scheduler_role")
     if role is not None and not _ROLE.fullmatch(role):
         raise ConfigurationError(
-            f"scheduler_role={role!r} is not the ARN of a role",
+            "scheduler_role is not the ARN of a role",
             hint="arn:aws:iam::123456789012:role/NAME, percent-encoded",
         )
     timeout = url.seconds("timeout", TIMEOUT)

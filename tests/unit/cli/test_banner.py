@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 
 import cloudq
+from cloudq import App
+from cloudq.cli.banner import show_banner
+from cloudq.cli.choosing import Chosen
 
 
 def test_banner(cli, writer):
@@ -78,3 +81,14 @@ def test_the_banner_tells_what_named_app_and_backend(cli, writer, monkeypatch):
     usual = writer.path / "tasks.py"
     usual.write_text('import cloudq\napp = cloudq.App("sqlite:///own.db")\n@app.task\ndef t() -> None: ...\n')
     assert [f"backend  sqlite:///{writer.path / 'own.db'}, from the App", f"app      tasks, from {usual}"] == told()
+
+
+def test_no_line_of_the_banner_is_forged(writer, capsys):
+    """A task's or a folder's name is one line of it, and the JSON can be shown on a terminal."""
+    chosen = Chosen(app=App(writer.url), spec="evil\n  backend  elsewhere\u2028", how="--app")
+    show_banner(chosen, {}, {}, as_json=False)
+    show_banner(chosen, {}, {}, as_json=True)
+    *lines, as_json, end = capsys.readouterr().err.split("\n")
+    assert (1, "") == (sum(line.startswith("  backend") for line in lines), end)
+    assert all(line.isprintable() for line in [*lines, as_json])
+    assert "evil\n  backend  elsewhere\u2028" == json.loads(as_json)["app"]

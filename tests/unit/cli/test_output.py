@@ -10,27 +10,21 @@ from cloudq.cli import output
 from cloudq.errors import ConfigurationError
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("plain ünï", "plain ünï"),
-        ("a\x1b[31mred", "a\\x1b[31mred"),
-        ("line\n\ttab", "line\n\ttab"),
-        ("over\rwrite\x07", "over\\rwrite\\x07"),
-        ("right\u202eleft", "right\\u202eleft"),
-        ("\udcff", "\\udcff"),
-    ],
-)
-def test_printable(text, expected):
-    """What could steer a terminal is made visible; other languages and line ends stay."""
-    assert expected == output.printable(text)
-
-
 def test_table_off_a_terminal(capsys):
     """A row is a line however long it is, with no padding at its end, and markup is text."""
     output.table(("name", "much"), [("[red]a[/red]", "x" * 300), ("b\x1b[2J", None)])
     lines = capsys.readouterr().out.splitlines()
     assert ["name          much", "[red]a[/red]  " + "x" * 300, "b\\x1b[2J      -"] == lines
+
+
+def test_what_others_wrote_forges_neither_row_nor_field(capsys):
+    """Line ends and tabs of a cell, a name or a value are escaped: a row is a line, and so is a field."""
+    output.table(("name",), [("a\nb\tc\u2028d",)])
+    output.details([("header a\nworker", "x\nworker: trusted:1")])
+    output.note("a\nb", "c")
+    out, err = capsys.readouterr()
+    assert ["name", "a\\nb\\tc\\u2028d", "header a\\nworker: x\\nworker: trusted:1", ""] == out.split("\n")
+    assert "a\\nb\nc\n" == err
 
 
 def test_table_on_a_terminal_is_coloured(monkeypatch, terminal):
@@ -54,6 +48,12 @@ def test_json_is_utf8_and_one_line(capsysbinary):
     """One object a line, in UTF-8."""
     output.write_json({"a": "ü\n"})
     assert '{"a":"ü\\n"}\n'.encode() == capsysbinary.readouterr().out
+
+
+def test_json_on_a_terminal_steers_nothing(capsysbinary):
+    """What could is in JSON's own escapes: programs read the same value."""
+    output.write_json({"a": "\x9b31m\x7f\u202e\u2028"})
+    assert b'{"a":"\\u009b31m\\u007f\\u202e\\u2028"}\n' == capsysbinary.readouterr().out
 
 
 def test_bytes_stay_in_order_with_text(capsysbinary):
@@ -88,6 +88,9 @@ def test_progress_on_a_terminal_is_on_stderr(monkeypatch, capsys, terminal):
 )
 def test_confirm_asks_on_stderr(typed, expected, end, person, capsys):
     """Only a yes is a yes; the question is no data; after Ctrl-D a new line begins."""
+    person(typed)
+    assert not output.confirm("a\x1b\nb?", yes=False) or typed
+    assert "a\\x1b\\nb? [y/N] " in capsys.readouterr().err
     person(typed)
     assert expected is output.confirm("Delete all?", yes=False)
     assert ("", "Delete all? [y/N] " + end) == capsys.readouterr()

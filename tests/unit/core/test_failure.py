@@ -181,3 +181,29 @@ def test_the_text_of_an_error_is_a_plain_str() -> None:
 
     assert str is type(text_of(Translated()))
     assert str is type(Failure.of(Fancy("why")).reason)
+
+
+TOLD = "postgres://u:S3CRET@db"
+
+
+def test_secrets_are_masked_before_anything_is_cut() -> None:
+    """In the reason, the text, and the traceback with all that it chains: half of a secret would fit no pattern."""
+    filling = "x" * (1_000 - len("postgres://u:S3C"))
+    try:
+        try:
+            raise ConnectionError(TOLD)
+        except ConnectionError as error:
+            raise ValueError(filling + TOLD + "y" * 3_000) from error
+    except ValueError as error:
+        failure = Failure.of(filling + TOLD, error)
+    assert "S3C" not in failure.encode().decode()
+    assert failure.reason.endswith("postgres://u:***")
+    assert failure.error_message is not None
+    assert failure.error_message.endswith("postgres://u:***")
+
+
+def test_a_failure_that_others_made_is_redacted_too() -> None:
+    """A middleware's, say."""
+    made = Failure(reason=TOLD, error_message=TOLD, traceback=TOLD, attempts=3).redacted()
+    assert ["postgres://u:***@db"] * 3 == [made.reason, made.error_message, made.traceback]
+    assert Failure(reason="a") == Failure(reason="a").redacted()

@@ -413,9 +413,20 @@ def test_a_repr_names_the_strategies_that_were_given() -> None:
     assert "RetryPolicy(stop=stop_after_attempt, wait=doubling)" == repr(RetryPolicy(stop=after(3), wait=doubling))
 
 
+TOLD = "postgres://u:S3CRET@db"
+
+
 @pytest.mark.parametrize("error", [Retry("x" * 5_000), DeadLetter("x" * 5_000)])
 def test_a_handlers_reason_is_cut(error: Exception) -> None:
     """A reason of any length is kept to 1,000 characters: it travels between processes and into logs."""
     outcome = RetryPolicy().decide(error, attempt=1, age=timedelta(0))
     assert isinstance(outcome, (Retried, DeadLettered))
     assert 1_000 == len(outcome.reason)
+
+
+@pytest.mark.parametrize("error", [Retry(f"no {TOLD}"), DeadLetter(f"no {TOLD}"), ValueError("x" * 185 + TOLD)])
+def test_no_reason_has_a_secret(error: Exception) -> None:
+    """Neither a handler's own nor an error's, which is cut to 200 characters, in the midst of it."""
+    outcome = RetryPolicy().decide(error, attempt=1, age=timedelta(0))
+    assert isinstance(outcome, (Retried, DeadLettered))
+    assert "S3C" not in outcome.reason + outcome.failure.reason  # type: ignore[union-attr]  # it failed

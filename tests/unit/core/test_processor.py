@@ -706,3 +706,44 @@ def test_a_worker_is_named_by_host_and_process(monkeypatch: pytest.MonkeyPatch) 
     assert worker_name() == f"{socket.gethostname()}:{os.getpid()}"
     monkeypatch.setattr(os, "getpid", lambda: 4242)
     assert worker_name().endswith(":4242")
+
+
+TOLD = "postgres://u:S3CRET@db"
+
+
+def of_a_middleware(outcome: Outcome) -> Middleware[Context]:
+    def instead(_context: Context) -> Generator[None, Outcome, Outcome]:
+        yield
+        return outcome
+
+    return instead
+
+
+RAW = Failure(reason=TOLD, error_message=TOLD)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        DeadLettered(reason=TOLD + "x" * 2_000, failure=RAW),
+        Retried(delay=timedelta(0), reason=TOLD + "x" * 2_000, failure=RAW),
+        Retried(delay=timedelta(0), reason=TOLD + "x" * 2_000),
+    ],
+)
+def test_a_middlewares_own_outcome_has_no_secret_and_is_bounded(run: Run, outcome: Outcome) -> None:
+    """What a middleware made of it is kept and logged as an error's own texts are."""
+    made = run(FakeTask(), None, of_a_middleware(outcome))
+    assert not isinstance(made, Acked)
+    assert "S3CRET" not in repr(made)
+    assert 1_000 == len(made.reason)
+
+
+def test_redact_is_the_apps_own(run: Run) -> None:
+    """In force during a run, for all that it makes of the error; and for what ended outside of it."""
+    failed = ValueError("of tenant-7")
+    outcome = run(FakeTask(raising(failed)), redact=lambda text: text.replace("tenant-7", "T"))
+    assert isinstance(outcome, Retried)
+    assert ("ValueError: of T", "of T") == (outcome.reason, outcome.failure and outcome.failure.error_message)
+    assert "tenant" not in repr(outcome)
+    processor: Processor[Context] = Processor({}, clock=FakeClock(NOW), redact=str.upper)
+    assert "VALUEERROR: OF TENANT-7" == reason_of(processor.failed(delivered(), failed))

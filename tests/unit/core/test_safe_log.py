@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import cloudq
+from cloudq.core.redaction import redacting
 from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import TimeLimitExceeded
 
@@ -134,3 +135,17 @@ def test_all_of_cloudq_logs_like_this() -> None:
         if "logging.getLogger(" in path.read_text() and path.relative_to(root).parts[0] != "emulators"
     }
     assert may == own
+
+
+def test_what_comes_from_outside_is_bounded(logger: SafeLogger, caplog: pytest.LogCaptureFixture) -> None:
+    """An id, a reason or an error's text is cut to 1,000 characters, whoever logs it; the rest stays."""
+    logger.error("%s, %s, %d", "x" * 300_000, ValueError("y" * 300_000), 7)
+    assert "x" * 999 + "…, " + "y" * 999 + "…, 7" == caplog.messages[0]
+
+
+def test_secrets_are_masked(logger: SafeLogger, caplog: pytest.LogCaptureFixture) -> None:
+    """On every host, Lambda's too, where the app's own handlers write the line: by the app's function during a run."""
+    logger.error("%s", ConnectionError("no route to postgres://u:S3CRET@db"))
+    with redacting(lambda text: text.replace("tenant-7", "T")):
+        logger.error("%s", "of tenant-7")
+    assert ["no route to postgres://u:***@db", "of T"] == caplog.messages

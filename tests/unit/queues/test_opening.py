@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from datetime import timedelta
 from importlib.metadata import EntryPoint, EntryPoints
 
@@ -37,7 +38,7 @@ from cloudq.worker.settings import WorkerSettings
         ("sqlite:///q.db?password=x", "no parameter 'password'"),
         ("sqs://eu-west-1/queue", "a region and no path"),
         ("sqs://Europe", "is not a region"),
-        ("sqs://us-eest-9", "'us-eest-9' is not a region of AWS"),
+        ("sqs://us-eest-9", "what sqs:// names is not a region of AWS"),
         ("sqs://eu-west", "is not a region"),
         ("sqs://eu-west-0", "is not a region"),
         ("sqs://eu-west-1?account=me", "not an AWS account"),
@@ -46,9 +47,9 @@ from cloudq.worker.settings import WorkerSettings
         ("cloudtasks://my-project?target=https://w/", "a project and a location"),
         ("cloudtasks:///europe-west1?target=https://w/", "a project and a location"),
         ("cloudtasks://My_Project/europe-west1?target=https://w/", "a project and a location"),
-        ("cloudtasks://My_Project/europe-west1?target=https://w/", "'My_Project' is not a project"),
-        ("cloudtasks://my-project/europe-west1/q?target=https://w/", "'europe-west1/q' is not a location"),
-        ("cloudtasks://my-project/Europe?target=https://w/", "'Europe' is not a location"),
+        ("cloudtasks://My_Project/europe-west1?target=https://w/", "the first is not a project"),
+        ("cloudtasks://my-project/europe-west1/q?target=https://w/", "the second is not a location"),
+        ("cloudtasks://my-project/Europe?target=https://w/", "the second is not a location"),
         ("cloudtasks://my-project/europe-west1", "needs the URL that messages are pushed to"),
         ("cloudtasks://my-project/europe-west1?target=worker.example", "needs the URL that messages are pushed to"),
         ("cloudtasks://my-project/europe-west1?target=ftp://w/", "needs the URL that messages are pushed to"),
@@ -74,6 +75,50 @@ def test_a_url_that_no_driver_understands_is_refused(url, why, monkeypatch, tmp_
     with pytest.raises(ConfigurationError, match=why):
         open_driver(url, SYSTEM_CLOCK)
     assert [] == list(tmp_path.iterdir())
+
+
+PASTED = "wJalrXUtnFEMI%2FK7MDENG%2FbPxRfiCYEXAMPLEKEY"  # AWS's own example
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqs://{}",
+        "sqs://eu-west-1?account={}",
+        "sqs://eu-west-1?endpoint_url={}",
+        "sqs://eu-west-1?scheduler_role={}",
+        "sqs://eu-west-1?timeout={}",
+        "sqs://eu-west-1?{}=",
+        "sqs://eu-west-1?{}",
+        "sqs://eu-west-1?{0}=1&{0}=2",
+        "sqs://eu-west-1/{}",
+        "sqs://[{}",
+        "sqs://\uff20{}",  # what becomes an @ when it is brought to its usual form, which Python refuses
+        "memory://{}",
+        "memory:///{}",
+        "memory://?dedup_window={}",
+        "sqlite://{}",
+        "sqlite:///q.db?synchronous={}",
+        "sqlite:///q.db?mode={}",
+        "servicebus://n.servicebus.windows.net/{}",
+        "servicebus://n.servicebus.windows.net?admin_endpoint={}",
+        "servicebus://n.servicebus.windows.net?max_message={}",
+        "servicebus://n.servicebus.windows.net?lock={}",
+        "cloudtasks://{}/europe-west1?target=https://w/",
+        "cloudtasks://my-project/{}?target=https://w/",
+        "cloudtasks://my-project/europe-west1?target={}",
+        "cloudtasks://my-project/europe-west1?target=https://w/&service_account={}",
+        "cloudtasks://my-project/europe-west1?target=https://w/&audience={}",
+        "cloudtasks://my-project/europe-west1?target=https://w/&prefix={}%21",
+    ],
+)
+def test_an_error_names_the_parameter_and_not_its_value(url, monkeypatch, tmp_path):
+    """A key that was pasted into the wrong place of a URL, its name included, isn't shown: logs keep errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CLOUDQ_SERVICEBUS_CONNECTION_STRING", "Endpoint=sb://n.servicebus.windows.net/;EntityPath=q")
+    with pytest.raises(ConfigurationError) as caught:
+        open_driver(url.format(PASTED), SYSTEM_CLOCK)
+    assert "wJalrXUtnFEMI" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_memory_takes_its_window_of_deduplication():

@@ -250,6 +250,14 @@ def test_what_is_no_url_of_a_store(url, said):
     assert "hunter2" not in f"{raised.value} {raised.value.hint}"
 
 
+@pytest.mark.parametrize("query", ["threshold=S3CRET", "delete=S3CRET", "S3CRET%2B/=", "S3CRET"])
+def test_no_value_of_a_stores_parameter_is_shown(query):
+    """A key that was pasted there isn't told by the error, though a parameter's name is."""
+    with pytest.raises(ConfigurationError) as caught:
+        parse_claim_check(f"s3://bucket?{query}")
+    assert "S3CRET" not in str(caught.value)
+
+
 def test_a_variable_that_is_set_to_nothing_is_told():
     """Something should have filled it in; what is given takes its place all the same."""
     with pytest.raises(ConfigurationError, match="CLOUDQ_URL is set, but to nothing") as refused:

@@ -7,6 +7,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.failure import Failure
@@ -101,3 +102,10 @@ def test_ends_in_many_threads_are_all_counted() -> None:
     for thread in threads:
         thread.join()
     assert 8 * 500 == tally.acked
+
+
+def test_names_are_cut(caplog: pytest.LogCaptureFixture) -> None:
+    """A task's name and an id are the sender's, who may make them as long as a body."""
+    one = replace(delivery(replace(MESSAGE, task="t" * 300)), id="i" * 300)
+    Tally().count(one, DeadLettered(reason="no", failure=FAILURE), 0)
+    assert caplog.messages[0].startswith("t" * 199 + "… " + "i" * 199 + "… (attempt 2")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime, timedelta
 
+from msgspec.structs import replace
+
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.message import Message
 from cloudq.running.log_fields import NAMES, fields
@@ -35,6 +37,12 @@ def test_a_line_says_which_delivery_it_is_about() -> None:
 def test_a_body_that_cannot_be_decoded_has_no_task() -> None:
     """The rest is known."""
     assert {"cloudq_task": None, "cloudq_id": "1", "cloudq_queue": "q", "cloudq_attempt": 2} == fields(delivery(None))
+
+
+def test_names_are_cut() -> None:
+    """They come from senders, who may make them as long as a body: 200 characters tell them apart."""
+    found = fields(replace(delivery(Message(id="1", task="t" * 300, queue="q", payload={})), id="i" * 300))
+    assert [200, 200] == [len(str(found[name])) for name in ("cloudq_task", "cloudq_id")]
 
 
 def test_no_field_has_a_name_of_the_log_records_own() -> None:

@@ -103,7 +103,7 @@ def test_what_a_task_logs_with_a_traceback_is_identified_before_it() -> None:
             context.logger.exception("failed")
     first, *rest = written.getvalue().splitlines()
     assert first.endswith("failed (a\\nb, attempt 1)")
-    assert "ValueError: no" == rest[-1]
+    assert "  ValueError: no" == rest[-1]
 
 
 def test_json_stays_one_line() -> None:
@@ -147,3 +147,49 @@ def test_an_sdk_s_chatter_is_for_debugging(level: str, told: bool, name: str) ->
         logging.getLogger(name).warning("Refreshing failed")
     assert told == ("Found credentials" in written.getvalue())
     assert "Refreshing failed" in written.getvalue()
+
+
+HOSTILE = "evil\n2026-11-28 12:00:00.000 INFO cloudq.worker: pay 42 done\x1b]0;T\x07\x9b31m\u202e\u2028\x7f"
+
+
+@pytest.mark.parametrize("kind", ["text", "json"])
+def test_nothing_from_outside_forges_a_line(kind: str) -> None:
+    """Whatever id, name, error or traceback says, a record is one line, and its traceback is indented; a terminal that
+    shows them, as text or as JSON, isn't steered.
+    """
+    with stderr() as written:
+        configure(kind, "info")  # type: ignore[arg-type]  # one of the two
+        try:
+            raise ValueError(HOSTILE)
+        except ValueError:
+            logging.getLogger("cloudq.worker").exception("%s", HOSTILE, extra={"cloudq_id": HOSTILE}, stack_info=True)
+        logging.getLogger(HOSTILE).warning("a")
+    lines = written.getvalue().split("\n")
+    assert all(line.isprintable() for line in lines)
+    if kind == "json":
+        first, second, end = lines
+        assert (HOSTILE, HOSTILE, HOSTILE, "") == (
+            json.loads(first)["message"], json.loads(first)["id"], json.loads(second)["logger"], end
+        )  # fmt: skip
+    else:
+        heads = [line for line in lines if line and not line.startswith("  ")]
+        assert 2 == len(heads)
+        assert " ERROR cloudq.worker: evil\\n2026-11-28 12:00:00.000 INFO" in heads[0]
+
+
+@pytest.mark.parametrize("kind", ["text", "json"])
+def test_no_secret_is_written(kind: str) -> None:
+    """By the default as by the app's own function; in messages and in tracebacks, the app's own lines included."""
+    with stderr() as written:
+        configure(kind)  # type: ignore[arg-type]  # one of the two
+        try:
+            raise ConnectionError("no route to postgres://u:S3CRET@db")
+        except ConnectionError:
+            password = {"url": "postgres://u:S3CRET@db"}
+            logging.getLogger("shop").exception("not to %s", "postgres://u:S3CRET@db", extra=password)
+        configure(kind, redact=lambda text: text.replace("tenant-7", "T"))  # type: ignore[arg-type]
+        logging.getLogger("shop").info("of tenant-7")
+    assert "S3CRET" not in written.getvalue()
+    assert "not to postgres://u:***@db" in written.getvalue()
+    assert "ConnectionError: no route to postgres://u:***@db" in written.getvalue()
+    assert "of T" in written.getvalue()

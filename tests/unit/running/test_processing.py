@@ -31,7 +31,7 @@ def delivery(app: App, task: str, *, deliveries: int = 1) -> Delivery:
 
 
 def test_a_processor_has_all_that_is_its_apps() -> None:
-    """Its tasks, middleware, retry policy and patience with unknown tasks; the edge's own limiter and backstop."""
+    """Its tasks, middleware, retry policy, patience and `redact`; the edge's own limiter and backstop."""
     seen: list[str] = []
 
     def note(context: Context) -> Generator[None, Outcome, Outcome]:
@@ -40,7 +40,7 @@ def test_a_processor_has_all_that_is_its_apps() -> None:
         return outcome
 
     once = RetryPolicy(stop=stop_after_attempt(1))
-    app = App("memory://", retry=once, middleware=[note], unknown_task_patience=MINUTE)
+    app = App("memory://", retry=once, middleware=[note], unknown_task_patience=MINUTE, redact=str.upper)
     limits: list[timedelta] = []
 
     def limiter(limit: timedelta) -> Any:
@@ -57,7 +57,9 @@ def test_a_processor_has_all_that_is_its_apps() -> None:
     processor = processor_of(app, limiter, least_deliveries=1000)
     assert isinstance(processor.process(delivery(app, "works", deliveries=1000)), Acked)
     assert [MINUTE] == limits
-    assert isinstance(processor.process(delivery(app, "fails")), DeadLettered)
+    failed = processor.process(delivery(app, "fails"))
+    assert isinstance(failed, DeadLettered)
+    assert "GAVE UP AFTER 1 ATTEMPT: VALUEERROR: NO" == failed.reason
     assert ["works", "fails"] == seen
     assert isinstance(processor.process(delivery(app, "unknown")), Retried)
 

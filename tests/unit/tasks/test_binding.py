@@ -251,8 +251,10 @@ def test_a_value_that_does_not_fit_is_refused_by_the_name_of_its_field(kind, val
 
 
 def test_an_error_does_not_show_what_the_field_held():
-    """A payload may hold what no log should: neither msgspec's nor pydantic's text quotes it."""
-    for kind, value in [(Point, {"x": "hunter2"}), (Loose, {"theId": "hunter2"}), (Badge, Badge(pin="hunter2"))]:
+    """A payload may hold what no log should: neither msgspec's nor pydantic's text quotes it, nor that of an enum."""
+    colour, word = enum.Enum("Colour", {"RED": "red"}), Literal["a", "b"]
+    pairs = [(Point, {"x": "hunter2"}), (Loose, {"theId": "hunter2"}), (Badge, Badge(pin="hunter2"))]
+    for kind, value in [*pairs, (colour, "hunter2"), (list[colour], ["hunter2"]), (word, "hunter2")]:
         with pytest.raises(PayloadError) as caught:
             parameters(kind).payload({"value": value})
         assert "hunter2" not in str(caught.value)
@@ -379,6 +381,17 @@ def test_an_unknown_name_is_answered_with_the_nearest():
     with pytest.raises(PayloadError) as caught:
         payload_of(task, userid=1)
     assert "user_id" in f"{caught.value} {caught.value.hint}"
+
+
+def test_an_unknown_name_is_cut():
+    """It is the sender's, and may be as long as a body: neither told nor compared in full."""
+
+    def task(user_id: int) -> None: ...
+
+    with pytest.raises(PayloadError) as caught:
+        payload_of(task, **{"p" * 300_000: 1})
+    assert 200 == len(caught.value.field)
+    assert len(str(caught.value)) < 400
 
 
 def test_positional_only_parameters_are_called_by_place():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import sys
 from datetime import timedelta
@@ -157,6 +158,28 @@ def test_show_raw(three, capsysbinary):
     """`--raw` writes the body byte for byte and nothing else."""
     assert 0 == main(["dlq", "show", "emails", three[2], "--raw"])
     assert POISON == capsysbinary.readouterr().out
+
+
+def test_show_raw_refuses_a_terminal(cli, three, monkeypatch, terminal):
+    """The bytes are somebody's, and may steer it; `--force` does it all the same."""
+    monkeypatch.setattr(sys, "stdout", seen := terminal())
+    seen.buffer = io.BytesIO()
+    assert 2 == main(["dlq", "show", "emails", three[2], "--raw"])
+    assert b"" == seen.buffer.getvalue()
+    assert 0 == main(["dlq", "show", "emails", three[2], "--raw", "--force"])
+    assert POISON == seen.buffer.getvalue()
+
+
+def test_what_a_sender_wrote_forges_no_row_and_no_field(cli, bury, make_body):
+    """Neither the name of its task nor a header's, nor an id, begins a line of its own, or steers a terminal."""
+    evil = "evil\nemails 99 forged\x1b]0;T\x07\u2028\x9b"
+    keys = bury("emails", [make_body(task=evil, id=evil, headers={evil: evil}, source=evil)], Failure(reason=evil))
+    listed, shown = cli("dlq", "list", "emails").out, cli("dlq", "show", "emails", *keys).out
+    assert 2 == len(listed.splitlines())
+    assert not any(line.startswith("emails 99") for line in shown.splitlines())
+    as_json = cli("dlq", "list", "emails", "--json").out + cli("dlq", "show", "emails", *keys, "--json").out
+    for text in (listed, shown, as_json):
+        assert all(line.isprintable() for line in text.split("\n"))
 
 
 def test_show_several_and_all(cli, three):

@@ -1,0 +1,87 @@
+"""What must not be kept in dead letters and logs: secrets in the texts of errors.
+
+A driver's error names the URL that it couldn't reach, password and all. Such a text becomes the reason of a retry, a
+dead letter's details, a log line. So it is redacted where it enters: before it is cut, since half of a secret fits no
+pattern.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from typing import Final, TypeAlias
+
+Redact: TypeAlias = Callable[[str], str]
+"""Gives the text without what nobody else may see."""
+
+MASK: Final = "***"
+LONGEST: Final = 65_536
+
+# Every repetition is bounded: the text comes from outside, and may be made to cost much.
+_PATTERNS: Final = tuple(
+    (re.compile(pattern, re.IGNORECASE), instead)
+    for pattern, instead in (
+        # scheme://user:password@host. A port isn't a password, though an @ may follow in the path.
+        (r"(://[^\s/:@?#]{0,256}:)(?!\d{1,5}[/?#])[^\s'\"<>]{1,512}@", rf"\1{MASK}@"),
+        # Azure's connection strings, and signatures of SAS tokens.
+        (r"\b((?:SharedAccessKey|AccountKey|SharedAccessSignature)\s{0,8}=\s{0,8})[^\s;'\"]{1,512}", rf"\1{MASK}"),
+        (r"([?&\s]sig=)[^\s&'\"]{1,512}", rf"\1{MASK}"),
+        # AWS: an access key's id, its secret, a session's token, signed URLs.
+        (r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b", MASK),
+        (r"\b(aws_?(?:secret_?access_?key|session_?token)['\"]?\s{0,8}[=:]\s{0,8})[^\s,;&]{1,4096}", rf"\1{MASK}"),
+        (r"(X-Amz-(?:Signature|Security-Token|Credential)=)[^\s&'\"]{1,4096}", rf"\1{MASK}"),
+        # libpq's form and ODBC's.
+        (r"\b((?:password|passwd|pwd)=)[^\s;&,)'\"]{1,512}", rf"\1{MASK}"),
+        # Signed tokens, and keys in PEM.
+        (r"\beyJ[\w-]{8,2048}\.[\w-]{8,4096}\.[\w-]{0,2048}", MASK),
+        (r"-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----[^-]{0,16384}", MASK),
+    )
+)
+
+
+def mask_secrets(text: str) -> str:
+    """The default of `App(redact=...)`: passwords in URLs, keys and tokens of clouds, PEM keys are masked with `***`.
+
+    It knows forms, not values: what looks like any other text stays. A program's own `redact` may call it.
+    """
+    for pattern, instead in _PATTERNS:
+        text = pattern.sub(instead, text)
+    return text
+
+
+_in_force: ContextVar[Redact] = ContextVar("cloudq_redact", default=mask_secrets)
+
+
+@contextmanager
+def redacting(redact: Redact) -> Iterator[None]:
+    """Within the block, and what it awaits, `redacted` goes by this."""
+    token = _in_force.set(redact)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # a coroutine that nobody awaits to its end is closed in another context
+            _in_force.reset(token)
+
+
+def redacted(text: str) -> str:
+    """The text without its secrets, by the app whose delivery is worked on here, else by `mask_secrets`.
+
+    Of a text that is longer than whatever is shown or kept of it, only the beginning is looked at, and given.
+    """
+    return redacted_by(_in_force.get(), text[:LONGEST])
+
+
+def redacted_by(redact: Redact, text: str) -> str:
+    """The text without its secrets. If the app's own function fails, nothing is known to be harmless, so nothing stays.
+
+    Args:
+        redact: The function; whatever it raises is named by its class.
+        text: What it is given.
+    """
+    try:
+        made = redact(text)
+    except Exception as error:  # noqa: BLE001 - the app's own code
+        return f"<not shown: redact raised {type(error).__name__}>"
+    return made if isinstance(made, str) else f"<not shown: redact gave {type(made).__name__}>"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-# Of an id or a name, and of a reason or an error's text, so many characters are shown in a log line.
+# How many characters of an id or a name, and of a reason or an error's text, a log line shows.
 NAME_CHARS: Final = 200
 TEXT_CHARS: Final = 1_000
 

@@ -174,3 +174,14 @@ def test_no_address(text):
     """Anything else is refused."""
     with pytest.raises(ConfigurationError):
         address(text)
+
+
+def test_log_lines_are_redacted_as_the_app_says(cli, folder):
+    """The app's own lines, too: its `redact` is known once the app is loaded."""
+    (folder.path / "secretive.py").write_text(
+        "import logging, cloudq\napp = cloudq.App(redact=lambda text: text.replace('tenant-7', 'T'))\n"
+        "@app.task('t')\ndef t() -> None: logging.getLogger('shop').warning('of tenant-7')\n"
+    )
+    assert 0 == cli("send", "t", "--app", "secretive").code
+    said = cli("worker", "--app", "secretive", "--burst").err
+    assert (True, False) == ("WARNING shop: of T\n" in said, "tenant-7" in said)

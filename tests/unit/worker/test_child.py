@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import sys
 import threading
 from pathlib import Path
@@ -91,3 +93,27 @@ def test_whatever_the_apps_code_raises_the_child_lives_on(
         assert reason == outcome.reason
     if runner._loop is not None:
         runner._loop.close()
+
+
+def test_a_child_logs_as_its_app_redacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lines go to the worker's own stderr."""
+    (tmp_path / "secretive_app.py").write_text(
+        "import cloudq\napp = cloudq.App('memory://', redact=lambda text: text.replace('tenant-7', 'T'))\n"
+        "@app.task('t')\ndef t() -> None: ...\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "stderr", written := io.StringIO())
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    root.handlers.clear()
+    hello = Hello(
+        app_spec="secretive_app", url="memory://", claim_check=None, log_format="text", log_level=logging.INFO
+    )
+    try:
+        _load(hello)
+        logging.getLogger("shop").info("of tenant-7")
+    finally:
+        sys.modules.pop("secretive_app", None)
+        root.handlers[:], root.level = handlers, level
+    assert written.getvalue().endswith(" INFO shop: of T\n")

@@ -324,7 +324,10 @@ def _is_never_cancelled() -> bool:
 def _is_being_cancelled() -> bool:
     from asyncio import current_task
 
-    task = current_task()
+    try:
+        task = current_task()
+    except RuntimeError:  # an abandoned coroutine is closed by the garbage collector, outside of its loop
+        return False
     return task is not None and task.cancelling() > 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from contextvars import ContextVar
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -127,7 +128,8 @@ class Running:
         self._token = _current.set(self._context)
 
     def __exit__(self, *_: object) -> None:
-        _current.reset(self._token)
+        with suppress(ValueError):  # an abandoned coroutine is closed by the garbage collector, in another context
+            _current.reset(self._token)
 
 
 def maybe_current() -> Context | None:

@@ -142,6 +142,52 @@ def test_the_library_works_without_the_command_lines_packages(tmp_path):
     assert run(BLOCKED, tmp_path).endswith("works")
 
 
+SDKS = ("boto3", "botocore", "google", "grpc", "azure", "aiohttp", "starlette", "uvicorn", "sqlalchemy")
+WITHOUT_SDKS = f"""
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {SDKS!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Blocked())
+sys.argv = ["cloudq", *sys.argv[1:]]
+from cloudq.cli import main
+sys.exit(main())
+"""
+SHOP = DECLARE.format("sqlite:///q.db").replace("'t'", "'t', queue='emails'")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--help",
+        "version",
+        "worker --burst",
+        "tasks",
+        "stats",
+        "send t {} --app tasks",
+        "dlq list emails",
+        "explain option",
+    ]
+    + [f"terraform vars --cloud {cloud}" for cloud in ("aws", "google", "azure")],
+)
+def test_the_command_line_works_without_any_extra(tmp_path, arguments):
+    """Where only the core is installed each command that needs no cloud works; so does what is written for one."""
+    (tmp_path / "tasks.py").write_text(SHOP)
+    result = subprocess.run(
+        [sys.executable, "-c", WITHOUT_SDKS, *arguments.split()],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert 0 == result.returncode, result.stderr
+    assert result.stdout or result.stderr
+
+
 def test_the_command_line_says_what_it_misses(tmp_path):
     """Without typer the command exits with a sentence, not with a traceback."""
     blocked = BLOCKED.partition("import cloudq\n")[0]

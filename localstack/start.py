@@ -26,12 +26,12 @@ from typing import Self
 from filelock import FileLock
 
 # The last releases that start outside of their container image, each with its dependencies as they were then: newer
-# ones break it. The second needs Python 3.12.
+# ones break it. The second needs Python 3.13 (it takes `deprecated` from `warnings`), though its metadata allow others.
 RECIPES = {
     False: ("localstack-core[runtime]==4.13.1", "2026-02-20"),
     True: ("localstack-core[runtime]==2026.3.0", "2026-04-05"),
 }
-REQUIREMENT, EXCLUDE_NEWER = RECIPES[sys.version_info >= (3, 12)]
+REQUIREMENT, EXCLUDE_NEWER = RECIPES[sys.version_info >= (3, 13)]
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
 # LocalStack takes any; the SDK wants some.

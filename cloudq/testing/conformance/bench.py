@@ -186,17 +186,17 @@ class Bench:
         driver: PullDriver | None = None,
         queue: str | None = None,
         lease: timedelta | None = None,
-        patient: bool = True,
+        sure: int = 1,
     ) -> list[Delivery]:
         """Up to `count` deliveries, by as many receives as that takes.
 
-        The first waits as long as the harness allows; once something came, what doesn't follow soon isn't there. With
-        `patient` false nothing need be there at all.
+        Until `sure` have come it waits as long as the harness allows; what doesn't follow soon then isn't there. With
+        `sure` 0 nothing need be there at all.
         """
         driver = driver or self.driver
         deliveries: list[Delivery] = []
         while len(deliveries) < count:
-            wait = self.harness.quiet if deliveries or not patient else self.harness.poll
+            wait = self.harness.poll if len(deliveries) < sure else self.harness.quiet
             brought = driver.receive(
                 queue or self.queue, limit=count - len(deliveries), wait=wait, lease=lease or self.lease
             )
@@ -354,7 +354,7 @@ class Worker:
 
     def work(self, *, patient: bool = True) -> Outcome | None:
         """Works on one delivery; `None` if there is nothing to receive, which isn't waited for unless `patient`."""
-        deliveries = self._bench.receive(patient=patient)
+        deliveries = self._bench.receive(sure=1 if patient else 0)
         return self.work_on(deliveries[0]) if deliveries else None
 
     def decide(self, delivery: Delivery) -> Outcome:

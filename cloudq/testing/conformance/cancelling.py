@@ -146,7 +146,7 @@ class Cancelling:
         received: list[str] = []
 
         def receive(client: PullDriver) -> bool:
-            while deliveries := bench.receive(3, driver=client, patient=False):
+            while deliveries := bench.receive(3, driver=client, sure=0):
                 received.extend(delivery.id for delivery in deliveries)
             return False
 

@@ -139,7 +139,7 @@ class Deduplication:
         assert [errors_of(bench.driver.send([copy])) for _ in range(2)] == [[None], [None]]
         bench.ack(delivery)
         stored = 0
-        while deliveries := bench.receive(patient=not stored):
+        while deliveries := bench.receive(sure=0 if stored else 1):
             bench.ack(*deliveries)
             stored += 1
         assert stored == (1 if bench.capabilities.deduplication else 2)

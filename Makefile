@@ -153,9 +153,10 @@ $(BENCH_STAMP): $(STAMP)
 	@$(PIP) --editable '.[dev,bench]'
 	@touch $(BENCH_STAMP)
 
-# checkov pins an SDK that is years old: an environment of its own.
+# checkov pins an SDK that is years old: an environment of its own. parliament imports pkg_resources and declares nothing
+# that brings it; setuptools has it up to 81.
 $(TERRAFORM_STAMP): $(STAMP)
 	@echo "installing checkov, parliament and moto into $(VENV)/terraform"
 	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(VENV)/terraform
-	@$(BIN)/uv pip install --quiet --python $(VENV)/terraform/bin/python 'checkov>=3.3' 'parliament>=1.6' 'moto[server]>=5.1'
+	@$(BIN)/uv pip install --quiet --python $(VENV)/terraform/bin/python 'checkov>=3.3' 'parliament>=1.6' 'setuptools<82' 'moto[server]>=5.1'
 	@touch $(TERRAFORM_STAMP)

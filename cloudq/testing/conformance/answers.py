@@ -33,7 +33,7 @@ class Answers:
         for message, result in zip(messages, results, strict=True):
             if result.error is not None:
                 assert bench.store(message).error is None
-        received = {delivery.id for delivery in bench.receive(2 * len(messages))}
+        received = {delivery.id for delivery in bench.receive(2 * len(messages), sure=len(messages))}
         assert received == {message.id for message in messages}
 
     @spoilt
@@ -59,7 +59,7 @@ class Answers:
             return  # no answer comes over a network
         for _ in range(2):
             bench.send()
-        acked, released = bench.receive(2, lease=bench.unit)
+        acked, released = bench.receive(2, lease=bench.unit, sure=2)
         finals = [Final(lease=acked.lease, step=Ack()), Final(lease=released.lease, step=Release())]
         with answers:
             results = bench.driver.settle(finals)

@@ -83,7 +83,7 @@ class Cancelling:
         assert _cancel(bench, receipt) is False
         if bench.affordable(delay):
             bench.advance(delay + bench.grain)
-            assert sorted(delivery.id for delivery in bench.receive(3)) == sorted(later)
+            assert sorted(delivery.id for delivery in bench.receive(3, sure=3)) == sorted(later)
 
     def test_a_retrys_copy_is_not_cancelled(self, bench: Bench) -> None:
         """A message that has failed once must not be cancelled: it is under way to its next attempt."""

@@ -69,14 +69,16 @@ class Sending:
         messages = [bench.message() for _ in range(min(5, bench.capabilities.max_batch))]
         results = bench.driver.send([bench.prepared(message) for message in messages])
         assert errors_of(results) == [None] * len(messages)
-        assert {delivery.id for delivery in bench.receive(len(messages))} == {message.id for message in messages}
+        assert {delivery.id for delivery in bench.receive(len(messages), sure=len(messages))} == {
+            message.id for message in messages
+        }
 
     def test_a_full_batch_is_stored(self, bench: Bench) -> None:
         """A call for `max_batch` messages is allowed, and stores them all."""
         size = bench.capabilities.max_batch
         results = bench.driver.send([bench.prepared(bench.message()) for _ in range(size)])
         assert errors_of(results) == [None] * size
-        assert len({delivery.id for delivery in bench.receive(size)}) == size
+        assert len({delivery.id for delivery in bench.receive(size, sure=size)}) == size
 
     def test_a_call_for_nothing_answers_nothing(self, bench: Bench) -> None:
         """An empty send is allowed and stores nothing."""
@@ -89,7 +91,7 @@ class Sending:
         bad = bench.harness.refused_item(bench.driver)
         results = bench.driver.send([bench.prepared(before), bad, bench.prepared(after)])
         assert [result.error is None for result in results] == [True, False, True]
-        assert {delivery.id for delivery in bench.receive(3)} == {before.id, after.id}
+        assert {delivery.id for delivery in bench.receive(3, sure=2)} == {before.id, after.id}
 
     def test_the_largest_body_is_stored(self, bench: Bench) -> None:
         """A body of exactly `max_body` bytes is stored and comes back whole."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import dataclasses
 import threading
 from datetime import timedelta
@@ -22,7 +23,9 @@ class Order:
 
 
 @pytest.fixture
-def app():
+def app(monkeypatch):
+    # Another test of this process may have loaded it, and where it is loaded sync code has a thread of its own.
+    monkeypatch.delitem(sys.modules, "django", raising=False)
     app = App("sqs://never-opened")
     with app.eager():
         yield app

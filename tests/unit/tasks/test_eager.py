@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import dataclasses
+import sys
 import threading
 from datetime import timedelta
 

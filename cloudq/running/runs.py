@@ -48,7 +48,7 @@ class _HandedOver(NamedTuple):
 
     work: int
     generation: int
-    is_put_off: bool
+    follows: bool
     copy: str | None
     deliveries: int
 
@@ -58,21 +58,21 @@ class _HandedOver(NamedTuple):
         return cls(
             work=_work_of(delivery),
             generation=message.generation if message else 0,
-            is_put_off=message is not None and message.not_before is not None,
+            follows=message is not None and (message.not_before is not None or message.attempt_base > 0),
             copy=delivery.copy,
             deliveries=delivery.deliveries,
         )
 
     def is_before(self, other: _HandedOver) -> bool:
-        """Whether `other` is the same copy, handed over again, or one that was made of it to come later.
+        """Whether `other` is the same copy, handed over again, or one that was made of it: a retry, or put off.
 
         The same id alone doesn't say so: other programs give one id to several messages, and each of them is work. Nor
-        does a later copy that is due at once: by a redrive somebody asks for another run.
+        does a later copy that is due at once and has all its attempts: by a redrive somebody asks for another run.
         """
         if self.work != other.work:
             return False
         if self.generation != other.generation:
-            return self.generation < other.generation and other.is_put_off
+            return self.generation < other.generation and other.follows
         if self.copy is not None or other.copy is not None:
             return self.copy == other.copy
         return self.deliveries < other.deliveries
@@ -202,7 +202,18 @@ class Runs:
             self._by_key[run._key] = run
         if self._turned_away:
             self._turned_away.pop(run._identity, None)
+        if self._done:
+            self._forget_done_before(run)
         return run
+
+    def _forget_done_before(self, run: Run) -> None:
+        """Forgets what was done before somebody asked for another run: the retries of that one are its own."""
+        done = self._done.get(run._identity)
+        if done is None:
+            return
+        was, now = done[0], _HandedOver.of(run._delivery)
+        if was.work == now.work and was.generation < now.generation and not was.is_before(now):
+            del self._done[run._identity]
 
     def _is_hung(self, run: Run) -> bool:
         if not run._lost.is_set():

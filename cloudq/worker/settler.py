@@ -252,9 +252,10 @@ class Settler:
     def _try_again(self, settlement: Settlement, error: BaseException) -> None:
         held, way = settlement.held, settlement.way
         way.note(error)
+        # At once, as its lease may end in the pause before the next try: then it is handed over again.
+        self._note_done(settlement)
         # Extended for `settle_timeout` at most, but tried until the lease is over: finished work should not run again.
         if not self._keeper.note_failure(held):
-            self._note_done(settlement)
             self._log_given_up(held, error)
             self._intake.note_settled(way.name)
             return

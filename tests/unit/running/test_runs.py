@@ -343,3 +343,39 @@ def test_what_could_not_be_acknowledged_is_remembered(clock: FakeClock, runs: Ru
     assert not runs.has_done(delivery(clock, deliveries=1)), "a new copy, counted anew: sent again, or redriven"
     clock.advance(HUNG_AFTER_LEASES * LEASE + LONGEST_AWAY)
     assert not runs.has_done(delivery(clock, deliveries=3))
+
+
+def test_what_was_given_back_by_a_copy_due_at_once_is_the_same_work(clock: FakeClock, runs: Runs) -> None:
+    """A redelivery that found no slot goes back by a copy that is due at once, after the attempt that was done."""
+    lost = threading.Event()
+    run = Waiter(runs).begin(delivery(clock, copy="c1"), lost)
+    assert run is not None
+    lost.set()
+    runs.end(run, succeeded=True)
+    again = delivery(clock, copy="c1", deliveries=2)
+    assert again.message is not None
+    assert runs.has_done(copied(again, again.message.retry_copy(attempt_base=1, not_before=None)))
+
+
+def test_a_retry_of_what_was_redriven_runs(clock: FakeClock, runs: Runs) -> None:
+    """By a redrive somebody asks for another run. If that fails, its retry isn't what was done before."""
+    waiter = Waiter(runs)
+    runs.note_done(delivery(clock, copy="c1"), LEASE)
+    again = delivery(clock, copy="c1", deliveries=2)
+    assert again.message is not None
+    message = again.message.redrive_copy(generation=0)
+    redriven = copied(again, message)
+    assert not runs.has_done(redriven)
+    run = waiter.begin(redriven)
+    assert run is not None
+    runs.end(run, succeeded=False)
+    assert not runs.has_done(copied(again, message.retry_copy(attempt_base=1, not_before=clock.now() + LEASE)))
+
+
+def test_another_message_under_the_same_id_makes_nothing_forgotten(clock: FakeClock, runs: Runs) -> None:
+    """It has work of its own, and what was done of the first one stays done."""
+    runs.note_done(delivery(clock, copy="c1"), LEASE)
+    other = delivery(clock, copy="c2", sent_at=clock.now())
+    assert other.message is not None
+    assert Waiter(runs).begin(copied(other, other.message.redrive_copy(generation=3))) is not None
+    assert runs.has_done(delivery(clock, copy="c1", deliveries=2))

@@ -13,7 +13,7 @@ from cloudq.app import App
 from cloudq.cli.choosing import tasks_app
 from cloudq.cli.options import AppSpec, Debug, Json
 from cloudq.cli.output import note, write, write_bytes, write_json
-from cloudq.cli.plan_faults import Planned, faults, undeclared
+from cloudq.cli.plan_faults import Planned, faults, undeclared, unknown
 from cloudq.cli.queue_needs import CLOUDS, Cloud, Needs, entry, needs_of, request_timeout, unfit
 from cloudq.core.url import parse_url
 from cloudq.errors import ConfigurationError
@@ -90,6 +90,8 @@ def check(
             write_json({"queue": queue, "problems": problems})
         else:
             write("\n".join(f"{queue}: {words}" for words in problems) or f"{queue} fits")
+    for queue in unknown(planned, where, needs, prefix):
+        note(f"note: the redrive_policy of {queue!r} is known only once it is applied: check a plan after that, too")
     for queue in undeclared(planned, where, needs, prefix):
         note(f"note: no task declares queue {queue!r} of the plan")
     if any(found.values()):

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from cloudq.cli.plan_faults import Planned, faults, undeclared
+from cloudq.cli.plan_faults import Planned, faults, undeclared, unknown
 from cloudq.cli.queue_needs import Cloud, Needs
 from cloudq.errors import ConfigurationError
 
@@ -145,6 +145,13 @@ ELSEWHERE = json.dumps({"deadLetterTargetArn": ARN + "other", "maxReceiveCount":
             "emails: lock_duration is PT1M30S, and its tasks are leased for",
         ),
         (Cloud.AZURE, 0, {"max_delivery_count": 20}, "emails: max_delivery_count is 20, and 21 is the least"),
+        (Cloud.AZURE, 0, {"lock_duration": None}, "emails: lock_duration is PT1M, and its tasks are leased for 120"),
+        (
+            Cloud.AWS,
+            4,
+            {"maximum_batching_window_in_seconds": 20},
+            "emails: visibility_timeout_seconds is 360, and six times the function's time-out and the batching window",
+        ),
         (Cloud.AZURE, 0, {"max_delivery_count": None}, "emails: max_delivery_count is 10"),
         (Cloud.AZURE, 0, {"dead_lettering_on_message_expiration": False}, "emails: dead_lettering_on_message"),
     ],
@@ -163,6 +170,105 @@ def test_unlimited_by_lambda():
     assert ["emails: Lambda runs it, and task 'shop.welcome' has no time_limit"] == said(
         Cloud.AWS, PLANS[Cloud.AWS], [endless]
     )
+
+
+def test_too_long_for_lambda():
+    """What no function has the time for is named, and no visibility is asked for that couldn't help."""
+    long = Needs(queue="emails", lease=timedelta(minutes=2), deliveries=20, limits={"x": timedelta(hours=1)})
+    assert ["emails: Lambda runs it, and a time_limit of 1:00:00 is more than a function has, 0:30:00"] == said(
+        Cloud.AWS, PLANS[Cloud.AWS], [long]
+    )
+
+
+@pytest.mark.parametrize("function_name", ["shop", "arn:aws:lambda:eu-west-1:123456789012:function:shop:live"])
+def test_function_of_the_plan(function_name):
+    """The function that the mapping names is held against the time limits and the lease, if the plan has it."""
+    resources = changed(Cloud.AWS, 4, function_name=function_name)
+    function = {"address": "aws_lambda_function.worker", "type": "aws_lambda_function"}
+    resources.append(function | {"values": {"function_name": "shop", "timeout": 60}})
+    assert [] == said(Cloud.AWS, resources)
+    resources[-1] = function | {"values": {"function_name": "shop", "timeout": 30}}
+    assert ["emails: its function's timeout is 30, and 60 is the least that lets its tasks end"] == said(
+        Cloud.AWS, resources
+    )
+    resources[-1] = function | {"values": {"function_name": "shop", "timeout": 100}}
+    assert ["emails: visibility_timeout_seconds is 360, and six times the function's time-out are 600"] == said(
+        Cloud.AWS, resources
+    )
+    resources[-1] = function | {"values": {"function_name": "other", "timeout": 100}}
+    assert [] == said(Cloud.AWS, resources)
+
+
+def test_mapping_by_arn():
+    """A mapping that has no key of the module's is found by the queue's ARN, where the plan knows it."""
+    resources = changed(Cloud.AWS, 4, function_response_types=None, event_source_arn=ARN + "emails")
+    resources[4]["index"] = None
+    assert "doesn't have ReportBatchItemFailures" in said(Cloud.AWS, resources)[0]
+
+
+def test_mapping_of_another_call():
+    """Where the module is called twice, a queue's mapping is that of its own call."""
+    resources = changed(Cloud.AWS, 4, function_response_types=None)
+    resources[4]["address"] = 'module.other.aws_lambda_event_source_mapping.this["emails"]'
+    assert [] == said(Cloud.AWS, resources)
+
+
+def _beside(**values: object) -> list[dict[str, object]]:
+    return [
+        *changed(Cloud.AWS, 0, redrive_policy=None),
+        {"address": "aws_sqs_queue_redrive_policy.x", "type": "aws_sqs_queue_redrive_policy", "values": values},
+    ]
+
+
+URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/"
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        ({"queue_url": URL + "emails", "redrive_policy": REDRIVE}, "emails: maxReceiveCount is 5"),
+        ({"queue_url": URL + "other", "redrive_policy": REDRIVE}, "emails: it has no redrive_policy"),
+    ],
+)
+def test_redrive_beside(values, found):
+    """A redrive policy may be a resource of its own, as other modules have it."""
+    assert said(Cloud.AWS, _beside(**values))[0].startswith(found)
+
+
+@pytest.mark.parametrize("values", [{}, {"queue_url": URL + "emails"}])
+def test_redrive_unknown_beside(values):
+    """One that the plan can't tell yet is no fault, and is told."""
+    resources = _beside(**values)
+    assert [] == said(Cloud.AWS, resources)
+    assert ["emails"] == unknown(plan(resources), Cloud.AWS, [EMAILS])
+
+
+def test_redrive_unknown():
+    """The same where it is on the queue and names an ARN that the service has yet to give."""
+    resources = changed(Cloud.AWS, 0, redrive_policy=None)
+    change = {"address": "aws_sqs_queue.emails", "change": {"after_unknown": {"redrive_policy": True, "id": True}}}
+    planned = Planned({"planned_values": {"root_module": {"resources": resources}}, "resource_changes": [change]})
+    assert [] == list(faults(planned, Cloud.AWS, [EMAILS]))
+    assert ["emails"] == unknown(planned, Cloud.AWS, [EMAILS])
+    assert [] == unknown(plan(PLANS[Cloud.AZURE]), Cloud.AZURE, [EMAILS])
+
+
+@pytest.mark.parametrize(("timeout", "shown"), [("60s", "60s"), (None, "300s")])
+def test_cloud_run(timeout, shown):
+    """The service that the queues push to has to wait as long as a push may take."""
+    slow = Needs(queue="emails", lease=timedelta(minutes=2), deliveries=20, limits={"x": timedelta(minutes=10)})
+    invoker = {"address": "google_cloud_run_v2_service_iam_member.invoker", "values": {"name": "shop"}}
+    service = {"address": "google_cloud_run_v2_service.w", "type": "google_cloud_run_v2_service"}
+    resources = [
+        *PLANS[Cloud.GOOGLE],
+        invoker | {"type": "google_cloud_run_v2_service_iam_member"},
+        service | {"values": {"name": "shop", "template": [{"timeout": timeout}]}},
+    ]
+    found = said(Cloud.GOOGLE, resources, [slow])
+    assert len(found) == 1
+    assert found[0].startswith(f"emails: its Cloud Run service's timeout is {shown}, and a push may take 6")
+    resources[-1] = service | {"values": {"name": "shop", "template": [{"timeout": "1800s"}]}}
+    assert [] == said(Cloud.GOOGLE, resources, [slow])
 
 
 def test_order_on_cloud_tasks():

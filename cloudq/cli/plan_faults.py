@@ -70,7 +70,11 @@ class Planned:
 
     def __init__(self, document: object) -> None:
         values = document.get("planned_values") if isinstance(document, dict) else None
-        if not isinstance(values, dict) or not isinstance(values.get("root_module"), dict):
+        if (
+            not isinstance(document, dict)
+            or not isinstance(values, dict)
+            or not isinstance(values.get("root_module"), dict)
+        ):
             raise ConfigurationError(
                 "this is no plan's JSON: it has no planned_values",
                 hint="terraform plan -out=plan && terraform show -json plan > plan.json",
@@ -274,7 +278,7 @@ def _on_cloud_tasks(
         yield f"max_backoff is {backoff}: an outage of the worker uses up the messages' deliveries; 60s at least"
     service = planned.service(resource)
     if service is not None:
-        template = next(iter(service.values.get("template") or ()), {})
+        template: dict[str, Any] = next(iter(service.values.get("template") or ()), {})
         timeout, least = template.get("timeout") or _REQUEST, request_timeout([needs])
         if _span(timeout) < timedelta(seconds=least):
             yield f"its Cloud Run service's timeout is {timeout}, and a push may take {least} seconds"

@@ -214,6 +214,10 @@ variable "alarm_actions" {
   nullable    = false
 
   validation {
+    condition     = length(var.alarm_actions) <= 5
+    error_message = "alarm_actions are 5 at most: CloudWatch takes no more."
+  }
+  validation {
     condition     = alltrue([for arn in var.alarm_actions : can(regex("^arn:aws[a-z-]*:", arn))])
     error_message = "alarm_actions are ARNs."
   }

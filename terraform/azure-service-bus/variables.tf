@@ -97,6 +97,15 @@ variable "queues" {
     error_message = "A queue's name has letters, digits, dots, - and _, starts and ends with a letter or digit, and has 260 characters at most with the prefix."
   }
   validation {
+    condition     = length(distinct([for name, _ in var.queues : lower(name)])) == length(var.queues)
+    error_message = "Two queues differ only by small and capital letters, which are one to Service Bus."
+  }
+  validation {
+    # The longest is "NAMESPACE QUEUE dead letters".
+    condition     = alltrue([for name, _ in var.queues : length("${var.namespace_name} ${var.prefix}${name} dead letters") <= 260])
+    error_message = "A queue's alerts are named after it and the namespace, and Azure Monitor takes 260 characters: the namespace's and the queue's name with the prefix have 246 at most together."
+  }
+  validation {
     condition     = alltrue([for name, _ in var.queues : !endswith(trimsuffix(name, ".fifo"), "-dlq")])
     error_message = "A queue of Service Bus has its dead-letter queue with it: leave out what ends in -dlq."
   }
@@ -113,8 +122,8 @@ variable "queues" {
     error_message = "max_size_megabytes is 1024, 2048, 3072, 4096 or 5120; with sku = \"Premium\" also 10240, 20480, 40960 or 81920."
   }
   validation {
-    condition     = alltrue([for _, queue in var.queues : try(queue.ttl_seconds >= 60 && queue.ttl_seconds <= 31536000, queue.ttl_seconds == null)])
-    error_message = "ttl_seconds is 60 to 31536000 (a year)."
+    condition     = alltrue([for _, queue in var.queues : try(queue.ttl_seconds >= 60 && queue.ttl_seconds <= 31536000 && floor(queue.ttl_seconds) == queue.ttl_seconds, queue.ttl_seconds == null)])
+    error_message = "ttl_seconds is a whole number from 60 to 31536000 (a year)."
   }
   validation {
     condition     = alltrue([for _, queue in var.queues : queue.dead_letters_alert >= 0 && queue.backlog_alert >= 1])
@@ -128,8 +137,8 @@ variable "dedup_window_seconds" {
   default     = null
 
   validation {
-    condition     = try(var.dedup_window_seconds >= 20 && var.dedup_window_seconds <= 604800, var.dedup_window_seconds == null)
-    error_message = "dedup_window_seconds is 20 to 604800 (7 days)."
+    condition     = try(var.dedup_window_seconds >= 20 && var.dedup_window_seconds <= 604800 && floor(var.dedup_window_seconds) == var.dedup_window_seconds, var.dedup_window_seconds == null)
+    error_message = "dedup_window_seconds is a whole number from 20 to 604800 (7 days)."
   }
 }
 

@@ -122,7 +122,7 @@ variable "queues" {
 }
 
 variable "queue_level_token" {
-  description = "Whether the queues themselves say where and with which token everything in them is pushed, tasks of other programs included. cloudq's own tasks say it each, so they need it not."
+  description = "Whether the queues themselves say with which token everything in them is pushed, tasks of other programs included. cloudq's own tasks say it each, so they need it not."
   type        = bool
   default     = false
   nullable    = false

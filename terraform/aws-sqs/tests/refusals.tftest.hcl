@@ -265,3 +265,13 @@ run "refuses_a_tag_of_awss" {
 
   expect_failures = [var.tags]
 }
+
+run "refuses_six_alarm_actions" {
+  command = plan
+
+  variables {
+    alarm_actions = [for n in range(6) : "arn:aws:sns:eu-west-1:123456789012:on-call-${n}"]
+  }
+
+  expect_failures = [var.alarm_actions]
+}

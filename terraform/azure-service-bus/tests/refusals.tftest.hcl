@@ -257,3 +257,43 @@ run "refuses_an_operator_by_name" {
 
   expect_failures = [var.operators]
 }
+
+run "refuses_queues_that_differ_by_capitals" {
+  command = plan
+
+  variables {
+    queues = { emails = {}, Emails = {} }
+  }
+
+  expect_failures = [var.queues]
+}
+
+run "refuses_a_name_too_long_for_its_alerts" {
+  command = plan
+
+  variables {
+    queues = { (join("", [for _ in range(250) : "q"])) = {} }
+  }
+
+  expect_failures = [var.queues]
+}
+
+run "refuses_half_a_second_to_live" {
+  command = plan
+
+  variables {
+    queues = { emails = { ttl_seconds = 60.5 } }
+  }
+
+  expect_failures = [var.queues]
+}
+
+run "refuses_half_a_second_of_memory" {
+  command = plan
+
+  variables {
+    dedup_window_seconds = 20.5
+  }
+
+  expect_failures = [var.dedup_window_seconds]
+}

@@ -120,7 +120,10 @@ class Batcher(Generic[ItemT, ResultT]):
                 self._fly(pilot)
         except BaseException as interruption:
             # The others whose items it carries must not wait forever; nobody waits for its own item any more.
-            self._crash(pilot, interruption)
+            try:
+                self._crash(pilot, interruption)
+            except BaseException:  # noqa: BLE001 - a second one, while it cleared up: the first one is raised
+                self._crash(pilot, interruption)
             self._withdraw(entry)
             raise
         if entry.error is not None:
@@ -299,7 +302,7 @@ class Batcher(Generic[ItemT, ResultT]):
         if pilot.flies:
             lost = BackendUnavailable("the call that carried this item was interrupted; it may have been stored")
             lost.__cause__ = interruption
-            resolve(pilot.batch, lost)
+            resolve(pilot.batch, lost, again=True)
         with self._lock:
             self._airborne.discard(pilot)
             pilot.batch.clear()

@@ -70,8 +70,17 @@ class Pilot(Generic[ItemT, ResultT]):
         self.stays = stays  # a flusher, which looks for more by itself
 
 
-def resolve(batch: Sequence[Entry[ItemT, ResultT]], outcome: Sequence[ResultT] | Exception) -> None:
-    """Hands out the results of a flight, or the error that all of its entries share."""
+def resolve(
+    batch: Sequence[Entry[ItemT, ResultT]], outcome: Sequence[ResultT] | Exception, *, again: bool = False
+) -> None:
+    """Hands out the results of a flight, or the error that all of its entries share.
+
+    Args:
+        batch: The entries.
+        outcome: The results in their order, or the error.
+        again: Whether this follows an interruption. Whatever ends a call of `then` now is its own, and is logged: it
+            must keep neither the others from being told nor the batcher from clearing up.
+    """
     for index, entry in enumerate(batch):
         if not entry.landed:  # else it landed before an interruption
             if isinstance(outcome, Exception):
@@ -81,13 +90,13 @@ def resolve(batch: Sequence[Entry[ItemT, ResultT]], outcome: Sequence[ResultT] |
                 entry.result = outcome[index]
             entry.landed = True
         if entry.then is not None:
-            _tell(entry, entry.then)
+            _tell(entry, entry.then, BaseException if again else Exception)
 
 
-def _tell(entry: Entry[ItemT, ResultT], then: Then[ItemT, ResultT]) -> None:
+def _tell(entry: Entry[ItemT, ResultT], then: Then[ItemT, ResultT], logged: type[BaseException]) -> None:
     try:
         then(entry)
-    except Exception:
+    except logged:
         logger.exception("what follows a call has failed")  # the others are to be told, too
     entry.then = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
 import time
@@ -11,7 +12,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import timedelta
 from types import FrameType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -741,6 +742,40 @@ def test_a_flusher_survives_what_its_call_raises(interruption: BaseException) ->
             assert BackendUnavailable is type(error)
             assert interruption is error.__cause__
         assert "b stored" == batcher.submit(Item("b")).result(PATIENCE)
+
+
+@pytest.mark.parametrize("interruption", [SystemExit, KeyboardInterrupt])
+def test_a_flusher_survives_whatever_follows_its_call(interruption: type[BaseException]) -> None:
+    """What is told raises each time it is told, be it a SystemExit: more often than there may be flights."""
+
+    def leave(_: object) -> None:
+        raise interruption
+
+    with batching(max_flights=1, max_items=1) as (batcher, service, _):
+        service.release_all()
+        for _ in range(2):
+            batcher.post(Item("a"), leave)
+        assert "b stored" == batcher.submit(Item("b")).result(PATIENCE)
+
+
+def test_a_second_interruption_while_the_first_is_cleared_up_strands_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two Ctrl-C, the second in the clean-up: the others' items have an error, and the next ones fly."""
+    with batching(max_flights=1) as (batcher, service, _):
+        service.outcomes[1] = KeyboardInterrupt()
+        futures = together(batcher, service, "a", "b")
+        crash, times = batcher._crash, itertools.count()
+
+        def interrupted_once(*args: Any) -> None:
+            if not next(times):
+                raise KeyboardInterrupt
+            crash(*args)
+
+        monkeypatch.setattr(batcher, "_crash", interrupted_once)
+        service.land(1)
+        errors = [future.exception(PATIENCE) for future in futures]
+        assert {KeyboardInterrupt, BackendUnavailable} == set(map(type, errors))
+        service.release_all()
+        assert "c stored" == in_thread(batcher.call, Item("c")).result(PATIENCE)
 
 
 def test_an_interruption_while_results_are_handed_out_strands_nobody() -> None:

@@ -121,3 +121,21 @@ def test_what_waited_for_too_long_says_for_how_long(longest: timedelta | None, s
     assert isinstance(error, BackendUnavailable)
     assert "not sent" in str(error)
     assert said in str(error)
+
+
+def test_what_ends_being_told_again_and_again_keeps_nobody_from_it(caplog: pytest.LogCaptureFixture) -> None:
+    """A `then` that always exits is interrupted once; after that it is logged, and the others are told."""
+
+    def leave(_: object) -> None:
+        raise SystemExit
+
+    first, second = entries(2)
+    first.then = leave
+    heard = told(second)
+    with pytest.raises(SystemExit):
+        resolve([first, second], ["a", "b"])
+    second.result, second.landed = "b", True
+    resolve([first, second], BackendUnavailable("interrupted"), again=True)
+    assert ["b"] == heard
+    assert first.then is None
+    assert ["what follows a call has failed"] == [record.message for record in caplog.records]

@@ -85,7 +85,8 @@ class Batcher(Generic[ItemT, ResultT]):
         self._max_flights = max_flights
         self._max_wait = max_wait
         self._clock = clock
-        self._threads = Threads(name, max_flights, clock=clock, idle=_ZERO)
+        # Twice as many as there are flushers at once: the thread of one that retires takes a moment to end.
+        self._threads = Threads(name, 2 * max_flights, clock=clock, idle=_ZERO)
         # Two conditions of one lock. Callers wait on the first, and all look up at each landing; idle flushers on the
         # second, of which one is woken: else each item of a busy worker would wake all of them.
         # The lock is taken by itself, in a single step: a Condition's `__enter__` can be interrupted when it has it.

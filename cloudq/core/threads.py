@@ -65,7 +65,7 @@ class Threads:
         # All below is guarded by its lock.
         self._jobs: list[_Entry] = []
         self._threads: set[threading.Thread] = set()
-        self._idle = 0
+        self._free: set[threading.Thread] = set()  # those that run no job: they wait for one, or are on their way
         self._failing = False
         _pools.add(self)
 
@@ -101,10 +101,10 @@ class Threads:
             ahead = sum(entry.due <= now for entry in self._jobs)
             heapq.heappush(self._jobs, _Entry(now, next(self._order), job))
             failure: Exception | None = None
-            served = self._idle > ahead
+            served = len(self._free) > ahead
             if not served:
                 threads = len(self._threads)
-                failure = self._staff(idle=self._idle - ahead)
+                failure = self._staff()
                 served = len(self._threads) > threads
             if served:
                 self._changed.notify()
@@ -156,14 +156,19 @@ class Threads:
     def forget(self) -> None:
         """In the child of a fork: the lock may have been taken by a thread that isn't here."""
         self._changed = threading.Condition()
-        self._jobs, self._threads = [], set()
-        self._idle = 0
+        self._jobs, self._threads, self._free = [], set(), set()
         self._failing = False
 
-    def _staff(self, *, idle: int | None = None) -> Exception | None:
-        """Starts a thread if something waits and none is idle. Returns why that failed, the first time in a row."""
-        idle = self._idle if idle is None else idle
-        if idle > 0 or not self._jobs or len(self._threads) >= self._most:
+    def _staff(self) -> Exception | None:
+        """Starts a thread if more is due than there are free ones, or something waits and there is none.
+
+        Returns:
+            Why that failed, the first time in a row.
+        """
+        if not self._jobs or len(self._threads) >= self._most:
+            return None
+        now = self._clock.elapsed()
+        if len(self._free) >= max(1, sum(entry.due <= now for entry in self._jobs)):
             return None
         thread = threading.Thread(target=self._run, name=f"{self._name}-{len(self._threads) + 1}", daemon=True)
         try:
@@ -173,6 +178,7 @@ class Threads:
             return None if failed_before else error
         # Only now, as it may not start. The thread does the same, should an interruption come in between here.
         self._threads.add(thread)
+        self._free.add(thread)
         self._failing = False
         return None
 
@@ -184,6 +190,7 @@ class Threads:
         thread = threading.current_thread()
         with self._changed:
             self._threads.add(thread)
+            self._free.add(thread)
         try:
             while (job := self._next()) is not None:
                 try:
@@ -194,15 +201,20 @@ class Threads:
         finally:
             with self._changed:
                 self._threads.discard(thread)
+                self._free.discard(thread)
 
     def _next(self) -> Job | None:
         """Waits for the next job that is due. `None`: this thread is to end."""
         failure: Exception | None = None
+        thread = threading.current_thread()
         with self._changed:
+            if thread in self._threads:
+                self._free.add(thread)
             job = self._await()
+            # Under the lock that saw what there is to do: a `submit` from now on doesn't count on this thread.
+            self._free.discard(thread)
             if job is None:
-                # Under the lock that saw nothing to do: a `submit` from now on doesn't count on this thread.
-                self._threads.discard(threading.current_thread())
+                self._threads.discard(thread)
             elif self._jobs:
                 # This thread will be busy: another one is to look after what still waits.
                 self._changed.notify()
@@ -229,11 +241,7 @@ class Threads:
             timeout = min(_SLICE, self._jobs[0].due - now)
         elif self._idle_time is not None:
             timeout = self._idle_time - (now - since)
-        self._idle += 1
-        try:
-            self._clock.wait(self._changed, timeout)
-        finally:
-            self._idle -= 1
+        self._clock.wait(self._changed, timeout)
 
 
 _pools: WeakSet[Threads] = WeakSet()

@@ -721,6 +721,25 @@ def test_a_call_starts_no_thread() -> None:
         assert [] == flushers(batcher)
 
 
+def test_what_is_submitted_as_the_last_flusher_retires_flies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its thread takes a moment to end, and is no reason to say that no other one can be started."""
+    with batching(max_flights=1) as (batcher, service, clock):
+        retired, end = threading.Event(), threading.Event()
+        run = batcher._run_flusher
+
+        def run_and_linger() -> None:
+            run()
+            retired.set()
+            end.wait(PATIENCE)
+
+        monkeypatch.setattr(batcher, "_run_flusher", run_and_linger)
+        service.release_all()
+        assert "a stored" == batcher.submit(Item("a")).result(PATIENCE)
+        until(lambda: clock.advance(FLUSHER_IDLE) or retired.is_set())
+        assert "b stored" == batcher.submit(Item("b")).result(PATIENCE)
+        end.set()
+
+
 def test_at_most_as_many_flushers_as_flights() -> None:
     """Hundreds of submitted items are carried by a few threads."""
     with batching(max_flights=3, max_items=5) as (batcher, service, _):

@@ -138,6 +138,32 @@ def test_a_job_that_hangs_delays_no_other(clock: FakeClock) -> None:
     threads.close()
 
 
+def test_no_thread_is_started_for_a_job_that_another_one_comes_for(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that has been started and hasn't begun is free, and nothing is refused for one that isn't needed."""
+    started: list[threading.Thread] = []
+    start, release, ran = threading.Thread.start, threading.Event(), threading.Semaphore(0)
+
+    def note(thread: threading.Thread) -> None:
+        started.append(thread)
+        start(thread)
+
+    def job() -> None:
+        ran.release()
+        release.wait(PATIENCE)
+
+    monkeypatch.setattr(threading.Thread, "start", note)
+    threads = Threads("cloudq-test-coming", 3, clock=clock)
+    with threads._changed:  # neither of them begins before both are started
+        assert threads.start(job)
+        assert threads.start(job)
+    assert all(ran.acquire(timeout=PATIENCE) for _ in range(2))
+    assert 2 == len(started)
+    release.set()
+    threads.close()
+
+
 def test_never_more_threads_than_the_bound(clock: FakeClock) -> None:
     """The jobs beyond it wait, and run in their order."""
     threads = Threads("cloudq-bound", 2, clock=clock)

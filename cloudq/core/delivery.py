@@ -98,7 +98,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
             runs: Runs of this copy, the present one included, as well as the backend knows.
             deliveries: Handings-over of this copy, the present one included.
             lease: The lease granted.
-            copy: The backend's own name of this copy; needed where `deliveries` doesn't rise with each handing-over.
+            copy: The backend's own name of this copy, where it has one: it tells equal messages apart. Needed where
+                `deliveries` doesn't rise with each handing-over.
             group: The ordering key in force.
             first_received_at: When this copy was first handed over.
             failure: What is stored beside the body.

@@ -171,6 +171,7 @@ class Shelf:
             native_id=entry.id,
             runs=entry.runs if exact else entry.deliveries,
             deliveries=entry.deliveries,
+            copy=str(entry.number),
             lease=Lease(
                 queue=queue,
                 receipt=Receipt(shelf=self.name, number=entry.number, serial=entry.serial),

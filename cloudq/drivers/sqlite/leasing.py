@@ -149,6 +149,7 @@ def deliveries(
             native_id=id_,
             runs=runs,
             deliveries=number,
+            copy=str(seq),
             lease=Lease(
                 queue=queue, receipt=receipt(seq=seq, number=number), expires_at=expires_at, ends=until.elapsed
             ),

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Collection, Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from cloudq import App, Retry, RetryPolicy
+from cloudq import App
 from cloudq.drivers.sqs import SQSDriver
 from cloudq.errors import PermissionDenied
 from cloudq.queues.cloud_queue import CloudQueue
 from localstack.start import ACCOUNT
 from tests.chaos.http_proxy import Forward, HttpProxy, Request, Response, error
-from tests.integration.processes import wait_until
 from tests.integration.sqs.conftest import REGION, Place
-from tests.unit.worker.fakes import running
+from tests.integration.sqs.every_way import work_every_way
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120, func_only=True)]
 
@@ -80,34 +78,7 @@ def keys(app: App, queue: str) -> list[str]:
 def test_a_worker_needs_what_the_page_says(restricted: Restricted, place: Place, queue: str) -> None:
     """With those four permissions and `account=` it runs, renews, retries by a copy and dead-letters."""
     driver, policy = restricted(TABLE["a worker"])
-    app = App()
-    ran: list[str] = []
-    lasted = threading.Event()
-
-    @app.task("fine")
-    def fine() -> None:
-        ran.append("fine")
-
-    @app.task("lasting")
-    def lasting() -> None:
-        lasted.wait(2.5)
-        ran.append("lasting")
-
-    @app.task("again")
-    def again() -> None:
-        ran.append("again")
-        raise Retry(delay=timedelta(minutes=10))
-
-    @app.task("dies", retry=RetryPolicy(stop=lambda _: True))
-    def dies() -> None:
-        ran.append("dies")
-        raise ValueError("no")
-
-    with app.using(SQSDriver(REGION, prefix=place.prefix, client=place.client)):
-        for task in (fine, lasting, again, dies):
-            task.send()
-    with app.using(driver), running(app, lease=timedelta(seconds=4), wait=timedelta(0)):
-        wait_until(lambda: len(ran) == 4 and place.counts(queue) == (0, 0), within=20, what="all ran and are settled")
+    ran = work_every_way(driver, place, queue, again_in=timedelta(minutes=10))
     assert {"fine", "lasting", "again", "dies"} == set(ran)
     assert (1, 0) == place.counts(f"{queue}-dlq")
     delayed = place.client.get_queue_attributes(

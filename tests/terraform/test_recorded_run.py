@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from fnmatch import fnmatchcase
@@ -10,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from cloudq import App, Retry, RetryPolicy
+from cloudq import App
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.drivers.sqs import SQSDriver
 from localstack.start import ACCOUNT
 from tests.chaos.http_proxy import Forward, HttpProxy, Request, Response
 from tests.integration.processes import wait_until
 from tests.integration.sqs.conftest import REGION, Place
+from tests.integration.sqs.every_way import work_every_way
 from tests.terraform.iam import actions_of_calls, allowed, policies
 from tests.unit.worker.fakes import running
 
@@ -106,38 +106,6 @@ def send_all(driver: SQSDriver, *, delay: timedelta) -> None:
         app.send_many(task.call() for _ in range(20))
 
 
-def work(driver: SQSDriver, place: Place, queue: str, *, again_in: timedelta) -> None:
-    """Has a worker run tasks that succeed, last longer than a lease, are tried again, and fail for good."""
-    app = App()
-    ran: list[str] = []
-    lasted = threading.Event()
-
-    @app.task("fine")
-    def fine() -> None:
-        ran.append("fine")
-
-    @app.task("lasting")
-    def lasting() -> None:
-        lasted.wait(2.5)
-        ran.append("lasting")
-
-    @app.task("again")
-    def again() -> None:
-        ran.append("again")
-        raise Retry(delay=again_in)
-
-    @app.task("dies", retry=RetryPolicy(stop=lambda _: True))
-    def dies() -> None:
-        ran.append("dies")
-        raise ValueError("no")
-
-    with app.using(SQSDriver(REGION, prefix=place.prefix, client=place.client)):
-        for task in (fine, lasting, again, dies):
-            task.send()
-    with app.using(driver), running(app, lease=timedelta(seconds=4), wait=timedelta(0)):
-        wait_until(lambda: len(ran) == 4 and place.counts(queue) == (0, 0), within=20, what="all ran and are settled")
-
-
 def test_producer(recorder, driver, planned) -> None:
     """A producer's policy is what sending asks for."""
     send_all(driver, delay=timedelta(minutes=10))
@@ -146,7 +114,7 @@ def test_producer(recorder, driver, planned) -> None:
 
 def test_worker(recorder, driver, planned, place, queue) -> None:
     """A worker's policy is what working asks for: leases, settling, retries, dead letters."""
-    work(driver, place, queue, again_in=timedelta(minutes=10))
+    work_every_way(driver, place, queue, again_in=timedelta(minutes=10))
     assert planned()["worker"] == set(recorder.asked)
 
 
@@ -194,7 +162,7 @@ def test_scheduler_of_a_producer(recorder, driver, planned) -> None:
 def test_scheduler_of_a_worker(recorder, driver, planned, place, queue) -> None:
     """The same for a worker's long retries."""
     without, with_it = planned(), planned(scheduler=True)
-    work(driver, place, queue, again_in=timedelta(days=2))
+    work_every_way(driver, place, queue, again_in=timedelta(days=2))
     _adds(recorder, without["worker"], with_it["worker"])
 
 

@@ -15,6 +15,7 @@ from cloudq.aws_lambda import handler
 from cloudq.errors import BatchFailed
 from tests.unit.aws_lambda.fakes import LATE, ONCE, SECOND, SOON, Invocation, Mapping, fail, ids
 from tests.unit.drivers.sqs.fakes import client_error
+from tests.unit.worker.fakes import give_one_task_thread
 
 
 def test_what_cannot_be_stored_stays(mapping: Mapping, caplog: pytest.LogCaptureFixture) -> None:
@@ -312,15 +313,6 @@ def test_threads_that_can_not_be_started_are_done_without(mapping: Mapping, monk
 
     for n in range(5):
         mapping.app.send("t", {"n": n})
-    start, started = threading.Thread.start, []
-
-    def one_thread(thread: threading.Thread) -> None:
-        if thread.name.startswith("cloudq-task"):
-            if started:
-                raise RuntimeError("can't start new thread")
-            started.append(thread)
-        start(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", one_thread)
+    give_one_task_thread(monkeypatch)
     assert [] == mapping.invoke(handler(mapping.app, concurrency=4), mapping.receive())
     assert [0, 1, 2, 3, 4] == sorted(ran)

@@ -15,6 +15,7 @@ from cloudq.azure_functions import handler
 from cloudq.core.driver import Ack, NativeDeadLetter
 from cloudq.errors import BatchFailed
 from tests.unit.azure_functions.fakes import LOCK, ONCE, SOON, Host, fail, note
+from tests.unit.worker.fakes import give_one_task_thread
 
 
 @pytest.mark.parametrize("many", [False, True])
@@ -205,16 +206,7 @@ def test_threads_that_can_not_be_started_are_done_without(host: Host, monkeypatc
 
     for n in range(4):
         host.app.send("t", {"n": n})
-    start, started = threading.Thread.start, []
-
-    def one_thread(thread: threading.Thread) -> None:
-        if thread.name.startswith("cloudq-task"):
-            if started:
-                raise RuntimeError("can't start new thread")
-            started.append(thread)
-        start(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", one_thread)
+    give_one_task_thread(monkeypatch)
     assert host.invoke(handler(host.app, queue="orders", concurrency=4), many=True)
     assert [0, 1, 2, 3] == sorted(ran)
     assert {} == host.waiting()

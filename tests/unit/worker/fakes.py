@@ -168,6 +168,20 @@ class NoThreads:
         monkeypatch.setattr(threading.Thread, "start", refuse)
 
 
+def give_one_task_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has the machine give one thread for tasks, and no second one."""
+    start, started = threading.Thread.start, []
+
+    def one_thread(thread: threading.Thread) -> None:
+        if thread.name.startswith("cloudq-task"):
+            if started:
+                raise RuntimeError("can't start new thread")
+            started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", one_thread)
+
+
 class Running:
     """A worker in a thread of its own."""
 

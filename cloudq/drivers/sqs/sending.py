@@ -93,11 +93,20 @@ def packed(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
 
 
 def _send(calls: Calls, url: str, queue: str, batch: Sequence[Entry]) -> Iterator[tuple[int, Exception]]:
-    """Makes the call. Gives the indices of the items that it doesn't say are stored, each with its error."""
-    entries = [one.parameters for one in batch]
+    """Makes the call. Gives the indices of the items that it doesn't say are stored, each with its error.
+
+    What traces the SDK adds attributes to each entry behind our back, for which no room was left. A call that is too
+    large by them was refused as a whole, so it is made again in halves.
+    """
+    entries = [_own(one.parameters) for one in batch]
     try:
         answer = calls.make("send_message_batch", queue, QueueUrl=url, Entries=entries)
     except Exception as error:  # noqa: BLE001 - whatever the SDK raised, each item of the call has it
+        if len(batch) > 1 and isinstance(error, MessageTooLarge):
+            middle = len(batch) // 2
+            yield from _send(calls, url, queue, batch[:middle])
+            yield from _send(calls, url, queue, batch[middle:])
+            return
         for one in batch:
             yield one.index, error
         return
@@ -111,6 +120,14 @@ def _send(calls: Calls, url: str, queue: str, batch: Sequence[Entry]) -> Iterato
     for one, failure in zip(batch, errors, strict=True):
         if failure is not None:
             yield one.index, failure
+
+
+def _own(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Parameters for one call. Tracers write into them, and what they wrote for one call isn't for the next."""
+    own = parameters.copy()
+    if attributes := own.get("MessageAttributes"):
+        own["MessageAttributes"] = dict(attributes)
+    return own
 
 
 def _refusal(item: Outgoing, *, ordered: bool) -> CloudqError | None:

@@ -10,7 +10,10 @@ from types import SimpleNamespace
 
 from botocore.exceptions import ClientError
 
+from cloudq.drivers.sqs.bodies import size
+
 ENDPOINT = "http://sqs.test"
+LONGEST_BATCH = 1024 * 1024
 
 
 class FakeSqs:
@@ -22,6 +25,7 @@ class FakeSqs:
         tasks: The message move tasks, as listed, oldest first. They move when the test calls `move`.
         fail: Asked before each call; what it returns is raised.
         fail_item: Asked for each item of a batch; what it returns is the item's `(Code, SenderFault)`.
+        trace: Given each entry that is sent, to write into: what traces the SDK does so.
     """
 
     def __init__(self, *queues: str) -> None:
@@ -32,6 +36,7 @@ class FakeSqs:
         self.tasks: list[dict] = []
         self.fail: Callable[[str], Exception | None] = lambda operation: None
         self.fail_item: Callable[[str, dict], tuple[str, bool] | None] = lambda operation, item: None
+        self.trace: Callable[[dict], None] = lambda entry: None
         self.closed = False
 
     def operations(self) -> list[str]:
@@ -44,8 +49,14 @@ class FakeSqs:
         return {"QueueUrl": url}
 
     def send_message_batch(self, *, QueueUrl: str, Entries: list[dict]) -> dict:
+        for entry in Entries:
+            self.trace(entry)
         self._called("SendMessageBatch", {"QueueUrl": QueueUrl, "Entries": Entries})
         messages = self._messages(QueueUrl)
+        total = sum(size(entry["MessageBody"], entry.get("MessageAttributes", {})) for entry in Entries)
+        if total > LONGEST_BATCH:
+            text = f"Batch requests cannot be longer than {LONGEST_BATCH} bytes. You have sent {total} bytes."
+            raise client_error("AWS.SimpleQueueService.BatchRequestTooLong", text)
 
         def send(entry: dict) -> dict:
             attributes = {"SentTimestamp": str(len(self.calls)), "ApproximateReceiveCount": "0"}

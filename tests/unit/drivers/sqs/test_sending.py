@@ -90,6 +90,54 @@ def test_a_batch_that_attributes_make_too_large_is_two_calls(driver, sqs):
     assert [1, 1] == [len(given["Entries"]) for given in parameters(sqs, "SendMessageBatch")]
 
 
+def traced(entry):
+    """What ddtrace does with an entry: 400 bytes more, unless it has all the attributes that SQS takes."""
+    attributes = entry.setdefault("MessageAttributes", {})
+    if len(attributes) < 10:
+        attributes["_datadog"] = {"DataType": "String", "StringValue": "t" * 400}
+
+
+@pytest.mark.parametrize("count", [2, 3, 7, 10])
+def test_a_full_batch_under_a_tracer_is_made_again_in_halves(driver, sqs, count):
+    """What a tracer adds to each entry makes a full batch too large, which stores nothing: all is stored, once."""
+    sqs.trace = traced
+    full = [item(number, body=b"x" * (1024 * 1024 // count)) for number in range(count)]
+    assert [None] * count == [result.error for result in driver.send(full)]
+    halves = [len(given["Entries"]) for given in parameters(sqs, "SendMessageBatch")]
+    assert [count, count // 2, count - count // 2] == halves
+    assert count == len(receive(driver))
+
+
+def test_each_call_starts_from_its_own_entries(driver, sqs):
+    """What a tracer wrote into the entries of a call that was refused doesn't come with the next one."""
+    found = []
+    sqs.trace = lambda entry: (found.append(set(entry.get("MessageAttributes", {}))), traced(entry))
+    failure = Failure(reason="x")
+    driver.send([item(n, queue="q-dlq", body=b"x" * (512 * 1024 - 200), failure=failure) for n in range(2)])
+    assert [{"cloudq.dead"}] * 4 == found
+
+
+def test_what_is_too_large_alone_is_found_by_halving(driver, sqs):
+    """One entry that a tracer makes too large for itself is refused alone; the others of its batch are stored."""
+    sqs.trace = lambda entry: traced(entry) if len(entry["MessageBody"]) > 1000 else None
+    results = driver.send([item(1), item(2), item(3, body=b"x" * (1024 * 1024 - 100)), item(4)])
+    assert [None, None, MessageTooLarge, None] == [result.error and type(result.error) for result in results]
+    assert 3 == len(receive(driver))
+
+
+def test_halving_ends_with_the_time_of_the_call(driver, sqs, monkeypatch):
+    """What no time is left for isn't sent, and is reported as what may be tried again; the first half is stored."""
+    seconds = [0.0]
+    monkeypatch.setattr("cloudq.drivers.sqs.bounded.monotonic", lambda: seconds[0])
+    sqs.trace = traced
+    full = [item(number, body=b"x" * (1024 * 1024 // 10)) for number in range(10)]
+    sqs.fail = lambda _: seconds.__setitem__(0, seconds[0] + 2)  # each call takes so long; five seconds there are
+    results = driver.send(full)
+    assert [None] * 5 + [BackendUnavailable] * 5 == [result.error and type(result.error) for result in results]
+    assert "no time was left" in str(results[5].error)
+    assert 5 == len(receive(driver))
+
+
 def test_what_base64_makes_too_large_is_refused_alone(driver):
     """A body that isn't text and doesn't fit is MessageTooLarge; its neighbour is stored."""
     results = driver.send([item(1, body=b"\xff" * (900 * 1024)), item(2)])

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from cloudq.core.safe_log import SafeLogger
-from cloudq.drivers.sqlite import forking
+from cloudq.drivers.sqlite import files, forking
 from cloudq.drivers.sqlite.checkpoint import Checkpointer
 from cloudq.drivers.sqlite.faults import DriverClosed, busy, entered_twice, is_busy, is_ours, moved, translate
 from cloudq.drivers.sqlite.lock import WriteLock, identity
@@ -46,6 +46,7 @@ class Database:
         patience: How long a transaction waits: for this process's other threads, for other processes, and for other
             programs, all together.
         full: Whether durable transactions are flushed to the disk before they count as committed.
+        mode: Who may open the files that are made.
         boot: The name of the boot by whose clock leases go.
 
     Attributes:
@@ -59,7 +60,7 @@ class Database:
         BackendError: It can't be opened; the class says why.
     """
 
-    def __init__(self, path: Path, *, patience: timedelta, full: bool, boot: str | None) -> None:
+    def __init__(self, path: Path, *, patience: timedelta, full: bool, boot: str | None, mode: int) -> None:
         refuse_old_sqlite(sqlite3.sqlite_version_info)
         refuse_path(path)
         self.path = path
@@ -76,9 +77,9 @@ class Database:
         self._read_cursor: sqlite3.Cursor | None = None
         self._checkpointer = Checkpointer(path)
         try:
-            self._lock = WriteLock(path, patience)
+            self._lock = WriteLock(path, patience, mode=mode)
             try:
-                certainly(partial(self._open_locked, boot), self._lock.release)
+                certainly(partial(self._open_locked, boot, mode), self._lock.release)
             except BaseException:
                 self._lock.close()
                 raise
@@ -86,6 +87,7 @@ class Database:
             if not is_ours(error):
                 raise
             raise translate(error, path) from error
+        files.warn_of_others(path, mode)
         self._synchronous = FULL
         forking.let_end_before_forks(self)
 
@@ -238,9 +240,10 @@ class Database:
         self._read_mutex.free()
         self._write_mutex.free()
 
-    def _open_locked(self, boot: str | None) -> None:
+    def _open_locked(self, boot: str | None, mode: int) -> None:
         self._lock.acquire()
         refuse_fragment(self.path)
+        files.make(self.path, mode)
         opening = forking.opening
         if opening.mine:
             raise entered_twice(self.path)

@@ -13,9 +13,11 @@ from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Ack, DeadMessage, SettleResult
 from cloudq.core.driver import Final as FinalCall
 from cloudq.core.message import Message
+from cloudq.drivers.sqlite import foreign_rows
 from cloudq.drivers.sqlite.boot import End, Moment, moment
 from cloudq.drivers.sqlite.connection import Database
-from cloudq.drivers.sqlite.leasing import SETTLED, LeasedRow, deliveries
+from cloudq.drivers.sqlite.foreign_rows import LeasedRow
+from cloudq.drivers.sqlite.leasing import SETTLED, deliveries
 from cloudq.drivers.sqlite.rows import DeadReceipt, kept_failure, lease_lost, listed, portions, stored_failure
 from cloudq.errors import BackendError, ConfigurationError, UndecodableError
 
@@ -23,12 +25,14 @@ _LOOK: Final = "SELECT seq, id, body, failure, dead_at FROM dead WHERE queue = ?
 _GET: Final = "SELECT seq, id, body, failure, dead_at FROM dead WHERE queue = ? AND seq = ?"
 _OLDEST: Final = """
     SELECT seq FROM dead WHERE queue = :queue
-        AND (boot IS NULL OR (boot = :boot AND visible_at <= :mark) OR (boot <> :boot AND lease_end <= :wall))
+        AND (boot IS NULL OR visible_at >= '' OR lease_end >= ''
+            OR (boot = :boot AND visible_at <= :mark) OR (boot <> :boot AND lease_end <= :wall))
     ORDER BY seq LIMIT :limit
 """
 _IS_FREE: Final = """
     SELECT seq FROM dead WHERE queue = :queue AND seq = :seq
-        AND (boot IS NULL OR (boot = :boot AND visible_at <= :mark) OR (boot <> :boot AND lease_end <= :wall))
+        AND (boot IS NULL OR visible_at >= '' OR lease_end >= ''
+            OR (boot = :boot AND visible_at <= :mark) OR (boot <> :boot AND lease_end <= :wall))
 """
 _LEASE: Final = """
     UPDATE dead SET visible_at = ?, lease_end = ?, boot = ?, deliveries = deliveries + 1 WHERE seq IN (*)
@@ -152,16 +156,17 @@ class SQLiteDeadLetters:
         return results
 
     def _dead_message(self, row: tuple[int, str, bytes, bytes | None, int]) -> DeadMessage:
-        seq, id_, body, failure, dead_at = row
-        message = _decoded(body, self._queue)
+        seq, id_, stored, failure, dead_at = row
+        body = foreign_rows.as_bytes(stored)
+        message = _decoded(body, self._queue) if body is stored else None
         return DeadMessage(
             key=str(seq),
-            id=message.id if message else id_,
+            id=message.id if message else foreign_rows.as_text(id_),
             queue=self._queue,
             body=body,
             message=message,
             failure=kept_failure(failure),
-            dead_at=from_micros(dead_at),
+            dead_at=from_micros(dead_at) if foreign_rows.is_moment(dead_at) else None,
         )
 
 

@@ -21,6 +21,7 @@ from cloudq.drivers.sqlite.boot import boot_name
 from cloudq.drivers.sqlite.connection import Database
 from cloudq.drivers.sqlite.dead_letters import SQLiteDeadLetters
 from cloudq.drivers.sqlite.faults import DriverClosed, entered_twice
+from cloudq.drivers.sqlite.files import OWNER_ONLY
 from cloudq.drivers.sqlite.mutex import Mutex, certainly
 from cloudq.drivers.sqlite.session import Session
 from cloudq.drivers.sqlite.waiting import Waiters
@@ -55,6 +56,7 @@ class SQLiteDriver:
         busy_timeout: The same for one call, where it is to be shorter than that.
         dedup_window: How long a native id is remembered; zero for not at all.
         max_body: The most bytes in a body that a producer may send.
+        mode: Who may read and write the files that are made, as `chmod` takes it. Those that exist keep theirs.
 
     Raises:
         ConfigurationError: The path can't be that of a database.
@@ -76,6 +78,7 @@ class SQLiteDriver:
         busy_timeout: timedelta | None = None,
         dedup_window: timedelta = DEDUP_WINDOW,
         max_body: int = MAX_BODY,
+        mode: int = OWNER_ONLY,
     ) -> None:
         if str(path) in {"", ":memory:"}:
             raise ConfigurationError(f"{str(path)!r} names no file", hint="for queues in memory use memory://")
@@ -87,6 +90,7 @@ class SQLiteDriver:
         self._patience = longest if busy_timeout is None else min(busy_timeout, longest)
         self._dedup_window = dedup_window if dedup_window > timedelta(0) else None
         self._max_body = max_body
+        self._mode = mode
         self._opening = Mutex()
         self._closed = False
         self._session: Session | None = self._open()
@@ -292,7 +296,9 @@ class SQLiteDriver:
     def _open(self) -> Session:
         if self._closed:
             raise DriverClosed(f"the driver of {self._path} was closed")
-        database = Database(self._path, patience=self._patience, full=self._full, boot=boot_name(self._clock))
+        database = Database(
+            self._path, patience=self._patience, full=self._full, boot=boot_name(self._clock), mode=self._mode
+        )
         session = Session(database, Waiters(database.data_version, self._clock), self._clock)
         # Also at the interpreter's end: closing may checkpoint, which needs the write lock.
         weakref.finalize(self, session.close)

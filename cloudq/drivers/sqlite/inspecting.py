@@ -10,24 +10,27 @@ from cloudq.core.driver import QueueStats
 from cloudq.core.message import is_ordered
 from cloudq.drivers.sqlite.boot import AXIS, UNDELAYED, Moment
 from cloudq.drivers.sqlite.leasing import promote
+from cloudq.drivers.sqlite.rows import LATEST
 
 # Of one transaction of a purge: so that others wait for milliseconds, and the log stays short.
 PURGE_PORTION: Final = 5_000
 
 _STATS: Final = """
     SELECT
-        count(*) FILTER (WHERE visible_at IS NULL OR visible_at <= :wall OR (visible_at < :axis AND boot = :undelayed)),
+        count(*) FILTER (WHERE visible_at IS NULL OR visible_at <= :wall OR visible_at >= ''
+            OR (visible_at < :axis AND boot = :undelayed)),
         count(*) FILTER (WHERE visible_at > :wall AND visible_at < :axis AND boot IS NOT :undelayed),
         count(*) FILTER (WHERE boot = :boot AND visible_at >= :axis AND visible_at <= :mark),
-        count(*) FILTER (WHERE boot = :boot AND visible_at > :mark),
+        count(*) FILTER (WHERE boot = :boot AND visible_at > :mark AND visible_at < ''),
         (SELECT count(*) FROM message
             WHERE queue = :queue AND visible_at >= :axis AND boot <> :boot AND due_at <= :wall),
         (SELECT count(*) FROM message
             WHERE queue = :queue AND visible_at >= :axis AND boot <> :boot AND due_at > :wall),
         min(visible_at) FILTER (WHERE visible_at < :axis),
-        :wall - :mark + min(visible_at) FILTER (WHERE boot = :boot AND visible_at >= :axis),
-        (SELECT min(due_at) FROM message WHERE queue = :queue AND visible_at >= :axis AND boot <> :boot),
-        (SELECT min(due_at) FROM message WHERE queue = :queue AND visible_at IS NULL),
+        :wall - :mark + min(visible_at) FILTER (WHERE boot = :boot AND visible_at >= :axis AND visible_at < ''),
+        (SELECT min(due_at) FROM message
+            WHERE queue = :queue AND visible_at >= :axis AND boot <> :boot AND due_at < ''),
+        (SELECT min(due_at) FROM message WHERE queue = :queue AND visible_at IS NULL AND due_at < ''),
         (SELECT count(*) FROM dead WHERE queue = :queue)
     FROM message WHERE queue = :queue
 """
@@ -53,7 +56,7 @@ def stats(cursor: sqlite3.Cursor, queue: str, now: Moment) -> QueueStats:
     free, delayed, over, held, foreign_over, foreign_held, *since, dead = cursor.execute(_STATS, values).fetchone()
     ready = free + over + foreign_over
     oldest = min((moment for moment in since if moment is not None), default=now.wall)
-    age = timedelta(microseconds=max(0, now.wall - oldest)) if ready else None
+    age = timedelta(microseconds=min(max(0, now.wall - oldest), LATEST)) if ready else None
     return QueueStats(ready=ready, delayed=delayed, in_flight=held + foreign_held, dead=dead, oldest_age=age)
 
 

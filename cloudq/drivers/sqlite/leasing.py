@@ -19,7 +19,9 @@ from cloudq.core.clock import from_micros
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Ack, ExtendResult, NativeDeadLetter, Release, SettleResult
 from cloudq.core.driver import Final as FinalCall
+from cloudq.drivers.sqlite import foreign_rows
 from cloudq.drivers.sqlite.boot import AXIS, UNDELAYED, End, Moment
+from cloudq.drivers.sqlite.foreign_rows import LeasedRow
 from cloudq.drivers.sqlite.rows import (
     MessageReceipt,
     Receipt,
@@ -31,32 +33,35 @@ from cloudq.drivers.sqlite.rows import (
     stored_failure,
 )
 
-# seq, id, group_key, deliveries, runs, first_received_at, failure, body
-LeasedRow: TypeAlias = "tuple[int, str, str | None, int, int, int, bytes | None, bytes]"
-
 SETTLED: Final = SettleResult()
 
+# A text or a blob that another program put into visible_at is behind all numbers; '' is the first of them.
 _LOOK: Final = """
     SELECT
-        (SELECT visible_at FROM message WHERE queue = ? AND visible_at IS NOT NULL ORDER BY visible_at LIMIT 1),
-        (SELECT visible_at FROM message WHERE queue = ? AND visible_at >= ? AND boot = ?
+        (SELECT visible_at FROM message WHERE queue = ? AND visible_at < '' ORDER BY visible_at LIMIT 1),
+        (SELECT visible_at FROM message WHERE queue = ? AND visible_at >= ? AND visible_at < '' AND boot = ?
             ORDER BY visible_at LIMIT 1)
 """
 _LOOK_AT_RARE: Final = """
     SELECT
-        (SELECT min(due_at) FROM message WHERE queue = :queue AND visible_at >= :axis AND boot <> :boot),
+        (SELECT min(iif(due_at < '', due_at, 0)) FROM message
+            WHERE queue = :queue AND visible_at >= :axis AND boot <> :boot),
         EXISTS (SELECT 1 FROM message
             WHERE queue = :queue AND visible_at > :wall AND visible_at < :axis AND boot = :undelayed)
+        OR EXISTS (SELECT 1 FROM message WHERE queue = :queue AND visible_at >= '')
 """
 # It is ready since its end; or since now, if the wall clock was set back.
 _END_LEASES: Final = """
     UPDATE message SET boot = :undelayed, visible_at = min(due_at, :wall)
     WHERE queue = :queue AND visible_at >= :axis
-        AND ((boot = :boot AND visible_at <= :mark) OR (boot <> :boot AND due_at <= :wall))
+        AND ((boot = :boot AND visible_at <= :mark) OR (boot <> :boot AND (due_at <= :wall OR due_at >= '')))
 """
 _SHOW: Final = """
     UPDATE message SET visible_at = :wall
     WHERE queue = :queue AND visible_at > :wall AND visible_at < :axis AND boot = :undelayed
+"""
+_SHOW_FOREIGN: Final = """
+    UPDATE message SET visible_at = :wall, boot = :undelayed WHERE queue = :queue AND visible_at >= ''
 """
 _LEASE: Final = """
     UPDATE message SET
@@ -114,7 +119,8 @@ def lease_ended(found: Look, now: Moment) -> bool:
 def hidden(cursor: sqlite3.Cursor, queue: str, now: Moment) -> bool:
     """Whether something is ready that `look` doesn't see.
 
-    Either a lease of another boot is over, or what wasn't delayed was stored by a wall clock that is ahead of this one.
+    A lease of another boot is over, or what wasn't delayed was stored by a wall clock that is ahead of this one, or
+    another program has put something else in the place of a time.
     """
     foreign_end, undelayed = cursor.execute(_LOOK_AT_RARE, _values(queue, now)).fetchone()
     return bool(undelayed) or (foreign_end is not None and foreign_end <= now.wall)
@@ -126,8 +132,9 @@ def end_leases(cursor: sqlite3.Cursor, queue: str, now: Moment) -> None:
 
 
 def show_undelayed(cursor: sqlite3.Cursor, queue: str, now: Moment) -> None:
-    """Makes what wasn't delayed ready by this wall clock, too. Runs in a write transaction."""
+    """Makes what wasn't delayed ready by this wall clock, too, and what has no time. Runs in a write transaction."""
     cursor.execute(_SHOW, _values(queue, now))
+    cursor.execute(_SHOW_FOREIGN, _values(queue, now))
 
 
 def take(cursor: sqlite3.Cursor, queue: str, *, limit: int, now: Moment, until: End) -> list[LeasedRow]:
@@ -143,23 +150,28 @@ def deliveries(
 ) -> list[Delivery]:
     """The deliveries of the rows taken. Decoded outside of the transaction, so that nobody waits for it."""
     expires_at = from_micros(until.wall)
-    return [
-        Delivery.of(
-            body,
-            native_id=id_,
-            runs=runs,
-            deliveries=number,
-            copy=str(seq),
-            lease=Lease(
-                queue=queue, receipt=receipt(seq=seq, number=number), expires_at=expires_at, ends=until.elapsed
-            ),
-            group=group,
-            first_received_at=from_micros(first_received_at),
-            failure=kept_failure(failure),
-            raw=seq,
+    made: list[Delivery] = []
+    for row in rows:
+        seq, id_, group, number, runs, first_received_at, failure, body = row
+        lease = Lease(queue=queue, receipt=receipt(seq=seq, number=number), expires_at=expires_at, ends=until.elapsed)
+        if foreign_rows.is_foreign(row):
+            made.append(foreign_rows.undecodable(row, lease))
+            continue
+        made.append(
+            Delivery.of(
+                body,
+                native_id=id_,
+                runs=runs,
+                deliveries=number,
+                copy=str(seq),
+                lease=lease,
+                group=group,
+                first_received_at=from_micros(first_received_at),
+                failure=kept_failure(failure),
+                raw=seq,
+            )
         )
-        for seq, id_, group, number, runs, first_received_at, failure, body in rows
-    ]
+    return made
 
 
 def settle(cursor: sqlite3.Cursor, finals: Sequence[FinalCall], now: Moment) -> tuple[list[SettleResult], bool]:

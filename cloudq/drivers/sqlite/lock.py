@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from cloudq.drivers.sqlite.faults import busy
+from cloudq.drivers.sqlite.files import LOCK, OWNER_ONLY, TURN, open_lock
 from cloudq.errors import BackendUnavailable
 
 # Seconds between two tries. The next in line looks often; those behind look seldom, so that a crowd stays cheap.
@@ -40,15 +41,16 @@ class WriteLock:
     Args:
         path: The database.
         timeout: How long `acquire` waits.
+        mode: Who may open files that it makes.
     """
 
-    def __init__(self, path: Path, timeout: timedelta) -> None:
+    def __init__(self, path: Path, timeout: timedelta, *, mode: int = OWNER_ONLY) -> None:
         self._path = path
         self._timeout = timeout.total_seconds()
-        self._lock = _File(path.with_name(path.name + ".lock"))
+        self._lock = _File(path.with_name(path.name + LOCK), mode)
         try:
-            self._turn = _File(path.with_name(path.name + ".turn"))
-        except OSError:
+            self._turn = _File(path.with_name(path.name + TURN), mode)
+        except BaseException:
             self._lock.close()
             raise
         self._is_open = True
@@ -94,13 +96,14 @@ class WriteLock:
 class _File:
     """One lock file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, mode: int) -> None:
+        self._mode = mode
         self._path = str(path)  # a Path would take longer than the system's call
         self._may_be_locked = False
         self._open()
 
     def _open(self) -> None:
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._file = open_lock(self._path, self._mode)
         self._identity = identity(self._file)
 
     def take(self, deadline: float, pause: tuple[float, float]) -> bool:

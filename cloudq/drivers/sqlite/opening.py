@@ -17,6 +17,7 @@ from cloudq.core.safe_log import SafeLogger
 from cloudq.drivers.sqlite import schema
 from cloudq.drivers.sqlite.boot import number_of
 from cloudq.drivers.sqlite.faults import read_only
+from cloudq.drivers.sqlite.foreign_rows import text_or_bytes
 from cloudq.drivers.sqlite.mutex import certainly
 from cloudq.errors import ConfigurationError, StorageCorrupt, UnsupportedError
 
@@ -95,7 +96,7 @@ def open_pair(
         number = _prepare_writer(writer, path, full=full, boot=boot)
         reader = _connect(path, patience)
         try:
-            _execute(reader, "mmap_size=0", "wal_autocheckpoint=0", "query_only=1")
+            _execute(reader, "mmap_size=0", "wal_autocheckpoint=0", "query_only=1", "trusted_schema=OFF")
             reader.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # opens the log while the lock is held
             _execute(reader, "busy_timeout=0")
         except BaseException:
@@ -118,6 +119,8 @@ def _prepare_writer(writer: sqlite3.Connection, path: Path, *, full: bool, boot:
         )
     # A mapped file turns an I/O error into a killed process, and a stray pointer into a damaged file.
     _execute(writer, "mmap_size=0", "wal_autocheckpoint=0", f"synchronous={FULL}", "temp_store=MEMORY")
+    # The file may come from elsewhere: what its schema calls by itself gets no dangerous functions.
+    _execute(writer, "trusted_schema=OFF", "cell_size_check=ON")
     # Some builds overwrite what is deleted, at the cost of a write a page; fast does so where that costs nothing.
     _execute(writer, "secure_delete=FAST")
     # On macOS a plain fsync leaves the data in the disk's cache. Elsewhere this changes nothing.
@@ -129,13 +132,15 @@ def _prepare_writer(writer: sqlite3.Connection, path: Path, *, full: bool, boot:
 
 
 def _connect(path: Path, patience: float) -> sqlite3.Connection:
-    return sqlite3.connect(
+    connection = sqlite3.connect(
         path,
         timeout=patience,
         isolation_level=None,
         check_same_thread=False,
         cached_statements=256,
     )
+    connection.text_factory = text_or_bytes
+    return connection
 
 
 def roll_back(connection: sqlite3.Connection) -> None:

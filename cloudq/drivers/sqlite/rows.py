@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 # The end of datetime's range; what is put off beyond it is put off until then.
 LATEST: Final = to_micros(datetime.max.replace(tzinfo=EPOCH.tzinfo))
+EARLIEST: Final = to_micros(datetime.min.replace(tzinfo=EPOCH.tzinfo))
 _MICROSECOND: Final = timedelta(microseconds=1)
 # Statements with a list of values are cut into portions of this many.
 _PORTION: Final = 512
@@ -70,10 +71,12 @@ def stored_failure(failure: Failure | None) -> bytes | None:
     return None if failure is None else failure.encode()
 
 
-def kept_failure(stored: bytes | None) -> Failure | None:
+def kept_failure(stored: object) -> Failure | None:
     """The inverse. Details that can't be read become a failure that says so, since the message must be handed over."""
     if stored is None:
         return None
+    if not isinstance(stored, (bytes, str)):
+        return Failure(reason="the failure details can't be read: they are a number")
     try:
         return Failure.decode(stored)
     except UndecodableError as error:

@@ -10,6 +10,7 @@ from cloudq.core.clock import Clock
 from cloudq.drivers.sqlite import leasing
 from cloudq.drivers.sqlite.boot import End, Moment, moment
 from cloudq.drivers.sqlite.connection import Database
+from cloudq.drivers.sqlite.foreign_rows import LeasedRow
 from cloudq.drivers.sqlite.waiting import Waiters
 
 # Between two looks for what is seldom there: leases of other boots that are over, messages by another wall clock.
@@ -29,7 +30,7 @@ class Session:
 
     def take(
         self, cursor: Cursor, *, queue: str, limit: int, span: timedelta, hidden: bool
-    ) -> tuple[list[leasing.LeasedRow], End]:
+    ) -> tuple[list[LeasedRow], End]:
         """Leases what is ready for `span`, in a write transaction; `hidden`: as `something_hidden` says."""
         now = self.now()
         if hidden:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
-from typing import Literal, TypedDict
+from typing import Final, Literal, TypedDict
 
 from cloudq.core.clock import Clock
 from cloudq.core.url import BackendUrl
 from cloudq.drivers.sqlite.driver import TIMEOUT, SQLiteDriver
+from cloudq.drivers.sqlite.files import OWNER_ONLY
 from cloudq.errors import ConfigurationError
+
+_MODE: Final = re.compile(r"0?6[046][046]")
 
 
 class Settings(TypedDict):
@@ -18,6 +22,7 @@ class Settings(TypedDict):
     timeout: timedelta
     busy_timeout: timedelta
     dedup_window: timedelta
+    mode: int
 
 
 def open_url(url: BackendUrl, clock: Clock) -> SQLiteDriver:
@@ -43,7 +48,7 @@ def settings_of(url: BackendUrl) -> Settings:
         )
     if not url.path or url.path == ":memory:":
         raise ConfigurationError("sqlite:// needs the path of a file", hint="sqlite:///cloudq.db; for none: memory://")
-    parameters = url.only({"synchronous", "timeout", "busy_timeout", "dedup_window"})
+    parameters = url.only({"synchronous", "timeout", "busy_timeout", "dedup_window", "mode"})
     synchronous = parameters.get("synchronous", "full").lower()
     if synchronous not in {"full", "normal"}:
         raise ConfigurationError("synchronous is neither full nor normal", hint="synchronous=full")
@@ -53,4 +58,13 @@ def settings_of(url: BackendUrl) -> Settings:
         # A call has a third of the time-out; what is longer than that changes nothing.
         busy_timeout=url.seconds("busy_timeout", TIMEOUT),
         dedup_window=url.seconds("dedup_window", timedelta(minutes=5)),
+        mode=_mode(parameters.get("mode")),
     )
+
+
+def _mode(text: str | None) -> int:
+    if text is None:
+        return OWNER_ONLY
+    if not _MODE.fullmatch(text):
+        raise ConfigurationError("mode isn't one of a file that its owner can read and write", hint="mode=0660")
+    return int(text, 8)

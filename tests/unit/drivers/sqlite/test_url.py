@@ -35,6 +35,9 @@ def test_a_call_has_a_third_of_the_time_out(bench, parameters, call_timeout, pat
         ("sqlite:///q.db?timeout=soon", "not a number of seconds"),
         ("sqlite:///q.db?time_out=1", "timeout"),
         ("sqlite:///q.db?synchronous=off", "neither full nor normal"),
+        ("sqlite:///q.db?mode=0777", "mode isn't one of a file"),
+        ("sqlite:///q.db?mode=0400", "mode isn't one of a file"),
+        ("sqlite:///q.db?mode=rw", "mode isn't one of a file"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(bench, url, why):

@@ -29,13 +29,15 @@ class Found(NamedTuple):
 
     Attributes:
         spec: `module` or `module:attribute`.
-        folder: What goes first on the import path.
+        folder: What goes on the import path.
         how: What named it, for a log.
+        file: The module or project file that was found by looking around, where nobody named the app.
     """
 
     spec: str
     folder: Path
     how: str
+    file: Path | None = None
 
 
 def find_app(spec: str | None, environment: Mapping[str, str] = os.environ) -> Found:
@@ -52,12 +54,12 @@ def find_app(spec: str | None, environment: Mapping[str, str] = os.environ) -> F
         return Found(named, here, APP_VARIABLE)
     file = project_file(here)
     if file is not None and (configured := configured_app(file)):
-        return Found(configured, file.parent, f"[tool.cloudq] app in {file}")
+        return Found(configured, file.parent, f"[tool.cloudq] app in {file}", file)
     for name in _USUAL:
         for usual in (here / f"{name}.py", here / name / "__init__.py"):
             if usual.is_file():
                 folder, parts = in_packages(usual)  # within a package, `tasks.py` is `shop.tasks` to its senders
-                return Found(".".join(parts), folder, str(usual))
+                return Found(".".join(parts), folder, str(usual), usual)
     project = file or PROJECT_FILE
     raise NoAppNamed(
         f"no app was found in {here}: tried --app, {APP_VARIABLE}, [tool.cloudq] app in {project}, app.py and tasks.py",
@@ -65,28 +67,39 @@ def find_app(spec: str | None, environment: Mapping[str, str] = os.environ) -> F
     )
 
 
-def load_app(spec: str | Found | None) -> App:
+def load_app(spec: str | Found | None, *, safe_path: bool | None = None) -> App:
     """Imports the app that `spec` (or the surroundings) names, with its `imports`, ready to be worked for.
 
-    First on the import path goes the folder where it was found, for a text the current one.
+    The folder where it was found, for a text the current one, goes on the import path: first if the module is there,
+    else last, so that no file in it takes the place of an installed module.
 
     Args:
         spec: `module` or `module:attribute`, or what `find_app` gave; `None` to look around, as it does.
+        safe_path: Whether no folder is put on the import path; default: as `PYTHONSAFEPATH` and `-P` say.
 
     Raises:
         ConfigurationError: It can't be imported, isn't there, isn't an App, or declares no tasks.
         TaskDefinitionError: A task's declaration is wrong.
     """
-    spec, folder, _ = spec if isinstance(spec, Found) else find_app(spec)
+    spec, folder, _, _ = spec if isinstance(spec, Found) else find_app(spec)
     attribute = spec.partition(":")[2]
-    if str(folder) not in sys.path[:1]:
-        sys.path.insert(0, str(folder))
+    if not (sys.flags.safe_path if safe_path is None else safe_path):
+        _put_on_the_path(folder, module_of(spec))
     module = _import(module_of(spec), spec, folder)
     app = _named(module, attribute) if attribute else _only_app(module)
     app.load()
     if not app.tasks:
         raise _no_tasks(spec, module, app)
     return app
+
+
+def _put_on_the_path(folder: Path, module: str) -> None:
+    top = folder / module.partition(".")[0]
+    if top.is_dir() or top.with_name(f"{top.name}.py").is_file():
+        if str(folder) not in sys.path[:1]:
+            sys.path.insert(0, str(folder))
+    elif str(folder) not in sys.path:
+        sys.path.append(str(folder))
 
 
 def _import(module: str, spec: str, folder: Path) -> ModuleType:
@@ -100,9 +113,10 @@ def _import(module: str, spec: str, folder: Path) -> ModuleType:
         raise  # a task's declaration, say: it explains itself
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}."):
+            safe = "PYTHONSAFEPATH keeps folders off the import path: put this one on PYTHONPATH, or install the module"
             raise ConfigurationError(
                 f"there is no module {module!r} to import from {folder}",
-                hint="check --app, and the folder you are in",
+                hint="check --app, and the folder you are in" if str(folder) in sys.path else safe,
             ) from error
         raise not_imported(f"{module} can't be imported", error) from error
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cloudq.cli.choosing import any_app
-from cloudq.cli.options import AppSpec, Backend, Debug, Json
+from cloudq.cli.options import Backend, Debug, Json, NamedApp
 from cloudq.cli.output import note, write, write_json
 from cloudq.tasks.receipts import read_receipt
 
@@ -20,7 +20,7 @@ EXAMPLES = (
 def cancel(
     receipt: Annotated[str, typer.Argument(metavar="RECEIPT", help="The receipt of the send.", show_default=False)],
     *,
-    app: AppSpec = None,
+    app: NamedApp = None,
     backend: Backend = None,
     json: Json = False,
     _debug: Debug = False,

@@ -12,9 +12,10 @@ import msgspec
 from msgspec.structs import replace
 
 from cloudq.app import App
+from cloudq.cli.consent import refuse_others_code
 from cloudq.cli.options import queue_name
 from cloudq.cli.output import note
-from cloudq.core.url import parse_url
+from cloudq.core.url import DEFAULT_URL, parse_url
 from cloudq.discovery import APP_VARIABLE, Found, NoAppNamed, find_app, load_app
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.drivers.sqlite.url import settings_of
@@ -51,10 +52,11 @@ def tasks_app(spec: str | None, backend: str | None) -> Iterator[Chosen]:
     """The App whose tasks a command needs; its backend is closed after the block.
 
     Raises:
-        ConfigurationError: There is none, or the backend can't be used.
+        ConfigurationError: There is none, or others may have put it there, or the backend can't be used.
         TaskDefinitionError: A task's declaration is wrong.
     """
     found = find_app(spec)
+    refuse_others_code(found)
     app = _load(found)
     _use(app, backend)
     try:
@@ -65,7 +67,9 @@ def tasks_app(spec: str | None, backend: str | None) -> Iterator[Chosen]:
 
 @contextmanager
 def any_app(spec: str | None, backend: str | None, *, wanted: bool = True, stores: bool = False) -> Iterator[Chosen]:
-    """The App of the surroundings, or a bare one for what needs no tasks; its backend is closed after the block.
+    """The App that was asked for, or a bare one for what needs no tasks; its backend is closed after the block.
+
+    Nothing else is imported: a command that looks or repairs is run anywhere, and every folder may have an `app.py`.
 
     Args:
         spec: The App that was asked for, if one was.
@@ -74,8 +78,8 @@ def any_app(spec: str | None, backend: str | None, *, wanted: bool = True, store
         stores: Whether the command stores messages, and so may make the database. All others leave no file behind.
 
     Raises:
-        ConfigurationError: The App that was asked for can't be loaded; or one that was found can't, and it alone may
-            know where the messages are; or they are in memory.
+        ConfigurationError: The App that was asked for can't be loaded; or one wasn't asked for, and it alone may know
+            where the messages are; or they are in memory.
         TaskDefinitionError: A task's declaration is wrong.
     """
     chosen = _chosen(spec, backend, wanted=wanted)
@@ -107,27 +111,30 @@ def one_queue(queue: str, spec: str | None, backend: str | None) -> Iterator[tup
 
 
 def _chosen(spec: str | None, backend: str | None, *, wanted: bool) -> Chosen:
-    asked = spec or os.environ.get(APP_VARIABLE)
-    if not asked and backend is not None and not wanted:
-        return _bare(backend, "none was looked for")
-    try:
-        found = find_app(spec)
-    except NoAppNamed as error:
-        return _bare(backend, error.message)
-    try:
-        app = _load(found)
-    except CloudqError as error:
-        if asked:
-            raise
-        if backend is not None:
-            return _bare(backend, error.message)
-        instead = "with --backend URL it isn't needed"
-        raise ConfigurationError(
-            f"{error.message} (and it may say where the messages are)",
-            hint=f"{error.hint}; {instead}" if error.hint else instead,
-        ) from error
+    if not spec and not os.environ.get(APP_VARIABLE):
+        return _not_asked_for(backend, wanted=wanted)
+    found = find_app(spec)
+    app = _load(found)
     _use(app, backend)
     return _found(app, found, backend)
+
+
+def _not_asked_for(backend: str | None, *, wanted: bool) -> Chosen:
+    """A bare App. Where one is around that isn't imported, this is said, as that may name another backend."""
+    if backend is not None and not wanted:
+        return _bare(backend, "none was looked for")
+    try:
+        found = find_app(None)  # reads names and a project's file, and imports nothing
+    except NoAppNamed as error:
+        return _bare(backend, error.message)
+    why = f"{found.how} isn't imported, as this command takes an app only from --app or {APP_VARIABLE}"
+    named = f"--app {found.spec}, or {APP_VARIABLE}={found.spec}"
+    if backend is None and not os.environ.get(URL_VARIABLE) and not Path(parse_url(DEFAULT_URL).path).exists():
+        raise ConfigurationError(f"{why}, and it may say where the messages are", hint=f"{named}; or --backend URL")
+    chosen = _bare(backend, f"{why}: {named}")
+    if not wanted:
+        note(f"note: {chosen.why_bare}; the backend is {parse_url(chosen.app.url)}")
+    return chosen
 
 
 def queues_of(chosen: Chosen, named: list[str]) -> list[str]:

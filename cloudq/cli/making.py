@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from cloudq.cli.choosing import any_app, queues_of
-from cloudq.cli.options import AppSpec, Backend, Debug, Json, queue_name
+from cloudq.cli.options import Backend, Debug, Json, NamedApp, queue_name
 from cloudq.cli.output import write, write_json
 from cloudq.core.driver import QueueChecker, QueueMaker
 from cloudq.core.message import dead_letter_queue
@@ -28,7 +28,7 @@ def create(
         typer.Argument(metavar="QUEUE...", help="Their names. Default: every queue that the tasks declare."),
     ] = None,
     *,
-    app: AppSpec = None,
+    app: NamedApp = None,
     backend: Backend = None,
     json: Json = False,
     _debug: Debug = False,
@@ -60,7 +60,7 @@ def check(
         typer.Argument(metavar="QUEUE...", help="Their names. Default: every queue that the tasks declare."),
     ] = None,
     *,
-    app: AppSpec = None,
+    app: NamedApp = None,
     backend: Backend = None,
     json: Json = False,
     _debug: Debug = False,

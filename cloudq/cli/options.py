@@ -43,6 +43,12 @@ AppSpec = Annotated[
         help="Whose tasks. Default: CLOUDQ_APP, then \\[tool.cloudq] app in pyproject.toml, then app.py, tasks.py.",
     ),
 ]
+NamedApp = Annotated[
+    str | None,
+    typer.Option(
+        "--app", metavar="MODULE[:ATTR]", help="Whose tasks, and whose backend. Default: CLOUDQ_APP, else no app's."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask. Needed if stdin isn't a terminal.")]
 Debug = Annotated[bool, typer.Option("--debug", callback=_debug, help="Show the traceback of an error.")]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cloudq.cli.choosing import any_app, one_queue, queues_of
-from cloudq.cli.options import AppSpec, Backend, Debug, Json, Queue, Yes, queue_name
+from cloudq.cli.options import Backend, Debug, Json, NamedApp, Queue, Yes, queue_name
 from cloudq.cli.output import confirm_or_exit, table, write, write_json
 from cloudq.core.driver import QueueStats
 from cloudq.core.url import parse_url
@@ -25,7 +25,7 @@ def stats(
         list[str] | None,
         typer.Option("--queue", metavar="NAME", help="Repeatable. Default: every queue that the tasks declare."),
     ] = None,
-    app: AppSpec = None,
+    app: NamedApp = None,
     backend: Backend = None,
     json: Json = False,
     _debug: Debug = False,
@@ -49,7 +49,7 @@ def purge(
     queue: Queue,
     *,
     yes: Yes = False,
-    app: AppSpec = None,
+    app: NamedApp = None,
     backend: Backend = None,
     json: Json = False,
     _debug: Debug = False,

@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from cloudq.cli.choosing import Chosen, any_app
-from cloudq.cli.options import AppSpec, Backend, Debug, Json, duration, queue_name
+from cloudq.cli.options import Backend, Debug, Json, NamedApp, duration, queue_name
 from cloudq.cli.output import note, write, write_json
 from cloudq.cli.wording import in_options
 from cloudq.core.url import parse_url
@@ -53,7 +53,7 @@ def send(
     unchecked: Annotated[
         bool, typer.Option("--unchecked", help="Send a task that the app doesn't know, or look for no app at all.")
     ] = False,
-    app: AppSpec = None,
+    app: NamedApp = None,
     backend: Backend = None,
     json: Json = False,
     _debug: Debug = False,

@@ -27,6 +27,11 @@ _HOSTED = {
     "K_SERVICE": "Cloud Run",
     "KUBERNETES_SERVICE_HOST": "Kubernetes",
     "ECS_CONTAINER_METADATA_URI_V4": "Amazon ECS",
+    "WEBSITE_INSTANCE_ID": "Azure App Service and Azure Functions",
+    "CONTAINER_APP_NAME": "Azure Container Apps",
+    "DYNO": "Heroku",
+    "GAE_ENV": "App Engine",
+    "GAE_INSTANCE": "App Engine",  # its flexible environment
 }
 
 

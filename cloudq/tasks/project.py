@@ -88,22 +88,24 @@ def _upward(start: Path) -> Iterator[Path]:
         first = start.stat()
         home = _home()
         folder = start
-        safe = _is_ours(first)
+        safe = is_ours(first)
         while safe and folder not in {home, folder.parent} and not (folder / ".git").exists():
             folder = folder.parent
             found = folder.stat()
-            safe = found.st_dev == first.st_dev and _is_ours(found) and not _is_everybodys(found)
+            safe = found.st_dev == first.st_dev and is_ours(found) and not is_everybodys(found)
             if safe:
                 yield folder
     except OSError:
         return  # a folder that may not be looked at is a border, too
 
 
-def _is_ours(found: os.stat_result) -> bool:
+def is_ours(found: os.stat_result) -> bool:
+    """Whether it belongs to this process's user, or to root."""
     return not hasattr(os, "getuid") or found.st_uid in {os.getuid(), 0}
 
 
-def _is_everybodys(found: os.stat_result) -> bool:
+def is_everybodys(found: os.stat_result) -> bool:
+    """Whether every user may write to it."""
     return hasattr(os, "getuid") and bool(found.st_mode & stat.S_IWOTH)
 
 

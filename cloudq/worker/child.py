@@ -157,7 +157,8 @@ def _load(hello: Hello) -> App:
     _log_as_told(hello, mask_secrets)
     # As the parent found it: the current folder may have changed since, and names another one.
     spec, folder = hello.app_spec, hello.app_folder
-    app = load_app(spec if spec is None or folder is None else Found(spec, Path(folder), "the parent"))
+    found = spec if spec is None or folder is None else Found(spec, Path(folder), "the parent")
+    app = load_app(found, safe_path=hello.safe_path)
     # Given to the parent by hand; what tasks send goes there, too.
     _log_as_told(hello, app.redact)
     if app.url != hello.url:

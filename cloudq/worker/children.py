@@ -27,6 +27,7 @@ from cloudq.running.event_loop import Ended
 from cloudq.running.held import HeldLease
 from cloudq.running.log_fields import fields
 from cloudq.running.logs import JsonFormatter, TextFormatter
+from cloudq.worker import interpreter
 from cloudq.worker.frames import CannotStart, Channel, Done, FrameError, Hello, LeaseIsLost, Ready, RunRequest
 from cloudq.worker.intake import Intake
 
@@ -60,7 +61,8 @@ class _Child:
         with theirs:
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                    [sys.executable, "-m", "cloudq.worker.child", str(theirs.fileno())],
+                    interpreter.command(theirs.fileno()),
+                    env=interpreter.environment(),
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                 )
@@ -186,6 +188,7 @@ class ChildExecutor:
         self._hello = Hello(
             app_spec=app_spec,
             app_folder=app_folder,
+            safe_path=sys.flags.safe_path,
             url=url,
             claim_check=claim_check,
             log_format=_log_format(),

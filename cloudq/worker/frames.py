@@ -26,6 +26,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     app_spec: str | None
     app_folder: str | None = None
+    safe_path: bool = False
     url: str
     claim_check: str | None
     log_format: Literal["text", "json"] | None

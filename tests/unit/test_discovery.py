@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -293,3 +294,43 @@ def test_a_package_names_its_modules_that_declare_tasks(folder):
     with pytest.raises(ConfigurationError, match="it is a package") as caught:
         load_app("hinting_shop")
     assert "--app hinting_shop.tasks, or App(imports=[...]) with: hinting_shop.tasks" == caught.value.hint
+
+
+SAFE = SimpleNamespace(**{n: getattr(sys.flags, n) for n in dir(sys.flags) if n[0] != "_"} | {"safe_path": True})
+
+
+# ── the import path ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_folder_without_the_module_shadows_nothing(folder, tmp_path_factory, monkeypatch):
+    """Where an installed app is named, a file that lies in the current folder takes the place of no other module."""
+    installed = tmp_path_factory.mktemp("site-packages")
+    name = module(installed, "import colorsys\n" + ONE + "assert hasattr(colorsys, 'rgb_to_hsv')\nimport helper_here\n")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(installed)])
+    (folder / "colorsys.py").write_text("1 / 0\n")
+    (folder / "helper_here.py").write_text("")
+    sys.modules.pop("colorsys", None)
+    assert 1 == len(load_app(name).tasks)
+    assert (str(installed), str(folder)) == tuple(sys.path[-2:])
+
+
+@pytest.mark.parametrize("way", ["flag", "argument"])
+def test_a_safe_path_is_left_alone(folder, monkeypatch, way):
+    """With `PYTHONSAFEPATH` or `-P` no folder is put on it, and the error says so; a path that has it is as it is."""
+    name = module(folder, ONE)
+    if way == "flag":
+        monkeypatch.setattr("cloudq.discovery.sys.flags", SAFE, raising=False)
+    given = {} if way == "flag" else {"safe_path": True}
+    before = list(sys.path)
+    with pytest.raises(ConfigurationError, match="there is no module") as caught:
+        load_app(name, **given)
+    assert before == sys.path
+    assert "PYTHONSAFEPATH keeps folders off the import path" in caught.value.hint
+    monkeypatch.setattr(sys, "path", [*sys.path, str(folder)])
+    assert 1 == len(load_app(name, **given).tasks)
+
+
+def test_an_argument_comes_before_the_flag(folder, monkeypatch):
+    """A child, which is started with `-P`, does as its parent was started."""
+    monkeypatch.setattr("cloudq.discovery.sys.flags", SAFE, raising=False)
+    assert 1 == len(load_app(module(folder, ONE), safe_path=False).tasks)

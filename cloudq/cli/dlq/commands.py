@@ -14,7 +14,7 @@ from cloudq.cli.choosing import any_app, one_queue, queues_of
 from cloudq.cli.dlq.moving import move_all
 from cloudq.cli.dlq.text import as_json, moment, reason_of, show
 from cloudq.cli.failures import FAILED
-from cloudq.cli.options import AppSpec, Backend, Debug, Json, Queue, Yes, queue_name
+from cloudq.cli.options import Backend, Debug, Json, NamedApp, Queue, Yes, queue_name
 from cloudq.cli.output import (
     confirm_or_exit,
     is_terminal,
@@ -71,7 +71,7 @@ def list_(
     after: Annotated[
         str | None, typer.Option("--after", metavar="KEY", help="From behind this one, to go on where a list ended.")
     ] = None,
-    app: AppSpec = None,
+    app: NamedApp = None,
     backend: Backend = None,
     json: Json = False,
     _debug: Debug = False,
@@ -113,7 +113,7 @@ def show_(
     limit: Limit = None,
     raw: Annotated[bool, typer.Option("--raw", help="The stored body of one, byte for byte.")] = False,
     force: Annotated[bool, typer.Option("--force", help="With --raw: to a terminal, too, which it may steer.")] = False,
-    app: AppSpec = None,
+    app: NamedApp = None,
     backend: Backend = None,
     json: Json = False,
     _debug: Debug = False,
@@ -153,7 +153,7 @@ def redrive(
     limit: Limit = None,
     by_service: ByService = False,
     yes: Unasked = False,
-    app: AppSpec = None,
+    app: NamedApp = None,
     backend: Backend = None,
     json: Json = False,
     _debug: Debug = False,
@@ -213,7 +213,7 @@ def purge(
     *,
     every: All = False,
     yes: Yes = False,
-    app: AppSpec = None,
+    app: NamedApp = None,
     backend: Backend = None,
     json: Json = False,
     _debug: Debug = False,

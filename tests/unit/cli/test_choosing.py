@@ -123,16 +123,84 @@ def test_traceback_of_an_import_with_debug(cli, folder):
     assert "Traceback" in cli("tasks", "--app", "shop", "--debug").err
 
 
-def test_found_app_that_fails_is_2_without_a_backend(cli, folder):
-    """An app.py that fails may be what knows the backend, so it isn't passed over; --backend makes it unneeded."""
-    write(folder, "app.py", "1 / 0\n")
-    refused = cli("stats", "--queue", "emails")
-    assert 2 == refused.code
-    assert "; with --backend URL it isn't needed\n" in refused.err
-    write(folder, "app.py", "import cloudq\na = cloudq.App()\nb = cloudq.App()\n")
-    assert "hint: name one of them with --app; with --backend URL it isn't needed" in cli("stats").err
-    assert 0 == cli("stats", "--queue", "emails", "--backend", folder.url).code
-    assert 0 == cli("stats", "--backend", folder.url).code
+HOSTILE = """
+import os, pathlib
+pathlib.Path(os.environ["MARK"]).touch()
+import cloudq
+app = cloudq.App("sqlite:///own.db")
+@app.task("t")
+def t(): ...
+"""
+UNNAMED = [
+    ("stats",),
+    ("stats", "--queue", "q"),
+    ("dlq", "list"),
+    ("dlq", "list", "q"),
+    ("dlq", "show", "q", "1"),
+    ("dlq", "redrive", "q", "--all"),
+    ("dlq", "purge", "q", "--all", "--yes"),
+    ("purge", "q", "--yes"),
+    ("send", "t"),
+    ("send", "t", "--unchecked"),
+    ("cancel", "cq1.WyJkZWZhdWx0IiwiNy0xOTk2Il0"),
+    ("queues", "check"),
+    ("queues", "create", "q"),
+]
+
+
+@pytest.fixture(params=["app.py", "tasks.py", "app/__init__.py", "pyproject.toml"])
+def anybodys(request, folder, monkeypatch):
+    """A folder in which somebody left an app; the mark that it leaves if it is imported, and its name."""
+    file = folder.path / request.param
+    file.parent.mkdir(exist_ok=True)
+    file.write_text('[tool.cloudq]\napp = "evil"\n' if file.suffix == ".toml" else HOSTILE)
+    (folder.path / "evil.py").write_text(HOSTILE)
+    monkeypatch.setenv("MARK", str(folder.path / "mark"))
+    return folder.path / "mark", "evil" if file.suffix == ".toml" else request.param.partition("/")[0].partition(".")[0]
+
+
+@pytest.mark.parametrize("command", UNNAMED, ids=" ".join)
+def test_what_looks_or_repairs_imports_only_what_is_named(cli, anybodys, command):
+    """In a folder of uploads, say, an `app.py` is anybody's code; that it wasn't asked where messages are is told."""
+    mark, name = anybodys
+    result = cli(*command)
+    assert not mark.exists()
+    if command != ("queues", "check"):  # refused at once, as a file has no settings to check
+        assert "isn't imported, as this command takes an app only from --app or CLOUDQ_APP" in result.err
+        assert f"--app {name}, or CLOUDQ_APP={name}" in result.err
+    cli(*command, "--backend", "sqlite:///given.db")
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("way", ["option", "environment"])
+def test_what_is_named_is_imported(cli, anybodys, monkeypatch, way):
+    """Which is consent, and asks it where its messages are."""
+    mark, name = anybodys
+    monkeypatch.setenv("CLOUDQ_APP", name if way == "environment" else "")
+    asked = ("--app", name) if way == "option" else ()
+    result = cli("send", "t", "--json", *asked)
+    assert (0, "") == (result.code, result.err)
+    assert mark.exists()
+    assert backend_of(result).endswith("own.db")
+
+
+@pytest.mark.parametrize("command", UNNAMED, ids=" ".join)
+def test_nothing_is_done_on_a_default_that_an_app_may_not_share(cli, anybodys, monkeypatch, command):
+    """Without a URL: where there is no file of the default, nobody says that messages are to be in one."""
+    mark, name = anybodys
+    monkeypatch.delenv("CLOUDQ_URL")
+    result = cli(*command)
+    assert (2, "") == (result.code, result.out)
+    assert f"hint: --app {name}, or CLOUDQ_APP={name}; or --backend URL" in result.err
+    assert [] == list(mark.parent.glob("*.db"))
+    cli("send", "t", "--unchecked", "--backend", "sqlite:///cloudq.db")
+    assert 2 != cli("stats").code
+    assert not mark.exists()
+
+
+def test_a_queue_without_an_app_is_looked_at_where_it_is(cli, anybodys):
+    """The note tells the backend, so that a wrong one is seen."""
+    assert "; the backend is sqlite:///" in cli("stats", "--queue", "q").err
 
 
 def test_what_an_app_prints_is_no_data(cli, shop):

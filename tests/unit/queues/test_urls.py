@@ -56,6 +56,11 @@ def test_a_bare_scheme_that_needs_more_says_so():
         ("K_SERVICE", "Cloud Run"),
         ("KUBERNETES_SERVICE_HOST", "Kubernetes"),
         ("ECS_CONTAINER_METADATA_URI_V4", "Amazon ECS"),
+        ("WEBSITE_INSTANCE_ID", "Azure App Service and Azure Functions"),
+        ("CONTAINER_APP_NAME", "Azure Container Apps"),
+        ("DYNO", "Heroku"),
+        ("GAE_ENV", "App Engine"),
+        ("GAE_INSTANCE", "App Engine"),
     ],
 )
 def test_the_default_is_refused_where_a_local_file_would_be_lost(variable, platform):

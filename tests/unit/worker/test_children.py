@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from queue import SimpleQueue
+from types import SimpleNamespace
 
 import pytest
 
@@ -145,3 +147,12 @@ def test_an_unknown_task_takes_no_child(parent: Parent, monkeypatch: pytest.Monk
     outcome = parent.ended.get(timeout=10)
     assert isinstance(outcome, Retried)
     assert not outcome.counted
+
+
+def test_a_child_does_as_its_parent_was_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is itself started with `-P`; whether folders go on the import path was decided when the parent was started."""
+    app = App("memory://")
+    assert sys.flags.safe_path is Parent(app).executor._hello.safe_path
+    safe = {name: getattr(sys.flags, name) for name in dir(sys.flags) if not name.startswith("_")}
+    monkeypatch.setattr(sys, "flags", SimpleNamespace(**safe | {"safe_path": True}))
+    assert Parent(app).executor._hello.safe_path

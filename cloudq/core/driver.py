@@ -197,6 +197,16 @@ class DeadLetterQueue(Protocol):
 
 
 @runtime_checkable
+class BoundedLooks(Protocol):
+    """An optional part of a dead-letter queue whose looks have a bound: it says when there were more."""
+
+    @property
+    def unseen(self) -> bool:
+        """Whether the latest look (`peek`, `get`, `take` or `purge` of chosen ones) ended before it had seen all."""
+        ...
+
+
+@runtime_checkable
 class QueueMaker(Protocol):
     """An optional part of a driver: it makes queues, where the first send makes none. For development."""
 

@@ -12,6 +12,7 @@ from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import (
     Ack,
+    BoundedLooks,
     Capabilities,
     DeadLetterMover,
     DeadLetterQueue,
@@ -101,6 +102,15 @@ class DeadLetters:
         while page := self._dead.peek(limit=PAGE, after=after):
             yield from page
             after = page[-1].key
+
+    @property
+    def unseen(self) -> bool:
+        """Whether the latest look here ended at the backend's bound, so that there may be more dead letters.
+
+        Amazon SQS and Google Cloud Tasks can't list them page by page. A look there ends after 10,000, or after 64 MiB
+        of their bodies; the others show once those are gone.
+        """
+        return isinstance(self._dead, BoundedLooks) and self._dead.unseen
 
     @shielded
     def get(self, key: str) -> DeadMessage | None:

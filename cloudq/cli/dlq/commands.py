@@ -16,6 +16,7 @@ from cloudq.cli.dlq.text import as_json, moment, reason_of, show
 from cloudq.cli.failures import FAILED
 from cloudq.cli.options import Backend, Debug, Json, NamedApp, Queue, Yes, queue_name
 from cloudq.cli.output import (
+    confirm,
     confirm_or_exit,
     is_terminal,
     note,
@@ -27,6 +28,7 @@ from cloudq.cli.output import (
     write_json,
 )
 from cloudq.core.driver import DeadMessage
+from cloudq.core.url import parse_url
 from cloudq.errors import ConfigurationError
 from cloudq.queues.dead_letters import PAGE, DeadLetters
 
@@ -41,6 +43,8 @@ REDRIVE_EXAMPLES: Final = (
     "cloudq dlq redrive emails --all --limit 1000",
     "cloudq dlq redrive emails --all --by-service",
 )
+# Of a purge: what is taken has to be deleted while the lease on it lasts.
+_AT_ONCE: Final = 1_000
 PURGE_EXAMPLES: Final = ("cloudq dlq purge emails 17", "cloudq dlq purge emails --all --yes")
 
 OptionalQueue = Annotated[
@@ -58,7 +62,7 @@ ByService = Annotated[
 ]
 
 Unasked = Annotated[
-    bool, typer.Option("--yes", "-y", help="With --by-service: don't ask. Needed if stdin isn't a terminal.")
+    bool, typer.Option("--yes", "-y", help="Don't ask. With --by-service: needed if stdin isn't a terminal.")
 ]
 
 
@@ -97,6 +101,8 @@ def list_(
                     rows.append((name, dead.key, task, moment(dead.dead_at), attempts, _first_line(reason_of(dead))))
             if last is not None and letters.peek(limit=1, after=last):
                 note(f"there are more: cloudq dlq list {name} --after {last}")
+            else:
+                _tell_unseen(letters)
     if json:
         return
     if rows:
@@ -126,7 +132,7 @@ def show_(
             "--raw writes bytes as somebody sent them, and on a terminal they may do anything",
             hint="--raw > FILE, --raw | less, or --raw --force",
         )
-    with _letters(queue, app, backend) as (name, letters):
+    with _letters(queue, app, backend) as (name, _, letters):
         wanted = _select(letters, keys, every=every, limit=limit)
         missing = 0
         for number, (key, dead) in enumerate(wanted):
@@ -176,12 +182,18 @@ def redrive(
         name = queue_name(queue)
         with any_app(app, backend, wanted=False) as chosen:
             queues_of(chosen, [name])
-            move_all(chosen.app.queue(name), yes=yes, json=json)
+            move_all(chosen.app.queue(name), str(parse_url(chosen.app.url)), yes=yes, json=json)
         return
-    with _letters(queue, app, backend) as (name, letters):
+    with _letters(queue, app, backend) as (name, where, letters):
         # Listed first: a message that fails again at once must not be redriven in a circle.
         found = [(key, dead is not None) for key, dead in _select(letters, keys, every=every, limit=limit)]
         there = [key for key, is_there in found if is_there]
+        _tell_unseen(letters)
+        if every and there and is_terminal(sys.stdin):
+            question = f"Send {len(there):,} dead letters of queue {name!r} in {where} again?"
+            if not confirm(question, yes=yes):
+                note("nothing was sent")
+                raise typer.Exit(FAILED)
         errors: list[Exception] = []
         redriven = 0
         with progress("redriving", len(there)) as done:
@@ -219,34 +231,39 @@ def purge(
     _debug: Debug = False,
 ) -> None:
     """Delete dead letters for good."""
-    with _letters(queue, app, backend) as (name, letters):
+    with _letters(queue, app, backend) as (name, where, letters):
         if every and keys:
             raise _either()
-        if every:
-            many = sum(1 for _ in letters)
-            wanted = None
-        else:
-            found = list(_select(letters, keys, every=False, limit=None))
-            for key, dead in found:
-                if dead is None:
-                    _miss(name, key)
-            wanted = [key for key, dead in found if dead is not None]
-            many = len(wanted)
-        if many:
-            confirm_or_exit(f"Delete {many:,} dead letters of queue {name!r} for good?", yes=yes)
-        deleted = letters.purge(wanted) if many else 0
+        # By what was listed: those that die while the question is read are no part of its answer.
+        found = [(key, dead is not None) for key, dead in _select(letters, keys, every=every, limit=None)]
+        for key, is_there in found:
+            if not is_there:
+                _miss(name, key)
+        wanted = [key for key, is_there in found if is_there]
+        _tell_unseen(letters)
+        if wanted:
+            confirm_or_exit(f"Delete {len(wanted):,} dead letters of queue {name!r} in {where} for good?", yes=yes)
+        deleted = sum(letters.purge(wanted[at : at + _AT_ONCE]) for at in range(0, len(wanted), _AT_ONCE))
+        if deleted < len(wanted):
+            note(f"{len(wanted) - deleted:,} were not deleted: they are gone, or somebody else works on them")
         if json:
             write_json({"queue": name, "deleted": deleted})
         else:
             write(f"deleted {deleted:,} dead letters of queue {name!r}")
-        if wanted is not None and deleted < len(set(keys or [])):
+        if keys and deleted < len(set(keys)):
             raise typer.Exit(FAILED)
 
 
 @contextmanager
-def _letters(queue: str, spec: str | None, backend: str | None) -> Iterator[tuple[str, DeadLetters]]:
-    with one_queue(queue, spec, backend) as (_, one):
-        yield one.name, one.dead_letters
+def _letters(queue: str, spec: str | None, backend: str | None) -> Iterator[tuple[str, str, DeadLetters]]:
+    """The queue's name, its backend, and its dead letters."""
+    with one_queue(queue, spec, backend) as (chosen, one):
+        yield one.name, str(parse_url(chosen.app.url)), one.dead_letters
+
+
+def _tell_unseen(letters: DeadLetters) -> None:
+    if letters.unseen:
+        note("note: there are more dead letters than the backend shows at once; they show once others are gone")
 
 
 def _list_pages(letters: DeadLetters, after: str | None, limit: int) -> Iterator[DeadMessage]:

@@ -26,7 +26,7 @@ _LIMITS: Final = (
 )
 
 
-def move_all(queue: CloudQueue, *, yes: bool, json: bool) -> None:
+def move_all(queue: CloudQueue, where: str, *, yes: bool, json: bool) -> None:
     """Asks, moves, and reports the result. Exits with 1 unless all were moved."""
     letters = queue.dead_letters
     dead = queue.stats().dead if letters.movable else None
@@ -34,7 +34,7 @@ def move_all(queue: CloudQueue, *, yes: bool, json: bool) -> None:
         _say(queue.name, MoveProgress(state=MoveState.COMPLETED, moved=0), json=json)
         return
     about = "" if dead is None else f" (about {dead:,})"
-    question = f"Have the service move all dead letters of queue {queue.name!r}{about}? {_LIMITS}"
+    question = f"Have the service move all dead letters of queue {queue.name!r} in {where}{about}? {_LIMITS}"
     if letters.movable and not confirm(question, yes=yes):
         note("nothing was moved")
         raise typer.Exit(FAILED)

@@ -2,7 +2,8 @@
 
 Cloud Tasks lists tasks in any order and leases none. So:
 
-* A list reads the whole dead-letter queue, up to `MOST` dead letters; pages behind the first are of the same look.
+* A list reads the whole dead-letter queue, up to `MOST` dead letters or `MOST_BYTES` of bodies; pages behind the first
+  are of the same look. `unseen` says whether it ended at its bound.
 * What is taken isn't kept from others. Two redrives at once make the same copies, and a copy's name by generation lets
   one of each be stored; only of a body that can't be decoded, which has no such name, there may be two.
 """
@@ -31,6 +32,7 @@ from cloudq.errors import BackendError, LeaseLost, UndecodableError, Unsupported
 
 # The most that one look holds, and of how many bodies a page of it is.
 MOST: Final = 10_000
+MOST_BYTES: Final = 64 * 1024 * 1024
 PAGE: Final = 100
 # A look takes many calls: it may take as long as a whole send with its retries.
 _MANY: Final = 3
@@ -63,6 +65,7 @@ class CloudTasksDeadLetters:
         self._names = names
         self._clock = clock
         self._listed: list[DeadMessage] | None = None
+        self.unseen = False
 
     def peek(self, *, limit: int, after: str | None = None) -> Sequence[DeadMessage]:
         """By time of death. The first page is a new look; those behind it, asked of this object, are of the same."""
@@ -108,7 +111,16 @@ class CloudTasksDeadLetters:
         found = self._service.calls(times=_MANY).list_tasks(
             self._names.queue(self._name), self._name, bodies=True, page=PAGE
         )
-        return sorted(islice(found, MOST), key=_key)
+        tasks: list[Task] = []
+        size = 0
+        self.unseen = False
+        for task in found:
+            if len(tasks) >= MOST or size >= MOST_BYTES:
+                self.unseen = True
+                break
+            tasks.append(task)
+            size += len(task.http_request.body)
+        return sorted(tasks, key=_key)
 
     def _task(self, key: str, calls: Calls) -> Task | None:
         match = _KEY.fullmatch(key)

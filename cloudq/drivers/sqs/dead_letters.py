@@ -4,8 +4,9 @@ SQS can't show a message without leasing it. So a look receives them for a minut
 end. That has limits:
 
 * While somebody looks, others don't see what is being looked at.
-* Each look reads the whole queue, up to `MOST` messages: SQS knows neither places nor ids. `get`, `take` and `purge` of
-  chosen ones end as soon as all are found.
+* Each look reads the whole queue, up to `MOST` messages or `MOST_BYTES` of bodies: SQS knows neither places nor ids.
+  `get`, `take` and `purge` of chosen ones end as soon as all are found, and hold no bodies but theirs. `unseen` says
+  whether a look ended at its bound.
 * A FIFO queue gives no further messages of a group whose first ones are in flight: of each group a look sees the first
   ten.
 """
@@ -35,6 +36,8 @@ from cloudq.errors import UndecodableError
 
 # The most messages that one look holds.
 MOST: Final = 10_000
+# And the most bytes of their bodies: what it makes of them takes several times as much.
+MOST_BYTES: Final = 64 * 1024 * 1024
 LOOK_LEASE: Final = timedelta(minutes=1)
 
 _ATTRIBUTES: Final = (*receiving.SYSTEM_ATTRIBUTES, "SentTimestamp")
@@ -85,6 +88,7 @@ class SQSDeadLetters:
         self._wait = wait
         self._arrivals = arrivals
         self._listed: list[DeadMessage] | None = None
+        self.unseen = False
 
     def peek(self, *, limit: int, after: str | None = None) -> Sequence[DeadMessage]:
         """By time of arrival. The first page is a new look; those behind it, asked of this object, are of the same."""
@@ -112,7 +116,10 @@ class SQSDeadLetters:
     def purge(self, keys: Sequence[str] | None) -> int:
         """Receives and deletes, ten a call, so that the number is exact; what somebody else has taken stays."""
         if keys is not None:
-            return self._delete(self.take(keys, limit=MOST, lease=LOOK_LEASE))
+            with _Look(self, set(keys), LOOK_LEASE, bodies=False) as look:
+                chosen = look.chosen(MOST)
+                look.keep(chosen)
+            return self._delete(self._deliveries(chosen))
         count = 0
         while seen := self.receive(LOOK_LEASE):
             count += self._delete(self._deliveries(seen))
@@ -193,18 +200,26 @@ class _Look:
         letters: Where to look.
         keys: What to look for, or `None` for all.
         lease: For how long it may hold them.
+        bodies: Whether those of what is looked for are of use; of others none is held.
     """
 
-    def __init__(self, letters: SQSDeadLetters, keys: Collection[str] | None, lease: timedelta) -> None:
+    def __init__(
+        self, letters: SQSDeadLetters, keys: Collection[str] | None, lease: timedelta, *, bodies: bool = True
+    ) -> None:
         self._letters = letters
         self._keys = keys
         self._lease = lease
+        self._bodies = bodies
+        self._bytes = 0
         self._held: dict[str, _Seen] = {}
 
     def __enter__(self) -> Self:
         try:
             for seen in self._receive_all():
-                self._held[seen.key] = seen
+                wanted = self._bodies and (self._keys is None or seen.key in self._keys)
+                if wanted:
+                    self._bytes += len(seen.message["Body"])
+                self._held[seen.key] = seen if wanted else _without_body(seen)
         except BaseException:
             self._end()
             raise
@@ -227,12 +242,17 @@ class _Look:
         """Message after message, until nothing new comes or all that was looked for is found."""
         missing = None if self._keys is None else set(self._keys)
         known: set[str] = set()
-        while len(known) < MOST and (missing is None or missing):
+        self._letters.unseen = False
+        while missing is None or missing:
+            full = len(known) >= MOST or self._bytes >= MOST_BYTES
             brought = self._letters.receive(self._lease)
             yield from brought
             # A message that comes a second time has outlived its lease: it was a long look.
             new = {seen.key for seen in brought} - known
             if not new:
+                return
+            if full:
+                self._letters.unseen = True
                 return
             known |= new
             if missing is not None:
@@ -241,6 +261,10 @@ class _Look:
     def _end(self) -> None:
         held, self._held = list(self._held.values()), {}
         self._letters.give_back(held)
+
+
+def _without_body(seen: _Seen) -> _Seen:
+    return replace(seen, message={**seen.message, "Body": ""})
 
 
 def _key(message: Mapping[str, Any]) -> str:

@@ -275,7 +275,7 @@ def test_purge_asks(cli, folder, three, person):
     person("y\n")
     result = cli("dlq", "purge", "emails", "--all")
     assert (0, "deleted 3 dead letters of queue 'emails'\n") == result[:2]
-    assert "Delete 3 dead letters of queue 'emails' for good? [y/N] " == result.err
+    assert f"Delete 3 dead letters of queue 'emails' in {folder.url} for good? [y/N] " == result.err
     assert 0 == stats(folder).dead
 
 
@@ -323,3 +323,46 @@ def test_a_key_that_isnt_there_says_how_to_find_one(cli, bury, make_body):
         result = cli("dlq", command[0], "emails", "99", *command[1:])
         assert 1 == result.code
         assert said in result.err
+
+
+# ── mistakes ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.usefixtures("three")
+def test_what_dies_while_the_question_is_read_is_not_purged(cli, folder, bury, make_body, monkeypatch):
+    """The answer is about what was listed: never more is deleted."""
+    monkeypatch.setattr(dlq, "confirm_or_exit", lambda *_, **__: bury("emails", [make_body(3)]))
+    result = cli("dlq", "purge", "emails", "--all")
+    assert (0, "deleted 3 dead letters of queue 'emails'\n", "") == result
+    assert 1 == stats(folder).dead
+
+
+def test_fewer_than_were_listed_are_told(cli, folder, three, monkeypatch):
+    """Somebody else was faster."""
+    app = App(folder.url)
+    monkeypatch.setattr(dlq, "confirm_or_exit", lambda *_, **__: app.queue("emails").dead_letters.purge(three[:1]))
+    result = cli("dlq", "purge", "emails", "--all")
+    app.close()
+    assert "deleted 2 dead letters of queue 'emails'\n" == result.out
+    assert "1 were not deleted: they are gone, or somebody else works on them\n" == result.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "options", "code", "ready"), [("n\n", (), 1, 0), ("y\n", (), 0, 3), ("", ("-y",), 0, 3)]
+)
+def test_a_redrive_of_all_asks_a_person(cli, folder, three, person, typed, options, code, ready):  # noqa: PLR0917
+    """With the number and the backend, which CLOUDQ_URL may have named; scripts aren't asked."""
+    person(typed)
+    result = cli("dlq", "redrive", "emails", "--all", *options)
+    assert (code, ready) == (result.code, stats(folder).ready)
+    asked = f"Send 3 dead letters of queue 'emails' in {folder.url} again? [y/N] "
+    assert (not options) == (asked in result.err)
+    assert ("nothing was sent\n" in result.err) == (code == 1)
+
+
+@pytest.mark.parametrize("command", [("list",), ("redrive", "--all"), ("purge", "--all", "--yes")])
+def test_more_than_a_look_sees_is_told(cli, three, monkeypatch, command):
+    """A flood of dead letters hides no others without a word."""
+    monkeypatch.setattr("cloudq.queues.dead_letters.DeadLetters.unseen", True)
+    result = cli("dlq", command[0], "emails", *command[1:])
+    assert "there are more dead letters than the backend shows at once" in result.err

@@ -71,7 +71,7 @@ def test_it_asks_with_its_limits(cli, service, person):
     person("n\n")
     result = cli(*COMMAND)
     assert (1, "", []) == (result.code, result.out, service.tasks)
-    assert "Have the service move all dead letters of queue 'emails' (about 5)?" in result.err
+    assert "Have the service move all dead letters of queue 'emails' in sqs://eu-west-1 (about 5)?" in result.err
     assert "keeps its earlier attempts" in result.err
     assert "what dies again at once is moved again and again" in result.err
     person("y\n")

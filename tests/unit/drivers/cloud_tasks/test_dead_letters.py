@@ -137,3 +137,12 @@ def test_a_dead_letter_queue_that_is_missing_is_said():
         letters.peek(limit=1)
     with pytest.raises(QueueNotFound, match="emails-dlq"):
         letters.purge(None)
+
+
+@pytest.mark.parametrize(("bound", "value"), [("MOST", 3), ("MOST_BYTES", 3)])
+def test_what_is_behind_the_bound_is_told_of(driver, monkeypatch, bound, value):
+    """By number and by bytes of bodies, which here have one each."""
+    letters = died(driver, 5)
+    assert (5, False) == (len(letters.peek(limit=100)), letters.unseen)
+    monkeypatch.setattr(dead_letters, bound, value)
+    assert (3, True) == (len(letters.peek(limit=100)), letters.unseen)

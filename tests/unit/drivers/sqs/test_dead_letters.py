@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from cloudq.core import wire
 from cloudq.core.failure import Failure
 from cloudq.core.message import Message
-from cloudq.drivers.sqs import bodies
+from cloudq.drivers.sqs import bodies, dead_letters
 from cloudq.errors import (
     BackendUnavailable,
 )
@@ -75,3 +75,28 @@ def test_what_the_service_moved_here_keeps_its_last_error(driver, sqs):
     (dead,) = driver.dead_letters("q").peek(limit=1)
     expected = replace(failure, reason="worker died or lease expired 1 times", deliveries=1)
     assert expected == dead.failure
+
+
+@pytest.mark.parametrize("bound", ["MOST", "MOST_BYTES"])
+def test_a_look_has_a_bound_and_says_so(driver, sqs, monkeypatch, bound):
+    """By number and by bytes of bodies: what is behind is told of, not hidden."""
+    driver.send([item(number, queue="q-dlq", body=b"x" * 100) for number in range(10)])
+    letters = driver.dead_letters("q")
+    monkeypatch.setattr(dead_letters, bound, 10 if bound == "MOST" else 1_000)
+    assert (10, False) == (len(letters.peek(limit=100)), letters.unseen)
+    driver.send([item(number, queue="q-dlq", body=b"x" * 100) for number in range(10, 20)])
+    driver.send([item(number, queue="q-dlq", body=b"x" * 100) for number in range(20, 30)])
+    seen = len(letters.peek(limit=100))
+    assert (True, True) == (10 <= seen <= 20, letters.unseen)
+    assert all(message["ReceiptHandle"] is None for message in sqs.queues[f"{ENDPOINT}/1/q-dlq"])
+
+
+def test_a_search_holds_no_bodies_of_others(driver, monkeypatch):
+    """So it isn't ended by their bytes, and a purge holds none at all."""
+    driver.send([item(number, queue="q-dlq", body=b"x" * 100) for number in range(10)])
+    driver.send([item(number, queue="q-dlq", body=b"y" * 100) for number in range(10)])
+    letters = driver.dead_letters("q")
+    keys = [letter.key for letter in letters.peek(limit=100)]
+    monkeypatch.setattr(dead_letters, "MOST_BYTES", 150)
+    assert keys[-1] == letters.get(keys[-1]).key
+    assert 20 == letters.purge(keys)

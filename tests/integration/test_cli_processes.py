@@ -57,6 +57,7 @@ def place(tmp_path, monkeypatch):
     for name in ("CLOUDQ_URL", "CLOUDQ_APP", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "PYTHONUNBUFFERED"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    monkeypatch.setenv("CLOUDQ_APP", "tasks")  # what looks or sends imports no app that nobody named
     (tmp_path / "tasks.py").write_text(TASKS)
     monkeypatch.chdir(tmp_path)
     return tmp_path

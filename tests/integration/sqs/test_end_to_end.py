@@ -39,7 +39,7 @@ def cloudq(folder: Path, *arguments: str) -> list[str]:
     done = subprocess.run(
         [sys.executable, "-m", "cloudq", *arguments],
         cwd=folder,
-        env=environment(),
+        env=environment(CLOUDQ_APP="app"),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

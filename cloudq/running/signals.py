@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 from queue import SimpleQueue
 from types import FrameType
+from typing import Any
+
+from cloudq.core.safe_log import SafeLogger
+
+logger = SafeLogger("cloudq")
 
 
 class Wish(Enum):
@@ -24,19 +28,24 @@ class Wish(Enum):
 
 @contextmanager
 def stop_signals(wishes: SimpleQueue[Wish]) -> Iterator[None]:
-    """Turns SIGTERM and SIGINT into wishes within the block, if in the main thread; puts back what was set before.
+    """Turns SIGTERM and SIGINT into wishes within the block, and puts back what was set before.
+
+    Only the main thread can; elsewhere the block runs without, and a line in the log says so. Python decides which one
+    it is: `threading.main_thread()` is another object than the current thread's in a program that eventlet has patched.
 
     A handler runs between any two steps of the main thread, which may hold any lock: `SimpleQueue.put` is the one way
     to tell somebody that is documented to be safe there.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
     def wish(_number: int, _frame: FrameType | None) -> None:
         wishes.put(Wish.STOP)
 
-    before = {number: signal.signal(number, wish) for number in (signal.SIGTERM, signal.SIGINT)}
+    before: dict[int, Any] = {}
+    try:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            before[number] = signal.signal(number, wish)
+    except ValueError:
+        logger.warning("SIGTERM and SIGINT don't stop this worker: it doesn't run in the main thread")
     try:
         yield
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Callable
 from datetime import timedelta
 from threading import Lock
@@ -40,7 +41,8 @@ def open_client(
         timeout: How long it may take to find the credentials.
 
     Raises:
-        ConfigurationError: No region is given or configured, or one of the two can't be.
+        ConfigurationError: No region is given or configured, or one of the two can't be; or gevent or eventlet has
+            patched the program too late.
         BackendUnavailable: The credentials weren't found in time.
     """
     # Not before a driver is opened: they take a tenth of a second to load.
@@ -49,6 +51,7 @@ def open_client(
     from botocore.exceptions import BotoCoreError
     from botocore.session import get_session
 
+    _refuse_late_patches()
     core = get_session()
     try:
         # Asked of a machine's metadata service, or a program, which may be silent. The session keeps them.
@@ -81,6 +84,21 @@ def open_client(
     if hasattr(credentials, "refresh_needed"):
         client.meta.events.register("before-call", _Renewal(credentials).renew)
     return client
+
+
+def _refuse_late_patches() -> None:
+    """Raises if somebody has put another class in the place of `ssl.SSLContext` since the SDK took it.
+
+    The SDK's old one then calls itself without an end, and our locks, from before the patch, hold no greenlet back.
+    """
+    from urllib3.util import ssl_
+
+    if getattr(ssl_, "SSLContext", ssl.SSLContext) is not ssl.SSLContext:
+        raise ConfigurationError(
+            "gevent or eventlet has patched this program after the AWS SDK was imported, so no connection to AWS works",
+            hint="patch before anything is imported; with gunicorn --preload, in the first lines of its configuration "
+            "file: from gevent import monkey; monkey.patch_all()",
+        )
 
 
 def prepare(client: SqsClient) -> SqsClient:

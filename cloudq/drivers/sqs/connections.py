@@ -44,21 +44,24 @@ def bind(client: Any) -> None:
 
 
 class _InTime:
-    """What both kinds of socket do: never wait for longer than is left."""
+    """What both kinds of socket do: never wait for longer than is left.
 
-    def recv_into(self, *arguments: Any) -> int:
+    The sockets of gevent and eventlet take other parameters than Python's, and call these methods with them.
+    """
+
+    def recv_into(self, *arguments: Any, **more: Any) -> int:
         _keep_to_the_deadline(self)
-        count: int = super().recv_into(*arguments)  # type: ignore[misc]  # of the socket's own class
+        count: int = super().recv_into(*arguments, **more)  # type: ignore[misc]  # of the socket's own class
         return count
 
-    def send(self, *arguments: Any) -> int:
+    def send(self, *arguments: Any, **more: Any) -> int:
         _keep_to_the_deadline(self)
-        count: int = super().send(*arguments)  # type: ignore[misc]  # of the socket's own class
+        count: int = super().send(*arguments, **more)  # type: ignore[misc]  # of the socket's own class
         return count
 
-    def sendall(self, *arguments: Any) -> None:
+    def sendall(self, *arguments: Any, **more: Any) -> None:
         _keep_to_the_deadline(self)
-        super().sendall(*arguments)  # type: ignore[misc]  # of the socket's own class
+        super().sendall(*arguments, **more)  # type: ignore[misc]  # of the socket's own class
 
 
 class _Socket(_InTime, socket.socket):
@@ -68,9 +71,9 @@ class _Socket(_InTime, socket.socket):
 class _TlsSocket(_InTime, ssl.SSLSocket):
     """A TLS socket. Made by its context, never by its constructor."""
 
-    def do_handshake(self, block: bool = False) -> None:
+    def do_handshake(self, *arguments: Any) -> None:
         _keep_to_the_deadline(self)
-        super().do_handshake(block)
+        super().do_handshake(*arguments)
 
 
 class _Connection(AWSHTTPConnection):  # type: ignore[misc]  # botocore has no types

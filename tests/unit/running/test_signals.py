@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 
 from cloudq.running.signals import Wish, stop_signals
 
@@ -21,8 +22,24 @@ def test_sigterm_and_sigint_are_wishes_within_the_block() -> None:
     assert before == [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
 
 
-def test_outside_of_the_main_thread_nothing_is_installed() -> None:
-    """In another thread signals stay what the program made of them."""
+def test_python_decides_which_thread_is_the_main_one(monkeypatch) -> None:
+    """In a program that eventlet has patched, another object stands for the main thread: signals are wishes there."""
+    monkeypatch.setattr(threading, "main_thread", object)
+    wishes: SimpleQueue[Wish] = SimpleQueue()
+    seen: list[Wish] = []
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # or without the mend the tests would end here
+    try:
+        with stop_signals(wishes):
+            os.kill(os.getpid(), signal.SIGTERM)
+            with suppress(Empty):
+                seen.append(wishes.get(timeout=10))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert [Wish.STOP] == seen
+
+
+def test_outside_of_the_main_thread_nothing_is_installed(caplog) -> None:
+    """In another thread signals stay what the program made of them, and the log says so."""
     before = signal.getsignal(signal.SIGTERM)
     within: list[object] = []
 
@@ -34,3 +51,4 @@ def test_outside_of_the_main_thread_nothing_is_installed() -> None:
     thread.start()
     thread.join(10)
     assert [before] == within
+    assert "SIGTERM and SIGINT don't stop this worker" in caplog.text

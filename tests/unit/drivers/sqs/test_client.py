@@ -174,3 +174,13 @@ def send(driver):
     (result,) = driver.send([Outgoing(id="1", queue="q", body=b"{}")])
     assert time.monotonic() - began < 10
     return result.error
+
+
+def test_a_program_that_was_patched_too_late_is_told_so(monkeypatch):
+    """What gevent does to `ssl` after the SDK was imported: an error that says what to do, instead of a recursion."""
+    import ssl
+
+    monkeypatch.setattr(ssl, "SSLContext", type("SSLContext", (ssl.SSLContext,), {}))
+    with pytest.raises(ConfigurationError, match="has patched this program after the AWS SDK") as caught:
+        open_client("eu-west-1", "http://127.0.0.1:9")
+    assert "gunicorn --preload" in str(caught.value)

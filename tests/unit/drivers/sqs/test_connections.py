@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from cloudq.core.driver import Outgoing
 from cloudq.drivers.sqs import SQSDriver
-from cloudq.drivers.sqs.connections import _Pool, _TlsPool, bind
+from cloudq.drivers.sqs.connections import _InTime, _Pool, _TlsPool, bind
 from cloudq.errors import BackendUnavailable
 from tests.chaos.http_proxy import Request
 from tests.chaos.raw_answers import RawServer
@@ -291,3 +291,23 @@ def test_several_calls_share_one_methods_time(over: threading.Event) -> None:
         with pytest.raises(BackendUnavailable):
             driver.stats("q")
         driver.close()
+
+
+def test_what_other_sockets_take_is_handed_on() -> None:
+    """gevent's sockets call their own methods with parameters that Python's don't have: they arrive."""
+
+    class Base:
+        def sendall(self, data: bytes, flags: int = 0) -> None:
+            assert len(data) == self.send(data, flags, timeout=7)
+
+        def send(self, data: bytes, flags: int = 0, timeout: object = None) -> int:
+            return self.recv_into(bytearray(data), timeout=timeout)
+
+        def recv_into(self, buffer: bytearray, nbytes: int = 0, *, timeout: object = None) -> int:
+            assert timeout == 7
+            return len(buffer)
+
+    class Green(_InTime, Base):
+        pass
+
+    Green().sendall(b"text", flags=1)

@@ -49,6 +49,6 @@ def stop_signals(wishes: SimpleQueue[Wish]) -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for changed, handler in before.items():
             # `None` was set from outside of Python and can't be set again; the default is the nearest.
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+            signal.signal(changed, signal.SIG_DFL if handler is None else handler)

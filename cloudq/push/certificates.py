@@ -83,29 +83,34 @@ class Certificates:
         self._unknown_at: timedelta | None = None
         self._flight: Future[None] | None = None
 
-    @property
-    def failing(self) -> bool:
-        """Whether the last fetch failed."""
-        return self._failed_at is not None
+    def check(self) -> bool:
+        """Whether senders can be verified, as far as is known; `True` before the first fetch. Never waits.
 
-    def missing(self, key_id: str) -> Future[None] | None:
-        """The fetch to wait for before `find`, started if need be; `None` if there is none to wait for."""
+        Where they can't, this has them fetched: whoever obeys the answer sends no push that would.
+        """
         with self._lock:
             now = self._clock.elapsed()
+            if self._failed_at is None or self._usable(now):
+                return True
+            flight = self._take_off(now)
+        self._launch(flight)
+        return False
+
+    def missing(self, key_id: str) -> Future[None] | None:
+        """The fetch to wait for before `find`, started if need be; `None` if there is none to wait for.
+
+        Nobody waits for a key that is there and may still be used: a server that hangs would hold up every push.
+        """
+        with self._lock:
+            now = self._clock.elapsed()
+            known = key_id in self._keys
             fresh = self._fresh_until is not None and now < self._fresh_until
-            if fresh and key_id in self._keys:
+            if fresh and known:
                 return None
-            if self._flight is not None:
-                return self._flight
-            if self._failed_at is not None and now - self._failed_at < AFTER_FAILURE:
-                return None
-            if fresh:
-                if self._unknown_at is not None and now - self._unknown_at < BETWEEN_UNKNOWN:
-                    return None
-                self._unknown_at = now
-            flight = self._flight = Future()
-        threading.Thread(target=self._fly, args=(flight,), name="cloudq-certificates", daemon=True).start()
-        return flight
+            flight = self._take_off(now, unknown=fresh)
+            awaited = None if known and self._usable(now) else self._flight
+        self._launch(flight)
+        return awaited
 
     def find(self, key_id: str) -> str | None:
         """The certificate of that key in PEM, or `None` if there is none of that id.
@@ -115,12 +120,36 @@ class Certificates:
         """
         with self._lock:
             now = self._clock.elapsed()
-            if self._fresh_until is None or now >= self._fresh_until + STALE_LIFE:
+            if not self._usable(now):
                 raise CertificatesUnavailable("the certificates can't be fetched")
             found = self._keys.get(key_id)
             if found is None and (self._failed_at is not None or self._flight is not None):
                 raise CertificatesUnavailable("the key is new, and the certificates can't be fetched")
             return found
+
+    def _usable(self, now: timedelta) -> bool:
+        """Whether the keys that are there may be used, fresh or stale. Called with the lock held."""
+        return self._fresh_until is not None and now < self._fresh_until + STALE_LIFE
+
+    def _take_off(self, now: timedelta, *, unknown: bool = False) -> Future[None] | None:
+        """A new fetch, to be launched without the lock; `None` where one is under way, or it is too soon for another.
+
+        Args:
+            now: The present time.
+            unknown: Whether an unknown key is all that asks for it.
+        """
+        if self._flight is not None or (self._failed_at is not None and now - self._failed_at < AFTER_FAILURE):
+            return None
+        if unknown:
+            if self._unknown_at is not None and now - self._unknown_at < BETWEEN_UNKNOWN:
+                return None
+            self._unknown_at = now
+        self._flight = Future()
+        return self._flight
+
+    def _launch(self, flight: Future[None] | None) -> None:
+        if flight is not None:
+            threading.Thread(target=self._fly, args=(flight,), name="cloudq-certificates", daemon=True).start()
 
     def _fly(self, flight: Future[None]) -> None:
         try:
@@ -225,9 +254,23 @@ def _parse(body: bytes) -> Mapping[str, str]:
         keys = msgspec.json.decode(body, type=dict[str, str])
     except (ValueError, RecursionError) as error:
         raise OSError("the answer is no JSON object of certificates by key id") from error
-    if not keys:
+    readable = {key_id: pem for key_id, pem in keys.items() if _is_readable(pem)}
+    if not readable:
         raise OSError("the answer holds no certificate")
-    return keys
+    if len(readable) < len(keys):
+        logger.warning("%d of %d certificates aren't readable, and are left out", len(keys) - len(readable), len(keys))
+    return readable
+
+
+def _is_readable(pem: str) -> bool:
+    """Whether it is a certificate or a public key in PEM: what a signature can be checked with."""
+    from google.auth.crypt import RSAVerifier
+
+    try:
+        RSAVerifier.from_string(pem)
+    except Exception:  # noqa: BLE001 - whatever the library raises for it, it can't be used
+        return False
+    return True
 
 
 def _life_of(cache_control: str, age: str) -> timedelta | None:

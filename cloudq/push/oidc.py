@@ -27,6 +27,12 @@ LONGEST_TOKEN: Final = 8 * 1024
 # What Cloud Run leaves of a signature, where it has verified the token itself (troubleshooting page, 2026-11).
 REMOVED: Final = ".SIGNATURE_REMOVED_BY_GOOGLE"
 
+# Of two tokens Cloud Run checks this header's, and hands the other on as it came, signature and all ("Authenticating
+# service-to-service", 2026-11: "If both headers are provided, only the X-Serverless-Authorization header is checked").
+CHECKED_INSTEAD: Final = "x-serverless-authorization"
+
+# The end of the year 9999. Neither NaN nor infinity is below it.
+_LAST_MOMENT: Final = 253402300799
 _CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
 
 
@@ -116,6 +122,11 @@ class Verifier:
         self._check(token)
 
     def _token(self, headers: Mapping[str, str]) -> Token:
+        if self._in_front and CHECKED_INSTEAD in headers:
+            # Whoever may call the service at all could write what they like into the other one.
+            raise _unknown(
+                "it has X-Serverless-Authorization: the service in front has verified that token, not this one"
+            )
         scheme, _, text = headers.get("authorization", "").partition(" ")
         text = text.strip()
         if scheme.lower() != "bearer" or not text:
@@ -143,7 +154,9 @@ class Verifier:
 
     def _check(self, token: Token) -> None:
         claims = self._read_verified(token) if token.text.endswith(REMOVED) else self._verify(token)
-        if claims.get("iss") not in ISSUERS:
+        _check_times(claims)
+        issuer = claims.get("iss")
+        if not isinstance(issuer, str) or issuer not in ISSUERS:
             raise _unknown("its token is of another issuer")
         audience = claims.get("aud")
         if not isinstance(audience, str) or audience not in self.audiences:
@@ -165,20 +178,41 @@ class Verifier:
                 token.text, certs={token.key_id: certificate}, clock_skew_in_seconds=SKEW_SECONDS
             )
         except Exception as error:  # noqa: BLE001 - as above
-            expired = isinstance(error, self._invalid) and "expired" in str(error)
-            raise _unknown("its token is expired" if expired else "its token's signature is wrong") from None
+            if isinstance(error, self._invalid):  # the signature is right: it is the times that aren't
+                _check_times(self._claims(token))
+            raise _unknown("its token's signature is wrong") from None
         return claims
 
     def _read_verified(self, token: Token) -> Mapping[str, object]:
         """The claims of a token that the service in front has verified, according to our settings."""
         try:
-            claims: Mapping[str, object] = self._jwt.decode(token.text, verify=False)
+            return self._claims(token)
         except Exception:  # noqa: BLE001 - as above
             raise _unknown("its token isn't a JWT") from None
-        expires = claims.get("exp")
-        if not isinstance(expires, (int, float)) or not time.time() < expires + SKEW_SECONDS:
-            raise _unknown("its token is expired")
+
+    def _claims(self, token: Token) -> Mapping[str, object]:
+        claims: Mapping[str, object] = self._jwt.decode(token.text, verify=False)
         return claims
+
+
+def _check_times(claims: Mapping[str, object]) -> None:
+    """Whether it is valid now. Looked at for each token: to google-auth a NaN is never over."""
+    now = time.time()
+    issued, expires = _moment(claims, "iat"), _moment(claims, "exp")
+    if now < issued - SKEW_SECONDS:
+        raise _unknown(
+            f"its token was issued {issued - now:,.0f} s from now: the clock of its issuer is ahead of this machine's, "
+            "or this machine's is behind"
+        )
+    if now > expires + SKEW_SECONDS:
+        raise _unknown("its token is expired")
+
+
+def _moment(claims: Mapping[str, object], name: str) -> float:
+    value = claims.get(name)
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= _LAST_MOMENT:
+        return value
+    raise _unknown(f"its token's {name} is no time")
 
 
 def _unknown(why: str) -> HttpRefusal:

@@ -38,8 +38,8 @@ class PushPages:
         if self._edge.admission.closed:
             problems.append("stopping")
         verifier = self._edge.verifier
-        if verifier is not None and verifier.certificates.failing:
-            problems.append("the certificates can't be fetched")
+        if verifier is not None and not verifier.certificates.check():
+            problems.append("the certificates can't be fetched, and no sender can be verified")
         return self._page(problems)
 
     def get(self, path: str) -> PushResponse:

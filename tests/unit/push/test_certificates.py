@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Mapping
+from concurrent.futures import Future
 from contextlib import closing
 from datetime import timedelta
 
@@ -25,10 +27,13 @@ class Source:
         self.ids = ids
         self.life: timedelta | None = None
         self.error: Exception | None = None
+        self.hold: threading.Event | None = None
         self.asked = 0
 
     def __call__(self, _url: str) -> tuple[Mapping[str, str], timedelta | None]:
         self.asked += 1
+        if self.hold is not None:
+            assert self.hold.wait(10)
         if self.error is not None:
             raise self.error
         return {name: f"PEM {name}" for name in self.ids}, self.life
@@ -40,10 +45,16 @@ def setting(*ids: str) -> tuple[FakeClock, Source, Certificates]:
 
 
 def found(certs: Certificates, key_id: str) -> str | None:
-    flight = certs.missing(key_id)
+    """What is found once the fetch, if any, is over: whether one waits for it or not."""
+    wait_for_fetch(certs, certs.missing(key_id))
+    return certs.find(key_id)
+
+
+def wait_for_fetch(certs: Certificates, flight: Future[None] | None = None) -> None:
+    """Waits until no fetch is under way."""
+    flight = flight or certs._flight
     if flight is not None:
         flight.result(10)
-    return certs.find(key_id)
 
 
 @pytest.mark.parametrize(
@@ -72,15 +83,65 @@ def test_stale_ones_are_used_for_an_hour():
     found(certs, "a")
     source.error = OSError("away")
     clock.advance(HOUR)
-    assert ("PEM a", True) == (found(certs, "a"), certs.failing)
+    assert ("PEM a", True) == (found(certs, "a"), certs.check())
     with pytest.raises(CertificatesUnavailable):
         found(certs, "b")
     clock.advance(HOUR)
     with pytest.raises(CertificatesUnavailable):
         found(certs, "a")
+    assert not certs.check()
     source.error = None
     clock.advance(timedelta(seconds=2))
-    assert ("PEM a", False) == (found(certs, "a"), certs.failing)
+    assert ("PEM a", True) == (found(certs, "a"), certs.check())
+
+
+def test_nobody_waits_for_what_may_still_be_used():
+    """While a fetch hangs, a known key is found at once, in the hour after its freshness; an unknown one is awaited."""
+    clock, source, certs = setting("a")
+    found(certs, "a")
+    goes_on = threading.Event()
+    source.hold = goes_on
+    clock.advance(HOUR)
+    assert [(None, "PEM a")] * 3 == [(certs.missing("a"), certs.find("a")) for _ in range(3)]
+    flight = certs.missing("b")
+    assert flight is not None
+    assert not flight.done()
+    clock.advance(HOUR)
+    assert flight is certs.missing("a"), "too old to be used"
+    goes_on.set()
+    flight.result(10)
+    assert ("PEM a", 2) == (certs.find("a"), source.asked)
+
+
+def test_a_check_ends_an_outage():
+    """Whoever heeds it sends nothing meanwhile: so it has them fetched itself, at most once in two seconds."""
+    clock, source, certs = setting("a")
+    assert (True, 0) == (certs.check(), source.asked), "nothing is known yet"
+    source.error = OSError("away")
+    with pytest.raises(CertificatesUnavailable):
+        found(certs, "a")
+    assert ([False] * 5, 1) == ([certs.check() for _ in range(5)], source.asked)
+    clock.advance(timedelta(seconds=2))
+    assert not certs.check()
+    wait_for_fetch(certs)
+    assert 2 == source.asked
+    source.error = None
+    clock.advance(timedelta(seconds=2))
+    assert not certs.check()
+    wait_for_fetch(certs)
+    assert (True, 3) == (certs.check(), source.asked)
+
+
+def test_a_made_up_key_id_in_an_outage():
+    """Known senders are verified all the same, so that the check is passed, during the outage and after it."""
+    _, source, certs = setting("a")
+    found(certs, "a")
+    source.error = OSError("away")
+    with pytest.raises(CertificatesUnavailable):
+        found(certs, "made-up")
+    assert (True, "PEM a") == (certs.check(), found(certs, "a"))
+    source.error = None
+    assert (True, "PEM a") == (certs.check(), found(certs, "a"))
 
 
 def test_after_a_failure_there_is_a_pause():
@@ -165,6 +226,8 @@ def test_a_fetch():
         (200, b"[]"),
         (200, b"{}"),
         (200, b'{"keys": [{"kid": "a"}]}'),
+        (200, b'{"kid-a": "not PEM"}'),
+        (200, b'{"kid-a": "", "kid-b": "-----BEGIN CERTIFICATE-----\\nAAAA\\n-----END CERTIFICATE-----\\n"}'),
         (200, b" " * (1024 * 1024 + 1)),
     ],
 )
@@ -174,6 +237,15 @@ def test_what_is_no_answer(status, body):
         server.status, server.body = status, body
         with pytest.raises(OSError, match="the answer"):
             fetch_certificates(server.url)
+
+
+def test_what_is_no_certificate_is_left_out(caplog):
+    """The others are taken, and it is said; a public key in PEM will do."""
+    with certificates_of("a") as server:
+        public = key("b").public.decode()
+        server.body = json.dumps({"a": key("a").certificate, "b": public, "c": "not PEM"}).encode()
+        assert {"a": key("a").certificate, "b": public} == fetch_certificates(server.url)[0]
+    assert "1 of 3 certificates aren't readable" in caplog.text
 
 
 def test_redirections_are_not_followed():

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 import logging
+import re
 import subprocess
 import sys
 import time
@@ -100,6 +101,7 @@ def tampered() -> str:
 
 LOOP = pytest.mark.parametrize("on_a_loop", [False, True], ids=["thread", "loop"])
 NOW = int(time.time())
+NAN, INFINITY = float("nan"), float("inf")
 
 UNKNOWN = {
     "no token": lambda: None,
@@ -112,6 +114,15 @@ UNKNOWN = {
     "expired": lambda: token(iat=NOW - 7200, exp=NOW - 3600),
     "not yet valid": lambda: token(iat=NOW + 3600, exp=NOW + 7200),
     "without an expiry": lambda: token(exp=None),
+    "an expiry that is no number": lambda: token(exp=NAN),
+    "an expiry without end": lambda: token(exp=INFINITY),
+    "an expiry that is a truth value": lambda: token(exp=True),
+    "an expiry in a text": lambda: token(exp=str(NOW + 3600)),
+    "a very late expiry": lambda: token(exp=10**400),
+    "an issue that is no number": lambda: token(iat=NAN),
+    "an issue before all times": lambda: token(iat=-INFINITY),
+    "several issuers": lambda: token(iss=["https://accounts.google.com"]),
+    "an issuer in an object": lambda: token(iss={"https://accounts.google.com": 1}),
     "another audience": lambda: token(aud="https://else.example/"),
     "several audiences": lambda: token(aud=[AUDIENCE]),
     "no audience": lambda: token(aud=None),
@@ -255,8 +266,52 @@ def test_a_front_end_that_verifies(backend):
         assert 401 == status(removed(exp=NOW - 3600))
         assert 401 == status(removed(exp="soon"))
         assert 401 == status(removed(iss="else"))
+        assert [401] * 3 == [status(removed(exp=wrong)) for wrong in (NAN, INFINITY, True)]
+        assert [401] * 3 == [status(removed(iat=wrong)) for wrong in (NAN, NOW + 3600, None)]
+        assert [401] * 3 == [status(removed(iss=wrong)) for wrong in ([], {}, ["accounts.google.com"])]
         assert 403 == status(removed(email="else@example.com"))
         assert 503 == status(token())
+
+
+@LOOP
+@pytest.mark.parametrize("front", [False, True], ids=["verified here", "verified in front"])
+def test_the_front_end_verified_another_token(front, on_a_loop, caplog):
+    """Cloud Run checks only X-Serverless-Authorization where there is one: what lies beside it may be made up."""
+    made_up = f"{part({'alg': 'RS256', 'kid': 'a'})}.{part(claims())}.SIGNATURE_REMOVED_BY_GOOGLE"
+    more = {"x-serverless-authorization": f"Bearer {token()}"}
+    with (
+        certificates_of("a") as server,
+        pushed() as (app, driver),
+        edge_of(app, PushSettings(verified_in_front=front, certificates_url=server.url)) as edge,
+    ):
+        door = Door(app, driver, edge, server)
+        assert 401 == door.knock(made_up, on_a_loop=on_a_loop, **more).status
+        assert door.untouched
+        if front:
+            assert "X-Serverless-Authorization" in caplog.text
+            empty = {"x-serverless-authorization": ""}
+            assert 401 == door.knock(made_up, on_a_loop=on_a_loop, **empty).status
+            assert 200 == door.knock(made_up, on_a_loop=on_a_loop).status
+        else:
+            # The signature is checked here: nothing hangs on what the service in front did.
+            assert 200 == door.knock(token(), on_a_loop=on_a_loop, **more).status
+
+
+@pytest.mark.parametrize("front", [False, True], ids=["verified here", "verified in front"])
+def test_a_clock_that_is_ahead_is_named(backend, front, caplog):
+    """A token from the future has a good signature: what is wrong is a clock, and the log says so, and by how much."""
+    app, _ = backend
+    issued = int(time.time()) + 600
+    shown = token(iat=issued, exp=issued + 3600)
+    if front:
+        shown = f"{shown.rpartition('.')[0]}.SIGNATURE_REMOVED_BY_GOOGLE"
+    with certificates_of("a") as server:
+        settings = PushSettings(verified_in_front=front, certificates_url=server.url)
+        with edge_of(app, settings) as edge:
+            headers, body = push("t", token=shown)
+            assert 401 == edge.handle(headers, lambda: body).status
+    assert re.search(r"issued [56]\d\d s from now: the clock of its issuer is ahead", caplog.text)
+    assert "signature is wrong" not in caplog.text
 
 
 def test_others_may_be_named(backend):

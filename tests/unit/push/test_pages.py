@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from cloudq.push import PushEdge
+from cloudq.push import PushEdge, PushSettings
 from cloudq.push.pages import PushPages
-from tests.unit.push.fakes import edge_of
+from cloudq.testing.clock import FakeClock
+from tests.unit.push.fakes import certificates_of, edge_of, push, pushed, token
+from tests.unit.worker.fakes import until
+
+UNVERIFIABLE = "the certificates can't be fetched, and no sender can be verified"
 
 
 @pytest.fixture
@@ -50,10 +55,26 @@ def test_a_stopping_worker_is_healthy_and_not_ready(edge):
 
 def test_what_makes_it_unready(edge, monkeypatch):
     """Certificates that can't be fetched: another process could have them."""
-    verifier = SimpleNamespace(certificates=SimpleNamespace(failing=True))
+    verifier = SimpleNamespace(certificates=SimpleNamespace(check=lambda: False))
     monkeypatch.setattr(edge, "verifier", verifier)
     assert (200, []) == said(edge, "/healthz")
-    assert (503, ["the certificates can't be fetched"]) == said(edge, "/readyz")
+    assert (503, [UNVERIFIABLE]) == said(edge, "/readyz")
+
+
+def test_it_is_ready_again_without_a_push():
+    """After an outage the page alone has the certificates fetched, as whoever obeys it sends no push."""
+    clock = FakeClock()
+    with certificates_of("a") as server, pushed(clock=clock) as (app, _):
+        settings = PushSettings(certificates_url=server.url)
+        with edge_of(app, settings) as edge:
+            server.status = 500
+            headers, body = push(token=token())
+            assert 503 == edge.handle(headers, lambda: body).status
+            assert (503, [UNVERIFIABLE]) == said(edge, "/readyz")
+            server.status = 200
+            clock.advance(timedelta(seconds=2))
+            said(edge, "/readyz")
+            until(lambda: (200, []) == said(edge, "/readyz"))
 
 
 def test_what_makes_it_sick(edge, monkeypatch):

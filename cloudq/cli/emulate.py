@@ -134,13 +134,17 @@ def servicebus(
             help="Repeatable: a queue to begin with, as `cloudq queues create` makes it.",
         ),
     ] = None,
+    premium: Annotated[
+        bool,
+        typer.Option("--premium", help="Be a Premium namespace: messages of 1 MiB, and up to 100 MiB where set."),
+    ] = False,
     _debug: Debug = False,
 ) -> None:
     """Run an Azure Service Bus on this machine until Ctrl-C or SIGTERM.
 
     Its messages are in memory, it checks no keys, and it listens on 127.0.0.1 only.
     """
-    emulator = _service_bus(port, admin_port, config, [queue_name(name) for name in queue or []])
+    emulator = _service_bus(port, admin_port, config, [queue_name(name) for name in queue or []], premium=premium)
     with _told_to_end() as ended:
         try:
             try:
@@ -181,7 +185,9 @@ def _wait(ended: threading.Event) -> None:
         pass
 
 
-def _service_bus(port: int, admin_port: int, config: Path | None, queues: list[str]) -> ServiceBusEmulator:
+def _service_bus(
+    port: int, admin_port: int, config: Path | None, queues: list[str], *, premium: bool
+) -> ServiceBusEmulator:
     from cloudq.emulators.service_bus.broker.api import BrokerError
     from cloudq.emulators.service_bus.broker.settings import MAX_LOCK, QueueSettings
     from cloudq.emulators.service_bus.config import ConfigError, load_config
@@ -189,7 +195,7 @@ def _service_bus(port: int, admin_port: int, config: Path | None, queues: list[s
 
     try:
         loaded = load_config(config) if config is not None else None
-        emulator = ServiceBusEmulator(port=port, admin_port=admin_port, config=loaded)
+        emulator = ServiceBusEmulator(port=port, admin_port=admin_port, config=loaded, premium=premium)
         for name in queues:
             # What `cloudq queues create` asks of the service.
             settings = QueueSettings(
@@ -197,6 +203,7 @@ def _service_bus(port: int, admin_port: int, config: Path | None, queues: list[s
                 lock_duration=MAX_LOCK,
                 max_delivery_count=100,
                 dead_letter_on_expiration=True,
+                max_message_size=emulator.broker.tier.message_size,
             )
             emulator.broker.entities.create_queue(name, settings)
     except (ConfigError, BrokerError) as error:

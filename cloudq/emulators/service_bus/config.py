@@ -17,7 +17,15 @@ from cloudq.emulators.service_bus import properties
 from cloudq.emulators.service_bus.broker.api import BrokerError
 from cloudq.emulators.service_bus.broker.broker import Broker
 from cloudq.emulators.service_bus.broker.entities import Entities
-from cloudq.emulators.service_bus.broker.rules import DEFAULT_RULE, CorrelationFilter, Filter, SqlFilter, TrueFilter
+from cloudq.emulators.service_bus.broker.rules import (
+    DEFAULT_RULE,
+    CorrelationFilter,
+    Filter,
+    NewRule,
+    SqlAction,
+    SqlFilter,
+    TrueFilter,
+)
 from cloudq.emulators.service_bus.broker.settings import QueueSettings, SubscriptionSettings, TopicSettings
 
 MAX_SIZE: Final = 4 * 1024 * 1024
@@ -44,8 +52,7 @@ class RuleConfig(msgspec.Struct, frozen=True, kw_only=True):
     """A rule of the file, and where it stands."""
 
     where: str
-    name: str
-    filter: Filter
+    rule: NewRule
 
 
 class SubscriptionConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +71,7 @@ class SubscriptionConfig(msgspec.Struct, frozen=True, kw_only=True):
             entities.delete_rule(topic, self.name, DEFAULT_RULE)
         for rule in self.rules:
             with _at(rule.where):
-                entities.create_rule(topic, self.name, rule.name, rule.filter)
+                entities.create_rule(topic, self.name, rule.rule)
 
 
 class QueueConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -245,9 +252,15 @@ def _settings(node: _Node, default: AnySettings, table: Mapping[str, properties.
 def _rule(node: _Node) -> RuleConfig:
     given = node.members("Name", "Properties").child("Properties", {})
     given.members("FilterType", "CorrelationFilter", "SqlFilter", "Action")
-    if given.fields().get("Action"):
-        raise given.child("Action").wrong("the emulator has no rule actions, only filters")
-    return RuleConfig(where=node.where, name=node.child("Name").text(), filter=_filter(given))
+    rule = NewRule(node.child("Name").text(), _filter(given), _action(given))
+    return RuleConfig(where=node.where, rule=rule)
+
+
+def _action(given: _Node) -> SqlAction | None:
+    if not given.fields().get("Action"):
+        return None
+    found = given.child("Action").members("SqlExpression", "CompatibilityLevel", "RequiresPreprocessing")
+    return SqlAction(found.child("SqlExpression").text())
 
 
 def _filter(given: _Node) -> Filter:

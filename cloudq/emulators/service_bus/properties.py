@@ -61,10 +61,10 @@ def _status(text: str) -> Status:
         raise ValueError(f"{text!r} is none of {', '.join(Status)}") from None
 
 
-def _path(text: str) -> str | None:
-    """A path; the administration's clients write an address: `sb://host/orders`."""
+def _target(text: str) -> str | None:
+    """A name, or the address that the administration's clients write: it is kept as it was given."""
     path = (urlsplit(text).path if "://" in text else text).strip("/")
-    return path or None
+    return text.strip() if path else None
 
 
 def _time_to_live(text: str) -> timedelta | None:
@@ -91,8 +91,8 @@ _DELIVERS: Final = {
     "RequiresSession": Property("requires_session", bool, _boolean, _write_boolean),
     "DeadLetteringOnMessageExpiration": Property("dead_letter_on_expiration", bool, _boolean, _write_boolean),
     "MaxDeliveryCount": Property("max_delivery_count", int, _integer, str),
-    "ForwardTo": Property("forward_to", str, _path, lambda value: value),
-    "ForwardDeadLetteredMessagesTo": Property("forward_dead_letters_to", str, _path, lambda value: value),
+    "ForwardTo": Property("forward_to", str, _target, lambda value: value),
+    "ForwardDeadLetteredMessagesTo": Property("forward_dead_letters_to", str, _target, lambda value: value),
 }
 
 QUEUE: Final = {**_LOCK, **_STORES, **_LIVES, **_DELIVERS, **_STATUS}
@@ -106,6 +106,8 @@ SUBSCRIPTION: Final = {
         "dead_letter_on_filter_errors", bool, _boolean, _write_boolean
     ),
 }
+
+FORWARDING: Final = frozenset(("ForwardTo", "ForwardDeadLetteredMessagesTo"))
 
 # Kept and given back, but nothing is done with them; with what they are if they aren't given.
 INERT: Final[Mapping[str, str]] = {
@@ -148,7 +150,8 @@ def with_properties(settings: AnySettings, table: Mapping[str, Property], given:
                 raise PropertyError(name, str(error)) from error
     inert = {name: text for name, text in given.items() if name in INERT}
     if inert:
-        fields["inert"] = Inert(properties={**settings.inert.properties, **inert})
+        kept = {**settings.inert.properties, **inert}
+        fields["inert"] = Inert(properties=kept, authorization=settings.inert.authorization)
     return msgspec.structs.replace(settings, **fields)
 
 

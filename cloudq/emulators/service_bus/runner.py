@@ -12,7 +12,12 @@ from typing import Final, ParamSpec, Self, TypeVar
 from cloudq.emulators.service_bus.admin.server import AdministrationServer
 from cloudq.emulators.service_bus.broker.api import Clock
 from cloudq.emulators.service_bus.broker.broker import Broker
-from cloudq.emulators.service_bus.broker.settings import QueueSettings, SubscriptionSettings, TopicSettings
+from cloudq.emulators.service_bus.broker.settings import (
+    QueueSettings,
+    SubscriptionSettings,
+    Tier,
+    TopicSettings,
+)
 from cloudq.emulators.service_bus.config import Config
 from cloudq.emulators.service_bus.dialect.faults import Faults
 from cloudq.emulators.service_bus.server.listener import LOOPBACK, Listener
@@ -46,6 +51,8 @@ class ServiceBusEmulator:
         clock: Where it gets its time from. After a step of a clock that is set by hand, call `tick`. Azure's client
             compares locks with the machine's time: such a clock starts best at the present.
         faults: What is to go wrong.
+        premium: Whether it is a Premium namespace: entities have messages of 1 MiB if nothing else is given, and the
+            administration takes `MaxMessageSizeInKilobytes` up to 102,400. A Standard one has 256 KiB, and refuses it.
 
     Attributes:
         faults: What is to go wrong; any thread may use it.
@@ -60,10 +67,11 @@ class ServiceBusEmulator:
         config: Config | None = None,
         clock: Clock | None = None,
         faults: Faults | None = None,
+        premium: bool = False,
     ) -> None:
         self.faults = faults or Faults()
         self._clock: Clock = clock or SystemClock()
-        self._broker = Broker(self._clock)
+        self._broker = Broker(self._clock, Tier.PREMIUM if premium else Tier.STANDARD)
         if config is not None:
             config.apply(self._broker)
         self._host = host
@@ -169,11 +177,13 @@ class ServiceBusEmulator:
 
     def create_queue(self, name: str, settings: QueueSettings | None = None) -> None:
         """Makes a queue. Raises `BrokerError`."""
-        self.call(self._broker.entities.create_queue, name, settings or QueueSettings())
+        size = self._broker.tier.message_size
+        self.call(self._broker.entities.create_queue, name, settings or QueueSettings(max_message_size=size))
 
     def create_topic(self, name: str, settings: TopicSettings | None = None) -> None:
         """Makes a topic. Raises `BrokerError`."""
-        self.call(self._broker.entities.create_topic, name, settings or TopicSettings())
+        size = self._broker.tier.message_size
+        self.call(self._broker.entities.create_topic, name, settings or TopicSettings(max_message_size=size))
 
     def create_subscription(self, topic: str, name: str, settings: SubscriptionSettings | None = None) -> None:
         """Makes a subscription that gets all messages of its topic. Raises `BrokerError`."""

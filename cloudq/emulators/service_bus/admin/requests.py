@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree as ET
 
 import msgspec
 
 from cloudq.emulators.service_bus.admin import atom
-from cloudq.emulators.service_bus.admin.resources import Item, Queues, Resource, Rules, Subscriptions, Topics
+from cloudq.emulators.service_bus.admin.resources import Item, Place, Queues, Resource, Rules, Subscriptions, Topics
 from cloudq.emulators.service_bus.broker.address import Address
 from cloudq.emulators.service_bus.broker.api import BrokerError, Condition
 from cloudq.emulators.service_bus.broker.broker import Broker
-from cloudq.emulators.service_bus.broker.entities import Entities
 
 MAX_PAGE: Final = 100
 _NAMESPACE: Final = "cloudq-emulator"
@@ -73,7 +72,8 @@ def handle(broker: Broker, request: Request) -> Response:
 
 class _Handling:
     def __init__(self, broker: Broker, request: Request) -> None:
-        self._entities: Entities = broker.entities
+        self._entities = broker.entities
+        self._place = Place(entities=broker.entities, host=urlsplit(request.origin).netloc, tier=broker.tier)
         self._now = broker.world.now()
         self._request = request
         self._path = unquote(request.path).strip("/")
@@ -105,12 +105,12 @@ class _Handling:
         if self._request.method != "GET":
             return None
         if lowered in {"$resources/queues", "$resources/topics"}:
-            return Queues(self._entities) if lowered.endswith("queues") else Topics(self._entities)
+            return Queues(self._place) if lowered.endswith("queues") else Topics(self._place)
         parent, _, last = self._path.rpartition("/")
         if last.lower() == "subscriptions" and parent:
-            return Subscriptions(self._entities, parent)
+            return Subscriptions(self._place, parent)
         subscription = Address(parent).split_subscription()
-        return Rules(self._entities, *subscription) if last.lower() == "rules" and subscription else None
+        return Rules(self._place, *subscription) if last.lower() == "rules" and subscription else None
 
     def _named(self) -> tuple[Resource, str] | None:
         """The kind and the name at the path; of queues and topics, the one that exists."""
@@ -118,14 +118,14 @@ class _Handling:
         grandparent, _, middle = parent.rpartition("/")
         subscription = Address(grandparent).split_subscription()
         if middle.lower() == "rules" and subscription is not None:
-            return Rules(self._entities, *subscription), name
+            return Rules(self._place, *subscription), name
         subscription = Address(self._path).split_subscription()
         if subscription is not None:
-            return Subscriptions(self._entities, subscription[0]), subscription[1]
+            return Subscriptions(self._place, subscription[0]), subscription[1]
         if self._entities.find_queue(Address(self._path)) is not None:
-            return Queues(self._entities), self._path
+            return Queues(self._place), self._path
         if self._entities.find_topic(Address(self._path)) is not None:
-            return Topics(self._entities), self._path
+            return Topics(self._place), self._path
         return None
 
     # ── what ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -148,8 +148,8 @@ class _Handling:
             if self._request.if_match:
                 raise Refused(404, f"The messaging entity '{self._path}' could not be found.")
             new: Mapping[str, Resource] = {
-                Queues.kind: Queues(self._entities),
-                Topics.kind: Topics(self._entities),
+                Queues.kind: Queues(self._place),
+                Topics.kind: Topics(self._place),
             }
             if kind not in new:
                 raise Refused(400, f"{kind} is no description of a queue or a topic")
@@ -178,7 +178,7 @@ class _Handling:
             info,
             {
                 "CreatedTime": now,
-                "MessagingSKU": "Standard",
+                "MessagingSKU": self._place.tier,
                 "ModifiedTime": now,
                 "Name": _NAMESPACE,
                 "NamespaceType": "Messaging",

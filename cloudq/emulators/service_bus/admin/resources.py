@@ -4,21 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 from xml.etree import ElementTree as ET
 
 import msgspec
 
 from cloudq.emulators.service_bus import properties
 from cloudq.emulators.service_bus.admin import atom
+from cloudq.emulators.service_bus.admin.authorization import read_authorization, write_authorization
 from cloudq.emulators.service_bus.admin.rules import read_rule, write_rule
 from cloudq.emulators.service_bus.broker.entities import Entities, QueueEntity
-from cloudq.emulators.service_bus.broker.rules import DEFAULT_RULE, Rule, TrueFilter
-from cloudq.emulators.service_bus.broker.settings import Counts, QueueSettings, SubscriptionSettings, TopicSettings
+from cloudq.emulators.service_bus.broker.rules import DEFAULT_RULE, CorrelationFilter, NewRule, Rule, TrueFilter
+from cloudq.emulators.service_bus.broker.settings import (
+    Counts,
+    QueueSettings,
+    SubscriptionSettings,
+    Tier,
+    TopicSettings,
+    out_of_bounds,
+)
 from cloudq.emulators.service_bus.broker.topic import Subscription, Topic
+
+Storing = TypeVar("Storing", QueueSettings, TopicSettings)
 
 # The emulator doesn't note when an entity was used last; this is .NET's zero.
 _NEVER: Final = "0001-01-01T00:00:00Z"
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the entities are.
+
+    Attributes:
+        host: The host and port that the client used: addresses of entities that were given by name start with it.
+        tier: The kind of namespace.
+    """
+
+    entities: Entities
+    host: str
+    tier: Tier
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +71,7 @@ class Resource(Protocol):
         ...
 
     def update(self, name: str, description: ET.Element) -> None:
-        """Changes one: what the description leaves out stays as it is."""
+        """Changes one. What the description leaves out stays as it is, but forwarding: that ends."""
         ...
 
     def delete(self, name: str) -> None:
@@ -61,8 +84,9 @@ class Queues:
 
     kind = "QueueDescription"
 
-    def __init__(self, entities: Entities) -> None:
-        self._entities = entities
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._entities = place.entities
 
     def names(self) -> list[str]:
         """See `Resource`."""
@@ -73,20 +97,24 @@ class Queues:
         entity = self._entities.queue(name)
         counts = self._entities.counts(entity.queue)
         given = properties.properties_of(entity.settings, properties.QUEUE)
-        element = _described(self.kind, given, counts, entity)
+        element = _described(self.kind, _with_addresses(given, self._place.host), counts, entity)
+        write_authorization(element, entity.settings.inert.authorization)
         atom.add(element, "SizeInBytes", str(counts.size_in_bytes))
         return Item(name=entity.name, description=element, created_at=entity.created_at, updated_at=entity.updated_at)
 
     def create(self, name: str, description: ET.Element) -> None:
         """See `Resource`."""
-        given = atom.texts(description)
-        self._entities.create_queue(name, properties.with_properties(QueueSettings(), properties.QUEUE, given))
+        new = QueueSettings(max_message_size=self._place.tier.message_size)
+        settings = properties.with_properties(new, properties.QUEUE, atom.texts(description))
+        self._entities.create_queue(name, _checked(settings, new, description, self._place.tier))
 
     def update(self, name: str, description: ET.Element) -> None:
         """See `Resource`."""
-        old = self._entities.queue(name).settings
+        old = msgspec.structs.replace(
+            self._entities.queue(name).settings, forward_to=None, forward_dead_letters_to=None
+        )
         settings = properties.with_properties(old, properties.QUEUE, atom.texts(description))
-        self._entities.update_queue(name, settings)
+        self._entities.update_queue(name, _checked(settings, old, description, self._place.tier))
 
     def delete(self, name: str) -> None:
         """See `Resource`."""
@@ -98,8 +126,9 @@ class Topics:
 
     kind = "TopicDescription"
 
-    def __init__(self, entities: Entities) -> None:
-        self._entities = entities
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._entities = place.entities
 
     def names(self) -> list[str]:
         """See `Resource`."""
@@ -112,18 +141,24 @@ class Topics:
         element = _described(self.kind, given, Counts(scheduled=topic.scheduled), topic)
         atom.add(element, "SizeInBytes", str(topic.quota.used))
         atom.add(element, "SubscriptionCount", str(len(topic.subscriptions)))
+        rules = [rule.filter for subscription in topic.subscriptions.values() for rule in subscription.rules.values()]
+        correlations = sum(isinstance(each, CorrelationFilter) for each in rules)
+        atom.add(element, "SqlFilterCount", str(len(rules) - correlations))  # true and false are SQL, too
+        atom.add(element, "CorrelationFilterCount", str(correlations))
+        write_authorization(element, topic.settings.inert.authorization)
         return Item(name=topic.name, description=element, created_at=topic.created_at, updated_at=topic.updated_at)
 
     def create(self, name: str, description: ET.Element) -> None:
         """See `Resource`."""
-        given = atom.texts(description)
-        self._entities.create_topic(name, properties.with_properties(TopicSettings(), properties.TOPIC, given))
+        new = TopicSettings(max_message_size=self._place.tier.message_size)
+        settings = properties.with_properties(new, properties.TOPIC, atom.texts(description))
+        self._entities.create_topic(name, _checked(settings, new, description, self._place.tier))
 
     def update(self, name: str, description: ET.Element) -> None:
         """See `Resource`."""
         old = self._entities.topic(name).settings
         settings = properties.with_properties(old, properties.TOPIC, atom.texts(description))
-        self._entities.update_topic(name, settings)
+        self._entities.update_topic(name, _checked(settings, old, description, self._place.tier))
 
     def delete(self, name: str) -> None:
         """See `Resource`."""
@@ -135,8 +170,9 @@ class Subscriptions:
 
     kind = "SubscriptionDescription"
 
-    def __init__(self, entities: Entities, topic: str) -> None:
-        self._entities = entities
+    def __init__(self, place: Place, topic: str) -> None:
+        self._host = place.host
+        self._entities = place.entities
         self._topic = topic
 
     def names(self) -> list[str]:
@@ -150,7 +186,7 @@ class Subscriptions:
         given = properties.properties_of(subscription.queue.settings, properties.SUBSCRIPTION)
         return Item(
             name=subscription.name,
-            description=_described(self.kind, given, counts, subscription),
+            description=_described(self.kind, _with_addresses(given, self._host), counts, subscription),
             created_at=subscription.created_at,
             updated_at=subscription.updated_at,
         )
@@ -160,12 +196,16 @@ class Subscriptions:
         given = atom.texts(description)
         settings = properties.with_properties(SubscriptionSettings(), properties.SUBSCRIPTION, given)
         rule = atom.find(description, "DefaultRuleDescription")
-        first = (DEFAULT_RULE, TrueFilter()) if rule is None else read_rule(rule)
+        first = NewRule(DEFAULT_RULE, TrueFilter()) if rule is None else read_rule(rule)
         self._entities.create_subscription(self._topic, name, settings, first)
 
     def update(self, name: str, description: ET.Element) -> None:
         """See `Resource`."""
-        old = self._entities.subscription(self._topic, name).queue.settings
+        old = msgspec.structs.replace(
+            self._entities.subscription(self._topic, name).queue.settings,
+            forward_to=None,
+            forward_dead_letters_to=None,
+        )
         settings = properties.with_properties(old, properties.SUBSCRIPTION, atom.texts(description))
         self._entities.update_subscription(self._topic, name, settings)
 
@@ -179,8 +219,8 @@ class Rules:
 
     kind = "RuleDescription"
 
-    def __init__(self, entities: Entities, topic: str, subscription: str) -> None:
-        self._entities = entities
+    def __init__(self, place: Place, topic: str, subscription: str) -> None:
+        self._entities = place.entities
         self._place = (topic, subscription)
 
     def names(self) -> list[str]:
@@ -195,15 +235,35 @@ class Rules:
 
     def create(self, name: str, description: ET.Element) -> None:
         """See `Resource`."""
-        self._entities.create_rule(*self._place, name, read_rule(description)[1])
+        rule = read_rule(description)
+        self._entities.create_rule(*self._place, msgspec.structs.replace(rule, name=name))
 
     def update(self, name: str, description: ET.Element) -> None:
         """See `Resource`."""
-        self._entities.update_rule(*self._place, name, read_rule(description)[1])
+        rule = read_rule(description)
+        self._entities.update_rule(*self._place, msgspec.structs.replace(rule, name=name))
 
     def delete(self, name: str) -> None:
         """See `Resource`."""
         self._entities.delete_rule(*self._place, name)
+
+
+def _checked(settings: Storing, old: Storing, description: ET.Element, tier: Tier) -> Storing:
+    """The settings with the description's keys. Raises `BrokerError` for what only Premium can have."""
+    if tier is Tier.STANDARD and settings.max_message_size != old.max_message_size:
+        raise out_of_bounds("MaxMessageSizeInKilobytes", "only entities of Premium namespaces have a size of their own")
+    given = read_authorization(description)
+    if given is None:
+        return settings
+    return msgspec.structs.replace(settings, inert=msgspec.structs.replace(settings.inert, authorization=given))
+
+
+def _with_addresses(given: Mapping[str, str], host: str) -> dict[str, str]:
+    # The service states what an entity forwards to by its address.
+    return {
+        name: f"sb://{host}/{text}" if name in properties.FORWARDING and "://" not in text else text
+        for name, text in given.items()
+    }
 
 
 def _described(

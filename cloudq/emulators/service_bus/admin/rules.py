@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from xml.etree import ElementTree as ET
 
@@ -13,7 +13,9 @@ from cloudq.emulators.service_bus.broker.rules import (
     CorrelationFilter,
     FalseFilter,
     Filter,
+    NewRule,
     Rule,
+    SqlAction,
     SqlFilter,
     TrueFilter,
 )
@@ -35,26 +37,33 @@ class RuleError(ValueError):
     """A rule that can't be read, or asks for what the emulator doesn't do."""
 
 
-def read_rule(element: ET.Element) -> tuple[str, Filter]:
-    """A rule's name (`$Default` if it has none) and its filter, from a description.
+def read_rule(element: ET.Element) -> NewRule:
+    """A rule's name (`$Default` if it has none), its filter and its action, from a description.
 
     Raises:
-        RuleError: The filter can't be read, or the rule has an action.
+        RuleError: The filter or the action can't be read.
     """
-    action = atom.find(element, "Action")
-    kind = _kind(action) if action is not None else "EmptyRuleAction"
-    if kind != "EmptyRuleAction":
-        raise RuleError(f"the rule has an action ({kind}): the emulator has none, only filters")
     name = atom.texts(element).get("Name") or DEFAULT_RULE
     filter_ = atom.find(element, "Filter")
-    return name, TrueFilter() if filter_ is None else _read_filter(filter_)
+    action = atom.find(element, "Action")
+    return NewRule(
+        name,
+        TrueFilter() if filter_ is None else _read_filter(filter_),
+        None if action is None else _read_action(action),
+    )
 
 
 def write_rule(rule: Rule) -> ET.Element:
     """The description of a rule."""
     element = atom.description("RuleDescription")
     _write_filter(element, rule.filter)
-    atom.add(element, "Action", **{"i:type": "EmptyRuleAction"})
+    if rule.action is None:
+        atom.add(element, "Action", **{"i:type": "EmptyRuleAction"})
+    else:
+        action = atom.add(element, "Action", **{"i:type": "SqlRuleAction"})
+        atom.add(action, "SqlExpression", rule.action.expression)
+        atom.add(action, "CompatibilityLevel", "20")
+        _write_values(action, "Parameters", rule.action.parameters)
     atom.add(element, "CreatedAt", atom.moment(rule.created_at))
     atom.add(element, "Name", rule.name)
     return element
@@ -62,6 +71,17 @@ def write_rule(rule: Rule) -> ET.Element:
 
 def _kind(element: ET.Element) -> str:
     return element.get(atom.TYPE, "").rpartition(":")[2]
+
+
+def _read_action(element: ET.Element) -> SqlAction | None:
+    match _kind(element):
+        case "EmptyRuleAction":
+            return None
+        case "SqlRuleAction":
+            text = atom.texts(element).get("SqlExpression", "")
+            return SqlAction(text, _read_values(atom.find(element, "Parameters")))
+        case kind:
+            raise RuleError(f"{kind or 'an action without i:type'} is no action of Service Bus")
 
 
 def _read_filter(element: ET.Element) -> Filter:
@@ -97,11 +117,6 @@ def _write_filter(parent: ET.Element, filter_: Filter) -> None:
             atom.add(element, "CompatibilityLevel", "20")
 
 
-def _read_moment(text: str) -> datetime:
-    value = datetime.fromisoformat(text)
-    return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
-
-
 _READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "string": str,
     "guid": str,
@@ -113,7 +128,7 @@ _READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "double": float,
     "float": float,
     "decimal": float,
-    "dateTime": _read_moment,
+    "dateTime": datetime.fromisoformat,
     "duration": parse_duration,
 }
 
@@ -152,7 +167,8 @@ def _typed(value: object) -> tuple[str, str]:
         case float():
             return "double", repr(value)
         case datetime():
-            return "dateTime", atom.moment(value)
+            # One without a zone is given back without.
+            return "dateTime", value.isoformat() if value.tzinfo is None else atom.moment(value)
         case timedelta():
             return "duration", format_duration(value)
         case _:

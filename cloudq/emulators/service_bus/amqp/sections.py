@@ -74,24 +74,30 @@ def split(message: bytes) -> list[Part]:
 
     Raises:
         DecodeError: The bytes are no message: a section is unknown, of the wrong type, at the wrong place or there
-            twice, or bodies of two kinds. The inside of values isn't looked at.
+            twice, or bodies of two kinds. The inside of values isn't looked at. Delivery annotations may also be the
+            last section: azure-servicebus writes them there, and the service takes them.
     """
-    parts = []
-    position, last = 0, 0
+    parts: list[Part] = []
+    position, last, annotated = 0, 0, False
     while position < len(message):
         start = position
         section, value = _descriptor(message, start)
         allowed = _CONSTRUCTORS.get(section)
         if allowed is not None and message[value : value + 1] and message[value] not in allowed:
             raise DecodeError(f"the section {section.name.lower()} is of a wrong type")
-        repeatable = section is Section.DATA or section is Section.SEQUENCE
-        if section < last or (section == last and not repeatable):
+        position = skip(message, value)
+        parts.append(Part(section, start, value, position))
+        if section is Section.DELIVERY_ANNOTATIONS:
+            misplaced = annotated or (section < last and position < len(message))
+            annotated = True
+        else:
+            repeatable = section is Section.DATA or section is Section.SEQUENCE
+            misplaced = section < last or (section == last and not repeatable)
+        if misplaced:
             raise DecodeError(f"the section {section.name.lower()} comes at the wrong place, or twice")
         if section in BODIES and last in BODIES and section != last:
             raise DecodeError("the message has bodies of two kinds")
-        position = skip(message, value)
-        parts.append(Part(section, start, value, position))
-        last = section
+        last = max(section, last)
     return parts
 
 

@@ -21,7 +21,7 @@ import msgspec
 from cloudq.emulators.service_bus.broker.address import Address
 
 if TYPE_CHECKING:
-    from cloudq.emulators.service_bus.broker.rules import Filter, Rule
+    from cloudq.emulators.service_bus.broker.rules import NewRule, Rule
 
 
 class Clock(Protocol):
@@ -130,7 +130,8 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
         locked_until: Until when it is locked; in a session, until when the session is.
         dead_letter_source: The entity that dead-lettered it.
         set_properties: Application properties that were set since it was sent (`DeadLetterReason`, those of an abandon
-            or a deferral): they go over the message's own.
+            or a deferral, of a rule's action): they go over the message's own.
+        removed_properties: Names of the message's own application properties that a rule's action has taken away.
     """
 
     message: Message
@@ -144,6 +145,7 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
     locked_until: datetime | None = None
     dead_letter_source: str | None = None
     set_properties: Mapping[str, object] = {}
+    removed_properties: frozenset[str] = frozenset()
 
 
 # ── receivers ────────────────────────────────────────────────────────────────────────────────────────────
@@ -393,7 +395,7 @@ class Messaging(Protocol):
         """The rules of a subscription, by name. Raises `NOT_ALLOWED` if the address is no subscription's."""
         ...
 
-    def add_rule(self, address: Address, name: str, filter_: Filter) -> None:
+    def add_rule(self, address: Address, rule: NewRule) -> None:
         """Adds a rule to a subscription. Raises `INVALID_FIELD`, `ENTITY_ALREADY_EXISTS` (409), or as `rules`."""
 
     def remove_rule(self, address: Address, name: str) -> None:

@@ -24,9 +24,9 @@ from cloudq.emulators.service_bus.broker.api import (
 from cloudq.emulators.service_bus.broker.entities import Entities, QueueEntity, Target, check_status, is_duplicate
 from cloudq.emulators.service_bus.broker.queue import Queue
 from cloudq.emulators.service_bus.broker.receivers import QueueReceiver
-from cloudq.emulators.service_bus.broker.rules import Filter, Rule
+from cloudq.emulators.service_bus.broker.rules import NewRule, Rule
 from cloudq.emulators.service_bus.broker.sessions import Session, Sessions, Wait
-from cloudq.emulators.service_bus.broker.settings import STANDARD_MESSAGE_SIZE
+from cloudq.emulators.service_bus.broker.settings import STANDARD_MESSAGE_SIZE, Tier
 from cloudq.emulators.service_bus.broker.store import OVERHEAD, Stored
 from cloudq.emulators.service_bus.broker.world import World
 
@@ -41,14 +41,17 @@ class Broker:
 
     Args:
         clock: Where it gets its time from.
+        tier: What kind of namespace it is.
 
     Attributes:
         entities: The namespace's queues, topics, subscriptions and rules, for the administration. To be used within
             `with broker.world:`, as everything is.
         world: What all entities share.
+        tier: What kind of namespace it is.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, tier: Tier = Tier.STANDARD) -> None:
+        self.tier = tier
         self.world = World(clock)
         self.entities = Entities(self.world)
 
@@ -253,10 +256,10 @@ class Broker:
         with self.world:
             return self.entities.rules(*_subscription(address))
 
-    def add_rule(self, address: Address, name: str, filter_: Filter) -> None:
+    def add_rule(self, address: Address, rule: NewRule) -> None:
         """See `api.Messaging`."""
         with self.world:
-            self.entities.create_rule(*_subscription(address), name, filter_)
+            self.entities.create_rule(*_subscription(address), rule)
 
     def remove_rule(self, address: Address, name: str) -> None:
         """See `api.Messaging`."""
@@ -274,8 +277,8 @@ class Broker:
         queue = self.entities.source(address)
         check_status(queue.settings.status, sends=False, path=queue.address.path)
         target = {
-            None: queue.settings.forward_to,
-            SubQueue.DEAD_LETTER: queue.settings.forward_dead_letters_to,
+            None: queue.settings.forward_path,
+            SubQueue.DEAD_LETTER: queue.settings.dead_letter_path,
         }.get(address.sub_queue)
         if target:
             raise BrokerError(

@@ -10,7 +10,7 @@ from cloudq.emulators.service_bus.broker.address import Address, SubQueue
 from cloudq.emulators.service_bus.broker.api import BrokerError, Condition
 from cloudq.emulators.service_bus.broker.exits import Exits
 from cloudq.emulators.service_bus.broker.queue import Queue
-from cloudq.emulators.service_bus.broker.rules import DEFAULT_RULE, Filter, Rule, TrueFilter
+from cloudq.emulators.service_bus.broker.rules import DEFAULT_RULE, NewRule, Rule, TrueFilter
 from cloudq.emulators.service_bus.broker.settings import (
     MEGABYTE,
     Counts,
@@ -149,7 +149,7 @@ class Entities:
         """Makes a queue."""
         self._check_new(name)
         settings.check()
-        self._check_forwarding(name, settings)
+        self._check_forwarding(settings)
         quota = Quota(settings.max_size_megabytes * MEGABYTE)
         entity = self._queues[name.lower()] = QueueEntity(name, settings, self._make(Address(name), settings, quota))
         return entity
@@ -159,7 +159,7 @@ class Entities:
         entity = self.queue(name)
         _check_fixed(entity.settings, settings, "requires_session", "requires_duplicate_detection")
         settings.check()
-        self._check_forwarding(entity.name, settings)
+        self._check_forwarding(settings)
         entity.settings = settings
         entity.updated_at = self._world.now()
         entity.queue.quota.limit = settings.max_size_megabytes * MEGABYTE
@@ -187,7 +187,7 @@ class Entities:
         topic_name: str,
         name: str,
         settings: SubscriptionSettings,
-        rule: tuple[str, Filter] = (DEFAULT_RULE, TrueFilter()),
+        rule: NewRule = NewRule(DEFAULT_RULE, TrueFilter()),  # noqa: B008 - a frozen value
     ) -> Subscription:
         """Makes a subscription with one rule; by default it gets every message."""
         topic = self.topic(topic_name)
@@ -196,8 +196,8 @@ class Entities:
             raise _exists(address.path)
         _check_name(name)
         settings.check()
-        self._check_forwarding(address.path, settings)
-        first = Rule(*rule, self._world.now())
+        self._check_forwarding(settings)
+        first = Rule(rule, self._world.now())
         subscription = Subscription(name, self._make(address, settings, topic.quota))
         subscription.rules[first.name.lower()] = first
         topic.subscriptions[name.lower()] = subscription
@@ -208,23 +208,24 @@ class Entities:
         subscription = self.subscription(topic, name)
         _check_fixed(subscription.queue.settings, settings, "requires_session")
         settings.check()
-        self._check_forwarding(subscription.queue.address.path, settings)
+        self._check_forwarding(settings)
         subscription.updated_at = self._world.now()
         subscription.queue.change(settings)
 
-    def create_rule(self, topic: str, subscription: str, name: str, filter_: Filter) -> Rule:
+    def create_rule(self, topic: str, subscription: str, new: NewRule) -> Rule:
         """Adds a rule to a subscription."""
-        rules = self.subscription(topic, subscription).rules
+        name, rules = new.name, self.subscription(topic, subscription).rules
         if name.lower() in rules:
             raise _exists(f"{Address.subscription(topic, subscription)}/Rules/{name}")
         _check_name(name)
-        rule = rules[name.lower()] = Rule(name, filter_, self._world.now())
+        rule = rules[name.lower()] = Rule(new, self._world.now())
         return rule
 
-    def update_rule(self, topic: str, subscription: str, name: str, filter_: Filter) -> Rule:
-        """Gives a rule another filter."""
-        old = self.rule(topic, subscription, name)
-        rule = self.subscription(topic, subscription).rules[name.lower()] = Rule(old.name, filter_, old.created_at)
+    def update_rule(self, topic: str, subscription: str, new: NewRule) -> Rule:
+        """Gives the rule of that name another filter and action."""
+        old = self.rule(topic, subscription, new.name)
+        rule = Rule(msgspec.structs.replace(new, name=old.name), old.created_at)
+        self.subscription(topic, subscription).rules[new.name.lower()] = rule
         return rule
 
     # ── deleting ─────────────────────────────────────────────────────────────────────────────────────────
@@ -293,15 +294,13 @@ class Entities:
         if name.lower() in self._queues or name.lower() in self._topics:
             raise _exists(name)
 
-    def _check_forwarding(self, path: str, settings: SubscriptionSettings) -> None:
+    def _check_forwarding(self, settings: SubscriptionSettings) -> None:
         for name, target in (
-            ("ForwardTo", settings.forward_to),
-            ("ForwardDeadLetteredMessagesTo", settings.forward_dead_letters_to),
+            ("ForwardTo", settings.forward_path),
+            ("ForwardDeadLetteredMessagesTo", settings.dead_letter_path),
         ):
             if not target:
                 continue
-            if target.lower() == path.lower():
-                raise out_of_bounds(name, f"{path} can't forward to itself")
             if target.lower() not in self._queues and target.lower() not in self._topics:
                 raise out_of_bounds(name, f"there is no queue or topic {target}; it has to be made first")
 

@@ -42,7 +42,7 @@ class Exits:
     ) -> None:
         """Dead-letters a message: into the sub-queue, or where that forwards to."""
         self._mark(dead, reason, description)
-        target = settings.forward_dead_letters_to
+        target = settings.dead_letter_path
         if not target or self._try(dead, target) is not None:
             self.dead_letters.put(dead)
 

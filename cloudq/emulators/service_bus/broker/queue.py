@@ -134,11 +134,12 @@ class Queue:
         if self.exits is not None:
             default = self.settings.default_time_to_live
             stored.time_to_live = lifetimes.in_force(stored.message.time_to_live, stored.time_to_live, default)
-            if self.settings.forward_to:
+            target = self.settings.forward_path
+            if target is not None:
                 self._remove(stored)
                 moved = stored.copy(now)
                 moved.time_to_live = stored.time_to_live
-                self.exits.transfer(moved, self.settings.forward_to)
+                self.exits.transfer(moved, target)
                 return
             stored.expires_at = lifetimes.end(now, stored.time_to_live)
             if stored.expires_at is not None:
@@ -344,7 +345,7 @@ class Queue:
     def change(self, settings: SubscriptionSettings) -> None:
         """Takes new settings: for messages and locks to come. Receivers end if they may not receive any more."""
         self.settings = settings
-        if not settings.status.receives or (settings.forward_to and self.exits is not None):
+        if not settings.status.receives or (settings.forward_path and self.exits is not None):
             self.end_receivers(
                 BrokerError(
                     Condition.ENTITY_DISABLED, f"{self.address} is {settings.status}, or forwards its messages."

@@ -1,8 +1,8 @@
-"""The rules of a subscription: which messages of its topic it gets."""
+"""The rules of a subscription: which messages of its topic it gets, and changed in which way."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final, TypeAlias
 
@@ -10,9 +10,12 @@ import msgspec
 
 from cloudq.emulators.service_bus.broker.api import BrokerError, Condition, Message
 from cloudq.emulators.service_bus.broker.sql import Node, Subject, compile_filter
+from cloudq.emulators.service_bus.broker.sql_actions import Change, compile_action
 from cloudq.emulators.service_bus.broker.sql_tokens import SqlError
 
 DEFAULT_RULE: Final = "$Default"
+RULE_NAME: Final = "RuleName"
+"""The property of a copy that a rule with an action makes: the rule's name."""
 
 
 class TrueFilter(msgspec.Struct, frozen=True):
@@ -55,22 +58,46 @@ class CorrelationFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 Filter: TypeAlias = TrueFilter | FalseFilter | SqlFilter | CorrelationFilter
 
+
+class SqlAction(msgspec.Struct, frozen=True):
+    """What a rule changes of its copy of a message.
+
+    Attributes:
+        expression: The statements: `SET priority = 'high'; REMOVE color`.
+        parameters: Values of the `@names` in it.
+    """
+
+    expression: str
+    parameters: Mapping[str, object] = {}
+
+
+class NewRule(msgspec.Struct, frozen=True):
+    """A rule that is to be made."""
+
+    name: str
+    filter: Filter
+    action: SqlAction | None = None
+
+
 _SYSTEM_FIELDS: Final = tuple(name for name in CorrelationFilter.__struct_fields__ if name != "properties")
 
 
 class Rule:
-    """A named filter, ready to be asked.
+    """A named filter, ready to be asked, with its action.
 
     Raises:
-        BrokerError: `INVALID_FIELD`: the filter can't be read, or asks for nothing.
+        BrokerError: `INVALID_FIELD`: the filter or the action can't be read, or the filter asks for nothing.
     """
 
-    __slots__ = ("_sql", "created_at", "filter", "name")
+    __slots__ = ("_change", "_sql", "action", "created_at", "filter", "name")
 
-    def __init__(self, name: str, filter_: Filter, created_at: datetime) -> None:
+    def __init__(self, new: NewRule, created_at: datetime) -> None:
+        name, filter_ = new.name, new.filter
         self.created_at = created_at
         self.name = name
         self.filter = filter_
+        self.action = new.action
+        self._change: Callable[[Message], Change] | None = None
         self._sql: Node | None = None
         if isinstance(filter_, SqlFilter):
             try:
@@ -81,6 +108,25 @@ class Rule:
                 ) from error
         elif isinstance(filter_, CorrelationFilter) and filter_ == CorrelationFilter():
             raise BrokerError(Condition.INVALID_FIELD, f"the correlation filter of the rule {name} has no condition")
+        if new.action is not None:
+            try:
+                self._change = compile_action(new.action.expression, new.action.parameters)
+            except SqlError as error:
+                raise BrokerError(
+                    Condition.INVALID_FIELD, f"the action of the rule {name} ({new.action.expression}): {error}"
+                ) from error
+
+    def change(self, message: Message) -> Change | None:
+        """What the action makes of the message; `None`: there is no action.
+
+        Raises:
+            SqlError: It can't be computed for this message.
+        """
+        if self._change is None:
+            return None
+        change = self._change(message)
+        named = {RULE_NAME: self.name}
+        return Change({**change.properties, **named}, {**change.added, **named}, change.removed)
 
     def matches(self, subject: Subject) -> bool:
         """Whether the filter is true for the message.
@@ -99,10 +145,22 @@ class Rule:
                 return self._sql is not None and self._sql(subject) is True
 
 
-def matching(rules: Mapping[str, Rule], message: Message) -> bool:
-    """Whether any of the rules matches. Raises `SqlError` if one can't be computed."""
+def copies(rules: Mapping[str, Rule], message: Message) -> list[Change | None]:
+    """What a subscription gets of a message (Microsoft, "Topic filters and actions").
+
+    One as it is if any rule without an action matches, and one of each matching rule with an action.
+
+    Raises:
+        SqlError: A rule can't be computed.
+    """
     subject = Subject(message)
-    return any(rule.matches(subject) for rule in rules.values())
+    changes: list[Change | None] = []
+    for rule in rules.values():
+        if rule.action is None and None in changes:
+            continue
+        if rule.matches(subject):
+            changes.append(rule.change(message))
+    return changes
 
 
 def _correlates(wanted: CorrelationFilter, subject: Subject) -> bool:

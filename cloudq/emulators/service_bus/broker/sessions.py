@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
 
 from cloudq.emulators.service_bus.broker.api import BrokerError, Condition, ReceiveMode, SessionSink
 from cloudq.emulators.service_bus.broker.receivers import QueueReceiver
@@ -12,6 +12,11 @@ from cloudq.emulators.service_bus.broker.timers import Timer
 
 if TYPE_CHECKING:
     from cloudq.emulators.service_bus.broker.queue import Queue
+
+
+# Who receives and deletes has nothing to lose with the lock: its link ends this much later, so that one that waits just
+# as long as the lock holds sees its wait end first, as it does at the service.
+SLACK: Final = timedelta(seconds=1)
 
 
 class Session:
@@ -297,8 +302,14 @@ class Sessions:
     def _end_lock(self, session: Session) -> None:
         holder = session.holder
         self.free(session, counts=True)
-        if holder is not None:
-            holder.end(_lock_lost(session.id))
+        if holder is None:
+            return
+        error = _lock_lost(session.id)
+        if holder.mode is ReceiveMode.PEEK_LOCK:
+            holder.end(error)
+        else:
+            world = self._queue.world
+            world.timers.at(world.now() + SLACK, lambda: holder.end(error))
 
 
 def _lock_lost(session_id: str) -> BrokerError:

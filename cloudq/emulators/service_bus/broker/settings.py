@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
 from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -14,11 +15,24 @@ from cloudq.emulators.service_bus.broker.api import BrokerError, Condition
 MAX_LOCK: Final = timedelta(minutes=5)
 MAX_DUPLICATE_WINDOW: Final = timedelta(days=7)
 MAX_DELIVERY_COUNT: Final = 2000
-# Standard's limit. Premium's is 100 MB, but its batches are bound to 1 MB.
+# Standard's limit. Premium's is 100 MB, with 1 MB where none is given, and its batches are bound to 1 MB.
 STANDARD_MESSAGE_SIZE: Final = 256 * 1024
 PREMIUM_MESSAGE_SIZE: Final = 100 * 1024 * 1024
+PREMIUM_DEFAULT_MESSAGE_SIZE: Final = 1024 * 1024
 MEGABYTE: Final = 1024 * 1024
 _MAX_SIZE_MEGABYTES: Final = 80 * 1024
+
+
+class Tier(StrEnum):
+    """What kind of namespace it is. They differ in the sizes of messages."""
+
+    STANDARD = "Standard"
+    PREMIUM = "Premium"
+
+    @property
+    def message_size(self) -> int:
+        """The largest message of an entity for which no size is given, in bytes."""
+        return STANDARD_MESSAGE_SIZE if self is Tier.STANDARD else PREMIUM_DEFAULT_MESSAGE_SIZE
 
 
 class Status(StrEnum):
@@ -40,14 +54,33 @@ class Status(StrEnum):
         return self in {Status.ACTIVE, Status.SEND_DISABLED}
 
 
+class AuthorizationRule(msgspec.Struct, frozen=True, kw_only=True):
+    """A key of an entity, and what it allows: kept and given back, though the emulator checks no keys.
+
+    Attributes:
+        kind: `SharedAccessAuthorizationRule`.
+        rights: Of `Send`, `Listen` and `Manage`.
+        fields: The rest by the names of the administration's XML: `KeyName`, `PrimaryKey`, .... Not in the repr.
+    """
+
+    kind: str
+    rights: tuple[str, ...] = ()
+    fields: Mapping[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"AuthorizationRule({self.fields.get('KeyName')!r}, rights={self.rights!r})"
+
+
 class Inert(msgspec.Struct, frozen=True, kw_only=True):
     """What every entity has that the emulator keeps without acting on it.
 
     Attributes:
         properties: Properties of the administration's XML by name: `UserMetadata`, `AutoDeleteOnIdle`, ....
+        authorization: The keys of a queue or a topic.
     """
 
     properties: Mapping[str, str] = {}
+    authorization: tuple[AuthorizationRule, ...] = ()
 
 
 class TopicSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,8 +118,9 @@ class SubscriptionSettings(msgspec.Struct, frozen=True, kw_only=True):
         dead_letter_on_expiration: Whether expired messages are dead-lettered, not dropped.
         dead_letter_on_filter_errors: Whether messages are kept in the dead-letter queue whose filter can't be
             evaluated; else they are dropped.
-        forward_to: The queue or topic that gets all messages; nobody can receive from this entity then.
-        forward_dead_letters_to: The queue or topic that gets the dead letters.
+        forward_to: The queue or topic that gets all messages; nobody can receive from this entity then. A name, or an
+            address whose path is the name: `sb://host/orders`.
+        forward_dead_letters_to: The queue or topic that gets the dead letters, in the same way.
     """
 
     lock_duration: timedelta = timedelta(minutes=1)
@@ -99,6 +133,16 @@ class SubscriptionSettings(msgspec.Struct, frozen=True, kw_only=True):
     forward_dead_letters_to: str | None = None
     status: Status = Status.ACTIVE
     inert: Inert = Inert()
+
+    @property
+    def forward_path(self) -> str | None:
+        """The name of what gets all messages."""
+        return _path(self.forward_to)
+
+    @property
+    def dead_letter_path(self) -> str | None:
+        """The name of what gets the dead letters."""
+        return _path(self.forward_dead_letters_to)
 
     def check(self) -> None:
         """Raises `BrokerError` with `INVALID_FIELD`, naming the property, if a value is out of bounds."""
@@ -153,6 +197,12 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     def total(self) -> int:
         """All of them."""
         return self.active + self.scheduled + self.dead_letter + self.transfer + self.transfer_dead_letter
+
+
+def _path(target: str | None) -> str | None:
+    if target is None:
+        return None
+    return (urlsplit(target).path if "://" in target else target).strip("/") or None
 
 
 def out_of_bounds(name: str, text: str) -> BrokerError:

@@ -76,10 +76,12 @@ def compile_filter(text: str, parameters: Mapping[str, Value] | None = None) -> 
     """
     if len(text) > MAX_LENGTH:
         raise SqlError(f"it has {len(text)} characters; a filter has at most {MAX_LENGTH}")
-    return _Parser(text, parameters or {}).parse()
+    return Parser(text, parameters or {}).parse()
 
 
-class _Parser:
+class Parser:
+    """Reads one expression, from its loosest operators to its values."""
+
     def __init__(self, text: str, parameters: Mapping[str, Value]) -> None:
         self._tokens = list(tokens(text))
         self._next = 0
@@ -87,6 +89,7 @@ class _Parser:
         self._parameters = {name.lstrip("@").lower(): value for name, value in parameters.items()}
 
     def parse(self) -> Node:
+        """The whole of it. Raises `SqlError`."""
         node = self._or()
         if self._next < len(self._tokens):
             raise self._unexpected("the end, AND or OR")

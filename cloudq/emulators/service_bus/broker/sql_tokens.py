@@ -18,7 +18,7 @@ _TOKEN: Final = re.compile(
     | (?P<quoted>"(?:[^"]|"")*")
     | (?P<parameter>@\w+)
     | (?P<word>[^\W\d]\w*)
-    | (?P<symbol><>|!=|<=|>=|[=<>+\-*/%(),.])
+    | (?P<symbol><>|!=|<=|>=|[=<>+\-*/%(),.;])
     )""",
     re.VERBOSE,
 )

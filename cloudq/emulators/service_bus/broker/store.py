@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 
 from cloudq.emulators.service_bus.broker.api import BrokerError, Condition, Message, MessageState, Received
+from cloudq.emulators.service_bus.broker.sql_actions import Change
 from cloudq.emulators.service_bus.broker.timers import Timer
 
 # A message counts its bytes and this: about what keeping one takes, so that an entity's largest size bounds memory,
@@ -30,6 +31,8 @@ class Stored(msgspec.Struct, kw_only=True, eq=False):
         expires_at: When its time to live ends, if it has one.
         timer: For its schedule or its end.
         ready: Whether it stands in line to be delivered.
+        properties: Application properties that were set since it was sent.
+        removed: The names of those that were taken away.
         hops: How often it was forwarded.
     """
 
@@ -48,6 +51,7 @@ class Stored(msgspec.Struct, kw_only=True, eq=False):
     lock_timer: Timer | None = None
     source: str | None = None
     properties: dict[str, object] | None = None
+    removed: frozenset[str] = frozenset()
     hops: int = 0
 
     @property
@@ -79,6 +83,7 @@ class Stored(msgspec.Struct, kw_only=True, eq=False):
             locked_until=self.locked_until,
             dead_letter_source=self.source,
             set_properties=dict(self.properties) if self.properties else {},
+            removed_properties=self.removed,
         )
 
     def copy(self, now: datetime) -> Stored:
@@ -90,8 +95,20 @@ class Stored(msgspec.Struct, kw_only=True, eq=False):
             deliveries=self.deliveries,
             source=self.source,
             properties=dict(self.properties) if self.properties else None,
+            removed=self.removed,
             hops=self.hops,
         )
+
+    def changed(self, change: Change | None, now: datetime) -> Stored:
+        """Another copy, with what a rule's action makes of the message; as it is with `None`."""
+        copy = self.copy(now)
+        copy.time_to_live = self.time_to_live
+        if change is not None:
+            # Rules of a topic that it is forwarded to see what it has become.
+            copy.message = msgspec.structs.replace(self.message, application_properties=change.properties)
+            copy.set(change.added)
+            copy.removed = (self.removed - frozenset(change.added)) | change.removed
+        return copy
 
 
 class Quota:

@@ -9,7 +9,7 @@ from itertools import count
 from cloudq.emulators.service_bus.broker import lifetimes
 from cloudq.emulators.service_bus.broker.api import BrokerError, Condition, Message, MessageState, Received
 from cloudq.emulators.service_bus.broker.queue import Queue
-from cloudq.emulators.service_bus.broker.rules import Rule, matching
+from cloudq.emulators.service_bus.broker.rules import Rule, copies
 from cloudq.emulators.service_bus.broker.settings import TopicSettings
 from cloudq.emulators.service_bus.broker.sql_tokens import SqlError
 from cloudq.emulators.service_bus.broker.store import Messages, Quota, Seen, Stored
@@ -120,9 +120,9 @@ class Topic:
             copy = stored.copy(now)
             copy.time_to_live = lifetimes.in_force(None, stored.time_to_live, self.settings.default_time_to_live)
             try:
-                if matching(subscription.rules, message):
+                for change in copies(subscription.rules, message):
                     queue.check(message)
-                    queue.put(copy)
+                    queue.put(copy.changed(change, now))
             except SqlError as error:
                 if queue.settings.dead_letter_on_filter_errors:
                     queue.bury_copy(copy, "FilterEvaluationException", f"A rule can't be evaluated: {error}")

@@ -6,7 +6,8 @@ The body, the properties and everything else that the service doesn't change sta
 from __future__ import annotations
 
 import struct
-from datetime import timedelta
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -14,7 +15,7 @@ import msgspec
 from cloudq.emulators.service_bus.amqp.encoding import encode, encode_described, encode_list, encode_map
 from cloudq.emulators.service_bus.amqp.errors import AmqpError, DecodeError, ErrorCondition
 from cloudq.emulators.service_bus.amqp.sections import BODIES, Section, list_of, map_of, split
-from cloudq.emulators.service_bus.amqp.types import Int, Symbol, Timestamp, UByte, UInt
+from cloudq.emulators.service_bus.amqp.types import Described, Int, Symbol, Timestamp, UByte, UInt
 from cloudq.emulators.service_bus.broker.api import Message, Received
 from cloudq.emulators.service_bus.dialect import names
 
@@ -36,7 +37,7 @@ _KEY_SEQUENCE_NUMBER, _KEY_ENQUEUED_SEQUENCE_NUMBER, _KEY_ENQUEUED_TIME, _KEY_LO
     for name in (names.SEQUENCE_NUMBER, names.ENQUEUED_SEQUENCE_NUMBER, names.ENQUEUED_TIME, names.LOCKED_UNTIL)
 )
 _KEY_MESSAGE_STATE, _KEY_DEAD_LETTER_SOURCE = encode(names.MESSAGE_STATE), encode(names.DEAD_LETTER_SOURCE)
-_LOCK_TOKEN_HEAD = b"\xc1\x24\x02" + encode(names.LOCK_TOKEN) + b"\x98"
+_KEY_LOCK_TOKEN = encode(names.LOCK_TOKEN)
 _LONG, _TIMESTAMP = struct.Struct(">Bq"), struct.Struct(">Bq")
 _DEFAULT_PRIORITY: Final = UByte(4)
 
@@ -47,6 +48,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         durable: As the sender said.
         priority: As the sender said.
+        delivery_annotations: Encoded keys and values, in turns, of those but for the lock's token.
         annotations: Encoded keys and values, in turns, of annotations that aren't the service's.
         properties: The section, encoded; may be empty.
         application_properties: The section, encoded; may be empty.
@@ -55,6 +57,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
 
     durable: bool
     priority: int
+    delivery_annotations: tuple[bytes, ...]
     annotations: tuple[bytes, ...]
     properties: bytes
     application_properties: bytes
@@ -87,15 +90,18 @@ def parse(payload: bytes) -> WireMessage:
         AmqpError: The bytes are no message, or a field that the service reads is of the wrong type.
     """
     header: list[object] = []
+    delivery_annotations: dict[object, object] = {}
     annotations: dict[object, object] = {}
     properties: list[object] = []
     application_properties: dict[object, object] = {}
     raw = {Section.PROPERTIES: b"", Section.APPLICATION_PROPERTIES: b""}
-    rest = len(payload)
+    rest: list[bytes] = []
     for part in split(payload):
         section = part.section
         if section is Section.HEADER:
             header = list_of(payload, part)
+        elif section is Section.DELIVERY_ANNOTATIONS:
+            delivery_annotations = map_of(payload, part)
         elif section is Section.MESSAGE_ANNOTATIONS:
             annotations = map_of(payload, part)
         elif section is Section.PROPERTIES:
@@ -105,7 +111,7 @@ def parse(payload: bytes) -> WireMessage:
             application_properties = map_of(payload, part)
             raw[section] = payload[part.start : part.end]
         elif section in BODIES or section is Section.FOOTER:
-            rest = min(rest, part.start)
+            rest.append(payload[part.start : part.end])
     header += [None] * (5 - len(header))
     properties += [None] * (_PROPERTY_COUNT - len(properties))
     durable, priority, ttl = header[:3]
@@ -114,7 +120,7 @@ def parse(payload: bytes) -> WireMessage:
         payload=payload,
         message_id=_text(properties[_MESSAGE_ID]),
         session_id=_string("group-id", properties[_GROUP_ID]),
-        partition_key=_string(names.PARTITION_KEY, annotations.get(names.PARTITION_KEY)),
+        partition_key=_key(names.PARTITION_KEY, annotations.get(names.PARTITION_KEY)),
         time_to_live=None if ttl is None else _integer("ttl", ttl) * _MILLISECOND,
         scheduled_enqueue_time=None if due is None else names.from_millis(_integer("scheduled-enqueue-time", due)),
         correlation_id=_text(properties[_CORRELATION_ID]),
@@ -127,16 +133,18 @@ def parse(payload: bytes) -> WireMessage:
         layout=Layout(
             durable=durable is True,
             priority=_DEFAULT_PRIORITY if priority is None else _integer("priority", priority),
-            annotations=tuple(
-                encoded
-                for key, value in annotations.items()
-                if key not in _STATED
-                for encoded in (encode(key), encode(value))
-            ),
+            delivery_annotations=_encoded(delivery_annotations, without=(names.LOCK_TOKEN,)),
+            annotations=_encoded(annotations, without=_STATED),
             properties=raw[Section.PROPERTIES],
             application_properties=raw[Section.APPLICATION_PROPERTIES],
-            rest=payload[rest:],
+            rest=b"".join(rest),
         ),
+    )
+
+
+def _encoded(annotations: dict[object, object], without: Collection[object]) -> tuple[bytes, ...]:
+    return tuple(
+        encoded for key, value in annotations.items() if key not in without for encoded in (encode(key), encode(value))
     )
 
 
@@ -154,6 +162,11 @@ def _text(value: object) -> str | None:
     if value is None:
         return None
     return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def _key(name: str, value: object) -> str | None:
+    # azure-servicebus sends a message that it has received with its keys as bytes.
+    return _string(name, value.decode(errors="replace") if isinstance(value, bytes) else value)
 
 
 def _string(name: str, value: object) -> str | None:
@@ -198,8 +211,11 @@ def encode_received(received: Received) -> bytes:
             ),
         )
     ]
+    delivery = list(layout.delivery_annotations)
     if received.lock_token is not None:
-        parts.append(encode_described(Section.DELIVERY_ANNOTATIONS, _LOCK_TOKEN_HEAD + received.lock_token.bytes))
+        delivery += (_KEY_LOCK_TOKEN, b"\x98" + received.lock_token.bytes)
+    if delivery:
+        parts.append(encode_described(Section.DELIVERY_ANNOTATIONS, encode_map(delivery)))
     parts.append(encode_described(Section.MESSAGE_ANNOTATIONS, encode_map(_annotations(received, layout))))
     parts.append(layout.properties)
     parts.append(_application_properties(received, layout))
@@ -227,15 +243,25 @@ def _annotations(received: Received, layout: Layout) -> list[bytes]:
 
 
 def _application_properties(received: Received, layout: Layout) -> bytes:
-    if not received.set_properties:
+    if not received.set_properties and not received.removed_properties:
         return layout.application_properties
     merged: dict[object, object] = {}
     if layout.application_properties:
         merged.update(map_of(layout.application_properties, split(layout.application_properties)[0]))
     # Symbols and strings are equal here: a name keeps the type that it has first.
     merged.update(received.set_properties)
-    return encode_described(Section.APPLICATION_PROPERTIES, encode({_plain(k): v for k, v in merged.items()}))
+    kept = {_plain(k): _encodable(v) for k, v in merged.items() if k not in received.removed_properties}
+    return encode_described(Section.APPLICATION_PROPERTIES, encode(kept))
 
 
 def _plain(name: object) -> object:
     return str(name) if isinstance(name, Symbol) else name
+
+
+def _encodable(value: object) -> object:
+    # What the parameters of a rule's action can be that AMQP has no type for.
+    if isinstance(value, datetime):
+        return Timestamp(names.to_millis(value if value.tzinfo is not None else value.replace(tzinfo=UTC)))
+    if isinstance(value, timedelta):
+        return Described(names.TIME_SPAN, names.to_time_span(value))
+    return value

@@ -24,6 +24,8 @@ SESSION_FILTER: Final = Symbol("com.microsoft:session-filter")
 SESSION_LOCKED_UNTIL: Final = Symbol("com.microsoft:locked-until-utc")
 LINK_TIMEOUT: Final = Symbol("com.microsoft:timeout")
 
+TIME_SPAN: Final = Symbol("com.microsoft:timespan")
+
 DEAD_LETTER: Final = "com.microsoft:dead-letter"
 DEAD_LETTER_REASON: Final = "DeadLetterReason"
 DEAD_LETTER_DESCRIPTION: Final = "DeadLetterErrorDescription"
@@ -46,6 +48,11 @@ def from_millis(millis: int) -> datetime:
         return EPOCH + timedelta(milliseconds=millis)
     except OverflowError:
         return LAST if millis > 0 else EPOCH
+
+
+def to_time_span(span: timedelta) -> int:
+    """A span in .NET's units of 100 ns."""
+    return span // _MICROSECOND * 10
 
 
 def to_ticks(moment: datetime) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from cloudq.emulators.service_bus.amqp.errors import AmqpError, ErrorCondition
 from cloudq.emulators.service_bus.amqp.types import Described, ULong
 from cloudq.emulators.service_bus.broker.address import Address
 from cloudq.emulators.service_bus.broker.api import Messaging
@@ -12,7 +11,9 @@ from cloudq.emulators.service_bus.broker.rules import (
     CorrelationFilter,
     FalseFilter,
     Filter,
+    NewRule,
     Rule,
+    SqlAction,
     SqlFilter,
     TrueFilter,
 )
@@ -23,6 +24,7 @@ Fields = dict[object, object]
 # Descriptors, as @azure/core-amqp 4 has them.
 _DESCRIPTION: Final = ULong(0x0000_0137_0000_0004)
 _NO_ACTION: Final = ULong(0x0000_0137_0000_0005)
+_SQL_ACTION: Final = ULong(0x0000_0137_0000_0006)
 _SQL_FILTER: Final = ULong(0x0000_0013_7000_0006)
 _TRUE_FILTER: Final = ULong(0x0000_0013_7000_0007)
 _FALSE_FILTER: Final = ULong(0x0000_0013_7000_0008)
@@ -53,9 +55,10 @@ class Rules:
     def add(self, body: Body) -> Fields:
         """`add-rule`."""
         description = body.body("rule-description")
-        if description.mapping("sql-rule-action"):
-            raise AmqpError(ErrorCondition.NOT_IMPLEMENTED, "The emulator's rules have filters, but no actions.")
-        self._broker.add_rule(self._address, body.text("rule-name"), _read_filter(description))
+        action = description.mapping("sql-rule-action")
+        expression = Body(action).optional_text("expression") if action else None
+        rule = NewRule(body.text("rule-name"), _read_filter(description), SqlAction(expression) if expression else None)
+        self._broker.add_rule(self._address, rule)
         return {}
 
     def remove(self, body: Body) -> Fields:
@@ -92,7 +95,8 @@ def _read_filter(description: Body) -> Filter:
 
 
 def _described(rule: Rule) -> Described:
-    return Described(_DESCRIPTION, [_filter(rule.filter), Described(_NO_ACTION, []), rule.name])
+    action = Described(_NO_ACTION, []) if rule.action is None else Described(_SQL_ACTION, [rule.action.expression])
+    return Described(_DESCRIPTION, [_filter(rule.filter), action, rule.name])
 
 
 def _filter(filter_: Filter) -> Described:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cloudq.emulators.service_bus.broker.broker import Broker
-from cloudq.emulators.service_bus.broker.rules import CorrelationFilter, SqlFilter
+from cloudq.emulators.service_bus.broker.rules import CorrelationFilter, SqlAction, SqlFilter
 from cloudq.emulators.service_bus.config import Config, ConfigError, load_config, parse_config
 from cloudq.testing import FakeClock
 
@@ -51,6 +51,7 @@ FULL = {
                                         "Name": "text",
                                         "Properties": {
                                             "FilterType": "Correlation",
+                                            "Action": {"SqlExpression": "SET a = 1", "CompatibilityLevel": 20},
                                             "CorrelationFilter": {
                                                 "ContentType": "application/text",
                                                 "Label": "l",
@@ -105,6 +106,7 @@ def test_everything_of_the_file_is_made() -> None:
     assert SqlFilter("sys.MessageId = '1'") == sql.filter
     wanted = CorrelationFilter(content_type="application/text", subject="l", properties={"color": "red", "n": 1})
     assert wanted == text.filter
+    assert (None, SqlAction("SET a = 1")) == (sql.action, text.action)
 
 
 def test_a_namespace_without_anything() -> None:
@@ -151,12 +153,6 @@ def test_a_namespace_without_anything() -> None:
                 "FilterType": "Sql"}}]}]}]),
             "Properties.SqlFilter: it is missing",
         ),
-        (
-            namespace(Topics=[{"Name": "t", "Subscriptions": [{"Name": "s", "Rules": [{"Name": "r", "Properties": {
-                "FilterType": "Sql", "SqlFilter": {"SqlExpression": "1=1"}, "Action": {"SqlExpression": "SET a = 1"}
-            }}]}]}]),
-            "Properties.Action: the emulator has no rule actions",
-        ),
     ],
 )  # fmt: skip
 def test_files_that_are_refused(content: bytes, text: str) -> None:
@@ -182,6 +178,12 @@ def test_files_that_are_refused(content: bytes, text: str) -> None:
             namespace(Topics=[{"Name": "t", "Subscriptions": [{"Name": "s", "Rules": [{"Name": "r", "Properties": {
                 "FilterType": "Sql", "SqlFilter": {"SqlExpression": "a ="}}}]}]}]),
             "Rules[0]: the SQL filter of the rule r (a =): it ends where",
+        ),
+        (
+            namespace(Topics=[{"Name": "t", "Subscriptions": [{"Name": "s", "Rules": [{"Name": "r", "Properties": {
+                "FilterType": "Sql", "SqlFilter": {"SqlExpression": "1=1"}, "Action": {"SqlExpression": "SET a"}
+            }}]}]}]),
+            "Rules[0]: the action of the rule r (SET a): it ends where = should be",
         ),
     ],
 )  # fmt: skip

@@ -14,7 +14,7 @@ from azure.servicebus import ServiceBusClient, ServiceBusMessage
 
 from cloudq.emulators.service_bus.broker.address import Address
 from cloudq.emulators.service_bus.broker.api import BrokerError, Message
-from cloudq.emulators.service_bus.broker.rules import SqlFilter
+from cloudq.emulators.service_bus.broker.rules import NewRule, SqlFilter
 from cloudq.emulators.service_bus.broker.settings import QueueSettings
 from cloudq.emulators.service_bus.config import parse_config
 from cloudq.emulators.service_bus.runner import ServiceBusEmulator
@@ -58,7 +58,7 @@ def test_a_rule_sees_what_the_sdk_sends() -> None:
         entities = emulator.broker.entities
         emulator.call(entities.delete_rule, "news", "some", "$Default")
         wanted = SqlFilter("color = 'red' AND n > 1 AND ok = TRUE AND price < 2.5 AND sys.Label LIKE 'a%'")
-        emulator.call(entities.create_rule, "news", "some", "mine", wanted)
+        emulator.call(entities.create_rule, "news", "some", NewRule("mine", wanted))
         properties = {"color": "red", "n": 2, "ok": True, "price": 1.5}
         with (
             ServiceBusClient.from_connection_string(emulator.connection_string, retry_total=0) as client,

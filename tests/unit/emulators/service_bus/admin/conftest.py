@@ -15,7 +15,7 @@ from cloudq.emulators.service_bus.admin.server import AdministrationServer
 from cloudq.emulators.service_bus.broker.address import Address
 from cloudq.emulators.service_bus.broker.api import Message
 from cloudq.emulators.service_bus.broker.broker import Broker
-from cloudq.emulators.service_bus.broker.settings import QueueSettings
+from cloudq.emulators.service_bus.broker.settings import QueueSettings, Tier
 from cloudq.testing import FakeClock
 
 
@@ -30,9 +30,9 @@ class PlainTransport(RequestsTransport):
 class Served:
     """A broker whose administration is served by a thread of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, tier: Tier = Tier.STANDARD) -> None:
         self.clock = FakeClock()
-        self.broker = Broker(self.clock)
+        self.broker = Broker(self.clock, tier)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
@@ -83,6 +83,15 @@ class Served:
 def served() -> Iterator[Served]:
     served = Served()
     yield served
+    served.stop()
+
+
+@pytest.fixture
+def premium() -> Iterator[ServiceBusAdministrationClient]:
+    """The client of a Premium namespace."""
+    served = Served(Tier.PREMIUM)
+    with served.client() as client:
+        yield client
     served.stop()
 
 

@@ -7,6 +7,7 @@ import pytest
 from cloudq.emulators.service_bus.admin.atom import ATOM, SERVICE_BUS
 from cloudq.emulators.service_bus.admin.requests import Request, Response, handle
 from cloudq.emulators.service_bus.broker.broker import Broker
+from cloudq.emulators.service_bus.broker.settings import QueueSettings, SubscriptionSettings, TopicSettings
 from cloudq.testing import FakeClock
 
 ENTRY = (
@@ -58,10 +59,46 @@ def test_entity_paths_are_unquoted(broker: Broker) -> None:
 
 
 def test_forwarding_may_be_given_as_an_address(broker: Broker) -> None:
-    """Clients write the address of the target, of which the path counts."""
+    """Clients write the address of the target, of which the path counts; it is given back as it was written."""
     ask(broker, "PUT", "/target", ENTRY % "")
     ask(broker, "PUT", "/orders", ENTRY % "<ForwardTo>sb://here:5672/target</ForwardTo>")
-    assert "target" == broker.entities.queue("orders").settings.forward_to
+    assert "target" == broker.entities.queue("orders").settings.forward_path
+    assert "<ForwardTo>sb://here:5672/target</ForwardTo>" in ask(broker, "GET", "/orders").body.decode()
+    ask(broker, "PUT", "/orders", ENTRY % "<ForwardTo>sb://here</ForwardTo>", if_match=True)
+    assert broker.entities.queue("orders").settings.forward_to is None
+
+
+def test_forwarding_by_name_is_stated_as_an_address(broker: Broker) -> None:
+    """What was configured by name has the host that the client used before it, in queues and in subscriptions."""
+    broker.entities.create_queue("target", QueueSettings())
+    broker.entities.create_queue("orders", QueueSettings(forward_to="target", forward_dead_letters_to="target"))
+    broker.entities.create_topic("news", TopicSettings())
+    broker.entities.create_subscription("news", "one", SubscriptionSettings(forward_to="target"))
+    for path, name in (
+        ("/orders", "ForwardTo"),
+        ("/orders", "ForwardDeadLetteredMessagesTo"),
+        ("/news/Subscriptions/one", "ForwardTo"),
+    ):
+        assert f"<{name}>sb://here/target</{name}>" in ask(broker, "GET", path).body.decode()
+
+
+@pytest.mark.parametrize(
+    ("inside", "text"),
+    [
+        ("<AuthorizationRule/>", "a rule has no KeyName"),
+        ("<AuthorizationRule><KeyName>k</KeyName></AuthorizationRule>" * 13, "13; an entity has at most 12"),
+        (
+            "<AuthorizationRule><KeyName>k</KeyName><Rights><AccessRights>Own</AccessRights></Rights>"
+            "</AuthorizationRule>",
+            "'Own' is none of Send, Listen, Manage",
+        ),
+    ],
+)
+def test_keys_that_are_refused(broker: Broker, inside: str, text: str) -> None:
+    """They are bad requests that say why, and make nothing."""
+    response = ask(broker, "PUT", "/orders", ENTRY % f"<AuthorizationRules>{inside}</AuthorizationRules>")
+    assert (400, True) == (response.status, text in response.body.decode())
+    assert [] == broker.entities.queues()
 
 
 @pytest.mark.parametrize("query", [{"$skip": "-1"}, {"$top": "x"}, {"$top": "9" * 20}])

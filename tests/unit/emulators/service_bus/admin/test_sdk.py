@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.servicebus.management import (
+    AccessRights,
+    AuthorizationRule,
     CorrelationRuleFilter,
     EntityStatus,
     FalseRuleFilter,
@@ -27,7 +29,7 @@ MAKES_RULES = pytest.mark.filterwarnings(
 )
 
 
-def test_a_queue_keeps_what_it_was_made_with(client: ServiceBusAdministrationClient) -> None:
+def test_a_queue_keeps_what_it_was_made_with(served: Served, client: ServiceBusAdministrationClient) -> None:
     """All properties come back as they were given, those too that the emulator doesn't act on."""
     client.create_queue("graveyard")
     client.create_queue("target")
@@ -45,7 +47,7 @@ def test_a_queue_keeps_what_it_was_made_with(client: ServiceBusAdministrationCli
         forward_dead_lettered_messages_to="graveyard",
         user_metadata="mine <&>",
         auto_delete_on_idle=timedelta(hours=1),
-        max_message_size_in_kilobytes=1024,
+        max_message_size_in_kilobytes=256,
     )
     queue = client.get_queue("orders")
     assert (
@@ -58,11 +60,11 @@ def test_a_queue_keeps_what_it_was_made_with(client: ServiceBusAdministrationCli
         True,
         2 * MINUTE,
         3,
-        "target",
-        "graveyard",
+        f"sb://127.0.0.1:{served.port}/target",
+        f"sb://127.0.0.1:{served.port}/graveyard",
         "mine <&>",
         timedelta(hours=1),
-        1024,
+        256,
         EntityStatus.ACTIVE,
     ) == (
         queue.name,
@@ -116,6 +118,89 @@ def test_updating_a_queue(client: ServiceBusAdministrationClient) -> None:
     with pytest.raises(HttpResponseError, match="RequiresSession: it can't be changed") as caught:
         client.update_queue(again)
     assert 400 == caught.value.status_code
+
+
+def test_forwarding_ends_with_an_update_that_leaves_it_out(client: ServiceBusAdministrationClient) -> None:
+    """As the service does; and an entity may forward to itself, which is given back."""
+    queue = client.create_queue("orders")
+    queue.forward_to = queue.forward_dead_lettered_messages_to = "orders"
+    client.update_queue(queue)
+    queue = client.get_queue("orders")
+    assert (queue.forward_to or "").endswith("/orders")
+    assert (queue.forward_dead_lettered_messages_to or "").endswith("/orders")
+    queue.forward_to = queue.forward_dead_lettered_messages_to = None
+    client.update_queue(queue)
+    queue = client.get_queue("orders")
+    assert (None, None) == (queue.forward_to, queue.forward_dead_lettered_messages_to)
+    client.create_topic("news")
+    one = client.create_subscription("news", "one", forward_to="orders", forward_dead_lettered_messages_to="orders")
+    one.forward_to = one.forward_dead_lettered_messages_to = None
+    client.update_subscription("news", one)
+    one = client.get_subscription("news", "one")
+    assert (None, None) == (one.forward_to, one.forward_dead_lettered_messages_to)
+
+
+def test_sessions_that_forward_are_refused(client: ServiceBusAdministrationClient) -> None:
+    """A queue with sessions can't forward: 400, as the service answers."""
+    client.create_queue("target")
+    with pytest.raises(HttpResponseError, match="requires sessions can't forward") as caught:
+        client.create_queue("orders", requires_session=True, forward_to="target")
+    assert 400 == caught.value.status_code
+
+
+def test_keys_are_kept(client: ServiceBusAdministrationClient) -> None:
+    """Authorization rules of queues and topics come back with names, rights and keys, until others are given."""
+    rules = [
+        AuthorizationRule(
+            type="SharedAccessAuthorizationRule",
+            claim_type="SharedAccessKey",
+            claim_value="None",
+            key_name=name,
+            rights=rights,
+            primary_key="first",
+            secondary_key="second",
+        )
+        for name, rights in (("all", [AccessRights.MANAGE, AccessRights.SEND]), ("listen", [AccessRights.LISTEN]))
+    ]
+    queue = client.create_queue("orders", authorization_rules=rules)
+    topic = client.create_topic("news", authorization_rules=rules)
+    queue.max_delivery_count = 5
+    client.update_queue(queue)
+    client.update_topic(topic)
+    for entity in (client.get_queue("orders"), client.get_topic("news")):
+        assert [
+            ("all", ["Manage", "Send"], "first", "second", "SharedAccessKey", "SharedAccessAuthorizationRule"),
+            ("listen", ["Listen"], "first", "second", "SharedAccessKey", "SharedAccessAuthorizationRule"),
+        ] == [
+            (rule.key_name, rule.rights, rule.primary_key, rule.secondary_key, rule.claim_type, rule.type)
+            for rule in entity.authorization_rules or []
+        ]
+    queue = client.get_queue("orders")
+    queue.authorization_rules = rules[:1]
+    client.update_queue(queue)
+    assert ["all"] == [rule.key_name for rule in client.get_queue("orders").authorization_rules or []]
+
+
+def test_only_premium_entities_have_a_size_of_messages(
+    client: ServiceBusAdministrationClient, premium: ServiceBusAdministrationClient
+) -> None:
+    """A Standard namespace refuses one of its own, a Premium one has 1 MiB if none is given."""
+    with pytest.raises(HttpResponseError, match="MaxMessageSizeInKilobytes: only entities of Premium") as caught:
+        client.create_queue("orders", max_message_size_in_kilobytes=1024)
+    assert 400 == caught.value.status_code
+    with pytest.raises(HttpResponseError, match="MaxMessageSizeInKilobytes"):
+        client.create_topic("news", max_message_size_in_kilobytes=1024)
+    queue = client.create_queue("orders", max_message_size_in_kilobytes=256)
+    queue.max_message_size_in_kilobytes = 512
+    with pytest.raises(HttpResponseError, match="MaxMessageSizeInKilobytes"):
+        client.update_queue(queue)
+    assert "Premium" == premium.get_namespace_properties().messaging_sku
+    assert 1024 == premium.create_queue("plain").max_message_size_in_kilobytes
+    assert 1024 == premium.create_topic("news").max_message_size_in_kilobytes
+    queue = premium.create_queue("orders", max_message_size_in_kilobytes=2048)
+    queue.max_message_size_in_kilobytes = 102_400
+    premium.update_queue(queue)
+    assert 102_400 == premium.get_queue("orders").max_message_size_in_kilobytes
 
 
 def test_what_is_there_already_or_not_at_all(client: ServiceBusAdministrationClient) -> None:
@@ -219,6 +304,7 @@ def test_rules(client: ServiceBusAdministrationClient) -> None:
     client.create_topic("news")
     client.create_subscription("news", "one")
     values = {"s": "text", "i": 1, "l": 2**40, "d": 1.5, "b": True, "t": timedelta(seconds=3)}
+    values |= {"zoned": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), "naive": datetime(2026, 1, 2, 3, 4, 5)}  # noqa: DTZ001
     client.create_rule(
         "news", "one", "sql", filter=SqlRuleFilter("a = @s", {f"@{name}": v for name, v in values.items()})
     )
@@ -245,12 +331,35 @@ def test_rules(client: ServiceBusAdministrationClient) -> None:
 
 
 @MAKES_RULES
-def test_rules_that_are_refused(client: ServiceBusAdministrationClient) -> None:
-    """Actions, and filters that can't be read, are bad requests that say why."""
+def test_rules_with_actions(client: ServiceBusAdministrationClient) -> None:
+    """An action comes back as it was given, until the rule is changed to one without. A topic says how many filters of
+    both kinds it has: true and false are SQL."""
     client.create_topic("news")
     client.create_subscription("news", "one")
-    with pytest.raises(HttpResponseError, match="the emulator has none, only filters"):
-        client.create_rule("news", "one", "r", filter=TrueRuleFilter(), action=SqlRuleAction("SET a = 1"))
+    client.create_rule(
+        "news",
+        "one",
+        "r",
+        filter=CorrelationRuleFilter(label="x"),
+        action=SqlRuleAction("SET a = @p", parameters={"@p": 7}),
+    )
+    rule = client.get_rule("news", "one", "r")
+    assert isinstance(rule.action, SqlRuleAction)
+    assert ("SET a = @p", {"@p": 7}) == (rule.action.sql_expression, rule.action.parameters)
+    topic = client.get_topic_runtime_properties("news")
+    assert (1, 1) == (topic.sql_filter_count, topic.correlation_filter_count)
+    rule.action = None
+    client.update_rule("news", "one", rule)
+    assert client.get_rule("news", "one", "r").action is None
+
+
+@MAKES_RULES
+def test_rules_that_are_refused(client: ServiceBusAdministrationClient) -> None:
+    """Actions and filters that can't be read are bad requests that say why."""
+    client.create_topic("news")
+    client.create_subscription("news", "one")
+    with pytest.raises(HttpResponseError, match=r"the action of the rule r \(SET a\): it ends where = should be"):
+        client.create_rule("news", "one", "r", filter=TrueRuleFilter(), action=SqlRuleAction("SET a"))
     with pytest.raises(HttpResponseError, match="it ends where a value should be"):
         client.create_rule("news", "one", "r", filter=SqlRuleFilter("a ="))
     assert ["$Default"] == [each.name for each in client.list_rules("news", "one")]

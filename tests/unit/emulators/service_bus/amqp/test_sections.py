@@ -51,6 +51,22 @@ def test_the_empty_message() -> None:
     assert [] == split(b"")
 
 
+def test_delivery_annotations_at_the_end() -> None:
+    """azure-servicebus writes delivery annotations last: there they are taken, once, as at their place."""
+    late = encode_described(Section.DELIVERY_ANNOTATIONS, encode({Symbol("x-opt-a"): 1}))
+    assert [Section.HEADER, Section.DATA, Section.DELIVERY_ANNOTATIONS] == [
+        part.section for part in split(HEADER + DATA + late)
+    ]
+    for wrong in (
+        late + HEADER + DATA + late,
+        HEADER + PROPERTIES + late + DATA,
+        DATA + late + late,
+        DATA + late + DATA,
+    ):
+        with pytest.raises(DecodeError, match="comes at the wrong place, or twice"):
+            split(wrong)
+
+
 @pytest.mark.parametrize(
     ("message", "complaint"),
     [

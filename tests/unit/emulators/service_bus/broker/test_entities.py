@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from cloudq.emulators.service_bus.broker.api import BrokerError, Condition
-from cloudq.emulators.service_bus.broker.rules import CorrelationFilter, SqlFilter, TrueFilter
+from cloudq.emulators.service_bus.broker.rules import CorrelationFilter, NewRule, SqlFilter, TrueFilter
 from cloudq.emulators.service_bus.broker.settings import QueueSettings, SubscriptionSettings, TopicSettings
 from tests.unit.emulators.service_bus.broker.bench import Bench
 
@@ -67,7 +67,7 @@ def test_subscriptions_and_rules_are_unique(bench: Bench) -> None:
     with pytest.raises(BrokerError, match="already exists"):
         bench.entities.create_subscription("news", "ONE", SubscriptionSettings())
     with pytest.raises(BrokerError, match="already exists"):
-        bench.entities.create_rule("news", "one", "$default", TrueFilter())
+        bench.entities.create_rule("news", "one", NewRule("$default", TrueFilter()))
     with pytest.raises(BrokerError, match="could not be found"):
         bench.entities.create_subscription("olds", "one", SubscriptionSettings())
 
@@ -83,7 +83,7 @@ def test_filters_that_are_refused(bench: Bench, filter_: SqlFilter | Correlation
     """An error names the rule and says what is wrong; no subscription is made."""
     bench.topic()
     with pytest.raises(BrokerError, match=f"rule mine.*{text}"):
-        bench.entities.create_subscription("news", "one", SubscriptionSettings(), ("mine", filter_))
+        bench.entities.create_subscription("news", "one", SubscriptionSettings(), NewRule("mine", filter_))
     assert [] == bench.entities.subscriptions("news")
 
 
@@ -101,7 +101,7 @@ def test_sessions_and_duplicate_detection_cannot_be_changed(bench: Bench) -> Non
 def test_lists_are_sorted_by_name(bench: Bench) -> None:
     """So that pages of them don't overlap."""
     bench.topic("two", "one", "Three")
-    bench.entities.create_rule("news", "one", "b", TrueFilter())
+    bench.entities.create_rule("news", "one", NewRule("b", TrueFilter()))
     bench.entities.create_queue("a", QueueSettings())
     assert ["a", "orders"] == [entity.name for entity in bench.entities.queues()]
     assert ["news"] == [topic.name for topic in bench.entities.topics()]

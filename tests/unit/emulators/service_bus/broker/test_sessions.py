@@ -121,6 +121,19 @@ def test_a_session_lock_that_runs_out_ends_the_receiver_and_counts(bench: Bench)
     assert [] == again.errors
 
 
+def test_who_receives_and_deletes_is_told_later_that_the_lock_ran_out(bench: Bench) -> None:
+    """Nothing is locked that it could lose: the session is free for others, and the link ends a second later."""
+    bench.send("1", session_id="s")
+    holder = bench.accept("s", 1, mode=ReceiveMode.RECEIVE_AND_DELETE)
+    bench.pass_time(MINUTE)
+    assert [] == holder.errors
+    bench.send("2", session_id="s")
+    assert ["2"] == bench.accept("s", 1).bodies
+    assert ["1"] == holder.bodies
+    bench.pass_time(SECOND)
+    assert [Condition.SESSION_LOCK_LOST] == [error.condition for error in holder.errors]
+
+
 def test_renewing_a_session_keeps_all_its_messages(bench: Bench) -> None:
     """The lock is the session's: renewed, the messages delivered before can be settled later."""
     bench.send("1", session_id="s")

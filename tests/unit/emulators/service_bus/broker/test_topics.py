@@ -6,7 +6,14 @@ import pytest
 
 from cloudq.emulators.service_bus.broker.address import Address
 from cloudq.emulators.service_bus.broker.api import BrokerError, Condition, MessageState, Received
-from cloudq.emulators.service_bus.broker.rules import CorrelationFilter, FalseFilter, SqlFilter
+from cloudq.emulators.service_bus.broker.rules import (
+    CorrelationFilter,
+    FalseFilter,
+    NewRule,
+    SqlAction,
+    SqlFilter,
+    TrueFilter,
+)
 from cloudq.emulators.service_bus.broker.settings import (
     QueueSettings,
     Status,
@@ -57,10 +64,10 @@ def test_rules_choose(bench: Bench) -> None:
     """A message comes once however many rules match, and not at all if none does."""
     topic = bench.topic("one", "two")
     with bench.broker.world:
-        bench.entities.create_rule("news", "one", "red", SqlFilter("color = 'red'"))
+        bench.entities.create_rule("news", "one", NewRule("red", SqlFilter("color = 'red'")))
         bench.entities.delete_rule("news", "two", "$default")
-        bench.entities.create_rule("news", "two", "red", SqlFilter("color = 'red'"))
-        bench.entities.create_rule("news", "two", "urgent", CorrelationFilter(subject="urgent"))
+        bench.entities.create_rule("news", "two", NewRule("red", SqlFilter("color = 'red'")))
+        bench.entities.create_rule("news", "two", NewRule("urgent", CorrelationFilter(subject="urgent")))
     bench.send("1", to=topic, application_properties={"Color": "red"}, subject="urgent")
     bench.send("2", to=topic, application_properties={"color": "blue"})
     bench.send("3", to=topic, subject="urgent")
@@ -68,11 +75,69 @@ def test_rules_choose(bench: Bench) -> None:
     assert ["1", "3"] == bodies(bench.take_all(TWO))
 
 
+def test_rules_with_actions_make_copies_of_their_own(bench: Bench) -> None:
+    """One copy for all rules without an action, and one of each with: changed, and with the rule's name."""
+    topic = bench.topic("one")
+    high = SqlAction("SET level = n + 1; SET Color = 'RED'; REMOVE secret")
+    with bench.broker.world:
+        bench.entities.create_rule("news", "one", NewRule("plain", SqlFilter("n = 1")))
+        bench.entities.create_rule("news", "one", NewRule("high", SqlFilter("n = 1"), high))
+        bench.entities.create_rule("news", "one", NewRule("never", SqlFilter("n = 2"), high))
+    given = {"n": 1, "color": "red", "secret": "s"}
+    bench.send("a", to=topic, application_properties=given)
+    first, second = bench.take_all(ONE)
+    assert (given, {}, frozenset()) == (
+        first.message.application_properties,
+        first.set_properties,
+        first.removed_properties,
+    )
+    changed = {"level": 2, "color": "RED", "RuleName": "high"}
+    assert (changed, {"secret"}) == (second.set_properties, second.removed_properties)
+
+
+def test_an_action_that_cannot_be_computed_buries_the_message(bench: Bench) -> None:
+    """As a filter that can't: the dead letter says why, and the other rules' copies aren't made."""
+    topic = bench.topic("one")
+    with bench.broker.world:
+        bench.entities.create_rule("news", "one", NewRule("bad", TrueFilter(), SqlAction("SET a = 1 / n")))
+    bench.send("a", to=topic, application_properties={"n": 0})
+    assert [] == bench.take_all(ONE)
+    (buried,) = bench.take_all(dead(ONE))
+    assert "FilterEvaluationException" == reason(buried)
+
+
+def test_an_action_holds_where_a_message_is_forwarded_to(bench: Bench) -> None:
+    """The rules of the next topic see the message as the action left it."""
+    topic = bench.topic("one")
+    with bench.broker.world:
+        bench.entities.create_topic("more", TopicSettings())
+        wanted = NewRule("r", SqlFilter("level = 'high' AND NOT EXISTS (color)"))
+        bench.entities.create_subscription("more", "all", SubscriptionSettings(), wanted)
+        bench.entities.create_subscription(
+            "news",
+            "on",
+            SubscriptionSettings(forward_to="more"),
+            NewRule("r", TrueFilter(), SqlAction("SET level = 'high'; REMOVE color")),
+        )
+    bench.send("a", to=topic, application_properties={"color": "red"})
+    (got,) = bench.take_all(Address.subscription("more", "all"))
+    assert ({"level": "high", "RuleName": "r"}, {"color"}) == (got.set_properties, got.removed_properties)
+
+
+def test_forwarding_to_itself_ends_after_the_hops(bench: Bench) -> None:
+    """The service takes it; what is sent there has gone too far after four hops."""
+    with bench.broker.world:
+        bench.entities.update_queue("orders", QueueSettings(forward_to="orders"))
+    bench.send("a")
+    (lost,) = bench.take_all(Address.parse("orders/$Transfer/$DeadLetterQueue"))
+    assert "MaxTransferHopCountExceeded" == reason(lost)
+
+
 def test_a_message_for_nobody_is_gone(bench: Bench) -> None:
     """A topic keeps nothing itself, and what no rule wants takes no room."""
     topic = bench.topic("one")
     with bench.broker.world:
-        bench.entities.update_rule("news", "one", "$Default", FalseFilter())
+        bench.entities.update_rule("news", "one", NewRule("$Default", FalseFilter()))
     bench.send("a", to=topic)
     assert [] == bench.take_all(ONE)
     assert 0 == bench.entities.topic("news").quota.used
@@ -134,7 +199,7 @@ def test_a_filter_that_cannot_be_computed(bench: Bench, *, kept: bool) -> None:
     topic = bench.topic()
     with bench.broker.world:
         settings = SubscriptionSettings(dead_letter_on_filter_errors=kept)
-        bench.entities.create_subscription("news", "one", settings, ("bad", SqlFilter("1 / n = 1")))
+        bench.entities.create_subscription("news", "one", settings, NewRule("bad", SqlFilter("1 / n = 1")))
     bench.send("a", to=topic, application_properties={"n": 0})
     assert ([("a", "FilterEvaluationException")] if kept else []) == [
         (each.message.payload.decode(), reason(each)) for each in bench.take_all(dead(ONE))

@@ -10,7 +10,7 @@ import pytest
 from cloudq.emulators.service_bus.amqp.encoding import encode, encode_described
 from cloudq.emulators.service_bus.amqp.errors import AmqpError
 from cloudq.emulators.service_bus.amqp.sections import Section, list_of, map_of, split
-from cloudq.emulators.service_bus.amqp.types import Int, Symbol, Timestamp, UByte, UInt, ULong
+from cloudq.emulators.service_bus.amqp.types import Described, Int, Symbol, Timestamp, UByte, UInt, ULong
 from cloudq.emulators.service_bus.broker.api import Message, MessageState, Received
 from cloudq.emulators.service_bus.dialect import names
 from cloudq.emulators.service_bus.dialect.messages import encode_received, parse, parse_batch
@@ -89,7 +89,7 @@ def test_what_arrives() -> None:
     )
     header, delivery = split(payload)[:2]
     assert [True, 7, 1000, False, 2] == list_of(payload, header)
-    assert {names.LOCK_TOKEN: token} == map_of(payload, delivery)
+    assert {"x-opt-hop": 1, names.LOCK_TOKEN: token} == map_of(payload, delivery)
     at = Timestamp(names.to_millis(START))
     assert {
         names.SCHEDULED_ENQUEUE_TIME: at, names.PARTITION_KEY: "p", "x-own": 5, names.ENQUEUED_TIME: at,
@@ -107,12 +107,42 @@ def test_without_a_lock() -> None:
     assert [False, 4, None, False, 2] == list_of(payload, split(payload)[0])
 
 
+def test_a_message_that_was_received_before() -> None:
+    """azure-servicebus sends such a message with its delivery annotations at the end: they are passed on, without the
+    token of the lock that it had; of its keys as bytes the partition's is read as text."""
+    old = {Symbol("x-opt-hop"): 1, names.LOCK_TOKEN: UUID(int=1)}
+    end = encode_described(Section.DELIVERY_ANNOTATIONS, encode(old))
+    key = encode_described(Section.MESSAGE_ANNOTATIONS, encode({names.PARTITION_KEY: b"p"}))
+    body = message(b"body", a=1)
+    assert "p" == parse(key + body + end).partition_key
+    for token in (None, UUID(int=7)):
+        payload = encode_received(received(key + body + end, lock_token=token))
+        given = {"x-opt-hop": 1} | ({} if token is None else {names.LOCK_TOKEN: token})
+        assert given == map_of(payload, split(payload)[1])
+        assert payload.endswith(body)
+        assert b"p" == annotations(payload)[names.PARTITION_KEY]
+
+
 def test_set_properties() -> None:
     """Properties that were set go over those that were sent; without any of these they are all there is."""
     for payload, kept in ((message(a=1, b=2), {"a": 1}), (encode_described(Section.DATA, encode(b"")), {})):
         found = encode_received(received(payload, set_properties={"b": "new"}))
         (part,) = [part for part in split(found) if part.section is Section.APPLICATION_PROPERTIES]
         assert kept | {"b": "new"} == map_of(found, part)
+
+
+def test_properties_that_an_action_took_away() -> None:
+    """They don't arrive; values that AMQP has no type for arrive in the service's types for them."""
+    set_ = {"at": START, "span": timedelta(seconds=1)}
+    found = encode_received(
+        received(message(a=1, b=2), set_properties=set_, removed_properties=frozenset({"a", "absent"}))
+    )
+    (part,) = [part for part in split(found) if part.section is Section.APPLICATION_PROPERTIES]
+    arrived = map_of(found, part)
+    span = arrived.pop("span")
+    assert isinstance(span, Described)
+    assert ("com.microsoft:timespan", 10_000_000) == (span.descriptor, span.value)
+    assert {"b": 2, "at": Timestamp(names.to_millis(START))} == arrived
 
 
 def test_messages_of_the_broker_alone() -> None:

@@ -129,9 +129,8 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
         lock_token: Settles it. `None` if it isn't locked: peeked at, or received and deleted.
         locked_until: Until when it is locked; in a session, until when the session is.
         dead_letter_source: The entity that dead-lettered it.
-        set_properties: Application properties that were set since it was sent (`DeadLetterReason`, those of an abandon
-            or a deferral, of a rule's action): they go over the message's own.
-        removed_properties: Names of the message's own application properties that a rule's action has taken away.
+        set_properties: Application properties that were set since it was sent (`DeadLetterReason`, ...): they go over its own.
+        removed_properties: The names of its own ones that a rule's action has taken away.
     """
 
     message: Message

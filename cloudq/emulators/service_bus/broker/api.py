@@ -29,7 +29,6 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """The wall-clock time, aware, in UTC."""
-        ...
 
 
 # ── errors ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -129,7 +128,7 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
         lock_token: Settles it. `None` if it isn't locked: peeked at, or received and deleted.
         locked_until: Until when it is locked; in a session, until when the session is.
         dead_letter_source: The entity that dead-lettered it.
-        set_properties: Application properties that were set since it was sent (`DeadLetterReason`, ...): they go over its own.
+        set_properties: Application properties set since it was sent (`DeadLetterReason`, ...), over its own.
         removed_properties: The names of its own ones that a rule's action has taken away.
     """
 

@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
 from cloudq.drivers.sqs.bounded import Within, left
 from cloudq.drivers.sqs.client import SqsClient
 from cloudq.drivers.sqs.faults import translate
+from cloudq.drivers.sqs.routes import Route
 from cloudq.errors import BackendUnavailable
 
 _NO_WAIT: Final = timedelta(0)
 
 
 class Calls:
-    """Makes calls.
+    """Makes calls, each by the client of its queue.
 
     Args:
-        client: Gives the client to call.
+        route: Gives the client to call.
         timeout: How long one call may take.
     """
 
-    def __init__(self, client: Callable[[], SqsClient], timeout: timedelta) -> None:
-        self._client = client
+    def __init__(self, route: Route, timeout: timedelta) -> None:
+        self._route = route
         self.timeout = timeout
 
     @property
     def client(self) -> SqsClient:
-        """This process's client."""
-        return self._client()
+        """This process's client for queues that are named by their names."""
+        return self._route.own()
+
+    def client_for(self, queue: str) -> SqsClient:
+        """This process's client for a queue.
+
+        Raises:
+            UnsupportedError: The queue is named by a URL that isn't on a host of SQS.
+        """
+        return self._route.client_for(queue)
 
     def all_within(self) -> Within:
         """`with calls.all_within():` the calls in it take no longer together than one may."""
@@ -42,7 +51,7 @@ class Calls:
 
         Args:
             operation: The client's method.
-            queue: For the errors' texts.
+            queue: Whose client makes it; also for the errors' texts.
             wait: How long the service may hold the call open.
             parameters: The call's own.
 
@@ -59,7 +68,7 @@ class Calls:
 
     def _make(self, operation: str, queue: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         try:
-            answer: Mapping[str, Any] = getattr(self._client(), operation)(**parameters)
+            answer: Mapping[str, Any] = getattr(self._route.client_for(queue), operation)(**parameters)
         except Exception as error:
             meant = translate(error, queue)
             if meant is error:

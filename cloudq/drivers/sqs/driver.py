@@ -21,8 +21,9 @@ from cloudq.core.spans import shown
 from cloudq.drivers.sqs import limits, making, moving, receiving, scheduling, sending
 from cloudq.drivers.sqs.answers import value_of
 from cloudq.drivers.sqs.calls import Calls
-from cloudq.drivers.sqs.client import Clients, SqsClient, open_client
+from cloudq.drivers.sqs.client import SqsClient, open_client
 from cloudq.drivers.sqs.dead_letters import SQSDeadLetters
+from cloudq.drivers.sqs.routes import Make, RegionRoutes, Routes
 from cloudq.drivers.sqs.scheduling import LONGEST, SchedulerClient, Schedules
 from cloudq.drivers.sqs.settling import Settling
 from cloudq.drivers.sqs.urls import QueueUrls
@@ -40,7 +41,10 @@ _IN_FLIGHT: Const = "ApproximateNumberOfMessagesNotVisible"
 
 
 class SQSDriver:
-    """Queues of Amazon SQS, of one account and region. Needs only permission for what is called.
+    """Queues of Amazon SQS: of one account and region, and others by their URLs. Needs only the rights for its calls.
+
+    A queue that is named by its URL is called at that URL's host, signed for its region, unless another endpoint than
+    AWS's is set: then all goes there. A URL of a host that isn't one of SQS is refused.
 
     A queue is a standard one, or, where its name ends in `.fifo`, a FIFO one; it and its dead-letter queue have to
     exist. In a child process after `fork` a new client is made.
@@ -56,8 +60,8 @@ class SQSDriver:
             delays; `None` to let such messages hop.
         timeout: How long a send may take with its retries. Each call takes a third of it at most, a receive as much
             beyond its wait.
-        client: A botocore client to use instead of one of its own.
-        scheduler: A botocore client of EventBridge Scheduler to use instead of one of its own.
+        client: A botocore client to use instead of one of its own, for all queues.
+        scheduler: A botocore client of EventBridge Scheduler to use instead of one of its own, for all queues.
 
     Raises:
         ConfigurationError: No client can be made, as no region is set, say. No call is made.
@@ -82,22 +86,25 @@ class SQSDriver:
         self._clock = clock
         self._look_wait = look_wait
         each = timeout / 3
-        self._clients = Clients(lambda: open_client(region, endpoint_url, timeout=each) if client is None else client)
-        self._calls = Calls(self._clients.get, each)
+
+        def make(service: str, given: SqsClient | None) -> Make:
+            return lambda region, url: open_client(region, url, service, timeout=each) if given is None else given
+
+        self._routes = Routes(make("sqs", client), region, endpoint_url)
+        self._calls = Calls(self._routes, each)
         self._urls = QueueUrls(self._calls, prefix=prefix, account=account)
-        self._schedulers: Clients | None = None
+        self._schedulers: RegionRoutes | None = None
         self._schedules: Schedules | None = None
         if scheduler_role is not None:
-            self._schedulers = Clients(
-                lambda: open_client(region, endpoint_url, "scheduler", timeout=each) if scheduler is None else scheduler
-            )
-            calls = Calls(self._schedulers.get, each)
+            self._schedulers = RegionRoutes(make("scheduler", scheduler), self._routes, region, endpoint_url)
+            calls = Calls(self._schedulers, each)
             self._schedules = Schedules(calls, self._urls, role=scheduler_role, clock=clock)
         self._settling = Settling(self._calls, clock)
         self._standard = replace(limits.STANDARD, call_timeout=each)
         if self._schedules is not None:
             self._standard = replace(self._standard, max_delay=LONGEST)
         self._fifo = replace(limits.FIFO, call_timeout=each)
+        self._checked: set[str] = set()  # names that SQS takes
         self._closed = Event()
         self._arrivals: dict[str, int] = {}
         _drivers.add(self)
@@ -108,14 +115,21 @@ class SQSDriver:
 
     @property
     def client(self) -> SqsClient:
-        """This process's botocore client, for what cloudq doesn't do."""
-        return self._clients.get()
+        """This process's botocore client of its region and endpoint, for what cloudq doesn't do."""
+        return self._routes.own()
 
     def capabilities(self, queue: str) -> Capabilities:
         """Those of a standard queue, or, where the name ends in `.fifo`, of a FIFO queue.
 
         With a scheduler's role a standard queue delays for up to a year.
+
+        Raises:
+            UnsupportedError: SQS can't have a queue of that name, or it is the URL of another host.
         """
+        if queue not in self._checked:
+            self._routes.host_for(queue)
+            self._urls.check(queue)
+            self._checked.add(queue)
         return self._standard if not is_ordered(queue) else self._fifo
 
     def locate(self, queue: str, account: str) -> str:
@@ -134,7 +148,7 @@ class SQSDriver:
                 if self._schedules is None or is_ordered(outgoing[0].queue):
                     return sending.store(self._calls, url, outgoing)
                 return scheduling.store(self._schedules, self._calls, url, outgoing)
-        except BackendError as error:
+        except (BackendError, UnsupportedError) as error:
             return [SendResult(error=error)] * len(outgoing)
 
     def receive(self, queue: str, *, limit: int, wait: timedelta, lease: timedelta) -> Sequence[Delivery]:
@@ -227,7 +241,7 @@ class SQSDriver:
     def close(self) -> None:
         """Closes idle connections. A receive under way returns at its end, and gives back what it brought."""
         self._closed.set()
-        self._clients.close()
+        self._routes.close()
         if self._schedulers is not None:
             self._schedulers.close()
 
@@ -248,7 +262,7 @@ _drivers: Const[weakref.WeakSet[SQSDriver]] = weakref.WeakSet()
 
 def _after_fork() -> None:
     for driver in list(_drivers):
-        driver._clients.after_fork()
+        driver._routes.after_fork()
         if driver._schedulers is not None:
             driver._schedulers.after_fork()
 

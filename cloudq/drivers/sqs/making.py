@@ -11,8 +11,9 @@ import msgspec
 from cloudq.core.message import dead_letter_queue, is_ordered
 from cloudq.drivers.sqs.answers import value_of
 from cloudq.drivers.sqs.calls import Calls
+from cloudq.drivers.sqs.hosts import is_url
 from cloudq.drivers.sqs.limits import seconds_up
-from cloudq.drivers.sqs.urls import QueueUrls, is_url, place_of
+from cloudq.drivers.sqs.urls import QueueUrls, place_of
 from cloudq.errors import ConfigurationError, QueueNotFound
 
 # The service's own dead-lettering is the backstop for messages that kill their worker: slack over any policy
@@ -53,8 +54,8 @@ def make(calls: Calls, urls: QueueUrls, queue: str) -> bool:
 
 
 def _refuse_elsewhere(calls: Calls, queue: str) -> None:
-    """Queues are made in the client's region, so one whose URL names another isn't made there under its name."""
-    region = getattr(calls.client.meta, "region_name", None)
+    """What is made where another endpoint is set is of the client's region, whatever the URL names."""
+    region = getattr(calls.client_for(queue).meta, "region_name", None)
     theirs = place_of(queue).region if is_url(queue) else None
     if theirs is not None and region is not None and theirs != region:
         raise ConfigurationError(

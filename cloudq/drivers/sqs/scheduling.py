@@ -64,7 +64,7 @@ class Schedules:
         place = place_of(url)
         partition = self._role.split(":")[1]
         dead = self._urls.native_name(dead_letter_queue(item.queue))
-        region = place.region or self._calls.client.meta.region_name
+        region = place.region or self._calls.client_for(item.queue).meta.region_name
         return {
             "Name": _name(f"{place.account} {place.name}", item),
             "ScheduleExpression": f"at({_second(self._clock.now() + item.delay):%Y-%m-%dT%H:%M:%S})",

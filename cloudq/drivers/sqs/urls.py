@@ -8,10 +8,17 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from cloudq.core.message import DEAD_LETTER_SUFFIX, FIFO_SUFFIX, is_dead_letter_queue
 from cloudq.drivers.sqs.answers import value_of
 from cloudq.drivers.sqs.calls import Calls
+from cloudq.drivers.sqs.hosts import is_url
+from cloudq.errors import UnsupportedError
 
 _REGION: Final = re.compile(r"[a-z]{2,}(?:-[a-z]+)+-[0-9]+")
+# "CreateQueue", Amazon SQS API Reference, 2026-11: the suffix counts.
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.fifo)?")
+_LONGEST_NAME: Final = 80
+_PATH: Final = re.compile(r"https?://[^/]+(?:/[^/]+)*/[0-9]+/[^/]+/?")
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,11 +33,6 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     region: str | None
     account: str
     name: str
-
-
-def is_url(queue: str) -> bool:
-    """Whether a queue is named by its URL."""
-    return queue.startswith(("https://", "http://"))
 
 
 def place_of(url: str) -> Place:
@@ -59,6 +61,26 @@ class QueueUrls:
     def native_name(self, queue: str) -> str:
         """The queue's name on SQS; of one that is named by its URL the name in that, which takes no prefix."""
         return place_of(queue).name if is_url(queue) else self._prefix + queue
+
+    def check(self, queue: str) -> None:
+        """Refuses a name that no queue on SQS has. No call is made.
+
+        Raises:
+            UnsupportedError: It is none; or that of its dead-letter queue would be too long.
+        """
+        if is_url(queue) and not _PATH.fullmatch(queue):
+            raise UnsupportedError(
+                f"{queue!r} isn't the URL of a queue of Amazon SQS",
+                hint="https://sqs.REGION.amazonaws.com/ACCOUNT/NAME",
+            )
+        native = self.native_name(queue)
+        room = 0 if is_dead_letter_queue(queue) else len(DEAD_LETTER_SUFFIX)
+        if not _NAME.fullmatch(native) or len(native) > _LONGEST_NAME - room:
+            raise UnsupportedError(
+                f"{native!r} can't be the name of a queue of Amazon SQS",
+                hint=f"letters, digits, hyphens and underscores, at most {_LONGEST_NAME - room}, the prefix and "
+                f"{FIFO_SUFFIX} included",
+            )
 
     def of(self, queue: str) -> str:
         """The queue's URL: the name itself, where it is one, which takes neither a prefix nor a call.

@@ -11,6 +11,7 @@ from cloudq.drivers.sqs.bounded import left
 from cloudq.drivers.sqs.calls import Calls
 from cloudq.errors import BackendUnavailable, CloudqError, QueueNotFound
 from tests.unit.drivers.sqs.fakes import client_error
+from tests.unit.drivers.sqs.using import Straight
 
 SECOND = timedelta(seconds=1)
 
@@ -40,7 +41,7 @@ def client() -> Client:
 
 @pytest.fixture
 def calls(client: Client) -> Calls:
-    return Calls(lambda: client, 5 * SECOND)  # type: ignore[arg-type,return-value]  # a fake
+    return Calls(Straight(client), 5 * SECOND)
 
 
 def test_a_call_has_the_time_of_one_call(calls: Calls, client: Client) -> None:
@@ -67,7 +68,7 @@ def test_calls_of_one_method_share_its_time(calls: Calls, client: Client) -> Non
 
 def test_a_call_that_would_begin_too_late_is_not_made(client: Client) -> None:
     """It is no refusal: it can be tried again."""
-    calls = Calls(lambda: client, timedelta(0))  # type: ignore[arg-type,return-value]  # a fake
+    calls = Calls(Straight(client), timedelta(0))
     with calls.all_within(), pytest.raises(BackendUnavailable, match="queue 'q': no time was left"):
         calls.make("send_message", "q")
     assert [] == client.left

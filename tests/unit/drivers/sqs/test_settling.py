@@ -230,14 +230,14 @@ def test_a_client_that_can_not_be_made_settles_nothing(sqs, clock):
     driver = SQSDriver("test", client=sqs, clock=clock)
     (delivery,) = held(driver)
     errors = [BackendUnavailable("no credentials in time")]
-    client = driver._clients.get
+    client = driver._routes.client_for
 
-    def get():
+    def get(queue):
         if errors:
             raise errors.pop()
-        return client()
+        return client(queue)
 
-    driver._calls._client = get
+    driver._routes.client_for = get
     assert [BackendUnavailable] == [type(error) for error in settle(driver, (delivery, Ack()))]
     assert [None] == settle(driver, (delivery, Ack()))
 

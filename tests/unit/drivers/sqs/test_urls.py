@@ -9,9 +9,10 @@ import pytest
 from cloudq.core.message import dead_letter_queue
 from cloudq.drivers.sqs.calls import Calls
 from cloudq.drivers.sqs.urls import Place, QueueUrls, place_of
-from cloudq.errors import BackendUnavailable
+from cloudq.errors import BackendUnavailable, UnsupportedError
 from cloudq.queues.names import check_queue
 from tests.unit.drivers.sqs.fakes import FakeSqs
+from tests.unit.drivers.sqs.using import Straight
 
 URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/mail"
 SECOND = timedelta(seconds=1)
@@ -19,11 +20,7 @@ SECOND = timedelta(seconds=1)
 
 def test_a_name_that_is_a_url_takes_no_call() -> None:
     """It is taken as it stands, without the prefix; so is that of its dead-letter queue."""
-
-    def no_client() -> None:
-        raise AssertionError("nobody is to be asked")
-
-    urls = QueueUrls(Calls(no_client, SECOND), prefix="prod-")
+    urls = QueueUrls(Calls(Straight(None), SECOND), prefix="prod-")  # there is nobody to be asked
     assert check_queue(URL) == urls.of(URL) == urls.learn(URL, "other") == URL
     assert urls.of(dead_letter_queue(URL)) == f"{URL}-dlq"
     assert ("mail", "mail-dlq", "prod-mail") == tuple(
@@ -54,10 +51,46 @@ def test_a_url_says_where_a_queue_is(host: str, region: str | None) -> None:
 def test_a_queue_without_a_url_is_an_error_of_ours() -> None:
     """And nothing is remembered of it: the next call asks again."""
     sqs = FakeSqs("q")
-    urls = QueueUrls(Calls(lambda: sqs, SECOND))
+    urls = QueueUrls(Calls(Straight(sqs), SECOND))
     answer = sqs.get_queue_url
     sqs.get_queue_url = lambda **_: {}  # type: ignore[method-assign]  # as botocore makes it of a cut answer
     with pytest.raises(BackendUnavailable, match="QueueUrl"):
         urls.of("q")
     sqs.get_queue_url = answer  # type: ignore[method-assign]  # as it was
     assert urls.of("q").endswith("/1/q")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "queue"),
+    [
+        ("", "a.b"),
+        ("", "mail:1"),
+        ("", "shop/mail"),
+        ("", "q" * 77),
+        ("prod-", "q" * 72),
+        ("", f"{'q' * 72}.fifo"),
+        ("", f"{'q' * 77}-dlq"),
+        ("", "https://sqs.eu-west-1.amazonaws.com/123456789012/a.b"),
+    ],
+)
+def test_a_name_that_sqs_does_not_take(prefix: str, queue: str) -> None:
+    """It is refused, with what is taken; the name of its dead-letter queue has to fit, too."""
+    with pytest.raises(UnsupportedError, match="can't be the name of a queue of Amazon SQS") as caught:
+        QueueUrls(Calls(Straight(None), SECOND), prefix=prefix).check(queue)
+    assert "letters, digits, hyphens and underscores, at most 7" in str(caught.value.hint) or "-dlq" in queue
+
+
+@pytest.mark.parametrize(
+    ("prefix", "queue"),
+    [("", "q" * 76), ("prod_", "q" * 71), ("", f"{'q' * 71}.fifo"), ("", f"{'q' * 76}-dlq"), ("", URL)],
+)
+def test_a_name_that_sqs_takes(prefix: str, queue: str) -> None:
+    """At the longest, too; so is a URL."""
+    QueueUrls(Calls(Straight(None), SECOND), prefix=prefix).check(queue)
+
+
+@pytest.mark.parametrize("url", ["https://sqs.eu-west-1.amazonaws.com", "https://sqs.eu-west-1.amazonaws.com/mail"])
+def test_a_url_that_names_no_queue(url: str) -> None:
+    """It has to say whose queue it is, and which."""
+    with pytest.raises(UnsupportedError, match="isn't the URL of a queue"):
+        QueueUrls(Calls(Straight(None), SECOND)).check(url)

@@ -11,6 +11,19 @@ SECOND = timedelta(seconds=1)
 ZERO = timedelta(0)
 
 
+class Straight:
+    """The route of a single client."""
+
+    def __init__(self, client):
+        self.client = client
+
+    def own(self):
+        return self.client
+
+    def client_for(self, queue):
+        return self.client
+
+
 def item(number=0, *, queue="q", body=b"{}", **options):
     return Outgoing(id=f"id-{number}", queue=queue, body=body, **options)
 

@@ -14,6 +14,8 @@ from datetime import timedelta
 from functools import partial
 from typing import Final, Generic, TypeVar
 
+from azure.servicebus.exceptions import ServiceBusError
+
 from cloudq.core.clock import SYSTEM_CLOCK
 
 T = TypeVar("T")
@@ -22,6 +24,16 @@ T = TypeVar("T")
 DEFAULT: Final = timedelta(seconds=5)
 # No wait is shorter than this: to a socket 0 means "don't block", which is another way of reading.
 _LEAST: Final = timedelta(milliseconds=1)
+
+
+class NoAnswerInTime(ServiceBusError, TimeoutError):
+    """This thread's call has no time left.
+
+    One of the SDK's own errors too, since the SDK hands it on: any other it logs with its traceback, as unexpected.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(message="no answer came in time")
 
 
 class _OfThread(threading.local):
@@ -58,13 +70,13 @@ def left(otherwise: timedelta = DEFAULT) -> timedelta:
     """How much time this thread's call has left.
 
     Raises:
-        TimeoutError: None.
+        NoAnswerInTime: None.
     """
     if _of_thread.until is None:
         return otherwise
     span = _of_thread.until - SYSTEM_CLOCK.elapsed()
     if span <= timedelta(0):
-        raise TimeoutError("no answer came in time")
+        raise NoAnswerInTime
     return max(span, _LEAST)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
 
 import pytest
 
 from cloudq.core.delivery import Delivery
-from cloudq.core.driver import Ack, Final, Release
+from cloudq.core.driver import Ack, Final, Outgoing, Release, SendResult
 from cloudq.core.outcome import DeadLettered, Outcome, Retried
 from cloudq.errors import BackendUnavailable, LeaseLost
+from cloudq.queues.dead_letters import DeadLetters
 from cloudq.testing.conformance.bench import Bench, errors_of
 from cloudq.testing.conformance.harness import ZERO
 from cloudq.testing.conformance.spoil import SPOILS, Spoil
@@ -116,6 +118,27 @@ class Answers:
             left = [] if dead else _receive_left(bench, 3)
             assert {delivery.id for delivery in left} | dead == {message.id}
             bench.ack(*left)
+
+    @spoilt
+    def test_a_redriven_copy_that_is_not_named_as_stored_replaces_nothing(self, bench: Bench, how: str) -> None:
+        """A redrive counts only what was named as stored; the other dead letters stay, and may be sent again too."""
+        if (answers := _spoilt(bench, spoil := Spoil(how))) is None:
+            return  # no answer comes over a network
+        sent = {message.id for message in bench.send_and_kill(2)}
+
+        def store(copies: Sequence[Outgoing]) -> Sequence[SendResult]:
+            with answers:
+                return bench.driver.send(copies)
+
+        letters = bench.driver.dead_letters(bench.queue)
+        redriven = DeadLetters(bench.queue, letters, store, bench.capabilities, bench.clock).redrive()
+        assert spoil.count, "the harness spoilt no answer of a redrive"
+        assert redriven.redriven + len(redriven.errors) == len(sent)
+        dead = {letter.id for letter in bench.dead()}
+        assert len(dead) >= len(redriven.errors) > 0
+        left = bench.receive(4, sure=redriven.redriven)
+        assert {delivery.id for delivery in left} | dead == sent
+        bench.ack(*left)
 
 
 def _spoilt(bench: Bench, spoil: Spoil) -> AbstractContextManager[object] | None:

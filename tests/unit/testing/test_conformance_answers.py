@@ -66,6 +66,7 @@ CAUGHT = [
     (TakesNothingForDone, "test_what_is_not_named_as_settled_is_not_confirmed"),
     (TakesNothingForDone, "test_what_is_not_named_as_extended_is_not_granted"),
     (TakesNothingForDone, "test_a_copy_that_is_not_named_as_stored_replaces_nothing"),
+    (TakesNothingForDone, "test_a_redriven_copy_that_is_not_named_as_stored_replaces_nothing"),
     (TakesNothingForLost, "test_what_is_not_named_as_extended_is_not_granted"),
     (GuessesWhatItExtended, "test_what_is_not_named_as_extended_is_not_granted"),
     (AcksWhatItMayNotHaveReceived, "test_a_message_whose_handing_over_is_spoilt_comes_again"),

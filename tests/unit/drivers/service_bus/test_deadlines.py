@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from datetime import timedelta
 
 import pytest
+from azure.servicebus._transport._pyamqp_transport import PyamqpTransport
 
 from cloudq.drivers.service_bus import deadlines
 
@@ -36,6 +38,15 @@ def test_a_deadline_that_has_passed() -> None:
         assert deadlines.passed()
         with pytest.raises(TimeoutError):
             deadlines.left()
+
+
+def test_the_sdk_hands_it_on_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    """It stays the error it is: azure-servicebus 7.15 logs a traceback for each error that is none of its own."""
+    with deadlines.within(ZERO), pytest.raises(TimeoutError) as raised:
+        deadlines.left()
+    logger = logging.getLogger("azure.servicebus")
+    assert PyamqpTransport.create_servicebus_exception(logger, raised.value) is raised.value
+    assert caplog.text == ""
 
 
 def test_a_deadline_is_handed_to_another_thread() -> None:

@@ -1,6 +1,7 @@
 """The write-ahead log stays short, and is checkpointed by us alone, under the write lock."""
 
 import sqlite3
+from itertools import pairwise
 
 import pytest
 
@@ -57,7 +58,10 @@ def test_the_log_of_large_messages_stays_bounded(bench, small):
 
 
 def test_readers_do_not_keep_the_log_from_being_emptied(bench, small):
-    """While other threads and drivers read all the time, the log stays bounded."""
+    """While other threads and drivers read all the time, the log is emptied again and again, not only once they end.
+
+    How long it gets in between hangs on how long the machine lets a reader wait in the midst of its read.
+    """
     done = False
 
     def read(driver):
@@ -65,14 +69,15 @@ def test_readers_do_not_keep_the_log_from_being_emptied(bench, small):
             driver.stats("q")
 
     readers = [bench.start(lambda driver=driver: read(driver)) for driver in (small, bench.open(), bench.open())]
-    longest = 0
+    sizes = []
     for _ in range(100):
         send_batch(bench, small)
-        longest = max(longest, log_size(bench))
+        sizes.append(log_size(bench))
     done = True
     for reader in readers:
         reader.join()
-    assert longest < 8 * LIMIT  # of more than 30 times as much that was written
+    assert max(sizes) < 16 * LIMIT  # of more than 30 times as much that was written
+    assert any(later < earlier for earlier, later in pairwise(sizes))
 
 
 def test_a_long_read_of_another_program_only_postpones_it(bench, small):

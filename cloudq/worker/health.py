@@ -65,7 +65,7 @@ class Health:
             problems.append("tasks wait, slots are free, and nothing runs them: no thread or process can be started")
         for poller in self._pollers.pollers:
             if isinstance(poller.down, StorageReplaced):
-                problems.append(f"queue {poller.queue}: {poller.down}")
+                problems.append(_down(poller, poller.down))
             elif poller.overdue(now) > PATIENCE:
                 problems.append(f"the poll of queue {poller.queue} is overdue")
             elif not poller.alive and not self._stopping():
@@ -77,7 +77,7 @@ class Health:
         problems = list(self.healthz().problems)
         if self._stopping():
             problems.append("stopping")
-        down = [f"queue {one.queue}: {one.down}" for one in self._pollers.pollers if one.down is not None]
+        down = [_down(one, one.down) for one in self._pollers.pollers if one.down is not None]
         problems += [problem for problem in down if problem not in problems]
         problems += [problem for one in self._pollers.pollers if (problem := one.strangers.problem) is not None]
         return self._page(problems, self._clock.elapsed())
@@ -85,6 +85,11 @@ class Health:
     def _page(self, problems: Sequence[str], now: timedelta) -> Page:
         queues = {poller.queue: _state(poller, now) for poller in self._pollers.pollers}
         return Page(ok=not problems, problems=problems, queues=queues, counts=self._snapshot())
+
+
+def _down(poller: Poller, error: BaseException) -> str:
+    # The page is open to whoever can connect; the poller has logged the text.
+    return f"queue {poller.queue}: {type(error).__name__}, see the log"
 
 
 def _state(poller: Poller, now: timedelta) -> str:

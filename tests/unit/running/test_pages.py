@@ -6,12 +6,14 @@ import http.client
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from cloudq.errors import ConfigurationError
+from cloudq.running import pages
 from cloudq.running.events import Snapshot
 from cloudq.running.pages import HealthServer, Page
 
@@ -90,10 +92,74 @@ def test_nonsense_is_answered_and_forgotten(server: HealthServer) -> None:
 
 def test_a_client_that_says_nothing_is_dropped(server: HealthServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """And holds up no other one meanwhile."""
-    monkeypatch.setattr("cloudq.running.pages._Handler.timeout", 0.1)
+    monkeypatch.setattr(pages, "CLIENT_SECONDS", 0.1)
     with socket.create_connection(server.address, timeout=10) as silent:
         assert 200 == get(server, "/healthz")[0]
         assert b"" == silent.recv(1000)
+
+
+def test_a_client_that_sends_a_byte_now_and_then_is_dropped_too(
+    server: HealthServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole request has one deadline, and not each of its bytes."""
+    monkeypatch.setattr(pages, "CLIENT_SECONDS", 0.5)
+    with socket.create_connection(server.address, timeout=0.1) as slow:
+        began = time.monotonic()
+        ended = False
+        while not ended and time.monotonic() - began < 10:
+            try:
+                slow.sendall(b"G")
+                ended = not slow.recv(1000)
+            except TimeoutError:
+                continue
+            except OSError:
+                ended = True
+        assert ended
+    assert 200 == get(server, "/healthz")[0]
+
+
+def test_a_crowd_of_silent_clients_keeps_no_probe_out(server: HealthServer) -> None:
+    """Connections, and so threads, are few at any time; the oldest of them give way to who asks."""
+    crowd: list[socket.socket] = []
+    try:
+        for _ in range(5 * pages.MOST_CONNECTIONS):
+            crowd.append(socket.create_connection(server.address, timeout=10))
+            most = sum(thread.name.startswith("Thread-") for thread in threading.enumerate())
+            assert most <= 2 * pages.MOST_CONNECTIONS
+        assert 200 == get(server, "/healthz")[0]
+        assert b"" == crowd[0].recv(1000)
+    finally:
+        for client in crowd:
+            client.close()
+
+
+def test_what_a_request_may_take_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Headers without end are heard up to a bound, and no further."""
+    monkeypatch.setattr(pages, "MOST_BYTES", 1000)
+    here, there = socket.socketpair()
+    with here, there:
+        there.sendall(b"x" * 5000)
+        assert 1000 == len(pages._Request(here, time.monotonic() + 10).readall() or b"")
+
+
+def test_a_client_that_goes_away_writes_nothing_to_stderr(
+    server: HealthServer, told: Told, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Strangers fill no log with tracebacks."""
+    handled = threading.Event()
+    handle = pages._Server.handle_error
+
+    def note(*arguments: Any) -> None:
+        handle(*arguments)
+        handled.set()
+
+    monkeypatch.setattr(pages._Server, "handle_error", note)
+    monkeypatch.setattr(told, "healthz", lambda: 1 / 0)
+    with socket.create_connection(server.address, timeout=10) as client:
+        client.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert b"" == client.recv(1000)
+    assert handled.wait(10)
+    assert "" == capfd.readouterr().err
 
 
 def test_a_port_in_use_is_a_configuration_error(told: Told) -> None:

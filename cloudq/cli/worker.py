@@ -94,7 +94,7 @@ def worker(
     ] = None,
     health: Annotated[
         str | None,
-        typer.Option("--health", metavar="PORT|HOST:PORT", help="Serve /healthz and /readyz there; PORT alone: on all addresses."),
+        typer.Option("--health", metavar="PORT|HOST:PORT", help="Serve /healthz and /readyz (PORT: on all addresses)."),
     ] = None,
     log_format: Annotated[
         str, typer.Option("--log-format", metavar="text|json", help="How to log to stderr.")

@@ -88,7 +88,7 @@ class Health:
 
 
 def _down(poller: Poller, error: BaseException) -> str:
-    # The page is open to whoever can connect; the poller has logged the text.
+    # Anybody who can connect reads the page; the poller has logged the text.
     return f"queue {poller.queue}: {type(error).__name__}, see the log"
 
 

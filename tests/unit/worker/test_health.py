@@ -68,7 +68,7 @@ def test_a_worker_without_backend_is_alive_but_not_ready(app: App, driver: Unrel
     driver.failing["receive"] = BackendUnavailable("no route")
     with running(app, health=ANY_PORT) as worker:
         until(lambda: get(worker, "/readyz")[0] == 503)
-        # Whoever can connect may read the page: the text, with its hosts and paths, is for the log alone.
+        # Anybody who can connect may read the page: the text, with its hosts and paths, is for the log alone.
         assert ["queue default: BackendUnavailable, see the log"] == get(worker, "/readyz")[1]["problems"]
         assert 200 == get(worker, "/healthz")[0]
 

@@ -69,16 +69,14 @@ class App:
     """
 
     def __init__(self, url: str | None = None, **settings: Unpack[AppSettings]) -> None:
-        self._connection = Connection()
-        self._registry = Registry()
+        self._connection, self._registry = Connection(), Registry()
         self.runtime = AppRuntime(self._registry, self._connection)
-        self._eager = EagerMode()
-        self._loop_warning = LoopWarning()
-        self._typo_warning = TypoWarning()
+        self._eager, self._loop_warning, self._typo_warning = EagerMode(), LoopWarning(), TypoWarning()
         self.imports: tuple[str, ...] = ()
         self.retry_policy = RetryPolicy()
         self.middleware: tuple[Middleware[Context], ...] = ()
         self.default_queue, self.convert_untyped = "default", False
+        self.strict_queues: bool | None = None
         self.unknown_task_patience = UNKNOWN_TASK_PATIENCE
         self.redact: Redact = mask_secrets
         self.configure(url, **settings)
@@ -111,6 +109,7 @@ class App:
         given = {name: value for name, value in settings.items() if value is not None}
         self._connection.given = self._connection.given if url is None else url
         self._connection.given_claim_check = settings.get("claim_check") or self._connection.given_claim_check
+        self._connection.signing.set(settings.get("signing"), settings.get("signing_keys"))
         self.default_queue = check_queue(given.get("default_queue", self.default_queue))
         self.imports = tuple(settings.get("imports") or ()) if "imports" in given else self.imports
         self.retry_policy = settings.get("retry") or self.retry_policy
@@ -119,6 +118,7 @@ class App:
         self.convert_untyped = bool(given.get("convert_untyped", self.convert_untyped))
         if (patience := settings.get("unknown_task_patience")) is not None:
             self.unknown_task_patience = patience
+        self.strict_queues = self.strict_queues if (strict := settings.get("strict_queues")) is None else strict
 
     # ── declaring ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -334,7 +334,7 @@ class App:
             yield self
 
     def _eager_run(self, message: Message) -> EagerRun:
-        return EagerRun(message, self._registry.definitions, self.middleware, self.clock)
+        return EagerRun(message, self._registry.definitions, self.middleware, self.clock, self.runtime.signing)
 
     def _message(
         self, task: Task[..., Any] | str | Call, payload: Mapping[str, object], options: SendOptions

@@ -13,6 +13,7 @@ from cloudq.core.delivery import Lease
 from cloudq.core.driver import Capabilities, PullDriver
 from cloudq.core.url import parse_url
 from cloudq.errors import ConfigurationError
+from cloudq.running.processing import refuse_strangers
 from cloudq.running.runner import HostRunner
 
 SCHEME: Final = "servicebus"
@@ -47,6 +48,7 @@ class Edge(HostRunner):
                 hint="set CLOUDQ_URL to servicebus://NAMESPACE.servicebus.windows.net",
             )
         super().__init__(app)
+        refuse_strangers(app, [queue])
         self.queue = queue
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
 from typing import Final, Protocol
@@ -55,7 +55,7 @@ class Declared(Protocol):
     @property
     def name(self) -> str: ...  # noqa: D102 - a task's own, like the others
     @property
-    def queue(self) -> str: ...  # noqa: D102 - see name
+    def queues(self) -> Sequence[str]: ...  # noqa: D102 - see name
     @property
     def lease(self) -> timedelta | None: ...  # noqa: D102 - see name
     @property
@@ -99,7 +99,8 @@ def needs_of(tasks: Iterable[Declared]) -> list[Needs]:
     """The needs of each queue that the tasks declare, by name."""
     by_queue: dict[str, list[Declared]] = {}
     for task in tasks:
-        by_queue.setdefault(task.queue, []).append(task)
+        for queue in task.queues:
+            by_queue.setdefault(queue, []).append(task)
     leases = queue_leases(WorkerSettings(), by_queue, (task for them in by_queue.values() for task in them))
     return [
         Needs(

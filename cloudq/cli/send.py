@@ -31,7 +31,10 @@ def send(
         str, typer.Argument(metavar="JSON", help="Its arguments: a JSON object, or - to read one from stdin.")
     ] = "{}",
     *,
-    queue: Annotated[str | None, typer.Option("--queue", metavar="NAME", help="Instead of the task's queue.")] = None,
+    queue: Annotated[
+        str | None,
+        typer.Option("--queue", metavar="NAME", help="Instead of the task's first queue."),
+    ] = None,
     delay: Annotated[
         str | None, typer.Option("--delay", metavar="30s|5m|2h", help="Not before this long from now.")
     ] = None,
@@ -51,7 +54,11 @@ def send(
         list[str] | None, typer.Option("--header", metavar="NAME=TEXT", help="Travels with the message. Repeatable.")
     ] = None,
     unchecked: Annotated[
-        bool, typer.Option("--unchecked", help="Send a task that the app doesn't know, or look for no app at all.")
+        bool,
+        typer.Option(
+            "--unchecked",
+            help="Send what the app doesn't know: a task, a queue of it. Or look for no app.",
+        ),
     ] = False,
     app: NamedApp = None,
     backend: Backend = None,
@@ -74,6 +81,8 @@ def send(
     arguments = _payload(sys.stdin.read() if payload == "-" else payload)
     with in_options(), any_app(app, backend, wanted=not unchecked, stores=True) as chosen:
         _check_task(chosen, task, unchecked=unchecked)
+        if unchecked:
+            chosen.app.configure(strict_queues=False)
         sent = chosen.app.send(task, arguments, **options)
         known = chosen.app.runtime.handlers.get(task)
         to = options.get("queue") or (known.queue if known else chosen.app.default_queue)

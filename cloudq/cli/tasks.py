@@ -14,7 +14,7 @@ EXAMPLES = ("cloudq tasks", "cloudq tasks --app shop.tasks:app", "cloudq tasks -
 
 
 def tasks(*, app: AppSpec = None, json: Json = False, _debug: Debug = False) -> None:
-    """List the tasks that the app declares: name, queue, parameters, keys, aliases."""
+    """List the tasks that the app declares: name, queues, parameters, keys, aliases."""
     with tasks_app(app, None) as chosen:
         found = chosen.app
         described = [_described(found.runtime.handlers[name]) for name in sorted(found.tasks)]
@@ -22,8 +22,8 @@ def tasks(*, app: AppSpec = None, json: Json = False, _debug: Debug = False) -> 
         for task in described:
             write_json(task)
         return
-    columns = ("task", "queue", "parameters", "async", "keys", "aliases")
-    rows = [(t["name"], t["queue"], t["signature"], t["async"], _keys(t["keys"]), t["aliases"]) for t in described]
+    columns = ("task", "queues", "parameters", "async", "keys", "aliases")
+    rows = [(t["name"], t["queues"], t["signature"], t["async"], _keys(t["keys"]), t["aliases"]) for t in described]
     table(columns, rows)
 
 
@@ -32,6 +32,7 @@ def _described(definition: Definition) -> dict[str, object]:
     return {
         "name": definition.name,
         "queue": definition.queue,
+        "queues": list(definition.queues),
         "parameters": parameters.names,
         "signature": _signature(definition),
         "async": definition.is_async,

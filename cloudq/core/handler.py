@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from threading import Event
 from typing import Protocol, TypeVar
@@ -39,6 +40,11 @@ class Handler(Protocol[ContextT_co]):
         ...
 
     @property
+    def queues(self) -> Sequence[str]:
+        """The queues that the task's declaration names."""
+        ...
+
+    @property
     def retry_policy(self) -> RetryPolicy:
         """The task's own policy, or its app's."""
         ...
@@ -72,3 +78,8 @@ class Handler(Protocol[ContextT_co]):
             PayloadError: It doesn't fit.
         """
         ...
+
+
+def not_of(handler: Handler[object], queue: str) -> str:
+    """Why a message from that queue isn't run, in words that fit a dead letter's reason."""
+    return f"not a task of this queue: {handler.name!r} names {', '.join(map(repr, handler.queues))}, not {queue!r}"

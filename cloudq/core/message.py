@@ -40,6 +40,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         headers: The user's own, name to value.
         extensions: CloudEvents attributes that cloudq doesn't know; they survive every copy.
         reference: Which blob holds the payload, if it didn't travel in the message; every copy keeps it.
+        sealed: Of a signed message, the attributes that its signature is about as they were written, and the signature:
+            every copy writes these and not the fields above, so that the signature still fits. `None` if it has none.
     """
 
     id: str
@@ -58,6 +60,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = _NO_HEADERS
     extensions: Mapping[str, object] = _NOTHING
     reference: Reference | None = None
+    sealed: Mapping[str, msgspec.Raw] | None = None
 
     def __repr__(self) -> str:
         """Without payload, headers and keys: they may hold what no log should."""

@@ -1,7 +1,7 @@
 """`Processor`: from a delivery to an outcome. The one path that every edge ends in.
 
 ```
-Delivery ─▶ poison? ─▶ not due? ─▶ known? ─▶ payload ─▶ middleware ─▶ handler ─▶ RetryPolicy ─▶ Outcome
+Delivery ─▶ poison? ─▶ signed? ─▶ queue? ─▶ due? ─▶ known? ─▶ payload ─▶ middleware ─▶ handler ─▶ policy ─▶ Outcome
 ```
 """
 
@@ -22,7 +22,7 @@ from cloudq.core.async_time_limit import AsyncTimeLimit
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.failure import Failure, bounded_reason, words_of
-from cloudq.core.handler import Handler, Job
+from cloudq.core.handler import Handler, Job, not_of
 from cloudq.core.loading import LOAD_LIMIT, not_loaded, off_the_loop
 from cloudq.core.message import Message
 from cloudq.core.middleware import Chain, Middleware
@@ -30,6 +30,7 @@ from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.redaction import Redact, mask_secrets, redacting
 from cloudq.core.safe_log import is_ctrl_c
+from cloudq.core.signature_check import SignatureCheck
 from cloudq.core.unknown import UNKNOWN_TASK_PATIENCE, UnknownTasks
 from cloudq.errors import PayloadError
 
@@ -64,6 +65,8 @@ class Processor(Generic[ContextT]):
             policy says: for edges that hand back much of what they were handed (semantics 16).
         unknown_task_patience: For how long a message whose task isn't known goes back to its queue before it is
             dead-lettered; zero: not at all.
+        signatures: Looks at the signature of each delivery, before anything else is believed; `None`: nothing does.
+        strict_queues: Whether a message from a queue that its task doesn't name is dead-lettered.
         redact: Takes secrets out of what is kept and logged of a failure.
     """
 
@@ -77,6 +80,8 @@ class Processor(Generic[ContextT]):
         time_limiter: TimeLimiter = no_time_limit,
         least_deliveries: int = 0,
         unknown_task_patience: timedelta = UNKNOWN_TASK_PATIENCE,
+        signatures: SignatureCheck | None = None,
+        strict_queues: bool = False,
         redact: Redact = mask_secrets,
     ) -> None:
         self._handlers = handlers
@@ -86,6 +91,8 @@ class Processor(Generic[ContextT]):
         self._time_limiter = time_limiter
         self._least_deliveries = least_deliveries
         self._unknown = UnknownTasks(unknown_task_patience, clock)
+        self._signatures = signatures
+        self._strict_queues = strict_queues
         self._redact = redact
 
     def handler_for(self, delivery: Delivery) -> Handler[ContextT] | None:
@@ -203,7 +210,11 @@ class Processor(Generic[ContextT]):
         message = delivery.message
         if message is None:
             return self._dead(delivery, f"undecodable: {delivery.undecodable}")
+        if self._signatures is not None and (unsigned := self._signatures.reason_against(delivery)) is not None:
+            return self._dead(delivery, unsigned)
         handler = self._handlers.get(message.task)
+        if self._strict_queues and handler is not None and delivery.queue not in handler.queues:
+            return self._dead(delivery, not_of(handler, delivery.queue))
         policy = handler.retry_policy if handler else self._retry_policy
         without_end = delivery.deliveries - _ended(delivery, message)
         most = max(policy.max_deliveries, self._least_deliveries)

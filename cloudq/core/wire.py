@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from cloudq.core import signatures
 from cloudq.core.foreign_bodies import in_place_of_an_event, refuse_marked
 from cloudq.core.message import Message
 from cloudq.core.moments import Moments, plain_datetime
+from cloudq.core.nesting import has_nan_or_infinity, too_deep
 from cloudq.core.reference import Reference, is_key, is_sha256
 from cloudq.errors import PayloadError, UndecodableError
 
@@ -62,6 +64,9 @@ def encode(message: Message) -> bytes:
         _put_headers(event, message.headers)
     if message.extensions:
         event = {**message.extensions, **event}
+    if message.sealed is not None:
+        unsealed = {name: value for name, value in event.items() if name not in signatures.KEPT}
+        return _written({**unsealed, **message.sealed})
     if message.reference is None:
         event["data"] = message.payload
     else:
@@ -99,6 +104,7 @@ def decode(body: bytes, queue: str) -> Message:
         UndecodableError: Saying what is wrong with it, in words that fit a dead letter's reason.
     """
     event = _parse(body)
+    sealed = None if event.pop(signatures.ATTRIBUTE, None) is None else signatures.kept(body)
     version = event.pop("specversion", None)
     if version != "1.0":
         raise UndecodableError(f"specversion is {_shown(version)}, not '1.0': this is no CloudEvents 1.0 event")
@@ -124,16 +130,17 @@ def decode(body: bytes, queue: str) -> Message:
         headers=_headers(event),
         extensions=event,  # what is left over: not ours, kept
         reference=reference,
+        sealed=sealed,
         **optional,  # type: ignore[arg-type]  # each reader gives what its field takes
     )
 
 
 def _written(event: dict[str, object]) -> bytes:
     body = _json(event)
-    if _too_deep(body, event, MAX_DEPTH):
+    if too_deep(body, event, MAX_DEPTH):
         raise PayloadError(f"the message has more than {MAX_DEPTH} objects and arrays within each other")
     # JSON has no NaN and no infinity; msgspec writes them as null, which would change the payload silently.
-    if b"null" in body and _has_nan_or_infinity(event):
+    if b"null" in body and has_nan_or_infinity(event):
         raise PayloadError("the message holds a number that JSON doesn't have (NaN or infinity)")
     return body
 
@@ -175,32 +182,9 @@ def _read(text: bytes, otherwise: str, depth: int = MAX_DEPTH) -> object:
         value = _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         raise UndecodableError(f"{otherwise}: {error}") from error
-    if _too_deep(text, value, depth):
+    if too_deep(text, value, depth):
         raise UndecodableError(f"{otherwise}: more than {depth} objects and arrays are within each other")
     return value
-
-
-def _too_deep(text: bytes, value: object, depth: int) -> bool:
-    if text.count(b"[") + text.count(b"{") <= depth:
-        return False  # the usual case, without looking at the value
-    level = [value]
-    for _ in range(depth):
-        level = [child for parent in level for child in _children(parent) if isinstance(child, (dict, list, tuple))]
-        if not level:
-            return False
-    return True
-
-
-def _children(value: object) -> Iterable[object]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, (list, tuple)) else ()
-
-
-def _has_nan_or_infinity(value: object) -> bool:
-    if isinstance(value, float):
-        return not math.isfinite(value)
-    return any(map(_has_nan_or_infinity, _children(value)))
 
 
 def _payload(event: dict[str, object]) -> Mapping[str, object] | None:

@@ -23,6 +23,7 @@ from cloudq.push.settings import PushSettings, verifier_for
 from cloudq.push.sources import Arrivals, is_push
 from cloudq.push.turns import Turns
 from cloudq.running.events import Finished, Snapshot, Tally
+from cloudq.running.processing import refuse_strangers
 from cloudq.running.runs import runs_of
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class PushEdge:
             if self._arrivals is not None:
                 return
             self.app.load()
+            refuse_strangers(self.app, self.settings.queues)
             self.verifier = verifier_for(self.settings, self.app.url, self._clock)
             driver = self.app.driver()
             if is_push(driver):
@@ -94,9 +96,9 @@ class PushEdge:
     def _refuse_time_limits(self) -> None:
         for definition in self.app.runtime.handlers.values():
             if definition.time_limit is not None:
-                able = self.app.queue(definition.queue).capabilities
                 task = f"task {definition.name!r} ({definition.place})"
-                refuse_time_limit(definition.time_limit, able, task, definition.queue)
+                for queue in definition.queues:
+                    refuse_time_limit(definition.time_limit, self.app.queue(queue).capabilities, task, queue)
 
     # ── requests ─────────────────────────────────────────────────────────────────────────────────────────
 

@@ -6,8 +6,11 @@ It adds what every backend needs alike: batching, retries of transient errors, a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from cloudq.core.batching import Batcher
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
@@ -27,6 +30,8 @@ from cloudq.core.own_copy import own_copy
 from cloudq.core.plan import outgoing
 from cloudq.core.refusals import is_plain, refuse_unsupported, refused, takes_plain
 from cloudq.core.shield import shielded
+from cloudq.core.signatures import sign
+from cloudq.core.signing_keys import SigningKey
 from cloudq.errors import CloudqError, MessageTooLarge, OptionError
 from cloudq.queues.claim_check import Blob, ClaimCheck, referring
 from cloudq.queues.dead_letters import DeadLetters
@@ -47,15 +52,23 @@ class CloudQueue:
         driver: The backend.
         clock: Where the time comes from.
         claim_check: Where payloads go that are too large for the queue, or `None` to refuse them.
+        signer: What messages are signed with; `None`: they aren't.
     """
 
     def __init__(
-        self, name: str, driver: Driver, *, clock: Clock = SYSTEM_CLOCK, claim_check: ClaimCheck | None = None
+        self,
+        name: str,
+        driver: Driver,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        claim_check: ClaimCheck | None = None,
+        signer: SigningKey | None = None,
     ) -> None:
         self.name = name
         self._driver = driver
         self._clock = clock
         self._claim_check = claim_check
+        self._signer = signer
         self.capabilities: Capabilities = driver.capabilities(name)
         self._cancels = self.capabilities.cancels is not Cancels.NOTHING
         self._takes_plain = takes_plain(name, self.capabilities)  # asked once: most messages are plain ones
@@ -142,12 +155,12 @@ class CloudQueue:
         if not (self._takes_plain and is_plain(message)):
             refuse_unsupported(message, self.name, self.capabilities)
         now = self._clock.now()
-        item = outgoing(message, self.capabilities, now, cancellable=self._cancels)
+        item = self._outgoing(message, now)
         store, blob = self._claim_check, None
         claims = store is not None and message.reference is None
         if store is not None and claims and len(item.body) > store.threshold(self.capabilities.max_body):
             blob = store.blob(message)
-            item = outgoing(referring(message, blob), self.capabilities, now, cancellable=self._cancels)
+            item = self._outgoing(referring(message, blob), now)
         if len(item.body) > self.capabilities.max_body:
             raise MessageTooLarge(
                 f"the message for {message.task!r} has {len(item.body):,} bytes; "
@@ -156,6 +169,12 @@ class CloudQueue:
                 "(docs/how-to/large-payloads.md), or send a reference to where the data are",
             )
         return item, blob
+
+    def _outgoing(self, message: Message, now: datetime) -> Outgoing:
+        item = outgoing(message, self.capabilities, now, cancellable=self._cancels)
+        if self._signer is None or message.sealed is not None:
+            return item
+        return replace(item, body=sign(item.body, self._signer))
 
     @shielded
     def cancel(self, receipt: str) -> bool:

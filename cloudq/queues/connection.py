@@ -13,6 +13,7 @@ from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.driver import Driver
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.shield import shielded
+from cloudq.core.signing_keys import SigningKey
 from cloudq.core.url import parse_url, rooted
 from cloudq.errors import BackendError, ConfigurationError
 from cloudq.queues.before_opening import look_before_opening
@@ -20,6 +21,7 @@ from cloudq.queues.claim_check import ClaimCheck
 from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.queues.names import check_queue_name
 from cloudq.queues.opening import open_driver
+from cloudq.queues.signing import SigningSettings
 from cloudq.queues.urls import URL_VARIABLE, backend_url, claim_check_url
 
 logger = SafeLogger("cloudq")
@@ -32,6 +34,7 @@ class Connection:
     """One app's backend: none at first, then one open driver and the handles of its queues.
 
     Attributes:
+        signing: Which keys sign what is sent, as far as the app was given any.
         given_claim_check: The URL of the store of large payloads that it was given, or `None`.
         clock: Where the time of this app comes from.
     """
@@ -40,6 +43,7 @@ class Connection:
         self._given: str | None = None
         # By its text, so that a relative path still names the same file after a change of the folder.
         self._rooted: dict[str, str] = {}
+        self.signing = SigningSettings()
         self.given_claim_check: str | None = None
         self.clock: Clock = SYSTEM_CLOCK
         self._lock = threading.RLock()
@@ -126,7 +130,10 @@ class Connection:
             check_queue_name(name)
             # Another thread may do the same; setdefault lets one of them win, so that all share its Batcher.
             queue = opened.queues.setdefault(
-                name, CloudQueue(name, opened.driver, clock=opened.clock, claim_check=opened.claim_check)
+                name,
+                CloudQueue(
+                    name, opened.driver, clock=opened.clock, claim_check=opened.claim_check, signer=opened.signer
+                ),
             )
         return queue
 
@@ -146,7 +153,7 @@ class Connection:
         store = self._claim_check(claim_check or self.claim_check_url, clock)
         with self._lock:
             before, clock_before = self._open, self.clock
-            self._open, self.clock = _Open(driver, clock, store, lent=True), clock
+            self._open, self.clock = _Open(driver, clock, store, self._signer(), lent=True), clock
         try:
             yield
         finally:
@@ -189,7 +196,8 @@ class Connection:
             url = self.url
             look_before_opening(self, url)
             store = self._claim_check(self.claim_check_url, self.clock)
-            opened = self._open = _Open(open_driver(url, self.clock), self.clock, store, lent=False)
+            signer = self._signer()
+            opened = self._open = _Open(open_driver(url, self.clock), self.clock, store, signer, lent=False)
             if self.given is None and not os.environ.get(URL_VARIABLE):
                 logger.warning("CLOUDQ_URL is not set: tasks are kept in %s", parse_url(url))
             return opened
@@ -200,6 +208,10 @@ class Connection:
     def _claim_check(url: str | None, clock: Clock) -> ClaimCheck | None:
         return None if url is None else ClaimCheck(url, clock=clock)
 
+    def _signer(self) -> SigningKey | None:
+        keys = self.signing.in_force().keys
+        return None if keys is None else keys.first
+
     def _forget_lock(self) -> None:
         self._lock = threading.RLock()
         self._opening = False
@@ -208,10 +220,13 @@ class Connection:
 class _Open:
     """An open driver and the handles of its queues, of one process."""
 
-    def __init__(self, driver: Driver, clock: Clock, claim_check: ClaimCheck | None, *, lent: bool) -> None:
+    def __init__(
+        self, driver: Driver, clock: Clock, claim_check: ClaimCheck | None, signer: SigningKey | None, *, lent: bool
+    ) -> None:
         self.pid = os.getpid()
         self.driver = driver
         self.claim_check = claim_check
+        self.signer = signer
         self.clock = clock
         self.lent = lent  # neither to be closed here nor to be opened again
         self.queues: dict[str, CloudQueue] = {}

@@ -15,6 +15,7 @@ from cloudq.tasks.home import TaskHome
 from cloudq.tasks.json_values import to_json
 from cloudq.tasks.options import SendOptions, check_send_options
 from cloudq.tasks.task import Call, Task
+from cloudq.tasks.task_queues import refuse_foreign_queue
 
 NO_PAYLOAD: Final[Mapping[str, object]] = {}
 
@@ -84,9 +85,17 @@ def call_of(
 
 
 def message_of(call: Call, now: datetime) -> Message:
-    """The message for a validated call."""
+    """The message for a validated call.
+
+    Raises:
+        OptionError: The task doesn't name the queue that the call is for, and may only be sent to those that it does.
+    """
     task = call.task
-    queue = call.options.get("queue") or task.queue
+    queue = call.options.get("queue")
+    if queue is None:
+        queue = task.queue
+    elif task.app.strict_queues is not False:
+        refuse_foreign_queue(task.name, queue, task.queues)
     return _built(task.name, queue, call.payload, call.options, now, time_limit=task.time_limit)
 
 

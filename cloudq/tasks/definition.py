@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 from cloudq.core.message import Message
 from cloudq.core.policy import RetryPolicy, policy_for
 from cloudq.errors import TaskDefinitionError
-from cloudq.queues.names import check_queue
 from cloudq.tasks.binding import Parameters
 from cloudq.tasks.context import Context, Running
 from cloudq.tasks.home import TaskHome
 from cloudq.tasks.naming import default_name
 from cloudq.tasks.options import Key, SendOptions, TaskOptions, check_template, key_for
+from cloudq.tasks.task_queues import own_queues
 from cloudq.tasks.unrun import has_yet_to_run, is_async, runs_nothing
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Definition:
         ):
             raise TaskDefinitionError(f"aliases of task {self.name!r} are a list of names, not {aliases!r}")
         self.aliases: tuple[str, ...] = tuple(aliases)
-        self.own_queue: str | None = check_queue(options["queue"]) if "queue" in options else None
+        self.own_queues = own_queues(options, self.name)
         self.own_retry: RetryPolicy | None = options.get("retry")
         if self.own_retry is not None and not isinstance(self.own_retry, RetryPolicy):
             raise TaskDefinitionError(
@@ -95,8 +95,13 @@ class Definition:
 
     @property
     def queue(self) -> str:
-        """The task's own queue, or its app's default."""
-        return self.own_queue or self.app.default_queue
+        """Where its messages go unless a send says otherwise: the first of its queues."""
+        return self.queues[0]
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The queues that it names, or its app's default one."""
+        return self.own_queues or (self.app.default_queue,)
 
     def keys_for(self, payload: Mapping[str, object], given: SendOptions) -> dict[str, str]:
         """The idempotency and ordering key that the declaration gives this payload, where the send gives none."""

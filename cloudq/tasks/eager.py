@@ -20,6 +20,7 @@ from cloudq.core.outcome import DeadLettered, Outcome, Retried
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.processor import Processor
 from cloudq.errors import PayloadError, UnknownTaskError, nearest
+from cloudq.queues.signing import UNSIGNED, Signing
 from cloudq.tasks.async_libraries import context_for_a_thread, in_a_loop, in_a_thread, in_asyncio, in_trio
 from cloudq.tasks.context import Context
 from cloudq.tasks.own_loop import connections_executor, lent, run_in_own_loop, run_off_the_loop
@@ -58,6 +59,7 @@ class EagerRun:
         definitions: The declared tasks by name and alias.
         middleware: Around the task.
         clock: Where the time comes from.
+        signing: What it is signed with, and how that is looked at.
 
     Raises:
         UnknownTaskError: No such task is declared.
@@ -69,16 +71,18 @@ class EagerRun:
         definitions: Mapping[str, Definition],
         middleware: Sequence[Middleware[Context]],
         clock: Clock,
+        signing: Signing = UNSIGNED,
     ) -> None:
         definition = definitions.get(message.task)
         if definition is None:
             raise UnknownTaskError(f"no task {message.task!r} is declared: {nearest(message.task, definitions)}")
         self._witness = Witness(definition)
         handlers: Mapping[str, Witness] = {message.task: self._witness}
-        self._processor = Processor(handlers, middleware=middleware, clock=clock)
+        check = signing.check(handlers)
+        self._processor = Processor(handlers, middleware=middleware, clock=clock, signatures=check)
         day = timedelta(days=1)
         lease = Lease(queue=message.queue, receipt=None, expires_at=later(clock.now(), day), ends=clock.elapsed() + day)
-        body = wire.encode(replace(message, not_before=None))
+        body = signing.signed(wire.encode(replace(message, not_before=None)))
         self._delivery = Delivery.of(body, native_id=message.id, runs=1, deliveries=1, lease=lease)
 
     def run(self) -> None:
@@ -138,6 +142,11 @@ class Witness:
     def name(self) -> str:
         """The task's name."""
         return self._definition.name
+
+    @property
+    def queues(self) -> Sequence[str]:
+        """The queues that the task names."""
+        return self._definition.queues
 
     @property
     def retry_policy(self) -> RetryPolicy:

@@ -24,6 +24,7 @@ class TaskHome(Protocol):
     retry_policy: RetryPolicy
     default_queue: str
     convert_untyped: bool
+    strict_queues: bool | None
 
     @property
     def clock(self) -> Clock:

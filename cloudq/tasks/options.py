@@ -13,6 +13,8 @@ from cloudq.core.middleware import Middleware
 from cloudq.core.middleware_check import check_middleware
 from cloudq.core.policy import RetryPolicy, policy_for
 from cloudq.core.redaction import Redact
+from cloudq.core.signature_check import SigningMode
+from cloudq.core.signing_keys import EXAMPLE
 from cloudq.core.spans import shown
 from cloudq.core.url import DEFAULT_URL
 from cloudq.errors import ConfigurationError, OptionError, TaskDefinitionError, kind_of, nearest, wording
@@ -30,7 +32,7 @@ class SendOptions(TypedDict, total=False):
     """How one message is sent.
 
     Keys:
-        queue: Instead of the task's queue.
+        queue: Instead of the task's first queue; another one that its declaration names (see `strict_queues`).
         delay: Not before this long from now. Excludes `at`. A `timedelta`: bare numbers are refused.
         at: Not before this moment, which needs a UTC offset. Excludes `delay`.
         idempotency_key: The same work has the same key; up to 512 characters.
@@ -53,6 +55,8 @@ class TaskOptions(TypedDict, total=False):
 
     Keys:
         queue: Where its messages go; default: the app's `default_queue`.
+        queues: Several in its place: messages go to the first unless a send names another one of them. A worker serves
+            all of them.
         retry: Its own policy, instead of the app's.
         lease: How long a worker may be silent before the message is handed to another; leases are renewed while the
             task runs, so this needn't be longer than the task.
@@ -63,6 +67,7 @@ class TaskOptions(TypedDict, total=False):
     """
 
     queue: str
+    queues: Sequence[str]
     retry: RetryPolicy
     lease: timedelta
     time_limit: timedelta
@@ -79,6 +84,13 @@ class AppSettings(TypedDict, total=False):
         retry: The policy of all tasks that have none of their own.
         middleware: Around every task, the first outermost.
         default_queue: The queue of all tasks that have none of their own; `default` if it isn't set.
+        strict_queues: Which task may come from which queue. `None` (left out): a send to a queue that the task's
+            declaration doesn't name is refused. `True`: and a message that comes from such a queue is dead-lettered.
+            `False`: neither.
+        signing: What a worker does about the signatures of messages: `"off"` looks at none; `"warn"` runs all and logs
+            what isn't signed with one of the keys; `"require"` dead-letters that. Default: `CLOUDQ_SIGNING`, else off.
+        signing_keys: The keys, `"ID:HEXADECIMAL"`, several with commas between them: what is sent is signed with the
+            first, and each of them verifies. 32 to 256 bytes each. Default: `CLOUDQ_SIGNING_KEYS`, else none.
         claim_check: Where payloads go that are too large for their queue: any URL that fsspec knows, e.g.
             `s3://bucket/prefix`; default: `CLOUDQ_CLAIM_CHECK`, else such messages are refused. Needs
             `cloudq[claimcheck]`.
@@ -95,6 +107,9 @@ class AppSettings(TypedDict, total=False):
     retry: RetryPolicy | None
     middleware: Sequence[Middleware[Context]] | None
     default_queue: str | None
+    strict_queues: bool | None
+    signing: SigningMode | None
+    signing_keys: str | None
     claim_check: str | None
     convert_untyped: bool | None
     unknown_task_patience: timedelta | None
@@ -115,17 +130,18 @@ def check_app_settings(url: object, settings: Mapping[str, Any]) -> None:
     imports, retry, middleware = settings.get("imports"), settings.get("retry"), settings.get("middleware")
     if isinstance(imports, str):
         raise ConfigurationError("imports is a list of modules, not a text", hint=f"imports=[{imports!r}]")
+    if (keys := settings.get("signing_keys")) is not None and not isinstance(keys, str):
+        raise ConfigurationError(f"signing_keys is a text, not {kind_of(keys)}", hint=EXAMPLE)
     texts = (("url", url, DEFAULT_URL), ("claim_check", settings.get("claim_check"), CLAIM_CHECK_EXAMPLE))
     for name, value, example in texts:
         if value is not None and not isinstance(value, str):
             raise ConfigurationError(f"{name} is a text, not {kind_of(value)}", hint=f"e.g. {example}")
     if retry is not None and not isinstance(retry, RetryPolicy):
         raise ConfigurationError(f"retry is a RetryPolicy, not {retry!r}", hint=f"retry={policy_for(retry)}")
-    convert_untyped = settings.get("convert_untyped")
-    if convert_untyped is not None and not isinstance(convert_untyped, bool):
-        raise ConfigurationError(
-            f"convert_untyped is True or False, not {convert_untyped!r}", hint="convert_untyped=True"
-        )
+    for name in ("convert_untyped", "strict_queues"):
+        switch = settings.get(name)
+        if switch is not None and not isinstance(switch, bool):
+            raise ConfigurationError(f"{name} is True or False, not {switch!r}", hint=f"{name}=True")
     patience = settings.get("unknown_task_patience")
     if patience is not None and (not isinstance(patience, timedelta) or patience < timedelta(0)):
         raise ConfigurationError(

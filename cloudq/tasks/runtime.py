@@ -8,6 +8,7 @@ from cloudq.core.delivery import Delivery
 from cloudq.core.message import Message
 from cloudq.queues.claim_check import deleter, load_payload
 from cloudq.queues.connection import Connection
+from cloudq.queues.signing import Signing
 from cloudq.tasks.definition import Definition
 from cloudq.tasks.registry import Registry
 
@@ -26,7 +27,7 @@ class AppRuntime:
 
     def declared_queues(self) -> list[str]:
         """The queues that the tasks declare, in the order of the tasks."""
-        return list(dict.fromkeys(task.queue for task in self._registry.tasks.values()))
+        return list(dict.fromkeys(queue for task in self._registry.tasks.values() for queue in task.queues))
 
     @property
     def lent(self) -> bool:
@@ -42,6 +43,15 @@ class AppRuntime:
     def claim_check_url(self) -> str | None:
         """The URL of the store of large payloads: the app's own, else `CLOUDQ_CLAIM_CHECK`, else none."""
         return self._connection.claim_check_url
+
+    @property
+    def signing(self) -> Signing:
+        """Which keys sign and verify, and how strictly: by the app's own settings, else by the environment's.
+
+        Raises:
+            ConfigurationError: They can't be used.
+        """
+        return self._connection.signing.in_force()
 
     def with_payload(self, message: Message) -> Message:
         """The message with its payload, where a reference stands in its place: fetched from the claim-check store.

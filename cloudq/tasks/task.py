@@ -112,8 +112,13 @@ class Task(Generic[P, R]):
 
     @property
     def queue(self) -> str:
-        """Where its messages go unless a send says otherwise."""
+        """Where its messages go unless a send says otherwise: the first of its queues."""
         return self._definition.queue
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The queues that it may be sent to; see `strict_queues` of `AppSettings`."""
+        return self._definition.queues
 
     @property
     def time_limit(self) -> timedelta | None:

@@ -123,6 +123,7 @@ class _Runs:
         self._beside = beside  # in a thread that the code of a running loop waits for
         self._driver: MemoryDriver = memory_of(app)
         self._runs: list[Run] = []
+        self._signatures = app.runtime.signing.check(app.runtime.handlers)
 
     def all(self, executor: object) -> Report:
         known = {dead.key for dead in self._dead()}
@@ -185,6 +186,8 @@ class _Runs:
             clock=self._app.clock,
             # Nobody else will come who knows it, and the clock isn't to be moved by an hour for that.
             unknown_task_patience=NO_WAIT,
+            signatures=self._signatures,
+            strict_queues=self._app.strict_queues is True,
         )
         if witness is not None and witness.is_async:
             outcome = self._process_async(delivery, processor, runner)

@@ -23,7 +23,7 @@ from cloudq.running.events import Finished, Snapshot, Tally
 from cloudq.running.held import HeldLease
 from cloudq.running.log_fields import fields
 from cloudq.running.main_loop import MainLoop
-from cloudq.running.processing import processor_of
+from cloudq.running.processing import processor_of, refuse_strangers
 from cloudq.running.runs import runs_of
 from cloudq.running.time_limits import ThreadTimeLimits
 from cloudq.worker.executors import Executor, ThreadExecutor
@@ -75,6 +75,7 @@ class Worker:
         self.app = app
         self.settings = settings = settings or WorkerSettings()
         self.queues = settings.weights(app.runtime.declared_queues())
+        refuse_strangers(app, self.queues)
         self._clock = app.clock
         self.leases = queue_leases(settings, self.queues, app.runtime.handlers.values())
         self._driver: PullDriver = pull_driver(app.driver(), self.leases)

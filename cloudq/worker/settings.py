@@ -123,8 +123,8 @@ class HasLease(Protocol):
     """A task, as far as its queue's leases go."""
 
     @property
-    def queue(self) -> str:
-        """The queue that it declares."""
+    def queues(self) -> Sequence[str]:
+        """The queues that it declares."""
         ...
 
     @property
@@ -140,7 +140,8 @@ def queue_leases(settings: WorkerSettings, queues: Iterable[str], tasks: Iterabl
     """
     wanted: dict[str, list[timedelta]] = {}
     for task in tasks:
-        wanted.setdefault(task.queue, []).append(task.lease or settings.lease)
+        for queue in task.queues:
+            wanted.setdefault(queue, []).append(task.lease or settings.lease)
     return {queue: max(wanted.get(queue, [settings.lease])) for queue in queues}
 
 

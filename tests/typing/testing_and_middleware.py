@@ -32,8 +32,9 @@ app = App("memory://", middleware=chain)
 App(middleware=[no_middleware])  # type: ignore[list-item]  # it never yields
 
 shared: TaskOptions = {"queue": "mail", "time_limit": timedelta(minutes=1)}
+several: TaskOptions = {"queues": ["mail", "urgent"]}
 urgent: SendOptions = {"queue": "urgent"}
-misspelt: TaskOptions = {"queues": "mail"}  # type: ignore[typeddict-unknown-key]  # misspelt
+misspelt: TaskOptions = {"queu": "mail"}  # type: ignore[typeddict-unknown-key]  # misspelt
 
 
 @app.task(**shared)

@@ -147,7 +147,7 @@ def test_two_apps_do_not_see_each_other(app):
 
 def test_thousands_are_sent_at_once(app):
     """From any iterable, over several queues, one Sent each, in order."""
-    task = app.task("t")(echo)
+    task = app.task("t", queues=["q0", "q1", "q2"])(echo)
     results = app.send_many(task.options(queue=f"q{n % 3}").call(n) for n in range(5000))
     assert 5000 == len({result.id for result in results})
     by_id = {message.id: message.payload["n"] for message in sent(app)}
@@ -181,7 +181,7 @@ def test_a_queue_that_cannot_be_had_fails_its_own_calls_only():
     """The calls of other queues are stored."""
     driver = MemoryDriver(queues=["there"])
     app = App()
-    task = app.task("t")(echo)
+    task = app.task("t", queues=["there", "nowhere"])(echo)
     with app.using(driver):
         calls = [task.options(queue=queue).call(n) for n, queue in enumerate(["there", "nowhere", "there"])]
         with pytest.raises(SendManyError) as caught:

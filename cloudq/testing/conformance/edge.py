@@ -54,6 +54,7 @@ class Script:
 
     is_async = False
     time_limit = None
+    queues: Sequence[str] = ()
 
     def __init__(self, name: str, function: Callable[[Message], object], policy: RetryPolicy) -> None:
         self.name = name

@@ -37,7 +37,7 @@ def test_events_go_both_ways(modules: Path) -> None:
     ran: list[tuple[int, str | None]] = []
     app = cloudq.App()
 
-    @app.task("shop.pack")
+    @app.task("shop.pack", queues=["to-us", "to-us.fifo", "to-them", "to-them.fifo"])
     def pack(number: int) -> None:
         ran.append((number, cloudq.current().message.source))
 

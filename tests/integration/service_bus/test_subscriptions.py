@@ -28,7 +28,7 @@ class Orders:
         self.fail = 0
         self.app = cloudq.App()
 
-        @self.app.task("shop.placed", queue="orders")
+        @self.app.task("shop.placed", queues=["orders", MAIL])
         def placed(number: int) -> None:
             self.attempts.append(cloudq.current().attempt)
             if len(self.attempts) <= self.fail:

@@ -168,3 +168,14 @@ def test_what_is_refused_is_said_by_the_options_names(cli, folder, options, said
     assert said in result.err
     assert hint is None or hint in result.err
     assert "_key" not in result.err
+
+
+def test_a_queue_that_the_task_does_not_name_takes_unchecked(cli, shop):
+    """It is refused before it is stored, whatever the app says; `--unchecked` sends it all the same."""
+    words = ("send", "shop.welcome", '{"user_id": 42}', "--app", "shop", "--queue", "public")
+    result = cli(*words)
+    assert (2, "") == (result.code, result.out)
+    assert "isn't one of queue 'public': its declaration names 'emails'" in result.err
+    assert 0 == App(shop.url).queue("public").stats().ready
+    assert 0 == cli(*words, "--unchecked").code
+    assert "shop.welcome" == received(shop, "public").task

@@ -6,10 +6,10 @@ import json
 
 
 def test_list(cli, shop):
-    """A line a task: name, queue, parameters as declared without the Context, whether async, keys, aliases."""
+    """A line a task: name, queues, parameters as declared without the Context, whether async, keys, aliases."""
     result = cli("tasks", "--app", "shop")
     assert (0, "") == (result.code, result.err)
-    assert ["task", "queue", "parameters", "async", "keys", "aliases"] == result.out.splitlines()[0].split()
+    assert ["task", "queues", "parameters", "async", "keys", "aliases"] == result.out.splitlines()[0].split()
     report, welcome = result.out.splitlines()[1:]
     assert ["shop.report", "default", "rows: 'list[int]'", "yes", "-", "-"] == columns(report) or (
         ["shop.report", "default", "rows: list[int]", "yes", "-", "-"] == columns(report)
@@ -33,6 +33,7 @@ def test_json(cli, shop):
     assert {
         "name": "shop.welcome",
         "queue": "emails",
+        "queues": ["emails"],
         "parameters": ["user_id", "since"],
         "signature": "user_id: int, since: str = 'today'",
         "async": False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import re
 import shutil
@@ -11,12 +12,18 @@ from pathlib import Path
 import pytest
 
 from cloudq.core import wire
+from cloudq.core.signatures import fault_in, sign
+from cloudq.core.signing_keys import parse_signing_keys
 
 PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "wire-format.md").read_text(encoding="utf-8")
+VECTORS = json.loads(
+    (Path(__file__).parents[3] / "docs" / "reference" / "wire-format.signatures.json").read_text("utf-8")
+)
+KEYS = parse_signing_keys(f"{VECTORS['key_id']}:{VECTORS['key']}", "KEYS")
 ID = '"7"'
 
 
-def block(language: str, holding: str = "specversion") -> str:
+def block(language: str, holding: str = '"specversion"') -> str:
     blocks: list[str] = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     [found] = [one for one in blocks if holding in one]
     return found
@@ -82,3 +89,71 @@ def test_pythons_example_runs():
     made: dict[str, bytes] = {}
     exec(block("python", "CloudEvent"), made)  # noqa: S102 - the page's own lines
     check(made["body"])
+
+
+# ── signatures ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("vector", VECTORS["vectors"], ids=lambda vector: vector["what"])
+def test_a_text_to_test_with_has_the_signature_that_we_give(vector):
+    """And one that we accept; it is the HMAC of what the file says is signed."""
+    body = vector["body"].encode()
+    wire.decode(body, "q")
+    assert vector["cloudqsignature"] == json.loads(sign(body, KEYS.first))["cloudqsignature"]
+    whole = body.rstrip()[:-1] + b', "cloudqsignature": "%s"}' % vector["cloudqsignature"].encode()
+    assert fault_in(whole, KEYS) is None
+    mac = hmac.new(bytes.fromhex(VECTORS["key"]), vector["signed"].encode(), "sha256").hexdigest()
+    assert f"1.{VECTORS['key_id']}.{mac}" == vector["cloudqsignature"]
+
+
+def test_the_pages_own_message_is_one_of_them():
+    """With what is signed of it."""
+    assert fault_in(block("json", "cloudqsignature").encode(), KEYS) is None
+    assert VECTORS["vectors"][1]["signed"] == block("text", ":2026a").strip()
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node isn't installed")
+def test_nodes_signature_is_accepted():
+    """Of events with and without data, with every attribute that is signed, and texts that aren't ASCII."""
+    events = [json.loads(vector["body"]) for vector in VECTORS["vectors"][:3]]
+    events[1]["data"] = {"user_id": 4.5, "text": "\N{SNOWMAN} </script>", "list": [1e21, None, True]}
+    script = f"""{block("javascript", "createHmac")}
+        for (const event of {json.dumps(events)}) {{
+            console.log(JSON.stringify(signed(event, "{VECTORS["key_id"]}", "{VECTORS["key"]}")));
+        }}"""
+    bodies = subprocess.run(["node", "-e", script], capture_output=True, check=True).stdout.splitlines()
+    assert [None, None, None] == [fault_in(body, KEYS) for body in bodies]
+    assert VECTORS["vectors"][2]["cloudqsignature"] == json.loads(bodies[2])["cloudqsignature"]
+
+
+@pytest.mark.skipif(shutil.which("bash") is None or shutil.which("openssl") is None, reason="needs bash and openssl")
+def test_bashs_signature_is_accepted(tmp_path):
+    """It writes the file that is sent."""
+    (tmp_path / "signing-key.hex").write_text(VECTORS["key"] + "\n")
+    script = "command -v uuidgen >/dev/null || uuidgen() { echo 7; }\n" + block("bash", "openssl")
+    subprocess.run(["bash", "-ec", script], cwd=tmp_path, check=True)
+    body = (tmp_path / "message.json").read_bytes()
+    check(body)
+    assert fault_in(body, KEYS) is None
+
+
+@pytest.mark.skipif(shutil.which("go") is None, reason="Go isn't installed")
+def test_gos_signature_is_accepted(tmp_path):
+    """Of the message with every attribute that is signed."""
+    event = json.loads(VECTORS["vectors"][2]["body"])
+    data = json.dumps(event["data"], separators=(",", ":"))
+    imports = "".join(
+        f'"{name}"\n' for name in ("crypto/hmac", "crypto/sha256", "encoding/hex", "encoding/json", "fmt")
+    )
+    main = f"""package main
+        import ({imports})
+        {block("golang", "hmac.New")}
+        func main() {{
+            var event map[string]any
+            json.Unmarshal([]byte({json.dumps(json.dumps(event))}), &event)
+            key, _ := hex.DecodeString("{VECTORS["key"]}")
+            fmt.Print(signature(event, []byte({json.dumps(data)}), "{VECTORS["key_id"]}", key))
+        }}"""
+    (tmp_path / "main.go").write_text(main)
+    made = subprocess.run(["go", "run", "main.go"], cwd=tmp_path, capture_output=True, check=True).stdout
+    assert VECTORS["vectors"][2]["cloudqsignature"].encode() == made

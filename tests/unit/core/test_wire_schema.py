@@ -161,8 +161,8 @@ def test_names_that_are_none_of_cloudevents_are_not_valid_but_kept(name: str) ->
 
 
 def test_the_examples_are_found() -> None:
-    """The full message, the smallest one, the one that refers to its payload, and the one from a shell."""
-    assert 4 == len(EXAMPLES)
+    """The full message, the smallest one, one that refers to its payload, a signed one, one from a shell."""
+    assert 5 == len(EXAMPLES)
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
@@ -181,7 +181,7 @@ def test_the_full_example_has_every_attribute_in_its_place() -> None:
     again = json.loads(wire.encode(wire.decode(EXAMPLES[0].encode(), "another")))
     written["time"] = "2026-01-31T12:00:00.250000Z"  # the same moment
     assert written == again
-    exclusive = {"orderingkey", "tracestate", "data_base64", "dataref", "datasha256", "datasize"}
+    exclusive = {"orderingkey", "cloudqsignature", "tracestate", "data_base64", "dataref", "datasha256", "datasize"}
     assert exclusive == documented() - set(written)
 
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tenacity import stop_after_attempt
 
 import cloudq
@@ -17,7 +18,8 @@ from cloudq.core import wire
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.message import Message
 from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
-from cloudq.running.processing import processor_of
+from cloudq.errors import ConfigurationError
+from cloudq.running.processing import processor_of, refuse_strangers
 
 MINUTE = timedelta(minutes=1)
 SOURCES = Path(cloudq.__file__).parent
@@ -75,3 +77,26 @@ def test_no_edge_makes_one_by_itself() -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Processor"
     }
     assert {"processing.py"} == makers
+
+
+def test_a_processor_is_as_strict_as_its_app() -> None:
+    """Only `strict_queues=True` looks at where a message came from."""
+    for strict, kind in ((None, Acked), (False, Acked), (True, DeadLettered)):
+        app = App("memory://", strict_queues=strict)
+        app.task("works", queues=["other", "third"])(lambda: None)
+        outcome = processor_of(app, lambda _: nullcontext()).process(delivery(app, "works"))
+        assert isinstance(outcome, kind)
+
+
+def test_a_strict_app_serves_no_queue_that_no_task_names() -> None:
+    """All that is in it would be dead-lettered; without strictness, any may be served."""
+    app = App("memory://", strict_queues=True)
+    with pytest.raises(ConfigurationError, match="no task names queue 'q'") as refused:
+        refuse_strangers(app, ["q"])
+    assert refused.value.hint == "declare a task with that queue"
+    app.task("works", queues=["other", "third"])(lambda: None)
+    refuse_strangers(app, ["third", "other"])
+    with pytest.raises(ConfigurationError, match="no task names queue 'q'") as refused:
+        refuse_strangers(app, ["other", "q"])
+    assert refused.value.hint == "the tasks name 'other', 'third'"
+    refuse_strangers(App("memory://"), ["q"])

@@ -48,7 +48,7 @@ def test_a_sync_task_runs_within_the_send(app):
 def test_every_way_to_send_runs(app):
     """By task, by name, by call, many at once; delays and queues don't matter."""
     ran = []
-    task = app.task("t")(lambda n: ran.append(n))  # noqa: PLW0108 - a signature is needed
+    task = app.task("t", queues=["default", "other"])(lambda n: ran.append(n))  # noqa: PLW0108 - a signature is needed
     task.send(1)
     app.send(task, {"n": 2})
     app.send("t", {"n": 3})

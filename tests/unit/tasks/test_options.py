@@ -87,7 +87,7 @@ def test_an_option_that_means_nothing_is_refused_before_anything_is_stored(app, 
 
 def test_options_are_what_the_message_carries(app):
     """Each option has its place in the message."""
-    task = app.task("t")(order)
+    task = app.task("t", queues=["default", "other"])(order)
     task.options(queue="other", at=NOON, idempotency_key="i", headers={"tenant": "a", "traceparent": "00-1-2-01"}).send(
         1
     )
@@ -118,7 +118,7 @@ def test_a_moment_in_any_time_zone_is_that_moment(app):
 
 def test_options_of_the_send_come_over_those_of_the_call(app):
     """`send(call, **options)` changes what the call says."""
-    task = app.task("t")(order)
+    task = app.task("t", queues=["a", "b"])(order)
     call = task.options(queue="a", headers={"x": "1"}).call(1)
     app.send(call, queue="b")
     assert ("b", {"x": "1"}) == (sent(app)[0].queue, sent(app)[0].headers)
@@ -246,7 +246,7 @@ UNSUPPORTED = [
 @pytest.mark.parametrize(("options", "why"), UNSUPPORTED, ids=shown)
 def test_what_the_queue_cannot_do_is_refused_never_ignored(app, options, why):
     """By send, asend and send_many alike."""
-    task = app.task("t")(order).options(**options)
+    task = app.task("t", queues=["default", "q.fifo"])(order).options(**options)
     with pytest.raises(UnsupportedError, match=why):
         task.send(1)
     with pytest.raises(UnsupportedError, match=why):
@@ -259,7 +259,7 @@ def test_what_the_queue_cannot_do_is_refused_never_ignored(app, options, why):
 def test_what_the_queue_can_do_is_carried():
     """A fairness key where it has an effect, an ordering key on an ordered queue."""
     with in_memory(App(), capabilities=sqs_like) as app:
-        task = app.task("t")(order)
+        task = app.task("t", queues=["default", "q.fifo"])(order)
         task.options(fairness_key="a").send(1)
         task.options(queue="q.fifo", ordering_key="k").send(1)
         fair, ordered = sent(app)

@@ -305,7 +305,7 @@ def test_a_call_shows_its_task_and_not_its_payload(app):
 
 def test_options_make_a_variant_and_leave_the_task(app):
     """`options()` gives another Task of the same definition."""
-    task = app.task("x")(plain)
+    task = app.task("x", queues=["default", "other"])(plain)
     with in_memory(app):
         task.options(headers={"a": "1"}).options(queue="other").send(1)
         task.send(2)

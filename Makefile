@@ -11,6 +11,8 @@ SERVICEBUS_STAMP := $(VENV)/.stamp-servicebus
 CLOUDTASKS_STAMP := $(VENV)/.stamp-cloudtasks
 BENCH_STAMP := $(VENV)/.stamp-bench
 TERRAFORM_STAMP := $(VENV)/terraform/.stamp
+COMPATIBILITY := $(VENV)/compatibility
+COMPATIBILITY_STAMP := $(COMPATIBILITY)/.stamp
 VENV_STAMP := $(VENV)/.stamp-venv
 PIP := $(BIN)/python -m pip install --quiet --quiet --no-input --disable-pip-version-check
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file docs/mkdocs/mkdocs.yml
@@ -23,7 +25,7 @@ PYTHON ?=
 REV ?= HEAD
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-servicebus demo-cloudtasks test quick chaos check payloads test-terraform terraform-tools bench bench-against cov api docs localstack clean
+.PHONY: help demo demo-servicebus demo-cloudtasks test quick chaos check payloads test-terraform terraform-tools compatibility compatibility-tools bench bench-against cov api docs localstack clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -37,7 +39,7 @@ demo-servicebus: $(SERVICEBUS_STAMP) ## 500 tasks of a shop on the emulator of A
 demo-cloudtasks: $(CLOUDTASKS_STAMP) ## 500 tasks pushed by the emulator of Google Cloud Tasks, tokens verified; one fails, and is redriven
 	@$(BIN)/cloudq demo --backend cloudtasks
 
-test: $(STAMP) $(TERRAFORM_STAMP) ## the whole test suite
+test: $(STAMP) $(TERRAFORM_STAMP) $(COMPATIBILITY_STAMP) ## the whole test suite
 	@$(PYTEST)
 
 quick: $(STAMP) ## the tests that need no processes and no waiting: little more than a minute
@@ -64,6 +66,12 @@ test-terraform: $(STAMP) $(TERRAFORM_STAMP) ## the Terraform modules, none of it
 	@REQUIRE_TF=1 $(PYTEST) --timeout 900 tests/terraform
 
 terraform-tools: $(TERRAFORM_STAMP) ## checkov, parliament and moto, for the tests of the Terraform modules, in an environment of their own
+
+compatibility: $(COMPATIBILITY_STAMP) ## cloudq with tracers, web servers, greenlets and others: writes the table of its page
+	@$(BIN)/uv pip install --quiet --python $(COMPATIBILITY)/bin/python --requirements tests/compatibility/more-requirements.txt
+	@$(BIN)/python -m tests.compatibility --write docs/reference/compatibility.md
+
+compatibility-tools: $(COMPATIBILITY_STAMP) ## tracers, gevent and eventlet, for the tests, in an environment of their own
 
 bench: $(BENCH_STAMP) ## SQLite beside Huey; pushes over loopback; SQS (LocalStack) and Service Bus beside others
 	@$(BIN)/python -m tests.benchmarks
@@ -160,3 +168,10 @@ $(TERRAFORM_STAMP): $(STAMP)
 	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(VENV)/terraform
 	@$(BIN)/uv pip install --quiet --python $(VENV)/terraform/bin/python 'checkov>=3.3' 'parliament>=1.6' 'setuptools<82' 'moto[server]>=5.1'
 	@touch $(TERRAFORM_STAMP)
+
+# Tracers patch whatever they find, and the SDK is the newest here, as users have it: an environment of their own.
+$(COMPATIBILITY_STAMP): $(STAMP) $(wildcard tests/compatibility/requirements.txt)
+	@echo "installing tracers, gevent and eventlet into $(COMPATIBILITY)"
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(COMPATIBILITY)
+	@$(BIN)/uv pip install --quiet --python $(COMPATIBILITY)/bin/python --requirements tests/compatibility/requirements.txt --editable '.[sqs]'
+	@touch $(COMPATIBILITY_STAMP)

@@ -26,7 +26,8 @@ def folder(tmp_path) -> Path:
     python.chmod(0o755)
     for command in ("cloudq", "uv"):
         (tmp_path / ".venv/bin" / command).symlink_to(python)
-    (tmp_path / ".venv/terraform").mkdir()  # where uv, which does nothing here, makes one more environment
+    for environment in ("terraform", "compatibility"):  # where uv, which does nothing here, makes one more
+        (tmp_path / ".venv" / environment).mkdir()
     return tmp_path
 
 

@@ -327,6 +327,8 @@ def test_make_targets_are_explained() -> None:
         "payloads",
         "test-terraform",
         "terraform-tools",
+        "compatibility",
+        "compatibility-tools",
         "bench",
         "bench-against",
         "cov",

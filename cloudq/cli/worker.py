@@ -25,6 +25,7 @@ EXAMPLES = (
     "cloudq worker --app shop.tasks --queue emails=5 --queue reports",
     "cloudq worker --queue urgent --queue bulk --strict --concurrency 20 --health 8080 --log-format json",
     "cloudq worker --processes 4 --burst",
+    "cloudq worker --queue emails --fail-fast",
     "cloudq worker --backend cloudtasks --port 8080",
 )
 CONCURRENCY: Final = 10
@@ -63,6 +64,14 @@ def worker(
         ),
     ] = None,
     burst: Annotated[bool, typer.Option("--burst", help="End when no message is ready.")] = False,
+    fail_fast: Annotated[
+        bool,
+        typer.Option(
+            "--fail-fast",
+            help="End with exit code 3 if a queue doesn't exist, or may not be received from, at the start. "
+            "Default: wait until it can be.",
+        ),
+    ] = False,
     max_tasks: Annotated[
         int | None, typer.Option("--max-tasks", metavar="N", min=1, help="End after this many tasks.")
     ] = None,
@@ -111,7 +120,8 @@ def worker(
     """Run the app's tasks until a signal stops it.
 
     The first SIGTERM or Ctrl-C lets running tasks finish and gives back those that wait; a second one gives back all
-    and ends now. Exits with 0 either way; with 1 where a --burst leaves messages of tasks that it doesn't know.
+    and ends now. Exits with 0 either way; with 1 where a --burst leaves messages of tasks that it doesn't know; with 3
+    where --fail-fast meets a queue that is missing or forbidden.
 
     A backend that pushes (Cloud Tasks) isn't polled but served over HTTP, on --host and --port.
     """
@@ -149,6 +159,8 @@ def worker(
                 "a weight of --queue": any("=" in text for text in queue or []),
             }
             worker_push.refuse([name for name, given in polling.items() if given], pushes=True)
+            if fail_fast:
+                worker_push.look_at_queues(chosen.app, list(weights))
             code = worker_push.serve(
                 chosen,
                 serving,
@@ -167,6 +179,7 @@ def worker(
                 concurrency=CONCURRENCY if concurrency is None else concurrency,
                 processes=processes or 0,
                 burst=burst,
+                fail_fast=fail_fast,
                 grace=duration("--grace", grace),
                 max_tasks=max_tasks,
                 lease=duration("--lease", LEASE if lease is None else lease, positive=True),

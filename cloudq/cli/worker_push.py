@@ -12,9 +12,11 @@ import typer
 
 from cloudq.cli.banner import note_undeclared, show_banner
 from cloudq.cli.choosing import Chosen
-from cloudq.errors import ConfigurationError
+from cloudq.cli.output import note
+from cloudq.errors import ConfigurationError, TransientError
 
 if TYPE_CHECKING:
+    from cloudq.app import App
     from cloudq.push.server import PushWorker
 
 PORT_VARIABLE: Final = "PORT"
@@ -145,6 +147,24 @@ def serve(
     service = PushWorker(chosen.app, settings, server)
     _show_banner(service, chosen, as_json=as_json)
     return service.run()
+
+
+def look_at_queues(app: App, queues: Sequence[str]) -> None:
+    """Counts what is in the queues, since nothing else tells a worker that is pushed to whether they are there.
+
+    Args:
+        app: The app.
+        queues: Those to look at; none for all that the tasks declare.
+
+    Raises:
+        QueueNotFound: A queue doesn't exist.
+        PermissionDenied: The credentials may not look at it.
+    """
+    for queue in queues or app.runtime.declared_queues():
+        try:
+            app.queue(queue).stats()
+        except TransientError as error:
+            note(f"note: queue {queue!r} couldn't be looked at: {error.message}")
 
 
 def listens_at(serving: Serving) -> tuple[str, int]:

@@ -48,6 +48,8 @@ logger = SafeLogger("cloudq.worker")
 STARVED_AFTER: Final = timedelta(seconds=30)
 STARVED_OF_CHILDREN_AFTER: Final = timedelta(seconds=180)
 CALLS_AT_ONCE: Final = 4
+# As the command line says of a backend that can't be used.
+UNREACHABLE: Final = 3
 FORKED: Final = 70  # EX_SOFTWARE, for a fork that a task forgot to end
 
 
@@ -151,7 +153,7 @@ class Worker:
         """Works until it is stopped, or is done. Catches SIGTERM and SIGINT if in the main thread.
 
         Returns:
-            The exit code: 0 done; 1 failed, or a burst left messages of tasks that it doesn't know.
+            The exit code: 0 done; 1 failed, or a burst left messages of tasks that it doesn't know; 3 see `fail_fast`.
         """
         return self._loop.run(start=self._start, look=self._look, shut_down=self._shut_down, close=self._close)
 
@@ -194,6 +196,8 @@ class Worker:
             logger.info("health pages on http://%s:%d/healthz and /readyz", *where)
 
     def _look(self) -> int | None:
+        if self.settings.fail_fast and self._watchdog.refused():
+            return UNREACHABLE
         if self._intake.finished():
             return self._code_at_end()
         self._look_after()

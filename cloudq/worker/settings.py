@@ -38,6 +38,9 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
         lease: For how long a delivery is leased at a time; it is renewed while it is in hand.
         wait: How long a poll waits for a message, or `None` for the smaller of 8 s and lease / 2.5.
         prefetch: How many deliveries of a queue may wait for a slot, or `None` to measure it.
+        fail_fast: Whether to end, with exit code 3, where a queue can't be received from at the start as it doesn't
+            exist or the credentials aren't allowed to: without it the worker waits until it can. What passes by itself
+            (the network, throttling) is waited for, and so is a queue that goes missing later.
         settle_timeout: How long a settlement is tried, and its lease renewed, after the handler ended.
         health: Where `/healthz` and `/readyz` are served, `(host, port)`; port 0 takes a free one. `None` for nowhere.
         app_spec: `module:attribute` of the app, which child processes load. `None` for the default search.
@@ -55,6 +58,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     lease: timedelta = timedelta(seconds=120)
     wait: timedelta | None = None
     prefetch: int | None = None
+    fail_fast: bool = False
     settle_timeout: timedelta = timedelta(seconds=30)
     health: tuple[str, int] | None = None
     app_spec: str | None = None

@@ -9,6 +9,7 @@ from typing import Final
 
 from cloudq.core.clock import Clock
 from cloudq.core.safe_log import SafeLogger
+from cloudq.errors import PermissionDenied, QueueNotFound
 from cloudq.worker.poller import Poller
 
 logger = SafeLogger("cloudq.worker")
@@ -34,6 +35,7 @@ class Watchdog:
         self._pollers = {poller.queue: poller for poller in pollers}
         self._started = self._stopped = False
         self._without_thread: set[str] = set()
+        self._reached: set[str] = set()
         self.replaced = 0
 
     @property
@@ -67,6 +69,16 @@ class Watchdog:
                     late.total_seconds(),
                 )
                 self._replace(poller.queue)
+
+    def refused(self) -> bool:
+        """Whether a queue can't be received from, for a reason that won't pass, and never could: it says which."""
+        for poller in self.pollers:
+            if poller.reached:
+                self._reached.add(poller.queue)
+            elif poller.queue not in self._reached and isinstance(poller.down, (QueueNotFound, PermissionDenied)):
+                _log(poller, "the worker ends, as it is to fail fast: queue %s can't be received from")
+                return True
+        return False
 
     def stop(self) -> None:
         """Ends all pollers after the poll under way."""

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
 from typing import Any
 
 import pytest
-from botocore.exceptions import ReadTimeoutError
 
-from cloudq.core.driver import PullDriver
-from cloudq.core.message import dead_letter_queue, is_ordered
 from cloudq.drivers.sqs import SQSDriver
-from cloudq.drivers.sqs.bodies import storable
-from cloudq.testing.conformance import DriverConformance, Harness, Spoil, Stall
-from tests.chaos.http_proxy import Forward, HttpProxy, Raw, Request, Response, pass_on
+from cloudq.testing.conformance import DriverConformance, Harness
+from tests.chaos.http_proxy import HttpProxy
+from tests.conformance.sqs import REGION, SQSHarness
 
 # Only the test itself is timed: the first one's fixtures may have to install LocalStack.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120, func_only=True)]
-
-REGION = "us-east-1"
 
 
 @pytest.fixture(scope="module")
@@ -37,63 +29,6 @@ def client(proxy: HttpProxy) -> Any:
     driver = SQSDriver(REGION, endpoint_url=proxy.url)
     yield driver.client
     driver.close()
-
-
-class SQSHarness(Harness):
-    """Two queues with their dead-letter queues, for one test."""
-
-    def __init__(self, proxy: HttpProxy, client: Any, suffix: str = "") -> None:
-        super().__init__(queue=f"kit-{uuid.uuid4().hex[:12]}{suffix}")
-        self.proxy = proxy
-        self.client = client
-        self.missing_queue = f"missing-{self.queue}"
-        kind = {"FifoQueue": "true"} if suffix else {}
-        names = [self.queue, self.other_queue]
-        names += [dead_letter_queue(name) for name in names]
-        self.urls = {name: client.create_queue(QueueName=name, Attributes=kind)["QueueUrl"] for name in names}
-
-    def open(self) -> PullDriver:
-        return SQSDriver(REGION, client=self.client, look_wait=timedelta(0))
-
-    def second_client(self) -> PullDriver:
-        return self.open()
-
-    def stall(self, driver: PullDriver, stall: Stall) -> bool:
-        delete = self.client.delete_message_batch
-
-        def delete_in_flight(**parameters: Any) -> Any:
-            if stall.hang():
-                raise ReadTimeoutError(endpoint_url=self.urls[self.queue])
-            return delete(**parameters)
-
-        self.client.delete_message_batch = delete_in_flight  # `close` takes it away again
-        return True
-
-    @contextmanager
-    def spoil(self, driver: PullDriver, spoil: Spoil) -> Iterator[None]:
-        async def spoilt(request: Request, forward: Forward) -> Raw | Response:
-            answer = await forward(request)
-            return Raw(spoil.of(answer.encoded())) if spoil.cuts else Response(answer.status, spoil.of(answer.body))
-
-        self.proxy.policy = spoilt
-        try:
-            yield
-        finally:
-            self.proxy.policy = pass_on
-
-    def put_raw(self, driver: PullDriver, queue: str, body: bytes) -> None:
-        text = storable(body)
-        if text is None:
-            super().put_raw(driver, queue, body)  # no SDK could put this in as it is
-            return
-        key = uuid.uuid4().hex
-        order = {"MessageGroupId": key, "MessageDeduplicationId": key} if is_ordered(queue) else {}
-        self.client.send_message(QueueUrl=self.urls[queue], MessageBody=text, **order)
-
-    def close(self) -> None:
-        vars(self.client).pop("delete_message_batch", None)
-        for url in self.urls.values():
-            self.client.delete_queue(QueueUrl=url)
 
 
 class TestSQS(DriverConformance):

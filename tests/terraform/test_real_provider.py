@@ -10,9 +10,9 @@ import sys
 import boto3
 import pytest
 
+from tests.moto_server import moto_server
 from tests.terraform import reading_back
 from tests.terraform import workshop as shop
-from tests.terraform.moto import moto_server
 from tests.terraform.reading_back import RECEIVES
 from tests.terraform.tools import lacking, tool
 

@@ -10,8 +10,10 @@ import pytest
 
 from cloudq import App
 from cloudq.cli.worker import EVERYWHERE, address
+from cloudq.drivers.sqs import SQSDriver
 from cloudq.errors import ConfigurationError
 from cloudq.worker.settings import WorkerSettings
+from tests.unit.drivers.sqs.fakes import FakeSqs
 
 
 def test_burst(cli, writer):
@@ -57,6 +59,19 @@ def test_strict_is_the_order_given(cli, writer):
     assert "  queues   emails, default (in this order)" in err.splitlines()
 
 
+@pytest.mark.cloudq_allow_real
+def test_a_queue_that_is_missing_is_3_with_fail_fast(cli, writer, monkeypatch):
+    """The log says which, and what to do."""
+    monkeypatch.setattr(
+        "cloudq.drivers.sqs.url.open_url", lambda url, clock: SQSDriver("test", client=FakeSqs("default"), clock=clock)
+    )
+    result = cli("worker", "--app", "writer", "--backend", "sqs://test", "--fail-fast", "--wait", "0")
+    assert (3, "") == (result.code, result.out)
+    assert "there is no queue 'emails' on Amazon SQS" in result.err
+    assert "cloudq queues create emails" in result.err
+    assert "fail fast: queue emails can't be received from" in result.err
+
+
 def test_settings_reach_the_worker(cli, writer, monkeypatch):
     """Each option arrives in the worker's settings, in their units."""
     seen = []
@@ -72,12 +87,14 @@ def test_settings_reach_the_worker(cli, writer, monkeypatch):
     cli(
         *("worker", "--app", "writer:app", "--processes", "3", "--burst", "--max-tasks", "7", "--grace", "5"),
         *("--lease", "3m", "--wait", "20", "--prefetch", "2", "--health", "127.0.0.1:81", "--queue", "emails=2"),
+        "--fail-fast",
     )
     assert [
         WorkerSettings(
             queues={"emails": 2},
             processes=3,
             burst=True,
+            fail_fast=True,
             max_tasks=7,
             grace=timedelta(seconds=5),
             lease=timedelta(minutes=3),

@@ -11,7 +11,7 @@ import pytest
 
 import cloudq
 from cloudq.cli.worker_push import EVERYWHERE, LOCALHOST, Serving, listens_at
-from cloudq.errors import ConfigurationError
+from cloudq.errors import BackendUnavailable, ConfigurationError, PermissionDenied, QueueNotFound
 from cloudq.push import PushSettings
 from cloudq.push.server import ServerSettings
 from tests.unit.push.fakes import ACCOUNT, AUDIENCE, URL, PushedDriver
@@ -61,6 +61,29 @@ def test_settings_reach_the_worker(cli, started):
     assert started().server == ServerSettings(
         host="localhost", port=0, grace=timedelta(seconds=5), max_tasks=7, health=("127.0.0.1", 0)
     )
+
+
+@pytest.mark.parametrize("error", [QueueNotFound("there is no queue 'emails'"), PermissionDenied("not yours")])
+def test_a_queue_that_is_missing_is_3_with_fail_fast(cli, started, monkeypatch, error):
+    """It is looked at before anything listens; what passes by itself is a note."""
+    asked = []
+
+    def stats(self, queue):
+        asked.append(queue)
+        if queue == "emails":
+            raise error
+        raise BackendUnavailable("no route")
+
+    monkeypatch.setattr(PushedDriver, "stats", stats)
+    result = cli("worker", "--app", "shop", "--port", "0", "--fail-fast")
+    assert (3, "emails") == (result.code, asked[-1])
+    assert error.message in result.err
+    assert 0 == cli("worker", "--app", "shop", "--port", "0", "--fail-fast", "--queue", "default").code
+    assert (
+        "queue 'default' couldn't be looked at: no route"
+        in cli("worker", "--app", "shop", "--port", "0", "--fail-fast", "--queue", "default").err
+    )
+    assert 0 == cli("worker", "--app", "shop", "--port", "0").code
 
 
 def test_banner(cli, started):

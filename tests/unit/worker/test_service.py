@@ -18,7 +18,7 @@ from cloudq.core.driver import Capabilities
 from cloudq.core.outcome import Acked, Outcome
 from cloudq.core.policy import DeadLetter, Retry, RetryPolicy
 from cloudq.drivers.memory import MemoryDriver
-from cloudq.errors import BackendUnavailable, ConfigurationError
+from cloudq.errors import BackendUnavailable, ConfigurationError, PermissionDenied, QueueNotFound
 from cloudq.tasks.context import Context
 from cloudq.testing import profiles
 from cloudq.worker import poller as poller_module
@@ -412,6 +412,44 @@ def test_a_backend_that_goes_down_and_comes_up(
         until(lambda: seen == [1])
     assert 1 == sum("can't be received from" in line for line in caplog.messages)
     assert 1 == sum("can be received from again" in line for line in caplog.messages)
+
+
+@pytest.mark.parametrize("error", [QueueNotFound("there is no queue"), PermissionDenied("not yours")])
+def test_a_worker_that_is_to_fail_fast(
+    app: App, driver: Unreliable, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends with 3 where a queue is missing or forbidden from the start; otherwise it waits for that to pass."""
+    monkeypatch.setattr(poller_module, "FIRST_PAUSE", timedelta(milliseconds=20))
+    app.task("count")(lambda: None)
+    driver.failing["receive"] = error
+    assert 3 == Worker(app, WorkerSettings(queues={"default": 1}, fail_fast=True, wait=timedelta(0))).run()
+    with running(app):
+        until(lambda: driver.calls["receive"] >= 3)
+
+
+def test_a_worker_that_is_to_fail_fast_waits_for_what_passes(
+    app: App, driver: Unreliable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cut, say; and a queue that goes missing later is waited for, too."""
+    monkeypatch.setattr(poller_module, "FIRST_PAUSE", timedelta(milliseconds=20))
+    seen: list[int] = []
+
+    @app.task("count")
+    def count(number: int) -> None:
+        seen.append(number)
+
+    driver.failing["receive"] = BackendUnavailable("no route")
+    with running(app, fail_fast=True):
+        until(lambda: driver.calls["receive"] >= 2)
+        del driver.failing["receive"]
+        count.send(number=1)
+        until(lambda: seen == [1])
+        before = driver.calls["receive"]
+        driver.failing["receive"] = QueueNotFound("there is no queue")
+        until(lambda: driver.calls["receive"] >= before + 3)
+        del driver.failing["receive"]
+        count.send(number=2)
+        until(lambda: seen == [1, 2])
 
 
 def test_polls_that_come_back_early_do_not_spin(app: App, driver: Unreliable) -> None:

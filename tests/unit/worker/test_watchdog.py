@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from cloudq.errors import BackendUnavailable, PermissionDenied, QueueNotFound
 from cloudq.testing.clock import FakeClock
 from cloudq.worker.watchdog import PATIENCE, Watchdog
 
@@ -20,6 +21,8 @@ class FakePoller:
         self.alive = self.stopped = self.abandoned = False
         self.polling_since: timedelta | None = None
         self.no_thread = False
+        self.reached = False
+        self.down: BaseException | None = None
         self._clock = clock
 
     def start(self) -> None:
@@ -147,3 +150,28 @@ def test_nothing_is_replaced_once_it_stops(kennel: Kennel) -> None:
     kennel.watchdog.look()
     assert 2 == len(kennel.made)
     assert [] == kennel.watchdog.polling()
+
+
+@pytest.mark.parametrize("error", [QueueNotFound("none"), PermissionDenied("no")])
+def test_a_queue_that_never_could_be_received_from(kennel: Kennel, error: Exception) -> None:
+    """It is refused while nothing else is known of it; what passes by itself isn't a refusal."""
+    one, other = kennel.made
+    other.reached = True
+    one.down = BackendUnavailable("no route")
+    assert not kennel.watchdog.refused()
+    one.down = error
+    assert kennel.watchdog.refused()
+
+
+def test_a_queue_that_was_reached_once_is_waited_for(kennel: Kennel) -> None:
+    """Somebody takes it away, or the right to it: also if another poller has taken over meanwhile."""
+    kennel.watchdog.start()
+    one = kennel.made[0]
+    one.reached = True
+    assert not kennel.watchdog.refused()
+    one.alive = False
+    kennel.watchdog.look()
+    fresh = kennel.made[-1]
+    assert fresh is not one
+    fresh.down = QueueNotFound("none")
+    assert not kennel.watchdog.refused()

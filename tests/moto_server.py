@@ -1,10 +1,11 @@
-"""moto's server, which has the one service that LocalStack lacks without Docker: DynamoDB."""
+"""moto's server: a second opinion on SQS, and DynamoDB, which LocalStack lacks without Docker."""
 
 from __future__ import annotations
 
 import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,13 +17,17 @@ PATIENCE: Final = 60
 
 
 @contextmanager
-def moto_server(program: str) -> Iterator[str]:
-    """The URL of a server on this machine, which has LocalStack's account; it ends with the block."""
+def moto_server(*program: str) -> Iterator[str]:
+    """The URL of a server on this machine, which has LocalStack's account; it ends with the block.
+
+    Args:
+        program: The command that starts it; none for this environment's own moto.
+    """
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
     with subprocess.Popen(
-        [program, "-H", "127.0.0.1", "-p", str(port)],
+        [*(program or (sys.executable, "-m", "moto.server")), "-H", "127.0.0.1", "-p", str(port)],
         env=os.environ | {"MOTO_ACCOUNT_ID": ACCOUNT},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

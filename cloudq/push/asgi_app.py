@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from cloudq.core.push import PushResponse
 from cloudq.core.safe_log import SafeLogger
-from cloudq.push.certificates import is_loopback
 from cloudq.push.edge import PushEdge, too_large, too_slow
 from cloudq.push.hang_up import HangUp
 from cloudq.push.pages import PushPages
@@ -50,14 +49,14 @@ class AsgiApp:
             await send({"type": "websocket.close", "code": 1003})
 
     async def _response(self, scope: Scope, receive: Receive) -> PushResponse:
-        if scope["method"] in {"GET", "HEAD"}:
-            return self._pages.get(scope["path"])
-        if scope["method"] != "POST":
-            return self._pages.get("")
-        client = scope.get("client")
-        if not may_be_unverified(self.edge, client[0] if client else None):
-            return local_only()
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        if scope["method"] == "POST":
+            return await self._pushed(scope, headers, receive)
+        return _hang_up_unless_short(
+            self._pages.get(scope["path"] if scope["method"] in {"GET", "HEAD"} else ""), headers
+        )
+
+    async def _pushed(self, scope: Scope, headers: Mapping[str, str], receive: Receive) -> PushResponse:
         asked = False
         hang_up = HangUp()
         listening: asyncio.Task[None] | None = None
@@ -73,15 +72,15 @@ class AsgiApp:
             return whole
 
         try:
-            response = await self.edge.ahandle(headers, body, hang_up)
+            client = scope.get("client")
+            response = self.edge.refusal_of(client[0] if client else None) or await self.edge.ahandle(
+                headers, body, hang_up
+            )
         finally:
             # Before the answer: once that is sent, the server says "disconnect" as well.
             if listening is not None:
                 listening.cancel()
-        if asked or _is_short(headers):
-            return response
-        # Otherwise the server would go on reading whatever an unknown sender sends.
-        return replace(response, headers={**response.headers, "Connection": "close"})
+        return response if asked else _hang_up_unless_short(response, headers)
 
     async def _body(self, receive: Receive) -> bytes:
         most, settings = self.edge.settings.max_body, self.edge.settings
@@ -136,14 +135,11 @@ def _is_short(headers: Mapping[str, str]) -> bool:
     return length.isascii() and length.isdigit() and len(length) <= _SHORT_DIGITS
 
 
-def may_be_unverified(edge: PushEdge, address: str | None) -> bool:
-    """Whether a request may come without a token, where no tokens are asked for: from this machine only."""
-    return not edge.settings.insecure_no_auth or (address is not None and is_loopback(address))
-
-
-def local_only() -> PushResponse:
-    """The answer to a sender on another machine."""
-    return HttpRefusal(403, "without tokens, pushes are taken from this machine only").response()
+def _hang_up_unless_short(response: PushResponse, headers: Mapping[str, str]) -> PushResponse:
+    """The answer to a request whose body wasn't asked for: the server would go on reading whatever anybody sends."""
+    if _is_short(headers):
+        return response
+    return replace(response, headers={**response.headers, "Connection": "close"})
 
 
 async def _answer(send: Send, response: PushResponse, *, head: bool) -> None:

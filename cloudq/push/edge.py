@@ -21,6 +21,7 @@ from cloudq.push.refusals import HttpRefusal, RefusalLog
 from cloudq.push.runner import PushRunner
 from cloudq.push.settings import PushSettings, verifier_for
 from cloudq.push.sources import Arrivals, is_push
+from cloudq.push.strangers import refuse_other_machines, refuse_strangers
 from cloudq.push.turns import Turns
 from cloudq.running.events import Finished, Snapshot, Tally
 from cloudq.running.processing import refuse_strangers
@@ -100,6 +101,23 @@ class PushEdge:
                 for queue in definition.queues:
                     refuse_time_limit(definition.time_limit, self.app.queue(queue).capabilities, task, queue)
 
+    def refusal_of(self, address: str | None) -> PushResponse | None:
+        """The answer to a request from another machine, where no tokens are asked for; `None` if it may come.
+
+        Args:
+            address: Whoever connected, as the server says.
+        """
+        if self.settings.insecure_no_auth:
+            try:
+                refuse_other_machines(address)
+            except HttpRefusal as error:
+                return self._refusals.answer_to(error)
+        return None
+
+    def _refuse_strangers(self, headers: Mapping[str, str]) -> None:
+        if self.settings.insecure_no_auth:
+            refuse_strangers(headers)
+
     # ── requests ─────────────────────────────────────────────────────────────────────────────────────────
 
     def handle(
@@ -129,6 +147,7 @@ class PushEdge:
 
     def _handle(self, headers: Mapping[str, str], read: Callable[[], bytes], hang_up: HangUp) -> PushResponse:
         received_at, received = self._clock.now(), self._clock.elapsed()
+        self._refuse_strangers(headers)
         self.admission.check_open()
         self.open()
         if self.verifier is not None:
@@ -143,6 +162,7 @@ class PushEdge:
         self, headers: Mapping[str, str], read: Callable[[], Awaitable[bytes]], hang_up: HangUp
     ) -> PushResponse:
         received_at, received = self._clock.now(), self._clock.elapsed()
+        self._refuse_strangers(headers)
         self.admission.check_open()
         if self._arrivals is None:
             await asyncio.to_thread(self.open)  # opening reads files

@@ -35,6 +35,8 @@ KEEP_ALIVE_SECONDS: Final = 620
 # Connections that do nothing cost little; what a request may cost is bounded elsewhere.
 LEAST_CONNECTIONS: Final = 1000
 CONNECTIONS_PER_PLACE: Final = 20
+# Kept free of connections: for files, the backend, whatever tasks open.
+SPARE_FILES: Final = 128
 LOCALHOST: Final = "127.0.0.1"
 
 
@@ -191,10 +193,16 @@ def _server(app: AsgiApp, settings: PushSettings) -> uvicorn.Server:
             f"serving pushes needs the module {error.name!r}, which isn't installed",
             hint="pip install 'cloudq[cloudtasks]'",
         ) from error
-    places = settings.concurrency + settings.waiting
+    from cloudq.push.connections import LARGEST_HEAD, Connections, bounded
+
+    most, backlog = _room(settings)
     return uvicorn.Server(
         uvicorn.Config(
             app,
+            # Pinned: the other parser, which uvicorn takes where it is installed, has no bound for a request's head.
+            http=bounded(Connections(most)),
+            h11_max_incomplete_event_size=LARGEST_HEAD,
+            backlog=backlog,
             log_config=None,
             log_level="warning",
             access_log=False,
@@ -204,9 +212,23 @@ def _server(app: AsgiApp, settings: PushSettings) -> uvicorn.Server:
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=1,
-            limit_concurrency=max(LEAST_CONNECTIONS, CONNECTIONS_PER_PLACE * places),
         )
     )
+
+
+def _room(settings: PushSettings) -> tuple[int, int]:
+    """How many connections are held, and how many more may come in one go: as many as there may be open files."""
+    most = max(LEAST_CONNECTIONS, CONNECTIONS_PER_PLACE * (settings.concurrency + settings.waiting))
+    try:
+        import resource
+    except ModuleNotFoundError:  # not a POSIX system
+        return most, BACKLOG
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return most, BACKLOG
+    free = max(1, files - SPARE_FILES)
+    backlog = max(1, min(BACKLOG, free // 4))
+    return max(1, min(most, free - backlog)), backlog
 
 
 def _listen(host: str, port: int) -> socket.socket:

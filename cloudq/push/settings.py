@@ -38,7 +38,10 @@ class PushSettings(msgspec.Struct, frozen=True, kw_only=True):
             Only `https://`, or `http://` on this machine.
         verified_in_front: Believe a token whose signature the service in front has removed, as Cloud Run does where it
             requires authentication. **Only where nobody can get past that service**: such a token can be made up.
-        insecure_no_auth: Take pushes from anybody on this machine, without a token: for development.
+            Requests with `X-Serverless-Authorization`, of which that service verifies nothing else, are refused.
+        insecure_no_auth: Take pushes from anybody on this machine, without a token: for development. Nothing is taken
+            from browsers (Origin, Sec-Fetch-…), through proxies (Forwarded, X-Forwarded-…, Via, X-Real-IP …), for
+            another Host than localhost, nor as `text/plain` and what HTML forms send.
 
     Raises:
         ConfigurationError: A number is out of its range.

@@ -8,7 +8,6 @@ from http import HTTPStatus
 from typing import Any, Final, Protocol, TypeAlias
 
 from cloudq.core.push import PushResponse
-from cloudq.push.asgi_app import local_only, may_be_unverified
 from cloudq.push.edge import PushEdge, too_large, too_slow
 from cloudq.push.hang_up import hang_up_under_wsgi
 from cloudq.push.pages import PushPages
@@ -54,10 +53,10 @@ def answer(edge: PushEdge, pages: PushPages, method: str, environ: Environ, body
         return pages.get(str(environ.get("PATH_INFO", "")))
     if method != "POST":
         return pages.get("")
-    if not may_be_unverified(edge, environ.get("REMOTE_ADDR")):
-        return local_only()
     headers = headers_of(environ)
-    return edge.handle(headers, lambda: _body(edge, headers, environ, body), hang_up_under_wsgi(environ))
+    return edge.refusal_of(environ.get("REMOTE_ADDR")) or edge.handle(
+        headers, lambda: _body(edge, headers, environ, body), hang_up_under_wsgi(environ)
+    )
 
 
 def headers_of(environ: Environ) -> dict[str, str]:

@@ -260,7 +260,7 @@ def posted(asgi: Any, headers: dict[str, str], body: bytes, path: str = "/", **m
 
     async def post() -> httpx.Response:
         transport = httpx.ASGITransport(asgi, client=more.pop("client", HERE))
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.request(more.pop("method", "POST"), path, headers=headers, content=body, **more)
 
     return asyncio.run(post())

@@ -47,7 +47,7 @@ def test_async_tasks_run_on_the_servers_loop(edge):
 
     async def run() -> None:
         transport = httpx.ASGITransport(cloudq.push.asgi(edge), client=HERE)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             headers, body = push("t")
             assert 200 == (await client.post("/", headers=headers, content=body)).status_code
         assert [asyncio.get_running_loop()] == loops

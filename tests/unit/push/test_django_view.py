@@ -48,7 +48,7 @@ def test_django(edge, configured_django):
             headers, body = push(task, {"n": number}, id=str(number))
             response = client.post("/tasks/", data=body, content_type=headers.pop("content-type"), headers=headers)
             assert 200 == response.status_code
-        assert 400 == client.post("/tasks/", data=b"x", content_type="text/plain").status_code
+        assert 400 == client.post("/tasks/", data=b"x", content_type="application/octet-stream").status_code
         assert b"hello" == client.get("/hello").content
         assert 2 == json.loads(client.get("/tasks/healthz").content)["counts"]["acked"]
         assert 405 == client.get("/tasks/").status_code

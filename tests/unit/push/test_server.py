@@ -75,7 +75,7 @@ def test_it_serves(backend):
         assert 401 == worker.push(*push("t"))
         assert 401 == worker.push({}, b"x" * 10_000)
         with socket.create_connection(worker.worker.address, timeout=20) as raw:
-            raw.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+            raw.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
             answer = b"".join(iter(lambda: raw.recv(4096), b""))
             assert answer.startswith(b"HTTP/1.1 401 "), "and hung up, rather than read on without end"
         status, page = worker.page("/healthz")
@@ -97,7 +97,7 @@ def test_large_bodies(backend):
             connection.endheaders()
             assert 413 == connection.getresponse().status
         with socket.create_connection((host, port), timeout=20) as raw:
-            raw.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+            raw.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
             piece = b"%x\r\n%s\r\n" % (64 * 1024, b"x" * 64 * 1024)
             raw.settimeout(20)
             sender = threading.Thread(target=_sent, args=(raw, piece, 160))
@@ -121,7 +121,7 @@ def test_a_body_that_does_not_come(backend):
     app, driver = backend
     settings = PushSettings(insecure_no_auth=True, body_timeout=timedelta(milliseconds=50))
     with running(app, settings) as worker, socket.create_connection(worker.worker.address, timeout=20) as raw:
-        raw.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345")
+        raw.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n12345")
         assert b"HTTP/1.1 408 " == raw.recv(13)
     assert [] == driver.decoded
 
@@ -316,5 +316,5 @@ def test_what_lay_in_the_socket_of_a_sender_who_has_gone_is_not_started(backend)
 
 def posted(headers: dict[str, str], body: bytes) -> bytes:
     """A push as it is on the wire."""
-    lines = [f"{name}: {value}" for name, value in {"host": "x", **headers}.items()]
+    lines = [f"{name}: {value}" for name, value in {"host": "localhost", **headers}.items()]
     return "\r\n".join(["POST / HTTP/1.1", *lines, "", ""]).encode() + body

@@ -103,7 +103,7 @@ def test_a_cut_connection_under_wsgi(backend):
         thread.start()
         try:
             headers, body = push("t")
-            lines = [f"{name}: {value}" for name, value in {"host": "x", **headers}.items()]
+            lines = [f"{name}: {value}" for name, value in {"host": "localhost", **headers}.items()]
             with socket.create_connection(("127.0.0.1", server.server_port), timeout=20) as raw:
                 raw.sendall("\r\n".join(["POST / HTTP/1.1", *lines, "", ""]).encode() + body)
                 assert started.wait(10)

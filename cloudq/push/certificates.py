@@ -86,7 +86,7 @@ class Certificates:
     def check(self) -> bool:
         """Whether senders can be verified, as far as is known; `True` before the first fetch. Never waits.
 
-        Where they can't, this has them fetched: whoever obeys the answer sends no push that would.
+        Where they can't, this has them fetched: a sender that obeys the answer sends no push that would.
         """
         with self._lock:
             now = self._clock.elapsed()

@@ -1,7 +1,7 @@
 """`Connections`: how many connections a push worker holds, and for how long those that don't say anything.
 
-Whoever can reach the port may open as many as they like, and needs no token for it. So there is an end to the time that
-a request's head may take, and where there are too many, it is one without a request that goes, never the newest.
+Any program that can reach the port may open as many as it likes, and needs no token for it. So a request's head has to
+be there in time, and where there are too many, it is one without a request that goes, never the newest.
 """
 
 from __future__ import annotations

@@ -17,11 +17,11 @@ from cloudq.push.admission import Admission, PushInHand
 from cloudq.push.events import BatchRefused
 from cloudq.push.hang_up import HangUp
 from cloudq.push.lease_watch import LeaseWatch
+from cloudq.push.outsiders import refuse_other_machines, refuse_outsiders
 from cloudq.push.refusals import HttpRefusal, RefusalLog
 from cloudq.push.runner import PushRunner
 from cloudq.push.settings import PushSettings, verifier_for
 from cloudq.push.sources import Arrivals, is_push
-from cloudq.push.strangers import refuse_other_machines, refuse_strangers
 from cloudq.push.turns import Turns
 from cloudq.running.events import Finished, Snapshot, Tally
 from cloudq.running.processing import refuse_strangers
@@ -105,7 +105,7 @@ class PushEdge:
         """The answer to a request from another machine, where no tokens are asked for; `None` if it may come.
 
         Args:
-            address: Whoever connected, as the server says.
+            address: The other end of the connection, as the server says.
         """
         if self.settings.insecure_no_auth:
             try:
@@ -114,9 +114,9 @@ class PushEdge:
                 return self._refusals.answer_to(error)
         return None
 
-    def _refuse_strangers(self, headers: Mapping[str, str]) -> None:
+    def _refuse_outsiders(self, headers: Mapping[str, str]) -> None:
         if self.settings.insecure_no_auth:
-            refuse_strangers(headers)
+            refuse_outsiders(headers)
 
     # ── requests ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -147,7 +147,7 @@ class PushEdge:
 
     def _handle(self, headers: Mapping[str, str], read: Callable[[], bytes], hang_up: HangUp) -> PushResponse:
         received_at, received = self._clock.now(), self._clock.elapsed()
-        self._refuse_strangers(headers)
+        self._refuse_outsiders(headers)
         self.admission.check_open()
         self.open()
         if self.verifier is not None:
@@ -162,7 +162,7 @@ class PushEdge:
         self, headers: Mapping[str, str], read: Callable[[], Awaitable[bytes]], hang_up: HangUp
     ) -> PushResponse:
         received_at, received = self._clock.now(), self._clock.elapsed()
-        self._refuse_strangers(headers)
+        self._refuse_outsiders(headers)
         self.admission.check_open()
         if self._arrivals is None:
             await asyncio.to_thread(self.open)  # opening reads files

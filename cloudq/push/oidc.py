@@ -123,7 +123,7 @@ class Verifier:
 
     def _token(self, headers: Mapping[str, str]) -> Token:
         if self._in_front and CHECKED_INSTEAD in headers:
-            # Whoever may call the service at all could write what they like into the other one.
+            # Any account that may call the service at all could write what it likes into the other one.
             raise _unknown(
                 "it has X-Serverless-Authorization: the service in front has verified that token, not this one"
             )

@@ -10,7 +10,7 @@ import pytest
 
 from cloudq import App
 from cloudq.push import PushSettings
-from cloudq.push.strangers import refuse_strangers
+from cloudq.push.outsiders import refuse_outsiders
 from tests.browser import visited
 from tests.unit.push.test_server import running
 
@@ -83,9 +83,9 @@ def test_no_page_runs_a_task(tmp_path: Path, host: str, guarded: bool, monkeypat
     def look(headers: dict[str, str]) -> None:
         seen.append(headers)
         if guarded:
-            refuse_strangers(headers)
+            refuse_outsiders(headers)
 
-    monkeypatch.setattr("cloudq.push.edge.refuse_strangers", look)
+    monkeypatch.setattr("cloudq.push.edge.refuse_outsiders", look)
     app = App(f"sqlite:///{tmp_path}/q.db")
     ran: list[int] = []
 

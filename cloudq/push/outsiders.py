@@ -1,4 +1,4 @@
-"""Who is refused where no tokens are asked for: whoever isn't a program on this machine that means to push."""
+"""Who is refused where no tokens are asked for: all but programs on this machine that mean to push."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def refuse_other_machines(address: str | None) -> None:
     """Refuses a request that comes from elsewhere.
 
     Args:
-        address: Whoever connected, as the server says; `None` where it doesn't say.
+        address: The other end of the connection, as the server says; `None` where it doesn't say.
 
     Raises:
         HttpRefusal: 403.
@@ -54,8 +54,8 @@ def refuse_other_machines(address: str | None) -> None:
         raise HttpRefusal(403, "without tokens, pushes are taken from this machine only")
 
 
-def refuse_strangers(headers: Mapping[str, str]) -> None:
-    """Refuses what comes through a proxy, from a web page, or for another host.
+def refuse_outsiders(headers: Mapping[str, str]) -> None:
+    """Refuses a request that came through a proxy, from a web page, or for another host.
 
     Any page that is open on this machine can have its browser post here; by a name of its own that resolves to this
     machine (DNS rebinding) even as to itself.

@@ -10,8 +10,8 @@ from werkzeug.test import Client
 
 import cloudq.push
 from cloudq.push import PushSettings
+from cloudq.push.outsiders import refuse_other_machines, refuse_outsiders
 from cloudq.push.refusals import HttpRefusal
-from cloudq.push.strangers import refuse_other_machines, refuse_strangers
 from tests.unit.push.fakes import certificates_of, declare, edge_of, posted, push, token
 
 with warnings.catch_warnings():
@@ -95,7 +95,7 @@ def test_whoever_shows_a_token_may_come_any_way(backend, name, value):
 @pytest.mark.parametrize("host", OURS, ids=range(len(OURS)))
 def test_this_machine_by_its_names(host):
     """With a port or without, in any case, with the root's dot, as an address of either family."""
-    refuse_strangers({"host": host, "content-type": "application/json"})
+    refuse_outsiders({"host": host, "content-type": "application/json"})
 
 
 @pytest.mark.parametrize("client", [None, "127.0.0.1", "127.0.0.9", "::1", "::ffff:127.0.0.1"])

@@ -55,6 +55,15 @@ ServiceAccounts = Annotated[
         help="Who may push; repeatable. Default: the service_account of the URL.",
     ),
 ]
+UnsignedAccounts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--unsigned-account",
+        metavar="EMAIL",
+        rich_help_panel=PANEL,
+        help="Who of them needs no signature where the app requires one; repeatable.",
+    ),
+]
 Audiences = Annotated[
     list[str] | None,
     typer.Option(
@@ -89,6 +98,7 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
         host: The address, if one was given.
         port: The port, if one was given.
         service_accounts: Who may push.
+        unsigned_accounts: Who of them needs no signature.
         audiences: What their tokens are for.
         verified_in_front: Whether a service in front verifies.
         insecure_no_auth: Whether pushes aren't verified at all.
@@ -97,6 +107,7 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     host: str | None
     port: int | None
     service_accounts: Sequence[str] | None
+    unsigned_accounts: Sequence[str] | None
     audiences: Sequence[str] | None
     verified_in_front: bool
     insecure_no_auth: bool
@@ -107,6 +118,7 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
             "--host": self.host is not None,
             "--port": self.port is not None,
             "--service-account": bool(self.service_accounts),
+            "--unsigned-account": bool(self.unsigned_accounts),
             "--audience": bool(self.audiences),
             "--verified-in-front": self.verified_in_front,
             "--insecure-no-auth": self.insecure_no_auth,
@@ -139,6 +151,7 @@ def serve(
         waiting=concurrency,
         queues=queues,
         service_accounts=serving.service_accounts or None,
+        unsigned_accounts=serving.unsigned_accounts or (),
         audiences=serving.audiences or None,
         verified_in_front=serving.verified_in_front,
         insecure_no_auth=serving.insecure_no_auth,

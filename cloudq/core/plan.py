@@ -6,6 +6,7 @@ carried out. So a crash between the two leaves a duplicate, never a loss.
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Final as Const
 
@@ -131,7 +132,11 @@ def _dead_letter(delivery: Delivery, outcome: DeadLettered, capabilities: Capabi
         queue=dead_letter_queue(delivery.queue),
         body=delivery.body,
         native_id=native_copy_id(
-            message.source if message else "", message.task if message else "", delivery.id, generation
+            message.source if message else "",
+            message.task if message else "",
+            # What a body says of itself may be made up: of two messages under one id neither may swallow the other.
+            f"{delivery.id} {hashlib.sha256(delivery.body).hexdigest()}",
+            generation,
         ),
         ordering_key=delivery.group,
         fairness_key=message.fairness_key if message and capabilities.fairness else None,

@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from msgspec.structs import replace
 
 from cloudq.core.async_time_limit import AsyncTimeLimit
+from cloudq.core.cancellation import is_being_cancelled, is_never_cancelled, is_the_tasks_own
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.failure import Failure, bounded_reason, words_of
@@ -95,6 +96,10 @@ class Processor(Generic[ContextT]):
         self._strict_queues = strict_queues
         self._redact = redact
 
+    def believes(self, delivery: Delivery) -> bool:
+        """Whether its message may be believed, as far as signatures go."""
+        return self._signatures is None or self._signatures.accepts(delivery)
+
     def handler_for(self, delivery: Delivery) -> Handler[ContextT] | None:
         """The task that the delivery names, or `None` if it is poison."""
         return None if delivery.message is None else self._handlers.get(delivery.message.task)
@@ -109,7 +114,7 @@ class Processor(Generic[ContextT]):
             lease_lost: Set by the edge once the lease is over, so that the handler can see it.
             until: When the edge itself ends by `Clock.elapsed`, if it does: the task's time is over then at the latest.
         """
-        steps = self._steps(delivery, lease_lost, until, _is_never_cancelled)
+        steps = self._steps(delivery, lease_lost, until, is_never_cancelled)
         with redacting(self._redact):
             try:
                 step = next(steps)
@@ -140,7 +145,7 @@ class Processor(Generic[ContextT]):
         Cancelling it cancels the handler and passes the cancellation on. A `CancelledError` that the handler raises
         though nobody cancelled it (something that it awaited was) is an error like any other.
         """
-        steps = self._steps(delivery, lease_lost, until, _is_being_cancelled)
+        steps = self._steps(delivery, lease_lost, until, is_being_cancelled)
         with redacting(self._redact):
             try:
                 step = next(steps)
@@ -189,7 +194,7 @@ class Processor(Generic[ContextT]):
                 try:
                     yield _Step(time_limit, job.run, job.arun)
                 except BaseException as error:
-                    if not _is_the_tasks_own(error, cancelled=is_cancelled()):
+                    if not is_the_tasks_own(error, cancelled=is_cancelled()):
                         raise
                     chain.fail(error)
             chain.leave()
@@ -319,27 +324,6 @@ def _ended(delivery: Delivery, message: Message) -> int:
     """How many of this copy's handings-over ended in a failure that is known, so that no worker died of them."""
     failure = delivery.failure
     return failure.deliveries if failure and failure.generation == message.generation else 0
-
-
-def _is_the_tasks_own(error: BaseException, *, cancelled: bool) -> bool:
-    """Whether it says something about the task, unlike a KeyboardInterrupt, or a cancellation from outside."""
-    from asyncio import CancelledError
-
-    return isinstance(error, (Exception, SystemExit)) or (isinstance(error, CancelledError) and not cancelled)
-
-
-def _is_never_cancelled() -> bool:
-    return False
-
-
-def _is_being_cancelled() -> bool:
-    from asyncio import current_task
-
-    try:
-        task = current_task()
-    except RuntimeError:  # an abandoned coroutine is closed by the garbage collector, outside of its loop
-        return False
-    return task is not None and task.cancelling() > 0
 
 
 def worker_name() -> str:

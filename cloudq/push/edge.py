@@ -7,6 +7,8 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from cloudq.app import App
 from cloudq.core.message import is_dead_letter_queue
 from cloudq.core.push import PushRequest, PushResponse
@@ -23,11 +25,13 @@ from cloudq.push.runner import PushRunner
 from cloudq.push.settings import PushSettings, verifier_for
 from cloudq.push.sources import Arrivals, is_push
 from cloudq.push.turns import Turns
+from cloudq.push.vouching import vouched
 from cloudq.running.events import Finished, Snapshot, Tally
 from cloudq.running.processing import refuse_strangers
 from cloudq.running.runs import runs_of
 
 if TYPE_CHECKING:
+    from cloudq.core.signing_keys import SigningKeys
     from cloudq.push.oidc import Verifier
     from cloudq.push.sources import Arrival
 
@@ -65,6 +69,7 @@ class PushEdge:
             settings.concurrency, settings.waiting, self._clock, max_tasks=max_tasks, on_change=on_change
         )
         self.verifier: Verifier | None = None
+        self._keys: SigningKeys | None = None
         self._tally = Tally(on_event)
         self._refusals = RefusalLog(self._clock)
         self._watch = LeaseWatch(self.admission, self._clock)
@@ -86,6 +91,7 @@ class PushEdge:
                 return
             self.app.load()
             refuse_strangers(self.app, self.settings.queues)
+            self._keys = self.app.runtime.signing.keys
             self.verifier = verifier_for(self.settings, self.app.url, self._clock)
             driver = self.app.driver()
             if is_push(driver):
@@ -150,12 +156,11 @@ class PushEdge:
         self._refuse_outsiders(headers)
         self.admission.check_open()
         self.open()
-        if self.verifier is not None:
-            self.verifier.verify(headers)
+        sender = None if self.verifier is None else self.verifier.verify(headers)
         self._check_length(headers)
         with self.admission.admit():
             request = PushRequest(headers=headers, body=read(), received_at=received_at, received=received)
-            push = PushInHand(self._decode(request), self._clock, hang_up)
+            push = PushInHand(self._decode(request, sender), self._clock, hang_up)
             return self._turns.wait(push) or self._runner.run_here(push)
 
     async def _ahandle(
@@ -166,12 +171,11 @@ class PushEdge:
         self.admission.check_open()
         if self._arrivals is None:
             await asyncio.to_thread(self.open)  # opening reads files
-        if self.verifier is not None:
-            await self.verifier.averify(headers)
+        sender = None if self.verifier is None else await self.verifier.averify(headers)
         self._check_length(headers)
         with self.admission.admit():
             request = PushRequest(headers=headers, body=await read(), received_at=received_at, received=received)
-            push = PushInHand(self._decode(request), self._clock, hang_up)
+            push = PushInHand(self._decode(request, sender), self._clock, hang_up)
             return await self._turns.await_(push) or await self._runner.run(push)
 
     def _check_length(self, headers: Mapping[str, str]) -> None:
@@ -183,7 +187,7 @@ class PushEdge:
         if int(text) > self.settings.max_body:
             raise too_large(self.settings.max_body)
 
-    def _decode(self, request: PushRequest) -> Arrival:
+    def _decode(self, request: PushRequest, sender: str | None) -> Arrival:
         if self._arrivals is None:
             raise RuntimeError("the edge isn't open")
         try:
@@ -198,6 +202,8 @@ class PushEdge:
             raise HttpRefusal(503, f"{queue!r} is a dead-letter queue, and is to be paused")
         if self.settings.queues and queue not in self.settings.queues:
             raise HttpRefusal(503, f"queue {queue!r} isn't served here")
+        if sender in self.settings.unsigned_accounts:
+            arrival = replace(arrival, delivery=vouched(arrival.delivery, self._keys))
         return arrival
 
     # ── leaving ──────────────────────────────────────────────────────────────────────────────────────────

@@ -94,8 +94,8 @@ class Verifier:
         self.certificates = certificates
         self._in_front = verified_in_front
 
-    def verify(self, headers: Mapping[str, str]) -> None:
-        """Checks the token among the headers of a request; waits for the certificates if they have to be fetched.
+    def verify(self, headers: Mapping[str, str]) -> str:
+        """Whose token is among the headers of a request; waits for the certificates if they have to be fetched.
 
         Raises:
             HttpRefusal: 401, 403, or 503 where the certificates aren't available.
@@ -107,9 +107,9 @@ class Verifier:
                 flight.result(PATIENCE_SECONDS)
             except TimeoutError:
                 raise _unavailable("fetching the certificates takes too long") from None
-        self._check(token)
+        return self._check(token)
 
-    async def averify(self, headers: Mapping[str, str]) -> None:
+    async def averify(self, headers: Mapping[str, str]) -> str:
         """As `verify`; the loop goes on while certificates are fetched."""
         token = self._token(headers)
         flight = self._missing(token)
@@ -119,7 +119,7 @@ class Verifier:
                 await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(flight)), PATIENCE_SECONDS)
             except TimeoutError:
                 raise _unavailable("fetching the certificates takes too long") from None
-        self._check(token)
+        return self._check(token)
 
     def _token(self, headers: Mapping[str, str]) -> Token:
         if self._in_front and CHECKED_INSTEAD in headers:
@@ -152,7 +152,7 @@ class Verifier:
     def _missing(self, token: Token) -> Future[None] | None:
         return None if token.text.endswith(REMOVED) else self.certificates.missing(token.key_id)
 
-    def _check(self, token: Token) -> None:
+    def _check(self, token: Token) -> str:
         claims = self._read_verified(token) if token.text.endswith(REMOVED) else self._verify(token)
         _check_times(claims)
         issuer = claims.get("iss")
@@ -165,6 +165,7 @@ class Verifier:
         email = claims.get("email")
         if not isinstance(email, str) or email not in self.accounts or claims.get("email_verified") is not True:
             raise HttpRefusal(403, f"its token is of {str(email)[:200]!r}, who may not push (or isn't verified)")
+        return email
 
     def _verify(self, token: Token) -> Mapping[str, object]:
         try:

@@ -33,6 +33,8 @@ class PushSettings(msgspec.Struct, frozen=True, kw_only=True):
         event_deadline: For how long the sender of an event (Pub/Sub, Eventarc) waits for the answer: as long as it is
             set to there. Cloud Tasks says it with each push.
         service_accounts: The e-mail addresses of who may push; `None` for the `service_account` of the app's URL.
+        unsigned_accounts: Those of them whose messages need no signature where the app requires one, since they can't
+            sign: they are signed here.
         audiences: What their tokens may be for; `None` for the `audience`, or else the `target`, of the app's URL.
         certificates_url: Where the keys of those tokens are; `None` for `CLOUDQ_OIDC_CERTS_URL`, or else Google's.
             Only `https://`, or `http://` on this machine.
@@ -55,6 +57,7 @@ class PushSettings(msgspec.Struct, frozen=True, kw_only=True):
     body_timeout: timedelta = timedelta(seconds=10)
     event_deadline: timedelta = timedelta(minutes=10)
     service_accounts: Sequence[str] | None = None
+    unsigned_accounts: Sequence[str] = ()
     audiences: Sequence[str] | None = None
     certificates_url: str | None = None
     verified_in_front: bool = False
@@ -70,7 +73,7 @@ class PushSettings(msgspec.Struct, frozen=True, kw_only=True):
                 raise ConfigurationError(f"{name} is {getattr(self, name)}: it must be longer than zero")
         if self.patience < ZERO:
             raise ConfigurationError(f"patience is {self.patience}: it can't be negative")
-        for name in ("service_accounts", "audiences", "queues"):
+        for name in ("service_accounts", "unsigned_accounts", "audiences", "queues"):
             if isinstance(getattr(self, name), str):
                 raise ConfigurationError(f"{name} is a list of strings", hint=f"{name}=[{getattr(self, name)!r}]")
 
@@ -97,6 +100,12 @@ def verifier_for(settings: PushSettings, url: str, clock: Clock) -> Verifier | N
     account = of_url.get("service_account")
     audiences = ([audience] if audience else []) if settings.audiences is None else settings.audiences
     accounts = ([account] if account else []) if settings.service_accounts is None else settings.service_accounts
+    for unsigned in settings.unsigned_accounts:
+        if unsigned not in accounts:
+            raise ConfigurationError(
+                f"{unsigned!r} needs no signature, and isn't one of those that may push",
+                hint="name it among service_accounts (--service-account), too",
+            )
     certificates = settings.certificates_url or os.environ.get(CERTIFICATES_VARIABLE) or GOOGLE_CERTIFICATES
     return Verifier(
         audiences=audiences,

@@ -129,6 +129,7 @@ class Worker:
                 burst=settings.burst,
                 found=found,
                 clock=self._clock,
+                believed=self._processor.believes,
             )
             for queue in self.queues
         }

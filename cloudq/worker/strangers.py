@@ -13,7 +13,7 @@ send as many messages round as it has slots for.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from typing import Final, TypeAlias
 
@@ -37,6 +37,11 @@ _MOST_REMEMBERED: Final = 10_000
 _Identity: TypeAlias = tuple[str, str]
 
 
+def _is_believed(delivery: Delivery) -> bool:
+    del delivery
+    return True
+
+
 class Strangers:
     """What is known of one queue. Thread-safe; outlives the queue's pollers.
 
@@ -46,11 +51,20 @@ class Strangers:
         patience: The app's `unknown_task_patience`; where it is zero nothing is held back for.
         burst: Whether the worker ends once its queues are empty.
         found: How the app was found, for a person.
+        believed: Whether a delivery's message may be believed: one without a signature that is required says nothing.
         clock: Where the time comes from.
     """
 
     def __init__(
-        self, queue: str, known: Collection[str], *, patience: timedelta, burst: bool, found: str, clock: Clock
+        self,
+        queue: str,
+        known: Collection[str],
+        *,
+        patience: timedelta,
+        burst: bool,
+        found: str,
+        clock: Clock,
+        believed: Callable[[Delivery], bool] = _is_believed,
     ) -> None:
         self.queue = queue
         self._known = known
@@ -58,6 +72,7 @@ class Strangers:
         self._burst = burst
         self._found = found
         self._clock = clock
+        self._believed = believed
         self._lock = threading.Lock()
         # All below is guarded by the lock.
         self._row: list[tuple[_Identity, str]] = []
@@ -155,6 +170,8 @@ class Strangers:
             self._met_known, self._among = True, None
             self._row.clear()
             return
+        if not self._believed(delivery):
+            return  # it is dead-lettered, not given back; else anybody could have the queue polled once a minute
         seen = (message.source, delivery.id), message.task[:_NAME_CHARS]
         # Where others are known one that comes again and again is no sign. Where none ever was, each is written anew.
         if self._among is None and (seen not in self._row or not self._met_known):

@@ -33,6 +33,7 @@ from cloudq.core.message import Message
 from cloudq.core.outcome import DeadLettered, Outcome
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.processor import Processor
+from cloudq.core.signature_check import SignatureCheck
 from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.queues.dead_letters import DeadLetters
 from cloudq.testing.clock import FakeClock
@@ -247,9 +248,10 @@ class Bench:
         policy: RetryPolicy | None = None,
         *,
         unknown_task_patience: timedelta = ZERO,
+        signatures: SignatureCheck | None = None,
     ) -> Worker:
         """A worker of one task, `conformance.task`, made of the function."""
-        return Worker(self, Script(TASK, function, policy or RetryPolicy()), unknown_task_patience)
+        return Worker(self, Script(TASK, function, policy or RetryPolicy()), unknown_task_patience, signatures)
 
     # ── dead letters ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -342,7 +344,13 @@ class Bench:
 class Worker:
     """Receives, processes and settles one delivery at a time."""
 
-    def __init__(self, bench: Bench, script: Script, unknown_task_patience: timedelta = ZERO) -> None:
+    def __init__(
+        self,
+        bench: Bench,
+        script: Script,
+        unknown_task_patience: timedelta = ZERO,
+        signatures: SignatureCheck | None = None,
+    ) -> None:
         self.script = script
         self._bench = bench
         self._processor = Processor(
@@ -350,6 +358,7 @@ class Worker:
             clock=bench.clock,
             retry_policy=script.retry_policy,
             unknown_task_patience=unknown_task_patience,
+            signatures=signatures,
         )
 
     def work(self, *, patient: bool = True) -> Outcome | None:

@@ -23,6 +23,7 @@ from cloudq.testing.conformance.retries import Retries
 from cloudq.testing.conformance.robustness import Robustness
 from cloudq.testing.conformance.sending import Sending
 from cloudq.testing.conformance.settling import Settling
+from cloudq.testing.conformance.signatures import Signatures
 
 
 class DriverConformance(
@@ -39,6 +40,7 @@ class DriverConformance(
     Operations,
     Concurrency,
     Robustness,
+    Signatures,
     Answers,
 ):
     """What a driver must do. Subclass it as `class TestMyDriver(DriverConformance)` and give the fixture `harness`.

@@ -47,6 +47,7 @@ def test_settings_reach_the_worker(cli, started):
     result = cli(
         *("worker", "--app", "shop", "--queue", "emails", "--concurrency", "3", "--max-tasks", "7", "--grace", "5"),
         *("--host", "localhost", "--port", "0", "--service-account", "a@b", "--service-account", "c@d"),
+        *("--unsigned-account", "c@d"),
         *("--audience", "x", "--verified-in-front", "--health", "127.0.0.1:0"),
     )
     assert (0, "") == (result.code, result.out), result.err
@@ -55,6 +56,7 @@ def test_settings_reach_the_worker(cli, started):
         waiting=3,
         queues=["emails"],
         service_accounts=["a@b", "c@d"],
+        unsigned_accounts=["c@d"],
         audiences=["x"],
         verified_in_front=True,
     )
@@ -166,6 +168,7 @@ def test_options_of_the_polling_worker_are_refused(cli, arguments, said):
         ("--port", "0"),
         ("--audience", "x"),
         ("--service-account", "a@b"),
+        ("--unsigned-account", "a@b"),
         ("--verified-in-front",),
         ("--insecure-no-auth",),
     ],
@@ -189,7 +192,13 @@ def test_nobody_who_may_push_is_2(cli, monkeypatch):
 
 def serving(host: str | None = None, port: int | None = None) -> Serving:
     return Serving(
-        host=host, port=port, service_accounts=None, audiences=None, verified_in_front=False, insecure_no_auth=False
+        host=host,
+        port=port,
+        service_accounts=None,
+        unsigned_accounts=None,
+        audiences=None,
+        verified_in_front=False,
+        insecure_no_auth=False,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -182,12 +183,21 @@ def test_a_dead_letter_is_copied_with_its_body_unchanged(
     delivery = delivered(message, group=group)
     made = plan(delivery, DeadLettered(reason="boom", failure=failure), replace(SQS, fairness=True), NOW)
     source = message.source if message else ""
+    name = f"{delivery.id} {hashlib.sha256(delivery.body).hexdigest()}"
     expected = Outgoing(
         id=delivery.id, queue=queue, body=delivery.body,
-        native_id=native_copy_id(source, task, delivery.id, generation),
+        native_id=native_copy_id(source, task, name, generation),
         ordering_key=group, fairness_key="tenant" if message else None, failure=replace(failure, generation=generation),
     )  # fmt: skip
     assert ((expected,), Ack()) == (made.copies, made.final)
+
+
+def test_dead_letters_of_one_name_and_different_bodies_do_not_swallow_each_other() -> None:
+    """A body can say of itself whatever its sender likes; the same one, handed over again, is one letter."""
+    dead = DeadLettered(reason="boom", failure=FAILURE)
+    one, other = MESSAGE, replace(MESSAGE, payload={"forged": True})
+    names = [plan(delivered(message), dead, SQS, NOW).copies[0].native_id for message in (one, one, other)]
+    assert names[0] == names[1] != names[2]
 
 
 def test_what_cannot_be_decoded_is_released_when_it_is_to_be_retried() -> None:

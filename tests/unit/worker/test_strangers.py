@@ -306,3 +306,11 @@ def test_a_burst_in_the_wrong_folder_ends(place: Place, caplog: pytest.LogCaptur
     assert "10 messages of unknown tasks went back, and more were not looked at: bank.work" in caplog.text
     assert "(bank.work); it knows shop.step, shop.work, and was found as" in caplog.text
     assert 0 == len(place.ran)
+
+
+def test_what_is_not_believed_makes_no_stranger() -> None:
+    """Without the signature that is required it is dead-lettered: nobody has a queue polled once a minute by it."""
+    clock = FakeClock()
+    strangers = Strangers("q", ["mine"], patience=HOUR, burst=False, found="x", clock=clock, believed=lambda _: False)
+    strangers.note([delivery(clock, task="theirs") for _ in range(3 * MOST_IN_A_ROW)])
+    assert (MOST_IN_A_ROW, ZERO, None) == (strangers.limit(500), strangers.rest(), strangers.problem)

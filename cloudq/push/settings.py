@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from cloudq.core.plain_text import warn_once
 from cloudq.core.url import parse_url
 from cloudq.errors import ConfigurationError
 
@@ -90,6 +91,7 @@ def verifier_for(settings: PushSettings, url: str, clock: Clock) -> Verifier | N
         ConfigurationError: It isn't known who may push, or google-auth isn't installed.
     """
     if settings.insecure_no_auth:
+        warn_once("insecure_no_auth: pushes are taken from anybody on this machine: right for development only")
         return None
     from cloudq.push.certificates import GOOGLE_CERTIFICATES, Certificates
     from cloudq.push.oidc import Verifier
@@ -107,6 +109,10 @@ def verifier_for(settings: PushSettings, url: str, clock: Clock) -> Verifier | N
                 hint="name it among service_accounts (--service-account), too",
             )
     certificates = settings.certificates_url or os.environ.get(CERTIFICATES_VARIABLE) or GOOGLE_CERTIFICATES
+    if settings.verified_in_front:
+        warn_once("verified_in_front: tokens without a signature are believed: right only behind what verified them")
+    if certificates != GOOGLE_CERTIFICATES:
+        warn_once("pushes are verified by certificates that aren't Google's: right with an emulator only")
     return Verifier(
         audiences=audiences,
         accounts=accounts,

@@ -15,10 +15,11 @@ from cloudq.core.capabilities import CALL_TIMEOUT
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Capabilities, Final, Outgoing, QueueStats, SendResult
+from cloudq.core.plain_text import check_plain_text
 from cloudq.core.push import PushRequest, PushResponse
 from cloudq.drivers.cloud_tasks import cancelling, counting, limits, making, pushing
 from cloudq.drivers.cloud_tasks.calls import Service
-from cloudq.drivers.cloud_tasks.client import Clients, open_client
+from cloudq.drivers.cloud_tasks.client import EMULATOR, Clients, open_client
 from cloudq.drivers.cloud_tasks.dead_letters import CloudTasksDeadLetters
 from cloudq.drivers.cloud_tasks.names import Names
 from cloudq.drivers.cloud_tasks.sending import Sending, Target
@@ -44,6 +45,7 @@ class CloudTasksDriver:
         timeout: How long a send may take with its retries. Each call takes a third of it at most; to read all dead
             letters, which takes many calls, takes no longer than all of it.
         clock: Where the time comes from.
+        allow_insecure: Whether `CLOUD_TASKS_EMULATOR_HOST` may name another machine, as calls to it have no TLS.
         make_client: Makes the client; default: of the service, or of the emulator that `CLOUD_TASKS_EMULATOR_HOST`
             names.
 
@@ -63,8 +65,11 @@ class CloudTasksDriver:
         max_body: int = limits.DEFAULT_MAX_BODY,
         timeout: timedelta = TIMEOUT,
         clock: Clock = SYSTEM_CLOCK,
+        allow_insecure: bool = False,
         make_client: Callable[[], CloudTasksClient] = open_client,
     ) -> None:
+        if emulator := os.environ.get(EMULATOR):
+            check_plain_text(emulator, setting=EMULATOR, allowed=allow_insecure)
         self.target = Target(url=target, service_account=service_account, audience=audience or target)
         self._clock = clock
         self._max_body = max_body

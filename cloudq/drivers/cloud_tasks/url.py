@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from cloudq.core.clock import Clock
+from cloudq.core.plain_text import ALLOW_INSECURE, allows_insecure, is_loopback
 from cloudq.core.url import BackendUrl
 from cloudq.drivers.cloud_tasks.driver import TIMEOUT, CloudTasksDriver
 from cloudq.drivers.cloud_tasks.limits import DEFAULT_MAX_BODY, LEAST_MAX_BODY, MOST_MAX_BODY
@@ -29,7 +30,7 @@ def open_url(url: BackendUrl, clock: Clock) -> CloudTasksDriver:
         BackendError: The backend can't be opened.
     """
     _check_place(url.host, url.path)
-    parameters = url.only({"target", "service_account", "audience", "prefix", "max_body", "timeout"})
+    parameters = url.only({"target", "service_account", "audience", "prefix", "max_body", "timeout", ALLOW_INSECURE})
     target, account, audience = (parameters.get(name) for name in ("target", "service_account", "audience"))
     _check_target(target, account)
     if account is not None and not _EMAIL.fullmatch(account):
@@ -53,6 +54,7 @@ def open_url(url: BackendUrl, clock: Clock) -> CloudTasksDriver:
         prefix=prefix,
         max_body=url.size("max_body", DEFAULT_MAX_BODY, least=LEAST_MAX_BODY, most=MOST_MAX_BODY),
         timeout=url.seconds("timeout", TIMEOUT),
+        allow_insecure=allows_insecure(url),
         clock=clock,
     )
 
@@ -79,7 +81,7 @@ def _check_target(target: str | None, account: str | None) -> None:
         raise ConfigurationError(
             "cloudtasks:// needs the URL that messages are pushed to", hint="?target=https://worker.example/"
         )
-    if account is not None and parts.scheme == "http" and parts.hostname not in {"localhost", "127.0.0.1", "::1"}:
+    if account is not None and parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ConfigurationError(
             "target is an http:// URL, to which the service account's token would travel in the clear",
             hint="use https://",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 from azure.servicebus import ServiceBusClient, ServiceBusReceiver, ServiceBusSender, ServiceBusSubQueue
 
+from cloudq.core.plain_text import check_plain_text
 from cloudq.drivers.service_bus import connections, deadlines
 from cloudq.drivers.service_bus.deadlines import Errand
 from cloudq.drivers.service_bus.limits import is_subscription
@@ -18,6 +20,9 @@ from cloudq.errors import ConfigurationError
 
 # The most sends of one queue under way at once: each takes a sender, which is a connection.
 SENDERS: Final = 4
+# Parts of a connection string: with the first the SDK speaks to the second without TLS.
+_EMULATOR: Final = re.compile(r"(?:^|;)\s*UseDevelopmentEmulator\s*=\s*true\s*(?:;|$)", re.IGNORECASE)
+_ENDPOINT: Final = re.compile(r"(?:^|;)\s*(?:Endpoint|HostName)\s*=\s*([^;]*)", re.IGNORECASE)
 # The SDK itself doesn't try again: CloudQueue, the settler and the poller do, and the tries of two would multiply.
 _OPTIONS: Final[dict[str, Any]] = {"retry_total": 0, "keep_alive": 0}
 
@@ -121,6 +126,22 @@ class TimelyCredential:
     def get_token(self, *scopes: str, **options: Any) -> Any:
         """As `azure.core.credentials.TokenCredential.get_token`. Raises `TimeoutError`."""
         return self._errand.run(lambda: self._credential.get_token(*scopes, **options))
+
+
+def check_emulator(connection_string: str, *, allowed: bool) -> None:
+    """Warns of a connection string of an emulator, which has no TLS, and refuses one of another machine's.
+
+    Args:
+        connection_string: Any.
+        allowed: Whether it may be another machine's.
+
+    Raises:
+        ConfigurationError: It is, and may not be.
+    """
+    if not _EMULATOR.search(connection_string):
+        return
+    for endpoint in _ENDPOINT.findall(connection_string) or [""]:
+        check_plain_text(endpoint.strip(), setting="UseDevelopmentEmulator=true", allowed=allowed)
 
 
 def client_of(namespace: str, connection_string: str | None) -> ServiceBusClient:

@@ -18,9 +18,10 @@ from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Ack, Capabilities, ExtendResult, Final, Outgoing, QueueStats, SendResult, SettleResult
 from cloudq.core.message import is_ordered
+from cloudq.core.plain_text import check_plain_text
 from cloudq.drivers.service_bus import deadlines, limits, receiving, scheduling, sending
 from cloudq.drivers.service_bus.admin import Admin, admin_client
-from cloudq.drivers.service_bus.client import Clients, client_of
+from cloudq.drivers.service_bus.client import Clients, check_emulator, client_of
 from cloudq.drivers.service_bus.dead_letters import ServiceBusDeadLetters
 from cloudq.drivers.service_bus.faults import translate
 from cloudq.drivers.service_bus.links import Link, Taken
@@ -53,6 +54,7 @@ class ServiceBusDriver:
         timeout: How long a whole operation may take, in real time. One call of a method ends within a third of it,
             `receive` apart; `purge` and what takes dead letters make several, each of which does.
         admin_endpoint: Where an emulator answers what is asked of a namespace's management.
+        allow_insecure: Whether an emulator that is called without TLS may be on another machine.
         clock: Where the time comes from.
     """
 
@@ -68,8 +70,13 @@ class ServiceBusDriver:
         lock: timedelta | None = None,
         timeout: timedelta = limits.TIMEOUT,
         admin_endpoint: str | None = None,
+        allow_insecure: bool = False,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        if admin_endpoint is not None:
+            check_plain_text(admin_endpoint, setting="admin_endpoint", allowed=allow_insecure)
+        if connection_string is not None:
+            check_emulator(connection_string, allowed=allow_insecure)
         self._namespace = namespace
         self._prefix = prefix
         self._dedup_window = dedup_window

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Final
 
 from cloudq.core.clock import Clock
+from cloudq.core.plain_text import ALLOW_INSECURE, allows_insecure
 from cloudq.core.url import BackendUrl
 from cloudq.drivers.service_bus.driver import ServiceBusDriver
 from cloudq.drivers.service_bus.limits import MAX_HOLD, MAX_LOCK, MAX_MESSAGE, MIN_LOCK, TIMEOUT
@@ -25,6 +26,7 @@ _PARAMETERS: Final = (
     "lock",
     "timeout",
     "admin_endpoint",
+    ALLOW_INSECURE,
 )
 _LEAST_BYTES: Final = 64 * 1024
 _MOST_BYTES: Final = 100 * 1024 * 1024
@@ -74,6 +76,7 @@ def open_url(url: BackendUrl, clock: Clock) -> ServiceBusDriver:
         lock=lock,
         timeout=timeout,
         admin_endpoint=endpoint,
+        allow_insecure=allows_insecure(url),
         clock=clock,
     )
 

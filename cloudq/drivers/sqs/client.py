@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Any, Final, TypeAlias
 
 from cloudq.core.capabilities import CALL_TIMEOUT
+from cloudq.core.plain_text import check_plain_text
 from cloudq.drivers.sqs.answers import watch
 from cloudq.drivers.sqs.bounded import SharedCall, left
 from cloudq.drivers.sqs.limits import MAX_WAIT
@@ -30,7 +31,12 @@ _HEAD_START: Final = 0.5
 
 
 def open_client(
-    region: str | None, endpoint_url: str | None, service: str = "sqs", *, timeout: timedelta = CALL_TIMEOUT
+    region: str | None,
+    endpoint_url: str | None,
+    service: str = "sqs",
+    *,
+    timeout: timedelta = CALL_TIMEOUT,
+    allow_insecure: bool = False,
 ) -> SqsClient:
     """A client whose credentials, and where not given region and endpoint, come from the SDK's own chain.
 
@@ -39,9 +45,11 @@ def open_client(
         endpoint_url: Another endpoint than AWS's, or `None` for the SDK's own settings.
         service: Which service's.
         timeout: How long it may take to find the credentials.
+        allow_insecure: Whether an endpoint without TLS may be on another machine.
 
     Raises:
-        ConfigurationError: No region is given or configured, or one of the two can't be; or gevent or eventlet has
+        ConfigurationError: No region is given or configured, or one of the two can't be; the endpoint, which
+            the SDK's own settings may name, is on another machine and has no TLS; or gevent or eventlet has
             patched the program too late.
         BackendUnavailable: The credentials weren't found in time.
     """
@@ -80,6 +88,8 @@ def open_client(
             f"no client of Amazon SQS can be made: {error}",
             hint="sqs://REGION names the region, e.g. sqs://eu-west-1; otherwise the SDK's own settings do",
         ) from error
+    setting = "endpoint_url" if endpoint_url is not None else "AWS_ENDPOINT_URL, or another setting of AWS's SDK,"
+    check_plain_text(client.meta.endpoint_url, setting=setting, allowed=allow_insecure)
     _leave_user_agent(client)
     if hasattr(credentials, "refresh_needed"):
         client.meta.events.register("before-call", _Renewal(credentials).renew)

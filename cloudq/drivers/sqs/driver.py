@@ -60,11 +60,13 @@ class SQSDriver:
             delays; `None` to let such messages hop.
         timeout: How long a send may take with its retries. Each call takes a third of it at most, a receive as much
             beyond its wait.
+        allow_insecure: Whether an endpoint without TLS may be on another machine.
         client: A botocore client to use instead of one of its own, for all queues.
         scheduler: A botocore client of EventBridge Scheduler to use instead of one of its own, for all queues.
 
     Raises:
-        ConfigurationError: No client can be made, as no region is set, say. No call is made.
+        ConfigurationError: No client can be made, as no region is set, say; or the endpoint is another machine, without
+            TLS. No call is made.
         BackendUnavailable: The SDK's chain didn't find credentials in time.
     """
 
@@ -79,6 +81,7 @@ class SQSDriver:
         look_wait: timedelta = LOOK_WAIT,
         scheduler_role: str | None = None,
         timeout: timedelta = TIMEOUT,
+        allow_insecure: bool = False,
         client: SqsClient | None = None,
         scheduler: SchedulerClient | None = None,
     ) -> None:
@@ -88,7 +91,9 @@ class SQSDriver:
         each = timeout / 3
 
         def make(service: str, given: SqsClient | None) -> Make:
-            return lambda region, url: open_client(region, url, service, timeout=each) if given is None else given
+            if given is not None:
+                return lambda *_: given
+            return lambda region, url: open_client(region, url, service, timeout=each, allow_insecure=allow_insecure)
 
         self._routes = Routes(make("sqs", client), region, endpoint_url)
         self._calls = Calls(self._routes, each)

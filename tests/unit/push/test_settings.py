@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from cloudq.core.clock import SYSTEM_CLOCK
+from cloudq.core.plain_text import warn_once
 from cloudq.errors import ConfigurationError
 from cloudq.push import PushSettings
 from cloudq.push.settings import CERTIFICATES_VARIABLE, verifier_for
@@ -80,3 +81,23 @@ def test_certificates_come_from_where_it_is_set(monkeypatch):
     google = verifier_for(PushSettings(), URL, SYSTEM_CLOCK)
     assert google is not None
     assert google.certificates._url.startswith("https://www.googleapis.com/")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (PushSettings(insecure_no_auth=True), "insecure_no_auth: pushes are taken from anybody on this machine"),
+        (PushSettings(verified_in_front=True), "verified_in_front: tokens without a signature are believed"),
+        (PushSettings(certificates_url="http://127.0.0.1:1/c"), "certificates that aren't Google's"),
+        (PushSettings(), None),
+    ],
+    ids=["insecure_no_auth", "verified_in_front", "certificates_url", "none"],
+)
+def test_a_switch_that_turns_protection_off_is_told_at_start(settings, said, caplog):
+    """Once a process, at WARNING: one that was left over in production is seen."""
+    warn_once.cache_clear()
+    for _ in range(2):
+        verifier_for(settings, URL, SYSTEM_CLOCK)
+    lines = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert (said is not None) == len(lines)
+    assert said is None or said in lines[0]

@@ -5,8 +5,11 @@ from __future__ import annotations
 import inspect
 from datetime import timedelta
 
+import pytest
+
 from cloudq.cli.emulate import cloudtasks
 from cloudq.core.clock import SYSTEM_CLOCK
+from cloudq.errors import ConfigurationError
 from cloudq.queues.opening import open_driver
 
 
@@ -32,3 +35,14 @@ def test_cloud_tasks_takes_the_place_that_its_emulator_has_by_default():
     assert "dev/local" == parent
     driver = open_driver(f"cloudtasks://{parent}?target=http://127.0.0.1:8080/", SYSTEM_CLOCK)
     assert "projects/dev/locations/local" in repr(driver)
+
+
+def test_an_emulator_is_on_this_machine_or_allowed(monkeypatch):
+    """A variable that was left over sends no payloads to another machine, unencrypted and without a word."""
+    url = "cloudtasks://my-project/europe-west1?target=http://localhost:8080/"
+    monkeypatch.setenv("CLOUD_TASKS_EMULATOR_HOST", "emulator.example:8123")
+    with pytest.raises(ConfigurationError, match="CLOUD_TASKS_EMULATOR_HOST names another machine without TLS"):
+        open_driver(url, SYSTEM_CLOCK)
+    open_driver(f"{url}&allow_insecure=1", SYSTEM_CLOCK)
+    monkeypatch.setenv("CLOUD_TASKS_EMULATOR_HOST", "127.0.0.1:8123")
+    open_driver(url, SYSTEM_CLOCK)

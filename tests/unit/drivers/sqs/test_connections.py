@@ -134,18 +134,18 @@ def test_names_that_are_not_found_and_names_that_nobody_answers_for(
         if options.get("flags") == socket.AI_NUMERICHOST:
             return resolve(host, *arguments, **options)
         lookups.append(host)
-        if host == "silent.test":
+        if host == "silent.test.localhost":
             over.wait(60)
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
     monkeypatch.setattr(socket, "getaddrinfo", lookup)
-    unknown = patient_driver_for("http://unknown.test")
+    unknown = patient_driver_for("http://unknown.test.localhost")
     error = unknown.send([ITEM])[0].error
     assert isinstance(error, BackendUnavailable)
     assert "name resolution" in str(error)
     unknown.close()
-    assert_ends_in_time(driver_for("http://silent.test"), calls=2)
-    assert ["unknown.test", "silent.test"] == lookups
+    assert_ends_in_time(driver_for("http://silent.test.localhost"), calls=2)
+    assert ["unknown.test.localhost", "silent.test.localhost"] == lookups
 
 
 def test_a_name_with_several_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +159,7 @@ def test_a_name_with_several_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
         no.close()
 
         def lookup(host: Any, *arguments: Any, **options: Any) -> Any:
-            if host != "two.test":
+            if host != "two.test.localhost":
                 return resolve(host, *arguments, **options)
             if options.get("flags") == socket.AI_NUMERICHOST:
                 raise socket.gaierror(socket.EAI_NONAME, "a name")
@@ -167,7 +167,7 @@ def test_a_name_with_several_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
             return [(*kind, ("127.0.0.1", refusing)), (*kind, ("127.0.0.1", raw.port))]
 
         monkeypatch.setattr(socket, "getaddrinfo", lookup)
-        driver = patient_driver_for(f"http://two.test:{raw.port}")
+        driver = patient_driver_for(f"http://two.test.localhost:{raw.port}")
         (result,) = driver.send([ITEM])
         # The fake knows its queues by another host, so whoever answers says that there is none.
         assert "there is no queue" in str(result.error)

@@ -25,3 +25,23 @@ def test_a_timeout_that_is_none_is_refused(value: str) -> None:
     """Nothing could be sent in no time."""
     with pytest.raises(ConfigurationError, match="timeout"):
         open_url(parse_url(f"sqs://eu-west-1?timeout={value}"), SYSTEM_CLOCK)
+
+
+@pytest.mark.parametrize("way", ["endpoint_url", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS"])
+def test_an_endpoint_without_tls_is_this_machine_or_allowed(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signed requests and payloads don't travel in the clear because a setting of development was left over."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+
+    def opens(endpoint: str, more: str = "") -> None:
+        if way == "endpoint_url":
+            more += f"&endpoint_url={endpoint}"
+        else:
+            monkeypatch.setenv(way, endpoint)
+        open_url(parse_url(f"sqs://eu-west-1?timeout=15{more}"), SYSTEM_CLOCK).close()
+
+    opens("http://127.0.0.1:4566")
+    opens("https://vpce.example.com")
+    with pytest.raises(ConfigurationError, match=rf"{way.removesuffix('_SQS')}.* names another machine without TLS"):
+        opens("http://localstack:4566")
+    opens("http://localstack:4566", "&allow_insecure=1")

@@ -110,9 +110,21 @@ class UnsupportedError(CloudqError):
 
 
 class MessageTooLarge(CloudqError):
-    """The message is larger than the backend stores. Nothing was stored."""
+    """The message is larger than the backend stores. Nothing was stored.
+
+    Attributes:
+        size: The bytes that count, of the body and of what lies beside it; `None` where nobody said.
+        limit: The most that the queue takes of them; `None` where nobody said.
+    """
 
     code = "message-too-large"
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, size: int | None = None, limit: int | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.size = size
+        self.limit = limit
 
 
 # ── what happened while a task ran ───────────────────────────────────────────────────────────────────────

@@ -210,6 +210,8 @@ class Batch:
             [(arrival.delivery, outcome) for arrival, (_, outcome) in zip(arrivals, ended, strict=True)],
             self._edge.clock.now(),
         )
+        for arrival, (_, outcome), step in zip(arrivals, ended, steps, strict=True):
+            self._edge.note_dead(arrival.delivery, outcome, step)
         # Deleting is the service's, by what the answer leaves out.
         self._leave_out([place for place, step in zip(places, steps, strict=True) if isinstance(step, Ack)])
         self._call([(lease, step) for lease, step in zip(leases, steps, strict=True) if not isinstance(step, Ack)])

@@ -54,7 +54,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         max_batch: The most messages stored, settled or extended by one call.
         max_body: The most bytes in a body that a producer may send. The driver itself stores bodies a little larger
-            (16 KiB), so that a dead-letter copy with its details always fits (semantics 6).
+            (16 KiB), so that a dead-letter copy with its details fits (semantics 6), and of copies all that the service
+            takes. What it refuses, it reports as `MessageTooLarge` with the `size` and the `limit` that it knows.
         max_batch_bytes: The most bytes of bodies stored by one call, or `None` for no bound.
         max_delay: The longest delay of a new message, or `None` for any. Longer ones hop.
         call_timeout: The longest that one call of a driver's method takes, `receive` apart. Whole operations (a send
@@ -66,6 +67,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
             from every worker until the end of a lease.
         fenced_settle: Whether a late settlement is sure to change nothing.
         native_retry_delay: The longest delay of a `Release`, or `None` if a single delivery can't be released at all.
+        max_release: The longest delay of a `Release` for what can't be retried by a copy, as it is too large for one;
+            `None` for no longer one than `native_retry_delay`.
         attempt_exact: Whether `Delivery.attempt` counts runs as long as no worker dies; otherwise it is an upper bound
             (a dead worker can't say what had begun, so all that it held counts). Where it is true,
             `Release(counted=False)` takes the present delivery's attempt back. Where retries are copies that a backend
@@ -98,6 +101,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     interruptible: bool = True
     fenced_settle: bool = False
     native_retry_delay: timedelta | None = None
+    max_release: timedelta | None = None
     attempt_exact: bool = False
 
     # Dead letters

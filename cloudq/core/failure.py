@@ -18,6 +18,9 @@ from cloudq.errors import UndecodableError, wording
 MAX_FAILURE_BYTES: Final = 16 * 1024 - 512
 _TRACEBACK_CHARS: Final = 4_000
 _MESSAGE_CHARS: Final = 1_000
+_NAME_CHARS: Final = 64
+# A shorter part of a reason tells nobody anything.
+_LEAST_REASON: Final = 32
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -85,10 +88,31 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """UTF-8 JSON of at most `MAX_FAILURE_BYTES`: the traceback, then the texts, are cut until it fits."""
         fitted = self._storable()
         encoded = msgspec.json.encode(fitted)
-        while len(encoded) > MAX_FAILURE_BYTES:
-            fitted = fitted._halved()
-            encoded = msgspec.json.encode(fitted)
+        while len(encoded) > MAX_FAILURE_BYTES and (cut := fitted._halved()) is not None:
+            fitted, encoded = cut, msgspec.json.encode(cut)
         return encoded
+
+    def within(self, most: int) -> Failure | None:
+        """The same, encoded in at most `most` bytes: the traceback, the message, then all but the reason are cut.
+
+        `None` if not even the start of the reason fits.
+        """
+        fitted: Failure | None = self._storable()
+        while fitted is not None and len(msgspec.json.encode(fitted)) > most:
+            fitted = fitted._halved()
+        return fitted
+
+    def shorter(self) -> Failure | None:
+        """The next step where nobody says how much fits: without the traceback, the message, all but the reason.
+
+        `None` after the last of them.
+        """
+        if self.traceback:
+            return replace(self, traceback=None)
+        if self.error_message:
+            return replace(self, error_message=None)
+        bare = self._bare()
+        return None if bare == self else bare
 
     @classmethod
     def decode(cls, encoded: bytes | str) -> Failure:
@@ -107,14 +131,24 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         texts = {name: getattr(self, name) for name in ("reason", "error_type", "error_message", "traceback", "worker")}
         return replace(self, **{name: _storable(text) for name, text in texts.items() if text is not None})
 
-    def _halved(self) -> Failure:
+    def _halved(self) -> Failure | None:
         if self.traceback:
             return replace(self, traceback=self.traceback[len(self.traceback) // 2 + 1 :] or None)
         if self.error_message:
             return replace(self, error_message=self.error_message[: len(self.error_message) // 2] or None)
-        if self.error_type and len(self.error_type) > 64:
-            return replace(self, error_type=self.error_type[-64:])
-        return replace(self, reason=self.reason[: len(self.reason) // 2], worker=(self.worker or "")[:64] or None)
+        kind, worker = (self.error_type or "")[-_NAME_CHARS:] or None, (self.worker or "")[:_NAME_CHARS] or None
+        if (kind, worker) != (self.error_type, self.worker):
+            return replace(self, error_type=kind, worker=worker)
+        bare = self._bare()
+        if bare != self:
+            return bare
+        if len(self.reason) < _LEAST_REASON:
+            return None
+        return replace(self, reason=self.reason[: len(self.reason) // 2])
+
+    def _bare(self) -> Failure:
+        """The reason alone, and the few bytes that the next worker goes by: counts, and since when it only waits."""
+        return replace(self, error_type=None, error_message=None, traceback=None, worker=None)
 
 
 def bounded_reason(reason: str) -> str:

@@ -19,6 +19,7 @@ from cloudq.core.driver import Ack, Capabilities, FinalStep, NativeDeadLetter, O
 from cloudq.core.failure import Failure
 from cloudq.core.message import Message, dead_letter_queue, native_copy_id
 from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
+from cloudq.errors import MessageTooLarge
 
 ZERO: Const = timedelta(0)
 # How long a message stays away if its copy could not be stored.
@@ -34,11 +35,19 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         copies: To be stored first, all of them.
         final: To be carried out once the copies are stored.
         on_copy_failure: To be carried out instead if one couldn't be stored.
+        on_too_large: The same where it is too large for its queue, and so never will be stored; `None`: no difference.
     """
 
     copies: tuple[Outgoing, ...] = ()
     final: FinalStep
     on_copy_failure: FinalStep = Release()
+    on_too_large: FinalStep | None = None
+
+    def instead(self, error: BaseException) -> FinalStep:
+        """The final step where a copy couldn't be stored because of `error`."""
+        if isinstance(error, MessageTooLarge) and self.on_too_large is not None:
+            return self.on_too_large
+        return self.on_copy_failure
 
 
 _ACK: Const = Plan(final=Ack())
@@ -113,6 +122,7 @@ def _retry(delivery: Delivery, outcome: Retried, capabilities: Capabilities, now
         copies=(outgoing(copy, capabilities, now, failure=outcome.failure or delivery.failure),),
         final=Ack(),
         on_copy_failure=_stay(delivery, outcome, capabilities),
+        on_too_large=_stay(delivery, outcome, capabilities, delay),
     )
 
 
@@ -153,9 +163,15 @@ def _release(delivery: Delivery, outcome: Retried, delay: timedelta, capabilitie
     )
 
 
-def _stay(delivery: Delivery, outcome: Retried | DeadLettered, capabilities: Capabilities) -> Release:
+def _stay(
+    delivery: Delivery, outcome: Retried | DeadLettered, capabilities: Capabilities, wanted: timedelta | None = None
+) -> Release:
+    """How it stays in its queue: away for as long as `wanted`, if the queue can, as no later copy will fit either."""
+    delay = _clamped(COPY_FAILED_DELAY, capabilities)
+    if wanted is not None:
+        delay = min(wanted, capabilities.max_release or capabilities.native_retry_delay or ZERO)
     return Release(
-        delay=_clamped(COPY_FAILED_DELAY, capabilities),
+        delay=delay,
         counted=isinstance(outcome, DeadLettered) or outcome.counted,
         failure=outcome.failure or delivery.failure,
     )

@@ -68,7 +68,8 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     """Give the lease back: the message is handed over again, to anyone.
 
     Attributes:
-        delay: After this long; never more than `Capabilities.native_retry_delay`. Where the lease has a `hard_end` that
+        delay: After this long; never more than `Capabilities.native_retry_delay`, or than `max_release` where a copy
+            would have been too large. Where the lease has a `hard_end` that
             hides no message for longer, the driver cuts it so that the release is still taken when it arrives.
         counted: Whether the delivery used up an attempt (see `Capabilities.attempt_exact`).
         failure: To be kept beside the message, where the backend has room beside it.

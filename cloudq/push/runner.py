@@ -6,12 +6,13 @@ import asyncio
 import contextvars
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
 from cloudq.app import App
 from cloudq.core.driver import Ack, Release
-from cloudq.core.outcome import Acked, Outcome
+from cloudq.core.outcome import Acked, DeadLettered, Outcome
 from cloudq.core.policy import DELIVERIES_WITHOUT_LIMIT
 from cloudq.core.push import PushResponse
 from cloudq.core.safe_log import SafeLogger, is_ctrl_c
@@ -22,6 +23,7 @@ from cloudq.push.sources import RELEASE_UNCOUNTED
 from cloudq.running.event_loop import LazyLoop
 from cloudq.running.events import Tally
 from cloudq.running.processing import processor_of
+from cloudq.running.runs import runs_of
 from cloudq.running.time_limits import ThreadTimeLimits
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ class PushRunner:
         self._processor = processor_of(app, self._time_limits, least_deliveries=DELIVERIES_WITHOUT_LIMIT)
         # For async tasks under a server that has no loop.
         self._own_loop = LazyLoop(self._processor, _end_on_loop)
+        self._runs = runs_of(app)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def run_here(self, run: PushInHand) -> PushResponse:
@@ -108,7 +111,10 @@ class PushRunner:
         """Runs a task in this thread, settles it, and gives the answer. Never raises an `Exception`."""
         response = ERROR
         try:
-            if self._is_async(run):
+            verdict = self._runs.verdict(run.delivery)
+            if verdict is not None:
+                run.end(verdict, 0.0)
+            elif self._is_async(run):
                 self._own_loop.run(run)
             else:
                 began = time.monotonic()
@@ -131,7 +137,8 @@ class PushRunner:
         try:
             began = time.monotonic()
             try:
-                outcome = await self._processor.aprocess(run.delivery, lease_lost=run.lost, until=run.until)
+                verdict = self._runs.verdict(run.delivery)
+                outcome = verdict or await self._processor.aprocess(run.delivery, lease_lost=run.lost, until=run.until)
             except asyncio.CancelledError as error:
                 if run.lost.is_set() and not self._admission.finish(run):
                     raise
@@ -207,7 +214,10 @@ class PushRunner:
             )
             return source.answer(delivery.lease, Release())
         queue = self._app.queue(delivery.queue)
-        return source.answer(delivery.lease, source.settle(queue, delivery, outcome, now))
+        step = source.settle(queue, delivery, outcome, now)
+        if isinstance(outcome, DeadLettered) and isinstance(step, Release):
+            self._runs.note_dead(delivery, outcome, max(timedelta(0), run.ends - self._clock.elapsed()))
+        return source.answer(delivery.lease, step)
 
     def _abandon(
         self, run: PushInHand, answer: Callable[[PushResponse], None], task: asyncio.Task[None] | None

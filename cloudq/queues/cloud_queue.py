@@ -6,9 +6,10 @@ It adds what every backend needs alike: batching, retries of transient errors, a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
@@ -40,6 +41,11 @@ from cloudq.queues.urls import CLAIM_CHECK_EXAMPLE
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
+
+TOO_LARGE_HINT: Final = (
+    f"set CLOUDQ_CLAIM_CHECK to a store for large payloads, e.g. {CLAIM_CHECK_EXAMPLE} "
+    "(docs/how-to/large-payloads.md), or send a reference to where the data are"
+)
 
 
 class CloudQueue:
@@ -119,8 +125,7 @@ class CloudQueue:
             try:
                 if message.ordering_key in broken:
                     raise out_of_order(message.ordering_key)
-                item, blob = self._prepare(message)
-                ready.append((index, Parcel(item, blob, ends)))
+                ready.append((index, self._prepare(message, ends)))
             except CloudqError as error:
                 results[index] = SendResult(error=error)
                 if message.ordering_key is not None:
@@ -145,30 +150,41 @@ class CloudQueue:
             MessageTooLarge: It is larger than the backend stores.
             PayloadError: It can't be encoded: its payload is nested too deep.
         """
-        return self._prepare(message)[0]
+        return self._prepare(message, timedelta(0)).outgoing
 
     def _parcel(self, message: Message) -> Parcel:
-        item, blob = self._prepare(message)
-        return Parcel(item, blob, self._storing.deadline())
+        return self._prepare(message, self._storing.deadline())
 
-    def _prepare(self, message: Message) -> tuple[Outgoing, Blob | None]:
+    def _prepare(self, message: Message, ends: timedelta) -> Parcel:
         if not (self._takes_plain and is_plain(message)):
             refuse_unsupported(message, self.name, self.capabilities)
         now = self._clock.now()
         item = self._outgoing(message, now)
-        store, blob = self._claim_check, None
-        claims = store is not None and message.reference is None
-        if store is not None and claims and len(item.body) > store.threshold(self.capabilities.max_body):
-            blob = store.blob(message)
-            item = self._outgoing(referring(message, blob), now)
-        if len(item.body) > self.capabilities.max_body:
+        most = roomy = self.capabilities.max_body
+        learnt = self._storing.sizes.of(self.name)
+        if learnt is not None:
+            most, roomy = min(most, learnt.limit), min(most, learnt.roomy)
+        store = self._claim_check
+        if store is not None and message.reference is None:
+            refer = partial(self._referring, store, message)
+            if len(item.body) <= store.threshold(roomy):
+                return Parcel(item, None, ends, refer)
+            item, blob = refer()
+        else:
+            blob = None
+        if len(item.body) > most:
             raise MessageTooLarge(
                 f"the message for {message.task!r} has {len(item.body):,} bytes; "
-                f"queue {self.name!r} stores at most {self.capabilities.max_body:,}",
-                hint=f"set CLOUDQ_CLAIM_CHECK to a store for large payloads, e.g. {CLAIM_CHECK_EXAMPLE} "
-                "(docs/how-to/large-payloads.md), or send a reference to where the data are",
+                f"queue {self.name!r} stores at most {most:,}",
+                hint=(learnt and learnt.hint) or TOO_LARGE_HINT,
+                size=len(item.body),
+                limit=most,
             )
-        return item, blob
+        return Parcel(item, blob, ends)
+
+    def _referring(self, store: ClaimCheck, message: Message) -> tuple[Outgoing, Blob]:
+        blob = store.blob(message)
+        return self._outgoing(referring(message, blob), self._clock.now()), blob
 
     def _outgoing(self, message: Message, now: datetime) -> Outgoing:
         item = outgoing(message, self.capabilities, now, cancellable=self._cancels)

@@ -49,5 +49,5 @@ def final_steps(
         errors = [result.error for result in islice(results, len(made.copies)) if result.error is not None]
         if errors:
             logger.error("the copy of %s could not be stored, so it stays in its queue: %s", delivery.id, errors[0])
-        steps.append(made.on_copy_failure if errors else made.final)
+        steps.append(made.instead(errors[0]) if errors else made.final)
     return steps

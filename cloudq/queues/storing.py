@@ -2,22 +2,25 @@
 
 ```
  parcels ─▶ batch ─▶ blobs stored ─▶ driver.send ─▶ stored | refused | failed for a moment
-                         ▲                                                     │
+                         ▲                                    │                │
+                         ├──── at once, if it can be smaller ◀┘                │
                          └──── after a pause, while a further call fits ◀──────┘
 ```
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Final
 
 from cloudq.core.capabilities import Capabilities
 from cloudq.core.clock import Clock
 from cloudq.core.driver import Driver, Outgoing, SendResult
-from cloudq.errors import BackendUnavailable, TransientError
+from cloudq.errors import BackendUnavailable, MessageTooLarge, TransientError
 from cloudq.queues.claim_check import Blob, save_blobs
+from cloudq.queues.fitting import fitted, smaller
+from cloudq.queues.sizes import LearntSizes
 
 # Beyond the SDK's own tries.
 SEND_TRIES: Final = 4
@@ -29,17 +32,25 @@ class Parcel:
     """A message on its way to the driver.
 
     Attributes:
-        outgoing: What the driver gets.
+        outgoing: What the driver gets; a smaller form of it, once its queue has refused it as too large.
         blob: Its payload, which has to be in the claim-check store before.
         ends: By when its sender wants to know, on `Clock.elapsed`.
+        referring: Makes the form that refers to its payload, and the blob of that; `None` where there is no such form.
     """
 
-    __slots__ = ("blob", "ends", "outgoing")
+    __slots__ = ("blob", "ends", "outgoing", "referring")
 
-    def __init__(self, outgoing: Outgoing, blob: Blob | None, ends: timedelta) -> None:
+    def __init__(
+        self,
+        outgoing: Outgoing,
+        blob: Blob | None,
+        ends: timedelta,
+        referring: Callable[[], tuple[Outgoing, Blob]] | None = None,
+    ) -> None:
         self.outgoing = outgoing
         self.blob = blob
         self.ends = ends
+        self.referring = referring
 
 
 class Storing:
@@ -49,11 +60,16 @@ class Storing:
         driver: The backend.
         capabilities: What the queue can do.
         clock: Where the time comes from.
+
+    Attributes:
+        sizes: How much the queue, and its dead-letter queue, are known to take.
     """
 
     def __init__(self, driver: Driver, capabilities: Capabilities, clock: Clock) -> None:
         self._driver = driver
         self._clock = clock
+        self._capabilities = capabilities
+        self.sizes = LearntSizes(clock)
         self._max_items = capabilities.max_batch
         self._max_bytes = capabilities.max_batch_bytes
         self._call_timeout = capabilities.call_timeout
@@ -124,7 +140,7 @@ class Storing:
             yield batch
 
     def _store(self, parcels: Sequence[Parcel], ends: timedelta) -> list[SendResult]:
-        results = self._send(parcels)
+        results = self._send_fitting(parcels, ends)
         failed = [index for index, result in enumerate(results) if isinstance(result.error, TransientError)]
         if failed and self._fits(ends):
             self._retry(parcels, results, failed, ends)
@@ -141,7 +157,9 @@ class Storing:
         )
 
         def once() -> list[int]:
-            for index, result in zip(list(failed), self._send([parcels[index] for index in failed]), strict=True):
+            for index, result in zip(
+                list(failed), self._send_fitting([parcels[index] for index in failed], ends), strict=True
+            ):
                 results[index] = result
                 if not isinstance(result.error, TransientError):
                     failed.remove(index)
@@ -158,6 +176,39 @@ class Storing:
             wait=wait_random_exponential(multiplier=0.1, max=2),
             retry_error_callback=lambda _: None,
         )(once)
+
+    def _send_fitting(self, parcels: Sequence[Parcel], ends: timedelta) -> list[SendResult]:
+        """One call of the driver, and further ones for what was too large, as long as it can be made smaller."""
+        for parcel in parcels:
+            learnt = self.sizes.of(parcel.outgoing.queue)
+            if learnt is not None:
+                parcel.outgoing = fitted(parcel.outgoing, learnt, self._capabilities)
+        results = self._send(parcels)
+        places = list(range(len(parcels)))
+        while places := [place for place in places if self._note_size(parcels[place], results[place].error)]:
+            if not self._fits(ends):
+                break
+            for place, result in zip(places, self._send([parcels[place] for place in places]), strict=True):
+                results[place] = result
+        return results
+
+    def _note_size(self, parcel: Parcel, error: Exception | None) -> bool:
+        """Learns from the answer to one parcel. `True` if it was too large, and is smaller now."""
+        item = parcel.outgoing
+        if error is None:
+            self.sizes.note_stored(item)
+        if not isinstance(error, MessageTooLarge):
+            return False
+        self.sizes.note_refused(item, error)
+        if parcel.referring is not None:
+            parcel.outgoing, parcel.blob = parcel.referring()
+            parcel.referring = None
+            return True
+        shorter = smaller(item, error, self._capabilities)
+        if shorter is None:
+            return False
+        parcel.outgoing = shorter
+        return True
 
     def _send(self, parcels: Sequence[Parcel]) -> list[SendResult]:
         """One call of the driver, after the blobs are stored."""

@@ -16,7 +16,8 @@ from typing import Final, Generic, TypeVar
 from cloudq.app import App
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
-from cloudq.core.outcome import Outcome
+from cloudq.core.driver import FinalStep, Release
+from cloudq.core.outcome import DeadLettered, Outcome
 from cloudq.core.policy import DELIVERIES_WITHOUT_LIMIT
 from cloudq.core.safe_log import is_ctrl_c
 from cloudq.errors import ConfigurationError
@@ -24,6 +25,7 @@ from cloudq.running.event_loop import LazyLoop
 from cloudq.running.events import Tally
 from cloudq.running.held import HeldLease
 from cloudq.running.processing import processor_of
+from cloudq.running.runs import runs_of
 from cloudq.running.time_limits import ThreadTimeLimits
 
 T = TypeVar("T")
@@ -96,6 +98,7 @@ class HostRunner:
         app.load()
         self.app = app
         self._tally = Tally()
+        self._runs = runs_of(app)
         # A delivery handed back unstarted, or with a batch, counts as handed over (semantics 16). A message that kills
         # the host is still stopped in the end.
         self._processor = processor_of(app, ThreadTimeLimits(app.clock), least_deliveries=DELIVERIES_WITHOUT_LIMIT)
@@ -113,7 +116,10 @@ class HostRunner:
 
     def run(self, run: AwaitedRun) -> Outcome | None:
         """Runs a delivery's task to its end, in this thread or on the loop. `None`: it was given up meanwhile."""
-        if self._is_async(run.delivery):
+        verdict = self._runs.verdict(run.delivery)
+        if verdict is not None:
+            run.end(verdict, 0.0)
+        elif self._is_async(run.delivery):
             self._loop.run(run)
         else:
             began = time.monotonic()
@@ -124,6 +130,11 @@ class HostRunner:
         if run.outcome is not None:
             self._tally.count(run.delivery, run.outcome, run.seconds)
         return run.outcome
+
+    def note_dead(self, delivery: Delivery, outcome: Outcome, step: FinalStep) -> None:
+        """Remembers a delivery whose dead letter couldn't be stored: it had its last run here."""
+        if isinstance(outcome, DeadLettered) and isinstance(step, Release):
+            self._runs.note_dead(delivery, outcome, max(timedelta(0), delivery.lease.ends - self.clock.elapsed()))
 
     def leave_behind(self, stuck: Sequence[AwaitedRun]) -> None:
         """Leaves runs behind that didn't stop. An async one blocks the loop, so the next ones get another loop."""

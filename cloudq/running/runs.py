@@ -28,6 +28,7 @@ from cloudq.app import App
 from cloudq.core import wire
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
+from cloudq.core.outcome import DeadLettered
 
 # A run that goes on for this many leases after it lost its own is taken for hung, and no longer holds up others.
 HUNG_AFTER_LEASES: Final = 10
@@ -108,6 +109,8 @@ class Runs:
         self._by_message: dict[_Identity, Run] = {}
         self._by_key: dict[_Key, Run] = {}
         self._turned_away: dict[_Identity, int] = {}
+        # To be dead-lettered, and couldn't be: it comes again, and is not to run again.
+        self._dead: dict[_Identity, tuple[_HandedOver, timedelta, DeadLettered]] = {}
         # Done, though it may come again, and until when that is remembered.
         self._done: dict[_Identity, tuple[_HandedOver, timedelta]] = {}
 
@@ -191,9 +194,36 @@ class Runs:
         with self._lock:
             self._remember(delivery, lease)
 
+    def note_dead(self, delivery: Delivery, outcome: DeadLettered, lease: timedelta) -> None:
+        """It had its last run, and its dead letter couldn't be stored: the backend will hand it over again.
+
+        Args:
+            delivery: What was run.
+            outcome: What was to become of it, and is to.
+            lease: How long it is leased at a time.
+        """
+        with self._lock:
+            self._dead[_identity(delivery)] = _HandedOver.of(delivery), self._until(lease), outcome
+            _shorten(self._dead, _MOST_DEAD)
+
+    def verdict(self, delivery: Delivery) -> DeadLettered | None:
+        """What is to become of a delivery that an earlier handing-over of it decided here, unrun; mostly `None`.
+
+        Other processes don't know of it, and may run it once more.
+        """
+        if not self._dead:  # as nearly always
+            return None
+        with self._lock:
+            dead = self._dead.get(_identity(delivery))
+        if dead is None or self.clock.elapsed() >= dead[1] or not dead[0].is_before(_HandedOver.of(delivery)):
+            return None
+        return dead[2]
+
+    def _until(self, lease: timedelta) -> timedelta:
+        return self.clock.elapsed() + HUNG_AFTER_LEASES * lease + LONGEST_AWAY
+
     def _remember(self, delivery: Delivery, lease: timedelta) -> None:
-        until = self.clock.elapsed() + HUNG_AFTER_LEASES * lease + LONGEST_AWAY
-        self._done[_identity(delivery)] = (_HandedOver.of(delivery), until)
+        self._done[_identity(delivery)] = (_HandedOver.of(delivery), self._until(lease))
         _shorten(self._done)
 
     def _enter(self, run: Run) -> Run:
@@ -228,6 +258,8 @@ class Runs:
 
 # A delivery that was turned away may never come here again.
 _MOST_REMEMBERED: Final = 10_000
+# These hold the details of their failures.
+_MOST_DEAD: Final = 1_000
 _MOST_DOUBLINGS: Final = 10
 
 _OF_APPS: Final[WeakKeyDictionary[App, Runs]] = WeakKeyDictionary()
@@ -254,8 +286,8 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def _shorten(remembered: dict[_Identity, Any]) -> None:
-    while len(remembered) > _MOST_REMEMBERED:
+def _shorten(remembered: dict[_Identity, Any], most: int = _MOST_REMEMBERED) -> None:
+    while len(remembered) > most:
         del remembered[next(iter(remembered))]
 
 

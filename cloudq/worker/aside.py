@@ -32,9 +32,10 @@ class Aside:
     def begin(self, held: HeldLease, lease: timedelta, ended: Callable[[bool], None]) -> Run | None:
         """Begins a run, or sets the delivery aside (`None`) until `ended` is called, see `Runs.begin`.
 
-        A delivery whose work an earlier run did while it was away is set aside, too, for `take_done`.
+        A delivery whose work an earlier run did while it was away is set aside, too, for `take_done`; and so is one
+        that had its last run here.
         """
-        if self._runs.has_done(held.delivery):
+        if self._runs.has_done(held.delivery) or self._runs.verdict(held.delivery) is not None:
             self._done.append(held)
             return None
         run = self._runs.begin(held.delivery, lost=held.lost, lease=lease, ended=ended)
@@ -51,7 +52,7 @@ class Aside:
         return True
 
     def take_done(self) -> list[HeldLease]:
-        """Takes out those whose work the other run did: to be acknowledged unrun."""
+        """Takes out those that must not run: the other run did their work, or there is a verdict on them."""
         done, self._done = self._done, []
         return done
 

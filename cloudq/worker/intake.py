@@ -252,7 +252,7 @@ class Intake:
         return stale
 
     def take_done_elsewhere(self) -> list[HeldLease]:
-        """Takes out deliveries whose work another run here did while they were set aside: to be acknowledged unrun."""
+        """Takes out deliveries that must not run: another run here did their work, or there is a verdict on them."""
         with self._lock:
             done = self._aside.take_done()
             self._settle(done)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from cloudq.app import App
 from cloudq.core.driver import LeaseWatcher, PullDriver
-from cloudq.core.outcome import ACKED, Acked, Outcome
+from cloudq.core.outcome import ACKED, Acked, DeadLettered, Outcome
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.threads import Threads
 from cloudq.errors import ConfigurationError
@@ -117,6 +117,7 @@ class Worker:
             clock=self._clock,
             acked=app.runtime.payload_deleter(),
             done=self._note_done,
+            dead=self._note_dead,
         )
         self._time_limits = ThreadTimeLimits(self._clock)
         self._processor = processor_of(app, self._time_limits)
@@ -221,7 +222,7 @@ class Worker:
         """Looks after what no event announces: pollers, what waits for too long, threads that couldn't be started."""
         try:
             self._watchdog.look()
-            self._acknowledge_unrun()
+            self._settle_unrun()
             for held, delay in self._intake.take_stale():
                 self._give_back([held], delay)
             self._settler.catch_up()
@@ -232,18 +233,23 @@ class Worker:
 
     def _close_intake(self) -> None:
         self._give_back(self._intake.close())
-        self._acknowledge_unrun()
+        self._settle_unrun()
 
-    def _acknowledge_unrun(self) -> None:
-        """Acknowledges redeliveries of what an earlier run, which had lost its lease, has done meanwhile."""
+    def _settle_unrun(self) -> None:
+        """Settles redeliveries of what an earlier run has done, its lease lost, and of what had its last."""
         for held in self._intake.take_done_elsewhere():
             delivery = held.delivery
-            logger.info("%s was done by an earlier run", delivery.id, extra=fields(delivery))
+            verdict = None if self._runs.has_done(delivery) else self._runs.verdict(delivery)
+            what = "was done by an earlier run" if verdict is None else "had its last run and is to be dead-lettered"
+            logger.info("%s %s", delivery.id, what, extra=fields(delivery))
             self._keeper.note_handler_ended(held)
-            self._settler.settle(held, ACKED)
+            self._settler.settle(held, verdict or ACKED)
 
     def _note_done(self, delivery: Delivery) -> None:
         self._runs.note_done(delivery, self.leases[delivery.queue])
+
+    def _note_dead(self, delivery: Delivery, outcome: DeadLettered) -> None:
+        self._runs.note_dead(delivery, outcome, self.leases[delivery.queue])
 
     def _note_starvation(self) -> None:
         started = self._intake.in_hand().started

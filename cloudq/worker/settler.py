@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
 from datetime import timedelta
 from functools import partial
 from typing import Final as Const
@@ -25,14 +24,12 @@ from cloudq.core.delivery import Delivery
 from cloudq.core.driver import (
     Ack,
     FinalStep,
-    Outgoing,
     PullDriver,
     Release,
-    SendResult,
     SettleResult,
 )
 from cloudq.core.flights import Entry
-from cloudq.core.outcome import Acked, Outcome, Retried
+from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
 from cloudq.core.plan import Plan, plan
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.threads import Threads
@@ -42,6 +39,7 @@ from cloudq.running.backoff import Backoff
 from cloudq.running.held import HeldLease
 from cloudq.running.lease_life import State
 from cloudq.running.log_fields import fields
+from cloudq.worker.copies import store_copies
 from cloudq.worker.intake import Intake
 from cloudq.worker.leases import LeaseKeeper
 from cloudq.worker.way_out import Settlement, Trouble, WayOut
@@ -68,7 +66,9 @@ class Settler:
         acked: Told, on a thread of the settler's own, of each delivery whose task succeeded and whose message is
             confirmed to be deleted; `None` for nobody.
         clock: Where the time comes from.
-        done: Told of each delivery whose task succeeded though the backend couldn't be told in time: it comes again.
+        done: Told of each delivery whose task succeeded, or whose dead letter is stored, though the backend couldn't be
+            told in time: it comes again.
+        dead: Told of each delivery whose dead letter couldn't be stored: it comes again, and is not to run again.
     """
 
     def __init__(
@@ -81,10 +81,12 @@ class Settler:
         clock: Clock,
         acked: Callable[[Delivery], None] | None = None,
         done: Callable[[Delivery], None] = lambda _: None,
+        dead: Callable[[Delivery, DeadLettered], None] = lambda _, __: None,
     ) -> None:
         self._driver = driver
         self._acked = acked
         self._done = done
+        self._dead = dead
         self._queue = queue
         self._keeper = keeper
         self._intake = intake
@@ -158,33 +160,20 @@ class Settler:
             return
         made = plan(delivery, outcome, way.capabilities, self._clock.now())
         if made.copies:
-            self._copy(held, way, made)
+            store_copies(way, made.copies, partial(self._finish_copied, held, way, outcome, made))
         else:
             self._finish(held, way, made.final)
 
     # ── copies ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def _copy(self, held: HeldLease, way: WayOut, made: Plan) -> None:
-        futures = [_submit_copy(way, copy) for copy in made.copies]
-        left = len(futures)
-        lock = threading.Lock()
-
-        def note_stored(_: Future[SendResult]) -> None:
-            nonlocal left
-            with lock:
-                left -= 1
-                last = not left
-            if last:
-                self._finish_copied(held, way, made, futures)
-
-        for future in futures:
-            future.add_done_callback(note_stored)
-
-    def _finish_copied(self, held: HeldLease, way: WayOut, made: Plan, futures: list[Future[SendResult]]) -> None:
-        error = next((error for future in futures if (error := _error_of(future)) is not None), None)
+    def _finish_copied(
+        self, held: HeldLease, way: WayOut, outcome: Outcome, made: Plan, error: BaseException | None
+    ) -> None:
         if error is None:
-            self._finish(held, way, made.final)
+            self._finish(held, way, made.final, dead=isinstance(outcome, DeadLettered))
             return
+        if isinstance(outcome, DeadLettered):
+            self._dead(held.delivery, outcome)
         logger.error(
             "the copy of %s could not be stored, so it stays in its queue: %s",
             held.delivery.id,
@@ -194,12 +183,14 @@ class Settler:
         if self._keeper.over(held):
             self._end_late(held, "nothing was changed")
         else:
-            self._finish(held, way, made.on_copy_failure)
+            self._finish(held, way, made.instead(error))
 
     # ── final steps ──────────────────────────────────────────────────────────────────────────────────────
 
-    def _finish(self, held: HeldLease, way: WayOut, step: FinalStep, *, acked: bool = False) -> None:
-        settlement = Settlement(held, way, step, acked=acked)
+    def _finish(
+        self, held: HeldLease, way: WayOut, step: FinalStep, *, acked: bool = False, dead: bool = False
+    ) -> None:
+        settlement = Settlement(held, way, step, acked=acked, dead=dead)
         if isinstance(step, Release):
             self._keeper.release(held, partial(self._release, settlement))
         else:
@@ -297,7 +288,7 @@ class Settler:
             self._give_up(settlement.held)
 
     def _note_done(self, settlement: Settlement) -> None:
-        if settlement.acked:
+        if settlement.acked or settlement.dead:
             self._done(settlement.held.delivery)
 
     def _log_given_up(self, held: HeldLease, why: object) -> None:
@@ -335,16 +326,3 @@ class Settler:
                     tell = self._intake.note_failing
                     way = self._ways[name] = WayOut(self._queue(name), self._carry_out, tell, self._clock)
         return way
-
-
-def _submit_copy(way: WayOut, copy: Outgoing) -> Future[SendResult]:
-    try:
-        return way.copies.submit(copy)
-    except RuntimeError as error:  # no thread could be started: it isn't stored
-        failed: Future[SendResult] = Future()
-        failed.set_exception(error)
-        return failed
-
-
-def _error_of(future: Future[SendResult]) -> BaseException | None:
-    return future.exception() or future.result().error

@@ -37,16 +37,20 @@ class Settlement:
         held: The delivery and its lease.
         way: How its queue settles.
         acked: Whether its task succeeded: an Ack may also follow a copy.
+        dead: Whether it follows the stored copy of a dead letter: nothing is left to do with the message either.
         final: What is carried out.
         backoff: Between its tries, once one has failed. Used by one try at a time.
     """
 
-    __slots__ = ("acked", "backoff", "final", "held", "way")
+    __slots__ = ("acked", "backoff", "dead", "final", "held", "way")
 
-    def __init__(self, held: HeldLease, way: WayOut, step: FinalStep, *, acked: bool = False) -> None:
+    def __init__(
+        self, held: HeldLease, way: WayOut, step: FinalStep, *, acked: bool = False, dead: bool = False
+    ) -> None:
         self.held = held
         self.way = way
         self.acked = acked
+        self.dead = dead
         self.final = Final(lease=held.delivery.lease, step=step)
         self.backoff: Backoff | None = None
 

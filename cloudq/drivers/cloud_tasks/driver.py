@@ -77,7 +77,7 @@ class CloudTasksDriver:
         self._clients = Clients(make_client)
         self._call_timeout = timeout / 3
         self._service = Service(self._clients.get, self._call_timeout)
-        self._sending = Sending(self._service, self._names, self.target, clock, max_body)
+        self._sending = Sending(self._service, self._names, self.target, clock)
         self._closed = Event()
         _drivers.add(self)
 

@@ -25,6 +25,8 @@ ENVELOPE: Final = 4 * 1024
 DEFAULT_MAX_BODY: Final = 76 * 1024  # with ROOM and ENVELOPE below 100,000 bytes
 MOST_MAX_BODY: Final = 1000 * 1024  # with those below 1,048,569, which is what others found the service to take
 LEAST_MAX_BODY: Final = 1024
+# Of a body and the failure beside it. It bounds copies, too: what the service has delivered has to be put away.
+LARGEST: Final = 1_048_569 - ENVELOPE
 # How much of a message's last failure travels with its retry. Servers and proxies bound the headers of a request: many
 # refuse one of more than 8 KiB, and a push that is refused for its headers would be pushed forever.
 MAX_RETRY_FAILURE: Final = 4 * 1024

@@ -20,6 +20,7 @@ from cloudq.drivers.cloud_tasks.calls import STORED, Service
 from cloudq.drivers.cloud_tasks.cancelling import receipt_of
 from cloudq.drivers.cloud_tasks.limits import (
     CANCEL_NOTICE,
+    LARGEST,
     MAX_DELAY,
     MAX_RETRY_FAILURE,
     ROOM,
@@ -55,15 +56,13 @@ class Sending:
         names: The queues' resource names.
         target: Where to push.
         clock: Where the time comes from.
-        max_body: The largest body that a producer may send.
     """
 
-    def __init__(self, service: Service, names: Names, target: Target, clock: Clock, max_body: int) -> None:
+    def __init__(self, service: Service, names: Names, target: Target, clock: Clock) -> None:
         self._service = service
         self._names = names
         self._target = target
         self._clock = clock
-        self._largest = max_body + ROOM
         self._lock = Lock()
         # Guarded by the lock: the last time of a death that was given, and the ids of what may have been stored.
         self._last_death: datetime | None = None
@@ -106,8 +105,10 @@ class Sending:
             beside[headers.DEAD_AT] = headers.dead_at_text(self._death(now))
             delay = MAX_DELAY  # should somebody resume the queue, nothing is run at once (semantics 5)
         size = len(item.body) + len(beside.get(headers.FAILURE, ""))
-        if size > self._largest:
-            return MessageTooLarge(f"message {item.id!r} has {size:,} bytes; at most {self._largest:,} are stored")
+        if size > LARGEST:  # whatever a producer may send: what the service delivered it takes as a copy, too
+            return MessageTooLarge(
+                f"message {item.id!r} has {size:,} bytes; at most {LARGEST:,} are stored", size=size, limit=LARGEST
+            )
         task = Task(
             http_request=HttpRequest(url=self._target.url, http_method=HttpMethod.POST, headers=beside, body=item.body),
             dispatch_deadline=_duration(deadline),

@@ -14,7 +14,7 @@ from cloudq.core.message import is_ordered
 from cloudq.drivers.service_bus.faults import translate, translate_unsure
 from cloudq.drivers.service_bus.properties import FAILURE, native_name
 from cloudq.drivers.service_bus.scheduling import schedule
-from cloudq.errors import CloudqError, MessageTooLarge, UnsupportedError
+from cloudq.errors import CloudqError, UnsupportedError
 
 STORED: Final = SendResult()
 # What the CloudEvents specification calls an event in JSON.
@@ -38,7 +38,7 @@ def store(sender: ServiceBusSender, items: Sequence[Outgoing], clock: Clock, pla
     unsent = {index for index, _ in [*ready, *scheduled]}
     try:
         if ready:
-            for batch, indices in _batches(sender, items, ready, results):
+            for batch, indices in _batches(sender, ready):
                 _send(sender, batch, indices, items, results)
                 unsent.difference_update(indices)
         if scheduled:
@@ -94,12 +94,12 @@ def refusal(item: Outgoing) -> CloudqError | None:
 
 
 def _batches(
-    sender: ServiceBusSender,
-    items: Sequence[Outgoing],
-    ready: Sequence[tuple[int, ServiceBusMessage]],
-    results: list[SendResult],
-) -> Iterator[tuple[ServiceBusMessageBatch, list[int]]]:
-    """The messages in the SDK's batches, which count the bytes that the service counts."""
+    sender: ServiceBusSender, ready: Sequence[tuple[int, ServiceBusMessage]]
+) -> Iterator[tuple[ServiceBusMessageBatch | ServiceBusMessage, list[int]]]:
+    """The messages in the SDK's batches, which count the bytes that the service counts.
+
+    What is too large for any batch goes alone: Premium takes larger messages than batches.
+    """
     batch, indices = sender.create_message_batch(), list[int]()
     for index, one in ready:
         try:
@@ -110,13 +110,8 @@ def _batches(
                 batch, indices = sender.create_message_batch(), []
             try:
                 batch.add_message(one)
-            except MessageSizeExceededError as error:
-                too_large = MessageTooLarge(
-                    f"message {items[index].id!r} has {len(items[index].body):,} bytes; queue "
-                    f"{items[index].queue!r} stores at most {batch.max_size_in_bytes:,}, properties included"
-                )
-                too_large.__cause__ = error
-                results[index] = SendResult(error=too_large)
+            except MessageSizeExceededError:
+                yield one, [index]
                 continue
         indices.append(index)
     if indices:
@@ -125,7 +120,7 @@ def _batches(
 
 def _send(
     sender: ServiceBusSender,
-    batch: ServiceBusMessageBatch,
+    batch: ServiceBusMessageBatch | ServiceBusMessage,
     indices: Sequence[int],
     items: Sequence[Outgoing],
     results: list[SendResult],

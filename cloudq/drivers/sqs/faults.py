@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -41,6 +42,13 @@ _LOST_WORDS: Final = ("ReceiptHandle", "receipt handle", "Total VisibilityTimeou
 # A signature holds for some minutes: of SignatureDoesNotMatch or InvalidSignatureException in these words.
 _SKEW_WORDS: Final = ("Signature expired", "Signature not yet current")
 _TOO_LARGE_WORDS: Final = ("must be shorter than", "message size")
+# Of both "Message must be shorter than 262144 bytes" and "Batch requests cannot be longer than 262144 bytes". What has
+# just as many is taken.
+_LIMIT: Final = re.compile(r"(?:shorter|longer) than ([0-9]{1,9}) bytes")
+TOO_LARGE_HINT: Final = (
+    "raise the queue's MaximumMessageSize to 1,048,576 (its dead-letter queue's, too), or set CLOUDQ_CLAIM_CHECK to a "
+    "store for large payloads (docs/how-to/large-payloads.md)"
+)
 
 
 def translate(error: Exception, queue: str) -> Exception:
@@ -123,7 +131,9 @@ def _by_code(code: str, text: str, queue: str, status: int) -> BackendError | Le
     if code in _TOO_LARGE or (
         code.startswith("InvalidParameterValue") and any(word in text for word in _TOO_LARGE_WORDS)
     ):
-        return MessageTooLarge(f"queue {queue!r} doesn't take so large a message: {said}")
+        return MessageTooLarge(
+            f"queue {queue!r} doesn't take so large a message: {said}", hint=TOO_LARGE_HINT, limit=_limit_in(text)
+        )
     if any(word in text for word in _SKEW_WORDS):
         return BackendUnavailable(
             f"queue {queue!r}: {said}", hint="this machine's clock is off by more than a few minutes: set it"
@@ -137,6 +147,12 @@ def _by_code(code: str, text: str, queue: str, status: int) -> BackendError | Le
     if code in _DOWN or status >= 500:
         return BackendUnavailable(f"queue {queue!r}: {said}")
     return BackendError(f"queue {queue!r}: {said}")
+
+
+def _limit_in(text: str) -> int | None:
+    """The most bytes that the queue takes, where the service's words say it."""
+    found = _LIMIT.search(text)
+    return int(found[1]) if found else None
 
 
 def _bare(code: str) -> str:

@@ -30,6 +30,7 @@ STANDARD: Final = Capabilities(
     max_delay=MAX_DELAY,
     max_lease=MAX_LEASE,
     native_retry_delay=NATIVE_RETRY_DELAY,
+    max_release=MAX_LEASE,
     fairness=True,
     interruptible=False,
 )

@@ -60,7 +60,11 @@ def entry(index: int, item: Outgoing) -> Entry | CloudqError:
     size = bodies.size(text, attributes)
     if size > MAX_BYTES:
         encoded = "" if bodies.ENCODING not in attributes else " once in base64, as it isn't a text that SQS takes"
-        return MessageTooLarge(f"message {item.id!r} has {size:,} bytes{encoded}; SQS stores at most {MAX_BYTES:,}")
+        return MessageTooLarge(
+            f"message {item.id!r} has {size:,} bytes{encoded}; SQS stores at most {MAX_BYTES:,}",
+            size=size,
+            limit=MAX_BYTES,
+        )
     parameters: dict[str, Any] = {"Id": str(index), "MessageBody": text}
     if attributes:
         parameters["MessageAttributes"] = attributes
@@ -108,7 +112,7 @@ def _send(calls: Calls, url: str, queue: str, batch: Sequence[Entry]) -> Iterato
             yield from _send(calls, url, queue, batch[middle:])
             return
         for one in batch:
-            yield one.index, error
+            yield one.index, _sized(error, one) if len(batch) == 1 else error
         return
 
     def is_stored(place: int, said: Mapping[str, Any]) -> bool:
@@ -119,7 +123,14 @@ def _send(calls: Calls, url: str, queue: str, batch: Sequence[Entry]) -> Iterato
     errors = unnamed_too(answer, [one["Id"] for one in entries], queue, done="stored", proof=is_stored)
     for one, failure in zip(batch, errors, strict=True):
         if failure is not None:
-            yield one.index, failure
+            yield one.index, _sized(failure, one)
+
+
+def _sized(error: Exception, one: Entry) -> Exception:
+    """The error, with the bytes that were refused: by these the core shortens what lies beside the body."""
+    if isinstance(error, MessageTooLarge):
+        error.size = one.size
+    return error
 
 
 def _own(parameters: dict[str, Any]) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def test_one_is_created_several_are_a_batch(service, clock):
 def test_items_fail_alone(service, clock):
     """Those that the service refuses, and those that never get there; the others are stored."""
     service.fail_item = lambda task: api.ResourceExhausted("quota") if task.http_request.body == b"no" else None
-    too_large = b"x" * (limits.DEFAULT_MAX_BODY + limits.ROOM + 1)
+    too_large = b"x" * (limits.LARGEST + 1)
     items = [item(), item(body=b"no"), item(body=too_large), item(ordering_key="k"), item(fairness_key="k"), item()]
     expected = [None, Throttled, MessageTooLarge, UnsupportedError, UnsupportedError, None]
     assert expected == errors(service.driver(clock).send(items))

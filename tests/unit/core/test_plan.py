@@ -18,6 +18,7 @@ from cloudq.core.failure import Failure
 from cloudq.core.message import Message, native_copy_id
 from cloudq.core.outcome import ACKED, DeadLettered, Outcome, Retried
 from cloudq.core.plan import COPY_FAILED_DELAY, ZERO, Plan, outgoing, plan
+from cloudq.errors import BackendError, MessageTooLarge
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -373,3 +374,23 @@ def holds_of_a_copy(copy: Outgoing, delivery: Delivery, outcome: Outcome, capabi
 
 def json_of(copy: Outgoing) -> dict[str, object]:
     return msgspec.json.decode(copy.body, type=dict[str, object])
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_retry_that_is_too_large_for_a_copy_goes_by_visibility(counted: bool) -> None:
+    """It stays away for as long as it is to, if the queue can; any other error says nothing about the next try."""
+    able = replace(SQS, max_release=timedelta(hours=12))
+    made = plan(delivered(), Retried(delay=LONGER, reason="boom", counted=counted, failure=FAILURE), able, NOW)
+    too_large = MessageTooLarge("too large")
+    assert Release(delay=LONGER, counted=counted, failure=FAILURE) == made.instead(too_large)
+    assert Release(delay=COPY_FAILED_DELAY, counted=counted, failure=FAILURE) == made.instead(BackendError("down"))
+    far = plan(delivered(), Retried(delay=timedelta(days=9), reason="boom", failure=FAILURE), able, NOW)
+    assert Release(delay=timedelta(hours=12), failure=FAILURE) == far.instead(too_large)
+    bounded = plan(delivered(), RETRIED, SQS, NOW)
+    assert Release(delay=MINUTE, failure=FAILURE) == bounded.instead(too_large)
+
+
+def test_a_dead_letter_that_is_too_large_stays_a_while() -> None:
+    """The service itself moves it once it was received often enough."""
+    made = plan(delivered(), DeadLettered(reason="boom", failure=FAILURE), SQS, NOW)
+    assert Release(delay=COPY_FAILED_DELAY, failure=FAILURE) == made.instead(MessageTooLarge("too large"))

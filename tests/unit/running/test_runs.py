@@ -12,7 +12,9 @@ from msgspec.structs import replace
 from cloudq.app import App
 from cloudq.core import wire
 from cloudq.core.delivery import Delivery, Lease
+from cloudq.core.failure import Failure
 from cloudq.core.message import Message
+from cloudq.core.outcome import DeadLettered
 from cloudq.running.runs import FIRST_AWAY, HUNG_AFTER_LEASES, LONGEST_AWAY, Run, Runs, runs_of
 from cloudq.testing.clock import FakeClock
 
@@ -379,3 +381,47 @@ def test_another_message_under_the_same_id_makes_nothing_forgotten(clock: FakeCl
     assert other.message is not None
     assert Waiter(runs).begin(copied(other, other.message.redrive_copy(generation=3))) is not None
     assert runs.has_done(delivery(clock, copy="c1", deliveries=2))
+
+
+def test_what_had_its_last_run_has_a_verdict(clock: FakeClock, runs: Runs) -> None:
+    """Its dead letter couldn't be stored: handed over again, it is to be dead-lettered unrun. Others are to be run."""
+    outcome = DeadLettered(reason="gave up", failure=Failure(reason="gave up"))
+    first = delivery(clock, deliveries=5)
+    assert runs.verdict(first) is None
+    runs.note_dead(first, outcome, LEASE)
+    assert outcome == runs.verdict(delivery(clock, deliveries=6))
+    assert outcome == runs.verdict(delivery(clock, deliveries=7))
+    assert runs.verdict(delivery(clock, id="m2", deliveries=6)) is None
+    assert runs.verdict(delivery(clock, queue="other", deliveries=6)) is None
+    assert Runs(clock).verdict(delivery(clock, deliveries=6)) is None
+
+
+def test_a_verdict_is_of_one_copy(clock: FakeClock, runs: Runs) -> None:
+    """What was moved to the dead-letter queue by the service and sent back by somebody is to run; redriven, too."""
+    outcome = DeadLettered(reason="gave up", failure=Failure(reason="gave up"))
+    first = delivery(clock, copy="c1", deliveries=5)
+    runs.note_dead(first, outcome, LEASE)
+    assert outcome == runs.verdict(delivery(clock, copy="c1", deliveries=6))
+    assert runs.verdict(delivery(clock, copy="c2", deliveries=1)) is None
+    assert first.message is not None
+    redriven = copied(first, first.message.redrive_copy(generation=1))
+    assert runs.verdict(redriven) is None
+
+
+def test_a_verdict_is_forgotten_once_it_comes_no_more(clock: FakeClock, runs: Runs) -> None:
+    """After ten leases, and the longest time that it may be away."""
+    outcome = DeadLettered(reason="gave up", failure=Failure(reason="gave up"))
+    runs.note_dead(delivery(clock, deliveries=5), outcome, LEASE)
+    clock.advance(HUNG_AFTER_LEASES * LEASE + LONGEST_AWAY - timedelta(seconds=1))
+    assert outcome == runs.verdict(delivery(clock, deliveries=6))
+    clock.advance(timedelta(seconds=1))
+    assert runs.verdict(delivery(clock, deliveries=6)) is None
+
+
+def test_few_verdicts_are_remembered(clock: FakeClock, runs: Runs) -> None:
+    """They hold the details of their failures; the oldest go first."""
+    outcome = DeadLettered(reason="gave up", failure=Failure(reason="gave up"))
+    for number in range(1_001):
+        runs.note_dead(delivery(clock, id=str(number)), outcome, LEASE)
+    assert runs.verdict(delivery(clock, id="0", deliveries=2)) is None
+    assert outcome == runs.verdict(delivery(clock, id="1", deliveries=2))

@@ -7,6 +7,8 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
+from cloudq.core.failure import Failure
+from cloudq.core.outcome import DeadLettered
 from cloudq.running.held import HeldLease
 from cloudq.running.runs import FIRST_AWAY, Run, Runs
 from cloudq.testing.clock import FakeClock
@@ -114,3 +116,12 @@ def test_all_can_be_taken_out(desk: Desk) -> None:
     assert desk.begin(second) is None
     assert [second] == desk.aside.take_all()
     assert 0 == len(desk.aside)
+
+
+def test_what_had_its_last_run_does_not_begin(desk: Desk) -> None:
+    """It is kept for who dead-letters it once more."""
+    outcome = DeadLettered(reason="gave up", failure=Failure(reason="gave up"))
+    desk.runs.note_dead(desk.hold().delivery, outcome, LEASE)
+    again = desk.hold()
+    assert desk.begin(again) is None
+    assert [again] == desk.aside.take_done()

@@ -15,9 +15,10 @@ from msgspec.structs import replace
 from cloudq.app import App
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Ack, Capabilities, ExtendResult, Final, Outgoing, Release, SendResult, SettleResult
-from cloudq.core.outcome import ACKED, Outcome, Retried
+from cloudq.core.failure import Failure
+from cloudq.core.outcome import ACKED, DeadLettered, Outcome, Retried
 from cloudq.drivers.memory import MemoryDriver
-from cloudq.errors import BackendUnavailable, LeaseLost, PermissionDenied, QueueNotFound
+from cloudq.errors import BackendUnavailable, LeaseLost, MessageTooLarge, PermissionDenied, QueueNotFound
 from cloudq.running.held import HeldLease
 from cloudq.running.lease_life import State
 from cloudq.testing.clock import FakeClock
@@ -57,6 +58,8 @@ class Bench:
         self.stored: list[Outgoing] = []
         self.deleted: list[Delivery] = []
         self.done: list[Delivery] = []
+        self.dead: list[tuple[Delivery, DeadLettered]] = []
+        self.copy_error: Exception | None = None
         self.before_answer: Callable[[], None] = lambda: None
         self.extend_error: Exception | None = None
         self.books = Books()
@@ -75,6 +78,7 @@ class Bench:
             clock=self.clock,
             acked=self.deleted.append,
             done=self.done.append,
+            dead=lambda one, outcome: self.dead.append((one, outcome)),
         )
 
     def settle(self, finals: Sequence[Final]) -> Sequence[SettleResult]:
@@ -124,7 +128,7 @@ class Queue:
 
     def store_copies(self, copies: Sequence[Outgoing]) -> Sequence[SendResult]:
         self._bench.stored += copies
-        return [SendResult()] * len(copies)
+        return [SendResult(error=self._bench.copy_error)] * len(copies)
 
 
 @pytest.fixture
@@ -395,3 +399,33 @@ def test_what_is_done_is_remembered_before_its_lease_is_over(bench: Bench) -> No
     assert not done.lost.is_set()
     assert {done.delivery.id} == {one.id for one in bench.done}
     assert all(one is done.delivery for one in bench.done)
+
+
+@pytest.mark.parametrize("error", [MessageTooLarge("too large"), QueueNotFound("no such queue")])
+def test_a_dead_letter_that_cannot_be_stored_is_remembered(bench: Bench, error: Exception) -> None:
+    """The message stays and comes again; whoever remembers it is told what is to become of it."""
+    bench.copy_error = error
+    held, outcome = bench.held(), DeadLettered(reason="gave up", failure=Failure(reason="gave up"))
+    bench.end(held, outcome)
+    until(lambda: bench.books.out["q"] == 1)
+    assert [(held.delivery, outcome)] == bench.dead
+    assert isinstance(bench.settled[0].step, Release)
+
+
+def test_a_retry_whose_copy_is_too_large_is_released_for_as_long_as_it_is_to_wait(bench: Bench) -> None:
+    """No later copy fits either; nothing else is remembered of it."""
+    bench.capabilities = replace(bench.capabilities, max_release=timedelta(hours=12))
+    bench.copy_error = MessageTooLarge("too large")
+    bench.end(bench.held(), Retried(delay=timedelta(minutes=5), reason="it broke"))
+    until(lambda: bench.books.out["q"] == 1)
+    assert [Release(delay=timedelta(minutes=5))] == [final.step for final in bench.settled]
+    assert [] == bench.dead
+
+
+def test_a_dead_letter_that_is_stored_leaves_nothing_to_do(bench: Bench) -> None:
+    """Its message can't be deleted in time, and comes again: it isn't run again. Its payload stays where it is."""
+    bench.errors["q"] = LeaseLost("gone")
+    held = bench.held()
+    bench.end(held, DeadLettered(reason="gave up", failure=Failure(reason="gave up")))
+    until(lambda: bench.books.out["q"] == 1)
+    assert ([held.delivery], [], []) == (bench.done, bench.deleted, bench.dead)

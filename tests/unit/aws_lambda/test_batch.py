@@ -316,3 +316,36 @@ def test_threads_that_can_not_be_started_are_done_without(mapping: Mapping, monk
     give_one_task_thread(monkeypatch)
     assert [] == mapping.invoke(handler(mapping.app, concurrency=4), mapping.receive())
     assert [0, 1, 2, 3, 4] == sorted(ran)
+
+
+def test_what_had_its_last_run_is_not_run_again(mapping: Mapping) -> None:
+    """Its dead letter can't be stored: in a later invocation that is tried again, and no run follows the last one."""
+    runs: list[int] = []
+
+    @mapping.app.task("t", retry=ONCE)
+    def t(context: Context) -> None:
+        runs.append(context.attempt)
+        raise ValueError("no such order")
+
+    @mapping.app.task("a", retry=ONCE)
+    async def a(context: Context) -> None:
+        runs.append(context.attempt)
+        raise ValueError("no such order")
+
+    mapping.app.send("t")
+    mapping.app.send("a")
+    mapping.sqs.fail_item = lambda operation, _: (
+        ("InvalidParameterValue", True, "Message must be shorter than 9 bytes") if operation == SENDS else None
+    )
+    function = handler(mapping.app)
+    for _ in range(3):
+        event = mapping.receive()
+        assert 2 == len(mapping.invoke(function, event))
+        for message in mapping.messages("default"):
+            message["ReceiptHandle"] = None  # its visibility timeout is over
+    mapping.sqs.fail_item = lambda *_: None
+    assert [] == mapping.invoke(function, mapping.receive())
+    assert ([1, 1], 2) == (runs, len(mapping.messages("default-dlq")))
+
+
+SENDS = "SendMessageBatch"

@@ -10,8 +10,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tenacity import stop_after_attempt
 
-from cloudq import App, Context
+from cloudq import App, Context, RetryPolicy
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.core.push import PushRequest, PushResponse
 from cloudq.push.admission import Admission, PushInHand
@@ -187,3 +188,32 @@ def test_an_async_task_without_a_loop_has_one_of_its_own(backend):
         for n in range(2):
             assert 200 == bench.runner.run_here(bench.push("t", id=str(n))).status
     assert loops[0] is loops[1]
+
+
+@pytest.mark.parametrize("kind", ["plain", "async, on the caller's loop", "async, on its own loop"])
+def test_what_had_its_last_run_is_not_run_again(backend, kind):
+    """Its dead letter can't be stored: pushed again, it is tried to store that, and no run follows the last one."""
+    app, driver = backend
+    runs = []
+    once = RetryPolicy(stop=stop_after_attempt(1))
+
+    @app.task("plain", retry=once)
+    def plain(context: Context) -> None:
+        runs.append(context.attempt)
+        raise ValueError("no such order")
+
+    @app.task("async", retry=once)
+    async def later(context: Context) -> None:
+        runs.append(context.attempt)
+        raise ValueError("no such order")
+
+    with bench_of(app) as bench:
+        answers = []
+        for retries in range(3):
+            driver.full = retries < 2
+            run = bench.push(kind.split(",")[0], retries=retries)
+            here = asyncio.run(bench.runner.run(run)) if "caller" in kind else bench.runner.run_here(run)
+            answers.append(here.status)
+    assert ([1], [500, 500, 200]) == (runs, answers)
+    (dead,) = app.queue("default").dead_letters
+    assert "no such order" in dead.failure.reason

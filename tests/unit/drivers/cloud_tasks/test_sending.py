@@ -14,6 +14,7 @@ from cloudq.core.driver import Outgoing
 from cloudq.core.failure import Failure
 from cloudq.drivers.cloud_tasks import headers, limits
 from cloudq.errors import BackendError, BackendUnavailable, MessageTooLarge, QueueNotFound, Throttled, UnsupportedError
+from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.testing.clock import FakeClock
 from tests.unit.drivers.cloud_tasks.fakes import URL, FakeCloudTasks
 
@@ -203,3 +204,41 @@ def test_a_name_that_cloud_tasks_cannot_have_is_refused(service, clock):
     """Before a call is made."""
     assert [UnsupportedError] * 2 == errors(service.driver(clock).send([item("my_queue"), item("my_queue")]))
     assert [] == service.calls
+
+
+@pytest.mark.parametrize("dead", [False, True], ids=["retry", "dead letter"])
+def test_what_the_service_delivered_it_takes_as_a_copy(service, clock, dead):
+    """Another program's body of 100,000 bytes, and of a megabyte: `max_body` bounds what is sent, no copy."""
+    failure = Failure(reason="r", traceback="t" * 4_000)
+    queue = "emails-dlq" if dead else "emails"
+    copies = [item(queue, body=b"x" * size, failure=failure, native_id=str(size)) for size in (100_000, 1_000_000)]
+    results = CloudQueue("emails", service.driver(clock), clock=clock).store_copies(copies)
+    assert [None, None] == errors(results)
+    assert {100_000, 1_000_000} == {len(task.http_request.body) for task in service.stored(queue)}
+
+
+def test_the_details_are_cut_to_what_a_task_may_hold(service, clock):
+    """A body just as large as the service's task lets it be is a dead letter with less beside it."""
+    failure = Failure(reason="why", traceback="t" * 4_000)
+    body = b"x" * (limits.LARGEST - 200)
+    copy = item("emails-dlq", body=body, failure=failure)
+    assert [None] == errors(CloudQueue("emails", service.driver(clock), clock=clock).store_copies([copy]))
+    (task,) = service.stored("emails-dlq")
+    kept = headers.failure_of(task.http_request.headers)
+    assert "why" == kept.reason
+    assert len(kept.traceback or "") < 200
+
+
+def test_a_smaller_limit_of_the_service_is_kept(service, clock):
+    """Where Google holds a task to 100 KB: it says no number, so the details are left out step by step."""
+    service.fail_item = lambda task: (
+        api.InvalidArgument("Task size too large") if type(task).pb(task).ByteSize() > 102_500 else None
+    )
+    queue = CloudQueue("emails", service.driver(clock), clock=clock)
+    failure = Failure(reason="why", error_message="m" * 900, traceback="t" * 4_000)
+    for calls in (2, 4):
+        copy = item("emails-dlq", body=b"x" * 100_000, failure=failure)
+        assert [None] == errors(queue.store_copies([copy]))
+        assert calls == len(service.calls)
+    kept = [headers.failure_of(task.http_request.headers) for task in service.stored("emails-dlq")]
+    assert ["why", "why"] == [one.reason for one in kept]

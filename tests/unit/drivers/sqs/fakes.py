@@ -7,6 +7,7 @@ import hashlib
 import uuid
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -24,7 +25,8 @@ class FakeSqs:
         sources: The ARNs of the dead-letter queues that a redrive policy names.
         tasks: The message move tasks, as listed, oldest first. They move when the test calls `move`.
         fail: Asked before each call; what it returns is raised.
-        fail_item: Asked for each item of a batch; what it returns is the item's `(Code, SenderFault)`.
+        fail_item: Asked for each item of a batch; what it returns is the item's `(Code, SenderFault)`, perhaps
+            with its `Message`.
         trace: Given each entry that is sent, to write into: what traces the SDK does so.
     """
 
@@ -35,7 +37,7 @@ class FakeSqs:
         self.sources: set[str] = set()
         self.tasks: list[dict] = []
         self.fail: Callable[[str], Exception | None] = lambda operation: None
-        self.fail_item: Callable[[str, dict], tuple[str, bool] | None] = lambda operation, item: None
+        self.fail_item: Callable[[str, dict], tuple[Any, ...] | None] = lambda operation, item: None
         self.trace: Callable[[dict], None] = lambda entry: None
         self.closed = False
 
@@ -198,8 +200,9 @@ class FakeSqs:
             if failure is None:
                 answer["Successful"].append({"Id": entry["Id"], **(do(entry) or {})})
             else:
-                code, sender = failure
-                answer["Failed"].append({"Id": entry["Id"], "Code": code, "Message": "no", "SenderFault": sender})
+                code, sender, *words = failure
+                said = words[0] if words else "no"
+                answer["Failed"].append({"Id": entry["Id"], "Code": code, "Message": said, "SenderFault": sender})
         return answer
 
 

@@ -186,3 +186,19 @@ def test_what_a_queue_cannot_do_is_refused(driver, sqs, refused):
     """Before it is sent."""
     assert [UnsupportedError] == [type(result.error) for result in driver.send([refused])]
     assert "SendMessageBatch" not in sqs.operations()
+
+
+def test_a_refusal_says_how_much_was_too_much(driver, sqs):
+    """By the service's words, or by its limit for all queues: from that the core shortens what lies beside a body."""
+    sqs.fail_item = lambda operation, one: (
+        ("InvalidParameterValue", True, "Message must be shorter than 65536 bytes.") if one["Id"] == "0" else None
+    )
+    failure = Failure(reason="why")
+    refused, stored, huge = driver.send(
+        [item(1, queue="q-dlq", body=b"x" * 65_530, failure=failure), item(2), item(3, body=b"x" * 1_048_577)]
+    )
+    beside = len("cloudq.dead") + len("String") + len(failure.encode())
+    assert (65_530 + beside, 65_536) == (refused.error.size, refused.error.limit)
+    assert "MaximumMessageSize" in refused.error.hint
+    assert stored.error is None
+    assert (1_048_577, 1_048_576) == (huge.error.size, huge.error.limit)

@@ -30,6 +30,7 @@ KEPT: Final = frozenset({*_TEXTS, _TIME_LIMIT, *_MORE_TEXTS, *_DATA, ATTRIBUTE})
 
 _FORM: Final = re.compile(r"([1-9][0-9]{0,2})\.([A-Za-z0-9_-]{1,32})\.([0-9a-f]{64})")
 _NULL: Final = b"null"
+_NOTHING: Final = b"0:"  # as `_prefixed` writes the empty text
 
 _Parts = Mapping[str, msgspec.Raw]
 _PARTS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -81,15 +82,12 @@ def fault_in(body: bytes, keys: SigningKeys) -> str | None:
 
 
 def _mac(parts: _Parts, key: SigningKey) -> str:
-    signed = [
-        VERSION,
-        key.id,
-        *(_text(parts, name) for name in _TEXTS),
-        _time_limit(parts),
-        *(_text(parts, name) for name in _MORE_TEXTS),
-        _hash_of_data(parts),
-    ]
-    return hmac.digest(key.secret, b"".join(map(_prefixed, signed)), hashlib.sha256).hex()
+    signed = [_prefixed(VERSION), _prefixed(key.id)]
+    signed += [_prefixed(_text(parts, name)) if name in parts else _NOTHING for name in _TEXTS]
+    signed.append(_prefixed(_time_limit(parts)))
+    signed += [_prefixed(_text(parts, name)) if name in parts else _NOTHING for name in _MORE_TEXTS]
+    signed.append(_prefixed(_hash_of_data(parts)))
+    return hmac.digest(key.secret, b"".join(signed), hashlib.sha256).hex()
 
 
 def _prefixed(text: str) -> bytes:

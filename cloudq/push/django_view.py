@@ -15,12 +15,16 @@ if TYPE_CHECKING:
 
 
 def view_of(edge: PushEdge) -> Callable[..., HttpResponse]:
-    """A view that takes pushes. Exempt from the check of CSRF tokens: who pushes shows another one.
+    """A view that takes pushes. Exempt from the check of CSRF tokens and of a login: who pushes shows a token.
+
+    A task's transactions are its own, as under `cloudq worker`, also where each request is one (`ATOMIC_REQUESTS`):
+    otherwise what a task wrote before a database error that it handled would be rolled back after it had succeeded.
 
     Raises:
         ConfigurationError: Django isn't installed.
     """
     try:
+        from django.db.transaction import non_atomic_requests
         from django.http import HttpResponse
         from django.views.decorators.csrf import csrf_exempt
     except ModuleNotFoundError as error:
@@ -39,4 +43,19 @@ def view_of(edge: PushEdge) -> Callable[..., HttpResponse]:
         return made
 
     exempt: Callable[..., HttpResponse] = csrf_exempt(view)
+    for alias in _databases():
+        exempt = non_atomic_requests(using=alias)(exempt)
+    # What `django.contrib.auth.decorators.login_not_required` sets, which Django 5.1 brought; earlier ones don't look.
+    exempt.login_required = False  # type: ignore[attr-defined]  # a function's attribute, as Django's decorator sets it
     return exempt
+
+
+def _databases() -> list[str]:
+    """Each database's name: a request is a transaction in every one that says so."""
+    from django.conf import settings
+    from django.core.exceptions import ImproperlyConfigured
+
+    try:
+        return list(settings.DATABASES)
+    except ImproperlyConfigured:  # no project: a view that is only made, by a test say
+        return []

@@ -16,7 +16,7 @@ from cloudq.core.refusals import refuse_time_limit
 from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import PushRefused
 from cloudq.push.admission import Admission, PushInHand
-from cloudq.push.events import BatchRefused
+from cloudq.push.events import FormatRefused
 from cloudq.push.hang_up import HangUp
 from cloudq.push.lease_watch import LeaseWatch
 from cloudq.push.outsiders import refuse_other_machines, refuse_outsiders
@@ -192,7 +192,7 @@ class PushEdge:
             raise RuntimeError("the edge isn't open")
         try:
             arrival = self._arrivals.decode(request)
-        except BatchRefused as error:
+        except FormatRefused as error:
             raise HttpRefusal(415, error.message) from error
         except PushRefused as error:
             raise HttpRefusal(400, error.message) from error

@@ -6,6 +6,7 @@ Facts: CloudEvents HTTP binding 1.0.2, 2022-02; Pub/Sub, "Receive messages with 
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Collection, Mapping
 from typing import Final
 from urllib.parse import unquote
@@ -14,8 +15,9 @@ import msgspec
 from msgspec.structs import replace
 
 from cloudq.core.push import PushRequest
-from cloudq.core.wire import MEDIA_TYPE
-from cloudq.errors import PushRefused
+from cloudq.core.signatures import ATTRIBUTE
+from cloudq.core.wire import MEDIA_TYPE, decode
+from cloudq.errors import PushRefused, UndecodableError
 
 BATCH: Final = "application/cloudevents-batch+json"
 # Names the task of a Pub/Sub message whose data are the task's arguments.
@@ -23,11 +25,26 @@ TASK_ATTRIBUTE: Final = "cloudq-task"
 # Eventarc's name for a Pub/Sub message; the event's data are what Pub/Sub itself pushes.
 PUBLISHED: Final = "google.cloud.pubsub.topic.v1.messagePublished"
 
+# An unwrapped push's headers, which the subscription's setting "write metadata" adds (Pub/Sub, "Payload unwrapping").
+_MESSAGE_ID: Final = "x-goog-pubsub-message-id"
+_SUBSCRIPTION: Final = "x-goog-pubsub-subscription-name"
+_PUBLISH_TIME: Final = "x-goog-pubsub-publish-time"
+
 _CE: Final = "ce-"
+# What every structured event's type of content begins with.
+_STRUCTURED: Final = "application/cloudevents"
+_QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
+# cloudq's own book-keeping: from others, who write no wireversion, it is something else that is named so.
+_BOOKS: Final = frozenset({"attemptbase", "generation"})
+# What others may set, too: where the value isn't of that kind, it is something else that is named so.
+_OPTIONS: Final = frozenset(
+    {"fairnesskey", "headers", "idempotencykey", "notbefore", "orderingkey", "queue", "timelimit"}
+)
+_FOREIGN: Final = "foreign"
 
 
-class BatchRefused(PushRefused):
-    """Several events at once: they can't be answered one by one."""
+class FormatRefused(PushRefused):
+    """Events in a format that isn't taken: several at once, which can't be answered one by one, or not in JSON."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,24 +89,101 @@ def event_of(request: PushRequest, tasks: Collection[str]) -> Event:
 
     Raises:
         PushRefused: It carries none.
-        BatchRefused: It carries several.
+        FormatRefused: It carries several, or one that isn't in JSON.
     """
+    event = _event_of(request, tasks)
+    return replace(event, body=own_attributes(event.body))
+
+
+def _event_of(request: PushRequest, tasks: Collection[str]) -> Event:
     headers, body = request.headers, request.body
     media_type = _media_type(headers.get("content-type", ""))
     if media_type == BATCH:
-        raise BatchRefused("several events at once can't be answered one by one", hint="send them one by one")
+        raise FormatRefused("several events at once can't be answered one by one", hint="send them one by one")
+    # The type of the content decides (HTTP binding, 3): a structured event may have the headers of a binary one, too.
+    if media_type == MEDIA_TYPE:
+        return _structured(body, tasks)
+    if media_type.startswith(_STRUCTURED):
+        raise FormatRefused(f"events are read in JSON, and this one is {media_type[:60]}", hint=f"send {MEDIA_TYPE}")
     if f"{_CE}specversion" in headers:
-        attributes = {name.removeprefix(_CE): unquote(text) for name, text in headers.items() if name.startswith(_CE)}
+        attributes = {
+            name.removeprefix(_CE): _attribute(name, text) for name, text in headers.items() if name.startswith(_CE)
+        }
         wrapped = _wrapped(body) if attributes.get("type") == PUBLISHED and PUBLISHED not in tasks else None
         if wrapped is not None:
             return _published(wrapped, body)
         return _binary(attributes, headers.get("content-type", ""), body)
-    if media_type == MEDIA_TYPE:
-        return Event(body=body, id=_id_in(body))
     wrapped = _wrapped(body)
-    if wrapped is None:
+    if wrapped is not None:
+        return _published(wrapped, body)
+    return _unwrapped(headers, body, tasks)
+
+
+def _structured(body: bytes, tasks: Collection[str]) -> Event:
+    """An event in JSON, with its data in it."""
+    known = _identified(body)
+    if known.type == PUBLISHED and PUBLISHED not in tasks:
+        wrapped = _wrapped(bytes(known.data))
+        if wrapped is not None:
+            return _published(wrapped, body)
+    return Event(body=body, id=known.id)
+
+
+def _unwrapped(headers: Mapping[str, str], body: bytes, tasks: Collection[str]) -> Event:
+    """A Pub/Sub message whose subscription leaves the wrapper out: its data are the body, its attributes headers."""
+    name, subscription = headers.get(_MESSAGE_ID, ""), headers.get(_SUBSCRIPTION, "")
+    copy = f"{subscription} {name}" if name else None
+    if headers.get(TASK_ATTRIBUTE):
+        if not name:
+            raise PushRefused(
+                f"it has {TASK_ATTRIBUTE} and no {_MESSAGE_ID}", hint="set --push-no-wrapper-write-metadata"
+            )
+        made = _for_task(headers[TASK_ATTRIBUTE], name, subscription, headers.get(_PUBLISH_TIME, ""), body)
+        return Event(body=made, id=name, copy=copy)
+    known = _identified(body)
+    if not (known.specversion and known.type):
         raise PushRefused("it is neither a push of this backend, nor a CloudEvent, nor a Pub/Sub message")
-    return _published(wrapped, body)
+    event = _structured(body, tasks)
+    return event if copy is None else replace(event, copy=copy)
+
+
+def own_attributes(body: bytes) -> bytes:
+    """The event, with the attributes of others that are named as ours under names of their own.
+
+    What has a `wireversion` was written by cloudq, or for it, and stays as it is.
+    """
+    if not any(f'"{name}"'.encode() in body for name in (*_BOOKS, *_OPTIONS)):
+        return body
+    try:
+        event = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        return body
+    if not isinstance(event, dict) or "wireversion" in event or ATTRIBUTE in event:
+        return body
+    foreign = [name for name in event if name in _BOOKS or (name in _OPTIONS and not _is_ours(name, event[name]))]
+    if not foreign:
+        return body
+    return msgspec.json.encode({f"{_FOREIGN}{name}" if name in foreign else name: event[name] for name in event})
+
+
+def _is_ours(name: str, value: object) -> bool:
+    """Whether the attribute can be read as the one that cloudq knows."""
+    least = {"specversion": "1.0", "id": "1", "source": "/", "type": "t"}
+    try:
+        decode(msgspec.json.encode({**least, name: value}), "default")
+    except UndecodableError:
+        return False
+    return True
+
+
+def _attribute(name: str, text: str) -> str:
+    """A header's value as it was before it was written (HTTP binding, 3.1.3.2): first the quotes, then the escapes."""
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        text = _QUOTED_PAIR.sub(r"\1", text[1:-1])
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise PushRefused(f"the header {name[:60]} has escapes that aren't UTF-8") from None
 
 
 def _binary(attributes: Mapping[str, str], content_type: str, data: bytes) -> Event:
@@ -120,19 +214,27 @@ def _event_in(push: PubSubPush, whole: bytes) -> Event:
         return Event(body=whole, id=message.message_id)
     if f"{_CE}specversion" in lower:
         named = {name.removeprefix(_CE): text for name, text in lower.items() if name.startswith(_CE)}
+        if _media_type(lower.get("content-type", "")) == MEDIA_TYPE:
+            return Event(body=data, id=_identified(data).id)
         return _binary(named, lower.get("content-type", ""), data)
     if TASK_ATTRIBUTE in lower:
-        event = {
-            "specversion": "1.0",
-            "id": message.message_id,
-            "source": f"//pubsub.googleapis.com/{push.subscription}",
-            "type": lower[TASK_ATTRIBUTE],
-            **({"time": message.publish_time} if message.publish_time else {}),
-            **(_data(data) if data else {}),
-        }
-        return Event(body=msgspec.json.encode(event), id=message.message_id)
+        event = _for_task(lower[TASK_ATTRIBUTE], message.message_id, push.subscription, message.publish_time, data)
+        return Event(body=event, id=message.message_id)
     # Whatever it is, it is kept as it was published: where it is no CloudEvent the dead letter says so.
-    return Event(body=data, id=_id_in(data) or message.message_id)
+    return Event(body=data, id=_identified(data).id or message.message_id)
+
+
+def _for_task(task: str, id_: str, subscription: str, time: str, data: bytes) -> bytes:
+    """A Pub/Sub message that names a task, as an event with its data as arguments."""
+    event = {
+        "specversion": "1.0",
+        "id": id_,
+        "source": f"//pubsub.googleapis.com/{subscription}",
+        "type": task,
+        **({"time": time} if time else {}),
+        **(_data(data) if data else {}),
+    }
+    return msgspec.json.encode(event)
 
 
 def _data(data: bytes) -> dict[str, object]:
@@ -151,15 +253,19 @@ def _wrapped(body: bytes) -> PubSubPush | None:
         return None
 
 
-def _id_in(body: bytes) -> str:
+def _identified(body: bytes) -> _Identified:
+    """What an event says of itself; nothing where it is none."""
     try:
-        return msgspec.json.decode(body, type=_Identified).id
+        return msgspec.json.decode(body, type=_Identified)
     except (ValueError, RecursionError):
-        return ""
+        return _Identified()
 
 
 class _Identified(msgspec.Struct, frozen=True):
     id: str = ""
+    specversion: str = ""
+    type: str = ""
+    data: msgspec.Raw = msgspec.Raw()
 
 
 def _media_type(content_type: str) -> str:

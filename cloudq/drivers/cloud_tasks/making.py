@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
-from google.cloud.tasks_v2 import Queue, RetryConfig
+from google.cloud.tasks_v2 import Queue, RateLimits, RetryConfig
 from google.protobuf.duration_pb2 import Duration
 
 from cloudq.core.message import dead_letter_queue
@@ -18,6 +18,10 @@ UNLIMITED: Final = -1
 # For what the service pushes again by itself: a worker that died or couldn't be reached.
 _MIN_BACKOFF: Final = 1
 _MAX_BACKOFF: Final = 300
+# As many as one worker runs by default: what is above that, it refuses with 429, at which the queue slows down.
+_CONCURRENT: Final = 10
+# What the service sets by itself ("Queue", Cloud Tasks RPC reference, 2026-11). 0 is unset.
+_ITS_OWN_CONCURRENT: Final = (0, 1000)
 # With a shorter one, a target that is down for minutes uses up the deliveries after which a message is given up.
 _SHORTEST_BACKOFF: Final = timedelta(minutes=1)
 
@@ -62,11 +66,18 @@ def _of_queue(found: Queue, queue: str) -> Iterator[str]:
             f"queue {queue!r} has max_backoff={retry.max_backoff}: while the worker can't be reached, messages use up "
             f"their deliveries fast and are dead-lettered without a run; set it to {_MAX_BACKOFF} s"
         )
+    concurrent = found.rate_limits.max_concurrent_dispatches
+    if concurrent in _ITS_OWN_CONCURRENT:
+        yield (
+            f"queue {queue!r} has max_concurrent_dispatches={concurrent}, the service's own default: workers refuse "
+            "what they can't run, and the queue slows down; set it to what all of them run (--concurrency of each)"
+        )
 
 
 def _settings(name: str) -> Queue:
     return Queue(
         name=name,
+        rate_limits=RateLimits(max_concurrent_dispatches=_CONCURRENT),
         retry_config=RetryConfig(
             max_attempts=UNLIMITED,
             min_backoff=Duration(seconds=_MIN_BACKOFF),

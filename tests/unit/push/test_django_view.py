@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -67,3 +70,99 @@ def test_django_says_413(backend, configured_django):
         assert (413, "application/json") == (response.status_code, response["Content-Type"])
         assert "Connection" not in response
     assert [] == driver.decoded
+
+
+PROGRAM = """
+import json, sys
+import django
+from django.conf import settings
+
+settings.configure(
+    ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__, SECRET_KEY="x", USE_TZ=True, LOGIN_URL="/login",
+    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions"],
+    MIDDLEWARE=["django.contrib.sessions.middleware.SessionMiddleware",
+                "django.contrib.auth.middleware.AuthenticationMiddleware",
+                "django.contrib.auth.middleware.LoginRequiredMiddleware"],
+    SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies",
+    DATABASES={name: {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{name}.db", "ATOMIC_REQUESTS": True}
+               for name in ("default", "other")},
+)
+django.setup()
+from django.db import DatabaseError, IntegrityError, connections, models, transaction
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import path, re_path
+
+import cloudq, cloudq.push
+
+class Row(models.Model):
+    name = models.CharField(max_length=50, unique=True)
+    class Meta:
+        app_label = "shop"
+
+for name in connections:
+    with connections[name].schema_editor() as schema:
+        schema.create_model(Row)
+
+app = cloudq.App("memory://")
+
+def charge(where):
+    Row.objects.using(where).create(name="charged")
+    try:
+        Row.objects.using(where).create(name="charged")  # somebody was faster: that is fine
+    except IntegrityError:
+        pass
+
+@app.task("handled")
+def handled(where: str) -> None:
+    charge(where)
+
+@app.task("goes-on")
+def goes_on(where: str) -> None:
+    charge(where)
+    Row.objects.using(where).create(name="after")
+
+@app.task("durable")
+def durable(where: str) -> None:
+    with transaction.atomic(using=where, durable=True):
+        Row.objects.using(where).create(name="durable")
+
+@app.task("fails")
+def fails(where: str) -> None:
+    Row.objects.using(where).create(name="before")
+    raise cloudq.DeadLetter("no")
+
+view = cloudq.push.django(app, cloudq.push.PushSettings(insecure_no_auth=True))
+urlpatterns = [re_path(r"^tasks/", view), path("own", lambda request: HttpResponse("own"))]
+client = Client()
+seen = {"login": client.get("/own").status_code}
+for where in ("default", "other"):
+    for task in ("handled", "goes-on", "durable", "fails"):
+        event = {"specversion": "1.0", "id": task, "source": "/s", "type": task, "data": {"where": where}}
+        answer = client.post("/tasks/", data=json.dumps(event), content_type="application/cloudevents+json")
+        rows = Row.objects.using(where)
+        seen[f"{where} {task}"] = [answer.status_code, sorted(row.name for row in rows.all())]
+        rows.all().delete()
+print(json.dumps(seen))
+"""
+
+
+@pytest.mark.slow
+def test_a_task_s_transactions_are_its_own(tmp_path: Path) -> None:
+    """Also where each request is one, in every database: what it wrote stays, and 200 says so. It needs no login."""
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM, "utf-8")
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", str(program)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert 0 == result.returncode, result.stderr
+    seen = json.loads(result.stdout)
+    assert 302 == seen.pop("login"), "the project does ask for one"
+    wanted = {"handled": ["charged"], "goes-on": ["after", "charged"], "durable": ["durable"], "fails": ["before"]}
+    expected = {f"{where} {task}": [200, rows] for where in ("default", "other") for task, rows in wanted.items()}
+    assert expected == seen

@@ -11,9 +11,10 @@ import pytest
 import cloudq
 from cloudq import App, Context
 from cloudq.core.message import dead_letter_queue
-from cloudq.core.push import PushResponse
+from cloudq.core.push import PushRequest, PushResponse
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.push import PushEdge, PushSettings, handle
+from cloudq.push.events import PUBLISHED, event_of, own_attributes
 from cloudq.testing import run_all
 from cloudq.testing.clock import FakeClock
 from cloudq.testing.profiles import service_bus_like, sqs_like
@@ -102,6 +103,132 @@ def test_headers_reach_the_task(shop):
         ).status
     )
     assert [("k", {"traceparent": trace}, cloudq.testing.FakeClock().now())] == seen
+
+
+def test_the_content_s_type_decides(shop):
+    """A structured event may have the headers of a binary one as well: those aren't what the task gets."""
+    seen: list[dict[str, object]] = []
+
+    @shop.app.task("any")
+    def anything(**rest: object) -> None:
+        seen.append(rest)
+
+    event = {"specversion": "1.0", "id": "e1", "source": "/orders", "type": "any", "data": {"order": 7}}
+    headers = {f"ce-{name}": str(text) for name, text in event.items() if name != "data"}
+    headers["Content-Type"] = "application/cloudevents+json; charset=utf-8"
+    assert 200 == handle(shop.edge, headers, json.dumps(event).encode()).status
+    assert [{"order": 7}] == seen
+    attributes = {**headers, "content-type": headers["Content-Type"]}
+    assert 200 == published(shop.edge, event, attributes).status
+    assert [{"order": 7}] * 2 == seen
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/cloudevents+xml", "application/cloudevents-batch+json", "application/cloudevents"]
+)
+def test_formats_that_are_not_read(shop, kind):
+    """Nor is such an event taken for one in binary mode."""
+    headers = {"content-type": kind, "ce-specversion": "1.0", "ce-id": "1", "ce-source": "/s", "ce-type": "pay"}
+    assert 415 == handle(shop.edge, headers, b'{"order": 7}').status
+    assert [] == shop.ran
+
+
+def test_quotes_and_escapes_in_headers(shop):
+    """A value in quotes is what is within, with its own escapes; then percent-encoding is undone, once."""
+    assert 200 == binary(shop.edge, type='"pay"', id='"a \\"b\\\\ %22caf%C3%A9%2522"').status
+    assert [(7, 'a "b\\ "café%22', "money", 1)] == shop.ran
+    for text in ("%C0%A0", "%FF", '"%E9"'):
+        assert 400 == binary(shop.edge, id=text).status
+    assert (1, []) == (len(shop.ran), shop.driver.sent)
+
+
+FOREIGN = {
+    "generation": "1587627537231057",
+    "attemptbase": "3",
+    "headers": "gzip",
+    "timelimit": "soon",
+    "notbefore": "tomorrow",
+}
+
+
+@pytest.mark.parametrize("mode", [binary, structured])
+@pytest.mark.parametrize(("name", "value"), FOREIGN.items())
+def test_attributes_of_others_that_are_named_as_ours(shop, mode, name, value):
+    """They spoil nothing, count nothing, and reach the task under a name of their own, also from a copy."""
+    seen = []
+
+    @shop.app.task("look")
+    def look(context: Context, **_: object) -> None:
+        seen.append((context.attempt, context.message.extensions.get(f"foreign{name}")))
+        if len(seen) == 1:
+            raise cloudq.Retry
+
+    assert 200 == mode(shop.edge, type="look", **{name: value}).status
+    shop.clock.advance(timedelta(hours=1))
+    run_all(shop.app)
+    assert [(1, value), (2, value)] == seen
+
+
+def test_attributes_that_others_may_set(shop):
+    """Those stay what they are, where they can be read so; what has a wire version was written for cloudq."""
+    ours = {"idempotencykey": "k", "timelimit": 60, "orderingkey": "o", "headers": '{"a": "b"}'}
+    event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t", **ours}
+    body = json.dumps(event).encode()
+    assert body is own_attributes(body)
+    assert {"foreigngeneration": 1} == json.loads(own_attributes(b'{"generation": 1}'))
+    for no_event in (b'["generation"]', b'{"data": {"generation": 1}}'):
+        assert json.loads(no_event) == json.loads(own_attributes(no_event))
+    versioned = json.dumps({**event, "wireversion": 1, "generation": 2**40}).encode()
+    assert versioned is own_attributes(versioned)
+    for senseless in (b'{"generation": ', b'"generation"', b"[" * 100_000 + b'"generation"'):
+        assert senseless is own_attributes(senseless)
+
+
+def unwrapped(edge: PushEdge, data: object, **headers: str) -> PushResponse:
+    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    metadata = {"x-goog-pubsub-message-id": "1369", "x-goog-pubsub-subscription-name": SUBSCRIPTION}
+    return handle(edge, {"content-type": "application/json", **metadata, **named}, json.dumps(data).encode())
+
+
+def test_unwrapped_pub_sub(shop):
+    """A subscription may leave the wrapper out: the data are the body, and the attributes headers."""
+    event = {"specversion": "1.0", "id": "e1", "source": "/orders", "type": "pay", "data": {"order": 7}}
+    beside = {"ce_specversion": "1.0", "ce_id": "e2", "ce_source": "/", "ce_type": "pay"}
+    assert 200 == unwrapped(shop.edge, {"order": 6}, cloudq_task="pay").status
+    assert 200 == unwrapped(shop.edge, event).status
+    assert 200 == handle(shop.edge, {}, json.dumps(event).encode()).status
+    assert 200 == unwrapped(shop.edge, {"order": 8}, **beside).status
+    assert [(6, "1369"), (7, "e1"), (7, "e1"), (8, "e2")] == [one[:2] for one in shop.ran]
+    nameless = {"cloudq-task": "pay", "content-type": "application/json"}
+    assert 400 == handle(shop.edge, nameless, b'{"order": 6}').status
+
+
+def test_an_unwrapped_message_is_known_by_pub_sub_s_name():
+    """By it a redelivery is known, as that of a wrapped one is."""
+    body = json.dumps({"specversion": "1.0", "id": "e1", "source": "/s", "type": "pay"}).encode()
+    headers = {"x-goog-pubsub-message-id": "7", "x-goog-pubsub-subscription-name": SUBSCRIPTION}
+    at = {"received_at": FakeClock().now(), "received": timedelta(0)}
+    for more in ({}, {"cloudq-task": "pay"}):
+        event = event_of(PushRequest(headers={**headers, **more}, body=body, **at), {"pay"})
+        assert f"{SUBSCRIPTION} 7" == event.copy
+    assert event_of(PushRequest(headers={}, body=body, **at), {"pay"}).copy is None
+
+
+def test_eventarc_in_structured_mode(shop):
+    """Its event about a Pub/Sub message is unwrapped in either mode, unless there is a task of that name."""
+    inner = {"specversion": "1.0", "id": "e1", "source": "/orders", "type": "pay", "data": {"order": 7}}
+    message = {"data": base64.b64encode(json.dumps(inner).encode()).decode(), "messageId": "13"}
+    data = {"message": message, "subscription": SUBSCRIPTION}
+    assert 200 == structured(shop.edge, type=PUBLISHED, id="13", data=data).status
+    assert [(7, "e1", "money", 1)] == shop.ran
+    seen = []
+
+    @shop.app.task(PUBLISHED)
+    def whole(**data: object) -> None:
+        seen.append(data)
+
+    assert 200 == structured(shop.edge, type=PUBLISHED, id="13", data=data).status
+    assert [data] == seen
 
 
 def test_a_batch_is_refused(shop):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from google.cloud.tasks_v2 import Queue, RetryConfig
+from google.cloud.tasks_v2 import Queue, RateLimits, RetryConfig
 from google.protobuf.duration_pb2 import Duration
 
 from cloudq.core.driver import Outgoing, QueueChecker, QueueMaker
@@ -19,6 +19,7 @@ def test_a_queue_is_made_with_its_paused_dead_letter_queue():
     queue, dead = (service.queues[queue_name(name)] for name in ("emails", "emails-dlq"))
     assert (Queue.State.RUNNING, Queue.State.PAUSED) == (queue.state, dead.state)
     assert -1 == queue.retry_config.max_attempts == dead.retry_config.max_attempts
+    assert 10 == queue.rate_limits.max_concurrent_dispatches, "what a worker runs at once by default"
     assert 1 == service.calls.count("pause_queue")
     assert [] == list(driver.check_queue("emails"))
 
@@ -37,6 +38,8 @@ def test_what_is_missing_is_found():
         ({"retry_config": RetryConfig(max_attempts=100)}, "max_attempts=100"),
         ({"retry_config": RetryConfig(max_attempts=-1, max_retry_duration=Duration(seconds=60))}, "max_retry_duration"),
         ({"retry_config": RetryConfig(max_attempts=-1, max_backoff=Duration(seconds=10))}, "max_backoff=0:00:10"),
+        ({"rate_limits": RateLimits()}, "max_concurrent_dispatches=0, the service's own default"),
+        ({"rate_limits": RateLimits(max_concurrent_dispatches=1000)}, "max_concurrent_dispatches=1000"),
         ({"state": Queue.State.PAUSED}, "is paused"),
         ({"state": Queue.State.DISABLED}, "is disabled"),
     ],

@@ -75,8 +75,8 @@ def wsgi(target: App | PushEdge, settings: PushSettings | None = None) -> WsgiAp
 def django(target: App | PushEdge, settings: PushSettings | None = None) -> Callable[..., HttpResponse]:
     """A view of Django that takes pushes, as `wsgi`.
 
-    It is exempt from the check of CSRF tokens, and from a login where `LoginRequiredMiddleware` asks for one. No request
-    to it is a transaction, also under `ATOMIC_REQUESTS`: a task's transactions are its own.
+    It is exempt from the check of CSRF tokens, and from a login where `LoginRequiredMiddleware` asks for one. No
+    request is a transaction, also under `ATOMIC_REQUESTS`: a task's transactions are its own.
 
     Under ASGI Django reads a whole body before it calls any view, and runs all such views one after the other: mount
     `asgi` beside it there.

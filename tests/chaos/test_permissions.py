@@ -136,6 +136,7 @@ def move(queue: CloudQueue) -> None:
         ("`cloudq dlq redrive --all --by-service`", lambda app, queue: move(app.queue(queue))),
         ("`cloudq dlq purge --all`", lambda app, queue: app.queue(queue).dead_letters.purge()),
         ("`cloudq dlq purge` of chosen ones", lambda app, queue: app.queue(queue).dead_letters.purge(keys(app, queue))),
+        ("`cloudq queues check`", lambda app, queue: app.driver().check_queue(queue)),
         ("`cloudq queues create`", lambda app, queue: app.driver().make_queue("another")),
     ],
 )

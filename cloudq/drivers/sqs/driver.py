@@ -18,7 +18,7 @@ from cloudq.core.driver import Capabilities, ExtendResult, Final, Outgoing, Queu
 from cloudq.core.message import dead_letter_queue, is_ordered
 from cloudq.core.moving import MoveProgress
 from cloudq.core.spans import shown
-from cloudq.drivers.sqs import limits, making, moving, receiving, scheduling, sending
+from cloudq.drivers.sqs import checking, limits, making, moving, receiving, scheduling, sending
 from cloudq.drivers.sqs.answers import value_of
 from cloudq.drivers.sqs.calls import Calls
 from cloudq.drivers.sqs.client import SqsClient, open_client
@@ -221,6 +221,11 @@ class SQSDriver:
     def make_queue(self, queue: str) -> bool:
         """Makes a queue and its dead-letter queue, for development. `False`: it was there, and is as it was."""
         return making.make(self._calls, self._urls, queue)
+
+    def check_queue(self, queue: str) -> Sequence[str]:
+        """Compares the settings of a queue and of its dead-letter queue with what cloudq needs: a call each."""
+        with self._calls.all_within():
+            return list(checking.check(self._calls, self._urls, queue))
 
     def start_move(self, queue: str) -> str:
         """Starts a message move task with the queue as its destination: four calls."""

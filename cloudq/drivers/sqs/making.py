@@ -12,7 +12,7 @@ from cloudq.core.message import dead_letter_queue, is_ordered
 from cloudq.drivers.sqs.answers import value_of
 from cloudq.drivers.sqs.calls import Calls
 from cloudq.drivers.sqs.hosts import is_url
-from cloudq.drivers.sqs.limits import seconds_up
+from cloudq.drivers.sqs.limits import MAX_BYTES, seconds_up
 from cloudq.drivers.sqs.urls import QueueUrls, place_of
 from cloudq.errors import ConfigurationError, QueueNotFound
 
@@ -33,14 +33,14 @@ def make(calls: Calls, urls: QueueUrls, queue: str) -> bool:
     """
     _refuse_elsewhere(calls, queue)
     dead = dead_letter_queue(queue)
-    kind = {"FifoQueue": "true"} if is_ordered(queue) else {}
+    kind = {"MaximumMessageSize": str(MAX_BYTES), **({"FifoQueue": "true"} if is_ordered(queue) else {})}
     if not _exists(calls, urls, dead):
         _create(calls, urls, dead, {**kind, "MessageRetentionPeriod": _RETENTION})
     if _exists(calls, urls, queue):
         return False
     redrive = {
         "deadLetterTargetArn": urls.arn_of(dead),
-        "maxReceiveCount": MAX_RECEIVES_FIFO if kind else MAX_RECEIVES,
+        "maxReceiveCount": MAX_RECEIVES_FIFO if is_ordered(queue) else MAX_RECEIVES,
     }
     attributes = {
         **kind,

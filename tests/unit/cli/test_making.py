@@ -46,6 +46,15 @@ def test_where_the_first_send_makes_a_queue_there_is_nothing_to_create(cli, shop
     assert "sqlite:// needs no queues to be created" in result.err
 
 
+def test_queues_of_sqs_are_checked(cli, sqs):
+    """As the others are."""
+    result = cli("queues", "check", "emails", "--backend", "sqs://test")
+    assert 1 == result.code
+    assert "there is no dead-letter queue 'emails-dlq'" in result.out
+    assert 0 == cli("queues", "create", "emails", "--backend", "sqs://test").code
+    assert (0, "emails is in order\n") == cli("queues", "check", "emails", "--backend", "sqs://test")[:2]
+
+
 @pytest.fixture
 def cloud_tasks(monkeypatch, shop):
     """A Cloud Tasks without queues behind cloudtasks://."""

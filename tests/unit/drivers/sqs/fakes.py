@@ -22,6 +22,7 @@ class FakeSqs:
 
     Attributes:
         calls: The operations called, with their parameters, in order.
+        attributes: What a queue was made with or is set to, by its name.
         sources: The ARNs of the dead-letter queues that a redrive policy names.
         tasks: The message move tasks, as listed, oldest first. They move when the test calls `move`.
         fail: Asked before each call; what it returns is raised.
@@ -34,6 +35,7 @@ class FakeSqs:
         self.meta = SimpleNamespace(endpoint_url=ENDPOINT)
         self.queues: dict[str, list[dict]] = {f"{ENDPOINT}/1/{name}": [] for name in queues}
         self.calls: list[tuple[str, dict]] = []
+        self.attributes: dict[str, dict[str, str]] = {}
         self.sources: set[str] = set()
         self.tasks: list[dict] = []
         self.fail: Callable[[str], Exception | None] = lambda operation: None
@@ -117,12 +119,15 @@ class FakeSqs:
             "ApproximateNumberOfMessagesNotVisible": str(len(messages) - ready),
             "QueueArn": f"arn:aws:sqs:test:1:{QueueUrl.rpartition('/')[2]}",
         }
-        return {"Attributes": {name: values[name] for name in AttributeNames}}
+        values |= {"VisibilityTimeout": "30", "MaximumMessageSize": "1048576", "MessageRetentionPeriod": "345600"}
+        values |= self.attributes.get(QueueUrl.rpartition("/")[2], {})
+        return {"Attributes": values if AttributeNames == ["All"] else {name: values[name] for name in AttributeNames}}
 
     def create_queue(self, *, QueueName: str, Attributes: dict[str, str]) -> dict:
         self._called("CreateQueue", {"QueueName": QueueName, "Attributes": Attributes})
         url = f"{ENDPOINT}/1/{QueueName}"
         self.queues.setdefault(url, [])
+        self.attributes[QueueName] = dict(Attributes)
         return {"QueueUrl": url}
 
     def start_message_move_task(self, *, SourceArn: str, DestinationArn: str) -> dict:

@@ -34,7 +34,7 @@ from cloudq.worker.poller import Poller
 from cloudq.worker.settings import LEASE_PER_WAIT, WorkerSettings, pull_driver, queue_leases
 from cloudq.worker.settler import Settler
 from cloudq.worker.shutdown import Shutdown
-from cloudq.worker.strangers import Strangers
+from cloudq.worker.strangers import strangers_of
 from cloudq.worker.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -121,19 +121,7 @@ class Worker:
         )
         self._time_limits = ThreadTimeLimits(self._clock)
         self._processor = processor_of(app, self._time_limits)
-        found = settings.app_found or settings.app_spec or "the app that this program gave the worker"
-        self._strangers = {
-            queue: Strangers(
-                queue,
-                app.runtime.handlers,
-                patience=app.unknown_task_patience,
-                burst=settings.burst,
-                found=found,
-                clock=self._clock,
-                believed=self._processor.believes,
-            )
-            for queue in self.queues
-        }
+        self._strangers = strangers_of(app, settings, self.queues, believed=self._processor.believes)
         self._children: ChildExecutor | None = None
         self._executor: Executor = self._make_executor()
         self._watchdog = Watchdog([self._make_poller(queue) for queue in self.queues], self._make_poller, self._clock)

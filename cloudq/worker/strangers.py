@@ -13,14 +13,16 @@ send as many messages round as it has slots for.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import timedelta
 from typing import Final, TypeAlias
 
+from cloudq.app import App
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.outcome import Outcome, Retried
 from cloudq.core.safe_log import SafeLogger
+from cloudq.worker.settings import WorkerSettings
 
 logger = SafeLogger("cloudq.worker")
 
@@ -196,3 +198,28 @@ class Strangers:
 def _listed(names: Collection[str]) -> str:
     shown = ", ".join(list(names)[:_SHOWN])
     return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
+
+
+def strangers_of(
+    app: App, settings: WorkerSettings, queues: Iterable[str], *, believed: Callable[[Delivery], bool]
+) -> dict[str, Strangers]:
+    """What a worker of the app knows of each queue's unknown tasks: nothing yet.
+
+    Args:
+        app: The app.
+        settings: How the worker works, and how the app was found.
+        queues: The worker's queues.
+        believed: Whether a message is one to judge a queue by.
+    """
+    return {
+        queue: Strangers(
+            queue,
+            app.runtime.handlers,
+            patience=app.unknown_task_patience,
+            burst=settings.burst,
+            found=settings.app_found or settings.app_spec or "the app that this program gave the worker",
+            clock=app.clock,
+            believed=believed,
+        )
+        for queue in queues
+    }

@@ -11,6 +11,7 @@ SERVICEBUS_STAMP := $(VENV)/.stamp-servicebus
 CLOUDTASKS_STAMP := $(VENV)/.stamp-cloudtasks
 BENCH_STAMP := $(VENV)/.stamp-bench
 TERRAFORM_STAMP := $(VENV)/terraform/.stamp
+RUNTIME_STAMP := $(VENV)/runtime/.stamp
 COMPATIBILITY := $(VENV)/compatibility
 COMPATIBILITY_STAMP := $(COMPATIBILITY)/.stamp
 VENV_STAMP := $(VENV)/.stamp-venv
@@ -25,7 +26,7 @@ PYTHON ?=
 REV ?= HEAD
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-servicebus demo-cloudtasks test quick chaos check payloads test-terraform terraform-tools compatibility compatibility-tools bench bench-against cov api docs localstack clean
+.PHONY: help demo demo-servicebus demo-cloudtasks test quick chaos check payloads test-terraform terraform-tools compatibility compatibility-tools audit sbom bench bench-against cov api docs localstack clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -72,6 +73,15 @@ compatibility: $(COMPATIBILITY_STAMP) ## cloudq with tracers, web servers, green
 	@$(BIN)/python -m tests.compatibility --write docs/reference/compatibility.md
 
 compatibility-tools: $(COMPATIBILITY_STAMP) ## tracers, gevent and eventlet, for the tests, in an environment of their own
+
+audit: $(RUNTIME_STAMP) ## known vulnerabilities in all that the library's extras bring, by pip-audit; needs PyPI's own API
+	@$(VENV)/auditing/bin/pip-audit --strict --progress-spinner off --path "$$($(VENV)/runtime/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+
+sbom: $(RUNTIME_STAMP) ## what the library's extras bring, into build/: an SBOM (CycloneDX) and a table of licences
+	@mkdir -p build
+	@$(VENV)/auditing/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file build/sbom.cdx.json $(VENV)/runtime
+	@$(VENV)/auditing/bin/pip-licenses --python $(VENV)/runtime/bin/python --format markdown --with-urls --output-file build/licences.md
+	@echo "build/sbom.cdx.json build/licences.md"
 
 bench: $(BENCH_STAMP) ## SQLite beside Huey; pushes over loopback; SQS (LocalStack) and Service Bus beside others
 	@$(BIN)/python -m tests.benchmarks
@@ -175,3 +185,12 @@ $(COMPATIBILITY_STAMP): $(STAMP) $(wildcard tests/compatibility/requirements.txt
 	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(COMPATIBILITY)
 	@$(BIN)/uv pip install --quiet --python $(COMPATIBILITY)/bin/python --requirements tests/compatibility/requirements.txt --editable '.[sqs]'
 	@touch $(COMPATIBILITY_STAMP)
+
+# Two environments: all that the extras bring, without cloudq and without tools, and the tools that look at it.
+$(RUNTIME_STAMP): $(STAMP)
+	@echo "installing the extras into $(VENV)/runtime, pip-audit and CycloneDX into $(VENV)/auditing"
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(VENV)/runtime
+	@$(BIN)/uv pip install --quiet --python $(VENV)/runtime/bin/python --requirement pyproject.toml $(foreach extra,sqs cloudtasks servicebus claimcheck emulators,--extra $(extra))
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(VENV)/auditing
+	@$(BIN)/uv pip install --quiet --python $(VENV)/auditing/bin/python 'cyclonedx-bom>=7' 'pip-audit>=2.9' 'pip-licenses>=5'
+	@touch $(RUNTIME_STAMP)

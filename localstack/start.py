@@ -19,6 +19,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -44,6 +45,17 @@ STOP_PATIENCE = 15
 # Of `run.py`, which is never imported: it runs in LocalStack's environment.
 LISTENING = "listening"
 PORT_TAKEN = 98
+
+
+# What LocalStack may know of the shell that it was started in. Connection strings, tokens and keys are no business of a
+# program that answers on a port.
+MAY_KNOW = frozenset({"DEBUG", "HOME", "LANG", "LANGUAGE", "LOGNAME", "LS_LOG", "PATH", "TMPDIR", "TZ", "USER"})
+MAY_KNOW_PREFIXES = ("LC_", "LOCALSTACK_")
+
+
+def inherited(variables: Mapping[str, str]) -> dict[str, str]:
+    """Those of a shell's variables that LocalStack may know."""
+    return {name: value for name, value in variables.items() if name in MAY_KNOW or name.startswith(MAY_KNOW_PREFIXES)}
 
 
 class Unavailable(Exception):
@@ -108,8 +120,7 @@ class LocalStack:
         return self._process.wait() if self._process is not None else 0
 
     def _start(self, python: Path) -> None:
-        variables = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON"))}
-        variables |= {
+        variables = inherited(os.environ) | {
             "SERVICES": self._services,
             "GATEWAY_LISTEN": f"127.0.0.1:{self.port}",
             "FILESYSTEM_ROOT": str(self._folder / "files"),

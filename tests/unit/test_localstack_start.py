@@ -152,3 +152,24 @@ def test_it_ends_what_it_started(monkeypatch, tmp_path):
     localstack.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert process.returncode is not None
     assert not localstack.log.parent.exists()
+
+
+def test_localstack_gets_no_credentials_of_its_shell(monkeypatch, tmp_path):
+    """Its environment is made by a list of what it may have, so that no new secret has to be thought of."""
+    secrets = (
+        "AWS_SECRET_ACCESS_KEY",
+        "CLOUDQ_SERVICEBUS_CONNECTION_STRING",
+        "CLOUDQ_SIGNING_KEYS",
+        "GITHUB_TOKEN",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "PYTHONPATH",
+    )
+    for name in (*secrets, "LOCALSTACK_PERSISTENCE"):
+        monkeypatch.setenv(name, "s3cret")
+    given = []
+    monkeypatch.setattr(start.subprocess, "Popen", lambda *_, env, **__: given.append(env))
+    localstack = start.LocalStack(port=4566)
+    localstack.log.parent.mkdir(parents=True, exist_ok=True)
+    localstack._start(tmp_path / "bin" / "python")
+    assert set() == set(secrets) & set(given[0])
+    assert {"PATH", "SERVICES", "LOCALSTACK_PERSISTENCE"} <= set(given[0])

@@ -329,6 +329,8 @@ def test_make_targets_are_explained() -> None:
         "terraform-tools",
         "compatibility",
         "compatibility-tools",
+        "audit",
+        "sbom",
         "bench",
         "bench-against",
         "cov",

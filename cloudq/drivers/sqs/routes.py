@@ -99,7 +99,7 @@ class Routes(_Routes):
         return None if host == self._endpoint else host
 
     def _endpoint_of(self, host: Host) -> str | None:
-        """Where the SDK is told to call FIPS's hosts, say, a URL as SQS gives it means its region's host of that kind.
+        """Where the SDK is set to call FIPS's hosts, say, a URL as SQS gives it means its region's host of that kind.
 
         SQS gives plain ones only, wherever it was called.
         """

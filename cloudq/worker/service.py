@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Final
 
 from cloudq.app import App
 from cloudq.core.driver import LeaseWatcher, PullDriver
-from cloudq.core.outcome import ACKED, Acked, DeadLettered, Outcome
+from cloudq.core.outcome import Acked, Outcome
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.threads import Threads
 from cloudq.errors import ConfigurationError
 from cloudq.running.events import Finished, Snapshot, Tally
 from cloudq.running.held import HeldLease
-from cloudq.running.log_fields import fields
 from cloudq.running.main_loop import MainLoop
 from cloudq.running.processing import processor_of, refuse_strangers
 from cloudq.running.runs import runs_of
@@ -35,10 +34,10 @@ from cloudq.worker.settings import LEASE_PER_WAIT, WorkerSettings, pull_driver, 
 from cloudq.worker.settler import Settler
 from cloudq.worker.shutdown import Shutdown
 from cloudq.worker.strangers import strangers_of
+from cloudq.worker.verdicts import Verdicts
 from cloudq.worker.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from cloudq.core.delivery import Delivery
     from cloudq.running.pages import HealthServer
     from cloudq.worker.children import ChildExecutor
 
@@ -97,6 +96,7 @@ class Worker:
         )
         self._keeper_thread = LeaseThread(self._keeper, self._clock)
         self._runs = runs_of(app)
+        self._verdicts = Verdicts(self._runs, self.leases)
         self._intake = Intake(
             self.queues,
             leases=self.leases,
@@ -116,8 +116,8 @@ class Worker:
             intake=self._intake,
             clock=self._clock,
             acked=app.runtime.payload_deleter(),
-            done=self._note_done,
-            dead=self._note_dead,
+            done=self._verdicts.note_done,
+            dead=self._verdicts.note_dead,
         )
         self._time_limits = ThreadTimeLimits(self._clock)
         self._processor = processor_of(app, self._time_limits)
@@ -226,18 +226,8 @@ class Worker:
     def _settle_unrun(self) -> None:
         """Settles redeliveries of what an earlier run has done, its lease lost, and of what had its last."""
         for held in self._intake.take_done_elsewhere():
-            delivery = held.delivery
-            verdict = None if self._runs.has_done(delivery) else self._runs.verdict(delivery)
-            what = "was done by an earlier run" if verdict is None else "had its last run and is to be dead-lettered"
-            logger.info("%s %s", delivery.id, what, extra=fields(delivery))
             self._keeper.note_handler_ended(held)
-            self._settler.settle(held, verdict or ACKED)
-
-    def _note_done(self, delivery: Delivery) -> None:
-        self._runs.note_done(delivery, self.leases[delivery.queue])
-
-    def _note_dead(self, delivery: Delivery, outcome: DeadLettered) -> None:
-        self._runs.note_dead(delivery, outcome, self.leases[delivery.queue])
+            self._settler.settle(held, self._verdicts.outcome_of(held.delivery))
 
     def _note_starvation(self) -> None:
         started = self._intake.in_hand().started

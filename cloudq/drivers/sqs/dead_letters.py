@@ -38,6 +38,9 @@ from cloudq.errors import UndecodableError
 MOST: Final = 10_000
 # And the most bytes of their bodies: what it makes of them takes several times as much.
 MOST_BYTES: Final = 64 * 1024 * 1024
+# No queue in use takes less than a multiple of this; what is this near to its limit may have no details beside it.
+_SMALL: Final = 16 * 1024
+_ROOM_FOR_A_REASON: Final = 256
 LOOK_LEASE: Final = timedelta(minutes=1)
 
 _ATTRIBUTES: Final = (*receiving.SYSTEM_ATTRIBUTES, "SentTimestamp")
@@ -171,7 +174,10 @@ class SQSDeadLetters:
         before = bodies.failure_of(seen.message, bodies.FAILURE) or Failure(reason="")
         # SQS counts on here, and each look is one more: the first that this process took is the truest.
         times = self._arrivals.setdefault(seen.key, max(1, receiving.count_of(seen.message) - 1))
-        return replace(before, reason=f"worker died or lease expired {times} times", deliveries=times)
+        reason = f"worker died or lease expired {times} times"
+        if _may_fill_its_queue(seen.message):
+            reason += ", or there was no room for why it is dead: see the worker's log"
+        return replace(before, reason=reason, deliveries=times)
 
     def _look(self) -> list[DeadMessage]:
         with _Look(self, None, LOOK_LEASE) as look:
@@ -271,6 +277,12 @@ def _key(message: Mapping[str, Any]) -> str:
     # Fixed in width, so that keys are ordered as the times are.
     sent = int(message.get("Attributes", {}).get("SentTimestamp", 0))
     return f"{sent:012x}-{message['MessageId'][:8]}"
+
+
+def _may_fill_its_queue(message: Mapping[str, Any]) -> bool:
+    """Whether its size is as near to a whole number of KiB, as all limits are, as leaves no room for details."""
+    size = bodies.size(message.get("Body", ""), message.get("MessageAttributes") or {})
+    return size > _SMALL and -size % 1024 < _ROOM_FOR_A_REASON
 
 
 def _decoded(body: bytes, queue: str) -> Message | None:

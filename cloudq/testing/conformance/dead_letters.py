@@ -9,10 +9,11 @@ from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Ack, DeadLetterQueue, Final, Release
 from cloudq.core.message import Message
 from cloudq.core.outcome import DeadLettered
-from cloudq.core.plan import COPY_FAILED_DELAY
+from cloudq.core.plan import COPY_FAILED_DELAY, plan
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.processor import worker_name
 from cloudq.errors import LeaseLost
+from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.queues.dead_letters import DeadLetters
 from cloudq.testing.conformance.bench import Bench, errors_of
 from cloudq.testing.conformance.faults import FailingSends
@@ -105,6 +106,19 @@ class DeadLettersKept:
         assert dead.body == delivery.body
         assert dead.failure is not None
         assert dead.failure.reason == failure.reason
+
+    def test_what_no_cloudq_could_send_is_put_away(self, bench: Bench) -> None:
+        """A body that fills the room for details is dead-lettered unchanged; of its details as much is kept as fits."""
+        body = b"{" * (bench.capabilities.max_body + 15 * 1024)
+        bench.put_raw(body)
+        delivery = bench.one()
+        failure = replace(bench.failure("why"), traceback="\N{SNOWMAN}" * 4_000)
+        made = plan(delivery, DeadLettered(reason="why", failure=failure), bench.capabilities, bench.now())
+        queue = CloudQueue(bench.queue, bench.driver, clock=bench.clock)
+        assert [result.error for result in queue.store_copies(made.copies)] == [None] * len(made.copies)
+        assert bench.settle(delivery, made.final) is None
+        (dead,) = bench.dead()
+        assert (dead.body, dead.failure and dead.failure.reason) == (body, "why")
 
     def test_a_dead_letter_whose_copy_fails_loses_nothing(self, bench: Bench) -> None:
         """If the copy can't be stored, the message is handed over again instead. Natively there is no copy."""

@@ -97,6 +97,15 @@ class KeepsNoRoomForCopies(MemoryDriver):
         return super().send(outgoing)
 
 
+class StoresNoDetailsOfTheLarge(MemoryDriver):
+    """Refuses what has details beside a body that is larger than what a producer may send."""
+
+    def send(self, outgoing: Sequence[Outgoing]) -> Sequence[SendResult]:
+        if any(item.failure and len(item.body) > self.capabilities(item.queue).max_body for item in outgoing):
+            return [SendResult(error=MessageTooLarge("too large"))] * len(outgoing)
+        return super().send(outgoing)
+
+
 class SwallowsCopies(MemoryDriver):
     """De-duplicates by the message's id, which a copy keeps."""
 
@@ -532,6 +541,7 @@ CAUGHT: list[tuple[type[MemoryDriver], str, Mapping[str, object], str, Profile]]
     (RaisesForOneItem, "test_one_refused_item_does_not_hide_the_others", NOTHING, QUEUE, None),
     (StripsBodies, "test_the_body_is_kept_byte_for_byte", NOTHING, QUEUE, sqs_like),
     (KeepsNoRoomForCopies, "test_the_largest_message_survives_a_retry", NOTHING, QUEUE, sqs_like),
+    (StoresNoDetailsOfTheLarge, "test_what_no_cloudq_could_send_is_put_away", NOTHING, QUEUE, sqs_like),
     (SwallowsCopies, "test_a_keyed_message_survives_a_retry", NOTHING, QUEUE, cloud_tasks_like),
     (SwallowsCopies, "test_a_keyed_message_survives_a_delayed_retry", NOTHING, QUEUE, service_bus_like),
     (SwallowsCopies, "test_a_keyed_message_survives_an_uncounted_retry", NOTHING, QUEUE, service_bus_like),

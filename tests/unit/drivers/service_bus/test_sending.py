@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from azure.servicebus import ServiceBusMessage, ServiceBusMessageBatch
+from azure.servicebus.exceptions import MessageSizeExceededError
 
 from cloudq.core.driver import Outgoing
 from cloudq.core.failure import Failure
-from cloudq.drivers.service_bus.sending import message, refusal
-from cloudq.errors import UnsupportedError
+from cloudq.drivers.service_bus.sending import message, refusal, store
+from cloudq.errors import MessageTooLarge, UnsupportedError
 from cloudq.testing.clock import FakeClock
 
 
@@ -62,3 +64,29 @@ def test_a_failure_travels_beside_the_body() -> None:
 def test_what_a_queue_cant_keep_is_refused(refused: Outgoing) -> None:
     """An order where there is none, none where there must be one, a fairness key: refused, never ignored."""
     assert isinstance(refusal(refused), UnsupportedError)
+
+
+class Sender:
+    """As much of the SDK's sender as storing uses: what is larger than a batch may still be sent alone."""
+
+    def __init__(self, *, batch: int, alone: int) -> None:
+        self.batch = batch
+        self.alone = alone
+        self.sent: list[object] = []
+
+    def create_message_batch(self) -> ServiceBusMessageBatch:
+        return ServiceBusMessageBatch(self.batch)
+
+    def send_messages(self, what: ServiceBusMessageBatch | ServiceBusMessage) -> None:
+        if isinstance(what, ServiceBusMessage) and len(b"".join(what.body)) > self.alone:
+            raise MessageSizeExceededError(message="larger than the link takes")
+        self.sent.append(what)
+
+
+def test_what_is_larger_than_a_batch_is_sent_alone() -> None:
+    """Premium takes larger messages than batches; what is too large for a message is refused, and alone."""
+    sender = Sender(batch=2_000, alone=10_000)
+    items = [Outgoing(id=str(size), queue="mail", body=b"x" * size) for size in (10, 5_000, 20_000, 20)]
+    results = store(sender, items, FakeClock(), "place")  # type: ignore[arg-type]  # as much of one as it uses
+    assert [None, None, MessageTooLarge, None] == [result.error and type(result.error) for result in results]
+    assert [ServiceBusMessageBatch, ServiceBusMessage, ServiceBusMessageBatch] == [type(sent) for sent in sender.sent]

@@ -100,3 +100,12 @@ def test_a_search_holds_no_bodies_of_others(driver, monkeypatch):
     monkeypatch.setattr(dead_letters, "MOST_BYTES", 150)
     assert keys[-1] == letters.get(keys[-1]).key
     assert 20 == letters.purge(keys)
+
+
+@pytest.mark.parametrize(("size", "full"), [(65_536, True), (65_300, True), (65_000, False), (1_024, False)])
+def test_a_dead_letter_without_details_may_have_had_no_room_for_them(driver, sqs, size, full):
+    """At the limit of its queue nothing fits beside a body: then it isn't sure that the service moved it."""
+    sqs.send_message_batch(QueueUrl=f"{ENDPOINT}/1/q-dlq", Entries=[{"Id": "0", "MessageBody": "x" * size}])
+    (dead,) = driver.dead_letters("q").peek(limit=10)
+    assert full == ("no room" in dead.failure.reason)
+    assert "lease expired" in dead.failure.reason

@@ -88,6 +88,7 @@ bench: $(BENCH_STAMP) ## SQLite beside Huey; pushes over loopback; SQS (LocalSta
 	@$(BIN)/python -m tests.benchmarks.sqs
 	@$(BIN)/python -m tests.benchmarks.service_bus
 	@$(BIN)/python -m tests.benchmarks.push_side
+	@$(BIN)/python -m tests.benchmarks.push_strain
 
 bench-against: $(STAMP) ## client CPU and calls of this tree beside another revision's: REV=HEAD~10
 	@$(BIN)/python -m tests.benchmarks.against $(REV)

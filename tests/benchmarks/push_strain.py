@@ -112,9 +112,8 @@ def resident(process: int) -> float:
 def say(what: str, times: list[float]) -> None:
     """Prints the spread."""
     p95 = statistics.quantiles(times, n=20)[-1]
-    print(
-        f"{what}: {len(times)} pushes, median {statistics.median(times):.1f} ms, p95 {p95:.1f}, worst {max(times):.1f}"
-    )
+    median = statistics.median(times)
+    print(f"{what}: {len(times)} pushes, median {median:.1f} ms, p95 {p95:.1f}, worst {max(times):.1f}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Facts: CloudEvents HTTP binding 1.0.2, 2022-02; Pub/Sub, "Receive messages with 
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Collection, Mapping
 from typing import Final
@@ -161,9 +162,24 @@ def own_attributes(body: bytes) -> bytes:
     if not isinstance(event, dict) or "wireversion" in event or ATTRIBUTE in event:
         return body
     foreign = [name for name in event if name in _BOOKS or (name in _OPTIONS and not _is_ours(name, event[name]))]
-    if not foreign:
-        return body
+    if not foreign or _names_twice(body):
+        return body  # an event that names something twice isn't mended: it is shown as it came
     return msgspec.json.encode({f"{_FOREIGN}{name}" if name in foreign else name: event[name] for name in event})
+
+
+def _names_twice(body: bytes) -> bool:
+    """Whether an object in it has a name twice, of which a decoder would keep one."""
+    twice = False
+
+    def look(pairs: list[tuple[str, object]]) -> None:
+        nonlocal twice
+        twice = twice or len({name for name, _ in pairs}) < len(pairs)
+
+    try:
+        json.loads(body, object_pairs_hook=look)
+    except (ValueError, RecursionError):
+        return True
+    return twice
 
 
 def _is_ours(name: str, value: object) -> bool:

@@ -32,7 +32,8 @@ _PROXIES: Final = frozenset(
 )
 _FORWARDED: Final = "x-forwarded-"
 # What browsers write by themselves: no page can leave them out, and no program that pushes has a reason to send them.
-_BROWSERS: Final = frozenset({"origin", "sec-fetch-dest", "sec-fetch-mode", "sec-fetch-site", "sec-fetch-user"})
+_ORIGIN: Final = "origin"
+_FETCHED: Final = "sec-fetch-"
 # What a page may send anywhere without asking first (Fetch standard, "CORS-safelisted request-header").
 _SIMPLE: Final = frozenset({"text/plain", "application/x-www-form-urlencoded", "multipart/form-data"})
 # The host of requests that no network carried: the test clients of Starlette, FastAPI and Django call it so.
@@ -71,7 +72,7 @@ def refuse_outsiders(headers: Mapping[str, str]) -> None:
             raise HttpRefusal(
                 403, f"without tokens nothing is taken from a proxy, and the request has the header {name}"
             )
-        if name in _BROWSERS:
+        if name == _ORIGIN or name.startswith(_FETCHED):
             raise HttpRefusal(403, f"without tokens nothing is taken from a browser, and the request has {name}")
     host = _name_in(headers.get("host", ""))
     if host and host != _TEST_HOST and not is_loopback(host):

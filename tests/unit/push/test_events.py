@@ -180,6 +180,8 @@ def test_attributes_that_others_may_set(shop):
         assert json.loads(no_event) == json.loads(own_attributes(no_event))
     versioned = json.dumps({**event, "wireversion": 1, "generation": 2**40}).encode()
     assert versioned is own_attributes(versioned)
+    twice = b'{"generation": 1, "data": {"n": 1, "\\u006e": 2}}'
+    assert twice is own_attributes(twice), "it isn't made into an event that has each name once"
     for senseless in (b'{"generation": ', b'"generation"', b"[" * 100_000 + b'"generation"'):
         assert senseless is own_attributes(senseless)
 

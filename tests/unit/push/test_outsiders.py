@@ -117,6 +117,55 @@ def test_other_machines(address):
     assert 403 == caught.value.status
 
 
+# What Chromium 156 sent with a page's requests, recorded by tests/integration/test_browser_push.py: fetch, beacons and
+# forms; from a sandboxed frame; to a name of the page's own, which is no secure context and has no Sec-Fetch headers.
+HINTS = {
+    "sec-ch-ua-platform": '"Linux"',
+    "sec-ch-ua": '"Not:A-Brand";v="8", "Chromium";v="156"',
+    "sec-ch-ua-mobile": "?0",
+    "connection": "keep-alive",
+    "accept": "*/*",
+}
+PAGE = {"origin": "http://page.example:41299", "referer": "http://page.example:41299/"}
+FETCH = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors", "sec-fetch-dest": "empty"}
+TEXT = {"content-type": "text/plain;charset=UTF-8"}
+FORM = {"cache-control": "max-age=0", "upgrade-insecure-requests": "1", "content-type": "text/plain"}
+SENT_BY_CHROMIUM = {
+    "fetch": {"host": "127.0.0.1:33357", **HINTS, **PAGE, **FETCH, **TEXT},
+    "fetch without a type": {"host": "127.0.0.1:33357", **HINTS, **PAGE, **FETCH},
+    "fetch in mode cors": {"host": "127.0.0.1:33357", **HINTS, **PAGE, **FETCH, **TEXT, "sec-fetch-mode": "cors"},
+    "beacon": {"host": "127.0.0.1:33357", **HINTS, **PAGE, **FETCH, **TEXT, "sec-fetch-storage-access": "none"},
+    "form": {
+        "host": "127.0.0.1:33357",
+        **HINTS,
+        **PAGE,
+        **FORM,
+        "sec-fetch-site": "cross-site",
+        "sec-fetch-mode": "navigate",
+        "sec-fetch-dest": "iframe",
+    },
+    "sandboxed frame": {"host": "127.0.0.1:33357", **HINTS, **FETCH, **TEXT, "origin": "null"},
+    "own name": {"host": "shop.example:33357", "connection": "keep-alive", "accept": "*/*", **PAGE, **TEXT},
+    "own name, form": {"host": "shop.example:33357", "connection": "keep-alive", **PAGE, **FORM},
+    "own name, sandboxed frame": {"host": "shop.example:33357", "accept": "*/*", **TEXT, "origin": "null"},
+}
+
+
+@pytest.mark.parametrize("sent", SENT_BY_CHROMIUM.values(), ids=SENT_BY_CHROMIUM)
+def test_what_a_real_browser_sends_is_refused(edge, sent):
+    """By its origin; and without that by what else it says, so that no single header decides."""
+    ran = declare(edge.app)
+    event = b'{"specversion":"1.0","id":"1","source":"/s","type":"t","data":{"n":1}}'
+    for left_out in ("", "origin"):
+        headers = {name: value for name, value in sent.items() if name != left_out}
+        assert 403 == cloudq.push.handle(edge, headers, event).status
+        typed = {**headers, "content-type": "application/cloudevents+json"}
+        assert 403 == posted(cloudq.push.asgi(edge), typed, event).status_code
+    assert [] == ran
+    typed = {"host": "127.0.0.1:33357", "content-type": "application/cloudevents+json"}
+    assert 200 == posted(cloudq.push.asgi(edge), typed, event).status_code
+
+
 def test_a_refusal_says_why_in_the_log_only(edge, caplog):
     """The log names the header, not its value; the sender is told nothing but the status."""
     caplog.set_level(logging.WARNING)

@@ -184,7 +184,13 @@ class ClaimCheck:
             # A connection must not be used on both sides of a fork; fsspec keeps none over it.
             self._files, self._root = _open_files(self.url)
             self._pid = os.getpid()
-        return self._files, f"{self._root}/{reference.key}"
+        path = f"{self._root}/{reference.key}"
+        if _is_local(self._files) and _is_linked(self._root, path):
+            raise PayloadLost(
+                f"the blob {reference} in {self.url} is behind a symbolic link, which isn't followed",
+                hint="a store holds files and folders that cloudq made; only the path to the store may have links",
+            )
+        return self._files, path
 
     def _failed(self, what: str, error: Exception) -> CloudqError:
         text = str(error).splitlines()
@@ -285,6 +291,11 @@ def _open_files(url: ClaimCheckUrl) -> tuple[Any, str]:
 
 def _is_local(files: Any) -> bool:
     return files.protocol == "file" or "file" in files.protocol
+
+
+def _is_linked(root: str, path: str) -> bool:
+    """Whether the way from the store's root to a blob leads over a symbolic link: then it may lead out of the store."""
+    return os.path.realpath(path) != os.path.join(os.path.realpath(root), os.path.relpath(path, root))  # noqa: PTH118
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -143,7 +143,7 @@ def main(descriptor: int) -> int:
         outcome = runner.run(request.delivery(), reader.lost_event())
         reader.finish()
         try:
-            channel.send(Done.of(outcome))
+            channel.send(Done.of(outcome, request.number))
         except OSError:
             return ORPHANED
     return 0

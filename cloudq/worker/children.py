@@ -6,9 +6,6 @@ Processes are started anew, not forked: a fork of a process with threads may inh
 from __future__ import annotations
 
 import logging
-import signal
-import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -17,142 +14,28 @@ from typing import Any, Final, Literal
 
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.core.loading import LOAD_LIMIT
-from cloudq.core.outcome import Outcome
 from cloudq.core.processor import Processor
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.threads import Threads
-from cloudq.errors import TimeLimitExceeded, WorkerDied
 from cloudq.running.backoff import Backoff
 from cloudq.running.event_loop import Ended
 from cloudq.running.held import HeldLease
 from cloudq.running.log_fields import fields
 from cloudq.running.logs import JsonFormatter, TextFormatter
-from cloudq.worker import interpreter
-from cloudq.worker.frames import CannotStart, Channel, Done, FrameError, Hello, LeaseIsLost, Ready, RunRequest
+from cloudq.worker.child_process import LEAVE_SECONDS, ChildProcess, StartFailed
+from cloudq.worker.frames import FrameError, FrameTooLarge, Hello
 from cloudq.worker.intake import Intake
 
 logger = SafeLogger("cloudq.worker")
 
 # How long past its time limit a task may run before its process is killed.
 HARD_LIMIT_MARGIN: Final = timedelta(seconds=5)
-# How soon a child learns that a lease is lost.
-LOOK: Final = timedelta(milliseconds=250)
-# Importing an app takes seconds at most; a child that isn't ready by then hangs.
-START_SECONDS: Final = 120.0
 FIRST_PAUSE: Final = timedelta(milliseconds=500)
 LONGEST_PAUSE: Final = timedelta(seconds=30)
 # A child that lived for this long is no sign of a crash loop.
 LIVED: Final = timedelta(seconds=30)
 # How many failed starts, for each child, before a worker gives up none of whose children has ever started.
 START_TRIES: Final = 3
-LEAVE_SECONDS: Final = 2.0
-
-
-class _StartFailed(Exception):
-    """A child didn't get ready; says why."""
-
-
-class _Child:
-    """One child process, ready to run."""
-
-    def __init__(self, hello: Hello) -> None:
-        ours, theirs = socket.socketpair()
-        self._channel = Channel(ours)
-        with theirs:
-            try:
-                self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                    interpreter.command(theirs.fileno()),
-                    env=interpreter.environment(),
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                )
-            except OSError:
-                self._channel.close()
-                raise
-        self.born = SYSTEM_CLOCK.elapsed()
-        try:
-            self._channel.send(hello)
-            self._await_ready()
-        except BaseException:
-            self.leave()
-            raise
-
-    def _await_ready(self) -> None:
-        if not self._channel.wait(START_SECONDS):
-            raise _StartFailed(f"it wasn't ready after {START_SECONDS:g} s")
-        said = self._channel.from_child()
-        if isinstance(said, CannotStart):
-            raise _StartFailed(said.reason)
-        if not isinstance(said, Ready):
-            raise _StartFailed(self.how_it_ended())
-
-    @property
-    def pid(self) -> int:
-        """The process's id."""
-        return self._process.pid
-
-    @property
-    def alive(self) -> bool:
-        """Whether the process runs."""
-        return self._process.poll() is None
-
-    def run(self, held: HeldLease, hard_limit: timedelta | None) -> Outcome:
-        """Runs a delivery.
-
-        Raises:
-            WorkerDied: The process ended first.
-            TimeLimitExceeded: It was killed at the hard limit.
-        """
-        until = None if hard_limit is None else SYSTEM_CLOCK.elapsed() + hard_limit
-        try:
-            self._channel.send(RunRequest.of(held.delivery, expires_at=held.expires_at, ends=held.ends))
-            self._await_answer(held, until)
-            said = self._channel.from_child() if self._channel.wait(0) else None
-        except OSError:
-            said = None  # a broken connection is an end like any other
-        if isinstance(said, Done):
-            return said.outcome()
-        raise WorkerDied(f"the process that ran the task (pid {self.pid}) {self.how_it_ended()}")
-
-    def _await_answer(self, held: HeldLease, until: timedelta | None) -> None:
-        told = False
-        while True:
-            left = LOOK if until is None else min(LOOK, max(timedelta(0), until - SYSTEM_CLOCK.elapsed()))
-            if self._channel.wait(left.total_seconds()):
-                return
-            if not self.alive and not self._channel.wait(0):
-                return  # nothing will come, though somebody whom it started may hold the line
-            if held.lost.is_set() and not told:
-                told = True
-                self._channel.send(LeaseIsLost())
-            if until is not None and SYSTEM_CLOCK.elapsed() >= until:
-                self._process.kill()
-                self._process.wait()
-                raise TimeLimitExceeded("hard limit: the task ran on after its time limit, so its process was killed")
-
-    def how_it_ended(self) -> str:
-        """`exited with signal 9 (SIGKILL)`, once the process has ended; it is killed if it hasn't."""
-        try:
-            code = self._process.wait(LEAVE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            code = self._process.wait()
-        if code >= 0:
-            return f"exited with code {code}"
-        try:
-            name = f" ({signal.Signals(-code).name})"
-        except ValueError:
-            name = ""  # real-time signals have none
-        return f"exited with signal {-code}{name}"
-
-    def leave(self) -> None:
-        """Lets the process end, and kills it if it doesn't."""
-        self._channel.close()
-        self.how_it_ended()
-
-    def kill(self) -> None:
-        """Ends the process now, whatever it does; its thread sees the end."""
-        self._process.kill()
 
 
 class ChildExecutor:
@@ -203,7 +86,7 @@ class ChildExecutor:
         self._served = threading.Condition(self._lock)
         # Guarded by the lock.
         self._servers = 0  # threads that keep a child each
-        self._children: set[_Child] = set()
+        self._children: set[ChildProcess] = set()
         self._any_started = False
         self._gave_up = False
         self.died = 0
@@ -245,7 +128,7 @@ class ChildExecutor:
 
     def _run(self) -> None:
         backoff = Backoff(first=FIRST_PAUSE, longest=LONGEST_PAUSE)
-        child: _Child | None = None
+        child: ChildProcess | None = None
         try:
             while (child := self._have_child(child, backoff)) is not None and (held := self._intake.take()) is not None:
                 # It may have died while it had nothing to do: then this delivery isn't to blame.
@@ -262,7 +145,7 @@ class ChildExecutor:
             self._servers -= 1
             self._served.notify_all()
 
-    def _have_child(self, child: _Child | None, backoff: Backoff) -> _Child | None:
+    def _have_child(self, child: ChildProcess | None, backoff: Backoff) -> ChildProcess | None:
         """The child, if it lives, or a new one. Tried forever, unless none of them has ever started."""
         if child is not None and child.alive:
             return child
@@ -274,8 +157,8 @@ class ChildExecutor:
         tries = 0
         while not self._stopping.is_set():
             try:
-                return self._list(_Child(self._hello))
-            except (_StartFailed, OSError, FrameError) as error:
+                return self._list(ChildProcess(self._hello))
+            except (StartFailed, OSError, FrameError) as error:
                 tries += 1
                 logger.error("a child process can't start: %s", error)  # noqa: TRY400 - the traceback would be ours
                 if tries >= START_TRIES and self._give_up():
@@ -283,7 +166,7 @@ class ChildExecutor:
                 self._stopping.wait(backoff.next().total_seconds())
         return None
 
-    def _list(self, child: _Child) -> _Child:
+    def _list(self, child: ChildProcess) -> ChildProcess:
         with self._lock:
             self._any_started = True
             self._children.add(child)
@@ -291,7 +174,7 @@ class ChildExecutor:
             child.kill()  # `stop` may have looked before it was listed
         return child
 
-    def _discard(self, child: _Child) -> None:
+    def _discard(self, child: ChildProcess) -> None:
         with self._lock:
             self._children.discard(child)
         child.leave()
@@ -305,7 +188,7 @@ class ChildExecutor:
             self._cannot_start()
         return True
 
-    def _serve(self, child: _Child, held: HeldLease) -> None:
+    def _serve(self, child: ChildProcess, held: HeldLease) -> None:
         began = SYSTEM_CLOCK.elapsed()
         handler = self._processor.handler_for(held.delivery)
         limit = handler.time_limit if handler else None
@@ -316,6 +199,8 @@ class ChildExecutor:
                 outcome = self._processor.process(held.delivery)
             else:
                 outcome = child.run(held, None if limit is None else limit + margin)
+        except FrameTooLarge as error:
+            outcome = self._processor.failed(held.delivery, error)
         except Exception as error:  # noqa: BLE001 - whatever it is costs this delivery an attempt, never the thread
             if not self._stopping.is_set():
                 with self._lock:

@@ -16,8 +16,8 @@ from cloudq.core.failure import Failure
 from cloudq.core.outcome import ACKED, Acked, DeadLettered, Outcome, Retried
 from cloudq.errors import CloudqError, UndecodableError
 
-# The largest body that a backend stores, and ample room.
-MAX_FRAME: Final = 16 * 1024 * 1024
+# The largest body that is decoded, and so is run, and ample room.
+MAX_FRAME: Final = wire.MAX_BODY_BYTES + 16 * 1024 * 1024
 _LENGTH: Final = struct.Struct("!I")
 
 
@@ -46,6 +46,7 @@ class CannotStart(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class RunRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """To a child: a delivery without what only the parent needs of it (the receipt and the native object)."""
 
+    number: int
     queue: str
     id: str
     body: bytes
@@ -61,9 +62,10 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     hard_end: timedelta | None
 
     @classmethod
-    def of(cls, delivery: Delivery, *, expires_at: datetime, ends: timedelta) -> RunRequest:
-        """What a child needs of a delivery whose lease ends then."""
+    def of(cls, delivery: Delivery, *, number: int, expires_at: datetime, ends: timedelta) -> RunRequest:
+        """What a child needs of a delivery whose lease ends then. The answer to it has the same number."""
         return cls(
+            number=number,
             queue=delivery.queue,
             id=delivery.id,
             body=delivery.body,
@@ -112,8 +114,9 @@ class LeaseIsLost(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """From a child: the outcome of what it ran."""
+    """From a child: the outcome of what it ran, which the number of its request names."""
 
+    number: int
     kind: Literal["acked", "retried", "dead_lettered"]
     delay: timedelta = timedelta(0)
     reason: str = ""
@@ -121,13 +124,14 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     failure: Failure | None = None
 
     @classmethod
-    def of(cls, outcome: Outcome) -> Done:
+    def of(cls, outcome: Outcome, number: int) -> Done:
         """An outcome in the form that travels."""
         if isinstance(outcome, Acked):
-            return cls(kind="acked")
+            return cls(number=number, kind="acked")
         if isinstance(outcome, DeadLettered):
-            return cls(kind="dead_lettered", reason=outcome.reason, failure=outcome.failure)
+            return cls(number=number, kind="dead_lettered", reason=outcome.reason, failure=outcome.failure)
         return cls(
+            number=number,
             kind="retried",
             delay=outcome.delay,
             reason=outcome.reason,
@@ -154,6 +158,10 @@ class FrameError(CloudqError):
     code = "frame"
 
 
+class FrameTooLarge(FrameError):
+    """Nothing of it was sent, so the other side is as it was."""
+
+
 class Channel:
     """One end of the socket pair. One thread may send while another receives.
 
@@ -168,12 +176,12 @@ class Channel:
         """Sends one frame.
 
         Raises:
-            FrameError: It is larger than `MAX_FRAME`.
+            FrameTooLarge: It is larger than `MAX_FRAME`.
             OSError: The other side has gone.
         """
         encoded = _encoded(frame)
         if len(encoded) > MAX_FRAME:
-            raise FrameError(f"a frame of {len(encoded):,} bytes is longer than {MAX_FRAME:,}")
+            raise FrameTooLarge(f"a frame of {len(encoded):,} bytes is longer than {MAX_FRAME:,}")
         self._socket.sendall(_LENGTH.pack(len(encoded)) + encoded)
 
     def from_child(self) -> FromChild | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import hashlib
 import json
 import os
 import sys
@@ -513,6 +514,37 @@ def test_a_forged_reference_reads_nothing_outside_the_store(tmp_path, key):
     with pytest.raises(PayloadLost):
         ClaimCheck(f"file://{tmp_path}/store").save(reference, b"{}")
     assert ["secret", "store"] == sorted(path.name for path in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("linked", ["file", "folder"])
+def test_links_within_a_store_of_files_are_not_followed(tmp_path, linked):
+    """Whoever may write to a shared folder can't have a worker read, write or delete what lies outside of it."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    blob = b'{"text": "secret"}'
+    (outside / "blob.json").write_bytes(blob)
+    (tmp_path / "store").mkdir()
+    if linked == "folder":
+        (tmp_path / "store" / "day").symlink_to(outside)
+    else:
+        (tmp_path / "store" / "day").mkdir()
+        (tmp_path / "store" / "day" / "blob.json").symlink_to(outside / "blob.json")
+    store = ClaimCheck(f"file://{tmp_path}/store")
+    reference = Reference(key="day/blob.json", sha256=hashlib.sha256(blob).hexdigest(), size=len(blob))
+    for use in (store.load, store.delete, lambda given: store.save(given, b"{}")):
+        with pytest.raises(PayloadLost, match="behind a symbolic link"):
+            use(reference)
+    assert blob == (outside / "blob.json").read_bytes()
+
+
+def test_the_path_to_a_store_of_files_may_have_links(tmp_path):
+    """It is the operator's own: `/var/run` is one on many machines."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "store").symlink_to(tmp_path / "disk")
+    store = ClaimCheck(f"file://{tmp_path}/store")
+    blob = store.blob(Message(id="1", task="t", queue="q", payload={"text": BIG}))
+    blob.save()
+    assert {"text": BIG} == store.load(blob.reference)
 
 
 @given(st.text(max_size=30) | st.from_regex(r"[./a-b\\:%~]{1,12}", fullmatch=True))

@@ -20,7 +20,7 @@ from cloudq.running.held import HeldLease
 from cloudq.running.runs import Runs
 from cloudq.worker import children
 from cloudq.worker.children import ChildExecutor
-from cloudq.worker.frames import Hello
+from cloudq.worker.frames import FrameTooLarge, Hello
 from cloudq.worker.intake import Intake
 from tests.unit.worker.fakes import NoThreads, delivery, until
 
@@ -75,7 +75,7 @@ class Parent:
 
 @pytest.fixture
 def parent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Parent]:
-    monkeypatch.setattr(children, "_Child", FakeChild)
+    monkeypatch.setattr(children, "ChildProcess", FakeChild)
     monkeypatch.setattr(children, "FIRST_PAUSE", timedelta(milliseconds=1))
     monkeypatch.setattr(FakeChild, "runs", staticmethod(lambda: ACKED), raising=False)
     app = App("memory://", retry=RetryPolicy(retry=lambda state: False))
@@ -110,6 +110,20 @@ def test_whatever_goes_wrong_with_a_child_costs_one_attempt(parent: Parent, monk
     assert ACKED == parent.ended.get(timeout=10)
 
 
+def test_what_is_too_large_for_a_child_costs_no_child(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It fails by its policy, and the child, to which nothing was said, isn't killed."""
+
+    def too_large() -> Outcome:
+        raise FrameTooLarge("a frame of 2 bytes is longer than 1")
+
+    monkeypatch.setattr(FakeChild, "runs", staticmethod(too_large))
+    parent.executor.start()
+    parent.offer()
+    assert isinstance(parent.ended.get(timeout=10), DeadLettered)
+    assert (0, [1]) == (parent.executor.died, parent.executor.pids)
+    assert all(child.alive for child in parent.executor._children)
+
+
 def test_without_a_thread_children_start_later(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that has no thread to give doesn't end the worker; it tries again, and has as many as asked for."""
     machine = NoThreads(monkeypatch)
@@ -131,7 +145,7 @@ def test_a_thread_that_ended_is_replaced(parent: Parent, monkeypatch: pytest.Mon
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(children, "_Child", broken)
+        patch.setattr(children, "ChildProcess", broken)
         parent.executor.start()
         until(lambda: not parent.executor._servers)
     parent.offer()

@@ -44,10 +44,10 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
 )
 def test_an_outcome_survives(ends: tuple[socket.socket, socket.socket], outcome: Outcome) -> None:
     """Every outcome arrives equal to what was sent."""
-    Channel(ends[0]).send(Done.of(outcome))
+    Channel(ends[0]).send(Done.of(outcome, 3))
     said = Channel(ends[1]).from_child()
     assert isinstance(said, Done)
-    assert outcome == said.outcome()
+    assert (3, outcome) == (said.number, said.outcome())
 
 
 @given(
@@ -81,7 +81,7 @@ def test_a_delivery_survives(
     )
     one, other = socket.socketpair()
     with one, other:
-        Channel(one).send(RunRequest.of(given_, expires_at=NOW, ends=ends))
+        Channel(one).send(RunRequest.of(given_, number=1, expires_at=NOW, ends=ends))
         said = Channel(other).to_child()
     assert isinstance(said, RunRequest)
     assert replace(given_, raw=None, lease=replace(lease, receipt=None)) == said.delivery()
@@ -90,7 +90,9 @@ def test_a_delivery_survives(
 def test_large_frames_pass(ends: tuple[socket.socket, socket.socket]) -> None:
     """A frame larger than the socket's buffer arrives whole."""
     large = replace(delivery(FakeClock()), body=b"x" * 5_000_000)
-    sender = threading.Thread(target=Channel(ends[0]).send, args=(RunRequest.of(large, expires_at=NOW, ends=ENDS),))
+    sender = threading.Thread(
+        target=Channel(ends[0]).send, args=(RunRequest.of(large, number=1, expires_at=NOW, ends=ENDS),)
+    )
     sender.start()
     said = Channel(ends[1]).to_child()
     sender.join(10)
@@ -105,7 +107,7 @@ def test_a_frame_that_claims_too_much_is_refused(ends: tuple[socket.socket, sock
         Channel(ends[1]).from_child()
     with pytest.raises(FrameError, match="longer than"):
         Channel(ends[0]).send(
-            RunRequest.of(replace(delivery(FakeClock()), body=bytes(MAX_FRAME)), expires_at=NOW, ends=ENDS)
+            RunRequest.of(replace(delivery(FakeClock()), body=bytes(MAX_FRAME)), number=1, expires_at=NOW, ends=ENDS)
         )
 
 
@@ -123,7 +125,7 @@ def test_the_end_is_none(ends: tuple[socket.socket, socket.socket]) -> None:
 
 def test_several_frames_keep_their_order(ends: tuple[socket.socket, socket.socket]) -> None:
     """Frames arrive one by one, in order."""
-    sent = RunRequest.of(delivery(FakeClock()), expires_at=NOW, ends=ENDS)
+    sent = RunRequest.of(delivery(FakeClock()), number=1, expires_at=NOW, ends=ENDS)
     for frame in (sent, LeaseIsLost(), sent):
         Channel(ends[0]).send(frame)
     channel = Channel(ends[1])

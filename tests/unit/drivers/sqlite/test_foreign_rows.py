@@ -1,6 +1,7 @@
 """Rows that another program changed: they end as dead letters, and stop nothing."""
 
 import sqlite3
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from cloudq.core.message import Message
 from cloudq.core.outcome import Acked, DeadLettered
 from cloudq.core.processor import Processor
 from cloudq.drivers.sqlite.foreign_rows import text_or_bytes
+from cloudq.errors import CloudqError
 
 SECOND = timedelta(seconds=1)
 NOT_UTF8 = "CAST(x'ff' AS TEXT)"
@@ -55,6 +57,15 @@ def pairs(values):
     return [(column, value) for column, each in values.items() for value in each]
 
 
+@contextmanager
+def answered():
+    """What is asked of the driver raises nothing, whatever is in its rows."""
+    try:
+        yield
+    except (TypeError, ValueError, OverflowError, CloudqError) as error:
+        pytest.fail(f"a changed row stopped it: {error!r}")
+
+
 @pytest.mark.parametrize("leased", [False, True])
 @pytest.mark.parametrize(("column", "value"), pairs(MESSAGES))
 def test_a_changed_row_stops_no_queue(bench, driver, column, value, leased):
@@ -65,13 +76,14 @@ def test_a_changed_row_stops_no_queue(bench, driver, column, value, leased):
     bench.send(driver, "good")
     change(bench, f"UPDATE message SET {column} = {value} WHERE seq = 1")  # noqa: S608 - the table above
     seen = {}
-    for _ in range(5):
-        driver.stats("q")
-        for one in bench.receive(driver):
-            seen[one.raw] = one
-            step = NativeDeadLetter(failure=Failure(reason="x")) if one.message is None else Ack()
-            assert [None] == bench.settle(driver, step, one)
-        bench.clock.advance(timedelta(minutes=2))
+    with answered():
+        for _ in range(5):
+            driver.stats("q")
+            for one in bench.receive(driver):
+                seen[one.raw] = one
+                step = NativeDeadLetter(failure=Failure(reason="x")) if one.message is None else Ack()
+                assert [None] == bench.settle(driver, step, one)
+            bench.clock.advance(timedelta(minutes=2))
     assert ({1, 2}, 1) == (set(seen), seen[2].deliveries)
     assert seen[1].attempt >= 1
     assert 2 == len(driver.dead_letters("q").peek(limit=9))
@@ -85,9 +97,10 @@ def test_a_changed_dead_letter_hides_no_other(bench, driver, column, value):
     bench.settle(driver, NativeDeadLetter(failure=Failure(reason="x")), *bench.receive(driver))
     change(bench, f"UPDATE dead SET {column} = {value} WHERE seq = 1")  # noqa: S608 - the table above
     dead = driver.dead_letters("q")
-    assert ["1", "2"] == [letter.key for letter in dead.peek(limit=9)]
-    assert dead.get("1").body
-    taken = dead.take(None, limit=9, lease=SECOND)
+    with answered():
+        assert ["1", "2"] == [letter.key for letter in dead.peek(limit=9)]
+        assert dead.get("1").body
+        taken = dead.take(None, limit=9, lease=SECOND)
     assert [1, 2] == [one.raw for one in taken]
     assert [None, None] == [r.error for r in dead.settle([Final(lease=one.lease, step=Ack()) for one in taken])]
 

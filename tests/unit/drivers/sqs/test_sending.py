@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from cloudq.core.clock import EPOCH
 from cloudq.core.failure import Failure
 from cloudq.core.message import Message
 from cloudq.drivers.sqs import SQSDriver
@@ -115,6 +116,15 @@ def test_each_call_starts_from_its_own_entries(driver, sqs):
     failure = Failure(reason="x")
     driver.send([item(n, queue="q-dlq", body=b"x" * (512 * 1024 - 200), failure=failure) for n in range(2)])
     assert [{"cloudq.dead"}] * 4 == found
+
+
+def test_entries_leave_room_for_the_attributes_of_tracers(driver, sqs):
+    """SQS takes ten attributes a message: ours are two at most, whatever is to be kept beside the body."""
+    failure = Failure(reason="x", traceback="y" * 4000, unknown_since=EPOCH, waiting_since=EPOCH)
+    for queue in ("q", "q-dlq"):
+        assert driver.send([item(queue=queue, body=b"\xff", failure=failure)])[0].error is None
+    entries = [given["Entries"][0]["MessageAttributes"] for given in parameters(sqs, "SendMessageBatch")]
+    assert [2, 2] == [len(attributes) for attributes in entries]
 
 
 def test_what_is_too_large_alone_is_found_by_halving(driver, sqs):

@@ -112,7 +112,7 @@ def _send(calls: Calls, url: str, queue: str, batch: Sequence[Entry]) -> Iterato
             yield from _send(calls, url, queue, batch[middle:])
             return
         for one in batch:
-            yield one.index, _sized(error, one) if len(batch) == 1 else error
+            yield one.index, _sized(error, entries[0]) if len(batch) == 1 else error
         return
 
     def is_stored(place: int, said: Mapping[str, Any]) -> bool:
@@ -121,15 +121,15 @@ def _send(calls: Calls, url: str, queue: str, batch: Sequence[Entry]) -> Iterato
         return said.get("MD5OfMessageBody") == digest and bool(said.get("MessageId"))
 
     errors = unnamed_too(answer, [one["Id"] for one in entries], queue, done="stored", proof=is_stored)
-    for one, failure in zip(batch, errors, strict=True):
+    for one, sent, failure in zip(batch, entries, errors, strict=True):
         if failure is not None:
-            yield one.index, _sized(failure, one)
+            yield one.index, _sized(failure, sent)
 
 
-def _sized(error: Exception, one: Entry) -> Exception:
-    """The error, with the bytes that were refused: by these the core shortens what lies beside the body."""
+def _sized(error: Exception, sent: Mapping[str, Any]) -> Exception:
+    """The error, with the bytes that were refused, those of a tracer too: by these the core shortens the details."""
     if isinstance(error, MessageTooLarge):
-        error.size = one.size
+        error.size = bodies.size(sent["MessageBody"], sent.get("MessageAttributes", {}))
     return error
 
 

@@ -133,6 +133,19 @@ def test_what_is_too_large_alone_is_found_by_halving(driver, sqs):
     results = driver.send([item(1), item(2), item(3, body=b"x" * (1024 * 1024 - 100)), item(4)])
     assert [None, None, MessageTooLarge, None] == [result.error and type(result.error) for result in results]
     assert 3 == len(receive(driver))
+    # As it was sent, so that the core knows how much to shorten.
+    assert 1024 * 1024 < results[2].error.size < 1024 * 1024 + 400
+
+
+def test_a_copy_that_a_tracer_makes_too_large_keeps_its_reason(driver, sqs):
+    """Its details are cut to what the tracer leaves."""
+    sqs.trace = traced
+    failure = Failure(reason="no such order", traceback="y" * 4000)
+    copy = item(queue="q-dlq", body=b"x" * (1024 * 1024 - 2000), failure=failure)
+    assert CloudQueue("q", driver).store_copies([copy])[0].error is None
+    (letter,) = driver.dead_letters("q").peek(limit=1)
+    assert "no such order" == letter.failure.reason
+    assert letter.failure.traceback
 
 
 def test_halving_ends_with_the_time_of_the_call(driver, sqs, monkeypatch):

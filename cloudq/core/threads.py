@@ -67,6 +67,7 @@ class Threads:
         self._threads: set[threading.Thread] = set()
         self._free: set[threading.Thread] = set()  # those that run no job: they wait for one, or are on their way
         self._failing = False
+        self._pid = os.getpid()
         _pools.add(self)
 
     def submit(self, job: Job, *, delay: timedelta = _NOW) -> bool:
@@ -76,6 +77,7 @@ class Threads:
             Whether a thread will run it. `False`: there is no thread and none can be started, so it waits until a later
             `submit` or `catch_up` finds one (or `withdraw` it); or the pool is closed, and the job is dropped.
         """
+        self._forget_if_forked()
         with self._changed:
             if self._closed:
                 return False
@@ -94,6 +96,7 @@ class Threads:
         Returns:
             `False`: all are busy, and no other one can be started. The job is dropped.
         """
+        self._forget_if_forked()
         with self._changed:
             if self._closed:
                 return False
@@ -158,6 +161,14 @@ class Threads:
         self._changed = threading.Condition()
         self._jobs, self._threads, self._free = [], set(), set()
         self._failing = False
+        self._pid = os.getpid()
+
+    def _forget_if_forked(self) -> None:
+        """In a child whose parent doesn't run Python's hooks when it forks, as uWSGI doesn't."""
+        if self._pid != os.getpid():
+            with _forgetting:
+                if self._pid != os.getpid():
+                    self.forget()
 
     def _staff(self) -> Exception | None:
         """Starts a thread if more is due than there are free ones, or something waits and there is none.
@@ -245,6 +256,8 @@ class Threads:
 
 
 _pools: WeakSet[Threads] = WeakSet()
+# Of several threads in a new child one forgets. Never taken before a fork, but in a child that forks on at that moment.
+_forgetting: Final = threading.Lock()
 
 
 def _forget_threads() -> None:

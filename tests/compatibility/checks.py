@@ -148,5 +148,5 @@ def started(place: Place, *arguments: str, **more: str) -> Iterator[subprocess.P
 def wait_until(holds: Callable[[], object], within: float = 60) -> None:
     end = time.monotonic() + within
     while not holds():
-        assert time.monotonic() < end, "not within a minute"
+        assert time.monotonic() < end, f"not within {within:g} s"
         time.sleep(0.05)

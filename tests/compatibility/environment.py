@@ -39,6 +39,6 @@ def run(program: str, *arguments: str, **more: str) -> subprocess.CompletedProce
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import threading
@@ -369,6 +370,19 @@ def test_after_a_fork_the_child_has_a_pool_of_its_own(clock: FakeClock) -> None:
     assert (child, 0) == os.waitpid(child, 0)
     gate.set()
     until(lambda: ["the parent's"] == ran)
+    threads.close()
+
+
+def test_a_fork_without_pythons_hooks_is_noticed(clock: FakeClock) -> None:
+    """uWSGI forks so: the child counts on none of its parent's threads."""
+    threads = Threads("cloudq-raw-fork", 1, clock=clock)
+    ran: list[str] = []
+    threads.submit(lambda: ran.append("the parent's"))
+    until(lambda: ["the parent's"] == ran)  # its thread is idle now, and would be counted on
+    child = ctypes.PyDLL(None).fork()
+    if not child:
+        _exit_unless(lambda: threads.submit(lambda: ran.append("the child's")), lambda: ran[1:] == ["the child's"])
+    assert (child, 0) == os.waitpid(child, 0)
     threads.close()
 
 

@@ -44,7 +44,7 @@ class Row(NamedTuple):
 
 
 def rows() -> Iterator[Row]:
-    yield Row("nothing else", ("boto3",), _traced("", sqlite=True))
+    yield Row("boto3 alone", ("boto3",), _traced("", sqlite=True))
     for tracer, name, packages, sqlite in (
         ("ddtrace", "ddtrace, patched", ("ddtrace",), True),
         ("ddtrace-streams", "ddtrace with Data Streams", ("ddtrace",), False),

@@ -27,6 +27,7 @@ from weakref import WeakKeyDictionary
 from azure.servicebus import ServiceBusReceiver, ServiceBusSender
 from azure.servicebus._pyamqp._connection import Connection
 from azure.servicebus._pyamqp.error import AMQPConnectionError, AMQPException, ErrorCondition
+from azure.servicebus._pyamqp.receiver import ReceiverLink
 from azure.servicebus._servicebus_receiver import (  # type: ignore[attr-defined]  # private
     create_authentication,
 )
@@ -34,6 +35,7 @@ from azure.servicebus._servicebus_receiver import (  # type: ignore[attr-defined
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.drivers.service_bus import deadlines
 from cloudq.drivers.service_bus.sockets import TimelySocket, addresses
+from cloudq.drivers.service_bus.unreadable import peek_everything, read_everything
 
 # How long one wait for a link to be attached takes. The SDK asks again.
 _READY: Final = timedelta(seconds=1)
@@ -75,7 +77,7 @@ def prepare(owner: OwnerT) -> OwnerT:
 def without_credit(receiver: ServiceBusReceiver) -> ServiceBusReceiver:
     """A receiver, not open yet, that gets nothing it hasn't asked for and starts no thread."""
     receiver._prefetch_count = -1  # one more is its credit on opening
-    return receiver
+    return peek_everything(receiver)
 
 
 def open_receiver(receiver: ServiceBusReceiver) -> None:
@@ -161,6 +163,18 @@ def _mend(handler: Any) -> None:
         return done
 
     handler.auth_complete = auth_complete
+    ready, known = handler.client_ready, None
+
+    def client_ready() -> bool:
+        nonlocal known
+        is_ready: bool = ready()
+        link = handler._link
+        if link is not None and link is not known and isinstance(link, ReceiverLink):
+            known = link  # credit is given later, so that nothing has come by it yet
+            read_everything(link)
+        return is_ready
+
+    handler.client_ready = client_ready
 
 
 def _open_in_time(handler: Any) -> None:

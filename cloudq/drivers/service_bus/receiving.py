@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.failure import Failure
 from cloudq.drivers.service_bus.properties import failure_in, group_of
+from cloudq.drivers.service_bus.unreadable import Unreadable
 
 REASON: Final = "DeadLetterReason"
 DESCRIPTION: Final = "DeadLetterErrorDescription"
@@ -41,20 +42,28 @@ def body_of(message: ServiceBusReceivedMessage) -> bytes:
 
 
 def _read(message: ServiceBusReceivedMessage) -> tuple[bytes, str | None]:
-    """The bytes of the body, and what it is where it is neither data nor a text: nothing of ours."""
+    """The bytes of the body, and why it is nothing of ours, where it is neither data nor a text."""
     body = message.body
     if isinstance(body, bytes):
         return body, None
     if isinstance(body, str):
         return body.encode("utf-8", "surrogatepass"), None
     if isinstance(body, Mapping):
-        return _written(body), "map"
+        return _written(body), _no_data("map")
+    is_in_parts = isinstance(body, Iterator)
+    parts = list(body) if is_in_parts else body
+    if is_in_parts and parts and isinstance(parts[0], Unreadable):
+        return bytes(parts[0]), f"the message can't be read by azure-servicebus ({parts[0].why})"
     try:
-        return b"".join(body), None  # whose parts are bytes: a number's bytes would be as many zeros
+        return b"".join(parts), None  # whose parts are bytes: a number's bytes would be as many zeros
     except TypeError:
-        if isinstance(body, Iterator):
-            return _written(list(message.body)), "sequence"
-        return _written(body), "list" if isinstance(body, list) else f"value of type {type(body).__name__}"
+        if is_in_parts:
+            return _written(parts), _no_data("sequence")
+        return _written(body), _no_data("list" if isinstance(body, list) else f"value of type {type(body).__name__}")
+
+
+def _no_data(kind: str) -> str:
+    return f"the body is an AMQP {kind}, not data: send the event as JSON, in the bytes of a data section"
 
 
 def _written(body: object) -> bytes:
@@ -119,8 +128,7 @@ def _delivery(message: ServiceBusReceivedMessage, lease: Lease, failure: Failure
         raw=message,
     )
     if foreign is not None:
-        why = f"the body is an AMQP {foreign}, not data: send the event as JSON, in the bytes of a data section"
-        made = replace(made, undecodable=why, message=None)
+        made = replace(made, undecodable=foreign, message=None)
     session = message.session_id
     if session is None:
         return made

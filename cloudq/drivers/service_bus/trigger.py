@@ -62,7 +62,7 @@ class TriggerMessage(Protocol):
 
     @property
     def locked_until(self) -> datetime | None:
-        """When its lock ended as it was handed over."""
+        """When its lock ended as it was handed over; in the year 9999 for a message of a session."""
         ...
 
 
@@ -108,7 +108,7 @@ def arrival(message: TriggerMessage, queue: str, *, now: datetime, elapsed: time
         raise PushRefused(
             f"this is not a message as the Service Bus trigger passes it: {type(error).__name__}: {error}", hint=_HINT
         ) from error
-    if session is not None:
+    if session is not None or _ends_never(until):
         raise PushRefused(
             f"message {native_id!r} is of a session, whose order a function can't keep when a task fails",
             hint="work on queues with sessions with `cloudq worker`; send to others without an ordering key",
@@ -126,6 +126,12 @@ def arrival(message: TriggerMessage, queue: str, *, now: datetime, elapsed: time
         raw=message,
     )
     return Arrival(token=token, delivery=made)
+
+
+def _ends_never(until: datetime | None) -> bool:
+    # What is of a session has no lock of its own: the host writes the last moment of all. The session's id it may leave
+    # out (Azure/azure-functions-python-library, issue 103).
+    return until is not None and until.year == datetime.max.year
 
 
 def _aware(moment: datetime) -> datetime:

@@ -11,6 +11,7 @@ from azure.servicebus.amqp import AmqpAnnotatedMessage
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.core.delivery import Lease
 from cloudq.drivers.service_bus.receiving import body_of, delivery
+from cloudq.drivers.service_bus.unreadable import Unreadable
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,23 @@ def test_a_body_is_bytes(body: object, read: bytes) -> None:
     """Also where another client sent a number, a list or nothing: it must not hold up what came with it."""
     message: Any = SimpleNamespace(body=body)
     assert body_of(message) == read
+
+
+def test_what_the_sdk_cannot_read_is_undecodable() -> None:
+    """The reason says what the SDK said; the bytes are kept."""
+    sent = AmqpAnnotatedMessage(data_body=[Unreadable(b"bytes", "ValueError: too deep")])
+    message: Any = SimpleNamespace(
+        body=sent.body,
+        application_properties=None,
+        delivery_count=0,
+        message_id="1",
+        sequence_number=1,
+        session_id=None,
+    )
+    lease = Lease(queue="q", receipt=None, expires_at=SYSTEM_CLOCK.now(), ends=SYSTEM_CLOCK.elapsed())
+    made = delivery(message, lease)
+    assert (None, b"bytes") == (made.message, made.body)
+    assert "the message can't be read by azure-servicebus (ValueError: too deep)" == made.undecodable
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The SDK's private parts that `sdk.py`, `dispositions.py` and `connections.py` lean on are where they expect them."""
+"""The SDK's private parts that the driver leans on are where it expects them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,15 @@ from cloudq.drivers.service_bus import connections, sdk
         (ServiceBusReceiver, ["_open", "_do_retryable_operation", "_handle_exception", "_create_handler"]),
         (ServiceBusReceiver, ["_settle_message_via_mgmt_link", "_mgmt_request_response_with_retry"]),
         (client.ReceiveClient, ["client_ready", "open", "_message_received"]),
-        (receiver.ReceiverLink, ["_outgoing_disposition", "_incoming_flow", "_incoming_disposition", "flow"]),
+        (
+            receiver.ReceiverLink,
+            ["_outgoing_disposition", "_incoming_flow", "_incoming_disposition", "flow", "_incoming_transfer"],
+        ),
         (link.Link, ["_incoming_flow"]),
         (_connection.Connection, ["listen"]),
         (_transport._AbstractTransport, ["close"]),
-        (PyamqpTransport, ["create_servicebus_exception", "AMQP_ARRAY_VALUE"]),
+        (PyamqpTransport, ["create_servicebus_exception", "AMQP_ARRAY_VALUE", "mgmt_client_request"]),
+        (PyamqpTransport, ["parse_received_message"]),
     ],
 )
 def test_a_private_part_is_there(owner: type, names: list[str]) -> None:

@@ -75,6 +75,21 @@ def test_what_cannot_be_settled_is_refused(changed: dict) -> None:
         arrival(message(**changed), "orders", now=NOW, elapsed=ELAPSED, renewed=False)
 
 
+@pytest.mark.parametrize("renewed", [False, True])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"session_id": "s"},
+        {"locked_until": datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)},
+        {"locked_until": datetime(9999, 12, 31, 23, 59, 59)},  # noqa: DTZ001 - what the decoder may make of it
+    ],
+)
+def test_a_message_of_a_session_is_refused(changed: dict, renewed: bool) -> None:
+    """Also where the host leaves its session's id out: a lock that ends with the calendar is no lock of its own."""
+    with pytest.raises(PushRefused, match="is of a session"):
+        arrival(message(**changed), "orders", now=NOW, elapsed=ELAPSED, renewed=renewed)
+
+
 def test_the_token_is_not_shown() -> None:
     """It settles the message for whoever reads it."""
     assert LOCK not in repr(arrival(message(), "orders", now=NOW, elapsed=ELAPSED, renewed=False))

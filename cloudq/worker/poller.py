@@ -81,6 +81,7 @@ class Poller:
         self._polling_since: timedelta | None = None
         self.down: BaseException | None = None
         """Why the latest poll failed, or `None` if it worked."""
+        self._told: set[type[BaseException]] = set()  # which kinds of failures were logged since one worked
         self.reached = False
         """Whether a poll ever worked."""
         self._thread = threading.Thread(target=self._run, name=f"cloudq-poller-{queue}", daemon=True)
@@ -196,9 +197,10 @@ class Poller:
                 self._clock.wait(self._changed, min(left, SLICE))
 
     def _went_down(self, error: BaseException) -> None:
-        known, self.down = self.down, error
-        if known is not None:
+        self.down = error
+        if type(error) in self._told:
             return
+        self._told.add(type(error))
         # An exception that isn't one of cloudq's is unexpected, and worth a traceback.
         surprise = None if isinstance(error, CloudqError) else error
         logger.error(
@@ -214,6 +216,7 @@ class Poller:
         if self.down is None:
             return
         self.down = None
+        self._told.clear()
         self._backoff.reset()
         logger.info(
             "queue %s can be received from again",

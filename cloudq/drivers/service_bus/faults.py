@@ -15,6 +15,7 @@ from azure.core.exceptions import (
 from azure.servicebus import exceptions as sdk_errors
 
 from cloudq.core.delivery import Lease
+from cloudq.core.message import is_ordered
 from cloudq.drivers.service_bus.sdk import Cut, Unconfirmed
 from cloudq.errors import (
     BackendError,
@@ -124,8 +125,10 @@ def _translated(error: BaseException, queue: str) -> Exception:
     if isinstance(error, HttpResponseError):
         return _of_http(error, queue)
     if _wants_session(said):
+        ordered = is_ordered(queue)
+        is_, named = ("no sessions", "ends") if ordered else ("sessions", "doesn't end")
         return UnsupportedError(
-            f"queue {queue!r} has sessions, and its name doesn't end in .fifo, or the other way round: {said}",
+            f"queue {queue!r} has {is_}, though its name {named} in .fifo: {said}",
             hint="queues whose names end in .fifo need sessions, all others must have none",
         )
     if isinstance(error, AzureError):

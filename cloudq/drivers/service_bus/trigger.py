@@ -8,7 +8,7 @@ the present one in it, and the lock token is a text.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 from uuid import UUID
 
@@ -131,7 +131,7 @@ def arrival(message: TriggerMessage, queue: str, *, now: datetime, elapsed: time
 def _ends_never(until: datetime | None) -> bool:
     # What is of a session has no lock of its own: the host writes the last moment of all. The session's id it may leave
     # out (Azure/azure-functions-python-library, issue 103).
-    return until is not None and until.year == datetime.max.year
+    return until is not None and until.year == MAXYEAR
 
 
 def _aware(moment: datetime) -> datetime:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
+from cloudq.emulators.browsers import why_refused
 from cloudq.emulators.cloud_tasks.ports import check_free, place, taken
 from cloudq.emulators.cloud_tasks.signing import Signer
 
@@ -42,7 +44,7 @@ class CertificateServer:
             PortTaken: Somebody else listens there.
         """
         check_free(self._host, self._port)
-        application = web.Application()
+        application = web.Application(middlewares=[self._refuse_pages])
         application.router.add_get(CERTIFICATES, self._certificates)
         application.router.add_get(KEY_SET, self._key_set)
         application.router.add_get(DISCOVERY, self._discovery)
@@ -60,6 +62,14 @@ class CertificateServer:
         """Stops listening."""
         if self._runner is not None:
             await self._runner.cleanup()
+
+    @web.middleware
+    async def _refuse_pages(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answers no page in a browser."""
+        refused = why_refused({name.lower(): value for name, value in request.headers.items()}, self._host)
+        if refused is not None:
+            raise web.HTTPForbidden(text=refused)
+        return await handler(request)
 
     async def _certificates(self, _request: web.Request) -> web.Response:
         return web.json_response(self._signer.certificates(), headers=_CACHE)

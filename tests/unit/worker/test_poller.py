@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from cloudq.core.delivery import Delivery
-from cloudq.errors import BackendUnavailable
+from cloudq.errors import BackendUnavailable, QueueNotFound, UnsupportedError
 from cloudq.running.held import HeldLease
 from cloudq.running.runs import Runs
 from cloudq.testing.clock import FakeClock
@@ -195,6 +195,20 @@ def test_a_failing_backend_is_asked_again_after_a_pause(
         f"queue q can't be received from, trying again until it can: {error}",
         "queue q can be received from again",
     ] == caplog.messages
+
+
+def test_each_kind_of_failure_is_logged(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """Once, until the queue can be received from again: what is wrong may have become something else."""
+    bench.poller.start()
+    gone, changed = QueueNotFound("there is no queue 'q'"), UnsupportedError("queue 'q' has sessions")
+    for number, error in enumerate((gone, gone, changed, gone, changed), 1):
+        bench.backend.answer(error)
+        until(lambda number=number: bench.poller._backoff.tries == number)  # type: ignore[misc]  # bound early
+        bench.clock.until_waiting(1)
+        bench.clock.advance(100 * FIRST_PAUSE)
+    assert [f"queue q can't be received from, trying again until it can: {error}" for error in (gone, changed)] == (
+        caplog.messages
+    )
 
 
 def test_a_clock_that_is_set_back_lengthens_no_pause(bench: Bench) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+from cloudq.emulators.browsers import why_refused
 from cloudq.emulators.service_bus.admin.requests import Request, Response, handle
 from cloudq.emulators.service_bus.broker.broker import Broker
 
@@ -19,33 +20,46 @@ _CONTENT_TYPE: Final = b"application/atom+xml;type=entry;charset=utf-8"
 
 
 class Administration:
-    """Serves the administration of a broker, on the event loop that the broker is used on."""
+    """Serves the administration of a broker, on the event loop that the broker is used on.
+
+    Attributes:
+        listening: The address that the server listens at. Requests of pages in browsers are refused.
+    """
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
+        self.listening = "127.0.0.1"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
         if scope["type"] != "http":
             raise ValueError(f"{scope['type']} isn't served here")
         body = await _body(receive)
-        response = Response(413) if body is None else handle(self._broker, _request(scope, body))
+        refused = why_refused(_headers(scope), self.listening)
+        if refused is not None:
+            response = Response(403, refused.encode())
+        else:
+            response = Response(413) if body is None else handle(self._broker, _request(scope, body))
         headers = [(b"content-type", _CONTENT_TYPE), (b"content-length", str(len(response.body)).encode())]
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": response.body})
 
 
+def _headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+
+
 def _request(scope: Scope, body: bytes) -> Request:
-    headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    headers = _headers(scope)
     raw = scope.get("raw_path")
     path = raw.decode("latin-1") if raw else scope["path"]
     return Request(
         method=scope["method"],
-        origin=f"{scope.get('scheme', 'http')}://{headers.get(b'host', 'localhost')}",
+        origin=f"{scope.get('scheme', 'http')}://{headers.get('host', 'localhost')}",
         path=path.partition("?")[0],
         query=dict(parse_qsl(scope["query_string"].decode("latin-1"))),
         body=body,
-        if_match=b"if-match" in headers,
+        if_match="if-match" in headers,
     )
 
 

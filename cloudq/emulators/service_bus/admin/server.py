@@ -19,9 +19,10 @@ class AdministrationServer:
     def __init__(self, broker: Broker) -> None:
         import uvicorn
 
+        self._administration = Administration(broker)
         self._server = uvicorn.Server(
             uvicorn.Config(
-                Administration(broker),
+                self._administration,
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -34,6 +35,7 @@ class AdministrationServer:
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> int:
         """Listens on the port, or on a free one. Returns which it is. Raises `OSError` if the port is taken."""
+        self._administration.listening = host
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listening = socket.create_server((host, port), family=family)
         listening.setblocking(False)

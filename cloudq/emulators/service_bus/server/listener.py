@@ -52,18 +52,19 @@ class Listener:
     async def start(self, host: str = LOOPBACK, port: int = 0) -> int:
         """Listens on the port, or on a free one. Returns which it is. Raises `OSError` if the port is taken."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: self._connect(loop), host, port)
+        self._server = await loop.create_server(lambda: self._connect(loop, host), host, port)
         self._timer = BrokerTimer(self._broker, self._clock, loop)
         self.faults.on_drop(partial(self._drop_soon, loop))
         return int(self._server.sockets[0].getsockname()[1])
 
-    def _connect(self, loop: asyncio.AbstractEventLoop) -> Peer:
+    def _connect(self, loop: asyncio.AbstractEventLoop, host: str) -> Peer:
         peer = Peer(
             loop=loop,
             broker=self._broker,
             faults=self.faults,
             identity=self._identity,
             limits=self._limits,
+            listening=host,
             on_end=self._peers.discard,
         )
         self._peers.add(peer)

@@ -30,11 +30,13 @@ class Peer(asyncio.Protocol):
         faults: Faults,
         identity: Identity,
         limits: Limits,
+        listening: str,
         on_end: Callable[[Peer], None],
     ) -> None:
         self._loop = loop
         self._faults = faults
         self._limits = limits
+        self._listening = listening
         self._on_end = on_end
         self._transport: asyncio.Transport | None = None
         self._wire: Wire | None = None
@@ -99,7 +101,7 @@ class Peer(asyncio.Protocol):
             return PlainWire()
         from cloudq.emulators.service_bus.server.websocket import WebSocketWire
 
-        return WebSocketWire(self._limits.max_message_size)
+        return WebSocketWire(self._limits.max_message_size, self._listening)
 
     def _wake(self) -> None:
         # What one event brings forth is written together, once it has been dealt with.

@@ -15,17 +15,25 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
+from cloudq.emulators.browsers import why_refused
+
 PATH: Final = "/$servicebus/websocket"
 # The name that the binding's draft registers, and the one of the draft before it, which Azure's clients use.
 SUBPROTOCOLS: Final = (Subprotocol("amqp"), Subprotocol("AMQPWSB10"))
 
 
 class WebSocketWire:
-    """A WebSocket that carries AMQP. Where its messages start and end means nothing to AMQP."""
+    """A WebSocket that carries AMQP. Where its messages start and end means nothing to AMQP.
 
-    __slots__ = ("_eof", "_protocol")
+    Args:
+        max_message_size: Of the WebSocket's messages, in bytes.
+        listening: The address that the server listens at. Handshakes of pages in browsers are refused.
+    """
 
-    def __init__(self, max_message_size: int) -> None:
+    __slots__ = ("_eof", "_listening", "_protocol")
+
+    def __init__(self, max_message_size: int, listening: str) -> None:
+        self._listening = listening
         self._protocol = ServerProtocol(subprotocols=SUBPROTOCOLS, max_size=max_message_size)
         self._eof = False
 
@@ -43,7 +51,10 @@ class WebSocketWire:
         return b"".join(amqp)
 
     def _on_request(self, request: Request) -> None:
-        if unquote(urlsplit(request.path).path).rstrip("/") == PATH:
+        refused = why_refused({name.lower(): value for name, value in request.headers.raw_items()}, self._listening)
+        if refused is not None:
+            response = self._protocol.reject(HTTPStatus.FORBIDDEN, f"{refused}\n")
+        elif unquote(urlsplit(request.path).path).rstrip("/") == PATH:
             response = self._protocol.accept(request)
         else:
             response = self._protocol.reject(HTTPStatus.NOT_FOUND, f"AMQP is spoken at {PATH}\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.error
 import urllib.request
 from datetime import timedelta
 
@@ -55,6 +56,16 @@ def test_the_audience_is_the_tasks(lab):
     assert checked(lab, token, "https://worker.example")["aud"] == "https://worker.example"
     with pytest.raises(jwt.InvalidAudienceError):
         checked(lab, token, lab.worker.url)
+
+
+@pytest.mark.parametrize("headers", [{"Origin": "https://evil.example"}, {"Host": "evil.example"}])
+def test_a_page_in_a_browser_is_refused(lab, headers):
+    """The emulator answers programs: 403 for another page, and for a name that was rebound."""
+    asked = urllib.request.Request(lab.emulator.certificates_url, headers=headers)  # noqa: S310 - its own address
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(asked, timeout=10)  # noqa: S310 - as above
+    with caught.value:
+        assert caught.value.code == 403
 
 
 def test_certificates_are_served_in_googles_form(lab):

@@ -46,3 +46,16 @@ def test_only_http_is_served() -> None:
     """Anything else is an error."""
     with pytest.raises(ValueError, match="websocket"):
         answer({**SCOPE, "type": "websocket"})
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ([(b"Host", b"127.0.0.1:5300")], 400),
+        ([(b"Host", b"evil.example")], 403),
+        ([(b"Host", b"127.0.0.1:5300"), (b"Origin", b"https://evil.example")], 403),
+    ],
+)
+def test_pages_in_browsers_are_refused(headers: list[tuple[bytes, bytes]], status: int) -> None:
+    """A request by another page, or by a name that was rebound, does nothing; others get to be read."""
+    assert status == answer({**SCOPE, "headers": headers}, {"type": "http.request"})[0]["status"]

@@ -163,7 +163,7 @@ def own_attributes(body: bytes) -> bytes:
         return body
     foreign = [name for name in event if name in _BOOKS or (name in _OPTIONS and not _is_ours(name, event[name]))]
     if not foreign or _names_twice(body):
-        return body  # an event that names something twice isn't mended: it is shown as it came
+        return body  # an event that names something twice isn't made into one that doesn't
     return msgspec.json.encode({f"{_FOREIGN}{name}" if name in foreign else name: event[name] for name in event})
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 
@@ -54,6 +56,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         first_received_at: When this copy was first handed over, where the backend says.
         failure: The latest failure, where the backend keeps it beside the message.
         raw: The backend's native object: the escape hatch.
+        foreign: What other programs set beside the body, in the driver's own form, or `None`: copies keep it.
     """
 
     queue: str
@@ -69,6 +72,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     first_received_at: datetime | None = None
     failure: Failure | None = None
     raw: object = None
+    foreign: Mapping[str, Any] | None = None
 
     def __repr__(self) -> str:
         """Without the body, which may hold what no log should."""
@@ -89,6 +93,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         first_received_at: datetime | None = None,
         failure: Failure | None = None,
         raw: object = None,
+        foreign: Mapping[str, Any] | None = None,
     ) -> Delivery:
         """What a driver makes of a stored body: decoded if it can be, with the reason if it can't.
 
@@ -104,6 +109,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
             first_received_at: When this copy was first handed over.
             failure: What is stored beside the body.
             raw: The native object.
+            foreign: What other programs set beside the body.
         """
         message: Message | None = None
         undecodable: str | None = None
@@ -125,4 +131,5 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
             first_received_at=first_received_at,
             failure=failure,
             raw=raw,
+            foreign=foreign,
         )

@@ -7,7 +7,9 @@ carried out. So a crash between the two leaves a duplicate, never a loss.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from typing import Final as Const
 
 import msgspec
@@ -78,6 +80,7 @@ def outgoing(
     *,
     failure: Failure | None = None,
     cancellable: bool = False,
+    foreign: Mapping[str, Any] | None = None,
 ) -> Outgoing:
     """The form in which a message goes to the driver: encoded, and delayed by no more than the backend takes.
 
@@ -99,6 +102,7 @@ def outgoing(
         failure=failure,
         time_limit=None if message.time_limit is None else _time_limit(message.time_limit, capabilities),
         cancellable=cancellable,
+        foreign=foreign,
     )
 
 
@@ -119,7 +123,9 @@ def _retry(delivery: Delivery, outcome: Retried, capabilities: Capabilities, now
     due = now + delay if delay else None
     copy = replace(message, queue=delivery.queue).retry_copy(attempt_base=attempts, not_before=due)
     return Plan(
-        copies=(outgoing(copy, capabilities, now, failure=outcome.failure or delivery.failure),),
+        copies=(
+            outgoing(copy, capabilities, now, failure=outcome.failure or delivery.failure, foreign=delivery.foreign),
+        ),
         final=Ack(),
         on_copy_failure=_stay(delivery, outcome, capabilities),
         on_too_large=_stay(delivery, outcome, capabilities, delay),
@@ -151,6 +157,7 @@ def _dead_letter(delivery: Delivery, outcome: DeadLettered, capabilities: Capabi
         ordering_key=delivery.group,
         fairness_key=message.fairness_key if message and capabilities.fairness else None,
         failure=replace(outcome.failure, generation=generation),
+        foreign=delivery.foreign,
     )
     return Plan(copies=(copy,), final=Ack(), on_copy_failure=_stay(delivery, outcome, capabilities))
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -26,6 +27,7 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
         time_limit: How long a run of it may take, where a backend that pushes has to know how long to wait; never more
             than `Capabilities.max_lease` where leases can't be extended. `None` where nobody said.
         cancellable: Whether its sender is to be able to cancel it, where the backend can. No copy is.
+        foreign: Of a copy, what other programs had set beside the original: `Delivery.foreign`, to be stored with it.
     """
 
     id: str
@@ -38,6 +40,7 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
     failure: Failure | None = None
     time_limit: timedelta | None = None
     cancellable: bool = False
+    foreign: Mapping[str, Any] | None = None
 
     def __repr__(self) -> str:
         """Without the body, which may hold what no log should."""

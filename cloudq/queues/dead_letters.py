@@ -212,7 +212,7 @@ class DeadLetters:
         message = delivery.message
         if message is not None:
             copy = replace(message, queue=self.queue).redrive_copy(generation=generation)
-            item = outgoing(copy, self._capabilities, self._clock.now())
+            item = outgoing(copy, self._capabilities, self._clock.now(), foreign=delivery.foreign)
             # A producer that isn't cloudq may give the key to the service alone.
             group = delivery.group if self._capabilities.ordering else None
             return item if item.ordering_key else replace(item, ordering_key=group)
@@ -221,6 +221,7 @@ class DeadLetters:
         return Outgoing(
             id=delivery.id,
             queue=self.queue,
+            foreign=delivery.foreign,
             body=delivery.body,
             ordering_key=delivery.group,
             failure=replace(delivery.failure, generation=generation + 1) if delivery.failure else None,

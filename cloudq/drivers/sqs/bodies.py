@@ -16,7 +16,11 @@ ENCODING: Final = "cloudq.encoding"
 FAILURE: Final = "cloudq.failure"
 # Beside a dead letter. In any other queue it says that somebody moved the dead letter back with the service's means.
 DEAD: Final = "cloudq.dead"
-ATTRIBUTES: Final = ("cloudq.*",)
+# All, as what other programs have set is handed on with the message.
+ATTRIBUTES: Final = ("All",)
+# The most that a message has.
+MAX_ATTRIBUTES: Final = 10
+_OURS: Final = "cloudq."
 
 _BASE64: Final = "base64"
 _EMPTY: Final = "="  # a body can't be empty
@@ -25,8 +29,10 @@ _REFUSED = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 Attributes = dict[str, dict[str, Any]]
 
 
-def stored(body: bytes, failure: Failure | None, *, dead: bool) -> tuple[str, Attributes]:
-    """The text and the attributes to store a body by."""
+def stored(
+    body: bytes, failure: Failure | None, *, dead: bool, foreign: Mapping[str, Any] | None = None
+) -> tuple[str, Attributes]:
+    """The text and the attributes to store a body by. Of foreign ones there are as many as SQS takes beside ours."""
     attributes: Attributes = {}
     text = storable(body)
     if text is None:
@@ -34,7 +40,24 @@ def stored(body: bytes, failure: Failure | None, *, dead: bool) -> tuple[str, At
         attributes[ENCODING] = {"DataType": "String", "StringValue": _BASE64}
     if failure is not None:
         attributes[DEAD if dead else FAILURE] = _attribute(failure.encode())
+    if foreign:
+        for name in sorted(foreign)[: MAX_ATTRIBUTES - len(attributes)]:
+            attributes[name] = foreign[name]
     return text, attributes
+
+
+def foreign_of(message: Mapping[str, Any]) -> Attributes | None:
+    """The attributes that other programs have set, as they are sent; `None` if there are none."""
+    found: Attributes = {}
+    for name, attribute in message.get("MessageAttributes", {}).items():
+        if name.startswith(_OURS):
+            continue
+        kind, text, value = (attribute.get(key) for key in ("DataType", "StringValue", "BinaryValue"))
+        if kind and value:
+            found[name] = {"DataType": kind, "BinaryValue": value}
+        elif kind and text:
+            found[name] = {"DataType": kind, "StringValue": text}
+    return found or None
 
 
 def size(text: str, attributes: Attributes) -> int:

@@ -138,6 +138,7 @@ def _delivery(message: Mapping[str, Any], lease: Lease, failure: Failure | None)
         first_received_at=moment(message, "ApproximateFirstReceiveTimestamp"),
         failure=failure,
         raw=message,
+        foreign=bodies.foreign_of(message) if message.get("MessageAttributes") else None,
     )
     group = _said(message, "MessageGroupId")
     if group is None or not is_ordered(lease.queue):

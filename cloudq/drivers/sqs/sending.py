@@ -56,7 +56,8 @@ def entry(index: int, item: Outgoing) -> Entry | CloudqError:
     refused = _refusal(item, ordered=ordered)
     if refused is not None:
         return refused
-    text, attributes = bodies.stored(item.body, item.failure, dead=is_dead_letter_queue(item.queue))
+    dead = is_dead_letter_queue(item.queue)
+    text, attributes = bodies.stored(item.body, item.failure, dead=dead, foreign=item.foreign)
     size = bodies.size(text, attributes)
     if size > MAX_BYTES:
         encoded = "" if bodies.ENCODING not in attributes else " once in base64, as it isn't a text that SQS takes"

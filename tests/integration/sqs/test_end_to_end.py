@@ -160,6 +160,23 @@ def test_a_dead_letter_of_ours_that_the_service_moves_back_starts_anew(place: Pl
         assert [dead.id] == [one.id for one in app.queue(queue).dead_letters.peek()]
 
 
+def test_what_another_program_set_beside_a_body_goes_with_it(place: Place, queue: str) -> None:
+    """Its attributes are in `raw`, beside the dead letter, and beside what is redriven."""
+    attributes = {
+        "tenant": {"DataType": "String", "StringValue": "acme"},
+        "picture": {"DataType": "Binary.png", "BinaryValue": b"\0x"},
+    }
+    body = wire.encode(Message(id="1", task="t", queue=queue)).decode()
+    place.client.send_message(QueueUrl=place.url_of(queue), MessageBody=body, MessageAttributes=attributes)
+    driver = driver_of(place)
+    with App().using(driver) as app:
+        dead = _kill(driver, queue)
+        assert set(attributes) == set(dead.raw["MessageAttributes"])
+        assert 1 == app.queue(queue).dead_letters.redrive().redriven
+        (again,) = driver.receive(queue, limit=1, wait=timedelta(seconds=10), lease=SECOND)
+        assert attributes == again.foreign == dead.foreign
+
+
 def test_many_dead_letters_are_redriven_in_few_calls(place: Place, queue: str) -> None:
     """Chosen ten by ten, they aren't looked for through the whole queue each time."""
     driver = driver_of(place)

@@ -201,6 +201,15 @@ def test_dead_letters_of_one_name_and_different_bodies_do_not_swallow_each_other
     assert names[0] == names[1] != names[2]
 
 
+def test_copies_keep_what_other_programs_set_beside_the_body() -> None:
+    """For a retry and for a dead letter, as the driver has it; what has nothing keeps nothing."""
+    for foreign in ({"tenant": {"StringValue": "acme"}}, None):
+        delivery = replace(delivered(), foreign=foreign)
+        for outcome in (RETRIED, SNOOZED, DEAD):
+            (copy,) = plan(delivery, outcome, SQS, NOW).copies
+            assert foreign == copy.foreign
+
+
 def test_what_cannot_be_decoded_is_released_when_it_is_to_be_retried() -> None:
     """There is nothing to write attempts and time into."""
     assert Release(delay=MINUTE, failure=FAILURE) == plan(delivered(None), RETRIED, SQS, NOW).final

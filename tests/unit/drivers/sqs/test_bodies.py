@@ -66,3 +66,28 @@ def test_the_size_counts_attributes():
     assert 6 == bodies.size("ä\N{PILE OF POO}", {})
     attributes = {"ab": {"DataType": "String", "StringValue": "ä"}, "c": {"DataType": "Binary", "BinaryValue": b"xyz"}}
     assert 1 + (2 + 6 + 2) + (1 + 6 + 3) == bodies.size("a", attributes)
+
+
+FOREIGN = {
+    "trace": {"DataType": "String", "StringValue": "00-ab"},
+    "count": {"DataType": "Number.int", "StringValue": "7"},
+    "raw": {"DataType": "Binary.png", "BinaryValue": b"\0x"},
+}
+
+
+def test_what_others_set_is_handed_on_as_it_was():
+    """Each type, ours left out, and without what only an answer has."""
+    ours = {bodies.FAILURE: {"DataType": "String", "StringValue": "{}"}}
+    answered = {name: {**attribute, "StringListValues": []} for name, attribute in FOREIGN.items()}
+    assert FOREIGN == bodies.foreign_of({"MessageAttributes": {**answered, **ours}})
+    assert FOREIGN == bodies.stored(b"{}", None, dead=False, foreign=FOREIGN)[1]
+    for none in ({}, {"MessageAttributes": ours}, {"MessageAttributes": {"odd": {"DataType": "String"}}}):
+        assert bodies.foreign_of(none) is None
+
+
+def test_of_ten_attributes_ours_come_first():
+    """What says how a body is to be read, and why it died, isn't lost for what others have set."""
+    foreign = {f"a{number}": {"DataType": "String", "StringValue": "x"} for number in range(10)}
+    _, attributes = bodies.stored(b"\0", Failure(reason="no"), dead=True, foreign=foreign)
+    assert 10 == len(attributes)
+    assert {bodies.ENCODING, bodies.DEAD, *sorted(foreign)[:8]} == set(attributes)

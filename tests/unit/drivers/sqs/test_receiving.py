@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from cloudq.core import wire
 from cloudq.core.driver import Release
 from cloudq.core.failure import Failure
 from cloudq.core.message import Message
@@ -114,3 +115,51 @@ def test_what_is_none_of_the_sdks_errors_is_raised_as_it_is(driver, sqs):
         receive(driver)
     assert slip is caught.value
     assert slip.__cause__ is None
+
+
+FOREIGN = {
+    "tenant": {"DataType": "String", "StringValue": "acme"},
+    "picture": {"DataType": "Binary", "BinaryValue": b"\0x"},
+}
+
+
+def attributes_in(sqs, queue):
+    (message,) = sqs.queues[f"{ENDPOINT}/1/{queue}"]
+    return {name: one for name, one in message["MessageAttributes"].items() if not name.startswith("cloudq.")}
+
+
+@pytest.mark.parametrize("decodable", [True, False])
+def test_what_another_program_set_beside_a_body_goes_with_it(driver, sqs, clock, decodable):
+    """All attributes are in `raw`, and are kept by the copies of a retry, a dead letter and a redrive."""
+    body = wire.encode(Message(id="1", task="t", queue="q")).decode() if decodable else "no event"
+    entry = {"Id": "0", "MessageBody": body, "MessageAttributes": FOREIGN}
+    sqs.send_message_batch(QueueUrl=f"{ENDPOINT}/1/q", Entries=[entry])
+    queue = CloudQueue("q", driver, clock=clock)
+    (delivery,) = receive(driver)
+    assert ["All"] == parameters(sqs, "ReceiveMessage")[0]["MessageAttributeNames"]
+    assert FOREIGN == delivery.raw["MessageAttributes"] == delivery.foreign
+    if decodable:
+        later = Retried(delay=timedelta(minutes=5), reason="later", failure=Failure(reason="it broke", attempts=1))
+        carry_out(driver, delivery, later, clock)
+        assert FOREIGN == attributes_in(sqs, "q")
+        (delivery,) = receive(driver)
+    carry_out(driver, delivery, DeadLettered(reason="no", failure=Failure(reason="no")), clock)
+    assert FOREIGN == attributes_in(sqs, "q-dlq")
+    assert 1 == queue.dead_letters.redrive().redriven
+    assert FOREIGN == attributes_in(sqs, "q")
+
+
+def carry_out(driver, delivery, outcome, clock):
+    planned = plan(delivery, outcome, driver.capabilities("q"), clock.now())
+    for copy in planned.copies:
+        assert driver.send([copy])[0].error is None
+    settle(driver, (delivery, planned.final))
+
+
+def test_a_body_with_a_byte_order_mark_says_so(driver, sqs):
+    """As PowerShell's files have it: the reason names it, and the body stays as it was."""
+    text = "\ufeff" + wire.encode(Message(id="1", task="t", queue="q")).decode()
+    sqs.send_message_batch(QueueUrl=f"{ENDPOINT}/1/q", Entries=[{"Id": "0", "MessageBody": text}])
+    (delivery,) = receive(driver)
+    assert "a byte order mark (BOM)" in delivery.undecodable
+    assert text.encode() == delivery.body

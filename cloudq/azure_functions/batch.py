@@ -160,6 +160,9 @@ class Batch:
         for place in self._settle(dead, [steps[place] for place in dead]):
             # Not even a lock that was lost may be taken for an end: the host's may hold, and it would complete.
             steps[place] = _STAYS
+            run = self._running[place]
+            if run.outcome is not None:
+                self._edge.note_dead(run.delivery, run.outcome, _STAYS)
 
     def _settle(self, places: Sequence[int], steps: Sequence[FinalStep]) -> set[int]:
         """Settles messages by their locks' tokens. The places of those that are not."""

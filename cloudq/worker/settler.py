@@ -24,6 +24,7 @@ from cloudq.core.delivery import Delivery
 from cloudq.core.driver import (
     Ack,
     FinalStep,
+    NativeDeadLetter,
     PullDriver,
     Release,
     SettleResult,
@@ -68,7 +69,7 @@ class Settler:
         clock: Where the time comes from.
         done: Told of each delivery whose task succeeded, or whose dead letter is stored, though the backend couldn't be
             told in time: it comes again.
-        dead: Told of each delivery whose dead letter couldn't be stored: it comes again, and is not to run again.
+        dead: Told of each delivery that couldn't be dead-lettered: it comes again, and is not to run again.
     """
 
     def __init__(
@@ -288,8 +289,11 @@ class Settler:
             self._give_up(settlement.held)
 
     def _note_done(self, settlement: Settlement) -> None:
+        step, delivery = settlement.final.step, settlement.held.delivery
         if settlement.acked or settlement.dead:
-            self._done(settlement.held.delivery)
+            self._done(delivery)
+        elif isinstance(step, NativeDeadLetter):
+            self._dead(delivery, DeadLettered(reason=step.failure.reason, failure=step.failure))
 
     def _log_given_up(self, held: HeldLease, why: object) -> None:
         logger.error(

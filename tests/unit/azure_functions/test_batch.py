@@ -43,6 +43,24 @@ def test_a_lock_that_is_lost_at_the_dead_lettering_is_no_end(host: Host) -> None
         handler(host.app, queue="orders")(messages)
 
 
+def test_what_had_its_last_run_is_not_run_again(host: Host) -> None:
+    """It couldn't be dead-lettered: handed over again to this process, it is, unrun."""
+    runs: list[int] = []
+
+    @host.app.task("t", retry=ONCE)
+    def t(context: Context) -> None:
+        runs.append(context.attempt)
+        raise ValueError("no such order")
+
+    sent = host.app.send("t")
+    function = handler(host.app, queue="orders")
+    for failing in (True, False):
+        host.bus.fail_settle = lambda _, failing=failing: failing
+        host.invoke(function, many=False)
+    assert [1] == runs
+    assert [sent.id] == list(host.dead())
+
+
 @pytest.mark.parametrize("many", [False, True])
 def test_what_cannot_be_copied_comes_back(host: Host, many: bool, caplog: pytest.LogCaptureFixture) -> None:
     """The function raises, and the host abandons."""

@@ -429,3 +429,16 @@ def test_a_dead_letter_that_is_stored_leaves_nothing_to_do(bench: Bench) -> None
     bench.end(held, DeadLettered(reason="gave up", failure=Failure(reason="gave up")))
     until(lambda: bench.books.out["q"] == 1)
     assert ([held.delivery], [], []) == (bench.done, bench.deleted, bench.dead)
+
+
+@pytest.mark.parametrize("error", [DOWN, LeaseLost("gone")])
+def test_what_could_not_be_dead_lettered_natively_is_remembered(bench: Bench, error: Exception) -> None:
+    """The backend couldn't be told in time: the message comes again, and isn't run after its last attempt."""
+    bench.capabilities = replace(bench.capabilities, native_dead_letter=True)
+    bench.errors["q"] = error
+    held, outcome = bench.held(), DeadLettered(reason="gave up", failure=Failure(reason="gave up"))
+    bench.end(held, outcome)
+    until(lambda: bench.settled)
+    until(lambda: bench.dead)
+    assert (held.delivery, outcome) == bench.dead[0]
+    assert [] == bench.done

@@ -9,6 +9,7 @@ from cloudq.drivers.sqs import SQSDriver
 from cloudq.errors import (
     BackendError,
     QueueNotFound,
+    UnsupportedError,
 )
 from tests.unit.drivers.sqs.fakes import FakeSqs
 from tests.unit.drivers.sqs.using import item, receive
@@ -35,3 +36,11 @@ def test_a_closed_driver_sends_nothing(driver, sqs):
     driver.close()
     assert [BackendError] == [type(result.error) for result in driver.send([item()])]
     assert [] == sqs.operations()
+
+
+def test_a_name_that_sqs_does_not_take_is_refused_before_anything_is_called(driver, sqs):
+    """Where a queue is named first, for a send or at a worker's start: it says what is taken."""
+    for name in ("shop.mail", "q" * 77):
+        with pytest.raises(UnsupportedError, match="can't be the name of a queue of Amazon SQS"):
+            driver.capabilities(name)
+    assert [] == sqs.calls

@@ -150,8 +150,7 @@ def _dead_letter(delivery: Delivery, outcome: DeadLettered, capabilities: Capabi
         native_id=native_copy_id(
             message.source if message else "",
             message.task if message else "",
-            # What a body says of itself may be made up: of two messages under one id neither may swallow the other.
-            f"{delivery.id} {hashlib.sha256(delivery.body).hexdigest()}",
+            letter_name(delivery),
             generation,
         ),
         ordering_key=delivery.group,
@@ -160,6 +159,15 @@ def _dead_letter(delivery: Delivery, outcome: DeadLettered, capabilities: Capabi
         foreign=delivery.foreign,
     )
     return Plan(copies=(copy,), final=Ack(), on_copy_failure=_stay(delivery, outcome, capabilities))
+
+
+def letter_name(delivery: Delivery) -> str:
+    """What tells a message that is dead-lettered, or redriven, from others under its id.
+
+    What a body says of itself may be made up: of two under one id neither may swallow the other. The same one is the
+    same again, however often a crash has it copied.
+    """
+    return f"{delivery.id} {hashlib.sha256(delivery.body).hexdigest()}"
 
 
 def _release(delivery: Delivery, outcome: Retried, delay: timedelta, capabilities: Capabilities) -> Release:

@@ -23,8 +23,9 @@ from cloudq.core.driver import (
     Release,
     SendResult,
 )
+from cloudq.core.message import native_copy_id
 from cloudq.core.moving import MoveProgress
-from cloudq.core.plan import outgoing
+from cloudq.core.plan import letter_name, outgoing
 from cloudq.core.refusals import refused
 from cloudq.core.shield import shielded
 from cloudq.errors import UnsupportedError
@@ -212,7 +213,10 @@ class DeadLetters:
         message = delivery.message
         if message is not None:
             copy = replace(message, queue=self.queue).redrive_copy(generation=generation)
+            # Of two letters under one name neither may swallow the other: see `plan`.
+            name = native_copy_id(copy.source, copy.task, letter_name(delivery), copy.generation)
             item = outgoing(copy, self._capabilities, self._clock.now(), foreign=delivery.foreign)
+            item = replace(item, native_id=name)
             # A producer that isn't cloudq may give the key to the service alone.
             group = delivery.group if self._capabilities.ordering else None
             return item if item.ordering_key else replace(item, ordering_key=group)

@@ -17,7 +17,7 @@ def needs(queue: str = "emails", **changes: object) -> Needs:
 
 
 def test_of_tasks():
-    """A queue's needs are those of the most demanding of its tasks: lease, deliveries, time limits."""
+    """A queue's needs are those of the most demanding of its tasks, each of which may name several queues."""
     app = App()
 
     @app.task("a", queue="emails", lease=timedelta(minutes=5), time_limit=timedelta(minutes=1))
@@ -29,8 +29,12 @@ def test_of_tasks():
     @app.task("c", queue="orders.fifo", ordering_key="{order}", lease=timedelta(seconds=30))
     def c(order: str) -> None: ...
 
-    emails, orders = needs_of(app.runtime.handlers[name] for name in app.tasks)
-    assert ("emails", timedelta(minutes=5), 45, ["b"], None, ()) == (
+    @app.task("d", queues=["later", "emails"], lease=timedelta(minutes=9))
+    def d() -> None: ...
+
+    emails, later, orders = needs_of(app.runtime.handlers[name] for name in app.tasks)
+    assert ("later", timedelta(minutes=9), 20) == (later.queue, later.lease, later.deliveries)
+    assert ("emails", timedelta(minutes=9), 45, ["b", "d"], None, ()) == (
         emails.queue,
         emails.lease,
         emails.deliveries,

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 import cloudq
 from cloudq import App, Context, RetryPolicy
@@ -582,6 +583,19 @@ def test_a_task_that_may_run_longer_than_the_service_waits_is_refused_at_the_sta
     with edge_of(app) as edge, pytest.raises(UnsupportedError, match=r"shop.audit.*test_edge.py.*at most") as refused:
         edge.open()
     assert "steps" in str(refused.value.hint)
+
+
+def test_a_time_limit_has_to_fit_each_queue_that_its_task_names(backend, monkeypatch):
+    """Not the first alone."""
+    app, driver = backend
+    able = driver.capabilities
+    limits = {"short": timedelta(minutes=1)}
+    monkeypatch.setattr(
+        driver, "capabilities", lambda queue: replace(able(queue), max_lease=limits.get(queue, timedelta(hours=1)))
+    )
+    app.task("shop.report", time_limit=timedelta(minutes=30), queues=["long", "short"])(lambda: None)
+    with edge_of(app) as edge, pytest.raises(UnsupportedError, match="queue 'short' waits 1 min at most"):
+        edge.open()
 
 
 def test_a_thread_that_can_not_be_started_costs_no_slot(backend, monkeypatch):

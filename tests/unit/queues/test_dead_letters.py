@@ -110,6 +110,17 @@ def test_two_producers_may_use_the_same_id(driver):
     assert ["/shop", "/warehouse"] == sorted(message.source for message in messages if message)
 
 
+def test_a_forged_letter_under_an_id_does_not_swallow_the_true_one(driver):
+    """What a body says of itself may be made up, its source too; the copies of both are stored."""
+    queue = CloudQueue("q", driver, clock=driver.clock)
+    for payload in ({"true": 1}, {"forged": 1}):
+        queue.send(Message(id="1", task="t", queue="q", payload=payload))
+    die(driver)
+    assert 2 == queue.dead_letters.redrive().redriven
+    messages = [delivery.message for delivery in receive(driver, "q")]
+    assert ["forged", "true"] == sorted(name for message in messages if message for name in message.payload)
+
+
 def test_a_redriven_message_has_all_its_attempts_again(driver):
     """Attempts from zero, due at once, a newer generation; everything else as it was (semantics 7)."""
     queue = a_dead(driver, payload={"x": 1}, headers={"a": "b"}, idempotency_key="k", attempt_base=4)

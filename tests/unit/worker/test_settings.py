@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from cloudq import App
 from cloudq.errors import ConfigurationError
-from cloudq.worker.settings import WorkerSettings
+from cloudq.worker.settings import WorkerSettings, queue_leases
 from tests.ids import shown
 
 
@@ -56,3 +57,11 @@ def test_the_queues_given_else_those_declared() -> None:
     """Named queues win over declared ones, which weigh 1 each."""
     assert {"a": 5} == WorkerSettings(queues={"a": 5}).weights(["b"])
     assert {"b": 1, "c": 1} == WorkerSettings().weights(["b", "c"])
+
+
+def test_a_lease_is_that_of_each_queue_that_its_task_names() -> None:
+    """As a receive can't know which of the tasks it will get."""
+    app = App("memory://")
+    app.task("t", queues=["a", "b"], lease=timedelta(minutes=9))(lambda: None)
+    leases = queue_leases(WorkerSettings(), ["a", "b", "c"], app.runtime.handlers.values())
+    assert {"a": timedelta(minutes=9), "b": timedelta(minutes=9), "c": timedelta(minutes=2)} == leases

@@ -1,6 +1,6 @@
 """Which requests over HTTP come from a page in a browser: an emulator checks no keys, so it answers none of them.
 
-A page anywhere on the web can have the browser of whoever looks at it send requests to this machine. Then the browser
+A page anywhere on the web can have its reader's browser send requests to this machine. Then the browser
 says the page's `Origin`, in a handshake of a WebSocket too, and in `Sec-Fetch-Site` that it is another. By DNS
 rebinding a page makes its own name stand for 127.0.0.1, and is no foreign one then: but its name is in `Host`.
 """

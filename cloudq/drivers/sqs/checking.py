@@ -84,7 +84,7 @@ def _of_dead_letter_queue(letters: Attributes, dead: str) -> Iterator[str]:
     if _REDRIVE in letters:
         yield (
             f"the dead-letter queue {dead!r} has a {_REDRIVE} itself: each look at dead letters receives them, and "
-            "after so many they would be moved on; take it away"
+            "after that many they would be moved on; take it away"
         )
     if _object(letters.get(_ALLOW, "{}")).get("redrivePermission") == "denyAll":
         yield f"the dead-letter queue {dead!r} has {_ALLOW} denyAll: the service may move nothing into it"

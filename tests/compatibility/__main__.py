@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import platform
 import shutil
 import subprocess
 import sys
@@ -60,7 +61,7 @@ def rows() -> Iterator[Row]:
         {"SQLite": exercise("otel-sqlite3")},
     )
     yield from _servers()
-    yield Row("multiprocessing: fork, spawn, forkserver", (), {"SQS": forks, "SQLite": forks})
+    yield Row("multiprocessing: fork, spawn, forkserver", ("python",), {"SQS": forks, "SQLite": forks})
     for library in ("gevent", "eventlet"):
         yield Row(f"{library}, patched first", (library,), {"SQS": green(library), "SQLite": green(library)})
     yield Row("Lambda Powertools", ("aws-lambda-powertools",), {"SQS": powertools})
@@ -111,7 +112,7 @@ def versions() -> dict[str, str]:
     )
     found = {one["name"]: one["version"] for one in json.loads(listed.stdout)}
     npm = json.loads((PROGRAMS / "package.json").read_text())["dependencies"]
-    return found | npm
+    return found | npm | {"python": platform.python_version()}  # the environment has this interpreter
 
 
 def install_neighbours() -> None:

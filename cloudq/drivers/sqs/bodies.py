@@ -60,6 +60,11 @@ def foreign_of(message: Mapping[str, Any]) -> Attributes | None:
     return found or None
 
 
+def ours_of(attributes: Mapping[str, dict[str, Any]]) -> Attributes:
+    """Those of them that cloudq reads."""
+    return {name: attribute for name, attribute in attributes.items() if name.startswith(_OURS)}
+
+
 def size(text: str, attributes: Attributes) -> int:
     """The bytes that SQS counts: of the body, and of each attribute's name, type and value."""
     total = len(text) if text.isascii() else len(text.encode())

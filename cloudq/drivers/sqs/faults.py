@@ -41,6 +41,8 @@ _LOST: Final = {"MessageNotInflight", "ReceiptHandleIsInvalid"}
 _LOST_WORDS: Final = ("ReceiptHandle", "receipt handle", "Total VisibilityTimeout")
 # A signature holds for some minutes: of SignatureDoesNotMatch or InvalidSignatureException in these words.
 _SKEW_WORDS: Final = ("Signature expired", "Signature not yet current")
+# So SQS refuses an eleventh attribute, as others report it; LocalStack and moto take it.
+_TOO_MANY_WORDS: Final = "number of message attributes"
 _TOO_LARGE_WORDS: Final = ("must be shorter than", "message size")
 # Of both "Message must be shorter than 262144 bytes" and "Batch requests cannot be longer than 262144 bytes". What has
 # just as many is taken.
@@ -66,6 +68,11 @@ def of_item(failed: Mapping[str, Any], queue: str) -> BackendError | LeaseLost |
     """The error for one item that a batch reports as failed."""
     code, text = _bare(failed.get("Code", "")), str(failed.get("Message", ""))
     return _by_code(code, text, queue, 400 if failed.get("SenderFault") else 500)
+
+
+def too_many_attributes(error: Exception) -> bool:
+    """Whether it says that a message has more attributes than SQS takes."""
+    return isinstance(error, BackendError) and _TOO_MANY_WORDS in error.message.lower()
 
 
 def code_of(error: BaseException) -> str:

@@ -8,14 +8,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from cloudq.core.driver import Outgoing, SendResult
 from cloudq.core.message import is_dead_letter_queue, is_ordered
+from cloudq.core.safe_log import SafeLogger
 from cloudq.drivers.sqs import bodies
 from cloudq.drivers.sqs.answers import unnamed_too
 from cloudq.drivers.sqs.calls import Calls
+from cloudq.drivers.sqs.faults import too_many_attributes
 from cloudq.drivers.sqs.limits import MAX_BATCH, MAX_BYTES, MAX_DELAY, seconds_up
 from cloudq.errors import CloudqError, MessageTooLarge, UnsupportedError
+
+logger = SafeLogger("cloudq")
 
 STORED: Final = SendResult()
 _NAME = re.compile("[!-~]{1,128}")
@@ -107,13 +112,16 @@ def _send(calls: Calls, url: str, queue: str, batch: Sequence[Entry]) -> Iterato
     try:
         answer = calls.make("send_message_batch", queue, QueueUrl=url, Entries=entries)
     except Exception as error:  # noqa: BLE001 - whatever the SDK raised, each item of the call has it
-        if len(batch) > 1 and isinstance(error, MessageTooLarge):
+        if len(batch) > 1 and (isinstance(error, MessageTooLarge) or too_many_attributes(error)):
             middle = len(batch) // 2
             yield from _send(calls, url, queue, batch[:middle])
             yield from _send(calls, url, queue, batch[middle:])
             return
+        if len(batch) == 1:
+            yield from _with_ours_alone(calls, url, queue, batch[0], sent=entries[0], error=error)
+            return
         for one in batch:
-            yield one.index, _sized(error, entries[0]) if len(batch) == 1 else error
+            yield one.index, error
         return
 
     def is_stored(place: int, said: Mapping[str, Any]) -> bool:
@@ -124,7 +132,25 @@ def _send(calls: Calls, url: str, queue: str, batch: Sequence[Entry]) -> Iterato
     errors = unnamed_too(answer, [one["Id"] for one in entries], queue, done="stored", proof=is_stored)
     for one, sent, failure in zip(batch, entries, errors, strict=True):
         if failure is not None:
-            yield one.index, _sized(failure, sent)
+            yield from _with_ours_alone(calls, url, queue, one, sent=sent, error=failure)
+
+
+def _with_ours_alone(
+    calls: Calls, url: str, queue: str, one: Entry, *, sent: Mapping[str, Any], error: Exception
+) -> Iterator[tuple[int, Exception]]:
+    """Where a tracer's attributes make too many, those that other programs had set give way; else it is the error."""
+    attributes = one.parameters.get("MessageAttributes", {})
+    ours = bodies.ours_of(attributes)
+    if len(ours) == len(attributes) or not too_many_attributes(error):
+        yield one.index, _sized(error, sent)
+        return
+    logger.warning(
+        "queue %r takes no more attributes, and something adds some: a copy goes without %s",
+        queue,
+        ", ".join(sorted(attributes.keys() - ours.keys())),
+    )
+    lighter = replace(one, parameters={**one.parameters, "MessageAttributes": ours})
+    yield from _send(calls, url, queue, [lighter])
 
 
 def _sized(error: Exception, sent: Mapping[str, Any]) -> Exception:

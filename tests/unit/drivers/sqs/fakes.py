@@ -15,6 +15,7 @@ from cloudq.drivers.sqs.bodies import size
 
 ENDPOINT = "http://sqs.test"
 LONGEST_BATCH = 1024 * 1024
+TOO_MANY = "Number of message attributes [{}] exceeds the allowed maximum [10]."
 
 
 class FakeSqs:
@@ -28,6 +29,7 @@ class FakeSqs:
         fail: Asked before each call; what it returns is raised.
         fail_item: Asked for each item of a batch; what it returns is the item's `(Code, SenderFault)`, perhaps
             with its `Message`.
+        refuses_all_for_one: Whether one entry with too many attributes refuses its call.
         trace: Given each entry that is sent, to write into: what traces the SDK does so.
     """
 
@@ -41,6 +43,7 @@ class FakeSqs:
         self.fail: Callable[[str], Exception | None] = lambda operation: None
         self.fail_item: Callable[[str, dict], tuple[Any, ...] | None] = lambda operation, item: None
         self.trace: Callable[[dict], None] = lambda entry: None
+        self.refuses_all_for_one = False
         self.closed = False
 
     def operations(self) -> list[str]:
@@ -61,6 +64,10 @@ class FakeSqs:
         if total > LONGEST_BATCH:
             text = f"Batch requests cannot be longer than {LONGEST_BATCH} bytes. You have sent {total} bytes."
             raise client_error("AWS.SimpleQueueService.BatchRequestTooLong", text)
+        counts = {entry["Id"]: len(entry.get("MessageAttributes", {})) for entry in Entries}
+        crowded = {place: TOO_MANY.format(count) for place, count in counts.items() if count > 10}
+        if crowded and self.refuses_all_for_one:
+            raise client_error("InvalidParameterValue", next(iter(crowded.values())))
 
         def send(entry: dict) -> dict:
             attributes = {"SentTimestamp": str(len(self.calls)), "ApproximateReceiveCount": "0"}
@@ -79,7 +86,11 @@ class FakeSqs:
             digest = hashlib.md5(entry["MessageBody"].encode(), usedforsecurity=False).hexdigest()
             return {"MessageId": message_id, "MD5OfMessageBody": digest}
 
-        return self._each("SendMessageBatch", Entries, send)
+        answer = self._each("SendMessageBatch", [one for one in Entries if one["Id"] not in crowded], send)
+        for place, text in crowded.items():
+            refused = {"Id": place, "Code": "InvalidParameterValue", "Message": text, "SenderFault": True}
+            answer["Failed"].append(refused)
+        return answer
 
     def receive_message(self, *, QueueUrl: str, MaxNumberOfMessages: int, **options: object) -> dict:
         self._called("ReceiveMessage", {"QueueUrl": QueueUrl, "MaxNumberOfMessages": MaxNumberOfMessages, **options})

@@ -127,6 +127,32 @@ def test_entries_leave_room_for_the_attributes_of_tracers(driver, sqs):
     assert [2, 2] == [len(attributes) for attributes in entries]
 
 
+def crowding(entry):
+    """A tracer that doesn't count."""
+    entry.setdefault("MessageAttributes", {})["trace"] = {"DataType": "String", "StringValue": "t"}
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["one entry is refused", "the call is refused"])
+def test_foreign_attributes_give_way_to_those_of_a_tracer(driver, sqs, whole, caplog):
+    """An eleventh attribute refuses no copy: what other programs had set is left out, and the log says what."""
+    sqs.trace, sqs.refuses_all_for_one = crowding, whole
+    foreign = {f"a{number}": {"DataType": "String", "StringValue": "x"} for number in range(10)}
+    copy = item(2, failure=Failure(reason="no such order"), foreign=foreign)
+    assert [None] * 3 == [result.error for result in driver.send([item(1), copy, item(3)])]
+    found = {delivery.failure and delivery.failure.reason for delivery in receive(driver)}
+    assert {None, "no such order"} == found
+    assert "without a0, a1," in caplog.text
+
+
+def test_attributes_that_nothing_gives_way_to_are_an_error(driver, sqs):
+    """Of ours none is left out."""
+    sqs.trace = lambda entry: entry.update(
+        MessageAttributes={f"a{n}": {"StringValue": "", "DataType": "String"} for n in range(11)}
+    )
+    (result,) = driver.send([item(failure=Failure(reason="x"))])
+    assert "Number of message attributes [11]" in str(result.error)
+
+
 def test_what_is_too_large_alone_is_found_by_halving(driver, sqs):
     """One entry that a tracer makes too large for itself is refused alone; the others of its batch are stored."""
     sqs.trace = lambda entry: traced(entry) if len(entry["MessageBody"]) > 1000 else None

@@ -16,7 +16,7 @@ from cloudq.emulators.service_bus.amqp.encoding import encode, encode_described,
 from cloudq.emulators.service_bus.amqp.errors import AmqpError, DecodeError, ErrorCondition
 from cloudq.emulators.service_bus.amqp.sections import BODIES, Section, list_of, map_of, split
 from cloudq.emulators.service_bus.amqp.types import Described, Int, Symbol, Timestamp, UByte, UInt
-from cloudq.emulators.service_bus.broker.api import Message, Received
+from cloudq.emulators.service_bus.broker.api import Message, MessageState, Received
 from cloudq.emulators.service_bus.dialect import names
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -39,15 +39,14 @@ _KEY_SEQUENCE_NUMBER, _KEY_ENQUEUED_SEQUENCE_NUMBER, _KEY_ENQUEUED_TIME, _KEY_LO
 _KEY_MESSAGE_STATE, _KEY_DEAD_LETTER_SOURCE = encode(names.MESSAGE_STATE), encode(names.DEAD_LETTER_SOURCE)
 _KEY_LOCK_TOKEN = encode(names.LOCK_TOKEN)
 _LONG, _TIMESTAMP = struct.Struct(">Bq"), struct.Struct(">Bq")
-_DEFAULT_PRIORITY: Final = UByte(4)
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
     """The parts of an encoded message that are sent again.
 
     Attributes:
-        durable: As the sender said.
-        priority: As the sender said.
+        durable: As the sender said; `None` where nothing was.
+        priority: As the sender said; `None` where nothing was.
         delivery_annotations: Encoded keys and values, in turns, of those but for the lock's token.
         annotations: Encoded keys and values, in turns, of annotations that aren't the service's.
         properties: The section, encoded; may be empty.
@@ -55,8 +54,8 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
         rest: The body and the footer, encoded.
     """
 
-    durable: bool
-    priority: int
+    durable: bool | None
+    priority: int | None
     delivery_annotations: tuple[bytes, ...]
     annotations: tuple[bytes, ...]
     properties: bytes
@@ -131,8 +130,8 @@ def parse(payload: bytes) -> WireMessage:
         content_type=_string("content-type", properties[_CONTENT_TYPE]),
         application_properties=_named(application_properties),
         layout=Layout(
-            durable=durable is True,
-            priority=_DEFAULT_PRIORITY if priority is None else _integer("priority", priority),
+            durable=None if durable is None else durable is True,
+            priority=None if priority is None else _integer("priority", priority),
             delivery_annotations=_encoded(delivery_annotations, without=(names.LOCK_TOKEN,)),
             annotations=_encoded(annotations, without=_STATED),
             properties=raw[Section.PROPERTIES],
@@ -203,19 +202,19 @@ def encode_received(received: Received) -> bytes:
             encode_list(
                 (
                     encode(layout.durable),
-                    encode(UByte(layout.priority)),
+                    b"\x40" if layout.priority is None else encode(UByte(layout.priority)),
                     b"\x40" if ttl is None else encode(UInt(min(ttl // _MILLISECOND, _UINT_MAX))),
-                    b"\x42",
+                    b"\x40",
                     encode(UInt(received.delivery_count)),
                 )
             ),
         )
     ]
+    # As the service does: there is such a section also where nothing is in it.
     delivery = list(layout.delivery_annotations)
     if received.lock_token is not None:
         delivery += (_KEY_LOCK_TOKEN, b"\x98" + received.lock_token.bytes)
-    if delivery:
-        parts.append(encode_described(Section.DELIVERY_ANNOTATIONS, encode_map(delivery)))
+    parts.append(encode_described(Section.DELIVERY_ANNOTATIONS, encode_map(delivery)))
     parts.append(encode_described(Section.MESSAGE_ANNOTATIONS, encode_map(_annotations(received, layout))))
     parts.append(layout.properties)
     parts.append(_application_properties(received, layout))
@@ -230,11 +229,12 @@ def _annotations(received: Received, layout: Layout) -> list[bytes]:
         _TIMESTAMP.pack(0x83, names.to_millis(received.enqueued_at)),
         _KEY_SEQUENCE_NUMBER,
         _LONG.pack(0x81, received.sequence_number),
-        _KEY_ENQUEUED_SEQUENCE_NUMBER,
-        _LONG.pack(0x81, received.enqueued_sequence_number),
-        _KEY_MESSAGE_STATE,
-        encode(Int(received.state)),
     ]
+    # The service leaves out what goes without saying: that a message is active, and was numbered here first.
+    if received.enqueued_sequence_number != received.sequence_number:
+        pairs += (_KEY_ENQUEUED_SEQUENCE_NUMBER, _LONG.pack(0x81, received.enqueued_sequence_number))
+    if received.state is not MessageState.ACTIVE:
+        pairs += (_KEY_MESSAGE_STATE, encode(Int(received.state)))
     if received.locked_until is not None:
         pairs += (_KEY_LOCKED_UNTIL, encode(Timestamp(names.to_millis(received.locked_until))))
     if received.dead_letter_source is not None:

@@ -88,12 +88,12 @@ def test_what_arrives() -> None:
         found[section] for section in (Section.APPLICATION_PROPERTIES, Section.DATA, Section.FOOTER)
     )
     header, delivery = split(payload)[:2]
-    assert [True, 7, 1000, False, 2] == list_of(payload, header)
+    assert [True, 7, 1000, None, 2] == list_of(payload, header)
     assert {"x-opt-hop": 1, names.LOCK_TOKEN: token} == map_of(payload, delivery)
     at = Timestamp(names.to_millis(START))
     assert {
         names.SCHEDULED_ENQUEUE_TIME: at, names.PARTITION_KEY: "p", "x-own": 5, names.ENQUEUED_TIME: at,
-        names.SEQUENCE_NUMBER: 5, names.ENQUEUED_SEQUENCE_NUMBER: 4, names.MESSAGE_STATE: 0, names.LOCKED_UNTIL: at,
+        names.SEQUENCE_NUMBER: 5, names.ENQUEUED_SEQUENCE_NUMBER: 4, names.LOCKED_UNTIL: at,
         names.DEAD_LETTER_SOURCE: "d",
     } == annotations(payload)  # fmt: skip
     assert Int is type(annotations(payload)["x-own"])
@@ -102,9 +102,17 @@ def test_what_arrives() -> None:
 def test_without_a_lock() -> None:
     """What isn't locked has no token, and says nothing of a lock."""
     payload = encode_received(received(message()))
-    assert Section.DELIVERY_ANNOTATIONS not in sections(payload)
+    assert {} == map_of(payload, split(payload)[1])
     assert names.LOCKED_UNTIL not in annotations(payload)
-    assert [False, 4, None, False, 2] == list_of(payload, split(payload)[0])
+    assert [None, None, None, None, 2] == list_of(payload, split(payload)[0])
+
+
+def test_what_goes_without_saying_is_left_out() -> None:
+    """An active message says nothing of its state, nor one that was numbered here first of its first number."""
+    own = annotations(encode_received(received(message(), enqueued_sequence_number=5)))
+    assert {names.ENQUEUED_TIME, names.SEQUENCE_NUMBER} == set(own)
+    deferred = annotations(encode_received(received(message(), state=MessageState.DEFERRED)))
+    assert (1, 4) == (deferred[names.MESSAGE_STATE], deferred[names.ENQUEUED_SEQUENCE_NUMBER])
 
 
 def test_a_message_that_was_received_before() -> None:

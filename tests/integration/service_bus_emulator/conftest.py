@@ -11,7 +11,7 @@ from azure.servicebus import ServiceBusClient, _servicebus_receiver, _servicebus
 from azure.servicebus._pyamqp.aio._client_async import AMQPClientAsync
 from azure.servicebus._pyamqp.client import AMQPClient
 
-from cloudq.emulators.service_bus.broker.rules import FalseFilter
+from cloudq.emulators.service_bus.broker.rules import FalseFilter, NewRule
 from cloudq.emulators.service_bus.broker.settings import QueueSettings, SubscriptionSettings, TopicSettings
 from cloudq.emulators.service_bus.runner import ServiceBusEmulator
 
@@ -87,7 +87,7 @@ def topic(emulator: ServiceBusEmulator) -> str:
     name = f"topic-{next(_NUMBERS)}"
     emulator.call(entities.create_topic, name, TopicSettings())
     emulator.call(entities.create_subscription, name, "all", SubscriptionSettings())
-    emulator.call(entities.create_subscription, name, "none", SubscriptionSettings(), ("none", FalseFilter()))
+    emulator.call(entities.create_subscription, name, "none", SubscriptionSettings(), NewRule("none", FalseFilter()))
     return name
 
 

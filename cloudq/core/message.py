@@ -14,6 +14,8 @@ from cloudq.core.reference import Reference
 
 FIFO_SUFFIX: Final = ".fifo"
 DEAD_LETTER_SUFFIX: Final = "-dlq"
+# What counts in a message is a CloudEvents Integer, a signed one of 32 bits.
+LARGEST_COUNT: Final = 2**31 - 1
 
 _NOTHING: Final[Mapping[str, object]] = {}
 _NO_HEADERS: Final[Mapping[str, str]] = {}
@@ -81,12 +83,22 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     def retry_copy(self, *, attempt_base: int, not_before: datetime | None) -> Message:
         """The copy that makes the next attempt, or that waits on for its time."""
-        return replace(self, attempt_base=attempt_base, not_before=not_before, generation=self.generation + 1)
+        return replace(
+            self,
+            attempt_base=min(attempt_base, LARGEST_COUNT),
+            not_before=not_before,
+            generation=next_generation(self.generation),
+        )
 
     def redrive_copy(self, *, generation: int) -> Message:
         """The copy that a redrive sends: all attempts again, at once, under a new generation (semantics 7)."""
-        newest = max(generation, self.generation) + 1
+        newest = next_generation(max(generation, self.generation))
         return replace(self, attempt_base=0, not_before=None, generation=newest)
+
+
+def next_generation(generation: int) -> int:
+    """The generation of the next copy. What claims to be at the end of the numbers begins anew, under another name."""
+    return generation + 1 if generation < LARGEST_COUNT else 1
 
 
 def native_copy_id(source: str, task: str, id_: str, generation: int) -> str:

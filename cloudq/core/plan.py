@@ -19,7 +19,7 @@ from cloudq.core import wire
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Ack, Capabilities, FinalStep, NativeDeadLetter, Outgoing, Release
 from cloudq.core.failure import Failure
-from cloudq.core.message import Message, dead_letter_queue, native_copy_id
+from cloudq.core.message import Message, dead_letter_queue, native_copy_id, next_generation
 from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
 from cloudq.errors import MessageTooLarge
 
@@ -142,7 +142,7 @@ def _dead_letter(delivery: Delivery, outcome: DeadLettered, capabilities: Capabi
     if capabilities.native_dead_letter:
         return Plan(final=NativeDeadLetter(failure=outcome.failure))
     message = delivery.message
-    generation = max(outcome.failure.generation, message.generation if message else 0) + 1
+    generation = next_generation(max(outcome.failure.generation, message.generation if message else 0))
     copy = Outgoing(
         id=delivery.id,
         queue=dead_letter_queue(delivery.queue),

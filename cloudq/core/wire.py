@@ -15,8 +15,9 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from cloudq.core import signatures
+from cloudq.core.doubled_keys import doubled_key
 from cloudq.core.foreign_bodies import in_place_of_an_event, refuse_marked
-from cloudq.core.message import Message
+from cloudq.core.message import LARGEST_COUNT, Message
 from cloudq.core.moments import Moments, plain_datetime
 from cloudq.core.nesting import has_nan_or_infinity, too_deep
 from cloudq.core.reference import Reference, is_key, is_sha256
@@ -34,7 +35,6 @@ MAX_BODY_BYTES: Final = 100 * 1024 * 1024
 # decoded can always be encoded again for its copy.
 MAX_DEPTH: Final = 100
 
-_INT32_MAX: Final = 2**31 - 1  # a CloudEvents Integer is a signed 32-bit one
 _TRACE_HEADERS: Final = ("traceparent", "tracestate")  # CloudEvents' distributed tracing extension
 _ENCODER, _DECODER = msgspec.json.Encoder(), msgspec.json.Decoder()
 
@@ -154,7 +154,7 @@ def _json(value: object) -> bytes:
 
 def _seconds(span: timedelta, _field: str) -> int:
     # An attribute is an Integer at most; a run is never given less time than was declared.
-    return min(_INT32_MAX, max(1, math.ceil(span.total_seconds())))
+    return min(LARGEST_COUNT, max(1, math.ceil(span.total_seconds())))
 
 
 def _utc(moment: datetime, name: str) -> datetime:
@@ -184,6 +184,8 @@ def _read(text: bytes, otherwise: str, depth: int = MAX_DEPTH) -> object:
         raise UndecodableError(f"{otherwise}: {error}") from error
     if too_deep(text, value, depth):
         raise UndecodableError(f"{otherwise}: more than {depth} objects and arrays are within each other")
+    if (doubled := doubled_key(text, value)) is not None:
+        raise UndecodableError(f"{otherwise}: an object has the key {_shown(doubled)} twice")
     return value
 
 
@@ -261,8 +263,8 @@ def _integer(event: dict[str, object], name: str, *, default: int = 0) -> int:
         value = int(value)  # some SDKs write every extension attribute as a text
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # to JSON 1.0 is the same number as 1, and some languages know no other
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _INT32_MAX:
-        raise UndecodableError(f"{name} is {_shown(value)}, not a whole number from 0 to {_INT32_MAX}")
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_COUNT:
+        raise UndecodableError(f"{name} is {_shown(value)}, not a whole number from 0 to {LARGEST_COUNT}")
     return value
 
 
@@ -296,10 +298,13 @@ def _headers(event: dict[str, object]) -> dict[str, str]:
     encoded = event.pop("headers", None)
     headers: dict[str, str] = {}
     if encoded is not None:
+        text = encoded.encode() if isinstance(encoded, str) else b""
         try:
-            headers = msgspec.json.decode(encoded if isinstance(encoded, str) else b"", type=dict[str, str])
+            headers = msgspec.json.decode(text, type=dict[str, str])
         except (ValueError, RecursionError) as error:
             raise UndecodableError("headers isn't a text that holds a JSON object of texts") from error
+        if (doubled := doubled_key(text, headers)) is not None:
+            raise UndecodableError(f"headers has the key {_shown(doubled)} twice")
     for name in _TRACE_HEADERS:
         value = event.pop(name, None)
         if isinstance(value, str):

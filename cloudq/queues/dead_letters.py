@@ -23,7 +23,7 @@ from cloudq.core.driver import (
     Release,
     SendResult,
 )
-from cloudq.core.message import native_copy_id
+from cloudq.core.message import native_copy_id, next_generation
 from cloudq.core.moving import MoveProgress
 from cloudq.core.plan import letter_name, outgoing
 from cloudq.core.refusals import refused
@@ -228,5 +228,5 @@ class DeadLetters:
             foreign=delivery.foreign,
             body=delivery.body,
             ordering_key=delivery.group,
-            failure=replace(delivery.failure, generation=generation + 1) if delivery.failure else None,
+            failure=replace(delivery.failure, generation=next_generation(generation)) if delivery.failure else None,
         )

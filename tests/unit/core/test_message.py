@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from cloudq.core import wire
 from cloudq.core.message import Message, dead_letter_queue, is_dead_letter_queue, is_ordered, native_copy_id
 
 DUE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -118,3 +119,13 @@ def test_the_names_of_queues(queue: str, dead: str, ordered: bool) -> None:
     """A suffix declares order and stays a suffix; a dead-letter queue is known by its name."""
     assert (dead, ordered) == (dead_letter_queue(queue), is_ordered(queue))
     assert (True, False) == (is_dead_letter_queue(dead), is_dead_letter_queue(queue))
+
+
+def test_the_last_generation_has_copies_that_can_be_read() -> None:
+    """A retry's and a redrive's: what claims to be at the end of the numbers begins anew."""
+    last = Message(id="1", task="t", queue="q", generation=2**31 - 1, attempt_base=2**31 - 1)
+    retry = last.retry_copy(attempt_base=2**31, not_before=None)
+    redriven = last.redrive_copy(generation=2**31 - 1)
+    for copy in (retry, redriven):
+        assert copy == wire.decode(wire.encode(copy), "q")
+        assert 1 == copy.generation

@@ -74,6 +74,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
             `Release(counted=False)` takes the present delivery's attempt back. Where retries are copies that a backend
             pushes, what it pushes again by itself (after a worker's death, say) is a delivery and no other attempt.
         native_dead_letter: Whether `NativeDeadLetter` is understood. If not, dead letters are copied to `q-dlq`.
+        keeps_failures: Whether the driver itself keeps the failure of a `Release` beside the message, where no producer
+            can write one. Only then do failures that are kept tell handings-over that ended from those that nobody
+            came back from.
         dead_letter_leases: Whether a dead letter that is taken is kept from others until its lease ends. If not, two
             redrives at once make the same copies, and it takes `deduplication` for one of each to be stored.
         ordering: Whether this queue keeps the order of an `ordering_key`.
@@ -106,6 +109,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
 
     # Dead letters
     native_dead_letter: bool = False
+    keeps_failures: bool = False
     dead_letter_leases: bool = True
 
     # Order and de-duplication

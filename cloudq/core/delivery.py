@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from cloudq.core import wire
 from cloudq.core.failure import Failure
@@ -53,7 +54,9 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         copy: The backend's own name of this copy, the same each time it is handed over; `None` where it has none.
         lease: The right to work on it.
         group: The ordering key in force, or `None` on an unordered queue.
+        known_ends: How many of the handings-over before ended in a failure that the driver itself noted.
         first_received_at: When this copy was first handed over, where the backend says.
+        stored_at: When this copy was stored, by the service's clock, where the service says.
         failure: The latest failure, where the backend keeps it beside the message.
         raw: The backend's native object: the escape hatch.
         foreign: What other programs set beside the body, in the driver's own form, or `None`: copies keep it.
@@ -69,7 +72,9 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     copy: str | None = None
     lease: Lease
     group: str | None = None
+    known_ends: int = 0
     first_received_at: datetime | None = None
+    stored_at: datetime | None = None
     failure: Failure | None = None
     raw: object = None
     foreign: Mapping[str, Any] | None = None
@@ -91,7 +96,9 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         copy: str | None = None,
         group: str | None = None,
         first_received_at: datetime | None = None,
+        stored_at: datetime | None = None,
         failure: Failure | None = None,
+        failure_kept: bool = False,
         raw: object = None,
         foreign: Mapping[str, Any] | None = None,
     ) -> Delivery:
@@ -107,7 +114,9 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
                 `deliveries` doesn't rise with each handing-over.
             group: The ordering key in force.
             first_received_at: When this copy was first handed over.
+            stored_at: When this copy was stored, by the service's clock.
             failure: What is stored beside the body.
+            failure_kept: Whether the driver itself put it there (`Capabilities.keeps_failures`).
             raw: The native object.
             foreign: What other programs set beside the body.
         """
@@ -117,6 +126,9 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
             message = wire.decode(body, lease.queue)
         except UndecodableError as error:
             undecodable = error.message
+        known_ends = 0
+        if failure_kept and failure is not None and message is not None and failure.generation == message.generation:
+            known_ends = min(failure.deliveries, deliveries - 1)
         return cls(
             queue=lease.queue,
             id=message.id if message else native_id,
@@ -128,8 +140,20 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
             copy=copy,
             lease=lease,
             group=group,
+            known_ends=known_ends,
             first_received_at=first_received_at,
+            stored_at=stored_at,
             failure=failure,
             raw=raw,
             foreign=foreign,
         )
+
+
+def believed(delivery: Delivery, now: datetime) -> Delivery:
+    """The same with the times of its failure between its sending and now: beside many a body anybody can write them."""
+    if delivery.failure is None:
+        return delivery
+    message = delivery.message
+    due = message.not_before if message is not None else None
+    failure = delivery.failure.within(message.sent_at if message else None, now, due=due or now)
+    return delivery if failure is delivery.failure else replace(delivery, failure=failure)

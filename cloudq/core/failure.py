@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from cloudq.core.message import LARGEST_COUNT
 from cloudq.core.redaction import LONGEST, redacted
 from cloudq.core.safe_log import is_ctrl_c
 from cloudq.errors import UndecodableError, wording
@@ -21,6 +22,8 @@ _MESSAGE_CHARS: Final = 1_000
 _NAME_CHARS: Final = 64
 # A shorter part of a reason tells nobody anything.
 _LEAST_REASON: Final = 32
+_COUNTS: Final = ("attempts", "deliveries", "generation")
+_TIMES: Final = ("first_at", "last_at", "waiting_since", "unknown_since")
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -118,13 +121,40 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def decode(cls, encoded: bytes | str) -> Failure:
         """The inverse of `encode`; members that this version doesn't know are ignored.
 
+        On many backends whoever may send can write them, so they are held to what `encode` makes: counts from 0 to
+        2,147,483,647 and times with an offset.
+
         Raises:
             UndecodableError: It isn't the JSON that `encode` makes.
         """
         try:
-            return msgspec.json.decode(encoded, type=cls)
+            decoded = msgspec.json.decode(encoded, type=cls)
         except (ValueError, RecursionError) as error:
             raise UndecodableError(f"the failure details can't be read: {error}") from error
+        for name in _COUNTS:
+            if not 0 <= getattr(decoded, name) <= LARGEST_COUNT:
+                raise UndecodableError(f"the failure details can't be read: {name} is no count")
+        for name in _TIMES:
+            moment = getattr(decoded, name)
+            if moment is not None and moment.utcoffset() is None:
+                raise UndecodableError(f"the failure details can't be read: {name} has no UTC offset")
+        return decoded
+
+    def within(self, first: datetime | None, last: datetime, *, due: datetime) -> Failure:
+        """The same with no time before the message was sent or after now: a failure lies in between.
+
+        Args:
+            first: When the message was sent, as far as it says.
+            last: Now.
+            due: When it is due: its waiting for a program that knows it begins then.
+        """
+        first = last if first is None else min(first, last)
+        moved = {}
+        for name in _TIMES:
+            moment, latest = getattr(self, name), max(last, due) if name == "unknown_since" else last
+            if moment is not None and not first <= moment <= latest:
+                moved[name] = first if moment < first else latest
+        return replace(self, **moved) if moved else self
 
     def _storable(self) -> Failure:
         """The same with texts that UTF-8 can carry: user code may have made others."""

@@ -22,6 +22,7 @@ from cloudq.core.async_time_limit import AsyncTimeLimit
 from cloudq.core.cancellation import is_being_cancelled, is_never_cancelled, is_the_tasks_own
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery
+from cloudq.core.due_times import LONGEST_DELAY, DueTimes
 from cloudq.core.failure import Failure, bounded_reason, words_of
 from cloudq.core.handler import Handler, Job, not_of
 from cloudq.core.loading import LOAD_LIMIT, not_loaded, off_the_loop
@@ -36,9 +37,6 @@ from cloudq.core.unknown import UNKNOWN_TASK_PATIENCE, UnknownTasks
 from cloudq.errors import PayloadError
 
 ContextT = TypeVar("ContextT")
-
-# How far the clocks of two machines may differ before a message is sent round again.
-NOT_DUE_TOLERANCE = timedelta(seconds=1)
 
 TimeLimiter: TypeAlias = Callable[[timedelta], AbstractContextManager[None]]
 """Raises `TimeLimitExceeded` in the block that it guards once the time is over. The edge knows how."""
@@ -68,6 +66,7 @@ class Processor(Generic[ContextT]):
             dead-lettered; zero: not at all.
         signatures: Looks at the signature of each delivery, before anything else is believed; `None`: nothing does.
         strict_queues: Whether a message from a queue that its task doesn't name is dead-lettered.
+        longest_delay: How far away a message's time may be; what is due later is dead-lettered.
         redact: Takes secrets out of what is kept and logged of a failure.
     """
 
@@ -83,6 +82,7 @@ class Processor(Generic[ContextT]):
         unknown_task_patience: timedelta = UNKNOWN_TASK_PATIENCE,
         signatures: SignatureCheck | None = None,
         strict_queues: bool = False,
+        longest_delay: timedelta = LONGEST_DELAY,
         redact: Redact = mask_secrets,
     ) -> None:
         self._handlers = handlers
@@ -94,6 +94,7 @@ class Processor(Generic[ContextT]):
         self._unknown = UnknownTasks(unknown_task_patience, clock)
         self._signatures = signatures
         self._strict_queues = strict_queues
+        self._due_times = DueTimes(longest_delay, clock)
         self._redact = redact
 
     def believes(self, delivery: Delivery) -> bool:
@@ -175,6 +176,7 @@ class Processor(Generic[ContextT]):
         is_cancelled: Callable[[], bool],
     ) -> Generator[_Step, Any, Outcome]:
         """The way of one delivery. Yields what may block, to be sent its result or thrown its error."""
+        delivery = believed(delivery, self._clock.now())
         checked = self._check(delivery)
         if not isinstance(checked, tuple):
             return checked
@@ -207,6 +209,7 @@ class Processor(Generic[ContextT]):
         """What becomes of a delivery that ended in `error` outside the handler, e.g. with its process."""
         handler = self.handler_for(delivery)
         policy = handler.retry_policy if handler else self._retry_policy
+        delivery = believed(delivery, self._clock.now())
         with redacting(self._redact):
             return self._detailed(delivery, self._decide(policy, delivery, error))
 
@@ -221,19 +224,18 @@ class Processor(Generic[ContextT]):
         if self._strict_queues and handler is not None and delivery.queue not in handler.queues:
             return self._dead(delivery, not_of(handler, delivery.queue))
         policy = handler.retry_policy if handler else self._retry_policy
-        without_end = delivery.deliveries - _ended(delivery, message)
+        without_end = delivery.deliveries - delivery.known_ends
         most = max(policy.max_deliveries, self._least_deliveries)
         if without_end > most:
             reason = f"worker died or lease expired: handed over {without_end - 1} times without an end"
             return self._dead(delivery, reason)
-        if message.not_before is not None:
-            left = message.not_before - self._clock.now()
-            if left > NOT_DUE_TOLERANCE:
-                return Retried(delay=left, reason="not due yet", counted=False)
+        early = None if message.not_before is None else self._due_times.decide(delivery, message.not_before)
+        if isinstance(early, DeadLettered):
+            return self._detailed(delivery, early)
         if handler is None:
             unknown = self._unknown.decide(delivery, message, known=self._handlers, without_end=without_end, most=most)
             return self._detailed(delivery, unknown)
-        return handler, message
+        return early or (handler, message)
 
     def _load_limit(self, until: timedelta | None) -> timedelta:
         """How long a payload may take to be loaded here."""
@@ -320,10 +322,6 @@ def _generation(delivery: Delivery) -> int:
     return delivery.failure.generation if delivery.failure else 0
 
 
-def _ended(delivery: Delivery, message: Message) -> int:
-    """How many of this copy's handings-over ended in a failure that is known, so that no worker died of them."""
-    failure = delivery.failure
-    return failure.deliveries if failure and failure.generation == message.generation else 0
 
 
 def worker_name() -> str:

@@ -83,8 +83,9 @@ class UnknownTasks:
         if not self._patience:
             return _dead(reason)
         now = self._clock.now()
-        remembered = self._since(delivery, message, now)
-        since = now if remembered is None else remembered
+        due = now if message.not_before is None else max(now, message.not_before)
+        remembered = self._since(delivery, message, now, due)
+        since = due if remembered is None else remembered
         waited = max(ZERO, now - since)
         if waited >= self._patience:
             self._forget(delivery, message)
@@ -99,11 +100,12 @@ class UnknownTasks:
             longest = SHORTEST_AWAY * 2 ** min(delivery.deliveries - 1, _LATEST_DOUBLING)
         spread = random.uniform(1.0, _SPREAD)  # noqa: S311 - so that not all come back at once
         delay = min(max(SHORTEST_AWAY, longest) * spread, LONGEST_AWAY, max(SHORTEST_AWAY, self._patience - waited))
+        delay = max(delay, due - now)  # a worker that knows it wouldn't run it before
         before = delivery.failure.waiting_since if delivery.failure else None
         failure = replace(Failure.of(reason), unknown_since=since, waiting_since=before)
         return Retried(delay=delay, reason=reason, counted=False, failure=failure)
 
-    def _since(self, delivery: Delivery, message: Message, now: datetime) -> datetime | None:
+    def _since(self, delivery: Delivery, message: Message, now: datetime, due: datetime) -> datetime | None:
         """Since when it has been waiting for somebody who knows it; `None` if this is the first time."""
         if delivery.failure is not None and delivery.failure.unknown_since is not None:
             return delivery.failure.unknown_since
@@ -111,12 +113,13 @@ class UnknownTasks:
         last_failed = delivery.failure.last_at if delivery.failure else None
         with self._lock:
             seen = self._seen.pop(identity, None)
-            if seen is None or seen[1] != last_failed:  # else somebody who knows it has run it meanwhile
-                seen = elapsed, last_failed
+            first = seen is None or seen[1] != last_failed  # somebody who knows it has run it meanwhile
+            if first or seen is None:
+                seen = elapsed + (due - now), last_failed
             self._seen[identity] = seen
             while len(self._seen) > _MOST_REMEMBERED:
                 del self._seen[next(iter(self._seen))]
-        return None if seen[0] == elapsed else now - (elapsed - seen[0])
+        return None if first else now - (elapsed - seen[0])
 
     def _forget(self, delivery: Delivery, message: Message) -> None:
         """It may be redriven, and then begins anew."""

@@ -9,6 +9,7 @@ from weakref import WeakSet
 
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.driver import Driver
+from cloudq.core.due_times import LONGEST_DELAY
 from cloudq.core.message import Message
 from cloudq.core.middleware import Middleware
 from cloudq.core.policy import RetryPolicy
@@ -78,6 +79,7 @@ class App:
         self.default_queue, self.convert_untyped = "default", False
         self.strict_queues: bool | None = None
         self.unknown_task_patience = UNKNOWN_TASK_PATIENCE
+        self.longest_delay = LONGEST_DELAY
         self.redact: Redact = mask_secrets
         self.configure(url, **settings)
         living_apps.add(self)
@@ -118,6 +120,7 @@ class App:
         self.convert_untyped = bool(given.get("convert_untyped", self.convert_untyped))
         if (patience := settings.get("unknown_task_patience")) is not None:
             self.unknown_task_patience = patience
+        self.longest_delay = settings.get("longest_delay") or self.longest_delay
         self.strict_queues = self.strict_queues if (strict := settings.get("strict_queues")) is None else strict
 
     # ── declaring ────────────────────────────────────────────────────────────────────────────────────────

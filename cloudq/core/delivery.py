@@ -155,5 +155,5 @@ def believed(delivery: Delivery, now: datetime) -> Delivery:
         return delivery
     message = delivery.message
     due = message.not_before if message is not None else None
-    failure = delivery.failure.within(message.sent_at if message else None, now, due=due or now)
+    failure = delivery.failure.dated_within(message.sent_at if message else None, now, due=due or now)
     return delivery if failure is delivery.failure else replace(delivery, failure=failure)

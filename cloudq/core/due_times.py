@@ -7,15 +7,17 @@ import threading
 from datetime import datetime, timedelta
 from typing import Final
 
+from msgspec.structs import replace
+
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.failure import Failure
-from cloudq.core.outcome import DeadLettered, Retried
+from cloudq.core.outcome import DeadLettered, Outcome, Retried
 from cloudq.core.spans import shown
 
 logger = logging.getLogger("cloudq.worker")
 
-# How far away a message's time may be. A hop renews the retention of its service, so without a bound one lives for ever.
+# How far away a message's time may be. A hop renews the retention of its service: without a bound one lives for ever.
 LONGEST_DELAY: Final = timedelta(days=400)
 # How far the clocks of two machines may differ before a message is sent round again.
 NOT_DUE_TOLERANCE: Final = timedelta(seconds=1)
@@ -59,6 +61,12 @@ class DueTimes:
             reason = f"due in {shown(away)}, which is further away than {shown(self._longest)} (longest_delay)"
             return DeadLettered(reason=reason, failure=Failure.of(reason))
         return Retried(delay=left, reason="not due yet", counted=False)
+
+    def bounded(self, outcome: Outcome) -> Outcome:
+        """The same with no retry further away than that, which would be dead-lettered where it comes."""
+        if isinstance(outcome, Retried) and outcome.delay > self._longest:
+            return replace(outcome, delay=self._longest)
+        return outcome
 
     def _tell(self, queue: str, now: datetime, stored: datetime) -> None:
         elapsed = self._clock.elapsed()

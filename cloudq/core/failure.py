@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -23,6 +23,7 @@ _NAME_CHARS: Final = 64
 # A shorter part of a reason tells nobody anything.
 _LEAST_REASON: Final = 32
 _COUNTS: Final = ("attempts", "deliveries", "generation")
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 _TIMES: Final = ("first_at", "last_at", "waiting_since", "unknown_since")
 
 
@@ -140,15 +141,15 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
                 raise UndecodableError(f"the failure details can't be read: {name} has no UTC offset")
         return decoded
 
-    def within(self, first: datetime | None, last: datetime, *, due: datetime) -> Failure:
+    def dated_within(self, first: datetime | None, last: datetime, *, due: datetime) -> Failure:
         """The same with no time before the message was sent or after now: a failure lies in between.
 
         Args:
-            first: When the message was sent, as far as it says.
+            first: When the message was sent, if it says.
             last: Now.
             due: When it is due: its waiting for a program that knows it begins then.
         """
-        first = last if first is None else min(first, last)
+        first = _EARLIEST if first is None else min(first, last)
         moved = {}
         for name in _TIMES:
             moment, latest = getattr(self, name), max(last, due) if name == "unknown_since" else last

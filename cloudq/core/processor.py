@@ -21,14 +21,14 @@ from msgspec.structs import replace
 from cloudq.core.async_time_limit import AsyncTimeLimit
 from cloudq.core.cancellation import is_being_cancelled, is_never_cancelled, is_the_tasks_own
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
-from cloudq.core.delivery import Delivery
+from cloudq.core.delivery import Delivery, believed
 from cloudq.core.due_times import LONGEST_DELAY, DueTimes
 from cloudq.core.failure import Failure, bounded_reason, words_of
 from cloudq.core.handler import Handler, Job, not_of
 from cloudq.core.loading import LOAD_LIMIT, not_loaded, off_the_loop
 from cloudq.core.message import Message
 from cloudq.core.middleware import Chain, Middleware
-from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
+from cloudq.core.outcome import Acked, DeadLettered, Outcome
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.redaction import Redact, mask_secrets, redacting
 from cloudq.core.safe_log import is_ctrl_c
@@ -203,7 +203,7 @@ class Processor(Generic[ContextT]):
         except BaseException as interruption:
             chain.unwind(interruption)
             raise
-        return self._detailed(delivery, chain.outcome)
+        return self._detailed(delivery, self._due_times.bounded(chain.outcome))
 
     def failed(self, delivery: Delivery, error: BaseException) -> Outcome:
         """What becomes of a delivery that ended in `error` outside the handler, e.g. with its process."""
@@ -211,7 +211,7 @@ class Processor(Generic[ContextT]):
         policy = handler.retry_policy if handler else self._retry_policy
         delivery = believed(delivery, self._clock.now())
         with redacting(self._redact):
-            return self._detailed(delivery, self._decide(policy, delivery, error))
+            return self._detailed(delivery, self._due_times.bounded(self._decide(policy, delivery, error)))
 
     def _check(self, delivery: Delivery) -> tuple[Handler[ContextT], Message] | Outcome:
         """What can be decided without the payload: an outcome, or that the message is to be run, and by which task."""
@@ -261,7 +261,7 @@ class Processor(Generic[ContextT]):
         except PayloadError as error:
             return self._dead(delivery, f"payload: {words_of(error)}", error)
         except Exception as error:  # noqa: BLE001 - a type's own validation code is the user's
-            return self._detailed(delivery, self._decide(policy, delivery, error))
+            return self._detailed(delivery, self._due_times.bounded(self._decide(policy, delivery, error)))
         chain = Chain(self._middleware, job.context, lambda error: self._decide(policy, delivery, error))
         return job, chain, limit
 
@@ -320,8 +320,6 @@ def _generation(delivery: Delivery) -> int:
     if delivery.message is not None:
         return delivery.message.generation
     return delivery.failure.generation if delivery.failure else 0
-
-
 
 
 def worker_name() -> str:

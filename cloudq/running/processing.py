@@ -33,6 +33,7 @@ def processor_of(app: App, time_limiter: TimeLimiter, *, least_deliveries: int =
         unknown_task_patience=app.unknown_task_patience,
         signatures=app.runtime.signing.check(app.runtime.handlers),
         strict_queues=app.strict_queues is True,
+        longest_delay=app.longest_delay,
         redact=app.redact,
         clock=app.clock,
         time_limiter=time_limiter,

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from cloudq.core.message import Message
 from cloudq.core.moments import plain_datetime
+from cloudq.core.spans import shown
 from cloudq.errors import OptionError, PayloadError
 from cloudq.tasks.definition import Definition
 from cloudq.tasks.home import TaskHome
@@ -31,8 +32,25 @@ def composed(
 
     Raises:
         PayloadError: The payload doesn't fit, isn't JSON, or a `Call` has one already.
-        OptionError: An option isn't valid, `task` isn't one, or it is another app's.
+        OptionError: An option isn't valid, `task` isn't one, or it is another app's; or its time is too far away.
     """
+    message = _composed(home, declared, task, payload, options)
+    if message.not_before is not None and message.not_before - home.clock.now() > home.longest_delay:
+        raise OptionError(
+            f"{message.task} is to run at {message.not_before.isoformat(timespec='seconds')}, which is further away"
+            f" than {shown(home.longest_delay)}",
+            hint="an earlier moment, or App(longest_delay=...), at the workers too",
+        )
+    return message
+
+
+def _composed(
+    home: TaskHome,
+    declared: Mapping[str, Definition],
+    task: Task[..., Any] | str | Call,
+    payload: Mapping[str, object],
+    options: SendOptions,
+) -> Message:
     call = call_of(task, payload, options, declared)
     if call is None:
         return undeclared_message(str(task), payload, options, home.default_queue, home.clock.now())

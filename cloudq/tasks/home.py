@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, Protocol
 
 from cloudq.core.clock import Clock
@@ -25,6 +26,7 @@ class TaskHome(Protocol):
     default_queue: str
     convert_untyped: bool
     strict_queues: bool | None
+    longest_delay: timedelta
 
     @property
     def clock(self) -> Clock:

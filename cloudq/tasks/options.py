@@ -26,6 +26,11 @@ Key: TypeAlias = "str | Callable[..., str]"
 """A template over the task's parameters (`"order-{order_id}"`), or a function of them: it takes those that it names."""
 
 MAX_KEY = 512
+# What is sent now may take a moment to be looked at, and clocks differ: so a longest delay isn't shorter than a minute.
+_SPANS = (
+    ("unknown_task_patience", timedelta(0), "timedelta(hours=1)"),
+    ("longest_delay", timedelta(minutes=1), "timedelta(days=400)"),
+)
 
 
 class SendOptions(TypedDict, total=False):
@@ -98,6 +103,8 @@ class AppSettings(TypedDict, total=False):
             a text, a tuple as a list). By default such a send is refused.
         unknown_task_patience: For how long a message whose task isn't declared here goes back to its queue, for a
             program that knows it, before it is dead-lettered; default: an hour. `timedelta(0)`: at once.
+        longest_delay: How far away a message's time may be, at least a minute; default: 400 days. A send for later is
+            refused; a message from elsewhere that is due later is dead-lettered.
         redact: Takes secrets out of the texts of errors that dead letters, retries and a worker's log lines keep: a
             function from text to text. Default: `cloudq.mask_secrets`, which it may call itself. What it raises is
             no secret's end: the text is left out.
@@ -113,6 +120,7 @@ class AppSettings(TypedDict, total=False):
     claim_check: str | None
     convert_untyped: bool | None
     unknown_task_patience: timedelta | None
+    longest_delay: timedelta | None
     redact: Redact | None
 
 
@@ -142,16 +150,19 @@ def check_app_settings(url: object, settings: Mapping[str, Any]) -> None:
         switch = settings.get(name)
         if switch is not None and not isinstance(switch, bool):
             raise ConfigurationError(f"{name} is True or False, not {switch!r}", hint=f"{name}=True")
-    patience = settings.get("unknown_task_patience")
-    if patience is not None and (not isinstance(patience, timedelta) or patience < timedelta(0)):
-        raise ConfigurationError(
-            f"unknown_task_patience is a timedelta of 0 or more, not {patience!r}", hint="timedelta(hours=1)"
-        )
+    _check_spans(settings)
     redact = settings.get("redact")
     if redact is not None and not callable(redact):
         raise ConfigurationError(f"redact is a function, not {kind_of(redact)}", hint="redact=cloudq.mask_secrets")
     if middleware is not None:
         check_middleware(middleware)
+
+
+def _check_spans(settings: Mapping[str, Any]) -> None:
+    for name, least, example in _SPANS:
+        span = settings.get(name)
+        if span is not None and (not isinstance(span, timedelta) or span < least):
+            raise ConfigurationError(f"{name} is a timedelta of {shown(least)} or more, not {span!r}", hint=example)
 
 
 def check_send_options(options: SendOptions, parameters: Collection[str] = ()) -> None:

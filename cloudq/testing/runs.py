@@ -188,6 +188,7 @@ class _Runs:
             unknown_task_patience=NO_WAIT,
             signatures=self._signatures,
             strict_queues=self._app.strict_queues is True,
+            longest_delay=self._app.longest_delay,
         )
         if witness is not None and witness.is_async:
             outcome = self._process_async(delivery, processor, runner)

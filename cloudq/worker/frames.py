@@ -53,7 +53,9 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     attempt: int
     deliveries: int
     group: str | None
+    known_ends: int
     first_received_at: datetime | None
+    stored_at: datetime | None
     failure: Failure | None
     expires_at: datetime
     hard_limit: datetime | None
@@ -72,7 +74,9 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
             attempt=delivery.attempt,
             deliveries=delivery.deliveries,
             group=delivery.group,
+            known_ends=delivery.known_ends,
             first_received_at=delivery.first_received_at,
+            stored_at=delivery.stored_at,
             failure=delivery.failure,
             expires_at=expires_at,
             hard_limit=delivery.lease.hard_limit,
@@ -104,7 +108,9 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
                 hard_end=self.hard_end,
             ),
             group=self.group,
+            known_ends=self.known_ends,
             first_received_at=self.first_received_at,
+            stored_at=self.stored_at,
             failure=self.failure,
         )
 

@@ -250,7 +250,9 @@ class MemoryDriver:
         for entry in shelf.ready(self._clock.elapsed()):
             serial = next(self._store.serials)
             shelf.lease(entry, serial, clock=self._clock, length=length, longest=capabilities.max_lease)
-            yield shelf.delivery(entry, queue, clock=self._clock, exact=capabilities.attempt_exact)
+            yield shelf.delivery(
+                entry, queue, clock=self._clock, exact=capabilities.attempt_exact, kept=capabilities.keeps_failures
+            )
 
     def _shelf(self, queue: str) -> Shelf:
         return self._store.shelf(queue, ordered=self.capabilities(queue).ordering)
@@ -277,6 +279,7 @@ def _everything(max_body: int, dedup_window: timedelta) -> Callable[[str], Capab
             max_batch=MAX_BATCH,
             max_body=max_body,
             native_dead_letter=True,
+            keeps_failures=True,
             native_retry_delay=ANY_DELAY,
             ordering=is_ordered(queue),
             deduplication=dedup_window,

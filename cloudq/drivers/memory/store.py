@@ -162,7 +162,7 @@ class Shelf:
         entry.hard_end = None if longest is None else start + longest
         self.hide(entry, start + length)
 
-    def delivery(self, entry: Entry, queue: str, *, clock: Clock, exact: bool) -> Delivery:
+    def delivery(self, entry: Entry, queue: str, *, clock: Clock, exact: bool, kept: bool = False) -> Delivery:
         """The handing-over of a message that was just leased."""
         assert entry.serial is not None  # noqa: S101 - for mypy: `lease` was called before
         now, elapsed = clock.now(), clock.elapsed()  # shown by the wall clock, as it is set now
@@ -183,6 +183,7 @@ class Shelf:
             group=entry.key if self._ordered else None,
             first_received_at=entry.first_received_at,
             failure=entry.failure,
+            failure_kept=kept,
         )
 
     def held(self, receipt: object, now: timedelta) -> Entry | None:

@@ -124,6 +124,7 @@ def _delivery(message: ServiceBusReceivedMessage, lease: Lease, failure: Failure
         # A release isn't counted, nor is the end of a session's link.
         copy=None if message.sequence_number is None else str(message.sequence_number),
         lease=lease,
+        stored_at=enqueued_at(message),
         failure=failure,
         raw=message,
     )

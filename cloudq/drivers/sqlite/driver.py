@@ -106,6 +106,7 @@ class SQLiteDriver:
             max_batch=MAX_BATCH,
             max_body=self._max_body,
             native_dead_letter=True,
+            keeps_failures=True,
             native_retry_delay=_ANY_DELAY,
             ordering=is_ordered(queue),
             deduplication=self._dedup_window,

@@ -168,6 +168,7 @@ def deliveries(
                 group=group,
                 first_received_at=from_micros(first_received_at),
                 failure=kept_failure(failure),
+                failure_kept=True,
                 raw=seq,
             )
         )

@@ -43,8 +43,6 @@ _SMALL: Final = 16 * 1024
 _ROOM_FOR_A_REASON: Final = 256
 LOOK_LEASE: Final = timedelta(minutes=1)
 
-_ATTRIBUTES: Final = (*receiving.SYSTEM_ATTRIBUTES, "SentTimestamp")
-
 
 class _Seen(msgspec.Struct, frozen=True, kw_only=True):
     """A message that a look holds, and the lease that it was brought with."""
@@ -138,7 +136,6 @@ class SQSDeadLetters:
             limit=MAX_BATCH,
             wait=self._wait,
             lease=lease,
-            attributes=_ATTRIBUTES,
         )
         return [_Seen(key=_key(message), message=message, granted=granted) for message in messages]
 

@@ -19,7 +19,12 @@ from cloudq.drivers.sqs.receipts import Receipt
 from cloudq.drivers.sqs.sending import key_on_sqs
 from cloudq.errors import BackendUnavailable
 
-SYSTEM_ATTRIBUTES: Final = ("ApproximateReceiveCount", "ApproximateFirstReceiveTimestamp", "MessageGroupId")
+SYSTEM_ATTRIBUTES: Final = (
+    "ApproximateReceiveCount",
+    "ApproximateFirstReceiveTimestamp",
+    "SentTimestamp",
+    "MessageGroupId",
+)
 _NO_WAIT: Final = timedelta(0)
 
 
@@ -136,6 +141,7 @@ def _delivery(message: Mapping[str, Any], lease: Lease, failure: Failure | None)
         copy=message["MessageId"],
         lease=lease,
         first_received_at=moment(message, "ApproximateFirstReceiveTimestamp"),
+        stored_at=moment(message, "SentTimestamp"),
         failure=failure,
         raw=message,
         foreign=bodies.foreign_of(message) if message.get("MessageAttributes") else None,

@@ -219,9 +219,59 @@ def test_the_first_failure_is_remembered(run: Run) -> None:
     """Its time is kept through all retries; the last one's is new."""
     first = NOW - timedelta(days=1)
     failure = Failure(reason="before", first_at=first, last_at=first, attempts=1, deliveries=1)
-    outcome = retried(run(FakeTask(raising(ValueError())), delivered(attempt=2, failure=failure)))
+    outcome = retried(run(FakeTask(raising(ValueError())), delivered(attempt=2, failure=failure, sent_at=first)))
     assert outcome.failure is not None
     assert (first, NOW, 2) == (outcome.failure.first_at, outcome.failure.last_at, outcome.failure.attempts)
+
+
+@pytest.mark.parametrize(
+    ("first", "kept"),
+    [
+        (timedelta(days=-2), timedelta(days=-1)),
+        (timedelta(hours=-1), timedelta(hours=-1)),
+        (timedelta(days=9000), timedelta(0)),
+    ],
+)
+def test_a_first_failure_lies_between_the_sending_and_now(run: Run, first: timedelta, kept: timedelta) -> None:
+    """Whoever may send may write details: a message hasn't failed before it was sent, nor will it have."""
+    failure = Failure(reason="before", first_at=NOW + first)
+    delivery = delivered(attempt=2, failure=failure, sent_at=NOW - timedelta(days=1))
+    outcome = retried(run(FakeTask(raising(ValueError())), delivery))
+    assert outcome.failure is not None
+    assert NOW + kept == outcome.failure.first_at
+
+
+def test_details_of_a_sender_leave_the_backstop_alone(run: Run) -> None:
+    """What a message's details say of its handings-over counts only where the driver itself wrote them."""
+    forged = Failure(reason="before", deliveries=2**31 - 1)
+    task = FakeTask(policy=RetryPolicy(max_deliveries=3))
+    assert "worker died" in dead(run(task, delivered(deliveries=4, failure=forged))).reason
+
+
+def test_no_retry_is_further_away_than_a_message_may_be(run: Run) -> None:
+    """It would be dead-lettered where it comes."""
+    task = FakeTask(raising(Retry(delay=timedelta(days=900))))
+    assert timedelta(days=30) == retried(run(task, longest_delay=timedelta(days=30))).delay
+
+
+def test_what_is_due_too_far_away_is_dead_lettered(run: Run) -> None:
+    """Known or not; a hop renews its service's retention, so it would go round for ever."""
+    for task in (FakeTask(), None):
+        outcome = dead(run(task, delivered(not_before=NOW + timedelta(days=401))))
+        assert "due in 401 d, which is further away than 400 d (longest_delay)" == outcome.reason
+
+
+def test_an_unknown_task_s_patience_begins_when_it_is_due(run: Run) -> None:
+    """Not before, however long that is; and it isn't taken for waiting when it comes."""
+    due = NOW + timedelta(days=30)
+    outcome = retried(run(None, delivered(not_before=due)))
+    assert outcome.failure is not None
+    assert (timedelta(days=30), due) == (outcome.delay, outcome.failure.unknown_since)
+    run.clock.advance(timedelta(days=30, minutes=59))
+    again = delivered(not_before=due, failure=outcome.failure, deliveries=2)
+    assert due == retried(run(None, again)).failure.unknown_since  # type: ignore[union-attr]  # one that is unknown
+    run.clock.advance(timedelta(minutes=2))
+    assert "no program took it" in dead(run(None, again)).reason
 
 
 def test_the_lease_lost_event_and_the_deadline_reach_the_context() -> None:
@@ -340,14 +390,11 @@ def test_an_edge_may_raise_the_backstop(run: Run) -> None:
     assert ACKED == run(high, delivered(deliveries=30), least_deliveries=10)
 
 
-@pytest.mark.parametrize(("ended", "generation", "is_dead"), [(97, 0, False), (96, 0, True), (97, 1, True)])
-def test_handings_over_that_ended_in_a_failure_killed_nobody(
-    run: Run, ended: int, generation: int, is_dead: bool
-) -> None:
-    """A task that is long retried in place isn't taken for one that kills; a former copy's failures don't count."""
-    failure = Failure(reason="before", deliveries=ended, generation=generation)
+@pytest.mark.parametrize(("ended", "is_dead"), [(97, False), (96, True)])
+def test_handings_over_that_ended_in_a_failure_killed_nobody(run: Run, ended: int, is_dead: bool) -> None:
+    """A task that is long retried in place isn't taken for one that kills."""
     task = FakeTask(policy=RetryPolicy(stop=tenacity.stop_never, max_deliveries=3))
-    outcome = run(task, delivered(deliveries=100, failure=failure))
+    outcome = run(task, replace(delivered(deliveries=100), known_ends=ended))
     assert is_dead == isinstance(outcome, DeadLettered)
 
 
@@ -358,11 +405,13 @@ def test_the_backstop_holds_for_unknown_tasks_too(run: Run) -> None:
 
 
 def test_a_message_that_is_not_due_is_sent_on(run: Run) -> None:
-    """For the rest of its time, without using up an attempt, without running, whether or not its task is known."""
+    """For the rest of its time, without using up an attempt, without running; unknown tasks are told of at once."""
     task = FakeTask()
     expected = Retried(delay=timedelta(hours=1), reason="not due yet", counted=False)
     assert expected == run(task, delivered(not_before=NOW + timedelta(hours=1)))
-    assert expected == run(None, delivered(not_before=NOW + timedelta(hours=1)))
+    unknown = retried(run(None, delivered(not_before=NOW + timedelta(hours=1))))
+    assert ("unknown task 't': none is declared", False) == (unknown.reason, unknown.counted)
+    assert timedelta(hours=1) == unknown.delay
     assert [] == task.contexts
 
 

@@ -78,8 +78,7 @@ class App:
         self.middleware: tuple[Middleware[Context], ...] = ()
         self.default_queue, self.convert_untyped = "default", False
         self.strict_queues: bool | None = None
-        self.unknown_task_patience = UNKNOWN_TASK_PATIENCE
-        self.longest_delay = LONGEST_DELAY
+        self.unknown_task_patience, self.longest_delay = UNKNOWN_TASK_PATIENCE, LONGEST_DELAY
         self.redact: Redact = mask_secrets
         self.configure(url, **settings)
         living_apps.add(self)
@@ -118,9 +117,8 @@ class App:
         self.redact = settings.get("redact") or self.redact
         self.middleware = tuple(settings.get("middleware") or ()) if "middleware" in given else self.middleware
         self.convert_untyped = bool(given.get("convert_untyped", self.convert_untyped))
-        if (patience := settings.get("unknown_task_patience")) is not None:
-            self.unknown_task_patience = patience
-        self.longest_delay = settings.get("longest_delay") or self.longest_delay
+        self.unknown_task_patience = given.get("unknown_task_patience", self.unknown_task_patience)
+        self.longest_delay = given.get("longest_delay", self.longest_delay)
         self.strict_queues = self.strict_queues if (strict := settings.get("strict_queues")) is None else strict
 
     # ── declaring ────────────────────────────────────────────────────────────────────────────────────────

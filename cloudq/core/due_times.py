@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from datetime import datetime, timedelta
 from typing import Final
@@ -13,11 +12,12 @@ from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.failure import Failure
 from cloudq.core.outcome import DeadLettered, Outcome, Retried
+from cloudq.core.safe_log import SafeLogger
 from cloudq.core.spans import shown
 
-logger = logging.getLogger("cloudq.worker")
+logger = SafeLogger("cloudq.worker")
 
-# How far away a message's time may be. A hop renews the retention of its service: without a bound one lives for ever.
+# How far away a message's time may be. A hop renews the retention of its service: without a bound one lives forever.
 LONGEST_DELAY: Final = timedelta(days=400)
 # How far the clocks of two machines may differ before a message is sent round again.
 NOT_DUE_TOLERANCE: Final = timedelta(seconds=1)
@@ -25,7 +25,7 @@ NOT_DUE_TOLERANCE: Final = timedelta(seconds=1)
 CLOCK_TOLERANCE: Final = timedelta(minutes=5)
 # How far two clocks of machines that are in order are apart at most, so that what was just in time isn't refused.
 _SPARE: Final = timedelta(minutes=10)
-# How often a clock that is wrong is told of.
+# How often a wrong clock is named in the log.
 _TOLD_EVERY: Final = timedelta(minutes=5)
 
 

@@ -122,7 +122,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def decode(cls, encoded: bytes | str) -> Failure:
         """The inverse of `encode`; members that this version doesn't know are ignored.
 
-        On many backends whoever may send can write them, so they are held to what `encode` makes: counts from 0 to
+        On many backends a producer can write them, so they are held to what `encode` makes: counts from 0 to
         2,147,483,647 and times with an offset.
 
         Raises:

@@ -162,7 +162,8 @@ def _check_spans(settings: Mapping[str, Any]) -> None:
     for name, least, example in _SPANS:
         span = settings.get(name)
         if span is not None and (not isinstance(span, timedelta) or span < least):
-            raise ConfigurationError(f"{name} is a timedelta of {shown(least)} or more, not {span!r}", hint=example)
+            bound = shown(least) if least else "0"
+            raise ConfigurationError(f"{name} is a timedelta of {bound} or more, not {span!r}", hint=example)
 
 
 def check_send_options(options: SendOptions, parameters: Collection[str] = ()) -> None:

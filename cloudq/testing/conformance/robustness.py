@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
+from cloudq.core.driver import Release
 from cloudq.core.outcome import ACKED, DeadLettered, Retried
 from cloudq.testing.conformance.bench import TASK, Bench
 from cloudq.testing.conformance.harness import ZERO
@@ -95,6 +96,23 @@ class Robustness:
             assert again.failure.unknown_since == outcome.failure.unknown_since
         assert isinstance(stranger.decide(again), Retried)
         bench.ack(again)
+
+    def test_only_failures_that_the_driver_noted_tell_of_ends(self, bench: Bench) -> None:
+        """Details that came with a message mustn't tell how it ended before, unless no producer can write any."""
+        forged = replace(bench.failure("forged"), deliveries=2**31 - 1, generation=0)
+        if not bench.capabilities.keeps_failures:
+            (result,) = bench.driver.send([replace(bench.prepared(bench.message()), failure=forged)])
+            assert result.error is None
+            delivery = bench.one()
+            assert delivery.known_ends == 0
+            bench.ack(delivery)
+            return
+        bench.send()
+        delivery = bench.one()
+        assert delivery.known_ends == 0
+        kept = replace(forged, deliveries=delivery.deliveries)
+        assert bench.settle(delivery, Release(counted=True, failure=kept)) is None
+        assert bench.one().known_ends == 1
 
     def test_an_event_made_by_hand_is_a_message(self, bench: Bench) -> None:
         """A minimal CloudEvent, as a shell script would write it, is decoded and run."""

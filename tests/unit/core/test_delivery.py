@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from cloudq.core import wire
-from cloudq.core.delivery import Delivery, Lease
+from cloudq.core.delivery import Delivery, Lease, believed
 from cloudq.core.failure import Failure
 from cloudq.core.message import Message
 
@@ -55,3 +57,21 @@ def test_reprs_show_nothing_that_a_log_should_not_hold() -> None:
     poison = Delivery.of(b"s3cret", native_id="n", runs=1, deliveries=1, lease=LEASE)
     assert "Delivery(id='n', queue='mail', task=None, attempt=1)" == repr(poison)
     assert "Lease(queue='mail', expires_at=2026-01-01T00:00:00+00:00)" == repr(LEASE)
+
+
+@pytest.mark.parametrize(
+    ("kept", "generation", "count", "known"), [(True, 0, 3, 3), (True, 0, 99, 4), (True, 1, 3, 0), (False, 0, 3, 0)]
+)
+def test_known_ends_are_what_the_driver_itself_noted(kept: bool, generation: int, count: int, known: int) -> None:
+    """Of this copy, and no more than were handed over before; what a sender may have written says nothing."""
+    failure = Failure(reason="before", deliveries=count, generation=generation)
+    made = Delivery.of(
+        wire.encode(MESSAGE), native_id="n-1", runs=1, deliveries=5, lease=LEASE, failure=failure, failure_kept=kept
+    )
+    assert known == made.known_ends
+
+
+def test_what_has_no_failure_is_believed_as_it_is() -> None:
+    """As nearly all are."""
+    made = Delivery.of(wire.encode(MESSAGE), native_id="n-1", runs=1, deliveries=1, lease=LEASE)
+    assert believed(made, NOW) is made

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -207,3 +208,30 @@ def test_a_failure_that_others_made_is_redacted_too() -> None:
     made = Failure(reason=TOLD, error_message=TOLD, traceback=TOLD, attempts=3).redacted()
     assert ["postgres://u:***@db"] * 3 == [made.reason, made.error_message, made.traceback]
     assert Failure(reason="a") == Failure(reason="a").redacted()
+
+
+@pytest.mark.parametrize(
+    ("details", "why"),
+    [
+        ({"attempts": -1}, "attempts is no count"),
+        ({"deliveries": -5}, "deliveries is no count"),
+        ({"generation": 2**31}, "generation is no count"),
+        ({"first_at": "2026-01-01T00:00:00"}, "first_at has no UTC offset"),
+        ({"waiting_since": "2026-01-01T00:00:00"}, "waiting_since has no UTC offset"),
+    ],
+)
+def test_details_that_encode_does_not_make_are_refused(details: dict[str, object], why: str) -> None:
+    """On many backends whoever may send can write them."""
+    with pytest.raises(UndecodableError, match=why):
+        Failure.decode(msgspec.json.encode({"reason": "boom", **details}))
+
+
+def test_times_of_details_lie_between_the_sending_and_now() -> None:
+    """But for the waiting of what nobody knows, which begins when it is due."""
+    sent, now, due = NOW, NOW + timedelta(hours=1), NOW + timedelta(days=1)
+    far = NOW + timedelta(days=9)
+    before = Failure(reason="r", first_at=NOW - timedelta(days=1), last_at=far, waiting_since=far, unknown_since=far)
+    after = Failure(reason="r", first_at=sent, last_at=now, waiting_since=now, unknown_since=due)
+    assert after == before.dated_within(sent, now, due=due)
+    assert before.first_at == before.dated_within(None, now, due=due).first_at
+    assert after is after.dated_within(sent, now, due=due)

@@ -15,7 +15,7 @@ from cloudq.testing.profiles import sqs_like
 from tests.ids import shown
 
 HOUR = timedelta(hours=1)
-NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+NOON = (datetime.now(UTC) + timedelta(days=30)).replace(hour=12, minute=0, second=0, microsecond=0)
 
 
 @pytest.fixture
@@ -288,3 +288,20 @@ def test_a_negative_delay_is_readable(app):
     """As a number of seconds; Python's own text of it is `-1 day, 23:59:55`."""
     with pytest.raises(OptionError, match="delay is -5 s: it can't be negative"):
         app.send("t", delay=timedelta(seconds=-5))
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+def test_a_time_that_is_too_far_away_is_refused(by_name: bool) -> None:
+    """Before anything is stored; how far it may be is the app's."""
+    with in_memory(App(longest_delay=timedelta(days=30))) as app:
+        task = app.task("t")(lambda: None)
+
+        def send(**options):
+            return app.send("t", {}, **options) if by_name else task.options(**options).send()
+
+        for options in ({"delay": timedelta(days=31)}, {"at": datetime.now(UTC) + timedelta(days=31)}):
+            with pytest.raises(OptionError, match="further away than 30 d"):
+                send(**options)
+        assert [] == list(sent(app))
+        send(delay=timedelta(days=29))
+        assert 1 == len(sent(app))

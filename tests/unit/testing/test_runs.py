@@ -364,7 +364,7 @@ def test_messages_of_other_languages_run():
 @pytest.mark.parametrize("delay", [timedelta(days=2_900_000), timedelta(days=3_000_000), timedelta.max])
 def test_a_retry_beyond_the_end_of_time_is_due_at_it(delay):
     """No date overflows, and nothing runs without end: the clock stops at the last moment that there is."""
-    app, left = App("sqs://never-opened"), [1, 2]
+    app, left = App("sqs://never-opened", longest_delay=timedelta.max), [1, 2]
 
     @app.task("t")
     def task() -> None:
@@ -380,8 +380,8 @@ def test_a_retry_beyond_the_end_of_time_is_due_at_it(delay):
 
 
 def test_a_message_may_be_due_at_the_last_moment():
-    """`at` takes any moment that there is."""
-    app, ran = App("sqs://never-opened"), []
+    """`at` takes any moment that there is, where the app does."""
+    app, ran = App("sqs://never-opened", longest_delay=timedelta.max), []
     task = app.task("t")(lambda n: ran.append(n))  # noqa: PLW0108 - a signature is needed
     with in_memory(app):
         task.options(at=datetime.max.replace(tzinfo=UTC)).send(1)

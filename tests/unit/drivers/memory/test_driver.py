@@ -24,6 +24,7 @@ def test_by_default_it_can_do_nearly_everything() -> None:
         max_batch=500,
         max_body=2_000,
         native_dead_letter=True,
+        keeps_failures=True,
         native_retry_delay=timedelta(days=36_500),
         ordering=False,
         deduplication=MINUTE,

@@ -26,7 +26,7 @@ from cloudq.tasks.composing import NO_PAYLOAD, checked_calls, composed
 from cloudq.tasks.context import Context
 from cloudq.tasks.eager import EagerMode, EagerRun
 from cloudq.tasks.loop_warning import LoopWarning
-from cloudq.tasks.options import AppSettings, SendOptions, TaskOptions, check_app_settings
+from cloudq.tasks.options import AppSettings, SendOptions, TaskOptions, checked_app_settings
 from cloudq.tasks.receipts import read_receipt
 from cloudq.tasks.registry import Registry
 from cloudq.tasks.runtime import AppRuntime
@@ -106,8 +106,7 @@ class App:
                 "the app's backend is open already: this change would come too late",
                 hint="configure before the first send",
             )
-        check_app_settings(url, settings)
-        given = {name: value for name, value in settings.items() if value is not None}
+        given = checked_app_settings(url, settings)
         self._connection.given = self._connection.given if url is None else url
         self._connection.given_claim_check = settings.get("claim_check") or self._connection.given_claim_check
         self._connection.signing.set(settings.get("signing"), settings.get("signing_keys"))

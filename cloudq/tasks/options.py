@@ -124,8 +124,8 @@ class AppSettings(TypedDict, total=False):
     redact: Redact | None
 
 
-def check_app_settings(url: object, settings: Mapping[str, Any]) -> None:
-    """Refuses what isn't of its type; `None` is what was left out.
+def checked_app_settings(url: object, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that were given. Refuses what isn't of its type; `None` is what was left out.
 
     Raises:
         ConfigurationError: One of them isn't, or there is no such setting.
@@ -156,6 +156,7 @@ def check_app_settings(url: object, settings: Mapping[str, Any]) -> None:
         raise ConfigurationError(f"redact is a function, not {kind_of(redact)}", hint="redact=cloudq.mask_secrets")
     if middleware is not None:
         check_middleware(middleware)
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def _check_spans(settings: Mapping[str, Any]) -> None:

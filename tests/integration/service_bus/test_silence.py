@@ -147,13 +147,15 @@ def test_a_name_that_is_not_found_in_time(monkeypatch: pytest.MonkeyPatch) -> No
         raise socket.gaierror("no such host")
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    text = "Endpoint=sb://nowhere.example:5672;SharedAccessKeyName=any;SharedAccessKey=any;UseDevelopmentEmulator=true"
+    text = (
+        "Endpoint=sb://nowhere.localhost:5672;SharedAccessKeyName=any;SharedAccessKey=any;UseDevelopmentEmulator=true"
+    )
     driver = ServiceBusDriver("", connection_string=text, timeout=TIMEOUT)
     for _ in range(2):
         assert took(lambda: driver.send([outgoing()])) <= CALL.total_seconds() + SLACK
     may.set()
     driver.close()
-    assert ["nowhere.example"] == asked
+    assert ["nowhere.localhost"] == asked
 
 
 def test_a_silent_link_keeps_no_other_call_longer(proxy: AmqpProxy, driver: ServiceBusDriver) -> None:

@@ -39,6 +39,7 @@ def message() -> Any:
         sequence_number=1,
         delivery_count=0,
         session_id=None,
+        enqueued_time_utc=None,
         application_properties={},
     )
 

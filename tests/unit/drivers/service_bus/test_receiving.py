@@ -46,6 +46,7 @@ def test_what_the_sdk_cannot_read_is_undecodable() -> None:
         message_id="1",
         sequence_number=1,
         session_id=None,
+        enqueued_time_utc=None,
     )
     lease = Lease(queue="q", receipt=None, expires_at=SYSTEM_CLOCK.now(), ends=SYSTEM_CLOCK.elapsed())
     made = delivery(message, lease)
@@ -75,6 +76,7 @@ def test_what_is_no_data_is_named(given: dict[str, Any], what: str, kept: bytes)
         message_id="1",
         sequence_number=1,
         session_id=None,
+        enqueued_time_utc=None,
     )
     lease = Lease(queue="q", receipt=None, expires_at=SYSTEM_CLOCK.now(), ends=SYSTEM_CLOCK.elapsed())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, Final, TypeAlias
 
 from msgspec.structs import replace
@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from cloudq.core.push import PushResponse
 from cloudq.core.safe_log import SafeLogger
 from cloudq.push.edge import PushEdge, too_large, too_slow
+from cloudq.push.events import ATTRIBUTE_PREFIX
 from cloudq.push.hang_up import HangUp
 from cloudq.push.pages import PushPages
 from cloudq.push.refusals import HttpRefusal
@@ -49,7 +50,7 @@ class AsgiApp:
             await send({"type": "websocket.close", "code": 1003})
 
     async def _response(self, scope: Scope, receive: Receive) -> PushResponse:
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = headers_of(scope["headers"])
         if scope["method"] == "POST":
             return await self._pushed(scope, headers, receive)
         return _hang_up_unless_short(
@@ -128,6 +129,17 @@ async def _listen(receive: Receive, hang_up: HangUp) -> None:
         return
     if event["type"] == "http.disconnect":
         hang_up.report()
+
+
+def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """A request's headers by name, in lower case. Of an attribute of an event each value is kept, a line each."""
+    headers: dict[str, str] = {}
+    for encoded, value in raw:
+        name, text = encoded.decode("latin-1").lower(), value.decode("latin-1")
+        if name in headers and name.startswith(ATTRIBUTE_PREFIX):
+            text = f"{headers[name]}\n{text}"  # which no header holds
+        headers[name] = text
+    return headers
 
 
 def _is_short(headers: Mapping[str, str]) -> bool:

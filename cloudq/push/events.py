@@ -31,7 +31,7 @@ _MESSAGE_ID: Final = "x-goog-pubsub-message-id"
 _SUBSCRIPTION: Final = "x-goog-pubsub-subscription-name"
 _PUBLISH_TIME: Final = "x-goog-pubsub-publish-time"
 
-_CE: Final = "ce-"
+ATTRIBUTE_PREFIX: Final = "ce-"
 # What every structured event's type of content begins with.
 _STRUCTURED: Final = "application/cloudevents"
 _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
@@ -106,9 +106,11 @@ def _event_of(request: PushRequest, tasks: Collection[str]) -> Event:
         return _structured(body, tasks)
     if media_type.startswith(_STRUCTURED):
         raise FormatRefused(f"events are read in JSON, and this one is {media_type[:60]}", hint=f"send {MEDIA_TYPE}")
-    if f"{_CE}specversion" in headers:
+    if f"{ATTRIBUTE_PREFIX}specversion" in headers:
         attributes = {
-            name.removeprefix(_CE): _attribute(name, text) for name, text in headers.items() if name.startswith(_CE)
+            name.removeprefix(ATTRIBUTE_PREFIX): _attribute(name, text)
+            for name, text in headers.items()
+            if name.startswith(ATTRIBUTE_PREFIX)
         }
         wrapped = _wrapped(body) if attributes.get("type") == PUBLISHED and PUBLISHED not in tasks else None
         if wrapped is not None:
@@ -194,6 +196,8 @@ def _is_ours(name: str, value: object) -> bool:
 
 def _attribute(name: str, text: str) -> str:
     """A header's value as it was before it was written (HTTP binding, 3.1.3.2): first the quotes, then the escapes."""
+    if "\n" in text:
+        raise PushRefused(f"the header {name[:60]} is there twice", hint="an attribute has one value")
     if len(text) > 1 and text[0] == text[-1] == '"':
         text = _QUOTED_PAIR.sub(r"\1", text[1:-1])
     try:
@@ -228,8 +232,12 @@ def _event_in(push: PubSubPush, whole: bytes) -> Event:
         data = base64.b64decode(message.data, validate=True)
     except ValueError:
         return Event(body=whole, id=message.message_id)
-    if f"{_CE}specversion" in lower:
-        named = {name.removeprefix(_CE): text for name, text in lower.items() if name.startswith(_CE)}
+    if f"{ATTRIBUTE_PREFIX}specversion" in lower:
+        named = {
+            name.removeprefix(ATTRIBUTE_PREFIX): text
+            for name, text in lower.items()
+            if name.startswith(ATTRIBUTE_PREFIX)
+        }
         if _media_type(lower.get("content-type", "")) == MEDIA_TYPE:
             return Event(body=data, id=_identified(data).id)
         return _binary(named, lower.get("content-type", ""), data)

@@ -232,3 +232,13 @@ def test_a_middleware_that_wraps_the_request_hangs_nothing_up(edge):
     web.mount("/tasks", cloudq.push.asgi(edge))
     assert 200 == posted(web, *push("t"), path="/tasks/").status_code
     assert [False, False] == lost
+
+
+def test_an_attribute_that_is_there_twice_is_refused(edge):
+    """Of an event in binary mode: a gateway may have looked at the other one."""
+    ran = declare(edge.app)
+    head = {"ce-specversion": "1.0", "ce-type": "t", "ce-source": "/s", "content-type": "application/json"}
+    for second, status in (("2", 400), (None, 200)):
+        headers = [*head.items(), ("ce-id", "1"), *([("Ce-Id", second)] if second else [])]
+        assert status == posted(cloudq.push.asgi(edge), httpx.Headers(headers), b'{"n": 1}').status_code
+    assert [1] == ran

@@ -166,9 +166,9 @@ SHOP = DECLARE.format("sqlite:///q.db").replace("'t'", "'t', queue='emails'")
         "version",
         "worker --burst",
         "tasks",
-        "stats",
+        "stats --app tasks",
         "send t {} --app tasks",
-        "dlq list emails",
+        "dlq list emails --app tasks",
         "explain option",
     ]
     + [f"terraform vars --cloud {cloud}" for cloud in ("aws", "google", "azure")],

@@ -12,6 +12,7 @@ import pytest
 
 from cloudq.drivers.sqs import SQSDriver
 from cloudq.testing.conformance import Bench, DriverConformance, Harness
+from cloudq.testing.conformance.concurrency import Concurrency
 from localstack.start import CREDENTIALS
 from tests.chaos.http_proxy import HttpProxy
 from tests.conformance.sqs import REGION, SQSHarness
@@ -21,6 +22,8 @@ pytestmark = pytest.mark.slow
 
 # They wait for a poll's end, 10 s each, as SQS's polls aren't cut. LocalStack's run shows it, whatever the server.
 WAIT_FOR_A_POLL = {"test_an_interrupt_ends_a_receive", "test_closing_ends_a_receive"}
+# moto 5.2.5 looks at a queue in several threads without a lock: several receivers may be given one key's messages.
+AT_THE_SAME_TIME = {name for name in vars(Concurrency) if name.startswith("test_")}
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +31,8 @@ def of_the_server(request: pytest.FixtureRequest) -> None:
     """Leaves out what says nothing of the server."""
     if request.node.originalname in WAIT_FOR_A_POLL:
         pytest.skip("it waits for a poll's end, whatever the server")
+    if request.node.originalname in AT_THE_SAME_TIME:
+        pytest.skip("moto's server answers several clients at the same time without a lock")
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from cloudq.cli.output import note
 from cloudq.discovery import APP_VARIABLE, Found
 from cloudq.errors import ConfigurationError
-from cloudq.tasks.project import is_everybodys, is_ours
+from cloudq.tasks.project import is_everybodys, is_ours, module_of
 
 
 def refuse_others_code(found: Found) -> None:
@@ -22,7 +23,7 @@ def refuse_others_code(found: Found) -> None:
     """
     if found.file is None:
         return  # `--app` or CLOUDQ_APP is consent
-    for place in _places(found.file, found.folder):
+    for place in dict.fromkeys([*_places(found.file, found.folder), *_on_the_way(found)]):
         status = place.stat()
         if not is_ours(status):
             why = "belongs to another user"
@@ -40,6 +41,14 @@ def refuse_others_code(found: Found) -> None:
 
 def _places(file: Path, folder: Path) -> list[Path]:
     return [file, *(parent for parent in file.parents if parent.is_relative_to(folder))]
+
+
+def _on_the_way(found: Found) -> Iterator[Path]:
+    """The packages, and the module, that a project file names: they need not lie where it does."""
+    place = found.folder
+    for part in module_of(found.spec).split("."):
+        place /= part
+        yield from filter(Path.exists, (place, place / "__init__.py", place.with_name(f"{place.name}.py")))
 
 
 def _has_one_member(group: int) -> bool:

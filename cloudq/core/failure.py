@@ -86,7 +86,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             reason=bounded_reason(self.reason),
             error_message=None if message is None else redacted(message),
             traceback=None if end is None else redacted(end),
-        )
+        )._storable()
 
     def encode(self) -> bytes:
         """UTF-8 JSON of at most `MAX_FAILURE_BYTES`: the traceback, then the texts, are cut until it fits."""
@@ -139,6 +139,12 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             moment = getattr(decoded, name)
             if moment is not None and moment.utcoffset() is None:
                 raise UndecodableError(f"the failure details can't be read: {name} has no UTC offset")
+            try:
+                _ = moment and moment.astimezone(UTC)  # which msgpack does, too
+            except OverflowError as error:
+                raise UndecodableError(
+                    f"the failure details can't be read: {name} is outside of the years 1 to 9999"
+                ) from error
         return decoded
 
     def dated_within(self, first: datetime | None, last: datetime, *, due: datetime) -> Failure:
@@ -149,7 +155,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             last: Now.
             due: When it is due: its waiting for a program that knows it begins then.
         """
-        first = _EARLIEST if first is None else min(first, last)
+        # A sending ahead of now says nothing. Taken for now, it would move all that is true up to now, each time anew.
+        first = _EARLIEST if first is None or first > last else first
         moved = {}
         for name in _TIMES:
             moment, latest = getattr(self, name), max(last, due) if name == "unknown_since" else last

@@ -26,7 +26,7 @@ from cloudq.core.due_times import LONGEST_DELAY, DueTimes
 from cloudq.core.failure import Failure, bounded_reason, words_of
 from cloudq.core.handler import Handler, Job, not_of
 from cloudq.core.loading import LOAD_LIMIT, not_loaded, off_the_loop
-from cloudq.core.message import Message
+from cloudq.core.message import LARGEST_COUNT, Message
 from cloudq.core.middleware import Chain, Middleware
 from cloudq.core.outcome import Acked, DeadLettered, Outcome
 from cloudq.core.policy import RetryPolicy
@@ -267,8 +267,9 @@ class Processor(Generic[ContextT]):
 
     def _decide(self, policy: RetryPolicy, delivery: Delivery, error: BaseException) -> Outcome:
         sent_at = delivery.message.sent_at if delivery.message else None
+        first_at = delivery.failure.first_at if delivery.failure else None
         now = self._clock.now()
-        age = timedelta(0) if sent_at is None else max(timedelta(0), now - sent_at)
+        age = now - min(sent_at or now, first_at or now, now)
         try:
             return policy.decide(error, attempt=delivery.attempt, age=age)
         except BaseException as broken:
@@ -292,8 +293,8 @@ class Processor(Generic[ContextT]):
         before = delivery.failure.first_at if delivery.failure else None
         failure = replace(
             outcome.failure.redacted(),
-            attempts=delivery.attempt,
-            deliveries=delivery.deliveries,
+            attempts=min(delivery.attempt, LARGEST_COUNT),
+            deliveries=min(delivery.deliveries, LARGEST_COUNT),
             first_at=before or now,
             last_at=now,
             worker=worker_name(),

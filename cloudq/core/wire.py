@@ -117,8 +117,9 @@ def decode(body: bytes, queue: str) -> Message:
     id_ = _text(event, "id", required=True)
     task = _text(event, "type", required=True)
     source = _text(event, "source", required=True)
+    encoded = event.get("data_base64") is not None  # null in it stands for no arguments, not for a reference
     payload = _payload(event)
-    reference = _reference(event, wire_version) if payload is None else None
+    reference = None if payload is not None or encoded else _reference(event, wire_version)
     sent_to = _text(event, "queue")
     optional = {field: read(event, attribute) for attribute, field, _, read in _OPTIONAL if attribute in event}
     return Message(
@@ -307,7 +308,7 @@ def _headers(event: dict[str, object]) -> dict[str, str]:
             raise UndecodableError(f"headers has the key {_shown(doubled)} twice")
     for name in _TRACE_HEADERS:
         value = event.pop(name, None)
-        if isinstance(value, str):
+        if isinstance(value, str) and value:
             headers[name] = value
     return headers
 

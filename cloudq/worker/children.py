@@ -195,7 +195,9 @@ class ChildExecutor:
         message = held.delivery.message
         margin = HARD_LIMIT_MARGIN + (LOAD_LIMIT if message and message.reference else timedelta(0))
         try:
-            if handler is None:  # nothing runs; and what is remembered of it is remembered here
+            # Nothing runs; what is remembered of it is remembered here. And what isn't signed gets to no child, which
+            # knows the settings of the module that it imports, not those that this process was given by hand.
+            if handler is None or not self._processor.believes(held.delivery):
                 outcome = self._processor.process(held.delivery)
             else:
                 outcome = child.run(held, None if limit is None else limit + margin)

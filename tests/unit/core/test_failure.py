@@ -235,3 +235,22 @@ def test_times_of_details_lie_between_the_sending_and_now() -> None:
     assert after == before.dated_within(sent, now, due=due)
     assert before.first_at == before.dated_within(None, now, due=due).first_at
     assert after is after.dated_within(sent, now, due=due)
+
+
+def test_a_sending_ahead_of_now_says_nothing_of_details() -> None:
+    """A sender's clock is fast, or the time is forged: else all would seem to have begun just now, each time anew."""
+    failure = Failure(reason="r", first_at=NOW, unknown_since=NOW, waiting_since=NOW)
+    later = NOW + timedelta(days=2)
+    assert failure is failure.dated_within(NOW + timedelta(days=9_000), later, due=later)
+
+
+def test_a_time_that_is_outside_of_the_years_in_utc_is_refused() -> None:
+    """It can't be handed on to a child."""
+    with pytest.raises(UndecodableError, match="first_at is outside of the years 1 to 9999"):
+        Failure.decode(b'{"reason":"r","first_at":"0001-01-01T00:00:00+14:00"}')
+
+
+def test_what_is_redacted_can_be_stored() -> None:
+    """A middleware's own texts too, with half of a surrogate pair as a file's name may have it."""
+    redacted = Failure(reason="r", error_message="file \udcff", worker="\udcff").redacted()
+    assert ("file ?", "?") == (redacted.error_message, redacted.worker)

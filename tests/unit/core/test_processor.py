@@ -241,6 +241,21 @@ def test_a_first_failure_lies_between_the_sending_and_now(run: Run, first: timed
     assert NOW + kept == outcome.failure.first_at
 
 
+@pytest.mark.parametrize("sent_at", [None, NOW + timedelta(days=9_000)])
+def test_a_policy_of_time_ends_without_a_time_of_sending(run: Run, sent_at: datetime | None) -> None:
+    """A producer needn't give one, or gives one ahead of now: then the first failure begins the time."""
+    task = FakeTask(raising(ValueError()), policy=RetryPolicy(stop=tenacity.stop_after_delay(3_600)))
+    before = Failure(reason="before", first_at=NOW - timedelta(hours=2))
+    assert "gave up" in dead(run(task, delivered(attempt=9, failure=before, sent_at=sent_at))).reason
+
+
+def test_the_largest_attempt_leaves_details_that_can_be_read(run: Run) -> None:
+    """Else a sender could hide why its message died."""
+    outcome = dead(run(FakeTask(raising(DeadLetter("no"))), delivered(attempt=2**31)))
+    assert outcome.failure == Failure.decode(outcome.failure.encode())
+    assert 2**31 - 1 == outcome.failure.attempts
+
+
 def test_details_of_a_sender_leave_the_backstop_alone(run: Run) -> None:
     """What a message's details say of its handings-over counts only where the driver itself wrote them."""
     forged = Failure(reason="before", deliveries=2**31 - 1)

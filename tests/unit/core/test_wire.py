@@ -58,7 +58,9 @@ messages = st.builds(
     attempt_base=counts,
     generation=counts,
     time_limit=st.none() | st.integers(1, 2**31 - 1).map(lambda seconds: timedelta(seconds=seconds)),
-    headers=st.dictionaries(st.sampled_from(["traceparent", "tracestate"]) | texts, texts, max_size=4),
+    headers=st.dictionaries(st.sampled_from(["traceparent", "tracestate"]) | texts, texts, max_size=4).filter(
+        lambda headers: headers.get("traceparent") != "" != headers.get("tracestate")  # an empty one is none
+    ),
     extensions=st.dictionaries(attribute_names, values, max_size=4),
 )
 
@@ -476,3 +478,15 @@ def test_mutated_messages_are_refused_or_decoded(encoded: bytes) -> None:
 def test_twenty_thousand_mutated_bodies_are_refused_or_decoded(encoded: bytes) -> None:
     """As above, for long."""
     decodes_or_refuses(encoded)
+
+
+def test_null_in_base64_is_no_room_for_a_reference() -> None:
+    """Else what was signed as no arguments could be given some."""
+    reference = {"wireversion": 2, "dataref": "a.json", "datasha256": "ab" * 32, "datasize": 9}
+    message = wire.decode(body(data_base64="bnVsbA==", **reference), "q")
+    assert (message.reference, {}) == (None, dict(message.payload))
+
+
+def test_an_empty_trace_header_is_none() -> None:
+    """As if it weren't there, which is what its signature says."""
+    assert {} == dict(wire.decode(body(traceparent="", tracestate=""), "q").headers)

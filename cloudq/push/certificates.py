@@ -148,8 +148,13 @@ class Certificates:
         return self._flight
 
     def _launch(self, flight: Future[None] | None) -> None:
-        if flight is not None:
+        if flight is None:
+            return
+        try:
             threading.Thread(target=self._fly, args=(flight,), name="cloudq-certificates", daemon=True).start()
+        except (RuntimeError, MemoryError) as error:
+            logger.error("no thread can be started to fetch the certificates: %s", error)  # noqa: TRY400 - as below
+            self._land(flight, None, None)
 
     def _fly(self, flight: Future[None]) -> None:
         try:

@@ -155,7 +155,7 @@ def own_attributes(body: bytes) -> bytes:
 
     What has a `wireversion` was written by cloudq, or for it, and stays as it is.
     """
-    if not any(f'"{name}"'.encode() in body for name in (*_BOOKS, *_OPTIONS)):
+    if b"\\u" not in body and not any(f'"{name}"'.encode() in body for name in (*_BOOKS, *_OPTIONS)):
         return body
     try:
         event = msgspec.json.decode(body)

@@ -17,6 +17,8 @@ REMEMBERED: Final = timedelta(hours=1)
 # quarter.
 ROOM: Final = 16 * 1024
 _LARGEST_PART: Final = 4
+# What tracers add. More is this one message's own: attributes of others, base64; the next has none of it.
+_MOST_BESIDE: Final = 1024
 
 
 class LearntSize(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +70,10 @@ class LearntSizes:
         size = known if error.size is None else error.size
         limit = size - 1 if error.limit is None else error.limit
         self._learnt[item.queue] = LearntSize(
-            limit=limit, beside=max(0, size - known), hint=error.hint, until=self._clock.elapsed() + REMEMBERED
+            limit=limit,
+            beside=min(_MOST_BESIDE, max(0, size - known)),
+            hint=error.hint,
+            until=self._clock.elapsed() + REMEMBERED,
         )
 
     def note_stored(self, item: Outgoing) -> None:

@@ -104,6 +104,7 @@ class _Server(ThreadingHTTPServer):
     """A thread a connection, and no more of them than are bounded above."""
 
     daemon_threads = True
+    request_queue_size = 128  # by default 5: a burst of connections would have a probe wait for a second
     block_on_close = False
 
     def __init__(self, address: tuple[str, int], handler: Any) -> None:

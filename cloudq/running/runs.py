@@ -203,7 +203,7 @@ class Runs:
             lease: How long it is leased at a time.
         """
         with self._lock:
-            self._dead[_identity(delivery)] = _HandedOver.of(delivery), self._until(lease), outcome
+            self._dead[_with_work(delivery)] = _HandedOver.of(delivery), self._until(lease), outcome
             _shorten(self._dead, _MOST_DEAD)
 
     def verdict(self, delivery: Delivery) -> DeadLettered | None:
@@ -214,7 +214,7 @@ class Runs:
         if not self._dead:  # as nearly always
             return None
         with self._lock:
-            dead = self._dead.get(_identity(delivery))
+            dead = self._dead.get(_with_work(delivery))
         if dead is None or self.clock.elapsed() >= dead[1] or not dead[0].is_before(_HandedOver.of(delivery)):
             return None
         return dead[2]
@@ -304,6 +304,11 @@ def _work_of(delivery: Delivery) -> int:
 
 def _comes_again(delivery: Delivery, other: Delivery) -> bool:
     return _HandedOver.of(delivery).is_before(_HandedOver.of(other))
+
+
+def _with_work(delivery: Delivery) -> _Identity:
+    """Of several messages under one id each has its own verdict."""
+    return *_identity(delivery), str(_work_of(delivery))
 
 
 def _identity(delivery: Delivery) -> _Identity:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from cloudq.core.clock import Clock
+from cloudq.core.outcome import ACKED, Outcome
 from cloudq.running.held import HeldLease
 from cloudq.running.runs import Run, Runs
 from cloudq.worker.in_hand import GoingBack
@@ -23,7 +24,7 @@ class Aside:
         self._runs = runs
         self._clock = clock
         self._until: dict[HeldLease, timedelta] = {}
-        self._done: list[HeldLease] = []
+        self._done: list[tuple[HeldLease, Outcome]] = []
 
     def __len__(self) -> int:
         """How many are in hand here."""
@@ -35,8 +36,10 @@ class Aside:
         A delivery whose work an earlier run did while it was away is set aside, too, for `take_done`; and so is one
         that had its last run here.
         """
-        if self._runs.has_done(held.delivery) or self._runs.verdict(held.delivery) is not None:
-            self._done.append(held)
+        # Kept with it: by the time that it is settled the registry may have forgotten, and an `Ack` would lose it.
+        known = ACKED if self._runs.has_done(held.delivery) else self._runs.verdict(held.delivery)
+        if known is not None:
+            self._done.append((held, known))
             return None
         run = self._runs.begin(held.delivery, lost=held.lost, lease=lease, ended=ended)
         if run is None:
@@ -48,10 +51,10 @@ class Aside:
         if self._until.pop(held, None) is None:
             return False
         if done:
-            self._done.append(held)
+            self._done.append((held, ACKED))
         return True
 
-    def take_done(self) -> list[HeldLease]:
+    def take_done(self) -> list[tuple[HeldLease, Outcome]]:
         """Takes out those that must not run: the other run did their work, or there is a verdict on them."""
         done, self._done = self._done, []
         return done

@@ -20,6 +20,7 @@ from functools import partial
 from typing import Final
 
 from cloudq.core.clock import Clock
+from cloudq.core.outcome import Outcome
 from cloudq.running.held import HeldLease
 from cloudq.running.runs import Run, Runs
 from cloudq.worker.aside import Aside
@@ -251,11 +252,10 @@ class Intake:
             self._settle([one.held for one in stale])
         return stale
 
-    def take_done_elsewhere(self) -> list[HeldLease]:
+    def take_done_elsewhere(self) -> list[tuple[HeldLease, Outcome]]:
         """Takes out deliveries that must not run: another run here did their work, or there is a verdict on them."""
         with self._lock:
-            done = self._aside.take_done()
-            self._settle(done)
+            self._settle([held for held, _ in (done := self._aside.take_done())])
             return done
 
     # ── with the lock held ───────────────────────────────────────────────────────────────────────────────

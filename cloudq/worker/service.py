@@ -225,9 +225,10 @@ class Worker:
 
     def _settle_unrun(self) -> None:
         """Settles redeliveries of what an earlier run has done, its lease lost, and of what had its last."""
-        for held in self._intake.take_done_elsewhere():
+        for held, outcome in self._intake.take_done_elsewhere():
             self._keeper.note_handler_ended(held)
-            self._settler.settle(held, self._verdicts.outcome_of(held.delivery))
+            self._verdicts.tell(held.delivery, outcome)
+            self._settler.settle(held, outcome)
 
     def _note_starvation(self) -> None:
         started = self._intake.in_hand().started
@@ -330,4 +331,5 @@ class Worker:
         if self._intake.end(held, succeeded=isinstance(outcome, Acked)):
             self._tally.count(held.delivery, outcome, seconds)
             self._strangers[held.delivery.queue].note_end(held.delivery, outcome)
+            self._verdicts.tell(held.delivery, outcome)
             self._settler.settle(held, outcome)

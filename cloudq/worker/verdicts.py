@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from cloudq.core.delivery import Delivery
-from cloudq.core.outcome import ACKED, DeadLettered, Outcome
+from cloudq.core.outcome import DeadLettered, Outcome
 from cloudq.core.safe_log import SafeLogger
 from cloudq.running.log_fields import fields
 from cloudq.running.runs import Runs
@@ -15,7 +15,7 @@ logger = SafeLogger("cloudq.worker")
 
 
 class Verdicts:
-    """The registry of runs, as the settler tells it and the worker asks it.
+    """The registry of runs, as the settler tells it.
 
     Args:
         runs: What this process runs.
@@ -34,9 +34,8 @@ class Verdicts:
         """Its dead letter couldn't be stored."""
         self._runs.note_dead(delivery, outcome, self._leases[delivery.queue])
 
-    def outcome_of(self, delivery: Delivery) -> Outcome:
-        """What becomes of a redelivery that was set aside: an earlier run has done its work, or was its last one."""
-        verdict = None if self._runs.has_done(delivery) else self._runs.verdict(delivery)
-        what = "was done by an earlier run" if verdict is None else "had its last run and is to be dead-lettered"
+    def tell(self, delivery: Delivery, outcome: Outcome) -> None:
+        """Logs what becomes of a redelivery that was set aside: an earlier run has done its work, or was its last."""
+        dead = isinstance(outcome, DeadLettered)
+        what = "had its last run and is to be dead-lettered" if dead else "was done by an earlier run"
         logger.info("%s %s", delivery.id, what, extra=fields(delivery))
-        return verdict or ACKED

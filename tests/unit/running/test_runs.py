@@ -425,3 +425,15 @@ def test_few_verdicts_are_remembered(clock: FakeClock, runs: Runs) -> None:
         runs.note_dead(delivery(clock, id=str(number)), outcome, LEASE)
     assert runs.verdict(delivery(clock, id="0", deliveries=2)) is None
     assert outcome == runs.verdict(delivery(clock, id="1", deliveries=2))
+
+
+def test_of_several_messages_under_one_id_each_has_its_own_verdict(runs: Runs, clock: FakeClock) -> None:
+    """Other programs give one id to several: the verdict on one says nothing of another, nor replaces it."""
+    outcome = DeadLettered(reason="gave up", failure=Failure(reason="gave up"))
+    first = delivery(clock, deliveries=1)
+    assert first.message is not None
+    other = copied(first, replace(first.message, payload={"other": 1}))
+    runs.note_dead(first, outcome, LEASE)
+    runs.note_dead(other, outcome, LEASE)
+    for one in (first, other):
+        assert outcome == runs.verdict(replace(one, deliveries=one.deliveries + 1))

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from cloudq.core.failure import Failure
-from cloudq.core.outcome import DeadLettered
+from cloudq.core.outcome import ACKED, DeadLettered
 from cloudq.running.held import HeldLease
 from cloudq.running.runs import FIRST_AWAY, Run, Runs
 from cloudq.testing.clock import FakeClock
@@ -63,7 +63,7 @@ def test_it_waits_for_the_run_in_its_way(desk: Desk, done: bool) -> None:
     desk.runs.end(first, succeeded=done)
     assert [done] == desk.told
     assert desk.aside.resume(second, done=done)
-    assert ([second] if done else []) == desk.aside.take_done()
+    assert ([(second, ACKED)] if done else []) == desk.aside.take_done()
     assert [] == desk.aside.take_done()
     assert 0 == len(desk.aside)
 
@@ -106,7 +106,7 @@ def test_what_went_back_and_is_done_meanwhile_does_not_begin(desk: Desk) -> None
     again = desk.hold()
     assert desk.begin(again) is None
     assert 1 == len(desk.aside)
-    assert [again] == desk.aside.take_done()
+    assert [(again, ACKED)] == desk.aside.take_done()
 
 
 def test_all_can_be_taken_out(desk: Desk) -> None:
@@ -119,9 +119,11 @@ def test_all_can_be_taken_out(desk: Desk) -> None:
 
 
 def test_what_had_its_last_run_does_not_begin(desk: Desk) -> None:
-    """It is kept for who dead-letters it once more."""
+    """It is kept with its outcome: what the registry forgets before it is settled would be acknowledged, and lost."""
     outcome = DeadLettered(reason="gave up", failure=Failure(reason="gave up"))
     desk.runs.note_dead(desk.hold().delivery, outcome, LEASE)
     again = desk.hold()
     assert desk.begin(again) is None
-    assert [again] == desk.aside.take_done()
+    desk.clock.advance(20 * LEASE)
+    assert desk.runs.verdict(again.delivery) is None
+    assert [(again, outcome)] == desk.aside.take_done()

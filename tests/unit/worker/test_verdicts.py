@@ -23,14 +23,17 @@ def test_what_had_its_last_run_is_dead_lettered_and_what_is_done_is_acknowledged
 ) -> None:
     """By what the settler noted, and for as long as the leases of the queue say; done is done, whatever came before."""
     clock = FakeClock()
-    verdicts = Verdicts(Runs(clock), {"q": timedelta(seconds=120)})
+    runs = Runs(clock)
+    verdicts = Verdicts(runs, {"q": timedelta(seconds=120)})
     first = delivery(clock, deliveries=1)
     again = replace(first, deliveries=2)
     with caplog.at_level(logging.INFO, logger="cloudq.worker"):
         verdicts.note_dead(first, DEAD)
-        assert DEAD == verdicts.outcome_of(again)
+        assert DEAD == runs.verdict(again)
+        verdicts.tell(again, DEAD)
         verdicts.note_done(first)
-        assert ACKED == verdicts.outcome_of(again)
+        assert runs.has_done(again)
+        verdicts.tell(again, ACKED)
     assert ["had its last run and is to be dead-lettered", "was done by an earlier run"] == [
         said.partition(" ")[2] for said in caplog.messages
     ]

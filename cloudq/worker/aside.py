@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import TypeAlias
 
 from cloudq.core.clock import Clock
 from cloudq.core.outcome import ACKED, Outcome
 from cloudq.running.held import HeldLease
 from cloudq.running.runs import Run, Runs
 from cloudq.worker.in_hand import GoingBack
+
+Unrun: TypeAlias = list[tuple[HeldLease, Outcome]]
+"""Deliveries that must not run, each with what becomes of it."""
 
 
 class Aside:
@@ -24,7 +28,7 @@ class Aside:
         self._runs = runs
         self._clock = clock
         self._until: dict[HeldLease, timedelta] = {}
-        self._done: list[tuple[HeldLease, Outcome]] = []
+        self._done: Unrun = []
 
     def __len__(self) -> int:
         """How many are in hand here."""
@@ -54,7 +58,7 @@ class Aside:
             self._done.append((held, ACKED))
         return True
 
-    def take_done(self) -> list[tuple[HeldLease, Outcome]]:
+    def take_done(self) -> Unrun:
         """Takes out those that must not run: the other run did their work, or there is a verdict on them."""
         done, self._done = self._done, []
         return done

@@ -20,10 +20,9 @@ from functools import partial
 from typing import Final
 
 from cloudq.core.clock import Clock
-from cloudq.core.outcome import Outcome
 from cloudq.running.held import HeldLease
 from cloudq.running.runs import Run, Runs
-from cloudq.worker.aside import Aside
+from cloudq.worker.aside import Aside, Unrun
 from cloudq.worker.in_hand import GoingBack, InHand
 from cloudq.worker.waiting import Arrived, WaitingQueue, next_queue, until_free, wanted
 
@@ -252,10 +251,11 @@ class Intake:
             self._settle([one.held for one in stale])
         return stale
 
-    def take_done_elsewhere(self) -> list[tuple[HeldLease, Outcome]]:
+    def take_done_elsewhere(self) -> Unrun:
         """Takes out deliveries that must not run: another run here did their work, or there is a verdict on them."""
         with self._lock:
-            self._settle([held for held, _ in (done := self._aside.take_done())])
+            done = self._aside.take_done()
+            self._settle([held for held, _ in done])
             return done
 
     # ── with the lock held ───────────────────────────────────────────────────────────────────────────────

@@ -34,32 +34,23 @@ def composed(
         PayloadError: The payload doesn't fit, isn't JSON, or a `Call` has one already.
         OptionError: An option isn't valid, `task` isn't one, or it is another app's; or its time is too far away.
     """
-    message = _composed(home, declared, task, payload, options)
-    if message.not_before is not None and message.not_before - home.clock.now() > home.longest_delay:
+    call, now = call_of(task, payload, options, declared), home.clock.now()
+    if call is None:
+        message = undeclared_message(str(task), payload, options, home.default_queue, now)
+    elif call.task.app is home:
+        message = message_of(call, now)
+    else:
+        raise OptionError(
+            f"task {call.task.name!r} belongs to another App",
+            hint="send it by that App, or by name: app.send('...')",
+        )
+    if message.not_before is not None and message.not_before - now > home.longest_delay:
         raise OptionError(
             f"{message.task} is to run at {message.not_before.isoformat(timespec='seconds')}, which is further away"
             f" than {shown(home.longest_delay)}",
             hint="an earlier moment, or App(longest_delay=...), at the workers too",
         )
     return message
-
-
-def _composed(
-    home: TaskHome,
-    declared: Mapping[str, Definition],
-    task: Task[..., Any] | str | Call,
-    payload: Mapping[str, object],
-    options: SendOptions,
-) -> Message:
-    call = call_of(task, payload, options, declared)
-    if call is None:
-        return undeclared_message(str(task), payload, options, home.default_queue, home.clock.now())
-    if call.task.app is not home:
-        raise OptionError(
-            f"task {call.task.name!r} belongs to another App",
-            hint="send it by that App, or by name: app.send('...')",
-        )
-    return message_of(call, home.clock.now())
 
 
 def checked_calls(calls: Iterable[object]) -> list[Call]:

@@ -103,3 +103,18 @@ def test_ones_own_group_is_no_other(monkeypatch):
         monkeypatch.setattr("grp.getgrgid", lambda _gid, group=group: group)
         assert own is consent._has_one_member(7)
     assert not consent._has_one_member(8)
+
+
+@pytest.mark.parametrize("place", ["shop", "shop/__init__.py", "shop/tasks.py"])
+def test_a_package_that_a_projects_file_names_is_looked_at(cli, folder, place):
+    """Each folder and file on the way to the module, wherever the project's file lies."""
+    (folder.path / "pyproject.toml").write_text('[tool.cloudq]\napp = "shop.tasks"\n')
+    package = folder.path / "shop"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "tasks.py").write_text(APP)
+    assert 0 == cli("tasks").code
+    (folder.path / place).chmod(0o777)
+    result = cli("tasks")
+    assert 2 == result.code
+    assert f"{folder.path / place}" in result.err

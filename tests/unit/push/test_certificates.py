@@ -132,6 +132,20 @@ def test_a_check_ends_an_outage():
     assert (True, 3) == (certs.check(), source.asked)
 
 
+def test_a_thread_that_cannot_be_started_is_one_failed_fetch(monkeypatch):
+    """The next one begins after the pause: else nobody could be verified any more, once the keys are over."""
+    clock, source, certs = setting("a")
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            threading.Thread, "start", lambda _: (_ for _ in ()).throw(RuntimeError("can't start new thread"))
+        )
+        with pytest.raises(CertificatesUnavailable):
+            found(certs, "a")
+    clock.advance(timedelta(seconds=2))
+    assert found(certs, "a") is not None
+    assert 1 == source.asked
+
+
 def test_a_made_up_key_id_in_an_outage():
     """Known senders are verified all the same, so that the check is passed, during the outage and after it."""
     _, source, certs = setting("a")

@@ -62,3 +62,12 @@ def test_it_is_forgotten_after_an_hour_or_a_larger_success():
     assert sizes.of("q") is not None
     sizes.note_stored(item(801))
     assert sizes.of("q") is None
+
+
+def test_what_lies_beside_one_message_is_not_taken_for_the_next():
+    """Tracers add some hundred bytes to each; what is more is one message's own, and the next has all its room."""
+    sizes = LearntSizes(FakeClock())
+    sizes.note_refused(item(100), MessageTooLarge("no", size=1_048_577, limit=1_048_576))
+    learnt = sizes.of("q")
+    assert learnt is not None
+    assert 1024 == learnt.beside

@@ -12,6 +12,7 @@ import pytest
 
 from cloudq.app import App
 from cloudq.core.clock import SYSTEM_CLOCK
+from cloudq.core.failure import Failure
 from cloudq.core.outcome import ACKED, DeadLettered, Outcome, Retried
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.processor import Processor
@@ -90,6 +91,16 @@ def parent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Parent]:
         parent.intake.close()
         parent.executor.stop()
         assert not parent.executor._servers
+
+
+def test_what_is_not_believed_reaches_no_child(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child knows the settings of the module that it imports, and needn't know how signatures are looked at here."""
+    dead = DeadLettered(reason="signature: none", failure=Failure(reason="signature: none"))
+    monkeypatch.setattr(parent.executor._processor, "believes", lambda _: False)
+    monkeypatch.setattr(parent.executor._processor, "process", lambda _: dead)
+    parent.executor.start()
+    parent.offer()
+    assert dead == parent.ended.get(timeout=10)
 
 
 def test_whatever_goes_wrong_with_a_child_costs_one_attempt(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:

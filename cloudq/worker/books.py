@@ -1,0 +1,113 @@
+"""`Books`: what is in the worker's hands, and the one lock over it; kept by `Intake` and `Polls` together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from typing import Final
+
+from cloudq.core.clock import Clock
+from cloudq.running.held import HeldLease
+from cloudq.running.runs import Run, Runs
+from cloudq.worker.aside import Aside
+from cloudq.worker.waiting import WaitingQueue
+
+# Handlers that have ended and aren't settled yet; beyond it nothing starts and nothing is received.
+MOST_SETTLING: Final = 500
+
+
+class Books:
+    """The state of an intake. All methods, and all access to the attributes below `lock`, are under that lock.
+
+    Args:
+        queues: The queues in their order, with their weights.
+        leases: How long the deliveries of each queue are leased at a time.
+        slots: The most tasks running at once.
+        runs: What this process runs.
+        clock: Where the time comes from.
+        max_tasks: The most tasks to start, ever.
+        burst: Whether to finish once the queues are empty.
+
+    Attributes:
+        slots: The most tasks running at once.
+        max_tasks: The most tasks to start, ever.
+        burst: Whether to finish once the queues are empty.
+        most_settling: The most deliveries between a handler's end and the confirmation.
+        lock: Guards all that follows.
+        work: Where takers wait for something to start.
+        queues: The queues by name.
+        waiting: How many wait for a slot; what was set aside not counted.
+        running: What runs.
+        settling: How many have ended, or are to be released, and aren't confirmed.
+        aside: What must not start now.
+        started: How many were started so far.
+        idle_takers: How many takers wait.
+        taker_woken: Whether one of them was woken and isn't back yet.
+        closed: Whether nothing is started or asked for any more.
+        epoch: Moves with all that may put something into a queue, or into our hands.
+    """
+
+    def __init__(
+        self,
+        queues: Mapping[str, int],
+        *,
+        leases: Mapping[str, timedelta],
+        slots: int,
+        runs: Runs,
+        clock: Clock,
+        max_tasks: int | None,
+        burst: bool,
+    ) -> None:
+        self.slots = slots
+        self.max_tasks = max_tasks
+        self.burst = burst
+        self.most_settling = max(MOST_SETTLING, 2 * slots)
+        self.lock = threading.Lock()
+        self.work = threading.Condition(self.lock)
+        self.queues = {name: WaitingQueue(name, weight, self.lock, leases[name]) for name, weight in queues.items()}
+        self.waiting = 0
+        self.running: dict[HeldLease, Run] = {}
+        self.settling = 0
+        self.aside = Aside(runs, clock)
+        self.started = 0
+        self.idle_takers = 0
+        self.taker_woken = False
+        self.closed = False
+        self.epoch = 0
+
+    def settle(self, held: Collection[HeldLease]) -> None:
+        """Counts these as being settled from now on."""
+        for one in held:
+            self.queues[one.delivery.queue].settling += 1
+        self.settling += len(held)
+
+    def may_start(self) -> bool:
+        """Whether another task may start, as far as slots, settlements and the number of tasks go."""
+        return (
+            len(self.running) < self.slots
+            and self.settling < self.most_settling
+            and (self.max_tasks is None or self.started < self.max_tasks)
+        )
+
+    def wake_taker(self) -> None:
+        """Wakes one taker, which wakes the next once it took something.
+
+        So ten deliveries of short tasks don't wake ten threads, of which the first does all the work.
+        """
+        if self.waiting and self.idle_takers and not self.taker_woken and self.may_start():
+            self.taker_woken = True
+            self.work.notify()
+
+    def finished(self) -> bool:
+        """Whether a burst, or the number of tasks, is done with and nothing is in hand."""
+        if self.running or self.settling:
+            return False
+        if self.max_tasks is not None and self.started >= self.max_tasks:
+            return True  # what still waits is given back
+        return (
+            self.burst
+            and not self.waiting
+            and not self.aside
+            and all(queue.poll.empty_in == self.epoch for queue in self.queues.values())
+        )

@@ -13,6 +13,7 @@ from cloudq.core.outcome import DeadLettered, Outcome, Retried
 from cloudq.errors import BackendUnavailable, LeaseLost
 from cloudq.queues.dead_letters import DeadLetters
 from cloudq.testing.conformance.bench import Bench, errors_of
+from cloudq.testing.conformance.cancelling import cancel, cancellable
 from cloudq.testing.conformance.harness import ZERO
 from cloudq.testing.conformance.spoil import SPOILS, Spoil
 
@@ -139,6 +140,24 @@ class Answers:
         left = bench.receive(4, sure=redriven.redriven)
         assert {delivery.id for delivery in left} | dead == sent
         bench.ack(*left)
+
+    @spoilt
+    def test_a_cancelling_whose_answer_is_spoilt_says_nothing(self, bench: Bench, how: str) -> None:
+        """It must not say that the message was under way: it isn't handed over then. It may be tried again."""
+        if (answers := _spoilt(bench, spoil := Spoil(how))) is None:
+            return  # no answer comes over a network
+        if (sent := cancellable(bench)) is None:
+            return
+        _, receipt, delay = sent
+        said: bool | None = None
+        with answers, suppress(BackendUnavailable):
+            said = cancel(bench, receipt)
+        assert spoil.count, "the harness spoilt no answer of a cancelling"
+        assert said is not False
+        cancel(bench, receipt)
+        if bench.affordable(delay):
+            bench.advance(delay + bench.grain)
+            bench.nothing()
 
 
 def _spoilt(bench: Bench, spoil: Spoil) -> AbstractContextManager[object] | None:

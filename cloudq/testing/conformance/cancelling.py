@@ -20,12 +20,12 @@ class Cancelling:
 
     def test_what_waits_is_cancelled_and_never_handed_over(self, bench: Bench) -> None:
         """A cancelled message isn't handed over, now or when it is due; another is."""
-        sent = _cancellable(bench)
+        sent = cancellable(bench)
         if sent is None:
             return
         message, receipt, delay = sent
         other = bench.send(delay=delay or None)
-        assert _cancel(bench, receipt) is True
+        assert cancel(bench, receipt) is True
         if bench.affordable(delay):
             bench.advance(delay + bench.grain)
             assert [delivery.id for delivery in bench.receive(2)] == [other.id]
@@ -36,7 +36,7 @@ class Cancelling:
         result = bench.store(message := bench.message())
         if bench.capabilities.cancels is Cancels.WAITING:
             assert result.receipt is not None
-            assert _cancel(bench, result.receipt) is True
+            assert cancel(bench, result.receipt) is True
             bench.nothing()
         else:
             assert result.receipt is None
@@ -44,74 +44,74 @@ class Cancelling:
 
     def test_what_was_handed_over_is_not_cancelled(self, bench: Bench) -> None:
         """A message under way must not be cancelled: its lease holds, and it is settled as usual."""
-        sent = _cancellable(bench)
+        sent = cancellable(bench)
         if sent is None or not bench.affordable(sent[2]):
             return
         message, receipt, delay = sent
         bench.advance(delay + bench.grain)
         delivery = bench.one()
         assert delivery.id == message.id
-        assert _cancel(bench, receipt) is False
+        assert cancel(bench, receipt) is False
         assert bench.settle(delivery, Ack()) is None
-        assert _cancel(bench, receipt) is False
+        assert cancel(bench, receipt) is False
 
     def test_what_was_begun_is_not_cancelled_when_its_lease_is_over(self, bench: Bench) -> None:
         """A message that was begun must not be cancelled after its lease: its holder may still be working."""
-        sent = _cancellable(bench)
+        sent = cancellable(bench)
         if sent is None or not bench.affordable(sent[2] + bench.lease):
             return
         message, receipt, delay = sent
         bench.advance(delay + bench.grain)
         bench.advance_to(bench.one().lease.ends + bench.grain)
-        assert _cancel(bench, receipt) is False
+        assert cancel(bench, receipt) is False
         assert bench.one().id == message.id
 
     def test_a_second_cancelling_finds_nothing(self, bench: Bench) -> None:
         """Cancelling a message that is cancelled or done must return `False`."""
-        sent = _cancellable(bench)
+        sent = cancellable(bench)
         if sent is not None:
-            assert [_cancel(bench, sent[1]) for _ in range(3)] == [True, False, False]
+            assert [cancel(bench, sent[1]) for _ in range(3)] == [True, False, False]
 
     def test_a_receipt_is_of_one_message_only(self, bench: Bench) -> None:
         """After its message is gone, a receipt doesn't fit one that was sent later."""
-        sent = _cancellable(bench)
+        sent = cancellable(bench)
         if sent is None:
             return
         _, receipt, delay = sent
-        assert _cancel(bench, receipt) is True
+        assert cancel(bench, receipt) is True
         later = [bench.send(delay=delay or None).id for _ in range(3)]
-        assert _cancel(bench, receipt) is False
+        assert cancel(bench, receipt) is False
         if bench.affordable(delay):
             bench.advance(delay + bench.grain)
             assert sorted(delivery.id for delivery in bench.receive(3, sure=3)) == sorted(later)
 
     def test_a_retrys_copy_is_not_cancelled(self, bench: Bench) -> None:
         """A message that has failed once must not be cancelled: it is under way to its next attempt."""
-        sent = _cancellable(bench)
+        sent = cancellable(bench)
         if sent is None or not bench.affordable(sent[2] + 2 * bench.unit):
             return
         message, receipt, delay = sent
         bench.advance(delay + bench.grain)
         carried = bench.carry_out(bench.one(), Retried(delay=bench.unit, reason="again"))
         assert carried.error is None
-        assert _cancel(bench, receipt) is False
+        assert cancel(bench, receipt) is False
         bench.advance(bench.unit + bench.grain)
         assert bench.one().id == message.id
 
     def test_another_client_cancels(self, bench: Bench) -> None:
         """The receipt is the backend's, not the client's: it can be stored and used by another process."""
-        sent = _cancellable(bench)
+        sent = cancellable(bench)
         if sent is not None:
-            assert _cancel(bench, sent[1], bench.client()) is True
-            assert _cancel(bench, sent[1]) is False
+            assert cancel(bench, sent[1], bench.client()) is True
+            assert cancel(bench, sent[1]) is False
 
     def test_a_cancelled_key_stays_taken(self, bench: Bench) -> None:
         """An idempotency key is remembered as if the message had run, where the backend tells."""
-        sent = _cancellable(bench, key="k-1")
+        sent = cancellable(bench, key="k-1")
         if sent is None:
             return
         _, receipt, delay = sent
-        assert _cancel(bench, receipt) is True
+        assert cancel(bench, receipt) is True
         again = bench.store(bench.message(key="k-1", delay=delay or None))
         assert again.error is None
         if again.duplicate is not None and bench.capabilities.deduplication is not None:
@@ -128,9 +128,9 @@ class Cancelling:
             return
         stored = [bench.store(message := bench.message(ordering_key="k")) for _ in range(4)]
         receipts = [result.receipt or "" for result in stored]
-        assert [_cancel(bench, receipts[place]) for place in (0, 2)] == [True, True]
+        assert [cancel(bench, receipts[place]) for place in (0, 2)] == [True, True]
         second = bench.one()
-        assert _cancel(bench, receipts[1]) is False
+        assert cancel(bench, receipts[1]) is False
         bench.nothing()
         bench.ack(second)
         last = bench.one()
@@ -151,7 +151,7 @@ class Cancelling:
             return False
 
         receiving = [partial(receive, bench.client()) for _ in range(4)]
-        cancelling = [partial(_cancel, bench, results[id_].receipt or "") for id_ in reversed(results)]
+        cancelling = [partial(cancel, bench, results[id_].receipt or "") for id_ in reversed(results)]
         won = bench.together([*receiving, *cancelling])[len(receiving) :]
         cancelled = [id_ for id_, one in zip(reversed(results), won, strict=True) if one]
         receive(bench.driver)
@@ -163,10 +163,10 @@ class Cancelling:
             _assert_refused(bench)
             return
         with pytest.raises(OptionError):
-            _cancel(bench, "no receipt")
+            cancel(bench, "no receipt")
 
 
-def _cancellable(bench: Bench, *, key: str | None = None) -> tuple[Message, str, timedelta] | None:
+def cancellable(bench: Bench, *, key: str | None = None) -> tuple[Message, str, timedelta] | None:
     """Sends a message that can be cancelled: it, its receipt and its delay. `None` where none can, as is asserted."""
     capabilities = bench.capabilities
     if capabilities.cancels is Cancels.NOTHING:
@@ -185,11 +185,11 @@ def _assert_refused(bench: Bench) -> None:
     result = bench.store(bench.message())
     assert (result.error, result.receipt) == (None, None)
     with pytest.raises(UnsupportedError):
-        _cancel(bench, "anything")
+        cancel(bench, "anything")
     assert len(bench.receive(1)) == 1
 
 
-def _cancel(bench: Bench, receipt: str, driver: PullDriver | None = None) -> bool:
+def cancel(bench: Bench, receipt: str, driver: PullDriver | None = None) -> bool:
     """As an app does."""
     driver = driver or bench.driver
     if bench.capabilities.cancels is not Cancels.NOTHING:

@@ -17,6 +17,7 @@ from tests.unit.testing.wired import (
     GuessesWhatItExtended,
     TakesNothingForDone,
     TakesNothingForLost,
+    TakesNothingForUnderWay,
     Wired,
 )
 
@@ -71,6 +72,17 @@ CAUGHT = [
     (GuessesWhatItExtended, "test_what_is_not_named_as_extended_is_not_granted"),
     (AcksWhatItMayNotHaveReceived, "test_a_message_whose_handing_over_is_spoilt_comes_again"),
 ]
+
+
+@pytest.mark.parametrize("how", SPOILS)
+def test_a_driver_that_takes_a_cancelled_message_for_one_under_way_is_caught(how: str) -> None:
+    """By each way in which an answer is spoilt, where messages can be cancelled."""
+    bench = Bench(WiredHarness(TakesNothingForUnderWay, sqs=False))
+    try:
+        with pytest.raises(AssertionError):
+            Answers().test_a_cancelling_whose_answer_is_spoilt_says_nothing(bench, how)
+    finally:
+        bench.close()
 
 
 @pytest.mark.parametrize("how", SPOILS)

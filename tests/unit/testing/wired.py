@@ -40,6 +40,12 @@ class Wired(MemoryDriver):
     def extend(self, leases: Sequence[Lease], by: timedelta) -> Sequence[ExtendResult]:
         return self.answered(super().extend(leases, by), ExtendResult)
 
+    def cancel(self, queue: str, receipt: str) -> bool:
+        cancelled = super().cancel(queue, receipt)
+        if self.named(1) is None:
+            raise BackendUnavailable("the answer can't be read")
+        return cancelled
+
     def answered(self, results: Sequence[Any], kind: Callable[..., Any]) -> list[Any]:
         """The results as far as the answer names them."""
         named = self.named(len(results)) or set()
@@ -69,6 +75,16 @@ class TakesNothingForLost(Wired):
     def extend(self, leases: Sequence[Lease], by: timedelta) -> Sequence[ExtendResult]:
         results = super().extend(leases, by)
         return [ExtendResult(error=LeaseLost("not named")) if result.error else result for result in results]
+
+
+class TakesNothingForUnderWay(Wired):
+    """Takes a message whose cancelling no answer confirms for one that was received before."""
+
+    def cancel(self, queue: str, receipt: str) -> bool:
+        try:
+            return super().cancel(queue, receipt)
+        except BackendUnavailable:
+            return False
 
 
 class GuessesWhatItExtended(Wired):

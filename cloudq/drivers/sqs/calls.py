@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from cloudq.drivers.sqs.bounded import Within, left
+from cloudq.aws_wire.bounded import Within, left
 from cloudq.drivers.sqs.client import SqsClient
 from cloudq.drivers.sqs.faults import translate
 from cloudq.drivers.sqs.routes import Route

@@ -9,10 +9,11 @@ from datetime import timedelta
 from threading import Lock
 from typing import Any, Final, TypeAlias
 
+from cloudq.aws_wire.bounded import SharedCall
+from cloudq.aws_wire.credentials import Renewal
+from cloudq.aws_wire.genuine import watch
 from cloudq.core.capabilities import CALL_TIMEOUT
 from cloudq.core.plain_text import check_plain_text
-from cloudq.drivers.sqs.answers import watch
-from cloudq.drivers.sqs.bounded import SharedCall, left
 from cloudq.drivers.sqs.limits import MAX_WAIT
 from cloudq.errors import BackendUnavailable, ConfigurationError
 
@@ -25,9 +26,6 @@ POOL: Final = 64
 # deadline (`Calls`). Above the long poll, or each idle poll would end as an error.
 _CONNECT: Final = 5
 _READ: Final = MAX_WAIT.total_seconds() + 10
-# From this long before their end botocore doesn't sign by old credentials any more: all calls wait for new ones.
-_RENEWAL: Final = 600
-_HEAD_START: Final = 0.5
 
 
 def open_client(
@@ -92,7 +90,7 @@ def open_client(
     check_plain_text(client.meta.endpoint_url, setting=setting, allowed=allow_insecure)
     _leave_user_agent(client)
     if hasattr(credentials, "refresh_needed"):
-        client.meta.events.register("before-call", _Renewal(credentials).renew)
+        client.meta.events.register("before-call", Renewal(credentials, _READ).renew)
     return client
 
 
@@ -114,7 +112,7 @@ def _refuse_late_patches() -> None:
 def prepare(client: SqsClient) -> SqsClient:
     """Has a client's answers looked at, and its connections keep to deadlines. A fake one is left as it is."""
     if getattr(getattr(client, "meta", None), "events", None) is not None:
-        from cloudq.drivers.sqs.connections import bind
+        from cloudq.aws_wire.connections import bind
 
         watch(client)
         bind(client)
@@ -127,31 +125,6 @@ def _leave_user_agent(client: SqsClient) -> None:
     rebuild = getattr(creator, "rebuild_and_replace_user_agent_handler", None)
     if rebuild is not None:
         client.meta.events.unregister(f"request-created.{client.meta.service_model.service_id.hyphenize()}", rebuild)
-
-
-class _Renewal:
-    """Has credentials that end soon renewed in time: by a call to another service, which botocore doesn't bound."""
-
-    def __init__(self, credentials: Any) -> None:
-        self._credentials = credentials
-        self._call = SharedCall(credentials.get_frozen_credentials)
-
-    def renew(self, **_: object) -> None:
-        """Botocore's `before-call`: before a request is made and signed."""
-        if not self._credentials.refresh_needed():
-            return
-        rest = left()
-        seconds = _READ if rest is None else rest
-        # While the old ones do, the call needs its time; botocore waits for no renewal under way then.
-        ending = self._credentials.refresh_needed(getattr(self._credentials, "_mandatory_refresh_timeout", _RENEWAL))
-        try:
-            self._call.result(seconds if ending else min(_HEAD_START, seconds / 4))
-        except TimeoutError as error:
-            if ending:
-                raise BackendUnavailable(
-                    "the credentials are about to expire, and new ones weren't obtained in time",
-                    hint="check where the SDK's credential chain gets them",
-                ) from error
 
 
 class Clients:

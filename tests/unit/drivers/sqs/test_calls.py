@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cloudq.drivers.sqs.bounded import left
+from cloudq.aws_wire.bounded import left
 from cloudq.drivers.sqs.calls import Calls
 from cloudq.errors import BackendUnavailable, CloudqError, QueueNotFound
 from tests.unit.drivers.sqs.fakes import client_error

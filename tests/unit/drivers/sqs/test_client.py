@@ -12,9 +12,9 @@ import pytest
 from botocore.credentials import CredentialProvider, CredentialResolver, RefreshableCredentials
 from botocore.validate import ParamValidationDecorator
 
+from cloudq.aws_wire.bounded import left
 from cloudq.core.driver import Outgoing
 from cloudq.drivers.sqs import SQSDriver
-from cloudq.drivers.sqs.bounded import left
 from cloudq.drivers.sqs.client import Clients, open_client
 from cloudq.errors import BackendUnavailable, ConfigurationError
 

@@ -177,7 +177,7 @@ def test_a_copy_that_a_tracer_makes_too_large_keeps_its_reason(driver, sqs):
 def test_halving_ends_with_the_time_of_the_call(driver, sqs, monkeypatch):
     """What no time is left for isn't sent, and is reported as what may be tried again; the first half is stored."""
     seconds = [0.0]
-    monkeypatch.setattr("cloudq.drivers.sqs.bounded.monotonic", lambda: seconds[0])
+    monkeypatch.setattr("cloudq.aws_wire.bounded.monotonic", lambda: seconds[0])
     sqs.trace = traced
     full = [item(number, body=b"x" * (1024 * 1024 // 10)) for number in range(10)]
     sqs.fail = lambda _: seconds.__setitem__(0, seconds[0] + 2)  # each call takes so long; five seconds there are

@@ -16,9 +16,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from cloudq.aws_wire.connections import _InTime, _Pool, _TlsPool, bind
 from cloudq.core.driver import Outgoing
 from cloudq.drivers.sqs import SQSDriver
-from cloudq.drivers.sqs.connections import _InTime, _Pool, _TlsPool, bind
 from cloudq.errors import BackendUnavailable
 from tests.chaos.http_proxy import Request
 from tests.chaos.raw_answers import RawServer

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
+from cloudq.aws_wire.bounded import SharedCall, Within, left
 from cloudq.core.threads import Threads
-from cloudq.drivers.sqs.bounded import SharedCall, Within, left
 
 
 def test_a_deadline_inside_another_is_not_later() -> None:
@@ -75,6 +75,6 @@ def test_without_a_thread_the_call_is_made_by_who_asks(monkeypatch: pytest.Monke
     def no_thread(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr("cloudq.drivers.sqs.bounded._threads", Threads("test", 1))
+    monkeypatch.setattr("cloudq.aws_wire.bounded._threads", Threads("test", 1))
     monkeypatch.setattr(threading.Thread, "start", no_thread)
     assert 1 == SharedCall(lambda: 1).result(0.1)

@@ -21,8 +21,8 @@ from botocore.awsrequest import (
 )
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
+from cloudq.aws_wire.bounded import SharedCall, left
 from cloudq.core.clock import monotonic
-from cloudq.drivers.sqs.bounded import SharedCall, left
 
 # Where nobody set a deadline: calls that the program itself makes with the driver's client.
 _UNBOUNDED: Final = 60.0

@@ -27,7 +27,7 @@ class _Here(threading.local):
 
 _here: Final = _Here()
 # What can't be given up is left behind in one of these: a lookup whose server is silent, say.
-_threads: Final = Threads("cloudq-sqs", 8, idle=timedelta(seconds=5))
+_threads: Final = Threads("cloudq-aws", 8, idle=timedelta(seconds=5))
 
 
 class Within:

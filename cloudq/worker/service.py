@@ -331,5 +331,4 @@ class Worker:
         if self._intake.end(held, succeeded=isinstance(outcome, Acked)):
             self._tally.count(held.delivery, outcome, seconds)
             self._strangers[held.delivery.queue].note_end(held.delivery, outcome)
-            self._verdicts.tell(held.delivery, outcome)
             self._settler.settle(held, outcome)

@@ -815,6 +815,7 @@ def test_log_levels_by_outcome(app: App, caplog: pytest.LogCaptureFixture) -> No
     assert [("fails", sent.id, 1), ("fails", sent.id, 2)] == [
         (vars(line)["cloudq_task"], vars(line)["cloudq_id"], vars(line)["cloudq_attempt"]) for line in lines[:2]
     ]
+    assert not any("by an earlier run" in line for line in caplog.messages)  # which is said of what didn't run
 
 
 def test_a_queue_is_leased_as_long_as_its_tasks_want(app: App) -> None:

@@ -1,8 +1,7 @@
 """What the SDK can do and doesn't offer: credit that is taken back, locks renewed many at a time.
 
-All uses of the SDK's private parts are in this file, `dispositions.py`, `unreadable.py` and `connections.py`. They were
-written against azure-servicebus 7.15.0; `tests/unit/drivers/service_bus/test_sdk.py` fails where a newer one has moved
-them.
+All uses of the SDK's private parts are in this file and in those that name it. They were written against
+azure-servicebus 7.15.0; `tests/unit/drivers/service_bus/test_sdk.py` fails where a newer one has moved them.
 
 * `receive_messages` waits 0.2 s for more once it has something, and leaves its credit with the service: the next
   messages are then locked to a receiver that nobody reads from. So credit is given and taken back here.

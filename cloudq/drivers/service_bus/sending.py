@@ -11,14 +11,13 @@ from azure.servicebus.exceptions import MessageSizeExceededError
 from cloudq.core.clock import Clock, later
 from cloudq.core.driver import Outgoing, SendResult
 from cloudq.core.message import is_ordered
+from cloudq.drivers.service_bus import encoding
 from cloudq.drivers.service_bus.faults import translate, translate_unsure
 from cloudq.drivers.service_bus.properties import FAILURE, native_name
 from cloudq.drivers.service_bus.scheduling import schedule
 from cloudq.errors import CloudqError, UnsupportedError
 
 STORED: Final = SendResult()
-# What the CloudEvents specification calls an event in JSON.
-CONTENT_TYPE: Final = "application/cloudevents+json"
 
 
 def store(sender: ServiceBusSender, items: Sequence[Outgoing], clock: Clock, place: str) -> list[SendResult]:
@@ -27,18 +26,20 @@ def store(sender: ServiceBusSender, items: Sequence[Outgoing], clock: Clock, pla
     Delayed messages that are to be cancellable take calls of their own; their receipts are for `place`.
     """
     results = [STORED] * len(items)
-    ready: list[tuple[int, ServiceBusMessage]] = []
+    ready: list[int] = []
     scheduled: list[tuple[int, ServiceBusMessage]] = []
     for index, item in enumerate(items):
         refused = refusal(item)
-        if refused is None:
-            (scheduled if item.delay and item.cancellable else ready).append((index, message(item, clock)))
-        else:
+        if refused is not None:
             results[index] = SendResult(error=refused)
-    unsent = {index for index, _ in [*ready, *scheduled]}
+        elif item.delay and item.cancellable:
+            scheduled.append((index, message(item, clock)))
+        else:
+            ready.append(index)
+    unsent = {*ready, *(index for index, _ in scheduled)}
     try:
         if ready:
-            for batch, indices in _batches(sender, ready):
+            for batch, indices in _batches(sender, items, ready, clock):
                 _send(sender, batch, indices, items, results)
                 unsent.difference_update(indices)
         if scheduled:
@@ -57,20 +58,24 @@ def message(item: Outgoing, clock: Clock) -> ServiceBusMessage:
     """The item as the SDK takes it."""
     return ServiceBusMessage(
         item.body,
-        content_type=CONTENT_TYPE,
-        message_id=native_name(_name(item)),
-        session_id=None if item.ordering_key is None else native_name(item.ordering_key),
+        content_type=encoding.CONTENT_TYPE,
+        message_id=_id(item),
+        session_id=_session(item),
         scheduled_enqueue_time_utc=later(clock.now(), item.delay) if item.delay else None,
         application_properties={} if item.failure is None else {FAILURE: item.failure.encode().decode()},
     )
 
 
-def _name(item: Outgoing) -> str:
+def _id(item: Outgoing) -> str:
     """What duplicate detection knows it by: never the name of an earlier copy (semantics 1)."""
     if item.native_id is not None:
-        return item.native_id
+        return native_name(item.native_id)
     # Undecodable bytes that are redriven can't say their generation; the failure beside them does.
-    return item.id if item.failure is None else f"{item.id}:{item.failure.generation}"
+    return native_name(item.id if item.failure is None else f"{item.id}:{item.failure.generation}")
+
+
+def _session(item: Outgoing) -> str | None:
+    return None if item.ordering_key is None else native_name(item.ordering_key)
 
 
 def refusal(item: Outgoing) -> CloudqError | None:
@@ -94,24 +99,33 @@ def refusal(item: Outgoing) -> CloudqError | None:
 
 
 def _batches(
-    sender: ServiceBusSender, ready: Sequence[tuple[int, ServiceBusMessage]]
+    sender: ServiceBusSender, items: Sequence[Outgoing], ready: Sequence[int], clock: Clock
 ) -> Iterator[tuple[ServiceBusMessageBatch | ServiceBusMessage, list[int]]]:
     """The messages in the SDK's batches, which count the bytes that the service counts.
 
     What is too large for any batch goes alone: Premium takes larger messages than batches.
     """
     batch, indices = sender.create_message_batch(), list[int]()
-    for index, one in ready:
-        try:
-            batch.add_message(one)
-        except MessageSizeExceededError:
+    written_here = encoding.is_written_here()
+
+    def fits(item: Outgoing) -> bool:
+        if not written_here or item.delay or item.failure is not None:
+            try:
+                batch.add_message(message(item, clock))
+            except MessageSizeExceededError:
+                return False
+            return True
+        message_id, session_id = _id(item), _session(item)
+        encoded = encoding.plain(item.body, message_id=message_id, session_id=session_id)
+        return encoding.add(batch, encoded, message_id=message_id, session_id=session_id)
+
+    for index in ready:
+        if not fits(items[index]):
             if indices:
                 yield batch, indices
                 batch, indices = sender.create_message_batch(), []
-            try:
-                batch.add_message(one)
-            except MessageSizeExceededError:
-                yield one, [index]
+            if not fits(items[index]):
+                yield message(items[index], clock), [index]
                 continue
         indices.append(index)
     if indices:

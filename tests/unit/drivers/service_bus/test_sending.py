@@ -6,10 +6,12 @@ from datetime import timedelta
 
 import pytest
 from azure.servicebus import ServiceBusMessage, ServiceBusMessageBatch
+from azure.servicebus._pyamqp import _decode
 from azure.servicebus.exceptions import MessageSizeExceededError
 
 from cloudq.core.driver import Outgoing
 from cloudq.core.failure import Failure
+from cloudq.drivers.service_bus import encoding
 from cloudq.drivers.service_bus.sending import message, refusal, store
 from cloudq.errors import MessageTooLarge, UnsupportedError
 from cloudq.testing.clock import FakeClock
@@ -90,3 +92,20 @@ def test_what_is_larger_than_a_batch_is_sent_alone() -> None:
     results = store(sender, items, FakeClock(), "place")  # type: ignore[arg-type]  # as much of one as it uses
     assert [None, None, MessageTooLarge, None] == [result.error and type(result.error) for result in results]
     assert [ServiceBusMessageBatch, ServiceBusMessage, ServiceBusMessageBatch] == [type(sent) for sent in sender.sent]
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_a_batch_holds_all_kinds_of_messages_in_their_order(monkeypatch: pytest.MonkeyPatch, traced: bool) -> None:
+    """Plain ones, retries with their failures, delayed ones; where the SDK traces, it has added each of them itself."""
+    monkeypatch.setattr(encoding, "is_written_here", lambda: not traced)
+    sender = Sender(batch=5_000, alone=0)
+    kinds = [{}, {"failure": Failure(reason="broken")}, {"delay": timedelta(seconds=1)}, {}]
+    items = [Outgoing(id=f"id-{place}", queue="mail", body=b"{}", **kind) for place, kind in enumerate(kinds)]
+    assert [None] * 4 == [result.error for result in store(sender, items, FakeClock(), "place")]  # type: ignore[arg-type]
+    (batch,) = sender.sent
+    assert isinstance(batch, ServiceBusMessageBatch)
+    stored = [_decode.decode_payload(memoryview(one)) for one in batch._message[5]]
+    assert [b"id-0", b"id-1:0", b"id-2", b"id-3"] == [one.properties.message_id for one in stored]
+    assert [False, True, False, False] == [one.application_properties is not None for one in stored]
+    assert [False, False, True, False] == [one.message_annotations is not None for one in stored]
+    assert len(batch._messages) == (4 if traced else 2)

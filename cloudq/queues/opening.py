@@ -39,7 +39,7 @@ _BUILT_IN: Final[Mapping[str, str]] = {
 _SDK: Final[Mapping[str, str]] = {
     "cloudtasks": "google.cloud.tasks",
     "servicebus": "azure.servicebus",
-    "sqs": "boto3",
+    "sqs": "botocore",
 }
 
 

@@ -161,10 +161,10 @@ def test_sqs_without_a_region_is_refused(monkeypatch, tmp_path):
 
 
 def test_a_missing_sdk_says_what_to_install(monkeypatch):
-    """Without boto3, what to install is said instead of a traceback."""
+    """Without botocore, what to install is said instead of a traceback."""
     for name in [name for name in sys.modules if name.startswith("cloudq.drivers.sqs")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "boto3.session", None)
+    monkeypatch.setitem(sys.modules, "botocore.session", None)
     with pytest.raises(ConfigurationError, match="isn't installed") as caught:
         open_driver("sqs://eu-west-1", SYSTEM_CLOCK)
     assert "pip install 'cloudq[sqs]'" == caught.value.hint
@@ -282,7 +282,7 @@ def test_each_kind_of_region_is_one(region):
     [
         ("cloudtasks://my-project/europe-west1?target=https://w/", "google.cloud.tasks"),
         ("servicebus://shop.servicebus.windows.net", "azure.servicebus"),
-        ("sqs://eu-west-1", "boto3"),
+        ("sqs://eu-west-1", "botocore"),
     ],
 )
 def test_a_missing_sdk_is_told_by_its_whole_name(url, module, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -31,13 +32,40 @@ def test_the_client_leaves_retries_to_cloudq(monkeypatch):
     client.close()
 
 
+def test_clients_are_made_by_boto3s_session_where_boto3_is_loaded(monkeypatch):
+    """Tracers (OpenTelemetry's boto3sqs, say) wrap its `client`."""
+    made = []
+
+    class Session:
+        def __init__(self, *, botocore_session):
+            self._core = botocore_session
+
+        def client(self, service, **given):
+            made.append(service)
+            return self._core.create_client(service, **given)
+
+    monkeypatch.setitem(sys.modules, "boto3.session", SimpleNamespace(Session=Session))
+    open_client("eu-west-1", None).close()
+    assert ["sqs"] == made
+
+
+@pytest.mark.parametrize("there", [{}, {"boto3.session": SimpleNamespace()}], ids=["no", "half"])
+def test_boto3_isnt_needed(there, monkeypatch):
+    """A client is botocore's where boto3 isn't loaded, or is just being loaded by another thread; none loads it."""
+    monkeypatch.delitem(sys.modules, "boto3", raising=False)
+    monkeypatch.delitem(sys.modules, "boto3.session", raising=False)
+    for name, module in there.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    open_client("eu-west-1", None).close()
+    assert "boto3" not in sys.modules
+
+
 def test_the_user_agent_is_the_sdks_own_and_made_once(monkeypatch):
     """It is given as a whole, so that botocore doesn't put it together twice for each call."""
     client = open_client("eu-west-1", None)
     creator = client._user_agent_creator
     monkeypatch.setattr(creator, "_build_sdk_metadata", lambda: pytest.fail("put together once more"))
-    assert creator.to_string().startswith("Boto3/")
-    assert "Botocore" in creator.to_string()
+    assert "Botocore/" in creator.to_string()
     sent = []
 
     def refuse(request, **_):

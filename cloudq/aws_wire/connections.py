@@ -43,11 +43,22 @@ def bind(client: Any) -> None:
     manager.pool_classes_by_scheme = http._pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 
 
+def binds(client: Any) -> bool:
+    """Whether it has them do so."""
+    manager: Any = getattr(getattr(getattr(client, "_endpoint", None), "http_session", None), "_manager", None)
+    return getattr(manager, "pool_classes_by_scheme", None) == {"http": _Pool, "https": _TlsPool}
+
+
 class _InTime:
     """What both kinds of socket do: never wait for longer than is left.
 
     The sockets of gevent and eventlet take other parameters than Python's, and call these methods with them.
     """
+
+    def recv(self, *arguments: Any, **more: Any) -> bytes:
+        _keep_to_the_deadline(self)
+        data: bytes = super().recv(*arguments, **more)  # type: ignore[misc]  # of the socket's own class
+        return data
 
     def recv_into(self, *arguments: Any, **more: Any) -> int:
         _keep_to_the_deadline(self)

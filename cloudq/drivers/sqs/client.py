@@ -15,8 +15,11 @@ from cloudq.aws_wire.credentials import Renewal
 from cloudq.aws_wire.genuine import watch
 from cloudq.core.capabilities import CALL_TIMEOUT
 from cloudq.core.plain_text import check_plain_text
+from cloudq.core.safe_log import SafeLogger
 from cloudq.drivers.sqs.limits import MAX_WAIT
 from cloudq.errors import BackendUnavailable, ConfigurationError
+
+logger = SafeLogger("cloudq")
 
 SqsClient: TypeAlias = Any
 """A botocore client of SQS, or what behaves like one. botocore makes its classes at run time, so it has no type."""
@@ -139,19 +142,29 @@ def _leave_user_agent(client: SqsClient) -> None:
 
 
 class Clients:
-    """One client a process, shared by its threads: after a fork a connection must not be used by both."""
+    """One client a process, shared by its threads: after a fork a connection must not be used by both.
 
-    def __init__(self, make: Callable[[], SqsClient]) -> None:
+    Args:
+        make: Makes it.
+        lean: Whether its calls that repeat may go past botocore.
+    """
+
+    def __init__(self, make: Callable[[], SqsClient], *, lean: bool = False) -> None:
         self._make = make
+        self._lean = lean
         self._lock = Lock()
-        self._client = prepare(make())
-        self._pid = os.getpid()
+        self._open()
 
     def get(self) -> SqsClient:
         """This process's client."""
         if self._pid == os.getpid():
             return self._client
         return self._make_again()
+
+    def caller(self) -> SqsClient:
+        """What makes this process's calls: its client, or one that makes those that repeat at less cost."""
+        client = self.get()
+        return client if self._caller is None else self._caller
 
     def close(self) -> None:
         """Closes the connections that are idle; one in use is closed at the end of its call."""
@@ -165,6 +178,19 @@ class Clients:
     def _make_again(self) -> SqsClient:
         with self._lock:
             if self._pid != os.getpid():
-                self._client = prepare(self._make())
-                self._pid = os.getpid()
+                self._open()
             return self._client
+
+    def _open(self) -> None:
+        self._client = prepare(self._make())
+        self._caller: SqsClient | None = None
+        if self._lean:
+            # Not before a driver is opened, as the SDK itself.
+            from cloudq.aws_wire.service import Unusual
+            from cloudq.drivers.sqs.lean import LeanClient
+
+            try:
+                self._caller = LeanClient(self._client)
+            except Unusual as reason:
+                logger.info("calls to Amazon SQS are made by botocore: %s", reason)
+        self._pid = os.getpid()

@@ -35,6 +35,9 @@ LOOK_WAIT: Const = timedelta(seconds=1)
 # How long a send, say, may take as a whole; each of its calls a third of it.
 TIMEOUT: Const = 3 * CALL_TIMEOUT
 
+# Whether calls that repeat go past botocore, by a client of the driver's own.
+LEAN: Const[bool] = False
+
 _READY: Const = "ApproximateNumberOfMessages"
 _DELAYED: Const = "ApproximateNumberOfMessagesDelayed"
 _IN_FLIGHT: Const = "ApproximateNumberOfMessagesNotVisible"
@@ -95,7 +98,7 @@ class SQSDriver:
                 return lambda *_: given
             return lambda region, url: open_client(region, url, service, timeout=each, allow_insecure=allow_insecure)
 
-        self._routes = Routes(make("sqs", client), region, endpoint_url)
+        self._routes = Routes(make("sqs", client), region, endpoint_url, lean=LEAN and client is None)
         self._calls = Calls(self._routes, each)
         self._urls = QueueUrls(self._calls, prefix=prefix, account=account)
         self._schedulers: RegionRoutes | None = None

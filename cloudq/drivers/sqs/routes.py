@@ -21,7 +21,7 @@ class Route(Protocol):
         ...
 
     def client_for(self, queue: str) -> SqsClient:
-        """This process's client for a queue.
+        """What makes this process's calls for a queue: a client, or what behaves like it.
 
         Raises:
             UnsupportedError: The queue is named by a URL that isn't on a host of SQS.
@@ -34,9 +34,10 @@ class Route(Protocol):
 class _Routes:
     """A driver's own client, and one for each further place, made when it is first needed."""
 
-    def __init__(self, make: Make, region: str | None, endpoint_url: str | None) -> None:
+    def __init__(self, make: Make, region: str | None, endpoint_url: str | None, *, lean: bool = False) -> None:
         self._make = make
-        self._own = Clients(lambda: make(region, endpoint_url))
+        self._lean = lean
+        self._own = Clients(lambda: make(region, endpoint_url), lean=lean)
         self._lock = Lock()
         self._others: dict[tuple[str, str | None], Clients] = {}
 
@@ -61,10 +62,11 @@ class _Routes:
         with self._lock:
             clients = self._others.get((region, endpoint_url))
         if clients is None:
-            made = Clients(lambda: self._make(region, endpoint_url))  # takes a while, so without the lock
+            # It takes a while, so without the lock.
+            made = Clients(lambda: self._make(region, endpoint_url), lean=self._lean)
             with self._lock:
                 clients = self._others.setdefault((region, endpoint_url), made)
-        return clients.get()
+        return clients.caller()
 
 
 class Routes(_Routes):
@@ -74,10 +76,11 @@ class Routes(_Routes):
         make: Makes them.
         region: The driver's own region.
         endpoint_url: The driver's own endpoint.
+        lean: Whether calls that repeat may go past botocore.
     """
 
-    def __init__(self, make: Make, region: str | None, endpoint_url: str | None) -> None:
-        super().__init__(make, region, endpoint_url)
+    def __init__(self, make: Make, region: str | None, endpoint_url: str | None, *, lean: bool = False) -> None:
+        super().__init__(make, region, endpoint_url, lean=lean)
         endpoint = host_of(self._own.get().meta.endpoint_url)
         # A VPC's endpoint is one that somebody set, like a server of one's own.
         self._endpoint = endpoint if endpoint is not None and endpoint.ordinary else None
@@ -85,7 +88,7 @@ class Routes(_Routes):
     def client_for(self, queue: str) -> SqsClient:
         """This process's client for a queue (see `Route`)."""
         host = self.host_for(queue)
-        return self._own.get() if host is None else self._other(host.region, self._endpoint_of(host))
+        return self._own.caller() if host is None else self._other(host.region, self._endpoint_of(host))
 
     def host_for(self, queue: str) -> Host | None:
         """The host that a queue is called at, by its URL; `None`: the driver's own. No call is made.

@@ -51,6 +51,8 @@ class Wire:
     """
 
     def __init__(self, client: Any, results: Mapping[str, type]) -> None:
+        from botocore.exceptions import BotoCoreError
+
         try:
             self._client = client
             self._operations = {name: Operation(client, name) for name in results}
@@ -62,6 +64,8 @@ class Wire:
             self._credentials: Any = client._request_signer._credentials
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise Unusual(f"this version of botocore or urllib3 isn't known: {error!r}") from error
+        except BotoCoreError as error:  # it checks parameters, say, which isn't done here
+            raise Unusual(str(error)) from error
         self._decode: dict[str, Callable[[bytes | memoryview], dict[str, Any]]] = {
             name: msgspec.json.Decoder(result).decode for name, result in results.items()
         }

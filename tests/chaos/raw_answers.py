@@ -92,7 +92,7 @@ class RawServer:
         with connection:
             try:
                 whole = True
-                while whole and (request := _read(connection)) is not None:
+                while whole and (request := read_request(connection)) is not None:
                     pieces = self._respond(request)
                     whole = isinstance(pieces, bytes) and _is_whole(pieces)
                     for piece in [pieces] if isinstance(pieces, bytes) else pieces:
@@ -145,7 +145,8 @@ def _is_whole(said: bytes) -> bool:
     return lengths == [b"%d" % len(body)]
 
 
-def _read(connection: socket.socket) -> Request | None:
+def read_request(connection: socket.socket) -> Request | None:
+    """The next request of a connection, or `None` where it ends."""
     data = b""
     while b"\r\n\r\n" not in data:
         part = connection.recv(65536)

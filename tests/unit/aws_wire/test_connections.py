@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from cloudq.aws_wire.connections import _InTime, _Pool, _TlsPool, bind
 from cloudq.core.driver import Outgoing
@@ -22,6 +18,7 @@ from cloudq.drivers.sqs import SQSDriver
 from cloudq.errors import BackendUnavailable
 from tests.chaos.http_proxy import Request
 from tests.chaos.raw_answers import RawServer
+from tests.unit.aws_wire.tls import TlsServer, certify
 from tests.unit.drivers.sqs.fakes import FakeSqs
 from tests.unit.drivers.sqs.served import answered
 
@@ -32,13 +29,6 @@ ZERO = timedelta(0)
 SLACK = 3.0
 
 ITEM = Outgoing(id="1", queue="q", body=b"{}")
-
-
-@pytest.fixture(autouse=True)
-def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
-    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
 
 
 def driver_for(url: str) -> SQSDriver:
@@ -176,39 +166,8 @@ def test_a_name_with_several_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A key and a certificate of its own for 127.0.0.1."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
-    return path
-
-
-class TlsServer(RawServer):
-    """A `RawServer` behind TLS."""
-
-    def __init__(self, respond: Any, certificate: Path) -> None:
-        super().__init__(respond)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        self._listener = context.wrap_socket(self._listener, server_side=True)
-        self.url = f"https://localhost:{self.port}"
+    """A key and a certificate of its own for localhost."""
+    return certify(tmp_path_factory.mktemp("tls") / "both.pem")
 
 
 @pytest.mark.parametrize("server", [silent, dripping])

@@ -1,0 +1,65 @@
+"""What is asked of botocore once a client. That what is signed is right is in test_signing.py."""
+
+from __future__ import annotations
+
+import boto3
+import pytest
+from botocore import UNSIGNED
+from botocore.config import Config
+
+from cloudq.aws_wire.service import Operation, Unusual
+from tests.unit.aws_wire.clients import REGION, both
+
+
+def test_the_headers_that_never_change() -> None:
+    """Of the protocol, for the operation, and the user agent that the client itself has."""
+    client, _ = both(None)
+    operation = Operation(client, "ReceiveMessage")
+    assert [
+        "Host: sqs.eu-west-1.amazonaws.com",
+        "Accept-Encoding: identity",
+        "X-Amz-Target: AmazonSQS.ReceiveMessage",
+        "Content-Type: application/x-amz-json-1.0",
+        "x-amzn-query-mode: true",
+        f"User-Agent: {client._user_agent_creator.to_string()}",
+        "",
+    ] == operation.head.split("\r\n")
+    client.close()
+
+
+def test_a_form_is_made_once_a_token() -> None:
+    """A session's token changes when the credentials are renewed; the signed names do with it."""
+    client, _ = both(None)
+    operation = Operation(client, "SendMessage")
+    plain, first = operation.form(None), operation.form("a")
+    assert plain is not first
+    assert first is operation.form("a")
+    assert ("", "X-Amz-Security-Token: a\r\n") == (plain.token, first.token)
+    assert "content-type;host;x-amz-date;x-amz-security-token;x-amz-target;x-amzn-query-mode" == first.names
+    assert "X-Amz-Security-Token: b\r\n" == operation.form("b").token
+    assert plain == operation.form(None)
+    client.close()
+
+
+@pytest.mark.parametrize("version", [UNSIGNED, "v4a", "v2"])
+def test_another_signature_is_unusual(version: str) -> None:
+    """Those calls are left to the client."""
+    client = boto3.client("sqs", REGION, config=Config(signature_version=version))
+    with pytest.raises(Unusual, match="SendMessage isn't signed by version 4"):
+        Operation(client, "SendMessage")
+    client.close()
+
+
+def test_the_rules_may_sign_for_another_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they say of the signature counts more than what the client was made with."""
+    client, _ = both(None)
+    resolve = client._resolve_endpoint_ruleset
+
+    def ruled(model: object, parameters: object, context: dict[str, object]) -> object:
+        context["signing"] = {"region": "eu-north-1", "signing_name": "queues"}
+        return resolve(model, parameters, context)
+
+    monkeypatch.setattr(client, "_resolve_endpoint_ruleset", ruled)
+    operation = Operation(client, "SendMessage")
+    assert ("eu-north-1", "queues") == (operation.region, operation.service)
+    client.close()

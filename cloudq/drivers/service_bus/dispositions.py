@@ -14,7 +14,7 @@ from azure.servicebus._pyamqp.error import AMQPError, ErrorCondition
 from azure.servicebus._pyamqp.outcomes import Accepted, Modified, Rejected, Released
 from azure.servicebus._pyamqp.receiver import check_disposition_outcome, outcome_name
 
-from cloudq.drivers.service_bus.sdk import Unconfirmed, link_of
+from cloudq.drivers.service_bus.sdk import Unconfirmed, link_of, one_write
 
 _REJECTED: Final = "rejected"
 _DEAD_LETTER: Final = b"com.microsoft:dead-letter"
@@ -51,20 +51,31 @@ class Sent:
         self._broken = False
         self._entries: list[dict[str, Any]] = []
         self._errors: list[BaseException | None] = [None] * len(steps)
-        for index, (message, disposition) in enumerate(steps):
-            entry = {"settled": False, "outcome": None}
-            self._entries.append(entry)
-            self._waiting[message._delivery_id] = entry
-            try:
-                link_of(receiver)._outgoing_disposition(
-                    message._delivery_id, None, message._delivery_tag, False, disposition, None
-                )
-            except Exception as error:  # noqa: BLE001 - the connection is cut; another may settle it
-                entry["settled"] = True
-                # Of a second try: the link forgets a delivery once a settlement of it was sent.
-                self._broken = self._broken or getattr(error, "condition", None) != ErrorCondition.IllegalState
-                self._errors[index] = unsent = Unconfirmed("the settlement could not be sent")
-                unsent.__cause__ = error
+        try:
+            with one_write(receiver):
+                for index, (message, disposition) in enumerate(steps):
+                    self._send(index, message, disposition)
+        except OSError as error:
+            for index in range(len(steps)):
+                self._give_up(index, error)
+
+    def _send(self, index: int, message: ServiceBusReceivedMessage, disposition: Disposition) -> None:
+        entry = {"settled": False, "outcome": None}
+        self._entries.append(entry)
+        self._waiting[message._delivery_id] = entry
+        try:
+            link_of(self._receiver)._outgoing_disposition(
+                message._delivery_id, None, message._delivery_tag, False, disposition, None
+            )
+        except Exception as error:  # noqa: BLE001 - the connection is cut; another may settle it
+            self._give_up(index, error)
+
+    def _give_up(self, index: int, error: Exception) -> None:
+        self._entries[index]["settled"] = True
+        # Of a second try: the link forgets a delivery once a settlement of it was sent.
+        self._broken = self._broken or getattr(error, "condition", None) != ErrorCondition.IllegalState
+        self._errors[index] = unsent = Unconfirmed("the settlement could not be sent")
+        unsent.__cause__ = error
 
     @property
     def failed(self) -> bool:

@@ -33,10 +33,12 @@ from azure.servicebus.exceptions import ServiceBusConnectionError
 
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.drivers.service_bus import connections, deadlines
-from cloudq.drivers.service_bus.sockets import TimelySocket
+from cloudq.drivers.service_bus.sockets import AHEAD, TimelySocket
 
 # How long one read waits for a frame, and so how long other callers wait for the connection.
 READ: Final = timedelta(milliseconds=50)
+_PAST: Final = timedelta(0)
+_ALL: Final = AHEAD  # frames: none is shorter than a byte
 _DELIVERY_COUNT: Final = 5  # its place in a flow frame
 
 # What the SDK raises of its own accord where a connection is cut, and now and then as it is.
@@ -63,7 +65,9 @@ def give_credit(receiver: ServiceBusReceiver, count: int) -> None:
 
 
 def read(receiver: ServiceBusReceiver, wait: timedelta = READ) -> bool:
-    """Reads the next frame, if one comes in time, and does what it says. Renews the connection's token when it is time.
+    """Reads the next frame, if one comes in time, and those that came with it, and does what they say.
+
+    Renews the connection's token when it is time.
 
     Returns:
         Whether one came, or a part of it.
@@ -82,8 +86,12 @@ def read(receiver: ServiceBusReceiver, wait: timedelta = READ) -> bool:
         if authenticator is not None:
             # The SDK looks after its token, which lasts for an hour, only in its own way of reading.
             authenticator.handle_token()
-        with _patient(connection._transport.sock, wait):
+        sock = connection._transport.sock
+        with _patient(sock, wait):
             connection.listen()
+            if isinstance(sock, TimelySocket) and sock.has_more:
+                sock.until = _PAST  # the last frame may be there in part, and its rest is nothing to wait for
+                connection.listen(batch=_ALL)
     except (AMQPConnectionError, AuthenticationException, TimeoutError) as cut:  # found cut before, or not let in
         keep_incoming(receiver)
         raise receiver._handle_exception(cut) from cut
@@ -119,6 +127,25 @@ def _patient(sock: socket.socket | TimelySocket | None, wait: timedelta) -> Iter
             sock.until = None
         with contextlib.suppress(OSError):  # it may be closed by now
             sock.settimeout(before)
+
+
+@contextlib.contextmanager
+def one_write(receiver: ServiceBusReceiver) -> Iterator[None]:
+    """Sends the frames of the block together, at its end: to the system each is a call.
+
+    Raises:
+        OSError: Not all of them were sent.
+    """
+    handler: Any = receiver._handler
+    transport = handler._connection._transport
+    frames = bytearray()
+    transport.write = frames.extend
+    try:
+        yield
+    finally:
+        del transport.write  # the class's own again
+    if frames:
+        transport.write(frames)
 
 
 def incoming(receiver: ServiceBusReceiver) -> Any:

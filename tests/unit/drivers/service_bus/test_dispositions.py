@@ -17,23 +17,38 @@ from cloudq.drivers.service_bus.sdk import Unconfirmed
 LOST = [b"com.microsoft:message-lock-lost", b"it is over", None]
 
 
-class Link:
-    """A link that keeps what it sends, or raises."""
+class Transport:
+    """A connection's, that notes each write, or raises."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
+        self.writes: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        if self.error is not None:
+            raise self.error
+        self.writes.append(bytes(data))
+
+
+class Link:
+    """A link that sends a byte for each settlement, or raises."""
+
+    def __init__(self, error: Exception | None = None, *, cut: Exception | None = None) -> None:
+        self.error = error
+        self.transport = Transport(cut)
         self._pending_dispositions: dict[int, Any] = {}
 
     def _outgoing_disposition(self, *arguments: object) -> None:
         if self.error is not None:
             raise self.error
+        self.transport.write(b"x")
 
     def answer(self, number: int, outcome: object) -> None:
         self._pending_dispositions[number] |= {"settled": True, "outcome": outcome}
 
 
 def sent_by(link: Link, *steps: Any) -> Sent:
-    handler = SimpleNamespace(_link=link, _connection=object())
+    handler = SimpleNamespace(_link=link, _connection=SimpleNamespace(_transport=link.transport))
     receiver: Any = SimpleNamespace(_handler=handler, _amqp_transport=PyamqpTransport)
     messages: Any = [SimpleNamespace(_delivery_id=number, _delivery_tag=b"tag") for number in range(len(steps))]
     return Sent(receiver, list(zip(messages, steps, strict=True)))
@@ -85,6 +100,25 @@ def test_what_could_not_be_sent() -> None:
     assert (False, True) == (again.failed, again.answered)
     for sent in (broken, again):
         assert isinstance(sent.conclude(None)[0], Unconfirmed)
+
+
+def test_a_batch_is_one_write() -> None:
+    """Each by itself would be a call of the system; what is written later goes by itself again."""
+    link = Link()
+    sent_by(link, COMPLETE, RELEASE, COMPLETE)
+    assert [b"xxx"] == link.transport.writes
+    link.transport.write(b"y")
+    assert [b"xxx", b"y"] == link.transport.writes
+
+
+@pytest.mark.parametrize("cut", [BrokenPipeError("cut"), TimeoutError("no answer came in time")])
+def test_a_batch_that_could_not_be_written(cut: OSError) -> None:
+    """How much of it has left isn't known, so each of them may have been carried out."""
+    sent = sent_by(Link(cut=cut), COMPLETE, RELEASE)
+    assert (True, True) == (sent.failed, sent.answered)
+    for error in sent.conclude(None):
+        assert isinstance(error, Unconfirmed)
+        assert cut is error.__cause__
 
 
 def test_a_dead_letter_says_why_in_the_services_own_words() -> None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import inspect
 import re
+import socket
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from azure.servicebus import ServiceBusReceiver
 from azure.servicebus._pyamqp import _connection, _transport, client, link, receiver
-from azure.servicebus._pyamqp.constants import LinkState
+from azure.servicebus._pyamqp._encode import encode_frame
+from azure.servicebus._pyamqp.constants import ConnectionState, LinkState, TransportType
+from azure.servicebus._pyamqp.performatives import FlowFrame
 from azure.servicebus._transport._pyamqp_transport import PyamqpTransport
 
 from cloudq.drivers.service_bus import connections, sdk
+from cloudq.drivers.service_bus.sockets import TimelySocket
 
 
 @pytest.mark.parametrize(
@@ -28,7 +32,7 @@ from cloudq.drivers.service_bus import connections, sdk
         ),
         (link.Link, ["_incoming_flow"]),
         (_connection.Connection, ["listen"]),
-        (_transport._AbstractTransport, ["close"]),
+        (_transport._AbstractTransport, ["close", "write"]),
         (PyamqpTransport, ["create_servicebus_exception", "AMQP_ARRAY_VALUE", "mgmt_client_request"]),
         (PyamqpTransport, ["parse_received_message"]),
     ],
@@ -78,6 +82,35 @@ def test_a_read_renews_the_token_when_it_is_time() -> None:
     receiver: Any = Reading()
     sdk.read(receiver)
     assert receiver.steps == ["token", "listen"]
+
+
+def test_a_read_takes_all_the_frames_that_have_come() -> None:
+    """With one call of the system. A frame that is there in part is left for the next read, which waits for it."""
+    ours, services = socket.socketpair()
+    with ours, services:
+        transport = _transport.SSLTransport("localhost", socket_timeout=5)
+        transport.sock, transport.connected = TimelySocket(ours), True
+        connection = _connection.Connection("amqp://localhost", transport_type=TransportType.Amqp)
+        connection._transport, connection.state = transport, ConnectionState.OPENED
+        receiver: Any = Reading()
+        receiver._handler._connection = connection
+        came: list[int] = []
+        flows = SimpleNamespace(_incoming_flow=lambda frame: came.append(frame[3]))
+        connection._incoming_endpoints[0] = flows
+        frames = b"".join(map(flow, range(4)))
+        services.sendall(frames[:-3])
+        assert sdk.read(receiver)
+        assert [0, 1, 2] == came
+        services.sendall(frames[-3:])
+        assert sdk.read(receiver)
+        assert [0, 1, 2, 3] == came
+        assert not sdk.read(receiver)
+
+
+def flow(window: int) -> bytes:
+    """A flow frame of the session."""
+    header, rest = encode_frame(FlowFrame(0, 1, 0, window))
+    return header + bytes(2) + bytes(rest or b"")
 
 
 def renewing(answer: object) -> Any:

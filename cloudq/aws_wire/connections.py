@@ -11,8 +11,10 @@ import socket
 import ssl
 import sys
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final
 
+import urllib3.util.connection
 from botocore.awsrequest import (
     AWSHTTPConnection,
     AWSHTTPConnectionPool,
@@ -22,12 +24,15 @@ from botocore.awsrequest import (
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from cloudq.aws_wire.bounded import SharedCall, left
+from cloudq.aws_wire.shipped import is_shipped
 from cloudq.core.clock import monotonic
 
 # Where nobody set a deadline: calls that the program itself makes with the driver's client.
 _UNBOUNDED: Final = 60.0
 # Each address is tried for at least this long, if that much time is left: a lost packet is sent again after a second.
 _SHARE: Final = 1.2
+# Whose sockets, besides Python's, can be made to keep to deadlines. Those of others stand in for the network.
+_GREENLETS: Final = frozenset({"gevent", "eventlet"})
 
 _Found = list[tuple[Any, ...]]
 _lookups: dict[tuple[str, int], SharedCall[_Found]] = {}
@@ -75,8 +80,10 @@ class _InTime:
         super().sendall(*arguments, **more)  # type: ignore[misc]  # of the socket's own class
 
 
-class _Socket(_InTime, socket.socket):
-    """A plain socket."""
+@cache
+def _in_time(kind: type[socket.socket]) -> type[socket.socket]:
+    """A plain socket's class: of the kind that `socket.socket` is now, as a library of greenlets may replace it."""
+    return type("_Socket", (_InTime, kind), {})
 
 
 class _TlsSocket(_InTime, ssl.SSLSocket):
@@ -91,7 +98,7 @@ class _Connection(AWSHTTPConnection):  # type: ignore[misc]  # botocore has no t
     """A plain connection."""
 
     def _new_conn(self) -> socket.socket:
-        return _open_socket(self)
+        return _open_socket(self) if _may_open() else super()._new_conn()
 
 
 class _TlsConnection(AWSHTTPSConnection):  # type: ignore[misc]  # botocore has no types
@@ -103,15 +110,27 @@ class _TlsConnection(AWSHTTPSConnection):  # type: ignore[misc]  # botocore has 
         super().connect()
 
     def _new_conn(self) -> socket.socket:
-        return _open_socket(self)
+        return _open_socket(self) if _may_open() else super()._new_conn()
 
 
 class _Pool(AWSHTTPConnectionPool):  # type: ignore[misc]  # botocore has no types
-    ConnectionCls = _Connection
+    ConnectionCls = property(lambda _: _unless_replaced(_Connection, AWSHTTPConnection, AWSHTTPConnectionPool))
 
 
 class _TlsPool(AWSHTTPSConnectionPool):  # type: ignore[misc]  # botocore has no types
-    ConnectionCls = _TlsConnection
+    ConnectionCls = property(lambda _: _unless_replaced(_TlsConnection, AWSHTTPSConnection, AWSHTTPSConnectionPool))
+
+
+def _unless_replaced(ours: type, botocores: type, pool: Any) -> type:
+    """Our class, unless somebody's own is in the place of botocore's: a recorder's, which is to see all calls."""
+    found: type = pool.ConnectionCls
+    return ours if found is botocores else found
+
+
+def _may_open() -> bool:
+    """Whether sockets are opened here: not where somebody's own are to be used, which keep tests off the network."""
+    green = socket.socket.__module__.partition(".")[0] in _GREENLETS
+    return (green or is_shipped(socket.socket)) and is_shipped(urllib3.util.connection.create_connection)
 
 
 def _keep_to_the_deadline(sock: Any) -> None:
@@ -146,7 +165,7 @@ def _connect(host: str, port: int, seconds: float, options: Sequence[Any], sourc
         rest = end - monotonic()
         if rest <= 0:
             break
-        sock = _Socket(family, kind, protocol)
+        sock = _in_time(socket.socket)(family, kind, protocol)
         try:
             for option in options:
                 sock.setsockopt(*option)

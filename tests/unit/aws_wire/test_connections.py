@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3.util.connection
+from botocore.awsrequest import AWSHTTPConnection, AWSHTTPConnectionPool, AWSHTTPSConnectionPool
 
 from cloudq.aws_wire.connections import _InTime, _Pool, _TlsPool, bind
 from cloudq.core.driver import Outgoing
@@ -270,3 +272,76 @@ def test_what_other_sockets_take_is_handed_on() -> None:
         pass
 
     Green().sendall(b"text", flags=1)
+
+
+def test_sockets_that_stand_in_for_the_network_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As httpretty's or mocket's, which are to answer instead of AWS, also of a driver that was opened before."""
+    driver = patient_driver_for("http://127.0.0.1:9")
+
+    class StandIn(socket.socket):
+        def connect(self, address: Any) -> None:
+            raise OSError("nothing leaves this test")
+
+    monkeypatch.setattr(socket, "socket", StandIn)
+    assert "nothing leaves this test" in str(driver.send([ITEM])[0].error)
+    driver.close()
+
+
+def test_a_guard_at_connecting_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As pytest-recording's and pytest-socket's, which let no connection through but those that are allowed."""
+
+    def refuse(sock: socket.socket, address: Any) -> None:
+        raise OSError(f"no connection to {address} here")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse, raising=False)
+    driver = patient_driver_for("http://127.0.0.1:9")
+    assert "no connection to ('127.0.0.1', 9) here" in str(driver.send([ITEM])[0].error)
+    driver.close()
+
+
+def test_who_opens_connections_of_urllib3_opens_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As programs do that know better where a name leads."""
+    asked: list[Any] = []
+
+    def create(address: Any, *_: Any, **__: Any) -> socket.socket:
+        asked.append(address)
+        raise OSError("not today")
+
+    monkeypatch.setattr(urllib3.util.connection, "create_connection", create)
+    driver = patient_driver_for("http://elsewhere.test.localhost:8")
+    assert "not today" in str(driver.send([ITEM])[0].error)
+    assert [("elsewhere.test.localhost", 8)] == asked
+    driver.close()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_recorders_connections_are_used(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    """As vcrpy's, whose class takes the place of botocore's own while a cassette is in."""
+    pools = {"http": AWSHTTPConnectionPool, "https": AWSHTTPSConnectionPool}
+    driver = patient_driver_for(f"{scheme}://127.0.0.1:9")
+
+    class Recorder(AWSHTTPConnection):  # type: ignore[misc]  # botocore has no types
+        def __init__(self, *arguments: Any, **more: Any) -> None:
+            raise OSError("this cassette is empty")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pools[scheme], "ConnectionCls", Recorder)
+        assert "this cassette is empty" in str(driver.send([ITEM])[0].error)
+    assert "this cassette is empty" not in str(driver.send([ITEM])[0].error)
+    driver.close()
+
+
+def test_sockets_of_greenlets_keep_to_deadlines(monkeypatch: pytest.MonkeyPatch, over: threading.Event) -> None:
+    """They take the place of Python's; ours are of their kind, and end in time."""
+    made: list[str] = []
+
+    class Green(socket.socket):
+        def connect(self, address: Any) -> None:
+            made.append(type(self).__mro__[2].__module__)
+            super().connect(address)
+
+    monkeypatch.setattr(Green, "__module__", "gevent._socket3")
+    monkeypatch.setattr(socket, "socket", Green)
+    with RawServer(silent(over)) as raw:
+        assert_ends_in_time(driver_for(raw.url))
+    assert {"gevent._socket3"} == set(made)

@@ -1,0 +1,249 @@
+"""Whether a client's calls go the SDK's own way: each function from the client to the socket is the shipped one.
+
+Tracers, recorders and stand-ins put themselves into that way: moto by a handler of an event, ddtrace in the place of
+`BaseClient._make_api_call`, httpretty in that of `socket.socket`. Who calls past them leaves gaps in traces or, worse,
+reaches AWS from a test. None of them is known here by name: what isn't the SDK's own is foreign.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain
+from operator import attrgetter, is_
+from time import monotonic
+from types import FunctionType, MethodType
+from typing import Any, Final, TypeAlias
+
+import botocore.auth
+import botocore.awsrequest
+import botocore.client
+import botocore.endpoint
+import botocore.httpsession
+import urllib3.connection
+import urllib3.connectionpool
+import urllib3.response
+import urllib3.util.connection
+import urllib3.util.ssl_
+
+# Whose code may be on the way. Our own is: connections that keep to deadlines, and looks at answers.
+_HOMES: Final = frozenset(
+    {"botocore", "boto3", "urllib3", "http", "socket", "ssl", "cloudq"}
+    | {"_socket", "_ssl", "_io", "builtins", "contextlib", "io", "queue"}  # of what those are made
+)
+# Botocore's own, but on the way only if somebody asks for them: its stand-in for tests, and its reports of calls.
+_ASKED_FOR: Final = ("botocore.stub", "botocore.monitoring")
+# What a call emits.
+_EVENTS: Final = (
+    *("before-parameter-build", "provide-client-params", "before-endpoint-resolution", "before-call"),
+    *("request-created", "choose-signer", "before-sign", "before-send", "response-received", "needs-retry"),
+    *("before-parse", "after-call", "after-call-error"),
+)
+# What a client's calls go through: objects of its own,
+_PARTS: Final = attrgetter("_endpoint", "_endpoint.http_session", "_request_signer", "_response_parser", "_serializer")
+# what those make,
+_CLASSES: Final[tuple[type, ...]] = (
+    botocore.awsrequest.AWSRequest,
+    botocore.awsrequest.AWSPreparedRequest,
+    botocore.auth.SigV4Auth,
+    botocore.awsrequest.AWSHTTPConnectionPool,
+    botocore.awsrequest.AWSHTTPSConnectionPool,
+    botocore.awsrequest.AWSHTTPConnection,
+    botocore.awsrequest.AWSHTTPSConnection,
+    urllib3.response.HTTPResponse,
+    http.client.HTTPResponse,
+)
+# and what is looked up by its name when it is needed.
+_NAMES: Final[tuple[tuple[Any, tuple[str, ...]], ...]] = (
+    (socket, ("socket", "create_connection", "getaddrinfo")),
+    (ssl, ("SSLContext", "SSLSocket")),
+    (urllib3.util.connection, ("create_connection", "allowed_gai_family")),
+    (urllib3.util.ssl_, ("ssl_wrap_socket",)),
+    (urllib3.connection, ("ssl_wrap_socket",)),
+    (botocore.awsrequest, ("AWSRequest", "AWSHTTPConnectionPool", "AWSHTTPSConnectionPool")),
+)
+_CLIENT: Final = vars(botocore.client.BaseClient)
+_ENDPOINT: Final = vars(botocore.endpoint.Endpoint)
+_SESSION: Final = vars(botocore.httpsession.URLLib3Session)
+_URLLIB3: Final = vars(urllib3.connectionpool.HTTPConnectionPool)
+_POOL: Final = vars(botocore.awsrequest.AWSHTTPConnectionPool)
+_TLS_POOL: Final = vars(botocore.awsrequest.AWSHTTPSConnectionPool)
+_SOCKET: Final = vars(socket)
+_TLS: Final = vars(ssl)
+
+# Where these keep the function that they call.
+_HOLDERS: Final = {staticmethod: "__func__", classmethod: "__func__", MethodType: "__func__", partial: "func"}
+
+_Handlers: TypeAlias = Mapping[str, Sequence[Any]]
+
+
+class Watch:
+    """Tells of one client whether its calls go the SDK's own way.
+
+    Made right after the client: the handlers that it has then, if they are the SDK's own or ours, are those that it
+    may have. Whichever comes later is foreign, botocore's own too.
+
+    Args:
+        client: A botocore client that nobody else has changed.
+        operations: The names of the calls, as the service has them.
+        every: After how many seconds all is looked at again. What stands in for AWS is seen at the next call.
+    """
+
+    def __init__(self, client: Any, operations: Collection[str], *, every: float = 1.0) -> None:
+        self._client = client
+        self._operations = operations
+        self._every = every
+        self._born: _Handlers | None = None
+        self._seen: list[Any] = []
+        self._due = 0.0
+        self._same: Callable[[], bool] = bool  # which is false
+        self._reason: str | None = None
+        self._look()
+
+    def foreign(self) -> str | None:
+        """`None` while all is the SDK's own; else what isn't, in words. Costs next to nothing: ask before each call."""
+        if monotonic() < self._due and self._same():
+            return self._reason
+        return self._look()
+
+    def _look(self) -> str | None:
+        due = monotonic() + self._every
+        try:
+            # Taken before it is looked at: what changes meanwhile is seen the next time.
+            same, seen = _as_now(self._client), _all_on_the_way(self._client)
+            if len(seen) != len(self._seen) or not all(map(is_, seen, self._seen)):
+                handlers = _handlers(self._client, self._operations)
+                self._born = self._born or handlers
+                self._reason = next(_strangers(self._client, handlers, self._born), None)
+            self._same, self._seen = same, seen
+        except (AttributeError, KeyError) as error:
+            self._reason = f"the SDK is built in another way: {error!r}"
+        self._due = due
+        return self._reason
+
+
+def is_shipped(value: Any) -> bool:
+    """Whether a function or a class is Python's, the SDK's or our own. What can't be called is."""
+    kind = type(value)  # not `isinstance`: what wraps a function claims to be one
+    if kind in _HOLDERS and kind is not partial:
+        return is_shipped(getattr(value, _HOLDERS[kind]))
+    if kind is property:
+        return all(is_shipped(one) for one in (value.fget, value.fset, value.fdel))
+    if kind is FunctionType or issubclass(kind, type):
+        return _home(value).partition(".")[0] in _HOMES
+    return not callable(value) or kind.__module__.partition(".")[0] in _HOMES  # or written in C: of `builtins`
+
+
+def _as_now(client: Any) -> Callable[[], bool]:
+    """Tells, whenever it is asked, whether the places by which calls are kept from AWS hold what they hold now.
+
+    Spelt out, since it is asked before each call. By `is`, since what wraps a function equals it; from the namespaces,
+    since an attribute that is wrapped is made anew for each access.
+    """
+    emitter, own, connects = client.meta.events._emitter, vars(client), vars(socket.socket)
+    registered, attributes = emitter._lookup_cache, len(own)  # botocore begins a new cache with each registration
+    call, request, attempt = _CLIENT["_make_api_call"], _ENDPOINT["make_request"], _ENDPOINT["_send"]
+    send, urlopen = _SESSION["send"], _URLLIB3["urlopen"]
+    plain, tls = _POOL["ConnectionCls"], _TLS_POOL["ConnectionCls"]
+    kind, connect, context = _SOCKET["socket"], connects.get("connect"), _TLS["SSLContext"]
+    create, lookup = _SOCKET["create_connection"], _SOCKET["getaddrinfo"]
+
+    def same() -> bool:
+        return (
+            emitter._lookup_cache is registered
+            and len(own) == attributes
+            and _CLIENT["_make_api_call"] is call
+            and _ENDPOINT["make_request"] is request
+            and _ENDPOINT["_send"] is attempt
+            and _SESSION["send"] is send
+            and _URLLIB3["urlopen"] is urlopen
+            and _POOL["ConnectionCls"] is plain
+            and _TLS_POOL["ConnectionCls"] is tls
+            and _SOCKET["socket"] is kind
+            and _SOCKET["create_connection"] is create
+            and _SOCKET["getaddrinfo"] is lookup
+            and connects.get("connect") is connect
+            and _TLS["SSLContext"] is context
+        )
+
+    return same
+
+
+def _all_on_the_way(client: Any) -> list[Any]:
+    """All that `_strangers` looks at, as it is stored."""
+    parts, named = (client, *_PARTS(client)), [value for _, value in _named()]
+    classes = (*map(type, parts), *_CLASSES, *(value for value in named if isinstance(value, type)))
+    bases = dict.fromkeys(chain.from_iterable(kind.__mro__ for kind in classes))
+    stored = chain.from_iterable(vars(one).values() for one in (*parts, *bases))
+    return [client.meta.events._emitter._lookup_cache, *named, *stored]
+
+
+def _named() -> Iterator[tuple[str, Any]]:
+    for module, names in _NAMES:
+        for name in names:
+            yield f"{module.__name__}.{name}", vars(module)[name]
+
+
+def _handlers(client: Any, operations: Collection[str]) -> _Handlers:
+    """What would be called for each event of the calls."""
+    emitter, service = client.meta.events._emitter, client.meta.service_model.service_id.hyphenize()
+    names = [f"{event}.{service}.{operation}" for event in _EVENTS for operation in operations]
+    return {name: tuple(emitter._handlers.prefix_search(name)) for name in names}
+
+
+def _strangers(client: Any, handlers: _Handlers, born: _Handlers) -> Iterator[str]:
+    """What isn't the SDK's own, in words."""
+    for event, found in handlers.items():
+        yield from _in_handlers(event.partition(".")[0], found, born[event])
+    for name, value in _named():
+        yield from _in_place(name, value)
+        if isinstance(value, type):
+            yield from _in_class(value)
+    for part in (client, *_PARTS(client)):
+        yield from _in_object(part)
+    for kind in _CLASSES:
+        yield from _in_class(kind)
+
+
+def _in_handlers(event: str, handlers: Sequence[Any], born: Sequence[Any]) -> Iterator[str]:
+    for handler in handlers:
+        home = _home(handler)
+        if not is_shipped(handler) or home.startswith(_ASKED_FOR) or not any(handler is one for one in born):
+            yield f"{home} has a handler for {event}"
+    if len(handlers) < len(born):
+        yield f"a handler of the SDK's for {event} was taken away"
+
+
+def _in_object(part: Any) -> Iterator[str]:
+    kind = type(part)
+    for name, value in vars(part).items():
+        if hasattr(kind, name) or not is_shipped(value):  # none of the SDK's objects hides a method
+            yield f"{kind.__name__}.{name} is replaced by {_home(value)}"
+    yield from _in_class(kind)
+
+
+def _in_class(kind: type) -> Iterator[str]:
+    for base in kind.__mro__:
+        for name, value in vars(base).items():
+            yield from _in_place(f"{base.__name__}.{name}", value)
+
+
+def _in_place(name: str, value: Any) -> Iterator[str]:
+    if not is_shipped(value):
+        yield f"{name} is replaced by {_home(value)}"
+
+
+def _home(value: Any) -> str:
+    """The module that something's code lies in; of what wraps a function, that of what is called instead."""
+    kind = type(value)
+    if kind in _HOLDERS:
+        return _home(getattr(value, _HOLDERS[kind]))
+    if kind is FunctionType:
+        return str(value.__globals__.get("__name__"))
+    wrapper = getattr(value, "_self_wrapper", None)  # wrapt's, which claims to be what it wraps
+    if type(wrapper) is FunctionType or type(wrapper) in _HOLDERS:  # of a mock it would be one more mock
+        return _home(wrapper)
+    return str(getattr(value, "__module__", None) or kind.__module__)

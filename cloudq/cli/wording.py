@@ -13,7 +13,7 @@ from cloudq.errors import CloudqError, ConfigurationError, OptionError, Unsuppor
 _KEYS: Final = re.compile(r"\b(ordering|idempotency|fairness)_key(=\.\.\.)?")
 _EXCLUDE: Final = re.compile(r"\bdelay and (at|ordering_key) exclude\b")
 _SETTINGS: Final = re.compile(
-    r"^(?:a |an )?(lease|wait|grace|concurrency|processes|prefetch|max_tasks)\b(?= (?:of|is|at least)\b)"
+    r"^(?:a |an )?(lease|wait|grace|concurrency|processes|prefetch|polls|max_tasks)\b(?= (?:of|is|at least)\b)"
 )
 _LESS: Final = re.compile(r"\bwait less$|\bset the lease to\b")
 _MEANT: Final = {"wait less": "a shorter --wait", "set the lease to": "--lease"}

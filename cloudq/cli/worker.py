@@ -29,6 +29,7 @@ EXAMPLES = (
     "cloudq worker --backend cloudtasks --port 8080",
 )
 CONCURRENCY: Final = 10
+POLLS: Final = 8
 LEASE: Final = "120"
 # A probe comes from outside of the container, so a bare port is served on all its addresses. The pages hold no data.
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - see above; HOST:PORT narrows it
@@ -101,6 +102,15 @@ def worker(
             "--prefetch", metavar="N", min=0, help="Messages of a queue that may wait in the worker. Default: measured."
         ),
     ] = None,
+    polls: Annotated[
+        int | None,
+        typer.Option(
+            "--polls",
+            metavar="N",
+            min=1,
+            help="The most polls of a queue at once, where one brings less than is started. Default: 8. On SQS only.",
+        ),
+    ] = None,
     health: Annotated[
         str | None,
         typer.Option("--health", metavar="PORT|HOST:PORT", help="Serve /healthz and /readyz (PORT: on all addresses)."),
@@ -158,6 +168,7 @@ def worker(
                 "--lease": lease is not None,
                 "--wait": wait is not None,
                 "--prefetch": prefetch is not None,
+                "--polls": polls is not None,
                 "a weight of --queue": any("=" in text for text in queue or []),
             }
             worker_push.refuse([name for name, given in polling.items() if given], pushes=True)
@@ -187,6 +198,7 @@ def worker(
                 lease=duration("--lease", LEASE if lease is None else lease, positive=True),
                 wait=None if wait is None else duration("--wait", wait),
                 prefetch=prefetch,
+                polls=POLLS if polls is None else polls,
                 health=listens,
                 app_spec=chosen.spec,
                 app_folder=chosen.folder,

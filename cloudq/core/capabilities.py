@@ -53,6 +53,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         max_batch: The most messages stored, settled or extended by one call.
+        max_receive: The most deliveries that one receive brings, or `None` if it brings all that it finds.
+            Where there is such a bound, receives at once must not wait for one another, and each may bring as many: a
+            worker has several under way while one brings less than it starts, but never of an ordered queue.
         max_body: The most bytes in a body that a producer may send. The driver itself stores bodies a little larger
             (16 KiB), so that a dead-letter copy with its details fits (semantics 6), and of copies all that the service
             takes. What it refuses, it reports as `MessageTooLarge` with the `size` and the `limit` that it knows.
@@ -93,6 +96,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     # Limits
     max_batch: int
     max_body: int
+    max_receive: int | None = None
     max_batch_bytes: int | None = None
     max_delay: timedelta | None = None
     call_timeout: timedelta = CALL_TIMEOUT

@@ -23,6 +23,7 @@ def sqs_like(queue: str) -> Capabilities:
         return sqs_fifo_like(queue)
     return Capabilities(
         max_batch=10,
+        max_receive=10,
         max_batch_bytes=1024 * KIB,
         max_body=1024 * KIB - ROOM,
         max_delay=timedelta(minutes=15),
@@ -37,6 +38,7 @@ def sqs_fifo_like(queue: str) -> Capabilities:
     """A FIFO queue of Amazon SQS: ordered, de-duplicating, no delay of a single message."""
     return Capabilities(
         max_batch=10,
+        max_receive=1,
         max_batch_bytes=1024 * KIB,
         max_body=1024 * KIB - ROOM,
         max_delay=timedelta(0),

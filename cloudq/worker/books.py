@@ -11,7 +11,8 @@ from cloudq.core.clock import Clock
 from cloudq.running.held import HeldLease
 from cloudq.running.runs import Run, Runs
 from cloudq.worker.aside import Aside
-from cloudq.worker.waiting import WaitingQueue
+from cloudq.worker.open_polls import Reach
+from cloudq.worker.waiting import ONE_FOR_ALL, WaitingQueue
 
 # Handlers that have ended and aren't settled yet; beyond it nothing starts and nothing is received.
 MOST_SETTLING: Final = 500
@@ -23,6 +24,7 @@ class Books:
     Args:
         queues: The queues in their order, with their weights.
         leases: How long the deliveries of each queue are leased at a time.
+        reach: How much the polls of each queue bring.
         slots: The most tasks running at once.
         runs: What this process runs.
         clock: Where the time comes from.
@@ -53,6 +55,7 @@ class Books:
         queues: Mapping[str, int],
         *,
         leases: Mapping[str, timedelta],
+        reach: Mapping[str, Reach],
         slots: int,
         runs: Runs,
         clock: Clock,
@@ -65,7 +68,10 @@ class Books:
         self.most_settling = max(MOST_SETTLING, 2 * slots)
         self.lock = threading.Lock()
         self.work = threading.Condition(self.lock)
-        self.queues = {name: WaitingQueue(name, weight, self.lock, leases[name]) for name, weight in queues.items()}
+        self.queues = {
+            name: WaitingQueue(name, weight, self.lock, leases[name], reach.get(name, ONE_FOR_ALL))
+            for name, weight in queues.items()
+        }
         self.waiting = 0
         self.running: dict[HeldLease, Run] = {}
         self.settling = 0
@@ -109,5 +115,5 @@ class Books:
             self.burst
             and not self.waiting
             and not self.aside
-            and all(queue.poll.empty_in == self.epoch for queue in self.queues.values())
+            and all(queue.polls.empty_in == self.epoch and not queue.polls for queue in self.queues.values())
         )

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
+from types import MappingProxyType
 from typing import Final
 
 from cloudq.core.clock import Clock
@@ -24,6 +25,7 @@ from cloudq.running.runs import Runs
 from cloudq.worker.aside import Unrun
 from cloudq.worker.books import Books
 from cloudq.worker.in_hand import GoingBack, InHand
+from cloudq.worker.open_polls import Poll, Reach
 from cloudq.worker.polls import Polls
 from cloudq.worker.waiting import Arrived, WaitingQueue, next_queue
 
@@ -36,6 +38,7 @@ class Intake:
     Args:
         queues: The queues in their order, with their weights.
         leases: How long the deliveries of each queue are leased at a time.
+        reach: How much the polls of each queue bring; what isn't named is asked by one poll, for any number.
         slots: The most tasks running at once.
         runs: What this process runs.
         clock: Where the time comes from.
@@ -55,6 +58,7 @@ class Intake:
         slots: int,
         runs: Runs,
         clock: Clock,
+        reach: Mapping[str, Reach] = MappingProxyType({}),
         strict: bool = False,
         prefetch: int | None = None,
         max_tasks: int | None = None,
@@ -67,26 +71,38 @@ class Intake:
         self._prefetch = prefetch
         self._on_change = on_change
         self._books = Books(
-            queues, leases=leases, slots=slots, runs=runs, clock=clock, max_tasks=max_tasks, burst=burst
+            queues,
+            leases=leases,
+            reach=reach,
+            slots=slots,
+            runs=runs,
+            clock=clock,
+            max_tasks=max_tasks,
+            burst=burst,
         )
         self._polls = Polls(self._books, clock, prefetch=prefetch)
 
     # ── for the pollers ──────────────────────────────────────────────────────────────────────────────────
 
-    def next_poll(self, queue: str) -> int:
-        """Blocks until a poll of `queue` makes sense, and says how many to ask for. 0: polling has ended."""
+    def next_poll(self, queue: str) -> Poll | None:
+        """Blocks until a poll of `queue` makes sense, and begins it. `None`: polling has ended."""
         return self._polls.next_poll(queue)
 
-    def offer(self, queue: str, held: Sequence[HeldLease]) -> list[HeldLease]:
+    def poll_beside(self, queue: str) -> Poll | None:
+        """Begins another poll of `queue` if those under way don't bring what is started. Such a one must not wait."""
+        return self._polls.beside(queue)
+
+    def offer(self, poll: Poll, held: Sequence[HeldLease]) -> list[HeldLease]:
         """Takes in what a poll brought, be it nothing. Returns the deliveries to give back at once."""
-        refused, finished = self._polls.offer(queue, held)
+        refused, finished = self._polls.offer(poll, held)
         if finished:
             self._on_change()
         return refused
 
-    def drop_poll(self, queue: str) -> None:
-        """Forgets the poll under way, which failed and so says nothing about the queue."""
-        self._polls.drop(queue)
+    def drop_poll(self, poll: Poll) -> None:
+        """Forgets a poll that failed, which says nothing about its queue. One that is over is left as it is."""
+        if self._polls.drop(poll):
+            self._on_change()
 
     def adopt(self, held: Collection[HeldLease]) -> None:
         """Counts deliveries that are given back without ever having been offered."""
@@ -167,6 +183,12 @@ class Intake:
         with books.lock:
             waiting, running = books.waiting + len(books.aside), len(books.running)
             return InHand(waiting=waiting, running=running, settling=books.settling, started=books.started)
+
+    def polled(self) -> list[str]:
+        """The queues of which a poll is under way."""
+        books = self._books
+        with books.lock:
+            return [name for name, queue in books.queues.items() if queue.polls]
 
     def finished(self) -> bool:
         """Whether a burst, or the number of tasks, is done with and nothing is in hand."""

@@ -1,21 +1,24 @@
-"""`Poller`: one thread that receives from one queue."""
+"""`Poller`: receives from one queue; in one thread, and where one poll brings too little, in more beside it."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import PullDriver
 from cloudq.core.safe_log import SafeLogger
+from cloudq.core.threads import Threads
 from cloudq.errors import CloudqError
 from cloudq.running.backoff import Backoff
 from cloudq.running.held import HeldLease
 from cloudq.worker.intake import Intake
 from cloudq.worker.leases import LeaseKeeper
+from cloudq.worker.open_polls import Poll
 from cloudq.worker.strangers import Strangers
 
 logger = SafeLogger("cloudq.worker")
@@ -27,11 +30,17 @@ SUSPICIOUSLY_FAST: Final = timedelta(milliseconds=10)
 PAUSE_AFTER_FAST: Final = timedelta(milliseconds=100)
 # A wait doesn't notice that the machine was suspended (see `Clock.wait`), so pauses are waited for in slices.
 SLICE: Final = timedelta(seconds=1)
+# A thread for polls beside the own one ends after this without one.
+BESIDE_IDLE: Final = timedelta(seconds=5)
 ZERO: Final = timedelta(0)
 
 
 class Poller:
     """Receives as many as the intake wants. Retries a failing backend forever, with growing back-off.
+
+    Its own thread polls always, waits for messages where there are none, and tells whether the queue can be received
+    from. Where the intake wants more than one poll under way, others are made beside it: those never wait, and end at
+    the first failure without a word, as the own one meets the same.
 
     Nothing that the backend, a logging filter or the executor raises ends it; where it can't go on (no thread can be
     started), the watchdog replaces it.
@@ -45,6 +54,7 @@ class Poller:
         give_back: Gives back at once what isn't wanted any more.
         strangers: What is known of the queue's messages of unknown tasks.
         wait: How long a poll waits for a message.
+        most: The most polls at once.
         lease: How long a delivery is leased.
         clock: Where the time comes from.
     """
@@ -62,6 +72,7 @@ class Poller:
         wait: timedelta,
         lease: timedelta,
         clock: Clock,
+        most: int = 1,
     ) -> None:
         self.queue = queue
         self._driver = driver
@@ -77,14 +88,15 @@ class Poller:
         self._changed = threading.Condition()
         # Guarded by the condition's lock.
         self._stopped = False
-        self._abandoned = False
-        self._polling_since: timedelta | None = None
+        self._open: dict[Poll, timedelta] = {}  # the receives under way, and when they began
+        self._own: Poll | None = None  # the own thread's latest
         self.down: BaseException | None = None
         """Why the latest poll failed, or `None` if it worked."""
         self._told: set[type[BaseException]] = set()  # which kinds of failures were logged since one worked
         self.reached = False
         """Whether a poll ever worked."""
         self._thread = threading.Thread(target=self._run, name=f"cloudq-poller-{queue}", daemon=True)
+        self._beside = Threads(f"cloudq-poller-{queue}-beside", max(1, most - 1), clock=clock, idle=BESIDE_IDLE)
 
     def start(self) -> None:
         """Starts the thread.
@@ -95,57 +107,76 @@ class Poller:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread after the poll under way; interrupts a pause at once."""
+        """Ends its threads after the polls under way; interrupts a pause at once."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
+        self._beside.close()
 
     def overdue(self, now: timedelta) -> timedelta:
-        """How much longer than asked for the poll under way has taken; zero or less if there is none such.
+        """How much longer than asked for the own poll under way has taken; zero or less if there is none such.
 
         Args:
             now: `Clock.elapsed`.
         """
         with self._changed:
-            return ZERO if self._polling_since is None else now - self._polling_since - self._wait
+            since = self._open.get(self._own) if self._own else None
+            return ZERO if since is None else now - since - self._wait
 
     @property
     def alive(self) -> bool:
-        """Whether the thread runs."""
+        """Whether its own thread runs."""
         return self._thread.is_alive()
 
     def abandon(self) -> bool:
-        """Gives up on a poll that doesn't return. Should it return after all, what it brings is given back.
+        """Gives up on polls that don't return, and stops. Should they return after all, what they bring is given back.
 
         Returns:
-            `False` if it returned in the meantime: then it goes on.
+            `False` if the own one returned in the meantime: then it goes on.
         """
         with self._changed:
-            if self._polling_since is None:
+            if self.alive and self._own not in self._open:
                 return False
-            self._abandoned = self._stopped = True
-        self._intake.drop_poll(self.queue)
-        return True
+            self._stopped = True
+            left = list(self._open)
+            self._open.clear()
+        self._leave(left)
+        self._beside.close()
+        return bool(left)
+
+    def abandon_beside(self, before: timedelta) -> int:
+        """As `abandon`, for the polls beside the own one that began before then. Returns how many."""
+        with self._changed:
+            late = [poll for poll, since in self._open.items() if poll.beside and since < before]
+            for poll in late:
+                del self._open[poll]
+        self._leave(late)
+        return len(late)
+
+    def _leave(self, polls: Iterable[Poll]) -> None:
+        for poll in polls:
+            self._intake.drop_poll(poll)
+
+    # ── its own thread ───────────────────────────────────────────────────────────────────────────────────
 
     def _run(self) -> None:
         while not self._stopped:
             try:
                 self._pause(self.strangers.rest())
-                limit = self._intake.next_poll(self.queue)
-                if not limit:
+                self._own = self._intake.next_poll(self.queue)
+                if self._own is None:
                     return
                 if self.strangers.ends_burst:
-                    self._intake.offer(self.queue, [])  # as if it were empty
+                    self._intake.offer(self._own, [])  # as if it were empty
                 else:
-                    self._poll(self.strangers.limit(limit))
+                    self._widen()
+                    self._poll(self._own)
             except BaseException as error:  # noqa: BLE001 - whatever it is, its queue is to be polled on
                 self._recover(error)
 
     def _recover(self, error: BaseException) -> None:
         """Goes on after an unexpected exception. Deliveries that were received and not kept come back."""
-        with self._changed:
-            self._polling_since = None
-        self._intake.drop_poll(self.queue)
+        self._forget(self._own)
         logger.error(
             "the poller of queue %s hit an internal error, and goes on",
             self.queue,
@@ -154,41 +185,89 @@ class Poller:
         )
         self._pause(FIRST_PAUSE)
 
-    def _poll(self, limit: int) -> None:
+    def _poll(self, poll: Poll) -> None:
         began = self._clock.elapsed()
+        held, failure = self._receive(poll, self._wait)
+        if failure is not None:
+            self._went_down(failure)
+            self._pause(self._backoff.next())
+        elif held is not None:
+            self._came_up()
+            self._take_in(poll, held)
+            if not held and self._wait and self._clock.elapsed() - began < min(SUSPICIOUSLY_FAST, self._wait / 2):
+                self._pause(PAUSE_AFTER_FAST)
+
+    # ── threads beside it ────────────────────────────────────────────────────────────────────────────────
+
+    def _widen(self) -> None:
+        """Begins more polls beside those under way, as many as the intake wants."""
+        while (poll := self._next_beside()) is not None:
+            if not self._beside.start(partial(self._poll_beside, poll)):
+                self._intake.drop_poll(poll)  # no thread for it, or the worker stops
+                return
+
+    def _poll_beside(self, poll: Poll | None) -> None:
+        while poll is not None:
+            try:
+                held, failure = self._receive(poll, ZERO)
+                if held is not None:
+                    self._take_in(poll, held)
+            finally:
+                self._forget(poll)  # nothing, unless that raised
+            if failure is not None:
+                logger.debug("a poll beside the one of queue %s failed, and ends: %s", self.queue, failure)
+                return
+            poll = self._next_beside()
+            self._widen()
+
+    def _next_beside(self) -> Poll | None:
+        if self._stopped or self.strangers.hold_back:
+            return None
+        return self._intake.poll_beside(self.queue)
+
+    # ── either ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def _receive(self, poll: Poll, wait: timedelta) -> tuple[list[HeldLease] | None, BaseException | None]:
+        """Returns what it brought, or why it failed; neither if it was abandoned meanwhile."""
         with self._changed:
-            self._polling_since = began
+            self._open[poll] = self._clock.elapsed()
+        limit = self.strangers.limit(poll.limit)
         deliveries: Sequence[Delivery] = ()
         failure: BaseException | None = None
         try:
-            deliveries = self._driver.receive(self.queue, limit=limit, wait=self._wait, lease=self._lease)
+            deliveries = self._driver.receive(self.queue, limit=limit, wait=wait, lease=self._lease)
         except BaseException as error:  # noqa: BLE001 - an SDK may raise anything, and the worker outlives all of it
             failure = error
         with self._changed:
             #   this thread   receive ............................ returns late ─▶ abandoned? give it all back
             #   watchdog                    abandon() ─▶ a new poller asks for the same slots
             # Both under this lock: either the watchdog sees that the poll is over, or the poll that it is abandoned.
-            self._polling_since = None
-            abandoned = self._abandoned
+            abandoned = self._open.pop(poll, None) is None
         held = self._keeper.attach(deliveries) if deliveries else []
         if abandoned:
             self._intake.adopt(held)
             self._give_back(held)
-            return
+            return None, None
         if failure is not None:
-            self._intake.drop_poll(self.queue)
-            self._went_down(failure)
-            self._pause(self._backoff.next())
-            return
-        self._came_up()
+            self._intake.drop_poll(poll)
+            return None, failure
         self.strangers.note(deliveries)
-        refused = self._intake.offer(self.queue, held)
+        return held, None
+
+    def _take_in(self, poll: Poll, held: Sequence[HeldLease]) -> None:
+        refused = self._intake.offer(poll, held)
         if refused:
             self._give_back(refused)
         elif held:
             self._arrived()
-        if not held and self._wait and self._clock.elapsed() - began < min(SUSPICIOUSLY_FAST, self._wait / 2):
-            self._pause(PAUSE_AFTER_FAST)
+
+    def _forget(self, poll: Poll | None) -> None:
+        """Has nobody wait for a poll that is over."""
+        if poll is None:
+            return
+        with self._changed:
+            self._open.pop(poll, None)
+        self._intake.drop_poll(poll)
 
     def _pause(self, pause: timedelta) -> None:
         until = self._clock.elapsed() + pause

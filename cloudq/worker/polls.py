@@ -8,6 +8,7 @@ from datetime import timedelta
 from cloudq.core.clock import Clock
 from cloudq.running.held import HeldLease
 from cloudq.worker.books import Books
+from cloudq.worker.open_polls import Poll
 from cloudq.worker.waiting import Arrived, WaitingQueue, until_free, wanted
 
 
@@ -25,7 +26,7 @@ class Polls:
         self._clock = clock
         self._prefetch = prefetch
 
-    def next_poll(self, queue: str) -> int:
+    def next_poll(self, queue: str) -> Poll | None:
         """As `Intake.next_poll`."""
         books = self._books
         own = books.queues[queue]
@@ -33,29 +34,39 @@ class Polls:
             while not books.closed:
                 now = self._clock.elapsed()
                 if count := self.wanted(own, now):
-                    own.poll.begin(count, now, books.epoch)
-                    return count
+                    return self._begin(own, count, now)
                 own.parked = True
                 try:
-                    self._clock.wait(own.parking, self._rest(own, now) or until_free(own, books.queues.values(), now))
+                    self._clock.wait(own.parking, self._rest(own, now) or until_free(books.queues.values(), now))
                 finally:
                     own.parked = False
-            return 0
+            return None
 
-    def offer(self, queue: str, held: Sequence[HeldLease]) -> tuple[list[HeldLease], bool]:
+    def beside(self, queue: str) -> Poll | None:
+        """As `Intake.poll_beside`."""
+        own = self._books.queues[queue]
+        with self._books.lock:
+            now = self._clock.elapsed()
+            if not own.polls.widen(len(own.waiting), now):
+                return None
+            count = self.wanted(own, now)
+            # One for a few only would cost as much as one for many.
+            return self._begin(own, count, now, beside=True) if count == own.polls.reach.each else None
+
+    def offer(self, poll: Poll, held: Sequence[HeldLease]) -> tuple[list[HeldLease], bool]:
         """As `Intake.offer`. Returns also whether the worker has finished."""
         books = self._books
-        own = books.queues[queue]
+        own = books.queues[poll.queue]
         with books.lock:
-            own.poll.end(found_nothing=not held)
+            own.polls.end(poll, len(held), own.rate.starts)
             refused = list(held) if books.closed else []
             books.settle(refused)
             if held:
                 books.epoch += 1
-            elif own.poll.epoch == books.epoch and not (
-                books.waiting or books.aside or books.running or books.settling
+            elif poll.epoch == books.epoch and not (
+                own.polls or books.waiting or books.aside or books.running or books.settling
             ):
-                own.poll.empty_in = books.epoch
+                own.polls.empty_in = books.epoch
             if held and not refused:
                 now = self._clock.elapsed()
                 own.waiting.extend(Arrived(one, now) for one in held)
@@ -64,11 +75,13 @@ class Polls:
             self.wake()
             return refused, books.finished()
 
-    def drop(self, queue: str) -> None:
-        """As `Intake.drop_poll`."""
+    def drop(self, poll: Poll) -> bool:
+        """As `Intake.drop_poll`. Returns whether the worker has finished."""
+        own = self._books.queues[poll.queue]
         with self._books.lock:
-            self._books.queues[queue].poll.end(found_nothing=None)
+            own.polls.end(poll, None, own.rate.starts)
             self.wake()
+            return self._books.finished()
 
     def adopt(self, held: Collection[HeldLease]) -> None:
         """As `Intake.adopt`."""
@@ -105,4 +118,9 @@ class Polls:
             queue.parking.notify()
 
     def _rest(self, queue: WaitingQueue, now: timedelta) -> timedelta | None:
-        return queue.poll.rest(now, self._books.epoch) if self._books.burst else None
+        return queue.polls.rest(now, self._books.epoch) if self._books.burst else None
+
+    def _begin(self, queue: WaitingQueue, count: int, now: timedelta, *, beside: bool = False) -> Poll:
+        poll = Poll(queue.name, count, began=now, epoch=self._books.epoch, started=queue.rate.starts, beside=beside)
+        queue.polls.begin(poll)
+        return poll

@@ -22,9 +22,13 @@ class StartRate:
 
     Args:
         lease: How long a delivery is leased: no more may wait than starts in a quarter of it.
+
+    Attributes:
+        starts: How many there were, ever.
     """
 
     def __init__(self, lease: timedelta) -> None:
+        self.starts = 0
         self._horizon = min(HORIZON, lease / 4).total_seconds()
         self._count = 0
         self._window_from: timedelta | None = None
@@ -37,6 +41,7 @@ class StartRate:
             self._rate, self._count, self._window_from = 0.0, 0, now
         self._last = now
         self._count += 1
+        self.starts += 1
 
     def prefetch(self, now: timedelta) -> int:
         """How many deliveries may wait: those that start within about a second, at most 500."""

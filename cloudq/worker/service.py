@@ -29,6 +29,7 @@ from cloudq.worker.executors import Executor, ThreadExecutor
 from cloudq.worker.intake import Intake
 from cloudq.worker.lease_thread import LeaseThread
 from cloudq.worker.leases import LeaseKeeper
+from cloudq.worker.open_polls import reach
 from cloudq.worker.poller import Poller
 from cloudq.worker.settings import LEASE_PER_WAIT, WorkerSettings, pull_driver, queue_leases
 from cloudq.worker.settler import Settler
@@ -36,6 +37,7 @@ from cloudq.worker.shutdown import Shutdown
 from cloudq.worker.strangers import strangers_of
 from cloudq.worker.verdicts import Verdicts
 from cloudq.worker.watchdog import Watchdog
+from cloudq.worker.way_out import FLIGHTS
 
 if TYPE_CHECKING:
     from cloudq.running.pages import HealthServer
@@ -100,6 +102,7 @@ class Worker:
         self._intake = Intake(
             self.queues,
             leases=self.leases,
+            reach={queue: reach(self._driver.capabilities(queue), settings.polls) for queue in self.queues},
             slots=settings.slots,
             runs=self._runs,
             clock=self._clock,
@@ -118,6 +121,8 @@ class Worker:
             acked=app.runtime.payload_deleter(),
             done=self._verdicts.note_done,
             dead=self._verdicts.note_dead,
+            # What several polls bring takes as many calls to settle.
+            flights=max(FLIGHTS, settings.polls),
         )
         self._time_limits = ThreadTimeLimits(self._clock)
         self._processor = processor_of(app, self._time_limits)
@@ -315,6 +320,7 @@ class Worker:
             wait=min(self.settings.poll_wait, lease / LEASE_PER_WAIT),
             lease=lease,
             clock=self._clock,
+            most=self.settings.polls,
         )
 
     def _give_back(self, held: Iterable[HeldLease], delay: timedelta = timedelta(0)) -> None:

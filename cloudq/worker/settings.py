@@ -38,6 +38,8 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
         lease: For how long a delivery is leased at a time; it is renewed while it is in hand.
         wait: How long a poll waits for a message, or `None` for the smaller of 8 s and lease / 2.5.
         prefetch: How many deliveries of a queue may wait for a slot, or `None` to measure it.
+        polls: The most polls of a queue under way at once, at least 1. More than one only while one brings less than
+            is started, only where more help (`Capabilities.max_receive`), and never of an ordered queue.
         fail_fast: Whether to end, with exit code 3, where a queue can't be received from at the start as it doesn't
             exist or the credentials aren't allowed to: without it the worker waits until it can. What passes by itself
             (the network, throttling) is waited for, and so is a queue that goes missing later.
@@ -58,6 +60,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     lease: timedelta = timedelta(seconds=120)
     wait: timedelta | None = None
     prefetch: int | None = None
+    polls: int = 8
     fail_fast: bool = False
     settle_timeout: timedelta = timedelta(seconds=30)
     health: tuple[str, int] | None = None
@@ -71,7 +74,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             ConfigurationError: A number is out of its range, or the lease is too short for the wait.
         """
-        _at_least(1, concurrency=self.concurrency, max_tasks=self.max_tasks)
+        _at_least(1, concurrency=self.concurrency, max_tasks=self.max_tasks, polls=self.polls)
         _at_least(0, processes=self.processes, prefetch=self.prefetch)
         for name, weight in self.queues.items():
             _at_least(1, **{f"the weight of queue {name!r}": weight})

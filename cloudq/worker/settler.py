@@ -43,7 +43,7 @@ from cloudq.running.log_fields import fields
 from cloudq.worker.copies import store_copies
 from cloudq.worker.intake import Intake
 from cloudq.worker.leases import LeaseKeeper
-from cloudq.worker.way_out import Settlement, Trouble, WayOut
+from cloudq.worker.way_out import FLIGHTS, Settlement, Trouble, WayOut
 
 logger = SafeLogger("cloudq.worker")
 
@@ -70,6 +70,7 @@ class Settler:
         done: Told of each delivery whose task succeeded, or whose dead letter is stored, though the backend couldn't be
             told in time: it comes again.
         dead: Told of each delivery that couldn't be dead-lettered: it comes again, and is not to run again.
+        flights: How many calls may settle deliveries of a queue at once.
     """
 
     def __init__(
@@ -83,11 +84,13 @@ class Settler:
         acked: Callable[[Delivery], None] | None = None,
         done: Callable[[Delivery], None] = lambda _: None,
         dead: Callable[[Delivery, DeadLettered], None] = lambda _, __: None,
+        flights: int = FLIGHTS,
     ) -> None:
         self._driver = driver
         self._acked = acked
         self._done = done
         self._dead = dead
+        self._flights = flights
         self._queue = queue
         self._keeper = keeper
         self._intake = intake
@@ -328,5 +331,6 @@ class Settler:
                 way = self._ways.get(name)
                 if way is None:
                     tell = self._intake.note_failing
-                    way = self._ways[name] = WayOut(self._queue(name), self._carry_out, tell, self._clock)
+                    way = WayOut(self._queue(name), self._carry_out, tell, self._clock, flights=self._flights)
+                    self._ways[name] = way
         return way

@@ -128,7 +128,7 @@ class Shutdown:
         """Waits for the polls under way. Returns whether a second signal came."""
         # Messages that a poll brings after the worker has left would be hidden from every worker for a whole lease.
         began, said = self._clock.elapsed(), False
-        while (queues := self._watchdog.polling()) and (left := until - self._clock.elapsed()) > ZERO:
+        while (queues := self._intake.polled()) and (left := until - self._clock.elapsed()) > ZERO:
             if self._interruptible:
                 # Again and again: a poll that was only about to begin isn't ended by the first.
                 self._driver.interrupt()
@@ -147,7 +147,7 @@ class Shutdown:
 
     def _leave_polls(self) -> None:
         """Leaves polls that are still under way, and says what that may hide."""
-        queues = self._watchdog.polling()
+        queues = self._intake.polled()
         if not queues:
             return
         self._driver.interrupt()

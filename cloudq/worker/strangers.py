@@ -115,6 +115,12 @@ class Strangers:
                 return wanted
             return min(wanted, max(1, MOST_IN_A_ROW - len(self._row)))
 
+    @property
+    def hold_back(self) -> bool:
+        """Whether no more than one poll at a time is to be made: for unknown tasks, or before the first known one."""
+        with self._lock:
+            return self._waits and not (self._met_known and not self._row and self._among is None)
+
     def rest(self) -> timedelta:
         """How long to leave the queue alone before the next poll."""
         with self._lock:

@@ -51,7 +51,7 @@ class Watchdog:
             self._start(poller)
 
     def look(self) -> None:
-        """Replaces each poller whose poll is long overdue, and each that has died."""
+        """Replaces each poller whose own poll is long overdue, and each that has died; leaves other overdue polls."""
         if self._stopped or not self._started:
             return
         now = self._clock.elapsed()
@@ -69,6 +69,8 @@ class Watchdog:
                     late.total_seconds(),
                 )
                 self._replace(poller.queue)
+            elif left := poller.abandon_beside(now - PATIENCE):
+                _log(poller, "polls beside the one of queue %s are overdue: %d are left behind", left)
 
     def refused(self) -> bool:
         """Whether a queue can't be received from, for a reason that won't pass, and never could: it says which."""
@@ -86,10 +88,6 @@ class Watchdog:
             self._stopped = True
         for poller in self.pollers:
             poller.stop()
-
-    def polling(self) -> Sequence[str]:
-        """The queues whose pollers haven't ended, so that a poll of theirs may be under way."""
-        return [poller.queue for poller in self.pollers if poller.alive]
 
     def _replace(self, queue: str) -> None:
         with self._lock:

@@ -19,6 +19,9 @@ from cloudq.running.held import HeldLease
 
 logger = SafeLogger("cloudq.worker")
 
+# Calls that settle at once, where it isn't said.
+FLIGHTS: Const = 4
+
 
 class Trouble(Enum):
     """How the settlements of a queue go."""
@@ -63,6 +66,7 @@ class WayOut:
         carry_out: Makes one call for several settlements of it.
         tell: Told whether they fail: the queue's name, and `True` at the first failure, `False` at the next success.
         clock: Where the time comes from.
+        flights: How many calls may settle at once. A further one begins only with a full batch, or where one stalls.
 
     Attributes:
         name: The queue's name.
@@ -79,6 +83,8 @@ class WayOut:
         carry_out: Callable[[Sequence[Settlement]], Sequence[SettleResult]],
         tell: Callable[[str, bool], None],
         clock: Clock,
+        *,
+        flights: int = FLIGHTS,
     ) -> None:
         self.name = queue.name
         self.capabilities = queue.capabilities
@@ -91,7 +97,11 @@ class WayOut:
             name=f"cloudq-copy-{queue.name}",
         )
         self.finals: Batcher[Settlement, SettleResult] = Batcher(
-            carry_out, max_items=self.capabilities.max_batch, clock=clock, name=f"cloudq-settle-{queue.name}"
+            carry_out,
+            max_items=self.capabilities.max_batch,
+            max_flights=flights,
+            clock=clock,
+            name=f"cloudq-settle-{queue.name}",
         )
         self.pausing: set[Settlement] = set()
         self.trouble = Trouble.NONE

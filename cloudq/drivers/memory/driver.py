@@ -124,13 +124,14 @@ class MemoryDriver:
             raise ValueError(f"a lease must be longer than zero, not {lease}")
         if capabilities.max_lease is not None and lease > capabilities.max_lease:
             raise UnsupportedError(f"a lease of {lease} is longer than {capabilities.max_lease}")
+        most = min(limit, capabilities.max_batch, capabilities.max_receive or limit)
         with self._store.changed:
             self._raise_if_missing(queue)
             interruptions = self._interruptions
             deadline = self._clock.elapsed() + wait
             while not self._closed:
                 now = self._clock.elapsed()
-                taken = list(islice(self._lease_ready(queue, lease, capabilities), min(limit, capabilities.max_batch)))
+                taken = list(islice(self._lease_ready(queue, lease, capabilities), most))
                 if taken or now >= deadline or interruptions != self._interruptions:
                     return taken
                 due = self._shelf(queue).next_at()

@@ -25,6 +25,7 @@ DEDUP_WINDOW: Final = timedelta(minutes=5)
 
 STANDARD: Final = Capabilities(
     max_batch=MAX_BATCH,
+    max_receive=MAX_BATCH,
     max_batch_bytes=MAX_BYTES,
     max_body=MAX_BYTES - ROOM,
     max_delay=MAX_DELAY,
@@ -36,6 +37,7 @@ STANDARD: Final = Capabilities(
 )
 FIFO: Final = Capabilities(
     max_batch=MAX_BATCH,
+    max_receive=1,  # see `SQSDriver.receive`
     max_batch_bytes=MAX_BYTES,
     max_body=MAX_BYTES - ROOM,
     max_delay=timedelta(0),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
+from datetime import timedelta
 from functools import partial
 from threading import Lock
 
+from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Ack, PullDriver, Release
 from cloudq.errors import LeaseLost
 from cloudq.testing.conformance.bench import Bench
+from cloudq.testing.conformance.harness import STUCK, ZERO
 
 RECEIVERS = 8
 # A message that doesn't come within this many receives was lost.
@@ -27,6 +30,19 @@ class Concurrency:
         assert set(counted) == messages
         assert max(counted.values()) == 1
         bench.nothing()
+
+    def test_a_receive_is_not_held_up_by_another(self, bench: Bench) -> None:
+        """Where `max_receive` is declared, a receive returns in time while another one of the same client waits."""
+
+        def receive(wait: timedelta) -> list[Delivery]:
+            return list(bench.driver.receive(bench.queue, limit=1, wait=wait, lease=bench.lease))
+
+        waiting = bench.start(partial(receive, 3 * bench.unit))
+        others = [bench.start(partial(receive, ZERO)) for _ in range(RECEIVERS - 1)]
+        if bench.capabilities.max_receive is not None and not bench.capabilities.ordering:
+            assert [other.result(STUCK) for other in others] == [[]] * len(others)
+            assert not waiting.done()
+        assert [bench.finish(future) for future in (*others, waiting)] == [[]] * RECEIVERS
 
     def test_eight_senders_lose_nothing(self, bench: Bench) -> None:
         """What eight clients send at the same time is all stored."""

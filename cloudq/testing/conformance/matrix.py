@@ -172,6 +172,12 @@ def _size(size: int) -> str:
     return f"{size // 1024:,} KiB" if size % 1024 == 0 else f"{size:,} B"
 
 
+def _receive(has: Capabilities) -> str:
+    if has.max_receive is None:
+        return "any"
+    return f"{has.max_receive:,}" if has.ordering else f"{has.max_receive:,}, several receives at once"
+
+
 def _or_any(length: timedelta | None) -> str:
     return "any" if length is None or length >= ANY else _length(length)
 
@@ -181,6 +187,7 @@ _FAILURE: Final = Failure(reason="")
 ROWS: Final[Sequence[tuple[str, Callable[[Capabilities], str]]]] = (
     ("largest message", lambda has: _size(has.max_body)),
     ("messages a call", lambda has: f"{has.max_batch:,}"),
+    ("messages a receive", _receive),
     (
         "bytes a call",
         lambda has: "any" if has.max_batch_bytes is None else _size(has.max_batch_bytes),

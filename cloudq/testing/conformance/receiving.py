@@ -58,6 +58,14 @@ class Receiving:
         rest = bench.receive(3 - len(first), sure=3 - len(first))
         assert {delivery.id for delivery in [*first, *rest]} == messages
 
+    def test_a_receive_brings_no_more_than_it_says(self, bench: Bench) -> None:
+        """A receive returns at most `max_receive` messages, also if it is asked for more and they are there."""
+        room = 2 + (bench.capabilities.max_receive or 10)
+        messages = {bench.send().id for _ in range(room)}
+        first = bench.driver.receive(bench.queue, limit=room, wait=bench.harness.poll, lease=bench.lease)
+        assert 1 <= len(first) <= (bench.capabilities.max_receive or room)
+        assert {delivery.id for delivery in first} <= messages
+
     def test_one_receive_brings_several_messages(self, bench: Bench) -> None:
         """A receive with room for more returns each message once."""
         messages = {bench.send().id for _ in range(5)}

@@ -86,7 +86,20 @@ def test_settings_reach_the_worker(cli, writer, monkeypatch):
     monkeypatch.setattr("cloudq.worker.service.Worker", worker)
     cli(
         *("worker", "--app", "writer:app", "--processes", "3", "--burst", "--max-tasks", "7", "--grace", "5"),
-        *("--lease", "3m", "--wait", "20", "--prefetch", "2", "--health", "127.0.0.1:81", "--queue", "emails=2"),
+        *(
+            "--lease",
+            "3m",
+            "--wait",
+            "20",
+            "--prefetch",
+            "2",
+            "--polls",
+            "3",
+            "--health",
+            "127.0.0.1:81",
+            "--queue",
+            "emails=2",
+        ),
         "--fail-fast",
     )
     assert [
@@ -100,6 +113,7 @@ def test_settings_reach_the_worker(cli, writer, monkeypatch):
             lease=timedelta(minutes=3),
             wait=timedelta(seconds=20),
             prefetch=2,
+            polls=3,
             health=("127.0.0.1", 81),
             app_spec="writer:app",
             app_folder=str(Path.cwd()),

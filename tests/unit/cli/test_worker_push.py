@@ -146,6 +146,7 @@ def test_without_tokens_where_port_is_set(cli, monkeypatch):
         (("--lease", "60"), "--lease"),
         (("--wait", "5"), "--wait"),
         (("--prefetch", "0"), "--prefetch"),
+        (("--polls", "1"), "--polls"),
         (("--burst",), "--burst"),
         (("--strict",), "--strict"),
         (("--processes", "2"), "--processes"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -162,6 +163,28 @@ class IgnoresTheLimit(MemoryDriver):
 
     def receive(self, queue: str, *, limit: int, wait: timedelta, lease: timedelta) -> Sequence[Delivery]:
         return super().receive(queue, limit=limit + 1, wait=wait, lease=lease)
+
+
+class BringsMoreThanItSays(MemoryDriver):
+    """Declares a bound, and brings whatever it is asked for."""
+
+    def capabilities(self, queue: str) -> Capabilities:
+        declared = super().capabilities(queue)
+        return declared if declared.max_receive is None else replace(declared, max_receive=2)
+
+    def receive(self, queue: str, *, limit: int, wait: timedelta, lease: timedelta) -> Sequence[Delivery]:
+        brought = super().receive(queue, limit=limit, wait=wait, lease=lease)
+        return [*brought, *super().receive(queue, limit=limit, wait=wait, lease=lease)] if brought else []
+
+
+class ReceivesInTurn(MemoryDriver):
+    """A receive waits for the one before it."""
+
+    turn = threading.Lock()
+
+    def receive(self, queue: str, *, limit: int, wait: timedelta, lease: timedelta) -> Sequence[Delivery]:
+        with self.turn:
+            return super().receive(queue, limit=limit, wait=wait, lease=lease)
 
 
 class OverstatesLeases(MemoryDriver):
@@ -568,6 +591,8 @@ CAUGHT: list[tuple[type[MemoryDriver], str, Mapping[str, object], str, Profile]]
     (IsNotExclusive, "test_a_lease_is_exclusive", NOTHING, QUEUE, None),
     (IsNotExclusive, "test_eight_receivers_never_share_a_message", NOTHING, QUEUE, None),
     (IgnoresTheLimit, "test_the_limit_is_kept", NOTHING, QUEUE, None),
+    (BringsMoreThanItSays, "test_a_receive_brings_no_more_than_it_says", NOTHING, QUEUE, sqs_like),
+    (ReceivesInTurn, "test_a_receive_is_not_held_up_by_another", NOTHING, QUEUE, sqs_like),
     (OverstatesLeases, "test_a_lease_lasts_as_long_as_it_says", NOTHING, QUEUE, None),
     (OverstatesLeases, "test_a_lease_is_counted_from_before_the_message_came", NOTHING, QUEUE, None),
     (CountsNoDeliveries, "test_every_crash_counts_as_a_delivery", NOTHING, QUEUE, None),

@@ -14,6 +14,7 @@ from cloudq.testing.profiles import cloud_tasks_like, service_bus_like, sqs_fifo
 
 DECIDING = (
     "ordering",
+    "max_receive",
     "max_delay",
     "native_retry_delay",
     "native_dead_letter",

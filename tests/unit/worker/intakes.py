@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from cloudq.running.held import HeldLease
 from cloudq.running.runs import Runs
 from cloudq.testing.clock import FakeClock
 from cloudq.worker.intake import Intake
+from cloudq.worker.open_polls import Poll
 from tests.unit.worker.fakes import delivery
 
 LEASE = timedelta(seconds=120)
@@ -30,6 +31,18 @@ def wanted(intake: Intake, queue: str = "q") -> int:
         return intake._polls.wanted(intake._books.queues[queue], intake._clock.elapsed())
 
 
+def arrive(intake: Intake, queue: str, held: Sequence[HeldLease]) -> list[HeldLease]:
+    """A poll, of which nothing else is known, brings these. Returns those to be given back."""
+    return intake.offer(Poll(queue, len(held), began=timedelta(0), epoch=-1), held)
+
+
+def begin(intake: Intake, queue: str = "q") -> Poll:
+    """The queue's own next poll begins."""
+    poll = intake.next_poll(queue)
+    assert poll is not None
+    return poll
+
+
 def held(clock: FakeClock, count: int, queue: str = "q", deliveries: int = 1) -> list[HeldLease]:
     """So many deliveries in hand."""
     return [
@@ -40,9 +53,14 @@ def held(clock: FakeClock, count: int, queue: str = "q", deliveries: int = 1) ->
 
 def run_through(intake: Intake, clock: FakeClock, count: int, queue: str = "q") -> None:
     """Starts, ends and settles so many."""
-    intake.offer(queue, held(clock, count, queue))
+    arrive(intake, queue, held(clock, count, queue))
     for _ in range(count):
-        one = intake.take()
-        assert one is not None
-        intake.end(one, succeeded=True)
-        intake.note_settled(queue)
+        work_off(intake)
+
+
+def work_off(intake: Intake) -> None:
+    """Starts, ends and settles what is next."""
+    one = intake.take()
+    assert one is not None
+    intake.end(one, succeeded=True)
+    intake.note_settled(one.delivery.queue)

@@ -6,7 +6,7 @@ import pytest
 
 from cloudq.testing.clock import FakeClock
 from cloudq.worker.books import MOST_SETTLING
-from tests.unit.worker.intakes import held, make_intake, run_through, wanted
+from tests.unit.worker.intakes import arrive, begin, held, make_intake, wanted, work_off
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def clock() -> FakeClock:
 def test_too_many_settlements_stop_everything(clock: FakeClock) -> None:
     """While so many ended tasks aren't confirmed nothing is started or received (semantics 14)."""
     intake = make_intake(clock, slots=1, prefetch=1000)
-    intake.offer("q", held(clock, MOST_SETTLING + 1))
+    arrive(intake, "q", held(clock, MOST_SETTLING + 1))
     for _ in range(MOST_SETTLING):
         one = intake.take()
         assert one is not None
@@ -31,8 +31,8 @@ def test_too_many_settlements_stop_everything(clock: FakeClock) -> None:
 def test_max_tasks_ends_though_too_much_was_received(clock: FakeClock) -> None:
     """With max_tasks what was received beyond them doesn't keep the worker: it is given back."""
     intake = make_intake(clock, {"a": 1, "b": 1}, max_tasks=1)
-    intake.offer("a", held(clock, 1, "a"))
-    intake.offer("b", held(clock, 1, "b"))
+    arrive(intake, "a", held(clock, 1, "a"))
+    arrive(intake, "b", held(clock, 1, "b"))
     one = intake.take()
     assert one is not None
     intake.end(one, succeeded=True)
@@ -45,13 +45,11 @@ def test_max_tasks_ends_though_too_much_was_received(clock: FakeClock) -> None:
 def test_a_burst_ends_when_all_queues_were_found_empty(clock: FakeClock) -> None:
     """A burst is finished when every queue was polled in vain after the last delivery was settled."""
     intake = make_intake(clock, {"a": 1, "b": 1}, burst=True)
-    intake.next_poll("a")
-    intake.offer("a", [])
+    intake.offer(begin(intake, "a"), [])
     assert not intake.finished()
-    intake.next_poll("b")
-    run_through(intake, clock, 1, "b")
+    intake.offer(begin(intake, "b"), held(clock, 1, "b"))
+    work_off(intake)
     assert not intake.finished()  # the task may have sent to a
     for queue in ("a", "b"):
-        assert intake.next_poll(queue)
-        intake.offer(queue, [])
+        intake.offer(begin(intake, queue), [])
     assert intake.finished()

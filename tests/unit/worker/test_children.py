@@ -24,6 +24,7 @@ from cloudq.worker.children import ChildExecutor
 from cloudq.worker.frames import FrameTooLarge, Hello
 from cloudq.worker.intake import Intake
 from tests.unit.worker.fakes import NoThreads, delivery, until
+from tests.unit.worker.intakes import arrive
 
 
 class FakeChild:
@@ -71,7 +72,7 @@ class Parent:
 
     def offer(self) -> None:
         held = HeldLease(delivery(SYSTEM_CLOCK), SYSTEM_CLOCK.elapsed(), extendable=True)
-        self.intake.offer("q", [held])
+        arrive(self.intake, "q", [held])
 
 
 @pytest.fixture
@@ -168,7 +169,7 @@ def test_an_unknown_task_takes_no_child(parent: Parent, monkeypatch: pytest.Monk
     """The parent decides, which remembers since when it is unknown; the child would say that it is done."""
     held = HeldLease(delivery(SYSTEM_CLOCK, task="theirs"), SYSTEM_CLOCK.elapsed(), extendable=True)
     parent.executor.start()
-    parent.intake.offer("q", [held])
+    arrive(parent.intake, "q", [held])
     outcome = parent.ended.get(timeout=10)
     assert isinstance(outcome, Retried)
     assert not outcome.counted

@@ -30,6 +30,7 @@ from cloudq.worker.intake import Intake
 from cloudq.worker.service import Worker
 from cloudq.worker.settings import WorkerSettings
 from tests.unit.worker.fakes import NoNotes, NoText, NoThreads, delivery, running, until
+from tests.unit.worker.intakes import arrive
 
 
 class Beyond(BaseException):
@@ -224,7 +225,7 @@ def test_without_a_thread_tasks_wait_for_one(app: App, monkeypatch: pytest.Monke
         intake, Processor(app.runtime.handlers), threads=1, ended=lambda _held, outcome, _seconds: ended.put(outcome)
     )
     machine = NoThreads(monkeypatch)
-    intake.offer("q", [HeldLease(delivery(SYSTEM_CLOCK), SYSTEM_CLOCK.elapsed(), extendable=True)])
+    arrive(intake, "q", [HeldLease(delivery(SYSTEM_CLOCK), SYSTEM_CLOCK.elapsed(), extendable=True)])
     executor.more()
     executor.more()
     assert 2 == machine.tries
@@ -250,11 +251,11 @@ def test_a_thread_that_could_not_start_is_tried_again(app: App, monkeypatch: pyt
     executor = ThreadExecutor(
         intake, Processor(app.runtime.handlers), threads=2, ended=lambda _held, outcome, _seconds: ended.put(outcome)
     )
-    intake.offer("q", [HeldLease(delivery(SYSTEM_CLOCK), SYSTEM_CLOCK.elapsed(), extendable=True)])
+    arrive(intake, "q", [HeldLease(delivery(SYSTEM_CLOCK), SYSTEM_CLOCK.elapsed(), extendable=True)])
     executor.more()
     until(lambda: intake.in_hand().running == 1)
     machine = NoThreads(monkeypatch)
-    intake.offer("q", [HeldLease(delivery(SYSTEM_CLOCK), SYSTEM_CLOCK.elapsed(), extendable=True)])
+    arrive(intake, "q", [HeldLease(delivery(SYSTEM_CLOCK), SYSTEM_CLOCK.elapsed(), extendable=True)])
     executor.more()
     assert not executor.starved
     machine.exhausted = False

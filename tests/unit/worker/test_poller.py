@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from queue import SimpleQueue
 
 import pytest
 
@@ -16,9 +17,10 @@ from cloudq.running.runs import Runs
 from cloudq.testing.clock import FakeClock
 from cloudq.worker import poller as poller_module
 from cloudq.worker.intake import Intake
+from cloudq.worker.open_polls import EARNED_BY, Reach
 from cloudq.worker.poller import FIRST_PAUSE, SLICE, Poller
 from cloudq.worker.strangers import ROUND, Strangers
-from tests.unit.worker.fakes import delivery, until
+from tests.unit.worker.fakes import NoThreads, delivery, until
 
 LEASE = timedelta(seconds=120)
 WAIT = timedelta(seconds=8)
@@ -314,3 +316,263 @@ def test_a_burst_leaves_strangers_alone(bench: Bench) -> None:
     bench.poller.start()
     until(intake.finished)
     assert [] == bench.backend.asked
+
+
+# ── polls beside the own one ─────────────────────────────────────────────────────────────────────────────
+
+
+class Call:
+    """A receive under way, which the test answers."""
+
+    def __init__(self, limit: int, wait: timedelta) -> None:
+        self.limit = limit
+        self.wait = wait
+        self._answer: SimpleQueue[Sequence[Delivery] | BaseException] = SimpleQueue()
+
+    @property
+    def beside(self) -> bool:
+        """Whether it is none of the poller's own, as it doesn't wait."""
+        return not self.wait
+
+    def answer(self, what: Sequence[Delivery] | BaseException) -> None:
+        """It brings, or raises, this."""
+        self._answer.put(what)
+
+    def result(self) -> Sequence[Delivery]:
+        """Waits for the answer."""
+        what = self._answer.get(timeout=20)
+        if isinstance(what, BaseException):
+            raise what
+        return what
+
+
+class Backlog(Bench):
+    """A poller of a queue that always has more, ten a receive, for a worker whose tasks take no time."""
+
+    MOST = 8
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[Call] = []
+        self.made = 0
+        self.intake = Intake(
+            {"q": 1},
+            leases={"q": LEASE},
+            reach={"q": Reach(10, self.MOST)},
+            slots=10,
+            prefetch=500,
+            runs=Runs(self.clock),
+            clock=self.clock,
+        )
+        self.poller = Poller(
+            "q",
+            self,  # type: ignore[arg-type]  # a poller only receives
+            intake=self.intake,
+            keeper=self,  # type: ignore[arg-type]  # a poller only attaches
+            arrived=self._arrive,
+            give_back=self._give_back,
+            strangers=self.strangers,
+            wait=WAIT,
+            lease=LEASE,
+            clock=self.clock,
+            most=self.MOST,
+        )
+
+    def receive(self, queue: str, *, limit: int, wait: timedelta, lease: timedelta) -> Sequence[Delivery]:
+        assert ("q", LEASE) == (queue, lease)
+        call = Call(limit, wait)
+        self.made += 1
+        self.open.append(call)
+        try:
+            return call.result()
+        finally:
+            self.open.remove(call)
+
+    @property
+    def own(self) -> list[Call]:
+        """The poller's own receive, if it is under way."""
+        return [call for call in self.open if not call.beside]
+
+    @property
+    def beside(self) -> list[Call]:
+        """The receives beside it."""
+        return [call for call in self.open if call.beside]
+
+    def full(self) -> list[Delivery]:
+        """As many as one receive brings."""
+        return [delivery(self.clock) for _ in range(10)]
+
+    def work(self) -> None:
+        """Whatever waits is started, ends and is settled."""
+        take_all(self)
+
+    def round(self) -> None:
+        """Each receive under way brings ten, which are started at once, and its own one is followed by another."""
+        until(lambda: self.own)
+        for call in sorted(self.open, key=lambda call: call.beside):
+            made = self.made
+            call.answer(self.full())
+            until(lambda call=call: call not in self.open)  # type: ignore[misc]  # bound early
+            until(lambda made=made, call=call: call.beside or self.made > made)  # type: ignore[misc]
+            self.work()
+
+    def grow(self, count: int) -> None:
+        """Until that many are under way."""
+        until(lambda: self.own)
+        for _ in range(100):
+            if len(self.open) >= count:
+                break
+            self.round()
+        until(lambda: len(self.open) == count, what=f"{count} are under way")
+
+
+@pytest.fixture
+def backlog() -> Iterator[Backlog]:
+    backlog = Backlog()
+    yield backlog
+    backlog.intake.close()
+    backlog.poller.stop()
+    until(lambda: not [call.answer([]) for call in list(backlog.open)] and not backlog.poller.alive)
+
+
+def test_a_backlog_is_polled_by_several(backlog: Backlog) -> None:
+    """As many as the bound says, its own one included; only that waits for messages, and each asks for ten."""
+    backlog.poller.start()
+    backlog.grow(8)
+    backlog.round()
+    backlog.round()
+    until(lambda: len(backlog.open) == 8)
+    assert [WAIT] == [call.wait for call in backlog.own]
+    assert [10] * 8 == [call.limit for call in backlog.open]
+
+
+def test_polls_beside_the_own_one_end_when_little_comes(backlog: Backlog) -> None:
+    """The queue runs dry: each costs the call that it was in, and then one poll waits for messages."""
+    backlog.poller.start()
+    backlog.grow(4)
+    made = backlog.made
+    [own], beside = backlog.own, backlog.beside
+    for call in beside:
+        call.answer([])
+    until(lambda: [own] == backlog.open)
+    own.answer([delivery(backlog.clock)])
+    until(lambda: backlog.own and own not in backlog.open)
+    assert made + 1 == backlog.made
+
+
+def test_a_failing_backend_is_asked_by_one(backlog: Backlog, caplog: pytest.LogCaptureFixture) -> None:
+    """Eight polls that fail are one line of the log; the own one alone looks, after a pause, whether it works again."""
+    caplog.set_level(logging.INFO)
+    backlog.poller.start()
+    backlog.grow(8)
+    for call in list(backlog.open):
+        call.answer(BackendUnavailable("no route"))
+    until(lambda: not backlog.open and backlog.clock.waiting)
+    made = backlog.made
+    backlog.clock.advance(4 * FIRST_PAUSE)
+    until(lambda: backlog.own)
+    assert made + 1 == backlog.made
+    backlog.round()
+    assert [] == backlog.beside
+    assert [
+        "queue q can't be received from, trying again until it can: no route",
+        "queue q can be received from again",
+    ] == caplog.messages
+
+
+def test_one_that_fails_beside_it_says_nothing_about_the_queue(
+    backlog: Backlog, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While the own one works, the queue can be received from; there is one fewer, that is all."""
+    backlog.poller.start()
+    backlog.grow(2)
+    [beside] = backlog.beside
+    beside.answer(BackendUnavailable("busy"))
+    until(lambda: not backlog.beside)
+    assert backlog.poller.down is None
+    assert [] == caplog.messages
+
+
+def test_among_strangers_there_is_one_poll(backlog: Backlog) -> None:
+    """Once tasks come that the program doesn't know, no further one begins beside the own one."""
+    backlog.poller.start()
+    backlog.grow(3)
+    [first, second] = backlog.beside
+    first.answer([delivery(backlog.clock, task="theirs") for _ in range(10)])
+    until(lambda: first not in backlog.open)
+    backlog.work()
+    second.answer([delivery(backlog.clock, task="theirs") for _ in range(10)])
+    until(lambda: not backlog.beside)
+
+
+def test_what_comes_at_a_stop_goes_back(backlog: Backlog) -> None:
+    """All polls under way are waited for, none is followed by another, and all that they bring goes back."""
+    backlog.poller.start()
+    backlog.grow(8)
+    made = backlog.made
+    backlog.intake.close()
+    backlog.poller.stop()
+    assert ["q"] == backlog.intake.polled()
+    for call in list(backlog.open):
+        call.answer(backlog.full())
+    until(lambda: not backlog.open and not backlog.poller.alive)
+    until(lambda: len(backlog.given_back) == 80)
+    assert ([], made) == (backlog.intake.polled(), backlog.made)
+    assert 80 == backlog.intake.in_hand().settling
+
+
+def test_what_an_abandoned_poll_beside_it_brings_goes_back(backlog: Backlog) -> None:
+    """Only those are left that began before the given moment, and what they asked for is free at once."""
+    backlog.poller.start()
+    backlog.grow(2)
+    began, [late] = backlog.clock.elapsed(), backlog.beside
+    assert 0 == backlog.poller.abandon_beside(began)
+    assert 1 == backlog.poller.abandon_beside(began + timedelta(seconds=1))
+    assert 1 == len(backlog.intake._books.queues["q"].polls)
+    deliveries = backlog.full()
+    late.answer(deliveries)
+    until(lambda: len(backlog.given_back) == 10)
+    assert deliveries == [held.delivery for held in backlog.given_back]
+    assert backlog.own
+    assert backlog.poller.alive
+
+
+def test_with_its_own_poll_all_are_abandoned(backlog: Backlog) -> None:
+    """Another poller takes over: nothing that the old one brings is taken any more."""
+    backlog.poller.start()
+    backlog.grow(3)
+    assert backlog.poller.abandon()
+    assert [] == backlog.intake.polled()
+    for call in list(backlog.open):
+        call.answer(backlog.full())
+    until(lambda: len(backlog.given_back) == 30 and not backlog.poller.alive)
+
+
+def test_without_a_thread_for_it_there_is_no_poll_beside_it(backlog: Backlog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The own one goes on, and asks for what nobody else does."""
+    backlog.poller.start()
+    until(lambda: backlog.own)
+    no_threads = NoThreads(monkeypatch)
+    for _ in range(EARNED_BY + 1):
+        backlog.round()
+    assert 1 == no_threads.tries
+    assert 1 == len(backlog.intake._books.queues["q"].polls)
+    no_threads.exhausted = False
+    backlog.grow(2)
+
+
+def test_an_error_in_a_poll_beside_it_costs_that_poll(backlog: Backlog, caplog: pytest.LogCaptureFixture) -> None:
+    """What it asked for is free again, and the queue is polled on."""
+
+    def slip() -> None:
+        raise ValueError("a slip")
+
+    backlog.poller.start()
+    backlog.grow(2)
+    backlog.hooks["attach"] = slip
+    [beside] = backlog.beside
+    beside.answer(backlog.full())
+    until(lambda: caplog.messages)
+    assert ["a job of cloudq-poller-q-beside failed"] == caplog.messages
+    until(lambda: 1 == len(backlog.intake._books.queues["q"].polls))
+    backlog.round()

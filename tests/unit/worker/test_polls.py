@@ -8,8 +8,9 @@ from datetime import timedelta
 import pytest
 
 from cloudq.testing.clock import FakeClock
-from cloudq.worker.waiting import FRESH
-from tests.unit.worker.intakes import held, make_intake, run_through, wanted
+from cloudq.worker.intake import Intake
+from cloudq.worker.open_polls import BURST_PAUSE, EARNED_BY, FRESH, Poll, Reach
+from tests.unit.worker.intakes import arrive, begin, held, make_intake, run_through, wanted, work_off
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def test_a_fresh_worker_asks_for_its_free_slots(clock: FakeClock) -> None:
 def test_what_waits_and_what_runs_take_slots(clock: FakeClock) -> None:
     """A slot is spoken for while something waits for it, and while something runs in it."""
     intake = make_intake(clock)
-    intake.offer("q", held(clock, 3))
+    arrive(intake, "q", held(clock, 3))
     assert 7 == wanted(intake)
     one = intake.take()
     assert one is not None
@@ -73,7 +74,7 @@ def test_a_given_prefetch_is_taken_as_it_is(clock: FakeClock) -> None:
 def test_no_small_polls_while_much_waits(clock: FakeClock) -> None:
     """With credit, a queue is polled again only when half of what may wait is used up."""
     intake = make_intake(clock, slots=1, prefetch=20)
-    intake.offer("q", held(clock, 21))
+    arrive(intake, "q", held(clock, 21))
     for _ in range(10):
         one = intake.take()
         assert one is not None
@@ -88,7 +89,7 @@ def test_no_small_polls_while_much_waits(clock: FakeClock) -> None:
 def test_two_polls_do_not_ask_for_the_same_slots(clock: FakeClock) -> None:
     """What a poll has just asked for isn't asked for again, until it has found its queue empty."""
     intake = make_intake(clock, {"a": 1, "b": 1})
-    assert 10 == intake.next_poll("a")
+    assert 10 == begin(intake, "a").limit
     assert 0 == wanted(intake, "b")
     clock.advance(timedelta(milliseconds=300))
     assert 10 == wanted(intake, "b")
@@ -97,7 +98,7 @@ def test_two_polls_do_not_ask_for_the_same_slots(clock: FakeClock) -> None:
 def test_failing_settlements_stop_receiving(clock: FakeClock) -> None:
     """While settlements fail nothing is received; it goes on when they work, or when none is left to try."""
     intake = make_intake(clock)
-    intake.offer("q", held(clock, 1))
+    arrive(intake, "q", held(clock, 1))
     one = intake.take()
     assert one is not None
     intake.end(one, succeeded=True)
@@ -110,7 +111,7 @@ def test_failing_settlements_stop_receiving(clock: FakeClock) -> None:
 def test_a_poll_of_an_empty_queue_does_not_keep_the_last_tasks_to_itself(clock: FakeClock) -> None:
     """With max_tasks a poll that has waited for a while leaves what it asked for to other queues."""
     intake = make_intake(clock, {"a": 1, "b": 1}, max_tasks=1)
-    assert 1 == intake.next_poll("a")
+    assert 1 == begin(intake, "a").limit
     assert 0 == wanted(intake, "b")
     clock.advance(FRESH)
     assert 1 == wanted(intake, "b")
@@ -119,36 +120,148 @@ def test_a_poll_of_an_empty_queue_does_not_keep_the_last_tasks_to_itself(clock: 
 def test_a_burst_leaves_empty_queues_alone_while_a_task_runs(clock: FakeClock) -> None:
     """An empty queue isn't polled again and again while a task runs: once it ends, or after half a second."""
     intake = make_intake(clock, burst=True)
-    assert intake.next_poll("q")
-    intake.offer("q", held(clock, 1))
+    intake.offer(begin(intake), held(clock, 1))
     one = intake.take()
     assert one is not None
-    intake.next_poll("q")
-    intake.offer("q", [])
-    polls: list[int] = []
-    poller = threading.Thread(target=lambda: polls.append(intake.next_poll("q")))
+    intake.offer(begin(intake), [])
+    polls: list[Poll] = []
+    poller = threading.Thread(target=lambda: polls.append(begin(intake)))
     poller.start()
     clock.until_waiting(1)
     assert [] == polls
     intake.end(one, succeeded=True)
     intake.note_settled("q")
     poller.join(10)
-    assert [10] == polls
+    assert [10] == [poll.limit for poll in polls]
     assert not intake.finished()
-    intake.offer("q", [])
+    intake.offer(polls[0], [])
     assert intake.finished()
 
 
 def test_a_parked_poller_wakes_when_a_slot_gets_free(clock: FakeClock) -> None:
     """A poller that has nothing to ask for sleeps until a task has ended."""
     intake = make_intake(clock, slots=1)
-    intake.offer("q", held(clock, 1))
+    arrive(intake, "q", held(clock, 1))
     one = intake.take()
     assert one is not None
-    polls: list[int] = []
-    poller = threading.Thread(target=lambda: polls.append(intake.next_poll("q")))
+    polls: list[Poll] = []
+    poller = threading.Thread(target=lambda: polls.append(begin(intake)))
     poller.start()
     clock.until_waiting(1)
     intake.end(one, succeeded=True)
     poller.join(10)
-    assert [1] == polls
+    assert [1] == [poll.limit for poll in polls]
+
+
+# ── several polls of a queue ─────────────────────────────────────────────────────────────────────────────
+
+EACH = 10
+
+
+def make_busy(clock: FakeClock, *, slots: int = 100, **options: object) -> Intake:
+    """An intake of a queue with a backlog, whose full answers have earned it all the polls that there may be."""
+    intake = make_intake(clock, reach={"q": Reach(EACH, 8)}, slots=slots, **options)
+    for _ in range(8 * EARNED_BY):
+        poll = begin(intake)
+        run_through(intake, clock, 200)
+        intake.offer(poll, held(clock, EACH))
+        for _ in range(EACH):
+            work_off(intake)
+    return intake
+
+
+def beside(intake: Intake) -> list[Poll]:
+    """All the polls that begin beside those under way."""
+    return list(iter(lambda: intake.poll_beside("q"), None))
+
+
+def test_several_polls_share_the_credit(clock: FakeClock) -> None:
+    """Free slots and prefetch hold for the sum of all polls of a queue under way, its own one included."""
+    intake = make_busy(clock, slots=30, prefetch=20)
+    begin(intake)
+    assert [EACH] * 4 == [poll.limit for poll in beside(intake)]
+    assert 0 == wanted(intake)
+
+
+def test_none_begins_for_a_few_only(clock: FakeClock) -> None:
+    """It would cost as much as one that asks for ten: what is left is for the next own poll."""
+    intake = make_busy(clock, slots=29, prefetch=0)
+    begin(intake)
+    assert [EACH] == [poll.limit for poll in beside(intake)]
+
+
+def test_none_begins_beside_one_for_tasks_that_are_never_started(clock: FakeClock) -> None:
+    """With max_tasks all polls together ask for no more than may still be started."""
+    intake = make_busy(clock, prefetch=500, max_tasks=8 * EARNED_BY * 210 + 25)
+    assert EACH == begin(intake).limit
+    assert [EACH] == [poll.limit for poll in beside(intake)]
+    assert 5 == wanted(intake)
+
+
+def test_none_begins_once_polling_has_ended(clock: FakeClock) -> None:
+    """Nor while settlements fail."""
+    intake = make_busy(clock)
+    arrive(intake, "q", held(clock, 1))
+    one = intake.take()
+    assert one is not None
+    intake.end(one, succeeded=True)
+    intake.note_failing("q", True)
+    assert intake.poll_beside("q") is None
+    intake.note_failing("q", False)
+    assert intake.poll_beside("q") is not None
+    intake.close()
+    assert intake.poll_beside("q") is None
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_the_own_poll_waits_for_what_those_beside_it_may_bring(clock: FakeClock, fails: bool) -> None:
+    """Until one of them has failed, or has found nothing for a while."""
+    intake = make_busy(clock, slots=20, prefetch=0)
+    own, [other] = begin(intake), beside(intake)
+    intake.offer(own, held(clock, EACH))
+    polls: list[Poll] = []
+    poller = threading.Thread(target=lambda: polls.append(begin(intake)))
+    poller.start()
+    clock.until_waiting(1)
+    assert [] == polls
+    if fails:
+        intake.drop_poll(other)
+    else:
+        clock.advance(FRESH)
+    poller.join(10)
+    assert [EACH] == [poll.limit for poll in polls]
+
+
+def test_a_burst_does_not_end_while_another_poll_is_open(clock: FakeClock) -> None:
+    """It may still bring something, whatever another one has found meanwhile; when it ends, the burst may end too."""
+    told: list[bool] = []
+    intake = make_busy(clock, burst=True, on_change=lambda: told.append(intake.finished()))
+    own, (first, second, *others) = begin(intake), beside(intake)
+    for poll in (own, *others):
+        intake.offer(poll, [])
+    assert not intake.finished()
+    intake.offer(first, held(clock, 1))
+    intake.offer(second, [])
+    work_off(intake)
+    assert not intake.finished(), "the task may have sent something, which none of them was asked for"
+    told.clear()
+    intake.offer(begin(intake), [])
+    assert [True] == told
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_burst_is_told_when_its_last_poll_is_over(clock: FakeClock, fails: bool) -> None:
+    """Also if that one failed, after others had found all queues empty."""
+    told: list[bool] = []
+    intake = make_intake(clock, {"a": 1, "b": 1}, burst=True, on_change=lambda: told.append(intake.finished()))
+    intake.offer(begin(intake, "a"), [])
+    assert 0 == wanted(intake, "a"), "it rests"
+    clock.advance(BURST_PAUSE)
+    again, other = begin(intake, "a"), Poll("b", EACH, began=clock.elapsed(), epoch=0)
+    intake.offer(other, [])
+    assert [] == told
+    if fails:
+        intake.drop_poll(again)
+    else:
+        intake.offer(again, [])
+    assert [True] == told

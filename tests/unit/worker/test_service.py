@@ -27,6 +27,7 @@ from cloudq.worker.service import Worker
 from cloudq.worker.settings import WorkerSettings
 from tests.ids import shown
 from tests.unit.worker.fakes import Running, Unreliable, running, until
+from tests.unit.worker.intakes import arrive
 
 SHORT = timedelta(milliseconds=400)
 AT_ONCE = RetryPolicy(stop=stop_after_attempt(3), wait=wait_fixed(0))
@@ -312,7 +313,7 @@ def test_giving_back_has_one_path(
         worker = Worker(app, WorkerSettings(wait=timedelta(0)))
         app.send("count")
         held = worker._keeper.attach(driver.receive(queue, limit=1, wait=timedelta(0), lease=timedelta(seconds=60)))
-        worker._intake.offer(queue, held)
+        arrive(worker._intake, queue, held)
         worker.stop()
         assert 0 == worker.run()
         (again,) = driver.receive(queue, limit=9, wait=timedelta(0), lease=timedelta(seconds=60))

@@ -22,6 +22,7 @@ def seconds(number: float) -> timedelta:
     [
         ({"concurrency": 0}, "concurrency"),
         ({"max_tasks": 0}, "max_tasks"),
+        ({"polls": 0}, "polls"),
         ({"processes": -1}, "processes"),
         ({"prefetch": -1}, "prefetch"),
         ({"queues": {"mail": 0}}, "mail"),

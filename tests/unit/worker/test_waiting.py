@@ -9,13 +9,12 @@ import pytest
 
 from cloudq.running.held import HeldLease
 from cloudq.testing.clock import FakeClock
+from cloudq.worker.open_polls import FRESH, Poll, Reach
 from cloudq.worker.waiting import (
-    BURST_PAUSE,
-    FRESH,
     HANDED_OVER_ENOUGH,
+    ONE_FOR_ALL,
     PATIENCE,
     Arrived,
-    Poll,
     WaitingQueue,
     next_queue,
     until_free,
@@ -32,8 +31,13 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-def queue(name: str = "q", *, weight: int = 1, lease: timedelta = LEASE) -> WaitingQueue:
-    return WaitingQueue(name, weight, threading.Lock(), lease)
+def queue(name: str = "q", *, weight: int = 1, lease: timedelta = LEASE, reach: Reach = ONE_FOR_ALL) -> WaitingQueue:
+    return WaitingQueue(name, weight, threading.Lock(), lease, reach)
+
+
+def poll(queue: WaitingQueue, limit: int, now: timedelta) -> None:
+    """A poll of the queue begins."""
+    queue.polls.begin(Poll(queue.name, limit, began=now, epoch=0))
 
 
 def arrive(queue: WaitingQueue, clock: FakeClock, count: int, *, deliveries: int = 1) -> list[HeldLease]:
@@ -44,56 +48,6 @@ def arrive(queue: WaitingQueue, clock: FakeClock, count: int, *, deliveries: int
     ]
     queue.waiting.extend(Arrived(one, clock.elapsed()) for one in held)
     return held
-
-
-class TestPoll:
-    """One queue's polls."""
-
-    def test_a_poll_is_fresh_for_a_quarter_of_a_second(self, clock: FakeClock) -> None:
-        """A poll that has waited for longer found its queue empty; one that is over isn't fresh either."""
-        poll = Poll()
-        assert not poll.is_fresh(clock.elapsed())
-        poll.begin(5, clock.elapsed(), 0)
-        clock.advance(FRESH - MOMENT)
-        assert poll.is_fresh(clock.elapsed())
-        clock.advance(MOMENT)
-        assert not poll.is_fresh(clock.elapsed())
-        poll.begin(5, clock.elapsed(), 0)
-        poll.end(found_nothing=True)
-        assert not poll.is_fresh(clock.elapsed())
-
-    def test_an_empty_queue_rests_in_a_burst(self, clock: FakeClock) -> None:
-        """For half a second from the first look after the poll, unless something moved."""
-        poll = Poll()
-        poll.begin(5, clock.elapsed(), 1)
-        poll.end(found_nothing=True)
-        clock.advance(timedelta(hours=1))
-        assert BURST_PAUSE == poll.rest(clock.elapsed(), 1)
-        assert poll.rest(clock.elapsed(), 2) is None, "something moved"
-        clock.advance(BURST_PAUSE - MOMENT)
-        assert MOMENT == poll.rest(clock.elapsed(), 1)
-        clock.advance(MOMENT)
-        assert poll.rest(clock.elapsed(), 1) is None
-
-    def test_a_rest_begins_anew_with_each_poll(self, clock: FakeClock) -> None:
-        """What an earlier rest has used up doesn't count for the next one."""
-        poll = Poll()
-        for _ in range(2):
-            poll.begin(5, clock.elapsed(), 1)
-            poll.end(found_nothing=True)
-            assert BURST_PAUSE == poll.rest(clock.elapsed(), 1)
-            clock.advance(BURST_PAUSE)
-
-    def test_a_poll_that_failed_says_nothing_about_the_queue(self, clock: FakeClock) -> None:
-        """Neither that it is empty nor that it isn't."""
-        poll = Poll()
-        for found in (True, False):
-            poll.begin(5, clock.elapsed(), 1)
-            poll.end(found_nothing=found)
-            poll.begin(5, clock.elapsed(), 1)
-            poll.end(found_nothing=None)
-            assert found is poll.found_nothing
-            assert 0 == poll.asked
 
 
 def test_what_has_waited_for_too_long_is_stale(clock: FakeClock) -> None:
@@ -131,13 +85,13 @@ def test_a_poll_asks_for_free_slots_that_no_other_poll_has_asked_for(clock: Fake
     own, other = queue("a"), queue("b")
     queues, now = [own, other], clock.elapsed()
     assert 10 == wanted(own, queues, now, free=10, prefetch=0, left=None)
-    other.poll.begin(7, now, 0)
+    poll(other, 7, now)
     assert 3 == wanted(own, queues, now, free=10, prefetch=0, left=None)
     assert 0 == wanted(own, queues, now, free=5, prefetch=0, left=None)
-    assert FRESH == until_free(own, queues, now)
+    assert FRESH == until_free(queues, now)
     clock.advance(FRESH)
     assert 10 == wanted(own, queues, clock.elapsed(), free=10, prefetch=0, left=None)
-    assert until_free(own, queues, clock.elapsed()) is None
+    assert until_free(queues, clock.elapsed()) is None
 
 
 @pytest.mark.parametrize(("waiting", "asks"), [(0, 30), (10, 20), (11, 0), (20, 0)])
@@ -151,9 +105,30 @@ def test_a_poll_asks_for_many_or_none(clock: FakeClock, waiting: int, asks: int)
 def test_a_poll_asks_for_no_more_than_may_be_started(clock: FakeClock) -> None:
     """With a bound on all starts, what fresh polls of others may bring is left to them."""
     own, other = queue("a"), queue("b")
-    other.poll.begin(2, clock.elapsed(), 0)
+    poll(other, 2, clock.elapsed())
     assert 1 == wanted(own, [own, other], clock.elapsed(), free=10, prefetch=20, left=3)
     assert 0 == wanted(own, [own, other], clock.elapsed(), free=10, prefetch=20, left=1)
+
+
+def test_what_a_queues_own_polls_may_bring_is_not_asked_for_twice(clock: FakeClock) -> None:
+    """Free slots and what may wait hold for the sum of a queue's polls under way."""
+    own, now = queue(reach=Reach(10, 8)), clock.elapsed()
+    assert [10, 10, 5, 0] == [asked(own, now, free=10, prefetch=15) for _ in range(4)]
+    assert 10 == wanted(own, [own], now + FRESH, free=10, prefetch=15, left=None), "they found it empty"
+
+
+def test_no_more_is_asked_for_than_one_receive_brings(clock: FakeClock) -> None:
+    """What it can't bring is left to other polls. With a bound on all starts, each takes its part of it."""
+    own, now = queue(reach=Reach(10, 8)), clock.elapsed()
+    assert [10, 10, 3, 0] == [asked(own, now, free=100, prefetch=0, left=23) for _ in range(4)]
+
+
+def asked(queue: WaitingQueue, now: timedelta, *, free: int, prefetch: int, left: int | None = None) -> int:
+    """How many a poll asks for, which begins then if that is any."""
+    count = wanted(queue, [queue], now, free=free, prefetch=prefetch, left=left)
+    if count:
+        poll(queue, count, now)
+    return count
 
 
 def test_turns_are_spread_by_weight(clock: FakeClock) -> None:

@@ -20,6 +20,7 @@ class FakePoller:
         self.queue = queue
         self.alive = self.stopped = self.abandoned = False
         self.polling_since: timedelta | None = None
+        self.beside: list[timedelta] = []
         self.no_thread = False
         self.reached = False
         self.down: BaseException | None = None
@@ -40,6 +41,11 @@ class FakePoller:
         self.abandoned = self.polling_since is not None
         return self.abandoned
 
+    def abandon_beside(self, before: timedelta) -> int:
+        late = [since for since in self.beside if since < before]
+        self.beside = [since for since in self.beside if since not in late]
+        return len(late)
+
 
 class Kennel:
     """A watchdog with fake pollers."""
@@ -56,6 +62,11 @@ class Kennel:
         poller.no_thread = self.no_thread
         self.made.append(poller)
         return poller
+
+    @property
+    def alive(self) -> list[str]:
+        """The queues whose pollers at work have a thread."""
+        return [poller.queue for poller in self.watchdog.pollers if poller.alive]
 
     @property
     def at_work(self) -> list[object]:
@@ -78,7 +89,7 @@ def test_pollers_that_work_are_left_alone(kennel: Kennel) -> None:
     kennel.watchdog.start()
     kennel.watchdog.look()
     assert 2 == len(kennel.made)
-    assert ["a", "b"] == kennel.watchdog.polling()
+    assert ["a", "b"] == kennel.alive
 
 
 def test_an_overdue_poller_is_replaced(kennel: Kennel, caplog: pytest.LogCaptureFixture) -> None:
@@ -95,6 +106,23 @@ def test_an_overdue_poller_is_replaced(kennel: Kennel, caplog: pytest.LogCapture
     assert kennel.made[2] in kennel.at_work
     assert kennel.made[2].alive
     assert ["a poll of queue a is overdue by 30 s: it is left behind, and another poller takes over"] == caplog.messages
+
+
+def test_overdue_polls_beside_the_own_one_are_left_behind(kennel: Kennel, caplog: pytest.LogCaptureFixture) -> None:
+    """Each for itself: the poller goes on, and so do those that aren't late."""
+    kennel.watchdog.start()
+    poller, began = kennel.made[0], kennel.clock.elapsed()
+    poller.polling_since = kennel.clock.elapsed()
+    poller.beside = [began, began + MOMENT]
+    kennel.clock.advance(PATIENCE)
+    kennel.watchdog.look()
+    assert 2 == len(poller.beside)
+    kennel.clock.advance(MOMENT)
+    poller.polling_since = kennel.clock.elapsed()
+    kennel.watchdog.look()
+    assert [began + MOMENT] == poller.beside
+    assert (0, False) == (kennel.watchdog.replaced, poller.abandoned)
+    assert ["polls beside the one of queue a are overdue: 1 are left behind"] == caplog.messages
 
 
 def test_a_clock_that_is_set_makes_no_poll_overdue(kennel: Kennel) -> None:
@@ -117,7 +145,7 @@ def test_a_dead_poller_is_replaced(kennel: Kennel, polling: bool, caplog: pytest
     kennel.watchdog.look()
     assert (1, 3) == (kennel.watchdog.replaced, len(kennel.made))
     assert polling is dead.abandoned, "what its poll asked for is free for others again"
-    assert ["a", "b"] == sorted(kennel.watchdog.polling())
+    assert ["a", "b"] == sorted(kennel.alive)
     assert ["the poller of queue b has died: another one takes over"] == caplog.messages
 
 
@@ -125,13 +153,13 @@ def test_a_machine_without_threads_is_asked_again(kennel: Kennel, caplog: pytest
     """A poller for which no thread can be had doesn't stop the others; it is tried at each look, and said once."""
     kennel.made[0].no_thread = kennel.no_thread = True
     kennel.watchdog.start()
-    assert ["b"] == kennel.watchdog.polling()
+    assert ["b"] == kennel.alive
     for _ in range(3):
         kennel.watchdog.look()
-        assert ["b"] == kennel.watchdog.polling()
+        assert ["b"] == kennel.alive
     kennel.no_thread = False
     kennel.watchdog.look()
-    assert ["a", "b"] == sorted(kennel.watchdog.polling())
+    assert ["a", "b"] == sorted(kennel.alive)
     assert 0 == kennel.watchdog.replaced, "none of them ever ran"
     assert 1 == len(caplog.messages)
     assert "no thread can be started to poll queue a" in caplog.text
@@ -149,7 +177,7 @@ def test_nothing_is_replaced_once_it_stops(kennel: Kennel) -> None:
         poller.alive = False
     kennel.watchdog.look()
     assert 2 == len(kennel.made)
-    assert [] == kennel.watchdog.polling()
+    assert [] == kennel.alive
 
 
 @pytest.mark.parametrize("error", [QueueNotFound("none"), PermissionDenied("no")])

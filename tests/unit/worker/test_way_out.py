@@ -9,11 +9,14 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from cloudq.core.clock import SYSTEM_CLOCK
-from cloudq.core.driver import SettleResult
+from cloudq.core.driver import Ack, SettleResult
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import BackendUnavailable, PermissionDenied
 from cloudq.queues.cloud_queue import CloudQueue
+from cloudq.testing.clock import FakeClock
+from cloudq.testing.profiles import sqs_like
 from cloudq.worker.way_out import Settlement, WayOut
+from tests.unit.worker.intakes import held as held_by
 
 DOWN = BackendUnavailable("down")
 
@@ -70,3 +73,29 @@ def test_a_refusal_is_not_said_again_for_a_time_out_in_between(caplog: pytest.Lo
     way.note(None)
     way.note(PermissionDenied("403"))
     assert 2 == sum("are refused" in line for line in caplog.messages)
+
+
+def test_full_batches_settle_beside_one_another() -> None:
+    """As many calls at once as are allowed, each with a full batch: a slow backend holds up no more than it must."""
+    batches: list[int] = []
+    lock, arrived, go_on = threading.Lock(), threading.Semaphore(0), threading.Event()
+
+    def carry_out(settlements: Sequence[Settlement]) -> Sequence[SettleResult]:
+        with lock:
+            batches.append(len(settlements))
+        arrived.release()
+        assert go_on.wait(10)
+        return [SettleResult()] * len(settlements)
+
+    clock = FakeClock()  # nothing stalls
+    queue = CloudQueue("q", MemoryDriver(clock=clock, capabilities=sqs_like), clock=clock)
+    way = WayOut(queue, carry_out, lambda *_: None, clock, flights=6)
+    landed = threading.Semaphore(0)
+    for held in held_by(clock, 71):
+        way.finals.post(Settlement(held, way, Ack()), lambda _: landed.release())
+    for _ in range(6):
+        assert arrived.acquire(timeout=10)
+    assert [10] * 5 == batches[1:], "all but the first, which didn't wait for others"
+    go_on.set()
+    for _ in range(71):
+        assert landed.acquire(timeout=10)

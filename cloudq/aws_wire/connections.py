@@ -24,6 +24,7 @@ from botocore.awsrequest import (
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from cloudq.aws_wire.bounded import SharedCall, left
+from cloudq.aws_wire.idle import Idle
 from cloudq.aws_wire.shipped import is_shipped
 from cloudq.core.clock import monotonic
 
@@ -115,10 +116,12 @@ class _TlsConnection(AWSHTTPSConnection):  # type: ignore[misc]  # botocore has 
 
 class _Pool(AWSHTTPConnectionPool):  # type: ignore[misc]  # botocore has no types
     ConnectionCls = property(lambda _: _unless_replaced(_Connection, AWSHTTPConnection, AWSHTTPConnectionPool))
+    QueueCls = Idle
 
 
 class _TlsPool(AWSHTTPSConnectionPool):  # type: ignore[misc]  # botocore has no types
     ConnectionCls = property(lambda _: _unless_replaced(_TlsConnection, AWSHTTPSConnection, AWSHTTPSConnectionPool))
+    QueueCls = Idle
 
 
 def _unless_replaced(ours: type, botocores: type, pool: Any) -> type:

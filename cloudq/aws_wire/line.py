@@ -89,6 +89,10 @@ class Line:
             pool._put_conn(connection)
         return answer
 
+    def close(self) -> None:
+        """Closes the connections that are idle; one in use is closed at the end of its call. A later call opens one."""
+        self._pool.close()
+
     def _open_pool(self) -> Any:
         http, url = self._http, self._url
         pool = http._get_connection_manager(url, self._proxy).connection_from_url(url)
@@ -100,7 +104,7 @@ class Line:
 
         try:
             return self._pool, self._pool._get_conn()
-        except ClosedPoolError:  # the client was closed, which ends no call: botocore opens another one, too
+        except ClosedPoolError:  # botocore opens another one, too
             self._pool = pool = self._open_pool()
             return pool, pool._get_conn()
 

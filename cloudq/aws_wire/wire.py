@@ -96,6 +96,10 @@ class Wire:
             raise undecided(name, f"the answer {error}") from error
         return self._result(operation, answer)
 
+    def close(self) -> None:
+        """Closes its idle connections, not the client. A later call opens one."""
+        self._line.close()
+
     def _body(self, operation: Operation, parameters: Mapping[str, Any]) -> bytes:
         try:
             return _encode(parameters)

@@ -89,11 +89,17 @@ class LeanClient:
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self._call = Wire(client, OPERATIONS).call
+        self._wire = Wire(client, OPERATIONS)
+        self._call = self._wire.call
 
     def __getattr__(self, name: str) -> Any:
         """What the botocore client has."""
         return getattr(self._client, name)
+
+    def close(self) -> None:
+        """Closes the idle connections, those of the botocore client too."""
+        self._wire.close()
+        self._client.close()
 
     def change_message_visibility_batch(self, **parameters: Any) -> dict[str, Any]:
         """As the botocore client's."""

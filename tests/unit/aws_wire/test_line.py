@@ -155,14 +155,22 @@ def test_an_answer_that_comes_before_all_is_sent() -> None:
         client.close()
 
 
-def test_a_closed_client_makes_calls_still() -> None:
-    """As botocore's: what a receive under way brought is given back after the driver was closed."""
-    with RawServer(lambda _: ANSWER) as server:
+def test_a_closed_line_makes_calls_still() -> None:
+    """As a closed client of botocore: what a receive under way brought is given back after the driver was closed."""
+    ends: list[bytes] = []
+
+    def turn(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(ANSWER)
+        ends.append(connection.recv(1))
+
+    with OneByOne(turn, turn) as server:
         client, line = line_to(server.url)
-        line.exchange(request(line))
-        client.close()
-        assert b"{}" == bytes(line.exchange(request(line)).body)
-        client.close()
+        for _ in range(2):
+            assert b"{}" == bytes(line.exchange(request(line)).body)
+            client.close()
+            line.close()
+    assert [b"", b""] == ends  # idle connections were closed
 
 
 def test_a_call_without_a_deadline_has_the_clients_timeouts() -> None:
@@ -172,8 +180,8 @@ def test_a_call_without_a_deadline_has_the_clients_timeouts() -> None:
         with Within(timedelta(seconds=3)):
             line.exchange(request(line))
         line.exchange(request(line))
-        sockets = [kept.sock for kept in line._pool.pool.queue if kept is not None]
-        assert [client.meta.config.read_timeout] == [one.gettimeout() for one in sockets]
+        (kept,) = (one for one in line._pool.pool._kept if one is not None)
+        assert client.meta.config.read_timeout == kept.sock.gettimeout()
         client.close()
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from cloudq.aws_wire.signing import Form
+from cloudq.aws_wire.signing import Form, check_value
 
 # Stands for the moment in what botocore signs. No header has it.
 _MOMENT: Final = "\0"
@@ -63,12 +63,18 @@ class Operation:
         self.region: str = signing.get("region") or signer.region_name
         self.service: str = signing.get("signing_name") or signer.signing_name
         self.url: str = asked["url"]
-        self._sent = {"Accept-Encoding": "identity", **asked["headers"]}
         self._form = ("", self._form_by(""))
-        self.head = "".join(f"{key}: {value}\r\n" for key, value in {"Host": self.host, **self._sent}.items())
+        sent = {"Host": self.host, "Accept-Encoding": "identity", **asked["headers"]}
+        for key, value in sent.items():
+            check_value(key, value)
+        self.head = "".join(f"{key}: {value}\r\n" for key, value in sent.items())
 
     def form(self, token: str | None) -> Form:
-        """What is signed of each request, by a session's token or by none."""
+        """What is signed of each request, by a session's token or by none.
+
+        Raises:
+            ValueError: The token can't be in a header.
+        """
         known, form = self._form
         if (token or "") != known:
             form = self._form_by(token or "")
@@ -78,6 +84,7 @@ class Operation:
     def _form_by(self, token: str) -> Form:
         from botocore.auth import SigV4Auth
 
+        check_value("the session token", token)
         auth, request = SigV4Auth(None, self.service, self.region), self._request
         for name, value in {"X-Amz-Date": _MOMENT, "X-Amz-Security-Token": token}.items():
             del request.headers[name]

@@ -43,7 +43,7 @@ class Signer:
         self._service = service
         # Both are replaced as a whole: several threads may do so, and nobody sees a half of one.
         self._second: tuple[int, str] = (-1, "")
-        self._key: tuple[str, str, bytes] = ("", "", b"")
+        self._key: tuple[str, Any, bytes] = ("", None, b"")
 
     def sign(self, form: Form, body: bytes, credentials: Any) -> str:
         """The headers that sign a request, each with its line end.
@@ -52,13 +52,16 @@ class Signer:
             form: What is signed besides.
             body: Its body.
             credentials: Botocore's, frozen.
+
+        Raises:
+            ValueError: The id of its key can't be in a header.
         """
         moment = self._moment()
         day = moment[:8]
         scope = f"{day}/{self._region}/{self._service}/aws4_request"
         canonical = f"{form.before}{moment}{form.after}{sha256(body).hexdigest()}"
         text = f"{_ALGORITHM}\n{moment}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
-        signature = hmac.digest(self._key_of(day, credentials.secret_key), text.encode(), "sha256").hex()
+        signature = hmac.digest(self._key_of(day, credentials), text.encode(), "sha256").hex()
         return (
             f"X-Amz-Date: {moment}\r\n{form.token}"
             f"Authorization: {_ALGORITHM} Credential={credentials.access_key}/{scope}, "
@@ -73,11 +76,26 @@ class Signer:
             self._second = second, text
         return text
 
-    def _key_of(self, day: str, secret: str) -> bytes:
-        known_day, known_secret, key = self._key
-        if day != known_day or secret != known_secret:
-            key = f"AWS4{secret}".encode()
+    def _key_of(self, day: str, credentials: Any) -> bytes:
+        known_day, known, key = self._key
+        if day != known_day or credentials != known:
+            check_value("the access key's id", credentials.access_key)
+            key = f"AWS4{credentials.secret_key}".encode()
             for part in (day, self._region, self._service, "aws4_request"):
                 key = hmac.digest(key, part.encode(), "sha256")
-            self._key = day, secret, key
+            self._key = day, credentials, key
         return key
+
+
+def check_value(name: str, value: str) -> None:
+    """Refuses what would begin another header, or another request.
+
+    Args:
+        name: Whose value it is. The value itself may be a secret.
+        value: The value.
+
+    Raises:
+        ValueError: It would, or has another character that no header has.
+    """
+    if not value.isprintable():
+        raise ValueError(f"{name} has a character that no header can have")

@@ -115,9 +115,14 @@ class Wire:
 
             raise NoCredentialsError
         credentials = self._credentials.get_frozen_credentials()
+        try:
+            signed = self._signer.sign(operation.form(credentials.token), body, credentials)
+        except ValueError as error:
+            from botocore.exceptions import HTTPClientError
+
+            raise HTTPClientError(error=error) from error
         head = (
-            f"{self._line.opening}{operation.head}{self._trace()}"
-            f"{self._signer.sign(operation.form(credentials.token), body, credentials)}"
+            f"{self._line.opening}{operation.head}{self._trace()}{signed}"
             f"amz-sdk-invocation-id: {self._invocation}{next(self._calls) & 0xFFFFFFFFFFFF:012x}\r\n"
             f"amz-sdk-request: attempt=1\r\nContent-Length: {len(body)}\r\n\r\n"
         )

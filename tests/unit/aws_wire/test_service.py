@@ -50,6 +50,15 @@ def test_another_signature_is_unusual(version: str) -> None:
     client.close()
 
 
+def test_settings_that_no_header_can_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line end in the user agent, say: nothing is sent by such a client."""
+    client, _ = both(None)
+    monkeypatch.setattr(client._user_agent_creator, "to_string", lambda: "x\r\ny: z")
+    with pytest.raises(ValueError, match="User-Agent has a character"):
+        Operation(client, "SendMessage")
+    client.close()
+
+
 def test_the_rules_may_sign_for_another_region(monkeypatch: pytest.MonkeyPatch) -> None:
     """What they say of the signature counts more than what the client was made with."""
     client, _ = both(None)

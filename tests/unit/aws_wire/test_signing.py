@@ -14,7 +14,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
 
 from cloudq.aws_wire.service import Operation
-from cloudq.aws_wire.signing import Form, Signer
+from cloudq.aws_wire.signing import Form, Signer, check_value
 from tests.unit.aws_wire.clients import REGION, both
 
 PLACES: dict[str, tuple[str | None, str, dict[str, str]]] = {
@@ -100,3 +100,11 @@ def test_the_moment_is_that_of_the_call(monkeypatch: pytest.MonkeyPatch) -> None
     for now[0] in (1.2, 1.9, 2.0, 1.0):
         moments.append(headers_of(signer.sign(FORM, b"", ReadOnlyCredentials("k", "s", None)))["X-Amz-Date"])
     assert ["19700101T000001Z", "19700101T000001Z", "19700101T000002Z", "19700101T000001Z"] == moments
+
+
+@pytest.mark.parametrize("value", ["a\r\nb: c", "a\n", "\0", "\x7f"])
+def test_what_would_begin_another_header(value: str) -> None:
+    """It is refused, and not told, as it may be a secret."""
+    check_value("X-Amz-Date", "20261129T101751Z")
+    with pytest.raises(ValueError, match=r"^the token has a character that no header can have$"):
+        check_value("the token", value)

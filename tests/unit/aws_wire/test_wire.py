@@ -13,7 +13,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.credentials import CredentialResolver, RefreshableCredentials
-from botocore.exceptions import ClientError, NoCredentialsError
+from botocore.exceptions import ClientError, HTTPClientError, NoCredentialsError
 
 from cloudq.aws_wire.bounded import Within
 from cloudq.aws_wire.service import Unusual
@@ -300,6 +300,21 @@ def test_without_credentials(monkeypatch: pytest.MonkeyPatch, service: Service, 
     client, lean = both(served[1])
     with pytest.raises(NoCredentialsError):
         lean.receive_message(QueueUrl=QUEUE)
+    assert [] == service.requests
+    client.close()
+
+
+@pytest.mark.parametrize("name", ["AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID"])
+def test_credentials_that_no_header_can_have(
+    monkeypatch: pytest.MonkeyPatch, service: Service, served: Any, name: str
+) -> None:
+    """A line end in one, from a file say, begins no other header: neither client sends it, nor tells it."""
+    monkeypatch.setenv(name, "KEY\r\nX-Other: 1")
+    client, lean = both(served[1])
+    for one in (client, lean):
+        with pytest.raises(HTTPClientError) as caught:
+            one.receive_message(QueueUrl=QUEUE)
+        assert "X-Other" not in str(caught.value) or one is client
     assert [] == service.requests
     client.close()
 

@@ -1,1 +1,1 @@
-"""How this process speaks to AWS: connections whose calls end in time, and what counts as an answer."""
+"""How this process speaks to AWS: calls that end in time, what counts as an answer, and a lean way for what repeats."""

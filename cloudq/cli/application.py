@@ -1,15 +1,10 @@
-"""The whole command line in one place: its commands, their groups and their examples."""
+"""The whole command line in one place: its commands, their groups and their examples. Needs typer."""
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from inspect import getdoc
-from io import TextIOWrapper
-from pathlib import Path
-from typing import Annotated, Final, TextIO
+from inspect import getdoc, signature
+from typing import Annotated, Any, Final, get_args, get_type_hints
 
 import typer
 from typer.main import get_command
@@ -17,9 +12,8 @@ from typer.main import get_command
 from cloudq.cli import cancel, emulate, explain, making, queues, send, tasks, terraform, version, worker
 from cloudq.cli.demo import command as demo
 from cloudq.cli.dlq import commands as dlq
-from cloudq.cli.failures import FAILED, INTERRUPTED, report
-from cloudq.cli.options import Debug, Switches
-from cloudq.cli.output import StdoutError, complain, is_terminal
+from cloudq.cli.options import DEBUG, Switches
+from cloudq.cli.parameters import Argument, Option
 
 _CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
 _WORK: Final = "Work"
@@ -45,6 +39,49 @@ def _print_version(value: bool) -> None:
         raise typer.Exit
 
 
+def _show_tracebacks(context: typer.Context, value: bool) -> bool:
+    if value and isinstance(context.obj, Switches):
+        context.obj.debug = True
+    return value
+
+
+def _option(option: Option) -> Any:
+    """An option in typer's words."""
+    return typer.Option(
+        *filter(None, (option.name, option.short)),
+        help=option.help,
+        metavar=option.metavar,
+        min=option.min,
+        max=option.max,
+        rich_help_panel=option.panel,
+        callback=_show_tracebacks if option is DEBUG else None,
+    )
+
+
+def _annotation(hint: Any) -> Any:
+    """What is declared of a parameter, in typer's words."""
+    kind, declared = get_args(hint)
+    if isinstance(declared, Argument):
+        argument = typer.Argument(metavar=declared.metavar, help=declared.help, show_default=declared.show_default)
+        return Annotated[kind, argument]
+    return Annotated[kind, _option(declared)]
+
+
+def _for_typer(function: Callable[..., None]) -> Callable[..., None]:
+    """A command that typer can read."""
+
+    def command(**given: object) -> None:
+        function(**given)
+
+    hints = get_type_hints(function, include_extras=True)
+    annotations = {name: _annotation(hint) for name, hint in hints.items() if name != "return"}
+    taken = signature(function)
+    parameters = [taken.parameters[name].replace(annotation=hint) for name, hint in annotations.items()]
+    command.__signature__ = taken.replace(parameters=parameters)  # type: ignore[attr-defined]  # `inspect` looks for it
+    command.__annotations__ = annotations
+    return command
+
+
 @application.callback(
     epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 the backend can't be reached or used, "
     "130 interrupted."
@@ -54,7 +91,7 @@ def _cloudq(
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
-    _debug: Debug = False,
+    _debug: Annotated[bool, _option(DEBUG)] = False,
 ) -> None:
     """Send tasks, run them, and look after their queues."""
 
@@ -86,9 +123,10 @@ def _add(
     lines = [f"$ {example}".replace("[", "\\[") for example in examples]
     # A docstring's lines end where the source's do; the help's where the terminal does.
     paragraphs = [" ".join(paragraph.split()) for paragraph in (getdoc(function) or "").split("\n\n")]
-    group.command(name, help="\n\n".join(paragraphs), epilog="\n\n".join(["Examples:", *lines]), rich_help_panel=panel)(
-        function
+    declare = group.command(
+        name, help="\n\n".join(paragraphs), epilog="\n\n".join(["Examples:", *lines]), rich_help_panel=panel
     )
+    declare(_for_typer(function))
 
 
 _add(application, "worker", worker.worker, worker.EXAMPLES, _WORK)
@@ -116,63 +154,10 @@ _add(dead_letters, "redrive", dlq.redrive, dlq.REDRIVE_EXAMPLES)
 _add(dead_letters, "purge", dlq.purge, dlq.PURGE_EXAMPLES)
 
 
-def run(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command that the arguments name. Returns the exit code; never raises for what a user can meet."""
-    _open_closed_streams()
-    _tolerate_any_locale()
-    switches = Switches()
-    try:
-        code = _invoke(arguments, switches)
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last frame: all errors are reported here
-        code = report(error, debug=switches.debug)
-    return _flush(code, switches)
+def invoke(words: Sequence[str], switches: Switches) -> None:
+    """Runs the command that the words name.
 
-
-def _invoke(arguments: Sequence[str] | None, switches: Switches) -> int:
-    given = None if arguments is None else list(arguments)
-    try:
-        get_command(application).main(given, prog_name="cloudq", obj=switches)
-    except SystemExit as end:  # how typer ends, having said what there is to say about usage
-        if end.code == INTERRUPTED:  # of this it says nothing, and what was shown may stand in an unfinished line
-            complain(("\n" if is_terminal(sys.stderr) else "") + "cloudq: interrupted")
-        return end.code if isinstance(end.code, int) else FAILED if end.code else 0
-    return 0
-
-
-def _flush(code: int, switches: Switches) -> int:
-    """The exit code, once stdout has taken everything: a full disk shows here, not at the interpreter's very end."""
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        _silence(sys.stdout)
-        code = code or FAILED if isinstance(error, BrokenPipeError) else _unwritten(code, error, switches)
-    try:
-        sys.stderr.flush()
-    except OSError:  # there is no way to report it, and the command has done its work all the same
-        _silence(sys.stderr)
-    return code
-
-
-def _unwritten(code: int, error: OSError, switches: Switches) -> int:
-    return code or report(StdoutError.of(error), debug=switches.debug)
-
-
-def _open_closed_streams() -> None:
-    """Opens closed streams (`cloudq worker >&-`) on the null device: else the next open file would take their place."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            opened = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - open as long as the process lives
-            setattr(sys, name, opened)
-
-
-def _tolerate_any_locale() -> None:
-    """A character that the locale's encoding doesn't have is escaped rather than an error."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors="backslashreplace")
-
-
-def _silence(stream: TextIO) -> None:
-    """Drops buffered output that can't be written: the interpreter would try again at its end, and complain."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    Raises:
+        SystemExit: Always, with the exit code: typer has said what there is to say about usage.
+    """
+    get_command(application).main(list(words), prog_name="cloudq", obj=switches)

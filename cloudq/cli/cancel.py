@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from cloudq.cli.choosing import any_app
 from cloudq.cli.options import Backend, Debug, Json, NamedApp
 from cloudq.cli.output import note, write, write_json
+from cloudq.cli.parameters import Argument
 from cloudq.tasks.receipts import read_receipt
 
 EXAMPLES = (
@@ -18,7 +17,7 @@ EXAMPLES = (
 
 
 def cancel(
-    receipt: Annotated[str, typer.Argument(metavar="RECEIPT", help="The receipt of the send.", show_default=False)],
+    receipt: Annotated[str, Argument(metavar="RECEIPT", help="The receipt of the send.", show_default=False)],
     *,
     app: NamedApp = None,
     backend: Backend = None,
@@ -39,4 +38,4 @@ def cancel(
     else:
         note(f"too late: the message of queue {queue!r} is under way, or gone")
     if not cancelled:
-        raise typer.Exit(1)
+        raise SystemExit(1)

@@ -17,8 +17,6 @@ from cloudq.cli.options import queue_name
 from cloudq.cli.output import note
 from cloudq.core.url import DEFAULT_URL, parse_url
 from cloudq.discovery import APP_VARIABLE, Found, NoAppNamed, find_app, load_app
-from cloudq.drivers.memory import MemoryDriver
-from cloudq.drivers.sqlite.url import settings_of
 from cloudq.errors import CloudqError, ConfigurationError, nearest
 from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.queues.urls import URL_VARIABLE, backend_url
@@ -89,6 +87,8 @@ def any_app(spec: str | None, backend: str | None, *, wanted: bool = True, store
         if file is None:
             yield chosen
             return
+        from cloudq.drivers.memory import MemoryDriver
+
         note(f"note: {file} doesn't exist: nothing was stored there yet")
         with chosen.app.using(MemoryDriver()):  # as empty as the file would be
             yield replace(chosen, missing=True)
@@ -156,6 +156,8 @@ def _missing_file(app: App) -> Path | None:
     where = parse_url(app.url)
     if where.scheme != "sqlite":
         return None
+    from cloudq.drivers.sqlite.url import settings_of
+
     settings_of(where)  # refuses what is wrong with the URL, as opening it would
     file = Path(where.path).absolute()
     # Where the folder isn't there either, the driver says so.

@@ -10,10 +10,9 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Final
 
-import typer
-
 from cloudq.cli.options import Debug, queue_name
 from cloudq.cli.output import note, write
+from cloudq.cli.parameters import Option
 from cloudq.core.message import FIFO_SUFFIX
 from cloudq.errors import ConfigurationError, OptionError
 
@@ -34,13 +33,13 @@ _HIGHEST_PORT: Final = 65535
 
 def cloudtasks(
     *,
-    host: Annotated[str, typer.Option("--host", metavar="HOST", help="The address to listen at.")] = "127.0.0.1",
+    host: Annotated[str, Option("--host", metavar="HOST", help="The address to listen at.")] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option("--port", metavar="N", min=0, max=_HIGHEST_PORT, help="For calls. 0: any that is free.")
+        int, Option("--port", metavar="N", min=0, max=_HIGHEST_PORT, help="For calls. 0: any that is free.")
     ] = 8123,
     certs_port: Annotated[
         int,
-        typer.Option(
+        Option(
             "--certs-port",
             metavar="N",
             min=0,
@@ -50,7 +49,7 @@ def cloudtasks(
     ] = 8124,
     queue: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--queue",
             metavar="NAME",
             help="Create this queue, with the service's default settings. Repeatable. A name without slashes is one "
@@ -58,11 +57,11 @@ def cloudtasks(
         ),
     ] = None,
     parent: Annotated[
-        str, typer.Option("--parent", metavar="PROJECT/LOCATION", help="Where queues without slashes are.")
+        str, Option("--parent", metavar="PROJECT/LOCATION", help="Where queues without slashes are.")
     ] = "dev/local",
     relaxed: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--relaxed",
             help="Take what the service would refuse or round: deadlines under 15 seconds, backoffs of fractions of "
             "a second, more than 500 dispatches per second.",
@@ -114,21 +113,21 @@ def cloudtasks(
 def servicebus(
     *,
     port: Annotated[
-        int, typer.Option("--port", min=0, max=_HIGHEST_PORT, metavar="PORT", help="For AMQP; 0 is a free one.")
+        int, Option("--port", min=0, max=_HIGHEST_PORT, metavar="PORT", help="For AMQP; 0 is a free one.")
     ] = 5672,
     admin_port: Annotated[
         int,
-        typer.Option(
+        Option(
             "--admin-port", min=0, max=_HIGHEST_PORT, metavar="PORT", help="For the administration; 0 is a free one."
         ),
     ] = 5300,
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="Queues and topics to begin with: Microsoft's Config.json."),
+        Option("--config", metavar="FILE", help="Queues and topics to begin with: Microsoft's Config.json."),
     ] = None,
     queue: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--queue",
             metavar="NAME",
             help="Repeatable: a queue to begin with, as `cloudq queues create` makes it.",
@@ -136,7 +135,7 @@ def servicebus(
     ] = None,
     premium: Annotated[
         bool,
-        typer.Option("--premium", help="Be a Premium namespace: messages of 1 MiB, and up to 100 MiB where set."),
+        Option("--premium", help="Be a Premium namespace: messages of 1 MiB, and up to 100 MiB where set."),
     ] = False,
     _debug: Debug = False,
 ) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from cloudq.cli.error_pages import first_sentence, sections
 from cloudq.cli.options import Debug, Json
 from cloudq.cli.output import table, write, write_json
+from cloudq.cli.parameters import Argument
 from cloudq.errors import OptionError, nearest
 
 EXAMPLES = ("cloudq explain queue-not-found", "cloudq explain")
@@ -16,7 +15,7 @@ EXAMPLES = ("cloudq explain queue-not-found", "cloudq explain")
 
 def explain(
     code: Annotated[
-        str | None, typer.Argument(metavar="CODE", help="An error's code, as the error shows it. Default: list all.")
+        str | None, Argument(metavar="CODE", help="An error's code, as the error shows it. Default: list all.")
     ] = None,
     *,
     json: Json = False,

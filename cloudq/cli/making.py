@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-import typer
-
 from cloudq.cli.choosing import any_app, queues_of
 from cloudq.cli.options import Backend, Debug, Json, NamedApp, queue_name
 from cloudq.cli.output import write, write_json
+from cloudq.cli.parameters import Argument
 from cloudq.core.driver import QueueChecker, QueueMaker
 from cloudq.core.message import dead_letter_queue
 from cloudq.core.url import parse_url
@@ -25,7 +24,7 @@ CHECK_EXAMPLES: Final = ("cloudq queues check", "cloudq queues check emails --js
 def create(
     queues: Annotated[
         list[str] | None,
-        typer.Argument(metavar="QUEUE...", help="Their names. Default: every queue that the tasks declare."),
+        Argument(metavar="QUEUE...", help="Their names. Default: every queue that the tasks declare."),
     ] = None,
     *,
     app: NamedApp = None,
@@ -57,7 +56,7 @@ def create(
 def check(
     queues: Annotated[
         list[str] | None,
-        typer.Argument(metavar="QUEUE...", help="Their names. Default: every queue that the tasks declare."),
+        Argument(metavar="QUEUE...", help="Their names. Default: every queue that the tasks declare."),
     ] = None,
     *,
     app: NamedApp = None,
@@ -85,4 +84,4 @@ def check(
         else:
             write("\n".join(problems) or f"{name} is in order")
     if any(found.values()):
-        raise typer.Exit(1)
+        raise SystemExit(1)

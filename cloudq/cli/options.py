@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import Annotated, Final
 
 import msgspec
-import typer
 
+from cloudq.cli.parameters import Argument, Option
 from cloudq.core.message import DEAD_LETTER_SUFFIX, FIFO_SUFFIX, is_dead_letter_queue
 from cloudq.errors import OptionError
 from cloudq.queues.names import check_queue
@@ -20,15 +20,9 @@ class Switches(msgspec.Struct):
     debug: bool = False
 
 
-def _debug(context: typer.Context, value: bool) -> bool:
-    if value and isinstance(context.obj, Switches):
-        context.obj.debug = True
-    return value
-
-
 Backend = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--backend",
         metavar="URL|SCHEME",
         help="Where the messages are. Default: the app's own URL, then CLOUDQ_URL, then sqlite:///cloudq.db. "
@@ -37,7 +31,7 @@ Backend = Annotated[
 ]
 AppSpec = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--app",
         metavar="MODULE[:ATTR]",
         help="Whose tasks. Default: CLOUDQ_APP, then \\[tool.cloudq] app in pyproject.toml, then app.py, tasks.py.",
@@ -45,14 +39,15 @@ AppSpec = Annotated[
 ]
 NamedApp = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--app", metavar="MODULE[:ATTR]", help="Whose tasks, and whose backend. Default: CLOUDQ_APP, else no app's."
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask. Needed if stdin isn't a terminal.")]
-Debug = Annotated[bool, typer.Option("--debug", callback=_debug, help="Show the traceback of an error.")]
-Queue = Annotated[str, typer.Argument(metavar="QUEUE", help="The queue's name.", show_default=False)]
+Json = Annotated[bool, Option("--json", help="One JSON object a line, for programs.")]
+Yes = Annotated[bool, Option("--yes", "-y", help="Don't ask. Needed if stdin isn't a terminal.")]
+DEBUG: Final = Option("--debug", help="Show the traceback of an error.")
+Debug = Annotated[bool, DEBUG]
+Queue = Annotated[str, Argument(metavar="QUEUE", help="The queue's name.", show_default=False)]
 
 _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")

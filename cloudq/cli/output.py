@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Self, TextIO
 
 import msgspec
-import typer
 
 from cloudq.core.printable import in_a_line, printable, printable_json
 from cloudq.errors import ConfigurationError
@@ -137,11 +136,11 @@ def confirm_or_exit(question: str, *, yes: bool) -> None:
 
     Raises:
         ConfigurationError: Nobody can be asked, and `--yes` wasn't given.
-        typer.Exit: The person doesn't agree.
+        SystemExit: The person doesn't agree.
     """
     if not confirm(question, yes=yes):
         note("nothing was deleted")
-        raise typer.Exit(1)
+        raise SystemExit(1)
 
 
 @contextmanager

@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated
 
-import typer
-
 from cloudq.cli.choosing import any_app, one_queue, queues_of
 from cloudq.cli.options import Backend, Debug, Json, NamedApp, Queue, Yes, queue_name
 from cloudq.cli.output import confirm_or_exit, table, write, write_json
+from cloudq.cli.parameters import Option
 from cloudq.core.driver import QueueStats
 from cloudq.core.url import parse_url
 from cloudq.errors import PermissionDenied
@@ -23,7 +22,7 @@ def stats(
     *,
     queue: Annotated[
         list[str] | None,
-        typer.Option("--queue", metavar="NAME", help="Repeatable. Default: every queue that the tasks declare."),
+        Option("--queue", metavar="NAME", help="Repeatable. Default: every queue that the tasks declare."),
     ] = None,
     app: NamedApp = None,
     backend: Backend = None,

@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Annotated
 
 import msgspec
-import typer
 
 from cloudq.cli.choosing import Chosen, any_app
 from cloudq.cli.options import Backend, Debug, Json, NamedApp, duration, queue_name
 from cloudq.cli.output import note, write, write_json
+from cloudq.cli.parameters import Argument, Option
 from cloudq.cli.wording import in_options
 from cloudq.core.url import parse_url
 from cloudq.errors import OptionError, PayloadError, UnknownTaskError, nearest
@@ -26,36 +26,34 @@ EXAMPLES = (
 
 
 def send(
-    task: Annotated[str, typer.Argument(metavar="TASK", help="The task's name.", show_default=False)],
+    task: Annotated[str, Argument(metavar="TASK", help="The task's name.", show_default=False)],
     payload: Annotated[
-        str, typer.Argument(metavar="JSON", help="Its arguments: a JSON object, or - to read one from stdin.")
+        str, Argument(metavar="JSON", help="Its arguments: a JSON object, or - to read one from stdin.")
     ] = "{}",
     *,
     queue: Annotated[
         str | None,
-        typer.Option("--queue", metavar="NAME", help="Instead of the task's first queue."),
+        Option("--queue", metavar="NAME", help="Instead of the task's first queue."),
     ] = None,
-    delay: Annotated[
-        str | None, typer.Option("--delay", metavar="30s|5m|2h", help="Not before this long from now.")
-    ] = None,
+    delay: Annotated[str | None, Option("--delay", metavar="30s|5m|2h", help="Not before this long from now.")] = None,
     at: Annotated[
-        str | None, typer.Option("--at", metavar="TIME", help="Not before this moment: ISO 8601 with a UTC offset.")
+        str | None, Option("--at", metavar="TIME", help="Not before this moment: ISO 8601 with a UTC offset.")
     ] = None,
     idempotency_key: Annotated[
-        str | None, typer.Option("--idempotency-key", metavar="KEY", help="The same work has the same key.")
+        str | None, Option("--idempotency-key", metavar="KEY", help="The same work has the same key.")
     ] = None,
     ordering_key: Annotated[
-        str | None, typer.Option("--ordering-key", metavar="KEY", help="Messages of one key run one after the other.")
+        str | None, Option("--ordering-key", metavar="KEY", help="Messages of one key run one after the other.")
     ] = None,
     fairness_key: Annotated[
-        str | None, typer.Option("--fairness-key", metavar="KEY", help="Whose message it is, where capacity is shared.")
+        str | None, Option("--fairness-key", metavar="KEY", help="Whose message it is, where capacity is shared.")
     ] = None,
     header: Annotated[
-        list[str] | None, typer.Option("--header", metavar="NAME=TEXT", help="Travels with the message. Repeatable.")
+        list[str] | None, Option("--header", metavar="NAME=TEXT", help="Travels with the message. Repeatable.")
     ] = None,
     unchecked: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--unchecked",
             help="Send what the app doesn't know: a task, a queue of it. Or look for no app.",
         ),

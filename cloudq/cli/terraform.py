@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
-import typer
 
 from cloudq.app import App
 from cloudq.cli.choosing import tasks_app
 from cloudq.cli.options import AppSpec, Debug, Json
 from cloudq.cli.output import note, write, write_bytes, write_json
+from cloudq.cli.parameters import Argument, Option
 from cloudq.cli.plan_faults import Planned, faults, undeclared, unknown
 from cloudq.cli.queue_needs import CLOUDS, Cloud, Needs, entry, needs_of, request_timeout, unfit
 from cloudq.core.url import parse_url
@@ -28,7 +28,7 @@ CHECK_EXAMPLES: Final = (
 )
 
 CloudOption = Annotated[
-    Cloud | None, typer.Option("--cloud", help="Whose queues. Default: the backend's, or the only ones of the plan.")
+    Cloud | None, Option("--cloud", help="Whose queues. Default: the backend's, or the only ones of the plan.")
 ]
 
 
@@ -37,11 +37,11 @@ def vars_(
     cloud: CloudOption = None,
     function: Annotated[
         str | None,
-        typer.Option("--lambda", metavar="FUNCTION", help="AWS: the Lambda function that runs all tasks."),
+        Option("--lambda", metavar="FUNCTION", help="AWS: the Lambda function that runs all tasks."),
     ] = None,
     concurrency: Annotated[
         int | None,
-        typer.Option("--concurrency", min=1, max=5000, help="Google: how many pushes of a queue may be under way."),
+        Option("--concurrency", min=1, max=5000, help="Google: how many pushes of a queue may be under way."),
     ] = None,
     app: AppSpec = None,
     _debug: Debug = False,
@@ -64,11 +64,11 @@ def vars_(
 
 
 def check(
-    plan: Annotated[str, typer.Argument(metavar="FILE", help="A plan, by `terraform show -json`; - is stdin.")],
+    plan: Annotated[str, Argument(metavar="FILE", help="A plan, by `terraform show -json`; - is stdin.")],
     *,
     cloud: CloudOption = None,
     prefix: Annotated[
-        str, typer.Option("--prefix", metavar="TEXT", help="What the queues' names start with on the service.")
+        str, Option("--prefix", metavar="TEXT", help="What the queues' names start with on the service.")
     ] = "",
     app: AppSpec = None,
     json: Json = False,
@@ -95,7 +95,7 @@ def check(
     for queue in undeclared(planned, where, needs, prefix):
         note(f"note: no task declares queue {queue!r} of the plan")
     if any(found.values()):
-        raise typer.Exit(1)
+        raise SystemExit(1)
 
 
 def _needs(app: App) -> list[Needs]:

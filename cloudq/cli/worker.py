@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Final
 
-import typer
-
 from cloudq.cli import worker_push
 from cloudq.cli.banner import note_undeclared, show_banner
 from cloudq.cli.choosing import Chosen, tasks_app
 from cloudq.cli.options import AppSpec, Backend, Debug, duration, queue_name
+from cloudq.cli.parameters import Option
 from cloudq.cli.wording import in_options
+from cloudq.core.driver import is_push
 from cloudq.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def worker(
     backend: Backend = None,
     queue: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--queue",
             metavar="NAME[=WEIGHT]",
             help="Repeatable. With a weight of 5 a queue gets five turns to another's one. "
@@ -50,38 +50,36 @@ def worker(
         ),
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Serve a queue only while those named before it are empty.")
+        bool, Option("--strict", help="Serve a queue only while those named before it are empty.")
     ] = False,
     concurrency: Annotated[
         int | None,
-        typer.Option(
-            "--concurrency", metavar="N", min=1, help="Tasks at once, in threads and coroutines. Default: 10."
-        ),
+        Option("--concurrency", metavar="N", min=1, help="Tasks at once, in threads and coroutines. Default: 10."),
     ] = None,
     processes: Annotated[
         int | None,
-        typer.Option(
+        Option(
             "--processes", metavar="N", min=1, help="Run tasks in N child processes, one each: for work that computes."
         ),
     ] = None,
-    burst: Annotated[bool, typer.Option("--burst", help="End when no message is ready.")] = False,
+    burst: Annotated[bool, Option("--burst", help="End when no message is ready.")] = False,
     fail_fast: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--fail-fast",
             help="End with exit code 3 if a queue doesn't exist, or may not be received from, at the start. "
             "Default: wait until it can be.",
         ),
     ] = False,
     max_tasks: Annotated[
-        int | None, typer.Option("--max-tasks", metavar="N", min=1, help="End after this many tasks.")
+        int | None, Option("--max-tasks", metavar="N", min=1, help="End after this many tasks.")
     ] = None,
     grace: Annotated[
-        str, typer.Option("--grace", metavar="SECONDS", help="How long running tasks may take to finish at the end.")
+        str, Option("--grace", metavar="SECONDS", help="How long running tasks may take to finish at the end.")
     ] = "30",
     lease: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--lease",
             metavar="SECONDS",
             help="How long a worker may be unreachable before another one gets its task. Default: 120.",
@@ -89,7 +87,7 @@ def worker(
     ] = None,
     wait: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--wait",
             metavar="SECONDS",
             help="How long a poll of an empty queue waits. Default: 8, or less with a short lease. On SQS an idle "
@@ -98,13 +96,13 @@ def worker(
     ] = None,
     prefetch: Annotated[
         int | None,
-        typer.Option(
+        Option(
             "--prefetch", metavar="N", min=0, help="Messages of a queue that may wait in the worker. Default: measured."
         ),
     ] = None,
     polls: Annotated[
         int | None,
-        typer.Option(
+        Option(
             "--polls",
             metavar="N",
             min=1,
@@ -113,12 +111,10 @@ def worker(
     ] = None,
     health: Annotated[
         str | None,
-        typer.Option("--health", metavar="PORT|HOST:PORT", help="Serve /healthz and /readyz (PORT: on all addresses)."),
+        Option("--health", metavar="PORT|HOST:PORT", help="Serve /healthz and /readyz (PORT: on all addresses)."),
     ] = None,
-    log_format: Annotated[
-        str, typer.Option("--log-format", metavar="text|json", help="How to log to stderr.")
-    ] = "text",
-    log_level: Annotated[str, typer.Option("--log-level", metavar="LEVEL", help="The least severe to show.")] = "info",
+    log_format: Annotated[str, Option("--log-format", metavar="text|json", help="How to log to stderr.")] = "text",
+    log_level: Annotated[str, Option("--log-level", metavar="LEVEL", help="The least severe to show.")] = "info",
     host: worker_push.Host = None,
     port: worker_push.Port = None,
     service_account: worker_push.ServiceAccounts = None,
@@ -136,7 +132,6 @@ def worker(
 
     A backend that pushes (Cloud Tasks) isn't polled but served over HTTP, on --host and --port.
     """
-    from cloudq.push.sources import is_push
     from cloudq.running.logs import configure
     from cloudq.worker.settings import WorkerSettings
 
@@ -205,7 +200,7 @@ def worker(
                 app_found=f"{chosen.spec} in {chosen.folder}, from {chosen.how}",
             )
             code = _poll(chosen, settings, as_json=as_json)
-    raise typer.Exit(code)
+    raise SystemExit(code)
 
 
 def _poll(chosen: Chosen, settings: WorkerSettings, *, as_json: bool) -> int:

@@ -8,11 +8,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
-import typer
 
 from cloudq.cli.banner import note_undeclared, show_banner
 from cloudq.cli.choosing import Chosen
 from cloudq.cli.output import note
+from cloudq.cli.parameters import Option
 from cloudq.errors import ConfigurationError, TransientError
 
 if TYPE_CHECKING:
@@ -28,64 +28,64 @@ PANEL: Final = "Backends that push (Cloud Tasks)"
 
 Host = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--host",
         metavar="ADDRESS",
-        rich_help_panel=PANEL,
+        panel=PANEL,
         help="Where to listen. Default: 127.0.0.1, or 0.0.0.0 where PORT is set.",
     ),
 ]
 Port = Annotated[
     int | None,
-    typer.Option(
+    Option(
         "--port",
         metavar="N",
         min=0,
         max=HIGHEST_PORT,
-        rich_help_panel=PANEL,
+        panel=PANEL,
         help="Default: PORT, as Cloud Run sets it, or 8080.",
     ),
 ]
 ServiceAccounts = Annotated[
     list[str] | None,
-    typer.Option(
+    Option(
         "--service-account",
         metavar="EMAIL",
-        rich_help_panel=PANEL,
+        panel=PANEL,
         help="Who may push; repeatable. Default: the service_account of the URL.",
     ),
 ]
 UnsignedAccounts = Annotated[
     list[str] | None,
-    typer.Option(
+    Option(
         "--unsigned-account",
         metavar="EMAIL",
-        rich_help_panel=PANEL,
+        panel=PANEL,
         help="Who of them needs no signature where the app requires one; repeatable.",
     ),
 ]
 Audiences = Annotated[
     list[str] | None,
-    typer.Option(
+    Option(
         "--audience",
         metavar="TEXT",
-        rich_help_panel=PANEL,
+        panel=PANEL,
         help="What their tokens are for; repeatable. Default: the audience, or the target, of the URL.",
     ),
 ]
 VerifiedInFront = Annotated[
     bool,
-    typer.Option(
+    Option(
         "--verified-in-front",
-        rich_help_panel=PANEL,
+        panel=PANEL,
         help="Accept tokens whose signature was removed by a service in front that requires authentication.",
     ),
 ]
 InsecureNoAuth = Annotated[
     bool,
-    typer.Option(
+    Option(
         "--insecure-no-auth",
-        rich_help_panel=PANEL,
+        panel=PANEL,
         help="Take pushes without a token, from this machine only: for development.",
     ),
 ]

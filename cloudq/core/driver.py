@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeGuard, runtime_checkable
 
 from cloudq.core.capabilities import Cancels, Capabilities, Refusal, Words
 from cloudq.core.delivery import Delivery, Lease
@@ -167,6 +167,11 @@ class PushDriver(Driver, Protocol):
         It is never called with a step that the capabilities don't offer.
         """
         ...
+
+
+def is_push(driver: Driver) -> TypeGuard[PushDriver]:
+    """Whether a backend pushes."""
+    return callable(getattr(driver, "decode", None)) and callable(getattr(driver, "encode", None))
 
 
 class DeadLetterQueue(Protocol):

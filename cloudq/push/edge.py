@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from cloudq.app import App
+from cloudq.core.driver import is_push
 from cloudq.core.message import is_dead_letter_queue
 from cloudq.core.push import PushRequest, PushResponse
 from cloudq.core.refusals import refuse_time_limit
@@ -23,7 +24,7 @@ from cloudq.push.outsiders import refuse_other_machines, refuse_outsiders
 from cloudq.push.refusals import HttpRefusal, RefusalLog
 from cloudq.push.runner import PushRunner
 from cloudq.push.settings import PushSettings, verifier_for
-from cloudq.push.sources import Arrivals, is_push
+from cloudq.push.sources import Arrivals
 from cloudq.push.turns import Turns
 from cloudq.push.vouching import vouched
 from cloudq.running.events import Finished, Snapshot, Tally

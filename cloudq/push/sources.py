@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime, timedelta
-from typing import Final, Protocol, TypeGuard
+from typing import Final, Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from cloudq.app import App
 from cloudq.core import wire
 from cloudq.core.delivery import Delivery, Lease
-from cloudq.core.driver import Ack, Driver, FinalStep, Outgoing, PushDriver, Release
+from cloudq.core.driver import Ack, Driver, FinalStep, Outgoing, PushDriver, Release, is_push
 from cloudq.core.driver import Final as FinalCall
 from cloudq.core.message import Message, native_copy_id
 from cloudq.core.outcome import DeadLettered, Outcome
@@ -169,11 +169,6 @@ class Events:
         """200 for what is done or stored, 503 for what its sender is to send again."""
         del lease
         return DONE if isinstance(step, Ack) else SEND_AGAIN
-
-
-def is_push(driver: Driver) -> TypeGuard[PushDriver]:
-    """Whether a backend pushes."""
-    return callable(getattr(driver, "decode", None)) and callable(getattr(driver, "encode", None))
 
 
 def _store_for_a_worker(queue: CloudQueue, delivery: Delivery, outcome: DeadLettered, now: datetime) -> FinalStep:

@@ -12,12 +12,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
-import typer
-
 from cloudq.cli.demo.text import Lines, dead_letters
 from cloudq.cli.dlq.text import show
 from cloudq.cli.options import Debug
 from cloudq.cli.output import progress, table, write
+from cloudq.cli.parameters import Option
 from cloudq.core.clock import monotonic
 from cloudq.errors import CloudqError, ConfigurationError
 
@@ -42,14 +41,12 @@ def demo(
     *,
     folder: Annotated[
         Path | None,
-        typer.Option("--folder", metavar="PATH", help="Index the text files under it. Default: the current folder."),
+        Option("--folder", metavar="PATH", help="Index the text files under it. Default: the current folder."),
     ] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the database and the index, and say where.")] = False,
+    keep: Annotated[bool, Option("--keep", help="Keep the database and the index, and say where.")] = False,
     backend: Annotated[
         str,
-        typer.Option(
-            "--backend", metavar="sqlite|servicebus|cloudtasks", help="On SQLite, or on a hosted queue's emulator."
-        ),
+        Option("--backend", metavar="sqlite|servicebus|cloudtasks", help="On SQLite, or on a hosted queue's emulator."),
     ] = SQLITE,
     _debug: Debug = False,
 ) -> None:

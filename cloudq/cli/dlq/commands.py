@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Annotated, Final
 
-import typer
-
 from cloudq.cli.choosing import any_app, one_queue, queues_of
 from cloudq.cli.dlq.moving import move_all
 from cloudq.cli.dlq.text import as_json, moment, reason_of, show
@@ -27,6 +25,7 @@ from cloudq.cli.output import (
     write_bytes,
     write_json,
 )
+from cloudq.cli.parameters import Argument, Option
 from cloudq.core.driver import DeadMessage
 from cloudq.core.url import parse_url
 from cloudq.errors import ConfigurationError
@@ -49,31 +48,27 @@ PURGE_EXAMPLES: Final = ("cloudq dlq purge emails 17", "cloudq dlq purge emails 
 
 OptionalQueue = Annotated[
     str | None,
-    typer.Argument(metavar="QUEUE", help="The queue's name. Default: every queue that the tasks declare."),
+    Argument(metavar="QUEUE", help="The queue's name. Default: every queue that the tasks declare."),
 ]
 Keys = Annotated[
-    list[str] | None, typer.Argument(metavar="KEY...", help="Which ones, as the list shows.", show_default=False)
+    list[str] | None, Argument(metavar="KEY...", help="Which ones, as the list shows.", show_default=False)
 ]
-All = Annotated[bool, typer.Option("--all", help="All of the queue's dead letters.")]
-Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="At most this many, the oldest first.")]
+All = Annotated[bool, Option("--all", help="All of the queue's dead letters.")]
+Limit = Annotated[int | None, Option("--limit", metavar="N", min=1, help="At most this many, the oldest first.")]
 
 ByService = Annotated[
-    bool, typer.Option("--by-service", help="With --all: let Amazon SQS move them itself. See the limits above.")
+    bool, Option("--by-service", help="With --all: let Amazon SQS move them itself. See the limits above.")
 ]
 
-Unasked = Annotated[
-    bool, typer.Option("--yes", "-y", help="Don't ask. With --by-service: needed if stdin isn't a terminal.")
-]
+Unasked = Annotated[bool, Option("--yes", "-y", help="Don't ask. With --by-service: needed if stdin isn't a terminal.")]
 
 
 def list_(
     queue: OptionalQueue = None,
     *,
-    limit: Annotated[
-        int, typer.Option("--limit", metavar="N", min=0, help="At most this many a queue; 0 for all.")
-    ] = PAGE,
+    limit: Annotated[int, Option("--limit", metavar="N", min=0, help="At most this many a queue; 0 for all.")] = PAGE,
     after: Annotated[
-        str | None, typer.Option("--after", metavar="KEY", help="From behind this one, to go on where a list ended.")
+        str | None, Option("--after", metavar="KEY", help="From behind this one, to go on where a list ended.")
     ] = None,
     app: NamedApp = None,
     backend: Backend = None,
@@ -117,8 +112,8 @@ def show_(
     *,
     every: All = False,
     limit: Limit = None,
-    raw: Annotated[bool, typer.Option("--raw", help="The stored body of one, byte for byte.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="With --raw: to a terminal, too, which it may steer.")] = False,
+    raw: Annotated[bool, Option("--raw", help="The stored body of one, byte for byte.")] = False,
+    force: Annotated[bool, Option("--force", help="With --raw: to a terminal, too, which it may steer.")] = False,
     app: NamedApp = None,
     backend: Backend = None,
     json: Json = False,
@@ -148,7 +143,7 @@ def show_(
                     write("")
                 show(dead)
         if missing:
-            raise typer.Exit(FAILED)
+            raise SystemExit(FAILED)
 
 
 def redrive(
@@ -193,7 +188,7 @@ def redrive(
             question = f"Send {len(there):,} dead letters of queue {name!r} in {where} again?"
             if not confirm(question, yes=yes):
                 note("nothing was sent")
-                raise typer.Exit(FAILED)
+                raise SystemExit(FAILED)
         errors: list[Exception] = []
         redriven = 0
         with progress("redriving", len(there)) as done:
@@ -216,7 +211,7 @@ def redrive(
         else:
             write(f"redrove {redriven:,} of {len(found):,} dead letters of queue {name!r}")
         if left or errors:
-            raise typer.Exit(FAILED)
+            raise SystemExit(FAILED)
 
 
 def purge(
@@ -251,7 +246,7 @@ def purge(
         else:
             write(f"deleted {deleted:,} dead letters of queue {name!r}")
         if keys and deleted < len(set(keys)):
-            raise typer.Exit(FAILED)
+            raise SystemExit(FAILED)
 
 
 @contextmanager

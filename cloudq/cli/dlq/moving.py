@@ -7,8 +7,6 @@ from datetime import timedelta
 from threading import Event
 from typing import Final
 
-import typer
-
 from cloudq.cli.failures import FAILED
 from cloudq.cli.output import confirm, note, progress, write, write_json
 from cloudq.core.moving import MoveProgress, MoveState
@@ -37,7 +35,7 @@ def move_all(queue: CloudQueue, where: str, *, yes: bool, json: bool) -> None:
     question = f"Have the service move all dead letters of queue {queue.name!r} in {where}{about}? {_LIMITS}"
     if letters.movable and not confirm(question, yes=yes):
         note("nothing was moved")
-        raise typer.Exit(FAILED)
+        raise SystemExit(FAILED)
     move = letters.move_all()
     end: MoveProgress | None = None
     try:
@@ -49,7 +47,7 @@ def move_all(queue: CloudQueue, where: str, *, yes: bool, json: bool) -> None:
             _cancel(move)
     _say(queue.name, end, json=json)
     if end.state is not MoveState.COMPLETED:
-        raise typer.Exit(FAILED)
+        raise SystemExit(FAILED)
 
 
 def _watch(move: Move, more: Callable[[int], None], dead: int) -> MoveProgress:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-import sys
-from io import StringIO
 
 import pytest
 from typer.main import get_command
 
-from cloudq.cli import application, main
+from cloudq.cli import application
 from cloudq.cli.options import Switches
 
 
@@ -89,41 +87,6 @@ def test_near_miss_of_a_command_is_named(cli):
     assert "'stats'" in cli("stat").err
 
 
-def test_unexpected_error_is_1_without_traceback(cli, monkeypatch):
-    """A defect ends with 1, one line and the way to the traceback; --debug shows it, wherever it stands."""
-    monkeypatch.setattr(application.version.version, "__code__", (lambda *, json=False, _debug=False: 1 // 0).__code__)
-    plain = cli("version")
-    assert (1, "") == (plain.code, plain.out)
-    assert plain.err.startswith("cloudq: ZeroDivisionError")
-    assert "--debug" in plain.err
-    assert "Traceback" not in plain.err
-    assert "Traceback" in cli("version", "--debug").err
-    assert "Traceback" in cli("--debug", "version").err
-
-
-def test_interrupt_is_130(cli, monkeypatch):
-    """Ctrl-C ends with 130 and no traceback."""
-
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("cloudq.cli.version.write", interrupted)
-    result = cli("version")
-    assert (130, "cloudq: interrupted\n") == (result.code, result.err)
-
-
 def test_version_option(cli):
     """`--version` is `version`."""
     assert cli("version") == cli("--version")
-
-
-class Full(StringIO):
-    def flush(self) -> None:
-        raise OSError(28, "No space left on device")
-
-
-def test_full_disk_at_the_end_is_1(monkeypatch, capsys):
-    """Output that couldn't be written is a failure, though the command itself was done."""
-    monkeypatch.setattr(sys, "stdout", Full())
-    assert 1 == main(["version"])
-    assert "No space left" in capsys.readouterr().err

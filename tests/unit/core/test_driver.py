@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from cloudq.core.driver import Ack, Capabilities, Outgoing, QueueStats, Release, SendResult
+from cloudq.core.driver import Ack, Capabilities, Outgoing, QueueStats, Release, SendResult, is_push
+from cloudq.drivers.memory import MemoryDriver
+from tests.unit.push.fakes import PushedDriver
 
 
 def test_capabilities_promise_nothing_by_default() -> None:
@@ -32,3 +34,9 @@ def test_the_backend_need_not_say() -> None:
 def test_a_repr_shows_no_body() -> None:
     """It may hold what no log should; its size helps."""
     assert "Outgoing(id='1', queue='q', bytes=6)" == repr(Outgoing(id="1", queue="q", body=b"s3cret"))
+
+
+def test_which_backends_push() -> None:
+    """Those that can decode and encode."""
+    assert is_push(PushedDriver())
+    assert not is_push(MemoryDriver())

@@ -14,8 +14,8 @@ from cloudq.core.outcome import Acked, DeadLettered, Retried
 from cloudq.core.push import PushRequest
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import PushRefused
-from cloudq.push.sources import RELEASE_UNCOUNTED, Arrival, Arrivals, Backend, Events, is_push
-from tests.unit.push.fakes import PushedDriver, push
+from cloudq.push.sources import RELEASE_UNCOUNTED, Arrival, Arrivals, Backend, Events
+from tests.unit.push.fakes import push
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 RECEIVED = timedelta(hours=3)
@@ -115,12 +115,6 @@ def test_a_dead_event_without_dead_letters_of_the_backend_s_own(backend):
     assert Ack() == arrival.source.settle(app.queue("orders"), arrival.delivery, dead, NOW)
     (item,) = driver.sent
     assert ("orders-dlq", "no such order") == (item.queue, item.failure and item.failure.reason)
-
-
-def test_which_backends_push():
-    """Those that can decode and encode."""
-    assert is_push(PushedDriver())
-    assert not is_push(MemoryDriver())
 
 
 def _nothing(n: int) -> None:

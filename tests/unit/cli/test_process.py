@@ -1,0 +1,54 @@
+"""The command line as a process: its last frame, its exit code, its streams."""
+
+from __future__ import annotations
+
+import sys
+from io import StringIO
+
+import pytest
+
+from cloudq.cli import main, version
+
+
+def test_unexpected_error_is_1_without_traceback(cli, monkeypatch):
+    """A defect ends with 1, one line and the way to the traceback; --debug shows it, wherever it stands."""
+    monkeypatch.setattr(version.version, "__code__", (lambda *, json=False, _debug=False: 1 // 0).__code__)
+    plain = cli("version")
+    assert (1, "") == (plain.code, plain.out)
+    assert plain.err.startswith("cloudq: ZeroDivisionError")
+    assert "--debug" in plain.err
+    assert "Traceback" not in plain.err
+    assert "Traceback" in cli("version", "--debug").err
+    assert "Traceback" in cli("--debug", "version").err
+
+
+def _interrupted(*_, **__):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("command", "where"),
+    [
+        ("version", "cloudq.cli.version.write"),
+        ("send t", "cloudq.cli.send.any_app"),
+        ("send t --debug", "cloudq.cli.send.any_app"),
+    ],
+    ids=["by typer", "directly", "with --debug"],
+)
+def test_interrupt_is_130(cli, monkeypatch, command, where):
+    """Ctrl-C ends with 130 and no traceback, whichever way the command is called."""
+    monkeypatch.setattr(where, _interrupted)
+    result = cli(*command.split())
+    assert (130, "cloudq: interrupted\n") == (result.code, result.err)
+
+
+class Full(StringIO):
+    def flush(self) -> None:
+        raise OSError(28, "No space left on device")
+
+
+def test_full_disk_at_the_end_is_1(monkeypatch, capsys):
+    """Output that couldn't be written is a failure, though the command itself was done."""
+    monkeypatch.setattr(sys, "stdout", Full())
+    assert 1 == main(["version"])
+    assert "No space left" in capsys.readouterr().err

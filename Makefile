@@ -84,10 +84,11 @@ sbom: $(RUNTIME_STAMP) ## what the library's extras bring, into build/: an SBOM 
 	@$(VENV)/auditing/bin/pip-licenses --python $(VENV)/runtime/bin/python --format markdown --with-urls --output-file build/licences.md
 	@echo "build/sbom.cdx.json build/licences.md"
 
-bench: $(BENCH_STAMP) ## SQLite beside Huey; pushes over loopback; SQS (LocalStack) and Service Bus beside others
+bench: $(BENCH_STAMP) ## SQLite beside Huey; pushes, SQS (LocalStack) and Service Bus beside others
 	@$(BIN)/python -m tests.benchmarks
 	@$(BIN)/python -m tests.benchmarks.sqs
 	@$(BIN)/python -m tests.benchmarks.service_bus
+	@$(BIN)/python -m tests.benchmarks.push
 	@$(BIN)/python -m tests.benchmarks.push_side
 	@$(BIN)/python -m tests.benchmarks.push_strain
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from datetime import timedelta
+from functools import lru_cache
 from http.client import HTTPException
 from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -22,6 +23,8 @@ from cloudq.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from urllib.request import OpenerDirector
+
+    from google.auth.crypt import RSAVerifier
 
 logger = SafeLogger("cloudq.push")
 
@@ -41,6 +44,9 @@ STALE_LIFE: Final = timedelta(hours=1)
 AFTER_FAILURE: Final = timedelta(seconds=2)
 # An unknown key id may mean that the keys were rotated. Made up ones must not make us fetch again and again.
 BETWEEN_UNKNOWN: Final = timedelta(seconds=30)
+
+# How many keys are kept as they were read. Google has two or three at a time.
+MOST_READ: Final = 16
 
 _MAX_AGE: Final = re.compile(r"max-age\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 
@@ -272,13 +278,24 @@ def _parse(body: bytes) -> Mapping[str, str]:
 
 def _is_readable(pem: str) -> bool:
     """Whether it is a certificate or a public key in PEM: what a signature can be checked with."""
-    from google.auth.crypt import RSAVerifier
-
     try:
-        RSAVerifier.from_string(pem)
+        verifier_of(pem)
     except Exception:  # noqa: BLE001 - whatever the library raises for it, it can't be used
         return False
     return True
+
+
+@lru_cache(maxsize=MOST_READ)
+def verifier_of(pem: str) -> RSAVerifier:
+    """What checks signatures by that certificate or public key: reading it takes as long as checking one.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    from google.auth.crypt import RSAVerifier
+
+    made: RSAVerifier = RSAVerifier.from_string(pem)
+    return made
 
 
 def _life_of(cache_control: str, age: str) -> timedelta | None:

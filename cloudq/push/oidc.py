@@ -7,6 +7,8 @@ subscriptions", 2026-11: an RS256 JWT of issuer `https://accounts.google.com`, w
 from __future__ import annotations
 
 import asyncio
+import base64
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -15,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from cloudq.errors import ConfigurationError
-from cloudq.push.certificates import PATIENCE_SECONDS, Certificates, CertificatesUnavailable
+from cloudq.push.certificates import PATIENCE_SECONDS, Certificates, CertificatesUnavailable, verifier_of
 from cloudq.push.refusals import HttpRefusal
 
 ALGORITHM: Final = "RS256"
@@ -24,6 +26,8 @@ ISSUERS: Final = frozenset({"accounts.google.com", "https://accounts.google.com"
 SKEW_SECONDS: Final = 30
 # A token of Google's has some 1,000 characters.
 LONGEST_TOKEN: Final = 8 * 1024
+# How many tokens are known again. Each server that pushes has one for each audience, for an hour.
+MOST_KNOWN: Final = 256
 # What Cloud Run leaves of a signature, where it has verified the token itself (troubleshooting page, 2026-11).
 REMOVED: Final = ".SIGNATURE_REMOVED_BY_GOOGLE"
 
@@ -52,8 +56,29 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
         return f"Token(key_id={self.key_id[:60]!r})"
 
 
+class Signed(msgspec.Struct, frozen=True, kw_only=True):
+    """A token whose signature is right.
+
+    Attributes:
+        token: The token.
+        certificate: That of the key that it was signed with.
+        claims: What it says.
+    """
+
+    token: Token
+    certificate: str
+    claims: Mapping[str, object]
+
+    def __repr__(self) -> str:
+        """Without the token, as there."""
+        return f"Signed({self.token!r})"
+
+
 class Verifier:
     """Lets in the senders that it knows.
+
+    A service sends the same token with many pushes, for up to an hour. Its signature is checked once for each
+    certificate that its key has meanwhile, and all else each time.
 
     Args:
         audiences: What a token may be for.
@@ -81,18 +106,19 @@ class Verifier:
             )
         try:
             from google.auth import jwt
-            from google.auth.exceptions import InvalidValue
         except ModuleNotFoundError as error:
             raise ConfigurationError(
                 f"verifying pushes needs the module {error.name!r}, which isn't installed",
                 hint="pip install 'cloudq[cloudtasks]'",
             ) from error
         self._jwt: Any = jwt  # its functions have no types
-        self._invalid = InvalidValue
         self.audiences = tuple(audiences)
         self.accounts = frozenset(accounts)
         self.certificates = certificates
         self._in_front = verified_in_front
+        # By the text of the token, the oldest first: those that were let in, so nobody else can make it forget them.
+        self._known: dict[str, Signed] = {}
+        self._lock = threading.Lock()  # for writing it
 
     def verify(self, headers: Mapping[str, str]) -> str:
         """Whose token is among the headers of a request; waits for the certificates if they have to be fetched.
@@ -138,6 +164,9 @@ class Verifier:
                 "its token's signature was removed by the service in front (Cloud Run does so where it requires "
                 "authentication itself): see verified_in_front"
             )
+        known = self._known.get(text)
+        if known is not None:
+            return known.token
         try:
             header = self._jwt.decode_header(text)
         except Exception:  # noqa: BLE001 - whatever the library raises for it, it is no token; its texts hold the token
@@ -153,7 +182,25 @@ class Verifier:
         return None if token.text.endswith(REMOVED) else self.certificates.missing(token.key_id)
 
     def _check(self, token: Token) -> str:
-        claims = self._read_verified(token) if token.text.endswith(REMOVED) else self._verify(token)
+        if token.text.endswith(REMOVED):
+            return self._check_claims(self._read_verified(token))
+        certificate = self._certificate(token)
+        known = self._known.get(token.text)
+        if known is not None and known.certificate == certificate:
+            return self._check_claims(known.claims)
+        claims = self._verify(token, certificate)
+        email = self._check_claims(claims)
+        self._remember(Signed(token=token, certificate=certificate, claims=claims))
+        return email
+
+    def _remember(self, signed: Signed) -> None:
+        with self._lock:
+            self._known.pop(signed.token.text, None)
+            while len(self._known) >= MOST_KNOWN:
+                del self._known[next(iter(self._known))]
+            self._known[signed.token.text] = signed
+
+    def _check_claims(self, claims: Mapping[str, object]) -> str:
         _check_times(claims)
         issuer = claims.get("iss")
         if not isinstance(issuer, str) or issuer not in ISSUERS:
@@ -167,21 +214,26 @@ class Verifier:
             raise HttpRefusal(403, f"its token is of {str(email)[:200]!r}, who may not push (or isn't verified)")
         return email
 
-    def _verify(self, token: Token) -> Mapping[str, object]:
+    def _certificate(self, token: Token) -> str:
+        """Its key's, as it is now."""
         try:
             certificate = self.certificates.find(token.key_id)
         except CertificatesUnavailable as error:
             raise _unavailable(str(error)) from error
         if certificate is None:
             raise _unknown("its token's key is unknown")
+        return certificate
+
+    def _verify(self, token: Token, certificate: str) -> Mapping[str, object]:
+        """The claims of a token whose signature is right."""
+        signed, _, signature = token.text.rpartition(".")
         try:
-            claims: Mapping[str, object] = self._jwt.decode(
-                token.text, certs={token.key_id: certificate}, clock_skew_in_seconds=SKEW_SECONDS
-            )
-        except Exception as error:  # noqa: BLE001 - as above
-            if isinstance(error, self._invalid):  # the signature is right: it is the times that aren't
-                _check_times(self._claims(token))
-            raise _unknown("its token's signature is wrong") from None
+            right = verifier_of(certificate).verify(signed, base64.urlsafe_b64decode(f"{signature}=="))
+            claims = self._claims(token)
+        except Exception:  # noqa: BLE001 - as above
+            right, claims = False, {}
+        if not right:
+            raise _unknown("its token's signature is wrong")
         return claims
 
     def _read_verified(self, token: Token) -> Mapping[str, object]:
@@ -197,7 +249,7 @@ class Verifier:
 
 
 def _check_times(claims: Mapping[str, object]) -> None:
-    """Whether it is valid now. Looked at for each token: to google-auth a NaN is never over."""
+    """Whether it is valid now. Not left to google-auth: to it a NaN is never over."""
     now = time.time()
     issued, expires = _moment(claims, "iat"), _moment(claims, "exp")
     if now < issued - SKEW_SECONDS:

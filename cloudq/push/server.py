@@ -111,7 +111,7 @@ class PushWorker:
             app,
             settings,
             max_tasks=server.max_tasks,
-            on_change=self._loop.look_again,
+            on_change=self._look_if_closed,
             on_event=on_event,
         )
         self.edge.open()
@@ -146,6 +146,11 @@ class PushWorker:
         self._thread.start()
         if self._health is not None:
             self._health.start()
+
+    def _look_if_closed(self) -> None:
+        """Not for each push that was answered: the main thread would wake up in between, to see nothing new."""
+        if self.edge.admission.closed:
+            self._loop.look_again()
 
     def _look(self) -> int | None:
         # It closes by itself after `max_tasks`.
@@ -234,8 +239,12 @@ def _room(settings: PushSettings) -> tuple[int, int]:
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except (OSError, OverflowError) as error:
         raise ConfigurationError(
             f"pushes can't be served on {host}:{port}: {error}", hint="choose another --port, or another --host"
         ) from error
+    # Its connections have it from here; the loop sets it for sockets of its own making only. Without it the body of an
+    # answer, which follows its head, waits for the other end to have acknowledged that: 40 ms.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening

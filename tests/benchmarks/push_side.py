@@ -102,13 +102,14 @@ class Connection:
         return int(head[9:12])
 
 
-async def load(port: int, numbers: Sequence[int], shown: str) -> float:
-    """Pushes these, some at a time. Returns how many a second."""
+async def load(port: int, numbers: Sequence[int], tokens: Sequence[str]) -> float:
+    """Pushes these, some at a time, with the tokens in turn. Returns how many a second."""
     left = iter(numbers)
 
     async def some() -> None:
         async with Connection(port) as connection:
             for n in left:
+                shown = tokens[n % len(tokens)]
                 status = await connection.send(request(*push(payload={"n": n}, id=f"m{n}", token=shown)))
                 if status != 200:
                     raise RuntimeError(f"push {n} was answered with {status}")
@@ -161,8 +162,8 @@ def measured(kind: str) -> dict[str, float]:
         try:
             assert worker.stdout is not None
             port = int(worker.stdout.readline())
-            asyncio.run(load(port, range(1000, 1000 + WARM), shown))
-            figures["pushes /s"] = asyncio.run(load(port, range(WARM, PUSHES), shown))
+            asyncio.run(load(port, range(1000, 1000 + WARM), [shown]))
+            figures["pushes /s"] = asyncio.run(load(port, range(WARM, PUSHES), [shown]))
             for name, (what, status) in refusals.items():
                 times = asyncio.run(refused(port, *what, status))
                 figures[f"{name}: p50 ms"] = percentile(times, 0.5)

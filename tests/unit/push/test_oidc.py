@@ -20,8 +20,10 @@ import pytest
 from cloudq import App
 from cloudq.core.push import PushResponse
 from cloudq.errors import ConfigurationError
-from cloudq.push import PushEdge, PushSettings
+from cloudq.push import PushEdge, PushSettings, oidc
+from cloudq.push.certificates import STALE_LIFE, USUAL_LIFE, verifier_of
 from cloudq.push.settings import CERTIFICATES_VARIABLE
+from cloudq.testing.clock import FakeClock
 from tests.unit.push.fakes import (
     ACCOUNT,
     AUDIENCE,
@@ -101,6 +103,8 @@ def tampered() -> str:
 
 LOOP = pytest.mark.parametrize("on_a_loop", [False, True], ids=["thread", "loop"])
 NOW = int(time.time())
+# By then certificates have to be fetched before a token is let in.
+LATER = USUAL_LIFE + STALE_LIFE
 NAN, INFINITY = float("nan"), float("inf")
 
 UNKNOWN = {
@@ -210,6 +214,91 @@ def test_keys_are_rotated(door, on_a_loop):
     assert 200 == door.knock(token("c"), on_a_loop=on_a_loop).status
     assert 401 == door.knock(token("a"), on_a_loop=on_a_loop).status
     assert 2 == door.server.asked
+
+
+@pytest.fixture
+def checked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """By which certificates signatures were checked."""
+    certificates: list[str] = []
+
+    def noted(certificate: str) -> object:
+        certificates.append(certificate)
+        return verifier_of(certificate)
+
+    monkeypatch.setattr(oidc, "verifier_of", noted)
+    return certificates
+
+
+@LOOP
+def test_a_token_that_comes_again_is_known(door, checked, on_a_loop):
+    """Its signature is checked once, as a service sends one token with many pushes; nobody else's is taken for it."""
+    shown = token()
+    for _ in range(3):
+        assert 200 == door.knock(shown, on_a_loop=on_a_loop).status
+    assert 1 == len(checked)
+    for other in (f"{shown[:-2]}AA", shown.removesuffix(shown[-1]), tampered(), f"{shown}.AAAA"):
+        assert 401 == door.knock(other, on_a_loop=on_a_loop).status
+    assert 200 == door.knock(token(sub="2"), on_a_loop=on_a_loop).status
+    assert 3 == len(door.ran) - 1
+
+
+def test_a_known_token_ends_when_it_says(door, checked, monkeypatch):
+    """Its times are looked at each time."""
+    shown = token(exp=int(time.time()) + 600)
+    assert 200 == door.knock(shown).status
+    now = time.time()
+    monkeypatch.setattr(oidc.time, "time", lambda: now + 600 + oidc.SKEW_SECONDS + 1)
+    assert 401 == door.knock(shown).status
+    assert 1 == len(checked)
+
+
+def test_a_known_token_ends_with_its_key(checked):
+    """One that was withdrawn, or replaced under the same id, is believed for as long as its certificate, not longer."""
+    clock = FakeClock()
+    with (
+        certificates_of("a", "b") as server,
+        pushed(clock=clock) as (app, driver),
+        edge_of(app, PushSettings(certificates_url=server.url)) as edge,
+    ):
+        door = Door(app, driver, edge, server)
+        shown = token()
+        assert 200 == door.knock(shown).status
+        server.body = json.dumps({"a": key("a").public.decode()}).encode()
+        clock.advance(LATER)
+        assert 200 == door.knock(shown).status
+        assert [key("a").certificate, key("a").public.decode()] == checked
+        server.body = json.dumps({"a": key("c").certificate}).encode()
+        clock.advance(LATER)
+        assert 401 == door.knock(shown).status
+        server.body = json.dumps({"b": key("b").certificate}).encode()
+        clock.advance(LATER)
+        assert 401 == door.knock(shown).status
+        server.status = 500
+        clock.advance(LATER)
+        assert 503 == door.knock(shown).status
+
+
+def test_known_tokens_are_few(door, checked, monkeypatch):
+    """The oldest is forgotten for a new one; those of senders that may not push are never kept."""
+    monkeypatch.setattr(oidc, "MOST_KNOWN", 2)
+    first, second, third = (token(sub=str(number)) for number in range(3))
+    stranger = token(aud="https://else.example/")
+    for shown, status in ((first, 200), (second, 200), (stranger, 401), (first, 200), (second, 200)):
+        assert status == door.knock(shown).status
+    assert 3 == len(checked)
+    for shown in (third, second, third):
+        assert 200 == door.knock(shown).status
+    assert 4 == len(checked)
+    assert 200 == door.knock(first).status
+    assert 5 == len(checked)
+
+
+def test_a_known_token_is_shown_nowhere(door):
+    """Anybody who reads it could push."""
+    shown = token()
+    door.knock(shown)
+    (known,) = door.edge.verifier._known.values()
+    assert shown[:20] not in repr(known)
 
 
 def test_made_up_key_ids_fetch_nothing(door):

@@ -20,6 +20,7 @@ from cloudq import App, Context
 from cloudq.errors import ConfigurationError
 from cloudq.push import PushSettings
 from cloudq.push.server import PushWorker, ServerSettings
+from cloudq.running.main_loop import MainLoop
 from tests.unit.push.fakes import OPEN, Gate, certificates_of, push, pushed, token
 from tests.unit.worker.fakes import until
 
@@ -114,6 +115,29 @@ def _sent(raw: socket.socket, piece: bytes, count: int) -> None:
             raw.sendall(piece)
     except OSError:
         return  # hung up on, as it should be
+
+
+def test_no_answer_waits_for_its_head_to_be_acknowledged(backend):
+    """Its body is a packet of its own, which the system would hold back for 40 ms."""
+    app, _ = backend
+    with running(app) as worker:
+        listening = worker.worker._socket
+        assert listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_the_main_thread_sleeps_while_pushes_come(backend, monkeypatch):
+    """It would only take turns from those that answer them. Once nothing more is taken, it looks at each answer."""
+    app, _ = backend
+    app.task("t")(lambda: None)
+    looks: list[bool] = []
+    look_again = MainLoop.look_again
+    monkeypatch.setattr(MainLoop, "look_again", lambda loop: (looks.append(True), look_again(loop)))
+    with running(app, max_tasks=2) as worker:
+        assert 200 == worker.push(*push("t", id="m1"))
+        assert [] == looks
+        assert 200 == worker.push(*push("t", id="m2"))
+        assert 0 == worker.join()
+        assert [] != looks
 
 
 def test_a_body_that_does_not_come(backend):

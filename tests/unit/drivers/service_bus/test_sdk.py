@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 import socket
+import time
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -99,7 +101,9 @@ def test_a_read_takes_all_the_frames_that_have_come() -> None:
         connection._incoming_endpoints[0] = flows
         frames = b"".join(map(flow, range(4)))
         services.sendall(frames[:-3])
-        assert sdk.read(receiver)
+        began = time.monotonic()
+        assert sdk.read(receiver, timedelta(seconds=4))
+        assert time.monotonic() - began < 2
         assert [0, 1, 2] == came
         services.sendall(frames[-3:])
         assert sdk.read(receiver)

@@ -7,13 +7,14 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import timedelta
 
 import pytest
 from tenacity import stop_after_attempt, wait_fixed
 
 from cloudq.app import App
+from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Capabilities
 from cloudq.core.outcome import Acked, Outcome
 from cloudq.core.policy import DeadLetter, Retry, RetryPolicy
@@ -21,6 +22,7 @@ from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import BackendUnavailable, ConfigurationError, PermissionDenied, QueueNotFound
 from cloudq.tasks.context import Context
 from cloudq.testing import profiles
+from cloudq.worker import open_polls as open_polls_module
 from cloudq.worker import poller as poller_module
 from cloudq.worker import watchdog as watchdog_module
 from cloudq.worker.service import Worker
@@ -874,3 +876,134 @@ def test_nothing_is_left_behind(app: App) -> None:
     assert all(name.startswith("cloudq-") for name in names)
     worker.stop()
     until(lambda: not set(threading.enumerate()) - before, within=15, what="all threads have ended")
+
+
+# ── several polls ────────────────────────────────────────────────────────────────────────────────────────
+
+
+DEFAULT = {"default": 1}
+
+
+class Distant(Unreliable):
+    """A backend behind a network: ten messages a receive, of which many may be under way."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryDriver(capabilities=profiles.sqs_like))
+        self.latency = timedelta(milliseconds=10)
+        self.waits: list[timedelta] = []
+        self.most = 0
+        self._open = 0
+        self._lock = threading.Lock()
+
+    def receive(self, queue: str, *, limit: int, wait: timedelta, lease: timedelta) -> Sequence[Delivery]:
+        with self._lock:
+            self.waits.append(wait)
+            self._open += 1
+            self.most = max(self.most, self._open)
+        try:
+            return super().receive(queue, limit=limit, wait=wait, lease=lease)
+        finally:
+            with self._lock:
+                self._open -= 1
+
+
+@pytest.fixture
+def distant(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[App, Distant, Counter[int]]]:
+    """An app on such a backend, and how often each number was run. More polls are earned sooner than in earnest."""
+    monkeypatch.setattr(open_polls_module, "EARNED_BY", 1)
+    app, driver, ran = App("memory://"), Distant(), Counter[int]()
+
+    @app.task("count")
+    def count(number: int) -> None:
+        ran[number] += 1
+
+    @app.task("in_order", queue="o.fifo", ordering_key="{number}")
+    def in_order(number: int) -> None:
+        ran[number] += 1
+
+    with app.using(driver):
+        yield app, driver, ran
+
+
+def send(app: App, task: str, count: int) -> None:
+    """So many of the task, with numbers of their own."""
+    app.send_many(app.tasks[task].call(number=number) for number in range(count))
+
+
+def test_a_backlog_takes_several_polls(distant: tuple[App, Distant, Counter[int]]) -> None:
+    """As many as the setting says; each message is run once, and ten come by a call."""
+    app, driver, ran = distant
+    send(app, "count", 900)
+    driver.calls.clear()
+    with running(app, queues=DEFAULT, wait=timedelta(seconds=2), polls=4):
+        until(lambda: ran.total() == 900, within=60)
+        until(lambda: not app.queue("default").stats().in_flight)
+    assert 4 == driver.most
+    assert set(range(900)) == set(ran)
+    assert 1 == max(ran.values())
+    assert 90 <= driver.calls["receive"] <= 110, "the rest found the queue empty"
+
+
+def test_an_idle_queue_costs_the_calls_of_one_poll(distant: tuple[App, Distant, Counter[int]]) -> None:
+    """Also after a backlog: no poll but the own one follows, which waits as long as it was told to."""
+    app, driver, ran = distant
+    send(app, "count", 700)
+    wait = timedelta(milliseconds=100)
+    with running(app, queues=DEFAULT, wait=wait):
+        until(lambda: ran.total() == 700, within=60)
+        until(lambda: [wait] * 2 == driver.waits[-2:], what="the queue was found empty")
+        assert driver.most > 1
+        driver.waits.clear()
+        until(lambda: len(driver.waits) >= 5)
+        assert {wait} == set(driver.waits)
+        assert driver._open <= 1
+
+
+def test_an_ordered_queue_is_polled_by_one(distant: tuple[App, Distant, Counter[int]]) -> None:
+    """However long its backlog: what a second poll brought could begin before what the first is about to bring."""
+    app, driver, ran = distant
+    send(app, "in_order", 60)
+    with running(app, queues={"o.fifo": 1}, wait=timedelta(milliseconds=100)):
+        until(lambda: ran.total() == 60, within=60)
+    assert 1 == driver.most
+
+
+def test_a_burst_of_several_polls_leaves_nothing(distant: tuple[App, Distant, Counter[int]]) -> None:
+    """It ends when all has been run, with no poll under way, whose messages would be hidden for a whole lease."""
+    app, driver, ran = distant
+    send(app, "count", 700)
+    burst(app, queues=DEFAULT)
+    assert driver.most > 1
+    assert (0, 700, 1) == (driver._open, ran.total(), max(ran.values()))
+    stats = app.queue("default").stats()
+    assert (0, 0) == (stats.ready, stats.in_flight)
+
+
+def test_max_tasks_is_exact_with_several_polls(distant: tuple[App, Distant, Counter[int]]) -> None:
+    """So many are started, and what else came goes back."""
+    app, driver, ran = distant
+    send(app, "count", 700)
+    with running(app, queues=DEFAULT, wait=timedelta(seconds=1), max_tasks=507) as worker:
+        assert 0 == worker.join()
+    assert driver.most > 1
+    assert (507, 507) == (ran.total(), worker.worker.snapshot().started)
+    stats = app.queue("default").stats()
+    assert (193, 0) == (stats.ready, stats.in_flight)
+
+
+def test_what_several_polls_bring_after_a_stop_goes_back(distant: tuple[App, Distant, Counter[int]]) -> None:
+    """None of those under way is cut, and the worker ends when the last one has come back."""
+    app, driver, ran = distant
+    send(app, "count", 1500)
+    with running(app, queues=DEFAULT, wait=timedelta(seconds=1)) as worker:
+        until(lambda: driver.most == 8, within=60)
+        until(lambda: driver._open == 8)
+        driver.latency = timedelta(milliseconds=200)
+        worker.worker.stop()
+        began = time.monotonic()
+        assert 0 == worker.join()
+        assert time.monotonic() - began < 2
+    assert 0 == driver.calls["interrupt"]
+    stats = app.queue("default").stats()
+    assert (1500 - ran.total(), 0) == (stats.ready, stats.in_flight)
+    assert 1 == max(ran.values())

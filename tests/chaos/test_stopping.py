@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 import pytest
 
 from cloudq import App
 from cloudq.emulators.service_bus.runner import ServiceBusEmulator
+from tests.chaos.http_proxy import Forward, HttpProxy, Request, Response
 from tests.chaos.scale import sized
 from tests.integration.processes import end, start_worker, wait_until
+from tests.integration.sqs.conftest import REGION, Place
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180, func_only=True)]
 
@@ -65,6 +69,33 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
         app = App()
         yield app
         app.close()
+
+
+class SlowReceives:
+    """The policy by which a receive that brings something takes a while, and longer after a word.
+
+    Attributes:
+        open: How many receives are under way.
+        most: How many were at most.
+        patience: How long one takes, in seconds.
+    """
+
+    def __init__(self) -> None:
+        self.open = 0
+        self.most = 0
+        self.patience = 0.1
+
+    async def __call__(self, request: Request, forward: Forward) -> Response:
+        if request.action != "ReceiveMessage":
+            return await forward(request)
+        self.open += 1
+        self.most = max(self.most, self.open)
+        try:
+            answer = await forward(request)
+            await asyncio.sleep(self.patience)
+            return answer
+        finally:
+            self.open -= 1
 
 
 @pytest.fixture(params=["sqlite", "servicebus", "sqs"])
@@ -137,3 +168,38 @@ def test_nothing_is_hidden_by_a_worker_that_stops(site: Site, monkeypatch: pytes
         f"\n[stopping] started after {took[len(took) // 2]:.3f} s at the median, {took[-1]:.2f} s at most; {dict(runs)}"
     )
     assert took[-1] <= SOON, (site.folder / "first.log").read_text()
+
+
+def test_eight_open_polls_are_waited_for(
+    tmp_path: Path, place: Place, queue: str, proxy: HttpProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM with a backlog: none is cut, what all bring goes back, and the worker ends a second after its wait."""
+    (tmp_path / "tasks.py").write_text(TASKS)
+    monkeypatch.setenv("CLOUDQ_URL", place.url)
+    slow = proxy.policy = SlowReceives()
+    app, count = App(), sized(2000, 6000)
+
+    @app.task("stamp")
+    def stamp(n: int) -> None:
+        """Of the worker's."""
+
+    app.send_many(stamp.call(n) for n in range(count))
+    url = f"sqs://{REGION}?prefix={place.prefix}&endpoint_url={quote(proxy.url, safe='')}"
+    process = start_worker(tmp_path, "--app", "tasks", CLOUDQ_URL=url)
+    site = Site(folder=tmp_path, env={}, patience=WAIT + 1)
+    try:
+        wait_until(lambda: slow.open == 8, within=60, what="eight polls are under way")
+        slow.patience = 1
+        began = time.monotonic()
+        process.terminate()
+        assert 0 == process.wait(30)
+        took = time.monotonic() - began
+    finally:
+        end(process)
+    ran = [int(n) for n, _, _ in site.lines()]
+    print(f"\n[stopping] with {slow.most} open polls: {took:.2f} s; {len(ran)} of {count} had run")
+    assert took <= site.patience, (tmp_path / "worker.log").read_text()
+    assert "leaving" not in (tmp_path / "worker.log").read_text()
+    assert (len(set(ran)), 8) == (len(ran), slow.most)
+    assert (count - len(ran), 0) == place.counts(queue)
+    app.close()

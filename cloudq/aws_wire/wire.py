@@ -124,7 +124,7 @@ class Wire:
         head = (
             f"{self._line.opening}{operation.head}{self._trace()}{signed}"
             f"amz-sdk-invocation-id: {self._invocation}{next(self._calls) & 0xFFFFFFFFFFFF:012x}\r\n"
-            f"amz-sdk-request: attempt=1\r\nContent-Length: {len(body)}\r\n\r\n"
+            f"amz-sdk-request: attempt=1; max=1\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         return head.encode() + body
 

@@ -26,7 +26,7 @@ from tests.chaos.raw_answers import PAGE, RawServer, answer, cuts
 from tests.unit.aws_wire.clients import QUEUE, both
 
 KIND = "application/x-amz-json-1.0"
-OF_THE_CALL = {"x-amz-date", "authorization", "amz-sdk-invocation-id"}
+OF_THE_CALL = {"x-amz-date", "authorization", "amz-sdk-invocation-id", "amz-sdk-request"}
 
 
 class Service:
@@ -121,6 +121,8 @@ def test_what_is_sent_is_what_the_client_sends(
     assert wanted.keys() == sent.keys()
     changing = {name for name in wanted if wanted[name] != sent[name]}
     assert changing <= OF_THE_CALL
+    assert "attempt=1; max=1" == sent["amz-sdk-request"]
+    assert wanted["amz-sdk-request"] in {"attempt=1", "attempt=1; max=1"}  # that of an older botocore, and of a newer
     for one in (sent, wanted):
         assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", one["amz-sdk-invocation-id"])
     without = re.compile("(SignedHeaders=.*), Signature")
@@ -190,8 +192,8 @@ ANSWERS: dict[str, tuple[str, bytes]] = {
     "several headers of a name": ("receive_message", said({}, Via="a").replace(b"Via: a", b"Via: a\r\nVia: b")),
     "chunks": (
         "receive_message",
-        f"HTTP/1.1 200 OK\r\nContent-Type: {KIND}\r\nx-amzn-RequestId: 7\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
-        + b"2\r\n{}\r\n0\r\n\r\n",
+        f"HTTP/1.1 200 OK\r\nContent-Type: {KIND}\r\nx-amzn-RequestId: 7\r\nConnection: close\r\n".encode()
+        + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
     ),
 }
 

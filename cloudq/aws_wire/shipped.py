@@ -244,6 +244,6 @@ def _home(value: Any) -> str:
     if kind is FunctionType:
         return str(value.__globals__.get("__name__"))
     wrapper = getattr(value, "_self_wrapper", None)  # wrapt's, which claims to be what it wraps
-    if type(wrapper) is FunctionType or type(wrapper) in _HOLDERS:  # of a mock it would be one more mock
-        return _home(wrapper)
+    if wrapper is not None:
+        return _home(wrapper) if type(wrapper) in {FunctionType, *_HOLDERS} else type(wrapper).__module__
     return str(getattr(value, "__module__", None) or kind.__module__)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from cloudq.drivers.sqs import SQSDriver
+from cloudq.drivers.sqs.lean import LeanClient
+from cloudq.drivers.sqs.wires import WireName
 from tests.chaos import stands
 from tests.chaos.http_proxy import HttpProxy
 from tests.integration.sqs import conftest as sqs
@@ -26,9 +28,20 @@ def proxy(localstack: str) -> Iterator[HttpProxy]:
         yield proxy
 
 
+@pytest.fixture(params=["auto", "boto3"])
+def wire(request: pytest.FixtureRequest) -> WireName:
+    """Who makes the calls that repeat, the driver or the SDK: what is told in between has to hold for both.
+
+    Not for killed and stopped processes, whose calls end in the same way, whoever makes them.
+    """
+    name: WireName = request.param
+    return name
+
+
 @pytest.fixture
-def driver(proxy: HttpProxy, place: Place, queue: str) -> Iterator[SQSDriver]:
+def driver(proxy: HttpProxy, place: Place, queue: str, wire: WireName) -> Iterator[SQSDriver]:
     """A driver behind the proxy, with the queue `default`."""
-    driver = SQSDriver(REGION, prefix=place.prefix, endpoint_url=proxy.url)
+    driver = SQSDriver(REGION, prefix=place.prefix, endpoint_url=proxy.url, wire=wire)
+    assert isinstance(driver._calls.client_for(queue), LeanClient) is (wire == "auto")
     yield driver
     driver.close()

@@ -12,6 +12,7 @@ import pytest
 
 from cloudq import App
 from cloudq.drivers.sqs import SQSDriver
+from cloudq.drivers.sqs.wires import WireName
 from cloudq.errors import CloudqError, SendManyError
 from cloudq.tasks.task import Call
 from cloudq.worker.service import Worker
@@ -32,10 +33,10 @@ WAIT = timedelta(seconds=1)
 
 
 def test_nothing_is_lost_though_every_fifth_answer_is_broken(
-    proxy: HttpProxy, place: Place, queue: str, capsys: pytest.CaptureFixture[str]
+    proxy: HttpProxy, place: Place, queue: str, wire: WireName, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Sends, receives, deletions, renewals: what an answer doesn't say wasn't done, or is done again."""
-    driver = SQSDriver(REGION, prefix=place.prefix, endpoint_url=proxy.url)
+    driver = SQSDriver(REGION, prefix=place.prefix, endpoint_url=proxy.url, wire=wire)
     driver.make_queue(ORDERED)
     broken = proxy.policy = BrokenAnswers(SEED)
     app = App()
@@ -99,7 +100,7 @@ def test_nothing_is_lost_though_every_fifth_answer_is_broken(
             driver.close()
     with capsys.disabled():
         print(
-            f"\n[broken answers] seed {SEED}: {len(ran):,} of {TASKS:,} effects, and "
+            f"\n[broken answers] wire {wire}, seed {SEED}: {len(ran):,} of {TASKS:,} effects, and "
             f"{sum(map(len, ordered.values()))} of {KEYS * PER_KEY} in order, after "
             f"{took:.1f} s; {broken.made.total()} of {broken.calls} answers broken, "
             f"{sum(ran.values()) - len(ran)} effects repeated, {many.result()} sent again; {dict(broken.made)}"

@@ -12,6 +12,7 @@ import pytest
 
 from cloudq import App
 from cloudq.drivers.sqs import SQSDriver
+from cloudq.drivers.sqs.wires import WireName
 from cloudq.errors import CloudqError, SendManyError
 from cloudq.tasks.task import Call, Task
 from cloudq.worker.service import Worker
@@ -67,11 +68,12 @@ def test_all_effects_are_there_though_every_fifth_call_fails(
     proxy: HttpProxy,
     place: Place,
     queue: str,
+    wire: WireName,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Resets before and after the call, errors, throttling, stalls, half-failed batches, repeated deliveries."""
     faults = Faults(SEED, stall=STALL)
-    driver = SQSDriver(REGION, prefix=place.prefix, endpoint_url=proxy.url, timeout=TIMEOUT)
+    driver = SQSDriver(REGION, prefix=place.prefix, endpoint_url=proxy.url, timeout=TIMEOUT, wire=wire)
     app = App()
     ran: Counter[int] = Counter()
     lock = threading.Lock()
@@ -102,8 +104,9 @@ def test_all_effects_are_there_though_every_fifth_call_fails(
     with capsys.disabled():
         repeats = sum(ran.values()) - len(ran)
         print(
-            f"\n[faults] seed {SEED}: {len(ran):,} of {TASKS:,} effects after {took:.1f} s and {faults.made.total()} "
-            f"faults in {faults.calls.total()} calls; {repeats} repeated, {again} sent again; {dict(faults.made)}"
+            f"\n[faults] wire {wire}, seed {SEED}: {len(ran):,} of {TASKS:,} effects after {took:.1f} s and "
+            f"{faults.made.total()} faults in {faults.calls.total()} calls; {repeats} repeated, {again} sent again; "
+            f"{dict(faults.made)}"
         )
     assert set(range(TASKS)) == set(ran)
     assert (0, 0) == place.counts(queue)

@@ -80,6 +80,7 @@ class Answered:
         return response
 
 
+@pytest.mark.parametrize("wire", ["auto"])  # it is about when calls are made
 def test_a_task_of_an_idle_queue_starts_at_once(proxy: HttpProxy, place: Place, queue: str, driver: SQSDriver) -> None:
     """From the service's answer to the handler's first line: less than 10 ms at the median."""
     answered = proxy.policy = Answered()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from botocore.credentials import RefreshableCredentials
+from botocore.credentials import CredentialResolver, RefreshableCredentials
 
 from cloudq import App
 from cloudq.core.driver import Ack, Final
@@ -175,13 +174,13 @@ class Credentials:
 
 
 @pytest.fixture
-def credentials(driver: SQSDriver, monkeypatch: pytest.MonkeyPatch) -> Iterator[Credentials]:
-    """Of the driver, whose client signs by them."""
+def credentials(place: Place, monkeypatch: pytest.MonkeyPatch) -> Credentials:
+    """Of the driver that is opened next, whose client signs by them."""
     credentials = Credentials()
     monkeypatch.setattr("botocore.credentials._local_now", lambda: credentials.now)
     refreshable = credentials.refreshable()
     refreshable._time_fetcher = lambda: credentials.now
-    driver.client._request_signer._credentials = refreshable
+    monkeypatch.setattr(CredentialResolver, "load_credentials", lambda _: refreshable)
     return credentials
 
 
@@ -200,7 +199,7 @@ class Accepting:
 
 
 def test_credentials_that_end_are_replaced(
-    proxy: HttpProxy, place: Place, queue: str, driver: SQSDriver, credentials: Credentials
+    proxy: HttpProxy, place: Place, queue: str, credentials: Credentials, driver: SQSDriver
 ) -> None:
     """The SDK's chain gets new ones when their time is over, and nobody notices."""
     policy = proxy.policy = Accepting("KEY1")
@@ -215,7 +214,7 @@ def test_credentials_that_end_are_replaced(
 
 
 def test_a_worker_outlasts_credentials_that_the_service_refuses(
-    proxy: HttpProxy, place: Place, queue: str, driver: SQSDriver, credentials: Credentials
+    proxy: HttpProxy, place: Place, queue: str, credentials: Credentials, driver: SQSDriver
 ) -> None:
     """Refused before the chain knows it, it keeps trying; a producer is told why; with new ones all runs."""
     policy = proxy.policy = Accepting("KEY1")

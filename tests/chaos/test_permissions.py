@@ -11,6 +11,7 @@ import pytest
 
 from cloudq import App
 from cloudq.drivers.sqs import SQSDriver
+from cloudq.drivers.sqs.wires import WireName
 from cloudq.errors import PermissionDenied
 from cloudq.queues.cloud_queue import CloudQueue
 from localstack.start import ACCOUNT
@@ -52,13 +53,15 @@ TABLE = documented()
 
 
 @pytest.fixture
-def restricted(proxy: HttpProxy, place: Place, queue: str) -> Iterator[Callable[..., tuple[SQSDriver, Only]]]:
+def restricted(
+    proxy: HttpProxy, place: Place, queue: str, wire: WireName
+) -> Iterator[Callable[..., tuple[SQSDriver, Only]]]:
     """Drivers whose account allows no more than is said."""
     drivers: list[SQSDriver] = []
 
     def make(allowed: Collection[str], *, account: str | None = ACCOUNT) -> tuple[SQSDriver, Only]:
         policy = proxy.policy = Only(allowed)
-        driver = SQSDriver(REGION, prefix=place.prefix, account=account, endpoint_url=proxy.url)
+        driver = SQSDriver(REGION, prefix=place.prefix, account=account, endpoint_url=proxy.url, wire=wire)
         drivers.append(driver)
         return driver, policy
 

@@ -1,4 +1,4 @@
-"""The conformance kit on Amazon SQS, as LocalStack has it: standard and FIFO queues, in real time."""
+"""The conformance kit on Amazon SQS, as LocalStack has it: standard and FIFO queues, over both wires, in real time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def proxy(localstack: str) -> Iterator[HttpProxy]:
 
 @pytest.fixture(scope="module")
 def client(proxy: HttpProxy) -> Any:
-    """One botocore client for all: a client's making is no part of the contract, and slow."""
+    """One botocore client for all."""
     driver = SQSDriver(REGION, endpoint_url=proxy.url)
     yield driver.client
     driver.close()
@@ -41,3 +41,15 @@ class TestSQSFifo(DriverConformance):
     @pytest.fixture
     def harness(self, proxy: HttpProxy, client: Any) -> Harness:
         return SQSHarness(proxy, client, ".fifo")
+
+
+class TestSQSByBoto3(DriverConformance):
+    @pytest.fixture
+    def harness(self, proxy: HttpProxy, client: Any) -> Harness:
+        return SQSHarness(proxy, client, wire="boto3")
+
+
+class TestSQSFifoByBoto3(DriverConformance):
+    @pytest.fixture
+    def harness(self, proxy: HttpProxy, client: Any) -> Harness:
+        return SQSHarness(proxy, client, ".fifo", wire="boto3")

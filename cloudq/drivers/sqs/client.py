@@ -15,11 +15,9 @@ from cloudq.aws_wire.credentials import Renewal
 from cloudq.aws_wire.genuine import watch
 from cloudq.core.capabilities import CALL_TIMEOUT
 from cloudq.core.plain_text import check_plain_text
-from cloudq.core.safe_log import SafeLogger
 from cloudq.drivers.sqs.limits import MAX_WAIT
+from cloudq.drivers.sqs.wires import Wires
 from cloudq.errors import BackendUnavailable, ConfigurationError
-
-logger = SafeLogger("cloudq")
 
 SqsClient: TypeAlias = Any
 """A botocore client of SQS, or what behaves like one. botocore makes its classes at run time, so it has no type."""
@@ -149,7 +147,7 @@ class Clients:
 
     Args:
         make: Makes it.
-        lean: Whether its calls that repeat may go past botocore.
+        lean: Whether its calls that repeat are made without the SDK, as long as nobody else is to see them (`Wires`).
     """
 
     def __init__(self, make: Callable[[], SqsClient], *, lean: bool = False) -> None:
@@ -165,9 +163,9 @@ class Clients:
         return self._make_again()
 
     def caller(self) -> SqsClient:
-        """What makes this process's calls: its client, or one that makes those that repeat at less cost."""
+        """What makes this process's next call: its client, or one that makes those that repeat at less cost."""
         client = self.get()
-        return client if self._caller is None else self._caller
+        return client if self._wires is None else self._wires.caller()
 
     def close(self) -> None:
         """Closes the connections that are idle; one in use is closed at the end of its call."""
@@ -186,14 +184,5 @@ class Clients:
 
     def _open(self) -> None:
         self._client = prepare(self._make())
-        self._caller: SqsClient | None = None
-        if self._lean:
-            # Not before a driver is opened, as the SDK itself.
-            from cloudq.aws_wire.service import Unusual
-            from cloudq.drivers.sqs.lean import LeanClient
-
-            try:
-                self._caller = LeanClient(self._client)
-            except Unusual as reason:
-                logger.info("calls to Amazon SQS are made by botocore: %s", reason)
+        self._wires = Wires(self._client) if self._lean else None
         self._pid = os.getpid()

@@ -27,6 +27,7 @@ from cloudq.drivers.sqs.routes import Make, RegionRoutes, Routes
 from cloudq.drivers.sqs.scheduling import LONGEST, SchedulerClient, Schedules
 from cloudq.drivers.sqs.settling import Settling
 from cloudq.drivers.sqs.urls import QueueUrls
+from cloudq.drivers.sqs.wires import WireName, wire_named
 from cloudq.errors import BackendError, QueueNotFound, UnsupportedError
 
 # How long a look at dead letters waits for more. A poll that waits asks all of SQS's servers, another one some.
@@ -34,9 +35,6 @@ LOOK_WAIT: Const = timedelta(seconds=1)
 
 # How long a send, say, may take as a whole; each of its calls a third of it.
 TIMEOUT: Const = 3 * CALL_TIMEOUT
-
-# Whether calls that repeat go past botocore, by a client of the driver's own.
-LEAN: Const[bool] = False
 
 _READY: Const = "ApproximateNumberOfMessages"
 _DELAYED: Const = "ApproximateNumberOfMessagesDelayed"
@@ -64,7 +62,10 @@ class SQSDriver:
         timeout: How long a send may take with its retries. Each call takes a third of it at most, a receive as much
             beyond its wait.
         allow_insecure: Whether an endpoint without TLS may be on another machine.
-        client: A botocore client to use instead of one of its own, for all queues.
+        wire: Who makes the calls that repeat (sends, receives, deletions, visibility). "auto": the driver itself, at a
+            small part of the SDK's cost, as long as nothing foreign is on the SDK's way: no tracer, recorder or
+            stand-in, and no handler of yours on `client`. Else, and with "boto3" always, the SDK.
+        client: A botocore client to use instead of one of its own, for all queues and calls.
         scheduler: A botocore client of EventBridge Scheduler to use instead of one of its own, for all queues.
 
     Raises:
@@ -85,6 +86,7 @@ class SQSDriver:
         scheduler_role: str | None = None,
         timeout: timedelta = TIMEOUT,
         allow_insecure: bool = False,
+        wire: WireName = "auto",
         client: SqsClient | None = None,
         scheduler: SchedulerClient | None = None,
     ) -> None:
@@ -98,7 +100,8 @@ class SQSDriver:
                 return lambda *_: given
             return lambda region, url: open_client(region, url, service, timeout=each, allow_insecure=allow_insecure)
 
-        self._routes = Routes(make("sqs", client), region, endpoint_url, lean=LEAN and client is None)
+        lean = wire_named(wire) == "auto" and client is None
+        self._routes = Routes(make("sqs", client), region, endpoint_url, lean=lean)
         self._calls = Calls(self._routes, each)
         self._urls = QueueUrls(self._calls, prefix=prefix, account=account)
         self._schedulers: RegionRoutes | None = None

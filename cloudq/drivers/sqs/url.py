@@ -9,6 +9,7 @@ from cloudq.core.clock import Clock
 from cloudq.core.plain_text import ALLOW_INSECURE, allows_insecure
 from cloudq.core.url import BackendUrl
 from cloudq.drivers.sqs.driver import TIMEOUT, SQSDriver
+from cloudq.drivers.sqs.wires import wire_named
 from cloudq.errors import ConfigurationError
 
 # By the parts that all of AWS's regions have, so that a slip is seen and a new region isn't.
@@ -31,7 +32,7 @@ def open_url(url: BackendUrl, clock: Clock) -> SQSDriver:
         )
     if url.host and not _REGION.fullmatch(url.host):
         raise ConfigurationError("what sqs:// names is not a region of AWS", hint="its code, as in sqs://eu-west-1")
-    parameters = url.only({"prefix", "account", "endpoint_url", "scheduler_role", "timeout", ALLOW_INSECURE})
+    parameters = url.only({"prefix", "account", "endpoint_url", "scheduler_role", "timeout", "wire", ALLOW_INSECURE})
     account, endpoint_url = parameters.get("account"), parameters.get("endpoint_url")
     if account is not None and not _ACCOUNT.fullmatch(account):
         raise ConfigurationError("account is not an AWS account", hint="twelve digits")
@@ -56,5 +57,6 @@ def open_url(url: BackendUrl, clock: Clock) -> SQSDriver:
         scheduler_role=role,
         timeout=timeout,
         allow_insecure=allows_insecure(url),
+        wire=wire_named(parameters.get("wire", "auto")),
         clock=clock,
     )

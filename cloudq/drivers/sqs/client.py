@@ -170,7 +170,7 @@ class Clients:
     def close(self) -> None:
         """Closes the connections that are idle; one in use is closed at the end of its call."""
         if self._pid == os.getpid():
-            self._client.close()
+            (self._wires or self._client).close()
 
     def after_fork(self) -> None:
         """In the child: a thread that doesn't exist here may have held the lock."""

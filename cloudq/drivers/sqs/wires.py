@@ -69,6 +69,10 @@ class Wires:
             self._tell(reason)
         return self._lean if reason is None else self.client
 
+    def close(self) -> None:
+        """Closes the connections that are idle, the client's too."""
+        (self._lean or self.client).close()
+
     def _tell(self, reason: str | None) -> None:
         with self._lock:
             if reason == self._told:

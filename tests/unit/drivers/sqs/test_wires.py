@@ -193,3 +193,12 @@ def test_a_change_that_many_threads_see_is_logged_once(driver: SQSDriver, caplog
     with ThreadPoolExecutor(8) as threads, Tracer().turned_on():
         assert not any(threads.map(lambda _: is_lean(driver), range(200)))
     assert 1 == len(caplog.messages)
+
+
+def test_closing_closes_the_idle_connections_of_both(driver: SQSDriver) -> None:
+    """Those by which the driver called, too: its own pool isn't the client's to close."""
+    assert stored(driver)
+    lean = driver._calls.client_for("q")
+    with mock.patch.object(LeanClient, "close", autospec=True, side_effect=LeanClient.close) as closed:
+        driver.close()
+    assert [mock.call(lean)] == closed.call_args_list

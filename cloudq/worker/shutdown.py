@@ -34,6 +34,8 @@ logger = SafeLogger("cloudq.worker")
 AT_ONCE: Final = timedelta(seconds=3)
 # A poll may return later than it was asked to by this much before the worker leaves without it.
 POLL_MARGIN: Final = timedelta(seconds=2)
+# After a second signal, a poll that can be cut has ended by then, or hangs.
+CUT_WITHIN: Final = timedelta(seconds=1)
 # Nothing announces the end of a poll.
 POLL_ROUND: Final = timedelta(milliseconds=20)
 # A wait that is over sooner than this isn't logged.
@@ -147,12 +149,12 @@ class Shutdown:
 
     def _leave_polls(self) -> None:
         """Leaves polls that are still under way, and says what that may hide."""
-        queues = self._intake.polled()
-        if not queues:
-            return
-        self._driver.interrupt()
         if self._interruptible:
+            self._cut_polls()
             return
+        queues = self._intake.polled()
+        if queues:
+            self._driver.interrupt()
         for queue in queues:
             until = self._clock.now() + self._leases[queue]
             _log(
@@ -163,6 +165,13 @@ class Shutdown:
                 until.isoformat(timespec="seconds"),
                 extra={"cloudq_queue": queue},
             )
+
+    def _cut_polls(self) -> None:
+        """Ends the polls under way: one that was only about to begin would receive what is released next."""
+        until = self._clock.elapsed() + CUT_WITHIN
+        while self._intake.polled() and self._clock.elapsed() < until:
+            self._driver.interrupt()
+            self._next_wish(POLL_ROUND)
 
     def _await_settled(self, patience: timedelta) -> None:
         said = False

@@ -18,7 +18,7 @@ BIG = "x" * 300_000
 
 @pytest.fixture
 def s3(localstack, monkeypatch):
-    """A client, once there is a bucket `payloads`."""
+    """A client, once there is a bucket `payloads`, which is empty. LocalStack ends with the tests."""
     import boto3
 
     monkeypatch.setenv("AWS_ENDPOINT_URL", localstack)
@@ -27,7 +27,6 @@ def s3(localstack, monkeypatch):
     yield client
     for blob in client.list_objects_v2(Bucket="payloads").get("Contents", []):
         client.delete_object(Bucket="payloads", Key=blob["Key"])
-    client.delete_bucket(Bucket="payloads")
     client.close()
 
 

@@ -28,6 +28,8 @@ class TwoPrograms:
 
     def __init__(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(unknown, "SHORTEST_AWAY", SECOND)
+        # Who takes a message is chance, and its way back would grow each time that the wrong one did.
+        monkeypatch.setattr(unknown, "LONGEST_AWAY", 2 * SECOND)
         self.url = url
         self.sender = App(url)
         self._lock = threading.Lock()

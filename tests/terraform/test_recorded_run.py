@@ -188,15 +188,16 @@ def test_claim_checks(planned, localstack: str, monkeypatch: pytest.MonkeyPatch,
 
     monkeypatch.setenv("AWS_ENDPOINT_URL", localstack)
     client = boto3.client("s3")
-    client.create_bucket(Bucket="iam-payloads")
+    bucket = f"iam-payloads-{deletes}".lower()  # nobody removes it: LocalStack ends with the tests
+    client.create_bucket(Bucket=bucket)
 
     def payloads() -> list[dict[str, str]]:
-        return client.list_objects_v2(Bucket="iam-payloads").get("Contents", [])
+        return client.list_objects_v2(Bucket=bucket).get("Contents", [])
 
-    store = {"bucket": "iam-payloads", "prefix": "a/b", "deletes": deletes}
+    store = {"bucket": bucket, "prefix": "a/b", "deletes": deletes}
     base, more = planned(), planned(claim_check=store)
     monkeypatch.setattr(AioBaseClient, "_make_api_call", recorded)
-    app = App(claim_check=f"s3://iam-payloads/a/b?threshold=2048{'&delete=acked' if deletes else ''}")
+    app = App(claim_check=f"s3://{bucket}/a/b?threshold=2048{'&delete=acked' if deletes else ''}")
     ran: list[str] = []
 
     @app.task("t")
@@ -209,12 +210,9 @@ def test_claim_checks(planned, localstack: str, monkeypatch: pytest.MonkeyPatch,
         asked.clear()
         with running(app, wait=timedelta(0)):
             wait_until(lambda: ran and not (deletes and payloads()), within=20, what="the payload was used")
-    for blob in payloads():
-        client.delete_object(Bucket="iam-payloads", Key=blob["Key"])
-    client.delete_bucket(Bucket="iam-payloads")
     _covers(more["producer"] - base["producer"], stored)
     # No call of ours: S3 looks at it when an object isn't there.
-    fetched = set(asked) | {("s3:ListBucket", "arn:aws:s3:::iam-payloads")}
+    fetched = set(asked) | {("s3:ListBucket", f"arn:aws:s3:::{bucket}")}
     _covers(more["worker"] - base["worker"], fetched)
 
 

@@ -25,13 +25,13 @@ class Receiving:
         assert took >= wait * 0.9
 
     def test_a_waiting_receive_does_not_poll_hot(self, bench: Bench) -> None:
-        """A receive that waits uses hardly any processor time."""
+        """A receive that waits uses hardly any of the processor time that it could have."""
         wait = min(bench.unit, timedelta(seconds=1))
         real = 0.3
         receiving = bench.start(lambda: _time_receive(bench, wait))
         time.sleep(real)  # what is measured is what the receive does meanwhile
         _, _, cpu = bench.finish(receiving)
-        assert cpu < real / 6  # a busy machine may give a hot loop a fifth of a core
+        assert cpu < real * _share_of_a_core() / 4
 
     def test_a_waiting_receive_gets_what_is_sent(self, bench: Bench) -> None:
         """A message that is sent while a receive waits is handed over at once, not when the wait is over."""
@@ -99,6 +99,14 @@ class Receiving:
         there = bench.send(queue=bench.other_queue)
         assert [delivery.id for delivery in bench.receive(2)] == [here.id]
         assert [delivery.id for delivery in bench.receive(2, queue=bench.other_queue)] == [there.id]
+
+
+def _share_of_a_core() -> float:
+    """How much of a core a thread that does nothing but count is given here now: little on a busy machine."""
+    start, cpu = time.perf_counter(), time.thread_time()
+    while (used := time.thread_time() - cpu) < 0.05:
+        pass
+    return used / (time.perf_counter() - start)
 
 
 def _time_receive(bench: Bench, wait: timedelta) -> tuple[list[Delivery], timedelta, float]:

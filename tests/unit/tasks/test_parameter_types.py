@@ -8,6 +8,7 @@ from enum import Enum, EnumMeta
 from typing import Annotated, Any
 
 import msgspec
+import msgspec.inspect
 import pydantic
 import pytest
 from pydantic import BaseModel, Field
@@ -60,6 +61,11 @@ class OwnMeta(EnumMeta):
 
 class Level(Enum, metaclass=OwnMeta):
     LOW = "low"
+
+
+# msgspec 0.23 reads an enumeration with a metaclass of its own as it does others, by its values. Before, our hook
+# calls the enumeration, and so the metaclass.
+OWN_METACLASSES_ARE_FOREIGN = type(msgspec.inspect.type_info(Level)) is msgspec.inspect.CustomType
 
 
 def types(*, required: frozenset[str] = frozenset(), of_open: Any = None, **declared: Any) -> ParameterTypes:
@@ -135,7 +141,7 @@ def test_an_adapter_of_open_ended_parameters_reads_each() -> None:
         (Plain, True),
         (list[Point], True),
         (Cat, True),
-        (Level, True),
+        (Level, OWN_METACLASSES_ARE_FOREIGN),
         (Annotated[int, Field(gt=0)], True),
         (Annotated[int, msgspec.Meta(gt=0)], False),
     ],

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from cloudq.app import App
 from cloudq.core.clock import SystemClock
-from cloudq.core.driver import Capabilities
+from cloudq.core.delivery import Delivery
+from cloudq.core.driver import Capabilities, Final, SettleResult
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import BackendUnavailable
 from cloudq.testing import profiles
@@ -82,6 +83,58 @@ def test_a_second_signal_leaves_in_the_middle_of_a_poll(
         == before
     )
     assert timedelta(seconds=50) < datetime.fromisoformat(until_when) - datetime.now(UTC) <= lease
+
+
+class BeginsLate(MemoryDriver):
+    """A poll that was only about to begin at the second signal: it begins at a second interrupt, or after a release."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.late = False
+        self.interrupts = 0
+        self.handed_over = 0
+        self.begins = threading.Event()
+        self.returned = threading.Event()
+
+    def receive(self, queue: str, *, limit: int, wait: timedelta, lease: timedelta) -> Sequence[Delivery]:
+        if self.late:
+            assert self.begins.wait(20)
+        deliveries = super().receive(queue, limit=limit, wait=wait, lease=lease)
+        self.handed_over += len(deliveries)
+        if self.late:
+            self.returned.set()
+        self.late = bool(deliveries)
+        return deliveries
+
+    def interrupt(self) -> None:
+        super().interrupt()
+        self.interrupts += 1
+        if self.interrupts > 1:
+            self.begins.set()
+
+    def settle(self, finals: Sequence[Final]) -> Sequence[SettleResult]:
+        results = super().settle(finals)
+        self.begins.set()
+        assert self.returned.wait(20)
+        return results
+
+
+def test_a_second_signal_lets_no_poll_receive_what_is_released() -> None:
+    """A poll that begins after it was to be cut is cut again, before anything goes back: that is ready for others."""
+    app, driver = App("memory://"), BeginsLate()
+    started, leave = threading.Event(), threading.Event()
+
+    @app.task("wait")
+    def wait() -> None:
+        started.set()
+        leave.wait(20)
+
+    with app.using(driver), running(app, wait=timedelta(seconds=10), grace=timedelta(minutes=10)) as worker:
+        wait.send()
+        assert started.wait(20)
+        assert 0 == worker.stop(now=True)
+        assert (1, 1) == (driver.handed_over, app.queue("default").stats().ready)
+        leave.set()
 
 
 @pytest.mark.parametrize("profile", [None, profiles.service_bus_like], ids=shown)

@@ -21,13 +21,16 @@ MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file docs/
 # stay together in one.
 PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadgroup
 
+BENCH_INSTALL = $(BIN)/uv pip install --quiet --requirements pyproject.toml --extra bench
+
 comma := ,
 
 PYTHON ?=
+BENCH_PYTHON ?=
 REV ?= HEAD
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-servicebus demo-cloudtasks test quick chaos check payloads test-terraform terraform-tools compatibility compatibility-tools audit sbom bench bench-against cov api docs localstack clean
+.PHONY: help demo demo-servicebus demo-cloudtasks test quick chaos check payloads test-terraform terraform-tools compatibility compatibility-tools audit sbom bench bench-diff cov api docs localstack clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -84,16 +87,12 @@ sbom: $(RUNTIME_STAMP) ## what the library's extras bring, into build/: an SBOM 
 	@$(VENV)/auditing/bin/pip-licenses --python $(VENV)/runtime/bin/python --format markdown --with-urls --output-file build/licences.md
 	@echo "build/sbom.cdx.json build/licences.md"
 
-bench: $(BENCH_STAMP) ## SQLite beside Huey; pushes, SQS (LocalStack) and Service Bus beside others
-	@$(BIN)/python -m tests.benchmarks
-	@$(BIN)/python -m tests.benchmarks.sqs
-	@$(BIN)/python -m tests.benchmarks.service_bus
-	@$(BIN)/python -m tests.benchmarks.push
-	@$(BIN)/python -m tests.benchmarks.push_side
-	@$(BIN)/python -m tests.benchmarks.push_strain
+bench: $(BENCH_STAMP) ## ours and others in one run: SQS, SQLite, Service Bus, pushes, start; QUICK=1 for a short one
+	@$(BIN)/python -m tests.benchmarks $(if $(QUICK),--quick)
 
-bench-against: $(STAMP) ## client CPU and calls of this tree beside another revision's: REV=HEAD~10
-	@$(BIN)/python -m tests.benchmarks.against $(REV)
+bench-diff: $(STAMP) ## this tree beside another revision, REV=HEAD~10: CPU, calls, waits, instructions; QUICK=1
+	@$(BIN)/python -m tests.benchmarks.diff $(if $(QUICK),--quick) '$(REV)'
+	@$(BIN)/python -m tests.benchmarks.instructions '$(REV)'
 
 cov: $(STAMP) ## the test suite with branch coverage; the pure core must have 95 %
 	@$(PYTEST) --cov --cov-report=term --cov-report=html
@@ -168,10 +167,23 @@ $(SERVICEBUS_STAMP): pyproject.toml | $(VENV_STAMP)
 $(CLOUDTASKS_STAMP): pyproject.toml | $(VENV_STAMP)
 	$(call INSTALL_UNLESS_DEV,.[cloudtasks$(comma)emulators],cloudq with Google Cloud Tasks and its emulator)
 
-# What the benchmark compares with: nothing else needs it.
+# What the benchmarks compare with, in environments of their own: they bring what changes the SDKs (OpenTelemetry). Two of
+# them take Python 3.12: where .venv's is older, they have a second environment, of BENCH_PYTHON or the first that is found.
 $(BENCH_STAMP): $(STAMP)
-	@echo "installing the other task queues into $(VENV)"
-	@$(PIP) --editable '.[dev,bench]'
+	@echo "installing the other task queues into $(VENV)/bench"
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(VENV)/bench
+	@$(BENCH_INSTALL) --python $(VENV)/bench/bin/python
+	@if ! $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then \
+		newer="$(BENCH_PYTHON)"; \
+		[ -n "$$newer" ] || newer=$$($(BIN)/uv python find --quiet --no-python-downloads '>=3.12' 2>/dev/null); \
+		if [ -n "$$newer" ]; then \
+			echo "installing those that take Python 3.12 into $(VENV)/bench-newer"; \
+			$(BIN)/uv venv --quiet --allow-existing --python "$$newer" $(VENV)/bench-newer && \
+			$(BENCH_INSTALL) --python $(VENV)/bench-newer/bin/python || exit 1; \
+		else \
+			echo "no Python >= 3.12 is found: some aren't measured; BENCH_PYTHON=/path/to/python3.12 names one"; \
+		fi; \
+	fi
 	@touch $(BENCH_STAMP)
 
 # checkov pins an SDK that is years old: an environment of its own. parliament imports pkg_resources and declares nothing

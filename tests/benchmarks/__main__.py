@@ -1,92 +1,31 @@
-"""`make bench`: cloudq on SQLite beside Huey on its SQLite storage, in one run, each measurement in its own process."""
+"""`make bench`: cloudq beside loops over the SDKs and beside other task queues, in one run.
+
+Each measurement is a process of its own, the sides in turn; what is printed are medians, and medians of the ratios of
+one turn. Where a side can't be measured, the reason is printed.
+"""
 
 from __future__ import annotations
 
-import os
-import platform
-import sqlite3
-from importlib.metadata import version
-
-from rich.console import Console
-from rich.table import Table
+import subprocess
+import sys
+import time
+from typing import Final
 
 import cloudq
-from tests.benchmarks.measure import child, folder, ready, result, run
+from tests.benchmarks.extent import parser
 
-TASKS = int(os.environ.get("BENCH_TASKS", "5000"))
-LATENCY_TASKS = int(os.environ.get("BENCH_LATENCY_TASKS", "200"))
-REPEATS = int(os.environ.get("BENCH_REPEATS", "3"))
-
-SIDES = {
-    "cloudq, synchronous=full": ("cloudq_side", "full", "0"),
-    "Huey, default (synchronous=full)": ("huey_side", "full", "0"),
-    "cloudq, synchronous=normal": ("cloudq_side", "normal", "0"),
-    "Huey, fsync=False (synchronous=off), fastest polling": ("huey_side", "normal", "1"),
-}
-
-
-def measured(side: str) -> dict[str, float]:
-    """All figures of one side, once."""
-    module, synchronous, fastest = SIDES[side]
-    os.environ.update(BENCH_SYNCHRONOUS=synchronous, BENCH_FASTEST=fastest)
-    figures: dict[str, float] = {}
-    batched = module == "cloudq_side"
-    with folder() as path:
-        sent = run(module, "send_many" if batched else "send", TASKS, folder=path)
-        worked = run(module, "work", TASKS, folder=path)
-        # The best way to send many, then all of them worked.
-        figures["end to end /s"] = TASKS / (sent["wall"] + worked["wall"])
-        figures["no-op tasks /s"] = worked["per_second"]
-        figures["worker CPU s/1,000"] = worked["cpu_per_1000"]
-        figures["worker RSS MB"] = worked["rss_mb"]
-        if batched:
-            figures["send_many /s"] = sent["per_second"]
-            figures["send_many CPU s/1,000"] = sent["cpu_per_1000"]
-    with folder() as path:
-        single = run(module, "send", TASKS, folder=path)
-        figures["send /s, 1 thread"] = single["per_second"]
-        figures["send CPU s/1,000"] = single["cpu_per_1000"]
-    with folder() as path:
-        figures["send /s, 16 threads"] = run(module, "threads", TASKS, folder=path)["per_second"]
-    with folder() as path:
-        worker = child(module, "idle", 5, folder=path)
-        ready(worker)
-        run(module, "spaced", LATENCY_TASKS, folder=path)
-        latency = result(worker)
-        if latency["count"] != LATENCY_TASKS:
-            raise RuntimeError(f"{side}: {latency['count']} of {LATENCY_TASKS} tasks ran")
-        figures["idle to start, p50 ms"] = latency["p50_ms"]
-        figures["idle to start, p95 ms"] = latency["p95_ms"]
-        figures["idle worker CPU %"] = latency["idle_percent"]
-    return figures
+PARTS: Final = ("sqs", "mix", "sqs_calls", "sqlite", "service_bus", "push", "push_side", "push_strain", "start")
 
 
 def main() -> None:
-    """Measures the sides in turn, several times, and prints the medians."""
-    console = Console(width=170)
-    console.print(
-        f"cloudq {cloudq.__version__}, Huey {version('huey')}, Python {platform.python_version()}, "
-        f"SQLite {sqlite3.sqlite_version}, {os.cpu_count()} cores; {TASKS} tasks of 200 bytes, "
-        f"10 worker threads, medians of {REPEATS} runs, sides in turn"
-    )
-    runs: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
-    for _ in range(REPEATS):
-        for side in SIDES:
-            runs[side].append(measured(side))
-    table = Table("figure", *SIDES, "full: cloudq / Huey")
-    for figure in runs[next(iter(SIDES))][0]:
-        medians = [
-            sorted(one[figure] for one in runs[side])[REPEATS // 2] if figure in runs[side][0] else None
-            for side in SIDES
-        ]
-        ours, theirs = medians[0], medians[1]
-        ratio = f"{ours / theirs:.2f}" if ours is not None and theirs else ""
-        table.add_row(
-            figure,
-            *("" if median is None else f"{median:,.3g}" if median < 100 else f"{median:,.0f}" for median in medians),
-            ratio,
-        )
-    console.print(table)
+    """Runs the parts that the command line names, or all of them, one after the other."""
+    command = parser(__doc__)
+    command.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; all of them by default")
+    asked = command.parse_args()
+    options = [*(["--quick"] if asked.quick else []), *(["--repeats", str(asked.repeats)] if asked.repeats else [])]
+    print(f"cloudq {cloudq.__version__}, {time.strftime('%d %B %Y, %H:%M')}", flush=True)
+    for part in asked.parts or PARTS:
+        subprocess.run([sys.executable, "-m", f"tests.benchmarks.{part}", *options], check=True)
 
 
 if __name__ == "__main__":

@@ -8,45 +8,56 @@ from __future__ import annotations
 
 import asyncio
 import os
-import platform
-import statistics
 import subprocess
-from importlib.metadata import version
 from pathlib import Path
+from typing import Final, NamedTuple
 
 from rich.console import Console
-from rich.table import Table
 
-import cloudq
+from tests.benchmarks.environments import HERE, PEERS
+from tests.benchmarks.extent import Extent, machine, parser
 from tests.benchmarks.measure import child, folder
 from tests.benchmarks.push_side import load
-from tests.unit.push.fakes import certificates_of, token
+from tests.benchmarks.report import present, table
+from tests.unit.push.fakes import ACCOUNT, AUDIENCE, certificates_of, token
 
-PUSHES = int(os.environ.get("BENCH_PUSHES", "3000"))
-REPEATS = int(os.environ.get("BENCH_REPEATS", "3"))
-WARM = 200
-FRESH = 600
-SIDES = {
-    "FastAPI, h11": ("push_fastapi", "h11"),
-    "FastAPI, httptools": ("push_fastapi", "httptools"),
-    "cloudq": ("push_side", ""),
+PUSHES: Final = 3_000
+WARM: Final = 200
+FRESH: Final = 600
+
+
+class Side(NamedTuple):
+    """A server: its module, the packages whose versions are printed, where it runs, and its arguments around the rest."""
+
+    module: str
+    packages: tuple[str, ...]
+    python: Path = HERE
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+
+_FASTAPI: Final = ("fastapi", "uvicorn", "google-auth", "cachecontrol")
+PEER: Final = "FastAPI, h11"
+OURS: Final = "cloudq"
+SIDES: Final = {
+    PEER: Side("push_fastapi", _FASTAPI, PEERS, after=("h11", AUDIENCE, ACCOUNT)),
+    "FastAPI, httptools": Side("push_fastapi", _FASTAPI, PEERS, after=("httptools", AUDIENCE, ACCOUNT)),
+    OURS: Side("push_side", ("cloudq",), before=("serve",)),
 }
-PEER, _, OURS = SIDES
 
 
-def measured(side: str, kind: str, tokens: list[str], certificates: str) -> tuple[float, float]:
+def measured(side: Side, kind: str, tokens: list[str], certificates: str, pushes: int) -> dict[str, float]:
     """How many pushes a second, and the server's CPU in ms a push."""
-    module, parser = SIDES[side]
-    before = ("serve",) if module == "push_side" else ()
     with folder() as path:
-        server = child(module, *before, kind, certificates, parser, folder=path)
+        arguments = (*side.before, kind, certificates, *side.after)
+        server = child(side.module, *arguments, folder=path, python=side.python)
         try:
             assert server.stdout is not None
             port = int(server.stdout.readline())
-            asyncio.run(load(port, range(PUSHES, PUSHES + WARM), tokens))
+            asyncio.run(load(port, range(pushes, pushes + WARM), tokens))
             began = cpu_seconds(server)
-            rate = asyncio.run(load(port, range(PUSHES), tokens))
-            return rate, (cpu_seconds(server) - began) / PUSHES * 1000
+            rate = asyncio.run(load(port, range(pushes), tokens))
+            return {"pushes /s": rate, "CPU ms a push": (cpu_seconds(server) - began) / pushes * 1000}
         finally:
             server.terminate()
             server.communicate()
@@ -58,31 +69,24 @@ def cpu_seconds(process: subprocess.Popen[str]) -> float:
     return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
-def main() -> None:
+def main(extent: Extent) -> None:
     """Measures the sides in turn, several times, and prints the medians; ratios are those of one turn."""
-    console = Console(width=120)
-    console.print(
-        f"cloudq {cloudq.__version__}, FastAPI {version('fastapi')}, uvicorn {version('uvicorn')}, google-auth "
-        f"{version('google-auth')}, Python {platform.python_version()}, {os.cpu_count()} cores, load "
-        f"{os.getloadavg()[0]:.1f}; {PUSHES:,} pushes over eight connections, medians of {REPEATS} runs"
-    )
-    table = Table("pushes", *(f"{side}{what}" for side in SIDES for what in (" /s", " ms")), "x rate", "x CPU")
+    console = Console(width=150)
+    console.print(f"[bold]Pushes[/], over eight connections; {machine()}; medians of {extent.repeats} in turn")
+    sides = present(SIDES, console)
+    pushes = extent.tasks(PUSHES)
+    runs: dict[str, list[dict[str, float]]] = {name: [{} for _ in range(extent.repeats)] for name in sides}
     with certificates_of("a", "b") as server:
-        for tokens, shown in ((1, "one token"), (FRESH, "another token each")):
-            signed = [token(sub=str(number)) for number in range(tokens)]
+        for number, shown in ((1, "one token"), (FRESH, "another token each")):
+            tokens = [token(sub=str(one)) for one in range(number)]
             for kind in ("def", "async"):
-                runs = [{side: measured(side, kind, signed, server.url) for side in SIDES} for _ in range(REPEATS)]
-                medians = (
-                    f"{statistics.median(one[side][figure] for one in runs):,.4g}"
-                    for side in SIDES
-                    for figure in (0, 1)
-                )
-                rate = statistics.median(one[OURS][0] / one[PEER][0] for one in runs)
-                cpu = statistics.median(one[PEER][1] / one[OURS][1] for one in runs)
-                table.add_row(f"{kind}, {shown}", *medians, f"{rate:.2f}", f"{cpu:.2f}")
-    console.print(table)
-    console.print(f"ratios to {PEER}: both servers read HTTP with h11; load at the end {os.getloadavg()[0]:.1f}")
+                for turn in range(extent.repeats):
+                    for name, side in sides.items():
+                        figures = measured(side, kind, tokens, server.url, pushes)
+                        runs[name][turn] |= {f"{kind}, {shown}, {what}": figure for what, figure in figures.items()}
+    console.print(table(runs, {"cloudq / FastAPI": (OURS, PEER)} if PEER in sides else {}))
+    console.print(f"the ratio is to {PEER}: both servers read HTTP with h11; load at the end {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":
-    main()
+    main(Extent.asked(parser(__doc__).parse_args()))

@@ -17,8 +17,6 @@ from fastapi import FastAPI, HTTPException, Request
 from google.oauth2 import id_token
 from pydantic import BaseModel
 
-from tests.unit.push.fakes import ACCOUNT, AUDIENCE
-
 
 class Arguments(BaseModel):
     """The function's."""
@@ -38,12 +36,14 @@ def noop(n: int) -> None:
     """The same as beside it in cloudq."""
 
 
-def endpoint(kind: str, certificates: str) -> FastAPI:
+def endpoint(kind: str, certificates: str, audience: str, account: str) -> FastAPI:
     """The application.
 
     Args:
         kind: `def` or `async`.
         certificates: The URL of the keys.
+        audience: Whom tokens have to be for.
+        account: Whose they have to be.
     """
     web = FastAPI()
     session = cachecontrol.CacheControl(requests.session())
@@ -52,10 +52,10 @@ def endpoint(kind: str, certificates: str) -> FastAPI:
     def handle(event: Event, request: Request) -> dict[str, str]:
         shown = request.headers.get("authorization", "").removeprefix("Bearer ")
         try:
-            claims = id_token.verify_token(shown, fetch, audience=AUDIENCE, certs_url=certificates)
+            claims = id_token.verify_token(shown, fetch, audience=audience, certs_url=certificates)
         except ValueError as error:
             raise HTTPException(401) from error
-        if claims["email"] != ACCOUNT or not claims["email_verified"]:
+        if claims["email"] != account or not claims["email_verified"]:
             raise HTTPException(403)
         noop(event.data.n)
         return {}
@@ -76,11 +76,11 @@ class Server(uvicorn.Server):
         print(self.servers[0].sockets[0].getsockname()[1], flush=True)
 
 
-def main(kind: str, certificates: str, parser: str) -> None:
+def main(kind: str, certificates: str, parser: str, audience: str, account: str) -> None:
     """Serves it, by uvicorn with that parser, as its command does, and prints its port."""
-    application = endpoint(kind, certificates)
+    application = endpoint(kind, certificates, audience, account)
     Server(uvicorn.Config(application, port=0, http=parser, access_log=False, log_level="warning")).run()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    main(*sys.argv[1:6])

@@ -1,31 +1,50 @@
-"""`make bench`, its part on Azure Service Bus: cloudq beside the SDK's public methods, on our emulator.
+"""Azure Service Bus: cloudq beside the SDK's public methods and Boilermaker, on our emulator.
 
-Each measurement is a process of its own, the emulator as well. Its time is part of every figure, and the same for both.
+Each measurement is a process of its own, the emulator as well. Its time is part of every rate, and the same for all.
+CPU is the client's, user and system.
 """
 
 from __future__ import annotations
 
 import os
-import platform
 import re
-import statistics
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
+from pathlib import Path
+from typing import Final, NamedTuple
 
 from rich.console import Console
-from rich.table import Table
 
-import cloudq
+from tests.benchmarks.environments import HERE, PEERS
+from tests.benchmarks.extent import Extent, machine, parser
 from tests.benchmarks.measure import folder, run
+from tests.benchmarks.report import present, table
 
-TASKS = int(os.environ.get("BENCH_SERVICE_BUS_TASKS", "5000"))
-REPEATS = int(os.environ.get("BENCH_REPEATS", "3"))
-SIDES = {"azure-servicebus alone": "service_bus_sdk", "cloudq": "service_bus_cloudq"}
-RAW, OURS = SIDES
-PHASES = ("send", "work")
+TASKS: Final = 5_000
+SLOW_TASKS: Final = 500
+
+
+class Side(NamedTuple):
+    """A library: its module, the packages whose versions are printed, where it runs, and with how many tasks."""
+
+    module: str
+    packages: tuple[str, ...]
+    python: Path = HERE
+    tasks: int = TASKS
+
+
+RAW: Final = "the SDK alone"
+OURS: Final = "cloudq"
+PEER: Final = "Boilermaker"
+SIDES: Final = {
+    RAW: Side("service_bus_sdk", ("azure-servicebus",)),
+    OURS: Side("service_bus_cloudq", ("cloudq",)),
+    PEER: Side("service_bus_boilermaker", ("boilermaker-servicebus", "azure-servicebus"), PEERS, SLOW_TASKS),
+}
+PHASES: Final = ("send", "work")
 
 
 @contextmanager
@@ -50,42 +69,33 @@ def emulator(queues: list[str]) -> Iterator[str]:
         process.wait()
 
 
-def measured(module: str, queue: str) -> dict[str, float]:
+def measured(side: Side, queue: str, extent: Extent) -> dict[str, float]:
     """The figures of one side, once, in a queue of its own."""
     os.environ["BENCH_QUEUE"] = queue
     figures: dict[str, float] = {}
     for phase in PHASES:
         with folder() as path:
-            result = run(module, phase, TASKS, folder=path)
+            result = run(side.module, phase, extent.tasks(side.tasks), folder=path, python=side.python)
         figures |= {f"{phase} /s": result["per_second"], f"{phase} CPU s/1,000": result["cpu_per_1000"]}
     return figures
 
 
-def main() -> None:
+def main(extent: Extent) -> None:
     """Measures the sides in turn, several times, and prints the medians; ratios are those of one turn."""
-    console = Console(width=120)
-    console.print(
-        f"cloudq {cloudq.__version__}, azure-servicebus {version('azure-servicebus')}, Python "
-        f"{platform.python_version()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {TASKS:,} no-op tasks of "
-        f"200 bytes, medians of {REPEATS} runs, on the emulator"
-    )
-    runs: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
-    queues = [f"{module}-{turn}" for turn in range(REPEATS) for module in SIDES.values()]
+    console = Console(width=150)
+    console.print(f"[bold]Azure Service Bus[/], on the emulator; {machine()}; medians of {extent.repeats} in turn")
+    sides = present(SIDES, console)
+    runs: dict[str, list[dict[str, float]]] = defaultdict(list)
+    queues = [f"{side.module}-{turn}" for turn in range(extent.repeats) for side in sides.values()]
     with emulator(queues) as connection:
         os.environ["CLOUDQ_SERVICEBUS_CONNECTION_STRING"] = connection
-        for turn in range(REPEATS):
-            for side, module in SIDES.items():
-                runs[side].append(measured(module, f"{module}-{turn}"))
-    table = Table("figure", *SIDES, "cloudq / SDK")
-    for figure in runs[OURS][0]:
-        ratio = statistics.median(ours[figure] / raw[figure] for ours, raw in zip(runs[OURS], runs[RAW], strict=True))
-        medians = (statistics.median(one[figure] for one in runs[side]) for side in SIDES)
-        cells = (f"{median:,.3g}" if median < 100 else f"{median:,.0f}" for median in medians)
-        table.add_row(figure, *cells, f"{ratio:.2f}")
-    console.print(table)
-    each = {side: ", ".join(f"{one['work /s']:,.0f}" for one in runs[side]) for side in SIDES}
-    console.print(f"work /s, each run: {each}; load at the end {os.getloadavg()[0]:.1f}")
+        for turn in range(extent.repeats):
+            for name, side in sides.items():
+                runs[name].append(measured(side, f"{side.module}-{turn}", extent))
+    ratios = {f"{name} / SDK": (name, RAW) for name in sides if name != RAW}
+    console.print(table(runs, ratios))
+    console.print(f"load at the end {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":
-    main()
+    main(Extent.asked(parser(__doc__).parse_args()))

@@ -1,140 +1,175 @@
-"""`make bench`, its second part: SQS calls and client CPU a task, beside a plain boto3 loop and three task queues.
+"""SQS: client CPU, calls and tasks a second, beside loops over boto3 and over Amazon's new SDK, and other task queues.
 
-Everything runs against one LocalStack behind one counting proxy, each measurement in a process of its own. LocalStack
-is slow, so no times are compared: only calls, which are what SQS costs, and the client's CPU.
+Everything runs against a fast stand-in in a process of its own (`tests.benchmarks.stand_in`), each measurement in a
+process of its own, the sides in turn. The ratio is that to a loop over boto3 of the same shape (ten a call, one a call,
+sixteen threads of one a call) in the same turn and the same environment. CPU is the client's, user and system.
 """
 
 from __future__ import annotations
 
 import os
-import platform
-import statistics
-from importlib.metadata import version
-from typing import Any, NamedTuple
+from collections import defaultdict
+from pathlib import Path
+from statistics import median
+from typing import Final, NamedTuple
 
-import boto3
 from rich.console import Console
 from rich.table import Table
 
-import cloudq
-from localstack.start import CREDENTIALS, LocalStack
+from localstack.start import CREDENTIALS
+from tests.benchmarks.environments import HERE, NEWER, PEERS
+from tests.benchmarks.extent import Extent, machine, parser
+from tests.benchmarks.figures import ratio, shown
 from tests.benchmarks.measure import folder, run
-from tests.chaos.http_proxy import Counting, HttpProxy
+from tests.benchmarks.report import present
+from tests.benchmarks.stand_in.control import Control
+from tests.benchmarks.stand_in.process import stand_in
 
-TASKS = int(os.environ.get("BENCH_SQS_TASKS", "10000"))
-# Their figures are per task too, and they take ten times as long.
-PEER_TASKS = int(os.environ.get("BENCH_SQS_PEER_TASKS", str(max(TASKS // 10, 1))))
-REPEATS = int(os.environ.get("BENCH_REPEATS", "3"))
-CONTROL = {"GetQueueUrl", "GetQueueAttributes", "CreateQueue", "ListQueues", "TagQueue"}
-PHASES = ("send", "work")
+# For how many tasks each phase is measured: a message alone costs ten times as much as one of ten.
+TASKS: Final = {"send_many": 10_000, "work": 10_000, "send": 2_000, "threads": 2_000}
+PEER_TASKS: Final = 1_000
+_OWN: Final = ("send_many", "work", "send", "threads")
 
 
 class Side(NamedTuple):
-    """A library with its settings."""
+    """A library with its settings.
+
+    Attributes:
+        module: Of its programs.
+        packages: What of it has versions worth printing.
+        python: The environment it runs in.
+        settings: Which, where it has several.
+        phases: What it can do, in order: `work` works off what the phase before it sent.
+    """
 
     module: str
+    packages: tuple[str, ...]
+    python: Path
     settings: str = "recommended"
+    phases: tuple[str, ...] = ("send", "work")
 
-    @property
-    def tasks(self) -> int:
+    def tasks(self, phase: str) -> int:
         """How many it is given."""
-        return TASKS if self.module in {"sqs_raw", "sqs_cloudq"} else PEER_TASKS
+        return TASKS[phase] if self.module in {"sqs_raw", "sqs_cloudq", "sqs_aws_sdk"} else PEER_TASKS
 
 
-RAW, OURS = "boto3, ten a call, no queue library", "cloudq"
-SIDES = {
-    RAW: Side("sqs_raw"),
-    OURS: Side("sqs_cloudq"),
-    "Celery, recommended": Side("sqs_celery"),
-    "Celery, fastest": Side("sqs_celery", "fastest"),
-    "Dramatiq, recommended": Side("sqs_dramatiq"),
-    "Dramatiq, fastest": Side("sqs_dramatiq", "fastest"),
-    "Taskiq, recommended": Side("sqs_taskiq"),
-    "Taskiq, fastest": Side("sqs_taskiq", "fastest"),
+RAW: Final = "boto3 alone"
+OURS: Final = "cloudq"
+_BATCHED: Final = ("send_many", "work")
+_DJANGO: Final = ("django-tasks-sqs", "django")
+SIDES: Final = {
+    OURS: Side("sqs_cloudq", ("cloudq",), HERE, phases=_OWN),
+    "aws-sdk-sqs alone": Side("sqs_aws_sdk", ("aws-sdk-sqs",), NEWER, phases=("send_many", "work", "send")),
+    "Celery": Side("sqs_celery", ("celery", "kombu"), PEERS),
+    "Celery, fastest": Side("sqs_celery", ("celery", "kombu"), PEERS, "fastest"),
+    "Dramatiq": Side("sqs_dramatiq", ("dramatiq", "dramatiq-sqs"), PEERS),
+    "Dramatiq, fastest": Side("sqs_dramatiq", ("dramatiq", "dramatiq-sqs"), PEERS, "fastest"),
+    "taskiq-aio-sqs": Side("sqs_taskiq", ("taskiq", "taskiq-aio-sqs"), PEERS),
+    "taskiq-aio-sqs, fastest": Side("sqs_taskiq", ("taskiq", "taskiq-aio-sqs"), PEERS, "fastest", _BATCHED),
+    "taskiq-sqs": Side("sqs_taskiq_sqs", ("taskiq", "taskiq-sqs"), PEERS),
+    "taskiq-sqs, fastest": Side("sqs_taskiq_sqs", ("taskiq", "taskiq-sqs"), PEERS, "fastest", _BATCHED),
+    "django-tasks-sqs": Side("sqs_django", _DJANGO, NEWER, phases=("send", "send_many", "work")),
+    "django-tasks-sqs, fastest": Side("sqs_django", _DJANGO, NEWER, "fastest", _BATCHED),
 }
 
 
+class Measured(NamedTuple):
+    """One phase of a side, once.
+
+    Attributes:
+        cpu: Seconds for 1,000 tasks.
+        calls: For each task.
+        rate: Tasks a second.
+    """
+
+    cpu: float
+    calls: float
+    rate: float
+
+
 class Bench:
-    """Runs the sides against LocalStack, behind a proxy that counts."""
+    """Runs phases against a stand-in, each in a queue of its own, but for `work` in that of the phase before it."""
 
-    def __init__(self, client: Any, url: str, calls: Counting) -> None:
-        self._client = client
-        self._calls = calls
+    def __init__(self, service: Control, extent: Extent) -> None:
+        self._service = service
+        self._extent = extent
         self._number = 0
-        os.environ["AWS_ENDPOINT_URL"] = url
+        os.environ.update(CREDENTIALS, AWS_ENDPOINT_URL=service.url)
 
-    def side(self, side: Side) -> dict[str, float]:
-        """Its figures, once, in a queue of its own."""
+    def measured(self, side: Side) -> dict[str, Measured]:
+        """A side, once."""
         os.environ["BENCH_SETTINGS"] = side.settings
-        figures: dict[str, float] = {}
-        for phase in PHASES:
-            figures |= self._measured(side, phase, fresh=phase == "send")
-        return figures
+        return {phase: self._phase(side, phase) for phase in side.phases}
 
-    def threads(self) -> float:
-        """Calls a task where sixteen threads send one by one."""
-        return self._measured(SIDES[OURS], "threads", fresh=True)["threads calls"]
-
-    def _measured(self, side: Side, phase: str, *, fresh: bool) -> dict[str, float]:
-        if fresh:
+    def _phase(self, side: Side, phase: str) -> Measured:
+        if phase != "work":
             self._number += 1
             os.environ["BENCH_QUEUE"] = f"bench-{self._number}"
-            self._client.create_queue(QueueName=os.environ["BENCH_QUEUE"])
-        self._calls.taken()
+            self._service.create(os.environ["BENCH_QUEUE"])
+        tasks = self._extent.tasks(side.tasks(phase))
+        self._service.calls()
         with folder() as path:
-            measured = run(side.module, phase, side.tasks, folder=path)
-        calls = sum(count for action, count in self._calls.taken().items() if action not in CONTROL)
-        return {f"{phase} calls": calls / side.tasks, f"{phase} CPU": measured["cpu_per_1000"]}
+            if phase == "work":
+                tasks = self._service.left(os.environ["BENCH_QUEUE"])
+            figures = run(side.module, phase, tasks, folder=path, python=side.python)
+        if phase == "work" and (left := self._service.left(os.environ["BENCH_QUEUE"])):
+            raise RuntimeError(f"{side.module} left {left} of {tasks} messages")
+        return Measured(figures["cpu_per_1000"], self._service.calls() / tasks, figures["per_second"])
 
 
-def versions() -> str:
-    """What is compared, on what."""
-    names = ("boto3", "celery", "kombu", "dramatiq", "dramatiq-sqs", "taskiq", "taskiq-aio-sqs")
-    return f"cloudq {cloudq.__version__}, " + ", ".join(f"{name} {version(name)}" for name in names)
-
-
-def main() -> None:
-    """Measures the sides in turn, several times, and prints the medians; ratios are those of one turn."""
+def main(extent: Extent) -> None:
+    """Measures the sides in turn, several times, and prints the medians."""
     console = Console(width=150)
     console.print(
-        f"{versions()}, Python {platform.python_version()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; "
-        f"{TASKS:,} no-op tasks of 200 bytes ({PEER_TASKS:,} for the three others), medians of {REPEATS} runs"
+        f"[bold]SQS[/], on a stand-in in a process of its own; {machine()}; medians of {extent.repeats} in turn"
     )
-    runs: dict[str, list[dict[str, float]]] = {name: [] for name in SIDES}
-    threads: list[float] = []
-    os.environ.update(CREDENTIALS)
-    calls = Counting()
-    with LocalStack() as localstack, HttpProxy(localstack.url, calls) as proxy:
-        client = boto3.client("sqs", endpoint_url=localstack.url)
-        bench = Bench(client, proxy.url, calls)
-        for _ in range(REPEATS):
-            for name, side in SIDES.items():
-                runs[name].append(bench.side(side))
-            threads.append(bench.threads())
-    console.print(_table(runs))
-    both = [one["send calls"] + one["work calls"] for one in runs[OURS]]
-    console.print(
-        f"cloudq, 16 threads that send one by one: {statistics.median(threads):.3f} calls a task; "
-        f"send_many and worker together: {statistics.median(both):.3f}; load at the end {os.getloadavg()[0]:.1f}"
-    )
+    sides = present({RAW: Side("sqs_raw", ("boto3", "botocore"), HERE, phases=_OWN), **SIDES}, console)
+    raws = {
+        python: Side("sqs_raw", ("boto3",), python, phases=_OWN) for python in {one.python for one in sides.values()}
+    }
+    runs: dict[str, list[dict[str, Measured]]] = defaultdict(list)
+    floors: dict[Path, list[dict[str, Measured]]] = defaultdict(list)
+    with stand_in() as service:
+        bench = Bench(service, extent)
+        for _ in range(extent.repeats):
+            for python, raw in raws.items():
+                floors[python].append(bench.measured(raw))
+                for name, side in list(sides.items()):
+                    if side.python != python or name == RAW:
+                        continue
+                    try:
+                        runs[name].append(bench.measured(side))
+                    except RuntimeError as error:
+                        if name == OURS:
+                            raise
+                        console.print(f"  not measured: {name}: {error}")
+                        del sides[name]
+    runs[RAW] = floors[HERE]
+    console.print(_table(sides, runs, floors))
+    console.print(f"load at the end {os.getloadavg()[0]:.1f}")
 
 
-def _table(runs: dict[str, list[dict[str, float]]]) -> Table:
-    head = ("calls", "CPU s/1,000", "of boto3's")
-    table = Table("", *(f"{phase}: {what}" for phase in PHASES for what in head))
-    for name, measured in runs.items():
-        cells = []
-        for phase in PHASES:
-            pairs = zip(measured, runs[RAW], strict=True)
-            ratio = statistics.median(one[f"{phase} CPU"] / raw[f"{phase} CPU"] for one, raw in pairs)
-            cells += [
-                f"{statistics.median(one[f'{phase} calls'] for one in measured):.3f}",
-                f"{statistics.median(one[f'{phase} CPU'] for one in measured):.3f}",
-                f"{ratio:.2f} x",
-            ]
-        table.add_row(name, *cells)
+def _table(
+    sides: dict[str, Side],
+    runs: dict[str, list[dict[str, Measured]]],
+    floors: dict[Path, list[dict[str, Measured]]],
+) -> Table:
+    table = Table("", "phase", "CPU s/1,000", "x boto3", "calls a task", "tasks/s", "x boto3")
+    for name, side in sides.items():
+        for phase in side.phases:
+            own, floor = ([turn[phase] for turn in turns] for turns in (runs[name], floors[side.python]))
+            table.add_row(
+                name,
+                phase,
+                shown(median(one.cpu for one in own)),
+                f"{ratio([one.cpu for one in own], [one.cpu for one in floor]):.2f}",
+                f"{median(one.calls for one in own):.3f}",
+                shown(median(one.rate for one in own)),
+                f"{ratio([one.rate for one in own], [one.rate for one in floor]):.2f}",
+            )
+        table.add_section()
     return table
 
 
 if __name__ == "__main__":
-    main()
+    main(Extent.asked(parser(__doc__).parse_args()))

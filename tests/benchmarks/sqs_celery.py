@@ -59,6 +59,7 @@ def work(count: int) -> None:
 
     def end() -> None:
         countdown.wait()
+        watch.over()
         time.sleep(1)  # it acknowledges on its way; there is no event to wait for
         watch.report(count)
         os._exit(0)  # a warm shutdown waits for a poll

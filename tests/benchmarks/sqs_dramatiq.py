@@ -10,7 +10,7 @@ import logging
 import dramatiq
 from dramatiq_sqs import SQSBroker
 
-from tests.benchmarks.sqs_place import FASTEST, PAYLOAD, QUEUE, REGION, Countdown, main, timed
+from tests.benchmarks.sqs_place import FASTEST, PAYLOAD, QUEUE, REGION, Countdown, main, timed, timed_until
 
 logging.disable(logging.WARNING)
 broker = SQSBroker(region_name=REGION, middleware=[] if FASTEST else None)
@@ -37,13 +37,7 @@ def work(count: int) -> None:
     countdown.count = count
     broker._ensure_queue(QUEUE)
     worker = dramatiq.Worker(broker, worker_threads=THREADS, worker_timeout=1000)
-
-    def run() -> None:
-        worker.start()
-        countdown.wait()
-        worker.stop()
-
-    timed(count, run)
+    timed_until(countdown, worker.start, worker.stop)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -19,6 +20,10 @@ QUEUE_URL: Final = f"{ENDPOINT}/{ACCOUNT}/{QUEUE}"
 FASTEST: Final = os.environ.get("BENCH_SETTINGS") == "fastest"
 """Whether the side is to use its fastest settings, rather than those that its documentation recommends."""
 PAYLOAD: Final = {"text": "x" * 180}
+THREADS: Final = 16
+"""How many send at the same time, where several do."""
+LOOPS: Final = 8
+"""How many loops over boto3 run side by side, where several do."""
 
 
 class Countdown:
@@ -46,13 +51,37 @@ class Countdown:
             time.sleep(0.01)
 
 
-def timed(count: int, work: Callable[[], object], **more: float) -> None:
+def in_threads(count: int, work: Callable[[], object]) -> None:
+    """Does `work` `count` times, by sixteen threads."""
+    each = [count // THREADS + (number < count % THREADS) for number in range(THREADS)]
+    workers = [threading.Thread(target=lambda times: [work() for _ in range(times)], args=[times]) for times in each]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+
+def timed(count: int, work: Callable[[], object]) -> None:
     """Does the work, and prints what it took as this side's figures."""
     watch = Stopwatch()
     work()
-    watch.report(count, **more)
+    watch.report(count)
+
+
+def timed_until(countdown: Countdown, start: Callable[[], object], stop: Callable[[], object]) -> None:
+    """Starts a worker, waits until all ran, stops it, and prints what that took: the rate is without the stopping."""
+    watch = Stopwatch()
+    start()
+    countdown.wait()
+    watch.over()
+    stop()
+    watch.report(countdown.count)
 
 
 def main(phases: Mapping[str, Callable[[int], None]]) -> None:
     """Runs the phase that the command line names, for as many tasks as it says."""
-    phases[sys.argv[1]](int(sys.argv[2]))
+    parser = argparse.ArgumentParser(description="A side of the SQS benchmark, in BENCH_QUEUE at AWS_ENDPOINT_URL.")
+    parser.add_argument("phase", choices=list(phases))
+    parser.add_argument("count", type=int, help="for how many tasks")
+    asked = parser.parse_args()
+    phases[asked.phase](asked.count)

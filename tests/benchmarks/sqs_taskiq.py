@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 
-from taskiq.receiver import Receiver
 from taskiq_aio_sqs import SQSBroker
 
 from tests.benchmarks.measure import Stopwatch
 from tests.benchmarks.sqs_place import ENDPOINT, FASTEST, PAYLOAD, QUEUE, REGION, Countdown, main
+from tests.benchmarks.taskiq_receiver import receive
 
 logging.disable(logging.WARNING)
 FAST = {"enable_batching": True, "batch_timeout": 0.1, "max_number_of_messages": 10} if FASTEST else {}
@@ -47,23 +46,9 @@ def send(count: int) -> None:
 def work(count: int) -> None:
     """A receiver as its worker has it, until all ran and their messages are deleted."""
     countdown.count = count
-
-    async def run() -> None:
-        receiver = Receiver(broker, max_async_tasks=100, max_prefetch=0)
-        over = asyncio.Event()
-        watch = Stopwatch()
-        listening = asyncio.create_task(receiver.listen(over))
-        end = time.monotonic() + 240
-        while not countdown.over and time.monotonic() < end:
-            await asyncio.sleep(0.01)
-        over.set()
-        await listening
-        await broker.shutdown()
-        watch.report(count)
-
     broker.is_worker_process = True
-    asyncio.run(run())
+    asyncio.run(receive(broker, countdown))
 
 
 if __name__ == "__main__":
-    main({"send": send, "work": work})
+    main({"send_many" if FASTEST else "send": send, "work": work})

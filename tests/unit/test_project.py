@@ -332,7 +332,7 @@ def test_make_targets_are_explained() -> None:
         "audit",
         "sbom",
         "bench",
-        "bench-against",
+        "bench-diff",
         "cov",
         "api",
         "docs",

@@ -27,7 +27,7 @@ FRESH: Final = 600
 
 
 class Side(NamedTuple):
-    """A server: its module, the packages whose versions are printed, where it runs, and its arguments around the rest."""
+    """A server: its module, the packages whose versions are printed, where it runs, its arguments around the rest."""
 
     module: str
     packages: tuple[str, ...]

@@ -46,6 +46,8 @@ class Books:
         started: How many were started so far.
         idle_takers: How many takers wait.
         taker_woken: Whether one of them was woken and isn't back yet.
+        leader: The taker that takes what waits, and comes back for the next one soon; `None`: any may take.
+        led_since: When the latest delivery was taken.
         closed: Whether nothing is started or asked for any more.
         epoch: Moves with all that may put something into a queue, or into our hands.
     """
@@ -79,6 +81,8 @@ class Books:
         self.started = 0
         self.idle_takers = 0
         self.taker_woken = False
+        self.leader: object | None = None
+        self.led_since = timedelta(0)
         self.closed = False
         self.epoch = 0
 
@@ -99,9 +103,10 @@ class Books:
     def wake_taker(self) -> None:
         """Wakes one taker, which wakes the next once it took something.
 
-        So ten deliveries of short tasks don't wake ten threads, of which the first does all the work.
+        So ten deliveries of short tasks don't wake ten threads, of which the first does all the work. And while a taker
+        leads, it takes them.
         """
-        if self.waiting and self.idle_takers and not self.taker_woken and self.may_start():
+        if self.waiting and self.idle_takers and not self.taker_woken and self.leader is None and self.may_start():
             self.taker_woken = True
             self.work.notify()
 

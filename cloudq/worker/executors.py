@@ -5,15 +5,22 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
+from collections import defaultdict
+from functools import partial
 from typing import Any, Protocol
 
-from cloudq.core.outcome import Outcome
+from cloudq.core.clock import Clock
+from cloudq.core.outcome import ACKED, Outcome
 from cloudq.core.processor import Processor
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.threads import Threads
-from cloudq.running.event_loop import Ended, LazyLoop
+from cloudq.running.event_loop import LazyLoop
 from cloudq.running.held import HeldLease
 from cloudq.worker.intake import Intake
+from cloudq.worker.lookout import Lookout
+from cloudq.worker.pace import Pace
+from cloudq.worker.series import Series
+from cloudq.worker.settler import Settler
 
 logger = SafeLogger("cloudq.worker")
 
@@ -39,25 +46,53 @@ class Executor(Protocol):
         ...
 
 
+class EndedInSeries(Protocol):
+    """Told the outcome of each task, for how many seconds it ran, and what of its thread's series it may wait with."""
+
+    def __call__(self, held: HeldLease, outcome: Outcome, seconds: float, series: Series | None = None) -> None:
+        """Takes note; the outcome is kept in `series`, or settled."""
+        ...
+
+
 class ThreadExecutor:
     """Runs sync tasks on up to `threads` daemon threads, and passes async ones to an event loop.
+
+    Short tasks are worked off by one thread, one after the other, and settled together (see `series`); for tasks that
+    take longer, or wait for something, a thread each.
 
     Daemon threads, because a handler that never returns must not keep the process alive once the worker has left.
 
     Args:
         intake: Where the work comes from; its slots bound threads and coroutines together.
         processor: Turns deliveries into outcomes.
-        threads: The most threads.
+        settler: Settles what a series has kept.
+        threads: The most threads that take from the intake.
+        queues: How many queues there are: of each, one thread more may be busy with a settlement.
         ended: Told each outcome.
+        clock: Where the time comes from.
     """
 
-    def __init__(self, intake: Intake, processor: Processor[Any], *, threads: int, ended: Ended) -> None:
+    def __init__(
+        self,
+        intake: Intake,
+        processor: Processor[Any],
+        settler: Settler,
+        *,
+        threads: int,
+        queues: int,
+        ended: EndedInSeries,
+        clock: Clock,
+    ) -> None:
         self._intake = intake
         self._processor = processor
+        self._settler = settler
         self._most = threads
         self._ended = ended
-        self._threads = Threads("cloudq-task", threads)
+        self._clock = clock
+        self._threads = Threads("cloudq-task", threads + queues)
         self._loop = LazyLoop(processor, ended)
+        self._lookout = Lookout(intake, settle=partial(settler.settle, outcome=ACKED), more=self.more, clock=clock)
+        self._paces: defaultdict[str, Pace] = defaultdict(Pace)  # of the tasks, by name
         self._lock = threading.Lock()
         # Guarded by the lock: the threads that take from the intake, those that are being started included.
         self._takers = 0
@@ -85,30 +120,71 @@ class ThreadExecutor:
     def stop(self) -> None:
         """Cancels the coroutines, and ends their loop and the threads that are idle."""
         self._loop.stop()
+        self._lookout.close()
         self._threads.close()
 
     def _take(self) -> None:
         """Works until the intake is closed."""
+        series = Series(self._clock)
+        self._lookout.add(series)
         try:
-            while (held := self._intake.take()) is not None:
-                self.more()
-                self._run(held)
+            while (held := self._next(series)) is not None:
+                self._run(held, series)
         finally:
+            self._lookout.discard(series)
+            self._intake.hand_on(series)
             with self._lock:
                 self._takers -= 1
 
-    def _run(self, held: HeldLease) -> None:
+    def _next(self, series: Series) -> HeldLease | None:
+        """The next delivery to run; what the series has kept is settled once nothing waits, or no more fits."""
+        held = None if series.full else self._intake.take(series, wait=not series)
+        while held is None and series and self._settle(series):
+            held = self._intake.take(series)
+        return held
+
+    def _run(self, held: HeldLease, series: Series) -> None:
         handler = self._processor.handler_for(held.delivery)
-        if handler is not None and handler.is_async:
+        is_async = handler is not None and handler.is_async  # which takes no time here
+        pace = None if handler is None else self._paces[handler.name]
+        in_series = is_async or (pace is not None and pace.is_short)
+        if in_series and (series or self._intake.led):
+            in_series = self._lookout.look()
+        if not in_series:
+            self._leave(series)
+        if is_async:
             self._loop.run(held)
             return
         began = time.monotonic()
+        busy_before = None if pace is None or pace.is_tiny else time.thread_time()
         # Each task has a fresh context, so that context variables don't leak into the next one.
         outcome = contextvars.Context().run(self._process, held)
+        seconds = time.monotonic() - began
+        if pace is not None:
+            waited = 0.0 if busy_before is None else seconds - (time.thread_time() - busy_before)
+            pace.note(seconds, waited)
         try:
-            self._ended(held, outcome, time.monotonic() - began)
+            self._ended(held, outcome, seconds, series if in_series else None)
         except BaseException:  # the thread is shared
             logger.exception("the end of %s could not be recorded", held.delivery.id)
+
+    def _leave(self, series: Series) -> None:
+        """Ends the series: what comes next may take its time."""
+        for held in series.take_all():
+            self._settler.settle(held, ACKED)
+        self._intake.hand_on(series)
+        self.more()
+
+    def _settle(self, series: Series) -> bool:
+        """Settles what is kept. Returns whether this thread is still needed."""
+        with self._lock:
+            self._takers -= 1  # another one may take its place, should the call take long
+        try:
+            self._settler.settle_together(series.take_all())
+        finally:
+            with self._lock:
+                self._takers += 1
+        return self._takers <= self._most
 
     def _process(self, held: HeldLease) -> Outcome:
         try:

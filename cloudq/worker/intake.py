@@ -110,29 +110,60 @@ class Intake:
 
     # ── for the executors ────────────────────────────────────────────────────────────────────────────────
 
-    def take(self) -> HeldLease | None:
-        """Blocks until a slot is free and something waits, and starts it. `None`: nothing will be started any more."""
+    def take(self, taker: object | None = None, *, wait: bool = True) -> HeldLease | None:
+        """Blocks until a slot is free and something waits, and starts it. `None`: nothing will be started any more.
+
+        Args:
+            taker: Who takes. If more waits, this one leads from now on: all others wait until it takes again, or hands
+                on, which it must do at once if it doesn't come back soon. `None`: the next one takes what waits.
+            wait: Whether to block. If not, `None` may also mean that nothing can start now.
+        """
         books = self._books
         with books.lock:
             while not books.closed:
-                if books.waiting and books.may_start():
+                if books.waiting and (books.leader is None or books.leader is taker) and books.may_start():
                     if (held := self._pick()) is not None:
+                        books.leader = taker if books.waiting else None
                         books.wake_taker()
                         return held
                     continue
+                self._step_back(taker)
+                if not wait:
+                    return None
                 books.idle_takers += 1
                 try:
                     self._clock.wait(books.work, None)
                 finally:
                     books.idle_takers -= 1
                     books.taker_woken = False
+            self._step_back(taker)
             return None
 
-    def short_of_takers(self) -> bool:
-        """Whether something could start and no thread waits for it."""
+    def hand_on(self, taker: object) -> None:
+        """Leaves what waits to others, if this taker leads."""
+        with self._books.lock:
+            self._step_back(taker)
+
+    def hand_on_after(self, span: timedelta) -> bool:
+        """Leaves what waits to others if the taker that leads has taken nothing for so long. Returns whether it has."""
         books = self._books
         with books.lock:
-            return bool(books.waiting) and not books.idle_takers and not books.closed and books.may_start()
+            if books.leader is None or self._clock.elapsed() - books.led_since < span:
+                return False
+            self._step_back(books.leader)
+            return True
+
+    @property
+    def led(self) -> bool:
+        """Whether one taker leads."""
+        return self._books.leader is not None
+
+    def short_of_takers(self) -> bool:
+        """Whether something could start and no thread waits for it, or will be there for it soon."""
+        books = self._books
+        with books.lock:
+            unserved = books.waiting and not books.idle_takers and books.leader is None
+            return bool(unserved) and not books.closed and books.may_start()
 
     def end(self, held: HeldLease, *, succeeded: bool) -> bool:
         """Frees the slot; the delivery is being settled from now on. `False` if it was given up before: drop it.
@@ -247,6 +278,12 @@ class Intake:
 
     # ── with the lock held ───────────────────────────────────────────────────────────────────────────────
 
+    def _step_back(self, taker: object | None) -> None:
+        books = self._books
+        if taker is not None and books.leader is taker:
+            books.leader = None
+            books.wake_taker()
+
     def _pick(self) -> HeldLease | None:
         """Starts the next delivery. `None` if its lease was lost while it waited, or if it must not run now."""
         books = self._books
@@ -263,6 +300,7 @@ class Intake:
             return None
         books.running[held] = run
         books.started += 1
+        books.led_since = now
         queue.last_start = now
         queue.rate.note_start(now)
         self._polls.wake_one(queue, now)

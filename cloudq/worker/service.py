@@ -31,6 +31,7 @@ from cloudq.worker.lease_thread import LeaseThread
 from cloudq.worker.leases import LeaseKeeper
 from cloudq.worker.open_polls import reach
 from cloudq.worker.poller import Poller
+from cloudq.worker.series import Series
 from cloudq.worker.settings import LEASE_PER_WAIT, WorkerSettings, pull_driver, queue_leases
 from cloudq.worker.settler import Settler
 from cloudq.worker.shutdown import Shutdown
@@ -231,7 +232,6 @@ class Worker:
     def _settle_unrun(self) -> None:
         """Settles redeliveries of what an earlier run has done, its lease lost, and of what had its last."""
         for held, outcome in self._intake.take_done_elsewhere():
-            self._keeper.note_handler_ended(held)
             self._verdicts.tell(held.delivery, outcome)
             self._settler.settle(held, outcome)
 
@@ -281,7 +281,15 @@ class Worker:
     def _make_executor(self) -> Executor:
         settings = self.settings
         if not settings.processes:
-            return ThreadExecutor(self._intake, self._processor, threads=settings.concurrency, ended=self._end_task)
+            return ThreadExecutor(
+                self._intake,
+                self._processor,
+                self._settler,
+                threads=settings.concurrency,
+                queues=len(self.queues),
+                ended=self._end_task,
+                clock=self._clock,
+            )
         if self.app.runtime.lent:
             raise ConfigurationError(
                 "the app works with a driver that was lent to it, which can't be passed to child processes",
@@ -328,13 +336,17 @@ class Worker:
         for one in held:
             self._settler.give_back(one, delay)
 
-    def _end_task(self, held: HeldLease, outcome: Outcome, seconds: float) -> None:
-        """The handler is done with a delivery: the slot is free, the rest is the settler's."""
+    def _end_task(self, held: HeldLease, outcome: Outcome, seconds: float, series: Series | None = None) -> None:
+        """The handler is done with a delivery: the slot is free, the rest is the settler's, now or with its series."""
         if os.getpid() != self._pid:
             # A handler forked and came back from both: what is in hand here is the other's.
             os._exit(FORKED)
-        self._keeper.note_handler_ended(held)
-        if self._intake.end(held, succeeded=isinstance(outcome, Acked)):
-            self._tally.count(held.delivery, outcome, seconds)
-            self._strangers[held.delivery.queue].note_end(held.delivery, outcome)
+        if not self._intake.end(held, succeeded=isinstance(outcome, Acked)):
+            return
+        self._tally.count(held.delivery, outcome, seconds)
+        self._strangers[held.delivery.queue].note_end(held.delivery, outcome)
+        room = 0 if series is None else self._settler.room_beside(held, outcome)
+        if series is not None and room:
+            series.keep(held, room)
+        else:
             self._settler.settle(held, outcome)

@@ -1,63 +1,42 @@
-"""`Settler`: carries outcomes out. Copies are stored first, then the final step; asynchronous to the executors.
+"""`Settler`: carries outcomes out. Copies are stored first, then the final step.
 
 ```
  executor       settle(held, outcome) ─▶ plan()
  copy flushers                             └─▶ copies stored ─┐          (Batcher over CloudQueue.store_copies)
  final flushers                                               └─▶ final ─▶ confirmed ─▶ lease ended, slot's books
                                                                  (Batcher over PullDriver.settle)
+ executor       settle_together(series) ─▶ Acks, by a call of its own ─▶ confirmed ─▶ the same
 ```
 
-Each queue settles by itself: one that can't be settled is tried again with growing pauses until its leases end, and
-holds up no other. What each answer means for the lease is the table of `running.lease_life`.
+It decides what is to be done, which `Finals` carries out.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Final as Const
 
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
-from cloudq.core.driver import (
-    Ack,
-    FinalStep,
-    NativeDeadLetter,
-    PullDriver,
-    Release,
-    SettleResult,
-)
-from cloudq.core.flights import Entry
-from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
+from cloudq.core.driver import PullDriver, Release
+from cloudq.core.outcome import ACKED, Acked, DeadLettered, Outcome, Retried
 from cloudq.core.plan import Plan, plan
 from cloudq.core.safe_log import SafeLogger
-from cloudq.core.threads import Threads
-from cloudq.errors import LeaseLost
 from cloudq.queues.cloud_queue import CloudQueue
-from cloudq.running.backoff import Backoff
 from cloudq.running.held import HeldLease
-from cloudq.running.lease_life import State
 from cloudq.running.log_fields import fields
 from cloudq.worker.copies import store_copies
+from cloudq.worker.finals import ACK, Finals
 from cloudq.worker.intake import Intake
 from cloudq.worker.leases import LeaseKeeper
-from cloudq.worker.way_out import FLIGHTS, Settlement, Trouble, WayOut
+from cloudq.worker.way_out import FLIGHTS, Trouble, WayOut
 
 logger = SafeLogger("cloudq.worker")
 
-FIRST_PAUSE: Const = timedelta(milliseconds=200)
-LONGEST_PAUSE: Const = timedelta(seconds=5)
-# For how long a shutdown still tries to settle what its queue refuses.
-REFUSED_AT_SHUTDOWN: Const = timedelta(seconds=3)
-# Stores of large payloads are the user's, and may hang: this many deletions at once.
-PAYLOAD_DELETIONS: Const = 2
-_ACK: Const = Ack()
-
 
 class Settler:
-    """Settles what the handlers and the shutdown leave behind. Never raises, never blocks for the backend.
+    """Settles what the handlers and the shutdown leave behind. Never raises; only `settle_together` waits for a call.
 
     Args:
         driver: The backend.
@@ -86,42 +65,64 @@ class Settler:
         dead: Callable[[Delivery, DeadLettered], None] = lambda _, __: None,
         flights: int = FLIGHTS,
     ) -> None:
-        self._driver = driver
-        self._acked = acked
-        self._done = done
         self._dead = dead
-        self._flights = flights
-        self._queue = queue
         self._keeper = keeper
-        self._intake = intake
         self._clock = clock
-        self._retries = Threads("cloudq-settler", 1, clock=clock)
-        # A pool of its own, so that no retry waits behind a slow store.
-        self._payloads = Threads("cloudq-payloads", PAYLOAD_DELETIONS, clock=clock)
-        self._lock = threading.Lock()
-        # Guarded by the lock.
-        self._ways: dict[str, WayOut] = {}
-        self._refused_until: timedelta | None = None
-        self.late = 0
+        self._finals = Finals(
+            driver,
+            queue=queue,
+            keeper=keeper,
+            intake=intake,
+            clock=clock,
+            acked=acked,
+            done=done,
+            dead=dead,
+            flights=flights,
+        )
+
+    @property
+    def late(self) -> int:
+        """How many leases were over before the end of their tasks was recorded."""
+        return self._finals.late
 
     def settle(self, held: HeldLease, outcome: Outcome) -> None:
         """Starts to carry out what became of a delivery whose handler has ended."""
         try:
+            self._keeper.note_handler_ended(held)
             self._settle(held, outcome)
-        except Exception:
-            logger.exception(
-                "%s can't be settled; it comes back when its lease is over",
-                held.delivery.id,
-                extra=fields(held.delivery),
-            )
-            self._give_up(held)
+        except Exception as error:  # noqa: BLE001 - a mistake costs one delivery, not the thread
+            self._finals.give_up_unsettled(held, error)
+
+    def room_beside(self, held: HeldLease, outcome: Outcome) -> int:
+        """How many others may be settled together with this one, and wait for each other; 0: it is to be settled now.
+
+        That is for `settle_together`, for what needs nothing but an Ack that nobody waits for: the next message of an
+        ordering key does, and while settlements fail nothing is received.
+        """
+        if not isinstance(outcome, Acked) or held.delivery.group is not None:
+            return 0
+        way = self._finals.way(held.delivery.queue)
+        return 0 if way.trouble is not Trouble.NONE else way.capabilities.max_batch
+
+    def settle_together(self, held: Sequence[HeldLease]) -> None:
+        """Settles deliveries whose tasks have succeeded, in this thread where calls are short; else as `settle`."""
+        for queue in dict.fromkeys(one.delivery.queue for one in held):
+            of_queue = [one for one in held if one.delivery.queue == queue]
+            way = self._finals.way(queue)
+            if not way.begin_call():
+                for one in of_queue:
+                    self.settle(one, ACKED)
+                continue
+            try:
+                self._finals.acknowledge(way, of_queue)
+            finally:
+                way.end_call()
 
     def give_back(self, held: HeldLease, delay: timedelta) -> None:
         """Gives back what was not started here: by a copy or a release, as `plan()` says, uncounted."""
         if self._keeper.over(held):
-            self._give_up(held)  # its lease is lost, which the keeper has logged
+            self._finals.give_up(held)  # its lease is lost, which the keeper has logged
         else:
-            self._keeper.note_handler_ended(held)
             self.settle(held, Retried(delay=delay, reason="not started here", counted=False))
 
     def release(self, held: Iterable[HeldLease], *, counted: bool) -> None:
@@ -133,40 +134,35 @@ class Settler:
         """
         step = Release(counted=counted)
         for one in held:
-            self._finish(one, self._way(one.delivery.queue), step)
+            self._finals.finish(one, self._finals.way(one.delivery.queue), step)
 
     def shut_down(self) -> None:
         """From now on, a queue that refuses settlements is tried for three seconds more; then they are given up."""
-        with self._lock:
-            if self._refused_until is None:
-                self._refused_until = self._clock.elapsed() + REFUSED_AT_SHUTDOWN
-        self._retries.submit(self._give_up_refused, delay=REFUSED_AT_SHUTDOWN)
+        self._finals.shut_down()
 
     def catch_up(self) -> None:
         """To be called now and then: tries again to start a thread for what waits, where that failed."""
-        self._retries.catch_up()
-        self._payloads.catch_up()
+        self._finals.catch_up()
 
     def close(self) -> None:
         """Drops what is still to be tried again."""
-        self._retries.close()
-        self._payloads.close()
+        self._finals.close()
 
     def _settle(self, held: HeldLease, outcome: Outcome) -> None:
         delivery = held.delivery
-        way = self._way(delivery.queue)
+        way = self._finals.way(delivery.queue)
         if isinstance(outcome, Acked):
             # Tried even if the lease is over: finished work should not run again (semantics 10).
-            self._finish(held, way, _ACK, acked=True)
+            self._finals.finish(held, way, ACK, acked=True)
             return
         if self._keeper.over(held):
-            self._end_late(held, f"{type(outcome).__name__}: {outcome.reason}")
+            self._finals.end_late(held, f"{type(outcome).__name__}: {outcome.reason}")
             return
         made = plan(delivery, outcome, way.capabilities, self._clock.now())
         if made.copies:
             store_copies(way, made.copies, partial(self._finish_copied, held, way, outcome, made))
         else:
-            self._finish(held, way, made.final)
+            self._finals.finish(held, way, made.final)
 
     # ── copies ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -174,7 +170,7 @@ class Settler:
         self, held: HeldLease, way: WayOut, outcome: Outcome, made: Plan, error: BaseException | None
     ) -> None:
         if error is None:
-            self._finish(held, way, made.final, dead=isinstance(outcome, DeadLettered))
+            self._finals.finish(held, way, made.final, dead=isinstance(outcome, DeadLettered))
             return
         if isinstance(outcome, DeadLettered):
             self._dead(held.delivery, outcome)
@@ -185,152 +181,6 @@ class Settler:
             extra=fields(held.delivery),
         )
         if self._keeper.over(held):
-            self._end_late(held, "nothing was changed")
+            self._finals.end_late(held, "nothing was changed")
         else:
-            self._finish(held, way, made.instead(error))
-
-    # ── final steps ──────────────────────────────────────────────────────────────────────────────────────
-
-    def _finish(
-        self, held: HeldLease, way: WayOut, step: FinalStep, *, acked: bool = False, dead: bool = False
-    ) -> None:
-        settlement = Settlement(held, way, step, acked=acked, dead=dead)
-        if isinstance(step, Release):
-            self._keeper.release(held, partial(self._release, settlement))
-        else:
-            self._keeper.settle(held)
-            self._submit(settlement)
-
-    def _release(self, settlement: Settlement, state: State) -> None:
-        if state is State.RELEASING:
-            self._submit(settlement)
-        else:
-            self._give_up(settlement.held)
-
-    def _submit(self, settlement: Settlement) -> None:
-        try:
-            settlement.way.finals.post(settlement, self._take_answer)
-        except RuntimeError as error:  # no thread could be started: nothing was sent
-            self._try_again(settlement, error)
-
-    def _carry_out(self, settlements: Sequence[Settlement]) -> Sequence[SettleResult]:
-        """One call of the driver. Confirmed settlements are counted, all at once; `_take_answer` sees to the others."""
-        results = self._driver.settle([settlement.final for settlement in settlements])
-        confirmed = [one for one, result in zip(settlements, results, strict=True) if result.error is None]
-        if confirmed:
-            self._confirm(confirmed)
-        return results
-
-    def _confirm(self, settlements: Sequence[Settlement]) -> None:
-        settlements[0].way.note(None)
-        in_time = self._keeper.note_confirmed([settlement.held for settlement in settlements])
-        self._intake.note_settled(settlements[0].way.name, len(settlements))
-        if self._acked is None:
-            return
-        for settlement, was_in_time in zip(settlements, in_time, strict=True):
-            if settlement.acked and was_in_time:
-                self._payloads.submit(partial(self._acked, settlement.held.delivery))
-
-    def _take_answer(self, entry: Entry[Settlement, SettleResult]) -> None:
-        # Runs in the batcher's thread: nothing here may block.
-        settlement, error = entry.item, entry.error or entry.result.error
-        if error is None or settlement.held.life.state is State.ENDED:
-            return  # confirmed
-        if isinstance(error, LeaseLost):
-            self._note_done(settlement)
-            self._keeper.note_loss(settlement.held)
-            self._count_late(settlement.held, "its settlement came too late")
-            self._intake.note_settled(settlement.way.name)
-        else:
-            self._try_again(settlement, error)
-
-    def _try_again(self, settlement: Settlement, error: BaseException) -> None:
-        held, way = settlement.held, settlement.way
-        way.note(error)
-        # At once, as its lease may end in the pause before the next try: then it is handed over again.
-        self._note_done(settlement)
-        # Extended for `settle_timeout` at most, but tried until the lease is over: finished work should not run again.
-        if not self._keeper.note_failure(held):
-            self._log_given_up(held, error)
-            self._intake.note_settled(way.name)
-            return
-        settlement.backoff = settlement.backoff or Backoff(first=FIRST_PAUSE, longest=LONGEST_PAUSE)
-        with self._lock:
-            way.pausing.add(settlement)
-        self._retries.submit(partial(self._submit_again, settlement), delay=settlement.backoff.next())
-        self._give_up_refused()
-
-    def _submit_again(self, settlement: Settlement) -> None:
-        with self._lock:
-            if settlement not in settlement.way.pausing:
-                return  # given up meanwhile
-            settlement.way.pausing.discard(settlement)
-        if isinstance(settlement.final.step, Release) and self._keeper.over(settlement.held):
-            self._log_given_up(settlement.held, "its lease is over")
-            self._give_up(settlement.held)
-        else:
-            self._submit(settlement)
-
-    # ── ends ─────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _give_up_refused(self) -> None:
-        """At a shutdown, gives up what queues refuse, once their time is over; what is in flight is given up later."""
-        until = self._refused_until
-        if until is None or self._clock.elapsed() < until:
-            return
-        with self._lock:
-            given_up = [
-                settlement
-                for way in self._ways.values()
-                if way.trouble is Trouble.REFUSED
-                for settlement in way.pausing
-            ]
-            for settlement in given_up:
-                settlement.way.pausing.discard(settlement)
-        for settlement in given_up:
-            self._log_given_up(settlement.held, "its queue refuses it")
-            self._give_up(settlement.held)
-
-    def _note_done(self, settlement: Settlement) -> None:
-        step, delivery = settlement.final.step, settlement.held.delivery
-        if settlement.acked or settlement.dead:
-            self._done(delivery)
-        elif isinstance(step, NativeDeadLetter):
-            self._dead(delivery, DeadLettered(reason=step.failure.reason, failure=step.failure))
-
-    def _log_given_up(self, held: HeldLease, why: object) -> None:
-        logger.error(
-            "the settlement of %s is given up: %s; it comes back when its lease is over",
-            held.delivery.id,
-            why,
-            extra=fields(held.delivery),
-        )
-
-    def _count_late(self, held: HeldLease, what: str) -> None:
-        with self._lock:
-            self.late += 1
-        logger.warning(
-            "the lease on %s was over before its end was recorded (%s); it may run a second time",
-            held.delivery.id,
-            what,
-            extra=fields(held.delivery),
-        )
-
-    def _end_late(self, held: HeldLease, what: str) -> None:
-        self._count_late(held, what)
-        self._give_up(held)
-
-    def _give_up(self, held: HeldLease) -> None:
-        self._keeper.give_up(held)
-        self._intake.note_settled(held.delivery.queue)
-
-    def _way(self, name: str) -> WayOut:
-        way = self._ways.get(name)
-        if way is None:
-            with self._lock:
-                way = self._ways.get(name)
-                if way is None:
-                    tell = self._intake.note_failing
-                    way = WayOut(self._queue(name), self._carry_out, tell, self._clock, flights=self._flights)
-                    self._ways[name] = way
-        return way
+            self._finals.finish(held, way, made.instead(error))

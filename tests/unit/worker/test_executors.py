@@ -8,7 +8,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import timedelta
 from queue import SimpleQueue
 
@@ -27,6 +27,7 @@ from cloudq.running.runs import Runs
 from cloudq.tasks.context import Context
 from cloudq.worker.executors import ThreadExecutor
 from cloudq.worker.intake import Intake
+from cloudq.worker.series import Series
 from cloudq.worker.service import Worker
 from cloudq.worker.settings import WorkerSettings
 from tests.unit.worker.fakes import NoNotes, NoText, NoThreads, delivery, running, until
@@ -60,6 +61,30 @@ def app() -> Iterator[App]:
     app = App("memory://", retry=RetryPolicy(stop=stop_after_attempt(2), wait=wait_fixed(0)))
     with app.using(MemoryDriver()):
         yield app
+
+
+class NoSettler:
+    """For executors whose outcomes are taken as they come."""
+
+    def settle(self, held: HeldLease, outcome: Outcome) -> None:
+        raise AssertionError("nothing is kept")
+
+
+def make_executor(app: App, intake: Intake, *, threads: int, ended: Callable[[Outcome], object]) -> ThreadExecutor:
+    """One that tells outcomes, and keeps nothing."""
+
+    def tell(held: HeldLease, outcome: Outcome, seconds: float, series: Series | None = None) -> None:
+        ended(outcome)
+
+    return ThreadExecutor(
+        intake,
+        Processor(app.runtime.handlers),
+        NoSettler(),  # type: ignore[arg-type]  # as much of a settler as is used
+        threads=threads,
+        queues=1,
+        ended=tell,
+        clock=SYSTEM_CLOCK,
+    )
 
 
 def work_off(app: App, seen: list[int]) -> list[str]:
@@ -221,9 +246,7 @@ def test_without_a_thread_tasks_wait_for_one(app: App, monkeypatch: pytest.Monke
         ran.append("noop")
 
     intake = Intake({"q": 1}, leases={"q": timedelta(minutes=1)}, slots=1, runs=Runs(SYSTEM_CLOCK), clock=SYSTEM_CLOCK)
-    executor = ThreadExecutor(
-        intake, Processor(app.runtime.handlers), threads=1, ended=lambda _held, outcome, _seconds: ended.put(outcome)
-    )
+    executor = make_executor(app, intake, threads=1, ended=ended.put)
     machine = NoThreads(monkeypatch)
     arrive(intake, "q", [HeldLease(delivery(SYSTEM_CLOCK), SYSTEM_CLOCK.elapsed(), extendable=True)])
     executor.more()
@@ -248,9 +271,7 @@ def test_a_thread_that_could_not_start_is_tried_again(app: App, monkeypatch: pyt
         assert gate.wait(10)
 
     intake = Intake({"q": 1}, leases={"q": timedelta(minutes=1)}, slots=2, runs=Runs(SYSTEM_CLOCK), clock=SYSTEM_CLOCK)
-    executor = ThreadExecutor(
-        intake, Processor(app.runtime.handlers), threads=2, ended=lambda _held, outcome, _seconds: ended.put(outcome)
-    )
+    executor = make_executor(app, intake, threads=2, ended=ended.put)
     arrive(intake, "q", [HeldLease(delivery(SYSTEM_CLOCK), SYSTEM_CLOCK.elapsed(), extendable=True)])
     executor.more()
     until(lambda: intake.in_hand().running == 1)

@@ -22,9 +22,10 @@ from cloudq.errors import BackendUnavailable, LeaseLost, MessageTooLarge, Permis
 from cloudq.running.held import HeldLease
 from cloudq.running.lease_life import State
 from cloudq.testing.clock import FakeClock
-from cloudq.worker import settler as settler_module
+from cloudq.worker import finals as finals_module
+from cloudq.worker.finals import REFUSED_AT_SHUTDOWN
 from cloudq.worker.leases import LeaseKeeper
-from cloudq.worker.settler import REFUSED_AT_SHUTDOWN, Settler
+from cloudq.worker.settler import Settler
 from tests.unit.worker.fakes import Unreliable, delivery, running, until
 
 LEASE = timedelta(seconds=120)
@@ -99,7 +100,6 @@ class Bench:
 
     def end(self, held: HeldLease, outcome: Outcome = ACKED) -> None:
         """Its handler has ended."""
-        self.keeper.note_handler_ended(held)
         self.settler.settle(held, outcome)
 
     def pass_time(self, delta: timedelta) -> None:
@@ -252,10 +252,10 @@ def test_retries_do_not_wait_for_slow_payload_stores(bench: Bench) -> None:
         hanging.append(one)
         go_on.wait(20)
 
-    bench.settler._acked = hang
+    bench.settler._finals._acked = hang
     for _ in range(4):
         bench.end(bench.held())
-    until(lambda: bench.books.out["q"] == 4 and len(hanging) == settler_module.PAYLOAD_DELETIONS)
+    until(lambda: bench.books.out["q"] == 4 and len(hanging) == finals_module.PAYLOAD_DELETIONS)
     bench.errors["q"] = DOWN
     bench.end(bench.held())
     until(lambda: bench.books.told)
@@ -273,7 +273,7 @@ def test_a_payload_is_kept_where_the_message_may_run_again(bench: Bench) -> None
     bench.clock.advance(LEASE)
     bench.end(held)
     until(lambda: bench.books.out["q"] == 1)
-    bench.settler._payloads.submit(lambda: bench.deleted.append(held.delivery))
+    bench.settler._finals._payloads.submit(lambda: bench.deleted.append(held.delivery))
     until(lambda: bench.deleted)
     assert 1 == len(bench.deleted)
 
@@ -323,7 +323,7 @@ def test_a_release_is_not_sent_after_the_lease(bench: Bench) -> None:
 
 def test_a_settlement_is_tried_until_the_lease_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond settle_timeout the lease isn't extended, but while it lasts finished work is still acknowledged."""
-    monkeypatch.setattr(settler_module, "LONGEST_PAUSE", timedelta(milliseconds=20))
+    monkeypatch.setattr(finals_module, "LONGEST_PAUSE", timedelta(milliseconds=20))
     driver = Unreliable(MemoryDriver())
     app = App("memory://")
     runs: list[int] = []

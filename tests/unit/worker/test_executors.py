@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import timedelta
 from queue import SimpleQueue
 
@@ -17,20 +19,24 @@ from tenacity import stop_after_attempt, wait_fixed
 
 from cloudq.app import App
 from cloudq.core.clock import SYSTEM_CLOCK
+from cloudq.core.driver import Final, SettleResult
 from cloudq.core.outcome import ACKED, Outcome
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.processor import Processor
 from cloudq.drivers.memory import MemoryDriver
+from cloudq.errors import BackendUnavailable
 from cloudq.running.events import Finished
 from cloudq.running.held import HeldLease
 from cloudq.running.runs import Runs
 from cloudq.tasks.context import Context
+from cloudq.testing import profiles
 from cloudq.worker.executors import ThreadExecutor
 from cloudq.worker.intake import Intake
+from cloudq.worker.pace import Pace
 from cloudq.worker.series import Series
 from cloudq.worker.service import Worker
 from cloudq.worker.settings import WorkerSettings
-from tests.unit.worker.fakes import NoNotes, NoText, NoThreads, delivery, running, until
+from tests.unit.worker.fakes import NoNotes, NoText, NoThreads, Unreliable, delivery, running, until
 from tests.unit.worker.intakes import arrive
 
 
@@ -386,3 +392,330 @@ def test_exit_in_a_thread_is_the_tasks_own(app: App) -> None:
 
     exits.send()
     assert ["not retried: SystemExit: 3"] == work_off(app, [])
+
+
+# ── short tasks ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Short(Pace):
+    """As measured, whatever this machine is busy with."""
+
+    is_short = is_tiny = True  # type: ignore[assignment]  # properties
+
+
+class Recording(Unreliable):
+    """A driver like SQS's that says who settled what."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryDriver(capabilities=profiles.sqs_like))
+        self.settled: list[tuple[str, int]] = []
+
+    def settle(self, finals: Sequence[Final]) -> Sequence[SettleResult]:
+        results = super().settle(finals)
+        self.settled.append((threading.current_thread().name, len(finals)))
+        return results
+
+    @property
+    def confirmed(self) -> int:
+        """How many are settled."""
+        return sum(count for _, count in self.settled)
+
+
+class Stage:
+    """An app with short tasks, and tasks that only count as such, on a driver that tells what happens."""
+
+    def __init__(self, app: App, driver: Recording) -> None:
+        self.app = app
+        self.driver = driver
+        self.ran: list[tuple[str, int]] = []
+        self.at_the_gate = threading.Event()
+        self.gate = threading.Event()
+
+        @app.task("quick")
+        def quick(number: int) -> None:
+            self.note(number)
+
+        @app.task("waits")
+        def waits() -> None:
+            self.at_the_gate.set()
+            assert self.gate.wait(20)
+
+    def note(self, number: int) -> None:
+        """A task runs."""
+        self.ran.append((threading.current_thread().name, number))
+
+    def send_quick(self, count: int) -> None:
+        for number in range(count):
+            self.app.send("quick", {"number": number})
+
+    @property
+    def threads(self) -> set[str]:
+        """Those that ran quick ones."""
+        return {thread for thread, _ in self.ran}
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    """Where what counts as short is said, not measured."""
+    for module in ("executors", "way_out"):
+        monkeypatch.setattr(f"cloudq.worker.{module}.Pace", Short)
+    driver = Recording()
+    app = App("memory://", retry=RetryPolicy(stop=stop_after_attempt(2), wait=wait_fixed(0)), strict_queues=False)
+    with app.using(driver):
+        stage = Stage(app, driver)
+        yield stage
+        stage.gate.set()
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lookout never thinks that a thread is at one task for too long, or keeps something for too long."""
+    monkeypatch.setattr("cloudq.worker.lookout.LONG", timedelta(seconds=60))
+    monkeypatch.setattr("cloudq.worker.lookout.LONGEST_KEPT", timedelta(hours=1))
+
+
+@pytest.mark.usefixtures("patient")
+def test_short_tasks_are_run_and_settled_by_one_thread(stage: Stage) -> None:
+    """Ten that came together: one after the other, in one thread, which settles them all by one call."""
+    stage.send_quick(10)
+    with running(stage.app, concurrency=10):
+        until(lambda: stage.driver.confirmed == 10)
+    assert list(range(10)) == [number for _, number in stage.ran]
+    assert 1 == len(stage.threads)
+    assert [(*stage.threads, 10)] == stage.driver.settled
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_series_goes_on_in_calls_of_ten(stage: Stage) -> None:
+    """As many as the driver takes in one call, before the next one is run; the rest when nothing waits any more."""
+    settled: list[int] = []
+    stage.app.task("looks")(lambda: settled.append(stage.driver.confirmed))
+    for _ in range(25):
+        stage.app.send("looks")
+    with running(stage.app, concurrency=25):
+        until(lambda: stage.driver.confirmed == 25)
+    assert max(count for _, count in stage.driver.settled) == 10
+    # They come ten at a poll; a series may end before the next poll has answered.
+    assert all(number - 10 <= confirmed for number, confirmed in enumerate(settled))
+
+
+@pytest.mark.usefixtures("patient")
+def test_tasks_that_were_never_measured_have_a_thread_each(monkeypatch: pytest.MonkeyPatch, stage: Stage) -> None:
+    """Whatever they turn out to be: both of these wait for each other."""
+    monkeypatch.setattr("cloudq.worker.executors.Pace", Pace)
+    barrier = threading.Barrier(3)
+    stage.app.task("meets")(lambda: barrier.wait(10) and None)
+    for _ in range(3):
+        stage.app.send("meets")
+    with running(stage.app, concurrency=3):
+        until(lambda: stage.driver.confirmed == 3)
+    assert 0 == stage.app.queue("default").stats().dead
+    # Their Acks are left to flushers, which collect those of all threads.
+    assert {"cloudq-settle-default"} == {thread.rpartition("-")[0] for thread, _ in stage.driver.settled}
+
+
+def test_what_waits_behind_a_long_task_is_handed_on(stage: Stage) -> None:
+    """Though it counted as short: the lookout sees that it isn't, and other threads take the rest."""
+    barrier = threading.Barrier(10)
+    stage.app.task("meets")(lambda: barrier.wait(10) and None)
+    for _ in range(10):
+        stage.app.send("meets")
+    with running(stage.app, concurrency=10):
+        until(lambda: stage.driver.confirmed == 10)
+    assert 0 == stage.app.queue("default").stats().dead
+
+
+def test_what_has_ended_does_not_wait_for_a_long_task(stage: Stage) -> None:
+    """One that counted as short: what ended before it in its thread is settled while it still runs."""
+    stage.send_quick(5)
+    stage.app.send("waits")
+    with running(stage.app, concurrency=1, prefetch=10):
+        assert stage.at_the_gate.wait(10)
+        until(lambda: stage.driver.confirmed == 5)
+        assert 1 == stage.app.queue("default").stats().in_flight
+        stage.gate.set()
+        until(lambda: stage.driver.confirmed == 6)
+
+
+@pytest.mark.usefixtures("patient")
+def test_before_a_task_that_counts_as_long_the_series_ends(monkeypatch: pytest.MonkeyPatch, stage: Stage) -> None:
+    """Nothing has to be noticed then: what ended is settled, and others take what waits, before it begins."""
+    monkeypatch.setattr("cloudq.worker.executors.defaultdict", lambda _: {"quick": Short(), "waits": Pace()})
+    stage.send_quick(3)
+    stage.app.send("waits")
+    stage.send_quick(3)
+    with running(stage.app, concurrency=2, prefetch=10):
+        until(lambda: stage.driver.confirmed == 6)
+        assert stage.at_the_gate.is_set()
+        stage.gate.set()
+        until(lambda: stage.driver.confirmed == 7)
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("kind", ["ordered", "failing"])
+def test_what_must_not_wait_for_others_does_not(stage: Stage, kind: str) -> None:
+    """The Ack of an ordered message, and what becomes of a failure, are under way before the next task begins."""
+
+    @stage.app.task("fails")
+    def fails() -> None:
+        raise ValueError
+
+    queue = "orders.fifo" if kind == "ordered" else "default"
+    for number in range(3):
+        if kind == "ordered":
+            stage.app.send("quick", {"number": number}, queue=queue, ordering_key=f"k{number}")
+        else:
+            stage.app.send("fails")
+    if kind == "ordered":
+        stage.app.send("waits", queue=queue, ordering_key="w")
+    else:
+        stage.app.send("waits")
+    with running(stage.app, queues={queue: 1}, concurrency=1, prefetch=10):
+        assert stage.at_the_gate.wait(10)
+        until(lambda: stage.driver.confirmed >= 3)
+        stage.gate.set()
+
+
+@pytest.mark.usefixtures("patient")
+def test_each_task_of_a_series_has_its_own_context(stage: Stage) -> None:
+    """A context variable that one sets is unset in the next."""
+    variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable")
+    seen: list[int | None] = []
+
+    @stage.app.task("sets")
+    def sets(number: int) -> None:
+        stage.note(number)
+        seen.append(variable.get(None))
+        variable.set(number)
+
+    for number in range(5):
+        sets.send(number=number)
+    with running(stage.app, concurrency=5):
+        until(lambda: stage.driver.confirmed == 5)
+    assert [None] * 5 == seen
+    assert 1 == len(stage.threads)
+
+
+@pytest.mark.usefixtures("patient")
+def test_each_task_of_a_series_has_its_time_limit_from_its_own_start(stage: Stage) -> None:
+    """A series may take longer than the limit of each; and one that takes too long is ended, and those after it run."""
+    began: list[float] = []
+    ended: list[float] = []
+
+    @stage.app.task("limited", time_limit=timedelta(seconds=1))
+    def limited(number: int) -> None:
+        stage.note(number)
+        began.append(time.monotonic())
+        try:
+            while time.monotonic() < began[-1] + (10 if number == 3 else 0.4):
+                time.sleep(0.01)
+        finally:
+            ended.append(time.monotonic())
+
+    for number in range(5):
+        limited.send(number=number)
+    with running(stage.app, concurrency=5):
+        until(lambda: len(ended) == 6)  # the one that is too slow is tried again
+    assert 1 == len({thread for thread, _ in stage.ran[:5]})
+    assert [0, 1, 2, 3, 4, 3] == [number for _, number in stage.ran]
+    assert 1.0 <= ended[3] - began[3] < 9
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_stop_in_the_middle_of_a_series_gives_back_what_was_not_started(stage: Stage) -> None:
+    """What ended is settled, what runs may finish, what waits is anybody's."""
+    stage.send_quick(2)
+    stage.app.send("waits")
+    stage.send_quick(4)
+    queue = stage.app.queue("default")
+    with running(stage.app, concurrency=1, prefetch=10, grace=timedelta(seconds=20)) as worker:
+        assert stage.at_the_gate.wait(10)
+        worker.worker.stop()
+        until(lambda: queue.stats().ready == 4)
+        stage.gate.set()
+        assert 0 == worker.join()
+    assert (4, 0) == (queue.stats().ready, queue.stats().in_flight)
+    assert 2 == len(stage.ran)
+
+
+@pytest.mark.usefixtures("patient")
+def test_what_lost_its_lease_waiting_in_a_series_is_not_started(stage: Stage) -> None:
+    """Another worker may have it by now; the series goes on with the next one."""
+    stage.app.send("waits")
+    stage.send_quick(3)
+    with running(stage.app, concurrency=1, prefetch=10) as worker:
+        assert stage.at_the_gate.wait(10)
+        until(lambda: worker.worker.snapshot().waiting == 3)
+        first = worker.worker._intake._books.queues["default"].waiting[0].held
+        first.lost.set()
+        stage.gate.set()
+        until(lambda: stage.driver.confirmed == 3)
+    assert [1, 2] == [number for _, number in stage.ran]
+
+
+def test_settlements_that_fail_in_a_series_are_tried_again(stage: Stage) -> None:
+    """No task runs twice for it, and nothing is left behind."""
+    stage.driver.failing["settle"] = BackendUnavailable("down")
+    stage.send_quick(10)
+    with running(stage.app, concurrency=10):
+        until(lambda: len(stage.ran) == 10 and stage.driver.calls["settle"])
+        stage.driver.failing.clear()
+        until(lambda: stage.driver.confirmed == 10)
+    assert list(range(10)) == sorted(number for _, number in stage.ran)
+    assert 0 == stage.app.queue("default").stats().in_flight
+
+
+@pytest.mark.parametrize("ahead", [10, 11])
+def test_a_settlement_that_hangs_holds_up_no_task(stage: Stage, ahead: int) -> None:
+    """Another thread takes the place of the one that waits for the backend, also where there is to be one only."""
+    hanging = stage.driver.hanging["settle"] = threading.Event()
+    stage.send_quick(ahead)
+    with running(stage.app, concurrency=1, prefetch=20):
+        until(lambda: stage.driver.calls["settle"])
+        stage.send_quick(10)
+        until(lambda: len(stage.ran) == ahead + 10)
+        hanging.set()
+        until(lambda: stage.driver.confirmed == ahead + 10)
+
+
+def test_without_a_thread_for_the_lookout_nothing_relies_on_it(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then every task counts as long: what ended is settled at once, and others take what waits."""
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith("cloudq-lookout"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    barrier = threading.Barrier(3)
+    stage.app.task("meets")(lambda: barrier.wait(10) and None)
+    stage.send_quick(3)
+    for _ in range(3):
+        stage.app.send("meets")
+    with running(stage.app, concurrency=3, prefetch=10):
+        until(lambda: stage.driver.confirmed == 6)
+    assert 0 == stage.app.queue("default").stats().dead
+
+
+@pytest.mark.usefixtures("patient")
+def test_async_tasks_are_taken_by_one_thread(monkeypatch: pytest.MonkeyPatch, stage: Stage) -> None:
+    """It only passes them to the event loop, where they run beside each other as ever."""
+    monkeypatch.setattr("cloudq.worker.executors.Pace", Pace)
+    met: list[int] = []
+    everybody = asyncio.Event()
+
+    @stage.app.task("ameets")
+    async def ameets() -> None:
+        met.append(threading.get_ident())
+        if len(met) == 10:
+            everybody.set()
+        await asyncio.wait_for(everybody.wait(), 10)
+
+    for _ in range(10):
+        ameets.send()
+    with running(stage.app, concurrency=10):
+        until(lambda: stage.driver.confirmed == 10)
+        assert 1 == sum(thread.name.startswith("cloudq-task") for thread in threading.enumerate())
+    assert 1 == len(set(met))
+    assert 0 == stage.app.queue("default").stats().dead

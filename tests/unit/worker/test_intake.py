@@ -402,3 +402,106 @@ def test_each_taker_wakes_the_next(clock: FakeClock) -> None:
     assert set(offered) == {taken.get(timeout=10) for _ in range(5)}
     for taker in takers:
         taker.join()
+
+
+def test_the_others_wait_while_one_taker_leads(clock: FakeClock) -> None:
+    """Of many that wait, one thread takes one after the other, and nobody is woken for them."""
+    intake = make_intake(clock, slots=10)
+    leader, other = object(), object()
+    arrive(intake, "q", held(clock, 3))
+    assert intake.take(leader) is not None
+    assert intake.led
+    assert intake.take(other, wait=False) is None
+    assert not intake.short_of_takers()
+    assert intake.take(leader) is not None
+    assert intake.take(other, wait=False) is None
+
+
+def test_who_takes_the_last_one_leads_no_more(clock: FakeClock) -> None:
+    """What comes after it is anybody's."""
+    intake = make_intake(clock, slots=10)
+    leader, other = object(), object()
+    arrive(intake, "q", held(clock, 2))
+    assert [intake.take(leader) is not None for _ in range(2)] == [True, True]
+    assert not intake.led
+    arrive(intake, "q", held(clock, 1))
+    assert intake.take(other, wait=False) is not None
+
+
+def test_a_leader_hands_on_what_waits(clock: FakeClock) -> None:
+    """At once: an idle taker is woken for it. One that doesn't lead hands on nothing."""
+    intake = make_intake(clock, slots=10)
+    leader, taken = object(), SimpleQueue[HeldLease | None]()
+    thread = threading.Thread(target=lambda: taken.put(intake.take(object())))
+    thread.start()
+    until(lambda: intake._books.idle_takers)
+    intake._books.leader = leader  # before the idle one sees what comes
+    arrive(intake, "q", held(clock, 3))
+    assert intake.take(leader) is not None
+    intake.hand_on(object())
+    assert intake.led
+    assert not intake._books.taker_woken
+    assert taken.empty()
+    intake.hand_on(leader)
+    assert taken.get(timeout=10) is not None
+    thread.join(10)
+
+
+def test_a_leader_that_takes_nothing_for_long_is_relieved(clock: FakeClock) -> None:
+    """Once, counted from what it took last."""
+    intake = make_intake(clock, slots=10)
+    leader = object()
+    span = timedelta(milliseconds=2)
+    assert not intake.hand_on_after(span)
+    arrive(intake, "q", held(clock, 4))
+    for _ in range(2):
+        assert intake.take(leader) is not None
+        clock.advance(span / 2)
+        assert not intake.hand_on_after(span)
+    clock.advance(span / 2)
+    assert intake.hand_on_after(span)
+    assert (False, True) == (intake.led, intake.short_of_takers())
+    assert not intake.hand_on_after(span)
+
+
+def test_a_leader_that_can_start_nothing_leads_no_more(clock: FakeClock) -> None:
+    """No slot is free: whoever is there when one gets free takes it."""
+    intake = make_intake(clock, slots=1)
+    leader = object()
+    arrive(intake, "q", held(clock, 2))
+    one = intake.take(leader)
+    assert one is not None
+    assert intake.led
+    assert intake.take(leader, wait=False) is None
+    assert not intake.led
+    intake.end(one, succeeded=True)
+    assert intake.take(object(), wait=False) is not None
+
+
+def test_a_leader_picks_singly_by_weight(clock: FakeClock) -> None:
+    """A series of one thread starts what threads of their own would have started, in that order."""
+    intake = make_intake(clock, {"a": 3, "b": 1}, slots=100)
+    leader = object()
+    arrive(intake, "a", held(clock, 6, "a"))
+    arrive(intake, "b", held(clock, 6, "b"))
+    taken = [intake.take(leader) for _ in range(8)]
+    assert Counter({"a": 6, "b": 2}) == Counter(one.delivery.queue for one in taken if one)
+
+
+def test_a_leader_starts_no_more_than_max_tasks(clock: FakeClock) -> None:
+    """However many wait."""
+    intake = make_intake(clock, slots=10, max_tasks=2)
+    leader = object()
+    arrive(intake, "q", held(clock, 5))
+    assert [True, True, False] == [intake.take(leader, wait=False) is not None for _ in range(3)]
+
+
+def test_a_leader_gets_nothing_after_the_close(clock: FakeClock) -> None:
+    """What it hasn't taken goes back."""
+    intake = make_intake(clock, slots=10)
+    leader = object()
+    arrive(intake, "q", held(clock, 5))
+    assert intake.take(leader) is not None
+    assert 4 == len(intake.close())
+    assert intake.take(leader) is None
+    assert not intake.led

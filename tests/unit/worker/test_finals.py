@@ -1,0 +1,160 @@
+"""Acks that a thread of tasks carries out itself, several at a call: as good as those of the flushers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from cloudq.core.driver import Final, SettleResult
+from cloudq.core.outcome import ACKED, Retried
+from cloudq.errors import LeaseLost
+from cloudq.running.lease_life import State
+from tests.ids import shown
+from tests.unit.worker.fakes import until
+from tests.unit.worker.settling import DOWN, LEASE, SECOND, Bench
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.settler.close()
+    until(lambda: bench.clock.advance(60 * SECOND) or not bench.clock.waiting)  # so that no thread waits for ever
+
+
+def test_acks_of_a_series_are_one_call_of_this_thread(bench: Bench) -> None:
+    """Confirmed when it returns: the leases are over, the books are told, and payloads are deleted."""
+    threads: list[int] = []
+    bench.before_answer = lambda: threads.append(threading.get_ident())
+    held = [bench.held() for _ in range(3)]
+    bench.settler.settle_together(held)
+    assert [threading.get_ident()] == threads
+    assert [one.delivery.lease for one in held] == [final.lease for final in bench.settled]
+    assert 3 == bench.books.out["q"]
+    assert {State.ENDED} == {one.life.state for one in held}
+    until(lambda: len(bench.deleted) == 3)
+
+
+def test_each_queue_has_its_own_call_and_no_call_is_too_large(bench: Bench) -> None:
+    """As the driver's contract wants it, whatever a series has kept."""
+    sizes: list[int] = []
+    settle = bench.settle
+
+    def note(finals: Sequence[Final]) -> Sequence[SettleResult]:
+        assert 1 == len({final.lease.queue for final in finals})
+        sizes.append(len(finals))
+        return settle(finals)
+
+    bench.settle = note  # type: ignore[method-assign]  # the driver that the settler calls
+    bench.settler.settle_together([bench.held("a" if number % 2 else "b") for number in range(24)])
+    assert [10, 2, 10, 2] == sizes
+    assert {"a": 12, "b": 12} == bench.books.out
+
+
+def test_one_that_is_refused_costs_those_beside_it_nothing(bench: Bench) -> None:
+    """A lost lease is counted; another error is tried again, by a flusher, until it is confirmed."""
+    lost, failing, fine = bench.held(), bench.held(), bench.held()
+    answers = {id(lost.delivery.lease): LeaseLost("it was over"), id(failing.delivery.lease): DOWN}
+    settle = bench.settle
+
+    def answer(finals: Sequence[Final]) -> Sequence[SettleResult]:
+        settle(finals)
+        return [SettleResult(error=answers.pop(id(final.lease), None)) for final in finals]
+
+    bench.settle = answer  # type: ignore[method-assign]  # as above
+    bench.settler.settle_together([lost, failing, fine])
+    assert (2, 1) == (bench.books.out["q"], bench.settler.late)
+    assert State.ENDED is fine.life.state
+    assert [("q", True)] == bench.books.told
+    assert [lost.delivery, failing.delivery] == bench.done  # should they come again: nothing is left to do
+    bench.pass_time_until(lambda: bench.books.out["q"] == 3)
+    assert 4 == len(bench.settled)
+    assert [("q", True), ("q", False)] == bench.books.told
+
+
+@pytest.mark.parametrize("error", [DOWN, SystemExit("an SDK's"), ZeroDivisionError()], ids=shown)
+def test_a_call_that_raises_is_tried_again_for_each(bench: Bench, error: BaseException) -> None:
+    """Whatever it raises: the thread is one that runs tasks, and goes on."""
+    settle = bench.settle
+
+    def fail(finals: Sequence[Final]) -> Sequence[SettleResult]:
+        raise error
+
+    bench.settle = fail  # type: ignore[method-assign]  # as above
+    bench.settler.settle_together([bench.held() for _ in range(3)])
+    assert 0 == bench.books.out["q"]
+    bench.settle = settle  # type: ignore[method-assign]  # as above
+    bench.pass_time_until(lambda: bench.books.out["q"] == 3)
+    assert 3 == len(bench.settled)
+
+
+def test_an_ack_is_tried_once_after_its_lease(bench: Bench) -> None:
+    """Finished work should not run again: also where the lease ended while it waited for others."""
+    fine, late = bench.held(), bench.held()
+    late.life.ends = bench.clock.elapsed()
+    bench.settler.settle_together([fine, late])
+    assert 2 == len(bench.settled) == bench.books.out["q"]
+    assert late.lost.is_set()
+    until(lambda: [fine.delivery] == bench.deleted)
+
+
+def test_a_mistake_costs_one_delivery(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """One that can't be settled is left to its lease, and the others are settled."""
+    broken, fine = bench.held(), bench.held()
+    bench.keeper.settle(broken)  # twice: which can't happen
+    bench.settler.settle_together([broken, fine])
+    assert 1 == len(bench.settled)
+    assert 2 == bench.books.out["q"]
+    assert any("can't be settled" in line for line in caplog.messages)
+
+
+def test_while_one_thread_calls_the_others_leave_theirs_to_flushers(bench: Bench) -> None:
+    """So that a backend that hangs holds up one thread of tasks, and no more."""
+    inside, go_on = threading.Event(), threading.Event()
+    threads: list[str] = []
+
+    def hang() -> None:
+        threads.append(threading.current_thread().name)
+        if len(threads) == 1:
+            inside.set()
+            assert go_on.wait(20)
+
+    bench.before_answer = hang
+    first, second = [bench.held()], [bench.held()]
+    thread = threading.Thread(target=bench.settler.settle_together, args=(first,), name="a task's")
+    thread.start()
+    assert inside.wait(10)
+    bench.settler.settle_together(second)  # returns at once
+    until(lambda: bench.books.out["q"] == 1)
+    go_on.set()
+    thread.join(10)
+    assert ["a task's", "cloudq-settle-q-1"] == threads
+    assert 2 == bench.books.out["q"]
+
+
+def test_only_acks_that_nobody_waits_for_may_wait(bench: Bench) -> None:
+    """The next of an ordering key waits for its Ack; a failure has a copy to store; a queue may be in trouble."""
+    held = bench.held()
+    assert 10 == bench.settler.room_beside(held, ACKED)
+    assert 0 == bench.settler.room_beside(held, Retried(delay=SECOND, reason="again"))
+    ordered = bench.held()
+    ordered.delivery = replace(ordered.delivery, group="k")
+    assert 0 == bench.settler.room_beside(ordered, ACKED)
+    bench.errors["q"] = DOWN
+    bench.end(bench.held())
+    until(lambda: bench.books.told)
+    assert 0 == bench.settler.room_beside(held, ACKED)
+
+
+def test_a_lease_is_extended_for_settle_timeout_at_most(bench: Bench) -> None:
+    """Counted from the settlement, which comes 50 ms after the task's end at the latest."""
+    held = bench.held()
+    bench.errors["q"] = DOWN
+    assert held.life.settle_by is None
+    bench.settler.settle_together([held])
+    assert held.life.settle_by == bench.clock.elapsed() + timedelta(seconds=30)
+    assert LEASE > timedelta(seconds=30)

@@ -1,0 +1,143 @@
+"""The lookout: what it does for a thread that is busy with a long task, and when it sleeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from cloudq.running.held import HeldLease
+from cloudq.testing.clock import FakeClock
+from cloudq.worker.intake import Intake
+from cloudq.worker.lookout import LONG, LONGEST_KEPT, Lookout
+from cloudq.worker.series import Series
+from tests.unit.worker.fakes import NoThreads, until
+from tests.unit.worker.intakes import arrive, held, make_intake
+
+TICK = timedelta(milliseconds=1)
+
+
+class Bench:
+    """A lookout under a fake clock."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.intake: Intake = make_intake(self.clock, slots=100)
+        self.settled: list[HeldLease] = []
+        self.more = 0
+        self.lookout = Lookout(self.intake, settle=self.settled.append, more=self.note_more, clock=self.clock)
+        self.series = Series(self.clock)
+        self.lookout.add(self.series)
+
+    def note_more(self) -> None:
+        self.more += 1
+
+    def lead(self) -> None:
+        """Has the series' thread take one of two."""
+        arrive(self.intake, "q", held(self.clock, 2))
+        assert self.intake.take(self.series) is not None
+        assert self.intake.led
+
+    def pass_time(self, span: timedelta) -> None:
+        """Step by step, so that the lookout is there at each."""
+        for _ in range(span // TICK):
+            until(lambda: self.clock.waiting)
+            self.clock.advance(TICK)
+        until(lambda: self.clock.waiting)
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.lookout.close()
+
+
+def test_others_take_what_waits_once_a_task_is_long(bench: Bench) -> None:
+    """After two milliseconds, and not before; and a thread is started for it if none is idle."""
+    bench.lead()
+    assert bench.lookout.look()
+    bench.pass_time(LONG - TICK)
+    assert (True, 0) == (bench.intake.led, bench.more)
+    bench.pass_time(2 * TICK)
+    until(lambda: not bench.intake.led)
+    until(lambda: bench.more == 1)
+    assert bench.intake.take() is not None
+
+
+def test_a_thread_that_takes_again_and_again_is_left_alone(bench: Bench) -> None:
+    """However long its series is: each task has two milliseconds of its own."""
+    arrive(bench.intake, "q", held(bench.clock, 30))
+    assert bench.intake.take(bench.series) is not None
+    assert bench.lookout.look()
+    for _ in range(20):
+        bench.pass_time(TICK)
+        assert bench.intake.take(bench.series) is not None
+    assert (True, 0) == (bench.intake.led, bench.more)
+
+
+def test_what_has_ended_waits_for_no_longer_than_its_time(bench: Bench) -> None:
+    """It is settled 50 ms after the first of it ended at the latest, whatever its thread does, and once."""
+    one, two = held(bench.clock, 2)
+    bench.series.keep(one, 10)
+    assert bench.lookout.look()
+    bench.pass_time(LONGEST_KEPT / 2)
+    bench.series.keep(two, 10)
+    assert [] == bench.settled
+    bench.pass_time(LONGEST_KEPT / 2)
+    until(lambda: bench.settled == [one, two])
+    bench.pass_time(2 * LONGEST_KEPT)
+    assert [one, two] == bench.settled
+    assert not bench.series
+
+
+def test_it_sleeps_when_there_is_nothing_to_see(bench: Bench) -> None:
+    """Until it is needed again; what begins while it goes to sleep is seen."""
+    one, two = held(bench.clock, 2)
+    bench.series.keep(one, 10)
+    assert bench.lookout.look()
+    assert [one] == bench.series.take_all()
+    bench.pass_time(3 * LONG)
+    until(lambda: not bench.lookout._looking)
+    bench.series.keep(two, 10)
+    assert bench.lookout.look()
+    until(lambda: bench.lookout._looking)
+    bench.pass_time(LONGEST_KEPT + LONG)
+    until(lambda: bench.settled == [two])
+
+
+def test_what_is_kept_while_it_goes_to_sleep_is_seen(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that was told that somebody looks may rely on it, whatever was just seen."""
+    one, two = held(bench.clock, 2)
+    bench.series.keep(one, 10)
+    assert bench.lookout.look()
+    bench.pass_time(LONG)
+
+    def keep(_: Intake) -> bool:
+        if not bench.series and not bench.settled:  # it has seen nothing, and is about to sleep
+            bench.series.keep(two, 10)
+            assert bench.lookout.look()
+        return False
+
+    monkeypatch.setattr(Intake, "led", property(keep))
+    assert [one] == bench.series.take_all()
+    until(lambda: bench.clock.advance(TICK) or bench.settled == [two])
+
+
+def test_without_a_thread_it_says_so(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then nobody may rely on it; the next time it is tried again."""
+    machine = NoThreads(monkeypatch)
+    assert not bench.lookout.look()
+    machine.exhausted = False
+    assert bench.lookout.look()
+
+
+def test_a_series_whose_thread_has_ended_is_forgotten(bench: Bench) -> None:
+    """Nothing looks into it any more."""
+    bench.lookout.discard(bench.series)
+    bench.series.keep(held(bench.clock, 1)[0], 10)
+    assert bench.lookout.look()
+    until(lambda: not bench.lookout._looking)
+    bench.pass_time(2 * LONGEST_KEPT)
+    assert [] == bench.settled

@@ -169,7 +169,7 @@ class ThreadExecutor:
             logger.exception("the end of %s could not be recorded", held.delivery.id)
 
     def _leave(self, series: Series) -> None:
-        """Ends the series: what comes next may take its time."""
+        """Ends the series: the next task may take its time."""
         for held in series.take_all():
             self._settler.settle(held, ACKED)
         self._intake.hand_on(series)

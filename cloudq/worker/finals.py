@@ -50,8 +50,8 @@ class Finals:
         intake: Counts what is in hand.
         clock: Where the time comes from.
         acked: As the settler's, as all below.
-        done: Told of what comes again though nothing is left to do with it.
-        dead: Told of what comes again and is not to run again.
+        done: Told of each delivery that comes again though nothing is left to do with it.
+        dead: Told of each delivery that comes again and is not to run again.
         flights: How many calls of flushers may settle deliveries of a queue at once.
     """
 

@@ -22,9 +22,9 @@ from cloudq.running.held import HeldLease
 from cloudq.worker.intake import Intake
 from cloudq.worker.series import Series
 
-# For so long a task may keep those behind it waiting. It is also how often the lookout looks.
+# A task may keep those behind it waiting for this long. It is also how often the lookout looks.
 LONG: Final = timedelta(milliseconds=2)
-# For so long the settlement of a task that has ended may wait for those of others: what a SIGKILL repeats.
+# The settlement of a task that has ended may wait for those of others for this long: what a SIGKILL repeats.
 LONGEST_KEPT: Final = timedelta(milliseconds=50)
 
 

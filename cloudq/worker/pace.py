@@ -33,7 +33,7 @@ class Pace:
 
     @property
     def is_tiny(self) -> bool:
-        """Whether it takes so little that it can't wait for long, so that its waiting needn't be measured."""
+        """Whether it takes little enough that it can't wait for long, so that its waiting needn't be measured."""
         return self._mean < SHORT_SECONDS / WAITING_COUNTS
 
     def note(self, seconds: float, waited: float = 0.0) -> None:

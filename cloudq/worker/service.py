@@ -341,12 +341,7 @@ class Worker:
         if os.getpid() != self._pid:
             # A handler forked and came back from both: what is in hand here is the other's.
             os._exit(FORKED)
-        if not self._intake.end(held, succeeded=isinstance(outcome, Acked)):
-            return
-        self._tally.count(held.delivery, outcome, seconds)
-        self._strangers[held.delivery.queue].note_end(held.delivery, outcome)
-        room = 0 if series is None else self._settler.room_beside(held, outcome)
-        if series is not None and room:
-            series.keep(held, room)
-        else:
-            self._settler.settle(held, outcome)
+        if self._intake.end(held, succeeded=isinstance(outcome, Acked)):
+            self._tally.count(held.delivery, outcome, seconds)
+            self._strangers[held.delivery.queue].note_end(held.delivery, outcome)
+            self._settler.settle(held, outcome, series)

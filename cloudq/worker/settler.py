@@ -30,6 +30,7 @@ from cloudq.worker.copies import store_copies
 from cloudq.worker.finals import ACK, Finals
 from cloudq.worker.intake import Intake
 from cloudq.worker.leases import LeaseKeeper
+from cloudq.worker.series import Series
 from cloudq.worker.way_out import FLIGHTS, Trouble, WayOut
 
 logger = SafeLogger("cloudq.worker")
@@ -85,24 +86,25 @@ class Settler:
         """How many leases were over before the end of their tasks was recorded."""
         return self._finals.late
 
-    def settle(self, held: HeldLease, outcome: Outcome) -> None:
-        """Starts to carry out what became of a delivery whose handler has ended."""
+    def settle(self, held: HeldLease, outcome: Outcome, series: Series | None = None) -> None:
+        """Starts to carry out what became of a delivery whose handler has ended.
+
+        Args:
+            held: The delivery.
+            outcome: What became of it.
+            series: What may keep it, to be settled together with others, if it needs no more than an Ack that nobody
+                waits for. The next message of an ordering key does; and while settlements fail nothing is received.
+        """
         try:
+            if series is not None and isinstance(outcome, Acked) and held.delivery.group is None:
+                way = self._finals.way(held.delivery.queue)
+                if way.trouble is Trouble.NONE:
+                    series.keep(held, way.capabilities.max_batch)
+                    return
             self._keeper.note_handler_ended(held)
             self._settle(held, outcome)
         except Exception as error:  # noqa: BLE001 - a mistake costs one delivery, not the thread
             self._finals.give_up_unsettled(held, error)
-
-    def room_beside(self, held: HeldLease, outcome: Outcome) -> int:
-        """How many others may be settled together with this one, and wait for each other; 0: it is to be settled now.
-
-        That is for `settle_together`, for what needs nothing but an Ack that nobody waits for: the next message of an
-        ordering key does, and while settlements fail nothing is received.
-        """
-        if not isinstance(outcome, Acked) or held.delivery.group is not None:
-            return 0
-        way = self._finals.way(held.delivery.queue)
-        return 0 if way.trouble is not Trouble.NONE else way.capabilities.max_batch
 
     def settle_together(self, held: Sequence[HeldLease]) -> None:
         """Settles deliveries whose tasks have succeeded, in this thread where calls are short; else as `settle`."""

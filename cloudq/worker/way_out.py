@@ -23,7 +23,7 @@ logger = SafeLogger("cloudq.worker")
 
 # Calls that settle at once, where it isn't said.
 FLIGHTS: Const = 4
-# After so many batches that were left to flushers, a thread of tasks tries again whether calls have become short.
+# After this many batches that were left to flushers, a thread of tasks tries again whether calls have become short.
 TRIED_AFTER: Const = 50
 
 

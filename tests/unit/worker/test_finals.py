@@ -13,6 +13,7 @@ from cloudq.core.driver import Final, SettleResult
 from cloudq.core.outcome import ACKED, Retried
 from cloudq.errors import LeaseLost
 from cloudq.running.lease_life import State
+from cloudq.worker.series import Series
 from tests.ids import shown
 from tests.unit.worker.fakes import until
 from tests.unit.worker.settling import DOWN, LEASE, SECOND, Bench
@@ -138,16 +139,20 @@ def test_while_one_thread_calls_the_others_leave_theirs_to_flushers(bench: Bench
 
 def test_only_acks_that_nobody_waits_for_may_wait(bench: Bench) -> None:
     """The next of an ordering key waits for its Ack; a failure has a copy to store; a queue may be in trouble."""
-    held = bench.held()
-    assert 10 == bench.settler.room_beside(held, ACKED)
-    assert 0 == bench.settler.room_beside(held, Retried(delay=SECOND, reason="again"))
+    series = Series(bench.clock)
+    kept = [bench.held(), bench.held()]
+    for held in kept:
+        bench.settler.settle(held, ACKED, series)
+    bench.settler.settle(bench.held(), Retried(delay=SECOND, reason="again"), series)
     ordered = bench.held()
     ordered.delivery = replace(ordered.delivery, group="k")
-    assert 0 == bench.settler.room_beside(ordered, ACKED)
-    bench.errors["q"] = DOWN
-    bench.end(bench.held())
-    until(lambda: bench.books.told)
-    assert 0 == bench.settler.room_beside(held, ACKED)
+    bench.settler.settle(ordered, ACKED, series)
+    bench.errors["trouble"] = DOWN
+    for _ in range(2):
+        bench.end(bench.held("trouble"))
+        until(lambda: bench.books.told)
+    bench.settler.settle(bench.held("trouble"), ACKED, series)
+    assert kept == series.take_all()
 
 
 def test_a_lease_is_extended_for_settle_timeout_at_most(bench: Bench) -> None:

@@ -145,7 +145,7 @@ class Intake:
             self._step_back(taker)
 
     def hand_on_after(self, span: timedelta) -> bool:
-        """Leaves what waits to others if the taker that leads has taken nothing for that long. Returns whether it has."""
+        """Leaves what waits to others if the taker that leads has taken nothing for that long. Whether it has."""
         books = self._books
         with books.lock:
             if books.leader is None or self._clock.elapsed() - books.led_since < span:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
-from cloudq.core.clock import EPOCH, Clock
+from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.failure import Failure
 from cloudq.core.message import is_ordered
@@ -128,7 +128,7 @@ def count_of(message: Mapping[str, Any]) -> int:
 def moment(message: Mapping[str, Any], name: str) -> datetime | None:
     """A system attribute that is a time, in the milliseconds since 1970 that SQS writes."""
     said = _said(message, name)
-    return None if said is None else EPOCH + timedelta(milliseconds=int(said))
+    return None if said is None else datetime.fromtimestamp(int(said) / 1000, UTC)
 
 
 def _delivery(message: Mapping[str, Any], lease: Lease, failure: Failure | None) -> Delivery:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
 
 import pytest
 from botocore.model import Shape
 
-from cloudq.drivers.sqs.client import open_client, prepare
+from cloudq.drivers.sqs.client import Clients, open_client, prepare
 from cloudq.drivers.sqs.lean import OPERATIONS, LeanClient
+from tests.chaos.raw_answers import RawServer
+from tests.unit.drivers.sqs.served import of
 
 KINDS = {"string": str, "boolean": bool, "blob": bytes}
 
@@ -66,3 +70,45 @@ def test_each_operation_has_the_clients_method(monkeypatch: pytest.MonkeyPatch, 
     (method,) = (name for name, api in client.meta.method_to_api_mapping.items() if api == operation)
     assert {"a": 1} == getattr(LeanClient(client), method)(QueueUrl="u", Entries=[])
     assert [(operation, {"QueueUrl": "u", "Entries": []})] == made
+
+
+class Peers(RawServer):
+    """A server that counts its connections, and answers with what it was sent."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda request: of({"MessageId": request.parameters["MessageBody"]}))
+        self.connections = 0
+
+    def _serve(self, connection: socket.socket) -> None:
+        self.connections += 1
+        super()._serve(connection)
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # forking beside other tests' threads
+def test_a_child_process_has_connections_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It never reads what its parent was answered, and the parent goes on on its own connection."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    with Peers() as server:
+        clients = Clients(lambda: open_client("eu-west-1", server.url), lean=True)
+
+        def send(text: str) -> None:
+            lean = clients.caller()
+            assert isinstance(lean, LeanClient)
+            assert text == lean.send_message(QueueUrl="u", MessageBody=text)["MessageId"]
+
+        send("parent")
+        child = os.fork()
+        if not child:
+            try:
+                clients.after_fork()
+                send("child")
+                send("child again")
+            except BaseException:
+                os._exit(1)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        assert 0 == os.waitstatus_to_exitcode(status)
+        send("parent again")
+        assert 2 == server.connections
+        clients.close()

@@ -7,8 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partialmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import urllib3.util.connection
@@ -17,6 +18,7 @@ from botocore.awsrequest import AWSHTTPConnection, AWSHTTPConnectionPool, AWSHTT
 from cloudq.aws_wire.connections import _InTime, _Pool, _TlsPool, bind
 from cloudq.core.driver import Outgoing
 from cloudq.drivers.sqs import SQSDriver
+from cloudq.drivers.sqs.wires import WireName
 from cloudq.errors import BackendUnavailable
 from tests.chaos.http_proxy import Request
 from tests.chaos.raw_answers import RawServer
@@ -31,6 +33,12 @@ ZERO = timedelta(0)
 SLACK = 3.0
 
 ITEM = Outgoing(id="1", queue="q", body=b"{}")
+
+
+@pytest.fixture(autouse=True, params=get_args(WireName))
+def wire(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test is made over both wires: all its drivers have the one."""
+    monkeypatch.setattr(SQSDriver, "__init__", partialmethod(SQSDriver.__init__, wire=request.param))
 
 
 def driver_for(url: str) -> SQSDriver:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -15,6 +15,7 @@ from cloudq.core.driver import Ack, Final, Outgoing, Release
 from cloudq.core.message import Message
 from cloudq.drivers.sqs import SQSDriver
 from cloudq.drivers.sqs.answers import unnamed_too
+from cloudq.drivers.sqs.wires import WireName
 from cloudq.errors import BackendUnavailable, Throttled
 from cloudq.queues.cloud_queue import CloudQueue
 from tests.chaos.http_proxy import Request
@@ -58,14 +59,16 @@ SCHEDULED = answer(
 )
 
 
-@pytest.fixture(scope="module")
-def served() -> Iterator[tuple[Service, SQSDriver]]:
-    """One for all: a client's making takes longer than its calls."""
+@pytest.fixture(scope="module", params=get_args(WireName))
+def served(request: pytest.FixtureRequest) -> Iterator[tuple[Service, SQSDriver]]:
+    """One for all, over each wire: a client's making takes longer than its calls."""
     service = Service()
     with pytest.MonkeyPatch.context() as patch, RawServer(service.respond) as server:
         patch.setenv("AWS_ACCESS_KEY_ID", "x")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "x")
-        driver = SQSDriver("eu-west-1", endpoint_url=server.url, scheduler_role=ROLE, look_wait=ZERO)
+        driver = SQSDriver(
+            "eu-west-1", endpoint_url=server.url, scheduler_role=ROLE, look_wait=ZERO, wire=request.param
+        )
         yield service, driver
         driver.close()
 

@@ -176,7 +176,8 @@ class Processor(Generic[ContextT]):
         is_cancelled: Callable[[], bool],
     ) -> Generator[_Step, Any, Outcome]:
         """The way of one delivery. Yields what may block, to be sent its result or thrown its error."""
-        delivery = believed(delivery, self._clock.now())
+        if delivery.failure is not None:
+            delivery = believed(delivery, self._clock.now())
         checked = self._check(delivery)
         if not isinstance(checked, tuple):
             return checked

@@ -9,24 +9,24 @@ import base64
 import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from operator import attrgetter
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from cloudq.core import signatures
 from cloudq.core.doubled_keys import doubled_key
+from cloudq.core.event_headers import TRACE_HEADERS, read_headers, written_headers
 from cloudq.core.foreign_bodies import in_place_of_an_event, refuse_marked
 from cloudq.core.message import LARGEST_COUNT, Message
 from cloudq.core.moments import Moments, plain_datetime
 from cloudq.core.nesting import has_nan_or_infinity, too_deep
+from cloudq.core.plain_event import PlainEvent, plain_event
 from cloudq.core.reference import Reference, is_key, is_sha256
 from cloudq.errors import PayloadError, UndecodableError
 
 # The newest version that is read. A message carries the lowest one whose readers understand it; absent means 1.
 WIRE_VERSION: Final = 2
 # A reader of version 1 would run a task without its arguments where they are referred to.
-_WITH_DATA: Final = 1
 _WITH_REFERENCE: Final = 2
 MEDIA_TYPE: Final = "application/cloudevents+json"
 # Parsing is bounded before it starts; no backend stores more than this in a message.
@@ -35,7 +35,6 @@ MAX_BODY_BYTES: Final = 100 * 1024 * 1024
 # decoded can always be encoded again for its copy.
 MAX_DEPTH: Final = 100
 
-_TRACE_HEADERS: Final = ("traceparent", "tracestate")  # CloudEvents' distributed tracing extension
 _ENCODER, _DECODER = msgspec.json.Encoder(), msgspec.json.Decoder()
 
 
@@ -48,32 +47,48 @@ def encode(message: Message) -> bytes:
         PayloadError: It holds something that JSON doesn't have (an object, half of a surrogate pair, NaN), a time
             without UTC offset, or more than `MAX_DEPTH` objects within each other.
     """
-    event: dict[str, object] = {
-        "specversion": "1.0",
-        "id": message.id,
-        "source": message.source,
-        "type": message.task,
-        "datacontenttype": "application/json",
-        "wireversion": _WITH_DATA if message.reference is None else _WITH_REFERENCE,
-        "queue": message.queue,
-    }
-    for value, optional in zip(_optional_values(message), _OPTIONAL, strict=True):
-        if value:  # nothing and zero are left out
-            event[optional.attribute] = value if optional.write is None else optional.write(value, optional.field)
+    event = PlainEvent(
+        specversion="1.0",
+        id=message.id,
+        source=message.source,
+        type=message.task,
+        datacontenttype="application/json",
+        wireversion=1,
+        queue=message.queue,
+        time=None if message.sent_at is None else _utc(message.sent_at, "sent_at"),
+        notbefore=None if message.not_before is None else _utc(message.not_before, "not_before"),
+        idempotencykey=message.idempotency_key or None,
+        orderingkey=message.ordering_key or None,
+        fairnesskey=message.fairness_key or None,
+        attemptbase=message.attempt_base,
+        generation=message.generation,
+        timelimit=_seconds(message.time_limit) if message.time_limit else 0,
+        data=message.payload,
+    )
     if message.headers:
-        _put_headers(event, message.headers)
-    if message.extensions:
-        event = {**message.extensions, **event}
+        event.traceparent, event.tracestate, event.headers = written_headers(message.headers)
+    if message.extensions or message.sealed is not None or message.reference is not None:
+        return _written(_with_more(event, message))
+    return _written(event, message.payload)
+
+
+def _with_more(event: PlainEvent, message: Message) -> dict[str, object]:
+    """The attributes of an event that has extensions, a signature, or a reference in place of its data."""
+    event.data = None
+    attributes: dict[str, object] = {**message.extensions, **_DECODER.decode(_json(event))}
+    del attributes["data"]
+    if message.reference is not None:
+        attributes["wireversion"] = _WITH_REFERENCE
     if message.sealed is not None:
-        unsealed = {name: value for name, value in event.items() if name not in signatures.KEPT}
-        return _written({**unsealed, **message.sealed})
+        unsealed = {name: value for name, value in attributes.items() if name not in signatures.KEPT}
+        return {**unsealed, **message.sealed}
     if message.reference is None:
-        event["data"] = message.payload
+        attributes["data"] = message.payload
     else:
-        event["dataref"] = message.reference.key  # CloudEvents' own extension for a claim check
-        event["datasha256"] = message.reference.sha256
-        event["datasize"] = message.reference.size
-    return _written(event)
+        attributes["dataref"] = message.reference.key  # CloudEvents' own extension for a claim check
+        attributes["datasha256"] = message.reference.sha256
+        attributes["datasize"] = message.reference.size
+    return attributes
 
 
 def encode_payload(payload: Mapping[str, object]) -> bytes:
@@ -103,6 +118,9 @@ def decode(body: bytes, queue: str) -> Message:
     Raises:
         UndecodableError: Saying what is wrong with it, in words that fit a dead letter's reason.
     """
+    plain = plain_event(body) if len(body) <= MAX_BODY_BYTES else None
+    if plain is not None and not too_deep(body, {"data": plain.data}, MAX_DEPTH):
+        return plain.message()
     event = _parse(body)
     sealed = None if event.pop(signatures.ATTRIBUTE, None) is None else signatures.kept(body)
     version = event.pop("specversion", None)
@@ -121,14 +139,14 @@ def decode(body: bytes, queue: str) -> Message:
     payload = _payload(event)
     reference = None if payload is not None or encoded else _reference(event, wire_version)
     sent_to = _text(event, "queue")
-    optional = {field: read(event, attribute) for attribute, field, _, read in _OPTIONAL if attribute in event}
+    optional = {field: read(event, attribute) for attribute, field, read in _OPTIONAL if attribute in event}
     return Message(
         id=id_,
         task=task,
         queue=sent_to or queue,
         source=source,
         payload={} if payload is None else payload,
-        headers=_headers(event),
+        headers=read_headers(event.pop("headers", None), *(event.pop(name, None) for name in TRACE_HEADERS)),
         extensions=event,  # what is left over: not ours, kept
         reference=reference,
         sealed=sealed,
@@ -136,12 +154,14 @@ def decode(body: bytes, queue: str) -> Message:
     )
 
 
-def _written(event: dict[str, object]) -> bytes:
+def _written(event: PlainEvent | dict[str, object], data: Mapping[str, object] | None = None) -> bytes:
+    """The bytes of an event: of a plain one, with the data in it."""
     body = _json(event)
-    if too_deep(body, event, MAX_DEPTH):
+    values = event if isinstance(event, dict) else {"data": data}
+    if too_deep(body, values, MAX_DEPTH):
         raise PayloadError(f"the message has more than {MAX_DEPTH} objects and arrays within each other")
     # JSON has no NaN and no infinity; msgspec writes them as null, which would change the payload silently.
-    if b"null" in body and has_nan_or_infinity(event):
+    if b"null" in body and has_nan_or_infinity(values):
         raise PayloadError("the message holds a number that JSON doesn't have (NaN or infinity)")
     return body
 
@@ -153,7 +173,7 @@ def _json(value: object) -> bytes:
         raise PayloadError(f"the message can't travel as JSON: {error}") from error
 
 
-def _seconds(span: timedelta, _field: str) -> int:
+def _seconds(span: timedelta) -> int:
     # An attribute is an Integer at most; a run is never given less time than was declared.
     return min(LARGEST_COUNT, max(1, math.ceil(span.total_seconds())))
 
@@ -285,56 +305,26 @@ def _time(event: dict[str, object], name: str) -> datetime | None:
         raise UndecodableError(f"{name} is {_shown(value)}, outside of the years 1 to 9999") from error
 
 
-def _put_headers(event: dict[str, object], headers: Mapping[str, str]) -> None:
-    own = {name: value for name, value in headers.items() if name not in _TRACE_HEADERS}
-    for name in _TRACE_HEADERS:
-        if name in headers:
-            event[name] = headers[name]
-    if own:
-        # A CloudEvents attribute can't be a map, so the headers travel as a JSON text.
-        event["headers"] = _json(own).decode()
-
-
-def _headers(event: dict[str, object]) -> dict[str, str]:
-    encoded = event.pop("headers", None)
-    headers: dict[str, str] = {}
-    if encoded is not None:
-        text = encoded.encode() if isinstance(encoded, str) else b""
-        try:
-            headers = msgspec.json.decode(text, type=dict[str, str])
-        except (ValueError, RecursionError) as error:
-            raise UndecodableError("headers isn't a text that holds a JSON object of texts") from error
-        if (doubled := doubled_key(text, headers)) is not None:
-            raise UndecodableError(f"headers has the key {_shown(doubled)} twice")
-    for name in _TRACE_HEADERS:
-        value = event.pop(name, None)
-        if isinstance(value, str) and value:
-            headers[name] = value
-    return headers
-
-
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 class _Optional(NamedTuple):
-    """An attribute that may be left out: its field, and how it is written (`None`: as it is) and read."""
+    """An attribute that may be left out: its field, and how it is read."""
 
     attribute: str
     field: str
-    write: Callable[[Any, str], object] | None
     read: Callable[[dict[str, object], str], object]
 
 
 _OPTIONAL: Final = (
-    _Optional("time", "sent_at", _utc, _time),
-    _Optional("notbefore", "not_before", _utc, _time),
-    _Optional("idempotencykey", "idempotency_key", None, _text_or_none),
-    _Optional("orderingkey", "ordering_key", None, _text_or_none),
-    _Optional("fairnesskey", "fairness_key", None, _text_or_none),
-    _Optional("attemptbase", "attempt_base", None, _integer),
-    _Optional("generation", "generation", None, _integer),
-    _Optional("timelimit", "time_limit", _seconds, _span),
+    _Optional("time", "sent_at", _time),
+    _Optional("notbefore", "not_before", _time),
+    _Optional("idempotencykey", "idempotency_key", _text_or_none),
+    _Optional("orderingkey", "ordering_key", _text_or_none),
+    _Optional("fairnesskey", "fairness_key", _text_or_none),
+    _Optional("attemptbase", "attempt_base", _integer),
+    _Optional("generation", "generation", _integer),
+    _Optional("timelimit", "time_limit", _span),
 )
-_optional_values: Final = attrgetter(*(optional.field for optional in _OPTIONAL))

@@ -18,6 +18,9 @@ from cloudq.tasks.options import SendOptions, check_send_options
 from cloudq.tasks.task import Call, Task
 from cloudq.tasks.task_queues import refuse_foreign_queue
 
+# RFC 9562, section 4.1 (2024-05): the first two bits of the digit are 1 and 0, the others are random.
+_VARIANTS: Final = {f"{digit:x}": f"{digit & 0x3 | 0x8:x}" for digit in range(16)}
+
 NO_PAYLOAD: Final[Mapping[str, object]] = {}
 
 
@@ -151,11 +154,9 @@ def _built(
 
 def _new_id() -> str:
     """A random UUID, version 4, as a text. `str(uuid4())` is the same, and takes twice as long at each send."""
-    octets = bytearray(os.urandom(16))
-    octets[6] = octets[6] & 0x0F | 0x40  # version 4
-    octets[8] = octets[8] & 0x3F | 0x80  # the variant of RFC 9562
-    digits = octets.hex()
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    digits = os.urandom(16).hex()
+    variant = _VARIANTS[digits[16]]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def _due(now: datetime, options: SendOptions) -> datetime | None:

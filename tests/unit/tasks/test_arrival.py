@@ -825,3 +825,21 @@ def test_any_value_arrives_or_is_refused(case: tuple[Any, Any]) -> None:
     assert difference(value, back, kind) is None
     again = arrived(kind, back)
     assert difference(back, again, kind) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "arrived"),
+    [
+        ([1, 2], [True, 2]),
+        ([1, 0], [1, False]),
+        ({"a": 1}, {"a": True}),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+        ([0.0], [-0.0]),
+        ([1], [1.0]),
+    ],
+    ids=repr,
+)
+def test_lists_and_dicts_that_are_equal_to_python_are_looked_at_part_by_part(given, arrived):
+    """What a glance can tell is only that the types are the same, too, and the order."""
+    hint = list[int] if isinstance(given, list) else dict[str, int]
+    assert (difference(given, arrived, hint) is None) == (given == [1])

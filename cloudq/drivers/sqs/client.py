@@ -110,13 +110,15 @@ def _creator(session: Any) -> Callable[..., SqsClient]:
 
 
 def _refuse_late_patches() -> None:
-    """Raises if somebody has put another class in the place of `ssl.SSLContext` since the SDK took it.
+    """Raises if somebody has put a class of its kind in the place of `ssl.SSLContext` since the SDK took it.
 
     The SDK's old one then calls itself without an end, and our locks, from before the patch, hold no greenlet back.
+    One of another kind, as mocket's, stands in for the network and harms nobody.
     """
     from urllib3.util import ssl_
 
-    if getattr(ssl_, "SSLContext", ssl.SSLContext) is not ssl.SSLContext:
+    taken = getattr(ssl_, "SSLContext", None) or ssl.SSLContext
+    if ssl.SSLContext is not taken and issubclass(ssl.SSLContext, taken):
         raise ConfigurationError(
             "gevent or eventlet has patched this program after the AWS SDK was imported, so no connection to AWS works",
             hint="patch before anything is imported; with gunicorn --preload, in the first lines of its configuration "

@@ -16,7 +16,7 @@ from botocore.validate import ParamValidationDecorator
 from cloudq.aws_wire.bounded import left
 from cloudq.core.driver import Outgoing
 from cloudq.drivers.sqs import SQSDriver
-from cloudq.drivers.sqs.client import Clients, open_client
+from cloudq.drivers.sqs.client import Clients, _refuse_late_patches, open_client
 from cloudq.errors import BackendUnavailable, ConfigurationError
 
 
@@ -212,3 +212,11 @@ def test_a_program_that_was_patched_too_late_is_told_so(monkeypatch):
     with pytest.raises(ConfigurationError, match="has patched this program after the AWS SDK") as caught:
         open_client("eu-west-1", "http://127.0.0.1:9")
     assert "gunicorn --preload" in str(caught.value)
+
+
+def test_a_stand_in_for_the_network_is_no_late_patch(monkeypatch):
+    """mocket puts a class of another kind in that place, for tests that open their driver under it."""
+    import ssl
+
+    monkeypatch.setattr(ssl, "SSLContext", type("SSLContext", (), {}))
+    _refuse_late_patches()

@@ -117,13 +117,19 @@ class Bench:
         return Measured(figures["cpu_per_1000"], self._service.calls() / tasks, figures["per_second"])
 
 
-def main(extent: Extent) -> None:
-    """Measures the sides in turn, several times, and prints the medians."""
+def main(extent: Extent, only: str = "") -> None:
+    """Measures the sides in turn, several times, and prints the medians.
+
+    Args:
+        extent: How much.
+        only: Only sides whose name has this in it, beside boto3.
+    """
     console = Console(width=150)
     console.print(
         f"[bold]SQS[/], on a stand-in in a process of its own; {machine()}; medians of {extent.repeats} in turn"
     )
-    sides = present({RAW: Side("sqs_raw", ("boto3", "botocore"), HERE, phases=_OWN), **SIDES}, console)
+    chosen = {name: side for name, side in SIDES.items() if only in name}
+    sides = present({RAW: Side("sqs_raw", ("boto3", "botocore"), HERE, phases=_OWN), **chosen}, console)
     raws = {
         python: Side("sqs_raw", ("boto3",), python, phases=_OWN) for python in {one.python for one in sides.values()}
     }
@@ -172,4 +178,7 @@ def _table(
 
 
 if __name__ == "__main__":
-    main(Extent.asked(parser(__doc__).parse_args()))
+    command = parser(__doc__)
+    command.add_argument("--only", default="", help="only sides whose name has this in it, beside boto3")
+    asked = command.parse_args()
+    main(Extent.asked(asked), asked.only)

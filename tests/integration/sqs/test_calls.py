@@ -1,17 +1,22 @@
-"""How many calls of the API a task costs, counted by botocore's own events. The floor is 0.30: three calls for ten."""
+"""How many calls of the API a task costs, counted in front of the service. The floor is 0.30: three calls for ten."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import get_args
 
 import pytest
 
 from cloudq import App
 from cloudq.drivers.sqs import SQSDriver
+from cloudq.drivers.sqs.wires import WireName
 from cloudq.worker.service import Worker
 from cloudq.worker.settings import WorkerSettings
-from tests.integration.sqs.conftest import REGION, Calls, Place
+from tests.chaos.http_proxy import Forward, HttpProxy, Request, Response
+from tests.integration.sqs.conftest import REGION, Place
 
 # Only the test itself is timed: the first one's fixtures may have to install LocalStack.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120, func_only=True)]
@@ -20,10 +25,41 @@ TASKS = 1_000
 THREADS = 16
 
 
-def test_a_thousand_tasks_cost_the_floor(place: Place, queue: str, localstack: str) -> None:
+class Counted:
+    """The policy of a proxy that passes everything on, and counts it."""
+
+    def __init__(self) -> None:
+        self._calls: Counter[str] = Counter()
+
+    async def __call__(self, request: Request, forward: Forward) -> Response:
+        self._calls[request.action] += 1
+        return await forward(request)
+
+    def taken(self) -> Counter[str]:
+        """What was called since the last time."""
+        calls, self._calls = self._calls, Counter()
+        return calls
+
+
+@pytest.fixture
+def calls() -> Counted:
+    return Counted()
+
+
+@pytest.fixture(params=get_args(WireName))
+def driver(
+    request: pytest.FixtureRequest, place: Place, queue: str, localstack: str, calls: Counted
+) -> Iterator[SQSDriver]:
+    """One whose calls are counted, over either wire."""
+    with HttpProxy(localstack) as proxy:
+        proxy.policy = calls
+        driver = SQSDriver(REGION, prefix=place.prefix, endpoint_url=proxy.url, wire=request.param)
+        yield driver
+        driver.close()
+
+
+def test_a_thousand_tasks_cost_the_floor(place: Place, queue: str, calls: Counted, driver: SQSDriver) -> None:
     """`send_many` costs 0.10 calls a task, a worker's receives and deletes at most 0.22, and nothing else is called."""
-    driver = SQSDriver(REGION, prefix=place.prefix, endpoint_url=localstack)
-    calls = Calls(driver.client)
     app = App()
     ran: list[int] = []
 
@@ -37,7 +73,6 @@ def test_a_thousand_tasks_cost_the_floor(place: Place, queue: str, localstack: s
         assert {"GetQueueUrl": 1, "SendMessageBatch": TASKS // 10} == dict(sent)
         Worker(app, WorkerSettings(max_tasks=TASKS, wait=timedelta(seconds=1))).run()
         worked = calls.taken()
-    driver.close()
     assert list(range(TASKS)) == sorted(ran)
     assert (0, 0) == place.counts(queue)
     assert {"ReceiveMessage", "DeleteMessageBatch"} == set(worked)
@@ -46,15 +81,12 @@ def test_a_thousand_tasks_cost_the_floor(place: Place, queue: str, localstack: s
     assert (sent.total() + worked.total()) / TASKS <= 0.32
 
 
-def test_threads_that_send_one_by_one_share_calls(place: Place, queue: str, localstack: str) -> None:
+def test_threads_that_send_one_by_one_share_calls(place: Place, queue: str, calls: Counted, driver: SQSDriver) -> None:
     """Sixteen threads, as of a web server, need at most 0.20 calls a task: who waits for a call joins the next one."""
-    driver = SQSDriver(REGION, prefix=place.prefix, endpoint_url=localstack)
-    calls = Calls(driver.client)
     app = App()
     task = app.task("no-op")(lambda: None)
     with app.using(driver), ThreadPoolExecutor(THREADS) as threads:
         list(threads.map(lambda _: [task.send() for _ in range(TASKS // THREADS)], range(THREADS)))
-    driver.close()
     sent = calls.taken()
     count = TASKS // THREADS * THREADS
     print(f"\ncalls a task: {THREADS} threads {sent.total() / count:.3f}")

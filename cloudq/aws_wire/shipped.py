@@ -16,7 +16,7 @@ from itertools import chain
 from operator import attrgetter, is_
 from time import monotonic
 from types import FunctionType, MethodType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import botocore.auth
 import botocore.awsrequest
@@ -97,32 +97,54 @@ class Watch:
         self._operations = operations
         self._every = every
         self._born: _Handlers | None = None
-        self._seen: list[Any] = []
-        self._due = 0.0
-        self._same: Callable[[], bool] = bool  # which is false
-        self._reason: str | None = None
+        # Replaced as a whole: of several threads that look, none leaves a half of what it saw.
+        self._latest = _Look(None, 0.0, _never, [])
         self._look()
 
     def foreign(self) -> str | None:
         """`None` while all is the SDK's own; else what isn't, in words. Costs next to nothing: ask before each call."""
-        if monotonic() < self._due and self._same():
-            return self._reason
+        latest = self._latest
+        try:
+            if monotonic() < latest.due and latest.same():
+                return latest.reason
+        except KeyError:
+            pass  # one of the places is gone
         return self._look()
 
     def _look(self) -> str | None:
-        due = monotonic() + self._every
+        latest, due = self._latest, monotonic() + self._every
+        reason = latest.reason
         try:
             # Taken before it is looked at: what changes meanwhile is seen the next time.
             same, seen = _as_now(self._client), _all_on_the_way(self._client)
-            if len(seen) != len(self._seen) or not all(map(is_, seen, self._seen)):
+            if len(seen) != len(latest.seen) or not all(map(is_, seen, latest.seen)):
                 handlers = _handlers(self._client, self._operations)
                 self._born = self._born or handlers
-                self._reason = next(_strangers(self._client, handlers, self._born), None)
-            self._same, self._seen = same, seen
+                reason = next(_strangers(self._client, handlers, self._born), None)
         except (AttributeError, KeyError) as error:
-            self._reason = f"the SDK is built in another way: {error!r}"
-        self._due = due
-        return self._reason
+            reason, same, seen = f"the SDK is built in another way: {error!r}", _never, []
+        self._latest = _Look(reason, due, same, seen)
+        return reason
+
+
+def _never() -> bool:
+    return False
+
+
+class _Look(NamedTuple):
+    """What was seen.
+
+    Attributes:
+        reason: What is foreign, if anything is.
+        due: When all is to be looked at again.
+        same: Tells whether the places that are asked before each call hold what they held.
+        seen: All that was on the way.
+    """
+
+    reason: str | None
+    due: float
+    same: Callable[[], bool]
+    seen: list[Any]
 
 
 def is_shipped(value: Any) -> bool:

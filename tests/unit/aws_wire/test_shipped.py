@@ -7,8 +7,11 @@ import http.client
 import math
 import socket
 import ssl
+import time
 import timeit
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 from unittest import mock
 
@@ -261,11 +264,38 @@ def test_methods_of_parts_and_of_the_clients_class(client: Any, monkeypatch: pyt
 
 
 def test_an_sdk_that_is_built_in_another_way_is_not_passed_by(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where it isn't known what would be called, the SDK calls."""
+    """Where it isn't known what would be called, the SDK calls; also where something was taken away meanwhile."""
+    earlier = Watch(client, OPERATIONS, every=NEVER)
     monkeypatch.delattr(botocore.client.BaseClient, "_make_api_call")
-    found = Watch(client, OPERATIONS).foreign()
-    assert found is not None
-    assert found.startswith("the SDK is built in another way")
+    for watch in (earlier, Watch(client, OPERATIONS)):
+        found = watch.foreign()
+        assert found is not None
+        assert found.startswith("the SDK is built in another way")
+    monkeypatch.undo()
+    assert earlier.foreign() is None
+
+
+def test_threads_that_look_at_the_same_time_agree(client: Any) -> None:
+    """While a tracer is turned on and off, each that asks after a change is told of it, whoever else looks."""
+    watch = Watch(client, OPERATIONS, every=0)
+    over = Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            watch.foreign()
+
+    with ThreadPoolExecutor(3) as threads:
+        asking = [threads.submit(ask) for _ in range(3)]
+        try:
+            end = time.monotonic() + 0.3
+            while time.monotonic() < end:
+                with mock.patch.object(botocore.client.BaseClient, "_make_api_call"):
+                    assert watch.foreign() is not None
+                assert watch.foreign() is None
+        finally:
+            over.set()
+        for one in asking:
+            one.result()
 
 
 def test_while_nothing_changes_nothing_is_looked_at(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,8 +116,13 @@ class Batcher(Generic[ItemT, ResultT]):
         pilot: Pilot[ItemT, ResultT] = Pilot()
         try:
             with self._lock:
-                self._add(entry)
-            while self._await_batch(pilot, entry):
+                if self._entries:
+                    self._add(entry)
+                else:
+                    self._board_alone(pilot, entry)
+            if pilot.batch:
+                self._fly(pilot)
+            while not entry.landed and self._await_batch(pilot, entry):
                 self._fly(pilot)
         except BaseException as interruption:
             # The others whose items it carries must not wait forever; nobody waits for its own item any more.
@@ -164,12 +169,13 @@ class Batcher(Generic[ItemT, ResultT]):
     def _entry(self, item: ItemT) -> Entry[ItemT, ResultT]:
         size = self._size(item) if self._size else 0
         key = self._key(item) if self._key else None
-        now = self._clock.elapsed()
-        return Entry(item, size, key, now, None if self._max_wait is None else now + self._max_wait)
+        return Entry(item, size, key)
 
     # ── what waits ───────────────────────────────────────────────────────────────────────────────────────
 
     def _add(self, entry: Entry[ItemT, ResultT]) -> None:
+        entry.since = self._clock.elapsed()
+        entry.until = None if self._max_wait is None else entry.since + self._max_wait
         self._entries[entry] = None
         if entry.key is not None:
             if entry.key in self._behind:
@@ -229,6 +235,17 @@ class Batcher(Generic[ItemT, ResultT]):
                 wait = stalled if left is None or left <= _ZERO else left if stalled is None else min(stalled, left)
                 self._clock.wait(self._changed, wait)
         return False
+
+    def _board_alone(self, pilot: Pilot[ItemT, ResultT], entry: Entry[ItemT, ResultT]) -> None:
+        """Boards with the only item that there is: as a sender by itself does each time, so it costs no more than that.
+
+        It never waits, so it has no times.
+        """
+        self._entries[entry] = None
+        if entry.key is not None:
+            self._behind[entry.key] = deque()
+        self._airborne.add(pilot)
+        pilot.batch.append(entry)
 
     def _board(self, pilot: Pilot[ItemT, ResultT]) -> bool:
         """Takes the next batch off the queue, if one may fly now."""

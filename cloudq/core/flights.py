@@ -20,6 +20,8 @@ from cloudq.errors import BackendUnavailable
 
 logger = SafeLogger("cloudq")
 
+_ZERO = timedelta(0)
+
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
@@ -31,7 +33,7 @@ class Entry(Generic[ItemT, ResultT]):
         item: The item.
         size: Its bytes.
         key: Its ordering key, or `None`.
-        since: Since when it may fly.
+        since: Since when it may fly; zero for one that flew at once.
         until: Until when it may wait for its flight, or `None`.
         then: Told of it once it has landed, in the thread that flew it; `None`: nobody, or it was told already.
         landed: Whether it has its result, or its error. Both stay as they are from then on.
@@ -43,12 +45,12 @@ class Entry(Generic[ItemT, ResultT]):
 
     result: ResultT
 
-    def __init__(self, item: ItemT, size: int, key: Hashable, since: timedelta, until: timedelta | None) -> None:
+    def __init__(self, item: ItemT, size: int, key: Hashable) -> None:
         self.item = item
         self.size = size
         self.key = key
-        self.since = since
-        self.until = until
+        self.since = _ZERO
+        self.until: timedelta | None = None
         self.then: Then[ItemT, ResultT] | None = None
         self.landed = False
         self.error: Exception | None = None

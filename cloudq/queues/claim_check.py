@@ -246,8 +246,10 @@ def deleter(store: ClaimCheck) -> Callable[[Delivery], None]:
 
 def save_blobs(given: Sequence[Blob | None]) -> dict[int, Exception]:
     """Stores those that there are, several at once. Returns the errors by their places."""
+    if not any(given):  # as nearly always
+        return {}
     blobs = {index: blob for index, blob in enumerate(given) if blob is not None}
-    if len(blobs) <= 1:
+    if len(blobs) == 1:
         errors = [_save(blob) for blob in blobs.values()]
     else:
         with ThreadPoolExecutor(min(UPLOADS_AT_ONCE, len(blobs)), "cloudq-upload") as threads:

@@ -89,7 +89,7 @@ class Storing:
 
         It ends by the earliest of the parcels' deadlines.
         """
-        return self._store(parcels, min(parcel.ends for parcel in parcels))
+        return self._store(parcels, min([parcel.ends for parcel in parcels]))
 
     def store_in_batches(self, parcels: Sequence[tuple[int, Parcel]]) -> Iterator[tuple[int, SendResult]]:
         """Stores batch after batch; the results by the numbers given. Never raises.

@@ -26,6 +26,7 @@ from cloudq.drivers.sqlite.opening import FULL, open_pair, refuse_fragment, refu
 from cloudq.errors import BackendUnavailable
 
 T = TypeVar("T")
+ArgumentT = TypeVar("ArgumentT")
 
 _UNKNOWN: Final = 0
 _NORMAL: Final = 1
@@ -69,6 +70,7 @@ class Database:
         self._full = full
         self._pid = os.getpid()
         self._closed = False
+        self._named_in: object = None  # the state of the folder in which the names were seen to be those of our files
         self._write_mutex = Mutex()
         self._read_mutex = Mutex()
         # Of the transaction, and of the look, under way. Closed at its end, as an interrupted statement would keep its
@@ -96,7 +98,7 @@ class Database:
         """What is held by the threads that are inside SQLite here."""
         return self._write_mutex, self._read_mutex
 
-    def write(self, work: Callable[[sqlite3.Cursor], T], *, durable: bool) -> T:
+    def write(self, work: Callable[[sqlite3.Cursor], T], *, durable: bool, alone: bool = False) -> T:
         """Runs `work` in a write transaction, committed at its end and rolled back by an exception.
 
         Whatever exceptions strike, and wherever, no lock is left behind (see `certainly`). Struck behind the commit,
@@ -105,6 +107,8 @@ class Database:
         Args:
             work: Does all by the cursor that it is given, with one statement at a time.
             durable: Whether it must survive a loss of power. All survive a killed process.
+            alone: Whether it is one statement, which SQLite makes a transaction of its own. That saves two others. May
+                be called again if another program held the database.
 
         Raises:
             BackendError: SQLite's or the system's error, translated; nothing was changed. Also where this thread is
@@ -114,7 +118,7 @@ class Database:
             raise entered_twice(self.path)
         level = FULL if durable and self._full else _NORMAL
         try:
-            return certainly(partial(self._transact, work, level), self._leave_writing)
+            return certainly(partial(self._transact, work, level, alone), self._leave_writing)
         except (sqlite3.Error, OSError) as error:
             if not is_ours(error):
                 raise
@@ -165,14 +169,14 @@ class Database:
             # One reference too many, so that not even the interpreter's end closes them.
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
 
-    def _transact(self, work: Callable[[sqlite3.Cursor], T], synchronous: int) -> T:
+    def _transact(self, work: Callable[[sqlite3.Cursor], T], synchronous: int, alone: bool) -> T:
         deadline = time.monotonic() + self._patience
         if not self._write_mutex.acquire(self._patience):
             raise busy(self.path, f"this process's other threads kept it for {self._patience:g} s")
         if self._closed:
             raise DriverClosed(f"{self.path} was closed")
         self._lock.acquire(deadline)
-        self._refuse_moved()
+        self._refuse_moved(self._lock.state)
         connection = self._writer
         if connection.in_transaction:
             connection.execute("ROLLBACK")
@@ -180,12 +184,15 @@ class Database:
             self._synchronous = _UNKNOWN  # until the next step: an exception may come between the two
             connection.execute(f"PRAGMA synchronous={synchronous}")
             self._synchronous = synchronous
-        # IMMEDIATE: a transaction that starts by reading could not be upgraded once somebody else has written.
-        _patiently(lambda: connection.execute("BEGIN IMMEDIATE"), deadline)
         self._write_cursor = cursor = connection.cursor()
-        result = work(cursor)
-        cursor.close()  # a statement that writes and isn't at its end would keep the commit from being made
-        connection.execute("COMMIT")
+        if alone:
+            result = _patiently(work, cursor, deadline)
+        else:
+            # IMMEDIATE: a transaction that starts by reading could not be upgraded once somebody else has written.
+            _patiently(cursor.execute, "BEGIN IMMEDIATE", deadline)
+            result = work(cursor)
+            cursor.close()  # a statement that writes and isn't at its end would keep the commit from being made
+            connection.execute("COMMIT")
         self._checkpointer.run_if_due(connection)
         return result
 
@@ -206,9 +213,9 @@ class Database:
             raise busy(self.path, f"this process's other threads kept it for {self._patience:g} s")
         if self._closed:
             raise DriverClosed(f"{self.path} was closed")
-        self._refuse_moved()
+        self._refuse_moved(self._lock.folder.state())
         self._read_cursor = cursor = self._reader.cursor()
-        return _patiently(lambda: work(cursor), deadline)
+        return _patiently(work, cursor, deadline)
 
     def _leave_reading(self) -> None:
         if not self._read_mutex.mine:
@@ -258,10 +265,17 @@ class Database:
     def _identities(self) -> tuple[tuple[int, int] | None, ...]:
         return identity(self._names[0]), identity(self._names[1])
 
-    def _refuse_moved(self) -> None:
-        """SQLite itself would go on with a file that has no name any more, and lose at the end what it accepted."""
+    def _refuse_moved(self, state: object) -> None:
+        """SQLite itself would go on with a file that has no name any more, and lose at the end what it accepted.
+
+        Args:
+            state: That of the folder, asked for before.
+        """
+        if state == self._named_in:
+            return
         if self._identities() != self._files:
             raise moved(self.path)
+        self._named_in = state
 
     def _acquire_to_close(self) -> None:
         try:
@@ -275,11 +289,11 @@ def _data_version(cursor: sqlite3.Cursor) -> int:
     return version
 
 
-def _patiently(step: Callable[[], T], deadline: float) -> T:
+def _patiently(step: Callable[[ArgumentT], T], argument: ArgumentT, deadline: float) -> T:
     """Tries the step until no other program keeps it from being done, or the deadline (`time.monotonic`) is over."""
     while True:
         try:
-            return step()
+            return step(argument)
         except sqlite3.OperationalError as error:
             if not is_busy(error) or time.monotonic() >= deadline:
                 raise

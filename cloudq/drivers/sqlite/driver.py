@@ -25,7 +25,7 @@ from cloudq.drivers.sqlite.files import OWNER_ONLY
 from cloudq.drivers.sqlite.mutex import Mutex, certainly
 from cloudq.drivers.sqlite.session import Session
 from cloudq.drivers.sqlite.waiting import Waiters
-from cloudq.errors import BackendError, ConfigurationError
+from cloudq.errors import BackendError, CloudqError, ConfigurationError
 
 MAX_BATCH: Final = 500
 TIMEOUT: Final = 3 * CALL_TIMEOUT
@@ -122,17 +122,8 @@ class SQLiteDriver:
         Items that can never be stored (too large, a text that isn't Unicode) don't fail it: each has its own error, and
         the others are stored.
         """
-        results: list[SendResult | None] = [None] * len(outgoing)
-        items: list[tuple[int, Outgoing]] = []
-        for index, item in enumerate(outgoing):
-            error = sending.refusal(item, self._max_body)
-            if error is None:
-                items.append((index, item))
-            else:
-                results[index] = SendResult(error=error)
-        for (index, _), result in zip(items, self._store([item for _, item in items]), strict=True):
-            results[index] = result
-        return [result for result in results if result is not None]
+        refusals = [sending.refusal(item, self._max_body) for item in outgoing]
+        return self._store_others(outgoing, refusals) if any(refusals) else self._store(outgoing)
 
     def receive(self, queue: str, *, limit: int, wait: timedelta, lease: timedelta) -> Sequence[Delivery]:
         """Leases the messages that have been ready for longest; of an ordering key the oldest."""
@@ -225,6 +216,7 @@ class SQLiteDriver:
             results = session.database.write(
                 lambda cursor: sending.store(cursor, items, to_micros(self._clock.now()), self._dedup_window),
                 durable=True,
+                alone=sending.is_alone(items, self._dedup_window),
             )
         except BackendError as error:
             return [SendResult(error=error)] * len(items)
@@ -238,8 +230,12 @@ class SQLiteDriver:
         whys = sending.unstorable(items)
         if not any(whys):
             return [SendResult(error=BackendError(f"these messages can't be stored: {error}"))] * len(items)
-        stored = iter(self._store([item for item, why in zip(items, whys, strict=True) if why is None]))
-        return [next(stored) if why is None else SendResult(error=why) for why in whys]
+        return self._store_others(items, whys)
+
+    def _store_others(self, items: Sequence[Outgoing], errors: Sequence[CloudqError | None]) -> Sequence[SendResult]:
+        """Stores those that have no error yet."""
+        stored = iter(self._store([item for item, error in zip(items, errors, strict=True) if error is None]))
+        return [next(stored) if error is None else SendResult(error=error) for error in errors]
 
     def _receive(
         self, session: Session, queue: str, limit: int, wait: timedelta, span: timedelta

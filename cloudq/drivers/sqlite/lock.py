@@ -17,11 +17,15 @@ from typing import Final
 
 from cloudq.drivers.sqlite.faults import busy
 from cloudq.drivers.sqlite.files import LOCK, OWNER_ONLY, TURN, open_lock
+from cloudq.drivers.sqlite.folder import Folder
 from cloudq.errors import BackendUnavailable
 
 # Seconds between two tries. The next in line looks often; those behind look seldom, so that a crowd stays cheap.
 _NEXT: Final = (0.0002, 0.0006)
 _BEHIND: Final = (0.001, 0.004)
+# For so many seconds from when it got the lock by its turn, a process may take it again without one, if it is free: so
+# a writer in a loop makes half the calls, and the one that is next waits for so much longer at most.
+_TURN_LASTS: Final = 0.002
 
 
 class WriteLock:
@@ -32,7 +36,8 @@ class WriteLock:
      B    turn … waits for lock ───────▶ lock, gives turn up ────── work
     ```
 
-    Without the turn, a process that writes in a loop would win nearly every time against those that sleep.
+    Without the turn, a process that writes in a loop would win nearly every time against those that sleep. A turn lasts
+    for a moment, not for one transaction only.
 
     `flock` rather than `lockf`: its locks belong to the open file, so that two drivers in one process exclude each
     other too, and closing another handle of the file drops nothing. The files are never deleted; if somebody does that,
@@ -42,14 +47,19 @@ class WriteLock:
         path: The database.
         timeout: How long `acquire` waits.
         mode: Who may open files that it makes.
+
+    Attributes:
+        folder: That of the database, and of the lock files.
     """
 
     def __init__(self, path: Path, timeout: timedelta, *, mode: int = OWNER_ONLY) -> None:
         self._path = path
         self._timeout = timeout.total_seconds()
-        self._lock = _File(path.with_name(path.name + LOCK), mode)
+        self.folder = Folder(path.parent)
+        self._turn_ends = 0.0
+        self._lock = _File(path.with_name(path.name + LOCK), mode, self.folder)
         try:
-            self._turn = _File(path.with_name(path.name + TURN), mode)
+            self._turn = _File(path.with_name(path.name + TURN), mode, self.folder)
         except BaseException:
             self._lock.close()
             raise
@@ -67,6 +77,8 @@ class WriteLock:
             BackendUnavailable: Others held it until then.
         """
         began = time.monotonic()
+        if began < self._turn_ends and self._lock.take(began, _NEXT):
+            return
         deadline = began + self._timeout if deadline is None else deadline
         if not self._turn.take(deadline, _BEHIND):
             raise self._busy(deadline - began)
@@ -75,6 +87,12 @@ class WriteLock:
                 raise self._busy(deadline - began)
         finally:
             self._turn.free()
+        self._turn_ends = time.monotonic() + _TURN_LASTS
+
+    @property
+    def state(self) -> object:
+        """That of the folder, once the lock was held (see `Folder.state`)."""
+        return self._lock.named_in
 
     def release(self) -> None:
         """Gives up what is held: the lock, and after an interrupted `acquire` the turn."""
@@ -94,10 +112,13 @@ class WriteLock:
 
 
 class _File:
-    """One lock file."""
+    """One lock file. `named_in` is the state of its folder in which its name was seen to be its own."""
 
-    def __init__(self, path: Path, mode: int) -> None:
+    named_in: object = None
+
+    def __init__(self, path: Path, mode: int, folder: Folder) -> None:
         self._mode = mode
+        self._folder = folder
         self._path = str(path)  # a Path would take longer than the system's call
         self._may_be_locked = False
         self._open()
@@ -110,7 +131,7 @@ class _File:
         """Locks it, or gives up after the deadline (false)."""
         self._may_be_locked = True  # first: an exception may strike just behind the step that locks it
         while _try_lock(self._file, deadline, pause):
-            if identity(self._path) == self._identity:
+            if self._has_its_name():
                 return True
             # Somebody deleted it: those who opened it since lock another file. So take the new one.
             old = self._file
@@ -118,6 +139,14 @@ class _File:
             self._open()
             os.close(old)
         return False
+
+    def _has_its_name(self) -> bool:
+        state = self._folder.state()
+        if state != self.named_in:
+            if identity(self._path) != self._identity:
+                return False
+            self.named_in = state
+        return True
 
     def free(self) -> None:
         """Unlocks it, if it may be locked."""

@@ -5,8 +5,8 @@ the step that took a lock, or among the steps that free it. A `with` block has s
 as context manager is kept, suspended and with what it holds, by the traceback of the very exception. So here
 
 - whether something is held is asked of the thing itself, never of a variable that is set one step later;
-- the clean-up does nothing the second time, and stands in three `finally` blocks, one around the other. An exception
-  during the first is followed by the second, and one more during that by the third.
+- the clean-up does nothing the second time, and stands in three blocks, one around the other. An exception during the
+  first is followed by the second, and one more during that by the third.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def certainly(work: Callable[[], T], clean_up: Callable[[], object]) -> T:
 
     Args:
         work: What may take things that have to be given back.
-        clean_up: Gives back what is held. It is called three times, so it looks at what there is to do; what it raises
-            by itself is raised after the third.
+        clean_up: Gives back what is held. Where something is raised it is called three times, so it looks at what there
+            is to do; what it raises by itself is raised after the third.
     """
     try:
         try:
@@ -32,10 +32,12 @@ def certainly(work: Callable[[], T], clean_up: Callable[[], object]) -> T:
                 return work()
             finally:
                 clean_up()
-        finally:
+        except BaseException:
             clean_up()
-    finally:
+            raise
+    except BaseException:
         clean_up()
+        raise
 
 
 class Mutex:

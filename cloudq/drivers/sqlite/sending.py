@@ -65,6 +65,10 @@ def refusal(item: Outgoing, max_body: int) -> CloudqError | None:
 
 def store(cursor: sqlite3.Cursor, items: Sequence[Outgoing], now: int, window: timedelta | None) -> list[SendResult]:
     """Stores each item, unless its native id was stored within the window. Runs in a write transaction."""
+    if is_alone(items, window):
+        (item,) = items
+        cursor.execute(_INSERT if item.ordering_key is None else _INSERT_IN_ORDER, _row(item, now))
+        return [_stored(item, cursor.lastrowid or 0)]
     duplicates = _remember(cursor, items, now, window) if window else {}
     rows = [_row(item, now) for index, item in enumerate(items) if index not in duplicates]
     if any(row[2] is not None for row in rows):
@@ -78,6 +82,11 @@ def store(cursor: sqlite3.Cursor, items: Sequence[Outgoing], now: int, window: t
         SendResult(duplicate=True, original_id=duplicates[index]) if index in duplicates else _stored(item, next(seqs))
         for index, item in enumerate(items)
     ]
+
+
+def is_alone(items: Sequence[Outgoing], window: timedelta | None) -> bool:
+    """Whether `store` takes one statement for them."""
+    return len(items) == 1 and (window is None or items[0].native_id is None)
 
 
 def unstorable(items: Sequence[Outgoing]) -> list[BackendError | None]:

@@ -65,10 +65,10 @@ class Waiters:
 
     def notify(self) -> None:
         """A message may have become ready."""
-        if self._mutex.mine:
-            self._untold = True  # in a signal handler that interrupted one of these: the watcher tells them
-        else:
-            certainly(self._notify, self._mutex.free)
+        # Without the mutex: who is about to wait is among those that wait before it looks at this count.
+        self.changes += 1
+        if self._waiting:
+            self._wake()
 
     def interrupt(self) -> None:
         """Ends the waits under way."""
@@ -79,15 +79,16 @@ class Waiters:
         """Ends all waits for good, and the watcher."""
         self._closing.set()
         self.interrupt()
+        self._wake()  # the watcher, too, which sleeps while nobody waits
         watcher = self._watcher
         if watcher is not None and watcher is not current_thread():
             watcher.join()
 
     def _wait(self, me: object, changes: int, interrupts: int, timeout: timedelta) -> bool:
         self._mutex.acquire()
+        self._waiting.add(me)
         if self.changes != changes or self.interrupts != interrupts or self._closing.is_set():
             return True
-        self._waiting.add(me)
         if not self._has_watcher():
             return self._clock.wait(self._condition, min(timeout, POLL)) or timeout > POLL
         if len(self._waiting) == 1:
@@ -109,9 +110,14 @@ class Waiters:
         self._waiting.discard(me)
         self._mutex.free()
 
+    def _wake(self) -> None:
+        if self._mutex.mine:
+            self._untold = True  # in a signal handler that interrupted one of these: the watcher tells them
+        else:
+            certainly(self._notify, self._mutex.free)
+
     def _notify(self) -> None:
         self._mutex.acquire()
-        self.changes += 1
         self._condition.notify_all()
 
     def _watch(self) -> None:

@@ -12,7 +12,7 @@ from cloudq.errors import BackendUnavailable
 
 
 def entries(count: int) -> list[Entry[int, str]]:
-    return [Entry(number, 0, None, timedelta(0), None) for number in range(count)]
+    return [Entry(number, 0, None) for number in range(count)]
 
 
 def told(entry: Entry[int, str]) -> list[str]:
@@ -95,7 +95,7 @@ def test_a_future_is_set_once(outcome: list[str] | Exception) -> None:
 def test_what_is_left_is_sorted_anew() -> None:
     """After an interruption: what flies isn't touched, of each key one may fly, and what has landed is forgotten."""
     flying, behind, free, landed, first, second = (
-        Entry[int, str](number, 0, key, timedelta(0), None)
+        Entry[int, str](number, 0, key)
         for number, key in enumerate(("k", "k", None, None, "j", "j"))
     )
     pilot: Pilot[int, str] = Pilot()

@@ -43,7 +43,7 @@ def test_what_must_last_is_durable(bench, driver, monkeypatch, call, durable):
     monkeypatch.setattr(
         driver._session.database,
         "write",
-        lambda work, *, durable: (seen.append(durable), write(work, durable=durable))[1],
+        lambda work, *, durable, **how: (seen.append(durable), write(work, durable=durable, **how))[1],
     )
     calls = {
         "send": lambda: bench.send(driver, "c"),

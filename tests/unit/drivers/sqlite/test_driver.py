@@ -14,7 +14,7 @@ def test_each_item_has_its_own_result_in_its_place(bench, driver):
     writes = []
     database = driver._session.database
     write = database.write
-    database.write = lambda work, *, durable: (writes.append(work), write(work, durable=durable))[1]
+    database.write = lambda work, **how: (writes.append(work), write(work, **how))[1]
     items = [
         bench.item("a"),
         bench.item("large", body=bytes(2_000_000)),

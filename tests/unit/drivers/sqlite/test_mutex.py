@@ -227,10 +227,10 @@ def test_a_handler_that_sends_amid_a_send_gets_its_answer_at_once(bench, driver,
     database = driver._session.database
     refuse_moved = database._refuse_moved
 
-    def arrives():
+    def arrives(state):
         monkeypatch.undo()
         signal.raise_signal(signal.SIGUSR1)
-        refuse_moved()
+        refuse_moved(state)
 
     monkeypatch.setattr(database, "_refuse_moved", arrives)
     began = time.monotonic()

@@ -32,8 +32,9 @@ from datetime import timedelta
 from functools import partial
 from typing import Generic
 
+from cloudq.core import flights
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
-from cloudq.core.flights import Entry, ItemT, Pilot, ResultT, Then, resolve, set_future, sort_anew, waited_too_long
+from cloudq.core.flights import Entry, ItemT, Pilot, ResultT, Then
 from cloudq.core.threads import Threads
 from cloudq.errors import BackendUnavailable
 
@@ -116,10 +117,7 @@ class Batcher(Generic[ItemT, ResultT]):
         pilot: Pilot[ItemT, ResultT] = Pilot()
         try:
             with self._lock:
-                if self._entries:
-                    self._add(entry)
-                else:
-                    self._board_alone(pilot, entry)
+                self._add(entry) if self._entries else self._board_alone(pilot, entry)
             if pilot.batch:
                 self._fly(pilot)
             while not entry.landed and self._await_batch(pilot, entry):
@@ -144,7 +142,7 @@ class Batcher(Generic[ItemT, ResultT]):
         """
         future: Future[ResultT] = Future()
         future.set_running_or_notify_cancel()  # cancelling a caller doesn't unsend
-        self.post(item, partial(set_future, future))
+        self.post(item, partial(flights.set_future, future))
         return future
 
     def post(self, item: ItemT, then: Then[ItemT, ResultT]) -> None:
@@ -167,9 +165,7 @@ class Batcher(Generic[ItemT, ResultT]):
                 self._wanted.notify()
 
     def _entry(self, item: ItemT) -> Entry[ItemT, ResultT]:
-        size = self._size(item) if self._size else 0
-        key = self._key(item) if self._key else None
-        return Entry(item, size, key)
+        return Entry(item, self._size(item) if self._size else 0, self._key(item) if self._key else None)
 
     # ── what waits ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -229,7 +225,7 @@ class Batcher(Generic[ItemT, ResultT]):
                     return True
                 left = None if entry.until is None else entry.until - self._clock.elapsed()
                 if left is not None and left <= _ZERO and self._withdraw(entry):
-                    raise waited_too_long(self._max_wait)
+                    raise flights.waited_too_long(self._max_wait)
                 stalled = self._until_stalled()
                 # A call that carries the item already is waited for: it ends by a deadline of its own.
                 wait = stalled if left is None or left <= _ZERO else left if stalled is None else min(stalled, left)
@@ -237,10 +233,7 @@ class Batcher(Generic[ItemT, ResultT]):
         return False
 
     def _board_alone(self, pilot: Pilot[ItemT, ResultT], entry: Entry[ItemT, ResultT]) -> None:
-        """Boards with the only item that there is: as a sender by itself does each time, so it costs no more than that.
-
-        It never waits, so it has no times.
-        """
+        """Boards with the only item that there is, as a sender by itself does each time. It doesn't wait: no times."""
         self._entries[entry] = None
         if entry.key is not None:
             self._behind[entry.key] = deque()
@@ -254,18 +247,8 @@ class Batcher(Generic[ItemT, ResultT]):
         if self._airborne and not self._full() and not self._stalled():
             return False
         self._airborne.add(pilot)
-        size = 0
         now = None if self._max_wait is None else self._clock.elapsed()
-        while self._waiting and len(pilot.batch) < self._max_items:
-            entry = self._waiting[0]
-            late = now is not None and entry.until is not None and now > entry.until
-            if not late:
-                size += entry.size
-                if pilot.batch and self._max_bytes is not None and size > self._max_bytes:
-                    break
-            (pilot.late if late else pilot.batch).append(entry)
-            self._waiting.popleft()
-            self._waiting_bytes -= entry.size
+        self._waiting_bytes -= flights.fill(pilot, self._waiting, self._max_items, self._max_bytes, now)
         if self._waiting:
             self._wanted.notify()  # somebody must be there for the rest, should this flight stall
         return True
@@ -297,9 +280,9 @@ class Batcher(Generic[ItemT, ResultT]):
 
     def _land(self, pilot: Pilot[ItemT, ResultT], outcome: Sequence[ResultT] | Exception) -> None:
         # Not under the lock: what is called at a landing may take its time.
-        resolve(pilot.batch, outcome)
+        flights.resolve(pilot.batch, outcome)
         if pilot.late:
-            resolve(pilot.late, waited_too_long(self._max_wait))
+            flights.resolve(pilot.late, flights.waited_too_long(self._max_wait))
         with self._lock:
             for landed in (pilot.batch, pilot.late):
                 while landed:
@@ -320,13 +303,13 @@ class Batcher(Generic[ItemT, ResultT]):
         if pilot.flies:
             lost = BackendUnavailable("the call that carried this item was interrupted; it may have been stored")
             lost.__cause__ = interruption
-            resolve(pilot.batch, lost, again=True)
+            flights.resolve(pilot.batch, lost, again=True)
         with self._lock:
             self._airborne.discard(pilot)
             pilot.batch.clear()
             pilot.late.clear()
             pilot.flies = False
-            self._entries, self._waiting, self._behind = sort_anew(self._entries, self._airborne)
+            self._entries, self._waiting, self._behind = flights.sort_anew(self._entries, self._airborne)
             self._waiting_bytes = sum(entry.size for entry in self._waiting)
             self._changed.notify_all()
             self._wanted.notify()

@@ -72,6 +72,39 @@ class Pilot(Generic[ItemT, ResultT]):
         self.stays = stays  # a flusher, which looks for more by itself
 
 
+def fill(
+    pilot: Pilot[ItemT, ResultT],
+    waiting: deque[Entry[ItemT, ResultT]],
+    max_items: int,
+    max_bytes: int | None,
+    now: timedelta | None,
+) -> int:
+    """Takes as many of those that wait, in their order, as one call carries; beside them those that waited too long.
+
+    Args:
+        pilot: Whose batch it becomes.
+        waiting: Those that wait.
+        max_items: The most items a call.
+        max_bytes: The most bytes a call, or `None`. A larger single item flies alone.
+        now: The time, where there is a bound to how long an item may wait.
+
+    Returns:
+        How many bytes no longer wait.
+    """
+    size = left = 0
+    while waiting and len(pilot.batch) < max_items:
+        entry = waiting[0]
+        late = now is not None and entry.until is not None and now > entry.until
+        if not late:
+            if pilot.batch and max_bytes is not None and size + entry.size > max_bytes:
+                break
+            size += entry.size
+        (pilot.late if late else pilot.batch).append(entry)
+        waiting.popleft()
+        left += entry.size
+    return left
+
+
 def resolve(
     batch: Sequence[Entry[ItemT, ResultT]], outcome: Sequence[ResultT] | Exception, *, again: bool = False
 ) -> None:

@@ -14,6 +14,8 @@ _PAGE: Final = 4096
 # A checkpointed log is written again from its start, in place. If readers prevent that, it grows on, up to this many
 # times the limit, and is then emptied by force.
 _EMPTIED_AT: Final = 4
+# These are a few hundred KiB at most, and asking for a size takes as long as a commit's statement.
+_MOST_UNSEEN: Final = 16
 # How long emptying waits for readers of the log. Ours read for microseconds; others (a backup) aren't waited for.
 _READERS_MS: Final = 50
 
@@ -38,16 +40,26 @@ class Checkpointer:
         self._log_file = f"{path}-wal"
         self._limit = limit
         self._changes = 0
+        self._unseen = 0  # small commits since the last look at the file's size
         self._pages = 0  # about as many as this process wrote since its last checkpoint
         self._moved_at = 0  # how long the file was then
         self._emptied_at = _EMPTIED_AT * limit
 
-    def run_if_due(self, connection: sqlite3.Connection) -> None:
-        """Checkpoints if much was written. A failure is only logged: the commit before it stands."""
+    def run_if_due(self, connection: sqlite3.Connection, *, small: bool = False) -> None:
+        """Checkpoints if much was written. A failure is only logged: the commit before it stands.
+
+        Args:
+            connection: The one that writes.
+            small: Whether the commit was one of few pages; the file's size is asked for after every 16 of those.
+        """
         changes = connection.total_changes
         # A commit rewrites a page of the table and of each index; a batch's rows share theirs.
         self._pages += 3 + (changes - self._changes) // 2
         self._changes = changes
+        self._unseen = self._unseen + 1 if small else _MOST_UNSEEN
+        if self._unseen < _MOST_UNSEEN:
+            return
+        self._unseen = 0
         size = self.size()
         if size > self._emptied_at:
             blocked = self._checkpoint(connection, "TRUNCATE")

@@ -107,8 +107,8 @@ class Database:
         Args:
             work: Does all by the cursor that it is given, with one statement at a time.
             durable: Whether it must survive a loss of power. All survive a killed process.
-            alone: Whether it is one statement, which SQLite makes a transaction of its own. That saves two others. May
-                be called again if another program held the database.
+            alone: Whether it is one statement about a few pages, which SQLite makes a transaction of its own. That
+                saves two others. May be called again if another program held the database.
 
         Raises:
             BackendError: SQLite's or the system's error, translated; nothing was changed. Also where this thread is
@@ -193,7 +193,7 @@ class Database:
             result = work(cursor)
             cursor.close()  # a statement that writes and isn't at its end would keep the commit from being made
             connection.execute("COMMIT")
-        self._checkpointer.run_if_due(connection)
+        self._checkpointer.run_if_due(connection, small=alone)
         return result
 
     def _leave_writing(self) -> None:

@@ -1,7 +1,7 @@
 """`Folder`: by one look, whether the names in a folder may mean other files than at an earlier look.
 
-Whoever makes, deletes or renames something in a folder changes its `ctime`, which nobody can set to what it was. So
-while that stays the same, a look at it stands for a look at each name: at each transaction one in the place of four.
+A process that makes, deletes or renames something in a folder changes the folder's `ctime`, which none can set to what
+it was. So while that stays the same, one look at it stands for a look at each name.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ from cloudq.errors import BackendUnavailable
 # Seconds between two tries. The next in line looks often; those behind look seldom, so that a crowd stays cheap.
 _NEXT: Final = (0.0002, 0.0006)
 _BEHIND: Final = (0.001, 0.004)
-# For so many seconds from when it got the lock by its turn, a process may take it again without one, if it is free: so
-# a writer in a loop makes half the calls, and the one that is next waits for so much longer at most.
+# For this many seconds from when it got the lock by its turn, a process takes it again without one if it is free. So a
+# writer in a loop makes half the calls, and the next in line waits for at most this much longer.
 _TURN_LASTS: Final = 0.002
 
 

@@ -22,6 +22,8 @@ Row: TypeAlias = "tuple[str, str, str | None, int, bytes | None, bytes, int, int
 STORED: Final = SendResult(duplicate=False)
 # A dead letter's or a retry's copy may be a little larger than what a producer sends (semantics 6).
 COPY_ROOM: Final = 16 * 1024
+# Bytes of a body that is on few pages.
+_SMALL: Final = 16 * 1024
 
 _INSERT: Final = """
     INSERT INTO message(queue, id, group_key, due_at, failure, body, first_received_at, visible_at, boot)
@@ -85,8 +87,10 @@ def store(cursor: sqlite3.Cursor, items: Sequence[Outgoing], now: int, window: t
 
 
 def is_alone(items: Sequence[Outgoing], window: timedelta | None) -> bool:
-    """Whether `store` takes one statement for them."""
-    return len(items) == 1 and (window is None or items[0].native_id is None)
+    """Whether `store` takes one statement for them, and writes few pages."""
+    if len(items) != 1 or len(items[0].body) > _SMALL:
+        return False
+    return window is None or items[0].native_id is None
 
 
 def unstorable(items: Sequence[Outgoing]) -> list[BackendError | None]:

@@ -1044,3 +1044,21 @@ def test_a_key_whose_item_was_taken_back_flies_on() -> None:
             late.result(PATIENCE)
         service.release_all()
         assert "behind stored" == behind.result(PATIENCE)
+
+
+class Unasked(FakeClock):
+    """A clock that nobody is to look at."""
+
+    def elapsed(self) -> timedelta:
+        raise AssertionError("somebody asked for the time")
+
+
+def test_a_sender_by_itself_takes_off_at_once() -> None:
+    """With nobody else there, a call asks for no time and leaves nothing behind, whatever keys its items have."""
+    batcher: Batcher[int, int] = Batcher(
+        lambda items: items, max_items=10, key=lambda item: item % 2, max_wait=timedelta(seconds=1), clock=Unasked()
+    )
+    assert [1, 2, 3, 5] == [batcher.call(item) for item in (1, 2, 3, 5)]
+    assert [0, 0, 0, 0] == [
+        len(kept) for kept in (batcher._entries, batcher._behind, batcher._airborne, batcher._waiting)
+    ]

@@ -95,8 +95,7 @@ def test_a_future_is_set_once(outcome: list[str] | Exception) -> None:
 def test_what_is_left_is_sorted_anew() -> None:
     """After an interruption: what flies isn't touched, of each key one may fly, and what has landed is forgotten."""
     flying, behind, free, landed, first, second = (
-        Entry[int, str](number, 0, key)
-        for number, key in enumerate(("k", "k", None, None, "j", "j"))
+        Entry[int, str](number, 0, key) for number, key in enumerate(("k", "k", None, None, "j", "j"))
     )
     pilot: Pilot[int, str] = Pilot()
     pilot.batch.append(flying)

@@ -114,6 +114,17 @@ def test_a_checkpoint_that_fails_does_not_fail_the_send(bench, small, caplog):
     assert "could not be checkpointed: disk I/O error" in caplog.text
 
 
+def test_the_log_of_single_messages_stays_bounded(bench, small):
+    """Sent one by one, small or large, and read by others at that: the file never grows beyond its bound."""
+    reader = sqlite3.connect(bench.path, isolation_level=None)
+    longest = 0
+    for number in range(600):
+        bench.send(small, f"m{number}", body=b"x" * (16_000 if number % 2 else 100_000 if number % 20 == 0 else 100))
+        longest = max(longest, log_size(bench))
+    reader.close()
+    assert longest < 4 * LIMIT + 16 * 32 * 1024
+
+
 def test_every_write_checkpoint_and_close_holds_the_write_lock(bench, small, monkeypatch):
     """Whenever SQLite writes, checkpoints or closes, our process holds the lock that all processes share."""
     held, seen = [], []

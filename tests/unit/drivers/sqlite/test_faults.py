@@ -371,9 +371,14 @@ def files_of(path):
 
 
 @pytest.mark.parametrize("how", ["deleted", "moved", "replaced", "only the log deleted"])
-def test_a_database_whose_file_is_gone_accepts_nothing(bench, driver, how):
+@pytest.mark.parametrize("settled", [False, True], ids=["at once", "in a folder where nothing had changed"])
+def test_a_database_whose_file_is_gone_accepts_nothing(bench, driver, how, settled):
     """Where the file that was opened has lost its name, every call says so: what it stored would be gone."""
     bench.send(driver, "a")
+    folder = driver._session.database._lock.folder
+    while settled and folder.state() != folder.state():
+        driver.stats("q")
+    driver.stats("q")
     (delivery,) = bench.receive(driver)
     if how == "only the log deleted":
         bench.path.with_name("q.db-wal").unlink()

@@ -83,6 +83,42 @@ print(turns)
     assert turns < 50 * 20
 
 
+def turns(lock, monkeypatch, moments):
+    """At which of these moments an acquire took the turn first, each followed by a release."""
+    taken = []
+    take = lock._turn.take
+    monkeypatch.setattr(lock._turn, "take", lambda *args: (taken.append(None), take(*args))[1])
+    for moment in moments:
+        monkeypatch.setattr(time, "monotonic", lambda moment=moment: moment)
+        before = len(taken)
+        lock.acquire()
+        lock.release()
+        taken[before:] = [moment] * (len(taken) - before)
+    return taken
+
+
+def test_a_turn_lasts_for_a_moment(locks, monkeypatch):
+    """Who has had its turn takes the free lock again without, for two milliseconds from then on and no longer."""
+    ours, _ = locks
+    moments = [100, 100.0005, 100.0019, 100.0021, 100.0040, 100.0042]
+    assert [100, 100.0021, 100.0042] == turns(ours, monkeypatch, moments)
+
+
+def test_within_its_turn_a_lock_that_others_hold_is_waited_for_in_line(locks):
+    """Who had its turn just now and finds the lock taken is not before the one that is next in line."""
+    ours, theirs = locks
+    ours.acquire()
+    ours.release()
+    theirs.acquire()
+    line = []
+    take = ours._turn.take
+    ours._turn.take = lambda *args: (line.append("joined"), take(*args))[1]
+    with pytest.raises(BackendUnavailable):
+        ours.acquire()
+    theirs.release()
+    assert ["joined"] == line
+
+
 def test_the_lock_ends_with_its_process(bench):
     """A process that is killed while it holds the lock leaves it free."""
     script = """
@@ -101,9 +137,14 @@ os.wait()
     lock.close()
 
 
-def test_a_lock_file_that_was_deleted_still_excludes(locks, tmp_path):
+@pytest.mark.parametrize("settled", [False, True], ids=["at once", "in a folder where nothing had changed"])
+def test_a_lock_file_that_was_deleted_still_excludes(locks, tmp_path, settled):
     """Who comes after somebody deleted the lock file locks the new one, and so do those who had the old one open."""
     ours, _ = locks
+    while settled and ours.folder.state() != ours.folder.state():
+        pass
+    ours.acquire()
+    ours.release()
     (tmp_path / "q.db.lock").unlink()
     newcomer = WriteLock(tmp_path / "q.db", MOMENT)
     newcomer.acquire()

@@ -7,7 +7,6 @@ This module imports nothing of cloudq, so that every layer may raise from it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from typing import ClassVar
 
 
@@ -267,6 +266,8 @@ def wording(error: BaseException) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A suggestion to end a message with: `did you mean 'x'?`, or the known names, or that there are none."""
+    from difflib import get_close_matches  # not before there is a mistake
+
     names = sorted(known)
     close = get_close_matches(name, names, n=1, cutoff=0.6)
     if close:

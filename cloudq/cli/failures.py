@@ -5,7 +5,6 @@ from __future__ import annotations
 import traceback
 from typing import Final
 
-from cloudq.cli.error_pages import where
 from cloudq.cli.output import StdoutError, complain
 from cloudq.core.printable import printable
 from cloudq.errors import (
@@ -61,6 +60,8 @@ def report(error: BaseException, *, debug: bool) -> int:
     if isinstance(error, KeyboardInterrupt):
         lines = ["cloudq: interrupted"]
     elif isinstance(error, CloudqError):
+        from cloudq.cli.error_pages import where
+
         lines = [f"cloudq: {error.message}"]
         if error.hint:
             lines.append(f"  hint: {error.hint}")

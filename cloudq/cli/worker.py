@@ -11,6 +11,7 @@ from cloudq.cli.banner import note_undeclared, show_banner
 from cloudq.cli.choosing import Chosen, tasks_app
 from cloudq.cli.options import AppSpec, Backend, Debug, duration, queue_name
 from cloudq.cli.parameters import Option
+from cloudq.cli.starting import Starting
 from cloudq.cli.wording import in_options
 from cloudq.core.driver import is_push
 from cloudq.errors import ConfigurationError
@@ -152,7 +153,7 @@ def worker(
         verified_in_front=verified_in_front,
         insecure_no_auth=insecure_no_auth,
     )
-    with in_options(), tasks_app(app, backend) as chosen:
+    with Starting() as starting, in_options(), tasks_app(app, backend) as chosen:
         configure(_log_format(log_format), log_level, chosen.app.redact)
         listens = None if health is None else address(health)
         if is_push(chosen.app.driver()):
@@ -169,6 +170,7 @@ def worker(
             worker_push.refuse([name for name, given in polling.items() if given], pushes=True)
             if fail_fast:
                 worker_push.look_at_queues(chosen.app, list(weights))
+            starting.over()
             code = worker_push.serve(
                 chosen,
                 serving,
@@ -199,16 +201,17 @@ def worker(
                 app_folder=chosen.folder,
                 app_found=f"{chosen.spec} in {chosen.folder}, from {chosen.how}",
             )
-            code = _poll(chosen, settings, as_json=as_json)
+            code = _poll(chosen, settings, starting, as_json=as_json)
     raise SystemExit(code)
 
 
-def _poll(chosen: Chosen, settings: WorkerSettings, *, as_json: bool) -> int:
+def _poll(chosen: Chosen, settings: WorkerSettings, starting: Starting, *, as_json: bool) -> int:
     from cloudq.worker.service import Worker
 
     service = Worker(chosen.app, settings)
     _refuse_unshared(chosen, service.queues)
     _show_banner(service, chosen, as_json=as_json)
+    starting.over()
     return service.run()
 
 

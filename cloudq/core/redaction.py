@@ -8,8 +8,9 @@ pattern.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
+from functools import cache
 from typing import Final, TypeAlias
 
 Redact: TypeAlias = Callable[[str], str]
@@ -19,25 +20,28 @@ MASK: Final = "***"
 LONGEST: Final = 65_536
 
 # Every repetition is bounded: the text comes from outside, and may be made to cost much.
-_PATTERNS: Final = tuple(
-    (re.compile(pattern, re.IGNORECASE), instead)
-    for pattern, instead in (
-        # scheme://user:password@host. A port isn't a password, though an @ may follow in the path.
-        (r"(://[^\s/:@?#]{0,256}:)(?!\d{1,5}[/?#])[^\s'\"<>]{1,512}@", rf"\1{MASK}@"),
-        # Azure's connection strings, and signatures of SAS tokens.
-        (r"\b((?:SharedAccessKey|AccountKey|SharedAccessSignature)\s{0,8}=\s{0,8})[^\s;'\"]{1,512}", rf"\1{MASK}"),
-        (r"([?&\s]sig=)[^\s&'\"]{1,512}", rf"\1{MASK}"),
-        # AWS: an access key's id, its secret, a session's token, signed URLs.
-        (r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b", MASK),
-        (r"\b(aws_?(?:secret_?access_?key|session_?token)['\"]?\s{0,8}[=:]\s{0,8})[^\s,;&]{1,4096}", rf"\1{MASK}"),
-        (r"(X-Amz-(?:Signature|Security-Token|Credential)=)[^\s&'\"]{1,4096}", rf"\1{MASK}"),
-        # libpq's form and ODBC's.
-        (r"\b((?:password|passwd|pwd)=)[^\s;&,)'\"]{1,512}", rf"\1{MASK}"),
-        # Signed tokens, and keys in PEM.
-        (r"\beyJ[\w-]{8,2048}\.[\w-]{8,4096}\.[\w-]{0,2048}", MASK),
-        (r"-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----[^-]{0,16384}", MASK),
-    )
+_PATTERNS: Final = (
+    # scheme://user:password@host. A port isn't a password, though an @ may follow in the path.
+    (r"(://[^\s/:@?#]{0,256}:)(?!\d{1,5}[/?#])[^\s'\"<>]{1,512}@", rf"\1{MASK}@"),
+    # Azure's connection strings, and signatures of SAS tokens.
+    (r"\b((?:SharedAccessKey|AccountKey|SharedAccessSignature)\s{0,8}=\s{0,8})[^\s;'\"]{1,512}", rf"\1{MASK}"),
+    (r"([?&\s]sig=)[^\s&'\"]{1,512}", rf"\1{MASK}"),
+    # AWS: an access key's id, its secret, a session's token, signed URLs.
+    (r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b", MASK),
+    (r"\b(aws_?(?:secret_?access_?key|session_?token)['\"]?\s{0,8}[=:]\s{0,8})[^\s,;&]{1,4096}", rf"\1{MASK}"),
+    (r"(X-Amz-(?:Signature|Security-Token|Credential)=)[^\s&'\"]{1,4096}", rf"\1{MASK}"),
+    # libpq's form and ODBC's.
+    (r"\b((?:password|passwd|pwd)=)[^\s;&,)'\"]{1,512}", rf"\1{MASK}"),
+    # Signed tokens, and keys in PEM.
+    (r"\beyJ[\w-]{8,2048}\.[\w-]{8,4096}\.[\w-]{0,2048}", MASK),
+    (r"-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----[^-]{0,16384}", MASK),
 )
+
+
+@cache
+def _patterns() -> Sequence[tuple[re.Pattern[str], str]]:
+    # At the first use: it takes a millisecond, and most processes start, work and end without an error.
+    return [(re.compile(pattern, re.IGNORECASE), instead) for pattern, instead in _PATTERNS]
 
 
 def mask_secrets(text: str) -> str:
@@ -45,7 +49,7 @@ def mask_secrets(text: str) -> str:
 
     It knows forms, not values: what looks like any other text stays. A program's own `redact` may call it.
     """
-    for pattern, instead in _PATTERNS:
+    for pattern, instead in _patterns():
         text = pattern.sub(instead, text)
     return text
 

@@ -15,7 +15,6 @@ import errno
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -252,6 +251,8 @@ def save_blobs(given: Sequence[Blob | None]) -> dict[int, Exception]:
     if len(blobs) == 1:
         errors = [_save(blob) for blob in blobs.values()]
     else:
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(min(UPLOADS_AT_ONCE, len(blobs)), "cloudq-upload") as threads:
             errors = list(threads.map(_save, blobs.values()))
     return {index: error for index, error in zip(blobs, errors, strict=True) if error is not None}

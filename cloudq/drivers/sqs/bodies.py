@@ -24,7 +24,9 @@ _OURS: Final = "cloudq."
 
 _BASE64: Final = "base64"
 _EMPTY: Final = "="  # a body can't be empty
-_REFUSED = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# All but tab, line feed, carriage return, and from a space on (the service's list). Written as what is allowed it would
+# take four milliseconds to compile.
+_REFUSED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 Attributes = dict[str, dict[str, Any]]
 

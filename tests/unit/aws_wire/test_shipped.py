@@ -7,7 +7,6 @@ import http.client
 import math
 import socket
 import ssl
-import time
 import timeit
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +27,7 @@ from botocore.handlers import disable_signing
 from botocore.session import get_session
 from botocore.stub import Stubber
 
+from cloudq.aws_wire import shipped
 from cloudq.aws_wire.shipped import Watch, _all_on_the_way
 
 OPERATIONS = ("SendMessage", "ReceiveMessage")
@@ -275,27 +275,28 @@ def test_an_sdk_that_is_built_in_another_way_is_not_passed_by(client: Any, monke
     assert earlier.foreign() is None
 
 
-def test_threads_that_look_at_the_same_time_agree(client: Any) -> None:
-    """While a tracer is turned on and off, each that asks after a change is told of it, whoever else looks."""
-    watch = Watch(client, OPERATIONS, every=0)
-    over = Event()
+def test_a_look_that_ends_late_hides_nothing(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two threads one began to look before a tracer was turned on, and ends after the other has seen it."""
+    watch = Watch(client, OPERATIONS, every=NEVER)
+    look, began, over = shipped._strangers, Event(), Event()
 
-    def ask() -> None:
-        while not over.is_set():
-            watch.foreign()
+    def held(*arguments: Any) -> Iterator[str]:
+        found = list(look(*arguments))
+        began.set()
+        assert over.wait(30)
+        return iter(found)
 
-    with ThreadPoolExecutor(3) as threads:
-        asking = [threads.submit(ask) for _ in range(3)]
-        try:
-            end = time.monotonic() + 0.3
-            while time.monotonic() < end:
-                with mock.patch.object(botocore.client.BaseClient, "_make_api_call"):
-                    assert watch.foreign() is not None
-                assert watch.foreign() is None
-        finally:
-            over.set()
-        for one in asking:
-            one.result()
+    with ThreadPoolExecutor(1) as threads:
+        with monkeypatch.context() as patch:
+            patch.setattr(shipped, "_strangers", held)
+            client.meta.events.register("before-call.sqs.ListQueues", nothing)  # so that there is something to look at
+            late = threads.submit(watch.foreign)
+            assert began.wait(30)
+        replaced(monkeypatch, (botocore.client.BaseClient, "_make_api_call"), REPLACEMENTS["wrapt"])
+        assert watch.foreign() is not None
+        over.set()
+        assert late.result() is None
+        assert watch.foreign() is not None
 
 
 def test_while_nothing_changes_nothing_is_looked_at(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,7 @@ SIDES: Final = {
     OURS: Side("service_bus_cloudq", ("cloudq",)),
     PEER: Side("service_bus_boilermaker", ("boilermaker-servicebus", "azure-servicebus"), PEERS, SLOW_TASKS),
 }
-PHASES: Final = ("send", "work")
+PHASES: Final = ("send", "work", "single")
 
 
 @contextmanager

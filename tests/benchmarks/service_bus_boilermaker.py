@@ -75,4 +75,4 @@ def work(count: int) -> None:
 
 
 if __name__ == "__main__":
-    main({"send": send, "work": work})
+    main({"send": send, "single": send, "work": work})

@@ -25,6 +25,15 @@ def send(count: int) -> None:
     timer.report(count - 1)
 
 
+def single(count: int) -> None:
+    """`send`, one after the other."""
+    noop.send(**PAYLOAD)  # opens the link
+    timer.start()
+    for _ in range(count - 1):
+        noop.send(**PAYLOAD)
+    timer.report(count - 1)
+
+
 def work(count: int) -> None:
     """Received, run, and completed: it ends when the last settlement is confirmed."""
     worker = Worker(app, WorkerSettings(max_tasks=count))
@@ -33,4 +42,4 @@ def work(count: int) -> None:
 
 
 if __name__ == "__main__":
-    main({"send": send, "work": work})
+    main({"send": send, "single": single, "work": work})

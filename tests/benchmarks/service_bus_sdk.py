@@ -26,6 +26,20 @@ def send(count: int) -> None:
         timer.report(count - 1)
 
 
+def single(count: int) -> None:
+    """One a call."""
+    body = json.dumps(PAYLOAD)
+    with (
+        ServiceBusClient.from_connection_string(CONNECTION) as client,
+        client.get_queue_sender(QUEUE) as sender,
+    ):
+        sender.send_messages(ServiceBusMessage(body))
+        timer.start()
+        for _ in range(count - 1):
+            sender.send_messages(ServiceBusMessage(body))
+        timer.report(count - 1)
+
+
 def work(count: int) -> None:
     """A hundred a receive, each completed by a call of its own: there is no other way."""
     with (
@@ -43,4 +57,4 @@ def work(count: int) -> None:
 
 
 if __name__ == "__main__":
-    main({"send": send, "work": work})
+    main({"send": send, "single": single, "work": work})

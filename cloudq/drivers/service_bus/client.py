@@ -78,7 +78,7 @@ class Clients:
         client = self.client()
         with self._lock:
             slots = self._slots.setdefault(queue, threading.Semaphore(SENDERS))
-        if not slots.acquire(timeout=deadlines.left().total_seconds()):
+        if not (slots.acquire(blocking=False) or slots.acquire(timeout=deadlines.left().total_seconds())):
             raise TimeoutError(f"{SENDERS} sends to queue {queue!r} are under way, and none of them ended in time")
         try:
             idle = self._idle[queue]

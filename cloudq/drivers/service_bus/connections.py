@@ -34,6 +34,7 @@ from azure.servicebus._servicebus_receiver import (  # type: ignore[attr-defined
 
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.drivers.service_bus import deadlines
+from cloudq.drivers.service_bus.frames import write_frames, write_settlements, write_transfers
 from cloudq.drivers.service_bus.sockets import TimelySocket, addresses
 from cloudq.drivers.service_bus.unreadable import peek_everything, read_everything
 
@@ -80,10 +81,10 @@ def without_credit(receiver: ServiceBusReceiver) -> ServiceBusReceiver:
     return peek_everything(receiver)
 
 
-def open_receiver(receiver: ServiceBusReceiver) -> None:
+def open_owner(owner: ServiceBusReceiver | ServiceBusSender) -> None:
     """Opens the connection and the link, if they aren't open, by the call's deadline."""
     patience = deadlines.left().total_seconds()
-    receiver._do_retryable_operation(receiver._open, timeout=patience, operation_requires_timeout=True)
+    owner._do_retryable_operation(owner._open, timeout=patience, operation_requires_timeout=True)
 
 
 def accept_session(
@@ -169,9 +170,13 @@ def _mend(handler: Any) -> None:
         nonlocal known
         is_ready: bool = ready()
         link = handler._link
-        if link is not None and link is not known and isinstance(link, ReceiverLink):
-            known = link  # credit is given later, so that nothing has come by it yet
-            read_everything(link)
+        if link is not None and link is not known:
+            known = link
+            if isinstance(link, ReceiverLink):
+                read_everything(link)  # credit is given later, so that nothing has come by it yet
+                write_settlements(link)
+            else:
+                write_transfers(link)
         return is_ready
 
     handler.client_ready = client_ready
@@ -200,6 +205,7 @@ def _open_in_time(handler: Any) -> None:
                 use_tls=handler._use_tls,
             )
             _bind_to_deadline(made._transport)
+            write_frames(made._transport)
             _read_in_time(handler, made)
             try:
                 made.open()

@@ -14,7 +14,7 @@ from azure.servicebus._pyamqp.error import AMQPError, ErrorCondition
 from azure.servicebus._pyamqp.outcomes import Accepted, Modified, Rejected, Released
 from azure.servicebus._pyamqp.receiver import check_disposition_outcome, outcome_name
 
-from cloudq.drivers.service_bus.sdk import Unconfirmed, link_of, one_write
+from cloudq.drivers.service_bus.sdk import Unconfirmed, link_of, one_write, public_error
 
 _REJECTED: Final = "rejected"
 _DEAD_LETTER: Final = b"com.microsoft:dead-letter"
@@ -136,23 +136,5 @@ def _answer(
     try:
         check_disposition_outcome(0, dict(outcome), asked)
     except Exception as error:  # noqa: BLE001 - it is what the service answered
-        return _public_error(receiver, error)
+        return public_error(receiver, error)
     return None
-
-
-def _public_error(receiver: ServiceBusReceiver, error: Exception) -> BaseException:
-    """The SDK's public error for an internal one."""
-    transport: Any = receiver._amqp_transport
-    meant: BaseException = transport.create_servicebus_exception(_QUIET, error)
-    return meant
-
-
-class _Quiet:
-    """A logger that says nothing: what is reported isn't logged as well."""
-
-    def info(self, *_: object) -> None: ...
-
-    def exception(self, *_: object) -> None: ...
-
-
-_QUIET: Final = _Quiet()

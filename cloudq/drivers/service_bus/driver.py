@@ -134,7 +134,7 @@ class ServiceBusDriver:
             return [SendResult(error=BackendError("this driver is closed"))] * len(outgoing)
         try:
             with deadlines.within(self._patience), self._clients.sender(queue) as sender:
-                return sending.store(sender, outgoing, self._clock, self._place(queue))
+                return sending.store(sender, outgoing, self._clock, lambda: self._place(queue))
         except Exception as error:  # noqa: BLE001 - reported for each item
             return [SendResult(error=translate(error, queue))] * len(outgoing)
 

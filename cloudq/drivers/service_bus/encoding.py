@@ -15,22 +15,23 @@ from typing import Any, Final
 from azure.servicebus import ServiceBusMessageBatch
 from azure.servicebus._common.constants import _BATCH_MESSAGE_OVERHEAD_COST
 from azure.servicebus._common.tracing import is_tracing_enabled
+from azure.servicebus._pyamqp.message import BatchMessage
 
 # What the CloudEvents specification calls an event in JSON.
 CONTENT_TYPE: Final = "application/cloudevents+json"
 
 # "AMQP 1.0, part 1: types": a value of any width is its constructor, its length in one byte or in four, and its bytes.
+NULL: Final = b"\x40"
+SMALL: Final = 256
 _LENGTH: Final = Struct(">I")
 _BINARY: Final = b"\xa0", b"\xb0"
 _STRING: Final = b"\xa1", b"\xb1"
 _SYMBOL: Final = b"\xa3", b"\xb3"
-_NULL: Final = b"\x40"
-_SMALL: Final = 256
-# "Part 3: messaging": the section's descriptor, and the place of its fields.
+# "Part 3: messaging": the section's descriptor, and how many fields it has.
 _PROPERTIES: Final = b"\x00\x53\x73"
-_DATA: Final = b"\x00\x53\x75"
 _FIELDS: Final = 13
-# Of the list that the SDK keeps a batch in.
+_DATA: Final = b"\x00\x53\x75"
+# Of the list that the SDK keeps a batch in, and that it makes a message of.
 _BODIES: Final = 5
 
 
@@ -47,22 +48,23 @@ def plain(body: bytes, *, message_id: str, session_id: str | None) -> bytes:
         message_id: Its id.
         session_id: Its session, if it has one.
     """
-    fields = b"".join(
-        (
-            _sized(_STRING, message_id.encode()),
-            _UP_TO_CONTENT_TYPE,
-            _UP_TO_SESSION,
-            _NULL if session_id is None else _sized(_STRING, session_id.encode()),
-            _AFTER_SESSION,
-        )
-    )
-    return b"".join((_PROPERTIES, _list(fields), _DATA, _sized(_BINARY, body)))
+    return b"".join((_properties(message_id, _CONTENT_TYPE, session_id), _DATA, binary(body)))
+
+
+def batch(message: BatchMessage) -> bytes:
+    """A batch of messages, as the SDK would write it."""
+    properties: Any = message.properties
+    bodies: Any = message.data
+    sections = [] if properties is None else [_properties(properties.message_id, NULL, properties.group_id)]
+    for body in bodies:
+        sections += (_DATA, binary(body))
+    return b"".join(sections)
 
 
 def add(batch: ServiceBusMessageBatch, encoded: bytes, *, message_id: str, session_id: str | None) -> bool:
     """Adds a message that is encoded already, as the batch's own `add_message` does. Whether there was room for it."""
     private: Any = batch
-    size = private._size + len(encoded) + _BATCH_MESSAGE_OVERHEAD_COST[len(encoded) >= _SMALL]
+    size = private._size + len(encoded) + _BATCH_MESSAGE_OVERHEAD_COST[len(encoded) >= SMALL]
     if size > private._max_size_in_bytes:
         return False
     private._message[_BODIES].append(encoded)
@@ -73,21 +75,25 @@ def add(batch: ServiceBusMessageBatch, encoded: bytes, *, message_id: str, sessi
     return True
 
 
+def binary(value: bytes) -> bytes:
+    """Bytes, as a value."""
+    return _sized(_BINARY, value)
+
+
+def _properties(message_id: str, content_type: bytes, session_id: str | None) -> bytes:
+    """The section of a message's properties. Its size counts the bytes that say how many fields there are."""
+    session = NULL if session_id is None else _sized(_STRING, session_id.encode())
+    fields = b"".join((_sized(_STRING, message_id.encode()), 5 * NULL, content_type, 3 * NULL, session, 2 * NULL))
+    size = len(fields) + 1
+    if size < SMALL:
+        return b"".join((_PROPERTIES, b"\xc0", size.to_bytes(), _FIELDS.to_bytes(), fields))
+    return b"".join((_PROPERTIES, b"\xd0", _LENGTH.pack(len(fields) + _LENGTH.size), _LENGTH.pack(_FIELDS), fields))
+
+
 def _sized(constructors: tuple[bytes, bytes], value: bytes) -> bytes:
     small, large = constructors
     length = len(value)
-    return small + length.to_bytes() + value if length < _SMALL else large + _LENGTH.pack(length) + value
+    return small + length.to_bytes() + value if length < SMALL else large + _LENGTH.pack(length) + value
 
 
-def _list(fields: bytes) -> bytes:
-    """The list of a message's properties. Its size counts the bytes that say how many fields there are."""
-    size = len(fields) + 1
-    if size < _SMALL:
-        return b"\xc0" + size.to_bytes() + _FIELDS.to_bytes() + fields
-    return b"\xd0" + _LENGTH.pack(len(fields) + _LENGTH.size) + _LENGTH.pack(_FIELDS) + fields
-
-
-# The properties that no message of ours has, around those that it has.
-_UP_TO_CONTENT_TYPE: Final = 5 * _NULL
-_UP_TO_SESSION: Final = _sized(_SYMBOL, CONTENT_TYPE.encode()) + 3 * _NULL
-_AFTER_SESSION: Final = 2 * _NULL
+_CONTENT_TYPE: Final = _sized(_SYMBOL, CONTENT_TYPE.encode())

@@ -308,7 +308,7 @@ class Link:
             return None
         receiver = connections.prepare(connections.without_credit(self._make()))
         try:
-            connections.open_receiver(receiver)
+            connections.open_owner(receiver)
         except BaseException:
             self._drop(receiver)
             raise

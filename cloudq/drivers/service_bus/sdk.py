@@ -6,18 +6,25 @@ azure-servicebus 7.15.0; `tests/unit/drivers/service_bus/test_sdk.py` fails wher
 * `receive_messages` waits 0.2 s for more once it has something, and leaves its credit with the service: the next
   messages are then locked to a receiver that nobody reads from. So credit is given and taken back here.
 * Reads of a connection that wait as long as they are told to, and whose errors are the SDK's public ones.
+* `send_messages` passes through ten functions, and looks into the environment for tracing three times.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import socket
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from queue import Queue
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from azure.servicebus import ServiceBusReceivedMessage, ServiceBusReceiver
+from azure.servicebus import (
+    ServiceBusMessageBatch,
+    ServiceBusReceivedMessage,
+    ServiceBusReceiver,
+    ServiceBusSender,
+)
 from azure.servicebus._common import mgmt_handlers
 from azure.servicebus._common.constants import (
     MGMT_REQUEST_LOCK_TOKENS,
@@ -27,13 +34,21 @@ from azure.servicebus._common.constants import (
     REQUEST_RESPONSE_RENEW_SESSION_LOCK_OPERATION,
     REQUEST_RESPONSE_RENEWLOCK_OPERATION,
 )
-from azure.servicebus._pyamqp.constants import ConnectionState, LinkState
-from azure.servicebus._pyamqp.error import AMQPConnectionError, AuthenticationException, ErrorCondition
+from azure.servicebus._pyamqp.constants import ConnectionState, LinkState, MessageDeliveryState
+from azure.servicebus._pyamqp.error import (
+    AMQPConnectionError,
+    AMQPException,
+    AuthenticationException,
+    ErrorCondition,
+)
+from azure.servicebus._pyamqp.message import BatchMessage, _MessageDelivery
 from azure.servicebus.exceptions import ServiceBusConnectionError
 
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.drivers.service_bus import connections, deadlines
 from cloudq.drivers.service_bus.sockets import AHEAD, TimelySocket
+
+Owner: TypeAlias = ServiceBusReceiver | ServiceBusSender
 
 # How long one read waits for a frame, and so how long other callers wait for the connection.
 READ: Final = timedelta(milliseconds=50)
@@ -49,10 +64,37 @@ class Unconfirmed(Exception):
     """Something was sent and not answered, or not by name: it may or may not have been carried out."""
 
 
-def is_open(receiver: ServiceBusReceiver) -> bool:
+def store(sender: ServiceBusSender, batch: ServiceBusMessageBatch) -> None:
+    """Sends a batch and waits for the service's word on it, as `send_messages` does where nothing is traced.
+
+    Raises:
+        ServiceBusError: It isn't stored, or the connection or the link is gone.
+        Unconfirmed: What the service answered doesn't say so.
+        TimeoutError: The call that this is part of has no time left.
+    """
+    if not is_open(sender):
+        connections.open_owner(sender)
+    handler: Any = sender._handler
+    told = _MessageDelivery(BatchMessage(*batch._message))  # type: ignore[no-untyped-call]  # of the SDK
+    tell = functools.partial(handler._on_send_complete, told)
+    try:
+        link = link_of(sender)
+        sent = link.send_transfer(told.message, on_send_complete=tell, send_async=True)
+        while not sent.settled:
+            link.update_pending_deliveries()  # which sends what may be sent by now
+            read(sender)
+    except AMQPException as error:
+        raise sender._handle_exception(error) from error
+    if told.error is not None:
+        raise public_error(sender, told.error)
+    if told.state is not MessageDeliveryState.Ok:
+        raise Unconfirmed("what was sent got an answer that says nothing of it")
+
+
+def is_open(owner: Owner) -> bool:
     """Whether its link is attached and its connection not cut, as far as is known without reading."""
-    handler = receiver._handler
-    if not (receiver._running and handler and handler._link and handler._link.state is LinkState.ATTACHED):
+    handler: Any = owner._handler
+    if not (owner._running and handler and handler._link and handler._link.state is LinkState.ATTACHED):
         return False
     connection = handler._connection
     # After a cut the link goes on saying that it is attached.
@@ -64,7 +106,7 @@ def give_credit(receiver: ServiceBusReceiver, count: int) -> None:
     link_of(receiver).flow(link_credit=count)
 
 
-def read(receiver: ServiceBusReceiver, wait: timedelta = READ) -> bool:
+def read(owner: Owner, wait: timedelta = READ) -> bool:
     """Reads the next frame, if one comes in time, and those that came with it, and does what they say.
 
     Renews the connection's token when it is time.
@@ -76,13 +118,13 @@ def read(receiver: ServiceBusReceiver, wait: timedelta = READ) -> bool:
         ServiceBusError: The connection or the link is gone, or the token isn't renewed.
         TimeoutError: The call that this is part of has no time left.
     """
-    link = link_of(receiver)
-    connection: Any = receiver._handler._connection
-    authenticator: Any = receiver._handler._cbs_authenticator
+    link = link_of(owner)
+    handler: Any = owner._handler
+    connection, authenticator = handler._connection, handler._cbs_authenticator
     before = connection._last_frame_received_time
     deadlines.left()  # a call that has no time left is no reason to close the link
     try:
-        connections.follow_clock(receiver._handler)
+        connections.follow_clock(handler)
         if authenticator is not None:
             # The SDK looks after its token, which lasts for an hour, only in its own way of reading.
             authenticator.handle_token()
@@ -93,14 +135,14 @@ def read(receiver: ServiceBusReceiver, wait: timedelta = READ) -> bool:
                 sock.until = _PAST  # the last frame may be there in part, and its rest is nothing to wait for
                 connection.listen(batch=_ALL)
     except (AMQPConnectionError, AuthenticationException, TimeoutError) as cut:  # found cut before, or not let in
-        keep_incoming(receiver)
-        raise receiver._handle_exception(cut) from cut
+        keep_incoming(owner)
+        raise owner._handle_exception(cut) from cut
     error = connection._error or link._error
     if error is None and link.state is LinkState.DETACHED:
         error = AMQPConnectionError(ErrorCondition.LinkDetachForced, description="the link was detached")
     if error is not None:
-        keep_incoming(receiver)
-        raise receiver._handle_exception(error)
+        keep_incoming(owner)
+        raise owner._handle_exception(error)
     return bool(connection._last_frame_received_time != before or _partly_read(connection._transport))
 
 
@@ -153,13 +195,13 @@ def incoming(receiver: ServiceBusReceiver) -> Any:
     return receiver._handler._received_messages
 
 
-def keep_incoming(receiver: ServiceBusReceiver) -> None:
+def keep_incoming(owner: Owner) -> None:
     """Has what was read outlast the connection: the SDK would try to release it when it closes, also one that is cut.
 
     A caller that has asked for `incoming` before still has it.
     """
-    if receiver._handler is not None:
-        receiver._handler._received_messages = Queue()
+    if isinstance(owner, ServiceBusReceiver) and owner._handler is not None:
+        owner._handler._received_messages = Queue()
 
 
 def take(receiver: ServiceBusReceiver, queue: Any) -> list[ServiceBusReceivedMessage]:
@@ -262,14 +304,32 @@ def _said(answer: object) -> str:
     return f"{len(answer)} moments" if isinstance(answer, Sequence) else type(answer).__name__
 
 
-def link_of(receiver: ServiceBusReceiver) -> Any:
+def link_of(owner: Owner) -> Any:
     """The link itself.
 
     Raises:
         ServiceBusConnectionError: The SDK has closed it, because its connection was cut.
     """
-    handler = receiver._handler
+    handler: Any = owner._handler
     link = None if handler is None else handler._link
     if link is None or handler._connection is None:
         raise ServiceBusConnectionError(message="the connection was cut")
     return link
+
+
+def public_error(owner: Owner, error: Exception) -> BaseException:
+    """The SDK's public error for an internal one."""
+    transport: Any = owner._amqp_transport
+    meant: BaseException = transport.create_servicebus_exception(_QUIET, error)
+    return meant
+
+
+class _Quiet:
+    """A logger that says nothing: what is reported isn't logged as well."""
+
+    def info(self, *_: object) -> None: ...
+
+    def exception(self, *_: object) -> None: ...
+
+
+_QUIET: Final = _Quiet()

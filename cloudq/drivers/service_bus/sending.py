@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from azure.servicebus import ServiceBusMessage, ServiceBusMessageBatch, ServiceBusSender
@@ -11,7 +11,7 @@ from azure.servicebus.exceptions import MessageSizeExceededError
 from cloudq.core.clock import Clock, later
 from cloudq.core.driver import Outgoing, SendResult
 from cloudq.core.message import is_ordered
-from cloudq.drivers.service_bus import encoding
+from cloudq.drivers.service_bus import encoding, sdk
 from cloudq.drivers.service_bus.faults import translate, translate_unsure
 from cloudq.drivers.service_bus.properties import FAILURE, native_name
 from cloudq.drivers.service_bus.scheduling import schedule
@@ -20,7 +20,9 @@ from cloudq.errors import CloudqError, UnsupportedError
 STORED: Final = SendResult()
 
 
-def store(sender: ServiceBusSender, items: Sequence[Outgoing], clock: Clock, place: str) -> list[SendResult]:
+def store(
+    sender: ServiceBusSender, items: Sequence[Outgoing], clock: Clock, place: Callable[[], str]
+) -> list[SendResult]:
     """Stores the items of one queue in as few calls as their sizes allow. One result each, in order.
 
     Delayed messages that are to be cancellable take calls of their own; their receipts are for `place`.
@@ -43,7 +45,7 @@ def store(sender: ServiceBusSender, items: Sequence[Outgoing], clock: Clock, pla
                 _send(sender, batch, indices, items, results)
                 unsent.difference_update(indices)
         if scheduled:
-            for index, result in schedule(sender, items, scheduled, place, clock):
+            for index, result in schedule(sender, items, scheduled, place(), clock):
                 results[index] = result
                 unsent.discard(index)
     except Exception as error:  # noqa: BLE001 - no batch can be made without a connection: what is left has the error
@@ -140,7 +142,10 @@ def _send(
     results: list[SendResult],
 ) -> None:
     try:
-        sender.send_messages(batch)
+        if isinstance(batch, ServiceBusMessageBatch) and encoding.is_written_here():
+            sdk.store(sender, batch)
+        else:
+            sender.send_messages(batch)
     except Exception as error:  # noqa: BLE001 - a batch is stored as a whole, or each of its items has the error
         meant = translate_unsure(error, items[0].queue)
         for index in indices:

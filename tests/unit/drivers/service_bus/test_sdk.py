@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import logging
 import re
 import socket
 import time
@@ -11,14 +13,21 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from azure.servicebus import ServiceBusReceiver
-from azure.servicebus._pyamqp import _connection, _transport, client, link, receiver
+from azure.servicebus import ServiceBusMessage, ServiceBusMessageBatch, ServiceBusReceiver
+from azure.servicebus._pyamqp import _connection, _transport, client, link, receiver, sender, session
 from azure.servicebus._pyamqp._encode import encode_frame
-from azure.servicebus._pyamqp.constants import ConnectionState, LinkState, TransportType
+from azure.servicebus._pyamqp.constants import (
+    ConnectionState,
+    LinkDeliverySettleReason,
+    LinkState,
+    TransportType,
+)
+from azure.servicebus._pyamqp.error import AMQPConnectionError, ErrorCondition
 from azure.servicebus._pyamqp.performatives import FlowFrame
 from azure.servicebus._transport._pyamqp_transport import PyamqpTransport
+from azure.servicebus.exceptions import ServiceBusConnectionError, ServiceBusError
 
-from cloudq.drivers.service_bus import connections, sdk
+from cloudq.drivers.service_bus import connections, deadlines, sdk
 from cloudq.drivers.service_bus.sockets import TimelySocket
 
 
@@ -28,13 +37,17 @@ from cloudq.drivers.service_bus.sockets import TimelySocket
         (ServiceBusReceiver, ["_open", "_do_retryable_operation", "_handle_exception", "_create_handler"]),
         (ServiceBusReceiver, ["_settle_message_via_mgmt_link", "_mgmt_request_response_with_retry"]),
         (client.ReceiveClient, ["client_ready", "open", "_message_received"]),
+        (client.SendClient, ["_on_send_complete"]),
+        (sender.SenderLink, ["_outgoing_transfer", "send_transfer", "update_pending_deliveries"]),
+        (session.Session, ["_outgoing_disposition"]),
+        (_connection.Connection, ["_process_outgoing_frame"]),
         (
             receiver.ReceiverLink,
             ["_outgoing_disposition", "_incoming_flow", "_incoming_disposition", "flow", "_incoming_transfer"],
         ),
         (link.Link, ["_incoming_flow"]),
         (_connection.Connection, ["listen"]),
-        (_transport._AbstractTransport, ["close", "write"]),
+        (_transport._AbstractTransport, ["close", "write", "send_frame"]),
         (PyamqpTransport, ["create_servicebus_exception", "AMQP_ARRAY_VALUE", "mgmt_client_request"]),
         (PyamqpTransport, ["parse_received_message"]),
     ],
@@ -115,6 +128,70 @@ def flow(window: int) -> bytes:
     """A flow frame of the session."""
     header, rest = encode_frame(FlowFrame(0, 1, 0, window))
     return header + bytes(2) + bytes(rest or b"")
+
+
+REFUSED = [b"amqp:not-allowed", b"no", None]
+
+
+def storing(monkeypatch: pytest.MonkeyPatch, *answers: object) -> Any:
+    """A sender whose transfer is answered so by the reads that follow it; an exception is raised by one."""
+    handler: Any = client.SendClient.__new__(client.SendClient)
+    sent = SimpleNamespace(settled=False)
+    left = list(answers)
+
+    def send_transfer(message: object, *, on_send_complete: Any, send_async: bool) -> Any:
+        sent.message, sent.tell = message, on_send_complete
+        return sent
+
+    def read(_: object) -> bool:
+        answer = left.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        if answer != "nothing yet":
+            with contextlib.suppress(KeyError):  # the SDK logs what its callback raises
+                sent.tell(LinkDeliverySettleReason.DISPOSITION_RECEIVED, answer)
+            sent.settled = True
+        return True
+
+    monkeypatch.setattr(sdk, "read", read)
+    monkeypatch.setattr(sdk, "is_open", lambda _: True)
+    handler._link = SimpleNamespace(send_transfer=send_transfer, update_pending_deliveries=lambda: None)
+    handler._connection = object()
+    translated = PyamqpTransport.create_servicebus_exception
+    return SimpleNamespace(
+        sent=sent,
+        _handler=handler,
+        _amqp_transport=PyamqpTransport,
+        _handle_exception=lambda error: translated(logging.getLogger(), error, custom_endpoint_address=None),
+    )
+
+
+def test_a_batch_is_stored_once_the_service_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many reads that takes."""
+    sender = storing(monkeypatch, "nothing yet", "nothing yet", {"accepted": []})
+    batch = ServiceBusMessageBatch()
+    batch.add_message(ServiceBusMessage("a"))
+    sdk.store(sender, batch)
+    assert list(batch._message) == list(sender.sent.message)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        ({"rejected": [REFUSED]}, ServiceBusError),
+        (None, ServiceBusError),
+        ({"released": []}, sdk.Unconfirmed),
+        ({}, sdk.Unconfirmed),
+        (AMQPConnectionError(ErrorCondition.SocketError), ServiceBusConnectionError),
+        (deadlines.NoAnswerInTime(), TimeoutError),
+    ],
+)
+def test_a_batch_that_the_service_does_not_accept(
+    answer: object, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor one of which it says nothing: the caller has to hear of it."""
+    with pytest.raises(error):
+        sdk.store(storing(monkeypatch, answer), ServiceBusMessageBatch())
 
 
 def renewing(answer: object) -> Any:

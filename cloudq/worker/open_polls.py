@@ -130,7 +130,7 @@ class OpenPolls:
                 return
         if brought is None or brought < poll.limit:
             # One that doesn't wait may have looked at a part of the queue only: what it didn't find may be there.
-            self._earned = self._earned // 2 if poll.beside else 0
+            self._earned = self._earned // EARNED_BY // 2 * EARNED_BY if poll.beside else 0
 
     def widen(self, waiting: int, now: timedelta) -> bool:
         """Whether another poll beside those under way is worth it: they don't bring what is started meanwhile.
@@ -139,8 +139,8 @@ class OpenPolls:
             waiting: How many of the queue wait for a slot.
             now: `Clock.elapsed`.
         """
-        each, polls = self.reach
-        if each is None or self._beside >= min(polls - 1, self._earned // EARNED_BY):
+        each = self.reach.each
+        if each is None or self._beside >= self._earned // EARNED_BY:
             return False
         # Twice what was started during the latest full answer: started faster than they came, they would be more.
         return waiting + self.fresh(now) < 2 * self._starts + each

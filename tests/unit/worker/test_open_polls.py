@@ -170,6 +170,16 @@ def test_one_beside_it_that_brings_less_halves_them(queue: Queue) -> None:
     assert 3 == queue.widened()
 
 
+def test_the_only_one_beside_it_that_brings_less_is_earned_anew(queue: Queue) -> None:
+    """So that where each does, calls rise by an eighth, and by no more."""
+    queue.earn(2 * EARNED_BY - 1)
+    queue.end(queue.begin(beside=True), EACH - 1)
+    queue.earn(EARNED_BY - 1)
+    assert 0 == queue.widened()
+    queue.earn(1)
+    assert 1 == queue.widened()
+
+
 def test_an_answer_that_fills_a_small_request_says_nothing(queue: Queue) -> None:
     """It neither earns a poll nor loses one: there may be more messages, but there are few free slots."""
     queue.earn(EARNED_BY)

@@ -249,6 +249,20 @@ def test_a_burst_does_not_end_while_another_poll_is_open(clock: FakeClock) -> No
     assert [True] == told
 
 
+def test_a_burst_looks_again_after_one_that_failed(clock: FakeClock) -> None:
+    """An empty answer to a poll beside which another was open says nothing about what that one would have brought."""
+    intake = make_busy(clock, burst=True)
+    own, other = begin(intake), intake.poll_beside("q")
+    assert other is not None
+    intake.offer(own, [])
+    intake.drop_poll(other)
+    assert not intake.finished()
+    assert 0 == wanted(intake), "it rests"
+    clock.advance(BURST_PAUSE)
+    intake.offer(begin(intake), [])
+    assert intake.finished()
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_burst_is_told_when_its_last_poll_is_over(clock: FakeClock, fails: bool) -> None:
     """Also if that one failed, after others had found all queues empty."""

@@ -959,6 +959,14 @@ def test_an_idle_queue_costs_the_calls_of_one_poll(distant: tuple[App, Distant, 
         assert driver._open <= 1
 
 
+@pytest.mark.parametrize(("polls", "flights"), [(1, 4), (16, 16)])
+def test_as_many_batches_settle_at_once_as_there_may_be_polls(app: App, polls: int, flights: int) -> None:
+    """What several polls bring takes as many calls to settle; four may always be under way."""
+    app.task("count")(lambda: None)
+    worker = Worker(app, WorkerSettings(polls=polls))
+    assert flights == worker._settler._finals.way("default").finals._max_flights
+
+
 def test_an_ordered_queue_is_polled_by_one(distant: tuple[App, Distant, Counter[int]]) -> None:
     """However long its backlog: what a second poll brought could begin before what the first is about to bring."""
     app, driver, ran = distant

@@ -13,15 +13,18 @@ from cloudq.cli.starting import Starting
 def collecting():
     gc.enable()
     yield
+    gc.unfreeze()
     gc.enable()
 
 
 def test_nothing_is_looked_for_until_the_start_is_over():
     """Then it is again, within the block, too."""
+    frozen = gc.get_freeze_count()
     with Starting() as starting:
         assert not gc.isenabled()
         starting.over()
         assert gc.isenabled()
+        assert gc.get_freeze_count() > frozen
     assert gc.isenabled()
 
 

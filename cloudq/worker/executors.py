@@ -93,6 +93,7 @@ class ThreadExecutor:
         self._loop = LazyLoop(processor, ended)
         self._lookout = Lookout(intake, settle=partial(settler.settle, outcome=ACKED), more=self.more, clock=clock)
         self._paces: defaultdict[str, Pace] = defaultdict(Pace)  # of the tasks, by name
+        self._calls = Pace(short=True)  # of the settlements that threads of tasks make
         self._lock = threading.Lock()
         # Guarded by the lock: the threads that take from the intake, those that are being started included.
         self._takers = 0
@@ -178,9 +179,14 @@ class ThreadExecutor:
     def _settle(self, series: Series) -> bool:
         """Settles what is kept. Returns whether this thread is still needed."""
         with self._lock:
-            self._takers -= 1  # another one may take its place, should the call take long
+            self._takers -= 1  # another one may take its place while the call takes its time
+        if not self._calls.is_short:
+            self._intake.hand_on(series)
+            self.more()
+        began = time.monotonic()
         try:
-            self._settler.settle_together(series.take_all())
+            if self._settler.settle_together(series.take_all()):
+                self._calls.note(time.monotonic() - began)
         finally:
             with self._lock:
                 self._takers += 1

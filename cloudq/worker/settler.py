@@ -106,8 +106,12 @@ class Settler:
         except Exception as error:  # noqa: BLE001 - a mistake costs one delivery, not the thread
             self._finals.give_up_unsettled(held, error)
 
-    def settle_together(self, held: Sequence[HeldLease]) -> None:
-        """Settles deliveries whose tasks have succeeded, in this thread where calls are short; else as `settle`."""
+    def settle_together(self, held: Sequence[HeldLease]) -> bool:
+        """Settles deliveries whose tasks have succeeded, by calls of this thread.
+
+        Where another thread makes such a call, as `settle`. Returns whether it has made one itself.
+        """
+        called = False
         for queue in dict.fromkeys(one.delivery.queue for one in held):
             of_queue = [one for one in held if one.delivery.queue == queue]
             way = self._finals.way(queue)
@@ -115,10 +119,12 @@ class Settler:
                 for one in of_queue:
                     self.settle(one, ACKED)
                 continue
+            called = True
             try:
                 self._finals.acknowledge(way, of_queue)
             finally:
                 way.end_call()
+        return called
 
     def give_back(self, held: HeldLease, delay: timedelta) -> None:
         """Gives back what was not started here: by a copy or a release, as `plan()` says, uncounted."""

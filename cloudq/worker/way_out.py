@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Final as Const
@@ -17,14 +16,11 @@ from cloudq.errors import PermissionDenied, QueueNotFound
 from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.running.backoff import Backoff
 from cloudq.running.held import HeldLease
-from cloudq.worker.pace import Pace
 
 logger = SafeLogger("cloudq.worker")
 
 # Calls that settle at once, where it isn't said.
 FLIGHTS: Const = 4
-# After this many batches that were left to flushers, a thread of tasks tries again whether calls have become short.
-TRIED_AFTER: Const = 50
 
 
 class Trouble(Enum):
@@ -110,32 +106,19 @@ class WayOut:
         self.pausing: set[Settlement] = set()
         self.trouble = Trouble.NONE
         self._call = threading.Lock()
-        # Guarded by that lock: of the calls that threads of tasks make themselves.
-        self._pace = Pace(short=True)
-        self._began = 0.0
-        self._refused = 0
         self._tell = tell
         self._lock = threading.Lock()
 
     def begin_call(self) -> bool:
         """Whether a thread of tasks may make a call itself now; then `end_call` is to follow.
 
-        One may at a time, where calls are short: so a backend that hangs holds up no more than one such thread, and one
-        that is far away none. Now and then one is tried though they were long.
+        One may at a time: so a backend that hangs holds up one such thread of each queue, and the rest is left to
+        flushers.
         """
-        if not self._call.acquire(blocking=False):
-            return False
-        if self._pace.is_short or self._refused >= TRIED_AFTER:
-            self._refused = 0
-            self._began = time.monotonic()
-            return True
-        self._refused += 1
-        self._call.release()
-        return False
+        return self._call.acquire(blocking=False)
 
     def end_call(self) -> None:
         """The call has ended."""
-        self._pace.note(time.monotonic() - self._began)
         self._call.release()
 
     def note(self, error: BaseException | None) -> None:

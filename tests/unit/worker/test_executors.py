@@ -457,8 +457,7 @@ class Stage:
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     """Where what counts as short is said, not measured."""
-    for module in ("executors", "way_out"):
-        monkeypatch.setattr(f"cloudq.worker.{module}.Pace", Short)
+    monkeypatch.setattr("cloudq.worker.executors.Pace", Short)
     driver = Recording()
     app = App("memory://", retry=RetryPolicy(stop=stop_after_attempt(2), wait=wait_fixed(0)), strict_queues=False)
     with app.using(driver):
@@ -676,6 +675,22 @@ def test_a_settlement_that_hangs_holds_up_no_task(stage: Stage, ahead: int) -> N
         until(lambda: len(stage.ran) == ahead + 10)
         hanging.set()
         until(lambda: stage.driver.confirmed == ahead + 10)
+
+
+@pytest.mark.usefixtures("patient")
+def test_where_calls_take_their_time_others_go_on_meanwhile(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that settles by a call that isn't short hands on first: nothing has to be noticed."""
+    monkeypatch.setattr("cloudq.worker.executors.defaultdict", lambda _: {"quick": Short()})
+    monkeypatch.setattr("cloudq.worker.executors.Pace", Pace)
+    stage.driver.latency = timedelta(milliseconds=20)
+    with running(stage.app, concurrency=1, prefetch=20):
+        stage.send_quick(10)
+        until(lambda: stage.driver.confirmed == 10)  # measured now
+        hanging = stage.driver.hanging["settle"] = threading.Event()
+        stage.send_quick(20)
+        until(lambda: len(stage.ran) == 30)
+        hanging.set()
+        until(lambda: stage.driver.confirmed == 30)
 
 
 def test_without_a_thread_for_the_lookout_nothing_relies_on_it(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

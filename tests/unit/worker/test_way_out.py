@@ -15,7 +15,7 @@ from cloudq.errors import BackendUnavailable, PermissionDenied
 from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.testing.clock import FakeClock
 from cloudq.testing.profiles import sqs_like
-from cloudq.worker.way_out import TRIED_AFTER, Settlement, WayOut
+from cloudq.worker.way_out import Settlement, WayOut
 from tests.unit.worker.intakes import held as held_by
 
 DOWN = BackendUnavailable("down")
@@ -107,22 +107,4 @@ def test_one_thread_of_tasks_makes_calls_at_a_time() -> None:
     assert way.begin_call()
     assert not way.begin_call()
     way.end_call()
-    assert way.begin_call()
-
-
-def test_long_calls_are_left_to_flushers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Until one that is tried now and then was short again, and so on the mean."""
-    now = [0.0]
-    monkeypatch.setattr("cloudq.worker.way_out.time.monotonic", lambda: now[0])
-    way = make(lambda _, __: None)
-    assert way.begin_call()
-    now[0] += 1.0
-    way.end_call()
-    assert [False] * TRIED_AFTER + [True] == [way.begin_call() for _ in range(TRIED_AFTER + 1)]
-    way.end_call()
-    tries = 0
-    while not way.begin_call():
-        tries += 1
-    way.end_call()
-    assert tries < 2 * TRIED_AFTER
     assert way.begin_call()

@@ -86,3 +86,54 @@ def test_no_effect_is_missing_after_workers_were_killed_thirty_times(
     with closing(sqlite3.connect(tmp_path / "queue.db")) as database:
         assert [("ok",)] == database.execute("PRAGMA integrity_check").fetchall()
     assert 0 == messages(tmp_path)
+
+
+BATCHES = """
+import os
+import signal
+import time
+
+import cloudq
+
+app = cloudq.App("sqlite:///queue.db")
+
+
+@app.task("quick")
+def quick(number: int) -> None:
+    file = os.open("effects.txt", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(file, b"%d\\n" % number)
+    os.close(file)
+    if number == 100 and not os.path.exists("died"):
+        open("died", "w").close()
+        time.sleep(0.5)  # ten times as long as the settlement of what has ended may wait
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+SEND_QUICK = """
+from app import app, quick
+for number in range(140):
+    quick.send(number=number)
+app.close()
+"""
+
+
+@pytest.mark.timeout(120)
+def test_a_kill_in_the_middle_of_a_batch_repeats_only_what_ran(tmp_path: Path) -> None:
+    """A thread works off short tasks, and its process dies in one that takes long: only that one is repeated.
+
+    What had ended before is settled though the thread was busy; what waited was handed on, or is handed over again.
+    """
+    (tmp_path / "app.py").write_text(BATCHES)
+    assert 0 == start_python(tmp_path, SEND_QUICK).wait(60)
+    arguments = ("--app", "app", "--lease", "3", "--concurrency", "2", "--log-level", "error")
+    first = start_worker(tmp_path, *arguments)
+    try:
+        assert -9 == first.wait(60)
+        second = start_worker(tmp_path, *arguments)
+        deadline = time.monotonic() + 60
+        while (len(effects(tmp_path)) < 140 or messages(tmp_path)) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        end(second)
+    finally:
+        end(first)
+    assert Counter({**dict.fromkeys(range(140), 1), 100: 2}) == effects(tmp_path)
+    assert 0 == messages(tmp_path)

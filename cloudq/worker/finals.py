@@ -117,14 +117,11 @@ class Finals:
 
     def acknowledge(self, way: WayOut, held: Sequence[HeldLease]) -> None:
         """Carries out the Acks of tasks that succeeded, all of one queue, by calls of this thread."""
-        settlements: list[Settlement] = []
-        for one in held:
-            try:
-                self._keeper.note_handler_ended(one)
-                self._keeper.settle(one)
-                settlements.append(Settlement(one, way, ACK, acked=True))
-            except Exception as error:  # noqa: BLE001 - a mistake costs one delivery, not those beside it
-                self.give_up_unsettled(one, error)
+        begun = self._keeper.settle_together(held)
+        if len(begun) < len(held):
+            for one in set(held).difference(begun):
+                self.give_up(one)
+        settlements = [Settlement(one, way, ACK, acked=True) for one in begun]
         for first in range(0, len(settlements), way.capabilities.max_batch):
             batch = settlements[first : first + way.capabilities.max_batch]
             errors: Sequence[BaseException | None]
@@ -133,7 +130,8 @@ class Finals:
             except BaseException as error:  # noqa: BLE001 - an SDK may raise anything, and this thread is shared
                 errors = [error] * len(batch)
             for settlement, answer in zip(batch, errors, strict=True):
-                self._take_answer(settlement, answer)
+                if answer is not None:
+                    self._take_answer(settlement, answer)
 
     def end_late(self, held: HeldLease, what: str) -> None:
         """Leaves it to the end of its lease, which was over when its task ended."""

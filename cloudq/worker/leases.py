@@ -96,6 +96,29 @@ class LeaseKeeper:
         """Or it won't run here: from now on its lease is extended for `settle_timeout` at most (semantics 11)."""
         held.life.settle_by = self._clock.elapsed() + self._settle_timeout
 
+    def settle_together(self, held: Iterable[HeldLease]) -> list[HeldLease]:
+        """As `note_handler_ended` and `settle`, for Acks that one call is to carry out. Returns those that it may.
+
+        What can't be settled is a mistake: it is logged, and costs only itself.
+        """
+        begun = []
+        with self._lock:
+            now = self._clock.elapsed()
+            settle_by = now + self._settle_timeout
+            for one in held:
+                try:
+                    one.life.settle_by = settle_by
+                    self._look_at(one, now)
+                    self._apply_to(one, Event.SETTLE)
+                    begun.append(one)
+                except RuntimeError as error:
+                    self._log(
+                        logging.ERROR, "%s can't be settled: %s", one.delivery.id, error, extra=fields(one.delivery)
+                    )
+        if self._later:
+            self._do_later()
+        return begun
+
     def over(self, held: HeldLease) -> bool:
         """Whether its lease is over. If that is found now, the holder's `lost` is set."""
         with self._lock:

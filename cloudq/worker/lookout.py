@@ -2,7 +2,7 @@
 
 | what it sees | what it does |
 |---|---|
-| the thread that leads has been at one task for 2 ms | others take what waits, with its leases |
+| the thread that leads has been at one task for 1 ms | others take what waits, with its leases |
 | a task has ended 50 ms ago, and its thread is at another one | it is settled without that thread |
 
 It works while there is anything to see, and sleeps otherwise: a worker that is idle, or whose tasks come one by one, or
@@ -23,7 +23,7 @@ from cloudq.worker.intake import Intake
 from cloudq.worker.series import Series
 
 # A task may keep those behind it waiting for this long. It is also how often the lookout looks.
-LONG: Final = timedelta(milliseconds=2)
+LONG: Final = timedelta(milliseconds=1)
 # The settlement of a task that has ended may wait for those of others for this long: what a SIGKILL repeats.
 LONGEST_KEPT: Final = timedelta(milliseconds=50)
 

@@ -15,7 +15,7 @@ from cloudq.worker.series import Series
 from tests.unit.worker.fakes import NoThreads, until
 from tests.unit.worker.intakes import arrive, held, make_intake
 
-TICK = timedelta(milliseconds=1)
+TICK = timedelta(microseconds=500)
 
 
 class Bench:
@@ -55,7 +55,7 @@ def bench() -> Iterator[Bench]:
 
 
 def test_others_take_what_waits_once_a_task_is_long(bench: Bench) -> None:
-    """After two milliseconds, and not before; and a thread is started for it if none is idle."""
+    """After a millisecond, and not before; and a thread is started for it if none is idle."""
     bench.lead()
     assert bench.lookout.look()
     bench.pass_time(LONG - TICK)
@@ -67,7 +67,7 @@ def test_others_take_what_waits_once_a_task_is_long(bench: Bench) -> None:
 
 
 def test_a_thread_that_takes_again_and_again_is_left_alone(bench: Bench) -> None:
-    """However long its series is: each task has two milliseconds of its own."""
+    """However long its series is: each task has a millisecond of its own."""
     arrive(bench.intake, "q", held(bench.clock, 30))
     assert bench.intake.take(bench.series) is not None
     assert bench.lookout.look()

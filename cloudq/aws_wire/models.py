@@ -25,6 +25,21 @@ class ModelFiles(JSONFileLoader):  # type: ignore[misc]  # botocore has no types
             return super().load_file(file_path)
 
 
+def quicken(loader: Any, service: str) -> None:
+    """Has a session's loader read by `ModelFiles`, and look for one service only.
+
+    botocore lists all its services, more than 400 folders, twice, to see that the one is among them. One that isn't
+    there is found to be missing all the same, where its description is looked for.
+    """
+
+    def only(type_name: str) -> list[str]:
+        del type_name
+        return [service]
+
+    loader.file_loader = ModelFiles()
+    loader.list_available_services = only
+
+
 def _read(path: str) -> Any:
     plain, packed = Path(f"{path}.json"), Path(f"{path}.json.gz")
     if plain.is_file():

@@ -58,12 +58,12 @@ def open_client(
     from botocore.exceptions import BotoCoreError
     from botocore.session import get_session
 
-    from cloudq.aws_wire.models import ModelFiles
+    from cloudq.aws_wire.models import quicken
 
     _refuse_late_patches()
     session = get_session()
     try:
-        session.get_component("data_loader").file_loader = ModelFiles()
+        quicken(session.get_component("data_loader"), service)
         # Asked of a machine's metadata service, or a program, which may be silent. The session keeps them.
         credentials = SharedCall(session.get_credentials).result(timeout.total_seconds())
         create = _creator(session)

@@ -6,9 +6,10 @@ import gzip
 import json
 
 import pytest
+from botocore.exceptions import DataNotFoundError
 from botocore.loaders import JSONFileLoader, create_loader
 
-from cloudq.aws_wire.models import ModelFiles
+from cloudq.aws_wire.models import ModelFiles, quicken
 
 
 @pytest.mark.parametrize(
@@ -37,3 +38,23 @@ def test_what_is_no_json_is_refused_as_botocore_refuses_it(tmp_path):
     (tmp_path / "cut.json.gz").write_bytes(gzip.compress(b'{"a":'))
     with pytest.raises(json.JSONDecodeError):
         ModelFiles().load_file(str(tmp_path / "cut"))
+
+
+def test_a_service_is_found_without_looking_at_the_others(monkeypatch):
+    """As botocore finds it, in its latest version."""
+    ours, theirs = create_loader(), create_loader()
+    quicken(ours, "sqs")
+    looked_at = []
+    exists = JSONFileLoader.exists
+    monkeypatch.setattr(JSONFileLoader, "exists", lambda self, path: looked_at.append(path) or exists(self, path))
+    found = ours.load_service_model("sqs", "service-2")
+    assert all("/sqs/" in path for path in looked_at)
+    assert json.dumps(found) == json.dumps(theirs.load_service_model("sqs", "service-2"))
+
+
+def test_a_service_that_this_botocore_does_not_have_is_missing():
+    """An old one may not know all that cloudq uses."""
+    loader = create_loader()
+    quicken(loader, "nosuchservice")
+    with pytest.raises(DataNotFoundError):
+        loader.load_service_model("nosuchservice", "service-2")

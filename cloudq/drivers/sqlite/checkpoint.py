@@ -40,7 +40,8 @@ class Checkpointer:
         self._log_file = f"{path}-wal"
         self._limit = limit
         self._changes = 0
-        self._unseen = 0  # small commits since the last look at the file's size
+        # Small commits since the last look at the file's size. A process's first one looks: it may be its only one.
+        self._unseen = _MOST_UNSEEN
         self._pages = 0  # about as many as this process wrote since its last checkpoint
         self._moved_at = 0  # how long the file was then
         self._emptied_at = _EMPTIED_AT * limit

@@ -125,6 +125,18 @@ def test_the_log_of_single_messages_stays_bounded(bench, small):
     assert longest < 4 * LIMIT + 16 * 32 * 1024
 
 
+def test_the_log_stays_bounded_where_each_process_sends_one_message(bench, driver):
+    """Of those that open the file, send one and close it, each looks at how long the log is, while another has it open."""
+    longest = 0
+    for number in range(120):
+        sender = bench.open()
+        sender._session.database._checkpointer = checkpoint.Checkpointer(bench.path, limit=LIMIT)
+        bench.send(sender, f"m{number}", body=b"x" * 8000)
+        sender.close()
+        longest = max(longest, log_size(bench))
+    assert longest < 2 * LIMIT
+
+
 def test_every_write_checkpoint_and_close_holds_the_write_lock(bench, small, monkeypatch):
     """Whenever SQLite writes, checkpoints or closes, our process holds the lock that all processes share."""
     held, seen = [], []

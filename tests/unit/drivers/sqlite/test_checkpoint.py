@@ -126,7 +126,7 @@ def test_the_log_of_single_messages_stays_bounded(bench, small):
 
 
 def test_the_log_stays_bounded_where_each_process_sends_one_message(bench, driver):
-    """Of those that open the file, send one and close it, each looks at how long the log is, while another has it open."""
+    """Those that open the file, send one and close it, while another has it open, look at how long the log is."""
     longest = 0
     for number in range(120):
         sender = bench.open()

@@ -1,12 +1,13 @@
 """What a send stores, and what it doesn't."""
 
+import sqlite3
 from datetime import timedelta
 
 import pytest
 
 from cloudq.core.driver import Ack, NativeDeadLetter, Release
 from cloudq.core.failure import Failure
-from cloudq.errors import BackendError, MessageTooLarge, UnsupportedError
+from cloudq.errors import BackendError, BackendUnavailable, MessageTooLarge, UnsupportedError
 
 SECOND = timedelta(seconds=1)
 
@@ -166,3 +167,38 @@ def test_a_key_means_nothing_in_another_queue(bench, driver):
     bench.send(driver, "x", queue="x.fifo", ordering_key="k")
     bench.send(driver, "y", queue="y.fifo", ordering_key="k")
     assert ["y"] == [one.id for one in bench.receive(driver, "y.fifo")]
+
+
+@pytest.mark.parametrize(
+    ("items", "alone"),
+    [
+        ([{}], True),
+        ([{"delay": timedelta(seconds=1)}], True),
+        ([{"native_id": "n"}], False),
+        ([{"body": bytes(16 * 1024 + 1)}], False),
+        ([{}, {}], False),
+    ],
+    ids=["one", "delayed", "with a native id", "large", "two"],
+)
+def test_one_small_message_is_one_statement(bench, driver, items, alone):
+    """SQLite makes it a transaction of its own; all else stands between BEGIN and COMMIT."""
+    seen = []
+    driver._session.database._writer.set_trace_callback(lambda sql: seen.append(sql.split()[0]))
+    results = driver.send([bench.item(f"m{number}", **fields) for number, fields in enumerate(items)])
+    driver._session.database._writer.set_trace_callback(None)
+    assert [None] * len(items) == [result.error for result in results]
+    assert (alone, not alone) == (seen == ["INSERT"], seen[0] == "BEGIN" and seen[-1] == "COMMIT")
+
+
+def test_one_statement_waits_for_other_programs_as_a_transaction_does(bench):
+    """While another program holds the database it is tried again, stored once, and given up after the time-out."""
+    driver, patient = bench.open(busy_timeout=timedelta(milliseconds=100)), bench.open()
+    other = sqlite3.connect(bench.path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    (given_up,) = driver.send([bench.item("a")])
+    assert isinstance(given_up.error, BackendUnavailable)
+    sending = bench.start(lambda: patient.send([bench.item("b")])[0].error)
+    other.execute("COMMIT")
+    assert sending.join() is None
+    other.close()
+    assert [("b",)] == bench.query("SELECT id FROM message")

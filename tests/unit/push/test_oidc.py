@@ -85,6 +85,11 @@ def part(value: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
 
 
+def deep() -> str:
+    text = json.dumps({"alg": "RS256", "kid": "a", "x": "deep"}).replace('"deep"', 2_000 * "[" + 2_000 * "]")
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
 def unsigned(header: Mapping[str, object]) -> str:
     return f"{part({'typ': 'JWT', 'kid': 'a', **header})}.{part(claims())}"
 
@@ -114,6 +119,7 @@ UNKNOWN = {
     "garbage in three parts": lambda: "a.b.c",
     "no base64": lambda: "!.!.!",
     "a JSON list": lambda: f"{part([])}.{part([])}.AAAA",
+    "a header that is nested too deep": lambda: f"{deep()}.{part(claims())}.AAAA",
     "a very long one": lambda: "a" * 100_000,
     "expired": lambda: token(iat=NOW - 7200, exp=NOW - 3600),
     "not yet valid": lambda: token(iat=NOW + 3600, exp=NOW + 7200),

@@ -7,6 +7,7 @@ import pytest
 
 from cloudq.core.driver import Ack, NativeDeadLetter, Release
 from cloudq.core.failure import Failure
+from cloudq.drivers.sqlite import connection
 from cloudq.errors import BackendError, BackendUnavailable, MessageTooLarge, UnsupportedError
 
 SECOND = timedelta(seconds=1)
@@ -190,15 +191,16 @@ def test_one_small_message_is_one_statement(bench, driver, items, alone):
     assert (alone, not alone) == (seen == ["INSERT"], seen[0] == "BEGIN" and seen[-1] == "COMMIT")
 
 
-def test_one_statement_waits_for_other_programs_as_a_transaction_does(bench):
+def test_one_statement_waits_for_other_programs_as_a_transaction_does(bench, monkeypatch):
     """While another program holds the database it is tried again, stored once, and given up after the time-out."""
     driver, patient = bench.open(busy_timeout=timedelta(milliseconds=100)), bench.open()
-    other = sqlite3.connect(bench.path, isolation_level=None, check_same_thread=False)
+    other = sqlite3.connect(bench.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     (given_up,) = driver.send([bench.item("a")])
     assert isinstance(given_up.error, BackendUnavailable)
-    sending = bench.start(lambda: patient.send([bench.item("b")])[0].error)
-    other.execute("COMMIT")
-    assert sending.join() is None
+    pauses = []
+    monkeypatch.setattr(connection.time, "sleep", lambda _: pauses.append(other.execute("COMMIT")))
+    assert [None] == [result.error for result in patient.send([bench.item("b")])]
+    monkeypatch.undo()
     other.close()
-    assert [("b",)] == bench.query("SELECT id FROM message")
+    assert (1, [("b",)]) == (len(pauses), bench.query("SELECT id FROM message"))

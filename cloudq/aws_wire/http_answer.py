@@ -24,7 +24,7 @@ _MOST_HEADERS: Final = 100
 _MOST_INTERIM: Final = 8
 
 _HEAD: Final = re.compile(
-    rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n\0]*)?(?:\r\n" + TOKEN + rb":[^\r\n\0]*)*",
+    rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n\0]*+)?+(?:\r\n" + TOKEN + rb":[^\r\n\0]*+)*+",
 )
 _LENGTH: Final = re.compile("[0-9]{1,15}")
 _BEGINNING: Final = b"HTTP/1."

@@ -11,9 +11,9 @@ from typing import Final, NamedTuple, Protocol
 MOST_TRAILERS: Final = 64 * 1024
 _MOST_CHUNK_LINE: Final = 1024
 
-TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n\0]*)?")
-_TRAILERS: Final = re.compile(rb"(?:" + TOKEN + rb":[^\r\n\0]*\r\n)*\r\n")
+_TRAILERS: Final = re.compile(rb"(?:" + TOKEN + rb":[^\r\n\0]*+\r\n)*+\r\n")
 
 
 class BrokenAnswer(Exception):

@@ -98,6 +98,28 @@ def test_a_connection_that_is_not_used_again(answer: bytes) -> None:
         client.close()
 
 
+def test_a_connection_whose_answer_was_refused_is_not_used_again() -> None:
+    """What comes next on it may belong to anything."""
+    over = threading.Event()
+
+    def first(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n")
+        over.wait(60)
+
+    def second(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(ANSWER)
+
+    with OneByOne(first, second) as server:
+        client, line = line_to(server.url)
+        with pytest.raises(BrokenAnswer):
+            line.exchange(request(line))
+        threading.Timer(0.2, over.set).start()
+        assert b"{}" == bytes(line.exchange(request(line)).body)
+        client.close()
+
+
 @pytest.mark.parametrize("late", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"])
 def test_a_connection_that_was_dropped_while_idle(late: bytes) -> None:
     """It was closed, or something came that nobody had asked for: noticed before its next use."""

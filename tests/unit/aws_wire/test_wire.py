@@ -265,6 +265,7 @@ NO_ANSWERS: dict[str, bytes] = {
     "no content": b"HTTP/1.1 204 No Content\r\n\r\n",
     "nothing": b"",
     "no headers": b"HTTP/1.1 200 OK\r\n\r\n",
+    "neither a length nor a body": f"HTTP/1.1 200 OK\r\nContent-Type: {KIND}\r\nx-amzn-RequestId: 7\r\n\r\n".encode(),
     "another protocol": b"SSH-2.0-x\r\n",
 }
 

@@ -15,7 +15,9 @@ bound:
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from cloudq.aws_wire.http_bodies import TOKEN, Body, BodyReader, BrokenAnswer, Chunked, Sized, UntilTheEnd, check_size
 
@@ -33,7 +35,7 @@ _NO_CONTENT: Final = frozenset({204, 304})
 _SWITCHING: Final = 101
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct, frozen=True):
     """A whole answer.
 
     Attributes:
@@ -110,7 +112,7 @@ class AnswerReader:
             headers[name] = value if name not in headers else f"{headers[name]}, {value}"
         self._status, self._headers = status, headers
         self._old = found[1] == b"0"
-        self._again = not self._old and "close" not in _items(headers.get("connection", ""))
+        self._again = not self._old and ("connection" not in headers or "close" not in _items(headers["connection"]))
         return True
 
     def _begin(self, rest: memoryview) -> Body | None:

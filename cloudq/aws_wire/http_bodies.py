@@ -6,7 +6,9 @@ Without I/O: `feed` takes what came, `b""` for the connection's end, and gives t
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
+
+import msgspec
 
 MOST_TRAILERS: Final = 64 * 1024
 _MOST_CHUNK_LINE: Final = 1024
@@ -20,7 +22,7 @@ class BrokenAnswer(Exception):
     """It isn't whole, or no answer of HTTP/1.1 at all. The request may have been carried out."""
 
 
-class Body(NamedTuple):
+class Body(msgspec.Struct, frozen=True):
     """A whole body.
 
     Attributes:

@@ -134,7 +134,7 @@ class Wire:
         return f"X-Amzn-Trace-Id: {quote(trace, safe=_TRACE_CHARACTERS)}\r\n" if trace else ""
 
     def _result(self, operation: Operation, answer: Answer) -> dict[str, Any]:
-        status, headers, body, _ = answer
+        status, headers, body = answer.status, answer.headers, answer.body
         if (
             status >= 300
             or headers.get("content-type") != self._kind

@@ -54,7 +54,7 @@ SIDES: Final = {
 PAIRS: Final = {"fsync": ("cloudq, fsync", "Huey, fsync"), "none": ("cloudq, none", "Huey, none")}
 
 
-def measured(side: Side, extent: Extent) -> dict[str, float]:
+def measured(side: Side, extent: Extent, *, rates_only: bool) -> dict[str, float]:
     """All figures of one side, once."""
     os.environ["BENCH_SYNCHRONOUS"] = "full" if side.fsync else "normal"
     figures: dict[str, float] = {}
@@ -81,7 +81,7 @@ def measured(side: Side, extent: Extent) -> dict[str, float]:
     if batched:
         figures["send_many /s"] = sent["per_second"]
         figures["send_many CPU s/1,000"] = sent["cpu_per_1000"]
-    if side.python == HERE:
+    if side.python == HERE and not rates_only:
         figures |= idle(side.module, extent.tasks(LATENCY_TASKS))
     return figures
 
@@ -102,18 +102,28 @@ def idle(module: str, tasks: int) -> dict[str, float]:
     }
 
 
-def main(extent: Extent) -> None:
-    """Measures the sides in turn, several times, and prints the medians."""
+def main(extent: Extent, *, rates_only: bool = False) -> None:
+    """Measures the sides in turn, several times, and prints the medians.
+
+    Args:
+        extent: How much.
+        rates_only: Not what an idle worker does, which takes most of the time.
+    """
     console = Console(width=150)
     console.print(f"[bold]SQLite[/] {sqlite3.sqlite_version}; {machine()}; medians of {extent.repeats} in turn")
     sides = present(SIDES, console)
     runs: dict[str, list[dict[str, float]]] = defaultdict(list)
     for _ in range(extent.repeats):
         for name, side in sides.items():
-            runs[name].append(measured(side, extent))
+            runs[name].append(measured(side, extent, rates_only=rates_only))
     console.print(table(runs, {f"{kind}: cloudq / Huey": pair for kind, pair in PAIRS.items()}))
     console.print(f"load at the end {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":
-    main(Extent.asked(parser(__doc__).parse_args()))
+    command = parser(__doc__)
+    command.add_argument(
+        "--rates", action="store_true", help="not what an idle worker does, which takes a minute a turn"
+    )
+    asked = command.parse_args()
+    main(Extent.asked(asked), rates_only=asked.rates)

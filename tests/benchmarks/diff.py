@@ -88,8 +88,14 @@ class Bench:
         return Measured(figures["cpu_per_1000"], self._service.calls() / tasks, figures["per_second"])
 
 
-def main(revision: str, extent: Extent) -> None:
-    """Measures both trees in turn, and prints the medians of the ratios."""
+def main(revision: str, extent: Extent, *, waits_only: bool = False) -> None:
+    """Measures both trees in turn, and prints the medians of the ratios.
+
+    Args:
+        revision: The other tree's.
+        extent: How much.
+        waits_only: Only how long tasks wait for each other.
+    """
     print(f"this tree beside {revision}; {machine()}; medians of {extent.repeats} in turn")
     runs: dict[Path, list[dict[Phase, Measured]]] = defaultdict(list)
     waits: dict[Path, list[dict[str, float]]] = defaultdict(list)
@@ -103,7 +109,7 @@ def main(revision: str, extent: Extent) -> None:
         bench = Bench(service, extent)
         for number in range(-1, extent.repeats):
             for tree in (other, ROOT):
-                measured = bench.measured(tree)
+                measured = {} if waits_only else bench.measured(tree)
                 waited = {
                     f"{what[:-3]} at {delay} ms": figure
                     for delay, place in ((0, service), (ROUND_TRIP, slow))
@@ -112,7 +118,7 @@ def main(revision: str, extent: Extent) -> None:
                 if number >= 0:
                     runs[tree].append(measured)
                     waits[tree].append(waited)
-    for phase in PHASES:
+    for phase in runs[ROOT][0]:
         print(_line(phase, [one[phase] for one in runs[ROOT]], [one[phase] for one in runs[other]]))
     print("a task of 100 ms behind 9 short ones and in front of 90: when they start")
     print(_waits(waits[ROOT], waits[other]))
@@ -140,5 +146,6 @@ def _waits(ours: list[dict[str, float]], theirs: list[dict[str, float]]) -> str:
 if __name__ == "__main__":
     command = parser(__doc__)
     command.add_argument("revision", help="a commit, branch or tag")
+    command.add_argument("--waits", action="store_true", help="only how long tasks wait for each other")
     asked = command.parse_args()
-    main(asked.revision, Extent.asked(asked))
+    main(asked.revision, Extent.asked(asked), waits_only=asked.waits)

@@ -42,6 +42,15 @@ def test_interrupt_is_130(cli, monkeypatch, command, where):
     assert (130, "cloudq: interrupted\n") == (result.code, result.err)
 
 
+@pytest.mark.parametrize("command", ["version", "send t"], ids=["by typer", "directly"])
+def test_an_interrupt_begins_a_line_on_a_terminal(cli, monkeypatch, command):
+    """What was shown by then may stand in an unfinished one."""
+    monkeypatch.setattr("cloudq.cli.version.write", _interrupted)
+    monkeypatch.setattr("cloudq.cli.send.any_app", _interrupted)
+    monkeypatch.setattr("cloudq.cli.process.is_terminal", lambda _: True)
+    assert "\ncloudq: interrupted\n" == cli(*command.split()).err
+
+
 class Full(StringIO):
     def flush(self) -> None:
         raise OSError(28, "No space left on device")

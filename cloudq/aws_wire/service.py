@@ -42,8 +42,6 @@ class Operation:
     """
 
     def __init__(self, client: Any, name: str) -> None:
-        from botocore.awsrequest import create_request_object
-
         signer = client._request_signer
         self.name = name
         self.model = client.meta.service_model.operation_model(name)
@@ -56,13 +54,13 @@ class Operation:
         if {signer.signature_version, context["auth_type"] or _VERSION} != {_VERSION}:
             raise Unusual(f"{name} isn't signed by version 4 of AWS's signatures")
         asked = client._convert_to_request_dict({}, self.model, url, context, headers)
-        self._request = create_request_object(asked)
-        if self._request.method != "POST":
+        if asked["method"] != "POST":
             raise Unusual(f"{name} is no POST")
         signing = context.get("signing", {})
         self.region: str = signing.get("region") or signer.region_name
         self.service: str = signing.get("signing_name") or signer.signing_name
         self.url: str = asked["url"]
+        self._asked: dict[str, Any] = asked
         self._form = ("", self._form_by(""))
         sent = {"Host": self.host, "Accept-Encoding": "identity", **asked["headers"]}
         for key, value in sent.items():
@@ -83,13 +81,14 @@ class Operation:
 
     def _form_by(self, token: str) -> Form:
         from botocore.auth import SigV4Auth
+        from botocore.awsrequest import create_request_object
 
         check_value("the session token", token)
-        auth, request = SigV4Auth(None, self.service, self.region), self._request
-        for name, value in {"X-Amz-Date": _MOMENT, "X-Amz-Security-Token": token}.items():
-            del request.headers[name]
-            if value:
-                request.headers[name] = value
+        # A request of its own: of several threads that see new credentials, each makes the form.
+        auth, request = SigV4Auth(None, self.service, self.region), create_request_object(self._asked)
+        request.headers["X-Amz-Date"] = _MOMENT
+        if token:
+            request.headers["X-Amz-Security-Token"] = token
         signed = auth.headers_to_sign(request)
         self.host: str = signed["host"]
         before, after = auth.canonical_request(request).split(_MOMENT)

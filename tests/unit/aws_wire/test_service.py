@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import boto3
 import pytest
 from botocore import UNSIGNED
+from botocore.auth import SigV4Auth
 from botocore.config import Config
 
 from cloudq.aws_wire.service import Operation, Unusual
+from cloudq.aws_wire.signing import Form
 from tests.unit.aws_wire.clients import REGION, both
 
 
@@ -38,6 +42,27 @@ def test_a_form_is_made_once_a_token() -> None:
     assert "content-type;host;x-amz-date;x-amz-security-token;x-amz-target;x-amzn-query-mode" == first.names
     assert "X-Amz-Security-Token: b\r\n" == operation.form("b").token
     assert plain == operation.form(None)
+    client.close()
+
+
+def test_forms_that_are_made_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that see new credentials at the same moment don't mix their tokens: a mixed form would be kept."""
+    client, _ = both(None)
+    operation = Operation(client, "SendMessage")
+    alone = {token: operation.form(token) for token in ("a", "b")}
+    signed = SigV4Auth.headers_to_sign
+    others: list[Form] = []
+
+    def interrupted(auth: SigV4Auth, request: Any) -> Any:
+        if not others:
+            monkeypatch.setattr(SigV4Auth, "headers_to_sign", signed)
+            others.append(operation.form("b"))  # as another thread, between any two steps of this one
+        return signed(auth, request)
+
+    operation.form(None)
+    monkeypatch.setattr(SigV4Auth, "headers_to_sign", interrupted)
+    assert alone["a"] == operation.form("a")
+    assert [alone["b"]] == others
     client.close()
 
 

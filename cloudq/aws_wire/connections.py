@@ -110,6 +110,12 @@ class _TlsConnection(AWSHTTPSConnection):  # type: ignore[misc]  # botocore has 
             self.ssl_context.sslsocket_class = _TlsSocket
         super().connect()
 
+    def _connect_tls_proxy(self, *arguments: Any, **more: Any) -> Any:
+        sock = super()._connect_tls_proxy(*arguments, **more)
+        if type(sock) is ssl.SSLSocket:  # of a context that urllib3 has made for the proxy alone
+            sock.__class__ = _TlsSocket
+        return sock
+
     def _new_conn(self) -> socket.socket:
         return _open_socket(self) if _may_open() else super()._new_conn()
 

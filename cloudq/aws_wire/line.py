@@ -66,6 +66,7 @@ class Line:
             HTTPClientError: Botocore's, and its kinds: there is no connection, or it broke.
         """
         pool, connection = self._take()
+        again = False
         try:
             sock = connection.sock
             if sock is None:
@@ -73,25 +74,23 @@ class Line:
             if left() is None:
                 sock.settimeout(pool.timeout.read_timeout)
             answer = self._converse(sock, request)
-            if not answer.again:
-                connection.close()
+            again = answer.again
         except BrokenAnswer:
-            connection.close()
             raise
         except Exception as error:
-            meant = self._meant(error, connection)
-            connection.close()
-            raise meant from error
-        except BaseException:
-            connection.close()
-            raise
+            raise self._meant(error, connection) from error
         finally:
+            # First this, whatever interrupts what: a connection on which an answer is still to come is no one's.
+            if not again:
+                connection.close()
             pool._put_conn(connection)
         return answer
 
     def close(self) -> None:
         """Closes the connections that are idle; one in use is closed at the end of its call. A later call opens one."""
-        self._pool.close()
+        pool = self._pool
+        self._http.close()  # or it would give this pool again, closed, for each later call: the client's own, too
+        pool.close()
 
     def _open_pool(self) -> Any:
         http, url = self._http, self._url
@@ -102,11 +101,12 @@ class Line:
     def _take(self) -> tuple[Any, Any]:
         from urllib3.exceptions import ClosedPoolError
 
-        try:
-            return self._pool, self._pool._get_conn()
-        except ClosedPoolError:  # botocore opens another one, too
-            self._pool = pool = self._open_pool()
-            return pool, pool._get_conn()
+        while True:  # it may be closed again meanwhile
+            pool = self._pool
+            try:
+                return pool, pool._get_conn()
+            except ClosedPoolError:  # botocore opens another one, too
+                self._pool = self._open_pool()
 
     def _connect(self, pool: Any, connection: Any) -> Any:
         if self._tunnels:

@@ -22,11 +22,12 @@ from cloudq.aws_wire.line import Line
 from cloudq.aws_wire.service import Unusual
 from cloudq.drivers.sqs.client import prepare
 from tests.chaos.http_proxy import Request
-from tests.chaos.raw_answers import RawServer, read_request
+from tests.chaos.raw_answers import RawServer, answer, read_request
 from tests.unit.aws_wire.clients import REGION, both
 from tests.unit.aws_wire.tls import ConnectProxy, OneByOne, TlsServer, certify
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+KEPT = answer(b"{}", kind="application/x-amz-json-1.0", x_amzn_RequestId="7")
 MOST = 1000
 
 
@@ -195,6 +196,18 @@ def test_a_closed_line_makes_calls_still() -> None:
     assert [b"", b""] == ends  # idle connections were closed
 
 
+def test_a_line_that_is_closed_by_itself() -> None:
+    """Later calls, its own and the client's, open other connections: also those that are made while it closes."""
+    with RawServer(lambda _: KEPT) as server:
+        client, line = line_to(server.url)
+        line.exchange(request(line))
+        line.close()
+        assert b"{}" == bytes(line.exchange(request(line)).body)
+        line.close()
+        assert client.receive_message(QueueUrl=server.url)["ResponseMetadata"]
+        client.close()
+
+
 def test_a_call_without_a_deadline_has_the_clients_timeouts() -> None:
     """Also on a connection whose last call had a shorter one."""
     with RawServer(lambda _: ANSWER) as server:
@@ -360,6 +373,34 @@ def test_a_tunnel_through_a_proxy(monkeypatch: pytest.MonkeyPatch, certificate: 
     assert b"Proxy-Authorization" not in request(line)
 
 
+def test_a_proxy_behind_tls_keeps_to_deadlines(monkeypatch: pytest.MonkeyPatch, certificate: Path) -> None:
+    """Each call has its own, on a connection that others used: a poll isn't cut by that of a send before it."""
+    pauses: list[float] = [0, 1, 60]
+    over = threading.Event()
+
+    def respond(_: Request) -> bytes:
+        over.wait(pauses.pop(0))
+        return ANSWER
+
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
+    with TlsServer(respond, certificate) as server, ConnectProxy(certificate=certificate) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        client, line = line_to(server.url)
+        with Within(timedelta(seconds=30)):
+            line.exchange(request(line))
+        (kept,) = (one for one in line._pool.pool._kept if one is not None)
+        kept.sock.settimeout(0.5)  # as after a call that had so long
+        with Within(timedelta(seconds=30)):
+            assert b"{}" == bytes(line.exchange(request(line)).body)
+        began = time.monotonic()
+        with Within(timedelta(seconds=0.5)), pytest.raises(sdk.ReadTimeoutError):
+            line.exchange(request(line))
+        assert time.monotonic() - began < 5
+        over.set()
+        client.close()
+    assert 1 == len(proxy.requests)
+
+
 def test_a_proxy_that_forwards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without TLS the proxy is sent the whole URL, and its credentials beside it."""
     seen: list[Request] = []
@@ -432,6 +473,32 @@ def test_an_interruption_leaves_no_half_read_connection(monkeypatch: pytest.Monk
             patch.setattr("cloudq.aws_wire.http_answer.AnswerReader.feed", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 line.exchange(request(line))
+        assert b"[]" == bytes(line.exchange(request(line)).body)
+        client.close()
+
+
+def test_an_interruption_behind_a_timeout_leaves_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal while a call that took too long is being reported: its late answer isn't the next call's."""
+    late, over = threading.Event(), threading.Event()
+
+    def first(connection: socket.socket) -> None:
+        read_request(connection)
+        late.wait(60)
+        connection.sendall(ANSWER)
+        over.wait(60)
+
+    def second(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(ANSWER.replace(b"{}", b"[]"))
+
+    with OneByOne(first, second) as server:
+        client, line = line_to(server.url)
+        with monkeypatch.context() as patch:
+            patch.setattr(Line, "_meant", interrupt)
+            with pytest.raises(KeyboardInterrupt), Within(timedelta(seconds=0.2)):
+                line.exchange(request(line))
+        threading.Timer(0.2, late.set).start()
+        threading.Timer(0.5, over.set).start()
         assert b"[]" == bytes(line.exchange(request(line)).body)
         client.close()
 

@@ -63,16 +63,23 @@ class ConnectProxy:
 
     Args:
         status: How it answers to `CONNECT`.
+        certificate: By which it is spoken to behind TLS itself.
 
     Attributes:
         requests: The heads that it was sent.
     """
 
-    def __init__(self, status: str = "200 Connection established") -> None:
+    def __init__(self, status: str = "200 Connection established", certificate: Path | None = None) -> None:
         self._status = status
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.requests: list[bytes] = []
-        self.url = f"http://user:pass%40word@127.0.0.1:{self._listener.getsockname()[1]}"
+        port = self._listener.getsockname()[1]
+        self.url = f"http://user:pass%40word@127.0.0.1:{port}"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._listener = context.wrap_socket(self._listener, server_side=True, do_handshake_on_connect=False)
+            self.url = f"https://localhost:{port}"
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()

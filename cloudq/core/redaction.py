@@ -95,6 +95,8 @@ def redacted_by(redact: Redact, text: str) -> str:
     """
     try:
         made = redact(text)
-    except Exception as error:  # noqa: BLE001 - the app's own code
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - the app's own code, and what it is asked for must have an outcome
         return f"<not shown: redact raised {type(error).__name__}>"
     return made if isinstance(made, str) else f"<not shown: redact gave {type(made).__name__}>"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from cloudq.core.outcome import Outcome, Retried
 from cloudq.core.processor import Processor
-from cloudq.core.safe_log import SafeLogger
+from cloudq.core.safe_log import SafeLogger, is_ctrl_c
 from cloudq.running.held import HeldLease
 
 if TYPE_CHECKING:
@@ -53,8 +53,10 @@ class LazyLoop:
                 return
             try:
                 self._run(held)
-            except (RuntimeError, OSError, MemoryError) as error:
-                # No thread, or no file descriptors, are left on this machine.
+            except BaseException as error:
+                # No thread, or no file descriptors, are left on this machine; or the app's own policy for loops raised.
+                if is_ctrl_c(error):
+                    raise
                 self.starved = True
                 reason = f"no event loop can be started: {error}"
             else:

@@ -95,8 +95,8 @@ class ThreadExecutor:
         self._paces: defaultdict[str, Pace] = defaultdict(Pace)  # of the tasks, by name
         self._calls = Pace(short=True)  # of the settlements that threads of tasks make
         self._lock = threading.Lock()
-        # Guarded by the lock: the threads that take from the intake, those that are being started included.
-        self._takers = 0
+        # Guarded by the lock: those of the threads that take from the intake, those that are being started included.
+        self._takers: set[Series] = set()
 
     @property
     def starved(self) -> bool:
@@ -108,41 +108,52 @@ class ThreadExecutor:
 
     def more(self) -> None:
         """Starts another thread if something waits and none is idle. Without one, the next call tries again."""
-        if self._takers >= self._most or not self._intake.short_of_takers():
+        if len(self._takers) >= self._most or not self._intake.short_of_takers():
             return
-        with self._lock:
-            if self._takers >= self._most:
-                return
-            self._takers += 1
-        if not self._threads.start(self._take):
-            with self._lock:
-                self._takers -= 1
+        series = Series(self._clock)
+        if self._join(series) and not self._threads.start(partial(self._take, series)):
+            self._withdraw(series)
 
     def stop(self) -> None:
-        """Cancels the coroutines, and ends their loop and the threads that are idle."""
-        self._loop.stop()
+        """Settles what is kept, cancels the coroutines, and ends their loop and the threads that are idle."""
         self._lookout.close()
+        self._loop.stop()
         self._threads.close()
 
-    def _take(self) -> None:
-        """Works until the intake is closed."""
-        series = Series(self._clock)
+    def _join(self, series: Series) -> bool:
+        """Counts its thread among the takers, unless there are enough."""
+        with self._lock:
+            if len(self._takers) >= self._most:
+                return False
+            self._takers.add(series)
+            return True
+
+    def _withdraw(self, series: Series) -> None:
+        """Another thread may take its thread's place."""
+        with self._lock:
+            self._takers.discard(series)
+
+    def _take(self, series: Series) -> None:
+        """Works until the intake is closed, or there are enough others."""
         self._lookout.add(series)
         try:
             while (held := self._next(series)) is not None:
                 self._run(held, series)
         finally:
+            self._withdraw(series)
+            self._leave(series)
             self._lookout.discard(series)
-            self._intake.hand_on(series)
-            with self._lock:
-                self._takers -= 1
 
     def _next(self, series: Series) -> HeldLease | None:
         """The next delivery to run; what the series has kept is settled once nothing waits, or no more fits."""
-        held = None if series.full else self._intake.take(series, wait=not series)
-        while held is None and series and self._settle(series):
-            held = self._intake.take(series)
-        return held
+        while True:
+            empty = not series  # asked once, as the lookout may empty it
+            if empty or not series.full:
+                held = self._intake.take(series, wait=empty)
+                if empty or held is not None:
+                    return held
+            if not self._settle(series):
+                return None
 
     def _run(self, held: HeldLease, series: Series) -> None:
         handler = self._processor.handler_for(held.delivery)
@@ -178,19 +189,15 @@ class ThreadExecutor:
 
     def _settle(self, series: Series) -> bool:
         """Settles what is kept. Returns whether this thread is still needed."""
-        with self._lock:
-            self._takers -= 1  # another one may take its place while the call takes its time
+        self._withdraw(series)  # while the call takes its time
         if not self._calls.is_short:
             self._intake.hand_on(series)
             self.more()
-        began = time.monotonic()
-        try:
-            if self._settler.settle_together(series.take_all()):
+        while kept := series.take_of_one_queue():
+            began = time.monotonic()
+            if self._settler.settle_together(kept):
                 self._calls.note(time.monotonic() - began)
-        finally:
-            with self._lock:
-                self._takers += 1
-        return self._takers <= self._most
+        return self._join(series)
 
     def _process(self, held: HeldLease) -> Outcome:
         try:

@@ -79,11 +79,14 @@ class Lookout:
         return True
 
     def close(self) -> None:
-        """Ends the thread."""
+        """Ends the thread, and settles what is kept: the threads that keep it may be at tasks that never end."""
         with self._lock:
             self._closed = True
             self._wanted.notify()
+            series = list(self._series)
         self._threads.close()
+        for one in series:
+            self._settle_all(one)
 
     def _run(self) -> None:
         self._there = True
@@ -118,6 +121,9 @@ class Lookout:
             kept = [series for series in self._series if series]
         for series in kept:
             if now - series.since > LONGEST_KEPT - LONG:  # it looks again only after that
-                for held in series.take_all():
-                    self._settle(held)
+                self._settle_all(series)
         return bool(kept) or self._intake.led
+
+    def _settle_all(self, series: Series) -> None:
+        for held in series.take_all():
+            self._settle(held)

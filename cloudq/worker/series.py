@@ -22,22 +22,26 @@ class Series:
         clock: Where the time comes from.
 
     Attributes:
-        since: When the first of those in it ended; means nothing if there is none.
-        full: Whether no more of them fit into one call.
+        since: When the first of those in it ended, or an earlier one; means nothing if there is none.
     """
 
-    __slots__ = ("_clock", "_ended", "full", "since")
+    __slots__ = ("_clock", "_ended", "_most", "since")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         # Its steps are atomic, so that this needs no lock: what is kept is taken once.
         self._ended: deque[HeldLease] = deque()
         self.since = timedelta(0)
-        self.full = False
+        self._most = 1
 
     def __bool__(self) -> bool:
         """Whether there is anything in it."""
         return bool(self._ended)
+
+    @property
+    def full(self) -> bool:
+        """Whether no more fit into one call."""
+        return len(self._ended) >= self._most
 
     def keep(self, held: HeldLease, most: int) -> None:
         """Adds one that has ended.
@@ -48,8 +52,8 @@ class Series:
         """
         if not self._ended:
             self.since = self._clock.elapsed()
+        self._most = most
         self._ended.append(held)
-        self.full = len(self._ended) >= most
 
     def take_all(self) -> list[HeldLease]:
         """Takes out what is in it."""
@@ -59,3 +63,15 @@ class Series:
                 taken.append(self._ended.popleft())
         except IndexError:
             return taken
+
+    def take_of_one_queue(self) -> list[HeldLease]:
+        """Takes out what one call can settle. The others stay, in the lookout's sight: that call may hang."""
+        taken: list[HeldLease] = []
+        for held in list(self._ended):
+            if not taken or held.delivery.queue == taken[0].delivery.queue:
+                try:
+                    self._ended.remove(held)
+                except ValueError:
+                    continue  # the lookout took it
+                taken.append(held)
+        return taken

@@ -107,24 +107,20 @@ class Settler:
             self._finals.give_up_unsettled(held, error)
 
     def settle_together(self, held: Sequence[HeldLease]) -> bool:
-        """Settles deliveries whose tasks have succeeded, by calls of this thread.
+        """Settles deliveries of one queue whose tasks have succeeded, by calls of this thread.
 
         Where another thread makes such a call, as `settle`. Returns whether it has made one itself.
         """
-        called = False
-        for queue in dict.fromkeys(one.delivery.queue for one in held):
-            of_queue = [one for one in held if one.delivery.queue == queue]
-            way = self._finals.way(queue)
-            if not way.begin_call():
-                for one in of_queue:
-                    self.settle(one, ACKED)
-                continue
-            called = True
-            try:
-                self._finals.acknowledge(way, of_queue)
-            finally:
-                way.end_call()
-        return called
+        way = self._finals.way(held[0].delivery.queue)
+        if not way.begin_call():
+            for one in held:
+                self.settle(one, ACKED)
+            return False
+        try:
+            self._finals.acknowledge(way, held)
+        finally:
+            way.end_call()
+        return True
 
     def give_back(self, held: HeldLease, delay: timedelta) -> None:
         """Gives back what was not started here: by a copy or a release, as `plan()` says, uncounted."""

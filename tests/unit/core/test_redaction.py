@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 
 import pytest
 
@@ -84,6 +85,7 @@ def test_a_function_that_fails_shows_nothing() -> None:
         raise ValueError(text)
 
     assert "<not shown: redact raised ValueError>" == redacted_by(broken, "S3CRET")
+    assert "<not shown: redact raised SystemExit>" == redacted_by(sys.exit, "S3CRET")
     assert "<not shown: redact gave NoneType>" == redacted_by(lambda _text: None, "S3CRET")  # type: ignore[arg-type, return-value]
 
 

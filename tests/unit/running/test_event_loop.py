@@ -172,6 +172,25 @@ def test_without_a_thread_an_async_task_comes_back(tasks: Tasks, monkeypatch: py
     lazy.stop()
 
 
+@pytest.mark.parametrize("kind", [ValueError, SystemExit])
+def test_a_policy_for_loops_that_raises_costs_no_thread(
+    tasks: Tasks, monkeypatch: pytest.MonkeyPatch, kind: type[BaseException]
+) -> None:
+    """The app may have set one that makes other loops; the task comes back, and uses no attempt."""
+    tasks.declare(nothing)
+    lazy = LazyLoop(tasks.processor, tasks.ended)
+
+    def fail() -> asyncio.AbstractEventLoop:
+        raise kind
+
+    monkeypatch.setattr(asyncio, "new_event_loop", fail)
+    lazy.run(held())
+    outcome = tasks.outcome()
+    assert isinstance(outcome, Retried)
+    assert not outcome.counted
+    lazy.stop()
+
+
 def test_after_stop_nothing_starts(tasks: Tasks) -> None:
     """What is taken in the last moment has been given up by then."""
     tasks.declare(nothing)

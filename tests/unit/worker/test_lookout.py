@@ -141,3 +141,14 @@ def test_a_series_whose_thread_has_ended_is_forgotten(bench: Bench) -> None:
     until(lambda: not bench.lookout._looking)
     bench.pass_time(2 * LONGEST_KEPT)
     assert [] == bench.settled
+
+
+def test_what_is_kept_when_it_is_closed_is_settled(bench: Bench) -> None:
+    """However short the time that it was kept for: nobody looks after it any more, and its thread may be busy."""
+    kept = held(bench.clock, 3)
+    for one in kept:
+        bench.series.keep(one, 10)
+    assert bench.lookout.look()
+    bench.lookout.close()
+    assert kept == bench.settled
+    assert not bench.series

@@ -26,7 +26,7 @@ def test_it_says_since_when_it_keeps_something_and_when_it_is_full() -> None:
     assert series
     assert (timedelta(seconds=1), True) == (series.since, series.full)
     assert [one, two] == series.take_all()
-    assert (False, []) == (bool(series), series.take_all())
+    assert (False, False, []) == (bool(series), series.full, series.take_all())
     series.keep(three, 2)
     assert (timedelta(seconds=2), False) == (series.since, series.full)
 
@@ -54,3 +54,17 @@ def test_what_is_emptied_meanwhile_is_taken_once() -> None:
     taker.join(10)
     mine.update(series.take_all())
     assert Counter(all_of_them) == taken + mine
+
+
+def test_one_queue_is_taken_at_a_time() -> None:
+    """That of the first; the others stay where any thread may take them, and are never missing meanwhile."""
+    clock = FakeClock()
+    series = Series(clock)
+    of_a, of_b = held(clock, 3, "a"), held(clock, 3, "b")
+    for pair in zip(of_a, of_b, strict=True):
+        for one in pair:
+            series.keep(one, 10)
+    assert of_a == series.take_of_one_queue()
+    assert series
+    assert of_b == series.take_of_one_queue()
+    assert [] == series.take_of_one_queue()

@@ -17,7 +17,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -31,6 +31,8 @@ from cloudq.aws_wire.line import Line
 from cloudq.aws_wire.refusals import ONE_TRY, parsed, refusal
 from cloudq.aws_wire.service import Operation, Unusual
 from cloudq.aws_wire.signing import Signer
+
+T = TypeVar("T")
 
 # Ten messages of 1 MiB, of which each byte is escaped.
 MOST_BODY: Final = 64 * 1024 * 1024
@@ -143,10 +145,10 @@ class Wire:
         ):
             self._check(operation, answer)
             if status >= 300:
-                raise refusal(self._client, answer, operation)
+                raise self._parsed(operation, answer, lambda: refusal(self._client, answer, operation))
         try:
             result: dict[str, Any] = self._decode[operation.name](body) if body else {}
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return self._unusual(operation, answer)
         result["ResponseMetadata"] = {
             "RequestId": headers["x-amzn-requestid"],
@@ -164,11 +166,20 @@ class Wire:
     def _unusual(self, operation: Operation, answer: Answer) -> dict[str, Any]:
         """What is whole, but not as the service's model has it: botocore makes of it what it can."""
         try:
-            whole = isinstance(json.loads(bytes(answer.body)), dict)
-        except ValueError:
+            # As text: of bytes it would guess which Unicode they are, which botocore's parser doesn't.
+            whole = isinstance(json.loads(bytes(answer.body).decode()), dict)
+        except (ValueError, RecursionError):
             whole = False
         if not whole:
             raise undecided(operation.name, f"the answer (status {answer.status}) isn't a complete JSON object")
-        result = parsed(answer, operation, operation.model.output_shape)
+        result = self._parsed(operation, answer, lambda: parsed(answer, operation, operation.model.output_shape))
         result["ResponseMetadata"] |= ONE_TRY
         return result
+
+    def _parsed(self, operation: Operation, answer: Answer, parse: Callable[[], T]) -> T:
+        """What botocore's parser makes of an answer; where it has a number for a list, say, that parser just fails."""
+        try:
+            return parse()
+        except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+            what = f"the answer (status {answer.status}) isn't in the service's form"
+            raise undecided(operation.name, what) from error

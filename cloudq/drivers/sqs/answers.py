@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from cloudq.drivers.sqs.faults import of_item
@@ -28,10 +28,10 @@ def unnamed_too(
     """
     listed, refused = answer.get("Successful") or (), answer.get("Failed") or ()
     errors: list[Exception | None] = [None] * len(ids)
-    in_order = not refused and [one.get("Id") for one in listed] == ids  # as nearly always, and cheap
+    in_order = not refused and [one and one.get("Id") for one in listed] == ids  # as nearly always, and cheap
     if in_order and (proof is None or all(map(proof, range(len(ids)), listed))):
         return errors
-    successful, failed = {one.get("Id"): one for one in listed}, {one.get("Id"): one for one in refused}
+    successful, failed = _by_id(listed), _by_id(refused)
     for place, id_ in enumerate(ids):
         if id_ in failed:
             errors[place] = of_item(failed[id_], queue)
@@ -50,6 +50,11 @@ def value_of(answer: Mapping[str, Any], name: str, queue: str) -> Any:
     if not value:
         raise BackendUnavailable(f"queue {queue!r}: an answer of Amazon SQS without {name}")
     return value
+
+
+def _by_id(items: Iterable[Mapping[str, Any] | None]) -> dict[str, Mapping[str, Any]]:
+    """The items that say whose they are. A `null`, say, is of none."""
+    return {one["Id"]: one for one in items if one and isinstance(one.get("Id"), str)}
 
 
 def _unnamed(queue: str, done: str) -> BackendUnavailable:

@@ -66,7 +66,7 @@ def translate(error: Exception, queue: str) -> Exception:
 
 def of_item(failed: Mapping[str, Any], queue: str) -> BackendError | LeaseLost | MessageTooLarge:
     """The error for one item that a batch reports as failed."""
-    code, text = _bare(failed.get("Code", "")), str(failed.get("Message", ""))
+    code, text = _bare(str(failed.get("Code", ""))), str(failed.get("Message", ""))
     return _by_code(code, text, queue, 400 if failed.get("SenderFault") else 500)
 
 

@@ -94,8 +94,15 @@ def receive(
     )
     messages: Sequence[Mapping[str, Any]] = answer.get("Messages") or ()
     for message in messages:
-        if not (message.get("ReceiptHandle") and message.get("MessageId") and message.get("Body")):
-            missing = [name for name in ("ReceiptHandle", "MessageId", "Body") if not message.get(name)]
+        if not (
+            message
+            and message.get("ReceiptHandle")
+            and message.get("MessageId")
+            and message.get("Body")
+            and isinstance(message["Body"], str)
+        ):
+            names = ("ReceiptHandle", "MessageId", "Body")
+            missing = [name for name in names if not (message and isinstance(message.get(name), str) and message[name])]
             raise BackendUnavailable(f"queue {queue!r}: Amazon SQS handed over a message without {missing}")
     return messages
 

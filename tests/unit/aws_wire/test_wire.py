@@ -262,6 +262,10 @@ NO_ANSWERS: dict[str, bytes] = {
     "an empty request id": said({}, x_amzn_RequestId=""),
     "no object": said([]),
     "an object that isn't whole": said(b'{"Messages": [}'),
+    "an object in another Unicode": said('{"MessageId": "m"}'.encode("utf-16")),
+    "an object behind a mark": said(b'\xef\xbb\xbf{"MessageId": "m"}'),
+    "an object that is too deep": said(b'{"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
+    "an error in another form": said({"__type": ["x"]}, status="400 Bad Request"),
     "no content": b"HTTP/1.1 204 No Content\r\n\r\n",
     "nothing": b"",
     "no headers": b"HTTP/1.1 200 OK\r\n\r\n",
@@ -277,6 +281,16 @@ def test_what_is_no_answer_of_the_service(service: Service, clients: tuple[Any, 
     with pytest.raises(BackendUnavailable, match=r"SendMessage: .* may or may not have been carried out"):
         clients[1].send_message(QueueUrl=QUEUE, MessageBody="x")
     assert 1 == len(service.requests)
+
+
+@pytest.mark.parametrize("content", [{"Messages": 5}, {"Messages": ["x"]}, {"Messages": [{"Attributes": []}]}])
+def test_what_is_in_another_form_than_the_services(
+    service: Service, clients: tuple[Any, LeanClient], content: Any
+) -> None:
+    """Where botocore's parser just fails nobody knows more than of a cut."""
+    service.answer = said(content)
+    with pytest.raises(BackendUnavailable, match=r"ReceiveMessage: .* isn't in the service's form"):
+        clients[1].receive_message(QueueUrl=QUEUE)
 
 
 @pytest.mark.parametrize("call", CALLS)

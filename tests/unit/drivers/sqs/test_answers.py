@@ -16,7 +16,7 @@ from cloudq.core.message import Message
 from cloudq.drivers.sqs import SQSDriver
 from cloudq.drivers.sqs.answers import unnamed_too
 from cloudq.drivers.sqs.wires import WireName
-from cloudq.errors import BackendUnavailable, Throttled
+from cloudq.errors import BackendError, BackendUnavailable, Throttled
 from cloudq.queues.cloud_queue import CloudQueue
 from tests.chaos.http_proxy import Request
 from tests.chaos.raw_answers import OTHER_KINDS, RawServer, answer, body_for, cuts
@@ -220,6 +220,8 @@ def test_what_is_not_named_may_be_tried_again(service: Service, driver: SQSDrive
         {"Id": "0", "MessageId": "m", "MD5OfMessageBody": "0" * 32},
         {"Id": "1", "MessageId": "m", "MD5OfMessageBody": "0" * 32},
         {"MessageId": "m"},
+        {"Id": ["0"]},
+        None,
     ],
 )
 def test_a_message_is_stored_when_its_id_and_digest_are_named(service: Service, driver: SQSDriver, said: Any) -> None:
@@ -246,11 +248,29 @@ def test_a_send_is_tried_again_until_the_service_says_so(service: Service, drive
         app.send("t", queue="q")
 
 
-def test_a_receive_that_brings_no_message_is_an_error(service: Service, driver: SQSDriver) -> None:
+@pytest.mark.parametrize("failed", [None, {"Id": {}}, {"Id": "0", "Code": 5, "Message": 5}])
+def test_a_failure_of_another_form_is_one_still(service: Service, driver: SQSDriver, failed: Any) -> None:
+    """Whatever stands in an answer, each item has its error, and nothing else is raised."""
+    service.broken, service.instead = "SendMessageBatch", lambda _: of({"Failed": [failed]})
+    (result,) = driver.send([item(0)])
+    assert isinstance(result.error, BackendError)
+
+
+@pytest.mark.parametrize(
+    ("message", "missing"),
+    [
+        ({"MessageId": "m", "Body": "{}"}, "ReceiptHandle"),
+        ({"MessageId": "m", "ReceiptHandle": "r", "Body": 5}, "Body"),
+        (None, "ReceiptHandle"),
+    ],
+)
+def test_a_receive_that_brings_no_message_is_an_error(
+    service: Service, driver: SQSDriver, message: Any, missing: str
+) -> None:
     """One without a receipt handle could never be settled."""
     service.broken = "ReceiveMessage"
-    service.instead = lambda _: of({"Messages": [{"MessageId": "m", "Body": "{}"}]})
-    with pytest.raises(BackendUnavailable, match="ReceiptHandle"):
+    service.instead = lambda _: of({"Messages": [message]})
+    with pytest.raises(BackendUnavailable, match=missing):
         driver.receive("q", limit=1, wait=ZERO, lease=LEASE)
 
 

@@ -13,6 +13,7 @@ from datetime import timedelta
 from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
+from weakref import ReferenceType, ref
 
 from cloudq.core.threads import Threads
 
@@ -20,9 +21,9 @@ T = TypeVar("T")
 
 
 class _Here(threading.local):
-    """This thread's deadline on `time.monotonic`, or `None` where nobody set one."""
+    """The innermost deadline of this thread's, or `None` where nobody set one."""
 
-    deadline: float | None = None
+    within: ReferenceType[Within] | None = None
 
 
 _here: Final = _Here()
@@ -31,31 +32,44 @@ _threads: Final = Threads("cloudq-aws", 8, idle=timedelta(seconds=5))
 
 
 class Within:
-    """`with Within(span)`: the calls that this thread makes in it end within `span`, or with an outer one's end."""
+    """`with Within(span)`: the calls that this thread makes in it end within `span`, or with an outer one's end.
 
-    __slots__ = ("_before", "_seconds")
+    A signal's handler may raise where `__exit__` begins, which then doesn't run. The thread only refers to its
+    deadline: one that was left in that way goes with its block and the exception, and bounds no later call.
+
+    Args:
+        span: How long they may take together.
+
+    Attributes:
+        end: When they end, on `time.monotonic`.
+    """
+
+    __slots__ = ("__weakref__", "_before", "_seconds", "end")
 
     def __init__(self, span: timedelta) -> None:
         self._seconds = span.total_seconds()
-        self._before: float | None = None
+        self._before: ReferenceType[Within] | None = None
+        self.end = 0.0
 
     def __enter__(self) -> Self:
-        before = self._before = _here.deadline
+        before = self._before = _here.within
+        outer = None if before is None else before()
         end = monotonic() + self._seconds
-        if before is None or end < before:
-            _here.deadline = end
+        self.end = end if outer is None or end < outer.end else outer.end
+        _here.within = ref(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _here.deadline = self._before
+        _here.within = self._before
 
 
 def left() -> float | None:
     """The seconds that this thread's call may still take, negative if it is late; `None` if nobody bounds it."""
-    deadline = _here.deadline
-    return None if deadline is None else deadline - monotonic()
+    refers = _here.within
+    within = None if refers is None else refers()
+    return None if within is None else within.end - monotonic()
 
 
 class SharedCall(Generic[T]):
@@ -79,10 +93,11 @@ class SharedCall(Generic[T]):
         with self._lock:
             flight = self._flight
             if flight is None or flight.done():
-                flight = self._flight = Future()
+                flight = Future()
                 job = _Job(self._function, flight)
                 if not _threads.submit(job) and _threads.withdraw(job):
                     job()  # no thread can be started: late is better than never
+                self._flight = flight  # now that somebody makes it: who is interrupted before leaves none to wait for
         return flight.result(max(0.0, seconds))
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 import threading
 from datetime import timedelta
+from types import FrameType
 
 import pytest
 
@@ -24,6 +27,35 @@ def test_a_deadline_inside_another_is_not_later() -> None:
     assert outer is not None
     assert none is not None
     assert none <= 0 < outer <= inner <= 1
+    assert left() is None
+
+
+def test_an_interruption_leaves_no_deadline() -> None:
+    """A signal's handler may raise at any step, also where a block ends: later calls of the thread are not bounded."""
+
+    def interrupt(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code is Within.__exit__.__code__:
+            sys.settrace(None)
+            raise KeyboardInterrupt
+
+    before = sys.gettrace()
+
+    def block() -> None:
+        with Within(timedelta(0)):
+            sys.settrace(interrupt)
+
+    try:
+        with pytest.raises(KeyboardInterrupt) as caught:
+            block()
+    finally:
+        sys.settrace(before)
+    del caught
+    gc.collect()
+    assert left() is None
+    with Within(timedelta(seconds=9)):
+        again = left()
+    assert again is not None
+    assert again > 0
     assert left() is None
 
 
@@ -56,6 +88,20 @@ def test_a_call_that_is_under_way_is_shared() -> None:
     over.set()
     waiting.join()
     assert made in ([0, 10], [0, 1, 11])  # the second, where the first had ended before the thread asked
+
+
+def test_an_interruption_leaves_no_call_that_nobody_makes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a signal's handler raises before a thread has the call, the next one who asks makes it."""
+
+    def interrupt(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    shared = SharedCall(lambda: 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Threads, "submit", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            shared.result(0)
+    assert 1 == shared.result(30)
 
 
 def test_what_a_call_raises_is_raised() -> None:

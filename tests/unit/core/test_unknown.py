@@ -91,6 +91,17 @@ def test_without_patience_it_is_dead_at_once() -> None:
     assert "unknown task 'shop.payy': did you mean 'shop.pay'?" == died(Rules(timedelta(0))(delivered())).reason
 
 
+def test_the_longest_waits_are_spread_too() -> None:
+    """Two messages that two wrong programs were handed at the same time must not meet them again at each return."""
+    rules = Rules(patience=timedelta(days=30))
+    rules(delivered())
+    rules.clock.advance(timedelta(days=1))
+    waits = {went_back(rules(delivered())).delay for _ in range(20)}
+    assert len(waits) > 10
+    assert max(waits) <= LONGEST_AWAY
+    assert min(waits) >= 0.95 * LONGEST_AWAY
+
+
 @pytest.mark.parametrize(("without_end", "most", "is_dead"), [(9, 20, False), (10, 20, True), (49, 9000, False)])
 def test_half_of_the_deliveries_are_left_for_whoever_knows_it(without_end: int, most: int, *, is_dead: bool) -> None:
     """Where a release counts as a delivery it is dead-lettered before the other half is touched."""

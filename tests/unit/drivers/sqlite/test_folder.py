@@ -1,11 +1,14 @@
 """One look at a folder stands for a look at each name in it, and misses nothing."""
 
 import os
-import time
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from freezegun import freeze_time
 
 from cloudq.drivers.sqlite.folder import Folder
+from cloudq.testing.clock import FakeClock
 
 CHANGES = {
     "made": lambda folder: (folder / "new").touch(),
@@ -63,22 +66,40 @@ def test_a_change_cannot_be_dated_back(settled):
 )
 def test_a_folder_that_was_just_changed_is_not_relied_on(tmp_path, monkeypatch, age, fraction, settles):
     """Until a later change must have another time: a tick of the clock, or some seconds where it keeps whole ones."""
-    changed = 1_700_000_000_000_000_000 + fraction
-    real = tmp_path.stat()
-    monkeypatch.setattr(os, "stat", lambda path: Status(real, changed))
-    monkeypatch.setattr(time, "time_ns", lambda: changed + int(age * 1e9))
-    folder = Folder(tmp_path)
+    clock, folder = clocked(tmp_path, monkeypatch, 1_700_000_000_000_000_000 + fraction)
+    folder.state()
+    clock.advance(timedelta(seconds=age))
+    folder.state()
     assert settles == (folder.state() == folder.state())
 
 
-def test_a_time_to_come_is_not_relied_on(tmp_path, monkeypatch):
-    """A clock that was set back since says nothing about when the folder was changed."""
-    changed = 1_700_000_000_000_000_001
-    real = tmp_path.stat()
-    monkeypatch.setattr(os, "stat", lambda path: Status(real, changed))
-    monkeypatch.setattr(time, "time_ns", lambda: changed - 3_600_000_000_000)
-    folder = Folder(tmp_path)
+@pytest.mark.parametrize("hours", [-1, 1])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_the_time_of_day_says_nothing_of_a_change(tmp_path, monkeypatch, hours, frozen):
+    """It was set since, or a test has frozen it, or the file system goes by another: ahead or behind."""
+    changed = datetime.now(UTC) + timedelta(hours=hours)
+    clock, folder = clocked(tmp_path, monkeypatch, int(changed.timestamp()) * 10**9 + 1)
+    with freeze_time(changed + timedelta(hours=hours)) if frozen else nullcontext():
+        assert folder.state() != folder.state()
+        clock.advance(timedelta(seconds=0.2))
+        folder.state()
+        assert folder.state() == folder.state()
+
+
+def test_a_look_is_as_old_as_it_is(tmp_path, monkeypatch):
+    """A thread that is held up behind its look doesn't take that for one of the time at which it goes on."""
+    clock, folder = clocked(tmp_path, monkeypatch, 1_700_000_000_000_000_001)
+    folder.state()
+    clock.advance(timedelta(seconds=0.2))
     assert folder.state() != folder.state()
+
+
+def clocked(path, monkeypatch, changed):
+    """A folder that was changed at some time, and the clock by which it is looked at."""
+    real = path.stat()
+    monkeypatch.setattr(os, "stat", lambda _: Status(real, changed))
+    clock = FakeClock()
+    return clock, Folder(path, clock)
 
 
 class Status:

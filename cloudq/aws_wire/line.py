@@ -38,6 +38,7 @@ class Line:
     """
 
     def __init__(self, client: Any, url: str, most_body: int) -> None:
+        import urllib3.util.url as urls
         from urllib3.util.proxy import connection_requires_http_tunnel
 
         if not binds(client):
@@ -51,9 +52,12 @@ class Line:
         self._pool = pool = self._open_pool()
         self._tunnels = connection_requires_http_tunnel(pool.proxy, pool.proxy_config, pool.scheme)
         headers = {} if self._tunnels else pool.proxy_headers
+        target: str = http._get_request_target(url, self._proxy)
+        # As urllib3 does: a path of the endpoint's own may have characters that no line of a request has.
+        target = urls._encode_target(target) if target.startswith("/") else urls.parse_url(target).url
         self.opening = "".join(
             [
-                f"POST {http._get_request_target(url, self._proxy)} HTTP/1.1\r\n",
+                f"POST {target} HTTP/1.1\r\n",
                 *(f"{name}: {value}\r\n" for name, value in headers.items()),
             ]
         )

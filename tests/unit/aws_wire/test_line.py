@@ -23,7 +23,7 @@ from cloudq.aws_wire.service import Unusual
 from cloudq.drivers.sqs.client import prepare
 from tests.chaos.http_proxy import Request
 from tests.chaos.raw_answers import RawServer, answer, read_request
-from tests.unit.aws_wire.clients import REGION, both
+from tests.unit.aws_wire.clients import QUEUE, REGION, both
 from tests.unit.aws_wire.tls import ConnectProxy, OneByOne, TlsServer, certify
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -415,6 +415,22 @@ def test_a_proxy_that_forwards(monkeypatch: pytest.MonkeyPatch) -> None:
     assert b"POST http://sqs.test:4566/ HTTP/1.1" == ours.head.split(b"\r\n")[0]
     assert theirs.head.split(b"\r\n")[0] == ours.head.split(b"\r\n")[0]
     assert b"Basic dXNlcjpzZWNyZXQ=" == ours.header(b"proxy-authorization") == theirs.header(b"proxy-authorization")
+
+
+@pytest.mark.parametrize("proxy", [False, True])
+@pytest.mark.parametrize("path", ["", "/", "/p%c3%bc", "/p\u00fc", "/a/../b", "/a//b", "/p?x=\u00fc"])
+def test_an_endpoint_with_a_path(monkeypatch: pytest.MonkeyPatch, proxy: bool, path: str) -> None:
+    """The line of a request is the one that the client itself writes, whatever characters the path has."""
+    seen: list[bytes] = []
+    with RawServer(lambda one: seen.append(one.head.split(b"\r\n")[0]) or KEPT) as server:  # type: ignore[func-returns-value]
+        if proxy:
+            monkeypatch.setenv("HTTP_PROXY", server.url)
+        client, lean = both(f"http://sqs.test{path}" if proxy else f"{server.url}{path}")
+        for one in (client, lean):
+            one.receive_message(QueueUrl=QUEUE)
+        client.close()
+    theirs, ours = seen
+    assert theirs == ours
 
 
 def test_what_is_unusual(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,6 +55,15 @@ def binds(client: Any) -> bool:
     return getattr(manager, "pool_classes_by_scheme", None) == {"http": _Pool, "https": _TlsPool}
 
 
+def keeps_to_deadlines(connection: Any) -> bool:
+    """Whether it is one of ours, or will be once it is open: not one from the time when somebody's own were used."""
+    if not isinstance(connection, (_Connection, _TlsConnection)):
+        return False
+    sock = connection.sock
+    # The last is a socket in a tunnel through a proxy that is spoken to by TLS itself.
+    return sock is None or isinstance(sock, _InTime) or isinstance(getattr(sock, "socket", None), _InTime)
+
+
 class _InTime:
     """What both kinds of socket do: never wait for longer than is left.
 

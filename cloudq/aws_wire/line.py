@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from cloudq.aws_wire.bounded import left
-from cloudq.aws_wire.connections import binds
+from cloudq.aws_wire.connections import binds, keeps_to_deadlines
 from cloudq.aws_wire.http_answer import Answer, AnswerReader
 from cloudq.aws_wire.http_bodies import BrokenAnswer
 from cloudq.aws_wire.service import Unusual
@@ -108,9 +108,14 @@ class Line:
         while True:  # it may be closed again meanwhile
             pool = self._pool
             try:
-                return pool, pool._get_conn()
+                connection = pool._get_conn()
             except ClosedPoolError:  # botocore opens another one, too
                 self._pool = self._open_pool()
+                continue
+            if not keeps_to_deadlines(connection):  # a recorder's, which is gone
+                connection.close()
+                connection = pool._new_conn()
+            return pool, connection
 
     def _connect(self, pool: Any, connection: Any) -> Any:
         if self._tunnels:

@@ -36,9 +36,11 @@ ITEM = Outgoing(id="1", queue="q", body=b"{}")
 
 
 @pytest.fixture(autouse=True, params=get_args(WireName))
-def wire(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def wire(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> WireName:
     """Each test is made over both wires: all its drivers have the one."""
-    monkeypatch.setattr(SQSDriver, "__init__", partialmethod(SQSDriver.__init__, wire=request.param))
+    name: WireName = request.param
+    monkeypatch.setattr(SQSDriver, "__init__", partialmethod(SQSDriver.__init__, wire=name))
+    return name
 
 
 def driver_for(url: str) -> SQSDriver:
@@ -353,3 +355,28 @@ def test_sockets_of_greenlets_keep_to_deadlines(monkeypatch: pytest.MonkeyPatch,
     with RawServer(silent(over)) as raw:
         assert_ends_in_time(driver_for(raw.url))
     assert {"gevent._socket3"} == set(made)
+
+
+def test_a_connection_that_a_recorder_opened_is_not_used_when_it_is_gone(
+    monkeypatch: pytest.MonkeyPatch, wire: WireName
+) -> None:
+    """It has the recorder's socket still, which sees all and keeps to no deadline: the next call opens its own."""
+
+    class Recorder(socket.socket):
+        def sendall(self, *arguments: Any) -> None:
+            if self.getpeername()[1] == raw.port:  # not the server's own
+                seen.append(self)
+            super().sendall(*arguments)
+
+    seen: list[Recorder] = []
+    sqs = FakeSqs("q")
+    with RawServer(lambda request: answered(sqs, request)) as raw:
+        driver = patient_driver_for(raw.url)
+        with monkeypatch.context() as patch:
+            patch.setattr(socket, "socket", Recorder)
+            driver.send([ITEM])
+        sends = len(seen)
+        assert sends
+        driver.send([ITEM])
+        assert sends == len(seen) or wire == "boto3"  # the SDK keeps its connections
+        driver.close()

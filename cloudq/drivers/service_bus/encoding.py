@@ -33,6 +33,8 @@ _FIELDS: Final = 13
 _DATA: Final = b"\x00\x53\x75"
 # Of the list that the SDK keeps a batch in, and that it makes a message of.
 _BODIES: Final = 5
+# There, too: header, annotations (which hold a partition key), application properties, and what else a body may be.
+_UNUSED: Final = (0, 1, 2, 4, 6, 7, 8)
 
 
 def is_written_here() -> bool:
@@ -51,10 +53,12 @@ def plain(body: bytes, *, message_id: str, session_id: str | None) -> bytes:
     return b"".join((_properties(message_id, _CONTENT_TYPE, session_id), _DATA, binary(body)))
 
 
-def batch(message: BatchMessage) -> bytes:
-    """A batch of messages, as the SDK would write it."""
+def batch(message: BatchMessage) -> bytes | None:
+    """A batch of messages, as the SDK would write it; `None` if it has more than a first message's id and session."""
     properties: Any = message.properties
     bodies: Any = message.data
+    if any(message[index] is not None for index in _UNUSED):
+        return None
     sections = [] if properties is None else [_properties(properties.message_id, NULL, properties.group_id)]
     for body in bodies:
         sections += (_DATA, binary(body))

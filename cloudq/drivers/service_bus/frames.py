@@ -102,11 +102,13 @@ def write_settlements(link: Any) -> None:
     """Has a receiver's link write settlements without details here."""
     theirs = link._outgoing_disposition
 
-    def outgoing_disposition(first: int, last: int | None, delivery_tag: bytes, settled: bool, *rest: Any) -> None:
-        state, _ = rest
+    def outgoing_disposition(  # noqa: PLR0917 - as the SDK calls it
+        first: int, last: int | None, delivery_tag: bytes, settled: bool, state: Any, batchable: bool | None
+    ) -> None:
         known = delivery_tag in link._received_delivery_tags  # where it isn't, the SDK raises
-        if not known or last is not None or settled or link.network_trace or type(state) not in _OUTCOMES:
-            theirs(first, last, delivery_tag, settled, *rest)
+        plain = last is None and not settled and batchable is None and type(state) in _OUTCOMES
+        if not (known and plain) or link.network_trace:
+            theirs(first, last, delivery_tag, settled, state, batchable)
             return
         link._session._outgoing_disposition(settlement(first, state, channel=link._session.channel))
         link._received_delivery_tags.remove(delivery_tag)
@@ -117,8 +119,8 @@ def write_settlements(link: Any) -> None:
 def _send(link: Any, session: Any, delivery: Any) -> None:
     """Sends a message, in as many frames as it takes, and notes that as the SDK does."""
     message, connection = delivery.message, session._connection
-    whole = encoding.batch(message) if isinstance(message, BatchMessage) else encode_payload(bytearray(), message)
-    payload = memoryview(whole)
+    plain = encoding.batch(message) if isinstance(message, BatchMessage) else None
+    payload = memoryview(encode_payload(bytearray(), message) if plain is None else plain)
     delivery_id, count = session.next_outgoing_id, link.delivery_count + 1
     most = connection._remote_max_frame_size - _LARGEST_HEAD
     for start in range(0, len(payload), most):

@@ -104,8 +104,17 @@ def sent(message: Any, most: int, *, ours: bool, window: int = 10) -> tuple[Any,
     return connection.sent, settled, noted, windows, delivery.transfer_state, number
 
 
+def with_more() -> BatchMessage:
+    """A batch whose first message has a partition key: the SDK says so in front of it."""
+    made: Any = [*batch(10)]
+    made[2] = {b"x-opt-partition-key": "key"}
+    return BatchMessage(*made)
+
+
 @pytest.mark.parametrize(
-    "message", [batch(10), batch(1_000), Message(data=[b"x" * 300])], ids=["small", "large", "one"]
+    "message",
+    [batch(10), batch(1_000), Message(data=[b"x" * 300]), with_more()],
+    ids=["small", "large", "one", "partition"],
 )
 def test_a_link_sends_and_notes_what_the_sdks_does(message: Any) -> None:
     """In one frame; the transfers after it have the next numbers."""
@@ -149,6 +158,27 @@ def test_a_link_settles_as_the_sdks_does(state: Any) -> None:
         link._outgoing_disposition(9, None, b"tag", False, state, None)
         with pytest.raises(AMQPException):
             link._outgoing_disposition(9, None, b"tag", False, state, None)
+        written.append(connection.sent)
+    assert written[0] == written[1]
+    assert 1 == len(written[0])
+
+
+@pytest.mark.parametrize(("settled", "batchable"), [(True, None), (False, True)])
+def test_a_link_settles_by_names_as_the_sdks_does(settled: bool, batchable: bool | None) -> None:
+    """The SDK's own receiver names all of them, and means what it says of a settlement besides."""
+    written: list[list[bytes]] = []
+    for ours in (False, True):
+        connection = Connection(1_000)
+        link: Any = ReceiverLink(
+            session(connection), 7, "queue", on_transfer=None, network_trace=False, network_trace_params={}
+        )
+        link._received_delivery_tags = {b"tag"}
+        if ours:
+            frames.write_frames(connection._transport)
+            frames.write_settlements(link)
+        link._outgoing_disposition(
+            first=9, last=None, delivery_tag=b"tag", settled=settled, state=Accepted(), batchable=batchable
+        )
         written.append(connection.sent)
     assert written[0] == written[1]
     assert 1 == len(written[0])

@@ -31,17 +31,30 @@ class Renewal:
         Raises:
             BackendUnavailable: They end too soon to sign by them, and no new ones came in time.
         """
+        self._renewed()
+
+    def frozen(self) -> Any:
+        """Those to sign by, renewed if they have to be.
+
+        Raises:
+            BackendUnavailable: They end too soon to sign by them, and no new ones came in time.
+        """
+        # What the renewal gave, also where it failed and the old ones hold: to ask again would renew again, unbounded.
+        return self._renewed() or self._credentials.get_frozen_credentials()
+
+    def _renewed(self) -> Any:
         if not self._credentials.refresh_needed():
-            return
+            return None
         rest = left()
         seconds = self._unbounded if rest is None else rest
         # While the old ones do, the call needs its time; botocore waits for no renewal under way then.
         ending = self._credentials.refresh_needed(getattr(self._credentials, "_mandatory_refresh_timeout", _RENEWAL))
         try:
-            self._call.result(seconds if ending else min(_HEAD_START, seconds / 4))
+            return self._call.result(seconds if ending else min(_HEAD_START, seconds / 4))
         except TimeoutError as error:
             if ending:
                 raise BackendUnavailable(
                     "the credentials are about to expire, and new ones weren't obtained in time",
                     hint="check where the SDK's credential chain gets them",
                 ) from error
+            return None

@@ -119,7 +119,8 @@ class AnswerReader:
         """Finds out what says where the body ends. Most answers are whole by then."""
         length, coding = self._headers.get("content-length"), self._headers.get("transfer-encoding")
         if self._status in _NO_CONTENT:
-            return Body(b"", not rest)
+            # Who says in it how long its body is may send one, later.
+            return Body(b"", not rest and coding is None and (length is None or _one_length(length) == 0))
         if coding is not None:
             # A length beside it, another coding, an old protocol: somebody on the way may read it in another way.
             if length is not None or coding.lower() != "chunked" or self._old:

@@ -110,13 +110,12 @@ class Wire:
             return body
 
     def _request(self, operation: Operation, body: bytes) -> bytes:
-        if self._renewal is not None:
-            self._renewal.renew()
         if self._credentials is None:
             from botocore.exceptions import NoCredentialsError
 
             raise NoCredentialsError
-        credentials = self._credentials.get_frozen_credentials()
+        held = self._renewal
+        credentials = self._credentials.get_frozen_credentials() if held is None else held.frozen()
         try:
             signed = self._signer.sign(operation.form(credentials.token), body, credentials)
         except ValueError as error:

@@ -46,7 +46,11 @@ WHOLE = {
         True,
     ),
     "no content": (b"HTTP/1.1 204 No Content\r\n\r\n", b"", True),
-    "not modified": (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n", b"", True),
+    "no content, and its length": (b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", b"", True),
+    "no content, and a length": (b"HTTP/1.1 204 No Content\r\nContent-Length: 7\r\n\r\n", b"", False),
+    "no content in chunks": (b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", b"", False),
+    "not modified": (b"HTTP/1.1 304 Not Modified\r\n\r\n", b"", True),
+    "not modified, and a length": (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n", b"", False),
     "one more to come": (
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",

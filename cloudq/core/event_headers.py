@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from cloudq.core.doubled_keys import doubled_key
+from cloudq.core.printable import shortened
 from cloudq.errors import PayloadError, UndecodableError
 
 TRACE_HEADERS: Final = ("traceparent", "tracestate")
@@ -50,7 +51,7 @@ def read_headers(encoded: object, *traces: object) -> dict[str, str]:
         except (ValueError, RecursionError) as error:
             raise UndecodableError("headers isn't a text that holds a JSON object of texts") from error
         if (doubled := doubled_key(text, headers)) is not None:
-            raise UndecodableError(f"headers has the key {doubled[:_SHOWN]!r} twice")
+            raise UndecodableError(f"headers has the key {shortened(repr(doubled), _SHOWN)} twice")
     for name, value in zip(TRACE_HEADERS, traces, strict=True):
         if isinstance(value, str) and value:
             headers[name] = value

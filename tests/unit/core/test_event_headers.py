@@ -36,6 +36,13 @@ def test_what_holds_no_headers_is_refused(encoded):
         read_headers(encoded, None, None)
 
 
+def test_a_key_that_is_twice_is_shown_as_far_as_it_fits():
+    """A dead letter's reason says that there is more of it: by its beginning it may be taken for another one."""
+    key = "k" * 100
+    with pytest.raises(UndecodableError, match=r"^headers has the key 'k{50,}… twice$"):
+        read_headers(f'{{"{key}":"a","{key}":"b"}}', None, None)
+
+
 def test_traces_that_are_no_texts_are_passed_over():
     """Others may write what they like there; an empty one is none."""
     assert {"tracestate": "s"} == read_headers(None, 5, "s")

@@ -90,7 +90,7 @@ class ThreadExecutor:
         self._ended = ended
         self._clock = clock
         self._threads = Threads("cloudq-task", threads + queues)
-        self._loop = LazyLoop(processor, ended)
+        self._loop = LazyLoop(processor, self._end_async)
         self._lookout = Lookout(intake, settle=partial(settler.settle, outcome=ACKED), more=self.more, clock=clock)
         self._paces: defaultdict[str, Pace] = defaultdict(Pace)  # of the tasks, by name
         self._calls = Pace(short=True)  # of the settlements that threads of tasks make
@@ -179,6 +179,11 @@ class ThreadExecutor:
             self._ended(held, outcome, seconds, series if in_series else None)
         except BaseException:  # the thread is shared
             logger.exception("the end of %s could not be recorded", held.delivery.id)
+
+    def _end_async(self, held: HeldLease, outcome: Outcome, seconds: float) -> None:
+        self._ended(held, outcome, seconds)
+        # A slot is free, and the thread that would take may be in a call that hangs.
+        self.more()
 
     def _leave(self, series: Series) -> None:
         """Ends the series: the next task may take its time."""

@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import timedelta
+from functools import partial
 from queue import SimpleQueue
 
 import pytest
@@ -865,3 +866,29 @@ def test_a_queue_that_hangs_keeps_no_settlement_of_another_waiting(
         until(lambda: stage.driver.confirmed == 3)
         hanging.set()
         until(lambda: stage.driver.confirmed == 6)
+
+
+@pytest.mark.usefixtures("patient")
+def test_what_waits_for_an_async_task_to_end_is_not_held_up_by_a_call(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The only thread settles what it has kept, as no slot is free; once one is, another thread takes its place."""
+    monkeypatch.setattr("cloudq.running.main_loop.ROUND", timedelta(seconds=60))
+    hanging = stage.driver.hanging["settle"] = threading.Event()
+    go_on: list[Callable[[], object]] = []
+
+    @stage.app.task("awaits")
+    async def awaits() -> None:
+        event = asyncio.Event()
+        go_on.append(partial(asyncio.get_running_loop().call_soon_threadsafe, event.set))
+        await event.wait()
+
+    stage.send_quick(1)
+    awaits.send()
+    stage.send_quick(1)
+    with running(stage.app, concurrency=1, prefetch=10):
+        until(lambda: go_on and stage.driver.calls["settle"])
+        go_on[0]()
+        until(lambda: len(stage.ran) == 2)
+        hanging.set()
+        until(lambda: stage.driver.confirmed == 3)

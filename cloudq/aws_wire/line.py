@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import ssl
 from contextlib import suppress
+from http.client import HTTPException
 from typing import Any, Final
 
 from cloudq.aws_wire.bounded import left
@@ -147,7 +148,7 @@ class Line:
             pool.NewConnectionError: sdk.EndpointConnectionError,
             pool.ConnectTimeoutError: sdk.ConnectTimeoutError,
             TimeoutError: sdk.ReadTimeoutError,
-            OSError: sdk.ConnectionClosedError,
+            (OSError, HTTPException): sdk.ConnectionClosedError,  # the second of a proxy's answer to CONNECT
         }
         kind = next((meant for raised, meant in kinds.items() if isinstance(error, raised)), sdk.HTTPClientError)
         meant: Exception = kind(endpoint_url=self._url, error=error)

@@ -22,6 +22,7 @@ import botocore.auth
 import botocore.awsrequest
 import botocore.client
 import botocore.endpoint
+import botocore.hooks
 import botocore.httpsession
 import urllib3.connection
 import urllib3.connectionpool
@@ -46,6 +47,8 @@ _EVENTS: Final = (
 _PARTS: Final = attrgetter("_endpoint", "_endpoint.http_session", "_request_signer", "_response_parser", "_serializer")
 # what those make,
 _CLASSES: Final[tuple[type, ...]] = (
+    botocore.hooks.EventAliaser,
+    botocore.hooks.HierarchicalEmitter,
     botocore.awsrequest.AWSRequest,
     botocore.awsrequest.AWSPreparedRequest,
     botocore.auth.SigV4Auth,

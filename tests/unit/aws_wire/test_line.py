@@ -293,6 +293,12 @@ def a_proxy_that_refuses(patch: pytest.MonkeyPatch) -> Iterator[str]:
         yield "https://sqs.test"
 
 
+def a_proxy_of_another_kind(patch: pytest.MonkeyPatch) -> Iterator[str]:
+    with ConnectProxy("none of HTTP's") as proxy:
+        patch.setenv("HTTPS_PROXY", proxy.url)
+        yield "https://sqs.test"
+
+
 def reset(_: pytest.MonkeyPatch) -> Iterator[str]:
     def turn(connection: socket.socket) -> None:
         read_request(connection)
@@ -310,6 +316,7 @@ FAULTS: dict[Callable[[pytest.MonkeyPatch], Iterator[str]], type[Exception]] = {
     plain_behind_https: sdk.SSLError,
     no_proxy_there: sdk.ProxyConnectionError,
     a_proxy_that_refuses: sdk.ProxyConnectionError,
+    a_proxy_of_another_kind: sdk.ConnectionClosedError,
     reset: sdk.ConnectionClosedError,
 }
 

@@ -17,6 +17,7 @@ from unittest import mock
 import botocore.awsrequest
 import botocore.client
 import botocore.endpoint
+import botocore.hooks
 import botocore.httpsession
 import pytest
 import urllib3.connectionpool
@@ -94,6 +95,8 @@ SOON = [
     (botocore.awsrequest.AWSRequest, "__init__"),
     (botocore.awsrequest.AWSHTTPConnection, "putheader"),
     (botocore.awsrequest.AWSHTTPConnection, "_tunnel"),
+    (botocore.hooks.EventAliaser, "emit_until_response"),
+    (botocore.hooks.HierarchicalEmitter, "_emit"),
     (botocore.parsers.ResponseParser, "parse"),
     (botocore.signers.RequestSigner, "sign"),
     (botocore.auth.SigV4Auth, "add_auth"),

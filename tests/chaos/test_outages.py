@@ -141,7 +141,7 @@ def test_a_lease_whose_renewal_fails_is_kept(proxy: HttpProxy, place: Place, que
 
     with app.using(driver):
         long.send()
-        with running(app, lease=timedelta(seconds=4), wait=timedelta(0)) as worker:
+        with running(app, lease=timedelta(seconds=9), wait=timedelta(0)) as worker:
             wait_until(lambda: policy.calls >= 2, within=15, what="the renewal is tried again")
             policy.left, policy._answer = 1, None
             wait_until(lambda: policy.calls >= 4, within=15, what="another one is cut, and tried again")

@@ -15,7 +15,7 @@ from cloudq import App
 from cloudq.core.driver import Ack, Final, Release
 from cloudq.drivers.sqlite.mutex import Mutex, certainly
 from cloudq.errors import BackendError
-from tests.unit.drivers.sqlite.striking import Struck, strike
+from tests.unit.drivers.sqlite.striking import Struck, can_strike, strike
 
 SECOND = timedelta(seconds=1)
 
@@ -112,13 +112,13 @@ def test_an_exception_at_any_bytecode_leaves_no_lock(bench, calls, kind):
     driver = bench.open(synchronous="normal")
     sibling = Sibling(bench)
     number = 1
-    while strike(calls[kind](driver), number):
+    while can_strike(lambda: calls[kind](driver), number):
         assert (number, []) == (number, sibling.what_is_held(driver))
         number += 1
         if number % 50 == 0:
             driver.purge("q")
     sibling.close()
-    assert number > 300
+    assert number > 200  # an extension, the shortest, has 244 on CPython 3.13
     bench.send(driver, "last")
     assert [("ok",)] == bench.query("PRAGMA integrity_check")
 
@@ -138,7 +138,7 @@ def test_an_exception_at_any_bytecode_of_an_app_s_call_leaves_no_lock_of_the_fil
     }
     sibling = Sibling(bench)
     number = 1
-    while strike(calls[kind], number):
+    while can_strike(lambda: calls[kind], number):
         assert (number, []) == (number, sibling.what_is_held(app.driver()))
         number += 1
         if number % 20 == 0:

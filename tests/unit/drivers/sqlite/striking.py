@@ -66,7 +66,7 @@ def strike(call, at, again=None):
 def can_strike(made, at):
     """Whether a call, which is made anew, has an `at`-th bytecode and was struck there.
 
-    Asked twice: CPython 3.12 and later tell of the bytecodes of a function from its second traced call on, so that a call
-    which comes to one for the first time seems to have few.
+    Asked twice: CPython 3.12 and later tell of the bytecodes of a function from its second traced call on, so that a
+    call which comes to one for the first time seems to have few.
     """
     return bool(strike(made(), at) or strike(made(), at))

@@ -39,7 +39,8 @@ _GROWTH: Final = 0.5
 _GROWTH_AT_A_COST: Final = 2
 _LATEST_DOUBLING: Final = 8
 _SPREAD: Final = 1.25
-_LEAST_OF_THE_LONGEST: Final = 0.95
+_LEAST_OF_THE_LONGEST: Final = 0.8
+_LEAST_AT_A_COST: Final = 0.95
 _MOST_REMEMBERED: Final = 10_000
 _MOST_TOLD: Final = 100
 
@@ -101,7 +102,8 @@ class UnknownTasks:
             longest = SHORTEST_AWAY * 2 ** min(delivery.deliveries - 1, _LATEST_DOUBLING)
         spread = random.uniform(1.0, _SPREAD)  # noqa: S311 - so that not all come back at once
         # The longest are spread, too: else two messages that the wrong programs got would meet them again each time.
-        cap = LONGEST_AWAY * random.uniform(_LEAST_OF_THE_LONGEST, 1.0)  # noqa: S311 - as above
+        least = _LEAST_AT_A_COST if without_end > 1 else _LEAST_OF_THE_LONGEST
+        cap = LONGEST_AWAY * random.uniform(least, 1.0)  # noqa: S311 - as above
         delay = min(max(SHORTEST_AWAY, longest) * spread, cap, max(SHORTEST_AWAY, self._patience - waited))
         delay = max(delay, due - now)  # a worker that knows it wouldn't run it before
         before = delivery.failure.waiting_since if delivery.failure else None

@@ -30,6 +30,8 @@ class TwoPrograms:
         monkeypatch.setattr(unknown, "SHORTEST_AWAY", SECOND)
         # Who takes a message is chance, and its way back would grow each time that the wrong one did.
         monkeypatch.setattr(unknown, "LONGEST_AWAY", 2 * SECOND)
+        # The emulator hands over to its receivers in turn: two messages must not come back in step.
+        monkeypatch.setattr(unknown, "_LEAST_OF_THE_LONGEST", 0.1)
         self.url = url
         self.sender = App(url)
         self._lock = threading.Lock()

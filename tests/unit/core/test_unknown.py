@@ -96,10 +96,10 @@ def test_the_longest_waits_are_spread_too() -> None:
     rules = Rules(patience=timedelta(days=30))
     rules(delivered())
     rules.clock.advance(timedelta(days=1))
-    waits = {went_back(rules(delivered())).delay for _ in range(20)}
+    waits = {went_back(rules(delivered())).delay for _ in range(60)}
     assert len(waits) > 10
     assert max(waits) <= LONGEST_AWAY
-    assert min(waits) >= 0.95 * LONGEST_AWAY
+    assert 0.8 * LONGEST_AWAY <= min(waits) < 0.95 * LONGEST_AWAY
 
 
 @pytest.mark.parametrize(("without_end", "most", "is_dead"), [(9, 20, False), (10, 20, True), (49, 9000, False)])

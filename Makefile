@@ -17,9 +17,9 @@ COMPATIBILITY_STAMP := $(COMPATIBILITY)/.stamp
 VENV_STAMP := $(VENV)/.stamp-venv
 PIP := $(BIN)/python -m pip install --quiet --quiet --no-input --disable-pip-version-check
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file docs/mkdocs/mkdocs.yml
-# One process more than CI has cores, as many tests wait for a service. Each has its own emulators, and LocalStack's tests
+# Two processes more than CI has cores, as most of the long tests wait for a service. Each has its own emulators, and LocalStack's tests
 # stay together in one.
-PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadgroup
+PYTEST := $(BIN)/python -m pytest --numprocesses 4 --dist loadgroup
 
 BENCH_INSTALL = $(BIN)/uv pip install --quiet --requirements pyproject.toml --extra bench
 

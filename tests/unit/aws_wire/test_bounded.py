@@ -29,7 +29,7 @@ def test_a_deadline_inside_another_is_not_later() -> None:
 
 
 def test_an_interruption_leaves_no_deadline() -> None:
-    """A signal's handler may raise where a block ends, which then doesn't: later calls of the thread are not bounded."""
+    """A signal may strike where a block ends, which then doesn't: later calls of the thread are not bounded."""
 
     def interrupted() -> None:
         Within(timedelta(0)).__enter__()  # and its `__exit__` never runs

@@ -345,12 +345,14 @@ worker = Worker(load_app("app"), WorkerSettings())
 
 def measure():
     time.sleep(1)
-    began = time.process_time()
+    began = resource.getrusage(resource.RUSAGE_SELF)
     time.sleep(10)
-    used = time.process_time() - began
+    ended = resource.getrusage(resource.RUSAGE_SELF)
+    used = ended.ru_utime + ended.ru_stime - began.ru_utime - began.ru_stime
+    wakes = (ended.ru_nvcsw - began.ru_nvcsw) / 10
     status = Path("/proc/self/status").read_text()
     resident = int(status.split("VmRSS:")[1].split()[0]) / 1024
-    print(f"{used / 10 * 100:.3f} {resident:.1f}", file=open("idle.txt", "w"))
+    print(f"{used / 10 * 100:.3f} {wakes} {resident:.1f}", file=open("idle.txt", "w"))
     worker.stop()
 
 
@@ -362,14 +364,17 @@ sys.exit(worker.run())
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc to measure the memory")
 def test_an_idle_worker_costs_next_to_nothing(tmp_path: Path, app: cloudq.App) -> None:
-    """Over ten seconds without work: under 1 % of a core, under 60 MB."""
+    """Over ten seconds without work: some 30 wake-ups a second, which are under 1 % of a core, and under 60 MB.
+
+    The CPU time is printed and not asserted: on a busy machine a wake-up costs twice as much.
+    """
     app.queue("default").stats()
     process = start_python(tmp_path, IDLE)
     try:
         assert 0 == process.wait(40)
     finally:
         end(process)
-    percent, megabytes = map(float, (tmp_path / "idle.txt").read_text().split())
-    print(f"idle: {percent:.3f} % of a core, {megabytes:.1f} MB")
-    assert percent < 1
+    percent, wakes, megabytes = map(float, (tmp_path / "idle.txt").read_text().split())
+    print(f"idle: {percent:.3f} % of a core, {wakes} wake-ups a second, {megabytes:.1f} MB")
+    assert wakes < 60
     assert megabytes < 60

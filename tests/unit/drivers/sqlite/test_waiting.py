@@ -231,7 +231,7 @@ def test_an_idle_worker_wakes_some_thirty_times_a_second(bench):
 
 @pytest.mark.slow
 def test_an_idle_worker_soon_starts_what_another_process_sends(bench):
-    """At the median, a waiting receive has a message of another process 20 ms after its send; more on a busy machine."""
+    """At the median, a waiting receive has a message of another process 20 ms after its send, later if busy."""
     driver = bench.open(clock=SYSTEM_CLOCK)
     script = """
 import sys, time

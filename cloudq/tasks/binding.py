@@ -113,6 +113,8 @@ class Parameters:
         Raises:
             PayloadError: Naming the field that doesn't fit, or that would arrive as something else.
         """
+        if self._types.fit_plainly(values):
+            return dict(values)  # the usual case
         payload = to_json(values, self._task)
         arrived = self.arguments(payload)
         forms = self._refuse_difference(values, arrived, convert_untyped=convert_untyped)
@@ -158,6 +160,8 @@ class Parameters:
             PayloadError: Naming the field that doesn't fit.
         """
         types = self._types
+        if types.fit_plainly(payload):
+            return dict(payload)
         extra: dict[str, object] = {}
         if not payload.keys() <= types.hints.keys():
             extra = self._rest(payload)

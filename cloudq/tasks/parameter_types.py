@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from enum import Enum
-from typing import Any, Final, NotRequired, TypedDict
+from math import isfinite
+from types import UnionType
+from typing import Any, Final, NotRequired, TypedDict, Union, get_args, get_origin
 
 import msgspec
 
@@ -18,6 +20,11 @@ from cloudq.tasks.models import is_frozen, is_table
 _typed_dict: Final[Any] = TypedDict
 # Type descriptions of msgspec whose values may run code of the user's own: constructors, validators, converters.
 _CUSTOM: Final = frozenset({"StructType", "DataclassType", "CustomType"})
+# JSON's values without parts: where such a type is declared, a value of it is read as what it is.
+_PLAIN: Final[AbstractSet[Any]] = frozenset({str, int, float, bool, type(None)})
+# Whole numbers within these are written and read as they are; beyond, msgspec writes none.
+_INT_MIN: Final = -(2**63)
+_INT_MAX: Final = 2**63 - 1
 
 
 class ParameterTypes:
@@ -47,6 +54,34 @@ class ParameterTypes:
             fields[name] = read_as if name in required else NotRequired[read_as]
         self.kind: Any = _typed_dict("Parameters", fields)
         self.open_kind = None if of_open is None else self._checked("", of_open, task)
+        self._required = required
+        self._plain = {name: kinds for name, hint in declared.items() if (kinds := _plain_kinds(hint))}
+
+    def fit_plainly(self, values: object) -> bool:
+        """Whether these are the arguments of a call, and each is of a type that is declared and has no parts.
+
+        Then their JSON, read by the types, is what they are; so neither has to be done to know it. `False` says
+        nothing: they may still fit.
+
+        Args:
+            values: The arguments by name, or what is said to be them.
+        """
+        if type(values) is not dict or not self._required <= values.keys():
+            return False
+        plain = self._plain
+        for name, value in values.items():
+            kind = type(value)
+            if kind not in plain.get(name, ()) or type(name) is not str:
+                return False
+            if kind is str:
+                if not value.isascii():  # among the others are halves of surrogate pairs, which JSON doesn't have
+                    return False
+            elif kind is int:
+                if not _INT_MIN <= value <= _INT_MAX:
+                    return False
+            elif kind is float and not isfinite(value):
+                return False
+        return True
 
     def read(self, name: str, value: object) -> object:
         """What an adapter makes of a parameter's value; the value itself where msgspec has read it."""
@@ -77,6 +112,15 @@ class ParameterTypes:
         self._adapters[name] = adapter
         self.custom = True
         return Any
+
+
+def _plain_kinds(hint: Any) -> AbstractSet[Any]:
+    """The types without parts whose values a hint takes as they are; none where it says more than a type."""
+    if hint is Any:
+        return _PLAIN
+    kinds = get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
+    # By identity: what stands in an annotation needn't have a hash.
+    return frozenset(kinds) if all(any(kind is plain for plain in _PLAIN) for kind in kinds) else frozenset()
 
 
 def _refuse_unreadable(part: object, what: str) -> None:

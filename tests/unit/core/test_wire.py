@@ -394,6 +394,7 @@ _cyclic.append(_cyclic)
         ({"headers": {"a": object()}}, "the message can't travel as JSON: "),
         ({"payload": {"a": _cyclic}}, "the message can't travel as JSON: "),
         ({"payload": {"a": [1, {"b": float("nan")}]}}, "the message holds a number that JSON doesn't have"),
+        ({"payload": {"a": 1, "b": float("nan")}}, "the message holds a number that JSON doesn't have"),
         ({"payload": {"a": (float("-inf"),)}}, "the message holds a number that JSON doesn't have"),
         ({"extensions": {"a": float("inf")}}, "the message holds a number that JSON doesn't have"),
         ({"sent_at": datetime(2026, 1, 1)}, "sent_at is 2026-01-01T00:00:00: it has no UTC offset"),  # noqa: DTZ001 - that's the point

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum, EnumMeta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import msgspec.inspect
@@ -150,3 +152,72 @@ def test_an_adapter_of_open_ended_parameters_reads_each() -> None:
 def test_code_of_the_users_own_that_takes_part_in_reading_is_known(hint: Any, custom: bool) -> None:
     """A constructor, a validator or a converter may make something else of a value that was read once."""
     assert custom == types(value=hint).custom
+
+
+@pytest.mark.parametrize(
+    ("hint", "values"),
+    [
+        (str, ["", "plain", "x" * 100_000]),
+        (int, [0, -1, 2**63 - 1, -(2**63)]),
+        (bool, [True, False]),
+        (float, [0.0, -0.0, 1e300, 5e-324]),
+        (None, [None]),
+        (str | None, ["plain", None]),
+        (int | float, [1, 1.5]),
+        (Any, ["plain", 1, 1.5, True, None]),
+    ],
+    ids=str,
+)
+def test_values_without_parts_of_the_declared_types_fit_plainly(hint: Any, values: list[object]) -> None:
+    """There is nothing to be read of them."""
+    fit = types(value=type(None) if hint is None else hint).fit_plainly
+    assert [True] * len(values) == [fit({"value": value}) for value in values]
+
+
+class Text(str):
+    __slots__ = ()
+
+
+class Number(int):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("hint", "value"),
+    [
+        (int, True),
+        (float, 1),
+        (str, 1),
+        (int, 1.0),
+        (str, Text("a subclass")),
+        (int, Number(1)),
+        (str, "half of a pair: \ud800"),
+        (str, "Größe"),
+        (int, 2**63),
+        (int, -(2**63) - 1),
+        (float, math.nan),
+        (Any, -math.inf),
+        (Any, [1]),
+        (Any, {}),
+        (Any, b"bytes"),
+        (Literal["a"], "a"),
+        (Annotated[str, msgspec.Meta(max_length=1)], "ab"),
+        (Annotated[int, Field(gt=3)], 4),
+        (list[int], [1]),
+        (int | list[int], 1),
+        (Level, 1),
+    ],
+    ids=repr,
+)
+def test_of_all_others_it_is_not_known(hint: Any, value: object) -> None:
+    """They may be read as something else, or refused."""
+    assert not types(value=hint).fit_plainly({"value": value})
+
+
+def test_arguments_that_are_missing_or_unknown_do_not_fit_plainly() -> None:
+    """Nor what isn't a plain dict with plain names."""
+    fit = types(a=int, b=int, required=frozenset({"a"})).fit_plainly
+    assert [True, True] == [fit({"a": 1}), fit({"b": 2, "a": 1})]
+    others = ({}, {"b": 1}, {"a": 1, "c": 1}, {Text("a"): 1}, OrderedDict(a=1), [("a", 1)], None)
+    assert [False] * len(others) == [fit(other) for other in others]
+    assert not types(of_open=int).fit_plainly({"more": 1})

@@ -189,7 +189,7 @@ class App:
             self._eager_run(message).run()
             return ran(message)
         self._loop_warning.look("send")
-        return sent(message, self.queue(message.queue).send(message))
+        return sent(message, self._connection.queue(message.queue).send(message))
 
     async def asend(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 from threading import TIMEOUT_MAX, Condition
+from types import BuiltinFunctionType
 from typing import Final, Protocol
 
 from cloudq.core.moments import Moments
@@ -44,7 +45,9 @@ class SystemClock:
 
     def now(self) -> datetime:
         """The wall-clock time, aware, in UTC. Under freezegun a plain datetime, too: its own class can't be stored."""
-        return Moments.datetime.fromtimestamp(time.time(), UTC)
+        if isinstance(time.time, BuiltinFunctionType):
+            return Moments.datetime.now(UTC)  # the same time, in a third of the time
+        return Moments.datetime.fromtimestamp(time.time(), UTC)  # a test has put another clock in its place
 
     def elapsed(self) -> timedelta:
         """Linux's CLOCK_BOOTTIME; on macOS CLOCK_MONOTONIC, which counts suspended time there."""
@@ -70,7 +73,9 @@ def later(moment: datetime, span: timedelta) -> datetime:
 
 def to_micros(moment: datetime) -> int:
     """Whole microseconds since 1970 (the unit that databases of cloudq store)."""
-    return (moment - EPOCH) // _MICROSECOND
+    since = moment - EPOCH
+    # As `since // _MICROSECOND`, which takes four times as long: it makes long numbers of both.
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def from_micros(micros: int) -> datetime:

@@ -6,7 +6,7 @@ It adds what every backend needs alike: batching, retries of transient errors, a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from cloudq.core.batching import Batcher
-from cloudq.core.clock import SYSTEM_CLOCK, Clock
+from cloudq.core.clock import EPOCH, SYSTEM_CLOCK, Clock
 from cloudq.core.driver import (
     Canceller,
     Cancels,
@@ -158,8 +158,7 @@ class CloudQueue:
     def _prepare(self, message: Message, ends: timedelta) -> Parcel:
         if not (self._takes_plain and is_plain(message)):
             refuse_unsupported(message, self.name, self.capabilities)
-        now = self._clock.now()
-        item = self._outgoing(message, now)
+        item = self._outgoing(message)
         most = roomy = self.capabilities.max_body
         learnt = self._storing.sizes.of(self.name)
         if learnt is not None:
@@ -184,9 +183,11 @@ class CloudQueue:
 
     def _referring(self, store: ClaimCheck, message: Message) -> tuple[Outgoing, Blob]:
         blob = store.blob(message)
-        return self._outgoing(referring(message, blob), self._clock.now()), blob
+        return self._outgoing(referring(message, blob)), blob
 
-    def _outgoing(self, message: Message, now: datetime) -> Outgoing:
+    def _outgoing(self, message: Message) -> Outgoing:
+        # What isn't put off needs no time.
+        now = EPOCH if message.not_before is None else self._clock.now()
         item = outgoing(message, self.capabilities, now, cancellable=self._cancels)
         if self._signer is None or message.sealed is not None:
             return item

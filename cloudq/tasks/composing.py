@@ -15,7 +15,7 @@ from cloudq.tasks.definition import Definition
 from cloudq.tasks.home import TaskHome
 from cloudq.tasks.json_values import to_json
 from cloudq.tasks.options import SendOptions, check_send_options
-from cloudq.tasks.task import Call, Task
+from cloudq.tasks.task import Call, Task, definition_of
 from cloudq.tasks.task_queues import refuse_foreign_queue
 
 # RFC 9562, section 4.1 (2024-05): the first two bits of the digit are 1 and 0, the others are random.
@@ -40,11 +40,11 @@ def composed(
     call, now = call_of(task, payload, options, declared), home.clock.now()
     if call is None:
         message = undeclared_message(str(task), payload, options, home.default_queue, now)
-    elif call.task.app is home:
-        message = message_of(call, now)
+    elif (definition := definition_of(call.task)).app is home:
+        message = message_of(call, definition, now)
     else:
         raise OptionError(
-            f"task {call.task.name!r} belongs to another App",
+            f"task {definition.name!r} belongs to another App",
             hint="send it by that App, or by name: app.send('...')",
         )
     if message.not_before is not None and message.not_before - now > home.longest_delay:
@@ -96,19 +96,19 @@ def call_of(
     return task.call_with(payload, options)
 
 
-def message_of(call: Call, now: datetime) -> Message:
-    """The message for a validated call.
+def message_of(call: Call, definition: Definition, now: datetime) -> Message:
+    """The message for a validated call of the task that was so declared.
 
     Raises:
         OptionError: The task doesn't name the queue that the call is for, and may only be sent to those that it does.
     """
-    task = call.task
-    queue = call.options.get("queue")
+    options = call.options
+    queue = options.get("queue")
     if queue is None:
-        queue = task.queue
-    elif task.app.strict_queues is not False:
-        refuse_foreign_queue(task.name, queue, task.queues)
-    return _built(task.name, queue, call.payload, call.options, now, time_limit=task.time_limit)
+        queue = definition.queue
+    elif definition.app.strict_queues is not False:
+        refuse_foreign_queue(definition.name, queue, definition.queues)
+    return _built(definition.name, queue, call.payload, options, now, time_limit=definition.time_limit)
 
 
 def undeclared_message(

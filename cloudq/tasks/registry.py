@@ -24,6 +24,8 @@ class Registry:
         self._lock = Lock()
         self._definitions: dict[str, Definition] = {}
         self._tasks: dict[str, Task[..., Any]] = {}
+        # Made once, since each send looks at it.
+        self._seen: Mapping[str, Definition] = MappingProxyType(self._definitions)
 
     def declare(
         self, home: TaskHome, function: Callable[..., Any], name: str | None, options: TaskOptions
@@ -68,7 +70,7 @@ class Registry:
     @property
     def definitions(self) -> Mapping[str, Definition]:
         """The definitions by name and alias; follows later declarations."""
-        return MappingProxyType(self._definitions)
+        return self._seen
 
     def load(self, modules: Sequence[str]) -> None:
         """Imports modules that declare tasks, then resolves every task's types.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 import msgspec
 
@@ -21,6 +21,8 @@ from cloudq.tasks.sent import Sent
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_NO_OPTIONS: Final[SendOptions] = {}
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,7 +147,9 @@ class Task(Generic[P, R]):
             MessageTooLarge: Nothing was stored.
             BackendError: It may not be stored.
         """
-        return self.app.send(self.call(*args, **kwargs))
+        # As app.send(call(...)). A look at an attribute of what has a `__getattr__` costs as much as a call: so, few.
+        definition = self._definition
+        return definition.app.send(self.call_with(definition.parameters.values(args, kwargs), _NO_OPTIONS))
 
     async def asend(self, *args: P.args, **kwargs: P.kwargs) -> Sent:
         """As `send`, for async code. Cancelling it doesn't unsend."""
@@ -158,7 +162,7 @@ class Task(Generic[P, R]):
             PayloadError: The arguments don't fit the parameters.
             OptionError: The key made from the arguments isn't valid.
         """
-        return self.call_with(self._definition.parameters.values(args, kwargs), {})
+        return self.call_with(self._definition.parameters.values(args, kwargs), _NO_OPTIONS)
 
     def options(self, **options: Unpack[SendOptions]) -> Task[P, R]:
         """The same task, sent with these options: `welcome.options(delay=timedelta(hours=1)).send(user_id=42)`.
@@ -180,13 +184,22 @@ class Task(Generic[P, R]):
             PayloadError: The arguments don't fit the parameters.
             OptionError: An option, or the key made from the arguments, isn't valid.
         """
-        merged: SendOptions = {**self._options, **options}
+        definition, own = self._definition, self._options
+        parameters = definition.parameters
+        merged: SendOptions = {**own, **options}
         # Before the payload: a parameter that was passed as an option is missing there.
         if merged:
-            check_send_options(merged, self._definition.parameters.names)
-        payload = self._definition.parameters.payload(values, convert_untyped=self.app.convert_untyped)
-        keys = self._definition.keys_for(payload, merged)
+            check_send_options(merged, parameters.names)
+        payload = parameters.payload(values, convert_untyped=definition.app.convert_untyped)
+        if not definition.keys:
+            return Call(task=self, payload=payload, options=merged)
+        keys = definition.keys_for(payload, merged)
         return Call(task=self, payload=payload, options={**keys, **merged})  # type: ignore[typeddict-item]  # keys are two of them
+
+
+def definition_of(task: Task[..., Any]) -> Definition:
+    """What its declaration fixed, by one look at an attribute."""
+    return task._definition  # a friend: users have no need of it
 
 
 def _with_options(task: Task[..., Any], options: SendOptions) -> Task[..., Any]:

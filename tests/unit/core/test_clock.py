@@ -130,3 +130,10 @@ def test_no_moment_is_later_than_the_last_one():
     assert last == later(last, timedelta(microseconds=1))
     assert datetime(2026, 1, 2, tzinfo=UTC) == later(datetime(2026, 1, 1, tzinfo=UTC), timedelta(days=1))
     assert datetime(2025, 12, 31, tzinfo=UTC) == later(datetime(2026, 1, 1, tzinfo=UTC), timedelta(days=-1))
+
+
+def test_a_clock_put_in_the_place_of_the_systems_is_gone_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As tests that freeze the time do; the shorter way to the time knows nothing of it."""
+    assert abs(SYSTEM_CLOCK.now() - datetime.now(UTC)) < timedelta(minutes=1)
+    monkeypatch.setattr(time, "time", lambda: 86_400.5)
+    assert datetime(1970, 1, 2, 0, 0, 0, 500_000, tzinfo=UTC) == SYSTEM_CLOCK.now()

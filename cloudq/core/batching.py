@@ -238,7 +238,7 @@ class Batcher(Generic[ItemT, ResultT]):
         if entry.key is not None:
             self._behind[entry.key] = deque()
         self._airborne.add(pilot)
-        pilot.batch.append(entry)
+        pilot.batch, pilot.alone = [entry], True
 
     def _board(self, pilot: Pilot[ItemT, ResultT]) -> bool:
         """Takes the next batch off the queue, if one may fly now."""
@@ -291,7 +291,8 @@ class Batcher(Generic[ItemT, ResultT]):
                     self._advance(entry.key)
             self._airborne.discard(pilot)
             pilot.flies = False
-            self._changed.notify_all()
+            if self._entries or not pilot.alone:  # else there is nobody who waits
+                self._changed.notify_all()
             if self._waiting and not pilot.stays:
                 self._wanted.notify()
 

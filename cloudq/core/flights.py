@@ -63,13 +63,14 @@ Then: TypeAlias = Callable[[Entry[ItemT, ResultT]], object]
 class Pilot(Generic[ItemT, ResultT]):
     """One thread that makes calls, the batch that it flies now (none: empty), and what it leaves behind as too late."""
 
-    __slots__ = ("batch", "flies", "late", "stays")
+    __slots__ = ("alone", "batch", "flies", "late", "stays")
 
     def __init__(self, *, stays: bool = False) -> None:
         self.batch: list[Entry[ItemT, ResultT]] = []
         self.late: list[Entry[ItemT, ResultT]] = []
         self.flies = False  # whether its call has begun, so that what it carries may be stored
         self.stays = stays  # a flusher, which looks for more by itself
+        self.alone = False  # whether its batch is its own item, so that nobody waits for what it carries
 
 
 def fill(

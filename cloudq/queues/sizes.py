@@ -54,6 +54,10 @@ class LearntSizes:
         # Each is replaced as a whole, so that no lock is needed.
         self._learnt: dict[str, LearntSize] = {}
 
+    def __bool__(self) -> bool:
+        """Whether anything is known."""
+        return bool(self._learnt)
+
     def of(self, queue: str) -> LearntSize | None:
         """What the queue takes, if it has refused a message in the last hour and taken no larger one since."""
         if not self._learnt:  # as nearly always

@@ -89,7 +89,8 @@ class Storing:
 
         It ends by the earliest of the parcels' deadlines.
         """
-        return self._store(parcels, min([parcel.ends for parcel in parcels]))
+        ends = parcels[0].ends if len(parcels) == 1 else min([parcel.ends for parcel in parcels])
+        return self._store(parcels, ends)
 
     def store_in_batches(self, parcels: Sequence[tuple[int, Parcel]]) -> Iterator[tuple[int, SendResult]]:
         """Stores batch after batch; the results by the numbers given. Never raises.
@@ -141,6 +142,8 @@ class Storing:
 
     def _store(self, parcels: Sequence[Parcel], ends: timedelta) -> list[SendResult]:
         results = self._send_fitting(parcels, ends)
+        if len(results) == 1 and results[0].error is None:
+            return results  # the usual case: a sender by itself
         failed = [index for index, result in enumerate(results) if isinstance(result.error, TransientError)]
         if failed and self._fits(ends):
             self._retry(parcels, results, failed, ends)
@@ -179,11 +182,19 @@ class Storing:
 
     def _send_fitting(self, parcels: Sequence[Parcel], ends: timedelta) -> list[SendResult]:
         """One call of the driver, and further ones for what was too large, as long as it can be made smaller."""
+        if len(parcels) == 1 and parcels[0].blob is None and not self.sizes:
+            results = self._call_driver([parcels[0].outgoing])
+            if len(results) == 1 and results[0].error is None:
+                return results  # the usual case: nothing is learnt of it
+            return self._send_smaller(parcels, results, ends)
         for parcel in parcels:
             learnt = self.sizes.of(parcel.outgoing.queue)
             if learnt is not None:
                 parcel.outgoing = fitted(parcel.outgoing, learnt, self._capabilities)
-        results = self._send(parcels)
+        return self._send_smaller(parcels, self._send(parcels), ends)
+
+    def _send_smaller(self, parcels: Sequence[Parcel], results: list[SendResult], ends: timedelta) -> list[SendResult]:
+        """After the answer to a call: further calls for those that were too large."""
         places = list(range(len(parcels)))
         while places := [place for place in places if self._note_size(parcels[place], results[place].error)]:
             if not self._fits(ends):
@@ -219,10 +230,13 @@ class Storing:
             return [
                 SendResult(error=unsaved[index]) if index in unsaved else next(sent) for index in range(len(parcels))
             ]
+        return self._call_driver([parcel.outgoing for parcel in parcels]) if parcels else []
+
+    def _call_driver(self, items: Sequence[Outgoing]) -> list[SendResult]:
         try:
-            return list(self._driver.send([parcel.outgoing for parcel in parcels])) if parcels else []
+            return list(self._driver.send(items))
         except Exception as error:  # noqa: BLE001 - reported for each item: the failure of some never hides the others
-            return [SendResult(error=error)] * len(parcels)
+            return [SendResult(error=error)] * len(items)
 
     def _fits(self, ends: timedelta) -> bool:
         """Whether a call that takes as long as it may still ends in time."""

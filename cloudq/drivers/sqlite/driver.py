@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import weakref
 from collections.abc import Sequence
 from datetime import timedelta
@@ -122,6 +123,8 @@ class SQLiteDriver:
         Items that can never be stored (too large, a text that isn't Unicode) don't fail it: each has its own error, and
         the others are stored.
         """
+        if len(outgoing) == 1 and sending.refusal(outgoing[0], self._max_body) is None:
+            return self._store(outgoing)  # the usual case
         refusals = [sending.refusal(item, self._max_body) for item in outgoing]
         return self._store_others(outgoing, refusals) if any(refusals) else self._store(outgoing)
 
@@ -211,12 +214,13 @@ class SQLiteDriver:
     def _store(self, items: Sequence[Outgoing]) -> Sequence[SendResult]:
         if not items:
             return []
+        alone = sending.is_alone(items, self._dedup_window)
         try:
-            session = self._current()
+            session = self._session or self._current()
             results = session.database.write(
-                lambda cursor: sending.store(cursor, items, to_micros(self._clock.now()), self._dedup_window),
+                partial(self._store_one, items[0]) if alone else partial(self._store_all, items),
                 durable=True,
-                alone=sending.is_alone(items, self._dedup_window),
+                alone=alone,
             )
         except BackendError as error:
             return [SendResult(error=error)] * len(items)
@@ -224,6 +228,12 @@ class SQLiteDriver:
             return self._store_what_can_be(items, error)
         session.waiters.notify()
         return results
+
+    def _store_one(self, item: Outgoing, cursor: sqlite3.Cursor) -> list[SendResult]:
+        return sending.store_alone(cursor, item, to_micros(self._clock.now()))
+
+    def _store_all(self, items: Sequence[Outgoing], cursor: sqlite3.Cursor) -> list[SendResult]:
+        return sending.store(cursor, items, to_micros(self._clock.now()), self._dedup_window)
 
     def _store_what_can_be(self, items: Sequence[Outgoing], error: TypeError | ValueError) -> Sequence[SendResult]:
         """Names the items that no statement takes, a text that isn't Unicode say, and stores the others."""

@@ -97,7 +97,8 @@ class WriteLock:
     def release(self) -> None:
         """Gives up what is held: the lock, and after an interrupted `acquire` the turn."""
         self._lock.free()
-        self._turn.free()
+        if self._turn.may_be_locked:
+            self._turn.free()
 
     def close(self) -> None:
         """Closes the files, once. In a child process this takes nothing from its parent, which has them open too."""
@@ -120,7 +121,7 @@ class _File:
         self._mode = mode
         self._folder = folder
         self._path = str(path)  # a Path would take longer than the system's call
-        self._may_be_locked = False
+        self.may_be_locked = False  # whether there may be something to free
         self._open()
 
     def _open(self) -> None:
@@ -129,7 +130,7 @@ class _File:
 
     def take(self, deadline: float, pause: tuple[float, float]) -> bool:
         """Locks it, or gives up after the deadline (false)."""
-        self._may_be_locked = True  # first: an exception may strike just behind the step that locks it
+        self.may_be_locked = True  # first: an exception may strike just behind the step that locks it
         while _try_lock(self._file, deadline, pause):
             if self._has_its_name():
                 return True
@@ -150,9 +151,9 @@ class _File:
 
     def free(self) -> None:
         """Unlocks it, if it may be locked."""
-        if self._may_be_locked:
+        if self.may_be_locked:
             fcntl.flock(self._file, fcntl.LOCK_UN)
-            self._may_be_locked = False
+            self.may_be_locked = False
 
     def close(self) -> None:
         """Closes it, which unlocks it too."""

@@ -62,7 +62,7 @@ class Mutex:
 
     def acquire(self, timeout: float = -1) -> bool:
         """Takes it within that many seconds (-1: without end). A thread that holds it must not call this."""
-        return self.lock.acquire(timeout=timeout)
+        return self.lock.acquire(True, timeout)
 
     def free(self) -> None:
         """Frees it, if this thread holds it."""

@@ -50,6 +50,15 @@ def test_giving_up_gives_the_turn_up(locks):
     theirs.release()
 
 
+def test_a_release_gives_up_the_turn_of_an_interrupted_acquire(locks):
+    """An exception struck behind the step that took the turn: whoever comes next gets the lock."""
+    ours, theirs = locks
+    assert ours._turn.take(time.monotonic(), (0, 0))
+    ours.release()
+    assert theirs._turn.take(time.monotonic(), (0, 0))
+    theirs.release()
+
+
 @pytest.mark.slow
 def test_a_process_that_writes_in_a_loop_lets_others_in(locks, tmp_path):
     """Against a process that takes the lock again at once, each acquire waits for few turns only."""

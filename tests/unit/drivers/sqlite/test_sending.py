@@ -204,3 +204,27 @@ def test_one_statement_waits_for_other_programs_as_a_transaction_does(bench, mon
     monkeypatch.undo()
     other.close()
     assert (1, [("b",)]) == (len(pauses), bench.query("SELECT id FROM message"))
+
+
+@pytest.mark.parametrize("size", [0, 1, 16 * 1024, 16 * 1024 + 1], ids=["none", "one", "small", "large"])
+@pytest.mark.parametrize("fields", [{}, {"failure": Failure(reason="it broke")}], ids=["plain", "failed"])
+@pytest.mark.parametrize("beside", [0, 2])
+def test_a_row_has_what_was_sent(bench, driver, size, fields, beside):
+    """Alone and in a batch: a body is a blob of these bytes, and what wasn't said is NULL."""
+    others = [bench.item(f"beside{index}") for index in range(beside)]
+    results = driver.send([bench.item("a", body=b"x" * size, cancellable=True, **fields), *others])
+    assert [None] * (1 + beside) == [result.error for result in results]
+    columns = "typeof(body), length(body), group_key, failure IS NULL, due_at = visible_at, boot, deliveries, runs"
+    [row] = bench.query(f"SELECT {columns} FROM message WHERE id = 'a'")  # noqa: S608 - a constant
+    assert ("blob", size, None, not fields, True, 0, 0, 0) == row
+    assert driver.cancel("q", results[0].receipt)
+
+
+def test_the_receipts_of_a_batch_are_those_of_its_rows(bench, driver):
+    """Also behind messages that are gone, and with a duplicate among them."""
+    bench.send(driver, "gone", "gone too")
+    driver.purge("q")
+    named = [("a", "n"), ("b", "n"), ("c", None), ("d", "m")]
+    results = driver.send([bench.item(id_, native_id=native_id, cancellable=True) for id_, native_id in named])
+    assert ["3-a", None, "4-c", "5-d"] == [result.receipt for result in results]
+    assert [(3, "a"), (4, "c"), (5, "d")] == bench.query("SELECT seq, id FROM message ORDER BY seq")

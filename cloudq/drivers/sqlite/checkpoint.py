@@ -54,8 +54,9 @@ class Checkpointer:
             small: Whether the commit was one of few pages; the file's size is asked for after every 16 of those.
         """
         changes = connection.total_changes
-        # A commit rewrites a page of the table and of each index; a batch's rows share theirs.
-        self._pages += 3 + (changes - self._changes) // 2
+        # A commit rewrites a page of the table and of each index; a batch's rows share theirs. A small one is a message
+        # without a key, mostly, which one index has.
+        self._pages += (2 if small else 3) + (changes - self._changes) // 2
         self._changes = changes
         self._unseen = self._unseen + 1 if small else _MOST_UNSEEN
         if self._unseen < _MOST_UNSEEN:

@@ -17,7 +17,7 @@ Migration: TypeAlias = "tuple[str, ...]"
 # Times are microseconds since 1970. Bodies and failures come last in a row, so that what is looked at often is found
 # without walking a large body's pages.
 _V1: Final[Migration] = (
-    # AUTOINCREMENT: a receipt names its row by seq, which therefore must never be used twice.
+    # AUTOINCREMENT: a receipt names its row by seq, which therefore must never be used twice. See the third version.
     # visible_at is when a receive may return the row: a delay's end, a lease's end, or NULL while an earlier message of
     # its group is there. receipt is the number of the delivery that holds the lease, or NULL.
     # first_received_at means something once deliveries isn't 0. Until then it holds the place: a row that keeps its
@@ -84,8 +84,28 @@ _V2: Final[Migration] = (
     "CREATE TABLE boot(number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
 )
 
+# A number is used once only: a receipt of a message that is gone must fit no other. Noting the last one is left to the
+# deletion of the newest message, since noting each costs a send a third of its commit.
+_V3: Final[Migration] = (
+    "CREATE TABLE last(seq INTEGER NOT NULL)",
+    "INSERT INTO last VALUES (coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'message'), 0))",
+    """
+    CREATE TRIGGER newest_deleted AFTER DELETE ON message
+    WHEN NOT EXISTS (SELECT 1 FROM message WHERE seq > OLD.seq)
+    BEGIN
+        UPDATE last SET seq = OLD.seq WHERE seq < OLD.seq;
+    END
+    """,
+)
+
 # The n-th makes version n of version n - 1. Released ones never change.
-MIGRATIONS: Final[tuple[Migration, ...]] = (_V1, _V2)
+MIGRATIONS: Final[tuple[Migration, ...]] = (_V1, _V2, _V3)
+
+# Without AUTOINCREMENT, which writes a page more at each insertion. An older file keeps it: there may be much in it,
+# and programs that insert without regard to `last` may have it open.
+_COUNTED: Final = "INTEGER PRIMARY KEY AUTOINCREMENT"
+_UNCOUNTED: Final = "INTEGER PRIMARY KEY"
+_NOTES_THE_LAST: Final = 3  # the version from which on nothing relies on AUTOINCREMENT
 
 
 def check(connection: sqlite3.Connection, path: Path, *, known: int = len(MIGRATIONS)) -> None:
@@ -113,11 +133,17 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration] = MI
     version = _pragma(connection, "user_version")
     if version == len(migrations):
         return
+    new = not version and len(migrations) >= _NOTES_THE_LAST
     for migration in migrations[version:]:
         for statement in migration:
-            connection.execute(statement)
+            connection.execute(_uncounted(statement) if new else statement)
     connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version={len(migrations)}")
+
+
+def _uncounted(statement: str) -> str:
+    """The statement that makes the table of messages, without AUTOINCREMENT; any other one as it is."""
+    return statement.replace(_COUNTED, _UNCOUNTED) if "CREATE TABLE message(" in statement else statement
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

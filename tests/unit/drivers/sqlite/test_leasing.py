@@ -43,6 +43,20 @@ def test_an_old_lease_does_not_settle_the_next_holders_message(bench, driver):
     assert [False] == lost(bench.settle(driver, Ack(), new))
 
 
+def test_a_late_ack_deletes_no_later_message(bench, driver):
+    """The receipt of a message that is gone fits none that was sent since, whose delivery has the same number."""
+    bench.send(driver, "a")
+    (late,) = bench.receive(driver, lease=SECOND)
+    bench.clock.advance(SECOND)
+    assert [False] == lost(bench.settle(driver, Ack(), *bench.receive(driver)))
+    bench.send(driver, "b")
+    (other,) = bench.receive(driver)
+    assert late.lease.receipt.number == other.lease.receipt.number
+    assert [True] == lost(bench.settle(driver, Ack(), late))
+    assert ["b"] == [id_ for (id_,) in bench.query("SELECT id FROM message")]
+    assert [False] == lost(bench.settle(driver, Ack(), other))
+
+
 def test_a_lease_settles_once(bench, driver):
     """The second settlement of a lease is LeaseLost, after an ack as after a release, in one call as in two."""
     bench.send(driver, "a", "b", "c")

@@ -6,10 +6,14 @@ from datetime import timedelta
 import pytest
 
 from cloudq.core.clock import to_micros
+from cloudq.core.driver import Ack, NativeDeadLetter
+from cloudq.core.failure import Failure
 from cloudq.drivers.sqlite import inspecting, leasing, schema
+from cloudq.drivers.sqlite.cancelling import receipt_of
 from cloudq.errors import SchemaMismatch, StorageCorrupt
 
 SECOND = timedelta(seconds=1)
+FAILURE = Failure(reason="it broke", attempts=1)
 
 
 def test_a_new_file_has_the_newest_version(bench, driver):
@@ -143,3 +147,120 @@ def test_a_migration_that_fails_changes_nothing(bench):
     assert "note" not in columns
     assert [(len(schema.MIGRATIONS),)] == connection.execute("PRAGMA user_version").fetchall()
     connection.close()
+
+
+# ── numbers are used once ────────────────────────────────────────────────────────────────────────────────
+
+
+def file_of_version_2(bench, *, rows):
+    """A connection to it, as a program of that version has one. Two messages more were sent, and are gone."""
+    connection = sqlite3.connect(bench.path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("BEGIN")
+    schema.migrate(connection, schema.MIGRATIONS[:2])
+    now = to_micros(bench.clock.now())
+    for number in range(rows + 2):
+        insert_as_version_2(connection, f"m{number}", now)
+    connection.execute("DELETE FROM message WHERE seq > ?", (rows,))
+    connection.execute("COMMIT")
+    return connection
+
+
+def insert_as_version_2(connection, id_, now):
+    values = ("q", id_, None, now, None, b"body of " + id_.encode() + b"." * 500, now, now, 0)
+    connection.execute(
+        "INSERT INTO message(queue, id, group_key, due_at, failure, body, first_received_at, visible_at, boot) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        values,
+    )
+
+
+def numbers(bench):
+    return [seq for (seq,) in bench.query("SELECT seq FROM message ORDER BY seq")]
+
+
+@pytest.mark.parametrize("rows", [0, 3, 20_000])
+def test_a_file_of_version_2_goes_on_counting_where_it_was(bench, rows):
+    """Also behind numbers whose messages are gone. Nothing is copied: a large file is as soon open as a small one."""
+    file_of_version_2(bench, rows=rows).close()
+    [(before,)] = bench.query("PRAGMA page_count")
+    driver = bench.open()
+    [(after,)] = bench.query("PRAGMA page_count")
+    assert [(len(schema.MIGRATIONS),)] == bench.query("PRAGMA user_version")
+    assert after <= before + 1
+    assert [("ok",)] == bench.query("PRAGMA integrity_check")
+    bench.send(driver, "new", "newer")
+    assert [*range(1, rows + 1), rows + 3, rows + 4] == numbers(bench)
+    bodies = bench.query("SELECT id, substr(body, 1, 20) FROM message ORDER BY seq LIMIT ?", rows)
+    assert all(body.startswith(b"body of " + id_.encode()) for id_, body in bodies)
+    assert rows == len(bodies)
+
+
+def test_a_process_of_version_2_that_still_runs_uses_no_number_twice_either(bench):
+    """It inserts without regard to what was noted. In its file AUTOINCREMENT stays, and sees to that."""
+    older = file_of_version_2(bench, rows=1)
+    driver = bench.open()
+    used = []
+    for step in range(3):
+        bench.send(driver, f"new{step}")
+        used.append(numbers(bench)[-1])
+        assert 2 == driver.purge("q")
+        insert_as_version_2(older, f"old{step}", to_micros(bench.clock.now()))
+        used.append(numbers(bench)[-1])
+    older.close()
+    assert [4, 5, 6, 7, 8, 9] == used
+
+
+def test_a_program_of_version_2_refuses_a_newer_file(bench, driver):
+    """It would use numbers twice: a new file has no AUTOINCREMENT."""
+    connection = sqlite3.connect(bench.path)
+    with pytest.raises(SchemaMismatch, match="version 3; this cloudq knows versions up to 2"):
+        schema.check(connection, bench.path, known=2)
+    connection.close()
+
+
+def by_hand(bench, driver):
+    connection = sqlite3.connect(bench.path)
+    with connection:
+        connection.execute("DELETE FROM message")
+    connection.close()
+
+
+ENDS = {
+    "acked": lambda bench, driver: bench.settle(driver, Ack(), *bench.receive(driver)),
+    "dead": lambda bench, driver: bench.settle(driver, NativeDeadLetter(failure=FAILURE), *bench.receive(driver)),
+    "cancelled": lambda _, driver: [driver.cancel("q", receipt_of(seq, f"m{seq}")) for seq in (3, 2, 1)],
+    "purged": lambda _, driver: driver.purge("q"),
+    "by hand": by_hand,
+}
+
+
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("end", ENDS.values(), ids=list(ENDS))
+def test_the_number_of_a_message_that_is_gone_is_not_used_again(bench, driver, end, size):
+    """However it went, and if none is left; also by another process, and after the file was closed."""
+    bench.send(driver, "m1", "m2", "m3")
+    end(bench, driver)
+    assert [] == numbers(bench)
+    bench.send(driver, *"abc"[:size])
+    assert list(range(4, 4 + size)) == numbers(bench)
+    driver.purge("q")
+    driver.close()
+    bench.send(bench.open(), "b")
+    assert [4 + size] == numbers(bench)
+
+
+def test_older_messages_that_go_note_nothing(bench, driver):
+    """While a newer one is there, its number is noted by itself: no page more is written."""
+    bench.send(driver, "a", "b")
+    bench.settle(driver, Ack(), *bench.receive(driver, limit=1))
+    assert [(0,)] == bench.query("SELECT seq FROM last")
+
+
+def test_a_single_send_writes_two_pages(bench, driver):
+    """One of the table and one of its index, into the log. AUTOINCREMENT would write a third one."""
+    log = bench.path.with_name(bench.path.name + "-wal")
+    bench.send(driver, "a")
+    before = log.stat().st_size
+    bench.send(driver, "b")
+    assert 2 * (4096 + 24) == log.stat().st_size - before

@@ -74,7 +74,7 @@ class ParameterTypes:
             if kind not in plain.get(name, ()) or type(name) is not str:
                 return False
             if kind is str:
-                if not value.isascii():  # among the others are halves of surrogate pairs, which JSON doesn't have
+                if not value.isascii() and not _is_unicode(value):
                     return False
             elif kind is int:
                 if not _INT_MIN <= value <= _INT_MAX:
@@ -112,6 +112,15 @@ class ParameterTypes:
         self._adapters[name] = adapter
         self.custom = True
         return Any
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether there is no half of a surrogate pair in it, which JSON doesn't have."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _plain_kinds(hint: Any) -> AbstractSet[Any]:

@@ -157,7 +157,7 @@ def test_code_of_the_users_own_that_takes_part_in_reading_is_known(hint: Any, cu
 @pytest.mark.parametrize(
     ("hint", "values"),
     [
-        (str, ["", "plain", "x" * 100_000]),
+        (str, ["", "plain", "x" * 100_000, "Größe", "\0", "\U0001f600"]),
         (int, [0, -1, 2**63 - 1, -(2**63)]),
         (bool, [True, False]),
         (float, [0.0, -0.0, 1e300, 5e-324]),
@@ -192,7 +192,6 @@ class Number(int):
         (str, Text("a subclass")),
         (int, Number(1)),
         (str, "half of a pair: \ud800"),
-        (str, "Größe"),
         (int, 2**63),
         (int, -(2**63) - 1),
         (float, math.nan),

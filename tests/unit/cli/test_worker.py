@@ -66,7 +66,7 @@ def test_a_queue_that_is_missing_is_3_with_fail_fast(cli, writer, monkeypatch):
         "cloudq.drivers.sqs.url.open_url", lambda url, clock: SQSDriver("test", client=FakeSqs("default"), clock=clock)
     )
     result = cli("worker", "--app", "writer", "--backend", "sqs://test", "--fail-fast", "--wait", "0")
-    assert (3, "") == (result.code, result.out)
+    assert (3, "") == (result.code, result.out), result.err
     assert "there is no queue 'emails' on Amazon SQS" in result.err
     assert "cloudq queues create emails" in result.err
     assert "fail fast: queue emails can't be received from" in result.err

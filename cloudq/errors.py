@@ -177,6 +177,12 @@ class PayloadUnavailable(TransientError):
     code = "payload-unavailable"
 
 
+class StoreUnavailable(TransientError):
+    """The store of idempotency keys can't be reached, or is busy. A worker tries the message again later."""
+
+    code = "store-unavailable"
+
+
 class Throttled(TransientError):
     """The backend asks for fewer calls."""
 

@@ -1,0 +1,1 @@
+"""Stores of idempotency keys: one room each, over the contract of `cloudq.core.store` alone."""

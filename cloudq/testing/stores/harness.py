@@ -1,0 +1,31 @@
+"""`StoreHarness`: how the store conformance kit reaches one store. The only thing that a store's author writes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from datetime import timedelta
+
+from cloudq.core.store import Store
+
+
+class StoreHarness(ABC):
+    """One store, empty, for one test, whose time the kit can let pass.
+
+    Attributes:
+        unit: The kit's unit of time: leases are a few of it, and keeps some more.
+        sweeps: Whether what was kept for long enough goes by `Store.sweep`; otherwise the server sees to it.
+    """
+
+    unit = timedelta(minutes=1)
+    sweeps = True
+
+    @abstractmethod
+    def open(self, namespace: str = "kit") -> Store:
+        """A store on the empty server, as another process would open it too. The kit closes it."""
+
+    @abstractmethod
+    def advance(self, delta: timedelta) -> None:
+        """Lets the time pass that the store goes by: its server's where it has one."""
+
+    def close(self) -> None:  # noqa: B027 - most harnesses have nothing to remove
+        """Removes what the harness made. Called once, after the stores were closed."""

@@ -1,0 +1,205 @@
+"""What each database says in its own words: its time, and the claim, which has to be taken in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, Protocol
+
+from sqlalchemy import Connection, Row, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+TABLE: Final = "cloudq_claims"
+# Beyond this many rounds a key changes hands faster than it can be read: the caller's next try looks again.
+ROUNDS: Final = 8
+
+Execute = Callable[[str, Mapping[str, Any]], Any]
+
+
+class Found(NamedTuple):
+    """A row, and the server's time at which it was read, in microseconds since 1970."""
+
+    now: int
+    token: int
+    owner: str
+    until: int | None
+    completed: int | None
+    kept_until: int
+    fingerprint: bytes | None
+    result: bytes | None
+
+
+COLUMNS: Final = "token, owner, held_until, completed_at, kept_until, fingerprint, result"
+
+
+def found(row: Row[Any]) -> Found:
+    """A row as it was read, whatever the database's own type of bytes."""
+    now, token, owner, until, completed, kept_until, fingerprint, result = row
+    return Found(
+        int(now),
+        int(token),
+        str(owner),
+        until,
+        completed,
+        int(kept_until),
+        None if fingerprint is None else bytes(fingerprint),
+        None if result is None else bytes(result),
+    )
+
+
+class Dialect(Protocol):
+    """One kind of database."""
+
+    now: str
+    """Its time, as an SQL expression: microseconds since 1970."""
+
+    def create(self) -> str:
+        """The statement that makes the table."""
+        ...
+
+    def claim(self, connection: Connection, values: Mapping[str, Any]) -> Found | None:
+        """Claims, and reads what is there then. `None`: it couldn't be read; somebody else is at it."""
+        ...
+
+    def is_busy(self, error: DBAPIError) -> bool:
+        """Whether somebody else holds the row at the moment, or the statement has to be repeated."""
+        ...
+
+
+_FREE: Final = "(c.kept_until <= {now} or (c.completed_at is null and (c.held_until is null or c.held_until <= {now})))"
+
+
+class PostgreSQL:
+    """One statement a claim."""
+
+    def __init__(self, now: str = "(extract(epoch from clock_timestamp()) * 1000000)::bigint") -> None:
+        self.now = now
+
+    def create(self) -> str:
+        """The statement that makes the table."""
+        return f"""
+            create table if not exists {TABLE} (
+                digest bytea primary key,
+                namespace text not null,
+                task text not null,
+                key text not null,
+                token bigint not null,
+                owner text not null,
+                held_until bigint,
+                completed_at bigint,
+                kept_until bigint not null,
+                fingerprint bytea,
+                result bytea
+            )"""
+
+    def claim(self, connection: Connection, values: Mapping[str, Any]) -> Found | None:
+        """`insert ... on conflict`: one step, whoever else comes.
+
+        What is refused is written too, as it was: a `where` would bring no row then, and the reader would need a second
+        look, between which the row may be gone.
+        """
+        free = _FREE.format(now="excluded.token")  # which holds the time, and is read once
+        own = "(c.owner = excluded.owner and c.completed_at is null and c.held_until is not null)"
+        may = f"({free} or {own})"
+        row = connection.execute(
+            text(f"""
+            insert into {TABLE} as c
+                   (digest, namespace, task, key, token, owner, held_until, completed_at, kept_until, fingerprint, result)
+            select :digest, :namespace, :task, :key, t.now, :owner, t.now + :lease, null, t.now + :lease + :keep,
+                   :fingerprint, null
+              from (select {self.now} as now) t
+                on conflict (digest) do update set
+                   token = case when {own} and not c.kept_until <= excluded.token then c.token
+                                when {free} then greatest(c.token + 1, excluded.token) else c.token end,
+                   owner = case when {may} then excluded.owner else c.owner end,
+                   held_until = case when {may} then excluded.held_until else c.held_until end,
+                   completed_at = case when {may} then null else c.completed_at end,
+                   kept_until = case when {may} then excluded.kept_until else c.kept_until end,
+                   fingerprint = case when {may} then excluded.fingerprint else c.fingerprint end,
+                   result = case when {may} then null else c.result end
+         returning {self.now}, {COLUMNS}"""),
+            values,
+        ).one()
+        return found(row)
+
+    def is_busy(self, error: DBAPIError) -> bool:
+        """Serialization failures, deadlocks, lock time-outs."""
+        state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
+        return state in {"40001", "40P01", "55P03"}
+
+
+class MySQL:
+    """MariaDB and MySQL: first an insert, then an update of what is free, then a look.
+
+    A locking read of rows that aren't there would lock the gap between their neighbours, and claims of different keys
+    would wait for one another in a circle.
+    """
+
+    def __init__(self, now: str = "timestampdiff(microsecond, '1970-01-01', utc_timestamp(6))") -> None:
+        self.now = now
+
+    def create(self) -> str:
+        """The statement that makes the table."""
+        # Ids are compared by their bytes: the usual collations take A for a, and leave trailing spaces out.
+        return f"""
+            create table if not exists {TABLE} (
+                digest binary(32) primary key,
+                namespace varchar(128) character set utf8mb4 collate utf8mb4_bin not null,
+                task text character set utf8mb4 collate utf8mb4_bin not null,
+                `key` text character set utf8mb4 collate utf8mb4_bin not null,
+                token bigint not null,
+                owner varchar(255) character set utf8mb4 collate utf8mb4_bin not null,
+                held_until bigint,
+                completed_at bigint,
+                kept_until bigint not null,
+                fingerprint binary(32),
+                result longblob,
+                index cloudq_claims_kept (kept_until)
+            ) engine = InnoDB"""
+
+    def claim(self, connection: Connection, values: Mapping[str, Any]) -> Found | None:
+        """Each statement is a step of its own; what came between two of them is seen by the next."""
+        for _ in range(ROUNDS):
+            _ = self._insert(connection, values) or self._take(connection, values)
+            row = connection.execute(
+                text(f"select {self.now}, {COLUMNS} from {TABLE} where digest = :digest"), values
+            ).one_or_none()
+            if row is None:
+                continue  # forgotten, or swept, in between
+            seen = found(row)
+            if seen.owner == values["owner"] or seen.completed is not None or (seen.until or 0) > seen.now:
+                return seen
+        return None
+
+    def _insert(self, connection: Connection, values: Mapping[str, Any]) -> bool:
+        try:
+            connection.execute(
+                text(f"""
+                insert into {TABLE}
+                       (digest, namespace, task, `key`, token, owner, held_until, kept_until, fingerprint)
+                values (:digest, :namespace, :task, :key, {self.now}, :owner, {self.now} + :lease,
+                        {self.now} + :lease + :keep, :fingerprint)"""),
+                values,
+            )
+        except IntegrityError:
+            return False
+        return True
+
+    def _take(self, connection: Connection, values: Mapping[str, Any]) -> bool:
+        # It assigns from left to right, each by what those before have left: the token, which asks for all, first.
+        free = _FREE.format(now=self.now)
+        own = "(c.owner = :owner and c.completed_at is null and c.held_until is not null)"
+        result = connection.execute(
+            text(f"""
+            update {TABLE} c
+               set c.token = if({own} and c.kept_until > {self.now}, c.token, greatest(c.token + 1, {self.now})),
+                   c.owner = :owner, c.held_until = {self.now} + :lease, c.completed_at = null,
+                   c.kept_until = {self.now} + :lease + :keep, c.fingerprint = :fingerprint, c.result = null
+             where c.digest = :digest and ({free} or {own})"""),
+            values,
+        )
+        return bool(result.rowcount)
+
+    def is_busy(self, error: DBAPIError) -> bool:
+        """1205 lock wait time-out, 1213 deadlock, 1020 the row has changed since it was read."""
+        code = error.orig.args[0] if error.orig is not None and error.orig.args else None
+        return code in {1205, 1213, 1020}

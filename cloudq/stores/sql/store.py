@@ -1,0 +1,224 @@
+"""`SqlStore`: the store contract on a database server. All times are the server's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from cloudq.core.clock import from_micros
+from cloudq.core.store import (
+    Claim,
+    Claimed,
+    ClaimKey,
+    Completed,
+    Forgotten,
+    InProgress,
+    Record,
+    RecordState,
+)
+from cloudq.errors import StoreUnavailable
+from cloudq.stores.sql.dialect import COLUMNS, TABLE, Dialect, Found, MySQL, PostgreSQL, found
+
+_MICROSECOND: Final = timedelta(microseconds=1)
+# What is answered where another's statement holds the row: it is in somebody's hands, for a moment.
+_BUSY: Final = timedelta(seconds=1)
+_TRIES: Final = 3
+
+DIALECTS: Final[dict[str, type[PostgreSQL] | type[MySQL]]] = {
+    "postgresql": PostgreSQL,
+    "mysql": MySQL,
+    "mariadb": MySQL,
+}
+
+
+class SqlStore:
+    """Records in a table of their own, each change one statement that commits by itself.
+
+    Args:
+        engine: Connects to the server, on connections that nobody else uses.
+        namespace: Keeps the keys of apps apart that share a server.
+        dialect: The server's words.
+    """
+
+    def __init__(self, engine: Engine, namespace: str, dialect: Dialect | None = None) -> None:
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._namespace = namespace
+        self._dialect: Dialect = dialect or DIALECTS[engine.dialect.name]()
+
+    @classmethod
+    def open(cls, url: str, namespace: str, *, timeout: timedelta) -> SqlStore:
+        """A store on the server that SQLAlchemy's URL names."""
+        made = make_url(url)
+        seconds = max(1, round(timeout.total_seconds()))
+        engine = create_engine(made, pool_timeout=seconds, pool_recycle=1800, connect_args=_limits(made.get_driver_name(), seconds))
+        return cls(engine, namespace)
+
+    def create_tables(self) -> None:
+        """Makes what is missing."""
+        with self._connection() as connection:
+            connection.execute(text(self._dialect.create()))
+
+    def claim(
+        self, key: ClaimKey, *, owner: str, lease: timedelta, fingerprint: bytes | None, keep: timedelta
+    ) -> Claim:
+        """Takes the key, unless somebody has it or its work is done."""
+        values = self._values(key) | {
+            "namespace": self._namespace,
+            "task": key.task,
+            "key": key.key,
+            "owner": owner,
+            "lease": lease // _MICROSECOND,
+            "keep": keep // _MICROSECOND,
+            "fingerprint": fingerprint,
+        }
+
+        def claim(connection: Connection) -> Found | None:
+            return self._dialect.claim(connection, values)
+
+        seen = self._repeated(claim)
+        if seen is None:
+            return InProgress(_BUSY, None)
+        if seen.completed is not None:
+            return Completed(from_micros(seen.completed), seen.result, seen.fingerprint)
+        if seen.owner == owner:
+            return Claimed(seen.token)
+        return InProgress(max(0, (seen.until or 0) - seen.now) * _MICROSECOND, seen.fingerprint)
+
+    def renew(self, key: ClaimKey, token: int, lease: timedelta) -> bool:
+        """Has the claim last for `lease` from now."""
+        now = self._dialect.now
+        return self._changes(
+            f"""update {TABLE} set kept_until = greatest(kept_until, {now} + :lease), held_until = {now} + :lease
+                 where digest = :digest and token = :token and completed_at is null and held_until is not null""",
+            self._values(key) | {"token": token, "lease": lease // _MICROSECOND},
+        )
+
+    def complete(self, key: ClaimKey, token: int, *, result: bytes | None, keep: timedelta) -> bool:
+        """Records that the work is done. Where that changes nothing, a look says whether it was done before."""
+        now = self._dialect.now
+        values = self._values(key) | {"token": token, "result": result, "keep": keep // _MICROSECOND}
+        changed = self._changes(
+            f"""update {TABLE} set completed_at = {now}, kept_until = {now} + :keep, held_until = null, result = :result
+                 where digest = :digest and token = :token and completed_at is null and held_until is not null""",
+            values,
+        )
+        return changed or self._is(values, "completed_at is not null")
+
+    def release(self, key: ClaimKey, token: int) -> bool:
+        """Gives the claim back."""
+        values = self._values(key) | {"token": token}
+        changed = self._changes(
+            f"""update {TABLE} set held_until = null, owner = '', fingerprint = null
+                 where digest = :digest and token = :token and completed_at is null and held_until is not null""",
+            values,
+        )
+        return changed or self._is(values, "completed_at is null and held_until is null")
+
+    def show(self, key: ClaimKey) -> Record | None:
+        """What is there, or `None`."""
+        row = self._read(f"select {self._dialect.now}, {COLUMNS} from {TABLE} where digest = :digest", self._values(key))
+        if row is None:
+            return None
+        seen = found(row)
+        if seen.now >= seen.kept_until:
+            return None
+        return Record(
+            state=_state(seen),
+            token=seen.token,
+            owner=seen.owner,
+            until=None if seen.until is None else from_micros(seen.until),
+            at=None if seen.completed is None else from_micros(seen.completed),
+            keep_until=from_micros(seen.kept_until),
+            fingerprint=seen.fingerprint,
+            result=seen.result,
+        )
+
+    def forget(self, key: ClaimKey, *, force: bool = False) -> Forgotten:
+        """Removes the record; that of a claim that holds only with `force`."""
+        live = "" if force else f"and (completed_at is not null or held_until is null or held_until <= {self._dialect.now})"
+        if self._changes(f"delete from {TABLE} where digest = :digest {live}", self._values(key)):
+            return Forgotten.REMOVED
+        return Forgotten.NOTHING_THERE if self.show(key) is None else Forgotten.STILL_RUNNING
+
+    def sweep(self, limit: int) -> int:
+        """Removes up to `limit` records that were kept for long enough, of all namespaces."""
+        digests = [
+            bytes(row[0])
+            for row in self._rows(
+                f"select digest from {TABLE} where kept_until <= {self._dialect.now} order by kept_until limit :limit",
+                {"limit": limit},
+            )
+        ]
+        statement = f"delete from {TABLE} where digest = :digest and kept_until <= {self._dialect.now}"
+        return sum(self._changes(statement, {"digest": digest}) for digest in digests)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._engine.dispose()
+
+    def _values(self, key: ClaimKey) -> dict[str, Any]:
+        return {"digest": key.digest(self._namespace)}
+
+    def _changes(self, statement: str, values: dict[str, Any]) -> bool:
+        return bool(self._repeated(lambda connection: connection.execute(text(statement), values).rowcount))
+
+    def _is(self, values: dict[str, Any], condition: str) -> bool:
+        statement = f"select 1 from {TABLE} where digest = :digest and token = :token and {condition}"
+        return self._read(statement, values) is not None
+
+    def _read(self, statement: str, values: dict[str, Any]) -> Any:
+        return self._repeated(lambda connection: connection.execute(text(statement), values).one_or_none())
+
+    def _rows(self, statement: str, values: dict[str, Any]) -> Any:
+        return self._repeated(lambda connection: connection.execute(text(statement), values).all())
+
+    def _repeated(self, call: Callable[[Connection], Any]) -> Any:
+        """The call's result. What another statement holds up, or a connection that was cut before, is tried again.
+
+        Each call can be made again: see `Store`.
+        """
+        for last in (False,) * (_TRIES - 1) + (True,):
+            try:
+                with self._connection() as connection:
+                    return call(connection)
+            except DBAPIError as error:
+                if last or not (error.connection_invalidated or self._dialect.is_busy(error)):
+                    raise _translated(error) from error
+        raise AssertionError("unreachable")
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        try:
+            connection = self._engine.connect()
+        except (DBAPIError, PoolTimeout) as error:
+            raise _translated(error) from error
+        with connection:
+            yield connection
+
+
+def _state(seen: Found) -> RecordState:
+    if seen.completed is not None:
+        return RecordState.COMPLETED
+    if seen.until is None:
+        return RecordState.RELEASED
+    return RecordState.IN_PROGRESS if seen.now < seen.until else RecordState.LAPSED
+
+
+def _translated(error: DBAPIError | PoolTimeout) -> StoreUnavailable:
+    return StoreUnavailable(f"the store's database failed: {type(error).__name__}")
+
+
+def _limits(driver: str, seconds: int) -> dict[str, Any]:
+    """How long a connection may be silent, in each driver's words."""
+    if driver in {"psycopg", "psycopg2"}:
+        return {"connect_timeout": seconds, "tcp_user_timeout": seconds * 1000}
+    if driver in {"pymysql", "mysqldb"}:
+        return {"connect_timeout": seconds, "read_timeout": seconds, "write_timeout": seconds}
+    return {}

@@ -1,0 +1,99 @@
+"""Starting a server that refuses to be root's, and ending it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+NOBODY = "nobody"
+PATIENCE = 60.0
+
+
+def find(*names: str) -> str:
+    """Where a program is. Skips the test, and says which package has it, where there is none; in CI that fails."""
+    package, *programs = names
+    for program in programs:
+        if found := shutil.which(program):
+            return found
+    said = f"{programs[0]} is not installed: apt-get install {package}"
+    if os.environ.get("CI"):
+        pytest.fail(said)
+    pytest.skip(said)
+
+
+def free_port() -> int:
+    """A port of loopback that nobody has at the moment."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+class Server:
+    """A process in a folder of its own, as a user without rights.
+
+    Args:
+        prepare: Makes the folder ready: called with it.
+        command: What to start: called with the folder.
+        ready: Whether it answers.
+    """
+
+    def __init__(
+        self,
+        *,
+        prepare: Callable[[Path], Sequence[str] | None],
+        command: Callable[[Path], Sequence[str]],
+        ready: Callable[[], bool],
+    ) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="cloudq-server-"))
+        self.folder.chmod(0o755)
+        self._user = NOBODY if os.geteuid() == 0 else None
+        data = self.folder / "data"
+        data.mkdir()
+        if self._user:
+            shutil.chown(self.folder, self._user)
+            shutil.chown(data, self._user)
+        self._log = (self.folder / "log").open("wb")
+        if first := prepare(data):
+            subprocess.run(
+                first, user=self._user, check=True, stdout=self._log, stderr=self._log, cwd=data, timeout=PATIENCE
+            )
+        self.process = subprocess.Popen(
+            command(data), user=self._user, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL, cwd=data
+        )
+        until = time.monotonic() + PATIENCE
+        while not ready():
+            if self.process.poll() is not None or time.monotonic() > until:
+                said = (self.folder / "log").read_text(errors="replace")[-2000:]
+                self.close()
+                raise RuntimeError(f"the server didn't start: {said}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Has it stand still, as a machine that hangs does."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Ends `stop`."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """Ends it, and removes its folder."""
+        self.go_on()
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(20)
+        self._log.close()
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -13,10 +13,13 @@ class StoreHarness(ABC):
 
     Attributes:
         unit: The kit's unit of time: leases are a few of it, and keeps some more.
+        margin: How much later than at its end a claim is over for others, less than a `unit`: where processes have no
+            common clock.
         sweeps: Whether what was kept for long enough goes by `Store.sweep`; otherwise the server sees to it.
     """
 
     unit = timedelta(minutes=1)
+    margin = timedelta(0)
     sweeps = True
 
     @abstractmethod

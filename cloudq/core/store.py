@@ -135,7 +135,7 @@ class Store(Protocol):
         """Takes the key for `owner`, unless somebody has it or its work is done: in one step that nothing can come between.
 
         A claim that is over, or was released, is taken over. The same owner's own claim must be given again, with its
-        token, since the answer to its first call may have been lost.
+        token, and renewed: the answer to its first call may have been lost.
 
         Args:
             key: What to claim.

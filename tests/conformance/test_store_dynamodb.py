@@ -16,9 +16,11 @@ from cloudq.stores.dynamodb import DynamoStore
 from cloudq.stores.dynamodb.time import MARGIN
 from cloudq.testing.clock import FakeClock
 from cloudq.testing.stores import StoreConformance, StoreHarness
+from tests.conformance import store_model
 from tests.moto_server import moto_server
 
 pytestmark = pytest.mark.slow
+EXAMPLES = 60
 TABLE = "claims"
 
 
@@ -106,3 +108,7 @@ class TestDynamoDB(StoreConformance):
 
     def harness(self) -> StoreHarness:
         return DynamoHarness(self.url)
+
+    def test_every_sequence_of_calls(self) -> None:
+        """As the table says, calls and times in any order."""
+        store_model.check(self.harness, examples=EXAMPLES)

@@ -11,9 +11,11 @@ import redis
 from cloudq.stores.redis import RedisStore
 from cloudq.stores.redis.scripts import NOW
 from cloudq.testing.stores import StoreConformance, StoreHarness
+from tests.conformance import store_model
 from tests.servers import databases
 
 pytestmark = pytest.mark.slow
+EXAMPLES = 60
 
 
 class RedisHarness(StoreHarness):
@@ -53,3 +55,7 @@ class TestRedis(StoreConformance):
 
     def harness(self) -> StoreHarness:
         return RedisHarness(self.port)
+
+    def test_every_sequence_of_calls(self) -> None:
+        """As the table says, calls and times in any order."""
+        store_model.check(self.harness, examples=EXAMPLES)

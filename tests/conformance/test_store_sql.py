@@ -13,9 +13,11 @@ from cloudq.core.store import Store
 from cloudq.stores.sql.dialect import TABLE, MySQL, PostgreSQL
 from cloudq.stores.sql.store import SqlStore
 from cloudq.testing.stores import StoreConformance, StoreHarness
+from tests.conformance import store_model
 from tests.servers import databases
 
 pytestmark = pytest.mark.slow
+EXAMPLES = 60
 
 
 class SqlHarness(StoreHarness):
@@ -80,6 +82,10 @@ class TestPostgreSQL(StoreConformance):
     def harness(self) -> StoreHarness:
         return SqlHarness(self.url, PostgreSQL)
 
+    def test_every_sequence_of_calls(self) -> None:
+        """As the table says, calls and times in any order."""
+        store_model.check(self.harness, examples=EXAMPLES)
+
 
 class TestMariaDB(StoreConformance):
     """MariaDB of Debian's package."""
@@ -90,3 +96,7 @@ class TestMariaDB(StoreConformance):
 
     def harness(self) -> StoreHarness:
         return SqlHarness(self.url, MySQL)
+
+    def test_every_sequence_of_calls(self) -> None:
+        """As the table says, calls and times in any order."""
+        store_model.check(self.harness, examples=EXAMPLES)

@@ -41,9 +41,12 @@ _DENIED: Final = {"AccessDeniedException", "UnrecognizedClientException", "Inval
 # For this reader's time `:now`, which has the margin off already.
 _FREE: Final = (
     "(attribute_not_exists(id) OR kept_until <= :now OR "
-    "(attribute_not_exists(completed_at) AND (attribute_not_exists(held_until) OR held_until <= :now)))"
+    "(attribute_not_exists(completed_at) AND (attribute_not_exists(held_until) OR "
+    "(held_until <= :now AND claim_owner <> :owner))))"
 )
-_MINE: Final = "claim_token = :token AND attribute_not_exists(completed_at) AND attribute_exists(held_until)"
+_MINE: Final = (
+    "claim_token = :token AND kept_until > :late AND attribute_not_exists(completed_at) AND attribute_exists(held_until)"
+)
 
 
 class DynamoStore:
@@ -70,7 +73,8 @@ class DynamoStore:
         for _ in range(_ROUNDS):
             now = self._time.now()
             token = next_token(last, now)
-            found = self._take(key, token, last, now, owner=owner, lease=lease, fingerprint=fingerprint, keep=keep)
+            ends = now + lease // _MICROSECOND
+            found = self._take(self._item(key, token, owner, ends, ends + keep // _MICROSECOND, fingerprint), now)
             if found is None:
                 return Claimed(token)
             if _kept(found, now) and "completed_at" in found:
@@ -96,7 +100,7 @@ class DynamoStore:
             _MINE + " AND kept_until >= :ends",
             {":ends": ends, ":token": token},
         )
-        if done or found is None or not _is_mine(found, token):
+        if done or found is None or not self._is_of(found, token):
             return done
         # Longer than the record was to be kept: rare, so it costs a second write then.
         done, _ = self._update(
@@ -122,7 +126,7 @@ class DynamoStore:
             values,
             names={"#result": "result"} if also else None,
         )
-        return done or (found is not None and _number(found, "claim_token") == token and "completed_at" in found)
+        return done or (found is not None and self._is_of(found, token) and "completed_at" in found)
 
     def release(self, key: ClaimKey, token: int) -> bool:
         """Gives the claim back."""
@@ -131,7 +135,7 @@ class DynamoStore:
         )
         if done or found is None:
             return done
-        return _number(found, "claim_token") == token and "completed_at" not in found and "held_until" not in found
+        return self._is_of(found, token) and "completed_at" not in found and "held_until" not in found
 
     def show(self, key: ClaimKey) -> Record | None:
         """What is there, or `None`."""
@@ -183,21 +187,9 @@ class DynamoStore:
         """Closes the connections that are idle."""
         self._client.close()
 
-    def _take(
-        self,
-        key: ClaimKey,
-        token: int,
-        last: int,
-        now: int,
-        *,
-        owner: str,
-        lease: timedelta,
-        fingerprint: bytes | None,
-        keep: timedelta,
-    ) -> Mapping[str, Any] | None:
-        """One try of a claim with this token. `None`: it is there; else what is there instead."""
-        ends = now + lease // _MICROSECOND
-        kept = ends + keep // _MICROSECOND
+    def _item(
+        self, key: ClaimKey, token: int, owner: str, ends: int, kept: int, fingerprint: bytes | None
+    ) -> dict[str, Any]:
         item = self._id(key) | {
             "work": {"S": f"{key.task} {key.key}"[:_LONGEST_NAME]},  # for whoever looks into the table
             "claim_token": {"N": str(token)},
@@ -206,17 +198,21 @@ class DynamoStore:
             "kept_until": {"N": str(kept)},
             "expires_at": {"N": str(_seconds(kept))},
         }
-        if fingerprint is not None:
-            item["print"] = {"B": fingerprint}
-        values = {":now": {"N": str(now - _MARGIN)}, ":token": {"N": str(token)}}
+        return item if fingerprint is None else item | {"print": {"B": fingerprint}}
+
+    def _take(self, item: Mapping[str, Any], now: int) -> Mapping[str, Any] | None:
+        """One try of a claim. `None`: it is there; else what is there instead."""
         # A greater token than this may have been given meanwhile, or by a clock that is ahead.
         done, found = self._conditional(
             "put_item",
             Item=item,
             ConditionExpression=f"{_FREE} AND (attribute_not_exists(claim_token) OR claim_token < :token)",
-            ExpressionAttributeValues=values,
+            ExpressionAttributeValues={
+                ":now": {"N": str(now - _MARGIN)},
+                ":token": item["claim_token"],
+                ":owner": item["claim_owner"],
+            },
         )
-        del last
         return None if done else found or {}
 
     def _update(
@@ -228,6 +224,7 @@ class DynamoStore:
         *,
         names: Mapping[str, str] | None = None,
     ) -> tuple[bool, Mapping[str, Any] | None]:
+        values = {**values, ":late": self._time.now() - _MARGIN}
         typed = {name: {"B": value} if isinstance(value, bytes) else {"N": str(value)} for name, value in values.items()}
         more: dict[str, Any] = {"ExpressionAttributeNames": names} if names else {}
         return self._conditional(
@@ -268,12 +265,11 @@ class DynamoStore:
         self._time.learn(answer)
         return answer
 
+    def _is_of(self, item: Mapping[str, Any], token: int) -> bool:
+        return _number(item, "claim_token") == token and _kept(item, self._time.now())
+
     def _id(self, key: ClaimKey) -> dict[str, Any]:
         return {"id": {"S": key.digest(self._namespace).hex()}}
-
-
-def _is_mine(item: Mapping[str, Any], token: int) -> bool:
-    return _number(item, "claim_token") == token and "held_until" in item and "completed_at" not in item
 
 
 def _kept(item: Mapping[str, Any], now: int) -> bool:

@@ -55,7 +55,10 @@ class MemoryStore:
             if does is Does.REFUSES:
                 assert kept is not None
                 return self._instead(kept, now)
-            token = kept.token if does is Does.EXTENDS and kept else self._next(kept)
+            if does is Does.EXTENDS and kept:
+                self._extend(key, kept, now + lease)
+                return Claimed(kept.token)
+            token = next_token(kept.token if kept else 0, to_micros(self._clock.now()))
             self._records[key] = _Kept(token, owner, now + lease, None, now + lease + keep, fingerprint, None)
             return Claimed(token)
 
@@ -66,8 +69,7 @@ class MemoryStore:
             kept = self._records.get(key)
             if kept is None or TABLE[Call.RENEW][self._seen(kept, now, token=token)] is not Does.EXTENDS:
                 return False
-            ends = now + lease
-            self._records[key] = kept._replace(until=ends, kept_until=max(kept.kept_until, ends))
+            self._extend(key, kept, now + lease)
             return True
 
     def complete(self, key: ClaimKey, token: int, *, result: bytes | None, keep: timedelta) -> bool:
@@ -132,8 +134,8 @@ class MemoryStore:
     def close(self) -> None:
         """Nothing to free."""
 
-    def _next(self, kept: _Kept | None) -> int:
-        return next_token(kept.token if kept else 0, to_micros(self._clock.now()))
+    def _extend(self, key: ClaimKey, kept: _Kept, ends: timedelta) -> None:
+        self._records[key] = kept._replace(until=ends, kept_until=max(kept.kept_until, ends))
 
     def _seen(self, kept: _Kept | None, now: timedelta, *, owner: str | None = None, token: int | None = None) -> Seen:
         if kept is None or now >= kept.kept_until:

@@ -35,7 +35,12 @@ local owner, lease, keep, fingerprint = ARGV[1], tonumber(ARGV[2]), tonumber(ARG
 if there and completed then return {'completed', text(completed), field('result'), field('fingerprint')} end
 local own = there and till and field('owner') == owner
 if there and till and now < till and not own then return {'progress', text(till - now), field('fingerprint')} end
-if not own then token = math.max(token + 1, now) end
+if own then
+    redis.call('HSET', KEYS[1], 'until', text(now + lease))
+    remain(math.max(kept, now + lease))
+    return {'claimed', text(token)}
+end
+token = math.max(token + 1, now)
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'token', text(token), 'owner', owner, 'until', text(now + lease))
 if fingerprint ~= '' then redis.call('HSET', KEYS[1], 'fingerprint', fingerprint) end

@@ -97,9 +97,9 @@ class PostgreSQL:
         What is refused is written too, as it was: a `where` would bring no row then, and the reader would need a second
         look, between which the row may be gone.
         """
-        free = _FREE.format(now="excluded.token")  # which holds the time, and is read once
-        own = "(c.owner = excluded.owner and c.completed_at is null and c.held_until is not null)"
-        may = f"({free} or {own})"
+        # The inserted token is the time, which so is read once.
+        own = "(c.owner = excluded.owner and c.completed_at is null and c.held_until is not null and c.kept_until > excluded.token)"
+        free = f"({_FREE.format(now='excluded.token')} and not {own})"
         row = connection.execute(
             text(f"""
             insert into {TABLE} as c
@@ -108,14 +108,15 @@ class PostgreSQL:
                    :fingerprint, null
               from (select {self.now} as now) t
                 on conflict (digest) do update set
-                   token = case when {own} and not c.kept_until <= excluded.token then c.token
-                                when {free} then greatest(c.token + 1, excluded.token) else c.token end,
-                   owner = case when {may} then excluded.owner else c.owner end,
-                   held_until = case when {may} then excluded.held_until else c.held_until end,
-                   completed_at = case when {may} then null else c.completed_at end,
-                   kept_until = case when {may} then excluded.kept_until else c.kept_until end,
-                   fingerprint = case when {may} then excluded.fingerprint else c.fingerprint end,
-                   result = case when {may} then null else c.result end
+                   token = case when {free} then greatest(c.token + 1, excluded.token) else c.token end,
+                   owner = case when {free} then excluded.owner else c.owner end,
+                   held_until = case when {free} or {own} then excluded.held_until else c.held_until end,
+                   completed_at = case when {free} then null else c.completed_at end,
+                   kept_until = case when {free} then excluded.kept_until
+                                     when {own} then greatest(c.kept_until, excluded.held_until)
+                                     else c.kept_until end,
+                   fingerprint = case when {free} then excluded.fingerprint else c.fingerprint end,
+                   result = case when {free} then null else c.result end
          returning {self.now}, {COLUMNS}"""),
             values,
         ).one()
@@ -185,16 +186,23 @@ class MySQL:
         return True
 
     def _take(self, connection: Connection, values: Mapping[str, Any]) -> bool:
-        # It assigns from left to right, each by what those before have left: the token, which asks for all, first.
-        free = _FREE.format(now=self.now)
-        own = "(c.owner = :owner and c.completed_at is null and c.held_until is not null)"
+        own = f"(owner = :owner and completed_at is null and held_until is not null and kept_until > {self.now})"
+        free = _FREE.replace("c.", "").format(now=self.now)
+        renewed = connection.execute(
+            text(f"""
+            update {TABLE} set kept_until = greatest(kept_until, {self.now} + :lease), held_until = {self.now} + :lease
+             where digest = :digest and {own}"""),
+            values,
+        )
+        if renewed.rowcount:
+            return True
         result = connection.execute(
             text(f"""
-            update {TABLE} c
-               set c.token = if({own} and c.kept_until > {self.now}, c.token, greatest(c.token + 1, {self.now})),
-                   c.owner = :owner, c.held_until = {self.now} + :lease, c.completed_at = null,
-                   c.kept_until = {self.now} + :lease + :keep, c.fingerprint = :fingerprint, c.result = null
-             where c.digest = :digest and ({free} or {own})"""),
+            update {TABLE}
+               set token = greatest(token + 1, {self.now}), owner = :owner, held_until = {self.now} + :lease,
+                   completed_at = null, kept_until = {self.now} + :lease + :keep, fingerprint = :fingerprint,
+                   result = null
+             where digest = :digest and {free} and not {own}"""),
             values,
         )
         return bool(result.rowcount)

@@ -96,7 +96,7 @@ class SqlStore:
         now = self._dialect.now
         return self._changes(
             f"""update {TABLE} set kept_until = greatest(kept_until, {now} + :lease), held_until = {now} + :lease
-                 where digest = :digest and token = :token and completed_at is null and held_until is not null""",
+                 where {self._mine}""",
             self._values(key) | {"token": token, "lease": lease // _MICROSECOND},
         )
 
@@ -106,7 +106,7 @@ class SqlStore:
         values = self._values(key) | {"token": token, "result": result, "keep": keep // _MICROSECOND}
         changed = self._changes(
             f"""update {TABLE} set completed_at = {now}, kept_until = {now} + :keep, held_until = null, result = :result
-                 where digest = :digest and token = :token and completed_at is null and held_until is not null""",
+                 where {self._mine}""",
             values,
         )
         return changed or self._is(values, "completed_at is not null")
@@ -116,7 +116,7 @@ class SqlStore:
         values = self._values(key) | {"token": token}
         changed = self._changes(
             f"""update {TABLE} set held_until = null, owner = '', fingerprint = null
-                 where digest = :digest and token = :token and completed_at is null and held_until is not null""",
+                 where {self._mine}""",
             values,
         )
         return changed or self._is(values, "completed_at is null and held_until is null")
@@ -142,8 +142,9 @@ class SqlStore:
 
     def forget(self, key: ClaimKey, *, force: bool = False) -> Forgotten:
         """Removes the record; that of a claim that holds only with `force`."""
-        live = "" if force else f"and (completed_at is not null or held_until is null or held_until <= {self._dialect.now})"
-        if self._changes(f"delete from {TABLE} where digest = :digest {live}", self._values(key)):
+        now = self._dialect.now
+        free = "" if force else f"and (completed_at is not null or held_until is null or held_until <= {now})"
+        if self._changes(f"delete from {TABLE} where digest = :digest and kept_until > {now} {free}", self._values(key)):
             return Forgotten.REMOVED
         return Forgotten.NOTHING_THERE if self.show(key) is None else Forgotten.STILL_RUNNING
 
@@ -163,6 +164,14 @@ class SqlStore:
         """Closes the connections."""
         self._engine.dispose()
 
+    @property
+    def _of_token(self) -> str:
+        return f"digest = :digest and token = :token and kept_until > {self._dialect.now}"
+
+    @property
+    def _mine(self) -> str:
+        return f"{self._of_token} and completed_at is null and held_until is not null"
+
     def _values(self, key: ClaimKey) -> dict[str, Any]:
         return {"digest": key.digest(self._namespace)}
 
@@ -170,7 +179,7 @@ class SqlStore:
         return bool(self._repeated(lambda connection: connection.execute(text(statement), values).rowcount))
 
     def _is(self, values: dict[str, Any], condition: str) -> bool:
-        statement = f"select 1 from {TABLE} where digest = :digest and token = :token and {condition}"
+        statement = f"select 1 from {TABLE} where {self._of_token} and {condition}"
         return self._read(statement, values) is not None
 
     def _read(self, statement: str, values: dict[str, Any]) -> Any:

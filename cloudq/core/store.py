@@ -132,7 +132,7 @@ class Store(Protocol):
     def claim(
         self, key: ClaimKey, *, owner: str, lease: timedelta, fingerprint: bytes | None, keep: timedelta
     ) -> Claim:
-        """Takes the key for `owner`, unless somebody has it or its work is done: in one step that nothing can come between.
+        """Takes the key for `owner`, unless somebody has it or its work is done: in one step, with nothing between.
 
         A claim that is over, or was released, is taken over. The same owner's own claim must be given again, with its
         token, and renewed: the answer to its first call may have been lost.
@@ -173,7 +173,7 @@ class Store(Protocol):
         ...
 
     def sweep(self, limit: int) -> int:
-        """Removes up to `limit` records that were kept for long enough. Returns how many; 0 where the server does it."""
+        """Removes up to `limit` records that were kept for long enough; says how many. 0 where the server does it."""
         ...
 
     def close(self) -> None:

@@ -56,7 +56,9 @@ def check(harness: Callable[[], StoreHarness], *, examples: int, steps: int = 30
             if isinstance(said, Claimed) and isinstance(meant, Claimed):
                 known = self.tokens.setdefault((key, meant.token), said.token)
                 assert said.token == known
-                assert all(said.token > mine for (of, other), mine in self.tokens.items() if of == key and other < meant.token)
+                assert all(
+                    said.token > mine for (of, other), mine in self.tokens.items() if of == key and other < meant.token
+                )
             elif isinstance(said, InProgress) and isinstance(meant, InProgress):
                 assert abs(said.left - meant.left - self.harness.margin) < self.unit / 2
                 assert said.fingerprint == meant.fingerprint
@@ -80,7 +82,7 @@ def check(harness: Callable[[], StoreHarness], *, examples: int, steps: int = 30
                 assert self.store.release(key, mine) == self.model.release(key, theirs)
 
         @rule(key=keys, force=st.booleans())
-        def forget(self, key: ClaimKey, force: bool) -> None:  # noqa: FBT001 - hypothesis draws it by name
+        def forget(self, key: ClaimKey, force: bool) -> None:
             assert self.store.forget(key, force=force) == self.model.forget(key, force=force)
 
         @rule(key=keys)

@@ -78,7 +78,7 @@ class DynamoHarness(StoreHarness):
             region_name="eu-west-1",
             endpoint_url=self.url,
             aws_access_key_id="x",
-            aws_secret_access_key="x",
+            aws_secret_access_key="x",  # noqa: S106
             config=Config(retries={"total_max_attempts": 1}),
         )
 

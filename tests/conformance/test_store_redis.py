@@ -30,7 +30,9 @@ class RedisHarness(StoreHarness):
         self.client.flushall()
 
     def open(self, namespace: str = "kit") -> RedisStore:
-        return RedisStore(redis.Redis(port=self.port), namespace, now=NOW + "now = now + (redis.call('GET', 'added') or 0)\n")
+        return RedisStore(
+            redis.Redis(port=self.port), namespace, now=NOW + "now = now + (redis.call('GET', 'added') or 0)\n"
+        )
 
     def advance(self, delta: timedelta) -> None:
         self.client.incrby("added", delta // timedelta(microseconds=1))

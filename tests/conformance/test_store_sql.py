@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, delete, table
 
-from cloudq.core.store import Store
 from cloudq.stores.sql.dialect import TABLE, MySQL, PostgreSQL
 from cloudq.stores.sql.store import SqlStore
 from cloudq.testing.stores import StoreConformance, StoreHarness
@@ -25,7 +23,7 @@ class SqlHarness(StoreHarness):
 
     unit = timedelta(seconds=10)
 
-    def __init__(self, url: str, kind: type[PostgreSQL] | type[MySQL]) -> None:
+    def __init__(self, url: str, kind: type[PostgreSQL | MySQL]) -> None:
         self.url = url
         self.added = 0
         self.kind = kind
@@ -48,7 +46,7 @@ class SqlHarness(StoreHarness):
         store.close()
         engine = create_engine(url)
         with engine.begin() as connection:
-            connection.execute(text(f"delete from {TABLE}"))
+            connection.execute(delete(table(TABLE)))
         engine.dispose()
 
     def open(self, namespace: str = "kit") -> SqlStore:

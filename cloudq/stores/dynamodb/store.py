@@ -1,7 +1,7 @@
 """`DynamoStore`: the store contract on one table of DynamoDB. Each change is one conditional write.
 
-The table has the hash key `id` (a string), and `expires_at` as its TTL attribute; `terraform/aws-sqs` makes it. A record
-that has expired may stay for days before DynamoDB deletes it, so every condition looks at the time itself.
+The table has the hash key `id` (a string), and `expires_at` as its TTL attribute; `terraform/aws-sqs` makes it. A
+record that has expired may stay for days before DynamoDB deletes it, so every condition looks at the time itself.
 
 **Not with global tables**: their regions take writes apart and settle later which of them holds. Two workers in two
 regions would both have a claim.
@@ -45,7 +45,8 @@ _FREE: Final = (
     "(held_until <= :now AND claim_owner <> :owner))))"
 )
 _MINE: Final = (
-    "claim_token = :token AND kept_until > :late AND attribute_not_exists(completed_at) AND attribute_exists(held_until)"
+    "claim_token = :token AND kept_until > :late AND "
+    "attribute_not_exists(completed_at) AND attribute_exists(held_until)"
 )
 
 
@@ -68,17 +69,20 @@ class DynamoStore:
     def claim(
         self, key: ClaimKey, *, owner: str, lease: timedelta, fingerprint: bytes | None, keep: timedelta
     ) -> Claim:
-        """Takes the key, unless somebody has it or its work is done: one write, or two where another was there before."""
+        """Takes the key, unless somebody has it or its work is done: one write, or two where clocks differ."""
         last = 0
         for _ in range(_ROUNDS):
             now = self._time.now()
             token = next_token(last, now)
             ends = now + lease // _MICROSECOND
-            found = self._take(self._item(key, token, owner, ends, ends + keep // _MICROSECOND, fingerprint), now)
+            times = {"held_until": ends, "kept_until": ends + keep // _MICROSECOND}
+            found = self._take(self._item(key, owner, fingerprint, claim_token=token, **times), now)
             if found is None:
                 return Claimed(token)
             if _kept(found, now) and "completed_at" in found:
-                return Completed(from_micros(_number(found, "completed_at")), _bytes(found, "result"), _bytes(found, "print"))
+                return Completed(
+                    from_micros(_number(found, "completed_at")), _bytes(found, "result"), _bytes(found, "print")
+                )
             if _kept(found, now) and "held_until" in found:
                 if found["claim_owner"]["S"] == owner:
                     token = _number(found, "claim_token")
@@ -130,9 +134,7 @@ class DynamoStore:
 
     def release(self, key: ClaimKey, token: int) -> bool:
         """Gives the claim back."""
-        done, found = self._update(
-            key, "REMOVE held_until, claim_owner, print", _MINE, {":token": token}
-        )
+        done, found = self._update(key, "REMOVE held_until, claim_owner, print", _MINE, {":token": token})
         if done or found is None:
             return done
         return self._is_of(found, token) and "completed_at" not in found and "held_until" not in found
@@ -169,7 +171,9 @@ class DynamoStore:
         condition = "attribute_exists(id) AND kept_until > :kept"
         values = {":kept": {"N": str(now - _MARGIN)}}
         if not force:
-            condition += " AND (attribute_exists(completed_at) OR attribute_not_exists(held_until) OR held_until <= :now)"
+            condition += (
+                " AND (attribute_exists(completed_at) OR attribute_not_exists(held_until) OR held_until <= :now)"
+            )
             values[":now"] = {"N": str(now - _MARGIN)}
         done, found = self._conditional(
             "delete_item", Key=self._id(key), ConditionExpression=condition, ExpressionAttributeValues=values
@@ -187,17 +191,13 @@ class DynamoStore:
         """Closes the connections that are idle."""
         self._client.close()
 
-    def _item(
-        self, key: ClaimKey, token: int, owner: str, ends: int, kept: int, fingerprint: bytes | None
-    ) -> dict[str, Any]:
+    def _item(self, key: ClaimKey, owner: str, fingerprint: bytes | None, **numbers: int) -> dict[str, Any]:
+        numbers["expires_at"] = _seconds(numbers["kept_until"])
         item = self._id(key) | {
             "work": {"S": f"{key.task} {key.key}"[:_LONGEST_NAME]},  # for whoever looks into the table
-            "claim_token": {"N": str(token)},
             "claim_owner": {"S": owner},
-            "held_until": {"N": str(ends)},
-            "kept_until": {"N": str(kept)},
-            "expires_at": {"N": str(_seconds(kept))},
         }
+        item |= {name: {"N": str(number)} for name, number in numbers.items()}
         return item if fingerprint is None else item | {"print": {"B": fingerprint}}
 
     def _take(self, item: Mapping[str, Any], now: int) -> Mapping[str, Any] | None:
@@ -225,7 +225,9 @@ class DynamoStore:
         names: Mapping[str, str] | None = None,
     ) -> tuple[bool, Mapping[str, Any] | None]:
         values = {**values, ":late": self._time.now() - _MARGIN}
-        typed = {name: {"B": value} if isinstance(value, bytes) else {"N": str(value)} for name, value in values.items()}
+        typed = {
+            name: {"B": value} if isinstance(value, bytes) else {"N": str(value)} for name, value in values.items()
+        }
         more: dict[str, Any] = {"ExpressionAttributeNames": names} if names else {}
         return self._conditional(
             "update_item",
@@ -241,7 +243,7 @@ class DynamoStore:
         try:
             self._call(method, ReturnValuesOnConditionCheckFailure="ALL_OLD", **arguments)
         except ClientError as error:
-            return False, error.response.get("Item")  # type: ignore[return-value]  # only botocore's stubs don't know it
+            return False, error.response.get("Item")
         return True, None
 
     def _call(self, method: str, **arguments: Any) -> Mapping[str, Any]:
@@ -261,7 +263,9 @@ class DynamoStore:
                 raise PermissionDenied(f"DynamoDB refuses {method} on table {self._table!r}: {code}") from error
             raise StoreUnavailable(f"the store's table {self._table!r} failed: {code}") from error
         except BotoCoreError as error:
-            raise StoreUnavailable(f"the store's table {self._table!r} can't be reached: {type(error).__name__}") from error
+            raise StoreUnavailable(
+                f"the store's table {self._table!r} can't be reached: {type(error).__name__}"
+            ) from error
         self._time.learn(answer)
         return answer
 

@@ -52,8 +52,7 @@ class MemoryStore:
             now = self._clock.elapsed()
             kept = self._records.get(key)
             does = TABLE[Call.CLAIM][self._seen(kept, now, owner=owner)]
-            if does is Does.REFUSES:
-                assert kept is not None
+            if kept is not None and does is Does.REFUSES:
                 return self._instead(kept, now)
             if does is Does.EXTENDS and kept:
                 self._extend(key, kept, now + lease)
@@ -150,10 +149,9 @@ class MemoryStore:
         return Seen.HELD if now < kept.until else Seen.LAPSED
 
     def _instead(self, kept: _Kept, now: timedelta) -> Claim:
-        if kept.completed is not None:
+        if kept.until is None and kept.completed is not None:
             return Completed(kept.completed, kept.result, kept.fingerprint)
-        assert kept.until is not None
-        return InProgress(kept.until - now, kept.fingerprint)
+        return InProgress((kept.until or now) - now, kept.fingerprint)
 
 
 _STATES = {

@@ -1,8 +1,8 @@
 """What Redis runs: each script is one step, by the server's own time, on one key (so on one node of a cluster).
 
-A record is a hash: `token`, `owner`, `until`, `completed`, `kept`, `fingerprint`, `result`; times are microseconds since
-1970, as texts, since Lua's own numbers lose digits beyond 2^53 when they are shown. The server's TTL removes a record once
-it was kept for long enough.
+A record is a hash: `token`, `owner`, `until`, `completed`, `kept`, `fingerprint`, `result`; times are microseconds
+since 1970, as texts, since Lua shows large numbers with fewer digits. The server's TTL removes a record once it was
+kept for long enough.
 """
 
 from __future__ import annotations

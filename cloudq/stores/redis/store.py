@@ -108,7 +108,7 @@ class RedisStore:
         return Record(
             state=state,
             token=int(token),
-            owner=_text(owner or b""),
+            owner=_text(owner),
             until=None if until is None else from_micros(int(until)),
             at=None if completed is None else from_micros(int(completed)),
             keep_until=from_micros(int(kept)),
@@ -129,7 +129,7 @@ class RedisStore:
         """Closes the connections."""
         self._client.close()
 
-    def _run(self, name: str, key: ClaimKey, *arguments: object) -> Any:
+    def _run(self, name: str, key: ClaimKey, *arguments: bytes | str | int) -> Any:
         place = f"cloudq:{self._namespace}:{key.digest(self._namespace).hex()}"
         try:
             return self._scripts[name](keys=[place], args=list(arguments))
@@ -140,8 +140,8 @@ class RedisStore:
 _FORGOTTEN: Final = {1: Forgotten.REMOVED, 0: Forgotten.NOTHING_THERE, -1: Forgotten.STILL_RUNNING}
 
 
-def _text(value: bytes | str) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+def _text(value: bytes | str | None) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value or ""
 
 
 def _translated(error: RedisError) -> StoreUnavailable | PermissionDenied:

@@ -33,7 +33,7 @@ COLUMNS: Final = "token, owner, held_until, completed_at, kept_until, fingerprin
 
 def found(row: Row[Any]) -> Found:
     """A row as it was read, whatever the database's own type of bytes."""
-    now, token, owner, until, completed, kept_until, fingerprint, result = row
+    now, token, owner, until, completed, kept_until, fingerprint, result = tuple(row)
     return Found(
         int(now),
         int(token),
@@ -98,14 +98,15 @@ class PostgreSQL:
         look, between which the row may be gone.
         """
         # The inserted token is the time, which so is read once.
-        own = "(c.owner = excluded.owner and c.completed_at is null and c.held_until is not null and c.kept_until > excluded.token)"
+        held = "c.completed_at is null and c.held_until is not null and c.kept_until > excluded.token"
+        own = f"(c.owner = excluded.owner and {held})"
         free = f"({_FREE.format(now='excluded.token')} and not {own})"
         row = connection.execute(
             text(f"""
             insert into {TABLE} as c
-                   (digest, namespace, task, key, token, owner, held_until, completed_at, kept_until, fingerprint, result)
-            select :digest, :namespace, :task, :key, t.now, :owner, t.now + :lease, null, t.now + :lease + :keep,
-                   :fingerprint, null
+                   (digest, namespace, task, key, token, owner, held_until, kept_until, fingerprint)
+            select :digest, :namespace, :task, :key, t.now, :owner, t.now + :lease, t.now + :lease + :keep,
+                   :fingerprint
               from (select {self.now} as now) t
                 on conflict (digest) do update set
                    token = case when {free} then greatest(c.token + 1, excluded.token) else c.token end,

@@ -31,7 +31,7 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 _BUSY: Final = timedelta(seconds=1)
 _TRIES: Final = 3
 
-DIALECTS: Final[dict[str, type[PostgreSQL] | type[MySQL]]] = {
+DIALECTS: Final[dict[str, type[PostgreSQL | MySQL]]] = {
     "postgresql": PostgreSQL,
     "mysql": MySQL,
     "mariadb": MySQL,
@@ -57,7 +57,9 @@ class SqlStore:
         """A store on the server that SQLAlchemy's URL names."""
         made = make_url(url)
         seconds = max(1, round(timeout.total_seconds()))
-        engine = create_engine(made, pool_timeout=seconds, pool_recycle=1800, connect_args=_limits(made.get_driver_name(), seconds))
+        engine = create_engine(
+            made, pool_timeout=seconds, pool_recycle=1800, connect_args=_limits(made.get_driver_name(), seconds)
+        )
         return cls(engine, namespace)
 
     def create_tables(self) -> None:
@@ -123,7 +125,9 @@ class SqlStore:
 
     def show(self, key: ClaimKey) -> Record | None:
         """What is there, or `None`."""
-        row = self._read(f"select {self._dialect.now}, {COLUMNS} from {TABLE} where digest = :digest", self._values(key))
+        row = self._read(
+            f"select {self._dialect.now}, {COLUMNS} from {TABLE} where digest = :digest", self._values(key)
+        )
         if row is None:
             return None
         seen = found(row)
@@ -144,7 +148,9 @@ class SqlStore:
         """Removes the record; that of a claim that holds only with `force`."""
         now = self._dialect.now
         free = "" if force else f"and (completed_at is not null or held_until is null or held_until <= {now})"
-        if self._changes(f"delete from {TABLE} where digest = :digest and kept_until > {now} {free}", self._values(key)):
+        if self._changes(
+            f"delete from {TABLE} where digest = :digest and kept_until > {now} {free}", self._values(key)
+        ):
             return Forgotten.REMOVED
         return Forgotten.NOTHING_THERE if self.show(key) is None else Forgotten.STILL_RUNNING
 

@@ -82,7 +82,9 @@ class StoreBench:
         assert isinstance(claimed, Claimed), f"the key is taken: {claimed}"
         return claimed.token
 
-    def complete(self, token: int, key: ClaimKey = KEY, *, result: bytes | None = None, keep: timedelta | None = None) -> bool:
+    def complete(
+        self, token: int, key: ClaimKey = KEY, *, result: bytes | None = None, keep: timedelta | None = None
+    ) -> bool:
         """Completes."""
         return self.store.complete(key, token, result=result, keep=keep or self.keep)
 

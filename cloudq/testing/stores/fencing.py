@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from cloudq.core.store import Claimed, Completed, InProgress, RecordState
+from cloudq.core.store import Claim, Claimed, Completed, InProgress, RecordState
 from cloudq.testing.stores.bench import KEY, StoreBench
 
 
@@ -153,9 +153,11 @@ class Fencing:
         for number in range(20):
             stale = bench.token()
             bench.advance(bench.lease + bench.unit)
-            late, claimed = bench.together(
-                [partial(bench.complete, stale), partial(bench.claim, store=bench.open(), owner=f"next-{number}")]
-            )
+            calls: list[Callable[[], bool | Claim]] = [
+                partial(bench.complete, stale),
+                partial(bench.claim, store=bench.open(), owner=f"next-{number}"),
+            ]
+            late, claimed = bench.together(calls)
             record = bench.store.show(KEY)
             assert record is not None
             if late:

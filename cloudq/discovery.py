@@ -83,14 +83,29 @@ def load_app(spec: str | Found | None, *, safe_path: bool | None = None) -> App:
     """
     spec, folder, _, _ = spec if isinstance(spec, Found) else find_app(spec)
     attribute = spec.partition(":")[2]
-    if not (sys.flags.safe_path if safe_path is None else safe_path):
-        _put_on_the_path(folder, module_of(spec))
-    module = _import(module_of(spec), spec, folder)
+    module = load_module(spec, folder, safe_path=safe_path)
     app = _named(module, attribute) if attribute else _only_app(module)
     app.load()
     if not app.tasks:
         raise _no_tasks(spec, module, app)
     return app
+
+
+def load_module(spec: str, folder: Path, *, safe_path: bool | None = None) -> ModuleType:
+    """Imports the module that `module` or `module:attribute` names, from a folder or from what is installed.
+
+    Args:
+        spec: What to import.
+        folder: What goes on the import path.
+        safe_path: See `load_app`.
+
+    Raises:
+        ConfigurationError: It can't be imported, or isn't there.
+        TaskDefinitionError: A task's declaration in it is wrong.
+    """
+    if not (sys.flags.safe_path if safe_path is None else safe_path):
+        _put_on_the_path(folder, module_of(spec))
+    return _import(module_of(spec), spec, folder)
 
 
 def _put_on_the_path(folder: Path, module: str) -> None:

@@ -9,7 +9,19 @@ from typing import Annotated, Any, Final, get_args, get_type_hints
 import typer
 from typer.main import get_command
 
-from cloudq.cli import cancel, emulate, explain, making, queues, send, tasks, terraform, version, worker
+from cloudq.cli import (
+    cancel,
+    check_idempotency,
+    emulate,
+    explain,
+    making,
+    queues,
+    send,
+    tasks,
+    terraform,
+    version,
+    worker,
+)
 from cloudq.cli.demo import command as demo
 from cloudq.cli.dlq import commands as dlq
 from cloudq.cli.options import DEBUG, Switches
@@ -136,6 +148,7 @@ _add(application, "demo", demo.demo, demo.EXAMPLES, _WORK)
 _add(application, "tasks", tasks.tasks, tasks.EXAMPLES, _LOOK)
 _add(application, "stats", queues.stats, queues.STATS_EXAMPLES, _LOOK)
 _add(application, "explain", explain.explain, explain.EXAMPLES, _LOOK)
+_add(application, "check-idempotency", check_idempotency.check_idempotency, check_idempotency.EXAMPLES, _LOOK)
 _add(application, "version", version.version, version.EXAMPLES, _LOOK)
 application.add_typer(queue_group, name="queues", rich_help_panel=_WORK)
 _add(queue_group, "create", making.create, making.CREATE_EXAMPLES)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from cloudq.core.handler import Handler
 from cloudq.core.processor import Processor, TimeLimiter
 from cloudq.errors import ConfigurationError
 from cloudq.tasks.context import Context
@@ -14,7 +15,13 @@ if TYPE_CHECKING:
     from cloudq.app import App
 
 
-def processor_of(app: App, time_limiter: TimeLimiter, *, least_deliveries: int = 0) -> Processor[Context]:
+def processor_of(
+    app: App,
+    time_limiter: TimeLimiter,
+    *,
+    least_deliveries: int = 0,
+    handlers: Mapping[str, Handler[Context]] | None = None,
+) -> Processor[Context]:
     """Turns deliveries into outcomes by the app's tasks and settings.
 
     Raises:
@@ -25,9 +32,10 @@ def processor_of(app: App, time_limiter: TimeLimiter, *, least_deliveries: int =
         time_limiter: How a sync task is stopped at its time limit.
         least_deliveries: The backstop against messages that kill their worker is no lower than this: for edges that
             hand back much of what they were handed (semantics 16).
+        handlers: What stands in for the app's tasks, by their names: for tools that watch their runs.
     """
     return Processor(
-        app.runtime.handlers,
+        app.runtime.handlers if handlers is None else handlers,
         middleware=app.middleware,
         retry_policy=app.retry_policy,
         unknown_task_patience=app.unknown_task_patience,

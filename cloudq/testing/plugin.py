@@ -12,17 +12,19 @@ import pytest
 from cloudq.queues.before_opening import add_look, remove_look
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from cloudq.app import App
     from cloudq.emulators.cloud_tasks import CloudTasksEmulator
     from cloudq.testing.guard import Guard
+    from cloudq.testing.redelivery import Check
     from cloudq.testing.service_bus import ServiceBus
 
 INI: str = "cloudq_app"
 REAL: str = "cloudq_real_backends"
 ALLOWED: str = "cloudq_allow_real"
+SEEDS: str = "cloudq_redelivery_seeds"
 _GUARD = pytest.StashKey["_LazyGuard"]()
 
 
@@ -38,6 +40,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addini(
         ALLOWED, "URLs of backends that tests may open all the same, with * and ?, one a line", type="linelist"
+    )
+    parser.addini(SEEDS, "how many schedules the fixture cloudq_redelivery tries for each check", default="200")
+    parser.getgroup("cloudq").addoption(
+        "--cloudq-seed", type=int, metavar="N", help="the one schedule that the fixture cloudq_redelivery tries"
     )
 
 
@@ -120,6 +126,22 @@ def cloudq_app(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> 
         for other in others:
             stack.enter_context(in_memory(other, clock=clock))
         yield app
+
+
+@pytest.fixture
+def cloudq_redelivery(pytestconfig: pytest.Config) -> Callable[[Check], None]:
+    """Proves that tasks may run twice: call it with a `cloudq.testing.redelivery.Check`, in a test.
+
+    It raises `NotIdempotent`, with the smallest schedule that was found after which the state differs. The ini option
+    `cloudq_redelivery_seeds` says how many schedules are tried (200); `--cloudq-seed N` tries the one that a finding
+    names.
+    """
+    seed = pytestconfig.getoption("--cloudq-seed")
+    count = str(pytestconfig.getini(SEEDS))
+    if not count.isdecimal() or not int(count):
+        raise pytest.UsageError(f"the ini option {SEEDS} is {count!r}, not a number from 1")
+    seeds = range(int(count)) if seed is None else [seed]
+    return lambda check: check.prove(seeds)
 
 
 @pytest.fixture(scope="session")

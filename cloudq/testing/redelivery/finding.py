@@ -1,0 +1,92 @@
+"""What the tester found: the task, the point, and the smallest schedule after which the state differs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from cloudq.testing.redelivery.mail import Event
+from cloudq.testing.redelivery.schedule import Schedule
+
+_LONGEST_STATE: Final = 400
+_IN_WORDS: Final = {
+    "crashed": "crashes at this point and is delivered again",
+    "killed": "has its process killed at this point and is delivered again",
+    "paused": "is at this point while another run goes on",
+    "duplicate": "is delivered twice",
+    "concurrent": "runs beside another run",
+    "stale": "is delivered again when its lease is over",
+    "reordered": "is delivered in another order",
+}
+# Of several faults in the smallest schedule, the one that says most.
+_TELLING: Final = ("killed", "crashed", "paused", "stale", "concurrent", "duplicate", "reordered")
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """A schedule after which the state isn't what it is when everything is delivered once.
+
+    Attributes:
+        task: The name of the task.
+        point: Where its run crashed, or was paused; `None` where no point matters.
+        fault: What happened there: `crashed`, `killed`, `paused`, `stale`, `concurrent`, `duplicate` or `reordered`.
+        events: The smallest schedule that was found, a line for each delivery.
+        expected: The state when everything is delivered once.
+        state: The state after this schedule.
+        seed: What finds it again.
+        steps: The smallest schedule, for programs.
+        is_steady: Whether the schedule had the same effect when it was tried again.
+        dead: Messages that ended in the dead-letter queue, with the reasons.
+    """
+
+    task: str
+    point: str | None
+    fault: str
+    events: Sequence[str]
+    expected: object
+    state: object
+    seed: int
+    steps: Schedule
+    is_steady: bool = True
+    dead: Sequence[str] = ()
+
+    def __str__(self) -> str:
+        """All of it, for a person."""
+        lines = [f"{self.task} changes more if it {_IN_WORDS.get(self.fault, self.fault)}", ""]
+        if self.point is not None:
+            lines += [f"  point:    {self.point}"]
+        lines += [
+            f"  expected: {_cut(self.expected)}",
+            f"  found:    {_cut(self.state)}",
+            f"  seed:     {self.seed}" + ("" if self.is_steady else " (not at a second try: it depends on timing)"),
+            "",
+            "  the smallest schedule that was found:",
+            *(f"  {number}. {event}" for number, event in enumerate(self.events, 1)),
+        ]
+        if self.dead:
+            lines += ["", *(f"  dead: {dead}" for dead in self.dead)]
+        return "\n".join(lines)
+
+
+class NotIdempotent(AssertionError):
+    """A task has another effect if its message is delivered as at-least-once delivery may.
+
+    Attributes:
+        finding: What was found.
+    """
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(str(finding))
+        self.finding = finding
+
+
+def culprit(events: Sequence[Event]) -> Event:
+    """The event that a finding is named after."""
+    by_fault = {event.fault: event for event in reversed(events)}
+    return next((by_fault[fault] for fault in _TELLING if fault in by_fault), events[0])
+
+
+def _cut(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_STATE else f"{text[:_LONGEST_STATE]}... ({len(text):,} characters)"

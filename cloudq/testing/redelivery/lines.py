@@ -1,0 +1,163 @@
+"""Each statement of a task's code as a point: the functions of a file run code with calls between their statements.
+
+They are compiled anew from their source, and have their own code again afterwards. No tracing: debuggers and coverage
+tools see what they always see, and an error that is raised at a point goes through `with` and `try` as any other.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import gc
+import inspect
+import linecache
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from types import CodeType, FunctionType
+from typing import Any, Final
+
+from cloudq.testing.redelivery.points import watching
+
+# No name mangling takes place in classes, as these end with underscores.
+_POINT: Final = "__cloudq_point__"
+_VALUE: Final = "__cloudq_value__"
+_LONGEST: Final = 60
+_BLOCKS: Final = ("body", "orelse", "finalbody")
+_LEAVING: Final = (ast.Return, ast.Raise, ast.Continue, ast.Break)
+_changing: Final = Lock()
+
+
+@contextmanager
+def points_between_lines(files: Iterable[str]) -> Iterator[None]:
+    """Within the block, the functions of these files reach a point before each statement, and at each block's end."""
+    with _changing:  # the code of a function is the same for all threads
+        changed: list[tuple[FunctionType, CodeType]] = []
+        setattr(builtins, _POINT, _reach)
+        try:
+            for file in set(files):
+                codes = _instrumented(file)
+                for function in _functions_of(file) if codes else ():
+                    code = codes.get(_key(function.__code__))
+                    if code is not None and code.co_freevars == function.__code__.co_freevars:
+                        changed.append((function, function.__code__))
+                        function.__code__ = code
+            yield
+        finally:
+            for function, code in reversed(changed):
+                function.__code__ = code
+            # A thread that a task left behind may still run the other code.
+            setattr(builtins, _POINT, _nothing)
+
+
+def file_of(function: object) -> str | None:
+    """The file that a function was written in."""
+    code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
+    return code.co_filename if isinstance(code, CodeType) else None
+
+
+def _reach(point: str) -> None:
+    watcher = watching.get()
+    if watcher is not None and (watcher.all_lines or watcher.marked):
+        watcher.reach(point)
+
+
+def _nothing(_point: str) -> None:
+    return
+
+
+def _functions_of(file: str) -> list[FunctionType]:
+    """Those that exist: of modules, classes and closures alike."""
+    found = [thing for thing in gc.get_objects() if type(thing) is FunctionType]
+    return [function for function in found if function.__code__.co_filename == file]
+
+
+def _instrumented(file: str) -> dict[tuple[str, int], CodeType]:
+    """The code of each function in the file, with points; nothing where there is no source to read."""
+    source = "".join(linecache.getlines(file))
+    try:
+        tree = ast.parse(source, file)
+        with_points = ast.fix_missing_locations(_Points(file).visit(tree))
+        module = compile(with_points, file, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return {}
+    return {_key(code): code for code in _codes(module)}
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield constant
+            yield from _codes(constant)
+
+
+def _key(code: CodeType) -> tuple[str, int]:
+    return code.co_qualname, code.co_firstlineno
+
+
+class _Points(ast.NodeTransformer):
+    """Puts a call before each statement of a function, and after the last one of each block."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._depth = 0
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> Any:
+        """Its statements, and those of what is in it."""
+        return self._function(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> Any:
+        """The same for an async one."""
+        return self._function(node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> Any:
+        """Its methods; no point between them, as a class's own statements run once."""
+        before, self._depth = self._depth, 0
+        self.generic_visit(node)
+        self._depth = before
+        return node
+
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> Any:
+        self._depth += 1
+        self.generic_visit(node)
+        self._depth -= 1
+        return node
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        """Each block of it."""
+        super().generic_visit(node)
+        if self._depth and not isinstance(node, ast.ClassDef | ast.Lambda | ast.IfExp):
+            for block in _BLOCKS:
+                statements = getattr(node, block, None)
+                if isinstance(statements, list) and statements and isinstance(statements[0], ast.stmt):
+                    setattr(node, block, list(self._with_points(statements)))
+        return node
+
+    def _with_points(self, statements: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+        for statement in statements:
+            if not _is_docstring(statement):
+                yield self._call(statement, self._place(statement))
+            if isinstance(statement, ast.Return) and not isinstance(statement.value, ast.Constant | ast.Name | None):
+                # What it returns is worked out here, and a block around it ends after that.
+                name = ast.Name(_VALUE, ast.Store())
+                yield ast.copy_location(ast.Assign([name], statement.value), statement)
+                yield self._call(statement, f"after {self._place(statement)}")
+                statement.value = ast.Name(_VALUE, ast.Load())
+            yield statement
+        last = statements[-1]
+        if not isinstance(last, _LEAVING) and not _is_docstring(last):
+            yield self._call(last, f"after {self._place(last)}")
+
+    def _call(self, at: ast.stmt, point: str) -> ast.stmt:
+        call = ast.Call(ast.Name(_POINT, ast.Load()), [ast.Constant(point)], [])
+        return ast.fix_missing_locations(ast.copy_location(ast.Expr(call), at))
+
+    def _place(self, statement: ast.stmt) -> str:
+        text = " ".join(linecache.getline(self._file, statement.lineno).split())
+        shown = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+        return f"{Path(self._file).name}:{statement.lineno}: {shown}"
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)

@@ -19,7 +19,7 @@ from cloudq.tasks.task import Call
 from cloudq.testing.clock import FakeClock
 from cloudq.testing.memory import in_memory, memory_of
 from cloudq.testing.redelivery.finding import Finding, NotIdempotent, culprit
-from cloudq.testing.redelivery.lines import file_of, points_between_lines
+from cloudq.testing.redelivery.lines import code_of, points_between_lines
 from cloudq.testing.redelivery.rehearsal import LEAST_GRACE, Ending, How, Rehearsal
 from cloudq.testing.redelivery.schedule import ALL_FAULTS, Fault, Reached, Schedule, schedule_of
 from cloudq.testing.redelivery.shrinking import shrunk
@@ -152,8 +152,9 @@ class _Search:
 
     def _files(self) -> set[str]:
         """All tasks of the App count: those that are called may send others."""
-        tasks = {file_of(definition.function) for definition in self._app.runtime.handlers.values()}
-        return {file for file in (*tasks, *(module.__file__ for module in self._check._modules)) if file is not None}
+        codes = [code_of(definition.function) for definition in self._app.runtime.handlers.values()]
+        files = (*(code.co_filename for code in codes if code), *(module.__file__ for module in self._check._modules))
+        return {file for file in files if file is not None}
 
     def _sent_once(self) -> list[Outgoing]:
         """The messages as they are stored: the same ids in each rehearsal."""

@@ -14,7 +14,7 @@ _LONGEST_STATE: Final = 400
 _IN_WORDS: Final = {
     "crashed": "crashes at this point and is delivered again",
     "killed": "has its process killed at this point and is delivered again",
-    "paused": "is at this point while another run goes on",
+    "paused": "is slow at this point, and another run goes on meanwhile",
     "duplicate": "is delivered twice",
     "concurrent": "runs beside another run",
     "stale": "is delivered again when its lease is over",
@@ -53,7 +53,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         """All of it, for a person."""
-        lines = [f"{self.task} changes more if it {_IN_WORDS.get(self.fault, self.fault)}", ""]
+        lines = [f"{self.task} has another effect if it {_IN_WORDS.get(self.fault, self.fault)}", ""]
         if self.point is not None:
             lines += [f"  point:    {self.point}"]
         lines += [
@@ -83,7 +83,7 @@ class NotIdempotent(AssertionError):
 
 def culprit(events: Sequence[Event]) -> Event:
     """The event that a finding is named after."""
-    by_fault = {event.fault: event for event in reversed(events)}
+    by_fault = {event.fault: event for event in events}
     return next((by_fault[fault] for fault in _TELLING if fault in by_fault), events[0])
 
 

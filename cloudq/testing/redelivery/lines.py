@@ -51,10 +51,17 @@ def points_between_lines(files: Iterable[str]) -> Iterator[None]:
             setattr(builtins, _POINT, _nothing)
 
 
-def file_of(function: object) -> str | None:
-    """The file that a function was written in."""
+def code_of(function: object) -> CodeType | None:
+    """The code of a function, without what its decorators put around it."""
     code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
-    return code.co_filename if isinstance(code, CodeType) else None
+    return code if isinstance(code, CodeType) else None
+
+
+def place(file: str, line: int) -> str:
+    """What a report calls a line: its file's name, its number, and what it says."""
+    text = " ".join(linecache.getline(file, line).split())
+    shown = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+    return f"{Path(file).name}:{line}: {shown}"
 
 
 def _reach(point: str) -> None:
@@ -137,26 +144,21 @@ class _Points(ast.NodeTransformer):
     def _with_points(self, statements: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
         for statement in statements:
             if not _is_docstring(statement):
-                yield self._call(statement, self._place(statement))
+                yield self._call(statement, place(self._file, statement.lineno))
             if isinstance(statement, ast.Return) and not isinstance(statement.value, ast.Constant | ast.Name | None):
                 # What it returns is worked out here, and a block around it ends after that.
                 name = ast.Name(_VALUE, ast.Store())
                 yield ast.copy_location(ast.Assign([name], statement.value), statement)
-                yield self._call(statement, f"after {self._place(statement)}")
+                yield self._call(statement, f"after {place(self._file, statement.lineno)}")
                 statement.value = ast.Name(_VALUE, ast.Load())
             yield statement
         last = statements[-1]
         if not isinstance(last, _LEAVING) and not _is_docstring(last):
-            yield self._call(last, f"after {self._place(last)}")
+            yield self._call(last, f"after {place(self._file, last.lineno)}")
 
     def _call(self, at: ast.stmt, point: str) -> ast.stmt:
         call = ast.Call(ast.Name(_POINT, ast.Load()), [ast.Constant(point)], [])
         return ast.fix_missing_locations(ast.copy_location(ast.Expr(call), at))
-
-    def _place(self, statement: ast.stmt) -> str:
-        text = " ".join(linecache.getline(self._file, statement.lineno).split())
-        shown = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
-        return f"{Path(self._file).name}:{statement.lineno}: {shown}"
 
 
 def _is_docstring(statement: ast.stmt) -> bool:

@@ -22,6 +22,7 @@ from cloudq.running.processing import processor_of
 from cloudq.tasks.context import Context
 from cloudq.tasks.own_loop import run_in_own_loop
 from cloudq.testing.redelivery.killing import kill_in_a_child
+from cloudq.testing.redelivery.lines import code_of
 from cloudq.testing.redelivery.mail import LEASE, Event, Mail, Mails
 from cloudq.testing.redelivery.points import Crash, watching
 from cloudq.testing.redelivery.schedule import GoOn, Reached, Schedule, Take
@@ -119,7 +120,7 @@ class Rehearsal:
         if self._crash == "kill" and step.crash_at is not None and not self._paused:
             self._kill(mail, delivery, step, fault)
             return
-        hand = _Hand(mail, WatchedRun(all_lines=self._all_lines, pause_at=step.pause_at, crash_at=step.crash_at))
+        hand = _Hand(mail, self._watched(mail, step))
         work = _in_this_context(lambda: self._run(hand, delivery))
         if step.pause_at is None and not self._paused:
             work()  # where the test itself runs, which may have connections that no other thread can use
@@ -134,6 +135,16 @@ class Rehearsal:
         else:
             self._end(hand, fault)
         self._end_released()
+
+    def _watched(self, mail: Mail, step: Take, die: Callable[[str], None] | None = None) -> WatchedRun:
+        definition = self._app.runtime.handlers.get(mail.message.task)
+        return WatchedRun(
+            all_lines=self._all_lines,
+            task=None if definition is None else code_of(definition.function),
+            pause_at=step.pause_at,
+            crash_at=step.crash_at,
+            die=die,
+        )
 
     def _go_on(self, message: int) -> None:
         hand = next((hand for hand in self._paused if hand.mail.number == message), None)
@@ -189,7 +200,7 @@ class Rehearsal:
 
     def _kill(self, mail: Mail, delivery: Delivery, step: Take, fault: str | None) -> None:
         def run(die: Callable[[str], NoReturn]) -> None:
-            watched = WatchedRun(all_lines=self._all_lines, crash_at=step.crash_at, die=die)
+            watched = self._watched(mail, step, die)
             hand = _Hand(mail, watched)
             _in_this_context(lambda: self._run(hand, delivery))()
             die(ACKNOWLEDGING)  # the point was never reached; the child's memory is gone anyway
@@ -223,7 +234,8 @@ class Rehearsal:
         elif isinstance(outcome, DeadLettered):
             mail.done, mail.reason = True, outcome.reason
         else:
-            mail.counted -= not outcome.counted
+            # Waiting (for its time, or for another run's claim) uses up no attempt.
+            mail.counted -= not getattr(outcome, "counted", False)
             mail.due = self._clock.elapsed() + outcome.delay
 
     def _move_on(self, mail: Mail, *, stale: bool) -> None:
@@ -276,7 +288,7 @@ def _shown(outcome: Outcome) -> str:
         case DeadLettered(reason=reason):
             return f"dead: {reason}"
         case _:
-            return f"to be tried again: {outcome.reason}"
+            return f"to be delivered again: {outcome.reason}"
 
 
 def _last(hand: _Hand) -> str:

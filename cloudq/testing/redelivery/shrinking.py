@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from msgspec.structs import replace
 
-from cloudq.testing.redelivery.schedule import Schedule, Take
+from cloudq.testing.redelivery.schedule import GoOn, Schedule, Take
 
 
 def shrunk(schedule: Schedule, fails: Callable[[Schedule], bool], *, is_late: Callable[[], bool]) -> Schedule:
@@ -39,8 +39,18 @@ def _smaller(schedule: Schedule) -> Iterator[Schedule]:
     for number, step in enumerate(schedule):
         if not isinstance(step, Take):
             continue
+        if step.pause_at is not None:
+            yield from _without_pause(schedule, number, step)
         for plainer in _plainer(step):
             yield (*schedule[:number], plainer, *schedule[number + 1 :])
+
+
+def _without_pause(schedule: Schedule, number: int, take: Take) -> Iterator[Schedule]:
+    """A crash in place of the pause, as that takes one run less to explain; or the whole run where it would go on."""
+    yield (*schedule[:number], replace(take, pause_at=None, crash_at=take.pause_at), *schedule[number + 1 :])
+    goes_on = GoOn(message=take.message)
+    at = schedule.index(goes_on, number) if goes_on in schedule[number:] else len(schedule)
+    yield (*schedule[:number], *schedule[number + 1 : at], replace(take, pause_at=None), *schedule[at + 1 :])
 
 
 def _plainer(step: Take) -> Iterator[Take]:

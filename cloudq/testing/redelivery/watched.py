@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from datetime import datetime
 from threading import Event
+from types import CodeType
 from typing import Any, Final
 
 from cloudq.core.delivery import Delivery
 from cloudq.core.handler import Handler, Job
 from cloudq.core.message import Message
 from cloudq.tasks.context import Context
+from cloudq.testing.redelivery.lines import place
 from cloudq.testing.redelivery.points import Crash, watching
 
 BEFORE: Final = "before its first line"
@@ -28,6 +31,7 @@ class WatchedRun:
 
     Args:
         all_lines: Whether each line is a point, or only those within `crash_points`.
+        task: The code of the task's function: a report says which of its lines led to a point elsewhere.
         pause_at: The number of the point at which it waits for `go_on`.
         crash_at: The number of the point at which it ends.
         die: What ends it; may raise `Crash`, or never return.
@@ -45,6 +49,7 @@ class WatchedRun:
         self,
         *,
         all_lines: bool = True,
+        task: CodeType | None = None,
         pause_at: int | None = None,
         crash_at: int | None = None,
         die: Callable[[str], None] | None = None,
@@ -56,6 +61,7 @@ class WatchedRun:
         self.all_lines = all_lines
         self.marked = 0
         self._going_on = threading.Event()
+        self._task = task
         self._pause_at = pause_at
         self._crash_at = crash_at
         self._die = die or _raise
@@ -74,13 +80,24 @@ class WatchedRun:
                 return
             self.points.append(point)
         if number == self._pause_at:
-            self.paused_at = point
+            self.paused_at = self._explained(point)
             self.stopped.set()
             if not self._going_on.wait(PATIENCE):
                 raise Crash(point)  # the tester itself has ended
         if number == self._crash_at:
-            self.crashed_at = point
-            self._die(point)
+            self.crashed_at = self._explained(point)
+            self._die(self.crashed_at)
+
+    def _explained(self, point: str) -> str:
+        """The point, and the line of the task that led to it, where that is another one."""
+        task, frame = self._task, sys._getframe(2)  # that of what reached the point
+        while task is not None and frame is not None:
+            code = frame.f_code
+            if (code.co_filename, code.co_qualname) == (task.co_filename, task.co_qualname):
+                line = place(code.co_filename, frame.f_lineno)
+                return point if point.endswith(line) else f"{point} (from {line})"
+            frame = frame.f_back  # type: ignore[assignment]  # the outermost one has none
+        return point
 
     def go_on(self) -> None:
         """Has the paused run go on."""

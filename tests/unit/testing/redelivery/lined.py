@@ -1,0 +1,55 @@
+"""Functions whose lines test_lines.py counts: their numbers don't matter, their texts do."""
+
+from contextlib import contextmanager
+
+
+def plain(log):
+    """Says what it does."""
+    log.append("first")
+    if log:
+        log.append("second")
+    return len(log)
+
+
+def closing(log):
+    with noted(log):
+        log.append("in the block")
+
+
+@contextmanager
+def noted(log):
+    log.append("enter")
+    try:
+        yield
+    except BaseException:
+        log.append("undone")
+        raise
+    log.append("kept")
+
+
+def outer(number):
+    def inner():
+        return number + 1
+
+    return inner
+
+
+class Till:
+    def __init__(self):
+        self.sum = 0
+
+    def add(self, amount):
+        self.sum += amount
+
+
+def drawn(log):
+    for number in range(2):
+        log.append(number)
+        yield number
+
+
+async def waiting(log):
+    log.append("async")
+
+
+pair = lambda a: (a, a)  # noqa: E731 - a function without a name

@@ -1,0 +1,130 @@
+"""Lines as points: between the statements of a file's functions, whose behaviour stays what it is."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import lined
+import pytest
+from test_points import Notes
+
+from cloudq.testing.redelivery.lines import code_of, place, points_between_lines
+from cloudq.testing.redelivery.points import Crash, watching
+
+
+@pytest.fixture
+def notes():
+    """Watches all lines of what the test calls."""
+    watcher = Notes()
+    watcher.all_lines = True
+    token = watching.set(watcher)
+    yield watcher
+    watching.reset(token)
+
+
+def texts(notes):
+    """The lines that were reached, without file and number."""
+    return [point.split(": ", 1)[1] if ":" in point else point for point, _ in notes.reached]
+
+
+def test_each_statement_is_a_point(notes):
+    """Before it; and after the last one of a block, and after what a return works out."""
+    log = []
+    with points_between_lines([lined.__file__]):
+        assert 2 == lined.plain(log)
+    assert ["first", "second"] == log
+    expected = [
+        'log.append("first")', "if log:", 'log.append("second")', 'log.append("second")',
+        "return len(log)", "return len(log)",
+    ]  # fmt: skip
+    assert expected == texts(notes)
+    assert notes.reached[3][0].startswith("after lined.py:")
+
+
+def test_the_code_is_its_own_again_afterwards(notes):
+    """Also after an error; nothing is reached any more."""
+    before = lined.plain.__code__
+    with pytest.raises(AttributeError), points_between_lines([lined.__file__]):
+        lined.plain(None)
+    assert ['log.append("first")'] == texts(notes)
+    notes.reached.clear()
+    assert lined.plain.__code__ is before
+    lined.plain([])
+    assert [] == notes.reached
+
+
+def test_an_error_at_a_point_goes_through_the_blocks_around_it(notes, monkeypatch):
+    """A crash after a block's last line, before its end, undoes what the block undoes."""
+
+    def reach(point):
+        if "in the block" in point and point.startswith("after"):
+            raise Crash(point)
+
+    monkeypatch.setattr(notes, "reach", reach)
+    log = []
+    with pytest.raises(Crash), points_between_lines([lined.__file__]):
+        lined.closing(log)
+    assert ["enter", "in the block", "undone"] == log
+
+
+def test_every_kind_of_function_behaves_as_it_did(notes):
+    """Closures, methods, generators, coroutines, lambdas."""
+    closure = lined.outer(1)
+    with points_between_lines([lined.__file__]):
+        till, log = lined.Till(), []
+        till.add(5)
+        assert 5 == till.sum
+        assert [0, 1] == list(lined.drawn(log))
+        asyncio.run(lined.waiting(log))
+        assert [0, 1, "async"] == log
+        assert (2, 3) == (closure(), lined.outer(2)())
+        assert ("x", "x") == lined.pair("x")
+    reached = texts(notes)
+    assert {"self.sum += amount", "yield number", 'log.append("async")', "return number + 1"} <= set(reached)
+
+
+def test_only_the_named_files_have_points(notes):
+    """What others wrote runs as it is."""
+    with points_between_lines([__file__]):
+        lined.plain([])
+    assert [] == notes.reached
+
+
+def test_lines_count_only_where_they_are_watched(notes):
+    """With `marked` points only, a line outside of a block is none."""
+    notes.all_lines = False
+    with points_between_lines([lined.__file__]):
+        lined.plain([])
+        notes.marked = 1
+        lined.plain([])
+    assert 6 == len(notes.reached)
+
+
+@pytest.mark.parametrize("file", ["<string>", "nowhere.py", ""])
+def test_a_file_without_a_source_has_no_points(file):
+    """That is no error."""
+    with points_between_lines([file]):
+        assert 2 == lined.plain([])
+
+
+def test_tracers_are_left_alone():
+    """A debugger or coverage tool sees what it always sees."""
+    before = sys.gettrace()
+    with points_between_lines([lined.__file__]):
+        assert sys.gettrace() is before
+
+
+def test_the_code_of_a_function_is_that_below_its_decorators():
+    """`contextmanager` wraps it."""
+    assert code_of(lined.noted).co_qualname == "noted"
+    assert code_of(lined.noted).co_filename == lined.__file__
+    assert code_of("noted") is None
+
+
+def test_a_place_is_short():
+    """File, number, and the text, cut where it is long."""
+    line = lined.plain.__code__.co_firstlineno
+    assert f"lined.py:{line}: def plain(log):" == place(lined.__file__, line)
+    assert place(__file__, 1).endswith("...")
+    assert len(place(__file__, 1)) < 90

@@ -30,6 +30,7 @@ def examples(command) -> list[str]:
 def test_every_command_is_there():
     """The commands are those that the reference lists."""
     expected = {"worker", "send", "cancel", "demo", "tasks", "stats", "explain", "version", "purge"}
+    expected |= {"check-idempotency"}
     expected |= {"queues create", "queues check"}
     expected |= {"terraform vars", "terraform check"}
     expected |= {"emulate cloudtasks", "emulate servicebus"}

@@ -41,9 +41,7 @@ def check_idempotency(
     seed: Annotated[
         int | None, Option("--seed", metavar="N", min=0, help="Only this schedule, which a finding named.")
     ] = None,
-    seeds: Annotated[
-        int, Option("--seeds", metavar="COUNT", min=1, help="How many schedules to try. Default: 200.")
-    ] = 200,
+    seeds: Annotated[int, Option("--seeds", metavar="COUNT", min=1, help="How many schedules to try.")] = 200,
     json: Json = False,
     _debug: Debug = False,
 ) -> None:

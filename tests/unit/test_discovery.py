@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from cloudq.discovery import find_app, load_app
+from cloudq.discovery import find_app, load_app, load_module
 from cloudq.errors import CloudqError, ConfigurationError, TaskDefinitionError
 from tests.ids import shown
 
@@ -334,3 +334,16 @@ def test_an_argument_comes_before_the_flag(folder, monkeypatch):
     """A child, which is started with `-P`, does as its parent was started."""
     monkeypatch.setattr("cloudq.discovery.sys.flags", SAFE, raising=False)
     assert 1 == len(load_app(module(folder, ONE), safe_path=False).tasks)
+
+
+def test_a_module_is_imported_as_it_is(folder):
+    """It needs no App: what a command looks for in it may be something else."""
+    name = module(folder, "checks = 1\n")
+    assert 1 == load_module(f"{name}:checks", folder).checks
+    assert str(folder) == sys.path[0]
+
+
+def test_a_module_that_is_not_there_is_an_error(folder):
+    """As an App's."""
+    with pytest.raises(ConfigurationError, match="there is no module 'nowhere'"):
+        load_module("nowhere:checks", folder)

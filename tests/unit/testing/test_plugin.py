@@ -421,3 +421,50 @@ def test_after_the_run_backends_are_as_they_were(tmp_path):
     )
     ran = subprocess.run([sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.stdout.endswith("both\n"), ran.stdout + ran.stderr
+
+
+REDELIVERY = """
+import cloudq
+import pytest
+from cloudq.testing import redelivery
+
+app = cloudq.App("nobodys://backend")
+stock, orders = [], set()
+
+@app.task("shop.order")
+def order(n: int) -> None:
+    stock.append(n)
+
+@app.task("shop.once")
+def once(n: int) -> None:
+    orders.add(n)
+
+def test_may_run_twice(cloudq_redelivery):
+    cloudq_redelivery(redelivery.Check(once.call(n=1), state=lambda: set(orders), reset=orders.clear))
+
+def test_must_not_run_twice(cloudq_redelivery):
+    cloudq_redelivery(redelivery.Check(order.call(n=1), state=lambda: list(stock), reset=stock.clear))
+"""
+
+
+def test_a_redelivery_that_has_another_effect_fails_its_test(tmp_path):
+    """With the finding as the error; the backend isn't opened."""
+    (tmp_path / "test_it.py").write_text(REDELIVERY)
+    result = pytest_run(tmp_path, "-o", "cloudq_redelivery_seeds=20")
+    assert "1 failed, 1 passed" in result.stdout, result.stdout
+    assert "shop.order has another effect if it is delivered twice" in result.stdout
+    assert "test_must_not_run_twice" in result.stdout.splitlines()[-2]
+
+
+def test_a_seed_is_tried_alone(tmp_path):
+    """The one that a finding names. Seed 2 is a crash before the first line, which makes no difference."""
+    (tmp_path / "test_it.py").write_text(REDELIVERY)
+    assert "1 failed, 1 passed" in pytest_run(tmp_path, "--cloudq-seed", "0").stdout
+    assert "2 passed" in pytest_run(tmp_path, "--cloudq-seed", "2").stdout
+
+
+def test_a_number_of_seeds_that_is_none_is_refused(tmp_path):
+    """Rather than that nothing is tried."""
+    (tmp_path / "test_it.py").write_text(REDELIVERY)
+    result = pytest_run(tmp_path, "-o", "cloudq_redelivery_seeds=0")
+    assert "the ini option cloudq_redelivery_seeds is '0', not a number from 1" in result.stdout, result.stdout

@@ -58,7 +58,7 @@ class Shop:
         for file in self.folder.iterdir():
             file.unlink()
         with closing(sqlite3.connect(self.file)) as db:
-            db.executescript(SCHEMA)
+            db.executescript(f"PRAGMA synchronous=OFF; BEGIN; {SCHEMA} COMMIT;")
             db.execute("INSERT INTO orders (id) VALUES (1), (2)")
             db.execute("INSERT INTO stock VALUES ('pen', 10)")
             db.commit()

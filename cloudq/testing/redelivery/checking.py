@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import Final, Literal
 
+import msgspec
+
 from cloudq.app import App
 from cloudq.core.driver import Outgoing
 from cloudq.errors import ConfigurationError, OptionError
@@ -194,8 +196,13 @@ class _Search:
                 grace=self._grace,
             )
             ending = rehearsal.play(schedule)
-            # A copy: the next reset may empty the very object.
-            return deepcopy(self._check._state()), ending
+            try:
+                # A copy: the next reset may empty the very object.
+                return deepcopy(self._check._state()), ending
+            except Exception as error:
+                if not schedule:
+                    raise  # the check's own fault
+                return _Unreadable(f"state() raised {type(error).__name__}: {error}"), ending
 
     def _found(
         self,
@@ -232,6 +239,15 @@ class _Search:
             is_steady=is_steady,
             dead=[f"{message}: {reason}" for message, reason in ending.failed.items()],
         )
+
+
+class _Unreadable(msgspec.Struct, frozen=True):
+    """A state that can't be read any more: what a run that died left half done, say."""
+
+    why: str
+
+    def __repr__(self) -> str:
+        return self.why
 
 
 def _app_of(check: Check) -> App:

@@ -142,8 +142,8 @@ class _Points(ast.NodeTransformer):
         return node
 
     def _with_points(self, statements: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
-        for statement in statements:
-            if not _is_docstring(statement):
+        for before, statement in zip((None, *statements), statements, strict=False):
+            if not _is_docstring(statement) and not _takes_a_lock(before, statement):
                 yield self._call(statement, place(self._file, statement.lineno))
             if isinstance(statement, ast.Return) and not isinstance(statement.value, ast.Constant | ast.Name | None):
                 # What it returns is worked out here, and a block around it ends after that.
@@ -154,11 +154,26 @@ class _Points(ast.NodeTransformer):
             yield statement
         last = statements[-1]
         if not isinstance(last, _LEAVING) and not _is_docstring(last):
-            yield self._call(last, f"after {place(self._file, last.lineno)}")
+            # Of what has blocks of its own, the last line says where that is.
+            line = last.end_lineno if hasattr(last, "body") else last.lineno
+            yield self._call(last, f"after {place(self._file, line or last.lineno)}")
 
     def _call(self, at: ast.stmt, point: str) -> ast.stmt:
         call = ast.Call(ast.Name(_POINT, ast.Load()), [ast.Constant(point)], [])
         return ast.fix_missing_locations(ast.copy_location(ast.Expr(call), at))
+
+
+def _takes_a_lock(before: ast.stmt | None, statement: ast.stmt) -> bool:
+    """Whether it is `lock.acquire()` and `try: ... finally:`: a crash between them would leave a lock of this process.
+
+    With a process, its locks end.
+    """
+    return (
+        isinstance(statement, ast.Try)
+        and bool(statement.finalbody)
+        and before is not None
+        and any(isinstance(node, ast.Attribute) and node.attr == "acquire" for node in ast.walk(before))
+    )
 
 
 def _is_docstring(statement: ast.stmt) -> bool:

@@ -55,6 +55,11 @@ class Mail:
         """What it keeps its order in, or `None`."""
         return None if self._stored.ordering_key is None else (self._stored.queue, self._stored.ordering_key)
 
+    def redrive(self) -> None:
+        """Begins anew, as a message does that comes back from the dead-letter queue."""
+        self.done, self.reason = False, None
+        self.deliveries = self.counted = 0
+
     def deliver(self, clock: Clock) -> Delivery:
         """Another delivery of it."""
         self.deliveries += 1

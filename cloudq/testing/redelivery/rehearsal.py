@@ -106,12 +106,24 @@ class Rehearsal:
         for mail in self._mails:
             if mail.number == MOST_MESSAGES:
                 raise RuntimeError(f"{MOST_MESSAGES} messages were sent, and there is no end of it")
-            while not mail.done:
-                self._take(mail, Take(message=mail.number))
+            self._deliver_until_done(mail)
+            if mail.reason is not None:
+                # As an operator would. Else each lock that was waited for in vain would be a lost effect.
+                self._note(mail, f"{mail} is sent again from the dead-letter queue")
+                mail.redrive()
+                self._deliver_until_done(mail)
         failed = {str(mail): mail.reason for mail in self._mails if mail.reason is not None}
         return Ending(events=self._events, once=[self._reached[mail.number] for mail in self._mails], failed=failed)
 
+    def _deliver_until_done(self, mail: Mail) -> None:
+        while not mail.done:
+            self._take(mail, Take(message=mail.number))
+
     def _take(self, mail: Mail, step: Take) -> None:
+        if mail.message.task not in self._app.runtime.handlers:
+            mail.done = True  # another program's
+            self._reached[mail.number] = Reached(mail.message.task, ())
+            return
         if mail.deliveries == MOST_DELIVERIES_OF_ONE:
             raise RuntimeError(f"{mail} was delivered {MOST_DELIVERIES_OF_ONE} times, and isn't done")
         fault = self._fault_of(mail, step)
@@ -188,7 +200,10 @@ class Rehearsal:
             # As if the process had died: nothing is settled, and what its frames held (connections, say) is gone.
             clear_frames(crash.__traceback__)
         except BaseException as error:  # noqa: BLE001 - raised where the rehearsal waits
-            hand.error = error
+            if run.crashed_at is None:
+                hand.error = error
+            else:
+                clear_frames(error.__traceback__)  # a crash in a task group is in an exception group
         finally:
             run.end()
 

@@ -34,6 +34,14 @@ def outer(number):
     return inner
 
 
+def locked(log, lock):
+    lock.acquire()
+    try:
+        log.append("held")
+    finally:
+        lock.release()
+
+
 class Till:
     def __init__(self):
         self.sum = 0

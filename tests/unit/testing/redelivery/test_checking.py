@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from datetime import timedelta
 from types import SimpleNamespace
@@ -233,3 +234,27 @@ def test_a_check_takes_calls_of_one_app(bank):
     other = App().task("t")(lambda: None)
     with pytest.raises(ConfigurationError, match="of one App"):
         Check(bank.charge.call(amount=1), other.call(), state=list, reset=list).find()
+
+
+def test_a_state_that_cannot_be_read_any_more_is_a_finding(tmp_path):
+    """A file that a crash left half written, say; where all goes well, it is the check's own fault."""
+    app, file = App(), tmp_path / "book.json"
+
+    @app.task("write")
+    def write() -> None:
+        if file.exists():
+            return
+        with file.open("w") as book:
+            book.write("[1, ")
+            book.write("2]")
+
+    def check(text):
+        return Check(
+            write.call(), state=lambda: json.loads(file.read_text() + text), reset=lambda: file.unlink(missing_ok=True)
+        )
+
+    finding = check("").find()
+    assert "state() raised JSONDecodeError" in str(finding)
+    assert [1, 2] == finding.expected
+    with pytest.raises(json.JSONDecodeError):
+        check("?").find()

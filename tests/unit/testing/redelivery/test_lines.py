@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 
 import lined
 import pytest
@@ -128,3 +129,10 @@ def test_a_place_is_short():
     assert f"lined.py:{line}: def plain(log):" == place(lined.__file__, line)
     assert place(__file__, 1).endswith("...")
     assert len(place(__file__, 1)) < 90
+
+
+def test_no_point_is_between_a_lock_and_the_block_that_gives_it_back(notes):
+    """A crash there would leave the lock to nobody, while that of a process ends with it."""
+    with points_between_lines([lined.__file__]):
+        lined.locked([], threading.Lock())
+    assert {"lock.acquire()", 'log.append("held")', "lock.release()"} == set(texts(notes))

@@ -67,3 +67,14 @@ def test_an_ordered_queue_delivers_a_key_in_order(app):
     assert broker.may_come(first)
     second.deliver(app.clock)
     assert not broker.may_come(first)
+
+
+def test_a_redriven_message_begins_anew(app):
+    """With its first attempt."""
+    app.send("a")
+    [mail] = Mails(memory_of(app))
+    mail.deliver(app.clock)
+    mail.done, mail.reason = True, "gave up"
+    mail.redrive()
+    assert (False, None) == (mail.done, mail.reason)
+    assert 1 == mail.deliver(app.clock).attempt

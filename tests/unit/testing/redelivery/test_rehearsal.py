@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from datetime import timedelta
 
@@ -274,3 +275,59 @@ def test_it_runs_whatever_every_edge_runs(app, log, monkeypatch):
     play(app, Take(message=0, crash_at=BETWEEN))
     assert [Processor] == [type(processor) for processor in made]
     assert 2 == len(seen)
+
+
+def test_what_is_dead_comes_back_from_the_dead_letter_queue_once(app):
+    """A run that failed because another one was in its way isn't a lost effect."""
+    attempts, fails = [], [True] * 3
+
+    @app.task("unlucky")
+    def unlucky(context: Context) -> None:
+        attempts.append(context.attempt)
+        if fails:
+            fails.pop()
+            raise Retry("locked", delay=timedelta(0))
+
+    app.send("unlucky")
+    ending = play(app)
+    assert [1, 2, 3, 1] == attempts
+    assert {} == ending.failed
+    assert any("sent again from the dead-letter queue" in event.text for event in ending.events)
+
+
+def test_messages_of_other_programs_are_left_alone(app):
+    """Nobody here knows their tasks."""
+    app.send("elsewhere", {"n": 1})
+    ending = play(app, Take(message=0, crash_at=0), Take(message=0))
+    assert ([], {}) == (ending.events, ending.failed)
+
+
+def test_a_crash_within_a_task_group_is_one(app):
+    """Though it arrives in an exception group."""
+    done = []
+
+    @app.task("group")
+    async def group() -> None:
+        async def one() -> None:
+            crash_point("within")
+            done.append(1)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(one())
+
+    app.send("group")
+    ending = play(app, Take(message=0, crash_at=1))
+    assert [1] == done
+    assert ["crashed", None] == [event.fault for event in ending.events]
+
+
+def test_an_interruption_by_a_person_ends_it(app):
+    """Ctrl-C isn't a crash of the schedule."""
+
+    @app.task("interrupted")
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    app.send("interrupted")
+    with pytest.raises(KeyboardInterrupt):
+        play(app)

@@ -11,6 +11,7 @@ from cloudq.testing.redelivery.mail import Event
 from cloudq.testing.redelivery.schedule import Schedule
 
 _LONGEST_STATE: Final = 400
+_MOST_EVENTS: Final = 20
 _IN_WORDS: Final = {
     "crashed": "crashes at this point and is delivered again",
     "killed": "has its process killed at this point and is delivered again",
@@ -62,8 +63,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
             f"  seed:     {self.seed}" + ("" if self.is_steady else " (not at a second try: it depends on timing)"),
             "",
             "  the smallest schedule that was found:",
-            *(f"  {number}. {event}" for number, event in enumerate(self.events, 1)),
+            *(f"  {number}. {event}" for number, event in enumerate(self.events[:_MOST_EVENTS], 1)),
         ]
+        if (more := len(self.events) - _MOST_EVENTS) > 0:
+            lines.append(f"  and {more} more")
         if self.dead:
             lines += ["", *(f"  dead: {dead}" for dead in self.dead)]
         return "\n".join(lines)

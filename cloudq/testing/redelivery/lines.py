@@ -24,7 +24,8 @@ from cloudq.testing.redelivery.points import watching
 _POINT: Final = "__cloudq_point__"
 _VALUE: Final = "__cloudq_value__"
 _LONGEST: Final = 60
-_BLOCKS: Final = ("body", "orelse", "finalbody")
+# Not what tidies up: a crash in it would leave what the end of a process gives back.
+_BLOCKS: Final = ("body", "orelse")
 _LEAVING: Final = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 _changing: Final = Lock()
 
@@ -134,7 +135,7 @@ class _Points(ast.NodeTransformer):
     def generic_visit(self, node: ast.AST) -> ast.AST:
         """Each block of it."""
         super().generic_visit(node)
-        if self._depth and not isinstance(node, ast.ClassDef | ast.Lambda | ast.IfExp):
+        if self._depth and not isinstance(node, ast.ClassDef | ast.Lambda | ast.IfExp) and not _tidies_up(node):
             for block in _BLOCKS:
                 statements = getattr(node, block, None)
                 if isinstance(statements, list) and statements and isinstance(statements[0], ast.stmt):
@@ -142,8 +143,10 @@ class _Points(ast.NodeTransformer):
         return node
 
     def _with_points(self, statements: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
-        for before, statement in zip((None, *statements), statements, strict=False):
-            if not _is_docstring(statement) and not _takes_a_lock(before, statement):
+        for statement in statements:
+            # None before a try: what was taken there (a lock, a transaction) is given back only from within. The first
+            # point in it stands for both.
+            if not _is_docstring(statement) and not isinstance(statement, ast.Try | ast.TryStar):
                 yield self._call(statement, place(self._file, statement.lineno))
             if isinstance(statement, ast.Return) and not isinstance(statement.value, ast.Constant | ast.Name | None):
                 # What it returns is worked out here, and a block around it ends after that.
@@ -163,17 +166,10 @@ class _Points(ast.NodeTransformer):
         return ast.fix_missing_locations(ast.copy_location(ast.Expr(call), at))
 
 
-def _takes_a_lock(before: ast.stmt | None, statement: ast.stmt) -> bool:
-    """Whether it is `lock.acquire()` and `try: ... finally:`: a crash between them would leave a lock of this process.
-
-    With a process, its locks end.
-    """
-    return (
-        isinstance(statement, ast.Try)
-        and bool(statement.finalbody)
-        and before is not None
-        and any(isinstance(node, ast.Attribute) and node.attr == "acquire" for node in ast.walk(before))
-    )
+def _tidies_up(node: ast.AST) -> bool:
+    """Whether it is `except ...:` that ends in a bare `raise`."""
+    last = node.body[-1] if isinstance(node, ast.ExceptHandler) else None
+    return isinstance(last, ast.Raise) and last.exc is None
 
 
 def _is_docstring(statement: ast.stmt) -> bool:

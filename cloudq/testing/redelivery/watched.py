@@ -73,7 +73,9 @@ class WatchedRun:
         if self._over:
             return  # a thread that the task left behind
         if self.crashed_at is not None:
-            raise Crash(point)  # the task's own code stopped the crash, as no real one could be
+            if point in {AFTER, ACKNOWLEDGING}:
+                raise Crash(point)  # the task's own code stopped the crash, as no real one could be
+            return  # the task tidies up
         with self._lock:
             number = len(self.points)
             if number == MOST_POINTS:

@@ -42,6 +42,22 @@ def locked(log, lock):
         lock.release()
 
 
+def undone(log):
+    log.append("begun")
+    try:
+        del {}["nothing"]
+    except BaseException:
+        log.append("undone")
+        raise
+
+
+def handled(log):
+    try:
+        [].pop()
+    except IndexError:
+        log.append("handled")
+
+
 class Till:
     def __init__(self):
         self.sum = 0

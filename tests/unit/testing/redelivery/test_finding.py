@@ -57,6 +57,12 @@ def test_large_states_are_cut():
     assert "point:" not in str(large)
 
 
+def test_a_long_way_is_cut():
+    """A message that fails over and over isn't a page."""
+    text = str(replace(FINDING, events=["again"] * 100))
+    assert "  20. again\n  and 80 more\n" in text
+
+
 def event(fault):
     return Event(task=f"task of {fault}", text="", fault=fault)
 

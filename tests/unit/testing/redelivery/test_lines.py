@@ -131,8 +131,14 @@ def test_a_place_is_short():
     assert len(place(__file__, 1)) < 90
 
 
-def test_no_point_is_between_a_lock_and_the_block_that_gives_it_back(notes):
-    """A crash there would leave the lock to nobody, while that of a process ends with it."""
+def test_what_tidies_up_has_no_points(notes):
+    """A crash there would leave to nobody what the end of a process gives back: a lock, an open transaction."""
+    log = []
     with points_between_lines([lined.__file__]):
-        lined.locked([], threading.Lock())
-    assert {"lock.acquire()", 'log.append("held")', "lock.release()"} == set(texts(notes))
+        lined.locked(log, threading.Lock())
+        with pytest.raises(KeyError):
+            lined.undone(log)
+        lined.handled(log)
+    assert ["held", "begun", "undone", "handled"] == log
+    expected = {"lock.acquire()", 'log.append("held")', "lock.release()", 'log.append("begun")', 'del {}["nothing"]'}
+    assert expected | {'log.append("handled")', "[].pop()"} == set(texts(notes))

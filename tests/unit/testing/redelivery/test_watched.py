@@ -14,7 +14,7 @@ from cloudq.testing import FakeClock
 from cloudq.testing.redelivery import watched
 from cloudq.testing.redelivery.lines import code_of
 from cloudq.testing.redelivery.points import Crash, crash_point, watching
-from cloudq.testing.redelivery.watched import AFTER, BEFORE, WatchedHandler, WatchedRun
+from cloudq.testing.redelivery.watched import ACKNOWLEDGING, AFTER, BEFORE, WatchedHandler, WatchedRun
 
 
 def test_it_counts_what_it_reaches():
@@ -34,13 +34,16 @@ def test_it_crashes_at_its_point():
     assert "b" == run.crashed_at
 
 
-def test_a_task_that_stops_the_crash_crashes_at_its_next_point():
-    """`except BaseException` stops what no code stops in reality."""
+def test_a_task_that_stops_the_crash_crashes_at_its_end():
+    """`except BaseException` stops what no code stops in reality; what tidies up isn't interrupted."""
     run = WatchedRun(crash_at=0)
-    for point in "ab":
+    with pytest.raises(Crash):
+        run.reach("a")
+    run.reach("rolls back")
+    for end in (AFTER, ACKNOWLEDGING):
         with pytest.raises(Crash):
-            run.reach(point)
-    assert "a" == run.crashed_at
+            run.reach(end)
+    assert ("a", ["a"]) == (run.crashed_at, run.points)
 
 
 def test_it_waits_where_it_is_paused():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
+import warnings
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from traceback import clear_frames
@@ -197,13 +198,12 @@ class Rehearsal:
             run.reach(ACKNOWLEDGING)
             hand.outcome = outcome
         except Crash as crash:
-            # As if the process had died: nothing is settled, and what its frames held (connections, say) is gone.
-            clear_frames(crash.__traceback__)
+            _bury(crash)  # as if the process had died: nothing is settled
         except BaseException as error:  # noqa: BLE001 - raised where the rehearsal waits
             if run.crashed_at is None:
                 hand.error = error
             else:
-                clear_frames(error.__traceback__)  # a crash in a task group is in an exception group
+                _bury(error)  # a crash in a task group is in an exception group
         finally:
             run.end()
 
@@ -283,6 +283,13 @@ def _in_this_context(work: Callable[[], None]) -> Callable[[], None]:
     """What runs the work with the context variables of the test, as a copy."""
     context = contextvars.copy_context()
     return lambda: context.run(work)
+
+
+def _bury(crash: BaseException) -> None:
+    """Lets go of what the frames of the dead run held: its connections and files are closed, as the system would."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # that the run didn't close them is the point
+        clear_frames(crash.__traceback__)
 
 
 def _delivered(mail: Mail, fault: str | None) -> str:

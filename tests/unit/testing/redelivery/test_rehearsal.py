@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import warnings
+import weakref
 from datetime import timedelta
 
 import pytest
@@ -331,3 +334,50 @@ def test_an_interruption_by_a_person_ends_it(app):
     app.send("interrupted")
     with pytest.raises(KeyboardInterrupt):
         play(app)
+
+
+@pytest.mark.parametrize("kind", ["sync", "async", "group"])
+def test_what_a_crashed_run_held_is_gone_when_the_next_one_begins(app, kind):
+    """Its connections are closed, as those of a process that died."""
+    held, alive = [], []
+
+    class Connection:
+        """Something that is closed once nobody has it."""
+
+    def work() -> None:
+        connection = Connection()
+        alive.append([reference() is not None for reference in held])
+        held.append(weakref.ref(connection))
+        crash_point("within")
+
+    async def awork() -> None:
+        work()
+
+    async def gwork() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(awork())
+
+    gc.disable()
+    try:
+        app.task("holds")({"sync": work, "async": awork, "group": gwork}[kind])
+        app.send("holds")
+        play(app, Take(message=0, crash_at=1))
+    finally:
+        gc.enable()
+    assert [[], [False]] == alive
+
+
+def test_what_a_crashed_run_left_open_is_no_warning(app, tmp_path):
+    """Nor an error, where warnings are errors: no dead process closes its files."""
+
+    @app.task("opens")
+    async def opens() -> None:
+        file = (tmp_path / "file").open("w")
+        crash_point("within")
+        file.close()
+
+    app.send("opens")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        play(app, Take(message=0, crash_at=1))
+    assert [] == caught

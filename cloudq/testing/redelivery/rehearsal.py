@@ -127,8 +127,11 @@ class Rehearsal:
             return
         if mail.deliveries == MOST_DELIVERIES_OF_ONE:
             raise RuntimeError(f"{mail} was delivered {MOST_DELIVERIES_OF_ONE} times, and isn't done")
+        span = self._until_delivered(mail, stale=step.stale)
+        if span and self._paused and not step.stale:
+            return  # it isn't due, and to wait for it would make stale owners of those whose leases are renewed
         fault = self._fault_of(mail, step)
-        self._move_on(mail, stale=step.stale)
+        self._clock.advance(span)
         delivery = mail.deliver(self._clock)
         if self._crash == "kill" and step.crash_at is not None and not self._paused:
             self._kill(mail, delivery, step, fault)
@@ -253,8 +256,8 @@ class Rehearsal:
             mail.counted -= not getattr(outcome, "counted", False)
             mail.due = self._clock.elapsed() + outcome.delay
 
-    def _move_on(self, mail: Mail, *, stale: bool) -> None:
-        """Moves the clock to where the message may be delivered: it is due, and no run that died has its lease."""
+    def _until_delivered(self, mail: Mail, *, stale: bool) -> timedelta:
+        """How long it takes until the message may be delivered: it is due, and no run that died has its lease."""
         due = mail.message.not_before
         spans = [timedelta(0), mail.due - self._clock.elapsed()]
         if due is not None:
@@ -262,7 +265,8 @@ class Rehearsal:
         dead = mail.is_leased and not any(hand.mail is mail for hand in self._paused)
         if stale or dead:
             spans.append(LEASE + timedelta(seconds=1))
-        self._clock.advance(max(spans))
+        longest: timedelta = max(spans)
+        return longest
 
     def _fault_of(self, mail: Mail, step: Take) -> str | None:
         if any(hand.mail is mail for hand in self._paused):

@@ -7,12 +7,15 @@ import json
 import time
 from datetime import timedelta
 from types import SimpleNamespace
+from uuid import uuid4
 
 import pytest
 import samples
 
-from cloudq import App, ConfigurationError, Context, DeadLetter
+from cloudq import Acked, App, ConfigurationError, Context, DeadLetter, Retried
+from cloudq.core.store import Claimed, ClaimKey, Completed, InProgress
 from cloudq.errors import OptionError
+from cloudq.stores.memory import MemoryStore
 from cloudq.testing.redelivery import Check, NotIdempotent, crash_point
 from cloudq.testing.redelivery.schedule import Take
 
@@ -284,3 +287,43 @@ def test_native_deduplication_takes_part():
 
     assert "parent" == find(keyed=False).task
     assert find(keyed=True) is None
+
+
+def claiming(app, stores):
+    """A middleware that does with a key what the worker will: claim it, run, complete it; or wait, or skip."""
+
+    def middleware(context):
+        store = stores.setdefault(app.clock, MemoryStore(app.clock))
+        key, day = ClaimKey(context.task, context.message.idempotency_key or context.id), timedelta(days=1)
+        claim = store.claim(key, owner=uuid4().hex, lease=timedelta(minutes=2), fingerprint=None, keep=day)
+        match claim:
+            case Completed():
+                return Acked()
+            case InProgress(left=left):
+                return Retried(delay=left, reason="another run has the key", counted=False)
+            case Claimed(token=token):
+                outcome = yield
+                if isinstance(outcome, Acked):
+                    store.complete(key, token, result=None, keep=day)
+                else:
+                    store.release(key, token)
+                return outcome
+
+    return middleware
+
+
+@pytest.mark.parametrize("has_claims", [True, False], ids=["with claims", "without"])
+def test_a_claim_around_the_task_takes_part(bank, has_claims):
+    """Duplicates and runs beside each other do no harm then; the waiting ones use up no attempt, and all end."""
+    if has_claims:
+        bank.app.middleware = (claiming(bank.app, {}),)
+    finding = check_of(bank, faults={"duplicates", "concurrent", "reorder"}).find()
+    assert has_claims == (finding is None)
+
+
+@pytest.mark.parametrize("fault", ["crashes", "stale"])
+def test_a_claim_alone_is_no_transaction(bank, fault):
+    """It can't know whether a run that died, or was paused for too long, had its effect: that is found."""
+    bank.app.middleware = (claiming(bank.app, {}),)
+    finding = check_of(bank, faults={fault}).find()
+    assert finding.point is not None

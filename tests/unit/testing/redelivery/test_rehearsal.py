@@ -381,3 +381,11 @@ def test_what_a_crashed_run_left_open_is_no_warning(app, tmp_path):
         warnings.simplefilter("always")
         play(app, Take(message=0, crash_at=1))
     assert [] == caught
+
+
+def test_no_owner_becomes_stale_because_another_message_has_to_wait(app, log):
+    """One that isn't due yet isn't delivered beside a paused run, whose lease its worker would renew."""
+    app.send("step", {"name": "a"})
+    app.send("step", {"name": "b"}, delay=HOUR)
+    play(app, Take(message=0, pause_at=BETWEEN), Take(message=1), GoOn(message=0))
+    assert ["a1 begins", "a1 ends", "b1 begins", "b1 ends"] == log

@@ -117,7 +117,14 @@ def _where(once: Sequence[Reached]) -> Iterator[tuple[int, int]]:
 def _ends(points: Sequence[str]) -> list[int]:
     last = {name: number for number, name in enumerate(points)}
     first = {name: number for number, name in reversed(list(enumerate(points)))}
-    return sorted({*first.values(), *last.values()})
+    return _spread(sorted({*first.values(), *last.values()}))
+
+
+def _spread(numbers: list[int]) -> list[int]:
+    """The first one, one in the middle, those between: any stretch of a long task is met early."""
+    bits = max(1, (len(numbers) - 1).bit_length())
+    order = sorted(range(len(numbers)), key=lambda index: int(f"{index:0{bits}b}"[::-1], 2))
+    return [numbers[index] for index in order]
 
 
 def _drawn(random: Random, once: Sequence[Reached], faults: AbstractSet[Fault]) -> Schedule:

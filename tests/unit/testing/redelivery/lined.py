@@ -77,3 +77,28 @@ async def waiting(log):
 
 
 pair = lambda a: (a, a)  # noqa: E731 - a function without a name
+
+
+def chosen(value, log):
+    global last  # noqa: PLW0603 - how it behaves is the point
+    match value:
+        case [one]:
+            last = one
+        case _:
+            last = None
+            for item in value:
+                if item:
+                    continue
+                log.append(item)
+            return [*log]
+    return last
+
+
+class Derived(Till):
+    def add(self, amount):
+        """Adds twice."""
+        super().add(amount)
+        return super().add(amount)
+
+    @staticmethod
+    def nothing(): ...

@@ -142,3 +142,13 @@ def test_what_tidies_up_has_no_points(notes):
     assert ["held", "begun", "undone", "handled"] == log
     expected = {"lock.acquire()", 'log.append("held")', "lock.release()", 'log.append("begun")', 'del {}["nothing"]'}
     assert expected | {'log.append("handled")', "[].pop()"} == set(texts(notes))
+
+
+def test_every_kind_of_block_behaves_as_it_did(notes):
+    """`match`, loops with `else`, `global`, `super()` without arguments, bodies that are empty."""
+    with points_between_lines([lined.__file__]):
+        assert (1, [0, 0]) == (lined.chosen([1], []), lined.chosen([0, 2, 0], []))
+        till = lined.Derived()
+        assert till.add(2) is None
+        assert (4, None) == (till.sum, till.nothing())
+    assert {"last = one", "continue", "return [*log]", "super().add(amount)"} <= set(texts(notes))

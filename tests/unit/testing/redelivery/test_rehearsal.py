@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 from tenacity import stop_after_attempt
 
-from cloudq import App, Context, DeadLetter, Retry, RetryPolicy
+from cloudq import App, Context, DeadLetter, Retried, Retry, RetryPolicy
 from cloudq.core.processor import Processor
 from cloudq.testing import FakeClock, in_memory
 from cloudq.testing.memory import memory_of
@@ -389,3 +389,23 @@ def test_no_owner_becomes_stale_because_another_message_has_to_wait(app, log):
     app.send("step", {"name": "b"}, delay=HOUR)
     play(app, Take(message=0, pause_at=BETWEEN), Take(message=1), GoOn(message=0))
     assert ["a1 begins", "a1 ends", "b1 begins", "b1 ends"] == log
+
+
+def test_waiting_uses_up_no_attempt(app):
+    """For another run's claim, say: what isn't counted isn't counted here either."""
+    waits, attempts = [HOUR, HOUR], []
+
+    def wait(context):
+        if waits:
+            return Retried(delay=waits.pop(), reason="somebody has the key", counted=False)
+        return (yield)
+
+    @app.task("t")
+    def task(context: Context) -> None:
+        attempts.append((context.attempt, context.deliveries))
+
+    app.middleware = (wait,)
+    app.send("t")
+    play(app)
+    assert [(1, 3)] == attempts
+    assert 2 * HOUR <= app.clock.elapsed()

@@ -136,17 +136,18 @@ class _Points(ast.NodeTransformer):
         """Each block of it."""
         super().generic_visit(node)
         if self._depth and not isinstance(node, ast.ClassDef | ast.Lambda | ast.IfExp) and not _tidies_up(node):
-            for block in _BLOCKS:
+            for block in _BLOCKS[:1] if _undoes(node) else _BLOCKS:
                 statements = getattr(node, block, None)
                 if isinstance(statements, list) and statements and isinstance(statements[0], ast.stmt):
                     setattr(node, block, list(self._with_points(statements)))
         return node
 
     def _with_points(self, statements: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
-        for statement in statements:
-            # None before a try: what was taken there (a lock, a transaction) is given back only from within. The first
-            # point in it stands for both.
-            if not _is_docstring(statement) and not isinstance(statement, ast.Try | ast.TryStar):
+        for before, statement in zip((None, *statements), statements, strict=False):
+            # None before a try: what was taken there (a lock, a transaction) is given back only from within; the first
+            # point in it stands for both. None between a try that undoes and what completes it: the last one stands.
+            silent = _is_docstring(statement) or isinstance(statement, ast.Try | ast.TryStar) or _undoes(before)
+            if not silent:
                 yield self._call(statement, place(self._file, statement.lineno))
             if isinstance(statement, ast.Return) and not isinstance(statement.value, ast.Constant | ast.Name | None):
                 # What it returns is worked out here, and a block around it ends after that.
@@ -170,6 +171,11 @@ def _tidies_up(node: ast.AST) -> bool:
     """Whether it is `except ...:` that ends in a bare `raise`."""
     last = node.body[-1] if isinstance(node, ast.ExceptHandler) else None
     return isinstance(last, ast.Raise) and last.exc is None
+
+
+def _undoes(node: ast.AST | None) -> bool:
+    """Whether it is a `try` with such an `except`."""
+    return isinstance(node, ast.Try | ast.TryStar) and any(map(_tidies_up, node.handlers))
 
 
 def _is_docstring(statement: ast.stmt) -> bool:

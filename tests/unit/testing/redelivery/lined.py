@@ -51,6 +51,25 @@ def undone(log):
         raise
 
 
+def committed(log):
+    try:
+        log.append("begun")
+    except BaseException:
+        log.append("undone")
+        raise
+    log.append("committed")
+
+
+def committed_in_else(log):
+    try:
+        log.append("begun")
+    except BaseException:
+        log.append("undone")
+        raise
+    else:
+        log.append("committed")
+
+
 def handled(log):
     try:
         [].pop()

@@ -152,3 +152,14 @@ def test_every_kind_of_block_behaves_as_it_did(notes):
         assert till.add(2) is None
         assert (4, None) == (till.sum, till.nothing())
     assert {"last = one", "continue", "return [*log]", "super().add(amount)"} <= set(texts(notes))
+
+
+@pytest.mark.parametrize("function", [lined.committed, lined.committed_in_else])
+def test_no_point_is_between_what_undoes_and_what_commits(notes, function):
+    """A crash there could be undone by nobody; that after the last line before is the same, and is undone."""
+    with points_between_lines([lined.__file__]):
+        function([])
+    reached = [point.partition(" ")[0] + " " + point.split(": ", 1)[1] for point, _ in notes.reached]
+    begun = [point for point in reached if "begun" in point]
+    committed = [point for point in reached if "committed" in point and not point.startswith("after")]
+    assert (2, []) == (len(begun), committed)

@@ -47,7 +47,7 @@ def check_idempotency(
 ) -> None:
     """Run tasks as at-least-once delivery may, and compare their effects. Exit code 1: a task must not run twice.
 
-    Messages are delivered several times, in another order, beside each other; runs crash between any two lines. What to
+    Messages are delivered several times, in another order, beside each other; runs crash between their lines. What to
     send and what the effect is, a cloudq.testing.redelivery.Check in your code declares. It changes the state that the
     check names: give it a database for tests.
     """

@@ -29,6 +29,8 @@ PAGES: Final = tuple(
 )
 SLOT: Final = re.compile(r"^<!-- api: (?P<name>[\w.]+) -->\n(?P<old>.*?)^<!-- /api -->$", re.MULTILINE | re.DOTALL)
 LONGEST_SIGNATURE: Final = 96
+# Where a class is written in several files, each a base of the next: the reference has it in one piece.
+IN_SIDES: Final = "cloudq.app."
 # griffe's own names for the parts of a docstring, and what they are called here.
 LISTS: Final = {"parameters": "Parameters", "other parameters": "Other parameters", "attributes": "Attributes"}
 OUTCOMES: Final = {"returns": "Returns", "yields": "Yields", "raises": "Raises"}
@@ -78,6 +80,9 @@ def _public(thing: Any) -> Iterator[Any]:
     for name, member in thing.members.items():
         if not name.startswith("_") and not member.is_alias and member.docstring is not None:
             yield member
+    if thing.is_class and thing.path.startswith(IN_SIDES):
+        for base in thing.resolved_bases:
+            yield from (member for member in _public(base) if member.name not in thing.members)
 
 
 def _signature(thing: Any) -> Iterator[str]:

@@ -1,0 +1,169 @@
+"""`App`: the tasks of one program and the backend that keeps their messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, Unpack, overload
+from weakref import WeakSet
+
+from cloudq.app.sending import Sending
+from cloudq.core.clock import SYSTEM_CLOCK, Clock
+from cloudq.core.driver import Driver
+from cloudq.errors import TaskDefinitionError
+from cloudq.queues.cloud_queue import CloudQueue
+from cloudq.tasks import foreign_words
+from cloudq.tasks.context import Context
+from cloudq.tasks.options import AppSettings, TaskOptions
+from cloudq.tasks.task import Task, TaskDecorator
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class App(Sending):
+    """Tasks, where their messages go, and how they are sent.
+
+    Apps don't see each other's tasks. Nothing is opened before the first use of a backend, so that an app can be
+    declared at import.
+
+    Example:
+        ```python
+        import cloudq
+
+        app = cloudq.App("sqlite:///shop.db")
+
+        @app.task
+        def welcome(user_id: int) -> None: ...
+
+        app.send(welcome, {"user_id": 42})
+        ```
+
+    Args:
+        url: Where messages are kept; default: `CLOUDQ_URL`, else `sqlite:///cloudq.db`.
+        **settings: See `AppSettings`.
+
+    Attributes:
+        runtime: What edges and tools work with; see `AppRuntime`.
+
+    Raises:
+        ConfigurationError: A value isn't of its type.
+        OptionError: `default_queue` is no name of a queue.
+    """
+
+    def __init__(self, url: str | None = None, **settings: Unpack[AppSettings]) -> None:
+        super().__init__()
+        self.configure(url, **settings)
+        living_apps.add(self)
+
+    def __repr__(self) -> str:
+        """How many tasks it has; no URL, which the environment may decide."""
+        return f"App({len(self._registry.tasks)} tasks)"
+
+    if not TYPE_CHECKING:  # else every attribute would have a type
+
+        def __getattr__(self, name):
+            """Raises an AttributeError, which names our word if other task queues have one of that name."""
+            raise foreign_words.no_attribute(self, name, foreign_words.APP)
+
+    # ── declaring ────────────────────────────────────────────────────────────────────────────────────────
+
+    @overload
+    def task(self, function: Callable[Concatenate[Context, P], R], /) -> Task[P, R]: ...
+    @overload
+    def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
+    @overload
+    def task(self, name: str | None = None, /, **options: Unpack[TaskOptions]) -> TaskDecorator: ...
+    def task(self, function_or_name: Any = None, /, **options: Any) -> Any:
+        """Declares a task: `@app.task`, `@app.task("shop.welcome")`, `@app.task(queue="mail", time_limit=...)`.
+
+        The name defaults to `module.qualname`. A leading parameter annotated `cloudq.Context` is filled in by the
+        worker and hidden from callers.
+
+        Raises:
+            TaskDefinitionError: The name is taken, the signature can't be called by name, or an option is wrong.
+            OptionError: The queue's name isn't one.
+        """
+        given: TaskOptions = options  # type: ignore[assignment]  # the overload gives them their types
+        if callable(function_or_name):
+            return self._registry.declare(self, function_or_name, None, given)
+        if function_or_name is not None and not isinstance(function_or_name, str):
+            raise TaskDefinitionError(
+                f"a task is declared from a function or a name, not {function_or_name!r}", hint="@app.task, above a def"
+            )
+        return lambda function: self._registry.declare(self, function, function_or_name, given)
+
+    @property
+    def tasks(self) -> Mapping[str, Task[..., Any]]:
+        """The declared tasks by name, aliases left out."""
+        return self._registry.tasks
+
+    def load(self) -> None:
+        """Imports the modules of `imports` and resolves every task's types: what can fail at start does.
+
+        Raises:
+            ConfigurationError: A module can't be imported.
+            TaskDefinitionError: A type can't travel as JSON.
+        """
+        self._registry.load(self.imports)
+
+    # ── the backend ──────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def url(self) -> str:
+        """The URL in force: the app's own, else `CLOUDQ_URL`, else a file in the current folder.
+
+        Raises:
+            ConfigurationError: None is set where a local file would be lost.
+        """
+        return self._connection.url
+
+    def queue(self, name: str) -> CloudQueue:
+        """The handle of a queue: stats, purge, dead letters. The same for the same name.
+
+        Raises:
+            OptionError: `name` is no name of a queue.
+            ConfigurationError: The URL can't be used.
+            BackendError: The backend can't be opened.
+        """
+        return self._connection.queue(name)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a backend is in use in this process already."""
+        return self._connection.is_open
+
+    def driver(self) -> Driver:
+        """The backend's driver, opened at the first use. For edges and tools.
+
+        Raises:
+            ConfigurationError: The URL can't be used.
+            BackendError: The backend can't be opened.
+        """
+        return self._connection.driver
+
+    def close(self) -> None:
+        """Closes the backend, if it is open. The next use opens it again. A driver given by `using` stays."""
+        self._connection.close()
+
+    @contextmanager
+    def using(self, driver: Driver, *, clock: Clock = SYSTEM_CLOCK, claim_check: str | None = None) -> Iterator[App]:
+        """This app on another driver within the block: for tests and for programs that open drivers themselves.
+
+        The driver isn't closed at the end. `claim_check` names a store for the block, in place of the app's own.
+        """
+        with self._connection.lend(driver, clock, claim_check):
+            yield self
+
+    @contextmanager
+    def eager(self) -> Iterator[App]:
+        """Within the block every send runs its task at once, here, and raises what it raises: for tests.
+
+        The message still goes through the wire format and the middleware. Delays, queues and retries don't apply.
+        """
+        with self._eager:
+            yield self
+
+
+living_apps: Final[WeakSet[App]] = WeakSet()
+"""Every App of this process that somebody still has: the fixture of tests looks for the one under test."""

@@ -1,0 +1,151 @@
+"""`Sending`: the side of an app that stores messages, and takes them back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Unpack
+
+from cloudq.app.settings import AppState
+from cloudq.core.message import Message
+from cloudq.core.shield import shielded
+from cloudq.tasks.async_libraries import check_awaitable, in_a_thread, in_trio
+from cloudq.tasks.composing import NO_PAYLOAD, checked_calls, composed
+from cloudq.tasks.eager import EagerMode, EagerRun
+from cloudq.tasks.loop_warning import LoopWarning
+from cloudq.tasks.options import SendOptions
+from cloudq.tasks.receipts import read_receipt
+from cloudq.tasks.sending import SendManyError, ran, send_all, sent
+from cloudq.tasks.sent import Sent
+from cloudq.tasks.task import Call, Task
+from cloudq.tasks.typo_warning import TypoWarning
+
+
+class Sending(AppState):
+    """Stores messages; in eager mode it runs their tasks at once in place of that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._eager, self._loop_warning, self._typo_warning = EagerMode(), LoopWarning(), TypoWarning()
+
+    def send(
+        self,
+        task: Task[..., Any] | str | Call,
+        payload: Mapping[str, object] = NO_PAYLOAD,
+        /,
+        **options: Unpack[SendOptions],
+    ) -> Sent:
+        """Stores a message that makes a worker run a task. Returns only when it is stored.
+
+        Args:
+            task: A task, its name (which needn't be declared in this program), or a `Call`.
+            payload: The task's arguments by name. With a `Call`: none, it has its own.
+            **options: See `SendOptions`.
+
+        Raises:
+            PayloadError: The payload doesn't fit the task's parameters, or isn't JSON. Nothing was stored.
+            OptionError: An option isn't valid. Nothing was stored.
+            UnsupportedError: The queue can't do what an option asks for. Nothing was stored.
+            MessageTooLarge: Nothing was stored.
+            BackendError: It may not be stored.
+        """
+        message = self._message(task, payload, options)
+        if self._eager:
+            self._eager_run(message).run()
+            return ran(message)
+        self._loop_warning.look("send")
+        return sent(message, self._connection.queue(message.queue).send(message))
+
+    async def asend(
+        self,
+        task: Task[..., Any] | str | Call,
+        payload: Mapping[str, object] = NO_PAYLOAD,
+        /,
+        **options: Unpack[SendOptions],
+    ) -> Sent:
+        """As `send`, for async code on asyncio or trio: the loop is never blocked. Cancelling it doesn't unsend.
+
+        Raises:
+            UnsupportedError: Another async library runs. Nothing was stored.
+        """
+        check_awaitable("asend")
+        message = self._message(task, payload, options)
+        if self._eager:
+            await self._eager_run(message).arun()
+            return ran(message)
+        if not self._connection.is_open:
+            await in_a_thread(self._open)  # opening reads and writes files
+        future = self._connection.queue(message.queue).submit(message)
+        if in_trio():
+            return sent(message, await in_a_thread(future.result))
+        import asyncio
+
+        return sent(message, await asyncio.wrap_future(future))
+
+    @shielded
+    def send_many(self, calls: Iterable[Call], /) -> list[Sent]:
+        """Stores many calls with few calls of the backend. Tries all of them.
+
+        Args:
+            calls: What `task.call(...)` gives.
+
+        Returns:
+            One `Sent` for each, in order.
+
+        Raises:
+            SendManyError: Some were not stored. `.results` has a `Sent` or an error for each, in order; `.failed`
+                the calls to send again.
+        """
+        calls = checked_calls(calls)
+        messages = [self._message(call, NO_PAYLOAD, SendOptions()) for call in calls]
+        if self._eager:
+            for message in messages:
+                self._eager_run(message).run()
+            return [ran(message) for message in messages]
+        self._loop_warning.look("send_many")
+        results = send_all(messages, self._connection.queue)
+        failed = [call for call, result in zip(calls, results, strict=True) if not isinstance(result, Sent)]
+        if failed:
+            raise SendManyError(results, failed)
+        return [result for result in results if isinstance(result, Sent)]
+
+    async def asend_many(self, calls: Iterable[Call], /) -> list[Sent]:
+        """As `send_many`, for async code on asyncio or trio: the loop is never blocked. Cancelling doesn't unsend."""
+        check_awaitable("asend_many")
+        return await in_a_thread(self.send_many, list(calls))
+
+    def cancel(self, sent: Sent | str, /) -> bool:
+        """Deletes the message of a send, or of its stored `receipt`, if no worker was handed it yet.
+
+        `True`: it will not run. `False`: it is too late, as it is under way, or gone: done, dead, copied for a retry,
+        cancelled before. Either way its idempotency key stays taken.
+
+        Raises:
+            UnsupportedError: It has no receipt, or its queue can't cancel. Nothing was changed.
+            OptionError: It isn't a receipt, or one of another backend. Nothing was changed.
+            BackendError: It may be cancelled or not.
+        """
+        receipt = read_receipt(sent)
+        if self._eager:
+            return False  # it ran when it was sent
+        self._loop_warning.look("cancel")
+        return self._connection.queue(receipt.queue).cancel(receipt.native)
+
+    async def acancel(self, sent: Sent | str, /) -> bool:
+        """As `cancel`, for async code on asyncio or trio: the loop is never blocked."""
+        check_awaitable("acancel")
+        return await in_a_thread(self.cancel, sent)
+
+    def _eager_run(self, message: Message) -> EagerRun:
+        return EagerRun(message, self._registry.definitions, self.middleware, self.clock, self.runtime.signing)
+
+    def _message(
+        self, task: Task[..., Any] | str | Call, payload: Mapping[str, object], options: SendOptions
+    ) -> Message:
+        declared = self._registry.definitions
+        message = composed(self, declared, task, payload, options)
+        if message.task not in declared and not self._eager:
+            self._typo_warning.look(message.task, declared)
+        return message
+
+    def _open(self) -> None:
+        _ = self._connection.driver

@@ -1,0 +1,66 @@
+"""`AppState`: what an app consists of, and its settings."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from cloudq.core.clock import Clock
+from cloudq.core.due_times import LONGEST_DELAY
+from cloudq.core.middleware import Middleware
+from cloudq.core.policy import RetryPolicy
+from cloudq.core.redaction import Redact, mask_secrets
+from cloudq.core.unknown import UNKNOWN_TASK_PATIENCE
+from cloudq.errors import ConfigurationError
+from cloudq.queues.connection import Connection
+from cloudq.queues.names import check_queue
+from cloudq.tasks.context import Context
+from cloudq.tasks.options import AppSettings, checked_app_settings
+from cloudq.tasks.registry import Registry
+from cloudq.tasks.runtime import AppRuntime
+
+
+class AppState:
+    """What the sides of `App` share: its tasks, its backend and its settings."""
+
+    def __init__(self) -> None:
+        self._connection, self._registry = Connection(), Registry()
+        self.runtime = AppRuntime(self._registry, self._connection)
+        self.imports: tuple[str, ...] = ()
+        self.retry_policy = RetryPolicy()
+        self.middleware: tuple[Middleware[Context], ...] = ()
+        self.default_queue, self.convert_untyped = "default", False
+        self.strict_queues: bool | None = None
+        self.unknown_task_patience, self.longest_delay = UNKNOWN_TASK_PATIENCE, LONGEST_DELAY
+        self.redact: Redact = mask_secrets
+
+    def configure(self, url: str | None = None, **settings: Unpack[AppSettings]) -> None:
+        """Sets what is given, as the constructor does; what is left out stays.
+
+        Raises:
+            ConfigurationError: The backend is open already, so a change would come too late; or a value isn't of its
+                type.
+            OptionError: `default_queue` is no name of a queue.
+        """
+        if self._connection.is_open:
+            raise ConfigurationError(
+                "the app's backend is open already: this change would come too late",
+                hint="configure before the first send",
+            )
+        given = checked_app_settings(url, settings)
+        self._connection.given = self._connection.given if url is None else url
+        self._connection.given_claim_check = settings.get("claim_check") or self._connection.given_claim_check
+        self._connection.signing.set(settings.get("signing"), settings.get("signing_keys"))
+        self.default_queue = check_queue(given.get("default_queue", self.default_queue))
+        self.imports = tuple(settings.get("imports") or ()) if "imports" in given else self.imports
+        self.retry_policy = settings.get("retry") or self.retry_policy
+        self.redact = settings.get("redact") or self.redact
+        self.middleware = tuple(settings.get("middleware") or ()) if "middleware" in given else self.middleware
+        self.convert_untyped = bool(given.get("convert_untyped", self.convert_untyped))
+        self.unknown_task_patience = given.get("unknown_task_patience", self.unknown_task_patience)
+        self.longest_delay = given.get("longest_delay", self.longest_delay)
+        self.strict_queues = self.strict_queues if (strict := settings.get("strict_queues")) is None else strict
+
+    @property
+    def clock(self) -> Clock:
+        """Where the time comes from: the machine's clock, or the one given with `using`."""
+        return self._connection.clock

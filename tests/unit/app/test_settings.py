@@ -1,0 +1,68 @@
+"""`AppState`: what is set, what stays, and what means nothing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from cloudq import App, RetryPolicy
+from cloudq.errors import (
+    ConfigurationError,
+    OptionError,
+)
+from tests.ids import shown
+
+
+def echo(n: int) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"imports": "shop.tasks"}, "list of modules"),
+        ({"url": 5}, "url is a text"),
+        ({"retry": 5}, "is a RetryPolicy"),
+        ({"middleware": echo}, "middleware is a list"),
+        ({"unknown_task_patience": 3600}, "unknown_task_patience is a timedelta"),
+        ({"redact": "postgres"}, "redact is a function, not a str"),
+        ({"unknown_task_patience": timedelta(seconds=-1)}, "timedelta of 0 or more"),
+    ],
+    ids=shown,
+)
+def test_settings_that_mean_nothing_are_refused(settings, why):
+    """By the constructor and by `configure`, which then changes nothing."""
+    with pytest.raises(ConfigurationError, match=why):
+        App(**settings)
+    app = App("memory://", default_queue="before")
+    with pytest.raises(ConfigurationError, match=why):
+        app.configure(default_queue="after", **settings)
+    assert "before" == app.default_queue
+
+
+def test_no_patience_is_a_patience():
+    """Zero is set, and stays while other settings change; left out it is an hour."""
+    app = App("memory://", unknown_task_patience=timedelta(0))
+    app.configure(default_queue="other")
+    assert (timedelta(0), timedelta(hours=1)) == (app.unknown_task_patience, App().unknown_task_patience)
+
+
+@pytest.mark.parametrize("name", ["", "q-dlq", "a b"])
+def test_a_default_queue_is_the_name_of_a_queue(name):
+    """As a task's own."""
+    with pytest.raises(OptionError):
+        App(default_queue=name)
+
+
+def test_configure_sets_what_is_given_and_leaves_the_rest():
+    """Until the backend is open."""
+    policy = RetryPolicy()
+    app = App("memory://", imports=["a"], default_queue="q")
+    app.configure(retry=policy)
+    assert ("memory://", ("a",), "q", policy) == (app.url, app.imports, app.default_queue, app.retry_policy)
+    app.send("t")
+    with pytest.raises(ConfigurationError, match="too late"):
+        app.configure(default_queue="late")
+    app.close()
+    app.configure(default_queue="again")
+    assert "again" == app.default_queue

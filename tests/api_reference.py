@@ -76,13 +76,13 @@ def _described(thing: Any, path: str, *, level: int) -> Iterator[str]:
 
 
 def _public(thing: Any) -> Iterator[Any]:
+    if thing.is_class and thing.path.startswith(IN_SIDES):
+        for base in thing.resolved_bases:
+            yield from (member for member in _public(base) if member.name not in thing.members)
     # What has no docstring is explained by that of the class, under "Attributes".
     for name, member in thing.members.items():
         if not name.startswith("_") and not member.is_alias and member.docstring is not None:
             yield member
-    if thing.is_class and thing.path.startswith(IN_SIDES):
-        for base in thing.resolved_bases:
-            yield from (member for member in _public(base) if member.name not in thing.members)
 
 
 def _signature(thing: Any) -> Iterator[str]:

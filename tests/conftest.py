@@ -79,3 +79,31 @@ def localstack(request: pytest.FixtureRequest) -> Iterator[str]:
             runner.stop()
     if runner.keep_log:
         print(f"\nLocalStack's log: {runner.log}")
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """SQLAlchemy's URL of a PostgreSQL database of this process's own. The server is the whole run's: don't stop it."""
+    from tests.servers import databases, shared
+
+    with shared.shared(databases.PostgreSQL, shared.folder_of_run(tmp_path_factory)) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """SQLAlchemy's URL of a MariaDB database of this process's own. The server is the whole run's: don't stop it."""
+    from tests.servers import databases, shared
+
+    with shared.shared(databases.MariaDB, shared.folder_of_run(tmp_path_factory)) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(postgresql: str) -> Iterator[str]:
+    """The URL of `postgresql`'s database through PgBouncer, by transactions."""
+    from tests.servers import databases
+
+    server = databases.PgBouncer(postgresql)
+    yield server.url
+    server.close()

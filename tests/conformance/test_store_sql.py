@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -12,7 +11,6 @@ from cloudq.stores.sql.dialect import TABLE, MySQL, PostgreSQL
 from cloudq.stores.sql.store import SqlStore
 from cloudq.testing.stores import StoreConformance, StoreHarness
 from tests.conformance import store_model
-from tests.servers import databases
 
 pytestmark = pytest.mark.slow
 EXAMPLES = 60
@@ -50,24 +48,10 @@ class SqlHarness(StoreHarness):
         engine.dispose()
 
     def open(self, namespace: str = "kit") -> SqlStore:
-        return SqlStore(create_engine(self.url), namespace, self.dialect)
+        return SqlStore.open(self.url, namespace, timeout=timedelta(seconds=20), dialect=self.dialect)
 
     def advance(self, delta: timedelta) -> None:
         self.added += delta // timedelta(microseconds=1)
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[str]:
-    server = databases.PostgreSQL()
-    yield server.url
-    server.close()
-
-
-@pytest.fixture(scope="module")
-def mariadb() -> Iterator[str]:
-    server = databases.MariaDB()
-    yield server.url
-    server.close()
 
 
 class TestPostgreSQL(StoreConformance):
@@ -83,6 +67,17 @@ class TestPostgreSQL(StoreConformance):
     def test_every_sequence_of_calls(self) -> None:
         """As the table says, calls and times in any order."""
         store_model.check(self.harness, examples=EXAMPLES)
+
+
+class TestPgBouncer(StoreConformance):
+    """PostgreSQL through PgBouncer of Debian's package: no two statements need lie on one connection."""
+
+    @pytest.fixture(autouse=True)
+    def server(self, pgbouncer: str) -> None:
+        self.url = pgbouncer
+
+    def harness(self) -> StoreHarness:
+        return SqlHarness(self.url, PostgreSQL)
 
 
 class TestMariaDB(StoreConformance):

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -18,11 +19,16 @@ NOBODY = "nobody"
 PATIENCE = 60.0
 
 
-def find(*names: str) -> str:
-    """Where a program is. Skips the test, and says which package has it, where there is none; in CI that fails."""
-    package, *programs = names
+def find(package: str, *programs: str) -> str:
+    """Where a program is, or another of its kind. Skips the test where there is none, and fails it in CI.
+
+    Args:
+        package: Debian's that has it, for what is said then.
+        programs: Their names.
+    """
     for program in programs:
-        if found := shutil.which(program):
+        # Debian has servers where only root looks.
+        if found := shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/bin"):
             return found
     said = f"{programs[0]} is not installed: apt-get install {package}"
     if os.environ.get("CI"):
@@ -44,15 +50,18 @@ class Server:
     Args:
         prepare: Makes the folder ready: called with it.
         command: What to start: called with the folder.
-        ready: Whether it answers.
+        ready: Whether it answers: called with the folder.
     """
+
+    ending: ClassVar[signal.Signals] = signal.SIGTERM
+    """By which it ends soon, whoever is connected."""
 
     def __init__(
         self,
         *,
         prepare: Callable[[Path], Sequence[str] | None],
         command: Callable[[Path], Sequence[str]],
-        ready: Callable[[], bool],
+        ready: Callable[[Path], bool],
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="cloudq-server-"))
         self.folder.chmod(0o755)
@@ -71,7 +80,7 @@ class Server:
             command(data), user=self._user, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL, cwd=data
         )
         until = time.monotonic() + PATIENCE
-        while not ready():
+        while not ready(data):
             if self.process.poll() is not None or time.monotonic() > until:
                 said = (self.folder / "log").read_text(errors="replace")[-2000:]
                 self.close()
@@ -89,7 +98,7 @@ class Server:
     def close(self) -> None:
         """Ends it, and removes its folder."""
         self.go_on()
-        self.process.terminate()
+        self.process.send_signal(self.ending)
         try:
             self.process.wait(20)
         except subprocess.TimeoutExpired:

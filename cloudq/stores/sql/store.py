@@ -42,25 +42,38 @@ class SqlStore:
     """Records in a table of their own, each change one statement that commits by itself.
 
     Args:
-        engine: Connects to the server, on connections that nobody else uses.
+        engine: Connects to the server, on connections that nobody else uses and that commit each statement.
         namespace: Keeps the keys of apps apart that share a server.
         dialect: The server's words.
     """
 
     def __init__(self, engine: Engine, namespace: str, dialect: Dialect | None = None) -> None:
-        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._engine = engine
         self._namespace = namespace
         self._dialect: Dialect = dialect or DIALECTS[engine.dialect.name]()
 
     @classmethod
-    def open(cls, url: str, namespace: str, *, timeout: timedelta) -> SqlStore:
-        """A store on the server that SQLAlchemy's URL names."""
+    def open(cls, url: str, namespace: str, *, timeout: timedelta, dialect: Dialect | None = None) -> SqlStore:
+        """A store on the server that SQLAlchemy's URL names.
+
+        Args:
+            url: The URL.
+            namespace: Keeps the keys of apps apart that share a server.
+            timeout: How long a call may take.
+            dialect: The server's words, if they aren't those that its name stands for.
+        """
         made = make_url(url)
         seconds = max(1, round(timeout.total_seconds()))
         engine = create_engine(
-            made, pool_timeout=seconds, pool_recycle=1800, connect_args=_limits(made.get_driver_name(), seconds)
+            made,
+            pool_timeout=seconds,
+            pool_recycle=1800,
+            # Each statement is all of its transaction: without these two a rollback would follow it, a round trip more.
+            isolation_level="AUTOCOMMIT",
+            skip_autocommit_rollback=True,
+            connect_args=_limits(made.get_driver_name(), seconds),
         )
-        return cls(engine, namespace)
+        return cls(engine, namespace, dialect)
 
     def create_tables(self) -> None:
         """Makes what is missing."""
@@ -232,7 +245,10 @@ def _translated(error: DBAPIError | PoolTimeout) -> StoreUnavailable:
 
 def _limits(driver: str, seconds: int) -> dict[str, Any]:
     """How long a connection may be silent, in each driver's words."""
-    if driver in {"psycopg", "psycopg2"}:
+    if driver == "psycopg":
+        # A statement that was prepared on one of a pooler's connections isn't there on the next one (PgBouncer).
+        return {"connect_timeout": seconds, "tcp_user_timeout": seconds * 1000, "prepare_threshold": None}
+    if driver == "psycopg2":
         return {"connect_timeout": seconds, "tcp_user_timeout": seconds * 1000}
     if driver in {"pymysql", "mysqldb"}:
         return {"connect_timeout": seconds, "read_timeout": seconds, "write_timeout": seconds}

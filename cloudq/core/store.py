@@ -13,6 +13,8 @@ from typing import Final, Protocol, TypeAlias
 
 import msgspec
 
+from cloudq.core.notes import Notes
+
 LONGEST_NAMESPACE: Final = 128
 """The most characters of a namespace."""
 
@@ -129,6 +131,11 @@ class Store(Protocol):
     It must keep the namespaces apart that it is opened with, and must take its time from its server where that has one.
     """
 
+    @property
+    def notes(self) -> Notes:
+        """What it keeps beside the claims: runs, their results, and marks of what waits."""
+        ...
+
     def claim(
         self, key: ClaimKey, *, owner: str, lease: timedelta, fingerprint: bytes | None, keep: timedelta
     ) -> Claim:
@@ -173,7 +180,10 @@ class Store(Protocol):
         ...
 
     def sweep(self, limit: int) -> int:
-        """Removes up to `limit` records that were kept for long enough; says how many. 0 where the server does it."""
+        """Removes up to `limit` records, then notes, that were kept for long enough; says how many went.
+
+        0 where the server does it.
+        """
         ...
 
     def close(self) -> None:

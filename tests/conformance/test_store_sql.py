@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import create_engine, delete, table
 
-from cloudq.stores.sql.dialect import TABLE, MySQL, PostgreSQL
+from cloudq.stores.sql.dialect import NOTES, TABLE, MySQL, PostgreSQL
 from cloudq.stores.sql.store import SqlStore
 from cloudq.testing.stores import StoreConformance, StoreHarness
 from tests.conformance import store_model
@@ -45,6 +45,7 @@ class SqlHarness(StoreHarness):
         engine = create_engine(url)
         with engine.begin() as connection:
             connection.execute(delete(table(TABLE)))
+            connection.execute(delete(table(NOTES)))
         engine.dispose()
 
     def open(self, namespace: str = "kit") -> SqlStore:

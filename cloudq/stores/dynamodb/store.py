@@ -28,6 +28,7 @@ from cloudq.core.store import (
     RecordState,
 )
 from cloudq.errors import ConfigurationError, PermissionDenied, StoreUnavailable
+from cloudq.stores.dynamodb.notes import DynamoNotes
 from cloudq.stores.dynamodb.time import MARGIN, ServiceTime
 
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -65,6 +66,7 @@ class DynamoStore:
         self._table = table
         self._namespace = namespace
         self._time = ServiceTime(clock)
+        self.notes = DynamoNotes(namespace, self._time, self._call, self._conditional)
 
     def claim(
         self, key: ClaimKey, *, owner: str, lease: timedelta, fingerprint: bytes | None, keep: timedelta

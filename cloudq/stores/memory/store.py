@@ -18,6 +18,7 @@ from cloudq.core.store import (
     Record,
     RecordState,
 )
+from cloudq.stores.memory.notes import MemoryNotes
 
 
 class _Kept(NamedTuple):
@@ -43,6 +44,7 @@ class MemoryStore:
         self._clock = clock
         self._lock = Lock()
         self._records: dict[ClaimKey, _Kept] = {}
+        self.notes = MemoryNotes(clock)
 
     def claim(
         self, key: ClaimKey, *, owner: str, lease: timedelta, fingerprint: bytes | None, keep: timedelta
@@ -122,13 +124,13 @@ class MemoryStore:
             return _FORGOTTEN[does]
 
     def sweep(self, limit: int) -> int:
-        """Removes up to `limit` records that were kept for long enough."""
+        """Removes up to `limit` records, then notes, that were kept for long enough."""
         with self._lock:
             now = self._clock.elapsed()
             over = [key for key, kept in self._records.items() if now >= kept.kept_until][:limit]
             for key in over:
                 del self._records[key]
-            return len(over)
+        return len(over) + self.notes.sweep(limit - len(over))
 
     def close(self) -> None:
         """Nothing to free."""

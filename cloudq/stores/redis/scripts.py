@@ -103,3 +103,25 @@ return {text(now), text(token), field('owner'), field('until'), field('completed
 def whole(script: str, now: str = NOW) -> str:
     """A script with what all of them begin with."""
     return now + _SEEN + script
+
+
+READ_NOTE: Final = """
+local kept = tonumber(redis.call('HGET', KEYS[1], 'kept') or nil)
+if not kept or now >= kept then return false end
+local written = tonumber(redis.call('HGET', KEYS[1], 'written'))
+return {redis.call('HGET', KEYS[1], 'version'), redis.call('HGET', KEYS[1], 'note'),
+        string.format('%.0f', written), string.format('%.0f', now - written)}
+"""
+
+# A version is compared as the text that it is: as a number of Lua's it would lose digits.
+WRITE_NOTE: Final = """
+local after, version, keep, note = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local kept = tonumber(redis.call('HGET', KEYS[1], 'kept') or nil)
+local there = (kept and now < kept) and redis.call('HGET', KEYS[1], 'version') or '0'
+if there ~= after then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'version', version, 'note', note, 'written', string.format('%.0f', now),
+           'kept', string.format('%.0f', now + keep))
+redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.ceil(keep / 1000) + 1000))
+return 1
+"""

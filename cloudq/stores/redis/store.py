@@ -21,6 +21,7 @@ from cloudq.core.store import (
 )
 from cloudq.errors import ConfigurationError, PermissionDenied, StoreUnavailable
 from cloudq.stores.redis import scripts
+from cloudq.stores.redis.notes import RedisNotes
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 _KEEPS_ALL: Final = "noeviction"
@@ -49,6 +50,7 @@ class RedisStore:
                 "show": scripts.SHOW,
             }.items()
         }
+        self.notes = RedisNotes(client, namespace, now=now, translated=_translated)
 
     def check(self) -> None:
         """Refuses a server that removes records when its memory is full: their work would be done again.

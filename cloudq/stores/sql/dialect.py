@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 TABLE: Final = "cloudq_claims"
+NOTES: Final = "cloudq_notes"
 # Beyond this many rounds a key changes hands faster than it can be read: the caller's next try looks again.
 ROUNDS: Final = 8
 
@@ -56,6 +57,14 @@ class Dialect(Protocol):
         """The statement that makes the table."""
         ...
 
+    def create_notes(self) -> str:
+        """The statement that makes the table of notes."""
+        ...
+
+    def add_note(self) -> str:
+        """The statement that adds a note where none is. Where one is that was kept for long enough, it may take it."""
+        ...
+
     def claim(self, connection: Connection, values: Mapping[str, Any]) -> Found | None:
         """Claims, and reads what is there then. `None`: it couldn't be read; somebody else is at it."""
         ...
@@ -90,6 +99,29 @@ class PostgreSQL:
                 fingerprint bytea,
                 result bytea
             )"""
+
+    def create_notes(self) -> str:
+        """The statement that makes the table of notes."""
+        return f"""
+            create table if not exists {NOTES} (
+                digest bytea primary key,
+                namespace text not null,
+                name text not null,
+                version bigint not null,
+                written_at bigint not null,
+                kept_until bigint not null,
+                note bytea not null
+            )"""
+
+    def add_note(self) -> str:
+        """One statement, which takes the place of a note that was kept for long enough."""
+        return f"""
+            insert into {NOTES} as n (digest, namespace, name, version, written_at, kept_until, note)
+            select :digest, :namespace, :name, :version, t.now, t.now + :keep, :note from (select {self.now} as now) t
+                on conflict (digest) do update set
+                   version = excluded.version, written_at = excluded.written_at, kept_until = excluded.kept_until,
+                   note = excluded.note
+             where n.kept_until <= excluded.written_at"""
 
     def claim(self, connection: Connection, values: Mapping[str, Any]) -> Found | None:
         """`insert ... on conflict`: one step, whoever else comes.
@@ -157,6 +189,26 @@ class MySQL:
                 result longblob,
                 index cloudq_claims_kept (kept_until)
             ) engine = InnoDB"""
+
+    def create_notes(self) -> str:
+        """The statement that makes the table of notes."""
+        return f"""
+            create table if not exists {NOTES} (
+                digest binary(32) primary key,
+                namespace varchar(128) character set utf8mb4 collate utf8mb4_bin not null,
+                name text character set utf8mb4 collate utf8mb4_bin not null,
+                version bigint not null,
+                written_at bigint not null,
+                kept_until bigint not null,
+                note longblob not null,
+                index cloudq_notes_kept (kept_until)
+            ) engine = InnoDB"""
+
+    def add_note(self) -> str:
+        """An insert, which fails where a row is."""
+        return f"""
+            insert into {NOTES} (digest, namespace, name, version, written_at, kept_until, note)
+            values (:digest, :namespace, :name, :version, {self.now}, {self.now} + :keep, :note)"""
 
     def claim(self, connection: Connection, values: Mapping[str, Any]) -> Found | None:
         """Each statement is a step of its own; what came between two of them is seen by the next."""

@@ -25,6 +25,7 @@ from cloudq.core.store import (
 )
 from cloudq.errors import StoreUnavailable
 from cloudq.stores.sql.dialect import COLUMNS, TABLE, Dialect, Found, MySQL, PostgreSQL, found
+from cloudq.stores.sql.notes import SqlNotes
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 # What is answered where another's statement holds the row: it is in somebody's hands, for a moment.
@@ -51,6 +52,7 @@ class SqlStore:
         self._engine = engine
         self._namespace = namespace
         self._dialect: Dialect = dialect or DIALECTS[engine.dialect.name]()
+        self.notes = SqlNotes(namespace, self._dialect, self._repeated)
 
     @classmethod
     def open(cls, url: str, namespace: str, *, timeout: timedelta, dialect: Dialect | None = None) -> SqlStore:
@@ -79,6 +81,7 @@ class SqlStore:
         """Makes what is missing."""
         with self._connection() as connection:
             connection.execute(text(self._dialect.create()))
+            connection.execute(text(self._dialect.create_notes()))
 
     def claim(
         self, key: ClaimKey, *, owner: str, lease: timedelta, fingerprint: bytes | None, keep: timedelta
@@ -168,7 +171,7 @@ class SqlStore:
         return Forgotten.NOTHING_THERE if self.show(key) is None else Forgotten.STILL_RUNNING
 
     def sweep(self, limit: int) -> int:
-        """Removes up to `limit` records that were kept for long enough, of all namespaces."""
+        """Removes up to `limit` records, then notes, that were kept for long enough, of all namespaces."""
         digests = [
             bytes(row[0])
             for row in self._rows(
@@ -177,7 +180,8 @@ class SqlStore:
             )
         ]
         statement = f"delete from {TABLE} where digest = :digest and kept_until <= {self._dialect.now}"
-        return sum(self._changes(statement, {"digest": digest}) for digest in digests)
+        removed = sum(self._changes(statement, {"digest": digest}) for digest in digests)
+        return removed + self.notes.sweep(limit - removed)
 
     def close(self) -> None:
         """Closes the connections."""

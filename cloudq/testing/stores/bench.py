@@ -9,6 +9,7 @@ from itertools import count
 from threading import Barrier
 from typing import TypeVar
 
+from cloudq.core.notes import Note, Written
 from cloudq.core.store import Claim, Claimed, ClaimKey, Store
 from cloudq.testing.stores.harness import StoreHarness
 
@@ -87,6 +88,23 @@ class StoreBench:
     ) -> bool:
         """Completes."""
         return self.store.complete(key, token, result=result, keep=keep or self.keep)
+
+    def write(
+        self, name: str, text: bytes, *, after: int, keep: timedelta | None = None, store: Store | None = None
+    ) -> Written | Note | None:
+        """Tries to write a note."""
+        return (store or self.store).notes.write(name, text, after=after, keep=keep or self.keep)
+
+    def noted(self, name: str, text: bytes, *, after: int = 0, keep: timedelta | None = None) -> int:
+        """The version of a note, whose write must succeed."""
+        written = self.write(name, text, after=after, keep=keep)
+        assert isinstance(written, Written), f"it says something else: {written}"
+        return written.version
+
+    def text(self, name: str) -> bytes | None:
+        """What a note says, to a client of its own."""
+        note = self.open().notes.read(name)
+        return None if note is None else note.text
 
     def together(self, calls: Sequence[Callable[[], T]]) -> list[T]:
         """What calls return that begin at the same moment, each in a thread of its own."""

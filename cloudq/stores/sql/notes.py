@@ -41,9 +41,9 @@ class SqlNotes:
 
     def write(self, name: str, text: bytes, *, after: int, keep: timedelta) -> Written | Note | None:
         """Writes the note if the latest one is that of version `after`."""
-        version = new_version()
+        version, digest = new_version(), note_digest(self._namespace, name)
         values = {
-            "digest": note_digest(self._namespace, name),
+            "digest": digest,
             "namespace": self._namespace,
             "name": name,
             "version": version,
@@ -56,7 +56,7 @@ class SqlNotes:
             done = self._change(connection, values) if after else self._add(connection, values)
             if done:
                 return Written(version)
-            seen = self._seen(connection, values["digest"])
+            seen = self._seen(connection, digest)
             # Its own: the answer to an earlier try was lost.
             return Written(version) if seen is not None and seen.version == version else seen
 

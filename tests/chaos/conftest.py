@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from cloudq.aws_wire.wires import WireName
 from cloudq.drivers.sqs import SQSDriver
 from cloudq.drivers.sqs.lean import LeanClient
-from cloudq.drivers.sqs.wires import WireName
 from tests.chaos import stands
 from tests.chaos.http_proxy import HttpProxy
 from tests.integration.sqs import conftest as sqs

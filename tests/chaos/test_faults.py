@@ -11,8 +11,8 @@ from datetime import timedelta
 import pytest
 
 from cloudq import App
+from cloudq.aws_wire.wires import WireName
 from cloudq.drivers.sqs import SQSDriver
-from cloudq.drivers.sqs.wires import WireName
 from cloudq.errors import CloudqError, SendManyError
 from cloudq.tasks.task import Call, Task
 from cloudq.worker.service import Worker

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from cloudq import App
+from cloudq.aws_wire.wires import WireName
 from cloudq.drivers.sqs import SQSDriver
-from cloudq.drivers.sqs.wires import WireName
 from cloudq.errors import PermissionDenied
 from cloudq.queues.cloud_queue import CloudQueue
 from localstack.start import ACCOUNT

@@ -11,12 +11,12 @@ from unittest import mock
 
 from botocore.exceptions import ReadTimeoutError
 
+from cloudq.aws_wire.wires import WireName
 from cloudq.core.driver import PullDriver
 from cloudq.core.message import dead_letter_queue, is_ordered
 from cloudq.drivers.sqs import SQSDriver
 from cloudq.drivers.sqs.bodies import storable
 from cloudq.drivers.sqs.lean import LeanClient
-from cloudq.drivers.sqs.wires import WireName
 from cloudq.testing.conformance import Harness, Spoil, Stall
 from tests.chaos.http_proxy import Forward, HttpProxy, Raw, Request, Response, pass_on
 

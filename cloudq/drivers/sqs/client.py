@@ -1,33 +1,25 @@
-"""The botocore client: configured for queues, and made anew after a fork."""
+"""The botocore clients of this driver: how they are configured for queues."""
 
 from __future__ import annotations
 
-import os
-import ssl
-import sys
-from collections.abc import Callable
 from datetime import timedelta
-from threading import Lock
 from typing import Any, Final, TypeAlias
 
-from cloudq.aws_wire.bounded import SharedCall
-from cloudq.aws_wire.credentials import Renewal
-from cloudq.aws_wire.genuine import watch
+from cloudq.aws_wire import clients
+from cloudq.aws_wire.wires import Wires
 from cloudq.core.capabilities import CALL_TIMEOUT
-from cloudq.core.plain_text import check_plain_text
 from cloudq.drivers.sqs.limits import MAX_WAIT
-from cloudq.drivers.sqs.wires import Wires
-from cloudq.errors import BackendUnavailable, ConfigurationError
 
 SqsClient: TypeAlias = Any
 """A botocore client of SQS, or what behaves like one. botocore makes its classes at run time, so it has no type."""
 
 # A receive under way holds a connection for a whole long poll, besides those of senders and settlers.
 POOL: Final = 64
-# The SDK's own timeouts are for calls that the program itself makes with the driver's client; the driver's calls have a
-# deadline (`Calls`). Above the long poll, or each idle poll would end as an error.
-_CONNECT: Final = 5
+# Above the long poll, or each idle poll would end as an error.
 _READ: Final = MAX_WAIT.total_seconds() + 10
+
+TITLE: Final = "Amazon SQS"
+_HINT: Final = "sqs://REGION names the region, e.g. sqs://eu-west-1"
 
 
 def open_client(
@@ -38,153 +30,26 @@ def open_client(
     timeout: timedelta = CALL_TIMEOUT,
     allow_insecure: bool = False,
 ) -> SqsClient:
-    """A client whose credentials, and where not given region and endpoint, come from the SDK's own chain.
+    """A client of SQS, or of another service that this driver calls, for long polls (see `clients.open_client`).
 
     Args:
         region: The region, or `None` for the SDK's own settings.
         endpoint_url: Another endpoint than AWS's, or `None` for the SDK's own settings.
-        service: Which service's.
+        service: Botocore's name of the service.
         timeout: How long it may take to find the credentials.
         allow_insecure: Whether an endpoint without TLS may be on another machine.
 
     Raises:
-        ConfigurationError: No region is given or configured, or one of the two can't be; the endpoint, which
-            the SDK's own settings may name, is on another machine and has no TLS; or gevent or eventlet has
-            patched the program too late.
+        ConfigurationError: None can be made by these settings.
         BackendUnavailable: The credentials weren't found in time.
     """
-    # Not before a driver is opened: they take a tenth of a second to load.
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError
-    from botocore.session import get_session
-
-    from cloudq.aws_wire.models import quicken
-
-    _refuse_late_patches()
-    session = get_session()
-    try:
-        quicken(session.get_component("data_loader"), service)
-        # Asked of a machine's metadata service, or a program, which may be silent. The session keeps them.
-        credentials = SharedCall(session.get_credentials).result(timeout.total_seconds())
-        create = _creator(session)
-        config = Config(
-            # As it is by default, but made once: botocore makes it twice a call, for a sixth of the call's cost.
-            user_agent=session.user_agent(),
-            # One try a call: CloudQueue, the settler and the poller try again, and the tries of two would multiply.
-            retries={"mode": "standard", "total_max_attempts": 1},
-            connect_timeout=_CONNECT,
-            read_timeout=_READ,
-            max_pool_connections=POOL,
-            tcp_keepalive=True,
-            # The service checks too; here it would cost more than making the request.
-            parameter_validation=False,
-        )
-        client = create(service, region_name=region, endpoint_url=endpoint_url, config=config)
-    except TimeoutError as error:
-        raise BackendUnavailable(
-            f"the SDK didn't find credentials within {timeout.total_seconds():g} s",
-            hint="check where its chain looks: the instance's metadata service, the container's, credential_process",
-        ) from error
-    except (BotoCoreError, ValueError) as error:
-        raise ConfigurationError(
-            f"no client of Amazon SQS can be made: {error}",
-            hint="sqs://REGION names the region, e.g. sqs://eu-west-1; otherwise the SDK's own settings do",
-        ) from error
-    setting = "endpoint_url" if endpoint_url is not None else "AWS_ENDPOINT_URL, or another setting of AWS's SDK,"
-    check_plain_text(client.meta.endpoint_url, setting=setting, allowed=allow_insecure)
-    _leave_user_agent(client)
-    if hasattr(credentials, "refresh_needed"):
-        client.meta.events.register("before-call", Renewal(credentials, _READ).renew)
-    return client
+    asked = clients.Service(name=service, title=TITLE, hint=_HINT, read_timeout=_READ, pool=POOL)
+    return clients.open_client(asked, region, endpoint_url, timeout=timeout, allow_insecure=allow_insecure)
 
 
-def _creator(session: Any) -> Callable[..., SqsClient]:
-    """What makes clients of a botocore session.
+def wires(client: SqsClient) -> Wires:
+    """The two ways to make its calls."""
+    # Not before a driver is opened, as the SDK itself.
+    from cloudq.drivers.sqs.lean import OPERATIONS, LeanClient
 
-    boto3's own session only where the program has loaded boto3: tracers wrap that one's `client`. It adds nothing that
-    a queue needs, and a tenth to the time in which the SDK loads.
-    """
-    boto3 = getattr(sys.modules.get("boto3.session"), "Session", None)
-    make: Callable[..., SqsClient] = session.create_client if boto3 is None else boto3(botocore_session=session).client
-    return make
-
-
-def _refuse_late_patches() -> None:
-    """Raises if somebody has put a class of its kind in the place of `ssl.SSLContext` since the SDK took it.
-
-    The SDK's old one then calls itself without an end, and our locks, from before the patch, hold no greenlet back.
-    One of another kind, as mocket's, stands in for the network and harms nobody.
-    """
-    from urllib3.util import ssl_
-
-    taken = getattr(ssl_, "SSLContext", None) or ssl.SSLContext
-    if ssl.SSLContext is not taken and issubclass(ssl.SSLContext, taken):
-        raise ConfigurationError(
-            "gevent or eventlet has patched this program after the AWS SDK was imported, so no connection to AWS works",
-            hint="patch before anything is imported; with gunicorn --preload, in the first lines of its configuration "
-            "file: from gevent import monkey; monkey.patch_all()",
-        )
-
-
-def prepare(client: SqsClient) -> SqsClient:
-    """Has a client's answers looked at, and its connections keep to deadlines. A fake one is left as it is."""
-    if getattr(getattr(client, "meta", None), "events", None) is not None:
-        from cloudq.aws_wire.connections import bind
-
-        watch(client)
-        bind(client)
-    return client
-
-
-def _leave_user_agent(client: SqsClient) -> None:
-    """Has botocore not put the same user agent into each request a second time: a thirtieth of the call's cost."""
-    creator: Any = getattr(client, "_user_agent_creator", None)
-    rebuild = getattr(creator, "rebuild_and_replace_user_agent_handler", None)
-    if rebuild is not None:
-        client.meta.events.unregister(f"request-created.{client.meta.service_model.service_id.hyphenize()}", rebuild)
-
-
-class Clients:
-    """One client a process, shared by its threads: after a fork a connection must not be used by both.
-
-    Args:
-        make: Makes it.
-        lean: Whether its calls that repeat are made without the SDK, as long as nobody else is to see them (`Wires`).
-    """
-
-    def __init__(self, make: Callable[[], SqsClient], *, lean: bool = False) -> None:
-        self._make = make
-        self._lean = lean
-        self._lock = Lock()
-        self._open()
-
-    def get(self) -> SqsClient:
-        """This process's client."""
-        if self._pid == os.getpid():
-            return self._client
-        return self._make_again()
-
-    def caller(self) -> SqsClient:
-        """What makes this process's next call: its client, or one that makes those that repeat at less cost."""
-        client = self.get()
-        return client if self._wires is None else self._wires.caller()
-
-    def close(self) -> None:
-        """Closes the connections that are idle; one in use is closed at the end of its call."""
-        if self._pid == os.getpid():
-            (self._wires or self._client).close()
-
-    def after_fork(self) -> None:
-        """In the child: a thread that doesn't exist here may have held the lock."""
-        self._lock = Lock()
-
-    def _make_again(self) -> SqsClient:
-        with self._lock:
-            if self._pid != os.getpid():
-                self._open()
-            return self._client
-
-    def _open(self) -> None:
-        self._client = prepare(self._make())
-        self._wires = Wires(self._client) if self._lean else None
-        self._pid = os.getpid()
+    return Wires(client, LeanClient, OPERATIONS, title=TITLE)

@@ -11,6 +11,7 @@ from typing import Final as Const
 
 from msgspec.structs import replace
 
+from cloudq.aws_wire.wires import WireName, wire_named
 from cloudq.core.capabilities import CALL_TIMEOUT
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery, Lease
@@ -27,7 +28,6 @@ from cloudq.drivers.sqs.routes import Make, RegionRoutes, Routes
 from cloudq.drivers.sqs.scheduling import LONGEST, SchedulerClient, Schedules
 from cloudq.drivers.sqs.settling import Settling
 from cloudq.drivers.sqs.urls import QueueUrls
-from cloudq.drivers.sqs.wires import WireName, wire_named
 from cloudq.errors import BackendError, QueueNotFound, UnsupportedError
 
 # How long a look at dead letters waits for more. A poll that waits asks all of SQS's servers, another one some.

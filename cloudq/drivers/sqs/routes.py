@@ -6,7 +6,8 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Protocol, TypeAlias
 
-from cloudq.drivers.sqs.client import Clients, SqsClient
+from cloudq.aws_wire.clients import Clients
+from cloudq.drivers.sqs.client import SqsClient, wires
 from cloudq.drivers.sqs.hosts import Host, host_of, is_url, required_host
 
 Make: TypeAlias = Callable[[str | None, str | None], SqsClient]
@@ -36,8 +37,8 @@ class _Routes:
 
     def __init__(self, make: Make, region: str | None, endpoint_url: str | None, *, lean: bool = False) -> None:
         self._make = make
-        self._lean = lean
-        self._own = Clients(lambda: make(region, endpoint_url), lean=lean)
+        self._wires = wires if lean else None
+        self._own = Clients(lambda: make(region, endpoint_url), wires=self._wires)
         self._lock = Lock()
         self._others: dict[tuple[str, str | None], Clients] = {}
 
@@ -63,7 +64,7 @@ class _Routes:
             clients = self._others.get((region, endpoint_url))
         if clients is None:
             # It takes a while, so without the lock.
-            made = Clients(lambda: self._make(region, endpoint_url), lean=self._lean)
+            made = Clients(lambda: self._make(region, endpoint_url), wires=self._wires)
             with self._lock:
                 clients = self._others.setdefault((region, endpoint_url), made)
         return clients.caller()

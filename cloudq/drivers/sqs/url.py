@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from cloudq.aws_wire.wires import wire_named
 from cloudq.core.clock import Clock
 from cloudq.core.plain_text import ALLOW_INSECURE, allows_insecure
 from cloudq.core.url import BackendUrl
 from cloudq.drivers.sqs.driver import TIMEOUT, SQSDriver
-from cloudq.drivers.sqs.wires import wire_named
 from cloudq.errors import ConfigurationError
 
 # By the parts that all of AWS's regions have, so that a slip is seen and a new region isn't.

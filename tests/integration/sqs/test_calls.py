@@ -11,8 +11,8 @@ from typing import get_args
 import pytest
 
 from cloudq import App
+from cloudq.aws_wire.wires import WireName
 from cloudq.drivers.sqs import SQSDriver
-from cloudq.drivers.sqs.wires import WireName
 from cloudq.worker.service import Worker
 from cloudq.worker.settings import WorkerSettings
 from tests.chaos.http_proxy import Forward, HttpProxy, Request, Response

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cloudq.drivers.sqs.client import open_client, prepare
+from cloudq.aws_wire.clients import prepare
+from cloudq.drivers.sqs.client import open_client
 from cloudq.drivers.sqs.lean import LeanClient
 
 REGION = "eu-west-1"

@@ -16,9 +16,9 @@ import urllib3.util.connection
 from botocore.awsrequest import AWSHTTPConnection, AWSHTTPConnectionPool, AWSHTTPSConnectionPool
 
 from cloudq.aws_wire.connections import _InTime, _Pool, _TlsPool, bind
+from cloudq.aws_wire.wires import WireName
 from cloudq.core.driver import Outgoing
 from cloudq.drivers.sqs import SQSDriver
-from cloudq.drivers.sqs.wires import WireName
 from cloudq.errors import BackendUnavailable
 from tests.chaos.http_proxy import Request
 from tests.chaos.raw_answers import RawServer

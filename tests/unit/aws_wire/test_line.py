@@ -17,10 +17,10 @@ from botocore import exceptions as sdk
 from botocore.config import Config
 
 from cloudq.aws_wire.bounded import Within
+from cloudq.aws_wire.clients import prepare
 from cloudq.aws_wire.http_bodies import BrokenAnswer
 from cloudq.aws_wire.line import Line
 from cloudq.aws_wire.service import Unusual
-from cloudq.drivers.sqs.client import prepare
 from tests.chaos.http_proxy import Request
 from tests.chaos.raw_answers import RawServer, answer, read_request
 from tests.unit.aws_wire.clients import QUEUE, REGION, both

@@ -16,9 +16,9 @@ from botocore.credentials import CredentialResolver, RefreshableCredentials
 from botocore.exceptions import ClientError, HTTPClientError, NoCredentialsError
 
 from cloudq.aws_wire.bounded import Within
+from cloudq.aws_wire.clients import prepare
 from cloudq.aws_wire.service import Unusual
 from cloudq.aws_wire.wire import Wire
-from cloudq.drivers.sqs.client import prepare
 from cloudq.drivers.sqs.lean import OPERATIONS, LeanClient
 from cloudq.errors import BackendUnavailable
 from tests.chaos.http_proxy import Request

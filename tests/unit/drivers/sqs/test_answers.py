@@ -11,11 +11,11 @@ import pytest
 from botocore.config import Config
 
 from cloudq import App
+from cloudq.aws_wire.wires import WireName
 from cloudq.core.driver import Ack, Final, Outgoing, Release
 from cloudq.core.message import Message
 from cloudq.drivers.sqs import SQSDriver
 from cloudq.drivers.sqs.answers import unnamed_too
-from cloudq.drivers.sqs.wires import WireName
 from cloudq.errors import BackendError, BackendUnavailable, Throttled
 from cloudq.queues.cloud_queue import CloudQueue
 from tests.chaos.http_proxy import Request

@@ -9,7 +9,8 @@ from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
 import pytest
 from botocore.model import Shape
 
-from cloudq.drivers.sqs.client import Clients, open_client, prepare
+from cloudq.aws_wire.clients import Clients, prepare
+from cloudq.drivers.sqs.client import open_client, wires
 from cloudq.drivers.sqs.lean import OPERATIONS, LeanClient
 from tests.chaos.raw_answers import RawServer
 from tests.unit.drivers.sqs.served import of
@@ -90,7 +91,7 @@ def test_a_child_process_has_connections_of_its_own(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     with Peers() as server:
-        clients = Clients(lambda: open_client("eu-west-1", server.url), lean=True)
+        clients = Clients(lambda: open_client("eu-west-1", server.url), wires=wires)
 
         def send(text: str) -> None:
             lean = clients.caller()

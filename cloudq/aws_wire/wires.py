@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from threading import Lock
 from typing import Any, Final, Literal, TypeAlias
 
@@ -11,7 +12,7 @@ from cloudq.errors import ConfigurationError
 logger = SafeLogger("cloudq")
 
 WireName: TypeAlias = Literal["auto", "boto3"]
-"""Who makes the calls that repeat: a `LeanClient`, as long as nothing foreign is on the SDK's way; or the SDK."""
+"""Who makes the calls that repeat: a lean client, as long as nothing foreign is on the SDK's way; or the SDK."""
 
 _NAMES: Final[tuple[WireName, ...]] = ("auto", "boto3")
 
@@ -31,29 +32,32 @@ def wire_named(text: str) -> WireName:
 
 
 class Wires:
-    """Says who makes a client's calls: a `LeanClient`, while nobody is to see them but AWS; else the client itself.
+    """Says who makes a client's calls: a lean client, while nobody is to see them but AWS; else the client itself.
 
     Threads may share it.
 
     Args:
         client: A botocore client, made here and prepared.
+        make: Makes the lean client of it, whose `close` closes both.
+        operations: The names of the calls that this one makes, as the service has them.
+        title: What people call the service, for the log.
 
     Attributes:
         client: The same.
     """
 
-    def __init__(self, client: Any) -> None:
-        # Not before a driver is opened, as the SDK itself.
+    def __init__(self, client: Any, make: Callable[[Any], Any], operations: Collection[str], *, title: str) -> None:
+        # Not before a driver or a store is opened, as the SDK itself.
         from cloudq.aws_wire.service import Unusual
         from cloudq.aws_wire.shipped import Watch
-        from cloudq.drivers.sqs.lean import OPERATIONS, LeanClient
 
         self.client = client
-        self._watch = Watch(client, OPERATIONS)
+        self._title = title
+        self._watch = Watch(client, operations)
         self._lock = Lock()
         self._told: str | None = None
         try:
-            self._lean: Any = LeanClient(client)
+            self._lean: Any = make(client)
         except Unusual as reason:
             self._lean = None
             self._tell(str(reason))
@@ -79,6 +83,6 @@ class Wires:
                 return  # another thread did
             self._told = reason
         if reason is None:
-            logger.info("calls to Amazon SQS that repeat are made by cloudq again, without the SDK")
+            logger.info("calls to %s that repeat are made by cloudq again, without the SDK", self._title)
         else:
-            logger.info("calls to Amazon SQS are made by the SDK: %s", reason)
+            logger.info("calls to %s are made by the SDK: %s", self._title, reason)

@@ -183,6 +183,15 @@ class StoreUnavailable(TransientError):
     code = "store-unavailable"
 
 
+class StoreRefused(BackendError):
+    """The store of idempotency keys refuses a call, and does so again until somebody changes the store.
+
+    Its credentials don't allow it, its table is missing, or its server is full or can only be read.
+    """
+
+    code = "store-refused"
+
+
 class Throttled(TransientError):
     """The backend asks for fewer calls."""
 

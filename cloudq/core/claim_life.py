@@ -3,8 +3,8 @@
 Rule 1: the table is the law for every store, whatever language its server carries it out in. The memory store asks it;
 the store conformance kit holds the others to it.
 
-Rule 2: whoever changes a record shows the token of its own claim. A claim that was taken over has another token, so a
-worker that wakes up late can neither complete, release nor renew: fencing.
+Rule 2: a caller that changes a record shows the token of its own claim. A claim that was taken over has another token,
+so a worker that wakes up late can neither complete, release nor renew: fencing.
 
 Rule 3: tokens of a key only grow, also after its record is gone: the next one is at least the store's time in
 microseconds since 1970.

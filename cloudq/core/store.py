@@ -79,7 +79,7 @@ Claim: TypeAlias = Claimed | InProgress | Completed
 
 
 class RecordState(Enum):
-    """What an operator is told of a record."""
+    """What an operator learns of a record."""
 
     IN_PROGRESS = "in progress"
     LAPSED = "lapsed"

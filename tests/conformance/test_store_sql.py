@@ -7,8 +7,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import create_engine, delete, table
 
+from cloudq.core.store_url import parse_store_url
 from cloudq.stores.sql.dialect import NOTES, TABLE, MySQL, PostgreSQL
 from cloudq.stores.sql.store import SqlStore
+from cloudq.stores.sql.url import engine_of
 from cloudq.testing.stores import StoreConformance, StoreHarness
 from tests.conformance import store_model
 
@@ -49,7 +51,8 @@ class SqlHarness(StoreHarness):
         engine.dispose()
 
     def open(self, namespace: str = "kit") -> SqlStore:
-        return SqlStore.open(self.url, namespace, timeout=timedelta(seconds=20), dialect=self.dialect)
+        engine = engine_of(parse_store_url(self.url), timedelta(seconds=20))
+        return SqlStore(engine, namespace, self.dialect)
 
     def advance(self, delta: timedelta) -> None:
         self.added += delta // timedelta(microseconds=1)

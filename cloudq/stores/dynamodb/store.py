@@ -27,7 +27,7 @@ from cloudq.core.store import (
     Record,
     RecordState,
 )
-from cloudq.errors import ConfigurationError, PermissionDenied, StoreUnavailable
+from cloudq.errors import StoreRefused, StoreUnavailable
 from cloudq.stores.dynamodb.notes import DynamoNotes
 from cloudq.stores.dynamodb.time import MARGIN, ServiceTime
 
@@ -196,7 +196,7 @@ class DynamoStore:
     def _item(self, key: ClaimKey, owner: str, fingerprint: bytes | None, **numbers: int) -> dict[str, Any]:
         numbers["expires_at"] = _seconds(numbers["kept_until"])
         item = self._id(key) | {
-            "work": {"S": f"{key.task} {key.key}"[:_LONGEST_NAME]},  # for whoever looks into the table
+            "work": {"S": f"{key.task} {key.key}"[:_LONGEST_NAME]},  # for people who look into the table
             "claim_owner": {"S": owner},
         }
         item |= {name: {"N": str(number)} for name, number in numbers.items()}
@@ -258,11 +258,11 @@ class DynamoStore:
             if code == "ConditionalCheckFailedException":
                 raise
             if code == "ResourceNotFoundException":
-                raise ConfigurationError(
+                raise StoreRefused(
                     f"DynamoDB has no table {self._table!r} here", hint="terraform/aws-sqs makes it: idempotency_table"
                 ) from error
             if code in _DENIED:
-                raise PermissionDenied(f"DynamoDB refuses {method} on table {self._table!r}: {code}") from error
+                raise StoreRefused(f"DynamoDB refuses {method} on table {self._table!r}: {code}") from error
             raise StoreUnavailable(f"the store's table {self._table!r} failed: {code}") from error
         except BotoCoreError as error:
             raise StoreUnavailable(

@@ -19,7 +19,7 @@ from cloudq.core.store import (
     Record,
     RecordState,
 )
-from cloudq.errors import ConfigurationError, PermissionDenied, StoreUnavailable
+from cloudq.errors import ConfigurationError, StoreRefused, StoreUnavailable
 from cloudq.stores.redis import scripts
 from cloudq.stores.redis.notes import RedisNotes
 
@@ -146,7 +146,7 @@ def _text(value: bytes | str | None) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value or ""
 
 
-def _translated(error: RedisError) -> StoreUnavailable | PermissionDenied:
+def _translated(error: RedisError) -> StoreUnavailable | StoreRefused:
     if isinstance(error, (AuthenticationError, NoPermissionError)):
-        return PermissionDenied("the Redis server of the store refuses these credentials, or this command")
+        return StoreRefused("the Redis server of the store refuses these credentials, or this command")
     return StoreUnavailable(f"the store's Redis server failed: {type(error).__name__}")

@@ -124,7 +124,7 @@ class PostgreSQL:
              where n.kept_until <= excluded.written_at"""
 
     def claim(self, connection: Connection, values: Mapping[str, Any]) -> Found | None:
-        """`insert ... on conflict`: one step, whoever else comes.
+        """`insert ... on conflict`: one step, whatever other claims come.
 
         What is refused is written too, as it was: a `where` would bring no row then, and the reader would need a second
         look, between which the row may be gone.

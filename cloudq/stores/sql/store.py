@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, text
-from sqlalchemy.engine import make_url
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -53,29 +52,6 @@ class SqlStore:
         self._namespace = namespace
         self._dialect: Dialect = dialect or DIALECTS[engine.dialect.name]()
         self.notes = SqlNotes(namespace, self._dialect, self._repeated)
-
-    @classmethod
-    def open(cls, url: str, namespace: str, *, timeout: timedelta, dialect: Dialect | None = None) -> SqlStore:
-        """A store on the server that SQLAlchemy's URL names.
-
-        Args:
-            url: The URL.
-            namespace: Keeps the keys of apps apart that share a server.
-            timeout: How long a call may take.
-            dialect: The server's words, if they aren't those that its name stands for.
-        """
-        made = make_url(url)
-        seconds = max(1, round(timeout.total_seconds()))
-        engine = create_engine(
-            made,
-            pool_timeout=seconds,
-            pool_recycle=1800,
-            # Each statement is all of its transaction: without these two a rollback would follow it, a round trip more.
-            isolation_level="AUTOCOMMIT",
-            skip_autocommit_rollback=True,
-            connect_args=_limits(made.get_driver_name(), seconds),
-        )
-        return cls(engine, namespace, dialect)
 
     def create_tables(self) -> None:
         """Makes what is missing."""
@@ -245,15 +221,3 @@ def _state(seen: Found) -> RecordState:
 
 def _translated(error: DBAPIError | PoolTimeout) -> StoreUnavailable:
     return StoreUnavailable(f"the store's database failed: {type(error).__name__}")
-
-
-def _limits(driver: str, seconds: int) -> dict[str, Any]:
-    """How long a connection may be silent, in each driver's words."""
-    if driver == "psycopg":
-        # A statement that was prepared on one of a pooler's connections isn't there on the next one (PgBouncer).
-        return {"connect_timeout": seconds, "tcp_user_timeout": seconds * 1000, "prepare_threshold": None}
-    if driver == "psycopg2":
-        return {"connect_timeout": seconds, "tcp_user_timeout": seconds * 1000}
-    if driver in {"pymysql", "mysqldb"}:
-        return {"connect_timeout": seconds, "read_timeout": seconds, "write_timeout": seconds}
-    return {}

@@ -1,4 +1,4 @@
-"""Behaviours: one owner at a time, and everybody else is told what is there."""
+"""Behaviours: one owner at a time, and all others learn what is there."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Claiming:
     """Taking a key, or being told why not."""
 
     def test_a_new_key_is_claimed(self, bench: StoreBench) -> None:
-        """Whoever comes first has it."""
+        """The first one that comes has it."""
         assert bench.token() > 0
 
     def test_a_claimed_key_is_in_progress_for_others(self, bench: StoreBench) -> None:
-        """Another owner is told for how long at most, and by which fingerprint."""
+        """Another owner learns for how long at most, and by which fingerprint."""
         bench.claim(fingerprint=b"1" * 32)
         bench.advance(bench.unit)
         found = bench.claim(fingerprint=b"2" * 32)

@@ -68,6 +68,29 @@ class Fencing:
         assert isinstance(bench.claim(), Claimed)
 
     @each_call
+    def test_an_owner_whose_successor_lapsed_changes_nothing(
+        self, bench: StoreBench, call: Callable[[StoreBench, int], bool]
+    ) -> None:
+        """What was taken over once doesn't come back."""
+        stale = bench.token()
+        bench.advance(bench.lease + bench.unit)
+        bench.token(owner="successor")
+        bench.advance(bench.lease + bench.unit)
+        before = bench.store.show(KEY)
+        assert call(bench, stale) is False
+        assert bench.store.show(KEY) == before
+
+    @each_call
+    def test_an_owner_whose_record_was_kept_for_long_enough_changes_nothing(
+        self, bench: StoreBench, call: Callable[[StoreBench, int], bool]
+    ) -> None:
+        """Whether it has been swept by then or not."""
+        token = bench.token()
+        bench.advance(bench.lease + bench.keep + bench.unit)
+        assert call(bench, token) is False
+        assert bench.store.show(KEY) is None
+
+    @each_call
     def test_an_owner_whose_record_is_forgotten_changes_nothing(
         self, bench: StoreBench, call: Callable[[StoreBench, int], bool]
     ) -> None:

@@ -86,6 +86,18 @@ class Keeping:
         assert bench.store.release(KEY, bench.token())
         assert bench.store.forget(KEY) is Forgotten.REMOVED
 
+    def test_force_removes_whatever_is_there(self, bench: StoreBench) -> None:
+        """Running, lapsed, released or done; and says so where there is nothing."""
+        assert bench.store.forget(KEY, force=True) is Forgotten.NOTHING_THERE
+        bench.token()
+        bench.advance(bench.lease + bench.unit)
+        assert bench.store.forget(KEY, force=True) is Forgotten.REMOVED
+        assert bench.store.release(KEY, bench.token())
+        assert bench.store.forget(KEY, force=True) is Forgotten.REMOVED
+        assert bench.complete(bench.token())
+        assert bench.store.forget(KEY, force=True) is Forgotten.REMOVED
+        assert bench.store.show(KEY) is None
+
     def test_a_claim_without_fingerprint_or_result_is_told_without(self, bench: StoreBench) -> None:
         """`None` stays `None`, and an empty result an empty one."""
         token = bench.claim(fingerprint=None)

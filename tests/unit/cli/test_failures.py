@@ -38,6 +38,8 @@ EXPECTED = {
     "StorageReadOnly": 3,
     "StorageCorrupt": 3,
     "StorageReplaced": 3,
+    "StoreRefused": 3,
+    "StoreUnavailable": 3,
     "SchemaMismatch": 3,
     "SendManyError": 1,
 }

@@ -1,0 +1,93 @@
+"""The store on a database server, without one: what is tried again, and what errors become."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import StaticPool
+
+from cloudq.core.store import Claimed, ClaimKey, Completed, InProgress
+from cloudq.errors import StoreUnavailable
+from cloudq.stores.sql.dialect import Found
+from cloudq.stores.sql.store import SqlStore
+
+KEY = ClaimKey("billing.charge", "order-1")
+MINUTE = timedelta(minutes=1)
+HIDDEN = "hunter2"
+
+
+class Says:
+    """A dialect whose claims find what the test puts there, or fail as often as it says."""
+
+    now = "5"
+
+    def __init__(self, found: Found | None, *failures: bool) -> None:
+        self.found = found
+        self.failures = list(failures)
+        self.calls = 0
+
+    def create(self) -> str:
+        return "select 1"
+
+    def claim(self, connection: Connection, values: Mapping[str, Any]) -> Found | None:
+        self.calls += 1
+        if self.failures and self.failures.pop(0):
+            raise OperationalError("insert", {}, Exception(f"{HIDDEN} is locked"))
+        return self.found
+
+    def is_busy(self, error: Exception) -> bool:
+        return True
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    yield engine
+    engine.dispose()
+
+
+def claim(engine: Engine, dialect: Says) -> object:
+    store = SqlStore(engine, "app", dialect)  # type: ignore[arg-type]
+    return store.claim(KEY, owner="me", lease=MINUTE, fingerprint=None, keep=MINUTE)
+
+
+@pytest.mark.parametrize(
+    ("found", "meant"),
+    [
+        (Found(5, 7, "me", 9, None, 99, None, None), Claimed(7)),
+        (Found(5, 7, "other", 9, None, 99, b"f", None), InProgress(timedelta(microseconds=4), b"f")),
+        (Found(5, 7, "other", 3, None, 99, b"f", None), InProgress(timedelta(0), b"f")),
+        (None, InProgress(timedelta(seconds=1), None)),
+    ],
+)
+def test_what_a_claim_found(engine: Engine, found: Found | None, meant: object) -> None:
+    """By its owner, or that somebody is at it."""
+    assert claim(engine, Says(found)) == meant
+
+
+def test_what_is_done_is_completed_for_its_owner_too(engine: Engine) -> None:
+    """Before all else."""
+    said = claim(engine, Says(Found(5, 7, "me", None, 4, 99, b"f", b"r")))
+    assert isinstance(said, Completed)
+    assert (said.result, said.fingerprint) == (b"r", b"f")
+
+
+def test_what_is_held_up_is_tried_again(engine: Engine) -> None:
+    """A deadlock, a lock's time-out: up to three times."""
+    dialect = Says(Found(5, 7, "me", 9, None, 99, None, None), True, True)
+    assert claim(engine, dialect) == Claimed(7)
+    assert dialect.calls == 3
+
+
+def test_what_stays_held_up_is_unavailable(engine: Engine) -> None:
+    """The text is ours: a driver's own may show what was bound."""
+    dialect = Says(None, True, True, True, True)
+    with pytest.raises(StoreUnavailable) as raised:
+        claim(engine, dialect)
+    assert dialect.calls == 3
+    assert HIDDEN not in str(raised.value)

@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 ROOT: Final = Path(__file__).parents[1]
 PACKAGE: Final = "cloudq"
 # A room that comes later raises this in the commit that adds it, and has its sentence in architecture.md.
-MOST_ROOMS: Final = 20
+MOST_ROOMS: Final = 21
 MOST_LINES: Final = 350
 # The face of the package loads its names at their first use; `__main__` starts the command line.
 OUTSIDE_THE_ROOMS: Final = frozenset({"__init__", "__main__"})
@@ -36,6 +36,7 @@ TESTED_ELSEWHERE: Final = {
     "cloudq.emulators": "by what clients of the services see of them, whatever module answers",
     "cloudq.testing.stores": "it is tests; test_store_kit_catches.py breaks a store for each",
     "cloudq.testing.conformance": "it is tests; test_conformance_catches.py breaks a driver for each",
+    "cloudq.user_database.refusals": "only texts, which the tests of those who raise them read",
     "cloudq.tasks.home": "only a protocol, which App keeps: mypy checks it",
     "cloudq.worker.in_hand": "only values, which test_intake.py and test_service.py read",
 }

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib
-import json
 import pickle
 import re
 from collections.abc import Iterator
@@ -20,8 +18,6 @@ from cloudq.errors import (
     StorageReadOnly,
     Throttled,
     TransientError,
-    nearest,
-    place,
     wording,
 )
 
@@ -95,21 +91,6 @@ def test_send_many_error_pickles() -> None:
     assert (["sent", "lost"], ["b"]) == (error.results, error.failed)
 
 
-@pytest.mark.parametrize(
-    ("name", "known", "expected"),
-    [
-        ("welcom", ["welcome", "goodbye"], "did you mean 'welcome'?"),
-        ("zzz", ["b", "a"], "known: a, b"),
-        ("zzz", [], "none is declared"),
-        ("zzz", list("abcdefghij"), "known: a, b, c, d, e, f, g, h and 2 more"),
-        ("zzz", (name for name in ["only"]), "known: only"),
-    ],
-)  # fmt: skip
-def test_the_nearest_known_name_is_suggested(name: str, known: list[str], expected: str) -> None:
-    """A near miss names the nearest; else what is known is listed, not without end."""
-    assert expected == nearest(name, known)
-
-
 def test_an_errors_wording_within_another_text_has_no_hint() -> None:
     """What is put into another text leaves its hint to that text's own end: a hint is said once."""
     inner = Throttled("slow down", hint="send less")
@@ -119,13 +100,3 @@ def test_an_errors_wording_within_another_text_has_no_hint() -> None:
     assert 1 == str(outer).count("hint:")
     assert "1 of 1 calls were not stored; the first error: slow down" == outer.message
     assert (outer.hint or "").startswith("send less; send_many(error.failed)")
-
-
-def test_place_is_the_programs_own_line(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]  # fixtures
-    """Of an import that fails within a package the program's own line is told, then where it was raised."""
-    monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "place_fails.py").write_text("import json\n\njson.loads('{')\n")
-    with pytest.raises(ValueError, match="Expecting") as raised:
-        importlib.import_module("place_fails")
-    told = place(raised.value)
-    assert told.startswith(f" ({tmp_path / 'place_fails.py'}:3, raised at {json.__path__[0]}"[:-1])

@@ -1,13 +1,17 @@
 """Every error that cloudq raises: what is wrong, what to do (`hint`), and a stable `code`.
 
 The codes are anchors of the documentation page `reference/errors.md`; they never change once released.
-This module imports nothing of cloudq, so that every layer may raise from it.
+This room imports nothing else of cloudq, so that every layer may raise from it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
+
+from cloudq.errors.words import kind_of as kind_of
+from cloudq.errors.words import nearest as nearest
+from cloudq.errors.words import place as place
 
 
 class CloudqError(Exception):
@@ -150,6 +154,21 @@ class WorkerDied(CloudqError):
     code = "worker-died"
 
 
+class TransactionRefused(CloudqError):
+    """This database connection can't have a task's transaction, or a send within one. Nothing was done."""
+
+    code = "transaction-refused"
+
+
+class TransactionEnded(CloudqError):
+    """The transaction of a task ended before its block did: it was committed or rolled back within the block.
+
+    What was committed has no completion beside it, so another run would repeat it: the message is dead-lettered.
+    """
+
+    code = "transaction-ended"
+
+
 # ── what a backend reported ──────────────────────────────────────────────────────────────────────────────
 
 
@@ -190,6 +209,15 @@ class StoreRefused(BackendError):
     """
 
     code = "store-refused"
+
+
+class TransactionAborted(TransientError):
+    """The database gave a task's transaction up because of another one: a deadlock, a change in between, a lock.
+
+    Nothing of it was kept, and the delivery is tried again without using up an attempt.
+    """
+
+    code = "transaction-aborted"
 
 
 class Throttled(TransientError):
@@ -277,57 +305,3 @@ class SendManyError(CloudqError):
 def wording(error: BaseException) -> str:
     """What an error says is wrong, to be put into another text: without the hint, which that text's own end carries."""
     return error.message if isinstance(error, CloudqError) else str(error)
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A suggestion to end a message with: `did you mean 'x'?`, or the known names, or that there are none."""
-    from difflib import get_close_matches  # not before there is a mistake
-
-    names = sorted(known)
-    close = get_close_matches(name, names, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    if not names:
-        return "none is declared"
-    shown = ", ".join(names[:8])
-    return f"known: {shown}" + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-
-
-def kind_of(value: object) -> str:
-    """What a value is, with its article: `an int`, `a Task`."""
-    kind = type(value).__name__
-    return f"{'an' if kind[:1].lower() in 'aeiou' else 'a'} {kind}"
-
-
-def place(error: BaseException) -> str:
-    """Where a module that was being imported raised it, as ` (file:line)`; nothing where the error says so itself.
-
-    The line is the program's own that is nearest to the fault, since users can't fix a package's lines. If a package
-    raised it, its line follows.
-    """
-    from itertools import dropwhile
-    from pathlib import Path
-    from traceback import extract_tb
-
-    if isinstance(error, SyntaxError):
-        return ""
-    files = [(frame.filename, frame.lineno) for frame in extract_tb(error.__traceback__)]
-    # Before the import machinery is who asked for the module, behind it the module itself.
-    inside = [at for at in dropwhile(lambda at: not at[0].startswith("<frozen"), files) if at[0][0] != "<"]
-    if not inside:
-        return ""
-    mine = next((at for at in reversed(inside) if not _is_installed(at[0])), inside[-1])
-    # What cloudq itself raised says what it is about.
-    ours = inside[-1][0].startswith(str(Path(__file__).parent))
-    raised = "" if mine == inside[-1] or ours else f", raised at {inside[-1][0]}:{inside[-1][1]}"
-    return f" ({mine[0]}:{mine[1]}{raised})"
-
-
-def _is_installed(file: str) -> bool:
-    """Whether a file is Python's own, a package's or cloudq's, and not the program's."""
-    from pathlib import Path
-    from sysconfig import get_paths
-
-    paths = get_paths()
-    theirs = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")} | {str(Path(__file__).parent)}
-    return file.startswith(tuple(f"{folder}{end}" for folder in theirs for end in ("/", "\\")))

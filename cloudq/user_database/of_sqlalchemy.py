@@ -1,0 +1,175 @@
+"""SQLAlchemy's connections and sessions, sync and async."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
+from sqlalchemy.orm import Session, scoped_session
+
+from cloudq.errors import TransactionRefused
+from cloudq.user_database import refusals
+from cloudq.user_database.database import NoAsync, NoSync
+from cloudq.user_database.statements import NOTHING, Answer, Dialect, Move, Step
+
+_DIALECTS: Final = {
+    "postgresql": Dialect.POSTGRESQL,
+    "mysql": Dialect.MYSQL,
+    "mariadb": Dialect.MYSQL,
+    "sqlite": Dialect.SQLITE,
+}
+
+
+def of_sqlalchemy(given: Any) -> ConnectionDatabase | SessionDatabase | AsyncDatabase | None:
+    """The database behind an object of SQLAlchemy's, or `None` if it is no connection and no session."""
+    if isinstance(given, (scoped_session, async_scoped_session)):
+        given = given()
+    if isinstance(given, Connection):
+        return ConnectionDatabase(given)
+    if isinstance(given, Session):
+        return SessionDatabase(given)
+    if isinstance(given, AsyncConnection):
+        return AsyncDatabase(given, ConnectionDatabase(given.sync_connection) if given.sync_connection else None)
+    if isinstance(given, AsyncSession):
+        return AsyncDatabase(given, SessionDatabase(given.sync_session))
+    return None
+
+
+class ConnectionDatabase(NoAsync):
+    """A Connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.given = connection
+        self.dialect = _dialect(connection.dialect.name)
+
+    def do(self, step: Step, /) -> Answer:
+        """Carries a step out."""
+        connection = self.given
+        if isinstance(step, Move):
+            match step:
+                case Move.BEGIN:
+                    if connection.in_transaction():
+                        raise refusals.already_open("connection.commit() or .rollback()")
+                    connection.begin()
+                    try:
+                        _own(connection, self.dialect)
+                    except BaseException:
+                        connection.rollback()
+                        raise
+                case Move.JOIN:
+                    _join(connection)
+                case Move.COMMIT:
+                    connection.commit()
+                case Move.ROLLBACK:
+                    connection.rollback()
+                case Move.FLUSH:
+                    pass
+            return NOTHING
+        return _execute(connection, step.text, dict(step.values))
+
+
+class SessionDatabase(NoAsync):
+    """A Session: what it does on the connection of its own bind."""
+
+    def __init__(self, session: Session) -> None:
+        self.given = session
+        try:
+            self._bind = session.get_bind()
+        except SQLAlchemyError as error:
+            raise TransactionRefused(
+                "the session has no database of its own, only those of some tables",
+                hint="give the session's Connection to that database: session.connection(bind_arguments=...)",
+            ) from error
+        self.dialect = _dialect(self._bind.dialect.name)
+
+    def do(self, step: Step, /) -> Answer:
+        """Carries a step out."""
+        session = self.given
+        if isinstance(step, Move):
+            match step:
+                case Move.BEGIN:
+                    if session.in_transaction():
+                        raise refusals.already_open("session.commit() or .rollback()")
+                    if isinstance(self._bind, Connection) and self._bind.in_transaction():
+                        raise refusals.already_open("bind the session to an engine")
+                    session.begin()
+                    try:
+                        _own(session.connection(), self.dialect)
+                    except BaseException:
+                        session.rollback()
+                        raise
+                case Move.JOIN:
+                    _join(session.connection())
+                case Move.FLUSH:
+                    session.flush()
+                case Move.COMMIT:
+                    session.commit()
+                case Move.ROLLBACK:
+                    session.rollback()
+            return NOTHING
+        return _execute(session.connection(), step.text, dict(step.values))
+
+
+class AsyncDatabase(NoSync):
+    """An AsyncConnection or AsyncSession, whose sync side does each step."""
+
+    def __init__(
+        self, given: AsyncConnection | AsyncSession, inner: ConnectionDatabase | SessionDatabase | None
+    ) -> None:
+        if inner is None:
+            raise TransactionRefused(
+                "the connection isn't open yet", hint="async with engine.connect() as connection: ... (connection)"
+            )
+        self.given = given
+        self.dialect = inner.dialect
+        self._inner = inner
+
+    async def ado(self, step: Step, /) -> Answer:
+        """Carries a step out."""
+        return await self.given.run_sync(lambda _: self._inner.do(step))
+
+
+def _dialect(name: str) -> Dialect:
+    if (dialect := _DIALECTS.get(name)) is None:
+        raise refusals.dialect(name)
+    return dialect
+
+
+def _execute(connection: Connection, statement: str, values: dict[str, Any]) -> Answer:
+    result = connection.execute(text(statement), values)
+    if result.returns_rows:
+        return Answer([tuple(row) for row in result.all()])
+    return Answer((), result.rowcount)
+
+
+def _own(connection: Connection, dialect: Dialect) -> None:
+    """Makes sure that what SQLAlchemy calls a transaction is one of the database's."""
+    if dialect is Dialect.SQLITE:
+        # sqlite3 begins none before the first change, and then one that may fail as it goes from reading to writing.
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        except DBAPIError as error:
+            if "within a transaction" not in str(error.orig):  # the user's own event has begun it
+                raise
+    elif _commits_by_itself(connection):
+        raise refusals.autocommit('without isolation_level="AUTOCOMMIT"')
+
+
+def _join(connection: Connection) -> None:
+    if not connection.in_transaction():
+        connection.begin()
+    if _commits_by_itself(connection):
+        raise refusals.autocommit('without isolation_level="AUTOCOMMIT"')
+
+
+def _commits_by_itself(connection: Connection) -> bool:
+    raw: Any = connection.connection.dbapi_connection
+    if hasattr(raw, "in_transaction"):  # sqlite3, and aiosqlite
+        return raw.isolation_level is None and not raw.in_transaction
+    said = getattr(raw, "autocommit", None)
+    if isinstance(said, bool):
+        return said
+    ask = getattr(raw, "get_autocommit", None)
+    return bool(ask()) if callable(ask) else False

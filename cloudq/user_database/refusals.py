@@ -8,7 +8,7 @@ from cloudq.errors import TransactionRefused
 def already_open(end: str) -> TransactionRefused:
     """Somebody else has begun one, and would end it."""
     return TransactionRefused(
-        "a transaction is open on this connection already: whoever began it could still undo it once the message is "
+        "a transaction is open on this connection already: the code that began it could undo it once the message is "
         "gone",
         hint=f"{end} before the block, and read within it; or give a connection of its own",
     )

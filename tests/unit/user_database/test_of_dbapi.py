@@ -43,7 +43,7 @@ class TestEach:
         assert effects(engine) == ["a", "c"]
 
     def test_one_that_is_open_is_refused(self, engine: Engine) -> None:
-        """Its statements stay, for whoever began it."""
+        """Its statements stay, for those who began it."""
         with closing(connect(engine)) as connection:
             opened(connection).do(Statement(INSERT, {"name": "before", "note": None}))
             with pytest.raises(TransactionRefused, match="open on this connection already"):

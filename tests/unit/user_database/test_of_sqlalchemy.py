@@ -51,7 +51,7 @@ class TestConnection:
         assert effects(engine) == ["a", "c"]
 
     def test_one_that_is_open_is_refused(self, engine: Engine) -> None:
-        """Its statements stay, for whoever began it."""
+        """Its statements stay, for those who began it."""
         with engine.connect() as connection:
             connection.execute(text(INSERT), {"name": "before", "note": None})
             with pytest.raises(TransactionRefused, match="open on this connection already"):

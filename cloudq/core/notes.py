@@ -30,12 +30,14 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
         version: To be named by the write that follows it. No two writes of a name have the same.
         at: When it was written, by the store's clock: for show.
         age: How long ago that was, by the store's clock.
+        left: For how long it is still kept.
     """
 
     text: bytes
     version: int
     at: datetime
     age: timedelta
+    left: timedelta
 
 
 class Written(msgspec.Struct, frozen=True):

@@ -68,7 +68,7 @@ class DynamoNotes:
 
     def _seen(self, item: Mapping[str, Any] | None) -> Note | None:
         now = self._time.now()
-        if not item or now >= int(item["kept_until"]["N"]) + _MARGIN:
+        if not item or now >= (kept := int(item["kept_until"]["N"]) + _MARGIN):
             return None
         written = int(item["written_at"]["N"])
         return Note(
@@ -76,6 +76,7 @@ class DynamoNotes:
             version=int(item["version"]["N"]),
             at=from_micros(written),
             age=max(0, now - written) * _MICROSECOND,
+            left=(kept - now) * _MICROSECOND,
         )
 
     def _id(self, name: str) -> dict[str, Any]:

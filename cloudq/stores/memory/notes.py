@@ -59,4 +59,6 @@ class MemoryNotes:
         kept = self._notes.get(name)
         if kept is None or now >= kept.kept_until:
             return None
-        return Note(text=kept.text, version=kept.version, at=kept.at, age=now - kept.written)
+        return Note(
+            text=kept.text, version=kept.version, at=kept.at, age=now - kept.written, left=kept.kept_until - now
+        )

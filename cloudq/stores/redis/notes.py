@@ -40,8 +40,14 @@ class RedisNotes:
         told = self._run(self._read, name)
         if told is None:
             return None
-        version, text, written, age = told
-        return Note(text=text, version=int(version), at=from_micros(int(written)), age=max(0, int(age)) * _MICROSECOND)
+        version, text, written, age, left = told
+        return Note(
+            text=text,
+            version=int(version),
+            at=from_micros(int(written)),
+            age=max(0, int(age)) * _MICROSECOND,
+            left=int(left) * _MICROSECOND,
+        )
 
     def write(self, name: str, text: bytes, *, after: int, keep: timedelta) -> Written | Note | None:
         """Writes the note if the latest one is that of version `after`."""

@@ -110,7 +110,7 @@ local kept = tonumber(redis.call('HGET', KEYS[1], 'kept') or nil)
 if not kept or now >= kept then return false end
 local written = tonumber(redis.call('HGET', KEYS[1], 'written'))
 return {redis.call('HGET', KEYS[1], 'version'), redis.call('HGET', KEYS[1], 'note'),
-        string.format('%.0f', written), string.format('%.0f', now - written)}
+        string.format('%.0f', written), string.format('%.0f', now - written), string.format('%.0f', kept - now)}
 """
 
 # A version is compared as the text that it is: as a number of Lua's it would lose digits.

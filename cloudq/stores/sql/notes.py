@@ -84,12 +84,13 @@ class SqlNotes:
         ).one_or_none()
         if row is None or int(row[0]) >= int(row[4]):
             return None
-        now, version, note, written, _ = row
+        now, version, note, written, kept = row
         return Note(
             text=bytes(note),
             version=int(version),
             at=from_micros(int(written)),
             age=max(0, int(now) - int(written)) * _MICROSECOND,
+            left=(int(kept) - int(now)) * _MICROSECOND,
         )
 
     def _change(self, connection: Connection, values: dict[str, Any]) -> bool:

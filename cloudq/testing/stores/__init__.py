@@ -6,7 +6,9 @@ A store's author writes a `StoreHarness`, subclasses `StoreConformance` in a tes
 import pytest
 
 # Before they are imported, so that a failed assertion shows its values.
-pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in ("claiming", "fencing", "keeping", "noting")))
+pytest.register_assert_rewrite(
+    *(f"{__name__}.{part}" for part in ("claiming", "fencing", "keeping", "noting", "running"))
+)
 
 from cloudq.testing.stores.harness import StoreHarness  # noqa: E402 - after the registration above
 from cloudq.testing.stores.suite import StoreConformance  # noqa: E402 - as above

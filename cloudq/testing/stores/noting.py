@@ -21,7 +21,7 @@ class Noting:
         assert bench.store.notes.read(NAME) is None
 
     def test_a_note_is_read_as_it_was_written(self, bench: StoreBench) -> None:
-        """Whatever bytes it has, with its version and its age."""
+        """Whatever bytes it has, with its version, its age, and for how long it is still kept."""
         for number, text in enumerate((b"", b"\x00\xff'\"\n", bytes(range(256)) * 16)):
             version = bench.noted(f"{NAME} {number}", text)
             bench.advance(bench.unit)
@@ -29,6 +29,7 @@ class Noting:
             assert note is not None
             assert (note.text, note.version) == (text, version)
             assert bench.unit <= note.age < 2 * bench.unit
+            assert bench.keep - 2 * bench.unit < note.left <= bench.keep - bench.unit + bench.harness.margin
 
     def test_the_largest_note_is_kept(self, bench: StoreBench) -> None:
         """Beside the longest name."""

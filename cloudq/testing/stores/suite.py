@@ -13,9 +13,10 @@ from cloudq.testing.stores.fencing import Fencing
 from cloudq.testing.stores.harness import StoreHarness
 from cloudq.testing.stores.keeping import Keeping
 from cloudq.testing.stores.noting import Noting
+from cloudq.testing.stores.running import Running
 
 
-class StoreConformance(Claiming, Fencing, Keeping, Noting, ABC):
+class StoreConformance(Claiming, Fencing, Keeping, Noting, Running, ABC):
     """What a store must do. Subclass it in a test file, by a class whose name starts with `Test`.
 
     Example:

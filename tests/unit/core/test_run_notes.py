@@ -1,0 +1,143 @@
+"""Notes of runs: how often the store is asked, and what becomes of answers that are lost. The rest is in the kit."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from cloudq.core.notes import Note, Notes, Written, new_version
+from cloudq.core.run_life import RunState
+from cloudq.core.run_notes import CancelAnswer, Run, RunNotes
+from cloudq.errors import StoreUnavailable
+from cloudq.stores.memory import MemoryStore
+from cloudq.testing.clock import FakeClock
+
+
+class Watched:
+    """Notes that count their calls, and lose the answers of those that are wanted lost."""
+
+    def __init__(self, notes: Notes) -> None:
+        self.notes = notes
+        self.calls: list[str] = []
+        self.losing = False
+
+    def read(self, name: str) -> Note | None:
+        self.calls.append("read")
+        return self.notes.read(name)
+
+    def write(self, name: str, text: bytes, *, after: int, keep: timedelta) -> Written | Note | None:
+        self.calls.append("write")
+        said = self.notes.write(name, text, after=after, keep=keep)
+        if self.losing:
+            self.losing = False
+            raise StoreUnavailable("the answer was lost")
+        return said
+
+    def sweep(self, limit: int) -> int:
+        return self.notes.sweep(limit)
+
+
+@pytest.fixture
+def notes() -> Watched:
+    return Watched(MemoryStore(FakeClock()).notes)
+
+
+@pytest.fixture
+def runs(notes: Watched) -> RunNotes:
+    return RunNotes(notes)
+
+
+def started(runs: RunNotes, owner: str = "a", *, look: bool = False) -> Run:
+    run = runs.start("1", "t", owner=owner, attempt=1, keep=None, look=look)
+    assert isinstance(run, Run)
+    return run
+
+
+def test_a_run_that_nobody_tracks_costs_two_writes(notes: Watched, runs: RunNotes) -> None:
+    """And one more for each report; nothing is read."""
+    run = started(runs)
+    assert run.report(1, 2)
+    assert run.end(RunState.DONE, result=b"42")
+    assert notes.calls == ["write"] * 3
+
+
+def test_a_sender_costs_one_write(notes: Watched, runs: RunNotes) -> None:
+    """Also where the worker was faster."""
+    runs.track("1", "t")
+    runs.track("1", "t")
+    assert notes.calls == ["write", "write"]
+
+
+def test_a_wish_costs_the_owner_one_more_write(notes: Watched, runs: RunNotes) -> None:
+    """The refused one brings the wish."""
+    run = started(runs)
+    runs.cancel("1")
+    notes.calls.clear()
+    assert run.report(None, None)
+    assert run.unwanted
+    assert notes.calls == ["write", "write"]
+
+
+@pytest.mark.parametrize("state", [RunState.DONE, RunState.FAILED, RunState.DEAD, RunState.CANCELLED])
+def test_an_end_whose_answer_was_lost_is_noted_once(notes: Watched, runs: RunNotes, state: RunState) -> None:
+    """The second try finds its own."""
+    run = started(runs)
+    notes.losing = True
+    with pytest.raises(StoreUnavailable):
+        run.end(state, "why", b"42")
+    assert run.end(state, "why", b"43")
+    seen = runs.look("1")
+    assert seen is not None
+    assert (seen.record.state, seen.record.result) == (state, b"42")
+
+
+def test_a_start_whose_answer_was_lost_is_the_same_run(notes: Watched, runs: RunNotes) -> None:
+    """By its owner's name."""
+    notes.losing = True
+    with pytest.raises(StoreUnavailable):
+        started(runs)
+    assert started(runs).end(RunState.DONE)
+
+
+def test_a_report_whose_answer_was_lost_goes_on(notes: Watched, runs: RunNotes) -> None:
+    """The next one finds that the note is its own."""
+    run = started(runs)
+    notes.losing = True
+    with pytest.raises(StoreUnavailable):
+        run.report(1, 2)
+    assert run.report(2, 2)
+
+
+def test_a_wish_whose_answer_was_lost_can_be_said_again(notes: Watched, runs: RunNotes) -> None:
+    """It is the same one."""
+    runs.track("1", "t")
+    notes.losing = True
+    with pytest.raises(StoreUnavailable):
+        runs.cancel("1")
+    assert runs.cancel("1") is CancelAnswer.WILL_NOT_RUN
+
+
+def test_a_note_that_changes_hands_too_fast_is_a_store_that_fails(notes: Watched, runs: RunNotes) -> None:
+    """It can be tried again; nothing spins."""
+    runs.track("1", "t")
+    note = notes.read("run 1")
+    assert note is not None
+
+    class Contested(Watched):
+        def write(self, name: str, text: bytes, *, after: int, keep: timedelta) -> Written | Note | None:
+            del name, text, after, keep
+            self.calls.append("write")
+            return Note(text=note.text, version=new_version(), at=note.at, age=note.age, left=note.left)
+
+    contested = Contested(notes.notes)
+    with pytest.raises(StoreUnavailable, match="too fast"):
+        RunNotes(contested).cancel("1")
+    assert len(contested.calls) < 20
+
+
+def test_a_note_that_cannot_be_read_is_a_store_that_fails(notes: Watched, runs: RunNotes) -> None:
+    """Nothing is guessed."""
+    notes.write("run 1", b"\x00nonsense", after=0, keep=timedelta(days=1))
+    with pytest.raises(StoreUnavailable, match="can't be read"):
+        runs.look("1")

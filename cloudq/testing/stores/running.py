@@ -132,9 +132,9 @@ class Running:
         """At its next report."""
         run = _started(bench)
         assert _runs(bench).cancel(ID) is CancelAnswer.ASKED
-        assert not run.unwanted
+        before = run.unwanted
         assert run.report(None, None)
-        assert run.unwanted
+        assert (before, run.unwanted) == (False, True)
         assert run.end(RunState.CANCELLED)
         assert _seen(bench).record.state is RunState.CANCELLED
 

@@ -14,12 +14,12 @@ from cloudq.core.driver import Ack, DeadMessage, SettleResult
 from cloudq.core.driver import Final as FinalCall
 from cloudq.core.message import Message
 from cloudq.drivers.sqlite import foreign_rows
-from cloudq.drivers.sqlite.boot import End, Moment, moment
-from cloudq.drivers.sqlite.connection import Database
 from cloudq.drivers.sqlite.foreign_rows import LeasedRow
 from cloudq.drivers.sqlite.leasing import SETTLED, deliveries
 from cloudq.drivers.sqlite.rows import DeadReceipt, kept_failure, lease_lost, listed, portions, stored_failure
 from cloudq.errors import BackendError, ConfigurationError, UndecodableError
+from cloudq.sqlite_file.boot import End, Moment, moment
+from cloudq.sqlite_file.connection import Database
 
 _LOOK: Final = "SELECT seq, id, body, failure, dead_at FROM dead WHERE queue = ? AND seq > ? ORDER BY seq LIMIT ?"
 _GET: Final = "SELECT seq, id, body, failure, dead_at FROM dead WHERE queue = ? AND seq = ?"

@@ -17,16 +17,16 @@ from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Cancels, Capabilities, ExtendResult, Outgoing, QueueStats, SendResult, SettleResult
 from cloudq.core.driver import Final as FinalCall
 from cloudq.core.message import is_ordered
-from cloudq.drivers.sqlite import cancelling, inspecting, leasing, sending
-from cloudq.drivers.sqlite.boot import boot_name
-from cloudq.drivers.sqlite.connection import Database
+from cloudq.drivers.sqlite import cancelling, inspecting, leasing, schema, sending
 from cloudq.drivers.sqlite.dead_letters import SQLiteDeadLetters
-from cloudq.drivers.sqlite.faults import DriverClosed, entered_twice
-from cloudq.drivers.sqlite.files import OWNER_ONLY
-from cloudq.drivers.sqlite.mutex import Mutex, certainly
 from cloudq.drivers.sqlite.session import Session
 from cloudq.drivers.sqlite.waiting import Waiters
 from cloudq.errors import BackendError, CloudqError, ConfigurationError
+from cloudq.sqlite_file.boot import boot_name
+from cloudq.sqlite_file.connection import Database
+from cloudq.sqlite_file.faults import FileClosed, entered_twice
+from cloudq.sqlite_file.files import OWNER_ONLY
+from cloudq.sqlite_file.mutex import Mutex, certainly
 
 MAX_BATCH: Final = 500
 TIMEOUT: Final = 3 * CALL_TIMEOUT
@@ -132,7 +132,7 @@ class SQLiteDriver:
         """Leases the messages that have been ready for longest; of an ordering key the oldest."""
         try:
             return self._receive(self._current(), queue, limit, wait, lease)
-        except DriverClosed:
+        except FileClosed:
             return []
 
     def settle(self, finals: Sequence[FinalCall]) -> Sequence[SettleResult]:
@@ -302,9 +302,9 @@ class SQLiteDriver:
 
     def _open(self) -> Session:
         if self._closed:
-            raise DriverClosed(f"the driver of {self._path} was closed")
+            raise FileClosed(f"the driver of {self._path} was closed")
         database = Database(
-            self._path, patience=self._patience, full=self._full, boot=boot_name(self._clock), mode=self._mode
+            self._path, schema, patience=self._patience, full=self._full, boot=boot_name(self._clock), mode=self._mode
         )
         session = Session(database, Waiters(database.data_version, self._clock), self._clock)
         # Also at the interpreter's end: closing may checkpoint, which needs the write lock.

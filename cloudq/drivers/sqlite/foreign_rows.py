@@ -10,7 +10,8 @@ from typing import Final, TypeAlias
 
 from cloudq.core.clock import from_micros
 from cloudq.core.delivery import Delivery, Lease
-from cloudq.drivers.sqlite.rows import EARLIEST, LATEST, kept_failure
+from cloudq.drivers.sqlite.rows import EARLIEST, kept_failure
+from cloudq.sqlite_file.boot import LATEST
 
 # seq, id, group_key, deliveries, runs, first_received_at, failure, body
 LeasedRow: TypeAlias = "tuple[int, str, str | None, int, int, int, bytes | None, bytes]"
@@ -71,14 +72,6 @@ def as_text(value: object) -> str:
 def as_bytes(value: object) -> bytes:
     """A value as bytes: those of a blob, of a text in UTF-8, of a number in its digits."""
     return value if isinstance(value, bytes) else str(value).encode()
-
-
-def text_or_bytes(stored: bytes) -> str | bytes:
-    """What SQLite calls a text, which needn't be UTF-8; Python's own way would fail the statement."""
-    try:
-        return stored.decode()
-    except UnicodeDecodeError:
-        return stored
 
 
 def _count(value: object) -> int:

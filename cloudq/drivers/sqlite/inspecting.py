@@ -8,9 +8,9 @@ from typing import Final
 
 from cloudq.core.driver import QueueStats
 from cloudq.core.message import is_ordered
-from cloudq.drivers.sqlite.boot import AXIS, UNDELAYED, Moment
 from cloudq.drivers.sqlite.leasing import promote
-from cloudq.drivers.sqlite.rows import LATEST
+from cloudq.drivers.sqlite.rows import UNDELAYED
+from cloudq.sqlite_file.boot import AXIS, LATEST, Moment
 
 # Of one transaction of a purge: so that others wait for milliseconds, and the log stays short.
 PURGE_PORTION: Final = 5_000

@@ -20,9 +20,9 @@ from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Ack, ExtendResult, NativeDeadLetter, Release, SettleResult
 from cloudq.core.driver import Final as FinalCall
 from cloudq.drivers.sqlite import foreign_rows
-from cloudq.drivers.sqlite.boot import AXIS, UNDELAYED, End, Moment
 from cloudq.drivers.sqlite.foreign_rows import LeasedRow
 from cloudq.drivers.sqlite.rows import (
+    UNDELAYED,
     MessageReceipt,
     Receipt,
     kept_failure,
@@ -32,6 +32,7 @@ from cloudq.drivers.sqlite.rows import (
     portions,
     stored_failure,
 )
+from cloudq.sqlite_file.boot import AXIS, End, Moment
 
 SETTLED: Final = SettleResult()
 

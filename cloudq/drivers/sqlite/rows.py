@@ -13,11 +13,13 @@ from cloudq.core.clock import EPOCH, to_micros
 from cloudq.core.delivery import Lease
 from cloudq.core.failure import Failure
 from cloudq.errors import LeaseLost, UndecodableError
+from cloudq.sqlite_file.boot import LATEST
 
 T = TypeVar("T")
 
-# The end of datetime's range; what is put off beyond it is put off until then.
-LATEST: Final = to_micros(datetime.max.replace(tzinfo=EPOCH.tzinfo))
+UNDELAYED: Final = 0
+"""In the boot's place of a message that isn't leased and was put there without a delay: no wall clock hides it."""
+
 EARLIEST: Final = to_micros(datetime.min.replace(tzinfo=EPOCH.tzinfo))
 _MICROSECOND: Final = timedelta(microseconds=1)
 # Statements with a list of values are cut into portions of this many.

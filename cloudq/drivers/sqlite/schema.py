@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from cloudq.errors import SchemaMismatch
-
-# "cldq" in the file's header, so that `file` and we can tell whose database it is.
-APPLICATION_ID: Final = 0x636C6471
+from cloudq.sqlite_file.boot import number_in
+from cloudq.sqlite_file.tables import make_ours, pragma, refuse_foreign
 
 Migration: TypeAlias = "tuple[str, ...]"
 
@@ -114,13 +114,8 @@ def check(connection: sqlite3.Connection, path: Path, *, known: int = len(MIGRAT
     Raises:
         SchemaMismatch: The file is another program's, or of a newer cloudq than this one.
     """
-    owner = _pragma(connection, "application_id")
-    version = _pragma(connection, "user_version")
-    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-    if owner != APPLICATION_ID and (owner or version or tables):
-        raise SchemaMismatch(
-            f"{path} is a database of another program; it was left as it is", hint="choose another file for cloudq"
-        )
+    refuse_foreign(connection, path)
+    version = pragma(connection, "user_version")
     if version > known:
         raise SchemaMismatch(
             f"{path} has schema version {version}; this cloudq knows versions up to {known}",
@@ -130,22 +125,30 @@ def check(connection: sqlite3.Connection, path: Path, *, known: int = len(MIGRAT
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:
     """Brings a checked database to the newest version, in the transaction that the caller has begun."""
-    version = _pragma(connection, "user_version")
+    version = pragma(connection, "user_version")
     if version == len(migrations):
         return
     new = not version and len(migrations) >= _NOTES_THE_LAST
     for migration in migrations[version:]:
         for statement in migration:
             connection.execute(_uncounted(statement) if new else statement)
-    connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+    make_ours(connection)
     connection.execute(f"PRAGMA user_version={len(migrations)}")
+
+
+def prepare(connection: sqlite3.Connection, boot: str | None) -> int:
+    """Migrates, and numbers the boot, in the transaction that the caller has begun."""
+    migrate(connection)
+    return number_in(connection, boot, table="boot", ended=partial(_end_leases, connection))
+
+
+def _end_leases(connection: sqlite3.Connection, boot: int) -> None:
+    """Ends those of a boot that is over: nobody who held them lives."""
+    # Its first receive is a moment that has passed; what was under a lease is among the oldest that are ready.
+    connection.execute("UPDATE message SET boot = 0, visible_at = first_received_at WHERE boot = ?", (boot,))
+    connection.execute("UPDATE dead SET boot = NULL, visible_at = 0 WHERE boot = ?", (boot,))
 
 
 def _uncounted(statement: str) -> str:
     """The statement that makes the table of messages, without AUTOINCREMENT; any other one as it is."""
     return statement.replace(_COUNTED, _UNCOUNTED) if "CREATE TABLE message(" in statement else statement
-
-
-def _pragma(connection: sqlite3.Connection, name: str) -> int:
-    value: int = connection.execute(f"PRAGMA {name}").fetchone()[0]
-    return value

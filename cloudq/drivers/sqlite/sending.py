@@ -11,9 +11,8 @@ from typing import Final, TypeAlias
 
 from cloudq.core.driver import Outgoing, SendResult
 from cloudq.core.message import is_ordered
-from cloudq.drivers.sqlite.boot import UNDELAYED
 from cloudq.drivers.sqlite.cancelling import receipt_of
-from cloudq.drivers.sqlite.rows import later, listed, portions, stored_failure
+from cloudq.drivers.sqlite.rows import UNDELAYED, later, listed, portions, stored_failure
 from cloudq.errors import BackendError, CloudqError, MessageTooLarge, UnsupportedError
 
 # queue, id, body, due_at, the two moments that are the same at first, and whether it is delayed

@@ -8,10 +8,10 @@ from typing import Final
 
 from cloudq.core.clock import Clock
 from cloudq.drivers.sqlite import leasing
-from cloudq.drivers.sqlite.boot import End, Moment, moment
-from cloudq.drivers.sqlite.connection import Database
 from cloudq.drivers.sqlite.foreign_rows import LeasedRow
 from cloudq.drivers.sqlite.waiting import Waiters
+from cloudq.sqlite_file.boot import End, Moment, moment
+from cloudq.sqlite_file.connection import Database
 
 # Between two looks for what is seldom there: leases of other boots that are over, messages by another wall clock.
 _RARE_LOOK: Final = timedelta(seconds=1)

@@ -9,8 +9,8 @@ from typing import Final, Literal, TypedDict
 from cloudq.core.clock import Clock
 from cloudq.core.url import BackendUrl
 from cloudq.drivers.sqlite.driver import TIMEOUT, SQLiteDriver
-from cloudq.drivers.sqlite.files import OWNER_ONLY
 from cloudq.errors import ConfigurationError
+from cloudq.sqlite_file.files import OWNER_ONLY
 
 _MODE: Final = re.compile(r"0?6[046][046]")
 

@@ -16,9 +16,9 @@ from threading import Condition, Event, Thread, current_thread
 from typing import Final
 
 from cloudq.core.clock import Clock
-from cloudq.drivers.sqlite.faults import DriverClosed
-from cloudq.drivers.sqlite.mutex import Mutex, certainly
 from cloudq.errors import BackendError
+from cloudq.sqlite_file.faults import FileClosed
+from cloudq.sqlite_file.mutex import Mutex, certainly
 
 # On average a message of another process is noticed after half of this. The look itself costs microseconds, but waking
 # a sleeping thread costs up to 300 of them on a small virtual machine: at 20 ms that alone is 1.4 % of a core.
@@ -127,7 +127,7 @@ class Waiters:
             pause = POLL
             try:
                 version = self._data_version()
-            except DriverClosed:
+            except FileClosed:
                 return
             except BackendError:
                 # The receives meet the same error when they look, and report it.

@@ -13,7 +13,6 @@ from cloudq.core.failure import Failure
 from cloudq.core.message import Message
 from cloudq.core.outcome import Acked, DeadLettered
 from cloudq.core.processor import Processor
-from cloudq.drivers.sqlite.foreign_rows import text_or_bytes
 from cloudq.errors import CloudqError
 
 SECOND = timedelta(seconds=1)
@@ -146,8 +145,3 @@ def test_it_ends_as_a_letter_that_says_why(bench, driver, column, value, told):
     assert [] == ran
     assert isinstance(processor.process(*bench.receive(driver)), Acked)
     assert [1] == ran
-
-
-def test_a_text_needn_t_be_utf8():
-    """Python's own way fails the statement, and with it all that was taken."""
-    assert ["ü", b"\xff"] == [text_or_bytes("ü".encode()), text_or_bytes(b"\xff")]

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from cloudq.core.clock import SYSTEM_CLOCK
-from cloudq.drivers.sqlite.checkpoint import WAL_LIMIT
+from cloudq.sqlite_file.checkpoint import WAL_LIMIT
 
 SENDER = """
 import os, sys, uuid

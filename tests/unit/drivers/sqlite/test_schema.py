@@ -11,6 +11,7 @@ from cloudq.core.failure import Failure
 from cloudq.drivers.sqlite import inspecting, leasing, schema
 from cloudq.drivers.sqlite.cancelling import receipt_of
 from cloudq.errors import SchemaMismatch, StorageCorrupt
+from cloudq.sqlite_file.tables import APPLICATION_ID
 
 SECOND = timedelta(seconds=1)
 FAILURE = Failure(reason="it broke", attempts=1)
@@ -18,7 +19,7 @@ FAILURE = Failure(reason="it broke", attempts=1)
 
 def test_a_new_file_has_the_newest_version(bench, driver):
     """A file that is created carries our application id and the newest schema version."""
-    assert [(schema.APPLICATION_ID,)] == bench.query("PRAGMA application_id")
+    assert [(APPLICATION_ID,)] == bench.query("PRAGMA application_id")
     assert [(len(schema.MIGRATIONS),)] == bench.query("PRAGMA user_version")
 
 

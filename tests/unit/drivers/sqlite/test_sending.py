@@ -7,8 +7,8 @@ import pytest
 
 from cloudq.core.driver import Ack, NativeDeadLetter, Release
 from cloudq.core.failure import Failure
-from cloudq.drivers.sqlite import connection
 from cloudq.errors import BackendError, BackendUnavailable, MessageTooLarge, UnsupportedError
+from cloudq.sqlite_file import connection
 
 SECOND = timedelta(seconds=1)
 

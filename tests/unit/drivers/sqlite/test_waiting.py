@@ -12,9 +12,9 @@ import pytest
 
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.core.driver import Ack, Release
-from cloudq.drivers.sqlite.faults import DriverClosed
 from cloudq.drivers.sqlite.waiting import Waiters
 from cloudq.errors import StorageCorrupt
+from cloudq.sqlite_file.faults import FileClosed
 
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
@@ -195,7 +195,7 @@ def test_nobody_watches_while_nobody_waits(bench, driver):
 
 def test_a_database_in_trouble_does_not_end_the_watcher(bench):
     """When the look fails the receives are woken, to meet the error themselves; once closed, the watcher ends."""
-    answers = iter([StorageCorrupt("damaged"), DriverClosed("closed")])
+    answers = iter([StorageCorrupt("damaged"), FileClosed("closed")])
 
     def data_version():
         raise next(answers)

@@ -15,10 +15,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from cloudq.drivers.sqlite.faults import busy
-from cloudq.drivers.sqlite.files import LOCK, OWNER_ONLY, TURN, open_lock
-from cloudq.drivers.sqlite.folder import Folder
 from cloudq.errors import BackendUnavailable
+from cloudq.sqlite_file.faults import busy
+from cloudq.sqlite_file.files import LOCK, OWNER_ONLY, TURN, open_lock
+from cloudq.sqlite_file.folder import Folder
 
 # Seconds between two tries. The next in line looks often; those behind look seldom, so that a crowd stays cheap.
 _NEXT: Final = (0.0002, 0.0006)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from freezegun import freeze_time
 
-from cloudq.drivers.sqlite.folder import Folder
+from cloudq.sqlite_file.folder import Folder
 from cloudq.testing.clock import FakeClock
 
 CHANGES = {

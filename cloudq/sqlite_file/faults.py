@@ -25,8 +25,8 @@ _OUT_OF_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NOT_WRITABLE: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
-class DriverClosed(BackendError):
-    """The driver was closed."""
+class FileClosed(BackendError):
+    """The driver or the store, whose file it is, was closed."""
 
 
 def is_ours(error: sqlite3.Error | OSError) -> bool:

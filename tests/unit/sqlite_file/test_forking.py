@@ -169,7 +169,7 @@ def test_a_closed_driver_stays_closed_in_a_child(bench):
 driver.close()
 in_child(lambda: print(send("a")[0].__name__, receive()))
 """
-    assert ["DriverClosed", "[]"] == run(bench, script)
+    assert ["FileClosed", "[]"] == run(bench, script)
 
 
 @pytest.mark.slow

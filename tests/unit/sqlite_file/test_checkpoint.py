@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from cloudq.drivers.sqlite import checkpoint
-from cloudq.drivers.sqlite.lock import WriteLock
+from cloudq.sqlite_file import checkpoint
+from cloudq.sqlite_file.lock import WriteLock
 
 LIMIT = 256 * 1024
 BODY = b"x" * 4000

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cloudq.drivers.sqlite.lock import WriteLock
 from cloudq.errors import BackendUnavailable
+from cloudq.sqlite_file.lock import WriteLock
 
 MOMENT = timedelta(milliseconds=50)
 
@@ -66,7 +66,7 @@ def test_a_process_that_writes_in_a_loop_lets_others_in(locks, tmp_path):
     script = """
 import pathlib, sys, threading, time
 from datetime import timedelta
-from cloudq.drivers.sqlite.lock import WriteLock
+from cloudq.sqlite_file.lock import WriteLock
 lock = WriteLock(pathlib.Path(sys.argv[1]), timedelta(seconds=9))
 done = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.read(), done.set())).start()
@@ -133,7 +133,7 @@ def test_the_lock_ends_with_its_process(bench):
     script = """
 import os, pathlib, signal, sys
 from datetime import timedelta
-from cloudq.drivers.sqlite.lock import WriteLock
+from cloudq.sqlite_file.lock import WriteLock
 WriteLock(pathlib.Path(sys.argv[1]), timedelta(seconds=1)).acquire()
 print("held", flush=True)
 if os.fork() == 0:

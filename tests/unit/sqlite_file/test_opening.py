@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from cloudq.drivers.sqlite import SQLiteDriver, opening
+from cloudq.drivers.sqlite import SQLiteDriver
 from cloudq.errors import ConfigurationError, UnsupportedError
+from cloudq.sqlite_file import opening
 
 
 def test_a_missing_folder_is_named(tmp_path):
@@ -52,3 +53,8 @@ def test_any_kind_of_path_is_taken(bench, tmp_path):
         driver = bench.open(path=str(tmp_path / name))
         bench.send(driver, "a")
         assert Path(tmp_path / name).exists()
+
+
+def test_a_text_needn_t_be_utf8():
+    """Python's own way fails the statement, and with it all that was taken."""
+    assert ["ü", b"\xff"] == [opening.text_or_bytes("ü".encode()), opening.text_or_bytes(b"\xff")]

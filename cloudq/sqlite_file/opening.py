@@ -14,12 +14,10 @@ from pathlib import Path
 from typing import Final
 
 from cloudq.core.safe_log import SafeLogger
-from cloudq.drivers.sqlite import schema
-from cloudq.drivers.sqlite.boot import number_of
-from cloudq.drivers.sqlite.faults import read_only
-from cloudq.drivers.sqlite.foreign_rows import text_or_bytes
-from cloudq.drivers.sqlite.mutex import certainly
 from cloudq.errors import ConfigurationError, StorageCorrupt, UnsupportedError
+from cloudq.sqlite_file.faults import read_only
+from cloudq.sqlite_file.mutex import certainly
+from cloudq.sqlite_file.tables import Tables
 
 OLDEST: Final = (3, 35, 0)  # RETURNING
 FULL: Final = 2  # of PRAGMA synchronous: what a new writer has
@@ -81,19 +79,20 @@ def _execute(connection: sqlite3.Connection, *pragmas: str) -> None:
 
 
 def open_pair(
-    path: Path, patience: float, *, full: bool, boot: str | None
+    path: Path, tables: Tables, patience: float, *, full: bool, boot: str | None
 ) -> tuple[sqlite3.Connection, sqlite3.Connection, int]:
     """The connection that writes, the one that reads, and the number of this boot. Called under the write lock.
 
     Args:
-        path: The file. It is created if there is none, and brought to the newest schema.
+        path: The file. It is created if there is none.
+        tables: Those that are used in it, which are brought to their newest version.
         patience: For how many seconds each step waits for other programs. Afterwards the connections wait for nothing.
         full: Whether a flush has to get through the disk's own cache.
         boot: The name of the boot by whose clock leases go.
     """
     writer = _connect(path, patience)
     try:
-        number = _prepare_writer(writer, path, full=full, boot=boot)
+        number = _prepare_writer(writer, path, tables, full=full, boot=boot)
         reader = _connect(path, patience)
         try:
             _execute(reader, "mmap_size=0", "wal_autocheckpoint=0", "query_only=1", "trusted_schema=OFF")
@@ -108,8 +107,8 @@ def open_pair(
     return writer, reader, number
 
 
-def _prepare_writer(writer: sqlite3.Connection, path: Path, *, full: bool, boot: str | None) -> int:
-    schema.check(writer, path)
+def _prepare_writer(writer: sqlite3.Connection, path: Path, tables: Tables, *, full: bool, boot: str | None) -> int:
+    tables.check(writer, path)
     if not os.access(path, os.W_OK):  # SQLite opens it all the same, and fails at the first write
         raise read_only(path, "this user may only read it")
     mode = writer.execute("PRAGMA journal_mode=WAL").fetchone()[0]
@@ -125,7 +124,7 @@ def _prepare_writer(writer: sqlite3.Connection, path: Path, *, full: bool, boot:
     _execute(writer, "secure_delete=FAST")
     # On macOS a plain fsync leaves the data in the disk's cache. Elsewhere this changes nothing.
     _execute(writer, f"fullfsync={int(full)}", f"checkpoint_fullfsync={int(full)}")
-    number = certainly(partial(_migrate, writer, boot), partial(roll_back, writer))
+    number = certainly(partial(_migrate, writer, tables, boot), partial(roll_back, writer))
     # From here on waiting is done here: so it is bounded together with all else that a call waits for.
     _execute(writer, "busy_timeout=0")
     return number
@@ -152,9 +151,16 @@ def roll_back(connection: sqlite3.Connection) -> None:
         connection.execute("ROLLBACK")
 
 
-def _migrate(writer: sqlite3.Connection, boot: str | None) -> int:
+def _migrate(writer: sqlite3.Connection, tables: Tables, boot: str | None) -> int:
     writer.execute("BEGIN IMMEDIATE")
-    schema.migrate(writer)
-    number = number_of(writer, boot)
+    number = tables.prepare(writer, boot)
     writer.execute("COMMIT")
     return number
+
+
+def text_or_bytes(stored: bytes) -> str | bytes:
+    """What SQLite calls a text, which needn't be UTF-8; Python's own way would fail the statement."""
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return stored

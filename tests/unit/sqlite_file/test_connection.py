@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 
 from cloudq.core.driver import Ack
-from cloudq.drivers.sqlite import SQLiteDriver, connection
+from cloudq.drivers.sqlite import SQLiteDriver
 from cloudq.errors import BackendError
+from cloudq.sqlite_file import connection
 
 SECOND = timedelta(seconds=1)
 

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from typing import Final, Protocol
 from weakref import WeakSet
 
-from cloudq.drivers.sqlite.mutex import Mutex
+from cloudq.sqlite_file.mutex import Mutex
 
 # A transaction takes milliseconds. If one waits for another program for longer than this, the fork goes ahead.
 PATIENCE_SECONDS: Final = 2.0

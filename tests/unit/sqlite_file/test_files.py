@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from cloudq.core.url import parse_url
-from cloudq.drivers.sqlite import SQLiteDriver, files
-from cloudq.drivers.sqlite.lock import WriteLock
+from cloudq.drivers.sqlite import SQLiteDriver
 from cloudq.drivers.sqlite.url import open_url
 from cloudq.errors import BackendError
-from tests.unit.drivers.sqlite.test_lock import MOMENT
+from cloudq.sqlite_file import files
+from cloudq.sqlite_file.lock import WriteLock
+from tests.unit.sqlite_file.test_lock import MOMENT
 
 
 @pytest.fixture(autouse=True)

@@ -13,9 +13,9 @@ import pytest
 
 from cloudq import App
 from cloudq.core.driver import Ack, Final, Release
-from cloudq.drivers.sqlite.mutex import Mutex, certainly
 from cloudq.errors import BackendError
-from tests.unit.drivers.sqlite.striking import Struck, can_strike, strike
+from cloudq.sqlite_file.mutex import Mutex, certainly
+from tests.unit.sqlite_file.striking import Struck, can_strike, strike
 
 SECOND = timedelta(seconds=1)
 

@@ -10,8 +10,8 @@ import pytest
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.core.driver import Ack, NativeDeadLetter
 from cloudq.core.failure import Failure
-from cloudq.drivers.sqlite import boot
 from cloudq.errors import LeaseLost
+from cloudq.sqlite_file import boot
 from cloudq.testing.clock import FakeClock
 
 SECOND = timedelta(seconds=1)
@@ -178,7 +178,7 @@ def test_each_fake_clock_is_a_boot_of_its_own(bench):
 @pytest.mark.slow
 def test_all_processes_of_a_machine_name_the_boot_alike():
     """Or they wouldn't see each other's leases."""
-    script = "from cloudq.drivers.sqlite.boot import machine_boot; print(machine_boot())"
+    script = "from cloudq.sqlite_file.boot import machine_boot; print(machine_boot())"
     other = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=Path.cwd())
     assert str(boot.machine_boot()) == other.stdout.strip()
 

@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from cloudq.core.safe_log import SafeLogger
-from cloudq.drivers.sqlite import files, forking
-from cloudq.drivers.sqlite.checkpoint import Checkpointer
-from cloudq.drivers.sqlite.faults import DriverClosed, busy, entered_twice, is_busy, is_ours, moved, translate
-from cloudq.drivers.sqlite.lock import WriteLock, identity
-from cloudq.drivers.sqlite.mutex import Mutex, certainly
-from cloudq.drivers.sqlite.opening import FULL, open_pair, refuse_fragment, refuse_old_sqlite, refuse_path, roll_back
 from cloudq.errors import BackendUnavailable
+from cloudq.sqlite_file import files, forking
+from cloudq.sqlite_file.checkpoint import Checkpointer
+from cloudq.sqlite_file.faults import FileClosed, busy, entered_twice, is_busy, is_ours, moved, translate
+from cloudq.sqlite_file.lock import WriteLock, identity
+from cloudq.sqlite_file.mutex import Mutex, certainly
+from cloudq.sqlite_file.opening import FULL, open_pair, refuse_fragment, refuse_old_sqlite, refuse_path, roll_back
+from cloudq.sqlite_file.tables import Tables
 
 T = TypeVar("T")
 ArgumentT = TypeVar("ArgumentT")
@@ -44,6 +45,7 @@ class Database:
 
     Args:
         path: The file, absolute.
+        tables: Those that are used in it.
         patience: How long a transaction waits: for this process's other threads, for other processes, and for other
             programs, all together.
         full: Whether durable transactions are flushed to the disk before they count as committed.
@@ -61,7 +63,9 @@ class Database:
         BackendError: It can't be opened; the class says why.
     """
 
-    def __init__(self, path: Path, *, patience: timedelta, full: bool, boot: str | None, mode: int) -> None:
+    def __init__(
+        self, path: Path, tables: Tables, *, patience: timedelta, full: bool, boot: str | None, mode: int
+    ) -> None:
         refuse_old_sqlite(sqlite3.sqlite_version_info)
         refuse_path(path)
         self.path = path
@@ -81,7 +85,7 @@ class Database:
         try:
             self._lock = WriteLock(path, patience, mode=mode)
             try:
-                certainly(partial(self._open_locked, boot, mode), self._lock.release)
+                certainly(partial(self._open_locked, tables, boot, mode), self._lock.release)
             except BaseException:
                 self._lock.close()
                 raise
@@ -174,7 +178,7 @@ class Database:
         if not self._write_mutex.acquire(self._patience):
             raise busy(self.path, f"this process's other threads kept it for {self._patience:g} s")
         if self._closed:
-            raise DriverClosed(f"{self.path} was closed")
+            raise FileClosed(f"{self.path} was closed")
         self._lock.acquire(deadline)
         self._refuse_moved(self._lock.state)
         connection = self._writer
@@ -212,7 +216,7 @@ class Database:
         if not self._read_mutex.acquire(self._patience):
             raise busy(self.path, f"this process's other threads kept it for {self._patience:g} s")
         if self._closed:
-            raise DriverClosed(f"{self.path} was closed")
+            raise FileClosed(f"{self.path} was closed")
         self._refuse_moved(self._lock.folder.state())
         self._read_cursor = cursor = self._reader.cursor()
         return _patiently(work, cursor, deadline)
@@ -247,20 +251,22 @@ class Database:
         self._read_mutex.free()
         self._write_mutex.free()
 
-    def _open_locked(self, boot: str | None, mode: int) -> None:
+    def _open_locked(self, tables: Tables, boot: str | None, mode: int) -> None:
         self._lock.acquire()
         refuse_fragment(self.path)
         files.make(self.path, mode)
         opening = forking.opening
         if opening.mine:
             raise entered_twice(self.path)
-        opened = certainly(partial(self._open_alone, opening, boot), opening.free)
+        opened = certainly(partial(self._open_alone, tables, opening, boot), opening.free)
         self._writer, self._reader, self.boot = opened
         self._files = self._identities()
 
-    def _open_alone(self, opening: Mutex, boot: str | None) -> tuple[sqlite3.Connection, sqlite3.Connection, int]:
+    def _open_alone(
+        self, tables: Tables, opening: Mutex, boot: str | None
+    ) -> tuple[sqlite3.Connection, sqlite3.Connection, int]:
         opening.acquire()
-        return open_pair(self.path, self._patience, full=self._full, boot=boot)
+        return open_pair(self.path, tables, self._patience, full=self._full, boot=boot)
 
     def _identities(self) -> tuple[tuple[int, int] | None, ...]:
         return identity(self._names[0]), identity(self._names[1])

@@ -14,21 +14,20 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from cloudq.core.clock import EPOCH, Clock
-from cloudq.drivers.sqlite.rows import LATEST
+from cloudq.core.clock import EPOCH, Clock, to_micros
 
 UNKNOWN: Final = 0
 """The boot's number where the system doesn't name it, and that of leases by older versions: those by the wall clock."""
 
-UNDELAYED: Final = 0
-"""In the boot's place of a message that isn't leased and was put there without a delay: no wall clock hides it."""
-
+# The end of datetime's range; what is put off beyond it is put off until then.
+LATEST: Final = to_micros(datetime.max.replace(tzinfo=EPOCH.tzinfo))
 _BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
 _TIME_NAMESPACE: Final = "/proc/self/ns/time"
 _MOUNTS: Final = "/proc/self/mountinfo"
@@ -96,21 +95,26 @@ def machine_boot() -> str | None:
     return None
 
 
-def number_of(connection: sqlite3.Connection, name: str | None) -> int:
-    """The number of a boot in a database. Ends the leases of the boots that are over. Runs in a write transaction."""
+def number_in(connection: sqlite3.Connection, name: str | None, *, table: str, ended: Callable[[int], object]) -> int:
+    """The number of a boot in a table of numbers and names. Runs in a write transaction.
+
+    Args:
+        connection: The one that writes.
+        name: The boot's name; without one the number is `UNKNOWN`, and nothing is looked at.
+        table: The table's name.
+        ended: Called with the number of each boot that is over, which is then free for another one.
+    """
     if name is None:
         return UNKNOWN
-    known: dict[str, int] = dict(connection.execute("SELECT name, number FROM boot"))
+    known: dict[str, int] = dict(connection.execute(f"SELECT name, number FROM {table}"))  # noqa: S608 - ours
     for other in [other for other in known if _is_over(other, name)]:
-        dead = (known.pop(other),)
-        # Its first receive is a moment that has passed; what was under a lease is among the oldest that are ready.
-        connection.execute("UPDATE message SET boot = 0, visible_at = first_received_at WHERE boot = ?", dead)
-        connection.execute("UPDATE dead SET boot = NULL, visible_at = 0 WHERE boot = ?", dead)
-        connection.execute("DELETE FROM boot WHERE number = ?", dead)
+        dead = known.pop(other)
+        ended(dead)
+        connection.execute(f"DELETE FROM {table} WHERE number = ?", (dead,))  # noqa: S608 - ours
     if name not in known:
         # 1 if that is free: it takes no room in a row, which then keeps its length.
         known[name] = next(number for number in range(1, len(known) + 2) if number not in known.values())
-        connection.execute("INSERT INTO boot(name, number) VALUES (?, ?)", (name, known[name]))
+        connection.execute(f"INSERT INTO {table}(name, number) VALUES (?, ?)", (name, known[name]))  # noqa: S608 - ours
     return known[name]
 
 

@@ -15,7 +15,6 @@ import pytest
 
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.core.driver import Ack, Final, Release
-from cloudq.drivers.sqlite import faults
 from cloudq.errors import (
     BackendError,
     BackendUnavailable,
@@ -25,6 +24,7 @@ from cloudq.errors import (
     StorageReadOnly,
     StorageReplaced,
 )
+from cloudq.sqlite_file import faults
 from tests.ids import shown
 
 SECOND = timedelta(seconds=1)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cloudq.core.outcome import DeadLettered as DeadLettered
     from cloudq.core.outcome import Outcome as Outcome
     from cloudq.core.outcome import Retried as Retried
+    from cloudq.core.outcome import Snoozed as Snoozed
     from cloudq.core.policy import DeadLetter as DeadLetter
     from cloudq.core.policy import Retry as Retry
     from cloudq.core.policy import RetryPolicy as RetryPolicy
@@ -64,7 +65,7 @@ _HOMES = {
     "cloudq.queues.cloud_queue": ("CloudQueue",),
     "cloudq.tasks.context": ("Context", "current"),
     "cloudq.core.message": ("Message",),
-    "cloudq.core.outcome": ("Acked", "DeadLettered", "Outcome", "Retried"),
+    "cloudq.core.outcome": ("Acked", "DeadLettered", "Outcome", "Retried", "Snoozed"),
     "cloudq.core.policy": ("DeadLetter", "Retry", "RetryPolicy"),
     "cloudq.core.redaction": ("mask_secrets",),
     "cloudq.core.middleware": ("Middleware",),

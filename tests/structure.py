@@ -33,6 +33,7 @@ NAMELESS: Final = re.compile(r"(?:.*_)?(?:part|more|rest|misc|helpers|utils?|com
 
 # Modules, or packages, without a test file of their own name, and why.
 TESTED_ELSEWHERE: Final = {
+    "cloudq.core.claiming": "only protocols, whose calls test_claim_steps.py makes: mypy checks them",
     "cloudq.emulators": "by what clients of the services see of them, whatever module answers",
     "cloudq.testing.stores": "it is tests; test_store_kit_catches.py breaks a store for each",
     "cloudq.testing.conformance": "it is tests; test_conformance_catches.py breaks a driver for each",

@@ -10,8 +10,8 @@ import msgspec
 import cloudq
 from cloudq.cli.choosing import Chosen
 from cloudq.cli.output import complain, note
+from cloudq.core.details import worker_name
 from cloudq.core.printable import printable_json
-from cloudq.core.processor import worker_name
 from cloudq.core.url import parse_url
 from cloudq.errors import nearest
 from cloudq.queues.urls import parse_claim_check

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.failure import Failure
-from cloudq.core.outcome import DeadLettered, Outcome, Retried
+from cloudq.core.outcome import DeadLettered, Outcome, Retried, Snoozed, Why
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.spans import shown
 
@@ -46,7 +46,7 @@ class DueTimes:
         self._lock = threading.Lock()
         self._told: timedelta | None = None  # guarded by the lock
 
-    def decide(self, delivery: Delivery, due: datetime) -> Retried | DeadLettered | None:
+    def decide(self, delivery: Delivery, due: datetime) -> Snoozed | DeadLettered | None:
         """What becomes of a delivery that is due then; `None` if it is due."""
         now = self._clock.now()
         left = due - now
@@ -55,16 +55,16 @@ class DueTimes:
         stored = delivery.stored_at
         if stored is not None and stored - now > CLOCK_TOLERANCE:
             self._tell(delivery.queue, now, stored)
-            return Retried(delay=left, reason="this worker's clock is behind its queue's", counted=False)
+            return Snoozed(delay=left, why=Why.NOT_DUE, reason="this worker's clock is behind its queue's")
         away = due - (now if stored is None else max(now, stored))
         if away - _SPARE > self._longest:
             reason = f"due in {shown(away)}, which is further away than {shown(self._longest)} (longest_delay)"
             return DeadLettered(reason=reason, failure=Failure.of(reason))
-        return Retried(delay=left, reason="not due yet", counted=False)
+        return Snoozed(delay=left, why=Why.NOT_DUE, reason="not due yet")
 
     def bounded(self, outcome: Outcome) -> Outcome:
         """The same with no retry further away than that, which would be dead-lettered where it comes."""
-        if isinstance(outcome, Retried) and outcome.delay > self._longest:
+        if isinstance(outcome, (Retried, Snoozed)) and outcome.delay > self._longest:
             return replace(outcome, delay=self._longest)
         return outcome
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from threading import Event
 from typing import Protocol, TypeVar
 
+from cloudq.core.claiming import Begun
 from cloudq.core.delivery import Delivery
 from cloudq.core.message import Message
 from cloudq.core.policy import RetryPolicy
@@ -70,9 +71,22 @@ class Handler(Protocol[ContextT_co]):
         ...
 
     def bind(
-        self, delivery: Delivery, message: Message, *, deadline: datetime | None, lease_lost: Event
+        self,
+        delivery: Delivery,
+        message: Message,
+        *,
+        deadline: datetime | None,
+        lease_lost: Event,
+        claim: Begun | None = None,
     ) -> Job[ContextT_co]:
         """Binds the payload to the parameters.
+
+        Args:
+            delivery: What was handed over.
+            message: With its payload.
+            deadline: When its time limit ends it, or `None`.
+            lease_lost: Set once its lease, or its claim, is over.
+            claim: Of its idempotency key, where one was claimed.
 
         Raises:
             PayloadError: It doesn't fit.

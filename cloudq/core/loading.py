@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from cloudq.core.delivery import Delivery
 from cloudq.core.failure import Failure, words_of
-from cloudq.core.outcome import DeadLettered, Outcome, Retried
+from cloudq.core.outcome import DeadLettered, Outcome, Snoozed, Why
 from cloudq.errors import ConfigurationError, PayloadLost, PayloadUnavailable, TimeLimitExceeded, UndecodableError
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ def not_loaded(delivery: Delivery, error: Exception, now: datetime) -> Outcome:
     delay = longest * random.uniform(0.75, 1.0)  # noqa: S311 - so that not all come back at once
     waiting = error if isinstance(error, PayloadUnavailable) else _unavailable(error)
     failure = replace(Failure.of(reason, waiting), waiting_since=since)
-    return Retried(delay=delay, reason=reason, counted=False, failure=failure)
+    return Snoozed(delay=delay, why=Why.PAYLOAD, reason=reason, failure=failure)
 
 
 async def off_the_loop(function: Callable[[], T]) -> T:

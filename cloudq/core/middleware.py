@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from typing import Generic, TypeAlias, TypeVar
 
-from cloudq.core.outcome import ACKED, Acked, DeadLettered, Outcome, Retried
+from cloudq.core.outcome import ACKED, OUTCOMES, Outcome
 from cloudq.core.safe_log import is_ctrl_c
 
 ContextT = TypeVar("ContextT")
@@ -83,7 +83,7 @@ class Chain(Generic[ContextT]):
             _close(self._entered.pop(), interruption)
 
     def _take_outcome(self, value: object, middleware: object) -> None:
-        if isinstance(value, (Acked, Retried, DeadLettered)):
+        if isinstance(value, OUTCOMES):
             self.outcome = value
         else:
             self.fail(TypeError(f"the middleware {_name(middleware)} returned {value!r}, not an Outcome"))

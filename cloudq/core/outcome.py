@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TypeAlias
+from enum import Enum
+from typing import ClassVar, TypeAlias
 
 import msgspec
 
@@ -20,7 +21,7 @@ class Retried(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         delay: Not before this long from now.
         reason: Why, for a person.
-        counted: Whether this delivery used up an attempt. Waiting for its time or for somebody else's claim doesn't.
+        counted: Whether this delivery used up an attempt. What only waits doesn't: see `Snoozed`, which also says why.
         failure: What went wrong, or `None` where nothing did.
     """
 
@@ -28,6 +29,47 @@ class Retried(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     counted: bool = True
     failure: Failure | None = None
+
+
+class Why(Enum):
+    """What a message waits for that is snoozed."""
+
+    CLAIMED = "claim in progress"
+    """Another delivery of its idempotency key is at work."""
+    STORE_DOWN = "store down"
+    """The store of idempotency keys can't be reached, is full, or refuses."""
+    PAYLOAD = "payload unavailable"
+    """The store of its payload can't be reached."""
+    CONFLICT = "transaction conflict"
+    """The user's database ended its transaction for another one's sake."""
+    UNKNOWN_TASK = "unknown task"
+    """This program doesn't know its task; another one may."""
+    NOT_DUE = "not due"
+    """Its time hasn't come."""
+    UNSTARTED = "not started"
+    """It was handed over and can't be started here now."""
+    OTHER = "other"
+    """A middleware's reason."""
+
+
+class Snoozed(msgspec.Struct, frozen=True, kw_only=True):
+    """To be handed over again later, as something that isn't the message's fault keeps it from running now.
+
+    It uses up no attempt. How long a message may wait for the same thing is bounded by time, never by number: then it
+    is dead-lettered.
+
+    Attributes:
+        delay: Not before this long from now.
+        why: What it waits for.
+        reason: The same for a person.
+        failure: What is kept beside the message of its waiting, or `None`: the Processor fills it in.
+    """
+
+    delay: timedelta
+    why: Why = Why.OTHER
+    reason: str
+    failure: Failure | None = None
+    counted: ClassVar[bool] = False
 
 
 class DeadLettered(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +84,21 @@ class DeadLettered(msgspec.Struct, frozen=True, kw_only=True):
     failure: Failure
 
 
-Outcome: TypeAlias = Acked | Retried | DeadLettered
+Outcome: TypeAlias = Acked | Retried | Snoozed | DeadLettered
+
+OUTCOMES = (Acked, Retried, Snoozed, DeadLettered)
+"""The types of all outcomes, for `isinstance`."""
 
 ACKED = Acked()
+
+
+class Decided(Exception):
+    """Raised in a task by code of this library that knows what becomes of the delivery, whatever the policy says.
+
+    Args:
+        outcome: What becomes of it.
+    """
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome)
+        self.outcome = outcome

@@ -20,7 +20,7 @@ from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Ack, Capabilities, FinalStep, NativeDeadLetter, Outgoing, Release
 from cloudq.core.failure import Failure
 from cloudq.core.message import Message, dead_letter_queue, native_copy_id, next_generation
-from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
+from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried, Snoozed
 from cloudq.errors import MessageTooLarge
 
 ZERO: Const = timedelta(0)
@@ -63,7 +63,7 @@ def plan(delivery: Delivery, outcome: Outcome, capabilities: Capabilities, now: 
     | `Acked` | ack | |
     | `Retried` within `native_retry_delay`, or on an ordered queue | release | |
     | `Retried` beyond it | | next generation with `not_before`, then ack |
-    | `Retried(counted=False)` | release, where attempts are exact | same attempt, next generation, then ack |
+    | `Snoozed` | release, where attempts are exact | same attempt, next generation, then ack |
     | `DeadLettered` | native dead-letter | body unchanged to `q-dlq`, then ack |
     """
     if isinstance(outcome, Acked):
@@ -112,7 +112,7 @@ def _time_limit(limit: timedelta, capabilities: Capabilities) -> timedelta:
     return limit if longest is None else min(limit, longest)
 
 
-def _retry(delivery: Delivery, outcome: Retried, capabilities: Capabilities, now: datetime) -> Plan:
+def _retry(delivery: Delivery, outcome: Retried | Snoozed, capabilities: Capabilities, now: datetime) -> Plan:
     delay = min(max(ZERO, outcome.delay), _END_OF_TIME - now)
     message = delivery.message
     stays = message is None or delivery.group is not None or not capabilities.copies
@@ -132,7 +132,7 @@ def _retry(delivery: Delivery, outcome: Retried, capabilities: Capabilities, now
     )
 
 
-def _released(outcome: Retried, delay: timedelta, capabilities: Capabilities) -> bool:
+def _released(outcome: Retried | Snoozed, delay: timedelta, capabilities: Capabilities) -> bool:
     if capabilities.native_retry_delay is None or delay > capabilities.native_retry_delay:
         return False
     return outcome.counted or capabilities.attempt_exact
@@ -170,7 +170,7 @@ def letter_name(delivery: Delivery) -> str:
     return f"{delivery.id} {hashlib.sha256(delivery.body).hexdigest()}"
 
 
-def _release(delivery: Delivery, outcome: Retried, delay: timedelta, capabilities: Capabilities) -> Release:
+def _release(delivery: Delivery, outcome: Retried | Snoozed, delay: timedelta, capabilities: Capabilities) -> Release:
     return Release(
         delay=_clamped(delay, capabilities),
         counted=outcome.counted,
@@ -179,7 +179,10 @@ def _release(delivery: Delivery, outcome: Retried, delay: timedelta, capabilitie
 
 
 def _stay(
-    delivery: Delivery, outcome: Retried | DeadLettered, capabilities: Capabilities, wanted: timedelta | None = None
+    delivery: Delivery,
+    outcome: Retried | Snoozed | DeadLettered,
+    capabilities: Capabilities,
+    wanted: timedelta | None = None,
 ) -> Release:
     """How it stays in its queue: away for as long as `wanted`, if the queue can, as no later copy will fit either."""
     delay = _clamped(COPY_FAILED_DELAY, capabilities)

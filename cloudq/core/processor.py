@@ -1,38 +1,40 @@
 """`Processor`: from a delivery to an outcome. The one path that every edge ends in.
 
 ```
-Delivery ─▶ poison? ─▶ signed? ─▶ queue? ─▶ due? ─▶ known? ─▶ payload ─▶ middleware ─▶ handler ─▶ policy ─▶ Outcome
+Delivery ─▶ poison? ─▶ signed? ─▶ queue? ─▶ due? ─▶ known? ─▶ payload ─▶ claim ─┐
+                Outcome ◀─ claim's end ◀─ policy ◀─ handler ◀─ middleware ◀─────┘
 ```
 """
 
 from __future__ import annotations
 
-import os
-import socket
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from functools import partial
 from threading import Event
-from typing import Any, Generic, TypeAlias, TypeVar
-
-from msgspec.structs import replace
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from cloudq.core.async_time_limit import AsyncTimeLimit
+from cloudq.core.blocking import Step
 from cloudq.core.cancellation import is_being_cancelled, is_never_cancelled, is_the_tasks_own
+from cloudq.core.claim_steps import ClaimSteps
+from cloudq.core.claiming import Begun, Claims
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery, believed
+from cloudq.core.details import Details
 from cloudq.core.due_times import LONGEST_DELAY, DueTimes
-from cloudq.core.failure import Failure, bounded_reason, words_of
+from cloudq.core.failure import Failure, words_of
 from cloudq.core.handler import Handler, Job, not_of
 from cloudq.core.loading import LOAD_LIMIT, not_loaded, off_the_loop
-from cloudq.core.message import LARGEST_COUNT, Message
+from cloudq.core.message import Message
 from cloudq.core.middleware import Chain, Middleware
-from cloudq.core.outcome import Acked, DeadLettered, Outcome
+from cloudq.core.outcome import OUTCOMES, DeadLettered, Decided, Outcome
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.redaction import Redact, mask_secrets, redacting
 from cloudq.core.safe_log import is_ctrl_c
 from cloudq.core.signature_check import SignatureCheck
+from cloudq.core.store_watch import StoreWatch
 from cloudq.core.unknown import UNKNOWN_TASK_PATIENCE, UnknownTasks
 from cloudq.errors import PayloadError
 
@@ -40,6 +42,16 @@ ContextT = TypeVar("ContextT")
 
 TimeLimiter: TypeAlias = Callable[[timedelta], AbstractContextManager[None]]
 """Raises `TimeLimitExceeded` in the block that it guards once the time is over. The edge knows how."""
+
+
+class _Work(NamedTuple, Generic[ContextT]):
+    """What is run: see `Processor.process`."""
+
+    delivery: Delivery
+    handler: Handler[ContextT]
+    message: Message
+    lease_lost: Event
+    until: timedelta | None
 
 
 def no_time_limit(limit: timedelta) -> AbstractContextManager[None]:
@@ -68,6 +80,7 @@ class Processor(Generic[ContextT]):
         strict_queues: Whether a message from a queue that its task doesn't name is dead-lettered.
         longest_delay: How far away a message's time may be; what is due later is dead-lettered.
         redact: Takes secrets out of what is kept and logged of a failure.
+        claims: Claims idempotency keys before a task runs; `None`: nothing is claimed.
     """
 
     def __init__(
@@ -84,6 +97,7 @@ class Processor(Generic[ContextT]):
         strict_queues: bool = False,
         longest_delay: timedelta = LONGEST_DELAY,
         redact: Redact = mask_secrets,
+        claims: Claims | None = None,
     ) -> None:
         self._handlers = handlers
         self._middleware = tuple(middleware)
@@ -96,6 +110,13 @@ class Processor(Generic[ContextT]):
         self._strict_queues = strict_queues
         self._due_times = DueTimes(longest_delay, clock)
         self._redact = redact
+        self._details = Details(clock)
+        self._claims = None if claims is None else ClaimSteps(claims, clock)
+
+    @property
+    def store_watch(self) -> StoreWatch | None:
+        """Whether the store of idempotency keys is down; `None` where nothing is claimed."""
+        return None if self._claims is None else self._claims.watch
 
     def believes(self, delivery: Delivery) -> bool:
         """Whether its message may be believed, as far as signatures go."""
@@ -168,13 +189,13 @@ class Processor(Generic[ContextT]):
                 steps.close()
                 failed = None
 
-    def _steps(
+    def _steps(  # noqa: PLR0912 - one way, told in its order
         self,
         delivery: Delivery,
         lease_lost: Event | None,
         until: timedelta | None,
         is_cancelled: Callable[[], bool],
-    ) -> Generator[_Step, Any, Outcome]:
+    ) -> Generator[Step, Any, Outcome]:
         """The way of one delivery. Yields what may block, to be sent its result or thrown its error."""
         if delivery.failure is not None:
             delivery = believed(delivery, self._clock.now())
@@ -185,26 +206,46 @@ class Processor(Generic[ContextT]):
         if message.reference is not None:
             load = partial(handler.load, message)
             try:
-                message = yield _Step(self._load_limit(until), load, partial(off_the_loop, load))
+                message = yield Step(self._load_limit(until), load, partial(off_the_loop, load))
             except Exception as error:  # noqa: BLE001 - a store's package may raise anything
-                return self._detailed(delivery, not_loaded(delivery, error, self._clock.now()))
-        prepared = self._prepare(delivery, handler, message, lease_lost, until)
-        if not isinstance(prepared, tuple):
-            return prepared
-        job, chain, time_limit = prepared
+                return self._details.of(delivery, not_loaded(delivery, error, self._clock.now()))
+        work = _Work(delivery, handler, message, lease_lost or Event(), until)
+        claim = None if self._claims is None else (yield from self._claim(self._claims, work))
+        if isinstance(claim, OUTCOMES):
+            return self._details.of(delivery, claim)
         try:
-            if chain.enter():
+            result, prepared = None, self._prepare(work, claim)
+            if isinstance(prepared, tuple):
+                job, chain, time_limit = prepared
                 try:
-                    yield _Step(time_limit, job.run, job.arun)
-                except BaseException as error:
-                    if not is_the_tasks_own(error, cancelled=is_cancelled()):
-                        raise
-                    chain.fail(error)
-            chain.leave()
-        except BaseException as interruption:
-            chain.unwind(interruption)
+                    if chain.enter():
+                        # No `yield from`: that keeps a GeneratorExit of the task's from whom it is raised in.
+                        try:
+                            result = yield Step(time_limit, job.run, job.arun)
+                        except BaseException as error:
+                            if not is_the_tasks_own(error, cancelled=is_cancelled()):
+                                raise
+                            chain.fail(error)
+                    chain.leave()
+                except BaseException as interruption:
+                    chain.unwind(interruption)
+                    raise
+                prepared = self._due_times.bounded(chain.outcome)
+            if claim is not None and self._claims is not None:
+                prepared = yield from self._claims.end(claim, prepared, result, delivery)
+        except BaseException:
+            if claim is not None:
+                claim.give_up()
             raise
-        return self._detailed(delivery, self._due_times.bounded(chain.outcome))
+        return self._details.of(delivery, prepared)
+
+    def _claim(self, claims: ClaimSteps, work: _Work[ContextT]) -> Generator[Step, Any, Begun | Outcome | None]:
+        """The claim of a message that has a key; or what becomes of the delivery without a run."""
+        delivery, handler, message, lease_lost, until = work
+        try:
+            return (yield from claims.begin(handler, message, delivery, lease_lost, until))
+        except Exception as error:  # noqa: BLE001 - no fault of the store, so the message's, or its key's
+            return self._due_times.bounded(self._decide(handler.retry_policy, delivery, error))
 
     def failed(self, delivery: Delivery, error: BaseException) -> Outcome:
         """What becomes of a delivery that ended in `error` outside the handler, e.g. with its process."""
@@ -212,30 +253,30 @@ class Processor(Generic[ContextT]):
         policy = handler.retry_policy if handler else self._retry_policy
         delivery = believed(delivery, self._clock.now())
         with redacting(self._redact):
-            return self._detailed(delivery, self._due_times.bounded(self._decide(policy, delivery, error)))
+            return self._details.of(delivery, self._due_times.bounded(self._decide(policy, delivery, error)))
 
     def _check(self, delivery: Delivery) -> tuple[Handler[ContextT], Message] | Outcome:
         """What can be decided without the payload: an outcome, or that the message is to be run, and by which task."""
         message = delivery.message
         if message is None:
-            return self._dead(delivery, f"undecodable: {delivery.undecodable}")
+            return self._details.dead(delivery, f"undecodable: {delivery.undecodable}")
         if self._signatures is not None and (unsigned := self._signatures.reason_against(delivery)) is not None:
-            return self._dead(delivery, unsigned)
+            return self._details.dead(delivery, unsigned)
         handler = self._handlers.get(message.task)
         if self._strict_queues and handler is not None and delivery.queue not in handler.queues:
-            return self._dead(delivery, not_of(handler, delivery.queue))
+            return self._details.dead(delivery, not_of(handler, delivery.queue))
         policy = handler.retry_policy if handler else self._retry_policy
         without_end = delivery.deliveries - delivery.known_ends
         most = max(policy.max_deliveries, self._least_deliveries)
         if without_end > most:
             reason = f"worker died or lease expired: handed over {without_end - 1} times without an end"
-            return self._dead(delivery, reason)
+            return self._details.dead(delivery, reason)
         early = None if message.not_before is None else self._due_times.decide(delivery, message.not_before)
         if isinstance(early, DeadLettered):
-            return self._detailed(delivery, early)
+            return self._details.of(delivery, early)
         if handler is None:
             unknown = self._unknown.decide(delivery, message, known=self._handlers, without_end=without_end, most=most)
-            return self._detailed(delivery, unknown)
+            return self._details.of(delivery, unknown)
         return early or (handler, message)
 
     def _load_limit(self, until: timedelta | None) -> timedelta:
@@ -243,14 +284,10 @@ class Processor(Generic[ContextT]):
         return LOAD_LIMIT if until is None else min(LOAD_LIMIT, max(timedelta(0), until - self._clock.elapsed()))
 
     def _prepare(
-        self,
-        delivery: Delivery,
-        handler: Handler[ContextT],
-        message: Message,
-        lease_lost: Event | None,
-        until: timedelta | None,
+        self, work: _Work[ContextT], claim: Begun | None
     ) -> tuple[Job[ContextT], Chain[ContextT], timedelta | None] | Outcome:
         """One job, ready to run, inside its middleware, and its time limit; or why it can't be run."""
+        delivery, handler, message, lease_lost, until = work
         policy = handler.retry_policy
         try:
             limit = handler.time_limit
@@ -258,17 +295,20 @@ class Processor(Generic[ContextT]):
                 left = max(timedelta(0), until - self._clock.elapsed())
                 limit = left if limit is None else min(limit, left)
             deadline = None if limit is None else self._clock.now() + limit
-            job = handler.bind(delivery, message, deadline=deadline, lease_lost=lease_lost or Event())
+            job = handler.bind(delivery, message, deadline=deadline, lease_lost=lease_lost, claim=claim)
         except PayloadError as error:
-            return self._dead(delivery, f"payload: {words_of(error)}", error)
+            reason = f"payload: {words_of(error)}"
+            return DeadLettered(reason=reason, failure=Failure.of(reason, error))
         except Exception as error:  # noqa: BLE001 - a type's own validation code is the user's
-            return self._detailed(delivery, self._due_times.bounded(self._decide(policy, delivery, error)))
+            return self._due_times.bounded(self._decide(policy, delivery, error))
         chain = Chain(self._middleware, job.context, lambda error: self._decide(policy, delivery, error))
         return job, chain, limit
 
     def _decide(self, policy: RetryPolicy, delivery: Delivery, error: BaseException) -> Outcome:
         sent_at = delivery.message.sent_at if delivery.message else None
         first_at = delivery.failure.first_at if delivery.failure else None
+        if isinstance(error, Decided):
+            return error.outcome
         now = self._clock.now()
         age = now - min(sent_at or now, first_at or now, now)
         try:
@@ -279,51 +319,3 @@ class Processor(Generic[ContextT]):
                 raise
             reason = f"the retry policy raised {type(broken).__name__}: {words_of(broken)}"
             return DeadLettered(reason=reason, failure=Failure.of(reason, broken))
-
-    def _dead(self, delivery: Delivery, reason: str, error: BaseException | None = None) -> Outcome:
-        return self._detailed(delivery, DeadLettered(reason=reason, failure=Failure.of(reason, error)))
-
-    def _detailed(self, delivery: Delivery, outcome: Outcome) -> Outcome:
-        """Adds the counts and times to what failed; a middleware's own texts get their bounds here."""
-        if isinstance(outcome, Acked):
-            return outcome
-        reason = bounded_reason(outcome.reason)
-        if outcome.failure is None:
-            return replace(outcome, reason=reason)
-        now = self._clock.now()
-        before = delivery.failure.first_at if delivery.failure else None
-        failure = replace(
-            outcome.failure.redacted(),
-            attempts=min(delivery.attempt, LARGEST_COUNT),
-            deliveries=min(delivery.deliveries, LARGEST_COUNT),
-            first_at=before or now,
-            last_at=now,
-            worker=worker_name(),
-            generation=_generation(delivery),
-        )
-        return replace(outcome, reason=reason, failure=failure)
-
-
-class _Step:
-    """What may block, for either kind of caller, and how long it may take."""
-
-    __slots__ = ("arun", "limit", "run")
-
-    def __init__(
-        self, limit: timedelta | None, run: Callable[[], object], arun: Callable[[], Awaitable[object]]
-    ) -> None:
-        self.limit = limit
-        self.run = run
-        self.arun = arun
-
-
-def _generation(delivery: Delivery) -> int:
-    """Where the body can't say it, the details beside it do: a redrive leaves them there (semantics 1)."""
-    if delivery.message is not None:
-        return delivery.message.generation
-    return delivery.failure.generation if delivery.failure else 0
-
-
-def worker_name() -> str:
-    """`host:pid` of this process, as dead letters name it. Not kept: a fork has its own."""
-    return f"{socket.gethostname()}:{os.getpid()}"

@@ -18,7 +18,7 @@ from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.failure import Failure
 from cloudq.core.message import Message
-from cloudq.core.outcome import DeadLettered, Outcome, Retried
+from cloudq.core.outcome import DeadLettered, Outcome, Snoozed, Why
 from cloudq.core.policy import DELIVERIES_WITHOUT_LIMIT
 from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import nearest
@@ -108,7 +108,7 @@ class UnknownTasks:
         delay = max(delay, due - now)  # a worker that knows it wouldn't run it before
         before = delivery.failure.waiting_since if delivery.failure else None
         failure = replace(Failure.of(reason), unknown_since=since, waiting_since=before)
-        return Retried(delay=delay, reason=reason, counted=False, failure=failure)
+        return Snoozed(delay=delay, why=Why.UNKNOWN_TASK, reason=reason, failure=failure)
 
     def _since(self, delivery: Delivery, message: Message, now: datetime, due: datetime) -> datetime | None:
         """Since when it has been waiting for somebody who knows it; `None` if this is the first time."""

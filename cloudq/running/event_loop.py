@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from cloudq.core.outcome import Outcome, Retried
+from cloudq.core.outcome import Outcome, Snoozed, Why
 from cloudq.core.processor import Processor
 from cloudq.core.safe_log import SafeLogger, is_ctrl_c
 from cloudq.running.held import HeldLease
@@ -63,7 +63,7 @@ class LazyLoop:
                 self.starved = False
                 return
         logger.error("%s", reason)
-        self._ended(held, Retried(delay=NO_LOOP_DELAY, reason=reason, counted=False), 0.0)
+        self._ended(held, Snoozed(delay=NO_LOOP_DELAY, why=Why.UNSTARTED, reason=reason), 0.0)
 
     def leave(self) -> None:
         """Ends the loop without waiting for what blocks it; the next task gets another."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import msgspec
 
 from cloudq.core.delivery import Delivery
-from cloudq.core.outcome import Acked, Outcome, Retried
+from cloudq.core.outcome import Acked, Outcome, Retried, Snoozed
 from cloudq.core.printable import NAME_CHARS, shortened
 from cloudq.core.safe_log import SafeLogger, is_ctrl_c
 from cloudq.running.log_fields import fields
@@ -37,7 +37,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         started: Deliveries started so far.
         acked: Ended well.
-        retried: To be handed over again.
+        retried: To be handed over again, as they failed.
+        snoozed: To be handed over again, as they only wait: no attempt is used up.
         dead_lettered: Kept in the dead-letter queue.
         lease_lost: Leases that were over before their end was recorded.
         pollers_replaced: Polls that never came back.
@@ -50,6 +51,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     started: int = 0
     acked: int = 0
     retried: int = 0
+    snoozed: int = 0
     dead_lettered: int = 0
     lease_lost: int = 0
     pollers_replaced: int = 0
@@ -71,6 +73,7 @@ class Tally:
         self._lock = threading.Lock()
         self.acked = 0
         self.retried = 0
+        self.snoozed = 0
         self.dead_lettered = 0
 
     def count(self, delivery: Delivery, outcome: Outcome, seconds: float) -> None:
@@ -78,6 +81,8 @@ class Tally:
         with self._lock:
             if isinstance(outcome, Acked):
                 self.acked += 1
+            elif isinstance(outcome, Snoozed) or (isinstance(outcome, Retried) and not outcome.counted):
+                self.snoozed += 1
             elif isinstance(outcome, Retried):
                 self.retried += 1
             else:
@@ -97,7 +102,7 @@ class Tally:
 def _log(delivery: Delivery, outcome: Outcome, seconds: float) -> None:
     if isinstance(outcome, Acked):
         level, said = logging.DEBUG, "done"
-    elif isinstance(outcome, Retried):
+    elif isinstance(outcome, (Retried, Snoozed)):
         # What only waits for its time is no news.
         level = logging.WARNING if outcome.counted else logging.DEBUG
         said = f"again in {outcome.delay.total_seconds():.1f} s: {outcome.reason}"

@@ -16,6 +16,8 @@ from cloudq.errors import NotInTask
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
 
+    from cloudq.core.claiming import Begun
+
 
 class _Logger(logging.LoggerAdapter[logging.Logger]):
     """Adds its own extra to that of a call, which LoggerAdapter drops."""
@@ -50,6 +52,7 @@ class Context:
         lease_lost: Event | None = None,
         raw: object = None,
         clock: Clock = SYSTEM_CLOCK,
+        claim: Begun | None = None,
     ) -> None:
         self.message = message
         self.attempt = attempt
@@ -58,6 +61,7 @@ class Context:
         self.lease_lost = lease_lost if lease_lost is not None else Event()
         self.raw = raw
         self._clock = clock
+        self._claim = claim
 
     def __repr__(self) -> str:
         """The message and the attempt."""
@@ -89,6 +93,15 @@ class Context:
         if self.deadline is None:
             return None
         return max(timedelta(0), self.deadline - self._clock.now())
+
+    @property
+    def fence(self) -> int | None:
+        """The token of this run's claim, or `None` where no key was claimed: greater than that of each earlier one.
+
+        A worker that is paused and wakes up after its successor can't be kept from acting, only from recording it. What
+        it acts on can: store the token beside the effect, and refuse one that is smaller than what is stored.
+        """
+        return None if self._claim is None else self._claim.token
 
     @cached_property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:

@@ -22,7 +22,8 @@ from cloudq.tasks.task_queues import own_queues
 from cloudq.tasks.unrun import has_yet_to_run, is_async, runs_nothing
 
 if TYPE_CHECKING:
-    from cloudq.core.delivery import Delivery
+    from cloudq.core.claiming import Begun
+from cloudq.core.delivery import Delivery
 
 # Longer than any task runs, and short enough to be added to any moment: timedelta.max says "no limit".
 _LONGEST: Final = timedelta(days=36_500)
@@ -123,7 +124,15 @@ class Definition:
         """
         return self.app.runtime.with_payload(message)
 
-    def bind(self, delivery: Delivery, message: Message, *, deadline: datetime | None, lease_lost: Event) -> TaskJob:
+    def bind(
+        self,
+        delivery: Delivery,
+        message: Message,
+        *,
+        deadline: datetime | None,
+        lease_lost: Event,
+        claim: Begun | None = None,
+    ) -> TaskJob:
         """The run of this task for a delivery.
 
         Raises:
@@ -137,6 +146,7 @@ class Definition:
             lease_lost=lease_lost,
             raw=delivery.raw,
             clock=self.app.clock,
+            claim=claim,
         )
         return TaskJob(self, context, self.parameters.arguments(message.payload))
 

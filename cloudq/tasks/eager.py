@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from cloudq.core import wire
+from cloudq.core.claiming import Begun
 from cloudq.core.clock import later
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.handler import Job
 from cloudq.core.message import Message
 from cloudq.core.middleware import Middleware
-from cloudq.core.outcome import DeadLettered, Outcome, Retried
+from cloudq.core.outcome import DeadLettered, Outcome, Retried, Snoozed
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.processor import Processor
 from cloudq.errors import PayloadError, UnknownTaskError, nearest
@@ -172,18 +173,24 @@ class Witness:
             raise
 
     def bind(
-        self, delivery: Delivery, message: Message, *, deadline: datetime | None, lease_lost: Event
+        self,
+        delivery: Delivery,
+        message: Message,
+        *,
+        deadline: datetime | None,
+        lease_lost: Event,
+        claim: Begun | None = None,
     ) -> Job[Context]:
         """The run of the task."""
         try:
-            return self._definition.bind(delivery, message, deadline=deadline, lease_lost=lease_lost)
+            return self._definition.bind(delivery, message, deadline=deadline, lease_lost=lease_lost, claim=claim)
         except PayloadError as error:
             self.error = error  # no policy is asked about that
             raise
 
     def check(self, outcome: Outcome) -> None:
         """Raises what the task failed with, unless a middleware made something else of it."""
-        if isinstance(outcome, (Retried, DeadLettered)):
+        if isinstance(outcome, (Retried, Snoozed, DeadLettered)):
             raise self.error if self.error is not None else RuntimeError(outcome.reason)
 
 

@@ -15,7 +15,7 @@ from cloudq.core.delivery import Delivery
 from cloudq.core.driver import DeadMessage, Final
 from cloudq.core.handler import Handler
 from cloudq.core.message import Message, is_dead_letter_queue
-from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
+from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried, Snoozed
 from cloudq.core.plan import plan
 from cloudq.core.processor import Processor
 from cloudq.drivers.memory import MemoryDriver
@@ -195,7 +195,7 @@ class _Runs:
         else:
             outcome = self._process(delivery, processor, runner)
         self._settle(delivery, outcome)
-        if isinstance(outcome, Retried) and not outcome.counted:
+        if isinstance(outcome, (Retried, Snoozed)) and not outcome.counted:
             return  # on its way: its time hasn't come
         error = witness.error if witness else None
         self._runs.append(
@@ -245,5 +245,7 @@ def _shown(outcome: Outcome) -> str:
             return "acked"
         case Retried(delay=delay, reason=reason):
             return f"retried after {delay}: {reason}"
+        case Snoozed(delay=delay, reason=reason):
+            return f"snoozed for {delay}: {reason}"
         case DeadLettered(reason=reason):
             return f"dead-lettered: {reason}"

@@ -13,7 +13,7 @@ import msgspec
 from cloudq.core import wire
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.failure import Failure
-from cloudq.core.outcome import ACKED, Acked, DeadLettered, Outcome, Retried
+from cloudq.core.outcome import ACKED, Acked, DeadLettered, Outcome, Retried, Snoozed, Why
 from cloudq.errors import CloudqError, UndecodableError
 
 # The largest body that is decoded, and so is run, and ample room.
@@ -123,10 +123,11 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """From a child: the outcome of what it ran, which the number of its request names."""
 
     number: int
-    kind: Literal["acked", "retried", "dead_lettered"]
+    kind: Literal["acked", "retried", "snoozed", "dead_lettered"]
     delay: timedelta = timedelta(0)
     reason: str = ""
     counted: bool = True
+    why: Why = Why.OTHER
     failure: Failure | None = None
 
     @classmethod
@@ -136,6 +137,15 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
             return cls(number=number, kind="acked")
         if isinstance(outcome, DeadLettered):
             return cls(number=number, kind="dead_lettered", reason=outcome.reason, failure=outcome.failure)
+        if isinstance(outcome, Snoozed):
+            return cls(
+                number=number,
+                kind="snoozed",
+                delay=outcome.delay,
+                reason=outcome.reason,
+                why=outcome.why,
+                failure=outcome.failure,
+            )
         return cls(
             number=number,
             kind="retried",
@@ -151,6 +161,8 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
             return ACKED
         if self.kind == "dead_lettered":
             return DeadLettered(reason=self.reason, failure=self.failure or Failure(reason=self.reason))
+        if self.kind == "snoozed":
+            return Snoozed(delay=self.delay, why=self.why, reason=self.reason, failure=self.failure)
         return Retried(delay=self.delay, reason=self.reason, counted=self.counted, failure=self.failure)
 
 

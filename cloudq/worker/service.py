@@ -164,6 +164,7 @@ class Worker:
             started=hand.started,
             acked=self._tally.acked,
             retried=self._tally.retried,
+            snoozed=self._tally.snoozed,
             dead_lettered=self._tally.dead_lettered,
             lease_lost=self._keeper.lost_count + self._settler.late,
             pollers_replaced=self._watchdog.replaced,

@@ -20,7 +20,7 @@ from functools import partial
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import PullDriver, Release
-from cloudq.core.outcome import ACKED, Acked, DeadLettered, Outcome, Retried
+from cloudq.core.outcome import ACKED, Acked, DeadLettered, Outcome, Snoozed, Why
 from cloudq.core.plan import Plan, plan
 from cloudq.core.safe_log import SafeLogger
 from cloudq.queues.cloud_queue import CloudQueue
@@ -127,7 +127,7 @@ class Settler:
         if self._keeper.over(held):
             self._finals.give_up(held)  # its lease is lost, which the keeper has logged
         else:
-            self.settle(held, Retried(delay=delay, reason="not started here", counted=False))
+            self.settle(held, Snoozed(delay=delay, why=Why.UNSTARTED, reason="not started here"))
 
     def release(self, held: Iterable[HeldLease], *, counted: bool) -> None:
         """Gives back at once a delivery that won't be worked on here. One whose lease is over comes back by itself.

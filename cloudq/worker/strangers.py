@@ -20,7 +20,7 @@ from typing import Final, TypeAlias
 from cloudq.app import App
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
-from cloudq.core.outcome import Outcome, Retried
+from cloudq.core.outcome import Outcome, Snoozed
 from cloudq.core.safe_log import SafeLogger
 from cloudq.worker.settings import WorkerSettings
 
@@ -144,7 +144,7 @@ class Strangers:
         identity = message.source, delivery.id
         with self._lock:
             self._left.pop(identity, None)
-            if isinstance(outcome, Retried) and len(self._left) < _MOST_REMEMBERED:
+            if isinstance(outcome, Snoozed) and len(self._left) < _MOST_REMEMBERED:
                 self._left[identity] = message.task[:_NAME_CHARS]
 
     @property

@@ -9,7 +9,7 @@ import pytest
 
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Ack, Final, Outgoing, Release, SendResult
-from cloudq.core.outcome import DeadLettered, Outcome, Retried
+from cloudq.core.outcome import DeadLettered, Outcome, Snoozed
 from cloudq.errors import BackendUnavailable, LeaseLost
 from cloudq.queues.dead_letters import DeadLetters
 from cloudq.testing.conformance.bench import Bench, errors_of
@@ -102,7 +102,7 @@ class Answers:
     def test_a_copy_that_is_not_named_as_stored_replaces_nothing(self, bench: Bench, how: str) -> None:
         """A message whose retry or dead letter was answered by a spoilt answer must be there: itself or as a copy."""
         outcomes: list[Outcome] = [
-            Retried(delay=ZERO, reason="again", counted=False),
+            Snoozed(delay=ZERO, reason="again"),
             DeadLettered(reason="no", failure=bench.failure()),
         ]
         for outcome in outcomes:

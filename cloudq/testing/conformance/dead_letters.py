@@ -6,12 +6,12 @@ from msgspec.structs import replace
 from tenacity import stop_after_attempt
 
 from cloudq.core.delivery import Delivery
+from cloudq.core.details import worker_name
 from cloudq.core.driver import Ack, DeadLetterQueue, Final, Release
 from cloudq.core.message import Message
 from cloudq.core.outcome import DeadLettered
 from cloudq.core.plan import COPY_FAILED_DELAY, plan
 from cloudq.core.policy import RetryPolicy
-from cloudq.core.processor import worker_name
 from cloudq.errors import LeaseLost
 from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.queues.dead_letters import DeadLetters

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from cloudq.core.driver import SendResult
 from cloudq.core.message import Message
-from cloudq.core.outcome import DeadLettered, Retried
+from cloudq.core.outcome import DeadLettered, Retried, Snoozed
 from cloudq.core.plan import outgoing, plan
 from cloudq.testing.conformance.bench import Bench, errors_of
 from cloudq.testing.conformance.edge import store
@@ -178,7 +178,7 @@ def _survives(bench: Bench, step: Callable[[], None]) -> None:
 
 
 def _retry(bench: Bench, delay: timedelta, *, counted: bool) -> None:
-    carried = bench.carry_out(bench.one(), Retried(delay=delay, reason="again", counted=counted))
+    carried = bench.carry_out(bench.one(), (Retried if counted else Snoozed)(delay=delay, reason="again"))
     assert (carried.copied, carried.error) == (True, None)
     if delay:
         bench.advance(delay + bench.grain)

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from cloudq.core.message import Message
-from cloudq.core.outcome import Acked, Outcome, Retried
+from cloudq.core.outcome import Acked, Outcome, Snoozed
 from cloudq.core.plan import COPY_FAILED_DELAY
 from cloudq.errors import UnsupportedError
 from cloudq.testing.conformance.bench import Bench
@@ -92,7 +92,7 @@ class Delays:
             return
         bench.advance(bench.unit + bench.grain)
         delivery = bench.one(lease=bench.unit)
-        early = Retried(delay=bench.unit, reason="not due yet", counted=False)
+        early = Snoozed(delay=bench.unit, reason="not due yet")
         carried = bench.carry_out(delivery, early, driver=FailingSends(bench.driver))
         assert carried.error is None
         wait = bench.unit if carried.copied else COPY_FAILED_DELAY
@@ -123,4 +123,4 @@ def _send_delayed(bench: Bench, delay: timedelta) -> Message | None:
 
 def _is_hop(outcome: Outcome) -> bool:
     assert not isinstance(outcome, Acked), "the message ran before its time"
-    return isinstance(outcome, Retried) and not outcome.counted
+    return isinstance(outcome, Snoozed)

@@ -9,6 +9,7 @@ from threading import Event
 
 import msgspec
 
+from cloudq.core.claiming import Begun
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Final, Outgoing, PullDriver
 from cloudq.core.message import Message
@@ -66,9 +67,17 @@ class Script:
         """A script's messages carry their payloads; one that doesn't is another's."""
         raise ConfigurationError(f"{message!r} has its payload in a store, and a script has no store")
 
-    def bind(self, delivery: Delivery, message: Message, *, deadline: datetime | None, lease_lost: Event) -> ScriptRun:
+    def bind(
+        self,
+        delivery: Delivery,
+        message: Message,
+        *,
+        deadline: datetime | None,
+        lease_lost: Event,
+        claim: Begun | None = None,
+    ) -> ScriptRun:
         """Takes any payload."""
-        del deadline, lease_lost
+        del deadline, lease_lost, claim
         return ScriptRun(self, delivery, message)
 
     def run(self, delivery: Delivery, message: Message) -> object:

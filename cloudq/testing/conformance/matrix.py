@@ -24,7 +24,7 @@ from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Cancels, Capabilities
 from cloudq.core.failure import Failure
 from cloudq.core.message import Message
-from cloudq.core.outcome import DeadLettered, Outcome, Retried
+from cloudq.core.outcome import DeadLettered, Outcome, Retried, Snoozed
 from cloudq.core.plan import plan
 from cloudq.drivers.memory import MemoryDriver
 
@@ -194,7 +194,7 @@ ROWS: Final[Sequence[tuple[str, Callable[[Capabilities], str]]]] = (
     ),
     ("`delay`, `at`", _delay),
     ("retry", _retry),
-    ("retry that uses no attempt", _way(Retried(delay=timedelta(0), reason="", counted=False))),
+    ("retry that uses no attempt", _way(Snoozed(delay=timedelta(0), reason=""))),
     ("dead letter", _way(DeadLettered(reason="", failure=_FAILURE))),
     ("longest lease, extensions included", lambda has: _or_any(has.max_lease)),
     ("extending a lease", lambda has: "native" if has.extendable else "refused"),

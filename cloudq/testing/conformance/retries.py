@@ -9,7 +9,7 @@ from tenacity import stop_after_attempt, wait_none
 
 from cloudq.core.driver import Ack, Release
 from cloudq.core.message import Message
-from cloudq.core.outcome import ACKED, DeadLettered, Retried
+from cloudq.core.outcome import ACKED, DeadLettered, Retried, Snoozed
 from cloudq.core.plan import COPY_FAILED_DELAY, plan
 from cloudq.core.policy import RetryPolicy
 from cloudq.errors import LeaseLost
@@ -19,7 +19,7 @@ from cloudq.testing.conformance.faults import FailingSends
 from cloudq.testing.conformance.harness import ZERO
 
 AGAIN = Retried(delay=ZERO, reason="again")
-UNCOUNTED = Retried(delay=ZERO, reason="another worker has it", counted=False)
+UNCOUNTED = Snoozed(delay=ZERO, reason="another worker has it")
 
 
 class Retries:

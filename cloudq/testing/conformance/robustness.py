@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from cloudq.core.driver import Release
-from cloudq.core.outcome import ACKED, DeadLettered, Retried
+from cloudq.core.outcome import ACKED, DeadLettered, Retried, Snoozed
 from cloudq.testing.conformance.bench import TASK, Bench
 from cloudq.testing.conformance.harness import ZERO
 
@@ -81,7 +81,7 @@ class Robustness:
         stranger = bench.processor(lambda _: None, unknown_task_patience=timedelta(hours=1))
         delivery = bench.one()
         outcome = stranger.decide(delivery)
-        assert isinstance(outcome, Retried)
+        assert isinstance(outcome, Snoozed)
         assert outcome.failure is not None
         carried = bench.carry_out(delivery, replace(outcome, delay=bench.unit))
         assert carried.error is None
@@ -94,7 +94,7 @@ class Robustness:
         if carried.plan.copies:
             assert again.failure is not None
             assert again.failure.unknown_since == outcome.failure.unknown_since
-        assert isinstance(stranger.decide(again), Retried)
+        assert isinstance(stranger.decide(again), Snoozed)
         bench.ack(again)
 
     def test_only_failures_that_the_driver_noted_tell_of_ends(self, bench: Bench) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from cloudq.core.message import Message
-from cloudq.core.outcome import ACKED, DeadLettered, Retried
+from cloudq.core.outcome import ACKED, DeadLettered, Retried, Snoozed
 from cloudq.core.signature_check import SignatureCheck
 from cloudq.core.signatures import fault_in, kept, sign
 from cloudq.core.signing_keys import SigningKey, SigningKeys
@@ -62,7 +62,7 @@ class Signatures:
         for outcome in (
             Retried(delay=ZERO, reason="again"),
             Retried(delay=bench.unit, reason="later"),
-            Retried(delay=bench.unit, reason="not due yet", counted=False),
+            Snoozed(delay=bench.unit, reason="not due yet"),
         ):
             assert bench.carry_out(bench.one(), outcome).error is None
             bench.advance(outcome.delay + bench.grain)

@@ -10,6 +10,7 @@ from threading import Event
 from types import CodeType
 from typing import Any, Final
 
+from cloudq.core.claiming import Begun
 from cloudq.core.delivery import Delivery
 from cloudq.core.handler import Handler, Job
 from cloudq.core.message import Message
@@ -130,9 +131,17 @@ class WatchedHandler:
         """What the definition has."""
         return getattr(self._handler, name)
 
-    def bind(self, delivery: Delivery, message: Message, *, deadline: datetime | None, lease_lost: Event) -> WatchedJob:
+    def bind(
+        self,
+        delivery: Delivery,
+        message: Message,
+        *,
+        deadline: datetime | None,
+        lease_lost: Event,
+        claim: Begun | None = None,
+    ) -> WatchedJob:
         """The run of the task, watched."""
-        return WatchedJob(self._handler.bind(delivery, message, deadline=deadline, lease_lost=lease_lost))
+        return WatchedJob(self._handler.bind(delivery, message, deadline=deadline, lease_lost=lease_lost, claim=claim))
 
 
 class WatchedJob:

@@ -11,7 +11,7 @@ from cloudq.core import wire
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.due_times import DueTimes
 from cloudq.core.message import Message
-from cloudq.core.outcome import DeadLettered, Retried
+from cloudq.core.outcome import DeadLettered, Snoozed, Why
 from cloudq.testing.clock import FakeClock
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -29,14 +29,14 @@ def test_what_is_due_is_run() -> None:
     """A second's difference between two clocks is none."""
     times = DueTimes(400 * DAY, FakeClock(NOW))
     assert times.decide(delivered(), NOW + timedelta(seconds=1)) is None
-    expected = Retried(delay=timedelta(seconds=2), reason="not due yet", counted=False)
+    expected = Snoozed(delay=timedelta(seconds=2), why=Why.NOT_DUE, reason="not due yet")
     assert expected == times.decide(delivered(), NOW + timedelta(seconds=2))
 
 
 def test_the_horizon() -> None:
     """What comes from a machine whose clock is a little ahead isn't refused; a day more is."""
     times = DueTimes(400 * DAY, FakeClock(NOW))
-    assert isinstance(times.decide(delivered(), NOW + 400 * DAY + timedelta(minutes=5)), Retried)
+    assert isinstance(times.decide(delivered(), NOW + 400 * DAY + timedelta(minutes=5)), Snoozed)
     assert isinstance(times.decide(delivered(), NOW + 401 * DAY), DeadLettered)
 
 
@@ -45,7 +45,7 @@ def test_the_horizon_begins_at_the_later_of_two_clocks() -> None:
     times = DueTimes(400 * DAY, FakeClock(NOW))
     due = NOW + 400 * DAY + timedelta(minutes=12)
     assert isinstance(times.decide(delivered(), due), DeadLettered)
-    assert isinstance(times.decide(delivered(NOW + timedelta(minutes=4)), due), Retried)
+    assert isinstance(times.decide(delivered(NOW + timedelta(minutes=4)), due), Snoozed)
     assert isinstance(times.decide(delivered(NOW - 30 * DAY), due), DeadLettered)
 
 
@@ -56,7 +56,7 @@ def test_a_clock_that_is_behind_decides_nothing_and_is_named(caplog: pytest.LogC
     for _ in range(3):
         outcome = times.decide(delivered(NOW + 900 * DAY), NOW + 901 * DAY)
         reason = "this worker's clock is behind its queue's"
-        assert Retried(delay=901 * DAY, reason=reason, counted=False) == outcome
+        assert Snoozed(delay=901 * DAY, why=Why.NOT_DUE, reason=reason) == outcome
     assert 1 == len(caplog.messages)
     assert "this machine's clock says 2026-01-01T12:00:00+00:00" in caplog.text
     clock.advance(timedelta(minutes=5))

@@ -14,7 +14,7 @@ from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.failure import Failure
 from cloudq.core.loading import LONGEST_WAIT, PATIENCE, SHORTEST_WAIT, not_loaded, off_the_loop
 from cloudq.core.message import Message
-from cloudq.core.outcome import DeadLettered, Retried
+from cloudq.core.outcome import DeadLettered, Snoozed
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.processor import Processor
 from cloudq.core.reference import Reference
@@ -53,7 +53,7 @@ def test_what_no_waiting_mends_is_dead_lettered(error):
 def test_anything_else_is_waited_for(error):
     """Without using up an attempt; the failure says what it waits for, whatever was raised."""
     outcome = not_loaded(delivery(), error, NOW)
-    assert isinstance(outcome, Retried)
+    assert isinstance(outcome, Snoozed)
     assert (False, "cloudq.errors.PayloadUnavailable") == (outcome.counted, outcome.failure.error_type)
     assert 0.75 * SHORTEST_WAIT <= outcome.delay <= SHORTEST_WAIT
 
@@ -81,7 +81,7 @@ def test_where_no_failure_is_kept_the_deliveries_are_counted():
 def test_only_waiting_in_a_row_counts_as_waiting():
     """A task that has failed for days may wait for a day more."""
     old = Failure(reason="", error_type="ValueError", first_at=NOW - 3 * PATIENCE)
-    assert isinstance(not_loaded(delivery(failure=old), PayloadUnavailable("down"), NOW), Retried)
+    assert isinstance(not_loaded(delivery(failure=old), PayloadUnavailable("down"), NOW), Snoozed)
     waiting = replace(old, waiting_since=NOW - 2 * PATIENCE)
     assert isinstance(not_loaded(delivery(failure=waiting), PayloadUnavailable("down"), NOW), DeadLettered)
 
@@ -106,7 +106,7 @@ class Handler:
     def load(self, message):
         return replace(message, payload=self._load(), reference=None)
 
-    def bind(self, delivery, message, *, deadline, lease_lost):
+    def bind(self, delivery, message, *, deadline, lease_lost, claim=None):
         self.deadlines.append(deadline)
         self.payloads.append(message.payload)
         return self
@@ -137,7 +137,7 @@ def test_patience_begins_with_the_waiting_and_not_with_another_failure(is_async)
     for wait in (timedelta(seconds=5), PATIENCE - timedelta(seconds=5)):
         clock.advance(wait)
         outcome = work(Failure.decode(outcome.failure.encode()))
-        assert isinstance(outcome, Retried)
+        assert isinstance(outcome, Snoozed)
     clock.advance(timedelta(seconds=1))
     outcome = work(outcome.failure)
     assert isinstance(outcome, DeadLettered)

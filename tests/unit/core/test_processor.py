@@ -17,13 +17,15 @@ import tenacity
 from msgspec.structs import replace
 
 from cloudq.core import wire
+from cloudq.core.claiming import Begun
 from cloudq.core.delivery import Delivery, Lease
+from cloudq.core.details import worker_name
 from cloudq.core.failure import Failure
 from cloudq.core.message import Message
 from cloudq.core.middleware import Middleware
-from cloudq.core.outcome import ACKED, Acked, DeadLettered, Outcome, Retried
+from cloudq.core.outcome import ACKED, Acked, DeadLettered, Outcome, Retried, Snoozed, Why
 from cloudq.core.policy import DeadLetter, Retry, RetryPolicy
-from cloudq.core.processor import Processor, worker_name
+from cloudq.core.processor import Processor
 from cloudq.errors import PayloadError, TimeLimitExceeded, WorkerDied
 from cloudq.testing.clock import FakeClock
 
@@ -35,7 +37,8 @@ LEASE = Lease(queue="q", receipt=None, expires_at=NOW + timedelta(minutes=2), en
 class Context:
     """What the handler and the middleware see: here, a log of what ran."""
 
-    def __init__(self, deadline: datetime | None, lease_lost: Event) -> None:
+    def __init__(self, deadline: datetime | None, lease_lost: Event, claim: Begun | None) -> None:
+        self.claim = claim
         self.ran: list[str] = []
         self.deadline = deadline
         self.lease_lost = lease_lost
@@ -75,10 +78,18 @@ class FakeTask:
         self._function = function
         self._binding_error = binding_error
 
-    def bind(self, delivery: Delivery, message: Message, *, deadline: datetime | None, lease_lost: Event) -> FakeJob:
+    def bind(
+        self,
+        delivery: Delivery,
+        message: Message,
+        *,
+        deadline: datetime | None,
+        lease_lost: Event,
+        claim: Begun | None = None,
+    ) -> FakeJob:
         if self._binding_error is not None:
             raise self._binding_error
-        self.contexts.append(Context(deadline, lease_lost))
+        self.contexts.append(Context(deadline, lease_lost, claim))
         return FakeJob(self.contexts[-1], self._function)
 
     @property
@@ -122,6 +133,11 @@ class Run:
 @pytest.fixture(params=["sync", "async"])
 def run(request: pytest.FixtureRequest) -> Run:
     return Run(request.param)
+
+
+def snoozed(outcome: Outcome) -> Snoozed:
+    assert isinstance(outcome, Snoozed), outcome
+    return outcome
 
 
 def reason_of(outcome: Outcome) -> str:
@@ -279,12 +295,12 @@ def test_what_is_due_too_far_away_is_dead_lettered(run: Run) -> None:
 def test_an_unknown_task_s_patience_begins_when_it_is_due(run: Run) -> None:
     """Not before, however long that is; and it isn't taken for waiting when it comes."""
     due = NOW + timedelta(days=30)
-    outcome = retried(run(None, delivered(not_before=due)))
+    outcome = snoozed(run(None, delivered(not_before=due)))
     assert outcome.failure is not None
     assert (timedelta(days=30), due) == (outcome.delay, outcome.failure.unknown_since)
     run.clock.advance(timedelta(days=30, minutes=59))
     again = delivered(not_before=due, failure=outcome.failure, deliveries=2)
-    assert due == retried(run(None, again)).failure.unknown_since  # type: ignore[union-attr]  # one that is unknown
+    assert due == snoozed(run(None, again)).failure.unknown_since  # type: ignore[union-attr]  # one that is unknown
     run.clock.advance(timedelta(minutes=2))
     assert "no program took it" in dead(run(None, again)).reason
 
@@ -358,7 +374,7 @@ def test_an_unknown_task_is_dead_lettered_with_a_suggestion(run: Run) -> None:
 def test_an_unknown_task_goes_back_at_first_sight(run: Run) -> None:
     """Uncounted, with its counts, for somebody who knows it; what is known of it is in `core.unknown`."""
     outcome = run(FakeTask(), delivered(task="tt", attempt=3, deliveries=4))
-    assert isinstance(outcome, Retried)
+    assert isinstance(outcome, Snoozed)
     assert (False, NOW) == (outcome.counted, outcome.failure and outcome.failure.unknown_since)
     assert (3, 4) == (outcome.failure.attempts, outcome.failure.deliveries)
 
@@ -422,9 +438,9 @@ def test_the_backstop_holds_for_unknown_tasks_too(run: Run) -> None:
 def test_a_message_that_is_not_due_is_sent_on(run: Run) -> None:
     """For the rest of its time, without using up an attempt, without running; unknown tasks are told of at once."""
     task = FakeTask()
-    expected = Retried(delay=timedelta(hours=1), reason="not due yet", counted=False)
+    expected = Snoozed(delay=timedelta(hours=1), why=Why.NOT_DUE, reason="not due yet")
     assert expected == run(task, delivered(not_before=NOW + timedelta(hours=1)))
-    unknown = retried(run(None, delivered(not_before=NOW + timedelta(hours=1))))
+    unknown = snoozed(run(None, delivered(not_before=NOW + timedelta(hours=1))))
     assert ("unknown task 't': none is declared", False) == (unknown.reason, unknown.counted)
     assert timedelta(hours=1) == unknown.delay
     assert [] == task.contexts

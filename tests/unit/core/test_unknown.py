@@ -13,7 +13,7 @@ from cloudq.core import wire
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.failure import Failure
 from cloudq.core.message import Message
-from cloudq.core.outcome import DeadLettered, Outcome, Retried
+from cloudq.core.outcome import DeadLettered, Outcome, Snoozed
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.processor import Processor
 from cloudq.core.unknown import LONGEST_AWAY, SHORTEST_AWAY, UNKNOWN_TASK_PATIENCE, UnknownTasks
@@ -46,8 +46,8 @@ class Rules:
         )
 
 
-def went_back(outcome: Outcome) -> Retried:
-    assert isinstance(outcome, Retried), outcome
+def went_back(outcome: Outcome) -> Snoozed:
+    assert isinstance(outcome, Snoozed), outcome
     assert not outcome.counted
     return outcome
 
@@ -63,7 +63,7 @@ def test_it_goes_round_until_the_patience_is_over(patience: timedelta, way: str)
     """Away for 5 s, then longer, 15 minutes at most; dead once the patience is over, neither sooner nor much later."""
     rules = Rules(patience)
     delivery, waits = delivered(), []
-    while isinstance(outcome := rules(delivery, without_end=delivery.deliveries, most=9000), Retried):
+    while isinstance(outcome := rules(delivery, without_end=delivery.deliveries, most=9000), Snoozed):
         assert not outcome.counted
         waits.append(outcome.delay)
         delivery = delivered(
@@ -117,7 +117,7 @@ def test_where_a_release_counts_the_right_worker_is_left_half_of_its_deliveries(
     for _ in range(20):
         rules, returns = Rules(), 0
         while isinstance(
-            outcome := rules(delivered(returns + 1), without_end=returns + 1, most=policy.max_deliveries), Retried
+            outcome := rules(delivered(returns + 1), without_end=returns + 1, most=policy.max_deliveries), Snoozed
         ):
             returns += 1
             rules.clock.advance(outcome.delay)
@@ -189,5 +189,5 @@ def test_the_right_workers_deliveries_are_untouched() -> None:
     delivery = delivered(1)
     for count in range(2, 90):
         outcome = processor.process(delivery)
-        assert isinstance(outcome, Retried), outcome
+        assert isinstance(outcome, Snoozed), outcome
         delivery = replace(delivered(count, outcome.failure), known_ends=count - 1)

@@ -12,7 +12,7 @@ import pytest
 
 from cloudq.app import App
 from cloudq.core.clock import SYSTEM_CLOCK
-from cloudq.core.outcome import ACKED, Outcome, Retried
+from cloudq.core.outcome import ACKED, Outcome, Retried, Snoozed, Why
 from cloudq.core.processor import Processor
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.running.event_loop import EventLoop, LazyLoop
@@ -162,8 +162,8 @@ def test_without_a_thread_an_async_task_comes_back(tasks: Tasks, monkeypatch: py
     machine = NoThreads(monkeypatch)
     lazy.run(held())
     outcome = tasks.outcome()
-    assert isinstance(outcome, Retried)
-    assert not outcome.counted
+    assert isinstance(outcome, Snoozed)
+    assert outcome.why is Why.UNSTARTED
     assert lazy.starved
     machine.exhausted = False
     lazy.run(held())
@@ -186,8 +186,8 @@ def test_a_policy_for_loops_that_raises_costs_no_thread(
     monkeypatch.setattr(asyncio, "new_event_loop", fail)
     lazy.run(held())
     outcome = tasks.outcome()
-    assert isinstance(outcome, Retried)
-    assert not outcome.counted
+    assert isinstance(outcome, Snoozed)
+    assert outcome.why is Why.UNSTARTED
     lazy.stop()
 
 

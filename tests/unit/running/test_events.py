@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.failure import Failure
 from cloudq.core.message import Message
-from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
+from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried, Snoozed
 from cloudq.running.events import Finished, Tally
 
 SOON = datetime(2026, 1, 2, tzinfo=UTC)
@@ -32,7 +32,11 @@ ENDS: list[tuple[Outcome, str, int, str]] = [
     (Retried(delay=timedelta(seconds=7), reason="boom"), "retried", logging.WARNING, "again in 7.0 s: boom"),
     (
         Retried(delay=timedelta(seconds=7), reason="early", counted=False),
-        "retried", logging.DEBUG, "again in 7.0 s: early",
+        "snoozed", logging.DEBUG, "again in 7.0 s: early",
+    ),
+    (
+        Snoozed(delay=timedelta(seconds=7), reason="early"),
+        "snoozed", logging.DEBUG, "again in 7.0 s: early",
     ),
     (DeadLettered(reason="gave up", failure=FAILURE), "dead_lettered", logging.ERROR, "dead-lettered: gave up"),
 ]  # fmt: skip
@@ -47,7 +51,7 @@ def test_each_end_is_counted_logged_and_passed_on(
     told: list[Finished] = []
     tally = Tally(told.append)
     tally.count(delivery(MESSAGE), outcome, 0.25)
-    counts = {name: getattr(tally, name) for name in ("acked", "retried", "dead_lettered")}
+    counts = {name: getattr(tally, name) for name in ("acked", "retried", "snoozed", "dead_lettered")}
     assert {**dict.fromkeys(counts, 0), count: 1} == counts
     assert [(outcome, 0.25)] == [(one.outcome, one.seconds) for one in told]
     # What another test left behind may log, too.

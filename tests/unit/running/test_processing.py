@@ -17,7 +17,7 @@ from cloudq import App, Context, RetryPolicy
 from cloudq.core import wire
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.message import Message
-from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried
+from cloudq.core.outcome import Acked, DeadLettered, Outcome, Snoozed
 from cloudq.core.processor import no_time_limit
 from cloudq.errors import ConfigurationError
 from cloudq.running.processing import processor_of, refuse_strangers
@@ -64,7 +64,7 @@ def test_a_processor_has_all_that_is_its_apps() -> None:
     assert isinstance(failed, DeadLettered)
     assert "GAVE UP AFTER 1 ATTEMPT: VALUEERROR: NO" == failed.reason
     assert ["works", "fails"] == seen
-    assert isinstance(processor.process(delivery(app, "unknown")), Retried)
+    assert isinstance(processor.process(delivery(app, "unknown")), Snoozed)
 
 
 def test_no_edge_makes_one_by_itself() -> None:

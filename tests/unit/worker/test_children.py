@@ -13,7 +13,7 @@ import pytest
 from cloudq.app import App
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.core.failure import Failure
-from cloudq.core.outcome import ACKED, DeadLettered, Outcome, Retried
+from cloudq.core.outcome import ACKED, DeadLettered, Outcome, Snoozed, Why
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.processor import Processor
 from cloudq.drivers.memory import MemoryDriver
@@ -171,8 +171,8 @@ def test_an_unknown_task_takes_no_child(parent: Parent, monkeypatch: pytest.Monk
     parent.executor.start()
     arrive(parent.intake, "q", [held])
     outcome = parent.ended.get(timeout=10)
-    assert isinstance(outcome, Retried)
-    assert not outcome.counted
+    assert isinstance(outcome, Snoozed)
+    assert outcome.why is Why.UNKNOWN_TASK
 
 
 def test_a_child_does_as_its_parent_was_started(monkeypatch: pytest.MonkeyPatch) -> None:

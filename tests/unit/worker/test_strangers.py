@@ -13,7 +13,7 @@ import pytest
 from cloudq.app import App
 from cloudq.core.driver import Capabilities
 from cloudq.core.failure import Failure
-from cloudq.core.outcome import ACKED, DeadLettered, Retried
+from cloudq.core.outcome import ACKED, DeadLettered, Snoozed, Why
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.tasks.context import Context
 from cloudq.testing import profiles
@@ -26,7 +26,7 @@ from tests.unit.worker.fakes import Running, delivery, running, until
 
 HOUR = timedelta(hours=1)
 ZERO = timedelta(0)
-AWAY = Retried(delay=HOUR, reason="unknown", counted=False)
+AWAY = Snoozed(delay=HOUR, why=Why.UNKNOWN_TASK, reason="unknown")
 PROFILES = [None, profiles.sqs_like, profiles.service_bus_like, profiles.cloud_tasks_like]
 
 

@@ -1,0 +1,105 @@
+"""`ClaimSteps`: the claim as steps of the Processor: before a run, and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from datetime import timedelta
+from functools import partial
+from threading import Event
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from cloudq.core.blocking import Step
+from cloudq.core.claiming import CLAIM_LIMIT, Begun, Claimer, Claims
+from cloudq.core.clock import Clock
+from cloudq.core.delivery import Delivery
+from cloudq.core.failure import words_of
+from cloudq.core.loading import off_the_loop
+from cloudq.core.message import Message
+from cloudq.core.outcome import Acked, Outcome, Snoozed, Why
+from cloudq.core.safe_log import SafeLogger
+from cloudq.core.store_watch import StoreWatch
+from cloudq.errors import BackendError, TimeLimitExceeded
+
+logger = SafeLogger("cloudq")
+
+# A delivery that finds the store down comes back no sooner: nobody is to ask the queue for it every second.
+STORE_DOWN_DELAY: Final = timedelta(minutes=5)
+ZERO: Final = timedelta(0)
+
+
+class ClaimSteps:
+    """Claims before a run, and ends the claim after it.
+
+    ```
+     begin ─┬─ the store is down ─────────▶ Snoozed, without asking it each time
+            ├─ somebody is at work ───────▶ Snoozed
+            ├─ done before ───────────────▶ Acked
+            └─ Begun ─▶ handler ─▶ end ─┬─▶ completed, or released
+                          │             └─ the store is down: work that is done is acknowledged all the same
+                          └─ interrupted ─▶ give_up: nobody knows how far it came, so the claim lapses
+    ```
+
+    Args:
+        claims: Where keys are claimed.
+        clock: Where the time comes from.
+
+    Attributes:
+        watch: Whether the store is down.
+    """
+
+    def __init__(self, claims: Claims, clock: Clock) -> None:
+        self._claims = claims
+        self._clock = clock
+        self.watch = StoreWatch(claims.reachable, clock)
+
+    def begin(
+        self, handler: Claimer, message: Message, delivery: Delivery, lease_lost: Event, until: timedelta | None
+    ) -> Generator[Step, Any, Begun | Outcome | None]:
+        """The claim, or what becomes of the delivery without a run; `None` for a message that has no key.
+
+        Whatever isn't the store's fault is raised.
+        """
+        if not self._claims.concerns(handler, message):
+            return None
+        if not self.watch.may_ask():
+            return _down(self.watch.why or "it doesn't answer")
+        begin = partial(self._claims.begin, handler, message, delivery, lease_lost)
+        try:
+            begun: Begun | Outcome = yield Step(self._limit(until), begin, partial(off_the_loop, begin))
+        except (BackendError, TimeLimitExceeded) as error:
+            begun = _down("not answered in time" if isinstance(error, TimeLimitExceeded) else words_of(error))
+        if isinstance(begun, Snoozed) and begun.why is Why.STORE_DOWN:
+            self.watch.note_down(begun.reason)
+            begun = replace(begun, delay=max(begun.delay, STORE_DOWN_DELAY))
+        else:
+            self.watch.note_up()
+        return begun
+
+    def end(self, claim: Begun, outcome: Outcome, result: object, delivery: Delivery) -> Generator[Step, Any, Outcome]:
+        """What becomes of the delivery now that its run has ended, and the store was told.
+
+        A store that can't be told changes nothing: what is done is done, and what failed comes again, and finds the
+        claim lapsed.
+        """
+        end = partial(claim.end, outcome, result)
+        try:
+            ended: Outcome = yield Step(CLAIM_LIMIT, end, partial(off_the_loop, end))
+        except Exception as error:
+            claim.give_up()
+            self.watch.note_down(words_of(error))
+            if isinstance(outcome, Acked):
+                logger.exception(
+                    "%s is done, and its idempotency key couldn't be marked so: what comes with it again runs again",
+                    delivery.id,
+                )
+            return outcome
+        return ended
+
+    def _limit(self, until: timedelta | None) -> timedelta:
+        return CLAIM_LIMIT if until is None else min(CLAIM_LIMIT, max(ZERO, until - self._clock.elapsed()))
+
+
+def _down(why: str) -> Snoozed:
+    return Snoozed(delay=STORE_DOWN_DELAY, why=Why.STORE_DOWN, reason=f"the store of idempotency keys is down: {why}")

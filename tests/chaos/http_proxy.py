@@ -9,8 +9,8 @@ import asyncio
 import json
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
@@ -49,17 +49,21 @@ class Request:
 
 @dataclass
 class Response:
-    """An answer: LocalStack's, or one that was made up."""
+    """An answer: LocalStack's, or one that was made up. `headers`: those besides the ones that each one has."""
 
     status: int
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def encoded(self) -> bytes:
-        head = (
-            f"HTTP/1.1 {self.status} X\r\ncontent-type: application/x-amz-json-1.0\r\n"
-            f"x-amzn-requestid: 00000000-0000-0000-0000-000000000000\r\ncontent-length: {len(self.body)}\r\n\r\n"
-        )
-        return head.encode() + self.body
+        lines = [
+            f"HTTP/1.1 {self.status} X",
+            "content-type: application/x-amz-json-1.0",
+            "x-amzn-requestid: 00000000-0000-0000-0000-000000000000",
+            f"content-length: {len(self.body)}",
+            *(f"{name}: {value}" for name, value in self.headers.items()),
+        ]
+        return "\r\n".join([*lines, "", ""]).encode() + self.body
 
 
 @dataclass

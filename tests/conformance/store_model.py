@@ -97,6 +97,12 @@ def check(harness: Callable[[], StoreHarness], *, examples: int, steps: int = 30
         def advance(self, count: int) -> None:
             self._pass(count * self.unit)
 
+        @rule(hours=st.sampled_from([-30, -1, 1, 30]))
+        def step(self, hours: int) -> None:
+            """Somebody sets this machine's clock: no claim ends by it, and none lasts longer."""
+            self.clock.step(timedelta(hours=hours))
+            self.harness.step(timedelta(hours=hours))
+
         def _odd(self, count: int) -> timedelta:
             """Ends half a unit beside each moment at which something is asked: no two clocks disagree about that."""
             return (count - 0.5) * self.unit

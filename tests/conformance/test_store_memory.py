@@ -23,6 +23,9 @@ class MemoryHarness(StoreHarness):
     def advance(self, delta: timedelta) -> None:
         self.clock.advance(delta)
 
+    def step(self, delta: timedelta) -> None:
+        self.clock.step(delta)
+
 
 class TestMemoryStore(StoreConformance):
     """The memory store is the table, word for word."""

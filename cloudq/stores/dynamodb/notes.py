@@ -5,20 +5,18 @@ There is no server's time to compare with: a note goes `MARGIN` after it was kep
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
 from cloudq.core.clock import from_micros
 from cloudq.core.notes import Note, Written, new_version, note_digest
-from cloudq.stores.dynamodb.time import MARGIN, ServiceTime
+from cloudq.stores.dynamodb.calls import TableCalls
+from cloudq.stores.dynamodb.time import MARGIN
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 _MARGIN: Final = MARGIN // _MICROSECOND
 _LONGEST_NAME: Final = 200
-
-Call = Callable[..., Mapping[str, Any]]
-Conditional = Callable[..., "tuple[bool, Mapping[str, Any] | None]"]
 
 
 class DynamoNotes:
@@ -26,24 +24,20 @@ class DynamoNotes:
 
     Args:
         namespace: Keeps the notes of apps apart that share a table.
-        time: The service's.
-        call: Calls a method of the client on the table.
-        conditional: Makes a conditional write: whether it was carried out, and if not, what is there.
+        calls: On the table.
     """
 
-    def __init__(self, namespace: str, time: ServiceTime, call: Call, conditional: Conditional) -> None:
+    def __init__(self, namespace: str, calls: TableCalls) -> None:
         self._namespace = namespace
-        self._time = time
-        self._call = call
-        self._conditional = conditional
+        self._calls = calls
 
     def read(self, name: str) -> Note | None:
         """What is there."""
-        return self._seen(self._call("get_item", Key=self._id(name), ConsistentRead=True).get("Item"))
+        return self._seen(self._calls.make("get_item", Key=self._id(name), ConsistentRead=True).get("Item"))
 
     def write(self, name: str, text: bytes, *, after: int, keep: timedelta) -> Written | Note | None:
         """Writes the note if the latest one is that of version `after`."""
-        now = self._time.now()
+        now = self._calls.now()
         kept = now + keep // _MICROSECOND
         version = new_version()
         numbers = {"version": version, "written_at": now, "kept_until": kept, "expires_at": kept // 1_000_000 + 1}
@@ -56,7 +50,7 @@ class DynamoNotes:
             more: dict[str, Any] = {"ExpressionAttributeNames": {"#version": "version"}}
         else:
             condition, more = "attribute_not_exists(id) OR kept_until <= :late", {}
-        done, found = self._conditional(
+        done, found = self._calls.write(
             "put_item", Item=item, ConditionExpression=condition, ExpressionAttributeValues=values, **more
         )
         return Written(version) if done else self._seen(found)
@@ -67,7 +61,7 @@ class DynamoNotes:
         return 0
 
     def _seen(self, item: Mapping[str, Any] | None) -> Note | None:
-        now = self._time.now()
+        now = self._calls.now()
         if not item or now >= (kept := int(item["kept_until"]["N"]) + _MARGIN):
             return None
         written = int(item["written_at"]["N"])

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from cloudq.aws_wire.clients import Clients
+from cloudq.core.capabilities import CALL_TIMEOUT
 from cloudq.core.claim_life import next_token
 from cloudq.core.clock import SYSTEM_CLOCK, Clock, from_micros
 from cloudq.core.store import (
@@ -27,7 +27,7 @@ from cloudq.core.store import (
     Record,
     RecordState,
 )
-from cloudq.errors import StoreRefused, StoreUnavailable
+from cloudq.stores.dynamodb.calls import TableCalls
 from cloudq.stores.dynamodb.notes import DynamoNotes
 from cloudq.stores.dynamodb.time import MARGIN, ServiceTime
 
@@ -36,8 +36,6 @@ _MARGIN: Final = MARGIN // _MICROSECOND
 _LONGEST_NAME: Final = 200
 # A key changes hands between a refusal and the next try no more often than this; else somebody else is at it.
 _ROUNDS: Final = 5
-
-_DENIED: Final = {"AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException"}
 
 # For this reader's time `:now`, which has the margin off already.
 _FREE: Final = (
@@ -55,18 +53,34 @@ class DynamoStore:
     """Records as items.
 
     Args:
-        client: A botocore client of DynamoDB, which tries once a call.
+        clients: Make the calls (`client.open_clients`).
         table: The table's name.
         namespace: Keeps the keys of apps apart that share a table.
         clock: Where the time comes from between two answers.
+        timeout: How long one call may take.
     """
 
-    def __init__(self, client: Any, table: str, namespace: str, *, clock: Clock = SYSTEM_CLOCK) -> None:
-        self._client = client
-        self._table = table
+    def __init__(
+        self,
+        clients: Clients,
+        table: str,
+        namespace: str,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        timeout: timedelta = CALL_TIMEOUT,
+    ) -> None:
+        self._calls = TableCalls(clients, table, ServiceTime(clock), timeout=timeout)
         self._namespace = namespace
-        self._time = ServiceTime(clock)
-        self.notes = DynamoNotes(namespace, self._time, self._call, self._conditional)
+        self.notes = DynamoNotes(namespace, self._calls)
+
+    def check(self) -> None:
+        """Looks at the table once, which tells the service's time as well.
+
+        Raises:
+            StoreUnavailable: It can't be reached.
+            StoreRefused: There is no such table, or it may not be read.
+        """
+        self._calls.look()
 
     def claim(
         self, key: ClaimKey, *, owner: str, lease: timedelta, fingerprint: bytes | None, keep: timedelta
@@ -74,7 +88,7 @@ class DynamoStore:
         """Takes the key, unless somebody has it or its work is done: one write, or two where clocks differ."""
         last = 0
         for _ in range(_ROUNDS):
-            now = self._time.now()
+            now = self._calls.now()
             token = next_token(last, now)
             ends = now + lease // _MICROSECOND
             times = {"held_until": ends, "kept_until": ends + keep // _MICROSECOND}
@@ -99,7 +113,7 @@ class DynamoStore:
 
     def renew(self, key: ClaimKey, token: int, lease: timedelta) -> bool:
         """Has the claim last for `lease` from now."""
-        ends = self._time.now() + lease // _MICROSECOND
+        ends = self._calls.now() + lease // _MICROSECOND
         done, found = self._update(
             key,
             "SET held_until = :ends",
@@ -119,7 +133,7 @@ class DynamoStore:
 
     def complete(self, key: ClaimKey, token: int, *, result: bytes | None, keep: timedelta) -> bool:
         """Records that the work is done."""
-        now = self._time.now()
+        now = self._calls.now()
         kept = now + keep // _MICROSECOND
         values: dict[str, Any] = {":now": now, ":kept": kept, ":token": token, ":expires": _seconds(kept)}
         also = ""
@@ -143,9 +157,9 @@ class DynamoStore:
 
     def show(self, key: ClaimKey) -> Record | None:
         """What is there, or `None`."""
-        answer = self._call("get_item", Key=self._id(key), ConsistentRead=True)
+        answer = self._calls.make("get_item", Key=self._id(key), ConsistentRead=True)
         item = answer.get("Item")
-        now = self._time.now()
+        now = self._calls.now()
         if not item or not _kept(item, now):
             return None
         until = _number(item, "held_until") if "held_until" in item else None
@@ -169,7 +183,7 @@ class DynamoStore:
 
     def forget(self, key: ClaimKey, *, force: bool = False) -> Forgotten:
         """Removes the record; that of a claim that holds only with `force`."""
-        now = self._time.now()
+        now = self._calls.now()
         condition = "attribute_exists(id) AND kept_until > :kept"
         values = {":kept": {"N": str(now - _MARGIN)}}
         if not force:
@@ -177,7 +191,7 @@ class DynamoStore:
                 " AND (attribute_exists(completed_at) OR attribute_not_exists(held_until) OR held_until <= :now)"
             )
             values[":now"] = {"N": str(now - _MARGIN)}
-        done, found = self._conditional(
+        done, found = self._calls.write(
             "delete_item", Key=self._id(key), ConditionExpression=condition, ExpressionAttributeValues=values
         )
         if done:
@@ -191,7 +205,7 @@ class DynamoStore:
 
     def close(self) -> None:
         """Closes the connections that are idle."""
-        self._client.close()
+        self._calls.close()
 
     def _item(self, key: ClaimKey, owner: str, fingerprint: bytes | None, **numbers: int) -> dict[str, Any]:
         numbers["expires_at"] = _seconds(numbers["kept_until"])
@@ -205,7 +219,7 @@ class DynamoStore:
     def _take(self, item: Mapping[str, Any], now: int) -> Mapping[str, Any] | None:
         """One try of a claim. `None`: it is there; else what is there instead."""
         # A greater token than this may have been given meanwhile, or by a clock that is ahead.
-        done, found = self._conditional(
+        done, found = self._calls.write(
             "put_item",
             Item=item,
             ConditionExpression=f"{_FREE} AND (attribute_not_exists(claim_token) OR claim_token < :token)",
@@ -226,12 +240,12 @@ class DynamoStore:
         *,
         names: Mapping[str, str] | None = None,
     ) -> tuple[bool, Mapping[str, Any] | None]:
-        values = {**values, ":late": self._time.now() - _MARGIN}
+        values = {**values, ":late": self._calls.now() - _MARGIN}
         typed = {
             name: {"B": value} if isinstance(value, bytes) else {"N": str(value)} for name, value in values.items()
         }
         more: dict[str, Any] = {"ExpressionAttributeNames": names} if names else {}
-        return self._conditional(
+        return self._calls.write(
             "update_item",
             Key=self._id(key),
             UpdateExpression=expression,
@@ -240,39 +254,8 @@ class DynamoStore:
             **more,
         )
 
-    def _conditional(self, method: str, **arguments: Any) -> tuple[bool, Mapping[str, Any] | None]:
-        """Whether a write was carried out, and if not, what is there."""
-        try:
-            self._call(method, ReturnValuesOnConditionCheckFailure="ALL_OLD", **arguments)
-        except ClientError as error:
-            return False, error.response.get("Item")
-        return True, None
-
-    def _call(self, method: str, **arguments: Any) -> Mapping[str, Any]:
-        """One call. A condition that doesn't hold is raised as it is."""
-        try:
-            answer: Mapping[str, Any] = getattr(self._client, method)(TableName=self._table, **arguments)
-        except ClientError as error:
-            self._time.learn(error.response)
-            code = error.response.get("Error", {}).get("Code", "")
-            if code == "ConditionalCheckFailedException":
-                raise
-            if code == "ResourceNotFoundException":
-                raise StoreRefused(
-                    f"DynamoDB has no table {self._table!r} here", hint="terraform/aws-sqs makes it: idempotency_table"
-                ) from error
-            if code in _DENIED:
-                raise StoreRefused(f"DynamoDB refuses {method} on table {self._table!r}: {code}") from error
-            raise StoreUnavailable(f"the store's table {self._table!r} failed: {code}") from error
-        except BotoCoreError as error:
-            raise StoreUnavailable(
-                f"the store's table {self._table!r} can't be reached: {type(error).__name__}"
-            ) from error
-        self._time.learn(answer)
-        return answer
-
     def _is_of(self, item: Mapping[str, Any], token: int) -> bool:
-        return _number(item, "claim_token") == token and _kept(item, self._time.now())
+        return _number(item, "claim_token") == token and _kept(item, self._calls.now())
 
     def _id(self, key: ClaimKey) -> dict[str, Any]:
         return {"id": {"S": key.digest(self._namespace).hex()}}

@@ -12,10 +12,14 @@ from cloudq.core.clock import Clock, to_micros
 MARGIN: Final = timedelta(seconds=10)
 """How far two processes' ideas of the service's time may lie apart: a claim is over only this long after its end.
 
-A `Date` has whole seconds, and the answer was under way for up to a call's time limit; twice that, for two processes.
+A `Date` has whole seconds, and the first answer was under way for up to `LONGEST_CALL`: so much one may be behind. The
+other one is ahead by a second at most.
 """
+LONGEST_CALL: Final = MARGIN - timedelta(seconds=2)
+"""An answer that comes later than this would tell a time that is too old."""
 
 _MICROSECOND: Final = timedelta(microseconds=1)
+_SECOND: Final = 1_000_000
 
 
 class ServiceTime:
@@ -23,30 +27,54 @@ class ServiceTime:
 
     Args:
         clock: Where the time comes from between two answers, and before the first.
+
+    Attributes:
+        told: Whether it is the service's, and not this machine's own still.
     """
 
     def __init__(self, clock: Clock) -> None:
+        self.told = False
         self._clock = clock
         self._lock = Lock()
-        self._told = to_micros(clock.now())
+        self._said = to_micros(clock.now())
         self._at = clock.elapsed()
+        self._latest = "", 0
 
     def now(self) -> int:
         """The time now."""
         with self._lock:
-            told, at = self._told, self._at
-        return told + (self._clock.elapsed() - at) // _MICROSECOND
+            said, at = self._said, self._at
+        return said + (self._clock.elapsed() - at) // _MICROSECOND
 
-    def learn(self, answer: Any) -> None:
-        """Goes by an answer's `Date`, which botocore keeps among its headers. Without one nothing changes."""
+    def elapsed(self) -> timedelta:
+        """The clock by which `learn` wants to know when a call began."""
+        return self._clock.elapsed()
+
+    def learn(self, answer: Any, since: timedelta) -> None:
+        """Goes by an answer's `Date`, which botocore keeps among its headers. Without one nothing changes.
+
+        The service's time now is at least what the date says, and less than a second, and the call's duration, more:
+        what is counted from earlier answers stays as long as it lies between these two.
+
+        Args:
+            answer: Botocore's.
+            since: When the call began, on `elapsed`.
+        """
         try:
             date = answer["ResponseMetadata"]["HTTPHeaders"]["date"]
-            told = to_micros(parsedate_to_datetime(date))
+            said = self._read(date)
         except (KeyError, TypeError, ValueError):
             return
-        now = self.now()
-        # Whole seconds: as long as it may be the same second, what is counted is the finer measure.
-        if told <= now < told + 1_000_000:
-            return
-        with self._lock:
-            self._told, self._at = told, self._clock.elapsed()
+        at = self._clock.elapsed()
+        if not said <= self.now() < said + _SECOND + (at - since) // _MICROSECOND:
+            with self._lock:
+                self._said, self._at = said, at
+        self.told = True
+
+    def _read(self, date: str) -> int:
+        """What a date says. Many answers are of one second, and to read it costs as much as to sign a request."""
+        known, said = self._latest
+        if date != known:
+            said = to_micros(parsedate_to_datetime(date))
+            self._latest = date, said  # as a whole, since several threads may do so
+        return said

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
+from zlib import crc32
 
 import msgspec
 
@@ -34,6 +35,12 @@ def refuse_broken(response_dict: Mapping[str, Any], operation_model: Any, **_: o
     wrong = flaw(response_dict["headers"], response_dict["body"] or b"", operation_model.metadata, failed=status >= 300)
     if wrong is not None:
         raise undecided(operation_model.name, f"the answer (status {status}) {wrong}")
+
+
+def is_as_sent(headers: Mapping[str, Any], body: bytes | memoryview) -> bool:
+    """Whether a body has the CRC-32 that its headers name, as DynamoDB's do."""
+    said = headers.get("x-amz-crc32")
+    return said is None or said == str(crc32(body))
 
 
 def undecided(operation: str, what: str) -> BackendUnavailable:
@@ -64,6 +71,8 @@ def flaw(headers: Mapping[str, Any], body: bytes, service: Mapping[str, Any], *,
             return f"isn't from AWS: its content type is {said!r}, not {kind!r}"
     if not headers.get("x-amzn-requestid"):
         return "isn't from AWS: it has no x-amzn-RequestId"
+    if not is_as_sent(headers, body):
+        return "was changed on its way: its CRC-32 isn't what it says"
     if body and not (body[:1] == b"{" and body.rstrip()[-1:] == b"}"):
         return "is no JSON object"
     if length is None:  # then only its own form says whether all is there

@@ -24,7 +24,7 @@ from uuid import uuid4
 import msgspec
 
 from cloudq.aws_wire.credentials import Renewal
-from cloudq.aws_wire.genuine import flaw, undecided
+from cloudq.aws_wire.genuine import flaw, is_as_sent, undecided
 from cloudq.aws_wire.http_answer import Answer
 from cloudq.aws_wire.http_bodies import BrokenAnswer
 from cloudq.aws_wire.line import Line
@@ -141,6 +141,7 @@ class Wire:
             or headers.get("content-type") != self._kind
             or not headers.get("x-amzn-requestid")
             or not body
+            or not is_as_sent(headers, body)
         ):
             self._check(operation, answer)
             if status >= 300:

@@ -41,8 +41,8 @@ class TableCalls:
     def now(self) -> int:
         """The service's time, in microseconds since 1970.
 
-        This machine's clock may be minutes off, and AWS still takes its signatures. Whoever went by it would end the
-        claims of others early; so where no answer has told the time yet, the first call is one that asks for it.
+        This machine's clock may be minutes off, and AWS still takes its signatures. A store that went by it would end
+        the claims of others early; so where no answer has told the time yet, the first call is one that asks for it.
         """
         if not self._time.told:
             self.look()

@@ -21,9 +21,8 @@ _SERVICE: Final = Service(
     hint="dynamodb://TABLE?region=eu-west-1 names the region",
     read_timeout=_READ,
     pool=_POOL,
-    # By these the SDK would change its endpoint from call to call: to an account's own as soon as it knows the account,
-    # or to one that it asks the service for.
-    settings={"account_id_endpoint_mode": "disabled", "endpoint_discovery_enabled": False},
+    # By default the SDK changes its endpoint to an account's own as soon as its credentials name the account.
+    settings={"account_id_endpoint_mode": "disabled"},
 )
 
 _opened: Final[WeakSet[Clients]] = WeakSet()

@@ -12,7 +12,7 @@ from cloudq.core.clock import Clock, to_micros
 MARGIN: Final = timedelta(seconds=10)
 """How far two processes' ideas of the service's time may lie apart: a claim is over only this long after its end.
 
-A `Date` has whole seconds, and the first answer was under way for up to `LONGEST_CALL`: so much one may be behind. The
+A `Date` has whole seconds, and the first answer was under way for up to `LONGEST_CALL`: by that one may be behind. The
 other one is ahead by a second at most.
 """
 LONGEST_CALL: Final = MARGIN - timedelta(seconds=2)

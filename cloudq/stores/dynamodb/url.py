@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
+from cloudq.aws_wire.clients import Clients
+from cloudq.aws_wire.wires import wire_named
 from cloudq.core.clock import Clock
-from cloudq.core.plain_text import ALLOW_INSECURE, allows_insecure, check_plain_text
+from cloudq.core.plain_text import ALLOW_INSECURE, allows_insecure
 from cloudq.core.store_url import StoreUrl
-from cloudq.errors import ConfigurationError
+from cloudq.errors import BackendUnavailable, ConfigurationError, StoreUnavailable
+from cloudq.stores.dynamodb.client import open_clients
 from cloudq.stores.dynamodb.store import DynamoStore
 
 _TABLE: Final = re.compile(r"[A-Za-z0-9_.-]{3,255}")
@@ -20,6 +23,8 @@ def open_url(url: StoreUrl, namespace: str, timeout: timedelta, clock: Clock) ->
 
     Raises:
         ConfigurationError: The URL can't be used, or the SDK knows no region.
+        StoreRefused: There is no such table, or it may not be read.
+        StoreUnavailable: It can't be reached, or the credentials weren't found in time.
     """
     table = url.host
     if not _TABLE.fullmatch(table) or url.path:
@@ -28,44 +33,35 @@ def open_url(url: StoreUrl, namespace: str, timeout: timedelta, clock: Clock) ->
         raise ConfigurationError(
             "the dynamodb:// URL holds credentials", hint="leave them to the environment, as the SDK reads them"
         )
-    return DynamoStore(client_of(url, timeout), table, namespace, clock=clock)
+    store = DynamoStore(clients_of(url, timeout), table, namespace, clock=clock, timeout=timeout)
+    try:
+        store.check()
+    except BaseException:
+        store.close()
+        raise
+    return store
 
 
-def client_of(url: StoreUrl, timeout: timedelta) -> Any:
-    """A client of botocore that tries once a call.
+def clients_of(url: StoreUrl, timeout: timedelta) -> Clients:
+    """The botocore clients that the URL describes, of this process and of those that it forks.
 
     Raises:
         ConfigurationError: The URL can't be used, or the SDK knows no region.
+        StoreUnavailable: The credentials weren't found in time.
     """
-    # Not before a store is opened: they take a tenth of a second to load.
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError
-    from botocore.session import get_session
-
-    options = url.options("region", "endpoint_url", ALLOW_INSECURE)
+    options = url.options("region", "endpoint_url", "wire", ALLOW_INSECURE)
     endpoint = options.get("endpoint_url")
     if endpoint is not None and not endpoint.startswith(("http://", "https://")):
         raise ConfigurationError(
             "endpoint_url starts with neither http:// nor https://", hint="endpoint_url=http://localhost:4566"
         )
-    seconds = timeout.total_seconds() / 2
     try:
-        client = get_session().create_client(
-            "dynamodb",
-            region_name=options.get("region"),
-            endpoint_url=endpoint,
-            config=Config(
-                retries={"mode": "standard", "total_max_attempts": 1},
-                connect_timeout=seconds,
-                read_timeout=seconds,
-                tcp_keepalive=True,
-            ),
+        return open_clients(
+            options.get("region"),
+            endpoint,
+            timeout=timeout,
+            allow_insecure=allows_insecure(url),
+            wire=wire_named(options.get("wire", "auto")),
         )
-    except (BotoCoreError, ValueError) as error:
-        raise ConfigurationError(
-            f"no client of Amazon DynamoDB can be made: {error}",
-            hint="dynamodb://TABLE?region=eu-west-1 names the region; otherwise the SDK's own settings do",
-        ) from error
-    setting = "endpoint_url" if endpoint is not None else "AWS_ENDPOINT_URL, or another setting of AWS's SDK,"
-    check_plain_text(client.meta.endpoint_url, setting=setting, allowed=allows_insecure(url))
-    return client
+    except BackendUnavailable as error:
+        raise StoreUnavailable(str(error)) from error

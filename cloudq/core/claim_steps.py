@@ -8,8 +8,6 @@ from functools import partial
 from threading import Event
 from typing import Any, Final
 
-from msgspec.structs import replace
-
 from cloudq.core.blocking import Step
 from cloudq.core.claiming import CLAIM_LIMIT, Begun, Claimer, Claims
 from cloudq.core.clock import Clock
@@ -24,8 +22,6 @@ from cloudq.errors import BackendError, TimeLimitExceeded
 
 logger = SafeLogger("cloudq")
 
-# A delivery that finds the store down comes back no sooner: nobody is to ask the queue for it every second.
-STORE_DOWN_DELAY: Final = timedelta(minutes=5)
 ZERO: Final = timedelta(0)
 
 
@@ -72,7 +68,6 @@ class ClaimSteps:
             begun = _down("not answered in time" if isinstance(error, TimeLimitExceeded) else words_of(error))
         if isinstance(begun, Snoozed) and begun.why is Why.STORE_DOWN:
             self.watch.note_down(begun.reason)
-            begun = replace(begun, delay=max(begun.delay, STORE_DOWN_DELAY))
         else:
             self.watch.note_up()
         return begun
@@ -102,4 +97,4 @@ class ClaimSteps:
 
 
 def _down(why: str) -> Snoozed:
-    return Snoozed(delay=STORE_DOWN_DELAY, why=Why.STORE_DOWN, reason=f"the store of idempotency keys is down: {why}")
+    return Snoozed(delay=ZERO, why=Why.STORE_DOWN, reason=f"the store of idempotency keys is down: {why}")

@@ -36,15 +36,16 @@ class Details:
         if outcome.failure is None:
             return replace(outcome, reason=reason)
         now = self._clock.now()
-        before = delivery.failure.first_at if delivery.failure else None
+        before = delivery.failure
         failure = replace(
             outcome.failure.redacted(),
             attempts=min(delivery.attempt, LARGEST_COUNT),
             deliveries=min(delivery.deliveries, LARGEST_COUNT),
-            first_at=before or now,
+            first_at=(before.first_at if before is not None else None) or now,
             last_at=now,
             worker=worker_name(),
             generation=_generation(delivery),
+            waited=max(outcome.failure.waited, before.waited) if before is not None else outcome.failure.waited,
         )
         return replace(outcome, reason=reason, failure=failure)
 

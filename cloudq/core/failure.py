@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -41,10 +41,11 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         last_at: When it failed last.
         worker: `host:pid` of the worker that reported it.
         generation: The generation of the message at the failure (see `Message.generation`).
-        waiting_since: Since when the message has done nothing but wait for its payload's store, or `None` if this
-            failure is another one.
+        waiting_since: Since when the message has done nothing but wait (see `Snoozed`), or `None` if this failure is
+            another one.
         unknown_since: Since when it has been waiting for a program that knows its task, or `None` if this failure is
             another one.
+        waited: For how long it had waited before, for what wasn't its fault: age-based stops don't count that.
     """
 
     reason: str
@@ -59,6 +60,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     generation: int = 0
     waiting_since: datetime | None = None
     unknown_since: datetime | None = None
+    waited: timedelta = timedelta(0)
 
     @classmethod
     def of(cls, reason: str, error: BaseException | None = None) -> Failure:
@@ -123,7 +125,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """The inverse of `encode`; members that this version doesn't know are ignored.
 
         On many backends a producer can write them, so they are held to what `encode` makes: counts from 0 to
-        2,147,483,647 and times with an offset.
+        2,147,483,647, times with an offset, and no negative length of time.
 
         Raises:
             UndecodableError: It isn't the JSON that `encode` makes.
@@ -135,6 +137,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         for name in _COUNTS:
             if not 0 <= getattr(decoded, name) <= LARGEST_COUNT:
                 raise UndecodableError(f"the failure details can't be read: {name} is no count")
+        if decoded.waited < timedelta(0):
+            raise UndecodableError("the failure details can't be read: waited is no length of time")
         for name in _TIMES:
             moment = getattr(decoded, name)
             if moment is not None and moment.utcoffset() is None:

@@ -29,7 +29,8 @@ from cloudq.core.handler import Handler, Job, not_of
 from cloudq.core.loading import LOAD_LIMIT, not_loaded, off_the_loop
 from cloudq.core.message import Message
 from cloudq.core.middleware import Chain, Middleware
-from cloudq.core.outcome import OUTCOMES, DeadLettered, Decided, Outcome
+from cloudq.core.outcome import OUTCOMES, DeadLettered, Decided, Outcome, Snoozed
+from cloudq.core.patience import PATIENCE, Patience
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.redaction import Redact, mask_secrets, redacting
 from cloudq.core.safe_log import is_ctrl_c
@@ -81,6 +82,7 @@ class Processor(Generic[ContextT]):
         longest_delay: How far away a message's time may be; what is due later is dead-lettered.
         redact: Takes secrets out of what is kept and logged of a failure.
         claims: Claims idempotency keys before a task runs; `None`: nothing is claimed.
+        patience: How long a message may be snoozed for the same thing, before it is dead-lettered.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Processor(Generic[ContextT]):
         longest_delay: timedelta = LONGEST_DELAY,
         redact: Redact = mask_secrets,
         claims: Claims | None = None,
+        patience: timedelta = PATIENCE,
     ) -> None:
         self._handlers = handlers
         self._middleware = tuple(middleware)
@@ -111,6 +114,7 @@ class Processor(Generic[ContextT]):
         self._due_times = DueTimes(longest_delay, clock)
         self._redact = redact
         self._details = Details(clock)
+        self._patience = Patience(patience, clock)
         self._claims = None if claims is None else ClaimSteps(claims, clock)
 
     @property
@@ -197,22 +201,26 @@ class Processor(Generic[ContextT]):
         is_cancelled: Callable[[], bool],
     ) -> Generator[Step, Any, Outcome]:
         """The way of one delivery. Yields what may block, to be sent its result or thrown its error."""
+        handed_over = delivery
         if delivery.failure is not None:
             delivery = believed(delivery, self._clock.now())
+        delivery = self._patience.recall(delivery)
         checked = self._check(delivery)
         if not isinstance(checked, tuple):
-            return checked
+            return self._final(delivery, checked, handed_over)
         handler, message = checked
         if message.reference is not None:
             load = partial(handler.load, message)
             try:
                 message = yield Step(self._load_limit(until), load, partial(off_the_loop, load))
             except Exception as error:  # noqa: BLE001 - a store's package may raise anything
-                return self._details.of(delivery, not_loaded(delivery, error, self._clock.now()))
+                return self._final(delivery, not_loaded(delivery, error, self._clock.now()), handed_over)
         work = _Work(delivery, handler, message, lease_lost or Event(), until)
         claim = None if self._claims is None else (yield from self._claim(self._claims, work))
         if isinstance(claim, OUTCOMES):
-            return self._details.of(delivery, claim)
+            return self._final(delivery, claim, handed_over)
+        if delivery.failure is not None:
+            work = work._replace(delivery=self._patience.over(delivery))  # it waits no more
         try:
             result, prepared = None, self._prepare(work, claim)
             if isinstance(prepared, tuple):
@@ -237,7 +245,12 @@ class Processor(Generic[ContextT]):
             if claim is not None:
                 claim.give_up()
             raise
-        return self._details.of(delivery, prepared)
+        # What is snoozed again goes on waiting: since when is known of the delivery as it came.
+        ended = delivery if isinstance(prepared, Snoozed) else work.delivery
+        return self._final(ended, prepared, handed_over)
+
+    def _final(self, delivery: Delivery, outcome: Outcome, handed_over: Delivery) -> Outcome:
+        return self._details.of(delivery, self._patience.bounded(delivery, outcome, handed_over))
 
     def _claim(self, claims: ClaimSteps, work: _Work[ContextT]) -> Generator[Step, Any, Begun | Outcome | None]:
         """The claim of a message that has a key; or what becomes of the delivery without a run."""
@@ -251,7 +264,7 @@ class Processor(Generic[ContextT]):
         """What becomes of a delivery that ended in `error` outside the handler, e.g. with its process."""
         handler = self.handler_for(delivery)
         policy = handler.retry_policy if handler else self._retry_policy
-        delivery = believed(delivery, self._clock.now())
+        delivery = self._patience.over(self._patience.recall(believed(delivery, self._clock.now())))
         with redacting(self._redact):
             return self._details.of(delivery, self._due_times.bounded(self._decide(policy, delivery, error)))
 
@@ -310,7 +323,8 @@ class Processor(Generic[ContextT]):
         if isinstance(error, Decided):
             return error.outcome
         now = self._clock.now()
-        age = now - min(sent_at or now, first_at or now, now)
+        waited = delivery.failure.waited if delivery.failure else timedelta(0)
+        age = max(timedelta(0), now - min(sent_at or now, first_at or now, now) - waited)
         try:
             return policy.decide(error, attempt=delivery.attempt, age=age)
         except BaseException as broken:

@@ -107,7 +107,7 @@ def number_in(connection: sqlite3.Connection, name: str | None, *, table: str, e
     if name is None:
         return UNKNOWN
     known: dict[str, int] = dict(connection.execute(f"SELECT name, number FROM {table}"))  # noqa: S608 - ours
-    for other in [other for other in known if _is_over(other, name)]:
+    for other in [other for other in known if is_over(other, name)]:
         dead = known.pop(other)
         ended(dead)
         connection.execute(f"DELETE FROM {table} WHERE number = ?", (dead,))  # noqa: S608 - ours
@@ -118,7 +118,7 @@ def number_in(connection: sqlite3.Connection, name: str | None, *, table: str, e
     return known[name]
 
 
-def _is_over(other: str, name: str) -> bool:
+def is_over(other: str, name: str) -> bool:
     """Whether another boot is an earlier one of this machine, which has one at a time."""
     if other.startswith(_ALONE) or name.startswith(_ALONE):
         return False

@@ -29,6 +29,7 @@ _SQL: Final = _Kind("cloudq.stores.sql.url", "sql")
 _REDIS: Final = _Kind("cloudq.stores.redis.url", "redis")
 _KINDS: Final[Mapping[str, _Kind]] = {
     "memory": _MEMORY,
+    "sqlite": _Kind("cloudq.stores.sqlite.url"),
     "dynamodb": _Kind("cloudq.stores.dynamodb.url", "sqs"),
     "postgresql": _SQL,
     "mysql": _SQL,

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
-from typing import Final, Literal, TypedDict
+from typing import Literal, TypedDict
 
 from cloudq.core.clock import Clock
 from cloudq.core.url import BackendUrl
 from cloudq.drivers.sqlite.driver import TIMEOUT, SQLiteDriver
-from cloudq.errors import ConfigurationError
-from cloudq.sqlite_file.files import OWNER_ONLY
-
-_MODE: Final = re.compile(r"0?6[046][046]")
+from cloudq.sqlite_file.parameters import is_full, mode_of, path_of
 
 
 class Settings(TypedDict):
@@ -41,30 +37,13 @@ def settings_of(url: BackendUrl) -> Settings:
     Raises:
         ConfigurationError: The URL can't be used.
     """
-    if url.host:
-        raise ConfigurationError(
-            "sqlite:// takes a path, and something stands where a host would",
-            hint="sqlite:///relative.db, or sqlite:////absolute/path.db",
-        )
-    if not url.path or url.path == ":memory:":
-        raise ConfigurationError("sqlite:// needs the path of a file", hint="sqlite:///cloudq.db; for none: memory://")
-    parameters = url.only({"synchronous", "timeout", "busy_timeout", "dedup_window", "mode"})
-    synchronous = parameters.get("synchronous", "full").lower()
-    if synchronous not in {"full", "normal"}:
-        raise ConfigurationError("synchronous is neither full nor normal", hint="synchronous=full")
+    path_of(url)
+    url.only({"synchronous", "timeout", "busy_timeout", "dedup_window", "mode"})
     return Settings(
-        synchronous="full" if synchronous == "full" else "normal",
+        synchronous="full" if is_full(url) else "normal",
         timeout=url.seconds("timeout", TIMEOUT),
         # A call has a third of the time-out; what is longer than that changes nothing.
         busy_timeout=url.seconds("busy_timeout", TIMEOUT),
         dedup_window=url.seconds("dedup_window", timedelta(minutes=5)),
-        mode=_mode(parameters.get("mode")),
+        mode=mode_of(url),
     )
-
-
-def _mode(text: str | None) -> int:
-    if text is None:
-        return OWNER_ONLY
-    if not _MODE.fullmatch(text):
-        raise ConfigurationError("mode isn't one of a file that its owner can read and write", hint="mode=0660")
-    return int(text, 8)

@@ -1,0 +1,34 @@
+"""Notes in an SQLite file, beyond what the store conformance kit holds them to."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from cloudq.core.notes import Note, Written
+from cloudq.stores.sqlite import SqliteStore
+from cloudq.testing.clock import FakeClock
+
+DAY = timedelta(days=1)
+
+
+def test_a_clock_that_is_set_forgets_no_note(store: SqliteStore, clock: FakeClock) -> None:
+    """It is as old as time has passed, and kept for as long."""
+    assert isinstance(store.notes.write("run", b"x", after=0, keep=DAY), Written)
+    clock.step(400 * DAY)
+    clock.advance(timedelta(hours=1))
+    note = store.notes.read("run")
+    assert isinstance(note, Note)
+    assert (note.age, note.left) == (timedelta(hours=1), timedelta(hours=23))
+    assert store.sweep(10) == 0
+    clock.step(-800 * DAY)
+    clock.advance(timedelta(hours=23))
+    assert store.notes.read("run") is None
+
+
+def test_a_name_that_is_not_unicode_is_one_of_its_own(store: SqliteStore) -> None:
+    """As every other."""
+    for name in ("\ud800", "\ud801", "\\ud800"):
+        assert isinstance(store.notes.write(name, name.encode("utf-8", "backslashreplace"), after=0, keep=DAY), Written)
+    note = store.notes.read("\ud801")
+    assert note is not None
+    assert note.text == b"\\ud801"

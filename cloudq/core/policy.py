@@ -7,14 +7,16 @@ the user's own too. tenacity is loaded at the first decision, not at import.
 
 from __future__ import annotations
 
+import random
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from cloudq.core.failure import Failure, words_of
-from cloudq.core.outcome import DeadLettered, Outcome, Retried
+from cloudq.core.outcome import DeadLettered, Outcome, Retried, Snoozed, Why
 from cloudq.core.redaction import redacted
 from cloudq.core.spans import shown
+from cloudq.errors import TransactionAborted, TransactionBroken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,13 +133,18 @@ class RetryPolicy:
         """What becomes of a delivery whose handler raised `error`.
 
         Args:
-            error: What it raised. `Retry` and `DeadLetter` decide for themselves.
+            error: What it raised. `Retry`, `DeadLetter`, and what became of a transaction decide for themselves.
             attempt: The number of the run that failed, from 1.
             age: How long ago the message was sent.
         """
         if isinstance(error, DeadLetter):
             reason = redacted(error.reason)[:_REASON_CHARS]
             return DeadLettered(reason=reason, failure=Failure.of(reason, error))
+        if isinstance(error, TransactionBroken):
+            return DeadLettered(reason=_shown(error), failure=Failure.of(_shown(error), error))
+        if isinstance(error, TransactionAborted):
+            # Those that were in each other's way don't come back at the same moment.
+            return Snoozed(delay=_seconds(random.uniform(0.1, 2)), why=Why.CONFLICT, reason=_shown(error))  # noqa: S311
         state = self._state(error, attempt, age)
         stop, wait, retry = self._strategies
         shown = _shown(error)

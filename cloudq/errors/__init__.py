@@ -160,13 +160,13 @@ class TransactionRefused(CloudqError):
     code = "transaction-refused"
 
 
-class TransactionEnded(CloudqError):
-    """The transaction of a task ended before its block did: it was committed or rolled back within the block.
+class TransactionBroken(CloudqError):
+    """A task's transaction was none in the end: ended within its block, or a table was changed that can't undo it.
 
-    What was committed has no completion beside it, so another run would repeat it: the message is dead-lettered.
+    What was kept has no completion beside it, so another run would repeat it: the message is dead-lettered.
     """
 
-    code = "transaction-ended"
+    code = "transaction-broken"
 
 
 # ── what a backend reported ──────────────────────────────────────────────────────────────────────────────

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from datetime import datetime, timedelta
 from functools import cached_property
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.message import Message
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
 
     from cloudq.core.claiming import Begun
+    from cloudq.user_database.inbox import Completion
+    from cloudq.user_database.transaction import Transaction, Transactions
+
+T = TypeVar("T")
 
 
 class _Logger(logging.LoggerAdapter[logging.Logger]):
@@ -25,6 +29,19 @@ class _Logger(logging.LoggerAdapter[logging.Logger]):
     def process(self, msg: object, kwargs: MutableMapping[str, Any]) -> tuple[object, MutableMapping[str, Any]]:
         kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
         return msg, kwargs
+
+
+class Work(Protocol):
+    """What a context asks of its task's declaration once a transaction is wanted."""
+
+    def completion_of(self, message: Message, claim: Begun | None) -> Completion:
+        """What is recorded beside the effect of that message."""
+        ...
+
+    @property
+    def longest_transaction(self) -> timedelta:
+        """A transaction that takes longer is warned about."""
+        ...
 
 
 _current: ContextVar[Context] = ContextVar("cloudq_context")
@@ -53,6 +70,7 @@ class Context:
         raw: object = None,
         clock: Clock = SYSTEM_CLOCK,
         claim: Begun | None = None,
+        work: Work | None = None,
     ) -> None:
         self.message = message
         self.attempt = attempt
@@ -62,6 +80,8 @@ class Context:
         self.raw = raw
         self._clock = clock
         self._claim = claim
+        self._work = work
+        self._transactions: Transactions | None = None
 
     def __repr__(self) -> str:
         """The message and the attempt."""
@@ -102,6 +122,51 @@ class Context:
         it acts on can: store the token beside the effect, and refuse one that is smaller than what is stored.
         """
         return None if self._claim is None else self._claim.token
+
+    @overload
+    def transaction(self, connection: T, /) -> Transaction[T]: ...
+
+    @overload
+    def transaction(self, connection: None = None, /, *, using: str) -> Transaction[Any]: ...
+
+    def transaction(self, connection: Any = None, /, *, using: str | None = None) -> Transaction[Any]:
+        """`with context.transaction(connection):` has the block's changes, and that the task is done, committed as one.
+
+        However often the message is handed over, and wherever a worker dies, the block's changes are there once. As the
+        last statement before the commit a row goes into the table `cloudq_inbox` of the same database, unique for the
+        task's idempotency key, or for the message where it has none. If it is there already, everything is rolled back,
+        the rest of the task isn't run, and the message is done. What the task sends within the block is stored in the
+        same transaction, in the outbox, and leaves with it.
+
+        A deadlock, or a change in between (PostgreSQL's 40001 and 40P01, 1213 and 1020 of MariaDB and MySQL), has the
+        delivery tried again, without using up an attempt. One transaction of a run is committed; put all of the work
+        into it.
+
+        Args:
+            connection: A SQLAlchemy `Connection` or `Session`, or a connection of psycopg, pymysql or sqlite3; with
+                `async with` an `AsyncConnection`, an `AsyncSession` or psycopg's `AsyncConnection`. No transaction is
+                open on it, and it doesn't commit each statement by itself.
+            using: In its place the alias of one of Django's databases, for plain `def` tasks.
+
+        Returns:
+            A context manager, which binds the connection.
+
+        Raises:
+            TransactionRefused: When the block is entered, or here: no transaction is possible on the connection, or
+                `cloudq_inbox` isn't there. Nothing was done.
+            TransactionAborted: When the block is left: the database gave it up because of another one.
+            TransactionBroken: When the block is left: the task ended the transaction itself, or changed a table that
+                knows none.
+        """
+        from cloudq.user_database.transaction import Transactions
+
+        if self._transactions is None:
+            if self._work is None:
+                raise NotInTask("this context is of no delivery", hint="App.eager() runs tasks in tests")
+            self._transactions = Transactions(
+                self._work.completion_of(self.message, self._claim), self._clock, self._work.longest_transaction
+            )
+        return self._transactions.open(connection, using=using)
 
     @cached_property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
@@ -144,6 +209,16 @@ class Running:
             _current.reset(self._token)
         except ValueError:
             pass  # an abandoned coroutine is closed by the garbage collector, in another context
+
+
+def is_done_already(context: Context, error: BaseException) -> bool:
+    """Whether a run ended in that error because another delivery has done its work. A friend: users need it not."""
+    transactions = context._transactions
+    if transactions is None or not transactions.already_done:
+        return False
+    from cloudq.user_database.transaction import AlreadyDone
+
+    return isinstance(error, (Exception, AlreadyDone, BaseExceptionGroup))
 
 
 def maybe_current() -> Context | None:

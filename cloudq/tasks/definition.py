@@ -14,7 +14,7 @@ from cloudq.core.message import Message
 from cloudq.core.policy import RetryPolicy, policy_for
 from cloudq.errors import TaskDefinitionError
 from cloudq.tasks.binding import Parameters
-from cloudq.tasks.context import Context, Running
+from cloudq.tasks.context import Context, Running, is_done_already
 from cloudq.tasks.home import TaskHome
 from cloudq.tasks.naming import default_name
 from cloudq.tasks.options import Key, SendOptions, TaskOptions, check_template, key_for
@@ -23,10 +23,13 @@ from cloudq.tasks.unrun import has_yet_to_run, is_async, runs_nothing
 
 if TYPE_CHECKING:
     from cloudq.core.claiming import Begun
-from cloudq.core.delivery import Delivery
+    from cloudq.core.delivery import Delivery
+    from cloudq.user_database.inbox import Completion
 
 # Longer than any task runs, and short enough to be added to any moment: timedelta.max says "no limit".
 _LONGEST: Final = timedelta(days=36_500)
+# A worker's, unless it or the task says otherwise.
+DEFAULT_LEASE: Final = timedelta(seconds=120)
 
 
 class Definition:
@@ -114,6 +117,31 @@ class Definition:
         arguments = self.parameters.with_defaults(self.parameters.arguments(payload))
         return {option: key_for(option, key, arguments) for option, key in wanted.items()}
 
+    def completion_of(self, message: Message, claim: Begun | None) -> Completion:
+        """What is recorded beside the effect of a message in the user's database.
+
+        A keyed one's work may be known by any of the task's names; a message keeps the one that it was sent with.
+        """
+        from cloudq.user_database.inbox import Completion
+
+        key = claim.key.key if claim is not None else self._key_of(message)
+        return Completion(
+            namespace=self.app.runtime.namespace,
+            tasks=(message.task,) if key is None else tuple({self.name, message.task, *self.aliases}),
+            key=key,
+            source=message.source,
+            message=message.id,
+        )
+
+    @property
+    def longest_transaction(self) -> timedelta:
+        """A third of a lease: after it a lease is renewed, or lost."""
+        return (self.lease or DEFAULT_LEASE) / 3
+
+    def _key_of(self, message: Message) -> str | None:
+        """Its own, else the one that the declaration gives its payload: another program may have sent it without."""
+        return message.idempotency_key or self.keys_for(message.payload, SendOptions()).get("idempotency_key")
+
     def load(self, message: Message) -> Message:
         """The message with its payload, from the app's claim-check store.
 
@@ -147,6 +175,7 @@ class Definition:
             raw=delivery.raw,
             clock=self.app.clock,
             claim=claim,
+            work=self,
         )
         return TaskJob(self, context, self.parameters.arguments(message.payload))
 
@@ -163,14 +192,24 @@ class TaskJob:
 
     def run(self) -> object:
         """Calls a sync function."""
-        with Running(self.context):
-            result = self._call()
+        try:
+            with Running(self.context):
+                result = self._call()
+        except BaseException as error:
+            if is_done_already(self.context, error):
+                return None
+            raise
         return self._refuse_unrun(result)
 
     async def arun(self) -> object:
         """Calls and awaits an async function."""
-        with Running(self.context):
-            result = await self._call()
+        try:
+            with Running(self.context):
+                result = await self._call()
+        except BaseException as error:
+            if is_done_already(self.context, error):
+                return None
+            raise
         return self._refuse_unrun(result)
 
     def _refuse_unrun(self, result: object) -> object:

@@ -14,6 +14,11 @@ from cloudq.tasks.sent import Sent
 class PayloadSource(Protocol):
     """Where the payload of a message is that didn't travel in it."""
 
+    @property
+    def namespace(self) -> str:
+        """What keeps the app's keys apart from those of others in one store or database."""
+        ...
+
     def with_payload(self, message: Message) -> Message:
         """The message with its payload, where a reference stands in its place."""
         ...

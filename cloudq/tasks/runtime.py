@@ -45,6 +45,11 @@ class AppRuntime:
         return self._connection.claim_check_url
 
     @property
+    def namespace(self) -> str:
+        """What keeps the app's keys apart from those of others in one store or database."""
+        return "cloudq"
+
+    @property
     def signing(self) -> Signing:
         """Which keys sign and verify, and how strictly: by the app's own settings, else by the environment's.
 

@@ -15,6 +15,9 @@ _UNIQUE_SQLITE: Final = frozenset({1555, 2067})  # of a primary key, of another 
 _BUSY_SQLITE: Final = frozenset({5, 6})  # SQLITE_BUSY, SQLITE_LOCKED
 _MISSING_STATE: Final = "42P01"
 _MISSING_CODE: Final = 1146
+# No such savepoint, and no transaction either.
+_SAVEPOINT_STATES: Final = frozenset({"3B001", "25P01"})
+_SAVEPOINT_CODE: Final = 1305
 _MYSQL: Final = frozenset({"pymysql", "MySQLdb", "mysql", "mariadb", "asyncmy", "aiomysql"})
 _MOST_WRAPPERS: Final = 10
 
@@ -43,6 +46,16 @@ def is_missing_table(error: BaseException) -> bool:
         _state(part) == _MISSING_STATE
         or _code(part) == _MISSING_CODE
         or (_sqlite(part) == 1 and str(part).startswith("no such table"))
+        for part in _parts(error)
+    )
+
+
+def is_missing_savepoint(error: BaseException) -> bool:
+    """Whether a savepoint isn't there: the transaction that it was made in has ended."""
+    return any(
+        _state(part) in _SAVEPOINT_STATES
+        or _code(part) == _SAVEPOINT_CODE
+        or (_sqlite(part) == 1 and str(part).startswith("no such savepoint"))
         for part in _parts(error)
     )
 

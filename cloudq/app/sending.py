@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Unpack
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Unpack
 
 from cloudq.app.settings import AppState
 from cloudq.core.message import Message
 from cloudq.core.shield import shielded
+from cloudq.errors import TransactionRefused
 from cloudq.tasks.async_libraries import check_awaitable, in_a_thread, in_trio
 from cloudq.tasks.composing import NO_PAYLOAD, checked_calls, composed
+from cloudq.tasks.context import open_transaction
 from cloudq.tasks.eager import EagerMode, EagerRun
 from cloudq.tasks.loop_warning import LoopWarning
 from cloudq.tasks.options import SendOptions
@@ -18,6 +21,9 @@ from cloudq.tasks.sending import SendManyError, ran, send_all, sent
 from cloudq.tasks.sent import Sent
 from cloudq.tasks.task import Call, Task
 from cloudq.tasks.typo_warning import TypoWarning
+
+if TYPE_CHECKING:
+    from cloudq.user_database.transaction import Transaction
 
 
 class Sending(AppState):
@@ -49,6 +55,8 @@ class Sending(AppState):
             BackendError: It may not be stored.
         """
         message = self._message(task, payload, options)
+        if (transaction := open_transaction()) is not None:
+            return self._joined(transaction, [message])[0]
         if self._eager:
             self._eager_run(message).run()
             return ran(message)
@@ -69,6 +77,8 @@ class Sending(AppState):
         """
         check_awaitable("asend")
         message = self._message(task, payload, options)
+        if (transaction := open_transaction()) is not None:
+            return self._joined(transaction, [message])[0]
         if self._eager:
             await self._eager_run(message).arun()
             return ran(message)
@@ -97,6 +107,8 @@ class Sending(AppState):
         """
         calls = checked_calls(calls)
         messages = [self._message(call, NO_PAYLOAD, SendOptions()) for call in calls]
+        if (transaction := open_transaction()) is not None:
+            return self._joined(transaction, messages)
         if self._eager:
             for message in messages:
                 self._eager_run(message).run()
@@ -111,6 +123,8 @@ class Sending(AppState):
     async def asend_many(self, calls: Iterable[Call], /) -> list[Sent]:
         """As `send_many`, for async code on asyncio or trio: the loop is never blocked. Cancelling doesn't unsend."""
         check_awaitable("asend_many")
+        if open_transaction() is not None:
+            return self.send_many(calls)
         return await in_a_thread(self.send_many, list(calls))
 
     def cancel(self, sent: Sent | str, /) -> bool:
@@ -134,6 +148,30 @@ class Sending(AppState):
         """As `cancel`, for async code on asyncio or trio: the loop is never blocked."""
         check_awaitable("acancel")
         return await in_a_thread(self.cancel, sent)
+
+    def _joined(self, transaction: Transaction[Any], messages: Sequence[Message]) -> list[Sent]:
+        """What a task sends within its transaction leaves with it, and not if it is rolled back.
+
+        In tests, whose backend is in this process, it is kept until the commit.
+
+        Raises:
+            TransactionRefused: It would have to be stored elsewhere, where no rollback undoes it. Nothing was stored.
+        """
+        if self._eager:
+            runs = [self._eager_run(message) for message in messages]
+            # An async task's transaction awaits what it calls.
+            transaction.after_commit.extend(run.arun if transaction.database.is_async else run.run for run in runs)
+            return [ran(message) for message in messages]
+        if self.runtime.lent:
+            transaction.after_commit.extend(partial(self._store_now, message) for message in messages)
+            return [Sent(id=message.id, duplicate=None) for message in messages]
+        raise TransactionRefused(
+            "a send within a task's transaction would stay if that is rolled back",
+            hint="send after the block, or before it; with an idempotency key a repeated one is dropped",
+        )
+
+    def _store_now(self, message: Message) -> None:
+        sent(message, self._connection.queue(message.queue).send(message))
 
     def _eager_run(self, message: Message) -> EagerRun:
         return EagerRun(message, self._registry.definitions, self.middleware, self.clock, self.runtime.signing)

@@ -221,6 +221,16 @@ def is_done_already(context: Context, error: BaseException) -> bool:
     return isinstance(error, (Exception, AlreadyDone, BaseExceptionGroup))
 
 
+def open_transaction() -> Transaction[Any] | None:
+    """The transaction that the code here is in the block of, if a task runs here and has one open."""
+    context = _current.get(None)
+    if context is None or context._transactions is None:
+        return None
+    from cloudq.user_database import transaction
+
+    return transaction.open_transaction()
+
+
 def maybe_current() -> Context | None:
     """The context of the task that is running here, if one is."""
     return _current.get(None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextvars import ContextVar
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from cloudq import Context
 from cloudq.aws_lambda import handler
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import ConfigurationError
+from tests.ledger import Ledger
 from tests.unit.aws_lambda.fakes import SOON, Invocation, Mapping, fail, ids
 
 
@@ -114,3 +116,14 @@ def test_another_driver_than_that_of_sqs_is_refused(mapping: Mapping, caplog: py
     with mapping.app.using(MemoryDriver(clock=mapping.clock), clock=mapping.clock):
         assert ids(event) == mapping.invoke(handler(mapping.app), event)
     assert "lent a MemoryDriver" in caplog.text
+
+
+def test_a_transaction_is_committed_once(mapping: Mapping, tmp_path: Path) -> None:
+    """However often the service hands a record over."""
+    ledger = Ledger(tmp_path)
+    ledger.declare(mapping.app)
+    mapping.app.send("book", {"n": 1})
+    event = mapping.receive()
+    function = handler(mapping.app)
+    assert [[], []] == [mapping.invoke(function, event) for _ in range(2)]
+    assert ["1"] == ledger.entries()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from azure.functions.meta import Datum
@@ -12,6 +13,7 @@ from cloudq import App, Context, Retry
 from cloudq.azure_functions import handler
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import ConfigurationError
+from tests.ledger import Ledger
 from tests.unit.azure_functions.fakes import ONCE, Host, fail, note
 
 
@@ -93,3 +95,14 @@ def test_a_driver_that_cannot_settle_by_a_token_is_refused(host: Host) -> None:
     messages = host.messages(host.take())
     with host.app.using(MemoryDriver(), clock=host.clock), pytest.raises(ConfigurationError, match="MemoryDriver"):
         handler(host.app, queue="orders")(messages)
+
+
+def test_a_transaction_is_committed_once(host: Host, tmp_path: Path) -> None:
+    """However often the trigger hands a message over."""
+    ledger = Ledger(tmp_path)
+    ledger.declare(host.app)
+    host.app.send("book", {"n": 1})
+    (taken,) = host.take()
+    for _ in range(2):
+        handler(host.app, queue="orders")(host.message(taken))
+    assert ["1"] == ledger.entries()

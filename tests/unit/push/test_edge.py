@@ -19,6 +19,7 @@ from cloudq.core.push import PushResponse
 from cloudq.errors import UnsupportedError
 from cloudq.push import PushEdge, PushSettings, ahandle, handle
 from cloudq.testing.clock import FakeClock
+from tests.ledger import Ledger
 from tests.unit.push.fakes import OPEN, Gate, PushedDriver, edge_of, push, pushed
 from tests.unit.worker.fakes import until
 
@@ -622,3 +623,14 @@ def test_a_thread_that_can_not_be_started_costs_no_slot(backend, monkeypatch):
         assert 0 == edge.snapshot().running
         assert 200 == on_a_loop(edge, *push("t")).status
     assert [1] == ran
+
+
+@BOTH
+def test_a_transaction_is_committed_once(backend, answer, tmp_path):
+    """However often the service pushes a task: each is answered 200."""
+    app, _ = backend
+    ledger = Ledger(tmp_path)
+    ledger.declare(app)
+    with edge_of(app, OPEN) as edge:
+        assert [200, 200] == [answer(edge, *push("book", {"n": 1})).status for _ in range(2)]
+    assert ["1"] == ledger.entries()

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from tenacity import stop_after_attempt, wait_fixed
@@ -28,6 +29,7 @@ from cloudq.worker import watchdog as watchdog_module
 from cloudq.worker.service import Worker
 from cloudq.worker.settings import WorkerSettings
 from tests.ids import shown
+from tests.ledger import Ledger
 from tests.unit.worker.fakes import Running, Unreliable, running, until
 from tests.unit.worker.intakes import arrive
 
@@ -1015,3 +1017,16 @@ def test_what_several_polls_bring_after_a_stop_goes_back(distant: tuple[App, Dis
     stats = app.queue("default").stats()
     assert (1500 - ran.total(), 0) == (stats.ready, stats.in_flight)
     assert 1 == max(ran.values())
+
+
+def test_a_transaction_is_committed_once(app: App, driver: Unreliable, tmp_path: Path) -> None:
+    """Though the worker hands the message over again, as its settlement was lost."""
+    ledger = Ledger(tmp_path)
+    ledger.declare(app)
+    app.send("book", {"n": 1})
+    [outgoing] = driver.driver.sent
+    assert 0 == Worker(app, WorkerSettings(burst=True)).run()
+    driver.driver.send([outgoing])
+    assert 0 == Worker(app, WorkerSettings(burst=True)).run()
+    assert 2 == len(driver.driver.sent)
+    assert ["1"] == ledger.entries()

@@ -8,7 +8,9 @@ import pytest
 from sqlalchemy import create_engine, delete, table
 
 from cloudq.core.store_url import parse_store_url
-from cloudq.stores.sql.dialect import NOTES, TABLE, MySQL, PostgreSQL
+from cloudq.stores.sql.dialect import NOTES, TABLE
+from cloudq.stores.sql.mysql import MySQL
+from cloudq.stores.sql.postgresql import PostgreSQL
 from cloudq.stores.sql.store import SqlStore
 from cloudq.stores.sql.url import engine_of
 from cloudq.testing.stores import StoreConformance, StoreHarness

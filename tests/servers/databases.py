@@ -15,12 +15,13 @@ class PostgreSQL(Server):
     """A cluster without durability, which no test of a store asks for. `url` is SQLAlchemy's.
 
     Args:
+        standby: Whether it only follows another one: none, which it waits for, and can be read meanwhile.
         settings: Of the server, in place of its defaults.
     """
 
     ending: ClassVar[signal.Signals] = signal.SIGINT  # it waits for no client
 
-    def __init__(self, **settings: str) -> None:
+    def __init__(self, *, standby: bool = False, **settings: str) -> None:
         programs = self.check()
         self.port = port = free_port()
         self.url = f"postgresql+psycopg://cloudq@127.0.0.1:{port}/postgres"
@@ -30,6 +31,7 @@ class PostgreSQL(Server):
                 *(programs["initdb"], "-D", str(data), "-U", "cloudq", "-A", "trust", "-E", "UTF8", "--no-sync"),
                 "--locale=C",
             ],
+            settle=(lambda data: (data / "standby.signal").touch()) if standby else None,
             command=lambda data: [
                 *(programs["postgres"], "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(data)),
                 *(f"--{name}={value}" for name, value in settings.items()),

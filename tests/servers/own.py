@@ -51,6 +51,7 @@ class Server:
         prepare: Makes the folder ready: called with it.
         command: What to start: called with the folder.
         ready: Whether it answers: called with the folder.
+        settle: Changes the folder after it was made ready, if anything is to be changed.
     """
 
     ending: ClassVar[signal.Signals] = signal.SIGTERM
@@ -62,6 +63,7 @@ class Server:
         prepare: Callable[[Path], Sequence[str] | None],
         command: Callable[[Path], Sequence[str]],
         ready: Callable[[Path], bool],
+        settle: Callable[[Path], None] | None = None,
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="cloudq-server-"))
         self.folder.chmod(0o755)
@@ -76,6 +78,8 @@ class Server:
             subprocess.run(
                 first, user=self._user, check=True, stdout=self._log, stderr=self._log, cwd=data, timeout=PATIENCE
             )
+        if settle:
+            settle(data)
         self.process = subprocess.Popen(
             command(data), user=self._user, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL, cwd=data
         )

@@ -109,7 +109,7 @@ class SqlNotes:
         changed = connection.execute(
             text(
                 f"""update {NOTES} set version = :version, written_at = {now}, kept_until = {now} + :keep, note = :note
-                     where digest = :digest and {condition}"""
+                     where digest = :digest and {condition} and {self._dialect.waits}"""
             ),
             values,
         )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -22,14 +23,17 @@ from cloudq.core.store import (
     Record,
     RecordState,
 )
-from cloudq.errors import StoreUnavailable
-from cloudq.stores.sql.dialect import COLUMNS, TABLE, Dialect, Found, MySQL, PostgreSQL, found
+from cloudq.errors import StoreRefused
+from cloudq.stores.sql.dialect import COLUMNS, TABLE, Dialect, Fault, Found, found
+from cloudq.stores.sql.faults import RowLocked, translated, unconnected
+from cloudq.stores.sql.mysql import MySQL
 from cloudq.stores.sql.notes import SqlNotes
+from cloudq.stores.sql.postgresql import PostgreSQL
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 # What is answered where another's statement holds the row: it is in somebody's hands, for a moment.
 _BUSY: Final = timedelta(seconds=1)
-_TRIES: Final = 3
+_TRIES: Final = 8
 
 DIALECTS: Final[dict[str, type[PostgreSQL | MySQL]]] = {
     "postgresql": PostgreSQL,
@@ -52,6 +56,21 @@ class SqlStore:
         self._namespace = namespace
         self._dialect: Dialect = dialect or DIALECTS[engine.dialect.name]()
         self.notes = SqlNotes(namespace, self._dialect, self._repeated)
+        if self._dialect.at_connect:
+            event.listen(engine, "connect", self._tell)
+
+    def check(self) -> None:
+        """Looks at the server once.
+
+        Raises:
+            StoreRefused: It is a replica, or can only be read; or it refuses these credentials.
+            StoreUnavailable: It can't be reached.
+        """
+        if reason := self._repeated(self._dialect.refusal):
+            raise StoreRefused(
+                f"the store's database server {reason}",
+                hint="name the primary: claims are writes, and so is each renewal",
+            )
 
     def create_tables(self) -> None:
         """Makes what is missing."""
@@ -76,7 +95,10 @@ class SqlStore:
         def claim(connection: Connection) -> Found | None:
             return self._dialect.claim(connection, values)
 
-        seen = self._repeated(claim)
+        try:
+            seen = self._repeated(claim)
+        except RowLocked:
+            seen = None
         if seen is None:
             return InProgress(_BUSY, None)
         if seen.completed is not None:
@@ -90,7 +112,7 @@ class SqlStore:
         now = self._dialect.now
         return self._changes(
             f"""update {TABLE} set kept_until = greatest(kept_until, {now} + :lease), held_until = {now} + :lease
-                 where {self._mine}""",
+                 where {self._mine} and {self._dialect.waits}""",
             self._values(key) | {"token": token, "lease": lease // _MICROSECOND},
         )
 
@@ -100,7 +122,7 @@ class SqlStore:
         values = self._values(key) | {"token": token, "result": result, "keep": keep // _MICROSECOND}
         changed = self._changes(
             f"""update {TABLE} set completed_at = {now}, kept_until = {now} + :keep, held_until = null, result = :result
-                 where {self._mine}""",
+                 where {self._mine} and {self._dialect.waits}""",
             values,
         )
         return changed or self._is(values, "completed_at is not null")
@@ -110,7 +132,7 @@ class SqlStore:
         values = self._values(key) | {"token": token}
         changed = self._changes(
             f"""update {TABLE} set held_until = null, owner = '', fingerprint = null
-                 where {self._mine}""",
+                 where {self._mine} and {self._dialect.waits}""",
             values,
         )
         return changed or self._is(values, "completed_at is null and held_until is null")
@@ -141,7 +163,8 @@ class SqlStore:
         now = self._dialect.now
         free = "" if force else f"and (completed_at is not null or held_until is null or held_until <= {now})"
         if self._changes(
-            f"delete from {TABLE} where digest = :digest and kept_until > {now} {free}", self._values(key)
+            f"delete from {TABLE} where digest = :digest and kept_until > {now} {free} and {self._dialect.waits}",
+            self._values(key),
         ):
             return Forgotten.REMOVED
         return Forgotten.NOTHING_THERE if self.show(key) is None else Forgotten.STILL_RUNNING
@@ -155,13 +178,19 @@ class SqlStore:
                 {"limit": limit},
             )
         ]
-        statement = f"delete from {TABLE} where digest = :digest and kept_until <= {self._dialect.now}"
-        removed = sum(self._changes(statement, {"digest": digest}) for digest in digests)
+        over = f"digest = :digest and kept_until <= {self._dialect.now} and {self._dialect.waits}"
+        removed = sum(self._goes(f"delete from {TABLE} where {over}", {"digest": digest}) for digest in digests)
         return removed + self.notes.sweep(limit - removed)
 
     def close(self) -> None:
         """Closes the connections."""
         self._engine.dispose()
+
+    def _tell(self, connection: DBAPIConnection, record: object) -> None:
+        del record
+        with closing(connection.cursor()) as cursor:
+            for statement in self._dialect.at_connect:
+                cursor.execute(statement)
 
     @property
     def _of_token(self) -> str:
@@ -177,6 +206,13 @@ class SqlStore:
     def _changes(self, statement: str, values: dict[str, Any]) -> bool:
         return bool(self._repeated(lambda connection: connection.execute(text(statement), values).rowcount))
 
+    def _goes(self, statement: str, values: dict[str, Any]) -> bool:
+        """As `_changes`; what somebody holds at the moment stays for the next sweep."""
+        try:
+            return self._changes(statement, values)
+        except RowLocked:
+            return False
+
     def _is(self, values: dict[str, Any], condition: str) -> bool:
         statement = f"select 1 from {TABLE} where {self._of_token} and {condition}"
         return self._read(statement, values) is not None
@@ -188,7 +224,7 @@ class SqlStore:
         return self._repeated(lambda connection: connection.execute(text(statement), values).all())
 
     def _repeated(self, call: Callable[[Connection], Any]) -> Any:
-        """The call's result. What another statement holds up, or a connection that was cut before, is tried again.
+        """The call's result. What got into another one's way, or a connection that was cut before, is tried again.
 
         Each call can be made again: see `Store`.
         """
@@ -197,8 +233,9 @@ class SqlStore:
                 with self._connection() as connection:
                     return call(connection)
             except DBAPIError as error:
-                if last or not (error.connection_invalidated or self._dialect.is_busy(error)):
-                    raise _translated(error) from error
+                again = error.connection_invalidated or self._dialect.fault(error) is Fault.AGAIN
+                if last or not again:
+                    raise translated(error, self._dialect) from error
         raise AssertionError("unreachable")
 
     @contextmanager
@@ -206,7 +243,7 @@ class SqlStore:
         try:
             connection = self._engine.connect()
         except (DBAPIError, PoolTimeout) as error:
-            raise _translated(error) from error
+            raise unconnected(error, self._dialect, self._engine.url.password) from error
         with connection:
             yield connection
 
@@ -217,7 +254,3 @@ def _state(seen: Found) -> RecordState:
     if seen.until is None:
         return RecordState.RELEASED
     return RecordState.IN_PROGRESS if seen.now < seen.until else RecordState.LAPSED
-
-
-def _translated(error: DBAPIError | PoolTimeout) -> StoreUnavailable:
-    return StoreUnavailable(f"the store's database failed: {type(error).__name__}")

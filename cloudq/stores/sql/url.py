@@ -39,9 +39,17 @@ def open_url(url: StoreUrl, namespace: str, timeout: timedelta, clock: Clock) ->
 
     Raises:
         ConfigurationError: The URL can't be used.
+        StoreRefused: The server is a replica, or can only be read; or it refuses the URL's credentials.
+        StoreUnavailable: It can't be reached.
     """
     del clock
-    return SqlStore(engine_of(url, timeout), namespace)
+    store = SqlStore(engine_of(url, timeout), namespace)
+    try:
+        store.check()
+    except BaseException:
+        store.close()
+        raise
+    return store
 
 
 def engine_of(url: StoreUrl, timeout: timedelta) -> Engine:

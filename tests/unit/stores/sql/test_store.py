@@ -12,8 +12,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import StaticPool
 
 from cloudq.core.store import Claimed, ClaimKey, Completed, InProgress
-from cloudq.errors import StoreUnavailable
-from cloudq.stores.sql.dialect import Found
+from cloudq.errors import StoreRefused, StoreUnavailable
+from cloudq.stores.sql.dialect import Fault, Found
 from cloudq.stores.sql.store import SqlStore
 
 KEY = ClaimKey("billing.charge", "order-1")
@@ -25,8 +25,10 @@ class Says:
     """A dialect whose claims find what the test puts there, or fail as often as it says."""
 
     now = "5"
+    waits = "1 = 1"
+    at_connect = ()
 
-    def __init__(self, found: Found | None, *failures: bool) -> None:
+    def __init__(self, found: Found | None, *failures: Fault) -> None:
         self.found = found
         self.failures = list(failures)
         self.calls = 0
@@ -36,12 +38,16 @@ class Says:
 
     def claim(self, connection: Connection, values: Mapping[str, Any]) -> Found | None:
         self.calls += 1
-        if self.failures and self.failures.pop(0):
+        if self.failures:
+            self.latest = self.failures.pop(0)
             raise OperationalError("insert", {}, Exception(f"{HIDDEN} is locked"))
         return self.found
 
-    def is_busy(self, error: Exception) -> bool:
-        return True
+    def refusal(self, connection: Connection) -> str | None:
+        return "is a standby"
+
+    def fault(self, error: Exception) -> Fault:
+        return self.latest
 
 
 @pytest.fixture
@@ -77,17 +83,34 @@ def test_what_is_done_is_completed_for_its_owner_too(engine: Engine) -> None:
     assert (said.result, said.fingerprint) == (b"r", b"f")
 
 
-def test_what_is_held_up_is_tried_again(engine: Engine) -> None:
-    """A deadlock, a lock's time-out: up to three times."""
-    dialect = Says(Found(5, 7, "me", 9, None, 99, None, None), True, True)
+def test_what_got_in_the_way_is_tried_again(engine: Engine) -> None:
+    """A deadlock, or another transaction's change."""
+    dialect = Says(Found(5, 7, "me", 9, None, 99, None, None), Fault.AGAIN, Fault.AGAIN)
     assert claim(engine, dialect) == Claimed(7)
     assert dialect.calls == 3
 
 
-def test_what_stays_held_up_is_unavailable(engine: Engine) -> None:
+@pytest.mark.parametrize(("fault", "calls"), [(Fault.LOCKED, 1), (Fault.AGAIN, 8)])
+def test_what_stays_locked_is_in_progress(engine: Engine, fault: Fault, calls: int) -> None:
+    """Somebody is at it. A lock was waited for already; what comes between again and again is tried a few times."""
+    dialect = Says(None, *[fault] * 9)
+    assert claim(engine, dialect) == InProgress(timedelta(seconds=1), None)
+    assert dialect.calls == calls
+
+
+@pytest.mark.parametrize(("fault", "kind"), [(Fault.FAILED, StoreUnavailable), (Fault.REFUSED, StoreRefused)])
+def test_what_failed_is_not_tried_again(engine: Engine, fault: Fault, kind: type[Exception]) -> None:
     """The text is ours: a driver's own may show what was bound."""
-    dialect = Says(None, True, True, True, True)
-    with pytest.raises(StoreUnavailable) as raised:
+    dialect = Says(None, fault)
+    with pytest.raises(kind) as raised:
         claim(engine, dialect)
-    assert dialect.calls == 3
+    assert dialect.calls == 1
     assert HIDDEN not in str(raised.value)
+
+
+def test_a_server_that_can_not_be_written_to_is_refused(engine: Engine) -> None:
+    """At the start, with the reason."""
+    store = SqlStore(engine, "app", Says(None))  # type: ignore[arg-type]
+    with pytest.raises(StoreRefused, match="is a standby") as raised:
+        store.check()
+    assert "primary" in (raised.value.hint or "")

@@ -37,6 +37,13 @@ _KINDS: Final[Mapping[str, _Kind]] = {
     "redis": _REDIS,
     "rediss": _REDIS,
 }
+# Databases' drivers, which `cloudq[sql]` leaves to the user's choice, and what they are installed by.
+_DRIVERS: Final[Mapping[str, str]] = {
+    "psycopg": "psycopg[binary]",
+    "psycopg2": "psycopg2-binary",
+    "pymysql": "PyMySQL",
+    "MySQLdb": "mysqlclient",
+}
 # What people write for one of them, as other programs call it.
 _ALSO: Final[Mapping[str, str]] = {"postgres": "postgresql", "valkey": "redis", "valkeys": "rediss"}
 
@@ -84,7 +91,8 @@ def _kind(url: StoreUrl) -> _Kind:
 
 def _missing(url: StoreUrl, error: ModuleNotFoundError) -> ConfigurationError:
     extra = _kind(url).extra
+    package = _DRIVERS.get(error.name or "", extra and f"cloudq[{extra}]")
     return ConfigurationError(
         f"the {url.scheme}:// store needs the module {error.name!r}, which isn't installed",
-        hint=f"pip install 'cloudq[{extra}]'" if extra else None,
+        hint=f"pip install '{package}'" if package else None,
     )

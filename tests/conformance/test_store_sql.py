@@ -17,7 +17,7 @@ from cloudq.testing.stores import StoreConformance, StoreHarness
 from tests.conformance import store_model
 
 pytestmark = pytest.mark.slow
-EXAMPLES = 60
+EXAMPLES = 25
 
 
 class SqlHarness(StoreHarness):

@@ -94,7 +94,7 @@ class Redis(Server):
             prepare=lambda _: None,
             command=lambda data: [
                 *(server, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(data)),
-                *(word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", value)),
+                *(word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", *value.split())),
             ],
             ready=lambda _: _answers(port),
         )

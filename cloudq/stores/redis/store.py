@@ -6,9 +6,17 @@ from datetime import timedelta
 from typing import Any, Final
 
 import redis
-from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 
 from cloudq.core.clock import from_micros
+from cloudq.core.safe_log import SafeLogger
 from cloudq.core.store import (
     Claim,
     Claimed,
@@ -22,6 +30,8 @@ from cloudq.core.store import (
 from cloudq.errors import ConfigurationError, StoreRefused, StoreUnavailable
 from cloudq.stores.redis import scripts
 from cloudq.stores.redis.notes import RedisNotes
+
+logger = SafeLogger("cloudq")
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 _KEEPS_ALL: Final = "noeviction"
@@ -53,20 +63,34 @@ class RedisStore:
         self.notes = RedisNotes(client, namespace, now=now, translated=_translated)
 
     def check(self) -> None:
-        """Refuses a server that removes records when its memory is full: their work would be done again.
+        """Refuses a server that may lose records, or that takes none.
+
+        A server that removes records when its memory is full would have their work done again. Where it doesn't let
+        that be asked, as some hosted ones don't, it is warned of.
 
         Raises:
-            ConfigurationError: Its `maxmemory-policy` isn't `noeviction`.
+            ConfigurationError: Its `maxmemory-policy` isn't `noeviction`, or it is one of several nodes of a cluster.
+            StoreRefused: It is a replica, or refuses these credentials.
             StoreUnavailable: It can't be reached.
         """
-        try:
-            told = self._client.config_get("maxmemory-policy")
-        except ResponseError:
-            return  # hosted servers don't let their settings be read; the documentation says what to set
-        except RedisError as error:
-            raise _translated(error) from error
-        policy = {_text(name): _text(value) for name, value in told.items()}.get("maxmemory-policy", _KEEPS_ALL)
-        if policy != _KEEPS_ALL:
+        told = self._info()
+        if told.get("role") == "slave":
+            raise StoreRefused(
+                "the store's Redis server is a replica", hint="name the primary: claims and renewals are writes"
+            )
+        if told.get("cluster_enabled"):
+            raise ConfigurationError(
+                "the store's Redis server is a node of a cluster, which keeps only some of the keys",
+                hint="name a server that keeps all of them, or a proxy before the cluster",
+            )
+        policy = told.get("maxmemory_policy") or self._policy()
+        if policy is None:
+            logger.warning(
+                "the store's Redis server doesn't say its maxmemory-policy: see to it that it is %s, or records of "
+                "what was done may go before their time",
+                _KEEPS_ALL,
+            )
+        elif policy != _KEEPS_ALL:
             raise ConfigurationError(
                 f"the Redis server's maxmemory-policy is {policy}: it may forget what was done",
                 hint=f"set it to {_KEEPS_ALL}, or use a server of its own for the store",
@@ -131,6 +155,25 @@ class RedisStore:
         """Closes the connections."""
         self._client.close()
 
+    def _info(self) -> dict[str, Any]:
+        """What the server says of itself; nothing where it may not be asked."""
+        try:
+            told: dict[str, Any] = self._client.info()
+        except (NoPermissionError, ResponseError):
+            return {}
+        except RedisError as error:
+            raise _translated(error) from error
+        return told
+
+    def _policy(self) -> str | None:
+        try:
+            told = self._client.config_get("maxmemory-policy")
+        except ResponseError:
+            return None
+        except RedisError as error:
+            raise _translated(error) from error
+        return {_text(name): _text(value) for name, value in told.items()}.get("maxmemory-policy")
+
     def _run(self, name: str, key: ClaimKey, *arguments: bytes | str | int) -> Any:
         place = f"cloudq:{self._namespace}:{key.digest(self._namespace).hex()}"
         try:
@@ -149,4 +192,11 @@ def _text(value: bytes | str | None) -> str:
 def _translated(error: RedisError) -> StoreUnavailable | StoreRefused:
     if isinstance(error, (AuthenticationError, NoPermissionError)):
         return StoreRefused("the Redis server of the store refuses these credentials, or this command")
+    if isinstance(error, ReadOnlyError):
+        return StoreRefused("the Redis server of the store is a replica now", hint="name the primary")
+    if isinstance(error, OutOfMemoryError) or str(error).startswith("MISCONF"):
+        return StoreRefused(
+            "the Redis server of the store takes no more: its memory, or its disk, is full",
+            hint="raise maxmemory, free the disk, or use a server of its own for the store",
+        )
     return StoreUnavailable(f"the store's Redis server failed: {type(error).__name__}")

@@ -14,7 +14,7 @@ from cloudq.core.store_url import StoreUrl
 from cloudq.errors import ConfigurationError, nearest
 from cloudq.stores.sql.store import SqlStore
 
-# SQLAlchemy's name by what stands in the URL: the drivers that `cloudq[sql]` brings, unless another one is named.
+# SQLAlchemy's name by what stands in the URL: these drivers, unless another one is named.
 _DRIVERS: Final[Mapping[str, str]] = {
     "postgresql": "postgresql+psycopg",
     "postgresql+psycopg": "postgresql+psycopg",

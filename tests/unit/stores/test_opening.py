@@ -88,12 +88,22 @@ def test_a_missing_package_is_named_with_its_extra(
     assert HIDDEN not in "".join(traceback.format_exception(raised.value))
 
 
-def test_a_driver_that_is_missing_is_named_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SQLAlchemy may be there for something else."""
-    monkeypatch.setitem(sys.modules, "pymysql", None)
-    with pytest.raises(ConfigurationError, match="needs the module 'pymysql'") as raised:
-        open_store("mysql://host/db", namespace="app")
-    assert raised.value.hint == "pip install 'cloudq[sql]'"
+@pytest.mark.parametrize(
+    ("url", "module", "package"),
+    [
+        ("mysql://host/db", "pymysql", "PyMySQL"),
+        ("postgresql://host/db", "psycopg", "psycopg[binary]"),
+        ("mariadb+mysqldb://host/db", "MySQLdb", "mysqlclient"),
+    ],
+)
+def test_a_driver_that_is_missing_is_named_by_its_package(
+    url: str, module: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which of them is the user's choice: the extra brings SQLAlchemy alone."""
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ConfigurationError, match=f"needs the module '{module}'") as raised:
+        open_store(url, namespace="app")
+    assert raised.value.hint == f"pip install '{package}'"
 
 
 def test_opening_loads_what_it_needs_only() -> None:

@@ -19,8 +19,9 @@ MINUTE = timedelta(minutes=1)
 class Answers:
     """A client whose server says one thing to every call, and which knows the keys it was called with."""
 
-    def __init__(self, answer: Any) -> None:
+    def __init__(self, answer: Any, told: dict[str, Any] | Exception) -> None:
         self.answer = answer
+        self.told = told
         self.keys: list[str] = []
 
     def register_script(self, script: str) -> Any:
@@ -30,8 +31,14 @@ class Answers:
 
         return run
 
+    def info(self) -> Any:
+        return self.told if isinstance(self.told, dict) else self._raise(self.told)
+
     def config_get(self, name: str) -> Any:
         return self._say()
+
+    def _raise(self, error: Exception) -> None:
+        raise error
 
     def close(self) -> None: ...
 
@@ -41,8 +48,10 @@ class Answers:
         return self.answer
 
 
-def store(answer: Any, namespace: str = "app") -> tuple[RedisStore, Answers]:
-    client = Answers(answer)
+def store(
+    answer: Any, namespace: str = "app", *, told: dict[str, Any] | Exception | None = None
+) -> tuple[RedisStore, Answers]:
+    client = Answers(answer, {} if told is None else told)
     return RedisStore(client, namespace), client  # type: ignore[arg-type]
 
 
@@ -54,6 +63,9 @@ def store(answer: Any, namespace: str = "app") -> tuple[RedisStore, Answers]:
         (redis.BusyLoadingError("loading"), StoreUnavailable),
         (redis.AuthenticationError("WRONGPASS hunter2"), StoreRefused),
         (redis.exceptions.NoPermissionError("NOPERM"), StoreRefused),
+        (redis.ReadOnlyError("READONLY"), StoreRefused),
+        (redis.OutOfMemoryError("OOM"), StoreRefused),
+        (redis.ResponseError("MISCONF Redis is configured to save"), StoreRefused),
     ],
 )
 def test_what_failed_is_said_by_its_kind(error: Exception, kind: type[Exception]) -> None:
@@ -65,15 +77,44 @@ def test_what_failed_is_said_by_its_kind(error: Exception, kind: type[Exception]
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl", "allkeys-random"])
 def test_a_server_that_may_forget_is_refused(policy: str) -> None:
-    """What it evicts would be done again."""
+    """What it evicts would be done again. It says so of itself, or when its settings are asked for."""
     with pytest.raises(ConfigurationError, match=policy):
         store({b"maxmemory-policy": policy.encode()})[0].check()
+    with pytest.raises(ConfigurationError, match=policy):
+        store({}, told={"maxmemory_policy": policy})[0].check()
     store({"maxmemory-policy": "noeviction"})[0].check()
+    store({}, told={"maxmemory_policy": "noeviction"})[0].check()
 
 
-def test_settings_that_can_t_be_read_pass() -> None:
-    """Hosted servers show none."""
-    store(redis.ResponseError("unknown command CONFIG"))[0].check()
+def test_a_replica_is_refused() -> None:
+    """It takes no writes, and is behind."""
+    with pytest.raises(StoreRefused, match="replica"):
+        store({}, told={"role": "slave", "maxmemory_policy": "noeviction"})[0].check()
+
+
+def test_a_node_of_a_cluster_is_refused() -> None:
+    """The client knows one server, which would send it to others for most of the keys."""
+    with pytest.raises(ConfigurationError, match="cluster"):
+        store({}, told={"cluster_enabled": 1, "maxmemory_policy": "noeviction"})[0].check()
+
+
+@pytest.mark.parametrize("told", [{}, redis.ResponseError("unknown command INFO")], ids=["little", "nothing"])
+def test_settings_that_can_t_be_read_are_warned_of(
+    told: dict[str, Any] | Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Some hosted servers show none."""
+    store(redis.ResponseError("unknown command CONFIG"), told=told)[0].check()
+    (said,) = caplog.messages
+    assert "maxmemory-policy" in said
+    assert "noeviction" in said
+
+
+def test_a_server_that_can_t_be_reached_is_unavailable() -> None:
+    """At the start too, and whatever it is asked for."""
+    with pytest.raises(StoreUnavailable):
+        store({}, told=redis.ConnectionError("refused"))[0].check()
+    with pytest.raises(StoreUnavailable):
+        store(redis.ConnectionError("refused"))[0].check()
 
 
 def test_namespaces_have_keys_of_their_own() -> None:

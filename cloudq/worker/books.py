@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Mapping
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from cloudq.core.clock import Clock
 from cloudq.running.held import HeldLease
@@ -16,6 +16,20 @@ from cloudq.worker.waiting import ONE_FOR_ALL, WaitingQueue
 
 # Handlers that have ended and aren't settled yet; beyond it nothing starts and nothing is received.
 MOST_SETTLING: Final = 500
+
+
+class Hold(NamedTuple):
+    """A delivery on hold.
+
+    Attributes:
+        run: Its run, unfinished: so neither a redelivery of it nor the next of its ordering key starts meanwhile.
+        until: When it is to be run again, by `Clock.elapsed`.
+        for_store: Whether it waits for the store, and so may run as soon as that is back.
+    """
+
+    run: Run
+    until: timedelta
+    for_store: bool
 
 
 class Books:
@@ -43,6 +57,8 @@ class Books:
         running: What runs.
         settling: How many have ended, or are to be released, and aren't confirmed.
         aside: What must not start now.
+        on_hold: What is to be run again later.
+        resumed: What waits to be run again now, and its run.
         started: How many were started so far.
         idle_takers: How many takers wait.
         taker_woken: Whether one of them was woken and isn't back yet.
@@ -78,6 +94,8 @@ class Books:
         self.running: dict[HeldLease, Run] = {}
         self.settling = 0
         self.aside = Aside(runs, clock)
+        self.on_hold: dict[HeldLease, Hold] = {}
+        self.resumed: dict[HeldLease, Run] = {}
         self.started = 0
         self.idle_takers = 0
         self.taker_woken = False

@@ -57,7 +57,7 @@ def due_calls(
     any_due = False
     for one in held:
         life, queue = one.life, one.delivery.queue
-        whole = lease(queue)
+        whole = one.stretch or lease(queue)
         if not life.due(now + whole / EXTEND_AHEAD_FRACTION):
             continue
         if life.settle_by is not None and now >= life.settle_by:

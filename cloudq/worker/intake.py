@@ -24,6 +24,7 @@ from cloudq.running.held import HeldLease
 from cloudq.running.runs import Runs
 from cloudq.worker.aside import Unrun
 from cloudq.worker.books import Books
+from cloudq.worker.holds import Holds
 from cloudq.worker.in_hand import GoingBack, InHand
 from cloudq.worker.open_polls import Poll, Reach
 from cloudq.worker.polls import Polls
@@ -81,6 +82,7 @@ class Intake:
             burst=burst,
         )
         self._polls = Polls(self._books, clock, prefetch=prefetch)
+        self.holds = Holds(self._books, self._polls, runs, clock)
 
     # ── for the pollers ──────────────────────────────────────────────────────────────────────────────────
 
@@ -206,13 +208,29 @@ class Intake:
             books.queues[queue].failing = failing
             self._polls.wake()
 
+    def note_store(self, queue: str, *, down: bool) -> bool:
+        """Notes that the store is down which a queue's tasks need: it isn't received from. Whether that is news."""
+        books = self._books
+        with books.lock:
+            news = books.queues[queue].storeless is not down
+            books.queues[queue].storeless = down
+            self._polls.wake()
+        return news
+
+    def note_store_up(self) -> bool:
+        """Notes that the store is back, for all queues. Whether that is news."""
+        stopped = [name for name, queue in self._books.queues.items() if queue.storeless]
+        for name in stopped:
+            self.note_store(name, down=False)
+        return bool(stopped)
+
     # ── for the service ──────────────────────────────────────────────────────────────────────────────────
 
     def in_hand(self) -> InHand:
         """How much is in hand now."""
         books = self._books
         with books.lock:
-            waiting, running = books.waiting + len(books.aside), len(books.running)
+            waiting, running = books.waiting + len(books.aside) + len(books.on_hold), len(books.running)
             return InHand(waiting=waiting, running=running, settling=books.settling, started=books.started)
 
     def polled(self) -> list[str]:
@@ -295,11 +313,14 @@ class Intake:
             books.epoch += 1
             self._polls.wake()
             return None
-        run = books.aside.begin(held, queue.lease, partial(self._resume, queue, held))
+        held.stretch = None
+        run = books.resumed.pop(held, None)
         if run is None:
-            return None
+            run = books.aside.begin(held, queue.lease, partial(self._resume, queue, held))
+            if run is None:
+                return None
+            books.started += 1
         books.running[held] = run
-        books.started += 1
         books.led_since = now
         queue.last_start = now
         queue.rate.note_start(now)

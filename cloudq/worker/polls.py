@@ -93,7 +93,7 @@ class Polls:
     def wanted(self, queue: WaitingQueue, now: timedelta) -> int:
         """How many a poll of the queue may ask for now."""
         books = self._books
-        failing = queue.failing and queue.settling
+        failing = queue.storeless or (queue.failing and queue.settling)
         resting = books.burst and self._rest(queue, now) is not None
         if books.closed or failing or resting or books.settling >= books.most_settling:
             return 0

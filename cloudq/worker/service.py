@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from cloudq.app import App
 from cloudq.core.driver import LeaseWatcher, PullDriver
-from cloudq.core.outcome import Acked, Outcome
+from cloudq.core.outcome import Acked, Outcome, Snoozed
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.threads import Threads
 from cloudq.errors import ConfigurationError
@@ -35,6 +35,8 @@ from cloudq.worker.series import Series
 from cloudq.worker.settings import LEASE_PER_WAIT, WorkerSettings, pull_driver, queue_leases
 from cloudq.worker.settler import Settler
 from cloudq.worker.shutdown import Shutdown
+from cloudq.worker.snoozes import Snoozes
+from cloudq.worker.starvation import Starvation
 from cloudq.worker.strangers import strangers_of
 from cloudq.worker.verdicts import Verdicts
 from cloudq.worker.watchdog import Watchdog
@@ -46,9 +48,6 @@ if TYPE_CHECKING:
 
 logger = SafeLogger("cloudq.worker")
 
-# For how long deliveries may wait for a thread, or for a child process to start, though slots are free.
-STARVED_AFTER: Final = timedelta(seconds=30)
-STARVED_OF_CHILDREN_AFTER: Final = timedelta(seconds=180)
 CALLS_AT_ONCE: Final = 4
 # As the command line says of a backend that can't be used.
 UNREACHABLE: Final = 3
@@ -143,7 +142,18 @@ class Worker:
             clock=self._clock,
         )
         self._health: HealthServer | None = None
-        self._starving_since: tuple[int, timedelta] | None = None  # what had been started by then
+        self._starvation = Starvation(
+            self._intake, self._executor, children=bool(settings.processes), clock=self._clock
+        )
+        self._snoozes = Snoozes(
+            self._intake,
+            capabilities=self._driver.capabilities,
+            watch=self._processor.store_watch,
+            burst=settings.burst,
+            count=self._tally.count,
+            run=self._background.submit,
+            clock=self._clock,
+        )
 
     def run(self) -> int:
         """Works until it is stopped, or is done. Catches SIGTERM and SIGINT if in the main thread.
@@ -214,46 +224,33 @@ class Worker:
         self._shutdown.run(self._close_intake)
 
     def _look_after(self) -> None:
-        """Looks after what no event announces: pollers, what waits for too long, threads that couldn't be started."""
+        """Looks after what no event announces: pollers, what waits, threads that couldn't be started."""
         try:
             self._watchdog.look()
             self._settle_unrun()
             for held, delay in self._intake.take_stale():
                 self._give_back([held], delay)
             self._settler.catch_up()
-            self._note_starvation()
+            self._starvation.look()
+            self._snoozes.look()
             self._executor.more()
         except Exception:
             logger.exception("the worker's regular check failed")
 
     def _close_intake(self) -> None:
-        self._give_back(self._intake.close())
+        self._give_back([*self._intake.close(), *self._intake.holds.close()])
         self._settle_unrun()
 
     def _settle_unrun(self) -> None:
-        """Settles redeliveries of what an earlier run has done, its lease lost, and of what had its last."""
+        """Settles redeliveries of what an earlier run has done, or what had its last."""
         for held, outcome in self._intake.take_done_elsewhere():
             self._verdicts.tell(held.delivery, outcome)
             self._settler.settle(held, outcome)
 
-    def _note_starvation(self) -> None:
-        started = self._intake.in_hand().started
-        if not self._intake.short_of_takers():
-            self._starving_since = None
-        elif self._starving_since is None or self._starving_since[0] != started:
-            self._starving_since = started, self._clock.elapsed()
-
-    def _starved(self) -> bool:
-        """Whether nothing can be started, or nothing has been for long though something waits and slots are free."""
-        if self._executor.starved:
-            return True
-        limit = STARVED_OF_CHILDREN_AFTER if self.settings.processes else STARVED_AFTER
-        since = self._starving_since
-        return since is not None and self._clock.elapsed() - since[1] >= limit
-
     def _close(self) -> None:
         self._stopping = True
         self._intake.close()
+        self._intake.holds.close()
         self._watchdog.stop()
         self._executor.stop()
         self._settler.close()
@@ -270,7 +267,7 @@ class Worker:
         health = Health(
             self._watchdog,
             keeper_alive=lambda: self._keeper_thread.alive,
-            starved=self._starved,
+            starved=self._starvation.starved,
             stopping=lambda: self._stopping,
             snapshot=self.snapshot,
             clock=self._clock,
@@ -342,6 +339,11 @@ class Worker:
         if os.getpid() != self._pid:
             # A handler forked and came back from both: what is in hand here is the other's.
             os._exit(FORKED)
+        if isinstance(outcome, Snoozed):
+            left = self._snoozes.take(held, outcome, seconds)
+            if left is None:
+                return
+            outcome = left
         if self._intake.end(held, succeeded=isinstance(outcome, Acked)):
             self._tally.count(held.delivery, outcome, seconds)
             self._strangers[held.delivery.queue].note_end(held.delivery, outcome)

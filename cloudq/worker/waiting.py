@@ -52,6 +52,7 @@ class WaitingQueue:
         self.parked = False  # its poller waits there for something to ask for
         self.settling = 0  # of the worker's, those of this queue
         self.failing = False  # whether its settlements fail
+        self.storeless = False  # whether it isn't polled as the store of idempotency keys is down
 
     def take_stale(self, now: timedelta) -> list[HeldLease]:
         """Takes out what has waited for too long, if nothing was started meanwhile either."""
@@ -65,7 +66,8 @@ class WaitingQueue:
 
 
 def _is_stale(one: Arrived, before: timedelta) -> bool:
-    return one.since < before and one.held.delivery.deliveries < HANDED_OVER_ENOUGH
+    # What was on hold was held so that it isn't counted, which giving it back would be.
+    return one.since < before and one.held.delivery.deliveries < HANDED_OVER_ENOUGH and one.held.stretch is None
 
 
 def wanted(

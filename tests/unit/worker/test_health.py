@@ -16,7 +16,7 @@ from cloudq.app import App
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import BackendUnavailable, ConfigurationError, StorageReplaced
 from cloudq.worker import health as health_module
-from cloudq.worker import service as service_module
+from cloudq.worker import starvation as starvation_module
 from cloudq.worker.service import Worker
 from cloudq.worker.settings import WorkerSettings
 from tests.unit.worker.fakes import Running, Unreliable, running, until
@@ -132,7 +132,7 @@ def test_a_worker_that_can_start_nothing_is_not_alive(
     app: App, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """If no thread can be had to run tasks in, /healthz says so after a while, until one can be had."""
-    monkeypatch.setattr(service_module, "STARVED_AFTER", timedelta(seconds=1))
+    monkeypatch.setattr(starvation_module, "STARVED_AFTER", timedelta(seconds=1))
     start, none_left = threading.Thread.start, threading.Event()
 
     def start_unless_there_are_none(thread: threading.Thread) -> None:

@@ -1,0 +1,102 @@
+"""How a snoozed delivery waits, by where it came in and what it waits for: one table, which every edge goes by.
+
+`plan()` carries out what is a copy or a release. What is more (a worker that holds a delivery, or stops its intake) is
+the edge's, which looks it up here. The tests walk through all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import Enum
+from typing import Final, NamedTuple
+
+from cloudq.core.capabilities import Capabilities
+from cloudq.core.outcome import Why
+
+
+class Place(Enum):
+    """Where a delivery came in, as far as that decides how it can wait."""
+
+    WORKER_DELAYED = "worker; a release can be delayed and isn't counted"
+    """Memory, SQLite: ordered queues, too."""
+    WORKER_BARE = "worker; a release isn't counted, and can't be delayed"
+    """A queue of Service Bus."""
+    WORKER_KEPT = "worker; a release isn't counted, and nothing can be copied"
+    """A session or a subscription of Service Bus."""
+    WORKER_COUNTED = "worker; a release is counted"
+    """A standard queue of SQS."""
+    WORKER_COUNTED_ORDER = "worker; a release is counted, and a copy would lose its place"
+    """A FIFO queue of SQS."""
+    PUSH = "push"
+    """Cloud Tasks."""
+    LAMBDA = "Lambda"
+    """A standard queue of SQS."""
+    LAMBDA_ORDER = "Lambda, ordered"
+    """A FIFO queue of SQS."""
+    FUNCTIONS = "Functions"
+    """A queue, or a subscription, of Service Bus."""
+
+
+class Way(Enum):
+    """How it waits."""
+
+    COPY = "copy"
+    """A copy that is due later takes its place, with its count of attempts."""
+    RELEASE = "release"
+    """It goes back to its queue, for later where the queue can."""
+    HOLD = "hold"
+    """It stays in the worker's hand, its lease extended, beside the slots: nothing is counted."""
+
+
+class Waits(NamedTuple):
+    """One cell of the table.
+
+    Attributes:
+        way: How the delivery waits.
+        stops: Whether the worker asks its queue for nothing more meanwhile.
+    """
+
+    way: Way
+    stops: bool = False
+
+
+_COPY, _RELEASE, _HOLD = Waits(Way.COPY), Waits(Way.RELEASE), Waits(Way.HOLD)
+_RELEASE_STOPS, _HOLD_STOPS = Waits(Way.RELEASE, stops=True), Waits(Way.HOLD, stops=True)
+
+# What an edge can't start goes back at once: another one may be free.
+_EACH: Final = dict.fromkeys(Why, _COPY) | {Why.UNSTARTED: _RELEASE}
+
+TABLE: Final[Mapping[Place, Mapping[Why, Waits]]] = {
+    Place.WORKER_DELAYED: dict.fromkeys(Why, _RELEASE) | {Why.STORE_DOWN: _RELEASE_STOPS},
+    Place.WORKER_BARE: _EACH | {Why.STORE_DOWN: _RELEASE_STOPS},
+    Place.WORKER_KEPT: dict.fromkeys(Why, _RELEASE) | {Why.STORE_DOWN: _RELEASE_STOPS},
+    # A copy that is due later is no more than a send and a deletion, which a claim's rare wait is worth.
+    Place.WORKER_COUNTED: dict.fromkeys(Why, _COPY) | {Why.STORE_DOWN: _HOLD_STOPS},
+    # For somebody who knows the task, or is free, it has to go back; the process remembers what that was counted for.
+    Place.WORKER_COUNTED_ORDER: dict.fromkeys(Why, _HOLD)
+    | {Why.STORE_DOWN: _HOLD_STOPS, Why.UNKNOWN_TASK: _RELEASE, Why.UNSTARTED: _RELEASE, Why.NOT_DUE: _RELEASE},
+    Place.PUSH: _EACH,
+    Place.LAMBDA: dict.fromkeys(Why, _COPY),
+    # Nobody can hold it longer than the function runs, nor stop the service: its process remembers what was counted.
+    Place.LAMBDA_ORDER: dict.fromkeys(Why, _RELEASE),
+    Place.FUNCTIONS: dict.fromkeys(Why, _COPY),
+}
+"""For each place, how each snooze waits there."""
+
+
+def worker_place(capabilities: Capabilities) -> Place:
+    """The place that a worker's queue with these capabilities is."""
+    if not capabilities.attempt_exact:
+        ordered = capabilities.ordering or not capabilities.copies
+        return Place.WORKER_COUNTED_ORDER if ordered else Place.WORKER_COUNTED
+    if capabilities.native_retry_delay is None or not capabilities.native_retry_delay:
+        return Place.WORKER_BARE
+    if not capabilities.copies or (capabilities.ordering and not capabilities.chosen_lease):
+        return Place.WORKER_KEPT
+    return Place.WORKER_DELAYED
+
+
+def at_once(delay: timedelta, capabilities: Capabilities) -> timedelta:
+    """The delay of a release that is to be no copy: as long as the queue can hide it, and none where it can't."""
+    return min(delay, capabilities.native_retry_delay or timedelta(0))

@@ -1,0 +1,103 @@
+"""`Holds`: deliveries that wait in the worker's hand, beside its slots, until they may be run again."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from cloudq.core.clock import Clock
+from cloudq.running.held import HeldLease
+from cloudq.running.runs import Run, Runs
+from cloudq.worker.books import Books, Hold
+from cloudq.worker.polls import Polls
+from cloudq.worker.waiting import Arrived
+
+# How long their leases are extended at a time: so that one takes no more than a call in several minutes.
+STRETCH: Final = timedelta(minutes=15)
+
+
+class Holds:
+    """Holds deliveries, with the intake's books.
+
+    Args:
+        books: The intake's.
+        polls: The intake's.
+        runs: What this process runs.
+        clock: Where the time comes from.
+    """
+
+    def __init__(self, books: Books, polls: Polls, runs: Runs, clock: Clock) -> None:
+        self._books = books
+        self._polls = polls
+        self._runs = runs
+        self._clock = clock
+
+    def hold(self, held: HeldLease, delay: timedelta, *, for_store: bool) -> bool:
+        """Keeps a delivery whose run has ended in hand, and frees its slot. `False`: it was given up before, drop it.
+
+        Args:
+            held: The delivery.
+            delay: After which it is run again.
+            for_store: Whether it is, as soon as the store is back.
+        """
+        books = self._books
+        with books.lock:
+            run = books.running.pop(held, None)
+            if run is None:
+                return False
+            held.stretch = STRETCH
+            until = self._clock.elapsed() + delay
+            books.on_hold[held] = Hold(run, until, for_store)
+            books.wake_taker()
+            self._polls.wake()
+        return True
+
+    def look(self, *, store_is_up: bool) -> None:
+        """Has those run again that may, and forgets those whose leases are over: they are somebody else's by now."""
+        books = self._books
+        if not books.on_hold and not books.resumed:  # as nearly always
+            return
+        over: list[Run] = []
+        with books.lock:
+            now = self._clock.elapsed()
+            for held, hold in list(books.on_hold.items()):
+                if held.lost.is_set() or held.over(now):
+                    del books.on_hold[held]
+                    over.append(hold.run)
+                    books.epoch += 1
+                elif hold.until <= now or (hold.for_store and store_is_up):
+                    del books.on_hold[held]
+                    self._resume(held, hold.run, now)
+            over += self._not_waiting_any_more()
+            books.wake_taker()
+            self._polls.wake()
+        for run in over:
+            self._runs.end(run, succeeded=False)
+
+    def close(self) -> list[HeldLease]:
+        """Takes out all that is on hold, to be given back at once."""
+        books = self._books
+        with books.lock:
+            held = list(books.on_hold)
+            runs = [hold.run for hold in books.on_hold.values()] + list(books.resumed.values())
+            books.on_hold.clear()
+            books.resumed.clear()
+            books.settle(held)
+        for run in runs:
+            self._runs.end(run, succeeded=False)
+        return held
+
+    # ── with the lock held ───────────────────────────────────────────────────────────────────────────────
+
+    def _resume(self, held: HeldLease, run: Run, now: timedelta) -> None:
+        self._books.resumed[held] = run
+        self._books.queues[held.delivery.queue].waiting.appendleft(Arrived(held, now))
+        self._books.waiting += 1
+
+    def _not_waiting_any_more(self) -> list[Run]:
+        """The runs of what was to be run again, and lost its lease, or was given back, as it waited for a slot."""
+        books = self._books
+        if not books.resumed:
+            return []
+        waiting = {one.held for queue in books.queues.values() for one in queue.waiting}
+        return [books.resumed.pop(held) for held in list(books.resumed) if held not in waiting]

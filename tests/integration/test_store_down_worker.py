@@ -1,0 +1,135 @@
+"""A store that is down for half an hour costs a worker's messages nothing, and its queue hardly a call.
+
+The queues of services whose servers have no fake time are the memory driver's, with what their drivers say that they
+can do.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from cloudq.app import App
+from cloudq.core.driver import Capabilities, PullDriver
+from cloudq.core.snooze_ways import Place, worker_place
+from cloudq.drivers.memory import MemoryDriver
+from cloudq.drivers.service_bus import limits as service_bus
+from cloudq.drivers.sqlite import SQLiteDriver
+from cloudq.drivers.sqs import limits as sqs
+from cloudq.testing.clock import FakeClock
+from tests.integration.store_outages import DOWN, OUTAGE, Ran, Recorder, busiest, claimed, declare
+from tests.unit.worker.fakes import Running, running, until
+
+STEP = timedelta(seconds=15)
+MESSAGES = 20
+
+
+def service_bus_like(queue: str) -> Capabilities:
+    return service_bus.capabilities(queue, max_message=256 * 1024, dedup_window=timedelta(minutes=10))
+
+
+BACKENDS = {
+    "memory": ("q", None, Place.WORKER_DELAYED),
+    "memory, ordered": ("q.fifo", None, Place.WORKER_DELAYED),
+    "sqlite": ("q", None, Place.WORKER_DELAYED),
+    "sqlite, ordered": ("q.fifo", None, Place.WORKER_DELAYED),
+    "sqs": ("q", sqs.capabilities, Place.WORKER_COUNTED),
+    "sqs, ordered": ("q.fifo", sqs.capabilities, Place.WORKER_COUNTED_ORDER),
+    "service bus": ("q", service_bus_like, Place.WORKER_BARE),
+    "service bus, sessions": ("q.fifo", service_bus_like, Place.WORKER_KEPT),
+}
+
+
+class Bench:
+    """A worker, its queue, and the store that its keys are claimed in."""
+
+    def __init__(self, kind: str, folder: Path) -> None:
+        self.queue, capabilities, self.place = BACKENDS[kind]
+        self.clock = FakeClock()
+        driver: PullDriver
+        if kind.startswith("sqlite"):
+            driver = SQLiteDriver(folder / "q.db", clock=self.clock)
+        elif capabilities is None:
+            driver = MemoryDriver(clock=self.clock)
+        else:
+            driver = MemoryDriver(clock=self.clock, capabilities=capabilities)
+        self.driver = Recorder(driver, self.clock)
+        self.app = App("memory://")
+        self.ran: Ran = []
+        self.work = declare(self.app, self.ran, queue=self.queue)
+
+    def send(self, count: int = MESSAGES) -> None:
+        ordered = self.queue.endswith(".fifo")
+        for number in range(count):
+            options = {"ordering_key": f"group-{number}"} if ordered else {}
+            self.app.send("work", {"key": f"key-{number}"}, **options)  # type: ignore[arg-type]  # one of its options
+
+    def advance(self, worker: Running, span: timedelta) -> None:
+        """Lets time pass, step by step, and the worker do what it does then."""
+        ends = self.clock.elapsed() + span
+        while self.clock.elapsed() < ends:
+            self.clock.advance(min(STEP, span))
+            worker.worker._keeper.tick(self.clock.elapsed())
+            worker.worker._look_after()
+            self.settle_down(worker)
+
+    @staticmethod
+    def settle_down(worker: Running) -> None:
+        """Waits until nothing runs, waits for a slot, or is being settled, and nobody asks for the store."""
+        books, snoozes = worker.worker._intake._books, worker.worker._snoozes
+
+        def idle() -> bool:
+            return not (books.running or books.waiting or books.settling) and snoozes._asking_since is None
+
+        until(idle)
+
+    def dead(self) -> int:
+        return sum(1 for _ in self.driver.dead_letters(self.queue).peek(limit=100))
+
+
+@pytest.fixture(params=BACKENDS)
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(request.param, tmp_path)
+    with bench.app.using(bench.driver, clock=bench.clock):
+        yield bench
+
+
+def test_the_places_are_those_of_the_table(bench: Bench) -> None:
+    """So that the rest of this file is about them."""
+    assert worker_place(bench.driver.capabilities(bench.queue)) is bench.place
+
+
+def test_half_an_hour_without_the_store(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No attempt is used, nothing is dead-lettered, and no message takes more than one call in five minutes.
+
+    Which found the store down was received before. Then each runs once, in its first attempt.
+    """
+    bench.send()
+    with claimed(bench.app, monkeypatch, bench.clock) as claims:
+        claims.broken = DOWN
+        with running(bench.app, queues={bench.queue: 1}, concurrency=4, lease=timedelta(minutes=2)) as worker:
+            until(lambda: worker.worker.snapshot().snoozed)
+            bench.settle_down(worker)
+            found = len(bench.driver.made)
+            bench.advance(worker, OUTAGE)
+            outage = bench.driver.made[found:]
+            assert not bench.ran
+            assert not bench.dead()
+            of_each = Counter(id_ for call in outage for id_ in call.messages)
+            assert all(busiest([call for call in outage if id_ in call.messages]) <= 1 for id_ in of_each), outage
+            assert busiest(outage) <= MESSAGES
+            assert not [call for call in outage if call.method == "receive"]
+            claims.broken = None
+
+            def all_ran() -> bool:
+                bench.advance(worker, STEP / 5)
+                return len(bench.ran) >= MESSAGES
+
+            until(all_ran, within=30)
+    assert Counter({f"key-{number}": 1 for number in range(MESSAGES)}) == Counter(key for key, _ in bench.ran)
+    assert {attempt for _, attempt in bench.ran} == {1}
+    assert not bench.dead()

@@ -18,18 +18,31 @@ Opener: TypeAlias = "Callable[[StoreUrl, str, timedelta, Clock], Store]"
 
 
 class _Kind(NamedTuple):
-    """Where the store of a scheme is, and the extra that brings what it needs."""
+    """Where the store of a scheme is, the extra that brings what it needs, and what migrates its tables."""
 
     module: str
     extra: str | None = None
+    migrating: str | None = None
+
+
+class Migrated(NamedTuple):
+    """What `migrate_store` did.
+
+    Attributes:
+        before: The tables' version before; 0 if there were none.
+        now: Their version now; 0 if this store has no tables that change.
+    """
+
+    before: int
+    now: int
 
 
 _MEMORY: Final = _Kind("cloudq.stores.memory.url")
-_SQL: Final = _Kind("cloudq.stores.sql.url", "sql")
+_SQL: Final = _Kind("cloudq.stores.sql.url", "sql", "cloudq.stores.sql.migrating")
 _REDIS: Final = _Kind("cloudq.stores.redis.url", "redis")
 _KINDS: Final[Mapping[str, _Kind]] = {
     "memory": _MEMORY,
-    "sqlite": _Kind("cloudq.stores.sqlite.url"),
+    "sqlite": _Kind("cloudq.stores.sqlite.url", None, "cloudq.stores.sqlite.migrating"),
     "dynamodb": _Kind("cloudq.stores.dynamodb.url", "sqs"),
     "postgresql": _SQL,
     "mysql": _SQL,
@@ -69,6 +82,42 @@ def open_store(url: str, *, namespace: str, clock: Clock = SYSTEM_CLOCK, timeout
         return _opener(parsed)(parsed, parsed.namespace(namespace), parsed.timeout(timeout), clock)
     except ModuleNotFoundError as error:
         raise _missing(parsed, error) from error
+
+
+def migrate_store(url: str, *, clock: Clock = SYSTEM_CLOCK, timeout: timedelta = CALL_TIMEOUT) -> Migrated:
+    """Brings the tables of the store that a URL names to the version that this cloudq needs, and makes them if need be.
+
+    Raises:
+        ConfigurationError: The URL can't be used, or its package isn't installed.
+        SchemaMismatch: The tables are of a newer version than this cloudq knows.
+        StoreRefused: It can't be done, for a lack of rights say.
+        StoreUnavailable: It can't be reached.
+    """
+    parsed = parse_store_url(url)
+    module = _kind(parsed).migrating
+    if module is None:
+        return Migrated(0, 0)
+    try:
+        return Migrated(*import_module(module).migrate_url(parsed, parsed.timeout(timeout), clock))
+    except ModuleNotFoundError as error:
+        raise _missing(parsed, error) from error
+
+
+def migration_sql(url: str) -> str:
+    """What `migrate_store` does to a store without tables, as SQL; empty where it does nothing. Connects to nothing.
+
+    Raises:
+        ConfigurationError: The URL can't be used, or its package isn't installed.
+    """
+    parsed = parse_store_url(url)
+    module = _kind(parsed).migrating
+    if module is None:
+        return ""
+    try:
+        sql: str = import_module(module).sql_of(parsed)
+    except ModuleNotFoundError as error:
+        raise _missing(parsed, error) from error
+    return sql
 
 
 def _opener(url: StoreUrl) -> Opener:

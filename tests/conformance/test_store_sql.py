@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import create_engine, delete, table
 
 from cloudq.core.store_url import parse_store_url
+from cloudq.stores.sql import schema
 from cloudq.stores.sql.dialect import NOTES, TABLE
 from cloudq.stores.sql.mysql import MySQL
 from cloudq.stores.sql.postgresql import PostgreSQL
@@ -44,7 +45,7 @@ class SqlHarness(StoreHarness):
 
         self.dialect = Shifted()
         store = self.open()
-        store.create_tables()
+        schema.migrate(store._engine)
         store.close()
         engine = create_engine(url)
         with engine.begin() as connection:

@@ -16,7 +16,7 @@ from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.core.store import Claimed, ClaimKey, Completed, InProgress
 from cloudq.core.store_url import parse_store_url
 from cloudq.errors import StoreRefused, StoreUnavailable
-from cloudq.stores.sql import SqlStore
+from cloudq.stores.sql import SqlStore, schema
 from cloudq.stores.sql.dialect import LOCK_WAIT, TABLE
 from cloudq.stores.sql.url import engine_of, open_url
 from cloudq.testing.stores import StoreHarness
@@ -37,7 +37,7 @@ class Harness(StoreHarness):
     def __init__(self, url: str) -> None:
         self.url = url
         store = self.open()
-        store.create_tables()
+        schema.migrate(store._engine)
         store.close()
         self.engine = create_engine(url)
         with self.engine.begin() as connection:

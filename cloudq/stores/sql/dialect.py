@@ -67,14 +67,6 @@ class Dialect(Protocol):
     now: str
     """Its time, as an SQL expression: microseconds since 1970."""
 
-    def create(self) -> str:
-        """The statement that makes the table."""
-        ...
-
-    def create_notes(self) -> str:
-        """The statement that makes the table of notes."""
-        ...
-
     def add_note(self) -> str:
         """The statement that adds a note where none is. Where one is that was kept for long enough, it may take it."""
         ...

@@ -42,39 +42,6 @@ class MySQL:
                 return "is a replica" if connection.execute(text(statement)).first() else None
         return None
 
-    def create(self) -> str:
-        """The statement that makes the table."""
-        # Ids are compared by their bytes: the usual collations take A for a, and leave trailing spaces out.
-        return f"""
-            create table if not exists {TABLE} (
-                digest binary(32) primary key,
-                namespace varchar(128) character set utf8mb4 collate utf8mb4_bin not null,
-                task text character set utf8mb4 collate utf8mb4_bin not null,
-                `key` text character set utf8mb4 collate utf8mb4_bin not null,
-                token bigint not null,
-                owner varchar(255) character set utf8mb4 collate utf8mb4_bin not null,
-                held_until bigint,
-                completed_at bigint,
-                kept_until bigint not null,
-                fingerprint binary(32),
-                result longblob,
-                index cloudq_claims_kept (kept_until)
-            ) engine = InnoDB"""
-
-    def create_notes(self) -> str:
-        """The statement that makes the table of notes."""
-        return f"""
-            create table if not exists {NOTES} (
-                digest binary(32) primary key,
-                namespace varchar(128) character set utf8mb4 collate utf8mb4_bin not null,
-                name text character set utf8mb4 collate utf8mb4_bin not null,
-                version bigint not null,
-                written_at bigint not null,
-                kept_until bigint not null,
-                note longblob not null,
-                index cloudq_notes_kept (kept_until)
-            ) engine = InnoDB"""
-
     def add_note(self) -> str:
         """An insert, which fails where a row is."""
         return f"""

@@ -33,36 +33,6 @@ class PostgreSQL:
             return "is a standby, which can only be read"
         return "allows no writes (default_transaction_read_only)" if reads == "on" else None
 
-    def create(self) -> str:
-        """The statement that makes the table."""
-        return f"""
-            create table if not exists {TABLE} (
-                digest bytea primary key,
-                namespace text not null,
-                task text not null,
-                key text not null,
-                token bigint not null,
-                owner text not null,
-                held_until bigint,
-                completed_at bigint,
-                kept_until bigint not null,
-                fingerprint bytea,
-                result bytea
-            )"""
-
-    def create_notes(self) -> str:
-        """The statement that makes the table of notes."""
-        return f"""
-            create table if not exists {NOTES} (
-                digest bytea primary key,
-                namespace text not null,
-                name text not null,
-                version bigint not null,
-                written_at bigint not null,
-                kept_until bigint not null,
-                note bytea not null
-            )"""
-
     def add_note(self) -> str:
         """One statement, which takes the place of a note that was kept for long enough."""
         return f"""

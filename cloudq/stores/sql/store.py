@@ -24,6 +24,7 @@ from cloudq.core.store import (
     RecordState,
 )
 from cloudq.errors import StoreRefused
+from cloudq.stores.sql import schema
 from cloudq.stores.sql.dialect import COLUMNS, TABLE, Dialect, Fault, Found, found
 from cloudq.stores.sql.faults import RowLocked, translated, unconnected
 from cloudq.stores.sql.mysql import MySQL
@@ -63,6 +64,7 @@ class SqlStore:
         """Looks at the server once.
 
         Raises:
+            SchemaMismatch: Its tables are missing, or of another version.
             StoreRefused: It is a replica, or can only be read; or it refuses these credentials.
             StoreUnavailable: It can't be reached.
         """
@@ -71,12 +73,7 @@ class SqlStore:
                 f"the store's database server {reason}",
                 hint="name the primary: claims are writes, and so is each renewal",
             )
-
-    def create_tables(self) -> None:
-        """Makes what is missing."""
-        with self._connection() as connection:
-            connection.execute(text(self._dialect.create()))
-            connection.execute(text(self._dialect.create_notes()))
+        self._repeated(schema.check)
 
     def claim(
         self, key: ClaimKey, *, owner: str, lease: timedelta, fingerprint: bytes | None, keep: timedelta

@@ -14,6 +14,7 @@ from cloudq.errors import BackendError, SchemaMismatch, StoreRefused, StoreUnava
 from cloudq.sqlite_file.boot import Moment, boot_name, moment
 from cloudq.sqlite_file.connection import Database
 from cloudq.sqlite_file.handle import Handle
+from cloudq.sqlite_file.tables import Tables
 from cloudq.stores.sqlite import schema
 from cloudq.stores.sqlite.rows import Boots
 
@@ -31,6 +32,7 @@ class StoreFile:
         timeout: How long a call of the store may take; a transaction waits for less than half of it.
         full: Whether durable transactions are flushed to the disk before they count as committed.
         mode: Who may read and write the files that are made.
+        tables: The store's.
 
     Attributes:
         path: The file, absolute.
@@ -42,13 +44,15 @@ class StoreFile:
         StoreUnavailable: Others held it for longer than a call waits.
     """
 
-    def __init__(self, path: Path, *, clock: Clock, timeout: timedelta, full: bool, mode: int) -> None:
+    def __init__(
+        self, path: Path, *, clock: Clock, timeout: timedelta, full: bool, mode: int, tables: Tables = schema
+    ) -> None:
         self.path = path.resolve()
         self._clock = clock
         boot = boot_name(clock)
         self.boots = Boots(boot)
         patience = timeout * _WAITING
-        open_file = partial(Database, self.path, schema, patience=patience, full=full, boot=boot, mode=mode)
+        open_file = partial(Database, self.path, tables, patience=patience, full=full, boot=boot, mode=mode)
         try:
             self._handle = Handle(self.path, open_file)
         except SchemaMismatch:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from textwrap import dedent
 from typing import Final, TypeAlias
 
 from cloudq.errors import SchemaMismatch
@@ -16,6 +17,7 @@ from cloudq.sqlite_file.tables import make_ours, refuse_foreign
 Migration: TypeAlias = "tuple[str, ...]"
 
 _V1: Final[Migration] = (
+    "CREATE TABLE store_schema(version INTEGER PRIMARY KEY)",
     # Boots of the machine, by whose clocks spans go (sqlite_file.boot). A number is never used again: rows of a boot
     # that is over keep it, and going through all rows at a start would take long.
     "CREATE TABLE store_boot(number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE)",
@@ -61,6 +63,7 @@ _V1: Final[Migration] = (
 
 # The n-th makes version n of version n - 1. Released ones never change.
 MIGRATIONS: Final[tuple[Migration, ...]] = (_V1,)
+_NOTE_VERSION: Final = "INSERT INTO store_schema VALUES ({})"
 
 
 def check(connection: sqlite3.Connection, path: Path) -> None:
@@ -83,17 +86,24 @@ def prepare(connection: sqlite3.Connection, boot: str | None) -> int:
     version = version_in(connection)
     if version < len(MIGRATIONS):
         make_ours(connection)
-        connection.execute("CREATE TABLE IF NOT EXISTS store_schema(version INTEGER NOT NULL)")
-        for migration in MIGRATIONS[version:]:
-            for statement in migration:
+        for made, migration in enumerate(MIGRATIONS[version:], version + 1):
+            for statement in (*migration, _NOTE_VERSION.format(made)):
                 connection.execute(statement)
-        connection.execute("DELETE FROM store_schema")
-        connection.execute("INSERT INTO store_schema VALUES (?)", (len(MIGRATIONS),))
     if boot is None:
         return UNKNOWN
     connection.execute("INSERT INTO store_boot(name) VALUES (?) ON CONFLICT DO NOTHING", (boot,))
     number: int = connection.execute("SELECT number FROM store_boot WHERE name = ?", (boot,)).fetchone()[0]
     return number
+
+
+def sql() -> str:
+    """All migrations as one text."""
+    statements = [
+        statement
+        for number, migration in enumerate(MIGRATIONS, 1)
+        for statement in (*migration, _NOTE_VERSION.format(number))
+    ]
+    return "".join(f"{dedent(statement).strip()};\n" for statement in statements)
 
 
 def version_in(connection: sqlite3.Connection) -> int:

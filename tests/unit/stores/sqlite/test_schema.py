@@ -34,7 +34,7 @@ def test_a_newer_version_is_refused(path: Path, opened) -> None:
     """Its rows may mean something else; the file is left as it is."""
     opened().close()
     connection = sqlite3.connect(path)
-    connection.execute("UPDATE store_schema SET version = 99")
+    connection.execute("INSERT INTO store_schema VALUES (99)")
     connection.commit()
     connection.close()
     with pytest.raises(SchemaMismatch, match="version 99; this cloudq knows versions up to"):
@@ -64,3 +64,20 @@ def test_a_migration_that_fails_changes_nothing(path: Path, opened, monkeypatch:
     assert schema.version_in(connection) == len(broken) - 1
     assert "more" not in [row[1] for row in connection.execute("PRAGMA table_info(store_claim)")]
     connection.close()
+
+
+def test_the_migrations_can_be_shown(path: Path, opened) -> None:
+    """As SQL, which makes of a new file what opening a store does, but for whose boot it is."""
+    opened().close()
+    made = sqlite3.connect(path)
+    shown = sqlite3.connect(":memory:")
+    shown.executescript(schema.sql())
+    tables = "SELECT name, sql FROM sqlite_schema ORDER BY name"
+
+    def words(connection: sqlite3.Connection) -> list[object]:
+        return [(name, sql and " ".join(sql.split())) for name, sql in connection.execute(tables)]
+
+    assert words(shown) == words(made)
+    assert schema.version_in(shown) == len(schema.MIGRATIONS)
+    made.close()
+    shown.close()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, Unpack, overload
 from weakref import WeakSet
 
 from cloudq.app.sending import Sending
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.driver import Driver
+from cloudq.core.store import Store
 from cloudq.errors import TaskDefinitionError
 from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.tasks import foreign_words
@@ -143,16 +144,33 @@ class App(Sending):
         return self._connection.driver
 
     def close(self) -> None:
-        """Closes the backend, if it is open. The next use opens it again. A driver given by `using` stays."""
+        """Closes the backend and the store. The next use opens them again. What `using` lent stays open."""
         self._connection.close()
+        self._stores.close()
 
     @contextmanager
-    def using(self, driver: Driver, *, clock: Clock = SYSTEM_CLOCK, claim_check: str | None = None) -> Iterator[App]:
+    def using(
+        self,
+        driver: Driver,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        claim_check: str | None = None,
+        store: Store | None = None,
+    ) -> Iterator[App]:
         """This app on another driver within the block: for tests and for programs that open drivers themselves.
 
-        The driver isn't closed at the end. `claim_check` names a store for the block, in place of the app's own.
+        The driver isn't closed at the end, nor is the store.
+
+        Args:
+            driver: In place of the app's own.
+            clock: Where the time comes from.
+            claim_check: The URL of a store of large payloads, in place of the app's own.
+            store: Where idempotency keys are claimed, in place of the app's own.
         """
-        with self._connection.lend(driver, clock, claim_check):
+        with ExitStack() as lent:
+            lent.enter_context(self._connection.lend(driver, clock, claim_check))
+            if store is not None:
+                lent.enter_context(self._stores.lend(store))
             yield self
 
     @contextmanager

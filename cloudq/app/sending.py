@@ -11,6 +11,7 @@ from cloudq.core.message import Message
 from cloudq.core.shield import shielded
 from cloudq.errors import TransactionRefused
 from cloudq.tasks.async_libraries import check_awaitable, in_a_thread, in_trio
+from cloudq.tasks.child_keys import with_childs_key
 from cloudq.tasks.composing import NO_PAYLOAD, checked_calls, composed
 from cloudq.tasks.context import open_transaction
 from cloudq.tasks.eager import EagerMode, EagerRun
@@ -181,6 +182,7 @@ class Sending(AppState):
     ) -> Message:
         declared = self._registry.definitions
         message = composed(self, declared, task, payload, options)
+        message = with_childs_key(message, declared.get(message.task))
         if message.task not in declared and not self._eager:
             self._typo_warning.look(message.task, declared)
         return message

@@ -13,6 +13,7 @@ from cloudq.core.unknown import UNKNOWN_TASK_PATIENCE
 from cloudq.errors import ConfigurationError
 from cloudq.queues.connection import Connection
 from cloudq.queues.names import check_queue
+from cloudq.queues.store_connection import StoreConnection
 from cloudq.tasks.context import Context
 from cloudq.tasks.options import AppSettings, checked_app_settings
 from cloudq.tasks.registry import Registry
@@ -24,7 +25,8 @@ class AppState:
 
     def __init__(self) -> None:
         self._connection, self._registry = Connection(), Registry()
-        self.runtime = AppRuntime(self._registry, self._connection)
+        self._stores = StoreConnection(self._connection)
+        self.runtime = AppRuntime(self._registry, self._connection, self._stores)
         self.imports: tuple[str, ...] = ()
         self.retry_policy = RetryPolicy()
         self.middleware: tuple[Middleware[Context], ...] = ()
@@ -49,6 +51,7 @@ class AppState:
         given = checked_app_settings(url, settings)
         self._connection.given = self._connection.given if url is None else url
         self._connection.given_claim_check = settings.get("claim_check") or self._connection.given_claim_check
+        self._stores.given = settings.get("store") or self._stores.given
         self._connection.signing.set(settings.get("signing"), settings.get("signing_keys"))
         self.default_queue = check_queue(given.get("default_queue", self.default_queue))
         self.imports = tuple(settings.get("imports") or ()) if "imports" in given else self.imports

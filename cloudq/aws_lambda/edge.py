@@ -34,7 +34,7 @@ class Edge(HostRunner):
                 f"a Lambda function works on queues of Amazon SQS, and the app's backend is {url.scheme}://",
                 hint="set CLOUDQ_URL to sqs://REGION, e.g. sqs://eu-west-1?prefix=prod-",
             )
-        super().__init__(app)
+        super().__init__(app, freezes=True)
         self.origin = Origin(
             region=url.host or None, prefix=url.parameters.get("prefix", ""), account=url.parameters.get("account")
         )

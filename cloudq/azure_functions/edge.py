@@ -29,7 +29,7 @@ class TokenDriver(PullDriver, Protocol):
 
 
 class Edge(HostRunner):
-    """What invocations share. Makes no connection: that waits for something that needs one.
+    """What invocations share. Makes no connection to the backend: that waits for something that needs one.
 
     Args:
         app: The app; its modules are imported and its tasks checked.

@@ -85,6 +85,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         ordering: Whether this queue keeps the order of an `ordering_key`.
         fairness: Whether a `fairness_key` has an effect.
         deduplication: How long a native id is remembered, or `None` if it isn't.
+        retention: How long the service keeps a message that nobody settles, or `None` if it says nothing: a repeat may
+            come that late, from its dead-letter queue later by as much again.
         cancels: Which messages can be cancelled. More than nothing needs a `Canceller`.
         cancel_notice: A message that is due sooner than this can't be cancelled any more.
         copies: Whether messages can be sent to this queue itself. If not, what needs a copy is released instead.
@@ -120,6 +122,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     ordering: bool = False
     fairness: bool = False
     deduplication: timedelta | None = None
+    retention: timedelta | None = None
 
     # Cancelling
     cancels: Cancels = Cancels.NOTHING

@@ -29,7 +29,7 @@ class ClaimSteps:
     """Claims before a run, and ends the claim after it.
 
     ```
-     begin ─┬─ the store is down ─────────▶ Snoozed, without asking it each time
+     begin ─┬─ the store is down ─────────▶ Snoozed, without asking it each time; or it runs, where that is declared
             ├─ somebody is at work ───────▶ Snoozed
             ├─ done before ───────────────▶ Acked
             └─ Begun ─▶ handler ─▶ end ─┬─▶ completed, or released
@@ -60,16 +60,16 @@ class ClaimSteps:
         if not self._claims.concerns(handler, message):
             return None
         if not self.watch.may_ask():
-            return _down(self.watch.why or "it doesn't answer")
-        begin = partial(self._claims.begin, handler, message, delivery, lease_lost)
+            return self._without(handler, message, _down(self.watch.why or "it doesn't answer"))
+        begin = partial(self._claims.begin, handler, message, delivery, lease_lost, until)
         try:
             begun: Begun | Outcome = yield Step(self._limit(until), begin, partial(off_the_loop, begin))
         except (BackendError, TimeLimitExceeded) as error:
             begun = _down("not answered in time" if isinstance(error, TimeLimitExceeded) else words_of(error))
         if isinstance(begun, Snoozed) and begun.why is Why.STORE_DOWN:
             self.watch.note_down(begun.reason)
-        else:
-            self.watch.note_up()
+            return self._without(handler, message, begun)
+        self.watch.note_up()
         return begun
 
     def end(self, claim: Begun, outcome: Outcome, result: object, delivery: Delivery) -> Generator[Step, Any, Outcome]:
@@ -91,6 +91,13 @@ class ClaimSteps:
                 )
             return outcome
         return ended
+
+    def _without(self, handler: Claimer, message: Message, down: Snoozed) -> Snoozed | None:
+        """What becomes of a message that can't be claimed now: it waits, or, if it is so declared, runs."""
+        if not self._claims.unclaimed(handler, message):
+            return down
+        logger.warning("%s %s runs without a claim: %s", message.task, message.id, down.reason)
+        return None
 
     def _limit(self, until: timedelta | None) -> timedelta:
         return CLAIM_LIMIT if until is None else min(CLAIM_LIMIT, max(ZERO, until - self._clock.elapsed()))

@@ -83,7 +83,9 @@ class Claims(Protocol):
         """Whether the message is to be claimed: it has a key, and there is a store. Asks nobody."""
         ...
 
-    def begin(self, handler: Claimer, message: Message, delivery: Delivery, lease_lost: Event) -> Begun | Outcome:
+    def begin(
+        self, handler: Claimer, message: Message, delivery: Delivery, lease_lost: Event, until: timedelta | None
+    ) -> Begun | Outcome:
         """Claims the message's key, or says what becomes of it instead. May block, for as long as a store's call.
 
         What keeps it from running now is a `Snoozed`: of `Why.CLAIMED`, with what is left of the other claim as its
@@ -95,7 +97,12 @@ class Claims(Protocol):
             message: With its payload.
             delivery: Its delivery.
             lease_lost: To be set once the claim is lost.
+            until: When the edge itself ends by `Clock.elapsed`, if it does.
         """
+        ...
+
+    def unclaimed(self, handler: Claimer, message: Message) -> bool:
+        """Whether the message runs without a claim while the store is down: it is so declared. Asks nobody."""
         ...
 
     def reachable(self) -> bool:

@@ -28,7 +28,7 @@ from cloudq.push.sources import Arrivals
 from cloudq.push.turns import Turns
 from cloudq.push.vouching import vouched
 from cloudq.running.events import Finished, Snapshot, Tally
-from cloudq.running.processing import refuse_strangers
+from cloudq.running.processing import check_store, refuse_strangers
 from cloudq.running.runs import runs_of
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ class PushEdge:
                 return
             self.app.load()
             refuse_strangers(self.app, self.settings.queues)
+            check_store(self.app)
             self._keys = self.app.runtime.signing.keys
             self.verifier = verifier_for(self.settings, self.app.url, self._clock)
             driver = self.app.driver()

@@ -1,4 +1,4 @@
-"""`processor_of`: the `Processor` of an app, as every edge makes it; and the queues that an edge may serve."""
+"""`processor_of`: the `Processor` of an app, as every edge makes it; and what an edge refuses at its start."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING
 
 from cloudq.core.handler import Handler
 from cloudq.core.processor import Processor, TimeLimiter
-from cloudq.errors import ConfigurationError
+from cloudq.core.safe_log import SafeLogger
+from cloudq.core.store_url import EXAMPLE
+from cloudq.errors import ConfigurationError, StoreUnavailable
+from cloudq.queues.store_connection import NATIVE_ONLY, STORE_VARIABLE
+from cloudq.running.claims import StoreClaims
+from cloudq.running.heartbeat import Heartbeat
 from cloudq.tasks.context import Context
 from cloudq.tasks.task_queues import listed
 
 if TYPE_CHECKING:
     from cloudq.app import App
+
+logger = SafeLogger("cloudq")
 
 
 def processor_of(
@@ -21,6 +28,7 @@ def processor_of(
     *,
     least_deliveries: int = 0,
     handlers: Mapping[str, Handler[Context]] | None = None,
+    heartbeat: bool = True,
 ) -> Processor[Context]:
     """Turns deliveries into outcomes by the app's tasks and settings.
 
@@ -33,7 +41,10 @@ def processor_of(
         least_deliveries: The backstop against messages that kill their worker is no lower than this: for edges that
             hand back much of what they were handed (semantics 16).
         handlers: What stands in for the app's tasks, by their names: for tools that watch their runs.
+        heartbeat: Whether the claims of idempotency keys are renewed while their handlers run. Not where the process
+            stands still between calls, nor in tools on a clock of their own.
     """
+    claims = StoreClaims(app, heartbeat=Heartbeat(app.clock) if heartbeat else None)
     return Processor(
         app.runtime.handlers if handlers is None else handlers,
         middleware=app.middleware,
@@ -46,6 +57,7 @@ def processor_of(
         clock=app.clock,
         time_limiter=time_limiter,
         least_deliveries=least_deliveries,
+        claims=claims,
     )
 
 
@@ -64,3 +76,29 @@ def refuse_strangers(app: App, queues: Iterable[str]) -> None:
                 f"no task names queue {queue!r}, so that strict_queues=True would dead-letter all that is in it",
                 hint=f"the tasks name {listed(declared)}" if declared else "declare a task with that queue",
             )
+
+
+def check_store(app: App) -> None:
+    """Refuses to run tasks whose keys can't be claimed as they are declared; opens the store, if there is one.
+
+    One that isn't available at the moment is no reason: what needs it waits.
+
+    Raises:
+        ConfigurationError: A task declares an idempotency key, and there is no store; or its URL can't be used.
+        BackendError: The store can't be used as it is.
+    """
+    stores, keyed = app.runtime.stores, app.runtime.keyed_tasks()
+    if stores.is_native_only:
+        return
+    if keyed and not stores.in_use:
+        tasks = f"task {keyed[0]!r} declares" if len(keyed) == 1 else f"tasks {listed(keyed)} declare"
+        raise ConfigurationError(
+            f"{tasks} an idempotency_key, and there is no store to claim it in",
+            hint=f'{STORE_VARIABLE}={EXAMPLE} names one; App(store="{NATIVE_ONLY}"), or '
+            f"{STORE_VARIABLE}={NATIVE_ONLY}, leaves keys to the backend's own de-duplication, as before",
+        )
+    if keyed or stores.chosen is not None:
+        try:
+            _ = stores.store
+        except StoreUnavailable as error:
+            logger.warning("what has an idempotency key waits: %s", error)

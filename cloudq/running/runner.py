@@ -24,7 +24,7 @@ from cloudq.errors import ConfigurationError
 from cloudq.running.event_loop import LazyLoop
 from cloudq.running.events import Tally
 from cloudq.running.held import HeldLease
-from cloudq.running.processing import processor_of
+from cloudq.running.processing import check_store, processor_of
 from cloudq.running.runs import runs_of
 from cloudq.running.time_limits import ThreadTimeLimits
 
@@ -88,20 +88,25 @@ class HostRunner:
 
     Args:
         app: The app; its modules are imported and its tasks checked.
+        freezes: Whether the host has the process stand still between invocations. Claims of idempotency keys then last
+            until the invocation's end and a little longer, and aren't renewed.
 
     Raises:
-        ConfigurationError: A module can't be imported.
+        ConfigurationError: A module can't be imported; or a task declares an idempotency key, and there is no store.
         TaskDefinitionError: A type can't travel as JSON.
     """
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, *, freezes: bool = False) -> None:
         app.load()
+        check_store(app)
         self.app = app
         self._tally = Tally()
         self._runs = runs_of(app)
         # A delivery handed back unstarted, or with a batch, counts as handed over (semantics 16). A message that kills
         # the host is still stopped in the end.
-        self._processor = processor_of(app, ThreadTimeLimits(app.clock), least_deliveries=DELIVERIES_WITHOUT_LIMIT)
+        self._processor = processor_of(
+            app, ThreadTimeLimits(app.clock), least_deliveries=DELIVERIES_WITHOUT_LIMIT, heartbeat=not freezes
+        )
         self._loop = LazyLoop(self._processor, _end)
 
     @property

@@ -82,6 +82,7 @@ class Context:
         self._claim = claim
         self._work = work
         self._transactions: Transactions | None = None
+        self.sends: dict[tuple[str, ...], int] = {}  # how many messages of each kind its task sent: see `child_keys`
 
     def __repr__(self) -> str:
         """The message and the attempt."""
@@ -229,6 +230,11 @@ def open_transaction() -> Transaction[Any] | None:
     from cloudq.user_database import transaction
 
     return transaction.open_transaction()
+
+
+def claim_of(context: Context) -> Begun | None:
+    """The claim of its run's idempotency key, if there is one. A friend: users have no need of it."""
+    return context._claim
 
 
 def maybe_current() -> Context | None:

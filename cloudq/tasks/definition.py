@@ -16,6 +16,7 @@ from cloudq.errors import TaskDefinitionError
 from cloudq.tasks.binding import Parameters
 from cloudq.tasks.context import Context, Running, is_done_already
 from cloudq.tasks.home import TaskHome
+from cloudq.tasks.key_options import KeyOptions, key_options
 from cloudq.tasks.naming import default_name
 from cloudq.tasks.options import Key, SendOptions, TaskOptions, check_template, key_for
 from cloudq.tasks.task_queues import own_queues
@@ -81,6 +82,7 @@ class Definition:
             if key is not None:
                 check_template(option, key, self.parameters.names, self.name)
                 self.keys[option] = key
+        self.key_options: KeyOptions = key_options(options, self.parameters.names, self.name)
 
     def _duration(self, option: str, value: object) -> timedelta | None:
         if value is None:
@@ -124,7 +126,7 @@ class Definition:
         """
         from cloudq.user_database.inbox import Completion
 
-        key = claim.key.key if claim is not None else self._key_of(message)
+        key = claim.key.key if claim is not None else self.idempotency_key_of(message)
         return Completion(
             namespace=self.app.runtime.namespace,
             tasks=(message.task,) if key is None else tuple({self.name, message.task, *self.aliases}),
@@ -138,9 +140,22 @@ class Definition:
         """A third of a lease: after it a lease is renewed, or lost."""
         return (self.lease or DEFAULT_LEASE) / 3
 
-    def _key_of(self, message: Message) -> str | None:
-        """Its own, else the one that the declaration gives its payload: another program may have sent it without."""
-        return message.idempotency_key or self.keys_for(message.payload, SendOptions()).get("idempotency_key")
+    @property
+    def declares_key(self) -> bool:
+        """Whether each of its messages has an idempotency key."""
+        return "idempotency_key" in self.keys
+
+    def idempotency_key_of(self, message: Message) -> str | None:
+        """The message's own key, else the one that the declaration gives its payload: another program sent it without.
+
+        Raises:
+            PayloadError: The payload doesn't fit the parameters.
+            OptionError: The template or function fails for it, or gives no key.
+        """
+        if message.idempotency_key is not None or not self.declares_key:
+            return message.idempotency_key
+        arguments = self.parameters.with_defaults(self.parameters.arguments(message.payload))
+        return key_for("idempotency_key", self.keys["idempotency_key"], arguments)
 
     def load(self, message: Message) -> Message:
         """The message with its payload, from the app's claim-check store.

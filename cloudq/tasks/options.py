@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from string import Formatter
-from typing import Any, TypeAlias, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
 from cloudq.core.middleware import Middleware
 from cloudq.core.middleware_check import check_middleware
@@ -16,6 +16,7 @@ from cloudq.core.redaction import Redact
 from cloudq.core.signature_check import SigningMode
 from cloudq.core.signing_keys import EXAMPLE
 from cloudq.core.spans import shown
+from cloudq.core.store_url import EXAMPLE as STORE_EXAMPLE
 from cloudq.core.url import DEFAULT_URL
 from cloudq.errors import ConfigurationError, OptionError, TaskDefinitionError, kind_of, nearest, wording
 from cloudq.queues.names import check_queue
@@ -66,7 +67,16 @@ class TaskOptions(TypedDict, total=False):
         lease: How long a worker may be silent before the message is handed to another; leases are renewed while the
             task runs, so this needn't be longer than the task.
         time_limit: How long one run may take.
-        idempotency_key: A template or a function for the key of each message.
+        idempotency_key: A template or a function for the key of each message. A worker claims it in the app's store
+            before the task runs, so that the same work is done once: see `App(store=)`.
+        unique_until: What a key's work counts as done by. `"success"`, the default: by its end; a worker that dies
+            gives the key back, and the task runs again. `"start"`: by its start; it is never started again unless
+            its worker saw it fail. What became of it otherwise a person has to find out: its message waits for a day,
+            then it is dead-lettered.
+        idempotency_ignore: Parameters that two messages of one key may differ in. Another difference is a mistake: the
+            second message is dead-lettered.
+        on_store_error: What becomes of a message whose key can't be claimed, as the store is down. `"wait"`, the
+            default: it waits, without using an attempt. `"run"`: it runs, perhaps a second time.
         ordering_key: A template or a function for the ordering key of each message.
         aliases: Earlier names, so that messages in flight stay valid after a rename.
     """
@@ -77,6 +87,9 @@ class TaskOptions(TypedDict, total=False):
     lease: timedelta
     time_limit: timedelta
     idempotency_key: Key
+    unique_until: Literal["success", "start"]
+    idempotency_ignore: Collection[str]
+    on_store_error: Literal["wait", "run"]
     ordering_key: Key
     aliases: Sequence[str]
 
@@ -99,6 +112,10 @@ class AppSettings(TypedDict, total=False):
         claim_check: Where payloads go that are too large for their queue: any URL that fsspec knows, e.g.
             `s3://bucket/prefix`; default: `CLOUDQ_CLAIM_CHECK`, else such messages are refused. Needs
             `cloudq[claimcheck]`.
+        store: Where idempotency keys are claimed: `postgresql://...`, `mysql://...`, `dynamodb://TABLE`, `redis://...`,
+            `sqlite:///FILE`; or `none`, which leaves keys to what the backend remembers of its messages. Default:
+            `CLOUDQ_STORE_URL`, else a store beside the backend where that is a file or this process's memory. A worker
+            with neither refuses tasks that declare a key.
         convert_untyped: Whether a value for a parameter that isn't annotated may arrive as JSON's form of it (a date as
             a text, a tuple as a list). By default such a send is refused.
         unknown_task_patience: For how long a message whose task isn't declared here goes back to its queue, for a
@@ -118,6 +135,7 @@ class AppSettings(TypedDict, total=False):
     signing: SigningMode | None
     signing_keys: str | None
     claim_check: str | None
+    store: str | None
     convert_untyped: bool | None
     unknown_task_patience: timedelta | None
     longest_delay: timedelta | None
@@ -140,7 +158,11 @@ def checked_app_settings(url: object, settings: Mapping[str, Any]) -> dict[str, 
         raise ConfigurationError("imports is a list of modules, not a text", hint=f"imports=[{imports!r}]")
     if (keys := settings.get("signing_keys")) is not None and not isinstance(keys, str):
         raise ConfigurationError(f"signing_keys is a text, not {kind_of(keys)}", hint=EXAMPLE)
-    texts = (("url", url, DEFAULT_URL), ("claim_check", settings.get("claim_check"), CLAIM_CHECK_EXAMPLE))
+    texts = (
+        ("url", url, DEFAULT_URL),
+        ("claim_check", settings.get("claim_check"), CLAIM_CHECK_EXAMPLE),
+        ("store", settings.get("store"), STORE_EXAMPLE),
+    )
     for name, value, example in texts:
         if value is not None and not isinstance(value, str):
             raise ConfigurationError(f"{name} is a text, not {kind_of(value)}", hint=f"e.g. {example}")

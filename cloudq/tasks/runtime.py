@@ -6,19 +6,26 @@ from collections.abc import Callable, Mapping
 
 from cloudq.core.delivery import Delivery
 from cloudq.core.message import Message
+from cloudq.core.store import Store
 from cloudq.queues.claim_check import deleter, load_payload
 from cloudq.queues.connection import Connection
 from cloudq.queues.signing import Signing
+from cloudq.queues.store_connection import StoreConnection
 from cloudq.tasks.definition import Definition
 from cloudq.tasks.registry import Registry
 
 
 class AppRuntime:
-    """What an edge needs to run an app's tasks. Obtained by `app.runtime`."""
+    """What an edge needs to run an app's tasks. Obtained by `app.runtime`.
 
-    def __init__(self, registry: Registry, connection: Connection) -> None:
+    Attributes:
+        stores: Where its idempotency keys are claimed.
+    """
+
+    def __init__(self, registry: Registry, connection: Connection, stores: StoreConnection) -> None:
         self._registry = registry
         self._connection = connection
+        self.stores = stores
 
     @property
     def handlers(self) -> Mapping[str, Definition]:
@@ -47,7 +54,22 @@ class AppRuntime:
     @property
     def namespace(self) -> str:
         """What keeps the app's keys apart from those of others in one store or database."""
-        return "cloudq"
+        return self.stores.namespace
+
+    @property
+    def store(self) -> Store | None:
+        """The store of idempotency keys, opened at the first use; `None` if there is none.
+
+        Raises:
+            ConfigurationError: Its URL can't be used.
+            CloudqError: It can't be opened: it isn't available, or refuses.
+        """
+        return self.stores.store
+
+    def keyed_tasks(self) -> list[str]:
+        """The names of the tasks that declare an idempotency key."""
+        declared = self._registry.definitions
+        return [name for name in self._registry.tasks if declared[name].declares_key]
 
     @property
     def signing(self) -> Signing:

@@ -13,6 +13,7 @@ from cloudq.core.driver import Capabilities
 from cloudq.core.message import Message, is_dead_letter_queue
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import ConfigurationError, UndecodableError
+from cloudq.stores.memory import MemoryStore
 from cloudq.tasks.task import Task
 from cloudq.testing.clock import FakeClock
 
@@ -23,7 +24,8 @@ def in_memory(
 ) -> Iterator[App]:
     """The app within the block: messages in memory, nothing from before, on a clock that stands still.
 
-    Large payloads, where the app has a claim-check store, are kept in this process's memory as well.
+    Large payloads, where the app has a claim-check store, are kept in this process's memory as well. So are the records
+    of idempotency keys, on that clock, unless the app has `store="none"`.
 
     `app.clock` is that clock, for tests that move it; `run_all` moves it by itself. Its first moment is the real one,
     so that a task's own `datetime.now(UTC) + ...` is in its future.
@@ -44,13 +46,14 @@ def in_memory(
     refuse_other_than_app(app)
     clock = clock or FakeClock(datetime.now(UTC))
     driver = MemoryDriver(clock=clock, capabilities=capabilities)
-    store = None if app.runtime.claim_check_url is None else f"memory://cloudq-{uuid4().hex}"
-    with app.using(driver, clock=clock, claim_check=_like(store, app.runtime.claim_check_url)):
+    payloads = None if app.runtime.claim_check_url is None else f"memory://cloudq-{uuid4().hex}"
+    store = None if app.runtime.stores.is_native_only else MemoryStore(clock)
+    with app.using(driver, clock=clock, claim_check=_like(payloads, app.runtime.claim_check_url), store=store):
         try:
             yield app
         finally:
             driver.close()
-            _empty(store)
+            _empty(payloads)
 
 
 def sent(app: App) -> list[Message]:

@@ -29,6 +29,7 @@ def sqs_like(queue: str) -> Capabilities:
         max_delay=timedelta(minutes=15),
         max_lease=timedelta(hours=12),
         native_retry_delay=timedelta(seconds=60),
+        retention=timedelta(days=14),
         fairness=True,
         interruptible=False,
     )
@@ -46,6 +47,7 @@ def sqs_fifo_like(queue: str) -> Capabilities:
         native_retry_delay=timedelta(hours=12),
         ordering=is_ordered(queue),
         deduplication=timedelta(minutes=5),
+        retention=timedelta(days=14),
         fenced_settle=True,
         interruptible=False,
     )
@@ -63,6 +65,7 @@ def cloud_tasks_like(queue: str) -> Capabilities:
         extendable=False,
         native_retry_delay=None,
         deduplication=timedelta(hours=24),
+        retention=timedelta(days=31),
         cancels=Cancels.DELAYED,
         cancel_notice=timedelta(seconds=15),
     )

@@ -165,6 +165,8 @@ def _load(hello: Hello) -> App:
         app.configure(hello.url)
     if app.runtime.claim_check_url != hello.claim_check:
         app.configure(claim_check=hello.claim_check)
+    if app.runtime.stores.url != hello.store:
+        app.configure(store=hello.store)
     return app
 
 

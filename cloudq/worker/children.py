@@ -49,6 +49,7 @@ class ChildExecutor:
         app_folder: From where; `None`: from the current folder.
         url: The backend that the tasks send to.
         claim_check: The store of large payloads, if there is one.
+        store: That of idempotency keys, if there is one.
         ended: Told each outcome.
         cannot_start: Called once if no child starts at all.
     """
@@ -63,6 +64,7 @@ class ChildExecutor:
         app_folder: str | None = None,
         url: str,
         claim_check: str | None,
+        store: str | None = None,
         ended: Ended,
         cannot_start: Callable[[], None],
     ) -> None:
@@ -74,6 +76,7 @@ class ChildExecutor:
             safe_path=sys.flags.safe_path,
             url=url,
             claim_check=claim_check,
+            store=store,
             log_format=_log_format(),
             log_level=logging.getLogger().level,
         )

@@ -29,6 +29,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     safe_path: bool = False
     url: str
     claim_check: str | None
+    store: str | None = None
     log_format: Literal["text", "json"] | None
     log_level: int
 

@@ -22,7 +22,7 @@ from cloudq.errors import ConfigurationError
 from cloudq.running.events import Finished, Snapshot, Tally
 from cloudq.running.held import HeldLease
 from cloudq.running.main_loop import MainLoop
-from cloudq.running.processing import processor_of, refuse_strangers
+from cloudq.running.processing import check_store, processor_of, refuse_strangers
 from cloudq.running.runs import runs_of
 from cloudq.running.time_limits import ThreadTimeLimits
 from cloudq.worker.executors import Executor, ThreadExecutor
@@ -79,6 +79,7 @@ class Worker:
         self.settings = settings = settings or WorkerSettings()
         self.queues = settings.weights(app.runtime.declared_queues())
         refuse_strangers(app, self.queues)
+        check_store(app)
         self._clock = app.clock
         self.leases = queue_leases(settings, self.queues, app.runtime.handlers.values())
         self._driver: PullDriver = pull_driver(app.driver(), self.leases)
@@ -308,6 +309,7 @@ class Worker:
             app_folder=settings.app_folder,
             url=self.app.url,
             claim_check=self.app.runtime.claim_check_url,
+            store=self.app.runtime.stores.url,
             ended=self._end_task,
             cannot_start=self._loop.fail,
         )

@@ -37,6 +37,8 @@ MAX_DELAY: Final = timedelta(days=30)
 SKEW: Final = timedelta(minutes=1)
 # How long a name stays taken after its task was run or deleted; older pages say one hour.
 DEDUP_WINDOW: Final = timedelta(hours=24)
+# A task is deleted this long after it was made, or was due.
+RETENTION: Final = timedelta(days=31)
 
 # The service deletes what is being pushed as well, and doesn't say that it was. So nothing is deleted that may be due
 # before the call is over.
@@ -74,6 +76,7 @@ def capabilities(
         extendable=False,
         native_retry_delay=None,
         deduplication=DEDUP_WINDOW,
+        retention=RETENTION,
         attempt_exact=True,
         dead_letter_leases=False,
         cancels=Cancels.DELAYED,

@@ -22,6 +22,8 @@ MAX_WAIT: Final = timedelta(seconds=20)
 # Longer ones would park messages in flight, of which a queue has 120,000 at most (semantics 13).
 NATIVE_RETRY_DELAY: Final = timedelta(seconds=60)
 DEDUP_WINDOW: Final = timedelta(minutes=5)
+# The longest MessageRetentionPeriod, which queues that cloudq makes have for their dead letters.
+RETENTION: Final = timedelta(days=14)
 
 STANDARD: Final = Capabilities(
     max_batch=MAX_BATCH,
@@ -34,6 +36,7 @@ STANDARD: Final = Capabilities(
     max_release=MAX_LEASE,
     fairness=True,
     interruptible=False,
+    retention=RETENTION,
 )
 FIFO: Final = Capabilities(
     max_batch=MAX_BATCH,
@@ -47,6 +50,7 @@ FIFO: Final = Capabilities(
     deduplication=DEDUP_WINDOW,
     fenced_settle=True,
     interruptible=False,
+    retention=RETENTION,
 )
 
 

@@ -7,15 +7,18 @@ import signal
 import socket
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NoReturn
 
 import msgspec
 
 from cloudq.app import App
 from cloudq.core.driver import Outgoing, SendResult
+from cloudq.core.store import Store
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import BackendError
+from cloudq.testing.redelivery.parents_store import ParentsStore, carry_out
 from cloudq.testing.redelivery.watched import PATIENCE
 
 _SIZE: Final = 8
@@ -32,7 +35,7 @@ class KilledRun(msgspec.Struct, frozen=True):
 
 
 def kill_in_a_child(app: App, driver: MemoryDriver, run: Callable[[Callable[[str], NoReturn]], None]) -> KilledRun:
-    """Calls `run` in a forked child, with a function that kills it; what it sends is stored here.
+    """Calls `run` in a forked child, with a function that kills it; what it sends, and what it claims, is kept here.
 
     Raises:
         RuntimeError: The child couldn't do its work, or didn't end.
@@ -49,7 +52,7 @@ def kill_in_a_child(app: App, driver: MemoryDriver, run: Callable[[Callable[[str
         there.close()
         here.settimeout(PATIENCE)
         try:
-            return _serve(here, driver)
+            return _serve(here, driver, app.runtime.store)
         finally:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
@@ -64,7 +67,8 @@ def _live(app: App, parent: socket.socket, run: Callable[[Callable[[str], NoRetu
         os._exit(1)  # not reached; says so to the type checker
 
     try:
-        with app.using(_ParentsDriver(parent), clock=app.clock):
+        store = None if not app.runtime.stores.in_use else ParentsStore(partial(_ask_store, parent))
+        with app.using(_ParentsDriver(parent), clock=app.clock, store=store):
             run(die)
         _write(parent, ["failed", "the run ended without being killed"])
     except BaseException:  # noqa: BLE001 - whatever it was, two processes mustn't go on from here
@@ -72,7 +76,7 @@ def _live(app: App, parent: socket.socket, run: Callable[[Callable[[str], NoRetu
     os._exit(1)
 
 
-def _serve(child: socket.socket, driver: MemoryDriver) -> KilledRun:
+def _serve(child: socket.socket, driver: MemoryDriver, store: Store | None) -> KilledRun:
     while True:
         try:
             kind, value = _read(child)
@@ -81,10 +85,17 @@ def _serve(child: socket.socket, driver: MemoryDriver) -> KilledRun:
         if kind == "send":
             outgoing = msgspec.convert(value, list[Outgoing])
             _write(child, [_told(result) for result in driver.send(outgoing)])
+        elif kind == "store":
+            _write(child, carry_out(store, *value))
         elif kind == "killed":
             return KilledRun(str(value))
         else:
             raise RuntimeError(f"a run in a child process failed: {value}")
+
+
+def _ask_store(parent: socket.socket, method: str, arguments: Mapping[str, Any]) -> Any:
+    _write(parent, ["store", [method, arguments]])
+    return _read(parent)
 
 
 def _told(result: SendResult) -> dict[str, object]:

@@ -57,6 +57,7 @@ class StoreClaims:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.broken: BaseException | Callable[[], None] | None = None
+        self.runs_unclaimed = False
         self.calls: list[str] = []
         self.begun: list[StoreBegun] = []
         self._owners = itertools.count()
@@ -71,7 +72,17 @@ class StoreClaims:
     def concerns(self, handler: Claimer, message: Message) -> bool:
         return message.idempotency_key is not None
 
-    def begin(self, handler: Claimer, message: Message, delivery: Delivery, lease_lost: Event) -> StoreBegun | Outcome:
+    def unclaimed(self, handler: Claimer, message: Message) -> bool:
+        return self.runs_unclaimed
+
+    def begin(
+        self,
+        handler: Claimer,
+        message: Message,
+        delivery: Delivery,
+        lease_lost: Event,
+        until: timedelta | None,
+    ) -> StoreBegun | Outcome:
         assert message.idempotency_key is not None
         key = ClaimKey(handler.name, message.idempotency_key)
         try:

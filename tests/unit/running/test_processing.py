@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
@@ -14,13 +14,17 @@ from tenacity import stop_after_attempt
 
 import cloudq
 from cloudq import App, Context, RetryPolicy
+from cloudq.aws_lambda.edge import Edge as LambdaEdge
+from cloudq.azure_functions.edge import Edge as FunctionsEdge
 from cloudq.core import wire
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.message import Message
 from cloudq.core.outcome import Acked, DeadLettered, Outcome, Snoozed
 from cloudq.core.processor import no_time_limit
-from cloudq.errors import ConfigurationError
-from cloudq.running.processing import processor_of, refuse_strangers
+from cloudq.errors import CloudqError, ConfigurationError, SchemaMismatch, StoreUnavailable
+from cloudq.push.edge import PushEdge
+from cloudq.running.processing import check_store, processor_of, refuse_strangers
+from cloudq.worker.service import Worker
 
 MINUTE = timedelta(minutes=1)
 SOURCES = Path(cloudq.__file__).parent
@@ -111,3 +115,73 @@ def test_what_stands_in_for_a_task_runs_in_its_place() -> None:
     stand_ins = {"t": app.runtime.handlers["other"]}
     assert isinstance(processor_of(app, no_time_limit, handlers=stand_ins).process(delivery(app, "t")), Acked)
     assert ["other"] == ran
+
+
+# ── keys without a store ─────────────────────────────────────────────────────────────────────────────────
+
+
+def keyed(url: str, **settings: Any) -> App:
+    """An app with a task that declares a key."""
+    app = App(url, **settings)
+    app.task("charge", idempotency_key="order-{order}")(lambda order: None)
+    return app
+
+
+EDGES: dict[str, Callable[[], object]] = {
+    "worker": lambda: Worker(keyed("sqs://eu-west-1")),
+    "push": lambda: PushEdge(keyed("cloudtasks://project/europe-west1?target=https://worker.example/")).open(),
+    "lambda": lambda: LambdaEdge(keyed("sqs://eu-west-1")),
+    "functions": lambda: FunctionsEdge(keyed("servicebus://shop.servicebus.windows.net"), "q"),
+}
+
+
+@pytest.mark.parametrize("edge", EDGES)
+def test_no_edge_starts_with_a_declared_key_and_no_store(edge: str) -> None:
+    """It says which task, and both ways out; nothing has been opened."""
+    with pytest.raises(
+        ConfigurationError, match="task 'charge' declares an idempotency_key, and there is no store"
+    ) as refused:
+        EDGES[edge]()
+    assert "CLOUDQ_STORE_URL=postgresql://" in str(refused.value.hint)
+    assert 'store="none"' in str(refused.value.hint)
+
+
+def test_all_tasks_that_declare_a_key_are_named() -> None:
+    """Not only the first."""
+    app = keyed("sqs://eu-west-1")
+    app.task("mail", idempotency_key="mail-{order}")(lambda order: None)
+    app.task("plain")(lambda order: None)
+    with pytest.raises(ConfigurationError, match="tasks 'charge', 'mail' declare"):
+        check_store(app)
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        keyed("sqs://eu-west-1", store="none"),
+        keyed("sqs://eu-west-1", store="memory://"),
+        keyed("memory://"),
+        App("sqs://eu-west-1"),
+    ],
+    ids=["native only", "a store", "beside the backend", "no key"],
+)
+def test_both_ways_out_lead_out(app: App) -> None:
+    """And who declares no key needs none."""
+    check_store(app)
+
+
+def test_a_store_that_is_not_available_keeps_no_worker_from_starting(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What has a key waits; all else runs. What can't work at all is refused."""
+    errors: list[CloudqError] = [StoreUnavailable("no route to host"), SchemaMismatch("the tables are missing")]
+
+    def fail(url: str, **options: object) -> None:
+        raise errors.pop(0)
+
+    monkeypatch.setattr("cloudq.queues.store_connection.open_store", fail)
+    app = App("sqs://eu-west-1", store="redis://localhost")
+    check_store(app)
+    assert "no route to host" in caplog.text
+    with pytest.raises(SchemaMismatch):
+        check_store(app)

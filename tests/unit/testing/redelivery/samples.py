@@ -268,14 +268,14 @@ BROKEN = [counter, mail_before_commit, file_append, charge_without_a_key, read_m
 RIGHT = [counter_once_a_message, mail_with_a_name, file_of_its_own, charge_with_a_key, one_statement]
 
 
-# ── right by cloudq's own key, once the worker claims it ─────────────────────────────────────────────────
+# ── right by cloudq's own key, which the worker claims ───────────────────────────────────────────────────
 
 
-def counter_by_key(shop: Shop, **options: object) -> Check:
+def counter_by_key(shop: Shop, *, by_key: bool = True, **options: object) -> Check:
     """The counter, as broken as above, with a key: a second delivery finds that the work is done."""
     app = App()
 
-    @app.task("shop.add_points", idempotency_key="points-{customer}")
+    @app.task("shop.add_points", **({"idempotency_key": "points-{customer}"} if by_key else {}))
     def add_points(customer: str, points: int) -> None:
         with shop.transaction() as db:
             db.execute("INSERT OR IGNORE INTO points VALUES (?, 0)", [customer])
@@ -284,11 +284,11 @@ def counter_by_key(shop: Shop, **options: object) -> Check:
     return _points_check(shop, add_points, **options)
 
 
-def file_append_by_key(shop: Shop, **options: object) -> Check:
+def file_append_by_key(shop: Shop, *, by_key: bool = True, **options: object) -> Check:
     """The journal, as broken as above, with a key."""
     app = App()
 
-    @app.task("shop.note", idempotency_key="note-{order_id}")
+    @app.task("shop.note", **({"idempotency_key": "note-{order_id}"} if by_key else {}))
     async def note(order_id: int) -> None:
         with shop.journal.open("a") as journal:
             journal.write(f"order {order_id}\n")
@@ -296,4 +296,23 @@ def file_append_by_key(shop: Shop, **options: object) -> Check:
     return _journal_check(shop, note, lambda: shop.journal.read_text().splitlines(), **options)
 
 
-RIGHT_BY_KEY = [counter_by_key, file_append_by_key]
+def shared_book_by_key(shop: Shop, *, by_key: bool = True, **options: object) -> Check:
+    """Read here, written there; each shelf has a file of its own, and one message: a key is all it has."""
+    app = App()
+
+    @app.task("shop.restock", **({"idempotency_key": "restock-{shelf}"} if by_key else {}))
+    def restock(shelf: str, pens: int) -> None:
+        book = shop.folder / f"{shelf}.txt"
+        there = int(book.read_text()) if book.exists() else 0
+        crash_point("read")
+        book.write_text(str(there + pens))
+
+    def state() -> object:
+        return {shelf: (shop.folder / f"{shelf}.txt").read_text() for shelf in ("a", "b")}
+
+    return Check(
+        restock.call(shelf="a", pens=1), restock.call(shelf="b", pens=2), state=state, reset=shop.reset, **options
+    )
+
+
+RIGHT_BY_KEY = [counter_by_key, file_append_by_key, shared_book_by_key]

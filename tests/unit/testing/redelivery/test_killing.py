@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 
 import pytest
 
 from cloudq import App
+from cloudq.core.store import ClaimKey, RecordState
 from cloudq.errors import ConfigurationError
 from cloudq.testing import FakeClock, in_memory, sent
 from cloudq.testing.memory import memory_of
@@ -46,6 +48,22 @@ def test_what_the_child_sent_is_there(app):
 
     kill_in_a_child(app, memory_of(app), run)
     assert [("child", {"n": 1})] == [(message.task, message.payload) for message in sent(app)]
+
+
+def test_what_the_child_claimed_is_claimed(app):
+    """In the store of its parent, where the claim lapses: nobody gives it back."""
+    key = ClaimKey("t", "k")
+
+    def run(die):
+        app.runtime.store.claim(
+            key, owner="child", lease=timedelta(minutes=2), fingerprint=b"f", keep=timedelta(days=1)
+        )
+        die("claimed")
+
+    kill_in_a_child(app, memory_of(app), run)
+    assert ("child", b"f") == (app.runtime.store.show(key).owner, app.runtime.store.show(key).fingerprint)
+    app.clock.advance(timedelta(minutes=2))
+    assert RecordState.LAPSED is app.runtime.store.show(key).state
 
 
 def test_its_memory_is_gone(app):

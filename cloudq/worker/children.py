@@ -8,15 +8,19 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, Final, Literal
 
+from cloudq.app import App
+from cloudq.core.capabilities import Capabilities
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.core.loading import LOAD_LIMIT
 from cloudq.core.processor import Processor
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.threads import Threads
+from cloudq.errors import ConfigurationError
+from cloudq.queues.store_connection import STORE_VARIABLE
 from cloudq.running.backoff import Backoff
 from cloudq.running.event_loop import Ended
 from cloudq.running.held import HeldLease
@@ -226,3 +230,26 @@ def _log_format() -> Literal["text", "json"] | None:
         if isinstance(handler.formatter, TextFormatter):
             return "text"
     return None
+
+
+def refuse_what_is_not_shared(app: App, queues: Iterable[Capabilities]) -> None:
+    """Refuses child processes where what they send, or claim, would be seen by nobody else.
+
+    Raises:
+        ConfigurationError: The backend or the store lives in one process, or was lent to this one.
+    """
+    if app.runtime.lent:
+        raise ConfigurationError(
+            "the app works with a driver that was lent to it, which can't be passed to child processes",
+            hint="use threads (processes=0), or open the backend by its URL",
+        )
+    if not all(capabilities.shared for capabilities in queues):
+        raise ConfigurationError(
+            "this backend lives in one process: what tasks in others send would be lost",
+            hint="use sqlite:///cloudq.db, or threads (processes=0)",
+        )
+    if (app.runtime.stores.url or "").startswith("memory://"):
+        raise ConfigurationError(
+            "a store in memory lives in one process: the same key would be claimed in each of the others",
+            hint=f"{STORE_VARIABLE}=sqlite:///cloudq.db, or threads (processes=0)",
+        )

@@ -18,7 +18,6 @@ from cloudq.core.driver import LeaseWatcher, PullDriver
 from cloudq.core.outcome import Acked, Outcome, Snoozed
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.threads import Threads
-from cloudq.errors import ConfigurationError
 from cloudq.running.events import Finished, Snapshot, Tally
 from cloudq.running.held import HeldLease
 from cloudq.running.main_loop import MainLoop
@@ -289,18 +288,9 @@ class Worker:
                 ended=self._end_task,
                 clock=self._clock,
             )
-        if self.app.runtime.lent:
-            raise ConfigurationError(
-                "the app works with a driver that was lent to it, which can't be passed to child processes",
-                hint="use threads (processes=0), or open the backend by its URL",
-            )
-        if not all(self._driver.capabilities(queue).shared for queue in self.queues):
-            raise ConfigurationError(
-                "this backend lives in one process: what tasks in others send would be lost",
-                hint="use sqlite:///cloudq.db, or threads (processes=0)",
-            )
-        from cloudq.worker.children import ChildExecutor
+        from cloudq.worker.children import ChildExecutor, refuse_what_is_not_shared
 
+        refuse_what_is_not_shared(self.app, [self._driver.capabilities(queue) for queue in self.queues])
         self._children = ChildExecutor(
             self._intake,
             self._processor,

@@ -156,7 +156,9 @@ def test_while_one_runs_another_waits(app):
             seen.append(deliver(app, message_of(name="2")))
 
     assert ACKED is deliver(app)
-    assert [(Why.CLAIMED, LEASE)] == [(outcome.why, outcome.delay) for outcome in seen]
+    [outcome] = seen
+    assert Why.CLAIMED is outcome.why
+    assert LEASE <= outcome.delay <= 2 * LEASE
 
 
 def test_a_failure_gives_the_key_back(app):
@@ -179,7 +181,8 @@ def test_a_dead_workers_claim_lapses(app, charges):
     store_of(app).claim(KEY, owner="dead", lease=LEASE, fingerprint=None, keep=KEEP)
     app.clock.advance(LEASE / 2)
     outcome = deliver(app)
-    assert (Why.CLAIMED, LEASE / 2) == (outcome.why, outcome.delay)
+    assert Why.CLAIMED is outcome.why
+    assert LEASE / 2 <= outcome.delay <= LEASE
     app.clock.advance(outcome.delay)
     assert ACKED is deliver(app)
     assert [(42, 5)] == charges
@@ -329,7 +332,8 @@ def test_until_its_start_a_dead_workers_task_is_not_started_again(app):
     claims.begin(None, message, delivery_of(app, message), threading.Event())  # and its process is gone
     app.clock.advance(timedelta(days=3))
     outcome = deliver(app, processor=processor)
-    assert (Why.CLAIMED, True) == (outcome.why, outcome.delay <= LONGEST_WAIT)
+    assert Why.CLAIMED is outcome.why
+    assert LONGEST_WAIT <= outcome.delay <= 2 * LONGEST_WAIT
     assert [] == runs
     deliver(app, message_of(key="order-43", order=43), processor)
     deliver(app, message_of(key="order-43", order=43), processor)

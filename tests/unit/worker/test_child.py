@@ -30,11 +30,19 @@ def test_a_child_works_with_its_parents_backend_and_store(
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    hello = Hello(app_spec="childs_app", url="sqlite:///given.db", claim_check=given, log_format=None, log_level=0)
+    hello = Hello(
+        app_spec="childs_app",
+        url="sqlite:///given.db",
+        claim_check=given,
+        store="redis://keys",
+        log_format=None,
+        log_level=0,
+    )
     try:
         app = _load(hello)
     finally:
         sys.modules.pop("childs_app", None)
+    assert "redis://keys" == app.runtime.stores.url
     # A relative path is resolved once.
     assert (f"sqlite:///{tmp_path / 'given.db'}", given or "memory://own") == (app.url, app.runtime.claim_check_url)
 

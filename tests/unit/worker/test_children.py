@@ -9,6 +9,7 @@ from queue import SimpleQueue
 from types import SimpleNamespace
 
 import pytest
+from msgspec.structs import replace
 
 from cloudq.app import App
 from cloudq.core.clock import SYSTEM_CLOCK
@@ -17,10 +18,11 @@ from cloudq.core.outcome import ACKED, DeadLettered, Outcome, Snoozed, Why
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.processor import Processor
 from cloudq.drivers.memory import MemoryDriver
+from cloudq.errors import ConfigurationError
 from cloudq.running.held import HeldLease
 from cloudq.running.runs import Runs
 from cloudq.worker import children
-from cloudq.worker.children import ChildExecutor
+from cloudq.worker.children import ChildExecutor, refuse_what_is_not_shared
 from cloudq.worker.frames import FrameTooLarge, Hello
 from cloudq.worker.intake import Intake
 from tests.unit.worker.fakes import NoThreads, delivery, until
@@ -182,3 +184,16 @@ def test_a_child_does_as_its_parent_was_started(monkeypatch: pytest.MonkeyPatch)
     safe = {name: getattr(sys.flags, name) for name in dir(sys.flags) if not name.startswith("_")}
     monkeypatch.setattr(sys, "flags", SimpleNamespace(**safe | {"safe_path": True}))
     assert Parent(app).executor._hello.safe_path
+
+
+# ── what is not shared ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_store_that_lives_in_one_process_is_refused(tmp_path):
+    """Each child would claim the same key in its own."""
+    url, memory = f"sqlite:///{tmp_path}/shop.db", MemoryDriver().capabilities("q")
+    shared = replace(memory, shared=True)
+    refuse_what_is_not_shared(App(url), [shared])
+    refuse_what_is_not_shared(App(url, store="none"), [shared])
+    with pytest.raises(ConfigurationError, match="a store in memory lives in one process"):
+        refuse_what_is_not_shared(App(url, store="memory://"), [shared])

@@ -18,6 +18,9 @@ from cloudq.tasks.context import Context
 from cloudq.tasks.options import AppSettings, TaskOptions
 from cloudq.tasks.task import Task, TaskDecorator
 
+if TYPE_CHECKING:
+    from cloudq.app.outbox import Outbox
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -107,6 +110,23 @@ class App(Sending):
             TaskDefinitionError: A type can't travel as JSON.
         """
         self._registry.load(self.imports)
+
+    def outbox(self, connection: object = None, *, using: str | None = None) -> Outbox:
+        """Sends that the transaction of your own database takes along: published once it is committed, else never.
+
+        Args:
+            connection: A connection with a transaction that you commit: a `Connection` or `Session` of SQLAlchemy's, or
+                an async one of these; a connection of psycopg, pymysql or sqlite3.
+            using: In its place, the alias of a database of Django's, within `transaction.atomic()`.
+
+        Raises:
+            TransactionRefused: It is no connection that is known here.
+        """
+        from cloudq.app.outbox import Outbox, Sends
+        from cloudq.user_database import opened
+
+        sends = Sends(self._message, self.runtime.outbox_row, self._eager, self._eager_run)
+        return Outbox(sends, opened(connection, using=using), self.outbox_namespace)
 
     # ── the backend ──────────────────────────────────────────────────────────────────────────────────────
 

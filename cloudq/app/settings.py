@@ -34,6 +34,7 @@ class AppState:
         self.strict_queues: bool | None = None
         self.unknown_task_patience, self.longest_delay = UNKNOWN_TASK_PATIENCE, LONGEST_DELAY
         self.redact: Redact = mask_secrets
+        self.outbox_namespace = ""
 
     def configure(self, url: str | None = None, **settings: Unpack[AppSettings]) -> None:
         """Sets what is given, as the constructor does; what is left out stays.
@@ -57,6 +58,7 @@ class AppState:
         self.imports = tuple(settings.get("imports") or ()) if "imports" in given else self.imports
         self.retry_policy = settings.get("retry") or self.retry_policy
         self.redact = settings.get("redact") or self.redact
+        self.outbox_namespace = given.get("outbox_namespace", self.outbox_namespace)
         self.middleware = tuple(settings.get("middleware") or ()) if "middleware" in given else self.middleware
         self.convert_untyped = bool(given.get("convert_untyped", self.convert_untyped))
         self.unknown_task_patience = given.get("unknown_task_patience", self.unknown_task_patience)

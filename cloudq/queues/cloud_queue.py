@@ -152,6 +152,17 @@ class CloudQueue:
         """
         return self._prepare(message, timedelta(0)).outgoing
 
+    def whole_body(self, message: Message) -> bytes:
+        """The message's bytes for an outbox, the payload in them whatever its size. Checked as `send` checks it.
+
+        Raises:
+            UnsupportedError: The queue can't do what the message asks for.
+            MessageTooLarge: It is larger than the backend stores, and there is no store for large payloads.
+            PayloadError: It can't be encoded: its payload is nested too deep.
+        """
+        parcel = self._prepare(message, timedelta(0))
+        return parcel.outgoing.body if parcel.blob is None else self._outgoing(message).body
+
     def _parcel(self, message: Message) -> Parcel:
         return self._prepare(message, self._storing.deadline())
 

@@ -125,6 +125,8 @@ class AppSettings(TypedDict, total=False):
         redact: Takes secrets out of the texts of errors that dead letters, retries and a worker's log lines keep: a
             function from text to text. Default: `cloudq.mask_secrets`, which it may call itself. What it raises is
             no secret's end: the text is left out.
+        outbox_namespace: Keeps the messages of apps apart that share a database with an outbox, for the app that sends
+            and the relay that publishes alike; at most 128 characters. Empty if it isn't set.
     """
 
     imports: Sequence[str] | None
@@ -140,6 +142,7 @@ class AppSettings(TypedDict, total=False):
     unknown_task_patience: timedelta | None
     longest_delay: timedelta | None
     redact: Redact | None
+    outbox_namespace: str | None
 
 
 def checked_app_settings(url: object, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,12 +176,25 @@ def checked_app_settings(url: object, settings: Mapping[str, Any]) -> dict[str, 
         if switch is not None and not isinstance(switch, bool):
             raise ConfigurationError(f"{name} is True or False, not {switch!r}", hint=f"{name}=True")
     _check_spans(settings)
+    _check_namespace(settings.get("outbox_namespace"))
     redact = settings.get("redact")
     if redact is not None and not callable(redact):
         raise ConfigurationError(f"redact is a function, not {kind_of(redact)}", hint="redact=cloudq.mask_secrets")
     if middleware is not None:
         check_middleware(middleware)
     return {name: value for name, value in settings.items() if value is not None}
+
+
+def _check_namespace(namespace: object) -> None:
+    if namespace is None:
+        return
+    from cloudq.outbox.schema import LONGEST_NAMESPACE, is_namespace  # few programs have an outbox
+
+    if not is_namespace(namespace):
+        raise ConfigurationError(
+            f"outbox_namespace is a text of at most {LONGEST_NAMESPACE} characters without spaces at its ends",
+            hint='outbox_namespace="shop"',
+        )
 
 
 def _check_spans(settings: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from cloudq.core.delivery import Delivery
 from cloudq.core.message import Message
@@ -13,6 +14,9 @@ from cloudq.queues.signing import Signing
 from cloudq.queues.store_connection import StoreConnection
 from cloudq.tasks.definition import Definition
 from cloudq.tasks.registry import Registry
+
+if TYPE_CHECKING:
+    from cloudq.outbox.writing import NewRow
 
 
 class AppRuntime:
@@ -91,6 +95,25 @@ class AppRuntime:
         if message.reference is None:
             return message
         return load_payload(message, self._connection.claim_check)
+
+    def outbox_row(self, message: Message) -> NewRow:
+        """The message as an outbox stores it, checked against its queue, and signed as a send signs it.
+
+        Raises:
+            UnsupportedError: The queue can't do what the message asks for.
+            MessageTooLarge: It is larger than the backend stores.
+            PayloadError: It can't be encoded.
+            ConfigurationError: The URL can't be used.
+            BackendError: The backend can't be opened.
+        """
+        from cloudq.outbox.writing import NewRow  # few programs have an outbox
+
+        return NewRow(
+            queue=message.queue,
+            task=message.task,
+            body=self._connection.queue(message.queue).whole_body(message),
+            ordering_key=message.ordering_key,
+        )
 
     def payload_deleter(self) -> Callable[[Delivery], None] | None:
         """Deletes the payload of a message that is done and gone; `None` if payloads are kept."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+import sys
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 from sqlalchemy.orm import Session, scoped_session
 
 from cloudq.errors import TransactionRefused
 from cloudq.user_database import refusals
 from cloudq.user_database.database import NoAsync, NoSync
 from cloudq.user_database.statements import NOTHING, Answer, Dialect, Move, Step
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 _DIALECTS: Final = {
     "postgresql": Dialect.POSTGRESQL,
@@ -24,15 +27,17 @@ _DIALECTS: Final = {
 
 def of_sqlalchemy(given: Any) -> ConnectionDatabase | SessionDatabase | AsyncDatabase | None:
     """The database behind an object of SQLAlchemy's, or `None` if it is no connection and no session."""
-    if isinstance(given, (scoped_session, async_scoped_session)):
+    # Only what the program has imported can have made it; and the import fails where greenlet isn't installed.
+    of_asyncio = sys.modules.get("sqlalchemy.ext.asyncio")
+    if isinstance(given, scoped_session) or (of_asyncio and isinstance(given, of_asyncio.async_scoped_session)):
         given = given()
     if isinstance(given, Connection):
         return ConnectionDatabase(given)
     if isinstance(given, Session):
         return SessionDatabase(given)
-    if isinstance(given, AsyncConnection):
+    if of_asyncio and isinstance(given, of_asyncio.AsyncConnection):
         return AsyncDatabase(given, ConnectionDatabase(given.sync_connection) if given.sync_connection else None)
-    if isinstance(given, AsyncSession):
+    if of_asyncio and isinstance(given, of_asyncio.AsyncSession):
         return AsyncDatabase(given, SessionDatabase(given.sync_session))
     return None
 

@@ -38,6 +38,7 @@ TESTED_ELSEWHERE: Final = {
     "cloudq.testing.stores": "it is tests; test_store_kit_catches.py breaks a store for each",
     "cloudq.testing.conformance": "it is tests; test_conformance_catches.py breaks a driver for each",
     "cloudq.user_database.refusals": "only texts, which the tests of those who raise them read",
+    "cloudq.outbox.rows": "only values, which test_settling.py and test_taking.py read",
     "cloudq.tasks.home": "only a protocol, which App keeps: mypy checks it",
     "cloudq.worker.in_hand": "only values, which test_intake.py and test_service.py read",
 }

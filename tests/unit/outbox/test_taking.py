@@ -143,8 +143,8 @@ def test_a_look_reads_one_row_of_a_key(postgresql_reader: OutboxReader, postgres
                 plans.append("\n".join(row[0] for row in found))
                 step = script.send(database.do(step))
     looks = [plan for plan in plans if "walk" in plan]
-    assert len(looks) == 1
-    assert "Seq Scan on cloudq_outbox" not in looks[0]
+    assert looks
+    assert not any("Seq Scan on cloudq_outbox" in look for look in looks)
     engine.dispose()
 
 

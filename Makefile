@@ -30,7 +30,7 @@ BENCH_PYTHON ?=
 REV ?= HEAD
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-servicebus demo-cloudtasks test quick chaos check payloads test-terraform terraform-tools compatibility compatibility-tools audit sbom bench bench-diff cov api docs localstack clean
+.PHONY: help demo demo-servicebus demo-cloudtasks test quick chaos check payloads test-terraform terraform-tools compatibility compatibility-tools audit sbom bench bench-stores bench-diff cov api docs localstack clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -89,6 +89,9 @@ sbom: $(RUNTIME_STAMP) ## what the library's extras bring, into build/: an SBOM 
 
 bench: $(BENCH_STAMP) ## ours and others in one run: SQS, SQLite, Service Bus, pushes, start; QUICK=1 for a short one
 	@$(BIN)/python -m tests.benchmarks $(if $(QUICK),--quick)
+
+bench-stores: $(BENCH_STAMP) ## what a claim and its completion cost, store by store, beside raw calls and Powertools; QUICK=1
+	@$(BIN)/python -m tests.benchmarks.stores $(if $(QUICK),--quick)
 
 bench-diff: $(STAMP) ## this tree beside another revision, REV=HEAD~10: CPU, calls, waits, instructions; QUICK=1
 	@$(BIN)/python -m tests.benchmarks.diff $(if $(QUICK),--quick) '$(REV)'

@@ -333,6 +333,7 @@ def test_make_targets_are_explained() -> None:
         "sbom",
         "bench",
         "bench-diff",
+        "bench-stores",
         "cov",
         "api",
         "docs",

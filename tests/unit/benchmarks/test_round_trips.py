@@ -38,13 +38,16 @@ def echo() -> Iterator[int]:
 
 def test_what_is_sent_before_an_answer_is_one_round_trip(echo: int) -> None:
     """However many pieces it is sent in."""
-    with RoundTrips(echo) as between, socket.create_connection(("127.0.0.1", between.port)) as client:
-        with client.makefile("rb") as lines:
-            for number in range(1, 4):
-                client.sendall(b"a line ")
-                client.sendall(b"in two pieces\n")
-                assert lines.readline() == b"a line in two pieces\n"
-                assert between.count == number
+    with (
+        RoundTrips(echo) as between,
+        socket.create_connection(("127.0.0.1", between.port)) as client,
+        client.makefile("rb") as lines,
+    ):
+        for number in range(1, 4):
+            client.sendall(b"a line ")
+            client.sendall(b"in two pieces\n")
+            assert lines.readline() == b"a line in two pieces\n"
+            assert between.count == number
 
 
 @pytest.mark.slow

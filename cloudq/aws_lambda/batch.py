@@ -12,7 +12,7 @@ from cloudq.aws_lambda.lanes import Lanes
 from cloudq.core.delivery import Lease
 from cloudq.core.driver import Ack, FinalStep
 from cloudq.core.driver import Final as FinalCall
-from cloudq.core.outcome import Acked, Outcome
+from cloudq.core.outcome import Acked, Outcome, Snoozed
 from cloudq.core.safe_log import SafeLogger
 from cloudq.drivers.sqs.event_source import Arrival
 from cloudq.drivers.sqs.limits import MAX_BATCH
@@ -153,8 +153,9 @@ class Batch:
         with self._changed:
             if not self._over:
                 self._pending.append((place, outcome))
-            # On a FIFO queue the group's next waits to hear whether this one's copy is stored.
-            now = self._arrivals[place].group is not None or len(self._pending) >= MAX_BATCH
+            # On a FIFO queue the group's next waits to hear whether this one's copy is stored, if it has one.
+            waited_for = self._arrivals[place].group is not None and not isinstance(outcome, Snoozed)
+            now = waited_for or len(self._pending) >= MAX_BATCH
         if now:
             self._settle()
         with self._changed:

@@ -231,6 +231,7 @@ class PushEdge:
             started=self.admission.started,
             acked=self._tally.acked,
             retried=self._tally.retried,
+            snoozed=self._tally.snoozed,
             dead_lettered=self._tally.dead_lettered,
             lease_lost=self.admission.lease_lost,
             waiting=self.admission.waiting,

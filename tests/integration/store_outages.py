@@ -81,8 +81,8 @@ def busiest(calls: Sequence[CallMade], *, window: timedelta = WINDOW) -> int:
 
 
 @contextmanager
-def claimed(app: App, monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> Iterator[StoreClaims]:
-    """Whatever edge is made of the app within, claims its keys in a store of the test's."""
+def claimed(monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> Iterator[StoreClaims]:
+    """Whatever edge is made within claims its keys in a store of the test's."""
     claims = StoreClaims(MemoryStore(clock))
     with monkeypatch.context() as patch:
         patch.setattr(processing, "Processor", partial(Processor, claims=claims))

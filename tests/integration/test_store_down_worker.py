@@ -109,7 +109,7 @@ def test_half_an_hour_without_the_store(bench: Bench, monkeypatch: pytest.Monkey
     Which found the store down was received before. Then each runs once, in its first attempt.
     """
     bench.send()
-    with claimed(bench.app, monkeypatch, bench.clock) as claims:
+    with claimed(monkeypatch, bench.clock) as claims:
         claims.broken = DOWN
         with running(bench.app, queues={bench.queue: 1}, concurrency=4, lease=timedelta(minutes=2)) as worker:
             until(lambda: worker.worker.snapshot().snoozed)

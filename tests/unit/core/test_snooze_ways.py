@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -101,3 +102,14 @@ def test_a_subscription_is_a_place_that_takes_no_copies() -> None:
 def test_a_worker_stops_asking_only_while_the_store_is_down(place: Place) -> None:
     """Whatever else a message waits for, the others of its queue needn't."""
     assert {why for why, waits in TABLE[place].items() if waits.stops} == {Why.STORE_DOWN}
+
+
+def test_the_page_says_what_the_table_says() -> None:
+    """Row by row, reason by reason."""
+    page = (Path(__file__).parents[3] / "docs/reference/waiting.md").read_text()
+    assert f"| where it came in | {' | '.join(why.value for why in Why)} |" in page
+    for place, row in TABLE.items():
+        cells = [f"{row[why].way.value}{' and stop' if row[why].stops else ''}" for why in Why]
+        assert f"| {' | '.join([place.value, *cells])} |" in page
+    for why in Why:
+        assert f"\n| {why.value} | " in page

@@ -86,7 +86,7 @@ class ClaimSteps:
             self.watch.note_down(words_of(error))
             if isinstance(outcome, Acked):
                 logger.exception(
-                    "%s is done, and its idempotency key couldn't be marked so: another message with it would run again",
+                    "%s is done, and its idempotency key couldn't be marked so: another with it would run again",
                     delivery.id,
                 )
             return outcome

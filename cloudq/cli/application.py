@@ -25,6 +25,8 @@ from cloudq.cli import (
 from cloudq.cli.demo import command as demo
 from cloudq.cli.dlq import commands as dlq
 from cloudq.cli.options import DEBUG, Switches
+from cloudq.cli.outbox import commands as outbox
+from cloudq.cli.outbox import relay
 from cloudq.cli.parameters import Argument, Option
 
 _CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
@@ -42,6 +44,7 @@ application = typer.Typer(
 queue_group = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
 emulators = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
 terraform_group = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
+outbox_group = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
 dead_letters = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
 
 
@@ -118,6 +121,11 @@ def _emulate() -> None:
     """Run a hosted queue on this machine, for development."""
 
 
+@outbox_group.callback()
+def _outbox() -> None:
+    """Publish what programs store in their database's outbox, and look after it."""
+
+
 @queue_group.callback()
 def _queues() -> None:
     """Set up queues, for development, and check them."""
@@ -159,6 +167,12 @@ _add(terraform_group, "check", terraform.check, terraform.CHECK_EXAMPLES)
 application.add_typer(emulators, name="emulate", rich_help_panel=_WORK)
 _add(emulators, "cloudtasks", emulate.cloudtasks, emulate.CLOUD_TASKS_EXAMPLES)
 _add(emulators, "servicebus", emulate.servicebus, emulate.SERVICE_BUS_EXAMPLES)
+application.add_typer(outbox_group, name="outbox", rich_help_panel=_WORK)
+_add(outbox_group, "relay", relay.relay, relay.EXAMPLES)
+_add(outbox_group, "status", outbox.status, outbox.STATUS_EXAMPLES)
+_add(outbox_group, "retry", outbox.retry, outbox.RETRY_EXAMPLES)
+_add(outbox_group, "skip", outbox.skip, outbox.SKIP_EXAMPLES)
+_add(outbox_group, "schema", outbox.schema, outbox.SCHEMA_EXAMPLES)
 application.add_typer(dead_letters, name="dlq", rich_help_panel=_REPAIR)
 _add(application, "purge", queues.purge, queues.PURGE_EXAMPLES, _REPAIR)
 _add(dead_letters, "list", dlq.list_, dlq.LIST_EXAMPLES)

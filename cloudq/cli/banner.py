@@ -1,9 +1,10 @@
-"""What a worker says on stderr before it begins."""
+"""What a worker, or a relay, says on stderr before it begins."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Literal
 
 import msgspec
 
@@ -17,7 +18,14 @@ from cloudq.errors import nearest
 from cloudq.queues.urls import parse_claim_check
 
 
-def show_banner(chosen: Chosen, lines: Mapping[str, str], fields: Mapping[str, object], *, as_json: bool) -> None:
+def show_banner(
+    chosen: Chosen,
+    lines: Mapping[str, str],
+    fields: Mapping[str, object],
+    *,
+    as_json: bool,
+    what: Literal["worker", "relay"] = "worker",
+) -> None:
     """Says which version works for which app on which backend.
 
     Args:
@@ -25,6 +33,7 @@ def show_banner(chosen: Chosen, lines: Mapping[str, str], fields: Mapping[str, o
         lines: What else is said, by heading, in this order.
         fields: What else is said as JSON.
         as_json: Whether all is said in one JSON object, like the log lines that follow.
+        what: What starts.
     """
     backend = str(parse_url(chosen.app.url))
     store = (
@@ -36,8 +45,8 @@ def show_banner(chosen: Chosen, lines: Mapping[str, str], fields: Mapping[str, o
         line = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "level": "info",
-            "logger": "cloudq.worker",
-            "message": "cloudq worker starts",
+            "logger": f"cloudq.{what}",
+            "message": f"cloudq {what} starts",
             "version": cloudq.__version__,
             "worker": worker_name(),
             "backend": backend,
@@ -50,12 +59,11 @@ def show_banner(chosen: Chosen, lines: Mapping[str, str], fields: Mapping[str, o
         }
         complain(printable_json(msgspec.json.encode(line)).decode())
         return
-    note(f"cloudq {cloudq.__version__}, worker {worker_name()}")
-    shown = {
-        "backend": f"{backend}, from {chosen.backend_from}",
-        "app": f"{chosen.spec}, from {chosen.how}",
-        **lines,
-    }
+    note(f"cloudq {cloudq.__version__}, {what} {worker_name()}")
+    shown = {"backend": f"{backend}, from {chosen.backend_from}"}
+    if chosen.spec is not None:
+        shown["app"] = f"{chosen.spec}, from {chosen.how}"
+    shown |= lines
     if store is not None:
         shown["payloads"] = f"too large for their queue: {store}"
     note(*(f"  {name:<8} {value}" for name, value in shown.items()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -10,6 +11,8 @@ from cloudq.cli import worker_push
 from cloudq.cli.banner import note_undeclared, show_banner
 from cloudq.cli.choosing import Chosen, tasks_app
 from cloudq.cli.options import AppSpec, Backend, Debug, duration, queue_name
+from cloudq.cli.outbox.hosting import relaying
+from cloudq.cli.outbox.place import ListenUrl, RelayedOutbox
 from cloudq.cli.parameters import Option
 from cloudq.cli.starting import Starting
 from cloudq.cli.wording import in_options
@@ -114,6 +117,8 @@ def worker(
         str | None,
         Option("--health", metavar="PORT|HOST:PORT", help="Serve /healthz and /readyz (PORT: on all addresses)."),
     ] = None,
+    outbox: RelayedOutbox = None,
+    listen: ListenUrl = None,
     log_format: Annotated[str, Option("--log-format", metavar="text|json", help="How to log to stderr.")] = "text",
     log_level: Annotated[str, Option("--log-level", metavar="LEVEL", help="The least severe to show.")] = "info",
     host: worker_push.Host = None,
@@ -141,7 +146,7 @@ def worker(
             "--concurrency and --processes exclude each other: N processes run N tasks at once",
             hint="--concurrency for tasks that wait, --processes for tasks that compute",
         )
-    configure(_log_format(log_format), log_level)
+    configure(log_format_of(log_format), log_level)
     weights = _weights(queue or [], strict=strict)
     as_json = log_format == "json"
     serving = worker_push.Serving(
@@ -154,8 +159,9 @@ def worker(
         insecure_no_auth=insecure_no_auth,
     )
     with Starting() as starting, in_options(), tasks_app(app, backend) as chosen:
-        configure(_log_format(log_format), log_level, chosen.app.redact)
+        configure(log_format_of(log_format), log_level, chosen.app.redact)
         listens = None if health is None else address(health)
+        beside = relaying(chosen.app, outbox, listen, as_json=as_json)
         if is_push(chosen.app.driver()):
             polling = {
                 "--strict": strict,
@@ -180,6 +186,7 @@ def worker(
                 grace=duration("--grace", grace),
                 health=listens,
                 as_json=as_json,
+                beside=beside,
             )
         else:
             worker_push.refuse(serving.given(), pushes=False)
@@ -201,18 +208,26 @@ def worker(
                 app_folder=chosen.folder,
                 app_found=f"{chosen.spec} in {chosen.folder}, from {chosen.how}",
             )
-            code = _poll(chosen, settings, starting, as_json=as_json)
+            code = _poll(chosen, settings, starting, beside, as_json=as_json)
     raise SystemExit(code)
 
 
-def _poll(chosen: Chosen, settings: WorkerSettings, starting: Starting, *, as_json: bool) -> int:
+def _poll(
+    chosen: Chosen,
+    settings: WorkerSettings,
+    starting: Starting,
+    beside: AbstractContextManager[None],
+    *,
+    as_json: bool,
+) -> int:
     from cloudq.worker.service import Worker
 
     service = Worker(chosen.app, settings)
     _refuse_unshared(chosen, service.queues)
     _show_banner(service, chosen, as_json=as_json)
     starting.over()
-    return service.run()
+    with beside:
+        return service.run()
 
 
 def address(text: str) -> tuple[str, int]:
@@ -229,7 +244,12 @@ def address(text: str) -> tuple[str, int]:
     return host.strip("[]") or EVERYWHERE, int(port)
 
 
-def _log_format(text: str) -> LogFormat:
+def log_format_of(text: str) -> LogFormat:
+    """The log format of that name.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
     known: Mapping[str, LogFormat] = {"text": "text", "json": "json"}
     if text not in known:
         raise ConfigurationError(f"there is no log format {text!r}", hint="--log-format text, or --log-format json")

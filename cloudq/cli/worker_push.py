@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -136,8 +137,9 @@ def serve(
     grace: timedelta,
     health: tuple[str, int] | None,
     as_json: bool,
+    beside: AbstractContextManager[None],
 ) -> int:
-    """Serves pushes until a signal stops it. Returns the exit code.
+    """Serves pushes until a signal stops it, in the block `beside`. Returns the exit code.
 
     Raises:
         ConfigurationError: It can't work like this.
@@ -159,7 +161,8 @@ def serve(
     server = ServerSettings(host=host, port=port, grace=grace, max_tasks=max_tasks, health=health)
     service = PushWorker(chosen.app, settings, server)
     _show_banner(service, chosen, as_json=as_json)
-    return service.run()
+    with beside:
+        return service.run()
 
 
 def look_at_queues(app: App, queues: Sequence[str]) -> None:

@@ -204,6 +204,11 @@ class CloudQueue:
             return item
         return replace(item, body=sign(item.body, self._signer))
 
+    @property
+    def deadline(self) -> timedelta:
+        """How long a send, or a `send_all` of what one call takes, lasts at most."""
+        return self._storing.whole
+
     @shielded
     def cancel(self, receipt: str) -> bool:
         """Deletes a message that nobody was handed, by what its send gave; see `App.cancel`.

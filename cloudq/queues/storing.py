@@ -63,6 +63,7 @@ class Storing:
 
     Attributes:
         sizes: How much the queue, and its dead-letter queue, are known to take.
+        whole: How long an operation takes at most, one that stores a batch.
     """
 
     def __init__(self, driver: Driver, capabilities: Capabilities, clock: Clock) -> None:
@@ -73,11 +74,11 @@ class Storing:
         self._max_items = capabilities.max_batch
         self._max_bytes = capabilities.max_batch_bytes
         self._call_timeout = capabilities.call_timeout
-        self._whole = CALLS_A_DEADLINE * self._call_timeout
+        self.whole = CALLS_A_DEADLINE * self._call_timeout
 
     def deadline(self) -> timedelta:
         """When an operation that begins now ends, on `Clock.elapsed`."""
-        return self._clock.elapsed() + self._whole
+        return self._clock.elapsed() + self.whole
 
     @property
     def longest_wait(self) -> timedelta:
@@ -244,7 +245,7 @@ class Storing:
 
     def _too_late(self) -> BackendUnavailable:
         return BackendUnavailable(
-            f"not tried: for {self._whole.total_seconds():g} s nothing could be stored before it",
+            f"not tried: for {self.whole.total_seconds():g} s nothing could be stored before it",
             hint=TIMEOUT_HINT,
         )
 

@@ -16,7 +16,6 @@ import msgspec
 
 from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import ConfigurationError
-from cloudq.running.events import Snapshot
 
 # From a connection's acceptance to the end of its answer, however slowly its client sends and reads.
 CLIENT_SECONDS: Final = 5
@@ -35,14 +34,14 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
         ok: Whether it is answered with 200; otherwise 503.
         problems: Why not, for a person. Anybody who can connect may read it: of an error its class, whose text, with
             hosts and paths, is in the log.
-        queues: The state of each queue's poller.
-        counts: The worker's counts.
+        queues: The state of each queue's poller; of a relay, that of its outbox, and of queues that are down.
+        counts: The counts of the worker, or of the relay.
     """
 
     ok: bool
     problems: Sequence[str]
     queues: Mapping[str, str]
-    counts: Snapshot
+    counts: msgspec.Struct
 
 
 class Pages(Protocol):

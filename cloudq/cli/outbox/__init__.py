@@ -1,0 +1,1 @@
+"""`cloudq outbox`, and the relay inside `cloudq worker`."""

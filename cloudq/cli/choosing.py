@@ -172,7 +172,7 @@ def _found(app: App, found: Found, backend: str | None) -> Chosen:
 def _bare(backend: str | None, why: str) -> Chosen:
     app = App()
     _use(app, backend)
-    return Chosen(app=app, why_bare=why)
+    return Chosen(app=app, why_bare=why, backend_from=app.runtime.url_from if backend is None else "--backend")
 
 
 def _load(found: Found) -> App:

@@ -65,7 +65,6 @@ class Listener:
         try:
             with self._connect() as hearing, self._connect() as saying:
                 hearing.execute(f"listen {CHANNEL}")
-                # Held, so that a pooler can't serve both of us by the same server's connection in turn.
                 saying.execute("select pg_notify(%s, %s)", (CHANNEL, word))
                 heard = any(said.payload == word for said in hearing.notifies(timeout=PATIENCE.total_seconds()))
                 notifies = saying.execute(_TRIGGER).fetchone() is not None

@@ -22,7 +22,7 @@ from cloudq.core.driver import SendResult
 from cloudq.core.message import Message
 from cloudq.core.wire import decode
 from cloudq.errors import UndecodableError
-from cloudq.outbox.reading import Failed, OutboxRow, Parked
+from cloudq.outbox.rows import Failed, OutboxRow, Parked
 from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.relay.resting import LONGEST, Resting
 from cloudq.relay.verdicts import Verdict, verdict, why
@@ -167,7 +167,10 @@ def _limits(handle: CloudQueue | Exception) -> tuple[int, int]:
 
 
 def _deadline(handle: CloudQueue | Exception) -> timedelta:
-    return timedelta(0) if isinstance(handle, Exception) else handle.deadline
+    if isinstance(handle, Exception):
+        return timedelta(0)
+    deadline: timedelta = handle.deadline
+    return deadline
 
 
 def _delay(failures: int) -> timedelta:

@@ -18,7 +18,7 @@ from cloudq.core.clock import Clock
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.spans import shown
 from cloudq.errors import LeaseLost
-from cloudq.outbox.reading import OutboxRow
+from cloudq.outbox.rows import OutboxRow
 from cloudq.relay.doorbell import Doorbell
 from cloudq.relay.publishing import Publisher, Sorted
 from cloudq.relay.settings import RelaySettings

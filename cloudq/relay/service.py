@@ -69,7 +69,8 @@ class Relay:
         self._loop = MainLoop(self._clock)
         self._tally = Tally()
         self._resting = Resting(self._clock)
-        self._stop, self._news, self._more = (Doorbell(self._clock) for _ in range(3))
+        self._stop, self._news, self._more, self._over = (Doorbell(self._clock) for _ in range(4))
+        self._until_empty = settings.once
         publisher = Publisher(app.queue, self._resting)
         self._pumps = [
             Pump(
@@ -114,8 +115,8 @@ class Relay:
         """Works until it is stopped, or, with `once`, nothing is due. Catches SIGTERM and SIGINT if in the main thread.
 
         Returns:
-            The exit code: 0 done, or `max_time` is over; 1 failed, or with `once` not all could be published; 3 with `once`, the outbox
-            can't be reached.
+            The exit code: 0 done, or `max_time` is over; 1 failed, or with `once` not all could be published; 3 with
+            `once`, the outbox can't be reached.
         """
         return self._loop.run(start=self.start, look=self._look, shut_down=self._shut_down, close=self._close)
 
@@ -134,14 +135,22 @@ class Relay:
             self._threads.submit(partial(self._work, pump, helps=number > 0))
 
     def end(self, patience: timedelta) -> None:
-        """As the first signal, and waits, at most for `patience`."""
+        """Publishes what is due, at most for `patience`, and ends as after a signal."""
+        self._until_empty = True
+        self._wake()
+        self._await_pumps(patience)
         self._ask_to_stop()
-        heard = self._more.rings
-        until = self._clock.elapsed() + patience
-        while self._ended < len(self._pumps) and (left := until - self._clock.elapsed()) > timedelta(0):
-            self._more.wait(heard, left)
-            heard = self._more.rings
+        self._await_pumps(AT_ONCE)
         self._close()
+
+    def _await_pumps(self, patience: timedelta) -> None:
+        until = self._clock.elapsed() + patience
+        while True:
+            heard = self._over.rings
+            left = until - self._clock.elapsed()
+            if self._ended == len(self._pumps) or left <= timedelta(0):
+                return
+            self._over.wait(heard, left)
 
     def counts(self) -> Counts:
         """The counts at this moment."""
@@ -180,6 +189,9 @@ class Relay:
 
     def _ask_to_stop(self) -> None:
         self._stop.ring()
+        self._wake()
+
+    def _wake(self) -> None:
         self._news.ring()
         self._more.ring()
 
@@ -202,7 +214,7 @@ class Relay:
                 heard = bell.rings
                 taken = pump.round()
                 if taken is None:
-                    if self.settings.once and pump.failures >= ONCE_TRIES:
+                    if self._until_empty and pump.failures >= ONCE_TRIES:
                         self._unreachable = True
                         return
                     pump.pause()
@@ -210,7 +222,7 @@ class Relay:
                 if pump.full:
                     self._more.ring()
                 if not taken:
-                    if self.settings.once:
+                    if self._until_empty:
                         return
                     bell.wait(heard, None if helps else self._poll())
                 if not helps:
@@ -219,7 +231,7 @@ class Relay:
             pump.close()
             with self._lock:
                 self._ended += 1
-            self._more.ring()
+            self._over.ring()
             self._loop.look_again()
 
     def _poll(self) -> timedelta:

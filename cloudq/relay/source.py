@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Protocol
 
-from cloudq.outbox.reading import Failed, OutboxRow, Parked
+from cloudq.outbox.rows import Failed, OutboxRow, Parked
 
 
 class Batch(Protocol):

@@ -54,8 +54,8 @@ def status(
         for row in parked:
             write_json(_parked_as_json(row))
         return
-    heads = ("namespace", "waiting", "failing", "parked", "held back", "oldest")
-    table(heads, [(one.namespace or "-", *_counts(one), age(one.oldest)) for one in full])
+    counted = ("namespace", "waiting", "failing", "parked", "held back", "oldest")
+    table(counted, [(one.namespace or "-", *_counts(one), age(one.oldest)) for one in full])
     if parked:
         heads = ("parked", "queue", "task", "key", "attempts", "behind it", "since", "why")
         table(heads, [_parked_row(row) for row in parked])
@@ -121,12 +121,13 @@ def schema(
 ) -> None:
     """Print the SQL that makes the outbox's tables, for your migrations. It may be run again."""
     from cloudq.outbox.schema import schema_sql
+    from cloudq.user_database import Dialect
 
     if dialect not in DIALECTS:
         raise ConfigurationError(f"there is no dialect {dialect!r}: {nearest(dialect, DIALECTS)}")
     if notify and dialect != "postgresql":
         raise ConfigurationError(f"{dialect} has nothing that notifies", hint="leave --notify out: the relay polls")
-    write(schema_sql(dialect, notify=notify).rstrip())
+    write(schema_sql(Dialect(dialect), notify=notify).rstrip())
 
 
 def status_as_json(one: OutboxStatus) -> dict[str, object]:
@@ -184,7 +185,6 @@ def _say(done: str, count: int, ids: Sequence[int] | None, *, json: bool) -> Non
     else:
         write(f"{done} {count} parked {'message' if count == 1 else 'messages'}")
     if ids and count < len(set(ids)):
-        note(
-            f"{len(set(ids)) - count} of them are not parked, or not there: `cloudq outbox status` shows those that are"
-        )
+        missing = len(set(ids)) - count
+        note(f"not parked, or not there: {missing} of them; `cloudq outbox status` shows those that are")
         raise SystemExit(FAILED)

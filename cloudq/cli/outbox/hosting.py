@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Final
 
 from cloudq.app import App
-from cloudq.cli.outbox.place import listen_url, opener, shown_url
+from cloudq.cli.outbox.place import concurrency, listen_url, opener, shown_url
 from cloudq.cli.output import note
 from cloudq.errors import TransientError
 
@@ -30,7 +30,9 @@ def relaying(app: App, outbox: str | None, listen: str | None, *, as_json: bool)
     from cloudq.relay.service import Relay
     from cloudq.relay.settings import RelaySettings
 
-    relay = Relay(app, opener(app, outbox, None), RelaySettings(listen_url=listen_url(listen)))
+    at_once = concurrency(outbox, RelaySettings().concurrency)
+    settings = RelaySettings(concurrency=at_once, listen_url=listen_url(listen))
+    relay = Relay(app, opener(app, outbox, None), settings)
     try:
         relay.check()
     except TransientError as error:

@@ -78,7 +78,7 @@ def listen_url(given: str | None) -> str | None:
 
 def opener(app: App, url: str, namespace: str | None) -> Callable[[timedelta], OutboxReader]:
     """What opens the outbox for a relay of the app."""
-    from cloudq.outbox.reading import open_outbox
+    from cloudq.outbox.opening import open_outbox
 
     def opened(lease: timedelta) -> OutboxReader:
         return open_outbox(url, namespace_of(app, namespace), lease=lease, clock=app.clock)
@@ -89,7 +89,7 @@ def opener(app: App, url: str, namespace: str | None) -> Callable[[timedelta], O
 @contextmanager
 def reading(app: App, url: str, namespace: str | None) -> Iterator[OutboxReader]:
     """The outbox, for a command that looks or repairs; closed after the block."""
-    from cloudq.outbox.reading import open_outbox
+    from cloudq.outbox.opening import open_outbox
 
     reader = open_outbox(url, namespace_of(app, namespace))
     try:
@@ -100,7 +100,12 @@ def reading(app: App, url: str, namespace: str | None) -> Iterator[OutboxReader]
 
 def namespace_of(app: App, given: str | None) -> str:
     """Whose messages: what was given, else the app's own setting."""
-    return app.outbox_namespace if given is None else given
+    return getattr(app, "outbox_namespace", "") if given is None else given
+
+
+def concurrency(url: str, asked: int) -> int:
+    """How many batches at once: a SQLite file has one reader, and a second one would keep the first from reading."""
+    return 1 if url.startswith("sqlite") else asked
 
 
 def shown_url(url: str) -> str:

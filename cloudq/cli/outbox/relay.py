@@ -8,6 +8,7 @@ from cloudq.cli.banner import show_banner
 from cloudq.cli.choosing import any_app
 from cloudq.cli.options import Backend, Debug, NamedApp, duration
 from cloudq.cli.outbox.place import ListenUrl, Namespace, OutboxUrl, listen_url, opener, outbox_url, shown_url
+from cloudq.cli.outbox.place import concurrency as readers
 from cloudq.cli.output import note
 from cloudq.cli.parameters import Option
 from cloudq.cli.wording import in_options
@@ -71,14 +72,15 @@ def relay(
 
     configure(log_format_of(log_format), log_level)
     url = outbox_url(outbox)
-    given = {"batch": batch, "concurrency": concurrency}
+    usual = RelaySettings()
     settings = RelaySettings(
         once=once,
         max_time=None if max_time is None else duration("--max-time", max_time, positive=True),
         grace=duration("--grace", grace),
         listen_url=None if once else listen_url(listen),
         health=None if health is None else address(health),
-        **{name: number for name, number in given.items() if number is not None},
+        batch=usual.batch if batch is None else batch,
+        concurrency=readers(url, usual.concurrency if concurrency is None else concurrency),
     )
     with in_options(), any_app(app, backend, wanted=False, stores=True) as chosen:
         configure(log_format_of(log_format), log_level, chosen.app.redact)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -44,6 +46,26 @@ def test_stats_json(cli, filled):
     assert 0 <= emails.pop("oldest_age_seconds") < 60
     assert {"queue": "emails", "ready": 2, "delayed": 1, "in_flight": 0, "dead": 1} == emails
     assert default["oldest_age_seconds"] is None
+
+
+def test_stats_of_the_outbox(cli, filled, monkeypatch, tmp_path):
+    """Where CLOUDQ_OUTBOX_URL names an outbox, how much waits there, and the age of the oldest."""
+    from cloudq.outbox.opening import create_tables
+
+    file = tmp_path / "outbox.db"
+    sqlite3.connect(file).close()
+    create_tables(f"sqlite:///{file}")
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute(
+            "insert into cloudq_outbox (namespace, queue, task, body, key_digest, number, created_at)"
+            " values ('', 'q', 't', '', '', 0, cast((julianday('now') - 2440587.5) * 86400000000 as integer))"
+        )
+    monkeypatch.setenv("CLOUDQ_OUTBOX_URL", f"sqlite:///{file}")
+    lines = cli("stats", "--queue", "emails").out.splitlines()
+    assert ["outbox", "waiting", "parked", "oldest"] == lines[2].split()
+    assert ["1", "0", "0:00:00"] == lines[3].split()
+    said = json.loads(cli("stats", "--queue", "emails", "--json").out.splitlines()[1])
+    assert (f"sqlite:///{file}", 1, 0) == (said["outbox"], said["waiting"], said["parked"])
 
 
 def test_stats_without_an_app(cli):

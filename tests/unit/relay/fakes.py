@@ -13,7 +13,7 @@ from cloudq.core.message import Message
 from cloudq.core.wire import encode
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import LeaseLost, StoreUnavailable
-from cloudq.outbox.reading import Failed, OutboxRow, Parked
+from cloudq.outbox.rows import Failed, OutboxRow, Parked
 
 _CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -11,7 +11,7 @@ from cloudq.app import App
 from cloudq.core.capabilities import Capabilities
 from cloudq.core.message import Message
 from cloudq.errors import BackendError, BackendUnavailable, MessageTooLarge, QueueNotFound, Throttled
-from cloudq.outbox.reading import OutboxRow
+from cloudq.outbox.rows import OutboxRow
 from cloudq.relay.publishing import Publisher, Sorted
 from cloudq.relay.resting import Resting
 from cloudq.relay.verdicts import MOST_FAILURES

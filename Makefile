@@ -10,6 +10,7 @@ CORE_STAMP := $(VENV)/.stamp-core
 SERVICEBUS_STAMP := $(VENV)/.stamp-servicebus
 CLOUDTASKS_STAMP := $(VENV)/.stamp-cloudtasks
 BENCH_STAMP := $(VENV)/.stamp-bench
+BENCH_OUTBOX_STAMP := $(VENV)/.stamp-bench-outbox
 TERRAFORM_STAMP := $(VENV)/terraform/.stamp
 RUNTIME_STAMP := $(VENV)/runtime/.stamp
 COMPATIBILITY := $(VENV)/compatibility
@@ -30,7 +31,7 @@ BENCH_PYTHON ?=
 REV ?= HEAD
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-servicebus demo-cloudtasks test quick chaos check payloads test-terraform terraform-tools compatibility compatibility-tools audit sbom bench bench-stores bench-diff cov api docs localstack clean
+.PHONY: help demo demo-servicebus demo-cloudtasks test quick chaos check payloads test-terraform terraform-tools compatibility compatibility-tools audit sbom bench bench-stores bench-diff bench-outbox cov api docs localstack clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -96,6 +97,9 @@ bench-stores: $(BENCH_STAMP) ## what a claim and its completion cost, store by s
 bench-diff: $(STAMP) ## this tree beside another revision, REV=HEAD~10: CPU, calls, waits, instructions; QUICK=1
 	@$(BIN)/python -m tests.benchmarks.diff $(if $(QUICK),--quick) '$(REV)'
 	@$(BIN)/python -m tests.benchmarks.instructions '$(REV)'
+
+bench-outbox: $(BENCH_OUTBOX_STAMP) ## the relay of the outbox beside others on PostgreSQL; QUICK=1 for a short one
+	@$(BIN)/python -m tests.benchmarks.outbox $(if $(QUICK),--quick)
 
 cov: $(STAMP) ## the test suite with branch coverage; the pure core must have 95 %
 	@$(PYTEST) --cov --cov-report=term --cov-report=html
@@ -188,6 +192,15 @@ $(BENCH_STAMP): $(STAMP)
 		fi; \
 	fi
 	@touch $(BENCH_STAMP)
+
+# One of the others takes Python 3.13: BENCH_PYTHON, or the first that is found; without one it isn't measured.
+$(BENCH_OUTBOX_STAMP): $(STAMP)
+	@echo "installing the other outboxes into $(VENV)/bench-outbox"
+	@newer="$(BENCH_PYTHON)"; \
+	[ -n "$$newer" ] || newer=$$($(BIN)/uv python find --quiet --no-python-downloads '>=3.13' 2>/dev/null) || newer=$(BIN)/python; \
+	$(BIN)/uv venv --quiet --allow-existing --python "$$newer" $(VENV)/bench-outbox && \
+	$(BIN)/uv pip install --quiet --requirements pyproject.toml --extra bench-outbox --python $(VENV)/bench-outbox/bin/python
+	@touch $(BENCH_OUTBOX_STAMP)
 
 # checkov pins an SDK that is years old: an environment of its own. parliament imports pkg_resources and declares nothing
 # that brings it; setuptools has it up to 81.

@@ -25,6 +25,7 @@ from cloudq.errors import UndecodableError
 from cloudq.outbox.rows import Failed, OutboxRow, Parked
 from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.relay.resting import LONGEST, Resting
+from cloudq.relay.seals import Seals
 from cloudq.relay.verdicts import Verdict, verdict, why
 
 # How long a message waits after its first failure; twice that after the next one, and so on. The longest is no shorter
@@ -49,11 +50,13 @@ class Publisher:
     Args:
         queue: The handle of a queue, by its name.
         resting: The queues that are down.
+        seals: Looks at signatures.
     """
 
-    def __init__(self, queue: Callable[[str], CloudQueue], resting: Resting) -> None:
+    def __init__(self, queue: Callable[[str], CloudQueue], resting: Resting, seals: Seals) -> None:
         self._queue = queue
         self._resting = resting
+        self._seals = seals
 
     def publish(self, rows: Sequence[OutboxRow], may_go_on: Callable[[timedelta], bool]) -> Iterator[Sorted]:
         """Publishes rows, in their order for each key, and says after each slice what became of it.
@@ -85,7 +88,7 @@ class Publisher:
         sent: list[OutboxRow] = []
         for row in rows:
             try:
-                messages.append(decode(row.body, queue))
+                messages.append(self._seals.opened(decode(row.body, queue), row.body))
             except UndecodableError as unreadable:
                 done.parked.append(Parked(row.id, why(unreadable)))
             else:

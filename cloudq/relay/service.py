@@ -21,7 +21,8 @@ from cloudq.core.threads import Threads
 from cloudq.relay.doorbell import Doorbell
 from cloudq.relay.publishing import Publisher
 from cloudq.relay.pump import Pump
-from cloudq.relay.resting import Resting
+from cloudq.relay.resting import LONGEST, Resting
+from cloudq.relay.seals import Seals
 from cloudq.relay.settings import RelaySettings
 from cloudq.relay.source import Reader
 from cloudq.relay.tally import Counts, Tally
@@ -38,6 +39,8 @@ UNREACHABLE: Final = 3
 ONCE_TRIES: Final = 5
 # What is published at the moment of a second signal is settled, if that is quick.
 AT_ONCE: Final = timedelta(seconds=3)
+# For as long a relay that is told of new messages looks as often as another one: twice the longest wait for a try.
+AFTER_A_FAILURE: Final = 2 * LONGEST
 SUMMARY: Final = timedelta(minutes=1)
 
 
@@ -71,7 +74,7 @@ class Relay:
         self._resting = Resting(self._clock)
         self._stop, self._news, self._more, self._over = (Doorbell(self._clock) for _ in range(4))
         self._until_empty = settings.once
-        publisher = Publisher(app.queue, self._resting)
+        publisher = Publisher(app.queue, self._resting, Seals(lambda: app.runtime.signing))
         self._pumps = [
             Pump(
                 open_reader,
@@ -88,6 +91,7 @@ class Relay:
         self._lock = threading.Lock()
         self._ended = 0  # guarded by the lock
         self._unreachable = False
+        self._failed = 0, timedelta(0)  # how many had failed when it was looked at, and when that number was new
         self._began = self._clock.elapsed()
         self._summed_up = Counts(), self._began
         self._listener: Listener | None = None
@@ -235,8 +239,13 @@ class Relay:
             self._loop.look_again()
 
     def _poll(self) -> timedelta:
+        """How soon to look again. Nobody tells of a message whose next try is due, or of a queue that rested enough."""
+        failed, now = self._tally.counts().failed, self._clock.elapsed()
+        if failed != self._failed[0]:
+            self._failed = failed, now
         told = self._listener is not None and self._listener.hears
-        return self.settings.listening_poll if told else self.settings.poll
+        waits = bool(failed and now - self._failed[1] < AFTER_A_FAILURE)
+        return self.settings.listening_poll if told and not waits else self.settings.poll
 
     def _sum_up_now_and_then(self) -> None:
         before, at = self._summed_up

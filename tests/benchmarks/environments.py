@@ -20,6 +20,8 @@ _MADE: Final = Path(os.environ.get("BENCH_ENVIRONMENTS", sys.prefix))
 PEERS: Final = _MADE / "bench/bin/python"
 NEWER: Final = next(filter(Path.is_file, [_MADE / "bench-newer/bin/python"]), PEERS)
 """As `PEERS`, with a Python that `django-tasks-sqs` and `aws-sdk-sqs` take: the same where ours is new enough."""
+OUTBOX_PEERS: Final = _MADE / "bench-outbox/bin/python"
+"""Of `make bench-outbox`: one of its sides takes Python 3.13."""
 _ASKS: Final = """
 import importlib.metadata, json, platform, sys
 versions = {"Python": platform.python_version()}
@@ -44,7 +46,7 @@ def versions(python: Path, *packages: str) -> dict[str, str]:
         Missing: One isn't installed.
     """
     if not python.is_file():
-        raise Missing(f"{packages[0]}: `make bench` didn't make the environment that it takes, {python.parts[-3]}")
+        raise Missing(f"{packages[0]}: nothing made the environment that it takes, {python.parts[-3]}")
     command = [str(python), "-c", _ASKS, *packages]
     found: dict[str, str] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     if missing := [name for name in packages if name not in found]:

@@ -14,7 +14,10 @@ from cloudq.core.wire import encode
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import LeaseLost, StoreUnavailable
 from cloudq.outbox.rows import Failed, OutboxRow, Parked
+from cloudq.queues.signing import UNSIGNED
+from cloudq.relay.seals import Seals
 
+UNSIGNED_ALL = Seals(lambda: UNSIGNED)
 _CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 
 

@@ -15,7 +15,7 @@ from cloudq.relay.resting import Resting
 from cloudq.relay.settings import RelaySettings
 from cloudq.relay.tally import Counts, Tally
 from cloudq.testing.clock import FakeClock
-from tests.unit.relay.fakes import FakeOutbox, down
+from tests.unit.relay.fakes import UNSIGNED_ALL, FakeOutbox, down
 
 
 class Bench:
@@ -29,7 +29,7 @@ class Bench:
         settings = RelaySettings()
         self.pump = Pump(
             self.outbox.open,
-            Publisher(App("memory://").queue, self.resting),
+            Publisher(App("memory://").queue, self.resting, UNSIGNED_ALL),
             settings=settings,
             resting=self.resting.queues,
             tally=Tally(),

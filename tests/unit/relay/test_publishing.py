@@ -16,7 +16,7 @@ from cloudq.relay.publishing import Publisher, Sorted
 from cloudq.relay.resting import Resting
 from cloudq.relay.verdicts import MOST_FAILURES
 from cloudq.testing.clock import FakeClock
-from tests.unit.relay.fakes import FakeOutbox, Refusing, messages
+from tests.unit.relay.fakes import UNSIGNED_ALL, FakeOutbox, Refusing, messages
 
 TEN = timedelta(seconds=10)
 
@@ -27,7 +27,7 @@ class Bench:
     def __init__(self, app: App, driver: Refusing, clock: FakeClock) -> None:
         self.driver = driver
         self.resting = Resting(clock)
-        self.publisher = Publisher(app.queue, self.resting)
+        self.publisher = Publisher(app.queue, self.resting, UNSIGNED_ALL)
         self.outbox = FakeOutbox(clock)
 
     def rows(self, *sent: Message) -> Sequence[OutboxRow]:
@@ -171,7 +171,7 @@ def test_a_backend_that_cant_be_opened(clock: FakeClock) -> None:
     resting = Resting(clock)
     rows = FakeOutbox(clock)
     ids = rows.add(*messages("a"))
-    parts = list(Publisher(app.queue, resting).publish([rows.rows[id_] for id_ in ids], lambda _: True))
+    parts = list(Publisher(app.queue, resting, UNSIGNED_ALL).publish([rows.rows[id_] for id_ in ids], lambda _: True))
 
     assert [1] == [failed.id for part in parts for failed in part.failed]
     assert ["emails"] == resting.queues()

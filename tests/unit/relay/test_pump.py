@@ -18,7 +18,7 @@ from cloudq.relay.resting import Resting
 from cloudq.relay.settings import RelaySettings
 from cloudq.relay.tally import Counts, Tally
 from cloudq.testing.clock import FakeClock
-from tests.unit.relay.fakes import FakeOutbox, Refusing, down, messages
+from tests.unit.relay.fakes import UNSIGNED_ALL, FakeOutbox, Refusing, down, messages
 
 
 class Bench:
@@ -31,7 +31,7 @@ class Bench:
         self.stop = Doorbell(clock)
         self.outbox = FakeOutbox(clock)
         self._resting = Resting(clock)
-        self._publisher = Publisher(app.queue, self._resting)
+        self._publisher = Publisher(app.queue, self._resting, UNSIGNED_ALL)
 
     def pump(self, **settings: int) -> Pump:
         return Pump(
@@ -244,7 +244,7 @@ def test_a_slow_backend_has_longer_batches(bench: Bench) -> None:
     )
     app = App("memory://")
     with app.using(slow, clock=bench.clock):
-        bench._publisher = Publisher(app.queue, Resting(bench.clock))
+        bench._publisher = Publisher(app.queue, Resting(bench.clock), UNSIGNED_ALL)
         bench.outbox.add(*messages("a"))
         pump = bench.pump()
         pump.round()

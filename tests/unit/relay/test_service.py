@@ -226,3 +226,21 @@ def test_summary(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     bench.relay(once=True).run()
 
     assert "outbox, in all: 2 published" in caplog.text
+
+
+def test_how_soon_it_looks(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told of new messages it looks seldom, but as often as others while a message waits for its next try."""
+
+    class Hearing:
+        hears = True
+
+    relay = bench.relay(poll=SOON, listening_poll=timedelta(seconds=9))
+    assert SOON == relay._poll()
+    monkeypatch.setattr(relay, "_listener", Hearing())
+    assert timedelta(seconds=9) == relay._poll()
+    relay._tally.add(failed=1)
+    assert SOON == relay._poll()
+    monkeypatch.setattr(service_module, "AFTER_A_FAILURE", timedelta(0))
+    assert timedelta(seconds=9) == relay._poll()
+    monkeypatch.setattr(Hearing, "hears", False)
+    assert SOON == relay._poll()

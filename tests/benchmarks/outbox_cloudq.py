@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, inspect, text
 
 from cloudq import App
 from cloudq.core.steps import Outgoing, SendResult
@@ -97,8 +97,8 @@ def idle(count: int) -> None:
 def _make_tables(*, notify: bool = False) -> None:
     engine = create_engine(URL, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        for table in ("cloudq_outbox", "cloudq_outbox_keys", "cloudq_outbox_schema"):
-            connection.execute(text(f"drop table if exists {table}"))
+        for name in inspect(engine).get_table_names():
+            connection.execute(text(f"drop table {name}"))
     engine.dispose()
     create_tables(URL, notify=notify)
 

@@ -39,7 +39,12 @@ def database(postgresql: str) -> Iterator[str]:
 
     create_tables(postgresql, notify=True)
     yield postgresql
-    execute(postgresql, "drop table cloudq_outbox", "drop table cloudq_outbox_keys", "drop table cloudq_outbox_schema")
+    from sqlalchemy import create_engine, inspect
+
+    engine = create_engine(postgresql)
+    tables = [name for name in inspect(engine).get_table_names() if name.startswith("cloudq_outbox")]
+    engine.dispose()
+    execute(postgresql, *(f"drop table {name}" for name in tables))
 
 
 def execute(url: str, *statements: str) -> None:

@@ -170,11 +170,8 @@ def _limits(handle: CloudQueue | Exception) -> tuple[int, int]:
 
 
 def _deadline(handle: CloudQueue | Exception) -> timedelta:
-    if isinstance(handle, Exception):
-        return timedelta(0)
-    deadline: timedelta = handle.deadline
-    return deadline
+    return timedelta(0) if isinstance(handle, Exception) else handle.deadline
 
 
 def _delay(failures: int) -> timedelta:
-    return min(FIRST_DELAY * 2 ** min(failures, 10), LONGEST_DELAY)
+    return min(FIRST_DELAY * (1 << min(failures, 10)), LONGEST_DELAY)

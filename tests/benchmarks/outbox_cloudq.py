@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import Engine, create_engine, inspect, text
 
 from cloudq import App
 from cloudq.core.steps import Outgoing, SendResult
@@ -78,7 +78,7 @@ def idle(count: int) -> None:
         service = Relay(app, lambda lease: open_outbox(URL, lease=lease), RelaySettings(listen_url=URL))
         service.check()
         service.start()
-        while not service._listener.hears:
+        while service._listener is None or not service._listener.hears:
             time.sleep(0.01)
         for payload in payloads(count):
             time.sleep(latencies.pause())
@@ -103,7 +103,7 @@ def _make_tables(*, notify: bool = False) -> None:
     create_tables(URL, notify=notify)
 
 
-def _analyze(engine) -> None:
+def _analyze(engine: Engine) -> None:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("vacuum analyze cloudq_outbox"))
 

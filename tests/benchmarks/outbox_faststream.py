@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from typing import Any
 
 from faststream_outbox import OutboxBroker, make_outbox_table
-from sqlalchemy import MetaData, text
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy import MetaData, Table, text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from tests.benchmarks.figures import percentile
 from tests.benchmarks.measure import Stopwatch
@@ -19,13 +20,13 @@ logging.disable(logging.WARNING)
 _AT_ONCE = 500
 
 
-def _engine():
+def _engine() -> AsyncEngine:
     return create_async_engine(DSN.replace("postgresql://", "postgresql+asyncpg://"))
 
 
-async def _table(engine):
+async def _table(engine: AsyncEngine) -> Table:
     metadata = MetaData()
-    table = make_outbox_table(metadata, table_name="outbox_faststream")
+    table: Table = make_outbox_table(metadata, table_name="outbox_faststream")
     async with engine.begin() as connection:
         await connection.run_sync(metadata.drop_all)
         await connection.run_sync(metadata.create_all)
@@ -41,7 +42,7 @@ async def _relay(count: int, keyed: int, batch: int) -> None:
     done, all_done = 0, asyncio.Event()
 
     @broker.subscriber("orders", **sizes)
-    async def publish(body: dict) -> None:
+    async def publish(body: dict[str, Any]) -> None:
         """Does nothing."""
         nonlocal done
         done += 1
@@ -74,7 +75,7 @@ async def _idle(count: int) -> None:
     latencies = Latencies()
 
     @broker.subscriber("orders")
-    async def publish(body: dict) -> None:
+    async def publish(body: dict[str, Any]) -> None:
         latencies.publish()
 
     await broker.start()

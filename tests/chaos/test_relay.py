@@ -14,9 +14,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from cloudq.app.outbox import Outbox
 
 from cloudq import App
+from cloudq.app.outbox import Outbox
 from cloudq.core.message import Message
 from cloudq.core.wire import decode
 from tests.chaos.scale import SEED, sized

@@ -100,7 +100,7 @@ def reading(app: App, url: str, namespace: str | None) -> Iterator[OutboxReader]
 
 def namespace_of(app: App, given: str | None) -> str:
     """Whose messages: what was given, else the app's own setting."""
-    return getattr(app, "outbox_namespace", "") if given is None else given
+    return app.outbox_namespace if given is None else given
 
 
 def concurrency(url: str, asked: int) -> int:

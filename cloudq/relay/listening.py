@@ -97,7 +97,7 @@ class Listener:
                 self._listen(backoff)
             except Exception as error:  # noqa: BLE001 - whatever it is, the relay polls until it can listen again
                 if self.hears or not backoff.tries:
-                    logger.warning("nothing tells of new messages, so the relay polls until it is told: %s", error)
+                    logger.warning("nothing tells of new messages, so the relay polls until it can listen again: %s", error)
                 self.hears = False
                 self._ring()  # it waits for longer than it polls now
                 self._stop.wait(0, backoff.next())
@@ -108,7 +108,7 @@ class Listener:
         with self._connect() as connection:
             connection.execute(f"listen {CHANNEL}")
             if backoff.tries:
-                logger.info("the relay is told of new messages again")
+                logger.info("the relay hears of new messages again")
             backoff.reset()
             self.hears = True
             self._ring()  # for what came before it listened

@@ -7,8 +7,8 @@
 ```
 
 A slice is what one call takes: of one queue, within its limits of number and bytes, and one row of an ordering key, the
-next one only after that was stored (semantics 18). So a slice ends by the queue's deadline, and whether so much time is
-left is looked at before each.
+next one only after that was stored (semantics 18). So a slice ends by the queue's deadline, and before each one the
+relay looks whether that much time is left.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ UNREACHABLE: Final = 3
 ONCE_TRIES: Final = 5
 # What is published at the moment of a second signal is settled, if that is quick.
 AT_ONCE: Final = timedelta(seconds=3)
-# For as long a relay that is told of new messages looks as often as another one: twice the longest wait for a try.
+# For as long a relay that hears of new messages looks as often as another one: twice the longest wait for a try.
 AFTER_A_FAILURE: Final = 2 * LONGEST
 SUMMARY: Final = timedelta(minutes=1)
 
@@ -104,7 +104,7 @@ class Relay:
             self._health = self._health_server(settings.health)
 
     def check(self) -> None:
-        """Looks at the outbox, and with `listen_url` whether this relay is told of new messages; before `run`.
+        """Looks at the outbox, and with `listen_url` whether this relay hears of new messages; before `run`.
 
         Raises:
             ConfigurationError: A URL can't be used; or what is notified isn't heard, or nothing notifies.

@@ -26,7 +26,7 @@ class RelaySettings(msgspec.Struct, frozen=True, kw_only=True):
         lease: For how long what was taken is this relay's; another one takes it after that. At least 30 s.
         poll: How soon an idle relay looks again; more than zero, at most a minute.
         listen_url: The URL of a connection to PostgreSQL itself, to be told of new messages by; `None` to poll only.
-        listening_poll: How soon a relay that is told looks all the same, for messages whose time comes.
+        listening_poll: How soon a relay that listens looks all the same, for messages whose time comes.
         once: Whether to end when nothing is due.
         max_time: After how long to end, as after a signal; `None` for no end. More than zero.
         grace: How long batches under way may take after the first signal to stop.

@@ -3,10 +3,10 @@
 | why | what becomes of it |
 |---|---|
 | the message itself: too large, not possible on that queue, no such queue, not readable | parked |
-| what passes by itself, or what an operator mends: unreachable, throttled, not permitted, full, misconfigured | tried again, without end |
+| what passes by itself, or what an operator corrects: unreachable, throttled, not permitted, full, misconfigured | tried again, without end |
 | anything else | tried again, `MOST_FAILURES` times, then parked |
 
-What an operator mends isn't parked, else one wrong permission would park every message that comes until somebody looks.
+What an operator corrects isn't parked, else one wrong permission would park every message that comes until somebody looks.
 """  # noqa: E501 - a table's line
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Verdict(Enum):
 
 
 def verdict(error: BaseException, failures: int) -> Verdict:
-    """What becomes of a message that failed with `error`, after so many earlier failures."""
+    """What becomes of a message that failed with `error`, after that number of earlier failures."""
     if isinstance(error, _FOR_GOOD):
         return Verdict.PARK
     if isinstance(error, _OF_THE_PLACE):

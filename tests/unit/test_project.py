@@ -334,6 +334,7 @@ def test_make_targets_are_explained() -> None:
         "bench",
         "bench-diff",
         "bench-stores",
+        "bench-outbox",
         "cov",
         "api",
         "docs",

@@ -39,7 +39,7 @@ def status(
     *,
     outbox: OutboxUrl = None,
     namespace: Namespace = None,
-    limit: Annotated[int, Option("--limit", metavar="N", min=0, help="At most so many parked messages.")] = 20,
+    limit: Annotated[int, Option("--limit", metavar="N", min=0, help="At most this many parked messages.")] = 20,
     app: NamedApp = None,
     json: Json = False,
     _debug: Debug = False,
@@ -173,7 +173,7 @@ def _parked_as_json(row: ParkedRow) -> dict[str, object]:
 @contextmanager
 def _reading(app: str | None, outbox: str | None, namespace: str | None) -> Iterator[OutboxReader]:
     url = outbox_url(outbox)
-    # Where messages would be published is nobody's question here, so that no backend need be named.
+    # Where messages would be published makes no difference here, so no backend need be named.
     chosen = App() if app is None and not os.environ.get(APP_VARIABLE) else load_app(find_app(app))
     with reading(chosen, url, namespace) as reader:
         yield reader

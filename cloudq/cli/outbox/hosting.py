@@ -12,7 +12,7 @@ from cloudq.cli.outbox.place import concurrency, listen_url, opener, shown_url
 from cloudq.cli.output import note
 from cloudq.errors import TransientError
 
-# The worker has ended by then: what its last tasks sent is published still, and whoever stopped it waits for that.
+# The worker has ended by then: what its last tasks sent is published still, and the service manager waits for that.
 PATIENCE: Final = timedelta(seconds=5)
 
 

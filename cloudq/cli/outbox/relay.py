@@ -38,7 +38,7 @@ def relay(
             metavar="N",
             min=1,
             max=10_000,
-            help="Messages that are taken at once; a relay that is killed may publish so many again. Default: 500.",
+            help="Messages that are taken at once; a relay that is killed may publish this many again. Default: 500.",
         ),
     ] = None,
     concurrency: Annotated[

@@ -31,6 +31,7 @@ def test_every_command_is_there():
     """The commands are those that the reference lists."""
     expected = {"worker", "send", "cancel", "demo", "tasks", "stats", "explain", "version", "purge"}
     expected |= {"check-idempotency"}
+    expected |= {f"outbox {name}" for name in ("relay", "status", "retry", "skip", "schema")}
     expected |= {"queues create", "queues check"}
     expected |= {"terraform vars", "terraform check"}
     expected |= {"emulate cloudtasks", "emulate servicebus"}

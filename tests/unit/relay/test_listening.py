@@ -105,8 +105,8 @@ def test_connects_again(database: str, caplog: pytest.LogCaptureFixture) -> None
     finally:
         listener.stop()
     said = [record.getMessage() for record in caplog.records]
-    assert said[0].startswith("nothing tells of new messages, so the relay polls until it is told:")
-    assert "the relay is told of new messages again" == said[1]
+    assert said[0].startswith("nothing tells of new messages, so the relay polls until it can listen again:")
+    assert "the relay hears of new messages again" == said[1]
 
 
 def test_pgbouncer_swallows_it(database: str, pgbouncer: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,7 +97,7 @@ class Listener:
                 self._listen(backoff)
             except Exception as error:  # noqa: BLE001 - whatever it is, the relay polls until it can listen again
                 if self.hears or not backoff.tries:
-                    logger.warning("nothing tells of new messages, so the relay polls until it can listen again: %s", error)
+                    logger.warning("nothing tells of new messages, so the relay polls until it hears again: %s", error)
                 self.hears = False
                 self._ring()  # it waits for longer than it polls now
                 self._stop.wait(0, backoff.next())

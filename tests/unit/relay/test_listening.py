@@ -105,7 +105,7 @@ def test_connects_again(database: str, caplog: pytest.LogCaptureFixture) -> None
     finally:
         listener.stop()
     said = [record.getMessage() for record in caplog.records]
-    assert said[0].startswith("nothing tells of new messages, so the relay polls until it can listen again:")
+    assert said[0].startswith("nothing tells of new messages, so the relay polls until it hears again:")
     assert "the relay hears of new messages again" == said[1]
 
 

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from functools import partial
 from typing import Any, NamedTuple
-
-import pytest
 
 from cloudq.app import App
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Final, Lease, Outgoing, PullDriver
-from cloudq.core.processor import Processor
-from cloudq.errors import StoreUnavailable
-from cloudq.running import processing
+from cloudq.errors import StoreRefused, StoreUnavailable
 from cloudq.stores.memory import MemoryStore
 from cloudq.testing.clock import FakeClock
-from tests.unit.core.claims_for_tests import StoreClaims
 
 OUTAGE = timedelta(minutes=30)
 WINDOW = timedelta(minutes=5)
-DOWN = StoreUnavailable("no route to the store")
 
 
 class CallMade(NamedTuple):
@@ -80,13 +72,64 @@ def busiest(calls: Sequence[CallMade], *, window: timedelta = WINDOW) -> int:
     return max((sum(first <= at < first + window for at in moments) for first in moments), default=0)
 
 
-@contextmanager
-def claimed(monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> Iterator[StoreClaims]:
-    """Whatever edge is made within claims its keys in a store of the test's."""
-    claims = StoreClaims(MemoryStore(clock))
-    with monkeypatch.context() as patch:
-        patch.setattr(processing, "Processor", partial(Processor, claims=claims))
-        yield claims
+class Troubled:
+    """A store in memory that has trouble for a while.
+
+    Attributes:
+        trouble: Called before each call: may raise, or let time pass; `None`: all is well.
+        asked: How many calls were made.
+    """
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.trouble: Callable[[], None] | None = None
+        self.asked = 0
+        self._store = MemoryStore(clock)
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+
+        def call(*args: Any, **options: Any) -> Any:
+            self.asked += 1
+            if self.trouble is not None:
+                self.trouble()
+            return method(*args, **options)
+
+        return call
+
+
+def raising(error: Exception) -> Callable[[FakeClock], Callable[[], None]]:
+    """A store that fails at once."""
+
+    def make(_: FakeClock) -> Callable[[], None]:
+        def fail() -> None:
+            raise error
+
+        return fail
+
+    return make
+
+
+def hanging(clock: FakeClock) -> Callable[[], None]:
+    """A store that says nothing until its time limit is over."""
+
+    def hang() -> None:
+        clock.advance(timedelta(seconds=5))
+        raise StoreUnavailable("it didn't answer within 5 s")
+
+    return hang
+
+
+def slow(clock: FakeClock) -> Callable[[], None]:
+    """A store whose calls take two seconds."""
+    return lambda: clock.advance(timedelta(seconds=2))
+
+
+TROUBLES: dict[str, Callable[[FakeClock], Callable[[], None]]] = {
+    "down": raising(StoreUnavailable("no route to the store")),
+    "hanging": hanging,
+    "full": raising(StoreRefused("the disk that holds the store is full")),
+    "permission refused": raising(StoreRefused("the role may not write to the table")),
+}
 
 
 Ran = list[tuple[str, int]]

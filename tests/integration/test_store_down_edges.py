@@ -6,18 +6,20 @@ Nobody can stop those services: each message comes back when the edge says so, a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from cloudq import App
 from cloudq.aws_lambda import handler as lambda_handler
 from cloudq.azure_functions import handler as functions_handler
 from cloudq.core.driver import Ack, Final, Outgoing, Release, SendResult
 from cloudq.push import PushEdge, handle
 from cloudq.testing.clock import FakeClock
-from tests.integration.store_outages import DOWN, OUTAGE, CallMade, Ran, busiest, claimed, declare
+from tests.integration.store_outages import OUTAGE, TROUBLES, CallMade, Ran, Troubled, busiest, declare, slow
 from tests.unit.aws_lambda.fakes import Mapping
 from tests.unit.azure_functions.fakes import Host
 from tests.unit.drivers.sqs.fakes import FakeSqs
@@ -79,6 +81,7 @@ class Bench:
     """
 
     batches = True
+    app: App
 
     def __init__(self) -> None:
         self.ran: Ran = []
@@ -86,6 +89,13 @@ class Bench:
         self.comings: Counter[str] = Counter()
         self.invocations = 0
         self.clock = FakeClock()
+
+    @contextmanager
+    def claimed(self) -> Iterator[Troubled]:
+        """The app's keys are claimed in that store within the block."""
+        store = Troubled(self.clock)
+        with self.app.runtime.stores.lend(store):  # type: ignore[arg-type]  # it passes all calls on
+            yield store
 
     def deliver(self) -> None:
         """The service hands over what is due."""
@@ -99,6 +109,7 @@ class LambdaBench(Bench):
     def __init__(self, ordered: bool) -> None:
         super().__init__()
         self.mapping = Mapping()
+        self.app = self.mapping.app
         self.clock = self.mapping.clock
         self.mapping.sqs = TimedSqs(self.clock, *(url.rpartition("/")[2] for url in self.mapping.sqs.queues))
         self.queue = "orders.fifo" if ordered else "default"
@@ -127,6 +138,7 @@ class FunctionsBench(Bench):
     def __init__(self) -> None:
         super().__init__()
         self.host = Host()
+        self.app = self.host.app
         self.clock = self.host.clock
         work = declare(self.host.app, self.ran)
         self.function = functions_handler(self.host.app, queue="orders")
@@ -143,7 +155,7 @@ class FunctionsBench(Bench):
 
     def deliver(self) -> None:
         with self.host.connected():
-            while taken := self.host.take():
+            while taken := self.host.take(10):
                 assert self.host.invoke(self.function, taken), self.host.raised
                 self.invocations += 1
                 self.comings.update(one.id for one in taken)
@@ -196,15 +208,16 @@ EDGES: dict[str, Callable[[], Bench]] = {
 }
 
 
+@pytest.mark.parametrize("trouble", TROUBLES)
 @pytest.mark.parametrize("edge", EDGES)
-def test_half_an_hour_without_the_store(edge: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_an_hour_without_the_store(edge: str, trouble: str) -> None:
     """No attempt is used, nothing is dead-lettered, and no message takes more than one call in five minutes.
 
     Where the service batches, they share their calls. Then each runs once, in its first attempt.
     """
     bench = EDGES[edge]()
-    with claimed(monkeypatch, bench.clock) as claims:
-        claims.broken = DOWN
+    with bench.claimed() as store:
+        store.trouble = TROUBLES[trouble](bench.clock)
         ends = bench.clock.elapsed() + OUTAGE
         while bench.clock.elapsed() < ends:
             bench.deliver()
@@ -215,10 +228,23 @@ def test_half_an_hour_without_the_store(edge: str, monkeypatch: pytest.MonkeyPat
         assert all(times <= OUTAGE / timedelta(minutes=5) for times in bench.comings.values())
         if bench.batches:  # one call for all that an invocation brought
             assert len(bench.calls) <= bench.invocations
-        claims.broken = None
+        store.trouble = None
         for _ in range(100):
             bench.clock.advance(STEP)
             bench.deliver()
     assert Counter({f"key-{number}": 1 for number in range(MESSAGES)}) == Counter(key for key, _ in bench.ran)
     assert {attempt for _, attempt in bench.ran} == {1}
+    assert not bench.dead()
+
+
+@pytest.mark.parametrize("edge", EDGES)
+def test_a_slow_store_is_no_outage(edge: str) -> None:
+    """Each run takes that much longer; nothing waits."""
+    bench = EDGES[edge]()
+    with bench.claimed() as store:
+        store.trouble = slow(bench.clock)
+        for _ in range(40):
+            bench.deliver()
+            bench.clock.advance(STEP)
+    assert Counter({f"key-{number}": 1 for number in range(MESSAGES)}) == Counter(key for key, _ in bench.ran)
     assert not bench.dead()

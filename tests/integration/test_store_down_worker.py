@@ -21,7 +21,7 @@ from cloudq.drivers.service_bus import limits as service_bus
 from cloudq.drivers.sqlite import SQLiteDriver
 from cloudq.drivers.sqs import limits as sqs
 from cloudq.testing.clock import FakeClock
-from tests.integration.store_outages import DOWN, OUTAGE, Ran, Recorder, busiest, claimed, declare
+from tests.integration.store_outages import OUTAGE, TROUBLES, Ran, Recorder, Troubled, busiest, declare, slow
 from tests.unit.worker.fakes import Running, running, until
 
 STEP = timedelta(seconds=15)
@@ -58,6 +58,7 @@ class Bench:
         else:
             driver = MemoryDriver(clock=self.clock, capabilities=capabilities)
         self.driver = Recorder(driver, self.clock)
+        self.store = Troubled(self.clock)
         self.app = App("memory://")
         self.ran: Ran = []
         self.work = declare(self.app, self.ran, queue=self.queue)
@@ -94,7 +95,7 @@ class Bench:
 @pytest.fixture(params=BACKENDS)
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     bench = Bench(request.param, tmp_path)
-    with bench.app.using(bench.driver, clock=bench.clock):
+    with bench.app.using(bench.driver, clock=bench.clock, store=bench.store):
         yield bench
 
 
@@ -103,33 +104,45 @@ def test_the_places_are_those_of_the_table(bench: Bench) -> None:
     assert worker_place(bench.driver.capabilities(bench.queue)) is bench.place
 
 
-def test_half_an_hour_without_the_store(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_half_an_hour_without_the_store(bench: Bench, trouble: str) -> None:
     """No attempt is used, nothing is dead-lettered, and no message takes more than one call in five minutes.
 
     Which found the store down was received before. Then each runs once, in its first attempt.
     """
     bench.send()
-    with claimed(monkeypatch, bench.clock) as claims:
-        claims.broken = DOWN
-        with running(bench.app, queues={bench.queue: 1}, concurrency=4, lease=timedelta(minutes=2)) as worker:
-            until(lambda: worker.worker.snapshot().snoozed)
-            bench.settle_down(worker)
-            found = len(bench.driver.made)
-            bench.advance(worker, OUTAGE)
-            outage = bench.driver.made[found:]
-            assert not bench.ran
-            assert not bench.dead()
-            of_each = Counter(id_ for call in outage for id_ in call.messages)
-            assert all(busiest([call for call in outage if id_ in call.messages]) <= 1 for id_ in of_each), outage
-            assert busiest(outage) <= MESSAGES
-            assert not [call for call in outage if call.method == "receive"]
-            claims.broken = None
+    bench.store.trouble = TROUBLES[trouble](bench.clock)
+    with running(bench.app, queues={bench.queue: 1}, concurrency=4, lease=timedelta(minutes=2)) as worker:
+        until(lambda: worker.worker.snapshot().snoozed)
+        bench.settle_down(worker)
+        found = len(bench.driver.made)
+        bench.advance(worker, OUTAGE)
+        outage = bench.driver.made[found:]
+        assert not bench.ran
+        assert not bench.dead()
+        of_each = Counter(id_ for call in outage for id_ in call.messages)
+        assert all(busiest([call for call in outage if id_ in call.messages]) <= 1 for id_ in of_each), outage
+        assert busiest(outage) <= MESSAGES
+        assert not [call for call in outage if call.method == "receive"]
+        bench.store.trouble = None
 
-            def all_ran() -> bool:
-                bench.advance(worker, STEP / 5)
-                return len(bench.ran) >= MESSAGES
+        def all_ran() -> bool:
+            bench.advance(worker, STEP / 5)
+            return len(bench.ran) >= MESSAGES
 
-            until(all_ran, within=30)
+        until(all_ran, within=30)
     assert Counter({f"key-{number}": 1 for number in range(MESSAGES)}) == Counter(key for key, _ in bench.ran)
+    assert {attempt for _, attempt in bench.ran} == {1}
+    assert not bench.dead()
+
+
+def test_a_slow_store_is_no_outage(bench: Bench) -> None:
+    """Each run takes that much longer; nothing waits."""
+    bench.send()
+    bench.store.trouble = slow(bench.clock)
+    with running(bench.app, queues={bench.queue: 1}, concurrency=4, lease=timedelta(minutes=10)) as worker:
+        until(lambda: len(bench.ran) >= MESSAGES, within=30)
+        bench.settle_down(worker)
+        assert not worker.worker.snapshot().snoozed
     assert {attempt for _, attempt in bench.ran} == {1}
     assert not bench.dead()

@@ -14,9 +14,11 @@ from cloudq.cli import (
     check_idempotency,
     emulate,
     explain,
+    idempotency,
     making,
     queues,
     send,
+    store,
     tasks,
     terraform,
     version,
@@ -45,6 +47,8 @@ queue_group = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_
 emulators = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
 terraform_group = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
 outbox_group = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
+store_group = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
+idempotency_group = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
 dead_letters = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
 
 
@@ -131,6 +135,16 @@ def _queues() -> None:
     """Set up queues, for development, and check them."""
 
 
+@store_group.callback()
+def _store() -> None:
+    """Look after the store of idempotency keys: its tables, and what may go from them."""
+
+
+@idempotency_group.callback()
+def _idempotency() -> None:
+    """Look at what the store has of an idempotency key, or have it forgotten."""
+
+
 @terraform_group.callback()
 def _terraform() -> None:
     """Have Terraform make the queues that the tasks declare, and check that it does."""
@@ -161,6 +175,12 @@ _add(application, "version", version.version, version.EXAMPLES, _LOOK)
 application.add_typer(queue_group, name="queues", rich_help_panel=_WORK)
 _add(queue_group, "create", making.create, making.CREATE_EXAMPLES)
 _add(queue_group, "check", making.check, making.CHECK_EXAMPLES)
+application.add_typer(store_group, name="store", rich_help_panel=_WORK)
+_add(store_group, "migrate", store.migrate, store.MIGRATE_EXAMPLES)
+_add(store_group, "sweep", store.sweep, store.SWEEP_EXAMPLES)
+application.add_typer(idempotency_group, name="idempotency", rich_help_panel=_REPAIR)
+_add(idempotency_group, "show", idempotency.show, idempotency.SHOW_EXAMPLES)
+_add(idempotency_group, "forget", idempotency.forget, idempotency.FORGET_EXAMPLES)
 application.add_typer(terraform_group, name="terraform", rich_help_panel=_WORK)
 _add(terraform_group, "vars", terraform.vars_, terraform.VARS_EXAMPLES)
 _add(terraform_group, "check", terraform.check, terraform.CHECK_EXAMPLES)

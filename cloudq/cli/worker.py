@@ -139,6 +139,7 @@ def worker(
     A backend that pushes (Cloud Tasks) isn't polled but served over HTTP, on --host and --port.
     """
     from cloudq.running.logs import configure
+    from cloudq.running.sweeping import sweeping
     from cloudq.worker.settings import WorkerSettings
 
     if concurrency is not None and processes is not None:
@@ -177,17 +178,18 @@ def worker(
             if fail_fast:
                 worker_push.look_at_queues(chosen.app, list(weights))
             starting.over()
-            code = worker_push.serve(
-                chosen,
-                serving,
-                queues=list(weights),
-                concurrency=CONCURRENCY if concurrency is None else concurrency,
-                max_tasks=max_tasks,
-                grace=duration("--grace", grace),
-                health=listens,
-                as_json=as_json,
-                beside=beside,
-            )
+            with sweeping(chosen.app):
+                code = worker_push.serve(
+                    chosen,
+                    serving,
+                    queues=list(weights),
+                    concurrency=CONCURRENCY if concurrency is None else concurrency,
+                    max_tasks=max_tasks,
+                    grace=duration("--grace", grace),
+                    health=listens,
+                    as_json=as_json,
+                    beside=beside,
+                )
         else:
             worker_push.refuse(serving.given(), pushes=False)
             settings = WorkerSettings(
@@ -208,7 +210,8 @@ def worker(
                 app_folder=chosen.folder,
                 app_found=f"{chosen.spec} in {chosen.folder}, from {chosen.how}",
             )
-            code = _poll(chosen, settings, starting, beside, as_json=as_json)
+            with sweeping(chosen.app):
+                code = _poll(chosen, settings, starting, beside, as_json=as_json)
     raise SystemExit(code)
 
 

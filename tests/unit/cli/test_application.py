@@ -33,6 +33,7 @@ def test_every_command_is_there():
     expected |= {"check-idempotency"}
     expected |= {f"outbox {name}" for name in ("relay", "status", "retry", "skip", "schema")}
     expected |= {"queues create", "queues check"}
+    expected |= {"store migrate", "store sweep", "idempotency show", "idempotency forget"}
     expected |= {"terraform vars", "terraform check"}
     expected |= {"emulate cloudtasks", "emulate servicebus"}
     expected |= {f"dlq {name}" for name in ("list", "show", "redrive", "purge")}

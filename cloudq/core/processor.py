@@ -323,8 +323,11 @@ class Processor(Generic[ContextT]):
         if isinstance(error, Decided):
             return error.outcome
         now = self._clock.now()
+        since = min(sent_at or now, first_at or now, now)
         waited = delivery.failure.waited if delivery.failure else timedelta(0)
-        age = max(timedelta(0), now - min(sent_at or now, first_at or now, now) - waited)
+        if self._claims is not None:
+            waited = max(waited, self._claims.watch.lasted_since(since))
+        age = max(timedelta(0), now - since - waited)
         try:
             return policy.decide(error, attempt=delivery.attempt, age=age)
         except BaseException as broken:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from cloudq.core.clock import Clock
@@ -14,6 +15,7 @@ logger = SafeLogger("cloudq")
 
 FIRST_PAUSE: Final = timedelta(seconds=1)
 LONGEST_PAUSE: Final = timedelta(seconds=15)
+_MOST_OUTAGES: Final = 100
 
 
 class StoreWatch:
@@ -33,6 +35,8 @@ class StoreWatch:
         self._since = timedelta(0)
         self._pause = FIRST_PAUSE
         self._ask_at = timedelta(0)
+        self._went_down: datetime | None = None
+        self._outages: deque[tuple[datetime, datetime]] = deque(maxlen=_MOST_OUTAGES)
 
     @property
     def why(self) -> str | None:
@@ -51,6 +55,7 @@ class StoreWatch:
             first, self._why = self._why is None, why
             if first:
                 self._since, self._pause = now, FIRST_PAUSE
+                self._went_down = self._clock.now()
             else:
                 self._pause = min(LONGEST_PAUSE, self._pause * 2)
             self._ask_at = now + self._pause
@@ -63,9 +68,23 @@ class StoreWatch:
             return
         with self._lock:
             was, self._why = self._why, None
+            if self._went_down is not None:
+                self._outages.append((self._went_down, self._clock.now()))
+                self._went_down = None
             lasted = self._clock.elapsed() - self._since
         if was is not None:
             logger.info("the store of idempotency keys answers again, after %.0f s", lasted.total_seconds())
+
+    def lasted_since(self, moment: datetime) -> timedelta:
+        """For how long it was down since then, as far as is remembered: what was sent then may have waited for it.
+
+        Not all of that says so beside it: a worker leaves messages in their queue meanwhile.
+        """
+        if not self._outages:  # as nearly always
+            return timedelta(0)
+        with self._lock:
+            outages = list(self._outages)
+        return sum((max(timedelta(0), end - max(begin, moment)) for begin, end in outages), timedelta(0))
 
     def may_ask(self) -> bool:
         """Whether the store may be asked now. While it is down, one caller may at a time, after a growing pause."""

@@ -119,5 +119,10 @@ def _log(delivery: Delivery, outcome: Outcome, seconds: float) -> None:
         delivery.attempt,
         seconds,
         said,
-        extra=fields(delivery, outcome=type(outcome).__name__.lower(), seconds=round(seconds, 6)),
+        extra=fields(
+            delivery,
+            outcome=type(outcome).__name__.lower(),
+            seconds=round(seconds, 6),
+            **({"why": outcome.why.value} if isinstance(outcome, Snoozed) else {}),
+        ),
     )

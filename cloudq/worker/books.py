@@ -14,6 +14,8 @@ from cloudq.worker.aside import Aside
 from cloudq.worker.open_polls import Reach
 from cloudq.worker.waiting import ONE_FOR_ALL, WaitingQueue
 
+# Deliveries of a queue that wait in hand; beyond it nothing more of that queue is received, be it for others to hold.
+MOST_ON_HOLD: Final = 1_000
 # Handlers that have ended and aren't settled yet; beyond it nothing starts and nothing is received.
 MOST_SETTLING: Final = 500
 

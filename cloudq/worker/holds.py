@@ -48,6 +48,7 @@ class Holds:
             held.stretch = STRETCH
             until = self._clock.elapsed() + delay
             books.on_hold[held] = Hold(run, until, for_store)
+            books.queues[held.delivery.queue].on_hold += 1
             books.wake_taker()
             self._polls.wake()
         return True
@@ -62,11 +63,11 @@ class Holds:
             now = self._clock.elapsed()
             for held, hold in list(books.on_hold.items()):
                 if held.lost.is_set() or held.over(now):
-                    del books.on_hold[held]
+                    self._take_off(held)
                     over.append(hold.run)
                     books.epoch += 1
                 elif hold.until <= now or (hold.for_store and store_is_up):
-                    del books.on_hold[held]
+                    self._take_off(held)
                     self._resume(held, hold.run, now)
             over += self._not_waiting_any_more()
             books.wake_taker()
@@ -80,7 +81,8 @@ class Holds:
         with books.lock:
             held = list(books.on_hold)
             runs = [hold.run for hold in books.on_hold.values()] + list(books.resumed.values())
-            books.on_hold.clear()
+            for one in held:
+                self._take_off(one)
             books.resumed.clear()
             books.settle(held)
         for run in runs:
@@ -88,6 +90,10 @@ class Holds:
         return held
 
     # ── with the lock held ───────────────────────────────────────────────────────────────────────────────
+
+    def _take_off(self, held: HeldLease) -> None:
+        del self._books.on_hold[held]
+        self._books.queues[held.delivery.queue].on_hold -= 1
 
     def _resume(self, held: HeldLease, run: Run, now: timedelta) -> None:
         self._books.resumed[held] = run

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from cloudq.core.clock import Clock
 from cloudq.running.held import HeldLease
-from cloudq.worker.books import Books
+from cloudq.worker.books import MOST_ON_HOLD, Books
 from cloudq.worker.open_polls import Poll
 from cloudq.worker.waiting import Arrived, WaitingQueue, until_free, wanted
 
@@ -93,7 +93,7 @@ class Polls:
     def wanted(self, queue: WaitingQueue, now: timedelta) -> int:
         """How many a poll of the queue may ask for now."""
         books = self._books
-        failing = queue.storeless or (queue.failing and queue.settling)
+        failing = queue.storeless or queue.on_hold >= MOST_ON_HOLD or (queue.failing and queue.settling)
         resting = books.burst and self._rest(queue, now) is not None
         if books.closed or failing or resting or books.settling >= books.most_settling:
             return 0

@@ -52,6 +52,7 @@ class WaitingQueue:
         self.parked = False  # its poller waits there for something to ask for
         self.settling = 0  # of the worker's, those of this queue
         self.failing = False  # whether its settlements fail
+        self.on_hold = 0  # of the worker's deliveries that wait in hand, those of this queue
         self.storeless = False  # whether it isn't polled as the store of idempotency keys is down
 
     def take_stale(self, now: timedelta) -> list[HeldLease]:

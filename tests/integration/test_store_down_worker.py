@@ -146,3 +146,26 @@ def test_a_slow_store_is_no_outage(bench: Bench) -> None:
         assert not worker.worker.snapshot().snoozed
     assert {attempt for _, attempt in bench.ran} == {1}
     assert not bench.dead()
+
+
+def test_what_is_in_hand_goes_back_at_a_shutdown_in_an_outage(bench: Bench) -> None:
+    """Soon, and uncounted where the queue can: another worker runs it once the store is back."""
+    bench.send()
+    bench.store.trouble = TROUBLES["down"](bench.clock)
+    with running(bench.app, queues={bench.queue: 1}, concurrency=4, lease=timedelta(minutes=2)) as worker:
+        until(lambda: worker.worker.snapshot().snoozed)
+        bench.settle_down(worker)
+        bench.advance(worker, timedelta(minutes=7))
+    assert not bench.ran
+    bench.store.trouble = None
+    with running(bench.app, queues={bench.queue: 1}, concurrency=4, lease=timedelta(minutes=2)) as worker:
+
+        def all_ran() -> bool:
+            bench.advance(worker, STEP / 5)
+            return len(bench.ran) >= MESSAGES
+
+        until(all_ran, within=30)
+    assert Counter({f"key-{number}": 1 for number in range(MESSAGES)}) == Counter(key for key, _ in bench.ran)
+    least = {1, 2} if bench.place is Place.WORKER_COUNTED_ORDER else {1}  # whose queue counts each handing-over
+    assert {attempt for _, attempt in bench.ran} <= least
+    assert not bench.dead()

@@ -193,3 +193,19 @@ def test_what_ends_is_forgotten() -> None:
     patience.bounded(patience.recall(delivered(2)), ACKED, delivered(2))
     same = delivered(3)
     assert patience.recall(same) is same
+
+
+def test_what_lay_in_its_queue_while_the_store_was_down_is_no_older_for_that() -> None:
+    """A worker leaves it there meanwhile, so nothing beside it says so."""
+    clock = FakeClock(NOW)
+    claims = StoreClaims(MemoryStore(clock))
+    task = Task(raising(ValueError("it broke")))
+    task.retry_policy = RetryPolicy(stop=tenacity.stop_after_delay(300), wait=tenacity.wait_fixed(1))
+    processor: Processor[Any] = Processor({"t": task}, clock=clock, claims=claims)
+    claims.broken = DOWN
+    processor.process(delivered(id="id-2", idempotency_key="k2"))
+    clock.advance(timedelta(hours=3))
+    claims.broken = None
+    assert isinstance(processor.process(delivered()), Retried)
+    clock.advance(6 * MINUTE)
+    assert isinstance(processor.process(delivered(idempotency_key="k3")), DeadLettered)

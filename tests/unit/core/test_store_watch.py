@@ -100,3 +100,19 @@ def test_its_going_and_its_coming_are_logged_once(caplog: pytest.LogCaptureFixtu
     assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
     assert "no route" in caplog.text
     assert "after 1 s" in caplog.text
+
+
+def test_how_long_it_was_down_since_then_is_remembered() -> None:
+    """A message that lay in its queue meanwhile has no note of that beside it."""
+    clock = FakeClock()
+    watch = StoreWatch(lambda: True, clock)
+    began = clock.now()
+    for _ in range(2):
+        clock.advance(10 * SECOND)
+        watch.note_down("no route")
+        clock.advance(30 * SECOND)
+        watch.note_up()
+    clock.advance(10 * SECOND)
+    assert watch.lasted_since(began) == 60 * SECOND
+    assert watch.lasted_since(began + 25 * SECOND) == 45 * SECOND
+    assert watch.lasted_since(clock.now()) == timedelta(0)

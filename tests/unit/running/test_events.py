@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.failure import Failure
 from cloudq.core.message import Message
-from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried, Snoozed
+from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried, Snoozed, Why
 from cloudq.running.events import Finished, Tally
 
 SOON = datetime(2026, 1, 2, tzinfo=UTC)
@@ -114,3 +114,13 @@ def test_names_are_cut(caplog: pytest.LogCaptureFixture) -> None:
     one = replace(delivery(replace(MESSAGE, task="t" * 300)), id="i" * 300)
     Tally().count(one, DeadLettered(reason="no", failure=FAILURE), 0)
     assert caplog.messages[0].startswith("t" * 199 + "… " + "i" * 199 + "… (attempt 2")
+
+
+def test_the_line_of_what_waits_says_for_what(caplog: pytest.LogCaptureFixture) -> None:
+    """In a field, for those who count."""
+    caplog.set_level(logging.DEBUG, "cloudq.worker")
+    Tally().count(delivery(MESSAGE), Snoozed(delay=timedelta(seconds=7), why=Why.STORE_DOWN, reason="away"), 0.25)
+    Tally().count(delivery(MESSAGE), Acked(), 0.25)
+    asleep, done = [record for record in caplog.records if record.getMessage().startswith("shop.welcome 1 ")]
+    assert ("snoozed", "store down") == (asleep.cloudq_outcome, asleep.cloudq_why)
+    assert not hasattr(done, "cloudq_why")

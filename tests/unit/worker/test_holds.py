@@ -8,9 +8,10 @@ import pytest
 
 from cloudq.running.held import HeldLease
 from cloudq.testing.clock import FakeClock
+from cloudq.worker import polls as polls_module
 from cloudq.worker.holds import STRETCH
 from cloudq.worker.intake import Intake
-from tests.unit.worker.intakes import LEASE, arrive, held, make_intake
+from tests.unit.worker.intakes import LEASE, arrive, held, make_intake, wanted
 
 MINUTE = timedelta(minutes=1)
 
@@ -131,3 +132,20 @@ def test_closing_gives_back_what_is_on_hold(bench: Bench) -> None:
     again = HeldLease(one.delivery, bench.clock.elapsed(), extendable=True)
     arrive(bench.intake, "q", [again])
     assert bench.next() is again
+
+
+def test_a_queue_of_which_very_much_is_on_hold_is_not_asked_for_more(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until some of it is taken off: an ordered queue of SQS hands no more over while 20,000 are in flight."""
+    monkeypatch.setattr(polls_module, "MOST_ON_HOLD", 2)
+    bench.on_hold(MINUTE)
+    assert wanted(bench.intake) > 0
+    bench.on_hold(2 * MINUTE)
+    assert wanted(bench.intake) == 0
+    bench.clock.advance(MINUTE)
+    bench.intake.holds.look(store_is_up=True)
+    assert bench.next() is not None
+    assert bench.intake._books.queues["q"].on_hold == 1
+    bench.intake.holds.close()
+    assert bench.intake._books.queues["q"].on_hold == 0

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, Row, TextClause, text
 from sqlalchemy.exc import DBAPIError
 
 TABLE: Final = "cloudq_claims"
@@ -15,6 +16,12 @@ NOTES: Final = "cloudq_notes"
 LOCK_WAIT: Final = 1
 """For how many seconds a statement waits for a row that somebody else's transaction holds. Ours hold none for longer
 than a statement takes, so it is an operator's, say."""
+
+
+@lru_cache(maxsize=128)
+def sql(words: str) -> TextClause:
+    """SQLAlchemy's form of a statement. There are few, and each is looked through for its parameters once."""
+    return text(words)
 
 
 class Found(NamedTuple):

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from cloudq.stores.sql.dialect import COLUMNS, FREE, LOCK_WAIT, NOTES, TABLE, Fault, Found, found
+from cloudq.stores.sql.dialect import COLUMNS, FREE, LOCK_WAIT, NOTES, TABLE, Fault, Found, found, sql
 
 # Beyond this many rounds a key changes hands faster than it can be read: the caller's next try looks again.
 ROUNDS: Final = 8
@@ -34,12 +34,12 @@ class MySQL:
 
     def refusal(self, connection: Connection) -> str | None:
         """One that is set to be read only, or follows another one, as far as this user may ask."""
-        reads, storage_reads = connection.execute(text("select @@global.read_only, @@global.innodb_read_only")).one()
+        reads, storage_reads = connection.execute(sql("select @@global.read_only, @@global.innodb_read_only")).one()
         if reads or storage_reads:
             return "allows no writes (read_only)"
         for statement in ("show replica status", "show slave status"):  # older ones know the second
             with suppress(DBAPIError):
-                return "is a replica" if connection.execute(text(statement)).first() else None
+                return "is a replica" if connection.execute(sql(statement)).first() else None
         return None
 
     def add_note(self) -> str:
@@ -53,7 +53,7 @@ class MySQL:
         for _ in range(ROUNDS):
             _ = self._insert(connection, values) or self._take(connection, values)
             row = connection.execute(
-                text(f"select {self.now}, {COLUMNS} from {TABLE} where digest = :digest"), values
+                sql(f"select {self.now}, {COLUMNS} from {TABLE} where digest = :digest"), values
             ).one_or_none()
             if row is None:
                 continue  # forgotten, or swept, in between
@@ -65,7 +65,7 @@ class MySQL:
     def _insert(self, connection: Connection, values: Mapping[str, Any]) -> bool:
         try:
             connection.execute(
-                text(f"""
+                sql(f"""
                 insert into {TABLE}
                        (digest, namespace, task, `key`, token, owner, held_until, kept_until, fingerprint)
                 values (:digest, :namespace, :task, :key, {self.now}, :owner, {self.now} + :lease,
@@ -80,7 +80,7 @@ class MySQL:
         own = f"(owner = :owner and completed_at is null and held_until is not null and kept_until > {self.now})"
         free = FREE.replace("c.", "").format(now=self.now)
         renewed = connection.execute(
-            text(f"""
+            sql(f"""
             update {TABLE} set kept_until = greatest(kept_until, {self.now} + :lease), held_until = {self.now} + :lease
              where digest = :digest and {own}"""),
             values,
@@ -88,7 +88,7 @@ class MySQL:
         if renewed.rowcount:
             return True
         result = connection.execute(
-            text(f"""
+            sql(f"""
             update {TABLE}
                set token = greatest(token + 1, {self.now}), owner = :owner, held_until = {self.now} + :lease,
                    completed_at = null, kept_until = {self.now} + :lease + :keep, fingerprint = :fingerprint,

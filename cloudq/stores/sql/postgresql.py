@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from cloudq.stores.sql.dialect import COLUMNS, FREE, LOCK_WAIT, NOTES, TABLE, Fault, Found, found
+from cloudq.stores.sql.dialect import COLUMNS, FREE, LOCK_WAIT, NOTES, TABLE, Fault, Found, found, sql
 
 
 class PostgreSQL:
@@ -27,7 +27,7 @@ class PostgreSQL:
     def refusal(self, connection: Connection) -> str | None:
         """A standby, or one whose transactions may only read."""
         standby, reads = connection.execute(
-            text("select pg_is_in_recovery(), current_setting('transaction_read_only')")
+            sql("select pg_is_in_recovery(), current_setting('transaction_read_only')")
         ).one()
         if standby:
             return "is a standby, which can only be read"
@@ -55,7 +55,7 @@ class PostgreSQL:
         own = f"(c.owner = excluded.owner and {held})"
         free = f"({FREE.format(now='excluded.token')} and not {own})"
         row = connection.execute(
-            text(f"""
+            sql(f"""
             insert into {TABLE} as c
                    (digest, namespace, task, key, token, owner, held_until, kept_until, fingerprint)
             select :digest, :namespace, :task, :key, t.now, :owner, t.now + :lease, t.now + :lease + :keep,

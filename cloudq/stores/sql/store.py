@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -25,7 +25,7 @@ from cloudq.core.store import (
 )
 from cloudq.errors import StoreRefused
 from cloudq.stores.sql import schema
-from cloudq.stores.sql.dialect import COLUMNS, TABLE, Dialect, Fault, Found, found
+from cloudq.stores.sql.dialect import COLUMNS, TABLE, Dialect, Fault, Found, found, sql
 from cloudq.stores.sql.faults import RowLocked, translated, unconnected
 from cloudq.stores.sql.mysql import MySQL
 from cloudq.stores.sql.notes import SqlNotes
@@ -201,7 +201,7 @@ class SqlStore:
         return {"digest": key.digest(self._namespace)}
 
     def _changes(self, statement: str, values: dict[str, Any]) -> bool:
-        return bool(self._repeated(lambda connection: connection.execute(text(statement), values).rowcount))
+        return bool(self._repeated(lambda connection: connection.execute(sql(statement), values).rowcount))
 
     def _goes(self, statement: str, values: dict[str, Any]) -> bool:
         """As `_changes`; what somebody holds at the moment stays for the next sweep."""
@@ -215,10 +215,10 @@ class SqlStore:
         return self._read(statement, values) is not None
 
     def _read(self, statement: str, values: dict[str, Any]) -> Any:
-        return self._repeated(lambda connection: connection.execute(text(statement), values).one_or_none())
+        return self._repeated(lambda connection: connection.execute(sql(statement), values).one_or_none())
 
     def _rows(self, statement: str, values: dict[str, Any]) -> Any:
-        return self._repeated(lambda connection: connection.execute(text(statement), values).all())
+        return self._repeated(lambda connection: connection.execute(sql(statement), values).all())
 
     def _repeated(self, call: Callable[[Connection], Any]) -> Any:
         """The call's result. What got into another one's way, or a connection that was cut before, is tried again.

@@ -7,6 +7,7 @@ from typing import Unpack
 from cloudq.core.clock import Clock
 from cloudq.core.due_times import LONGEST_DELAY
 from cloudq.core.middleware import Middleware
+from cloudq.core.patience import PATIENCE
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.redaction import Redact, mask_secrets
 from cloudq.core.unknown import UNKNOWN_TASK_PATIENCE
@@ -33,6 +34,7 @@ class AppState:
         self.default_queue, self.convert_untyped = "default", False
         self.strict_queues: bool | None = None
         self.unknown_task_patience, self.longest_delay = UNKNOWN_TASK_PATIENCE, LONGEST_DELAY
+        self.snooze_patience = PATIENCE
         self.redact: Redact = mask_secrets
         self.outbox_namespace = ""
 
@@ -62,6 +64,7 @@ class AppState:
         self.middleware = tuple(settings.get("middleware") or ()) if "middleware" in given else self.middleware
         self.convert_untyped = bool(given.get("convert_untyped", self.convert_untyped))
         self.unknown_task_patience = given.get("unknown_task_patience", self.unknown_task_patience)
+        self.snooze_patience = given.get("snooze_patience", self.snooze_patience)
         self.longest_delay = given.get("longest_delay", self.longest_delay)
         self.strict_queues = self.strict_queues if (strict := settings.get("strict_queues")) is None else strict
 

@@ -50,6 +50,7 @@ def processor_of(
         middleware=app.middleware,
         retry_policy=app.retry_policy,
         unknown_task_patience=app.unknown_task_patience,
+        patience=app.snooze_patience,
         signatures=app.runtime.signing.check(app.runtime.handlers),
         strict_queues=app.strict_queues is True,
         longest_delay=app.longest_delay,

@@ -30,6 +30,7 @@ MAX_KEY = 512
 # What is sent now may take a moment to be looked at, and clocks differ: so a longest delay isn't shorter than a minute.
 _SPANS = (
     ("unknown_task_patience", timedelta(0), "timedelta(hours=1)"),
+    ("snooze_patience", timedelta(0), "timedelta(days=1)"),
     ("longest_delay", timedelta(minutes=1), "timedelta(days=400)"),
 )
 
@@ -120,6 +121,9 @@ class AppSettings(TypedDict, total=False):
             a text, a tuple as a list). By default such a send is refused.
         unknown_task_patience: For how long a message whose task isn't declared here goes back to its queue, for a
             program that knows it, before it is dead-lettered; default: an hour. `timedelta(0)`: at once.
+        snooze_patience: For how long a message may wait for the same thing that isn't its fault (the store of
+            idempotency keys, another delivery's claim, what a middleware snoozes it for), before it is dead-lettered;
+            default: a day. `timedelta(0)`: not at all.
         longest_delay: How far away a message's time may be, at least a minute; default: 400 days. A send for later is
             refused; a message from elsewhere that is due later is dead-lettered.
         redact: Takes secrets out of the texts of errors that dead letters, retries and a worker's log lines keep: a
@@ -140,6 +144,7 @@ class AppSettings(TypedDict, total=False):
     store: str | None
     convert_untyped: bool | None
     unknown_task_patience: timedelta | None
+    snooze_patience: timedelta | None
     longest_delay: timedelta | None
     redact: Redact | None
     outbox_namespace: str | None

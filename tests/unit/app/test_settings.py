@@ -25,6 +25,7 @@ def echo(n: int) -> None: ...
         ({"retry": 5}, "is a RetryPolicy"),
         ({"middleware": echo}, "middleware is a list"),
         ({"unknown_task_patience": 3600}, "unknown_task_patience is a timedelta"),
+        ({"snooze_patience": 86_400}, "snooze_patience is a timedelta"),
         ({"redact": "postgres"}, "redact is a function, not a str"),
         ({"unknown_task_patience": timedelta(seconds=-1)}, "timedelta of 0 or more"),
     ],
@@ -45,6 +46,9 @@ def test_no_patience_is_a_patience():
     app = App("memory://", unknown_task_patience=timedelta(0))
     app.configure(default_queue="other")
     assert (timedelta(0), timedelta(hours=1)) == (app.unknown_task_patience, App().unknown_task_patience)
+    app = App("memory://", snooze_patience=timedelta(0))
+    app.configure(default_queue="other")
+    assert (timedelta(0), timedelta(days=1)) == (app.snooze_patience, App().snooze_patience)
 
 
 @pytest.mark.parametrize("name", ["", "q-dlq", "a b"])

@@ -185,3 +185,19 @@ def test_a_store_that_is_not_available_keeps_no_worker_from_starting(
     assert "no route to host" in caplog.text
     with pytest.raises(SchemaMismatch):
         check_store(app)
+
+
+def test_a_processor_has_the_patience_of_its_app():
+    """With what is snoozed."""
+
+    def asleep(_):
+        return Snoozed(delay=MINUTE, reason="asleep")
+        yield
+
+    app = App("memory://", middleware=[asleep], snooze_patience=timedelta(0))
+
+    @app.task("works")
+    def works() -> None: ...
+
+    processor = processor_of(app, no_time_limit)
+    assert isinstance(processor.process(delivery(app, "works")), DeadLettered)

@@ -179,7 +179,7 @@ class StoreConnection:
         try:
             return parse_url(self._connection.url).parameters.get("prefix") or DEFAULT_NAMESPACE
         except CloudqError:
-            return DEFAULT_NAMESPACE  # whoever opens the backend says what is wrong with it
+            return DEFAULT_NAMESPACE  # opening the backend says what is wrong with it
 
     def _forget_lock(self) -> None:
         self._lock = threading.RLock()

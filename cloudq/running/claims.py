@@ -2,7 +2,7 @@
 
 ```
  two deliveries of one key    A claims ─▶ runs ───────────────▶ completes ─▶ settled
-                              B     is told "in progress": waits, uncounted ─▶ claims: done, acknowledged unrun
+                              B     finds it "in progress": waits, uncounted ─▶ claims: done, acknowledged unrun
 
  a worker that dies           A claims ─▶ runs ─▶ ✗ ┄┄┄┄ its claim lapses
                               B     waits ┄┄┄┄┄┄┄┄┄┄┄┄┄▶ claims (a greater token) ─▶ runs ─▶ completes
@@ -57,7 +57,7 @@ class StoreClaims:
     Args:
         app: Whose tasks and store.
         heartbeat: Renews claims while their handlers run; `None` for edges whose process stands still between calls,
-            and for tools on a clock of their own: claims last for what `begin` is told is left, and a margin.
+            and for tools on a clock of their own: claims last for what is left by `until`, and a margin.
         lease: In place of what the task says.
     """
 

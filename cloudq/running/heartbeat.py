@@ -32,7 +32,7 @@ logger = SafeLogger("cloudq")
 CALLS_AT_ONCE: Final = 4
 # A wait doesn't notice that the machine was suspended (see `Clock.wait`). So what is due later needs no wake-up.
 SLICE: Final = timedelta(seconds=1)
-# The thread ends when it had nothing to do for so long.
+# The thread ends when it had nothing to do for that long.
 IDLE: Final = timedelta(minutes=2)
 # After a look that failed, in real time, since the clock itself may be what failed.
 PAUSE_SECONDS: Final = 0.1
@@ -113,9 +113,10 @@ class Heartbeat:
         thread = threading.Thread(target=self._run, name="cloudq-claims", daemon=True)
         try:
             thread.start()
-        except (RuntimeError, MemoryError) as error:
-            logger.error("no thread can be started, so claims of idempotency keys aren't renewed: %s", error)  # noqa: TRY400
-            return  # the next claim tries again
+        except (RuntimeError, MemoryError):
+            # The next claim tries again.
+            logger.exception("no thread can be started, so claims of idempotency keys aren't renewed")
+            return
         self._thread = thread
 
     # ── in the thread ────────────────────────────────────────────────────────────────────────────────────

@@ -159,7 +159,7 @@ class HeldClaim:
                 heartbeat.aside(lambda: self._complete_aside(left - 1), COMPLETE_AGAIN)
             else:
                 # The store's trouble, whose traceback says nothing.
-                logger.error("%s is done, and couldn't be marked so: %s", self._said, words_of(error))  # noqa: TRY400
+                logger.error("%s is done, and couldn't be marked so: %s", self._said, words_of(error))  # noqa: TRY400 - as above
             return
         logger.info("%s is done, and is %s now", self._said, "marked so" if done else "somebody else's")
 

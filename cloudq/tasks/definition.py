@@ -17,8 +17,9 @@ from cloudq.tasks.binding import Parameters
 from cloudq.tasks.context import Context, Running, is_done_already
 from cloudq.tasks.home import TaskHome
 from cloudq.tasks.key_options import KeyOptions, key_options
+from cloudq.tasks.keys import Key, check_template, key_for
 from cloudq.tasks.naming import default_name
-from cloudq.tasks.options import Key, SendOptions, TaskOptions, check_template, key_for
+from cloudq.tasks.options import SendOptions, TaskOptions
 from cloudq.tasks.task_queues import own_queues
 from cloudq.tasks.unrun import has_yet_to_run, is_async, runs_nothing
 

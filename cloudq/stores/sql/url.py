@@ -59,18 +59,25 @@ def engine_of(url: StoreUrl, timeout: timedelta) -> Engine:
         ConfigurationError: The URL can't be used.
     """
     made = address_of(url)
-    return create_engine(
+    # A call connects, or speaks on a connection that is there; one that is cut costs it both.
+    half = timeout / 2
+    engine = create_engine(
         made,
-        pool_timeout=timeout.total_seconds(),
+        pool_timeout=half.total_seconds(),
         # Servers and what stands before them close what was idle for long.
         pool_recycle=1800,
-        connect_args=_limits(made.drivername, timeout),
+        connect_args=_limits(made.drivername, half),
         # Each statement is all of its transaction: without these two a rollback would follow it, a round trip more.
         isolation_level="AUTOCOMMIT",
         skip_autocommit_rollback=True,
         # Keys may name people.
         hide_parameters=True,
     )
+    if made.drivername == "postgresql+psycopg":
+        from cloudq.stores.sql.bounded import bound  # it needs psycopg, which other drivers don't
+
+        bound(engine, half)
+    return engine
 
 
 def address_of(url: StoreUrl) -> URL:

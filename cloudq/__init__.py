@@ -59,6 +59,8 @@ if TYPE_CHECKING:
     from cloudq.tasks.sent import Sent as Sent
     from cloudq.tasks.task import Call as Call
     from cloudq.tasks.task import Task as Task
+    from cloudq.user_database.upkeep import create_inbox as create_inbox
+    from cloudq.user_database.upkeep import sweep_inbox as sweep_inbox
 
 _HOMES = {
     "cloudq.app": ("App",),
@@ -87,6 +89,7 @@ _HOMES = {
     "cloudq.tasks.sending": ("SendManyError",),
     "cloudq.tasks.sent": ("Sent",),
     "cloudq.tasks.task": ("Call", "Task"),
+    "cloudq.user_database.upkeep": ("create_inbox", "sweep_inbox"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

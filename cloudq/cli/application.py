@@ -15,6 +15,7 @@ from cloudq.cli import (
     emulate,
     explain,
     idempotency,
+    inbox,
     making,
     queues,
     send,
@@ -49,6 +50,7 @@ terraform_group = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, r
 outbox_group = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
 store_group = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
 idempotency_group = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
+inbox_group = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
 dead_letters = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
 
 
@@ -145,6 +147,11 @@ def _idempotency() -> None:
     """Look at what the store has of an idempotency key, or have it forgotten."""
 
 
+@inbox_group.callback()
+def _inbox() -> None:
+    """Look after the table in your own database that makes `context.transaction` exactly once."""
+
+
 @terraform_group.callback()
 def _terraform() -> None:
     """Have Terraform make the queues that the tasks declare, and check that it does."""
@@ -193,6 +200,10 @@ _add(outbox_group, "status", outbox.status, outbox.STATUS_EXAMPLES)
 _add(outbox_group, "retry", outbox.retry, outbox.RETRY_EXAMPLES)
 _add(outbox_group, "skip", outbox.skip, outbox.SKIP_EXAMPLES)
 _add(outbox_group, "schema", outbox.schema, outbox.SCHEMA_EXAMPLES)
+application.add_typer(inbox_group, name="inbox", rich_help_panel=_REPAIR)
+_add(inbox_group, "schema", inbox.schema, inbox.SCHEMA_EXAMPLES)
+_add(inbox_group, "sweep", inbox.sweep, inbox.SWEEP_EXAMPLES)
+_add(inbox_group, "forget", inbox.forget_, inbox.FORGET_EXAMPLES)
 application.add_typer(dead_letters, name="dlq", rich_help_panel=_REPAIR)
 _add(application, "purge", queues.purge, queues.PURGE_EXAMPLES, _REPAIR)
 _add(dead_letters, "list", dlq.list_, dlq.LIST_EXAMPLES)

@@ -147,6 +147,16 @@ def sweeping(limit: int, dialect: Dialect) -> Script[int]:
     return answer.changed
 
 
+def forgetting(task: str, key: str, namespace: str | None, dialect: Dialect) -> Script[int]:
+    """Removes the rows of an idempotency key, in one namespace or in all; returns how many. Reads the whole table."""
+    name = "`key`" if dialect is Dialect.MYSQL else "key"
+    where, values = f"task = :task and {name} = :key", {"task": task, "key": key}
+    if namespace is not None:
+        where, values = f"{where} and namespace = :namespace", {**values, "namespace": namespace}
+    answer = yield Statement(f"delete from {NAME} where {where}", values)
+    return answer.changed
+
+
 def _digest(*parts: str) -> bytes:
     made = hashlib.sha256()
     for part in parts:

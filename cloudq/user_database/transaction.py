@@ -191,7 +191,8 @@ class Transaction(Generic[T]):
             if is_missing_table(error):
                 raise TransactionRefused(
                     f"the table {inbox.NAME} isn't in this database",
-                    hint=f"make it by what `cloudq inbox schema --dialect {dialect.value}` prints",
+                    hint=f"cloudq.create_inbox(connection) makes it, or what `cloudq inbox schema --dialect "
+                    f"{dialect.value}` prints",
                 ) from error
             _translate(error)
             raise

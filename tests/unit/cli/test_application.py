@@ -32,6 +32,7 @@ def test_every_command_is_there():
     expected = {"worker", "send", "cancel", "demo", "tasks", "stats", "explain", "version", "purge"}
     expected |= {"check-idempotency"}
     expected |= {f"outbox {name}" for name in ("relay", "status", "retry", "skip", "schema")}
+    expected |= {f"inbox {name}" for name in ("schema", "sweep", "forget")}
     expected |= {"queues create", "queues check"}
     expected |= {"store migrate", "store sweep", "idempotency show", "idempotency forget"}
     expected |= {"terraform vars", "terraform check"}

@@ -211,7 +211,7 @@ class TestOwnership:
         with engine.begin() as connection:
             connection.execute(text("drop table if exists cloudq_inbox"))
         with engine.connect() as connection:
-            with pytest.raises(TransactionRefused, match="cloudq inbox schema --dialect"):
+            with pytest.raises(TransactionRefused, match="create_inbox"):
                 pay(connection, run_of())
             assert not connection.in_transaction()
 

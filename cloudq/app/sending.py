@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, Unpack
+from collections.abc import Iterable, Mapping
+from typing import Any, Unpack
 
+from cloudq.app.joined import Ways, ajoined, joined
 from cloudq.app.settings import AppState
 from cloudq.core.message import Message
 from cloudq.core.shield import shielded
-from cloudq.errors import TransactionRefused
 from cloudq.tasks.async_libraries import check_awaitable, in_a_thread, in_trio
 from cloudq.tasks.child_keys import with_childs_key
 from cloudq.tasks.composing import NO_PAYLOAD, checked_calls, composed
@@ -22,9 +21,6 @@ from cloudq.tasks.sending import SendManyError, ran, send_all, sent
 from cloudq.tasks.sent import Sent
 from cloudq.tasks.task import Call, Task
 from cloudq.tasks.typo_warning import TypoWarning
-
-if TYPE_CHECKING:
-    from cloudq.user_database.transaction import Transaction
 
 
 class Sending(AppState):
@@ -43,6 +39,8 @@ class Sending(AppState):
     ) -> Sent:
         """Stores a message that makes a worker run a task. Returns only when it is stored.
 
+        Within the transaction of a task (`Context.transaction`) it is stored in that, and leaves with its commit.
+
         Args:
             task: A task, its name (which needn't be declared in this program), or a `Call`.
             payload: The task's arguments by name. With a `Call`: none, it has its own.
@@ -54,10 +52,12 @@ class Sending(AppState):
             UnsupportedError: The queue can't do what an option asks for. Nothing was stored.
             MessageTooLarge: Nothing was stored.
             BackendError: It may not be stored.
+            TransactionRefused: The transaction that is open here is an async one: `asend` it.
+            SchemaMismatch: The database of the transaction that is open here has no outbox.
         """
         message = self._message(task, payload, options)
         if (transaction := open_transaction()) is not None:
-            return self._joined(transaction, [message])[0]
+            return joined(transaction, [message], self._ways())[0]
         if self._eager:
             self._eager_run(message).run()
             return ran(message)
@@ -79,7 +79,7 @@ class Sending(AppState):
         check_awaitable("asend")
         message = self._message(task, payload, options)
         if (transaction := open_transaction()) is not None:
-            return self._joined(transaction, [message])[0]
+            return (await ajoined(transaction, [message], self._ways()))[0]
         if self._eager:
             await self._eager_run(message).arun()
             return ran(message)
@@ -109,7 +109,7 @@ class Sending(AppState):
         calls = checked_calls(calls)
         messages = [self._message(call, NO_PAYLOAD, SendOptions()) for call in calls]
         if (transaction := open_transaction()) is not None:
-            return self._joined(transaction, messages)
+            return joined(transaction, messages, self._ways())
         if self._eager:
             for message in messages:
                 self._eager_run(message).run()
@@ -124,8 +124,9 @@ class Sending(AppState):
     async def asend_many(self, calls: Iterable[Call], /) -> list[Sent]:
         """As `send_many`, for async code on asyncio or trio: the loop is never blocked. Cancelling doesn't unsend."""
         check_awaitable("asend_many")
-        if open_transaction() is not None:
-            return self.send_many(calls)
+        if (transaction := open_transaction()) is not None:
+            messages = [self._message(call, NO_PAYLOAD, SendOptions()) for call in checked_calls(calls)]
+            return await ajoined(transaction, messages, self._ways())
         return await in_a_thread(self.send_many, list(calls))
 
     def cancel(self, sent: Sent | str, /) -> bool:
@@ -150,25 +151,12 @@ class Sending(AppState):
         check_awaitable("acancel")
         return await in_a_thread(self.cancel, sent)
 
-    def _joined(self, transaction: Transaction[Any], messages: Sequence[Message]) -> list[Sent]:
-        """What a task sends within its transaction leaves with it, and not if it is rolled back.
-
-        In tests, whose backend is in this process, it is kept until the commit.
-
-        Raises:
-            TransactionRefused: It would have to be stored elsewhere, where no rollback undoes it. Nothing was stored.
-        """
-        if self._eager:
-            runs = [self._eager_run(message) for message in messages]
-            # An async task's transaction awaits what it calls.
-            transaction.after_commit.extend(run.arun if transaction.database.is_async else run.run for run in runs)
-            return [ran(message) for message in messages]
-        if self.runtime.lent:
-            transaction.after_commit.extend(partial(self._store_now, message) for message in messages)
-            return [Sent(id=message.id, duplicate=None) for message in messages]
-        raise TransactionRefused(
-            "a send within a task's transaction would stay if that is rolled back",
-            hint="send after the block, or before it; with an idempotency key a repeated one is dropped",
+    def _ways(self) -> Ways:
+        return Ways(
+            row=self.runtime.outbox_row,
+            namespace=self.outbox_namespace,
+            eager_run=self._eager_run if self._eager else None,
+            store=self._store_now if self.runtime.lent else None,
         )
 
     def _store_now(self, message: Message) -> None:

@@ -89,12 +89,14 @@ class Transaction(Generic[T]):
         before_completion: Each makes a script that runs before the completion is inserted.
         after_commit: Each is called once the transaction is committed, and not if it isn't. What it returns is awaited
             where the block is an async one.
+        parts: What others keep for its duration, each under a key of its own.
     """
 
     def __init__(self, run_of: Transactions, database: UserDatabase) -> None:
         self.database = database
         self.before_completion: list[Callable[[], Script[None]]] = []
         self.after_commit: list[Callable[[], Awaitable[object] | None]] = []
+        self.parts: dict[object, Any] = {}
         self.is_open = False
         self._run = run_of
         self._token: Token[Transaction[Any] | None] | None = None

@@ -84,7 +84,7 @@ class TwoPrograms:
         self.sender.send("shop.wrok", {}, queue=queue)
         with running(self.shop, queues={queue: 1}, lease=LEASE) as worker:
             wait_until(lambda: worker.worker.snapshot().dead_lettered == 1, within=60, what="it is dead")
-            assert worker.worker.snapshot().retried
+            assert worker.worker.snapshot().snoozed
             wait_until(lambda: self.sender.queue(queue).stats().dead == 1, within=20, what="it is among the dead")
         (dead,) = self.sender.queue(queue).dead_letters.peek()
         assert dead.failure is not None

@@ -110,10 +110,10 @@ def test_snoozes_that_a_backend_counts_as_attempts_are_none() -> None:
 def test_an_attempt_that_a_backend_takes_back_is_not_taken_back_twice() -> None:
     """Where releases can be uncounted, nothing is to be set right."""
     patience = Patience(PATIENCE, FakeClock(NOW))
-    second = replace(delivered(2), attempt=1)
-    patience.bounded(delivered(1), snoozed(), delivered(1))
+    first, second = delivered(3), replace(delivered(4), attempt=3)
+    patience.bounded(first, snoozed(), first)
     seen = patience.recall(second)
-    assert (seen.attempt, seen.deliveries) == (1, 1)
+    assert (seen.attempt, seen.deliveries) == (3, 3)
 
 
 def test_a_wait_that_nobody_keeps_beside_the_message_is_remembered_here() -> None:

@@ -275,7 +275,7 @@ class Counted:
 
     def rewritten(self) -> int:
         snapshot = self.worker.worker.snapshot()
-        return snapshot.retried + snapshot.dead_lettered
+        return snapshot.snoozed + snapshot.dead_lettered
 
 
 @pytest.fixture

@@ -31,11 +31,16 @@ if TYPE_CHECKING:
     from cloudq.core.policy import Retry as Retry
     from cloudq.core.policy import RetryPolicy as RetryPolicy
     from cloudq.core.redaction import mask_secrets as mask_secrets
+    from cloudq.core.run_notes import CancelAnswer as CancelAnswer
     from cloudq.default_app import acancel as acancel
+    from cloudq.default_app import acancel_run as acancel_run
+    from cloudq.default_app import aresult as aresult
     from cloudq.default_app import asend as asend
     from cloudq.default_app import asend_many as asend_many
     from cloudq.default_app import cancel as cancel
+    from cloudq.default_app import cancel_run as cancel_run
     from cloudq.default_app import configure as configure
+    from cloudq.default_app import result as result
     from cloudq.default_app import send as send
     from cloudq.default_app import send_many as send_many
     from cloudq.default_app import task as task
@@ -44,8 +49,10 @@ if TYPE_CHECKING:
     from cloudq.errors import ConfigurationError as ConfigurationError
     from cloudq.errors import LeaseLost as LeaseLost
     from cloudq.errors import MessageTooLarge as MessageTooLarge
+    from cloudq.errors import NoResult as NoResult
     from cloudq.errors import OptionError as OptionError
     from cloudq.errors import PayloadError as PayloadError
+    from cloudq.errors import ResultTimeout as ResultTimeout
     from cloudq.errors import TaskDefinitionError as TaskDefinitionError
     from cloudq.errors import TimeLimitExceeded as TimeLimitExceeded
     from cloudq.errors import TransientError as TransientError
@@ -55,6 +62,7 @@ if TYPE_CHECKING:
     from cloudq.tasks.context import current as current
     from cloudq.tasks.options import SendOptions as SendOptions
     from cloudq.tasks.options import TaskOptions as TaskOptions
+    from cloudq.tasks.results import Result as Result
     from cloudq.tasks.sending import SendManyError as SendManyError
     from cloudq.tasks.sent import Sent as Sent
     from cloudq.tasks.task import Call as Call
@@ -71,20 +79,37 @@ _HOMES = {
     "cloudq.core.policy": ("DeadLetter", "Retry", "RetryPolicy"),
     "cloudq.core.redaction": ("mask_secrets",),
     "cloudq.core.middleware": ("Middleware",),
-    "cloudq.default_app": ("acancel", "asend", "asend_many", "cancel", "configure", "send", "send_many", "task"),
+    "cloudq.default_app": (
+        "acancel",
+        "acancel_run",
+        "aresult",
+        "asend",
+        "asend_many",
+        "cancel",
+        "cancel_run",
+        "configure",
+        "result",
+        "send",
+        "send_many",
+        "task",
+    ),
     "cloudq.errors": (
         "BackendError",
         "CloudqError",
         "ConfigurationError",
         "LeaseLost",
         "MessageTooLarge",
+        "NoResult",
         "OptionError",
         "PayloadError",
+        "ResultTimeout",
         "TaskDefinitionError",
         "TimeLimitExceeded",
         "TransientError",
         "UnsupportedError",
     ),
+    "cloudq.core.run_notes": ("CancelAnswer",),
+    "cloudq.tasks.results": ("Result",),
     "cloudq.tasks.options": ("SendOptions", "TaskOptions"),
     "cloudq.tasks.sending": ("SendManyError",),
     "cloudq.tasks.sent": ("Sent",),

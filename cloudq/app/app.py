@@ -7,15 +7,16 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, Unpack, overload
 from weakref import WeakSet
 
-from cloudq.app.sending import Sending
+from cloudq.app.results import Noting
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.driver import Driver
 from cloudq.core.store import Store
 from cloudq.errors import TaskDefinitionError
 from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.tasks import foreign_words
+from cloudq.tasks.app_settings import AppSettings
 from cloudq.tasks.context import Context
-from cloudq.tasks.options import AppSettings, TaskOptions
+from cloudq.tasks.options import TaskOptions
 from cloudq.tasks.task import Task, TaskDecorator
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class App(Sending):
+class App(Noting):
     """Tasks, where their messages go, and how they are sent.
 
     Apps don't see each other's tasks. Nothing is opened before the first use of a backend, so that an app can be

@@ -15,10 +15,11 @@ from cloudq.tasks.composing import NO_PAYLOAD, checked_calls, composed
 from cloudq.tasks.context import open_transaction
 from cloudq.tasks.eager import EagerMode, EagerRun
 from cloudq.tasks.loop_warning import LoopWarning
+from cloudq.tasks.noted_sends import refuse_waiting
 from cloudq.tasks.options import SendOptions
 from cloudq.tasks.receipts import read_receipt
 from cloudq.tasks.sending import SendManyError, ran, send_all, sent
-from cloudq.tasks.sent import Sent
+from cloudq.tasks.sent import Sent, read_by
 from cloudq.tasks.task import Call, Task
 from cloudq.tasks.typo_warning import TypoWarning
 
@@ -62,7 +63,9 @@ class Sending(AppState):
             self._eager_run(message).run()
             return ran(message)
         self._loop_warning.look("send")
-        return sent(message, self._connection.queue(message.queue).send(message))
+        if message.extensions:
+            return self._send_noted(message)
+        return self._known(message, sent(message, self._connection.queue(message.queue).send(message)))
 
     async def asend(
         self,
@@ -83,14 +86,16 @@ class Sending(AppState):
         if self._eager:
             await self._eager_run(message).arun()
             return ran(message)
+        if message.extensions:
+            return await in_a_thread(self._send_noted, message)
         if not self._connection.is_open:
             await in_a_thread(self._open)  # opening reads and writes files
         future = self._connection.queue(message.queue).submit(message)
         if in_trio():
-            return sent(message, await in_a_thread(future.result))
+            return self._known(message, sent(message, await in_a_thread(future.result)))
         import asyncio
 
-        return sent(message, await asyncio.wrap_future(future))
+        return self._known(message, sent(message, await asyncio.wrap_future(future)))
 
     @shielded
     def send_many(self, calls: Iterable[Call], /) -> list[Sent]:
@@ -103,6 +108,8 @@ class Sending(AppState):
             One `Sent` for each, in order.
 
         Raises:
+            UnsupportedError: One of them was to wait alone of its kind (`debounce`, `unique_while_waiting`), or to be
+                tracked without a store. Nothing was stored.
             SendManyError: Some were not stored. `.results` has a `Sent` or an error for each, in order; `.failed`
                 the calls to send again.
         """
@@ -115,7 +122,15 @@ class Sending(AppState):
                 self._eager_run(message).run()
             return [ran(message) for message in messages]
         self._loop_warning.look("send_many")
+        noted = self.runtime.noted_sends
+        for message in messages:
+            refuse_waiting(message, "sent together with others")
+            noted.instead(message)
         results = send_all(messages, self._connection.queue)
+        results = [
+            self._known(message, noted.note(message, result)) if isinstance(result, Sent) else result
+            for message, result in zip(messages, results, strict=True)
+        ]
         failed = [call for call, result in zip(calls, results, strict=True) if not isinstance(result, Sent)]
         if failed:
             raise SendManyError(results, failed)
@@ -177,3 +192,18 @@ class Sending(AppState):
 
     def _open(self) -> None:
         _ = self._connection.driver
+
+    def _send_noted(self, message: Message) -> Sent:
+        """Sends what is to be noted, or of whose kind one message waits."""
+        noted = self.runtime.noted_sends
+        stored = noted.instead(message)
+        if stored is None:
+            stored = noted.note(message, sent(message, self._connection.queue(message.queue).send(message)))
+        return self._known(message, stored)
+
+    def _known(self, message: Message, stored: Sent) -> Sent:
+        """What was sent, which knows where its result will be, if one is kept."""
+        definition = self._registry.definitions.get(message.task)
+        if definition is not None and not definition.run_options.noted and not message.extensions:
+            return stored
+        return read_by(stored, self.runtime.results)

@@ -15,8 +15,8 @@ from cloudq.errors import ConfigurationError
 from cloudq.queues.connection import Connection
 from cloudq.queues.names import check_queue
 from cloudq.queues.store_connection import StoreConnection
+from cloudq.tasks.app_settings import AppSettings, checked_app_settings
 from cloudq.tasks.context import Context
-from cloudq.tasks.options import AppSettings, checked_app_settings
 from cloudq.tasks.registry import Registry
 from cloudq.tasks.runtime import AppRuntime
 

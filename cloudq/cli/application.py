@@ -18,6 +18,7 @@ from cloudq.cli import (
     inbox,
     making,
     queues,
+    result,
     send,
     store,
     tasks,
@@ -176,6 +177,7 @@ _add(application, "cancel", cancel.cancel, cancel.EXAMPLES, _WORK)
 _add(application, "demo", demo.demo, demo.EXAMPLES, _WORK)
 _add(application, "tasks", tasks.tasks, tasks.EXAMPLES, _LOOK)
 _add(application, "stats", queues.stats, queues.STATS_EXAMPLES, _LOOK)
+_add(application, "result", result.result, result.EXAMPLES, _LOOK)
 _add(application, "explain", explain.explain, explain.EXAMPLES, _LOOK)
 _add(application, "check-idempotency", check_idempotency.check_idempotency, check_idempotency.EXAMPLES, _LOOK)
 _add(application, "version", version.version, version.EXAMPLES, _LOOK)

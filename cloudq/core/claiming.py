@@ -11,14 +11,17 @@ to be done. What isn't settled comes again; what isn't completed would be done a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from threading import Event
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from cloudq.core.outcome import Acked
 
 if TYPE_CHECKING:
     from cloudq.core.delivery import Delivery
     from cloudq.core.message import Message
-    from cloudq.core.outcome import Outcome
+    from cloudq.core.outcome import DeadLettered, Outcome
     from cloudq.core.store import ClaimKey
 
 # A store ends its calls by itself, far sooner. This is for one that doesn't.
@@ -34,12 +37,8 @@ class Claimer(Protocol):
         ...
 
 
-class Begun(Protocol):
-    """A claim that the run of a delivery has, from `Claims.begin` to its end.
-
-    It is renewed for as long as it is held by somebody: what nobody refers to any more (a run was interrupted in the
-    very moment in which it got its claim) must not be renewed, so that it lapses.
-    """
+class KeyClaim(Protocol):
+    """A claim of an idempotency key, for those that need to know it."""
 
     @property
     def namespace(self) -> str:
@@ -56,6 +55,64 @@ class Begun(Protocol):
         """Greater than that of each earlier claim of the key: `context.fence`."""
         ...
 
+    @property
+    def taken_over(self) -> bool:
+        """Whether it was found to be another's: what its run did is not what is recorded."""
+        ...
+
+
+class WatchedRun(Protocol):
+    """A run that is noted in the store, for its context and its handler. None of it blocks or raises."""
+
+    cancelled: Event
+    """Set once it is known that somebody wants it cancelled."""
+    stopped: bool
+    """Whether its coroutine was cancelled for that."""
+
+    def progress(self, done: float, total: float | None) -> None:
+        """Has noted how far it has come."""
+        ...
+
+    def on_cancel(self, stop: Callable[[], None] | None) -> None:
+        """Has `stop` called, in some thread, once somebody wants it cancelled; `None`: nothing any more."""
+        ...
+
+
+class KeptResult(NamedTuple):
+    """A result that is kept with the completion, in place of what the handler returned."""
+
+    text: bytes | None
+    """As JSON; `None` if it isn't kept."""
+    why_not: str = ""
+
+
+class AlreadyDone(Acked, frozen=True, kw_only=True):
+    """The work of its key is done, by this message or another: it is acknowledged unrun.
+
+    Attributes:
+        result: What was kept of it.
+    """
+
+    result: bytes | None = None
+
+
+class Begun(Protocol):
+    """A run that has begun, with the claim of its key and the note that it has: from `Claims.begin` to its end.
+
+    It is renewed for as long as it is held by somebody: what nobody refers to any more (a run was interrupted in the
+    very moment in which it got its claim) must not be renewed, so that it lapses.
+    """
+
+    @property
+    def claim(self) -> KeyClaim | None:
+        """The claim of its key, if it has one."""
+        ...
+
+    @property
+    def run(self) -> WatchedRun | None:
+        """What notes it, if anything does."""
+        ...
+
     def end(self, outcome: Outcome, result: object) -> Outcome:
         """Records what became of the run: completes the claim after an `Acked`, else releases it. May block.
 
@@ -64,7 +121,7 @@ class Begun(Protocol):
 
         Args:
             outcome: What becomes of the delivery, as far as its handler and the middleware go.
-            result: What the handler returned.
+            result: What the handler returned, or the `KeptResult` that is to be kept of it.
 
         Returns:
             What becomes of it now that the store was asked: mostly the same.
@@ -103,6 +160,15 @@ class Claims(Protocol):
 
     def unclaimed(self, handler: Claimer, message: Message) -> bool:
         """Whether the message runs without a claim while the store is down: it is so declared. Asks nobody."""
+        ...
+
+    def unrun(self, message: Message, outcome: DeadLettered) -> None:
+        """A message is dead-lettered without a run of it. Must not block or raise.
+
+        Args:
+            message: It, perhaps without its payload.
+            outcome: Why.
+        """
         ...
 
     def reachable(self) -> bool:

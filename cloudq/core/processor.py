@@ -247,10 +247,17 @@ class Processor(Generic[ContextT]):
             raise
         # What is snoozed again goes on waiting: since when is known of the delivery as it came.
         ended = delivery if isinstance(prepared, Snoozed) else work.delivery
-        return self._final(ended, prepared, handed_over)
+        final = self._details.of(ended, self._patience.bounded(ended, prepared, handed_over))
+        return final if final.__class__ is prepared.__class__ and claim is not None else self._told(ended, final)
 
     def _final(self, delivery: Delivery, outcome: Outcome, handed_over: Delivery) -> Outcome:
-        return self._details.of(delivery, self._patience.bounded(delivery, outcome, handed_over))
+        return self._told(delivery, self._details.of(delivery, self._patience.bounded(delivery, outcome, handed_over)))
+
+    def _told(self, delivery: Delivery, outcome: Outcome) -> Outcome:
+        """The outcome. The store learns of what is dead without a run that said so; what isn't signed may name any."""
+        if self._claims is not None and isinstance(outcome, DeadLettered) and self.believes(delivery):
+            self._claims.unrun(delivery, outcome)
+        return outcome
 
     def _claim(self, claims: ClaimSteps, work: _Work[ContextT]) -> Generator[Step, Any, Begun | Outcome | None]:
         """The claim of a message that has a key; or what becomes of the delivery without a run."""
@@ -266,7 +273,8 @@ class Processor(Generic[ContextT]):
         policy = handler.retry_policy if handler else self._retry_policy
         delivery = self._patience.over(self._patience.recall(believed(delivery, self._clock.now())))
         with redacting(self._redact):
-            return self._details.of(delivery, self._due_times.bounded(self._decide(policy, delivery, error)))
+            outcome = self._due_times.bounded(self._decide(policy, delivery, error))
+            return self._told(delivery, self._details.of(delivery, outcome))
 
     def _check(self, delivery: Delivery) -> tuple[Handler[ContextT], Message] | Outcome:
         """What can be decided without the payload: an outcome, or that the message is to be run, and by which task."""

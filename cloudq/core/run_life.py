@@ -15,7 +15,8 @@ owner reads it at each report, and in that of one that failed, which then isn't 
     │                  ▲  │ cancel     │  ▲  │ fail ▶ FAILED ─ start ▶ RUNNING
     │      give back   └──┼────────────┘  │  │ bury ▶ DEAD ─── start ▶ RUNNING  (it was redriven)
     └─ start ─────────────┼───────────────┘  └ stop ▶ CANCELLED
-                          └─ start ▶ CANCELLED, and isn't run
+                          ├─ start ▶ CANCELLED, and isn't run
+                    drop ▶└──────▶ CANCELLED
 ```
 """
 
@@ -125,6 +126,8 @@ class Call(Enum):
     """A worker's: its key was completed by another message, or by an owner that died before it noted it."""
     CANCEL = "cancel"
     """Somebody's: it isn't wanted any more."""
+    DROP = "drop"
+    """A sender's: another message has taken its place, unless it has been started already."""
 
 
 class Does(Enum):
@@ -174,6 +177,7 @@ TABLE: Final[Mapping[Call, Mapping[Seen, Does]]] = {
         _S.DEAD: _D.REFUSES,
         _S.CANCELLED: _D.REFUSES,
     },
+    Call.DROP: {seen: _D.NOTES if seen is _S.WAITING else _D.REFUSES for seen in Seen},
 }
 
 

@@ -132,6 +132,11 @@ class RunNotes:
         running = step.record is not None and step.record.state is RunState.RUNNING
         return CancelAnswer.ASKED if running else CancelAnswer.WILL_NOT_RUN
 
+    def drop(self, id_: str, task: str, reason: str) -> bool:
+        """Notes that a message that waits for its first run won't have one. `False`: it doesn't wait."""
+        dropped = RunRecord(task=task, state=RunState.CANCELLED, reason=reason)
+        return self._step(id_, Call.DROP, lambda _: dropped, None).does is Does.NOTES
+
     def bury(self, id_: str, task: str, reason: str, *, keep: timedelta | None) -> None:
         """Notes that a message was dead-lettered without a run."""
         self._note_end(Call.BURY, id_, RunRecord(task=task, state=RunState.DEAD, reason=reason), keep)
@@ -219,9 +224,28 @@ class Run:
 
         return self._change(Call.REPORT, RunState.RUNNING, report)
 
-    def end(self, state: RunState, reason: str = "", result: bytes | None = None) -> bool:
-        """Notes what became of it. `False`: it is another's, or its end was noted already as another one."""
-        return self._change(Call.END, state, lambda record: run_life.ended(record, state, reason, result))
+    def end(
+        self,
+        state: RunState,
+        reason: str = "",
+        result: bytes | None = None,
+        progress: tuple[float, float | None] | None = None,
+    ) -> bool:
+        """Notes what became of it. `False`: it is another's, or its end was noted already as another one.
+
+        Args:
+            state: What became of it.
+            reason: Why it failed or is dead; of what is done, why no result is kept.
+            result: The result as JSON.
+            progress: How much is done of how much, where that is newer than the latest report.
+        """
+
+        def ended(record: RunRecord) -> RunRecord:
+            if progress is not None:
+                record = replace(record, done=progress[0], total=progress[1])
+            return run_life.ended(record, state, reason, result)
+
+        return self._change(Call.END, state, ended)
 
     def _change(self, call: Call, state: RunState, then: Callable[[RunRecord], RunRecord]) -> bool:
         keep = kept_for(state, self._keep)

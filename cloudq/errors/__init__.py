@@ -268,6 +268,34 @@ class SchemaMismatch(BackendError):
     code = "schema-mismatch"
 
 
+class ResultTimeout(CloudqError):
+    """A task isn't done yet, and the time to wait for its result is over. It goes on all the same.
+
+    Attributes:
+        status: How far its message has come; see `Result.status`.
+    """
+
+    code = "result-timeout"
+
+    def __init__(self, message: str, status: str, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
+class NoResult(CloudqError):
+    """A task has no result, and won't have one by waiting: it is dead, was cancelled, or its result wasn't kept.
+
+    Attributes:
+        status: `dead`, `cancelled` or `done`.
+    """
+
+    code = "no-result"
+
+    def __init__(self, message: str, status: str, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
 class BatchFailed(CloudqError):
     """Messages that a host handed over have to stay: Lambda is to delete nothing, Azure Functions to abandon them."""
 

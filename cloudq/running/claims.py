@@ -23,11 +23,11 @@ from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Final
 
-from cloudq.core.claiming import Begun, Claimer
+from cloudq.core.claiming import AlreadyDone, Begun, Claimer
 from cloudq.core.delivery import Delivery
 from cloudq.core.failure import Failure, words_of
 from cloudq.core.message import Message
-from cloudq.core.outcome import ACKED, DeadLettered, Outcome, Snoozed, Why
+from cloudq.core.outcome import DeadLettered, Outcome, Snoozed, Why
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.store import Claimed, ClaimKey, Completed, InProgress, Store
 from cloudq.errors import BackendError, ConfigurationError, OptionError, PayloadError
@@ -126,6 +126,9 @@ class StoreClaims:
             said=f"{message.task} {message.id}",
         )
 
+    def unrun(self, message: Message, outcome: DeadLettered) -> None:
+        """It has no claim."""
+
     def reachable(self) -> bool:
         """Whether the store answers, and can be written to. Raises nothing that is the store's."""
         try:
@@ -202,7 +205,7 @@ def _instead(claim: InProgress | Completed, fingerprint: bytes) -> Outcome:
             f"SHA-256 {theirs.hex()} there, {fingerprint.hex()} in this message"
         )
     if isinstance(claim, Completed):
-        return ACKED
+        return AlreadyDone(result=claim.result)
     return Snoozed(
         delay=min(claim.left, LONGEST_WAIT), why=Why.CLAIMED, reason="another delivery of its key is at work"
     )

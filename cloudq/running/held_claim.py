@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from cloudq.core.claiming import KeptResult
 from cloudq.core.clock import Clock
 from cloudq.core.failure import words_of
 from cloudq.core.outcome import Acked, Outcome
@@ -69,11 +70,13 @@ class HeldClaim:
         "_ends",
         "_lost",
         "_records",
+        "_result",
         "_said",
         "_store",
         "_terms",
         "namespace",
         "renew_at",
+        "taken_over",
     )
 
     def __init__(
@@ -94,10 +97,21 @@ class HeldClaim:
         self._lost = lease_lost
         self._said = said
         self._ended = False
+        self.taken_over = False
+        self._result: bytes | None = None
         self._ends = since + terms.lease
         self.renew_at = since + terms.lease / 3
         if terms.heartbeat is not None:
             terms.heartbeat.add(self)
+
+    @property
+    def claim(self) -> HeldClaim:
+        """Itself."""
+        return self
+
+    @property
+    def run(self) -> None:
+        """Nothing notes it here."""
 
     @property
     def key(self) -> ClaimKey:
@@ -117,7 +131,7 @@ class HeldClaim:
         Raises:
             StoreUnavailable: It couldn't be completed; it is tried again in the background, if there is a heartbeat.
         """
-        del result
+        self._result = result.text if isinstance(result, KeptResult) else None
         self._stop()
         if isinstance(outcome, Acked):
             self._complete()
@@ -148,6 +162,7 @@ class HeldClaim:
         if not done:
             # What is done isn't repeated for that: the other run was to do the same.
             self._lost.set()
+            self.taken_over = True
             logger.error("%s is done, but its claim was taken over meanwhile: it may have run twice", self._said)
 
     def _complete_aside(self, left: int) -> None:
@@ -164,7 +179,7 @@ class HeldClaim:
         logger.info("%s is done, and is %s now", self._said, "marked so" if done else "somebody else's")
 
     def _complete_one(self, key: ClaimKey, token: int) -> bool:
-        return self._store.complete(key, token, result=None, keep=self._terms.keep)
+        return self._store.complete(key, token, result=self._result, keep=self._terms.keep)
 
     def _release(self) -> None:
         """Never raises: what isn't released lapses."""

@@ -13,6 +13,7 @@ from cloudq.errors import ConfigurationError, StoreUnavailable
 from cloudq.queues.store_connection import NATIVE_ONLY, STORE_VARIABLE
 from cloudq.running.claims import StoreClaims
 from cloudq.running.heartbeat import Heartbeat
+from cloudq.running.noted_runs import NotedRuns
 from cloudq.tasks.context import Context
 from cloudq.tasks.task_queues import listed
 
@@ -44,7 +45,8 @@ def processor_of(
         heartbeat: Whether the claims of idempotency keys are renewed while their handlers run. Not where the process
             stands still between calls, nor in tools on a clock of their own.
     """
-    claims = StoreClaims(app, heartbeat=Heartbeat(app.clock) if heartbeat else None)
+    beats = Heartbeat(app.clock) if heartbeat else None
+    claims = NotedRuns(app, StoreClaims(app, heartbeat=beats), heartbeat=beats)
     return Processor(
         app.runtime.handlers if handlers is None else handlers,
         middleware=app.middleware,

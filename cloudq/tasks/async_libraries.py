@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextvars import Context, copy_context
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from cloudq.errors import UnsupportedError
@@ -53,6 +54,18 @@ def context_for_a_thread() -> Context:
     if told is not None:
         context.run(told.set, None)
     return context
+
+
+async def pause(span: timedelta) -> None:
+    """Waits that long, while the loop serves others."""
+    if not in_trio():
+        import asyncio
+
+        await asyncio.sleep(span.total_seconds())
+        return
+    import trio
+
+    await trio.sleep(span.total_seconds())
 
 
 async def in_a_thread(function: Callable[..., T], *arguments: Any) -> T:

@@ -15,6 +15,7 @@ from cloudq.tasks.definition import Definition
 from cloudq.tasks.home import TaskHome
 from cloudq.tasks.json_values import to_json
 from cloudq.tasks.options import SendOptions, check_send_options
+from cloudq.tasks.run_options import noting
 from cloudq.tasks.task import Call, Task, definition_of
 from cloudq.tasks.task_queues import refuse_foreign_queue
 
@@ -108,7 +109,8 @@ def message_of(call: Call, definition: Definition, now: datetime) -> Message:
         queue = definition.queue
     elif definition.app.strict_queues is not False:
         refuse_foreign_queue(definition.name, queue, definition.queues)
-    return _built(definition.name, queue, call.payload, options, now, time_limit=definition.time_limit)
+    track = definition.run_options.track
+    return _built(definition.name, queue, call.payload, options, now, time_limit=definition.time_limit, track=track)
 
 
 def undeclared_message(
@@ -134,8 +136,9 @@ def _built(
     now: datetime,
     *,
     time_limit: timedelta | None = None,
+    track: bool = False,
 ) -> Message:
-    if not options:
+    if not options and not track:
         return Message(id=_new_id(), task=name, queue=queue, payload=payload, sent_at=now, time_limit=time_limit)
     return Message(
         id=_new_id(),
@@ -149,6 +152,7 @@ def _built(
         fairness_key=options.get("fairness_key"),
         time_limit=time_limit,
         headers=dict(options.get("headers", {})),
+        extensions=noting(options, payload, track=track),
     )
 
 
@@ -160,7 +164,7 @@ def _new_id() -> str:
 
 
 def _due(now: datetime, options: SendOptions) -> datetime | None:
-    delay, at = options.get("delay"), options.get("at")
+    delay, at = options.get("delay", options.get("debounce")), options.get("at")
     try:
         if delay:
             return now + delay

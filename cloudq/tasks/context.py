@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from contextvars import ContextVar
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -16,7 +17,7 @@ from cloudq.errors import NotInTask
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
 
-    from cloudq.core.claiming import Begun
+    from cloudq.core.claiming import KeyClaim, WatchedRun
     from cloudq.user_database.inbox import Completion
     from cloudq.user_database.transaction import Transaction, Transactions
 
@@ -34,7 +35,7 @@ class _Logger(logging.LoggerAdapter[logging.Logger]):
 class Work(Protocol):
     """What a context asks of its task's declaration once a transaction is wanted."""
 
-    def completion_of(self, message: Message, claim: Begun | None) -> Completion:
+    def completion_of(self, message: Message, claim: KeyClaim | None) -> Completion:
         """What is recorded beside the effect of that message."""
         ...
 
@@ -69,7 +70,8 @@ class Context:
         lease_lost: Event | None = None,
         raw: object = None,
         clock: Clock = SYSTEM_CLOCK,
-        claim: Begun | None = None,
+        claim: KeyClaim | None = None,
+        run: WatchedRun | None = None,
         work: Work | None = None,
     ) -> None:
         self.message = message
@@ -80,6 +82,7 @@ class Context:
         self.raw = raw
         self._clock = clock
         self._claim = claim
+        self._run = run
         self._work = work
         self._transactions: Transactions | None = None
         self.sends: dict[tuple[str, ...], int] = {}  # how many messages of each kind its task sent: see `child_keys`
@@ -114,6 +117,35 @@ class Context:
         if self.deadline is None:
             return None
         return max(timedelta(0), self.deadline - self._clock.now())
+
+    @cached_property
+    def cancelled(self) -> Event:
+        """Set once somebody wants this run cancelled (`cloudq.cancel_run`), so stop at a safe place.
+
+        What then fails is acknowledged, and not tried again; what returns is done. A coroutine is cancelled besides.
+        Never set of a message that isn't noted: see `track` and `keep_result`.
+        """
+        return Event() if self._run is None else self._run.cancelled
+
+    def progress(self, done: float, total: float | None = None) -> None:
+        """Says how far this run has come, for `cloudq.result(id)`. Never waits: at most one a second is written.
+
+        Does nothing for a message that isn't noted: see `track` and `keep_result`.
+
+        Args:
+            done: How much is done: items, bytes, a share of 1. Not negative.
+            total: How much there is to do, if that is known.
+
+        Raises:
+            ValueError: One of them is no number, or negative.
+        """
+        for name, value in (("done", done), ("total", total)):
+            if value is None and name == "total":
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+                raise ValueError(f"{name} is a number, and not negative: {value!r} isn't one")
+        if self._run is not None:
+            self._run.progress(done, total)
 
     @property
     def fence(self) -> int | None:
@@ -232,7 +264,12 @@ def open_transaction() -> Transaction[Any] | None:
     return transaction.open_transaction()
 
 
-def claim_of(context: Context) -> Begun | None:
+def run_of(context: Context) -> WatchedRun | None:
+    """What notes its run, if anything does. A friend: users have no need of it."""
+    return context._run
+
+
+def claim_of(context: Context) -> KeyClaim | None:
     """The claim of its run's idempotency key, if there is one. A friend: users have no need of it."""
     return context._claim
 

@@ -10,26 +10,31 @@ from datetime import datetime, timedelta
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
+from cloudq.core.claiming import KeptResult
 from cloudq.core.message import Message
 from cloudq.core.policy import RetryPolicy, policy_for
 from cloudq.errors import TaskDefinitionError
 from cloudq.tasks.binding import Parameters
-from cloudq.tasks.context import Context, Running, is_done_already
+from cloudq.tasks.cancelled_on_demand import CancelledOnDemand
+from cloudq.tasks.context import Context, Running, is_done_already, run_of
 from cloudq.tasks.home import TaskHome
 from cloudq.tasks.key_options import KeyOptions, key_options
 from cloudq.tasks.keys import Key, check_template, key_for
 from cloudq.tasks.naming import default_name
 from cloudq.tasks.options import SendOptions, TaskOptions
+from cloudq.tasks.result_type import ResultType
+from cloudq.tasks.run_options import RunOptions, run_options
 from cloudq.tasks.task_queues import own_queues
 from cloudq.tasks.unrun import has_yet_to_run, is_async, runs_nothing
 
 if TYPE_CHECKING:
-    from cloudq.core.claiming import Begun
+    from cloudq.core.claiming import Begun, KeyClaim
     from cloudq.core.delivery import Delivery
     from cloudq.user_database.inbox import Completion
 
 # Longer than any task runs, and short enough to be added to any moment: timedelta.max says "no limit".
 _LONGEST: Final = timedelta(days=36_500)
+_DONE_ALREADY: Final = KeptResult(None, "result not kept: by the delivery that did the work")
 # A worker's, unless it or the task says otherwise.
 DEFAULT_LEASE: Final = timedelta(seconds=120)
 
@@ -51,6 +56,7 @@ class Definition:
         self.place = _place(function)
         self.is_async = is_async(function)
         self.parameters = Parameters(function, self.name)
+        self.result_type = ResultType(function, self.name)
         self._set(options)
 
     def _set(self, options: TaskOptions) -> None:
@@ -84,6 +90,7 @@ class Definition:
                 check_template(option, key, self.parameters.names, self.name)
                 self.keys[option] = key
         self.key_options: KeyOptions = key_options(options, self.parameters.names, self.name)
+        self.run_options: RunOptions = run_options(options, self.name)
 
     def _duration(self, option: str, value: object) -> timedelta | None:
         if value is None:
@@ -120,7 +127,7 @@ class Definition:
         arguments = self.parameters.with_defaults(self.parameters.arguments(payload))
         return {option: key_for(option, key, arguments) for option, key in wanted.items()}
 
-    def completion_of(self, message: Message, claim: Begun | None) -> Completion:
+    def completion_of(self, message: Message, claim: KeyClaim | None) -> Completion:
         """What is recorded beside the effect of a message in the user's database.
 
         A keyed one's work may be known by any of the task's names; a message keeps the one that it was sent with.
@@ -190,7 +197,8 @@ class Definition:
             lease_lost=lease_lost,
             raw=delivery.raw,
             clock=self.app.clock,
-            claim=claim,
+            claim=None if claim is None else claim.claim,
+            run=None if claim is None else claim.run,
             work=self,
         )
         return TaskJob(self, context, self.parameters.arguments(message.payload))
@@ -213,18 +221,23 @@ class TaskJob:
                 result = self._call()
         except BaseException as error:
             if is_done_already(self.context, error):
-                return None
+                return _DONE_ALREADY
             raise
         return self._refuse_unrun(result)
 
     async def arun(self) -> object:
-        """Calls and awaits an async function."""
+        """Calls and awaits an async function; cancels it once somebody wants that."""
+        run = run_of(self.context)
         try:
             with Running(self.context):
-                result = await self._call()
+                if run is None:
+                    result = await self._call()
+                else:
+                    async with CancelledOnDemand(run):
+                        result = await self._call()
         except BaseException as error:
             if is_done_already(self.context, error):
-                return None
+                return _DONE_ALREADY
             raise
         return self._refuse_unrun(result)
 

@@ -16,8 +16,9 @@ _HERE: Final = "task(...) runs it here and now"
 _RETRIES: Final = "@cloudq.task(retry=cloudq.RetryPolicy(stop=..., wait=...)); within a task: raise cloudq.Retry()"
 _COMMIT: Final = "transaction.on_commit(functools.partial(task.send, ...))"
 _CONTEXT: Final = "a first parameter annotated cloudq.Context tells about the running message"
-_NO_RESULTS: Final = "there are no results: a task stores what it has to give where its caller looks"
-_CANCEL: Final = "cloudq.cancel(sent) takes back what no worker was handed yet"
+_RESULT: Final = "@task(keep_result=...) keeps what a task returns: sent.result(timeout), or cloudq.result(sent.id)"
+_STATUS: Final = "cloudq.result(sent.id).status says how far it has come"
+_CANCEL: Final = "cloudq.cancel(sent) takes back what no worker was handed yet; later: cloudq.cancel_run(sent.id)"
 
 
 def _words(*groups: tuple[str, Iterable[str]]) -> Mapping[str, str]:
@@ -35,15 +36,14 @@ TASK: Final = _words(
     (_RETRIES, ("retry", "max_retries", "autoretry_for", "retry_backoff", "default_retry_delay")),
     (_COMMIT, ("delay_on_commit", "apply_async_on_commit")),
     (_CONTEXT, ("request",)),
-    (_NO_RESULTS, ("AsyncResult", "get_result", "update_state", "get", "result")),
+    (_RESULT, ("AsyncResult", "get_result", "get", "result")),
+    ("context.progress(done, total) says how far it has come", ("update_state",)),
 )
 SENT: Final = _words(
-    (
-        _NO_RESULTS,
-        ("get", "result", "results", "get_result", "wait", "wait_result", "ready", "join", "collect", "then", "forget"),
-    ),
-    (_NO_RESULTS, ("state", "status", "get_status", "successful", "failed", "is_finished", "is_failed", "is_ready")),
-    (_NO_RESULTS, ("return_value", "traceback", "children", "refresh", "exception", "blocking")),
+    (_RESULT, ("get", "results", "get_result", "wait", "wait_result", "join", "collect", "then", "forget")),
+    (_STATUS, ("state", "status", "get_status", "successful", "failed", "is_finished", "is_failed", "is_ready")),
+    (_STATUS, ("ready", "traceback", "refresh", "exception")),
+    (_RESULT, ("return_value", "children", "blocking")),
     (_CANCEL, ("revoke", "abort", "cancel", "delete", "stop")),
     ("its id is sent.id", ("task_id", "message_id", "job_id", "uuid")),
 )
@@ -55,7 +55,7 @@ CALL: Final = _words(
     ("cloudq.send(call, delay=..., queue=...)", ("apply_async",)),
     ("call.with_options({...})", ("set", "clone")),
     (_HERE, ("apply", "run")),
-    (_NO_RESULTS, ("get", "result")),
+    (_RESULT, ("get", "result")),
 )
 APP: Final = _words(
     ('app.send("its name", {...})', ("send_task", "enqueue", "enqueue_call", "signature", "send_message")),
@@ -65,7 +65,7 @@ APP: Final = _words(
     ("`cloudq worker` runs the tasks", ("worker_main", "start", "Worker", "run_worker", "work")),
     ("cloudq.testing.run_all(app), or app.eager(), in tests", ("task_always_eager",)),
     (_CANCEL, ("control", "revoke")),
-    (_NO_RESULTS, ("AsyncResult", "backend", "result_backend")),
+    (_RESULT, ("AsyncResult", "backend", "result_backend")),
 )
 
 

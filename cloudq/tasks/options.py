@@ -4,29 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict
 
-from cloudq.core.middleware import Middleware
-from cloudq.core.middleware_check import check_middleware
-from cloudq.core.policy import RetryPolicy, policy_for
-from cloudq.core.redaction import Redact
-from cloudq.core.signature_check import SigningMode
-from cloudq.core.signing_keys import EXAMPLE
+from cloudq.core.policy import RetryPolicy
 from cloudq.core.spans import shown
-from cloudq.core.store_url import EXAMPLE as STORE_EXAMPLE
-from cloudq.core.url import DEFAULT_URL
-from cloudq.errors import ConfigurationError, OptionError, kind_of, nearest
+from cloudq.errors import OptionError, nearest
 from cloudq.queues.names import check_queue
-from cloudq.queues.urls import CLAIM_CHECK_EXAMPLE
-from cloudq.tasks.context import Context
 from cloudq.tasks.keys import Key, check_key, is_utf8
-
-# What is sent now may take a moment to be looked at, and clocks differ: so a longest delay isn't shorter than a minute.
-_SPANS = (
-    ("unknown_task_patience", timedelta(0), "timedelta(hours=1)"),
-    ("snooze_patience", timedelta(0), "timedelta(days=1)"),
-    ("longest_delay", timedelta(minutes=1), "timedelta(days=400)"),
-)
+from cloudq.tasks.run_options import check_noting
 
 
 class SendOptions(TypedDict, total=False):
@@ -40,6 +25,13 @@ class SendOptions(TypedDict, total=False):
         ordering_key: Messages of one key run one after the other. Needs a queue whose name ends in `.fifo`.
         fairness_key: Whose message it is, where the backend shares its capacity fairly.
         headers: Texts by name that travel with the message.
+        track: Whether the store notes from the send on how far it has come; default: the task's `track`. Needs a store.
+        debounce: It runs that long from now, and only if no other message of its `waiting_key` is sent so before: then
+            that one has its place. What has begun to run isn't held up. Needs a store; excludes `delay`, `at`,
+            `idempotency_key` and `unique_while_waiting`.
+        unique_while_waiting: Nothing is stored if a message of its `waiting_key` waits for its first run: `duplicate`
+            is true then, and `id` the other's. One that is purged counts as waiting for an hour. Needs a store.
+        waiting_key: What is the same for messages of a task of which one is to wait; default: the payload.
     """
 
     queue: str
@@ -49,6 +41,10 @@ class SendOptions(TypedDict, total=False):
     ordering_key: str
     fairness_key: str
     headers: Mapping[str, str]
+    track: bool
+    debounce: timedelta
+    unique_while_waiting: bool
+    waiting_key: str
 
 
 class TaskOptions(TypedDict, total=False):
@@ -74,6 +70,10 @@ class TaskOptions(TypedDict, total=False):
             default: it waits, without using an attempt. `"run"`: it runs, perhaps a second time.
         ordering_key: A template or a function for the ordering key of each message.
         aliases: Earlier names, so that messages in flight stay valid after a rename.
+        keep_result: For how long the store keeps what the task returns, from its end on; default: not at all. What it
+            returns has to travel as JSON, by the function's annotation. Needs a store.
+        track: Whether the store notes of each message from its send on how far it has come. Needs a store, at senders
+            too.
     """
 
     queue: str
@@ -87,121 +87,8 @@ class TaskOptions(TypedDict, total=False):
     on_store_error: Literal["wait", "run"]
     ordering_key: Key
     aliases: Sequence[str]
-
-
-class AppSettings(TypedDict, total=False):
-    """An app's settings besides its URL; `None` for those that were left out.
-
-    Keys:
-        imports: Modules that declare tasks of the app; a worker imports them at start.
-        retry: The policy of all tasks that have none of their own.
-        middleware: Around every task, the first outermost.
-        default_queue: The queue of all tasks that have none of their own; `default` if it isn't set.
-        strict_queues: Which task may come from which queue. `None` (left out): a send to a queue that the task's
-            declaration doesn't name is refused. `True`: and a message that comes from such a queue is dead-lettered.
-            `False`: neither.
-        signing: What a worker does about the signatures of messages: `"off"` looks at none; `"warn"` runs all and logs
-            what isn't signed with one of the keys; `"require"` dead-letters that. Default: `CLOUDQ_SIGNING`, else off.
-        signing_keys: The keys, `"ID:HEXADECIMAL"`, several with commas between them: what is sent is signed with the
-            first, and each of them verifies. 32 to 256 bytes each. Default: `CLOUDQ_SIGNING_KEYS`, else none.
-        claim_check: Where payloads go that are too large for their queue: any URL that fsspec knows, e.g.
-            `s3://bucket/prefix`; default: `CLOUDQ_CLAIM_CHECK`, else such messages are refused. Needs
-            `cloudq[claimcheck]`.
-        store: Where idempotency keys are claimed: `postgresql://...`, `mysql://...`, `dynamodb://TABLE`, `redis://...`,
-            `sqlite:///FILE`; or `none`, which leaves keys to what the backend remembers of its messages. Default:
-            `CLOUDQ_STORE_URL`, else a store beside the backend where that is a file or this process's memory. A worker
-            with neither refuses tasks that declare a key.
-        convert_untyped: Whether a value for a parameter that isn't annotated may arrive as JSON's form of it (a date as
-            a text, a tuple as a list). By default such a send is refused.
-        unknown_task_patience: For how long a message whose task isn't declared here goes back to its queue, for a
-            program that knows it, before it is dead-lettered; default: an hour. `timedelta(0)`: at once.
-        snooze_patience: For how long a message may wait for the same thing that isn't its fault (the store of
-            idempotency keys, another delivery's claim, what a middleware snoozes it for), before it is dead-lettered;
-            default: a day. `timedelta(0)`: not at all.
-        longest_delay: How far away a message's time may be, at least a minute; default: 400 days. A send for later is
-            refused; a message from elsewhere that is due later is dead-lettered.
-        redact: Takes secrets out of the texts of errors that dead letters, retries and a worker's log lines keep: a
-            function from text to text. Default: `cloudq.mask_secrets`, which it may call itself. What it raises is
-            no secret's end: the text is left out.
-        outbox_namespace: Keeps the messages of apps apart that share a database with an outbox, for the app that sends
-            and the relay that publishes alike; at most 128 characters. Empty if it isn't set.
-    """
-
-    imports: Sequence[str] | None
-    retry: RetryPolicy | None
-    middleware: Sequence[Middleware[Context]] | None
-    default_queue: str | None
-    strict_queues: bool | None
-    signing: SigningMode | None
-    signing_keys: str | None
-    claim_check: str | None
-    store: str | None
-    convert_untyped: bool | None
-    unknown_task_patience: timedelta | None
-    snooze_patience: timedelta | None
-    longest_delay: timedelta | None
-    redact: Redact | None
-    outbox_namespace: str | None
-
-
-def checked_app_settings(url: object, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Those that were given. Refuses what isn't of its type; `None` is what was left out.
-
-    Raises:
-        ConfigurationError: One of them isn't, or there is no such setting.
-    """
-    for name in settings:
-        if name not in AppSettings.__annotations__:
-            raise ConfigurationError(
-                f"an App has no setting {name!r}", hint=nearest(name, ["url", *AppSettings.__annotations__])
-            )
-    imports, retry, middleware = settings.get("imports"), settings.get("retry"), settings.get("middleware")
-    if isinstance(imports, str):
-        raise ConfigurationError("imports is a list of modules, not a text", hint=f"imports=[{imports!r}]")
-    if (keys := settings.get("signing_keys")) is not None and not isinstance(keys, str):
-        raise ConfigurationError(f"signing_keys is a text, not {kind_of(keys)}", hint=EXAMPLE)
-    texts = (
-        ("url", url, DEFAULT_URL),
-        ("claim_check", settings.get("claim_check"), CLAIM_CHECK_EXAMPLE),
-        ("store", settings.get("store"), STORE_EXAMPLE),
-    )
-    for name, value, example in texts:
-        if value is not None and not isinstance(value, str):
-            raise ConfigurationError(f"{name} is a text, not {kind_of(value)}", hint=f"e.g. {example}")
-    if retry is not None and not isinstance(retry, RetryPolicy):
-        raise ConfigurationError(f"retry is a RetryPolicy, not {retry!r}", hint=f"retry={policy_for(retry)}")
-    for name in ("convert_untyped", "strict_queues"):
-        switch = settings.get(name)
-        if switch is not None and not isinstance(switch, bool):
-            raise ConfigurationError(f"{name} is True or False, not {switch!r}", hint=f"{name}=True")
-    _check_spans(settings)
-    _check_namespace(settings.get("outbox_namespace"))
-    redact = settings.get("redact")
-    if redact is not None and not callable(redact):
-        raise ConfigurationError(f"redact is a function, not {kind_of(redact)}", hint="redact=cloudq.mask_secrets")
-    if middleware is not None:
-        check_middleware(middleware)
-    return {name: value for name, value in settings.items() if value is not None}
-
-
-def _check_namespace(namespace: object) -> None:
-    if namespace is None:
-        return
-    from cloudq.outbox.schema import LONGEST_NAMESPACE, is_namespace  # few programs have an outbox
-
-    if not is_namespace(namespace):
-        raise ConfigurationError(
-            f"outbox_namespace is a text of at most {LONGEST_NAMESPACE} characters without spaces at its ends",
-            hint='outbox_namespace="shop"',
-        )
-
-
-def _check_spans(settings: Mapping[str, Any]) -> None:
-    for name, least, example in _SPANS:
-        span = settings.get(name)
-        if span is not None and (not isinstance(span, timedelta) or span < least):
-            bound = shown(least) if least else "0"
-            raise ConfigurationError(f"{name} is a timedelta of {bound} or more, not {span!r}", hint=example)
+    keep_result: timedelta
+    track: bool
 
 
 def check_send_options(options: SendOptions, parameters: Collection[str] = ()) -> None:
@@ -237,9 +124,10 @@ def check_send_options(options: SendOptions, parameters: Collection[str] = ()) -
         raise OptionError(
             f"at is a datetime with a UTC offset, not {at!r}", hint="at=datetime(..., tzinfo=timezone.utc)"
         )
-    for name in ("idempotency_key", "ordering_key", "fairness_key"):
+    check_noting(options)
+    for name in ("idempotency_key", "ordering_key", "fairness_key", "waiting_key"):
         if name in options:
-            check_key(name, options[name])  # type: ignore[literal-required]  # one of three names of the TypedDict
+            check_key(name, options[name])  # type: ignore[literal-required]  # one of four names of the TypedDict
     if "queue" in options:
         check_queue(options["queue"])
     headers = options.get("headers", {})

@@ -36,6 +36,11 @@ def receipt_of(queue: str, native: str) -> str:
     return _FORM + binascii.b2a_base64(encoded, newline=False).translate(_URL_SAFE, b"=").decode("ascii")
 
 
+def is_receipt(text: str) -> bool:
+    """Whether a text is meant as a receipt; else it may be a message's id."""
+    return text.startswith(_FORM)
+
+
 def read_receipt(sent: Sent | str) -> Receipt:
     """What a receipt says, or that of a `Sent`.
 

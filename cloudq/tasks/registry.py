@@ -88,3 +88,5 @@ class Registry:
                 raise not_imported(f"imports names {module!r}, which can't be imported", error) from error
         for definition in list(self._definitions.values()):
             definition.parameters.check_types()
+            if definition.run_options.keep_result is not None:
+                definition.result_type.check()

@@ -13,7 +13,9 @@ from cloudq.queues.connection import Connection
 from cloudq.queues.signing import Signing
 from cloudq.queues.store_connection import StoreConnection
 from cloudq.tasks.definition import Definition
+from cloudq.tasks.noted_sends import NotedSends
 from cloudq.tasks.registry import Registry
+from cloudq.tasks.results import Results
 
 if TYPE_CHECKING:
     from cloudq.outbox.writing import NewRow
@@ -24,12 +26,16 @@ class AppRuntime:
 
     Attributes:
         stores: Where its idempotency keys are claimed.
+        results: What became of its messages, as far as it is noted.
+        noted_sends: What is noted of a message around its send.
     """
 
     def __init__(self, registry: Registry, connection: Connection, stores: StoreConnection) -> None:
         self._registry = registry
         self._connection = connection
         self.stores = stores
+        self.results = Results(lambda: self.store, registry.definitions, lambda: connection.clock)
+        self.noted_sends = NotedSends(self.results)
 
     @property
     def handlers(self) -> Mapping[str, Definition]:

@@ -17,6 +17,7 @@ from cloudq.tasks.definition import Definition
 from cloudq.tasks.foreign_words import no_attribute
 from cloudq.tasks.home import TaskHome
 from cloudq.tasks.options import SendOptions, check_send_options
+from cloudq.tasks.run_options import check_noting
 from cloudq.tasks.sent import Sent
 
 P = ParamSpec("P")
@@ -137,7 +138,7 @@ class Task(Generic[P, R]):
         )
         return definition.function(context, *args, **kwargs)  # type: ignore[no-any-return]  # as above
 
-    def send(self, *args: P.args, **kwargs: P.kwargs) -> Sent:
+    def send(self, *args: P.args, **kwargs: P.kwargs) -> Sent[R]:
         """Stores a message that makes a worker run the task. Returns only when it is stored.
 
         Raises:
@@ -151,7 +152,7 @@ class Task(Generic[P, R]):
         definition = self._definition
         return definition.app.send(self.call_with(definition.parameters.values(args, kwargs), _NO_OPTIONS))
 
-    async def asend(self, *args: P.args, **kwargs: P.kwargs) -> Sent:
+    async def asend(self, *args: P.args, **kwargs: P.kwargs) -> Sent[R]:
         """As `send`, for async code. Cancelling it doesn't unsend."""
         return await self.app.asend(self.call(*args, **kwargs))
 
@@ -194,6 +195,7 @@ class Task(Generic[P, R]):
         if not definition.keys:
             return Call(task=self, payload=payload, options=merged)
         keys = definition.keys_for(payload, merged)
+        check_noting({**keys, **merged})
         return Call(task=self, payload=payload, options={**keys, **merged})  # type: ignore[typeddict-item]  # keys are two of them
 
 

@@ -21,6 +21,7 @@ from cloudq.core.processor import Processor
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import ConfigurationError
 from cloudq.running.claims import StoreClaims
+from cloudq.running.noted_runs import NotedRuns
 from cloudq.tasks.async_libraries import context_for_a_thread, in_a_loop
 from cloudq.tasks.context import Context
 from cloudq.tasks.eager import Witness
@@ -190,7 +191,7 @@ class _Runs:
             signatures=self._signatures,
             strict_queues=self._app.strict_queues is True,
             longest_delay=self._app.longest_delay,
-            claims=StoreClaims(self._app, heartbeat=None, lease=LEASE),
+            claims=NotedRuns(self._app, StoreClaims(self._app, heartbeat=None, lease=LEASE), heartbeat=None),
         )
         if witness is not None and witness.is_async:
             outcome = self._process_async(delivery, processor, runner)

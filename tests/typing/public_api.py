@@ -12,7 +12,7 @@ from typing import Any, assert_type
 import azure.functions as func
 
 import cloudq
-from cloudq import App, Call, Context, RetryPolicy, Sent, Task
+from cloudq import App, Call, Context, Result, RetryPolicy, Sent, Task
 from cloudq.aws_lambda import Answer, LambdaFunction, handler
 from cloudq.azure_functions import MessageFunction
 from cloudq.azure_functions import handler as function_handler
@@ -41,8 +41,8 @@ async def asynchronous(context: Context, *, user_id: int) -> int:
 
 
 def parameters_are_the_functions_own() -> None:
-    assert_type(bare.send(42), Sent)
-    assert_type(bare.send(user_id=42, greeting="hi"), Sent)
+    assert_type(bare.send(42), Sent[bool])
+    assert_type(bare.send(user_id=42, greeting="hi"), Sent[bool])
     assert_type(bare.call(42), Call)
     assert_type(bare(42), bool)
     assert_type(named(42), str)
@@ -54,22 +54,38 @@ def parameters_are_the_functions_own() -> None:
 
 def the_context_is_hidden() -> None:
     assert_type(with_options(42), str)
-    assert_type(with_options.send(user_id=42), Sent)
+    assert_type(with_options.send(user_id=42), Sent[str])
     coroutine = assert_type(asynchronous(user_id=42), Coroutine[Any, Any, int])
     coroutine.close()
     asynchronous.send(42)  # type: ignore[call-arg]  # keyword-only
 
 
 async def async_sends() -> None:
-    assert_type(await bare.asend(42), Sent)
+    assert_type(await bare.asend(42), Sent[bool])
     assert_type(await cloudq.asend(bare, {"user_id": 42}), Sent)
     assert_type(await app.asend_many([with_options.call(42)]), list[Sent])
     await bare.asend("42")  # type: ignore[arg-type]  # an int is asked for
 
 
+def results_are_what_the_task_returns() -> None:
+    assert_type(bare.send(42).result(), bool)
+    assert_type(named.options(delay=timedelta(hours=1)).send(42).result(timedelta(seconds=5)), str)
+    assert_type(asynchronous.send(user_id=42).result(), int)
+    assert_type(cloudq.send("shop.named", {"user_id": 42}).result(), Any)
+    bare.send(42).result(5)  # type: ignore[arg-type]  # a bare number of what?
+    stored: Sent = bare.send(42)  # strict mode takes it for one of anything
+    assert_type(cloudq.result(stored.id), Result)
+
+
+async def results_are_awaited() -> None:
+    assert_type(await (await bare.asend(42)).aresult(), bool)
+    assert_type(await (await asynchronous.asend(user_id=42)).aresult(timedelta(seconds=5)), int)
+    assert_type(await cloudq.aresult("some id"), Result)
+
+
 def options_are_known_and_typed() -> None:
     later = bare.options(delay=timedelta(hours=1), idempotency_key="a", headers={"tenant": "b"})
-    assert_type(later.send(42), Sent)
+    assert_type(later.send(42), Sent[bool])
     later.send("42")  # type: ignore[arg-type]  # options keep the parameters
     bare.options(at=datetime.now(UTC), queue="other", ordering_key="a", fairness_key="b")
     bare.options(delay=60)  # type: ignore[arg-type]  # a bare number of what?

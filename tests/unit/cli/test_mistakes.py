@@ -245,7 +245,7 @@ PYTHON = [
     In(cloudq.current, errors.NotInTask, "no task is running", "Context"),
     In(lambda: ok.delay(1), AttributeError, "no attribute 'delay'", "task.send(...)"),
     In(lambda: ok.apply_async((1,)), AttributeError, "no attribute 'apply_async'", "task.options("),
-    In(lambda: cloudq.Sent(id="1").get(), AttributeError, "no attribute 'get'", "there are no results"),
+    In(lambda: cloudq.Sent(id="1").get(), AttributeError, "no attribute 'get'", "sent.result(timeout)"),
     In(lambda: ok.call(1).delay(), AttributeError, "no attribute 'delay'", "cloudq.send(call)"),
     In(lambda: app.send_task("t"), AttributeError, "no attribute 'send_task'", "app.send("),
     In(lambda: cloudq.shared_task, AttributeError, "no attribute 'shared_task'", "known"),

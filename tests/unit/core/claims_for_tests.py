@@ -10,7 +10,7 @@ from threading import Event
 from cloudq.core.claiming import Claimer
 from cloudq.core.delivery import Delivery
 from cloudq.core.message import Message
-from cloudq.core.outcome import ACKED, Acked, Outcome, Snoozed, Why
+from cloudq.core.outcome import ACKED, Acked, DeadLettered, Outcome, Snoozed, Why
 from cloudq.core.store import Claimed, ClaimKey, Completed, Store
 from cloudq.errors import StoreUnavailable
 
@@ -22,6 +22,12 @@ class StoreBegun:
     """A claim of `StoreClaims`."""
 
     namespace = ""
+    run = None
+    taken_over = False
+
+    @property
+    def claim(self) -> StoreBegun:
+        return self
 
     def __init__(self, claims: StoreClaims, key: ClaimKey, token: int) -> None:
         self._claims = claims
@@ -52,6 +58,7 @@ class StoreClaims:
         broken: Raised by each call, if it is an error; called before each, if it can be.
         calls: What was asked of the store, in order.
         begun: The claims that were given.
+        buried: What was dead-lettered without a run: its id, and why.
     """
 
     def __init__(self, store: Store) -> None:
@@ -60,6 +67,7 @@ class StoreClaims:
         self.runs_unclaimed = False
         self.calls: list[str] = []
         self.begun: list[StoreBegun] = []
+        self.buried: list[tuple[str, str]] = []
         self._owners = itertools.count()
 
     def call(self, what: str) -> None:
@@ -97,6 +105,9 @@ class StoreClaims:
         if isinstance(claim, Completed):
             return ACKED
         return Snoozed(delay=claim.left, why=Why.CLAIMED, reason="another delivery of its key is at work")
+
+    def unrun(self, message: Message, outcome: DeadLettered) -> None:
+        self.buried.append((message.id, outcome.reason))
 
     def reachable(self) -> bool:
         try:

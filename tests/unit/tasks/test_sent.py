@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
+from datetime import timedelta
+from typing import Any
 
+import msgspec
 import pytest
 
-from cloudq import Sent
+from cloudq import Sent, UnsupportedError
+from cloudq.tasks.sent import read_by
 
 
 def test_only_the_id_is_known_everywhere() -> None:
@@ -26,7 +31,7 @@ def test_it_is_a_value() -> None:
 
 @pytest.mark.parametrize("name", ["get", "wait", "revoke"])
 def test_words_of_other_task_queues_are_answered_with_ours(name: str) -> None:
-    """There are no results to wait for."""
+    """What waits for a result has another name."""
     with pytest.raises(AttributeError, match=name) as caught:
         getattr(Sent(id="1"), name)
     assert len(str(caught.value)) > len(f"'Sent' object has no attribute {name!r}")
@@ -35,3 +40,31 @@ def test_words_of_other_task_queues_are_answered_with_ours(name: str) -> None:
 def test_any_other_attribute_is_missing_as_in_python() -> None:
     """And isn't there for `hasattr`."""
     assert not hasattr(Sent(id="1"), "nothing_like_it")
+
+
+class Reader:
+    """Knows one result."""
+
+    def value(self, id_: str, timeout: timedelta) -> Any:
+        return id_, timeout
+
+    async def avalue(self, id_: str, timeout: timedelta) -> Any:
+        return timeout, id_
+
+
+def test_it_reads_its_result() -> None:
+    """Where its app keeps it; a minute is waited for, if nothing else is said."""
+    sent = read_by(Sent(id="1"), Reader())
+    assert sent.result() == ("1", timedelta(minutes=1))
+    assert asyncio.run(sent.aresult(timedelta(0))) == (timedelta(0), "1")
+
+
+def test_where_its_result_is_is_no_part_of_it() -> None:
+    """It is equal without, and neither shown, nor encoded, nor pickled."""
+    sent = read_by(Sent(id="1"), Reader())
+    assert sent == Sent(id="1")
+    assert repr(sent) == repr(Sent(id="1"))
+    assert msgspec.json.encode(sent) == msgspec.json.encode(Sent(id="1"))
+    with pytest.raises(UnsupportedError, match="no result is kept") as caught:
+        pickle.loads(pickle.dumps(sent)).result()  # noqa: S301 - our own bytes
+    assert "cloudq.result" in (caught.value.hint or "")

@@ -1,0 +1,595 @@
+"""`NotedRuns`: what is noted of a run, beside its claim: its state, its result, and that nobody wants it any more."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+import cloudq
+from cloudq import App, CancelAnswer, Context, DeadLetter, Retry, RetryPolicy
+from cloudq.core.delivery import Delivery, Lease
+from cloudq.core.message import Message
+from cloudq.core.outcome import ACKED, Acked, DeadLettered, Outcome, Retried, Snoozed, Why
+from cloudq.core.processor import Processor, no_time_limit
+from cloudq.core.run_life import REPORT_EVERY
+from cloudq.core.store import ClaimKey, RecordState
+from cloudq.core.tracking import TRACKED
+from cloudq.drivers.memory import MemoryDriver
+from cloudq.errors import NoResult, ResultTimeout, StoreUnavailable
+from cloudq.running.claims import LEASE
+from cloudq.running.processing import processor_of
+from cloudq.stores.memory import MemoryStore
+from cloudq.testing import FakeClock, in_memory
+from cloudq.testing.runs import run_all
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def app() -> Iterator[App]:
+    with in_memory(App(), clock=FakeClock()) as app:
+        yield app
+
+
+def message_of(name: str = "1", *, task: str = "t", key: str | None = None, tracked: bool = False) -> Message:
+    extensions = {TRACKED: True} if tracked else {}
+    return Message(id=name, task=task, queue="default", idempotency_key=key, extensions=extensions)
+
+
+def delivery_of(app: App, message: Message, *, attempt: int = 1, deliveries: int = 1) -> Delivery:
+    lease = Lease(queue="default", receipt=None, expires_at=app.clock.now() + LEASE, ends=app.clock.elapsed() + LEASE)
+    return Delivery(
+        queue="default",
+        id=message.id,
+        body=b"",
+        message=message,
+        undecodable=None,
+        attempt=attempt,
+        deliveries=deliveries,
+        lease=lease,
+    )
+
+
+def deliver(app: App, message: Message, *, heartbeat: bool = False, **options: Any) -> Outcome:
+    """Runs it as an edge would, in this thread."""
+    return processor_of(app, no_time_limit, heartbeat=heartbeat).process(delivery_of(app, message, **options))
+
+
+def looked(app: App, name: str = "1") -> tuple[str, object, str]:
+    found = app.result(name)
+    return found.status, found.value, found.reason
+
+
+# ── results ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_a_task_returns_is_kept(app: App) -> None:
+    """As it was, for as long as the declaration says."""
+
+    @app.task("double", keep_result=HOUR)
+    def double(n: int) -> list[tuple[int, str]]:
+        return [(2 * n, "x")]
+
+    sent = double.send(21)
+    assert app.result(sent).status == "unknown"
+    run_all(app)
+    found = app.result(sent)
+    assert (found.status, found.value, found.kept, found.attempt) == ("done", [(42, "x")], True, 1)
+    assert sent.result(timedelta(0)) == [(42, "x")]
+    app.clock.advance(HOUR)  # type: ignore[attr-defined]  # the fake one
+    assert app.result(sent).status == "unknown"
+
+
+def test_a_result_that_is_not_kept_is_done_all_the_same(app: App) -> None:
+    """Never tried again for that; the reason says why."""
+    runs = []
+
+    @app.task("large", keep_result=HOUR)
+    def large() -> str:
+        runs.append(1)
+        return "x" * 300 * 1024
+
+    @app.task("odd", keep_result=HOUR)
+    def odd() -> object:
+        runs.append(2)
+        return object()
+
+    sent = [large.send(), odd.send()]
+    run_all(app)
+    assert runs == [1, 2]
+    for one, why in zip(sent, ("307,202 bytes", "can't travel as JSON"), strict=True):
+        status, value, reason = looked(app, one.id)
+        assert (status, value) == ("done", None)
+        assert why in reason
+        with pytest.raises(NoResult, match=why) as caught:
+            one.result(timedelta(0))
+        assert caught.value.status == "done"
+
+
+def test_a_task_that_fails_is_failed_then_dead(app: App) -> None:
+    """With the reason, without the secrets in it; a result that comes later is noted."""
+    fails = [True]
+
+    @app.task("t", keep_result=HOUR)
+    def task() -> int:
+        if fails:
+            raise RuntimeError("no disk, password=hunter2")
+        return 7
+
+    assert isinstance(deliver(app, message_of()), Retried)
+    status, _, reason = looked(app)
+    assert status == "failed"
+    assert "no disk" in reason
+    assert "hunter2" not in reason
+    assert isinstance(deliver(app, message_of(), attempt=1000), DeadLettered)
+    assert looked(app)[0] == "dead"
+    fails.clear()  # an operator has made room, and sends the dead letter again
+    assert deliver(app, message_of()) is ACKED
+    assert looked(app) == ("done", 7, "")
+
+
+def test_a_waiting_caller_learns_of_the_end(app: App) -> None:
+    """Of a dead one at once; of one that goes on when the time is over."""
+
+    @app.task("task", keep_result=HOUR)
+    def task() -> None:
+        raise DeadLetter("wrong order")
+
+    sent = task.send()
+    thread = threading.Thread(target=lambda: _let_pass(app))
+    thread.start()
+    with pytest.raises(ResultTimeout) as caught:
+        sent.result(timedelta(seconds=10))
+    thread.join()
+    assert caught.value.status == "unknown"
+    run_all(app)
+    with pytest.raises(NoResult, match=r"dead: .*wrong order") as dead:
+        sent.result(timedelta(seconds=10))
+    assert dead.value.status == "dead"
+
+
+def _let_pass(app: App) -> None:
+    clock = app.clock
+    assert isinstance(clock, FakeClock)
+    for _ in range(40):
+        if clock.elapsed() >= timedelta(seconds=10):
+            return
+        clock.until_waiting()
+        clock.advance(timedelta(seconds=1))
+
+
+def test_nothing_is_noted_where_nobody_asks(app: App) -> None:
+    """Of a plain task no store hears."""
+
+    @app.task("t")
+    def task() -> int:
+        return 1
+
+    class Silent(MemoryStore):
+        @property
+        def notes(self) -> Any:
+            raise AssertionError("it was asked")
+
+        @notes.setter
+        def notes(self, _: object) -> None: ...
+
+    clock = FakeClock()
+    with app.using(MemoryDriver(clock=clock), clock=clock, store=Silent(clock)):
+        assert deliver(app, message_of()) is ACKED
+
+
+# ── with a key ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_message_whose_key_is_done_has_its_result(app: App) -> None:
+    """Each of them, whichever ran."""
+    runs = []
+
+    @app.task("t", keep_result=HOUR)
+    def task() -> int:
+        runs.append(1)
+        return 7
+
+    for name in "12":
+        assert deliver(app, message_of(name, key="k")) is ACKED
+        assert looked(app, name) == ("done", 7, "")
+    assert runs == [1]
+
+
+def test_a_crash_between_completion_and_note_is_made_good(app: App) -> None:
+    """The message comes again, finds its key completed, and notes what the claim kept."""
+
+    @app.task("t", keep_result=HOUR)
+    def task() -> int:
+        return 7
+
+    message = message_of(key="k")
+    processor = processor_of(app, no_time_limit, heartbeat=False)
+    deliver_until_crash(app, processor, message)
+    assert app.result("1").status == "running"
+    assert deliver(app, message, deliveries=2) is ACKED
+    assert looked(app) == ("done", 7, "")
+
+
+def deliver_until_crash(app: App, processor: Processor[Context], message: Message) -> None:
+    """Dies when the run's end is noted."""
+    notes = app.runtime.store.notes  # type: ignore[union-attr]  # there is one
+    write, done = notes.write, []
+
+    def die(*arguments: Any, **options: Any) -> Any:
+        if not done:
+            done.append(1)
+            return write(*arguments, **options)  # the start
+        raise KeyboardInterrupt
+
+    notes.write = die  # type: ignore[method-assign]
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            processor.process(delivery_of(app, message))
+    finally:
+        notes.write = write  # type: ignore[method-assign]
+
+
+def test_a_stale_owner_notes_no_result(app: App) -> None:
+    """Its claim was taken over while it slept: the result is its successor's."""
+    inner: list[Callable[[], Outcome]] = []
+
+    @app.task("t", keep_result=HOUR)
+    def task(context: Context) -> str:
+        if inner:
+            app.clock.advance(2 * LEASE)  # type: ignore[attr-defined]  # it sleeps past its lease
+            assert inner.pop()() is ACKED
+            return "stale"
+        return "right"
+
+    for key in ("k", None):
+        message = message_of(str(key), key=key)
+        inner.append(lambda message=message: deliver(app, message, deliveries=2))  # type: ignore[misc]
+        assert isinstance(deliver(app, message), Acked)
+        assert looked(app, str(key)) == ("done", "right", "")
+
+
+def test_a_stale_owners_result_is_not_noted_before_its_successor_ends(app: App) -> None:
+    """Nor its failure: the message runs."""
+    checked = []
+
+    @app.task("t", keep_result=HOUR)
+    def task(context: Context) -> str:
+        if context.deliveries == 1:
+            app.clock.advance(2 * LEASE)  # type: ignore[attr-defined]  # as above
+            successor = threading.Thread(target=deliver, args=(app, message), kwargs={"deliveries": 2})
+            successor.start()
+            begun.wait(20)
+            threads.append(successor)
+            return "stale"
+        begun.set()
+        go_on.wait(20)
+        return "right"
+
+    for key in ("k", None):
+        begun, go_on, threads = threading.Event(), threading.Event(), []
+        message = message_of(str(key), key=key)
+        deliver(app, message)
+        checked.append(app.result(str(key)).status)
+        go_on.set()
+        threads[0].join(20)
+        assert looked(app, str(key)) == ("done", "right", "")
+    assert checked == ["running", "running"]
+
+
+# ── cancelling ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_tracked_message_waits_and_can_be_cancelled(app: App) -> None:
+    """It is acknowledged unrun; its key is free for the next one."""
+    runs = []
+
+    @app.task("task", track=True)
+    def task(n: int) -> None:
+        runs.append(n)
+
+    sent = task.send(1)
+    assert app.result(sent).status == "waiting"
+    assert app.cancel_run(sent) is CancelAnswer.WILL_NOT_RUN
+    run_all(app)
+    assert runs == []
+    assert app.result(sent).status == "cancelled"
+    assert app.cancel_run(sent) is CancelAnswer.TOO_LATE
+    with pytest.raises(NoResult, match="cancelled"):
+        sent.result(timedelta(0))
+
+
+def test_a_claim_of_what_is_cancelled_is_released(app: App) -> None:
+    """Between the claim and the start: a later message of the key runs."""
+    runs = []
+
+    @app.task("t")
+    def task() -> None:
+        runs.append(1)
+
+    app.runtime.results.notes().track("1", "t")
+    assert app.cancel_run("1") is CancelAnswer.WILL_NOT_RUN
+    assert deliver(app, message_of(key="k", tracked=True)) is ACKED
+    record = app.runtime.store.show(ClaimKey("t", "k"))  # type: ignore[union-attr]  # there is one
+    assert record is not None
+    assert record.state is RecordState.RELEASED
+    assert deliver(app, message_of("2", key="k", tracked=True)) is ACKED
+    assert runs == [1]
+
+
+def test_a_running_task_learns_that_nobody_wants_it(app: App) -> None:
+    """At the next note; what it raises then is no failure."""
+    seen = []
+
+    @app.task("t", track=True)
+    def task(context: Context) -> None:
+        assert app.cancel_run(context.id) is CancelAnswer.ASKED
+        seen.append(context.cancelled.is_set())
+        app.clock.advance(REPORT_EVERY)  # type: ignore[attr-defined]  # a heartbeat's
+        context.progress(1, 2)
+        assert context.cancelled.wait(20)
+        raise RuntimeError("stopped")
+
+    assert deliver(app, message_of(), heartbeat=True) is ACKED
+    assert seen == [False]
+    found = app.result("1")
+    assert (found.status, found.unwanted, found.done, found.total) == ("cancelled", False, 1, 2)
+    assert "stopped" in found.reason
+
+
+def test_a_cancelled_run_that_returns_is_done(app: App) -> None:
+    """Its effect is there, and so is its result."""
+
+    @app.task("t", keep_result=HOUR)
+    def task(context: Context) -> str:
+        app.cancel_run(context.id)
+        app.clock.advance(REPORT_EVERY)  # type: ignore[attr-defined]
+        context.progress(1)
+        assert context.cancelled.wait(20)
+        return "all the same"
+
+    assert deliver(app, message_of(), heartbeat=True) is ACKED
+    assert looked(app) == ("done", "all the same", "")
+
+
+@pytest.mark.parametrize("key", ["k", None])
+def test_a_coroutine_is_cancelled(app: App, key: str | None) -> None:
+    """It tidies up; its claim is released, and its message acknowledged."""
+    tidied = []
+
+    @app.task("t", keep_result=HOUR)
+    async def task(context: Context) -> None:
+        try:
+            app.runtime.results.cancel(context.id)
+            app.clock.advance(REPORT_EVERY)  # type: ignore[attr-defined]
+            context.progress(1)
+            await asyncio.sleep(30)
+        finally:
+            tidied.append(context.cancelled.is_set())
+
+    processor = processor_of(app, no_time_limit)
+    outcome = asyncio.run(processor.aprocess(delivery_of(app, message_of(key=key))))
+    assert outcome is ACKED
+    assert tidied == [True]
+    assert app.result("1").status == "cancelled"
+    if key:
+        record = app.runtime.store.show(ClaimKey("t", key))  # type: ignore[union-attr]
+        assert record is not None
+        assert record.state is RecordState.RELEASED
+
+
+def test_a_coroutine_that_goes_on_is_done(app: App) -> None:
+    """It has caught its cancellation."""
+
+    @app.task("t", keep_result=HOUR)
+    async def task(context: Context) -> int:
+        app.runtime.results.cancel(context.id)
+        app.clock.advance(REPORT_EVERY)  # type: ignore[attr-defined]
+        context.progress(1)
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            return 7
+        return 8
+
+    processor = processor_of(app, no_time_limit)
+    assert asyncio.run(processor.aprocess(delivery_of(app, message_of()))) is ACKED
+    assert looked(app) == ("done", 7, "")
+
+
+def test_a_failure_that_nobody_wants_repeated_is_not(app: App) -> None:
+    """The wish came while it ran, and was not read before it failed."""
+
+    @app.task("t", track=True)
+    def task(context: Context) -> None:
+        app.cancel_run(context.id)
+        raise Retry("no disk")
+
+    assert isinstance(deliver(app, message_of()), Retried)
+    assert app.result("1").unwanted
+    assert deliver(app, message_of(), attempt=2) is ACKED
+    assert app.result("1").status == "cancelled"
+
+
+# ── progress ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_progress_is_written_at_most_once_a_second(app: App) -> None:
+    """The latest in the end."""
+    writes = []
+    notes = app.runtime.store.notes  # type: ignore[union-attr]
+    write = notes.write
+
+    def count(*arguments: Any, **options: Any) -> Any:
+        writes.append(1)
+        return write(*arguments, **options)
+
+    notes.write = count  # type: ignore[method-assign]
+
+    @app.task("t", track=True)
+    def task(context: Context) -> None:
+        for number in range(1000):
+            context.progress(number, 1000)
+            if number % 100 == 99:
+                app.clock.advance(timedelta(seconds=1))  # type: ignore[attr-defined]
+
+    deliver(app, message_of())
+    assert 10 <= len(writes) <= 13
+    found = app.result("1")
+    assert (found.status, found.done, found.total) == ("done", 999, 1000)
+
+
+@pytest.mark.parametrize("bad", [-1, float("nan"), float("inf"), "1", True, None])
+def test_progress_is_a_number(bad: Any) -> None:
+    """Else it is an error of the task's."""
+    context = Context(message_of())
+    with pytest.raises(ValueError, match="done is a number"):
+        context.progress(bad)
+    context.progress(1)
+    context.progress(1, 2.5)
+    assert not context.cancelled.is_set()
+
+
+# ── without a run ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_kills_its_worker_is_dead(app: App) -> None:
+    """Though no run could say so."""
+
+    @app.task("t", track=True, retry=RetryPolicy(max_deliveries=3))
+    def task() -> None: ...
+
+    app.runtime.results.notes().start("1", "t", owner="a worker that died", attempt=1, keep=None)
+    assert isinstance(deliver(app, message_of(), deliveries=100), DeadLettered)
+    status, _, reason = looked(app)
+    assert status == "dead"
+    assert "worker died" in reason
+
+
+def test_a_payload_that_does_not_fit_is_dead(app: App) -> None:
+    """It was claimed and noted before."""
+
+    @app.task("t", track=True)
+    def task(n: int) -> None: ...
+
+    assert isinstance(deliver(app, message_of()), DeadLettered)
+    assert looked(app)[0] == "dead"
+
+
+# ── a store that fails ───────────────────────────────────────────────────────────────────────────────────
+
+
+class Broken(MemoryStore):
+    """Its notes fail from a moment on."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock)
+        self.fails = False
+        for name in ("read", "write"):
+            setattr(self.notes, name, self._failing(getattr(self.notes, name)))
+
+    def _failing(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def failing(*arguments: Any, **options: Any) -> Any:
+            if self.fails:
+                raise StoreUnavailable("down")
+            return call(*arguments, **options)
+
+        return failing
+
+
+@pytest.fixture
+def broken() -> Iterator[tuple[App, Broken]]:
+    app, clock = App(), FakeClock()
+    store = Broken(clock)
+    with app.using(MemoryDriver(clock=clock), clock=clock, store=store):
+        yield app, store
+
+
+def test_what_can_not_be_noted_waits(broken: tuple[App, Broken]) -> None:
+    """It may have been cancelled; its claim is released."""
+    app, store = broken
+    runs = []
+
+    @app.task("t", track=True)
+    def task() -> None:
+        runs.append(1)
+
+    store.fails = True
+    outcome = deliver(app, message_of(key="k"))
+    assert isinstance(outcome, Snoozed)
+    assert outcome.why is Why.STORE_DOWN
+    assert runs == []
+    record = store.show(ClaimKey("t", "k"))
+    assert record is not None
+    assert record.state is RecordState.RELEASED
+
+
+def test_what_can_not_be_noted_runs_where_that_is_declared(broken: tuple[App, Broken]) -> None:
+    """`on_store_error="run"`."""
+    app, store = broken
+    runs = []
+
+    @app.task("t", track=True, on_store_error="run")
+    def task() -> None:
+        runs.append(1)
+
+    store.fails = True
+    assert deliver(app, message_of()) is ACKED
+    assert runs == [1]
+
+
+def test_a_result_that_can_not_be_noted_changes_nothing(
+    broken: tuple[App, Broken], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The task is done, and isn't done again."""
+    app, store = broken
+
+    @app.task("t", keep_result=HOUR)
+    def task() -> int:
+        store.fails = True
+        return 7
+
+    with caplog.at_level(logging.WARNING, "cloudq"):
+        assert deliver(app, message_of()) is ACKED
+    assert "couldn't be noted" in caplog.text
+    store.fails = False
+    assert app.result("1").status == "running"
+    app.clock.advance(timedelta(minutes=1))  # type: ignore[attr-defined]
+    assert app.result("1").silent
+
+
+def test_a_send_that_can_not_be_noted_is_sent(broken: tuple[App, Broken], caplog: pytest.LogCaptureFixture) -> None:
+    """The message is stored, which is what a send is about."""
+    app, store = broken
+
+    @app.task("t", track=True)
+    def task() -> int: ...  # type: ignore[empty-body]
+
+    store.fails = True
+    with caplog.at_level(logging.WARNING, "cloudq"):
+        sent = task.send()
+    assert "couldn't be noted" in caplog.text
+    store.fails = False
+    run_all(app)
+    assert app.result(sent).status == "done"
+
+
+def test_without_a_store_nothing_is_tracked() -> None:
+    """A send that asks for it is refused; a worker says so once."""
+    app = App("memory://", store="none")
+
+    @app.task("t")
+    def task() -> None: ...
+
+    with app.using(MemoryDriver(), clock=FakeClock()):
+        with pytest.raises(cloudq.UnsupportedError, match="without a store"):
+            task.options(track=True).send()
+        with pytest.raises(cloudq.UnsupportedError, match="without a store"):
+            app.result("1")
+        assert deliver(app, message_of(tracked=True)) is ACKED

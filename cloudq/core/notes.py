@@ -92,3 +92,8 @@ def note_digest(namespace: str, name: str) -> bytes:
 def new_version() -> int:
     """A version that no other write has, as 62 random bits: so a write whose answer was lost knows itself again."""
     return secrets.randbits(62) | 1
+
+
+def shown_name(name: str) -> str:
+    """A name as every server takes it, for people: without NUL and halves of surrogate pairs."""
+    return name.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from typing import Final
 
 import msgspec
@@ -13,6 +14,7 @@ from cloudq.tasks.sent import Sent
 
 # What a receipt starts with. Another form gets another one.
 _FORM: Final = "cq1."
+_ANY_FORM: Final = re.compile(r"cq[0-9]+\.")
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -38,7 +40,7 @@ def receipt_of(queue: str, native: str) -> str:
 
 def is_receipt(text: str) -> bool:
     """Whether a text is meant as a receipt; else it may be a message's id."""
-    return text.startswith(_FORM)
+    return _ANY_FORM.match(text) is not None
 
 
 def read_receipt(sent: Sent | str) -> Receipt:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from cloudq.core.clock import from_micros
-from cloudq.core.notes import Note, Written, new_version, note_digest
+from cloudq.core.notes import Note, Written, new_version, note_digest, shown_name
 from cloudq.stores.dynamodb.calls import TableCalls
 from cloudq.stores.dynamodb.time import MARGIN
 
@@ -41,7 +41,7 @@ class DynamoNotes:
         kept = now + keep // _MICROSECOND
         version = new_version()
         numbers = {"version": version, "written_at": now, "kept_until": kept, "expires_at": kept // 1_000_000 + 1}
-        item: dict[str, Any] = self._id(name) | {"work": {"S": name[:_LONGEST_NAME]}, "note": {"B": text}}
+        item: dict[str, Any] = self._id(name) | {"work": {"S": shown_name(name)[:_LONGEST_NAME]}, "note": {"B": text}}
         item |= {key: {"N": str(number)} for key, number in numbers.items()}
         values: dict[str, Any] = {":late": {"N": str(now - _MARGIN)}}
         if after:

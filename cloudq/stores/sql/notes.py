@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
 from cloudq.core.clock import from_micros
-from cloudq.core.notes import Note, Written, new_version, note_digest
+from cloudq.core.notes import Note, Written, new_version, note_digest, shown_name
 from cloudq.stores.sql.dialect import NOTES, Dialect
 
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -45,7 +45,7 @@ class SqlNotes:
         values = {
             "digest": digest,
             "namespace": self._namespace,
-            "name": name,
+            "name": shown_name(name),
             "version": version,
             "after": after,
             "note": text,

@@ -10,7 +10,14 @@ from cloudq.core.notes import LARGEST_NOTE, Note, Written
 from cloudq.testing.stores.bench import StoreBench
 
 NAME = "run order-42"
-ODD_NAMES = ["n" * 600, "\U0001f9fe" * 512, "a/b:c|d%e'f\"g\\h", "line one\nline two\ttab", " leading and trailing "]
+ODD_NAMES = [
+    "n" * 600,
+    "\U0001f9fe" * 512,
+    "a/b:c|d%e'f\"g\\h",
+    "line one\nline two\ttab",
+    " leading and trailing ",
+    "nul \0 and \ud800",
+]
 
 
 class Noting:
@@ -82,7 +89,9 @@ class Noting:
         assert bench.noted(NAME, b"third") not in {first, second}
         assert bench.text(NAME) == b"third"
 
-    @pytest.mark.parametrize("name", ODD_NAMES, ids=["long", "long, four bytes each", "marks", "lines", "spaces"])
+    @pytest.mark.parametrize(
+        "name", ODD_NAMES, ids=["long", "long, four bytes each", "marks", "lines", "spaces", "no text"]
+    )
     def test_every_name_works(self, bench: StoreBench, name: str) -> None:
         """And is apart from the ones beside it."""
         bench.noted(name, b"mine")

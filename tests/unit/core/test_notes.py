@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cloudq.core.notes import new_version, note_digest
+from cloudq.core.notes import new_version, note_digest, shown_name
 from cloudq.core.store import ClaimKey
 
 
@@ -19,3 +19,9 @@ def test_versions_differ_and_are_never_nothing() -> None:
     versions = [new_version() for _ in range(1_000)]
     assert len(set(versions)) == len(versions)
     assert all(0 < version < 2**62 for version in versions)
+
+
+def test_names_are_shown_as_every_server_takes_them() -> None:
+    """PostgreSQL has no NUL in its texts, and none has half of a surrogate pair."""
+    assert shown_name("run a/b \u20ac") == "run a/b \u20ac"
+    assert shown_name("a\0b\ud800c") == "a\\0b\\ud800c"

@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -58,7 +58,7 @@ class PushedDriver(MemoryDriver):
     def encode(self, final: Final) -> PushResponse:
         return pushing.encoded(final.step)
 
-    def send(self, outgoing: list[Outgoing]) -> list[SendResult]:
+    def send(self, outgoing: Sequence[Outgoing]) -> Sequence[SendResult]:
         if self.full:
             return [SendResult(error=BackendUnavailable("away"))] * len(outgoing)
         return super().send(outgoing)

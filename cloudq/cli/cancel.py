@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 from cloudq.cli.choosing import any_app
+from cloudq.cli.choosing_store import StoreOption, one_store
 from cloudq.cli.options import Backend, Debug, Json, NamedApp
 from cloudq.cli.output import note, write, write_json
 from cloudq.cli.parameters import Argument
-from cloudq.core.run_notes import CancelAnswer
+from cloudq.core.run_notes import CancelAnswer, RunNotes
 from cloudq.tasks.receipts import is_receipt, read_receipt
 
 EXAMPLES = (
@@ -32,6 +33,7 @@ def cancel(
     *,
     app: NamedApp = None,
     backend: Backend = None,
+    store: StoreOption = None,
     json: Json = False,
     _debug: Debug = False,
 ) -> None:
@@ -40,11 +42,10 @@ def cancel(
     By its receipt (`.receipt` of what a send returned, or of `cloudq send --json`) a message is deleted from its queue.
 
     By its id (`.id`) a store notes that it isn't wanted: then it isn't run, or, if it runs, its worker is asked to stop
-    it. The store is that of CLOUDQ_STORE_URL, or the app's; it knows messages of tasks declared with `track` or
-    `keep_result`, and those that were sent with `track`.
+    it. The store knows messages of tasks declared with `track` or `keep_result`, and those that were sent with `track`.
     """
-    if not is_receipt(what):
-        _cancel_run(what, app, backend, json=json)
+    if what and not is_receipt(what):
+        _cancel_run(what, store, app, backend, json=json)
         return
     queue = read_receipt(what).queue
     with any_app(app, backend, wanted=False) as chosen:
@@ -59,9 +60,9 @@ def cancel(
         raise SystemExit(1)
 
 
-def _cancel_run(id_: str, app: str | None, backend: str | None, *, json: bool) -> None:
-    with any_app(app, backend, wanted=False) as chosen:
-        answer = CancelAnswer.UNKNOWN if chosen.missing else chosen.app.cancel_run(id_)
+def _cancel_run(id_: str, store: str | None, app: str | None, backend: str | None, *, json: bool) -> None:
+    with one_store(store, app, backend) as chosen:
+        answer = RunNotes(chosen.store.notes).cancel(id_)
     cancelled = answer in {CancelAnswer.WILL_NOT_RUN, CancelAnswer.ASKED}
     if json:
         write_json({"id": id_, "cancelled": cancelled, "answer": answer.value})

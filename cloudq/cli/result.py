@@ -8,16 +8,17 @@ from typing import Annotated, Final
 
 import msgspec
 
-from cloudq.cli.choosing import any_app
+from cloudq.cli.choosing_store import StoreOption, one_store
 from cloudq.cli.options import Backend, Debug, Json, NamedApp, duration
 from cloudq.cli.output import details, write_json
 from cloudq.cli.parameters import Argument, Option
 from cloudq.core.clock import Clock
-from cloudq.tasks.results import Result, Results
+from cloudq.tasks.results import Result, Results, checked_id
 
 EXAMPLES = (
     "cloudq result 6f9619ff-8b86-4d01-b42d-00cf4fc964ff",
     "cloudq result 6f9619ff-8b86-4d01-b42d-00cf4fc964ff --wait 30s --json --app shop.tasks",
+    "cloudq result 6f9619ff-8b86-4d01-b42d-00cf4fc964ff --store redis://cache/0?prefix=prod",
 )
 
 _FINAL: Final = frozenset({"done", "dead", "cancelled"})
@@ -33,20 +34,20 @@ def result(
     ] = None,
     app: NamedApp = None,
     backend: Backend = None,
+    store: StoreOption = None,
     json: Json = False,
     _debug: Debug = False,
 ) -> None:
     """Show how far a message has come, and what its task returned. Exit code 1: it isn't done.
 
-    The store is that of CLOUDQ_STORE_URL, or the app's. It knows the messages of tasks that are declared with
-    `keep_result` or `track`, and those that were sent with `track`.
+    The store knows the messages of tasks that are declared with `keep_result` or `track`, and those that were sent with
+    `track`.
     """
+    checked_id(id_)
     patience = None if wait is None else duration("--wait", wait)
-    with any_app(app, backend, wanted=False) as chosen:
-        if chosen.missing:
-            found = Result(id=id_, status="unknown")
-        else:
-            found = _look(chosen.app.runtime.results, id_, patience, chosen.app.clock)
+    with one_store(store, app, backend) as opened:
+        its, kept = opened.chosen.app, opened.store
+        found = _look(Results(lambda: kept, its.runtime.handlers, lambda: its.clock), id_, patience, its.clock)
     if json:
         write_json(_fields(found))
     else:

@@ -277,7 +277,7 @@ class ResultTimeout(CloudqError):
 
     code = "result-timeout"
 
-    def __init__(self, message: str, status: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, status: str = "unknown", *, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.status = status
 
@@ -291,7 +291,7 @@ class NoResult(CloudqError):
 
     code = "no-result"
 
-    def __init__(self, message: str, status: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, status: str = "unknown", *, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.status = status
 

@@ -39,7 +39,7 @@ class NotedRun:
     Args:
         run: The run in the store.
         heartbeat: Writes its note again while it runs; `None` for edges and tools without one: then only progress is
-            written, by the caller, and nobody's wish is read but with it.
+            written, by the caller, and no wish is read but with it.
         clock: Where the time comes from.
         lease_lost: To be set once the run is another's.
         said: How log lines name its message.

@@ -1,4 +1,4 @@
-"""`ResultType`: what a task returns, as JSON and back: what comes back is what was returned, or nothing is kept."""
+"""`ResultType`: what a task returns, as JSON and back: the value that was returned is read again, or none is kept."""
 
 from __future__ import annotations
 

@@ -10,14 +10,14 @@ from cloudq.core.notes import LARGEST_NOTE, Note, Written
 from cloudq.testing.stores.bench import StoreBench
 
 NAME = "run order-42"
-ODD_NAMES = [
-    "n" * 600,
-    "\U0001f9fe" * 512,
-    "a/b:c|d%e'f\"g\\h",
-    "line one\nline two\ttab",
-    " leading and trailing ",
-    "nul \0 and \ud800",
-]
+ODD_NAMES = {
+    "long": "n" * 600,
+    "long, four bytes each": "\U0001f9fe" * 512,
+    "marks": "a/b:c|d%e'f\"g\\h",
+    "lines": "line one\nline two\ttab",
+    "spaces": " leading and trailing ",
+    "no text": "nul \0 and \ud800",
+}
 
 
 class Noting:
@@ -89,9 +89,7 @@ class Noting:
         assert bench.noted(NAME, b"third") not in {first, second}
         assert bench.text(NAME) == b"third"
 
-    @pytest.mark.parametrize(
-        "name", ODD_NAMES, ids=["long", "long, four bytes each", "marks", "lines", "spaces", "no text"]
-    )
+    @pytest.mark.parametrize("name", ODD_NAMES.values(), ids=ODD_NAMES.keys())
     def test_every_name_works(self, bench: StoreBench, name: str) -> None:
         """And is apart from the ones beside it."""
         bench.noted(name, b"mine")

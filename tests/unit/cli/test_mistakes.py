@@ -187,7 +187,7 @@ SHELL = [
     At("send t --idempotency-key=", 2, "--idempotency-key is a text of 1 to 512 characters", "an id of the work"),
     At("send t --header a", 2, "--header 'a' is not NAME=TEXT", "--header tenant=a"),
     At("send t --queue a+b", 2, "'a+b' is not the name of a queue", "letters, digits"),
-    At("cancel x", 2, "this is no receipt of a message", "the .receipt of what a send returned"),
+    At("cancel cq1.x", 2, "this is no receipt of a message", "the .receipt of what a send returned"),
     # Dead letters.
     At("dlq show q 99", 1, "there is no dead letter '99' in queue 'q'", "cloudq dlq list q"),
     At("dlq show q", 2, "either KEYs or --all", "cloudq dlq list QUEUE"),

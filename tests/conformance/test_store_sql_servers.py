@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -135,6 +136,25 @@ class TestLocks:
             locked(connection)
             assert store.sweep(10) == 2
         assert store.sweep(10) == 1
+
+
+class TestForks:
+    """A child process."""
+
+    @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # forking beside other tests' threads
+    def test_a_child_has_connections_of_its_own(self, store: SqlStore) -> None:
+        """Whose end, and whose calls, leave the parent's alone."""
+        token = claimed(store)
+        child = os.fork()
+        if not child:
+            try:
+                done = all(store.renew(KEY, token, MINUTE) for _ in range(50))
+                os._exit(0 if done else 1)
+            except BaseException:
+                os._exit(2)
+        assert all(store.renew(KEY, token, MINUTE) for _ in range(50))
+        assert os.waitpid(child, 0)[1] == 0
+        assert store.complete(KEY, token, result=None, keep=MINUTE)
 
 
 @pytest.mark.parametrize("level", LEVELS)

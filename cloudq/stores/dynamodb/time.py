@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
-from threading import Lock
 from typing import Any, Final
 
 from cloudq.core.clock import Clock, to_micros
@@ -35,15 +34,13 @@ class ServiceTime:
     def __init__(self, clock: Clock) -> None:
         self.told = False
         self._clock = clock
-        self._lock = Lock()
-        self._said = to_micros(clock.now())
-        self._at = clock.elapsed()
+        # Both are replaced as a whole: several threads may do so, and a lock would be the parent's after a fork.
+        self._known = to_micros(clock.now()), clock.elapsed()
         self._latest = "", 0
 
     def now(self) -> int:
         """The time now."""
-        with self._lock:
-            said, at = self._said, self._at
+        said, at = self._known
         return said + (self._clock.elapsed() - at) // _MICROSECOND
 
     def elapsed(self) -> timedelta:
@@ -67,8 +64,7 @@ class ServiceTime:
             return
         at = self._clock.elapsed()
         if not said <= self.now() < said + _SECOND + (at - since) // _MICROSECOND:
-            with self._lock:
-                self._said, self._at = said, at
+            self._known = said, at
         self.told = True
 
     def _read(self, date: str) -> int:
@@ -76,5 +72,5 @@ class ServiceTime:
         known, said = self._latest
         if date != known:
             said = to_micros(parsedate_to_datetime(date))
-            self._latest = date, said  # as a whole, since several threads may do so
+            self._latest = date, said
         return said

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 from sqlalchemy import URL, Engine, create_engine
 
@@ -77,6 +79,7 @@ def engine_of(url: StoreUrl, timeout: timedelta) -> Engine:
         from cloudq.stores.sql.bounded import bound  # it needs psycopg, which other drivers don't
 
         bound(engine, half)
+    _made.add(engine)
     return engine
 
 
@@ -117,3 +120,15 @@ def _limits(driver: str, timeout: timedelta) -> dict[str, Any]:
     # PgBouncer gives each statement the connection that is free: a statement prepared on one isn't there on another.
     # And it refuses `options`, by which a server would be told of limits.
     return limits | {"prepare_threshold": None} if driver == "postgresql+psycopg" else limits
+
+
+_made: Final[WeakSet[Engine]] = WeakSet()
+
+
+def _after_fork() -> None:
+    """In the child: the parent goes on with its connections, on which two would read each other's answers."""
+    for engine in _made:
+        engine.dispose(close=False)
+
+
+os.register_at_fork(after_in_child=_after_fork)

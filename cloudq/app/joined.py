@@ -13,6 +13,7 @@ from cloudq.core.message import Message
 from cloudq.errors import TransactionRefused
 from cloudq.tasks.async_libraries import in_a_thread
 from cloudq.tasks.eager import EagerRun
+from cloudq.tasks.noted_sends import refuse_waiting
 from cloudq.tasks.sending import ran
 from cloudq.tasks.sent import Sent
 
@@ -71,6 +72,8 @@ async def ajoined(transaction: Transaction[Any], messages: Sequence[Message], wa
 
 def _kept(transaction: Transaction[Any], messages: Sequence[Message], ways: Ways) -> list[Sent] | None:
     """Keeps them until the commit, in tests. `None`: they are for the outbox."""
+    for message in messages:
+        refuse_waiting(message, "sent within a transaction")
     if ways.eager_run is not None:
         runs = [ways.eager_run(message) for message in messages]
         # An async task's transaction awaits what it calls.

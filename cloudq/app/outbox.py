@@ -13,6 +13,7 @@ from cloudq.outbox.writing import NewRow, Ordered
 from cloudq.tasks.async_libraries import check_awaitable, in_a_thread
 from cloudq.tasks.composing import NO_PAYLOAD, checked_calls
 from cloudq.tasks.eager import EagerMode, EagerRun
+from cloudq.tasks.noted_sends import refuse_waiting
 from cloudq.tasks.options import SendOptions
 from cloudq.tasks.sending import ran
 from cloudq.tasks.sent import Sent
@@ -169,6 +170,8 @@ class Outbox:
         return [Sent(id=message.id) for message in messages]
 
     def _check_block(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            refuse_waiting(message, "sent by an outbox")
         if self._blocks:
             return
         for message in messages:

@@ -60,8 +60,9 @@ class Sending(AppState):
         if (transaction := open_transaction()) is not None:
             return joined(transaction, [message], self._ways())[0]
         if self._eager:
-            self._eager_run(message).run()
-            return ran(message)
+            run = self._eager_run(message)
+            run.run()
+            return run.told(ran(message))
         self._loop_warning.look("send")
         if message.extensions:
             return self._send_noted(message)
@@ -84,8 +85,9 @@ class Sending(AppState):
         if (transaction := open_transaction()) is not None:
             return (await ajoined(transaction, [message], self._ways()))[0]
         if self._eager:
-            await self._eager_run(message).arun()
-            return ran(message)
+            run = self._eager_run(message)
+            await run.arun()
+            return run.told(ran(message))
         if message.extensions:
             return await in_a_thread(self._send_noted, message)
         if not self._connection.is_open:
@@ -118,9 +120,10 @@ class Sending(AppState):
         if (transaction := open_transaction()) is not None:
             return joined(transaction, messages, self._ways())
         if self._eager:
-            for message in messages:
-                self._eager_run(message).run()
-            return [ran(message) for message in messages]
+            runs = [self._eager_run(message) for message in messages]
+            for run in runs:
+                run.run()
+            return [run.told(ran(message)) for run, message in zip(runs, messages, strict=True)]
         self._loop_warning.look("send_many")
         noted = self.runtime.noted_sends
         for message in messages:

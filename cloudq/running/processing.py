@@ -30,6 +30,7 @@ def processor_of(
     least_deliveries: int = 0,
     handlers: Mapping[str, Handler[Context]] | None = None,
     heartbeat: bool = True,
+    freezes: bool = False,
 ) -> Processor[Context]:
     """Turns deliveries into outcomes by the app's tasks and settings.
 
@@ -42,11 +43,12 @@ def processor_of(
         least_deliveries: The backstop against messages that kill their worker is no lower than this: for edges that
             hand back much of what they were handed (semantics 16).
         handlers: What stands in for the app's tasks, by their names: for tools that watch their runs.
-        heartbeat: Whether the claims of idempotency keys are renewed while their handlers run. Not where the process
-            stands still between calls, nor in tools on a clock of their own.
+        heartbeat: Whether what runs is renewed in the store meanwhile. Not in tools on a clock of their own.
+        freezes: Whether the process stands still between invocations. Then claims of idempotency keys last for what is
+            left of an invocation in place of being renewed; notes of runs are renewed all the same.
     """
     beats = Heartbeat(app.clock) if heartbeat else None
-    claims = NotedRuns(app, StoreClaims(app, heartbeat=beats), heartbeat=beats)
+    claims = NotedRuns(app, StoreClaims(app, heartbeat=None if freezes else beats), heartbeat=beats)
     return Processor(
         app.runtime.handlers if handlers is None else handlers,
         middleware=app.middleware,
@@ -82,15 +84,22 @@ def refuse_strangers(app: App, queues: Iterable[str]) -> None:
 
 
 def check_store(app: App) -> None:
-    """Refuses to run tasks whose keys can't be claimed as they are declared; opens the store, if there is one.
+    """Refuses to run tasks whose keys can't be claimed, or whose runs can't be noted; opens the store, if there is one.
 
     One that isn't available at the moment is no reason: what needs it waits.
 
     Raises:
-        ConfigurationError: A task declares an idempotency key, and there is no store; or its URL can't be used.
+        ConfigurationError: A task declares an idempotency key, a result to be kept, or to be tracked, and there is no
+            store; or its URL can't be used.
         BackendError: The store can't be used as it is.
     """
-    stores, keyed = app.runtime.stores, app.runtime.keyed_tasks()
+    stores, keyed, noted = app.runtime.stores, app.runtime.keyed_tasks(), app.runtime.noted_tasks()
+    if noted and not stores.in_use:
+        tasks = f"task {noted[0]!r} declares" if len(noted) == 1 else f"tasks {listed(noted)} declare"
+        raise ConfigurationError(
+            f"{tasks} keep_result or track, and there is no store to note that in",
+            hint=f"{STORE_VARIABLE}={EXAMPLE} names one",
+        )
     if stores.is_native_only:
         return
     if keyed and not stores.in_use:
@@ -100,8 +109,8 @@ def check_store(app: App) -> None:
             hint=f'{STORE_VARIABLE}={EXAMPLE} names one; App(store="{NATIVE_ONLY}"), or '
             f"{STORE_VARIABLE}={NATIVE_ONLY}, leaves keys to the backend's own de-duplication, as before",
         )
-    if keyed or stores.chosen is not None:
+    if keyed or noted or stores.chosen is not None:
         try:
             _ = stores.store
         except StoreUnavailable as error:
-            logger.warning("what has an idempotency key waits: %s", error)
+            logger.warning("what has an idempotency key, or is to be noted, waits: %s", error)

@@ -105,7 +105,7 @@ class HostRunner:
         # A delivery handed back unstarted, or with a batch, counts as handed over (semantics 16). A message that kills
         # the host is still stopped in the end.
         self._processor = processor_of(
-            app, ThreadTimeLimits(app.clock), least_deliveries=DELIVERIES_WITHOUT_LIMIT, heartbeat=not freezes
+            app, ThreadTimeLimits(app.clock), least_deliveries=DELIVERIES_WITHOUT_LIMIT, freezes=freezes
         )
         self._loop = LazyLoop(self._processor, _end)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from threading import Event, Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -24,7 +24,9 @@ from cloudq.errors import PayloadError, UnknownTaskError, nearest
 from cloudq.queues.signing import UNSIGNED, Signing
 from cloudq.tasks.async_libraries import context_for_a_thread, in_a_loop, in_a_thread, in_asyncio, in_trio
 from cloudq.tasks.context import Context
+from cloudq.tasks.eager_result import EagerResult
 from cloudq.tasks.own_loop import connections_executor, lent, run_in_own_loop, run_off_the_loop
+from cloudq.tasks.sent import Sent, read_by
 
 if TYPE_CHECKING:
     from cloudq.core.clock import Clock
@@ -80,11 +82,18 @@ class EagerRun:
         self._witness = Witness(definition)
         handlers: Mapping[str, Witness] = {message.task: self._witness}
         check = signing.check(handlers)
-        self._processor = Processor(handlers, middleware=middleware, clock=clock, signatures=check)
+        self._result: EagerResult | None = None
+        if definition.run_options.keep_result is not None:
+            self._result = EagerResult(definition, convert_untyped=definition.app.convert_untyped)
+        self._processor = Processor(handlers, middleware=middleware, clock=clock, signatures=check, claims=self._result)
         day = timedelta(days=1)
         lease = Lease(queue=message.queue, receipt=None, expires_at=later(clock.now(), day), ends=clock.elapsed() + day)
         body = signing.signed(wire.encode(replace(message, not_before=None)))
         self._delivery = Delivery.of(body, native_id=message.id, runs=1, deliveries=1, lease=lease)
+
+    def told(self, sent: Sent[Any]) -> Sent[Any]:
+        """What the send gives back, which knows the result, if one is kept."""
+        return sent if self._result is None else read_by(sent, self._result)
 
     def run(self) -> None:
         """Runs the task here; an async one on a loop of its own.

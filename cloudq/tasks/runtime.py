@@ -81,6 +81,11 @@ class AppRuntime:
         declared = self._registry.definitions
         return [name for name in self._registry.tasks if declared[name].declares_key]
 
+    def noted_tasks(self) -> list[str]:
+        """The names of the tasks whose runs are noted in the store, whatever a message says."""
+        declared = self._registry.definitions
+        return [name for name in self._registry.tasks if declared[name].run_options.noted]
+
     @property
     def signing(self) -> Signing:
         """Which keys sign and verify, and how strictly: by the app's own settings, else by the environment's.

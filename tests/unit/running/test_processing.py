@@ -155,6 +155,19 @@ def test_all_tasks_that_declare_a_key_are_named() -> None:
         check_store(app)
 
 
+@pytest.mark.parametrize("store", [None, "none"])
+@pytest.mark.parametrize("options", [{"keep_result": timedelta(hours=1)}, {"track": True}], ids=["result", "track"])
+def test_what_is_to_be_noted_needs_a_store(store: str | None, options: dict[str, Any]) -> None:
+    """Native de-duplication is no way out: it keeps no result."""
+    app = App("sqs://eu-west-1", store=store)
+    app.task("double", **options)(lambda: None)
+    with pytest.raises(ConfigurationError, match="task 'double' declares keep_result or track") as refused:
+        check_store(app)
+    assert "CLOUDQ_STORE_URL" in str(refused.value.hint)
+    app.configure(store="memory://")
+    check_store(app)
+
+
 @pytest.mark.parametrize(
     "app",
     [

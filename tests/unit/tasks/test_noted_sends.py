@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -186,3 +187,13 @@ def test_in_eager_mode_all_run_at_once(bench: Bench) -> None:
         bench.unique.send("b")
         bench.debounced.send("c")
     assert bench.runs == ["a", "b", "c"]
+
+
+def test_an_outbox_refuses_what_has_to_be_sent_alone(bench: Bench) -> None:
+    """Its relay couldn't look for the one that waits."""
+    connection = sqlite3.connect(":memory:")
+    connection.execute("begin")
+    for task in (bench.debounced, bench.unique):
+        with pytest.raises(UnsupportedError, match="can't be sent by an outbox"):
+            bench.app.outbox(connection).send(task.call("a"))
+    connection.close()

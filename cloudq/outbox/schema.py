@@ -2,7 +2,8 @@
 
 ```
  cloudq_outbox           a row for each message that is still to be published; publishing deletes it
- cloudq_outbox_counters  4,096 rows, each the counter of many ordering keys, which the user's transaction locks
+ cloudq_outbox_locks     4,096 rows, which the user's transaction locks: each stands for many ordering keys
+ cloudq_outbox_numbers   where numbers come from, each greater than those before it
  cloudq_outbox_relays    on SQLite alone, where rows have no locks: which relay reads
  cloudq_outbox_schema    one row: the version of all of them
 ```
@@ -20,8 +21,8 @@ from cloudq.user_database.faults import is_missing_table
 
 VERSION: Final = 1
 _SIDE: Final = 64
-COUNTERS: Final = _SIDE * _SIDE
-"""How many counters there are, numbered from 0."""
+LOCKS: Final = _SIDE * _SIDE
+"""How many locks of ordering keys there are, numbered from 0."""
 LONGEST_NAMESPACE: Final = 128
 """The most characters of a namespace."""
 CHANNEL: Final = "cloudq_outbox"
@@ -56,12 +57,11 @@ create index if not exists cloudq_outbox_order on cloudq_outbox (namespace, key_
 -- Rows come and go by the minute: without this the statistics say that the table is empty, or huge.
 alter table cloudq_outbox set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
 
-create table if not exists cloudq_outbox_counters (
-    stripe integer not null primary key,
-    last bigint not null
-);
+create table if not exists cloudq_outbox_locks (stripe integer primary key);
 
-{counters}
+{locks}
+
+create sequence if not exists cloudq_outbox_numbers;
 
 create table if not exists cloudq_outbox_schema (version integer primary key);
 
@@ -99,12 +99,11 @@ create table if not exists cloudq_outbox (
     index cloudq_outbox_order (namespace, key_digest, number, id)
 ) engine = InnoDB;
 
-create table if not exists cloudq_outbox_counters (
-    stripe integer not null primary key,
-    last bigint not null
-) engine = InnoDB;
+create table if not exists cloudq_outbox_locks (stripe integer not null primary key) engine = InnoDB;
 
-{counters}
+{locks}
+
+create table if not exists cloudq_outbox_numbers (id bigint not null auto_increment primary key) engine = InnoDB;
 
 create table if not exists cloudq_outbox_schema (version integer not null primary key) engine = InnoDB;
 
@@ -132,18 +131,15 @@ create table if not exists cloudq_outbox (
 
 create index if not exists cloudq_outbox_order on cloudq_outbox (namespace, key_digest, number, id);
 
-create table if not exists cloudq_outbox_counters (
-    stripe integer primary key,
-    last integer not null
-);
+create table if not exists cloudq_outbox_numbers (last integer not null);
+
+insert into cloudq_outbox_numbers (last) select 0 where not exists (select 1 from cloudq_outbox_numbers);
 
 create table if not exists cloudq_outbox_relays (
     namespace text not null primary key,
     owner text not null,
     held_until integer not null
 ) without rowid;
-
-{counters}
 
 create table if not exists cloudq_outbox_schema (version integer primary key);
 
@@ -152,11 +148,11 @@ insert into cloudq_outbox_schema (version) select {version}
 """
 
 # By a square, as MySQL bounds how deep a recursion goes.
-_COUNTERS: Final = """
-insert into cloudq_outbox_counters (stripe, last)
+_LOCKS: Final = """
+insert into cloudq_outbox_locks (stripe)
   with recursive side (n) as (select 0 union all select n + 1 from side where n < {most})
-select a.n * {side} + b.n, 0 from side a cross join side b
- where not exists (select 1 from cloudq_outbox_counters);
+select a.n * {side} + b.n from side a cross join side b
+ where not exists (select 1 from cloudq_outbox_locks);
 """
 
 _SCHEMAS: Final = {Dialect.POSTGRESQL: _POSTGRESQL, Dialect.MYSQL: _MYSQL, Dialect.SQLITE: _SQLITE}
@@ -186,8 +182,8 @@ def schema_sql(dialect: Dialect, *, notify: bool = False) -> str:
     Raises:
         ValueError: `notify` on another database.
     """
-    counters = _COUNTERS.replace("{side}", str(_SIDE)).replace("{most}", str(_SIDE - 1)).strip()
-    text = _SCHEMAS[dialect].replace("{counters}", counters)
+    locks = _LOCKS.replace("{side}", str(_SIDE)).replace("{most}", str(_SIDE - 1)).strip()
+    text = _SCHEMAS[dialect].replace("{locks}", locks)
     if notify:
         if dialect is not Dialect.POSTGRESQL:
             raise ValueError(f"{dialect.value} has no notifications")
@@ -233,5 +229,5 @@ def missing() -> SchemaMismatch:
     """The error of a database without the tables."""
     return SchemaMismatch(
         "the outbox's tables aren't in this database",
-        hint="make them in a migration with what `cloudq outbox schema` prints, or run `cloudq outbox schema --create`",
+        hint="make them in a migration, by what `cloudq outbox schema` prints",
     )

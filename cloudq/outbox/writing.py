@@ -1,32 +1,35 @@
 """The writing half of the outbox: rows in the user's own transaction, and numbers that keep the order of each key.
 
 A row is inserted when it is sent, so that a rollback to a savepoint takes it along with all else. The rows of ordering
-keys get their number last, before the commit: from counters, whose rows stay locked until the transaction ends. So of
-two transactions of one key the one that commits first has the lower number. All counters are locked by one statement,
-in sorted order: transactions that send to the same keys in different orders never wait in a circle.
+keys get their number last, before the commit: the transaction locks their keys, and has them until it ends, and only
+then takes a number, which is greater than all before it. So of two transactions of one key the one that commits first
+has the lower number. All keys are locked by one statement, in sorted order: transactions that send to the same keys in
+different orders never wait in a circle.
 
 ```
  send A  ─▶ insert, number -x                    -x: any negative number, the same for all rows of one Ordered
  send B  ─▶ insert, number -x
- end     ─▶ counters of A and B locked, and moved on to n     n: the time, or above what they were
-         ─▶ rows of -x get the number n                       within a transaction ids tell which came first
+ end     ─▶ the locks of A and B
+         ─▶ the next number, n
+         ─▶ rows of -x get the number n          within a transaction ids tell which came first
  commit
 ```
-A key's counter is one of 4,096, by its digest. A counter of each key's own would have to be made by the transaction
-that first sends to it, and there InnoDB can't be kept from deadlocks: when one that made some is rolled back, those
-that waited to make the same hold the gap between them, and wait for each other.
+A key's lock is one of 4,096 rows, by its digest. A row of each key's own would have to be made by the transaction that
+first sends to it, and there InnoDB can't be kept from deadlocks: when one that made some is rolled back, those that
+waited to make the same hold the gap between them, and wait for each other. And nobody changes these rows: where a
+transaction sees the database as it was when it began (REPEATABLE READ), a row that has changed since can't be locked.
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from cloudq.outbox.schema import COUNTERS, NOW, missing
+from cloudq.outbox.schema import LOCKS, NOW, missing
 from cloudq.user_database import Answer, Dialect, Move, Script, Statement
 from cloudq.user_database.faults import is_missing_table
 
@@ -108,15 +111,9 @@ class Ordered:
         if not self._keys:
             return
         yield Move.JOIN
-        stripes = {f"s{stripe}": stripe for stripe in sorted({_stripe(key) for key in self._keys})}
-        named = ", ".join(f":{name}" for name in stripes)
-        answer: Answer = yield self._locking(named, stripes)
-        now = int(answer.rows[0][1])
-        number = max(now, *(int(last) + 1 for last, _ in answer.rows))
-        yield Statement(
-            f"{self._latest}update cloudq_outbox_counters {self._primary}set last = :number where stripe in ({named})",
-            stripes | {"number": number},
-        )
+        if self._dialect is not Dialect.SQLITE:  # whose transaction has the whole file, by its insert
+            yield self._locking()
+        number = yield from self._next_number()
         keys = sorted(self._keys)
         for start in range(0, len(keys), _MOST_ROWS):
             yield from self._numbering(keys[start : start + _MOST_ROWS], number)
@@ -143,15 +140,27 @@ class Ordered:
             values,
         )
 
-    def _locking(self, named: str, stripes: Mapping[str, int]) -> Statement:
-        """Locks counters, in the same order in every transaction, and reads them and the time."""
-        # SQLite's transaction has the whole file, by its insert.
-        lock = "" if self._dialect is Dialect.SQLITE else " for update"
+    def _locking(self) -> Statement:
+        """Locks the keys, in the same order in every transaction."""
+        locks = {f"l{lock}": lock for lock in sorted({_lock_of(key) for key in self._keys})}
         return Statement(
-            f"{self._latest}select last, {NOW[self._dialect]} from cloudq_outbox_counters {self._primary}"
-            f"where stripe in ({named}) order by stripe{lock}",
-            stripes,
+            f"select stripe from cloudq_outbox_locks {self._primary}"
+            f"where stripe in ({', '.join(f':{name}' for name in locks)}) order by stripe for update",
+            locks,
         )
+
+    def _next_number(self) -> Script[int]:
+        """A number that is greater than all that were given before, of transactions that were rolled back too."""
+        if self._dialect is Dialect.POSTGRESQL:
+            answer = yield Statement("select nextval('cloudq_outbox_numbers')")
+        elif self._dialect is Dialect.SQLITE:
+            yield Statement("update cloudq_outbox_numbers set last = last + 1")
+            answer = yield Statement("select last from cloudq_outbox_numbers")
+        else:
+            yield Statement("insert into cloudq_outbox_numbers values ()")
+            answer = yield Statement("select last_insert_id()")
+            yield Statement("delete from cloudq_outbox_numbers where id = :id", {"id": int(answer.rows[0][0])})
+        return int(answer.rows[0][0])
 
     def _numbering(self, keys: Sequence[bytes], number: int) -> Script[None]:
         digests = {f"d{index}": key for index, key in enumerate(keys)}
@@ -179,20 +188,9 @@ class Ordered:
     def _primary(self) -> str:
         return "force index (primary) " if self._dialect is Dialect.MYSQL else ""
 
-    @property
-    def _latest(self) -> str:
-        # MariaDB from 11.6 on refuses (1020) to lock a row that changed since a REPEATABLE READ began. Of a counter the
-        # latest is wanted, whatever the transaction has seen: nothing else that it reads comes from one.
-        return (
-            "/*M!110402 set statement innodb_snapshot_isolation = 0 for */ " if self._dialect is Dialect.MYSQL else ""
-        )
 
-
-_WHATEVER_WAS_SEEN: Final = "/*M!110402 set statement innodb_snapshot_isolation = 0 for */ "
-
-
-def _stripe(digest: bytes) -> int:
-    return int.from_bytes(digest[:4]) % COUNTERS
+def _lock_of(digest: bytes) -> int:
+    return int.from_bytes(digest[:4]) % LOCKS
 
 
 def _parts(rows: Sequence[NewRow]) -> Iterator[list[NewRow]]:

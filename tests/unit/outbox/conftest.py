@@ -16,7 +16,7 @@ from cloudq.outbox.reading import Batch, OutboxReader
 from cloudq.outbox.writing import NewRow, Ordered
 from cloudq.user_database import opened, run
 
-TABLES = ("cloudq_outbox", "cloudq_outbox_counters", "cloudq_outbox_schema", "cloudq_outbox_relays")
+PARTS = ("", "_locks", "_numbers", "_schema", "_relays")
 SLOW = pytest.mark.slow
 
 
@@ -70,9 +70,11 @@ def postgresql_reader(postgresql: str) -> Iterator[OutboxReader]:
 def drop_tables(url: str) -> None:
     """Drops what is there."""
     engine = create_engine(url)
-    for table in TABLES:
+    for part in PARTS:
         with suppress(DBAPIError), engine.begin() as connection:
-            connection.execute(text(f"drop table {table}"))
+            connection.execute(text(f"drop table cloudq_outbox{part}"))
+    with suppress(DBAPIError), engine.begin() as connection:
+        connection.execute(text("drop sequence cloudq_outbox_numbers"))
     engine.dispose()
 
 

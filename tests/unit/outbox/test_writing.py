@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.exc import DBAPIError
 
 from cloudq.errors import SchemaMismatch, TransactionRefused
 from cloudq.outbox.opening import create_tables, open_outbox
@@ -82,7 +83,7 @@ def test_many_transactions_of_one_key_are_in_the_order_of_their_commits(engine: 
         for turn in range(8):
             with engine.connect() as connection, lock if engine.dialect.name == "sqlite" else _nothing():
                 write(connection, f"k:{thread}.{turn}.a", f"k:{thread}.{turn}.b")
-                # Nobody else has the counter now, nor before the commit.
+                # Nobody else has the key now, nor before the commit.
                 committed.extend([f"k:{thread}.{turn}.a", f"k:{thread}.{turn}.b"])
                 connection.commit()
 
@@ -186,18 +187,26 @@ def test_a_database_without_the_tables_says_so(engine: Engine, url: str) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize("level", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
-def test_each_isolation_level_of_mariadb(level: str, mariadb: str) -> None:
-    """A counter that another transaction has moved on meanwhile is no conflict, whatever this one has seen."""
-    pytest.importorskip("pymysql")
-    drop_tables(mariadb)
-    create_tables(mariadb)
-    engine, reader = create_engine(mariadb), open_outbox(mariadb)
+@pytest.mark.parametrize("server", ["postgresql", "mariadb"])
+def test_each_isolation_level(server: str, level: str, request: pytest.FixtureRequest) -> None:
+    """That another one sent to the key meanwhile is no conflict for a transaction that can't see it."""
+    pytest.importorskip({"postgresql": "psycopg", "mariadb": "pymysql"}[server])
+    url = request.getfixturevalue(server)
+    drop_tables(url)
+    create_tables(url)
+    engine, reader = create_engine(url), open_outbox(url)
     own = engine.execution_options(isolation_level=level)
     with own.connect() as first:
+        if server == "mariadb":  # as it is from 11.6 on
+            with suppress(DBAPIError):
+                first.exec_driver_sql("set session innodb_snapshot_isolation = 1")
+            first.commit()
         first.execute(text("select count(*) from cloudq_outbox_schema")).all()  # its snapshot begins
         send(engine, "k:1")
         write(first, "k:2")
         first.commit()
+        with suppress(DBAPIError):
+            first.exec_driver_sql("set session innodb_snapshot_isolation = 0")
     assert publish_all(reader) == ["k:1", "k:2"]
     reader.close()
     engine.dispose()

@@ -138,6 +138,47 @@ class TestLocks:
         assert store.sweep(10) == 1
 
 
+class TestCuts:
+    """Servers that go, or say nothing."""
+
+    @pytest.mark.parametrize("kind", [databases.PostgreSQL, databases.MariaDB])
+    def test_a_server_that_is_silent_and_comes_back(self, kind: type[databases.PostgreSQL | databases.MariaDB]) -> None:
+        """A call ends in time; the first one afterwards finds what was there before."""
+        server = kind()
+        harness = Harness(server.url)
+        try:
+            with closing(harness.open()) as store:
+                token = claimed(store)
+                server.stop()
+                with lasting(0, 3 * FIVE.total_seconds()), pytest.raises(StoreUnavailable):
+                    store.renew(KEY, token, MINUTE)
+                server.go_on()
+                assert store.renew(KEY, token, MINUTE)
+        finally:
+            harness.close()
+            server.close()
+
+    def test_connections_that_were_cut_while_they_were_idle(self, store: SqlStore, harness: Harness, url: str) -> None:
+        """By a restart, or by what stands before the server: the next call does not fail by it."""
+        token = claimed(store)
+        with harness.engine.connect() as connection:
+            if "mysql" in url:
+                ids = connection.execute(text("select id from information_schema.processlist where command = 'Sleep'"))
+                mine = connection.execute(text("select connection_id()")).scalar_one()
+                for (other,) in ids.all():
+                    if other != mine:
+                        connection.execute(text(f"kill {int(other)}"))
+            else:
+                connection.execute(
+                    text(
+                        "select pg_terminate_backend(pid) from pg_stat_activity "
+                        "where datname = current_database() and pid <> pg_backend_pid() "
+                        "and backend_type = 'client backend'"
+                    )
+                )
+        assert store.renew(KEY, token, MINUTE)
+
+
 class TestForks:
     """A child process."""
 

@@ -221,18 +221,20 @@ class SqlStore:
         return self._repeated(lambda connection: connection.execute(sql(statement), values).all())
 
     def _repeated(self, call: Callable[[Connection], Any]) -> Any:
-        """The call's result. What got into another one's way, or a connection that was cut before, is tried again.
+        """The call's result. What got into another one's way is tried again; and once, where the connection was cut.
 
-        Each call can be made again: see `Store`.
+        Each call can be made again: see `Store`. A server that is silent has used up the time of one statement by then.
         """
+        cut = False
         for last in (False,) * (_TRIES - 1) + (True,):
             try:
                 with self._connection() as connection:
                     return call(connection)
             except DBAPIError as error:
-                again = error.connection_invalidated or self._dialect.fault(error) is Fault.AGAIN
+                again = self._dialect.fault(error) is Fault.AGAIN or (error.connection_invalidated and not cut)
                 if last or not again:
                     raise translated(error, self._dialect) from error
+                cut = cut or error.connection_invalidated
         raise AssertionError("unreachable")
 
     @contextmanager

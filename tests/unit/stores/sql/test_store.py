@@ -19,6 +19,8 @@ from cloudq.stores.sql.store import SqlStore
 KEY = ClaimKey("billing.charge", "order-1")
 MINUTE = timedelta(minutes=1)
 HIDDEN = "hunter2"
+CUT = None
+"""In place of a fault: there was no answer, and there is no connection any more."""
 
 
 class Says:
@@ -28,7 +30,7 @@ class Says:
     waits = "1 = 1"
     at_connect = ()
 
-    def __init__(self, found: Found | None, *failures: Fault) -> None:
+    def __init__(self, found: Found | None, *failures: Fault | None) -> None:
         self.found = found
         self.failures = list(failures)
         self.calls = 0
@@ -40,14 +42,16 @@ class Says:
         self.calls += 1
         if self.failures:
             self.latest = self.failures.pop(0)
-            raise OperationalError("insert", {}, Exception(f"{HIDDEN} is locked"))
+            raise OperationalError(
+                "insert", {}, Exception(f"{HIDDEN} is locked"), connection_invalidated=self.latest is CUT
+            )
         return self.found
 
     def refusal(self, connection: Connection) -> str | None:
         return "is a standby"
 
     def fault(self, error: Exception) -> Fault:
-        return self.latest
+        return self.latest or Fault.FAILED
 
 
 @pytest.fixture
@@ -106,6 +110,18 @@ def test_what_failed_is_not_tried_again(engine: Engine, fault: Fault, kind: type
         claim(engine, dialect)
     assert dialect.calls == 1
     assert HIDDEN not in str(raised.value)
+
+
+@pytest.mark.parametrize(("cuts", "calls"), [(1, 2), (2, 2)])
+def test_a_connection_that_was_cut_is_tried_again_once(engine: Engine, cuts: int, calls: int) -> None:
+    """It may have lain idle since. Of a server that stays silent each try would take its time."""
+    dialect = Says(Found(5, 7, "me", 9, None, 99, None, None), *[CUT] * cuts)
+    if cuts == 1:
+        assert claim(engine, dialect) == Claimed(7)
+    else:
+        with pytest.raises(StoreUnavailable):
+            claim(engine, dialect)
+    assert dialect.calls == calls
 
 
 def test_a_server_that_can_not_be_written_to_is_refused(engine: Engine) -> None:

@@ -48,12 +48,12 @@ class Pump:
         settings: The relay's.
         resting: The queues to leave out for now.
         tally: Counts what becomes of messages.
+        more: Called when a take brought as many as it might, so that there may be more; before they are published.
         stop: Rung when the relay is to stop.
         clock: Where the time comes from.
 
     Attributes:
         down: Why the outbox couldn't be used the last time, or `None`.
-        full: Whether the last take brought as many as it might, so that there may be more.
         busy_since: When the round under way began, on `Clock.elapsed`; `None` between rounds.
     """
 
@@ -65,6 +65,7 @@ class Pump:
         settings: RelaySettings,
         resting: Callable[[], Collection[str]],
         tally: Tally,
+        more: Callable[[], None],
         stop: Doorbell,
         clock: Clock,
     ) -> None:
@@ -75,11 +76,11 @@ class Pump:
         self._lease = settings.lease
         self._resting = resting
         self._tally = tally
+        self._more = more
         self._stop = stop
         self._clock = clock
         self._pause = Backoff(first=FIRST_PAUSE, longest=LONGEST_PAUSE)
         self.down: Exception | None = None
-        self.full = False
         self.busy_since: timedelta | None = None
 
     @property
@@ -128,7 +129,8 @@ class Pump:
         batch = self._reader.take(self._limit, self._resting())
         self._note_up()
         rows = () if batch is None else batch.rows
-        self.full = len(rows) >= self._limit
+        if len(rows) >= self._limit:
+            self._more()
         self._learn_size(rows)
         return batch
 
@@ -196,7 +198,6 @@ class Pump:
         if self.down is None or type(self.down) is not type(error):
             logger.warning("the outbox can't be used, which is tried again: %s", error)
         self.down = error
-        self.full = False
         self.close()
 
     def _note_up(self) -> None:

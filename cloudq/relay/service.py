@@ -82,6 +82,7 @@ class Relay:
                 settings=settings,
                 resting=self._resting.queues,
                 tally=self._tally,
+                more=self._more.ring,
                 stop=self._stop,
                 clock=self._clock,
             )
@@ -223,8 +224,6 @@ class Relay:
                         return
                     pump.pause()
                     continue
-                if pump.full:
-                    self._more.ring()
                 if not taken:
                     if self._until_empty:
                         return

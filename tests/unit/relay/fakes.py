@@ -74,7 +74,9 @@ class FakeOutbox:
     def open(self, lease: timedelta) -> FakeReader:
         """A reader of its own."""
         self._check()
-        self.opened.append(lease)
+        with self.changed:
+            self.opened.append(lease)
+            self.changed.notify_all()
         return FakeReader(self, lease)
 
     def take_from_all(self) -> None:
@@ -84,10 +86,15 @@ class FakeOutbox:
                 batch.lost = True
             self.held.clear()
 
+    def until_opened(self, count: int) -> None:
+        """Waits until it was opened this often."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: len(self.opened) >= count, 20), self.opened
+
     def until_empty(self) -> None:
         """Waits until all was published."""
         with self.changed:
-            assert self.changed.wait_for(lambda: not self.rows, 20), self.rows
+            assert self.changed.wait_for(lambda: not self.rows, 20), len(self.rows)
 
     def _check(self) -> None:
         if self.broken is not None:

@@ -33,6 +33,7 @@ class Bench:
             settings=settings,
             resting=self.resting.queues,
             tally=Tally(),
+            more=lambda: None,
             stop=Doorbell(self.clock),
             clock=self.clock,
         )

@@ -33,9 +33,14 @@ class Bench:
     def rows(self, *sent: Message) -> Sequence[OutboxRow]:
         return [self.outbox.rows[id_] for id_ in self.outbox.add(*sent)]
 
+    def _may_go_on(self, _: timedelta) -> bool:
+        self.slices += 1
+        return True
+
     def publish(self, rows: Sequence[OutboxRow]) -> Sorted:
         done = Sorted([], [], [])
-        for part in self.publisher.publish(rows, lambda _: True):
+        self.slices = 0
+        for part in self.publisher.publish(rows, self._may_go_on):
             done.published.extend(part.published)
             done.failed.extend(part.failed)
             done.parked.extend(part.parked)
@@ -73,7 +78,7 @@ def test_full_calls(bench: Bench) -> None:
     done = bench.publish(bench.rows(*messages("a", "b", "c", "d", "e", "f", "g")))
 
     assert [1, 2, 3, 4, 5, 6, 7] == sorted(done.published)
-    assert [3, 3, 1] == bench.driver.calls
+    assert ([3, 3, 1], 3) == (bench.driver.calls, bench.slices)
     assert ["a", "b", "c", "d", "e", "f", "g"] == bench.driver.order
 
 
@@ -83,7 +88,15 @@ def test_calls_keep_to_the_bytes(bench: Bench) -> None:
     done = bench.publish(bench.rows(*large))
 
     assert [1, 2, 3] == done.published
-    assert [1, 1, 1] == bench.driver.calls
+    assert ([1, 1, 1], 3) == (bench.driver.calls, bench.slices)
+
+
+def test_small_ones_behind_a_large_one(bench: Bench) -> None:
+    """What doesn't fit beside a large message goes into further calls, of as many as the backend takes."""
+    large = Message(id="l", task="t", payload={"text": "x" * 1_750}, queue="emails")
+    bench.publish(bench.rows(large, *messages("a", "b", "c", "d")))
+
+    assert ([1, 3, 1], 3) == (bench.driver.calls, bench.slices)
 
 
 def test_one_of_a_key_a_call(bench: Bench) -> None:

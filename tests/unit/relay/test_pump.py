@@ -9,12 +9,12 @@ import pytest
 
 from cloudq.app import App
 from cloudq.core.message import Message
-from cloudq.errors import MessageTooLarge, Throttled
+from cloudq.errors import BackendUnavailable, MessageTooLarge, Throttled
 from cloudq.relay import pump as pump_module
 from cloudq.relay.doorbell import Doorbell
 from cloudq.relay.publishing import Publisher
 from cloudq.relay.pump import Pump
-from cloudq.relay.resting import Resting
+from cloudq.relay.resting import LONGEST, Resting
 from cloudq.relay.settings import RelaySettings
 from cloudq.relay.tally import Counts, Tally
 from cloudq.testing.clock import FakeClock
@@ -30,16 +30,18 @@ class Bench:
         self.tally = Tally()
         self.stop = Doorbell(clock)
         self.outbox = FakeOutbox(clock)
-        self._resting = Resting(clock)
-        self._publisher = Publisher(app.queue, self._resting, UNSIGNED_ALL)
+        self.resting = Resting(clock)
+        self.more: list[int] = []
+        self._publisher = Publisher(app.queue, self.resting, UNSIGNED_ALL)
 
     def pump(self, **settings: int) -> Pump:
         return Pump(
             self.outbox.open,
             self._publisher,
             settings=RelaySettings(**settings),  # type: ignore[arg-type]
-            resting=self._resting.queues,
+            resting=self.resting.queues,
             tally=self.tally,
+            more=lambda: self.more.append(len(self.driver.order)),
             stop=self.stop,
             clock=self.clock,
         )
@@ -63,16 +65,16 @@ def test_publishes_and_settles(bench: Bench) -> None:
     assert ["a", "b"] == bench.driver.order
     assert {} == bench.outbox.rows
     assert Counts(published=2) == bench.tally.counts()
-    assert not pump.full
+    assert [] == bench.more
 
 
 def test_full_takes(bench: Bench) -> None:
-    """It says whether there may be more."""
+    """It says at once that there may be more, before it publishes: others may begin."""
     bench.outbox.add(*messages("a", "b", "c"))
     pump = bench.pump(batch=2)
 
-    assert (2, True) == (pump.round(), pump.full)
-    assert (1, False) == (pump.round(), pump.full)
+    assert (2, 1, 0) == (pump.round(), pump.round(), pump.round())
+    assert [0] == bench.more
 
 
 def test_a_failed_one_waits_and_comes_again(bench: Bench) -> None:
@@ -104,6 +106,24 @@ def test_a_parked_one_holds_back_its_key(bench: Bench, caplog: pytest.LogCapture
     assert "message 1 of the outbox is parked: MessageTooLarge: by far" in caplog.text
 
 
+def test_a_queue_that_is_down_is_left_out(bench: Bench) -> None:
+    """While it rests none of its messages is taken, so that they don't stand before those of other queues."""
+    bench.outbox.add(*messages("a", "b"))
+    bench.driver.errors["emails"] = BackendUnavailable("away")
+    pump = bench.pump(batch=1)
+    pump.round()
+    bench.outbox.add(*messages("x", queue="reports"))
+    pump.round()
+    del bench.driver.errors["emails"]
+    assert ([(), ("emails",)], ["x"]) == (bench.outbox.takes, bench.driver.order)
+    bench.clock.advance(LONGEST)
+    pump.round()
+    pump.round()
+
+    assert ["x", "a", "b"] == bench.driver.order
+    assert {} == bench.resting.reasons()
+
+
 def test_two_pumps_share(bench: Bench) -> None:
     """While one publishes, another takes none of its messages, nor what follows on their keys."""
     bench.outbox.add(*messages("a1", "a2", queue="q.fifo", key="a"), *messages("b", queue="q.fifo", key="b"))
@@ -127,13 +147,16 @@ def test_the_outbox_is_away(bench: Bench, caplog: pytest.LogCaptureFixture) -> N
     """A round without the outbox says so once, closes its connection, and the next one opens it anew."""
     bench.outbox.add(*messages("a"))
     pump = bench.pump()
+    bench.driver.during = bench.outbox.take_from_all
+    pump.round()
     bench.outbox.broken = down()
     assert (None, None) == (pump.round(), pump.round())
+    assert (1, 1) == (len(bench.outbox.opened), bench.outbox.closed)
     assert isinstance(pump.down, type(bench.outbox.broken))
     bench.outbox.broken = None
 
     assert 1 == pump.round()
-    assert (["a"], None, 0) == (bench.driver.order, pump.down, pump.failures)
+    assert (["a", "a"], None, 0) == (bench.driver.order, pump.down, pump.failures)
     assert 1 == caplog.text.count("the outbox can't be used, which is tried again: the server is away")
 
 

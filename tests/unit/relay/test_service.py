@@ -86,7 +86,6 @@ def test_publishes_what_comes(bench: Bench) -> None:
 
 def test_many_batches_at_once(bench: Bench) -> None:
     """While there is more than a batch the others help; each message is published once."""
-    bench.outbox.add(*messages(*[f"m{n}" for n in range(200)]))
     meet = threading.Barrier(2, timeout=PATIENCE)
 
     def together() -> None:
@@ -99,7 +98,10 @@ def test_many_batches_at_once(bench: Bench) -> None:
 
     bench.driver.during = first
     with Running(bench.relay(batch=3, concurrency=2)):
+        bench.outbox.until_opened(2)
+        bench.outbox.add(*messages(*[f"m{n}" for n in range(200)]))
         bench.outbox.until_empty()
+    assert not meet.broken
 
     assert sorted(f"m{n}" for n in range(200)) == sorted(bench.driver.order)
 
@@ -126,7 +128,8 @@ def test_ends_after_a_time(bench: Bench) -> None:
     """With `max_time` it ends by itself, with 0, though more may come."""
     bench.outbox.add(*messages("a"))
 
-    assert 0 == bench.relay(max_time=SOON).run()
+    with Running(bench.relay(max_time=SOON)) as running:
+        assert 0 == running.ended()
     assert ["a"] == bench.driver.order
 
 

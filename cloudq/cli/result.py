@@ -47,7 +47,8 @@ def result(
     patience = None if wait is None else duration("--wait", wait)
     with one_store(store, app, backend) as opened:
         its, kept = opened.chosen.app, opened.store
-        found = _look(Results(lambda: kept, its.runtime.handlers, lambda: its.clock), id_, patience, its.clock)
+        # Without the tasks: what is shown is JSON, whatever types they declare.
+        found = _look(Results(lambda: kept, {}, lambda: its.clock), id_, patience, its.clock)
     if json:
         write_json(_fields(found))
     else:

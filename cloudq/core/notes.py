@@ -21,6 +21,8 @@ import msgspec
 LARGEST_NOTE: Final = 320 * 1024
 """The most bytes of a note: DynamoDB's items have 400 KiB, names and numbers included."""
 
+_LONGEST_SHOWN: Final = 600
+
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept under a name.
@@ -95,5 +97,5 @@ def new_version() -> int:
 
 
 def shown_name(name: str) -> str:
-    """A name as every server takes it, for people: without NUL and halves of surrogate pairs."""
-    return name.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+    """A name as every server takes it, for people: bounded, without NUL and halves of surrogate pairs."""
+    return name[:_LONGEST_SHOWN].encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")

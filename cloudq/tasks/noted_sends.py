@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
@@ -27,23 +28,27 @@ class NotedSends:
 
     Args:
         results: Where runs are noted.
+        in_use: Whether there is a store, without opening it.
     """
 
-    def __init__(self, results: Results) -> None:
+    def __init__(self, results: Results, in_use: Callable[[], bool]) -> None:
         self._results = results
+        self._in_use = in_use
 
     def instead(self, message: Message) -> Sent[Any] | None:
         """What a send gives back in place of sending, where another message waits already; mostly `None`.
 
         Raises:
             UnsupportedError: The message is to be tracked, and the app has no store. Nothing was stored.
-            BackendError: The store can't be reached. Nothing was stored.
+            BackendError: The store is to be looked at, and can't be reached. Nothing was stored.
         """
         if not is_tracked(message):
             return None
-        store = self._results.store("tracked messages")
         waiting = waiting_of(message)
-        if waiting is None or waiting.replaces:
+        if self._in_use() and (waiting is None or waiting.replaces):
+            return None  # a store that is down must keep no message from being sent that needn't be looked for
+        store = self._results.store("tracked messages")
+        if waiting is None:
             return None
         other = WaitingMarks(store.notes).waiting(message.task, waiting.key)
         return None if other is None else Sent(id=other, duplicate=True)

@@ -35,7 +35,7 @@ class AppRuntime:
         self._connection = connection
         self.stores = stores
         self.results = Results(lambda: self.store, registry.definitions, lambda: connection.clock)
-        self.noted_sends = NotedSends(self.results)
+        self.noted_sends = NotedSends(self.results, lambda: self.stores.in_use)
 
     @property
     def handlers(self) -> Mapping[str, Definition]:

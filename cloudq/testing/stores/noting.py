@@ -17,6 +17,7 @@ ODD_NAMES = {
     "lines": "line one\nline two\ttab",
     "spaces": " leading and trailing ",
     "no text": "nul \0 and \ud800",
+    "endless": "e" * 100_000,
 }
 
 

@@ -136,3 +136,15 @@ def test_a_long_time_is_kept(notes):
     seen = notes.look("1")
     assert seen is not None
     assert seen.age < timedelta(minutes=1)
+
+
+def test_nothing_in_it_moves_the_terminal(cli, notes):
+    """Neither a reason nor a result: both may hold what a stranger wrote."""
+    started(notes).end(RunState.DEAD, "\x1b[2J gone")
+    assert "\x1b" not in cli("result", "1").out
+    notes.start("1", "shop.welcome", owner="again", attempt=1, keep=None).end(
+        RunState.DONE, result='"\\u009b2J \u009b"'.encode()
+    )
+    shown = cli("result", "1").out
+    assert "\x9b" not in shown
+    assert "result" in shown

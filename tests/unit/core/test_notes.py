@@ -25,3 +25,4 @@ def test_names_are_shown_as_every_server_takes_them() -> None:
     """PostgreSQL has no NUL in its texts, and none has half of a surrogate pair."""
     assert shown_name("run a/b \u20ac") == "run a/b \u20ac"
     assert shown_name("a\0b\ud800c") == "a\\0b\\ud800c"
+    assert len(shown_name("x" * 100_000)) == 600

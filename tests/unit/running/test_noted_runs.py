@@ -593,3 +593,40 @@ def test_without_a_store_nothing_is_tracked() -> None:
         with pytest.raises(cloudq.UnsupportedError, match="without a store"):
             app.result("1")
         assert deliver(app, message_of(tracked=True)) is ACKED
+
+
+# ── dead letters ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_redriven_dead_letter_has_a_result(app: App) -> None:
+    """By the same id, so that a caller who waits gets it."""
+    broken = [True]
+
+    @app.task("t", keep_result=HOUR)
+    def task() -> int:
+        if broken:
+            raise DeadLetter("no disk")
+        return 7
+
+    sent = task.send()
+    run_all(app)
+    assert app.result(sent).status == "dead"
+    assert app.cancel_run(sent) is CancelAnswer.TOO_LATE
+    broken.clear()
+    assert app.queue("default").dead_letters.redrive().redriven == 1
+    run_all(app)
+    assert sent.result(timedelta(0)) == 7
+
+
+def test_work_that_another_delivery_did_has_no_result_here(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its transaction found the completion: `None` isn't what it returned."""
+
+    @app.task("t", keep_result=HOUR)
+    def task() -> int:
+        raise RuntimeError("the completion is there")
+
+    monkeypatch.setattr("cloudq.tasks.definition.is_done_already", lambda context, error: True)
+    assert deliver(app, message_of()) is ACKED
+    found = app.result("1")
+    assert (found.status, found.kept) == ("done", False)
+    assert "not kept" in found.reason

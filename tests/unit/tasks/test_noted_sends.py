@@ -197,3 +197,22 @@ def test_an_outbox_refuses_what_has_to_be_sent_alone(bench: Bench) -> None:
         with pytest.raises(UnsupportedError, match="can't be sent by an outbox"):
             bench.app.outbox(connection).send(task.call("a"))
     connection.close()
+
+
+def test_a_store_that_can_not_be_opened_keeps_no_tracked_message_from_being_sent(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor a debounced one; only what is to be looked for is refused."""
+
+    def fail(url: str, **options: object) -> None:
+        raise StoreUnavailable("no route to host")
+
+    monkeypatch.setattr("cloudq.queues.store_connection.open_store", fail)
+    app = App("memory://", store="redis://localhost")
+    task = app.task("t")(lambda: None)
+    task.options(track=True).send()
+    task.options(debounce=SPAN).send()
+    assert caplog.text.count("couldn't be noted") == 2
+    with pytest.raises(StoreUnavailable):
+        task.options(unique_while_waiting=True).send()
+    assert app.queue("default").stats().ready + app.queue("default").stats().delayed == 2

@@ -60,6 +60,26 @@ def the_context_is_hidden() -> None:
     asynchronous.send(42)  # type: ignore[call-arg]  # keyword-only
 
 
+@app.task(
+    idempotency_key=lambda user_id: f"remind-{user_id}",
+    unique_until="start",
+    idempotency_ignore={"requested_at"},
+    on_store_error="run",
+)
+def keyed(context: Context, user_id: int, requested_at: datetime) -> int | None:
+    return assert_type(context.fence, int | None)
+
+
+def keys_and_their_store_are_typed() -> None:
+    App("sqs://eu-west-1", store="postgresql://host/database?prefix=prod")
+    App(store="none").configure(store="redis://host")
+    assert_type(keyed.send(42, datetime.now(UTC)), Sent)
+    app.task(unique_until="end")  # type: ignore[call-overload]  # success or start
+    app.task(on_store_error="skip")  # type: ignore[call-overload]  # wait or run
+    app.task(idempotency_ignore=3)  # type: ignore[call-overload]  # parameters by name
+    App(store=None).configure(store=5)  # type: ignore[arg-type]  # a URL
+
+
 async def async_sends() -> None:
     assert_type(await bare.asend(42), Sent[bool])
     assert_type(await cloudq.asend(bare, {"user_id": 42}), Sent)

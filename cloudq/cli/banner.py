@@ -9,12 +9,15 @@ from typing import Literal
 import msgspec
 
 import cloudq
+from cloudq.app import App
 from cloudq.cli.choosing import Chosen
 from cloudq.cli.output import complain, note
 from cloudq.core.details import worker_name
 from cloudq.core.printable import printable_json
+from cloudq.core.store_url import parse_store_url
 from cloudq.core.url import parse_url
 from cloudq.errors import nearest
+from cloudq.queues.store_connection import NATIVE_ONLY
 from cloudq.queues.urls import parse_claim_check
 
 
@@ -41,6 +44,7 @@ def show_banner(
         if chosen.app.runtime.claim_check_url is None
         else str(parse_claim_check(chosen.app.runtime.claim_check_url))
     )
+    keys = _store_of_keys(chosen.app)
     if as_json:
         line = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -51,6 +55,7 @@ def show_banner(
             "worker": worker_name(),
             "backend": backend,
             "claim_check": store,
+            "store": keys,
             "backend_from": chosen.backend_from,
             "app": chosen.spec,
             "app_from": chosen.how,
@@ -66,7 +71,16 @@ def show_banner(
     shown |= lines
     if store is not None:
         shown["payloads"] = f"too large for their queue: {store}"
+    if keys is not None:
+        shown["keys"] = "left to the backend" if keys == NATIVE_ONLY else f"claimed in {keys}"
     note(*(f"  {name:<8} {value}" for name, value in shown.items()))
+
+
+def _store_of_keys(app: App) -> str | None:
+    """Where idempotency keys are claimed, or `none`; `None` where nobody chose a store, nor declares a key."""
+    stores = app.runtime.stores
+    url = stores.url if stores.chosen is not None or app.runtime.keyed_tasks() else None
+    return url if url is None or url == NATIVE_ONLY else str(parse_store_url(url))
 
 
 def note_undeclared(chosen: Chosen, queues: Iterable[str]) -> None:

@@ -143,7 +143,8 @@ class StoreClaims:
 
     def _terms(self, definition: Definition, queue: str, until: timedelta | None) -> Terms:
         """For how long a claim of the task's holds, and its record is kept."""
-        retention = self._app.queue(queue).capabilities.retention
+        # Where the backend isn't open it isn't opened for that: it is a function's, on SQS, whose time `KEEP` is.
+        retention = self._app.queue(queue).capabilities.retention if self._app.is_open else None
         keep = KEEP if retention is None else 2 * retention
         if definition.key_options.unique_until == "start":
             # Nobody is to take it over. A worker that dies leaves it as it is.

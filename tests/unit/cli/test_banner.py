@@ -56,6 +56,24 @@ def test_the_banner_names_the_store_of_large_payloads(cli, shop, monkeypatch):
     assert "memory://payloads" == json.loads(said.splitlines()[0])["claim_check"]
 
 
+def test_the_banner_names_the_store_of_keys(writer, capsys):
+    """Where keys are declared, or a store is chosen; without the password in its URL."""
+
+    def told(*, keyed: bool = False, **settings: str) -> tuple[str, object]:
+        app = App(writer.url, **settings)
+        if keyed:
+            app.task("t", idempotency_key="{n}")(lambda n: None)
+        for as_json in (False, True):
+            show_banner(Chosen(app=app, spec="a", how="--app"), {}, {}, as_json=as_json)
+        *lines, said = capsys.readouterr().err.splitlines()
+        return next((line.strip() for line in lines if line.startswith("  keys")), ""), json.loads(said)["store"]
+
+    assert ("", None) == told()
+    assert (f"keys     claimed in {writer.url}", writer.url) == told(keyed=True)
+    assert ("keys     left to the backend", "none") == told(keyed=True, store="none")
+    assert ("keys     claimed in redis://***@host", "redis://***@host") == told(store="redis://:secret@host")
+
+
 def test_the_banner_tells_what_named_app_and_backend(cli, writer, monkeypatch):
     """A line each: the file, variable or option, so that a worker in the wrong folder is seen to be in one."""
 

@@ -209,6 +209,9 @@ def test_an_interrupted_run_gives_its_claim_back_aside(store, clock, heartbeat):
 def test_an_interrupted_run_of_a_final_claim_keeps_it(store, clock, heartbeat):
     """Nobody knows how far it came, and it isn't to be started again."""
     held(store, clock, heartbeat=heartbeat, is_final=True).give_up()
+    looked = threading.Event()
+    heartbeat.aside(looked.set)  # after what was put aside before
+    assert looked.wait(10)
     assert [] == store.calls
     assert RecordState.IN_PROGRESS is store.show(KEY).state
 

@@ -16,7 +16,7 @@ from cloudq.core import wire
 from cloudq.core.driver import Ack, Final, Outgoing
 from cloudq.core.failure import Failure
 from cloudq.core.message import Message
-from cloudq.core.outcome import Acked, Snoozed
+from cloudq.core.outcome import Acked, Retried, Snoozed
 from cloudq.core.plan import plan
 from cloudq.core.processor import Processor
 from cloudq.drivers.sqs import SQSDriver, bodies
@@ -201,7 +201,7 @@ def test_a_long_retry_keeps_its_failure(driver, sqs, clock, scheduler):
     driver.send([Outgoing(id="1", queue="q", body=wire.encode(Message(id="1", task="t", queue="q")))])
     (delivery,) = receive(driver)
     failure = Failure(reason="down <for> long", attempts=1)
-    made = plan(delivery, Snoozed(delay=6 * HOUR, reason="x", failure=failure), driver.capabilities("q"), clock.now())
+    made = plan(delivery, Retried(delay=6 * HOUR, reason="x", failure=failure), driver.capabilities("q"), clock.now())
     assert [None] == [result.error for result in driver.send(made.copies)]
     driver.settle([Final(lease=delivery.lease, step=Ack())])
     clock.advance(6 * HOUR)

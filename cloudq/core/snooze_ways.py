@@ -97,6 +97,9 @@ def worker_place(capabilities: Capabilities) -> Place:
     return Place.WORKER_DELAYED
 
 
-def at_once(delay: timedelta, capabilities: Capabilities) -> timedelta:
-    """The delay of a release that is to be no copy: as long as the queue can hide it, and none where it can't."""
-    return min(delay, capabilities.native_retry_delay or timedelta(0))
+def stopped_delay(delay: timedelta, place: Place) -> timedelta:
+    """The delay of a release where the intake stops: none unless it costs nothing, as nobody here asks for it again.
+
+    A worker on Service Bus would have to hold a session for it, and a queue would have to be sent a copy.
+    """
+    return delay if place is Place.WORKER_DELAYED else timedelta(0)

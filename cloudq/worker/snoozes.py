@@ -19,7 +19,7 @@ from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.outcome import Outcome, Snoozed, Why
 from cloudq.core.safe_log import SafeLogger
-from cloudq.core.snooze_ways import TABLE, Waits, Way, at_once, worker_place
+from cloudq.core.snooze_ways import TABLE, Waits, Way, stopped_delay, worker_place
 from cloudq.core.store_watch import StoreWatch
 from cloudq.running.held import HeldLease
 from cloudq.worker.intake import Intake
@@ -75,13 +75,12 @@ class Snoozes:
         if self._burst:
             return outcome
         queue = held.delivery.queue
-        capabilities = self._capabilities(queue)
-        waits: Waits = TABLE[worker_place(capabilities)][outcome.why]
+        place = worker_place(self._capabilities(queue))
+        waits: Waits = TABLE[place][outcome.why]
         if waits.stops and self._watch is not None:
             self._stop(queue, outcome, self._watch)
             if waits.way is Way.RELEASE:
-                # This worker won't be handed it again for nothing, so it needn't be copied for the sake of a delay.
-                outcome = replace(outcome, delay=at_once(outcome.delay, capabilities))
+                outcome = replace(outcome, delay=stopped_delay(outcome.delay, place))
         if waits.way is not Way.HOLD:
             return outcome
         # Since when it waits is to be known in whichever process runs it again; nothing is kept beside the message.

@@ -14,7 +14,7 @@ from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.message import Message, is_ordered
 from cloudq.core.outcome import Snoozed, Why
 from cloudq.core.plan import plan
-from cloudq.core.snooze_ways import TABLE, Place, Way, at_once, worker_place
+from cloudq.core.snooze_ways import TABLE, Place, Way, stopped_delay, worker_place
 from cloudq.core.steps import Ack, Release
 from cloudq.drivers.cloud_tasks import limits as cloud_tasks
 from cloudq.drivers.memory import MemoryDriver
@@ -74,8 +74,7 @@ def test_a_plan_waits_as_the_table_says(place: Place, why: Why) -> None:
         return
     queue, capabilities = PLACES[place]
     delivery = delivered(queue)
-    stops_or_unstarted = waits.stops or why is Why.UNSTARTED
-    delay = at_once(LATER, capabilities) if stops_or_unstarted and waits.way is Way.RELEASE else LATER
+    delay = timedelta(0) if why is Why.UNSTARTED else stopped_delay(LATER, place) if waits.stops else LATER
     made = plan(delivery, Snoozed(delay=delay, why=why, reason="x"), capabilities, NOW)
     if waits.way is Way.COPY:
         [copy] = made.copies

@@ -73,7 +73,7 @@ def keyed(context: Context, user_id: int, requested_at: datetime) -> int | None:
 def keys_and_their_store_are_typed() -> None:
     App("sqs://eu-west-1", store="postgresql://host/database?prefix=prod")
     App(store="none").configure(store="redis://host")
-    assert_type(keyed.send(42, datetime.now(UTC)), Sent)
+    assert_type(keyed.send(42, datetime.now(UTC)), Sent[int | None])
     app.task(unique_until="end")  # type: ignore[call-overload]  # success or start
     app.task(on_store_error="skip")  # type: ignore[call-overload]  # wait or run
     app.task(idempotency_ignore=3)  # type: ignore[call-overload]  # parameters by name

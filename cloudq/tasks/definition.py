@@ -135,6 +135,8 @@ class Definition:
         from cloudq.user_database.inbox import Completion
 
         key = claim.key.key if claim is not None else self.idempotency_key_of(message)
+        if self.key_options.unique_until == "start":
+            key = None  # another message of the key is other work, once this one has begun
         return Completion(
             namespace=self.app.runtime.namespace,
             tasks=(message.task,) if key is None else tuple({self.name, message.task, *self.aliases}),

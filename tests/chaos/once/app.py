@@ -10,6 +10,7 @@ import hashlib
 import os
 import signal
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,15 @@ import cloudq
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Final, Release, SettleResult
 from cloudq.drivers.sqlite import SQLiteDriver
+from cloudq.running.held_claim import HeldClaim
 from cloudq.user_database import Statement, inbox
 
-POINTS = ("claimed", "affected", "completed", "committed", "ended", "claim completed", "acknowledging", "acknowledged")
 FOLDER = Path(os.environ["ONCE_FOLDER"])
 MODE = os.environ["ONCE_MODE"]
 """`transaction`, `no completion` (the same with the inbox's insertion left out), or `claim` (no transaction at all)."""
 
-app = cloudq.App(os.environ["ONCE_QUEUE"])
+app = cloudq.App(os.environ["ONCE_QUEUE"], store=os.environ["ONCE_STORE"])
+LEASE = timedelta(seconds=float(os.environ["ONCE_LEASE"]))
 engine = sqlalchemy.create_engine(os.environ["ONCE_DATABASE"], pool_size=2)
 here: list[object] = ["nothing"]
 
@@ -80,6 +82,7 @@ def times(message: str) -> int:
 
 
 _settle, _receive = SQLiteDriver.settle, SQLiteDriver.receive
+before_and_after(HeldClaim, "end", "ended", "claim completed")
 SQLiteDriver.settle, SQLiteDriver.receive = settle, receive  # type: ignore[method-assign,assignment]
 event.listen(engine, "commit", lambda _: point("completed"))
 
@@ -95,6 +98,7 @@ def write(context: cloudq.Context, table: str, n: int, child: bool) -> None:
     if MODE == "claim":
         with engine.begin() as connection:
             connection.execute(statement, {"n": n})
+            point("affected")
         point("committed")
         return
     with engine.connect() as connection:
@@ -106,13 +110,13 @@ def write(context: cloudq.Context, table: str, n: int, child: bool) -> None:
         point("committed")
 
 
-@app.task("parent", idempotency_key="parent-{n}")
+@app.task("parent", idempotency_key="parent-{n}", lease=LEASE)
 def parent(context: cloudq.Context, n: int) -> None:
     """A row, and a child."""
     write(context, "effect", n, child=MODE != "claim")
 
 
-@app.task("child", idempotency_key="child-{n}")
+@app.task("child", idempotency_key="child-{n}", lease=LEASE)
 def child(context: cloudq.Context, n: int) -> None:
     """A row."""
     write(context, "effect_of_child", n, child=False)

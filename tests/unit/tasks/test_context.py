@@ -338,6 +338,16 @@ class TestTransaction:
             assert {"pay", "pay.old"} == set(completion.tasks)
             assert completion.key == (key or f"order-{order}")
 
+    def test_a_key_that_is_unique_until_the_start_is_none_of_the_effect(self, app):
+        """Another message of it may come as soon as the first has begun, and is other work."""
+
+        @app.task("index", idempotency_key="page-{page}", unique_until="start")
+        def index(page: int) -> None: ...
+
+        message = Message(id="1", task="index", queue="default", payload={"page": 1}, idempotency_key="page-1")
+        completion = app.runtime.handlers["index"].completion_of(message, None)
+        assert (None, ("index",)) == (completion.key, completion.tasks)
+
     def test_a_context_of_no_delivery_has_none(self, tmp_path):
         """There is nothing that could be done twice."""
         ledger = Ledger(tmp_path)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from cloudq.default_app import cancel as cancel
     from cloudq.default_app import cancel_run as cancel_run
     from cloudq.default_app import configure as configure
+    from cloudq.default_app import outbox_in as outbox_in
     from cloudq.default_app import result as result
     from cloudq.default_app import send as send
     from cloudq.default_app import send_many as send_many
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from cloudq.errors import TimeLimitExceeded as TimeLimitExceeded
     from cloudq.errors import TransientError as TransientError
     from cloudq.errors import UnsupportedError as UnsupportedError
+    from cloudq.outbox.making import create_outbox as create_outbox
     from cloudq.queues.cloud_queue import CloudQueue as CloudQueue
     from cloudq.tasks.context import Context as Context
     from cloudq.tasks.context import current as current
@@ -88,6 +90,7 @@ _HOMES = {
         "cancel",
         "cancel_run",
         "configure",
+        "outbox_in",
         "result",
         "send",
         "send_many",
@@ -108,6 +111,7 @@ _HOMES = {
         "TransientError",
         "UnsupportedError",
     ),
+    "cloudq.outbox.making": ("create_outbox",),
     "cloudq.core.run_notes": ("CancelAnswer",),
     "cloudq.tasks.results": ("Result",),
     "cloudq.tasks.options": ("SendOptions", "TaskOptions"),

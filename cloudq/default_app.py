@@ -19,3 +19,4 @@ cancel_run = default.cancel_run
 acancel_run = default.acancel_run
 configure = default.configure
 eager = default.eager
+outbox_in = default.outbox

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LEASE: Final = timedelta(seconds=60)
-"""For how long a batch is a relay's, unless it is told otherwise."""
+"""For how long a batch is a relay's, unless it says otherwise."""
 
 NO_NAMESPACE: Final = (
     f"an outbox's namespace is a text of at most {schema.LONGEST_NAMESPACE} characters without spaces at its ends"

@@ -1,9 +1,9 @@
 """Which messages are taken, as the SQL of each database: what is due, and of each ordering key the oldest.
 
 Messages without a key are in the order of their ids, roughly that of their sends. Of a key only the oldest row, its
-head, can be taken; whoever holds it has the key, and gets more of its rows with it, to be published one by one. Keys
-are met in the order of their digests, each look going on where the last one ended, so that none waits for ever. A look
-touches one row of a key, however many wait behind it.
+head, can be taken; the reader that holds it has the key, and gets more of its rows with it, to be published one by one.
+Keys are met in the order of their digests, each look going on where the last one ended, so that none waits forever. A
+look touches one row of a key, however many wait behind it.
 """
 
 from __future__ import annotations

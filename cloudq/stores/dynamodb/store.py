@@ -17,6 +17,7 @@ from cloudq.aws_wire.clients import Clients
 from cloudq.core.capabilities import CALL_TIMEOUT
 from cloudq.core.claim_life import next_token
 from cloudq.core.clock import SYSTEM_CLOCK, Clock, from_micros
+from cloudq.core.notes import shown_name
 from cloudq.core.store import (
     Claim,
     Claimed,
@@ -210,7 +211,7 @@ class DynamoStore:
     def _item(self, key: ClaimKey, owner: str, fingerprint: bytes | None, **numbers: int) -> dict[str, Any]:
         numbers["expires_at"] = _seconds(numbers["kept_until"])
         item = self._id(key) | {
-            "work": {"S": f"{key.task} {key.key}"[:_LONGEST_NAME]},  # for people who look into the table
+            "work": {"S": shown_name(f"{key.task} {key.key}")[:_LONGEST_NAME]},  # for people who look into the table
             "claim_owner": {"S": owner},
         }
         item |= {name: {"N": str(number)} for name, number in numbers.items()}

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from cloudq.core.clock import from_micros
+from cloudq.core.notes import shown_name
 from cloudq.core.store import (
     Claim,
     Claimed,
@@ -81,8 +82,8 @@ class SqlStore:
         """Takes the key, unless somebody has it or its work is done."""
         values = self._values(key) | {
             "namespace": self._namespace,
-            "task": key.task,
-            "key": key.key,
+            "task": shown_name(key.task),
+            "key": shown_name(key.key),
             "owner": owner,
             "lease": lease // _MICROSECOND,
             "keep": keep // _MICROSECOND,

@@ -8,7 +8,7 @@ from sqlite3 import Cursor
 from typing import Any, Final, Protocol, TypeVar
 
 from cloudq.core.clock import from_micros
-from cloudq.core.notes import Note, Written, new_version, note_digest
+from cloudq.core.notes import Note, Written, new_version, note_digest, shown_name
 from cloudq.sqlite_file.boot import Moment
 from cloudq.stores.sqlite.rows import KEPT
 
@@ -68,7 +68,7 @@ class SqliteNotes:
             if (seen.version if seen else 0) != after:
                 return seen
             kept = now.plus(keep)
-            values = {"namespace": self._namespace, "name": name.encode("utf-8", "backslashreplace").decode()}
+            values = {"namespace": self._namespace, "name": shown_name(name)}
             cursor.execute(
                 _WRITE,
                 values

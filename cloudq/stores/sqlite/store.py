@@ -11,6 +11,7 @@ from typing import Any, Final
 from cloudq.core.capabilities import CALL_TIMEOUT
 from cloudq.core.claim_life import TABLE, Call, Does, Seen, next_token
 from cloudq.core.clock import SYSTEM_CLOCK, Clock, from_micros
+from cloudq.core.notes import shown_name
 from cloudq.core.store import Claim, Claimed, ClaimKey, Completed, Forgotten, InProgress, Record, RecordState
 from cloudq.sqlite_file.boot import Moment
 from cloudq.sqlite_file.files import OWNER_ONLY
@@ -102,8 +103,8 @@ class SqliteStore:
         values: dict[str, Any] = {
             "digest": key.digest(self._namespace),
             "namespace": self._namespace,
-            "task": _storable(key.task),
-            "key": _storable(key.key),
+            "task": shown_name(key.task),
+            "key": shown_name(key.key),
             "owner": owner,
             "fingerprint": fingerprint,
         }
@@ -247,11 +248,6 @@ def _ends(now: Moment, held: timedelta, kept: timedelta = timedelta(0)) -> dict[
 
 def _remember(cursor: Cursor, token: int) -> None:
     cursor.execute("UPDATE store_last SET token = ? WHERE token < ?", (token, token))
-
-
-def _storable(text: str) -> str:
-    """A text for people, as SQLite takes it: what isn't Unicode by its number. The digest is of the text itself."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 _STATES: Final = {

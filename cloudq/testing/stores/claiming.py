@@ -9,13 +9,14 @@ import pytest
 from cloudq.core.store import Claimed, ClaimKey, Completed, InProgress
 from cloudq.testing.stores.bench import KEY, StoreBench
 
-ODD_KEYS = [
-    ClaimKey("t", "k" * 512),
-    ClaimKey("t", "\U0001f9fe" * 512),
-    ClaimKey("t", "a/b:c|d%e'f\"g\\h"),
-    ClaimKey("t", "line one\nline two\ttab"),
-    ClaimKey("a." * 100 + "t", " leading and trailing "),
-]
+ODD_KEYS = {
+    "long": ClaimKey("t", "k" * 512),
+    "long, four bytes each": ClaimKey("t", "\U0001f9fe" * 512),
+    "marks": ClaimKey("t", "a/b:c|d%e'f\"g\\h"),
+    "lines": ClaimKey("t", "line one\nline two\ttab"),
+    "no text": ClaimKey("t", "nul \0 and \ud800"),
+    "long task": ClaimKey("a." * 100 + "t", " leading and trailing "),
+}
 
 
 class Claiming:
@@ -92,7 +93,9 @@ class Claiming:
         assert bench.complete(tokens[keys[0]], keys[0])
         assert all(isinstance(bench.claim(key), InProgress) for key in keys[1:])
 
-    @pytest.mark.parametrize("key", ODD_KEYS, ids=["long", "long, four bytes each", "marks", "lines", "long task"])
+    @pytest.mark.parametrize(
+        "key", ODD_KEYS, ids=["long", "long, four bytes each", "marks", "lines", "no text", "long task"]
+    )
     def test_every_key_that_a_message_may_have_works(self, bench: StoreBench, key: ClaimKey) -> None:
         """Up to 512 characters of any kind."""
         token = bench.token(key)

@@ -62,10 +62,13 @@ class ClaimSteps:
         if not self.watch.may_ask():
             return self._without(handler, message, _down(self.watch.why or "it doesn't answer"))
         begin = partial(self._claims.begin, handler, message, delivery, lease_lost, until)
+        limit = self._limit(until)
         try:
-            begun: Begun | Outcome = yield Step(self._limit(until), begin, partial(off_the_loop, begin))
+            begun: Begun | Outcome = yield Step(limit, begin, partial(off_the_loop, begin))
         except (BackendError, TimeLimitExceeded) as error:
             begun = _down("not answered in time" if isinstance(error, TimeLimitExceeded) else words_of(error))
+            if isinstance(error, TimeLimitExceeded) and limit < CLAIM_LIMIT:
+                return begun  # its edge's time was over, which says nothing of the store
         if isinstance(begun, Snoozed) and begun.why is Why.STORE_DOWN:
             self.watch.note_down(begun.reason)
             return self._without(handler, message, begun)

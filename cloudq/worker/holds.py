@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from enum import Enum
 from typing import Final
 
 from cloudq.core.clock import Clock
@@ -14,6 +15,16 @@ from cloudq.worker.waiting import Arrived
 
 # How long their leases are extended at a time: so that one takes no more than a call in several minutes.
 STRETCH: Final = timedelta(minutes=15)
+
+
+class Kept(Enum):
+    """What became of a delivery that was to be held."""
+
+    HELD = "held"
+    GIVEN_UP = "given up"
+    """A shutdown has released it before: it is dropped."""
+    CLOSED = "closed"
+    """The worker stops, so it is to be settled: nothing would have it run again here."""
 
 
 class Holds:
@@ -32,8 +43,8 @@ class Holds:
         self._runs = runs
         self._clock = clock
 
-    def hold(self, held: HeldLease, delay: timedelta, *, for_store: bool) -> bool:
-        """Keeps a delivery whose run has ended in hand, and frees its slot. `False`: it was given up before, drop it.
+    def hold(self, held: HeldLease, delay: timedelta, *, for_store: bool) -> Kept:
+        """Keeps a delivery whose run has ended in hand, and frees its slot.
 
         Args:
             held: The delivery.
@@ -42,16 +53,18 @@ class Holds:
         """
         books = self._books
         with books.lock:
+            if books.closed:
+                return Kept.CLOSED
             run = books.running.pop(held, None)
             if run is None:
-                return False
+                return Kept.GIVEN_UP
             held.stretch = STRETCH
             until = self._clock.elapsed() + delay
             books.on_hold[held] = Hold(run, until, for_store)
             books.queues[held.delivery.queue].on_hold += 1
             books.wake_taker()
             self._polls.wake()
-        return True
+        return Kept.HELD
 
     def look(self, *, store_is_up: bool) -> None:
         """Has those run again that may, and forgets those whose leases are over: they are somebody else's by now."""

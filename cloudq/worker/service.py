@@ -211,8 +211,9 @@ class Worker:
         return None
 
     def _code_at_end(self) -> int:
-        """1 where a burst leaves messages that it should have worked on, were the program the right one."""
+        """1 where a burst leaves messages that it should have worked on, were the program or the store all right."""
         left = [said for one in self._strangers.values() if (said := one.left) is not None]
+        left += [said for said in [self._snoozes.left] if said is not None]
         if not self.settings.burst or not left:
             return 0
         for said in left:

@@ -22,6 +22,7 @@ from cloudq.core.safe_log import SafeLogger
 from cloudq.core.snooze_ways import TABLE, Waits, Way, stopped_delay, worker_place
 from cloudq.core.store_watch import StoreWatch
 from cloudq.running.held import HeldLease
+from cloudq.worker.holds import Kept
 from cloudq.worker.intake import Intake
 
 logger = SafeLogger("cloudq.worker")
@@ -60,6 +61,7 @@ class Snoozes:
         self._run = run
         self._clock = clock
         self._asking_since: timedelta | None = None
+        self._found_down = False
 
     def take(self, held: HeldLease, outcome: Snoozed, seconds: float) -> Snoozed | None:
         """Takes a delivery whose run ended in a snooze, before its slot is free.
@@ -73,6 +75,7 @@ class Snoozes:
             The outcome as it is to be settled; `None`: the delivery is held, or was given up before.
         """
         if self._burst:
+            self._found_down = self._found_down or outcome.why is Why.STORE_DOWN
             return outcome
         queue = held.delivery.queue
         place = worker_place(self._capabilities(queue))
@@ -85,9 +88,18 @@ class Snoozes:
             return outcome
         # Since when it waits is to be known in whichever process runs it again; nothing is kept beside the message.
         held.delivery = replace(held.delivery, failure=outcome.failure or held.delivery.failure)
-        if self._intake.holds.hold(held, outcome.delay, for_store=outcome.why is Why.STORE_DOWN):
+        kept = self._intake.holds.hold(held, outcome.delay, for_store=outcome.why is Why.STORE_DOWN)
+        if kept is Kept.CLOSED:
+            return outcome
+        if kept is Kept.HELD:
             self._count(held.delivery, outcome, seconds)
         return None
+
+    @property
+    def left(self) -> str | None:
+        """What a burst leaves in its queues as the store is down; `None` if it isn't."""
+        watch = self._watch
+        return f"what has an idempotency key, as {watch.why}" if self._found_down and watch and watch.why else None
 
     def look(self) -> None:
         """Looks after what is held, and asks for the store. Called every second, or so."""

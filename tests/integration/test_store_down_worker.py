@@ -169,3 +169,15 @@ def test_what_is_in_hand_goes_back_at_a_shutdown_in_an_outage(bench: Bench) -> N
     least = {1, 2} if bench.place is Place.WORKER_COUNTED_ORDER else {1}  # whose queue counts each handing-over
     assert {attempt for _, attempt in bench.ran} <= least
     assert not bench.dead()
+
+
+def test_a_burst_without_the_store_ends_and_says_what_it_leaves(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """By 1: what has a key is left, in its first attempt where the queue can tell."""
+    bench.send()
+    bench.store.trouble = TROUBLES["down"](bench.clock)
+    with running(bench.app, queues={bench.queue: 1}, concurrency=4, lease=timedelta(minutes=2), burst=True) as worker:
+        until(lambda: bench.clock.advance(timedelta(seconds=1)) or worker.code is not None, within=30)  # type: ignore[func-returns-value]
+        assert worker.code == 1
+    assert "the burst ends with work left: what has an idempotency key" in caplog.text
+    assert not bench.ran
+    assert not bench.dead()

@@ -21,7 +21,7 @@ from cloudq.core.outcome import ACKED, Acked, DeadLettered, Decided, Outcome, Re
 from cloudq.core.policy import DeadLetter, RetryPolicy
 from cloudq.core.processor import Processor
 from cloudq.core.store import ClaimKey, RecordState
-from cloudq.errors import PayloadError, StoreUnavailable
+from cloudq.errors import PayloadError, StoreUnavailable, TimeLimitExceeded
 from cloudq.stores.memory import MemoryStore
 from cloudq.testing.clock import FakeClock
 from tests.unit.core.claims_for_tests import LEASE, StoreBegun, StoreClaims
@@ -309,3 +309,15 @@ def test_the_end_of_a_claim_may_change_the_outcome(bench: Bench, monkeypatch: py
     outcome = bench.run(Task())
     assert isinstance(outcome, Snoozed)
     assert outcome.why is Why.CLAIMED
+
+
+@pytest.mark.parametrize(("left", "is_down"), [(timedelta(seconds=5), False), (timedelta(hours=1), True)])
+def test_an_edge_whose_time_is_over_says_nothing_of_the_store(left: timedelta, is_down: bool) -> None:
+    """Its delivery waits; those of other edges, with more time, aren't kept from asking."""
+    bench = Bench("sync")
+    bench.claims.broken = TimeLimitExceeded("too long")
+    processor = bench.processor(Task())
+    outcome = processor.process(delivered(), until=bench.clock.elapsed() + left)
+    assert isinstance(outcome, Snoozed)
+    assert processor.store_watch is not None
+    assert processor.store_watch.is_down is is_down

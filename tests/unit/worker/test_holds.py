@@ -9,7 +9,7 @@ import pytest
 from cloudq.running.held import HeldLease
 from cloudq.testing.clock import FakeClock
 from cloudq.worker import polls as polls_module
-from cloudq.worker.holds import STRETCH
+from cloudq.worker.holds import STRETCH, Kept
 from cloudq.worker.intake import Intake
 from tests.unit.worker.intakes import LEASE, arrive, held, make_intake, wanted
 
@@ -29,7 +29,7 @@ class Bench:
 
     def on_hold(self, delay: timedelta = 10 * MINUTE, *, for_store: bool = False) -> HeldLease:
         one = self.started()
-        assert self.intake.holds.hold(one, delay, for_store=for_store)
+        assert self.intake.holds.hold(one, delay, for_store=for_store) is Kept.HELD
         one.life.ends = timedelta(days=1)  # it is extended
         return one
 
@@ -121,7 +121,15 @@ def test_what_was_given_up_is_not_held(bench: Bench) -> None:
     """A shutdown has released it."""
     one = bench.started()
     bench.intake.give_up_running()
-    assert not bench.intake.holds.hold(one, MINUTE, for_store=False)
+    assert bench.intake.holds.hold(one, MINUTE, for_store=False) is Kept.GIVEN_UP
+
+
+def test_nothing_is_held_by_a_worker_that_stops(bench: Bench) -> None:
+    """Nothing would have it run again here: it is settled, and another worker may have it."""
+    one = bench.started()
+    bench.intake.close()
+    assert bench.intake.holds.hold(one, MINUTE, for_store=True) is Kept.CLOSED
+    assert bench.intake.end(one, succeeded=False)
 
 
 def test_closing_gives_back_what_is_on_hold(bench: Bench) -> None:

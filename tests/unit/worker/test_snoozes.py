@@ -160,6 +160,15 @@ def test_a_delivery_that_was_given_up_is_dropped() -> None:
     assert (bench.counted, bench.intake.in_hand().waiting) == ([], 0)
 
 
+def test_a_run_that_ends_in_a_snooze_while_the_worker_stops_is_settled() -> None:
+    """As it can be: held, it would be hidden from all others until its lease is over."""
+    bench = Bench()
+    one = bench.started()
+    bench.intake.close()
+    outcome = Snoozed(delay=MINUTE, why=Why.STORE_DOWN, reason="x")
+    assert bench.snoozes.take(one, outcome, 0.0) == outcome
+
+
 def test_a_stopped_queue_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     """And when it goes on."""
     bench = Bench()

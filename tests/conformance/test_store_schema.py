@@ -137,3 +137,42 @@ def test_a_migration_that_fails_says_why_and_can_be_made_again(
             migrate_store(url)
     assert migrate_store(url) == Migrated(len(older), len(older))
     assert works(url)
+
+
+def test_a_user_without_the_right_is_told_so(engine: Engine, url: str) -> None:
+    """With the way out: another one runs what is printed; then this user works with it."""
+    make, grant, remove = RIGHTS[engine.dialect.name]
+    owner = url.replace(f"/{engine.url.database}", "/guarded", 1)
+    guest = owner.replace(f"{engine.url.username}@", "guest@", 1)
+    with engine.connect() as connection:
+        for statement in make:
+            connection.exec_driver_sql(statement)
+    inside = engine_of(parse_store_url(owner), timedelta(seconds=20))
+    try:
+        with pytest.raises(StoreRefused, match=r"can't be made or changed: .*denied") as raised:
+            migrate_store(guest)
+        assert "--print" in (raised.value.hint or "")
+        migrate_store(owner)
+        with inside.connect() as connection:
+            connection.exec_driver_sql(grant)
+        assert works(guest)
+    finally:
+        inside.dispose()
+        with engine.connect() as connection:
+            for statement in remove:
+                connection.exec_driver_sql(statement)
+
+
+RIGHTS = {
+    "postgresql": (
+        ["create role guest login", "create database guarded"],
+        "grant select, insert, update, delete on all tables in schema public to guest",
+        ["drop database guarded with (force)", "drop role guest"],
+    ),
+    # A % is the place of a value for PyMySQL.
+    "mysql": (
+        ["create database guarded", "create user guest@'%%'", "grant select on guarded.* to guest@'%%'"],
+        "grant select, insert, update, delete on guarded.* to guest@'%%'",
+        ["drop database guarded", "drop user guest@'%%'"],
+    ),
+}

@@ -44,7 +44,7 @@ def unconnected(error: DBAPIError | PoolTimeout, dialect: Dialect, password: str
     said = str(error.orig).strip().partition("\n")[0][:_MOST_SAID] if isinstance(error, DBAPIError) else ""
     if not said or (password and password in said):
         return meant
-    return type(meant)(f"{meant}: {said}", hint=meant.hint)
+    return type(meant)(f"{meant.message}: {said}", hint=meant.hint)
 
 
 def _code(error: DBAPIError) -> str:

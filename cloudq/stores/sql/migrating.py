@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from cloudq.core.clock import Clock
 from cloudq.core.store_url import StoreUrl
 from cloudq.errors import StoreRefused
 from cloudq.stores.sql import schema
+from cloudq.stores.sql.faults import unconnected
+from cloudq.stores.sql.store import DIALECTS
 from cloudq.stores.sql.url import address_of, engine_of
 
 # Changing a large table takes as long as it takes; the server's own limits hold.
@@ -26,25 +29,30 @@ def migrate_url(url: StoreUrl, timeout: timedelta, clock: Clock) -> tuple[int, i
     Raises:
         ConfigurationError: The URL can't be used.
         SchemaMismatch: The tables are of a newer version than this cloudq knows.
-        StoreRefused: The server doesn't do it, or can't be reached; the server's own words are shown.
+        StoreRefused: The server doesn't do it, in its own words, or refuses these credentials.
+        StoreUnavailable: It can't be reached.
     """
     del clock
+    dialect = DIALECTS[address_of(url).get_backend_name()]()
+    # First one that gives up soon: whether the server answers at all.
+    looking = engine_of(url, timeout)
     try:
-        # First one that gives up soon: whether the server answers at all.
-        looking = engine_of(url, timeout)
-        with looking.connect():
-            pass
+        looking.connect().close()
+    except (DBAPIError, PoolTimeout) as error:
+        raise unconnected(error, dialect, url.password) from error
+    finally:
         looking.dispose()
-        engine = engine_of(url, max(timeout, _PATIENCE))
-        try:
-            return schema.migrate(engine)
-        finally:
-            engine.dispose()
+    engine = engine_of(url, max(timeout, _PATIENCE))
+    try:
+        return schema.migrate(engine)
     except SQLAlchemyError as error:
+        said = str(getattr(error, "orig", None) or type(error).__name__).strip().partition("\n")[0]
         raise StoreRefused(
-            f"the store's tables can't be made or changed: {getattr(error, 'orig', None) or type(error).__name__}",
+            f"the store's tables can't be made or changed: {said}",
             hint="this user needs the right to create tables; or have another one run what --print shows",
         ) from error
+    finally:
+        engine.dispose()
 
 
 def sql_of(url: StoreUrl) -> str:

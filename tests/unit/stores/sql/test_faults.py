@@ -49,3 +49,14 @@ def test_why_there_is_no_connection_is_said(said: str, shown: bool) -> None:
     assert str(meant).endswith(": refused") is shown
     assert "hunter2" not in str(meant)
     assert isinstance(unconnected(PoolTimeout(), PostgreSQL(), None), StoreUnavailable)
+
+
+def test_a_hint_is_said_once() -> None:
+    """Behind the server's words, not among them."""
+    error = DBAPIError("connect", {}, SimpleNamespace(sqlstate="28P01", args=("no",)))  # type: ignore[arg-type]
+    error.orig = Exception("password authentication failed")
+    error.orig.sqlstate = "28P01"  # type: ignore[attr-defined]
+    meant = unconnected(error, PostgreSQL(), None)
+    assert isinstance(meant, StoreRefused)
+    assert meant.message.endswith("(28P01): password authentication failed")
+    assert str(meant).count("hint:") == 1

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from cloudq.errors import ConfigurationError, StoreRefused
+from cloudq.errors import ConfigurationError, StoreUnavailable
 from cloudq.stores.opening import Migrated, migrate_store, migration_sql
 
 
@@ -33,12 +33,12 @@ def test_a_store_without_such_tables_has_nothing_to_do(url: str) -> None:
     assert migrate_store(url) == Migrated(0, 0)
 
 
-def test_a_server_that_isn_t_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_isn_t_there() -> None:
     """Said soon, and without the password."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     for scheme in ("postgresql", "mysql"):
-        with pytest.raises(StoreRefused, match="can't be made or changed") as raised:
+        with pytest.raises(StoreUnavailable) as raised:
             migrate_store(f"{scheme}://app:hunter2@127.0.0.1:{port}/d")
         assert "hunter2" not in str(raised.value)
 

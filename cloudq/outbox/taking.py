@@ -26,6 +26,8 @@ _MORE_PASSED: Final = 50
 _MOST_LOOKS: Final = 10
 # In one statement, of what is listed in it.
 MOST_LISTED: Final = 500
+# Of one key in a batch, where there are many keys.
+_IN_A_ROW: Final = 4
 # Of one key in a batch, behind its head.
 _MOST_IN_A_ROW: Final = 100
 # Selects in one statement.
@@ -82,13 +84,26 @@ class Taking:
         if not turn.keys_first:
             unkeyed = yield from self._unkeyed(limit, resting)
         if len(unkeyed) < limit:
-            keyed = yield from self._heads(limit - len(unkeyed), resting, turn)
+            keyed = yield from self._keyed(limit - len(unkeyed), resting, turn)
         if turn.keys_first and len(keyed) < limit:
             unkeyed = yield from self._unkeyed(limit - len(keyed), resting)
-        room = limit - len(keyed) - len(unkeyed)
-        if keyed and room:
-            keyed = yield from self._followed(keyed, room)
         return [held.row for held in (*unkeyed, *keyed)]
+
+    def _keyed(self, limit: int, resting: Sequence[str], turn: Turn) -> Script[list[Held]]:
+        """Rows of keys: at first of few, with several of each, so that readers side by side don't want the same keys."""
+        wanted = -(-limit // _IN_A_ROW)
+        heads = yield from self._heads(wanted, resting, turn)
+        if not heads:
+            return []
+        keyed = heads
+        if len(heads) < limit:
+            keyed = yield from self._followed(heads, limit - len(heads))
+        if len(heads) >= wanted and len(keyed) < limit:
+            # Our own locks don't keep us from meeting the same heads again.
+            digests = {held.digest for held in heads}
+            more = yield from self._heads(limit - len(keyed) + len(heads), resting, turn)
+            keyed += [held for held in more if held.digest not in digests][: limit - len(keyed)]
+        return keyed
 
     def _unkeyed(self, limit: int, resting: Sequence[str]) -> Script[list[Held]]:
         # In the index's own order, so that no more is read and locked than is taken.

@@ -36,6 +36,22 @@ def test_a_batch_holds_several_of_a_key_in_a_row(engine: Engine, reader: OutboxR
     assert publish(reader.take(10)) == ["k:10", "k:11"]
 
 
+def test_a_batch_leaves_keys_for_others(engine: Engine, reader: OutboxReader) -> None:
+    """Of many keys with many it holds few, with several of each: else no other reader had any."""
+    send(engine, *[f"k{key}:{index}" for index in range(8) for key in range(8)])
+    batch = reader.take(8)
+    assert batch is not None
+    taken = by_key(bodies(batch))
+    assert [["0", "1", "2", "3"]] * 2 == [[name.partition(":")[2] for name in names] for names in taken.values()]
+
+
+def test_a_batch_is_filled(engine: Engine, reader: OutboxReader) -> None:
+    """With as many keys as it takes where these have little each, and with none twice."""
+    names = ["k0:1", "k0:2", *[f"k{key}:1" for key in range(1, 10)]]
+    send(engine, *names)
+    assert sorted(names) == sorted(bodies(reader.take(16)))
+
+
 def test_keys_and_what_has_none_take_turns(engine: Engine, reader: OutboxReader) -> None:
     """Neither waits for all of the other."""
     send(engine, *[str(index) for index in range(20)], *[f"k{index}:1" for index in range(20)])

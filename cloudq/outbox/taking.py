@@ -90,7 +90,7 @@ class Taking:
         return [held.row for held in (*unkeyed, *keyed)]
 
     def _keyed(self, limit: int, resting: Sequence[str], turn: Turn) -> Script[list[Held]]:
-        """Rows of keys: at first of few, with several of each, so that readers side by side don't want the same keys."""
+        """Rows of keys: at first of few, with several of each, so that readers don't want the same keys."""
         wanted = -(-limit // _IN_A_ROW)
         heads = yield from self._heads(wanted, resting, turn)
         if not heads:

@@ -125,6 +125,9 @@ class LocalStack:
             "GATEWAY_LISTEN": f"127.0.0.1:{self.port}",
             "FILESYSTEM_ROOT": str(self._folder / "files"),
             "SKIP_SSL_CERT_DOWNLOAD": "1",
+            # In a container it keeps its files in /var/lib/localstack, whatever FILESYSTEM_ROOT says, and each start
+            # writes this one anew: another that starts at that moment may read half of it, and ends.
+            "CUSTOM_SSL_CERT_PATH": str(self._folder / "server.pem"),
             "DISABLE_EVENTS": "1",
             "DNS_ADDRESS": "0",
             "SQS_DISABLE_CLOUDWATCH_METRICS": "1",

@@ -337,10 +337,14 @@ class Processor(Generic[ContextT]):
             waited = max(waited, self._claims.watch.lasted_since(since))
         age = max(timedelta(0), now - since - waited)
         try:
-            return policy.decide(error, attempt=delivery.attempt, age=age)
+            decided: object = policy.decide(error, attempt=delivery.attempt, age=age)
         except BaseException as broken:
             # A user's strategy, even one that calls sys.exit, must not leave the delivery without an outcome.
             if is_ctrl_c(broken):
                 raise
             reason = f"the retry policy raised {type(broken).__name__}: {words_of(broken)}"
             return DeadLettered(reason=reason, failure=Failure.of(reason, broken))
+        if not isinstance(decided, OUTCOMES):  # of a subclass: what nobody can settle would keep its worker's place
+            reason = f"the retry policy decided on {type(decided).__name__}, which is no outcome"
+            return DeadLettered(reason=reason, failure=Failure.of(reason, error))
+        return decided

@@ -17,7 +17,8 @@ from tests.integration.service_bus.place import PLAIN, Place
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(sized(120, 900), func_only=True)]
 place = service_bus.place
 
-LOCK = timedelta(seconds=2)
+# Long enough for a new connection on a busy machine, so that each settlement can be tried again.
+LOCK = timedelta(seconds=8)
 PATIENCE = sized(60, 300)
 TASKS = sized(300, 2_000)
 DROPS = sized(4, 20)

@@ -173,3 +173,15 @@ def test_localstack_gets_no_credentials_of_its_shell(monkeypatch, tmp_path):
     localstack._start(tmp_path / "bin" / "python")
     assert set() == set(secrets) & set(given[0])
     assert {"PATH", "SERVICES", "LOCALSTACK_PERSISTENCE"} <= set(given[0])
+
+
+def test_two_that_start_together_share_no_file_that_a_start_writes(monkeypatch, tmp_path):
+    """In a container each start of LocalStack (4.13.1, 2026.3.0) writes its certificate; one read half of another's."""
+    given = []
+    monkeypatch.setattr(start.subprocess, "Popen", lambda *_, env, **__: given.append(env["CUSTOM_SSL_CERT_PATH"]))
+    for runner in (start.LocalStack(port=4566), start.LocalStack(port=4567)):
+        runner._start(tmp_path / "bin" / "python")
+        runner.keep_log = False
+        assert runner.log.parent == Path(given[-1]).parent
+        runner.stop()
+    assert 2 == len(set(given))

@@ -272,7 +272,11 @@ def _without_body(seen: _Seen) -> _Seen:
 
 def _key(message: Mapping[str, Any]) -> str:
     # Fixed in width, so that keys are ordered as the times are.
-    sent = int(message.get("Attributes", {}).get("SentTimestamp", 0))
+    said = message.get("Attributes", {}).get("SentTimestamp", 0)
+    try:
+        sent = int(said)
+    except ValueError as error:
+        raise receiving.no_number("SentTimestamp", said) from error
     return f"{sent:012x}-{message['MessageId'][:8]}"
 
 

@@ -28,7 +28,7 @@ from cloudq.drivers.sqs.routes import Make, RegionRoutes, Routes
 from cloudq.drivers.sqs.scheduling import LONGEST, SchedulerClient, Schedules
 from cloudq.drivers.sqs.settling import Settling
 from cloudq.drivers.sqs.urls import QueueUrls
-from cloudq.errors import BackendError, QueueNotFound, UnsupportedError
+from cloudq.errors import BackendError, BackendUnavailable, QueueNotFound, UnsupportedError
 
 # How long a look at dead letters waits for more. A poll that waits asks all of SQS's servers, another one some.
 LOOK_WAIT: Const = timedelta(seconds=1)
@@ -266,7 +266,11 @@ class SQSDriver:
         url = self._urls.of(queue)
         answer = self._calls.make("get_queue_attributes", queue, QueueUrl=url, AttributeNames=names)
         attributes = value_of(answer, "Attributes", queue)
-        return {name: int(value_of(attributes, name, queue)) for name in names}
+        said = {name: value_of(attributes, name, queue) for name in names}
+        try:
+            return {name: int(value) for name, value in said.items()}
+        except ValueError as error:
+            raise BackendUnavailable(f"queue {queue!r}: Amazon SQS counts {said}") from error
 
     def _refuse_if_closed(self) -> None:
         if self._closed.is_set():

@@ -20,7 +20,7 @@ from cloudq.core.message import is_dead_letter_queue, is_ordered
 from cloudq.drivers.sqs import receiving
 from cloudq.drivers.sqs.limits import MAX_LEASE
 from cloudq.drivers.sqs.receipts import Receipt
-from cloudq.errors import PushRefused
+from cloudq.errors import BackendUnavailable, PushRefused
 
 SOURCE: Final = "aws:sqs"
 # The service counts the 12 hours from the receive, which was before the invocation: by the mapping's window, which is
@@ -126,7 +126,7 @@ def _arrival(record: object, origin: Origin, granted: receiving.Granted) -> Arri
             handle=message["ReceiptHandle"],
             delivery=replace(delivery, raw=record),
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, BackendUnavailable, KeyError, TypeError, ValueError) as error:
         raise PushRefused(
             f"a record of the event isn't as Lambda writes it: {type(error).__name__}: {error}",
             hint="invoke the function by an event source mapping of an SQS queue",

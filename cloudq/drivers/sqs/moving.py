@@ -16,7 +16,7 @@ from cloudq.drivers.sqs.answers import value_of
 from cloudq.drivers.sqs.calls import Calls
 from cloudq.drivers.sqs.faults import code_of
 from cloudq.drivers.sqs.urls import QueueUrls
-from cloudq.errors import BackendError, ConfigurationError
+from cloudq.errors import BackendError, BackendUnavailable, ConfigurationError
 
 # The most that a list holds.
 _LISTED: Final = 10
@@ -82,7 +82,11 @@ def _list(calls: Calls, arn: str, queue: str) -> Sequence[Mapping[str, Any]]:
 
 
 def _started(task: Mapping[str, Any]) -> int:
-    return int(task.get("StartedTimestamp") or 0)
+    said = task.get("StartedTimestamp")
+    try:
+        return int(said or 0)
+    except (TypeError, ValueError) as error:
+        raise BackendUnavailable(f"Amazon SQS lists a task that began at {said!r}") from error
 
 
 def _refusal(error: BackendError, queue: str) -> Exception | None:

@@ -128,14 +128,29 @@ def dead_delivery(message: Mapping[str, Any], lease: Lease, failure: Failure) ->
 
 
 def count_of(message: Mapping[str, Any]) -> int:
-    """How often it was received, this time included."""
-    return max(1, int(_said(message, "ApproximateReceiveCount") or 1))
+    """How often it was received, this time included.
+
+    Raises:
+        BackendUnavailable: What was said of it is no number.
+    """
+    said = _said(message, "ApproximateReceiveCount")
+    try:
+        return max(1, int(said or 1))
+    except ValueError as error:
+        raise no_number("ApproximateReceiveCount", said) from error
 
 
 def moment(message: Mapping[str, Any], name: str) -> datetime | None:
-    """A system attribute that is a time, in the milliseconds since 1970 that SQS writes."""
+    """A system attribute that is a time, in the milliseconds since 1970 that SQS writes.
+
+    Raises:
+        BackendUnavailable: It is no time.
+    """
     said = _said(message, name)
-    return None if said is None else datetime.fromtimestamp(int(said) / 1000, UTC)
+    try:
+        return None if said is None else datetime.fromtimestamp(int(said) / 1000, UTC)
+    except (ValueError, OverflowError, OSError) as error:  # OSError: where the C library knows no such year
+        raise no_number(name, said) from error
 
 
 def _delivery(message: Mapping[str, Any], lease: Lease, failure: Failure | None) -> Delivery:
@@ -159,6 +174,11 @@ def _delivery(message: Mapping[str, Any], lease: Lease, failure: Failure | None)
     key = made.message.ordering_key if made.message else None
     # A key that SQS wouldn't take was stored by its hash.
     return replace(made, group=key if key is not None and key_on_sqs(key) == group else group)
+
+
+def no_number(name: str, said: str | None) -> BackendUnavailable:
+    """What a system attribute is refused with that should be a number."""
+    return BackendUnavailable(f"Amazon SQS handed over a message whose {name} is {said!r}")
 
 
 def _said(message: Mapping[str, Any], name: str) -> str | None:

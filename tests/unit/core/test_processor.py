@@ -231,6 +231,19 @@ def test_a_policy_that_raises_dead_letters(run: Run) -> None:
     assert 'KeyError: "the task\'s own"' in outcome.failure.traceback
 
 
+def test_a_policy_that_decides_nothing_dead_letters(run: Run) -> None:
+    """A subclass's `decide` may lack a `return`: what nobody can settle would keep its worker's place for ever."""
+
+    class Undecided(RetryPolicy):
+        def decide(self, error: BaseException, *, attempt: int, age: timedelta) -> Any:
+            return None
+
+    outcome = dead(run(FakeTask(raising(KeyError("the task's own")), policy=Undecided())))
+    assert "the retry policy decided on NoneType, which is no outcome" == outcome.reason
+    assert outcome.failure.traceback is not None
+    assert 'KeyError: "the task\'s own"' in outcome.failure.traceback
+
+
 def test_the_first_failure_is_remembered(run: Run) -> None:
     """Its time is kept through all retries; the last one's is new."""
     first = NOW - timedelta(days=1)

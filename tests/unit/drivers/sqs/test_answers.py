@@ -125,6 +125,8 @@ def settle(driver: SQSDriver, step: Any) -> list[Exception | None]:
 
 LEASED: list[Any] = []
 
+COUNTS = [f"ApproximateNumberOfMessages{which}" for which in ("", "Delayed", "NotVisible")]
+
 CALLS: dict[str, tuple[str, Callable[[SQSDriver], list[Exception | None]]]] = {
     "send": ("SendMessageBatch", send),
     "receive": ("ReceiveMessage", receive),
@@ -272,6 +274,40 @@ def test_a_receive_that_brings_no_message_is_an_error(
     service.instead = lambda _: of({"Messages": [message]})
     with pytest.raises(BackendUnavailable, match=missing):
         driver.receive("q", limit=1, wait=ZERO, lease=LEASE)
+
+
+@pytest.mark.parametrize("name", ["ApproximateReceiveCount", "ApproximateFirstReceiveTimestamp", "SentTimestamp"])
+@pytest.mark.parametrize("said", ["", "x", "1e3", "9" * 30])
+def test_a_number_that_is_none_is_an_error_of_the_backend(
+    service: Service, driver: SQSDriver, name: str, said: str
+) -> None:
+    """A worker takes it for an outage: nothing else would have it receive again. Any number is a count."""
+    message = {"MessageId": "m", "ReceiptHandle": "r", "Body": "{}", "Attributes": {name: said}}
+    service.broken = "ReceiveMessage"
+    service.instead = lambda _: of({"Messages": [message]})
+    errors = raised(lambda: driver.receive("q", limit=1, wait=ZERO, lease=LEASE))
+    if name == "ApproximateReceiveCount" and said in ("", "9" * 30):
+        assert [None] == errors
+    else:
+        assert isinstance(errors[0], BackendUnavailable)
+        assert name in str(errors[0])
+
+
+def test_other_numbers_that_are_none_are_errors_of_the_backend(service: Service, driver: SQSDriver) -> None:
+    """Of a dead letter, of a queue's counts, and of a move."""
+    dead = {"MessageId": "m", "ReceiptHandle": "r", "Body": "{}", "Attributes": {"SentTimestamp": "x"}}
+    broken = {
+        "GetQueueAttributes": (lambda: driver.stats("q"), {"Attributes": dict.fromkeys(COUNTS, "x")}),
+        "ReceiveMessage": (
+            lambda: driver.dead_letters("q").peek(limit=1),
+            {"Messages": [dead]},
+        ),
+        "ListMessageMoveTasks": (lambda: driver.move_progress("q", "0:x"), {"Results": [{"StartedTimestamp": "x"}]}),
+    }
+    for service.broken, (call, said) in broken.items():
+        service.instead = lambda _, said=said: of(said)
+        (error,) = raised(call)
+        assert isinstance(error, BackendUnavailable), (service.broken, error)
 
 
 @pytest.mark.parametrize("kind", [KIND, "application/json"])

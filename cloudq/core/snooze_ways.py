@@ -30,12 +30,15 @@ class Place(Enum):
     """A FIFO queue of SQS."""
     PUSH = "push"
     """Cloud Tasks."""
+    PUSH_ORDER = "push, ordered"
     LAMBDA = "Lambda"
     """A standard queue of SQS."""
     LAMBDA_ORDER = "Lambda, ordered"
     """A FIFO queue of SQS."""
     FUNCTIONS = "Functions"
     """A queue, or a subscription, of Service Bus."""
+    FUNCTIONS_ORDER = "Functions, ordered"
+    """A session of Service Bus."""
 
 
 class Way(Enum):
@@ -47,6 +50,8 @@ class Way(Enum):
     """It goes back to its queue, for later where the queue can."""
     HOLD = "hold"
     """It stays in the worker's hand, its lease extended, beside the slots: nothing is counted."""
+    REFUSED = "refused at the start"
+    """The edge doesn't serve such a queue: it could keep no order."""
 
 
 class Waits(NamedTuple):
@@ -81,6 +86,8 @@ TABLE: Final[Mapping[Place, Mapping[Why, Waits]]] = {
     # Nobody can hold it longer than the function runs, nor stop the service: its process remembers what was counted.
     Place.LAMBDA_ORDER: dict.fromkeys(Why, _RELEASE),
     Place.FUNCTIONS: dict.fromkeys(Why, _COPY),
+    Place.PUSH_ORDER: dict.fromkeys(Why, Waits(Way.REFUSED)),
+    Place.FUNCTIONS_ORDER: dict.fromkeys(Why, Waits(Way.REFUSED)),
 }
 """For each place, how each snooze waits there."""
 

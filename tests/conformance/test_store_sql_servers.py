@@ -139,24 +139,7 @@ class TestLocks:
 
 
 class TestCuts:
-    """Servers that go, or say nothing."""
-
-    @pytest.mark.parametrize("kind", [databases.PostgreSQL, databases.MariaDB])
-    def test_a_server_that_is_silent_and_comes_back(self, kind: type[databases.PostgreSQL | databases.MariaDB]) -> None:
-        """A call ends in time; the first one afterwards finds what was there before."""
-        server = kind()
-        harness = Harness(server.url)
-        try:
-            with closing(harness.open()) as store:
-                token = claimed(store)
-                server.stop()
-                with lasting(0, 3 * FIVE.total_seconds()), pytest.raises(StoreUnavailable):
-                    store.renew(KEY, token, MINUTE)
-                server.go_on()
-                assert store.renew(KEY, token, MINUTE)
-        finally:
-            harness.close()
-            server.close()
+    """Servers that go; those that say nothing are `test_store_silence`'s."""
 
     def test_connections_that_were_cut_while_they_were_idle(self, store: SqlStore, harness: Harness, url: str) -> None:
         """By a restart, or by what stands before the server: the next call does not fail by it."""

@@ -13,7 +13,7 @@ from cloudq.core.claim_life import TABLE, Call, Does, Seen, next_token
 from cloudq.core.clock import SYSTEM_CLOCK, Clock, from_micros
 from cloudq.core.notes import shown_name
 from cloudq.core.store import Claim, Claimed, ClaimKey, Completed, Forgotten, InProgress, Record, RecordState
-from cloudq.sqlite_file.boot import Moment
+from cloudq.sqlite_file.boot import LATEST, Moment
 from cloudq.sqlite_file.files import OWNER_ONLY
 from cloudq.stores.sqlite.file import StoreFile
 from cloudq.stores.sqlite.notes import SqliteNotes
@@ -165,9 +165,9 @@ class SqliteStore:
                 state=_STATES[seen],
                 token=row.token,
                 owner=row.owner,
-                until=None if row.held_wall is None else from_micros(now.wall + left),
+                until=None if row.held_wall is None else from_micros(min(LATEST, now.wall + left)),
                 at=None if row.completed_at is None else from_micros(row.completed_at),
-                keep_until=from_micros(now.wall + kept_for(row, now)),
+                keep_until=from_micros(min(LATEST, now.wall + kept_for(row, now))),
                 fingerprint=row.fingerprint,
                 result=row.result,
             )

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from cloudq.app import App
+from cloudq.azure_functions import handler as functions_handler
 from cloudq.core import wire
 from cloudq.core.capabilities import Capabilities
 from cloudq.core.delivery import Delivery, Lease
@@ -20,6 +22,7 @@ from cloudq.drivers.cloud_tasks import limits as cloud_tasks
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.drivers.service_bus import limits as service_bus
 from cloudq.drivers.sqs import limits as sqs
+from cloudq.errors import ConfigurationError, UnsupportedError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = timedelta(minutes=6)
@@ -70,7 +73,7 @@ def test_the_table_is_whole() -> None:
 def test_a_plan_waits_as_the_table_says(place: Place, why: Why) -> None:
     """A copy keeps the count of attempts; a release is one that isn't counted. What is held needs no plan."""
     waits = TABLE[place][why]
-    if waits.way is Way.HOLD:
+    if waits.way in {Way.HOLD, Way.REFUSED}:
         return
     queue, capabilities = PLACES[place]
     delivery = delivered(queue)
@@ -101,6 +104,17 @@ def test_a_subscription_is_a_place_that_takes_no_copies() -> None:
 def test_a_worker_stops_asking_only_while_the_store_is_down(place: Place) -> None:
     """Whatever else a message waits for, the others of its queue needn't."""
     assert {why for why, waits in TABLE[place].items() if waits.stops} == {Why.STORE_DOWN}
+
+
+def test_what_is_refused_is_refused_at_the_start() -> None:
+    """For whatever a message would wait: neither edge takes such a queue."""
+    refused = {place for place, row in TABLE.items() if {waits.way for waits in row.values()} == {Way.REFUSED}}
+    assert refused == {Place.PUSH_ORDER, Place.FUNCTIONS_ORDER}
+    assert not any(waits.way is Way.REFUSED for place in set(Place) - refused for waits in TABLE[place].values())
+    with pytest.raises(UnsupportedError):
+        cloud_tasks.capabilities("q.fifo")
+    with pytest.raises(ConfigurationError):
+        functions_handler(App("servicebus://example.servicebus.windows.net"), queue="q.fifo")
 
 
 def test_the_page_says_what_the_table_says() -> None:

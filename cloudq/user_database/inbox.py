@@ -25,6 +25,7 @@ KEEP: Final = timedelta(days=62)
 """How long a row is kept at least: longer than any backend keeps a message and its dead letter together."""
 
 NAME: Final = "cloudq_inbox"
+MOST_SHOWN: Final = 10_000
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 # Each database's time in microseconds since 1970; without colons and percent signs.
@@ -124,16 +125,17 @@ def insertion(completion: Completion, dialect: Dialect) -> Statement:
     now = NOW[dialect]
     key = "`key`" if dialect is Dialect.MYSQL else "key"
     digests = completion.digests()
+    key_of = completion.key if completion.key is not None else f"{completion.source} {completion.message}"
     values: dict[str, object] = {
-        "namespace": completion.namespace,
-        "key": completion.key if completion.key is not None else f"{completion.source} {completion.message}",
-        "message": completion.message,
+        "namespace": _for_people(completion.namespace),
+        "key": _for_people(key_of),
+        "message": _for_people(completion.message),
         "keep": completion.keep // _MICROSECOND,
     }
     rows = []
     for number, (digest, task) in enumerate(digests.items()):
         rows.append(f"(:d{number}, :namespace, :t{number}, :key, :message, {now}, {now} + :keep)")
-        values |= {f"d{number}": digest, f"t{number}": task}
+        values |= {f"d{number}": digest, f"t{number}": _for_people(task)}
     columns = f"digest, namespace, task, {key}, message, completed_at, kept_until"
     return Statement(f"insert into {NAME} ({columns}) values {', '.join(rows)}", values)
 
@@ -150,11 +152,16 @@ def sweeping(limit: int, dialect: Dialect) -> Script[int]:
 def forgetting(task: str, key: str, namespace: str | None, dialect: Dialect) -> Script[int]:
     """Removes the rows of an idempotency key, in one namespace or in all; returns how many. Reads the whole table."""
     name = "`key`" if dialect is Dialect.MYSQL else "key"
-    where, values = f"task = :task and {name} = :key", {"task": task, "key": key}
+    where, values = f"task = :task and {name} = :key", {"task": _for_people(task), "key": _for_people(key)}
     if namespace is not None:
         where, values = f"{where} and namespace = :namespace", {**values, "namespace": namespace}
     answer = yield Statement(f"delete from {NAME} where {where}", values)
     return answer.changed
+
+
+def _for_people(text: str) -> str:
+    """What a column takes: no database has surrogates, PostgreSQL no NUL, and MySQL's texts end."""
+    return text[:MOST_SHOWN].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _digest(*parts: str) -> bytes:

@@ -90,6 +90,10 @@ class AsyncPsycopgDatabase(NoSync):
 def _check_psycopg(connection: Any, move: Move) -> None:
     if connection.closed:
         raise TransactionRefused("the connection is closed", hint="open it in the task, or take it from a pool")
+    if move is Move.BEGIN and int(connection.pgconn.pipeline_status):
+        raise TransactionRefused(
+            "the connection is in pipeline mode, whose errors come too late", hint="leave connection.pipeline() before"
+        )
     idle = int(connection.info.transaction_status) == _IDLE
     if move is Move.BEGIN and not idle:
         raise refusals.already_open(_END)

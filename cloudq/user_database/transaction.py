@@ -98,6 +98,7 @@ class Transaction(Generic[T]):
         self.after_commit: list[Callable[[], Awaitable[object] | None]] = []
         self.parts: dict[object, Any] = {}
         self.is_open = False
+        self._is_begun = False
         self._run = run_of
         self._token: Token[Transaction[Any] | None] | None = None
 
@@ -106,21 +107,37 @@ class Transaction(Generic[T]):
         if self.database.is_async:
             self.database.do(Move.BEGIN)  # refuses it
         began = self._run.clock.elapsed()
-        run(self.database, self._entering())
-        return self._entered(began)
+        try:
+            run(self.database, self._entering())
+            return self._entered(began)
+        except BaseException as error:  # a time limit's, too, which may come once it is begun: nobody would end it
+            run(self.database, self._undoing())
+            _translate(error)
+            raise
 
     async def __aenter__(self) -> T:
         self._refuse_another()
         began = self._run.clock.elapsed()
-        await arun(self.database, self._entering())
-        return self._entered(began)
+        try:
+            await arun(self.database, self._entering())
+            return self._entered(began)
+        except BaseException as error:
+            await arun(self.database, self._undoing())
+            _translate(error)
+            raise
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        failed = error
+        if error is None:
+            try:
+                run(self.database, self._leaving())
+            except BaseException as raised:  # noqa: BLE001 - raised again below
+                failed = raised
         self._close()
-        if error is not None:
-            run(self.database, self._undoing(error))
+        if failed is not None:
+            run(self.database, self._undoing())
+            self._fail(failed, error)
             return
-        run(self.database, self._leaving())
         self._committed()
         for call in self.after_commit:
             call()
@@ -128,17 +145,29 @@ class Transaction(Generic[T]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
+        failed = error
+        if error is None:
+            try:
+                await arun(self.database, self._leaving())
+            except BaseException as raised:  # noqa: BLE001 - raised again below
+                failed = raised
         self._close()
-        if isinstance(error, GeneratorExit):
+        if isinstance(failed, GeneratorExit):
             return  # closed by the garbage collector, where nothing can be awaited: its connection goes the same way
-        if error is not None:
-            await arun(self.database, self._undoing(error))
+        if failed is not None:
+            await arun(self.database, self._undoing())
+            self._fail(failed, error)
             return
-        await arun(self.database, self._leaving())
         self._committed()
         for call in self.after_commit:
             if (pending := call()) is not None:
                 await pending
+
+    def _fail(self, failed: BaseException, error: BaseException | None) -> None:
+        """Raises what went wrong, unless it is the block's own error, which `with` raises."""
+        _translate(failed)
+        if failed is not error:
+            raise failed
 
     def _refuse_another(self) -> None:
         if self._run.committed:
@@ -178,17 +207,16 @@ class Transaction(Generic[T]):
 
     def _entering(self) -> Script[None]:
         completion, dialect = self._run.completion, self.database.dialect
+        self._is_begun = True  # said before: an interruption may come in between
         try:
             yield Move.BEGIN
-            try:
-                serializable = yield from _checking(dialect)
-                yield Statement(f"savepoint {_SAVEPOINT}")
-                if not serializable and (yield from inbox.is_there(completion, dialect)):
-                    self._run.already_done = True
-                    raise AlreadyDone
-            except BaseException:
-                yield from _rolling_back()
-                raise
+        except TransactionRefused:
+            self._is_begun = False  # what is open is somebody else's
+            raise
+        try:
+            serializable = yield from _checking(dialect)
+            yield Statement(f"savepoint {_SAVEPOINT}")
+            is_done = not serializable and (yield from inbox.is_there(completion, dialect))
         except Exception as error:
             if is_missing_table(error):
                 raise TransactionRefused(
@@ -196,56 +224,52 @@ class Transaction(Generic[T]):
                     hint=f"cloudq.create_inbox(connection) makes it, or what `cloudq inbox schema --dialect "
                     f"{dialect.value}` prints",
                 ) from error
-            _translate(error)
             raise
+        if is_done:
+            self._run.already_done = True
+            raise AlreadyDone
 
     def _leaving(self) -> Script[None]:
         completion, dialect = self._run.completion, self.database.dialect
         try:
-            try:
-                yield Move.FLUSH
-                for make in self.before_completion:
-                    yield from make()
-                if dialect is Dialect.MYSQL:
-                    yield from _refusing_what_cannot_be_undone()
-                yield Statement(f"release savepoint {_SAVEPOINT}")
-            except Exception as error:
-                if is_missing_savepoint(error):
-                    raise TransactionBroken(
-                        "the transaction ended within its block: it was committed or rolled back there",
-                        hint="leave both to the block, and let the database's errors through",
-                    ) from error
-                raise
-            try:
-                yield inbox.insertion(completion, dialect)
-            except Exception as error:
-                if is_conflict(error):
-                    self._run.already_done = True
-                    raise AlreadyDone from error
-                raise
-            yield Move.COMMIT
-        except BaseException as error:
-            yield from _rolling_back()
-            _translate(error)
+            yield Move.FLUSH
+            # From here on a send is an ordinary one. What a session's own hooks send is still part of it.
+            self.is_open = False
+            for make in self.before_completion:
+                yield from make()
+            if dialect is Dialect.MYSQL:
+                yield from _refusing_what_cannot_be_undone()
+            yield Statement(f"release savepoint {_SAVEPOINT}")
+        except Exception as error:
+            if is_missing_savepoint(error):
+                raise TransactionBroken(
+                    "the transaction ended within its block: it was committed or rolled back there",
+                    hint="leave both to the block, and let the database's errors through",
+                ) from error
             raise
+        try:
+            yield inbox.insertion(completion, dialect)
+        except Exception as error:
+            if is_conflict(error):
+                self._run.already_done = True
+                raise AlreadyDone from error
+            raise
+        yield Move.COMMIT
 
-    def _undoing(self, error: BaseException) -> Script[None]:
-        yield from _rolling_back()
-        _translate(error)
+    def _undoing(self) -> Script[None]:
+        """Undoes it, if it was begun. Where that fails, the connection is gone, and the server undoes it."""
+        if not self._is_begun:
+            return
+        try:
+            yield Move.ROLLBACK
+        except Exception as error:  # noqa: BLE001 - the one that led here is what the task's end is about
+            _logger.debug("the rollback failed: %r", error)
 
 
 def _translate(error: BaseException) -> None:
     """Raises what tells a worker that the same delivery may succeed now. What the task decided stands."""
     if isinstance(error, Exception) and not isinstance(error, (Retry, DeadLetter)) and is_of_others(error):
         raise TransactionAborted("the database gave the transaction up because of another one") from error
-
-
-def _rolling_back() -> Script[None]:
-    """Undoes it. Where that fails, the connection is gone, and the server undoes it."""
-    try:
-        yield Move.ROLLBACK
-    except Exception as error:  # noqa: BLE001 - the one that led here is what the task's end is about
-        _logger.debug("the rollback failed: %r", error)
 
 
 def _checking(dialect: Dialect) -> Script[bool]:

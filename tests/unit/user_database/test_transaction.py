@@ -6,11 +6,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
 from datetime import timedelta
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from sqlalchemy import Connection, Engine, String, create_engine, event, text
@@ -141,13 +142,15 @@ class TestOnce:
             run_of("m1", key="ORDER-1"),
             run_of("m1", key="order-1 "),
             run_of("m1", key="é\ud800"),
+            run_of("m1", key="nul \0"),
+            run_of("m1", key="long" * 100_000),
         ]
         with user.connect() as connection:
-            for number, transactions in enumerate(different[:-1]):
+            for number, transactions in enumerate(different):
                 pay(connection, transactions, f"{number:02}")
             with pytest.raises(AlreadyDone):
                 pay(connection, run_of("m3", key="order-1", source="other"), "again")
-        assert len(effects(user)) == len(different) - 1
+        assert len(effects(user)) == len(different)
 
     def test_a_keyed_task_is_known_by_its_old_names(self, user: Engine) -> None:
         """In a rolling deploy, whichever of the workers is first."""
@@ -563,6 +566,71 @@ async def _settled(future: Any) -> None:
     future._asyncio_future_blocking = False
     with suppress(BaseException):
         await asyncio.wait([future])
+
+
+class TestInterrupted:
+    """A time limit is raised between any two instructions."""
+
+    def test_wherever_it_is_interrupted_all_or_nothing_is_kept(self, tmp_path: Any) -> None:
+        """And nothing stays begun, but for the first instructions of its end alone."""
+        path = tmp_path / "user.db"
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("create table effect (name text)")
+            run(opened(connection), creating([inbox.TABLE], Dialect.SQLITE))
+            connection.commit()
+            committed = begun = 0
+            for line in range(1, 400):
+                transactions = run_of(f"m{line}")
+                with Interruption(line) as interruption, suppress(Interrupted):
+                    with transactions.open(connection):
+                        connection.execute("insert into effect values (?)", [f"m{line}"])
+                interruption.stop()
+                begun += connection.in_transaction
+                connection.rollback()
+                rows = connection.execute("select count(*) from effect where name = ?", [f"m{line}"]).fetchone()
+                known = connection.execute("select count(*) from cloudq_inbox where message = ?", [f"m{line}"])
+                assert rows == known.fetchone(), line
+                committed += rows[0]
+                if not interruption.hit:
+                    break
+        assert not interruption.hit
+        assert line > 60
+        assert committed >= 1
+        assert begun <= 3
+
+
+class Interrupted(BaseException):
+    """A time limit's error."""
+
+
+class Interruption:
+    """Raises at the n-th line of the transaction's own code."""
+
+    def __init__(self, line: int) -> None:
+        self.left = line
+        self.hit = False
+
+    def __enter__(self) -> Self:
+        sys.settrace(self.call)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        sys.settrace(None)
+
+    def call(self, frame: Any, kind: str, _: Any) -> Any:
+        own = frame.f_code.co_filename.endswith(("transaction.py", "statements.py"))
+        return self.line if own and "cloudq/user_database" in frame.f_code.co_filename else None
+
+    def line(self, frame: Any, kind: str, _: Any) -> Any:
+        if kind == "line" and not self.hit:
+            self.left -= 1
+            if self.left == 0:
+                self.hit = True
+                raise Interrupted
+        return self.line
 
 
 class TestRest:

@@ -91,6 +91,8 @@ class Sweeper:
 
     def look(self) -> None:
         """Removes a batch of each, and plans the next look: soon if there is more."""
+        if self._ended:
+            return  # the app may be closed by now, and would open its store again
         # Each of them is called, whatever the others say.
         full = [what for what, sweep in self._sweeps.items() if self._remove(what, sweep) >= BATCH]
         if self._ended:

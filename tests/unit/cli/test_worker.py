@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -216,3 +217,13 @@ def test_log_lines_are_redacted_as_the_app_says(cli, folder):
     assert 0 == cli("send", "t", "--app", "secretive").code
     said = cli("worker", "--app", "secretive", "--burst").err
     assert (True, False) == ("WARNING shop: of T\n" in said, "tenant-7" in said)
+
+
+def test_old_records_go_while_it_works(cli, writer, monkeypatch):
+    """Beside its tasks: what was kept for long enough is removed from its store."""
+    swept = Event()
+    monkeypatch.setattr("cloudq.running.sweeping.EVERY", timedelta(0))
+    monkeypatch.setattr("cloudq.stores.sqlite.SqliteStore.sweep", lambda store, limit: swept.set() or 0)
+    result = cli("worker", "--app", "writer", "--burst")
+    assert 0 == result.code
+    assert swept.wait(20)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from threading import Event
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ def pushing(folder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """`cloudtasks://` opens a backend in memory."""
     monkeypatch.setattr("cloudq.queues.connection.open_driver", lambda *_: PushedDriver())
     monkeypatch.setenv("CLOUDQ_URL", URL)
+    monkeypatch.setenv("CLOUDQ_STORE_URL", "none")
     monkeypatch.delenv("PORT", raising=False)
 
 
@@ -228,3 +230,13 @@ def test_a_port_that_is_none(text, monkeypatch):
     monkeypatch.setenv("PORT", text)
     with pytest.raises(ConfigurationError, match="PORT"):
         listens_at(serving())
+
+
+def test_old_records_go_while_it_works(cli, started, monkeypatch, tmp_path):
+    """As beside the polling worker."""
+    swept = Event()
+    monkeypatch.setenv("CLOUDQ_STORE_URL", f"sqlite:///{tmp_path}/keys.db")
+    monkeypatch.setattr("cloudq.running.sweeping.EVERY", timedelta(0))
+    monkeypatch.setattr("cloudq.stores.sqlite.SqliteStore.sweep", lambda store, limit: swept.set() or 0)
+    assert 0 == cli("worker", "--app", "shop", "--port", "0").code
+    assert swept.wait(20)

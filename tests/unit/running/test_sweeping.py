@@ -107,16 +107,19 @@ def test_where_there_is_nothing_to_sweep_nothing_is_planned() -> None:
 def test_the_end_is_the_last_look(caplog: pytest.LogCaptureFixture) -> None:
     """What it meets closed is no fault."""
     plan = Plan()
+    asked: list[int] = []
 
     def closed(limit: int) -> int:
+        asked.append(limit)
+        sweeper.end()
         raise StoreUnavailable("closed")
 
     sweeper = swept(plan, store=closed)
     sweeper.begin()
-    sweeper.end()
     plan.run()
-    assert plan.jobs == []
-    assert caplog.records == []
+    assert (plan.jobs, caplog.records) == ([], [])
+    sweeper.look()
+    assert (plan.jobs, asked) == ([], [BATCH])
 
 
 def test_an_apps_store_is_swept_with_what_was_added(tmp_path: Path) -> None:

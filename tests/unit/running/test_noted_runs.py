@@ -56,9 +56,10 @@ def delivery_of(app: App, message: Message, *, attempt: int = 1, deliveries: int
     )
 
 
-def deliver(app: App, message: Message, *, heartbeat: bool = False, **options: Any) -> Outcome:
+def deliver(app: App, message: Message, *, heartbeat: bool = False, freezes: bool = False, **options: Any) -> Outcome:
     """Runs it as an edge would, in this thread."""
-    return processor_of(app, no_time_limit, heartbeat=heartbeat).process(delivery_of(app, message, **options))
+    processor = processor_of(app, no_time_limit, heartbeat=heartbeat, freezes=freezes)
+    return processor.process(delivery_of(app, message, **options))
 
 
 def looked(app: App, name: str = "1") -> tuple[str, object, str]:
@@ -129,9 +130,23 @@ def test_a_task_that_fails_is_failed_then_dead(app: App) -> None:
     assert "hunter2" not in reason
     assert isinstance(deliver(app, message_of(), attempt=1000), DeadLettered)
     assert looked(app)[0] == "dead"
+    assert "hunter2" not in looked(app)[2]
     fails.clear()  # an operator has made room, and sends the dead letter again
     assert deliver(app, message_of()) is ACKED
     assert looked(app) == ("done", 7, "")
+
+
+def test_secrets_in_a_tasks_own_words_are_masked(app: App) -> None:
+    """Its reason is shown to everybody who asks."""
+
+    @app.task("t", track=True)
+    def task() -> None:
+        raise DeadLetter("no login, password=hunter2")
+
+    assert isinstance(deliver(app, message_of()), DeadLettered)
+    reason = looked(app)[2]
+    assert "no login" in reason
+    assert "hunter2" not in reason
 
 
 def test_a_waiting_caller_learns_of_the_end(app: App) -> None:
@@ -283,6 +298,21 @@ def test_a_stale_owners_result_is_not_noted_before_its_successor_ends(app: App) 
     assert checked == ["running", "running"]
 
 
+def test_a_stale_owner_notes_nothing_before_its_successor_has_begun(app: App) -> None:
+    """Its completion was refused: the claim is another's, whose run isn't noted yet."""
+
+    @app.task("t", keep_result=HOUR)
+    def task() -> str:
+        app.clock.advance(2 * LEASE)  # type: ignore[attr-defined]  # it sleeps past its lease
+        store = app.runtime.store
+        assert store is not None
+        store.claim(ClaimKey("t", "k"), owner="successor", lease=LEASE, fingerprint=None, keep=HOUR)
+        return "stale"
+
+    assert isinstance(deliver(app, message_of(key="k")), Acked)
+    assert looked(app)[:2] == ("running", None)
+
+
 # ── cancelling ───────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -323,8 +353,9 @@ def test_a_claim_of_what_is_cancelled_is_released(app: App) -> None:
     assert runs == [1]
 
 
-def test_a_running_task_learns_that_nobody_wants_it(app: App) -> None:
-    """At the next note; what it raises then is no failure."""
+@pytest.mark.parametrize("freezes", [False, True])
+def test_a_running_task_learns_that_nobody_wants_it(app: App, freezes: bool) -> None:
+    """At the next note, also in a host that stands still between calls; what it raises then is no failure."""
     seen = []
 
     @app.task("t", track=True)
@@ -336,7 +367,7 @@ def test_a_running_task_learns_that_nobody_wants_it(app: App) -> None:
         assert context.cancelled.wait(20)
         raise RuntimeError("stopped")
 
-    assert deliver(app, message_of(), heartbeat=True) is ACKED
+    assert deliver(app, message_of(), heartbeat=True, freezes=freezes) is ACKED
     assert seen == [False]
     found = app.result("1")
     assert (found.status, found.unwanted, found.done, found.total) == ("cancelled", False, 1, 2)
@@ -622,7 +653,7 @@ def test_work_that_another_delivery_did_has_no_result_here(app: App, monkeypatch
     """Its transaction found the completion: `None` isn't what it returned."""
 
     @app.task("t", keep_result=HOUR)
-    def task() -> int:
+    def task() -> int | None:
         raise RuntimeError("the completion is there")
 
     monkeypatch.setattr("cloudq.tasks.definition.is_done_already", lambda context, error: True)

@@ -96,8 +96,10 @@ def test_a_wish_after_the_end_changes_nothing() -> None:
     """Its thread may be late, and the loop closed."""
     run = Wanted()
     stops: list[Callable[[], None] | None] = []
+    complaints: list[object] = []
 
     async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, about: complaints.append(about))
         async with CancelledOnDemand(run):
             stops.append(run.stop)
         stop = stops[0]
@@ -109,6 +111,7 @@ def test_a_wish_after_the_end_changes_nothing() -> None:
     stop = stops[0]
     assert stop is not None
     stop()
+    assert complaints == []
 
 
 def test_an_error_of_the_tasks_stays_what_it_is() -> None:

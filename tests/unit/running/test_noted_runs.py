@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 import cloudq
 from cloudq import App, CancelAnswer, Context, DeadLetter, Retry, RetryPolicy
 from cloudq.core.delivery import Delivery, Lease
+from cloudq.core.failure import Failure
 from cloudq.core.message import Message
 from cloudq.core.outcome import ACKED, Acked, DeadLettered, Outcome, Retried, Snoozed, Why
 from cloudq.core.processor import Processor, no_time_limit
@@ -136,13 +137,18 @@ def test_a_task_that_fails_is_failed_then_dead(app: App) -> None:
     assert looked(app) == ("done", 7, "")
 
 
-def test_secrets_in_a_tasks_own_words_are_masked(app: App) -> None:
-    """Its reason is shown to everybody who asks."""
+def test_secrets_in_a_reason_are_masked(app: App) -> None:
+    """Also in a middleware's own words: it is shown to everybody who asks."""
+
+    def middleware(context: Context) -> Generator[None, Outcome, Outcome]:
+        yield
+        reason = "no login, password=hunter2"
+        return DeadLettered(reason=reason, failure=Failure.of(reason))
 
     @app.task("t", track=True)
-    def task() -> None:
-        raise DeadLetter("no login, password=hunter2")
+    def task() -> None: ...
 
+    app.middleware = (middleware,)
     assert isinstance(deliver(app, message_of()), DeadLettered)
     reason = looked(app)[2]
     assert "no login" in reason
@@ -354,8 +360,25 @@ def test_a_claim_of_what_is_cancelled_is_released(app: App) -> None:
 
 
 @pytest.mark.parametrize("freezes", [False, True])
-def test_a_running_task_learns_that_nobody_wants_it(app: App, freezes: bool) -> None:
-    """At the next note, also in a host that stands still between calls; what it raises then is no failure."""
+def test_a_silent_task_learns_that_nobody_wants_it(app: App, freezes: bool) -> None:
+    """At the next beat, also in a host that stands still between calls."""
+
+    @app.task("t", track=True)
+    def task(context: Context) -> None:
+        clock = app.clock
+        assert isinstance(clock, FakeClock)
+        app.cancel_run(context.id)
+        clock.until_waiting()
+        clock.advance(REPORT_EVERY)
+        assert context.cancelled.wait(20)
+        raise RuntimeError("stopped")
+
+    assert deliver(app, message_of(), heartbeat=True, freezes=freezes) is ACKED
+    assert app.result("1").status == "cancelled"
+
+
+def test_a_running_task_learns_that_nobody_wants_it(app: App) -> None:
+    """At the next note; what it raises then is no failure."""
     seen = []
 
     @app.task("t", track=True)
@@ -367,7 +390,7 @@ def test_a_running_task_learns_that_nobody_wants_it(app: App, freezes: bool) -> 
         assert context.cancelled.wait(20)
         raise RuntimeError("stopped")
 
-    assert deliver(app, message_of(), heartbeat=True, freezes=freezes) is ACKED
+    assert deliver(app, message_of(), heartbeat=True) is ACKED
     assert seen == [False]
     found = app.result("1")
     assert (found.status, found.unwanted, found.done, found.total) == ("cancelled", False, 1, 2)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Mapping, Sequence
 from enum import Enum
+from inspect import GEN_CLOSED, getgeneratorstate
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 T = TypeVar("T")
@@ -107,7 +108,7 @@ def run(database: Doer, script: Script[T]) -> T:
             failed = None
             answer = database.do(step)
         except BaseException as error:
-            if script.gi_frame is not None:
+            if getgeneratorstate(script) != GEN_CLOSED:
                 failed = error
                 continue
             if isinstance(error, StopIteration):
@@ -126,7 +127,7 @@ async def arun(database: AsyncDoer, script: Script[T]) -> T:
             failed = None
             answer = await database.ado(step)
         except BaseException as error:
-            if script.gi_frame is not None:
+            if getgeneratorstate(script) != GEN_CLOSED:
                 failed = error
                 continue
             if isinstance(error, StopIteration):

@@ -23,6 +23,7 @@ from cloudq.stores.sql.url import engine_of, open_url
 from cloudq.testing.stores import StoreHarness
 from cloudq.testing.stores.bench import StoreBench
 from cloudq.testing.stores.suite import StoreConformance
+from tests.benchmarks.round_trips import RoundTrips
 from tests.servers import databases
 
 pytestmark = pytest.mark.slow
@@ -162,6 +163,25 @@ class TestCuts:
         assert store.renew(KEY, token, MINUTE)
 
 
+class TestRoundTrips:
+    """What a task costs: most of its time, where the server is elsewhere."""
+
+    def test_a_claim_and_its_completion(self, harness: Harness, url: str) -> None:
+        """One each, and one more on MariaDB, where a claim can't say what it found. Nothing before or after them."""
+        most = 3 if "mysql" in url else 2
+        with RoundTrips(make_url(url).port or 0) as between:
+            through = make_url(url).set(port=between.port).render_as_string(hide_password=False)
+            with closing(SqlStore(engine_of(parse_store_url(through), FIVE), "kit")) as store:
+                store.check()
+                before = between.count
+                for number in range(10):
+                    key = ClaimKey("t", str(number))
+                    found = store.claim(key, owner="me", lease=MINUTE, fingerprint=None, keep=MINUTE)
+                    assert isinstance(found, Claimed)
+                    assert store.complete(key, found.token, result=None, keep=MINUTE)
+                assert between.count - before <= 10 * most + 1  # a connection is looked at now and then
+
+
 class TestForks:
     """A child process."""
 
@@ -224,6 +244,19 @@ class TestIsolation:
                 behaviour(None, bench)
             finally:
                 bench.close()
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_mariadbs_sessions_lock_no_gaps(mariadb: str, level: str) -> None:
+    """They read what is committed, whatever the default: else claims of different keys could wait in a circle."""
+    with (
+        set_for_all(mariadb, level),
+        closing(Harness(mariadb)) as harness,
+        closing(harness.open()) as store,
+        store._engine.connect() as connection,
+    ):
+        assert connection.execute(text("select @@session.tx_isolation")).scalar_one() == "READ-COMMITTED"
+        assert connection.execute(text("select @@session.innodb_lock_wait_timeout")).scalar_one() == LOCK_WAIT
 
 
 @contextmanager

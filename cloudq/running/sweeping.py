@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from threading import Event
 from typing import Final, Protocol, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -78,7 +79,7 @@ class Sweeper:
         self._later = later
         self._spread = spread
         self._failing: set[str] = set()
-        self._ended = False
+        self._ended = Event()
 
     def begin(self) -> None:
         """Plans the first look, if there is something to sweep."""
@@ -87,15 +88,15 @@ class Sweeper:
 
     def end(self) -> None:
         """Plans no more; a look that is under way may meet what is closed by now, and says nothing of it."""
-        self._ended = True
+        self._ended.set()
 
     def look(self) -> None:
         """Removes a batch of each, and plans the next look: soon if there is more."""
-        if self._ended:
+        if self._ended.is_set():
             return  # the app may be closed by now, and would open its store again
         # Each of them is called, whatever the others say.
         full = [what for what, sweep in self._sweeps.items() if self._remove(what, sweep) >= BATCH]
-        if self._ended:
+        if self._ended.is_set():
             return
         self._later(self.look, delay=PAUSE if full else EVERY * (0.5 + self._spread()))
 
@@ -106,11 +107,11 @@ class Sweeper:
             removed = sweep(BATCH)
         except CloudqError as error:
             # Once an outage: the next look is in minutes, and nothing depends on it before.
-            if not known and not self._ended:
+            if not known and not self._ended.is_set():
                 logger.warning("%s could not be swept: %s", what, wording(error))
             return 0
         except Exception:
-            if not known and not self._ended:
+            if not known and not self._ended.is_set():
                 logger.exception("%s could not be swept", what)
             return 0
         self._failing.discard(what)

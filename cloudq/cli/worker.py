@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 
 from cloudq.cli import worker_push
@@ -139,7 +140,7 @@ def worker(
     A backend that pushes (Cloud Tasks) isn't polled but served over HTTP, on --host and --port.
     """
     from cloudq.running.logs import configure
-    from cloudq.running.sweeping import sweeping
+    from cloudq.running.sweeping import add_sweep, sweeping
     from cloudq.worker.settings import WorkerSettings
 
     if concurrency is not None and processes is not None:
@@ -163,6 +164,10 @@ def worker(
         configure(log_format_of(log_format), log_level, chosen.app.redact)
         listens = None if health is None else address(health)
         beside = relaying(chosen.app, outbox, listen, as_json=as_json)
+        if outbox is not None:
+            from cloudq.user_database.upkeep import sweep_at
+
+            add_sweep(chosen.app, "the inbox beside the outbox", partial(sweep_at, outbox))
         if is_push(chosen.app.driver()):
             polling = {
                 "--strict": strict,

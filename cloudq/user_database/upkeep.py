@@ -7,6 +7,7 @@ from typing import Final
 
 from cloudq.errors import OptionError, TransactionRefused
 from cloudq.user_database import inbox
+from cloudq.user_database.by_url import connected
 from cloudq.user_database.faults import is_missing_table
 from cloudq.user_database.opening import opened
 from cloudq.user_database.statements import Move, Script, run
@@ -54,6 +55,22 @@ def sweep_inbox(connection: object = None, /, *, using: str | None = None, limit
     database = opened(connection, using=using)
     swept: int = run(database, _committed(inbox.sweeping(limit, database.dialect)))
     return swept
+
+
+def sweep_at(url: str, limit: int) -> int:
+    """As `sweep_inbox` in the database of that URL, for workers; 0 where the table isn't there.
+
+    Raises:
+        ConfigurationError: The URL can't be used.
+        Exception: What the database's driver raises.
+    """
+    with connected(url) as database:
+        try:
+            return sweep_inbox(database.given, limit=limit)
+        except TransactionRefused as error:
+            if is_missing_table(error):
+                return 0  # nobody uses it there
+            raise
 
 
 def forget(connection: object, task: str, key: str, *, namespace: str | None = None) -> int:

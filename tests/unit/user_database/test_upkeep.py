@@ -14,7 +14,8 @@ from cloudq.errors import OptionError, TransactionRefused
 from cloudq.testing import FakeClock
 from cloudq.user_database.inbox import Completion
 from cloudq.user_database.transaction import AlreadyDone, Transactions
-from cloudq.user_database.upkeep import forget
+from cloudq.user_database.upkeep import forget, sweep_at
+from tests.unit.user_database.test_by_url import plain
 
 
 @pytest.fixture
@@ -66,6 +67,17 @@ class TestUpkeep:
             with pytest.raises(TransactionRefused, match="create_inbox"):
                 sweep_inbox(connection)
             assert not connection.in_transaction()
+
+    def test_a_worker_sweeps_by_url(self, bare: Engine) -> None:
+        """What is beside the outbox that it relays; a database without an inbox is left alone."""
+        url = plain(bare)
+        assert sweep_at(url, 10) == 0
+        with bare.connect() as connection:
+            create_inbox(connection)
+            complete(connection, "old", keep=timedelta(0))
+            complete(connection, "kept")
+        assert sweep_at(url, 10) == 1
+        assert sweep_at(url, 10) == 0
 
     def test_a_forgotten_key_is_done_again(self, bare: Engine) -> None:
         """Its own rows go, by task and key."""

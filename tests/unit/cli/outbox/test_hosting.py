@@ -42,3 +42,15 @@ def test_without_the_option(cli, writer, monkeypatch, shelf):
     shelf.store(1, queue="reports")
     assert 0 == cli("worker", "--app", "writer", "--burst").code
     assert 0 == shelf.published("reports")
+
+
+def test_the_inbox_beside_it_is_swept(cli, writer, monkeypatch, shelf):
+    """Of the database whose outbox the worker relays; without one it knows none."""
+    added = []
+    monkeypatch.setattr("cloudq.running.sweeping.add_sweep", lambda app, what, sweep: added.append((what, sweep)))
+    assert 0 == cli("worker", "--app", "writer", "--burst").code
+    assert [] == added
+    assert 0 == cli("worker", "--app", "writer", "--burst", "--outbox", shelf.url).code
+    [(what, sweep)] = added
+    assert "inbox" in what
+    assert 0 == sweep(10)

@@ -276,6 +276,16 @@ class TestOwnership:
                 given.add(Effect(name="c"))
         assert (effects(user), completed(user)) == (["a", "b"], ["m1"])
 
+    def test_what_a_sessions_hooks_write_and_send_is_part_of_it(self, user: Engine) -> None:
+        """While it is flushed the transaction is still the one that a send joins."""
+        seen = []
+        with Session(user) as session:
+            event.listen(session, "after_flush", lambda *_: seen.append(open_transaction()))
+            transaction = run_of("m1").open(session)
+            with transaction as given:
+                given.add(Effect(name="a"))
+        assert seen == [transaction]
+
     def test_the_connection_is_lost_within_the_block(self, user: Engine) -> None:
         """An ordinary error: the server undoes everything."""
         with user.connect() as connection:
@@ -524,6 +534,50 @@ class TestAsync:
 
         asyncio.run(all_of_it())
         assert (effects(user), completed(user)) == (["a"], ["m1"])
+
+    def test_cancelled_while_it_waits_for_another_delivery(self, postgresql: str) -> None:
+        """The insertion of the same message waits for the first one's end: cancelled there, it leaves nothing."""
+        psycopg = pytest.importorskip("psycopg")
+        url = create_engine(postgresql).url
+
+        async def connect() -> Any:
+            return await psycopg.AsyncConnection.connect(
+                host=url.host, port=url.port, user=url.username, dbname=url.database
+            )
+
+        async def all_of_it() -> None:
+            first, second, third = [await connect() for _ in range(3)]
+            await first.execute("drop table if exists cloudq_inbox")
+            for statement in inbox.TABLE.statements[Dialect.POSTGRESQL]:
+                await first.execute(statement)
+            await first.commit()
+
+            async def deliver(connection: Any) -> None:
+                async with run_of("same").open(connection):
+                    pass
+
+            held = run_of("same").open(first)
+            await held.__aenter__()
+            insertion = inbox.insertion(run_of("same").completion, Dialect.POSTGRESQL)
+            await held.database.ado(insertion)
+            waiting = asyncio.ensure_future(deliver(second))
+            blocked = (
+                "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%cloudq_inbox%'"
+            )
+            while (await (await third.execute(blocked)).fetchone())[0] == 0:
+                await third.rollback()
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            assert int(second.info.transaction_status) == 0
+            await first.rollback()
+            await deliver(second)
+            with pytest.raises(AlreadyDone):
+                await deliver(first)
+            for connection in (first, second, third):
+                await connection.close()
+
+        asyncio.run(asyncio.wait_for(all_of_it(), 60))
 
     def test_a_coroutine_that_is_closed_commits_nothing(self, postgresql: str) -> None:
         """As the garbage collector does with one that is abandoned: nothing can be awaited then."""

@@ -79,19 +79,19 @@ class Settling:
 
     def status(self) -> Script[list[OutboxStatus]]:
         """How each namespace stands that has rows, and the reader's own in any case, first."""
-        behind = (
-            "exists (select 1 from cloudq_outbox p where p.namespace = o.namespace and p.key_digest = o.key_digest"
-            " and p.key_digest > :unkeyed and p.parked_at is not null)"
+        # Each row is looked at once, and each key that has a parked row: a backlog may be long.
+        parked_keys = (
+            "select distinct namespace, key_digest from cloudq_outbox where parked_at is not null"
+            " and key_digest > :unkeyed"
         )
-        held_back = f"case when o.parked_at is null and {behind} then 1 else 0 end"
         answer = yield Statement(
-            f"select namespace, count(*), sum(parked), sum(held_back), sum(failing), {self._now} -"
-            " min(case when parked = 0 and held_back = 0 then created_at end) from ("
-            " select o.namespace as namespace, o.created_at as created_at,"
-            " case when o.parked_at is null then 0 else 1 end as parked,"
-            f" {held_back} as held_back,"
-            " case when o.parked_at is null and o.attempts > 0 then 1 else 0 end as failing"
-            " from cloudq_outbox o) r group by namespace order by namespace",
+            "select o.namespace, count(*), count(o.parked_at),"
+            " sum(case when o.parked_at is null and p.key_digest is not null then 1 else 0 end),"
+            " sum(case when o.parked_at is null and o.attempts > 0 then 1 else 0 end),"
+            f" {self._now} - min(case when o.parked_at is null and p.key_digest is null then o.created_at end)"
+            f" from cloudq_outbox o left join ({parked_keys}) p"
+            " on p.namespace = o.namespace and p.key_digest = o.key_digest"
+            " group by o.namespace order by o.namespace",
             {"unkeyed": b""},
         )
         found = {

@@ -127,7 +127,7 @@ class Ordered:
                 f"q{index}": row.queue,
                 f"t{index}": row.task,
                 f"b{index}": row.body,
-                f"o{index}": row.ordering_key,
+                f"o{index}": _shown(row.ordering_key),
                 f"d{index}": digest,
                 f"n{index}": self._token if digest else 0,
             }
@@ -187,6 +187,11 @@ class Ordered:
     @property
     def _primary(self) -> str:
         return "force index (primary) " if self._dialect is Dialect.MYSQL else ""
+
+
+def _shown(key: str | None) -> str | None:
+    """For people: PostgreSQL has no NUL in a text."""
+    return None if key is None else key.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _lock_of(digest: bytes) -> int:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import Engine, text
+import pytest
+from sqlalchemy import Engine, create_engine, text
 
-from cloudq.outbox.opening import open_outbox
+from cloudq.outbox.opening import create_tables, open_outbox
 from cloudq.outbox.reading import Failed, OutboxReader, OutboxStatus, Parked
-from cloudq.outbox.settling import MOST_OF_AN_ERROR
+from cloudq.outbox.settling import MOST_OF_AN_ERROR, Settling
+from cloudq.user_database import Dialect, Statement
 from tests.unit.outbox.conftest import bodies, count, ids, publish_all, send
 
 
@@ -107,6 +109,21 @@ def test_an_operator_s_words_are_about_their_own_namespace(engine: Engine, url: 
     assert (other.parked(10), other.retry(), other.retry([id_]), other.skip([id_])) == ([], 0, 0, 0)
     assert reader.retry() == 1
     other.close()
+
+
+@pytest.mark.slow
+def test_a_status_looks_at_each_row_once(mariadb: str) -> None:
+    """However many wait: no query is carried out for each of them."""
+    pytest.importorskip("pymysql")
+    create_tables(mariadb)
+    engine = create_engine(mariadb)
+    with engine.connect() as connection:
+        step = next(Settling(Dialect.MYSQL, "").status())
+        assert isinstance(step, Statement)
+        plan = connection.execute(text("explain " + step.text), dict(step.values)).all()
+    assert plan
+    assert not [row for row in plan if "DEPENDENT" in row[1]]
+    engine.dispose()
 
 
 def test_status_counts_what_waits(engine: Engine, reader: OutboxReader) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from cloudq.errors import SchemaMismatch, TransactionRefused
 from cloudq.outbox.opening import create_tables, open_outbox
-from cloudq.outbox.reading import OutboxReader
+from cloudq.outbox.reading import OutboxReader, Parked
 from cloudq.outbox.writing import NewRow, Ordered, key_digest
 from cloudq.user_database import Statement, opened, run
 from tests.unit.outbox.conftest import at_once, by_key, count, drop_tables, publish_all, rows, send, write
@@ -157,6 +157,16 @@ def test_many_rows_arrive(engine: Engine, reader: OutboxReader) -> None:
     published = [body.decode() for body in batches]
     assert sorted(published) == sorted(names)
     assert by_key(published) == by_key(names)
+
+
+def test_a_key_may_hold_what_a_text_of_the_database_can_t(engine: Engine, reader: OutboxReader) -> None:
+    """It is shown otherwise; which key it is its digest says."""
+    send(engine, "a\0b:1", "a\ufffdb:2")
+    batch = reader.take(10)
+    assert batch is not None
+    assert [row.ordering_key for row in batch.rows] == ["a\ufffdb"] * 2
+    batch.settle(parked=[Parked(batch.rows[0].id, "no")], published=[batch.rows[1].id])
+    assert reader.parked(10)[0].behind == 0
 
 
 def test_rows_that_were_committed_within_the_block_are_published_all_the_same(

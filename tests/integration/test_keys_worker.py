@@ -83,10 +83,10 @@ def test_what_is_sent_twice_runs_once(shop: Path, processes: tuple[str, ...]) ->
 
 def test_a_worker_that_is_killed_gives_its_key_back(shop: Path) -> None:
     """Once its claim has lapsed the next one runs it again, with a greater fence; its child is sent once."""
-    (shop / "shop.py").write_text(SHOP.replace("seconds=61", "seconds=40"))
+    (shop / "shop.py").write_text(SHOP.replace("seconds=61", "seconds=20"))
     (shop / "hold").touch()
     send(shop, 1)
-    first = start_worker(shop, "--app", "shop")
+    first = start_worker(shop, "--app", "shop", "--lease", "40")
     try:
         wait_until(lambda: len(lines(shop / "charges.txt")) == 1, within=30, what="the first run")
         wait_until(lambda: lines(shop / "shipped.txt") == ["1"], within=30, what="its child")
@@ -95,7 +95,7 @@ def test_a_worker_that_is_killed_gives_its_key_back(shop: Path) -> None:
         first.wait()
     assert RecordState.IN_PROGRESS is state(shop, 1)
     (shop / "hold").unlink()
-    second = start_worker(shop, "--app", "shop")
+    second = start_worker(shop, "--app", "shop", "--lease", "40")
     try:
         wait_until(lambda: state(shop, 1) is RecordState.COMPLETED, within=120, what="the second run")
     finally:

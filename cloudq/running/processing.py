@@ -105,7 +105,7 @@ def check_store(app: App) -> None:
     if keyed and not stores.in_use:
         tasks = f"task {keyed[0]!r} declares" if len(keyed) == 1 else f"tasks {listed(keyed)} declare"
         raise ConfigurationError(
-            f"{tasks} an idempotency_key, and there is no store to claim it in",
+            f"{tasks} an idempotency key, and there is no store to claim it in",
             hint=f'{STORE_VARIABLE}={EXAMPLE} names one; App(store="{NATIVE_ONLY}"), or '
             f"{STORE_VARIABLE}={NATIVE_ONLY}, leaves keys to the backend's own de-duplication, as before",
         )

@@ -19,7 +19,7 @@ from cloudq.tasks.cancelled_on_demand import CancelledOnDemand
 from cloudq.tasks.context import Context, Running, is_done_already, run_of
 from cloudq.tasks.home import TaskHome
 from cloudq.tasks.key_options import KeyOptions, key_options
-from cloudq.tasks.keys import Key, check_template, key_for
+from cloudq.tasks.keys import Key, check_key, check_template, key_for
 from cloudq.tasks.naming import default_name
 from cloudq.tasks.options import SendOptions, TaskOptions
 from cloudq.tasks.result_type import ResultType
@@ -160,10 +160,13 @@ class Definition:
 
         Raises:
             PayloadError: The payload doesn't fit the parameters.
-            OptionError: The template or function fails for it, or gives no key.
+            OptionError: The template or function fails for it, or gives no key; or another program sent one that no
+                send takes.
         """
-        if message.idempotency_key is not None or not self.declares_key:
-            return message.idempotency_key
+        if message.idempotency_key is not None:
+            return check_key("idempotency_key", message.idempotency_key)
+        if not self.declares_key:
+            return None
         arguments = self.parameters.with_defaults(self.parameters.arguments(message.payload))
         return key_for("idempotency_key", self.keys["idempotency_key"], arguments)
 

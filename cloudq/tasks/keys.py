@@ -20,12 +20,13 @@ def check_key(name: str, value: object) -> str:
     """The key, if it is one.
 
     Raises:
-        OptionError: It isn't a text of 1 to 512 characters.
+        OptionError: It isn't a text of 1 to 512 characters, without NUL.
     """
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_KEY or not is_utf8(value):
+    # Databases have no NUL in their texts.
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_KEY or "\0" in value or not is_utf8(value):
         shown_value = repr(value)[:60]
         raise OptionError(
-            f"{name} is a text of 1 to {MAX_KEY} characters, not {shown_value}",
+            f"{name} is a text of 1 to {MAX_KEY} characters without NUL, not {shown_value}",
             hint="an id of the work, or a hash of it",
         )
     return value

@@ -14,6 +14,8 @@ from cloudq.core.store import Claim, Claimed, ClaimKey, Completed, Forgotten, In
 _ANSWERS: Final[Mapping[str, type]] = {
     answer.__name__: answer for answer in (Claimed, InProgress, Completed, Record, Note, Written, Forgotten)
 }
+# A note's name may be any text, and msgpack has none with lone surrogates.
+_ANY: Final = "surrogatepass"
 # Arguments that aren't what msgpack has of itself.
 _ARGUMENTS: Final[Mapping[str, type]] = {"key": ClaimKey, "lease": timedelta, "keep": timedelta}
 
@@ -27,6 +29,8 @@ def carry_out(store: Store | None, method: str, arguments: Mapping[str, Any]) ->
         name: msgspec.convert(value, _ARGUMENTS[name]) if name in _ARGUMENTS else value
         for name, value in arguments.items()
     }
+    if "name" in given:
+        given["name"] = bytes(given["name"]).decode("utf-8", _ANY)
     answer = getattr(target, method.removeprefix("notes."))(**given)
     return [type(answer).__name__, answer]
 
@@ -88,11 +92,13 @@ class _ParentsNotes:
         self._call = call
 
     def read(self, name: str) -> Note | None:
-        note: Note | None = self._call("notes.read", name=name)
+        note: Note | None = self._call("notes.read", name=name.encode("utf-8", _ANY))
         return note
 
     def write(self, name: str, text: bytes, *, after: int, keep: timedelta) -> Written | Note | None:
-        written: Written | Note | None = self._call("notes.write", name=name, text=text, after=after, keep=keep)
+        written: Written | Note | None = self._call(
+            "notes.write", name=name.encode("utf-8", _ANY), text=text, after=after, keep=keep
+        )
         return written
 
     def sweep(self, limit: int) -> int:

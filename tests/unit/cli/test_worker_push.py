@@ -26,7 +26,7 @@ def pushing(folder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """`cloudtasks://` opens a backend in memory."""
     monkeypatch.setattr("cloudq.queues.connection.open_driver", lambda *_: PushedDriver())
     monkeypatch.setenv("CLOUDQ_URL", URL)
-    monkeypatch.setenv("CLOUDQ_STORE_URL", "none")
+    monkeypatch.setenv("CLOUDQ_STORE_URL", "none")  # a task of the shop declares a key
     monkeypatch.delenv("PORT", raising=False)
 
 
@@ -240,3 +240,13 @@ def test_old_records_go_while_it_works(cli, started, monkeypatch, tmp_path):
     monkeypatch.setattr("cloudq.stores.sqlite.SqliteStore.sweep", lambda store, limit: swept.set() or 0)
     assert 0 == cli("worker", "--app", "shop", "--port", "0").code
     assert swept.wait(20)
+
+
+def test_a_declared_key_without_a_store_is_2(cli, monkeypatch):
+    """The task is named, and both ways out."""
+    monkeypatch.delenv("CLOUDQ_STORE_URL")
+    result = cli("worker", "--app", "shop", "--insecure-no-auth")
+    assert 2 == result.code
+    assert "task 'shop.welcome' declares an idempotency key, and there is no store to claim it in" in result.err
+    assert "CLOUDQ_STORE_URL=postgresql://" in result.err
+    assert 'App(store="none")' in result.err

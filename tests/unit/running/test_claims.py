@@ -239,7 +239,16 @@ def test_a_key_that_cannot_be_made_is_the_payloads_fault(app):
     app.task("charge", idempotency_key=lambda order: "" if order else "x")(lambda order: None)
     outcome = deliver(app, message_of(key=None))
     assert isinstance(outcome, DeadLettered)
-    assert "idempotency_key is a text of 1 to 512 characters" in outcome.reason
+    assert "idempotency_key is a text of 1 to 512 characters without NUL" in outcome.reason
+
+
+@pytest.mark.parametrize("key", ["order\x0042", "x" * 513], ids=["nul", "long"])
+def test_a_key_that_no_send_takes_is_poison(app, charges, key):
+    """Another program sent it. A database that can't hold it would else look as if it were down, to all messages."""
+    outcome = deliver(app, message_of(key=key))
+    assert isinstance(outcome, DeadLettered)
+    assert "1 to 512 characters without NUL" in outcome.reason
+    assert [] == charges
 
 
 def test_a_sends_own_key_is_claimed(app):

@@ -139,7 +139,7 @@ EDGES: dict[str, Callable[[], object]] = {
 def test_no_edge_starts_with_a_declared_key_and_no_store(edge: str) -> None:
     """It says which task, and both ways out; nothing has been opened."""
     with pytest.raises(
-        ConfigurationError, match="task 'charge' declares an idempotency_key, and there is no store"
+        ConfigurationError, match="task 'charge' declares an idempotency key, and there is no store"
     ) as refused:
         EDGES[edge]()
     assert "CLOUDQ_STORE_URL=postgresql://" in str(refused.value.hint)

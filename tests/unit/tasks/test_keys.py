@@ -92,6 +92,7 @@ def raising(order_id: int) -> str:
         (lambda order_id: order_id, "not 7"),
         (lambda order_id: None, "not None"),
         (lambda order_id: "\ud800", "1 to 512"),
+        (lambda order_id: "a\0b", "without NUL"),
         (raising, "LookupError: no such order"),
         ("{order_id:nonsense}", "ValueError"),
     ],

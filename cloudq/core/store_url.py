@@ -97,7 +97,9 @@ def parse_store_url(url: str) -> StoreUrl:
         decoded = [unquote(part, errors="strict") for part in (user, password)]
     except ValueError:
         raise ConfigurationError(f"this {scheme}:// URL can't be read", hint=f"e.g. {EXAMPLE}") from None
-    if (parts.fragment or not _HOST.fullmatch(host) or (host and "@" in parts.path)) and scheme.lower() != "sqlite":
+    # What follows a password that was cut ends with its @, wherever the cut put it.
+    cut = parts.fragment or "@" in parts.path + parts.query or not _HOST.fullmatch(host)
+    if cut and scheme.lower() != "sqlite":
         raise ConfigurationError(
             f"the {scheme}:// URL names no host that can be one",
             hint="percent-encode what isn't a letter or a digit in the user and the password: %40 for @, %23 for #",

@@ -59,6 +59,8 @@ def test_no_text_shows_a_password(url: str, show) -> None:
         f"postgresql://app:x/{HIDDEN}@db/jobs",
         f"postgresql://app:{HIDDEN}#x@db/jobs",
         f"postgresql://app:{HIDDEN}?x@db/jobs",
+        f"postgresql:///x{HIDDEN}@db/jobs",
+        f"postgresql://x?{HIDDEN}@db/jobs?prefix=y",
         f"postgresql://app:x?{HIDDEN}@db/jobs",
         f"postgresql://app:x?{HIDDEN}=1&{HIDDEN}=1@db/jobs",
         f"postgresql://app:{HIDDEN}%ff@db/jobs",

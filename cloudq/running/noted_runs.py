@@ -36,6 +36,7 @@ from cloudq.running.held_claim import again
 from cloudq.running.noted_run import NotedRun
 from cloudq.tasks.definition import Definition
 from cloudq.tasks.result_type import NotKept
+from cloudq.tasks.run_options import NOT_NOTED
 
 if TYPE_CHECKING:
     from cloudq.app import App
@@ -58,6 +59,7 @@ class NotedRuns:
 
     def __init__(self, app: App, claims: Claims, *, heartbeat: Heartbeat | None) -> None:
         self._app = app
+        self._handlers = app.runtime.handlers  # follows later declarations; looked at for each delivery
         self._claims = claims
         self._heartbeat = heartbeat
         self._warned = False
@@ -160,8 +162,8 @@ class NotedRuns:
         return write
 
     def _is_noted(self, message: Message) -> bool:
-        definition = self._definition(message)
-        if not is_tracked(message) and (definition is None or not definition.run_options.noted):
+        definition = self._handlers.get(message.task)
+        if (definition is None or definition.run_options is NOT_NOTED) and not is_tracked(message):
             return False
         if self._app.runtime.stores.in_use:
             return True
@@ -175,7 +177,7 @@ class NotedRuns:
         return None if definition is None else definition.run_options.keep_result
 
     def _definition(self, message: Message) -> Definition | None:
-        return self._app.runtime.handlers.get(message.task)
+        return self._handlers.get(message.task)
 
     def _notes(self) -> RunNotes:
         return self._app.runtime.results.notes()

@@ -13,12 +13,14 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
+from cloudq.core.notes import Note, Written
 from cloudq.core.store import Claimed, ClaimKey, Completed, InProgress, Store
 from cloudq.stores.memory import MemoryStore
 from cloudq.testing.clock import FakeClock
 from cloudq.testing.stores import StoreHarness
 
 KEYS = [ClaimKey("billing.charge", "order-1"), ClaimKey("billing.charge", "order-2")]
+NAMES = ["run 1", "run 2"]
 OWNERS = ["a", "b", "c"]
 PRINTS = [b"1" * 32, b"2" * 32, None]
 
@@ -41,6 +43,8 @@ def check(harness: Callable[[], StoreHarness], *, examples: int, steps: int = 30
             self.store: Store = self.harness.open()
             # The store's tokens by the model's: they needn't be the same numbers, only grow alike.
             self.tokens: dict[tuple[ClaimKey, int], int] = {}
+            # Of the notes: the store's and the model's, in the order of the writes.
+            self.versions: dict[str, list[tuple[int, int]]] = {}
 
         @rule(key=keys, owner=st.sampled_from(OWNERS), lease=units, keep=units, fingerprint=st.sampled_from(PRINTS))
         def claim(self, key: ClaimKey, owner: str, lease: int, keep: int, fingerprint: bytes | None) -> None:
@@ -92,6 +96,28 @@ def check(harness: Callable[[], StoreHarness], *, examples: int, steps: int = 30
             if said is not None and meant is not None:
                 assert (said.state, said.owner, said.result) == (meant.state, meant.owner, meant.result)
                 assert said.fingerprint == meant.fingerprint
+
+        @rule(name=st.sampled_from(NAMES), after=st.integers(0, 3), text=st.binary(max_size=3), keep=units)
+        def write(self, name: str, after: int, text: bytes, keep: int) -> None:
+            """After the latest version, an earlier one, or nothing."""
+            versions = [(0, 0), *self.versions.get(name, [])]
+            mine, theirs = versions[-after] if 0 < after <= len(versions) else versions[0]
+            said = self.store.notes.write(name, text, after=mine, keep=self._odd(keep))
+            meant = self.model.notes.write(name, text, after=theirs, keep=self._odd(keep))
+            assert type(said) is type(meant)
+            if isinstance(said, Written) and isinstance(meant, Written):
+                self.versions.setdefault(name, []).append((said.version, meant.version))
+            elif isinstance(said, Note) and isinstance(meant, Note):
+                assert (said.text, (said.version, meant.version)) == (meant.text, self.versions[name][-1])
+
+        @rule(name=st.sampled_from(NAMES))
+        def read(self, name: str) -> None:
+            said, meant = self.store.notes.read(name), self.model.notes.read(name)
+            assert (said is None) == (meant is None)
+            if said is not None and meant is not None:
+                assert (said.text, (said.version, meant.version)) == (meant.text, self.versions[name][-1])
+                assert abs(said.age - meant.age) < self.unit / 2
+                assert abs(said.left - meant.left - self.harness.margin) < self.unit / 2
 
         @rule(count=units)
         def advance(self, count: int) -> None:

@@ -40,7 +40,8 @@ def check(harness: Callable[[], StoreHarness], *, examples: int, steps: int = 30
             self.unit = self.harness.unit
             self.clock = FakeClock()
             self.model = MemoryStore(self.clock)
-            self.store: Store = self.harness.open()
+            self.stores: list[Store] = [self.harness.open(), self.harness.open()]
+            self.calls = 0
             # The store's tokens by the model's: they needn't be the same numbers, only grow alike.
             self.tokens: dict[tuple[ClaimKey, int], int] = {}
             # Of the notes: the store's and the model's, in the order of the writes.
@@ -129,6 +130,12 @@ def check(harness: Callable[[], StoreHarness], *, examples: int, steps: int = 30
             self.clock.step(timedelta(hours=hours))
             self.harness.step(timedelta(hours=hours))
 
+        @property
+        def store(self) -> Store:
+            """One process's, and for the next call the other's."""
+            self.calls += 1
+            return self.stores[self.calls % 2]
+
         def _odd(self, count: int) -> timedelta:
             """Ends half a unit beside each moment at which something is asked: no two clocks disagree about that."""
             return (count - 0.5) * self.unit
@@ -143,8 +150,9 @@ def check(harness: Callable[[], StoreHarness], *, examples: int, steps: int = 30
             return sorted(known, reverse=True)[which : which + 1]
 
         def teardown(self) -> None:
-            if hasattr(self, "store"):
-                self.store.close()
+            if hasattr(self, "stores"):
+                for store in self.stores:
+                    store.close()
                 self.harness.close()
 
     run_state_machine_as_test(

@@ -145,13 +145,13 @@ class TestDynamoDB(StoreConformance):
             "UpdateItem": 3,
         }
 
-    @pytest.mark.parametrize("hours", [-20, 20], ids=["behind", "ahead"])
+    @pytest.mark.parametrize("hours", [20, -20], ids=["behind", "ahead"])
     def test_a_process_whose_clock_is_wrong_takes_nothing_over(self, bench: StoreBench, hours: int) -> None:
         """From its first claim on: what is over is the service's to say."""
         assert isinstance(bench.harness, DynamoHarness)
         token = bench.token()
+        bench.harness.wrong = timedelta(hours=hours)
         other = bench.open()
-        bench.harness.step(timedelta(hours=hours))
         assert isinstance(bench.claim(store=other), InProgress)
         assert bench.complete(token)
         assert isinstance(bench.claim(store=other), Completed)

@@ -21,6 +21,7 @@ EXAMPLES = (
     "cloudq send app.welcome '{\"user_id\": 42}'",
     "cloudq send app.welcome '{\"user_id\": 42}' --delay 5m --idempotency-key welcome-42",
     "cloudq send app.welcome --at 2030-01-31T09:00+01:00 --header tenant=a - < payload.json",
+    "cloudq send app.welcome '{\"user_id\": 42}' --track --json",
     "cloudq send other.task --unchecked --queue other --backend sqlite:////var/lib/shop/cloudq.db",
 )
 
@@ -51,6 +52,9 @@ def send(
     header: Annotated[
         list[str] | None, Option("--header", metavar="NAME=TEXT", help="Travels with the message. Repeatable.")
     ] = None,
+    track: Annotated[
+        bool, Option("--track", help="Note in the app's store from now on how far it has come, for `cloudq result`.")
+    ] = False,
     unchecked: Annotated[
         bool,
         Option(
@@ -69,6 +73,8 @@ def send(
     message is sent as it is, and stderr says so.
     """
     options = _options(queue, delay, at, header)
+    if track:
+        options["track"] = True
     for name, key in (
         ("idempotency_key", idempotency_key),
         ("ordering_key", ordering_key),

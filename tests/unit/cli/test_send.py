@@ -179,3 +179,19 @@ def test_a_queue_that_the_task_does_not_name_takes_unchecked(cli, shop):
     assert 0 == App(shop.url).queue("public").stats().ready
     assert 0 == cli(*words, "--unchecked").code
     assert "shop.welcome" == received(shop, "public").task
+
+
+def test_track(cli, shop):
+    """The store beside the file knows from the send on that it waits."""
+    sent = json.loads(cli("send", "shop.welcome", '{"user_id": 42}', "--track", "--json").out)
+    result = cli("result", sent["id"], "--json")
+    assert "waiting" == json.loads(result.out)["status"]
+    assert 0 == cli("cancel", sent["id"]).code
+
+
+def test_track_without_a_store(cli, shop, monkeypatch):
+    """Refused, and nothing is stored."""
+    monkeypatch.setenv("CLOUDQ_STORE_URL", "none")
+    result = cli("send", "shop.welcome", '{"user_id": 42}', "--track")
+    assert 2 == result.code
+    assert "CLOUDQ_STORE_URL" in result.err

@@ -198,6 +198,58 @@ def test_a_session_of_sqlalchemy_s(app: App, path: Path) -> None:
     engine.dispose()
 
 
+def test_django_s_atomic_block(app: App, path: Path) -> None:
+    """An inner one that is undone takes its sends along; without a block nothing is stored."""
+    pytest.importorskip("django")
+    from django.apps import apps
+    from django.conf import settings
+    from django.db import connections, transaction
+
+    if not settings.configured:
+        settings.configure()
+    apps.populate(())
+    own = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(path)}
+    connections.settings["shop"] = connections.configure_settings({"default": {}, "shop": own})["shop"]
+    try:
+        with transaction.atomic(using="shop"), app.outbox(using="shop") as outbox:
+            outbox.send("shop.pay", {"order": 1}, ordering_key="a")
+            with suppress(ZeroDivisionError), transaction.atomic(using="shop"):
+                outbox.send("shop.pay", {"order": 2}, ordering_key="a")
+                raise ZeroDivisionError
+            outbox.send("shop.pay", {"order": 3}, ordering_key="a")
+        with pytest.raises(TransactionRefused, match="commits each statement by itself"):
+            app.outbox(using="shop").send("shop.note", {"order": 4})
+    finally:
+        connections["shop"].close()
+        del connections["shop"]
+        del connections.settings["shop"]
+    assert [message.payload for message in rows(path)] == [{"order": 1}, {"order": 3}]
+
+
+@pytest.mark.slow
+def test_psycopg_s_async_connection(app: App, postgresql: str) -> None:
+    """Within its transaction, as SQLAlchemy's."""
+    psycopg = pytest.importorskip("psycopg")
+    create_tables(postgresql)
+
+    async def sends() -> None:
+        async with await psycopg.AsyncConnection.connect(postgresql.replace("+psycopg", "")) as connection:
+            await connection.execute("delete from cloudq_outbox")
+            async with app.outbox(connection) as outbox:
+                await outbox.asend("shop.pay", {"order": 1}, ordering_key="a")
+                await outbox.asend_many([app.tasks["shop.note"].call(order=2)])
+            await connection.commit()
+            await app.outbox(connection).asend("shop.note", {"order": 3})
+            await connection.rollback()
+
+    asyncio.run(sends())
+    with closing(open_outbox(postgresql)) as reader:
+        batch = reader.take(10)
+        assert batch is not None
+        assert sorted(row.task for row in batch.rows) == ["shop.note", "shop.pay"]
+        batch.settle(published=[row.id for row in batch.rows])
+
+
 def test_a_connection_that_isn_t_one_is_refused(app: App) -> None:
     """With those that are known."""
     with pytest.raises(TransactionRefused) as raised:

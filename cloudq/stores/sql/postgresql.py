@@ -14,8 +14,8 @@ from cloudq.stores.sql.dialect import COLUMNS, FREE, LOCK_WAIT, NOTES, TABLE, Fa
 class PostgreSQL:
     """One statement a claim.
 
-    What a session is told isn't kept to: behind a pooler (PgBouncer) each statement may be another session's. So each
-    one says itself how long it waits.
+    Nothing is set for a session: behind a pooler (PgBouncer) each statement may be another session's. So each one says
+    itself how long it waits.
     """
 
     waits: Final = f"set_config('lock_timeout', '{LOCK_WAIT}s', true) is not null"

@@ -254,3 +254,10 @@ def test_what_is_redacted_can_be_stored() -> None:
     """A middleware's own texts too, with half of a surrogate pair as a file's name may have it."""
     redacted = Failure(reason="r", error_message="file \udcff", worker="\udcff").redacted()
     assert ("file ?", "?") == (redacted.error_message, redacted.worker)
+
+
+def test_no_one_has_waited_for_less_than_nothing() -> None:
+    """A producer may have written it: it would make a message older than it is."""
+    assert Failure.decode(b'{"reason": "x", "waited": "PT5M"}').waited == timedelta(minutes=5)
+    with pytest.raises(UndecodableError, match="waited"):
+        Failure.decode(b'{"reason": "x", "waited": "-PT5M"}')

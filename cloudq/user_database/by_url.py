@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -28,6 +27,8 @@ def connected(url: str) -> Iterator[UserDatabase]:
     """
     parsed = parse_store_url(url)
     if parsed.scheme == "sqlite":
+        import sqlite3  # `import cloudq` and its names load none
+
         path = Path(parsed.path)
         if not path.is_file():
             raise ConfigurationError(f"there is no file {path}", hint="sqlite:///shop.db, or sqlite:////srv/shop.db")

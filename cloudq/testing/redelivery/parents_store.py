@@ -14,10 +14,9 @@ from cloudq.core.store import Claim, Claimed, ClaimKey, Completed, Forgotten, In
 _ANSWERS: Final[Mapping[str, type]] = {
     answer.__name__: answer for answer in (Claimed, InProgress, Completed, Record, Note, Written, Forgotten)
 }
-# A note's name may be any text, and msgpack has none with lone surrogates.
+# A key or a note's name may be any text, and msgpack has none with lone surrogates.
 _ANY: Final = "surrogatepass"
-# Arguments that aren't what msgpack has of itself.
-_ARGUMENTS: Final[Mapping[str, type]] = {"key": ClaimKey, "lease": timedelta, "keep": timedelta}
+_SPANS: Final = frozenset({"lease", "keep"})
 
 
 def carry_out(store: Store | None, method: str, arguments: Mapping[str, Any]) -> list[object]:
@@ -25,12 +24,11 @@ def carry_out(store: Store | None, method: str, arguments: Mapping[str, Any]) ->
     if store is None:
         raise RuntimeError("a child process called a store, and its parent has none")
     target: Any = store.notes if method.startswith("notes.") else store
-    given = {
-        name: msgspec.convert(value, _ARGUMENTS[name]) if name in _ARGUMENTS else value
-        for name, value in arguments.items()
-    }
+    given = {name: msgspec.convert(value, timedelta) if name in _SPANS else value for name, value in arguments.items()}
+    if "key" in given:
+        given["key"] = ClaimKey(*(part.decode("utf-8", _ANY) for part in given["key"]))
     if "name" in given:
-        given["name"] = bytes(given["name"]).decode("utf-8", _ANY)
+        given["name"] = given["name"].decode("utf-8", _ANY)
     answer = getattr(target, method.removeprefix("notes."))(**given)
     return [type(answer).__name__, answer]
 
@@ -83,6 +81,9 @@ class ParentsStore:
         """It is the parent's."""
 
     def _call(self, method: str, /, **arguments: Any) -> Any:
+        if "key" in arguments:
+            key: ClaimKey = arguments["key"]
+            arguments["key"] = [part.encode("utf-8", _ANY) for part in (key.task, key.key)]
         kind, answer = self._ask(method, arguments)
         return msgspec.convert(answer, _ANSWERS[kind]) if kind in _ANSWERS else answer
 

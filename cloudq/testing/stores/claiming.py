@@ -93,11 +93,10 @@ class Claiming:
         assert bench.complete(tokens[keys[0]], keys[0])
         assert all(isinstance(bench.claim(key), InProgress) for key in keys[1:])
 
-    @pytest.mark.parametrize(
-        "key", ODD_KEYS, ids=["long", "long, four bytes each", "marks", "lines", "no text", "long task"]
-    )
-    def test_every_key_that_a_message_may_have_works(self, bench: StoreBench, key: ClaimKey) -> None:
+    @pytest.mark.parametrize("kind", ODD_KEYS)
+    def test_every_key_that_a_message_may_have_works(self, bench: StoreBench, kind: str) -> None:
         """Up to 512 characters of any kind."""
+        key = ODD_KEYS[kind]
         token = bench.token(key)
         assert isinstance(bench.claim(key), InProgress)
         assert bench.complete(token, key)

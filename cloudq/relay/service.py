@@ -105,13 +105,15 @@ class Relay:
             self._health = self._health_server(settings.health)
 
     def check(self) -> None:
-        """Looks at the outbox, and with `listen_url` whether this relay hears of new messages; before `run`.
+        """Opens the backend and the outbox, and looks with `listen_url` whether this relay hears of new messages.
 
         Raises:
             ConfigurationError: A URL can't be used; or what is notified isn't heard, or nothing notifies.
             SchemaMismatch: The outbox has no tables, or those of another version.
             StoreUnavailable: A server can't be reached. `run` waits until it can be.
+            BackendError: The backend can't be opened.
         """
+        self.app.driver()
         self._open_reader(self.settings.lease).close()
         if self._listener is not None:
             self._listener.check()

@@ -21,8 +21,8 @@ from tests.benchmarks.measure import folder, run
 from tests.benchmarks.report import present, table
 from tests.servers.databases import PostgreSQL
 
-MESSAGES: Final = 20_000
-SLOW_MESSAGES: Final = 4_000
+MESSAGES: Final = 10_000
+SLOW_MESSAGES: Final = 2_000
 LATENCY_MESSAGES: Final = 200
 BATCH: Final = 100
 
@@ -35,6 +35,8 @@ class Side(NamedTuple):
         packages: What of it has versions worth printing.
         python: The environment it runs in.
         messages: How many it is given.
+        batches: The batches that it is measured with; 0 for its default.
+        more: Further arguments of its relay.
         listens: Whether its latency is measured.
     """
 
@@ -42,6 +44,8 @@ class Side(NamedTuple):
     packages: tuple[str, ...]
     python: Path = OUTBOX_PEERS
     messages: int = MESSAGES
+    batches: tuple[int, ...] = (0, BATCH)
+    more: tuple[int, ...] = ()
     listens: bool = True
 
 
@@ -49,6 +53,10 @@ SIDES: Final = {
     "cloudq": Side("outbox_cloudq", ("cloudq", "SQLAlchemy", "psycopg"), HERE),
     "txoutbox": Side("outbox_txoutbox", ("txoutbox", "asyncpg")),
     "faststream-outbox": Side("outbox_faststream", ("faststream-outbox", "faststream"), messages=SLOW_MESSAGES),
+    # Its own default marks each message by itself, whatever the batch.
+    "faststream-outbox, marks in batches": Side(
+        "outbox_faststream", ("faststream-outbox",), messages=SLOW_MESSAGES, batches=(BATCH,), more=(1,), listens=False
+    ),
 }
 RATIOS: Final = {f"cloudq / {name}": ("cloudq", name) for name in SIDES if name != "cloudq"}
 
@@ -58,10 +66,11 @@ def measured(side: Side, extent: Extent) -> dict[str, float]:
     figures: dict[str, float] = {}
     messages = extent.tasks(side.messages)
     for keyed in (False, True):
-        for batch in (0, BATCH):
+        for batch in side.batches:
             what = f"{'keyed' if keyed else 'unkeyed'}, {f'batches of {batch}' if batch else 'defaults'}"
             with folder() as path:
-                ran = run(side.module, "relay", messages, int(keyed), batch, folder=path, python=side.python)
+                numbers = (messages, int(keyed), batch, *side.more)
+                ran = run(side.module, "relay", *numbers, folder=path, python=side.python)
             figures[f"{what}: messages /s"] = ran["per_second"]
             figures[f"{what}: CPU s/1,000"] = ran["cpu_per_1000"]
     if side.listens:

@@ -17,7 +17,7 @@ from cloudq.relay.service import Relay
 from cloudq.relay.settings import RelaySettings
 from tests.benchmarks.figures import percentile
 from tests.benchmarks.measure import Stopwatch
-from tests.benchmarks.outbox_place import URL, Latencies, key_of, main, payloads
+from tests.benchmarks.outbox_place import TEXT, URL, Latencies, key_of, main, payloads
 
 app = App("memory://")
 
@@ -44,11 +44,10 @@ def relay(count: int, keyed: int, batch: int) -> None:
     _make_tables()
     engine = create_engine(URL)
     with engine.begin() as connection, app.outbox(connection) as outbox:
-        for number, payload in enumerate(payloads(count)):
-            if keyed:
-                outbox.send(ordered, payload, ordering_key=key_of(number))
-            else:
-                outbox.send(orders, payload)
+        outbox.send_many(
+            ordered.options(ordering_key=key_of(number)).call(number, TEXT) if keyed else orders.call(number, TEXT)
+            for number in range(count)
+        )
     _analyze(engine)
     settings = RelaySettings(once=True, batch=batch) if batch else RelaySettings(once=True)
     with app.using(Nothing()):

@@ -33,12 +33,13 @@ async def _table(engine: AsyncEngine) -> Table:
     return table
 
 
-async def _relay(count: int, keyed: int, batch: int) -> None:
+async def _relay(count: int, keyed: int, batch: int, marks: int = 0) -> None:
     engine = _engine()
     table = await _table(engine)
     broker = OutboxBroker(engine, outbox_table=table)
-    # Its marks, too, in batches of as many, where batches are equal.
-    sizes = {"fetch_batch_size": batch, "terminal_flush_batch_size": batch} if batch else {}
+    sizes = {"fetch_batch_size": batch} if batch else {}
+    if marks:
+        sizes["terminal_flush_batch_size"] = batch
     done, all_done = 0, asyncio.Event()
 
     @broker.subscriber("orders", **sizes)

@@ -12,7 +12,7 @@ from typing import Final
 URL: Final = os.environ.get("BENCH_POSTGRESQL", "")
 """SQLAlchemy's, with psycopg."""
 DSN: Final = URL.replace("postgresql+psycopg://", "postgresql://")
-PAYLOAD: Final = {"order_id": 0, "text": "x" * 150}
+TEXT: Final = "x" * 150
 KEYS: Final = 100
 # So that the relay is idle each time, and its polls are met at no moment in particular.
 PAUSE: Final = 0.05
@@ -20,7 +20,7 @@ PAUSE: Final = 0.05
 
 def payloads(count: int) -> Iterator[dict[str, object]]:
     """As many, about 200 bytes each."""
-    return ({**PAYLOAD, "order_id": number} for number in range(count))
+    return ({"order_id": number, "text": TEXT} for number in range(count))
 
 
 def key_of(number: int) -> str:

@@ -24,7 +24,7 @@ from tests.integration.processes import end, environment, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(sized(180, 900), func_only=True)]
 
-SENDS, KILLS = sized((900, 5), (10_000, 20))
+SENDS, KILLS = sized((600, 4), (10_000, 20))
 PRODUCERS, RELAYS, KEYS, A_TRANSACTION = 4, 2, 3, 5
 PATIENCE = sized(90, 300)
 
@@ -103,7 +103,7 @@ def arrived(file: Path, queue: str) -> list[Message]:
     return [decode(body, queue) for (body,) in rows]
 
 
-def test_killed_relays(postgresql: str, tmp_path: Path) -> None:
+def test_two_relays_that_are_killed(postgresql: str, tmp_path: Path) -> None:
     """Two relays at a time, killed again and again while producers commit and roll back."""
     from sqlalchemy import create_engine, text
 

@@ -68,6 +68,14 @@ def test_settings(cli, shelf, monkeypatch):
     assert (3, 120) == (settings.grace.total_seconds(), settings.max_time.total_seconds())
 
 
+def test_a_backend_that_is_none(cli, shelf):
+    """A backend that can't be opened is refused at the start, rather than tried again without end."""
+    shelf.store(1)
+    result = cli("outbox", "relay", "--outbox", shelf.url, "--backend", "sqlite:///no/such/folder/queue.db")
+    assert 2 <= result.code <= 3
+    assert "hint" in result.err
+
+
 def test_listen_url_that_is_none(cli, shelf):
     """What can't notify is refused at the start."""
     result = cli("outbox", "relay", "--outbox", shelf.url, "--listen-url", "mysql://127.0.0.1/shop")

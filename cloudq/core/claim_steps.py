@@ -15,7 +15,7 @@ from cloudq.core.delivery import Delivery
 from cloudq.core.failure import words_of
 from cloudq.core.loading import off_the_loop
 from cloudq.core.message import Message
-from cloudq.core.outcome import Acked, DeadLettered, Outcome, Snoozed, Why
+from cloudq.core.outcome import OUTCOMES, Acked, DeadLettered, Outcome, Snoozed, Why
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.store_watch import StoreWatch
 from cloudq.errors import BackendError, TimeLimitExceeded
@@ -73,6 +73,10 @@ class ClaimSteps:
             self.watch.note_down(begun.reason)
             return self._without(handler, message, begun)
         self.watch.note_up()
+        if lease_lost.is_set() and not isinstance(begun, OUTCOMES):
+            # The store took its time: a shutdown has released the delivery, or its lease is over. Another may run it.
+            begun.give_up()
+            return Snoozed(delay=ZERO, why=Why.UNSTARTED, reason="its lease was lost while its key was claimed")
         return begun
 
     def end(self, claim: Begun, outcome: Outcome, result: object, delivery: Delivery) -> Generator[Step, Any, Outcome]:

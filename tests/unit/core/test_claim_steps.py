@@ -321,3 +321,18 @@ def test_an_edge_whose_time_is_over_says_nothing_of_the_store(left: timedelta, i
     assert isinstance(outcome, Snoozed)
     assert processor.store_watch is not None
     assert processor.store_watch.is_down is is_down
+
+
+def test_a_delivery_that_is_lost_while_its_key_is_claimed_is_not_started(bench: Bench) -> None:
+    """The store took its time, and a shutdown released the message meanwhile: another worker has it."""
+    lost = Event()
+    bench.claims.broken = lost.set
+    task = Task()
+    processor = bench.processor(task)
+    if bench.way == "async":
+        outcome = asyncio.run(processor.aprocess(delivered(), lease_lost=lost))
+    else:
+        outcome = processor.process(delivered(), lease_lost=lost)
+    assert isinstance(outcome, Snoozed)
+    assert (outcome.why, task.ran) == (Why.UNSTARTED, [])
+    assert [begun.given_up for begun in bench.claims.begun] == [1]

@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Mapping, Sequence
 from enum import Enum
-from inspect import GEN_CLOSED, getgeneratorstate
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 T = TypeVar("T")
@@ -97,40 +96,37 @@ class AsyncDoer(Protocol):
 def run(database: Doer, script: Script[T]) -> T:
     """Carries a script out on a sync connection. Returns what it returns, and raises what it raises.
 
-    What interrupts it between two steps (a time limit, Ctrl-C) is thrown into the script as well, so that it can undo.
+    What interrupts it between two steps, a time limit say, ends the script where it is: the caller has to undo.
     """
-    answer: Answer | None = None
-    failed: BaseException | None = None
-    while True:
-        try:
-            # A script that hasn't begun is sent None.
-            step = script.send(answer) if failed is None else script.throw(failed)  # type: ignore[arg-type]
-            failed = None
-            answer = database.do(step)
-        except BaseException as error:
-            if getgeneratorstate(script) != GEN_CLOSED:
-                failed = error
-                continue
-            if isinstance(error, StopIteration):
-                result: T = error.value
-                return result
-            raise
+    try:
+        step = next(script)
+        while True:
+            try:
+                answer = database.do(step)
+            except BaseException as error:  # noqa: BLE001 - the script's, which raises what it doesn't handle
+                step = script.throw(error)
+            else:
+                step = script.send(answer)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    finally:
+        script.close()
 
 
 async def arun(database: AsyncDoer, script: Script[T]) -> T:
     """As `run`, on an async connection."""
-    answer: Answer | None = None
-    failed: BaseException | None = None
-    while True:
-        try:
-            step = script.send(answer) if failed is None else script.throw(failed)  # type: ignore[arg-type]
-            failed = None
-            answer = await database.ado(step)
-        except BaseException as error:
-            if getgeneratorstate(script) != GEN_CLOSED:
-                failed = error
-                continue
-            if isinstance(error, StopIteration):
-                result: T = error.value
-                return result
-            raise
+    try:
+        step = next(script)
+        while True:
+            try:
+                answer = await database.ado(step)
+            except BaseException as error:  # noqa: BLE001 - as above
+                step = script.throw(error)
+            else:
+                step = script.send(answer)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    finally:
+        script.close()

@@ -8,6 +8,7 @@ from typing import Final
 from cloudq.errors import OptionError, TransactionRefused
 from cloudq.user_database import inbox
 from cloudq.user_database.by_url import connected
+from cloudq.user_database.database import UserDatabase
 from cloudq.user_database.faults import is_missing_table
 from cloudq.user_database.opening import opened
 from cloudq.user_database.statements import Move, Script, run
@@ -31,7 +32,7 @@ def create_inbox(connection: object = None, /, *, using: str | None = None) -> N
         Exception: What the database's driver raises.
     """
     database = opened(connection, using=using)
-    run(database, _committed(creating([inbox.TABLE], database.dialect)))
+    _commit(database, creating([inbox.TABLE], database.dialect))
 
 
 def sweep_inbox(connection: object = None, /, *, using: str | None = None, limit: int = 1_000) -> int:
@@ -53,8 +54,7 @@ def sweep_inbox(connection: object = None, /, *, using: str | None = None, limit
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST_AT_ONCE:
         raise OptionError(f"limit is {limit!r}, not a number from 1 to {MOST_AT_ONCE:,}")
     database = opened(connection, using=using)
-    swept: int = run(database, _committed(inbox.sweeping(limit, database.dialect)))
-    return swept
+    return _commit(database, inbox.sweeping(limit, database.dialect))
 
 
 def sweep_at(url: str, limit: int) -> int:
@@ -83,22 +83,27 @@ def forget(connection: object, task: str, key: str, *, namespace: str | None = N
         namespace: Whose; `None` for all.
     """
     database = opened(connection)
-    removed: int = run(database, _committed(inbox.forgetting(task, key, namespace, database.dialect)))
-    return removed
+    return _commit(database, inbox.forgetting(task, key, namespace, database.dialect))
 
 
-def _committed(script: Script[int] | Script[None]) -> Script[int]:
-    """The script in a transaction of its own."""
-    yield Move.BEGIN
+def _commit(database: UserDatabase, script: Script[int] | Script[None]) -> int:
+    """Carries the script out in a transaction of its own."""
     try:
-        result = yield from script
-        yield Move.COMMIT
-    except BaseException as error:
+        return run(database, _committed(script))
+    except TransactionRefused:
+        raise  # what is open is somebody else's
+    except BaseException as error:  # a time limit's, too, which may come between two steps
         with suppress(Exception):  # the connection is gone, and the server undoes it
-            yield Move.ROLLBACK
+            database.do(Move.ROLLBACK)
         if is_missing_table(error):
             raise TransactionRefused(
                 f"the table {inbox.NAME} isn't in this database", hint="cloudq.create_inbox(connection) makes it"
             ) from error
         raise
+
+
+def _committed(script: Script[int] | Script[None]) -> Script[int]:
+    yield Move.BEGIN
+    result = yield from script
+    yield Move.COMMIT
     return result or 0

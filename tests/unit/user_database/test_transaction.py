@@ -6,12 +6,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, String, create_engine, event, text
@@ -26,6 +25,7 @@ from cloudq.user_database import Dialect, Script, Statement, inbox, opened, run
 from cloudq.user_database.tables import creating
 from cloudq.user_database.transaction import AlreadyDone, Transactions, open_transaction
 from tests.unit.user_database.conftest import effects
+from tests.unit.user_database.interruptions import Interrupted, Interruption
 
 
 class Base(DeclarativeBase):
@@ -87,7 +87,7 @@ class TestOnce:
             pay(connection, run_of())
             again = run_of()
             with pytest.raises(AlreadyDone):
-                pay(connection, again, "b")
+                again.open(connection).__enter__()
             assert again.already_done
             assert not connection.in_transaction()
         assert (effects(user), completed(user)) == (["a"], ["m1"])
@@ -635,7 +635,7 @@ class TestInterrupted:
             committed = begun = 0
             for line in range(1, 400):
                 transactions = run_of(f"m{line}")
-                with Interruption(line) as interruption, suppress(Interrupted):
+                with Interruption(line, "transaction", "statements") as interruption, suppress(Interrupted):
                     with transactions.open(connection):
                         connection.execute("insert into effect values (?)", [f"m{line}"])
                 interruption.stop()
@@ -653,46 +653,13 @@ class TestInterrupted:
         assert begun <= 3
 
 
-class Interrupted(BaseException):
-    """A time limit's error."""
-
-
-class Interruption:
-    """Raises at the n-th line of the transaction's own code."""
-
-    def __init__(self, line: int) -> None:
-        self.left = line
-        self.hit = False
-
-    def __enter__(self) -> Self:
-        sys.settrace(self.call)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        sys.settrace(None)
-
-    def call(self, frame: Any, kind: str, _: Any) -> Any:
-        own = frame.f_code.co_filename.endswith(("transaction.py", "statements.py"))
-        return self.line if own and "cloudq/user_database" in frame.f_code.co_filename else None
-
-    def line(self, frame: Any, kind: str, _: Any) -> Any:
-        if kind == "line" and not self.hit:
-            self.left -= 1
-            if self.left == 0:
-                self.hit = True
-                raise Interrupted
-        return self.line
-
-
 class TestRest:
     def test_what_else_is_written_comes_before_the_completion(self, user: Engine) -> None:
         """The outbox: in the same transaction, undone with it."""
 
         def more(name: str) -> Callable[[], Script[None]]:
             def script() -> Script[None]:
+                assert open_transaction() is None
                 yield Statement("insert into effect (name) values (:name)", {"name": name})
 
             return script

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +17,7 @@ from cloudq.testing import FakeClock
 from cloudq.user_database.inbox import Completion
 from cloudq.user_database.transaction import AlreadyDone, Transactions
 from cloudq.user_database.upkeep import forget, sweep_at
+from tests.unit.user_database.interruptions import Interrupted, Interruption
 from tests.unit.user_database.test_by_url import plain
 
 
@@ -78,6 +81,21 @@ class TestUpkeep:
             complete(connection, "kept")
         assert sweep_at(url, 10) == 1
         assert sweep_at(url, 10) == 0
+
+    def test_wherever_it_is_interrupted_it_is_undone(self) -> None:
+        """A time limit is raised between any two instructions; at one or two of them Python itself catches nothing."""
+        begun = 0
+        for line in range(1, 200):
+            with closing(sqlite3.connect(":memory:")) as connection:
+                with Interruption(line, "statements", "upkeep") as interruption, suppress(Interrupted):
+                    create_inbox(connection)
+                interruption.stop()
+                begun += connection.in_transaction
+            if not interruption.hit:
+                break
+        assert not interruption.hit
+        assert line > 20
+        assert begun <= 3
 
     def test_a_forgotten_key_is_done_again(self, bare: Engine) -> None:
         """Its own rows go, by task and key."""

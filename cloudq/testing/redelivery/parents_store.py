@@ -24,7 +24,9 @@ def carry_out(store: Store | None, method: str, arguments: Mapping[str, Any]) ->
     if store is None:
         raise RuntimeError("a child process called a store, and its parent has none")
     target: Any = store.notes if method.startswith("notes.") else store
-    given = {name: msgspec.convert(value, timedelta) if name in _SPANS else value for name, value in arguments.items()}
+    given = dict(arguments)
+    for name in _SPANS & given.keys():
+        given[name] = msgspec.convert(given[name], timedelta)
     if "key" in given:
         given["key"] = ClaimKey(*(part.decode("utf-8", _ANY) for part in given["key"]))
     if "name" in given:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from datetime import timedelta
 from types import SimpleNamespace
@@ -75,6 +76,14 @@ def test_without_its_key_the_same_task_is_found(shop, sample):
     """Nothing else makes it right."""
     finding = sample(shop, faults=WHAT_A_KEY_HELPS_WITH, by_key=False).find(range(200), shrink_within=NO_SHRINKING)
     assert finding is not None
+
+
+def test_no_thread_renews_claims_behind_the_schedules_back(shop):
+    """Time is the schedule's: a paused run whose lease is over has lost its claim, in each play of it."""
+    before = set(threading.enumerate())
+    check = samples.file_append_by_key(shop, faults={"stale"})
+    assert check.find(range(0, 200, 2), shrink_within=NO_SHRINKING) is not None
+    assert "cloudq-claims" not in {thread.name for thread in set(threading.enumerate()) - before}
 
 
 @pytest.fixture

@@ -315,3 +315,20 @@ for n in range(100000):
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     connection.close()
+
+
+@pytest.mark.slow
+def test_a_child_process_goes_on_with_its_parents_store(path: Path) -> None:
+    """It opens the file anew: it can complete what its parent claimed, and harms nothing of it."""
+    script = """
+import warnings
+warnings.filterwarnings("ignore", "This process", DeprecationWarning)  # Python 3.12 warns of fork with threads
+token = claim("parent", "p").token
+pid = os.fork()
+if pid == 0:
+    print(type(claim("child", "c")).__name__, store.complete(ClaimKey("t", "parent"), token, result=None, keep=MINUTE))
+    sys.exit(0)  # with everything that the interpreter does at its end
+assert os.waitpid(pid, 0)[1] == 0
+print(store.show(ClaimKey("t", "parent")).state.value, type(claim("child", "p")).__name__)
+"""
+    assert start(path, script).communicate(timeout=60)[0].splitlines() == ["Claimed True", "completed InProgress"]

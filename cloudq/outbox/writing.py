@@ -107,10 +107,15 @@ class Ordered:
                 raise
 
     def number(self) -> Script[None]:
-        """Numbers the rows of ordering keys. The last thing before the commit: it holds up others of the same keys."""
+        """Numbers the rows of ordering keys. The last thing before the commit: it holds up others of the same keys.
+
+        Raises:
+            TransactionBroken: The transaction has ended. What was committed of it is published, but in no order.
+        """
         if not self._keys:
             return
-        yield Move.JOIN
+        # In a new one the keys would be locked until somebody happened to end it.
+        yield Move.STAY
         if self._dialect is not Dialect.SQLITE:  # whose transaction has the whole file, by its insert
             yield self._locking()
         number = yield from self._next_number()

@@ -43,7 +43,7 @@ class PsycopgDatabase(NoAsync):
         """Carries a step out."""
         if isinstance(step, Move):
             match step:
-                case Move.BEGIN | Move.JOIN:
+                case Move.BEGIN | Move.JOIN | Move.STAY:
                     _check_psycopg(self.given, step)
                 case Move.COMMIT:
                     self.given.commit()
@@ -71,7 +71,7 @@ class AsyncPsycopgDatabase(NoSync):
         """Carries a step out."""
         if isinstance(step, Move):
             match step:
-                case Move.BEGIN | Move.JOIN:
+                case Move.BEGIN | Move.JOIN | Move.STAY:
                     _check_psycopg(self.given, step)
                 case Move.COMMIT:
                     await self.given.commit()
@@ -97,6 +97,8 @@ def _check_psycopg(connection: Any, move: Move) -> None:
     idle = int(connection.info.transaction_status) == _IDLE
     if move is Move.BEGIN and not idle:
         raise refusals.already_open(_END)
+    if move is Move.STAY and idle:
+        raise refusals.ended()
     if connection.autocommit and idle:
         raise refusals.autocommit("without autocommit=True")
 
@@ -124,6 +126,9 @@ class PyMySQLDatabase(NoAsync):
                         raise refusals.autocommit("without autocommit=True")
                     if step is Move.BEGIN:
                         connection.begin()
+                case Move.STAY:
+                    if not connection.server_status & _IN_TRANSACTION:
+                        raise refusals.ended()
                 case Move.COMMIT:
                     connection.commit()
                 case Move.ROLLBACK:
@@ -174,6 +179,9 @@ class SQLiteDatabase(NoAsync):
             case Move.JOIN:
                 if not connection.in_transaction and (said is True or connection.isolation_level is None):
                     raise refusals.autocommit("on which a transaction was begun")
+            case Move.STAY:
+                if not connection.in_transaction:
+                    raise refusals.ended()
             case Move.COMMIT:
                 connection.commit()
             case Move.ROLLBACK:

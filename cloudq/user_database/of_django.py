@@ -59,6 +59,9 @@ class DjangoDatabase(NoAsync):
             case Move.JOIN:
                 if not self._connection.in_atomic_block and self._connection.get_autocommit():
                     raise refusals.autocommit("within transaction.atomic()")
+            case Move.STAY:
+                if not self._connection.in_atomic_block and self._connection.get_autocommit():
+                    raise refusals.ended()
             case Move.COMMIT:
                 self._leave()
             case Move.ROLLBACK:

@@ -65,6 +65,9 @@ class ConnectionDatabase(NoAsync):
                         raise
                 case Move.JOIN:
                     _join(connection)
+                case Move.STAY:
+                    if not connection.in_transaction():
+                        raise refusals.ended()
                 case Move.COMMIT:
                     connection.commit()
                 case Move.ROLLBACK:
@@ -107,6 +110,9 @@ class SessionDatabase(NoAsync):
                         raise
                 case Move.JOIN:
                     _join(session.connection())
+                case Move.STAY:
+                    if not session.in_transaction():
+                        raise refusals.ended()
                 case Move.FLUSH:
                     session.flush()
                 case Move.COMMIT:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cloudq.errors import TransactionRefused
+from cloudq.errors import TransactionBroken, TransactionRefused
 
 
 def already_open(end: str) -> TransactionRefused:
@@ -11,6 +11,14 @@ def already_open(end: str) -> TransactionRefused:
         "a transaction is open on this connection already: the code that began it could undo it once the message is "
         "gone",
         hint=f"{end} before the block, and read within it; or give a connection of its own",
+    )
+
+
+def ended() -> TransactionBroken:
+    """What is done last would be in a transaction of its own, which nobody ends."""
+    return TransactionBroken(
+        "the transaction ended within the block: it was committed or rolled back there",
+        hint="commit, or roll back, once the block has ended",
     )
 
 

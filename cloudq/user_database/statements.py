@@ -51,6 +51,8 @@ class Move(Enum):
     """Begins one that is the outermost. `TransactionRefused`: one is open, or what is done would commit by itself."""
     JOIN = "join"
     """Makes sure of one that somebody ends: an open one, or that the next statement begins one. As above."""
+    STAY = "stay"
+    """Makes sure that one is open still. `TransactionBroken`: none is."""
     FLUSH = "flush"
     """What a session still keeps to itself is written."""
     COMMIT = "commit"

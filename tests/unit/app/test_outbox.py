@@ -22,6 +22,7 @@ from cloudq.errors import (
     MessageTooLarge,
     OptionError,
     PayloadError,
+    TransactionBroken,
     TransactionRefused,
     UnsupportedError,
 )
@@ -198,6 +199,20 @@ def test_a_session_of_sqlalchemy_s(app: App, path: Path) -> None:
     engine.dispose()
 
 
+def test_a_session_that_is_committed_within_the_block(app: App, path: Path) -> None:
+    """It is said, and no transaction is left open with the key locked."""
+    engine = create_engine(f"sqlite:///{path}")
+    with Session(engine) as session:
+        outbox = app.outbox(session).__enter__()
+        outbox.send("shop.pay", {"order": 1}, ordering_key="a")
+        session.commit()
+        with pytest.raises(TransactionBroken, match="ended within the block"):
+            outbox.__exit__(None, None, None)
+        assert not session.in_transaction()
+    assert [message.payload for message in rows(path)] == [{"order": 1}]
+    engine.dispose()
+
+
 def test_django_s_atomic_block(app: App, path: Path) -> None:
     """An inner one that is undone takes its sends along; without a block nothing is stored."""
     pytest.importorskip("django")
@@ -219,11 +234,18 @@ def test_django_s_atomic_block(app: App, path: Path) -> None:
             outbox.send("shop.pay", {"order": 3}, ordering_key="a")
         with pytest.raises(TransactionRefused, match="commits each statement by itself"):
             app.outbox(using="shop").send("shop.note", {"order": 4})
+        outbox = app.outbox(using="shop").__enter__()
+        with transaction.atomic(using="shop"):
+            outbox.send("shop.pay", {"order": 5}, ordering_key="b")
+        with pytest.raises(TransactionBroken, match="ended within the block"):
+            outbox.__exit__(None, None, None)
     finally:
         connections["shop"].close()
         del connections["shop"]
         del connections.settings["shop"]
-    assert [message.payload for message in rows(path)] == [{"order": 1}, {"order": 3}]
+    sent = [(message.ordering_key, message.payload["order"]) for message in rows(path)]
+    assert [order for key, order in sent if key == "a"] == [1, 3]
+    assert ("b", 5) in sent
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from cloudq.errors import SchemaMismatch, TransactionRefused
+from cloudq.errors import SchemaMismatch, TransactionBroken, TransactionRefused
 from cloudq.outbox.opening import create_tables, open_outbox
 from cloudq.outbox.reading import OutboxReader, Parked
 from cloudq.outbox.writing import NewRow, Ordered, key_digest
@@ -177,6 +177,9 @@ def test_rows_that_were_committed_within_the_block_are_published_all_the_same(
         block = Ordered(opened(connection).dialect, "")
         run(opened(connection), block.add(rows("k:1", "k:2")))
         connection.commit()
+        with pytest.raises(TransactionBroken, match="ended within the block"):
+            run(opened(connection), block.number())
+        assert not connection.in_transaction()
     assert publish_all(reader) == ["k:1", "k:2"]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from cloudq.errors import TransactionRefused
+from cloudq.errors import TransactionBroken, TransactionRefused
 from cloudq.user_database import Move, Statement, arun, opened, run
 from tests.unit.user_database.conftest import effects, engine_with_table
 from tests.unit.user_database.test_of_sqlalchemy import INSERT, one
@@ -50,6 +50,16 @@ class TestEach:
                 run(opened(connection), one("a", Move.COMMIT))
             connection.commit()
         assert effects(engine) == ["before"]
+
+    def test_stay_takes_an_open_one_alone(self, engine: Engine) -> None:
+        """One that was committed or rolled back is over."""
+        with closing(connect(engine)) as connection:
+            for end in (connection.commit, connection.rollback):
+                opened(connection).do(Statement(INSERT, {"name": end.__name__, "note": None}))
+                opened(connection).do(Move.STAY)
+                end()
+                with pytest.raises(TransactionBroken, match="ended within the block"):
+                    opened(connection).do(Move.STAY)
 
     def test_join_takes_an_open_one_and_one_that_begins_by_itself(self, engine: Engine) -> None:
         """Nothing is begun or ended."""

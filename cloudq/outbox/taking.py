@@ -101,8 +101,10 @@ class Taking:
         if len(heads) >= wanted and len(keyed) < limit:
             # Our own locks don't keep us from meeting the same heads again.
             digests = {held.digest for held in heads}
-            more = yield from self._heads(limit - len(keyed) + len(heads), resting, turn)
-            keyed += [held for held in more if held.digest not in digests][: limit - len(keyed)]
+            met = yield from self._heads(limit - len(keyed) + len(heads), resting, turn)
+            more = [held for held in met if held.digest not in digests][: limit - len(keyed)]
+            room = limit - len(keyed) - len(more)
+            keyed += (yield from self._followed(more, room)) if more and room else more
         return keyed
 
     def _unkeyed(self, limit: int, resting: Sequence[str]) -> Script[list[Held]]:

@@ -14,7 +14,6 @@ there, a deadlock whose error was swallowed on MariaDB, all end it, and what fol
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import ContextVar, Token
@@ -24,6 +23,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from cloudq.core.clock import Clock
 from cloudq.core.policy import DeadLetter, Retry
+from cloudq.core.safe_log import SafeLogger
 from cloudq.core.spans import shown
 from cloudq.errors import TransactionAborted, TransactionBroken, TransactionRefused
 from cloudq.user_database import inbox
@@ -35,7 +35,7 @@ from cloudq.user_database.statements import Dialect, Move, Script, Statement, ar
 
 T = TypeVar("T")
 
-_logger = logging.getLogger("cloudq.transaction")
+_logger = SafeLogger("cloudq.transaction")
 _SAVEPOINT: Final = "cloudq_transaction"
 _PROBE: Final = "cloudq_probe"
 # Of MariaDB and MySQL: some changes can't be undone.

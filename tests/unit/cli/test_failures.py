@@ -41,6 +41,11 @@ EXPECTED = {
     "StoreRefused": 3,
     "StoreUnavailable": 3,
     "SchemaMismatch": 3,
+    "NoResult": 1,
+    "ResultTimeout": 1,
+    "TransactionAborted": 3,
+    "TransactionBroken": 1,
+    "TransactionRefused": 1,
     "SendManyError": 1,
 }
 KINDS = {

@@ -77,6 +77,7 @@ def _nothing(_point: str) -> None:
 
 def _functions_of(file: str) -> list[FunctionType]:
     """Those that exist: of modules, classes and closures alike."""
+    gc.unfreeze()  # what is frozen, as a worker that ran in this process does with all that it loaded, isn't listed
     found = [thing for thing in gc.get_objects() if type(thing) is FunctionType]
     return [function for function in found if function.__code__.co_filename == file]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import threading
 
@@ -41,6 +42,14 @@ def test_each_statement_is_a_point(notes):
     ]  # fmt: skip
     assert expected == texts(notes)
     assert notes.reached[3][0].startswith("after lined.py:")
+
+
+def test_functions_that_the_collector_had_frozen_have_points(notes):
+    """A worker freezes all that it loaded: one that ran in this process before must not make the task look right."""
+    gc.freeze()
+    with points_between_lines([lined.__file__]):
+        lined.plain([])
+    assert 6 == len(notes.reached)
 
 
 def test_the_code_is_its_own_again_afterwards(notes):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import timedelta
 
 from sqlalchemy import Engine
@@ -54,12 +55,16 @@ def test_of_a_key_that_is_taken_nothing_is_given(engine: Engine, url: str, reade
 
 
 def test_what_a_closed_reader_held_is_free(engine: Engine, url: str) -> None:
-    """At once, and as it was."""
+    """As soon as the server notices, and as it was."""
     send(engine, "a", "k:1")
     first, second = open_outbox(url), open_outbox(url)
     assert bodies(first.take(10)) == ["a", "k:1"]
     first.close()
-    assert publish(second.take(10)) == ["a", "k:1"]
+    taken: list[str] = []
+    ends = time.monotonic() + 20
+    while len(taken) < 2 and time.monotonic() < ends:  # a server notices a moment later that a connection is closed
+        taken += publish(second.take(10))
+    assert sorted(taken) == ["a", "k:1"]
     second.close()
 
 

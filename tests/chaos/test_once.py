@@ -25,7 +25,7 @@ from tests.integration.processes import start_worker, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(sized(180, 1800), func_only=True)]
 
-MESSAGES, WORKERS, KILLS = sized((120, 3, 8), (5_000, 8, 30))
+MESSAGES, WORKERS, KILLS = sized((60, 3, 8), (5_000, 8, 30))
 PATIENCE = sized(90, 900)
 AFTER_THE_EFFECT = ("committed", "ended")
 """Killed there, a worker leaves an effect of which the claim's store knows nothing."""

@@ -29,6 +29,8 @@ MESSAGES, WORKERS, KILLS = sized((60, 3, 8), (5_000, 8, 30))
 PATIENCE = sized(90, 900)
 AFTER_THE_EFFECT = ("committed", "ended")
 """Killed there, a worker leaves an effect of which the claim's store knows nothing."""
+BESIDE_THE_TASK = ("acknowledging", "acknowledged")
+"""In another thread, which a task may have anything done beside."""
 POINTS = ("claimed", "affected", "completed", "committed", "acknowledging", "acknowledged")
 POINTS_OF_A_CLAIM = ("ended", "claim completed")
 APP = Path(__file__).parent / "once" / "app.py"
@@ -165,9 +167,11 @@ def test_a_claim_alone_repeats_in_its_window(place: Place, capsys: pytest.Captur
     """Without a transaction: only what a killed worker had done and not yet recorded."""
     took = work(place)
     rows = place.rows("effect")
-    window = {int(number) for point, number in place.killed() if point in AFTER_THE_EFFECT}
+    window = {int(number) for point, number in place.killed() if point in AFTER_THE_EFFECT + BESIDE_THE_TASK}
     with capsys.disabled():
-        print(f"\n[once] claims alone, {took:.0f} s: {_shown(rows)}; {len(window)} kills in the window")
+        print(
+            f"\n[once] claims alone, {took:.0f} s: {_shown(rows)}; {len(window)} kills that may have been in the window"
+        )
     assert set(range(MESSAGES)) == set(rows)
     assert {number for number, count in rows.items() if count > 1} <= window
     assert sum(rows.values()) <= MESSAGES + len(window)

@@ -8,6 +8,7 @@ from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
+from inspect import isclass, isroutine
 from types import ModuleType
 from typing import Final, Literal
 
@@ -58,6 +59,8 @@ class Check:
         points: `lines`: each line in the files of the tasks and in `modules`, and what is marked. `marked`: only
             `crash_point` and the lines within `crash_points`.
         modules: Other modules of yours, whose lines are points, too.
+        services: Classes and functions, in these files, that stand for a service elsewhere: a fake bank, say. Their
+            lines are no points, as such a service does all that it is asked to, or nothing, also if a worker dies.
 
     Raises:
         OptionError: There are no calls, or a value isn't one of those above.
@@ -72,6 +75,7 @@ class Check:
         faults: AbstractSet[Fault] = ALL_FAULTS,
         points: Literal["lines", "marked"] = "lines",
         modules: Sequence[ModuleType] = (),
+        services: Sequence[Callable[..., object]] = (),
     ) -> None:
         if not calls or not all(isinstance(call, Call) for call in calls):
             raise OptionError("a check takes calls", hint="Check(charge.call(order_id=1), state=..., reset=...)")
@@ -81,6 +85,10 @@ class Check:
             raise OptionError(f"points is 'lines' or 'marked', not {points!r}")
         if not faults or not set(faults) <= ALL_FAULTS:
             raise OptionError(f"faults are some of {', '.join(sorted(ALL_FAULTS))}, not {faults!r}")
+        if not all(isclass(service) or isroutine(service) for service in services):
+            raise OptionError(
+                f"services are classes and functions, not {services!r}", hint="the class of a fake: services=[FakeBank]"
+            )
         self.calls = calls
         self._state = state
         self._reset = reset
@@ -88,6 +96,7 @@ class Check:
         self._faults = frozenset(faults)
         self._all_lines = points == "lines"
         self._modules = tuple(modules)
+        self._services = tuple(services)
 
     @property
     def tasks(self) -> list[str]:
@@ -139,7 +148,7 @@ class _Search:
                 "large payloads that a killed child stored would be gone with it", hint="crash='raise'"
             )
         self._app.load()
-        with points_between_lines(self._files()):
+        with points_between_lines(self._files(), self._check._services):
             return self._find(seeds, shrink_within)
 
     def _find(self, seeds: Iterable[int], shrink_within: timedelta) -> Finding | None:

@@ -9,6 +9,7 @@ import msgspec
 
 from cloudq.testing.redelivery.mail import Event
 from cloudq.testing.redelivery.schedule import Schedule
+from cloudq.testing.redelivery.watched import CALLED_FROM
 
 _LONGEST_STATE: Final = 400
 _MOST_EVENTS: Final = 20
@@ -67,6 +68,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         ]
         if (more := len(self.events) - _MOST_EVENTS) > 0:
             lines.append(f"  and {more} more")
+        if self.point is not None and CALLED_FROM in self.point:
+            lines += ["", "  If that line is of a stand-in for a service elsewhere: Check(..., services=[...])"]
         if self.dead:
             lines += ["", *(f"  dead: {dead}" for dead in self.dead)]
         return "\n".join(lines)

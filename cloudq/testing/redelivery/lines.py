@@ -11,7 +11,8 @@ import builtins
 import gc
 import inspect
 import linecache
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -31,8 +32,12 @@ _changing: Final = Lock()
 
 
 @contextmanager
-def points_between_lines(files: Iterable[str]) -> Iterator[None]:
-    """Within the block, the functions of these files reach a point before each statement, and at each block's end."""
+def points_between_lines(files: Iterable[str], services: Sequence[Callable[..., object]] = ()) -> Iterator[None]:
+    """Within the block, the functions of these files reach a point before each statement, and at each block's end.
+
+    Those of the services don't: classes and functions that stand for what is elsewhere, which no crash here stops.
+    """
+    elsewhere = {name for service in services for name in _names_of(service)}
     with _changing:  # the code of a function is the same for all threads
         changed: list[tuple[FunctionType, CodeType]] = []
         setattr(builtins, _POINT, _reach)
@@ -40,6 +45,8 @@ def points_between_lines(files: Iterable[str]) -> Iterator[None]:
             for file in set(files):
                 codes = _instrumented(file)
                 for function in _functions_of(file) if codes else ():
+                    if _is_within(function, elsewhere):
+                        continue
                     code = codes.get(_key(function.__code__))
                     if code is not None and code.co_freevars == function.__code__.co_freevars:
                         changed.append((function, function.__code__))
@@ -80,6 +87,18 @@ def _functions_of(file: str) -> list[FunctionType]:
     gc.unfreeze()  # what is frozen, as a worker that ran in this process does with all that it loaded, isn't listed
     found = [thing for thing in gc.get_objects() if type(thing) is FunctionType]
     return [function for function in found if function.__code__.co_filename == file]
+
+
+def _names_of(service: Callable[..., object]) -> Iterator[tuple[str, str]]:
+    """Module and name; of a class, those that it inherits from as well."""
+    for named in inspect.getmro(service) if isinstance(service, type) else (service,):
+        yield named.__module__, named.__qualname__
+
+
+def _is_within(function: FunctionType, names: AbstractSet[tuple[str, str]]) -> bool:
+    """Whether it is one of them, or within one: a method, or a function in one."""
+    parts = function.__qualname__.split(".")
+    return any((function.__module__, ".".join(parts[:count])) in names for count in range(1, len(parts) + 1))
 
 
 def _instrumented(file: str) -> dict[tuple[str, int], CodeType]:

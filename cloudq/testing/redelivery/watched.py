@@ -21,6 +21,7 @@ from cloudq.testing.redelivery.points import Crash, watching
 BEFORE: Final = "before its first line"
 AFTER: Final = "after its last line"
 ACKNOWLEDGING: Final = "before its acknowledgement"
+CALLED_FROM: Final = " (from "  # a point is in what the task calls; then its own line comes
 # The names of more points than this aren't kept, and nothing happens at these.
 MOST_POINTS: Final = 5_000
 # The real time after which what never ends is an error.
@@ -98,7 +99,7 @@ class WatchedRun:
             code = frame.f_code
             if (code.co_filename, code.co_qualname) == (task.co_filename, task.co_qualname):
                 line = place(code.co_filename, frame.f_lineno)
-                return point if point.endswith(line) else f"{point} (from {line})"
+                return point if point.endswith(line) else f"{point}{CALLED_FROM}{line})"
             frame = frame.f_back  # type: ignore[assignment]  # the outermost one has none
         return point
 

@@ -182,6 +182,67 @@ def test_lines_of_other_modules_count_if_they_are_named():
     assert "billing_of_test_checking.py" in find(modules=[billing]).point
 
 
+class CheckedBank:
+    """A bank in a test's own file, which charges each key once."""
+
+    def __init__(self):
+        self.keys, self.charges = set(), []
+
+    def charge(self, key, amount):
+        if key in self.keys:
+            return
+        self.keys.add(key)
+        self.charges.append(amount)
+
+
+class BankOfToday(CheckedBank):
+    """Inherits what it does."""
+
+
+@pytest.mark.parametrize(
+    "services",
+    [(), [CheckedBank], [CheckedBank.charge], [BankOfToday]],
+    ids=["none", "its class", "its method", "one that inherits it"],
+)
+def test_a_service_elsewhere_does_not_stop_half_way(services):
+    """A crash between its lines is one of the bank's; before and after them it is the worker's."""
+    app, bank = App(), CheckedBank()
+
+    @app.task("pay")
+    def pay(order: int) -> None:
+        bank.charge(order, 100)
+
+    def reset():
+        bank.keys.clear()
+        bank.charges.clear()
+
+    finding = Check(
+        pay.call(order=1), state=lambda: list(bank.charges), reset=reset, faults={"crashes"}, services=services
+    ).find(range(60))
+    if services:
+        assert finding is None
+    else:
+        assert "self." in finding.point
+
+
+def test_what_a_task_does_around_a_service_is_found_all_the_same():
+    """Its lines are left out, those of who calls it aren't."""
+    app, bank = App(), CheckedBank()
+
+    @app.task("pay")
+    def pay(context: Context, order: int) -> None:
+        bank.charge((order, context.deliveries), 100)  # another key for each delivery
+
+    def reset():
+        bank.keys.clear()
+        bank.charges.clear()
+
+    check = Check(
+        pay.call(order=1), state=lambda: list(bank.charges), reset=reset, faults={"crashes"}, services=[CheckedBank]
+    )
+    assert "crashed" == check.find().fault
+
+
 def test_ids_are_the_same_in_each_run():
     """A task that is right by its message's id leaves the same state each time."""
     app, seen = App(), set()
@@ -241,8 +302,8 @@ def test_the_app_is_as_it_was_afterwards(bank):
 
 @pytest.mark.parametrize(
     "options",
-    [{"crash": "burn"}, {"points": "all"}, {"faults": set()}, {"faults": {"fire"}}],
-    ids=["crash", "points", "no faults", "faults"],
+    [{"crash": "burn"}, {"points": "all"}, {"faults": set()}, {"faults": {"fire"}}, {"services": ["bank"]}],
+    ids=["crash", "points", "no faults", "faults", "services"],
 )
 def test_wrong_options_are_refused(bank, options):
     """When the check is declared."""

@@ -63,6 +63,13 @@ def test_a_long_way_is_cut():
     assert "  20. again\n  and 80 more\n" in text
 
 
+def test_a_line_of_what_the_task_calls_may_be_a_stand_ins():
+    """A fake bank in the task's own file, which a crash of the worker never stops half way: it says how to name it."""
+    hint = "services=[...]"
+    assert hint not in str(FINDING)
+    assert hint in str(replace(FINDING, point="shop.py:5: keys.add(key) (from shop.py:12: bank.charge(key))"))
+
+
 def event(fault):
     return Event(task=f"task of {fault}", text="", fault=fault)
 

@@ -52,6 +52,8 @@ class AsyncTimeLimit:
         left = self._ends - self._clock.elapsed()
         if left <= _ZERO:
             self._next_look = None
-            self._timeout.reschedule(self._loop.time())
+            # The loop's own clock mostly says so in the same turn, and what expires already can't be moved.
+            if not self._timeout.expired():
+                self._timeout.reschedule(self._loop.time())
         else:
             self._next_look = self._loop.call_later(min(left, _SLICE).total_seconds(), self._look)

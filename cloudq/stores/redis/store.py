@@ -69,7 +69,8 @@ class RedisStore:
         that be asked, as some hosted ones don't, it is warned of.
 
         Raises:
-            ConfigurationError: Its `maxmemory-policy` isn't `noeviction`, or it is one of several nodes of a cluster.
+            ConfigurationError: Its `maxmemory-policy` isn't `noeviction`, it is one of several nodes of a cluster, or it
+                has no database of that number.
             StoreRefused: It is a replica, or refuses these credentials.
             StoreUnavailable: It can't be reached.
         """
@@ -159,7 +160,12 @@ class RedisStore:
         """What the server says of itself; nothing where it may not be asked."""
         try:
             told: dict[str, Any] = self._client.info()
-        except (NoPermissionError, ResponseError):
+        except (NoPermissionError, ResponseError) as error:
+            if "DB index" in str(error):  # said to the connection's first call, whatever that asks for
+                raise ConfigurationError(
+                    "the store's Redis server has no database of the number in the URL",
+                    hint="redis://host/0: the server's setting 'databases' says how many there are",
+                ) from error
             return {}
         except RedisError as error:
             raise _translated(error) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import timedelta
 
 import pytest
@@ -22,6 +23,22 @@ def test_what_is_awaited_for_too_long_is_ended() -> None:
     with pytest.raises(TimeLimitExceeded, match=r"longer than its time limit of 0:00:00\.01") as raised:
         asyncio.run(wait())
     assert isinstance(raised.value.__cause__, TimeoutError)
+
+
+def test_the_end_by_both_clocks_in_one_turn_is_one_end() -> None:
+    """The last look comes due in the loop's turn in which asyncio's own timeout does: nothing fails there, or is logged."""
+    wrong: list[object] = []
+
+    async def wait() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: wrong.append(context["message"]))
+        async with AsyncTimeLimit(timedelta(milliseconds=10)):
+            loop.call_soon(time.sleep, 0.05)  # both are over when the loop looks next
+            await asyncio.Event().wait()
+
+    with pytest.raises(TimeLimitExceeded):
+        asyncio.run(wait())
+    assert wrong == []
 
 
 def test_a_timeout_of_ones_own_stays_what_it_is() -> None:

@@ -98,6 +98,12 @@ def test_a_node_of_a_cluster_is_refused() -> None:
         store({}, told={"cluster_enabled": 1, "maxmemory_policy": "noeviction"})[0].check()
 
 
+def test_a_database_that_isn_t_there_is_refused() -> None:
+    """It is no server that doesn't say its settings: every call would fail in the same way, for a day."""
+    with pytest.raises(ConfigurationError, match="no database of the number"):
+        store({}, told=redis.ResponseError("DB index is out of range"))[0].check()
+
+
 @pytest.mark.parametrize("told", [{}, redis.ResponseError("unknown command INFO")], ids=["little", "nothing"])
 def test_settings_that_can_t_be_read_are_warned_of(
     told: dict[str, Any] | Exception, caplog: pytest.LogCaptureFixture

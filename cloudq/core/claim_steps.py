@@ -92,11 +92,11 @@ class ClaimSteps:
             claim.give_up()
             self.watch.note_down(words_of(error))
             if isinstance(outcome, Acked):
-                logger.error(
+                # The store's trouble is said in its words: in an outage each task ends so, and tracebacks say nothing.
+                logger.error(  # noqa: TRY400 - as above
                     "%s is done, and its idempotency key couldn't be marked so: another with it would run again: %s",
                     delivery.id,
                     words_of(error),
-                    # The store's trouble is said in its words: where each task of an outage ends, a traceback says nothing.
                     exc_info=not isinstance(error, (BackendError, TimeLimitExceeded)),
                 )
             return outcome

@@ -69,8 +69,8 @@ class RedisStore:
         that be asked, as some hosted ones don't, it is warned of.
 
         Raises:
-            ConfigurationError: Its `maxmemory-policy` isn't `noeviction`, it is one of several nodes of a cluster, or it
-                has no database of that number.
+            ConfigurationError: Its `maxmemory-policy` isn't `noeviction`, it is one of several nodes of a cluster, or
+                it has no database of that number.
             StoreRefused: It is a replica, or refuses these credentials.
             StoreUnavailable: It can't be reached.
         """

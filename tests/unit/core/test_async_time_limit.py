@@ -26,7 +26,7 @@ def test_what_is_awaited_for_too_long_is_ended() -> None:
 
 
 def test_the_end_by_both_clocks_in_one_turn_is_one_end() -> None:
-    """The last look comes due in the loop's turn in which asyncio's own timeout does: nothing fails there, or is logged."""
+    """The last look comes due in the loop's turn in which asyncio's own timeout does: nothing fails, or is logged."""
     wrong: list[object] = []
 
     async def wait() -> None:

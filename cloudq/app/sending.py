@@ -162,7 +162,10 @@ class Sending(AppState):
         if self._eager:
             return False  # it ran when it was sent
         self._loop_warning.look("cancel")
-        return self._connection.queue(receipt.queue).cancel(receipt.native)
+        cancelled = self._connection.queue(receipt.queue).cancel(receipt.native)
+        if cancelled and receipt.noted is not None:
+            self.runtime.noted_sends.cancelled(receipt.noted)
+        return cancelled
 
     async def acancel(self, sent: Sent | str, /) -> bool:
         """As `cancel`, for async code on asyncio or trio: the loop is never blocked."""

@@ -49,6 +49,8 @@ def cancel(
         return
     queue = read_receipt(what).queue
     with any_app(app, backend, wanted=False) as chosen:
+        if store is not None:
+            chosen.app.runtime.stores.given = store  # where a tracked message is noted
         cancelled = not chosen.missing and chosen.app.cancel(what)
     if json:
         write_json({"queue": queue, "cancelled": cancelled})

@@ -132,10 +132,15 @@ class RunNotes:
         running = step.record is not None and step.record.state is RunState.RUNNING
         return CancelAnswer.ASKED if running else CancelAnswer.WILL_NOT_RUN
 
-    def drop(self, id_: str, task: str, reason: str) -> bool:
+    def drop(self, id_: str, reason: str) -> bool:
         """Notes that a message that waits for its first run won't have one. `False`: it doesn't wait."""
-        dropped = RunRecord(task=task, state=RunState.CANCELLED, reason=reason)
-        return self._step(id_, Call.DROP, lambda _: dropped, None).does is Does.NOTES
+
+        def dropped(record: RunRecord | None) -> RunRecord:
+            if record is None:
+                raise LookupError("nothing is noted")  # the table has that refused
+            return replace(record, state=RunState.CANCELLED, reason=reason)
+
+        return self._step(id_, Call.DROP, dropped, None).does is Does.NOTES
 
     def bury(self, id_: str, task: str, reason: str, *, keep: timedelta | None) -> None:
         """Notes that a message was dead-lettered without a run."""

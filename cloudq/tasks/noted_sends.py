@@ -14,7 +14,7 @@ from cloudq.core.safe_log import SafeLogger
 from cloudq.core.store import Store
 from cloudq.core.tracking import Waiting, is_tracked, waiting_of
 from cloudq.core.waiting_marks import WaitingMarks
-from cloudq.errors import BackendError, UnsupportedError
+from cloudq.errors import BackendError, CloudqError, UnsupportedError
 from cloudq.tasks.results import Results
 from cloudq.tasks.sent import Sent
 
@@ -24,7 +24,7 @@ _ZERO: Final = timedelta(0)
 
 
 class NotedSends:
-    """Notes messages that are sent. One method before a send, one after.
+    """Notes messages that are sent: one method before a send, one after, and one after it was taken back.
 
     Args:
         results: Where runs are noted.
@@ -66,6 +66,20 @@ class NotedSends:
             logger.warning("%s %s is sent, and couldn't be noted: %s", message.task, message.id, words_of(error))
             return sent
 
+    def cancelled(self, id_: str) -> None:
+        """Notes that a message was taken out of its queue, so that none of its kind leaves it to that one to run.
+
+        A store that fails now is logged and no more: the message is gone.
+
+        Args:
+            id_: Of a message that was to be noted.
+        """
+        try:
+            if self._in_use():
+                self._results.notes().drop(id_, "taken out of its queue")
+        except CloudqError as error:
+            logger.warning("%s is cancelled, and couldn't be noted so: %s", id_, words_of(error))
+
     def _noted(self, store: Store, message: Message, sent: Sent[Any]) -> Sent[Any]:
         delay = _ZERO
         if message.not_before is not None and message.sent_at is not None:
@@ -81,10 +95,10 @@ class NotedSends:
         if waiting.replaces:
             before = marks.move(message.task, waiting.key, message.id, delay=delay)
             if before is not None:
-                runs.drop(before, message.task, f"debounced: {message.id} took its place")
+                runs.drop(before, f"debounced: {message.id} took its place")
             return sent
         other = marks.take(message.task, waiting.key, message.id, delay=delay)
-        if other is None or not runs.drop(message.id, message.task, f"not needed: {other} waits"):
+        if other is None or not runs.drop(message.id, f"not needed: {other} waits"):
             return sent
         return replace(sent, id=other, duplicate=True, receipt=None)
 

@@ -25,15 +25,17 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         queue: The queue that the message was sent to.
         native: The driver's own receipt of it.
+        noted: The message's id, if a store has noted that it waits.
     """
 
     queue: str
     native: str
+    noted: str | None = None
 
 
-def receipt_of(queue: str, native: str) -> str:
+def receipt_of(queue: str, native: str, noted: str | None = None) -> str:
     """The receipt of a message: letters, digits, `-`, `_` and a dot, to be stored or typed."""
-    encoded = _ENCODER.encode((queue, native))
+    encoded = _ENCODER.encode((queue, native) if noted is None else (queue, native, noted))
     # As base64.urlsafe_b64encode without its padding, in a third of the time.
     return _FORM + binascii.b2a_base64(encoded, newline=False).translate(_URL_SAFE, b"=").decode("ascii")
 
@@ -63,9 +65,12 @@ def read_receipt(sent: Sent | str) -> Receipt:
         if form != _FORM:
             raise ValueError
         padded = encoded.encode("ascii") + b"=" * (-len(encoded) % 4)
-        queue, native = msgspec.json.decode(base64.b64decode(padded, b"-_", validate=True), type=tuple[str, str])
+        said = base64.b64decode(padded, b"-_", validate=True)
+        queue, native, *noted = msgspec.json.decode(said, type=list[str])
+        if len(noted) > 1:
+            raise ValueError
     except (ValueError, binascii.Error, RecursionError):
         raise OptionError(
             "this is no receipt of a message", hint="it is the .receipt of what a send returned, unchanged"
         ) from None
-    return Receipt(queue=queue, native=native)
+    return Receipt(queue=queue, native=native, noted=noted[0] if noted else None)

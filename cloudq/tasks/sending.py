@@ -8,6 +8,7 @@ from cloudq import errors
 from cloudq.core.driver import SendResult
 from cloudq.core.message import Message
 from cloudq.core.own_copy import own_copy
+from cloudq.core.tracking import is_tracked
 from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.tasks.receipts import receipt_of
 from cloudq.tasks.sent import Sent
@@ -37,7 +38,8 @@ def sent(message: Message, result: SendResult) -> Sent:
     """
     if result.error is not None:
         raise own_copy(result.error)
-    receipt = None if result.receipt is None else receipt_of(message.queue, result.receipt)
+    noted = message.id if is_tracked(message) else None
+    receipt = None if result.receipt is None else receipt_of(message.queue, result.receipt, noted)
     return Sent(id=result.original_id or message.id, duplicate=result.duplicate, receipt=receipt)
 
 

@@ -31,6 +31,23 @@ def test_cancel(cli, shop, receipt):
     assert 0 == waiting(shop)
 
 
+def test_what_is_noted_is_noted_as_cancelled(cli, shop):
+    """So that `cloudq result` doesn't say for ever that it waits."""
+    sent = json.loads(cli("send", "shop.welcome", '{"user_id": 42}', "--track", "--json").out)
+    assert 0 == cli("cancel", sent["receipt"]).code
+    assert "cancelled" == json.loads(cli("result", sent["id"], "--json").out)["status"]
+
+
+def test_the_store_is_the_one_that_was_named(cli, shop, tmp_path):
+    """Also where a message is taken out of its queue."""
+    named = f"sqlite:///{tmp_path}/named.db"
+    app = App(shop.url, store=named)
+    sent = app.send("shop.welcome", {"user_id": 42}, track=True)
+    app.close()
+    assert 0 == cli("cancel", sent.receipt, "--store", named).code
+    assert "cancelled" == json.loads(cli("result", sent.id, "--json", "--store", named).out)["status"]
+
+
 def test_too_late(cli, receipt):
     """What is gone is exit code 1, and said on stderr."""
     cli("cancel", receipt)

@@ -62,7 +62,7 @@ def test_what_no_longer_waits_holds_up_nobody(bench: Bench, how: str) -> None:
     elif how == "cancelled":
         bench.runs.cancel("1")
     elif how == "dropped":
-        assert bench.runs.drop("1", "t", "another")
+        assert bench.runs.drop("1", "another")
     elif how == "done":
         bench.runs.know("1", "t", None, "", keep=None)
     else:
@@ -92,7 +92,7 @@ def test_a_later_one_takes_the_place(bench: Bench) -> None:
 def test_only_what_waits_is_dropped(bench: Bench) -> None:
     """What has started goes on, with no wish to cancel it."""
     bench.starts(bench.waits("1"))
-    assert not bench.runs.drop("1", "t", "another")
+    assert not bench.runs.drop("1", "another")
     seen = bench.runs.look("1")
     assert seen is not None
     assert (seen.record.state, seen.record.unwanted) == (RunState.RUNNING, False)
@@ -100,7 +100,7 @@ def test_only_what_waits_is_dropped(bench: Bench) -> None:
 
 def test_what_is_dropped_never_starts(bench: Bench) -> None:
     """It is cancelled, and says why."""
-    assert bench.runs.drop(bench.waits("1"), "t", "another took its place")
+    assert bench.runs.drop(bench.waits("1"), "another took its place")
     assert bench.runs.start("1", "t", owner="w", attempt=1, keep=None) is RunState.CANCELLED
     seen = bench.runs.look("1")
     assert seen is not None

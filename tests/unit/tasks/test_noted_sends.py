@@ -130,6 +130,36 @@ def test_what_was_cancelled_is_not_waited_for(bench: Bench) -> None:
     assert bench.run() == ["b"]
 
 
+def test_what_was_taken_out_of_its_queue_is_not_waited_for(bench: Bench) -> None:
+    """By its receipt, which says what was noted: the next one is stored, and runs; the other is known as cancelled."""
+    first = bench.unique.send("a")
+    assert bench.app.cancel(str(first.receipt))
+    assert bench.unique.send("b").id != first.id
+    assert bench.run() == ["b"]
+    assert bench.app.result(first).status == "cancelled"
+    assert bench.app.result(first).task == "index"
+
+
+def test_what_was_started_stays_what_it_is(bench: Bench) -> None:
+    """A receipt that comes too late changes nothing of what is noted."""
+    first = bench.unique.send("a")
+    bench.run()
+    assert not bench.app.cancel(first)
+    assert bench.app.result(first).status == "done"
+
+
+def test_a_cancellation_is_one_though_the_store_is_down(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """The message is gone from its queue."""
+
+    def fail(*_: object, **__: object) -> Any:
+        raise StoreUnavailable("no route to host")
+
+    first = bench.unique.send("a")
+    bench.app.runtime.store.notes.read = fail  # type: ignore[union-attr, method-assign]
+    assert bench.app.cancel(first)
+    assert f"{first.id} is cancelled, and couldn't be noted so: no route to host" in caplog.text
+
+
 def test_a_purged_one_is_waited_for_for_an_hour(bench: Bench) -> None:
     """No longer."""
     bench.unique.send("a")

@@ -33,7 +33,9 @@ def test_a_receipt_says_what_it_was_made_of(queue: str, handle: str) -> None:
     assert receipt.replace("-", "").replace("_", "").replace(".", "").isalnum()
     assert receipt.isascii()
     read = read_receipt(receipt)
-    assert (queue, handle) == (read.queue, read.native)
+    assert (queue, handle, None) == (read.queue, read.native, read.noted)
+    read = read_receipt(receipt_of(queue, handle, "id-1"))
+    assert (queue, handle, "id-1") == (read.queue, read.native, read.noted)
 
 
 @given(st.text() | st.binary() | st.integers() | ALMOST)

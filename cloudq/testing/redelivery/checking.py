@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
@@ -58,7 +59,8 @@ class Check:
         faults: What may happen; default: everything.
         points: `lines`: each line in the files of the tasks and in `modules`, and what is marked. `marked`: only
             `crash_point` and the lines within `crash_points`.
-        modules: Other modules of yours, whose lines are points, too.
+        modules: Other modules of yours, whose lines are points, too. A package stands for all of its modules that are
+            loaded.
         services: Classes and functions, in these files, that stand for a service elsewhere: a fake bank, say. Their
             lines are no points, as such a service does all that it is asked to, or nothing, also if a worker dies.
 
@@ -164,7 +166,8 @@ class _Search:
     def _files(self) -> set[str]:
         """All tasks of the App count: those that are called may send others."""
         codes = [code_of(definition.function) for definition in self._app.runtime.handlers.values()]
-        files = (*(code.co_filename for code in codes if code), *(module.__file__ for module in self._check._modules))
+        others = (module.__file__ for named in self._check._modules for module in _with_what_is_in_it(named))
+        files = (*(code.co_filename for code in codes if code), *others)
         return {file for file in files if file is not None}
 
     def _sent_once(self) -> list[Outgoing]:
@@ -257,6 +260,12 @@ class _Unreadable(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return self.why
+
+
+def _with_what_is_in_it(module: ModuleType) -> list[ModuleType]:
+    """The module; of a package also its modules and packages, as far as they are loaded."""
+    inside = f"{module.__name__}."
+    return [module, *(other for name, other in list(sys.modules.items()) if name.startswith(inside) and other)]
 
 
 def _app_of(check: Check) -> App:

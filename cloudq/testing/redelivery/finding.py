@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Final
 
 import msgspec
@@ -55,6 +56,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         """All of it, for a person."""
+        events = list(_folded(self.events))
         lines = [f"{self.task} has another effect if it {_IN_WORDS.get(self.fault, self.fault)}", ""]
         if self.point is not None:
             lines += [f"  point:    {self.point}"]
@@ -64,9 +66,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
             f"  seed:     {self.seed}" + ("" if self.is_steady else " (not at a second try: it depends on timing)"),
             "",
             "  the smallest schedule that was found:",
-            *(f"  {number}. {event}" for number, event in enumerate(self.events[:_MOST_EVENTS], 1)),
+            *(f"  {number}. {event}" for number, event in enumerate(events[:_MOST_EVENTS], 1)),
         ]
-        if (more := len(self.events) - _MOST_EVENTS) > 0:
+        if (more := len(events) - _MOST_EVENTS) > 0:
             lines.append(f"  and {more} more")
         if self.point is not None and CALLED_FROM in self.point:
             lines += ["", "  If that line is of a stand-in for a service elsewhere: Check(..., services=[...])"]
@@ -91,6 +93,13 @@ def culprit(events: Sequence[Event]) -> Event:
     """The event that a finding is named after."""
     by_fault = {event.fault: event for event in events}
     return next((by_fault[fault] for fault in _TELLING if fault in by_fault), events[0])
+
+
+def _folded(events: Sequence[str]) -> Iterator[str]:
+    """What happens over and over, once: a message that waits for a day is delivered hundreds of times."""
+    for event, same in groupby(events):
+        times = len(list(same))
+        yield event if times == 1 else f"{event} ({times} times)"
 
 
 def _cut(value: object) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
+import sys
 import threading
 import time
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from uuid import uuid4
 
@@ -182,6 +185,25 @@ def test_lines_of_other_modules_count_if_they_are_named():
     assert "billing_of_test_checking.py" in find(modules=[billing]).point
 
 
+def test_a_package_stands_for_its_modules(tmp_path, monkeypatch):
+    """`modules=[shop]`: else only its `__init__` would be meant, which is empty."""
+    package = tmp_path / "shop_of_test_checking"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "billing.py").write_text(Path(__file__).with_name("billing_of_test_checking.py").read_text())
+    monkeypatch.syspath_prepend(tmp_path)
+    billing = importlib.import_module("shop_of_test_checking.billing")
+    app = App()
+
+    @app.task("bill")
+    def bill() -> None:
+        billing.bill()
+
+    modules = [sys.modules["shop_of_test_checking"]]
+    check = Check(bill.call(), state=billing.state, reset=billing.reset, faults={"crashes"}, modules=modules)
+    assert "billing.py" in check.find(range(60)).point
+
+
 class CheckedBank:
     """A bank in a test's own file, which charges each key once."""
 
@@ -241,6 +263,28 @@ def test_what_a_task_does_around_a_service_is_found_all_the_same():
         pay.call(order=1), state=lambda: list(bank.charges), reset=reset, faults={"crashes"}, services=[CheckedBank]
     )
     assert "crashed" == check.find().fault
+
+
+def test_what_is_never_started_twice_can_be_checked():
+    """Its message waits for a day after a crash, in hundreds of deliveries, and is dead then: the finding says so."""
+    app, mails = App(), []
+
+    @app.task("remind", idempotency_key="remind-{user}", unique_until="start")
+    def remind(user: int) -> None:
+        mails.append(user)
+
+    def find(*faults):
+        check = Check(
+            remind.call(user=1), remind.call(user=2),
+            state=lambda: sorted(mails), reset=mails.clear, faults={*faults},
+        )  # fmt: skip
+        return check.find(range(60))
+
+    assert find("duplicates", "concurrent", "reorder", "stale") is None
+    finding = find("crashes")
+    assert ("crashed", [1, 2]) == (finding.fault, finding.expected)
+    assert "it has waited for 1 d" in finding.dead[0]
+    assert len(str(finding).splitlines()) < 20
 
 
 def test_ids_are_the_same_in_each_run():

@@ -59,8 +59,14 @@ def test_large_states_are_cut():
 
 def test_a_long_way_is_cut():
     """A message that fails over and over isn't a page."""
-    text = str(replace(FINDING, events=["again"] * 100))
-    assert "  20. again\n  and 80 more\n" in text
+    text = str(replace(FINDING, events=[f"again {number}" for number in range(100)]))
+    assert "  20. again 19\n  and 80 more\n" in text
+
+
+def test_what_happens_over_and_over_is_said_once():
+    """A message that waits for another run's claim comes back every few minutes."""
+    text = str(replace(FINDING, events=["crashes", *["waits"] * 288, "done"]))
+    assert "  1. crashes\n  2. waits (288 times)\n  3. done\n" in text
 
 
 def test_a_line_of_what_the_task_calls_may_be_a_stand_ins():

@@ -265,7 +265,14 @@ class _Unreadable(msgspec.Struct, frozen=True):
 def _with_what_is_in_it(module: ModuleType) -> list[ModuleType]:
     """The module; of a package also its modules and packages, as far as they are loaded."""
     inside = f"{module.__name__}."
-    return [module, *(other for name, other in list(sys.modules.items()) if name.startswith(inside) and other)]
+    return [
+        module,
+        *(
+            other
+            for name, other in list(sys.modules.items())
+            if name.startswith(inside) and isinstance(other, ModuleType)
+        ),
+    ]
 
 
 def _app_of(check: Check) -> App:

@@ -54,7 +54,8 @@ class AppState:
         given = checked_app_settings(url, settings)
         self._connection.given = self._connection.given if url is None else url
         self._connection.given_claim_check = settings.get("claim_check") or self._connection.given_claim_check
-        self._stores.given = settings.get("store") or self._stores.given
+        store: str | None = settings.get("store")
+        self._stores.given = self._stores.given if store is None else store
         self._connection.signing.set(settings.get("signing"), settings.get("signing_keys"))
         self.default_queue = check_queue(given.get("default_queue", self.default_queue))
         self.imports = tuple(settings.get("imports") or ()) if "imports" in given else self.imports

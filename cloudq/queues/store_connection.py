@@ -51,11 +51,17 @@ class StoreConnection:
 
     @property
     def given(self) -> str | None:
-        """The URL that the app was given, or `None`. A relative path in it is resolved when it is set."""
+        """The URL that the app was given, or `None`. A relative path in it is resolved when it is set.
+
+        Raises:
+            ConfigurationError: It is set to nothing.
+        """
         return self._given
 
     @given.setter
     def given(self, url: str | None) -> None:
+        if url is not None and not url:
+            raise _set_to_nothing("the app's store", "leave it out, or name")
         self._given = None if url is None else rooted(url)
 
     @property
@@ -189,11 +195,14 @@ def _from_environment(environment: Mapping[str, str] = os.environ) -> str | None
     url = environment.get(STORE_VARIABLE)
     if url is not None and not url:
         # A variable that something should have filled in: without a store a repeated message runs again.
-        raise ConfigurationError(
-            f"{STORE_VARIABLE} is set, but to nothing",
-            hint=f'unset it, or set it to a store\'s URL, e.g. {EXAMPLE}, or to "{NATIVE_ONLY}"',
-        )
+        raise _set_to_nothing(STORE_VARIABLE, "unset it, or set it to")
     return url
+
+
+def _set_to_nothing(what: str, way_out: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{what} is set, but to nothing", hint=f'{way_out} a store\'s URL, e.g. {EXAMPLE}, or "{NATIVE_ONLY}"'
+    )
 
 
 _connections: Final[weakref.WeakSet[StoreConnection]] = weakref.WeakSet()

@@ -54,6 +54,13 @@ def test_a_variable_that_is_set_to_nothing_is_a_mistake(monkeypatch):
         _ = App("memory://").runtime.store
 
 
+def test_a_store_that_is_given_as_nothing_is_a_mistake(monkeypatch):
+    """As in `App(store=os.environ.get("STORE", ""))`: keys would silently be claimed elsewhere than was meant."""
+    monkeypatch.setenv(STORE_VARIABLE, SHARED)
+    with pytest.raises(ConfigurationError, match="the app's store is set, but to nothing"):
+        App("memory://", store="")
+
+
 def test_a_store_that_is_no_text_is_refused():
     """As other settings are."""
     with pytest.raises(ConfigurationError, match="store is a text, not a MemoryStore"):

@@ -126,14 +126,16 @@ class Sending(AppState):
             return [run.told(ran(message)) for run, message in zip(runs, messages, strict=True)]
         self._loop_warning.look("send_many")
         noted = self.runtime.noted_sends
-        for message in messages:
+        extended = [message for message in messages if message.extensions]
+        for message in extended:
             refuse_waiting(message, "sent together with others")
             noted.instead(message)
         results = send_all(messages, self._connection.queue)
-        results = [
-            self._known(message, noted.note(message, result)) if isinstance(result, Sent) else result
-            for message, result in zip(messages, results, strict=True)
-        ]
+        if extended or any(self._is_noted(task) for task in {message.task for message in messages}):
+            results = [
+                self._known(message, noted.note(message, result)) if isinstance(result, Sent) else result
+                for message, result in zip(messages, results, strict=True)
+            ]
         failed = [call for call, result in zip(calls, results, strict=True) if not isinstance(result, Sent)]
         if failed:
             raise SendManyError(results, failed)
@@ -207,9 +209,13 @@ class Sending(AppState):
             stored = noted.note(message, sent(message, self._connection.queue(message.queue).send(message)))
         return self._known(message, stored)
 
+    def _is_noted(self, task: str) -> bool:
+        """Whether its runs may be noted in a store: so it is declared, or it is declared elsewhere."""
+        definition = self._registry.definitions.get(task)
+        return definition is None or definition.run_options.noted
+
     def _known(self, message: Message, stored: Sent) -> Sent:
         """What was sent, which knows where its result will be, if one is kept."""
-        definition = self._registry.definitions.get(message.task)
-        if definition is not None and not definition.run_options.noted and not message.extensions:
+        if not message.extensions and not self._is_noted(message.task):
             return stored
         return read_by(stored, self.runtime.results)

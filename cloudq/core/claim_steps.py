@@ -50,15 +50,17 @@ class ClaimSteps:
         self._clock = clock
         self.watch = StoreWatch(claims.reachable, clock)
 
+    def concern(self, handler: Claimer, message: Message) -> bool:
+        """Whether the message is to be claimed, or its run noted. Asks nobody."""
+        return self._claims.concerns(handler, message)
+
     def begin(
         self, handler: Claimer, message: Message, delivery: Delivery, lease_lost: Event, until: timedelta | None
     ) -> Generator[Step, Any, Begun | Outcome | None]:
-        """The claim, or what becomes of the delivery without a run; `None` for a message that has no key.
+        """The claim of a message that they `concern`, or what becomes of the delivery without a run.
 
-        Whatever isn't the store's fault is raised.
+        `None`: it runs without a claim. Whatever isn't the store's fault is raised.
         """
-        if not self._claims.concerns(handler, message):
-            return None
         if not self.watch.may_ask():
             return self._without(handler, message, _down(self.watch.why or "it doesn't answer"))
         begin = partial(self._claims.begin, handler, message, delivery, lease_lost, until)

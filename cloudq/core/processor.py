@@ -64,8 +64,7 @@ def no_time_limit(limit: timedelta) -> AbstractContextManager[None]:
 class Processor(Generic[ContextT]):
     """Turns deliveries into outcomes. Holds no delivery, never raises for one, does no I/O of its own.
 
-    A payload that didn't travel in its message is loaded by the handler: on the caller's thread, or for an async task
-    on one that is started for it.
+    A payload that didn't travel in its message is loaded by the handler: here, or for an async task on a thread of its own.
 
     Args:
         handlers: The declared tasks by name, aliases included. Looked up at each delivery.
@@ -216,7 +215,8 @@ class Processor(Generic[ContextT]):
             except Exception as error:  # noqa: BLE001 - a store's package may raise anything
                 return self._final(delivery, not_loaded(delivery, error, self._clock.now()), handed_over)
         work = _Work(delivery, handler, message, lease_lost or Event(), until)
-        claim = None if self._claims is None else (yield from self._claim(self._claims, work))
+        claims = self._claims if self._claims is not None and self._claims.concern(handler, message) else None
+        claim = None if claims is None else (yield from self._claim(claims, work))
         if isinstance(claim, OUTCOMES):
             return self._final(delivery, claim, handed_over)
         if delivery.failure is not None:
@@ -239,8 +239,8 @@ class Processor(Generic[ContextT]):
                     chain.unwind(interruption)
                     raise
                 prepared = self._due_times.bounded(chain.outcome)
-            if claim is not None and self._claims is not None:
-                prepared = yield from self._claims.end(claim, prepared, result, delivery)
+            if claim is not None and claims is not None:
+                prepared = yield from claims.end(claim, prepared, result, delivery)
         except BaseException:
             if claim is not None:
                 claim.give_up()
@@ -255,7 +255,7 @@ class Processor(Generic[ContextT]):
 
     def _told(self, delivery: Delivery, outcome: Outcome) -> Outcome:
         """The outcome. The store learns of what is dead without a run that said so; what isn't signed may name any."""
-        if self._claims is not None and isinstance(outcome, DeadLettered) and self.believes(delivery):
+        if isinstance(outcome, DeadLettered) and self._claims is not None and self.believes(delivery):
             self._claims.unrun(delivery, outcome)
         return outcome
 
@@ -346,5 +346,5 @@ class Processor(Generic[ContextT]):
             return DeadLettered(reason=reason, failure=Failure.of(reason, broken))
         if not isinstance(decided, OUTCOMES):  # of a subclass: what nobody can settle would keep its worker's place
             reason = f"the retry policy decided on {type(decided).__name__}, which is no outcome"
-            return DeadLettered(reason=reason, failure=Failure.of(reason, error))
+            decided = DeadLettered(reason=reason, failure=Failure.of(reason, error))
         return decided

@@ -66,6 +66,10 @@ class NotedRuns:
 
     def concerns(self, handler: Claimer, message: Message) -> bool:
         """Whether the message is to be claimed, or its run noted. Asks nobody."""
+        definition = self._handlers.get(message.task)
+        is_plain = message.idempotency_key is None and not message.extensions
+        if is_plain and definition is not None and definition.run_options is NOT_NOTED and not definition.declares_key:
+            return False  # as of most: one look at each
         return self._is_noted(message) or self._claims.concerns(handler, message)
 
     def reachable(self) -> bool:

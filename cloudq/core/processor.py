@@ -64,7 +64,7 @@ def no_time_limit(limit: timedelta) -> AbstractContextManager[None]:
 class Processor(Generic[ContextT]):
     """Turns deliveries into outcomes. Holds no delivery, never raises for one, does no I/O of its own.
 
-    A payload that didn't travel in its message is loaded by the handler: here, or for an async task on a thread of its own.
+    A payload that didn't travel in its message is loaded by the handler: here, for an async task on its own thread.
 
     Args:
         handlers: The declared tasks by name, aliases included. Looked up at each delivery.

@@ -18,9 +18,9 @@ COMPATIBILITY_STAMP := $(COMPATIBILITY)/.stamp
 VENV_STAMP := $(VENV)/.stamp-venv
 PIP := $(BIN)/python -m pip install --quiet --quiet --no-input --disable-pip-version-check
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file docs/mkdocs/mkdocs.yml
-# Two processes more than CI has cores, as most of the long tests wait for a service. Each has its own emulators, and LocalStack's tests
-# stay together in one.
-PYTEST := $(BIN)/python -m pytest --numprocesses 4 --dist loadgroup
+# Four processes more than CI has cores, as the long tests wait: half of the cores' time is left with four. Each has its own
+# emulators, and LocalStack's tests stay together in one.
+PYTEST := $(BIN)/python -m pytest --numprocesses 6 --dist loadgroup
 
 BENCH_INSTALL = $(BIN)/uv pip install --quiet --requirements pyproject.toml --extra bench
 

@@ -191,6 +191,7 @@ class _Runs:
             signatures=self._signatures,
             strict_queues=self._app.strict_queues is True,
             longest_delay=self._app.longest_delay,
+            redact=self._app.redact,
             claims=NotedRuns(self._app, StoreClaims(self._app, heartbeat=None, lease=LEASE), heartbeat=None),
         )
         if witness is not None and witness.is_async:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -89,12 +89,13 @@ class Bench:
         self.comings: Counter[str] = Counter()
         self.invocations = 0
         self.clock = FakeClock()
+        self.blocks = ExitStack()
 
     @contextmanager
     def claimed(self) -> Iterator[Troubled]:
-        """The app's keys are claimed in that store within the block."""
+        """The app's keys are claimed in that store within the block, at whose end the edge is closed."""
         store = Troubled(self.clock)
-        with self.app.runtime.stores.lend(store):  # type: ignore[arg-type]  # it passes all calls on
+        with self.blocks, self.app.runtime.stores.lend(store):  # type: ignore[arg-type]  # it passes all calls on
             yield store
 
     def deliver(self) -> None:
@@ -169,16 +170,14 @@ class PushBench(Bench):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pushed = pushed(clock=self.clock)
-        self.app, self.driver = self.pushed.__enter__()
+        self.app, self.driver = self.blocks.enter_context(pushed(clock=self.clock))
         self.work = declare(self.app, self.ran)
-        self.opened = edge_of(self.app)
         self.edge: PushEdge | None = None
         for number in range(MESSAGES):
             self.work.send(key=f"key-{number}")  # type: ignore[attr-defined]  # it is a Task
 
     def deliver(self) -> None:
-        self.edge = self.edge or self.opened.__enter__()
+        self.edge = self.edge or self.blocks.enter_context(edge_of(self.app))
         for one in self.driver.receive("default", limit=100, wait=timedelta(0), lease=timedelta(minutes=10)):
             before = len(self.driver.sent)
             headers = {

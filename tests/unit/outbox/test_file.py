@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -29,9 +29,11 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def engine(path: Path) -> Engine:
+def engine(path: Path) -> Iterator[Engine]:
     """The user's own engine."""
-    return create_engine(f"sqlite:///{path}")
+    engine = create_engine(f"sqlite:///{path}")
+    yield engine
+    engine.dispose()
 
 
 def opened(path: Path, **options: timedelta) -> OutboxReader:

@@ -11,6 +11,14 @@ from cloudq import App
 from cloudq.testing.redelivery import Check
 from tests.ledger import Ledger
 
+# A run that crashes between opening a connection and its block leaves it to the garbage collector, as a process that
+# died leaves it to its system. Python 3.13 warns of that.
+pytestmark = [
+    pytest.mark.usefixtures("collected"),
+    pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:

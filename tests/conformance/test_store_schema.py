@@ -96,7 +96,7 @@ def test_an_older_version_is_refused_until_it_is_migrated(
     more = (
         f"alter table cloudq_claims add column more integer;\ninsert into {schema.VERSIONS} values ({len(older) + 1});"
     )
-    # Undone here: `engine` makes the tables as others find them only after the test, and before what `monkeypatch` does.
+    # Undone here: else `engine` would end, and make the tables as others find them, before this is undone.
     with monkeypatch.context() as patch:
         patch.setattr(schema, "migrations_of", lambda dialect: [*older, more])
         needs = f"version {len(older)}, and this cloudq needs {len(older) + 1}"

@@ -453,7 +453,7 @@ def test_a_redelivery_that_has_another_effect_fails_its_test(tmp_path):
     result = pytest_run(tmp_path, "-o", "cloudq_redelivery_seeds=20")
     assert "1 failed, 1 passed" in result.stdout, result.stdout
     assert "shop.order has another effect if it is delivered twice" in result.stdout
-    assert "test_must_not_run_twice" in result.stdout.splitlines()[-2]
+    assert "FAILED test_it.py::test_must_not_run_twice" in result.stdout
 
 
 def test_a_seed_is_tried_alone(tmp_path):

@@ -87,12 +87,20 @@ def test_its_memory_is_gone(app):
     ],
     ids=["error", "return", "exit"],
 )
-def test_a_child_that_does_something_else_is_an_error(app, run, why):
+def test_a_child_that_does_something_else_is_an_error(app, run, why, monkeypatch):
     """Said in the parent, and the child isn't left behind."""
+    fork, children = os.fork, []
+
+    def noted():
+        child = fork()
+        children.append(child)
+        return child
+
+    monkeypatch.setattr(os, "fork", noted)
     with pytest.raises(RuntimeError, match=why):
         kill_in_a_child(app, memory_of(app), run)
     with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+        os.waitpid(*children, os.WNOHANG)
 
 
 def test_a_child_that_never_ends_is_killed(app, monkeypatch):

@@ -26,7 +26,8 @@ from cloudq.testing.stores.suite import StoreConformance
 from tests.benchmarks.round_trips import RoundTrips
 from tests.servers import databases
 
-pytestmark = pytest.mark.slow
+# In one process of the test run, which starts a MariaDB for them.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("store-servers")]
 FIVE = timedelta(seconds=5)
 MINUTE = timedelta(minutes=1)
 KEY = ClaimKey("billing.charge", "order-1")
@@ -57,9 +58,17 @@ class Harness(StoreHarness):
         self.engine.dispose()
 
 
+@pytest.fixture(scope="module")
+def mariadb() -> Iterator[str]:
+    """A server of these tests' own, as some set what holds for a whole server, or end its connections."""
+    server = databases.MariaDB()
+    yield server.url
+    server.close()
+
+
 @pytest.fixture(params=["postgresql", "pgbouncer", "mariadb"])
 def url(request: pytest.FixtureRequest) -> str:
-    """Of a database of this process's own."""
+    """Of a database that no other process of the test run uses."""
     found: str = request.getfixturevalue(request.param)
     return found
 

@@ -99,8 +99,8 @@ def test_connects_again(database: str, caplog: pytest.LogCaptureFixture) -> None
     listener.start()
     try:
         ring.until(1)
-        its_own = "query = 'listen cloudq_outbox' and datname = current_database()"
-        execute(database, f"select pg_terminate_backend(pid) from pg_stat_activity where {its_own}")
+        its_own = "from pg_stat_activity where query = 'listen cloudq_outbox' and datname = current_database()"
+        execute(database, "select pg_terminate_backend(pid) " + its_own)
         ring.until(3)  # it broke; it listens again
         assert listener.hears
     finally:

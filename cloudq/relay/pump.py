@@ -120,7 +120,7 @@ class Pump:
         if reader is not None:
             try:
                 reader.close()
-            except Exception:
+            except Exception:  # a driver may raise anything; what it held is free once the connection is gone
                 logger.debug("the outbox couldn't be closed", exc_info=True)
 
     def _taken(self) -> Batch | None:

@@ -110,7 +110,7 @@ class Sweeper:
             if not known and not self._ended.is_set():
                 logger.warning("%s could not be swept: %s", what, wording(error))
             return 0
-        except Exception:
+        except Exception:  # a driver may raise anything, and one table's trouble must keep no other from being swept
             if not known and not self._ended.is_set():
                 logger.exception("%s could not be swept", what)
             return 0

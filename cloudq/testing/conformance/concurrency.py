@@ -23,10 +23,13 @@ class Concurrency:
     """Doing it all at the same time."""
 
     def test_eight_receivers_never_share_a_message(self, bench: Bench) -> None:
-        """Of many messages, eight receivers each get some, no two get the same, and none is left over."""
+        """Of many messages, eight receivers each get some, no two get the same, and none is lost."""
         messages = {bench.send().id for _ in range(120)}
         taken = bench.by_clients(RECEIVERS, lambda client: _take_all(bench, client))
-        counted = Counter(id_ for ids in taken for id_ in ids)
+        # On a busy machine all eight may have stopped waiting while a message was on its way to one of them.
+        late = bench.receive(len(messages), sure=len(messages) - sum(map(len, taken)))
+        bench.ack(*late)
+        counted = Counter(id_ for ids in (*taken, [delivery.id for delivery in late]) for id_ in ids)
         assert set(counted) == messages
         assert max(counted.values()) == 1
         bench.nothing()

@@ -29,6 +29,7 @@ from cloudq.running.logs import JsonFormatter, TextFormatter
 from cloudq.worker.child_process import LEAVE_SECONDS, ChildProcess, StartFailed
 from cloudq.worker.frames import FrameError, FrameTooLarge, Hello
 from cloudq.worker.intake import Intake
+from cloudq.worker.settings import WorkerSettings
 
 logger = SafeLogger("cloudq.worker")
 
@@ -97,6 +98,37 @@ class ChildExecutor:
         self._any_started = False
         self._gave_up = False
         self.died = 0
+
+    @classmethod
+    def of(
+        cls,
+        app: App,
+        settings: WorkerSettings,
+        intake: Intake,
+        processor: Processor[Any],
+        *,
+        queues: Iterable[Capabilities],
+        ended: Ended,
+        cannot_start: Callable[[], None],
+    ) -> ChildExecutor:
+        """That of a worker, whose children work for the same app, backend and stores.
+
+        Raises:
+            ConfigurationError: What they send or claim would be seen by nobody else.
+        """
+        refuse_what_is_not_shared(app, queues)
+        return cls(
+            intake,
+            processor,
+            processes=settings.processes,
+            app_spec=settings.app_spec,
+            app_folder=settings.app_folder,
+            url=app.url,
+            claim_check=app.runtime.claim_check_url,
+            store=app.runtime.stores.url,
+            ended=ended,
+            cannot_start=cannot_start,
+        )
 
     @property
     def starved(self) -> bool:

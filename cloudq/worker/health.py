@@ -9,23 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Protocol
+from typing import Final
 
 from cloudq.core.clock import Clock
 from cloudq.errors import StorageReplaced
 from cloudq.running.events import Snapshot
 from cloudq.running.pages import Page
+from cloudq.worker.outages import Outage, OutageKind, Outages, Pollers, said_down
 from cloudq.worker.poller import Poller
 from cloudq.worker.watchdog import PATIENCE
 
-
-class Pollers(Protocol):
-    """Where the pollers are found."""
-
-    @property
-    def pollers(self) -> Sequence[Poller]:
-        """One a queue."""
-        ...
+# What a queue's state is called while it has such an outage; the first one that it has counts.
+_STATES: Final = {
+    OutageKind.RECEIVE: "down",
+    OutageKind.SETTLE: "settlements fail",
+    OutageKind.STORE: "store is down",
+    OutageKind.UNKNOWN_TASKS: "unknown tasks",
+}
 
 
 class Health:
@@ -33,6 +33,7 @@ class Health:
 
     Args:
         pollers: The watchdog.
+        outages: What fails now.
         keeper_alive: Whether the thread that extends leases runs.
         starved: Whether nothing can be started: deliveries wait and slots are free, for long.
         stopping: Whether the worker has been told to stop.
@@ -43,6 +44,7 @@ class Health:
     def __init__(
         self,
         pollers: Pollers,
+        outages: Outages,
         *,
         keeper_alive: Callable[[], bool],
         starved: Callable[[], bool],
@@ -51,6 +53,7 @@ class Health:
         clock: Clock,
     ) -> None:
         self._pollers = pollers
+        self._outages = outages
         self._keeper_alive = keeper_alive
         self._starved = starved
         self._stopping = stopping
@@ -59,44 +62,41 @@ class Health:
 
     def healthz(self) -> Page:
         """Whether this process does its work, whatever its backend does."""
+        return self._page(self._ails(), self._outages.now())
+
+    def readyz(self) -> Page:
+        """Whether this worker takes work now."""
+        problems = self._ails()
+        if self._stopping():
+            problems.append("stopping")
+        outages = self._outages.now()
+        problems += [outage.said for outage in outages if outage.said not in problems]
+        return self._page(problems, outages)
+
+    def _ails(self) -> list[str]:
         now = self._clock.elapsed()
         problems = [] if self._keeper_alive() else ["leases aren't watched any more"]
         if self._starved() and not self._stopping():
             problems.append("tasks wait, slots are free, and nothing runs them: no thread or process can be started")
         for poller in self._pollers.pollers:
             if isinstance(poller.down, StorageReplaced):
-                problems.append(_down(poller, poller.down))
+                problems.append(said_down(poller.queue, poller.down))
             elif poller.overdue(now) > PATIENCE:
                 problems.append(f"the poll of queue {poller.queue} is overdue")
             elif not poller.alive and not self._stopping():
                 problems.append(f"the poller of queue {poller.queue} has ended")
-        return self._page(problems, now)
+        return problems
 
-    def readyz(self) -> Page:
-        """Whether this worker takes work now."""
-        problems = list(self.healthz().problems)
-        if self._stopping():
-            problems.append("stopping")
-        down = [_down(one, one.down) for one in self._pollers.pollers if one.down is not None]
-        problems += [problem for problem in down if problem not in problems]
-        problems += [problem for one in self._pollers.pollers if (problem := one.strangers.problem) is not None]
-        return self._page(problems, self._clock.elapsed())
-
-    def _page(self, problems: Sequence[str], now: timedelta) -> Page:
-        queues = {poller.queue: _state(poller, now) for poller in self._pollers.pollers}
+    def _page(self, problems: Sequence[str], outages: Sequence[Outage]) -> Page:
+        now = self._clock.elapsed()
+        queues = {poller.queue: _state(poller, outages, now) for poller in self._pollers.pollers}
         return Page(ok=not problems, problems=problems, queues=queues, counts=self._snapshot())
 
 
-def _down(poller: Poller, error: BaseException) -> str:
-    # Anybody who can connect reads the page; the poller has logged the text.
-    return f"queue {poller.queue}: {type(error).__name__}, see the log"
-
-
-def _state(poller: Poller, now: timedelta) -> str:
+def _state(poller: Poller, outages: Sequence[Outage], now: timedelta) -> str:
     if poller.overdue(now) > PATIENCE:
         return "overdue"
-    if poller.down is not None:
-        return "down"
-    if poller.strangers.problem is not None:
-        return "unknown tasks"
+    for outage in outages:
+        if outage.queue == poller.queue:
+            return _STATES[outage.kind]
     return "polling" if poller.reached else "starting"

@@ -219,10 +219,14 @@ class Intake:
 
     def note_store_up(self) -> bool:
         """Notes that the store is back, for all queues. Whether that is news."""
-        stopped = [name for name, queue in self._books.queues.items() if queue.storeless]
+        stopped = self.storeless()
         for name in stopped:
             self.note_store(name, down=False)
         return bool(stopped)
+
+    def storeless(self) -> list[str]:
+        """The queues that aren't received from as the store is down."""
+        return [name for name, queue in self._books.queues.items() if queue.storeless]
 
     # ── for the service ──────────────────────────────────────────────────────────────────────────────────
 

@@ -71,7 +71,7 @@ class LeaseKeeper:
         self.changed = threading.Condition(self._lock)
         # All below is guarded by that lock.
         self._held: set[HeldLease] = set()  # those whose end is still ahead
-        self._failing = False
+        self.failing = False  # whether the latest extension failed, of what is held
         self._later: deque[Callable[[], None]] = deque()  # what is done once the lock is released
         self.wake_at: timedelta | None = None
         self.lost_count = 0
@@ -243,8 +243,8 @@ class LeaseKeeper:
             if state in EXTENDABLE:
                 held._backoff = None
                 life.plan_extension(now)
-                if self._failing:
-                    self._failing = False
+                if self.failing:
+                    self.failing = False
                     self._log(logging.INFO, "leases are extended again")
                 return
         if state in EXTENDABLE:
@@ -261,8 +261,8 @@ class LeaseKeeper:
         # Always tried once more before the end, however little time is left.
         pause = min(held._backoff.next(), (held.life.ends - now) / 3)
         held.life.extend_at = now + max(SHORTEST_PAUSE, pause)
-        if not self._failing and not isinstance(error, LeaseLost):  # that was beside a settlement, and no outage
-            self._failing = True
+        if not self.failing and not isinstance(error, LeaseLost):  # that was beside a settlement, and no outage
+            self.failing = True
             self._log(logging.WARNING, "leases can't be extended, trying again until they are over: %s", error)
 
     # ── with the lock held ───────────────────────────────────────────────────────────────────────────────
@@ -282,6 +282,7 @@ class LeaseKeeper:
         state = held.life.apply(event)
         if was in RUNNING and state not in RUNNING:
             self._held.discard(held)
+            self.failing = self.failing and bool(self._held)  # nothing is left that could be extended again
             if state is not State.ENDED:
                 held.life.ends = min(held.life.ends, self._clock.elapsed())
                 held.lost.set()

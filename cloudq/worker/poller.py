@@ -92,6 +92,7 @@ class Poller:
         self._own: Poll | None = None  # the own thread's latest
         self.down: BaseException | None = None
         """Why the latest poll failed, or `None` if it worked."""
+        self._down_since = ZERO
         self._told: set[type[BaseException]] = set()  # which kinds of failures were logged since one worked
         self.reached = False
         """Whether a poll ever worked."""
@@ -276,6 +277,8 @@ class Poller:
                 self._clock.wait(self._changed, min(left, SLICE))
 
     def _went_down(self, error: BaseException) -> None:
+        if self.down is None:
+            self._down_since = self._clock.elapsed()
         self.down = error
         if type(error) in self._told:
             return
@@ -298,7 +301,8 @@ class Poller:
         self._told.clear()
         self._backoff.reset()
         logger.info(
-            "queue %s can be received from again",
+            "queue %s can be received from again, after %.0f s",
             self.queue,
+            (self._clock.elapsed() - self._down_since).total_seconds(),
             extra={"cloudq_queue": self.queue},
         )

@@ -42,8 +42,8 @@ from cloudq.worker.watchdog import Watchdog
 from cloudq.worker.way_out import FLIGHTS
 
 if TYPE_CHECKING:
-    from cloudq.running.pages import HealthServer
     from cloudq.worker.children import ChildExecutor
+    from cloudq.worker.serving import Serving
 
 logger = SafeLogger("cloudq.worker")
 
@@ -141,7 +141,7 @@ class Worker:
             next_wish=self._loop.next_wish,
             clock=self._clock,
         )
-        self._health: HealthServer | None = None
+        self._serving: Serving | None = None
         self._starvation = Starvation(
             self._intake, self._executor, children=bool(settings.processes), clock=self._clock
         )
@@ -187,20 +187,18 @@ class Worker:
     @property
     def health_address(self) -> tuple[str, int] | None:
         """Where the health pages are served, once `run` has begun; the port is the real one."""
-        return self._health.address if self._health else None
+        return self._serving.health.address if self._serving else None
 
     # ── phases ───────────────────────────────────────────────────────────────────────────────────────────
 
     def _start(self) -> None:
         if self.settings.health is not None:
-            self._health = self._health_server(self.settings.health)
+            self._serving = self._serve(self.settings.health)
         self._keeper_thread.start()
         self._executor.start()
         self._watchdog.start()
-        if self._health is not None:
-            self._health.start()
-            where = self._health.address
-            logger.info("health pages on http://%s:%d/healthz and /readyz", *where)
+        if self._serving is not None:
+            self._serving.start()
 
     def _look(self) -> int | None:
         if self.settings.fail_fast and self._watchdog.refused():
@@ -258,22 +256,23 @@ class Worker:
         self._keeper_thread.stop()
         self._background.close()
         self._time_limits.close()
-        if self._health is not None:
-            self._health.stop()
+        if self._serving is not None:
+            self._serving.stop()
 
-    def _health_server(self, address: tuple[str, int]) -> HealthServer:
-        from cloudq.running.pages import HealthServer
-        from cloudq.worker.health import Health
+    def _serve(self, address: tuple[str, int]) -> Serving:
+        from cloudq.worker.outages import Outages
+        from cloudq.worker.serving import Serving
 
-        health = Health(
+        return Serving(
+            address,
             self._watchdog,
+            Outages(self._watchdog, self._settler, self._intake, self._snoozes, self._keeper),
             keeper_alive=lambda: self._keeper_thread.alive,
             starved=self._starvation.starved,
             stopping=lambda: self._stopping,
             snapshot=self.snapshot,
             clock=self._clock,
         )
-        return HealthServer(address, health)
 
     # ── wiring ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -289,18 +288,14 @@ class Worker:
                 ended=self._end_task,
                 clock=self._clock,
             )
-        from cloudq.worker.children import ChildExecutor, refuse_what_is_not_shared
+        from cloudq.worker.children import ChildExecutor
 
-        refuse_what_is_not_shared(self.app, [self._driver.capabilities(queue) for queue in self.queues])
-        self._children = ChildExecutor(
+        self._children = ChildExecutor.of(
+            self.app,
+            settings,
             self._intake,
             self._processor,
-            processes=settings.processes,
-            app_spec=settings.app_spec,
-            app_folder=settings.app_folder,
-            url=self.app.url,
-            claim_check=self.app.runtime.claim_check_url,
-            store=self.app.runtime.stores.url,
+            queues=[self._driver.capabilities(queue) for queue in self.queues],
             ended=self._end_task,
             cannot_start=self._loop.fail,
         )

@@ -101,6 +101,11 @@ class Snoozes:
         watch = self._watch
         return f"what has an idempotency key, as {watch.why}" if self._found_down and watch and watch.why else None
 
+    @property
+    def store_is_down(self) -> bool:
+        """Whether the store is taken to be down."""
+        return self._watch is not None and self._watch.is_down
+
     def look(self) -> None:
         """Looks after what is held, and asks for the store. Called every second, or so."""
         watch = self._watch

@@ -105,6 +105,8 @@ class WayOut:
         )
         self.pausing: set[Settlement] = set()
         self.trouble = Trouble.NONE
+        self._clock = clock
+        self._since = clock.elapsed()  # when the latest trouble began
         self._call = threading.Lock()
         self._tell = tell
         self._lock = threading.Lock()
@@ -134,16 +136,20 @@ class WayOut:
             #
             #   flusher 1   fails: noted ─────────────────────────────▶ told: failing, for good
             #   flusher 2                 confirmed: noted ─▶ told: fine
+            now = self._clock.elapsed()
+            if before is Trouble.NONE:
+                self._since = now
+            lasted = now - self._since
             self.trouble = after
             if Trouble.NONE in (before, after):
                 self._tell(self.name, after is not Trouble.NONE)
         level, text = _SAID[after]
-        args = (self.name,) if error is None else (self.name, error)
+        args = (self.name, lasted.total_seconds() if error is None else error)
         logger.log(level, text, *args, extra={"cloudq_queue": self.name})
 
 
 _SAID: Const = {
-    Trouble.NONE: (logging.INFO, "settlements of queue %s are confirmed again"),
+    Trouble.NONE: (logging.INFO, "settlements of queue %s are confirmed again, after %.0f s"),
     Trouble.FAILING: (
         logging.WARNING,
         "settlements of queue %s fail, nothing is received from it until they are confirmed again: %s",

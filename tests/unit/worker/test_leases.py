@@ -414,8 +414,10 @@ def test_a_failing_renewal_is_tried_again_before_the_end(
     while wake is not None:
         assert wake <= end
         wake = tick_after(keeper, clock, wake - clock.elapsed())
+        assert keeper.failing or held.lost.is_set()
     assert held.lost.is_set()
     assert end == clock.elapsed()
+    assert not keeper.failing  # nothing is held any more that could be extended
     assert len(backend.calls) > 5
     assert 1 == sum("can't be extended" in line for line in caplog.messages)
 
@@ -433,6 +435,7 @@ def test_one_success_after_failures_keeps_the_lease(
     tick_after(keeper, clock, wake - clock.elapsed())
     assert clock.elapsed() + LEASE == held.ends
     assert not held.lost.is_set()
+    assert not keeper.failing
     assert "leases are extended again" in caplog.messages
 
 

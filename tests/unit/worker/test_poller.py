@@ -195,7 +195,7 @@ def test_a_failing_backend_is_asked_again_after_a_pause(
     assert bench.poller.down is None
     assert [
         f"queue q can't be received from, trying again until it can: {error}",
-        "queue q can be received from again",
+        "queue q can be received from again, after 4 s",
     ] == caplog.messages
 
 
@@ -476,7 +476,7 @@ def test_a_failing_backend_is_asked_by_one(backlog: Backlog, caplog: pytest.LogC
     assert [] == backlog.beside
     assert [
         "queue q can't be received from, trying again until it can: no route",
-        "queue q can be received from again",
+        "queue q can be received from again, after 2 s",
     ] == caplog.messages
 
 

@@ -33,6 +33,12 @@ NAMELESS: Final = re.compile(r"(?:.*_)?(?:part|more|rest|misc|helpers|utils?|com
 
 # Modules, or packages, without a test file of their own name, and why.
 TESTED_ELSEWHERE: Final = {
+    "cloudq.cli.doctor.faults_around": "only data, which test_catalogue.py reads",
+    "cloudq.cli.doctor.faults_of_dead_letters": "only data, which test_catalogue.py reads",
+    "cloudq.cli.doctor.faults_of_handing_over": "only data, which test_catalogue.py reads",
+    "cloudq.cli.doctor.faults_of_queues": "only data, which test_catalogue.py reads",
+    "cloudq.cli.doctor.fixing": "only texts, which test_catalogue.py reads in the faults",
+    "cloudq.core.queue_settings": "only values, which the drivers' test_inspecting.py read",
     "cloudq.core.claiming": "only protocols, whose calls test_claim_steps.py makes: mypy checks them",
     "cloudq.emulators": "by what clients of the services see of them, whatever module answers",
     "cloudq.testing.stores": "it is tests; test_store_kit_catches.py breaks a store for each",

@@ -28,6 +28,7 @@ from cloudq.cli import (
 )
 from cloudq.cli.demo import command as demo
 from cloudq.cli.dlq import commands as dlq
+from cloudq.cli.doctor import command as doctor
 from cloudq.cli.options import DEBUG, Switches
 from cloudq.cli.outbox import commands as outbox
 from cloudq.cli.outbox import relay
@@ -179,6 +180,7 @@ _add(application, "tasks", tasks.tasks, tasks.EXAMPLES, _LOOK)
 _add(application, "stats", queues.stats, queues.STATS_EXAMPLES, _LOOK)
 _add(application, "result", result.result, result.EXAMPLES, _LOOK)
 _add(application, "explain", explain.explain, explain.EXAMPLES, _LOOK)
+_add(application, "doctor", doctor.doctor, doctor.EXAMPLES, _LOOK)
 _add(application, "check-idempotency", check_idempotency.check_idempotency, check_idempotency.EXAMPLES, _LOOK)
 _add(application, "version", version.version, version.EXAMPLES, _LOOK)
 application.add_typer(queue_group, name="queues", rich_help_panel=_WORK)

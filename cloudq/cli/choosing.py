@@ -46,8 +46,13 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextmanager
-def tasks_app(spec: str | None, backend: str | None) -> Iterator[Chosen]:
+def tasks_app(spec: str | None, backend: str | None, *, looks: bool = False) -> Iterator[Chosen]:
     """The App whose tasks a command needs; its backend is closed after the block.
+
+    Args:
+        spec: The App that was asked for, if one was; else it is looked for.
+        backend: The backend that was asked for, if one was.
+        looks: Whether the command looks at the backend only, and so leaves no file behind.
 
     Raises:
         ConfigurationError: There is none, or others may have put it there, or the backend can't be used.
@@ -57,8 +62,13 @@ def tasks_app(spec: str | None, backend: str | None) -> Iterator[Chosen]:
     refuse_others_code(found)
     app = _load(found)
     _use(app, backend)
+    chosen = _found(app, found, backend)
+    if looks:
+        with _looking(chosen) as looking:
+            yield looking
+        return
     try:
-        yield _found(app, found, backend)
+        yield chosen
     finally:
         app.close()
 
@@ -80,7 +90,13 @@ def any_app(spec: str | None, backend: str | None, *, wanted: bool = True, store
             where the messages are; or they are in memory.
         TaskDefinitionError: A task's declaration is wrong.
     """
-    chosen = _chosen(spec, backend, wanted=wanted)
+    with _looking(_chosen(spec, backend, wanted=wanted), stores=stores) as looking:
+        yield looking
+
+
+@contextmanager
+def _looking(chosen: Chosen, *, stores: bool = False) -> Iterator[Chosen]:
+    """The App on its backend; on an empty one where its database isn't there, and nothing is to be stored in it."""
     _refuse_memory(chosen.app)
     try:
         file = None if stores else _missing_file(chosen.app)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 from cloudq.cli.choosing import any_app, queues_of
+from cloudq.cli.doctor.looks_at_queues import look_at_queues
+from cloudq.cli.doctor.queue_law import judge
 from cloudq.cli.options import Backend, Debug, Json, NamedApp, queue_name
 from cloudq.cli.output import write, write_json
 from cloudq.cli.parameters import Argument
-from cloudq.core.driver import QueueChecker, QueueMaker
+from cloudq.core.driver import QueueInspector, QueueMaker
 from cloudq.core.message import dead_letter_queue
 from cloudq.core.url import parse_url
 from cloudq.errors import UnsupportedError
@@ -67,21 +69,23 @@ def check(
     """Check queues and their dead-letter queues: that they exist, and that their settings lose no message.
 
     It reads their settings, for which a worker's own permissions aren't enough. Exits with 1 if something is wrong.
+    `cloudq doctor` also holds them against what the tasks ask for, and looks at what is around the queues.
     """
     named = [queue_name(name) for name in queues or []]
     with any_app(app, backend, wanted=not named) as chosen:
         driver = chosen.app.driver()
-        if not isinstance(driver, QueueChecker):
+        if not isinstance(driver, QueueInspector):
             raise UnsupportedError(
                 f"queues of {parse_url(chosen.app.url).scheme}:// can't be checked",
                 hint="`cloudq stats --queue NAME` tells whether one is there; what it has to be set to is in "
                 "docs/reference/backends.md",
             )
-        found = {name: driver.check_queue(name) for name in queues_of(chosen, named)}
-    for name, problems in found.items():
+        names = queues_of(chosen, named)
+        found = {looked.queue: list(judge(looked)) for looked in look_at_queues(chosen.app, names, {})}
+    for name, findings in found.items():
         if json:
-            write_json({"queue": name, "problems": list(problems)})
+            write_json({"queue": name, "problems": [finding.what for finding in findings]})
         else:
-            write("\n".join(problems) or f"{name} is in order")
+            write("\n".join(f"{name}: {one.what}; {one.command}" for one in findings) or f"{name} is in order")
     if any(found.values()):
         raise SystemExit(1)

@@ -9,19 +9,12 @@ from typing import Any, Final
 
 import msgspec
 
-from cloudq.cli.queue_needs import (
-    MAX_LAMBDA_TIMEOUT,
-    VISIBILITY_PER_TIMEOUT,
-    Cloud,
-    Needs,
-    function_timeout,
-    least_receives,
-    lock_seconds,
-    request_timeout,
-    seconds,
-    unfit,
-)
-from cloudq.core.message import dead_letter_queue, is_ordered
+from cloudq.cli.doctor.fault import Finding
+from cloudq.cli.doctor.lambda_law import Mapped, judge_mapping
+from cloudq.cli.doctor.queue_law import PLANNED, Looked, judge
+from cloudq.cli.queue_needs import Cloud, Needs, request_timeout
+from cloudq.core.message import dead_letter_queue
+from cloudq.core.queue_settings import QueueSettings
 from cloudq.errors import ConfigurationError
 
 QUEUES: Final = {
@@ -38,7 +31,10 @@ _MODULES: Final = re.compile(r'(?:module\.[^.\[]+(?:\[(?:"[^"]*"|\d+)\])?\.)*')
 # What the services themselves take where a plan says nothing.
 _LOCK: Final = "PT1M"
 _REQUEST: Final = "300s"
-_SHORTEST_BACKOFF: Final = timedelta(minutes=1)
+_ENDLESS: Final = -1
+_ATTEMPTS: Final = 100
+_DELIVERIES: Final = 10
+_FUNCTION_TIMEOUT: Final = 3
 _ISO: Final = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 _SPAN: Final = re.compile(r"([0-9.]+)s")
 
@@ -146,7 +142,7 @@ def _resources(module: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def faults(planned: Planned, cloud: Cloud, needs: Sequence[Needs], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Each fault: the queue's name, and what doesn't fit there, in words.
+    """Each fault: the queue's name, and what doesn't fit there, in words. By the law of `cloudq doctor`.
 
     Args:
         planned: The plan.
@@ -156,24 +152,21 @@ def faults(planned: Planned, cloud: Cloud, needs: Sequence[Needs], prefix: str =
     """
     found = planned.queues(cloud)
     for one in needs:
-        for words in unfit(cloud, one):
-            yield one.queue, words
-        queue = found.get(prefix + one.queue)
-        if queue is None:
-            yield one.queue, f"the plan has no queue {prefix + one.queue!r}"
-            continue
-        dead_name = prefix + dead_letter_queue(one.queue)
-        dead = found.get(dead_name)
-        if dead is None and cloud is not Cloud.AZURE:
-            yield one.queue, f"the plan has no dead-letter queue {dead_name!r}"
-        if cloud is Cloud.AWS:
-            said = _on_sqs(one, planned, queue, dead, dead_name)
-        elif cloud is Cloud.GOOGLE:
-            said = _on_cloud_tasks(one, planned, queue, dead)
-        else:
-            said = _on_service_bus(one, queue.values)
-        for words in said:
-            yield one.queue, words
+        resource, dead = found.get(prefix + one.queue), found.get(prefix + dead_letter_queue(one.queue))
+        looked = Looked(
+            cloud=cloud,
+            queue=one.queue,
+            native=prefix + one.queue,
+            settings=None if resource is None else settings(cloud, planned, resource),
+            dead=None if dead is None else settings(cloud, planned, dead),
+            vocabulary=PLANNED,
+            needs=one,
+        )
+        for finding in judge(looked):
+            yield one.queue, finding.what
+        if resource is not None:
+            for finding in _around(planned, cloud, resource, looked):
+                yield one.queue, finding.what
 
 
 def undeclared(planned: Planned, cloud: Cloud, needs: Sequence[Needs], prefix: str = "") -> list[str]:
@@ -189,118 +182,100 @@ def unknown(planned: Planned, cloud: Cloud, needs: Sequence[Needs], prefix: str 
     return [name for name, queue in queues if queue is not None and planned.redrive(queue) is msgspec.UNSET]
 
 
-def _on_sqs(
-    needs: Needs, planned: Planned, resource: Resource, dead_resource: Resource | None, dead_name: str
-) -> Iterator[str]:
-    ordered = is_ordered(needs.queue)
-    queue, dead = resource.values, None if dead_resource is None else dead_resource.values
-    if bool(queue.get("fifo_queue")) is not ordered:
-        yield f"fifo_queue is {_shown(queue.get('fifo_queue'))}, and its name says {_shown(ordered)}"
-    visibility = queue.get("visibility_timeout_seconds") or 0
-    if visibility < seconds(needs.lease):
-        yield f"visibility_timeout_seconds is {visibility}, and its tasks are leased for {seconds(needs.lease)}"
-    text = planned.redrive(resource)
-    if text is not msgspec.UNSET:
-        yield from _redrive(needs, text, dead_name)
-    if dead is not None:
-        if bool(dead.get("fifo_queue")) is not ordered:
-            yield f"its dead-letter queue's fifo_queue is {_shown(not ordered)}, and the name says {_shown(ordered)}"
-        for name in ("message_retention_seconds", "max_message_size"):
-            own, theirs = queue.get(name), dead.get(name)
-            if own is not None and theirs is not None and theirs < own:
-                yield f"its dead-letter queue's {name} is {theirs}, and its own {own}: dead letters would be lost"
-    mapping = planned.mapping(resource)
+def settings(cloud: Cloud, planned: Planned, resource: Resource) -> QueueSettings:
+    """How a plan would set a queue up; what it leaves to the service is what that sets by itself."""
+    if cloud is Cloud.AWS:
+        return _of_sqs(resource.values, planned.redrive(resource))
+    return _of_cloud_tasks(resource.values) if cloud is Cloud.GOOGLE else _of_service_bus(resource.values)
+
+
+def _of_sqs(values: Mapping[str, Any], redrive: str | msgspec.UnsetType | None) -> QueueSettings:
+    policy = _object(redrive) if isinstance(redrive, str) else {}
+    target = policy.get("deadLetterTargetArn")
+    # A policy that can't be read is none.
+    to: str | msgspec.UnsetType | None = None if target is None else str(target).rpartition(":")[2]
+    keyed = values.get("kms_master_key_id") is not None
+    return QueueSettings(
+        name=str(values.get("name")),
+        ordered=bool(values.get("fifo_queue")),
+        lease=timedelta(seconds=values.get("visibility_timeout_seconds") or 0),
+        max_deliveries=_whole(policy.get("maxReceiveCount")),
+        dead_letters_to=msgspec.UNSET if redrive is msgspec.UNSET else to,
+        retention=_seconds(values.get("message_retention_seconds")),
+        max_message=values.get("max_message_size"),
+        delay=timedelta(seconds=values.get("delay_seconds") or 0),
+        encrypted=False if values.get("sqs_managed_sse_enabled") is False and not keyed else None,
+    )
+
+
+def _of_cloud_tasks(values: Mapping[str, Any]) -> QueueSettings:
+    retry: Mapping[str, Any] = next(iter(values.get("retry_config") or ()), {})
+    rates: Mapping[str, Any] = next(iter(values.get("rate_limits") or ()), {})
+    attempts = retry.get("max_attempts") or _ATTEMPTS
+    backoff = retry.get("max_backoff")
+    state = values.get("desired_state")
+    return QueueSettings(
+        name=str(values.get("name")),
+        stopped="paused" if state == "PAUSED" else None,
+        max_deliveries=None if attempts == _ENDLESS else attempts,
+        gives_up_after=_span(retry.get("max_retry_duration")),
+        max_backoff=None if backoff is None else _span(backoff),
+        max_concurrent=rates.get("max_concurrent_dispatches"),
+    )
+
+
+def _of_service_bus(values: Mapping[str, Any]) -> QueueSettings:
+    forwarded = values.get("forward_dead_lettered_messages_to")
+    return QueueSettings(
+        name=str(values.get("name")),
+        stopped=None if values.get("status") in {None, "Active"} else str(values["status"]),
+        ordered=bool(values.get("requires_session")),
+        lease=_iso(values.get("lock_duration") or _LOCK),
+        max_deliveries=values.get("max_delivery_count") or _DELIVERIES,
+        dead_letters_to=forwarded or msgspec.UNSET,
+        keeps_expired=values.get("dead_lettering_on_message_expiration") is True,
+        forwards_to=values.get("forward_to") or None,
+    )
+
+
+def _around(planned: Planned, cloud: Cloud, resource: Resource, looked: Looked) -> Iterator[Finding]:
+    """What of the plan runs the queue's messages: a Lambda mapping with its function, a Cloud Run service."""
+    mapping = planned.mapping(resource) if cloud is Cloud.AWS else None
     if mapping is not None:
         function = planned.function(mapping)
-        yield from _by_lambda(needs, mapping.values, None if function is None else function.values, visibility)
-
-
-def _redrive(needs: Needs, text: str | None, dead_name: str) -> Iterator[str]:
-    if text is None:
-        yield "it has no redrive_policy: a message that kills its worker goes round forever"
-        return
-    try:
-        policy = msgspec.json.decode(text, type=dict[str, Any])
-        count = int(policy.get("maxReceiveCount", 0))
-    except (msgspec.DecodeError, ValueError, TypeError):
-        yield f"its redrive_policy is none: {text!r}"
-        return
-    target = str(policy.get("deadLetterTargetArn")).rpartition(":")[2]
-    if target != dead_name:
-        yield f"its redrive_policy is to {target!r}, and cloudq looks in {dead_name!r}"
-    if count < least_receives(needs):
-        yield f"maxReceiveCount is {count}, and {least_receives(needs)} is the least that lets the retry policy decide"
-
-
-def _by_lambda(
-    needs: Needs, mapping: Mapping[str, Any], function: Mapping[str, Any] | None, visibility: int
-) -> Iterator[str]:
-    if "ReportBatchItemFailures" not in (mapping.get("function_response_types") or ()):
-        yield "its Lambda mapping doesn't have ReportBatchItemFailures: what succeeded would run again"
-    if needs.longest is None:
-        yield f"Lambda runs it, and task {needs.unlimited[0]!r} has no time_limit"
-        return
-    timeout = function_timeout(needs.longest)
-    if timeout > seconds(MAX_LAMBDA_TIMEOUT):
-        yield f"Lambda runs it, and a time_limit of {needs.longest} is more than a function has, {MAX_LAMBDA_TIMEOUT}"
-        return
-    planned = timeout if function is None else function.get("timeout") or 3  # Lambda's own default
-    if planned < timeout:
-        yield f"its function's timeout is {planned}, and {timeout} is the least that lets its tasks end"
-    window = mapping.get("maximum_batching_window_in_seconds") or 0
-    least = VISIBILITY_PER_TIMEOUT * max(timeout, planned) + window
-    if visibility < least:
-        more = " and the batching window" if window else ""
-        yield f"visibility_timeout_seconds is {visibility}, and six times the function's time-out{more} are {least}"
-
-
-def _on_cloud_tasks(
-    needs: Needs, planned: Planned, resource: Resource, dead_resource: Resource | None
-) -> Iterator[str]:
-    queue, dead = resource.values, None if dead_resource is None else dead_resource.values
-    if queue.get("desired_state") == "PAUSED":
-        yield "it is paused: it pushes nothing"
-    if dead is not None and dead.get("desired_state") != "PAUSED":
-        yield "its dead-letter queue isn't paused: it would push dead letters"
-    for name, values in (("", queue), ("its dead-letter queue's ", dead or {})):
-        retry = next(iter(values.get("retry_config") or ()), None)
-        if retry is None:
-            if values:
-                yield f"{name or 'its '}retry_config is missing: after 100 attempts Cloud Tasks deletes a message"
-            continue
-        if retry.get("max_attempts") != -1:
-            yield f"{name}max_attempts is {retry.get('max_attempts')}, not -1: then Cloud Tasks deletes a message"
-        if _span(retry.get("max_retry_duration")) > timedelta(0):
-            yield f"{name}max_retry_duration is {retry['max_retry_duration']}: after that Cloud Tasks deletes a message"
-    retry = next(iter(queue.get("retry_config") or ()), None)
-    backoff = None if retry is None else retry.get("max_backoff")
-    if backoff is not None and _span(backoff) < _SHORTEST_BACKOFF:
-        yield f"max_backoff is {backoff}: an outage of the worker uses up the messages' deliveries; 60s at least"
-    service = planned.service(resource)
-    if service is not None:
+        mapped = Mapped(
+            function=str(mapping.values.get("function_name")),
+            enabled=mapping.values.get("enabled") is not False,
+            one_by_one="ReportBatchItemFailures" in (mapping.values.get("function_response_types") or ()),
+            window=mapping.values.get("maximum_batching_window_in_seconds") or 0,
+            timeout=None if function is None else function.values.get("timeout") or _FUNCTION_TIMEOUT,
+        )
+        yield from judge_mapping(looked, mapped)
+    service = planned.service(resource) if cloud is Cloud.GOOGLE else None
+    if service is not None and looked.needs is not None:
         template: dict[str, Any] = next(iter(service.values.get("template") or ()), {})
-        timeout, least = template.get("timeout") or _REQUEST, request_timeout([needs])
+        timeout, least = template.get("timeout") or _REQUEST, request_timeout([looked.needs])
         if _span(timeout) < timedelta(seconds=least):
-            yield f"its Cloud Run service's timeout is {timeout}, and a push may take {least} seconds"
+            words = f"its Cloud Run service's timeout is {timeout}, and a push may take {least} seconds"
+            yield looked.found("request-timeout", words, least)
 
 
-def _on_service_bus(needs: Needs, queue: Mapping[str, Any]) -> Iterator[str]:
-    ordered = is_ordered(needs.queue)
-    if bool(queue.get("requires_session")) is not ordered:
-        yield f"requires_session is {_shown(queue.get('requires_session'))}, and its name says {_shown(ordered)}"
-    lock = queue.get("lock_duration") or _LOCK
-    if _iso(lock) < timedelta(seconds=lock_seconds(needs)):
-        yield f"lock_duration is {lock}, and its tasks are leased for {lock_seconds(needs)} seconds"
-    count = queue.get("max_delivery_count") or 10  # the service's own default
-    if count <= needs.deliveries:
-        least = needs.deliveries + 1
-        yield f"max_delivery_count is {count}, and {least} is the least that lets the retry policy decide"
-    if queue.get("dead_lettering_on_message_expiration") is not True:
-        yield "dead_lettering_on_message_expiration is off: what expires is lost"
+def _object(text: str) -> Mapping[str, Any]:
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return {}
 
 
-def _shown(value: object) -> str:
-    return "on" if value else "off"
+def _whole(value: object) -> int | None:
+    try:
+        return int(str(value))
+    except ValueError:
+        return None
+
+
+def _seconds(value: int | None) -> timedelta | None:
+    return None if value is None else timedelta(seconds=value)
 
 
 def _span(text: object) -> timedelta:

@@ -179,7 +179,7 @@ def entry(
         }
     made: dict[str, object] = {
         "visibility_timeout_seconds": seconds(needs.lease),
-        "max_receive_count": least_receives(needs),
+        "max_receive_count": least_receives(needs.queue, needs),
     }
     if function is not None and needs.longest is not None:
         timeout = function_timeout(needs.longest)
@@ -188,9 +188,10 @@ def entry(
     return made
 
 
-def least_receives(needs: Needs) -> int:
-    """How often SQS may hand a message over before it moves it: the policy decides before."""
-    return max(needs.deliveries + 1, SQS_RECEIVES_FIFO if is_ordered(needs.queue) else SQS_RECEIVES)
+def least_receives(queue: str, needs: Needs | None) -> int:
+    """How often SQS may hand a message over before it moves it: the policy, or the default one, decides before."""
+    least = SQS_RECEIVES_FIFO if is_ordered(queue) else SQS_RECEIVES
+    return least if needs is None else max(needs.deliveries + 1, least)
 
 
 def lock_seconds(needs: Needs) -> int:

@@ -3,8 +3,8 @@
 A driver is mechanism only: it translates and reports. It must not sleep between tries, retry beyond what its SDK does,
 or decide anything, since the core does. Each sentence here is a behaviour of `cloudq.testing.conformance`.
 
-The values that it takes and returns live beside it (`capabilities`, `steps`, `inspection`, `push`, `moving`) and can
-all be imported from here.
+The values that it takes and returns live beside it (`capabilities`, `steps`, `inspection`, `queue_settings`, `push`,
+`moving`) and can all be imported from here.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.inspection import DeadMessage, QueueStats
 from cloudq.core.moving import MoveProgress, MoveState
 from cloudq.core.push import PushRequest, PushResponse
+from cloudq.core.queue_settings import QueueSettings
 from cloudq.core.steps import (
     Ack,
     ExtendResult,
@@ -47,12 +48,14 @@ __all__ = [
     "MoveState",
     "NativeDeadLetter",
     "Outgoing",
+    "PermissionProber",
     "PullDriver",
     "PushDriver",
     "PushRequest",
     "PushResponse",
-    "QueueChecker",
+    "QueueInspector",
     "QueueMaker",
+    "QueueSettings",
     "QueueStats",
     "Refusal",
     "Release",
@@ -224,11 +227,33 @@ class QueueMaker(Protocol):
 
 
 @runtime_checkable
-class QueueChecker(Protocol):
-    """An optional part of a driver: it says what is wrong with a queue that somebody else made. By control calls."""
+class QueueInspector(Protocol):
+    """An optional part of a driver: it reads how queues are set up that somebody else made. By control calls.
 
-    def check_queue(self, queue: str) -> Sequence[str]:
-        """What is wrong with `queue`, or with its dead-letter queue, in words; nothing if all is well."""
+    What is wrong with the settings isn't the driver's to say: `cloudq doctor` and `cloudq queues check` do, by one law.
+    """
+
+    def queue_settings(self, queue: str) -> QueueSettings | None:
+        """How `queue` is set up, or `None` if there is none. It must change nothing.
+
+        `queue` is a dead-letter queue, too, where that is a queue of its own.
+        """
+        ...
+
+
+@runtime_checkable
+class PermissionProber(Protocol):
+    """An optional part of a driver: it finds out what this process may do, without doing it."""
+
+    def missing_permissions(self, queue: str, *, works: bool) -> Sequence[str]:
+        """The permissions that this process lacks for `queue` and its dead-letter queue, by the service's own names.
+
+        It must change nothing, whatever the service answers, and must name none that may be there.
+
+        Args:
+            queue: The queue.
+            works: Whether a worker's permissions are meant, or only those of who sends.
+        """
         ...
 
 

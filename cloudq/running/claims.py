@@ -145,7 +145,7 @@ class StoreClaims:
         """For how long a claim of the task's holds, and its record is kept."""
         # Where the backend isn't open it isn't opened for that: it is a function's, on SQS, whose time `KEEP` is.
         retention = self._app.queue(queue).capabilities.retention if self._app.is_open else None
-        keep = KEEP if retention is None else 2 * retention
+        keep = kept_for(retention)
         if definition.key_options.unique_until == "start":
             # Nobody is to take it over. A worker that dies leaves it as it is.
             return Terms(lease=keep, keep=keep, heartbeat=None, clock=self._app.clock, is_final=True)
@@ -162,6 +162,14 @@ class StoreClaims:
         if store is None:
             raise ConfigurationError("the app has no store of idempotency keys any more")
         return store
+
+
+def kept_for(retention: timedelta | None) -> timedelta:
+    """For how long the record of a key is kept whose messages the service keeps for `retention`, if that is known.
+
+    Twice as long: a repeat may come that late, from its dead-letter queue later by as much again.
+    """
+    return KEEP if retention is None else 2 * retention
 
 
 def _take(

@@ -11,6 +11,7 @@ import pytest
 
 from cloudq import App
 from cloudq.aws_wire.wires import WireName
+from cloudq.core.message import dead_letter_queue
 from cloudq.drivers.sqs import SQSDriver
 from cloudq.errors import PermissionDenied
 from cloudq.queues.cloud_queue import CloudQueue
@@ -71,6 +72,12 @@ def restricted(
 
 
 Restricted = Callable[..., tuple[SQSDriver, Only]]
+
+
+def look(app: App, queue: str) -> None:
+    """Reads the settings of a queue and of its dead-letter queue."""
+    for name in (queue, dead_letter_queue(queue)):
+        assert app.driver().queue_settings(name) is not None
 
 
 def keys(app: App, queue: str) -> list[str]:
@@ -139,7 +146,8 @@ def move(queue: CloudQueue) -> None:
         ("`cloudq dlq redrive --all --by-service`", lambda app, queue: move(app.queue(queue))),
         ("`cloudq dlq purge --all`", lambda app, queue: app.queue(queue).dead_letters.purge()),
         ("`cloudq dlq purge` of chosen ones", lambda app, queue: app.queue(queue).dead_letters.purge(keys(app, queue))),
-        ("`cloudq queues check`", lambda app, queue: app.driver().check_queue(queue)),
+        ("`cloudq queues check`", look),
+        ("`cloudq doctor`", look),
         ("`cloudq queues create`", lambda app, queue: app.driver().make_queue("another")),
     ],
 )
@@ -154,3 +162,24 @@ def test_a_command_needs_what_the_page_says(
         act(app, queue)
     assert TABLE[who] == policy.used
     assert set() == policy.denied
+
+
+@pytest.mark.parametrize("works", [True, False], ids=["worker", "producer"])
+def test_what_is_missing_is_found_without_doing_it(
+    restricted: Restricted, place: Place, queue: str, *, works: bool
+) -> None:
+    """`cloudq doctor`: with one right of the role taken away it names that one; with all of them, none.
+
+    The service itself refuses each of its calls, so nothing is stored, received, deleted or hidden.
+    """
+    place.client.send_message(QueueUrl=place.url_of(queue), MessageBody=DEAD)
+    rights = TABLE["a worker" if works else "a producer"]
+    driver, policy = restricted(rights)
+    assert [] == driver.missing_permissions(queue, works=works)
+    for right in sorted(rights):
+        driver, policy = restricted(rights - {right})
+        missing = driver.missing_permissions(queue, works=works)
+        assert {f"sqs:{right}"} == {one.partition(" on ")[0] for one in missing}
+        assert {right} == policy.denied
+    assert (1, 0) == place.counts(queue)
+    assert (0, 0) == place.counts(dead_letter_queue(queue))

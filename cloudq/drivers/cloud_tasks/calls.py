@@ -173,6 +173,14 @@ class Calls:
             _check_named(found, queue, "how the queue is set up")
             return found
 
+    def permissions(self, parent: str, asked: Sequence[str], queue: str) -> list[str]:
+        """Those of the asked permissions that this account has on a queue; none, too, where there is no such queue."""
+        with _translating(queue):
+            answer = self._client().test_iam_permissions(
+                request={"resource": parent, "permissions": list(asked)}, retry=None, timeout=self._left()
+            )
+            return list(answer.permissions)
+
     def create_queue(self, location: str, made: Queue, queue: str) -> bool:
         """Makes a queue. `False`: it was there, and is as it was."""
         with _translating(queue):

@@ -17,7 +17,8 @@ from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Capabilities, Final, Outgoing, QueueStats, SendResult
 from cloudq.core.plain_text import check_plain_text
 from cloudq.core.push import PushRequest, PushResponse
-from cloudq.drivers.cloud_tasks import cancelling, counting, limits, making, pushing
+from cloudq.core.queue_settings import QueueSettings
+from cloudq.drivers.cloud_tasks import cancelling, counting, inspecting, limits, making, pushing
 from cloudq.drivers.cloud_tasks.calls import Service
 from cloudq.drivers.cloud_tasks.client import EMULATOR, Clients, open_client
 from cloudq.drivers.cloud_tasks.dead_letters import CloudTasksDeadLetters
@@ -142,10 +143,15 @@ class CloudTasksDriver:
         limits.capabilities(queue)
         return making.make(self._service.calls(), self._names, queue)
 
-    def check_queue(self, queue: str) -> Sequence[str]:
-        """What is wrong with the queue or its dead-letter queue: missing, paused or not, limited attempts."""
+    def queue_settings(self, queue: str) -> QueueSettings | None:
+        """What `GetQueue` tells."""
         limits.capabilities(queue)
-        return list(making.check(self._service.calls(), self._names, queue))
+        return inspecting.settings(self._service.calls(), self._names, queue)
+
+    def missing_permissions(self, queue: str, *, works: bool) -> Sequence[str]:
+        """By `TestIamPermissions`. Whether it may act as the pushes' service account nobody but the service knows."""
+        limits.capabilities(queue)
+        return list(inspecting.missing_permissions(self._service.calls(), self._names, queue, works=works))
 
     def close(self) -> None:
         """Closes the channel; calls under way end with an error."""

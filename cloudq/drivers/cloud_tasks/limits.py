@@ -53,6 +53,12 @@ SETTLE_MARGIN: Final = timedelta(seconds=30)
 
 MAX_QUEUE_NAME: Final = 100
 
+# Of the longest time between two pushes of a message that failed: with a shorter one, a target that is down for minutes
+# uses up the deliveries after which a message is given up.
+SHORTEST_BACKOFF: Final = timedelta(minutes=1)
+# What queues are given that cloudq makes.
+LONGEST_BACKOFF: Final = timedelta(minutes=5)
+
 
 def capabilities(
     queue: str, *, max_body: int = DEFAULT_MAX_BODY, call_timeout: timedelta = CALL_TIMEOUT

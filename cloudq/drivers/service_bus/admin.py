@@ -12,6 +12,8 @@ from azure.servicebus.management import ServiceBusAdministrationClient
 
 from cloudq.core.driver import QueueStats
 from cloudq.core.message import is_ordered
+from cloudq.core.queue_settings import QueueSettings
+from cloudq.drivers.service_bus import inspecting
 from cloudq.drivers.service_bus.faults import translate
 from cloudq.drivers.service_bus.limits import MAX_LOCK, is_subscription
 from cloudq.errors import ConfigurationError, UnsupportedError
@@ -57,6 +59,14 @@ class Admin:
         except Exception as error:
             raise translate(error, queue) from error
         return QueueStats(ready=counts.active_message_count, delayed=delayed, dead=counts.dead_letter_message_count)
+
+    def settings(self, queue: str) -> QueueSettings | None:
+        """How a queue or a subscription is set up, one call; `None` if there is none."""
+        try:
+            with self._make() as client:
+                return inspecting.settings(client, self._prefix + queue)
+        except Exception as error:
+            raise translate(error, queue) from error
 
     def make_queue(self, queue: str) -> bool:
         """Makes a queue, with sessions where its name ends in `.fifo`. `False`: it was there, and is as it was."""

@@ -19,7 +19,8 @@ from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Ack, Capabilities, ExtendResult, Final, Outgoing, QueueStats, SendResult, SettleResult
 from cloudq.core.message import is_ordered
 from cloudq.core.plain_text import check_plain_text
-from cloudq.drivers.service_bus import deadlines, limits, receiving, scheduling, sending
+from cloudq.core.queue_settings import QueueSettings
+from cloudq.drivers.service_bus import deadlines, inspecting, limits, receiving, scheduling, sending
 from cloudq.drivers.service_bus.admin import Admin, admin_client
 from cloudq.drivers.service_bus.client import Clients, check_emulator, client_of
 from cloudq.drivers.service_bus.dead_letters import ServiceBusDeadLetters
@@ -243,6 +244,19 @@ class ServiceBusDriver:
     def make_queue(self, queue: str) -> bool:
         """Makes a queue, for development; its dead-letter queue comes with it."""
         return self._admin.make_queue(queue)
+
+    def queue_settings(self, queue: str) -> QueueSettings | None:
+        """What the administration tells, which takes the right to manage it; its dead-letter queue is part of it."""
+        return self._admin.settings(queue)
+
+    def missing_permissions(self, queue: str, *, works: bool) -> Sequence[str]:
+        """By opening a link to send by, and by a look at the dead letters, which takes what receiving takes."""
+        with deadlines.within(self._patience):
+            return list(
+                inspecting.missing_permissions(
+                    lambda: self._clients.sender(queue), self.dead_letters(queue) if works else None, queue
+                )
+            )
 
     def close(self) -> None:
         """Closes all connections. Messages of a receive under way are given back, as are those held for a retry.

@@ -18,8 +18,9 @@ from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Capabilities, ExtendResult, Final, Outgoing, QueueStats, SendResult, SettleResult
 from cloudq.core.message import dead_letter_queue, is_ordered
 from cloudq.core.moving import MoveProgress
+from cloudq.core.queue_settings import QueueSettings
 from cloudq.core.spans import shown
-from cloudq.drivers.sqs import checking, limits, making, moving, receiving, scheduling, sending
+from cloudq.drivers.sqs import inspecting, limits, making, moving, receiving, scheduling, sending
 from cloudq.drivers.sqs.answers import value_of
 from cloudq.drivers.sqs.calls import Calls
 from cloudq.drivers.sqs.client import SqsClient, open_client
@@ -228,10 +229,15 @@ class SQSDriver:
         """Makes a queue and its dead-letter queue, for development. `False`: it was there, and is as it was."""
         return making.make(self._calls, self._urls, queue)
 
-    def check_queue(self, queue: str) -> Sequence[str]:
-        """Compares the settings of a queue and of its dead-letter queue with what cloudq needs: a call each."""
+    def queue_settings(self, queue: str) -> QueueSettings | None:
+        """All attributes of the queue, by a call; and one for its URL, where no account is given."""
         with self._calls.all_within():
-            return list(checking.check(self._calls, self._urls, queue))
+            return inspecting.settings(self._calls, self._urls, queue, self._clock)
+
+    def missing_permissions(self, queue: str, *, works: bool) -> Sequence[str]:
+        """By requests that are invalid, so that the service refuses them; who may not make them it tells so."""
+        with self._calls.all_within():
+            return list(inspecting.missing_permissions(self._calls, self._urls, queue, works=works))
 
     def start_move(self, queue: str) -> str:
         """Starts a message move task with the queue as its destination: four calls."""

@@ -15,6 +15,9 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from cloudq.cli.doctor.queue_law import Looked, judge
+from cloudq.cli.queue_needs import Cloud
+from cloudq.core.message import dead_letter_queue
 from cloudq.drivers.sqs import SQSDriver
 from localstack.start import CREDENTIALS
 from tests.moto_server import moto_server
@@ -172,9 +175,15 @@ def test_what_cloudq_makes_is_in_order_on_either(request: pytest.FixtureRequest,
     client = request.getfixturevalue(stand_in)
     driver = SQSDriver(REGION, client=client)
     queue = f"checked-{uuid.uuid4().hex[:8]}{suffix}"
-    assert 2 == len(driver.check_queue(queue))
+
+    def found() -> list[str]:
+        settings, dead = driver.queue_settings(queue), driver.queue_settings(dead_letter_queue(queue))
+        looked = Looked(cloud=Cloud.AWS, queue=queue, native=queue, settings=settings, dead=dead)
+        return [finding.what for finding in judge(looked)]
+
+    assert 2 == len(found())
     driver.make_queue(queue)
-    assert [] == driver.check_queue(queue)
+    assert [] == found()
     client.set_queue_attributes(QueueUrl=driver._urls.of(queue), Attributes={"MaximumMessageSize": "262144"})
-    (problem,) = driver.check_queue(queue)
-    assert "MaximumMessageSize=262144" in problem
+    (problem,) = found()
+    assert "MaximumMessageSize is 262144" in problem

@@ -68,8 +68,8 @@ def test_queues_are_checked(cli, cloud_tasks):
     result = cli("queues", "check", "emails", "--backend", "cloudtasks://test")
     assert 1 == result.code
     missing, dead = result.out.splitlines()
-    assert missing.startswith("there is no queue 'emails'")
-    assert dead.startswith("there is no dead-letter queue 'emails-dlq'")
+    assert missing.startswith("emails: there is no queue 'emails'")
+    assert dead.startswith("emails: there is no dead-letter queue 'emails-dlq'")
     assert 0 == cli("queues", "create", "emails", "--backend", "cloudtasks://test").code
     assert (0, "emails is in order\n") == cli("queues", "check", "emails", "--backend", "cloudtasks://test")[:2]
     result = cli("queues", "check", "emails", "--backend", "cloudtasks://test", "--json")

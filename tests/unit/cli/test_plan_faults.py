@@ -110,7 +110,7 @@ ELSEWHERE = json.dumps({"deadLetterTargetArn": ARN + "other", "maxReceiveCount":
         (Cloud.AWS, 0, {"redrive_policy": None}, "emails: it has no redrive_policy"),
         (Cloud.AWS, 0, {"redrive_policy": ELSEWHERE}, "emails: its redrive_policy is to 'other', and cloudq looks in"),
         (Cloud.AWS, 0, {"redrive_policy": REDRIVE}, "emails: maxReceiveCount is 5, and 21 is the least"),
-        (Cloud.AWS, 0, {"redrive_policy": "?"}, "emails: its redrive_policy is none: '?'"),
+        (Cloud.AWS, 0, {"redrive_policy": "?"}, "emails: it has no redrive_policy"),
         (Cloud.AWS, 2, {"fifo_queue": False}, "orders.fifo: fifo_queue is off, and its name says on"),
         (Cloud.AWS, 3, {"fifo_queue": False}, "orders.fifo: its dead-letter queue's fifo_queue is off"),
         (Cloud.AWS, 1, {"message_retention_seconds": 345600}, "emails: its dead-letter queue's message_retention_"),
@@ -120,7 +120,7 @@ ELSEWHERE = json.dumps({"deadLetterTargetArn": ARN + "other", "maxReceiveCount":
         (Cloud.GOOGLE, 1, {"name": "email-dlq"}, "emails: the plan has no dead-letter queue"),
         (Cloud.GOOGLE, 0, {"desired_state": "PAUSED"}, "emails: it is paused"),
         (Cloud.GOOGLE, 1, {"desired_state": None}, "emails: its dead-letter queue isn't paused"),
-        (Cloud.GOOGLE, 0, {"retry_config": []}, "emails: its retry_config is missing"),
+        (Cloud.GOOGLE, 0, {"retry_config": []}, "emails: max_attempts is 100, not -1"),
         (Cloud.GOOGLE, 0, {"retry_config": [{"max_attempts": 5}]}, "emails: max_attempts is 5, not -1"),
         (Cloud.GOOGLE, 1, {"retry_config": [{"max_attempts": 5}]}, "emails: its dead-letter queue's max_attempts is 5"),
         (

@@ -10,6 +10,7 @@ from typing import Any
 from google.api_core import exceptions as api
 from google.cloud.tasks_v2 import BatchCreateTasksResponse, ListTasksResponse, Queue, Task
 from google.cloud.tasks_v2.types import BatchCreateTasksMetadata, BatchDeleteTasksMetadata
+from google.iam.v1 import iam_policy_pb2
 from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2
 from google.rpc import status_pb2
@@ -35,6 +36,7 @@ class FakeCloudTasks:
         pending: How often an operation is asked for before it is done.
         answer: Given each answer by its method; what it returns is the answer.
         forgotten: How many of a batch's tasks its answer says nothing of.
+        denied: The queues on which the caller has no permission.
     """
 
     def __init__(self, *queues: str) -> None:
@@ -47,6 +49,7 @@ class FakeCloudTasks:
         self.fail_item: Callable[[Task], Exception | None] = lambda task: None
         self.pending = 0
         self.forgotten = 0
+        self.denied: set[str] = set()
         self.closed = False
         self.transport = SimpleNamespace(
             close=self._close, operations_client=SimpleNamespace(get_operation=self._get_operation)
@@ -130,6 +133,11 @@ class FakeCloudTasks:
         self._called("get_queue", retry, timeout)
         self._tasks(name)
         return self.answer("get_queue", self.queues[name])
+
+    def test_iam_permissions(self, request, *, retry, timeout):
+        self._called("test_iam_permissions", retry, timeout)
+        known = request["resource"] in self.queues and request["resource"] not in self.denied
+        return iam_policy_pb2.TestIamPermissionsResponse(permissions=request["permissions"] if known else [])
 
     def create_queue(self, parent, queue, *, retry, timeout):
         self._called("create_queue", retry, timeout)

@@ -143,12 +143,12 @@ def test_what_is_in_doubt_is_named_from_then_on(service):
     [
         lambda driver, _: driver.purge("emails"),
         lambda driver, _: driver.stats("emails"),
-        lambda driver, _: driver.check_queue("emails"),
+        lambda driver, _: driver.queue_settings("emails"),
         lambda driver, _: driver.make_queue("fresh"),
         lambda driver, _: driver.dead_letters("emails").peek(limit=1),
         lambda driver, key: driver.dead_letters("emails").get(key),
     ],
-    ids=["purge", "stats", "check", "make", "peek", "get"],
+    ids=["purge", "stats", "settings", "make", "peek", "get"],
 )
 def test_an_empty_answer_is_no_success(service, ask: Callable[[CloudTasksDriver, str], object]):
     """Of whatever call that has something to say."""
@@ -203,14 +203,18 @@ def _lease() -> Lease:
         lambda driver: driver.purge("emails"),
         lambda driver: driver.cancel("emails", receipt_of(f"{LOCATION}/queues/emails/tasks/x", START + timedelta(1))),
         lambda driver: driver.make_queue("emails"),
-        lambda driver: driver.check_queue("emails"),
+        lambda driver: driver.queue_settings("emails"),
+        lambda driver: driver.missing_permissions("emails", works=True),
         lambda driver: driver.dead_letters("emails").peek(limit=1),
         lambda driver: driver.dead_letters("emails").get(KEY),
         lambda driver: driver.dead_letters("emails").take([KEY] * 3, limit=3, lease=timedelta(seconds=1)),
         lambda driver: driver.dead_letters("emails").settle([Final(lease=_lease(), step=Ack())] * 5),
         lambda driver: driver.dead_letters("emails").purge([KEY, KEY[:-1]]),
     ],
-    ids=["send", "batch", "stats", "purge", "cancel", "make", "check", "peek", "get", "take", "settle", "purge-dead"],
+    ids=[
+        *("send", "batch", "stats", "purge", "cancel", "make", "settings", "permissions"),
+        *("peek", "get", "take", "settle", "purge-dead"),
+    ],
 )
 def test_a_call_ends_within_a_third_of_the_timeout(silent, ask: Callable[[CloudTasksDriver], object]):
     """Against a server that says nothing, with an error that is tried again; it is what the capabilities say."""

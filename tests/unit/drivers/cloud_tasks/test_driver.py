@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from cloudq.core.driver import Canceller, Outgoing, QueueChecker, QueueMaker
+from cloudq.core.driver import Canceller, Outgoing, PermissionProber, QueueInspector, QueueMaker
 from cloudq.errors import BackendError, UnsupportedError
 from tests.unit.drivers.cloud_tasks.fakes import URL, FakeCloudTasks
 
 
-@pytest.mark.parametrize("contract", [QueueMaker, QueueChecker, Canceller])
+@pytest.mark.parametrize("contract", [QueueMaker, QueueInspector, PermissionProber, Canceller])
 def test_it_keeps_the_optional_contracts(contract: Any) -> None:
-    """By which the command line makes and checks queues, and an app cancels."""
+    """By which the command line makes queues and looks at them, and an app cancels."""
     assert isinstance(FakeCloudTasks().driver(), contract)
 
 

@@ -21,7 +21,7 @@ def test_a_whole_task_of_default_size_is_below_the_smaller_of_the_documented_lim
 def test_a_fifo_name_is_refused_at_its_first_use(queue):
     """It asks for an order that the service doesn't keep; the hint names what does."""
     driver = FakeCloudTasks().driver()
-    for first_use in (driver.capabilities, driver.make_queue, driver.check_queue):
+    for first_use in (driver.capabilities, driver.make_queue, driver.queue_settings):
         with pytest.raises(UnsupportedError, match="keep the order") as raised:
             first_use(queue)
         assert "SQS" in str(raised.value.hint)

@@ -60,6 +60,7 @@ class FakeSqs:
             self.trace(entry)
         self._called("SendMessageBatch", {"QueueUrl": QueueUrl, "Entries": Entries})
         messages = self._messages(QueueUrl)
+        _refuse_empty(Entries)
         total = sum(size(entry["MessageBody"], entry.get("MessageAttributes", {})) for entry in Entries)
         if total > LONGEST_BATCH:
             text = f"Batch requests cannot be longer than {LONGEST_BATCH} bytes. You have sent {total} bytes."
@@ -94,6 +95,8 @@ class FakeSqs:
 
     def receive_message(self, *, QueueUrl: str, MaxNumberOfMessages: int, **options: object) -> dict:
         self._called("ReceiveMessage", {"QueueUrl": QueueUrl, "MaxNumberOfMessages": MaxNumberOfMessages, **options})
+        if not 1 <= MaxNumberOfMessages <= 10:
+            raise client_error("InvalidParameterValue", "Must be between 1 and 10, if provided.")
         ready = [message for message in self._messages(QueueUrl) if message["ReceiptHandle"] is None]
         for message in ready[:MaxNumberOfMessages]:
             message["ReceiptHandle"] = uuid.uuid4().hex
@@ -104,6 +107,7 @@ class FakeSqs:
     def delete_message_batch(self, *, QueueUrl: str, Entries: list[dict]) -> dict:
         self._called("DeleteMessageBatch", {"QueueUrl": QueueUrl, "Entries": Entries})
         messages = self._messages(QueueUrl)
+        _refuse_empty(Entries)
 
         def delete(entry: dict) -> None:
             messages[:] = [one for one in messages if one["ReceiptHandle"] != entry["ReceiptHandle"]]
@@ -112,6 +116,7 @@ class FakeSqs:
 
     def change_message_visibility_batch(self, *, QueueUrl: str, Entries: list[dict]) -> dict:
         self._called("ChangeMessageVisibilityBatch", {"QueueUrl": QueueUrl, "Entries": Entries})
+        _refuse_empty(Entries)
 
         def change(entry: dict) -> None:
             for message in self._messages(QueueUrl):
@@ -220,6 +225,11 @@ class FakeSqs:
                 said = words[0] if words else "no"
                 answer["Failed"].append({"Id": entry["Id"], "Code": code, "Message": said, "SenderFault": sender})
         return answer
+
+
+def _refuse_empty(entries: list[dict]) -> None:
+    if not entries:
+        raise client_error("AWS.SimpleQueueService.EmptyBatchRequest")
 
 
 def _url(arn: str) -> str:

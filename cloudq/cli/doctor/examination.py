@@ -18,7 +18,7 @@ from cloudq.cli.doctor.looks_at_queues import look_at_queues
 from cloudq.cli.doctor.machine import look_at_disk
 from cloudq.cli.doctor.permissions import missing_permissions
 from cloudq.cli.doctor.program import Installed, look_at_program
-from cloudq.cli.doctor.queue_law import Looked, judge
+from cloudq.cli.doctor.queue_law import judge
 from cloudq.cli.queue_needs import Cloud, Needs, needs_of
 from cloudq.core.store_url import parse_store_url
 from cloudq.core.url import parse_url

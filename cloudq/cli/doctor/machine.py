@@ -13,8 +13,8 @@ from cloudq.cli.doctor.fault import Finding, Where
 LEAST_FREE: Final = 256 * 1024 * 1024
 # What /proc/mounts calls those of other machines (filesystems of Linux 6.12, Documentation/filesystems, 2026-11).
 _NETWORK: Final = frozenset(
-    "afs beegfs ceph cifs davfs glusterfs lustre ncpfs nfs nfs4 smb3 smbfs "
-    "fuse.davfs2 fuse.gcsfuse fuse.glusterfs fuse.rclone fuse.s3fs fuse.sshfs".split()
+    {"afs", "beegfs", "ceph", "cifs", "davfs", "glusterfs", "lustre", "ncpfs", "nfs", "nfs4", "smb3", "smbfs"}
+    | {"fuse.davfs2", "fuse.gcsfuse", "fuse.glusterfs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs"}
 )
 _MOUNTS: Final = Path("/proc/mounts")
 

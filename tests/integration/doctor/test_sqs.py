@@ -1,4 +1,4 @@
-"""`cloudq doctor` on moto's server, which has SQS, Lambda and CloudWatch: each fault planted in the service is found."""
+"""`cloudq doctor` on moto's server, which has SQS, Lambda and CloudWatch: each fault planted there is found."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ SCHEMA = json.loads((Path(__file__).parents[4] / "docs/reference/doctor.schema.j
 
 @pytest.fixture
 def sqs(monkeypatch, shop):
-    """An SQS with the queues of shop.py as cloudq makes them; nothing is around it, and nothing is known of packages."""
+    """An SQS with the queues of shop.py as cloudq makes them; nothing is around it, nor known of packages."""
     client = FakeSqs()
     monkeypatch.setattr(
         "cloudq.drivers.sqs.url.open_url", lambda url, clock: SQSDriver(url.host, client=client, clock=clock)

@@ -1,4 +1,4 @@
-"""What AWS runs beside a queue: what it tells, and what it may not be asked. With a service: tests/integration/doctor."""
+"""What AWS runs beside a queue, and what it may not be asked. With a service: tests/integration/doctor."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ Single-threaded: all calls come from one thread (the event loop's). All are sync
 a `Clock`; nothing runs by itself: the broker's owner calls `tick` at `next_due`. Every operation first does what
 is due by the clock, so that a late tick is never visible.
 
-What the broker calls back (`ReceiverSink`, `SessionSink`) is called from inside an operation or `tick`, once the
+What the broker calls back (the sinks in `ends`) is called from inside an operation or `tick`, once the
 broker's own state is consistent: the sink may call the broker.
 """
 
@@ -21,6 +21,7 @@ import msgspec
 from cloudq.emulators.service_bus.broker.address import Address
 
 if TYPE_CHECKING:
+    from cloudq.emulators.service_bus.broker.ends import Receiver, ReceiverSink, SessionSink, Waiting
     from cloudq.emulators.service_bus.broker.rules import NewRule, Rule
 
 
@@ -40,6 +41,7 @@ class Condition(StrEnum):
     NOT_FOUND = "amqp:not-found"
     NOT_ALLOWED = "amqp:not-allowed"
     INVALID_FIELD = "amqp:invalid-field"
+    OUT_OF_RANGE = "com.microsoft:argument-out-of-range"
     PRECONDITION_FAILED = "amqp:precondition-failed"
     QUOTA_EXCEEDED = "amqp:resource-limit-exceeded"
     MESSAGE_TOO_LARGE = "amqp:link:message-size-exceeded"
@@ -146,80 +148,6 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
     removed_properties: frozenset[str] = frozenset()
 
 
-# ── receivers ────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class ReceiverSink(Protocol):
-    """The server's end of a receiver: where messages go."""
-
-    def deliver(self, received: Received) -> None:
-        """Takes one message; the receiver's credit was lowered by one before."""
-        ...
-
-    def ended(self, error: BrokerError) -> None:
-        """The receiver is closed by the broker: its session's lock was lost, or its entity deleted or disabled."""
-        ...
-
-
-class SessionSink(ReceiverSink, Protocol):
-    """The server's end of a receiver that waits for a session. One of the first two is called, once."""
-
-    def accepted(self, receiver: SessionReceiver) -> None:
-        """A session is locked for this receiver. It starts without credit."""
-        ...
-
-    def refused(self, error: BrokerError) -> None:
-        """No session: `SESSION_CANNOT_BE_LOCKED` (somebody has it), `TIMEOUT` (none came), or the entity is gone."""
-        ...
-
-
-class Receiver(Protocol):
-    """The broker's end of a receiver."""
-
-    @property
-    def credit(self) -> int:
-        """How many more messages it may be given."""
-        ...
-
-    def set_credit(self, credit: int) -> None:
-        """How many messages the server takes from now on (not added to what was left).
-
-        What is available is delivered before this returns, in turns among the receivers of an entity. So to drain is
-        `set_credit(n)`, then `set_credit(0)`. While the AMQP session's window is shut, the credit is 0.
-        """
-        ...
-
-    def close(self) -> None:
-        """The link is gone. Closing twice is allowed.
-
-        Message locks stay until they run out. A session is free at once, and what is locked in it becomes available
-        with its delivery count unchanged.
-        """
-        ...
-
-
-class SessionReceiver(Receiver, Protocol):
-    """A receiver that holds the lock of one session."""
-
-    @property
-    def session_id(self) -> str:
-        """The session's id; the empty string is one."""
-        ...
-
-    @property
-    def locked_until(self) -> datetime:
-        """When the session's lock runs out."""
-        ...
-
-
-class Waiting(Protocol):
-    """A receiver that may still be waiting for its session."""
-
-    def cancel(self) -> None:
-        """Stops waiting: neither `accepted` nor `refused` is called any more. After either it does nothing."""
-        ...
-
-
 # ── the broker ───────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -320,6 +248,14 @@ class Messaging(Protocol):
         self, address: Address, from_sequence_number: int, count: int, session_id: str | None = None
     ) -> Sequence[Received]:
         """Up to `count` messages in the order of their sequence numbers, of all states, locked or not."""
+        ...
+
+    def delete_messages(self, address: Address, count: int, before: datetime, session_id: str | None = None) -> int:
+        """Deletes up to `count` of the oldest messages that were enqueued before a moment. Returns how many.
+
+        Locked ones stay, and so do those that are deferred or scheduled. Of an entity with sessions they are those of
+        the session, which has to be held. Nothing is deleted if `count` is more than the namespace's tier takes.
+        """
         ...
 
     # Settling.

@@ -16,11 +16,8 @@ from cloudq.emulators.service_bus.broker.api import (
     Message,
     Received,
     ReceiveMode,
-    Receiver,
-    ReceiverSink,
-    SessionSink,
-    Waiting,
 )
+from cloudq.emulators.service_bus.broker.ends import Receiver, ReceiverSink, SessionSink, Waiting
 from cloudq.emulators.service_bus.broker.entities import Entities, QueueEntity, Target, check_status, is_duplicate
 from cloudq.emulators.service_bus.broker.queue import Queue
 from cloudq.emulators.service_bus.broker.receivers import QueueReceiver
@@ -166,6 +163,22 @@ class Broker:
             if topic is not None:
                 return topic.peek(from_sequence_number, limit)
             return self.entities.source(address).peek(from_sequence_number, limit, session_id)
+
+    def delete_messages(self, address: Address, count: int, before: datetime, session_id: str | None = None) -> int:
+        """See `api.Messaging`."""
+        if not 1 <= count <= self.tier.most_deleted:
+            raise BrokerError(
+                Condition.OUT_OF_RANGE,
+                f"Invalid message count {count}: it should be between 1 and {self.tier.most_deleted}.",
+            )
+        with self.world:
+            queue = self._source(address)
+            session: Session | None = None
+            if queue.sessions is not None:
+                if session_id is None:
+                    raise BrokerError(Condition.NOT_ALLOWED, f"{address} requires sessions: name the session.")
+                session = queue.sessions.held(session_id)
+            return queue.delete(count, before, session)
 
     # ── settling ─────────────────────────────────────────────────────────────────────────────────────────
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import count
+from itertools import count, islice
 from uuid import UUID
 
 from cloudq.emulators.service_bus.broker import lifetimes
@@ -209,6 +209,15 @@ class Queue:
                 break
             found.append(stored.received())
         return found
+
+    def delete(self, limit: int, before: datetime, session: Session | None) -> int:
+        """Deletes up to `limit` ready messages that were enqueued before then, the oldest first. Returns how many."""
+        # Numbers are given at the moment of enqueueing, so that their order is that of the times.
+        messages = self.messages if session is None else session.messages
+        found = list(islice((one for one in messages if one.ready and one.enqueued_at < before), limit))
+        for stored in found:
+            self._remove(stored)
+        return len(found)
 
     def _lock(self, stored: Stored, session: Session | None) -> None:
         token = stored.token = self.world.new_token()

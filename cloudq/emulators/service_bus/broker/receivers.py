@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from cloudq.emulators.service_bus.broker.api import BrokerError, ReceiveMode, ReceiverSink
+from cloudq.emulators.service_bus.broker.api import BrokerError, ReceiveMode
+from cloudq.emulators.service_bus.broker.ends import ReceiverSink
 
 if TYPE_CHECKING:
     from cloudq.emulators.service_bus.broker.queue import Queue
@@ -25,13 +26,13 @@ class QueueReceiver:
         self.in_turn = False
 
     def set_credit(self, credit: int) -> None:
-        """See `api.Receiver.set_credit`."""
+        """See `ends.Receiver.set_credit`."""
         with self._queue.world:
             self.credit = 0 if self.closed else credit
             self._wants_more()
 
     def close(self) -> None:
-        """See `api.Receiver.close`."""
+        """See `ends.Receiver.close`."""
         with self._queue.world:
             self._close()
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from cloudq.emulators.service_bus.broker.api import BrokerError, Condition, ReceiveMode, SessionSink
+from cloudq.emulators.service_bus.broker.api import BrokerError, Condition, ReceiveMode
+from cloudq.emulators.service_bus.broker.ends import SessionSink
 from cloudq.emulators.service_bus.broker.receivers import QueueReceiver
 from cloudq.emulators.service_bus.broker.store import Line, Messages, Stored
 from cloudq.emulators.service_bus.broker.timers import Timer
@@ -80,12 +81,12 @@ class HoldingReceiver(QueueReceiver):
 
     @property
     def session_id(self) -> str:
-        """See `api.SessionReceiver.session_id`."""
+        """See `ends.SessionReceiver.session_id`."""
         return self.session.id
 
     @property
     def locked_until(self) -> datetime:
-        """See `api.SessionReceiver.locked_until`."""
+        """See `ends.SessionReceiver.locked_until`."""
         if self.session.holder is self and self.session.locked_until is not None:
             self._locked_until = self.session.locked_until
         return self._locked_until
@@ -100,7 +101,7 @@ class HoldingReceiver(QueueReceiver):
 
 
 class Wait:
-    """A receiver that waits for the next session: `api.Waiting`."""
+    """A receiver that waits for the next session: `ends.Waiting`."""
 
     __slots__ = ("_sessions", "mode", "sink", "timer")
 
@@ -111,7 +112,7 @@ class Wait:
         self.timer: Timer | None = None
 
     def cancel(self) -> None:
-        """See `api.Waiting.cancel`."""
+        """See `ends.Waiting.cancel`."""
         self._sessions.forget(self)
 
 

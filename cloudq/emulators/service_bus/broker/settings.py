@@ -24,7 +24,7 @@ _MAX_SIZE_MEGABYTES: Final = 80 * 1024
 
 
 class Tier(StrEnum):
-    """What kind of namespace it is. They differ in the sizes of messages."""
+    """What kind of namespace it is. They differ in the sizes of messages, and of batches that are deleted."""
 
     STANDARD = "Standard"
     PREMIUM = "Premium"
@@ -33,6 +33,11 @@ class Tier(StrEnum):
     def message_size(self) -> int:
         """The largest message of an entity for which no size is given, in bytes."""
         return STANDARD_MESSAGE_SIZE if self is Tier.STANDARD else PREMIUM_DEFAULT_MESSAGE_SIZE
+
+    @property
+    def most_deleted(self) -> int:
+        """How many messages one request may delete (Microsoft, "Batch delete messages", quotas, 2025-09)."""
+        return 500 if self is Tier.STANDARD else 4000
 
 
 class Status(StrEnum):

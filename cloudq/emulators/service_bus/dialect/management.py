@@ -51,6 +51,7 @@ class Management:
             "cancel-scheduled-message": self._cancel_scheduled,
             "receive-by-sequence-number": self._receive_deferred,
             "peek-message": self._peek,
+            "batch-delete-messages": self._delete,
             "update-disposition": self._update_disposition,
             "renew-session-lock": self._renew_session,
             "get-session-state": self._get_session_state,
@@ -114,6 +115,15 @@ class Management:
             body.optional_text("session-id"),
         )
         return {"messages": list(map(_peeked, received))} if received else None
+
+    def _delete(self, body: Body) -> Fields | None:
+        deleted = self._broker.delete_messages(
+            self._address,
+            body.number("message-count"),
+            names.from_millis(body.number("enqueued-time-utc")),
+            body.optional_text("session-id"),
+        )
+        return {"message-count": Int(deleted)} if deleted else None
 
     def _update_disposition(self, body: Body) -> Fields:
         status = body.text("disposition-status")

@@ -14,14 +14,8 @@ from cloudq.emulators.service_bus.amqp.states import DeliveryState, Error, Rejec
 from cloudq.emulators.service_bus.amqp.termini import Source
 from cloudq.emulators.service_bus.amqp.types import Described
 from cloudq.emulators.service_bus.broker.address import Address
-from cloudq.emulators.service_bus.broker.api import (
-    BrokerError,
-    Received,
-    ReceiveMode,
-    Receiver,
-    SessionReceiver,
-    Waiting,
-)
+from cloudq.emulators.service_bus.broker.api import BrokerError, Received, ReceiveMode
+from cloudq.emulators.service_bus.broker.ends import Receiver, SessionReceiver, Waiting
 from cloudq.emulators.service_bus.dialect import names
 from cloudq.emulators.service_bus.dialect.errors import amqp_errors, as_amqp
 from cloudq.emulators.service_bus.dialect.faults import Answer, ConnectionDropped, FaultPoint

@@ -5,16 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from cloudq.emulators.service_bus.broker.address import Address
-from cloudq.emulators.service_bus.broker.api import (
-    BrokerError,
-    Message,
-    Received,
-    ReceiveMode,
-    Receiver,
-    SessionReceiver,
-)
+from cloudq.emulators.service_bus.broker.api import BrokerError, Message, Received, ReceiveMode
 from cloudq.emulators.service_bus.broker.broker import Broker
-from cloudq.emulators.service_bus.broker.settings import QueueSettings, SubscriptionSettings, TopicSettings
+from cloudq.emulators.service_bus.broker.ends import Receiver, SessionReceiver
+from cloudq.emulators.service_bus.broker.settings import QueueSettings, SubscriptionSettings, Tier, TopicSettings
 from cloudq.testing import FakeClock
 
 QUEUE = Address("orders")
@@ -60,9 +54,9 @@ class Client:
 class Bench:
     """A broker with a queue `orders`."""
 
-    def __init__(self, settings: QueueSettings | None = None) -> None:
+    def __init__(self, settings: QueueSettings | None = None, tier: Tier = Tier.STANDARD) -> None:
         self.clock = FakeClock()
-        self.broker = Broker(self.clock)
+        self.broker = Broker(self.clock, tier)
         self.entities = self.broker.entities
         with self.broker.world:
             self.entities.create_queue("orders", settings or QueueSettings())

@@ -10,7 +10,7 @@ import pytest
 
 from cloudq.emulators.service_bus.broker.address import Address
 from cloudq.emulators.service_bus.broker.api import BrokerError, Condition, MessageState, ReceiveMode
-from cloudq.emulators.service_bus.broker.settings import QueueSettings, Status
+from cloudq.emulators.service_bus.broker.settings import QueueSettings, Status, Tier
 from cloudq.emulators.service_bus.broker.store import OVERHEAD
 from tests.unit.emulators.service_bus.broker.bench import DEAD, MINUTE, QUEUE, SECOND, Bench, bodies, message
 
@@ -433,6 +433,52 @@ def test_peek_shows_messages_of_all_states_from_a_number_on() -> None:
     assert 250 == len(bench.broker.peek(QUEUE, 0, 1000))
     assert ["298", "299"] == bodies(bench.broker.peek(QUEUE, 299, 10))
     bench.broker.complete(QUEUE, taken.lock_token)
+
+
+def test_a_batch_delete_takes_the_oldest_that_are_ready() -> None:
+    """Those enqueued before the moment, as many as it is asked for; what is locked, deferred or scheduled stays."""
+    bench = Bench()
+    bench.send("locked", "deferred")
+    first, second = bench.take_all()
+    assert first.lock_token is not None
+    assert second.lock_token is not None
+    bench.broker.defer(QUEUE, second.lock_token)
+    bench.send("scheduled", scheduled_enqueue_time=bench.clock.now() + MINUTE)
+    bench.send("a", "b", "c")
+    bench.pass_time(SECOND)
+    now = bench.clock.now()
+    bench.send("late")
+    assert 2 == bench.broker.delete_messages(QUEUE, 2, now)
+    assert ["locked", "deferred", "scheduled", "c", "late"] == bodies(bench.broker.peek(QUEUE, 0, 10))
+    assert 1 == bench.broker.delete_messages(QUEUE, 2, now)
+    assert 0 == bench.broker.delete_messages(QUEUE, 2, now)
+    assert ["late"] == bodies(bench.take_all())
+    bench.broker.complete(QUEUE, first.lock_token)
+
+
+def test_a_batch_delete_of_dead_letters() -> None:
+    """A sub-queue is deleted from like a queue, and what it took up is free again."""
+    bench = Bench()
+    bench.send("a", "b")
+    for received in bench.take_all():
+        assert received.lock_token is not None
+        bench.broker.dead_letter(QUEUE, received.lock_token)
+    assert 2 == bench.broker.delete_messages(DEAD, 10, bench.clock.now() + SECOND)
+    assert [] == bench.broker.peek(DEAD, 0, 10)
+    assert 0 == bench.entities.counts(bench.entities.queue("orders").queue).size_in_bytes
+
+
+@pytest.mark.parametrize(("tier", "most"), [(Tier.STANDARD, 500), (Tier.PREMIUM, 4000)])
+def test_a_batch_delete_is_bounded_by_the_tier(tier: Tier, most: int) -> None:
+    """What asks for more, or for nothing, is refused, and deletes nothing."""
+    bench = Bench(tier=tier)
+    bench.send("a")
+    then = bench.clock.now() + SECOND
+    for count in (0, most + 1):
+        with pytest.raises(BrokerError) as caught:
+            bench.broker.delete_messages(QUEUE, count, then)
+        assert (Condition.OUT_OF_RANGE, 400) == (caught.value.condition, caught.value.status)
+    assert 1 == bench.broker.delete_messages(QUEUE, most, then)
 
 
 def test_unknown_entities() -> None:

@@ -147,6 +147,18 @@ class QueueMachine(RuleBasedStateMachine):
         for known in first:
             known.where = "gone"
 
+    @rule(limit=st.integers(min_value=1, max_value=3), age=st.sampled_from([0, 1, 5]))
+    def delete_many(self, limit: int, age: int) -> None:
+        before = self.now - age * SECOND
+        old = [known for known in self.at("ready") if self.enqueued_at(known) < before][:limit]
+        assert len(old) == self.bench.broker.delete_messages(QUEUE, limit, before)
+        for known in old:
+            known.where = "gone"
+
+    def enqueued_at(self, known: Known) -> datetime:
+        (received,) = self.bench.broker.peek(QUEUE, known.number, 1)
+        return received.enqueued_at
+
     @precondition(lambda self: self.at("locked", "locked deferred"))
     @rule(pick=PICK, how=st.sampled_from(["complete", "abandon", "release", "defer", "dead-letter", "renew"]))
     def settle(self, pick: int, how: str) -> None:

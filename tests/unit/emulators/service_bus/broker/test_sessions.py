@@ -201,6 +201,22 @@ def test_peek_within_a_session(bench: Bench) -> None:
     assert ["1", "2", "3"] == bodies(bench.broker.peek(QUEUE, 0, 10))
 
 
+def test_a_batch_delete_within_a_session(bench: Bench) -> None:
+    """It deletes the messages of the session that is named, which somebody has to hold."""
+    bench.send("1", "2", session_id="a")
+    bench.send("3", session_id="b")
+    bench.pass_time(SECOND)
+    now = bench.clock.now()
+    for session, condition in ((None, Condition.NOT_ALLOWED), ("a", Condition.SESSION_LOCK_LOST)):
+        with pytest.raises(BrokerError) as caught:
+            bench.broker.delete_messages(QUEUE, 10, now, session)
+        assert condition is caught.value.condition
+    client = bench.accept("a", credit=1)
+    assert 1 == bench.broker.delete_messages(QUEUE, 10, now, "a")
+    assert ["1"] == client.bodies
+    assert ["1", "3"] == bodies(bench.broker.peek(QUEUE, 0, 10))
+
+
 def test_deferred_in_a_session(bench: Bench) -> None:
     """A deferred message is received under its session's lock, and goes with it."""
     bench.send("1", session_id="s")

@@ -106,6 +106,14 @@ def test_nowhere_to_answer() -> None:
         ("schedule-message", {"messages": [{"message": "text"}]}, 400, "amqp:invalid-field"),
         ("update-disposition", {"disposition-status": "eaten", "lock-tokens": [NOBODY]}, 400, "amqp:invalid-field"),
         ("update-disposition", {"lock-tokens": []}, 400, "amqp:invalid-field"),
+        ("batch-delete-messages", {"message-count": 1}, 400, "amqp:invalid-field"),
+        ("batch-delete-messages", {"enqueued-time-utc": Timestamp(0)}, 400, "amqp:invalid-field"),
+        (
+            "batch-delete-messages",
+            {"message-count": 501, "enqueued-time-utc": Timestamp(0)},
+            400,
+            "com.microsoft:argument-out-of-range",
+        ),
         ("renew-session-lock", {"session-id": "s"}, 400, "amqp:not-allowed"),
         ("add-rule", {"rule-name": "r", "rule-description": {}}, 400, "amqp:not-allowed"),
         ("enumerate-rules", {}, 400, "amqp:not-allowed"),
@@ -124,6 +132,19 @@ def test_nothing_found() -> None:
         204
         == Stage().ask("com.microsoft:peek-message", {"from-sequence-number": 1, "message-count": 5})[0]["statusCode"]
     )
+
+
+def test_a_batch_is_deleted() -> None:
+    """The answer says how many; if there are none any more the status says so."""
+    stage = Stage()
+    stage.attach_sender()
+    for _ in range(3):
+        stage.send(message())
+    body = {"message-count": Int(2), "enqueued-time-utc": Timestamp(names.to_millis(START + timedelta(seconds=1)))}
+    answers = [Stage(stage).ask("com.microsoft:batch-delete-messages", body) for _ in range(3)]
+    assert [(200, {"message-count": 2}), (200, {"message-count": 1}), (204, None)] == [
+        (properties["statusCode"], found) for properties, found in answers
+    ]
 
 
 def test_sessions_are_listed() -> None:

@@ -141,19 +141,37 @@ class Calls:
         return True
 
     def delete_all(self, parent: str, names: Sequence[str], queue: str) -> int:
-        """Deletes tasks; how many were there."""
+        """Deletes tasks; how many were there. Ends at the first batch with an error, which it raises."""
         count = 0
+        for there in self.delete_each(parent, names, queue):
+            if isinstance(there, Exception):
+                raise there
+            count += there
+        return count
+
+    def delete_each(self, parent: str, names: Sequence[str], queue: str) -> Iterator[bool | Exception]:
+        """Deletes tasks, a thousand by an operation, or, where the service has none, one by one.
+
+        Of each, in order, whether it was there, or the error. Never raises.
+        """
         for start in range(0, len(names), MOST_DELETED):
             some = names[start : start + MOST_DELETED]
+            answers = None
             if self._service.has_batches and len(some) > 1:
                 try:
-                    with _translating(queue, but=lacks_method):
-                        count += self._delete_by_batch(parent, some, queue)
-                    continue
-                except api.MethodNotImplemented:
-                    self._service.has_batches = False
-            count += sum(self.delete(name, queue) for name in some)
-        return count
+                    answers = self._delete_by_batch(parent, some, queue)
+                except Exception as error:  # noqa: BLE001 - whatever the SDK raised, each item of the call has it
+                    if lacks_method(error):
+                        self._service.has_batches = False
+                    else:
+                        answers = [translate(error, queue)] * len(some)
+            yield from (self._delete(name, queue) for name in some) if answers is None else answers
+
+    def _delete(self, name: str, queue: str) -> bool | Exception:
+        try:
+            return self.delete(name, queue)
+        except Exception as error:  # noqa: BLE001 - reported
+            return error
 
     # ── queues: control calls, made only where somebody asks for them ────────────────────────────────────
 
@@ -219,18 +237,14 @@ class Calls:
                 results.append(STORED if _id(task) in named else doubt)
         return results
 
-    def _delete_by_batch(self, parent: str, names: Sequence[str], queue: str) -> int:
+    def _delete_by_batch(self, parent: str, names: Sequence[str], queue: str) -> list[bool | Exception]:
         request = BatchDeleteTasksRequest(parent=parent, names=names)
         done = self._wait_for_end(
             self._client().batch_delete_tasks(request=request, retry=None, timeout=self._left()), queue
         )
-        if done.error is not None and len(done.failed) < len(names):
-            raise done.error
-        errors = [of_status(status.code, status.message) for status in done.failed.values()]
-        for one in errors:
-            if not isinstance(one, api.NotFound):
-                raise translate(one, queue)
-        return len(names) - len(done.failed)
+        # An error of the whole may come also where each item has its own.
+        rest: bool | Exception = True if done.error is None else translate(done.error, queue)
+        return [_was_there(done.failed[at], queue) if at in done.failed else rest for at in range(len(names))]
 
     def _wait_for_end(self, begun: Any, queue: str) -> Ended:
         """Waits for an operation that a call has begun."""
@@ -281,6 +295,12 @@ def _check_named(queue: object, name: str, what: str) -> None:
         raise unknown(name, what)
 
 
+def _was_there(status: Any, queue: str) -> bool | Exception:
+    """What the status of a deletion that failed says."""
+    error = of_status(status.code, status.message)
+    return False if isinstance(error, api.NotFound) else translate(error, queue)
+
+
 def _result_of(error: Exception, queue: str) -> SendResult:
     if isinstance(error, api.AlreadyExists):
         return DUPLICATE
@@ -288,12 +308,10 @@ def _result_of(error: Exception, queue: str) -> SendResult:
 
 
 @contextmanager
-def _translating(queue: str, *, but: Callable[[Exception], bool] = lambda _: False) -> Iterator[None]:
+def _translating(queue: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if but(error):
-            raise
         meant = translate(error, queue)
         if meant is error:
             raise

@@ -11,7 +11,7 @@ Cloud Tasks lists tasks in any order and leases none. So:
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Final
@@ -28,7 +28,7 @@ from cloudq.core.message import Message, dead_letter_queue
 from cloudq.drivers.cloud_tasks import headers
 from cloudq.drivers.cloud_tasks.calls import Calls, Service
 from cloudq.drivers.cloud_tasks.names import Names
-from cloudq.errors import BackendError, LeaseLost, UndecodableError, UnsupportedError
+from cloudq.errors import LeaseLost, UndecodableError, UnsupportedError
 
 # The most that one look holds, and of how many bodies a page of it is.
 MOST: Final = 10_000
@@ -91,9 +91,12 @@ class CloudTasksDeadLetters:
         return [self._delivery(task, expires_at, ends) for task in tasks]
 
     def settle(self, finals: Sequence[FinalCall]) -> Sequence[SettleResult]:
-        """`Ack` deletes; `Release` has nothing to do. A late `Ack` still deletes, and is reported as late."""
-        calls = self._service.calls()
-        return [SettleResult(error=self._settle(final, calls)) for final in finals]
+        """`Ack` deletes, by batches; `Release` does nothing. A late `Ack` still deletes, and is reported as late."""
+        receipts = [final.lease.receipt for final in finals if isinstance(final.step, Ack)]
+        names = list(dict.fromkeys(receipt.task for receipt in receipts if isinstance(receipt, _Receipt)))
+        deleted = self._service.calls().delete_each(self._names.queue(self._name), names, self._name)
+        there = dict(zip(names, deleted, strict=True))
+        return [SettleResult(error=self._settled(final, there)) for final in finals]
 
     def purge(self, keys: Sequence[str] | None) -> int:
         """Deletes by name, so that the number is exact."""
@@ -126,20 +129,18 @@ class CloudTasksDeadLetters:
         match = _KEY.fullmatch(key)
         return None if match is None else calls.get(self._names.task(self._name, match.group(1)), self._name)
 
-    def _settle(self, final: FinalCall, calls: Calls) -> Exception | None:
+    def _settled(self, final: FinalCall, there: Mapping[str, bool | Exception]) -> Exception | None:
+        """What to report of a step, by what became of the deletions."""
         receipt = final.lease.receipt
         if isinstance(final.step, NativeDeadLetter):
             return UnsupportedError("a dead letter can't be dead-lettered again")
         if not isinstance(receipt, _Receipt):
             return self._lost()
         late = self._clock.elapsed() >= final.lease.ends
-        if isinstance(final.step, Ack):
-            try:
-                there = calls.delete(receipt.task, self._name)
-            except BackendError as error:
-                return error
-            return None if there and not late else self._lost()
-        return self._lost() if late else None
+        deleted = there[receipt.task] if isinstance(final.step, Ack) else True
+        if isinstance(deleted, Exception):
+            return deleted
+        return None if deleted and not late else self._lost()
 
     def _lost(self) -> LeaseLost:
         return LeaseLost(f"the dead letter of queue {self._queue!r} is gone, or was taken too long ago")

@@ -33,6 +33,7 @@ class FakeCloudTasks:
         calls: The methods called, in order.
         fail: Asked before each call; what it returns is raised.
         fail_item: Asked for each task that is created; what it returns is that task's error.
+        fail_deletion: Asked for the name of each task that is deleted; what it returns is that task's error.
         pending: How often an operation is asked for before it is done.
         answer: Given each answer by its method; what it returns is the answer.
         forgotten: How many of a batch's tasks its answer says nothing of.
@@ -47,6 +48,7 @@ class FakeCloudTasks:
         self.calls: list[str] = []
         self.fail: Callable[[str], Exception | None] = lambda method: None
         self.fail_item: Callable[[Task], Exception | None] = lambda task: None
+        self.fail_deletion: Callable[[str], Exception | None] = lambda name: None
         self.pending = 0
         self.forgotten = 0
         self.denied: set[str] = set()
@@ -187,6 +189,9 @@ class FakeCloudTasks:
         return task
 
     def _deleted(self, name: str) -> None:
+        error = self.fail_deletion(name)
+        if error is not None:
+            raise error
         if self._tasks(name.rpartition("/tasks/")[0]).pop(name, None) is None:
             raise api.NotFound("Task does not exist.")
 

@@ -107,6 +107,31 @@ def test_a_late_ack_still_deletes(driver):
     assert [b"1"] == [dead.body for dead in letters.peek(limit=10)]
 
 
+def test_what_is_settled_together_is_deleted_by_one_call(driver, service):
+    """Of each it is reported whether it was there still, also where the service has no batches."""
+    letters = died(driver, 4)
+    taken = letters.take(None, limit=4, lease=timedelta(minutes=1))
+    finals = [Final(lease=one.lease, step=Ack()) for one in taken]
+    letters.purge([letters.peek(limit=4)[1].key])
+    service.calls.clear()
+    assert [None, LeaseLost, None] == [result.error and type(result.error) for result in letters.settle(finals[:3])]
+    assert ["batch_delete_tasks"] == service.calls
+    service.fail = lambda method: api.MethodNotImplemented("no") if method.startswith("batch") else None
+    assert [LeaseLost, None] == [result.error and type(result.error) for result in letters.settle(finals[2:])]
+    assert [] == letters.peek(limit=4)
+
+
+def test_an_error_of_one_is_none_of_another(driver, service):
+    """Each of a batch has its own; what isn't deleted is there still."""
+    letters = died(driver, 3)
+    taken = letters.take(None, limit=3, lease=timedelta(minutes=1))
+    second = taken[1].lease.receipt.task
+    service.fail_deletion = lambda name: api.ServiceUnavailable("cut") if name == second else None
+    results = letters.settle([Final(lease=one.lease, step=Ack()) for one in taken])
+    assert [None, BackendUnavailable, None] == [result.error and type(result.error) for result in results]
+    assert [b"1"] == [dead.body for dead in letters.peek(limit=3)]
+
+
 def test_a_settlement_that_fails_is_reported(driver, service):
     """What isn't deleted is there still; a step that is none is refused."""
     letters = died(driver)

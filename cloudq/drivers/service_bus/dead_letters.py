@@ -14,7 +14,7 @@ from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Ack, DeadMessage, SettleResult
 from cloudq.core.driver import Final as FinalCall
 from cloudq.core.message import Message
-from cloudq.drivers.service_bus import deadlines, receiving
+from cloudq.drivers.service_bus import batch_delete, deadlines, receiving
 from cloudq.drivers.service_bus.dispositions import RELEASE
 from cloudq.drivers.service_bus.faults import translate
 from cloudq.drivers.service_bus.limits import MAX_LOCK
@@ -36,7 +36,8 @@ class ServiceBusDeadLetters:
     """Implements `cloudq.core.driver.DeadLetterQueue`. A key is the sequence number, by which they are ordered.
 
     A look peeks, and so takes nothing. Service Bus leases only the oldest, so taking chosen ones also leases those
-    before them for a moment; they are released, which doesn't count as a delivery.
+    before them for a moment; they are released, which doesn't count as a delivery. `unseen` says whether the latest
+    search ended at its bound, with some of the chosen ones not found.
 
     Args:
         queue: The queue that the messages died in.
@@ -60,9 +61,11 @@ class ServiceBusDeadLetters:
         self._settle = settle
         self._clock = clock
         self._patience = patience
+        self.unseen = False
 
     def peek(self, *, limit: int, after: str | None = None) -> Sequence[DeadMessage]:
         """By sequence number, in pages."""
+        self.unseen = False
         found: list[DeadMessage] = []
         first = FIRST if after is None else int(after) + 1
         while len(found) < limit:
@@ -105,6 +108,7 @@ class ServiceBusDeadLetters:
                 raise
             raise translate(error, self._queue) from error
         finally:
+            self.unseen = bool(wanted) and len(others) >= MOST
             with deadlines.within(self._patience):
                 link.settle([(one.message, RELEASE) for one in others])
         now, wall = self._clock.elapsed(), self._clock.now()
@@ -122,8 +126,8 @@ class ServiceBusDeadLetters:
         return self._settle(finals)
 
     def purge(self, keys: Sequence[str] | None) -> int:
-        """Receives and completes; what somebody else has taken stays."""
-        count = 0
+        """All: by the service's batch delete, then what that left. Receives and completes; what is taken stays."""
+        count = self._delete_at_once() if keys is None else 0
         while taken := self.take(keys, limit=PAGE if keys is None else len(keys), lease=MAX_LOCK):
             for result in self.settle([FinalCall(lease=delivery.lease, step=Ack()) for delivery in taken]):
                 if result.error is not None:
@@ -132,6 +136,10 @@ class ServiceBusDeadLetters:
             if keys is not None:
                 break
         return count
+
+    def _delete_at_once(self) -> int:
+        now = self._clock.now()
+        return batch_delete.delete_enqueued(self._link(), now, queue=self._queue, patience=self._patience)
 
     def _peek(self, first: int, count: int) -> list[ServiceBusReceivedMessage]:
         try:

@@ -20,7 +20,7 @@ from cloudq.core.driver import Ack, Capabilities, ExtendResult, Final, Outgoing,
 from cloudq.core.message import is_ordered
 from cloudq.core.plain_text import check_plain_text
 from cloudq.core.queue_settings import QueueSettings
-from cloudq.drivers.service_bus import deadlines, inspecting, limits, receiving, scheduling, sending
+from cloudq.drivers.service_bus import batch_delete, deadlines, inspecting, limits, receiving, scheduling, sending
 from cloudq.drivers.service_bus.admin import Admin, admin_client
 from cloudq.drivers.service_bus.client import Clients, check_emulator, client_of
 from cloudq.drivers.service_bus.dead_letters import ServiceBusDeadLetters
@@ -199,8 +199,11 @@ class ServiceBusDriver:
         return self._admin.stats(queue)
 
     def purge(self, queue: str) -> int:
-        """Receives and completes ready messages, and cancels scheduled ones. Locked messages stay."""
+        """Cancels what is scheduled and deletes what is ready, by batches, by receiving the rest. Locked ones stay."""
         count = self._cancel_scheduled(queue)
+        if not is_ordered(queue):  # of one with sessions a batch would be of one session that is held
+            now = self._clock.now()
+            count += batch_delete.delete_enqueued(self._link(queue), now, queue=queue, patience=self._patience)
         while deliveries := self.receive(queue, limit=PURGE_PAGE, wait=PURGE_LOOK, lease=limits.MAX_LOCK):
             for result in self.settle([Final(lease=delivery.lease, step=_ACK) for delivery in deliveries]):
                 if result.error is not None:

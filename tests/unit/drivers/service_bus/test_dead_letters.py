@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from azure.servicebus.exceptions import ServiceBusConnectionError
 
-from cloudq.drivers.service_bus import dispositions
+from cloudq.drivers.service_bus import dead_letters, dispositions, receiving
 from cloudq.drivers.service_bus.dead_letters import ServiceBusDeadLetters
 from cloudq.drivers.service_bus.links import Taken
 from cloudq.errors import BackendUnavailable
@@ -44,3 +44,20 @@ def test_what_was_leased_before_an_error_is_released(keys: list[str] | None) -> 
         dead.take(keys, limit=10, lease=LEASE)
     assert sorted(message.sequence_number for message, _ in link.steps) == [1, 2]
     assert {id(step) for _, step in link.steps} == {id(dispositions.RELEASE)}
+
+
+@pytest.mark.parametrize(
+    ("pages", "unseen"), [([[1, 2, 3]], False), ([[1, 2], [3]], True), ([[1]], False)], ids=["found", "behind", "gone"]
+)
+def test_a_search_that_ends_at_its_bound_says_so(
+    pages: list[list[int]], *, unseen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chosen ones that lie behind more others than it holds aren't gone, nor somebody else's."""
+    monkeypatch.setattr(dead_letters, "MOST", 2)
+    monkeypatch.setattr(receiving, "dead_delivery", lambda message, lease: message)
+    link: Any = Link()
+    brought = [[Taken(SimpleNamespace(sequence_number=n), LEASE) for n in page] for page in pages]
+    link.pages = [[], *reversed(brought)]
+    dead = ServiceBusDeadLetters("mail", link=lambda: link, settle=lambda finals: [], clock=FakeClock(), patience=LEASE)
+    dead.take([f"{3:020d}"], limit=1, lease=LEASE)
+    assert dead.unseen is unseen

@@ -21,7 +21,7 @@ EXAMPLES = (
     "cloudq result 6f9619ff-8b86-4d01-b42d-00cf4fc964ff --store redis://cache/0?prefix=prod",
 )
 
-_FINAL: Final = frozenset({"done", "dead", "cancelled"})
+_FINAL: Final = frozenset({"succeeded", "dead_lettered", "cancelled"})
 _PAUSE: Final = timedelta(milliseconds=500)
 
 
@@ -30,7 +30,7 @@ def result(
     *,
     wait: Annotated[
         str | None,
-        Option("--wait", metavar="30s|5m", help="Wait that long at most for it to be done, dead or cancelled."),
+        Option("--wait", metavar="30s|5m", help="Wait that long at most until it succeeded, is dead-lettered or cancelled."),
     ] = None,
     app: NamedApp = None,
     backend: Backend = None,
@@ -38,7 +38,7 @@ def result(
     json: Json = False,
     _debug: Debug = False,
 ) -> None:
-    """Show how far a message has come, and what its task returned. Exit code 1: it isn't done.
+    """Show how far a message has come, and what its task returned. Exit code 1: it hasn't succeeded.
 
     The store knows the messages of tasks that are declared with `keep_result` or `track`, and those that were sent with
     `track`.
@@ -53,7 +53,7 @@ def result(
         write_json(_fields(found))
     else:
         details(_lines(found))
-    if found.status != "done":
+    if found.status != "succeeded":
         raise SystemExit(1)
 
 

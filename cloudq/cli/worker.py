@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
+from cloudq.cli import worker_options as options
 from cloudq.cli import worker_push
 from cloudq.cli.banner import note_undeclared, show_banner
 from cloudq.cli.choosing import Chosen, tasks_app
-from cloudq.cli.options import AppSpec, Backend, Debug, duration, queue_name
+from cloudq.cli.options import AppSpec, Backend, Debug, duration
 from cloudq.cli.outbox.hosting import relaying
 from cloudq.cli.outbox.place import ListenUrl, RelayedOutbox
-from cloudq.cli.parameters import Option
 from cloudq.cli.starting import Starting
 from cloudq.cli.wording import in_options
 from cloudq.core.driver import is_push
 from cloudq.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from cloudq.running.logs import LogFormat
     from cloudq.worker.service import Worker
     from cloudq.worker.settings import WorkerSettings
 
@@ -36,92 +35,29 @@ EXAMPLES = (
 CONCURRENCY: Final = 10
 POLLS: Final = 8
 LEASE: Final = "120"
-# A probe comes from outside of the container, so a bare port is served on all its addresses. The pages hold no data.
-EVERYWHERE = "0.0.0.0"  # noqa: S104 - see above; HOST:PORT narrows it
-_HIGHEST_PORT = 65535
 
 
 def worker(
     *,
     app: AppSpec = None,
     backend: Backend = None,
-    queue: Annotated[
-        list[str] | None,
-        Option(
-            "--queue",
-            metavar="NAME[=WEIGHT]",
-            help="Repeatable. With a weight of 5 a queue gets five turns to another's one. "
-            "Default: every queue that the tasks declare.",
-        ),
-    ] = None,
-    strict: Annotated[
-        bool, Option("--strict", help="Serve a queue only while those named before it are empty.")
-    ] = False,
-    concurrency: Annotated[
-        int | None,
-        Option("--concurrency", metavar="N", min=1, help="Tasks at once, in threads and coroutines. Default: 10."),
-    ] = None,
-    processes: Annotated[
-        int | None,
-        Option(
-            "--processes", metavar="N", min=1, help="Run tasks in N child processes, one each: for work that computes."
-        ),
-    ] = None,
-    burst: Annotated[bool, Option("--burst", help="End when no message is ready.")] = False,
-    fail_fast: Annotated[
-        bool,
-        Option(
-            "--fail-fast",
-            help="End with exit code 3 if a queue doesn't exist, or may not be received from, at the start. "
-            "Default: wait until it can be.",
-        ),
-    ] = False,
-    max_tasks: Annotated[
-        int | None, Option("--max-tasks", metavar="N", min=1, help="End after this many tasks.")
-    ] = None,
-    grace: Annotated[
-        str, Option("--grace", metavar="SECONDS", help="How long running tasks may take to finish at the end.")
-    ] = "30",
-    lease: Annotated[
-        str | None,
-        Option(
-            "--lease",
-            metavar="SECONDS",
-            help="How long a worker may be unreachable before another one gets its task. Default: 120.",
-        ),
-    ] = None,
-    wait: Annotated[
-        str | None,
-        Option(
-            "--wait",
-            metavar="SECONDS",
-            help="How long a poll of an empty queue waits. Default: 8, or less with a short lease. On SQS an idle "
-            "worker ends after this at the latest; shorter waits make more calls.",
-        ),
-    ] = None,
-    prefetch: Annotated[
-        int | None,
-        Option(
-            "--prefetch", metavar="N", min=0, help="Messages of a queue that may wait in the worker. Default: measured."
-        ),
-    ] = None,
-    polls: Annotated[
-        int | None,
-        Option(
-            "--polls",
-            metavar="N",
-            min=1,
-            help="The most polls of a queue at once, where one brings less than is started. Default: 8. On SQS only.",
-        ),
-    ] = None,
-    health: Annotated[
-        str | None,
-        Option("--health", metavar="PORT|HOST:PORT", help="Serve /healthz and /readyz (PORT: on all addresses)."),
-    ] = None,
+    queue: options.Queues = None,
+    strict: options.Strict = False,
+    concurrency: options.Concurrency = None,
+    processes: options.Processes = None,
+    burst: options.Burst = False,
+    fail_fast: options.FailFast = False,
+    max_tasks: options.MaxTasks = None,
+    grace: options.Grace = "30",
+    lease: options.Lease = None,
+    wait: options.Wait = None,
+    prefetch: options.Prefetch = None,
+    polls: options.Polls = None,
+    health: options.Health = None,
     outbox: RelayedOutbox = None,
     listen: ListenUrl = None,
-    log_format: Annotated[str, Option("--log-format", metavar="text|json", help="How to log to stderr.")] = "text",
-    log_level: Annotated[str, Option("--log-level", metavar="LEVEL", help="The least severe to show.")] = "info",
+    log_format: options.LogFormatName = "text",
+    log_level: options.LogLevel = "info",
     host: worker_push.Host = None,
     port: worker_push.Port = None,
     service_account: worker_push.ServiceAccounts = None,
@@ -148,8 +84,8 @@ def worker(
             "--concurrency and --processes exclude each other: N processes run N tasks at once",
             hint="--concurrency for tasks that wait, --processes for tasks that compute",
         )
-    configure(log_format_of(log_format), log_level)
-    weights = _weights(queue or [], strict=strict)
+    configure(options.log_format_of(log_format), log_level)
+    weights = options.weights(queue or [], strict=strict)
     as_json = log_format == "json"
     serving = worker_push.Serving(
         host=host,
@@ -161,8 +97,8 @@ def worker(
         insecure_no_auth=insecure_no_auth,
     )
     with Starting() as starting, in_options(), tasks_app(app, backend) as chosen:
-        configure(log_format_of(log_format), log_level, chosen.app.redact)
-        listens = None if health is None else address(health)
+        configure(options.log_format_of(log_format), log_level, chosen.app.redact)
+        listens = None if health is None else options.address(health)
         beside = relaying(chosen.app, outbox, listen, as_json=as_json)
         if outbox is not None:
             from cloudq.user_database.upkeep import sweep_at
@@ -236,53 +172,6 @@ def _poll(
     starting.over()
     with beside:
         return service.run()
-
-
-def address(text: str) -> tuple[str, int]:
-    """The host and port in `8080`, `127.0.0.1:8080` or `[::1]:8080`.
-
-    Raises:
-        ConfigurationError: It is neither.
-    """
-    host, _, port = text.rpartition(":")
-    if _whole(port) is None or int(port) > _HIGHEST_PORT:
-        raise ConfigurationError(
-            f"--health {text!r} is no port to listen on", hint="--health 8080, or --health 127.0.0.1:8080"
-        )
-    return host.strip("[]") or EVERYWHERE, int(port)
-
-
-def log_format_of(text: str) -> LogFormat:
-    """The log format of that name.
-
-    Raises:
-        ConfigurationError: There is none.
-    """
-    known: Mapping[str, LogFormat] = {"text": "text", "json": "json"}
-    if text not in known:
-        raise ConfigurationError(f"there is no log format {text!r}", hint="--log-format text, or --log-format json")
-    return known[text]
-
-
-def _weights(named: Sequence[str], *, strict: bool) -> Mapping[str, int]:
-    weights: dict[str, int] = {}
-    for text in named:
-        name, equals, weight = text.partition("=")
-        queue_name(name)
-        if name in weights:
-            raise ConfigurationError(f"--queue {name!r} is given twice", hint="name each queue once")
-        if equals and strict:
-            raise ConfigurationError(
-                f"--queue {text!r} has a weight, which --strict ignores", hint="leave out the weights, or --strict"
-            )
-        if equals and not _whole(weight):
-            raise ConfigurationError(f"--queue {text!r}: a weight is a whole number from 1", hint=f"--queue {name}=5")
-        weights[name] = int(weight) if equals else 1
-    return weights
-
-
-def _whole(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
 
 
 def _refuse_unshared(chosen: Chosen, queues: Iterable[str]) -> None:

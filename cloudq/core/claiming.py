@@ -16,6 +16,7 @@ from datetime import timedelta
 from threading import Event
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from cloudq.core.ending import Ending
 from cloudq.core.outcome import Acked
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class AlreadyDone(Acked, frozen=True, kw_only=True):
         result: What was kept of it.
     """
 
+    ending: Ending = Ending.DUPLICATE
     result: bytes | None = None
 
 

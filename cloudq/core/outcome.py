@@ -8,11 +8,18 @@ from typing import ClassVar, TypeAlias
 
 import msgspec
 
+from cloudq.core.ending import Ending
 from cloudq.core.failure import Failure
 
 
 class Acked(msgspec.Struct, frozen=True, kw_only=True):
-    """Done: the message is to be deleted."""
+    """Done: the message is to be deleted.
+
+    Attributes:
+        ending: Why nothing is left to do: its task succeeded, it is a duplicate, has expired, or was cancelled.
+    """
+
+    ending: Ending = Ending.SUCCEEDED
 
 
 class Retried(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +97,17 @@ OUTCOMES = (Acked, Retried, Snoozed, DeadLettered)
 """The types of all outcomes, for `isinstance`."""
 
 ACKED = Acked()
+DUPLICATE = Acked(ending=Ending.DUPLICATE)
+CANCELLED = Acked(ending=Ending.CANCELLED)
+
+
+def ending_of(outcome: Outcome) -> Ending:
+    """The word for an outcome. What is handed over again without having used an attempt only waits."""
+    if isinstance(outcome, Acked):
+        return outcome.ending
+    if isinstance(outcome, DeadLettered):
+        return Ending.DEAD_LETTERED
+    return Ending.RETRIED if outcome.counted else Ending.SNOOZED
 
 
 class Decided(Exception):

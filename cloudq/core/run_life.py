@@ -11,9 +11,9 @@ owner reads it at each report, and in that of one that failed, which then isn't 
 
 ```
             track            start                 finish
- nothing ──────────▶ WAITING ─────▶ RUNNING ───────────────────▶ DONE
-    │                  ▲  │ cancel     │  ▲  │ fail ▶ FAILED ─ start ▶ RUNNING
-    │      give back   └──┼────────────┘  │  │ bury ▶ DEAD ─── start ▶ RUNNING  (it was redriven)
+ nothing ──────────▶ WAITING ─────▶ RUNNING ───────────────────▶ SUCCEEDED
+    │                  ▲  │ cancel     │  ▲  │ fail ▶ RETRIED ─────── start ▶ RUNNING
+    │      give back   └──┼────────────┘  │  │ bury ▶ DEAD_LETTERED ─ start ▶ RUNNING  (it was redriven)
     └─ start ─────────────┼───────────────┘  └ stop ▶ CANCELLED
                           ├─ start ▶ CANCELLED, and isn't run
                     drop ▶└──────▶ CANCELLED
@@ -44,14 +44,14 @@ LONGEST_REASON: Final = 1_000
 
 
 class RunState(Enum):
-    """How far a message has come."""
+    """How far a message has come: it waits, it runs, or, in the words of `Ending`, how its latest run ended."""
 
     WAITING = "waiting"
     RUNNING = "running"
-    FAILED = "failed"
+    RETRIED = "retried"
     """It failed, and will be tried again."""
-    DONE = "done"
-    DEAD = "dead"
+    SUCCEEDED = "succeeded"
+    DEAD_LETTERED = "dead_lettered"
     """It is in the dead-letter queue."""
     CANCELLED = "cancelled"
     """Somebody cancelled it: it was acknowledged without having succeeded."""
@@ -62,7 +62,7 @@ class RunState(Enum):
         return self in _FINAL
 
 
-_FINAL: Final = frozenset({RunState.DONE, RunState.DEAD, RunState.CANCELLED})
+_FINAL: Final = frozenset({RunState.SUCCEEDED, RunState.DEAD_LETTERED, RunState.CANCELLED})
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -102,11 +102,11 @@ class Seen(Enum):
     """The caller's own run, wanted or not."""
     OTHERS = "others"
     """Another's run, whether its owner lives or not."""
-    FAILED = "failed"
+    RETRIED = "retried"
     OWN_ENDED = "own, ended"
     """By the caller's own run, and as it wants it: the answer to an earlier call was lost."""
-    DONE = "done"
-    DEAD = "dead"
+    SUCCEEDED = "succeeded"
+    DEAD_LETTERED = "dead_lettered"
     CANCELLED = "cancelled"
 
 
@@ -153,28 +153,28 @@ TABLE: Final[Mapping[Call, Mapping[Seen, Does]]] = {
         _S.UNWANTED: _D.CANCELS,
         _S.OWN: _D.AGREES,
         _S.OTHERS: _D.NOTES,
-        _S.FAILED: _D.NOTES,
+        _S.RETRIED: _D.NOTES,
         _S.OWN_ENDED: _D.REFUSES,
-        _S.DONE: _D.AGREES,
-        _S.DEAD: _D.NOTES,
+        _S.SUCCEEDED: _D.AGREES,
+        _S.DEAD_LETTERED: _D.NOTES,
         _S.CANCELLED: _D.REFUSES,
     },
     Call.REPORT: {seen: _D.NOTES if seen is _S.OWN else _D.REFUSES for seen in Seen},
     Call.END: {
         seen: _D.NOTES if seen is _S.OWN else _D.AGREES if seen is _S.OWN_ENDED else _D.REFUSES for seen in Seen
     },
-    Call.BURY: {seen: _D.AGREES if seen in {_S.DONE, _S.DEAD, _S.CANCELLED} else _D.NOTES for seen in Seen},
-    Call.KNOW: {seen: _D.AGREES if seen in {_S.DONE, _S.CANCELLED} else _D.NOTES for seen in Seen},
+    Call.BURY: {seen: _D.AGREES if seen in {_S.SUCCEEDED, _S.DEAD_LETTERED, _S.CANCELLED} else _D.NOTES for seen in Seen},
+    Call.KNOW: {seen: _D.AGREES if seen in {_S.SUCCEEDED, _S.CANCELLED} else _D.NOTES for seen in Seen},
     Call.CANCEL: {
         _S.NOTHING: _D.REFUSES,
         _S.WAITING: _D.NOTES,
         _S.UNWANTED: _D.AGREES,
         _S.OWN: _D.NOTES,
         _S.OTHERS: _D.NOTES,
-        _S.FAILED: _D.NOTES,
+        _S.RETRIED: _D.NOTES,
         _S.OWN_ENDED: _D.REFUSES,
-        _S.DONE: _D.REFUSES,
-        _S.DEAD: _D.REFUSES,
+        _S.SUCCEEDED: _D.REFUSES,
+        _S.DEAD_LETTERED: _D.REFUSES,
         _S.CANCELLED: _D.REFUSES,
     },
     Call.DROP: {seen: _D.NOTES if seen is _S.WAITING else _D.REFUSES for seen in Seen},
@@ -203,9 +203,9 @@ def seen_in(record: RunRecord | None, owner: str = "", wanted: RunState | None =
 
 _SEEN: Final = {
     RunState.WAITING: Seen.WAITING,
-    RunState.FAILED: Seen.FAILED,
-    RunState.DONE: Seen.DONE,
-    RunState.DEAD: Seen.DEAD,
+    RunState.RETRIED: Seen.RETRIED,
+    RunState.SUCCEEDED: Seen.SUCCEEDED,
+    RunState.DEAD_LETTERED: Seen.DEAD_LETTERED,
     RunState.CANCELLED: Seen.CANCELLED,
 }
 
@@ -228,6 +228,6 @@ def kept_for(state: RunState, keep: timedelta | None) -> timedelta:
         state: What is noted.
         keep: What the task's `keep_result` says.
     """
-    if state in {RunState.DONE, RunState.CANCELLED}:
+    if state in {RunState.SUCCEEDED, RunState.CANCELLED}:
         return KEPT_ENDED if keep is None else keep
     return KEPT_UNFINISHED if keep is None else max(KEPT_UNFINISHED, keep)

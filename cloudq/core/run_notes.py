@@ -107,7 +107,7 @@ class RunNotes:
             look: Whether something is noted already, most likely: else it begins without a look.
 
         Returns:
-            The run, to report and to end; or `CANCELLED` if it must not run; or `DONE` if it was done before, and this
+            The run, to report and to end; or `CANCELLED` if it must not run; or `SUCCEEDED` if it was before, and this
             run is noted no more.
         """
         step = self._step(
@@ -120,7 +120,7 @@ class RunNotes:
         )
         if step.record is not None and (step.does is Does.NOTES or step.seen is Seen.OWN):
             return Run(self._notes, id_, step.record, step.version, keep)
-        return RunState.DONE if step.seen is Seen.DONE else RunState.CANCELLED
+        return RunState.SUCCEEDED if step.seen is Seen.SUCCEEDED else RunState.CANCELLED
 
     def cancel(self, id_: str) -> CancelAnswer:
         """Notes that a message isn't wanted any more."""
@@ -144,11 +144,11 @@ class RunNotes:
 
     def bury(self, id_: str, task: str, reason: str, *, keep: timedelta | None) -> None:
         """Notes that a message was dead-lettered without a run."""
-        self._note_end(Call.BURY, id_, RunRecord(task=task, state=RunState.DEAD, reason=reason), keep)
+        self._note_end(Call.BURY, id_, RunRecord(task=task, state=RunState.DEAD_LETTERED, reason=reason), keep)
 
     def know(self, id_: str, task: str, result: bytes | None, reason: str, *, keep: timedelta | None) -> None:
         """Notes that a message's work is done, though not by a run that noted it, with the result that is kept."""
-        self._note_end(Call.KNOW, id_, RunRecord(task=task, state=RunState.DONE, reason=reason, result=result), keep)
+        self._note_end(Call.KNOW, id_, RunRecord(task=task, state=RunState.SUCCEEDED, reason=reason, result=result), keep)
 
     def _note_end(self, call: Call, id_: str, end: RunRecord, keep: timedelta | None) -> None:
         def ended(record: RunRecord | None) -> RunRecord:

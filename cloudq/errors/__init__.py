@@ -286,7 +286,7 @@ class NoResult(CloudqError):
     """A task has no result, and won't have one by waiting: it is dead, was cancelled, or its result wasn't kept.
 
     Attributes:
-        status: `dead`, `cancelled` or `done`.
+        status: `dead_lettered`, `cancelled` or `succeeded`.
     """
 
     code = "no-result"

@@ -228,12 +228,8 @@ class PushEdge:
     def snapshot(self) -> Snapshot:
         """The counts at this moment."""
         return Snapshot(
+            **self._tally.counts() | {"lease_lost": self.admission.lease_lost},
             started=self.admission.started,
-            acked=self._tally.acked,
-            retried=self._tally.retried,
-            snoozed=self._tally.snoozed,
-            dead_lettered=self._tally.dead_lettered,
-            lease_lost=self.admission.lease_lost,
             waiting=self.admission.waiting,
             running=self.admission.running,
             settling=self.admission.settling,

@@ -5,16 +5,21 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
 from cloudq.core.delivery import Delivery
-from cloudq.core.outcome import Acked, Outcome, Retried, Snoozed
+from cloudq.core.ending import Ending
+from cloudq.core.outcome import DeadLettered, Outcome, Retried, Snoozed, ending_of
 from cloudq.core.printable import NAME_CHARS, shortened
 from cloudq.core.safe_log import SafeLogger, is_ctrl_c
 from cloudq.running.log_fields import fields
 
 logger = SafeLogger("cloudq.worker")
+
+# What only waits for its time is no news; nor is what is done.
+_LEVELS: Final = {Ending.RETRIED: logging.WARNING, Ending.DEAD_LETTERED: logging.ERROR}
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,15 +37,19 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker's counts at one moment.
+    """A worker's counts at one moment. How deliveries ended is in the words of `Ending`.
 
     Attributes:
         started: Deliveries started so far.
-        acked: Ended well.
+        succeeded: Their tasks returned.
         retried: To be handed over again, as they failed.
         snoozed: To be handed over again, as they only wait: no attempt is used up.
         dead_lettered: Kept in the dead-letter queue.
+        expired: Acknowledged unrun, as their time was over.
+        duplicate: Acknowledged unrun, as their work was done before.
+        cancelled: Acknowledged without success, as somebody wanted that.
         lease_lost: Leases that were over before their end was recorded.
+        released: Given back unfinished, mostly unstarted.
         pollers_replaced: Polls that never came back.
         children_died: Child processes that ended before their task did.
         waiting: Received and not started.
@@ -49,11 +58,15 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     started: int = 0
-    acked: int = 0
+    succeeded: int = 0
     retried: int = 0
     snoozed: int = 0
     dead_lettered: int = 0
+    expired: int = 0
+    duplicate: int = 0
+    cancelled: int = 0
     lease_lost: int = 0
+    released: int = 0
     pollers_replaced: int = 0
     children_died: int = 0
     waiting: int = 0
@@ -71,22 +84,21 @@ class Tally:
     def __init__(self, on_event: Callable[[Finished], None] | None = None) -> None:
         self._on_event = on_event
         self._lock = threading.Lock()
-        self.acked = 0
-        self.retried = 0
-        self.snoozed = 0
-        self.dead_lettered = 0
+        self._counts: dict[Ending, int] = {}
+
+    def note(self, ending: Ending, count: int = 1) -> None:
+        """Counts ends of which there is nothing else to say."""
+        with self._lock:
+            self._counts[ending] = self._counts.get(ending, 0) + count
+
+    def counts(self) -> dict[str, int]:
+        """How many there were of each, by its word, for a `Snapshot`."""
+        with self._lock:
+            return {ending.value: count for ending, count in self._counts.items()}
 
     def count(self, delivery: Delivery, outcome: Outcome, seconds: float) -> None:
         """Counts one, logs it, and calls `on_event`."""
-        with self._lock:
-            if isinstance(outcome, Acked):
-                self.acked += 1
-            elif isinstance(outcome, Snoozed) or (isinstance(outcome, Retried) and not outcome.counted):
-                self.snoozed += 1
-            elif isinstance(outcome, Retried):
-                self.retried += 1
-            else:
-                self.dead_lettered += 1
+        self.note(ending_of(outcome))
         _log(delivery, outcome, seconds)
         if self._on_event is None:
             return
@@ -121,7 +133,7 @@ def _log(delivery: Delivery, outcome: Outcome, seconds: float) -> None:
         said,
         extra=fields(
             delivery,
-            outcome=type(outcome).__name__.lower(),
+            outcome=ending.value,
             seconds=round(seconds, 6),
             **({"why": outcome.why.value} if isinstance(outcome, Snoozed) else {}),
         ),

@@ -24,7 +24,7 @@ from cloudq.core.claiming import AlreadyDone, Begun, Claimer, Claims, KeptResult
 from cloudq.core.delivery import Delivery
 from cloudq.core.failure import words_of
 from cloudq.core.message import Message
-from cloudq.core.outcome import ACKED, OUTCOMES, Acked, DeadLettered, Outcome, Retried, Snoozed, Why
+from cloudq.core.outcome import CANCELLED, DUPLICATE, OUTCOMES, Acked, DeadLettered, Outcome, Retried, Snoozed, Why
 from cloudq.core.redaction import redacted
 from cloudq.core.run_life import RunState
 from cloudq.core.run_notes import Run, RunNotes
@@ -94,7 +94,7 @@ class NotedRuns:
             begun = self._claims.begin(handler, message, delivery, lease_lost, until)
             if isinstance(begun, AlreadyDone):
                 self._know(message, begun.result)
-                return ACKED
+                return DUPLICATE
             if isinstance(begun, OUTCOMES) or not self._is_noted(message):
                 return begun
             claimed = begun
@@ -109,7 +109,7 @@ class NotedRuns:
             if claimed is not None:
                 claimed.end(_RELEASED, None)
             logger.info("%s %s was cancelled before it ran", message.task, message.id)
-            return ACKED
+            return CANCELLED
         noted = None
         if isinstance(run, Run):
             said = f"{message.task} {message.id}"
@@ -232,7 +232,7 @@ class NotedBegun:
             if self._claimed is not None:
                 self._claimed.end(_RELEASED, None)
             run.end(RunState.CANCELLED, "" if run.stopped else _reason(outcome), None)
-            return ACKED
+            return CANCELLED
         kept = result if isinstance(result, KeptResult) else KeptResult(None)
         if isinstance(outcome, Acked) and self._write is not None and kept is not result:
             kept = self._write(result)
@@ -263,10 +263,10 @@ class NotedBegun:
 
 def _state_of(outcome: Outcome) -> RunState:
     if isinstance(outcome, Acked):
-        return RunState.DONE
+        return RunState.SUCCEEDED
     if isinstance(outcome, DeadLettered):
-        return RunState.DEAD
-    return RunState.FAILED if isinstance(outcome, Retried) and outcome.counted else RunState.WAITING
+        return RunState.DEAD_LETTERED
+    return RunState.RETRIED if isinstance(outcome, Retried) and outcome.counted else RunState.WAITING
 
 
 def _reason(outcome: Outcome) -> str:

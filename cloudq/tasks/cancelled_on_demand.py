@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from cloudq.core.outcome import ACKED, Decided
+from cloudq.core.outcome import CANCELLED, Decided
 
 if TYPE_CHECKING:
     from cloudq.core.claiming import WatchedRun
@@ -40,7 +40,7 @@ class CancelledOnDemand:
             await self._timeout.__aexit__(kind, error, trace)  # type: ignore[arg-type]  # typeshed names the concrete type
         except TimeoutError as expired:
             self._run.stopped = True
-            raise Decided(ACKED) from expired
+            raise Decided(CANCELLED) from expired
 
     def _stop(self) -> None:
         """In some thread."""

@@ -42,7 +42,7 @@ class EagerResult:
         """
         del id_, timeout  # it has ended: a send runs it
         if isinstance(self._kept, str):
-            raise NoResult(f"task {self._definition.name} is done: {self._kept}", "done")
+            raise NoResult(f"task {self._definition.name} succeeded: {self._kept}", "succeeded")
         return self._definition.result_type.read(self._kept)
 
     async def avalue(self, id_: str, timeout: timedelta) -> Any:

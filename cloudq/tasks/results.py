@@ -19,15 +19,15 @@ from cloudq.tasks.async_libraries import check_awaitable, in_a_thread, pause
 from cloudq.tasks.definition import Definition
 from cloudq.tasks.result_type import plain_result
 
-Status: TypeAlias = Literal["unknown", "waiting", "running", "failed", "done", "dead", "cancelled"]
-"""How far a message has come: `failed` will be tried again, `dead` is in the dead-letter queue."""
+Status: TypeAlias = Literal["unknown", "waiting", "running", "retried", "succeeded", "dead_lettered", "cancelled"]
+"""How far a message has come, or how its latest run ended: `retried` will be tried again."""
 
 _STATUS: Final[Mapping[RunState, Status]] = {
     RunState.WAITING: "waiting",
     RunState.RUNNING: "running",
-    RunState.FAILED: "failed",
-    RunState.DONE: "done",
-    RunState.DEAD: "dead",
+    RunState.RETRIED: "retried",
+    RunState.SUCCEEDED: "succeeded",
+    RunState.DEAD_LETTERED: "dead_lettered",
     RunState.CANCELLED: "cancelled",
 }
 _FIRST_PAUSE: Final = timedelta(milliseconds=50)
@@ -46,7 +46,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         value: What the task returned, of its declared type; JSON's own values where the task isn't declared here or
             declares another type by now. `None` unless `kept`.
         kept: Whether the result is there.
-        reason: Why it failed or is dead; of what is done, why its result isn't kept.
+        reason: Why it failed; of what succeeded, why its result isn't kept.
         attempt: The number of its latest run, from 1; 0 before the first.
         done: How much of `total` is done, by `context.progress`; `None` if the task didn't say.
         total: How much there is to do, if the task said so.
@@ -189,13 +189,13 @@ class Results:
         if seen is None:
             raise LookupError(id_)  # it is over, so it was seen
         record = seen.record
-        if record.state is not RunState.DONE:
+        if record.state is not RunState.SUCCEEDED:
             why = f": {record.reason}" if record.reason else ""
             raise NoResult(f"task {record.task} has no result, it is {record.state.value}{why}", record.state.value)
         if record.result is None:
             raise NoResult(
-                f"task {record.task} is done: {record.reason or 'it keeps no results'}",
-                "done",
+                f"task {record.task} succeeded: {record.reason or 'it keeps no results'}",
+                "succeeded",
                 hint=None if record.reason else "@task(keep_result=timedelta(hours=1))",
             )
         return self._read(record.task, record.result)

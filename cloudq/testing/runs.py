@@ -246,10 +246,10 @@ class _Runs:
 def _shown(outcome: Outcome) -> str:
     match outcome:
         case Acked():
-            return "acked"
+            return outcome.ending
         case Retried(delay=delay, reason=reason):
             return f"retried after {delay}: {reason}"
         case Snoozed(delay=delay, reason=reason):
             return f"snoozed for {delay}: {reason}"
         case DeadLettered(reason=reason):
-            return f"dead-lettered: {reason}"
+            return f"dead_lettered: {reason}"

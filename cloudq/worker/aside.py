@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TypeAlias
 
 from cloudq.core.clock import Clock
-from cloudq.core.outcome import ACKED, Outcome
+from cloudq.core.outcome import DUPLICATE, Outcome
 from cloudq.running.held import HeldLease
 from cloudq.running.runs import Run, Runs
 from cloudq.worker.in_hand import GoingBack
@@ -41,7 +41,7 @@ class Aside:
         that had its last run here.
         """
         # Kept with it: by the time that it is settled the registry may have forgotten, and an `Ack` would lose it.
-        known = ACKED if self._runs.has_done(held.delivery) else self._runs.verdict(held.delivery)
+        known = DUPLICATE if self._runs.has_done(held.delivery) else self._runs.verdict(held.delivery)
         if known is not None:
             self._done.append((held, known))
             return None
@@ -55,7 +55,7 @@ class Aside:
         if self._until.pop(held, None) is None:
             return False
         if done:
-            self._done.append((held, ACKED))
+            self._done.append((held, DUPLICATE))
         return True
 
     def take_done(self) -> Unrun:

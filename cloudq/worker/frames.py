@@ -12,6 +12,7 @@ import msgspec
 
 from cloudq.core import wire
 from cloudq.core.delivery import Delivery, Lease
+from cloudq.core.ending import Ending
 from cloudq.core.failure import Failure
 from cloudq.core.outcome import ACKED, Acked, DeadLettered, Outcome, Retried, Snoozed, Why
 from cloudq.errors import CloudqError, UndecodableError
@@ -125,6 +126,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     number: int
     kind: Literal["acked", "retried", "snoozed", "dead_lettered"]
+    ending: Ending = Ending.SUCCEEDED
     delay: timedelta = timedelta(0)
     reason: str = ""
     counted: bool = True
@@ -135,7 +137,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     def of(cls, outcome: Outcome, number: int) -> Done:
         """An outcome in the form that travels."""
         if isinstance(outcome, Acked):
-            return cls(number=number, kind="acked")
+            return cls(number=number, kind="acked", ending=outcome.ending)
         if isinstance(outcome, DeadLettered):
             return cls(number=number, kind="dead_lettered", reason=outcome.reason, failure=outcome.failure)
         if isinstance(outcome, Snoozed):
@@ -159,7 +161,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     def outcome(self) -> Outcome:
         """The outcome that travelled."""
         if self.kind == "acked":
-            return ACKED
+            return ACKED if self.ending is Ending.SUCCEEDED else Acked(ending=self.ending)
         if self.kind == "dead_lettered":
             return DeadLettered(reason=self.reason, failure=self.failure or Failure(reason=self.reason))
         if self.kind == "snoozed":

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from cloudq.app import App
 from cloudq.core.driver import LeaseWatcher, PullDriver
+from cloudq.core.ending import Ending
 from cloudq.core.outcome import Acked, Outcome, Snoozed
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.threads import Threads
@@ -171,12 +172,8 @@ class Worker:
         """The counts at this moment."""
         hand = self._intake.in_hand()
         return Snapshot(
+            **self._tally.counts() | {"lease_lost": self._keeper.lost_count + self._settler.late},
             started=hand.started,
-            acked=self._tally.acked,
-            retried=self._tally.retried,
-            snoozed=self._tally.snoozed,
-            dead_lettered=self._tally.dead_lettered,
-            lease_lost=self._keeper.lost_count + self._settler.late,
             pollers_replaced=self._watchdog.replaced,
             children_died=self._children.died if self._children else 0,
             waiting=hand.waiting,
@@ -244,6 +241,8 @@ class Worker:
         """Settles redeliveries of what an earlier run has done, or what had its last."""
         for held, outcome in self._intake.take_done_elsewhere():
             self._verdicts.tell(held.delivery, outcome)
+            if isinstance(outcome, Acked):  # the end of a verdict was counted when it was made
+                self._tally.note(outcome.ending)
             self._settler.settle(held, outcome)
 
     def _close(self) -> None:
@@ -320,6 +319,7 @@ class Worker:
     def _give_back(self, held: Iterable[HeldLease], delay: timedelta = timedelta(0)) -> None:
         """Gives back a delivery that was not started here, always by `plan()`'s uncounted row."""
         for one in held:
+            self._tally.note(Ending.RELEASED)
             self._settler.give_back(one, delay)
 
     def _end_task(self, held: HeldLease, outcome: Outcome, seconds: float, series: Series | None = None) -> None:

@@ -62,8 +62,8 @@ def serve(kind: str, certificates: str) -> None:
     print(
         json.dumps(
             {
-                "cpu_per_1000": (time.process_time() - began) / max(1, counts.acked) * 1000,
-                "acked": counts.acked,
+                "cpu_per_1000": (time.process_time() - began) / max(1, counts.succeeded) * 1000,
+                "succeeded": counts.succeeded,
                 "rss_warm_mb": memory[0] if memory else rss_mb(),
                 "rss_mb": rss_mb(),
                 "starts": [starts.get(n, 0.0) for n in range(SPACED)],

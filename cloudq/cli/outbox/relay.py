@@ -12,7 +12,7 @@ from cloudq.cli.outbox.place import concurrency as readers
 from cloudq.cli.output import note
 from cloudq.cli.parameters import Option
 from cloudq.cli.wording import in_options
-from cloudq.cli.worker import address, log_format_of
+from cloudq.cli.worker_options import address, log_format_of
 from cloudq.errors import TransientError
 
 EXAMPLES = (

@@ -43,26 +43,26 @@ class Running:
 
     def test_a_worker_may_be_faster_than_the_sender(self, bench: StoreBench) -> None:
         """Then the sender's note comes too late, and changes nothing."""
-        assert _started(bench).end(RunState.DONE, result=b"42")
+        assert _started(bench).end(RunState.SUCCEEDED, result=b"42")
         _runs(bench).track(ID, "t")
-        assert (_seen(bench).record.state, _seen(bench).record.result) == (RunState.DONE, b"42")
+        assert (_seen(bench).record.state, _seen(bench).record.result) == (RunState.SUCCEEDED, b"42")
 
     def test_the_first_result_stays(self, bench: StoreBench) -> None:
         """A second run of what is done is noted no more; nor does its owner write a second result."""
         run = _started(bench)
-        assert run.end(RunState.DONE, result=b"first")
-        assert _runs(bench).start(ID, "t", owner="b", attempt=2, keep=None) is RunState.DONE
-        run.end(RunState.DONE, result=b"second")
-        assert not run.end(RunState.FAILED, "late")
+        assert run.end(RunState.SUCCEEDED, result=b"first")
+        assert _runs(bench).start(ID, "t", owner="b", attempt=2, keep=None) is RunState.SUCCEEDED
+        run.end(RunState.SUCCEEDED, result=b"second")
+        assert not run.end(RunState.RETRIED, "late")
         assert _seen(bench).record.result == b"first"
 
     def test_an_end_whose_answer_was_lost_can_be_noted_again(self, bench: StoreBench) -> None:
         """It finds that it is its own."""
         run = _started(bench)
-        assert run.end(RunState.DONE, result=b"42")
+        assert run.end(RunState.SUCCEEDED, result=b"42")
         again = _runs(bench)
-        assert again.start(ID, "t", owner="a", attempt=1, keep=None) is RunState.DONE
-        assert run.end(RunState.DONE, result=b"42")
+        assert again.start(ID, "t", owner="a", attempt=1, keep=None) is RunState.SUCCEEDED
+        assert run.end(RunState.SUCCEEDED, result=b"42")
 
     def test_a_stale_owner_writes_nothing(self, bench: StoreBench) -> None:
         """Neither its result, nor its failure, nor how far it has come."""
@@ -70,12 +70,12 @@ class Running:
         run = _started(bench, "b", 2)
         assert run.report(1, 4)
         assert not stale.report(4, 4)
-        assert not stale.end(RunState.DONE, result=b"stale")
-        assert not stale.end(RunState.DEAD, "stale")
+        assert not stale.end(RunState.SUCCEEDED, result=b"stale")
+        assert not stale.end(RunState.DEAD_LETTERED, "stale")
         record = _seen(bench).record
         assert (record.state, record.owner, record.attempt, record.done) == (RunState.RUNNING, "b", 2, 1)
-        assert run.end(RunState.DONE, result=b"right")
-        assert not stale.end(RunState.DONE, result=b"stale")
+        assert run.end(RunState.SUCCEEDED, result=b"right")
+        assert not stale.end(RunState.SUCCEEDED, result=b"stale")
         assert _seen(bench).record.result == b"right"
 
     def test_of_two_owners_that_end_at_once_the_later_one_is_noted(self, bench: StoreBench) -> None:
@@ -90,7 +90,7 @@ class Running:
             assert isinstance(stale, Run)
             assert isinstance(run, Run)
             calls: list[Callable[[], bool]] = [
-                partial(one.end, RunState.DONE, result=text) for one, text in ((stale, b"stale"), (run, b"right"))
+                partial(one.end, RunState.SUCCEEDED, result=text) for one, text in ((stale, b"stale"), (run, b"right"))
             ]
             assert bench.together(calls) == [False, True]
 
@@ -157,27 +157,27 @@ class Running:
 
     def test_what_failed_and_is_not_wanted_is_not_tried_again(self, bench: StoreBench) -> None:
         """Whether the wish came before its failure or after."""
-        assert _started(bench).end(RunState.FAILED, "no disk")
+        assert _started(bench).end(RunState.RETRIED, "no disk")
         assert _runs(bench).cancel(ID) is CancelAnswer.WILL_NOT_RUN
         assert _runs(bench).start(ID, "t", owner="b", attempt=2, keep=None) is RunState.CANCELLED
 
     def test_a_dead_letter_that_was_sent_again_has_a_new_run(self, bench: StoreBench) -> None:
         """And its result."""
-        assert _started(bench, "a").end(RunState.DEAD, "no disk")
+        assert _started(bench, "a").end(RunState.DEAD_LETTERED, "no disk")
         assert _runs(bench).cancel(ID) is CancelAnswer.TOO_LATE
         assert _seen(bench).record.reason == "no disk"
-        assert _started(bench, "b").end(RunState.DONE, result=b"42")
+        assert _started(bench, "b").end(RunState.SUCCEEDED, result=b"42")
         record = _seen(bench).record
-        assert (record.state, record.reason, record.result) == (RunState.DONE, "", b"42")
+        assert (record.state, record.reason, record.result) == (RunState.SUCCEEDED, "", b"42")
 
     def test_what_is_dead_without_a_run_is_noted(self, bench: StoreBench) -> None:
         """In place of a run whose worker died, but not of what is done."""
         _started(bench)
         _runs(bench).bury(ID, "t", "it kills its worker", keep=None)
-        assert (_seen(bench).record.state, _seen(bench).record.attempt) == (RunState.DEAD, 1)
+        assert (_seen(bench).record.state, _seen(bench).record.attempt) == (RunState.DEAD_LETTERED, 1)
         _runs(bench).know(ID, "t", b"42", "", keep=None)
         _runs(bench).bury(ID, "t", "late", keep=None)
-        assert (_seen(bench).record.state, _seen(bench).record.result) == (RunState.DONE, b"42")
+        assert (_seen(bench).record.state, _seen(bench).record.result) == (RunState.SUCCEEDED, b"42")
 
     def test_a_run_that_is_given_back_waits(self, bench: StoreBench) -> None:
         """And is started again, under its number."""
@@ -193,7 +193,7 @@ class Running:
     def test_notes_of_runs_go_in_time(self, bench: StoreBench) -> None:
         """A result after what its task says; a run that never ended after a month."""
         kept = 10 * bench.unit
-        assert _started(bench, keep=kept).end(RunState.DONE, result=b"42")
+        assert _started(bench, keep=kept).end(RunState.SUCCEEDED, result=b"42")
         bench.advance(kept - bench.unit)
         assert _seen(bench).record.result == b"42"
         bench.advance(2 * bench.unit)

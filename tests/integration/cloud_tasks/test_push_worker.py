@@ -161,7 +161,7 @@ def test_what_is_sent_is_pushed_and_run(shop):
     assert 0 == worker.wait(20)
     log = shop.log()
     assert f"pushers  {ACCOUNT}, for http://127.0.0.1:{shop.port}/" in log
-    assert "dead-lettered: no good" in log
+    assert "dead_lettered: no good" in log
     assert "eyJ" not in log
     assert "Traceback" not in log
 

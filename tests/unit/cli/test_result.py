@@ -39,14 +39,14 @@ def test_a_result_is_shown(cli, notes):
     """With its status; 0: it is done."""
     run = started(notes)
     run.report(3, 4)
-    run.end(RunState.DONE, result=b'{"total":3}')
+    run.end(RunState.SUCCEEDED, result=b'{"total":3}')
     result = cli("result", "1")
     assert 0 == result.code
-    for word in ("done", "shop.welcome", "3 of 4", '{"total":3}'):
+    for word in ("succeeded", "shop.welcome", "3 of 4", '{"total":3}'):
         assert word in result.out
 
 
-@pytest.mark.parametrize("state", [RunState.FAILED, RunState.DEAD, RunState.CANCELLED])
+@pytest.mark.parametrize("state", [RunState.RETRIED, RunState.DEAD_LETTERED, RunState.CANCELLED])
 def test_what_is_not_done_is_exit_code_1(cli, notes, state):
     """And says why."""
     started(notes).end(state, "no disk")
@@ -69,16 +69,16 @@ def test_json(cli, notes):
     running = json.loads(cli("result", "1", "--json").out)
     assert ("running", False) == (running["status"], running["kept"])
     assert "value" not in running
-    run.end(RunState.DONE, result=b"null")
+    run.end(RunState.SUCCEEDED, result=b"null")
     done = json.loads(cli("result", "1", "--json").out)
-    assert ("done", True, None) == (done["status"], done["kept"], done["value"])
+    assert ("succeeded", True, None) == (done["status"], done["kept"], done["value"])
 
 
 def test_wait(cli, notes):
     """Ends at once where nothing follows; else when the time is over."""
     run = started(notes)
     assert 1 == cli("result", "1", "--wait", "600ms").code
-    run.end(RunState.DEAD, "no disk")
+    run.end(RunState.DEAD_LETTERED, "no disk")
     assert 1 == cli("result", "1", "--wait", "1h").code
 
 
@@ -113,7 +113,7 @@ def test_a_database_that_is_new(cli, shop, tmp_path):
         (None, 1, "unknown"),
         (RunState.WAITING, 0, "will not run"),
         (RunState.RUNNING, 0, "asked"),
-        (RunState.DONE, 1, "too late"),
+        (RunState.SUCCEEDED, 1, "too late"),
     ],
 )
 def test_cancel_by_id(cli, notes, state, code, answer):
@@ -132,7 +132,7 @@ def test_cancel_by_id(cli, notes, state, code, answer):
 
 def test_a_long_time_is_kept(notes):
     """A result is read in another process, later."""
-    started(notes).end(RunState.DONE, result=b"7")
+    started(notes).end(RunState.SUCCEEDED, result=b"7")
     seen = notes.look("1")
     assert seen is not None
     assert seen.age < timedelta(minutes=1)
@@ -140,10 +140,10 @@ def test_a_long_time_is_kept(notes):
 
 def test_nothing_in_it_moves_the_terminal(cli, notes):
     """Neither a reason nor a result: both may hold what a stranger wrote."""
-    started(notes).end(RunState.DEAD, "\x1b[2J gone")
+    started(notes).end(RunState.DEAD_LETTERED, "\x1b[2J gone")
     assert "\x1b" not in cli("result", "1").out
     notes.start("1", "shop.welcome", owner="again", attempt=1, keep=None).end(
-        RunState.DONE, result='"\\u009b2J \u009b"'.encode()
+        RunState.SUCCEEDED, result='"\\u009b2J \u009b"'.encode()
     )
     shown = cli("result", "1").out
     assert "\x9b" not in shown

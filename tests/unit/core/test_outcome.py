@@ -6,8 +6,20 @@ from datetime import timedelta
 
 import pytest
 
+from cloudq.core.claiming import AlreadyDone
+from cloudq.core.ending import Ending
 from cloudq.core.failure import Failure
-from cloudq.core.outcome import ACKED, Acked, DeadLettered, Retried
+from cloudq.core.outcome import (
+    ACKED,
+    CANCELLED,
+    DUPLICATE,
+    Acked,
+    DeadLettered,
+    Outcome,
+    Retried,
+    Snoozed,
+    ending_of,
+)
 
 
 def test_all_acks_are_alike() -> None:
@@ -27,3 +39,22 @@ def test_an_outcome_is_never_changed(outcome: object) -> None:
     """Middleware returns another one instead."""
     with pytest.raises(AttributeError):
         outcome.reason = "y"  # type: ignore[attr-defined]  # that's the point
+
+
+@pytest.mark.parametrize(
+    ("outcome", "ending"),
+    [
+        (ACKED, Ending.SUCCEEDED),
+        (DUPLICATE, Ending.DUPLICATE),
+        (CANCELLED, Ending.CANCELLED),
+        (AlreadyDone(result=b"7"), Ending.DUPLICATE),
+        (Retried(delay=timedelta(0), reason="it broke"), Ending.RETRIED),
+        (Retried(delay=timedelta(0), reason="early", counted=False), Ending.SNOOZED),
+        (Snoozed(delay=timedelta(0), reason="early"), Ending.SNOOZED),
+        (DeadLettered(reason="x", failure=Failure(reason="x")), Ending.DEAD_LETTERED),
+    ],
+    ids=str,
+)
+def test_each_outcome_has_its_word(outcome: Outcome, ending: Ending) -> None:
+    """An acknowledged message says whether its task ran; what uses no attempt only waits."""
+    assert ending is ending_of(outcome)

@@ -26,22 +26,22 @@ def test_every_call_has_an_answer_for_all_that_can_be_seen() -> None:
         (None, Seen.NOTHING),
         (record(RunState.WAITING), Seen.WAITING),
         (record(RunState.WAITING, unwanted=True), Seen.UNWANTED),
-        (record(RunState.FAILED, unwanted=True), Seen.UNWANTED),
-        (record(RunState.FAILED, "me"), Seen.FAILED),
+        (record(RunState.RETRIED, unwanted=True), Seen.UNWANTED),
+        (record(RunState.RETRIED, "me"), Seen.RETRIED),
         (record(RunState.RUNNING, "me"), Seen.OWN),
         (record(RunState.RUNNING, "me", unwanted=True), Seen.OWN),
         (record(RunState.RUNNING, "other"), Seen.OTHERS),
         (record(RunState.RUNNING, "other", unwanted=True), Seen.UNWANTED),
-        (record(RunState.DONE, "me"), Seen.OWN_ENDED),
-        (record(RunState.DONE, "other"), Seen.DONE),
-        (record(RunState.DONE, "other", unwanted=True), Seen.DONE),
-        (record(RunState.DEAD), Seen.DEAD),
+        (record(RunState.SUCCEEDED, "me"), Seen.OWN_ENDED),
+        (record(RunState.SUCCEEDED, "other"), Seen.SUCCEEDED),
+        (record(RunState.SUCCEEDED, "other", unwanted=True), Seen.SUCCEEDED),
+        (record(RunState.DEAD_LETTERED), Seen.DEAD_LETTERED),
         (record(RunState.CANCELLED, unwanted=True), Seen.CANCELLED),
     ],
 )
 def test_what_a_record_is_to_the_one_who_asks(noted: RunRecord | None, seen: Seen) -> None:
     """A run that wants it done."""
-    assert seen_in(noted, "me", RunState.DONE) is seen
+    assert seen_in(noted, "me", RunState.SUCCEEDED) is seen
 
 
 def test_only_the_owner_reports_and_ends() -> None:
@@ -52,7 +52,7 @@ def test_only_the_owner_reports_and_ends() -> None:
 
 def test_what_is_done_stays_done() -> None:
     """Rule 2: no call changes it."""
-    assert {TABLE[call][Seen.DONE] for call in Call} == {Does.AGREES, Does.REFUSES}
+    assert {TABLE[call][Seen.SUCCEEDED] for call in Call} == {Does.AGREES, Does.REFUSES}
 
 
 def test_what_is_cancelled_never_starts() -> None:
@@ -64,28 +64,28 @@ def test_what_is_cancelled_never_starts() -> None:
 def test_a_wish_stays_until_the_end() -> None:
     """A run that takes over has it; one that follows a redrive hasn't."""
     assert run_life.started(record(RunState.RUNNING, "a", unwanted=True), "t", "b", 2).unwanted
-    assert not run_life.started(record(RunState.DEAD, "a", unwanted=True), "t", "b", 2).unwanted
+    assert not run_life.started(record(RunState.DEAD_LETTERED, "a", unwanted=True), "t", "b", 2).unwanted
 
 
 def test_a_run_that_begins_knows_nothing_of_the_one_before() -> None:
     """Neither its progress nor why it failed."""
-    before = RunRecord(task="t", state=RunState.FAILED, owner="a", attempt=1, done=3, total=4, reason="no disk")
+    before = RunRecord(task="t", state=RunState.RETRIED, owner="a", attempt=1, done=3, total=4, reason="no disk")
     assert run_life.started(before, "t", "b", 2) == RunRecord(task="t", state=RunState.RUNNING, owner="b", attempt=2)
 
 
 def test_reasons_are_bounded() -> None:
     """They may be a task's own texts."""
-    end = run_life.ended(record(RunState.RUNNING, "a"), RunState.DEAD, "x" * 5_000, None)
+    end = run_life.ended(record(RunState.RUNNING, "a"), RunState.DEAD_LETTERED, "x" * 5_000, None)
     assert len(end.reason) == run_life.LONGEST_REASON
 
 
 def test_for_how_long_notes_are_kept() -> None:
     """What has ended well for as long as the task says, the rest for longer than a message lives."""
     hour = timedelta(hours=1)
-    assert run_life.kept_for(RunState.DONE, hour) == hour
-    assert run_life.kept_for(RunState.DONE, None) == timedelta(days=1)
+    assert run_life.kept_for(RunState.SUCCEEDED, hour) == hour
+    assert run_life.kept_for(RunState.SUCCEEDED, None) == timedelta(days=1)
     assert run_life.kept_for(RunState.CANCELLED, hour) == hour
-    assert {run_life.kept_for(state, hour) for state in (RunState.WAITING, RunState.RUNNING, RunState.DEAD)} == {
+    assert {run_life.kept_for(state, hour) for state in (RunState.WAITING, RunState.RUNNING, RunState.DEAD_LETTERED)} == {
         timedelta(days=31)
     }
-    assert run_life.kept_for(RunState.FAILED, timedelta(days=90)) == timedelta(days=90)
+    assert run_life.kept_for(RunState.RETRIED, timedelta(days=90)) == timedelta(days=90)

@@ -58,7 +58,7 @@ def test_a_run_that_nobody_tracks_costs_two_writes(notes: Watched, runs: RunNote
     """And one more for each report; nothing is read."""
     run = started(runs)
     assert run.report(1, 2)
-    assert run.end(RunState.DONE, result=b"42")
+    assert run.end(RunState.SUCCEEDED, result=b"42")
     assert notes.calls == ["write"] * 3
 
 
@@ -79,7 +79,7 @@ def test_a_wish_costs_the_owner_one_more_write(notes: Watched, runs: RunNotes) -
     assert notes.calls == ["write", "write"]
 
 
-@pytest.mark.parametrize("state", [RunState.DONE, RunState.FAILED, RunState.DEAD, RunState.CANCELLED])
+@pytest.mark.parametrize("state", [RunState.SUCCEEDED, RunState.RETRIED, RunState.DEAD_LETTERED, RunState.CANCELLED])
 def test_an_end_whose_answer_was_lost_is_noted_once(notes: Watched, runs: RunNotes, state: RunState) -> None:
     """The second try finds its own."""
     run = started(runs)
@@ -97,7 +97,7 @@ def test_a_start_whose_answer_was_lost_is_the_same_run(notes: Watched, runs: Run
     notes.losing = True
     with pytest.raises(StoreUnavailable):
         started(runs)
-    assert started(runs).end(RunState.DONE)
+    assert started(runs).end(RunState.SUCCEEDED)
 
 
 def test_a_report_whose_answer_was_lost_goes_on(notes: Watched, runs: RunNotes) -> None:

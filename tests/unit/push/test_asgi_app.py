@@ -33,7 +33,7 @@ def test_fastapi(backend, edge):
     assert 400 == posted(web, {}, b"x", path="/tasks/").status_code
     assert "hello" == posted(web, {}, b"", path="/hello", method="GET").json()
     page = posted(web, {}, b"", path="/tasks/healthz", method="GET")
-    assert (200, True, 2) == (page.status_code, page.json()["ok"], page.json()["counts"]["acked"])
+    assert (200, True, 2) == (page.status_code, page.json()["ok"], page.json()["counts"]["succeeded"])
     assert [1, 2] == ran
 
 

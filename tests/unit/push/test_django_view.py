@@ -53,7 +53,7 @@ def test_django(edge, configured_django):
             assert 200 == response.status_code
         assert 400 == client.post("/tasks/", data=b"x", content_type="application/octet-stream").status_code
         assert b"hello" == client.get("/hello").content
-        assert 2 == json.loads(client.get("/tasks/healthz").content)["counts"]["acked"]
+        assert 2 == json.loads(client.get("/tasks/healthz").content)["counts"]["succeeded"]
         assert 405 == client.get("/tasks/").status_code
     assert [0, 1] == ran
 

@@ -56,7 +56,7 @@ def test_a_task_runs_and_is_acked(backend, answer, kind):
 
     with edge_of(app) as edge:
         assert 200 == answer(edge, *push("t", {"n": 3}, retries=2)).status
-        assert (1, 1, 0) == (edge.snapshot().started, edge.snapshot().acked, edge.snapshot().running)
+        assert (1, 1, 0) == (edge.snapshot().started, edge.snapshot().succeeded, edge.snapshot().running)
     assert [(3, 1, 3)] == ran
 
 

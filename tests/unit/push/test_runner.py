@@ -68,7 +68,7 @@ def test_a_slot_is_free_again_after_each_end(backend):
         assert 200 == bench.runner.run_here(bench.push("fails")).status
         driver.encode = lambda _: 1 / 0
         assert 500 == bench.runner.run_here(bench.push("fine")).status
-        assert (0, 2, 1) == (bench.admission.running, bench.tally.acked, bench.tally.retried)
+        assert (0, 2, 1) == (bench.admission.running, bench.tally.counts()["succeeded"], bench.tally.counts()["retried"])
         assert bench.admission.take_slot(lambda _: None)
         assert bench.admission.take_slot(lambda _: None)
 
@@ -140,7 +140,7 @@ def test_a_request_that_is_cancelled_tells_its_task(backend):
     with bench_of(app) as bench:
         asyncio.run(cancel(bench))
         until(lambda: not bench.admission.running)
-        assert 1 == bench.tally.acked
+        assert 1 == bench.tally.counts()["succeeded"]
 
 
 def test_without_a_thread_it_is_not_run_and_its_slot_is_free(backend, monkeypatch):

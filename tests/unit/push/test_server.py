@@ -80,7 +80,7 @@ def test_it_serves(backend):
             answer = b"".join(iter(lambda: raw.recv(4096), b""))
             assert answer.startswith(b"HTTP/1.1 401 "), "and hung up, rather than read on without end"
         status, page = worker.page("/healthz")
-        assert (200, 1, {}) == (status, page["counts"]["acked"], page["queues"])
+        assert (200, 1, {}) == (status, page["counts"]["succeeded"], page["queues"])
         assert 200 == worker.page("/readyz")[0]
         worker.worker.stop()
         assert 0 == worker.join()

@@ -32,7 +32,7 @@ def test_flask(edge):
         assert 200 == client.post("/tasks/", headers=headers, data=body).status_code
     assert 400 == client.post("/tasks/", data=b"x").status_code
     assert "hello" == client.get("/hello").text
-    assert 2 == client.get("/tasks/healthz").json["counts"]["acked"]
+    assert 2 == client.get("/tasks/healthz").json["counts"]["succeeded"]
     assert (200, b"") == ((page := client.head("/tasks/readyz")).status_code, page.data)
     assert 405 == client.get("/tasks/").status_code
     assert 405 == client.put("/tasks/").status_code

@@ -22,13 +22,13 @@ def delivery(message: Message | None) -> Delivery:
 def test_a_line_says_which_delivery_it_is_about() -> None:
     """Task, id, queue and attempt, and what else is given; all of them are known by name to the JSON log."""
     message = Message(id="1", task="shop.welcome", queue="q", payload={"user_id": "secret"})
-    found = fields(delivery(message), outcome="acked", seconds=0.5)
+    found = fields(delivery(message), outcome="succeeded", seconds=0.5)
     assert {
         "cloudq_task": "shop.welcome",
         "cloudq_id": "1",
         "cloudq_queue": "q",
         "cloudq_attempt": 2,
-        "cloudq_outcome": "acked",
+        "cloudq_outcome": "succeeded",
         "cloudq_seconds": 0.5,
     } == found
     assert set(NAMES) == {name.removeprefix("cloudq_") for name in found}

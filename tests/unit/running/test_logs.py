@@ -41,7 +41,7 @@ def test_json_has_the_fields_of_the_delivery() -> None:
     one = delivery(SYSTEM_CLOCK, task="shop.welcome")
     with stderr() as written:
         configure("json", "debug")
-        logging.getLogger("cloudq.worker").debug("done", extra=fields(one, outcome="acked", seconds=0.25))
+        logging.getLogger("cloudq.worker").debug("done", extra=fields(one, outcome="succeeded", seconds=0.25))
     line = json.loads(written.getvalue())
     assert datetime.fromisoformat(line.pop("time")).tzinfo is not None
     assert {
@@ -52,7 +52,7 @@ def test_json_has_the_fields_of_the_delivery() -> None:
         "id": one.id,
         "queue": "q",
         "attempt": 1,
-        "outcome": "acked",
+        "outcome": "succeeded",
         "seconds": 0.25,
     } == line
 

@@ -125,9 +125,9 @@ def test_progress_that_was_not_written_yet_is_in_the_end(bench: Bench) -> None:
     """The latest one."""
     run = bench.run()
     run.progress(3, 4)
-    run.end(RunState.DONE, "", b"7")
+    run.end(RunState.SUCCEEDED, "", b"7")
     record = bench.seen().record
-    assert (record.state, record.done, record.total, record.result) == (RunState.DONE, 3, 4, b"7")
+    assert (record.state, record.done, record.total, record.result) == (RunState.SUCCEEDED, 3, 4, b"7")
 
 
 def test_progress_outlives_a_store_that_fails(bench: Bench) -> None:
@@ -144,23 +144,23 @@ def test_progress_outlives_a_store_that_fails(bench: Bench) -> None:
 def test_an_end_is_the_end(bench: Bench) -> None:
     """No beat lands behind it."""
     run = bench.run()
-    run.end(RunState.DONE, "", None)
+    run.end(RunState.SUCCEEDED, "", None)
     writes = bench.notes.writes
     run.renew()
     run.progress(1, 2)
     assert bench.notes.writes == writes
-    assert bench.seen().record.state is RunState.DONE
+    assert bench.seen().record.state is RunState.SUCCEEDED
 
 
 def test_an_end_that_could_not_be_noted_is_tried_again(bench: Bench) -> None:
     """Aside: nobody waits for it."""
     run = bench.run()
     bench.notes.fails = True
-    run.end(RunState.DONE, "", b"7")
+    run.end(RunState.SUCCEEDED, "", b"7")
     assert bench.seen().record.state is RunState.RUNNING
     bench.notes.fails = False
     bench.beat(END_AGAIN)
-    assert (bench.seen().record.state, bench.seen().record.result) == (RunState.DONE, b"7")
+    assert (bench.seen().record.state, bench.seen().record.result) == (RunState.SUCCEEDED, b"7")
 
 
 def test_a_run_that_is_anothers_now_loses_its_lease(bench: Bench) -> None:
@@ -169,7 +169,7 @@ def test_a_run_that_is_anothers_now_loses_its_lease(bench: Bench) -> None:
     bench.runs.start("1", "t", owner="b", attempt=2, keep=None)
     bench.beat()
     assert bench.lost.wait(10)
-    run.end(RunState.DONE, "", b"stale")
+    run.end(RunState.SUCCEEDED, "", b"stale")
     assert bench.seen().record.state is RunState.RUNNING
 
 
@@ -203,5 +203,5 @@ def test_without_a_heartbeat_progress_is_written_by_its_caller(bench: Bench) -> 
     noted.progress(2, None)
     noted.progress(3, None)
     assert bench.seen().record.done == 2
-    noted.end(RunState.DONE, "", None)
+    noted.end(RunState.SUCCEEDED, "", None)
     assert bench.seen().record.done == 3

@@ -16,7 +16,7 @@ from cloudq import App, CancelAnswer, Context, DeadLetter, Retry, RetryPolicy
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.failure import Failure
 from cloudq.core.message import Message
-from cloudq.core.outcome import ACKED, Acked, DeadLettered, Outcome, Retried, Snoozed, Why
+from cloudq.core.outcome import ACKED, CANCELLED, DUPLICATE, Acked, DeadLettered, Outcome, Retried, Snoozed, Why
 from cloudq.core.processor import Processor, no_time_limit
 from cloudq.core.run_life import REPORT_EVERY
 from cloudq.core.store import ClaimKey, RecordState
@@ -82,7 +82,7 @@ def test_what_a_task_returns_is_kept(app: App) -> None:
     assert app.result(sent).status == "unknown"
     run_all(app)
     found = app.result(sent)
-    assert (found.status, found.value, found.kept, found.attempt) == ("done", [(42, "x")], True, 1)
+    assert (found.status, found.value, found.kept, found.attempt) == ("succeeded", [(42, "x")], True, 1)
     assert sent.result(timedelta(0)) == [(42, "x")]
     app.clock.advance(HOUR)  # type: ignore[attr-defined]  # the fake one
     assert app.result(sent).status == "unknown"
@@ -107,11 +107,11 @@ def test_a_result_that_is_not_kept_is_done_all_the_same(app: App) -> None:
     assert runs == [1, 2]
     for one, why in zip(sent, ("307,202 bytes", "can't travel as JSON"), strict=True):
         status, value, reason = looked(app, one.id)
-        assert (status, value) == ("done", None)
+        assert (status, value) == ("succeeded", None)
         assert why in reason
         with pytest.raises(NoResult, match=why) as caught:
             one.result(timedelta(0))
-        assert caught.value.status == "done"
+        assert caught.value.status == "succeeded"
 
 
 def test_a_task_that_fails_is_failed_then_dead(app: App) -> None:
@@ -126,15 +126,15 @@ def test_a_task_that_fails_is_failed_then_dead(app: App) -> None:
 
     assert isinstance(deliver(app, message_of()), Retried)
     status, _, reason = looked(app)
-    assert status == "failed"
+    assert status == "retried"
     assert "no disk" in reason
     assert "hunter2" not in reason
     assert isinstance(deliver(app, message_of(), attempt=1000), DeadLettered)
-    assert looked(app)[0] == "dead"
+    assert looked(app)[0] == "dead_lettered"
     assert "hunter2" not in looked(app)[2]
     fails.clear()  # an operator has made room, and sends the dead letter again
     assert deliver(app, message_of()) is ACKED
-    assert looked(app) == ("done", 7, "")
+    assert looked(app) == ("succeeded", 7, "")
 
 
 def test_secrets_in_a_reason_are_masked(app: App) -> None:
@@ -172,7 +172,7 @@ def test_a_waiting_caller_learns_of_the_end(app: App) -> None:
     run_all(app)
     with pytest.raises(NoResult, match=r"dead: .*wrong order") as dead:
         sent.result(timedelta(seconds=10))
-    assert dead.value.status == "dead"
+    assert dead.value.status == "dead_lettered"
 
 
 def _let_pass(app: App) -> None:
@@ -218,8 +218,8 @@ def test_a_message_whose_key_is_done_has_its_result(app: App) -> None:
         return 7
 
     for name in "12":
-        assert deliver(app, message_of(name, key="k")) is ACKED
-        assert looked(app, name) == ("done", 7, "")
+        assert deliver(app, message_of(name, key="k")) is (ACKED if name == "1" else DUPLICATE)
+        assert looked(app, name) == ("succeeded", 7, "")
     assert runs == [1]
 
 
@@ -234,8 +234,8 @@ def test_a_crash_between_completion_and_note_is_made_good(app: App) -> None:
     processor = processor_of(app, no_time_limit, heartbeat=False)
     deliver_until_crash(app, processor, message)
     assert app.result("1").status == "running"
-    assert deliver(app, message, deliveries=2) is ACKED
-    assert looked(app) == ("done", 7, "")
+    assert deliver(app, message, deliveries=2) is DUPLICATE
+    assert looked(app) == ("succeeded", 7, "")
 
 
 def deliver_until_crash(app: App, processor: Processor[Context], message: Message) -> None:
@@ -273,7 +273,7 @@ def test_a_stale_owner_notes_no_result(app: App) -> None:
         message = message_of(str(key), key=key)
         inner.append(lambda message=message: deliver(app, message, deliveries=2))  # type: ignore[misc]
         assert isinstance(deliver(app, message), Acked)
-        assert looked(app, str(key)) == ("done", "right", "")
+        assert looked(app, str(key)) == ("succeeded", "right", "")
 
 
 def test_a_stale_owners_result_is_not_noted_before_its_successor_ends(app: App) -> None:
@@ -300,7 +300,7 @@ def test_a_stale_owners_result_is_not_noted_before_its_successor_ends(app: App) 
         checked.append(app.result(str(key)).status)
         go_on.set()
         threads[0].join(20)
-        assert looked(app, str(key)) == ("done", "right", "")
+        assert looked(app, str(key)) == ("succeeded", "right", "")
     assert checked == ["running", "running"]
 
 
@@ -351,7 +351,7 @@ def test_a_claim_of_what_is_cancelled_is_released(app: App) -> None:
 
     app.runtime.results.notes().track("1", "t")
     assert app.cancel_run("1") is CancelAnswer.WILL_NOT_RUN
-    assert deliver(app, message_of(key="k", tracked=True)) is ACKED
+    assert deliver(app, message_of(key="k", tracked=True)) is CANCELLED
     record = app.runtime.store.show(ClaimKey("t", "k"))  # type: ignore[union-attr]  # there is one
     assert record is not None
     assert record.state is RecordState.RELEASED
@@ -373,7 +373,7 @@ def test_a_silent_task_learns_that_nobody_wants_it(app: App, freezes: bool) -> N
         assert context.cancelled.wait(20)
         raise RuntimeError("stopped")
 
-    assert deliver(app, message_of(), heartbeat=True, freezes=freezes) is ACKED
+    assert deliver(app, message_of(), heartbeat=True, freezes=freezes) is CANCELLED
     assert app.result("1").status == "cancelled"
 
 
@@ -390,7 +390,7 @@ def test_a_running_task_learns_that_nobody_wants_it(app: App) -> None:
         assert context.cancelled.wait(20)
         raise RuntimeError("stopped")
 
-    assert deliver(app, message_of(), heartbeat=True) is ACKED
+    assert deliver(app, message_of(), heartbeat=True) is CANCELLED
     assert seen == [False]
     found = app.result("1")
     assert (found.status, found.unwanted, found.done, found.total) == ("cancelled", False, 1, 2)
@@ -409,7 +409,7 @@ def test_a_cancelled_run_that_returns_is_done(app: App) -> None:
         return "all the same"
 
     assert deliver(app, message_of(), heartbeat=True) is ACKED
-    assert looked(app) == ("done", "all the same", "")
+    assert looked(app) == ("succeeded", "all the same", "")
 
 
 @pytest.mark.parametrize("key", ["k", None])
@@ -429,7 +429,7 @@ def test_a_coroutine_is_cancelled(app: App, key: str | None) -> None:
 
     processor = processor_of(app, no_time_limit)
     outcome = asyncio.run(processor.aprocess(delivery_of(app, message_of(key=key))))
-    assert outcome is ACKED
+    assert outcome is CANCELLED
     assert tidied == [True]
     assert app.result("1").status == "cancelled"
     if key:
@@ -454,7 +454,7 @@ def test_a_coroutine_that_goes_on_is_done(app: App) -> None:
 
     processor = processor_of(app, no_time_limit)
     assert asyncio.run(processor.aprocess(delivery_of(app, message_of()))) is ACKED
-    assert looked(app) == ("done", 7, "")
+    assert looked(app) == ("succeeded", 7, "")
 
 
 def test_a_failure_that_nobody_wants_repeated_is_not(app: App) -> None:
@@ -467,7 +467,7 @@ def test_a_failure_that_nobody_wants_repeated_is_not(app: App) -> None:
 
     assert isinstance(deliver(app, message_of()), Retried)
     assert app.result("1").unwanted
-    assert deliver(app, message_of(), attempt=2) is ACKED
+    assert deliver(app, message_of(), attempt=2) is CANCELLED
     assert app.result("1").status == "cancelled"
 
 
@@ -496,7 +496,7 @@ def test_progress_is_written_at_most_once_a_second(app: App) -> None:
     deliver(app, message_of())
     assert 10 <= len(writes) <= 13
     found = app.result("1")
-    assert (found.status, found.done, found.total) == ("done", 999, 1000)
+    assert (found.status, found.done, found.total) == ("succeeded", 999, 1000)
 
 
 @pytest.mark.parametrize("bad", [-1, float("nan"), float("inf"), "1", True, None])
@@ -522,7 +522,7 @@ def test_what_kills_its_worker_is_dead(app: App) -> None:
     app.runtime.results.notes().start("1", "t", owner="a worker that died", attempt=1, keep=None)
     assert isinstance(deliver(app, message_of(), deliveries=100), DeadLettered)
     status, _, reason = looked(app)
-    assert status == "dead"
+    assert status == "dead_lettered"
     assert "worker died" in reason
 
 
@@ -533,7 +533,7 @@ def test_a_payload_that_does_not_fit_is_dead(app: App) -> None:
     def task(n: int) -> None: ...
 
     assert isinstance(deliver(app, message_of()), DeadLettered)
-    assert looked(app)[0] == "dead"
+    assert looked(app)[0] == "dead_lettered"
 
 
 # ── a store that fails ───────────────────────────────────────────────────────────────────────────────────
@@ -631,7 +631,7 @@ def test_a_send_that_can_not_be_noted_is_sent(broken: tuple[App, Broken], caplog
     assert "couldn't be noted" in caplog.text
     store.fails = False
     run_all(app)
-    assert app.result(sent).status == "done"
+    assert app.result(sent).status == "succeeded"
 
 
 def test_without_a_store_nothing_is_tracked() -> None:
@@ -664,7 +664,7 @@ def test_a_redriven_dead_letter_has_a_result(app: App) -> None:
 
     sent = task.send()
     run_all(app)
-    assert app.result(sent).status == "dead"
+    assert app.result(sent).status == "dead_lettered"
     assert app.cancel_run(sent) is CancelAnswer.TOO_LATE
     broken.clear()
     assert app.queue("default").dead_letters.redrive().redriven == 1
@@ -682,5 +682,5 @@ def test_work_that_another_delivery_did_has_no_result_here(app: App, monkeypatch
     monkeypatch.setattr("cloudq.tasks.definition.is_done_already", lambda context, error: True)
     assert deliver(app, message_of()) is ACKED
     found = app.result("1")
-    assert (found.status, found.kept) == ("done", False)
+    assert (found.status, found.kept) == ("succeeded", False)
     assert "not kept" in found.reason

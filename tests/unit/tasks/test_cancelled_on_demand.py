@@ -9,7 +9,7 @@ from threading import Event
 
 import pytest
 
-from cloudq.core.outcome import ACKED, Decided
+from cloudq.core.outcome import CANCELLED, Decided
 from cloudq.tasks.cancelled_on_demand import CancelledOnDemand
 
 
@@ -49,7 +49,7 @@ def test_what_is_awaited_is_cancelled() -> None:
 
     with pytest.raises(Decided) as decided:
         asyncio.run(main())
-    assert decided.value.outcome is ACKED
+    assert decided.value.outcome is CANCELLED
     assert (tidied, run.stopped, run.stop) == ([1], True, None)
 
 

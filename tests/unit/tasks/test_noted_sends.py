@@ -52,7 +52,7 @@ def test_of_several_in_a_row_the_last_one_runs(bench: Bench) -> None:
     """The others are acknowledged unrun, and say by whom they were replaced."""
     first, second, third = (bench.debounced.send(text) for text in ("a", "b", "c"))
     assert bench.run() == ["c"]
-    assert [bench.app.result(sent).status for sent in (first, second, third)] == ["cancelled", "cancelled", "done"]
+    assert [bench.app.result(sent).status for sent in (first, second, third)] == ["cancelled", "cancelled", "succeeded"]
     assert second.id in bench.app.result(first).reason
 
 
@@ -145,7 +145,7 @@ def test_what_was_started_stays_what_it_is(bench: Bench) -> None:
     first = bench.unique.send("a")
     bench.run()
     assert not bench.app.cancel(first)
-    assert bench.app.result(first).status == "done"
+    assert bench.app.result(first).status == "succeeded"
 
 
 def test_a_cancellation_is_one_though_the_store_is_down(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:

@@ -84,9 +84,9 @@ def test_every_state_has_a_status(bench: Bench, state: RunState) -> None:
 
 def test_a_value_is_of_the_declared_type(bench: Bench) -> None:
     """JSON's own where the task isn't declared here, or declares another type by now."""
-    bench.start("1").end(RunState.DONE, result=b'[1,"x"]')
-    bench.start("2", "other").end(RunState.DONE, result=b'[1,"x"]')
-    bench.start("3").end(RunState.DONE, result=b'{"a":1}')
+    bench.start("1").end(RunState.SUCCEEDED, result=b'[1,"x"]')
+    bench.start("2", "other").end(RunState.SUCCEEDED, result=b'[1,"x"]')
+    bench.start("3").end(RunState.SUCCEEDED, result=b'{"a":1}')
     assert [bench.app.result(id_).value for id_ in "123"] == [(1, "x"), [1, "x"], {"a": 1}]
     assert bench.results.value("1", timedelta(0)) == (1, "x")
     with pytest.raises(PayloadError):
@@ -96,19 +96,19 @@ def test_a_value_is_of_the_declared_type(bench: Bench) -> None:
 def test_a_waiting_thread_gets_the_result(bench: Bench) -> None:
     """Soon after it is there."""
     run = bench.start()
-    assert wait(bench, lambda: run.end(RunState.DONE, result=b'[1,"x"]')) == (1, "x")
+    assert wait(bench, lambda: run.end(RunState.SUCCEEDED, result=b'[1,"x"]')) == (1, "x")
 
 
 def test_a_failure_that_is_tried_again_is_waited_for(bench: Bench) -> None:
     """It isn't the end."""
-    bench.start().end(RunState.FAILED, "no disk")
+    bench.start().end(RunState.RETRIED, "no disk")
     error = wait(bench, lambda: None)
     assert isinstance(error, ResultTimeout)
-    assert error.status == "failed"
+    assert error.status == "retried"
     assert "10 s" in str(error) or "10 seconds" in str(error)
 
 
-@pytest.mark.parametrize("state", [RunState.DEAD, RunState.CANCELLED])
+@pytest.mark.parametrize("state", [RunState.DEAD_LETTERED, RunState.CANCELLED])
 def test_what_has_no_result_ends_the_wait(bench: Bench, state: RunState) -> None:
     """At once, with the reason."""
     run = bench.start()
@@ -120,7 +120,7 @@ def test_what_has_no_result_ends_the_wait(bench: Bench, state: RunState) -> None
 
 def test_what_keeps_no_result_says_so(bench: Bench) -> None:
     """It is done, and how to keep it is in the hint."""
-    bench.start().end(RunState.DONE)
+    bench.start().end(RunState.SUCCEEDED)
     with pytest.raises(NoResult, match="keeps no results") as caught:
         bench.results.value("1", timedelta(0))
     assert "keep_result" in (caught.value.hint or "")
@@ -135,7 +135,7 @@ def test_a_store_that_fails_for_a_moment_ends_no_wait(bench: Bench) -> None:
     def fail(name: str) -> Any:
         raise StoreUnavailable("down")
 
-    bench.start().end(RunState.DONE, result=b'[1,"x"]')
+    bench.start().end(RunState.SUCCEEDED, result=b'[1,"x"]')
     store.notes.read = fail  # type: ignore[method-assign]
 
     def recover() -> None:
@@ -226,8 +226,8 @@ async def _awaited(bench: Bench) -> list[Any]:
 @pytest.mark.parametrize("run", [asyncio.run, lambda coroutine: trio.run(lambda: coroutine)], ids=["asyncio", "trio"])
 def test_it_is_awaited_on_either_library(bench: Bench, run: Callable[[Any], Any]) -> None:
     """The loop is never blocked."""
-    bench.start().end(RunState.DONE, result=b'[1,"x"]')
-    assert run(_awaited(bench)) == [(1, "x"), "done", CancelAnswer.TOO_LATE]
+    bench.start().end(RunState.SUCCEEDED, result=b'[1,"x"]')
+    assert run(_awaited(bench)) == [(1, "x"), "succeeded", CancelAnswer.TOO_LATE]
 
 
 def test_an_awaiting_task_gets_the_result(bench: Bench) -> None:
@@ -236,7 +236,7 @@ def test_an_awaiting_task_gets_the_result(bench: Bench) -> None:
     async def main() -> Any:
         waiting = asyncio.create_task(bench.results.avalue("1", 20 * SECOND))
         await asyncio.sleep(0.01)
-        run.end(RunState.DONE, result=b'[1,"x"]')
+        run.end(RunState.SUCCEEDED, result=b'[1,"x"]')
         return await waiting
 
     run = bench.start()

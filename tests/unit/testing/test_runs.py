@@ -167,7 +167,7 @@ def test_nobody_is_waited_for_who_would_know_a_task(app):
     app.send("unknown")
     began = app.clock.now()
     [run] = run_all(app).runs
-    assert "dead-lettered: unknown task 'unknown': none is declared" in str(run)
+    assert "dead_lettered: unknown task 'unknown': none is declared" in str(run)
     assert began == app.clock.now()
 
 
@@ -196,8 +196,8 @@ def test_a_report_is_readable(app):
     app.driver().send([Outgoing(id="raw", queue="default", body=b"no message")])
     lines = str(run_all(app)).splitlines()
     assert "shop.pay, attempt 1: retried after 1:00:00: bank is closed" == lines[0]
-    assert lines[1].startswith("(undecodable), attempt 1: dead-lettered: undecodable")
-    assert "shop.pay, attempt 2: dead-lettered: no such account" == lines[2]
+    assert lines[1].startswith("(undecodable), attempt 1: dead_lettered: undecodable")
+    assert "shop.pay, attempt 2: dead_lettered: no such account" == lines[2]
 
 
 def test_errors_are_raised_if_that_is_wanted(app):

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from cloudq.core.failure import Failure
-from cloudq.core.outcome import ACKED, DeadLettered
+from cloudq.core.outcome import DUPLICATE, DeadLettered
 from cloudq.running.held import HeldLease
 from cloudq.running.runs import FIRST_AWAY, Run, Runs
 from cloudq.testing.clock import FakeClock
@@ -63,7 +63,7 @@ def test_it_waits_for_the_run_in_its_way(desk: Desk, done: bool) -> None:
     desk.runs.end(first, succeeded=done)
     assert [done] == desk.told
     assert desk.aside.resume(second, done=done)
-    assert ([(second, ACKED)] if done else []) == desk.aside.take_done()
+    assert ([(second, DUPLICATE)] if done else []) == desk.aside.take_done()
     assert [] == desk.aside.take_done()
     assert 0 == len(desk.aside)
 
@@ -106,7 +106,7 @@ def test_what_went_back_and_is_done_meanwhile_does_not_begin(desk: Desk) -> None
     again = desk.hold()
     assert desk.begin(again) is None
     assert 1 == len(desk.aside)
-    assert [(again, ACKED)] == desk.aside.take_done()
+    assert [(again, DUPLICATE)] == desk.aside.take_done()
 
 
 def test_all_can_be_taken_out(desk: Desk) -> None:

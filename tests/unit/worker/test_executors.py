@@ -330,7 +330,7 @@ def test_healthz_tells_that_no_event_loop_can_be_had(app: App, monkeypatch: pyte
         until(lambda: status() == 503)
         exhausted.clear()
         until(lambda: status() == 200)
-        until(lambda: worker.worker.snapshot().acked == 1)
+        until(lambda: worker.worker.snapshot().succeeded == 1)
 
 
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])

@@ -55,7 +55,7 @@ def test_a_worker_at_work_is_alive_and_ready(app: App) -> None:
     """Both pages answer 200 with the counts and the state of each queue."""
     app.send("count")
     with running(app, health=ANY_PORT, wait=timedelta(milliseconds=20)) as worker:
-        until(lambda: worker.worker.snapshot().acked == 1)
+        until(lambda: worker.worker.snapshot().succeeded == 1)
         until(lambda: get(worker, "/readyz")[1]["queues"] == {"default": "polling"})
         for page in ("/healthz", "/readyz?verbose"):
             status, said = get(worker, page)
@@ -149,7 +149,7 @@ def test_a_worker_that_can_start_nothing_is_not_alive(
         assert "nothing runs them" in problem
         none_left.clear()
         until(lambda: get(worker, "/healthz")[0] == 200)
-        until(lambda: worker.worker.snapshot().acked == 1)
+        until(lambda: worker.worker.snapshot().succeeded == 1)
 
 
 def test_a_worker_whose_pages_cannot_be_served_does_not_start(app: App) -> None:

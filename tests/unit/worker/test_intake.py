@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cloudq.core.outcome import ACKED
+from cloudq.core.outcome import DUPLICATE
 from cloudq.running.held import HeldLease
 from cloudq.running.runs import FIRST_AWAY, Runs
 from cloudq.testing.clock import FakeClock
@@ -158,7 +158,7 @@ def test_a_redelivery_of_what_succeeded_meanwhile_is_not_run(clock: FakeClock) -
     assert [] == intake.take_done_elsewhere()
     assert intake.end(first, succeeded=True)
     assert told, "the service is told to look"
-    assert [(second, ACKED)] == intake.take_done_elsewhere()
+    assert [(second, DUPLICATE)] == intake.take_done_elsewhere()
     assert (0, 0, 2) == (intake.in_hand().waiting, intake.in_hand().running, intake.in_hand().settling)
     intake.close()
     threads[0].join(10)
@@ -177,7 +177,7 @@ def test_a_redelivery_that_had_no_turn_before_the_end_is_not_run(clock: FakeCloc
     third, (other,) = again(clock, first), held(clock, 1)
     arrive(intake, "q", [third, other])
     assert other is intake.take()
-    assert [(second, ACKED), (third, ACKED)] == intake.take_done_elsewhere()
+    assert [(second, DUPLICATE), (third, DUPLICATE)] == intake.take_done_elsewhere()
 
 
 @pytest.mark.parametrize("follower", [None, "next"], ids=["redelivery", "follower"])

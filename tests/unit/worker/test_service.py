@@ -105,7 +105,7 @@ def test_a_burst_runs_everything_once(app: App) -> None:
     worker = burst(app)
     assert Counter([*range(200), *range(1000, 1050)]) == Counter(seen)
     assert 0 == total(app)
-    assert (250, 250) == (worker.snapshot().started, worker.snapshot().acked)
+    assert (250, 250) == (worker.snapshot().started, worker.snapshot().succeeded)
 
 
 def test_a_burst_on_empty_queues_ends_at_once(app: App) -> None:
@@ -181,7 +181,7 @@ def test_what_does_not_finish_in_time_is_released(app: App, caplog: pytest.LogCa
     assert any("1 tasks didn't finish in time" in line for line in caplog.messages)
     until(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("cloudq-task")])
     assert 1 == app.queue("default").stats().ready
-    assert 0 == worker.worker.snapshot().acked
+    assert 0 == worker.worker.snapshot().succeeded
 
 
 def test_a_second_stop_does_not_wait(app: App, gate: Gate) -> None:
@@ -207,7 +207,7 @@ def test_a_task_of_three_leases_runs_once_with_two_workers(app: App) -> None:
 
     long.send()
     with running(app, lease=SHORT) as one, running(app, lease=SHORT) as two:
-        until(lambda: one.worker.snapshot().acked + two.worker.snapshot().acked == 1)
+        until(lambda: one.worker.snapshot().succeeded + two.worker.snapshot().succeeded == 1)
         until(lambda: total(app) == 0)
     assert 1 == len(started)
 
@@ -668,7 +668,7 @@ def test_async_tasks_run_at_once_on_one_loop(app: App) -> None:
 
     app.send_many(sleepy.call(number=number) for number in range(20))
     worker = burst(app, concurrency=5)
-    assert 20 == worker.snapshot().acked
+    assert 20 == worker.snapshot().succeeded
     assert {"cloudq-async"} == threads
     assert 5 == most
 
@@ -874,7 +874,7 @@ def test_nothing_is_left_behind(app: App) -> None:
     app.task("count")(lambda: None)
     app.send("count")
     worker = Running(app)
-    until(lambda: worker.worker.snapshot().acked == 1)
+    until(lambda: worker.worker.snapshot().succeeded == 1)
     names = {thread.name for thread in set(threading.enumerate()) - before} - {"test-worker"}
     assert {"cloudq-leases", "cloudq-poller-default", "cloudq-task-1"} <= names
     assert all(name.startswith("cloudq-") for name in names)

@@ -30,7 +30,9 @@ def result(
     *,
     wait: Annotated[
         str | None,
-        Option("--wait", metavar="30s|5m", help="Wait that long at most until it succeeded, is dead-lettered or cancelled."),
+        Option(
+            "--wait", metavar="30s|5m", help="Wait that long at most until it succeeded, is dead-lettered or cancelled."
+        ),
     ] = None,
     app: NamedApp = None,
     backend: Backend = None,

@@ -163,7 +163,9 @@ TABLE: Final[Mapping[Call, Mapping[Seen, Does]]] = {
     Call.END: {
         seen: _D.NOTES if seen is _S.OWN else _D.AGREES if seen is _S.OWN_ENDED else _D.REFUSES for seen in Seen
     },
-    Call.BURY: {seen: _D.AGREES if seen in {_S.SUCCEEDED, _S.DEAD_LETTERED, _S.CANCELLED} else _D.NOTES for seen in Seen},
+    Call.BURY: {
+        seen: _D.AGREES if seen in {_S.SUCCEEDED, _S.DEAD_LETTERED, _S.CANCELLED} else _D.NOTES for seen in Seen
+    },
     Call.KNOW: {seen: _D.AGREES if seen in {_S.SUCCEEDED, _S.CANCELLED} else _D.NOTES for seen in Seen},
     Call.CANCEL: {
         _S.NOTHING: _D.REFUSES,

@@ -148,7 +148,9 @@ class RunNotes:
 
     def know(self, id_: str, task: str, result: bytes | None, reason: str, *, keep: timedelta | None) -> None:
         """Notes that a message's work is done, though not by a run that noted it, with the result that is kept."""
-        self._note_end(Call.KNOW, id_, RunRecord(task=task, state=RunState.SUCCEEDED, reason=reason, result=result), keep)
+        self._note_end(
+            Call.KNOW, id_, RunRecord(task=task, state=RunState.SUCCEEDED, reason=reason, result=result), keep
+        )
 
     def _note_end(self, call: Call, id_: str, end: RunRecord, keep: timedelta | None) -> None:
         def ended(record: RunRecord | None) -> RunRecord:

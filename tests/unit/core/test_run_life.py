@@ -85,7 +85,7 @@ def test_for_how_long_notes_are_kept() -> None:
     assert run_life.kept_for(RunState.SUCCEEDED, hour) == hour
     assert run_life.kept_for(RunState.SUCCEEDED, None) == timedelta(days=1)
     assert run_life.kept_for(RunState.CANCELLED, hour) == hour
-    assert {run_life.kept_for(state, hour) for state in (RunState.WAITING, RunState.RUNNING, RunState.DEAD_LETTERED)} == {
-        timedelta(days=31)
-    }
+    assert {
+        run_life.kept_for(state, hour) for state in (RunState.WAITING, RunState.RUNNING, RunState.DEAD_LETTERED)
+    } == {timedelta(days=31)}
     assert run_life.kept_for(RunState.RETRIED, timedelta(days=90)) == timedelta(days=90)

@@ -68,7 +68,11 @@ def test_a_slot_is_free_again_after_each_end(backend):
         assert 200 == bench.runner.run_here(bench.push("fails")).status
         driver.encode = lambda _: 1 / 0
         assert 500 == bench.runner.run_here(bench.push("fine")).status
-        assert (0, 2, 1) == (bench.admission.running, bench.tally.counts()["succeeded"], bench.tally.counts()["retried"])
+        assert (0, 2, 1) == (
+            bench.admission.running,
+            bench.tally.counts()["succeeded"],
+            bench.tally.counts()["retried"],
+        )
         assert bench.admission.take_slot(lambda _: None)
         assert bench.admission.take_slot(lambda _: None)
 

@@ -10,6 +10,7 @@ from weakref import WeakSet
 from cloudq.app.results import Noting
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.driver import Driver
+from cloudq.core.observing import Observer
 from cloudq.core.store import Store
 from cloudq.errors import TaskDefinitionError
 from cloudq.queues.cloud_queue import CloudQueue
@@ -126,7 +127,7 @@ class App(Noting):
         from cloudq.app.outbox import Outbox, Sends
         from cloudq.user_database import opened
 
-        sends = Sends(self._message, self.runtime.outbox_row, self._eager, self._eager_run)
+        sends = Sends(self._message_for_later, self.runtime.outbox_row, self._eager, self._eager_run)
         return Outbox(sends, opened(connection, using=using), self.outbox_namespace)
 
     # ── the backend ──────────────────────────────────────────────────────────────────────────────────────
@@ -163,6 +164,16 @@ class App(Noting):
             BackendError: The backend can't be opened.
         """
         return self._connection.driver
+
+    def observe(self, observer: Observer) -> None:
+        """Has an observer told of what happens from now on, beside those that are told already.
+
+        To be called before a worker, or another edge, of the app is made: those take along who is told.
+
+        Args:
+            observer: Overrides what it wants to be told; see `cloudq.core.observing.Observer`.
+        """
+        self._connection.observe(observer)
 
     def close(self) -> None:
         """Closes the backend and the store. The next use opens them again. What `using` lent stays open."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Unpack
 
 from cloudq.app.joined import Ways, ajoined, joined
@@ -57,6 +57,12 @@ class Sending(AppState):
             SchemaMismatch: The database of the transaction that is open here has no outbox.
         """
         message = self._message(task, payload, options)
+        if (tracing := self._connection.observed.tracing) is None:
+            return self._send(message)
+        with tracing.sending([message]) as (traced,):
+            return self._send(traced)
+
+    def _send(self, message: Message) -> Sent:
         if (transaction := open_transaction()) is not None:
             return joined(transaction, [message], self._ways())[0]
         if self._eager:
@@ -82,6 +88,12 @@ class Sending(AppState):
         """
         check_awaitable("asend")
         message = self._message(task, payload, options)
+        if (tracing := self._connection.observed.tracing) is None:
+            return await self._asend(message)
+        with tracing.sending([message]) as (traced,):
+            return await self._asend(traced)
+
+    async def _asend(self, message: Message) -> Sent:
         if (transaction := open_transaction()) is not None:
             return (await ajoined(transaction, [message], self._ways()))[0]
         if self._eager:
@@ -117,6 +129,12 @@ class Sending(AppState):
         """
         calls = checked_calls(calls)
         messages = [self._message(call, NO_PAYLOAD, SendOptions()) for call in calls]
+        if not messages or (tracing := self._connection.observed.tracing) is None:
+            return self._send_many(calls, messages)
+        with tracing.sending(messages) as traced:
+            return self._send_many(calls, traced)
+
+    def _send_many(self, calls: Sequence[Call], messages: Sequence[Message]) -> list[Sent]:
         if (transaction := open_transaction()) is not None:
             return joined(transaction, messages, self._ways())
         if self._eager:
@@ -146,7 +164,10 @@ class Sending(AppState):
         check_awaitable("asend_many")
         if (transaction := open_transaction()) is not None:
             messages = [self._message(call, NO_PAYLOAD, SendOptions()) for call in checked_calls(calls)]
-            return await ajoined(transaction, messages, self._ways())
+            if not messages or (tracing := self._connection.observed.tracing) is None:
+                return await ajoined(transaction, messages, self._ways())
+            with tracing.sending(messages) as traced:
+                return await ajoined(transaction, traced, self._ways())
         return await in_a_thread(self.send_many, list(calls))
 
     def cancel(self, sent: Sent | str, /) -> bool:
@@ -197,6 +218,16 @@ class Sending(AppState):
         if message.task not in declared and not self._eager:
             self._typo_warning.look(message.task, declared)
         return message
+
+    def _message_for_later(
+        self, task: Task[..., Any] | str | Call, payload: Mapping[str, object], options: SendOptions
+    ) -> Message:
+        """As `_message`, for what somebody else publishes: its part of the trace is that it was sent here."""
+        message = self._message(task, payload, options)
+        if (tracing := self._connection.observed.tracing) is None:
+            return message
+        with tracing.sending([message]) as (traced,):
+            return traced
 
     def _open(self) -> None:
         _ = self._connection.driver

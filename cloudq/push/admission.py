@@ -18,6 +18,7 @@ from functools import partial
 from typing import Final, TypeAlias
 
 from cloudq.core.clock import Clock
+from cloudq.core.observing import Observer
 from cloudq.push.hang_up import HangUp
 from cloudq.push.refusals import HttpRefusal
 from cloudq.push.sources import Arrival, Source
@@ -43,6 +44,7 @@ class PushInHand(AwaitedRun):
         source: Where it came from.
         hang_up: Whether its sender has hung up.
         succeeded: Whether its task has: a redelivery has nothing left to do.
+        counted: Whether its end was.
         abandon: Called when it is given up, to have it answered now; `None` where that is impossible.
 
     Args:
@@ -51,7 +53,7 @@ class PushInHand(AwaitedRun):
         hang_up: Whether its sender has hung up.
     """
 
-    __slots__ = ("_run", "_runs", "_span", "abandon", "hang_up", "settling", "source", "succeeded")
+    __slots__ = ("_run", "_runs", "_span", "abandon", "counted", "hang_up", "settling", "source", "succeeded")
 
     def __init__(self, arrival: Arrival, clock: Clock, hang_up: HangUp) -> None:
         super().__init__(arrival.delivery, clock)
@@ -60,6 +62,7 @@ class PushInHand(AwaitedRun):
         self.source: Source = arrival.source
         self.hang_up = hang_up
         self.succeeded = False
+        self.counted = False
         self.abandon: Callable[[], None] | None = None
         self._runs: Runs | None = None
         self._run: Run | None = None
@@ -91,6 +94,7 @@ class Admission:
         clock: Where the time comes from.
         max_tasks: Close once this many were started, or `None`.
         on_change: Called when one was ended, and once it closes by itself.
+        observer: Told of each lease that is lost; `None`: nobody is.
     """
 
     def __init__(
@@ -101,8 +105,10 @@ class Admission:
         *,
         max_tasks: int | None = None,
         on_change: Callable[[], None] | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._clock = clock
+        self._observer = observer
         self._places = slots + waiting
         self._max_tasks = max_tasks
         self._on_change = on_change
@@ -216,6 +222,8 @@ class Admission:
                 return
             run.lost.set()
             self.lease_lost += 1
+        if self._observer is not None:
+            self._observer.lease_lost(run.delivery)
 
     def finish(self, run: PushInHand) -> bool:
         """Notes that the task has ended. Whether its outcome counts: not if the push was given up, and so answered."""

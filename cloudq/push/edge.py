@@ -67,11 +67,16 @@ class PushEdge:
         self.settings = settings = settings or PushSettings()
         self._clock = app.clock
         self.admission = Admission(
-            settings.concurrency, settings.waiting, self._clock, max_tasks=max_tasks, on_change=on_change
+            settings.concurrency,
+            settings.waiting,
+            self._clock,
+            max_tasks=max_tasks,
+            on_change=on_change,
+            observer=app.runtime.observer,
         )
         self.verifier: Verifier | None = None
         self._keys: SigningKeys | None = None
-        self._tally = Tally(on_event)
+        self._tally = Tally(on_event, observer=app.runtime.observer, clock=app.clock)
         self._refusals = RefusalLog(self._clock)
         self._watch = LeaseWatch(self.admission, self._clock)
         self._turns = Turns(self.admission, runs_of(app), self._clock, settings.patience)

@@ -61,13 +61,13 @@ class PushRunner:
     def run_here(self, run: PushInHand) -> PushResponse:
         """Runs a task in this thread, or, if it is async, on a loop of its own."""
         answers: list[PushResponse] = []
-        self._admission.begin(run)
+        self._begin(run)
         self._run(run, answers.append)
         return answers[0]
 
     async def run(self, run: PushInHand) -> PushResponse:
         """Runs a task in a thread, or, if it is async, on the running loop."""
-        self._admission.begin(run)
+        self._begin(run)
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[PushResponse] = loop.create_future()
 
@@ -89,7 +89,7 @@ class PushRunner:
             try:
                 self._run_in_thread(partial(contextvars.copy_context().run, self._run, run, from_thread))
             except BaseException:
-                self._admission.end(run)  # or its slot would be taken, and itself in hand, forever
+                self._end(run)  # or its slot would be taken, and itself in hand, forever
                 raise
         try:
             return await answer
@@ -102,6 +102,15 @@ class PushRunner:
         self._threads.close()
         self._time_limits.close()
         self._own_loop.stop()
+
+    def _begin(self, run: PushInHand) -> None:
+        self._admission.begin(run)
+        self._tally.begin(run.delivery)
+
+    def _end(self, run: PushInHand) -> None:
+        if not run.counted:
+            self._tally.give_up(run.delivery)
+        self._admission.end(run)
 
     def _is_async(self, run: PushInHand) -> bool:
         handler = self._processor.handler_for(run.delivery)
@@ -129,7 +138,7 @@ class PushRunner:
         except Exception as error:  # noqa: BLE001 - whatever it is, the message isn't settled and comes again
             response = self._refusals.answer_to(error)
         finally:
-            self._admission.end(run)
+            self._end(run)
             answer(response)
 
     async def _arun(self, run: PushInHand, answer: Callable[[PushResponse], None]) -> None:
@@ -153,7 +162,7 @@ class PushRunner:
         except Exception as error:  # noqa: BLE001 - whatever it is, the message isn't settled and comes again
             response = self._refusals.answer_to(error)
         finally:
-            self._admission.end(run)
+            self._end(run)
             answer(response)
 
     async def _asettle(self, run: PushInHand, outcome: Outcome, seconds: float) -> PushResponse:
@@ -201,6 +210,7 @@ class PushRunner:
         if not self._admission.finish(run):
             logger.warning("%s ended after it was given up; it runs again", delivery.id)
             return source.answer(delivery.lease, RELEASE_UNCOUNTED)
+        run.counted = True
         self._tally.count(delivery, outcome, seconds)
         now = self._clock.now()
         if isinstance(outcome, Acked):

@@ -27,6 +27,7 @@ from cloudq.core.driver import (
     SendResult,
 )
 from cloudq.core.message import Message
+from cloudq.core.observing import Observer
 from cloudq.core.own_copy import own_copy
 from cloudq.core.plan import outgoing
 from cloudq.core.refusals import is_plain, refuse_unsupported, refused, takes_plain
@@ -59,6 +60,7 @@ class CloudQueue:
         clock: Where the time comes from.
         claim_check: Where payloads go that are too large for the queue, or `None` to refuse them.
         signer: What messages are signed with; `None`: they aren't.
+        observer: Told of each message that is sent; `None`: nobody is.
     """
 
     def __init__(
@@ -69,8 +71,10 @@ class CloudQueue:
         clock: Clock = SYSTEM_CLOCK,
         claim_check: ClaimCheck | None = None,
         signer: SigningKey | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.name = name
+        self.observer = observer
         self._driver = driver
         self._clock = clock
         self._claim_check = claim_check
@@ -104,7 +108,10 @@ class CloudQueue:
             BackendError: It may not be stored. A `TransientError` was tried again while time was left (see the backend
                 URL's `timeout`).
         """
-        return _raise_if_failed(self._batcher.call(self._parcel(message)))
+        result = self._batcher.call(self._parcel(message))
+        if self.observer is not None:
+            self.observer.sent(message, result)
+        return _raise_if_failed(result)
 
     @shielded
     def submit(self, message: Message) -> Future[SendResult]:
@@ -112,7 +119,10 @@ class CloudQueue:
 
         The future's result may carry an `error`, as the driver reported it.
         """
-        return self._batcher.submit(self._parcel(message))
+        future = self._batcher.submit(self._parcel(message))
+        if self.observer is not None:
+            future.add_done_callback(partial(_tell, self.observer, message))
+        return future
 
     @shielded
     def send_all(self, messages: Sequence[Message]) -> list[SendResult]:
@@ -130,7 +140,11 @@ class CloudQueue:
                 results[index] = SendResult(error=error)
                 if message.ordering_key is not None:
                     broken.add(message.ordering_key)
-        results.update(self._storing.store_in_batches(ready))
+        stored = dict(self._storing.store_in_batches(ready))
+        if self.observer is not None:
+            for index, result in stored.items():
+                self.observer.sent(messages[index], result)
+        results.update(stored)
         return [results[index] for index in range(len(messages))]
 
     @shielded
@@ -257,6 +271,11 @@ def _size(parcel: Parcel) -> int:
 
 def _ordering_key(parcel: Parcel) -> str | None:
     return parcel.outgoing.ordering_key
+
+
+def _tell(observer: Observer, message: Message, future: Future[SendResult]) -> None:
+    if not future.cancelled() and future.exception() is None:
+        observer.sent(message, future.result())
 
 
 def _raise_if_failed(result: SendResult) -> SendResult:

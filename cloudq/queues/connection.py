@@ -11,15 +11,18 @@ from typing import Final
 
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.driver import Driver
+from cloudq.core.observing import Observer
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.shield import shielded
 from cloudq.core.signing_keys import SigningKey
+from cloudq.core.tracing import Tracing
 from cloudq.core.url import parse_url, rooted
 from cloudq.errors import BackendError, ConfigurationError
 from cloudq.queues.before_opening import look_before_opening
 from cloudq.queues.claim_check import ClaimCheck
 from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.queues.names import check_queue_name
+from cloudq.queues.observed import Observed
 from cloudq.queues.opening import open_driver
 from cloudq.queues.signing import SigningSettings
 from cloudq.queues.urls import URL_VARIABLE, backend_url, claim_check_url
@@ -37,6 +40,7 @@ class Connection:
         signing: Which keys sign what is sent, as far as the app was given any.
         given_claim_check: The URL of the store of large payloads that it was given, or `None`.
         clock: Where the time of this app comes from.
+        observed: Who is told of what happens. Changed by `observe` and `trace`.
     """
 
     def __init__(self) -> None:
@@ -46,6 +50,7 @@ class Connection:
         self.signing = SigningSettings()
         self.given_claim_check: str | None = None
         self.clock: Clock = SYSTEM_CLOCK
+        self.observed = Observed()
         self._lock = threading.RLock()
         self._opening = False  # guarded by the lock
         self._open: _Open | None = None
@@ -132,10 +137,35 @@ class Connection:
             queue = opened.queues.setdefault(
                 name,
                 CloudQueue(
-                    name, opened.driver, clock=opened.clock, claim_check=opened.claim_check, signer=opened.signer
+                    name,
+                    opened.driver,
+                    clock=opened.clock,
+                    claim_check=opened.claim_check,
+                    signer=opened.signer,
+                    observer=self.observed.observer,
                 ),
             )
         return queue
+
+    def observe(self, observer: Observer) -> None:
+        """Has another one told of what happens from now on."""
+        with self._lock:
+            self.observed.add(observer)
+            self._tell_open()
+
+    def trace(self, tracing: Tracing) -> None:
+        """Has this one make the spans from now on."""
+        with self._lock:
+            self.observed.tracing = tracing
+            self._tell_open()
+
+    def _tell_open(self) -> None:
+        """Has a backend that is open already tell those that have just come. With the lock held."""
+        opened = self._open
+        if opened is not None and opened.pid == os.getpid():
+            self.observed.bind(opened.driver, opened.scheme)
+            for queue in list(opened.queues.values()):
+                queue.observer = self.observed.observer
 
     def close(self) -> None:
         """Closes the backend, if it is open. The next use opens it again. A lent driver stays."""
@@ -153,12 +183,14 @@ class Connection:
         store = self._claim_check(claim_check or self.claim_check_url, clock)
         with self._lock:
             before, clock_before = self._open, self.clock
-            self._open, self.clock = _Open(driver, clock, store, self._signer(), lent=True), clock
+            self._open, self.clock = _Open(driver, clock, store, self._signer(), scheme=None), clock
+            self.observed.bind(driver, None)
         try:
             yield
         finally:
             with self._lock:
                 self._open, self.clock = before, clock_before
+                self.observed.unbind(driver)
 
     def _open_once(self) -> _Open:
         opened = self._open
@@ -197,7 +229,9 @@ class Connection:
             look_before_opening(self, url)
             store = self._claim_check(self.claim_check_url, self.clock)
             signer = self._signer()
-            opened = self._open = _Open(open_driver(url, self.clock), self.clock, store, signer, lent=False)
+            driver, scheme = open_driver(url, self.clock), parse_url(url).scheme
+            opened = self._open = _Open(driver, self.clock, store, signer, scheme=scheme)
+            self.observed.bind(driver, scheme)
             if self.given is None and not os.environ.get(URL_VARIABLE):
                 logger.warning("CLOUDQ_URL is not set: tasks are kept in %s", parse_url(url))
             return opened
@@ -221,14 +255,21 @@ class _Open:
     """An open driver and the handles of its queues, of one process."""
 
     def __init__(
-        self, driver: Driver, clock: Clock, claim_check: ClaimCheck | None, signer: SigningKey | None, *, lent: bool
+        self,
+        driver: Driver,
+        clock: Clock,
+        claim_check: ClaimCheck | None,
+        signer: SigningKey | None,
+        *,
+        scheme: str | None,
     ) -> None:
         self.pid = os.getpid()
         self.driver = driver
         self.claim_check = claim_check
         self.signer = signer
         self.clock = clock
-        self.lent = lent  # neither to be closed here nor to be opened again
+        self.scheme = scheme  # of the URL that it was opened by
+        self.lent = scheme is None  # neither to be closed here nor to be opened again
         self.queues: dict[str, CloudQueue] = {}
 
 

@@ -9,8 +9,10 @@ from typing import Final
 
 import msgspec
 
+from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.ending import Ending
+from cloudq.core.observing import Observer, age_at
 from cloudq.core.outcome import DeadLettered, Outcome, Retried, Snoozed, ending_of
 from cloudq.core.printable import NAME_CHARS, shortened
 from cloudq.core.safe_log import SafeLogger, is_ctrl_c
@@ -79,10 +81,20 @@ class Tally:
 
     Args:
         on_event: Called for each, in the thread that ran the task; it should be quick.
+        observer: Told of each, and of each start; `None`: nobody is.
+        clock: Where the time comes from.
     """
 
-    def __init__(self, on_event: Callable[[Finished], None] | None = None) -> None:
+    def __init__(
+        self,
+        on_event: Callable[[Finished], None] | None = None,
+        *,
+        observer: Observer | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
         self._on_event = on_event
+        self._observer = observer
+        self._clock = clock
         self._lock = threading.Lock()
         self._counts: dict[Ending, int] = {}
 
@@ -96,10 +108,29 @@ class Tally:
         with self._lock:
             return {ending.value: count for ending, count in self._counts.items()}
 
+    def begin(self, delivery: Delivery) -> None:
+        """Tells that a delivery is worked on from now on: `count` or `give_up` follows."""
+        if self._observer is not None:
+            self._observer.started(delivery, age_at(delivery, self._clock.now()))
+
+    def give_up(self, delivery: Delivery) -> None:
+        """Tells that the end of one that has begun counts for nothing: somebody else has it, or will."""
+        if self._observer is not None:
+            self._observer.ended(delivery, Ending.RELEASED, None)
+
+    def note_unrun(self, delivery: Delivery, ending: Ending) -> None:
+        """Counts one that has ended without having begun here."""
+        self.note(ending)
+        if self._observer is not None:
+            self._observer.unrun(delivery, ending)
+
     def count(self, delivery: Delivery, outcome: Outcome, seconds: float) -> None:
-        """Counts one, logs it, and calls `on_event`."""
-        self.note(ending_of(outcome))
-        _log(delivery, outcome, seconds)
+        """Counts one, logs it, tells of it, and calls `on_event`."""
+        ending = ending_of(outcome)
+        self.note(ending)
+        if self._observer is not None:
+            self._observer.ended(delivery, ending, seconds)
+        _log(delivery, outcome, ending, seconds)
         if self._on_event is None:
             return
         try:
@@ -111,17 +142,15 @@ class Tally:
             logger.exception("on_event failed")
 
 
-def _log(delivery: Delivery, outcome: Outcome, seconds: float) -> None:
-    if isinstance(outcome, Acked):
-        level, said = logging.DEBUG, "done"
-    elif isinstance(outcome, (Retried, Snoozed)):
-        # What only waits for its time is no news.
-        level = logging.WARNING if outcome.counted else logging.DEBUG
-        said = f"again in {outcome.delay.total_seconds():.1f} s: {outcome.reason}"
-    else:
-        level, said = logging.ERROR, f"dead-lettered: {outcome.reason}"
+def _log(delivery: Delivery, outcome: Outcome, ending: Ending, seconds: float) -> None:
+    level = _LEVELS.get(ending, logging.DEBUG)
     if not logger.enabled_for(level):
         return
+    said = ending.value
+    if isinstance(outcome, (Retried, Snoozed)):
+        said = f"{said}, again in {outcome.delay.total_seconds():.1f} s: {outcome.reason}"
+    elif isinstance(outcome, DeadLettered):
+        said = f"{said}: {outcome.reason}"
     task = shortened(delivery.message.task, NAME_CHARS) if delivery.message else "undecodable"
     logger.log(
         level,

@@ -211,6 +211,18 @@ class LeaseLife:
         """Whether it has neither ended nor been found over."""
         return self.state in RUNNING
 
+    def why_over(self, now: timedelta) -> str:
+        """Why its end has come, in words.
+
+        Args:
+            now: The present time, by `Clock.elapsed`.
+        """
+        if self.hard_end is not None and self.ends >= self.hard_end:
+            return "it reached the longest time that the backend allows"
+        if self.settle_by is not None and now >= self.settle_by:
+            return "its settlement was not confirmed in time"
+        return "it could not be extended in time"
+
     def over(self, now: timedelta) -> bool:
         """Whether its end has passed, noticed or not."""
         return now >= self.ends

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cloudq.core.handler import Handler
 from cloudq.core.processor import Processor, TimeLimiter
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.store_url import EXAMPLE
+from cloudq.core.traced_processor import TracedProcessor
 from cloudq.errors import ConfigurationError, StoreUnavailable
 from cloudq.queues.store_connection import NATIVE_ONLY, STORE_VARIABLE
 from cloudq.running.claims import StoreClaims
@@ -49,7 +51,7 @@ def processor_of(
     """
     beats = Heartbeat(app.clock) if heartbeat else None
     claims = NotedRuns(app, StoreClaims(app, heartbeat=None if freezes else beats), heartbeat=beats)
-    return Processor(
+    return kind_of_processor(app)(
         app.runtime.handlers if handlers is None else handlers,
         middleware=app.middleware,
         retry_policy=app.retry_policy,
@@ -64,6 +66,12 @@ def processor_of(
         least_deliveries=least_deliveries,
         claims=claims,
     )
+
+
+def kind_of_processor(app: App) -> Callable[..., Processor[Context]]:
+    """What makes an app's processors: of the kind whose runs are spans, where those are made."""
+    tracing = app.runtime.tracing
+    return Processor if tracing is None else partial(TracedProcessor, tracing=tracing)
 
 
 def refuse_strangers(app: App, queues: Iterable[str]) -> None:

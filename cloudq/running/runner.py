@@ -100,7 +100,7 @@ class HostRunner:
         app.load()
         check_store(app)
         self.app = app
-        self._tally = Tally()
+        self._tally = Tally(observer=app.runtime.observer, clock=app.clock)
         self._runs = runs_of(app)
         # A delivery handed back unstarted, or with a batch, counts as handed over (semantics 16). A message that kills
         # the host is still stopped in the end.
@@ -121,6 +121,7 @@ class HostRunner:
 
     def run(self, run: AwaitedRun) -> Outcome | None:
         """Runs a delivery's task to its end, in this thread or on the loop. `None`: it was given up meanwhile."""
+        self._tally.begin(run.delivery)
         verdict = self._runs.verdict(run.delivery)
         if verdict is not None:
             run.end(verdict, 0.0)
@@ -134,6 +135,8 @@ class HostRunner:
         run.arrived.wait()
         if run.outcome is not None:
             self._tally.count(run.delivery, run.outcome, run.seconds)
+        else:
+            self._tally.give_up(run.delivery)
         return run.outcome
 
     def note_dead(self, delivery: Delivery, outcome: Outcome, step: FinalStep) -> None:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from cloudq.core.delivery import Delivery
 from cloudq.core.message import Message
+from cloudq.core.observing import Observer
 from cloudq.core.store import Store
+from cloudq.core.tracing import Tracing
 from cloudq.queues.claim_check import deleter, load_payload
 from cloudq.queues.connection import Connection
 from cloudq.queues.signing import Signing
@@ -45,6 +47,24 @@ class AppRuntime:
     def declared_queues(self) -> list[str]:
         """The queues that the tasks declare, in the order of the tasks."""
         return list(dict.fromkeys(queue for task in self._registry.tasks.values() for queue in task.queues))
+
+    @property
+    def observer(self) -> Observer | None:
+        """Told of what happens, for as long as an edge is made now; `None`: nobody is."""
+        return self._connection.observed.observer
+
+    def observe(self, observer: Observer) -> None:
+        """As `App.observe`."""
+        self._connection.observe(observer)
+
+    @property
+    def tracing(self) -> Tracing | None:
+        """Makes the spans of sends and runs; `None`: none are made."""
+        return self._connection.observed.tracing
+
+    def trace(self, tracing: Tracing) -> None:
+        """Has this one make them from now on."""
+        self._connection.trace(tracing)
 
     @property
     def lent(self) -> bool:

@@ -15,13 +15,15 @@ from cloudq.core.delivery import Delivery
 from cloudq.core.driver import DeadMessage, Final
 from cloudq.core.handler import Handler
 from cloudq.core.message import Message, is_dead_letter_queue
-from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried, Snoozed
+from cloudq.core.observing import age_at
+from cloudq.core.outcome import Acked, DeadLettered, Outcome, Retried, Snoozed, ending_of
 from cloudq.core.plan import plan
 from cloudq.core.processor import Processor
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import ConfigurationError
 from cloudq.running.claims import StoreClaims
 from cloudq.running.noted_runs import NotedRuns
+from cloudq.running.processing import kind_of_processor
 from cloudq.tasks.async_libraries import context_for_a_thread, in_a_loop
 from cloudq.tasks.context import Context
 from cloudq.tasks.eager import Witness
@@ -181,7 +183,7 @@ class _Runs:
         witness = None
         if delivery.message is not None and (definition := self._app.runtime.handlers.get(delivery.message.task)):
             witness = handlers[delivery.message.task] = Witness(definition)
-        processor = Processor(
+        processor = kind_of_processor(self._app)(
             handlers,
             middleware=self._app.middleware,
             retry_policy=self._app.retry_policy,
@@ -194,10 +196,16 @@ class _Runs:
             redact=self._app.redact,
             claims=NotedRuns(self._app, StoreClaims(self._app, heartbeat=None, lease=LEASE), heartbeat=None),
         )
+        observer, clock = self._app.runtime.observer, self._app.clock
+        if observer is not None:
+            observer.started(delivery, age_at(delivery, clock.now()))
+        began = clock.elapsed()
         if witness is not None and witness.is_async:
             outcome = self._process_async(delivery, processor, runner)
         else:
             outcome = self._process(delivery, processor, runner)
+        if observer is not None:
+            observer.ended(delivery, ending_of(outcome), (clock.elapsed() - began).total_seconds())
         self._settle(delivery, outcome)
         if isinstance(outcome, (Retried, Snoozed)) and not outcome.counted:
             return  # on its way: its time hasn't come

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 from cloudq.app import App
 from cloudq.core.capabilities import Capabilities
 from cloudq.core.clock import SYSTEM_CLOCK
+from cloudq.core.delivery import Delivery
 from cloudq.core.loading import LOAD_LIMIT
 from cloudq.core.processor import Processor
 from cloudq.core.safe_log import SafeLogger
@@ -57,6 +58,7 @@ class ChildExecutor:
         store: That of idempotency keys, if there is one.
         ended: Told each outcome.
         cannot_start: Called once if no child starts at all.
+        began: As the threads'.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class ChildExecutor:
         store: str | None = None,
         ended: Ended,
         cannot_start: Callable[[], None],
+        began: Callable[[Delivery], None] = lambda _: None,
     ) -> None:
         self._intake = intake
         self._processor = processor
@@ -86,6 +89,7 @@ class ChildExecutor:
             log_level=logging.getLogger().level,
         )
         self._ended = ended
+        self._began = began
         self._cannot_start = cannot_start
         self._processes = processes
         self._threads = Threads("cloudq-child", processes)
@@ -110,6 +114,7 @@ class ChildExecutor:
         queues: Iterable[Capabilities],
         ended: Ended,
         cannot_start: Callable[[], None],
+        began: Callable[[Delivery], None] = lambda _: None,
     ) -> ChildExecutor:
         """That of a worker, whose children work for the same app, backend and stores.
 
@@ -128,6 +133,7 @@ class ChildExecutor:
             store=app.runtime.stores.url,
             ended=ended,
             cannot_start=cannot_start,
+            began=began,
         )
 
     @property
@@ -229,6 +235,7 @@ class ChildExecutor:
 
     def _serve(self, child: ChildProcess, held: HeldLease) -> None:
         began = SYSTEM_CLOCK.elapsed()
+        self._began(held.delivery)
         handler = self._processor.handler_for(held.delivery)
         limit = handler.time_limit if handler else None
         message = held.delivery.message

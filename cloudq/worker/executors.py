@@ -6,10 +6,12 @@ import contextvars
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
 from cloudq.core.clock import Clock
+from cloudq.core.delivery import Delivery
 from cloudq.core.outcome import ACKED, Outcome
 from cloudq.core.processor import Processor
 from cloudq.core.safe_log import SafeLogger
@@ -70,6 +72,7 @@ class ThreadExecutor:
         queues: How many queues there are: of each, one thread more may be busy with a settlement.
         ended: Told each outcome.
         clock: Where the time comes from.
+        began: Told of each delivery whose work begins.
     """
 
     def __init__(
@@ -82,12 +85,14 @@ class ThreadExecutor:
         queues: int,
         ended: EndedInSeries,
         clock: Clock,
+        began: Callable[[Delivery], None] = lambda _: None,
     ) -> None:
         self._intake = intake
         self._processor = processor
         self._settler = settler
         self._most = threads
         self._ended = ended
+        self._began = began
         self._clock = clock
         self._threads = Threads("cloudq-task", threads + queues)
         self._loop = LazyLoop(processor, self._end_async)
@@ -164,6 +169,7 @@ class ThreadExecutor:
             in_series = self._lookout.look()
         if not in_series:
             self._leave(series)
+        self._began(held.delivery)
         if is_async:
             self._loop.run(held)
             return

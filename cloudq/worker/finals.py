@@ -16,6 +16,7 @@ from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Ack, FinalStep, NativeDeadLetter, PullDriver, Release, SettleResult
 from cloudq.core.flights import Entry
+from cloudq.core.observing import Observer
 from cloudq.core.outcome import DeadLettered
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.threads import Threads
@@ -53,6 +54,7 @@ class Finals:
         done: Told of each delivery that comes again though nothing is left to do with it.
         dead: Told of each delivery that comes again and is not to run again.
         flights: How many calls of flushers may settle deliveries of a queue at once.
+        observer: Told of each whose settlement came too late; `None`: nobody is.
     """
 
     def __init__(
@@ -67,9 +69,11 @@ class Finals:
         done: Callable[[Delivery], None],
         dead: Callable[[Delivery, DeadLettered], None],
         flights: int,
+        observer: Observer | None = None,
     ) -> None:
         self._driver = driver
         self._flights = flights
+        self._observer = observer
         self._acked = acked
         self._done = done
         self._dead = dead
@@ -218,6 +222,8 @@ class Finals:
             self._note_done(settlement)
             self._keeper.note_loss(settlement.held)
             self._count_late(settlement.held, "its settlement came too late")
+            if self._observer is not None:
+                self._observer.lease_lost(settlement.held.delivery)
             self._intake.note_settled(settlement.way.name)
         else:
             self._try_again(settlement, error)

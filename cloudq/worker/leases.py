@@ -18,6 +18,7 @@ from typing import Final
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Capabilities, ExtendResult
+from cloudq.core.observing import Observer
 from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import LeaseLost
 from cloudq.running.backoff import Backoff
@@ -46,6 +47,7 @@ class LeaseKeeper:
         run: Makes a call of `extend` on another thread, so that one that hangs delays no other. Returns whether it
             will; if not, the call is made in the keeper's own thread.
         watch: `LeaseWatcher.watch`, where the driver has it.
+        observer: Told of what is extended, and lost; `None`: nobody is.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class LeaseKeeper:
         clock: Clock,
         run: Callable[[Callable[[], None]], bool] = lambda _: False,
         watch: Callable[[Lease, Callable[[str], None]], None] | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._extend = extend
         self._lease = lease
@@ -66,6 +69,7 @@ class LeaseKeeper:
         self._clock = clock
         self._run = run
         self._watch = watch
+        self._observer = observer
         # Taken by itself: a Condition's `__enter__` is code in Python, for each task's settlement.
         self._lock = threading.RLock()
         self.changed = threading.Condition(self._lock)
@@ -230,6 +234,9 @@ class LeaseKeeper:
                     self._land(held, result, now)
             self._wake_earlier(self._held)
         self._do_later()
+        extended = sum(result.error is None for result in results)
+        if extended and self._observer is not None:
+            self._observer.lease_renewed(call.groups[0][0].delivery.queue, extended)
 
     def _land(self, held: HeldLease, result: ExtendResult, now: timedelta) -> None:
         life = held.life
@@ -270,7 +277,7 @@ class LeaseKeeper:
     def _look_at(self, held: HeldLease, now: timedelta) -> None:
         """Ends the lease if its end has passed."""
         if held.life.over(now) and held.life.running:
-            self._apply_to(held, Event.RAN_OUT, _why_over(held, now))
+            self._apply_to(held, Event.RAN_OUT, held.life.why_over(now))
 
     def _apply(self, held: HeldLease, event: Event, why: str = "") -> State:
         """Tells the lease what happened, after the time that has passed until then. Returns its state."""
@@ -295,6 +302,8 @@ class LeaseKeeper:
 
     def _tell_lost(self, held: HeldLease, why: str) -> None:
         self.lost_count += 1
+        if self._observer is not None:
+            self._later.append(partial(self._observer.lease_lost, held.delivery))
         self._log(
             logging.WARNING,
             "lost the lease on %s: %s; it may run a second time",
@@ -335,12 +344,3 @@ class LeaseKeeper:
             except IndexError:
                 return  # another thread took it
             job()
-
-
-def _why_over(held: HeldLease, now: timedelta) -> str:
-    life = held.life
-    if life.hard_end is not None and life.ends >= life.hard_end:
-        return "it reached the longest time that the backend allows"
-    if life.settle_by is not None and now >= life.settle_by:
-        return "its settlement was not confirmed in time"
-    return "it could not be extended in time"

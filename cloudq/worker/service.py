@@ -86,7 +86,7 @@ class Worker:
         self._pid = os.getpid()
         self._loop = MainLoop(self._clock)
         self._stopping = False
-        self._tally = Tally(on_event)
+        self._tally = Tally(on_event, observer=app.runtime.observer, clock=self._clock)
         self._background = Threads("cloudq-renew", CALLS_AT_ONCE, clock=self._clock)
         self._keeper = LeaseKeeper(
             self._driver.extend,
@@ -96,6 +96,7 @@ class Worker:
             clock=self._clock,
             run=self._background.submit,
             watch=self._driver.watch if isinstance(self._driver, LeaseWatcher) else None,
+            observer=app.runtime.observer,
         )
         self._keeper_thread = LeaseThread(self._keeper, self._clock)
         self._runs = runs_of(app)
@@ -124,6 +125,7 @@ class Worker:
             dead=self._verdicts.note_dead,
             # What several polls bring takes as many calls to settle.
             flights=max(FLIGHTS, settings.polls),
+            observer=app.runtime.observer,
         )
         self._time_limits = ThreadTimeLimits(self._clock)
         self._processor = processor_of(app, self._time_limits)
@@ -152,6 +154,7 @@ class Worker:
             watch=self._processor.store_watch,
             burst=settings.burst,
             count=self._tally.count,
+            give_up=self._tally.give_up,
             run=self._background.submit,
             clock=self._clock,
         )
@@ -242,7 +245,7 @@ class Worker:
         for held, outcome in self._intake.take_done_elsewhere():
             self._verdicts.tell(held.delivery, outcome)
             if isinstance(outcome, Acked):  # the end of a verdict was counted when it was made
-                self._tally.note(outcome.ending)
+                self._tally.note_unrun(held.delivery, outcome.ending)
             self._settler.settle(held, outcome)
 
     def _close(self) -> None:
@@ -286,6 +289,7 @@ class Worker:
                 queues=len(self.queues),
                 ended=self._end_task,
                 clock=self._clock,
+                began=self._tally.begin,
             )
         from cloudq.worker.children import ChildExecutor
 
@@ -297,6 +301,7 @@ class Worker:
             queues=[self._driver.capabilities(queue) for queue in self.queues],
             ended=self._end_task,
             cannot_start=self._loop.fail,
+            began=self._tally.begin,
         )
         return self._children
 
@@ -336,3 +341,5 @@ class Worker:
             self._tally.count(held.delivery, outcome, seconds)
             self._strangers[held.delivery.queue].note_end(held.delivery, outcome)
             self._settler.settle(held, outcome, series)
+        else:
+            self._tally.give_up(held.delivery)  # a shutdown has released it

@@ -20,6 +20,7 @@ from functools import partial
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import PullDriver, Release
+from cloudq.core.observing import Observer
 from cloudq.core.outcome import ACKED, Acked, DeadLettered, Outcome, Snoozed, Why
 from cloudq.core.plan import Plan, plan
 from cloudq.core.safe_log import SafeLogger
@@ -51,6 +52,7 @@ class Settler:
             told in time: it comes again.
         dead: Told of each delivery that couldn't be dead-lettered: it comes again, and is not to run again.
         flights: How many calls may settle deliveries of a queue at once.
+        observer: As the finals'.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Settler:
         done: Callable[[Delivery], None] = lambda _: None,
         dead: Callable[[Delivery, DeadLettered], None] = lambda _, __: None,
         flights: int = FLIGHTS,
+        observer: Observer | None = None,
     ) -> None:
         self._dead = dead
         self._keeper = keeper
@@ -79,6 +82,7 @@ class Settler:
             done=done,
             dead=dead,
             flights=flights,
+            observer=observer,
         )
 
     @property

@@ -38,6 +38,7 @@ class Snoozes:
         burst: Whether the worker ends once its queues are empty: then it neither holds nor stops, but leaves what waits
             in its queue.
         count: Told of each delivery that is held, its outcome, and for how many seconds it ran.
+        give_up: Told of each that a shutdown has taken before.
         run: Runs a job on another thread. Returns whether it will.
         clock: Where the time comes from.
     """
@@ -50,6 +51,7 @@ class Snoozes:
         watch: StoreWatch | None,
         burst: bool,
         count: Callable[[Delivery, Outcome, float], None],
+        give_up: Callable[[Delivery], None] = lambda _: None,
         run: Callable[[Callable[[], None]], bool],
         clock: Clock,
     ) -> None:
@@ -58,6 +60,7 @@ class Snoozes:
         self._watch = watch
         self._burst = burst
         self._count = count
+        self._give_up = give_up
         self._run = run
         self._clock = clock
         self._asking_since: timedelta | None = None
@@ -93,6 +96,8 @@ class Snoozes:
             return outcome
         if kept is Kept.HELD:
             self._count(held.delivery, outcome, seconds)
+        else:
+            self._give_up(held.delivery)
         return None
 
     @property

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from google.api_core import exceptions as api
 from google.cloud.tasks_v2 import (
@@ -24,11 +24,13 @@ from google.cloud.tasks_v2 import (
     Task,
 )
 
+from cloudq.core.call_reports import CallReports
 from cloudq.core.capabilities import CALL_TIMEOUT
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.core.driver import SendResult
 from cloudq.drivers.cloud_tasks.faults import lacks_method, of_status, translate, unknown
 from cloudq.drivers.cloud_tasks.operations import Ended, ended
+from cloudq.drivers.cloud_tasks.told import Told
 
 MOST_DELETED: Final = 1_000  # by one call of batch_delete_tasks
 PAGE: Final = 1_000
@@ -46,12 +48,16 @@ class Service:
     Args:
         client: Returns the client; given the number of seconds that this may take.
         timeout: How long one call of the driver may take.
+
+    Attributes:
+        reports: Where each call is told; `None`: nowhere.
     """
 
     def __init__(self, client: Callable[[float], CloudTasksClient], timeout: timedelta = CALL_TIMEOUT) -> None:
         self.client = client
         self.timeout = timeout
         self.has_batches = True
+        self.reports: CallReports | None = None
 
     def calls(self, *, most: timedelta | None = None, times: int = 1) -> Calls:
         """For one call of a driver's method: all that is called by them ends within its time.
@@ -83,7 +89,7 @@ class Calls:
         """Stores one task. Never raises."""
         try:
             request = CreateTaskRequest(parent=parent, task=task)
-            made = self._client().create_task(request=request, retry=None, timeout=self._left())
+            made = self._client(queue).create_task(request=request, retry=None, timeout=self._left())
         except Exception as error:  # noqa: BLE001 - reported, whatever the SDK raised
             return _result_of(error, queue)
         # One without a name is given one.
@@ -109,7 +115,7 @@ class Calls:
         with _translating(queue):
             request = GetTaskRequest(name=name, response_view=Task.View.FULL)
             try:
-                found = self._client().get_task(request=request, retry=None, timeout=self._left())
+                found = self._client(queue).get_task(request=request, retry=None, timeout=self._left())
             except (api.NotFound, api.InvalidArgument):
                 return None
             if _id(found) != _last_part(name):
@@ -122,7 +128,7 @@ class Calls:
         request = ListTasksRequest(parent=parent, response_view=view, page_size=page)
         while True:
             with _translating(queue):
-                pages = self._client().list_tasks(request=request, retry=None, timeout=self._left()).pages
+                pages = self._client(queue).list_tasks(request=request, retry=None, timeout=self._left()).pages
                 found = next(iter(pages))
                 if not all(_id(task) for task in found.tasks):
                     raise unknown(queue, "which tasks there are")
@@ -135,7 +141,7 @@ class Calls:
         """Deletes a task. `False`: it wasn't there."""
         with _translating(queue):
             try:
-                self._client().delete_task(name=name, retry=None, timeout=self._left())
+                self._client(queue).delete_task(name=name, retry=None, timeout=self._left())
             except api.NotFound:
                 return False
         return True
@@ -178,14 +184,14 @@ class Calls:
     def purge(self, parent: str, queue: str) -> None:
         """Deletes all tasks of a queue."""
         with _translating(queue):
-            purged = self._client().purge_queue(name=parent, retry=None, timeout=self._left())
+            purged = self._client(queue).purge_queue(name=parent, retry=None, timeout=self._left())
             _check_named(purged, queue, "whether the queue is purged")
 
     def get_queue(self, parent: str, queue: str) -> Queue | None:
         """The queue's settings and state, or `None` if there is none."""
         with _translating(queue):
             try:
-                found = self._client().get_queue(name=parent, retry=None, timeout=self._left())
+                found = self._client(queue).get_queue(name=parent, retry=None, timeout=self._left())
             except api.NotFound:
                 return None
             _check_named(found, queue, "how the queue is set up")
@@ -203,7 +209,9 @@ class Calls:
         """Makes a queue. `False`: it was there, and is as it was."""
         with _translating(queue):
             try:
-                created = self._client().create_queue(parent=location, queue=made, retry=None, timeout=self._left())
+                created = self._client(queue).create_queue(
+                    parent=location, queue=made, retry=None, timeout=self._left()
+                )
             except api.AlreadyExists:
                 return False
             _check_named(created, queue, "whether the queue was made")
@@ -212,7 +220,7 @@ class Calls:
     def pause_queue(self, parent: str, queue: str) -> None:
         """Makes a queue push nothing."""
         with _translating(queue):
-            paused = self._client().pause_queue(name=parent, retry=None, timeout=self._left())
+            paused = self._client(queue).pause_queue(name=parent, retry=None, timeout=self._left())
             if getattr(paused, "state", None) != Queue.State.PAUSED:
                 raise unknown(queue, "whether the queue is paused")
 
@@ -223,7 +231,7 @@ class Calls:
             parent=parent, requests=[CreateTaskRequest(parent=parent, task=task) for task in tasks]
         )
         done = self._wait_for_end(
-            self._client().batch_create_tasks(request=request, retry=None, timeout=self._left()), queue
+            self._client(queue).batch_create_tasks(request=request, retry=None, timeout=self._left()), queue
         )
         named = set(map(_last_part, done.created))
         doubt = SendResult(error=unknown(queue) if done.error is None else translate(done.error, queue))
@@ -240,7 +248,7 @@ class Calls:
     def _delete_by_batch(self, parent: str, names: Sequence[str], queue: str) -> list[bool | Exception]:
         request = BatchDeleteTasksRequest(parent=parent, names=names)
         done = self._wait_for_end(
-            self._client().batch_delete_tasks(request=request, retry=None, timeout=self._left()), queue
+            self._client(queue).batch_delete_tasks(request=request, retry=None, timeout=self._left()), queue
         )
         # An error of the whole may come also where each item has its own.
         rest: bool | Exception = True if done.error is None else translate(done.error, queue)
@@ -256,7 +264,7 @@ class Calls:
                 break
             time.sleep(min(pause, self._left()))
             pause = min(_LONGEST_PAUSE, 1.5 * pause)
-            operations = self._client().transport.operations_client
+            operations = self._client(queue).transport.operations_client
             operation = operations.get_operation(operation.name, retry=None, timeout=self._left())
         done = None if operation is None else ended(operation)
         if done is None:
@@ -265,8 +273,13 @@ class Calls:
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _client(self) -> CloudTasksClient:
-        return self._service.client(self._left())
+    def _client(self, queue: str) -> CloudTasksClient:
+        client = self._service.client(self._left())
+        return (
+            client
+            if self._service.reports is None
+            else cast("CloudTasksClient", Told(client, self._service.reports, queue))
+        )
 
     def _left(self) -> float:
         """How many seconds the next call may take.

@@ -11,6 +11,7 @@ from typing import Final as Const
 
 from google.cloud.tasks_v2 import CloudTasksClient
 
+from cloudq.core.call_reports import CallReports
 from cloudq.core.capabilities import CALL_TIMEOUT
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery
@@ -27,6 +28,7 @@ from cloudq.drivers.cloud_tasks.sending import Sending, Target
 from cloudq.errors import BackendError
 
 TIMEOUT: Const = 3 * CALL_TIMEOUT
+HOST: Const = "cloudtasks.googleapis.com"
 
 
 class CloudTasksDriver:
@@ -90,6 +92,21 @@ class CloudTasksDriver:
     def client(self) -> CloudTasksClient:
         """This process's client, for what cloudq doesn't do."""
         return self._clients.get()
+
+    @property
+    def system(self) -> str:
+        """OpenTelemetry has no name of Cloud Tasks; this one is of its form."""
+        return "gcp_cloud_tasks"
+
+    @property
+    def server(self) -> str | None:
+        """The service's own host, or the emulator's."""
+        emulator = os.environ.get(EMULATOR)
+        return emulator.rpartition(":")[0] if emulator else HOST
+
+    def report_to(self, reports: CallReports | None) -> None:
+        """One for each RPC, by the service's names; what is asked again while a batch isn't over is none."""
+        self._service.reports = reports
 
     def capabilities(self, queue: str) -> Capabilities:
         """Those of every queue.

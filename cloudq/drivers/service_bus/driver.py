@@ -14,6 +14,7 @@ from uuid import UUID
 from azure.servicebus import NEXT_AVAILABLE_SESSION, ServiceBusClient, ServiceBusReceivedMessage, ServiceBusReceiver
 from azure.servicebus.management import ServiceBusAdministrationClient
 
+from cloudq.core.call_reports import Reporting
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Ack, Capabilities, ExtendResult, Final, Outgoing, QueueStats, SendResult, SettleResult
@@ -37,7 +38,7 @@ PURGE_LOOK: Const = timedelta(milliseconds=500)
 PURGE_PAGE: Const = 500
 
 
-class ServiceBusDriver:
+class ServiceBusDriver(Reporting):
     """Queues and subscriptions of one namespace.
 
     A queue whose name ends in `.fifo` has sessions, one for each ordering key; no other has. In a child process after
@@ -116,6 +117,16 @@ class ServiceBusDriver:
         """How many messages are held here until their retry is due (semantics 17)."""
         return self._settling.held
 
+    @property
+    def system(self) -> str:
+        """OpenTelemetry's name of Service Bus."""
+        return "servicebus"
+
+    @property
+    def server(self) -> str | None:
+        """The namespace, unless the URL left it to a connection string."""
+        return self._namespace or None
+
     def capabilities(self, queue: str) -> Capabilities:
         """Those of a queue, of one with sessions where the name ends in `.fifo`, or of a subscription."""
         return limits.capabilities(
@@ -135,7 +146,9 @@ class ServiceBusDriver:
             return [SendResult(error=BackendError("this driver is closed"))] * len(outgoing)
         try:
             with deadlines.within(self._patience), self._clients.sender(queue) as sender:
-                return sending.store(sender, outgoing, self._clock, lambda: self._place(queue))
+                return self._told(
+                    "Send", queue, lambda: sending.store(sender, outgoing, self._clock, lambda: self._place(queue))
+                )
         except Exception as error:  # noqa: BLE001 - reported for each item
             return [SendResult(error=translate(error, queue))] * len(outgoing)
 
@@ -146,10 +159,11 @@ class ServiceBusDriver:
             return []
         try:
             if is_ordered(queue):
-                got = self._session_queue(queue).receive(limit, wait)
+                got = self._told("Receive", queue, lambda: self._session_queue(queue).receive(limit, wait))
                 return list(self._deliveries(queue, [(slot, Taken(one.message, slot.ends)) for slot, one in got]))
             link = self._link(queue)
-            return list(self._deliveries(queue, [(link, one) for one in link.receive(limit, wait)]))
+            taken = self._told("Receive", queue, lambda: link.receive(limit, wait))
+            return list(self._deliveries(queue, [(link, one) for one in taken]))
         except Exception as error:
             if self._closed.is_set():
                 return []
@@ -158,7 +172,8 @@ class ServiceBusDriver:
     def settle(self, finals: Sequence[Final]) -> Sequence[SettleResult]:
         """All answers are awaited together. A release with a delay is held, and given back when it is due."""
         with deadlines.within(self._patience):
-            return self._settling.settle(finals)
+            queue = finals[0].lease.queue if finals else None
+            return self._told("Settle", queue, lambda: self._settling.settle(finals))
 
     def watch(self, lease: Lease, lost: Callable[[str], None]) -> None:
         """A session's lock ends with its link. A message's own lock outlives it, so there is nothing to report."""
@@ -179,7 +194,8 @@ class ServiceBusDriver:
         del by
         held = [_is_held(lease) for lease in leases]
         with deadlines.within(self._patience):
-            results = self._settling.extend(leases)
+            queue = leases[0].queue if leases else None
+            results = self._told("RenewLock", queue, lambda: self._settling.extend(leases))
         for lease, was_held, result in zip(leases, held, results, strict=True):
             # Not one that was settled meanwhile. A session's lock may also have ended with its link.
             ended_early = isinstance(result.error, LeaseLost) and was_held and _is_held(lease)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 from cloudq.aws_wire.bounded import Within, left
+from cloudq.aws_wire.instrumentations import past_opentelemetry
+from cloudq.core.call_reports import CallReports
 from cloudq.drivers.sqs.client import SqsClient
 from cloudq.drivers.sqs.faults import translate
 from cloudq.drivers.sqs.routes import Route
@@ -21,11 +24,15 @@ class Calls:
     Args:
         route: Gives the client to call.
         timeout: How long one call may take.
+
+    Attributes:
+        reports: Where each is told; `None`: nowhere.
     """
 
     def __init__(self, route: Route, timeout: timedelta) -> None:
         self._route = route
         self.timeout = timeout
+        self.reports: CallReports | None = None
 
     @property
     def client(self) -> SqsClient:
@@ -68,10 +75,24 @@ class Calls:
 
     def _make(self, operation: str, queue: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         try:
-            answer: Mapping[str, Any] = getattr(self._route.client_for(queue), operation)(**parameters)
+            method = getattr(self._route.client_for(queue), operation)
+            if self.reports is None:
+                answer: Mapping[str, Any] = method(**parameters)
+            else:
+                answer = self._make_told(self.reports, method, operation, queue, parameters)
         except Exception as error:
             meant = translate(error, queue)
             if meant is error:
                 raise
             raise meant from error
+        return answer
+
+    @staticmethod
+    def _make_told(
+        reports: CallReports, method: Any, operation: str, queue: str, parameters: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        if reports.quiet is not None:
+            method = past_opentelemetry(method)
+        name = operation.title().replace("_", "")
+        answer: Mapping[str, Any] = reports.make(name, queue, partial(method, **parameters))
         return answer

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 from threading import Event
 from typing import Final as Const
+from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
 from cloudq.aws_wire.wires import WireName, wire_named
+from cloudq.core.call_reports import CallReports
 from cloudq.core.capabilities import CALL_TIMEOUT
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery, Lease
@@ -107,10 +109,12 @@ class SQSDriver:
         self._urls = QueueUrls(self._calls, prefix=prefix, account=account)
         self._schedulers: RegionRoutes | None = None
         self._schedules: Schedules | None = None
+        self._all_calls = [self._calls]
         if scheduler_role is not None:
             self._schedulers = RegionRoutes(make("scheduler", scheduler), self._routes, region, endpoint_url)
             calls = Calls(self._schedulers, each)
             self._schedules = Schedules(calls, self._urls, role=scheduler_role, clock=clock)
+            self._all_calls.append(calls)
         self._settling = Settling(self._calls, clock)
         self._standard = replace(limits.STANDARD, call_timeout=each)
         if self._schedules is not None:
@@ -129,6 +133,21 @@ class SQSDriver:
     def client(self) -> SqsClient:
         """This process's botocore client of its region and endpoint, for what cloudq doesn't do."""
         return self._routes.own()
+
+    @property
+    def system(self) -> str:
+        """OpenTelemetry's name of SQS."""
+        return "aws_sqs"
+
+    @property
+    def server(self) -> str | None:
+        """The host of its endpoint."""
+        return urlsplit(getattr(getattr(self.client, "meta", None), "endpoint_url", "") or "").hostname
+
+    def report_to(self, reports: CallReports | None) -> None:
+        """Those of the scheduler, too, by AWS's names."""
+        for calls in self._all_calls:
+            calls.reports = reports
 
     def capabilities(self, queue: str) -> Capabilities:
         """Those of a standard queue, or, where the name ends in `.fifo`, of a FIFO queue.

@@ -21,6 +21,7 @@ from cloudq.push.refusals import RefusalLog
 from cloudq.push.runner import PushRunner
 from cloudq.push.sources import Arrivals
 from cloudq.running.events import Tally
+from tests.observing import Told
 from tests.unit.push.fakes import push
 from tests.unit.worker.fakes import until
 
@@ -31,7 +32,7 @@ class Bench:
     def __init__(self, app: App, threads: int = 2) -> None:
         self.app = app
         self.admission = Admission(threads, 0, SYSTEM_CLOCK)
-        self.tally = Tally()
+        self.tally = Tally(observer=app.runtime.observer)
         self.runner = PushRunner(app, self.admission, self.tally, RefusalLog(SYSTEM_CLOCK), threads=threads)
         self._arrivals = Arrivals(app, app.driver(), timedelta(minutes=10))
 
@@ -221,3 +222,48 @@ def test_what_had_its_last_run_is_not_run_again(backend, kind):
     assert ([1], [500, 500, 200]) == (runs, answers)
     (dead,) = app.queue("default").dead_letters
     assert "no such order" in dead.failure.reason
+
+
+def test_an_observer_is_told_of_each_run_once(backend):
+    """Done, failed, or ended by an error of ours: nothing stays in flight."""
+    app, driver = backend
+    app.observe(told := Told())
+    app.task("fine")(lambda: None)
+
+    @app.task("fails")
+    async def fails() -> None:
+        raise ValueError("no")
+
+    with bench_of(app) as bench:
+        bench.runner.run_here(bench.push("fine"))
+        asyncio.run(bench.runner.run(bench.push("fails")))
+        driver.encode = lambda _: 1 / 0
+        bench.runner.run_here(bench.push("fine"))
+    runs = [what for what in told.log if what[0] != "sent"]
+    began, ended = ("started", "fine"), ("ended", "fine", "succeeded")
+    assert [began, ended, ("started", "fails"), ("ended", "fails", "retried"), began, ended] == runs
+
+
+def test_a_run_that_was_given_up_is_told_as_released(backend):
+    """Its push is answered without it; it is in flight until its thread comes back."""
+    app, _ = backend
+    app.observe(told := Told())
+    began, goes_on = threading.Event(), threading.Event()
+
+    @app.task("slow")
+    def slow() -> None:
+        began.set()
+        goes_on.wait(20)
+
+    async def give_up(bench: Bench) -> None:
+        request = asyncio.create_task(bench.runner.run(bench.push("slow")))
+        await asyncio.to_thread(began.wait, 10)
+        assert 1 == bench.admission.give_up()
+        await request
+
+    with bench_of(app) as bench:
+        asyncio.run(give_up(bench))
+        assert 1 == told.in_flight
+        goes_on.set()
+        until(lambda: told.in_flight == 0)
+    assert ("ended", "slow", "released") == told.log[-1]

@@ -27,6 +27,7 @@ from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.testing import FakeClock
 from cloudq.testing.profiles import cloud_tasks_like, sqs_like
 from tests.ids import shown
+from tests.observing import Told
 
 
 class Flaky(MemoryDriver):
@@ -290,3 +291,28 @@ def test_a_task_that_may_run_longer_than_a_push_is_waited_for_is_refused():
     assert 1 == len(driver.sent)
     elsewhere = CloudQueue("q", MemoryDriver(clock=FakeClock(), capabilities=sqs_like), clock=FakeClock())
     assert elsewhere.send(Message(id="2", task="t", queue="q", time_limit=timedelta(hours=9))).error is None
+
+
+def test_an_observer_is_told_of_each_message_that_is_sent() -> None:
+    """Stored, or not, or there already; by each way of sending."""
+    driver, told = Flaky(), Told()
+    queue = CloudQueue("q", driver, clock=FakeClock(), observer=told)
+    one, two, three = messages(3)
+    queue.send(one)
+    queue.submit(two).result()
+    driver.fails = lambda item, tried: PermissionDenied("no") if item.id == "2" else None
+    queue.send_all([three, one])
+    with pytest.raises(PermissionDenied):
+        queue.send(three)
+    assert ["stored", "stored", "PermissionDenied", "stored", "PermissionDenied"] == [what[2] for what in told.log]
+    assert {"sent"} == {what[0] for what in told.log}
+
+
+def test_what_is_refused_before_it_is_tried_is_not_sent() -> None:
+    """Nor are copies, which cloudq makes."""
+    told = Told()
+    queue = CloudQueue("q", MemoryDriver(clock=FakeClock()), clock=FakeClock(), observer=told)
+    with pytest.raises(UnsupportedError):
+        queue.send(Message(id="1", task="t", queue="q", ordering_key="k"))
+    queue.store_copies([queue.prepared(messages(1)[0])])
+    assert [] == told.log

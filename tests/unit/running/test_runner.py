@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
 from datetime import timedelta
@@ -14,6 +15,7 @@ from cloudq.core.policy import RetryPolicy
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.running.runner import AwaitedRun, HostRunner, Once
 from cloudq.testing.clock import FakeClock
+from tests.observing import Told
 from tests.unit.worker.fakes import NoNotes, NoText
 
 
@@ -107,3 +109,29 @@ def test_whatever_the_apps_code_raises_there_is_an_outcome(
             outcome = runner.run(AwaitedRun(delivery, clock))
             assert isinstance(outcome, (Retried, DeadLettered))
             assert reason == outcome.reason
+
+
+def test_an_observer_is_told_of_each_run() -> None:
+    """Of one that is given up, too: nothing stays in flight."""
+    app, clock = App("memory://"), FakeClock()
+    app.observe(told := Told())
+    app.task("t")(lambda: None)
+    driver = MemoryDriver(clock=clock)
+    with app.using(driver, clock=clock):
+        runner = HostRunner(app)
+        app.send("t")
+        (delivery,) = driver.receive("default", limit=1, wait=timedelta(0), lease=timedelta(60))
+        runner.run(AwaitedRun(delivery, clock))
+
+        @app.task("late")
+        async def late() -> None:
+            running.give_up()
+            await asyncio.sleep(20)
+
+        app.send("late")
+        (delivery,) = driver.receive("default", limit=1, wait=timedelta(0), lease=timedelta(60))
+        running = AwaitedRun(delivery, clock)
+        assert runner.run(running) is None
+        runner.leave_behind([running])
+    assert [("started", "t"), ("ended", "t", "succeeded")] == told.log[1:3]
+    assert [("started", "late"), ("ended", "late", "released")] == told.log[4:]

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Capabilities, ExtendResult, Final, Outgoing, SendResult, SettleResult
+from cloudq.core.observing import Observer
 from cloudq.core.outcome import ACKED, DeadLettered, Outcome
 from cloudq.errors import BackendUnavailable
 from cloudq.running.held import HeldLease
@@ -41,7 +42,7 @@ class Books:
 class Bench:
     """A settler whose backend answers what the test says, on a fake clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, observer: Observer | None = None) -> None:
         self.clock = FakeClock()
         self.capabilities = Capabilities(max_batch=10, max_body=1000)
         self.errors: dict[str, Exception | None] = {}  # by queue
@@ -71,6 +72,7 @@ class Bench:
             acked=self.deleted.append,
             done=self.done.append,
             dead=lambda one, outcome: self.dead.append((one, outcome)),
+            observer=observer,
         )
 
     def settle(self, finals: Sequence[Final]) -> Sequence[SettleResult]:

@@ -15,6 +15,7 @@ from cloudq.errors import LeaseLost
 from cloudq.running.lease_life import State
 from cloudq.worker.series import Series
 from tests.ids import shown
+from tests.observing import Told
 from tests.unit.worker.fakes import until
 from tests.unit.worker.settling import DOWN, LEASE, SECOND, Bench
 
@@ -162,3 +163,20 @@ def test_a_lease_is_extended_for_settle_timeout_at_most(bench: Bench) -> None:
     bench.settler.settle_together([held])
     assert held.life.settle_by == bench.clock.elapsed() + timedelta(seconds=30)
     assert LEASE > timedelta(seconds=30)
+
+
+def test_an_observer_is_told_of_a_settlement_that_came_too_late() -> None:
+    """Its lease was somebody else's by then."""
+    told = Told()
+    bench = Bench(observer=told)
+    held = bench.held()
+    settle = bench.settle
+
+    def answer(finals: Sequence[Final]) -> Sequence[SettleResult]:
+        settle(finals)
+        return [SettleResult(error=LeaseLost("it was over"))]
+
+    bench.settle = answer  # type: ignore[method-assign]  # the driver that the settler calls
+    bench.settler.settle_together([held])
+    assert [("lease lost", "q")] == told.log
+    bench.settler.close()

@@ -19,6 +19,7 @@ from cloudq.running.held import HeldLease
 from cloudq.running.lease_life import State
 from cloudq.testing.clock import FakeClock
 from cloudq.worker.leases import LeaseKeeper
+from tests.observing import Told
 from tests.unit.worker.fakes import delivery
 
 LEASE = timedelta(seconds=120)
@@ -637,3 +638,42 @@ class Keeping(RuleBasedStateMachine):
 
 Keeping.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestKeeping = Keeping.TestCase
+
+
+def test_an_observer_is_told_how_many_leases_were_extended(clock: FakeClock, backend: Backend) -> None:
+    """Those that were granted, by their queue; a call that failed extended none."""
+    able = Capabilities(max_batch=10, max_body=1000)
+    keeper = LeaseKeeper(
+        backend,
+        lease=lambda _: LEASE,
+        settle_timeout=SETTLE,
+        capabilities=lambda _: able,
+        clock=clock,
+        observer=(told := Told()),
+    )
+    held = keeper.attach([delivery(clock) for _ in range(3)])
+    backend.results[held[2].delivery.lease.receipt] = ExtendResult(error=LeaseLost("gone"))
+    tick_after(keeper, clock, LEASE / 2)
+    assert [("lease lost", held[2].delivery.queue), ("lease renewed", held[0].delivery.queue, 2)] == told.log
+    backend.error = BackendUnavailable("away")
+    tick_after(keeper, clock, LEASE / 2)
+    assert 2 == len(told.log)
+
+
+def test_an_observer_is_told_of_each_lease_that_is_lost(clock: FakeClock, backend: Backend) -> None:
+    """Once, with no lock held: it may ask the keeper."""
+    able = Capabilities(max_batch=10, max_body=1000)
+    keeper = LeaseKeeper(
+        backend,
+        lease=lambda _: LEASE,
+        settle_timeout=SETTLE,
+        capabilities=lambda _: able,
+        clock=clock,
+        observer=(told := Told()),
+    )
+    backend.error = BackendUnavailable("away")
+    [held] = keeper.attach([delivery(clock)])
+    tick_after(keeper, clock, LEASE)
+    tick_after(keeper, clock, LEASE)
+    assert held.lost.is_set()
+    assert [("lease lost", held.delivery.queue)] == told.log

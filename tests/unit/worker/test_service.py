@@ -30,6 +30,7 @@ from cloudq.worker.service import Worker
 from cloudq.worker.settings import WorkerSettings
 from tests.ids import shown
 from tests.ledger import Ledger
+from tests.observing import Told
 from tests.unit.worker.fakes import Running, Unreliable, running, until
 from tests.unit.worker.intakes import arrive
 
@@ -1032,3 +1033,44 @@ def test_a_transaction_is_committed_once(app: App, driver: Unreliable, tmp_path:
     assert 0 == Worker(app, WorkerSettings(burst=True)).run()
     assert 2 == len(driver.driver.sent)
     assert ["1"] == ledger.entries()
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_an_observer_is_told_of_each_run_from_its_start_to_its_end(app: App, is_async: bool) -> None:
+    """Once each, in the words of the outcomes; of what is due now, with hardly any age."""
+    app.observe(told := Told())
+
+    @app.task("plain")
+    def plain() -> None: ...
+
+    @app.task("coroutine")
+    async def coroutine() -> None: ...
+
+    @app.task("fails", retry=RetryPolicy(stop=stop_after_attempt(2), wait=wait_fixed(0)))
+    def fails() -> None:
+        raise ValueError("no")
+
+    name = "coroutine" if is_async else "plain"
+    app.send(name)
+    burst(app)
+    app.send("fails")
+    burst(app)
+    began, again = ("started", "fails"), ("ended", "fails", "retried")
+    assert [
+        *[("sent", name, "stored"), ("started", name), ("ended", name, "succeeded"), ("sent", "fails", "stored")],
+        *[began, again, began, ("ended", "fails", "dead_lettered")],
+    ] == told.log
+    assert all(age is not None and age < timedelta(minutes=1) for age in told.ages)
+
+
+def test_what_a_shutdown_takes_from_its_handler_is_no_longer_in_flight(app: App, gate: Gate) -> None:
+    """It is told as released, once, when its handler comes back."""
+    app.observe(told := Told())
+    app.send("wait", {"number": 1})
+    with running(app, grace=timedelta(0)) as worker:
+        until(lambda: gate.started)
+        worker.stop(now=True)
+    assert 1 == told.in_flight
+    gate.open.set()
+    until(lambda: told.in_flight == 0)
+    assert ("ended", "wait", "released") == told.log[-1]

@@ -200,7 +200,7 @@ class Calls:
     def permissions(self, parent: str, asked: Sequence[str], queue: str) -> list[str]:
         """Those of the asked permissions that this account has on a queue; none, too, where there is no such queue."""
         with _translating(queue):
-            answer = self._client().test_iam_permissions(
+            answer = self._client(queue).test_iam_permissions(
                 request={"resource": parent, "permissions": list(asked)}, retry=None, timeout=self._left()
             )
             return list(answer.permissions)

@@ -28,6 +28,7 @@ from cloudq.cli import (
 )
 from cloudq.cli.demo import command as demo
 from cloudq.cli.dlq import commands as dlq
+from cloudq.cli.dlq import exchange, repair
 from cloudq.cli.doctor import command as doctor
 from cloudq.cli.options import DEBUG, Switches
 from cloudq.cli.outbox import commands as outbox
@@ -121,7 +122,7 @@ def _cloudq(
 
 @dead_letters.callback()
 def _dlq() -> None:
-    """Look at what failed for good, send it again, or throw it away."""
+    """Look at what failed for good, send it again, corrected or not, keep it elsewhere, or throw it away."""
 
 
 @emulators.callback()
@@ -212,8 +213,11 @@ application.add_typer(dead_letters, name="dlq", rich_help_panel=_REPAIR)
 _add(application, "purge", queues.purge, queues.PURGE_EXAMPLES, _REPAIR)
 _add(dead_letters, "list", dlq.list_, dlq.LIST_EXAMPLES)
 _add(dead_letters, "show", dlq.show_, dlq.SHOW_EXAMPLES)
-_add(dead_letters, "redrive", dlq.redrive, dlq.REDRIVE_EXAMPLES)
-_add(dead_letters, "purge", dlq.purge, dlq.PURGE_EXAMPLES)
+_add(dead_letters, "redrive", repair.redrive, repair.REDRIVE_EXAMPLES)
+_add(dead_letters, "edit", repair.edit, repair.EDIT_EXAMPLES)
+_add(dead_letters, "purge", repair.purge, repair.PURGE_EXAMPLES)
+_add(dead_letters, "export", exchange.export, exchange.EXPORT_EXAMPLES)
+_add(dead_letters, "import", exchange.import_, exchange.IMPORT_EXAMPLES)
 
 
 def invoke(words: Sequence[str], switches: Switches) -> None:

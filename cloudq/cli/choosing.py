@@ -113,7 +113,9 @@ def _looking(chosen: Chosen, *, stores: bool = False) -> Iterator[Chosen]:
 
 
 @contextmanager
-def one_queue(queue: str, spec: str | None, backend: str | None) -> Iterator[tuple[Chosen, CloudQueue]]:
+def one_queue(
+    queue: str, spec: str | None, backend: str | None, *, stores: bool = False
+) -> Iterator[tuple[Chosen, CloudQueue]]:
     """The one queue that a command is about. Says so if no task declares that name. Needs no tasks.
 
     Raises:
@@ -121,7 +123,7 @@ def one_queue(queue: str, spec: str | None, backend: str | None) -> Iterator[tup
         OptionError: It is no name of a queue.
     """
     name = queue_name(queue)
-    with any_app(spec, backend, wanted=False) as chosen:
+    with any_app(spec, backend, wanted=False, stores=stores) as chosen:
         queues_of(chosen, [name])
         yield chosen, chosen.app.queue(name)
 

@@ -12,6 +12,7 @@ from cloudq.core.delivery import Delivery
 from cloudq.core.failure import Failure, bounded_reason
 from cloudq.core.message import LARGEST_COUNT
 from cloudq.core.outcome import Acked, DeadLettered, Outcome
+from cloudq.core.redriving import times_redriven
 
 
 class Details:
@@ -46,6 +47,7 @@ class Details:
             worker=worker_name(),
             generation=_generation(delivery),
             waited=max(outcome.failure.waited, before.waited) if before is not None else outcome.failure.waited,
+            redriven=times_redriven(delivery.message, before),
         )
         return replace(outcome, reason=reason, failure=failure)
 

@@ -43,6 +43,7 @@ __all__ = [
     "ExtendResult",
     "Final",
     "FinalStep",
+    "HidingLooks",
     "LeaseWatcher",
     "MoveProgress",
     "MoveState",
@@ -211,6 +212,19 @@ class BoundedLooks(Protocol):
     @property
     def unseen(self) -> bool:
         """Whether the latest look (`peek`, `get`, `take` or `purge` of chosen ones) ended before it had seen all."""
+        ...
+
+
+@runtime_checkable
+class HidingLooks(Protocol):
+    """An optional part of a dead-letter queue whose looks lease what they read, as its service shows nothing else.
+
+    A look must give back what it read as soon as it ends. To take chosen ones is such a look, too.
+    """
+
+    @property
+    def hides_for(self) -> timedelta:
+        """For how long a look that was cut off hides from others what it had read, at most."""
         ...
 
 

@@ -22,7 +22,7 @@ _MESSAGE_CHARS: Final = 1_000
 _NAME_CHARS: Final = 64
 # A shorter part of a reason tells nobody anything.
 _LEAST_REASON: Final = 32
-_COUNTS: Final = ("attempts", "deliveries", "generation")
+_COUNTS: Final = ("attempts", "deliveries", "generation", "redriven")
 _EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 _TIMES: Final = ("first_at", "last_at", "waiting_since", "unknown_since")
 
@@ -46,6 +46,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         unknown_since: Since when it has been waiting for a program that knows its task, or `None` if this failure is
             another one.
         waited: For how long it had waited before, for what wasn't its fault: age-based stops don't count that.
+        redriven: How often the message had been redriven (see `cloudq.core.redriving`).
     """
 
     reason: str
@@ -61,6 +62,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     waiting_since: datetime | None = None
     unknown_since: datetime | None = None
     waited: timedelta = timedelta(0)
+    redriven: int = 0
 
     @classmethod
     def of(cls, reason: str, error: BaseException | None = None) -> Failure:

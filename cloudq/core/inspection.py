@@ -40,6 +40,7 @@ class DeadMessage(msgspec.Struct, frozen=True, kw_only=True):
         message: What the body says, or `None` where it can't be decoded.
         failure: Why it is here, or `None` where the backend put it here by itself.
         dead_at: Since when it is here, or `None` where the backend doesn't say.
+        group: The ordering key in force, where the backend keeps it beside the body.
     """
 
     key: str
@@ -49,3 +50,13 @@ class DeadMessage(msgspec.Struct, frozen=True, kw_only=True):
     message: Message | None
     failure: Failure | None
     dead_at: datetime | None = None
+    group: str | None = None
+
+    @property
+    def died_at(self) -> datetime | None:
+        """When it died, as far as that is known: else when it failed last, or when it was sent."""
+        if self.dead_at is not None:
+            return self.dead_at
+        if self.failure is not None and self.failure.last_at is not None:
+            return self.failure.last_at
+        return self.message.sent_at if self.message is not None else None

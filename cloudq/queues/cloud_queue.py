@@ -5,7 +5,7 @@ It adds what every backend needs alike: batching, retries of transient errors, a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from operator import itemgetter
@@ -33,15 +33,16 @@ from cloudq.core.plan import outgoing
 from cloudq.core.refusals import is_plain, refuse_unsupported, refused, takes_plain
 from cloudq.core.shield import shielded
 from cloudq.core.signatures import sign
-from cloudq.core.signing_keys import SigningKey
+from cloudq.core.signing_keys import SigningKeys
 from cloudq.errors import CloudqError, MessageTooLarge, OptionError
 from cloudq.queues.claim_check import Blob, ClaimCheck, referring
-from cloudq.queues.dead_letters import DeadLetters
 from cloudq.queues.storing import Parcel, Storing, out_of_order
 from cloudq.queues.urls import CLAIM_CHECK_EXAMPLE
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
+
+    from cloudq.queues.dead_letters import DeadLetters
 
 TOO_LARGE_HINT: Final = (
     f"set CLOUDQ_CLAIM_CHECK to a store for large payloads, e.g. {CLAIM_CHECK_EXAMPLE} "
@@ -59,7 +60,8 @@ class CloudQueue:
         driver: The backend.
         clock: Where the time comes from.
         claim_check: Where payloads go that are too large for the queue, or `None` to refuse them.
-        signer: What messages are signed with; `None`: they aren't.
+        keys: The first of them signs messages; `None`: they aren't signed.
+        fingerprint_of: By what the store of idempotency keys tells payloads apart, for edits; default: all of them.
         observer: Told of each message that is sent; `None`: nobody is.
     """
 
@@ -70,7 +72,8 @@ class CloudQueue:
         *,
         clock: Clock = SYSTEM_CLOCK,
         claim_check: ClaimCheck | None = None,
-        signer: SigningKey | None = None,
+        keys: SigningKeys | None = None,
+        fingerprint_of: Callable[[Message], bytes] | None = None,
         observer: Observer | None = None,
     ) -> None:
         self.name = name
@@ -78,7 +81,9 @@ class CloudQueue:
         self._driver = driver
         self._clock = clock
         self._claim_check = claim_check
-        self._signer = signer
+        self._keys = keys
+        self._signer = None if keys is None else keys.first
+        self._fingerprint_of = fingerprint_of
         self.capabilities: Capabilities = driver.capabilities(name)
         self._cancels = self.capabilities.cancels is not Cancels.NOTHING
         self._takes_plain = takes_plain(name, self.capabilities)  # asked once: most messages are plain ones
@@ -254,7 +259,10 @@ class CloudQueue:
 
     @property
     def dead_letters(self) -> DeadLetters:
-        """The queue's dead letters: list, show, redrive, purge."""
+        """The queue's dead letters: select, redrive, edit, purge, export, load."""
+        from cloudq.queues.dead_letters import DeadLetters  # few programs look at theirs
+        from cloudq.queues.letters.editing import Means
+
         return DeadLetters(
             self.name,
             self._driver.dead_letters(self.name),
@@ -262,6 +270,7 @@ class CloudQueue:
             self.capabilities,
             self._clock,
             mover=self._driver if isinstance(self._driver, DeadLetterMover) else None,
+            means=Means(keys=self._keys, claim_check=self._claim_check, fingerprint_of=self._fingerprint_of),
         )
 
 

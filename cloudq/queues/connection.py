@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.driver import Driver
+from cloudq.core.message import Message
 from cloudq.core.observing import Observer
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.shield import shielded
-from cloudq.core.signing_keys import SigningKey
+from cloudq.core.signing_keys import SigningKeys
 from cloudq.core.tracing import Tracing
 from cloudq.core.url import parse_url, rooted
 from cloudq.errors import BackendError, ConfigurationError
@@ -40,6 +41,7 @@ class Connection:
         signing: Which keys sign what is sent, as far as the app was given any.
         given_claim_check: The URL of the store of large payloads that it was given, or `None`.
         clock: Where the time of this app comes from.
+        fingerprint_of: By what the store of idempotency keys tells payloads apart, as far as the app knows the tasks.
         observed: Who is told of what happens. Changed by `observe` and `trace`.
     """
 
@@ -50,6 +52,7 @@ class Connection:
         self.signing = SigningSettings()
         self.given_claim_check: str | None = None
         self.clock: Clock = SYSTEM_CLOCK
+        self.fingerprint_of: Callable[[Message], bytes] | None = None
         self.observed = Observed()
         self._lock = threading.RLock()
         self._opening = False  # guarded by the lock
@@ -141,7 +144,8 @@ class Connection:
                     opened.driver,
                     clock=opened.clock,
                     claim_check=opened.claim_check,
-                    signer=opened.signer,
+                    keys=opened.keys,
+                    fingerprint_of=self.fingerprint_of,
                     observer=self.observed.observer,
                 ),
             )
@@ -183,7 +187,7 @@ class Connection:
         store = self._claim_check(claim_check or self.claim_check_url, clock)
         with self._lock:
             before, clock_before = self._open, self.clock
-            self._open, self.clock = _Open(driver, clock, store, self._signer(), scheme=None), clock
+            self._open, self.clock = _Open(driver, clock, store, self.signing.in_force().keys, scheme=None), clock
             self.observed.bind(driver, None)
         try:
             yield
@@ -228,9 +232,9 @@ class Connection:
             url = self.url
             look_before_opening(self, url)
             store = self._claim_check(self.claim_check_url, self.clock)
-            signer = self._signer()
+            keys = self.signing.in_force().keys
             driver, scheme = open_driver(url, self.clock), parse_url(url).scheme
-            opened = self._open = _Open(driver, self.clock, store, signer, scheme=scheme)
+            opened = self._open = _Open(driver, self.clock, store, keys, scheme=scheme)
             self.observed.bind(driver, scheme)
             if self.given is None and not os.environ.get(URL_VARIABLE):
                 logger.warning("CLOUDQ_URL is not set: tasks are kept in %s", parse_url(url))
@@ -241,10 +245,6 @@ class Connection:
     @staticmethod
     def _claim_check(url: str | None, clock: Clock) -> ClaimCheck | None:
         return None if url is None else ClaimCheck(url, clock=clock)
-
-    def _signer(self) -> SigningKey | None:
-        keys = self.signing.in_force().keys
-        return None if keys is None else keys.first
 
     def _forget_lock(self) -> None:
         self._lock = threading.RLock()
@@ -259,14 +259,14 @@ class _Open:
         driver: Driver,
         clock: Clock,
         claim_check: ClaimCheck | None,
-        signer: SigningKey | None,
+        keys: SigningKeys | None,
         *,
         scheme: str | None,
     ) -> None:
         self.pid = os.getpid()
         self.driver = driver
         self.claim_check = claim_check
-        self.signer = signer
+        self.keys = keys
         self.clock = clock
         self.scheme = scheme  # of the URL that it was opened by
         self.lent = scheme is None  # neither to be closed here nor to be opened again

@@ -2,74 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
-
-import msgspec
-from msgspec.structs import replace
+from collections.abc import Callable, Iterable, Sequence
 
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import (
-    Ack,
-    BoundedLooks,
     Capabilities,
     DeadLetterMover,
     DeadLetterQueue,
-    DeadMessage,
-    Final,
     Outgoing,
     Refusal,
-    Release,
     SendResult,
 )
-from cloudq.core.message import native_copy_id, next_generation
-from cloudq.core.moving import MoveProgress
-from cloudq.core.plan import letter_name, outgoing
 from cloudq.core.refusals import refused
 from cloudq.core.shield import shielded
 from cloudq.errors import UnsupportedError
+from cloudq.queues.letters.copying import Copier
+from cloudq.queues.letters.editing import Change, Editor, Means, tried
+from cloudq.queues.letters.exchange import Importer
+from cloudq.queues.letters.groups import DeadGroup
+from cloudq.queues.letters.looking import Looking
+from cloudq.queues.letters.moving import Move
+from cloudq.queues.letters.pace import Pace
+from cloudq.queues.letters.redriving import PAGE, Progress, Redriven, Redriver
+from cloudq.queues.letters.where import Where
 
-# How long a redrive may take over one batch before somebody else may take its dead letters.
-REDRIVE_LEASE = timedelta(minutes=2)
-PAGE = 100
+__all__ = ["PAGE", "DeadGroup", "DeadLetters", "Move", "Redriven", "Where"]
+
+# Of a purge of chosen ones: what is taken has to be deleted while the lease on it lasts.
+_PURGED_AT_ONCE = 1_000
 
 
-class Redriven(msgspec.Struct, frozen=True, kw_only=True):
-    """What a redrive did.
+class DeadLetters(Looking):
+    """The dead letters of one queue. Obtained by `app.queue("name").dead_letters`.
 
-    Attributes:
-        redriven: Dead letters that are in their queue again.
-        errors: Why others are still in the dead-letter queue, one error each.
+    Which of them a method is about is said by their `key`s, or by a condition (`where`), whose words are those of
+    `Where.parse`; `limit` is at most how many of these, the oldest first.
+
+    What is sent again is stored in its queue first and deleted here after. So a crash in between leaves a message in
+    both places, never in none, and to go on is to call the same again: what was sent again is no longer here. Two
+    callers at once: a dead letter that one of them has taken is `missed` by the other; where the backend has no leases
+    for dead letters (Google Cloud Tasks) both make the same copy, of which one is stored.
     """
-
-    redriven: int
-    errors: Sequence[Exception] = ()
-
-
-class Move:
-    """The backend moves dead letters back by itself, whether this process lives or not. See `DeadLetters.move_all`."""
-
-    def __init__(self, queue: str, mover: DeadLetterMover, name: str) -> None:
-        self.queue = queue
-        self._mover = mover
-        self._name = name
-
-    def __repr__(self) -> str:
-        """The queue's name."""
-        return f"Move({self.queue!r})"
-
-    def progress(self) -> MoveProgress:
-        """How far it is, asked anew. Once a second is enough."""
-        return self._mover.move_progress(self.queue, self._name)
-
-    def cancel(self) -> None:
-        """Asks the backend to stop. What was moved stays moved; one that has ended is left as it is."""
-        self._mover.cancel_move(self.queue, self._name)
-
-
-class DeadLetters:
-    """The dead letters of one queue. Obtained by `app.queue("name").dead_letters`."""
 
     def __init__(
         self,
@@ -80,73 +54,92 @@ class DeadLetters:
         clock: Clock,
         *,
         mover: DeadLetterMover | None = None,
+        means: Means | None = None,
     ) -> None:
-        self.queue = queue
+        super().__init__(queue, dead, clock)
         self._mover = mover
-        self._dead = dead
         self._store = store
         self._capabilities = capabilities
-        self._clock = clock
+        self._means = means or Means()
 
     def __repr__(self) -> str:
         """The queue's name."""
         return f"DeadLetters({self.queue!r})"
 
-    @shielded
-    def peek(self, *, limit: int = PAGE, after: str | None = None) -> Sequence[DeadMessage]:
-        """Up to `limit` dead letters, oldest first, from behind the one whose `key` is `after`. Takes nothing."""
-        return self._dead.peek(limit=limit, after=after)
-
-    def __iter__(self) -> Iterator[DeadMessage]:
-        """All dead letters, oldest first, read page by page."""
-        after: str | None = None
-        while page := self._dead.peek(limit=PAGE, after=after):
-            yield from page
-            after = page[-1].key
-
-    @property
-    def unseen(self) -> bool:
-        """Whether the latest look here ended at the backend's bound, so that there may be more dead letters.
-
-        Amazon SQS and Google Cloud Tasks can't list them page by page. A look there ends after 10,000, or after 64 MiB
-        of their bodies; the others show once those are gone.
-        """
-        return isinstance(self._dead, BoundedLooks) and self._dead.unseen
-
-    @shielded
-    def get(self, key: str) -> DeadMessage | None:
-        """The dead letter with that `key`, or `None` if there is none (any more)."""
-        return self._dead.get(key)
-
-    @shielded
-    def redrive(self, keys: Sequence[str] | None = None, *, limit: int | None = None) -> Redriven:
+    def redrive(
+        self,
+        keys: Sequence[str] | None = None,
+        *,
+        where: Where | str | None = None,
+        limit: int | None = None,
+        rate: float | None = None,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> Redriven:
         """Sends dead letters to their queue again, with all attempts before them, then deletes them here.
 
-        Stored first and deleted after: a crash in between leaves a message in both places, and the copy's name by
-        generation keeps a second redrive from making a second copy where the backend de-duplicates. What dies again
-        while this runs is not taken twice.
+        They keep their id and their trace; each says how often it was redriven. Chosen are those that are here at the
+        start: what dies again while this runs isn't taken twice.
 
         Args:
-            keys: Those to redrive, or `None` for all that are there now.
+            keys: Those to redrive; `None` for all, or those of `where`.
+            where: A condition; not together with `keys`.
             limit: At most this many.
+            rate: At most this many a second, evenly; `None` for as fast as it goes.
+            dry_run: Whether only to say how many would be `chosen`.
+            progress: Called with what was done so far after each batch.
 
         Raises:
             UnsupportedError: Nothing can be sent to this queue.
+            OptionError: The condition, or the rate, means nothing.
         """
-        if not self._capabilities.copies:
-            raise refused(Refusal.REDRIVE, self.queue, self._capabilities)
-        wanted = list(dict.fromkeys(keys)) if keys is not None else self._keys_now(limit)
-        if limit is not None:
-            wanted = wanted[: max(0, limit)]
-        redriven = 0
-        errors: list[Exception] = []
-        size = min(PAGE, self._capabilities.max_batch)
-        for start in range(0, len(wanted), size):
-            taken = self._dead.take(wanted[start : start + size], limit=size, lease=REDRIVE_LEASE)
-            stored, failed = self._redrive_batch(taken)
-            redriven += stored
-            errors += failed
-        return Redriven(redriven=redriven, errors=tuple(errors))
+        self._refuse_unless_sendable()
+        chosen = self._chosen(keys, where, limit)
+        if dry_run:
+            return Redriven(redriven=0, chosen=len(chosen))
+        return self._redrive(self._copier().copy, chosen, rate, progress)
+
+    def edit(
+        self,
+        change: Change,
+        keys: Sequence[str] | None = None,
+        *,
+        by: str,
+        where: Where | str | None = None,
+        limit: int | None = None,
+        rate: float | None = None,
+        dry_run: bool = False,
+        vouch: bool = False,
+        progress: Progress | None = None,
+    ) -> Redriven:
+        """As `redrive`, with each message changed on its way, and a note in it of when, by whom and what.
+
+        A record of its idempotency key that was made of the payload before is taken for one of this work.
+
+        Args:
+            change: Gives the changed message for the dead one: `lambda message: msgspec.structs.replace(...)`. What it
+                may change: task, payload, idempotency_key, fairness_key, headers.
+            keys: As for `redrive`.
+            by: Who edits.
+            where: As for `redrive`.
+            limit: As for `redrive`.
+            rate: As for `redrive`.
+            dry_run: Whether only to look which of those that are `chosen` can be edited: `errors` are of the others.
+            vouch: Sign also messages whose signature doesn't fit one of the app's keys, or that have none.
+            progress: As for `redrive`.
+
+        Raises:
+            UnsupportedError: Nothing can be sent to this queue.
+            OptionError: The condition, or the rate, means nothing.
+        """
+        self._refuse_unless_sendable()
+        editor = Editor(change, by=by, means=self._means, clock=self._clock, vouch=vouch)
+        if dry_run:
+            return tried(editor, self._listed(keys, where, limit))
+        copier = self._copier()
+        return self._redrive(
+            lambda dead: copier.copy(dead, editor.edit(dead)), self._chosen(keys, where, limit), rate, progress
+        )
 
     @property
     def movable(self) -> bool:
@@ -176,57 +169,109 @@ class DeadLetters:
             )
         return Move(self.queue, self._mover, self._mover.start_move(self.queue))
 
+    def purge(
+        self,
+        keys: Sequence[str] | None = None,
+        *,
+        where: Where | str | None = None,
+        limit: int | None = None,
+        dry_run: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ) -> int:
+        """Deletes dead letters. They are gone. Returns how many there were.
+
+        Args:
+            keys: Those to delete; `None` for all, or those of `where`.
+            where: A condition; not together with `keys`.
+            limit: At most this many.
+            dry_run: Whether only to say how many there are.
+            progress: Called with how many were deleted so far.
+
+        Raises:
+            OptionError: The condition means nothing.
+        """
+        if keys is None and where is None and limit is None and not dry_run:
+            return self._purge(None)
+        chosen = self._chosen(keys, where, limit)
+        if dry_run:
+            return len(chosen)
+        deleted = 0
+        for start in range(0, len(chosen), _PURGED_AT_ONCE):
+            deleted += self._purge(chosen[start : start + _PURGED_AT_ONCE])
+            if progress is not None:
+                progress(deleted)
+        return deleted
+
+    def load(
+        self,
+        lines: Iterable[bytes],
+        *,
+        by: str,
+        start: int = 1,
+        limit: int | None = None,
+        rate: float | None = None,
+        dry_run: bool = False,
+        vouch: bool = False,
+        progress: Progress | None = None,
+    ) -> Redriven:
+        """Sends what `export` wrote to this queue: as a redrive does, and edited where a line has an `edit`.
+
+        What can't be read, or not be sent, is an error that names its line; the others go on.
+
+        Args:
+            lines: With their ends or without.
+            by: Who imports, for the notes of edits.
+            start: The number of the first line to send, from 1: to go on where an import ended.
+            limit: At most this many.
+            rate: As for `redrive`.
+            dry_run: Whether only to look which lines can be sent.
+            vouch: Sign also messages whose signature doesn't fit one of the app's keys, or that have none. Without it
+                they are refused where the app has keys.
+            progress: As for `redrive`.
+
+        Raises:
+            UnsupportedError: Nothing can be sent to this queue.
+            OptionError: The rate means nothing.
+        """
+        self._refuse_unless_sendable()
+        importer = Importer(
+            self.queue,
+            self._copier(),
+            self._store,
+            means=self._means,
+            clock=self._clock,
+            by=by,
+            vouch=vouch,
+            pace=Pace(rate, self._clock),
+            progress=progress,
+        )
+        return importer.run(lines, start=start, limit=limit, dry_run=dry_run)
+
+    def _redrive(
+        self,
+        copy: Callable[[Delivery], Outgoing],
+        chosen: Sequence[str],
+        rate: float | None,
+        progress: Progress | None,
+    ) -> Redriven:
+        redriver = Redriver(
+            self._dead,
+            self._store,
+            copy,
+            pace=Pace(rate, self._clock),
+            most=self._capabilities.max_batch,
+            exclusive=self._capabilities.dead_letter_leases,
+            progress=progress,
+        )
+        return redriver.run(chosen)
+
+    def _copier(self) -> Copier:
+        return Copier(self.queue, self._capabilities, self._clock, self._means.signer)
+
     @shielded
-    def purge(self, keys: Sequence[str] | None = None) -> int:
-        """Deletes the dead letters of `keys`, or (`None`) all. They are gone. Returns how many there were."""
+    def _purge(self, keys: Sequence[str] | None) -> int:
         return self._dead.purge(keys)
 
-    def _keys_now(self, limit: int | None) -> list[str]:
-        # Listed first, so that a message that fails again at once isn't redriven in a circle.
-        keys: list[str] = []
-        for dead in self:
-            if limit is not None and len(keys) >= limit:
-                break
-            keys.append(dead.key)
-        return keys
-
-    def _redrive_batch(self, taken: Sequence[Delivery]) -> tuple[int, list[Exception]]:
-        """Stores the copies, then deletes those dead letters whose copy is stored. How many, and the errors."""
-        stored = self._store([self._copy(delivery) for delivery in taken])
-        finals = [
-            Final(lease=delivery.lease, step=Ack() if result.error is None else Release())
-            for delivery, result in zip(taken, stored, strict=True)
-        ]
-        settled = self._dead.settle(finals) if finals else []
-        errors = [result.error for result in stored if result.error is not None]
-        done = len(stored) - len(errors)
-        # Once its copy is stored a dead letter counts as redriven; an error of its deletion is still reported.
-        errors += [
-            after.error
-            for before, after in zip(stored, settled, strict=True)
-            if before.error is None and after.error is not None
-        ]
-        return done, errors
-
-    def _copy(self, delivery: Delivery) -> Outgoing:
-        generation = delivery.failure.generation if delivery.failure else 0
-        message = delivery.message
-        if message is not None:
-            copy = replace(message, queue=self.queue).redrive_copy(generation=generation)
-            # Of two letters under one name neither may swallow the other: see `plan`.
-            name = native_copy_id(copy.source, copy.task, letter_name(delivery), copy.generation)
-            item = outgoing(copy, self._capabilities, self._clock.now(), foreign=delivery.foreign)
-            item = replace(item, native_id=name)
-            # A producer that isn't cloudq may give the key to the service alone.
-            group = delivery.group if self._capabilities.ordering else None
-            return item if item.ordering_key else replace(item, ordering_key=group)
-        # Undecodable: the bytes go back as they are; perhaps a newer worker understands them. They can't carry their
-        # generation, so a native id might be that of an earlier redrive, and the copy be swallowed (semantics 1).
-        return Outgoing(
-            id=delivery.id,
-            queue=self.queue,
-            foreign=delivery.foreign,
-            body=delivery.body,
-            ordering_key=delivery.group,
-            failure=replace(delivery.failure, generation=next_generation(generation)) if delivery.failure else None,
-        )
+    def _refuse_unless_sendable(self) -> None:
+        if not self._capabilities.copies:
+            raise refused(Refusal.REDRIVE, self.queue, self._capabilities)

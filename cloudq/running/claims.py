@@ -28,6 +28,7 @@ from cloudq.core.delivery import Delivery
 from cloudq.core.failure import Failure, words_of
 from cloudq.core.message import Message
 from cloudq.core.outcome import DeadLettered, Outcome, Snoozed, Why
+from cloudq.core.redriving import former_fingerprints
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.store import Claimed, ClaimKey, Completed, InProgress, Store
 from cloudq.errors import BackendError, ConfigurationError, OptionError, PayloadError
@@ -191,7 +192,7 @@ def _take(
             )
             if not isinstance(claim, Claimed):
                 _release(store, taken)
-                return _instead(claim, fingerprint)
+                return _instead(claim, fingerprint, message)
             taken.append((record, claim.token))
     except BackendError:
         _release(store, taken)
@@ -205,10 +206,11 @@ def _release(store: Store, taken: Sequence[tuple[ClaimKey, int]]) -> None:
             store.release(record, token)
 
 
-def _instead(claim: InProgress | Completed, fingerprint: bytes) -> Outcome:
+def _instead(claim: InProgress | Completed, fingerprint: bytes, message: Message) -> Outcome:
     """What becomes of a message whose key is somebody else's, or whose work is done."""
     theirs = claim.fingerprint
-    if theirs is not None and theirs != fingerprint:
+    # What an operator edited is the same work as before: an edit replaces the fingerprint.
+    if theirs is not None and theirs != fingerprint and theirs.hex() not in former_fingerprints(message):
         return _dead(
             "its idempotency key was used with another payload: "
             f"SHA-256 {theirs.hex()} there, {fingerprint.hex()} in this message"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from cloudq.core.fingerprint import fingerprint
 from cloudq.errors import TaskDefinitionError, nearest
 from cloudq.tasks.options import TaskOptions
 
@@ -15,7 +15,6 @@ UniqueUntil: TypeAlias = Literal["success", "start"]
 OnStoreError: TypeAlias = Literal["wait", "run"]
 
 _CHOICES: Final[Mapping[str, Sequence[str]]] = {"unique_until": ("success", "start"), "on_store_error": ("wait", "run")}
-_ENCODER: Final = msgspec.json.Encoder(order="sorted")
 
 
 class KeyOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +38,7 @@ class KeyOptions(msgspec.Struct, frozen=True, kw_only=True):
         """
         if self.ignore:
             payload = {name: value for name, value in payload.items() if name not in self.ignore}
-        return hashlib.sha256(_ENCODER.encode(payload)).digest()
+        return fingerprint(payload)
 
 
 NO_KEY_OPTIONS: Final = KeyOptions()

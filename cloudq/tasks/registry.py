@@ -8,11 +8,13 @@ from threading import Lock
 from types import MappingProxyType
 from typing import Any
 
+from cloudq.core.message import Message
 from cloudq.errors import CloudqError, TaskDefinitionError
 from cloudq.tasks.declarations import replaces
 from cloudq.tasks.definition import Definition
 from cloudq.tasks.home import TaskHome
 from cloudq.tasks.importing import not_imported
+from cloudq.tasks.key_options import NO_KEY_OPTIONS
 from cloudq.tasks.options import TaskOptions
 from cloudq.tasks.task import Task
 
@@ -71,6 +73,12 @@ class Registry:
     def definitions(self) -> Mapping[str, Definition]:
         """The definitions by name and alias; follows later declarations."""
         return self._seen
+
+    def fingerprint_of(self, message: Message) -> bytes:
+        """What tells its payload from others of its idempotency key: all but what its task ignores there."""
+        definition = self._definitions.get(message.task)
+        options = NO_KEY_OPTIONS if definition is None else definition.key_options
+        return options.fingerprint(message.payload)
 
     def load(self, modules: Sequence[str]) -> None:
         """Imports modules that declare tasks, then resolves every task's types.

@@ -1,1 +1,1 @@
-"""`cloudq dlq`: dead letters are shown, redriven, purged."""
+"""`cloudq dlq`: dead letters are listed, shown, redriven, edited, purged, exported and imported."""

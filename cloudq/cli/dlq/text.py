@@ -9,8 +9,12 @@ import msgspec
 
 from cloudq.cli.output import details, write
 from cloudq.core.driver import DeadMessage
+from cloudq.core.redriving import Edit, edits_of, times_redriven
+from cloudq.queues.dead_letters import DeadGroup
+from cloudq.queues.letters.groups import fingerprint_of
 
 NO_REASON = "moved here by the backend itself"
+NO_ERROR = "no error"
 # An undecodable body is shown up to here; --raw gives all of it.
 _SHOWN_BYTES = 4096
 
@@ -40,7 +44,10 @@ def show(dead: DeadMessage) -> None:
             ("ordering key", message and message.ordering_key),
             ("fairness key", message and message.fairness_key),
             ("generation", message and message.generation),
+            ("redriven", times_redriven(message, failure) or None),
+            ("group", fingerprint_of(dead)),
             *((f"header {name}", value) for name, value in (message.headers if message else {}).items()),
+            *(("edited", _edit(edit)) for edit in (edits_of(message) if message else ())),
         ]
     )
     if message is not None and message.reference is not None:
@@ -68,6 +75,9 @@ def as_json(dead: DeadMessage) -> dict[str, object]:
         "task": message.task if message else None,
         "reason": dead.failure.reason if dead.failure else None,
         "dead_at": dead.dead_at,
+        "redriven": times_redriven(message, dead.failure),
+        "group": fingerprint_of(dead),
+        "edits": [] if message is None else edits_of(message),
         "failure": None
         if dead.failure is None
         else {n: getattr(dead.failure, n) for n in dead.failure.__struct_fields__},
@@ -84,6 +94,22 @@ def reason_of(dead: DeadMessage) -> str:
 def moment(at: datetime | None) -> str | None:
     """A time in UTC, to the second."""
     return None if at is None else at.isoformat(sep=" ", timespec="seconds").replace("+00:00", " UTC")
+
+
+def in_words(group: DeadGroup) -> str:
+    """A group in a line: how many of what, where, since when, how often redriven, and what they say."""
+    since = "" if group.since is None else f" since {moment(group.since)}"
+    redriven = f", redriven {_times(group.redriven)}" if group.redriven else ""
+    counted = f"{group.count:,} × {group.error_type or NO_ERROR}"  # noqa: RUF001 - a multiplication sign is meant
+    return f"{counted} in {group.task}{since}{redriven}: {group.text or NO_REASON}"
+
+
+def _times(count: int) -> str:
+    return {1: "once", 2: "twice"}.get(count, f"{count:,} times")
+
+
+def _edit(edit: Edit) -> str:
+    return f"{moment(edit.at)} by {edit.by}: {', '.join(edit.what)}"
 
 
 def _indented(text: str) -> str:

@@ -89,6 +89,7 @@ class MemoryDeadLetters:
             message=message,
             failure=entry.failure,
             dead_at=entry.added_at,
+            group=entry.key if self._capabilities.ordering else None,
         )
 
 

@@ -21,8 +21,10 @@ from cloudq.errors import BackendError, ConfigurationError, UndecodableError
 from cloudq.sqlite_file.boot import End, Moment, moment
 from cloudq.sqlite_file.connection import Database
 
-_LOOK: Final = "SELECT seq, id, body, failure, dead_at FROM dead WHERE queue = ? AND seq > ? ORDER BY seq LIMIT ?"
-_GET: Final = "SELECT seq, id, body, failure, dead_at FROM dead WHERE queue = ? AND seq = ?"
+_LOOK: Final = (
+    "SELECT seq, id, body, failure, dead_at, group_key FROM dead WHERE queue = ? AND seq > ? ORDER BY seq LIMIT ?"
+)
+_GET: Final = "SELECT seq, id, body, failure, dead_at, group_key FROM dead WHERE queue = ? AND seq = ?"
 _OLDEST: Final = """
     SELECT seq FROM dead WHERE queue = :queue
         AND (boot IS NULL OR visible_at >= '' OR lease_end >= ''
@@ -155,8 +157,8 @@ class SQLiteDeadLetters:
             results.append(SETTLED)
         return results
 
-    def _dead_message(self, row: tuple[int, str, bytes, bytes | None, int]) -> DeadMessage:
-        seq, id_, stored, failure, dead_at = row
+    def _dead_message(self, row: tuple[int, str, bytes, bytes | None, int, str | None]) -> DeadMessage:
+        seq, id_, stored, failure, dead_at, group = row
         body = foreign_rows.as_bytes(stored)
         message = _decoded(body, self._queue) if body is stored else None
         return DeadMessage(
@@ -167,6 +169,7 @@ class SQLiteDeadLetters:
             message=message,
             failure=kept_failure(failure),
             dead_at=from_micros(dead_at) if foreign_rows.is_moment(dead_at) else None,
+            group=group if isinstance(group, str) else None,
         )
 
 

@@ -90,6 +90,7 @@ class SQSDeadLetters:
         self._arrivals = arrivals
         self._listed: list[DeadMessage] | None = None
         self.unseen = False
+        self.hides_for = LOOK_LEASE
 
     def peek(self, *, limit: int, after: str | None = None) -> Sequence[DeadMessage]:
         """By time of arrival. The first page is a new look; those behind it, asked of this object, are of the same."""
@@ -193,6 +194,7 @@ class SQSDeadLetters:
             message=message,
             failure=failure,
             dead_at=receiving.moment(seen.message, "SentTimestamp") if by_us else None,
+            group=receiving.group_of(seen.message, self._queue, message),
         )
 
 

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.failure import Failure
-from cloudq.core.message import is_ordered
+from cloudq.core.message import Message, is_ordered
+from cloudq.core.redriving import redriven_copy
 from cloudq.drivers.sqs import bodies
 from cloudq.drivers.sqs.calls import Calls
 from cloudq.drivers.sqs.limits import MAX_BATCH, MAX_LEASE, MAX_WAIT, seconds_down, seconds_up
@@ -118,7 +119,7 @@ def delivery(message: Mapping[str, Any], lease: Lease) -> Delivery:
         return made
     # A dead letter that was moved back by the service's own means: unchanged, so it says how many attempts it had
     # used up, and a generation that its next dead letter would share (semantics 1, 7).
-    again = made.message.redrive_copy(generation=moved_back.generation)
+    again = redriven_copy(made.message, moved_back)
     return replace(made, message=again, attempt=made.deliveries, failure=None)
 
 
@@ -168,12 +169,18 @@ def _delivery(message: Mapping[str, Any], lease: Lease, failure: Failure | None)
         raw=message,
         foreign=bodies.foreign_of(message) if message.get("MessageAttributes") else None,
     )
-    group = _said(message, "MessageGroupId")
-    if group is None or not is_ordered(lease.queue):
-        return made  # on a standard queue a group is a matter of fairness, not of order
-    key = made.message.ordering_key if made.message else None
+    group = group_of(message, lease.queue, made.message)
+    return made if group is None else replace(made, group=group)
+
+
+def group_of(native: Mapping[str, Any], queue: str, message: Message | None) -> str | None:
+    """The ordering key in force; none on a standard queue, where a group is a matter of fairness, not of order."""
+    group = _said(native, "MessageGroupId")
+    if group is None or not is_ordered(queue):
+        return None
+    key = message.ordering_key if message is not None else None
     # A key that SQS wouldn't take was stored by its hash.
-    return replace(made, group=key if key is not None and key_on_sqs(key) == group else group)
+    return key if key is not None and key_on_sqs(key) == group else group
 
 
 def no_number(name: str, said: str | None) -> BackendUnavailable:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Ack, Final, Outgoing, SendResult, SettleResult
@@ -14,8 +15,9 @@ from cloudq.core.message import Message
 from cloudq.core.outcome import DeadLettered
 from cloudq.core.plan import plan
 from cloudq.core.processor import Processor
+from cloudq.core.redriving import edits_of, times_redriven
 from cloudq.drivers.memory import MemoryDriver
-from cloudq.errors import Throttled
+from cloudq.errors import OptionError, Throttled, UnsupportedError
 from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.testing import FakeClock
 from cloudq.testing.profiles import cloud_tasks_like, service_bus_like, sqs_like
@@ -305,3 +307,111 @@ def test_a_failure_that_the_backend_did_not_keep_is_no_obstacle(driver):
     [delivery] = receive(driver, "q")
     settle(driver, delivery, DeadLettered(reason="x", failure=Failure(reason="x")))
     assert 1 == queue.dead_letters.redrive().redriven
+
+
+# ── conditions, edits, dry runs ──────────────────────────────────────────────────────────────────────────
+
+
+def of_two_tasks(driver: Fragile) -> CloudQueue:
+    queue = CloudQueue("q", driver, clock=driver.clock)
+    queue.send_all([Message(id=str(n), task=f"t{n % 2}", queue="q", payload={"n": n}) for n in range(6)])
+    die(driver)
+    return queue
+
+
+def test_a_condition_chooses_what_is_redriven(driver):
+    """With a limit, the oldest of them; the others stay."""
+    queue = of_two_tasks(driver)
+    assert 2 == queue.dead_letters.redrive(where="task=t1", limit=2).redriven
+    assert ["1", "3"] == [delivery.id for delivery in receive(driver, "q")]
+    assert ["0", "2", "4", "5"] == sorted(dead.id for dead in queue.dead_letters)
+
+
+def test_a_condition_chooses_what_is_purged(driver):
+    """The number is told as it goes."""
+    queue = of_two_tasks(driver)
+    told: list[int] = []
+    assert 3 == queue.dead_letters.purge(where="task=t1", progress=told.append)
+    assert [3] == told
+    assert ["0", "2", "4"] == sorted(dead.id for dead in queue.dead_letters)
+    assert 1 == queue.dead_letters.purge(limit=1)
+
+
+def test_a_dry_run_changes_nothing(driver):
+    """It says how many there are."""
+    queue = of_two_tasks(driver)
+    done = queue.dead_letters.redrive(where="task=t1", dry_run=True)
+    assert (0, 3) == (done.redriven, done.chosen)
+    assert 6 == queue.dead_letters.purge(dry_run=True)
+    assert 4 == queue.dead_letters.edit(lambda message: message, by="ann", limit=4, dry_run=True).chosen
+    assert 6 == len(list(queue.dead_letters))
+    assert [] == receive(driver, "q")
+
+
+def test_keys_and_a_condition_are_not_mixed(driver):
+    """What would be meant is anybody's guess."""
+    queue = of_two_tasks(driver)
+    for call in (queue.dead_letters.redrive, queue.dead_letters.purge):
+        with pytest.raises(OptionError, match="both say"):
+            call(["1"], where="task=t1")
+
+
+def test_an_edited_message_runs_with_what_it_says_now(driver):
+    """Attempts before it, counted as redriven, the edit noted; those that can't be edited stay, and are told."""
+    queue = of_two_tasks(driver)
+
+    def change(message: Message) -> Message:
+        return replace(message, payload={**message.payload, "n": 40}) if message.id == "1" else message
+
+    done = queue.dead_letters.edit(change, by="ann@host", where="task=t1")
+    assert (1, 3, 2) == (done.redriven, done.chosen, len(done.errors))
+    [delivery] = receive(driver, "q")
+    assert ("1", {"n": 40}, 1) == (delivery.id, delivery.message.payload, times_redriven(delivery.message, None))
+    assert ["ann@host"] == [edit.by for edit in edits_of(delivery.message)]
+    assert 5 == len(list(queue.dead_letters))
+
+
+def test_an_edit_is_not_swallowed_by_an_unchanged_copy(driver):
+    """A redrive stored its copy and crashed; the edit of the same dead letter is another message to the backend."""
+    queue = a_dead(driver, idempotency_key="k")
+    driver.crash_before_deletion = True
+    with pytest.raises(KeyboardInterrupt):
+        queue.dead_letters.redrive()
+    driver.crash_before_deletion = False
+    driver.clock.advance(timedelta(minutes=3))
+    assert 1 == queue.dead_letters.edit(lambda message: replace(message, payload={"n": 2}), by="ann").redriven
+    assert [{}, {"n": 2}] == sorted((delivery.message.payload for delivery in receive(driver, "q")), key=len)
+
+
+def test_the_count_of_redrives_survives_them(driver):
+    """Through each death, also of what can't be decoded; groups show it."""
+    queue = CloudQueue("q", driver, clock=driver.clock)
+    queue.send(Message(id="m", task="t", queue="q"))
+    store(driver, b"no json")
+    for times in range(3):
+        die(driver)
+        assert [times, times] == [times_redriven(dead.message, dead.failure) for dead in queue.dead_letters]
+        assert [times, times] == [group.redriven for group in queue.dead_letters.groups()]
+        assert 2 == queue.dead_letters.redrive().redriven
+
+
+def test_a_group_stays_the_same_over_redrives(driver):
+    """Its fingerprint is a name that an operator can go on with."""
+    queue = of_two_tasks(driver)
+    [first, second] = queue.dead_letters.groups()
+    queue.dead_letters.redrive()
+    die(driver)
+    assert {first.fingerprint, second.fingerprint} == {group.fingerprint for group in queue.dead_letters.groups()}
+
+
+def test_a_queue_that_takes_nothing_refuses_edits_and_imports():
+    """As it refuses redrives: before anything is looked at."""
+    driver = Fragile(capabilities=lambda queue: replace(sqs_like(queue), copies=False))
+    letters = CloudQueue("q", driver, clock=driver.clock).dead_letters
+    for call in (
+        letters.redrive,
+        lambda: letters.edit(lambda message: message, by="ann"),
+        lambda: letters.load([], by="ann"),
+    ):
+        with pytest.raises(UnsupportedError):
+            call()

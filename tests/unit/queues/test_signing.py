@@ -82,13 +82,13 @@ def test_a_queue_signs_what_is_sent_and_counts_it_for_its_size() -> None:
     settings.set(None, A)
     keys = settings.in_force({}).keys
     assert keys is not None
-    queue = CloudQueue("q", MemoryDriver(), signer=keys.first)
+    queue = CloudQueue("q", MemoryDriver(), keys=keys)
     body = queue.prepared(Message(id="1", task="t", queue="q", payload={"n": 1})).body
     assert fault_in(body, keys) is None
     settings.set(None, f"{B},{A}")
     both = settings.in_force({}).keys
     assert both is not None
-    again = CloudQueue("q", MemoryDriver(), signer=both.first).prepared(wire.decode(body, "q")).body
+    again = CloudQueue("q", MemoryDriver(), keys=both).prepared(wire.decode(body, "q")).body
     assert wire.decode(again, "q") == wire.decode(body, "q")
     assert (
         "cloudqsignature"

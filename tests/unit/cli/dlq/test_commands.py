@@ -1,10 +1,11 @@
-"""`cloudq dlq list`, `show`, `redrive`, `purge`."""
+"""`cloudq dlq list`, `show`, and what holds for all commands of the group."""
 
 from __future__ import annotations
 
 import base64
 import io
 import json
+import re
 import sys
 from datetime import timedelta
 
@@ -14,10 +15,12 @@ from cloudq import App
 from cloudq.cli import main
 from cloudq.cli.dlq import commands as dlq
 from cloudq.core import wire
+from cloudq.core.driver import Final, NativeDeadLetter
 from cloudq.core.failure import Failure
 from cloudq.core.message import Message
 from cloudq.core.reference import Reference
 
+FAILURE = Failure(reason="gave up", error_type="ValueError", error_message="no such user")
 POISON = b"\xff\x00{not json\x1b[2J"
 
 
@@ -207,99 +210,6 @@ def test_show_of_what(cli, arguments):
     assert "hint: " in result.err
 
 
-# ── redrive ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_redrive_a_selection(cli, folder, three):
-    """The named ones are in their queue again, the others stay."""
-    result = cli("dlq", "redrive", "emails", three[0])
-    assert (0, "redrove 1 of 1 dead letters of queue 'emails'\n", "") == result
-    assert (1, 2) == (stats(folder).ready, stats(folder).dead)
-
-
-def test_redrive_all(cli, folder, three, monkeypatch):
-    """All of them, batch by batch, poison too."""
-    monkeypatch.setattr(dlq, "PAGE", 2)
-    result = cli("dlq", "redrive", "emails", "--all", "--json")
-    assert {"queue": "emails", "redriven": 3, "left": 0, "errors": []} == json.loads(result.out)
-    assert (0, 3, 0) == (result.code, stats(folder).ready, stats(folder).dead)
-
-
-def test_redrive_up_to_a_limit(cli, folder, three):
-    """`--limit` takes the oldest."""
-    cli("dlq", "redrive", "emails", "--all", "--limit", "2")
-    assert (2, 1) == (stats(folder).ready, stats(folder).dead)
-
-
-def test_redrive_what_isnt_there(cli, folder, three):
-    """A key that none has ends with 1 and is named; the others are redriven."""
-    result = cli("dlq", "redrive", "emails", three[0], "999")
-    assert (1, "redrove 1 of 2 dead letters of queue 'emails'\n") == result[:2]
-    assert "'999'" in result.err
-
-
-def test_redrive_what_somebody_else_took(cli, folder, three):
-    """What another redrive has in its hands stays there, and that is said."""
-    app = App(folder.url)
-    app.driver().dead_letters("emails").take(three[:1], limit=1, lease=timedelta(minutes=5))
-    app.close()
-    result = cli("dlq", "redrive", "emails", "--all", "--json")
-    assert (1, 2, 1) == (result.code, json.loads(result.out)["redriven"], json.loads(result.out)["left"])
-    assert "1 were left: somebody else" in result.err
-
-
-def test_redrive_of_what(cli, three):
-    """Nothing is redriven unasked: keys or --all have to be given."""
-    assert [2, 2] == [cli("dlq", "redrive", "emails", *rest).code for rest in ((), ("1", "--all"))]
-
-
-def test_redrive_shows_progress_on_a_terminal(three, monkeypatch, terminal):
-    """A person sees a bar on stderr; stdout stays data."""
-    monkeypatch.setenv("TERM", "xterm")
-    stderr, stdout = terminal(), terminal()
-    monkeypatch.setattr(sys, "stderr", stderr)
-    monkeypatch.setattr(sys, "stdout", stdout)
-    assert 0 == main(["dlq", "redrive", "emails", "--all"])
-    assert "redriving" in stderr.getvalue()
-    assert "redrove 3 of 3 dead letters of queue 'emails'\n" == stdout.getvalue()
-
-
-# ── purge ────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_purge_asks(cli, folder, three, person):
-    """A person is asked, with the number; yes deletes them, no nothing."""
-    person("n\n")
-    assert 1 == cli("dlq", "purge", "emails", "--all").code
-    assert 3 == stats(folder).dead
-    person("y\n")
-    result = cli("dlq", "purge", "emails", "--all")
-    assert (0, "deleted 3 dead letters of queue 'emails'\n") == result[:2]
-    assert f"Delete 3 dead letters of queue 'emails' in {folder.url} for good? [y/N] " == result.err
-    assert 0 == stats(folder).dead
-
-
-def test_purge_off_a_terminal_needs_yes(cli, folder, three):
-    """Where nobody can be asked nothing is deleted without --yes."""
-    refused = cli("dlq", "purge", "emails", three[0])
-    assert (2, "", 3) == (refused.code, refused.out, stats(folder).dead)
-    done = cli("dlq", "purge", "emails", three[0], "--yes", "--json")
-    assert {"queue": "emails", "deleted": 1} == json.loads(done.out)
-    assert 2 == stats(folder).dead
-
-
-def test_purge_what_isnt_there(cli, folder, three):
-    """A key that none has ends with 1 and deletes no other; nothing is asked for nothing."""
-    result = cli("dlq", "purge", "emails", "999")
-    assert (1, "deleted 0 dead letters of queue 'emails'\n", 3) == (*result[:2], stats(folder).dead)
-
-
-def test_purge_of_what(cli, folder, three):
-    """Nothing is deleted unasked: keys or --all have to be given, and not both."""
-    assert [2, 2] == [cli("dlq", "purge", "emails", "--yes", *rest).code for rest in ((), (three[0], "--all"))]
-    assert 3 == stats(folder).dead
-
-
 def keys_of(result):
     return [json.loads(line)["key"] for line in result.out.splitlines()]
 
@@ -328,41 +238,56 @@ def test_a_key_that_isnt_there_says_how_to_find_one(cli, bury, make_body):
 # ── mistakes ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.usefixtures("three")
-def test_what_dies_while_the_question_is_read_is_not_purged(cli, folder, bury, make_body, monkeypatch):
-    """The answer is about what was listed: never more is deleted."""
-    monkeypatch.setattr(dlq, "confirm_or_exit", lambda *_, **__: bury("emails", [make_body(3)]))
-    result = cli("dlq", "purge", "emails", "--all")
-    assert (0, "deleted 3 dead letters of queue 'emails'\n", "") == result
-    assert 1 == stats(folder).dead
-
-
-def test_fewer_than_were_listed_are_told(cli, folder, three, monkeypatch):
-    """Somebody else was faster."""
-    app = App(folder.url)
-    monkeypatch.setattr(dlq, "confirm_or_exit", lambda *_, **__: app.queue("emails").dead_letters.purge(three[:1]))
-    result = cli("dlq", "purge", "emails", "--all")
-    app.close()
-    assert "deleted 2 dead letters of queue 'emails'\n" == result.out
-    assert "1 were not deleted: they are gone, or somebody else works on them\n" == result.err
-
-
-@pytest.mark.parametrize(
-    ("typed", "options", "code", "ready"), [("n\n", (), 1, 0), ("y\n", (), 0, 3), ("", ("-y",), 0, 3)]
-)
-def test_a_redrive_of_all_asks_a_person(cli, folder, three, person, typed, options, code, ready):  # noqa: PLR0917
-    """With the number and the backend, which CLOUDQ_URL may have named; scripts aren't asked."""
-    person(typed)
-    result = cli("dlq", "redrive", "emails", "--all", *options)
-    assert (code, ready) == (result.code, stats(folder).ready)
-    asked = f"Send 3 dead letters of queue 'emails' in {folder.url} again? [y/N] "
-    assert (not options) == (asked in result.err)
-    assert ("nothing was sent\n" in result.err) == (code == 1)
-
-
-@pytest.mark.parametrize("command", [("list",), ("redrive", "--all"), ("purge", "--all", "--yes")])
+@pytest.mark.parametrize("command", [("list",), ("redrive", "--all"), ("purge", "--where", "id=*", "--yes")])
 def test_more_than_a_look_sees_is_told(cli, three, monkeypatch, command):
     """A flood of dead letters hides no others without a word."""
     monkeypatch.setattr("cloudq.queues.dead_letters.DeadLetters.unseen", True)
     result = cli("dlq", command[0], "emails", *command[1:])
     assert "there are more dead letters than the backend shows at once" in result.err
+
+
+# ── conditions and groups ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_condition_lists_its_members(cli, three):
+    """And says so where there are none; a list that ended goes on with it."""
+    assert three[:2] == keys_of(cli("dlq", "list", "emails", "--where", "task=shop.*", "--json"))
+    assert three[2:] == keys_of(cli("dlq", "show", "emails", "--where", "task!=*", "--json"))
+    assert (
+        "no dead letters of that condition in queue 'emails'\n" == cli("dlq", "list", "emails", "--where", "id=x").err
+    )
+    limited = cli("dlq", "list", "emails", "--where", "task=shop.*", "--limit", "1")
+    assert f"cloudq dlq list emails --where 'task=shop.*' --after {three[0]}\n" in limited.err
+
+
+def test_groups(cli, folder, bury, make_body):
+    """A line each: how many of what, where, since when, how often redriven; its name means its members."""
+    bury("emails", [make_body(0), make_body(1)])
+    cli("dlq", "redrive", "emails", "--all")
+    app = App(folder.url)
+    driver = app.driver()
+    for delivery in driver.receive("emails", limit=9, wait=timedelta(0), lease=timedelta(minutes=1)):
+        driver.settle([Final(lease=delivery.lease, step=NativeDeadLetter(failure=FAILURE))])
+    app.close()
+    bury("emails", [POISON], Failure(reason="undecodable: at byte 0"))
+    out = cli("dlq", "list", "emails", "--groups").out
+    heading, first, second = out.splitlines()
+    assert ["queue", "group", "what"] == heading.split()
+    assert re.search(r"2 . ValueError in shop\.welcome since .* UTC, redriven once: no such user$", first)
+    assert re.search(r"1 . no error in \(can't be decoded\) since .* UTC: undecodable: at byte #$", second)
+    (group, _) = map(json.loads, cli("dlq", "list", "emails", "--groups", "--json").out.splitlines())
+    assert ("emails", 2, 1) == (group["queue"], group["count"], group["redriven"])
+    assert 2 == len(keys_of(cli("dlq", "list", "emails", "--where", f"group={group['fingerprint']}", "--json")))
+    assert "1 more groups" in cli("dlq", "list", "emails", "--groups", "--limit", "1").err
+    assert 2 == cli("dlq", "list", "emails", "--groups", "--after", "1").code
+
+
+@pytest.mark.parametrize("command", ["list", "show", "redrive", "edit", "purge", "export"])
+def test_where_to_look_is_to_hide_is_said(cli, three, monkeypatch, command):
+    """Once a command."""
+    monkeypatch.setattr("cloudq.queues.dead_letters.DeadLetters.hides_for", timedelta(minutes=1))
+    more = {"edit": ("--task", "t"), "purge": ("--yes",)}.get(command, ())
+    which = () if command in {"list", "export"} else (three[0],)
+    result = cli("dlq", command, "emails", *which, *more)
+    assert 0 == result.code
+    assert 1 == result.err.count("only by hiding them from others meanwhile")

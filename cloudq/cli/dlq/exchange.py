@@ -1,0 +1,158 @@
+"""`cloudq dlq export` and `import`: dead letters as lines of JSON."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, BinaryIO, Final
+
+from cloudq.cli.dlq.chosen import Condition, DryRun, Limit, Rate, Vouch, place, rate_of, tell_unseen
+from cloudq.cli.dlq.repair import operator
+from cloudq.cli.dlq.report import end, watched
+from cloudq.cli.options import Backend, Debug, Json, NamedApp, Queue
+from cloudq.cli.output import is_terminal, note, progress, write_bytes
+from cloudq.cli.parameters import Argument, Option
+from cloudq.errors import ConfigurationError
+from cloudq.queues.dead_letters import Redriven, Where
+from cloudq.queues.letters.exchange import LONGEST_LINE
+
+EXPORT_EXAMPLES: Final = (
+    "cloudq dlq export emails > emails.jsonl",
+    "cloudq dlq export emails --where 'task=shop.welcome dead<7d' > old.jsonl",
+)
+IMPORT_EXAMPLES: Final = (
+    "cloudq dlq import emails emails.jsonl --rate 50/s",
+    "jq -c '.edit.payload = {user_id: 42}' emails.jsonl | cloudq dlq import emails -",
+)
+
+File = Annotated[str, Argument(metavar="FILE", help="What an export wrote; - for stdin.", show_default=False)]
+FromLine = Annotated[
+    int, Option("--from-line", metavar="N", min=1, help="Begin with this line: to go on where an import ended.")
+]
+
+
+def export(
+    queue: Queue,
+    *,
+    where: Condition = None,
+    limit: Limit = None,
+    after: Annotated[
+        str | None, Option("--after", metavar="KEY", help="From behind this one, to go on where an export ended.")
+    ] = None,
+    app: NamedApp = None,
+    backend: Backend = None,
+    _debug: Debug = False,
+) -> None:
+    """Write dead letters to stdout, a JSON object a line, their bodies byte for byte. Takes none, changes nothing."""
+    with place(queue, app, backend) as at:
+        condition = None if where is None else Where.parse(where, now=at.now)
+        count = 0
+        with progress("exporting", 0) as more:
+            for line in at.letters.export(condition, limit=limit, after=after):
+                write_bytes(line + b"\n")
+                count += 1
+                more(1)
+        tell_unseen(at.letters)
+        note(f"exported {count:,} dead letters of queue {at.name!r}")
+
+
+def import_(
+    queue: Queue,
+    file: File,
+    *,
+    from_line: FromLine = 1,
+    limit: Limit = None,
+    rate: Rate = None,
+    dry_run: DryRun = False,
+    vouch: Vouch = False,
+    app: NamedApp = None,
+    backend: Backend = None,
+    json: Json = False,
+    _debug: Debug = False,
+) -> None:
+    """Send what was exported to its queue, as a redrive does: with all attempts, counted as redriven.
+
+    They go to the queue, not to its dead-letter queue, so workers run them. A line with an "edit" member is edited:
+    {"payload": {...}, "task": ..., "idempotency_key": ..., "headers": {...}}, each of them if it is to change.
+
+    With signing keys each line has to be signed with one of them, or --vouch signs it. A line that can't be read or
+    sent is reported by its number, and the others go on. Interrupted, it says from which line to go on.
+    """
+    pace = rate_of(rate)
+    with place(queue, app, backend, stores=True) as at, _opened(file) as stream:
+        lines = _Lines(stream)
+        total = 0 if file == "-" else _count(Path(file))
+        reached = from_line
+
+        def go_on() -> str:
+            return f"cloudq dlq import {at.name} {file} --from-line {reached}"
+
+        with watched("importing", total, go_on) as watch:
+
+            def update(done: Redriven) -> None:
+                nonlocal reached
+                reached = lines.number + 1
+                watch.update(done)
+
+            done = at.letters.load(
+                lines,
+                by=operator(),
+                start=from_line,
+                limit=limit,
+                rate=pace,
+                dry_run=dry_run,
+                vouch=vouch,
+                progress=update,
+            )
+        end(at.name, done, done.chosen, said="imported", json=json, dry_run=dry_run)
+
+
+class _Lines:
+    """The lines of a stream, none longer than what an import reads.
+
+    Attributes:
+        number: Of the latest.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.number = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        while line := self._stream.readline(LONGEST_LINE + 1):
+            self.number += 1
+            if len(line) > LONGEST_LINE and not line.endswith(b"\n"):
+                self._skip()
+            yield line
+
+    def _skip(self) -> None:
+        """The rest of a line that is refused."""
+        while (rest := self._stream.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
+            pass
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[BinaryIO]:
+    if file == "-":
+        if is_terminal(sys.stdin):
+            note("reading from stdin")
+        yield sys.stdin.buffer
+        return
+    try:
+        stream = Path(file).open("rb")  # noqa: SIM115 - closed below; an error of the block isn't the file's
+    except OSError as error:
+        raise ConfigurationError(
+            f"{file} can't be read: {error.strerror or error}", hint="cloudq dlq export"
+        ) from error
+    with stream:
+        yield stream
+
+
+def _count(file: Path) -> int:
+    """How many lines there are, for the bar."""
+    if not file.is_file():
+        return 0
+    with file.open("rb") as stream:
+        return sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 20), b""))

@@ -1,0 +1,90 @@
+"""How a redrive, an edit or an import is watched, ends, and goes on once it was interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from cloudq.cli.failures import FAILED
+from cloudq.cli.output import note, progress, write, write_json
+from cloudq.queues.dead_letters import Redriven
+
+NOTHING: Final = Redriven(redriven=0)
+# The same few causes are behind very many errors.
+_MOST_ERRORS: Final = 20
+
+
+class Watch:
+    """What was done so far; `update` is a redrive's `progress`."""
+
+    def __init__(self, more: Callable[[int], None]) -> None:
+        self.done = NOTHING
+        self._more = more
+        self._shown = 0
+
+    def update(self, done: Redriven) -> None:
+        """Notes it, and moves the bar on."""
+        self.done = done
+        ended = done.redriven + len(done.errors)
+        self._more(ended - self._shown)
+        self._shown = ended
+
+
+@contextmanager
+def watched(doing: str, total: int, go_on: Callable[[], str]) -> Iterator[Watch]:
+    """Shows how far it is. Interrupted, it says how much was done, and what goes on from there.
+
+    Args:
+        doing: What is done, for the bar.
+        total: Of how many.
+        go_on: The command that goes on.
+    """
+    with progress(doing, total) as more:
+        watch = Watch(more)
+        try:
+            yield watch
+        except KeyboardInterrupt:
+            note(
+                f"interrupted: {watch.done.redriven:,} were sent; a few more may be, and are still here, too",
+                f"  go on with: {go_on()}",
+            )
+            raise
+
+
+def tell_errors(errors: Sequence[Exception]) -> None:
+    """Each error once, with how often."""
+    counts: dict[str, int] = {}
+    for error in errors:
+        counts[str(error)] = counts.get(str(error), 0) + 1
+    for text, times in list(counts.items())[:_MOST_ERRORS]:
+        note(f"error: {text}" + (f" ({times} times)" if times > 1 else ""))
+    if len(counts) > _MOST_ERRORS:
+        note(f"and {len(counts) - _MOST_ERRORS:,} other errors: --json has all of them")
+
+
+def end(name: str, done: Redriven, meant: int, *, said: str, json: bool, dry_run: bool = False) -> None:
+    """Reports the result, and ends with exit code 1 unless all were sent.
+
+    Args:
+        name: The queue.
+        done: What was done.
+        meant: How many were meant, with those that weren't there.
+        said: What was done with them: `redrove`.
+        json: Whether for a program.
+        dry_run: Whether nothing was done.
+    """
+    left = meant - done.redriven
+    if done.missed and not done.errors:
+        note(f"{done.missed:,} were left: somebody else redrives or deletes them")
+    tell_errors(done.errors)
+    if json:
+        errors = [str(error) for error in done.errors]
+        result = {"queue": name, "redriven": done.redriven, "left": left, "errors": errors}
+        write_json({**result, "chosen": done.chosen, "dry_run": True} if dry_run else result)
+    elif dry_run:
+        write(f"{done.chosen - len(done.errors):,} of {meant:,} would be sent to queue {name!r}; nothing was changed")
+    else:
+        write(f"{said} {done.redriven:,} of {meant:,} dead letters of queue {name!r}")
+    if done.errors or (left and not dry_run) or done.chosen < meant:
+        raise SystemExit(FAILED)

@@ -1,0 +1,80 @@
+"""`Copier`: makes what is stored in a queue for a dead letter of its own, or for one that was exported."""
+
+from __future__ import annotations
+
+import hashlib
+
+from msgspec.structs import replace
+
+from cloudq.core import wire
+from cloudq.core.clock import Clock
+from cloudq.core.delivery import Delivery
+from cloudq.core.driver import Capabilities, Outgoing
+from cloudq.core.message import LARGEST_COUNT, Message, native_copy_id, next_generation
+from cloudq.core.plan import letter_name, outgoing
+from cloudq.core.redriving import EDITS, redriven_copy
+from cloudq.core.signatures import sign
+from cloudq.core.signing_keys import SigningKey
+
+
+class Copier:
+    """Makes copies: all attempts before them, due at once, in the next generation, counted as one redrive more.
+
+    Args:
+        queue: The queue that they go to.
+        capabilities: What it can do.
+        clock: Where the time comes from.
+        signer: The operator's key, for what is no longer what its sender signed; `None`: that isn't signed.
+    """
+
+    def __init__(self, queue: str, capabilities: Capabilities, clock: Clock, signer: SigningKey | None) -> None:
+        self._queue = queue
+        self._capabilities = capabilities
+        self._clock = clock
+        self._signer = signer
+
+    def copy(self, delivery: Delivery, instead: Message | None = None) -> Outgoing:
+        """The copy of a dead letter.
+
+        Args:
+            delivery: The dead letter.
+            instead: What takes its message's place, to be signed with the operator's key.
+        """
+        message = instead if instead is not None else delivery.message
+        if message is None:
+            return self._undecoded(delivery)
+        copy = redriven_copy(replace(message, queue=self._queue), delivery.failure)
+        item = outgoing(copy, self._capabilities, self._clock.now(), foreign=delivery.foreign)
+        # Of two letters under one name neither may swallow the other: see `plan`.
+        name = letter_name(delivery)
+        if instead is not None:
+            # Nor may the copy of the unchanged one, which a redrive that crashed may have stored, swallow this one, or
+            # that of another edit. The same edit again is the same copy again.
+            name = f"{name} {_hash_of(instead)}"
+            item = item if self._signer is None else replace(item, body=sign(item.body, self._signer))
+        item = replace(item, native_id=native_copy_id(copy.source, copy.task, name, copy.generation))
+        # A producer that isn't cloudq may give the key to the service alone.
+        group = delivery.group if self._capabilities.ordering else None
+        return item if item.ordering_key else replace(item, ordering_key=group)
+
+    def _undecoded(self, delivery: Delivery) -> Outgoing:
+        # The bytes go back as they are; perhaps a newer worker understands them. They can't carry their generation, so
+        # a native id might be that of an earlier redrive, and the copy be swallowed (semantics 1).
+        failure = delivery.failure
+        if failure is not None:
+            generation, count = next_generation(failure.generation), min(failure.redriven + 1, LARGEST_COUNT)
+            failure = replace(failure, generation=generation, redriven=count)
+        return Outgoing(
+            id=delivery.id,
+            queue=self._queue,
+            foreign=delivery.foreign,
+            body=delivery.body,
+            ordering_key=delivery.group,
+            failure=failure,
+        )
+
+
+def _hash_of(message: Message) -> str:
+    """What is in it, but for the note of when and by whom it was edited."""
+    extensions = {name: value for name, value in message.extensions.items() if name != EDITS}
+    return hashlib.sha256(wire.encode(replace(message, extensions=extensions))).hexdigest()

@@ -1,0 +1,105 @@
+"""`Looking`: the side of `DeadLetters` that takes nothing and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from itertools import islice
+
+from cloudq.core.clock import Clock
+from cloudq.core.driver import BoundedLooks, DeadLetterQueue, DeadMessage, HidingLooks
+from cloudq.core.shield import shielded
+from cloudq.errors import OptionError
+from cloudq.queues.letters.exchange import line_of
+from cloudq.queues.letters.groups import DeadGroup, grouped
+from cloudq.queues.letters.redriving import PAGE
+from cloudq.queues.letters.where import Where
+
+
+class Looking:
+    """What can be seen of the dead letters of one queue.
+
+    Args:
+        queue: The queue that they died in.
+        dead: They.
+        clock: Where the time comes from.
+    """
+
+    def __init__(self, queue: str, dead: DeadLetterQueue, clock: Clock) -> None:
+        self.queue = queue
+        self._dead = dead
+        self._clock = clock
+
+    @shielded
+    def peek(self, *, limit: int = PAGE, after: str | None = None) -> Sequence[DeadMessage]:
+        """Up to `limit` dead letters, oldest first, from behind the one whose `key` is `after`. Takes nothing."""
+        return self._dead.peek(limit=limit, after=after)
+
+    def __iter__(self) -> Iterator[DeadMessage]:
+        """All dead letters, oldest first, read page by page."""
+        return self.select()
+
+    def select(
+        self, where: Where | str | None = None, *, limit: int | None = None, after: str | None = None
+    ) -> Iterator[DeadMessage]:
+        """Those of a condition, oldest first, from behind the one whose `key` is `after`. Read page by page.
+
+        Takes nothing. On Amazon SQS, which shows nothing without leasing it, a look hides all that it reads from others
+        until it ends.
+
+        Raises:
+            OptionError: The condition means nothing.
+        """
+        condition = Where.of(where, now=self._clock.now())
+        return islice(filter(condition.matches, self._pages(after)), None if limit is None else max(0, limit))
+
+    def groups(self, where: Where | str | None = None) -> Sequence[DeadGroup]:
+        """What they died of: those of one task and one cause together, the most frequent first. Takes nothing."""
+        return grouped(self.select(where))
+
+    @property
+    def unseen(self) -> bool:
+        """Whether the latest look here ended at the backend's bound, so that there may be more dead letters.
+
+        Amazon SQS and Google Cloud Tasks can't list them page by page. A look there ends after 10,000, or after 64 MiB
+        of their bodies; the others show once those are gone.
+        """
+        return isinstance(self._dead, BoundedLooks) and self._dead.unseen
+
+    @property
+    def hides_for(self) -> timedelta | None:
+        """For how long a look that is cut off hides from others what it had read, at most; `None` where none does."""
+        return self._dead.hides_for if isinstance(self._dead, HidingLooks) else None
+
+    @shielded
+    def get(self, key: str) -> DeadMessage | None:
+        """The dead letter with that `key`, or `None` if there is none (any more)."""
+        return self._dead.get(key)
+
+    def export(
+        self, where: Where | str | None = None, *, limit: int | None = None, after: str | None = None
+    ) -> Iterator[bytes]:
+        """Those that `select` gives, as lines of JSON without their ends; bodies byte for byte. Takes nothing."""
+        return map(line_of, self.select(where, limit=limit, after=after))
+
+    def _pages(self, after: str | None) -> Iterator[DeadMessage]:
+        while page := self._dead.peek(limit=PAGE, after=after):
+            yield from page
+            after = page[-1].key
+
+    def _chosen(self, keys: Sequence[str] | None, where: Where | str | None, limit: int | None) -> list[str]:
+        """The keys of those that are meant: listed first, so that nothing that dies again is taken in a circle."""
+        if keys is None:
+            return [dead.key for dead in self.select(where, limit=limit)]
+        if where is not None:
+            raise OptionError("keys and a condition both say which dead letters are meant", hint="give one of them")
+        return list(dict.fromkeys(keys))[: None if limit is None else max(0, limit)]
+
+    def _listed(
+        self, keys: Sequence[str] | None, where: Where | str | None, limit: int | None
+    ) -> Iterator[DeadMessage]:
+        """Those that are meant and there."""
+        if keys is None:
+            return self.select(where, limit=limit)
+        found = (self.get(key) for key in self._chosen(keys, where, limit))
+        return (dead for dead in found if dead is not None)

@@ -1,0 +1,156 @@
+"""`Redriver`: sends dead letters to their queue again, as they are or changed. The copy first, then the deletion.
+
+```
+ take (leased) ─▶ copy each ─▶ store the copies ─▶ delete those whose copy is stored; release the others
+                                                ✗ killed here: the message is in both places, never in none
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Final as Const
+
+import msgspec
+
+from cloudq.core.delivery import Delivery
+from cloudq.core.driver import Ack, BoundedLooks, DeadLetterQueue, Final, HidingLooks, Outgoing, Release, SendResult
+from cloudq.core.shield import shielded
+from cloudq.errors import CloudqError, LeaseLost
+from cloudq.queues.letters.pace import Pace
+
+# How long what was taken may wait for its turn, with its copies and deletions, before somebody else may take it.
+LEASE: Const = timedelta(minutes=2)
+PAGE: Const = 100
+# Where to take chosen ones is to read the whole dead-letter queue, it is read for this many at once, or for as many as
+# are sent again in half of the lease.
+_MANY: Const = 1_000
+_HALF: Const = LEASE / 2
+_SECOND: Const = timedelta(seconds=1)
+
+
+class Redriven(msgspec.Struct, frozen=True, kw_only=True):
+    """What a redrive, an edit or an import did, or has done so far.
+
+    Attributes:
+        redriven: Messages that are in their queue again.
+        errors: Why others are still in the dead-letter queue, or may be in both; one error each.
+        chosen: How many were meant.
+        missed: How many of these couldn't be taken: somebody else works on them, or they are gone.
+    """
+
+    redriven: int
+    errors: Sequence[Exception] = ()
+    chosen: int = 0
+    missed: int = 0
+
+
+Progress = Callable[[Redriven], None]
+
+
+class Redriver:
+    """One redrive.
+
+    Args:
+        dead: The dead letters.
+        store: Stores copies; see `CloudQueue.store_copies`.
+        copy: What is to be stored for a dead letter. It may raise a `CloudqError`, which leaves that one as it is.
+        pace: How fast.
+        most: How many at once.
+        exclusive: Whether what is taken is kept from others. If not, a deletion that comes too late says that somebody
+            else has made the same copy before.
+        progress: Called after each batch.
+    """
+
+    def __init__(
+        self,
+        dead: DeadLetterQueue,
+        store: Callable[[Sequence[Outgoing]], Sequence[SendResult]],
+        copy: Callable[[Delivery], Outgoing],
+        *,
+        pace: Pace,
+        most: int,
+        exclusive: bool = True,
+        progress: Progress | None = None,
+    ) -> None:
+        self._dead = dead
+        self._store = store
+        self._copy = copy
+        self._pace = pace
+        self._batch = pace.within(_SECOND, min(PAGE, most))
+        self._portion = pace.within(_HALF, _MANY) if isinstance(dead, HidingLooks) else self._batch
+        self._progress = progress
+        self._exclusive = exclusive
+        self._chosen = self._redriven = self._missed = 0
+        self._errors: list[Exception] = []
+
+    def run(self, keys: Sequence[str]) -> Redriven:
+        """Redrives those of `keys` that can be taken, each once."""
+        self._chosen = len(keys)
+        untaken = len(keys)
+        waiting = list(keys)
+        while waiting:
+            portion, waiting = waiting[: self._portion], waiting[self._portion :]
+            found = self._dead.take(portion, limit=len(portion), lease=LEASE)
+            untaken -= len(found)
+            self._redrive(found)
+            if 0 < len(found) < len(portion) and isinstance(self._dead, BoundedLooks) and self._dead.unseen:
+                waiting = portion + waiting  # the others lie behind what one look holds
+        return self._so_far(untaken)
+
+    def _redrive(self, taken: Sequence[Delivery]) -> None:
+        """Redrives what was taken, batch by batch. Interrupted, what isn't settled is released."""
+        left = list(taken)
+        try:
+            while left:
+                batch = left[: self._batch]
+                self._pace.wait()
+                self._pace.note(len(batch))
+                self._send(batch)
+                del left[: len(batch)]
+                if self._progress is not None:
+                    self._progress(self._so_far())
+        finally:
+            if left:
+                # Their copies may be stored or not; nobody has to wait for the ends of the leases.
+                with suppress(Exception):
+                    self._dead.settle([Final(lease=delivery.lease, step=Release()) for delivery in left])
+
+    @shielded
+    def _send(self, batch: Sequence[Delivery]) -> None:
+        copies, errors = self._copies(batch)
+        results = dict(zip(copies, self._store(list(copies.values())) if copies else (), strict=True))
+        sent = [place in results and results[place].error is None for place in range(len(batch))]
+        settled = self._dead.settle(
+            [
+                Final(lease=delivery.lease, step=Ack() if is_sent else Release())
+                for delivery, is_sent in zip(batch, sent, strict=True)
+            ]
+        )
+        self._errors += errors
+        self._errors += [result.error for result in results.values() if result.error is not None]
+        for after, is_sent in zip(settled, sent, strict=True):
+            if is_sent and not self._exclusive and isinstance(after.error, LeaseLost):
+                self._missed += 1
+            elif is_sent:
+                # Once its copy is stored a dead letter counts as redriven; an error of its deletion is still reported.
+                self._redriven += 1
+                if after.error is not None:
+                    self._errors.append(after.error)
+
+    def _copies(self, batch: Sequence[Delivery]) -> tuple[dict[int, Outgoing], list[Exception]]:
+        """The copies by the places of what they are copies of, and why there are no others."""
+        copies: dict[int, Outgoing] = {}
+        errors: list[Exception] = []
+        for place, delivery in enumerate(batch):
+            try:
+                copies[place] = self._copy(delivery)
+            except CloudqError as error:
+                errors.append(error)
+        return copies, errors
+
+    def _so_far(self, untaken: int = 0) -> Redriven:
+        missed = self._missed + untaken
+        return Redriven(redriven=self._redriven, errors=tuple(self._errors), chosen=self._chosen, missed=missed)

@@ -1,0 +1,138 @@
+"""`cloudq dlq export`, `import`."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+
+import pytest
+
+from cloudq import App
+from cloudq.cli.dlq import exchange
+from cloudq.core.redriving import edits_of
+
+POISON = b"\xff\x00{not json\x1b[2J"
+
+
+@pytest.fixture
+def three(bury, make_body):
+    """Three dead letters of the queue emails, the last of them undecodable; their keys."""
+    return bury("emails", [make_body(0), make_body(1), POISON])
+
+
+def stats(folder, queue="emails"):
+    app = App(folder.url)
+    found = app.queue(queue).stats()
+    app.close()
+    return found
+
+
+def test_an_export_takes_nothing(cli, folder, three):
+    """A line each on stdout, how many on stderr."""
+    result = cli("dlq", "export", "emails")
+    assert (0, "exported 3 dead letters of queue 'emails'\n") == (result.code, result.err)
+    assert three == [json.loads(line)["key"] for line in result.out.splitlines()]
+    assert 3 == stats(folder).dead
+
+
+def test_an_export_of_some(cli, three):
+    """By a condition, up to a limit, from behind a key."""
+    assert three[:2] == keys_of(cli("dlq", "export", "emails", "--where", "task=shop.*"))
+    assert three[1:2] == keys_of(cli("dlq", "export", "emails", "--after", three[0], "--limit", "1"))
+
+
+def keys_of(result):
+    return [json.loads(line)["key"] for line in result.out.splitlines()]
+
+
+@pytest.fixture
+def exported(cli, folder, three):
+    """The file of an export; the dead letters are purged."""
+    file = folder.path / "emails.jsonl"
+    file.write_text(cli("dlq", "export", "emails").out)
+    assert 0 == cli("dlq", "purge", "emails", "--all", "--yes").code
+    return file
+
+
+def test_an_import_sends_all(cli, folder, exported):
+    """They are in their queue, and can be worked on."""
+    assert (0, "imported 3 of 3 dead letters of queue 'emails'\n", "") == cli("dlq", "import", "emails", str(exported))
+    assert (3, 0) == (stats(folder).ready, stats(folder).dead)
+
+
+def test_an_import_from_stdin(cli, folder, exported, monkeypatch):
+    """As a filter's end."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(exported.read_bytes())))
+    result = cli("dlq", "import", "emails", "-", "--json")
+    assert {"queue": "emails", "redriven": 3, "left": 0, "errors": []} == json.loads(result.out)
+    assert 3 == stats(folder).ready
+
+
+def test_a_bad_line_is_named_and_the_others_go_on(cli, folder, exported):
+    """Exit code 1."""
+    lines = exported.read_text().splitlines()
+    exported.write_text("\n".join([lines[0], "no json", lines[1]]))
+    result = cli("dlq", "import", "emails", str(exported))
+    assert (1, 2) == (result.code, stats(folder).ready)
+    assert "error: line 2: it isn't what an export writes" in result.err
+
+
+def test_a_dry_run_and_a_part(cli, folder, exported):
+    """Nothing is sent; from a line on, at most so many."""
+    assert 0 == cli("dlq", "import", "emails", str(exported), "--dry-run").code
+    assert 0 == stats(folder).ready
+    cli("dlq", "import", "emails", str(exported), "--from-line", "2", "--limit", "1")
+    assert 1 == stats(folder).ready
+
+
+def test_an_edit_in_the_file_is_noted_with_who(cli, folder, exported):
+    """The user and the machine."""
+    first = json.loads(exported.read_text().splitlines()[0])
+    exported.write_text(json.dumps({**first, "edit": {"payload": {"user_id": 7}}}))
+    assert 0 == cli("dlq", "import", "emails", str(exported)).code
+    app = App(folder.url)
+    from datetime import timedelta
+
+    [delivery] = app.driver().receive("emails", limit=1, wait=timedelta(0), lease=timedelta(minutes=1))
+    app.close()
+    assert {"user_id": 7} == delivery.message.payload
+    assert "@" in edits_of(delivery.message)[0].by
+
+
+def test_a_file_that_isnt_there_is_2(cli, folder):
+    """And makes no database."""
+    result = cli("dlq", "import", "emails", "nowhere.jsonl")
+    assert 2 == result.code
+    assert "nowhere.jsonl can't be read" in result.err
+
+
+def test_a_line_without_end_is_not_held(cli, folder, exported, monkeypatch):
+    """It is refused by its length, and the next line is the next."""
+    monkeypatch.setattr(exchange, "LONGEST_LINE", 2_000)
+    monkeypatch.setattr("cloudq.queues.letters.exchange.LONGEST_LINE", 2_000)
+    lines = exported.read_text().splitlines()
+    exported.write_text("\n".join(["x" * 10_000, lines[0]]))
+    result = cli("dlq", "import", "emails", str(exported))
+    assert (1, 1) == (result.code, stats(folder).ready)
+    assert "line 1: it has 2,001 bytes" in result.err
+
+
+def test_an_interruption_says_from_which_line_to_go_on(cli, folder, exported, monkeypatch):
+    """Behind what was sent: what is sent twice is so by one batch at most."""
+    monkeypatch.setattr("cloudq.queues.letters.exchange._BATCH", 1)
+    from cloudq.queues.cloud_queue import CloudQueue
+
+    store, calls = CloudQueue.store_copies, []
+
+    def interrupted(self, copies):
+        calls.append(copies)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return store(self, copies)
+
+    monkeypatch.setattr(CloudQueue, "store_copies", interrupted)
+    result = cli("dlq", "import", "emails", str(exported))
+    assert 130 == result.code
+    assert f"go on with: cloudq dlq import emails {exported} --from-line 3\n" in result.err
+    assert 2 == stats(folder).ready

@@ -1,0 +1,78 @@
+"""How a redrive, an edit or an import ends."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cloudq.cli.dlq.report import end, tell_errors, watched
+from cloudq.queues.dead_letters import Redriven
+
+
+def ended(capsys: pytest.CaptureFixture[str], done: Redriven, meant: int, **options: bool) -> tuple[int, str, str]:
+    code = 0
+    try:
+        end("emails", done, meant, said="redrove", **{"json": False, **options})
+    except SystemExit as exit_:
+        code = int(exit_.code or 0)
+    return (code, *capsys.readouterr())
+
+
+def test_all_were_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing on stderr, and 0."""
+    assert (0, "redrove 2 of 2 dead letters of queue 'emails'\n", "") == ended(
+        capsys, Redriven(redriven=2, chosen=2), 2
+    )
+
+
+@pytest.mark.parametrize(
+    ("done", "meant"),
+    [
+        (Redriven(redriven=1, chosen=2, missed=1), 2),
+        (Redriven(redriven=1, chosen=1), 2),
+        (Redriven(redriven=1, chosen=2, errors=(ValueError("x"),)), 2),
+        (Redriven(redriven=2, chosen=2, errors=(ValueError("its deletion"),)), 2),
+    ],
+)
+def test_not_all_were_sent(capsys: pytest.CaptureFixture[str], done: Redriven, meant: int) -> None:
+    """Some were taken by others, weren't there, failed, or may be in both places: 1."""
+    assert 1 == ended(capsys, done, meant)[0]
+
+
+def test_for_a_program(capsys: pytest.CaptureFixture[str]) -> None:
+    """All of the errors; of a dry run how many were meant."""
+    done = Redriven(redriven=1, chosen=3, missed=1, errors=(ValueError("a"),))
+    code, out, _ = ended(capsys, done, 3, json=True)
+    assert (1, {"queue": "emails", "redriven": 1, "left": 2, "errors": ["a"]}) == (code, json.loads(out))
+    code, out, _ = ended(capsys, Redriven(redriven=0, chosen=3), 3, json=True, dry_run=True)
+    assert (0, 3, True) == (code, json.loads(out)["chosen"], json.loads(out)["dry_run"])
+
+
+def test_a_dry_run_says_how_many(capsys: pytest.CaptureFixture[str]) -> None:
+    """And is 1 if some could not be."""
+    code, out, _ = ended(capsys, Redriven(redriven=0, chosen=3), 3, dry_run=True)
+    assert (0, "3 of 3 would be sent to queue 'emails'; nothing was changed\n") == (code, out)
+    assert 1 == ended(capsys, Redriven(redriven=0, chosen=3, errors=(ValueError("a"),)), 3, dry_run=True)[0]
+
+
+def test_many_errors_are_told_by_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each once, with how often; very many kinds end."""
+    tell_errors([ValueError("a")] * 3 + [ValueError(str(number)) for number in range(30)])
+    lines = capsys.readouterr().err.splitlines()
+    assert ("error: a (3 times)", "error: 0", "and 11 other errors: --json has all of them") == (*lines[:2], lines[-1])
+
+
+def test_an_interruption_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    """And passes: the exit code is the interruption's."""
+
+    def interrupted() -> None:
+        with watched("redriving", 10, lambda: "cloudq dlq redrive emails") as watch:
+            watch.update(Redriven(redriven=4, chosen=10))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    said = capsys.readouterr().err
+    assert "interrupted: 4 were sent" in said
+    assert "go on with: cloudq dlq redrive emails\n" in said

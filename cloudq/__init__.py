@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from cloudq.errors import TimeLimitExceeded as TimeLimitExceeded
     from cloudq.errors import TransientError as TransientError
     from cloudq.errors import UnsupportedError as UnsupportedError
+    from cloudq.flow.rates import Rate as Rate
     from cloudq.outbox.making import create_outbox as create_outbox
     from cloudq.queues.cloud_queue import CloudQueue as CloudQueue
     from cloudq.tasks.context import Context as Context
@@ -77,6 +78,7 @@ _HOMES = {
     "cloudq.queues.cloud_queue": ("CloudQueue",),
     "cloudq.tasks.context": ("Context", "current"),
     "cloudq.core.message": ("Message",),
+    "cloudq.flow.rates": ("Rate",),
     "cloudq.core.outcome": ("Acked", "DeadLettered", "Outcome", "Retried", "Snoozed"),
     "cloudq.core.policy": ("DeadLetter", "Retry", "RetryPolicy"),
     "cloudq.core.redaction": ("mask_secrets",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Unpack
 
 from cloudq.core.clock import Clock
@@ -12,11 +13,13 @@ from cloudq.core.policy import RetryPolicy
 from cloudq.core.redaction import Redact, mask_secrets
 from cloudq.core.unknown import UNKNOWN_TASK_PATIENCE
 from cloudq.errors import ConfigurationError
+from cloudq.flow.rates import Rate
 from cloudq.queues.connection import Connection
 from cloudq.queues.names import check_queue
 from cloudq.queues.store_connection import StoreConnection
 from cloudq.tasks.app_settings import AppSettings, checked_app_settings
 from cloudq.tasks.context import Context
+from cloudq.tasks.flow_options import queue_rates
 from cloudq.tasks.registry import Registry
 from cloudq.tasks.runtime import AppRuntime
 
@@ -38,6 +41,7 @@ class AppState:
         self.snooze_patience = PATIENCE
         self.redact: Redact = mask_secrets
         self.outbox_namespace = ""
+        self.queue_rates: Mapping[str, Rate] = {}
 
     def configure(self, url: str | None = None, **settings: Unpack[AppSettings]) -> None:
         """Sets what is given, as the constructor does; what is left out stays.
@@ -62,6 +66,7 @@ class AppState:
         self.imports = tuple(settings.get("imports") or ()) if "imports" in given else self.imports
         self.retry_policy = settings.get("retry") or self.retry_policy
         self.redact = settings.get("redact") or self.redact
+        self.queue_rates = queue_rates(given.get("queue_rates"), self.queue_rates)
         self.outbox_namespace = given.get("outbox_namespace", self.outbox_namespace)
         self.middleware = tuple(settings.get("middleware") or ()) if "middleware" in given else self.middleware
         self.convert_untyped = bool(given.get("convert_untyped", self.convert_untyped))

@@ -55,6 +55,8 @@ class Why(Enum):
     """Its time hasn't come."""
     UNSTARTED = "not started"
     """It was handed over and can't be started here now."""
+    LIMITED = "limit reached"
+    """As many as may of its task, its queue or its key have started, or run."""
     OTHER = "other"
     """A middleware's reason."""
 

@@ -32,7 +32,8 @@ ZERO: Final = timedelta(0)
 _SPREAD: Final = 1.25
 _MOST_REMEMBERED: Final = 10_000
 # These have a patience and delays of their own.
-_DECIDED: Final = frozenset({Why.NOT_DUE, Why.UNKNOWN_TASK, Why.PAYLOAD})
+# A limit may well hold up more messages than start in a day.
+_DECIDED: Final = frozenset({Why.NOT_DUE, Why.UNKNOWN_TASK, Why.PAYLOAD, Why.LIMITED})
 _REMEMBERED: Final = frozenset(Why) - {Why.NOT_DUE, Why.UNKNOWN_TASK}
 
 _Copy: TypeAlias = tuple[str, str, str, str, int, str | None]

@@ -16,6 +16,7 @@ from cloudq.core.push import PushRequest, PushResponse
 from cloudq.core.refusals import refuse_time_limit
 from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import PushRefused
+from cloudq.flow.means import Edge
 from cloudq.push.admission import Admission, PushInHand
 from cloudq.push.events import FormatRefused
 from cloudq.push.hang_up import HangUp
@@ -28,6 +29,7 @@ from cloudq.push.sources import Arrivals
 from cloudq.push.turns import Turns
 from cloudq.push.vouching import vouched
 from cloudq.running.events import Finished, Snapshot, Tally
+from cloudq.running.limits import refuse_limits
 from cloudq.running.processing import check_store, refuse_strangers
 from cloudq.running.runs import runs_of
 
@@ -98,6 +100,7 @@ class PushEdge:
             self.app.load()
             refuse_strangers(self.app, self.settings.queues)
             check_store(self.app)
+            refuse_limits(self.app, Edge.PUSH)
             self._keys = self.app.runtime.signing.keys
             self.verifier = verifier_for(self.settings, self.app.url, self._clock)
             driver = self.app.driver()

@@ -52,7 +52,7 @@ class PushRunner:
         self._threads = Threads("cloudq-task", threads, clock=self._clock)
         self._time_limits = ThreadTimeLimits(self._clock)
         # A backend that pushes counts refused pushes (no free slot, for example) as deliveries (semantics 8).
-        self._processor = processor_of(app, self._time_limits, least_deliveries=DELIVERIES_WITHOUT_LIMIT)
+        self._processor = processor_of(app, self._time_limits, least_deliveries=DELIVERIES_WITHOUT_LIMIT, limited=True)
         # For async tasks under a server that has no loop.
         self._own_loop = LazyLoop(self._processor, _end_on_loop)
         self._runs = runs_of(app)

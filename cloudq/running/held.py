@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from cloudq.core.delivery import Delivery
 from cloudq.core.lazy_event import LazyEvent
+from cloudq.flow.limit import Limit
 from cloudq.running.backoff import Backoff
 from cloudq.running.lease_life import LeaseLife, State
 
@@ -25,11 +26,23 @@ class HeldLease:
         expires_at: When the lease ends by the wall clock, as last granted: for show.
         since: When it came into hand, by `Clock.elapsed`.
         until: When the edge that holds it ends by `Clock.elapsed`, if it does.
+        limits: What it may have to wait for before it starts, in a worker.
         stretch: How long its lease is to last at a time, where that is longer than usual, or `None`.
         life: The lease's state, and its moments by `Clock.elapsed`; a worker's is guarded by the lease keeper's lock.
     """
 
-    __slots__ = ("_backoff", "_released", "delivery", "expires_at", "life", "lost", "since", "stretch", "until")
+    __slots__ = (
+        "_backoff",
+        "_released",
+        "delivery",
+        "expires_at",
+        "life",
+        "limits",
+        "lost",
+        "since",
+        "stretch",
+        "until",
+    )
 
     def __init__(self, delivery: Delivery, now: timedelta, *, extendable: bool) -> None:
         lease = delivery.lease
@@ -39,6 +52,7 @@ class HeldLease:
         self.since = now
         self.until: timedelta | None = None
         self.stretch: timedelta | None = None
+        self.limits: tuple[Limit, ...] = ()
         self.life = LeaseLife(lease.ends, hard_end=lease.hard_end)
         if extendable:
             self.life.plan_extension(now)

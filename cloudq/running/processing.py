@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from cloudq.core.claiming import Claims
 from cloudq.core.handler import Handler
 from cloudq.core.processor import Processor, TimeLimiter
 from cloudq.core.safe_log import SafeLogger
@@ -15,6 +16,8 @@ from cloudq.errors import ConfigurationError, StoreUnavailable
 from cloudq.queues.store_connection import NATIVE_ONLY, STORE_VARIABLE
 from cloudq.running.claims import StoreClaims
 from cloudq.running.heartbeat import Heartbeat
+from cloudq.running.limited_runs import PATIENCE, LimitedRuns
+from cloudq.running.limits import limits_of, shared_limits
 from cloudq.running.noted_runs import NotedRuns
 from cloudq.tasks.context import Context
 from cloudq.tasks.task_queues import listed
@@ -33,6 +36,7 @@ def processor_of(
     handlers: Mapping[str, Handler[Context]] | None = None,
     heartbeat: bool = True,
     freezes: bool = False,
+    limited: bool = False,
 ) -> Processor[Context]:
     """Turns deliveries into outcomes by the app's tasks and settings.
 
@@ -48,9 +52,12 @@ def processor_of(
         heartbeat: Whether what runs is renewed in the store meanwhile. Not in tools on a clock of their own.
         freezes: Whether the process stands still between invocations. Then claims of idempotency keys last for what is
             left of an invocation in place of being renewed; notes of runs are renewed all the same.
+        limited: Whether runs wait for the limits of their tasks and queues. A worker that polls sees to that before.
     """
     beats = Heartbeat(app.clock) if heartbeat else None
-    claims = NotedRuns(app, StoreClaims(app, heartbeat=None if freezes else beats), heartbeat=beats)
+    claims: Claims = NotedRuns(app, StoreClaims(app, heartbeat=None if freezes else beats), heartbeat=beats)
+    if limited and (limits := limits_of(app, app.queue_rates, horizon=PATIENCE)) is not None:
+        claims = LimitedRuns(app, claims, limits)
     return kind_of_processor(app)(
         app.runtime.handlers if handlers is None else handlers,
         middleware=app.middleware,
@@ -92,21 +99,27 @@ def refuse_strangers(app: App, queues: Iterable[str]) -> None:
 
 
 def check_store(app: App) -> None:
-    """Refuses to run tasks whose keys can't be claimed, or whose runs can't be noted; opens the store, if there is one.
+    """Refuses tasks whose keys, runs or limits have no store; opens the store, if there is one.
 
     One that isn't available at the moment is no reason: what needs it waits.
 
     Raises:
-        ConfigurationError: A task declares an idempotency key, a result to be kept, or to be tracked, and there is no
-            store; or its URL can't be used.
+        ConfigurationError: A task declares an idempotency key, a result to be kept, to be tracked, or a limit that
+            workers share, and there is no store; or its URL can't be used.
         BackendError: The store can't be used as it is.
     """
     stores, keyed, noted = app.runtime.stores, app.runtime.keyed_tasks(), app.runtime.noted_tasks()
+    shared = shared_limits(app)
     if noted and not stores.in_use:
         tasks = f"task {noted[0]!r} declares" if len(noted) == 1 else f"tasks {listed(noted)} declare"
         raise ConfigurationError(
             f"{tasks} keep_result or track, and there is no store to note that in",
             hint=f"{STORE_VARIABLE}={EXAMPLE} names one",
+        )
+    if shared and not stores.in_use:
+        raise ConfigurationError(
+            f"{shared[0]} has a limit that all workers share, and there is no store to share it in",
+            hint=f"{STORE_VARIABLE}={EXAMPLE} names one; or Rate(..., per_worker=True)",
         )
     if stores.is_native_only:
         return
@@ -117,8 +130,8 @@ def check_store(app: App) -> None:
             hint=f'{STORE_VARIABLE}={EXAMPLE} names one; App(store="{NATIVE_ONLY}"), or '
             f"{STORE_VARIABLE}={NATIVE_ONLY}, leaves keys to the backend's own de-duplication, as before",
         )
-    if keyed or noted or stores.chosen is not None:
+    if keyed or noted or shared or stores.chosen is not None:
         try:
             _ = stores.store
         except StoreUnavailable as error:
-            logger.warning("what has an idempotency key, or is to be noted, waits: %s", error)
+            logger.warning("what has an idempotency key or a limit, or is to be noted, waits: %s", error)

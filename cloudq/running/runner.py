@@ -21,9 +21,11 @@ from cloudq.core.outcome import DeadLettered, Outcome
 from cloudq.core.policy import DELIVERIES_WITHOUT_LIMIT
 from cloudq.core.safe_log import is_ctrl_c
 from cloudq.errors import ConfigurationError
+from cloudq.flow.means import Edge
 from cloudq.running.event_loop import LazyLoop
 from cloudq.running.events import Tally
 from cloudq.running.held import HeldLease
+from cloudq.running.limits import refuse_limits
 from cloudq.running.processing import check_store, processor_of
 from cloudq.running.runs import runs_of
 from cloudq.running.time_limits import ThreadTimeLimits
@@ -94,18 +96,20 @@ class HostRunner:
     Raises:
         ConfigurationError: A module can't be imported; or a task declares an idempotency key, and there is no store.
         TaskDefinitionError: A type can't travel as JSON.
+        UnsupportedError: A task or a queue has a limit that can't be kept here.
     """
 
     def __init__(self, app: App, *, freezes: bool = False) -> None:
         app.load()
         check_store(app)
+        refuse_limits(app, Edge.LAMBDA if freezes else Edge.FUNCTIONS)
         self.app = app
         self._tally = Tally(observer=app.runtime.observer, clock=app.clock)
         self._runs = runs_of(app)
         # A delivery handed back unstarted, or with a batch, counts as handed over (semantics 16). A message that kills
         # the host is still stopped in the end.
         self._processor = processor_of(
-            app, ThreadTimeLimits(app.clock), least_deliveries=DELIVERIES_WITHOUT_LIMIT, freezes=freezes
+            app, ThreadTimeLimits(app.clock), least_deliveries=DELIVERIES_WITHOUT_LIMIT, freezes=freezes, limited=True
         )
         self._loop = LazyLoop(self._processor, _end)
 

@@ -16,8 +16,10 @@ from cloudq.core.spans import shown
 from cloudq.core.store_url import EXAMPLE as STORE_EXAMPLE
 from cloudq.core.url import DEFAULT_URL
 from cloudq.errors import ConfigurationError, kind_of, nearest
+from cloudq.flow.rates import Rate
 from cloudq.queues.urls import CLAIM_CHECK_EXAMPLE
 from cloudq.tasks.context import Context
+from cloudq.tasks.flow_options import check_queue_rates
 
 # What is sent now may take a moment to be looked at, and clocks differ: so a longest delay isn't shorter than a minute.
 _SPANS = (
@@ -61,6 +63,8 @@ class AppSettings(TypedDict, total=False):
         redact: Takes secrets out of the texts of errors that dead letters, retries and a worker's log lines keep: a
             function from text to text. Default: `cloudq.mask_secrets`, which it may call itself. What it raises is
             no secret's end: the text is left out.
+        queue_rates: How fast messages of a queue are started, whatever their tasks, by its name: `{"mail": "50/s"}`, by
+            all workers of the app together; or a `cloudq.Rate` for each worker. See the task option `rate`.
         outbox_namespace: Keeps the messages of apps apart that share a database with an outbox, for the app that sends
             and the relay that publishes alike; at most 128 characters. Empty if it isn't set.
     """
@@ -79,6 +83,7 @@ class AppSettings(TypedDict, total=False):
     snooze_patience: timedelta | None
     longest_delay: timedelta | None
     redact: Redact | None
+    queue_rates: Mapping[str, str | Rate] | None
     outbox_namespace: str | None
 
 
@@ -114,6 +119,7 @@ def checked_app_settings(url: object, settings: Mapping[str, Any]) -> dict[str, 
             raise ConfigurationError(f"{name} is True or False, not {switch!r}", hint=f"{name}=True")
     _check_spans(settings)
     _check_namespace(settings.get("outbox_namespace"))
+    check_queue_rates(settings.get("queue_rates"))
     redact = settings.get("redact")
     if redact is not None and not callable(redact):
         raise ConfigurationError(f"redact is a function, not {kind_of(redact)}", hint="redact=cloudq.mask_secrets")

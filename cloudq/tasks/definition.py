@@ -17,6 +17,7 @@ from cloudq.errors import TaskDefinitionError
 from cloudq.tasks.binding import Parameters
 from cloudq.tasks.cancelled_on_demand import CancelledOnDemand
 from cloudq.tasks.context import Context, Running, is_done_already, run_of
+from cloudq.tasks.flow_options import FlowOptions, flow_options
 from cloudq.tasks.home import TaskHome
 from cloudq.tasks.key_options import KeyOptions, key_options
 from cloudq.tasks.keys import Key, check_key, check_template, key_for
@@ -91,6 +92,7 @@ class Definition:
                 self.keys[option] = key
         self.key_options: KeyOptions = key_options(options, self.parameters.names, self.name)
         self.run_options: RunOptions = run_options(options, self.name)
+        self.flow: FlowOptions = flow_options(options, self.parameters.names, self.name)
 
     def _duration(self, option: str, value: object) -> timedelta | None:
         if value is None:

@@ -9,6 +9,7 @@ from typing import Literal, TypedDict
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.spans import shown
 from cloudq.errors import OptionError, nearest
+from cloudq.flow.rates import Rate
 from cloudq.queues.names import check_queue
 from cloudq.tasks.keys import Key, check_key, is_utf8
 from cloudq.tasks.run_options import check_noting
@@ -74,6 +75,9 @@ class TaskOptions(TypedDict, total=False):
             returns has to travel as JSON, by the function's annotation. Needs a store.
         track: Whether the store notes of each message from its send on how far it has come. Needs a store, at senders
             too.
+        rate: How fast its messages are started: `"50/s"`, `"100/m"`, `"10/h"`, by all workers of the app together; see
+            `cloudq.Rate` for a rate of each worker, or of each value of a key. What waits for it uses no attempt.
+            Needs a store, but for one of each worker.
     """
 
     queue: str
@@ -89,6 +93,7 @@ class TaskOptions(TypedDict, total=False):
     aliases: Sequence[str]
     keep_result: timedelta
     track: bool
+    rate: str | Rate
 
 
 def check_send_options(options: SendOptions, parameters: Collection[str] = ()) -> None:

@@ -56,6 +56,7 @@ class Books:
         work: Where takers wait for something to start.
         queues: The queues by name.
         waiting: How many wait for a slot; what was set aside not counted.
+        parked: How many wait for a limit.
         running: What runs.
         settling: How many have ended, or are to be released, and aren't confirmed.
         aside: What must not start now.
@@ -93,6 +94,7 @@ class Books:
             for name, weight in queues.items()
         }
         self.waiting = 0
+        self.parked = 0
         self.running: dict[HeldLease, Run] = {}
         self.settling = 0
         self.aside = Aside(runs, clock)
@@ -139,6 +141,7 @@ class Books:
         return (
             self.burst
             and not self.waiting
+            and not self.parked
             and not self.aside
             and all(queue.polls.empty_in == self.epoch and not queue.polls for queue in self.queues.values())
         )

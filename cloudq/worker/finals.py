@@ -102,7 +102,7 @@ class Finals:
             with self._lock:
                 way = self._ways.get(name)
                 if way is None:
-                    tell = self._intake.note_failing
+                    tell = self._intake.stops.note_failing
                     way = WayOut(self._queue(name), self._carry_out, tell, self._clock, flights=self._flights)
                     self._ways[name] = way
         return way

@@ -24,10 +24,12 @@ from cloudq.running.held import HeldLease
 from cloudq.running.runs import Runs
 from cloudq.worker.aside import Unrun
 from cloudq.worker.books import Books
+from cloudq.worker.gate import Gate
 from cloudq.worker.holds import Holds
 from cloudq.worker.in_hand import GoingBack, InHand
 from cloudq.worker.open_polls import Poll, Reach
 from cloudq.worker.polls import Polls
+from cloudq.worker.stops import Stops
 from cloudq.worker.waiting import Arrived, WaitingQueue, next_queue
 
 ZERO: Final = timedelta(0)
@@ -83,6 +85,17 @@ class Intake:
         )
         self._polls = Polls(self._books, clock, prefetch=prefetch)
         self.holds = Holds(self._books, self._polls, runs, clock)
+        self.stops = Stops(self._books, self._polls)
+        self.gate: Gate | None = None
+
+    def limit(self, make: Callable[[Books], Gate]) -> Gate:
+        """Has what arrives from now on pass a gate. To be called before anything does."""
+        self.gate = self._polls.gate = make(self._books)
+        return self.gate
+
+    def wake_pollers(self) -> None:
+        """Has them look again whether they may ask. With the lock held."""
+        self._polls.wake()
 
     # ── for the pollers ──────────────────────────────────────────────────────────────────────────────────
 
@@ -96,6 +109,8 @@ class Intake:
 
     def offer(self, poll: Poll, held: Sequence[HeldLease]) -> list[HeldLease]:
         """Takes in what a poll brought, be it nothing. Returns the deliveries to give back at once."""
+        if self.gate is not None:
+            self.gate.know(held)
         refused, finished = self._polls.offer(poll, held)
         if finished:
             self._on_change()
@@ -180,6 +195,8 @@ class Intake:
             books.settling += 1
             books.wake_taker()
             self._polls.wake()
+            if self.gate is not None:
+                self.gate.changed.notify_all()
             tell = books.closed and not books.running
         self._runs.end(run, succeeded=succeeded)
         if tell:
@@ -201,40 +218,14 @@ class Intake:
         if tell:
             self._on_change()
 
-    def note_failing(self, queue: str, failing: bool) -> None:
-        """Notes whether a queue's settlements fail. While they do, it alone isn't received from (semantics 14)."""
-        books = self._books
-        with books.lock:
-            books.queues[queue].failing = failing
-            self._polls.wake()
-
-    def note_store(self, queue: str, *, down: bool) -> bool:
-        """Notes that the store is down which a queue's tasks need: it isn't received from. Whether that is news."""
-        books = self._books
-        with books.lock:
-            news = books.queues[queue].storeless is not down
-            books.queues[queue].storeless = down
-            self._polls.wake()
-        return news
-
-    def note_store_up(self) -> bool:
-        """Notes that the store is back, for all queues. Whether that is news."""
-        stopped = self.storeless()
-        for name in stopped:
-            self.note_store(name, down=False)
-        return bool(stopped)
-
-    def storeless(self) -> list[str]:
-        """The queues that aren't received from as the store is down."""
-        return [name for name, queue in self._books.queues.items() if queue.storeless]
-
     # ── for the service ──────────────────────────────────────────────────────────────────────────────────
 
     def in_hand(self) -> InHand:
         """How much is in hand now."""
         books = self._books
         with books.lock:
-            waiting, running = books.waiting + len(books.aside) + len(books.on_hold), len(books.running)
+            waiting = books.waiting + books.parked + len(books.aside) + len(books.on_hold)
+            running = len(books.running)
             return InHand(waiting=waiting, running=running, settling=books.settling, started=books.started)
 
     def polled(self) -> list[str]:
@@ -259,6 +250,8 @@ class Intake:
                 unstarted += [one.held for one in queue.waiting]
                 queue.waiting.clear()
                 queue.parking.notify_all()
+            if self.gate is not None:
+                unstarted += self.gate.take_all()
             books.waiting = 0
             books.settle(unstarted)
             books.work.notify_all()
@@ -287,6 +280,8 @@ class Intake:
                 waited = [GoingBack(one, ZERO) for queue in books.queues.values() for one in queue.take_stale(now)]
                 books.waiting -= len(waited)
                 stale += waited
+                if self.gate is not None:
+                    self.gate.forget([one.held for one in waited])
             books.settle([one.held for one in stale])
         return stale
 
@@ -314,14 +309,21 @@ class Intake:
         books.waiting -= 1
         now = self._clock.elapsed()
         if held.lost.is_set() or held.over(now):  # it is somebody else's by now
+            if self.gate is not None:
+                self.gate.forget([held])
             books.epoch += 1
             self._polls.wake()
+            return None
+        if self.gate is not None and not self.gate.admits(held, now):
+            self._polls.wake_one(queue, now)
             return None
         held.stretch = None
         run = books.resumed.pop(held, None)
         if run is None:
             run = books.aside.begin(held, queue.lease, partial(self._resume, queue, held))
             if run is None:
+                if self.gate is not None:
+                    self.gate.undo(held)
                 return None
             books.started += 1
         books.running[held] = run

@@ -93,7 +93,7 @@ class Outages:
             )
             for queue in self._settler.troubled()
         ]
-        stopped = self._intake.storeless()
+        stopped = self._intake.stops.storeless()
         found += [
             Outage(
                 OutageKind.STORE,

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from cloudq.core.clock import Clock
 from cloudq.running.held import HeldLease
 from cloudq.worker.books import MOST_ON_HOLD, Books
 from cloudq.worker.open_polls import Poll
 from cloudq.worker.waiting import Arrived, WaitingQueue, until_free, wanted
+
+if TYPE_CHECKING:
+    from cloudq.worker.gate import Gate
 
 
 class Polls:
@@ -19,7 +23,12 @@ class Polls:
         books: The intake's.
         clock: Where the time comes from.
         prefetch: How many may wait for a slot, a queue; `None` to measure it.
+
+    Attributes:
+        gate: What limits let start; `None` if there are none.
     """
+
+    gate: Gate | None = None
 
     def __init__(self, books: Books, clock: Clock, *, prefetch: int | None) -> None:
         self._books = books
@@ -59,6 +68,8 @@ class Polls:
         own = books.queues[poll.queue]
         with books.lock:
             own.polls.end(poll, len(held), own.rate.starts)
+            if self.gate is not None:
+                self.gate.note_poll(poll.queue, len(held))
             refused = list(held) if books.closed else []
             books.settle(refused)
             if held:
@@ -97,14 +108,15 @@ class Polls:
         resting = books.burst and self._rest(queue, now) is not None
         if books.closed or failing or resting or books.settling >= books.most_settling:
             return 0
-        return wanted(
+        count = wanted(
             queue,
             books.queues.values(),
             now,
             free=books.slots - len(books.running) - books.waiting,
             prefetch=self._prefetch,
-            left=None if books.max_tasks is None else books.max_tasks - books.started - books.waiting,
+            left=None if books.max_tasks is None else books.max_tasks - books.started - books.waiting - books.parked,
         )
+        return self.gate.allows(queue.name, count, now) if count and self.gate is not None else count
 
     def wake(self) -> None:
         """Wakes the pollers that wait for something to ask for, where there is something now."""

@@ -25,10 +25,12 @@ from cloudq.running.main_loop import MainLoop
 from cloudq.running.processing import check_store, processor_of, refuse_strangers
 from cloudq.running.runs import runs_of
 from cloudq.running.time_limits import ThreadTimeLimits
+from cloudq.worker.burst_end import code_at_end
 from cloudq.worker.executors import Executor, ThreadExecutor
 from cloudq.worker.intake import Intake
 from cloudq.worker.lease_thread import LeaseThread
 from cloudq.worker.leases import LeaseKeeper
+from cloudq.worker.limiting import limiting_of
 from cloudq.worker.open_polls import reach
 from cloudq.worker.poller import Poller
 from cloudq.worker.series import Series
@@ -132,6 +134,16 @@ class Worker:
         self._strangers = strangers_of(app, settings, self.queues, believed=self._processor.believes)
         self._children: ChildExecutor | None = None
         self._executor: Executor = self._make_executor()
+        self._limiting = limiting_of(
+            app,
+            self._intake,
+            self._driver,
+            self.leases,
+            believed=self._processor.believes,
+            give_back=self._settler.give_back,
+            started=self._executor.more,
+            run=self._background.submit,
+        )
         self._watchdog = Watchdog([self._make_poller(queue) for queue in self.queues], self._make_poller, self._clock)
         self._shutdown = Shutdown(
             settings,
@@ -196,6 +208,8 @@ class Worker:
             self._serving = self._serve(self.settings.health)
         self._keeper_thread.start()
         self._executor.start()
+        if self._limiting is not None:
+            self._limiting.start()
         self._watchdog.start()
         if self._serving is not None:
             self._serving.start()
@@ -204,19 +218,10 @@ class Worker:
         if self.settings.fail_fast and self._watchdog.refused():
             return UNREACHABLE
         if self._intake.finished():
-            return self._code_at_end()
+            left = [*(one.left for one in self._strangers.values()), self._snoozes.left]
+            return code_at_end(self.settings.burst, left)
         self._look_after()
         return None
-
-    def _code_at_end(self) -> int:
-        """1 where a burst leaves messages that it should have worked on, were the program or the store all right."""
-        left = [said for one in self._strangers.values() if (said := one.left) is not None]
-        left += [said for said in [self._snoozes.left] if said is not None]
-        if not self.settings.burst or not left:
-            return 0
-        for said in left:
-            logger.error("the burst ends with work left: %s", said)
-        return 1
 
     def _shut_down(self) -> None:
         self._stopping = True
@@ -254,6 +259,8 @@ class Worker:
         self._intake.holds.close()
         self._watchdog.stop()
         self._executor.stop()
+        if self._limiting is not None:
+            self._limiting.stop()
         self._settler.close()
         self._keeper_thread.stop()
         self._background.close()
@@ -275,8 +282,6 @@ class Worker:
             snapshot=self.snapshot,
             clock=self._clock,
         )
-
-    # ── wiring ───────────────────────────────────────────────────────────────────────────────────────────
 
     def _make_executor(self) -> Executor:
         settings = self.settings
@@ -332,6 +337,8 @@ class Worker:
         if os.getpid() != self._pid:
             # A handler forked and came back from both: what is in hand here is the other's.
             os._exit(FORKED)
+        if held.limits and self._limiting is not None:
+            self._limiting.leave(held, outcome)
         if isinstance(outcome, Snoozed):
             left = self._snoozes.take(held, outcome, seconds)
             if left is None:

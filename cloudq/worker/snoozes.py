@@ -117,7 +117,7 @@ class Snoozes:
         is_up = watch is None or not watch.is_down
         if watch is not None and not is_up:
             self._ask(watch)
-        elif is_up and self._intake.note_store_up():
+        elif is_up and self._intake.stops.note_store_up():
             logger.info("the store of idempotency keys is back: the queues are asked again")
         self._intake.holds.look(store_is_up=is_up)
 
@@ -125,7 +125,7 @@ class Snoozes:
         """Stops the intake of a queue, before a free slot has its poller ask for more."""
         if not watch.is_down:
             watch.note_down(outcome.reason)  # a child process found it so, which has a watch of its own
-        if self._intake.note_store(queue, down=True):
+        if self._intake.stops.note_store(queue, down=True):
             logger.warning(
                 "queue %s isn't asked for more until the store of idempotency keys is back",
                 queue,

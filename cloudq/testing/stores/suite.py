@@ -12,11 +12,12 @@ from cloudq.testing.stores.claiming import Claiming
 from cloudq.testing.stores.fencing import Fencing
 from cloudq.testing.stores.harness import StoreHarness
 from cloudq.testing.stores.keeping import Keeping
+from cloudq.testing.stores.limiting import Limiting
 from cloudq.testing.stores.noting import Noting
 from cloudq.testing.stores.running import Running
 
 
-class StoreConformance(Claiming, Fencing, Keeping, Noting, Running, ABC):
+class StoreConformance(Claiming, Fencing, Keeping, Limiting, Noting, Running, ABC):
     """What a store must do. Subclass it in a test file, by a class whose name starts with `Test`.
 
     Example:

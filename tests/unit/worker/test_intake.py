@@ -105,7 +105,7 @@ def test_failing_settlements_stop_no_other_queue(clock: FakeClock) -> None:
         one = intake.take()
         assert one is not None
         intake.end(one, succeeded=True)
-    intake.note_failing("a", True)
+    intake.stops.note_failing("a", True)
     assert (0, 10) == (wanted(intake, "a"), wanted(intake, "b"))
     intake.note_settled("b")
     assert 0 == wanted(intake, "a"), "another queue's settlement was confirmed"

@@ -102,7 +102,7 @@ def test_failing_settlements_stop_receiving(clock: FakeClock) -> None:
     one = intake.take()
     assert one is not None
     intake.end(one, succeeded=True)
-    intake.note_failing("q", True)
+    intake.stops.note_failing("q", True)
     assert 0 == wanted(intake)
     intake.note_settled("q")
     assert 10 == wanted(intake)
@@ -205,9 +205,9 @@ def test_none_begins_once_polling_has_ended(clock: FakeClock) -> None:
     one = intake.take()
     assert one is not None
     intake.end(one, succeeded=True)
-    intake.note_failing("q", True)
+    intake.stops.note_failing("q", True)
     assert intake.poll_beside("q") is None
-    intake.note_failing("q", False)
+    intake.stops.note_failing("q", False)
     assert intake.poll_beside("q") is not None
     intake.close()
     assert intake.poll_beside("q") is None

@@ -1,0 +1,87 @@
+"""`Limit`: what a task may have to wait for before it starts, as a worker and the other edges see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Protocol
+
+
+class Limit(Protocol):
+    """One limit of an app, in one process: what it has of it, and when it is to ask for more.
+
+    Only `ask` may block. All others are called under one lock of whoever uses it, and ask nobody. All moments are
+    `Clock.elapsed`'s.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it limits, for log lines."""
+        ...
+
+    def enter(self, now: timedelta) -> bool:
+        """Takes a place for a task that starts now, if there is one."""
+        ...
+
+    def undo(self) -> None:
+        """The latest `enter` was for nothing: another limit is in the way. Called before any other one."""
+        ...
+
+    def leave(self, now: timedelta, *, failed: bool | None) -> None:
+        """A task that entered has ended. `None`: it says nothing of the task, e.g. as it was interrupted."""
+        ...
+
+    def room(self, now: timedelta, waiting: int) -> int:
+        """How many more deliveries there is something for, or will be soon, beside those that wait already."""
+        ...
+
+    def wants(self, now: timedelta, waiting: int, *, polling: bool) -> int:
+        """How many places it is to `ask` for now; 0 for none.
+
+        Args:
+            now: The present time.
+            waiting: How many deliveries wait here.
+            polling: Whether its queue is to be asked for more.
+        """
+        ...
+
+    def next_at(self, now: timedelta) -> timedelta | None:
+        """The next moment after `now` at which any of these may answer otherwise by itself; `None`: none is known."""
+        ...
+
+    def wait(self, now: timedelta, place: int) -> timedelta | None:
+        """How long the delivery at this place among those that wait has to, where that is too long in hand.
+
+        `None`: not too long, or it isn't known.
+        """
+        ...
+
+    def ask(self, count: int) -> Callable[[timedelta], None]:
+        """Asks the store for so many. May block. What it returns is to be called with the present time, under the lock.
+
+        Raises:
+            BackendError: The store can't be reached, or refuses.
+        """
+        ...
+
+    def note_failure(self, now: timedelta) -> bool:
+        """`ask` failed: it is to be called again, after a growing pause. Whether it had worked before."""
+        ...
+
+    def note_empty(self) -> None:
+        """A poll of its queue brought nothing."""
+        ...
+
+    def close(self) -> None:
+        """Gives back what others can use. May block; never raises."""
+        ...
+
+
+def enter(limits: Sequence[Limit], now: timedelta) -> Limit | None:
+    """Enters all of them, or none. The one in the way."""
+    for place, limit in enumerate(limits):
+        if not limit.enter(now):
+            for entered in reversed(limits[:place]):
+                entered.undo()
+            return limit
+    return None

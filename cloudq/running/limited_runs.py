@@ -1,0 +1,207 @@
+"""`LimitedRuns`: limits at the edges that are handed one delivery at a time: pushes, Lambda, Functions.
+
+```
+ delivery ─▶ limits ─┬─ its turn is now, or within a second ─▶ claim ─▶ run ─▶ left
+                     └─ later ─▶ snoozed: a copy that is due then, with its attempt
+```
+
+A push is never refused for it: a service that is told 429 or 503 slows down all of its queue.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from threading import Event
+from typing import TYPE_CHECKING, Final
+
+from cloudq.core.claiming import Begun, Claimer, Claims, KeyClaim, WatchedRun
+from cloudq.core.delivery import Delivery
+from cloudq.core.failure import words_of
+from cloudq.core.message import Message
+from cloudq.core.outcome import OUTCOMES, Acked, DeadLettered, Outcome, Retried, Snoozed, Why
+from cloudq.errors import BackendError, ConfigurationError
+from cloudq.flow.limit import Limit, enter
+from cloudq.running.limits import AppLimits
+
+if TYPE_CHECKING:
+    from cloudq.app import App
+
+# How long a delivery may wait here for its turn: its caller waits, too, and its slot is taken.
+PATIENCE: Final = timedelta(seconds=1)
+# Of those that a limit holds up not all come back together.
+_SPREAD: Final = 1.5
+_DOWN_DELAY: Final = timedelta(minutes=5)
+
+
+class LimitedRuns:
+    """What the `Processor` asks before a run, limits first. A `Claims`.
+
+    Args:
+        app: Whose tasks.
+        claims: Asked after them.
+        limits: The app's.
+    """
+
+    def __init__(self, app: App, claims: Claims, limits: AppLimits) -> None:
+        self._app = app
+        self._clock = app.clock
+        self._claims = claims
+        self._limits = limits
+        self._changed = threading.Condition()
+        # Guarded by its lock, as all limits are.
+        self._waiting: Counter[Limit] = Counter()
+
+    def concerns(self, handler: Claimer, message: Message) -> bool:
+        """Whether there are limits, or else a key or a note."""
+        return self._limits.concern(message) or self._claims.concerns(handler, message)
+
+    def unclaimed(self, handler: Claimer, message: Message) -> bool:
+        """Whether the message runs without all that while the store is down."""
+        return self._claims.unclaimed(handler, message)
+
+    def unrun(self, message: Message, outcome: DeadLettered) -> None:
+        """A message is dead-lettered without a run of it."""
+        self._claims.unrun(message, outcome)
+
+    def reachable(self) -> bool:
+        """Whether the store answers."""
+        return self._claims.reachable()
+
+    def begin(
+        self, handler: Claimer, message: Message, delivery: Delivery, lease_lost: Event, until: timedelta | None
+    ) -> Begun | Outcome:
+        """Enters the limits, then claims; what can't start soon is snoozed."""
+        limits = self._limits.of(delivery)
+        if not limits:
+            return self._claims.begin(handler, message, delivery, lease_lost, until)
+        try:
+            delay = self._admit(limits)
+        except (BackendError, ConfigurationError) as error:
+            return Snoozed(delay=_DOWN_DELAY, why=Why.STORE_DOWN, reason=f"the store of limits: {words_of(error)}")
+        if delay is not None:
+            spread = random.uniform(1.0, _SPREAD)  # noqa: S311 - as above
+            return Snoozed(delay=delay * spread, why=Why.LIMITED, reason=f"the limit of {limits[0].name} is reached")
+        entered = _Entered(self, limits)
+        try:
+            begun = None
+            if self._claims.concerns(handler, message):
+                begun = self._claims.begin(handler, message, delivery, lease_lost, until)
+        except BaseException:
+            entered.leave(None)
+            raise
+        if begun is not None and isinstance(begun, OUTCOMES):
+            entered.leave(None)
+            return begun
+        return LimitedBegun(begun, entered.leave)
+
+    def leave(self, limits: Sequence[Limit], failed: bool | None) -> None:
+        """A run has ended, or wasn't begun."""
+        with self._changed:
+            now = self._clock.elapsed()
+            for limit in limits:
+                limit.leave(now, failed=failed)
+            self._changed.notify_all()
+
+    def _admit(self, limits: Sequence[Limit]) -> timedelta | None:
+        """Waits for a turn, but not for long. `None`: it may start; else when it may.
+
+        Raises:
+            BackendError: The store can't be reached, or refuses.
+        """
+        until = self._clock.elapsed() + PATIENCE
+        while True:
+            with self._changed:
+                now = self._clock.elapsed()
+                ahead = enter(limits, now)
+                if ahead is None:
+                    return None
+                wait = ahead.wait(now, self._waiting[ahead])
+                due = ahead.next_at(now)
+                if wait is not None or now >= until:
+                    return wait or max(PATIENCE, (due or now) - now)
+                self._waiting[ahead] += 1
+                try:
+                    count = ahead.wants(now, self._waiting[ahead], polling=False)
+                    if not count:
+                        self._clock.wait(self._changed, min(until, due or until) - now)
+                finally:
+                    self._waiting[ahead] -= 1
+                    if not self._waiting[ahead]:
+                        del self._waiting[ahead]
+            if count:
+                self._ask(ahead, count)
+
+    def _ask(self, limit: Limit, count: int) -> None:
+        try:
+            answer = limit.ask(count)
+        except BaseException:
+            with self._changed:
+                limit.note_failure(self._clock.elapsed())
+            raise
+        with self._changed:
+            answer(self._clock.elapsed())
+            self._changed.notify_all()
+
+
+class _Entered:
+    """Limits that a run has entered, to be left once."""
+
+    __slots__ = ("_limits", "_runs")
+
+    def __init__(self, runs: LimitedRuns, limits: Sequence[Limit]) -> None:
+        self._runs = runs
+        self._limits = limits
+
+    def leave(self, failed: bool | None) -> None:
+        limits, self._limits = self._limits, ()
+        if limits:
+            self._runs.leave(limits, failed)
+
+
+class LimitedBegun:
+    """A run that has entered its limits. See `cloudq.core.claiming.Begun`.
+
+    Args:
+        begun: Its claim or its note, if it has one.
+        leave: Leaves the limits.
+    """
+
+    __slots__ = ("__weakref__", "_begun", "_leave")
+
+    def __init__(self, begun: Begun | None, leave: Callable[[bool | None], None]) -> None:
+        self._begun = begun
+        self._leave = leave
+
+    @property
+    def claim(self) -> KeyClaim | None:
+        """The claim of its key."""
+        return None if self._begun is None else self._begun.claim
+
+    @property
+    def run(self) -> WatchedRun | None:
+        """What notes it."""
+        return None if self._begun is None else self._begun.run
+
+    def end(self, outcome: Outcome, result: object) -> Outcome:
+        """Ends the claim, and leaves the limits."""
+        try:
+            return outcome if self._begun is None else self._begun.end(outcome, result)
+        finally:
+            self._leave(has_failed(outcome))
+
+    def give_up(self) -> None:
+        """The run was interrupted."""
+        if self._begun is not None:
+            self._begun.give_up()
+        self._leave(None)
+
+
+def has_failed(outcome: Outcome) -> bool | None:
+    """Whether a run with this outcome failed; `None` if it says nothing of its task."""
+    if isinstance(outcome, Acked):
+        return False
+    return True if isinstance(outcome, DeadLettered) or (isinstance(outcome, Retried) and outcome.counted) else None

@@ -1,0 +1,178 @@
+"""Limits at the edges that are handed one delivery at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from cloudq import App, Rate
+from cloudq.core import wire
+from cloudq.core.delivery import Delivery, Lease
+from cloudq.core.failure import Failure
+from cloudq.core.message import Message
+from cloudq.core.outcome import ACKED, Acked, DeadLettered, Retried, Snoozed, Why
+from cloudq.core.processor import no_time_limit
+from cloudq.drivers.memory import MemoryDriver
+from cloudq.errors import StoreUnavailable
+from cloudq.running.limited_runs import has_failed
+from cloudq.running.processing import processor_of
+from cloudq.stores.memory import MemoryStore
+from cloudq.testing.clock import FakeClock
+from tests.unit.worker.fakes import until
+
+SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
+
+
+class Bench:
+    """An app whose task notes its runs, and two processes of an edge."""
+
+    def __init__(self, **options: Any) -> None:
+        self.clock = FakeClock()
+        self.store = MemoryStore(self.clock)
+        self.app = App("memory://")
+        self.runs: list[str] = []
+        self.app.task("t", **options)(self._task())
+        self.lent = self.app.using(MemoryDriver(clock=self.clock), clock=self.clock, store=self.store)
+        self.lent.__enter__()
+        self.processors = [processor_of(self.app, no_time_limit, limited=True, heartbeat=False) for _ in range(2)]
+
+    def _task(self) -> Any:
+        def task(customer: str = "", fail: bool = False) -> str:
+            self.runs.append(customer)
+            if fail:
+                raise ValueError("no")
+            return customer
+
+        return task
+
+    def process(self, edge: int = 0, **payload: object) -> Any:
+        return self.processors[edge].process(self.delivery(**payload))
+
+    def delivery(self, **payload: object) -> Delivery:
+        now = self.clock.now()
+        lease = Lease(queue="default", receipt=None, expires_at=now + MINUTE, ends=self.clock.elapsed() + MINUTE)
+        body = wire.encode(Message(id="m", task="t", queue="default", sent_at=now, payload=payload))
+        return Delivery.of(body, native_id="m", runs=1, deliveries=1, lease=lease)
+
+
+@pytest.fixture
+def made() -> Iterator[list[Bench]]:
+    """Gives back the apps that a test lent its clock to."""
+    benches: list[Bench] = []
+    yield benches
+    for bench in benches:
+        bench.lent.__exit__(None, None, None)
+
+
+def bench_of(made: list[Bench], **options: Any) -> Bench:
+    made.append(Bench(**options))
+    return made[-1]
+
+
+def test_what_is_beyond_the_rate_comes_back_when_it_may_start(made: list[Bench]) -> None:
+    """Of both processes together; it uses no attempt, and isn't counted among what waited too long."""
+    bench = bench_of(made, rate="10/h")
+    assert isinstance(bench.process(0), Acked)
+    snoozed = bench.process(1)
+    assert isinstance(snoozed, Snoozed)
+    assert snoozed.why is Why.LIMITED
+    assert "task t" in snoozed.reason
+    assert 6 * MINUTE <= snoozed.delay <= 9 * MINUTE
+    assert bench.runs == [""]
+    bench.clock.advance(6 * MINUTE)
+    assert isinstance(bench.process(1), Acked)
+
+
+def test_a_turn_within_a_second_is_waited_for(made: list[Bench]) -> None:
+    """A copy costs more."""
+    bench = bench_of(made, rate="2/s")
+    bench.process()
+    outcomes: list[Any] = []
+    thread = threading.Thread(target=lambda: outcomes.append(bench.process()))
+    thread.start()
+    bench.clock.until_waiting()
+    assert bench.runs == [""]
+    bench.clock.advance(SECOND / 2)
+    thread.join(10)
+    assert [ACKED] == outcomes
+
+
+def test_of_those_that_wait_each_has_a_turn_of_its_own(made: list[Bench]) -> None:
+    """One after the other."""
+    bench = bench_of(made, rate="4/s")
+    bench.process()
+    outcomes: list[Any] = []
+    threads = [threading.Thread(target=lambda: outcomes.append(bench.process())) for _ in range(2)]
+    for started, thread in enumerate(threads, 1):
+        thread.start()
+        bench.clock.until_waiting(started)
+    for ended in (1, 2):
+        bench.clock.advance(SECOND / 4)
+        until(lambda: len(outcomes) == ended)  # noqa: B023 - called before the next round
+        bench.clock.until_waiting(2 - ended)
+    assert [ACKED, ACKED] == outcomes
+
+
+def test_each_key_has_its_own_rate(made: list[Bench]) -> None:
+    """One customer's calls don't hold up another's."""
+    bench = bench_of(made, rate=Rate("10/h", key="{customer}"))
+    assert [bench.process(customer=name).__class__ for name in ("ana", "ana", "ben")] == [Acked, Snoozed, Acked]
+
+
+def test_a_task_without_a_limit_is_not_looked_at(made: list[Bench]) -> None:
+    """It begins as ever."""
+    bench = bench_of(made)
+    bench.app.task("limited", rate="1/h")(lambda: None)
+    bench.processors = [processor_of(bench.app, no_time_limit, limited=True, heartbeat=False)]
+    assert [ACKED, ACKED] == [bench.process(), bench.process()]
+
+
+def test_a_key_is_claimed_after_the_limit(made: list[Bench]) -> None:
+    """And its claim ends with the run; what only waits for its turn claims nothing."""
+    bench = bench_of(made, rate="10/h", idempotency_key="k{customer}", keep_result=MINUTE)
+    assert ACKED == bench.process(customer="ana")
+    assert isinstance(bench.process(customer="ben"), Snoozed)
+    bench.clock.advance(6 * MINUTE)
+    assert ACKED == bench.process(customer="ben")
+    bench.clock.advance(6 * MINUTE)
+    bench.process(customer="ana")
+    assert bench.runs == ["ana", "ben"]
+
+
+def test_a_failure_is_a_failure(made: list[Bench]) -> None:
+    """Whatever it waited for before."""
+    assert isinstance(bench_of(made, rate="10/h").process(fail=True), Retried)
+
+
+def test_while_the_store_is_down_nothing_starts(made: list[Bench], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits, as what needs the store for its key does."""
+    bench = bench_of(made, rate="10/h")
+
+    def read(name: str) -> None:
+        raise StoreUnavailable("no route")
+
+    monkeypatch.setattr(bench.store.notes, "read", read)
+    snoozed = bench.process()
+    assert isinstance(snoozed, Snoozed)
+    assert snoozed.why is Why.STORE_DOWN
+    assert bench.runs == []
+
+
+@pytest.mark.parametrize(
+    ("outcome", "failed"),
+    [
+        (ACKED, False),
+        (Retried(delay=SECOND, reason="x"), True),
+        (Retried(delay=SECOND, reason="x", counted=False), None),
+        (Snoozed(delay=SECOND, reason="x"), None),
+        (DeadLettered(reason="x", failure=Failure.of("x")), True),
+    ],
+)
+def test_what_says_that_a_run_failed(outcome: Any, failed: bool | None) -> None:
+    """Waiting says nothing."""
+    assert has_failed(outcome) is failed

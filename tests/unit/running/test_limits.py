@@ -1,0 +1,166 @@
+"""The limits of an app."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from cloudq import App, Rate
+from cloudq.core import wire
+from cloudq.core.delivery import Delivery, Lease
+from cloudq.core.message import Message
+from cloudq.errors import ConfigurationError, UnsupportedError
+from cloudq.flow.means import TABLE, Edge, Means
+from cloudq.running import limits as limits_module
+from cloudq.running.limits import AppLimits, limits_of, refuse_limits, shared_limits
+from cloudq.stores.memory import MemoryStore
+
+MINUTE = timedelta(minutes=1)
+
+
+def declare(app: App, name: str, *queues: str, **options: Any) -> None:
+    @app.task(name, queues=list(queues) or ["q"], **options)
+    def task(customer: str = "") -> None: ...
+
+
+def delivery(app: App, task: str, queue: str = "q", **payload: object) -> Delivery:
+    now = app.clock.now()
+    lease = Lease(queue=queue, receipt=None, expires_at=now + MINUTE, ends=app.clock.elapsed() + MINUTE)
+    body = wire.encode(Message(id="m", task=task, queue=queue, sent_at=now, payload=payload))
+    return Delivery.of(body, native_id="m", runs=1, deliveries=1, lease=lease)
+
+
+def names(limits: Any) -> list[str]:
+    return [limit.name for limit in limits]
+
+
+def test_an_app_without_limits_has_none() -> None:
+    """So that nothing is looked at for each delivery."""
+    app = App("memory://", queue_rates={"elsewhere": "5/s"})
+    declare(app, "t")
+    assert limits_of(app, ["q"]) is None
+    assert limits_of(app, ["elsewhere"]) is not None
+
+
+def test_a_delivery_has_those_of_its_task_and_of_its_queue() -> None:
+    """The same ones each time."""
+    app = App("memory://", queue_rates={"q": "5/s"})
+    declare(app, "t", rate="1/s")
+    declare(app, "free")
+    limits = limits_of(app, ["q"])
+    assert limits is not None
+    both = limits.of(delivery(app, "t"))
+    assert names(both) == ["task t", "queue q"]
+    assert limits.of(delivery(app, "t")) == both
+    assert limits.of(delivery(app, "free")) == both[1:]
+    assert names(limits.of(delivery(app, "unknown"))) == ["queue q"]
+    assert limits.of(delivery(app, "free", queue="else")) == ()
+
+
+def test_a_task_has_one_limit_under_all_its_names() -> None:
+    """Messages in flight under an alias don't double its rate."""
+    app = App("memory://")
+    declare(app, "new", rate="1/s", aliases=["old"])
+    limits = AppLimits(app)
+    assert limits.of(delivery(app, "old")) == limits.of(delivery(app, "new"))
+
+
+def test_each_key_has_a_limit_of_its_own() -> None:
+    """Two of one key share it."""
+    app = App("memory://")
+    declare(app, "t", rate=Rate("1/s", key="{customer}"))
+    limits = AppLimits(app)
+    ana, ben = (limits.of(delivery(app, "t", customer=name)) for name in ("ana", "ben"))
+    assert ana != ben
+    assert limits.of(delivery(app, "t", customer="ana")) == ana
+
+
+def test_keys_that_are_many_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest first: memory is bounded whatever the payloads say."""
+    monkeypatch.setattr(limits_module, "_MOST_KEYS", 2)
+    app = App("memory://")
+    declare(app, "t", rate=Rate("1/s", key="{customer}"))
+    limits = AppLimits(app)
+    first = limits.of(delivery(app, "t", customer="0"))
+    for number in range(1, 4):
+        limits.of(delivery(app, "t", customer=str(number)))
+    assert len(limits._limits) == 2
+    assert limits.of(delivery(app, "t", customer="0")) != first
+
+
+def test_a_queue_of_one_task_is_polled_by_the_tasks_limit() -> None:
+    """Of several, or by keys, a poll can't choose."""
+    app = App("memory://", queue_rates={"two": "5/s"})
+    declare(app, "one", "one", rate="1/s", aliases=["before"])
+    declare(app, "a", "two", rate="1/s")
+    declare(app, "b", "two")
+    declare(app, "keyed", "keys", rate=Rate("1/s", key="{customer}"))
+    limits = AppLimits(app)
+    tasks = list(app.runtime.handlers.values())
+    assert names(limits.of_queue("one", tasks)) == ["task one"]
+    assert names(limits.of_queue("two", tasks)) == ["queue two"]
+    assert limits.of_queue("keys", tasks) == ()
+
+
+def test_what_workers_share_is_in_the_apps_store() -> None:
+    """Two workers have one line; a rate of each worker's asks no store."""
+    app = App("memory://")
+    declare(app, "shared", rate="1/h")
+    declare(app, "own", rate=Rate("1/h", per_worker=True))
+    store = MemoryStore()
+    with app.using(app.driver(), store=store):
+        for name, expected in (("shared", 1), ("own", 2)):
+            entered = 0
+            for limits in (AppLimits(app), AppLimits(app)):
+                [limit] = limits.of(delivery(app, name))
+                limit.ask(1)(app.clock.elapsed())
+                entered += limit.enter(app.clock.elapsed())
+            assert entered == expected
+
+
+def test_a_store_that_is_gone_is_an_error_of_the_question() -> None:
+    """Which its limit waits out."""
+    app = App("memory://", store="none")
+    declare(app, "shared", rate="1/h")
+    [limit] = AppLimits(app).of(delivery(app, "shared"))
+    with pytest.raises(ConfigurationError):
+        limit.ask(1)
+
+
+def test_what_needs_a_store_is_named() -> None:
+    """For the refusal at the start."""
+    app = App("memory://", queue_rates={"mail": "5/s", "own": Rate("5/s", per_worker=True)})
+    declare(app, "t", rate="1/s", aliases=["u"])
+    declare(app, "own", rate=Rate("1/s", per_worker=True))
+    assert shared_limits(app) == ["task 't'", "queue 'mail'"]
+
+
+@pytest.mark.parametrize("edge", Edge, ids=lambda edge: edge.name)
+@pytest.mark.parametrize("means", Means, ids=lambda means: means.name)
+def test_what_an_edge_cannot_keep_is_refused_at_its_start(edge: Edge, means: Means) -> None:
+    """As the table says, with what to do instead."""
+    app = App("memory://", queue_rates={"q": "5/s"} if means is Means.QUEUE_RATE else {})
+    rates = {
+        Means.TASK_RATE: Rate("1/s"),
+        Means.KEY_RATE: Rate("1/s", key="{customer}"),
+        Means.WORKER_RATE: Rate("1/s", per_worker=True),
+    }
+    declare(app, "t", rate=rates.get(means))
+    cell = TABLE[edge][means]
+    if not cell.refused:
+        refuse_limits(app, edge)
+        return
+    with pytest.raises(UnsupportedError) as caught:
+        refuse_limits(app, edge)
+    assert caught.value.hint == cell.hint
+
+
+def test_on_lambda_a_fifo_queue_keeps_no_limit() -> None:
+    """Nothing can be copied there without losing its place, and a release is counted."""
+    app = App("memory://")
+    declare(app, "t", "q.fifo", rate="1/s")
+    refuse_limits(app, Edge.WORKER)
+    with pytest.raises(UnsupportedError, match="FIFO"):
+        refuse_limits(app, Edge.LAMBDA)

@@ -1,0 +1,271 @@
+"""Workers under limits: whole ones in this process, and four beside each other on one clock."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter, deque
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from cloudq import App, Rate
+from cloudq.core import wire
+from cloudq.core.delivery import Delivery, Lease
+from cloudq.core.message import Message
+from cloudq.drivers.memory import MemoryDriver
+from cloudq.running.held import HeldLease
+from cloudq.running.limits import limits_of
+from cloudq.running.runs import Runs
+from cloudq.stores.memory import MemoryStore
+from cloudq.testing.clock import FakeClock
+from cloudq.worker.gate import Gate
+from cloudq.worker.intake import Intake
+from cloudq.worker.open_polls import Reach
+from cloudq.worker.service import Worker
+from cloudq.worker.settings import WorkerSettings
+from tests.unit.worker.fakes import running, until
+
+SECOND = timedelta(seconds=1)
+MS = timedelta(milliseconds=1)
+LEASE = timedelta(seconds=120)
+ZERO = timedelta(0)
+
+
+# ── whole workers ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def app(clock: FakeClock) -> Iterator[App]:
+    app = App("memory://")
+    with app.using(MemoryDriver(clock=clock), clock=clock, store=MemoryStore(clock)):
+        yield app
+
+
+def counted(app: App, *, name: str = "t", **options: Any) -> list[int]:
+    """A task that notes its runs."""
+    seen: list[int] = []
+
+    @app.task(name, **options)
+    def task(n: int) -> None:
+        seen.append(n)
+
+    return seen
+
+
+def send(app: App, count: int, name: str = "t") -> None:
+    app.send_many(app.tasks[name].call(n=n) for n in range(count))
+
+
+@pytest.mark.parametrize("rate", ["1/s", Rate("1/s", per_worker=True), Rate("1/s", key="{n}-{n}")])
+def test_a_task_starts_no_faster_than_its_rate(app: App, clock: FakeClock, rate: str | Rate) -> None:
+    """Of each key, of each worker, or of all; and it uses no attempt to wait."""
+    seen = counted(app, rate=rate)
+    app.send_many(app.tasks["t"].call(n=7) for _ in range(3))
+    with running(app) as work:
+        until(lambda: len(seen) == 1)
+        for expected in (2, 3):
+            until(lambda: work.worker.snapshot().waiting or app.queue("default").stats().ready == 0)
+            clock.advance(SECOND / 2)
+            clock.until_waiting()
+            assert len(seen) == expected - 1
+            clock.advance(SECOND / 2)
+            until(lambda: len(seen) == expected)  # noqa: B023 - called before the next round
+        until(lambda: work.worker.snapshot().acked == 3)
+    assert work.worker.snapshot().retried == 0
+
+
+def test_other_tasks_of_the_queue_start_meanwhile(app: App) -> None:
+    """A limited one holds up nobody else that is in hand."""
+    slow = counted(app, name="slow", rate="1/h")
+    fast = counted(app, name="fast")
+    send(app, 3, "slow")
+    send(app, 3, "fast")
+    with running(app):
+        until(lambda: len(fast) == 3)
+    assert len(slow) == 1
+
+
+def test_what_would_have_to_wait_for_too_long_comes_back_later(app: App, clock: FakeClock) -> None:
+    """One after the other, uncounted, where other tasks of its queue are polled for."""
+    seen = counted(app, rate="1/h")
+    counted(app, name="other")
+    send(app, 3)
+    with running(app):
+        until(lambda: app.queue("default").stats().delayed == 2)
+        assert len(seen) == 1
+        clock.advance(timedelta(hours=1))
+        until(lambda: len(seen) == 2)
+    assert app.queue("default").stats().delayed == 1
+
+
+def test_what_waits_in_hand_is_anybodys_at_once_after_a_shutdown(app: App) -> None:
+    """Nothing of it is counted."""
+    seen = counted(app, rate="1/s")
+    send(app, 3)
+    with running(app) as work:
+        until(lambda: len(seen) == 1 and work.worker.snapshot().waiting == 2)
+    assert app.queue("default").stats().ready == 2
+    driver = app.driver()
+    assert isinstance(driver, MemoryDriver)
+    assert [1, 1] == [one.attempt for one in driver.receive("default", limit=10, wait=ZERO, lease=LEASE)]
+
+
+def test_a_worker_without_limits_has_no_gate(app: App) -> None:
+    """So that what nobody uses costs nothing."""
+    counted(app)
+    worker = Worker(app, WorkerSettings())
+    assert worker._limiting is None
+    assert worker._intake.gate is None
+
+
+# ── four workers beside each other ───────────────────────────────────────────────────────────────────────────
+
+
+class Backlog:
+    """A queue that always has more; what a killed worker had in hand is handed over again once its lease is over."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.numbers = iter(range(10**9))
+        self.again: deque[tuple[timedelta, str]] = deque()
+        self.receives = 0
+        self.given_back = 0
+
+    def receive(self, count: int) -> list[HeldLease]:
+        self.receives += 1
+        return [self._held() for _ in range(min(count, 10))]
+
+    def _held(self) -> HeldLease:
+        now = self.clock.elapsed()
+        again = bool(self.again) and self.again[0][0] <= now
+        name = self.again.popleft()[1] if again else str(next(self.numbers))
+        delivery = Delivery.of(
+            wire.encode(Message(id=name, task="t", queue="default")),
+            native_id=name,
+            runs=1,
+            deliveries=1 + again,
+            lease=Lease(queue="default", receipt=name, ends=now + LEASE, expires_at=self.clock.now() + LEASE),
+        )
+        return HeldLease(delivery, now, extendable=True)
+
+
+class Beside:
+    """One of several workers: what its threads do, done in turns. Each poll is under way for 30 ms."""
+
+    def __init__(self, app: App, clock: FakeClock, backlog: Backlog) -> None:
+        self.clock = clock
+        self.backlog = backlog
+        self.started: list[timedelta] = []
+        self.names: list[str] = []
+        self.longest = ZERO
+        self.poll: Any = None
+        self.intake = Intake(
+            {"default": 1},
+            leases={"default": LEASE},
+            reach={"default": Reach(each=10)},
+            slots=10,
+            runs=Runs(clock),
+            clock=clock,
+        )
+        limits = limits_of(app, ["default"])
+        assert limits is not None
+        self.gate = self.intake.limit(
+            lambda books: Gate(
+                books,
+                limits_of=lambda one: limits.of(one.delivery),
+                queue_limits=lambda queue: limits.of_queue(queue, app.runtime.handlers.values()),
+                keeps=lambda _: False,
+                clock=clock,
+            )
+        )
+
+    def turn(self) -> None:
+        self._poll()
+        now = self.clock.elapsed()
+        with self.gate.lock:
+            self.backlog.given_back += len(self.gate.take_overdue(now))
+            self.gate.release(now)
+            asks = self.gate.asks(now)
+        for limit, count in asks:
+            self.gate.ask(limit, count)
+        while (held := self.intake.take(wait=False)) is not None:
+            self.started.append(now)
+            self.names.append(held.delivery.id)
+            self.longest = max(self.longest, now - held.since)
+            self.gate.leave(held, failed=False)
+            self.intake.end(held, succeeded=True)
+            self.intake.note_settled("default")
+
+    def _poll(self) -> None:
+        now = self.clock.elapsed()
+        if self.poll is None:
+            with self.gate.lock:
+                count = self.intake._polls.wanted(self.intake._books.queues["default"], now)
+            if count:
+                self.poll = self.intake.next_poll("default")
+        elif now - self.poll.began >= 30 * MS:
+            self.intake.offer(self.poll, self.backlog.receive(self.poll.limit))
+            self.poll = None
+
+    def die(self) -> None:
+        in_hand = self.intake.close()
+        ends = self.clock.elapsed() + LEASE
+        self.backlog.again.extend((ends, one.delivery.id) for one in in_hand)
+
+
+def most_in(span: timedelta, starts: list[timedelta]) -> int:
+    """The most starts in any span of that length."""
+    return max(place - bisect_left(starts, at - span + MS / 1000) + 1 for place, at in enumerate(starts))
+
+
+@pytest.mark.parametrize("kills", [(), (20, 35)], ids=["undisturbed", "two are killed"])
+def test_four_workers_start_fifty_a_second_together(clock: FakeClock, kills: tuple[int, ...]) -> None:
+    """In 60 s: 3,000 within three percent, and no more than 60 in any second; at most half a call more for each.
+
+    What waits isn't given back, so it uses no attempt; and it waits for seconds, not for its lease. Where two workers
+    are killed the rate stays: no more is lost than the turns that they had asked for.
+    """
+    app = App("memory://")
+    counted(app, rate="50/s")
+    store = MemoryStore(clock)
+    asked = Counter[str]()
+    for call in ("read", "write"):
+        counting(store.notes, call, asked)
+    with app.using(MemoryDriver(clock=clock), clock=clock, store=store):
+        backlog = Backlog(clock)
+        alive = [Beside(app, clock, backlog) for _ in range(4)]
+        everybody = list(alive)
+        for step in range(60_000 // 5):
+            if step * 5 in [1000 * kill for kill in kills]:
+                alive.pop(0).die()
+                alive.append(Beside(app, clock, backlog))
+                everybody.append(alive[-1])
+            for worker in alive:
+                worker.turn()
+            clock.advance(5 * MS)
+    starts = sorted(start for worker in everybody for start in worker.started)
+    assert 2_910 <= len(starts) <= 3_090
+    assert most_in(SECOND, starts) <= 60
+    assert backlog.given_back == 0
+    assert max(worker.longest for worker in everybody) < 3 * SECOND
+    assert len({name for worker in everybody for name in worker.names}) == len(starts)
+    print(f"\n{len(starts)} starts, most in a second {most_in(SECOND, starts)}, {backlog.receives} receives, {asked}")
+    assert backlog.receives < 0.5 * len(starts)
+    assert asked["read"] + asked["write"] < 0.5 * len(starts)
+
+
+def counting(notes: Any, name: str, calls: Counter[str]) -> None:
+    call = getattr(notes, name)
+
+    def counted_call(*args: Any, **kwargs: Any) -> Any:
+        calls[name] += 1
+        return call(*args, **kwargs)
+
+    setattr(notes, name, counted_call)

@@ -201,8 +201,6 @@ class Worker:
         """Where the health pages are served, once `run` has begun; the port is the real one."""
         return self._serving.health.address if self._serving else None
 
-    # ── phases ───────────────────────────────────────────────────────────────────────────────────────────
-
     def _start(self) -> None:
         if self.settings.health is not None:
             self._serving = self._serve(self.settings.health)

@@ -10,7 +10,7 @@ from typing import Protocol
 class Limit(Protocol):
     """One limit of an app, in one process: what it has of it, and when it is to ask for more.
 
-    Only `ask` may block. All others are called under one lock of whoever uses it, and ask nobody. All moments are
+    Only `ask` may block. All others are called under one lock of their caller, and ask nobody. All moments are
     `Clock.elapsed`'s.
     """
 
@@ -57,7 +57,7 @@ class Limit(Protocol):
         ...
 
     def ask(self, count: int) -> Callable[[timedelta], None]:
-        """Asks the store for so many. May block. What it returns is to be called with the present time, under the lock.
+        """Asks the store for this many. May block. What it returns is to be called with the present time, under the lock.
 
         Raises:
             BackendError: The store can't be reached, or refuses.

@@ -21,7 +21,7 @@ _WRITTEN: Final = re.compile(r"([1-9][0-9]{0,6})/([smhd])")
 
 
 class Rate:
-    """So many starts in so much time, evenly spaced.
+    """A number of starts in a span of time, evenly spaced.
 
     Starts are spaced, not saved up: at 60 a minute one a second may start, also after an hour of rest. What starts late
     may be late by a tenth of the period, so that in no period more than 110 % start.

@@ -5,7 +5,7 @@
  worker A     A   A   A                                  asks for three: has the first free ones
  worker B                 B   B   B                      asks a moment later: the ones after them
  ✗ A dies     ·   ✗   ✗                                  its turns pass unused: no more than it had asked for
- rest                              ┄┄┄┄┄┄┄┄┄┄┄┄ ·        turns of the past are nobody's: nothing is saved up
+ rest                              ┄┄┄┄┄┄┄┄┄┄┄┄ ·        turns of the past are gone: nothing is saved up
 ```
 
 It is the generic cell rate algorithm (ITU-T I.371) with no tolerance: all that is kept is when the next turn is free.
@@ -72,7 +72,7 @@ class _Ahead(msgspec.Struct, frozen=True, array_like=True):
     """What a note says: when the next turn is free.
 
     Attributes:
-        by: So many microseconds after the note was written, or a little less: after its writer had looked.
+        by: How many microseconds after the note was written, or a little less: after its writer had looked.
         at: When exactly, by the store's wall clock in microseconds since 1970; 0 if its writer didn't know.
     """
 

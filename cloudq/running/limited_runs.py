@@ -5,7 +5,7 @@
                      └─ later ─▶ snoozed: a copy that is due then, with its attempt
 ```
 
-A push is never refused for it: a service that is told 429 or 503 slows down all of its queue.
+A push is never refused for it: a service that gets 429 or 503 slows down all of its queue.
 """
 
 from __future__ import annotations

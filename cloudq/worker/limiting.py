@@ -75,7 +75,7 @@ def limiting_of(
         intake: What passes the gate from now on.
         driver: The backend.
         leases: How long the deliveries of each queue are leased, by its name.
-        believed: Whether a delivery's message may be believed; what isn't runs nothing, and takes nobody's turn.
+        believed: Whether a delivery's message may be believed; what isn't runs nothing, and takes no turn.
         give_back: Gives back a delivery, uncounted, for later.
         started: Called when something may start.
         run: Runs a call of the store on another thread. Returns whether it will.

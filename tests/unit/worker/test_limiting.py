@@ -77,7 +77,7 @@ def test_a_task_starts_no_faster_than_its_rate(app: App, clock: FakeClock, rate:
             assert len(seen) == expected - 1
             clock.advance(SECOND / 2)
             until(lambda: len(seen) == expected)  # noqa: B023 - called before the next round
-        until(lambda: work.worker.snapshot().acked == 3)
+        until(lambda: work.worker.snapshot().succeeded == 3)
     assert work.worker.snapshot().retried == 0
 
 

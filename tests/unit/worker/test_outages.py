@@ -22,6 +22,7 @@ class Worker:
         self.stopped: list[str] = []
         self.store_is_down = False
         self.failing = False
+        self.stops = self
 
     def troubled(self) -> list[str]:
         return self.unsettled

@@ -57,7 +57,7 @@ class Limit(Protocol):
         ...
 
     def ask(self, count: int) -> Callable[[timedelta], None]:
-        """Asks the store for this many. May block. What it returns is to be called with the present time, under the lock.
+        """Asks the store for this many. May block. What it returns is to be called with the time now, under the lock.
 
         Raises:
             BackendError: The store can't be reached, or refuses.

@@ -166,9 +166,9 @@ class App(Noting):
         return self._connection.driver
 
     def observe(self, observer: Observer) -> None:
-        """Has an observer told of what happens from now on, beside those that are told already.
+        """Has an observer learn what happens from now on, beside those that do already.
 
-        To be called before a worker, or another edge, of the app is made: those take along who is told.
+        To be called before a worker, or another edge, of the app is made: those take along the observers of that time.
 
         Args:
             observer: Overrides what it wants to be told; see `cloudq.core.observing.Observer`.

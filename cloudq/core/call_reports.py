@@ -1,4 +1,4 @@
-"""`CallReports`: a driver's calls of its service, told to whoever counts them; and the drivers that tell."""
+"""`CallReports`: a driver's calls of its service, for what counts them; and the drivers that report them."""
 
 from __future__ import annotations
 

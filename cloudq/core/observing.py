@@ -1,4 +1,4 @@
-"""`Observer`: what happens to messages, told as it happens to whoever counts it; and several as one.
+"""`Observer`: what happens to messages, as it happens, for what counts it; and several as one.
 
 ```
  CloudQueue ── sent ──────────────┐
@@ -7,7 +7,7 @@
  drivers ───── called ────────────┘
 ```
 
-Nobody is told where nobody observes: whoever tells has `None` then, and asks that first.
+Where nobody observes there is `None` in its place, which those that would tell ask first.
 """
 
 from __future__ import annotations
@@ -123,76 +123,47 @@ class _Composed(Observer):
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers: Final = tuple(observers)
         self._lock = threading.Lock()
-        self._told: set[tuple[int, str]] = set()  # guarded by the lock: which verbs of which have raised
+        self._said: set[tuple[int, str]] = set()  # guarded by the lock: which verbs of which have raised
 
     def opened(self, system: str, server: str | None) -> None:
-        for place, observer in enumerate(self._observers):
-            try:
-                observer.opened(system, server)
-            except BaseException as error:  # noqa: BLE001 - as all below: somebody's counter harms no task
-                self._failed(place, "opened", error)
+        self._tell("opened", system, server)
 
     def sent(self, message: Message, result: SendResult) -> None:
-        for place, observer in enumerate(self._observers):
-            try:
-                observer.sent(message, result)
-            except BaseException as error:  # noqa: BLE001
-                self._failed(place, "sent", error)
+        self._tell("sent", message, result)
 
     def started(self, delivery: Delivery, age: timedelta | None) -> None:
-        for place, observer in enumerate(self._observers):
-            try:
-                observer.started(delivery, age)
-            except BaseException as error:  # noqa: BLE001
-                self._failed(place, "started", error)
+        self._tell("started", delivery, age)
 
     def ended(self, delivery: Delivery, ending: Ending, seconds: float | None) -> None:
-        for place, observer in enumerate(self._observers):
-            try:
-                observer.ended(delivery, ending, seconds)
-            except BaseException as error:  # noqa: BLE001
-                self._failed(place, "ended", error)
+        self._tell("ended", delivery, ending, seconds)
 
     def unrun(self, delivery: Delivery, ending: Ending) -> None:
-        for place, observer in enumerate(self._observers):
-            try:
-                observer.unrun(delivery, ending)
-            except BaseException as error:  # noqa: BLE001
-                self._failed(place, "unrun", error)
+        self._tell("unrun", delivery, ending)
 
     def lease_renewed(self, queue: str, count: int) -> None:
-        for place, observer in enumerate(self._observers):
-            try:
-                observer.lease_renewed(queue, count)
-            except BaseException as error:  # noqa: BLE001
-                self._failed(place, "lease_renewed", error)
+        self._tell("lease_renewed", queue, count)
 
     def lease_lost(self, delivery: Delivery) -> None:
-        for place, observer in enumerate(self._observers):
-            try:
-                observer.lease_lost(delivery)
-            except BaseException as error:  # noqa: BLE001
-                self._failed(place, "lease_lost", error)
+        self._tell("lease_lost", delivery)
 
     def held_back(self, queue: str, why: str | None) -> None:
-        for place, observer in enumerate(self._observers):
-            try:
-                observer.held_back(queue, why)
-            except BaseException as error:  # noqa: BLE001
-                self._failed(place, "held_back", error)
+        self._tell("held_back", queue, why)
 
     def called(self, operation: str, queue: str | None, seconds: float, error: BaseException | None) -> None:
+        self._tell("called", operation, queue, seconds, error)
+
+    def _tell(self, verb: str, *what: object) -> None:
         for place, observer in enumerate(self._observers):
             try:
-                observer.called(operation, queue, seconds, error)
-            except BaseException as broken:  # noqa: BLE001
-                self._failed(place, "called", broken)
+                getattr(observer, verb)(*what)
+            except BaseException as error:  # noqa: BLE001 - a counter that fails harms no task, be it by sys.exit
+                self._note(place, verb, error)
 
-    def _failed(self, place: int, verb: str, error: BaseException) -> None:
+    def _note(self, place: int, verb: str, error: BaseException) -> None:
         if is_ctrl_c(error):
             raise error
         with self._lock:
-            if (place, verb) in self._told:
+            if (place, verb) in self._said:
                 return
-            self._told.add((place, verb))
+            self._said.add((place, verb))
         logger.error("an observer failed at %r, which is said once: %s", verb, error, exc_info=error)

@@ -34,7 +34,7 @@ class Tracing(Protocol):
 
     @property
     def quiet(self) -> Quiet | None:
-        """For calls that a driver makes by an SDK; `None`: whoever traces that may see them."""
+        """For calls that a driver makes by an SDK; `None`: those that trace it may see them."""
         ...
 
     def opened(self, system: str, server: str | None) -> None:

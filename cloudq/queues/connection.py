@@ -42,7 +42,7 @@ class Connection:
         given_claim_check: The URL of the store of large payloads that it was given, or `None`.
         clock: Where the time of this app comes from.
         fingerprint_of: By what the store of idempotency keys tells payloads apart, as far as the app knows the tasks.
-        observed: Who is told of what happens. Changed by `observe` and `trace`.
+        observed: Who learns what happens. Changed by `observe` and `trace`.
     """
 
     def __init__(self) -> None:

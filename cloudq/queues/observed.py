@@ -1,4 +1,4 @@
-"""`Observed`: who is told of what an app's backend does, and how its drivers tell."""
+"""`Observed`: who learns what an app's backend does, and how its drivers tell."""
 
 from __future__ import annotations
 

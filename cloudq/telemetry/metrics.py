@@ -24,7 +24,7 @@ KeyT = TypeVar("KeyT", bound=Hashable)
 
 
 class Metrics(Observer):
-    """Records what it is told by the instruments of a meter.
+    """Records what happens by the instruments of a meter.
 
     Args:
         meter: Makes the instruments.

@@ -50,7 +50,7 @@ class Service:
         timeout: How long one call of the driver may take.
 
     Attributes:
-        reports: Where each call is told; `None`: nowhere.
+        reports: Where each call is reported; `None`: nowhere.
     """
 
     def __init__(self, client: Callable[[float], CloudTasksClient], timeout: timedelta = CALL_TIMEOUT) -> None:

@@ -1,4 +1,4 @@
-"""`Told`: a client of Cloud Tasks whose calls are told to whoever counts them."""
+"""`Told`: a client of Cloud Tasks whose calls are reported."""
 
 from __future__ import annotations
 
@@ -29,6 +29,6 @@ class Told:
         found = getattr(self._client, name)
         return partial(self._call, name, found) if callable(found) else found
 
-    def _call(self, name: str, method: Any, **arguments: Any) -> Any:
+    def _call(self, name: str, method: Any, /, **arguments: Any) -> Any:
         operation = name.title().replace("_", "")
         return self._reports.make(operation, self._queue, partial(method, **arguments))

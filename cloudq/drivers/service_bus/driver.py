@@ -14,7 +14,6 @@ from uuid import UUID
 from azure.servicebus import NEXT_AVAILABLE_SESSION, ServiceBusClient, ServiceBusReceivedMessage, ServiceBusReceiver
 from azure.servicebus.management import ServiceBusAdministrationClient
 
-from cloudq.core.call_reports import Reporting
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Ack, Capabilities, ExtendResult, Final, Outgoing, QueueStats, SendResult, SettleResult
@@ -29,6 +28,7 @@ from cloudq.drivers.service_bus.faults import translate
 from cloudq.drivers.service_bus.links import Link, Taken
 from cloudq.drivers.service_bus.locks import LockSpan
 from cloudq.drivers.service_bus.receipts import Holder, LockedElsewhere, Progress, Receipt
+from cloudq.drivers.service_bus.reporting import OfNamespace
 from cloudq.drivers.service_bus.sessions import Sessions
 from cloudq.drivers.service_bus.settling import Settling
 from cloudq.errors import BackendError, LeaseLost
@@ -38,7 +38,7 @@ PURGE_LOOK: Const = timedelta(milliseconds=500)
 PURGE_PAGE: Const = 500
 
 
-class ServiceBusDriver(Reporting):
+class ServiceBusDriver(OfNamespace):
     """Queues and subscriptions of one namespace.
 
     A queue whose name ends in `.fifo` has sessions, one for each ordering key; no other has. In a child process after
@@ -116,16 +116,6 @@ class ServiceBusDriver(Reporting):
     def held(self) -> int:
         """How many messages are held here until their retry is due (semantics 17)."""
         return self._settling.held
-
-    @property
-    def system(self) -> str:
-        """OpenTelemetry's name of Service Bus."""
-        return "servicebus"
-
-    @property
-    def server(self) -> str | None:
-        """The namespace, unless the URL left it to a connection string."""
-        return self._namespace or None
 
     def capabilities(self, queue: str) -> Capabilities:
         """Those of a queue, of one with sessions where the name ends in `.fifo`, or of a subscription."""

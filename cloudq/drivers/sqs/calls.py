@@ -26,7 +26,7 @@ class Calls:
         timeout: How long one call may take.
 
     Attributes:
-        reports: Where each is told; `None`: nowhere.
+        reports: Where each is reported; `None`: nowhere.
     """
 
     def __init__(self, route: Route, timeout: timedelta) -> None:

@@ -14,6 +14,7 @@ from cloudq.push.refusals import HttpRefusal
 from cloudq.push.sources import Arrivals
 from cloudq.running.runs import Runs
 from cloudq.testing.clock import FakeClock
+from tests.observing import Told
 from tests.unit.push.fakes import PushedDriver, push
 
 
@@ -177,3 +178,17 @@ def test_a_message_has_one_run(clock):
     first.end_run()
     assert [True] == told
     assert second.begin_run(runs, told.append)
+
+
+def test_an_observer_is_told_of_each_lease_that_is_lost(clock):
+    """Once, though it is looked at again."""
+    told = Told()
+    admission = Admission(2, 0, clock, observer=told)
+    run = in_hand(clock)
+    admission.begin(run)
+    clock.advance(timedelta(minutes=2))
+    with admission.changed:
+        admission.look(clock.elapsed())
+        admission.look(clock.elapsed())
+    assert run.lost.is_set()
+    assert [("lease lost", run.delivery.queue)] == told.log

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from cloudq.core.driver import QueueStats
+from cloudq.core.call_reports import CallReports, ReportsCalls
+from cloudq.core.driver import Ack, Final, QueueStats
 from cloudq.drivers.sqs import SQSDriver
 from cloudq.errors import (
     BackendError,
     QueueNotFound,
     UnsupportedError,
 )
+from tests.observing import Told
 from tests.unit.drivers.sqs.fakes import FakeSqs
 from tests.unit.drivers.sqs.using import item, receive
 
@@ -44,3 +46,22 @@ def test_a_name_that_sqs_does_not_take_is_refused_before_anything_is_called(driv
         with pytest.raises(UnsupportedError, match="can't be the name of a queue of Amazon SQS"):
             driver.capabilities(name)
     assert [] == sqs.calls
+
+
+def test_each_request_is_told_by_the_services_name_of_it(driver, sqs):
+    """With the queue that it was for, and the error that it ended in."""
+    told = Told()
+    assert isinstance(driver, ReportsCalls)
+    assert ("aws_sqs", "sqs.test") == (driver.system, driver.server)
+    driver.report_to(CallReports(told, None))
+    driver.send([item(1), item(2)])
+    [delivery] = receive(driver, limit=1)
+    driver.settle([Final(lease=delivery.lease, step=Ack())])
+    with pytest.raises(QueueNotFound):
+        driver.stats("other")
+    driver.report_to(None)
+    driver.stats("q")
+    names = ["GetQueueUrl", "SendMessageBatch", "ReceiveMessage", "DeleteMessageBatch"]
+    assert [(name, "q", None) for name in names] == told.calls[:-1]
+    assert ("GetQueueUrl", "other") == told.calls[-1][:2]
+    assert told.calls[-1][2] is not None

@@ -137,6 +137,9 @@ def unfit(cloud: Cloud, needs: Needs, *, function: str | None = None) -> Iterato
             yield f"queue {queue!r}: {needs.deliveries} deliveries are more than the service's limit allows"
         if needs.lease > MAX_VISIBILITY:
             yield f"queue {queue!r}: a lease of {needs.lease} is longer than the 12 hours that SQS has"
+        for task, limit in needs.limits.items():
+            if limit is not None and limit > MAX_VISIBILITY:
+                yield f"task {task!r} may take {limit}, and SQS leases a message for {MAX_VISIBILITY} in all"
         if function is not None:
             yield from _unfit_for_lambda(needs)
 

@@ -99,6 +99,7 @@ def test_on_cloud_tasks():
         (Cloud.AWS, {"keyed": ("shop.ship",)}, None, "'shop.ship' has an ordering_key"),
         (Cloud.AWS, {"deliveries": 1000}, None, "1000 deliveries"),
         (Cloud.AWS, {"lease": timedelta(hours=13)}, None, "12 hours"),
+        (Cloud.AWS, {"limits": {"shop.slow": timedelta(hours=13)}}, None, "SQS leases a message for 12:00:00 in all"),
         (Cloud.AWS, {"limits": {"shop.slow": None}}, "shop", "'shop.slow' has no time_limit"),
         (Cloud.AWS, {"limits": {"shop.slow": timedelta(minutes=30)}}, "shop", "more than a function has"),
         (Cloud.GOOGLE, {"queue": "orders.fifo"}, None, "keeps an order"),

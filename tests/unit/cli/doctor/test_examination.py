@@ -79,3 +79,11 @@ def test_a_report_counts(app, monkeypatch):
     monkeypatch.setattr(machine, "_kind", lambda *_: "nfs4")
     report = examine(app, ["mail"], installed=lambda _: None)
     assert (1, 0) == (report.count(Severity.ERROR), report.count(Severity.WARNING))
+
+
+def test_the_store_that_keyed_tasks_need(tmp_path):
+    """It can't be reached."""
+    app = App(f"sqlite:///{tmp_path / 'queue.db'}", store="redis://127.0.0.1:1/0?timeout=1")
+    app.task("welcome", queue="mail", idempotency_key="{n}")(lambda n: None)
+    assert ["store-unusable"] == found(app)
+    app.close()

@@ -19,6 +19,7 @@ from cloudq.drivers.service_bus.dispositions import RELEASE
 from cloudq.drivers.service_bus.faults import translate
 from cloudq.drivers.service_bus.limits import MAX_LOCK
 from cloudq.drivers.service_bus.links import Link, Taken
+from cloudq.drivers.service_bus.properties import group_of
 from cloudq.drivers.service_bus.receipts import Receipt
 from cloudq.errors import UndecodableError
 
@@ -155,7 +156,7 @@ class ServiceBusDeadLetters:
             decoded = wire.decode(body, self._queue)
         except UndecodableError:
             decoded = None
-        failure = receiving.why_dead(message)
+        failure, session = receiving.why_dead(message), message.session_id
         return DeadMessage(
             key=_key(message),
             id=decoded.id if decoded else str(message.message_id or message.sequence_number),
@@ -165,6 +166,7 @@ class ServiceBusDeadLetters:
             failure=failure,
             # The service says only when it was first stored.
             dead_at=failure.last_at if failure else None,
+            group=None if session is None else group_of(session, decoded.ordering_key if decoded else None),
         )
 
 

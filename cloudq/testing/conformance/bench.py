@@ -33,6 +33,7 @@ from cloudq.core.message import Message
 from cloudq.core.outcome import DeadLettered, Outcome
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.processor import Processor
+from cloudq.core.redriving import times_redriven
 from cloudq.core.signature_check import SignatureCheck
 from cloudq.queues.cloud_queue import CloudQueue
 from cloudq.queues.dead_letters import DeadLetters
@@ -383,4 +384,6 @@ def errors_of(results: Sequence[SendResult | SettleResult]) -> list[type[Excepti
 
 
 def _at_generation_of(delivery: Delivery, failure: Failure) -> Failure:
-    return replace(failure, generation=delivery.message.generation if delivery.message else 0)
+    told = delivery.message or delivery.failure  # of what can't be decoded, what a redrive left beside it
+    count = times_redriven(delivery.message, delivery.failure)
+    return replace(failure, generation=told.generation if told is not None else 0, redriven=count)

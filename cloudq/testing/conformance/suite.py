@@ -10,6 +10,7 @@ from cloudq.testing.conformance.answers import Answers
 from cloudq.testing.conformance.bench import Bench
 from cloudq.testing.conformance.cancelling import Cancelling
 from cloudq.testing.conformance.concurrency import Concurrency
+from cloudq.testing.conformance.dead_letter_repair import DeadLettersRepaired
 from cloudq.testing.conformance.dead_letters import DeadLettersKept
 from cloudq.testing.conformance.deduplication import Deduplication
 from cloudq.testing.conformance.delays import Delays
@@ -33,6 +34,7 @@ class DriverConformance(
     Settling,
     Retries,
     DeadLettersKept,
+    DeadLettersRepaired,
     Ordering,
     Deduplication,
     Delays,

@@ -8,13 +8,16 @@ import threading
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 import cloudq
 from cloudq import App, Retry
 from cloudq.core.delivery import Delivery, Lease
+from cloudq.core.fingerprint import fingerprint
 from cloudq.core.message import Message
 from cloudq.core.outcome import ACKED, DUPLICATE, Acked, DeadLettered, Snoozed, Why
 from cloudq.core.processor import no_time_limit
+from cloudq.core.redriving import Edit, with_edit
 from cloudq.core.store import Claimed, ClaimKey, Completed, InProgress, RecordState
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import StoreRefused, StoreUnavailable
@@ -25,6 +28,7 @@ from cloudq.stores.memory import MemoryStore
 from cloudq.testing import FakeClock, in_memory, profiles, run_all
 
 KEY = ClaimKey("charge", "order-42")
+AT = FakeClock().now()
 
 
 @pytest.fixture
@@ -298,6 +302,33 @@ def test_another_payload_under_the_same_key_is_a_mistake(app, charges):
         store_of(app).forget(KEY)
         store_of(app).claim(KEY, owner="other", lease=LEASE, fingerprint=b"f" * 32, keep=KEEP)
     assert [(42, 5)] == charges
+
+
+def edited(message, **payload):
+    """As `cloudq dlq edit` leaves it."""
+    edit = Edit(at=AT, by="ann", what=["payload"], was=fingerprint(message.payload).hex())
+    return with_edit(replace(message, payload=payload), edit)
+
+
+def test_an_edit_is_no_other_payload(app, charges):
+    """What an operator corrected is the same work: done before, or waited for; nobody else's payload is."""
+    wrong = message_of(order=42, amount=5)
+    assert ACKED == deliver(app, wrong)
+    assert DUPLICATE == deliver(app, edited(wrong, order=42, amount=6))
+    assert isinstance(deliver(app, edited(message_of(order=42, amount=7), order=42, amount=6)), DeadLettered)
+    assert [(42, 5)] == charges
+
+
+def test_an_edit_waits_for_a_run_of_what_it_was(app, charges):
+    """A copy of it may still be at work."""
+    wrong = message_of(order=42, amount=5)
+    claim = store_of(app).claim(KEY, owner="x", lease=LEASE, fingerprint=fingerprint(wrong.payload), keep=KEEP)
+    assert isinstance(claim, Claimed)
+    waiting = deliver(app, edited(wrong, order=42, amount=6))
+    assert isinstance(waiting, Snoozed)
+    store_of(app).release(KEY, claim.token)
+    assert ACKED == deliver(app, edited(wrong, order=42, amount=6))
+    assert [(42, 6)] == charges
 
 
 def test_after_a_failure_another_payload_may_follow(app):

@@ -499,6 +499,31 @@ class TakesWhateverItLikes(WrongDeadLetters):
             return super().take(None, limit=limit, lease=lease)
 
 
+class TellsNoGroup(WrongDeadLetters):
+    """Says of no dead letter in whose order it was."""
+
+    class kind(MemoryDeadLetters):  # noqa: N801 - it stands for the attribute
+        def peek(self, *, limit: int, after: str | None = None) -> Sequence[DeadMessage]:
+            return [replace(dead, group=None) for dead in super().peek(limit=limit, after=after)]
+
+
+class HoldsWhatIsReleased(WrongDeadLetters):
+    """Keeps what is released until the lease's end."""
+
+    class kind(MemoryDeadLetters):  # noqa: N801 - it stands for the attribute
+        def settle(self, finals: Sequence[Final]) -> Sequence[SettleResult]:
+            return super().settle([final for final in finals if not isinstance(final.step, Release)])
+
+
+class ForgetsCountsOfBytes(MemoryDriver):
+    """Keeps a failure beside a copy, but for how often it was redriven."""
+
+    def send(self, outgoing: Sequence[Outgoing]) -> Sequence[SendResult]:
+        return super().send(
+            [replace(item, failure=item.failure and replace(item.failure, redriven=0)) for item in outgoing]
+        )
+
+
 class PurgesAll(WrongDeadLetters):
     """Purges all dead letters when asked to purge some."""
 
@@ -642,6 +667,17 @@ CAUGHT: list[tuple[type[MemoryDriver], str, Mapping[str, object], str, Profile]]
     (TakingIsShared, "test_a_taken_dead_letter_is_exclusive", NOTHING, QUEUE, None),
     (TakesWhateverItLikes, "test_chosen_dead_letters_are_taken", NOTHING, QUEUE, None),
     (PurgesAll, "test_chosen_dead_letters_are_purged", NOTHING, QUEUE, None),
+    (PurgesAll, "test_a_condition_chooses_dead_letters", NOTHING, QUEUE, None),
+    (LookingTakes, "test_what_a_look_hides_is_given_back_at_once", NOTHING, QUEUE, None),
+    (LookingTakes, "test_a_dry_run_changes_nothing", NOTHING, QUEUE, None),
+    (TakingIsShared, "test_two_operators_at_once_make_two_copies_at_most", NOTHING, QUEUE, None),
+    (TakesWhateverItLikes, "test_an_edited_message_is_handed_over_as_it_says_now", NOTHING, QUEUE, None),
+    (LosesTheReason, "test_dead_letters_of_one_cause_are_one_group", NOTHING, QUEUE, None),
+    (ForgetsCountsOfBytes, "test_the_count_of_redrives_survives_them", NOTHING, QUEUE, None),
+    (StripsBodies, "test_an_export_keeps_bodies_byte_for_byte", NOTHING, QUEUE, sqs_like),
+    (SwallowsCopies, "test_an_edit_is_not_swallowed_by_an_unchanged_copy", NOTHING, QUEUE, None),
+    (HoldsWhatIsReleased, "test_an_interrupted_redrive_leaves_each_in_one_place_or_in_two", NOTHING, QUEUE, None),
+    (TellsNoGroup, "test_a_dead_letter_says_in_whose_order_it_was", NOTHING, FIFO, None),
     (OnlySaysItCancels, "test_what_waits_is_cancelled_and_never_handed_over", NOTHING, QUEUE, None),
     (OnlySaysItCancels, "test_what_waits_is_cancelled_and_never_handed_over", NOTHING, QUEUE, service_bus_like),
     (CancelsWhateverIsThere, "test_what_was_handed_over_is_not_cancelled", NOTHING, QUEUE, None),

@@ -132,7 +132,7 @@ def _around(
     schemes = {backend.scheme}
     if store is not None and store != NATIVE_ONLY:
         schemes.add(parse_store_url(store).scheme.partition("+")[0])
-    yield from look_at_program(schemes, installed)
+    yield from look_at_program(schemes, installed, traced=app.runtime.tracing is not None)
     if backend.scheme == "sqlite":
         yield from look_at_disk(Path(backend.path).absolute())
     if folder is not None and backend.scheme == "servicebus":

@@ -100,12 +100,14 @@ class Tracer(msgspec.Struct, frozen=True, kw_only=True):
         schemes: On which backends.
         why: What it does.
         fix: What to do.
+        spared: Whether it does no harm to an app that makes its spans itself (`cloudq.telemetry.instrument`).
     """
 
     package: str
     schemes: Collection[str]
     why: str
     fix: str
+    spared: bool = False
 
 
 TRACERS: Final = (
@@ -114,7 +116,8 @@ TRACERS: Final = (
         schemes=_SQS,
         why="it ends the span of the first message of a batch that is deleted only, and keeps the others for good: "
         "open-telemetry/opentelemetry-python-contrib#5061 (2026-09)",
-        fix="leave it out, and have opentelemetry-instrumentation-botocore in its place",
+        fix="have cloudq make the spans (docs/how-to/telemetry.md), or leave it out",
+        spared=True,
     ),
     Tracer(
         package="ddtrace",
@@ -134,12 +137,15 @@ def installed_version(package: str) -> str | None:
         return None
 
 
-def look_at_program(schemes: Collection[str], installed: Installed = installed_version) -> Iterator[Finding]:
+def look_at_program(
+    schemes: Collection[str], installed: Installed = installed_version, *, traced: bool = False
+) -> Iterator[Finding]:
     """Each package that is installed in a bad version, and each tracer that needs care.
 
     Args:
         schemes: Of the backend, and of the store.
         installed: Tells versions.
+        traced: Whether the app makes its spans itself.
     """
     for fault, table in (("sdk-faulty", FAULTY), ("sdk-vulnerable", VULNERABLE)):
         for known in table:
@@ -147,7 +153,8 @@ def look_at_program(schemes: Collection[str], installed: Installed = installed_v
             if there is not None and known.has(there):
                 yield _found(fault, f"{known.package} {there}: {known.why}", known.wanted)
     for tracer in TRACERS:
-        there = installed(tracer.package) if set(schemes) & set(tracer.schemes) else None
+        concerns = set(schemes) & set(tracer.schemes) and not (traced and tracer.spared)
+        there = installed(tracer.package) if concerns else None
         if there is not None:
             yield _found("tracer-care", f"{tracer.package} {there}: {tracer.why}", tracer.fix)
 

@@ -64,3 +64,10 @@ def test_a_package_that_is_not_installed_has_no_version():
     assert installed_version("a-package-that-nobody-has") is None
     assert installed_version("msgspec")
     assert all(installed_version(tracer.package) != "" for tracer in TRACERS)
+
+
+def test_an_app_that_makes_its_spans_itself_spares_some_tracers():
+    """OpenTelemetry's boto3sqs is called past then; ddtrace still writes into each message."""
+    there = {"opentelemetry-instrumentation-boto3sqs": "0.66b1", "ddtrace": "4.16.0"}
+    told = [one.what.partition(" ")[0] for one in look_at_program({"sqs"}, there.get, traced=True)]
+    assert ["ddtrace"] == told

@@ -60,6 +60,20 @@ FAULTS: Final = (
         fixes={Where.STORE: Fix(command="{right}")},
     ),
     Fault(
+        id="store-grows",
+        severity=Severity.WARNING,
+        what="the store's DynamoDB table deletes nothing by itself",
+        why="records that nobody asks for any more stay, and are paid for",
+        fixes={
+            Where.STORE: Fix(
+                command="aws dynamodb update-time-to-live --table-name {name} "
+                "--time-to-live-specification Enabled=true,AttributeName=expires_at",
+                terraform='ttl { attribute_name = "expires_at", enabled = true }',
+            )
+        },
+        source="DescribeTimeToLive, Amazon DynamoDB API Reference, 2026-11",
+    ),
+    Fault(
         id="keys-forgotten",
         severity=Severity.ERROR,
         what="messages may come for longer than the record of an idempotency key is kept",

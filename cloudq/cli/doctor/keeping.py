@@ -8,17 +8,18 @@ from typing import Final
 
 from cloudq.app import App
 from cloudq.cli.doctor.catalogue import FAULTS
-from cloudq.cli.doctor.fault import Finding, Where
+from cloudq.cli.doctor.fault import Finding, Unchecked, Where
 from cloudq.cli.outbox.place import reading, shown_url
-from cloudq.core.store_url import parse_store_url
+from cloudq.core.store_url import StoreUrl, parse_store_url
 from cloudq.errors import CloudqError
 from cloudq.queues.store_connection import NATIVE_ONLY
 
 LATE: Final = timedelta(minutes=1)
 """How long the oldest message of an outbox may wait: a relay that runs looks several times a second."""
+_EXPIRES: Final = "expires_at"
 
 
-def look_at_store(app: App) -> Iterator[Finding]:
+def look_at_store(app: App) -> Iterator[Finding | Unchecked]:
     """Whether the store can be opened, where tasks need one. Opening a server's only looks at it."""
     if not (app.runtime.keyed_tasks() or app.runtime.noted_tasks()):
         return
@@ -29,6 +30,29 @@ def look_at_store(app: App) -> Iterator[Finding]:
         app.runtime.stores.store  # noqa: B018 - opens it, and so looks at it
     except CloudqError as error:
         yield _found("store-unusable", Where.STORE, error)
+        return
+    where = parse_store_url(str(url))
+    if where.scheme == "dynamodb":
+        yield from _time_to_live(where)
+
+
+def _time_to_live(where: StoreUrl) -> Iterator[Finding | Unchecked]:
+    """Whether a table of DynamoDB deletes what is over, by the attribute that the store writes."""
+    from cloudq.stores.dynamodb.url import clients_of
+
+    clients = clients_of(where, where.timeout())
+    try:
+        told = clients.get().describe_time_to_live(TableName=where.host)["TimeToLiveDescription"]
+    except Exception as error:  # noqa: BLE001 - it may be denied, or down: whatever it is, it is said
+        what = f"the time to live of table {where.host!r}"
+        yield Unchecked(what=what, why=f"{type(error).__name__}: {error} (dynamodb:DescribeTimeToLive)")
+        return
+    finally:
+        clients.close()
+    status, attribute = told.get("TimeToLiveStatus"), told.get("AttributeName")
+    if status not in {"ENABLED", "ENABLING"} or attribute != _EXPIRES:
+        words = f"the time to live of table {where.host!r} is {status}" + (f", by {attribute!r}" if attribute else "")
+        yield Finding(fault=FAULTS["store-grows"], where=Where.STORE, what=words, names={"name": where.host})
 
 
 def look_at_outbox(app: App, url: str) -> Iterator[Finding]:

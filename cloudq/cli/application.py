@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from inspect import getdoc, signature
 from typing import Annotated, Any, Final, get_args, get_type_hints
 
+import click
 import typer
 from typer.main import get_command
 
@@ -30,9 +31,11 @@ from cloudq.cli.demo import command as demo
 from cloudq.cli.dlq import commands as dlq
 from cloudq.cli.dlq import exchange, repair
 from cloudq.cli.doctor import command as doctor
+from cloudq.cli.failures import INTERRUPTED
 from cloudq.cli.options import DEBUG, Switches
 from cloudq.cli.outbox import commands as outbox
 from cloudq.cli.outbox import relay
+from cloudq.cli.output import json_log
 from cloudq.cli.parameters import Argument, Option
 
 _CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
@@ -224,6 +227,17 @@ def invoke(words: Sequence[str], switches: Switches) -> None:
     """Runs the command that the words name.
 
     Raises:
-        SystemExit: Always, with the exit code: typer has said what there is to say about usage.
+        SystemExit: Always, with the exit code: what there is to say about usage was said.
     """
-    get_command(application).main(list(words), prog_name="cloudq", obj=switches)
+    command, log = get_command(application), json_log()
+    if log is None:
+        command.main(list(words), prog_name="cloudq", obj=switches)
+        return
+    try:
+        code = command.main(list(words), prog_name="cloudq", obj=switches, standalone_mode=False)
+    except click.ClickException as error:
+        log.error("%s", error.format_message(), extra={"cloudq_exit_code": error.exit_code})  # noqa: TRY400 - usage
+        code = error.exit_code
+    except click.Abort:
+        code = INTERRUPTED
+    raise SystemExit(code)

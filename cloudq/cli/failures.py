@@ -5,8 +5,9 @@ from __future__ import annotations
 import traceback
 from typing import Final
 
-from cloudq.cli.output import StdoutError, complain
+from cloudq.cli.output import StdoutError, complain, json_log
 from cloudq.core.printable import printable
+from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import (
     CloudqError,
     ConfigurationError,
@@ -56,7 +57,10 @@ def exit_code(error: BaseException) -> int:
 
 
 def report(error: BaseException, *, debug: bool) -> int:
-    """Says on stderr what is wrong and what to do about it. Returns the exit code."""
+    """Says on stderr what is wrong and what to do about it; in JSON where logs are. Returns the exit code."""
+    if (log := json_log()) is not None:
+        _log(log, error, debug=debug)
+        return exit_code(error)
     if debug:
         complain(printable("".join(traceback.format_exception(error))), end="")
     if isinstance(error, KeyboardInterrupt):
@@ -78,3 +82,19 @@ def report(error: BaseException, *, debug: bool) -> int:
     # What follows a line end within one of them is indented: our own words, "hint" say, begin a line of ours only.
     complain("\n".join(printable(line).replace("\n", "\n    ") for line in lines))
     return exit_code(error)
+
+
+def _log(log: SafeLogger, error: BaseException, *, debug: bool) -> None:
+    if isinstance(error, KeyboardInterrupt):
+        log.warning("interrupted")
+        return
+    fields: dict[str, object] = {"cloudq_exit_code": exit_code(error)}
+    text = str(error)
+    if isinstance(error, CloudqError):
+        from cloudq.cli.error_pages import where
+
+        text = error.message
+        fields |= {"cloudq_hint": error.hint, "cloudq_code": error.code, "cloudq_page": where(error.code)}
+    kind = "" if isinstance(error, (CloudqError, StdoutError)) else type(error).__name__ + (": " if text else "")
+    # What was not expected is looked into by those who have nothing but the log.
+    log.error("%s%s", kind, text, extra=fields, exc_info=error if debug or kind else None)

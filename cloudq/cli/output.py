@@ -6,6 +6,7 @@ list needs no memory and a reader can stop anywhere.
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Self, TextIO
 import msgspec
 
 from cloudq.core.printable import in_a_line, printable, printable_json
+from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 # Off a terminal nothing is wrapped or cut: the reader is a program, a file or a pager.
 _UNBOUNDED = 100_000
+# How what isn't an error, and may be a mistake, begins.
+_NOTE = "note: "
 
 
 class StdoutError(OSError):
@@ -55,12 +59,26 @@ def note(*lines: str) -> None:
     """Lines for the person in front of it, each of them one; on stderr, so that they're never taken for data."""
     with _to_stdout():
         sys.stdout.flush()
-    complain("\n".join(map(in_a_line, lines)))
+    log = json_log()
+    if log is None:
+        complain("\n".join(map(in_a_line, lines)))
+        return
+    for line in lines:
+        log.log(logging.WARNING if line.startswith(_NOTE) else logging.INFO, "%s", line.removeprefix(_NOTE).strip())
 
 
 def refuse(what: str, hint: str) -> None:
     """What is wrong and what to do about it, in the form of an error, where the command goes on all the same."""
-    note(f"cloudq: {what}", f"  hint: {hint}")
+    if (log := json_log()) is not None:
+        log.error("%s", what, extra={"cloudq_hint": hint})
+    else:
+        note(f"cloudq: {what}", f"  hint: {hint}")
+
+
+def json_log() -> SafeLogger | None:
+    """Where to say it if this process logs in JSON: then nothing else is to stand on stderr. `None` if it doesn't."""
+    logs = sys.modules.get("cloudq.running.logs")
+    return SafeLogger("cloudq") if logs is not None and logs.format_in_use() == "json" else None
 
 
 def complain(text: str, end: str = "\n") -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Final, TextIO
@@ -15,10 +16,12 @@ from typing import Final, TextIO
 from cloudq.cli import direct
 from cloudq.cli.failures import FAILED, INTERRUPTED, USAGE, report
 from cloudq.cli.options import Switches
-from cloudq.cli.output import StdoutError, complain, is_terminal
+from cloudq.cli.output import StdoutError, complain, is_terminal, json_log
 
 # What the command line needs beyond the library; each of them brings its own.
 _NEEDED: Final = frozenset({"typer", "rich", "click", "shellingham"})
+# The commands that work on and on, and write a log.
+_LOGGING: Final = frozenset({"worker", ("outbox", "relay")})
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -26,11 +29,20 @@ def run(arguments: Sequence[str] | None = None) -> int:
     _open_closed_streams()
     _tolerate_any_locale()
     switches = Switches()
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        code = _invoke(sys.argv[1:] if arguments is None else arguments, switches)
+        if _logs_json(words):
+            import_module("cloudq.running.logs").configure("json")
+        code = _invoke(words, switches)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last frame: all errors are reported here
         code = report(error, debug=switches.debug)
     return _flush(code, switches)
+
+
+def _logs_json(words: Sequence[str]) -> bool:
+    """Whether the command is asked to log in JSON: then so are mistakes in the command line."""
+    told = "--log-format=json" in words or ("--log-format", "json") in pairwise(words)
+    return told and (words[0] in _LOGGING or tuple(words[:2]) in _LOGGING)
 
 
 def _invoke(words: Sequence[str], switches: Switches) -> int:
@@ -46,7 +58,10 @@ def _invoke(words: Sequence[str], switches: Switches) -> int:
     except SystemExit as end:
         code = end.code
     if code == INTERRUPTED:  # of this nothing was said, and what was shown may stand in an unfinished line
-        complain(("\n" if is_terminal(sys.stderr) else "") + "cloudq: interrupted")
+        if (log := json_log()) is not None:
+            log.warning("interrupted")
+        else:
+            complain(("\n" if is_terminal(sys.stderr) else "") + "cloudq: interrupted")
     return code if isinstance(code, int) else FAILED if code else 0
 
 

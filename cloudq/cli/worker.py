@@ -201,8 +201,7 @@ def _show_banner(service: Worker, chosen: Chosen, *, as_json: bool) -> None:
         "lease_seconds": {name: lease.total_seconds() for name, lease in service.leases.items()},
     }
     show_banner(chosen, lines, fields, as_json=as_json)
-    if not as_json:
-        note_undeclared(chosen, service.queues)
+    note_undeclared(chosen, service.queues)
 
 
 def _seconds(length: timedelta) -> str:

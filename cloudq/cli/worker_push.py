@@ -240,5 +240,4 @@ def _show_banner(service: PushWorker, chosen: Chosen, *, as_json: bool) -> None:
         "audiences": [] if verifier is None else verifier.audiences,
     }
     show_banner(chosen, lines, fields, as_json=as_json)
-    if not as_json:
-        note_undeclared(chosen, settings.queues)
+    note_undeclared(chosen, settings.queues)

@@ -85,6 +85,8 @@ class KeptResult(NamedTuple):
     text: bytes | None
     """As JSON; `None` if it isn't kept."""
     why_not: str = ""
+    ending: Ending = Ending.SUCCEEDED
+    """Whether this run did the work, or found it done."""
 
 
 class AlreadyDone(Acked, frozen=True, kw_only=True):

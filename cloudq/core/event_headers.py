@@ -11,7 +11,8 @@ from cloudq.core.doubled_keys import doubled_key
 from cloudq.core.printable import shortened
 from cloudq.errors import PayloadError, UndecodableError
 
-TRACE_HEADERS: Final = ("traceparent", "tracestate")
+TRACEPARENT: Final = "traceparent"
+TRACE_HEADERS: Final = (TRACEPARENT, "tracestate")
 """CloudEvents' distributed tracing extension."""
 
 _DECODER: Final = msgspec.json.Decoder(dict[str, str])

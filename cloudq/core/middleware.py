@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from typing import Generic, TypeAlias, TypeVar
 
-from cloudq.core.outcome import ACKED, OUTCOMES, Outcome
+from cloudq.core.claiming import KeptResult
+from cloudq.core.outcome import ACKED, OUTCOMES, Acked, Outcome
 from cloudq.core.safe_log import is_ctrl_c
 
 ContextT = TypeVar("ContextT")
@@ -44,6 +45,12 @@ class Chain(Generic[ContextT]):
     def fail(self, error: BaseException) -> None:
         """Decides the outcome for an error that the task, or a middleware, raised."""
         self.outcome = self._decide(error)
+
+    def take(self, result: object) -> object:
+        """The task has returned that; it may say that its work was done before, by another delivery."""
+        if isinstance(result, KeptResult):
+            self.outcome = Acked(ending=result.ending)
+        return result
 
     def enter(self) -> bool:
         """Runs each middleware up to its yield, from the outside in. False if one of them skips the task."""

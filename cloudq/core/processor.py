@@ -15,8 +15,7 @@ from functools import partial
 from threading import Event
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
-from cloudq.core.async_time_limit import AsyncTimeLimit
-from cloudq.core.blocking import Step
+from cloudq.core.blocking import Step, TimeLimiter, arun_steps, run_steps
 from cloudq.core.cancellation import is_being_cancelled, is_never_cancelled, is_the_tasks_own
 from cloudq.core.claim_steps import ClaimSteps
 from cloudq.core.claiming import Begun, Claims
@@ -24,6 +23,7 @@ from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery, believed
 from cloudq.core.details import Details
 from cloudq.core.due_times import LONGEST_DELAY, DueTimes
+from cloudq.core.event_headers import TRACEPARENT
 from cloudq.core.failure import Failure, words_of
 from cloudq.core.handler import Handler, Job, not_of
 from cloudq.core.loading import LOAD_LIMIT, not_loaded, off_the_loop
@@ -33,6 +33,7 @@ from cloudq.core.outcome import OUTCOMES, DeadLettered, Decided, Outcome, Snooze
 from cloudq.core.patience import PATIENCE, Patience
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.redaction import Redact, mask_secrets, redacting
+from cloudq.core.run_fields import RunFields, note_error
 from cloudq.core.safe_log import is_ctrl_c
 from cloudq.core.signature_check import SignatureCheck
 from cloudq.core.store_watch import StoreWatch
@@ -41,8 +42,8 @@ from cloudq.errors import PayloadError
 
 ContextT = TypeVar("ContextT")
 
-TimeLimiter: TypeAlias = Callable[[timedelta], AbstractContextManager[None]]
-"""Raises `TimeLimitExceeded` in the block that it guards once the time is over. The edge knows how."""
+EndLog: TypeAlias = Callable[[Delivery, Outcome, RunFields, Event], None]
+"""Logs what becomes of a delivery, within its fields: with the event that is set once its lease is over."""
 
 
 class _Work(NamedTuple, Generic[ContextT]):
@@ -82,6 +83,7 @@ class Processor(Generic[ContextT]):
         redact: Takes secrets out of what is kept and logged of a failure.
         claims: Claims idempotency keys before a task runs; `None`: nothing is claimed.
         patience: How long a message may be snoozed for the same thing, before it is dead-lettered.
+        log_end: Logs what becomes of each delivery, where it is decided; `None`: nobody does.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Processor(Generic[ContextT]):
         redact: Redact = mask_secrets,
         claims: Claims | None = None,
         patience: timedelta = PATIENCE,
+        log_end: EndLog | None = None,
     ) -> None:
         self._handlers = handlers
         self._middleware = tuple(middleware)
@@ -114,6 +117,7 @@ class Processor(Generic[ContextT]):
         self._redact = redact
         self._details = Details(clock)
         self._patience = Patience(patience, clock)
+        self._log_end = log_end
         self._claims = None if claims is None else ClaimSteps(claims, clock)
 
     @property
@@ -139,28 +143,10 @@ class Processor(Generic[ContextT]):
             lease_lost: Set by the edge once the lease is over, so that the handler can see it.
             until: When the edge itself ends by `Clock.elapsed`, if it does: the task's time is over then at the latest.
         """
-        steps = self._steps(delivery, lease_lost, until, is_never_cancelled)
-        with redacting(self._redact):
-            try:
-                step = next(steps)
-                while True:
-                    result, failed = None, None
-                    try:
-                        if step.limit is None:
-                            result = step.run()
-                        else:
-                            with self._time_limiter(step.limit):
-                                result = step.run()
-                    except BaseException as error:  # noqa: BLE001 - thrown into the steps, which raise what isn't theirs
-                        failed = error
-                    # Outside of the except: what runs next, middleware too, isn't "during handling" of this error.
-                    step = steps.send(result) if failed is None else steps.throw(failed)
-            except StopIteration as end:
-                outcome: Outcome = end.value
-                return outcome
-            finally:
-                steps.close()  # interrupted here, the middleware tidies up at once
-                failed = None  # its traceback refers to this frame: a circle, which would keep the task's locals alive
+        lost = lease_lost or Event()
+        with redacting(self._redact), self.run_fields(delivery) as fields:
+            outcome = run_steps(self._steps(delivery, lost, until, is_never_cancelled), self._time_limiter)
+            return self._logged(delivery, outcome, fields, lost)
 
     async def aprocess(
         self, delivery: Delivery, *, lease_lost: Event | None = None, until: timedelta | None = None
@@ -170,32 +156,28 @@ class Processor(Generic[ContextT]):
         Cancelling it cancels the handler and passes the cancellation on. A `CancelledError` that the handler raises
         though nobody cancelled it (something that it awaited was) is an error like any other.
         """
-        steps = self._steps(delivery, lease_lost, until, is_being_cancelled)
-        with redacting(self._redact):
-            try:
-                step = next(steps)
-                while True:
-                    result, failed = None, None
-                    try:
-                        if step.limit is None:
-                            result = await step.arun()
-                        else:
-                            async with AsyncTimeLimit(step.limit, self._clock):
-                                result = await step.arun()
-                    except BaseException as error:  # noqa: BLE001 - as above
-                        failed = error
-                    step = steps.send(result) if failed is None else steps.throw(failed)
-            except StopIteration as end:
-                outcome: Outcome = end.value
-                return outcome
-            finally:
-                steps.close()
-                failed = None
+        lost = lease_lost or Event()
+        with redacting(self._redact), self.run_fields(delivery) as fields:
+            outcome = await arun_steps(self._steps(delivery, lost, until, is_being_cancelled), self._clock)
+            return self._logged(delivery, outcome, fields, lost)
+
+    def run_fields(self, delivery: Delivery) -> RunFields:
+        """What everything carries that is logged while the delivery is worked on."""
+        message = delivery.message
+        if message is None:
+            return RunFields(None, delivery.id, delivery.queue, delivery.attempt)
+        trace = message.headers.get(TRACEPARENT) if message.headers else None
+        return RunFields(message.task, delivery.id, delivery.queue, delivery.attempt, trace)
+
+    def _logged(self, delivery: Delivery, outcome: Outcome, fields: RunFields, lost: Event) -> Outcome:
+        if self._log_end is not None:
+            self._log_end(delivery, outcome, fields, lost)
+        return outcome
 
     def _steps(  # noqa: PLR0912 - one way, told in its order
         self,
         delivery: Delivery,
-        lease_lost: Event | None,
+        lease_lost: Event,
         until: timedelta | None,
         is_cancelled: Callable[[], bool],
     ) -> Generator[Step, Any, Outcome]:
@@ -213,8 +195,9 @@ class Processor(Generic[ContextT]):
             try:
                 message = yield Step(self._load_limit(until), load, partial(off_the_loop, load))
             except Exception as error:  # noqa: BLE001 - a store's package may raise anything
+                note_error(error)
                 return self._final(delivery, not_loaded(delivery, error, self._clock.now()), handed_over)
-        work = _Work(delivery, handler, message, lease_lost or Event(), until)
+        work = _Work(delivery, handler, message, lease_lost, until)
         claims = self._claims if self._claims is not None and self._claims.concern(handler, message) else None
         claim = None if claims is None else (yield from self._claim(claims, work))
         if isinstance(claim, OUTCOMES):
@@ -229,7 +212,7 @@ class Processor(Generic[ContextT]):
                     if chain.enter():
                         # No `yield from`: that keeps a GeneratorExit of the task's from whom it is raised in.
                         try:
-                            result = yield Step(time_limit, job.run, job.arun)
+                            result = chain.take((yield Step(time_limit, job.run, job.arun)))
                         except BaseException as error:
                             if not is_the_tasks_own(error, cancelled=is_cancelled()):
                                 raise
@@ -272,9 +255,10 @@ class Processor(Generic[ContextT]):
         handler = self.handler_for(delivery)
         policy = handler.retry_policy if handler else self._retry_policy
         delivery = self._patience.over(self._patience.recall(believed(delivery, self._clock.now())))
-        with redacting(self._redact):
+        with redacting(self._redact), self.run_fields(delivery) as fields:
             outcome = self._due_times.bounded(self._decide(policy, delivery, error))
-            return self._told(delivery, self._details.of(delivery, outcome))
+            outcome = self._told(delivery, self._details.of(delivery, outcome))
+            return self._logged(delivery, outcome, fields, Event())
 
     def _check(self, delivery: Delivery) -> tuple[Handler[ContextT], Message] | Outcome:
         """What can be decided without the payload: an outcome, or that the message is to be run, and by which task."""
@@ -318,6 +302,7 @@ class Processor(Generic[ContextT]):
             deadline = None if limit is None else self._clock.now() + limit
             job = handler.bind(delivery, message, deadline=deadline, lease_lost=lease_lost, claim=claim)
         except PayloadError as error:
+            note_error(error)
             reason = f"payload: {words_of(error)}"
             return DeadLettered(reason=reason, failure=Failure.of(reason, error))
         except Exception as error:  # noqa: BLE001 - a type's own validation code is the user's
@@ -326,6 +311,7 @@ class Processor(Generic[ContextT]):
         return job, chain, limit
 
     def _decide(self, policy: RetryPolicy, delivery: Delivery, error: BaseException) -> Outcome:
+        note_error(error)
         sent_at = delivery.message.sent_at if delivery.message else None
         first_at = delivery.failure.first_at if delivery.failure else None
         if isinstance(error, Decided):

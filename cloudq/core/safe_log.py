@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from cloudq.core.printable import TEXT_CHARS, shortened
 from cloudq.core.redaction import redacted
+from cloudq.core.run_fields import RUN_FIELDS
 from cloudq.errors import TimeLimitExceeded
 
 ExcInfo: TypeAlias = BaseException | bool | None
@@ -68,15 +69,22 @@ class SafeLogger:
         self._write(level, text, args, exc_info, extra)
 
     def _write(self, level: int, text: str, args: tuple[object, ...], exc_info: ExcInfo, extra: Extra) -> None:
+        other = None
         try:
             if not self._logger.isEnabledFor(level):
                 return
+            if extra is not None and "cloudq_id" in extra:
+                # It names its delivery itself, which may be another one than that which is worked on here.
+                other = RUN_FIELDS.set(None)
             # Three up is who called `error`, and so the line that a formatter names.
             self._logger.log(level, text, *map(_fit, args), exc_info=exc_info, extra=extra, stacklevel=3)
         except BaseException as broken:
             if isinstance(broken, TimeLimitExceeded) or is_ctrl_c(broken):
                 raise
             _report(self._logger.name, text, broken)
+        finally:
+            if other is not None:
+                RUN_FIELDS.reset(other)
 
 
 def _fit(argument: object) -> object:

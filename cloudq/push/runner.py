@@ -20,6 +20,7 @@ from cloudq.core.threads import Threads
 from cloudq.push.admission import Admission, PushInHand
 from cloudq.push.refusals import ERROR, RefusalLog
 from cloudq.push.sources import RELEASE_UNCOUNTED
+from cloudq.running.end_log import log_verdict
 from cloudq.running.event_loop import LazyLoop
 from cloudq.running.events import Tally
 from cloudq.running.processing import processor_of
@@ -122,6 +123,7 @@ class PushRunner:
         try:
             verdict = self._runs.verdict(run.delivery)
             if verdict is not None:
+                log_verdict(run.delivery, verdict)
                 run.end(verdict, 0.0)
             elif self._is_async(run):
                 self._own_loop.run(run)
@@ -147,6 +149,8 @@ class PushRunner:
             began = time.monotonic()
             try:
                 verdict = self._runs.verdict(run.delivery)
+                if verdict is not None:
+                    log_verdict(run.delivery, verdict)
                 outcome = verdict or await self._processor.aprocess(run.delivery, lease_lost=run.lost, until=run.until)
             except asyncio.CancelledError as error:
                 if run.lost.is_set() and not self._admission.finish(run):

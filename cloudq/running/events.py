@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
-from typing import Final
 
 import msgspec
 
@@ -13,15 +11,10 @@ from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.ending import Ending
 from cloudq.core.observing import Observer, age_at
-from cloudq.core.outcome import DeadLettered, Outcome, Retried, Snoozed, ending_of
-from cloudq.core.printable import NAME_CHARS, shortened
+from cloudq.core.outcome import Outcome, ending_of
 from cloudq.core.safe_log import SafeLogger, is_ctrl_c
-from cloudq.running.log_fields import fields
 
 logger = SafeLogger("cloudq.worker")
-
-# What only waits for its time is no news; nor is what is done.
-_LEVELS: Final = {Ending.RETRIED: logging.WARNING, Ending.DEAD_LETTERED: logging.ERROR}
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +70,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tally:
-    """Counts the ends of tasks, logs them, and passes them on. Thread-safe.
+    """Counts the ends of tasks, and passes them on. Thread-safe.
 
     Args:
         on_event: Called for each, in the thread that ran the task; it should be quick.
@@ -125,12 +118,11 @@ class Tally:
             self._observer.unrun(delivery, ending)
 
     def count(self, delivery: Delivery, outcome: Outcome, seconds: float) -> None:
-        """Counts one, logs it, tells of it, and calls `on_event`."""
+        """Counts one, tells of it, and calls `on_event`."""
         ending = ending_of(outcome)
         self.note(ending)
         if self._observer is not None:
             self._observer.ended(delivery, ending, seconds)
-        _log(delivery, outcome, ending, seconds)
         if self._on_event is None:
             return
         try:
@@ -140,30 +132,3 @@ class Tally:
             if is_ctrl_c(error):
                 raise
             logger.exception("on_event failed")
-
-
-def _log(delivery: Delivery, outcome: Outcome, ending: Ending, seconds: float) -> None:
-    level = _LEVELS.get(ending, logging.DEBUG)
-    if not logger.enabled_for(level):
-        return
-    said = ending.value
-    if isinstance(outcome, (Retried, Snoozed)):
-        said = f"{said}, again in {outcome.delay.total_seconds():.1f} s: {outcome.reason}"
-    elif isinstance(outcome, DeadLettered):
-        said = f"{said}: {outcome.reason}"
-    task = shortened(delivery.message.task, NAME_CHARS) if delivery.message else "undecodable"
-    logger.log(
-        level,
-        "%s %s (attempt %d, %.3f s) %s",
-        task,
-        shortened(delivery.id, NAME_CHARS),
-        delivery.attempt,
-        seconds,
-        said,
-        extra=fields(
-            delivery,
-            outcome=ending.value,
-            seconds=round(seconds, 6),
-            **({"why": outcome.why.value} if isinstance(outcome, Snoozed) else {}),
-        ),
-    )

@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
+import warnings
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TextIO, TypeAlias
 
 import msgspec
 
 from cloudq.core.printable import NAME_CHARS, in_a_line, printable, printable_json, shortened
 from cloudq.core.redaction import Redact, mask_secrets, redacted_by
+from cloudq.core.run_fields import RunFields
 from cloudq.errors import ConfigurationError
-from cloudq.running.log_fields import NAMES
+from cloudq.running.log_fields import PREFIX, carry_run_fields
+from cloudq.running.user_frames import short_traceback
 
 LogFormat: TypeAlias = Literal["text", "json"]
 
-
-# What a record has of its own; anything else was given by the code that logs.
-_OWN: Final = frozenset([*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"])
+# What a record has of its own, and uvicorn's second form of its message; anything else was given by the code that logs.
+_OWN: Final = frozenset([*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "color_message"])
 _OF_TASKS: Final = "cloudq.task."
+_OF_CONTEXT: Final = {"task": "task", "message_id": "id", "queue": "queue", "attempt": "attempt"}
+# In the text format a value of other characters is put in quotes: it would read as several fields.
+_BARE: Final = re.compile(r"[^\s=\"]+")
 
 
 class TextFormatter(logging.Formatter):
-    """`2026-01-01 12:00:00.123 WARNING cloudq.worker: ...`, local time; a task's lines end with its id and attempt.
+    """`2026-01-01 12:00:00.123 WARNING shop: slow  task=shop.pay id=... queue=default attempt=1 order=42`, local time.
+
+    What is logged while a delivery is worked on ends with its task, id, queue, attempt and trace; then comes the
+    caller's own `extra=`. Lines of cloudq's that name their delivery in their text don't say it twice. Of a failed
+    attempt's traceback the user's own frames are shown (see `short_traceback`), of any other all.
 
     Only a record begins a line at its first column: a message is one line, whatever it holds, and a traceback is
     indented. Nothing that steers a terminal is passed on.
@@ -41,27 +52,42 @@ class TextFormatter(logging.Formatter):
         at = f"{self.formatTime(record, self.datefmt)}.{int(record.msecs):03d}"
         said = in_a_line(redacted_by(self._redact, record.getMessage()))
         text = f"{at} {record.levelname} {in_a_line(record.name)}: {said}"
-        if _is_of_a_task(record):
-            identity = in_a_line(shortened(record.message_id, NAME_CHARS))  # type: ignore[attr-defined]  # asked for
-            text += f" ({identity}, attempt {getattr(record, 'attempt', '?')})"
+        own, given = _fields_of(record)
+        shown = [*([] if _names_its_delivery(record) else own.items()), *given.items()]
+        if shown:
+            text += "  " + " ".join(f"{in_a_line(name)}={self._value(value)}" for name, value in shown)
         if record.exc_info:
-            text += self._indented(self.formatException(record.exc_info))
+            text += self._indented(self._traceback(record))
         if record.stack_info:
             text += self._indented(self.formatStack(record.stack_info))
         return text
+
+    def _traceback(self, record: logging.LogRecord) -> str:
+        if record.exc_info is None:
+            return ""
+        error = record.exc_info[1]
+        if error is not None and hasattr(record, f"{PREFIX}outcome"):
+            return short_traceback(error)
+        return self.formatException(record.exc_info)
+
+    def _value(self, value: object) -> str:
+        text = in_a_line(shortened(redacted_by(self._redact, _text_of(value)), NAME_CHARS))
+        return text if _BARE.fullmatch(text) else '"' + text.replace('"', '\\"') + '"'
 
     def _indented(self, lines: str) -> str:
         return "".join(f"\n  {line}" for line in printable(redacted_by(self._redact, lines)).split("\n"))
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line: time (RFC 3339, UTC), level, logger, message; of a delivery, and of what its task logs by
-    `context.logger`, task, id, queue, attempt, outcome and seconds; of an error its traceback; and what a caller's
-    `extra=` gives under other names.
+    """One object a line: time (RFC 3339, UTC), level, logger, message.
+
+    Of a delivery, and of whatever is logged while one is worked on: task, id, queue, attempt, trace_id, outcome and
+    seconds. Of an error its traceback. And what a caller's `extra=` gives: under its own name, or, where a member of
+    that name says something else already, under that name within `extra`.
 
     Args:
         redact: Takes out what nobody may see.
-    """  # noqa: D205 - the list is one sentence
+    """
 
     def __init__(self, redact: Redact = mask_secrets) -> None:
         super().__init__()
@@ -75,23 +101,56 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": redacted_by(self._redact, record.getMessage()),
         }
-        for name in NAMES:
-            value = getattr(record, f"cloudq_{name}", None)
-            if value is not None:
-                line[name] = value
+        own, given = _fields_of(record)
+        for name, value in own.items():
+            line.setdefault(name, value)
         if record.exc_info:
             line["traceback"] = redacted_by(self._redact, self.formatException(record.exc_info))
-        of_a_task = _is_of_a_task(record)
-        for name, value in vars(record).items():
-            if name not in _OWN and not name.startswith("cloudq_"):
-                kept = redacted_by(self._redact, value) if isinstance(value, str) else value
-                line.setdefault("id" if of_a_task and name == "message_id" else name, kept)
+        if record.stack_info:
+            line["stack"] = redacted_by(self._redact, self.formatStack(record.stack_info))
+        taken: dict[str, object] = {}
+        for name, value in given.items():
+            kept = redacted_by(self._redact, value) if isinstance(value, str) else value
+            (taken if name in line else line)[name] = kept
+        if taken:
+            line["extra"] = taken if "extra" not in line else {"extra": line["extra"], **taken}
         return _encoded(line)
+
+
+def _fields_of(record: logging.LogRecord) -> tuple[Mapping[str, object], Mapping[str, object]]:
+    """What cloudq says of the delivery, by its plain names, and what the code that logs gives besides."""
+    own: dict[str, object] = {}
+    given: dict[str, object] = {}
+    of_a_task = _is_of_a_task(record)
+    for name, value in vars(record).items():
+        if name in _OWN or isinstance(value, RunFields):  # which structlog passes on, too
+            continue
+        if str(name).startswith(PREFIX):
+            if value is not None:
+                own[name.removeprefix(PREFIX)] = value
+        elif of_a_task and name in _OF_CONTEXT:
+            own.setdefault(_OF_CONTEXT[name], value)
+        else:
+            given[str(name)] = value
+    return own, given
 
 
 def _is_of_a_task(record: logging.LogRecord) -> bool:
     """Whether a task logged it by its context's logger."""
     return record.name.startswith(_OF_TASKS) and isinstance(getattr(record, "message_id", None), str)
+
+
+def _names_its_delivery(record: logging.LogRecord) -> bool:
+    """Whether it is a line of cloudq's own, whose text has the id."""
+    ours = record.name == "cloudq" or (record.name.startswith("cloudq.") and not record.name.startswith(_OF_TASKS))
+    return ours and str(getattr(record, f"{PREFIX}id", "")) in record.getMessage()
+
+
+def _text_of(value: object) -> str:
+    try:
+        return value if isinstance(value, str) else repr(value)
+    except Exception as error:  # noqa: BLE001 - whatever a caller's `extra` holds
+        return f"<{type(value).__name__}: its repr raised {type(error).__name__}>"
 
 
 _CHATTY: Final = ("azure", "botocore")  # SDKs
@@ -103,7 +162,7 @@ def configure(
     level: str | int = "INFO",
     redact: Redact = mask_secrets,
 ) -> None:
-    """Sends all log lines of the process to stderr. Replaces what was configured before.
+    """Sends all log lines of the process to stderr, and Python's warnings. Replaces what was configured before.
 
     Args:
         format: `text` or `json`.
@@ -121,9 +180,35 @@ def configure(
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_FORMATTERS[format](redact))
     logging.basicConfig(level=number, handlers=[handler], force=True)
+    carry_run_fields()
+    warnings.showwarning = _log_warning
     # At INFO they log where each client's credentials came from, and every link and request.
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING if number == logging.INFO else logging.NOTSET)
+
+
+def format_in_use() -> LogFormat | None:
+    """The format of this process's log lines, if `configure` set it."""
+    for handler in logging.getLogger().handlers:
+        for name, formatter in _FORMATTERS.items():
+            if isinstance(handler.formatter, formatter):
+                return "json" if name == "json" else "text"
+    return None
+
+
+def _log_warning(  # noqa: PLR0917 - as `warnings.showwarning` is called
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """As `logging.captureWarnings`, under the same logger, in one line, without the line of code."""
+    if file is not None:
+        file.write(warnings.formatwarning(message, category, filename, lineno, line))
+        return
+    logging.getLogger("py.warnings").warning("%s: %s (%s:%d)", category.__name__, message, filename, lineno)
 
 
 def _encoded(line: dict[str, object]) -> str:
@@ -131,5 +216,5 @@ def _encoded(line: dict[str, object]) -> str:
         return printable_json(msgspec.json.encode(line, enc_hook=repr)).decode()
     except Exception:  # noqa: BLE001 - whatever a caller's `extra` holds
         # Lone surrogates, e.g. of a file name, or what JSON has no form for: the line is kept, with texts for them.
-        escaped = {name: str(value).encode("utf-8", "backslashreplace").decode() for name, value in line.items()}
+        escaped = {name: _text_of(value).encode("utf-8", "backslashreplace").decode() for name, value in line.items()}
         return printable_json(msgspec.json.encode(escaped)).decode()

@@ -6,18 +6,21 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from cloudq.core.blocking import TimeLimiter
 from cloudq.core.claiming import Claims
 from cloudq.core.handler import Handler
-from cloudq.core.processor import Processor, TimeLimiter
+from cloudq.core.processor import EndLog, Processor
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.store_url import EXAMPLE
 from cloudq.core.traced_processor import TracedProcessor
 from cloudq.errors import ConfigurationError, StoreUnavailable
 from cloudq.queues.store_connection import NATIVE_ONLY, STORE_VARIABLE
 from cloudq.running.claims import StoreClaims
+from cloudq.running.end_log import log_end
 from cloudq.running.heartbeat import Heartbeat
 from cloudq.running.limited_runs import PATIENCE, LimitedRuns
 from cloudq.running.limits import limits_of, shared_limits
+from cloudq.running.log_fields import carry_run_fields
 from cloudq.running.noted_runs import NotedRuns
 from cloudq.tasks.context import Context
 from cloudq.tasks.task_queues import listed
@@ -37,6 +40,7 @@ def processor_of(
     heartbeat: bool = True,
     freezes: bool = False,
     limited: bool = False,
+    log_end: EndLog | None = log_end,
 ) -> Processor[Context]:
     """Turns deliveries into outcomes by the app's tasks and settings.
 
@@ -53,7 +57,9 @@ def processor_of(
         freezes: Whether the process stands still between invocations. Then claims of idempotency keys last for what is
             left of an invocation in place of being renewed; notes of runs are renewed all the same.
         limited: Whether runs wait for the limits of their tasks and queues. A worker that polls sees to that before.
+        log_end: Logs what becomes of each delivery. `None` in tools that run tasks to see them fail.
     """
+    carry_run_fields()
     beats = Heartbeat(app.clock) if heartbeat else None
     claims: Claims = NotedRuns(app, StoreClaims(app, heartbeat=None if freezes else beats), heartbeat=beats)
     if limited and (limits := limits_of(app, app.queue_rates, horizon=PATIENCE)) is not None:
@@ -72,6 +78,7 @@ def processor_of(
         time_limiter=time_limiter,
         least_deliveries=least_deliveries,
         claims=claims,
+        log_end=log_end,
     )
 
 

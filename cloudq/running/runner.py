@@ -22,6 +22,7 @@ from cloudq.core.policy import DELIVERIES_WITHOUT_LIMIT
 from cloudq.core.safe_log import is_ctrl_c
 from cloudq.errors import ConfigurationError
 from cloudq.flow.means import Edge
+from cloudq.running.end_log import log_verdict
 from cloudq.running.event_loop import LazyLoop
 from cloudq.running.events import Tally
 from cloudq.running.held import HeldLease
@@ -128,6 +129,7 @@ class HostRunner:
         self._tally.begin(run.delivery)
         verdict = self._runs.verdict(run.delivery)
         if verdict is not None:
+            log_verdict(run.delivery, verdict)
             run.end(verdict, 0.0)
         elif self._is_async(run.delivery):
             self._loop.run(run)

@@ -11,6 +11,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
 from cloudq.core.claiming import KeptResult
+from cloudq.core.ending import Ending
 from cloudq.core.message import Message
 from cloudq.core.policy import RetryPolicy, policy_for
 from cloudq.errors import TaskDefinitionError
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 # Longer than any task runs, and short enough to be added to any moment: timedelta.max says "no limit".
 _LONGEST: Final = timedelta(days=36_500)
-_DONE_ALREADY: Final = KeptResult(None, "result not kept: by the delivery that did the work")
+_DONE_ALREADY: Final = KeptResult(None, "result not kept: by the delivery that did the work", Ending.DUPLICATE)
 # A worker's, unless it or the task says otherwise.
 DEFAULT_LEASE: Final = timedelta(seconds=120)
 

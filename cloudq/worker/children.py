@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from cloudq.app import App
 from cloudq.core.capabilities import Capabilities
@@ -26,7 +26,7 @@ from cloudq.running.backoff import Backoff
 from cloudq.running.event_loop import Ended
 from cloudq.running.held import HeldLease
 from cloudq.running.log_fields import fields
-from cloudq.running.logs import JsonFormatter, TextFormatter
+from cloudq.running.logs import format_in_use
 from cloudq.worker.child_process import LEAVE_SECONDS, ChildProcess, StartFailed
 from cloudq.worker.frames import FrameError, FrameTooLarge, Hello
 from cloudq.worker.intake import Intake
@@ -85,7 +85,7 @@ class ChildExecutor:
             url=url,
             claim_check=claim_check,
             store=store,
-            log_format=_log_format(),
+            log_format=format_in_use(),
             log_level=logging.getLogger().level,
         )
         self._ended = ended
@@ -260,15 +260,6 @@ class ChildExecutor:
             self._ended(held, outcome, (SYSTEM_CLOCK.elapsed() - began).total_seconds())
         except Exception:
             logger.exception("the end of %s could not be recorded", held.delivery.id)
-
-
-def _log_format() -> Literal["text", "json"] | None:
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler.formatter, JsonFormatter):
-            return "json"
-        if isinstance(handler.formatter, TextFormatter):
-            return "text"
-    return None
 
 
 def refuse_what_is_not_shared(app: App, queues: Iterable[Capabilities]) -> None:

@@ -91,7 +91,12 @@ class Rehearsal:
         # The one that every edge makes: whatever is a step of it there takes part here.
         # But nothing renews claims by a clock of real time: what the schedule doesn't end, holds for its lease.
         self._processor: Processor[Context] = processor_of(
-            app, no_time_limit, least_deliveries=DELIVERIES_WITHOUT_LIMIT, handlers=handlers, heartbeat=False
+            app,
+            no_time_limit,
+            least_deliveries=DELIVERIES_WITHOUT_LIMIT,
+            handlers=handlers,
+            heartbeat=False,
+            log_end=None,
         )
 
     def play(self, schedule: Schedule) -> Ending:

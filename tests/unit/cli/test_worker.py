@@ -192,7 +192,7 @@ def test_log_lines_are_redacted_as_the_app_says(cli, folder):
     )
     assert 0 == cli("send", "t", "--app", "secretive").code
     said = cli("worker", "--app", "secretive", "--burst").err
-    assert (True, False) == ("WARNING shop: of T\n" in said, "tenant-7" in said)
+    assert (True, False) == ("WARNING shop: of T  task=t id=" in said, "tenant-7" in said)
 
 
 def test_old_records_go_while_it_works(cli, writer, monkeypatch):

@@ -6,14 +6,17 @@ import io
 import json
 import logging
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 
 import pytest
+import structlog
 
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.core.message import Message
+from cloudq.core.run_fields import RunFields
 from cloudq.errors import ConfigurationError
 from cloudq.running.log_fields import fields
 from cloudq.running.logs import LogFormat, configure
@@ -26,12 +29,14 @@ def stderr() -> Iterator[io.StringIO]:
     """What is logged to stderr within the block; pytest's own handlers are put back at the end."""
     root = logging.getLogger()
     handlers, level, real = list(root.handlers), root.level, sys.stderr
+    show = warnings.showwarning
     root.handlers.clear()
     sys.stderr = written = io.StringIO()
     try:
         yield written
     finally:
         sys.stderr = real
+        warnings.showwarning = show
         root.handlers[:] = handlers
         root.setLevel(level)
 
@@ -75,15 +80,19 @@ def test_json_has_what_identifies_a_tasks_own_line() -> None:
 
 
 def test_text_has_what_identifies_a_tasks_own_line() -> None:
-    """The id and the attempt; the logger's name is the task's."""
-    assert logged_by_a_task("text").endswith(" INFO cloudq.task.shop.ship: shipped 5 (m1, attempt 3)\n")
+    """After what it says; then what the caller adds."""
+    assert logged_by_a_task("text", order="a b", when=date(2026, 1, 2)).endswith(
+        " INFO cloudq.task.shop.ship: shipped 5  task=shop.ship id=m1 queue=mail attempt=3 "
+        'order="a b" when="datetime.date(2026, 1, 2)"\n'
+    )
 
 
 def test_json_has_the_callers_extra() -> None:
-    """Of a task and of anybody else; it takes no name that says something already."""
+    """Of a task and of anybody else; under a name that says something already, it is within `extra`."""
     line = json.loads(logged_by_a_task("json", tenant="t1", order=7, level="none", id="forged", when=date(2026, 1, 2)))
     assert ("t1", 7, "2026-01-02") == (line.get("tenant"), line.get("order"), line.get("when"))
     assert ("info", "m1") == (line["level"], line.get("id"))
+    assert {"level": "none", "id": "forged"} == line["extra"]
     with stderr() as written:
         configure("json")
         logging.getLogger("shop").warning("slow", extra={"tenant": "t2", "message_id": "theirs", "odd": {(1,): object}})
@@ -102,7 +111,7 @@ def test_what_a_task_logs_with_a_traceback_is_identified_before_it() -> None:
         except ValueError:
             context.logger.exception("failed")
     first, *rest = written.getvalue().splitlines()
-    assert first.endswith("failed (a\\nb, attempt 1)")
+    assert first.endswith("failed  task=shop.ship id=a\\nb queue=mail attempt=1")
     assert "  ValueError: no" == rest[-1]
 
 
@@ -193,3 +202,136 @@ def test_no_secret_is_written(kind: str) -> None:
     assert "not to postgres://u:***@db" in written.getvalue()
     assert "ConnectionError: no route to postgres://u:***@db" in written.getvalue()
     assert "of T" in written.getvalue()
+
+
+# ── while a delivery is worked on ────────────────────────────────────────────────────────────────────────
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+RUN = {
+    "task": "shop.ship",
+    "id": "m1",
+    "queue": "mail",
+    "attempt": 2,
+    "trace_id": "0af7651916cd43dd8448eb211c80319c",
+}
+TEXT = "task=shop.ship id=m1 queue=mail attempt=2 trace_id=0af7651916cd43dd8448eb211c80319c"
+
+
+@contextmanager
+def worked_on() -> Iterator[None]:
+    with RunFields("shop.ship", "m1", "mail", 2, TRACEPARENT):
+        yield
+
+
+def test_whatever_is_logged_meanwhile_is_identified() -> None:
+    """Of any logger, in either format, with all that the caller gives; Python's warnings too."""
+    with stderr() as written, warnings.catch_warnings():
+        warnings.simplefilter("always")
+        configure("json")
+        with worked_on():
+            logging.getLogger("bank").info("paid", extra={"order": 42, "task": "theirs", "extra": "x"})
+            warnings.warn("old", DeprecationWarning, stacklevel=1)
+        configure("text")
+        with worked_on():
+            logging.getLogger("bank").info("paid", extra={"order": 42, "queue": "its own"})
+            warnings.warn("older", DeprecationWarning, stacklevel=1)
+        logging.getLogger("bank").info("idle")
+    paid, old, *texts = written.getvalue().splitlines()
+    line = json.loads(paid)
+    assert {**RUN, "order": 42, "extra": {"extra": "x", "task": "theirs"}} == {
+        name: line[name] for name in (*RUN, "order", "extra")
+    }
+    line = json.loads(old)
+    assert RUN == {name: line[name] for name in RUN}
+    assert ("py.warnings", "warning") == (line["logger"], line["level"])
+    assert line["message"].startswith("DeprecationWarning: old (")
+    assert texts[0].endswith(f' INFO bank: paid  {TEXT} order=42 queue="its own"')
+    assert texts[1].endswith(f")  {TEXT}")
+    assert texts[2].endswith(" INFO bank: idle")
+
+
+def test_a_line_of_ours_that_names_its_delivery_does_so_once() -> None:
+    """In text, where its words do; programs have the fields."""
+    one = delivery(SYSTEM_CLOCK)
+    with stderr() as written:
+        configure("text")
+        logging.getLogger("cloudq.worker").warning("%s is late", one.id, extra=fields(one))
+        logging.getLogger("cloudq").warning("slow", extra=fields(one))
+        logging.getLogger("bank").warning("%s is late", one.id, extra=fields(one))
+    late, slow, theirs = written.getvalue().splitlines()
+    assert late.endswith(f"{one.id} is late")
+    assert slow.endswith(f"slow  task=noop id={one.id} queue=q attempt=1")
+    assert theirs.endswith(f"is late  task=noop id={one.id} queue=q attempt=1")
+
+
+def fail() -> None:
+    raise ValueError("no such order")
+
+
+def test_text_shows_the_users_part_of_a_failed_attempts_traceback() -> None:
+    """JSON all of it, and so does text of any other error."""
+    with stderr() as written:
+        configure("text")
+        try:
+            json.JSONDecoder(object_hook=lambda _: fail()).decode("{}")
+        except ValueError as error:
+            logging.getLogger("cloudq.worker").warning(
+                "m1 retried", exc_info=error, extra={"cloudq_outcome": "retried"}
+            )
+            logging.getLogger("bank").warning("odd", exc_info=error)
+            configure("json")
+            logging.getLogger("cloudq.worker").warning(
+                "m1 retried", exc_info=error, extra={"cloudq_outcome": "retried"}
+            )
+    short, whole = written.getvalue().split(" WARNING bank: odd")
+    whole, line = whole.rsplit("\n", 2)[0], whole.splitlines()[-1]
+    assert "  ValueError: no such order" in short
+    assert "in fail" in short
+    assert "raw_decode" not in short
+    assert "raw_decode" in whole
+    assert "raw_decode" in json.loads(line)["traceback"]
+
+
+def test_json_keeps_a_stack() -> None:
+    """Which a caller asked for by `stack_info=True`."""
+    with stderr() as written:
+        configure("json")
+        logging.getLogger("bank").warning("here", stack_info=True)
+    assert "test_json_keeps_a_stack" in json.loads(written.getvalue())["stack"]
+
+
+def test_structlog_has_the_fields_by_its_own_way() -> None:
+    """By `merge_contextvars`, a part of its default chain; and through the standard library it is said once."""
+    lines = io.StringIO()
+    chain = [structlog.contextvars.merge_contextvars, structlog.processors.JSONRenderer()]
+    plain = structlog.wrap_logger(structlog.PrintLogger(lines), processors=chain)
+    to_logging = [structlog.contextvars.merge_contextvars, structlog.stdlib.render_to_log_kwargs]
+    routed = structlog.wrap_logger(logging.getLogger("bank"), processors=to_logging)
+    with stderr() as written:
+        configure("json")
+        with worked_on():
+            plain.info("paid", order=42)
+            routed.info("paid", order=42)
+        plain.info("idle")
+    paid, idle = map(json.loads, lines.getvalue().splitlines())
+    assert {"event": "paid", "order": 42, "cloudq": RUN} == paid
+    assert {"event": "idle"} == idle
+    line = json.loads(written.getvalue())
+    assert {**RUN, "order": 42, "message": "paid"} == {name: line[name] for name in (*RUN, "order", "message")}
+    assert "cloudq" not in line
+
+
+class Unprintable:
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize("kind", ["text", "json"])
+def test_an_extra_that_can_not_be_written_costs_only_itself(kind: LogFormat) -> None:
+    """The line is there."""
+    with stderr() as written:
+        configure(kind)
+        logging.getLogger("bank").warning("paid", extra={"odd": Unprintable(), "order": 42})
+    assert "paid" in written.getvalue()
+    assert "order" in written.getvalue()
+    assert "its repr raised RuntimeError" in written.getvalue()

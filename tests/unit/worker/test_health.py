@@ -60,7 +60,7 @@ def test_a_worker_at_work_is_alive_and_ready(app: App) -> None:
         for page in ("/healthz", "/readyz?verbose"):
             status, said = get(worker, page)
             assert (200, True, []) == (status, said["ok"], said["problems"])
-            assert 1 == said["counts"]["acked"]
+            assert 1 == said["counts"]["succeeded"]
 
 
 def test_a_worker_without_backend_is_alive_but_not_ready(app: App, driver: Unreliable) -> None:

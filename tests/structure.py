@@ -40,6 +40,7 @@ TESTED_ELSEWHERE: Final = {
     "cloudq.cli.doctor.fixing": "only texts, which test_catalogue.py reads in the faults",
     "cloudq.core.queue_settings": "only values, which the drivers' test_inspecting.py read",
     "cloudq.core.tracing": "only protocols, which telemetry's Spans keeps: mypy checks it, and test_spans.py calls it",
+    "cloudq.telemetry.standing": "only values, which test_prometheus.py and worker/test_serving.py read",
     "cloudq.core.claiming": "only protocols, whose calls test_claim_steps.py makes: mypy checks them",
     "cloudq.emulators": "by what clients of the services see of them, whatever module answers",
     "cloudq.testing.stores": "it is tests; test_store_kit_catches.py breaks a store for each",

@@ -30,6 +30,7 @@ EXAMPLES = (
     "cloudq worker --queue urgent --queue bulk --strict --concurrency 20 --health 8080 --log-format json",
     "cloudq worker --processes 4 --burst",
     "cloudq worker --queue emails --fail-fast",
+    "cloudq worker --health 8080 --metrics-port 9090",
     "cloudq worker --backend cloudtasks --port 8080",
 )
 CONCURRENCY: Final = 10
@@ -54,6 +55,7 @@ def worker(
     prefetch: options.Prefetch = None,
     polls: options.Polls = None,
     health: options.Health = None,
+    metrics_port: options.Metrics = None,
     outbox: RelayedOutbox = None,
     listen: ListenUrl = None,
     log_format: options.LogFormatName = "text",
@@ -99,6 +101,7 @@ def worker(
     with Starting() as starting, in_options(), tasks_app(app, backend) as chosen:
         configure(options.log_format_of(log_format), log_level, chosen.app.redact)
         listens = None if health is None else options.address(health)
+        scraped = None if metrics_port is None else options.address(metrics_port, "--metrics-port")
         beside = relaying(chosen.app, outbox, listen, as_json=as_json)
         if outbox is not None:
             from cloudq.user_database.upkeep import sweep_at
@@ -128,6 +131,7 @@ def worker(
                     max_tasks=max_tasks,
                     grace=duration("--grace", grace),
                     health=listens,
+                    metrics=scraped,
                     as_json=as_json,
                     beside=beside,
                 )
@@ -147,6 +151,7 @@ def worker(
                 prefetch=prefetch,
                 polls=POLLS if polls is None else polls,
                 health=listens,
+                metrics=scraped,
                 app_spec=chosen.spec,
                 app_folder=chosen.folder,
                 app_found=f"{chosen.spec} in {chosen.folder}, from {chosen.how}",

@@ -83,6 +83,14 @@ Health = Annotated[
     str | None,
     Option("--health", metavar="PORT|HOST:PORT", help="Serve /healthz and /readyz (PORT: on all addresses)."),
 ]
+Metrics = Annotated[
+    str | None,
+    Option(
+        "--metrics-port",
+        metavar="PORT|HOST:PORT",
+        help="Serve /metrics for Prometheus (PORT: on all addresses). Needs cloudq\\[prometheus].",
+    ),
+]
 LogFormatName = Annotated[str, Option("--log-format", metavar="text|json", help="How to log to stderr.")]
 LogLevel = Annotated[str, Option("--log-level", metavar="LEVEL", help="The least severe to show.")]
 

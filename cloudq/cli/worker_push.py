@@ -136,6 +136,7 @@ def serve(
     max_tasks: int | None,
     grace: timedelta,
     health: tuple[str, int] | None,
+    metrics: tuple[str, int] | None,
     as_json: bool,
     beside: AbstractContextManager[None],
 ) -> int:
@@ -158,7 +159,7 @@ def serve(
         verified_in_front=serving.verified_in_front,
         insecure_no_auth=serving.insecure_no_auth,
     )
-    server = ServerSettings(host=host, port=port, grace=grace, max_tasks=max_tasks, health=health)
+    server = ServerSettings(host=host, port=port, grace=grace, max_tasks=max_tasks, health=health, metrics=metrics)
     service = PushWorker(chosen.app, settings, server)
     _show_banner(service, chosen, as_json=as_json)
     with beside:

@@ -233,6 +233,11 @@ class PushEdge:
         """Whether leases are looked after."""
         return self._arrivals is None or self._watch.alive
 
+    @property
+    def store_is_down(self) -> bool:
+        """Whether the store of idempotency keys is taken to be down."""
+        return self._runner.store_is_down
+
     def snapshot(self) -> Snapshot:
         """The counts at this moment."""
         return Snapshot(

@@ -10,6 +10,7 @@ import msgspec
 from cloudq.core.push import PushResponse
 from cloudq.push.edge import PushEdge
 from cloudq.running.pages import Page
+from cloudq.telemetry.standing import Failing, OutageKind, Standing
 
 _HEADERS: Final = {"Content-Type": "application/json", "Cache-Control": "no-store"}
 
@@ -37,10 +38,28 @@ class PushPages:
         problems = list(self.healthz().problems)
         if self._edge.admission.closed:
             problems.append("stopping")
-        verifier = self._edge.verifier
-        if verifier is not None and not verifier.certificates.check():
+        if not self._certified():
             problems.append("the certificates can't be fetched, and no sender can be verified")
         return self._page(problems)
+
+    def standing(self) -> Standing:
+        """How it stands now, for its metrics."""
+        counts = self._edge.snapshot()
+        return Standing(
+            ready=self.readyz().ok,
+            slots=self._edge.settings.concurrency,
+            waiting=counts.waiting,
+            running=counts.running,
+            settling=counts.settling,
+            failing=[
+                Failing(OutageKind.CERTIFICATES, "", not self._certified()),
+                Failing(OutageKind.STORE, "", self._edge.store_is_down),
+            ],
+        )
+
+    def _certified(self) -> bool:
+        verifier = self._edge.verifier
+        return verifier is None or verifier.certificates.check()
 
     def get(self, path: str) -> PushResponse:
         """The page of that path, whatever it is mounted under."""

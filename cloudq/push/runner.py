@@ -59,6 +59,12 @@ class PushRunner:
         self._runs = runs_of(app)
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def store_is_down(self) -> bool:
+        """Whether the store of idempotency keys is taken to be down."""
+        watch = self._processor.store_watch
+        return watch is not None and watch.is_down
+
     def run_here(self, run: PushInHand) -> PushResponse:
         """Runs a task in this thread, or, if it is async, on a loop of its own."""
         answers: list[PushResponse] = []

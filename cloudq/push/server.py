@@ -18,12 +18,15 @@ from cloudq.push.certificates import is_loopback
 from cloudq.push.edge import PushEdge
 from cloudq.push.pages import PushPages
 from cloudq.push.settings import ZERO, PushSettings
+from cloudq.running.counting import metrics_of
 from cloudq.running.events import Finished, Snapshot
 from cloudq.running.main_loop import MainLoop
 from cloudq.running.pages import HealthServer
 
 if TYPE_CHECKING:
     import uvicorn
+
+    from cloudq.running.metrics import MetricsServer
 
 logger = SafeLogger("cloudq.push")
 
@@ -49,6 +52,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
         grace: How long running tasks may go on after the first signal to stop.
         max_tasks: End after this many tasks; at least 1, or `None` for no end.
         health: Where else `/healthz` and `/readyz` are served, `(host, port)`, or `None`.
+        metrics: Where `/metrics` is served for Prometheus, the same.
     """
 
     host: str = LOCALHOST
@@ -56,6 +60,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     grace: timedelta = timedelta(seconds=30)
     max_tasks: int | None = None
     health: tuple[str, int] | None = None
+    metrics: tuple[str, int] | None = None
 
     def __post_init__(self) -> None:
         """Refuses what can't work.
@@ -106,6 +111,7 @@ class PushWorker:
                 f"without tokens anybody could have tasks run, and {server.host} can be reached from elsewhere",
                 hint=f"listen on {LOCALHOST}, or leave insecure_no_auth out",
             )
+        metrics = None if server.metrics is None else metrics_of(app)  # before the edge asks who observes
         self._loop = MainLoop(app.clock)
         self.edge = PushEdge(
             app,
@@ -116,9 +122,16 @@ class PushWorker:
         )
         self.edge.open()
         self._uvicorn = _server(AsgiApp(self.edge), settings)
+        pages = PushPages(self.edge)
         self._health: HealthServer | None = None
         if server.health is not None:
-            self._health = HealthServer(server.health, PushPages(self.edge))
+            self._health = HealthServer(server.health, pages)
+        self._metrics: MetricsServer | None = None
+        if server.metrics is not None and metrics is not None:
+            from cloudq.running.metrics import MetricsServer
+
+            metrics.watch(pages.standing)
+            self._metrics = MetricsServer(server.metrics, metrics)
         self._socket = _listen(server.host, server.port)
         listens, port = self._socket.getsockname()[:2]
         self.address: tuple[str, int] = (str(listens), int(port))
@@ -144,8 +157,9 @@ class PushWorker:
 
     def _start(self) -> None:
         self._thread.start()
-        if self._health is not None:
-            self._health.start()
+        for served in (self._health, self._metrics):
+            if served is not None:
+                served.start()
 
     def _look_if_closed(self) -> None:
         """Not for each push that was answered: the main thread would wake up in between, to see nothing new."""
@@ -176,8 +190,9 @@ class PushWorker:
             self._thread.join(AT_ONCE.total_seconds())
         self._socket.close()
         self.edge.close()
-        if self._health is not None:
-            self._health.stop()
+        for served in (self._health, self._metrics):
+            if served is not None:
+                served.stop()
 
     def _serve(self) -> None:
         try:

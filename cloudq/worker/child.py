@@ -15,6 +15,8 @@ from queue import SimpleQueue
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from cloudq.core.redaction import Redact, mask_secrets
 from cloudq.worker.frames import CannotStart, Channel, Done, Hello, LeaseIsLost, Ready, RunRequest
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from cloudq.app import App
     from cloudq.core.delivery import Delivery
     from cloudq.core.outcome import Outcome
+    from cloudq.telemetry.reported import Reports
 
 ORPHANED = 70  # EX_SOFTWARE: nobody would settle what runs here
 
@@ -131,7 +134,9 @@ def main(descriptor: int) -> int:
     if not isinstance(hello, Hello):
         return 1
     try:
-        runner = _ChildRunner(_load(hello))
+        app = _load(hello)
+        reports = _observed(app) if hello.reports else None
+        runner = _ChildRunner(app)
     except BaseException as error:  # whatever the app's modules raise at import, the parent reports it
         channel.send(CannotStart(reason=f"{type(error).__name__}: {error}"))
         if not isinstance(error, Exception):
@@ -142,11 +147,23 @@ def main(descriptor: int) -> int:
     while (request := reader.work.get()) is not None:
         outcome = runner.run(request.delivery(), reader.lost_event())
         reader.finish()
+        done = Done.of(outcome, request.number)
+        if reports is not None and (report := reports.take()) is not None:
+            done = replace(done, report=report)
         try:
-            channel.send(Done.of(outcome, request.number))
+            channel.send(done)
         except OSError:
             return ORPHANED
     return 0
+
+
+def _observed(app: App) -> Reports:
+    """Has what this process sends and calls counted, for the parent to serve."""
+    from cloudq.telemetry.reported import Reports
+
+    reports = Reports()
+    app.observe(reports)
+    return reports
 
 
 def _load(hello: Hello) -> App:

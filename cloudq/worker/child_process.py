@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
@@ -13,6 +14,7 @@ from cloudq.core.outcome import Outcome
 from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import TimeLimitExceeded, WorkerDied
 from cloudq.running.held import HeldLease
+from cloudq.telemetry.reported import Report
 from cloudq.worker import interpreter
 from cloudq.worker.frames import CannotStart, Channel, Done, FromChild, Hello, LeaseIsLost, Ready, RunRequest
 
@@ -30,9 +32,15 @@ class StartFailed(Exception):
 
 
 class ChildProcess:
-    """One child process, ready to run."""
+    """One child process, ready to run.
 
-    def __init__(self, hello: Hello) -> None:
+    Args:
+        hello: What it works for.
+        reported: Given what it has counted beside its tasks; `None`: it counts nothing.
+    """
+
+    def __init__(self, hello: Hello, reported: Callable[[Report], None] | None = None) -> None:
+        self._reported = reported
         ours, theirs = socket.socketpair()
         self._channel = Channel(ours)
         with theirs:
@@ -92,8 +100,18 @@ class ChildProcess:
         except OSError:
             said = None  # a broken connection is an end like any other
         if isinstance(said, Done):
+            if said.report is not None:
+                self._pass_on(said.report)
             return said.outcome()
         raise WorkerDied(f"the process that ran the task (pid {self.pid}) {self.how_it_ended()}")
+
+    def _pass_on(self, report: Report) -> None:
+        """What is wrong with what it has counted doesn't cost its task the end."""
+        try:
+            if self._reported is not None:
+                self._reported(report)
+        except Exception:
+            logger.exception("what the process with pid %s has counted is left out", self.pid)
 
     def _answer(self, held: HeldLease, until: timedelta | None) -> FromChild | None:
         """What it says of this delivery. What it may have said of an earlier one once more would end this one unrun."""

@@ -27,6 +27,7 @@ from cloudq.running.event_loop import Ended
 from cloudq.running.held import HeldLease
 from cloudq.running.log_fields import fields
 from cloudq.running.logs import format_in_use
+from cloudq.telemetry.reported import Report
 from cloudq.worker.child_process import LEAVE_SECONDS, ChildProcess, StartFailed
 from cloudq.worker.frames import FrameError, FrameTooLarge, Hello
 from cloudq.worker.intake import Intake
@@ -58,6 +59,7 @@ class ChildExecutor:
         store: That of idempotency keys, if there is one.
         ended: Told each outcome.
         cannot_start: Called once if no child starts at all.
+        reported: Given what a child has counted beside its tasks; `None`: they count nothing.
         began: As the threads'.
     """
 
@@ -75,6 +77,7 @@ class ChildExecutor:
         ended: Ended,
         cannot_start: Callable[[], None],
         began: Callable[[Delivery], None] = lambda _: None,
+        reported: Callable[[Report], None] | None = None,
     ) -> None:
         self._intake = intake
         self._processor = processor
@@ -87,7 +90,9 @@ class ChildExecutor:
             store=store,
             log_format=format_in_use(),
             log_level=logging.getLogger().level,
+            reports=reported is not None,
         )
+        self._reported = reported
         self._ended = ended
         self._began = began
         self._cannot_start = cannot_start
@@ -115,6 +120,7 @@ class ChildExecutor:
         ended: Ended,
         cannot_start: Callable[[], None],
         began: Callable[[Delivery], None] = lambda _: None,
+        reported: Callable[[Report], None] | None = None,
     ) -> ChildExecutor:
         """That of a worker, whose children work for the same app, backend and stores.
 
@@ -133,6 +139,7 @@ class ChildExecutor:
             store=app.runtime.stores.url,
             ended=ended,
             cannot_start=cannot_start,
+            reported=reported,
             began=began,
         )
 
@@ -202,7 +209,7 @@ class ChildExecutor:
         tries = 0
         while not self._stopping.is_set():
             try:
-                return self._list(ChildProcess(self._hello))
+                return self._list(ChildProcess(self._hello, self._reported))
             except (StartFailed, OSError, FrameError) as error:
                 tries += 1
                 logger.error("a child process can't start: %s", error)  # noqa: TRY400 - the traceback would be ours

@@ -16,6 +16,7 @@ from cloudq.core.ending import Ending
 from cloudq.core.failure import Failure
 from cloudq.core.outcome import ACKED, Acked, DeadLettered, Outcome, Retried, Snoozed, Why
 from cloudq.errors import CloudqError, UndecodableError
+from cloudq.telemetry.reported import Report
 
 # The largest body that is decoded, and so is run, and ample room.
 MAX_FRAME: Final = wire.MAX_BODY_BYTES + 16 * 1024 * 1024
@@ -33,6 +34,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     store: str | None = None
     log_format: Literal["text", "json"] | None
     log_level: int
+    reports: bool = False
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -132,6 +134,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     counted: bool = True
     why: Why = Why.OTHER
     failure: Failure | None = None
+    report: Report | None = None
 
     @classmethod
     def of(cls, outcome: Outcome, number: int) -> Done:

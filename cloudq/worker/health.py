@@ -15,7 +15,8 @@ from cloudq.core.clock import Clock
 from cloudq.errors import StorageReplaced
 from cloudq.running.events import Snapshot
 from cloudq.running.pages import Page
-from cloudq.worker.outages import Outage, OutageKind, Outages, Pollers, said_down
+from cloudq.telemetry.standing import OutageKind
+from cloudq.worker.outages import Outage, Outages, Pollers, said_down
 from cloudq.worker.poller import Poller
 from cloudq.worker.watchdog import PATIENCE
 

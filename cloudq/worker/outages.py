@@ -14,24 +14,14 @@ Each is in the log when it begins and when it ends.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from cloudq.telemetry.standing import OutageKind
 from cloudq.worker.intake import Intake
 from cloudq.worker.leases import LeaseKeeper
 from cloudq.worker.poller import Poller
 from cloudq.worker.settler import Settler
 from cloudq.worker.snoozes import Snoozes
-
-
-class OutageKind(StrEnum):
-    """What fails. The values are those of the label `kind` in the metrics."""
-
-    RECEIVE = "receive"
-    SETTLE = "settle"
-    STORE = "store"
-    LEASES = "leases"
-    UNKNOWN_TASKS = "unknown_tasks"
 
 
 class Outage(NamedTuple):

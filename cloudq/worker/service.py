@@ -19,6 +19,7 @@ from cloudq.core.ending import Ending
 from cloudq.core.outcome import Acked, Outcome, Snoozed
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.threads import Threads
+from cloudq.running.counting import metrics_of
 from cloudq.running.events import Finished, Snapshot, Tally
 from cloudq.running.held import HeldLease
 from cloudq.running.main_loop import MainLoop
@@ -83,6 +84,7 @@ class Worker:
         refuse_strangers(app, self.queues)
         check_store(app)
         self._clock = app.clock
+        self._metrics = None if settings.metrics is None else metrics_of(app)  # before others ask who observes
         self.leases = queue_leases(settings, self.queues, app.runtime.handlers.values())
         self._driver: PullDriver = pull_driver(app.driver(), self.leases)
         self._pid = os.getpid()
@@ -199,11 +201,16 @@ class Worker:
     @property
     def health_address(self) -> tuple[str, int] | None:
         """Where the health pages are served, once `run` has begun; the port is the real one."""
-        return self._serving.health.address if self._serving else None
+        return self._serving.health.address if self._serving and self._serving.health else None
+
+    @property
+    def metrics_address(self) -> tuple[str, int] | None:
+        """The same for the metrics."""
+        return self._serving.metrics.address if self._serving and self._serving.metrics else None
 
     def _start(self) -> None:
-        if self.settings.health is not None:
-            self._serving = self._serve(self.settings.health)
+        if self.settings.health is not None or self._metrics is not None:
+            self._serving = self._serve()
         self._keeper_thread.start()
         self._executor.start()
         if self._limiting is not None:
@@ -266,14 +273,15 @@ class Worker:
         if self._serving is not None:
             self._serving.stop()
 
-    def _serve(self, address: tuple[str, int]) -> Serving:
+    def _serve(self) -> Serving:
         from cloudq.worker.outages import Outages
         from cloudq.worker.serving import Serving
 
         return Serving(
-            address,
+            self.settings,
             self._watchdog,
             Outages(self._watchdog, self._settler, self._intake, self._snoozes, self._keeper),
+            self._metrics,
             keeper_alive=lambda: self._keeper_thread.alive,
             starved=self._starvation.starved,
             stopping=lambda: self._stopping,
@@ -304,6 +312,7 @@ class Worker:
             queues=[self._driver.capabilities(queue) for queue in self.queues],
             ended=self._end_task,
             cannot_start=self._loop.fail,
+            reported=None if self._metrics is None else self._metrics.add,
             began=self._tally.begin,
         )
         return self._children

@@ -45,6 +45,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
             (the network, throttling) is waited for, and so is a queue that goes missing later.
         settle_timeout: How long a settlement is tried, and its lease renewed, after the handler ended.
         health: Where `/healthz` and `/readyz` are served, `(host, port)`; port 0 takes a free one. `None` for nowhere.
+        metrics: Where `/metrics` is served for Prometheus, as `health`.
         app_spec: `module:attribute` of the app, which child processes load. `None` for the default search.
         app_folder: The folder from which they import it; `None` for the current one.
         app_found: How the app was found, as a log tells a person who wonders whether it is the right one.
@@ -64,6 +65,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     fail_fast: bool = False
     settle_timeout: timedelta = timedelta(seconds=30)
     health: tuple[str, int] | None = None
+    metrics: tuple[str, int] | None = None
     app_spec: str | None = None
     app_folder: str | None = None
     app_found: str | None = None

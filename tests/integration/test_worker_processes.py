@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -157,6 +159,32 @@ def test_children_run_tasks_of_all_kinds(tmp_path: Path, app: cloudq.App) -> Non
         line.rpartition(" ")[0] for line in lines(tmp_path)
     )
     assert parent not in {int(line.rpartition(" ")[2]) for line in lines(tmp_path)}
+
+
+def scraped(port: int) -> str:
+    """The metrics, or nothing while nobody answers."""
+    with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
+        return str(response.read().decode())
+    return ""
+
+
+@pytest.mark.slow
+def test_the_parent_serves_the_metrics_of_all(tmp_path: Path, app: cloudq.App) -> None:
+    """What it runs, and what its children report of tasks that send."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    for _ in range(3):
+        app.send("sends", {}, queue="default")
+    counts = {
+        'cloudq_messages_sent_total{queue="default",result="stored",task="quick"} 3.0',
+        'cloudq_tasks_ended_total{outcome="succeeded",queue="default",task="sends"} 3.0',
+        'cloudq_tasks_ended_total{outcome="succeeded",queue="default",task="quick"} 3.0',
+    }
+    with worker(tmp_path, *ARGUMENTS, "--metrics-port", f"127.0.0.1:{port}"):
+        wait_until(lambda: counts <= set(scraped(port).splitlines()), within=30, what="all is counted")
+        page = scraped(port)
+    assert "cloudq_worker_slots 2.0" in page
+    assert 'cloudq_worker_info{system="sqlite"' in page
 
 
 @pytest.mark.slow

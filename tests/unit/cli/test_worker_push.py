@@ -51,6 +51,7 @@ def test_settings_reach_the_worker(cli, started):
         *("--host", "localhost", "--port", "0", "--service-account", "a@b", "--service-account", "c@d"),
         *("--unsigned-account", "c@d"),
         *("--audience", "x", "--verified-in-front", "--health", "127.0.0.1:0"),
+        *("--metrics-port", "127.0.0.1:0"),
     )
     assert (0, "") == (result.code, result.out), result.err
     assert started().settings == PushSettings(
@@ -63,7 +64,12 @@ def test_settings_reach_the_worker(cli, started):
         verified_in_front=True,
     )
     assert started().server == ServerSettings(
-        host="localhost", port=0, grace=timedelta(seconds=5), max_tasks=7, health=("127.0.0.1", 0)
+        host="localhost",
+        port=0,
+        grace=timedelta(seconds=5),
+        max_tasks=7,
+        health=("127.0.0.1", 0),
+        metrics=("127.0.0.1", 0),
     )
 
 

@@ -95,3 +95,16 @@ def test_a_page_holds_the_counts(edge):
     page = json.loads(response.body)
     assert ({}, 0) == (page["queues"], page["counts"]["started"])
     assert "no-store" == response.headers["Cache-Control"]
+
+
+def test_metrics_and_page_say_the_same(edge, monkeypatch):
+    """Certificates that can't be fetched, and a store that is down, which alone keeps no push out."""
+    pages = PushPages(edge)
+    standing = pages.standing()
+    assert (True, edge.settings.concurrency) == (standing.ready, standing.slots)
+    assert {("certificates", False), ("store", False)} == {(one.kind, one.now) for one in standing.failing}
+    monkeypatch.setattr(edge, "verifier", SimpleNamespace(certificates=SimpleNamespace(check=lambda: False)))
+    monkeypatch.setattr(edge._runner, "_processor", SimpleNamespace(store_watch=SimpleNamespace(is_down=True)))
+    standing = pages.standing()
+    assert not standing.ready
+    assert {("certificates", True), ("store", True)} == {(one.kind, one.now) for one in standing.failing}

@@ -235,6 +235,22 @@ def test_pages_elsewhere(backend):
             assert 200 == connection.getresponse().status
 
 
+def test_metrics(backend):
+    """What is pushed is counted, and a scrape asks how the worker stands."""
+    app, _ = backend
+    app.task("t")(lambda: None)
+    with running(app, metrics=("127.0.0.1", 0)) as worker:
+        assert 200 == worker.push(*push("t"))
+        assert worker.worker._metrics is not None
+        with closing(http.client.HTTPConnection(*worker.worker._metrics.address, timeout=20)) as connection:
+            connection.request("GET", "/metrics")
+            page = connection.getresponse().read().decode()
+    assert 'outcome="succeeded"' in page
+    assert 'task="t"} 1.0' in page
+    assert "cloudq_worker_ready 1.0" in page
+    assert 'cloudq_outage{kind="certificates",queue=""} 0.0' in page
+
+
 def test_a_port_that_is_taken(backend):
     """It is refused at the start, by its number."""
     app, _ = backend

@@ -36,7 +36,7 @@ class FakeChild:
     pid = 1
     born = timedelta(0)
 
-    def __init__(self, _: Hello) -> None:
+    def __init__(self, _: Hello, reported: object = None) -> None:
         self.alive = True
 
     def run(self, held: HeldLease, hard_limit: timedelta | None) -> Outcome:

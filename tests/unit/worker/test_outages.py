@@ -9,7 +9,8 @@ from typing import Any, cast
 import pytest
 
 from cloudq.errors import BackendUnavailable
-from cloudq.worker.outages import Outage, OutageKind, Outages
+from cloudq.telemetry.standing import OutageKind
+from cloudq.worker.outages import Outage, Outages
 from cloudq.worker.poller import Poller
 
 

@@ -1,10 +1,11 @@
-"""What a worker serves: its health pages, which say of each outage that it is there."""
+"""What a worker serves: health pages and metrics, which say of each outage that it is there."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import logging
+import socket
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -14,8 +15,10 @@ import pytest
 
 from cloudq.app import App
 from cloudq.drivers.memory import MemoryDriver
-from cloudq.errors import BackendUnavailable
+from cloudq.errors import BackendUnavailable, ConfigurationError
 from cloudq.testing.clock import FakeClock
+from cloudq.worker.service import Worker
+from cloudq.worker.settings import WorkerSettings
 from tests.unit.worker.fakes import Running, Unreliable, running, until
 
 ANY_PORT = ("127.0.0.1", 0)
@@ -40,16 +43,26 @@ def app(driver: Unreliable, clock: FakeClock) -> Iterator[App]:
         yield app
 
 
-def readyz(worker: Running) -> tuple[int, Any]:
-    until(lambda: worker.worker.health_address)
-    assert worker.worker.health_address is not None
-    connection = http.client.HTTPConnection(*worker.worker.health_address, timeout=10)
+def get(address: tuple[str, int] | None, path: str) -> tuple[int, bytes]:
+    assert address is not None
+    connection = http.client.HTTPConnection(*address, timeout=10)
     try:
-        connection.request("GET", "/readyz")
+        connection.request("GET", path)
         response = connection.getresponse()
-        return response.status, json.loads(response.read())
+        return response.status, response.read()
     finally:
         connection.close()
+
+
+def readyz(worker: Running) -> tuple[int, Any]:
+    until(lambda: worker.worker.health_address)
+    status, body = get(worker.worker.health_address, "/readyz")
+    return status, json.loads(body)
+
+
+def metrics(worker: Running) -> str:
+    until(lambda: worker.worker.metrics_address)
+    return get(worker.worker.metrics_address, "/metrics")[1].decode()
 
 
 def test_the_log_says_where(app: App, caplog: pytest.LogCaptureFixture) -> None:
@@ -114,3 +127,59 @@ def test_a_worker_that_cant_extend_leases_isnt_ready(app: App, driver: Unreliabl
             assert not worker.worker.snapshot().lease_lost
         finally:
             gate.set()
+
+
+def test_a_scrape_asks_how_the_worker_stands(app: App, driver: Unreliable, clock: FakeClock) -> None:
+    """What it has in hand, whether it is ready, and of each thing that may fail whether it does."""
+    gate, runs = threading.Event(), threading.Event()
+
+    @app.task("wait")
+    def wait() -> None:
+        runs.set()
+        gate.wait(20)
+
+    wait.send()
+    with running(app, metrics=ANY_PORT, concurrency=3) as worker:
+        try:
+            assert runs.wait(10)
+            page = metrics(worker)
+            assert "cloudq_worker_ready 1.0" in page
+            assert "cloudq_worker_slots 3.0" in page
+            assert 'cloudq_deliveries{state="running"} 1.0' in page
+            assert 'cloudq_tasks_started_total{queue="default",task="wait"} 1.0' in page
+            for kind in ("receive", "settle", "store", "unknown_tasks"):
+                assert f'cloudq_outage{{kind="{kind}",queue="default"}} 0.0' in page
+            for kind in ("store", "leases"):
+                assert f'cloudq_outage{{kind="{kind}",queue=""}} 0.0' in page
+            driver.failing["settle"] = BackendUnavailable("no route")
+            gate.set()
+            until(lambda: 'cloudq_outage{kind="settle",queue="default"} 1.0' in metrics(worker))
+            assert "cloudq_worker_ready 0.0" in metrics(worker)
+            driver.failing.clear()
+
+            def ready() -> bool:
+                clock.advance(SECOND)
+                return "cloudq_worker_ready 1.0" in metrics(worker)
+
+            until(ready)
+        finally:
+            gate.set()
+
+
+def test_metrics_that_cant_be_served_leave_no_port_taken(app: App) -> None:
+    """The worker doesn't start, and the health pages' port is free again."""
+    with socket.create_server(ANY_PORT) as taken, socket.create_server(ANY_PORT) as free:
+        address = free.getsockname()
+        free.close()
+        worker = Worker(app, WorkerSettings(health=address, metrics=taken.getsockname()))
+        with pytest.raises(ConfigurationError, match="the metrics can't be served on"):
+            worker.run()
+
+        def is_free() -> bool:
+            try:
+                socket.create_server(address).close()
+            except OSError:
+                return False
+            return True
+
+        until(is_free)

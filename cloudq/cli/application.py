@@ -37,6 +37,7 @@ from cloudq.cli.outbox import commands as outbox
 from cloudq.cli.outbox import relay
 from cloudq.cli.output import json_log
 from cloudq.cli.parameters import Argument, Option
+from cloudq.cli.top import command as top
 
 _CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
 _WORK: Final = "Work"
@@ -182,6 +183,7 @@ _add(application, "cancel", cancel.cancel, cancel.EXAMPLES, _WORK)
 _add(application, "demo", demo.demo, demo.EXAMPLES, _WORK)
 _add(application, "tasks", tasks.tasks, tasks.EXAMPLES, _LOOK)
 _add(application, "stats", queues.stats, queues.STATS_EXAMPLES, _LOOK)
+_add(application, "top", top.top, top.EXAMPLES, _LOOK)
 _add(application, "result", result.result, result.EXAMPLES, _LOOK)
 _add(application, "explain", explain.explain, explain.EXAMPLES, _LOOK)
 _add(application, "doctor", doctor.doctor, doctor.EXAMPLES, _LOOK)

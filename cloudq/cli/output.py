@@ -173,7 +173,7 @@ def progress(doing: str, total: int) -> Iterator[Callable[[int], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=_console(sys.stderr), transient=True) as bar:
+    with Progress(*columns, console=console_of(sys.stderr), transient=True) as bar:
         task = bar.add_task(doing, total=total)
         yield lambda more: bar.advance(task, more)
 
@@ -183,7 +183,8 @@ def without_nothing(values: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _console(stream: TextIO) -> Console:
+def console_of(stream: TextIO) -> Console:
+    """What rich draws with on a stream; off a terminal nothing is wrapped or cut."""
     from rich.console import Console
 
     # rich itself looks at NO_COLOR and TERM.
@@ -194,7 +195,7 @@ def _console(stream: TextIO) -> Console:
 
 
 def _write_drawn(draw: Callable[[Console], None]) -> None:
-    console = _console(sys.stdout)
+    console = console_of(sys.stdout)
     with console.capture() as capture:
         draw(console)
     with _to_stdout():

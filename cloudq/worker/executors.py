@@ -35,6 +35,11 @@ class Executor(Protocol):
         """Whether nothing can start at the moment: the machine can start no thread, or no process."""
         ...
 
+    @property
+    def died(self) -> int:
+        """How many processes have ended before their task did."""
+        ...
+
     def start(self) -> None:
         """Starts to take."""
         ...
@@ -102,6 +107,11 @@ class ThreadExecutor:
         self._lock = threading.Lock()
         # Guarded by the lock: those of the threads that take from the intake, those that are being started included.
         self._takers: set[Series] = set()
+
+    @property
+    def died(self) -> int:
+        """None: threads don't."""
+        return 0
 
     @property
     def starved(self) -> bool:

@@ -27,7 +27,8 @@ from cloudq.running.processing import check_store, processor_of, refuse_stranger
 from cloudq.running.runs import runs_of
 from cloudq.running.time_limits import ThreadTimeLimits
 from cloudq.worker.burst_end import code_at_end
-from cloudq.worker.executors import Executor, ThreadExecutor
+from cloudq.worker.executor_choice import executor_for
+from cloudq.worker.executors import Executor
 from cloudq.worker.intake import Intake
 from cloudq.worker.lease_thread import LeaseThread
 from cloudq.worker.leases import LeaseKeeper
@@ -46,7 +47,6 @@ from cloudq.worker.watchdog import Watchdog
 from cloudq.worker.way_out import FLIGHTS
 
 if TYPE_CHECKING:
-    from cloudq.worker.children import ChildExecutor
     from cloudq.worker.serving import Serving
 
 logger = SafeLogger("cloudq.worker")
@@ -134,8 +134,19 @@ class Worker:
         self._time_limits = ThreadTimeLimits(self._clock)
         self._processor = processor_of(app, self._time_limits)
         self._strangers = strangers_of(app, settings, self.queues, believed=self._processor.believes)
-        self._children: ChildExecutor | None = None
-        self._executor: Executor = self._make_executor()
+        self._executor: Executor = executor_for(
+            app,
+            settings,
+            self._intake,
+            self._processor,
+            self._settler,
+            queues={queue: self._driver.capabilities(queue) for queue in self.queues},
+            began=self._tally.begin,
+            ended=self._end_task,
+            cannot_start=self._loop.fail,
+            metrics=self._metrics,
+            clock=self._clock,
+        )
         self._limiting = limiting_of(
             app,
             self._intake,
@@ -192,7 +203,7 @@ class Worker:
             **self._tally.counts() | {"lease_lost": self._keeper.lost_count + self._settler.late},
             started=hand.started,
             pollers_replaced=self._watchdog.replaced,
-            children_died=self._children.died if self._children else 0,
+            children_died=self._executor.died,
             waiting=hand.waiting,
             running=hand.running,
             settling=hand.settling,
@@ -288,34 +299,6 @@ class Worker:
             snapshot=self.snapshot,
             clock=self._clock,
         )
-
-    def _make_executor(self) -> Executor:
-        settings = self.settings
-        if not settings.processes:
-            return ThreadExecutor(
-                self._intake,
-                self._processor,
-                self._settler,
-                threads=settings.concurrency,
-                queues=len(self.queues),
-                ended=self._end_task,
-                clock=self._clock,
-                began=self._tally.begin,
-            )
-        from cloudq.worker.children import ChildExecutor
-
-        self._children = ChildExecutor.of(
-            self.app,
-            settings,
-            self._intake,
-            self._processor,
-            queues=[self._driver.capabilities(queue) for queue in self.queues],
-            ended=self._end_task,
-            cannot_start=self._loop.fail,
-            reported=None if self._metrics is None else self._metrics.add,
-            began=self._tally.begin,
-        )
-        return self._children
 
     def _make_poller(self, queue: str) -> Poller:
         lease = self.leases[queue]

@@ -1,4 +1,4 @@
-"""`PageServer`: a few pages over HTTP for probes and scrapes. Bounded in time, connections and bytes, whoever asks."""
+"""`PageServer`: a few pages over HTTP for probes and scrapes, bounded in time, connections and bytes."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ EXAMPLES: Final = (
     "cloudq top",
     "cloudq top --queue emails --worker 10.0.0.7:8080 --worker 10.0.0.8:8080",
     "cloudq top --every 30s --backend sqs://eu-west-1",
-    "cloudq top --json | jq 'select(.dead > 0)'",
+    "cloudq top --json > queues.jsonl",
 )
 
 

@@ -19,19 +19,37 @@ from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import BackendUnavailable
 
 
+class Hiding:
+    """Dead letters that a look hides from others for a minute, as on Amazon SQS."""
+
+    hides_for = timedelta(minutes=1)
+
+    def __init__(self, dead: Any) -> None:
+        self._dead = dead
+
+    def peek(self, **_: object) -> Any:
+        pytest.fail("it was looked at")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._dead, name)
+
+
 class Backend(MemoryDriver):
     """Queues in memory that can't be reached while a test says so, and whose looks at dead letters are counted."""
 
     def __init__(self) -> None:
         super().__init__()
         self.down = False
-        self.hides: timedelta | None = None
-        self.looks = 0
+        self.hides = False
 
     def stats(self, queue: str) -> QueueStats:
         if self.down:
             raise BackendUnavailable("no route")
         return super().stats(queue)
+
+    def dead_letters(self, queue: str) -> Any:
+        dead = super().dead_letters(queue)
+        return Hiding(dead) if self.hides else dead
 
     def bury(self, queue: str, body: bytes, failure: Failure) -> None:
         self.send([Outgoing(id="m", queue=queue, body=body)])
@@ -104,3 +122,11 @@ def test_dead_letters_are_read_again_once_their_number_changes(
     assert looks.look().dead
     backend.dead_letters("emails").purge(None)
     assert [] == looks.look().dead
+
+
+def test_dead_letters_that_a_look_hides_arent_read(app: App, backend: Backend, make_body: Any) -> None:
+    """The look says whose; a queue without any isn't named."""
+    backend.bury("emails", make_body(), FAILED)
+    backend.hides = True
+    look = sampler(app, ["emails", "reports"]).look()
+    assert ([], ["emails"]) == (look.dead, look.unread)

@@ -58,7 +58,9 @@ if TYPE_CHECKING:
     from cloudq.errors import TimeLimitExceeded as TimeLimitExceeded
     from cloudq.errors import TransientError as TransientError
     from cloudq.errors import UnsupportedError as UnsupportedError
+    from cloudq.flow.breakers import Breaker as Breaker
     from cloudq.flow.rates import Rate as Rate
+    from cloudq.flow.seats import AtOnce as AtOnce
     from cloudq.outbox.making import create_outbox as create_outbox
     from cloudq.queues.cloud_queue import CloudQueue as CloudQueue
     from cloudq.tasks.context import Context as Context
@@ -78,7 +80,9 @@ _HOMES = {
     "cloudq.queues.cloud_queue": ("CloudQueue",),
     "cloudq.tasks.context": ("Context", "current"),
     "cloudq.core.message": ("Message",),
+    "cloudq.flow.breakers": ("Breaker",),
     "cloudq.flow.rates": ("Rate",),
+    "cloudq.flow.seats": ("AtOnce",),
     "cloudq.core.outcome": ("Acked", "DeadLettered", "Outcome", "Retried", "Snoozed"),
     "cloudq.core.policy": ("DeadLetter", "Retry", "RetryPolicy"),
     "cloudq.core.redaction": ("mask_secrets",),

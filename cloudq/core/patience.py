@@ -32,8 +32,7 @@ ZERO: Final = timedelta(0)
 _SPREAD: Final = 1.25
 _MOST_REMEMBERED: Final = 10_000
 # These have a patience and delays of their own.
-# A limit may well hold up more messages than start in a day.
-_DECIDED: Final = frozenset({Why.NOT_DUE, Why.UNKNOWN_TASK, Why.PAYLOAD, Why.LIMITED})
+_DECIDED: Final = frozenset({Why.NOT_DUE, Why.UNKNOWN_TASK, Why.PAYLOAD})
 _REMEMBERED: Final = frozenset(Why) - {Why.NOT_DUE, Why.UNKNOWN_TASK}
 
 _Copy: TypeAlias = tuple[str, str, str, str, int, str | None]
@@ -138,7 +137,8 @@ class Patience:
         now, before = self._clock.now(), delivery.failure
         since = (before.waiting_since if before is not None else None) or now
         waited = max(ZERO, now - since)
-        if waited >= self._limit:
+        # A limit may well hold up more messages than start in a day.
+        if waited >= self._limit and outcome.why is not Why.LIMITED:
             reason = f"{outcome.reason} (it has waited for {shown(waited)}: {outcome.why.value})"
             return DeadLettered(reason=reason, failure=Failure.of(reason))
         delay = _delay(outcome, waited)
@@ -171,6 +171,8 @@ def _delay(outcome: Snoozed, waited: timedelta) -> timedelta:
         return max(outcome.delay, STORE_DOWN_DELAY, min(LONGEST_STORE_DOWN_DELAY, waited / 2)) * spread
     if outcome.why is Why.CLAIMED:
         return max(outcome.delay, SHORTEST_CLAIMED_DELAY, min(LONGEST_CLAIMED_DELAY, waited / 4)) * spread
+    if outcome.why is Why.LIMITED:
+        return max(outcome.delay, min(LONGEST_CLAIMED_DELAY, waited / 4)) * spread
     return max(ZERO, outcome.delay)
 
 

@@ -24,6 +24,10 @@ class Means(Enum):
     KEY_RATE = "rate of each key"
     QUEUE_RATE = "rate of a queue"
     WORKER_RATE = "rate of each worker"
+    TASK_AT_ONCE = "most at once of a task"
+    KEY_AT_ONCE = "most at once of each key"
+    WORKER_AT_ONCE = "most at once in each worker"
+    BREAKER = "breaker of a task"
 
 
 class How(Enum):
@@ -58,7 +62,7 @@ _TURN, _HAND, _SNOOZE = Cell(How.TURN), Cell(How.HAND), Cell(How.SNOOZE)
 _QUEUE_OF_CLOUD_TASKS: Final = Cell(How.NATIVE, "set max_dispatches_per_second of the Cloud Tasks queue")
 _MAPPING: Final = Cell(How.NATIVE, "set the maximum concurrency of the event source mapping")
 _HOST: Final = Cell(How.NATIVE, "set maxConcurrentCalls in host.json, and the most instances of the Function App")
-_ENVIRONMENTS: Final = Cell(How.NONE, "an environment runs one at a time: give the task a rate that all of them share")
+_ENVIRONMENTS: Final = Cell(How.NONE, "an environment runs one at a time: give the task a limit that all of them share")
 
 TABLE: Final[Mapping[Edge, Mapping[Means, Cell]]] = {
     Edge.WORKER: {
@@ -67,6 +71,10 @@ TABLE: Final[Mapping[Edge, Mapping[Means, Cell]]] = {
         Means.KEY_RATE: _HAND,
         Means.QUEUE_RATE: _TURN,
         Means.WORKER_RATE: _TURN,
+        Means.TASK_AT_ONCE: _TURN,
+        Means.KEY_AT_ONCE: _HAND,
+        Means.WORKER_AT_ONCE: _TURN,
+        Means.BREAKER: _TURN,
     },
     # To refuse a push (429, 503) would slow down its whole queue.
     Edge.PUSH: {
@@ -74,18 +82,30 @@ TABLE: Final[Mapping[Edge, Mapping[Means, Cell]]] = {
         Means.KEY_RATE: _SNOOZE,
         Means.QUEUE_RATE: _QUEUE_OF_CLOUD_TASKS,
         Means.WORKER_RATE: _SNOOZE,
+        Means.TASK_AT_ONCE: _SNOOZE,
+        Means.KEY_AT_ONCE: _SNOOZE,
+        Means.WORKER_AT_ONCE: _SNOOZE,
+        Means.BREAKER: _SNOOZE,
     },
     Edge.LAMBDA: {
         Means.TASK_RATE: _SNOOZE,
         Means.KEY_RATE: _SNOOZE,
         Means.QUEUE_RATE: _MAPPING,
         Means.WORKER_RATE: _ENVIRONMENTS,
+        Means.TASK_AT_ONCE: _SNOOZE,
+        Means.KEY_AT_ONCE: _SNOOZE,
+        Means.WORKER_AT_ONCE: _ENVIRONMENTS,
+        Means.BREAKER: _SNOOZE,
     },
     Edge.FUNCTIONS: {
         Means.TASK_RATE: _SNOOZE,
         Means.KEY_RATE: _SNOOZE,
         Means.QUEUE_RATE: _HOST,
         Means.WORKER_RATE: _SNOOZE,
+        Means.TASK_AT_ONCE: _SNOOZE,
+        Means.KEY_AT_ONCE: _SNOOZE,
+        Means.WORKER_AT_ONCE: _SNOOZE,
+        Means.BREAKER: _SNOOZE,
     },
 }
 """For each edge, how each kind of limit is kept there."""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
+from cloudq.flow.limit import Limit
 from cloudq.flow.rates import Rate
 from cloudq.flow.turns import Granted, Spent, Turns
 
@@ -33,7 +34,7 @@ _FIRST_PAUSE: Final = timedelta(seconds=1)
 _LONGEST_PAUSE: Final = timedelta(seconds=15)
 
 
-class Pace:
+class Pace(Limit):
     """One rate, or that of one key. A `Limit`.
 
     Args:
@@ -44,7 +45,7 @@ class Pace:
     """
 
     def __init__(self, name: str, rate: Rate, turns: Turns, *, horizon: timedelta = HORIZON) -> None:
-        self.name = name
+        super().__init__(name)
         self._rate = rate
         self._source = turns
         self._horizon = min(horizon, HORIZON)
@@ -55,11 +56,6 @@ class Pace:
         self._next = ZERO  # when the next free turn is, as far as is known
         self._ask_at = ZERO
         self._pause = ZERO
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing is lost if it is forgotten."""
-        return not self._turns
 
     def enter(self, now: timedelta) -> bool:
         """Uses a turn whose time has come."""
@@ -74,9 +70,6 @@ class Pace:
         if self._latest is not None:
             self._turns.appendleft(self._latest)
             self._latest = None
-
-    def leave(self, now: timedelta, *, failed: bool | None) -> None:
-        """A turn is used by a start, whatever comes of it."""
 
     def room(self, now: timedelta, waiting: int) -> int:
         """As many as start soon; once the rate is spent, as there are turns for, shortly before the first of them."""
@@ -130,9 +123,6 @@ class Pace:
     def note_empty(self) -> None:
         """Nobody is kept waiting by the rate."""
         self._spent = False
-
-    def close(self) -> None:
-        """Turns that aren't used pass."""
 
     def _note(self, taken: Granted | Spent, now: timedelta) -> None:
         self._pause = ZERO

@@ -10,7 +10,6 @@ A push is never refused for it: a service that gets 429 or 503 slows down all of
 
 from __future__ import annotations
 
-import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -23,17 +22,20 @@ from cloudq.core.delivery import Delivery
 from cloudq.core.failure import words_of
 from cloudq.core.message import Message
 from cloudq.core.outcome import OUTCOMES, Acked, DeadLettered, Outcome, Retried, Snoozed, Why
+from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import BackendError, ConfigurationError
 from cloudq.flow.limit import Limit, enter
+from cloudq.flow.seats import RENEW_AFTER
+from cloudq.running.heartbeat import Heartbeat
 from cloudq.running.limits import AppLimits
 
 if TYPE_CHECKING:
     from cloudq.app import App
 
+logger = SafeLogger("cloudq")
+
 # How long a delivery may wait here for its turn: its caller waits, too, and its slot is taken.
 PATIENCE: Final = timedelta(seconds=1)
-# Of those that a limit holds up not all come back together.
-_SPREAD: Final = 1.5
 _DOWN_DELAY: Final = timedelta(minutes=5)
 
 
@@ -44,11 +46,12 @@ class LimitedRuns:
         app: Whose tasks.
         claims: Asked after them.
         limits: The app's.
+        heartbeat: Renews what a run holds; `None` for tools on a clock of their own.
     """
 
-    def __init__(self, app: App, claims: Claims, limits: AppLimits) -> None:
-        self._app = app
-        self._clock = app.clock
+    def __init__(self, app: App, claims: Claims, limits: AppLimits, *, heartbeat: Heartbeat | None) -> None:
+        self.clock = self._clock = app.clock
+        self._heartbeat = heartbeat
         self._claims = claims
         self._limits = limits
         self._changed = threading.Condition()
@@ -83,9 +86,13 @@ class LimitedRuns:
         except (BackendError, ConfigurationError) as error:
             return Snoozed(delay=_DOWN_DELAY, why=Why.STORE_DOWN, reason=f"the store of limits: {words_of(error)}")
         if delay is not None:
-            spread = random.uniform(1.0, _SPREAD)  # noqa: S311 - as above
-            return Snoozed(delay=delay * spread, why=Why.LIMITED, reason=f"the limit of {limits[0].name} is reached")
-        entered = _Entered(self, limits)
+            for limit in limits:
+                if not limit.is_idle:
+                    self._tend(limit)  # it may have been given a seat too late
+            return Snoozed(delay=delay, why=Why.LIMITED, reason=f"the limit of {limits[0].name} is reached")
+        entered = _Entered(self, limits, self._tend)
+        if self._heartbeat is not None and not all(limit.is_idle for limit in limits):
+            self._heartbeat.add(entered)
         try:
             begun = None
             if self._claims.concerns(handler, message):
@@ -99,12 +106,25 @@ class LimitedRuns:
         return LimitedBegun(begun, entered.leave)
 
     def leave(self, limits: Sequence[Limit], failed: bool | None) -> None:
-        """A run has ended, or wasn't begun."""
+        """A run has ended, or wasn't begun. What others can use is given back, by a call of the store."""
         with self._changed:
             now = self._clock.elapsed()
             for limit in limits:
                 limit.leave(now, failed=failed)
+            tended = [limit for limit in limits if not limit.is_idle]
             self._changed.notify_all()
+        for limit in tended:
+            self._tend(limit)
+
+    def _tend(self, limit: Limit) -> None:
+        """Renews or gives back, if it is time."""
+        with self._changed:
+            count = limit.wants(self._clock.elapsed(), self._waiting[limit], polling=False)
+        if count:
+            try:
+                self._ask(limit, count)
+            except (BackendError, ConfigurationError) as error:
+                logger.warning("the limit of %s can't be given back, and lapses: %s", limit.name, words_of(error))
 
     def _admit(self, limits: Sequence[Limit]) -> timedelta | None:
         """Waits for a turn, but not for long. `None`: it may start; else when it may.
@@ -148,13 +168,21 @@ class LimitedRuns:
 
 
 class _Entered:
-    """Limits that a run has entered, to be left once."""
+    """Limits that a run has entered, renewed until they are left."""
 
-    __slots__ = ("_limits", "_runs")
+    __slots__ = ("__weakref__", "_limits", "_runs", "_tend", "renew_at")
 
-    def __init__(self, runs: LimitedRuns, limits: Sequence[Limit]) -> None:
+    def __init__(self, runs: LimitedRuns, limits: Sequence[Limit], tend: Callable[[Limit], None]) -> None:
         self._runs = runs
         self._limits = limits
+        self._tend = tend
+        self.renew_at = runs.clock.elapsed() + RENEW_AFTER
+
+    def renew(self) -> None:
+        self.renew_at = self._runs.clock.elapsed() + RENEW_AFTER
+        for limit in self._limits:
+            if not limit.is_idle:
+                self._tend(limit)
 
     def leave(self, failed: bool | None) -> None:
         limits, self._limits = self._limits, ()

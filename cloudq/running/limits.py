@@ -10,13 +10,16 @@ from cloudq.core.delivery import Delivery
 from cloudq.core.message import Message, is_ordered
 from cloudq.core.notes import Notes
 from cloudq.errors import ConfigurationError, UnsupportedError
+from cloudq.flow.breakers import Breaker, Circuit
 from cloudq.flow.limit import Limit
 from cloudq.flow.means import TABLE, Edge, Means
 from cloudq.flow.pace import HORIZON, Pace
 from cloudq.flow.rates import Rate
+from cloudq.flow.seats import LINGER, AtOnce, LocalRegister, Register, Seats, StoredRegister
 from cloudq.flow.turns import LocalTurns, StoredTurns
 from cloudq.tasks.definition import Definition
 from cloudq.tasks.flow_options import UNLIMITED, key_of
+from cloudq.tasks.keys import Key
 
 if TYPE_CHECKING:
     from cloudq.app import App
@@ -31,12 +34,14 @@ class AppLimits:
     Args:
         app: Whose tasks, settings and store.
         horizon: How far away a turn may be that is waited for with a delivery in hand.
+        linger: How long a seat is kept that isn't used.
     """
 
-    def __init__(self, app: App, *, horizon: timedelta = HORIZON) -> None:
+    def __init__(self, app: App, *, horizon: timedelta = HORIZON, linger: timedelta = LINGER) -> None:
         self._app = app
         self._handlers = app.runtime.handlers  # follows later declarations
         self._horizon = horizon
+        self._linger = linger
         self._limits: dict[str, Limit] = {}
 
     def of(self, delivery: Delivery) -> tuple[Limit, ...]:
@@ -46,11 +51,7 @@ class AppLimits:
         definition = None if message is None else self._handlers.get(message.task)
         if message is None or definition is None or definition.flow is UNLIMITED:
             return tuple(limits)
-        key = None
-        if (rate := definition.flow.rate) is not None:
-            key = None if rate.key is None else key_of(rate.key, message, definition.parameters)
-            limits.insert(0, self._pace(f"task {definition.name}", rate, key))
-        return tuple(limits)
+        return (*self._of_task(definition, message), *limits)
 
     def concern(self, message: Message) -> bool:
         """Whether a message has any. Asks nobody."""
@@ -63,8 +64,7 @@ class AppLimits:
         own = {task.name: task for task in tasks if queue in task.queues}
         if len(own) == 1:
             [task] = own.values()
-            if task.flow.rate is not None and task.flow.rate.key is None:
-                limits.append(self._pace(f"task {task.name}", task.flow.rate, None))
+            limits += self._of_task(task, None)
         return tuple(limits)
 
     def close(self) -> None:
@@ -76,6 +76,34 @@ class AppLimits:
         rate = self._app.queue_rates.get(queue)
         return () if rate is None else (self._pace(f"queue {queue}", rate, None),)
 
+    def _of_task(self, definition: Definition, message: Message | None) -> list[Limit]:
+        """A message's by its task; without a message those that all of the task's have."""
+        name, flow = f"task {definition.name}", definition.flow
+        limits: list[Limit] = []
+        # What is used up by a start alone comes last: less of it is undone.
+        if flow.breaker is not None:
+            limits.append(self._circuit(name, flow.breaker))
+        if (at_once := flow.at_once) is not None and (at_once.key is None or message is not None):
+            limits.append(self._seats(name, at_once, _key(at_once.key, message, definition)))
+        if (rate := flow.rate) is not None and (rate.key is None or message is not None):
+            limits.append(self._pace(name, rate, _key(rate.key, message, definition)))
+        return limits
+
+    def _circuit(self, name: str, breaker: Breaker) -> Limit:
+        known = self._limits.get(f"breaker {name}")
+        return known or self._add(f"breaker {name}", Circuit(name, breaker, horizon=self._horizon))
+
+    def _seats(self, name: str, at_once: AtOnce, key: str | None) -> Limit:
+        whole = f"{name}" if key is None else f"{name} key {key}"
+        known = self._limits.get(f"at once {whole}")
+        if known is None:
+            register: Register = (
+                LocalRegister(at_once.most) if at_once.per_worker else StoredRegister(self._notes, whole, at_once.most)
+            )
+            seats = Seats(name, at_once.most, register, clock=self._app.clock, linger=self._linger)
+            known = self._add(f"at once {whole}", seats)
+        return known
+
     def _pace(self, name: str, rate: Rate, key: str | None) -> Limit:
         whole = name if key is None else f"{name} key {key}"
         known = self._limits.get(whole)
@@ -86,7 +114,9 @@ class AppLimits:
 
     def _add(self, whole: str, limit: Limit) -> Limit:
         if len(self._limits) >= _MOST_KEYS:
-            self._limits.pop(next(iter(self._limits)))
+            forgotten = next((name for name, one in self._limits.items() if one.is_idle), None)
+            if forgotten is not None:
+                del self._limits[forgotten]
         # Of two threads that make one at once, both use the first one's.
         return self._limits.setdefault(whole, limit)
 
@@ -97,13 +127,19 @@ class AppLimits:
         return store.notes
 
 
-def limits_of(app: App, queues: Iterable[str], *, horizon: timedelta = HORIZON) -> AppLimits | None:
+def _key(key: Key | None, message: Message | None, definition: Definition) -> str | None:
+    return None if key is None or message is None else key_of(key, message, definition.parameters)
+
+
+def limits_of(
+    app: App, queues: Iterable[str], *, horizon: timedelta = HORIZON, linger: timedelta = LINGER
+) -> AppLimits | None:
     """The app's limits; `None` if nothing that comes from these queues has any."""
     served = set(queues)
     limited = any(queue in app.queue_rates for queue in served) or any(
         definition.flow is not UNLIMITED for definition in app.runtime.handlers.values()
     )
-    return AppLimits(app, horizon=horizon) if limited else None
+    return AppLimits(app, horizon=horizon, linger=linger) if limited else None
 
 
 def refuse_limits(app: App, edge: Edge) -> None:
@@ -127,11 +163,17 @@ def refuse_limits(app: App, edge: Edge) -> None:
 
 def _declared(app: App) -> Iterator[tuple[str, Means]]:
     for definition in {one.name: one for one in app.runtime.handlers.values()}.values():
+        said = f"task {definition.name!r}"
         if (rate := definition.flow.rate) is not None:
-            said = f"task {definition.name!r}"
             yield said, Means.KEY_RATE if rate.key is not None else Means.TASK_RATE
             if rate.per_worker:
                 yield said, Means.WORKER_RATE
+        if (at_once := definition.flow.at_once) is not None:
+            yield said, Means.KEY_AT_ONCE if at_once.key is not None else Means.TASK_AT_ONCE
+            if at_once.per_worker:
+                yield said, Means.WORKER_AT_ONCE
+        if definition.flow.breaker is not None:
+            yield said, Means.BREAKER
     for queue in app.queue_rates:
         yield f"queue {queue!r}", Means.QUEUE_RATE
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -62,8 +63,8 @@ def processor_of(
     carry_run_fields()
     beats = Heartbeat(app.clock) if heartbeat else None
     claims: Claims = NotedRuns(app, StoreClaims(app, heartbeat=None if freezes else beats), heartbeat=beats)
-    if limited and (limits := limits_of(app, app.queue_rates, horizon=PATIENCE)) is not None:
-        claims = LimitedRuns(app, claims, limits)
+    if limited and (limits := limits_of(app, app.queue_rates, horizon=PATIENCE, linger=timedelta(0))) is not None:
+        claims = LimitedRuns(app, claims, limits, heartbeat=beats)
     return kind_of_processor(app)(
         app.runtime.handlers if handlers is None else handlers,
         middleware=app.middleware,
@@ -126,7 +127,7 @@ def check_store(app: App) -> None:
     if shared and not stores.in_use:
         raise ConfigurationError(
             f"{shared[0]} has a limit that all workers share, and there is no store to share it in",
-            hint=f"{STORE_VARIABLE}={EXAMPLE} names one; or Rate(..., per_worker=True)",
+            hint=f"{STORE_VARIABLE}={EXAMPLE} names one; or per_worker=True",
         )
     if stores.is_native_only:
         return

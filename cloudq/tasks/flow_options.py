@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
 from cloudq.core.message import Message
 from cloudq.errors import ConfigurationError, OptionError, PayloadError, TaskDefinitionError, wording
+from cloudq.flow.breakers import Breaker
 from cloudq.flow.rates import Rate
+from cloudq.flow.seats import AtOnce
 from cloudq.tasks.keys import Key, check_template, key_for
 
 if TYPE_CHECKING:
     from cloudq.tasks.binding import Parameters
+
+T = TypeVar("T")
 
 UNKNOWN_KEY: Final = ""
 """What messages share whose key isn't known: it can't be made, or their payload isn't in them. No key is empty."""
@@ -24,14 +28,18 @@ class FlowOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         rate: How fast; `None`: as fast as there are slots.
+        at_once: How many at once; `None`: as many as there are slots.
+        breaker: When nothing of it is started; `None`: always.
     """
 
     rate: Rate | None = None
+    at_once: AtOnce | None = None
+    breaker: Breaker | None = None
 
     @property
     def shared(self) -> bool:
         """Whether something of it is shared by all workers, through the store."""
-        return self.rate is not None and not self.rate.per_worker
+        return any(one is not None and not one.per_worker for one in (self.rate, self.at_once))
 
 
 UNLIMITED: Final = FlowOptions()
@@ -43,14 +51,29 @@ def flow_options(options: Mapping[str, Any], parameters: Sequence[str], task: st
     Raises:
         TaskDefinitionError: One of them means nothing.
     """
-    if options.get("rate") is None:
+    given = {name: options[name] for name in ("rate", "at_once", "breaker") if options.get(name) is not None}
+    if not given:
         return UNLIMITED
+    breaker = given.get("breaker")
+    if breaker is not None and not isinstance(breaker, Breaker):
+        raise TaskDefinitionError(
+            f"breaker of task {task!r} is a cloudq.Breaker, not {breaker!r}", hint="breaker=cloudq.Breaker(failures=5)"
+        )
+    rate = _made("rate", rate_of, given, task)
+    at_once = _made("at_once", at_once_of, given, task)
+    for name, one in (("rate", rate), ("at_once", at_once)):
+        if one is not None and one.key is not None:
+            check_template(f"the key of {name}", one.key, parameters, task)
+    return FlowOptions(rate=rate, at_once=at_once, breaker=breaker)
+
+
+def _made(name: str, make: Callable[[object], T], given: Mapping[str, Any], task: str) -> T | None:
+    if name not in given:
+        return None
     try:
-        rate = rate_of(options["rate"])
+        return make(given[name])
     except OptionError as error:
-        raise TaskDefinitionError(f"rate of task {task!r}: {wording(error)}", hint=error.hint) from error
-    _check_key("the key of the rate", rate.key, parameters, task)
-    return FlowOptions(rate=rate)
+        raise TaskDefinitionError(f"{name} of task {task!r}: {wording(error)}", hint=error.hint) from error
 
 
 def rate_of(value: object) -> Rate:
@@ -60,6 +83,15 @@ def rate_of(value: object) -> Rate:
         OptionError: It is neither.
     """
     return value if isinstance(value, Rate) else Rate(value)  # type: ignore[arg-type]  # it refuses what isn't a text
+
+
+def at_once_of(value: object) -> AtOnce:
+    """How many at once, or the number.
+
+    Raises:
+        OptionError: It is neither.
+    """
+    return value if isinstance(value, AtOnce) else AtOnce(value)  # type: ignore[arg-type]  # it refuses what isn't a number
 
 
 def check_queue_rates(given: object) -> None:
@@ -100,9 +132,3 @@ def key_of(key: Key, message: Message, parameters: Parameters) -> str:
         return key_for("key", key, parameters.with_defaults(parameters.arguments(message.payload)))
     except (OptionError, PayloadError):
         return UNKNOWN_KEY
-
-
-def _check_key(what: str, key: Any, parameters: Sequence[str], task: str) -> None:
-    if key is None:
-        return
-    check_template(what, key, parameters, task)

@@ -9,7 +9,9 @@ from typing import Literal, TypedDict
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.spans import shown
 from cloudq.errors import OptionError, nearest
+from cloudq.flow.breakers import Breaker
 from cloudq.flow.rates import Rate
+from cloudq.flow.seats import AtOnce
 from cloudq.queues.names import check_queue
 from cloudq.tasks.keys import Key, check_key, is_utf8
 from cloudq.tasks.run_options import check_noting
@@ -78,6 +80,9 @@ class TaskOptions(TypedDict, total=False):
         rate: How fast its messages are started: `"50/s"`, `"100/m"`, `"10/h"`, by all workers of the app together; see
             `cloudq.Rate` for a rate of each worker, or of each value of a key. What waits for it uses no attempt.
             Needs a store, but for one of each worker.
+        at_once: How many of its messages run at once, in all workers of the app together; see `cloudq.AtOnce` for each
+            worker, or each value of a key. Needs a store, but for that of each worker.
+        breaker: After how many failures in a row a worker starts nothing of it for a while: see `cloudq.Breaker`.
     """
 
     queue: str
@@ -94,6 +99,8 @@ class TaskOptions(TypedDict, total=False):
     keep_result: timedelta
     track: bool
     rate: str | Rate
+    at_once: int | AtOnce
+    breaker: Breaker
 
 
 def check_send_options(options: SendOptions, parameters: Collection[str] = ()) -> None:

@@ -68,6 +68,7 @@ class Gate:
         self._passed: set[HeldLease] = set()  # entered, and waiting for the slot that is free for them
         self._wishes: set[Limit] = set()  # of those whose queues are to be asked for more
         self._asking: set[Limit] = set()
+        self._tended: set[Limit] = set()  # of those that have something to renew, or to give back
 
     def know(self, held: Sequence[HeldLease]) -> None:
         """Finds out the limits of what has arrived. Not under the lock: a key may be a function of the user's."""
@@ -144,7 +145,7 @@ class Gate:
                 too_long = now - self._since[held] > self._books.queues[queue].lease / 2
                 if (wait is not None or too_long) and not self._keeps(queue):
                     self._unpark(held, limit)
-                    overdue.append(GoingBack(held, wait or ZERO))
+                    overdue.append(GoingBack(held, wait or self._books.queues[queue].lease / 4))
         self._books.settle([one.held for one in overdue])
         return overdue
 
@@ -183,7 +184,8 @@ class Gate:
     def asks(self, now: timedelta) -> list[tuple[Limit, int]]:
         """What is to be asked for now, by `ask`."""
         asks: list[tuple[Limit, int]] = []
-        for limit in {*self._parked, *self._wishes} - self._asking:
+        self._tended = {limit for limit in self._tended if not limit.is_idle}
+        for limit in {*self._parked, *self._wishes, *self._tended} - self._asking:
             count = limit.wants(now, len(self._parked.get(limit, ())), polling=limit in self._wishes)
             if count:
                 self._asking.add(limit)
@@ -214,7 +216,7 @@ class Gate:
 
     def next_at(self, now: timedelta) -> timedelta | None:
         """When something may change by itself."""
-        moments = [limit.next_at(now) for limit in {*self._parked, *self._wishes}]
+        moments = [limit.next_at(now) for limit in {*self._parked, *self._wishes, *self._tended}]
         return min((moment for moment in moments if moment is not None), default=None)
 
     # ── within ───────────────────────────────────────────────────────────────────────────────────────────
@@ -243,6 +245,8 @@ class Gate:
 
     def _asked(self, limit: Limit) -> None:
         self._asking.discard(limit)
+        if not limit.is_idle:
+            self._tended.add(limit)
         self.changed.notify_all()
 
     def _leave(self, held: HeldLease, failed: bool | None) -> None:

@@ -8,17 +8,19 @@ from itertools import pairwise
 
 from cloudq.flow.flags import Flags
 from cloudq.flow.rates import Rate
+from cloudq.flow.seats import LEASE, StoredRegister
 from cloudq.flow.turns import Granted, Spent, StoredTurns
 from cloudq.testing.stores.bench import StoreBench
 
 # A period beside which the kit's own time is short.
 RATE = Rate("1/d")
 DAY = RATE.each
+SEATS = 5
 MONTH = timedelta(days=31)
 
 
 class Limiting:
-    """Turns and flags."""
+    """Turns, seats and flags."""
 
     def test_no_two_workers_have_the_same_turn(self, bench: StoreBench) -> None:
         """Of eight clients that ask at once for three each, all have three in a row of their own."""
@@ -50,6 +52,26 @@ class Limiting:
         staging = bench.open("staging").notes
         assert StoredTurns(lambda: staging, "task t", RATE).take(1, MONTH).first < DAY / 4
 
+    def test_no_two_workers_have_the_same_seat(self, bench: StoreBench) -> None:
+        """Of eight clients that ask at once for two each, five seats in all are given; then one gives its own back."""
+        registers = [self._register(bench) for _ in range(8)]
+        given = bench.together([partial(one.set, 2) for one in registers])
+        assert sum(given) == SEATS
+        holder = registers[given.index(2)]
+        assert holder.set(0) == 0
+        assert self._register(bench).set(SEATS) == 2
+
+    def test_seats_are_taken_until_their_lease_is_over(self, bench: StoreBench) -> None:
+        """By the store's clock, whatever others do meanwhile; one that is renewed lasts."""
+        dead, alive = self._register(bench), self._register(bench)
+        assert (dead.set(3), alive.set(2)) == (3, 2)
+        passed = timedelta(0)
+        while passed <= LEASE + bench.harness.margin:
+            bench.advance(LEASE / 4)
+            passed += LEASE / 4
+            assert alive.set(2) == 2
+        assert self._register(bench).set(SEATS) == 3
+
     def test_a_flag_is_seen_by_all_until_it_is_cleared(self, bench: StoreBench) -> None:
         """With what was said, and for how long it has been set by the store's clock."""
         flags = Flags(bench.store.notes)
@@ -69,6 +91,10 @@ class Limiting:
         """The others learn that it is set."""
         flags = [Flags(bench.open().notes) for _ in range(8)]
         assert bench.together([partial(one.set, "pause/mail") for one in flags]).count(True) == 1
+
+    def _register(self, bench: StoreBench) -> StoredRegister:
+        notes = bench.open().notes
+        return StoredRegister(lambda: notes, "task t", SEATS)
 
     def _turns(self, bench: StoreBench) -> StoredTurns:
         notes = bench.open().notes

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cloudq import App, Rate
+from cloudq import App, Breaker, Rate
 from cloudq.core import wire
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.failure import Failure
@@ -161,6 +161,36 @@ def test_while_the_store_is_down_nothing_starts(made: list[Bench], monkeypatch: 
     assert isinstance(snoozed, Snoozed)
     assert snoozed.why is Why.STORE_DOWN
     assert bench.runs == []
+
+
+def test_no_more_run_at_once_than_there_are_seats(made: list[Bench]) -> None:
+    """A seat is given back at the end of the run, so that another process has it at once."""
+    bench = bench_of(made, at_once=1)
+    inside: list[Any] = []
+    task = bench.app.runtime.handlers["t"]
+    task.function = lambda customer="", fail=False: inside.append(bench.process(1)) if not inside else None
+    thread = threading.Thread(target=lambda: inside.append(bench.process(0)))
+    thread.start()
+    for _ in range(4):
+        bench.clock.until_waiting()
+        bench.clock.advance(SECOND / 2)
+        thread.join(0.2)
+        if not thread.is_alive():
+            break
+    thread.join(10)
+    assert [Snoozed, Acked] == [type(one) for one in inside]
+    assert inside[0].why is Why.LIMITED
+    assert isinstance(bench.process(1), Acked)
+
+
+def test_a_breaker_opens_for_all_of_its_process(made: list[Bench]) -> None:
+    """What comes meanwhile is put off until the pause is over."""
+    bench = bench_of(made, breaker=Breaker(failures=2, pause=MINUTE))
+    assert [Retried, Retried, Snoozed] == [type(bench.process(fail=True)) for _ in range(3)]
+    assert len(bench.runs) == 2
+    bench.clock.advance(MINUTE)
+    assert isinstance(bench.process(), Acked)
+    assert isinstance(bench.process(), Acked)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cloudq import App, Rate
+from cloudq import App, AtOnce, Breaker, Rate
 from cloudq.core import wire
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.message import Message
@@ -147,7 +147,13 @@ def test_what_an_edge_cannot_keep_is_refused_at_its_start(edge: Edge, means: Mea
         Means.KEY_RATE: Rate("1/s", key="{customer}"),
         Means.WORKER_RATE: Rate("1/s", per_worker=True),
     }
-    declare(app, "t", rate=rates.get(means))
+    seats = {
+        Means.TASK_AT_ONCE: 5,
+        Means.KEY_AT_ONCE: AtOnce(5, key="{customer}"),
+        Means.WORKER_AT_ONCE: AtOnce(5, per_worker=True),
+    }
+    breaker = Breaker() if means is Means.BREAKER else None
+    declare(app, "t", rate=rates.get(means), at_once=seats.get(means), breaker=breaker)
     cell = TABLE[edge][means]
     if not cell.refused:
         refuse_limits(app, edge)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
+from cloudq.flow.limit import Limit
 
-class Places:
+
+class Places(Limit):
     """Lets in as many as there are places; more come when it is asked. A `Limit`.
 
     Attributes:
@@ -15,7 +17,7 @@ class Places:
     """
 
     def __init__(self, name: str, free: int = 0, *, most: int = 100) -> None:
-        self.name = name
+        super().__init__(name)
         self.free = free
         self.most = most
         self.answers: list[int | BaseException] = []

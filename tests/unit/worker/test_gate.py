@@ -190,7 +190,7 @@ def test_nothing_waits_for_longer_than_half_a_lease() -> None:
     [one] = bench.arrive(1, Places("a"))
     assert bench.started() == []
     bench.clock.advance(LEASE / 2 + SECOND)
-    assert bench.overdue() == [(one, timedelta(0))]
+    assert bench.overdue() == [(one, LEASE / 4)]
 
 
 def test_where_a_release_is_counted_it_stays_in_hand() -> None:

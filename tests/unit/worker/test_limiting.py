@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -9,8 +10,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tenacity import stop_after_attempt
 
-from cloudq import App, Rate
+from cloudq import App, AtOnce, Breaker, Rate, RetryPolicy
 from cloudq.core import wire
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.message import Message
@@ -88,8 +90,7 @@ def test_other_tasks_of_the_queue_start_meanwhile(app: App) -> None:
     send(app, 3, "slow")
     send(app, 3, "fast")
     with running(app):
-        until(lambda: len(fast) == 3)
-    assert len(slow) == 1
+        until(lambda: len(fast) == 3 and len(slow) == 1)
 
 
 def test_what_would_have_to_wait_for_too_long_comes_back_later(app: App, clock: FakeClock) -> None:
@@ -115,6 +116,54 @@ def test_what_waits_in_hand_is_anybodys_at_once_after_a_shutdown(app: App) -> No
     driver = app.driver()
     assert isinstance(driver, MemoryDriver)
     assert [1, 1] == [one.attempt for one in driver.receive("default", limit=10, wait=ZERO, lease=LEASE)]
+
+
+@pytest.mark.parametrize("at_once", [2, AtOnce(2, per_worker=True), AtOnce(2, key="{n}-{n}")])
+def test_no_more_run_at_once_than_is_said(app: App, at_once: int | AtOnce) -> None:
+    """What waits starts when one has ended."""
+    release = threading.Semaphore(0)
+    running_now: list[int] = []
+    most: list[int] = []
+
+    @app.task("t", at_once=at_once)
+    def task(n: int) -> None:
+        running_now.append(n)
+        most.append(len(running_now))
+        assert release.acquire(timeout=20)
+        running_now.pop()
+
+    app.send_many(task.call(n=7) for _ in range(5))
+    with running(app) as work:
+        until(lambda: len(running_now) == 2)
+        for _ in range(5):
+            release.release()
+        until(lambda: work.worker.snapshot().succeeded == 5)
+    assert max(most) == 2
+
+
+def test_a_broken_task_is_left_in_its_queue_for_a_while(app: App, clock: FakeClock) -> None:
+    """Then one run tries; what waited used no attempt."""
+    seen: list[int] = []
+    broken = threading.Event()
+    broken.set()
+
+    @app.task(
+        "t", breaker=Breaker(failures=3, pause=timedelta(minutes=1)), retry=RetryPolicy(stop=stop_after_attempt(1))
+    )
+    def task(n: int) -> None:
+        seen.append(n)
+        if broken.is_set():
+            raise ValueError("down")
+
+    app.send_many(task.call(n=n) for n in range(12))
+    with running(app, concurrency=1) as work:
+        until(lambda: work.worker.snapshot().dead_lettered == 3)
+        broken.clear()
+        clock.advance(timedelta(seconds=59))
+        assert len(seen) == 3
+        clock.advance(timedelta(seconds=1))
+        until(lambda: work.worker.snapshot().succeeded == 9)
+    assert len(seen) == 12
 
 
 def test_a_worker_without_limits_has_no_gate(app: App) -> None:

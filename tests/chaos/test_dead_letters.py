@@ -1,0 +1,267 @@
+"""A redrive is killed again and again, or two operators redrive at once: no dead letter is lost, none is multiplied.
+
+```
+ take ─▶ store the copy ─▶ delete the dead letter
+       ✗ it is dead still    ✗ it is in both places: the next redrive makes the second copy at most
+```
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final, cast
+
+import pytest
+from google.cloud.tasks_v2 import Queue
+
+from cloudq.core import wire
+from cloudq.core.clock import SYSTEM_CLOCK
+from cloudq.core.driver import Ack, Driver, NativeDeadLetter, Outgoing, PullDriver, is_push
+from cloudq.core.driver import Final as FinalCall
+from cloudq.core.failure import Failure
+from cloudq.core.message import Message, dead_letter_queue
+from cloudq.emulators.cloud_tasks import VARIABLE, CloudTasksEmulator
+from cloudq.emulators.service_bus.broker.settings import QueueSettings
+from cloudq.emulators.service_bus.runner import ServiceBusEmulator
+from cloudq.errors import LeaseLost
+from cloudq.queues.cloud_queue import CloudQueue
+from cloudq.queues.opening import open_driver
+from tests.chaos.scale import SEED
+from tests.chaos.stands import CONNECTION_STRING, Stand
+from tests.integration.processes import environment, wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240, func_only=True)]
+
+QUEUE: Final = "default"
+LETTERS, KILLS = 1_000, 5
+LOCATION: Final = "projects/my-project/locations/europe-west1"
+# What a killed process had taken can be taken again once its lease is over.
+LEASE: Final = timedelta(seconds=10)
+LONG: Final = timedelta(minutes=5)
+
+# The command itself, with shorter leases, so that nobody waits for minutes, and small batches, so that a kill finds
+# it at many places: SQLite writes a hundred in the time that a kill takes to come.
+SCRIPT: Final = """
+import sys
+from datetime import timedelta
+from cloudq.queues.letters import redriving
+redriving.LEASE = timedelta(seconds={lease})
+redriving._HALF = redriving.LEASE / 2
+redriving.PAGE = {page}
+redriving._MANY = 50
+if "sqs" in sys.argv[-1]:
+    from cloudq.drivers.sqs import dead_letters
+    dead_letters.LOOK_LEASE = redriving.LEASE
+from cloudq.cli import main
+sys.exit(main())
+"""
+
+
+class Letters:
+    """The dead letters of the queue `default`, and the processes that redrive them.
+
+    Args:
+        stand: The backend.
+        page: How many of them a process sends again at once.
+        folder: Where the processes run.
+    """
+
+    def __init__(self, stand: Stand, page: int, folder: Path) -> None:
+        self.stand = stand
+        self.page = page
+        self.folder = folder
+        self.driver: Driver = open_driver(stand.url, SYSTEM_CLOCK)
+        self.processes: list[subprocess.Popen[str]] = []
+
+    def fill(self, count: int) -> set[str]:
+        """Has as many messages die. Their ids."""
+        native = self.driver.capabilities(QUEUE).native_dead_letter
+        target = QUEUE if native else dead_letter_queue(QUEUE)
+        failure = Failure(reason="gave up", generation=1)
+        ids = [uuid.uuid4().hex for _ in range(count)]
+        size = self.driver.capabilities(QUEUE).max_batch
+        for start in range(0, count, size):
+            results = self.driver.send(
+                [
+                    Outgoing(
+                        id=one,
+                        queue=target,
+                        body=wire.encode(Message(id=one, task="shop.pay", queue=QUEUE, source="shop", payload={})),
+                        native_id=f"dead-{one}",
+                        failure=None if native else failure,
+                    )
+                    for one in ids[start : start + size]
+                ]
+            )
+            assert [result.error for result in results if result.error is not None] == []
+        if native:
+            self._kill(count, failure)
+        assert self.left() == count
+        return set(ids)
+
+    def _kill(self, count: int, failure: Failure) -> None:
+        driver, left = cast("PullDriver", self.driver), count
+        while left:
+            taken = driver.receive(QUEUE, limit=100, wait=timedelta(seconds=2), lease=LONG)
+            step = NativeDeadLetter(failure=failure)
+            results = driver.settle([FinalCall(lease=delivery.lease, step=step) for delivery in taken])
+            assert [result.error for result in results if result.error is not None] == []
+            left -= len(taken)
+
+    def left(self) -> int:
+        """How many are in the dead-letter queue still, leased ones too."""
+        dead = self.driver.stats(QUEUE).dead
+        assert dead is not None
+        return dead
+
+    def redrive(self) -> subprocess.Popen[str]:
+        """Starts a redrive of all, in a process of its own."""
+        script = SCRIPT.format(lease=LEASE.total_seconds(), page=self.page)
+        arguments = ("dlq", "redrive", QUEUE, "--all", "--yes", "--json", "--backend", self.stand.url)
+        process = subprocess.Popen(
+            [sys.executable, "-c", script, *arguments],
+            cwd=self.folder,
+            env=environment(**self.stand.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.processes.append(process)
+        return process
+
+    def end(self, process: subprocess.Popen[str]) -> None:
+        """Waits for a redrive to end by itself. It ends with 1 where it had to leave some that were leased."""
+        output, said = process.communicate()
+        assert json.loads(output or "{}").get("queue") == QUEUE, said
+        assert process.returncode in {0, 1}, said
+
+    def redrive_the_rest(self) -> None:
+        """Redrives until nothing is left: what others hold, or a killed one held, is there once its lease is over."""
+        began = time.monotonic()
+        while self.left():
+            assert time.monotonic() - began < 90, f"{self.left()} are still dead"
+            self.end(self.redrive())
+
+    def copies(self) -> Counter[str]:
+        """How often each message is in the queue."""
+        if is_push(self.driver):
+            client: Any = self.driver._service.client(10)  # type: ignore[attr-defined]  # its own, at the emulator
+            tasks = client.list_tasks(request={"parent": f"{LOCATION}/queues/{QUEUE}", "response_view": "FULL"})
+            return Counter(wire.decode(task.http_request.body, QUEUE).id for task in tasks)
+        found: Counter[str] = Counter()
+        driver, misses = cast("PullDriver", self.driver), 0
+        while misses < 2:
+            taken = driver.receive(QUEUE, limit=100, wait=timedelta(milliseconds=500), lease=LONG)
+            found.update(delivery.id for delivery in taken)
+            misses = 0 if taken else misses + 1
+        return found
+
+    def close(self) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+        self.driver.close()
+
+
+@pytest.fixture
+def cloud_tasks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
+    """An emulator whose queues are paused: what is sent there lies there to be counted."""
+    names = [f"{LOCATION}/queues/{name}" for name in (QUEUE, dead_letter_queue(QUEUE))]
+    with CloudTasksEmulator() as emulator:
+        client = emulator.client()
+        for name in names:
+            emulator.create_queue(Queue(name=name))
+            client.pause_queue(name=name)
+        monkeypatch.setenv(VARIABLE, emulator.address)
+        url = "cloudtasks://my-project/europe-west1?target=http://127.0.0.1:1/"
+        yield Stand(url, "cloudq.drivers.cloud_tasks.driver:CloudTasksDriver", dict(emulator.environment))
+
+
+@pytest.fixture
+def service_bus(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
+    """As the stand of that name, with locks that are as long as the leases here."""
+    with ServiceBusEmulator() as emulator:
+        emulator.create_queue(QUEUE, QueueSettings(lock_duration=LEASE, max_delivery_count=1000))
+        monkeypatch.setenv(CONNECTION_STRING, emulator.connection_string)
+        yield Stand(
+            f"servicebus://?admin_endpoint={emulator.admin_url}",
+            "cloudq.drivers.service_bus.driver:ServiceBusDriver",
+            {CONNECTION_STRING: emulator.connection_string},
+        )
+
+
+@pytest.fixture(params=[("sqlite", 2), ("sqs_stand", 10), ("cloud_tasks", 10), ("service_bus", 10)], ids=lambda p: p[0])
+def letters(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Letters]:
+    name, page = request.param
+    letters = Letters(request.getfixturevalue(name), page, tmp_path)
+    yield letters
+    letters.close()
+
+
+def test_a_redrive_that_is_killed_five_times_loses_nothing(
+    letters: Letters, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SIGKILL in the middle, five times; the same command goes on. Each message is in its queue, once or twice."""
+    ids = letters.fill(LETTERS)
+    chance = random.Random(SEED)
+    for kill in range(1, KILLS + 1):
+        process, goal = letters.redrive(), LETTERS - kill * LETTERS // (KILLS + 1)
+        wait_until(lambda at=goal: letters.left() <= at, within=60, what=f"{goal} or fewer are left")  # type: ignore[misc]
+        time.sleep(chance.uniform(0, 0.02))  # the moment of the crash is what varies here
+        process.kill()
+        assert process.wait() == -signal.SIGKILL, f"kill {kill} came too late: {process.communicate()}"
+    between = letters.left()
+    assert between > 0
+    letters.redrive_the_rest()
+    copies = letters.copies()
+    twice = sum(1 for count in copies.values() if count == 2)
+    with capsys.disabled():
+        print(
+            f"\n[redrive, kill -9] {letters.driver!r}: seed {SEED}, {between} left after {KILLS} kills, {twice} twice"
+        )
+    assert set(copies) == ids
+    assert max(copies.values()) <= 2
+
+
+def test_two_operators_at_once_make_no_more_than_two_copies(letters: Letters) -> None:
+    """Both redrive all. What one has taken the other leaves, or, on Cloud Tasks, makes the very same copy of."""
+    ids = letters.fill(200)
+    for process in [letters.redrive() for _ in range(2)]:
+        letters.end(process)
+    letters.redrive_the_rest()
+    copies = letters.copies()
+    assert set(copies) == ids
+    assert max(copies.values()) <= 2
+
+
+def test_the_other_operator_sees_what_is_taken(letters: Letters) -> None:
+    """It redrives the rest and says how many it left. On Cloud Tasks, which has no leases, the first one sees it."""
+    ids = letters.fill(20)
+    dead = letters.driver.dead_letters(QUEUE)
+    keys = [one.key for one in dead.peek(limit=20)]
+    taken = dead.take(keys[:8], limit=8, lease=LEASE)
+    assert len(taken) == 8
+    second = open_driver(letters.stand.url, SYSTEM_CLOCK)
+    result = CloudQueue(QUEUE, second, clock=SYSTEM_CLOCK).dead_letters.redrive(keys)
+    second.close()
+    settled = dead.settle([FinalCall(lease=delivery.lease, step=Ack()) for delivery in taken])
+    if letters.driver.capabilities(QUEUE).dead_letter_leases:
+        assert (result.redriven, result.missed, result.errors) == (12, 8, ())
+        assert [one.error for one in settled] == [None] * 8
+        assert letters.copies() == Counter(ids - {delivery.id for delivery in taken})
+    else:
+        assert (result.redriven, result.missed, result.errors) == (20, 0, ())
+        assert {type(one.error) for one in settled} == {LeaseLost}
+        assert letters.copies() == Counter(ids)

@@ -9,6 +9,7 @@ from typing import Any
 from cloudq.core.delivery import Delivery
 from cloudq.core.outcome import Outcome
 from cloudq.core.processor import ContextT, Processor
+from cloudq.core.run_fields import RunFields
 from cloudq.core.tracing import Tracing
 
 
@@ -23,6 +24,12 @@ class TracedProcessor(Processor[ContextT]):
     def __init__(self, *args: Any, tracing: Tracing, **settings: Any) -> None:
         super().__init__(*args, **settings)
         self._tracing = tracing
+
+    def run_fields(self, delivery: Delivery) -> RunFields:
+        """As the Processor's, and the ids of the span: the trace is that of the run, whatever the message says."""
+        fields = super().run_fields(delivery)
+        fields.update(self._tracing.ids())
+        return fields
 
     def process(
         self, delivery: Delivery, *, lease_lost: Event | None = None, until: timedelta | None = None

@@ -15,6 +15,7 @@ from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.message import Message
 from cloudq.core.outcome import ACKED, Outcome
 from cloudq.core.processor import Processor
+from cloudq.core.run_fields import RUN_FIELDS
 from cloudq.core.traced_processor import TracedProcessor
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -27,6 +28,7 @@ class Tracing:
 
     def __init__(self) -> None:
         self.log: list[object] = []
+        self.fields: dict[str, object] = {}
 
     def opened(self, system: str, server: str | None) -> None: ...
 
@@ -61,10 +63,12 @@ def app_of(tracing: Tracing) -> App:
     @app.task("plain")
     def plain() -> None:
         tracing.log.append("ran")
+        tracing.fields.update(RUN_FIELDS.get() or {})
 
     @app.task("coroutine")
     async def coroutine() -> None:
         tracing.log.append("ran")
+        tracing.fields.update(RUN_FIELDS.get() or {})
 
     @app.task("gone")
     def gone() -> None:
@@ -87,6 +91,14 @@ def test_a_run_is_within_its_part_of_a_trace(task: str) -> None:
     processor: Processor[Context] = TracedProcessor(app_of(tracing).runtime.handlers, tracing=tracing)
     assert ACKED == processed(processor, task)
     assert ["7", "ran", ACKED, "closed"] == tracing.log
+
+
+@pytest.mark.parametrize("task", ["plain", "coroutine"])
+def test_log_lines_of_a_run_name_its_span(task: str) -> None:
+    """And its trace, beside what they carry without one."""
+    tracing = Tracing()
+    processed(TracedProcessor(app_of(tracing).runtime.handlers, tracing=tracing), task)
+    assert ("t" * 32, "s" * 16, task) == tuple(tracing.fields[name] for name in ("trace_id", "span_id", "task"))
 
 
 def test_a_run_that_is_interrupted_has_no_outcome() -> None:

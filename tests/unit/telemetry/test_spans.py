@@ -14,6 +14,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 import cloudq
 from cloudq import App, SendManyError
 from cloudq.core import wire
+from cloudq.core.run_fields import RUN_FIELDS
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.telemetry import instrument
 from cloudq.testing import in_memory, run_all
@@ -211,6 +212,20 @@ def test_many_that_fail_are_an_error_of_their_span(app: App, told: Told) -> None
         app.send_many([app.tasks["shop.paid"].options(ordering_key="k").call()] * 2)
     assert StatusCode.ERROR is told.spans()["send default"].status.status_code
     assert StatusCode.UNSET is told.spans()["create default"].status.status_code
+
+
+def test_log_lines_of_a_run_carry_its_ids(app: App, told: Told) -> None:
+    """So that a line leads to its trace, and back."""
+    seen: dict[str, object] = {}
+
+    @app.task("shop.logging")
+    async def logging() -> None:
+        seen.update(RUN_FIELDS.get() or {})
+
+    app.send("shop.logging")
+    run_all(app)
+    context = told.spans()["process default"].get_span_context()
+    assert (f"{context.trace_id:032x}", f"{context.span_id:016x}") == (seen["trace_id"], seen["span_id"])
 
 
 def test_async_sends_have_the_same_spans(app: App, told: Told) -> None:

@@ -8,7 +8,7 @@ from cloudq.cli.doctor.fault import Fix
 
 SQS_ATTRIBUTES: Final = "GetQueueAttributes and SetQueueAttributes, Amazon SQS API Reference, 2026-11"
 SQS_DEAD_LETTERS: Final = "Using dead-letter queues in Amazon SQS, Developer Guide, 2026-11"
-LAMBDA: Final = "Configuring scaling and error handling for SQS event source mappings, AWS Lambda Guide, 2026-11"
+LAMBDA: Final = "Creating and configuring an Amazon SQS event source mapping, AWS Lambda Developer Guide, 2026-11"
 CLOUD_TASKS: Final = "Queue, Cloud Tasks RPC reference, 2026-11"
 SERVICE_BUS: Final = "QueueDescription, Azure Service Bus Resource Manager reference, 2026-11"
 

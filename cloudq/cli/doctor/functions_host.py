@@ -15,8 +15,9 @@ from cloudq.cli.doctor.fault import Finding, Unchecked, Where
 
 FILE: Final = "host.json"
 _MOST: Final = 1024 * 1024
-# What the host has where the file says nothing, on the Consumption plan, whose times are the shortest ("host.json
-# reference for Azure Functions 2.x and later", 2026-11).
+# What the host has where the file says nothing: a function's timeout on the Consumption plan, on others 30 minutes
+# ("Function app timeout duration", Azure Functions, 2026-11); the SDK's own renewal ("ServiceBusProcessor.
+# MaxAutoLockRenewalDuration", .NET reference, 2026-11).
 _TIMEOUT: Final = timedelta(minutes=5)
 _RENEWAL: Final = timedelta(minutes=5)
 _SPAN: Final = re.compile(r"(?:(\d+)\.)?(\d{1,2}):(\d{2}):(\d{2})(?:\.\d+)?")
@@ -48,7 +49,7 @@ def look_at_host(folder: Path, longest: timedelta | None) -> Iterator[Finding | 
     ):
         span = _span(said, default)
         if span is not None and span < longest:
-            shown = f"is {said}" if said is not None else f"isn't set, which is {default}"
+            shown = f"is {said}" if said is not None else f"isn't set, which may be {default}"
             words = f"{name} {shown}, and a task's time limit is {longest}"
             yield Finding(fault=FAULTS[fault], where=Where.FUNCTIONS, what=words, names={"right": _written(longest)})
 

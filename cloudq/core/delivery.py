@@ -60,6 +60,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         failure: The latest failure, where the backend keeps it beside the message.
         raw: The backend's native object: the escape hatch.
         foreign: What other programs set beside the body, in the driver's own form, or `None`: copies keep it.
+        fairness_key: The fairness key that the backend itself has beside the body, whoever set it, or `None`: copies keep it.
     """
 
     queue: str
@@ -78,6 +79,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     failure: Failure | None = None
     raw: object = None
     foreign: Mapping[str, Any] | None = None
+    fairness_key: str | None = None
 
     def __repr__(self) -> str:
         """Without the body, which may hold what no log should."""

@@ -81,10 +81,20 @@ def outgoing(
     failure: Failure | None = None,
     cancellable: bool = False,
     foreign: Mapping[str, Any] | None = None,
+    native_fairness: str | None = None,
 ) -> Outgoing:
     """The form in which a message goes to the driver: encoded, and delayed by no more than the backend takes.
 
     A message due later than that arrives early and hops: the Processor sees `not_before` and sends it on.
+
+    Args:
+        message: What is to be stored.
+        capabilities: Of its queue.
+        now: The present time.
+        failure: What is to lie beside a copy.
+        cancellable: Whether its sender wants a receipt.
+        foreign: Of a copy: `Delivery.foreign`.
+        native_fairness: Of a copy: `Delivery.fairness_key`.
     """
     delay = ZERO
     if message.not_before is not None:
@@ -98,7 +108,7 @@ def outgoing(
         delay=delay,
         native_id=message.native_id(),
         ordering_key=message.ordering_key if capabilities.ordering else None,
-        fairness_key=message.fairness_key if capabilities.fairness else None,
+        fairness_key=(native_fairness or message.fairness_key) if capabilities.fairness else None,
         failure=failure,
         time_limit=None if message.time_limit is None else _time_limit(message.time_limit, capabilities),
         cancellable=cancellable,
@@ -124,7 +134,14 @@ def _retry(delivery: Delivery, outcome: Retried | Snoozed, capabilities: Capabil
     copy = replace(message, queue=delivery.queue).retry_copy(attempt_base=attempts, not_before=due)
     return Plan(
         copies=(
-            outgoing(copy, capabilities, now, failure=outcome.failure or delivery.failure, foreign=delivery.foreign),
+            outgoing(
+                copy,
+                capabilities,
+                now,
+                failure=outcome.failure or delivery.failure,
+                foreign=delivery.foreign,
+                native_fairness=delivery.fairness_key,
+            ),
         ),
         final=Ack(),
         on_copy_failure=_stay(delivery, outcome, capabilities),
@@ -154,11 +171,17 @@ def _dead_letter(delivery: Delivery, outcome: DeadLettered, capabilities: Capabi
             generation,
         ),
         ordering_key=delivery.group,
-        fairness_key=message.fairness_key if message and capabilities.fairness else None,
+        fairness_key=_fairness_key(delivery, capabilities),
         failure=replace(outcome.failure, generation=generation),
         foreign=delivery.foreign,
     )
     return Plan(copies=(copy,), final=Ack(), on_copy_failure=_stay(delivery, outcome, capabilities))
+
+
+def _fairness_key(delivery: Delivery, capabilities: Capabilities) -> str | None:
+    if not capabilities.fairness:
+        return None
+    return delivery.fairness_key or (delivery.message.fairness_key if delivery.message else None)
 
 
 def letter_name(delivery: Delivery) -> str:

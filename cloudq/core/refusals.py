@@ -39,7 +39,6 @@ WORDS: Final[Mapping[Refusal, Words]] = {
     Refusal.ORDERING_KEY: Words(
         "keeps no order, so ordering_key is refused", "send to a queue whose name ends in .fifo, or leave it out"
     ),
-    Refusal.FAIRNESS_KEY: Words("doesn't share its capacity by fairness_key", "leave it out"),
     Refusal.CANCEL: Words("can't take back what was sent to it", "have the task check whether it is still wanted"),
 }
 
@@ -69,11 +68,6 @@ RULES: Final[Sequence[Rule]] = (
             "leave one of them out",
         ),
     ),
-    Rule(
-        lambda message, _queue, able: message.fairness_key is not None and not able.fairness,
-        WORDS[Refusal.FAIRNESS_KEY],
-        Refusal.FAIRNESS_KEY,
-    ),
 )
 
 
@@ -94,6 +88,11 @@ def takes_plain(queue: str, capabilities: Capabilities) -> bool:
     """Whether the queue takes messages that have no keys and no time limit, which is all that the rules look at."""
     plain = Message(id="", task="", queue=queue)
     return not any(rule.refuses(plain, queue, capabilities) for rule in RULES)
+
+
+def is_unshared(message: Message, capabilities: Capabilities) -> bool:
+    """Whether its fairness key has no effect in a queue. That is no reason to refuse it: it says who a message is of."""
+    return message.fairness_key is not None and not capabilities.fairness
 
 
 def is_plain(message: Message) -> bool:

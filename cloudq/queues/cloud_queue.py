@@ -30,7 +30,8 @@ from cloudq.core.message import Message
 from cloudq.core.observing import Observer
 from cloudq.core.own_copy import own_copy
 from cloudq.core.plan import outgoing
-from cloudq.core.refusals import is_plain, refuse_unsupported, refused, takes_plain
+from cloudq.core.refusals import is_plain, is_unshared, refuse_unsupported, refused, takes_plain
+from cloudq.core.safe_log import SafeLogger
 from cloudq.core.shield import shielded
 from cloudq.core.signatures import sign
 from cloudq.core.signing_keys import SigningKeys
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from cloudq.queues.dead_letters import DeadLetters
+
+logger = SafeLogger("cloudq")
 
 TOO_LARGE_HINT: Final = (
     f"set CLOUDQ_CLAIM_CHECK to a store for large payloads, e.g. {CLAIM_CHECK_EXAMPLE} "
@@ -87,6 +90,7 @@ class CloudQueue:
         self.capabilities: Capabilities = driver.capabilities(name)
         self._cancels = self.capabilities.cancels is not Cancels.NOTHING
         self._takes_plain = takes_plain(name, self.capabilities)  # asked once: most messages are plain ones
+        self._told_unshared = False
         self._storing = Storing(driver, self.capabilities, clock)
         self._batcher: Batcher[Parcel, SendResult] = Batcher(
             self._storing.store,
@@ -188,6 +192,8 @@ class CloudQueue:
     def _prepare(self, message: Message, ends: timedelta) -> Parcel:
         if not (self._takes_plain and is_plain(message)):
             refuse_unsupported(message, self.name, self.capabilities)
+            if is_unshared(message, self.capabilities):
+                self._tell_unshared()
         item = self._outgoing(message)
         most = roomy = self.capabilities.max_body
         learnt = self._storing.sizes.of(self.name)
@@ -210,6 +216,16 @@ class CloudQueue:
                 limit=most,
             )
         return Parcel(item, blob, ends)
+
+    def _tell_unshared(self) -> None:
+        """Says once that fairness keys have no effect here: the same code may run where they have."""
+        if self._told_unshared:
+            return
+        self._told_unshared = True
+        logger.warning(
+            "queue %s doesn't share its capacity by fairness_key: keys are taken, travel along, and have no effect here",
+            self.name,
+        )
 
     def _referring(self, store: ClaimCheck, message: Message) -> tuple[Outgoing, Blob]:
         blob = store.blob(message)

@@ -95,7 +95,7 @@ class MemoryDriver:
         return None if due is None else later(self._clock.now(), due - self._clock.elapsed())
 
     def capabilities(self, queue: str) -> Capabilities:
-        """As given; by default everything but fairness, with order where the name ends in `.fifo`."""
+        """As given; by default everything, with order where the name ends in `.fifo`, and fairness elsewhere."""
         return self._capabilities(queue)
 
     def send(self, outgoing: Sequence[Outgoing]) -> Sequence[SendResult]:
@@ -238,6 +238,7 @@ class MemoryDriver:
                 id=item.id,
                 body=item.body,
                 key=item.ordering_key,
+                fair_key=item.fairness_key,
                 failure=item.failure,
                 now=self._clock.now(),
                 due=_later(self._clock, item.delay),
@@ -283,6 +284,7 @@ def _everything(max_body: int, dedup_window: timedelta) -> Callable[[str], Capab
             keeps_failures=True,
             native_retry_delay=ANY_DELAY,
             ordering=is_ordered(queue),
+            fairness=not is_ordered(queue),
             deduplication=dedup_window,
             attempt_exact=True,
             fenced_settle=True,

@@ -20,6 +20,7 @@ from cloudq.core.clock import Clock, later
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Outgoing
 from cloudq.core.failure import Failure
+from cloudq.drivers.memory.turns import Turns
 
 # The log of what was sent is for tests; a long-lived process must not keep every body forever.
 SENT_KEPT: Final = 10_000
@@ -47,6 +48,7 @@ class Entry:
         "body",
         "deliveries",
         "failure",
+        "fair_key",
         "first_received_at",
         "hard_end",
         "id",
@@ -68,11 +70,13 @@ class Entry:
         failure: Failure | None,
         now: datetime,
         due: timedelta,
+        fair_key: str | None = None,
     ) -> None:
         self.number = number
         self.id = id
         self.body = body
         self.key = key
+        self.fair_key = fair_key
         self.failure = failure
         self.added_at = now
         # Not handed over before this moment by `Clock.elapsed`: its due time, or the end of its lease.
@@ -102,10 +106,14 @@ class Shelf:
         # When which entry becomes visible. Entries that changed since are passed over.
         self._due: list[tuple[timedelta, int]] = []
         self._lines: dict[str, deque[int]] = {}
+        # What is ready and hasn't been handed over, once a message had a fairness key: when it became so, and its number.
+        self._turns: Turns[tuple[timedelta, int]] | None = None
 
     def add(self, entry: Entry) -> None:
         """Puts a message at the end."""
         self.entries[entry.number] = entry
+        if entry.fair_key is not None and self._turns is None:
+            self._turns = Turns()
         if self._ordered and entry.key is not None:
             line = self._lines.setdefault(entry.key, deque())
             line.append(entry.number)
@@ -130,6 +138,7 @@ class Shelf:
         removed = len(self.entries)
         self.entries.clear()
         self._due.clear()
+        self._turns = None
         self._lines.clear()
         return removed
 
@@ -141,7 +150,16 @@ class Shelf:
     def ready(self, now: timedelta) -> Iterator[Entry]:
         """The messages that may be handed over, each leased by the caller before it asks for the next."""
         while self._due and self._due[0][0] <= now:
-            entry = self._current(*heapq.heappop(self._due))
+            at, number = heapq.heappop(self._due)
+            entry = self._current(at, number)
+            if entry is None:
+                continue
+            if self._turns is None:
+                yield entry
+            else:
+                self._turns.add(entry.fair_key, (at, number))
+        while self._turns is not None and (first := self._turns.next()) is not None:
+            entry = self._current(*first)
             if entry is not None:
                 yield entry
 
@@ -149,7 +167,8 @@ class Shelf:
         """When something becomes visible, or `None` if nothing is here."""
         while self._due and self._current(*self._due[0]) is None:
             heapq.heappop(self._due)
-        return self._due[0][0] if self._due else None
+        here = [at for at, number in self._turns or () if self._current(at, number) is not None]
+        return min([*here, *(at for at, _ in self._due[:1])], default=None)
 
     def lease(self, entry: Entry, serial: int, *, clock: Clock, length: timedelta, longest: timedelta | None) -> None:
         """Gives a message to somebody from now on."""

@@ -110,6 +110,7 @@ class SQLiteDriver:
             keeps_failures=True,
             native_retry_delay=_ANY_DELAY,
             ordering=is_ordered(queue),
+            fairness=not is_ordered(queue),
             deduplication=self._dedup_window,
             attempt_exact=True,
             fenced_settle=True,
@@ -226,6 +227,8 @@ class SQLiteDriver:
             return [SendResult(error=error)] * len(items)
         except (TypeError, ValueError) as error:
             return self._store_what_can_be(items, error)
+        if items[0].fairness_key is not None:
+            session.note_fair(items[0].queue)
         session.waiters.notify()
         return results
 

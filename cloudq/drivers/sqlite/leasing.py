@@ -13,7 +13,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from cloudq.core.clock import from_micros
 from cloudq.core.delivery import Delivery, Lease
@@ -49,7 +49,8 @@ _LOOK_AT_RARE: Final = """
             WHERE queue = :queue AND visible_at >= :axis AND boot <> :boot),
         EXISTS (SELECT 1 FROM message
             WHERE queue = :queue AND visible_at > :wall AND visible_at < :axis AND boot = :undelayed)
-        OR EXISTS (SELECT 1 FROM message WHERE queue = :queue AND visible_at >= '')
+        OR EXISTS (SELECT 1 FROM message WHERE queue = :queue AND visible_at >= ''),
+        EXISTS (SELECT 1 FROM message WHERE queue = :queue AND fair_key IS NOT NULL)
 """
 # It is ready since its end; or since now, if the wall clock was set back.
 _END_LEASES: Final = """
@@ -69,6 +70,13 @@ _LEASE: Final = """
         visible_at = ?, due_at = ?, boot = ?, deliveries = deliveries + 1, runs = runs + 1,
         first_received_at = CASE deliveries WHEN 0 THEN ? ELSE first_received_at END
     WHERE seq IN (SELECT seq FROM message WHERE queue = ? AND visible_at <= ? ORDER BY visible_at, seq LIMIT ?)
+    RETURNING seq, id, group_key, deliveries, runs, first_received_at, failure, body
+"""
+_LEASE_CHOSEN: Final = """
+    UPDATE message SET
+        visible_at = ?, due_at = ?, boot = ?, deliveries = deliveries + 1, runs = runs + 1,
+        first_received_at = CASE deliveries WHEN 0 THEN ? ELSE first_received_at END
+    WHERE seq IN (*)
     RETURNING seq, id, group_key, deliveries, runs, first_received_at, failure, body
 """
 _HELD: Final = """
@@ -117,14 +125,28 @@ def lease_ended(found: Look, now: Moment) -> bool:
     return found[1] is not None and found[1] <= now.mark
 
 
-def hidden(cursor: sqlite3.Cursor, queue: str, now: Moment) -> bool:
-    """Whether something is ready that `look` doesn't see.
+class Rare(NamedTuple):
+    """What is seldom there.
+
+    Attributes:
+        hidden: Whether something is ready that `look` doesn't see.
+        fair: Whether a message has a fairness key.
+    """
+
+    hidden: bool
+    fair: bool
+
+
+def look_at_rare(cursor: sqlite3.Cursor, queue: str, now: Moment) -> Rare:
+    """What is seldom there of a queue.
+
+    Something that is ready is hidden from `look` in three cases.
 
     A lease of another boot is over, or what wasn't delayed was stored by a wall clock that is ahead of this one, or
     another program has put something else in the place of a time.
     """
-    foreign_end, undelayed = cursor.execute(_LOOK_AT_RARE, _values(queue, now)).fetchone()
-    return bool(undelayed) or (foreign_end is not None and foreign_end <= now.wall)
+    foreign_end, undelayed, fair = cursor.execute(_LOOK_AT_RARE, _values(queue, now)).fetchone()
+    return Rare(bool(undelayed) or (foreign_end is not None and foreign_end <= now.wall), bool(fair))
 
 
 def end_leases(cursor: sqlite3.Cursor, queue: str, now: Moment) -> None:
@@ -144,6 +166,15 @@ def take(cursor: sqlite3.Cursor, queue: str, *, limit: int, now: Moment, until: 
     rows = cursor.execute(_LEASE, values).fetchall()
     rows.sort()  # RETURNING has an order of its own
     return rows
+
+
+def take_chosen(cursor: sqlite3.Cursor, seqs: Sequence[int], *, now: Moment, until: End) -> list[LeasedRow]:
+    """Leases these, which are ready, until then; in their order. Runs in a write transaction."""
+    rows: dict[int, LeasedRow] = {}
+    for portion in portions(seqs):
+        sql, values = listed(_LEASE_CHOSEN, portion)
+        rows |= {row[0]: row for row in cursor.execute(sql, (until.mark, until.wall, now.boot, now.wall, *values))}
+    return [rows[seq] for seq in seqs]
 
 
 def deliveries(

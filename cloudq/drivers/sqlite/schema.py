@@ -98,8 +98,14 @@ _V3: Final[Migration] = (
     """,
 )
 
+# By whom a queue is shared, where its messages say so. Others are in no index of it, so that it costs them nothing.
+_V4: Final[Migration] = (
+    "ALTER TABLE message ADD COLUMN fair_key TEXT",
+    "CREATE INDEX message_fair ON message(queue, fair_key, visible_at, seq) WHERE fair_key IS NOT NULL",
+)
+
 # The n-th makes version n of version n - 1. Released ones never change.
-MIGRATIONS: Final[tuple[Migration, ...]] = (_V1, _V2, _V3)
+MIGRATIONS: Final[tuple[Migration, ...]] = (_V1, _V2, _V3, _V4)
 
 # Without AUTOINCREMENT, which writes a page more at each insertion. An older file keeps it: there may be much in it,
 # and programs that insert without regard to `last` may have it open.

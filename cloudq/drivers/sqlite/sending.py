@@ -19,6 +19,8 @@ from cloudq.errors import BackendError, CloudqError, MessageTooLarge, Unsupporte
 PlainRow: TypeAlias = "tuple[str, str, bytes | bytearray, int, int, int, int | None]"
 # The same with group_key and failure at its end
 Row: TypeAlias = "tuple[str, str, bytes | bytearray, int, int, int, int | None, str | None, bytes | None]"
+# The same with failure and fair_key at its end
+FairRow: TypeAlias = "tuple[str, str, bytes | bytearray, int, int, int, int | None, bytes | None, str | None]"
 
 STORED: Final = SendResult(duplicate=False)
 # A dead letter's or a retry's copy may be a little larger than what a producer sends (semantics 6).
@@ -36,6 +38,10 @@ _INSERT_PLAIN: Final = f"""
 """  # noqa: S608 - of constants
 _INSERT: Final = f"""
     INSERT INTO message(seq, queue, id, body, due_at, first_received_at, visible_at, boot, group_key, failure)
+    VALUES ({_NEXT}, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""  # noqa: S608 - of constants
+_INSERT_FAIR: Final = f"""
+    INSERT INTO message(seq, queue, id, body, due_at, first_received_at, visible_at, boot, failure, fair_key)
     VALUES ({_NEXT}, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """  # noqa: S608 - of constants
 # NULL hides it until the last earlier one of its key is gone.
@@ -69,8 +75,8 @@ def refusal(item: Outgoing, max_body: int) -> CloudqError | None:
             f"queue {item.queue!r} keeps no order, so an ordering key is refused",
             hint="use a queue whose name ends in .fifo",
         )
-    if item.fairness_key is not None:
-        return UnsupportedError("SQLite shares no capacity by fairness key")
+    if item.fairness_key is not None and is_ordered(item.queue):
+        return UnsupportedError(f"queue {item.queue!r} keeps an order, which leaves nothing to share by fairness_key")
     return None
 
 
@@ -80,6 +86,8 @@ def store(cursor: sqlite3.Cursor, items: Sequence[Outgoing], now: int, window: t
     new = [item for index, item in enumerate(items) if index not in duplicates] if duplicates else items
     if any(item.ordering_key is not None for item in new):
         cursor.executemany(_INSERT_IN_ORDER, [_row(item, now) for item in new])
+    elif any(item.fairness_key is not None for item in new):
+        cursor.executemany(_INSERT_FAIR, [_fair_row(item, now) for item in new])
     elif any(item.failure is not None for item in new):
         cursor.executemany(_INSERT, [_row(item, now) for item in new])
     else:
@@ -95,7 +103,9 @@ def store(cursor: sqlite3.Cursor, items: Sequence[Outgoing], now: int, window: t
 
 def store_alone(cursor: sqlite3.Cursor, item: Outgoing, now: int) -> list[SendResult]:
     """Stores an item that `is_alone`. One statement, which needn't run in a transaction."""
-    if item.ordering_key is None and item.failure is None:
+    if item.fairness_key is not None:
+        cursor.execute(_INSERT_FAIR, _fair_row(item, now))
+    elif item.ordering_key is None and item.failure is None:
         cursor.execute(_INSERT_PLAIN, _plain_row(item, now))
     else:
         cursor.execute(_INSERT if item.ordering_key is None else _INSERT_IN_ORDER, _row(item, now))
@@ -118,7 +128,7 @@ def unstorable(items: Sequence[Outgoing]) -> list[BackendError | None]:
 
 def _untaken(connection: sqlite3.Connection, item: Outgoing) -> BackendError | None:
     try:
-        connection.execute("SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?", (*_row(item, 0), item.native_id))
+        connection.execute("SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?", (*_row(item, 0), item.fairness_key, item.native_id))
     except (TypeError, ValueError, sqlite3.Error) as error:
         return BackendError(f"message {item.id!r} can't be stored: {error}")
     return None
@@ -133,6 +143,10 @@ def _plain_row(item: Outgoing, now: int) -> PlainRow:
 
 def _row(item: Outgoing, now: int) -> Row:
     return (*_plain_row(item, now), item.ordering_key, stored_failure(item.failure))
+
+
+def _fair_row(item: Outgoing, now: int) -> FairRow:
+    return (*_plain_row(item, now), stored_failure(item.failure), item.fairness_key)
 
 
 def _stored(item: Outgoing, seq: int) -> SendResult:

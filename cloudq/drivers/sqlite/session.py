@@ -7,7 +7,7 @@ from sqlite3 import Cursor
 from typing import Final
 
 from cloudq.core.clock import Clock
-from cloudq.drivers.sqlite import leasing
+from cloudq.drivers.sqlite import fairness, leasing
 from cloudq.drivers.sqlite.foreign_rows import LeasedRow
 from cloudq.drivers.sqlite.waiting import Waiters
 from cloudq.sqlite_file.boot import End, Moment, moment
@@ -27,6 +27,7 @@ class Session:
         self._clock = clock
         self.busy: set[str] = set()  # the queues whose last receive brought all that it asked for
         self._next_look: dict[str, timedelta] = {}  # for what is seldom there, of each queue
+        self._last_key: dict[str, str] = {}  # of the queues that hold fairness keys: whose turn was last
 
     def take(
         self, cursor: Cursor, *, queue: str, limit: int, span: timedelta, hidden: bool
@@ -38,14 +39,31 @@ class Session:
         if hidden or leasing.lease_ended(leasing.look(cursor, queue, now.boot), now):
             leasing.end_leases(cursor, queue, now)
         until = now.plus(span)
-        return leasing.take(cursor, queue, limit=limit, now=now, until=until), until
+        last = self._last_key.get(queue)
+        if last is None:
+            return leasing.take(cursor, queue, limit=limit, now=now, until=until), until
+        rows, self._last_key[queue] = fairness.take(cursor, queue, limit=limit, now=now, until=until, after=last)
+        return rows, until
 
     def something_hidden(self, queue: str, now: Moment) -> bool:
-        """Whether something is ready that `look` doesn't see. That is rare, so it finds out once a second."""
+        """Whether something is ready that `look` doesn't see. That is rare, so it finds out once a second.
+
+        And whether the queue holds fairness keys, which is rare, too: so a key that another process sent counts after a
+        second at the latest.
+        """
         if now.elapsed < self._next_look.get(queue, _ZERO):
             return False
         self._next_look[queue] = now.elapsed + _RARE_LOOK
-        return self.database.read(lambda cursor: leasing.hidden(cursor, queue, now))
+        rare = self.database.read(lambda cursor: leasing.look_at_rare(cursor, queue, now))
+        if rare.fair:
+            self.note_fair(queue)
+        else:
+            self._last_key.pop(queue, None)
+        return rare.hidden
+
+    def note_fair(self, queue: str) -> None:
+        """The queue holds a fairness key: from now on keys have their turns."""
+        self._last_key.setdefault(queue, fairness.START)
 
     def now(self) -> Moment:
         """By the clocks that the database goes by."""

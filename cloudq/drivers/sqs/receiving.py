@@ -169,8 +169,12 @@ def _delivery(message: Mapping[str, Any], lease: Lease, failure: Failure | None)
         raw=message,
         foreign=bodies.foreign_of(message) if message.get("MessageAttributes") else None,
     )
-    group = group_of(message, lease.queue, made.message)
-    return made if group is None else replace(made, group=group)
+    shared_by = _said(message, "MessageGroupId")
+    if shared_by is None:
+        return made
+    if not is_ordered(lease.queue):
+        return replace(made, fairness_key=shared_by)
+    return replace(made, group=group_of(message, lease.queue, made.message))
 
 
 def group_of(native: Mapping[str, Any], queue: str, message: Message | None) -> str | None:

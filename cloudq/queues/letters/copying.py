@@ -44,7 +44,13 @@ class Copier:
         if message is None:
             return self._undecoded(delivery)
         copy = redriven_copy(replace(message, queue=self._queue), delivery.failure)
-        item = outgoing(copy, self._capabilities, self._clock.now(), foreign=delivery.foreign)
+        item = outgoing(
+            copy,
+            self._capabilities,
+            self._clock.now(),
+            foreign=delivery.foreign,
+            native_fairness=delivery.fairness_key,
+        )
         # Of two letters under one name neither may swallow the other: see `plan`.
         name = letter_name(delivery)
         if instead is not None:
@@ -70,6 +76,7 @@ class Copier:
             foreign=delivery.foreign,
             body=delivery.body,
             ordering_key=delivery.group,
+            fairness_key=delivery.fairness_key if self._capabilities.fairness else None,
             failure=failure,
         )
 

@@ -75,6 +75,8 @@ class Harness(ABC):
         counts_given_back: Whether a release that gives the attempt back counts as a delivery.
         sets_the_clock: Whether the kit may set its `FakeClock`, and have the machine sleep: where the driver counts
             leases by `clock.elapsed()`, and no service of its own by what `clock.now()` says.
+        shares_at_once: Whether fairness keys have their effect whatever is under way, where the queue shares by them at all;
+            a service may need many messages in flight before one key counts as having too much.
         remembers_until_done: Whether the window of a native id begins when its message is done, not when it is sent.
     """
 
@@ -85,6 +87,7 @@ class Harness(ABC):
     close_ends_leases = False
     counts_given_back = True
     remembers_until_done = False
+    shares_at_once = True
     sets_the_clock = False
 
     def __init__(self, *, clock: Clock = SYSTEM_CLOCK, queue: str | None = None) -> None:

@@ -199,7 +199,7 @@ ROWS: Final[Sequence[tuple[str, Callable[[Capabilities], str]]]] = (
     ("longest lease, extensions included", lambda has: _or_any(has.max_lease)),
     ("extending a lease", lambda has: "native" if has.extendable else "refused"),
     ("`ordering_key`", lambda has: "native, required" if has.ordering else "refused"),
-    ("`fairness_key`", lambda has: "native" if has.fairness else "refused"),
+    ("`fairness_key`", lambda has: "native" if has.fairness else "no effect"),
     (
         "`idempotency_key`: not stored twice within",
         lambda has: "no window" if has.deduplication is None else _length(has.deduplication),

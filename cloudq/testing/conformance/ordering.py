@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Ack, Release
-from cloudq.core.outcome import Retried
+from cloudq.core.outcome import Retried, Snoozed
 from cloudq.errors import UnsupportedError
 from cloudq.testing.conformance.bench import Bench
 from cloudq.testing.conformance.harness import ZERO
@@ -147,16 +147,35 @@ class Ordering:
         assert bench.settle(first, Release()) is None
         _assert_rest(bench, sent)
 
-    def test_a_fairness_key_is_taken_or_refused(self, bench: Bench) -> None:
-        """A queue that shares fairly takes a fairness key; another one refuses it."""
-        message = replace(bench.message(), fairness_key="tenant-1")
-        if bench.capabilities.fairness:
-            bench.send(message)
-            assert bench.one().message == message
-        else:
-            with pytest.raises(UnsupportedError):
-                bench.prepared(message)
-            bench.nothing()
+    def test_a_fairness_key_is_taken_everywhere(self, bench: Bench) -> None:
+        """A message with one is stored, and comes with it, whether or not the queue shares by it."""
+        message = bench.send(replace(bench.message(), fairness_key="tenant-1"))
+        assert bench.one().message == message
+
+    def test_a_backlog_of_one_key_keeps_no_other_waiting(self, bench: Bench) -> None:
+        """Of a key with much and one with little, what is sent last comes among the first, where the queue shares."""
+        for _ in range(6):
+            bench.send(replace(bench.message(), fairness_key="much"))
+        late = bench.send(replace(bench.message(), fairness_key="little"))
+        bench.send(replace(bench.message(), fairness_key="much"))
+        lease = 30 * bench.unit
+        came = [bench.one(lease=lease).id for _ in range(4)]
+        if bench.capabilities.fairness and bench.harness.shares_at_once:
+            assert late.id in came
+        rest = bench.receive(4, lease=lease)
+        assert len({*came, *(delivery.id for delivery in rest)}) == 8
+
+    def test_every_copy_has_the_fairness_key_of_its_message(self, bench: Bench) -> None:
+        """Retried, snoozed, dead and redriven."""
+        message = bench.send(replace(bench.message(), fairness_key="tenant-1"))
+        for outcome in (Retried(delay=bench.unit, reason="later"), Snoozed(delay=bench.unit, reason="not now")):
+            assert bench.carry_out(bench.one(), outcome).error is None
+            bench.advance(bench.unit + bench.grain)
+        bench.kill(bench.one())
+        assert bench.redrive() == 1
+        redriven = bench.one().message
+        assert redriven is not None
+        assert (redriven.id, redriven.fairness_key) == (message.id, "tenant-1")
 
 
 def _send(bench: Bench, count: int) -> list[str]:

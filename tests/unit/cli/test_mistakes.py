@@ -183,7 +183,6 @@ SHELL = [
     At("send t --at 2030-01-31T09:00Z --delay 5m", 2, "--delay and --at exclude each other", "give one of them"),
     At("send t --queue x.fifo", 2, "the message has none", "pass --ordering-key KEY"),
     At("send t --ordering-key k", 2, "so --ordering-key is refused", "ends in .fifo"),
-    At("send t --fairness-key k", 2, "doesn't share its capacity by --fairness-key", "leave it out"),
     At("send t --idempotency-key=", 2, "--idempotency-key is a text of 1 to 512 characters", "an id of the work"),
     At("send t --header a", 2, "--header 'a' is not NAME=TEXT", "--header tenant=a"),
     At("send t --queue a+b", 2, "'a+b' is not the name of a queue", "letters, digits"),

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from cloudq.core.driver import Capabilities, Refusal, Words
 from cloudq.core.message import Message
-from cloudq.core.refusals import RULES, WORDS, is_plain, refuse_unsupported, refused, takes_plain
+from cloudq.core.refusals import RULES, WORDS, is_plain, is_unshared, refuse_unsupported, refused, takes_plain
 from cloudq.errors import UnsupportedError
 
 ABLE = Capabilities(max_batch=1, max_body=1_000, fairness=True)
@@ -33,7 +33,7 @@ CASES = [
     (DELAYED, "q.fifo", ORDERED, "delay and ordering_key exclude each other"),
     (replace(DELAYED, ordering_key=None), "q", ABLE, None),
     (FAIR, "q", ABLE, None),
-    (FAIR, "q", replace(ABLE, fairness=False), "queue 'q' doesn't share its capacity by fairness_key"),
+    (FAIR, "q", replace(ABLE, fairness=False), None),
     (LONG, "q", ABLE, None),
     (LONG, "q", replace(SHORT, extendable=True), None),
     (LONG, "q", replace(SHORT, max_lease=timedelta(hours=1)), None),
@@ -102,3 +102,10 @@ def test_a_message_with_a_key_or_a_time_limit_is_not_plain() -> None:
         message for message, queue, able, said in CASES if said is not None and takes_plain(queue, able)
     ]
     assert not any(map(is_plain, refused_where_plain_are_taken))
+
+
+def test_where_a_fairness_key_has_no_effect() -> None:
+    """Such a message is taken all the same; who sent it is told once."""
+    assert is_unshared(FAIR, replace(ABLE, fairness=False))
+    assert not is_unshared(FAIR, ABLE)
+    assert not is_unshared(MESSAGE, replace(ABLE, fairness=False))

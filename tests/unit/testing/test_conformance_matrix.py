@@ -51,7 +51,7 @@ def test_a_service_s_limits_show_as_native_emulated_or_refused() -> None:
     assert shown["dead letter"] == ["by a copy", "by a copy", "by a copy", "native"]
     assert shown["extending a lease"] == ["native", "native", "refused", "native"]
     assert shown["`ordering_key`"] == ["refused", "native, required", "refused", "refused"]
-    assert shown["`fairness_key`"] == ["native", "refused", "refused", "refused"]
+    assert shown["`fairness_key`"] == ["native", "no effect", "no effect", "no effect"]
     assert shown["`idempotency_key`: not stored twice within"] == ["no window", "5 min", "1 d", "10 min"]
     assert shown["largest message"] == ["1,008 KiB", "1,008 KiB", "84 KiB", "240 KiB"]
 

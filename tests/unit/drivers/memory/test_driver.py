@@ -19,7 +19,7 @@ from tests.unit.drivers.memory.bench import MINUTE, ZERO, driver_with, item, lea
 
 
 def test_by_default_it_can_do_nearly_everything() -> None:
-    """Without given capabilities it is as able as the embedded database, fairness left out."""
+    """Without given capabilities it is as able as the embedded database."""
     expected = Capabilities(
         max_batch=500,
         max_body=2_000,
@@ -27,6 +27,7 @@ def test_by_default_it_can_do_nearly_everything() -> None:
         keeps_failures=True,
         native_retry_delay=timedelta(days=36_500),
         ordering=False,
+        fairness=True,
         deduplication=MINUTE,
         attempt_exact=True,
         fenced_settle=True,
@@ -35,7 +36,7 @@ def test_by_default_it_can_do_nearly_everything() -> None:
     )
     driver = MemoryDriver(max_body=2_000, dedup_window=MINUTE)
     assert driver.capabilities("q") == expected
-    assert driver.capabilities("q.fifo") == replace(expected, ordering=True)
+    assert driver.capabilities("q.fifo") == replace(expected, ordering=True, fairness=False)
 
 
 def test_what_was_sent_is_logged() -> None:
@@ -128,6 +129,18 @@ def test_a_key_that_has_no_effect_is_refused(field: str) -> None:
     """A core that passes a key to a queue that ignores it is caught."""
     assert [type(error) for error in send(driver_with(), item(**{field: "a"}))] == [UnsupportedError]
     assert send(driver_with(ordering=True, fairness=True), item(**{field: "a"})) == [None]
+
+
+def test_fairness_keys_have_their_turns() -> None:
+    """Once a message has one; what is released, purged or cancelled meanwhile takes none."""
+    driver = driver_with(fairness=True, max_batch=10)
+    assert send(driver, *(item(f"a{number}", fairness_key="a") for number in range(4))) == [None] * 4
+    assert send(driver, item("b0", fairness_key="b"), item("c0", fairness_key="c", delay=MINUTE)) == [None] * 2
+    assert [one.id for one in receive(driver, limit=3)] == ["a0", "b0", "a1"]
+    assert [one.id for one in receive(driver, limit=1)] == ["a2"]
+    assert driver.next_due("q") == driver._clock.now()
+    assert driver.purge("q") == 6
+    assert receive(driver) == []
 
 
 def test_a_lease_beyond_the_bound_is_refused() -> None:

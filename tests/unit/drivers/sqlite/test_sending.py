@@ -86,8 +86,8 @@ def test_a_body_that_is_too_large_fails_alone(bench):
 
 
 def test_what_the_queue_cannot_do_is_refused(bench, driver):
-    """An ordering key off an ordered queue, and any fairness key, are UnsupportedError; nothing is stored."""
-    results = driver.send([bench.item("a", ordering_key="k"), bench.item("b", fairness_key="k")])
+    """An ordering key off an ordered queue is UnsupportedError; nothing is stored."""
+    results = driver.send([bench.item("a", ordering_key="k"), bench.item("b", ordering_key="k")])
     assert [UnsupportedError, UnsupportedError] == [type(r.error) for r in results]
     assert 0 == driver.stats("q").ready
 

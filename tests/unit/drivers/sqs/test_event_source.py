@@ -99,7 +99,7 @@ def test_a_group_of_a_standard_queue_is_no_order() -> None:
     """There it is a matter of fairness."""
     attributes = STANDARD["Records"][0]["attributes"] | {"MessageGroupId": "tenant-1"}
     (arrival,) = of(changed(attributes=attributes))
-    assert (None, None) == (arrival.group, arrival.delivery.group)
+    assert (None, None, "tenant-1") == (arrival.group, arrival.delivery.group, arrival.delivery.fairness_key)
 
 
 def test_the_failure_beside_the_body_is_read() -> None:

@@ -6,9 +6,12 @@ from datetime import timedelta
 
 import pytest
 
+from cloudq.core import wire
 from cloudq.core.clock import EPOCH
 from cloudq.core.failure import Failure
 from cloudq.core.message import Message
+from cloudq.core.outcome import DeadLettered, Retried, Snoozed
+from cloudq.core.plan import plan
 from cloudq.drivers.sqs import SQSDriver
 from cloudq.errors import (
     BackendError,
@@ -21,6 +24,8 @@ from cloudq.errors import (
 from cloudq.queues.cloud_queue import CloudQueue
 from tests.unit.drivers.sqs.fakes import ENDPOINT, client_error
 from tests.unit.drivers.sqs.using import SECOND, item, parameters, receive
+
+DEAD = DeadLettered(reason="no", failure=Failure(reason="no"))
 
 
 def test_a_batch_is_one_call(driver, sqs):
@@ -217,7 +222,32 @@ def test_a_fairness_key_is_a_group_of_a_standard_queue(driver, sqs):
     """And no order: the delivery has no group."""
     driver.send([item(fairness_key="tenant-1")])
     assert "tenant-1" == parameters(sqs, "SendMessageBatch")[0]["Entries"][0]["MessageGroupId"]
-    assert receive(driver)[0].group is None
+    (delivery,) = receive(driver)
+    assert (None, "tenant-1") == (delivery.group, delivery.fairness_key)
+
+
+@pytest.mark.parametrize("key", [None, "ours"])
+@pytest.mark.parametrize(
+    "outcome", [Retried(delay=300 * SECOND, reason="later"), Snoozed(delay=SECOND, reason="not now"), DEAD], ids=str
+)
+def test_a_group_that_another_program_set_survives_our_copies(driver, sqs, clock, key, outcome):
+    """On a standard queue, whether the body names another key or none: the service shares by what its sender gave it."""
+    body = wire.encode(Message(id="1", task="t", queue="q", fairness_key=key))
+    driver.send([item(body=body, fairness_key="theirs")])
+    (delivery,) = receive(driver)
+    (copy,) = plan(delivery, outcome, driver.capabilities("q"), clock.now()).copies
+    assert ("theirs", key) == (copy.fairness_key, wire.decode(copy.body, "q").fairness_key)
+    assert driver.send([copy])[0].error is None
+    assert "theirs" == parameters(sqs, "SendMessageBatch")[-1]["Entries"][0]["MessageGroupId"]
+
+
+def test_a_redrive_keeps_a_group_that_another_program_set(driver, sqs):
+    """Of a message, and of a body that can't be decoded."""
+    for body in (wire.encode(Message(id="1", task="t", queue="q")), b"no message"):
+        driver.send([item(queue="q-dlq", body=body, fairness_key="theirs")])
+    assert 2 == CloudQueue("q", driver).dead_letters.redrive().redriven
+    entries = [entry for call in parameters(sqs, "SendMessageBatch")[2:] for entry in call["Entries"]]
+    assert ["theirs"] * 2 == [entry["MessageGroupId"] for entry in entries]
 
 
 @pytest.mark.parametrize(

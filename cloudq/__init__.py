@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cloudq.core.middleware import Middleware as Middleware
     from cloudq.core.outcome import Acked as Acked
     from cloudq.core.outcome import DeadLettered as DeadLettered
+    from cloudq.core.outcome import Expired as Expired
     from cloudq.core.outcome import Outcome as Outcome
     from cloudq.core.outcome import Retried as Retried
     from cloudq.core.outcome import Snoozed as Snoozed
@@ -83,7 +84,7 @@ _HOMES = {
     "cloudq.flow.breakers": ("Breaker",),
     "cloudq.flow.rates": ("Rate",),
     "cloudq.flow.seats": ("AtOnce",),
-    "cloudq.core.outcome": ("Acked", "DeadLettered", "Outcome", "Retried", "Snoozed"),
+    "cloudq.core.outcome": ("Acked", "DeadLettered", "Expired", "Outcome", "Retried", "Snoozed"),
     "cloudq.core.policy": ("DeadLetter", "Retry", "RetryPolicy"),
     "cloudq.core.redaction": ("mask_secrets",),
     "cloudq.core.middleware": ("Middleware",),

@@ -10,9 +10,10 @@ from cloudq.app.settings import AppState
 from cloudq.core.message import Message
 from cloudq.core.shield import shielded
 from cloudq.tasks.async_libraries import check_awaitable, in_a_thread, in_trio
+from cloudq.tasks.child_expiry import with_parents_expiry
 from cloudq.tasks.child_keys import with_childs_key
 from cloudq.tasks.composing import NO_PAYLOAD, checked_calls, composed
-from cloudq.tasks.context import open_transaction
+from cloudq.tasks.context import maybe_current, open_transaction
 from cloudq.tasks.eager import EagerMode, EagerRun
 from cloudq.tasks.loop_warning import LoopWarning
 from cloudq.tasks.noted_sends import refuse_waiting
@@ -214,7 +215,8 @@ class Sending(AppState):
     ) -> Message:
         declared = self._registry.definitions
         message = composed(self, declared, task, payload, options)
-        message = with_childs_key(message, declared.get(message.task))
+        if maybe_current() is not None:  # in the run of a task
+            message = with_childs_key(with_parents_expiry(message), declared.get(message.task))
         if message.task not in declared and not self._eager:
             self._typo_warning.look(message.task, declared)
         return message

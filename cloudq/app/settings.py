@@ -37,6 +37,7 @@ class AppState:
         self.middleware: tuple[Middleware[Context], ...] = ()
         self.default_queue, self.convert_untyped = "default", False
         self.strict_queues: bool | None = None
+        self.propagate_expiry = False
         self.unknown_task_patience, self.longest_delay = UNKNOWN_TASK_PATIENCE, LONGEST_DELAY
         self.snooze_patience = PATIENCE
         self.redact: Redact = mask_secrets
@@ -73,6 +74,7 @@ class AppState:
         self.unknown_task_patience = given.get("unknown_task_patience", self.unknown_task_patience)
         self.snooze_patience = given.get("snooze_patience", self.snooze_patience)
         self.longest_delay = given.get("longest_delay", self.longest_delay)
+        self.propagate_expiry = bool(given.get("propagate_expiry", self.propagate_expiry))
         self.strict_queues = self.strict_queues if (strict := settings.get("strict_queues")) is None else strict
 
     @property

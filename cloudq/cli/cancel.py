@@ -21,7 +21,7 @@ EXAMPLES = (
 _SAID = {
     CancelAnswer.WILL_NOT_RUN: "message {} will not run",
     CancelAnswer.ASKED: "message {} runs: its worker is asked to stop it",
-    CancelAnswer.TOO_LATE: "too late: message {} is done, dead, or was cancelled before",
+    CancelAnswer.TOO_LATE: "too late: message {} is done, dead, expired, or was cancelled before",
     CancelAnswer.UNKNOWN: "message {} is unknown: it isn't tracked, or was forgotten",
 }
 

@@ -21,7 +21,7 @@ EXAMPLES = (
     "cloudq result 6f9619ff-8b86-4d01-b42d-00cf4fc964ff --store redis://cache/0?prefix=prod",
 )
 
-_FINAL: Final = frozenset({"succeeded", "dead_lettered", "cancelled"})
+_FINAL: Final = frozenset({"succeeded", "dead_lettered", "expired", "cancelled"})
 _PAUSE: Final = timedelta(milliseconds=500)
 
 
@@ -30,9 +30,7 @@ def result(
     *,
     wait: Annotated[
         str | None,
-        Option(
-            "--wait", metavar="30s|5m", help="Wait that long at most until it succeeded, is dead-lettered or cancelled."
-        ),
+        Option("--wait", metavar="30s|5m", help="Wait that long at most for its end, whatever it is."),
     ] = None,
     app: NamedApp = None,
     backend: Backend = None,

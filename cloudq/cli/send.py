@@ -21,6 +21,7 @@ EXAMPLES = (
     "cloudq send app.welcome '{\"user_id\": 42}'",
     "cloudq send app.welcome '{\"user_id\": 42}' --delay 5m --idempotency-key welcome-42",
     "cloudq send app.welcome --at 2030-01-31T09:00+01:00 --header tenant=a - < payload.json",
+    "cloudq send app.welcome '{\"user_id\": 42}' --expires 10m",
     "cloudq send app.welcome '{\"user_id\": 42}' --track --json",
     "cloudq send other.task --unchecked --queue other --backend sqlite:////var/lib/shop/cloudq.db",
 )
@@ -39,6 +40,10 @@ def send(
     delay: Annotated[str | None, Option("--delay", metavar="30s|5m|2h", help="Not before this long from now.")] = None,
     at: Annotated[
         str | None, Option("--at", metavar="TIME", help="Not before this moment: ISO 8601 with a UTC offset.")
+    ] = None,
+    expires: Annotated[
+        str | None,
+        Option("--expires", metavar="10m|TIME", help="Not begun any more that long after its time, or from TIME on."),
     ] = None,
     idempotency_key: Annotated[
         str | None, Option("--idempotency-key", metavar="KEY", help="The same work has the same key.")
@@ -72,7 +77,7 @@ def send(
     Where the app is found, the task has to be one of its own and the payload has to fit. Where none is found, the
     message is sent as it is, and stderr says so.
     """
-    options = _options(queue, delay, at, header)
+    options = _options(queue, delay, at, expires, header)
     if track:
         options["track"] = True
     for name, key in (
@@ -123,7 +128,9 @@ def _check_task(chosen: Chosen, task: str, *, unchecked: bool) -> None:
         )
 
 
-def _options(queue: str | None, delay: str | None, at: str | None, header: list[str] | None) -> SendOptions:
+def _options(
+    queue: str | None, delay: str | None, at: str | None, expires: str | None, header: list[str] | None
+) -> SendOptions:
     options = SendOptions()
     if delay is not None and at is not None:
         raise OptionError("--delay and --at exclude each other", hint="give one of them")
@@ -132,20 +139,28 @@ def _options(queue: str | None, delay: str | None, at: str | None, header: list[
     if delay is not None:
         options["delay"] = duration("--delay", delay)
     if at is not None:
-        options["at"] = _moment(at)
+        options["at"] = _moment("--at", at)
+    if expires is not None:
+        is_moment = "-" in expires or ":" in expires
+        options["expires"] = (
+            _moment("--expires", expires) if is_moment else duration("--expires", expires, positive=True)
+        )
     if header:
         options["headers"] = dict(map(_header, header))
     return options
 
 
-def _moment(text: str) -> datetime:
+def _moment(option: str, text: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(text)
+        at = datetime.fromisoformat(text)
     except ValueError:
-        raise OptionError(f"--at {text!r} is no time in ISO 8601", hint="--at 2030-01-31T09:00+01:00") from None
-    if moment.utcoffset() is None:
-        raise OptionError(f"--at {text!r} has no UTC offset", hint=f"--at {text}Z for UTC, or --at {text}+01:00")
-    return moment
+        hint = f"{option} 2030-01-31T09:00+01:00"
+        raise OptionError(f"{option} {text!r} is no time in ISO 8601", hint=hint) from None
+    if at.utcoffset() is None:
+        raise OptionError(
+            f"{option} {text!r} has no UTC offset", hint=f"{option} {text}Z for UTC, or {option} {text}+01:00"
+        )
+    return at
 
 
 def _header(text: str) -> tuple[str, str]:

@@ -13,10 +13,11 @@ from cloudq.errors import CloudqError, ConfigurationError, OptionError, Unsuppor
 _KEYS: Final = re.compile(r"\b(ordering|idempotency|fairness)_key(=\.\.\.)?")
 _EXCLUDE: Final = re.compile(r"\bdelay and (at|ordering_key) exclude\b")
 _SETTINGS: Final = re.compile(
-    r"^(?:a |an )?(lease|wait|grace|concurrency|processes|prefetch|polls|max_tasks)\b(?= (?:of|is|at least)\b)"
+    r"^(?:a |an )?(lease|wait|grace|expires|concurrency|processes|prefetch|polls|max_tasks)\b(?= (?:of|is|at least)\b)"
 )
-_LESS: Final = re.compile(r"\bwait less$|\bset the lease to\b")
+_LESS: Final = re.compile(r"\bwait less$|\bset the lease to\b|^expires=.*$")
 _MEANT: Final = {"wait less": "a shorter --wait", "set the lease to": "--lease"}
+_EXPIRES: Final = "--expires 10m, or --expires 2030-01-31T09:00+01:00"
 
 
 @contextmanager
@@ -36,4 +37,4 @@ def _as_options(text: str) -> str:
     text = _EXCLUDE.sub(lambda found: f"--delay and --{found[1].replace('_', '-')} exclude", text)
     text = _KEYS.sub(lambda found: f"--{found[1]}-key" + (" KEY" if found[2] else ""), text)
     text = _SETTINGS.sub(lambda found: f"--{found[1].replace('_', '-')}", text)
-    return _LESS.sub(lambda found: _MEANT[found[0]], text)
+    return _LESS.sub(lambda found: _MEANT.get(found[0], _EXPIRES), text)

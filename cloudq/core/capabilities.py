@@ -82,9 +82,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         dead_letter_leases: Whether a dead letter that is taken is kept from others until its lease ends. If not, two
             redrives at once make the same copies, and it takes `deduplication` for one of each to be stored.
         ordering: Whether this queue keeps the order of an `ordering_key`.
-        fairness: Whether a `fairness_key` has an effect: what one key has waiting keeps the messages of others from their
-            turns no longer than a share of the queue would. Where it is false, keys are taken all the same, without
-            effect: a driver is never given one.
+        fairness: Whether a `fairness_key` has an effect: much of one key doesn't keep those of others waiting. Where
+            it hasn't, messages with one are stored all the same; the driver is never given it.
         deduplication: How long a native id is remembered, or `None` if it isn't.
         retention: How long the service keeps a message that nobody settles, or `None` if it says nothing: a repeat may
             come that late, from its dead-letter queue later by as much again.

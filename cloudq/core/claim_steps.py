@@ -15,7 +15,7 @@ from cloudq.core.delivery import Delivery
 from cloudq.core.failure import words_of
 from cloudq.core.loading import off_the_loop
 from cloudq.core.message import Message
-from cloudq.core.outcome import OUTCOMES, Acked, DeadLettered, Outcome, Snoozed, Why
+from cloudq.core.outcome import OUTCOMES, Acked, DeadLettered, Expired, Outcome, Snoozed, Why
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.store_watch import StoreWatch
 from cloudq.errors import BackendError, TimeLimitExceeded
@@ -104,8 +104,8 @@ class ClaimSteps:
             return outcome
         return ended
 
-    def unrun(self, delivery: Delivery, outcome: DeadLettered) -> None:
-        """A delivery is dead-lettered without a run that could say so."""
+    def unrun(self, delivery: Delivery, outcome: DeadLettered | Expired) -> None:
+        """A delivery is dead-lettered, or expired, without a run that could say so."""
         if delivery.message is not None:
             self._claims.unrun(delivery.message, outcome)
 

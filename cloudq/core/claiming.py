@@ -22,7 +22,7 @@ from cloudq.core.outcome import Acked
 if TYPE_CHECKING:
     from cloudq.core.delivery import Delivery
     from cloudq.core.message import Message
-    from cloudq.core.outcome import DeadLettered, Outcome
+    from cloudq.core.outcome import DeadLettered, Expired, Outcome
     from cloudq.core.store import ClaimKey
 
 # A store ends its calls by itself, far sooner. This is for one that doesn't.
@@ -166,7 +166,7 @@ class Claims(Protocol):
         """Whether the message runs without a claim while the store is down: it is so declared. Asks nobody."""
         ...
 
-    def unrun(self, message: Message, outcome: DeadLettered) -> None:
+    def unrun(self, message: Message, outcome: DeadLettered | Expired) -> None:
         """A message is dead-lettered without a run of it. Must not block or raise.
 
         Args:

@@ -60,6 +60,11 @@ class Handler(Protocol[ContextT_co]):
         """Whether the handler is a coroutine function."""
         ...
 
+    @property
+    def dead_letters_expired(self) -> bool:
+        """Whether a message that expired is dead-lettered in place of being acknowledged."""
+        ...
+
     def load(self, message: Message) -> Message:
         """The message with its payload, where a reference stands in its place. May block.
 

@@ -32,6 +32,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         source: The CloudEvents source: who made it.
         sent_at: When it was sent, or `None` if its producer didn't say.
         not_before: It must not run earlier than this.
+        expires_at: It isn't begun any more from this moment on; what has begun goes on. Every copy keeps it.
         idempotency_key: Two messages of one task with the same key are the same work.
         ordering_key: Messages of one key run one after the other, in the order in which they were sent.
         fairness_key: Whose message it is, where a backend shares its capacity fairly between keys.
@@ -53,6 +54,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     source: str = "cloudq"
     sent_at: datetime | None = None
     not_before: datetime | None = None
+    expires_at: datetime | None = None
     idempotency_key: str | None = None
     ordering_key: str | None = None
     fairness_key: str | None = None

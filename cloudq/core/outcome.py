@@ -93,6 +93,17 @@ class DeadLettered(msgspec.Struct, frozen=True, kw_only=True):
     failure: Failure
 
 
+class Expired(Acked, frozen=True, kw_only=True):
+    """Acknowledged without a run: it was of use until a time that is over, and hadn't begun.
+
+    Attributes:
+        reason: Since when, for a person.
+    """
+
+    ending: Ending = Ending.EXPIRED
+    reason: str
+
+
 Outcome: TypeAlias = Acked | Retried | Snoozed | DeadLettered
 
 OUTCOMES = (Acked, Retried, Snoozed, DeadLettered)

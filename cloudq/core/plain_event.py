@@ -42,6 +42,7 @@ class PlainEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
     queue: _Text
     time: datetime | None = None
     notbefore: datetime | None = None
+    expirytime: datetime | None = None
     idempotencykey: _Text | None = None
     orderingkey: _Text | None = None
     fairnesskey: _Text | None = None
@@ -64,6 +65,7 @@ class PlainEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
             payload=self.data or {},
             sent_at=self.time,
             not_before=self.notbefore,
+            expires_at=self.expirytime,
             idempotency_key=self.idempotencykey,
             ordering_key=self.orderingkey,
             fairness_key=self.fairnesskey,
@@ -87,7 +89,7 @@ def plain_event(body: bytes) -> PlainEvent | None:
     if event.data is None or _ENCODER.encode(event) != body:
         return None
     # An offset is written as it was read, and a message's times are in UTC.
-    return event if _is_utc(event.time) and _is_utc(event.notbefore) else None
+    return event if _is_utc(event.time) and _is_utc(event.notbefore) and _is_utc(event.expirytime) else None
 
 
 def _is_utc(moment: datetime | None) -> bool:

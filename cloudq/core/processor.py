@@ -1,8 +1,8 @@
 """`Processor`: from a delivery to an outcome. The one path that every edge ends in.
 
 ```
-Delivery ─▶ poison? ─▶ signed? ─▶ queue? ─▶ due? ─▶ known? ─▶ payload ─▶ claim ─┐
-                Outcome ◀─ claim's end ◀─ policy ◀─ handler ◀─ middleware ◀─────┘
+Delivery ─▶ poison? signed? expired? due? known? … ─▶ payload ─▶ claim ─┐
+       Outcome ◀─ claim's end ◀─ policy ◀─ handler ◀─ middleware ◀───────┘
 ```
 """
 
@@ -25,11 +25,12 @@ from cloudq.core.details import Details
 from cloudq.core.due_times import LONGEST_DELAY, DueTimes
 from cloudq.core.event_headers import TRACEPARENT
 from cloudq.core.failure import Failure, words_of
-from cloudq.core.handler import Handler, Job, not_of
+from cloudq.core.first_look import FirstLook
+from cloudq.core.handler import Handler, Job
 from cloudq.core.loading import LOAD_LIMIT, not_loaded, off_the_loop
 from cloudq.core.message import Message
 from cloudq.core.middleware import Chain, Middleware
-from cloudq.core.outcome import OUTCOMES, DeadLettered, Decided, Outcome, Snoozed
+from cloudq.core.outcome import OUTCOMES, DeadLettered, Decided, Expired, Outcome, Snoozed
 from cloudq.core.patience import PATIENCE, Patience
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.redaction import Redact, mask_secrets, redacting
@@ -37,7 +38,7 @@ from cloudq.core.run_fields import RunFields, note_error
 from cloudq.core.safe_log import is_ctrl_c
 from cloudq.core.signature_check import SignatureCheck
 from cloudq.core.store_watch import StoreWatch
-from cloudq.core.unknown import UNKNOWN_TASK_PATIENCE, UnknownTasks
+from cloudq.core.unknown import UNKNOWN_TASK_PATIENCE
 from cloudq.errors import PayloadError
 
 ContextT = TypeVar("ContextT")
@@ -109,13 +110,20 @@ class Processor(Generic[ContextT]):
         self._retry_policy = retry_policy or RetryPolicy()
         self._clock = clock
         self._time_limiter = time_limiter
-        self._least_deliveries = least_deliveries
-        self._unknown = UnknownTasks(unknown_task_patience, clock)
-        self._signatures = signatures
-        self._strict_queues = strict_queues
         self._due_times = DueTimes(longest_delay, clock)
         self._redact = redact
         self._details = Details(clock)
+        self._first_look = FirstLook(
+            handlers,
+            retry_policy=self._retry_policy,
+            least_deliveries=least_deliveries,
+            unknown_task_patience=unknown_task_patience,
+            signatures=signatures,
+            strict_queues=strict_queues,
+            due_times=self._due_times,
+            details=self._details,
+            clock=clock,
+        )
         self._patience = Patience(patience, clock)
         self._log_end = log_end
         self._claims = None if claims is None else ClaimSteps(claims, clock)
@@ -127,7 +135,7 @@ class Processor(Generic[ContextT]):
 
     def believes(self, delivery: Delivery) -> bool:
         """Whether its message may be believed, as far as signatures go."""
-        return self._signatures is None or self._signatures.accepts(delivery)
+        return self._first_look.believes(delivery)
 
     def handler_for(self, delivery: Delivery) -> Handler[ContextT] | None:
         """The task that the delivery names, or `None` if it is poison."""
@@ -186,7 +194,7 @@ class Processor(Generic[ContextT]):
         if delivery.failure is not None:
             delivery = believed(delivery, self._clock.now())
         delivery = self._patience.recall(delivery)
-        checked = self._check(delivery)
+        checked = self._first_look.decide(delivery)
         if not isinstance(checked, tuple):
             return self._final(delivery, checked, handed_over)
         handler, message = checked
@@ -237,8 +245,8 @@ class Processor(Generic[ContextT]):
         return self._told(delivery, self._details.of(delivery, self._patience.bounded(delivery, outcome, handed_over)))
 
     def _told(self, delivery: Delivery, outcome: Outcome) -> Outcome:
-        """The outcome. The store learns of what is dead without a run that said so; what isn't signed may name any."""
-        if isinstance(outcome, DeadLettered) and self._claims is not None and self.believes(delivery):
+        """The outcome. The store learns of what ended without a run that said so; what isn't signed may name any."""
+        if isinstance(outcome, (DeadLettered, Expired)) and self._claims is not None and self.believes(delivery):
             self._claims.unrun(delivery, outcome)
         return outcome
 
@@ -259,30 +267,6 @@ class Processor(Generic[ContextT]):
             outcome = self._due_times.bounded(self._decide(policy, delivery, error))
             outcome = self._told(delivery, self._details.of(delivery, outcome))
             return self._logged(delivery, outcome, fields, Event())
-
-    def _check(self, delivery: Delivery) -> tuple[Handler[ContextT], Message] | Outcome:
-        """What can be decided without the payload: an outcome, or that the message is to be run, and by which task."""
-        message = delivery.message
-        if message is None:
-            return self._details.dead(delivery, f"undecodable: {delivery.undecodable}")
-        if self._signatures is not None and (unsigned := self._signatures.reason_against(delivery)) is not None:
-            return self._details.dead(delivery, unsigned)
-        handler = self._handlers.get(message.task)
-        if self._strict_queues and handler is not None and delivery.queue not in handler.queues:
-            return self._details.dead(delivery, not_of(handler, delivery.queue))
-        policy = handler.retry_policy if handler else self._retry_policy
-        without_end = delivery.deliveries - delivery.known_ends
-        most = max(policy.max_deliveries, self._least_deliveries)
-        if without_end > most:
-            reason = f"worker died or lease expired: handed over {without_end - 1} times without an end"
-            return self._details.dead(delivery, reason)
-        early = None if message.not_before is None else self._due_times.decide(delivery, message.not_before)
-        if isinstance(early, DeadLettered):
-            return self._details.of(delivery, early)
-        if handler is None:
-            unknown = self._unknown.decide(delivery, message, known=self._handlers, without_end=without_end, most=most)
-            return self._details.of(delivery, unknown)
-        return early or (handler, message)
 
     def _load_limit(self, until: timedelta | None) -> timedelta:
         """How long a payload may take to be loaded here."""

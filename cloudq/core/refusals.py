@@ -91,7 +91,7 @@ def takes_plain(queue: str, capabilities: Capabilities) -> bool:
 
 
 def is_unshared(message: Message, capabilities: Capabilities) -> bool:
-    """Whether its fairness key has no effect in a queue. That is no reason to refuse it: it says who a message is of."""
+    """Whether its fairness key has no effect in a queue. That is no reason to refuse it, only to say so."""
     return message.fairness_key is not None and not capabilities.fairness
 
 

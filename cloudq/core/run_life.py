@@ -16,7 +16,8 @@ owner reads it at each report, and in that of one that failed, which then isn't 
     │      give back   └──┼────────────┘  │  │ bury ▶ DEAD_LETTERED ─ start ▶ RUNNING  (it was redriven)
     └─ start ─────────────┼───────────────┘  └ stop ▶ CANCELLED
                           ├─ start ▶ CANCELLED, and isn't run
-                    drop ▶└──────▶ CANCELLED
+                    drop ▶├──────▶ CANCELLED
+                    bury ▶└──────▶ EXPIRED, or DEAD_LETTERED
 ```
 """
 
@@ -55,6 +56,8 @@ class RunState(Enum):
     """It is in the dead-letter queue."""
     CANCELLED = "cancelled"
     """Somebody cancelled it: it was acknowledged without having succeeded."""
+    EXPIRED = "expired"
+    """It wasn't begun in time: it was acknowledged without a run."""
 
     @property
     def is_final(self) -> bool:
@@ -62,7 +65,7 @@ class RunState(Enum):
         return self in _FINAL
 
 
-_FINAL: Final = frozenset({RunState.SUCCEEDED, RunState.DEAD_LETTERED, RunState.CANCELLED})
+_FINAL: Final = frozenset({RunState.SUCCEEDED, RunState.DEAD_LETTERED, RunState.CANCELLED, RunState.EXPIRED})
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -76,7 +79,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         unwanted: Whether somebody wants it cancelled.
         done: How much of `total` is done, as its task last said; `None` if it said nothing.
         total: How much there is to do, or `None` if the task didn't say.
-        reason: Why it failed or is dead; of what is done, why no result is kept.
+        reason: Why it failed, is dead or expired; of what is done, why no result is kept.
         result: The result as JSON, or `None` if none is kept.
     """
 
@@ -107,6 +110,7 @@ class Seen(Enum):
     """By the caller's own run, and as it wants it: the answer to an earlier call was lost."""
     SUCCEEDED = "succeeded"
     DEAD_LETTERED = "dead_lettered"
+    EXPIRED = "expired"
     CANCELLED = "cancelled"
 
 
@@ -121,7 +125,7 @@ class Call(Enum):
     END = "end"
     """An owner's: done, failed, dead, cancelled, or given back."""
     BURY = "bury"
-    """A worker's: it was dead-lettered without a run."""
+    """A worker's: it was dead-lettered, or expired, without a run."""
     KNOW = "know"
     """A worker's: its key was completed by another message, or by an owner that died before it noted it."""
     CANCEL = "cancel"
@@ -144,6 +148,7 @@ class Does(Enum):
 
 
 _S, _D = Seen, Does
+_ENDED: Final = frozenset({_S.SUCCEEDED, _S.DEAD_LETTERED, _S.EXPIRED, _S.CANCELLED})
 
 TABLE: Final[Mapping[Call, Mapping[Seen, Does]]] = {
     Call.TRACK: {seen: _D.NOTES if seen is _S.NOTHING else _D.AGREES for seen in Seen},
@@ -157,15 +162,14 @@ TABLE: Final[Mapping[Call, Mapping[Seen, Does]]] = {
         _S.OWN_ENDED: _D.REFUSES,
         _S.SUCCEEDED: _D.AGREES,
         _S.DEAD_LETTERED: _D.NOTES,
+        _S.EXPIRED: _D.NOTES,
         _S.CANCELLED: _D.REFUSES,
     },
     Call.REPORT: {seen: _D.NOTES if seen is _S.OWN else _D.REFUSES for seen in Seen},
     Call.END: {
         seen: _D.NOTES if seen is _S.OWN else _D.AGREES if seen is _S.OWN_ENDED else _D.REFUSES for seen in Seen
     },
-    Call.BURY: {
-        seen: _D.AGREES if seen in {_S.SUCCEEDED, _S.DEAD_LETTERED, _S.CANCELLED} else _D.NOTES for seen in Seen
-    },
+    Call.BURY: {seen: _D.AGREES if seen in _ENDED else _D.NOTES for seen in Seen},
     Call.KNOW: {seen: _D.AGREES if seen in {_S.SUCCEEDED, _S.CANCELLED} else _D.NOTES for seen in Seen},
     Call.CANCEL: {
         _S.NOTHING: _D.REFUSES,
@@ -177,6 +181,7 @@ TABLE: Final[Mapping[Call, Mapping[Seen, Does]]] = {
         _S.OWN_ENDED: _D.REFUSES,
         _S.SUCCEEDED: _D.REFUSES,
         _S.DEAD_LETTERED: _D.REFUSES,
+        _S.EXPIRED: _D.REFUSES,
         _S.CANCELLED: _D.REFUSES,
     },
     Call.DROP: {seen: _D.NOTES if seen is _S.WAITING else _D.REFUSES for seen in Seen},
@@ -208,6 +213,7 @@ _SEEN: Final = {
     RunState.RETRIED: Seen.RETRIED,
     RunState.SUCCEEDED: Seen.SUCCEEDED,
     RunState.DEAD_LETTERED: Seen.DEAD_LETTERED,
+    RunState.EXPIRED: Seen.EXPIRED,
     RunState.CANCELLED: Seen.CANCELLED,
 }
 
@@ -230,6 +236,6 @@ def kept_for(state: RunState, keep: timedelta | None) -> timedelta:
         state: What is noted.
         keep: What the task's `keep_result` says.
     """
-    if state in {RunState.SUCCEEDED, RunState.CANCELLED}:
+    if state in {RunState.SUCCEEDED, RunState.CANCELLED, RunState.EXPIRED}:
         return KEPT_ENDED if keep is None else keep
     return KEPT_UNFINISHED if keep is None else max(KEPT_UNFINISHED, keep)

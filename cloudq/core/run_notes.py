@@ -142,15 +142,14 @@ class RunNotes:
 
         return self._step(id_, Call.DROP, dropped, None).does is Does.NOTES
 
-    def bury(self, id_: str, task: str, reason: str, *, keep: timedelta | None) -> None:
-        """Notes that a message was dead-lettered without a run."""
-        self._note_end(Call.BURY, id_, RunRecord(task=task, state=RunState.DEAD_LETTERED, reason=reason), keep)
+    def bury(self, id_: str, task: str, state: RunState, reason: str, *, keep: timedelta | None) -> None:
+        """Notes what a message ended as without a run: dead, or expired."""
+        self._note_end(Call.BURY, id_, RunRecord(task=task, state=state, reason=reason), keep)
 
     def know(self, id_: str, task: str, result: bytes | None, reason: str, *, keep: timedelta | None) -> None:
         """Notes that a message's work is done, though not by a run that noted it, with the result that is kept."""
-        self._note_end(
-            Call.KNOW, id_, RunRecord(task=task, state=RunState.SUCCEEDED, reason=reason, result=result), keep
-        )
+        done = RunRecord(task=task, state=RunState.SUCCEEDED, reason=reason, result=result)
+        self._note_end(Call.KNOW, id_, done, keep)
 
     def _note_end(self, call: Call, id_: str, end: RunRecord, keep: timedelta | None) -> None:
         def ended(record: RunRecord | None) -> RunRecord:

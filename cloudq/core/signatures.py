@@ -18,15 +18,18 @@ import msgspec
 from cloudq.core.signing_keys import SigningKey, SigningKeys
 
 ATTRIBUTE: Final = "cloudqsignature"
-# Of this list. Another list gets another number.
+# Of this list, and of the same with the expiry behind it: another list gets another number. A message that expires
+# needs the second; all others keep the first, which older workers know.
 VERSION: Final = "1"
+WITH_EXPIRY: Final = "2"
 
 _TEXTS: Final = ("id", "source", "type", "time", "idempotencykey", "orderingkey", "fairnesskey")
 _MORE_TEXTS: Final = ("headers", "traceparent", "tracestate")
 _TIME_LIMIT: Final = "timelimit"
+_EXPIRY: Final = "expirytime"
 _DATA: Final = ("data", "data_base64", "dataref", "datasha256", "datasize")
 # What a copy writes as it was written; all that is signed, and where the data are.
-KEPT: Final = frozenset({*_TEXTS, _TIME_LIMIT, *_MORE_TEXTS, *_DATA, ATTRIBUTE})
+KEPT: Final = frozenset({*_TEXTS, _TIME_LIMIT, *_MORE_TEXTS, *_DATA, _EXPIRY, ATTRIBUTE})
 
 _FORM: Final = re.compile(r"([1-9][0-9]{0,2})\.([A-Za-z0-9_-]{1,32})\.([0-9a-f]{64})")
 _NULL: Final = b"null"
@@ -46,7 +49,8 @@ def sign(body: bytes, key: SigningKey) -> bytes:
         key: What to sign it with.
     """
     parts = _PARTS.decode(body)
-    parts[ATTRIBUTE] = msgspec.Raw(b'"%s.%s.%s"' % (VERSION.encode(), key.id.encode(), _mac(parts, key).encode()))
+    mac = _mac(parts, key)
+    parts[ATTRIBUTE] = msgspec.Raw(f'"{_version(parts)}.{key.id}.{mac}"'.encode())
     return _ENCODER.encode(parts)
 
 
@@ -70,8 +74,10 @@ def fault_in(body: bytes, keys: SigningKeys) -> str | None:
     if matched is None:
         return f"its {ATTRIBUTE} isn't VERSION.KEY.HEXADECIMAL"
     version, id_, mac = matched.groups()
-    if version != VERSION:
-        return f"its signature is of version {version}, and this worker knows {VERSION}"
+    if version not in {VERSION, WITH_EXPIRY}:
+        return f"its signature is of version {version}, and this worker knows {VERSION} and {WITH_EXPIRY}"
+    if version != _version(parts):
+        return f"its signature is of version {version}, and that of an event is {WITH_EXPIRY} if it has an {_EXPIRY}"
     key = keys.get(id_)
     if key is None:
         return f"it is signed with the key {id_!r}, which isn't one of this worker's: {', '.join(keys.ids)}"
@@ -82,12 +88,20 @@ def fault_in(body: bytes, keys: SigningKeys) -> str | None:
 
 
 def _mac(parts: _Parts, key: SigningKey) -> str:
-    signed = [_prefixed(VERSION), _prefixed(key.id)]
+    version = _version(parts)
+    signed = [_prefixed(version), _prefixed(key.id)]
     signed += [_prefixed(_text(parts, name)) if name in parts else _NOTHING for name in _TEXTS]
     signed.append(_prefixed(_time_limit(parts)))
     signed += [_prefixed(_text(parts, name)) if name in parts else _NOTHING for name in _MORE_TEXTS]
     signed.append(_prefixed(_hash_of_data(parts)))
+    if version == WITH_EXPIRY:
+        signed.append(_prefixed(_text(parts, _EXPIRY)))
     return hmac.digest(key.secret, b"".join(signed), hashlib.sha256).hex()
+
+
+def _version(parts: _Parts) -> str:
+    """Which list is signed: it follows from the event, so that nobody can take its expiry off, or put one on."""
+    return WITH_EXPIRY if _text(parts, _EXPIRY) else VERSION
 
 
 def _prefixed(text: str) -> bytes:

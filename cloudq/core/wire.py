@@ -60,6 +60,7 @@ def encode(message: Message) -> bytes:
         queue=message.queue,
         time=None if message.sent_at is None else _utc(message.sent_at, "sent_at"),
         notbefore=None if message.not_before is None else _utc(message.not_before, "not_before"),
+        expirytime=None if message.expires_at is None else _utc(message.expires_at, "expires_at"),
         idempotencykey=message.idempotency_key or None,
         orderingkey=message.ordering_key or None,
         fairnesskey=message.fairness_key or None,
@@ -326,6 +327,7 @@ class _Optional(NamedTuple):
 _OPTIONAL: Final = (
     _Optional("time", "sent_at", _time),
     _Optional("notbefore", "not_before", _time),
+    _Optional("expirytime", "expires_at", _time),  # CloudEvents' own extension of that name, cloudevents/spec, 2026
     _Optional("idempotencykey", "idempotency_key", _text_or_none),
     _Optional("orderingkey", "ordering_key", _text_or_none),
     _Optional("fairnesskey", "fairness_key", _text_or_none),

@@ -283,10 +283,10 @@ class ResultTimeout(CloudqError):
 
 
 class NoResult(CloudqError):
-    """A task has no result, and won't have one by waiting: it is dead, was cancelled, or its result wasn't kept.
+    """A task has no result, and won't have one by waiting: it is dead, has expired, was cancelled, or none was kept.
 
     Attributes:
-        status: `dead_lettered`, `cancelled` or `succeeded`.
+        status: `dead_lettered`, `expired`, `cancelled` or `succeeded`.
     """
 
     code = "no-result"

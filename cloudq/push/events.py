@@ -39,7 +39,7 @@ _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
 _BOOKS: Final = frozenset({"attemptbase", "generation"})
 # What others may set, too: where the value isn't of that kind, it is something else that is named so.
 _OPTIONS: Final = frozenset(
-    {"fairnesskey", "headers", "idempotencykey", "notbefore", "orderingkey", "queue", "timelimit"}
+    {"expirytime", "fairnesskey", "headers", "idempotencykey", "notbefore", "orderingkey", "queue", "timelimit"}
 )
 _FOREIGN: Final = "foreign"
 

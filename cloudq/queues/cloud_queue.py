@@ -223,7 +223,7 @@ class CloudQueue:
             return
         self._told_unshared = True
         logger.warning(
-            "queue %s doesn't share its capacity by fairness_key: keys are taken, travel along, and have no effect here",
+            "queue %s doesn't share its capacity by fairness_key: keys travel along, and have no effect here",
             self.name,
         )
 

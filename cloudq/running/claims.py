@@ -27,7 +27,7 @@ from cloudq.core.claiming import AlreadyDone, Begun, Claimer
 from cloudq.core.delivery import Delivery
 from cloudq.core.failure import Failure, words_of
 from cloudq.core.message import Message
-from cloudq.core.outcome import DeadLettered, Outcome, Snoozed, Why
+from cloudq.core.outcome import DeadLettered, Expired, Outcome, Snoozed, Why
 from cloudq.core.redriving import former_fingerprints
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.store import Claimed, ClaimKey, Completed, InProgress, Store
@@ -127,7 +127,7 @@ class StoreClaims:
             said=f"{message.task} {message.id}",
         )
 
-    def unrun(self, message: Message, outcome: DeadLettered) -> None:
+    def unrun(self, message: Message, outcome: DeadLettered | Expired) -> None:
         """It has no claim."""
 
     def reachable(self) -> bool:

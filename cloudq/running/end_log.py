@@ -13,7 +13,7 @@ from typing import Final
 
 from cloudq.core.delivery import Delivery
 from cloudq.core.ending import Ending
-from cloudq.core.outcome import Acked, DeadLettered, Outcome, Snoozed, ending_of
+from cloudq.core.outcome import Acked, DeadLettered, Expired, Outcome, Snoozed, ending_of
 from cloudq.core.run_fields import RunFields
 from cloudq.core.safe_log import SafeLogger
 from cloudq.running.log_fields import extra_of
@@ -25,6 +25,7 @@ _LEVELS: Final = {
     Ending.RETRIED: logging.WARNING,
     Ending.LEASE_LOST: logging.WARNING,
     Ending.DEAD_LETTERED: logging.ERROR,
+    Ending.EXPIRED: logging.INFO,
 }
 
 
@@ -46,6 +47,8 @@ def log_end(delivery: Delivery, outcome: Outcome, run: RunFields, lost: Event) -
     said: str = ending.value
     if isinstance(outcome, DeadLettered) or ending is Ending.LEASE_LOST:
         said = f"{said}: {outcome.reason}"  # type: ignore[union-attr]  # what is acknowledged has lost nothing
+    elif isinstance(outcome, Expired):
+        said = outcome.reason
     elif not isinstance(outcome, Acked):
         said = f"{said}, again in {outcome.delay.total_seconds():.1f} s: {outcome.reason}"
     seconds = time.monotonic() - run.began

@@ -24,7 +24,18 @@ from cloudq.core.claiming import AlreadyDone, Begun, Claimer, Claims, KeptResult
 from cloudq.core.delivery import Delivery
 from cloudq.core.failure import words_of
 from cloudq.core.message import Message
-from cloudq.core.outcome import CANCELLED, DUPLICATE, OUTCOMES, Acked, DeadLettered, Outcome, Retried, Snoozed, Why
+from cloudq.core.outcome import (
+    CANCELLED,
+    DUPLICATE,
+    OUTCOMES,
+    Acked,
+    DeadLettered,
+    Expired,
+    Outcome,
+    Retried,
+    Snoozed,
+    Why,
+)
 from cloudq.core.redaction import redacted
 from cloudq.core.run_life import RunState
 from cloudq.core.run_notes import Run, RunNotes
@@ -117,13 +128,13 @@ class NotedRuns:
             noted.begin()
         return NotedBegun(claimed, noted, self._writer(message))
 
-    def unrun(self, message: Message, outcome: DeadLettered) -> None:
-        """Notes that a message is dead-lettered without a run. Never blocks or raises."""
+    def unrun(self, message: Message, outcome: DeadLettered | Expired) -> None:
+        """Notes that a message is dead-lettered, or expired, without a run. Never blocks or raises."""
         if not self._is_noted(message):
             return
         keep = self._keep(message)
-        reason = redacted(outcome.reason)
-        self._aside(message, lambda notes: notes.bury(message.id, message.task, reason, keep=keep))
+        state, reason = _state_of(outcome), redacted(outcome.reason)
+        self._aside(message, lambda notes: notes.bury(message.id, message.task, state, reason, keep=keep))
 
     def _know(self, message: Message, result: bytes | None) -> None:
         """Notes that the work is done, by another message of its key or by a run that couldn't note it."""
@@ -262,6 +273,8 @@ class NotedBegun:
 
 
 def _state_of(outcome: Outcome) -> RunState:
+    if isinstance(outcome, Expired):
+        return RunState.EXPIRED
     if isinstance(outcome, Acked):
         return RunState.SUCCEEDED
     if isinstance(outcome, DeadLettered):
@@ -270,4 +283,6 @@ def _state_of(outcome: Outcome) -> RunState:
 
 
 def _reason(outcome: Outcome) -> str:
-    return "" if isinstance(outcome, Acked) else redacted(outcome.reason)
+    if isinstance(outcome, Expired) or not isinstance(outcome, Acked):
+        return redacted(outcome.reason)
+    return ""

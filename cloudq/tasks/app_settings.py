@@ -60,6 +60,8 @@ class AppSettings(TypedDict, total=False):
             default: a day. `timedelta(0)`: not at all.
         longest_delay: How far away a message's time may be, at least a minute; default: 400 days. A send for later is
             refused; a message from elsewhere that is due later is dead-lettered.
+        propagate_expiry: Whether what a task sends expires no later than the message that it runs for: an inherited
+            deadline. Tasks may say otherwise. Default: no.
         redact: Takes secrets out of the texts of errors that dead letters, retries and a worker's log lines keep: a
             function from text to text. Default: `cloudq.mask_secrets`, which it may call itself. What it raises is
             no secret's end: the text is left out.
@@ -82,6 +84,7 @@ class AppSettings(TypedDict, total=False):
     unknown_task_patience: timedelta | None
     snooze_patience: timedelta | None
     longest_delay: timedelta | None
+    propagate_expiry: bool | None
     redact: Redact | None
     queue_rates: Mapping[str, str | Rate] | None
     outbox_namespace: str | None
@@ -113,7 +116,7 @@ def checked_app_settings(url: object, settings: Mapping[str, Any]) -> dict[str, 
             raise ConfigurationError(f"{name} is a text, not {kind_of(value)}", hint=f"e.g. {example}")
     if retry is not None and not isinstance(retry, RetryPolicy):
         raise ConfigurationError(f"retry is a RetryPolicy, not {retry!r}", hint=f"retry={policy_for(retry)}")
-    for name in ("convert_untyped", "strict_queues"):
+    for name in ("convert_untyped", "strict_queues", "propagate_expiry"):
         switch = settings.get(name)
         if switch is not None and not isinstance(switch, bool):
             raise ConfigurationError(f"{name} is True or False, not {switch!r}", hint=f"{name}=True")

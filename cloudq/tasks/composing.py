@@ -12,6 +12,7 @@ from cloudq.core.moments import plain_datetime
 from cloudq.core.spans import shown
 from cloudq.errors import OptionError, PayloadError
 from cloudq.tasks.definition import Definition
+from cloudq.tasks.expiry_options import expiry
 from cloudq.tasks.home import TaskHome
 from cloudq.tasks.json_values import to_json
 from cloudq.tasks.options import SendOptions, check_send_options
@@ -109,8 +110,16 @@ def message_of(call: Call, definition: Definition, now: datetime) -> Message:
         queue = definition.queue
     elif definition.app.strict_queues is not False:
         refuse_foreign_queue(definition.name, queue, definition.queues)
-    track = definition.run_options.track
-    return _built(definition.name, queue, call.payload, options, now, time_limit=definition.time_limit, track=track)
+    return _built(
+        definition.name,
+        queue,
+        call.payload,
+        options,
+        now,
+        time_limit=definition.time_limit,
+        track=definition.run_options.track,
+        expires=definition.expiry_options.expires,
+    )
 
 
 def undeclared_message(
@@ -137,16 +146,19 @@ def _built(
     *,
     time_limit: timedelta | None = None,
     track: bool = False,
+    expires: timedelta | None = None,
 ) -> Message:
-    if not options and not track:
+    if not options and not track and expires is None:
         return Message(id=_new_id(), task=name, queue=queue, payload=payload, sent_at=now, time_limit=time_limit)
+    due = _due(now, options)
     return Message(
         id=_new_id(),
         task=name,
         queue=queue,
         payload=payload,
         sent_at=now,
-        not_before=_due(now, options),
+        not_before=due,
+        expires_at=expiry(options.get("expires", expires), now, due),
         idempotency_key=options.get("idempotency_key"),
         ordering_key=options.get("ordering_key"),
         fairness_key=options.get("fairness_key"),

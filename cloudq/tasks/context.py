@@ -44,6 +44,11 @@ class Work(Protocol):
         """A transaction that takes longer is warned about."""
         ...
 
+    @property
+    def propagates_expiry(self) -> bool:
+        """Whether what is sent in a run expires no later than the message that it runs for."""
+        ...
+
 
 _current: ContextVar[Context] = ContextVar("cloudq_context")
 
@@ -267,6 +272,14 @@ def open_transaction() -> Transaction[Any] | None:
 def run_of(context: Context) -> WatchedRun | None:
     """What notes its run, if anything does. A friend: users have no need of it."""
     return context._run
+
+
+def inherited_expiry(context: Context) -> datetime | None:
+    """From when on nothing that its run sends is begun any more, if its task says so. A friend of `child_expiry`."""
+    expires_at = context.message.expires_at
+    if expires_at is None or context._work is None or not context._work.propagates_expiry:
+        return None
+    return expires_at
 
 
 def claim_of(context: Context) -> KeyClaim | None:

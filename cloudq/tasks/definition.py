@@ -19,6 +19,7 @@ from cloudq.tasks.binding import Parameters
 from cloudq.tasks.cancelled_on_demand import CancelledOnDemand
 from cloudq.tasks.context import Context, Running, is_done_already, run_of
 from cloudq.tasks.flow_options import FlowOptions, flow_options
+from cloudq.tasks.expiry_options import ExpiryOptions, expiry_options
 from cloudq.tasks.home import TaskHome
 from cloudq.tasks.key_options import KeyOptions, key_options
 from cloudq.tasks.keys import Key, check_key, check_template, key_for
@@ -86,14 +87,15 @@ class Definition:
         self.lease: timedelta | None = self._duration("lease", options.get("lease"))
         self.time_limit: timedelta | None = self._duration("time_limit", options.get("time_limit"))
         self.keys: dict[str, Key] = {}
-        for option in ("idempotency_key", "ordering_key"):
-            key: Key | None = options.get(option)  # type: ignore[assignment]  # both are of type Key
+        for option in ("idempotency_key", "ordering_key", "fairness_key"):
+            key: Key | None = options.get(option)  # type: ignore[assignment]  # all are of type Key
             if key is not None:
                 check_template(option, key, self.parameters.names, self.name)
                 self.keys[option] = key
         self.key_options: KeyOptions = key_options(options, self.parameters.names, self.name)
         self.run_options: RunOptions = run_options(options, self.name)
         self.flow: FlowOptions = flow_options(options, self.parameters.names, self.name)
+        self.expiry_options: ExpiryOptions = expiry_options(options, self.name)
 
     def _duration(self, option: str, value: object) -> timedelta | None:
         if value is None:
@@ -120,8 +122,19 @@ class Definition:
         """The queues that it names, or its app's default one."""
         return self.own_queues or (self.app.default_queue,)
 
+    @property
+    def dead_letters_expired(self) -> bool:
+        """Whether a message that wasn't begun in time is dead-lettered."""
+        return self.expiry_options.on_expired == "dead_letter"
+
+    @property
+    def propagates_expiry(self) -> bool:
+        """Whether what it sends expires no later than the message that it runs for."""
+        own = self.expiry_options.propagate
+        return self.app.propagate_expiry if own is None else own
+
     def keys_for(self, payload: Mapping[str, object], given: SendOptions) -> dict[str, str]:
-        """The idempotency and ordering key that the declaration gives this payload, where the send gives none."""
+        """The keys that the declaration gives this payload, where the send gives none."""
         if not self.keys:
             return {}
         wanted = {option: key for option, key in self.keys.items() if option not in given}

@@ -173,6 +173,11 @@ class Witness:
         """Whether the task is a coroutine function."""
         return self._definition.is_async
 
+    @property
+    def dead_letters_expired(self) -> bool:
+        """Whether a message that expired is dead-lettered."""
+        return self._definition.dead_letters_expired
+
     def load(self, message: Message) -> Message:
         """The message with its payload."""
         try:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cloudq.core.claiming import Claimer
     from cloudq.core.delivery import Delivery
     from cloudq.core.message import Message
-    from cloudq.core.outcome import DeadLettered, Outcome
+    from cloudq.core.outcome import DeadLettered, Expired, Outcome
     from cloudq.tasks.definition import Definition
 
 
@@ -66,7 +66,7 @@ class EagerResult:
         del handler, message
         return False
 
-    def unrun(self, message: Message, outcome: DeadLettered) -> None:
+    def unrun(self, message: Message, outcome: DeadLettered | Expired) -> None:
         """The send raises it."""
 
     def reachable(self) -> bool:

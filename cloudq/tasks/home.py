@@ -32,6 +32,7 @@ class TaskHome(Protocol):
     convert_untyped: bool
     strict_queues: bool | None
     longest_delay: timedelta
+    propagate_expiry: bool
 
     @property
     def clock(self) -> Clock:

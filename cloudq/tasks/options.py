@@ -13,6 +13,7 @@ from cloudq.flow.breakers import Breaker
 from cloudq.flow.rates import Rate
 from cloudq.flow.seats import AtOnce
 from cloudq.queues.names import check_queue
+from cloudq.tasks.expiry_options import check_expires
 from cloudq.tasks.keys import Key, check_key, is_utf8
 from cloudq.tasks.run_options import check_noting
 
@@ -24,9 +25,12 @@ class SendOptions(TypedDict, total=False):
         queue: Instead of the task's first queue; another one that its declaration names (see `strict_queues`).
         delay: Not before this long from now. Excludes `at`. A `timedelta`: bare numbers are refused.
         at: Not before this moment, which needs a UTC offset. Excludes `delay`.
+        expires: It isn't begun any more from then on, and is acknowledged unrun as `expired`; what has begun goes on. A
+            `timedelta` counts from when it may run, a `datetime` needs a UTC offset. Default: the task's `expires`.
         idempotency_key: The same work has the same key; up to 512 characters.
         ordering_key: Messages of one key run one after the other. Needs a queue whose name ends in `.fifo`.
-        fairness_key: Whose message it is, where the backend shares its capacity fairly.
+        fairness_key: Whose message it is: a tenant's, say. Where the backend shares a queue by it, much of one key
+            keeps no other waiting; elsewhere it has no effect, which a warning says once.
         headers: Texts by name that travel with the message.
         track: Whether the store notes from the send on how far it has come; default: the task's `track`. Needs a store.
         debounce: It runs that long from now, and only if no other message of its `waiting_key` is sent so before: then
@@ -40,6 +44,7 @@ class SendOptions(TypedDict, total=False):
     queue: str
     delay: timedelta
     at: datetime
+    expires: timedelta | datetime
     idempotency_key: str
     ordering_key: str
     fairness_key: str
@@ -72,6 +77,7 @@ class TaskOptions(TypedDict, total=False):
         on_store_error: What becomes of a message whose key can't be claimed, as the store is down. `"wait"`, the
             default: it waits, without using an attempt. `"run"`: it runs, perhaps a second time.
         ordering_key: A template or a function for the ordering key of each message.
+        fairness_key: A template or a function for the fairness key of each message.
         aliases: Earlier names, so that messages in flight stay valid after a rename.
         keep_result: For how long the store keeps what the task returns, from its end on; default: not at all. What it
             returns has to travel as JSON, by the function's annotation. Needs a store.
@@ -83,6 +89,12 @@ class TaskOptions(TypedDict, total=False):
         at_once: How many of its messages run at once, in all workers of the app together; see `cloudq.AtOnce` for each
             worker, or each value of a key. Needs a store, but for that of each worker.
         breaker: After how many failures in a row a worker starts nothing of it for a while: see `cloudq.Breaker`.
+        expires: How long after its time (its send, or when its `delay` or `at` is over) a message isn't begun any more;
+            default: it never expires.
+        on_expired: What becomes of one that wasn't begun in time. `"ack"`, the default: it is acknowledged, counted and
+            noted as `expired`. `"dead_letter"`: it goes to the dead-letter queue.
+        propagate_expiry: Whether what the task sends expires no later than the message that it runs for; default: the
+            app's `propagate_expiry`.
     """
 
     queue: str
@@ -95,12 +107,16 @@ class TaskOptions(TypedDict, total=False):
     idempotency_ignore: Collection[str]
     on_store_error: Literal["wait", "run"]
     ordering_key: Key
+    fairness_key: Key
     aliases: Sequence[str]
     keep_result: timedelta
     track: bool
     rate: str | Rate
     at_once: int | AtOnce
     breaker: Breaker
+    expires: timedelta
+    on_expired: Literal["ack", "dead_letter"]
+    propagate_expiry: bool
 
 
 def check_send_options(options: SendOptions, parameters: Collection[str] = ()) -> None:
@@ -136,6 +152,7 @@ def check_send_options(options: SendOptions, parameters: Collection[str] = ()) -
         raise OptionError(
             f"at is a datetime with a UTC offset, not {at!r}", hint="at=datetime(..., tzinfo=timezone.utc)"
         )
+    check_expires(options)
     check_noting(options)
     for name in ("idempotency_key", "ordering_key", "fairness_key", "waiting_key"):
         if name in options:

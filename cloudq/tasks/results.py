@@ -19,8 +19,10 @@ from cloudq.tasks.async_libraries import check_awaitable, in_a_thread, pause
 from cloudq.tasks.definition import Definition
 from cloudq.tasks.result_type import plain_result
 
-Status: TypeAlias = Literal["unknown", "waiting", "running", "retried", "succeeded", "dead_lettered", "cancelled"]
-"""How far a message has come, or how its latest run ended: `retried` will be tried again."""
+Status: TypeAlias = Literal[
+    "unknown", "waiting", "running", "retried", "succeeded", "dead_lettered", "expired", "cancelled"
+]
+"""How far a message has come, or how its latest run ended: `retried` will be tried again, `expired` never began."""
 
 _STATUS: Final[Mapping[RunState, Status]] = {
     RunState.WAITING: "waiting",
@@ -28,6 +30,7 @@ _STATUS: Final[Mapping[RunState, Status]] = {
     RunState.RETRIED: "retried",
     RunState.SUCCEEDED: "succeeded",
     RunState.DEAD_LETTERED: "dead_lettered",
+    RunState.EXPIRED: "expired",
     RunState.CANCELLED: "cancelled",
 }
 _FIRST_PAUSE: Final = timedelta(milliseconds=50)
@@ -46,7 +49,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         value: What the task returned, of its declared type; JSON's own values where the task isn't declared here or
             declares another type by now. `None` unless `kept`.
         kept: Whether the result is there.
-        reason: Why it failed; of what succeeded, why its result isn't kept.
+        reason: Why it failed or expired; of what succeeded, why its result isn't kept.
         attempt: The number of its latest run, from 1; 0 before the first.
         done: How much of `total` is done, by `context.progress`; `None` if the task didn't say.
         total: How much there is to do, if the task said so.

@@ -72,7 +72,7 @@ class Sent(msgspec.Struct, Generic[R_co], frozen=True, kw_only=True):
 
         Raises:
             ResultTimeout: It isn't done yet. It goes on all the same.
-            NoResult: It is dead, was cancelled, or is done and its result wasn't kept.
+            NoResult: It is dead, expired, was cancelled, or is done and its result wasn't kept.
             UnsupportedError: The app has no store, or this was unpickled: see `cloudq.result`.
             StoreUnavailable: The store can't be reached.
             PayloadError: What was kept doesn't fit the type that the task declares here.

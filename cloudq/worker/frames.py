@@ -14,7 +14,7 @@ from cloudq.core import wire
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.ending import Ending
 from cloudq.core.failure import Failure
-from cloudq.core.outcome import ACKED, Acked, DeadLettered, Outcome, Retried, Snoozed, Why
+from cloudq.core.outcome import ACKED, Acked, DeadLettered, Expired, Outcome, Retried, Snoozed, Why
 from cloudq.errors import CloudqError, UndecodableError
 from cloudq.telemetry.reported import Report
 
@@ -140,7 +140,8 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     def of(cls, outcome: Outcome, number: int) -> Done:
         """An outcome in the form that travels."""
         if isinstance(outcome, Acked):
-            return cls(number=number, kind="acked", ending=outcome.ending)
+            reason = outcome.reason if isinstance(outcome, Expired) else ""
+            return cls(number=number, kind="acked", ending=outcome.ending, reason=reason)
         if isinstance(outcome, DeadLettered):
             return cls(number=number, kind="dead_lettered", reason=outcome.reason, failure=outcome.failure)
         if isinstance(outcome, Snoozed):
@@ -163,6 +164,8 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     def outcome(self) -> Outcome:
         """The outcome that travelled."""
+        if self.ending is Ending.EXPIRED:
+            return Expired(reason=self.reason)
         if self.kind == "acked":
             return ACKED if self.ending is Ending.SUCCEEDED else Acked(ending=self.ending)
         if self.kind == "dead_lettered":

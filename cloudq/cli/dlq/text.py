@@ -38,6 +38,7 @@ def show(dead: DeadMessage) -> None:
             ("dead since", moment(dead.dead_at)),
             ("worker", failure and failure.worker),
             ("sent", message and moment(message.sent_at)),
+            ("expires", message and moment(message.expires_at)),
             ("source", message and message.source),
             ("sent to", message.queue if message and message.queue != dead.queue else None),
             ("idempotency key", message and message.idempotency_key),

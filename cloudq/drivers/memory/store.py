@@ -106,7 +106,7 @@ class Shelf:
         # When which entry becomes visible. Entries that changed since are passed over.
         self._due: list[tuple[timedelta, int]] = []
         self._lines: dict[str, deque[int]] = {}
-        # What is ready and hasn't been handed over, once a message had a fairness key: when it became so, and its number.
+        # Once a message had a fairness key: what is ready and wasn't handed over, since when, and its number.
         self._turns: Turns[tuple[timedelta, int]] | None = None
 
     def add(self, entry: Entry) -> None:

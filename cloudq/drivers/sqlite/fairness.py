@@ -5,8 +5,8 @@
  one lap   a  b  c  and what is oldest of all
 ```
 
-So a key with a backlog keeps no other key waiting for longer than a lap. What has no key takes part by its age alone. Where
-the last receive stopped, the next one goes on: each process has its own place in the lap.
+So a key with a backlog keeps no other key waiting for longer than a lap. What has no key takes part by its age alone.
+Where the last receive stopped, the next one goes on: each process has its own place in the lap.
 """
 
 from __future__ import annotations
@@ -53,9 +53,7 @@ def take(
     return leasing.take_chosen(cursor, turns, now=now, until=until), last
 
 
-def _lines(
-    cursor: sqlite3.Cursor, queue: str, limit: int, now: Moment, after: str
-) -> tuple[list[list[int]], str]:
+def _lines(cursor: sqlite3.Cursor, queue: str, limit: int, now: Moment, after: str) -> tuple[list[list[int]], str]:
     """What is ready of each key whose turn it is, and the last of these keys."""
     keys: list[str] = []
     key, wrapped = after, False

@@ -128,7 +128,8 @@ def unstorable(items: Sequence[Outgoing]) -> list[BackendError | None]:
 
 def _untaken(connection: sqlite3.Connection, item: Outgoing) -> BackendError | None:
     try:
-        connection.execute("SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?", (*_row(item, 0), item.fairness_key, item.native_id))
+        values = (*_row(item, 0), item.fairness_key, item.native_id)
+        connection.execute("SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?", values)
     except (TypeError, ValueError, sqlite3.Error) as error:
         return BackendError(f"message {item.id!r} can't be stored: {error}")
     return None

@@ -15,6 +15,7 @@ TOPICS: Final = (
     "dead_letters",
     "deduplication",
     "delays",
+    "expiring",
     "leases",
     "operations",
     "ordering",

@@ -55,6 +55,7 @@ class Script:
 
     is_async = False
     time_limit = None
+    dead_letters_expired = False
     queues: Sequence[str] = ()
 
     def __init__(self, name: str, function: Callable[[Message], object], policy: RetryPolicy) -> None:

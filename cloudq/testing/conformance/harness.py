@@ -75,8 +75,8 @@ class Harness(ABC):
         counts_given_back: Whether a release that gives the attempt back counts as a delivery.
         sets_the_clock: Whether the kit may set its `FakeClock`, and have the machine sleep: where the driver counts
             leases by `clock.elapsed()`, and no service of its own by what `clock.now()` says.
-        shares_at_once: Whether fairness keys have their effect whatever is under way, where the queue shares by them at all;
-            a service may need many messages in flight before one key counts as having too much.
+        shares_at_once: Whether fairness keys, where the queue shares by them, have their effect whatever is under way; a
+            service may need many messages in flight before one key counts as having too much.
         remembers_until_done: Whether the window of a native id begins when its message is done, not when it is sent.
     """
 

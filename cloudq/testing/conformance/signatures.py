@@ -26,6 +26,7 @@ ALTERED = {
     "source": "/else",
     "type": "conformance.other",
     "time": "2026-01-31T12:00:00.250Z",
+    "expirytime": "2030-01-31T12:00:00Z",
     "idempotencykey": "key",
     "orderingkey": "key",
     "fairnesskey": "key",

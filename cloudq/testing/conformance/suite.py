@@ -14,6 +14,7 @@ from cloudq.testing.conformance.dead_letter_repair import DeadLettersRepaired
 from cloudq.testing.conformance.dead_letters import DeadLettersKept
 from cloudq.testing.conformance.deduplication import Deduplication
 from cloudq.testing.conformance.delays import Delays
+from cloudq.testing.conformance.expiring import Expiring
 from cloudq.testing.conformance.harness import Harness
 from cloudq.testing.conformance.leases import Leases
 from cloudq.testing.conformance.operations import Operations
@@ -38,6 +39,7 @@ class DriverConformance(
     Ordering,
     Deduplication,
     Delays,
+    Expiring,
     Cancelling,
     Operations,
     Concurrency,

@@ -173,11 +173,19 @@ class Running:
     def test_what_is_dead_without_a_run_is_noted(self, bench: StoreBench) -> None:
         """In place of a run whose worker died, but not of what is done."""
         _started(bench)
-        _runs(bench).bury(ID, "t", "it kills its worker", keep=None)
+        _runs(bench).bury(ID, "t", RunState.DEAD_LETTERED, "it kills its worker", keep=None)
         assert (_seen(bench).record.state, _seen(bench).record.attempt) == (RunState.DEAD_LETTERED, 1)
         _runs(bench).know(ID, "t", b"42", "", keep=None)
-        _runs(bench).bury(ID, "t", "late", keep=None)
+        _runs(bench).bury(ID, "t", RunState.DEAD_LETTERED, "late", keep=None)
         assert (_seen(bench).record.state, _seen(bench).record.result) == (RunState.SUCCEEDED, b"42")
+
+    def test_what_expired_without_a_run_is_noted(self, bench: StoreBench) -> None:
+        """And begins anew if it is sent again with more time."""
+        _runs(bench).track(ID, "t")
+        _runs(bench).bury(ID, "t", RunState.EXPIRED, "expired 4 min ago", keep=None)
+        assert (_seen(bench).record.state, _seen(bench).record.reason) == (RunState.EXPIRED, "expired 4 min ago")
+        assert _runs(bench).cancel(ID) is CancelAnswer.TOO_LATE
+        assert _started(bench).end(RunState.SUCCEEDED, result=b"42")
 
     def test_a_run_that_is_given_back_waits(self, bench: StoreBench) -> None:
         """And is started again, under its number."""

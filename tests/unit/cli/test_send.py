@@ -124,7 +124,6 @@ def test_unchecked_is_silent(cli):
         (("t", "--queue", "emails-dlq"), "option", "dead-letter"),
         (("t", "--idempotency-key", ""), "option", "--idempotency-key is"),
         (("t", "--ordering-key", "a"), "unsupported", "fifo"),
-        (("t", "--fairness-key", "a"), "unsupported", "by --fairness-key"),
         (("", "--unchecked"), "option", "no name of a task"),
     ],
 )

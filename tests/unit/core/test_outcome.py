@@ -15,6 +15,7 @@ from cloudq.core.outcome import (
     DUPLICATE,
     Acked,
     DeadLettered,
+    Expired,
     Outcome,
     Retried,
     Snoozed,
@@ -34,7 +35,7 @@ def test_a_retry_uses_up_an_attempt_unless_it_says_otherwise() -> None:
     assert retried != Retried(delay=timedelta(seconds=1), reason="it broke", counted=False)
 
 
-@pytest.mark.parametrize("outcome", [ACKED, DeadLettered(reason="x", failure=Failure(reason="x"))])
+@pytest.mark.parametrize("outcome", [ACKED, DeadLettered(reason="x", failure=Failure(reason="x")), Expired(reason="x")])
 def test_an_outcome_is_never_changed(outcome: object) -> None:
     """Middleware returns another one instead."""
     with pytest.raises(AttributeError):
@@ -46,6 +47,7 @@ def test_an_outcome_is_never_changed(outcome: object) -> None:
     [
         (ACKED, Ending.SUCCEEDED),
         (DUPLICATE, Ending.DUPLICATE),
+        (Expired(reason="expired 4 min ago"), Ending.EXPIRED),
         (CANCELLED, Ending.CANCELLED),
         (AlreadyDone(result=b"7"), Ending.DUPLICATE),
         (Retried(delay=timedelta(0), reason="it broke"), Ending.RETRIED),

@@ -22,6 +22,7 @@ FULL = Message(
     payload={"user_id": 42, "names": ["é", None, 1.5, {"deep": [2**70]}]},
     sent_at=AT,
     not_before=AT + timedelta(hours=1),
+    expires_at=AT + timedelta(hours=2, microseconds=5),
     idempotency_key="a",
     ordering_key="b",
     fairness_key="c",

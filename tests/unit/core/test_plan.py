@@ -16,7 +16,7 @@ from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Ack, Capabilities, NativeDeadLetter, Outgoing, Release
 from cloudq.core.failure import Failure
 from cloudq.core.message import Message, native_copy_id
-from cloudq.core.outcome import ACKED, DeadLettered, Outcome, Retried
+from cloudq.core.outcome import ACKED, Acked, DeadLettered, Expired, Outcome, Retried
 from cloudq.core.plan import COPY_FAILED_DELAY, ZERO, Plan, outgoing, plan
 from cloudq.errors import BackendError, MessageTooLarge
 
@@ -270,6 +270,17 @@ def test_keys_are_given_only_to_backends_that_know_them(ordering: bool, fairness
     assert expected == (made.ordering_key, made.fairness_key, made.native_id, made.failure)
 
 
+@pytest.mark.parametrize("message", [MESSAGE, None])
+def test_a_fairness_key_that_the_backend_has_stands_above_the_body_s(message: Message | None) -> None:
+    """Another program gave it to the backend alone; so every copy is shared by what the message is shared by."""
+    delivery = replace(delivered(message), fairness_key="theirs")
+    fair, dead = replace(SQS, fairness=True), DeadLettered(reason="boom", failure=FAILURE)
+    outcomes: list[Outcome] = [dead, Retried(delay=LONGER, reason="later")] if message else [dead]
+    for outcome in outcomes:
+        assert ["theirs"] == [copy.fairness_key for copy in plan(delivery, outcome, fair, NOW).copies]
+        assert [None] == [copy.fairness_key for copy in plan(delivery, outcome, SQS, NOW).copies]
+
+
 # ── what holds of every plan ─────────────────────────────────────────────────────────────────────────────
 
 delays = st.sampled_from([ZERO, timedelta(microseconds=1), MINUTE, LONGER, timedelta(days=30), timedelta.max])
@@ -311,11 +322,12 @@ def deliveries(draw: st.DrawFn) -> Delivery:
         group=draw(st.none() | st.just("k")),
         attempt=draw(st.integers(0, 9)),
     )
-    return replace(drawn, failure=draw(failures))
+    return replace(drawn, failure=draw(failures), fairness_key=draw(st.none() | st.just("theirs")))
 
 
 outcomes: st.SearchStrategy[Outcome] = st.one_of(
     st.just(ACKED),
+    st.just(Expired(reason="expired 4 min ago")),
     st.builds(Retried, delay=delays | st.just(-MINUTE), reason=st.just("r"), counted=st.booleans(), failure=failures),
     st.builds(DeadLettered, reason=st.just("r"), failure=failures.filter(bool)),
 )
@@ -341,7 +353,7 @@ def holds_of_a_plan(delivery: Delivery, outcome: Outcome, capabilities: Capabili
 
     assert isinstance(made.final, (Ack, Release, NativeDeadLetter))
     # Gone only if it is done, or somewhere else.
-    assert isinstance(made.final, Ack) == (outcome == ACKED or len(made.copies) > 0)
+    assert isinstance(made.final, Ack) == (isinstance(outcome, Acked) or len(made.copies) > 0)
     assert len(made.copies) <= 1
     # And not gone if it couldn't be put there.
     assert isinstance(made.on_copy_failure, Release)

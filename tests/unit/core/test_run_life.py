@@ -36,6 +36,7 @@ def test_every_call_has_an_answer_for_all_that_can_be_seen() -> None:
         (record(RunState.SUCCEEDED, "other"), Seen.SUCCEEDED),
         (record(RunState.SUCCEEDED, "other", unwanted=True), Seen.SUCCEEDED),
         (record(RunState.DEAD_LETTERED), Seen.DEAD_LETTERED),
+        (record(RunState.EXPIRED, unwanted=True), Seen.EXPIRED),
         (record(RunState.CANCELLED, unwanted=True), Seen.CANCELLED),
     ],
 )
@@ -85,6 +86,7 @@ def test_for_how_long_notes_are_kept() -> None:
     assert run_life.kept_for(RunState.SUCCEEDED, hour) == hour
     assert run_life.kept_for(RunState.SUCCEEDED, None) == timedelta(days=1)
     assert run_life.kept_for(RunState.CANCELLED, hour) == hour
+    assert run_life.kept_for(RunState.EXPIRED, hour) == hour
     assert {
         run_life.kept_for(state, hour) for state in (RunState.WAITING, RunState.RUNNING, RunState.DEAD_LETTERED)
     } == {timedelta(days=31)}

@@ -48,9 +48,11 @@ def signed(**changes: object) -> bytes:
 def by_hand(event: dict[str, str], data_sha256: str, key: str, secret: bytes) -> str:
     """The signature by the documentation's words, without the module."""
     names = ["id", "source", "type", "time", "idempotencykey", "orderingkey", "fairnesskey", "timelimit", "headers"]
-    values = ["1", key, *(event.get(name, "") for name in [*names, "traceparent", "tracestate"]), data_sha256]
+    version = "2" if event.get("expirytime") else "1"
+    values = [version, key, *(event.get(name, "") for name in [*names, "traceparent", "tracestate"]), data_sha256]
+    values += [event["expirytime"]] if version == "2" else []
     text = b"".join(str(len(value.encode())).encode() + b":" + value.encode() for value in values)
-    return f"1.{key}.{hmac.new(secret, text, 'sha256').hexdigest()}"
+    return f"{version}.{key}.{hmac.new(secret, text, 'sha256').hexdigest()}"
 
 
 def test_a_signature_is_what_the_documentation_says() -> None:
@@ -104,6 +106,29 @@ def test_whatever_of_it_is_altered_the_signature_does_not_fit(name: str, value: 
     assert "its signature doesn't fit" in (fault_in(altered, KEYS) or "")
 
 
+EXPIRING = {"expirytime": "2026-01-31T14:00:00+01:00"}
+
+
+def test_when_it_expires_is_signed_with_it() -> None:
+    """In a list of its own version, so that what doesn't expire is understood by older workers."""
+    body = signed(**EXPIRING)
+    texts = {name: str(value) for name, value in (FULL | EXPIRING).items() if name != "data"}
+    expected = by_hand(texts, hashlib.sha256(b'{"n": 1}').hexdigest(), "new", b"\x0f" * 32)
+    assert (expected, None) == (json.loads(body)[ATTRIBUTE], fault_in(body, KEYS))
+    assert ("2.new.", "1.new.") == (expected[:6], json.loads(signed())[ATTRIBUTE][:6])
+
+
+@pytest.mark.parametrize("expirytime", ["2026-01-31T13:00:00Z", "2027-01-31T14:00:00+01:00", None])
+def test_nobody_gives_a_signed_message_another_time(expirytime: str | None) -> None:
+    """Neither more of it nor for ever, and not in other words; nor is one put on that had none."""
+    event = json.loads(signed(**EXPIRING))
+    assert fault_in(json.dumps(event | {"expirytime": expirytime}).encode(), KEYS) is not None
+    version_1 = {**event, ATTRIBUTE: event[ATTRIBUTE].replace("2.new", "1.new"), "expirytime": expirytime}
+    assert fault_in(json.dumps(version_1).encode(), KEYS) is not None
+    if expirytime is not None:
+        assert fault_in(json.dumps(json.loads(signed()) | {"expirytime": expirytime}).encode(), KEYS) is not None
+
+
 def test_values_do_not_move_from_one_attribute_to_the_next() -> None:
     """The lengths keep them apart."""
     body = json.loads(signed(idempotencykey="ab", orderingkey="c"))
@@ -153,7 +178,8 @@ MALFORMED = [
     (f"1.new.{'0' * 64}\n", "isn't VERSION.KEY.HEXADECIMAL"),
     (f"1.{'n' * 33}.{'0' * 64}", "isn't VERSION.KEY.HEXADECIMAL"),
     (f"01.new.{'0' * 64}", "isn't VERSION.KEY.HEXADECIMAL"),
-    (f"2.new.{'0' * 64}", "is of version 2, and this worker knows 1"),
+    (f"3.new.{'0' * 64}", "is of version 3, and this worker knows 1 and 2"),
+    (f"2.new.{'0' * 64}", "is of version 2, and that of an event is 2 if it has an expirytime"),
     (f"1.other.{'0' * 64}", "the key 'other', which isn't one of this worker's: new, old"),
     (f"1.new.{'0' * 64}", "doesn't fit"),
 ]
@@ -245,6 +271,7 @@ def test_what_is_not_signed_keeps_nothing() -> None:
         source=st.text(min_size=1, max_size=9),
         payload=st.dictionaries(st.text(max_size=5), st.floats(allow_nan=False, allow_infinity=False) | st.text()),
         sent_at=st.none() | st.datetimes(timezones=st.just(UTC)),
+        expires_at=st.none() | st.datetimes(timezones=st.just(UTC)),
         idempotency_key=st.none() | st.text(min_size=1, max_size=9),
         ordering_key=st.none() | st.text(min_size=1, max_size=9),
         fairness_key=st.none() | st.text(min_size=1, max_size=9),

@@ -24,8 +24,8 @@ from cloudq.errors import PayloadError, UndecodableError
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 OWN = {
     "specversion", "id", "source", "type", "datacontenttype", "wireversion", "queue", "time", "notbefore",
-    "idempotencykey", "orderingkey", "fairnesskey", "attemptbase", "generation", "timelimit", "headers", "data",
-    "data_base64", "traceparent", "tracestate", "dataref", "datasha256", "datasize",
+    "expirytime", "idempotencykey", "orderingkey", "fairnesskey", "attemptbase", "generation", "timelimit", "headers",
+    "data", "data_base64", "traceparent", "tracestate", "dataref", "datasha256", "datasize",
 }  # fmt: skip
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
@@ -52,6 +52,7 @@ messages = st.builds(
     source=some_text,
     sent_at=times,
     not_before=times,
+    expires_at=times,
     idempotency_key=st.none() | some_text,
     ordering_key=st.none() | some_text,
     fairness_key=st.none() | some_text,
@@ -112,6 +113,7 @@ def test_the_full_message_byte_for_byte() -> None:
         source="web",
         sent_at=NOW,
         not_before=NOW + timedelta(minutes=1, microseconds=5),
+        expires_at=NOW + timedelta(hours=1),
         idempotency_key="welcome-42",
         ordering_key="user-42",
         fairness_key="tenant-7",
@@ -124,8 +126,9 @@ def test_the_full_message_byte_for_byte() -> None:
     expected = (
         '{"subject":"42","specversion":"1.0","id":"01J","source":"web","type":"shop.tasks.welcome",'
         '"datacontenttype":"application/json","wireversion":1,"queue":"mail","time":"2026-01-01T12:00:00Z",'
-        '"notbefore":"2026-01-01T12:01:00.000005Z","idempotencykey":"welcome-42","orderingkey":"user-42",'
-        '"fairnesskey":"tenant-7","attemptbase":2,"generation":3,"timelimit":300,"traceparent":"00-0af7-b7ad-01",'
+        '"notbefore":"2026-01-01T12:01:00.000005Z","expirytime":"2026-01-01T13:00:00Z",'
+        '"idempotencykey":"welcome-42","orderingkey":"user-42","fairnesskey":"tenant-7","attemptbase":2,"generation":3,"timelimit":300,'
+        '"traceparent":"00-0af7-b7ad-01",'
         '"tracestate":"vendor=1","headers":"{\\"tenant\\":\\"7\\"}","data":{"user_id":42}}'
     )
     assert expected == wire.encode(message).decode()
@@ -201,6 +204,8 @@ def test_the_smallest_message() -> None:
         ({"time": None}, "sent_at", None),
         ({"notbefore": "2026-01-01T12:00:00.123456789Z"}, "not_before", NOW.replace(microsecond=123457)),
         ({"notbefore": "9999-12-31T23:59:59.999999Z"}, "not_before", datetime.max.replace(tzinfo=UTC)),
+        ({"expirytime": "2026-01-01T13:00:00+01:00"}, "expires_at", NOW),
+        ({"expirytime": None}, "expires_at", None),
         ({"notbefore": "0001-01-01T00:00:00Z"}, "not_before", datetime.min.replace(tzinfo=UTC)),
         ({"idempotencykey": ""}, "idempotency_key", None),
         ({"orderingkey": "k"}, "ordering_key", "k"),

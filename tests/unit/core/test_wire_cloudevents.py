@@ -47,8 +47,8 @@ def test_they_read_our_message() -> None:
     message = Message(
         id="id-1", task="shop.tasks.welcome", queue="emails", source="web", payload={"name": "Zoë", "n": [1, None]},
         sent_at=NOW, not_before=NOW + timedelta(minutes=5), idempotency_key="k", ordering_key="o", fairness_key="f",
-        attempt_base=2, generation=3, headers={"locale": "de", "traceparent": "00-1-2-01"},
-        extensions={"subject": "42"},
+        attempt_base=2, generation=3, expires_at=NOW + timedelta(hours=1), extensions={"subject": "42"},
+        headers={"locale": "de", "traceparent": "00-1-2-01"},
     )  # fmt: skip
     event = read_by_them(wire.encode(message))
     assert ("id-1", "shop.tasks.welcome", "web", "1.0", "42", NOW, "application/json") == (
@@ -58,6 +58,7 @@ def test_they_read_our_message() -> None:
     assert {"name": "Zoë", "n": [1, None]} == event.get_data()
     expected = {
         "wireversion": 1, "queue": "emails", "notbefore": "2026-01-01T12:05:00.250000Z", "idempotencykey": "k",
+        "expirytime": "2026-01-01T13:00:00.250000Z",
         "orderingkey": "o", "fairnesskey": "f", "attemptbase": 2, "generation": 3, "headers": '{"locale":"de"}',
         "traceparent": "00-1-2-01",
     }  # fmt: skip

@@ -45,7 +45,7 @@ extensions = st.dictionaries(
 )
 messages = st.builds(
     Message, id=some_text, task=some_text, queue=texts, source=some_text, sent_at=times, not_before=times,
-    payload=st.dictionaries(texts, values, max_size=4), attempt_base=counts, generation=counts,
+    expires_at=times, payload=st.dictionaries(texts, values, max_size=4), attempt_base=counts, generation=counts,
     idempotency_key=maybe_text, ordering_key=maybe_text, fairness_key=maybe_text, extensions=extensions,
     headers=st.dictionaries(texts | st.just("traceparent"), texts, max_size=3),
     time_limit=st.none() | st.timedeltas(timedelta(milliseconds=1), timedelta(days=99)),
@@ -106,6 +106,7 @@ def test_every_encoded_message_validates(message: Message) -> None:
     [
         {},
         *({name: None} for name in ("queue", "time", "notbefore", "idempotencykey", "wireversion", "headers", "data")),
+        {"expirytime": None},
         {"data": {}, "data_base64": None},
         {"data": None, "data_base64": "e30="},
         {"data_base64": "eyJhIjoxfQ=="},
@@ -133,6 +134,7 @@ def test_what_the_schema_allows_is_decoded(changes: dict[str, object]) -> None:
         {"specversion": "0.3"},
         {"wireversion": 3},
         *({name: 5} for name in ("queue", "idempotencykey", "orderingkey", "time", "notbefore", "headers")),
+        {"expirytime": 5},
         *({"data": data} for data in ([], "{}", 5)),
         {"data": {}, "data_base64": "e30="},
         *({"data_base64": data} for data in ("***", 5)),

@@ -148,6 +148,7 @@ FOREIGN = {
     "headers": "gzip",
     "timelimit": "soon",
     "notbefore": "tomorrow",
+    "expirytime": "tomorrow",
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 from cloudq import App
 from cloudq.errors import OptionError, SendManyError, UnsupportedError
 from cloudq.testing import in_memory, run_all, sent
-from cloudq.testing.profiles import sqs_like
+from cloudq.testing.profiles import cloud_tasks_like, sqs_like
 from tests.ids import shown
 
 HOUR = timedelta(hours=1)
@@ -144,7 +144,6 @@ UNSUPPORTED = [
     ({"queue": "q.fifo"}, "the message has none"),
     ({"queue": "q.fifo", "ordering_key": "k", "delay": HOUR}, "exclude each other"),
     ({"queue": "q.fifo", "ordering_key": "k", "at": NOON}, "exclude each other"),
-    ({"fairness_key": "tenant"}, "doesn't share its capacity"),
 ]
 
 
@@ -169,6 +168,18 @@ def test_what_the_queue_can_do_is_carried():
         task.options(queue="q.fifo", ordering_key="k").send(1)
         fair, ordered = sent(app)
     assert ("a", "k") == (fair.fairness_key, ordered.ordering_key)
+
+
+def test_a_fairness_key_is_taken_everywhere_and_told_of_once_where_it_has_no_effect(caplog):
+    """So that the same function runs on any backend; the key travels with the message."""
+    with in_memory(App(), capabilities=cloud_tasks_like) as app:
+        task = app.task("t")(order).options(fairness_key="tenant-7")
+        task.send(1)
+        asyncio.run(task.asend(2))
+        app.send_many([task.call(3)])
+        assert ["tenant-7"] * 3 == [message.fairness_key for message in sent(app)]
+        assert ["tenant-7"] * 3 == [run.message.fairness_key for run in run_all(app).runs]
+    assert 1 == caplog.text.count("doesn't share its capacity by fairness_key")
 
 
 def test_a_parameter_given_as_an_option_is_told_from_a_misspelt_one(app):

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.failure import Failure
-from cloudq.core.outcome import ACKED, CANCELLED, DeadLettered, Outcome, Retried, Snoozed, Why
+from cloudq.core.outcome import ACKED, CANCELLED, DeadLettered, Expired, Outcome, Retried, Snoozed, Why
 from cloudq.testing.clock import FakeClock
 from cloudq.worker.frames import MAX_FRAME, Channel, Done, FrameError, LeaseIsLost, Ready, RunRequest
 from tests.unit.worker.fakes import delivery
@@ -40,6 +40,7 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
         Retried(delay=timedelta(days=3, microseconds=7), reason="later", counted=False),
         Snoozed(delay=timedelta(days=3, microseconds=7), why=Why.STORE_DOWN, reason="later"),
         Retried(delay=timedelta(0), reason="no", failure=FAILURE),
+        Expired(reason="expired 4 min ago"),
         DeadLettered(reason="no", failure=FAILURE),
     ],
     ids=lambda outcome: type(outcome).__name__,

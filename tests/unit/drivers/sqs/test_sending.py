@@ -231,7 +231,7 @@ def test_a_fairness_key_is_a_group_of_a_standard_queue(driver, sqs):
     "outcome", [Retried(delay=300 * SECOND, reason="later"), Snoozed(delay=SECOND, reason="not now"), DEAD], ids=str
 )
 def test_a_group_that_another_program_set_survives_our_copies(driver, sqs, clock, key, outcome):
-    """On a standard queue, whether the body names another key or none: the service shares by what its sender gave it."""
+    """On a standard queue, whether the body names another key or none: by that one the service shares."""
     body = wire.encode(Message(id="1", task="t", queue="q", fairness_key=key))
     driver.send([item(body=body, fairness_key="theirs")])
     (delivery,) = receive(driver)

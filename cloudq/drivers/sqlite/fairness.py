@@ -42,38 +42,47 @@ def take(
         limit: How many at most; at least 1.
         now: The moment.
         until: When the leases end.
-        after: The key whose turn was last, or `START`.
+        after: Where the last receive stopped, or `START`.
 
     Returns:
-        The rows in the order of their turns, and the key whose turn was last.
+        The rows in the order of their turns, and where it stopped.
     """
-    lines, last = _lines(cursor, queue, limit, now, after)
-    oldest = [seq for (seq,) in cursor.execute(_OLDEST, (queue, now.wall, limit))]
-    turns = _dealt([*lines, oldest], limit)
-    return leasing.take_chosen(cursor, turns, now=now, until=until), last
+    turns, last = _turns(cursor, queue, limit, now, after)
+    share = -(-limit // len(turns)) if turns else 0
+    lines = {turn: _ready(cursor, queue, turn, now, limit if turn == START else share) for turn in turns}
+    if START not in lines:  # what is left to take, if that is all that there is
+        lines[START] = _ready(cursor, queue, START, now, limit)
+    return leasing.take_chosen(cursor, _dealt(list(lines.values()), limit), now=now, until=until), last
 
 
-def _lines(cursor: sqlite3.Cursor, queue: str, limit: int, now: Moment, after: str) -> tuple[list[list[int]], str]:
-    """What is ready of each key whose turn it is, and the last of these keys."""
-    keys: list[str] = []
-    key, wrapped = after, False
+def _turns(cursor: sqlite3.Cursor, queue: str, limit: int, now: Moment, after: str) -> tuple[list[str], str]:
+    """Whose turns come next, of those that have something ready, and where the walk over the keys stopped.
+
+    It goes once around. `START` stands for what is oldest of all, whose turn is between the last key and the first.
+    """
+    turns: list[str] = []
+    at, wrapped = after, False
     for _ in range(MOST_KEYS):
-        found = cursor.execute(_NEXT_KEY, (queue, key)).fetchone()
-        if found is None or (wrapped and found[0] > after):
-            if wrapped or after == START:
-                break
-            key, wrapped = START, True
-            continue
-        key = found[0]
-        if cursor.execute(_READY, (queue, key, now.wall, 1)).fetchone() is not None:
-            keys.append(key)
-        if len(keys) == limit:
+        found = cursor.execute(_NEXT_KEY, (queue, at)).fetchone()
+        if len(turns) == limit or (wrapped and (found is None or found[0] > after)):
             break
-    if not keys:
-        return [], after
-    share = -(-limit // len(keys))
-    lines = [[seq for (seq,) in cursor.execute(_READY, (queue, one, now.wall, share))] for one in keys]
-    return lines, keys[-1]
+        if found is None:
+            turns.append(START)
+            at, wrapped = START, True
+            if after == START:
+                break
+            continue
+        at = found[0]
+        if _ready(cursor, queue, at, now, 1):
+            turns.append(at)
+    return turns, at
+
+
+def _ready(cursor: sqlite3.Cursor, queue: str, turn: str, now: Moment, limit: int) -> list[int]:
+    """The numbers of what is ready and may be taken in a turn, the oldest first."""
+    if turn == START:
+        return [seq for (seq,) in cursor.execute(_OLDEST, (queue, now.wall, limit))]
+    return [seq for (seq,) in cursor.execute(_READY, (queue, turn, now.wall, limit))]
 
 
 def _dealt(lines: list[list[int]], limit: int) -> list[int]:

@@ -232,6 +232,12 @@ class QueueNotFound(BackendError):
     code = "queue-not-found"
 
 
+class QueuePaused(BackendError):
+    """Somebody has paused the queue: nothing of it is handed over until it is resumed. Nothing is wrong."""
+
+    code = "queue-paused"
+
+
 class PermissionDenied(BackendError):
     """The credentials, or the file's mode, don't allow this."""
 

@@ -44,6 +44,8 @@ def proxy(emulator: ServiceBusEmulator) -> Iterator[AmqpProxy]:
 class ServiceBusHarness(Harness):
     """Two queues of their own for each test."""
 
+    pause_cuts_off = True
+
     def __init__(self, emulator: ServiceBusEmulator, proxy: AmqpProxy, suffix: str = "") -> None:
         super().__init__(clock=CLOCK, queue=f"kit-{uuid.uuid4().hex[:12]}{suffix}")
         self.emulator = emulator

@@ -224,6 +224,13 @@ class Calls:
             if getattr(paused, "state", None) != Queue.State.PAUSED:
                 raise unknown(queue, "whether the queue is paused")
 
+    def resume_queue(self, parent: str, queue: str) -> None:
+        """Makes a queue push again."""
+        with _translating(queue):
+            resumed = self._client().resume_queue(name=parent, retry=None, timeout=self._left())
+            if getattr(resumed, "state", None) != Queue.State.RUNNING:
+                raise unknown(queue, "whether the queue is resumed")
+
     # ── operations ───────────────────────────────────────────────────────────────────────────────────────
 
     def _create_by_batch(self, parent: str, tasks: Sequence[Task], queue: str) -> list[SendResult]:

@@ -19,7 +19,7 @@ from cloudq.core.driver import Capabilities, Final, Outgoing, QueueStats, SendRe
 from cloudq.core.plain_text import check_plain_text
 from cloudq.core.push import PushRequest, PushResponse
 from cloudq.core.queue_settings import QueueSettings
-from cloudq.drivers.cloud_tasks import cancelling, counting, inspecting, limits, making, pushing
+from cloudq.drivers.cloud_tasks import cancelling, counting, inspecting, limits, making, pausing, pushing
 from cloudq.drivers.cloud_tasks.calls import Service
 from cloudq.drivers.cloud_tasks.client import EMULATOR, Clients, open_client
 from cloudq.drivers.cloud_tasks.dead_letters import CloudTasksDeadLetters
@@ -150,6 +150,18 @@ class CloudTasksDriver:
         """By `DeleteTask`, up to 15 seconds before its time: what is under way it would delete as well."""
         calls = self._service.calls(most=limits.LONGEST_CANCEL)
         return cancelling.cancel(calls, self._names.queue(queue), queue, receipt, self._clock)
+
+    def pause(self, queue: str) -> bool:
+        """By `PauseQueue`: the service takes messages and pushes none."""
+        return pausing.pause(self._service.calls(), self._names.queue(queue), queue)
+
+    def resume(self, queue: str) -> bool:
+        """By `ResumeQueue`."""
+        return pausing.resume(self._service.calls(), self._names.queue(queue), queue)
+
+    def is_paused(self, queue: str) -> bool:
+        """As the queue's state says."""
+        return pausing.is_paused(self._service.calls(), self._names.queue(queue), queue)
 
     def dead_letters(self, queue: str) -> CloudTasksDeadLetters:
         """The tasks of the queue's dead-letter queue."""

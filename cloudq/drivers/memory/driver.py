@@ -21,6 +21,7 @@ from cloudq.core.driver import (
 )
 from cloudq.core.message import dead_letter_queue, is_ordered
 from cloudq.drivers.memory.dead_letters import MemoryDeadLetters
+from cloudq.drivers.memory.pausing import Pausing
 from cloudq.drivers.memory.settling import Settler, batch_refused
 from cloudq.drivers.memory.store import Entry, Shelf, Store
 from cloudq.errors import BackendError, MessageTooLarge, QueueNotFound, UnsupportedError
@@ -34,7 +35,7 @@ ANY_DELAY: Const = timedelta(days=100 * 365)
 COPY_ROOM: Const = 16 * 1024
 
 
-class MemoryDriver:
+class MemoryDriver(Pausing):
     """Keeps messages in this process; implements `cloudq.core.driver.PullDriver`. Thread-safe.
 
     Args:
@@ -130,6 +131,7 @@ class MemoryDriver:
             interruptions = self._interruptions
             deadline = self._clock.elapsed() + wait
             while not self._closed:
+                self._raise_if_paused(queue)
                 now = self._clock.elapsed()
                 taken = list(islice(self._lease_ready(queue, lease, capabilities), most))
                 if taken or now >= deadline or interruptions != self._interruptions:

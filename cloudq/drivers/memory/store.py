@@ -245,6 +245,7 @@ class Store:
     def __init__(self) -> None:
         self.changed = Condition()
         self.shelves: dict[str, Shelf] = {}
+        self.paused: set[str] = set()
         self.sent: deque[Outgoing] = deque(maxlen=SENT_KEPT)
         self.numbers = count(1)
         self.serials = count(1)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from azure.core.exceptions import ResourceExistsError
 from azure.core.pipeline.transport import HttpRequest, RequestsTransport
-from azure.servicebus.management import ServiceBusAdministrationClient
+from azure.servicebus.management import EntityStatus, ServiceBusAdministrationClient
 
 from cloudq.core.driver import QueueStats
 from cloudq.core.message import is_ordered
@@ -67,6 +67,44 @@ class Admin:
                 return inspecting.settings(client, self._prefix + queue)
         except Exception as error:
             raise translate(error, queue) from error
+
+    def set_receivable(self, queue: str, *, receivable: bool) -> bool:
+        """Has the service hand over the queue's messages, or not. Whether that is news. It takes them either way.
+
+        Raises:
+            UnsupportedError: It is a subscription; or somebody has disabled the queue altogether, or sends to it.
+        """
+        if is_subscription(queue):
+            raise UnsupportedError(
+                f"{queue!r} is a subscription, which can't be paused", hint="set its status with your infrastructure"
+            )
+        wanted = EntityStatus.ACTIVE if receivable else EntityStatus.RECEIVE_DISABLED
+        try:
+            with self._make() as client:
+                found = client.get_queue(self._prefix + queue)
+                if found.status == wanted:
+                    return False
+                if found.status not in {EntityStatus.ACTIVE, EntityStatus.RECEIVE_DISABLED}:
+                    raise UnsupportedError(
+                        f"queue {queue!r} is {found.status}, which is more than paused",
+                        hint="somebody else has set that: set it to Active with your infrastructure",
+                    )
+                found.status = wanted
+                client.update_queue(found)
+        except Exception as error:
+            raise translate(error, queue) from error
+        return True
+
+    def is_receivable(self, queue: str) -> bool:
+        """Whether the service hands its messages over."""
+        if is_subscription(queue):
+            return True
+        try:
+            with self._make() as client:
+                status: object = client.get_queue(self._prefix + queue).status
+        except Exception as error:
+            raise translate(error, queue) from error
+        return status in {EntityStatus.ACTIVE, EntityStatus.SEND_DISABLED}
 
     def make_queue(self, queue: str) -> bool:
         """Makes a queue, with sessions where its name ends in `.fifo`. `False`: it was there, and is as it was."""

@@ -24,7 +24,7 @@ from cloudq.drivers.service_bus import batch_delete, deadlines, inspecting, limi
 from cloudq.drivers.service_bus.admin import Admin, admin_client
 from cloudq.drivers.service_bus.client import Clients, check_emulator, client_of
 from cloudq.drivers.service_bus.dead_letters import ServiceBusDeadLetters
-from cloudq.drivers.service_bus.faults import translate
+from cloudq.drivers.service_bus.faults import is_disabled, queue_paused, translate
 from cloudq.drivers.service_bus.links import Link, Taken
 from cloudq.drivers.service_bus.locks import LockSpan
 from cloudq.drivers.service_bus.receipts import Holder, LockedElsewhere, Progress, Receipt
@@ -157,7 +157,7 @@ class ServiceBusDriver(OfNamespace):
         except Exception as error:
             if self._closed.is_set():
                 return []
-            raise translate(error, queue) from error
+            raise (queue_paused(queue) if is_disabled(error) else translate(error, queue)) from error
 
     def settle(self, finals: Sequence[Final]) -> Sequence[SettleResult]:
         """All answers are awaited together. A release with a delay is held, and given back when it is due."""
@@ -239,6 +239,18 @@ class ServiceBusDriver(OfNamespace):
                 return scheduling.cancel(sender, number)
         except Exception as error:
             raise translate(error, queue) from error
+
+    def pause(self, queue: str) -> bool:
+        """By the queue's status, `ReceiveDisabled`, which takes the right to manage it: receivers are detached."""
+        return self._admin.set_receivable(queue, receivable=False)
+
+    def resume(self, queue: str) -> bool:
+        """By its status, `Active`."""
+        return self._admin.set_receivable(queue, receivable=True)
+
+    def is_paused(self, queue: str) -> bool:
+        """As its status says, which takes the right to manage it."""
+        return not self._admin.is_receivable(queue)
 
     def dead_letters(self, queue: str) -> ServiceBusDeadLetters:
         """The messages of the queue's own dead-letter sub-queue."""

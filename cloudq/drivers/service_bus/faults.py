@@ -25,6 +25,7 @@ from cloudq.errors import (
     MessageTooLarge,
     PermissionDenied,
     QueueNotFound,
+    QueuePaused,
     Throttled,
     UnsupportedError,
 )
@@ -48,6 +49,7 @@ _UNREACHABLE = (
 
 
 _NOT_FOUND: Final = 404
+_DISABLED: Final = "com.microsoft:entity-disabled"
 
 
 def translate(error: BaseException, queue: str) -> Exception:
@@ -84,6 +86,20 @@ def is_of_the_lock(error: BaseException) -> bool:
 def is_unreachable(error: BaseException | None) -> bool:
     """Whether no answer came: another question would get none either."""
     return isinstance(error, _UNREACHABLE)
+
+
+def is_disabled(error: BaseException) -> bool:
+    """Whether the service refuses a link, or has detached one, as the queue is disabled for what it is for.
+
+    By its condition, `com.microsoft:entity-disabled` (Service Bus AMQP errors, 2026-11), which the SDK keeps only in an
+    error's text where a link is detached.
+    """
+    return isinstance(error, sdk_errors.MessagingEntityDisabledError) or _DISABLED in str(error)
+
+
+def queue_paused(queue: str) -> QueuePaused:
+    """The report for a queue that is disabled for receives."""
+    return QueuePaused(f"queue {queue!r} is paused: its status is ReceiveDisabled", hint=f"cloudq resume {queue}")
 
 
 def session_lost() -> Exception:

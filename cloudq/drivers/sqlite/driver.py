@@ -19,6 +19,7 @@ from cloudq.core.driver import Final as FinalCall
 from cloudq.core.message import is_ordered
 from cloudq.drivers.sqlite import cancelling, inspecting, leasing, schema, sending
 from cloudq.drivers.sqlite.dead_letters import SQLiteDeadLetters
+from cloudq.drivers.sqlite.pausing import Pausing, paused
 from cloudq.drivers.sqlite.session import Session
 from cloudq.drivers.sqlite.waiting import Waiters
 from cloudq.errors import BackendError, CloudqError, ConfigurationError
@@ -39,7 +40,7 @@ _SLICE: Final = timedelta(seconds=1)
 _ZERO: Final = timedelta(0)
 
 
-class SQLiteDriver:
+class SQLiteDriver(Pausing):
     """Queues in one SQLite file, shared by any number of threads and processes of one machine.
 
     Queues come into being with the first message sent to them; one that doesn't exist is empty. In a child process
@@ -267,6 +268,8 @@ class SQLiteDriver:
                 found = database.read(lambda cursor: leasing.look(cursor, queue, database.boot))
                 pause = leasing.pause(found, now)
             hidden = session.something_hidden(queue, now)
+            if queue in session.paused:
+                raise paused(queue)
             if not look or hidden or (pause is not None and pause <= 0):
                 take = partial(session.take, queue=queue, limit=limit, span=span, hidden=hidden)
                 rows, until = database.write(take, durable=False)

@@ -50,7 +50,8 @@ _LOOK_AT_RARE: Final = """
         EXISTS (SELECT 1 FROM message
             WHERE queue = :queue AND visible_at > :wall AND visible_at < :axis AND boot = :undelayed)
         OR EXISTS (SELECT 1 FROM message WHERE queue = :queue AND visible_at >= ''),
-        EXISTS (SELECT 1 FROM message WHERE queue = :queue AND fair_key IS NOT NULL)
+        EXISTS (SELECT 1 FROM message WHERE queue = :queue AND fair_key IS NOT NULL),
+        EXISTS (SELECT 1 FROM paused WHERE queue = :queue)
 """
 # It is ready since its end; or since now, if the wall clock was set back.
 _END_LEASES: Final = """
@@ -131,10 +132,12 @@ class Rare(NamedTuple):
     Attributes:
         hidden: Whether something is ready that `look` doesn't see.
         fair: Whether a message has a fairness key.
+        paused: Whether the queue is paused.
     """
 
     hidden: bool
     fair: bool
+    paused: bool
 
 
 def look_at_rare(cursor: sqlite3.Cursor, queue: str, now: Moment) -> Rare:
@@ -145,8 +148,8 @@ def look_at_rare(cursor: sqlite3.Cursor, queue: str, now: Moment) -> Rare:
     A lease of another boot is over, or what wasn't delayed was stored by a wall clock that is ahead of this one, or
     another program has put something else in the place of a time.
     """
-    foreign_end, undelayed, fair = cursor.execute(_LOOK_AT_RARE, _values(queue, now)).fetchone()
-    return Rare(bool(undelayed) or (foreign_end is not None and foreign_end <= now.wall), bool(fair))
+    foreign_end, undelayed, fair, paused = cursor.execute(_LOOK_AT_RARE, _values(queue, now)).fetchone()
+    return Rare(bool(undelayed) or (foreign_end is not None and foreign_end <= now.wall), bool(fair), bool(paused))
 
 
 def end_leases(cursor: sqlite3.Cursor, queue: str, now: Moment) -> None:

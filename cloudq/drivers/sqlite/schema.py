@@ -98,10 +98,12 @@ _V3: Final[Migration] = (
     """,
 )
 
-# By whom a queue is shared, where its messages say so. Others are in no index of it, so that it costs them nothing.
+# By whom a queue is shared, where its messages say so (others are in no index of it, so that it costs them nothing),
+# and which queues are paused.
 _V4: Final[Migration] = (
     "ALTER TABLE message ADD COLUMN fair_key TEXT",
     "CREATE INDEX message_fair ON message(queue, fair_key, visible_at, seq) WHERE fair_key IS NOT NULL",
+    "CREATE TABLE paused(queue TEXT PRIMARY KEY, since INTEGER NOT NULL) WITHOUT ROWID",
 )
 
 # The n-th makes version n of version n - 1. Released ones never change.

@@ -26,6 +26,7 @@ class Session:
         self.waiters = waiters
         self._clock = clock
         self.busy: set[str] = set()  # the queues whose last receive brought all that it asked for
+        self.paused: set[str] = set()  # as far as is known here: another process may have paused one a second ago
         self._next_look: dict[str, timedelta] = {}  # for what is seldom there, of each queue
         self._last_key: dict[str, str] = {}  # of the queues that hold fairness keys: whose turn was last
 
@@ -48,8 +49,8 @@ class Session:
     def something_hidden(self, queue: str, now: Moment) -> bool:
         """Whether something is ready that `look` doesn't see. That is rare, so it finds out once a second.
 
-        And whether the queue holds fairness keys, which is rare, too: so a key that another process sent counts after a
-        second at the latest.
+        And whether the queue holds fairness keys or is paused, which is rare, too: so what another process sent or said
+        counts after a second at the latest.
         """
         if now.elapsed < self._next_look.get(queue, _ZERO):
             return False
@@ -59,7 +60,15 @@ class Session:
             self.note_fair(queue)
         else:
             self._last_key.pop(queue, None)
+        self.note_paused(queue, paused=rare.paused)
         return rare.hidden
+
+    def note_paused(self, queue: str, *, paused: bool) -> None:
+        """The queue is paused, or is no more."""
+        if paused:
+            self.paused.add(queue)
+        else:
+            self.paused.discard(queue)
 
     def note_fair(self, queue: str) -> None:
         """The queue holds a fairness key: from now on keys have their turns."""

@@ -19,6 +19,7 @@ TOPICS: Final = (
     "leases",
     "operations",
     "ordering",
+    "pausing",
     "pushing",
     "receiving",
     "retries",

@@ -75,8 +75,9 @@ class Harness(ABC):
         counts_given_back: Whether a release that gives the attempt back counts as a delivery.
         sets_the_clock: Whether the kit may set its `FakeClock`, and have the machine sleep: where the driver counts
             leases by `clock.elapsed()`, and no service of its own by what `clock.now()` says.
-        shares_at_once: Whether fairness keys, where the queue shares by them, have their effect whatever is under way; a
-            service may need many messages in flight before one key counts as having too much.
+        shares_at_once: Whether fairness keys, where the queue shares by them, have their effect at once; a service may
+            need many messages in flight before one key counts as having too much.
+        pause_cuts_off: Whether what is in hand when its queue is paused can't be settled until it is resumed.
         remembers_until_done: Whether the window of a native id begins when its message is done, not when it is sent.
     """
 
@@ -88,6 +89,7 @@ class Harness(ABC):
     counts_given_back = True
     remembers_until_done = False
     shares_at_once = True
+    pause_cuts_off = False
     sets_the_clock = False
 
     def __init__(self, *, clock: Clock = SYSTEM_CLOCK, queue: str | None = None) -> None:

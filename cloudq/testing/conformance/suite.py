@@ -19,6 +19,7 @@ from cloudq.testing.conformance.harness import Harness
 from cloudq.testing.conformance.leases import Leases
 from cloudq.testing.conformance.operations import Operations
 from cloudq.testing.conformance.ordering import Ordering
+from cloudq.testing.conformance.pausing import Pausing
 from cloudq.testing.conformance.pushing import Pushing
 from cloudq.testing.conformance.receiving import Receiving
 from cloudq.testing.conformance.retries import Retries
@@ -40,6 +41,7 @@ class DriverConformance(
     Deduplication,
     Delays,
     Expiring,
+    Pausing,
     Cancelling,
     Operations,
     Concurrency,

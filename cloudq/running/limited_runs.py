@@ -21,8 +21,12 @@ from cloudq.core.claiming import Begun, Claimer, Claims, KeyClaim, WatchedRun
 from cloudq.core.delivery import Delivery
 from cloudq.core.failure import words_of
 from cloudq.core.message import Message
+<<<<<<< HEAD
 from cloudq.core.outcome import OUTCOMES, Acked, DeadLettered, Outcome, Retried, Snoozed, Why
 from cloudq.core.safe_log import SafeLogger
+=======
+from cloudq.core.outcome import OUTCOMES, Acked, DeadLettered, Expired, Outcome, Retried, Snoozed, Why
+>>>>>>> bd2b6da (Expired is told of without a run, too)
 from cloudq.errors import BackendError, ConfigurationError
 from cloudq.flow.limit import Limit, enter
 from cloudq.flow.seats import RENEW_AFTER
@@ -66,8 +70,8 @@ class LimitedRuns:
         """Whether the message runs without all that while the store is down."""
         return self._claims.unclaimed(handler, message)
 
-    def unrun(self, message: Message, outcome: DeadLettered) -> None:
-        """A message is dead-lettered without a run of it."""
+    def unrun(self, message: Message, outcome: DeadLettered | Expired) -> None:
+        """A message is dead-lettered, or expired, without a run of it."""
         self._claims.unrun(message, outcome)
 
     def reachable(self) -> bool:

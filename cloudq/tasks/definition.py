@@ -18,8 +18,8 @@ from cloudq.errors import TaskDefinitionError
 from cloudq.tasks.binding import Parameters
 from cloudq.tasks.cancelled_on_demand import CancelledOnDemand
 from cloudq.tasks.context import Context, Running, is_done_already, run_of
-from cloudq.tasks.flow_options import FlowOptions, flow_options
 from cloudq.tasks.expiry_options import ExpiryOptions, expiry_options
+from cloudq.tasks.flow_options import FlowOptions, flow_options
 from cloudq.tasks.home import TaskHome
 from cloudq.tasks.key_options import KeyOptions, key_options
 from cloudq.tasks.keys import Key, check_key, check_template, key_for

@@ -11,9 +11,10 @@ from typing import Final
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import PullDriver
+from cloudq.core.observing import Observer
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.threads import Threads
-from cloudq.errors import CloudqError
+from cloudq.errors import CloudqError, QueuePaused
 from cloudq.running.backoff import Backoff
 from cloudq.running.held import HeldLease
 from cloudq.worker.intake import Intake
@@ -28,6 +29,8 @@ LONGEST_PAUSE: Final = timedelta(seconds=30)
 # A poll that comes back with nothing, in less than this, would spin.
 SUSPICIOUSLY_FAST: Final = timedelta(milliseconds=10)
 PAUSE_AFTER_FAST: Final = timedelta(milliseconds=100)
+# Between two polls of a queue that somebody has paused. On Service Bus each opens a link, which is refused.
+PAUSED: Final = timedelta(seconds=5)
 # A wait doesn't notice that the machine was suspended (see `Clock.wait`), so pauses are waited for in slices.
 SLICE: Final = timedelta(seconds=1)
 # A thread for polls beside the own one ends after this without one.
@@ -57,6 +60,7 @@ class Poller:
         most: The most polls at once.
         lease: How long a delivery is leased.
         clock: Where the time comes from.
+        observer: Told when the queue is paused, and when it is resumed.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class Poller:
         lease: timedelta,
         clock: Clock,
         most: int = 1,
+        observer: Observer | None = None,
     ) -> None:
         self.queue = queue
         self._driver = driver
@@ -84,6 +89,7 @@ class Poller:
         self._wait = wait
         self._lease = lease
         self._clock = clock
+        self._observer = observer
         self._backoff = Backoff(first=FIRST_PAUSE, longest=LONGEST_PAUSE)
         self._changed = threading.Condition()
         # Guarded by the condition's lock.
@@ -96,6 +102,8 @@ class Poller:
         self._told: set[type[BaseException]] = set()  # which kinds of failures were logged since one worked
         self.reached = False
         """Whether a poll ever worked."""
+        self.paused = False
+        """Whether somebody has paused the queue, as the latest poll found."""
         self._thread = threading.Thread(target=self._run, name=f"cloudq-poller-{queue}", daemon=True)
         self._beside = Threads(f"cloudq-poller-{queue}-beside", max(1, most - 1), clock=clock, idle=BESIDE_IDLE)
 
@@ -189,7 +197,10 @@ class Poller:
     def _poll(self, poll: Poll) -> None:
         began = self._clock.elapsed()
         held, failure = self._receive(poll, self._wait)
-        if failure is not None:
+        if isinstance(failure, QueuePaused):
+            self._note_paused()
+            self._pause(PAUSED)
+        elif failure is not None:
             self._went_down(failure)
             self._pause(self._backoff.next())
         elif held is not None:
@@ -249,6 +260,9 @@ class Poller:
             self._intake.adopt(held)
             self._give_back(held)
             return None, None
+        if isinstance(failure, QueuePaused):
+            self._intake.offer(poll, [])  # there is nothing to be had, and a burst isn't to wait for it
+            return None, failure
         if failure is not None:
             self._intake.drop_poll(poll)
             return None, failure
@@ -293,7 +307,25 @@ class Poller:
             extra={"cloudq_queue": self.queue},
         )
 
+    def _note_paused(self) -> None:
+        """Nothing is wrong with the backend, which answers."""
+        self._answered()
+        if not self.paused:
+            self.paused = True
+            self._tell_paused("queue %s is paused: nothing of it is received until `cloudq resume %s`", self.queue)
+
     def _came_up(self) -> None:
+        self._answered()
+        if self.paused:
+            self.paused = False
+            self._tell_paused("queue %s is resumed")
+
+    def _tell_paused(self, text: str, *more: str) -> None:
+        logger.info(text, self.queue, *more, extra={"cloudq_queue": self.queue})
+        if self._observer is not None:
+            self._observer.held_back(self.queue, "paused" if self.paused else None)
+
+    def _answered(self) -> None:
         self.reached = True
         if self.down is None:
             return

@@ -314,6 +314,7 @@ class Worker:
             lease=lease,
             clock=self._clock,
             most=self.settings.polls,
+            observer=self.app.runtime.observer,
         )
 
     def _give_back(self, held: Iterable[HeldLease], delay: timedelta = timedelta(0)) -> None:

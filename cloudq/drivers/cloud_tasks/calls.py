@@ -227,7 +227,7 @@ class Calls:
     def resume_queue(self, parent: str, queue: str) -> None:
         """Makes a queue push again."""
         with _translating(queue):
-            resumed = self._client().resume_queue(name=parent, retry=None, timeout=self._left())
+            resumed = self._client(queue).resume_queue(name=parent, retry=None, timeout=self._left())
             if getattr(resumed, "state", None) != Queue.State.RUNNING:
                 raise unknown(queue, "whether the queue is resumed")
 

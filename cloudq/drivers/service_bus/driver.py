@@ -16,17 +16,17 @@ from azure.servicebus.management import ServiceBusAdministrationClient
 
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.delivery import Delivery, Lease
-from cloudq.core.driver import Ack, Capabilities, ExtendResult, Final, Outgoing, QueueStats, SendResult, SettleResult
+from cloudq.core.driver import Ack, Capabilities, ExtendResult, Final, Outgoing, SendResult, SettleResult
 from cloudq.core.message import is_ordered
 from cloudq.core.plain_text import check_plain_text
-from cloudq.core.queue_settings import QueueSettings
 from cloudq.drivers.service_bus import batch_delete, deadlines, inspecting, limits, receiving, scheduling, sending
 from cloudq.drivers.service_bus.admin import Admin, admin_client
 from cloudq.drivers.service_bus.client import Clients, check_emulator, client_of
 from cloudq.drivers.service_bus.dead_letters import ServiceBusDeadLetters
-from cloudq.drivers.service_bus.faults import is_disabled, queue_paused, translate
+from cloudq.drivers.service_bus.faults import translate, translate_receive
 from cloudq.drivers.service_bus.links import Link, Taken
 from cloudq.drivers.service_bus.locks import LockSpan
+from cloudq.drivers.service_bus.managing import Managing
 from cloudq.drivers.service_bus.receipts import Holder, LockedElsewhere, Progress, Receipt
 from cloudq.drivers.service_bus.reporting import OfNamespace
 from cloudq.drivers.service_bus.sessions import Sessions
@@ -38,7 +38,7 @@ PURGE_LOOK: Const = timedelta(milliseconds=500)
 PURGE_PAGE: Const = 500
 
 
-class ServiceBusDriver(OfNamespace):
+class ServiceBusDriver(Managing, OfNamespace):
     """Queues and subscriptions of one namespace.
 
     A queue whose name ends in `.fifo` has sessions, one for each ordering key; no other has. In a child process after
@@ -157,7 +157,7 @@ class ServiceBusDriver(OfNamespace):
         except Exception as error:
             if self._closed.is_set():
                 return []
-            raise (queue_paused(queue) if is_disabled(error) else translate(error, queue)) from error
+            raise translate_receive(error, queue) from error
 
     def settle(self, finals: Sequence[Final]) -> Sequence[SettleResult]:
         """All answers are awaited together. A release with a delay is held, and given back when it is due."""
@@ -200,10 +200,6 @@ class ServiceBusDriver(OfNamespace):
         for sessions in list(self._sessions.values()):
             sessions.interrupt()
 
-    def stats(self, queue: str) -> QueueStats:
-        """The service's own counts, which takes the right to manage it."""
-        return self._admin.stats(queue)
-
     def purge(self, queue: str) -> int:
         """Cancels what is scheduled and deletes what is ready, by batches, by receiving the rest. Locked ones stay."""
         count = self._cancel_scheduled(queue)
@@ -240,18 +236,6 @@ class ServiceBusDriver(OfNamespace):
         except Exception as error:
             raise translate(error, queue) from error
 
-    def pause(self, queue: str) -> bool:
-        """By the queue's status, `ReceiveDisabled`, which takes the right to manage it: receivers are detached."""
-        return self._admin.set_receivable(queue, receivable=False)
-
-    def resume(self, queue: str) -> bool:
-        """By its status, `Active`."""
-        return self._admin.set_receivable(queue, receivable=True)
-
-    def is_paused(self, queue: str) -> bool:
-        """As its status says, which takes the right to manage it."""
-        return not self._admin.is_receivable(queue)
-
     def dead_letters(self, queue: str) -> ServiceBusDeadLetters:
         """The messages of the queue's own dead-letter sub-queue."""
         return ServiceBusDeadLetters(
@@ -261,14 +245,6 @@ class ServiceBusDriver(OfNamespace):
             clock=self._clock,
             patience=self._patience,
         )
-
-    def make_queue(self, queue: str) -> bool:
-        """Makes a queue, for development; its dead-letter queue comes with it."""
-        return self._admin.make_queue(queue)
-
-    def queue_settings(self, queue: str) -> QueueSettings | None:
-        """What the administration tells, which takes the right to manage it; its dead-letter queue is part of it."""
-        return self._admin.settings(queue)
 
     def missing_permissions(self, queue: str, *, works: bool) -> Sequence[str]:
         """By opening a link to send by, and by a look at the dead letters, which takes what receiving takes."""

@@ -88,6 +88,13 @@ def is_unreachable(error: BaseException | None) -> bool:
     return isinstance(error, _UNREACHABLE)
 
 
+def translate_receive(error: BaseException, queue: str) -> Exception:
+    """As `translate`, of a receive: a queue that hands nothing over since its status says so is paused."""
+    if not is_disabled(error):
+        return translate(error, queue)
+    return QueuePaused(f"queue {queue!r} is paused: its status is ReceiveDisabled", hint=f"cloudq resume {queue}")
+
+
 def is_disabled(error: BaseException) -> bool:
     """Whether the service refuses a link, or has detached one, as the queue is disabled for what it is for.
 
@@ -95,11 +102,6 @@ def is_disabled(error: BaseException) -> bool:
     error's text where a link is detached.
     """
     return isinstance(error, sdk_errors.MessagingEntityDisabledError) or _DISABLED in str(error)
-
-
-def queue_paused(queue: str) -> QueuePaused:
-    """The report for a queue that is disabled for receives."""
-    return QueuePaused(f"queue {queue!r} is paused: its status is ReceiveDisabled", hint=f"cloudq resume {queue}")
 
 
 def session_lost() -> Exception:

@@ -60,5 +60,4 @@ class Pausing:
 
 def _assert_paused(bench: Bench) -> None:
     with pytest.raises(QueuePaused, match=bench.queue):
-        for _ in range(10):  # a backend may take a moment to have it everywhere
-            bench.driver.receive(bench.queue, limit=1, wait=bench.harness.quiet, lease=bench.lease)
+        bench.driver.receive(bench.queue, limit=1, wait=bench.harness.poll, lease=bench.lease)

@@ -10,7 +10,7 @@ from threading import Event
 from cloudq.core.claiming import Claimer
 from cloudq.core.delivery import Delivery
 from cloudq.core.message import Message
-from cloudq.core.outcome import ACKED, Acked, DeadLettered, Outcome, Snoozed, Why
+from cloudq.core.outcome import ACKED, Acked, DeadLettered, Expired, Outcome, Snoozed, Why
 from cloudq.core.store import Claimed, ClaimKey, Completed, Store
 from cloudq.errors import StoreUnavailable
 
@@ -106,7 +106,7 @@ class StoreClaims:
             return ACKED
         return Snoozed(delay=claim.left, why=Why.CLAIMED, reason="another delivery of its key is at work")
 
-    def unrun(self, message: Message, outcome: DeadLettered) -> None:
+    def unrun(self, message: Message, outcome: DeadLettered | Expired) -> None:
         self.buried.append((message.id, outcome.reason))
 
     def reachable(self) -> bool:

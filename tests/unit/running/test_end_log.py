@@ -14,7 +14,7 @@ from cloudq.app import App
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.failure import Failure
 from cloudq.core.message import Message
-from cloudq.core.outcome import DUPLICATE, Acked, DeadLettered, Outcome, Retried, Snoozed, Why
+from cloudq.core.outcome import DUPLICATE, Acked, DeadLettered, Expired, Outcome, Retried, Snoozed, Why
 from cloudq.core.processor import no_time_limit
 from cloudq.core.run_fields import RunFields
 from cloudq.drivers.memory import MemoryDriver
@@ -52,6 +52,7 @@ def logged(outcome: Outcome, caplog: pytest.LogCaptureFixture, *, lost: bool = F
     [
         (Acked(), "succeeded", logging.DEBUG, "succeeded"),
         (DUPLICATE, "duplicate", logging.DEBUG, "duplicate"),
+        (Expired(reason="expired 4 min ago"), "expired", logging.INFO, "expired 4 min ago"),
         (
             Retried(delay=timedelta(seconds=7), reason="boom"),
             "retried", logging.WARNING, "retried, again in 7.0 s: boom",

@@ -11,14 +11,14 @@ from queue import SimpleQueue
 import pytest
 
 from cloudq.core.delivery import Delivery
-from cloudq.errors import BackendUnavailable, QueueNotFound, UnsupportedError
+from cloudq.errors import BackendUnavailable, QueueNotFound, QueuePaused, UnsupportedError
 from cloudq.running.held import HeldLease
 from cloudq.running.runs import Runs
 from cloudq.testing.clock import FakeClock
 from cloudq.worker import poller as poller_module
 from cloudq.worker.intake import Intake
 from cloudq.worker.open_polls import EARNED_BY, Reach
-from cloudq.worker.poller import FIRST_PAUSE, SLICE, Poller
+from cloudq.worker.poller import FIRST_PAUSE, PAUSED, SLICE, Poller
 from cloudq.worker.strangers import ROUND, Strangers
 from tests.unit.worker.fakes import NoThreads, delivery, until
 
@@ -196,6 +196,26 @@ def test_a_failing_backend_is_asked_again_after_a_pause(
     assert [
         f"queue q can't be received from, trying again until it can: {error}",
         "queue q can be received from again, after 4 s",
+    ] == caplog.messages
+
+
+def test_a_paused_queue_is_asked_now_and_then_and_is_no_failure(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """It is said once, and so is that it is resumed; the backend counts as reached."""
+    caplog.set_level(logging.INFO, "cloudq.worker")
+    bench.poller.start()
+    for polls in (1, 2):
+        bench.polls(polls)
+        bench.clock.waits.clear()
+        bench.backend.answer(QueuePaused("queue 'q' is paused"))
+        until(lambda: bench.clock.waits)
+        assert (True, True, None) == (bench.poller.reached, bench.poller.paused, bench.poller.down)
+        bench.clock.advance(PAUSED)
+    bench.deliver()
+    until(lambda: bench.arrived)
+    assert not bench.poller.paused
+    assert [
+        "queue q is paused: nothing of it is received until `cloudq resume q`",
+        "queue q is resumed",
     ] == caplog.messages
 
 

@@ -155,6 +155,12 @@ class FakeCloudTasks:
         self.queues[name].state = Queue.State.PAUSED
         return self.answer("pause_queue", self.queues[name])
 
+    def resume_queue(self, name, *, retry, timeout):
+        self._called("resume_queue", retry, timeout)
+        self._tasks(name)
+        self.queues[name].state = Queue.State.RUNNING
+        return self.answer("resume_queue", self.queues[name])
+
     def _called(self, method: str, retry: object, timeout: float) -> None:
         assert retry is None, "the SDK must not try again besides CloudQueue"
         assert 0 < timeout <= 30

@@ -21,12 +21,8 @@ from cloudq.core.claiming import Begun, Claimer, Claims, KeyClaim, WatchedRun
 from cloudq.core.delivery import Delivery
 from cloudq.core.failure import words_of
 from cloudq.core.message import Message
-<<<<<<< HEAD
-from cloudq.core.outcome import OUTCOMES, Acked, DeadLettered, Outcome, Retried, Snoozed, Why
-from cloudq.core.safe_log import SafeLogger
-=======
 from cloudq.core.outcome import OUTCOMES, Acked, DeadLettered, Expired, Outcome, Retried, Snoozed, Why
->>>>>>> bd2b6da (Expired is told of without a run, too)
+from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import BackendError, ConfigurationError
 from cloudq.flow.limit import Limit, enter
 from cloudq.flow.seats import RENEW_AFTER

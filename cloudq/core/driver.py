@@ -262,7 +262,8 @@ class PermissionProber(Protocol):
     def missing_permissions(self, queue: str, *, works: bool) -> Sequence[str]:
         """The permissions that this process lacks for `queue` and its dead-letter queue, by the service's own names.
 
-        It must change nothing, whatever the service answers, and must name none that may be there.
+        It must change nothing, whatever the service answers, and must name none that may be there. An answer that says
+        nothing of permissions must be raised.
 
         Args:
             queue: The queue.

@@ -19,7 +19,7 @@ from cloudq.core.driver import DeadLetterQueue
 from cloudq.core.queue_settings import QueueSettings
 from cloudq.drivers.service_bus.faults import translate
 from cloudq.drivers.service_bus.limits import KIB, is_subscription
-from cloudq.errors import BackendError, PermissionDenied
+from cloudq.errors import PermissionDenied
 
 SEND: Final = "Azure Service Bus Data Sender (Send)"
 LISTEN: Final = "Azure Service Bus Data Receiver (Listen)"
@@ -71,21 +71,24 @@ def missing_permissions(
         sender: Lends a sender, whose link is opened.
         dead_letters: The queue's dead letters, which are looked at; `None` for who only sends.
         queue: The queue's name.
+
+    Raises:
+        BackendError: The service says nothing of permissions: it can't be reached, say.
     """
     try:
         with sender() as opened:
             opened.create_message_batch()  # asks the link, which is opened for that, how much it takes
-    except Exception as error:  # noqa: BLE001 - only a refusal is looked for
-        if isinstance(translate(error, queue), PermissionDenied):
-            yield f"{SEND} on {queue}"
+    except Exception as error:
+        meant = translate(error, queue)
+        if not isinstance(meant, PermissionDenied):
+            raise meant from error
+        yield f"{SEND} on {queue}"
     if dead_letters is None:
         return
     try:
         dead_letters.peek(limit=1)
     except PermissionDenied:
         yield f"{LISTEN} on {queue}"
-    except BackendError:
-        return  # it says nothing of permissions
 
 
 def _remembers(found: Any) -> timedelta | None:

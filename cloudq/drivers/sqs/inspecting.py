@@ -18,7 +18,7 @@ from cloudq.core.queue_settings import QueueSettings
 from cloudq.drivers.sqs.answers import value_of
 from cloudq.drivers.sqs.calls import Calls
 from cloudq.drivers.sqs.urls import QueueUrls
-from cloudq.errors import BackendError, PermissionDenied, QueueNotFound
+from cloudq.errors import BackendError, PermissionDenied, QueueNotFound, TransientError
 
 # Refused by the service for every caller, once it has looked at who that is: nothing is received, stored or changed.
 _NOTHING: Final[Mapping[str, Any]] = {"Entries": []}
@@ -59,6 +59,9 @@ def missing_permissions(calls: Calls, urls: QueueUrls, queue: str, *, works: boo
     """The actions that are denied, with the queue's name. A call for each, which the service refuses in any case.
 
     A worker also sends to the dead-letter queue.
+
+    Raises:
+        TransientError: The service can't be reached, or is busy: nothing is known.
     """
     wanted = [(queue, one) for one in (_SEND, *(_WORK if works else ()))]
     if works:
@@ -68,8 +71,10 @@ def missing_permissions(calls: Calls, urls: QueueUrls, queue: str, *, works: boo
             calls.make(operation, name, QueueUrl=urls.of(name), **parameters)
         except PermissionDenied:
             yield f"{action} on {urls.native_name(name)}"
+        except TransientError:
+            raise  # it says nothing of permissions
         except BackendError:
-            continue  # the refusal that was asked for; or one that says nothing of permissions
+            continue  # the refusal that was asked for; or there is no such queue
 
 
 def _encrypted(found: Mapping[str, str]) -> bool | None:

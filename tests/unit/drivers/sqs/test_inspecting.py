@@ -11,7 +11,7 @@ import pytest
 from cloudq.core.driver import PermissionProber, QueueInspector
 from cloudq.core.queue_settings import QueueSettings
 from cloudq.drivers.sqs import SQSDriver
-from cloudq.errors import PermissionDenied
+from cloudq.errors import BackendUnavailable, PermissionDenied
 from cloudq.testing.clock import FakeClock
 from tests.unit.drivers.sqs.fakes import FakeSqs, client_error
 
@@ -140,7 +140,8 @@ def test_what_is_denied_is_named(driver, sqs, denied, works, missing):
     assert missing == driver.missing_permissions("mail", works=works)
 
 
-def test_an_error_that_says_nothing_of_permissions_names_none(driver, sqs):
-    """A service that is down, or throttles."""
+def test_a_service_that_is_down_is_no_permission_that_is_there(driver, sqs):
+    """Nothing is known then, and that is raised."""
     sqs.fail = lambda operation: client_error("InternalError", status=500) if operation in WORKS else None
-    assert [] == driver.missing_permissions("mail", works=True)
+    with pytest.raises(BackendUnavailable):
+        driver.missing_permissions("mail", works=True)

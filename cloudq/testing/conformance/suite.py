@@ -11,6 +11,7 @@ from cloudq.testing.conformance.bench import Bench
 from cloudq.testing.conformance.cancelling import Cancelling
 from cloudq.testing.conformance.concurrency import Concurrency
 from cloudq.testing.conformance.dead_letter_repair import DeadLettersRepaired
+from cloudq.testing.conformance.dead_letter_signing import DeadLettersSigned
 from cloudq.testing.conformance.dead_letters import DeadLettersKept
 from cloudq.testing.conformance.deduplication import Deduplication
 from cloudq.testing.conformance.delays import Delays
@@ -47,6 +48,7 @@ class DriverConformance(
     Concurrency,
     Robustness,
     Signatures,
+    DeadLettersSigned,
     Answers,
 ):
     """What a driver must do. Subclass it as `class TestMyDriver(DriverConformance)` and give the fixture `harness`.

@@ -32,6 +32,10 @@ class Books:
         self.out: dict[str, int] = defaultdict(int)
         self.told: list[tuple[str, bool]] = []
 
+    @property
+    def stops(self) -> Books:
+        return self
+
     def note_settled(self, queue: str, count: int = 1) -> None:
         self.out[queue] += count
 

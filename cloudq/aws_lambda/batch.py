@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from datetime import timedelta
+from functools import partial
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Final
 
@@ -93,7 +95,9 @@ class Batch:
         wanted = self._threads
         for number in range(wanted):
             try:
-                Thread(target=self._work, name=f"cloudq-task-{number + 1}", daemon=True).start()
+                # Within the invocation's context, in which a tracer has its span.
+                work = partial(copy_context().run, self._work)
+                Thread(target=work, name=f"cloudq-task-{number + 1}", daemon=True).start()
             except RuntimeError:
                 # No more threads can be started: those that are there do the work.
                 if number == 0:

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Final
 
 from cloudq.core.driver import Ack, FinalStep, NativeDeadLetter, Release
@@ -101,7 +102,10 @@ class Batch:
         waiting = iter(self._running)
         more = min(self._concurrency, len(self._running)) - 1
         threads = [
-            threading.Thread(target=self._work, args=(waiting,), name=f"cloudq-task-{number + 1}", daemon=True)
+            # Within the invocation's context, in which a tracer has its span.
+            threading.Thread(
+                target=copy_context().run, args=(self._work, waiting), name=f"cloudq-task-{number + 1}", daemon=True
+            )
             for number in range(more)
         ]
         started = 0

@@ -162,7 +162,8 @@ class EventLoop:
     def _start(self, held: HeldLease) -> None:
         coroutine = self._process(held)
         try:
-            task = self._loop.create_task(coroutine, context=contextvars.Context())
+            # A copy of the context of who called `run`, so that variables don't leak from one task into the next.
+            task = self._loop.create_task(coroutine, context=contextvars.copy_context())
         except BaseException as error:  # noqa: BLE001 - a task may have set a factory for tasks on the loop that it shares
             coroutine.close()
             self._end(held, self._processor.failed(held.delivery, error), 0.0)

@@ -135,8 +135,8 @@ class HostRunner:
             self._loop.run(run)
         else:
             began = time.monotonic()
-            # Each task has a fresh context, so that context variables don't leak into the next one.
-            outcome = contextvars.Context().run(self._process, run)
+            # Each task has a copy of the invocation's context, so that its variables don't leak into the next one.
+            outcome = contextvars.copy_context().run(self._process, run)
             run.end(outcome, time.monotonic() - began)
         run.arrived.wait()
         if run.outcome is not None:

@@ -127,3 +127,28 @@ def test_a_transaction_is_committed_once(mapping: Mapping, tmp_path: Path) -> No
     function = handler(mapping.app)
     assert [[], []] == [mapping.invoke(function, event) for _ in range(2)]
     assert ["1"] == ledger.entries()
+
+
+def test_tasks_run_within_the_invocations_context(mapping: Mapping) -> None:
+    """Plain and async ones: what a tracer has put there, say, is the run's parent."""
+    variable: ContextVar[str] = ContextVar("variable", default="none")
+    seen = []
+
+    @mapping.app.task("plain")
+    def plain() -> None:
+        seen.append(variable.get())
+        variable.set("mine")
+
+    @mapping.app.task("coroutine")
+    async def coroutine() -> None:
+        seen.append(variable.get())
+        variable.set("mine")
+
+    function = handler(mapping.app, concurrency=2)
+    for number in range(2):
+        variable.set(f"invocation {number}")
+        for name in ("plain", "plain", "coroutine", "coroutine"):
+            mapping.app.send(name)
+        mapping.invoke(function, mapping.receive())
+    assert ["invocation 0"] * 4 + ["invocation 1"] * 4 == seen
+    variable.set("none")

@@ -228,3 +228,26 @@ def test_threads_that_can_not_be_started_are_done_without(host: Host, monkeypatc
     assert host.invoke(handler(host.app, queue="orders", concurrency=4), many=True)
     assert [0, 1, 2, 3] == sorted(ran)
     assert {} == host.waiting()
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_tasks_run_within_the_invocations_context(host: Host, concurrency: int) -> None:
+    """Plain and async ones: what a tracer has put there, say, is the run's parent."""
+    variable: ContextVar[str] = ContextVar("variable", default="none")
+    seen = []
+
+    @host.app.task("plain")
+    def plain() -> None:
+        seen.append(variable.get())
+        variable.set("mine")
+
+    @host.app.task("coroutine")
+    async def coroutine() -> None:
+        seen.append(variable.get())
+
+    variable.set("invocation")
+    for name in ("plain", "plain", "coroutine"):
+        host.app.send(name)
+    assert host.invoke(handler(host.app, queue="orders", concurrency=concurrency), many=True)
+    assert ["invocation"] * 3 == seen
+    variable.set("none")

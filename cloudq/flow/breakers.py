@@ -77,6 +77,11 @@ class Circuit(Limit):
         self._until: timedelta | None = None  # since it opened: when one may try
         self._trying = False
 
+    @property
+    def holds_back(self) -> str | None:
+        """While it is open."""
+        return None if self._until is None else "circuit open"
+
     def enter(self, now: timedelta) -> bool:
         """While it is closed, always; then one, once the pause is over."""
         if self._until is None:

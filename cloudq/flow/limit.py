@@ -24,6 +24,11 @@ class Limit:
         """Whether it needs no look while nothing waits for it: it has nothing to renew or to give back."""
         return True
 
+    @property
+    def holds_back(self) -> str | None:
+        """Why less of it starts than could, in a word or two; `None`: it doesn't."""
+        return None
+
     def enter(self, now: timedelta) -> bool:
         """Takes a place for a task that starts now, if there is one."""
         raise NotImplementedError

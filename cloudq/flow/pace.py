@@ -57,6 +57,11 @@ class Pace(Limit):
         self._ask_at = ZERO
         self._pause = ZERO
 
+    @property
+    def holds_back(self) -> str | None:
+        """While the rate is spent."""
+        return "rate" if self._spent else None
+
     def enter(self, now: timedelta) -> bool:
         """Uses a turn whose time has come."""
         self._drop_late(now)

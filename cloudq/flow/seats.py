@@ -192,6 +192,11 @@ class Seats(Limit):
         """Whether it has no seats, which had to be renewed or given back."""
         return not self._have
 
+    @property
+    def holds_back(self) -> str | None:
+        """While others have all other seats."""
+        return "at once" if self._full else None
+
     def enter(self, now: timedelta) -> bool:
         """Sits down, if it has a seat that is free."""
         if self._used >= self._have or now >= self._ends:

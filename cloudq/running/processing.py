@@ -20,7 +20,7 @@ from cloudq.running.claims import StoreClaims
 from cloudq.running.end_log import log_end
 from cloudq.running.heartbeat import Heartbeat
 from cloudq.running.limited_runs import PATIENCE, LimitedRuns
-from cloudq.running.limits import limits_of, shared_limits
+from cloudq.running.limits import AppLimits, shared_limits
 from cloudq.running.log_fields import carry_run_fields
 from cloudq.running.noted_runs import NotedRuns
 from cloudq.tasks.context import Context
@@ -63,7 +63,8 @@ def processor_of(
     carry_run_fields()
     beats = Heartbeat(app.clock) if heartbeat else None
     claims: Claims = NotedRuns(app, StoreClaims(app, heartbeat=None if freezes else beats), heartbeat=beats)
-    if limited and (limits := limits_of(app, app.queue_rates, horizon=PATIENCE, linger=timedelta(0))) is not None:
+    if limited:  # what has limits may be declared later
+        limits = AppLimits(app, horizon=PATIENCE, linger=timedelta(0))
         claims = LimitedRuns(app, claims, limits, heartbeat=beats)
     return kind_of_processor(app)(
         app.runtime.handlers if handlers is None else handlers,

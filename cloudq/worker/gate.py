@@ -20,6 +20,7 @@ from datetime import timedelta
 from typing import Final
 
 from cloudq.core.clock import Clock
+from cloudq.core.observing import Observer
 from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import CloudqError
 from cloudq.flow.limit import Limit, enter
@@ -44,6 +45,7 @@ class Gate:
         queue_limits: The limits of all deliveries of a queue, by its name.
         keeps: Whether a queue's deliveries stay in hand however long they wait: one that is given back is counted.
         clock: Where the time comes from.
+        observer: Learns why a queue is held back; `None` for nobody.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Gate:
         queue_limits: Callable[[str], Sequence[Limit]],
         keeps: Callable[[str], bool],
         clock: Clock,
+        observer: Observer | None = None,
     ) -> None:
         self.lock = books.lock
         self.changed = threading.Condition(books.lock)
@@ -62,6 +65,8 @@ class Gate:
         self._of_queue = {name: queue_limits(name) for name in books.queues}
         self._keeps = keeps
         self._clock = clock
+        self._observer = observer
+        self._held_back: dict[str, str] = {}  # why, by queue, as the observer knows it
         self._parked: dict[Limit, deque[HeldLease]] = {}
         self._since: dict[HeldLease, timedelta] = {}
         self._of: Counter[str] = Counter()  # the parked ones, by queue
@@ -171,6 +176,8 @@ class Gate:
                 self._wishes.add(limit)
                 self.changed.notify_all()
             count = min(count, room)
+        if self._observer is not None:
+            self._tell(self._observer, queue)
         return count
 
     def note_poll(self, queue: str, brought: int) -> None:
@@ -242,6 +249,16 @@ class Gate:
         del self._since[held]
         self._of[held.delivery.queue] -= 1
         self._books.parked -= 1
+
+    def _tell(self, observer: Observer, queue: str) -> None:
+        why = next((limit.holds_back for limit in self._of_queue[queue] if limit.holds_back is not None), None)
+        if why == self._held_back.get(queue):
+            return
+        if why is None:
+            del self._held_back[queue]
+        else:
+            self._held_back[queue] = why
+        observer.held_back(queue, why)
 
     def _asked(self, limit: Limit) -> None:
         self._asking.discard(limit)

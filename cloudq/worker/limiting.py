@@ -98,6 +98,7 @@ def limiting_of(
             queue_limits=partial(limits.of_queue, tasks=tasks),
             keeps=keeps,
             clock=app.clock,
+            observer=app.runtime.observer,
         )
 
     def give_all_back(overdue: Iterable[GoingBack]) -> None:

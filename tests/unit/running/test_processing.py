@@ -13,7 +13,7 @@ import pytest
 from tenacity import stop_after_attempt
 
 import cloudq
-from cloudq import App, Context, RetryPolicy
+from cloudq import App, Context, Rate, RetryPolicy, UnsupportedError
 from cloudq.aws_lambda.edge import Edge as LambdaEdge
 from cloudq.azure_functions.edge import Edge as FunctionsEdge
 from cloudq.core import wire
@@ -133,6 +133,51 @@ EDGES: dict[str, Callable[[], object]] = {
     "lambda": lambda: LambdaEdge(keyed("sqs://eu-west-1")),
     "functions": lambda: FunctionsEdge(keyed("servicebus://shop.servicebus.windows.net"), "q"),
 }
+
+
+def limited(url: str) -> App:
+    """An app with a task whose rate all workers share."""
+    app = App(url, store="none")
+    app.task("crawl", rate="5/s")(lambda: None)
+    return app
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        lambda: Worker(limited("sqs://eu-west-1")),
+        lambda: PushEdge(limited("cloudtasks://project/europe-west1?target=https://worker.example/")).open(),
+        lambda: LambdaEdge(limited("sqs://eu-west-1")),
+        lambda: FunctionsEdge(limited("servicebus://shop.servicebus.windows.net"), "q"),
+    ],
+)
+def test_no_edge_starts_with_a_shared_limit_and_no_store(start: Callable[[], object]) -> None:
+    """It says what has one, and what to do."""
+    with pytest.raises(ConfigurationError, match="task 'crawl' has a limit that all workers share") as refused:
+        start()
+    assert "per_worker=True" in str(refused.value.hint)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        lambda rates: PushEdge(App("cloudtasks://p/europe-west1?target=https://w.example/", queue_rates=rates)).open(),
+        lambda rates: LambdaEdge(App("sqs://eu-west-1", queue_rates=rates)),
+        lambda rates: FunctionsEdge(App("servicebus://shop.servicebus.windows.net", queue_rates=rates), "q"),
+    ],
+)
+def test_the_rate_of_a_queue_that_a_service_hands_out_is_refused(start: Callable[[dict[str, Rate]], object]) -> None:
+    """With the service's own setting."""
+    with pytest.raises(UnsupportedError, match="queue 'mail' has a rate of a queue"):
+        start({"mail": Rate("5/s", per_worker=True)})
+
+
+def test_a_limit_that_is_declared_later_is_kept() -> None:
+    """An edge may be made before its app's modules are imported."""
+    app = App("memory://", store="memory://")
+    processor = processor_of(app, no_time_limit, limited=True)
+    app.task("t", rate="1/h")(lambda: None)
+    assert [Acked, Snoozed] == [type(processor.process(delivery(app, "t"))) for _ in range(2)]
 
 
 @pytest.mark.parametrize("edge", EDGES)

@@ -28,6 +28,11 @@ class Places(Limit):
         self.empty_polls = 0
         self.next: timedelta | None = None
         self.closed = False
+        self.why: str | None = None
+
+    @property
+    def holds_back(self) -> str | None:
+        return self.why
 
     def enter(self, now: timedelta) -> bool:
         if not self.free:

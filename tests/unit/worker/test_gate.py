@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from cloudq.core.observing import Observer
 from cloudq.errors import StoreUnavailable
 from cloudq.flow.limit import Limit
 from cloudq.running.held import HeldLease
@@ -24,6 +25,13 @@ class Bench:
     """An intake of ten slots, whose deliveries have the limits that a test gives them."""
 
     def __init__(self, *, queue_limits: Sequence[Limit] = (), keeps: bool = False, slots: int = 10) -> None:
+        self.told: list[tuple[str, str | None]] = []
+        bench = self
+
+        class Telling(Observer):
+            def held_back(self, queue: str, why: str | None) -> None:
+                bench.told.append((queue, why))
+
         self.clock = FakeClock()
         self.limits: dict[HeldLease, tuple[Limit, ...]] = {}
         self.intake = make_intake(self.clock, {"q": 1, "other": 1}, slots=slots)
@@ -34,6 +42,7 @@ class Bench:
                 queue_limits=lambda queue: queue_limits if queue == "q" else (),
                 keeps=lambda _: keeps,
                 clock=self.clock,
+                observer=Telling(),
             )
         )
 
@@ -226,6 +235,16 @@ def test_a_queue_of_mixed_limits_is_polled_until_too_many_are_parked() -> None:
     bench.arrive(1, Places("b"))
     assert bench.started() == []
     assert wanted(bench.intake) == 0
+
+
+def test_an_observer_learns_why_a_queue_is_held_back() -> None:
+    """Each change once."""
+    limit = Places("q")
+    bench = Bench(queue_limits=[limit])
+    for why in (None, "rate", "rate", None, None):
+        limit.why = why
+        wanted(bench.intake)
+    assert bench.told == [("q", "rate"), ("q", None)]
 
 
 def test_a_limit_learns_that_its_queue_is_empty() -> None:

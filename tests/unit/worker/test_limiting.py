@@ -48,6 +48,7 @@ def app(clock: FakeClock) -> Iterator[App]:
     app = App("memory://")
     with app.using(MemoryDriver(clock=clock), clock=clock, store=MemoryStore(clock)):
         yield app
+    clock.advance(timedelta(minutes=1))  # threads that wait for more to send end
 
 
 def counted(app: App, *, name: str = "t", **options: Any) -> list[int]:

@@ -1,4 +1,4 @@
-"""A redrive is killed again and again, or two operators redrive at once: no dead letter is lost, none is multiplied.
+"""Dead letters on every backend: each verb by its command; a redrive is killed, or there are two: none is lost.
 
 ```
  take ─▶ store the copy ─▶ delete the dead letter
@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import signal
@@ -24,12 +25,14 @@ from typing import Any, Final, cast
 import pytest
 from google.cloud.tasks_v2 import Queue
 
+from cloudq.cli import main
 from cloudq.core import wire
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.core.driver import Ack, Driver, NativeDeadLetter, Outgoing, PullDriver, is_push
 from cloudq.core.driver import Final as FinalCall
 from cloudq.core.failure import Failure
 from cloudq.core.message import Message, dead_letter_queue
+from cloudq.core.redriving import edits_of, times_redriven
 from cloudq.emulators.cloud_tasks import VARIABLE, CloudTasksEmulator
 from cloudq.emulators.service_bus.broker.settings import QueueSettings
 from cloudq.emulators.service_bus.runner import ServiceBusEmulator
@@ -96,7 +99,7 @@ class Letters:
                     Outgoing(
                         id=one,
                         queue=target,
-                        body=wire.encode(Message(id=one, task="shop.pay", queue=QUEUE, source="shop", payload={})),
+                        body=wire.encode(Message(id=one, task="shop.pay", queue=QUEUE, source="web", payload={"n": 1})),
                         native_id=f"dead-{one}",
                         failure=None if native else failure,
                     )
@@ -155,15 +158,19 @@ class Letters:
 
     def copies(self) -> Counter[str]:
         """How often each message is in the queue."""
+        return Counter(message.id for message in self.messages())
+
+    def messages(self) -> list[Message]:
+        """What is in the queue. It is leased after that, for longer than a test takes."""
         if is_push(self.driver):
             client: Any = self.driver._service.client(10)  # type: ignore[attr-defined]  # its own, at the emulator
             tasks = client.list_tasks(request={"parent": f"{LOCATION}/queues/{QUEUE}", "response_view": "FULL"})
-            return Counter(wire.decode(task.http_request.body, QUEUE).id for task in tasks)
-        found: Counter[str] = Counter()
+            return [wire.decode(task.http_request.body, QUEUE) for task in tasks]
+        found: list[Message] = []
         driver, misses = cast("PullDriver", self.driver), 0
         while misses < 2:
             taken = driver.receive(QUEUE, limit=100, wait=timedelta(milliseconds=500), lease=LONG)
-            found.update(delivery.id for delivery in taken)
+            found += [delivery.message for delivery in taken if delivery.message is not None]
             misses = 0 if taken else misses + 1
         return found
 
@@ -208,6 +215,45 @@ def letters(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Letters]
     letters = Letters(request.getfixturevalue(name), page, tmp_path)
     yield letters
     letters.close()
+
+
+def test_each_verb_does_what_it_says(
+    letters: Letters, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """List, show, redrive, edit, export, purge, import, one after the other: each message is sent once in the end."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    ids = letters.fill(6)
+
+    def dlq(verb: str, *arguments: str) -> list[Any]:
+        capsys.readouterr()
+        for_programs = [] if verb == "export" else ["--json"]
+        code = main(["dlq", verb, QUEUE, *arguments, *for_programs, "--backend", letters.stand.url])
+        output, said = capsys.readouterr()
+        assert code == 0, said
+        return [json.loads(line) for line in output.splitlines()]
+
+    listed = dlq("list", "--where", "task=shop.* text='gave up'")
+    assert {dead["id"] for dead in listed} == ids
+    assert [group["count"] for group in dlq("list", "--groups")] == [6]
+    first, second, third, *_ = [dead["key"] for dead in listed]
+    assert [dead["id"] for dead in dlq("show", first)] == [listed[0]["id"]]
+    dlq("redrive", "--all", "--dry-run")
+    assert letters.left() == 6
+    dlq("redrive", first)
+    dlq("edit", second, "--set", "n=7")
+    assert letters.left() == 4
+    export = tmp_path / "dead.jsonl"
+    export.write_text("".join(json.dumps(line) + "\n" for line in dlq("export")))
+    dlq("purge", third, "--yes")
+    assert letters.left() == 3
+    dlq("purge", "--all", "--yes")
+    assert letters.left() == 0
+    dlq("import", str(export))
+    found = {message.id: message for message in letters.messages()}
+    assert set(found) == ids
+    assert {message.payload["n"] for message in found.values()} == {1, 7}
+    assert {times_redriven(message, None) for message in found.values()} == {1}
+    assert [edit.what for edit in edits_of(found[listed[1]["id"]])] == [["payload"]]
 
 
 def test_a_redrive_that_is_killed_five_times_loses_nothing(

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, Unpack, overload
 from weakref import WeakSet
 
-from cloudq.app.results import Noting
+from cloudq.app.pausing import Pausing
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.driver import Driver
 from cloudq.core.observing import Observer
@@ -27,7 +27,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class App(Noting):
+class App(Pausing):
     """Tasks, where their messages go, and how they are sent.
 
     Apps don't see each other's tasks. Nothing is opened before the first use of a backend, so that an app can be

@@ -18,6 +18,7 @@ from cloudq.cli import (
     idempotency,
     inbox,
     making,
+    pausing,
     queues,
     result,
     send,
@@ -215,6 +216,8 @@ _add(inbox_group, "schema", inbox.schema, inbox.SCHEMA_EXAMPLES)
 _add(inbox_group, "sweep", inbox.sweep, inbox.SWEEP_EXAMPLES)
 _add(inbox_group, "forget", inbox.forget_, inbox.FORGET_EXAMPLES)
 application.add_typer(dead_letters, name="dlq", rich_help_panel=_REPAIR)
+_add(application, "pause", pausing.pause, pausing.PAUSE_EXAMPLES, _REPAIR)
+_add(application, "resume", pausing.resume, pausing.RESUME_EXAMPLES, _REPAIR)
 _add(application, "purge", queues.purge, queues.PURGE_EXAMPLES, _REPAIR)
 _add(dead_letters, "list", dlq.list_, dlq.LIST_EXAMPLES)
 _add(dead_letters, "show", dlq.show_, dlq.SHOW_EXAMPLES)

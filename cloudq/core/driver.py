@@ -291,28 +291,6 @@ class Canceller(Protocol):
 
 
 @runtime_checkable
-class Pauser(Protocol):
-    """An optional part of a driver: it pauses queues, for all workers of all programs, until somebody resumes them.
-
-    A paused queue must take messages as ever. A receive from it must raise `QueuePaused`, within seconds of the pause
-    where one is under way; a backend that pushes must push nothing. What was handed over before is extended and settled
-    as ever, or, where the backend cuts its receivers off, comes again once the queue is resumed.
-    """
-
-    def pause(self, queue: str) -> bool:
-        """Pauses `queue`. Returns whether it wasn't paused before."""
-        ...
-
-    def resume(self, queue: str) -> bool:
-        """Resumes `queue`. Returns whether it was paused. It is never called for a dead-letter queue."""
-        ...
-
-    def is_paused(self, queue: str) -> bool:
-        """Whether `queue` is paused."""
-        ...
-
-
-@runtime_checkable
 class LeaseWatcher(Protocol):
     """An optional part of a pull driver: it reports at once that a lease has ended before its time.
 

@@ -17,6 +17,11 @@ LONGEST_TEXT: Final = 1_000
 _SET: Final = b"1"
 
 
+def pause_flag(queue: str) -> str:
+    """The name of the flag that says that a queue is paused."""
+    return f"pause/{queue}"
+
+
 class Flag(NamedTuple):
     """A flag that is set.
 

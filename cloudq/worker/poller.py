@@ -60,6 +60,8 @@ class Poller:
         most: The most polls at once.
         lease: How long a delivery is leased.
         clock: Where the time comes from.
+        refuse_paused: Called before each receive, and raises `QueuePaused` where the queue is paused by other means
+            than the backend's own.
         observer: Told when the queue is paused, and when it is resumed.
     """
 
@@ -77,6 +79,7 @@ class Poller:
         lease: timedelta,
         clock: Clock,
         most: int = 1,
+        refuse_paused: Callable[[], None] | None = None,
         observer: Observer | None = None,
     ) -> None:
         self.queue = queue
@@ -89,6 +92,7 @@ class Poller:
         self._wait = wait
         self._lease = lease
         self._clock = clock
+        self._refuse_paused = refuse_paused
         self._observer = observer
         self._backoff = Backoff(first=FIRST_PAUSE, longest=LONGEST_PAUSE)
         self._changed = threading.Condition()
@@ -247,6 +251,8 @@ class Poller:
         deliveries: Sequence[Delivery] = ()
         failure: BaseException | None = None
         try:
+            if self._refuse_paused is not None:
+                self._refuse_paused()
             deliveries = self._driver.receive(self.queue, limit=limit, wait=wait, lease=self._lease)
         except BaseException as error:  # noqa: BLE001 - an SDK may raise anything, and the worker outlives all of it
             failure = error

@@ -34,6 +34,7 @@ from cloudq.worker.lease_thread import LeaseThread
 from cloudq.worker.leases import LeaseKeeper
 from cloudq.worker.limiting import limiting_of
 from cloudq.worker.open_polls import reach
+from cloudq.worker.pausing import watch_of
 from cloudq.worker.poller import Poller
 from cloudq.worker.series import Series
 from cloudq.worker.settings import LEASE_PER_WAIT, WorkerSettings, pull_driver, queue_leases
@@ -314,6 +315,7 @@ class Worker:
             lease=lease,
             clock=self._clock,
             most=self.settings.polls,
+            refuse_paused=watch_of(queue, self._driver, self.app.runtime.stores, self._clock),
             observer=self.app.runtime.observer,
         )
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cloudq.core.driver import Ack, Pauser
+from cloudq.core.driver import Ack
+from cloudq.core.pausing import Pauser
 from cloudq.errors import QueuePaused
 from cloudq.testing.conformance.bench import Bench
 
@@ -29,7 +30,7 @@ class Pausing:
         assert {delivery.id for delivery in bench.receive(2, sure=2)} == {before.id, after.id}
 
     def test_what_was_handed_over_before_a_pause_is_not_lost(self, bench: Bench) -> None:
-        """It is extended and settled as ever; where receivers are cut off, it comes again once the queue is resumed."""
+        """It is extended and settled as usual; where receivers are cut off, it comes again once the queue is resumed."""
         pauser = bench.driver
         if not isinstance(pauser, Pauser):
             return

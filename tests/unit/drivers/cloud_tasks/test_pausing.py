@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from google.cloud.tasks_v2 import Queue
 
-from cloudq.core.driver import Pauser
+from cloudq.core.pausing import Pauser
 from cloudq.errors import QueueNotFound, UnsupportedError
 from tests.unit.drivers.cloud_tasks.fakes import FakeCloudTasks, queue_name
 

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 from azure.servicebus.management import EntityStatus
 
-from cloudq.core.driver import Outgoing, Pauser
+from cloudq.core.driver import Outgoing
+from cloudq.core.pausing import Pauser
 from cloudq.drivers.service_bus import ServiceBusDriver
 from cloudq.emulators.service_bus.broker.settings import QueueSettings, Status
 from cloudq.emulators.service_bus.runner import ServiceBusEmulator

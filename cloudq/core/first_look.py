@@ -36,7 +36,7 @@ class FirstLook(Generic[ContextT]):
             policies say.
         unknown_task_patience: How long a message of an unknown task goes round before it is dead-lettered.
         signatures: Looks at signatures; `None`: nobody does.
-        strict_queues: Whether what comes from a queue that its task doesn't name is dead-lettered.
+        strict_queues: Whether a message of a queue that its task doesn't name is dead-lettered.
         due_times: Decides about messages whose time hasn't come.
         details: Fills in what dead letters say.
         clock: Where the time comes from.

@@ -17,7 +17,7 @@ def with_parents_expiry(message: Message) -> Message:
      receipt   expires 12:00, not at 12:08
     ```
 
-    A time that is over by now stays: the child is stored, and whoever is handed it counts it as expired.
+    A time that is over by now stays: the child is stored, and the worker that is handed it counts it as expired.
     """
     context = maybe_current()
     latest = None if context is None else inherited_expiry(context)

@@ -267,7 +267,7 @@ class Poller:
             self._give_back(held)
             return None, None
         if isinstance(failure, QueuePaused):
-            self._intake.offer(poll, [])  # there is nothing to be had, and a burst isn't to wait for it
+            self._intake.offer(poll, [])  # as if it were empty: a burst isn't to wait for a resume
             return None, failure
         if failure is not None:
             self._intake.drop_poll(poll)

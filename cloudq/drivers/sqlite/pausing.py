@@ -1,4 +1,4 @@
-"""`Pausing`: the side of the driver that pauses queues. In the file: whoever uses it sees that, without a store."""
+"""`Pausing`: the side of the driver that pauses queues. In the file: all its users see that, without a store."""
 
 from __future__ import annotations
 

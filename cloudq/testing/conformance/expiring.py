@@ -17,7 +17,7 @@ class Expiring:
     """Keeping until when a message may be begun."""
 
     def test_what_has_expired_is_acknowledged_unrun(self, bench: Bench) -> None:
-        """It is gone, and no dead letter; what comes in time runs."""
+        """It is gone, and no dead letter; the one that is in time runs."""
         late, in_time = _send(bench, 2 * bench.unit), _send(bench, 1_000 * bench.unit)
         bench.advance(2 * bench.unit + bench.grain)
         worker = bench.processor(lambda _: None)

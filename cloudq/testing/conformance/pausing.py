@@ -30,7 +30,7 @@ class Pausing:
         assert {delivery.id for delivery in bench.receive(2, sure=2)} == {before.id, after.id}
 
     def test_what_was_handed_over_before_a_pause_is_not_lost(self, bench: Bench) -> None:
-        """It is extended and settled as usual; where receivers are cut off, it comes again once the queue is resumed."""
+        """It is extended and settled as usual; where receivers are cut off, it comes again after the resume."""
         pauser = bench.driver
         if not isinstance(pauser, Pauser):
             return

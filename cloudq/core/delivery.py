@@ -60,7 +60,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         failure: The latest failure, where the backend keeps it beside the message.
         raw: The backend's native object: the escape hatch.
         foreign: What other programs set beside the body, in the driver's own form, or `None`: copies keep it.
-        fairness_key: The one that the backend itself has beside the body, whichever program set it, or `None`: copies keep it.
+        fairness_key: The one that the backend has beside the body, whichever program set it, or `None`: copies keep it.
     """
 
     queue: str

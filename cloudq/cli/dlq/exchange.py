@@ -24,7 +24,7 @@ EXPORT_EXAMPLES: Final = (
 )
 IMPORT_EXAMPLES: Final = (
     "cloudq dlq import emails emails.jsonl --rate 50/s",
-    "jq -c '.edit.payload = {user_id: 42}' emails.jsonl | cloudq dlq import emails -",
+    "cloudq dlq import emails - < edited.jsonl",
 )
 
 File = Annotated[str, Argument(metavar="FILE", help="What an export wrote; - for stdin.", show_default=False)]

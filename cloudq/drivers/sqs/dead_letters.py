@@ -255,6 +255,7 @@ class _Look:
             # A message that comes a second time has outlived its lease: it was a long look.
             new = {seen.key for seen in brought} - known
             if not new:
+                self._letters.unseen = bool(brought)  # then it was cut short by its own lease: there may be more
                 return
             if full:
                 self._letters.unseen = True

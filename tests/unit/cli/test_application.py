@@ -37,7 +37,7 @@ def test_every_command_is_there():
     expected |= {"store migrate", "store sweep", "idempotency show", "idempotency forget"}
     expected |= {"terraform vars", "terraform check"}
     expected |= {"emulate cloudtasks", "emulate servicebus"}
-    expected |= {f"dlq {name}" for name in ("list", "show", "redrive", "purge")}
+    expected |= {f"dlq {name}" for name in ("list", "show", "redrive", "edit", "purge", "export", "import")}
     assert expected == set(commands())
 
 

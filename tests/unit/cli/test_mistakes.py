@@ -189,7 +189,7 @@ SHELL = [
     At("cancel cq1.x", 2, "this is no receipt of a message", "the .receipt of what a send returned"),
     # Dead letters.
     At("dlq show q 99", 1, "there is no dead letter '99' in queue 'q'", "cloudq dlq list q"),
-    At("dlq show q", 2, "either KEYs or --all", "cloudq dlq list QUEUE"),
+    At("dlq show q", 2, "either KEYs, --where or --all", "cloudq dlq list QUEUE"),
     At("dlq show q 1 2 --raw", 2, "--raw writes the body of one dead letter", "name one KEY"),
     At("dlq redrive q 1 --by-service", 2, "it goes with --all", "cloudq dlq redrive q --all --by-service"),
     At("dlq redrive q --all --by-service --yes", 2, "this backend has no such move", "cloudq dlq redrive q --all"),

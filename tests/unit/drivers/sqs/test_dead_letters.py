@@ -109,3 +109,19 @@ def test_a_dead_letter_without_details_may_have_had_no_room_for_them(driver, sqs
     (dead,) = driver.dead_letters("q").peek(limit=10)
     assert full == ("no room" in dead.failure.reason)
     assert "lease expired" in dead.failure.reason
+
+
+def test_a_look_that_outlives_its_lease_says_that_there_may_be_more(driver, sqs):
+    """What it was brought first comes again: it ends, and doesn't pass for a look at all of them."""
+    for number in range(25):
+        driver.send([item(number, queue="q-dlq", body=b"%d" % number)])
+    letters = driver.dead_letters("q")
+
+    def slow(operation):
+        for message in sqs.queues[f"{ENDPOINT}/1/q-dlq"] if operation == "ReceiveMessage" else ():
+            message["ReceiptHandle"] = None  # its lease is over by then
+
+    sqs.fail = slow
+    assert (True, True) == (len(letters.peek(limit=100)) < 25, letters.unseen)
+    sqs.fail = lambda operation: None
+    assert (25, False) == (len(letters.peek(limit=100)), letters.unseen)

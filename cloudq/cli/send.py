@@ -23,6 +23,7 @@ EXAMPLES = (
     "cloudq send app.welcome --at 2030-01-31T09:00+01:00 --header tenant=a - < payload.json",
     "cloudq send app.welcome '{\"user_id\": 42}' --expires 10m",
     "cloudq send app.welcome '{\"user_id\": 42}' --track --json",
+    "cloudq send search.reindex '{\"shop\": 7}' --debounce 30s",
     "cloudq send other.task --unchecked --queue other --backend sqlite:////var/lib/shop/cloudq.db",
 )
 
@@ -60,6 +61,24 @@ def send(
     track: Annotated[
         bool, Option("--track", help="Note in the app's store from now on how far it has come, for `cloudq result`.")
     ] = False,
+    debounce: Annotated[
+        str | None,
+        Option(
+            "--debounce",
+            metavar="30s|5m|2h",
+            help="Run that long from now, and only if none of the same payload, or --waiting-key, is sent so before.",
+        ),
+    ] = None,
+    unique_while_waiting: Annotated[
+        bool,
+        Option(
+            "--unique-while-waiting",
+            help="Store nothing while one of the same payload, or --waiting-key, waits for its first run.",
+        ),
+    ] = False,
+    waiting_key: Annotated[
+        str | None, Option("--waiting-key", metavar="KEY", help="What counts as the same for these two.")
+    ] = None,
     unchecked: Annotated[
         bool,
         Option(
@@ -80,13 +99,18 @@ def send(
     options = _options(queue, delay, at, expires, header)
     if track:
         options["track"] = True
+    if debounce is not None:
+        options["debounce"] = duration("--debounce", debounce)
+    if unique_while_waiting:
+        options["unique_while_waiting"] = True
     for name, key in (
+        ("waiting_key", waiting_key),
         ("idempotency_key", idempotency_key),
         ("ordering_key", ordering_key),
         ("fairness_key", fairness_key),
     ):
         if key is not None:
-            options[name] = key  # type: ignore[literal-required]  # one of three names of the TypedDict
+            options[name] = key  # type: ignore[literal-required]  # one of four names of the TypedDict
     arguments = _payload(sys.stdin.read() if payload == "-" else payload)
     with in_options(), any_app(app, backend, wanted=not unchecked, stores=True) as chosen:
         _check_task(chosen, task, unchecked=unchecked)
@@ -110,7 +134,8 @@ def send(
         return
     write(sent.id)
     if sent.duplicate:
-        note("a message with this idempotency key was there already: nothing new was stored")
+        before = "one of its kind waits" if unique_while_waiting else "a message with this idempotency key was there"
+        note(f"{before} already: nothing new was stored")
 
 
 def _check_task(chosen: Chosen, task: str, *, unchecked: bool) -> None:

@@ -194,3 +194,28 @@ def test_track_without_a_store(cli, shop, monkeypatch):
     result = cli("send", "shop.welcome", '{"user_id": 42}', "--track")
     assert 2 == result.code
     assert "CLOUDQ_STORE_URL" in result.err
+
+
+def test_debounce(cli, shop):
+    """Of two that are sent so, the second takes the first one's place."""
+    first = cli("send", "shop.welcome", '{"user_id": 42}', "--debounce", "5m").out.strip()
+    second = cli("send", "shop.welcome", '{"user_id": 42}', "--debounce", "5m").out.strip()
+    other = cli("send", "shop.welcome", '{"user_id": 43}', "--debounce", "5m").out.strip()
+    statuses = [json.loads(cli("result", id_, "--json").out)["status"] for id_ in (first, second, other)]
+    assert ["cancelled", "waiting", "waiting"] == statuses
+
+
+def test_unique_while_waiting(cli, shop):
+    """Nothing is stored while one of the same key waits; stderr says so."""
+    options = ("--unique-while-waiting", "--waiting-key", "shop-7")
+    first = cli("send", "shop.welcome", '{"user_id": 42}', *options)
+    second = cli("send", "shop.welcome", '{"user_id": 43}', *options)
+    assert first.out == second.out
+    assert "one of its kind waits already" in second.err
+
+
+def test_a_waiting_key_alone(cli, shop):
+    """It says nothing: refused."""
+    result = cli("send", "shop.welcome", '{"user_id": 42}', "--waiting-key", "shop-7")
+    assert 2 == result.code
+    assert "waiting_key says nothing alone" in result.err

@@ -95,8 +95,8 @@ def test_a_task_of_an_idle_queue_starts_at_once(proxy: HttpProxy, place: Place, 
     with app.using(driver), sender.using(SQSDriver(client=place.client, prefix=place.prefix)), running(app) as worker:
         for n in range(TASKS):
             sender.send("stamp", {"n": n})
-            wait_until(lambda n=n: n in started, within=20, what="it has started")  # type: ignore[misc]  # binds n
-            wait_until(lambda: not worker.worker.snapshot().settling, within=20, what="the worker is idle")
+            wait_until(lambda n=n: n in started, within=60, what="it has started")  # type: ignore[misc]  # binds n
+            wait_until(lambda: not worker.worker.snapshot().settling, within=60, what="the worker is idle")
     took = sorted((started[n] - answered.at[n]) * 1000 for n in range(TASKS))
     median = statistics.median(took)
     print(f"\n[idle] from the answer to the start: median {median:.2f} ms, 95 % {took[int(TASKS * 0.95)]:.2f} ms")

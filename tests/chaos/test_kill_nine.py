@@ -93,7 +93,7 @@ def test_nothing_is_lost_when_workers_are_killed_at_random(
             share = range(kill * TASKS // KILLS, (kill + 1) * TASKS // KILLS)
             send(app, "effect", share)
             began = partial(lambda before: len(effects(tmp_path)) > before, share.start)
-            wait_until(began, within=30, what="something of it has run")
+            wait_until(began, within=60, what="something of it has run")
             time.sleep(chance.uniform(0.0, 0.1))  # the moment of the crash is what varies here
             victim = chance.randrange(WORKERS)
             workers[victim].kill()
@@ -128,8 +128,8 @@ def test_a_task_of_four_visibility_timeouts_runs_once(
     workers = [start_worker(tmp_path, *arguments, log=f"worker-{n}.log") for n in range(2)]
     try:
         app.send("long", {"seconds": 4 * lease})
-        wait_until(lambda: bool(effects(tmp_path)), within=20, what="it has started")
-        wait_until(lambda: place.counts(queue) == (0, 0), within=30, what="it is settled")
+        wait_until(lambda: bool(effects(tmp_path)), within=60, what="it has started")
+        wait_until(lambda: place.counts(queue) == (0, 0), within=60, what="it is settled")
     finally:
         app.close()
         for process in workers:
@@ -151,9 +151,9 @@ def test_what_waits_in_a_stopped_worker_is_given_back_at_once_in_batches(
     arguments = ("--concurrency", "1", "--prefetch", str(waiting), "--grace", "20", "--lease", "60")
     process = start_worker(tmp_path, "--app", "app", *arguments)
     try:
-        wait_until((tmp_path / "started").exists, within=20, what="a task has started")
+        wait_until((tmp_path / "started").exists, within=60, what="a task has started")
         # A poll asks for more only once half of the prefetch is used up.
-        wait_until(lambda: place.counts(queue)[1] > waiting // 2 + 1, within=20, what="many are in the worker's hands")
+        wait_until(lambda: place.counts(queue)[1] > waiting // 2 + 1, within=60, what="many are in the worker's hands")
         counting.taken()
         process.terminate()
         took = wait_until(lambda: place.counts(queue) == (waiting, 1), within=5, what="those that wait are given back")

@@ -46,7 +46,7 @@ def worker(folder: Path, *arguments: str, log: str = "worker.log", **env: str) -
         end(process)
 
 
-def end(process: subprocess.Popen[bytes], within: float = 20) -> int:
+def end(process: subprocess.Popen[bytes], within: float = 60) -> int:
     """Stops a process as a service manager does: SIGTERM, and SIGKILL if that is ignored. Its exit code."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)

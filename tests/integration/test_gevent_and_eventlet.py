@@ -60,7 +60,7 @@ def test_sigterm_stops_a_worker(tmp_path, library):
             lambda: results.exists() and len(results.read_text().splitlines()) == 50, within=60, what="all have run"
         )
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0, (tmp_path / "log").read_text()
+        assert process.wait(60) == 0, (tmp_path / "log").read_text()
 
 
 @pytest.mark.parametrize("library", LIBRARIES)

@@ -88,8 +88,8 @@ def test_a_worker_that_is_killed_gives_its_key_back(shop: Path) -> None:
     send(shop, 1)
     first = start_worker(shop, "--app", "shop", "--lease", "40")
     try:
-        wait_until(lambda: len(lines(shop / "charges.txt")) == 1, within=30, what="the first run")
-        wait_until(lambda: lines(shop / "shipped.txt") == ["1"], within=30, what="its child")
+        wait_until(lambda: len(lines(shop / "charges.txt")) == 1, within=60, what="the first run")
+        wait_until(lambda: lines(shop / "shipped.txt") == ["1"], within=60, what="its child")
     finally:
         first.send_signal(signal.SIGKILL)
         first.wait()

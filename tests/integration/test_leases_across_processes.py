@@ -51,7 +51,7 @@ def test_a_task_of_three_leases_runs_once_with_two_workers(tmp_path: Path, app: 
     app.send("long", {"number": 1, "seconds": 6})
     arguments = ("--app", "app", "--lease", "2", "--log-level", "error")
     with worker(tmp_path, *arguments), worker(tmp_path, *arguments):
-        wait_until(lambda: "end 1" in lines(tmp_path), within=30, what="the task has ended")
+        wait_until(lambda: "end 1" in lines(tmp_path), within=60, what="the task has ended")
         time.sleep(2.5)  # one more lease, in which a second run would start
     app.close()
     assert ["start 1", "end 1"] == lines(tmp_path)
@@ -63,14 +63,14 @@ def test_a_frozen_worker_does_not_run_a_second_time_what_it_still_runs(tmp_path:
     lease, seconds = 2.0, 9.0  # so that the task outlasts the freeze, and the wait for it
     app.send("long", {"number": 1, "seconds": seconds})
     with worker(tmp_path, "--app", "app", "--lease", f"{lease:g}", "--wait", "0.5") as process:
-        wait_until(lambda: "start 1" in lines(tmp_path), within=20, what="the task has started")
+        wait_until(lambda: "start 1" in lines(tmp_path), within=60, what="the task has started")
         process.send_signal(signal.SIGSTOP)
         time.sleep(2 * lease)  # what is measured: a freeze of two leases
         process.send_signal(signal.SIGCONT)
         stats = app.queue("default").stats
-        wait_until(lambda: "end 1" in lines(tmp_path), within=30, what="the task has ended")
+        wait_until(lambda: "end 1" in lines(tmp_path), within=60, what="the task has ended")
         wait_until(
-            lambda: (stats().in_flight, stats().ready, stats().delayed) == (0, 0, 0), within=30, what="all is done"
+            lambda: (stats().in_flight, stats().ready, stats().delayed) == (0, 0, 0), within=60, what="all is done"
         )
     log = (tmp_path / "worker.log").read_text()
     assert "lost the lease" in log
@@ -86,7 +86,7 @@ def test_sigterm_finishes_what_runs_and_gives_back_what_waits(tmp_path: Path, ap
     arguments = ("--app", "app", "--concurrency", "20", "--prefetch", "50", "--log-level", "error")
     with worker(tmp_path, *arguments) as process:
         # The first poll of a queue is for few, so the next one finds some waiting and brings fewer than all.
-        wait_until(lambda: len(lines(tmp_path)) == 20 and stats().in_flight >= 55, within=20, what="20 run and 35 wait")
+        wait_until(lambda: len(lines(tmp_path)) == 20 and stats().in_flight >= 55, within=60, what="20 run and 35 wait")
         process.send_signal(signal.SIGTERM)
         other = SQLiteDriver(tmp_path / "queue.db")
         start = time.monotonic()
@@ -97,7 +97,7 @@ def test_sigterm_finishes_what_runs_and_gives_back_what_waits(tmp_path: Path, ap
         took = time.monotonic() - start
         assert 50 == len(received)
         assert took < 3, "those that run take four seconds"
-        assert 0 == process.wait(20)
+        assert 0 == process.wait(60)
     assert 20 == sum(line.startswith("start") for line in lines(tmp_path))
     assert 20 == sum(line.startswith("end") for line in lines(tmp_path))
     assert 50 == stats().in_flight  # those that the other client took; the twenty are done

@@ -201,8 +201,8 @@ def test_a_worker_notes_results_progress_and_what_is_cancelled(shop: App, tmp_pa
         with pytest.raises(NoResult, match="wrong order"):
             dead.result(timedelta(seconds=30))
         runs = [shop.send("long"), shop.send("along")]
-        wait_until(lambda: (shop.result(runs[0]).done or 0) > 10, within=30, what="progress")
-        wait_until(lambda: shop.result(runs[1]).status == "running", within=30, what="a run")
+        wait_until(lambda: (shop.result(runs[0]).done or 0) > 10, within=60, what="progress")
+        wait_until(lambda: shop.result(runs[1]).status == "running", within=60, what="a run")
         for run in runs:
             assert shop.cancel_run(run) is CancelAnswer.ASKED
         for run in runs:

@@ -104,12 +104,12 @@ def test_an_outage_costs_no_attempt(service: str, suffix: str, monkeypatch: pyte
         # Its lease is over within the outage, if nobody extends it. The lock of Service Bus is its queue's.
         lease = {"lease": 3 * SECOND} if service == "sqs" else {}
         with running(app, queues={queue: 1}, concurrency=2, wait=SECOND, **lease) as it:
-            until(lambda: it.worker.snapshot().snoozed, within=30)
-            until(lambda: store.asked >= 5, within=30)  # some of them are looks: seconds later
+            until(lambda: it.worker.snapshot().snoozed, within=60)
+            until(lambda: store.asked >= 5, within=60)  # some of them are looks: seconds later
             assert not ran
             store.trouble = None
             until(lambda: len(ran) >= MESSAGES, within=60)
-            until(lambda: not it.worker.snapshot().settling, within=30)
+            until(lambda: not it.worker.snapshot().settling, within=60)
         dead = list(driver.dead_letters(queue).peek(limit=10))
     assert {f"key-{number}" for number in range(MESSAGES)} == {one.key for one in ran}
     assert {1} == {one.attempt for one in ran}

@@ -153,7 +153,7 @@ def test_children_run_tasks_of_all_kinds(tmp_path: Path, app: cloudq.App) -> Non
     app.send("coroutine", {}, queue="default")
     app.send("sends", {}, queue="default")
     with worker(tmp_path, *ARGUMENTS, "--burst") as process:
-        assert 0 == process.wait(30)
+        assert 0 == process.wait(60)
         parent = process.pid
     assert sorted([*(f"quick {n}" for n in [*range(20), 99]), "coroutine"]) == sorted(
         line.rpartition(" ")[0] for line in lines(tmp_path)
@@ -193,7 +193,7 @@ def test_a_child_that_is_killed(tmp_path: Path, app: cloudq.App) -> None:
     app.send("sleep", {"seconds": 60}, queue="default")
     with worker(tmp_path, *ARGUMENTS, "--max-tasks", "2") as process:
         for attempt in range(2):
-            wait_until(lambda seen=attempt: len(noted(tmp_path, "start")) == seen + 1, within=20, what="it runs")
+            wait_until(lambda seen=attempt: len(noted(tmp_path, "start")) == seen + 1, within=60, what="it runs")
             os.kill(noted(tmp_path, "start")[-1], signal.SIGKILL)
         assert 0 == process.wait(20)
     [reason] = dead(app)
@@ -220,12 +220,12 @@ def test_a_fork_that_comes_back_from_its_task_speaks_for_nobody(tmp_path: Path, 
     """A task that returns in its fork too is done once, and the fork's end isn't taken for the next task's."""
     app.send("forks", {}, queue="default")
     with worker(tmp_path, "--app", "app", "--processes", "1") as process:
-        wait_until(lambda: len(noted(tmp_path, "forked")) == 2, within=20, what="both came back")
-        wait_until(lambda: app.queue("default").stats().in_flight == 0, within=10, what="it is settled")
+        wait_until(lambda: len(noted(tmp_path, "forked")) == 2, within=60, what="both came back")
+        wait_until(lambda: app.queue("default").stats().in_flight == 0, within=60, what="it is settled")
         first, second = noted(tmp_path, "forked")
-        wait_until(lambda: not (runs(first) and runs(second)), within=10, what="the fork has ended")
+        wait_until(lambda: not (runs(first) and runs(second)), within=60, what="the fork has ended")
         app.send("leaves", {}, queue="default")
-        wait_until(lambda: bool(dead(app)), within=20, what="the next task's own end is seen")
+        wait_until(lambda: bool(dead(app)), within=60, what="the next task's own end is seen")
         assert 0 == end(process)
 
 
@@ -234,9 +234,9 @@ def test_a_fork_that_comes_back_from_a_task_in_a_thread_ends(tmp_path: Path, app
     """With threads too: the fork neither settles nor works on what the worker has in hand."""
     app.send("forks", {}, queue="default")
     with worker(tmp_path, "--app", "app") as process:
-        wait_until(lambda: len(noted(tmp_path, "forked")) == 2, within=20, what="both came back")
+        wait_until(lambda: len(noted(tmp_path, "forked")) == 2, within=60, what="both came back")
         [fork] = set(noted(tmp_path, "forked")) - {process.pid}
-        wait_until(lambda: not runs(fork), within=10, what="the fork has ended")
+        wait_until(lambda: not runs(fork), within=60, what="the fork has ended")
         assert 0 == end(process)
 
 
@@ -281,7 +281,7 @@ def test_children_end_with_their_parent(tmp_path: Path, app: cloudq.App) -> None
     """When the parent is killed its children end at once, whatever they do: nobody would settle their work."""
     app.send("sleep", {"seconds": 60}, queue="default")
     with worker(tmp_path, *ARGUMENTS) as process:
-        wait_until(lambda: bool(noted(tmp_path, "start")), within=20, what="it runs")
+        wait_until(lambda: bool(noted(tmp_path, "start")), within=60, what="it runs")
         [child] = noted(tmp_path, "start")
         assert runs(child)
         process.kill()
@@ -294,7 +294,7 @@ def test_sigterm_waits_for_running_children(tmp_path: Path, app: cloudq.App) -> 
     """At SIGTERM, sent to the whole group as a terminal does, running tasks finish, and the exit code is 0."""
     app.send("sleep", {"seconds": 2}, queue="default")
     with worker(tmp_path, *ARGUMENTS) as process:
-        wait_until(lambda: bool(noted(tmp_path, "start")), within=20, what="it runs")
+        wait_until(lambda: bool(noted(tmp_path, "start")), within=60, what="it runs")
         [child] = noted(tmp_path, "start")
         os.kill(child, signal.SIGINT)
         os.kill(child, signal.SIGTERM)
@@ -311,7 +311,7 @@ def test_what_does_not_finish_is_given_back(tmp_path: Path, app: cloudq.App, how
     app.send("sleep", {"seconds": 60}, queue="default")
     grace = "1" if how == "grace" else "600"
     with worker(tmp_path, *ARGUMENTS, "--grace", grace) as process:
-        wait_until(lambda: bool(noted(tmp_path, "start")), within=20, what="it runs")
+        wait_until(lambda: bool(noted(tmp_path, "start")), within=60, what="it runs")
         [child] = noted(tmp_path, "start")
         process.send_signal(signal.SIGTERM)
         if how == "second signal":
@@ -327,9 +327,9 @@ def test_children_see_that_the_lease_is_lost(tmp_path: Path, app: cloudq.App) ->
     """A child's handler sees lease_lost once the message is purged, which ends its lease."""
     app.send("unleased", {}, queue="default")
     with worker(tmp_path, *ARGUMENTS, "--lease", "1") as process:
-        wait_until(lambda: bool(noted(tmp_path, "start")), within=20, what="it runs")
+        wait_until(lambda: bool(noted(tmp_path, "start")), within=60, what="it runs")
         app.queue("default").purge()
-        wait_until(lambda: bool(noted(tmp_path, "lost True")), within=10, what="the handler sees it")
+        wait_until(lambda: bool(noted(tmp_path, "lost True")), within=60, what="the handler sees it")
         assert 0 == end(process)
 
 
@@ -341,7 +341,7 @@ def test_children_that_cannot_start(tmp_path: Path, app: cloudq.App) -> None:
     )
     began = time.monotonic()
     with worker(tmp_path, *ARGUMENTS) as process:
-        assert 1 == process.wait(30)
+        assert 1 == process.wait(60)
     assert time.monotonic() - began < 25
     assert (
         "a child process can't start: ConfigurationError: app can't be imported: OSError: no GPU"
@@ -354,7 +354,7 @@ def test_a_stuck_thread_does_not_keep_the_process(tmp_path: Path, app: cloudq.Ap
     """With threads, a handler that never returns is left behind: the process ends with 0 after the grace."""
     app.send("sleep", {"seconds": 600}, queue="default")
     with worker(tmp_path, "--app", "app", "--grace", "0.2") as process:
-        wait_until(lambda: bool(noted(tmp_path, "start")), within=20, what="it runs")
+        wait_until(lambda: bool(noted(tmp_path, "start")), within=60, what="it runs")
         process.send_signal(signal.SIGINT)
         assert 0 == process.wait(15)
     assert 1 == app.queue("default").stats().ready

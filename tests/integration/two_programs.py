@@ -85,7 +85,7 @@ class TwoPrograms:
         with running(self.shop, queues={queue: 1}, lease=LEASE) as worker:
             wait_until(lambda: worker.worker.snapshot().dead_lettered == 1, within=60, what="it is dead")
             assert worker.worker.snapshot().snoozed
-            wait_until(lambda: self.sender.queue(queue).stats().dead == 1, within=20, what="it is among the dead")
+            wait_until(lambda: self.sender.queue(queue).stats().dead == 1, within=60, what="it is among the dead")
         (dead,) = self.sender.queue(queue).dead_letters.peek()
         assert dead.failure is not None
         assert dead.failure.reason.startswith("unknown task 'shop.wrok': did you mean 'shop.work'? (for 0:00:0")

@@ -174,7 +174,7 @@ class Stand:
                 return bool(response.status == 200)
             return False
 
-        wait_until(answers, within=30, what="the worker is ready")
+        wait_until(answers, within=60, what="the worker is ready")
 
     def lines(self, name: str) -> list[str]:
         """What the tasks wrote to a file."""
@@ -252,7 +252,7 @@ def _pump(source: socket.socket, sink: socket.socket, both: threading.Barrier) -
     with suppress(OSError):
         sink.shutdown(socket.SHUT_RDWR)
     with suppress(threading.BrokenBarrierError):
-        both.wait(30)
+        both.wait(60)
     source.close()
 
 

@@ -26,7 +26,7 @@ def test_a_large_payload_is_fetched_where_it_is_pushed_to(
         finally:
             with_store.close()
         stand.start()
-        wait_until(lambda: stand.effects() == {1: 1}, within=30, what="it has run")
+        wait_until(lambda: stand.effects() == {1: 1}, within=60, what="it has run")
         stand.wait_empty(20)
         assert 200 == emulator.attempts()[-1].status
         assert 1 == len(list((tmp_path / "blobs").rglob("*.json")))

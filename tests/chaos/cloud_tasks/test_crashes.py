@@ -55,7 +55,7 @@ class Copies:
             self._held += 1
             if self._held >= STEPS:
                 self.enough.set()
-        self.killed.wait(30)
+        self.killed.wait(60)
 
 
 def _tasks(stand: Stand) -> list[Task]:
@@ -79,16 +79,16 @@ def test_a_worker_dies_between_copies_and_answers(
         stand.ready()
         if crash == 0:
             stand.client.run_task(name=waiting.name)  # long before it is due, so that it hops
-        assert copies.enough.wait(30), stand.log()
+        assert copies.enough.wait(60), stand.log()
         worker.kill()
         worker.wait()
         copies.killed.set()
         if crash + 1 < CRASHES:
             copies.again()
     worker = stand.start()
-    wait_until(lambda: stand.effects()[1] >= 1, within=30, what="the retry has run")
-    wait_until(lambda: copies.known.total() >= STEPS * CRASHES, within=30, what="all copies were made again")
-    wait_until(lambda: len(_tasks(stand)) == 1, within=30, what="all is settled")
+    wait_until(lambda: stand.effects()[1] >= 1, within=60, what="the retry has run")
+    wait_until(lambda: copies.known.total() >= STEPS * CRASHES, within=60, what="all copies were made again")
+    wait_until(lambda: len(_tasks(stand)) == 1, within=60, what="all is settled")
     (dead,) = stand.app.queue("default").dead_letters.peek()
     (hopped,) = _tasks(stand)
     with capsys.disabled():
@@ -111,14 +111,14 @@ def test_a_redrive_dies_between_copy_and_deletion(
     worker = stand.start()
     stand.app.send_many(dies.call(n=n) for n in range(3))
     letters = stand.app.queue("default").dead_letters
-    wait_until(lambda: len(letters.peek()) == 3, within=30, what="they are dead letters")
+    wait_until(lambda: len(letters.peek()) == 3, within=60, what="they are dead letters")
     deleting, killed = Event(), Event()
 
     def deletion(method: str, request: bytes) -> None:
         del request
         if method in {"DeleteTask", "BatchDeleteTasks"} and not killed.is_set():
             deleting.set()
-            killed.wait(30)
+            killed.wait(60)
             raise RuntimeError("whoever asked is dead")
 
     proxy.before = deletion
@@ -126,12 +126,12 @@ def test_a_redrive_dies_between_copy_and_deletion(
     command = [sys.executable, "-m", "cloudq", "dlq", "redrive", "default", "--all"]
     redrive = subprocess.Popen(command, cwd=stand.folder, env=environment(**stand.env))
     try:
-        assert deleting.wait(30)
+        assert deleting.wait(60)
     finally:
         redrive.kill()
         redrive.wait()
         killed.set()
-    wait_until(lambda: len(stand.effects()) == 3, within=30, what="the copies have run")
+    wait_until(lambda: len(stand.effects()) == 3, within=60, what="the copies have run")
     left = len(letters.peek())
     again = letters.redrive()
     stand.wait_empty(30)

@@ -112,7 +112,7 @@ def test_a_cut_push_is_known_to_be_lost_before_or_within_a_second_of_the_next_st
             what="the queue is empty",
         )
         wait_until(
-            lambda: all("ended" in run for runs in seen.runs.values() for run in runs), within=20, what="all have ended"
+            lambda: all("ended" in run for runs in seen.runs.values() for run in runs), within=60, what="all have ended"
         )
     delays = [
         first.get("lost", float("inf")) - second["began"]

@@ -46,10 +46,10 @@ def test_a_task_that_outlives_its_deadline_runs_once_a_worker(
         def pids_that(word: str) -> list[int]:
             return [int(line.split()[1]) for line in stand.lines("said.txt") if line.startswith(word)]
 
-        wait_until(lambda: set(pids_that("lost")) == pids, within=20, what="both have seen it")
+        wait_until(lambda: set(pids_that("lost")) == pids, within=60, what="both have seen it")
         wait_until(
             lambda: sum(attempt.status == 500 for attempt in emulator.attempts()) >= 2,
-            within=20,
+            within=60,
             what="it came again while it ran",
         )
         assert Counter(pids) == Counter(pids_that("starts"))

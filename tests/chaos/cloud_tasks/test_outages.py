@@ -29,17 +29,17 @@ def test_what_was_pushed_in_vain_too_often_is_a_dead_letter_and_can_be_redriven(
     def pushed() -> list[int]:
         return [task.dispatch_count for task in stand.client.list_tasks(parent=queue)]
 
-    wait_until(lambda: min(pushed()) > DELIVERIES_WITHOUT_LIMIT, within=30, what="each was pushed a hundred times")
+    wait_until(lambda: min(pushed()) > DELIVERIES_WITHOUT_LIMIT, within=60, what="each was pushed a hundred times")
     _set(stand, queue, BACKOFF)
     stand.start()
     letters = stand.app.queue("default").dead_letters
-    wait_until(lambda: len(letters.peek()) == TASKS, within=30, what="they are dead letters")
+    wait_until(lambda: len(letters.peek()) == TASKS, within=60, what="they are dead letters")
     assert {} == stand.effects()
     reasons = {dead.failure.reason.partition(":")[0] for dead in letters.peek() if dead.failure is not None}
     assert {"worker died or lease expired"} == reasons
     redriven = letters.redrive()
     assert (TASKS, ()) == (redriven.redriven, redriven.errors)
-    wait_until(lambda: stand.effects() == dict.fromkeys(range(TASKS), 1), within=30, what="they have run")
+    wait_until(lambda: stand.effects() == dict.fromkeys(range(TASKS), 1), within=60, what="they have run")
     stand.wait_empty(30)
     assert [] == list(letters.peek())
 

@@ -27,17 +27,17 @@ def test_a_worker_goes_on_with_the_new_one(place: Place) -> None:
     place.make(PLAIN, LEASE)
     worker = place.start()
     place.send("effect", [1])
-    wait_until(lambda: place.ran()[1] and place.is_empty(), within=20, what="the first has run")
+    wait_until(lambda: place.ran()[1] and place.is_empty(), within=60, what="the first has run")
 
     delete(place, PLAIN)
     place.make(PLAIN, timedelta(seconds=2))
     place.send("long", [2], seconds=5.0)
-    wait_until(lambda: place.ran()[2] and place.is_empty(), within=30, what="one of two locks has run")
+    wait_until(lambda: place.ran()[2] and place.is_empty(), within=60, what="one of two locks has run")
 
     delete(place, PLAIN)
     place.emulator.create_queue(PLAIN, QueueSettings(requires_session=True))
     named = "queue 'default' has sessions, though its name doesn't end in .fifo"
-    wait_until(lambda: named in place.log(), within=30, what="the worker says what is wrong")
+    wait_until(lambda: named in place.log(), within=60, what="the worker says what is wrong")
     with pytest.raises(UnsupportedError, match=named):
         place.app.tasks["effect"].send(n=9)
 
@@ -62,15 +62,15 @@ def test_a_worker_of_sessions_goes_on_with_the_new_one(place: Place) -> None:
     place.make(ORDERED, LEASE)
     worker = place.start("--queue", ORDERED)
     send(1)
-    wait_until(lambda: done(1) and place.is_empty(ORDERED), within=20, what="the first has run")
+    wait_until(lambda: done(1) and place.is_empty(ORDERED), within=60, what="the first has run")
     delete(place, ORDERED)
     place.make(ORDERED, timedelta(seconds=5))
     send(2)
-    wait_until(lambda: done(2) and place.is_empty(ORDERED), within=30, what="the second has run")
+    wait_until(lambda: done(2) and place.is_empty(ORDERED), within=60, what="the second has run")
     delete(place, ORDERED)
     place.emulator.create_queue(ORDERED)
     named = "queue 'orders.fifo' has no sessions, though its name ends in .fifo"
-    wait_until(lambda: named in place.log(), within=30, what="the worker says what is wrong")
+    wait_until(lambda: named in place.log(), within=60, what="the worker says what is wrong")
     delete(place, ORDERED)
     place.make(ORDERED, LEASE)
     send(3)

@@ -83,7 +83,7 @@ def test_what_was_done_under_a_cut_session_is_not_done_again_by_the_same_process
     for begun in (1, 2):
         wait_until(lambda begun=begun: len(runs_of(place)) >= begun, within=60, what=f"{begun} have begun")  # type: ignore[misc]
         place.emulator.faults.drop_connections()
-        wait_until(lambda begun=begun: ended(place) >= begun, within=20, what="it has heard of it")  # type: ignore[misc]
+        wait_until(lambda begun=begun: ended(place) >= begun, within=60, what="it has heard of it")  # type: ignore[misc]
     wait_until(lambda: place.is_empty(ORDERED), within=60, what="all is settled")
     assert [0, 1] == sorted(run["n"] for run in runs_of(place).values())
     assert all("lost" in run for run in runs_of(place).values())
@@ -179,7 +179,7 @@ def test_a_frozen_worker_starts_nothing_under_a_lock_that_is_over(place: Place) 
     place.make(PLAIN, timedelta(seconds=2))
     frozen = place.start("--concurrency", "1", "--prefetch", "20", log="frozen.log")
     place.send("long", range(6), seconds=0.3)
-    wait_until(lambda: len(place.lines("started.txt")) >= 2, within=20, what="it has begun the second")
+    wait_until(lambda: len(place.lines("started.txt")) >= 2, within=60, what="it has begun the second")
     os.kill(frozen.pid, signal.SIGSTOP)
     # These come by the credit that it has given, or wait for the other.
     place.send("long", range(6, 12), seconds=0.3)

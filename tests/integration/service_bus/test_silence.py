@@ -143,7 +143,7 @@ def test_a_name_that_is_not_found_in_time(monkeypatch: pytest.MonkeyPatch) -> No
 
     def look_up(host: str, *arguments: object, **options: object) -> list:
         asked.append(host)
-        may.wait(20)
+        may.wait(60)
         raise socket.gaierror("no such host")
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)

@@ -53,7 +53,7 @@ def test_it_ends_among_the_dead_letters(place: Place, queue: str) -> None:
         put_deep(place, queue, "a")
         place.app.send_many([place.app.tasks["step"].options(ordering_key="a").call(key="a", n=2)])
     place.start("--queue", queue)
-    wait_until(lambda: place.counts(queue).dead_letter == 1 and place.is_empty(queue), within=30, what="it is put away")
+    wait_until(lambda: place.counts(queue).dead_letter == 1 and place.is_empty(queue), within=60, what="it is put away")
     ran = len(place.effects()) + sum(done for _, _, done in place.steps())
     assert (1 if queue == PLAIN else 2) == ran
     assert "nesting exceeds maximum depth of 64" in place.cli("dlq", "list", queue, "--json")

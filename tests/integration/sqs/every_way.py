@@ -45,5 +45,5 @@ def work_every_way(driver: SQSDriver, place: Place, queue: str, *, again_in: tim
         for task in (fine, lasting, again, dies):
             task.send()
     with app.using(driver), running(app, lease=timedelta(seconds=4), wait=timedelta(0)):
-        wait_until(lambda: len(ran) == 4 and place.counts(queue) == (0, 0), within=20, what="all ran and are settled")
+        wait_until(lambda: len(ran) == 4 and place.counts(queue) == (0, 0), within=60, what="all ran and are settled")
     return ran

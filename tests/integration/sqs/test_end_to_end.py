@@ -109,8 +109,8 @@ def wait(n: int) -> None:
         tmp_path, "--app", "slow", "--concurrency", "1", "--prefetch", "7", "--grace", "20", "--lease", "60"
     )
     try:
-        wait_until((tmp_path / "started").exists, within=20, what="a task has started")
-        wait_until(lambda: place.counts(queue) == (0, 8), within=20, what="all are in the worker's hands")
+        wait_until((tmp_path / "started").exists, within=60, what="a task has started")
+        wait_until(lambda: place.counts(queue) == (0, 8), within=60, what="all are in the worker's hands")
         process.terminate()
         took = wait_until(lambda: place.counts(queue)[0] == 7, within=25, what="seven are given back")
         (tmp_path / "go").touch()

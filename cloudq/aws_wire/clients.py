@@ -172,6 +172,7 @@ class Clients:
     def __init__(self, make: Callable[[], AwsClient], *, wires: Callable[[AwsClient], Wires] | None = None) -> None:
         self._make = make
         self._wired = wires
+        self._passes_opentelemetry = False
         self._lock = Lock()
         self._open()
 
@@ -185,6 +186,12 @@ class Clients:
         """What makes this process's next call: its client, or one that makes those that repeat at less cost."""
         client = self.get()
         return client if self._wires is None else self._wires.caller()
+
+    def pass_opentelemetry(self, passes: bool) -> None:
+        """See `Wires`; of the clients that are made after a fork, too."""
+        self._passes_opentelemetry = passes
+        if self._wires is not None:
+            self._wires.pass_opentelemetry(passes)
 
     def close(self) -> None:
         """Closes the connections that are idle; one in use is closed at the end of its call."""
@@ -204,4 +211,6 @@ class Clients:
     def _open(self) -> None:
         self._client = prepare(self._make())
         self._wires = None if self._wired is None else self._wired(self._client)
+        if self._wires is not None and self._passes_opentelemetry:
+            self._wires.pass_opentelemetry(True)
         self._pid = os.getpid()

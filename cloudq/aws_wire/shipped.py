@@ -81,6 +81,8 @@ _TLS: Final = vars(ssl)
 _HOLDERS: Final = {staticmethod: "__func__", classmethod: "__func__", MethodType: "__func__", partial: "func"}
 
 _Handlers: TypeAlias = Mapping[str, Sequence[Any]]
+Past: TypeAlias = Callable[[Any], Any]
+"""Gives what a function is without what doesn't count; others as they are."""
 
 
 class Watch:
@@ -96,6 +98,7 @@ class Watch:
     """
 
     def __init__(self, client: Any, operations: Collection[str], *, every: float = 1.0) -> None:
+        self._past: Past = _nothing_past
         self._client = client
         self._operations = operations
         self._every = every
@@ -103,6 +106,15 @@ class Watch:
         # Replaced as a whole: of several threads that look, none leaves a half of what it saw.
         self._latest = _Look(None, 0.0, _never, [])
         self._look()
+
+    def look_past(self, past: Past | None) -> None:
+        """Has some of what is in the way not count from now on.
+
+        Args:
+            past: Gives what a function is without that; `None`: all counts again.
+        """
+        self._past = past or _nothing_past
+        self._latest = _Look(None, 0.0, _never, [])
 
     def foreign(self) -> str | None:
         """`None` while all is the SDK's own; else what isn't, in words. Costs next to nothing: ask before each call."""
@@ -123,7 +135,7 @@ class Watch:
             if len(seen) != len(latest.seen) or not all(map(is_, seen, latest.seen)):
                 handlers = _handlers(self._client, self._operations)
                 self._born = self._born or handlers
-                reason = next(_strangers(self._client, handlers, self._born), None)
+                reason = next(_strangers(self._client, handlers, self._born, self._past), None)
         except (AttributeError, KeyError) as error:
             reason, same, seen = f"the SDK is built in another way: {error!r}", _never, []
         self._latest = _Look(reason, due, same, seen)
@@ -132,6 +144,10 @@ class Watch:
 
 def _never() -> bool:
     return False
+
+
+def _nothing_past(value: Any) -> Any:
+    return value
 
 
 class _Look(NamedTuple):
@@ -219,18 +235,18 @@ def _handlers(client: Any, operations: Collection[str]) -> _Handlers:
     return {name: tuple(emitter._handlers.prefix_search(name)) for name in names}
 
 
-def _strangers(client: Any, handlers: _Handlers, born: _Handlers) -> Iterator[str]:
+def _strangers(client: Any, handlers: _Handlers, born: _Handlers, past: Past) -> Iterator[str]:
     """What isn't the SDK's own, in words."""
     for event, found in handlers.items():
         yield from _in_handlers(event.partition(".")[0], found, born[event])
     for name, value in _named():
-        yield from _in_place(name, value)
+        yield from _in_place(name, past(value))
         if isinstance(value, type):
-            yield from _in_class(value)
+            yield from _in_class(value, past)
     for part in (client, *_PARTS(client)):
-        yield from _in_object(part)
+        yield from _in_object(part, past)
     for kind in _CLASSES:
-        yield from _in_class(kind)
+        yield from _in_class(kind, past)
 
 
 def _in_handlers(event: str, handlers: Sequence[Any], born: Sequence[Any]) -> Iterator[str]:
@@ -242,18 +258,18 @@ def _in_handlers(event: str, handlers: Sequence[Any], born: Sequence[Any]) -> It
         yield f"a handler of the SDK's for {event} was taken away"
 
 
-def _in_object(part: Any) -> Iterator[str]:
+def _in_object(part: Any, past: Past) -> Iterator[str]:
     kind = type(part)
     for name, value in vars(part).items():
         if hasattr(kind, name) or not is_shipped(value):  # none of the SDK's objects hides a method
             yield f"{kind.__name__}.{name} is replaced by {_home(value)}"
-    yield from _in_class(kind)
+    yield from _in_class(kind, past)
 
 
-def _in_class(kind: type) -> Iterator[str]:
+def _in_class(kind: type, past: Past) -> Iterator[str]:
     for base in kind.__mro__:
         for name, value in vars(base).items():
-            yield from _in_place(f"{base.__name__}.{name}", value)
+            yield from _in_place(f"{base.__name__}.{name}", past(value))
 
 
 def _in_place(name: str, value: Any) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from threading import Lock
 from typing import Any, Final, Literal, TypeAlias
 
+from cloudq.aws_wire.instrumentations import past_opentelemetry
 from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import ConfigurationError
 
@@ -72,6 +73,10 @@ class Wires:
         if reason != self._told:
             self._tell(reason)
         return self._lean if reason is None else self.client
+
+    def pass_opentelemetry(self, passes: bool) -> None:
+        """Whether OpenTelemetry's instrumentations are called past: then they are nobody who is to see the calls."""
+        self._watch.look_past(past_opentelemetry if passes else None)
 
     def close(self) -> None:
         """Closes the connections that are idle, the client's too."""

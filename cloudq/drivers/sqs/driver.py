@@ -148,6 +148,7 @@ class SQSDriver:
         """Those of the scheduler, too, by AWS's names."""
         for calls in self._all_calls:
             calls.reports = reports
+        self._routes.pass_opentelemetry(reports is not None and reports.quiet is not None)
 
     def capabilities(self, queue: str) -> Capabilities:
         """Those of a standard queue, or, where the name ends in `.fifo`, of a FIFO queue.

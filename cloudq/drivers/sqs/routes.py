@@ -41,10 +41,19 @@ class _Routes:
         self._own = Clients(lambda: make(region, endpoint_url), wires=self._wires)
         self._lock = Lock()
         self._others: dict[tuple[str, str | None], Clients] = {}
+        self._passes_opentelemetry = False
 
     def own(self) -> SqsClient:
         """This process's client for queues that are named by their names."""
         return self._own.get()
+
+    def pass_opentelemetry(self, passes: bool) -> None:
+        """Whether its instrumentations are called past by the clients that there are, and those made later."""
+        with self._lock:
+            self._passes_opentelemetry = passes
+            all_ = [self._own, *self._others.values()]
+        for clients in all_:
+            clients.pass_opentelemetry(passes)
 
     def close(self) -> None:
         """Closes the connections that are idle; one in use is closed at the end of its call."""
@@ -67,6 +76,7 @@ class _Routes:
             made = Clients(lambda: self._make(region, endpoint_url), wires=self._wires)
             with self._lock:
                 clients = self._others.setdefault((region, endpoint_url), made)
+                clients.pass_opentelemetry(self._passes_opentelemetry)
         return clients.caller()
 
 

@@ -15,6 +15,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind
 
 from cloudq import App
+from cloudq.drivers.sqs import SQSDriver
+from cloudq.drivers.sqs.lean import LeanClient
 from cloudq.telemetry import instrument
 from cloudq.worker.service import Worker
 from cloudq.worker.settings import WorkerSettings
@@ -116,7 +118,11 @@ def test_a_request_and_all_that_follows_are_one_trace(
     others: None, server: RawServer, provider: TracerProvider, collector: Collector, wire: str
 ) -> None:
     """Seen by the collector whole: each is its parent's child, and nothing is told twice."""
-    ordered(shop(server, provider, wire), provider)
+    app = shop(server, provider, wire)
+    driver = app.driver()
+    assert isinstance(driver, SQSDriver)
+    assert (wire == "auto") is isinstance(driver._calls.client_for("orders"), LeanClient)
+    ordered(app, provider)
     assert CHAIN == chain_of(collector.spans)
     assert sorted(CHAIN) == sorted(span.name for span in collector.spans)
     assert 1 == len({span.trace for span in collector.spans})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from botocore.client import BaseClient
 from botocore.stub import Stubber
 from wrapt import FunctionWrapper
 
+from cloudq.core.call_reports import CallReports
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.core.driver import Outgoing
 from cloudq.drivers.sqs import SQSDriver
@@ -202,3 +204,33 @@ def test_closing_closes_the_idle_connections_of_both(driver: SQSDriver) -> None:
     with mock.patch.object(LeanClient, "close", autospec=True, side_effect=LeanClient.close) as closed:
         driver.close()
     assert [mock.call(lean)] == closed.call_args_list
+
+
+class Instrumentation(Tracer):
+    """One of OpenTelemetry's, as far as anybody can tell."""
+
+    __module__ = "opentelemetry.instrumentation.botocore"
+
+
+def test_opentelemetrys_are_nobody_who_is_to_see_the_calls_where_ours_are_made(driver: SQSDriver) -> None:
+    """As soon as that is said, and until it is taken back."""
+    instrumentation = Instrumentation()
+    quiet = CallReports(None, nullcontext)
+    with instrumentation.turned_on():
+        assert stored(driver)
+        assert not is_lean(driver)
+        driver.report_to(quiet)
+        assert is_lean(driver)
+        assert stored(driver)
+        driver.report_to(CallReports(None, None))
+        assert not is_lean(driver)
+    assert ["GetQueueUrl", "SendMessageBatch"] == instrumentation.seen
+
+
+def test_other_tracers_see_the_calls_all_the_same(driver: SQSDriver) -> None:
+    """Those that nobody speaks for, also around one of OpenTelemetry's."""
+    driver.report_to(CallReports(None, nullcontext))
+    tracer = Tracer()
+    with Instrumentation().turned_on(), tracer.turned_on():
+        assert stored(driver)
+    assert ["GetQueueUrl", "SendMessageBatch"] == tracer.seen

@@ -183,7 +183,7 @@ def test_a_function_marked_as_a_coroutine_function_is_awaited(decorator: Callabl
     with in_memory(app):
         task.send(n=1)
         report = run_all(app)
-    assert ([1], True) == (ran, "acked" in str(report))
+    assert ([1], True) == (ran, "succeeded" in str(report))
 
 
 @pytest.mark.parametrize("result", [None, 0, "text", [], {}, iter([1]), asyncio.Lock, range(3), timedelta(1)])

@@ -100,4 +100,6 @@ def _state(poller: Poller, outages: Sequence[Outage], now: timedelta) -> str:
     for outage in outages:
         if outage.queue == poller.queue:
             return _STATES[outage.kind]
+    if poller.paused:
+        return "paused"
     return "polling" if poller.reached else "starting"

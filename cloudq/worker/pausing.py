@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -9,10 +10,13 @@ from typing import Final
 
 from cloudq.core.clock import Clock
 from cloudq.core.pausing import Pauser
+from cloudq.core.safe_log import SafeLogger
 from cloudq.core.store import Store
 from cloudq.errors import CloudqError, QueuePaused
 from cloudq.flow.flags import Flags, pause_flag
 from cloudq.queues.store_connection import StoreConnection
+
+logger = SafeLogger("cloudq.worker")
 
 # Between two looks at the flag: one read of the store.
 LOOK_EVERY: Final = timedelta(seconds=5)
@@ -37,6 +41,7 @@ class PauseWatch:
         # Guarded by the lock.
         self._next_look = timedelta(0)
         self._paused = False
+        self._fails = False  # the latest look did
 
     def __call__(self) -> None:
         """To be called before each receive.
@@ -55,9 +60,20 @@ class PauseWatch:
     def _look(self) -> bool:
         try:
             store = self._store()
-            return store is not None and Flags(store.notes).look(pause_flag(self._queue)) is not None
-        except CloudqError:
-            return self._paused  # others tell of a store that is down
+            paused = store is not None and Flags(store.notes).look(pause_flag(self._queue)) is not None
+        except CloudqError as error:
+            # Where no task has a key, nobody else asks the store, and so nobody else would tell.
+            self._tell(logging.WARNING, "whether queue %s is paused can't be read, so nothing changes: %s", error)
+            return self._paused
+        self._tell(logging.INFO, "whether queue %s is paused can be read again")
+        return paused
+
+    def _tell(self, level: int, text: str, *more: object) -> None:
+        """Logs that looks fail, or work again: the change, not each."""
+        fails = bool(more)
+        if fails is not self._fails:
+            self._fails = fails
+            logger.log(level, text, self._queue, *more, extra={"cloudq_queue": self._queue})
 
 
 def watch_of(queue: str, driver: object, stores: StoreConnection, clock: Clock) -> PauseWatch | None:

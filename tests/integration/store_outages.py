@@ -85,13 +85,29 @@ class Troubled:
         self.asked = 0
         self._store = MemoryStore(clock)
 
+    @property
+    def notes(self) -> Any:
+        """The store's notes, which have the same trouble."""
+        return _Part(self, self._store.notes)
+
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self._store, name)
+        return getattr(_Part(self, self._store), name)
+
+
+class _Part:
+    """A store, or its notes, each of whose calls may have trouble."""
+
+    def __init__(self, troubled: Troubled, part: object) -> None:
+        self._troubled = troubled
+        self._part = part
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._part, name)
 
         def call(*args: Any, **options: Any) -> Any:
-            self.asked += 1
-            if self.trouble is not None:
-                self.trouble()
+            self._troubled.asked += 1
+            if self._troubled.trouble is not None:
+                self._troubled.trouble()
             return method(*args, **options)
 
         return call

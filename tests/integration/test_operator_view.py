@@ -19,6 +19,7 @@ from cloudq.core.driver import QueueStats
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.drivers.sqlite import SQLiteDriver
 from cloudq.errors import BackendUnavailable, StorageFull, StorageReadOnly, StoreUnavailable
+from cloudq.stores.memory import MemoryStore
 from cloudq.testing.clock import FakeClock
 from tests.integration.operator_view import ANY_PORT, Desk, Lost
 from tests.integration.store_outages import Troubled, raising
@@ -64,8 +65,10 @@ def tasks() -> Iterator[Tasks]:
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
+def clock() -> Iterator[FakeClock]:
+    clock = FakeClock()
+    yield clock
+    clock.advance(MINUTE)  # threads that idle for a while end
 
 
 def is_calm(desk: Desk) -> bool:
@@ -80,7 +83,7 @@ def test_thirty_seconds_without_the_backend(tasks: Tasks, clock: FakeClock, capl
     caplog.set_level("INFO")
     driver = Lost(MemoryDriver(clock=clock))
     with (
-        tasks.app.using(driver, clock=clock, store=Troubled(clock)),  # type: ignore[arg-type]  # answers as a store
+        tasks.app.using(driver, clock=clock, store=MemoryStore(clock)),
         running(tasks.app, lease=LEASE, concurrency=2, health=ANY_PORT, metrics=ANY_PORT) as worker,
     ):
         desk = Desk(worker, tasks.app, clock, caplog)
@@ -137,7 +140,7 @@ def test_thirty_seconds_without_the_store(tasks: Tasks, clock: FakeClock, caplog
     caplog.set_level("INFO")
     driver, store = MemoryDriver(clock=clock), Troubled(clock)
     with (
-        tasks.app.using(driver, clock=clock, store=store),  # type: ignore[arg-type]  # as above
+        tasks.app.using(driver, clock=clock, store=store),  # type: ignore[arg-type]  # answers as a store
         running(tasks.app, lease=LEASE, concurrency=2, health=ANY_PORT, metrics=ANY_PORT) as worker,
     ):
         desk = Desk(worker, tasks.app, clock, caplog)
@@ -148,11 +151,12 @@ def test_thirty_seconds_without_the_store(tasks: Tasks, clock: FakeClock, caplog
         assert is_calm(desk)  # nothing has needed it yet
         tasks.app.send("keyed", {"name": "first"})
         desk.pass_time_until(lambda: ("store", "q") in desk.outages(), most=10 * SECOND)
-        texts = [text for level, text in desk.said() if level in {"WARNING", "ERROR"}]
-        assert [
+        texts = {text for level, text in desk.said() if level in {"WARNING", "ERROR"}}
+        assert {
             "the store of idempotency keys is down, so what needs it waits: no route to the store",
             "queue q isn't asked for more until the store of idempotency keys is back",
-        ] == texts
+            "whether queue q is paused can't be read, so nothing changes: no route to the store",
+        } == texts
         status, problems, queues = desk.page()
         assert (503, {"q": "store is down"}) == (status, queues)
         assert [
@@ -217,7 +221,7 @@ def test_thirty_seconds_without_room_or_rights_for_the_database(
     caplog.set_level("INFO")
     driver = SQLiteDriver(tmp_path / "q.db", clock=clock)
     with (
-        tasks.app.using(driver, clock=clock, store=Troubled(clock)),  # type: ignore[arg-type]  # as above
+        tasks.app.using(driver, clock=clock, store=MemoryStore(clock)),
         running(tasks.app, lease=LEASE, concurrency=1, health=ANY_PORT, metrics=ANY_PORT) as worker,
     ):
         desk = Desk(worker, tasks.app, clock, caplog)
@@ -264,7 +268,7 @@ def test_a_worker_that_cant_lease_says_why(
     caplog.set_level("INFO")
     driver = SQLiteDriver(tmp_path / "q.db", clock=clock)
     with (
-        tasks.app.using(driver, clock=clock, store=Troubled(clock)),  # type: ignore[arg-type]  # as above
+        tasks.app.using(driver, clock=clock, store=MemoryStore(clock)),
         running(tasks.app, lease=LEASE, concurrency=1, health=ANY_PORT, metrics=ANY_PORT) as worker,
     ):
         desk = Desk(worker, tasks.app, clock, caplog)

@@ -123,8 +123,13 @@ def _worker_row(worker: WorkerNow, rates: Rates) -> Sequence[object]:
         counts.get("settling"),
         _rate(rates.ended(worker.address)),
         _rate(rates.failed(worker.address)),
-        _cut("; ".join(worker.problems)),
+        _cut("; ".join([*worker.problems, *_held_back(worker)])),
     )
+
+
+def _held_back(worker: WorkerNow) -> list[str]:
+    """The queues that it leaves alone though nothing is wrong with them."""
+    return [f"queue {queue}: {state}" for queue, state in worker.queues.items() if state == "paused"]
 
 
 def _rate(rate: float | None, *, signed: bool = False) -> str | None:

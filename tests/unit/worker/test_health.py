@@ -14,7 +14,7 @@ import pytest
 
 from cloudq.app import App
 from cloudq.drivers.memory import MemoryDriver
-from cloudq.errors import BackendUnavailable, ConfigurationError, StorageReplaced
+from cloudq.errors import BackendUnavailable, ConfigurationError, QueuePaused, StorageReplaced
 from cloudq.worker import health as health_module
 from cloudq.worker import starvation as starvation_module
 from cloudq.worker.service import Worker
@@ -83,6 +83,14 @@ def test_a_worker_among_strangers_is_alive_but_not_ready(app: App) -> None:
         assert ["queue default: its messages are of tasks that this program doesn't know: theirs"] == said["problems"]
         assert {"default": "unknown tasks"} == said["queues"]
         assert 200 == get(worker, "/healthz")[0]
+
+
+def test_a_paused_queue_is_named_and_no_trouble(app: App, driver: Unreliable) -> None:
+    """Somebody wanted it so: the worker is ready for when it is resumed."""
+    driver.failing["receive"] = QueuePaused("queue 'default' is paused")
+    with running(app, health=ANY_PORT) as worker:
+        until(lambda: get(worker, "/readyz")[1]["queues"] == {"default": "paused"})
+        assert (200, []) == (get(worker, "/readyz")[0], get(worker, "/readyz")[1]["problems"])
 
 
 def test_a_worker_that_stops_is_not_ready(app: App) -> None:

@@ -57,6 +57,22 @@ def test_the_flag_is_looked_at_every_five_seconds() -> None:
         watch()
 
 
+def test_that_looks_fail_is_said_once_and_that_they_work_again(caplog: pytest.LogCaptureFixture) -> None:
+    """Where no task has a key, nobody else asks the store, and so nobody else would tell that it is down."""
+    caplog.set_level("INFO")
+    clock = FakeClock()
+    store = Counting(clock)
+    watch = store.watch(clock)
+    for down in (False, True, True, False, False):
+        store.down = down
+        refuses(watch)
+        clock.advance(LOOK_EVERY)
+    assert [
+        "whether queue q is paused can't be read, so nothing changes: no answer",
+        "whether queue q is paused can be read again",
+    ] == caplog.messages
+
+
 @pytest.mark.parametrize("paused", [True, False])
 def test_a_store_that_is_down_changes_nothing(paused: bool) -> None:
     """What was last known holds."""

@@ -26,8 +26,10 @@ SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
+def clock() -> Iterator[FakeClock]:
+    clock = FakeClock()
+    yield clock
+    clock.advance(60 * SECOND)  # threads that idle for a while end
 
 
 @pytest.fixture

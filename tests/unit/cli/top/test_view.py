@@ -30,7 +30,13 @@ def sample() -> Sample:
         ],
         workers=[
             WorkerNow(address="w:1", ready=True, counts={"succeeded": 7, "running": 1, "waiting": 2, "settling": 0}),
-            WorkerNow(address="w:2", ready=False, problems=["stopping", "queue emails: down"], counts={"running": 1}),
+            WorkerNow(
+                address="w:2",
+                ready=False,
+                problems=["stopping", "queue emails: down"],
+                counts={"running": 1},
+                queues={"emails": "down", "reports": "paused"},
+            ),
             WorkerNow(address="w:3", unreachable="refused"),
         ],
         dead=[DeadNow(queue="emails", task="shop.mail", error="ValueError", count=4)],
@@ -44,7 +50,16 @@ def test_each_kind_is_a_table(sample: Sample) -> None:
     assert ("emails", 3, 1, 2, 4, "0:01:15", None, "") == queues.rows[0]
     assert ("reports", *[None] * 6, "BackendUnavailable: no route\x1b[2J") == queues.rows[1]
     assert ("w:1", "ready", 1, 2, 0, None, None, "") == workers.rows[0]
-    assert ("w:2", "not ready", 1, None, None, None, None, "stopping; queue emails: down") == workers.rows[1]
+    assert (
+        "w:2",
+        "not ready",
+        1,
+        None,
+        None,
+        None,
+        None,
+        "stopping; queue emails: down; queue reports: paused",
+    ) == workers.rows[1]
     assert ("w:3", "unreachable", *[None] * 5, "refused") == workers.rows[2]
     assert [(4, "shop.mail", "ValueError", "emails")] == dead.rows
     assert "reports; cloudq dlq list" in dead.note

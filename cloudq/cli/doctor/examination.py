@@ -16,6 +16,7 @@ from cloudq.cli.doctor.keeping import look_at_outbox, look_at_store
 from cloudq.cli.doctor.looks_at_aws import Amazon
 from cloudq.cli.doctor.looks_at_queues import look_at_queues
 from cloudq.cli.doctor.machine import look_at_disk
+from cloudq.cli.doctor.pauses import paused
 from cloudq.cli.doctor.permissions import missing_permissions
 from cloudq.cli.doctor.program import Installed, look_at_program
 from cloudq.cli.doctor.queue_law import judge
@@ -96,6 +97,7 @@ def _of_queues(app: App, queues: Sequence[str], *, works: bool) -> Iterator[Find
             yield from missing_permissions(app.driver(), looked, works=works)
             if amazon is not None:
                 yield from amazon.findings(looked)
+        yield from paused(app, queue, looked)
         oldest = _oldest(app, queue) if amazon is None or looked is None else amazon.oldest_age(looked)
         if isinstance(oldest, Unchecked):
             yield oldest

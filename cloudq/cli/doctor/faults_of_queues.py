@@ -68,6 +68,8 @@ FAULTS: Final = (
                 command="gcloud tasks queues resume {name} --location LOCATION", terraform='desired_state = "RUNNING"'
             ),
             Where.SERVICE_BUS: azure("--status Active", 'status = "Active"'),
+            Where.SQS: Fix(command="cloudq resume {queue}"),
+            Where.SQLITE: Fix(command="cloudq resume {queue}"),
             Where.LAMBDA: Fix(
                 command="aws lambda update-event-source-mapping --uuid {right} --enabled", terraform="enabled = true"
             ),

@@ -87,3 +87,11 @@ def test_the_store_that_keyed_tasks_need(tmp_path):
     app.task("welcome", queue="mail", idempotency_key="{n}")(lambda n: None)
     assert ["store-unusable"] == found(app)
     app.close()
+
+
+def test_a_queue_that_somebody_paused(app):
+    """Until it is resumed."""
+    app.pause("mail")
+    assert ["queue-stopped"] == found(app)
+    app.resume("mail")
+    assert [] == found(app)

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from cloudq.default_app import cancel as cancel
     from cloudq.default_app import cancel_run as cancel_run
     from cloudq.default_app import configure as configure
+    from cloudq.default_app import on_dead as on_dead
+    from cloudq.default_app import on_start as on_start
+    from cloudq.default_app import on_stop as on_stop
     from cloudq.default_app import outbox_in as outbox_in
     from cloudq.default_app import result as result
     from cloudq.default_app import send as send
@@ -66,6 +69,7 @@ if TYPE_CHECKING:
     from cloudq.queues.cloud_queue import CloudQueue as CloudQueue
     from cloudq.tasks.context import Context as Context
     from cloudq.tasks.context import current as current
+    from cloudq.tasks.hooks import DeadDelivery as DeadDelivery
     from cloudq.tasks.options import SendOptions as SendOptions
     from cloudq.tasks.options import TaskOptions as TaskOptions
     from cloudq.tasks.results import Result as Result
@@ -97,6 +101,9 @@ _HOMES = {
         "cancel",
         "cancel_run",
         "configure",
+        "on_dead",
+        "on_start",
+        "on_stop",
         "outbox_in",
         "result",
         "send",
@@ -120,6 +127,7 @@ _HOMES = {
     ),
     "cloudq.outbox.making": ("create_outbox",),
     "cloudq.core.run_notes": ("CancelAnswer",),
+    "cloudq.tasks.hooks": ("DeadDelivery",),
     "cloudq.tasks.results": ("Result",),
     "cloudq.tasks.options": ("SendOptions", "TaskOptions"),
     "cloudq.tasks.sending": ("SendManyError",),

@@ -20,3 +20,6 @@ acancel_run = default.acancel_run
 configure = default.configure
 eager = default.eager
 outbox_in = default.outbox
+on_start = default.on_start
+on_stop = default.on_stop
+on_dead = default.on_dead

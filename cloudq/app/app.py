@@ -22,9 +22,12 @@ from cloudq.tasks.task import Task, TaskDecorator
 
 if TYPE_CHECKING:
     from cloudq.app.outbox import Outbox
+    from cloudq.tasks.hooks import DeadHook, Hook
 
 P = ParamSpec("P")
 R = TypeVar("R")
+HookT = TypeVar("HookT", bound="Hook")
+DeadHookT = TypeVar("DeadHookT", bound="DeadHook")
 
 
 class App(Pausing):
@@ -103,6 +106,43 @@ class App(Pausing):
     def tasks(self) -> Mapping[str, Task[..., Any]]:
         """The declared tasks by name, aliases left out."""
         return self._registry.tasks
+
+    def on_start(self, function: HookT, /) -> HookT:
+        """Declares a plain function that is called once in each process that runs tasks, before the first of them.
+
+        In the order of their declarations. A worker, a push endpoint or a function of a host doesn't start where one
+        raises; with `--processes` it is each child that calls them. `eager()` and `run_all` call none of them.
+
+        Raises:
+            ConfigurationError: It isn't a plain function.
+        """
+        self.hooks.on_start(function)
+        return function
+
+    def on_stop(self, function: HookT, /) -> HookT:
+        """Declares a plain function that is called once in each process after its last task, the latest declared first.
+
+        What it raises is logged. Not called where a process is killed, nor in AWS Lambda, Azure Functions or under
+        WSGI, whose hosts don't say when they end. A child process has two seconds for it.
+
+        Raises:
+            ConfigurationError: It isn't a plain function.
+        """
+        self.hooks.on_stop(function)
+        return function
+
+    def on_dead(self, function: DeadHookT, /) -> DeadHookT:
+        """Declares a plain function that is called with a `DeadDelivery` for each message that is dead-lettered.
+
+        It is called where that is decided, in the thread or on the loop that ran the task, before the dead letter is
+        stored: keep it short, and expect a message twice where a process dies in between. What it raises is logged.
+        Of what the backend dead-letters by itself nobody learns.
+
+        Raises:
+            ConfigurationError: It isn't a plain function.
+        """
+        self.hooks.on_dead(function)
+        return function
 
     def load(self) -> None:
         """Imports the modules of `imports` and resolves every task's types: what can fail at start does.

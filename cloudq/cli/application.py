@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from inspect import getdoc, signature
 from typing import Annotated, Any, Final, get_args, get_type_hints
 
-import click
 import typer
 from typer.main import get_command
 
@@ -32,7 +31,7 @@ from cloudq.cli.demo import command as demo
 from cloudq.cli.dlq import commands as dlq
 from cloudq.cli.dlq import exchange, repair
 from cloudq.cli.doctor import command as doctor
-from cloudq.cli.failures import INTERRUPTED
+from cloudq.cli.failures import INTERRUPTED, USAGE
 from cloudq.cli.options import DEBUG, Switches
 from cloudq.cli.outbox import commands as outbox
 from cloudq.cli.outbox import relay
@@ -240,9 +239,13 @@ def invoke(words: Sequence[str], switches: Switches) -> None:
         return
     try:
         code = command.main(list(words), prog_name="cloudq", obj=switches, standalone_mode=False)
-    except click.ClickException as error:
-        log.error("%s", error.format_message(), extra={"cloudq_exit_code": error.exit_code})  # noqa: TRY400 - usage
-        code = error.exit_code
-    except click.Abort:
+    except typer.Abort:
         code = INTERRUPTED
+    except Exception as error:
+        # A mistake in the command line: of click, or of the copy of it that newer releases of typer bring.
+        said = getattr(error, "format_message", None)
+        if said is None:
+            raise
+        code = getattr(error, "exit_code", USAGE)
+        log.error("%s", said(), extra={"cloudq_exit_code": code})  # noqa: TRY400 - the traceback would be typer's
     raise SystemExit(code)

@@ -96,5 +96,6 @@ def _log(log: SafeLogger, error: BaseException, *, debug: bool) -> None:
         text = error.message
         fields |= {"cloudq_hint": error.hint, "cloudq_code": error.code, "cloudq_page": where(error.code)}
     kind = "" if isinstance(error, (CloudqError, StdoutError)) else type(error).__name__ + (": " if text else "")
-    # What was not expected is looked into by those who have nothing but the log.
-    log.error("%s%s", kind, text, extra=fields, exc_info=error if debug or kind else None)
+    # What was not expected, and what a module of the app raised, is looked into by those who have nothing but the log.
+    shown = error if debug or kind or error.__cause__ is not None else None
+    log.error("%s%s", kind, text, extra=fields, exc_info=shown)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _UNBOUNDED = 100_000
 # How what isn't an error, and may be a mistake, begins.
 _NOTE = "note: "
+_json_lines = False
 
 
 class StdoutError(OSError):
@@ -75,10 +76,20 @@ def refuse(what: str, hint: str) -> None:
         note(f"cloudq: {what}", f"  hint: {hint}")
 
 
+@contextmanager
+def as_json_lines(wanted: bool) -> Iterator[None]:
+    """Within the block what is said on stderr is a log line in JSON, if that is wanted. Logging must be configured."""
+    global _json_lines  # noqa: PLW0603 - one command runs at a time
+    _json_lines = wanted
+    try:
+        yield
+    finally:
+        _json_lines = False
+
+
 def json_log() -> SafeLogger | None:
-    """Where to say it if this process logs in JSON: then nothing else is to stand on stderr. `None` if it doesn't."""
-    logs = sys.modules.get("cloudq.running.logs")
-    return SafeLogger("cloudq") if logs is not None and logs.format_in_use() == "json" else None
+    """Where to say it where nothing but JSON is to stand on stderr; else `None`."""
+    return SafeLogger("cloudq") if _json_lines else None
 
 
 def complain(text: str, end: str = "\n") -> None:

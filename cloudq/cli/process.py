@@ -16,7 +16,7 @@ from typing import Final, TextIO
 from cloudq.cli import direct
 from cloudq.cli.failures import FAILED, INTERRUPTED, USAGE, report
 from cloudq.cli.options import Switches
-from cloudq.cli.output import StdoutError, complain, is_terminal, json_log
+from cloudq.cli.output import StdoutError, as_json_lines, complain, is_terminal, json_log
 
 # What the command line needs beyond the library; each of them brings its own.
 _NEEDED: Final = frozenset({"typer", "rich", "click", "shellingham"})
@@ -30,13 +30,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
     _tolerate_any_locale()
     switches = Switches()
     words = sys.argv[1:] if arguments is None else arguments
-    try:
-        if _logs_json(words):
-            import_module("cloudq.running.logs").configure("json")
-        code = _invoke(words, switches)
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last frame: all errors are reported here
-        code = report(error, debug=switches.debug)
-    return _flush(code, switches)
+    in_json = _logs_json(words)
+    with as_json_lines(in_json):
+        try:
+            if in_json:
+                import_module("cloudq.running.logs").configure("json")
+            code = _invoke(words, switches)
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last frame: all errors are reported here
+            code = report(error, debug=switches.debug)
+        return _flush(code, switches)
 
 
 def _logs_json(words: Sequence[str]) -> bool:

@@ -115,7 +115,8 @@ class AsgiApp:
                     return
                 await send({"type": "lifespan.startup.complete"})
             else:
-                self.edge.stop()
+                self.edge.stop()  # the server has let the requests end that were under way
+                await asyncio.to_thread(self.edge.close)
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 

@@ -32,6 +32,7 @@ from cloudq.running.events import Finished, Snapshot, Tally
 from cloudq.running.limits import refuse_limits
 from cloudq.running.processing import check_store, refuse_strangers
 from cloudq.running.runs import runs_of
+from cloudq.tasks.hooks import Process
 
 if TYPE_CHECKING:
     from cloudq.core.signing_keys import SigningKeys
@@ -85,6 +86,7 @@ class PushEdge:
         self._runner = PushRunner(app, self.admission, self._tally, self._refusals, threads=settings.concurrency)
         self._lock = threading.Lock()
         self._arrivals: Arrivals | None = None
+        self._process = Process(app.hooks)
 
     def open(self) -> None:
         """Does now what the first request would: import the tasks, open the backend, see who may push.
@@ -107,6 +109,7 @@ class PushEdge:
             if is_push(driver):
                 self._refuse_time_limits()
             arrivals = Arrivals(self.app, driver, self.settings.event_deadline)
+            self._process.start()
             self._watch.start()
             self._arrivals = arrivals
 
@@ -223,10 +226,11 @@ class PushEdge:
         self.admission.close()
 
     def close(self) -> None:
-        """Ends the threads. The app's backend stays open."""
+        """Ends the threads; then on_stop. The app's backend stays open."""
         self.admission.close()
         self._watch.stop()
         self._runner.close()
+        self._process.stop()
 
     @property
     def watched(self) -> bool:

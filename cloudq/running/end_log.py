@@ -17,6 +17,7 @@ from cloudq.core.outcome import Acked, DeadLettered, Expired, Outcome, Snoozed, 
 from cloudq.core.run_fields import RunFields
 from cloudq.core.safe_log import SafeLogger
 from cloudq.running.log_fields import extra_of
+from cloudq.tasks.hooks import Hooks
 
 logger = SafeLogger("cloudq.worker")
 
@@ -70,6 +71,23 @@ def log_end(delivery: Delivery, outcome: Outcome, run: RunFields, lost: Event) -
             }
         ),
     )
+
+
+class Ends:
+    """What a Processor calls with each end: it is logged, and the app's own functions learn of dead letters.
+
+    Args:
+        hooks: The app's functions.
+    """
+
+    def __init__(self, hooks: Hooks) -> None:
+        self._hooks = hooks
+
+    def __call__(self, delivery: Delivery, outcome: Outcome, run: RunFields, lost: Event) -> None:
+        """See `log_end`."""
+        log_end(delivery, outcome, run, lost)
+        if isinstance(outcome, DeadLettered) and not lost.is_set():
+            self._hooks.tell_dead(delivery, outcome)
 
 
 def log_verdict(delivery: Delivery, outcome: Outcome) -> None:

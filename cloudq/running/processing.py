@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from cloudq.core.blocking import TimeLimiter
 from cloudq.core.claiming import Claims
 from cloudq.core.handler import Handler
-from cloudq.core.processor import EndLog, Processor
+from cloudq.core.processor import Processor
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.store_url import EXAMPLE
 from cloudq.core.traced_processor import TracedProcessor
 from cloudq.errors import ConfigurationError, StoreUnavailable
 from cloudq.queues.store_connection import NATIVE_ONLY, STORE_VARIABLE
 from cloudq.running.claims import StoreClaims
-from cloudq.running.end_log import log_end
+from cloudq.running.end_log import Ends
 from cloudq.running.heartbeat import Heartbeat
 from cloudq.running.limited_runs import PATIENCE, LimitedRuns
 from cloudq.running.limits import AppLimits, shared_limits
@@ -41,7 +41,7 @@ def processor_of(
     heartbeat: bool = True,
     freezes: bool = False,
     limited: bool = False,
-    log_end: EndLog | None = log_end,
+    told: bool = True,
 ) -> Processor[Context]:
     """Turns deliveries into outcomes by the app's tasks and settings.
 
@@ -58,7 +58,8 @@ def processor_of(
         freezes: Whether the process stands still between invocations. Then claims of idempotency keys last for what is
             left of an invocation in place of being renewed; notes of runs are renewed all the same.
         limited: Whether runs wait for the limits of their tasks and queues. A worker that polls sees to that before.
-        log_end: Logs what becomes of each delivery. `None` in tools that run tasks to see them fail.
+        told: Whether the ends of deliveries are logged, and the app's `on_dead` functions called. Not in tools that run
+            tasks to see them fail.
     """
     carry_run_fields()
     beats = Heartbeat(app.clock) if heartbeat else None
@@ -80,7 +81,7 @@ def processor_of(
         time_limiter=time_limiter,
         least_deliveries=least_deliveries,
         claims=claims,
-        log_end=log_end,
+        log_end=Ends(app.hooks) if told else None,
     )
 
 

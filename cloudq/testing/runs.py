@@ -206,6 +206,8 @@ class _Runs:
             outcome = self._process(delivery, processor, runner)
         if observer is not None:
             observer.ended(delivery, ending_of(outcome), (clock.elapsed() - began).total_seconds())
+        if isinstance(outcome, DeadLettered):
+            self._app.hooks.tell_dead(delivery, outcome)
         self._settle(delivery, outcome)
         if isinstance(outcome, (Retried, Snoozed)) and not outcome.counted:
             return  # on its way: its time hasn't come

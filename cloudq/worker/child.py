@@ -137,6 +137,7 @@ def main(descriptor: int) -> int:
         app = _load(hello)
         reports = _observed(app) if hello.reports else None
         runner = _ChildRunner(app)
+        app.hooks.start()
     except BaseException as error:  # whatever the app's modules raise at import, the parent reports it
         channel.send(CannotStart(reason=f"{type(error).__name__}: {error}"))
         if not isinstance(error, Exception):
@@ -154,6 +155,7 @@ def main(descriptor: int) -> int:
             channel.send(done)
         except OSError:
             return ORPHANED
+    app.hooks.stop()
     return 0
 
 

@@ -104,6 +104,7 @@ class ChildExecutor:
         # Guarded by the lock.
         self._servers = 0  # threads that keep a child each
         self._children: set[ChildProcess] = set()
+        self._busy: set[ChildProcess] = set()
         self._any_started = False
         self._gave_up = False
         self.died = 0
@@ -168,15 +169,15 @@ class ChildExecutor:
                 self._end_serving()  # none can be started; the next call tries again
 
     def stop(self) -> None:
-        """Kills what still runs, and waits for the processes to be gone."""
-        self._stopping.set()
+        """Kills those in which a task still runs, and waits until all are gone: the others end by themselves."""
         with self._lock:
-            children = list(self._children)
+            self._stopping.set()
+            children = list(self._busy)
         for child in children:
             child.kill()
         self._threads.close()
         with self._served:
-            self._served.wait_for(lambda: not self._servers, LEAVE_SECONDS)
+            self._served.wait_for(lambda: not self._servers, 2 * LEAVE_SECONDS)
 
     def _run(self) -> None:
         backoff = Backoff(first=FIRST_PAUSE, longest=LONGEST_PAUSE)
@@ -241,6 +242,17 @@ class ChildExecutor:
         return True
 
     def _serve(self, child: ChildProcess, held: HeldLease) -> None:
+        with self._lock:
+            if self._stopping.is_set():
+                return  # it was given up
+            self._busy.add(child)
+        try:
+            self._run_in(child, held)
+        finally:
+            with self._lock:
+                self._busy.discard(child)
+
+    def _run_in(self, child: ChildProcess, held: HeldLease) -> None:
         began = SYSTEM_CLOCK.elapsed()
         self._began(held.delivery)
         handler = self._processor.handler_for(held.delivery)

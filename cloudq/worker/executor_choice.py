@@ -61,6 +61,7 @@ def executor_for(
             ended=ended,
             clock=clock,
             began=began,
+            hooks=app.hooks,
         )
     from cloudq.worker.children import ChildExecutor
 

@@ -18,6 +18,7 @@ from cloudq.core.safe_log import SafeLogger
 from cloudq.core.threads import Threads
 from cloudq.running.event_loop import LazyLoop
 from cloudq.running.held import HeldLease
+from cloudq.tasks.hooks import Hooks, Process
 from cloudq.worker.intake import Intake
 from cloudq.worker.lookout import Lookout
 from cloudq.worker.pace import Pace
@@ -78,6 +79,7 @@ class ThreadExecutor:
         ended: Told each outcome.
         clock: Where the time comes from.
         began: Told of each delivery whose work begins.
+        hooks: Functions of the program that are called before the first task and after the last one.
     """
 
     def __init__(
@@ -91,8 +93,10 @@ class ThreadExecutor:
         ended: EndedInSeries,
         clock: Clock,
         began: Callable[[Delivery], None] = lambda _: None,
+        hooks: Hooks | None = None,
     ) -> None:
         self._intake = intake
+        self._hooks = Process(hooks or Hooks())
         self._processor = processor
         self._settler = settler
         self._most = threads
@@ -119,7 +123,12 @@ class ThreadExecutor:
         return self._loop.starved or (self._threads.starved and self._intake.short_of_takers())
 
     def start(self) -> None:
-        """Starts nothing: the first delivery starts the first thread."""
+        """Calls the program's own functions for that. The first delivery starts the first thread.
+
+        Raises:
+            BaseException: What one of them raised.
+        """
+        self._hooks.start()
 
     def more(self) -> None:
         """Starts another thread if something waits and none is idle. Without one, the next call tries again."""
@@ -130,10 +139,11 @@ class ThreadExecutor:
             self._withdraw(series)
 
     def stop(self) -> None:
-        """Settles what is kept, cancels the coroutines, and ends their loop and the threads that are idle."""
+        """Settles what is kept, cancels the coroutines, ends their loop and the threads that are idle; then on_stop."""
         self._lookout.close()
         self._loop.stop()
         self._threads.close()
+        self._hooks.stop()
 
     def _join(self, series: Series) -> bool:
         """Counts its thread among the takers, unless there are enough."""

@@ -96,7 +96,7 @@ class Rehearsal:
             least_deliveries=DELIVERIES_WITHOUT_LIMIT,
             handlers=handlers,
             heartbeat=False,
-            log_end=None,
+            told=False,
         )
 
     def play(self, schedule: Schedule) -> Ending:

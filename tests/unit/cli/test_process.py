@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from io import StringIO
 
@@ -61,3 +62,45 @@ def test_full_disk_at_the_end_is_1(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdout", Full())
     assert 1 == main(["version"])
     assert "No space left" in capsys.readouterr().err
+
+
+# ── under --log-format json ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["worker", "--log-format", "json"], 2, "no app"),
+        (["worker", "--log-format=json", "--app", "nowhere"], 2, "there is no module 'nowhere'"),
+        (["worker", "--log-format=json", "--app", "shop", "--log-level", "loud"], 2, "there is no log level 'loud'"),
+        (["worker", "--log-format=json", "--bogus"], 2, "--bogus"),
+        (["outbox", "relay", "--log-format", "json"], 2, "no outbox is named"),
+        (["worker", "--log-format=json", "--app", "broken", "--burst"], 1, "ZeroDivisionError"),
+    ],
+    ids=["no app", "no module", "no level", "no option", "relay", "unexpected"],
+)
+def test_what_goes_wrong_at_the_start_is_one_json_line_each(cli, shop, words, code, said):
+    """With the exit code; an error of ours with its hint and its code, one that nobody expected with its traceback."""
+    broken = "from shop import app\n@app.on_start\ndef divide() -> None:\n    1 // 0\n"
+    (shop.path / "broken.py").write_text(broken)
+    result = cli(*words)
+    assert (code, "") == (result.code, result.out)
+    lines = [json.loads(line) for line in result.err.splitlines()]
+    [line] = [line for line in lines if line["level"] == "error"]
+    assert said.lower() in line["message"].lower()
+    assert code == line["exit_code"]
+    if said == "ZeroDivisionError":
+        assert "broken.py" in line["traceback"]
+    assert not cli("worker", "--app", "nowhere").err.startswith("{")
+
+
+def test_a_note_is_a_json_line_too(cli, shop):
+    """As is each of Python's warnings."""
+    (shop.path / "warns.py").write_text(
+        "import warnings\nwarnings.simplefilter('always')\nwarnings.warn('old')\nfrom shop import app\n"
+    )
+    result = cli("worker", "--app", "warns", "--burst", "--queue", "emials", "--log-format", "json")
+    lines = [json.loads(line) for line in result.err.splitlines()]
+    assert {"py.warnings", "cloudq", "cloudq.worker"} == {line["logger"] for line in lines}
+    [note] = [line for line in lines if line["logger"] == "cloudq"]
+    assert ("warning", True) == (note["level"], note["message"].startswith("no task declares queue 'emials'"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from queue import SimpleQueue
@@ -197,3 +198,29 @@ def test_a_store_that_lives_in_one_process_is_refused(tmp_path):
     refuse_what_is_not_shared(App(url, store="none"), [shared])
     with pytest.raises(ConfigurationError, match="a store in memory lives in one process"):
         refuse_what_is_not_shared(App(url, store="memory://"), [shared])
+
+
+@pytest.mark.parametrize("busy", [True, False])
+def test_at_the_end_only_a_child_that_runs_a_task_is_killed(
+    parent: Parent, monkeypatch: pytest.MonkeyPatch, busy: bool
+) -> None:
+    """One that has nothing to do ends by itself, and has its time to tidy up."""
+    killed, running = threading.Event(), threading.Event()
+
+    def runs() -> Outcome:
+        running.set()
+        if busy:
+            killed.wait(20)
+        return ACKED
+
+    monkeypatch.setattr(FakeChild, "runs", staticmethod(runs))
+    monkeypatch.setattr(FakeChild, "kill", lambda child: killed.set())
+    parent.executor.start()
+    parent.offer()
+    assert running.wait(20)
+    if not busy:
+        assert ACKED == parent.ended.get(timeout=10)
+        until(lambda: not parent.executor._busy)
+    parent.intake.close()
+    parent.executor.stop()
+    assert busy == killed.is_set()

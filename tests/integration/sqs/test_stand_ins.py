@@ -165,6 +165,15 @@ def test_on_localstack_a_batch_goes_beyond_the_12_hours(localstack_client: Any) 
     assert {"beyond", "good"} == {one["Id"] for one in answer["Successful"]}
 
 
+def test_a_redrive_allow_policy_is_given_back_except_on_moto(moto: Any, localstack_client: Any) -> None:
+    """AWS tells every attribute that was set."""
+    for client in (moto, localstack_client):
+        url = queue_on(client)
+        client.set_queue_attributes(QueueUrl=url, Attributes={"RedriveAllowPolicy": '{"redrivePermission":"denyAll"}'})
+        told = client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+        assert ("RedriveAllowPolicy" in told) is (client is not moto)
+
+
 # ── both ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -17,6 +17,7 @@ from cloudq.cli.doctor.fault import Finding, Where
 from cloudq.cli.queue_needs import Cloud, Needs, least_receives, lock_seconds, seconds, unfit
 from cloudq.core.capabilities import Capabilities
 from cloudq.core.message import dead_letter_queue, is_ordered
+from cloudq.core.policy import RetryPolicy
 from cloudq.core.queue_settings import QueueSettings
 from cloudq.drivers.cloud_tasks.limits import LONGEST_BACKOFF, SHORTEST_BACKOFF
 from cloudq.drivers.sqs.limits import MAX_BYTES, RETENTION
@@ -31,6 +32,9 @@ _ITS_OWN_CONCURRENT: Final = frozenset({0, 1000})
 # As many as one worker runs by default.
 _CONCURRENT: Final = 10
 _ENOUGH: Final = "the least that lets the retry policy decide"
+_LOST: Final = "dead letters would be lost"
+# Of tasks that say nothing of retries.
+_DELIVERIES: Final = RetryPolicy().max_deliveries
 
 
 class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,11 +198,11 @@ def _dead_on_sqs(looked: Looked, queue: QueueSettings, dead: QueueSettings) -> I
     own, theirs = queue.retention, dead.retention
     # On a standard queue the time counts on from the first send, on a FIFO queue it begins anew.
     if own is not None and theirs is not None and (theirs < own or (theirs == own and not ordered)):
-        words = f"its dead-letter queue's {name('message_retention_seconds')} is {seconds(theirs)}"
-        right = f"{words}, and its own {seconds(own)}: dead letters would be lost"
-        yield looked.found("dead-letter-retention", right, seconds(RETENTION))
+        setting = name("message_retention_seconds")
+        words = f"its dead-letter queue's {setting} is {seconds(theirs)}, and its own {seconds(own)}: {_LOST}"
+        yield looked.found("dead-letter-retention", words, seconds(RETENTION))
     if None not in {queue.max_message, dead.max_message}:
-        yield from _size(looked, dead, "its dead-letter queue's ", queue.max_message or 0, "dead letters would be lost")
+        yield from _size(looked, dead, "its dead-letter queue's ", queue.max_message or 0, _LOST)
 
 
 # ── Google Cloud Tasks ───────────────────────────────────────────────────────────────────────────────────
@@ -245,11 +249,11 @@ def _on_service_bus(looked: Looked, queue: QueueSettings) -> Iterator[Finding]:
         words = f"requires_session is {_on_off(queue.ordered)}, and its name says {_on_off(ordered)}"
         yield looked.found("queue-order", words, str(ordered).lower())
     if queue.lease is not None and needs is not None and queue.lease < timedelta(seconds=lock_seconds(needs)):
-        least = lock_seconds(needs)
-        words = f"lock_duration is {_azure(queue.lease)}, and its tasks are leased for {least} seconds"
-        yield looked.found("lease-short", words, least)
-    if queue.max_deliveries is not None and needs is not None and queue.max_deliveries <= needs.deliveries:
-        least = needs.deliveries + 1
+        lock = lock_seconds(needs)
+        words = f"lock_duration is {_azure(queue.lease)}, and its tasks are leased for {lock} seconds"
+        yield looked.found("lease-short", words, lock)
+    least = (_DELIVERIES if needs is None else needs.deliveries) + 1
+    if queue.max_deliveries is not None and queue.max_deliveries < least:
         words = f"max_delivery_count is {queue.max_deliveries}, and {least} is {_ENOUGH}"
         yield looked.found("deliveries-few", words, least)
     if queue.keeps_expired is False:

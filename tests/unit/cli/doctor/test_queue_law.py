@@ -191,7 +191,15 @@ def test_without_tasks_only_a_visibility_of_nothing_is_short():
     assert "lease-short" == finding.fault.id
 
 
-def test_a_command_that_mends():
+def test_without_tasks_the_default_retry_policy_is_what_has_to_decide():
+    """Its deliveries are 20, on Service Bus as on SQS."""
+    for cloud, settings in ((Cloud.AZURE, BUS), (Cloud.AWS, SQS)):
+        for deliveries, ids in ((20, ["deliveries-few"]), (21, [])):
+            one = looked(cloud, needs=None, settings=replace(settings, max_deliveries=deliveries))
+            assert ids == [finding.fault.id for finding in judge(one)]
+
+
+def test_a_command_that_fixes():
     """It names the queue on the service, and the value that is right."""
     (finding,) = judge(looked(Cloud.AWS, dead=replace(SQS_DEAD, retention=4 * DAY)))
     assert finding.command == (

@@ -60,6 +60,7 @@ def worker(
     listen: ListenUrl = None,
     log_format: options.LogFormatName = "text",
     log_level: options.LogLevel = "info",
+    log_summary: options.LogSummary = None,
     host: worker_push.Host = None,
     port: worker_push.Port = None,
     service_account: worker_push.ServiceAccounts = None,
@@ -77,6 +78,7 @@ def worker(
 
     A backend that pushes (Cloud Tasks) isn't polled but served over HTTP, on --host and --port.
     """
+    from cloudq.running.log_summary import summarised
     from cloudq.running.logs import configure
     from cloudq.running.sweeping import add_sweep, sweeping
     from cloudq.worker.settings import WorkerSettings
@@ -87,6 +89,7 @@ def worker(
             hint="--concurrency for tasks that wait, --processes for tasks that compute",
         )
     configure(options.log_format_of(log_format), log_level)
+    summary = None if log_summary is None else duration("--log-summary", log_summary, positive=True)
     weights = options.weights(queue or [], strict=strict)
     as_json = log_format == "json"
     serving = worker_push.Serving(
@@ -122,7 +125,7 @@ def worker(
             if fail_fast:
                 worker_push.look_at_queues(chosen.app, list(weights))
             starting.over()
-            with sweeping(chosen.app):
+            with sweeping(chosen.app), summarised(chosen.app, summary):
                 code = worker_push.serve(
                     chosen,
                     serving,
@@ -156,7 +159,7 @@ def worker(
                 app_folder=chosen.folder,
                 app_found=f"{chosen.spec} in {chosen.folder}, from {chosen.how}",
             )
-            with sweeping(chosen.app):
+            with sweeping(chosen.app), summarised(chosen.app, summary):
                 code = _poll(chosen, settings, starting, beside, as_json=as_json)
     raise SystemExit(code)
 

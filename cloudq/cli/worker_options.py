@@ -92,6 +92,14 @@ Metrics = Annotated[
     ),
 ]
 LogFormatName = Annotated[str, Option("--log-format", metavar="text|json", help="How to log to stderr.")]
+LogSummary = Annotated[
+    str | None,
+    Option(
+        "--log-summary",
+        metavar="SECONDS",
+        help="Sum up in a log line this often: rate, outcomes, p50 and p95 of the runs, the oldest message.",
+    ),
+]
 LogLevel = Annotated[str, Option("--log-level", metavar="LEVEL", help="The least severe to show.")]
 
 

@@ -124,6 +124,14 @@ def test_settings_reach_the_worker(cli, writer, monkeypatch):
     ] == seen
 
 
+def test_a_summary_is_logged(cli, writer):
+    """At the end as well, of what is left of a period; a worker that computes in processes counts in the parent."""
+    cli("send", "writer.write", '{"name": "done"}', "--app", "writer")
+    said = cli("worker", "--app", "writer", "--burst", "--log-summary", "60").err
+    assert "s: 1 succeeded (" in said
+    assert 2 == cli("worker", "--app", "writer", "--log-summary", "0").code
+
+
 def test_max_tasks(cli, writer):
     """`--max-tasks` ends after so many; the rest stays."""
     for name in "abc":

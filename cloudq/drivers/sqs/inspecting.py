@@ -22,7 +22,8 @@ from cloudq.errors import BackendError, PermissionDenied, QueueNotFound, Transie
 
 # Refused by the service for every caller, once it has looked at who that is: nothing is received, stored or changed.
 _NOTHING: Final[Mapping[str, Any]] = {"Entries": []}
-_TOO_MANY: Final[Mapping[str, Any]] = {"MaxNumberOfMessages": 11}  # it hands over ten at most
+# It hands over ten at most. What a stand-in hands over all the same isn't hidden from others for a moment.
+_TOO_MANY: Final[Mapping[str, Any]] = {"MaxNumberOfMessages": 11, "VisibilityTimeout": 0, "WaitTimeSeconds": 0}
 _SEND: Final = ("send_message_batch", _NOTHING, "sqs:SendMessage")
 _WORK: Final = (
     ("receive_message", _TOO_MANY, "sqs:ReceiveMessage"),

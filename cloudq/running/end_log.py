@@ -14,6 +14,7 @@ from typing import Final
 from cloudq.core.delivery import Delivery
 from cloudq.core.ending import Ending
 from cloudq.core.outcome import Acked, DeadLettered, Expired, Outcome, Snoozed, ending_of
+from cloudq.core.policy import Retry
 from cloudq.core.run_fields import RunFields
 from cloudq.core.safe_log import SafeLogger
 from cloudq.running.log_fields import extra_of
@@ -61,7 +62,7 @@ def log_end(delivery: Delivery, outcome: Outcome, run: RunFields, lost: Event) -
         delivery.attempt,
         seconds,
         said,
-        exc_info=run.error if level > logging.DEBUG else None,
+        exc_info=_went_wrong(run.error, ending) if level > logging.DEBUG else None,
         extra=extra_of(
             {
                 **run,
@@ -71,6 +72,13 @@ def log_end(delivery: Delivery, outcome: Outcome, run: RunFields, lost: Event) -
             }
         ),
     )
+
+
+def _went_wrong(error: BaseException | None, ending: Ending) -> BaseException | None:
+    # A task that asks for another run says why in the line itself: what it raised that from may have gone wrong.
+    if ending is Ending.RETRIED and isinstance(error, Retry):
+        return error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return error
 
 
 class Ends:

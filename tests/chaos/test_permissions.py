@@ -141,8 +141,8 @@ def move(queue: CloudQueue) -> None:
     [
         ("`cloudq stats`", lambda app, queue: app.queue(queue).stats()),
         ("`cloudq purge`", lambda app, queue: app.queue(queue).purge()),
-        ("`cloudq dlq list` and `show`", lambda app, queue: app.queue(queue).dead_letters.peek()),
-        ("`cloudq dlq redrive`", lambda app, queue: app.queue(queue).dead_letters.redrive()),
+        ("`cloudq dlq list`, `show` and `export`", lambda app, queue: app.queue(queue).dead_letters.peek()),
+        ("`cloudq dlq redrive` and `edit`", lambda app, queue: app.queue(queue).dead_letters.redrive()),
         ("`cloudq dlq redrive --all --by-service`", lambda app, queue: move(app.queue(queue))),
         ("`cloudq dlq purge --all`", lambda app, queue: app.queue(queue).dead_letters.purge()),
         ("`cloudq dlq purge` of chosen ones", lambda app, queue: app.queue(queue).dead_letters.purge(keys(app, queue))),

@@ -15,6 +15,7 @@ from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.failure import Failure
 from cloudq.core.message import Message
 from cloudq.core.outcome import DUPLICATE, Acked, DeadLettered, Expired, Outcome, Retried, Snoozed, Why
+from cloudq.core.policy import Retry
 from cloudq.core.processor import no_time_limit
 from cloudq.core.run_fields import RunFields
 from cloudq.drivers.memory import MemoryDriver
@@ -133,6 +134,38 @@ def test_a_failed_attempt_has_its_exception(error: BaseException, level: str, ca
     assert line.exc_info is not None
     assert error is line.exc_info[1]
     assert line.exc_info[2] is not None
+
+
+def test_a_run_that_was_asked_for_has_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing went wrong: the line says why it is wanted."""
+    app = App()
+
+    @app.task("pay")
+    def pay() -> None:
+        raise Retry("the bank is closed")
+
+    with app.using(MemoryDriver()):
+        line = failed(app, caplog)
+    assert line.getMessage().endswith(": the bank is closed")
+    assert line.exc_info is None
+
+
+def test_what_a_run_was_asked_for_from_is_shown(caplog: pytest.LogCaptureFixture) -> None:
+    """`raise Retry(...) from error`: the error is what went wrong."""
+    app = App()
+    error = ConnectionError("no route to the bank")
+
+    @app.task("pay")
+    def pay() -> None:
+        try:
+            raise error
+        except ConnectionError:
+            raise Retry("the bank can't be reached")  # noqa: B904 - what is raised within `except` has it as its context
+
+    with app.using(MemoryDriver()):
+        line = failed(app, caplog)
+    assert line.exc_info is not None
+    assert error is line.exc_info[1]
 
 
 def test_the_line_is_written_by_the_apps_own_redact(caplog: pytest.LogCaptureFixture) -> None:

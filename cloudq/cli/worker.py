@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from datetime import timedelta
@@ -61,6 +62,7 @@ def worker(
     log_format: options.LogFormatName = "text",
     log_level: options.LogLevel = "info",
     log_summary: options.LogSummary = None,
+    reload: options.Reload = False,
     host: worker_push.Host = None,
     port: worker_push.Port = None,
     service_account: worker_push.ServiceAccounts = None,
@@ -83,6 +85,10 @@ def worker(
     from cloudq.running.sweeping import add_sweep, sweeping
     from cloudq.worker.settings import WorkerSettings
 
+    if reload:
+        from cloudq.cli.reloading import supervise
+
+        raise SystemExit(supervise(sys.argv[1:], app))
     if concurrency is not None and processes is not None:
         raise ConfigurationError(
             "--concurrency and --processes exclude each other: N processes run N tasks at once",

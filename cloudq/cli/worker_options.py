@@ -91,6 +91,9 @@ Metrics = Annotated[
         help="Serve /metrics for Prometheus (PORT: on all addresses). Needs cloudq\\[prometheus].",
     ),
 ]
+Reload = Annotated[
+    bool, Option("--reload", help="For development: start anew when a Python file changes. Needs cloudq\\[reload].")
+]
 LogFormatName = Annotated[str, Option("--log-format", metavar="text|json", help="How to log to stderr.")]
 LogSummary = Annotated[
     str | None,

@@ -27,6 +27,8 @@ from cloudq.errors import (
     UnsupportedError,
 )
 from cloudq.outbox.opening import create_tables, open_outbox
+from cloudq.telemetry import instrument
+from tests.unit.telemetry.telling import Told
 
 KEYS = "one:" + "ab" * 32
 
@@ -343,3 +345,15 @@ def test_another_backend_isn_t_opened_before_the_first_send(connection: sqlite3.
     app = App("memory://")
     with app.outbox(connection):
         assert not app.is_open
+
+
+def test_a_message_belongs_to_the_trace_that_stored_it(app: App, connection: sqlite3.Connection, path: Path) -> None:
+    """The relay makes no span of its own: the run is a child of the send in the transaction."""
+    told = Told()
+    instrument(app, tracer_provider=told.tracers, metrics=False)
+    with app.outbox(connection) as outbox:
+        outbox.send("shop.note", {"order": 1})
+    connection.commit()
+    [message] = rows(path)
+    context = told.spans()["send mail"].get_span_context()
+    assert message.headers["traceparent"].startswith(f"00-{context.trace_id:032x}-{context.span_id:016x}-")

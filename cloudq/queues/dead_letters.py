@@ -118,7 +118,7 @@ class DeadLetters(Looking):
 
         Args:
             change: Gives the changed message for the dead one: `lambda message: msgspec.structs.replace(...)`. What it
-                may change: task, payload, idempotency_key, fairness_key, headers.
+                may change: task, payload, idempotency_key, fairness_key, headers, expires_at.
             keys: As for `redrive`.
             by: Who edits.
             where: As for `redrive`.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 from msgspec.structs import replace
 
+from cloudq.cli.options import duration
 from cloudq.cli.parameters import Option
 from cloudq.core.message import Message
 from cloudq.errors import OptionError, PayloadError
@@ -24,6 +26,10 @@ PayloadOption = Annotated[str | None, Option("--payload", metavar="JSON", help="
 TaskOption = Annotated[str | None, Option("--task", metavar="NAME", help="Another task.")]
 KeyOption = Annotated[str | None, Option("--idempotency-key", metavar="KEY", help="Another idempotency key.")]
 NoKey = Annotated[bool, Option("--no-idempotency-key", help="No idempotency key.")]
+ExpiresOption = Annotated[
+    str | None, Option("--expires", metavar="10m", help="Not begun any more that long after now: see cloudq send.")
+]
+NoExpiry = Annotated[bool, Option("--no-expiry", help="It may begin at any time.")]
 HeaderOption = Annotated[
     list[str] | None,
     Option("--header", metavar="NAME=TEXT", help="A header; without TEXT it is taken out. Repeatable."),
@@ -39,6 +45,9 @@ def change_of(
     idempotency_key: str | None,
     no_idempotency_key: bool,
     headers: Sequence[str] | None,
+    expires: str | None,
+    no_expiry: bool,
+    now: datetime,
 ) -> Change:
     """The change that the options describe.
 
@@ -48,7 +57,10 @@ def change_of(
     """
     if idempotency_key is not None and no_idempotency_key:
         raise OptionError("--idempotency-key and --no-idempotency-key exclude each other", hint="give one of them")
-    if not (set_ or unset or headers or no_idempotency_key) and payload is task is idempotency_key is None:
+    if expires is not None and no_expiry:
+        raise OptionError("--expires and --no-expiry exclude each other", hint="give one of them")
+    given = (set_, unset, headers, no_idempotency_key, no_expiry, expires)
+    if not any(given) and payload is task is idempotency_key is None:
         raise OptionError(
             "nothing says what to change", hint="--set user_id=42; cloudq dlq redrive sends them unchanged"
         )
@@ -56,6 +68,7 @@ def change_of(
     members = dict(_member(text) for text in set_ or ())
     gone = list(unset or ())
     written = [_header(text) for text in headers or ()]
+    expiry = None if expires is None else now + duration("--expires", expires, positive=True)
 
     def change(message: Message) -> Message:
         changed: dict[str, Any] = {}
@@ -68,6 +81,8 @@ def change_of(
             changed["task"] = task
         if idempotency_key is not None or no_idempotency_key:
             changed["idempotency_key"] = idempotency_key
+        if expiry is not None or no_expiry:
+            changed["expires_at"] = expiry
         return replace(message, **changed)
 
     return change

@@ -10,8 +10,10 @@ from typing import Annotated, Final
 
 from cloudq.cli.choosing import any_app, queues_of
 from cloudq.cli.dlq.change import (
+    ExpiresOption,
     HeaderOption,
     KeyOption,
+    NoExpiry,
     NoKey,
     PayloadOption,
     SetOption,
@@ -41,6 +43,7 @@ from cloudq.cli.failures import FAILED
 from cloudq.cli.options import Backend, Debug, Json, NamedApp, Queue, Yes, queue_name
 from cloudq.cli.output import confirm, confirm_or_exit, is_terminal, note, progress, write, write_json
 from cloudq.cli.parameters import Option
+from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.core.url import parse_url
 from cloudq.errors import ConfigurationError
 from cloudq.queues.dead_letters import DeadLetters, Redriven
@@ -132,6 +135,8 @@ def edit(
     idempotency_key: KeyOption = None,
     no_idempotency_key: NoKey = False,
     header: HeaderOption = None,
+    expires: ExpiresOption = None,
+    no_expiry: NoExpiry = False,
     limit: Limit = None,
     rate: Rate = None,
     dry_run: DryRun = False,
@@ -157,6 +162,9 @@ def edit(
         idempotency_key=idempotency_key,
         no_idempotency_key=no_idempotency_key,
         headers=header,
+        expires=expires,
+        no_expiry=no_expiry,
+        now=SYSTEM_CLOCK.now(),
     )
     pace = rate_of(rate)
     by = operator()

@@ -11,6 +11,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from cloudq.core import wire
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import DeadMessage
@@ -25,7 +26,7 @@ from cloudq.queues.letters.redriving import Redriven
 
 Change = Callable[[Message], Message]
 
-EDITABLE: Final = ("task", "payload", "idempotency_key", "fairness_key", "headers")
+EDITABLE: Final = ("task", "payload", "idempotency_key", "fairness_key", "headers", "expires_at")
 """What of a message an edit may change. Id, source and time say whose it is; its order is its sender's."""
 
 
@@ -82,8 +83,8 @@ class Editor:
             dry_run: Whether only to look if it can be edited: then no large payload is stored.
 
         Raises:
-            CloudqError: It can't be decoded, may not be signed here, or is changed in what may not change, or in
-                nothing.
+            CloudqError: It can't be decoded, or couldn't be any more; may not be signed here; or is changed in what may
+                not change, or in nothing.
         """
         message = delivery.message
         if message is None:
@@ -105,7 +106,9 @@ class Editor:
         edit = Edit(at=self._clock.now(), by=self._by, what=what, was=self._means.fingerprint_of(before).hex())
         if not dry_run:
             after = self._where_it_was(message, after)
-        return with_edit(replace(after, sealed=None), edit)
+        edited = with_edit(replace(after, sealed=None), edit)
+        wire.decode(wire.encode(edited), edited.queue)  # else a worker would find that it can't be
+        return edited
 
     def _where_it_was(self, message: Message, after: Message) -> Message:
         """A payload that lay in the store for large ones lies there again, under another name."""

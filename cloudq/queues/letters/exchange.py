@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final
 
@@ -48,6 +48,7 @@ class _Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     idempotency_key: str | UnsetType | None = UNSET
     fairness_key: str | UnsetType | None = UNSET
     headers: dict[str, str] | UnsetType = UNSET
+    expires_at: datetime | UnsetType | None = UNSET
 
     def apply(self, message: Message) -> Message:
         given = {name: getattr(self, name) for name in self.__struct_fields__}

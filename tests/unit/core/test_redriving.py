@@ -99,3 +99,12 @@ def test_a_message_without_extensions_has_none() -> None:
         edits_of(message()),
         former_fingerprints(message()),
     )
+
+
+def test_edits_are_not_read_from_a_text_that_is_too_long() -> None:
+    """Ten of ours never are; a worker reads it for each message with a key."""
+    written = with_edit(message(), edit()).extensions[EDITS]
+    assert isinstance(written, str)
+    padded = written.replace("ann 0", "x" * 20_000)
+    assert () == edits_of(message(**{EDITS: padded}))
+    assert 1 == len(edits_of(message(**{EDITS: written.replace("ann 0", "x" * 10_000)})))

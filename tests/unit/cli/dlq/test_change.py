@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from cloudq.cli.dlq.change import change_of
 from cloudq.core.message import Message
@@ -13,6 +15,7 @@ from cloudq.errors import OptionError, PayloadError
 MESSAGE = Message(
     id="1", task="t", queue="q", payload={"a": 1, "b": [1]}, idempotency_key="k", headers={"x": "1", "y": "2"}
 )
+NOW = datetime(2026, 1, 31, tzinfo=UTC)
 NOTHING: dict[str, Any] = {
     "set_": None,
     "unset": None,
@@ -21,6 +24,9 @@ NOTHING: dict[str, Any] = {
     "idempotency_key": None,
     "no_idempotency_key": False,
     "headers": None,
+    "expires": None,
+    "no_expiry": False,
+    "now": NOW,
 }
 
 
@@ -49,6 +55,8 @@ def test_the_rest_of_a_message() -> None:
     [
         ({}, OptionError, "nothing says what to change"),
         ({"idempotency_key": "k", "no_idempotency_key": True}, OptionError, "exclude each other"),
+        ({"expires": "1h", "no_expiry": True}, OptionError, "exclude each other"),
+        ({"expires": "soon"}, OptionError, "no length of time"),
         ({"set_": ["a"]}, OptionError, "not NAME=JSON"),
         ({"set_": ["=1"]}, OptionError, "not NAME=JSON"),
         ({"set_": ["name=Bob"]}, PayloadError, "isn't JSON"),
@@ -69,3 +77,12 @@ def test_a_text_is_told_its_quotes() -> None:
     with pytest.raises(PayloadError) as raised:
         changed(set_=["name=Bob"])
     assert "--set 'name=\"Bob\"'" in (raised.value.hint or "")
+
+
+def test_an_expiry_is_moved_or_taken_off() -> None:
+    """Else an expired message would expire again."""
+    late = replace(MESSAGE, expires_at=NOW - timedelta(days=1))
+    moved = change_of(**{**NOTHING, "expires": "2h"})(late)
+    assert NOW + timedelta(hours=2) == moved.expires_at
+    assert change_of(**{**NOTHING, "no_expiry": True})(late).expires_at is None
+    assert late.expires_at == change_of(**{**NOTHING, "task": "u"})(late).expires_at

@@ -58,6 +58,7 @@ def test_what_may_change() -> None:
         "idempotency_key": "k",
         "fairness_key": "f",
         "headers": {"a": "b"},
+        "expires_at": NOW,
     }
     assert set(EDITABLE) == set(changes)
     for name, value in changes.items():
@@ -163,3 +164,12 @@ def test_without_its_store_a_large_payload_is_not_edited(store: ClaimCheck) -> N
     """The rest of it would be lost."""
     with pytest.raises(CloudqError, match="no claim-check store"):
         editor(set_n).edit(large(store))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"task": ""}, {"expires_at": NOW.replace(tzinfo=None)}, {"payload": {"x": float("nan")}}]
+)
+def test_what_no_worker_could_read_is_not_sent(changes: dict[str, object]) -> None:
+    """The operator learns it now, and the dead letter stays."""
+    with pytest.raises(CloudqError):
+        editor(lambda message: replace(message, **changes)).edit(a_letter())

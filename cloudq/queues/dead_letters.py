@@ -259,6 +259,7 @@ class DeadLetters(Looking):
             self._store,
             copy,
             pace=Pace(rate, self._clock),
+            clock=self._clock,
             most=self._capabilities.max_batch,
             exclusive=self._capabilities.dead_letter_leases,
             progress=progress,

@@ -21,12 +21,12 @@ from cloudq.core.message import Message
 from cloudq.core.printable import printable_json
 from cloudq.core.redriving import times_redriven
 from cloudq.core.signatures import fault_in
-from cloudq.errors import BackendError, CloudqError, OptionError
+from cloudq.errors import BackendError, BackendUnavailable, CloudqError, OptionError, TransientError
 from cloudq.queues.letters.copying import Copier
 from cloudq.queues.letters.editing import Editor, Means, refuse_unsigned
 from cloudq.queues.letters.groups import fingerprint_of
 from cloudq.queues.letters.pace import Pace
-from cloudq.queues.letters.redriving import Progress, Redriven
+from cloudq.queues.letters.redriving import GIVE_UP, Progress, Redriven
 
 FORMAT: Final = 1
 """Of a line. A reader refuses what is newer."""
@@ -140,15 +140,25 @@ class Importer:
         """
         numbered = islice(enumerate(lines, 1), start - 1, None)
         chosen = islice(((number, line) for number, line in numbered if line.strip()), limit)
+        down = 0
         for batch in _batches(chosen, self._pace.within(_SECOND, _BATCH)):
             self._chosen += len(batch)
             copies = self._copies(batch, dry_run=dry_run)
             if not dry_run:
                 self._pace.wait()
                 self._pace.note(len(batch))
-                self._send(copies)
+                down = down + 1 if self._send(copies) else 0
             if self._progress is not None:
                 self._progress(self._so_far())
+            if down >= GIVE_UP:
+                last = batch[-1][0]
+                self._errors.append(
+                    BackendUnavailable(
+                        f"stopped behind line {last}: nothing could be stored any more",
+                        hint=f"go on with line {last + 1}, and the failed ones, once the backend answers",
+                    )
+                )
+                break
         return self._so_far()
 
     def _copies(self, batch: Iterable[tuple[int, bytes]], *, dry_run: bool) -> dict[int, Outgoing]:
@@ -160,13 +170,15 @@ class Importer:
                 self._errors.append(_of_line(number, error))
         return copies
 
-    def _send(self, copies: Mapping[int, Outgoing]) -> None:
+    def _send(self, copies: Mapping[int, Outgoing]) -> bool:
+        """Stores them. Whether the backend is down: nothing could be."""
         results = self._store(list(copies.values())) if copies else ()
         for number, result in zip(copies, results, strict=True):
             if result.error is None:
                 self._redriven += 1
             else:
                 self._errors.append(_of_line(number, result.error))
+        return bool(results) and all(isinstance(result.error, TransientError) for result in results)
 
     def _copy(self, text: bytes, *, dry_run: bool) -> Outgoing:
         """What is stored for a line.

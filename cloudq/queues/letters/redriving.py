@@ -15,10 +15,11 @@ from typing import Final as Const
 
 import msgspec
 
+from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Ack, BoundedLooks, DeadLetterQueue, Final, HidingLooks, Outgoing, Release, SendResult
 from cloudq.core.shield import shielded
-from cloudq.errors import CloudqError, LeaseLost
+from cloudq.errors import CloudqError, LeaseLost, TransientError
 from cloudq.queues.letters.pace import Pace
 
 # How long what was taken may wait for its turn, with its copies and deletions, before somebody else may take it.
@@ -29,6 +30,11 @@ PAGE: Const = 100
 _MANY: Const = 1_000
 _HALF: Const = LEASE / 2
 _SECOND: Const = timedelta(seconds=1)
+# What is left of a lease has to last for a batch: a store of its copies with all retries, and their deletion.
+_MARGIN: Const = timedelta(seconds=20)
+# After this many batches in a row of which nothing could be stored, though each was tried again for a while, the
+# backend is down: what is left stays.
+GIVE_UP: Const = 3
 
 
 class Redriven(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +44,8 @@ class Redriven(msgspec.Struct, frozen=True, kw_only=True):
         redriven: Messages that are in their queue again.
         errors: Why others are still in the dead-letter queue, or may be in both; one error each.
         chosen: How many were meant.
-        missed: How many of these couldn't be taken: somebody else works on them, or they are gone.
+        missed: How many of these weren't touched: somebody else works on them, they are gone, or, after errors of a
+            backend that is down, they weren't tried.
     """
 
     redriven: int
@@ -58,6 +65,7 @@ class Redriver:
         store: Stores copies; see `CloudQueue.store_copies`.
         copy: What is to be stored for a dead letter. It may raise a `CloudqError`, which leaves that one as it is.
         pace: How fast.
+        clock: Where the time comes from.
         most: How many at once.
         exclusive: Whether what is taken is kept from others. If not, a deletion that comes too late says that somebody
             else has made the same copy before.
@@ -71,6 +79,7 @@ class Redriver:
         copy: Callable[[Delivery], Outgoing],
         *,
         pace: Pace,
+        clock: Clock,
         most: int,
         exclusive: bool = True,
         progress: Progress | None = None,
@@ -83,7 +92,8 @@ class Redriver:
         self._portion = pace.within(_HALF, _MANY) if isinstance(dead, HidingLooks) else self._batch
         self._progress = progress
         self._exclusive = exclusive
-        self._chosen = self._redriven = self._missed = 0
+        self._clock = clock
+        self._chosen = self._redriven = self._missed = self._failed = 0
         self._errors: list[Exception] = []
 
     def run(self, keys: Sequence[str]) -> Redriven:
@@ -93,20 +103,28 @@ class Redriver:
         waiting = list(keys)
         while waiting:
             portion, waiting = waiting[: self._portion], waiting[self._portion :]
-            found = self._dead.take(portion, limit=len(portion), lease=LEASE)
-            untaken -= len(found)
-            self._redrive(found)
-            if 0 < len(found) < len(portion) and isinstance(self._dead, BoundedLooks) and self._dead.unseen:
-                waiting = portion + waiting  # the others lie behind what one look holds
+            before, found = self._portion, self._dead.take(portion, limit=len(portion), lease=LEASE)
+            ended = self._redrive(found)
+            untaken -= ended
+            if self._failed >= GIVE_UP:
+                break
+            unseen = isinstance(self._dead, BoundedLooks) and self._dead.unseen
+            if self._portion < before or (unseen and 0 < len(found) < len(portion)):
+                waiting = portion + waiting  # the others need another lease, or lie behind what one look holds
         return self._so_far(untaken)
 
-    def _redrive(self, taken: Sequence[Delivery]) -> None:
-        """Redrives what was taken, batch by batch. Interrupted, what isn't settled is released."""
+    def _redrive(self, taken: Sequence[Delivery]) -> int:
+        """Redrives what was taken, batch by batch; says how many it came to. The others are released."""
         left = list(taken)
         try:
-            while left:
+            while left and self._failed < GIVE_UP:
                 batch = left[: self._batch]
                 self._pace.wait()
+                ends = min(delivery.lease.ends for delivery in batch)
+                if self._portion > self._batch and self._clock.elapsed() > ends - _MARGIN:
+                    # It took too long to find so many: somebody else may have taken them by the time they are sent.
+                    self._portion = max(self._batch, self._portion // 2)
+                    break
                 self._pace.note(len(batch))
                 self._send(batch)
                 del left[: len(batch)]
@@ -114,9 +132,10 @@ class Redriver:
                     self._progress(self._so_far())
         finally:
             if left:
-                # Their copies may be stored or not; nobody has to wait for the ends of the leases.
+                # Interrupted, copies may be stored or not; nobody has to wait for the ends of the leases.
                 with suppress(Exception):
                     self._dead.settle([Final(lease=delivery.lease, step=Release()) for delivery in left])
+        return len(taken) - len(left)
 
     @shielded
     def _send(self, batch: Sequence[Delivery]) -> None:
@@ -130,7 +149,10 @@ class Redriver:
             ]
         )
         self._errors += errors
-        self._errors += [result.error for result in results.values() if result.error is not None]
+        unstored = [result.error for result in results.values() if result.error is not None]
+        self._errors += unstored
+        is_down = bool(results) and all(isinstance(result.error, TransientError) for result in results.values())
+        self._failed = self._failed + 1 if is_down else 0
         for after, is_sent in zip(settled, sent, strict=True):
             if is_sent and not self._exclusive and isinstance(after.error, LeaseLost):
                 self._missed += 1

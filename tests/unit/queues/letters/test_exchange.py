@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cloudq.core import wire
-from cloudq.core.driver import DeadMessage
+from cloudq.core.driver import DeadMessage, SendResult
 from cloudq.core.redriving import REDRIVEN, edits_of, times_redriven
 from cloudq.core.signatures import fault_in, sign
 from cloudq.core.signing_keys import SigningKey, SigningKeys
@@ -207,8 +207,6 @@ def test_what_is_not_stored_is_told_with_its_line(monkeypatch: pytest.MonkeyPatc
     """The backend's own error, its hint too."""
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
     queue, driver, _ = a_queue()
-    from cloudq.core.driver import SendResult
-
     error = Throttled("slow down", hint="wait")
     monkeypatch.setattr(driver, "send", lambda items: [SendResult(error=error)] * len(items))
     done = queue.dead_letters.load([line()], by="ann")
@@ -262,3 +260,16 @@ def test_an_edit_in_a_file_is_signed() -> None:
     assert ({"n": 2}, None) == (delivery.message.payload, fault_in(delivery.body, keys))
     done, _ = load([edited])
     assert "there is no key here" in errors(done)[0]
+
+
+def test_an_import_to_a_backend_that_is_down_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says from where to go on; no line is passed over without a word."""
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
+    monkeypatch.setattr(exchange, "_BATCH", 1)
+    queue, driver, _ = a_queue()
+    error = Throttled("slow down")
+    monkeypatch.setattr(driver, "send", lambda items: [SendResult(error=error)] * len(items))
+    done = queue.dead_letters.load([line()] * 9, by="ann")
+    assert (0, 3, 4) == (done.redriven, done.chosen, len(done.errors))
+    assert "stopped behind line 3" in errors(done)[-1]
+    assert "go on with line 4" in errors(done)[-1]

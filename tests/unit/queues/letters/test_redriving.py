@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from cloudq.core import wire
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Outgoing, SendResult
-from cloudq.errors import OptionError, Throttled
+from cloudq.errors import BackendUnavailable, OptionError, Throttled
 from cloudq.queues.letters import redriving
 from cloudq.queues.letters.copying import Copier
 from cloudq.queues.letters.pace import Pace
@@ -39,6 +39,7 @@ class Bench:
             self.store,
             lambda delivery: self.refuse(delivery) or copier.copy(delivery),
             pace=Pace(rate, self.clock),
+            clock=self.clock,
             most=most,
             exclusive=exclusive,
             progress=self.seen.append,
@@ -225,3 +226,45 @@ def test_without_leases_a_late_deletion_says_that_another_did_the_same(
     bench.store = store  # type: ignore[method-assign]
     done = bench.redrive(exclusive=exclusive)
     assert expected == (done.redriven, done.missed, len(done.errors))
+
+
+def test_what_took_long_to_find_is_not_sent_under_a_lease_that_ends(bench: Bench) -> None:
+    """Somebody else may have sent it by then: it is released, and fewer are looked for at once."""
+    bench.dead = slow = Hiding(bench.dead, most=1000)  # type: ignore[assignment]
+    take, asked = slow.take, []
+
+    def slowly(keys: Sequence[str], *, limit: int, lease: timedelta) -> Sequence[Delivery]:
+        asked.append(limit)
+        taken = take(keys, limit=limit, lease=lease)
+        bench.clock.advance(lease - timedelta(seconds=10))
+        return taken
+
+    slow.take = slowly  # type: ignore[method-assign]
+    assert Redriven(redriven=6, chosen=6) == bench.redrive()
+    assert 6 == asked[0]
+    assert [2, 2, 2] == asked[-3:] == bench.batches
+    assert 6 == len(received(bench.driver))
+
+
+def test_a_backend_that_is_down_ends_it(bench: Bench) -> None:
+    """After three batches in a row of which nothing could be stored; what is left is free at once."""
+    bench = Bench(20)
+    down = [True, True, False, True, True, True, True, True]
+
+    def store(copies: Sequence[Outgoing]) -> Sequence[SendResult]:
+        bench.batches.append(len(copies))
+        if down[len(bench.batches) - 1]:
+            return [SendResult(error=BackendUnavailable("gone"))] * len(copies)
+        return bench.driver.send(copies)
+
+    bench.store = store  # type: ignore[method-assign]
+    done = bench.redrive()
+    assert (2, 10, 8, 20) == (done.redriven, len(done.errors), done.missed, done.chosen)
+    assert 6 == len(bench.batches)
+    assert 18 == len(bench.free())
+
+
+def test_what_is_refused_ends_nothing(bench: Bench) -> None:
+    """Each may be refused for a reason of its own."""
+    bench.store = lambda copies: [SendResult(error=OptionError("no"))] * len(copies)  # type: ignore[method-assign]
+    assert 6 == len(bench.redrive(most=1).errors)

@@ -19,6 +19,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -127,10 +128,11 @@ class Letters:
         assert dead is not None
         return dead
 
-    def redrive(self) -> subprocess.Popen[str]:
-        """Starts a redrive of all, in a process of its own."""
+    def redrive(self, *edit: str) -> subprocess.Popen[str]:
+        """Starts a redrive of all, or an edit by these options, in a process of its own."""
         script = SCRIPT.format(lease=LEASE.total_seconds(), page=self.page)
-        arguments = ("dlq", "redrive", QUEUE, "--all", "--yes", "--json", "--backend", self.stand.url)
+        verb = "edit" if edit else "redrive"
+        arguments = ("dlq", verb, QUEUE, "--all", *edit, "--yes", "--json", "--backend", self.stand.url)
         process = subprocess.Popen(
             [sys.executable, "-c", script, *arguments],
             cwd=self.folder,
@@ -149,12 +151,26 @@ class Letters:
         assert json.loads(output or "{}").get("queue") == QUEUE, said
         assert process.returncode in {0, 1}, said
 
-    def redrive_the_rest(self) -> None:
-        """Redrives until nothing is left: what others hold, or a killed one held, is there once its lease is over."""
+    def redrive_under_kills(self, *edit: str) -> int:
+        """Redrives all, or edits them so, in processes that are killed at random. How many are left then."""
+        chance, count = random.Random(SEED), self.left()
+        for kill in range(1, KILLS + 1):
+            process, goal = self.redrive(*edit), count - kill * count // (KILLS + 1)
+            wait_until(partial(self._are_left, goal), within=60, what=f"{goal} or fewer are left")
+            time.sleep(chance.uniform(0, 0.02))  # the moment of the crash is what varies here
+            process.kill()
+            assert process.wait() == -signal.SIGKILL, f"kill {kill} came too late: {process.communicate()}"
+        return self.left()
+
+    def _are_left(self, most: int) -> bool:
+        return self.left() <= most
+
+    def redrive_the_rest(self, *edit: str) -> None:
+        """Goes on until nothing is left: what others hold, or a killed one held, is there once its lease is over."""
         began = time.monotonic()
         while self.left():
             assert time.monotonic() - began < 90, f"{self.left()} are still dead"
-            self.end(self.redrive())
+            self.end(self.redrive(*edit))
 
     def copies(self) -> Counter[str]:
         """How often each message is in the queue."""
@@ -261,24 +277,31 @@ def test_a_redrive_that_is_killed_five_times_loses_nothing(
 ) -> None:
     """SIGKILL in the middle, five times; the same command goes on. Each message is in its queue, once or twice."""
     ids = letters.fill(LETTERS)
-    chance = random.Random(SEED)
-    for kill in range(1, KILLS + 1):
-        process, goal = letters.redrive(), LETTERS - kill * LETTERS // (KILLS + 1)
-        wait_until(lambda at=goal: letters.left() <= at, within=60, what=f"{goal} or fewer are left")  # type: ignore[misc]
-        time.sleep(chance.uniform(0, 0.02))  # the moment of the crash is what varies here
-        process.kill()
-        assert process.wait() == -signal.SIGKILL, f"kill {kill} came too late: {process.communicate()}"
-    between = letters.left()
+    between = letters.redrive_under_kills()
     assert between > 0
     letters.redrive_the_rest()
     copies = letters.copies()
     twice = sum(1 for count in copies.values() if count == 2)
     with capsys.disabled():
         print(
-            f"\n[redrive, kill -9] {letters.driver!r}: seed {SEED}, {between} left after {KILLS} kills, {twice} twice"
+            f"\n[redrive, kill -9] {letters.driver!r}: {between} left after {KILLS} kills, {twice} twice, seed {SEED}"
         )
     assert set(copies) == ids
     assert max(copies.values()) <= 2
+
+
+@pytest.mark.parametrize("letters", [("sqlite", 2)], ids=["sqlite"], indirect=True)
+def test_an_edit_that_is_killed_five_times_loses_nothing(letters: Letters) -> None:
+    """Every message that is in the queue is as it was edited, once or twice; none is left behind."""
+    ids = letters.fill(LETTERS // 2)
+    edit = ("--set", "n=7")
+    assert letters.redrive_under_kills(*edit) > 0
+    letters.redrive_the_rest(*edit)
+    found = letters.messages()
+    copies = Counter(message.id for message in found)
+    assert set(copies) == ids
+    assert max(copies.values()) <= 2
+    assert {message.payload["n"] for message in found} == {7}
 
 
 def test_two_operators_at_once_make_no_more_than_two_copies(letters: Letters) -> None:

@@ -6,7 +6,7 @@ import logging
 import re
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final, Literal, TextIO, TypeAlias
 
@@ -52,10 +52,10 @@ class TextFormatter(logging.Formatter):
         at = f"{self.formatTime(record, self.datefmt)}.{int(record.msecs):03d}"
         said = in_a_line(redacted_by(self._redact, record.getMessage()))
         text = f"{at} {record.levelname} {in_a_line(record.name)}: {said}"
-        own, given = _fields_of(record)
+        own, given = fields_of(record)
         shown = [*([] if _names_its_delivery(record) else own.items()), *given.items()]
         if shown:
-            text += "  " + " ".join(f"{in_a_line(name)}={self._value(value)}" for name, value in shown)
+            text += "  " + shown_fields(shown, self._redact)
         if record.exc_info:
             text += self._indented(self._traceback(record))
         if record.stack_info:
@@ -69,10 +69,6 @@ class TextFormatter(logging.Formatter):
         if error is not None and hasattr(record, f"{PREFIX}outcome"):
             return short_traceback(error)
         return self.formatException(record.exc_info)
-
-    def _value(self, value: object) -> str:
-        text = in_a_line(shortened(redacted_by(self._redact, _text_of(value)), NAME_CHARS))
-        return text if _BARE.fullmatch(text) else '"' + text.replace('"', '\\"') + '"'
 
     def _indented(self, lines: str) -> str:
         return "".join(f"\n  {line}" for line in printable(redacted_by(self._redact, lines)).split("\n"))
@@ -101,7 +97,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": redacted_by(self._redact, record.getMessage()),
         }
-        own, given = _fields_of(record)
+        own, given = fields_of(record)
         for name, value in own.items():
             line.setdefault(name, value)
         if record.exc_info:
@@ -117,7 +113,17 @@ class JsonFormatter(logging.Formatter):
         return _encoded(line)
 
 
-def _fields_of(record: logging.LogRecord) -> tuple[Mapping[str, object], Mapping[str, object]]:
+def shown_fields(fields: Iterable[tuple[str, object]], redact: Redact) -> str:
+    """Fields as text shows them: `name=value`, in quotes what would read as several."""
+    return " ".join(f"{in_a_line(name)}={_shown(value, redact)}" for name, value in fields)
+
+
+def _shown(value: object, redact: Redact) -> str:
+    text = in_a_line(shortened(redacted_by(redact, _text_of(value)), NAME_CHARS))
+    return text if _BARE.fullmatch(text) else '"' + text.replace('"', '\\"') + '"'
+
+
+def fields_of(record: logging.LogRecord) -> tuple[Mapping[str, object], Mapping[str, object]]:
     """What cloudq says of the delivery, by its plain names, and what the code that logs gives besides."""
     own: dict[str, object] = {}
     given: dict[str, object] = {}

@@ -15,6 +15,7 @@ from cloudq.cli.parameters import Argument, Option
 from cloudq.cli.wording import in_options
 from cloudq.core.url import parse_url
 from cloudq.errors import OptionError, PayloadError, UnknownTaskError, nearest
+from cloudq.tasks.definition import Definition
 from cloudq.tasks.options import SendOptions
 
 EXAMPLES = (
@@ -37,6 +38,9 @@ def send(
     queue: Annotated[
         str | None,
         Option("--queue", metavar="NAME", help="Instead of the task's first queue."),
+    ] = None,
+    priority: Annotated[
+        str | None, Option("--priority", metavar="NAME", help="One of the task's priorities, in place of --queue.")
     ] = None,
     delay: Annotated[str | None, Option("--delay", metavar="30s|5m|2h", help="Not before this long from now.")] = None,
     at: Annotated[
@@ -108,6 +112,7 @@ def send(
         ("idempotency_key", idempotency_key),
         ("ordering_key", ordering_key),
         ("fairness_key", fairness_key),
+        ("priority", priority),
     ):
         if key is not None:
             options[name] = key  # type: ignore[literal-required]  # one of four names of the TypedDict
@@ -118,7 +123,7 @@ def send(
             chosen.app.configure(strict_queues=False)
         sent = chosen.app.send(task, arguments, **options)
         known = chosen.app.runtime.handlers.get(task)
-        to = options.get("queue") or (known.queue if known else chosen.app.default_queue)
+        to = options.get("queue") or (_queue_of(known, priority) if known else chosen.app.default_queue)
     if json:
         write_json(
             {
@@ -136,6 +141,12 @@ def send(
     if sent.duplicate:
         before = "one of its kind waits" if unique_while_waiting else "a message with this idempotency key was there"
         note(f"{before} already: nothing new was stored")
+
+
+def _queue_of(task: Definition, priority: str | None) -> str:
+    if priority is None or task.priorities is None:
+        return task.queue
+    return task.priorities.queue_of(priority, task.name)
 
 
 def _check_task(chosen: Chosen, task: str, *, unchecked: bool) -> None:

@@ -107,7 +107,7 @@ def message_of(call: Call, definition: Definition, now: datetime) -> Message:
     options = call.options
     queue = options.get("queue")
     if queue is None:
-        queue = definition.queue
+        queue = definition.queue if "priority" not in options else _prior_queue(definition, options["priority"])
     elif definition.app.strict_queues is not False:
         refuse_foreign_queue(definition.name, queue, definition.queues)
     return _built(
@@ -122,6 +122,14 @@ def message_of(call: Call, definition: Definition, now: datetime) -> Message:
     )
 
 
+def _prior_queue(definition: Definition, priority: str) -> str:
+    if definition.priorities is None:
+        raise OptionError(
+            f"task {definition.name!r} declares no priorities, and one is given", hint="declare them: priorities={...}"
+        )
+    return definition.priorities.queue_of(priority, definition.name)
+
+
 def undeclared_message(
     name: str, payload: Mapping[str, object], options: SendOptions, default_queue: str, now: datetime
 ) -> Message:
@@ -134,6 +142,10 @@ def undeclared_message(
     if not name or not name.isprintable():
         raise OptionError(f"{name!r} is no name of a task", hint="e.g. 'shop.welcome'")
     check_send_options(options)
+    if "priority" in options:
+        raise OptionError(
+            f"task {name!r} isn't declared here, so that nothing is known of its priorities", hint="name the queue"
+        )
     return _built(name, options.get("queue") or default_queue, to_json(payload, name), options, now)
 
 

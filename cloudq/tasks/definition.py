@@ -25,6 +25,7 @@ from cloudq.tasks.key_options import KeyOptions, key_options
 from cloudq.tasks.keys import Key, check_key, check_template, key_for
 from cloudq.tasks.naming import default_name
 from cloudq.tasks.options import SendOptions, TaskOptions
+from cloudq.tasks.priorities import declared_priorities
 from cloudq.tasks.result_type import ResultType
 from cloudq.tasks.run_options import RunOptions, run_options
 from cloudq.tasks.task_queues import own_queues
@@ -77,7 +78,10 @@ class Definition:
         ):
             raise TaskDefinitionError(f"aliases of task {self.name!r} are a list of names, not {aliases!r}")
         self.aliases: tuple[str, ...] = tuple(aliases)
+        self.priorities = declared_priorities(options, self.name)
         self.own_queues = own_queues(options, self.name)
+        if self.priorities is not None:
+            self.own_queues = tuple(self.priorities.queues.values())
         self.own_retry: RetryPolicy | None = options.get("retry")
         if self.own_retry is not None and not isinstance(self.own_retry, RetryPolicy):
             raise TaskDefinitionError(
@@ -114,8 +118,8 @@ class Definition:
 
     @property
     def queue(self) -> str:
-        """Where its messages go unless a send says otherwise: the first of its queues."""
-        return self.queues[0]
+        """Where its messages go unless a send says otherwise: the first of its queues, or that of its own priority."""
+        return self.queues[0] if self.priorities is None else self.priorities.queue
 
     @property
     def queues(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from cloudq.flow.seats import AtOnce
 from cloudq.queues.names import check_queue
 from cloudq.tasks.expiry_options import check_expires
 from cloudq.tasks.keys import Key, check_key, is_utf8
+from cloudq.tasks.priorities import check_priority
 from cloudq.tasks.run_options import check_noting
 
 
@@ -23,6 +24,7 @@ class SendOptions(TypedDict, total=False):
 
     Keys:
         queue: Instead of the task's first queue; another one that its declaration names (see `strict_queues`).
+        priority: How urgent it is: one of the names of the task's `priorities`. Excludes `queue`.
         delay: Not before this long from now. Excludes `at`. A `timedelta`: bare numbers are refused.
         at: Not before this moment, which needs a UTC offset. Excludes `delay`.
         expires: It isn't begun any more from then on, and is acknowledged unrun as `expired`; what has begun goes on. A
@@ -42,6 +44,7 @@ class SendOptions(TypedDict, total=False):
     """
 
     queue: str
+    priority: str
     delay: timedelta
     at: datetime
     expires: timedelta | datetime
@@ -62,6 +65,9 @@ class TaskOptions(TypedDict, total=False):
         queue: Where its messages go; default: the app's `default_queue`.
         queues: Several in its place: messages go to the first unless a send names another one of them. A worker serves
             all of them.
+        priorities: Queues by names, the most urgent first, in place of `queue`: a send names one as its `priority`.
+            A worker serves all of them, each twice as often as the next, or strictly (`--strict`).
+        priority: The one of messages whose send names none; default: `"normal"`.
         retry: Its own policy, instead of the app's.
         lease: How long a worker may be silent before the message is handed to another; leases are renewed while the
             task runs, so this needn't be longer than the task.
@@ -99,6 +105,8 @@ class TaskOptions(TypedDict, total=False):
 
     queue: str
     queues: Sequence[str]
+    priorities: Mapping[str, str]
+    priority: str
     retry: RetryPolicy
     lease: timedelta
     time_limit: timedelta
@@ -153,6 +161,7 @@ def check_send_options(options: SendOptions, parameters: Collection[str] = ()) -
             f"at is a datetime with a UTC offset, not {at!r}", hint="at=datetime(..., tzinfo=timezone.utc)"
         )
     check_expires(options)
+    check_priority(options)
     check_noting(options)
     for name in ("idempotency_key", "ordering_key", "fairness_key", "waiting_key"):
         if name in options:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from cloudq.core.delivery import Delivery
@@ -47,6 +48,15 @@ class AppRuntime:
     def declared_queues(self) -> list[str]:
         """The queues that the tasks declare, in the order of the tasks."""
         return list(dict.fromkeys(queue for task in self._registry.tasks.values() for queue in task.queues))
+
+    def declared_weights(self) -> dict[str, int]:
+        """The queues that the tasks declare, with their weights by their priorities: the most urgent first."""
+        weights = dict.fromkeys(self.declared_queues(), 1)
+        for definition in self._registry.definitions.values():
+            if definition.priorities is not None:
+                for queue, weight in definition.priorities.weights().items():
+                    weights[queue] = max(weights[queue], weight)
+        return dict(sorted(weights.items(), key=itemgetter(1), reverse=True))  # stable: the order of the tasks
 
     @property
     def observer(self) -> Observer | None:

@@ -81,7 +81,7 @@ class Worker:
     ) -> None:
         self.app = app
         self.settings = settings = settings or WorkerSettings()
-        self.queues = settings.weights(app.runtime.declared_queues())
+        self.queues = settings.weights(app.runtime.declared_weights())
         refuse_strangers(app, self.queues)
         check_store(app)
         self._clock = app.clock

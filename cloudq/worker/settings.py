@@ -113,8 +113,8 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
         """The most tasks running at once."""
         return self.processes or self.concurrency
 
-    def weights(self, declared: Sequence[str]) -> Mapping[str, int]:
-        """The queues to serve with their weights: those given, else every declared one.
+    def weights(self, declared: Mapping[str, int]) -> Mapping[str, int]:
+        """The queues to serve with their weights: those given, else every declared one with its own.
 
         Raises:
             ConfigurationError: None is given and none declared.
@@ -125,7 +125,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigurationError(
                 "there is no queue to serve: no task is declared", hint="import the tasks, or name a queue"
             )
-        return dict.fromkeys(declared, 1)
+        return declared
 
 
 class HasLease(Protocol):

@@ -63,7 +63,9 @@ REFUSED = [
     ({"headers": {1: "a"}}, "headers are texts by name"),
     ({"headers": {"a": "\ud800"}}, "lone surrogate"),
     ({"delays": HOUR}, "no send option 'delays': did you mean 'delay'"),
-    ({"priority": 3}, "no send option 'priority'"),
+    ({"priorities": 3}, "no send option 'priorities': did you mean 'priority'"),
+    ({"priority": 3}, "priority is a name, not 3"),
+    ({"priority": "high", "queue": "default"}, "priority and queue exclude each other"),
 ]
 
 

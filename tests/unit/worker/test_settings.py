@@ -55,9 +55,9 @@ def test_processes_replace_concurrency() -> None:
 
 
 def test_the_queues_given_else_those_declared() -> None:
-    """Named queues win over declared ones, which weigh 1 each."""
-    assert {"a": 5} == WorkerSettings(queues={"a": 5}).weights(["b"])
-    assert {"b": 1, "c": 1} == WorkerSettings().weights(["b", "c"])
+    """Named queues win over declared ones, which weigh what their priorities say."""
+    assert {"a": 5} == WorkerSettings(queues={"a": 5}).weights({"b": 1})
+    assert {"b": 2, "c": 1} == WorkerSettings().weights({"b": 2, "c": 1})
 
 
 def test_a_lease_is_that_of_each_queue_that_its_task_names() -> None:

@@ -90,11 +90,6 @@ class Finals:
         self._refused_until: timedelta | None = None
         self.late = 0
 
-    def troubled(self) -> list[str]:
-        """The queues whose settlements fail."""
-        with self._lock:
-            return [name for name, way in self._ways.items() if way.trouble is not Trouble.NONE]
-
     def way(self, name: str) -> WayOut:
         """How the deliveries of a queue leave the worker."""
         way = self._ways.get(name)

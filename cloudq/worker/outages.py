@@ -17,11 +17,10 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from cloudq.telemetry.standing import OutageKind
-from cloudq.worker.intake import Intake
 from cloudq.worker.leases import LeaseKeeper
 from cloudq.worker.poller import Poller
-from cloudq.worker.settler import Settler
 from cloudq.worker.snoozes import Snoozes
+from cloudq.worker.stops import Stops
 
 
 class Outage(NamedTuple):
@@ -53,18 +52,14 @@ class Outages:
 
     Args:
         pollers: The watchdog.
-        settler: Knows whose settlements fail.
-        intake: Knows which queues aren't received from as the store is down.
+        stops: Why queues aren't received from.
         snoozes: Knows whether the store is down, be there such a queue or not.
         keeper: Knows whether leases can be extended.
     """
 
-    def __init__(
-        self, pollers: Pollers, settler: Settler, intake: Intake, snoozes: Snoozes, keeper: LeaseKeeper
-    ) -> None:
+    def __init__(self, pollers: Pollers, stops: Stops, snoozes: Snoozes, keeper: LeaseKeeper) -> None:
         self._pollers = pollers
-        self._settler = settler
-        self._intake = intake
+        self._stops = stops
         self._snoozes = snoozes
         self._keeper = keeper
 
@@ -81,9 +76,9 @@ class Outages:
                 queue,
                 f"queue {queue}: its settlements fail, and nothing is received from it meanwhile; see the log",
             )
-            for queue in self._settler.troubled()
+            for queue in self._stops.unsettled()
         ]
-        stopped = self._intake.stops.storeless()
+        stopped = self._stops.storeless()
         found += [
             Outage(
                 OutageKind.STORE,

@@ -292,7 +292,7 @@ class Worker:
         return Serving(
             self.settings,
             self._watchdog,
-            Outages(self._watchdog, self._settler, self._intake, self._snoozes, self._keeper),
+            Outages(self._watchdog, self._intake.stops, self._snoozes, self._keeper),
             self._metrics,
             keeper_alive=lambda: self._keeper_thread.alive,
             starved=self._starvation.starved,

@@ -90,10 +90,6 @@ class Settler:
         """How many leases were over before the end of their tasks was recorded."""
         return self._finals.late
 
-    def troubled(self) -> list[str]:
-        """The queues whose settlements fail."""
-        return self._finals.troubled()
-
     def settle(self, held: HeldLease, outcome: Outcome, series: Series | None = None) -> None:
         """Starts to carry out what became of a delivery whose handler has ended.
 

@@ -25,6 +25,10 @@ class Stops:
             books.queues[queue].failing = failing
             self._polls.wake()
 
+    def unsettled(self) -> list[str]:
+        """The queues that aren't received from as their settlements fail: not those of which none is left to try."""
+        return [name for name, queue in self._books.queues.items() if queue.failing and queue.settling]
+
     def note_store(self, queue: str, *, down: bool) -> bool:
         """Notes that the store is down which a queue's tasks need: it isn't received from. Whether that is news."""
         books = self._books

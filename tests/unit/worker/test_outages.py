@@ -19,21 +19,20 @@ class Worker:
 
     def __init__(self) -> None:
         self.pollers: Sequence[Poller] = [poller("emails"), poller("reports")]
-        self.unsettled: list[str] = []
+        self.untold: list[str] = []
         self.stopped: list[str] = []
         self.store_is_down = False
         self.failing = False
-        self.stops = self
 
-    def troubled(self) -> list[str]:
-        return self.unsettled
+    def unsettled(self) -> list[str]:
+        return self.untold
 
     def storeless(self) -> list[str]:
         return self.stopped
 
     def outages(self) -> Outages:
         worker: Any = self  # all parts of it in one
-        return Outages(worker, worker, worker, worker, worker)
+        return Outages(worker, worker, worker, worker)
 
 
 def poller(queue: str, down: BaseException | None = None, problem: str | None = None) -> Poller:
@@ -65,7 +64,7 @@ def test_a_queue_that_is_down_names_the_class_alone(worker: Worker) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("unsettled", ["emails"], (OutageKind.SETTLE, "emails")),
+        ("untold", ["emails"], (OutageKind.SETTLE, "emails")),
         ("stopped", ["reports"], (OutageKind.STORE, "reports")),
         ("store_is_down", True, (OutageKind.STORE, None)),
         ("failing", True, (OutageKind.LEASES, None)),

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 PAGE = ROOT / "docs/reference/backends.md"
 STATS = "`cloudq stats`"
-HANDLING = ("`cloudq dlq list` and `show`", "`cloudq dlq redrive`", "`cloudq dlq purge --all`")
+HANDLING = ("`cloudq dlq list`, `show` and `export`", "`cloudq dlq redrive` and `edit`", "`cloudq dlq purge --all`")
 EMAILS = "arn:aws:sqs:eu-west-1:123456789012:emails"
 LAMBDA = {"visibility_timeout_seconds": 60, "lambda": {"function_name": "emails", "function_timeout_seconds": 10}}
 SCHEDULES = ["KeepLongDelays", "PassTheSchedulersRole"]

@@ -165,7 +165,7 @@ class Sending:
 class Running:
     """A block in which a delivery is worked on. Made by `Spans.running`."""
 
-    __slots__ = ("_backend", "_delivery", "_propagator", "_span", "_token", "_tracer")
+    __slots__ = ("_backend", "_delivery", "_propagator", "_span", "_token", "_tracer", "_within")
 
     def __init__(self, tracer: Tracer, propagator: TextMapPropagator, backend: Backend, delivery: Delivery) -> None:
         self._tracer, self._propagator, self._backend = tracer, propagator, backend
@@ -193,7 +193,8 @@ class Running:
         self._span = self._tracer.start_span(
             f"process {delivery.queue}", within, kind=SpanKind.CONSUMER, attributes=attributes, links=links
         )
-        self._token = otel_context.attach(trace.set_span_in_context(self._span, around))
+        self._within = trace.set_span_in_context(self._span, around)
+        self._token = otel_context.attach(self._within)
         return self
 
     def __exit__(
@@ -202,7 +203,9 @@ class Running:
         """Ends the span; with an error, if the work was interrupted."""
         if error is not None:
             _note_error(self._span, error)
-        otel_context.detach(self._token)
+        # A coroutine that nobody awaits to its end is closed in another context, which has nothing to be detached.
+        if otel_context.get_current() is self._within:
+            otel_context.detach(self._token)
         self._span.end()
 
     def ended(self, outcome: Outcome) -> None:

@@ -22,6 +22,7 @@ from cloudq.worker.service import Worker
 from cloudq.worker.settings import WorkerSettings
 from tests.chaos.raw_answers import RawServer
 from tests.integration.otlp_collector import CollectedSpan, Collector
+from tests.integration.sqs.conftest import Place
 from tests.unit.drivers.sqs.fakes import FakeSqs
 from tests.unit.drivers.sqs.served import answered
 
@@ -80,7 +81,12 @@ def others(request: pytest.FixtureRequest, provider: TracerProvider) -> Iterator
 
 
 def shop(server: RawServer, provider: TracerProvider, wire: str = "auto", *, sdk_spans: bool = False) -> App:
-    app = App(f"sqs://eu-west-1?endpoint_url={quote(server.url)}&wire={wire}")
+    url = f"sqs://eu-west-1?endpoint_url={quote(server.url)}&wire={wire}"
+    return shop_of(url, provider, sdk_spans=sdk_spans)
+
+
+def shop_of(url: str, provider: TracerProvider, *, sdk_spans: bool = False) -> App:
+    app = App(url)
     instrument(app, tracer_provider=provider, metrics=False, sdk_spans=sdk_spans)
 
     @app.task("shop.mailed", queue="mail")
@@ -186,3 +192,19 @@ def test_the_sdks_spans_can_be_had_beside_ours(
         BotocoreInstrumentor().uninstrument()
     [sent] = [span for span in collector.spans if span.name == "send orders"]
     assert sent.id in {span.parent for span in collector.spans if span.scope.startswith("opentelemetry")}
+
+
+@pytest.mark.slow
+def test_on_localstack_it_is_one_trace_too(place: Place, provider: TracerProvider, collector: Collector) -> None:
+    """Beside boto3sqs, over the whole way."""
+    Boto3SQSInstrumentor().instrument(tracer_provider=provider)
+    try:
+        app = shop_of(place.url, provider)
+        for queue in ("orders", "mail"):
+            app.driver().make_queue(queue)  # type: ignore[attr-defined]  # SQS's has it
+        ordered(app, provider)
+    finally:
+        Boto3SQSInstrumentor().uninstrument()
+    assert {} == Boto3SQSInstrumentor.received_messages_spans
+    assert CHAIN == chain_of(collector.spans)
+    assert sorted(CHAIN) == sorted(span.name for span in collector.spans)

@@ -78,6 +78,34 @@ def test_an_app_that_is_open_already_can_be_instrumented() -> None:
         assert 1 == told.value(SENT, messaging__system="memory")
 
 
+def test_a_provider_may_be_set_later() -> None:
+    """As where a server's workers are set up after the application was imported."""
+    program = """if True:
+        from opentelemetry import metrics, trace
+        from opentelemetry.sdk.metrics import MeterProvider
+        from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+        from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+        import cloudq
+        from cloudq.telemetry import instrument
+
+        instrument()
+        cloudq.configure("memory://")
+        cloudq.task("shop.paid")(lambda: None)
+        exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
+        tracers = TracerProvider()
+        tracers.add_span_processor(SimpleSpanProcessor(exporter))
+        trace.set_tracer_provider(tracers)
+        metrics.set_meter_provider(MeterProvider([reader]))
+        cloudq.send("shop.paid")
+        data = reader.get_metrics_data().resource_metrics[0].scope_metrics[0]
+        print(*(span.name for span in exporter.get_finished_spans()), *(one.name for one in data.metrics))
+    """
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "send default messaging.client.sent.messages" == ran.stdout.strip()
+
+
 def test_it_says_what_is_missing() -> None:
     """And how to have it."""
     program = """if True:

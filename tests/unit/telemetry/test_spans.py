@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Iterator, Mapping
-from datetime import timedelta
+import contextvars
+from collections.abc import Coroutine, Generator, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 import cloudq
 from cloudq import App, SendManyError
 from cloudq.core import wire
+from cloudq.core.delivery import Delivery, Lease
+from cloudq.core.message import Message
 from cloudq.core.run_fields import RUN_FIELDS
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.telemetry import instrument
+from cloudq.telemetry.spans import Spans
 from cloudq.testing import in_memory, run_all
 from tests.unit.telemetry.telling import Told
 
@@ -49,6 +55,13 @@ def app(told: Told) -> Iterator[App]:
 
     with in_memory(app):
         yield app
+
+
+def delivery_of(task: str) -> Delivery:
+    soon = datetime(2026, 1, 1, tzinfo=UTC)
+    lease = Lease(queue="default", receipt=None, ends=timedelta(minutes=1), expires_at=soon)
+    body = wire.encode(Message(id="1", task=task, queue="default"))
+    return Delivery.of(body, native_id="1", runs=1, deliveries=1, lease=lease)
 
 
 def parent_of(span: ReadableSpan) -> int | None:
@@ -226,6 +239,25 @@ def test_log_lines_of_a_run_carry_its_ids(app: App, told: Told) -> None:
     run_all(app)
     context = told.spans()["process default"].get_span_context()
     assert (f"{context.trace_id:032x}", f"{context.span_id:016x}") == (seen["trace_id"], seen["span_id"])
+
+
+def test_a_coroutine_that_is_closed_elsewhere_ends_its_span(told: Told, caplog: pytest.LogCaptureFixture) -> None:
+    """By the garbage collector, say, after its loop has gone. Nothing is logged about a context that isn't its own."""
+    spans = Spans(told.tracers.get_tracer("test"), TraceContextTextMapPropagator())
+
+    async def aprocess() -> None:
+        with spans.running(delivery_of("shop.paid")):
+            await asyncio.sleep(3600)
+
+    async def begin() -> Coroutine[Any, Any, None]:
+        coroutine = aprocess()
+        coroutine.send(None)
+        return coroutine
+
+    coroutine = contextvars.Context().run(asyncio.run, begin())
+    coroutine.close()
+    assert ["process default"] == told.names()
+    assert [] == caplog.messages
 
 
 def test_async_sends_have_the_same_spans(app: App, told: Told) -> None:

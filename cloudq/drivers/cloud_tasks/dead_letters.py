@@ -4,6 +4,8 @@ Cloud Tasks lists tasks in any order and leases none. So:
 
 * A list reads the whole dead-letter queue, up to `MOST` dead letters or `MOST_BYTES` of bodies; pages behind the first
   are of the same look. `unseen` says whether it ended at its bound.
+* Of many that a look has read, those that are taken aren't read again: a call for each 1,000 of the queue says which of
+  them are there still. A task's body and headers never change.
 * What is taken isn't kept from others. Two redrives at once make the same copies, and a copy's name by generation lets
   one of each be stored; only of a body that can't be decoded, which has no such name, there may be two.
 """
@@ -11,7 +13,7 @@ Cloud Tasks lists tasks in any order and leases none. So:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Final
@@ -26,6 +28,7 @@ from cloudq.core.driver import Ack, DeadMessage, NativeDeadLetter, SettleResult
 from cloudq.core.driver import Final as FinalCall
 from cloudq.core.message import Message, dead_letter_queue
 from cloudq.drivers.cloud_tasks import headers
+from cloudq.drivers.cloud_tasks.calls import PAGE as LISTED
 from cloudq.drivers.cloud_tasks.calls import Calls, Service
 from cloudq.drivers.cloud_tasks.names import Names
 from cloudq.errors import LeaseLost, UndecodableError, UnsupportedError
@@ -64,14 +67,15 @@ class CloudTasksDeadLetters:
         self._service = service
         self._names = names
         self._clock = clock
-        self._listed: list[DeadMessage] | None = None
+        self._looked: dict[str, Task] | None = None
         self.unseen = False
 
     def peek(self, *, limit: int, after: str | None = None) -> Sequence[DeadMessage]:
         """By time of death. The first page is a new look; those behind it, asked of this object, are of the same."""
-        if after is None or self._listed is None:
-            self._listed = [self._dead_message(task) for task in self._look()]
-        return [dead for dead in self._listed if after is None or dead.key > after][: max(0, limit)]
+        if after is None or self._looked is None:
+            self._looked = {_key(task): task for task in self._look()}
+        behind = (task for key, task in self._looked.items() if after is None or key > after)
+        return [self._dead_message(task) for task in islice(behind, max(0, limit))]
 
     def get(self, key: str) -> DeadMessage | None:
         """By the task's name, which the key holds."""
@@ -82,13 +86,8 @@ class CloudTasksDeadLetters:
         """Reads up to `limit`. Nobody else is kept from taking them: Cloud Tasks has no leases."""
         limit = max(0, limit)
         expires_at, ends = self._clock.now() + lease, self._clock.elapsed() + lease
-        if keys is None:
-            tasks = self._look()[:limit]
-        else:
-            calls = self._service.calls(times=_MANY)
-            found = (self._task(key, calls) for key in dict.fromkeys(keys))
-            tasks = list(islice((task for task in found if task is not None), limit))
-        return [self._delivery(task, expires_at, ends) for task in tasks]
+        tasks = self._look() if keys is None else self._chosen(list(dict.fromkeys(keys)))
+        return [self._delivery(task, expires_at, ends) for task in islice(tasks, limit)]
 
     def settle(self, finals: Sequence[FinalCall]) -> Sequence[SettleResult]:
         """`Ack` deletes, by batches; `Release` does nothing. A late `Ack` still deletes, and is reported as late."""
@@ -124,6 +123,18 @@ class CloudTasksDeadLetters:
             tasks.append(task)
             size += len(task.http_request.body)
         return sorted(tasks, key=_key)
+
+    def _chosen(self, keys: Sequence[str]) -> Iterator[Task]:
+        """Those of these keys that are there still, in their order."""
+        calls, looked = self._service.calls(times=_MANY), self._looked
+        # What a look at its bound has read is of a queue of any length: it isn't listed for a few.
+        known = looked if looked is not None and not self.unseen and all(key in looked for key in keys) else None
+        if known is not None and len(keys) > 1 + len(known) // LISTED:
+            parent = self._names.queue(self._name)
+            there = {_id(task) for task in calls.list_tasks(parent, self._name)}
+            yield from (known[key] for key in keys if _id(known[key]) in there)
+        else:
+            yield from (task for key in keys if (task := self._task(key, calls)) is not None)
 
     def _task(self, key: str, calls: Calls) -> Task | None:
         match = _KEY.fullmatch(key)

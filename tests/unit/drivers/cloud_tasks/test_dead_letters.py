@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 
 import pytest
@@ -105,6 +106,32 @@ def test_a_late_ack_still_deletes(driver):
     results = letters.settle([Final(lease=first.lease, step=Ack()), Final(lease=second.lease, step=Release())])
     assert [LeaseLost, LeaseLost] == [type(result.error) for result in results]
     assert [b"1"] == [dead.body for dead in letters.peek(limit=10)]
+
+
+def test_many_that_were_listed_are_taken_by_one_call(driver, service):
+    """A call each would take a hundred for a batch of a redrive. What is gone meanwhile isn't taken."""
+    letters = died(driver, 5)
+    keys = [dead.key for dead in letters.peek(limit=5)]
+    driver.dead_letters("emails").purge([keys[1]])
+    service.calls.clear()
+    taken = letters.take([keys[3], keys[1], keys[0], keys[3]], limit=5, lease=timedelta(minutes=1))
+    assert ["list_tasks"] == service.calls
+    assert [b"3", b"0"] == [delivery.body for delivery in taken]
+    assert [b"3"] == [delivery.body for delivery in letters.take(keys[2:], limit=5, lease=timedelta(minutes=1))][1:2]
+    assert 1 == len(letters.take(keys, limit=1, lease=timedelta(minutes=1)))
+
+
+def test_few_or_unlisted_ones_are_taken_one_by_one(driver, service, monkeypatch):
+    """Also behind a look that ended at its bound: the queue may be of any length."""
+    letters = died(driver, 5)
+    keys = [dead.key for dead in letters.peek(limit=5)]
+    service.calls.clear()
+    assert 1 == len(letters.take(keys[:1], limit=5, lease=timedelta(minutes=1)))
+    assert 2 == len(driver.dead_letters("emails").take(keys[:2], limit=5, lease=timedelta(minutes=1)))
+    monkeypatch.setattr(dead_letters, "MOST", 3)
+    listed = [dead.key for dead in letters.peek(limit=5)]
+    assert 3 == len(letters.take(listed, limit=5, lease=timedelta(minutes=1)))
+    assert {"get_task": 6, "list_tasks": 1} == Counter(service.calls)
 
 
 def test_what_is_settled_together_is_deleted_by_one_call(driver, service):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from datetime import timedelta
 
@@ -262,3 +263,21 @@ def test_a_concurrency_out_of_bounds_is_refused(concurrency: object) -> None:
     """When the handler is made."""
     with pytest.raises(ConfigurationError, match="concurrency is"):
         handler(App(URL), concurrency=concurrency)
+
+
+def test_what_a_task_logs_names_its_delivery(mapping: Mapping, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever logs it; and its failure is logged with its exception."""
+
+    @mapping.app.task("pay", retry=ONCE)
+    def pay() -> None:
+        logging.getLogger("bank").warning("slow")
+        raise ValueError("no such order")
+
+    sent = mapping.app.send("pay")
+    mapping.invoke(handler(mapping.app), mapping.receive())
+    [slow] = [record for record in caplog.records if record.name == "bank"]
+    assert ("pay", sent.id, 1) == (slow.cloudq_task, slow.cloudq_id, slow.cloudq_attempt)  # type: ignore[attr-defined]
+    [end] = [record for record in caplog.records if hasattr(record, "cloudq_outcome")]
+    assert "dead_lettered" == end.cloudq_outcome
+    assert end.exc_info is not None
+    assert isinstance(end.exc_info[1], ValueError)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from contextvars import ContextVar
 from datetime import timedelta
@@ -251,3 +252,16 @@ def test_tasks_run_within_the_invocations_context(host: Host, concurrency: int) 
     assert host.invoke(handler(host.app, queue="orders", concurrency=concurrency), many=True)
     assert ["invocation"] * 3 == seen
     variable.set("none")
+
+
+def test_what_a_task_logs_names_its_delivery(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+    """Also of a coroutine, on the loop."""
+
+    @host.app.task("pay")
+    async def pay() -> None:
+        logging.getLogger("bank").warning("slow")
+
+    sent = host.app.send("pay")
+    assert host.invoke(handler(host.app, queue="orders"))
+    [slow] = [record for record in caplog.records if record.name == "bank"]
+    assert ("pay", sent.id, "orders") == (slow.cloudq_task, slow.cloudq_id, slow.cloudq_queue)  # type: ignore[attr-defined]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -267,3 +268,22 @@ def test_a_run_that_was_given_up_is_told_as_released(backend):
         goes_on.set()
         until(lambda: told.in_flight == 0)
     assert ("ended", "slow", "released") == told.log[-1]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_what_a_task_logs_names_its_delivery(backend, caplog, is_async):
+    """In a thread as on the loop of the web server."""
+    app, _ = backend
+
+    def pay() -> None:
+        logging.getLogger("bank").warning("slow")
+
+    async def apay() -> None:
+        pay()
+
+    app.task("pay")(apay if is_async else pay)
+    with bench_of(app) as bench:
+        run = bench.push("pay")
+        assert 200 == asyncio.run(bench.runner.run(run)).status
+    [slow] = [record for record in caplog.records if record.name == "bank"]
+    assert ("pay", run.delivery.id, 1) == (slow.cloudq_task, slow.cloudq_id, slow.cloudq_attempt)

@@ -93,6 +93,19 @@ def test_what_waited_for_a_day_is_dead_lettered_and_says_for_what() -> None:
     assert "1 d" in outcome.reason
 
 
+def test_a_limit_is_waited_for_without_an_end_but_asked_about_less_and_less_often() -> None:
+    """A backlog behind a rate is no fault; each round of it costs calls."""
+    delivery = delivered(failure=Failure(reason="x", waiting_since=NOW))
+    left = snoozed(Why.LIMITED, timedelta(seconds=2))
+    delays = [
+        asleep(Patience(PATIENCE, FakeClock(NOW + waited)).bounded(delivery, left, delivery)).delay.total_seconds()
+        for waited in (timedelta(0), 4 * MINUTE, 9 * DAY)
+    ]
+    assert 2 <= delays[0] <= 2.5
+    assert 60 <= delays[1] <= 75
+    assert 300 <= delays[2] <= 375
+
+
 def test_snoozes_that_a_backend_counts_as_attempts_are_none() -> None:
     """Nor deliveries, which the backstop against messages that kill their worker counts."""
     patience = Patience(PATIENCE, FakeClock(NOW))

@@ -50,6 +50,23 @@ def test_a_step_may_say_how_long_it_is_kept() -> None:
     assert note.left == 2 * MINUTE
 
 
+class OnceTooLate(MemoryNotes):
+    """Somebody else is faster, once."""
+
+    late = False
+
+    def write(self, name: str, text: bytes, *, after: int, keep: timedelta) -> Written | Note | None:
+        if not self.late:
+            self.late = True
+            super().write(name, b"7", after=after, keep=keep)
+        return super().write(name, text, after=after, keep=keep)
+
+
+def test_where_somebody_was_faster_it_decides_anew() -> None:
+    """On what is there by then."""
+    assert change(OnceTooLate(FakeClock()), "n", one_more, keep=MINUTE) == 8
+
+
 class AlwaysTooLate(MemoryNotes):
     """Somebody else is faster, each time."""
 

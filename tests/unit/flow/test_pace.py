@@ -80,7 +80,7 @@ def test_an_undone_turn_is_used_by_the_next_one(bench: Bench) -> None:
 def test_while_turns_are_left_over_deliveries_come_first(bench: Bench) -> None:
     """As many as start soon; and in polls for many."""
     assert bench.pace.room(bench.now, 0) > 10
-    assert bench.pace.room(bench.now, 12) == 0
+    assert bench.pace.room(bench.now, 7) == 0
     assert bench.pace.wants(bench.now, 0, polling=True) == 0
 
 
@@ -98,9 +98,12 @@ def test_once_the_rate_is_spent_turns_come_first(bench: Bench) -> None:
 
 def test_a_queue_that_is_empty_is_asked_freely_again(bench: Bench) -> None:
     """What waits for it wouldn't start any later."""
-    bench.others_take(50)
+    bench.others_take(150)
     bench.ask(1)
+    assert bench.pace.room(bench.now, 0) == 0
+    assert bench.pace.holds_back == "rate"
     bench.pace.note_empty()
+    assert bench.pace.holds_back is None
     assert bench.pace.room(bench.now, 0) > 0
 
 

@@ -105,6 +105,18 @@ def test_a_dead_process_has_its_seats_until_its_lease_is_over(two: tuple[Process
     assert other.start(3) == 3
 
 
+def test_others_do_not_renew_the_seats_of_the_dead(two: tuple[Process, Process]) -> None:
+    """Though each of their changes writes all of them anew."""
+    dead, alive = two
+    dead.start(1)
+    for _ in range(3):
+        alive.clock.advance(RENEW_AFTER)
+        alive.tend(2)
+    assert alive.seats.enter(alive.now)
+    assert alive.start(2) == 2
+    assert alive.seats.holds_back is None
+
+
 def test_nothing_sits_down_on_a_seat_that_is_over(two: tuple[Process, Process]) -> None:
     """A process that was cut off, or slept: others may have it."""
     one, _ = two

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tenacity import stop_after_attempt
 
-from cloudq import App, Context, RetryPolicy
+from cloudq import App, Context, Rate, RetryPolicy
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.core.push import PushRequest, PushResponse
 from cloudq.push.admission import Admission, PushInHand
@@ -77,6 +77,17 @@ def test_a_slot_is_free_again_after_each_end(backend):
         )
         assert bench.admission.take_slot(lambda _: None)
         assert bench.admission.take_slot(lambda _: None)
+
+
+def test_a_limit_puts_a_push_off_and_refuses_none(backend):
+    """A copy that is due later takes its place: the service sees a success, and goes on at its pace."""
+    app, _ = backend
+    ran: list[int] = []
+    app.task("t", rate=Rate("1/h", per_worker=True))(lambda: ran.append(1))
+    with bench_of(app) as bench:
+        assert [200, 200] == [bench.runner.run_here(bench.push("t")).status for _ in range(2)]
+        assert (1, 1) == (bench.tally.counts()["succeeded"], bench.tally.counts()["snoozed"])
+    assert [1] == ran
 
 
 def test_a_push_that_is_given_up_while_it_is_settled_leaves_no_error(backend):

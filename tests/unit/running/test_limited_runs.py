@@ -16,8 +16,10 @@ from cloudq.core.failure import Failure
 from cloudq.core.message import Message
 from cloudq.core.outcome import ACKED, Acked, DeadLettered, Retried, Snoozed, Why
 from cloudq.core.processor import no_time_limit
+from cloudq.core.store import ClaimKey
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import StoreUnavailable
+from cloudq.flow.seats import RENEW_AFTER, StoredRegister
 from cloudq.running.limited_runs import has_failed
 from cloudq.running.processing import processor_of
 from cloudq.stores.memory import MemoryStore
@@ -180,6 +182,64 @@ def test_no_more_run_at_once_than_there_are_seats(made: list[Bench]) -> None:
     thread.join(10)
     assert [Snoozed, Acked] == [type(one) for one in inside]
     assert inside[0].why is Why.LIMITED
+    assert isinstance(bench.process(1), Acked)
+
+
+def test_a_seat_is_renewed_while_its_run_lasts(made: list[Bench]) -> None:
+    """However long that is; by the thread that renews claims."""
+    bench = bench_of(made, at_once=1)
+    processor = processor_of(bench.app, no_time_limit, limited=True)
+    others: list[int] = []
+
+    def long(customer: str = "", fail: bool = False) -> None:
+        notes = bench.store.notes
+        for _ in range(6):
+            noted = notes.read("at once task t")
+            bench.clock.until_waiting()
+            bench.clock.advance(RENEW_AFTER)
+            until(lambda: noted is not None and notes.read("at once task t").version != noted.version)  # type: ignore[union-attr]  # noqa: B023 - it is there, and called before the next round
+        others.append(StoredRegister(lambda: notes, "task t", 1).set(1))
+
+    bench.app.runtime.handlers["t"].function = long
+    assert isinstance(processor.process(bench.delivery()), Acked)
+    assert others == [0]
+    for _ in range(3):
+        bench.clock.until_waiting()
+        bench.clock.advance(MINUTE)
+
+
+def test_a_seat_that_the_rate_leaves_unused_goes_back(made: list[Bench]) -> None:
+    """At once: what was put off holds nothing."""
+    bench = bench_of(made, at_once=1, rate="10/h")
+    assert isinstance(bench.process(0), Acked)
+    assert isinstance(bench.process(1), Snoozed)
+    assert StoredRegister(lambda: bench.store.notes, "task t", 1).set(1) == 1
+
+
+def test_what_is_not_run_leaves_its_seat(made: list[Bench]) -> None:
+    """Another delivery of its key is at work: what waits for that holds up no other."""
+    bench = bench_of(made, at_once=1, idempotency_key="k{customer}")
+    key = ClaimKey("t", "kana")
+    bench.store.claim(key, owner="another", lease=MINUTE, fingerprint=None, keep=MINUTE)
+    waits = bench.process(0, customer="ana")
+    assert isinstance(waits, Snoozed)
+    assert waits.why is Why.CLAIMED
+    assert isinstance(bench.process(1, customer="ben"), Acked)
+
+
+def test_an_interrupted_run_leaves_its_seat(made: list[Bench]) -> None:
+    """Also where it says nothing of its task."""
+    bench = bench_of(made, at_once=1)
+
+    task = bench.app.runtime.handlers["t"]
+
+    def interrupted(customer: str = "", fail: bool = False) -> None:
+        raise KeyboardInterrupt
+
+    whole, task.function = task.function, interrupted
+    with pytest.raises(KeyboardInterrupt):
+        bench.process(0)
+    task.function = whole
     assert isinstance(bench.process(1), Acked)
 
 

@@ -9,8 +9,11 @@ from datetime import timedelta
 
 import pytest
 
-from cloudq import App
-from cloudq.core.outcome import DeadLettered, Retried
+from cloudq import App, Rate
+from cloudq.core import wire
+from cloudq.core.delivery import Delivery, Lease
+from cloudq.core.message import Message
+from cloudq.core.outcome import Acked, DeadLettered, Retried, Snoozed
 from cloudq.core.policy import RetryPolicy
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.running.runner import AwaitedRun, HostRunner, Once
@@ -46,6 +49,21 @@ def test_an_error_is_not_kept() -> None:
     with pytest.raises(ValueError, match="down"):
         once()
     assert once() == "up"
+
+
+def test_a_limit_puts_off_what_a_host_hands_over() -> None:
+    """By a copy that is due later, as the table of limits says."""
+    app = App("memory://")
+    app.task("t", rate=Rate("1/h", per_worker=True))(lambda: None)
+    runner = HostRunner(app)
+    now, clock = app.clock.now(), app.clock
+    outcomes = []
+    for number in "12":
+        lease = Lease(queue="q", receipt=None, expires_at=now, ends=clock.elapsed() + timedelta(minutes=1))
+        body = wire.encode(Message(id=number, task="t", queue="q", sent_at=now))
+        delivery = Delivery.of(body, native_id=number, runs=1, deliveries=1, lease=lease)
+        outcomes.append(type(runner.run(AwaitedRun(delivery, clock))))
+    assert [Acked, Snoozed] == outcomes
 
 
 def interrupted(in_main: bool) -> object:

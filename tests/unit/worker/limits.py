@@ -29,6 +29,12 @@ class Places(Limit):
         self.next: timedelta | None = None
         self.closed = False
         self.why: str | None = None
+        self.idle = True
+        self.due = 0
+
+    @property
+    def is_idle(self) -> bool:
+        return self.idle
 
     @property
     def holds_back(self) -> str | None:
@@ -50,7 +56,7 @@ class Places(Limit):
         return max(0, self.most - waiting)
 
     def wants(self, now: timedelta, waiting: int, *, polling: bool) -> int:
-        return max(waiting, int(polling)) if self.answers else 0
+        return max(waiting, int(polling), self.due) if self.answers else 0
 
     def next_at(self, now: timedelta) -> timedelta | None:
         return self.next

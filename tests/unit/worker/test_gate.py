@@ -15,7 +15,8 @@ from cloudq.running.held import HeldLease
 from cloudq.testing.clock import FakeClock
 from cloudq.worker.gate import MOST_PARKED, Gate
 from cloudq.worker.in_hand import GoingBack
-from tests.unit.worker.intakes import LEASE, arrive, held, make_intake, wanted
+from cloudq.worker.waiting import PATIENCE as STALE
+from tests.unit.worker.intakes import LEASE, arrive, begin, held, make_intake, wanted
 from tests.unit.worker.limits import Places
 
 SECOND = timedelta(seconds=1)
@@ -24,7 +25,9 @@ SECOND = timedelta(seconds=1)
 class Bench:
     """An intake of ten slots, whose deliveries have the limits that a test gives them."""
 
-    def __init__(self, *, queue_limits: Sequence[Limit] = (), keeps: bool = False, slots: int = 10) -> None:
+    def __init__(
+        self, *, queue_limits: Sequence[Limit] = (), keeps: bool = False, slots: int = 10, burst: bool = False
+    ) -> None:
         self.told: list[tuple[str, str | None]] = []
         bench = self
 
@@ -34,7 +37,7 @@ class Bench:
 
         self.clock = FakeClock()
         self.limits: dict[HeldLease, tuple[Limit, ...]] = {}
-        self.intake = make_intake(self.clock, {"q": 1, "other": 1}, slots=slots)
+        self.intake = make_intake(self.clock, {"q": 1, "other": 1}, slots=slots, burst=burst)
         self.gate = self.intake.limit(
             lambda books: Gate(
                 books,
@@ -224,6 +227,58 @@ def test_a_queue_whose_limit_has_no_room_is_not_polled() -> None:
     assert wanted(bench.intake, "other") == 10
     limit.answers = [1]
     assert bench.asks() == [(limit, 3)]
+
+
+def test_a_poll_that_would_like_to_is_a_reason_to_ask() -> None:
+    """Though nothing is in hand yet; once."""
+    limit = Places("q", most=0)
+    bench = Bench(queue_limits=[limit])
+    assert wanted(bench.intake) == 0
+    limit.answers = [1, 1]
+    assert bench.asks() == [(limit, 1)]
+    bench.gate.ask(limit, 1)
+    assert bench.asks() == []
+
+
+def test_what_is_to_be_renewed_is_asked_for_though_nothing_waits() -> None:
+    """Until there is nothing left to renew."""
+    limit = Places("a")
+    bench = Bench()
+    limit.idle, limit.due, limit.answers = False, 1, [1, 1]
+    bench.gate.ask(limit, 1)
+    assert bench.asks() == [(limit, 1)]
+    bench.gate.ask(limit, 1)
+    limit.idle, limit.answers = True, [1]
+    assert bench.asks() == []
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_what_entered_and_does_not_start_leaves(lost: bool) -> None:
+    """It lost its lease, or nothing took it for so many seconds that it goes back."""
+    bench = Bench()
+    limit = Places("a")
+    [one] = bench.arrive(1, limit)
+    assert bench.started() == []
+    limit.free = 1
+    bench.release()
+    if lost:
+        one.lost.set()
+        assert bench.started() == []
+    else:
+        bench.clock.advance(STALE + SECOND)
+        assert [back.held for back in bench.intake.take_stale()] == [one]
+    assert limit.left == [None]
+
+
+def test_a_burst_ends_once_nothing_is_parked() -> None:
+    """It waits for its limits."""
+    bench = Bench(burst=True)
+    limit = Places("a")
+    bench.arrive(1, limit)
+    assert bench.started() == []
+    for queue in ("q", "other"):
+        bench.intake.offer(begin(bench.intake, queue), [])
+    assert not bench.intake.finished()
 
 
 def test_a_queue_of_mixed_limits_is_polled_until_too_many_are_parked() -> None:

@@ -24,11 +24,12 @@ class Bench:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.limit = Places("a")
-        self.intake = make_intake(self.clock)
+        self.unlimited: set[HeldLease] = set()
+        self.intake = make_intake(self.clock, slots=1)
         self.gate = self.intake.limit(
             lambda books: Gate(
                 books,
-                limits_of=lambda _: (self.limit,),
+                limits_of=lambda one: () if one in self.unlimited else (self.limit,),
                 queue_limits=lambda _: (self.limit,),
                 keeps=lambda _: False,
                 clock=self.clock,
@@ -95,6 +96,28 @@ def test_places_are_asked_for_on_another_thread(bench: Bench) -> None:
     until(lambda: bench.jobs)
     bench.jobs.pop()()
     assert bench.intake.take() is one
+
+
+def test_pollers_look_again_once_places_came(bench: Bench) -> None:
+    """They may have waited for these."""
+    bench.clock.until_waiting()
+    woken = bench.woken
+    bench.limit.answers = [1]
+    bench.gate.ask(bench.limit, 1)
+    until(lambda: bench.woken > woken)
+
+
+def test_a_slot_that_gets_free_is_used_at_once(bench: Bench) -> None:
+    """By the next one that may start."""
+    [second] = bench.park()
+    [first] = held(bench.clock, 1)
+    bench.unlimited.add(first)
+    arrive(bench.intake, "q", [first])
+    assert bench.intake.take() is first
+    bench.limit.free = 1
+    bench.clock.until_waiting()
+    bench.intake.end(first, succeeded=True)
+    assert bench.intake.take() is second
 
 
 def test_without_another_thread_it_asks_itself(bench: Bench) -> None:

@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Iterator
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from cloudq.core import wire
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.message import Message
 from cloudq.drivers.memory import MemoryDriver
+from cloudq.drivers.sqs import limits as sqs
+from cloudq.flow.seats import StoredRegister
 from cloudq.running.held import HeldLease
 from cloudq.running.limits import limits_of
 from cloudq.running.runs import Runs
@@ -24,10 +27,12 @@ from cloudq.stores.memory import MemoryStore
 from cloudq.testing.clock import FakeClock
 from cloudq.worker.gate import Gate
 from cloudq.worker.intake import Intake
+from cloudq.worker.limiting import limiting_of
 from cloudq.worker.open_polls import Reach
 from cloudq.worker.service import Worker
 from cloudq.worker.settings import WorkerSettings
-from tests.unit.worker.fakes import running, until
+from tests.unit.worker.fakes import delivery, running, until
+from tests.unit.worker.intakes import make_intake
 
 SECOND = timedelta(seconds=1)
 MS = timedelta(milliseconds=1)
@@ -165,6 +170,53 @@ def test_a_broken_task_is_left_in_its_queue_for_a_while(app: App, clock: FakeClo
         clock.advance(timedelta(seconds=1))
         until(lambda: work.worker.snapshot().succeeded == 9)
     assert len(seen) == 12
+
+
+def test_a_worker_that_stops_gives_its_seats_back(app: App) -> None:
+    """Others needn't wait for its lease to end."""
+    seen = counted(app, at_once=3)
+    send(app, 3)
+    with running(app):
+        until(lambda: len(seen) == 3)
+    store = app.runtime.store
+    assert store is not None
+    assert StoredRegister(lambda: store.notes, "task t", 3).set(3) == 3
+
+
+def gated(app: App, clock: FakeClock, queue: str, *, believed: bool = True) -> Gate:
+    """The gate of a worker that serves a queue of SQS."""
+    driver: Any = SimpleNamespace(capabilities=sqs.capabilities)
+    intake = make_intake(clock, {queue: 1})
+    limiting_of(
+        app,
+        intake,
+        driver,
+        {queue: LEASE},
+        believed=lambda _: believed,
+        give_back=lambda *_: None,
+        started=lambda: None,
+        run=lambda _: False,
+    )
+    assert intake.gate is not None
+    return intake.gate
+
+
+@pytest.mark.parametrize("believed", [True, False])
+def test_what_is_not_signed_takes_no_turn(app: App, clock: FakeClock, believed: bool) -> None:
+    """Its run is refused: those who can write to the queue can't use up the rate."""
+    counted(app, rate="1/s")
+    held = HeldLease(delivery(clock, task="t", queue="default"), clock.elapsed(), extendable=True)
+    gated(app, clock, "default", believed=believed).know([held])
+    assert bool(held.limits) is believed
+
+
+@pytest.mark.parametrize(("queue", "keeps"), [("q", False), ("q.fifo", True)])
+def test_where_a_release_is_counted_and_a_copy_loses_its_place_it_stays(
+    app: App, clock: FakeClock, queue: str, keeps: bool
+) -> None:
+    """In hand, on a FIFO queue of SQS, however long its turn is away."""
+    counted(app, queue=queue, rate="1/h")
+    assert gated(app, clock, queue)._keeps(queue) is keeps
 
 
 def test_a_worker_without_limits_has_no_gate(app: App) -> None:

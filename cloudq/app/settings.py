@@ -30,7 +30,7 @@ class AppState:
 
     def __init__(self) -> None:
         self._connection, self._registry = Connection(), Registry()
-        self._connection.fingerprint_of = self._registry.fingerprint_of
+        self._connection.tasks = self._registry
         self._stores = StoreConnection(self._connection)
         self.runtime = AppRuntime(self._registry, self._connection, self._stores)
         self.imports: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ It adds what every backend needs alike: batching, retries of transient errors, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from operator import itemgetter
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from cloudq.queues.dead_letters import DeadLetters
+    from cloudq.queues.letters.editing import KnownTasks
 
 logger = SafeLogger("cloudq")
 
@@ -64,7 +65,7 @@ class CloudQueue:
         clock: Where the time comes from.
         claim_check: Where payloads go that are too large for the queue, or `None` to refuse them.
         keys: The first of them signs messages; `None`: they aren't signed.
-        fingerprint_of: By what the store of idempotency keys tells payloads apart, for edits; default: all of them.
+        tasks: What is known of the messages' tasks, for edits of dead letters.
         observer: Told of each message that is sent; `None`: nobody is.
     """
 
@@ -76,7 +77,7 @@ class CloudQueue:
         clock: Clock = SYSTEM_CLOCK,
         claim_check: ClaimCheck | None = None,
         keys: SigningKeys | None = None,
-        fingerprint_of: Callable[[Message], bytes] | None = None,
+        tasks: KnownTasks | None = None,
         observer: Observer | None = None,
     ) -> None:
         self.name = name
@@ -86,7 +87,7 @@ class CloudQueue:
         self._claim_check = claim_check
         self._keys = keys
         self._signer = None if keys is None else keys.first
-        self._fingerprint_of = fingerprint_of
+        self._tasks = tasks
         self.capabilities: Capabilities = driver.capabilities(name)
         self._cancels = self.capabilities.cancels is not Cancels.NOTHING
         self._takes_plain = takes_plain(name, self.capabilities)  # asked once: most messages are plain ones
@@ -286,7 +287,7 @@ class CloudQueue:
             self.capabilities,
             self._clock,
             mover=self._driver if isinstance(self._driver, DeadLetterMover) else None,
-            means=Means(keys=self._keys, claim_check=self._claim_check, fingerprint_of=self._fingerprint_of),
+            means=Means(keys=self._keys, claim_check=self._claim_check, tasks=self._tasks),
         )
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
 from cloudq.core.driver import Driver
-from cloudq.core.message import Message
 from cloudq.core.observing import Observer
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.shield import shielded
@@ -28,6 +27,9 @@ from cloudq.queues.opening import open_driver
 from cloudq.queues.signing import SigningSettings
 from cloudq.queues.urls import URL_VARIABLE, backend_url, claim_check_url
 
+if TYPE_CHECKING:
+    from cloudq.queues.letters.editing import KnownTasks
+
 logger = SafeLogger("cloudq")
 
 # Backends of a process that forked: kept, so that the child never closes what its parent still uses.
@@ -41,7 +43,7 @@ class Connection:
         signing: Which keys sign what is sent, as far as the app was given any.
         given_claim_check: The URL of the store of large payloads that it was given, or `None`.
         clock: Where the time of this app comes from.
-        fingerprint_of: By what the store of idempotency keys tells payloads apart, as far as the app knows the tasks.
+        tasks: What is known of the app's tasks, for edits of dead letters.
         observed: Who learns what happens. Changed by `observe` and `trace`.
     """
 
@@ -52,7 +54,7 @@ class Connection:
         self.signing = SigningSettings()
         self.given_claim_check: str | None = None
         self.clock: Clock = SYSTEM_CLOCK
-        self.fingerprint_of: Callable[[Message], bytes] | None = None
+        self.tasks: KnownTasks | None = None
         self.observed = Observed()
         self._lock = threading.RLock()
         self._opening = False  # guarded by the lock
@@ -145,7 +147,7 @@ class Connection:
                     clock=opened.clock,
                     claim_check=opened.claim_check,
                     keys=opened.keys,
-                    fingerprint_of=self.fingerprint_of,
+                    tasks=self.tasks,
                     observer=self.observed.observer,
                 ),
             )

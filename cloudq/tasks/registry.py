@@ -80,6 +80,16 @@ class Registry:
         options = NO_KEY_OPTIONS if definition is None else definition.key_options
         return options.fingerprint(message.payload)
 
+    def check_payload(self, message: Message) -> None:
+        """Refuses a payload that its task, if it is one of these, wouldn't take.
+
+        Raises:
+            PayloadError: It says why.
+        """
+        definition = self._definitions.get(message.task)
+        if definition is not None:
+            definition.parameters.arguments(message.payload)
+
     def load(self, modules: Sequence[str]) -> None:
         """Imports modules that declare tasks, then resolves every task's types.
 

@@ -152,7 +152,8 @@ def edit(
     Each message notes when, by whom and in what it was edited. With signing keys it is signed anew, if its signature
     fitted one of them; else --vouch is needed. A message that somebody else signed can't be edited without a key.
 
-    Where the task leaves parameters out of its idempotency key's comparison (idempotency_ignore), name the --app.
+    With --app a payload that its task wouldn't take is refused, and what the task ignores in payloads of one key
+    (idempotency_ignore) is known.
     """
     change = change_of(
         set_=set_,

@@ -7,7 +7,7 @@ worker that requires signatures would refuse it, and one that only warns would b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec.structs import replace
 
@@ -30,14 +30,40 @@ EDITABLE: Final = ("task", "payload", "idempotency_key", "fairness_key", "header
 """What of a message an edit may change. Id, source and time say whose it is; its order is its sender's."""
 
 
+class KnownTasks(Protocol):
+    """What is known of the tasks that messages are for."""
+
+    def fingerprint_of(self, message: Message) -> bytes:
+        """By what a store of idempotency keys tells its payload from others of its key."""
+        ...
+
+    def check_payload(self, message: Message) -> None:
+        """Refuses a payload that its task wouldn't take.
+
+        Raises:
+            PayloadError: It says why.
+        """
+        ...
+
+
+class NoTasks:
+    """Nothing is known of them."""
+
+    def fingerprint_of(self, message: Message) -> bytes:
+        """Of the whole payload."""
+        return fingerprint(message.payload)
+
+    def check_payload(self, message: Message) -> None:
+        """Anything may be right."""
+
+
 class Means:
     """What edits and imports need beside the dead letters themselves.
 
     Args:
         keys: The operator's; the first signs what is changed. `None`: nothing is signed here.
         claim_check: Where large payloads are, or `None`.
-        fingerprint_of: By what a store of idempotency keys tells a message's payload from others; default: the whole
-            of it.
+        tasks: What is known of the messages' tasks.
     """
 
     def __init__(
@@ -45,11 +71,11 @@ class Means:
         *,
         keys: SigningKeys | None = None,
         claim_check: ClaimCheck | None = None,
-        fingerprint_of: Callable[[Message], bytes] | None = None,
+        tasks: KnownTasks | None = None,
     ) -> None:
         self.keys = keys
         self.claim_check = claim_check
-        self.fingerprint_of = fingerprint_of or (lambda message: fingerprint(message.payload))
+        self.tasks = tasks or NoTasks()
 
     @property
     def signer(self) -> SigningKey | None:
@@ -84,7 +110,7 @@ class Editor:
 
         Raises:
             CloudqError: It can't be decoded, or couldn't be any more; may not be signed here; or is changed in what may
-                not change, or in nothing.
+                not change, or in nothing; or its task, where that is known, wouldn't take it.
         """
         message = delivery.message
         if message is None:
@@ -103,7 +129,8 @@ class Editor:
             )
         if not what:
             raise OptionError(f"{message.id}: the edit changes nothing of it", hint="redrive it as it is")
-        edit = Edit(at=self._clock.now(), by=self._by, what=what, was=self._means.fingerprint_of(before).hex())
+        self._means.tasks.check_payload(after)
+        edit = Edit(at=self._clock.now(), by=self._by, what=what, was=self._means.tasks.fingerprint_of(before).hex())
         if not dry_run:
             after = self._where_it_was(message, after)
         edited = with_edit(replace(after, sealed=None), edit)

@@ -122,7 +122,7 @@ class Redriver:
                 self._pace.wait()
                 ends = min(delivery.lease.ends for delivery in batch)
                 if self._portion > self._batch and self._clock.elapsed() > ends - _MARGIN:
-                    # It took too long to find so many: somebody else may have taken them by the time they are sent.
+                    # They took too long to be found: somebody else may have taken them by the time they are sent.
                     self._portion = max(self._batch, self._portion // 2)
                     break
                 self._pace.note(len(batch))

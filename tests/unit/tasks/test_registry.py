@@ -13,7 +13,7 @@ from cloudq.core.failure import Failure
 from cloudq.core.fingerprint import fingerprint
 from cloudq.core.message import Message
 from cloudq.core.redriving import former_fingerprints
-from cloudq.errors import ConfigurationError, TaskDefinitionError
+from cloudq.errors import ConfigurationError, PayloadError, TaskDefinitionError
 from cloudq.tasks.options import TaskOptions
 from cloudq.tasks.registry import Registry
 from cloudq.testing import in_memory
@@ -86,3 +86,14 @@ def test_an_apps_edits_note_that_fingerprint() -> None:
         assert (1, ()) == (done.redriven, done.errors)
         (delivery,) = driver.receive("default", limit=1, wait=timedelta(0), lease=timedelta(minutes=1))
     assert {fingerprint({"order": 1}).hex()} == former_fingerprints(delivery.message)
+
+
+def test_a_payload_that_its_task_would_not_take_is_refused() -> None:
+    """Nothing is known of others."""
+    registry = Registry()
+    registry.declare(App("memory://"), keyed, "f", {})
+    registry.check_payload(Message(id="1", task="f", queue="q", payload={"order": 1}))
+    registry.check_payload(Message(id="1", task="g", queue="q", payload={"anything": 1}))
+    for payload in ({}, {"order": "one"}, {"order": 1, "more": 2}):
+        with pytest.raises(PayloadError):
+            registry.check_payload(Message(id="1", task="f", queue="q", payload=payload))

@@ -285,3 +285,11 @@ def test_an_edit_is_signed_or_refused(cli, folder, bury, make_body, monkeypatch)
     taken = app.driver().receive("emails", limit=9, wait=timedelta(0), lease=timedelta(minutes=1))
     app.close()
     assert [None, None] == [fault_in(delivery.body, keys) for delivery in taken]
+
+
+def test_with_the_app_an_edit_has_to_fit_its_task(cli, folder, shop, three):
+    """Else it would die at once; without the app nobody knows."""
+    refused = cli("dlq", "edit", "emails", three[0], "--set", 'user_id="forty"', "--app", "shop")
+    assert (1, 3) == (refused.code, stats(folder).dead)
+    assert "user_id" in refused.err
+    assert 0 == cli("dlq", "edit", "emails", three[0], "--set", 'user_id="forty"').code

@@ -15,9 +15,9 @@ from cloudq.core.message import Message
 from cloudq.core.redriving import edits_of
 from cloudq.core.signatures import sign
 from cloudq.core.signing_keys import SigningKey, SigningKeys
-from cloudq.errors import CloudqError, ConfigurationError, OptionError, UndecodableError, UnsupportedError
+from cloudq.errors import CloudqError, ConfigurationError, OptionError, PayloadError, UndecodableError, UnsupportedError
 from cloudq.queues.claim_check import ClaimCheck, load_payload, referring
-from cloudq.queues.letters.editing import EDITABLE, Change, Editor, Means, refuse_unsigned, tried
+from cloudq.queues.letters.editing import EDITABLE, Change, Editor, Means, NoTasks, refuse_unsigned, tried
 from cloudq.testing import FakeClock
 from tests.unit.queues.letters.letters import NOW, a_letter, a_message
 
@@ -83,10 +83,23 @@ def test_what_cannot_be_decoded_cannot_be_edited() -> None:
     assert "export" in (raised.value.hint or "")
 
 
-def test_the_apps_own_fingerprint_is_noted() -> None:
-    """It knows what the task ignores."""
-    edited = editor(set_n, fingerprint_of=lambda message: b"\x01" * 32).edit(a_letter())
+class Tasks(NoTasks):
+    """An app that knows one task: its fingerprints leave all out, and it takes no payload without `m`."""
+
+    def fingerprint_of(self, message: Message) -> bytes:
+        return b"\x01" * 32
+
+    def check_payload(self, message: Message) -> None:
+        if "m" not in message.payload:
+            raise PayloadError("m is missing", field="m")
+
+
+def test_the_app_knows_what_a_task_ignores_and_takes() -> None:
+    """Its own fingerprint is noted; what its task wouldn't take isn't sent, as it would die at once."""
+    edited = editor(set_n, tasks=Tasks()).edit(a_letter(a_message(payload={"m": 1})))
     assert "01" * 32 == edits_of(edited)[0].was
+    with pytest.raises(PayloadError):
+        editor(set_n, tasks=Tasks()).edit(a_letter())
 
 
 @pytest.mark.parametrize("key", [OURS, THEIRS])

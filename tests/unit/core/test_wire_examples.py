@@ -19,6 +19,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "wire-format.md").rea
 VECTORS = json.loads(
     (Path(__file__).parents[3] / "docs" / "reference" / "wire-format.signatures.json").read_text("utf-8")
 )
+[EXPIRING] = [vector for vector in VECTORS["vectors"] if "expirytime" in vector["body"]]
 KEYS = parse_signing_keys(f"{VECTORS['key_id']}:{VECTORS['key']}", "KEYS")
 ID = '"7"'
 
@@ -103,7 +104,8 @@ def test_a_text_to_test_with_has_the_signature_that_we_give(vector):
     whole = body.rstrip()[:-1] + b', "cloudqsignature": "%s"}' % vector["cloudqsignature"].encode()
     assert fault_in(whole, KEYS) is None
     mac = hmac.new(bytes.fromhex(VECTORS["key"]), vector["signed"].encode(), "sha256").hexdigest()
-    assert f"1.{VECTORS['key_id']}.{mac}" == vector["cloudqsignature"]
+    version = 2 if "expirytime" in vector["body"] else 1
+    assert f"{version}.{VECTORS['key_id']}.{mac}" == vector["cloudqsignature"]
 
 
 def test_the_pages_own_message_is_one_of_them():
@@ -115,15 +117,18 @@ def test_the_pages_own_message_is_one_of_them():
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node isn't installed")
 def test_nodes_signature_is_accepted():
     """Of events with and without data, with every attribute that is signed, and texts that aren't ASCII."""
-    events = [json.loads(vector["body"]) for vector in VECTORS["vectors"][:3]]
+    vectors = [*VECTORS["vectors"][:3], EXPIRING]
+    events = [json.loads(vector["body"]) for vector in vectors]
     events[1]["data"] = {"user_id": 4.5, "text": "\N{SNOWMAN} </script>", "list": [1e21, None, True]}
     script = f"""{block("javascript", "createHmac")}
         for (const event of {json.dumps(events)}) {{
             console.log(JSON.stringify(signed(event, "{VECTORS["key_id"]}", "{VECTORS["key"]}")));
         }}"""
     bodies = subprocess.run(["node", "-e", script], capture_output=True, check=True).stdout.splitlines()
-    assert [None, None, None] == [fault_in(body, KEYS) for body in bodies]
-    assert VECTORS["vectors"][2]["cloudqsignature"] == json.loads(bodies[2])["cloudqsignature"]
+    assert [None] * 4 == [fault_in(body, KEYS) for body in bodies]
+    assert [vector["cloudqsignature"] for vector in vectors[2:]] == [
+        json.loads(body)["cloudqsignature"] for body in bodies[2:]
+    ]
 
 
 @pytest.mark.skipif(shutil.which("bash") is None or shutil.which("openssl") is None, reason="needs bash and openssl")
@@ -138,9 +143,10 @@ def test_bashs_signature_is_accepted(tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("go") is None, reason="Go isn't installed")
-def test_gos_signature_is_accepted(tmp_path):
-    """Of the message with every attribute that is signed."""
-    event = json.loads(VECTORS["vectors"][2]["body"])
+@pytest.mark.parametrize("vector", [VECTORS["vectors"][2], EXPIRING], ids=lambda vector: vector["what"])
+def test_gos_signature_is_accepted(vector, tmp_path):
+    """Of the message with every attribute that version 1 signs, and of one that expires."""
+    event = json.loads(vector["body"])
     data = json.dumps(event["data"], separators=(",", ":"))
     imports = "".join(
         f'"{name}"\n' for name in ("crypto/hmac", "crypto/sha256", "encoding/hex", "encoding/json", "fmt")
@@ -156,4 +162,4 @@ def test_gos_signature_is_accepted(tmp_path):
         }}"""
     (tmp_path / "main.go").write_text(main)
     made = subprocess.run(["go", "run", "main.go"], cwd=tmp_path, capture_output=True, check=True).stdout
-    assert VECTORS["vectors"][2]["cloudqsignature"].encode() == made
+    assert vector["cloudqsignature"].encode() == made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -55,6 +56,15 @@ def end(process: subprocess.Popen[bytes], within: float = 60) -> int:
         except subprocess.TimeoutExpired:
             process.kill()
     return process.wait()
+
+
+def unexplained(log: str) -> list[str]:
+    """The records of a worker's log that have a traceback and aren't about a task's failed attempt: there are to be
+    none.
+    """
+    records = re.split(r"(?m)^(?=\d{4}-\d\d-\d\d )", log)
+    ends = re.compile(r" s\) (retried|dead_lettered|lease_lost)\b")
+    return [record for record in records if "Traceback" in record and not ends.search(record.partition("\n")[0])]
 
 
 def wait_until(predicate: Callable[[], bool], *, within: float, what: str) -> float:

@@ -249,5 +249,5 @@ def test_the_command_line_looks_after_queues(receiver, tmp_path):
         emulator.create_queue(Queue(name="projects/my-project/locations/europe-west1/queues/reports"))
         found = cloudq("queues", "check", "reports")
         assert 1 == found.returncode
-        assert "max_attempts=100" in found.stdout
+        assert "max_attempts is 100" in found.stdout
         assert "no dead-letter queue" in found.stdout

@@ -30,9 +30,7 @@ class Pausing:
         assert {delivery.id for delivery in bench.receive(2, sure=2)} == {before.id, after.id}
 
     def test_what_was_handed_over_before_a_pause_is_not_lost(self, bench: Bench) -> None:
-        """It is extended and settled as usual; where receivers are cut off, what isn't confirmed comes again after the
-        resume.
-        """
+        """It is extended and settled as usual; where receivers are cut off, what isn't confirmed comes again later."""
         pauser = bench.driver
         if not isinstance(pauser, Pauser):
             return

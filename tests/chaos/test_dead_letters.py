@@ -44,7 +44,7 @@ from tests.chaos.scale import SEED
 from tests.chaos.stands import CONNECTION_STRING, Stand
 from tests.integration.processes import environment, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240, func_only=True)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400, func_only=True)]
 
 QUEUE: Final = "default"
 LETTERS, KILLS = 1_000, 5
@@ -61,6 +61,7 @@ from datetime import timedelta
 from cloudq.queues.letters import redriving
 redriving.LEASE = timedelta(seconds={lease})
 redriving._HALF = redriving.LEASE / 2
+redriving._MARGIN = redriving.LEASE / 4
 redriving.PAGE = {page}
 redriving._MANY = 50
 if "sqs" in sys.argv[-1]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sysconfig
 import traceback
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -13,7 +13,6 @@ MOST_FRAMES: Final = 5
 LONGEST: Final = 8_000
 
 _OURS: Final = str(Path(__file__).parents[1]) + "/"
-_STANDARD: Final = tuple({sysconfig.get_path("stdlib") + "/", sysconfig.get_path("platstdlib") + "/", "<frozen "})
 # Folders of installed packages, the second one Debian's. They may lie in that of the standard library.
 _INSTALLED: Final = ("/site-packages/", "/dist-packages/")
 
@@ -71,8 +70,17 @@ def _is_ours(frame: FrameType) -> bool:
     return frame.f_code.co_filename.startswith(_OURS)
 
 
+@cache
+def _standard() -> tuple[str, ...]:
+    # At the first use: it reads how the interpreter was built, and most processes end without an error.
+    import sysconfig
+
+    folders = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
+    return (*(f"{folder}/" for folder in folders), "<frozen ")
+
+
 def _is_standard(frame: FrameType) -> bool:
-    return frame.f_code.co_filename.startswith(_STANDARD) and not _is_installed(frame)
+    return frame.f_code.co_filename.startswith(_standard()) and not _is_installed(frame)
 
 
 def _is_installed(frame: FrameType) -> bool:

@@ -14,12 +14,15 @@ import pytest
 from msgspec.structs import replace
 
 from cloudq.core.claim_life import TABLE, Call, Does, Seen
+from cloudq.core.notes import Note, Written
 from cloudq.core.store import Claim, Claimed, ClaimKey, Forgotten, Record, RecordState, Store
 from cloudq.stores.memory import MemoryStore
 from cloudq.stores.memory import store as memory
+from cloudq.stores.memory.notes import MemoryNotes
 from cloudq.testing.clock import FakeClock
 from cloudq.testing.stores import StoreConformance, StoreHarness
 from cloudq.testing.stores.bench import StoreBench
+from cloudq.testing.stores.limiting import Limiting
 
 Made = Callable[[FakeClock], MemoryStore]
 MICROSECOND = timedelta(microseconds=1)
@@ -246,6 +249,35 @@ class TakesOneOwnersClaimForAnothers(MemoryStore):
     def claim(self, key: ClaimKey, *, owner: str, **arguments: Any) -> Claim:
         said = super().claim(key, owner=owner, **arguments)
         return said if isinstance(said, Claimed) else super().claim(key, owner=self._records[key].owner, **arguments)
+
+
+class NotesOfNoVersion(MemoryNotes):
+    """The last writer wins, whatever it has seen."""
+
+    def write(self, name: str, text: bytes, *, after: int, keep: timedelta) -> Written | Note | None:
+        seen = self.read(name)
+        return super().write(name, text, after=seen.version if seen else 0, keep=keep)
+
+
+class NotesOfNoAge(MemoryNotes):
+    """As a store without a clock of its own has them."""
+
+    def read(self, name: str) -> Note | None:
+        note = super().read(name)
+        return note and replace(note, age=timedelta(0))
+
+
+@pytest.mark.parametrize("kind", [NotesOfNoVersion, NotesOfNoAge])
+def test_what_limits_need_of_notes_is_caught(kind: type[MemoryNotes]) -> None:
+    """Of two workers that take a turn at once each has its own, and turns come nearer."""
+
+    class Wrong(MemoryStore):
+        def __init__(self, clock: FakeClock) -> None:
+            super().__init__(clock)
+            self.notes = kind(clock)
+
+    limiting = {name for name in dir(Limiting) if name.startswith("test_")}
+    assert caught(Wrong) & limiting
 
 
 WRONG = [

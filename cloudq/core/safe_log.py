@@ -73,9 +73,16 @@ class SafeLogger:
         try:
             if not self._logger.isEnabledFor(level):
                 return
-            if extra is not None and "cloudq_id" in extra:
-                # It names its delivery itself, which may be another one than that which is worked on here.
-                other = RUN_FIELDS.set(None)
+            carried = None if extra is None else RUN_FIELDS.get(None)
+            if extra is not None and carried is not None:
+                if "cloudq_id" in extra:
+                    # It names its delivery itself, which may be another one than that which is worked on here.
+                    other = RUN_FIELDS.set(None)
+                else:
+                    # `logging` refuses an extra of a name that the record has already.
+                    extra = {
+                        name: value for name, value in extra.items() if name.removeprefix("cloudq_") not in carried
+                    }
             # Three up is who called `error`, and so the line that a formatter names.
             self._logger.log(level, text, *map(_fit, args), exc_info=exc_info, extra=extra, stacklevel=3)
         except BaseException as broken:

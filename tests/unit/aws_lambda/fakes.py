@@ -93,7 +93,14 @@ class Mapping:
     def receive(self, queue: str = "default", *, limit: int = 10) -> dict:
         """The event for the next messages, all of a FIFO group too, as the service hands them over."""
         url = f"{ENDPOINT}/1/prod-{queue}"
-        messages = self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=limit).get("Messages", [])
+        messages: list[dict] = []
+        # A batch may have 10,000, a receive ten: the service's pollers gather them.
+        while len(messages) < limit and (
+            more := self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=min(10, limit - len(messages))).get(
+                "Messages"
+            )
+        ):
+            messages += more
         return {"Records": [record_of(message, f"prod-{queue}") for message in messages]}
 
     def invoke(self, function, event: dict, *, timeout: timedelta = TIMEOUT) -> list[str]:

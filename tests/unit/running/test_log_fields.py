@@ -113,3 +113,12 @@ def test_a_line_of_ours_about_another_delivery_names_that_one(caplog: pytest.Log
     late, slow = caplog.records
     assert ("1", 2) == (late.cloudq_id, late.cloudq_attempt)  # type: ignore[attr-defined]
     assert "other" == slow.cloudq_id  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("factory")
+def test_a_line_of_ours_about_a_queue_is_written_while_a_task_runs(caplog: pytest.LogCaptureFixture) -> None:
+    """Though a record can't be given a field a second time."""
+    carry_run_fields()
+    with RunFields("t", "1", "q", 1):
+        SafeLogger("cloudq").warning("slow", extra={"cloudq_queue": "q", "cloudq_hint": "look"})
+    assert {**EXPECTED, "cloudq_hint": "look"} == carried(caplog.records[0])

@@ -77,7 +77,7 @@ class Harness(ABC):
             leases by `clock.elapsed()`, and no service of its own by what `clock.now()` says.
         shares_at_once: Whether fairness keys, where the queue shares by them, have their effect at once; a service may
             need many messages in flight before one key counts as having too much.
-        pause_cuts_off: Whether what is in hand when its queue is paused can't be settled until it is resumed.
+        pause_cuts_off: Whether what is in hand when its queue is paused may not be settled until it is resumed.
         remembers_until_done: Whether the window of a native id begins when its message is done, not when it is sent.
     """
 

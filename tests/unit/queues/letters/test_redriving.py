@@ -258,7 +258,9 @@ def test_a_backend_that_is_down_ends_it(bench: Bench) -> None:
         return bench.driver.send(copies)
 
     bench.store = store  # type: ignore[method-assign]
+    bench.dead = counting = Hiding(bench.dead, most=4)  # type: ignore[assignment]
     done = bench.redrive()
+    assert [4] * 3 == counting.takes, "nothing more is taken from others"
     assert (2, 10, 8, 20) == (done.redriven, len(done.errors), done.missed, done.chosen)
     assert 6 == len(bench.batches)
     assert 18 == len(bench.free())

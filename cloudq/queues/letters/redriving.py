@@ -103,15 +103,18 @@ class Redriver:
         waiting = list(keys)
         while waiting:
             portion, waiting = waiting[: self._portion], waiting[self._portion :]
-            before, found = self._portion, self._dead.take(portion, limit=len(portion), lease=LEASE)
+            done, before = self._redriven, self._portion
+            found = self._dead.take(portion, limit=len(portion), lease=LEASE)
             ended = self._redrive(found)
             untaken -= ended
             if self._failed >= GIVE_UP:
                 break
             unseen = isinstance(self._dead, BoundedLooks) and self._dead.unseen
-            if self._portion < before or (unseen and 0 < len(found) < len(portion)):
-                waiting = portion + waiting  # the others need another lease, or lie behind what one look holds
-        return self._so_far(untaken)
+            goes_on = self._redriven > done or (self._failed > 0 and len(found) > 0)
+            if self._portion < before or (unseen and len(found) < len(portion) and goes_on):
+                # The others need another lease, or lie behind what one look holds. Those that stay are found again.
+                waiting = portion + waiting
+        return self._so_far(max(0, untaken))
 
     def _redrive(self, taken: Sequence[Delivery]) -> int:
         """Redrives what was taken, batch by batch; says how many it came to. The others are released."""

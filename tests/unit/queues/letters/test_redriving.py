@@ -270,3 +270,17 @@ def test_what_is_refused_ends_nothing(bench: Bench) -> None:
     """Each may be refused for a reason of its own."""
     bench.store = lambda copies: [SendResult(error=OptionError("no"))] * len(copies)  # type: ignore[method-assign]
     assert 6 == len(bench.redrive(most=1).errors)
+
+
+def test_what_is_refused_is_not_taken_again_and_again(bench: Bench) -> None:
+    """Where a look shows some of them only, and none of those can be sent, it ends."""
+    bench.dead = hiding = Hiding(bench.dead, most=4)  # type: ignore[assignment]
+
+    def refuse(delivery: Delivery) -> None:
+        assert len(hiding.takes) < 5, "it goes in a circle"
+        raise OptionError("no")
+
+    bench.refuse = refuse  # type: ignore[method-assign]
+    done = bench.redrive()
+    assert (0, 4, 2) == (done.redriven, len(done.errors), done.missed)
+    assert [4] == hiding.takes

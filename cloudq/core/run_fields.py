@@ -33,9 +33,10 @@ class RunFields(dict[str, object]):
         error: What decided the outcome, if something was raised; gone with the block, as its traceback holds on to the
             task's variables.
         began: When it was made, by `time.monotonic`.
+        carried: The same by the names that they have on a log record, once there was one.
     """
 
-    __slots__ = ("_token", "began", "error")
+    __slots__ = ("_token", "began", "carried", "error")
 
     def __init__(self, task: str | None, id_: str, queue: str, attempt: int, traceparent: str | None = None) -> None:
         if task is not None:
@@ -45,6 +46,7 @@ class RunFields(dict[str, object]):
         self["attempt"] = attempt
         if traceparent is not None and (trace := trace_id(traceparent)) is not None:
             self["trace_id"] = trace
+        self.carried: dict[str, object] | None = None
         self.error: BaseException | None = None
         self.began = time.monotonic()
 
@@ -68,6 +70,7 @@ def add_run_field(name: str, value: object) -> None:
     fields = RUN_FIELDS.get(None)
     if fields is not None:
         fields[name] = value
+        fields.carried = None
 
 
 def note_error(error: BaseException) -> None:

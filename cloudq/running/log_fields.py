@@ -57,7 +57,9 @@ class _Factory:
 
     def __call__(self, *args: object, **kwargs: object) -> logging.LogRecord:
         record = self._before(*args, **kwargs)
-        carried = RUN_FIELDS.get(None)
-        if carried is not None:
-            record.__dict__.update(extra_of(carried))
+        run = RUN_FIELDS.get(None)
+        if run is not None:
+            if run.carried is None:
+                run.carried = extra_of(run)
+            record.__dict__.update(run.carried)
         return record

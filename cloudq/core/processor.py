@@ -258,12 +258,19 @@ class Processor(Generic[ContextT]):
         except Exception as error:  # noqa: BLE001 - no fault of the store, so the message's, or its key's
             return self._due_times.bounded(self._decide(handler.retry_policy, delivery, error))
 
-    def failed(self, delivery: Delivery, error: BaseException) -> Outcome:
-        """What becomes of a delivery that ended in `error` outside the handler, e.g. with its process."""
+    def failed(self, delivery: Delivery, error: BaseException, *, ran: timedelta = timedelta(0)) -> Outcome:
+        """What becomes of a delivery that ended in `error` outside the handler, e.g. with its process.
+
+        Args:
+            delivery: The delivery.
+            error: What ended it.
+            ran: For how long it was worked on by then.
+        """
         handler = self.handler_for(delivery)
         policy = handler.retry_policy if handler else self._retry_policy
         delivery = self._patience.over(self._patience.recall(believed(delivery, self._clock.now())))
         with redacting(self._redact), self.run_fields(delivery) as fields:
+            fields.began -= ran.total_seconds()
             outcome = self._due_times.bounded(self._decide(policy, delivery, error))
             outcome = self._told(delivery, self._details.of(delivery, outcome))
             return self._logged(delivery, outcome, fields, Event())

@@ -80,14 +80,15 @@ class Hooks:
         """An edge of this process is about to run tasks: at the first one the functions are called, as declared.
 
         Raises:
-            BaseException: What one of them raised; the next call begins anew.
+            BaseException: What one of them raised, which is logged; the next call begins anew. A `SystemExit` is never
+                one of success.
         """
         with self._lock:
             if self._pid != os.getpid():
                 self._pid, self._edges = os.getpid(), 0
             if not self._edges:
                 for function in self._start:
-                    function()
+                    _begin(function)
             self._edges += 1
 
     def stop(self) -> None:
@@ -165,6 +166,18 @@ def _plain(function: FunctionT, where: str) -> FunctionT:
             hint="use def; asyncio.run() within it runs async code",
         )
     return function
+
+
+def _begin(function: Hook) -> None:
+    try:
+        function()
+    except BaseException as error:
+        if is_ctrl_c(error):
+            raise
+        logger.exception("on_start: %s failed", _name(function))
+        if isinstance(error, SystemExit) and not error.code:
+            raise SystemExit(1) from error  # a process that never took work hasn't done it
+        raise
 
 
 def _name(function: object) -> str:

@@ -267,14 +267,14 @@ class ChildExecutor:
             else:
                 outcome = child.run(held, None if limit is None else limit + margin)
         except FrameTooLarge as error:
-            outcome = self._processor.failed(held.delivery, error)
+            outcome = self._processor.failed(held.delivery, error, ran=SYSTEM_CLOCK.elapsed() - began)
         except Exception as error:  # noqa: BLE001 - whatever it is costs this delivery an attempt, never the thread
             if not self._stopping.is_set():
                 with self._lock:
                     self.died += 1
                 logger.error("%s", error, extra=fields(held.delivery))  # noqa: TRY400 - the traceback would be ours
             child.kill()  # what it says from now on, if it lives, belongs to no delivery
-            outcome = self._processor.failed(held.delivery, error)
+            outcome = self._processor.failed(held.delivery, error, ran=SYSTEM_CLOCK.elapsed() - began)
         try:
             self._ended(held, outcome, (SYSTEM_CLOCK.elapsed() - began).total_seconds())
         except Exception:

@@ -82,6 +82,24 @@ def test_a_start_that_fails_is_begun_anew() -> None:
     assert ["connect", "connect"] == calls
 
 
+@pytest.mark.parametrize("code", [None, 0])
+def test_a_start_that_leaves_has_not_succeeded(code: int | None, caplog: pytest.LogCaptureFixture) -> None:
+    """It is named, with its traceback: who reads the log has nothing else."""
+    hooks = Hooks()
+
+    def connect() -> None:
+        raise SystemExit(code)
+
+    hooks.on_start(connect)
+    with pytest.raises(SystemExit) as left:
+        Process(hooks).start()
+    assert 1 == left.value.code
+    [record] = caplog.records
+    assert record.getMessage().startswith("on_start: ")
+    assert record.getMessage().endswith("connect failed")
+    assert record.exc_info
+
+
 def test_a_stop_that_fails_keeps_no_other_from_being_called(caplog: pytest.LogCaptureFixture) -> None:
     """It is logged."""
     calls: list[str] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from queue import SimpleQueue
@@ -18,6 +19,7 @@ from cloudq.core.failure import Failure
 from cloudq.core.outcome import ACKED, DeadLettered, Outcome, Snoozed, Why
 from cloudq.core.policy import RetryPolicy
 from cloudq.core.processor import Processor
+from cloudq.core.run_fields import RunFields
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import ConfigurationError
 from cloudq.running.held import HeldLease
@@ -123,6 +125,27 @@ def test_whatever_goes_wrong_with_a_child_costs_one_attempt(parent: Parent, monk
     assert 1 == parent.executor.died
     parent.offer()
     assert ACKED == parent.ended.get(timeout=10)
+
+
+def test_the_run_time_of_a_child_that_died_is_that_of_the_child(
+    parent: Parent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not that of the parent's decision."""
+    ran: list[float] = []
+
+    def die() -> Outcome:
+        time.sleep(0.2)
+        raise ValueError("killed")
+
+    def noted(_: object, __: Outcome, run: RunFields, ___: threading.Event) -> None:
+        ran.append(time.monotonic() - run.began)
+
+    monkeypatch.setattr(parent.executor._processor, "_log_end", noted)
+    monkeypatch.setattr(FakeChild, "runs", staticmethod(die))
+    parent.executor.start()
+    parent.offer()
+    parent.ended.get(timeout=10)
+    assert 0.2 <= ran[0] < 10
 
 
 def test_what_is_too_large_for_a_child_costs_no_child(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:

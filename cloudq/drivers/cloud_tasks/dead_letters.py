@@ -168,6 +168,7 @@ class CloudTasksDeadLetters:
         return Delivery.of(
             task.http_request.body,
             native_id=_id(task),
+            copy=_id(task),
             runs=1,
             deliveries=1,
             lease=lease,

@@ -51,8 +51,10 @@ class Copier:
             foreign=delivery.foreign,
             native_fairness=delivery.fairness_key,
         )
-        # Of two letters under one name neither may swallow the other: see `plan`.
-        name = letter_name(delivery)
+        # Of two letters under one id neither may swallow the other: see `plan`. Nor may a copy of this letter's twin,
+        # which died of the same generation elsewhere: an import, or another redrive, may have made that, and it may be
+        # gone since. So what is known already is a copy of this very letter, by a redrive that was killed.
+        name = letter_name(delivery) if delivery.copy is None else f"{letter_name(delivery)} {delivery.copy}"
         if instead is not None:
             # Nor may the copy of the unchanged one, which a redrive that crashed may have stored, swallow this one, or
             # that of another edit. The same edit again is the same copy again.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from datetime import datetime, timedelta
@@ -17,7 +18,7 @@ from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import DeadMessage, Outgoing, SendResult
 from cloudq.core.failure import Failure
-from cloudq.core.message import Message
+from cloudq.core.message import Message, native_copy_id
 from cloudq.core.printable import printable_json
 from cloudq.core.redriving import times_redriven
 from cloudq.core.signatures import fault_in
@@ -130,6 +131,9 @@ class Importer:
         self._vouch = vouch
         self._pace = pace
         self._progress = progress
+        # No dead letter stands behind an import, so a copy that an earlier one stored, and that may be gone since, must
+        # not swallow this one's: nor one line that of its like.
+        self._name = uuid.uuid4().hex
         self._errors: list[Exception] = []
         self._chosen = self._redriven = 0
 
@@ -165,7 +169,7 @@ class Importer:
         copies: dict[int, Outgoing] = {}
         for number, line in batch:
             try:
-                copies[number] = self._copy(line, dry_run=dry_run)
+                copies[number] = self._copy(number, line, dry_run=dry_run)
             except CloudqError as error:
                 self._errors.append(_of_line(number, error))
         return copies
@@ -180,7 +184,7 @@ class Importer:
                 self._errors.append(_of_line(number, result.error))
         return bool(results) and all(isinstance(result.error, TransientError) for result in results)
 
-    def _copy(self, text: bytes, *, dry_run: bool) -> Outgoing:
+    def _copy(self, number: int, text: bytes, *, dry_run: bool) -> Outgoing:
         """What is stored for a line.
 
         Raises:
@@ -191,8 +195,11 @@ class Importer:
             raise OptionError(
                 f"it is of queue {line.queue!r}, not of {self._queue!r}", hint="import it to the queue that it is of"
             )
-        delivery = self._delivery(line)
-        return self._copier.copy(delivery, self._instead(delivery, line.edit, dry_run=dry_run))
+        delivery = self._delivery(number, line)
+        item = self._copier.copy(delivery, self._instead(delivery, line.edit, dry_run=dry_run))
+        if item.native_id is None:  # it can't be decoded; some services would go by its id
+            return replace(item, native_id=native_copy_id("", "", f"{delivery.copy}", 1))
+        return item
 
     def _instead(self, delivery: Delivery, change: _Change | None, *, dry_run: bool) -> Message | None:
         """The message that takes the place of the one in the line, signed anew; `None`: its bytes stay as they are.
@@ -209,12 +216,13 @@ class Importer:
         refuse_unsigned(delivery, keys, vouch=self._vouch)
         return None if message is None else replace(message, sealed=None)
 
-    def _delivery(self, line: _Line) -> Delivery:
+    def _delivery(self, number: int, line: _Line) -> Delivery:
         """As if it had been taken from the dead-letter queue. There is nothing to settle."""
         now, elapsed = self._clock.now(), self._clock.elapsed()
         return Delivery.of(
             _body(line),
             native_id=line.id,
+            copy=f"{self._name} {number}",
             runs=1,
             deliveries=1,
             lease=Lease(queue=self._queue, receipt=None, ends=elapsed, expires_at=now),

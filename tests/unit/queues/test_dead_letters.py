@@ -383,6 +383,18 @@ def test_an_edit_is_not_swallowed_by_an_unchanged_copy(driver):
     assert [{}, {"n": 2}] == sorted((delivery.message.payload for delivery in receive(driver, "q")), key=len)
 
 
+def test_a_redrive_is_not_swallowed_by_what_an_import_stored(driver):
+    """Its copy died again and was purged: the dead letter that it was exported from is all that is left."""
+    queue = a_dead(driver)
+    (first,) = queue.dead_letters
+    assert 1 == queue.dead_letters.load(list(queue.dead_letters.export()), by="ann").redriven
+    die(driver)
+    _, second = queue.dead_letters
+    assert 1 == queue.dead_letters.purge([second.key])
+    assert 1 == queue.dead_letters.redrive([first.key]).redriven
+    assert 1 == len(receive(driver, "q"))
+
+
 def test_the_count_of_redrives_survives_them(driver):
     """Through each death, also of what can't be decoded; groups show it."""
     queue = CloudQueue("q", driver, clock=driver.clock)

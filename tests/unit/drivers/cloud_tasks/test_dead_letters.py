@@ -108,6 +108,14 @@ def test_a_late_ack_still_deletes(driver):
     assert [b"1"] == [dead.body for dead in letters.peek(limit=10)]
 
 
+def test_a_dead_letter_has_one_name_whoever_takes_it(driver):
+    """There are no leases here: by it two that redrive at once make one copy."""
+    letters = died(driver, 2)
+    names = [[one.copy for one in letters.take(None, limit=2, lease=timedelta(minutes=1))] for _ in range(2)]
+    assert names[0] == names[1]
+    assert 2 == len({*names[0]} - {None})
+
+
 def test_many_that_were_listed_are_taken_by_one_call(driver, service):
     """A call each would take a hundred for a batch of a redrive. What is gone meanwhile isn't taken."""
     letters = died(driver, 5)

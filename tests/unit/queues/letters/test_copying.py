@@ -62,6 +62,16 @@ def test_an_edited_copy_has_a_name_of_its_own() -> None:
     assert {"n": 2} == wire.decode(changed.body, "q").payload
 
 
+def test_a_copy_is_known_by_its_dead_letter() -> None:
+    """The same one is the same copy again; its twin's, which may be gone since, swallows nothing."""
+    message = a_message()
+    body = wire.encode(message)
+    for instead in (None, a_message(payload={"n": 2})):
+        first, again, twin = (copier().copy(taken(body, copy=name), instead).native_id for name in ("1", "1", "2"))
+        assert first == again
+        assert first != twin
+
+
 def test_the_same_edit_again_is_the_same_copy_again() -> None:
     """Whenever and by whomever: one that was killed is done again."""
     delivery = taken(wire.encode(a_message()))

@@ -91,14 +91,37 @@ def test_what_is_exported_and_imported_is_what_a_redrive_sends(body: bytes) -> N
         assert 1 == times_redriven(imported.message, None)
 
 
-def test_an_import_after_a_redrive_makes_no_second_copy() -> None:
-    """Where the backend de-duplicates: it is the same copy."""
+@pytest.mark.parametrize("body", [wire.encode(a_message()), b"\xff\x00 no json"])
+def test_an_import_is_stored_whatever_was_stored_before_it(body: bytes) -> None:
+    """By a redrive, another import or another line: that may be gone since, and there is no other copy of this."""
     queue, driver, clock = a_queue()
-    bury(driver, clock, wire.encode(a_message()))
+    bury(driver, clock, body)
     lines = list(queue.dead_letters.export())
     queue.dead_letters.redrive()
-    assert 1 == queue.dead_letters.load(lines, by="ann").redriven
-    assert 1 == len(received(driver))
+    for _ in range(2):
+        assert 2 == queue.dead_letters.load([*lines, *lines], by="ann").redriven
+    assert 5 == len(received(driver))
+
+
+def test_an_edited_import_is_stored_each_time() -> None:
+    """With the same edit, too."""
+    queue, driver, _ = a_queue()
+    for _ in range(2):
+        assert 1 == queue.dead_letters.load([line(edit={"payload": {"n": 2}})], by="ann").redriven
+    assert 2 == len(received(driver))
+
+
+def test_an_undecodable_import_has_a_name_of_its_own() -> None:
+    """Services that de-duplicate by the id of what has no name would swallow the next one."""
+    queue, driver, clock = a_queue()
+    bury(driver, clock, b"\xff")
+    names: list[str | None] = []
+    send = driver.send
+    driver.send = lambda items: (names.extend(item.native_id for item in items), send(items))[1]  # type: ignore[method-assign]
+    lines = list(queue.dead_letters.export())
+    for _ in range(2):
+        queue.dead_letters.load(lines, by="ann")
+    assert (2, False) == (len(set(names)), None in names)
 
 
 def test_a_line_with_an_edit_is_edited() -> None:

@@ -135,7 +135,7 @@ class Relay:
         """Starts its threads, for a program that has a main loop of its own; `end` ends them."""
         if self._health is not None:
             self._health.start()
-            logger.info("health pages on http://%s:%d/healthz and /readyz", *self._health.address)
+            logger.info("health pages on http://%s/healthz and /readyz", self._health.place)
         if self._listener is not None:
             self._listener.start()
         for number, pump in enumerate(self._pumps):

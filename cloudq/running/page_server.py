@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import socket
 import threading
@@ -62,7 +63,7 @@ class PageServer:
             self._server = _Server(address, partial(_Handler, pages))
         except (OSError, OverflowError) as error:
             raise ConfigurationError(
-                f"{what} can't be served on {address[0]}:{address[1]}: {error}", hint="choose another port"
+                f"{what} can't be served on {_place(*address)}: {error}", hint=_hint(error)
             ) from error
         self._name = name
         self._thread = threading.Thread(
@@ -74,6 +75,11 @@ class PageServer:
         """Where it listens, with the real port."""
         host, port = self._server.server_address[:2]
         return str(host), int(port)
+
+    @property
+    def place(self) -> str:
+        """The same as in a URL: `127.0.0.1:8080`, `[::1]:8080`."""
+        return _place(*self.address)
 
     def start(self) -> None:
         """Starts to answer."""
@@ -90,6 +96,16 @@ class PageServer:
         self._server.server_close()
 
 
+def _place(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _hint(error: Exception) -> str:
+    if isinstance(error, socket.gaierror) or getattr(error, "errno", None) == errno.EADDRNOTAVAIL:
+        return "choose an address of this machine, or a port alone for all of IPv4's"
+    return "choose another port"
+
+
 class _Server(ThreadingHTTPServer):
     """A thread a connection, and no more of them than are bounded above."""
 
@@ -101,6 +117,8 @@ class _Server(ThreadingHTTPServer):
         self._changing = threading.Lock()
         # Oldest first. One that is shut down stays until its thread has seen it.
         self._open: dict[socket.socket, bool] = {}
+        if ":" in address[0]:
+            self.address_family = socket.AF_INET6
         super().__init__(address, handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -183,9 +201,16 @@ class _Handler(BaseHTTPRequestHandler):
             there_is = ("there are " if len(self._pages) > 1 else "there is ") + " and ".join(self._pages)
             self._answer(Answer(404, b'{"error":"' + there_is.encode() + b'"}'))
         else:
-            self._answer(page(self.headers.get("Accept", "")))
+            self._answer(self._made(page))
 
     do_HEAD = do_GET  # noqa: N815 - http.server looks for this name
+
+    def _made(self, page: AnswerOf) -> Answer:
+        try:
+            return page(self.headers.get("Accept", ""))
+        except Exception:  # noqa: BLE001 - a page that fails says so, rather than nothing
+            _log.exception("the page %s can't be made", self.path.partition("?")[0])
+            return Answer(500, b'{"error":"the page can\'t be made; the log says why"}')
 
     def _answer(self, answer: Answer) -> None:
         self.connection.settimeout(_seconds_until(self._ends))  # of all that `sendall` writes

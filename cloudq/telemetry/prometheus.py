@@ -20,8 +20,11 @@ from cloudq.core.ending import Ending
 from cloudq.core.message import Message
 from cloudq.core.observing import Observer
 from cloudq.core.printable import NAME_CHARS, printable, shortened
+from cloudq.core.safe_log import SafeLogger
 from cloudq.telemetry.reported import Report, result_of
 from cloudq.telemetry.standing import Standing
+
+logger = SafeLogger("cloudq.worker")
 
 OTHER: Final = "(other)"
 """The label `task` of what this program doesn't declare, so that a stranger's message makes no series of its own."""
@@ -71,6 +74,7 @@ class Metrics(Observer):
         self._system = ""
         self._standing: Callable[[], Standing] | None = None
         self._sent_names: set[str] = set()
+        self._others_fail = False  # at the latest scrape; racing scrapes may say so twice
         # One of its own: several workers in a process don't count for each other.
         ours = self._ours = CollectorRegistry()
         self._sent = _Series(
@@ -166,11 +170,21 @@ class Metrics(Observer):
     def page(self, accept: str) -> tuple[str, bytes]:
         """What a scrape is answered: the content type, and the text in the format that it accepts.
 
+        A collector of the program's that fails takes nothing of ours away. It is logged until it works again, once.
+
         Args:
             accept: Its `Accept` header.
         """
         encode, content_type = choose_encoder(accept)
-        return content_type, encode(_Together(REGISTRY, self._ours))
+        try:
+            page = encode(_Together(REGISTRY, self._ours))
+        except Exception:
+            if not self._others_fail:
+                logger.exception("a collector of the program failed: only cloudq's own metrics are served")
+            self._others_fail = True
+            return content_type, encode(self._ours)
+        self._others_fail = False
+        return content_type, page
 
     # ── what happens ─────────────────────────────────────────────────────────────────────────────────────
 

@@ -89,10 +89,10 @@ class Serving:
         """Starts to answer, and says where."""
         if self.health is not None:
             self.health.start()
-            logger.info("health pages on http://%s:%d/healthz and /readyz", *self.health.address)
+            logger.info("health pages on http://%s/healthz and /readyz", self.health.place)
         if self.metrics is not None:
             self.metrics.start()
-            logger.info("metrics on http://%s:%d/metrics", *self.metrics.address)
+            logger.info("metrics on http://%s/metrics", self.metrics.place)
 
     def stop(self) -> None:
         """Stops listening at once."""

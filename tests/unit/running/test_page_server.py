@@ -154,7 +154,7 @@ def test_what_a_request_may_take_is_bounded(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_client_that_goes_away_writes_nothing_to_stderr(
-    server: PageServer, told: Told, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    server: PageServer, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Strangers fill no log with tracebacks."""
     handled = threading.Event()
@@ -165,12 +165,47 @@ def test_a_client_that_goes_away_writes_nothing_to_stderr(
         handled.set()
 
     monkeypatch.setattr(page_server._Server, "handle_error", note)
-    monkeypatch.setattr(told, "healthz", lambda _: 1 / 0)
+    monkeypatch.setattr(page_server._Handler, "_answer", lambda *_: 1 / 0)
     with socket.create_connection(server.address, timeout=10) as client:
         client.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
         assert b"" == client.recv(1000)
     assert handled.wait(10)
     assert "" == capfd.readouterr().err
+
+
+def test_a_page_that_can_not_be_made_is_said_to_be_so(
+    server: PageServer, told: Told, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the client, and in the log with its traceback."""
+    monkeypatch.setattr(told, "healthz", lambda _: 1 / 0)
+    assert (500, {"error": "the page can't be made; the log says why"}) == get(server, "/healthz?verbose")
+    [record] = caplog.records
+    assert "the page /healthz can't be made" == record.getMessage()
+    assert record.exc_info
+
+
+def test_an_address_of_ipv6_is_listened_on(told: Told) -> None:
+    """It is named as URLs do."""
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            pass
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    made = serve(told, ("::1", 0))
+    made.start()
+    try:
+        assert (200, {"ok": True}) == get(made, "/healthz")
+        assert f"[::1]:{made.address[1]}" == made.place
+    finally:
+        made.stop()
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::zz"])
+def test_an_address_of_no_machine_asks_for_another_address(told: Told, host: str) -> None:
+    """Another port wouldn't help."""
+    with pytest.raises(ConfigurationError, match="can't be served") as caught:
+        serve(told, (host, 0))
+    assert "choose an address of this machine" in (caught.value.hint or "")
 
 
 def test_a_port_in_use_is_a_configuration_error(told: Told) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from prometheus_client import REGISTRY
+from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from cloudq.core.clock import SYSTEM_CLOCK
@@ -179,6 +182,37 @@ def test_openmetrics_is_answered_to_those_who_take_it(metrics: Metrics) -> None:
 def test_the_programs_own_metrics_are_served_too(metrics: Metrics) -> None:
     """Whatever is in the default registry: those of the process, for one."""
     assert samples(metrics, "python_info")
+
+
+@pytest.mark.parametrize("accept", ["", "application/openmetrics-text; version=1.0.0"])
+def test_a_collector_that_fails_takes_nothing_of_ours_away(
+    metrics: Metrics, accept: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says so, once until it works again."""
+
+    class Broken:
+        works = False
+
+        def collect(self) -> Iterator[Metric]:
+            if not self.works:
+                raise ConnectionError("no database")
+            return iter(())
+
+    broken = Broken()
+    broken.works = True
+    REGISTRY.register(broken)
+    broken.works = False
+    try:
+        for _ in range(2):
+            assert b"cloudq_worker_info" in metrics.page(accept)[1]
+        assert ["a collector of the program failed: only cloudq's own metrics are served"] == caplog.messages
+        broken.works = True
+        assert b"python_info" in metrics.page(accept)[1]
+        broken.works = False
+        metrics.page(accept)
+        assert 2 == len(caplog.messages)
+    finally:
+        REGISTRY.unregister(broken)
 
 
 def test_two_workers_of_a_process_count_for_themselves(metrics: Metrics) -> None:

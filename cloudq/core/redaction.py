@@ -37,6 +37,9 @@ _PATTERNS: Final = (
     (r"-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----[^-]{0,16384}", MASK),
 )
 
+# One of them, in lower case, is in whatever a pattern matches. Nearly all texts have none, and cost a tenth.
+_MARKS: Final = ("=", "://", "aws", "akia", "asia", "eyj", "-----begin")
+
 
 @cache
 def _patterns() -> Sequence[tuple[re.Pattern[str], str]]:
@@ -49,6 +52,9 @@ def mask_secrets(text: str) -> str:
 
     It knows forms, not values: what looks like any other text stays. A program's own `redact` may call it.
     """
+    folded = text.casefold()
+    if not any(mark in folded for mark in _MARKS):
+        return text
     for pattern, instead in _patterns():
         text = pattern.sub(instead, text)
     return text

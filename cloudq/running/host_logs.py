@@ -7,6 +7,7 @@ import os
 from typing import Final
 
 from cloudq.core.redaction import mask_secrets
+from cloudq.running.log_values import LogValues
 from cloudq.running.logs import fields_of, shown_fields
 
 HOSTS: Final = ("AWS_LAMBDA_FUNCTION_NAME", "FUNCTIONS_WORKER_RUNTIME")
@@ -23,6 +24,7 @@ class HostFormatter(logging.Formatter):
     def __init__(self, host: logging.Formatter) -> None:
         super().__init__()
         self._host = host
+        self._values = LogValues(mask_secrets)
 
     def format(self, record: logging.LogRecord) -> str:
         """The text for one record."""
@@ -31,7 +33,7 @@ class HostFormatter(logging.Formatter):
         if not own or text.startswith("{"):
             return text
         first, end, rest = text.partition("\n")
-        return f"{first}  {shown_fields(own.items(), mask_secrets)}{end}{rest}"
+        return f"{first}  {shown_fields(own.items(), self._values)}{end}{rest}"
 
 
 def show_fields_in_host_logs() -> None:

@@ -12,11 +12,12 @@ from typing import Final, Literal, TextIO, TypeAlias
 
 import msgspec
 
-from cloudq.core.printable import NAME_CHARS, in_a_line, printable, printable_json, shortened
-from cloudq.core.redaction import Redact, mask_secrets, redacted_by
+from cloudq.core.printable import in_a_line, printable, printable_json
+from cloudq.core.redaction import LONGEST, Redact, mask_secrets
 from cloudq.core.run_fields import RUN_FIELDS, RunFields
 from cloudq.errors import ConfigurationError
 from cloudq.running.log_fields import PREFIX, carry_run_fields
+from cloudq.running.log_values import LogValues, text_of
 from cloudq.running.user_frames import short_traceback
 
 LogFormat: TypeAlias = Literal["text", "json"]
@@ -46,17 +47,17 @@ class TextFormatter(logging.Formatter):
 
     def __init__(self, redact: Redact = mask_secrets) -> None:
         super().__init__(datefmt="%Y-%m-%d %H:%M:%S")
-        self._redact = redact
+        self._values = LogValues(redact)
 
     def format(self, record: logging.LogRecord) -> str:
         """The line for one record, and the lines of its traceback."""
         at = f"{self.formatTime(record, self.datefmt)}.{int(record.msecs):03d}"
-        said = in_a_line(redacted_by(self._redact, record.getMessage()))
+        said = in_a_line(self._values.of_text(record.getMessage()))
         text = f"{at} {record.levelname} {in_a_line(record.name)}: {said}"
         own, given = fields_of(record)
         shown = [*([] if _names_its_delivery(record) else own.items()), *given.items()]
         if shown:
-            text += "  " + shown_fields(shown, self._redact)
+            text += "  " + shown_fields(shown, self._values)
         if record.exc_info:
             text += self._indented(self._traceback(record))
         if record.stack_info:
@@ -72,7 +73,7 @@ class TextFormatter(logging.Formatter):
         return self.formatException(record.exc_info)
 
     def _indented(self, lines: str) -> str:
-        return "".join(f"\n  {line}" for line in printable(redacted_by(self._redact, lines)).split("\n"))
+        return "".join(f"\n  {line}" for line in printable(self._values.of_text(lines)).split("\n"))
 
 
 class JsonFormatter(logging.Formatter):
@@ -88,7 +89,7 @@ class JsonFormatter(logging.Formatter):
 
     def __init__(self, redact: Redact = mask_secrets) -> None:
         super().__init__()
-        self._redact = redact
+        self._values = LogValues(redact)
 
     def format(self, record: logging.LogRecord) -> str:
         """The line for one record; a line break in a value is escaped, so it stays one line."""
@@ -96,32 +97,37 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": redacted_by(self._redact, record.getMessage()),
+            "message": self._values.of_text(record.getMessage()),
         }
         own, given = fields_of(record)
         for name, value in own.items():
-            line.setdefault(name, value)
+            line.setdefault(name, self._values.of_text(value) if isinstance(value, str) else value)
         if record.exc_info:
-            line["traceback"] = redacted_by(self._redact, self.formatException(record.exc_info))
+            line["traceback"] = _cut(self._values.of_text(self.formatException(record.exc_info)))
         if record.stack_info:
-            line["stack"] = redacted_by(self._redact, self.formatStack(record.stack_info))
+            line["stack"] = _cut(self._values.of_text(self.formatStack(record.stack_info)))
         taken: dict[str, object] = {}
         for name, value in given.items():
-            kept = redacted_by(self._redact, value) if isinstance(value, str) else value
-            (taken if name in line else line)[name] = kept
+            (taken if name in line else line)[name] = self._values.for_json(name, value)
         if taken:
             line["extra"] = taken if "extra" not in line else {"extra": line["extra"], **taken}
         return _encoded(line)
 
 
-def shown_fields(fields: Iterable[tuple[str, object]], redact: Redact) -> str:
+def shown_fields(fields: Iterable[tuple[str, object]], values: LogValues) -> str:
     """Fields as text shows them: `name=value`, in quotes what would read as several."""
-    return " ".join(f"{in_a_line(name)}={_shown(value, redact)}" for name, value in fields)
+    return " ".join(f"{in_a_line(name)}={_shown(values.for_text(name, value))}" for name, value in fields)
 
 
-def _shown(value: object, redact: Redact) -> str:
-    text = in_a_line(shortened(redacted_by(redact, _text_of(value)), NAME_CHARS))
+def _shown(value: str) -> str:
+    text = in_a_line(value)
     return text if _BARE.fullmatch(text) else '"' + text.replace('"', '\\"') + '"'
+
+
+def _cut(lines: str) -> str:
+    """Of a traceback that is very long its beginning and its end: one is the frames', the other the error's."""
+    half = LONGEST // 2
+    return lines if len(lines) <= LONGEST else f"{lines[:half]}\n…\n{lines[-half:]}"
 
 
 def fields_of(record: logging.LogRecord) -> tuple[Mapping[str, object], Mapping[str, object]]:
@@ -156,13 +162,6 @@ def _names_its_delivery(record: logging.LogRecord) -> bool:
     """Whether it is a line of cloudq's own, whose text has the id."""
     ours = record.name == "cloudq" or (record.name.startswith("cloudq.") and not record.name.startswith(_OF_TASKS))
     return ours and str(getattr(record, _ID, "")) in record.getMessage()
-
-
-def _text_of(value: object) -> str:
-    try:
-        return value if isinstance(value, str) else repr(value)
-    except Exception as error:  # noqa: BLE001 - whatever a caller's `extra` holds
-        return f"<{type(value).__name__}: its repr raised {type(error).__name__}>"
 
 
 _CHATTY: Final = ("azure", "botocore")  # SDKs
@@ -225,8 +224,19 @@ def _log_warning(  # noqa: PLR0917 - as `warnings.showwarning` is called
 
 def _encoded(line: dict[str, object]) -> str:
     try:
-        return printable_json(msgspec.json.encode(line, enc_hook=repr)).decode()
+        return printable_json(msgspec.json.encode(line, enc_hook=text_of)).decode()
     except Exception:  # noqa: BLE001 - whatever a caller's `extra` holds
-        # Lone surrogates, e.g. of a file name, or what JSON has no form for: the line is kept, with texts for them.
-        escaped = {name: _text_of(value).encode("utf-8", "backslashreplace").decode() for name, value in line.items()}
-        return printable_json(msgspec.json.encode(escaped)).decode()
+        # Lone surrogates, e.g. of a file name: the line is kept, with texts for what JSON has no form for.
+        parts = {_without_surrogates(name): _encodable(value) for name, value in line.items()}
+        return printable_json(msgspec.json.encode(parts)).decode()
+
+
+def _encodable(value: object) -> msgspec.Raw:
+    try:
+        return msgspec.Raw(msgspec.json.encode(value, enc_hook=text_of))
+    except Exception:  # noqa: BLE001 - as above
+        return msgspec.Raw(msgspec.json.encode(_without_surrogates(text_of(value))))
+
+
+def _without_surrogates(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()

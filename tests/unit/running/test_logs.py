@@ -16,6 +16,7 @@ import structlog
 
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.core.message import Message
+from cloudq.core.redaction import mask_secrets
 from cloudq.core.run_fields import RunFields
 from cloudq.errors import ConfigurationError
 from cloudq.running.log_fields import fields
@@ -335,3 +336,49 @@ def test_an_extra_that_can_not_be_written_costs_only_itself(kind: LogFormat) -> 
     assert "paid" in written.getvalue()
     assert "order" in written.getvalue()
     assert "its repr raised RuntimeError" in written.getvalue()
+
+
+def test_json_gives_what_it_can_of_each_value() -> None:
+    """One that can't be written, or isn't Unicode, leaves the others their kinds."""
+    with stderr() as written:
+        configure("json")
+        with worked_on():
+            given = {"bad": Unprintable(), "sur": "\udcff", "in": ["\udcff"], "order": 42, "row": {"a": [1, None]}}
+            logging.getLogger("bank").warning("paid", extra=given)
+    line = json.loads(written.getvalue())
+    assert (2, 42, {"a": [1, None]}) == (line["attempt"], line["order"], line["row"])
+    assert ("<Unprintable: its repr raised RuntimeError>", "\\udcff") == (line["bad"], line["sur"])
+    assert "udcff" in str(line["in"])
+
+
+@pytest.mark.parametrize("kind", ["text", "json"])
+def test_no_secret_is_written_of_an_extra(kind: LogFormat) -> None:
+    """Within containers and errors, under its own name, and by the app's own function whatever it masks."""
+    error = ValueError("postgres://u:S3CRET@db 4111")
+    given = {"error": error, "row": {"card": "4111", "urls": [error]}, "num": 4111, "password": "S3CRET"}
+    with stderr() as written:
+        configure(kind, redact=lambda text: mask_secrets(text).replace("4111", "CARD"))
+        logging.getLogger("shop").warning("failed", extra={**given, "order": 42})
+        logging.getLogger("cloudq.worker").warning("waits", extra={"cloudq_why": "4111", "cloudq_attempt": 7})
+    assert "S3CRET" not in written.getvalue()
+    assert "4111" not in written.getvalue()
+    if kind == "json":
+        first, second = map(json.loads, written.getvalue().splitlines())
+        assert ("CARD", 42, "***", "CARD", 7) == (
+            first["num"], first["order"], first["password"], second["why"], second["attempt"]
+        )  # fmt: skip
+
+
+def test_a_very_long_traceback_is_cut_in_json() -> None:
+    """Its beginning has the frames, its end the error's: a program reads lines of some length only."""
+    with stderr() as written:
+        configure("json")
+        try:
+            raise ValueError("a" * 5_000_000 + "the end")
+        except ValueError:
+            logging.getLogger("bank").exception("odd")
+    shown = json.loads(written.getvalue())["traceback"]
+    assert 65_536 + 3 == len(shown)
+    assert shown.startswith("Traceback (most recent call last):")
+    assert "in test_a_very_long_traceback_is_cut_in_json" in shown
+    assert shown.endswith("the end")

@@ -7,9 +7,12 @@ list needs no memory and a reader can stop anywhere.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from io import TextIOWrapper
+from pathlib import Path
 from typing import TYPE_CHECKING, Self, TextIO
 
 import msgspec
@@ -35,6 +38,32 @@ class StdoutError(OSError):
     def of(cls, error: OSError) -> Self:
         """The same, of an error that a write or a flush raised."""
         return cls(f"stdout can't be written: {error.strerror or error}")
+
+
+class Nowhere(TextIOWrapper):
+    """Stands in for a stream that was closed before the start: nothing comes from it, what is written to it is lost.
+
+    Args:
+        mode: `r` or `w`.
+    """
+
+    def __init__(self, mode: str) -> None:
+        super().__init__(Path(os.devnull).open(f"{mode}b"), encoding="utf-8")  # noqa: SIM115 - ours to close
+
+
+def refuse_closed(stream: TextIO, name: str) -> None:
+    """Refuses to begin what is all about a stream that was closed: what is lost would count as done.
+
+    Args:
+        stream: The stream.
+        name: Its name: `stdout`.
+
+    Raises:
+        ConfigurationError: It was closed before the start.
+    """
+    if isinstance(stream, Nowhere):
+        hint = "< FILE" if name == "stdin" else "> FILE; > /dev/null, if it may be lost"
+        raise ConfigurationError(f"{name} is closed", hint=hint)
 
 
 def write(text: str) -> None:
@@ -207,9 +236,9 @@ def console_of(stream: TextIO) -> Console:
 
 def _write_drawn(draw: Callable[[Console], None]) -> None:
     console = console_of(sys.stdout)
-    with console.capture() as capture:
-        draw(console)
     with _to_stdout():
+        with console.capture() as capture:  # its end flushes stdout
+            draw(console)
         # rich fills every line up to the table's width.
         sys.stdout.write("".join(line.rstrip() + "\n" for line in capture.get().splitlines() if line.strip()))
 

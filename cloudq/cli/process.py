@@ -9,14 +9,13 @@ from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
 from itertools import pairwise
-from pathlib import Path
 from types import ModuleType
 from typing import Final, TextIO
 
 from cloudq.cli import direct
 from cloudq.cli.failures import FAILED, INTERRUPTED, USAGE, report
 from cloudq.cli.options import Switches
-from cloudq.cli.output import StdoutError, as_json_lines, complain, is_terminal, json_log
+from cloudq.cli.output import Nowhere, StdoutError, as_json_lines, complain, is_terminal, json_log
 
 # What the command line needs beyond the library; each of them brings its own.
 _NEEDED: Final = frozenset({"typer", "rich", "click", "shellingham"})
@@ -105,8 +104,7 @@ def _open_closed_streams() -> None:
     """Opens closed streams (`cloudq worker >&-`) on the null device: else the next open file would take their place."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            opened = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - open as long as the process lives
-            setattr(sys, name, opened)
+            setattr(sys, name, Nowhere(mode))
 
 
 def _tolerate_any_locale() -> None:

@@ -199,6 +199,15 @@ def test_closed_streams(place, closed):
     assert 0 == json.loads(run("stats", "--json").stdout)["ready"]
 
 
+def test_an_export_to_a_closed_stdout_is_2(place):
+    """It is all about what would be lost."""
+    command = " ".join(f"'{part}'" for part in CLOUDQ)
+    done = subprocess.run(
+        ["bash", "-c", f"{command} dlq export default >&-"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (2, "cloudq: stdout is closed") == (done.returncode, done.stderr.splitlines()[0])
+
+
 def test_narrow_encoding(place):
     """A locale that doesn't have a character gets it escaped; JSON is UTF-8 all the same."""
     (place / "ü.py").write_text('import cloudq\napp = cloudq.App()\n@app.task("größe")\ndef f(): ...\n', "utf-8")

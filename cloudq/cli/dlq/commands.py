@@ -14,7 +14,7 @@ from cloudq.cli.dlq.chosen import All, Condition, Keys, Limit, choice, place, te
 from cloudq.cli.dlq.text import as_json, in_words, moment, reason_of, show
 from cloudq.cli.failures import FAILED
 from cloudq.cli.options import Backend, Debug, Json, NamedApp, Queue, queue_name
-from cloudq.cli.output import is_terminal, note, table, write, write_bytes, write_json
+from cloudq.cli.output import is_terminal, note, refuse_closed, table, write, write_bytes, write_json
 from cloudq.cli.parameters import Argument, Option
 from cloudq.core.driver import DeadMessage
 from cloudq.errors import ConfigurationError
@@ -146,6 +146,8 @@ def show_(
             "--raw writes bytes as somebody sent them, and on a terminal they may do anything",
             hint="--raw > FILE, --raw | less, or --raw --force",
         )
+    if raw:
+        refuse_closed(sys.stdout, "stdout")
     with place(queue, app, backend) as at:
         meant = choice(keys, where, every=every, limit=limit, now=at.now)
         missing = 0

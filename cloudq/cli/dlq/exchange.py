@@ -12,9 +12,9 @@ from cloudq.cli.dlq.chosen import Condition, DryRun, Limit, Rate, Vouch, place, 
 from cloudq.cli.dlq.repair import operator
 from cloudq.cli.dlq.report import end, watched
 from cloudq.cli.options import Backend, Debug, Json, NamedApp, Queue
-from cloudq.cli.output import is_terminal, note, progress, write_bytes
+from cloudq.cli.output import is_terminal, note, progress, refuse_closed, write_bytes
 from cloudq.cli.parameters import Argument, Option
-from cloudq.errors import ConfigurationError
+from cloudq.errors import ConfigurationError, OptionError
 from cloudq.queues.dead_letters import Redriven, Where
 from cloudq.queues.letters.exchange import LONGEST_LINE
 
@@ -46,6 +46,7 @@ def export(
     _debug: Debug = False,
 ) -> None:
     """Write dead letters to stdout, a JSON object a line, their bodies byte for byte. Takes none, changes nothing."""
+    refuse_closed(sys.stdout, "stdout")
     with place(queue, app, backend) as at:
         condition = None if where is None else Where.parse(where, now=at.now)
         count = 0
@@ -106,6 +107,11 @@ def import_(
                 vouch=vouch,
                 progress=update,
             )
+        if lines.number + 1 < from_line:
+            raise OptionError(
+                f"--from-line {from_line} is behind the last line, {lines.number}",
+                hint="nothing was imported; without --from-line all of them are",
+            )
         end(at.name, done, done.chosen, said="imported", json=json, dry_run=dry_run)
 
 
@@ -136,6 +142,7 @@ class _Lines:
 @contextmanager
 def _opened(file: str) -> Iterator[BinaryIO]:
     if file == "-":
+        refuse_closed(sys.stdin, "stdin")
         if is_terminal(sys.stdin):
             note("reading from stdin")
         yield sys.stdin.buffer

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -102,6 +105,29 @@ def test_confirm_needs_yes_off_a_terminal(cli):
         output.confirm("Delete all?", yes=False)
     assert "--yes" in caught.value.hint
     assert output.confirm("Delete all?", yes=True)
+
+
+class Full(io.StringIO):
+    def flush(self) -> None:
+        raise OSError(28, "No space left on device")
+
+
+def test_a_table_on_a_full_disk_is_stdouts_error(monkeypatch):
+    """It says that stdout can't be written, whichever part of the drawing meets it."""
+    monkeypatch.setattr(sys, "stdout", Full())
+    with pytest.raises(OSError, match="stdout can't be written") as raised:
+        output.table(("name",), [("a",)])
+    assert type(raised.value) is output.StdoutError
+
+
+def test_what_is_all_about_a_closed_stream_is_refused(capsys):
+    """An open one passes, wherever it leads."""
+    with output.Nowhere("w") as closed, pytest.raises(ConfigurationError, match="stdout is closed") as raised:
+        output.refuse_closed(closed, "stdout")
+    assert "> FILE" in (raised.value.hint or "")
+    with Path(os.devnull).open("w") as nothing:
+        output.refuse_closed(nothing, "stdout")
+    output.refuse_closed(sys.stdout, "stdout")
 
 
 def test_closed_stream_is_no_terminal(terminal):

@@ -9,7 +9,9 @@ import sys
 import pytest
 
 from cloudq import App
+from cloudq.cli import main
 from cloudq.cli.dlq import exchange
+from cloudq.cli.output import Nowhere
 from cloudq.core.redriving import edits_of
 
 POISON = b"\xff\x00{not json\x1b[2J"
@@ -105,6 +107,34 @@ def test_a_file_that_isnt_there_is_2(cli, folder):
     result = cli("dlq", "import", "emails", "nowhere.jsonl")
     assert 2 == result.code
     assert "nowhere.jsonl can't be read" in result.err
+
+
+def test_an_export_to_a_closed_stdout_is_2(cli, three, monkeypatch, capsys):
+    """Nothing would be written, and `&& cloudq dlq purge` would lose them; to the null device it may be meant."""
+    with monkeypatch.context() as patched, Nowhere("w") as closed:
+        patched.setattr(sys, "stdout", closed)
+        assert 2 == main(["dlq", "export", "emails"])
+    assert "stdout is closed" in capsys.readouterr().err
+    assert 0 == cli("dlq", "export", "emails").code
+
+
+def test_an_import_from_a_closed_stdin_is_2(cli, folder, three, monkeypatch):
+    """It isn't an empty file."""
+    with Nowhere("r") as closed:
+        monkeypatch.setattr(sys, "stdin", closed)
+        result = cli("dlq", "import", "emails", "-")
+    assert (2, "") == (result.code, result.out)
+    assert "stdin is closed" in result.err
+
+
+def test_a_line_behind_the_end_is_2(cli, folder, exported):
+    """It is a slip: nothing was imported. The one behind the last is where an import that was whole ended."""
+    assert (0, "imported 0 of 0 dead letters of queue 'emails'\n", "") == cli(
+        "dlq", "import", "emails", str(exported), "--from-line", "4"
+    )
+    result = cli("dlq", "import", "emails", str(exported), "--from-line", "5")
+    assert (2, "") == (result.code, result.out)
+    assert "--from-line 5 is behind the last line, 3" in result.err
 
 
 def test_a_line_without_end_is_not_held(cli, folder, exported, monkeypatch):

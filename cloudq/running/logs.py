@@ -26,6 +26,8 @@ LogFormat: TypeAlias = Literal["text", "json"]
 _OWN: Final = frozenset([*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "color_message"])
 _OF_TASKS: Final = "cloudq.task."
 _ID: Final = f"{PREFIX}id"
+# What a task gave its context's logger by the names of `_OF_CONTEXT`.
+_HIDDEN: Final = f"{PREFIX}given"
 _OF_CONTEXT: Final = {"task": "task", "message_id": "id", "queue": "queue", "attempt": "attempt"}
 # In the text format a value of other characters is put in quotes: it would read as several fields.
 _BARE: Final = re.compile(r"[^\s=\"]+")
@@ -53,7 +55,7 @@ class TextFormatter(logging.Formatter):
         """The line for one record, and the lines of its traceback."""
         at = f"{self.formatTime(record, self.datefmt)}.{int(record.msecs):03d}"
         said = in_a_line(self._values.of_text(record.getMessage()))
-        text = f"{at} {record.levelname} {in_a_line(record.name)}: {said}"
+        text = f"{at} {in_a_line(record.levelname)} {in_a_line(record.name)}: {said}"
         own, given = fields_of(record)
         shown = [*([] if _names_its_delivery(record) else own.items()), *given.items()]
         if shown:
@@ -143,7 +145,9 @@ def fields_of(record: logging.LogRecord) -> tuple[Mapping[str, object], Mapping[
     for name, value in vars(record).items():
         if name in _OWN or name in known or isinstance(value, RunFields):  # which structlog passes on, too
             continue
-        if str(name).startswith(PREFIX):
+        if name == _HIDDEN and isinstance(value, dict):
+            given.update(value)
+        elif str(name).startswith(PREFIX):
             if value is not None:
                 own[name.removeprefix(PREFIX)] = value
         elif of_a_task and name in _OF_CONTEXT:
@@ -192,10 +196,18 @@ def configure(
     handler.setFormatter(_FORMATTERS[format](redact))
     logging.basicConfig(level=number, handlers=[handler], force=True)
     carry_run_fields()
+    _enable_own_loggers()
     warnings.showwarning = _log_warning
     # At INFO they log where each client's credentials came from, and every link and request.
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING if number == logging.INFO else logging.NOTSET)
+
+
+def _enable_own_loggers() -> None:
+    """An app's `logging.config.dictConfig` disables all loggers that it doesn't name, by its default."""
+    for name, logger in list(logging.root.manager.loggerDict.items()):
+        if isinstance(logger, logging.Logger) and (name == "cloudq" or name.startswith("cloudq.")):
+            logger.disabled = False
 
 
 def format_in_use() -> LogFormat | None:

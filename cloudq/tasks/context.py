@@ -25,10 +25,17 @@ T = TypeVar("T")
 
 
 class _Logger(logging.LoggerAdapter[logging.Logger]):
-    """Adds its own extra to that of a call, which LoggerAdapter drops."""
+    """Adds its own extra to that of a call, which LoggerAdapter drops.
+
+    What a call gives by one of those names is a record's `cloudq_given`: neither takes the other's place.
+    """
 
     def process(self, msg: object, kwargs: MutableMapping[str, Any]) -> tuple[object, MutableMapping[str, Any]]:
-        kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
+        own: Mapping[str, object] = self.extra or {}
+        given: Mapping[str, object] = kwargs.get("extra") or {}
+        kwargs["extra"] = {**own, **given, **own}  # its own before a call's, and in force
+        if hidden := {name: value for name, value in given.items() if name in own}:
+            kwargs["extra"]["cloudq_given"] = hidden
         return msg, kwargs
 
 

@@ -8,7 +8,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import date, datetime
 
 import pytest
@@ -382,3 +382,47 @@ def test_a_very_long_traceback_is_cut_in_json() -> None:
     assert shown.startswith("Traceback (most recent call last):")
     assert "in test_a_very_long_traceback_is_cut_in_json" in shown
     assert shown.endswith("the end")
+
+
+@pytest.mark.parametrize("within", [True, False])
+def test_what_a_task_gives_its_logger_is_never_lost(within: bool) -> None:
+    """By whatever name; and the delivery keeps its own."""
+    given = {"task": "mine", "queue": "q2", "attempt": 77, "message_id": "m", "order": 1}
+    context = Context(Message(id="m1", task="shop.ship", queue="mail"), attempt=2)
+    with stderr() as written, worked_on() if within else nullcontext():
+        configure("json")
+        context.logger.warning("hi", extra=given)
+        configure("text")
+        context.logger.warning("hi", extra=given)
+    first, second = written.getvalue().splitlines()
+    line = json.loads(first)
+    assert ("shop.ship", "m1", "mail", 2) == tuple(line[name] for name in ("task", "id", "queue", "attempt"))
+    assert ("m", 1) == (line["message_id"], line["order"])
+    assert {"task": "mine", "queue": "q2", "attempt": 77} == line["extra"]
+    assert second.endswith(" order=1 task=mine queue=q2 attempt=77 message_id=m")
+    assert " task=shop.ship id=m1 queue=mail attempt=2 " in second
+
+
+def test_cloudq_is_heard_after_an_app_has_disabled_what_it_does_not_name() -> None:
+    """As `logging.config.dictConfig` does by its default, so in Django: the worker's error is there. Others stay."""
+    ours, theirs = logging.getLogger("cloudq.worker"), logging.getLogger("cloudqs")
+    with stderr() as written:
+        ours.disabled = theirs.disabled = True
+        try:
+            configure("text")
+            ours.error("lost")
+            theirs.error("muted")
+        finally:
+            ours.disabled = theirs.disabled = False
+    assert written.getvalue().endswith(" ERROR cloudq.worker: lost\n")
+    assert "muted" not in written.getvalue()
+
+
+def test_a_level_s_name_is_one_line() -> None:
+    """Whatever a library calls its own level."""
+    with stderr() as written:
+        configure("text")
+        logging.getLogger("bank").handle(
+            logging.makeLogRecord({"name": "bank", "levelno": 35, "levelname": "NO\nTE", "msg": "odd"})
+        )
+    assert written.getvalue().endswith(" NO\\nTE bank: odd\n")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from cloudq.core.delivery import Delivery
 from cloudq.core.message import Message, is_ordered
 from cloudq.core.notes import Notes
+from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import ConfigurationError, UnsupportedError
 from cloudq.flow.breakers import Breaker, Circuit
 from cloudq.flow.limit import Limit
@@ -23,6 +24,8 @@ from cloudq.tasks.keys import Key
 
 if TYPE_CHECKING:
     from cloudq.app import App
+
+logger = SafeLogger("cloudq.worker")
 
 # Limits of single keys that are remembered here. One that is forgotten has lost no more than its unused turns.
 _MOST_KEYS: Final = 10_000
@@ -134,8 +137,14 @@ def _key(key: Key | None, message: Message | None, definition: Definition) -> st
 def limits_of(
     app: App, queues: Iterable[str], *, horizon: timedelta = HORIZON, linger: timedelta = LINGER
 ) -> AppLimits | None:
-    """The app's limits; `None` if nothing that comes from these queues has any."""
+    """The app's limits; `None` if nothing that comes from these queues has any.
+
+    A rate of a queue that is neither served here nor any task's is logged: its name may be misspelt.
+    """
     served = set(queues)
+    known = served.union(*(definition.queues for definition in app.runtime.handlers.values()))
+    if strangers := [repr(queue) for queue in app.queue_rates if queue not in known]:
+        logger.warning("queue_rates: no task has a queue %s: its rate limits nothing", " or ".join(strangers))
     limited = any(queue in app.queue_rates for queue in served) or any(
         definition.flow is not UNLIMITED for definition in app.runtime.handlers.values()
     )

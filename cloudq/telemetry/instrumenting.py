@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+from weakref import WeakSet
 
 from cloudq import __version__
+from cloudq.app import App
 from cloudq.errors import ConfigurationError
 
 try:
@@ -24,10 +26,11 @@ if TYPE_CHECKING:
     from opentelemetry.propagators.textmap import TextMapPropagator
     from opentelemetry.trace import TracerProvider
 
-    from cloudq.app import App
-
 SCOPE: Final = "cloudq"
 SCHEMA: Final = "https://opentelemetry.io/schemas/1.44.0"
+# What would be counted twice, or leave the first call's provider without spans.
+_traced: Final[WeakSet[App]] = WeakSet()
+_measured: Final[WeakSet[App]] = WeakSet()
 
 
 def instrument(
@@ -57,15 +60,22 @@ def instrument(
             cloudq makes by it, beside ours. By default they don't, and boto3sqs is called past.
 
     Raises:
-        ConfigurationError: OpenTelemetry's API isn't installed.
+        ConfigurationError: OpenTelemetry's API isn't installed, it is no App, or it was instrumented before.
     """
     if app is None:
         from cloudq.default_app import default
 
         app = default
+    if not isinstance(app, App):
+        raise ConfigurationError(f"instrument takes an App, not {app!r}", hint="instrument(app), or instrument()")
+    for wanted, done, what in ((spans, _traced, "spans"), (metrics, _measured, "metrics")):
+        if wanted and app in done:
+            raise ConfigurationError(f"the app has {what} already", hint="call instrument once, where the app is made")
     if spans:
         tracer = otel_trace.get_tracer(SCOPE, __version__, tracer_provider, schema_url=SCHEMA)
         app.runtime.trace(Spans(tracer, propagator or TraceContextTextMapPropagator(), sdk_spans=sdk_spans))
+        _traced.add(app)
     if metrics:
         meter = otel_metrics.get_meter(SCOPE, __version__, meter_provider, schema_url=SCHEMA)
         app.observe(Metrics(meter, app.runtime.handlers))
+        _measured.add(app)

@@ -44,6 +44,17 @@ def test_an_app_without_limits_has_none() -> None:
     assert limits_of(app, ["elsewhere"]) is not None
 
 
+def test_a_rate_of_a_queue_that_nobody_knows_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """It limits nothing, and may be misspelt. One that is served, or that another worker serves, is known."""
+    app = App("memory://", queue_rates={"q": "5/s", "mail": "5/s", "served": "5/s"})
+    declare(app, "t")
+    declare(app, "m", "mail", "bulk")
+    limits_of(app, ["q", "served"])
+    assert [] == caplog.messages
+    limits_of(app, ["q"])
+    assert ["queue_rates: no task has a queue 'served': its rate limits nothing"] == caplog.messages
+
+
 def test_a_delivery_has_those_of_its_task_and_of_its_queue() -> None:
     """The same ones each time."""
     app = App("memory://", queue_rates={"q": "5/s"})

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from cloudq import App
+from cloudq.errors import ConfigurationError
 from cloudq.telemetry import instrument
 from cloudq.telemetry.conventions import CONSUMED, ENDED, IN_FLIGHT, SENT
 from cloudq.testing import in_memory, run_all
@@ -52,6 +53,25 @@ def test_metrics_alone() -> None:
     used(shop(told, spans=False))
     assert [] == told.names()
     assert 1 == told.value(SENT)
+
+
+def test_what_is_counted_already_is_refused() -> None:
+    """It would be counted twice. What the first call left out may follow."""
+    told = Told()
+    app = shop(told, metrics=False)
+    with pytest.raises(ConfigurationError, match="has spans already"):
+        instrument(app)
+    instrument(app, spans=False, meter_provider=told.meters)
+    with pytest.raises(ConfigurationError, match="has metrics already"):
+        instrument(app, spans=False)
+    used(app)
+    assert 1 == told.value(SENT)
+
+
+def test_what_is_no_app_is_refused() -> None:
+    """By what it is."""
+    with pytest.raises(ConfigurationError, match="an App, not 'shop'"):
+        instrument("shop")  # type: ignore[arg-type]
 
 
 def test_aliases_of_tasks_are_known_names() -> None:

@@ -16,12 +16,12 @@ from cloudq.core.driver import (
 )
 from cloudq.core.refusals import refused
 from cloudq.core.shield import shielded
-from cloudq.errors import UnsupportedError
+from cloudq.errors import OptionError, UnsupportedError
 from cloudq.queues.letters.copying import Copier
 from cloudq.queues.letters.editing import Change, Editor, Means, tried
 from cloudq.queues.letters.exchange import Importer
 from cloudq.queues.letters.groups import DeadGroup
-from cloudq.queues.letters.looking import Looking
+from cloudq.queues.letters.looking import Looking, bound_of
 from cloudq.queues.letters.moving import Move
 from cloudq.queues.letters.pace import Pace
 from cloudq.queues.letters.redriving import PAGE, Progress, Redriven, Redriver
@@ -91,7 +91,7 @@ class DeadLetters(Looking):
 
         Raises:
             UnsupportedError: Nothing can be sent to this queue.
-            OptionError: The condition, or the rate, means nothing.
+            OptionError: The condition, or the rate, means nothing, or the keys are no list of texts.
         """
         self._refuse_unless_sendable()
         chosen = self._chosen(keys, where, limit)
@@ -130,7 +130,7 @@ class DeadLetters(Looking):
 
         Raises:
             UnsupportedError: Nothing can be sent to this queue.
-            OptionError: The condition, or the rate, means nothing.
+            OptionError: The condition, or the rate, means nothing, or the keys are no list of texts.
         """
         self._refuse_unless_sendable()
         editor = Editor(change, by=by, means=self._means, clock=self._clock, vouch=vouch)
@@ -188,7 +188,7 @@ class DeadLetters(Looking):
             progress: Called with how many were deleted so far.
 
         Raises:
-            OptionError: The condition means nothing.
+            OptionError: The condition means nothing, or the keys are no list of texts.
         """
         if keys is None and where is None and limit is None and not dry_run:
             return self._purge(None)
@@ -216,7 +216,8 @@ class DeadLetters(Looking):
     ) -> Redriven:
         """Sends what `export` wrote to this queue: as a redrive does, and edited where a line has an `edit`.
 
-        What can't be read, or not be sent, is an error that names its line; the others go on.
+        What can't be read, or not be sent, is an error that names its line; the others go on. Nothing is deleted, and
+        each line is stored, also where the backend de-duplicates: to load a file again is to send its messages again.
 
         Args:
             lines: With their ends or without.
@@ -231,9 +232,12 @@ class DeadLetters(Looking):
 
         Raises:
             UnsupportedError: Nothing can be sent to this queue.
-            OptionError: The rate means nothing.
+            OptionError: The rate, the limit or the start means nothing.
         """
         self._refuse_unless_sendable()
+        most = bound_of(limit)
+        if not isinstance(start, int) or start < 1:
+            raise OptionError(f"the first line is number 1, so start can't be {start!r:.60}", hint="start=1")
         importer = Importer(
             self.queue,
             self._copier(),
@@ -245,7 +249,7 @@ class DeadLetters(Looking):
             pace=Pace(rate, self._clock),
             progress=progress,
         )
-        return importer.run(lines, start=start, limit=limit, dry_run=dry_run)
+        return importer.run(lines, start=start, limit=most, dry_run=dry_run)
 
     def _redrive(
         self,

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from itertools import islice
+from typing import Final
 
 from cloudq.core.clock import Clock
 from cloudq.core.driver import BoundedLooks, DeadLetterQueue, DeadMessage, HidingLooks
+from cloudq.core.printable import shortened
 from cloudq.core.shield import shielded
 from cloudq.errors import OptionError
 from cloudq.queues.letters.exchange import line_of
 from cloudq.queues.letters.groups import DeadGroup, grouped
 from cloudq.queues.letters.redriving import PAGE
 from cloudq.queues.letters.where import Where
+
+# Of what was given in the place of a key or a number, in an error.
+_SHOWN: Final = 60
 
 
 class Looking:
@@ -51,7 +56,7 @@ class Looking:
             OptionError: The condition means nothing.
         """
         condition = Where.of(where, now=self._clock.now())
-        return islice(filter(condition.matches, self._pages(after)), None if limit is None else max(0, limit))
+        return islice(filter(condition.matches, self._pages(after)), bound_of(limit))
 
     def groups(self, where: Where | str | None = None) -> Sequence[DeadGroup]:
         """What they died of: those of one task and one cause together, the most frequent first. Takes nothing."""
@@ -74,7 +79,7 @@ class Looking:
     @shielded
     def get(self, key: str) -> DeadMessage | None:
         """The dead letter with that `key`, or `None` if there is none (any more)."""
-        return self._dead.get(key)
+        return self._dead.get(*_checked([key]))
 
     def export(
         self, where: Where | str | None = None, *, limit: int | None = None, after: str | None = None
@@ -93,7 +98,7 @@ class Looking:
             return [dead.key for dead in self.select(where, limit=limit)]
         if where is not None:
             raise OptionError("keys and a condition both say which dead letters are meant", hint="give one of them")
-        return list(dict.fromkeys(keys))[: None if limit is None else max(0, limit)]
+        return list(dict.fromkeys(_checked(keys)))[: bound_of(limit)]
 
     def _listed(
         self, keys: Sequence[str] | None, where: Where | str | None, limit: int | None
@@ -103,3 +108,30 @@ class Looking:
             return self.select(where, limit=limit)
         found = (self.get(key) for key in self._chosen(keys, where, limit))
         return (dead for dead in found if dead is not None)
+
+
+def bound_of(limit: int | None) -> int | None:
+    """At most how many; below 0 means none.
+
+    Raises:
+        OptionError: It isn't a whole number.
+    """
+    if limit is None:
+        return None
+    if not isinstance(limit, int):
+        raise OptionError(f"a limit is a whole number of dead letters, not {shortened(repr(limit), _SHOWN)}")
+    return max(0, limit)
+
+
+def _checked(keys: Sequence[str]) -> Sequence[str]:
+    """The keys, if they are some. A text is a sequence of texts, too: `purge("12")` would delete 1 and 2."""
+    if isinstance(keys, str) or not isinstance(keys, Iterable):
+        raise OptionError(
+            f"keys are a list of texts, not {shortened(repr(keys), _SHOWN)}",
+            hint='["12"]; a condition is where="task=emails.*"',
+        )
+    given = list(keys)
+    for key in given:
+        if not isinstance(key, str):
+            raise OptionError(f"a key is a text, not {shortened(repr(key), _SHOWN)}", hint="as DeadMessage.key says it")
+    return given

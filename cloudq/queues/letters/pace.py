@@ -7,11 +7,16 @@ from threading import Condition
 from typing import Final
 
 from cloudq.core.clock import Clock
+from cloudq.core.printable import shortened
 from cloudq.errors import OptionError
 
 # A wait is cut into slices: a suspended machine's time counts.
 _SLICE: Final = timedelta(seconds=1)
 _NO_TIME: Final = timedelta(0)
+# A time span ends at a billion days, and a number that is very large can't be counted with.
+_LEAST: Final = 1 / 86_400
+_MOST: Final = 1_000_000
+_SHOWN: Final = 60
 
 
 class Pace:
@@ -22,12 +27,19 @@ class Pace:
         clock: Where the time comes from.
 
     Raises:
-        OptionError: The rate isn't above 0.
+        OptionError: The rate isn't a number, is below one a day, or above a million a second.
     """
 
     def __init__(self, rate: float | None, clock: Clock) -> None:
-        if rate is not None and not 0 < rate < float("inf"):
-            raise OptionError(f"a rate of {rate:g} messages a second can't be kept", hint="0.5 means one in 2 s")
+        if rate is not None and not isinstance(rate, int | float):
+            raise OptionError(
+                f"a rate is a number of messages a second, not {shortened(repr(rate), _SHOWN)}", hint="rate=50"
+            )
+        if rate is not None and not _LEAST <= rate <= _MOST:
+            raise OptionError(
+                f"a rate of {shortened(repr(rate), _SHOWN)} messages a second can't be kept",
+                hint="0.5 means one in 2 s; from one a day to a million a second",
+            )
         self._rate = rate
         self._clock = clock
         self._turn = clock.elapsed()

@@ -95,7 +95,13 @@ class Where:
 
     @classmethod
     def of(cls, where: Where | str | None, *, now: datetime) -> Where:
-        """What a caller gave: a condition, its text, or none, which means all."""
+        """What a caller gave: a condition, its text, or none, which means all.
+
+        Raises:
+            OptionError: It is none of these, or means nothing.
+        """
+        if not isinstance(where, Where | str | None):
+            raise OptionError(f"a condition is a text, not a value of type {type(where).__name__}", hint=f"{_EXAMPLE}")
         return where if isinstance(where, Where) else cls.parse(where or "", now=now)
 
 

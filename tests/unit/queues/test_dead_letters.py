@@ -257,6 +257,43 @@ def test_an_empty_list_of_keys_is_none_and_not_all():
     assert keys == [dead.key for dead in queue.dead_letters]
 
 
+@pytest.mark.parametrize("keys", ["12", b"12", [12], 12, ["1", None]])
+def test_what_is_no_list_of_keys_is_refused(keys):
+    """A text is a sequence of texts: `purge("12")` would delete 1 and 2."""
+    _, queue, there = dead_ones(3)
+    letters = queue.dead_letters
+    for refused in (
+        lambda: letters.purge(keys),
+        lambda: letters.redrive(keys),
+        lambda: letters.edit(lambda message: message, keys, by="ann"),
+        lambda: letters.edit(lambda message: message, keys, by="ann", dry_run=True),
+    ):
+        with pytest.raises(OptionError, match="not "):
+            refused()
+    with pytest.raises(OptionError, match="a key is a text"):
+        letters.get(12)
+    assert there == [dead.key for dead in letters]
+
+
+@pytest.mark.parametrize("option", [{"rate": "50/s"}, {"where": 5}, {"limit": "5"}, {"limit": 1.5}])
+def test_an_option_of_another_type_is_refused(option):
+    """With what it should be, before anything is sent."""
+    _, queue, there = dead_ones(3)
+    with pytest.raises(OptionError):
+        queue.dead_letters.redrive(**option)
+    assert there == [dead.key for dead in queue.dead_letters]
+
+
+@pytest.mark.parametrize("option", [{"start": 0}, {"start": "1"}, {"limit": "5"}])
+def test_an_import_begins_at_a_line_that_there_is(option):
+    """And has a whole number of them; a limit below 0 means none."""
+    _, queue, _ = dead_ones(1)
+    lines = list(queue.dead_letters.export())
+    with pytest.raises(OptionError):
+        queue.dead_letters.load(lines, by="ann", **option)
+    assert 0 == queue.dead_letters.load(lines, by="ann", limit=-1).redriven
+
+
 def test_dead_letters_are_looked_at_without_being_taken():
     """By page and by key."""
     _, queue, keys = dead_ones(5)

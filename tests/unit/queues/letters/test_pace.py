@@ -71,8 +71,18 @@ def test_without_a_rate_nothing_waits() -> None:
         pace.note(1000)
 
 
-@pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    "rate", [0, -1, float("nan"), float("inf"), 1e-300, 1e-6, 1e300, pytest.param(10**400, id="huge")]
+)
 def test_what_is_no_rate_is_refused(rate: float) -> None:
     """It would never end, or mean nothing."""
     with pytest.raises(OptionError, match="can't be kept"):
         Pace(rate, FakeClock())
+
+
+@pytest.mark.parametrize("rate", [1 / 86_400, 1_000_000])
+def test_the_slowest_and_the_fastest_rate_can_be_kept(rate: float) -> None:
+    """A thousand messages of either, too."""
+    pace = Pace(rate, FakeClock())
+    pace.note(1000)
+    assert 1 <= pace.within(timedelta(minutes=1), 1000) <= 1000

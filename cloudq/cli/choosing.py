@@ -32,7 +32,8 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
         folder: The folder from which it was imported; `None` for a bare one.
         how: What named it: an option, a variable, a file; `None` for a bare one.
         backend_from: What named its backend: an option, a variable, the App, the default.
-        missing: Whether its database doesn't exist, and must not be made: it is empty in this process.
+        missing: Whether its database doesn't exist or is an empty file, and must not be made: it is empty in this
+            process.
         why_bare: Why it is a bare one.
     """
 
@@ -96,16 +97,16 @@ def any_app(spec: str | None, backend: str | None, *, wanted: bool = True, store
 
 @contextmanager
 def _looking(chosen: Chosen, *, stores: bool = False) -> Iterator[Chosen]:
-    """The App on its backend; on an empty one where its database isn't there, and nothing is to be stored in it."""
+    """The App on its backend; on an empty one where its database isn't there yet, and nothing is to be stored in it."""
     _refuse_memory(chosen.app)
     try:
-        file = None if stores else _missing_file(chosen.app)
-        if file is None:
+        why = None if stores else _nothing_there(chosen.app)
+        if why is None:
             yield chosen
             return
         from cloudq.drivers.memory import MemoryDriver
 
-        note(f"note: {file} doesn't exist: nothing was stored there yet")
+        note(f"note: {why}: nothing was stored there yet")
         with chosen.app.using(MemoryDriver()):  # as empty as the file would be
             yield replace(chosen, missing=True)
     finally:
@@ -169,8 +170,8 @@ def queues_of(chosen: Chosen, named: list[str]) -> list[str]:
     return list(dict.fromkeys(named))
 
 
-def _missing_file(app: App) -> Path | None:
-    """The app's database, if it doesn't exist and could be made."""
+def _nothing_there(app: App) -> str | None:
+    """What is said of the app's database if it has nothing yet, not even its tables, and could be made."""
     where = parse_url(app.url)
     if where.scheme != "sqlite":
         return None
@@ -179,7 +180,9 @@ def _missing_file(app: App) -> Path | None:
     settings_of(where)  # refuses what is wrong with the URL, as opening it would
     file = Path(where.path).absolute()
     # Where the folder isn't there either, the driver says so.
-    return file if file.parent.is_dir() and not os.path.lexists(file) else None
+    if file.parent.is_dir() and not os.path.lexists(file):
+        return f"{file} doesn't exist"
+    return f"{file} is empty" if file.is_file() and file.stat().st_size == 0 else None
 
 
 def _found(app: App, found: Found, backend: str | None) -> Chosen:

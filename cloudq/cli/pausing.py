@@ -10,7 +10,7 @@ import msgspec
 from cloudq.cli.choosing import one_queue
 from cloudq.cli.choosing_store import StoreOption
 from cloudq.cli.options import Backend, Debug, Json, NamedApp, Queue
-from cloudq.cli.output import write, write_json
+from cloudq.cli.output import note, write, write_json
 from cloudq.core.driver import Driver, QueueInspector
 from cloudq.core.spans import shown
 from cloudq.errors import CloudqError
@@ -27,12 +27,14 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """For how long messages wait in a queue.
 
     Attributes:
-        retention: How long the service keeps one that nobody settles; `None`: without end, or it doesn't say.
+        retention: How long the service keeps one that nobody settles; `None`: without end, or it isn't known.
+        unknown: Why it isn't known, if it isn't.
         oldest_lost: When the oldest ready one is lost, if that is known.
         next_lost: When one that is sent now is lost.
     """
 
     retention: timedelta | None = None
+    unknown: str | None = None
     oldest_lost: datetime | None = None
     next_lost: datetime | None = None
 
@@ -57,6 +59,8 @@ def pause(
             chosen.app.runtime.stores.given = store
         news = chosen.app.pause(one.name)
         kept = _kept(one, chosen.app.driver(), chosen.app.clock.now())
+    if kept.unknown is not None:
+        note(f"note: {kept.unknown}")
     if json:
         write_json(
             {
@@ -101,9 +105,14 @@ def resume(
 def _kept(queue: CloudQueue, driver: Driver, now: datetime) -> Kept:
     """What the service says, as far as this caller may ask."""
     retention, age = queue.capabilities.retention, None
-    with suppress(CloudqError):
-        settings = driver.queue_settings(queue.name) if isinstance(driver, QueueInspector) else None
-        retention = (settings.retention if settings is not None else None) or retention
+    if isinstance(driver, QueueInspector):  # what is usual with a service says nothing of this queue
+        try:
+            settings = driver.queue_settings(queue.name)
+        except CloudqError as error:
+            return Kept(unknown=f"for how long messages are kept could not be asked: {error.message}")
+        if settings is None:
+            return Kept(unknown=f"there is no queue {queue.name!r} at the backend yet")
+        retention = settings.retention
     if retention is None:
         return Kept()
     with suppress(CloudqError):

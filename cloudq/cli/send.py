@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
@@ -18,10 +18,13 @@ from cloudq.errors import OptionError, PayloadError, UnknownTaskError, nearest
 from cloudq.tasks.definition import Definition
 from cloudq.tasks.options import SendOptions
 
+# A moment that is over is taken (the message is due at once), one that is further away than 400 days isn't: so what is
+# shown can be pasted on any day from now on. What expires has to lie ahead.
+_SHOWN: Final = {"--at": "2027-01-31T09:00+01:00", "--expires": "2030-01-31T09:00+01:00"}
 EXAMPLES = (
     "cloudq send app.welcome '{\"user_id\": 42}'",
     "cloudq send app.welcome '{\"user_id\": 42}' --delay 5m --idempotency-key welcome-42",
-    "cloudq send app.welcome --at 2030-01-31T09:00+01:00 --header tenant=a - < payload.json",
+    "cloudq send app.welcome --at 2027-01-31T09:00+01:00 --header tenant=a - < payload.json",
     "cloudq send app.welcome '{\"user_id\": 42}' --expires 10m",
     "cloudq send app.welcome '{\"user_id\": 42}' --track --json",
     "cloudq send search.reindex '{\"shop\": 7}' --debounce 30s",
@@ -190,7 +193,7 @@ def _moment(option: str, text: str) -> datetime:
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        hint = f"{option} 2030-01-31T09:00+01:00"
+        hint = f"{option} {_SHOWN[option]}"
         raise OptionError(f"{option} {text!r} is no time in ISO 8601", hint=hint) from None
     if at.utcoffset() is None:
         raise OptionError(

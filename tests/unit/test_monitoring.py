@@ -215,7 +215,14 @@ def test_promtool_takes_the_rules(tmp_path: Path) -> None:
     assert 0 == tested.returncode, tested.stdout + tested.stderr
 
 
-# By promtool's evaluation: a short outage, a long one, and the first dead letter of a series that begins with 0.
+def test_a_worker_whose_slots_run_long_tasks_raises_no_alarm() -> None:
+    """With prefetch, messages wait in its hands for as long as a task runs, and none is started meanwhile."""
+    [rule] = [rule for rule in rules() if rule["alert"] == "CloudqNothingStarts"]
+    assert 'sum by (instance) (cloudq_deliveries{state="running"}) == 0' in rule["expr"].split(" and ")
+
+
+# By promtool's evaluation: a short outage, a long one, the first dead letter of a series that begins with 0, and of two
+# workers that hold messages and start none the one that runs nothing.
 UNIT = """
 rule_files: [ALERTS]
 evaluation_interval: 30s
@@ -230,6 +237,18 @@ tests:
         values: "0x9 1x50"
       - series: 'cloudq_tasks_ended_total{queue="emails", task="mail", outcome="dead_lettered", instance="w"}'
         values: "0x9 1x50"
+      - series: 'cloudq_deliveries{state="waiting", instance="long-tasks"}'
+        values: "3x60"
+      - series: 'cloudq_deliveries{state="running", instance="long-tasks"}'
+        values: "1x60"
+      - series: 'cloudq_tasks_started_total{queue="emails", task="mail", instance="long-tasks"}'
+        values: "1x60"
+      - series: 'cloudq_deliveries{state="waiting", instance="stuck"}'
+        values: "3x60"
+      - series: 'cloudq_deliveries{state="running", instance="stuck"}'
+        values: "0x60"
+      - series: 'cloudq_tasks_started_total{queue="emails", task="mail", instance="stuck"}'
+        values: "1x60"
     alert_rule_test:
       - eval_time: 8m
         alertname: CloudqBackendDown
@@ -248,4 +267,11 @@ tests:
       - eval_time: 8m
         alertname: CloudqNoWorker
         exp_alerts: []
+      - eval_time: 25m
+        alertname: CloudqNothingStarts
+        exp_alerts:
+          - exp_labels: {severity: critical, instance: stuck}
+            exp_annotations:
+              summary: stuck holds messages, runs nothing and starts none of them
+              runbook: docs/how-to/runbook.md#late
 """

@@ -251,6 +251,18 @@ def test_a_look_makes_no_database(cli, shop, command, monkeypatch):
         assert [] == list(shop.path.glob("typo*"))
 
 
+@pytest.mark.parametrize("command", [*LOOKS, ("doctor", "q")], ids=" ".join)
+def test_a_look_writes_nothing_into_an_empty_file(cli, shop, command, monkeypatch):
+    """Neither tables into it, nor files beside it: `touch` made it, or a copy that failed."""
+    file = shop.path / "empty.db"
+    file.touch(mode=0o600)
+    monkeypatch.setenv("CLOUDQ_URL", "sqlite:///empty.db")
+    monkeypatch.setenv("CLOUDQ_APP", "shop")
+    result = cli(*command)
+    assert (command == ("tasks",)) == (f"note: {file} is empty: nothing was stored there yet\n" not in result.err)
+    assert ([file], 0) == (list(shop.path.glob("empty*")), file.stat().st_size)
+
+
 def test_an_empty_look_is_that_of_an_empty_database(cli, folder):
     """A program gets the same answer from a database that doesn't exist as from one that is empty."""
     missing = cli("stats", "--queue", "q", "--json", "--backend", "sqlite:///typo.db")

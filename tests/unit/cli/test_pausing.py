@@ -11,7 +11,9 @@ from msgspec.structs import replace
 from cloudq import App
 from cloudq.core.capabilities import Capabilities
 from cloudq.core.inspection import QueueStats
+from cloudq.core.queue_settings import QueueSettings
 from cloudq.drivers.sqlite import SQLiteDriver
+from cloudq.errors import BackendUnavailable
 
 
 def paused(shop, queue="emails"):
@@ -61,6 +63,33 @@ def test_it_says_when_messages_are_lost(cli, shop, monkeypatch):
     result = json.loads(cli("pause", "emails", "--backend", shop.url, "--json").out)
     lost = [datetime.fromisoformat(result[name]) for name in ("oldest_lost", "next_lost")]
     assert timedelta(days=1) == lost[1] - lost[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (BackendUnavailable("no answer"), "note: for how long messages are kept could not be asked: no answer\n"),
+        (None, "note: there is no queue 'emails' at the backend yet\n"),
+        (QueueSettings(name="emails"), ""),
+    ],
+    ids=["unreachable", "no queue", "without end"],
+)
+def test_what_a_service_did_not_say_is_not_made_up(cli, shop, monkeypatch, settings, said):
+    """What is usual there isn't what holds for this queue."""
+
+    def queue_settings(driver: SQLiteDriver, queue: str) -> QueueSettings | None:
+        if isinstance(settings, Exception):
+            raise settings
+        return settings
+
+    able = SQLiteDriver.capabilities
+    monkeypatch.setattr(
+        SQLiteDriver, "capabilities", lambda *given: replace(able(*given), retention=timedelta(days=14))
+    )
+    monkeypatch.setattr(SQLiteDriver, "queue_settings", queue_settings, raising=False)
+    result = cli("pause", "emails", "--backend", shop.url)
+    assert (0, "queue 'emails' is paused\n", said) == result
+    assert json.loads(cli("pause", "emails", "--backend", shop.url, "--json").out)["retention_seconds"] is None
 
 
 @pytest.mark.parametrize("words", ["pause", "resume"])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from cloudq import App
+from cloudq.cli.send import EXAMPLES
 
 
 def received(folder, queue):
@@ -167,6 +169,18 @@ def test_what_is_refused_is_said_by_the_options_names(cli, folder, options, said
     assert said in result.err
     assert hint is None or hint in result.err
     assert "_key" not in result.err
+
+
+@pytest.mark.parametrize("example", [one for one in EXAMPLES if " --at " in one or " --expires " in one])
+def test_moments_that_are_shown_can_be_pasted(cli, folder, example):
+    """Whatever an example or a hint names is near enough, or over and so due at once."""
+    shown = re.findall(r"--(?:at|expires) \S+", example)
+    for option, hint in (("--at", "?"), ("--expires", "1-1")):
+        refused = cli("send", "t", "--unchecked", option, hint).err
+        shown += re.findall(r"hint: (--\S+ \S+)", refused)
+    assert 3 == len(shown)
+    for words in shown:
+        assert 0 == cli("send", "t", "--unchecked", *words.split()).code, words
 
 
 def test_a_queue_that_the_task_does_not_name_takes_unchecked(cli, shop):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import gc
 import logging
+import re
 import weakref
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from threading import Event
 
 import pytest
 
 from cloudq.app import App
 from cloudq.core.delivery import Delivery, Lease
+from cloudq.core.ending import Ending
 from cloudq.core.failure import Failure
 from cloudq.core.message import Message
 from cloudq.core.outcome import DUPLICATE, Acked, DeadLettered, Expired, Outcome, Retried, Snoozed, Why
@@ -19,7 +22,7 @@ from cloudq.core.policy import Retry
 from cloudq.core.processor import no_time_limit
 from cloudq.core.run_fields import RunFields
 from cloudq.drivers.memory import MemoryDriver
-from cloudq.running.end_log import log_end, log_verdict
+from cloudq.running.end_log import _LEVELS, log_end, log_verdict
 from cloudq.running.processing import processor_of
 
 SOON = datetime(2026, 1, 2, tzinfo=UTC)
@@ -79,6 +82,14 @@ def test_each_end_has_its_word_and_its_level(
     fields = {name: getattr(line, f"cloudq_{name}") for name in ("task", "id", "queue", "attempt")}
     assert {"task": "shop.welcome", "id": "1", "queue": "q", "attempt": 2} == fields
     assert 0 <= line.cloudq_seconds < 60  # type: ignore[attr-defined]
+
+
+def test_the_page_on_logs_has_each_level() -> None:
+    """Whoever filters by level goes by its table."""
+    page = (Path(__file__).parents[3] / "docs/how-to/logs.md").read_text(encoding="utf-8")
+    said = dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", page, re.MULTILINE))
+    words = [ending for ending in Ending if ending is not Ending.RELEASED]  # which has no line
+    assert {one.value: logging.getLevelName(_LEVELS.get(one, logging.DEBUG)).lower() for one in words} == said
 
 
 def test_a_failure_after_the_lease_was_over_counts_for_nothing(caplog: pytest.LogCaptureFixture) -> None:

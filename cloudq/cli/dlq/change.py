@@ -9,9 +9,11 @@ from typing import Annotated, Any
 import msgspec
 from msgspec.structs import replace
 
+from cloudq.cli.dlq.chosen import SHOWN
 from cloudq.cli.options import duration
 from cloudq.cli.parameters import Option
 from cloudq.core.message import Message
+from cloudq.core.printable import shortened
 from cloudq.errors import OptionError, PayloadError
 from cloudq.queues.letters.editing import Change
 
@@ -64,6 +66,8 @@ def change_of(
         raise OptionError(
             "nothing says what to change", hint="--set user_id=42; cloudq dlq redrive sends them unchanged"
         )
+    if task == "":
+        raise OptionError("--task is empty", hint="--task shop.welcome")
     whole = None if payload is None else _object(payload)
     members = dict(_member(text) for text in set_ or ())
     gone = list(unset or ())
@@ -94,14 +98,16 @@ def _changed(payload: Mapping[str, object], members: Mapping[str, object], gone:
 
 
 def _member(text: str) -> tuple[str, object]:
-    name, equals, value = text.partition("=")
+    given, equals, value = text.partition("=")
+    name = shortened(given, SHOWN)
     if not name or not equals:
-        raise OptionError(f"--set {text!r} is not NAME=JSON", hint="--set user_id=42")
+        raise OptionError(f"--set {shortened(text, SHOWN)!r} is not NAME=JSON", hint="--set user_id=42")
     try:
-        return name, msgspec.json.decode(value)
+        return given, msgspec.json.decode(value)
     except (ValueError, RecursionError) as error:
         raise PayloadError(
-            f"--set {name}: the value isn't JSON: {error}", hint=f"a text has its quotes: --set '{name}=\"{value}\"'"
+            f"--set {name}: the value isn't JSON: {error}",
+            hint=f"a text has its quotes: --set '{name}=\"{shortened(value, SHOWN)}\"'",
         ) from error
 
 
@@ -117,5 +123,5 @@ def _object(text: str) -> dict[str, object]:
 def _header(text: str) -> tuple[str, str | None]:
     name, equals, value = text.partition("=")
     if not name:
-        raise OptionError(f"--header {text!r} is not NAME=TEXT", hint="--header tenant=a")
+        raise OptionError(f"--header {shortened(text, SHOWN)!r} is not NAME=TEXT", hint="--header tenant=a")
     return name, value if equals else None

@@ -12,6 +12,7 @@ from cloudq.cli.choosing import one_queue
 from cloudq.cli.output import note, refuse
 from cloudq.cli.parameters import Argument, Option
 from cloudq.core.driver import DeadMessage
+from cloudq.core.printable import shortened
 from cloudq.core.spans import shown
 from cloudq.core.url import parse_url
 from cloudq.errors import ConfigurationError, OptionError
@@ -37,6 +38,8 @@ Vouch = Annotated[
     bool, Option("--vouch", help="Sign also what no key of yours has signed: you vouch for what it says.")
 ]
 
+SHOWN: Final = 100
+"""The most characters of an option's value in an error: it may be a file's content by mistake."""
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -98,10 +101,26 @@ def choice(
         raise ConfigurationError(
             "either KEYs, --where or --all say which dead letters are meant", hint="cloudq dlq list QUEUE"
         )
-    if where is not None and not where.strip():
-        raise OptionError("the condition is empty", hint="--all means all of them")
-    condition = None if where is None else Where.parse(where, now=now)
+    condition = condition_of(where, now, all_of_them="--all")
     return Choice(list(dict.fromkeys(keys)) if keys else None, condition, limit)
+
+
+def condition_of(text: str | None, now: datetime, *, all_of_them: str = "without --where") -> Where | None:
+    """What `--where` says; `None` where it isn't given. An empty one, as of a variable that isn't set, is a slip.
+
+    Args:
+        text: What was given.
+        now: When the command began.
+        all_of_them: What to say in its place if all are meant.
+
+    Raises:
+        OptionError: It is empty, or means nothing.
+    """
+    if text is None:
+        return None
+    if not text.strip():
+        raise OptionError("the condition is empty", hint=f"{all_of_them} means all of them")
+    return Where.parse(text, now=now)
 
 
 def rate_of(text: str | None) -> float | None:
@@ -118,7 +137,7 @@ def rate_of(text: str | None) -> float | None:
     except (ValueError, KeyError):
         rate = 0.0
     if not 0 < rate < float("inf"):
-        raise OptionError(f"--rate {text!r} is no rate above 0", hint="--rate 50/s, --rate 100/m")
+        raise OptionError(f"--rate {shortened(text, SHOWN)!r} is no rate above 0", hint="--rate 50/s, --rate 100/m")
     return rate
 
 

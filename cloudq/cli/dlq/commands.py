@@ -10,7 +10,18 @@ from typing import Annotated, Final
 import msgspec
 
 from cloudq.cli.choosing import any_app, queues_of
-from cloudq.cli.dlq.chosen import All, Condition, Keys, Limit, choice, place, tell_hidden, tell_missing, tell_unseen
+from cloudq.cli.dlq.chosen import (
+    All,
+    Condition,
+    Keys,
+    Limit,
+    choice,
+    condition_of,
+    place,
+    tell_hidden,
+    tell_missing,
+    tell_unseen,
+)
 from cloudq.cli.dlq.text import as_json, in_words, moment, reason_of, show
 from cloudq.cli.failures import FAILED
 from cloudq.cli.options import Backend, Debug, Json, NamedApp, Queue, queue_name
@@ -61,7 +72,7 @@ def list_(
     if groups and after is not None:
         raise ConfigurationError("--groups counts all, so it has no place to go on from", hint="leave --after out")
     with any_app(app, backend, wanted=queue is None) as chosen:
-        condition = None if where is None else Where.parse(where, now=chosen.app.clock.now())
+        condition = condition_of(where, chosen.app.clock.now())
         names = queues_of(chosen, [] if queue is None else [queue_name(queue)])
         if after is not None and len(names) > 1:
             raise ConfigurationError(

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, BinaryIO, Final
 
-from cloudq.cli.dlq.chosen import Condition, DryRun, Limit, Rate, Vouch, place, rate_of, tell_unseen
+from cloudq.cli.dlq.chosen import Condition, DryRun, Limit, Rate, Vouch, condition_of, place, rate_of, tell_unseen
 from cloudq.cli.dlq.repair import operator
 from cloudq.cli.dlq.report import end, watched
 from cloudq.cli.options import Backend, Debug, Json, NamedApp, Queue
 from cloudq.cli.output import is_terminal, note, progress, refuse_closed, write_bytes
 from cloudq.cli.parameters import Argument, Option
 from cloudq.errors import ConfigurationError, OptionError
-from cloudq.queues.dead_letters import Redriven, Where
+from cloudq.queues.dead_letters import Redriven
 from cloudq.queues.letters.exchange import LONGEST_LINE
 
 EXPORT_EXAMPLES: Final = (
@@ -26,6 +27,9 @@ IMPORT_EXAMPLES: Final = (
     "cloudq dlq import emails emails.jsonl --rate 50/s",
     "cloudq dlq import emails - < edited.jsonl",
 )
+
+# Of UTF-8 and of UTF-16: what PowerShell's > writes. It may have changed a body by that, so it isn't read all the same.
+_MARKS: Final = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 File = Annotated[str, Argument(metavar="FILE", help="What an export wrote; - for stdin.", show_default=False)]
 FromLine = Annotated[
@@ -48,7 +52,7 @@ def export(
     """Write dead letters to stdout, a JSON object a line, their bodies byte for byte. Takes none, changes nothing."""
     refuse_closed(sys.stdout, "stdout")
     with place(queue, app, backend) as at:
-        condition = None if where is None else Where.parse(where, now=at.now)
+        condition = condition_of(where, at.now)
         count = 0
         with progress("exporting", 0) as more:
             for line in at.letters.export(condition, limit=limit, after=after):
@@ -120,6 +124,9 @@ class _Lines:
 
     Attributes:
         number: Of the latest.
+
+    Raises:
+        OptionError: While they are read: they aren't in UTF-8 as an export writes it.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -129,6 +136,11 @@ class _Lines:
     def __iter__(self) -> Iterator[bytes]:
         while line := self._stream.readline(LONGEST_LINE + 1):
             self.number += 1
+            if self.number == 1 and line.startswith(_MARKS):
+                raise OptionError(
+                    "it isn't as an export wrote it: it begins with a byte order mark, so a shell wrote it anew",
+                    hint="export it to plain UTF-8, in PowerShell by: cmd /c 'cloudq dlq export QUEUE > FILE'",
+                )
             if len(line) > LONGEST_LINE and not line.endswith(b"\n"):
                 self._skip()
             yield line

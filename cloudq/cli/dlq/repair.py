@@ -211,6 +211,8 @@ def purge(
                 write_json({"queue": at.name, "deleted": 0, "chosen": len(wanted), "dry_run": True})
             else:
                 write(f"{len(wanted):,} dead letters of queue {at.name!r} would be deleted; nothing was changed")
+            if missing:
+                raise SystemExit(FAILED)
             return
         if wanted:
             confirm_or_exit(

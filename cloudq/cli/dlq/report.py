@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from cloudq.cli.failures import FAILED
+from cloudq.cli.failures import FAILED, UNREACHABLE, exit_code
 from cloudq.cli.output import note, progress, write, write_json
 from cloudq.queues.dead_letters import Redriven
 
@@ -64,7 +64,7 @@ def tell_errors(errors: Sequence[Exception]) -> None:
 
 
 def end(name: str, done: Redriven, meant: int, *, said: str, json: bool, dry_run: bool = False) -> None:
-    """Reports the result, and ends with exit code 1 unless all were sent.
+    """Reports the result, and ends with exit code 1 unless all were sent; with 3 if only the backend is at fault.
 
     Args:
         name: The queue.
@@ -86,5 +86,7 @@ def end(name: str, done: Redriven, meant: int, *, said: str, json: bool, dry_run
         write(f"{done.chosen - len(done.errors):,} of {meant:,} would be sent to queue {name!r}; nothing was changed")
     else:
         write(f"{said} {done.redriven:,} of {meant:,} dead letters of queue {name!r}")
+    if done.errors and all(exit_code(error) == UNREACHABLE for error in done.errors):
+        raise SystemExit(UNREACHABLE)
     if done.errors or (left and not dry_run) or done.chosen < meant:
         raise SystemExit(FAILED)

@@ -57,6 +57,7 @@ def test_the_rest_of_a_message() -> None:
         ({"idempotency_key": "k", "no_idempotency_key": True}, OptionError, "exclude each other"),
         ({"expires": "1h", "no_expiry": True}, OptionError, "exclude each other"),
         ({"expires": "soon"}, OptionError, "no length of time"),
+        ({"task": ""}, OptionError, "--task is empty"),
         ({"set_": ["a"]}, OptionError, "not NAME=JSON"),
         ({"set_": ["=1"]}, OptionError, "not NAME=JSON"),
         ({"set_": ["name=Bob"]}, PayloadError, "isn't JSON"),
@@ -77,6 +78,14 @@ def test_a_text_is_told_its_quotes() -> None:
     with pytest.raises(PayloadError) as raised:
         changed(set_=["name=Bob"])
     assert "--set 'name=\"Bob\"'" in (raised.value.hint or "")
+
+
+@pytest.mark.parametrize("text", ["x" * 10_000, "a=" + "x" * 10_000, "x" * 10_000 + "=a"])
+def test_of_a_very_long_value_the_beginning_is_shown(text: str) -> None:
+    """In what is wrong, and in what to do."""
+    with pytest.raises((OptionError, PayloadError)) as raised:
+        changed(set_=[text])
+    assert len(f"{raised.value}{raised.value.hint}") < 600
 
 
 def test_an_expiry_is_moved_or_taken_off() -> None:

@@ -28,6 +28,13 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
     assert "--rate 50/s" in (raised.value.hint or "")
 
 
+def test_of_a_very_long_rate_the_beginning_is_shown() -> None:
+    """It may be a file's content by mistake."""
+    with pytest.raises(OptionError) as raised:
+        rate_of("x" * 10_000)
+    assert len(str(raised.value)) < 300
+
+
 @pytest.mark.parametrize(
     ("keys", "where", "every"), [(None, None, False), (["1"], None, True), (["1"], "id=1", False), (None, "id=1", True)]
 )

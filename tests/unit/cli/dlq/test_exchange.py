@@ -44,6 +44,14 @@ def test_an_export_of_some(cli, three):
     assert three[1:2] == keys_of(cli("dlq", "export", "emails", "--after", three[0], "--limit", "1"))
 
 
+def test_an_export_of_an_empty_condition_is_2(cli, three):
+    """`--where "$UNSET"` doesn't mean all of them, as little as with the other verbs; nor does it to list."""
+    for verb in ("export", "list"):
+        result = cli("dlq", verb, "emails", "--where", "")
+        assert (2, "") == (result.code, result.out)
+        assert "the condition is empty" in result.err
+
+
 def keys_of(result):
     return [json.loads(line)["key"] for line in result.out.splitlines()]
 
@@ -135,6 +143,16 @@ def test_a_line_behind_the_end_is_2(cli, folder, exported):
     result = cli("dlq", "import", "emails", str(exported), "--from-line", "5")
     assert (2, "") == (result.code, result.out)
     assert "--from-line 5 is behind the last line, 3" in result.err
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_what_powershell_wrote_is_told(cli, folder, exported, encoding):
+    """And nothing of it is imported: what it decoded and wrote anew may be another text."""
+    exported.write_text(exported.read_text(), encoding)
+    result = cli("dlq", "import", "emails", str(exported))
+    assert (2, "", 0) == (result.code, result.out, stats(folder).ready)
+    assert "begins with a byte order mark" in result.err
+    assert "PowerShell" in result.err
 
 
 def test_a_line_without_end_is_not_held(cli, folder, exported, monkeypatch):

@@ -127,6 +127,8 @@ def test_purge_what_isnt_there(cli, folder, three):
     """A key that none has ends with 1 and deletes no other; nothing is asked for nothing."""
     result = cli("dlq", "purge", "emails", "999")
     assert (1, "deleted 0 dead letters of queue 'emails'\n", 3) == (*result[:2], stats(folder).dead)
+    assert 1 == cli("dlq", "purge", "emails", three[0], "999", "--dry-run").code
+    assert 0 == cli("dlq", "purge", "emails", three[0], "--dry-run").code
 
 
 def test_purge_of_what(cli, folder, three):

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from cloudq.cli.dlq.report import end, tell_errors, watched
+from cloudq.errors import BackendUnavailable
 from cloudq.queues.dead_letters import Redriven
 
 
@@ -38,6 +39,13 @@ def test_all_were_sent(capsys: pytest.CaptureFixture[str]) -> None:
 def test_not_all_were_sent(capsys: pytest.CaptureFixture[str], done: Redriven, meant: int) -> None:
     """Some were taken by others, weren't there, failed, or may be in both places: 1."""
     assert 1 == ended(capsys, done, meant)[0]
+
+
+def test_an_unreachable_backend_is_3(capsys: pytest.CaptureFixture[str]) -> None:
+    """As with every other command; where something else failed, too, it is 1."""
+    down = BackendUnavailable("line 1: no answer")
+    assert 3 == ended(capsys, Redriven(redriven=0, chosen=2, errors=(down, down)), 2)[0]
+    assert 1 == ended(capsys, Redriven(redriven=0, chosen=2, errors=(down, ValueError("x"))), 2)[0]
 
 
 def test_for_a_program(capsys: pytest.CaptureFixture[str]) -> None:

@@ -253,7 +253,7 @@ class TakesOneOwnersClaimForAnothers(MemoryStore):
 
 
 class NotesOfNoVersion(MemoryNotes):
-    """The last writer wins, whatever it has seen; on a server that is some way off, so that all read before one writes."""
+    """The last writer wins, whatever it has seen. It is some way off, so that all have read before one writes."""
 
     def read(self, name: str) -> Note | None:
         note = super().read(name)

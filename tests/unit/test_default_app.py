@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -25,7 +26,8 @@ def test_the_packages_functions_are_the_default_apps_methods():
         await cloudq.asend(task, {"n": 3})
         await cloudq.asend_many([task.call(4)])
 
-    assert cloudq.outbox_in(sqlite3.connect(":memory:"))._sends.eager is default._eager
+    with closing(sqlite3.connect(":memory:")) as connection:
+        assert cloudq.outbox_in(connection)._sends.eager is default._eager
     with in_memory(default):
         cloudq.send(task, {"n": 1})
         cloudq.send_many([task.call(2)])

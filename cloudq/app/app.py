@@ -136,6 +136,8 @@ class App(Pausing):
 
         It is called where that is decided, in the thread or on the loop that ran the task, before the dead letter is
         stored: keep it short, and expect a message twice where a process dies in between. What it raises is logged.
+        With child processes, the parent calls it for a task that ran nowhere, or whose process died, and calls no
+        `on_start`.
         Of what the backend dead-letters by itself nobody learns.
 
         Raises:

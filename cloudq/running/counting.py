@@ -15,7 +15,7 @@ def metrics_of(app: App) -> Metrics:
     """Has what the app does from now on counted. To be called before an edge is made, which asks who observes.
 
     Raises:
-        ConfigurationError: prometheus-client isn't installed.
+        ConfigurationError: prometheus-client isn't installed, or can't count where its environment tells it to.
     """
     from cloudq import __version__
 
@@ -26,9 +26,15 @@ def metrics_of(app: App) -> Metrics:
             f"serving metrics needs the module {error.name!r}, which isn't installed",
             hint="pip install 'cloudq[prometheus]'",
         ) from error
-    metrics = Metrics(known=app.runtime.handlers, version=__version__)
-    for task in app.tasks.values():
-        for queue in task.queues:
-            metrics.expect(queue, task.name)
+    try:
+        metrics = Metrics(known=app.runtime.handlers, version=__version__)
+        for task in app.tasks.values():
+            for queue in task.queues:
+                metrics.expect(queue, task.name)
+    except OSError as error:  # under that variable it counts in files
+        raise ConfigurationError(
+            f"prometheus-client can't count in the folder of PROMETHEUS_MULTIPROC_DIR: {error}",
+            hint="unset PROMETHEUS_MULTIPROC_DIR, as cloudq's metrics need no files, or make the folder",
+        ) from error
     app.observe(metrics)
     return metrics

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import http.client
+import socket
+import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from cloudq.errors import OptionError
 
-# A page is answered at once, or by nobody: what waits for long holds up the whole view.
+# A page is answered at once and whole, or by nobody: what waits for long holds up the whole view.
 PATIENCE: Final = timedelta(seconds=2)
 # Of a page; one with a thousand queues has a tenth of it.
 MOST_BYTES: Final = 1024 * 1024
@@ -47,6 +49,37 @@ class _Page(msgspec.Struct):
     queues: dict[str, str] = {}
 
 
+class _Socket(socket.socket):
+    """One that is read until a deadline, in however many pieces.
+
+    Attributes:
+        ends: The deadline, by `time.monotonic`.
+    """
+
+    ends: float
+
+    def recv_into(self, *args: Any, **options: Any) -> int:
+        """As any socket's, with the time that is left."""
+        left = self.ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self.settimeout(left)
+        return super().recv_into(*args, **options)
+
+
+class _Connection(http.client.HTTPConnection):
+    """One whose timeout is that of the whole answer."""
+
+    def connect(self) -> None:
+        """Connects; the time for the answer begins here."""
+        ends = time.monotonic() + PATIENCE.total_seconds()
+        super().connect()
+        bounded = _Socket(fileno=self.sock.detach())
+        bounded.ends = ends
+        bounded.settimeout(PATIENCE.total_seconds())
+        self.sock = bounded
+
+
 def worker_address(text: str) -> str:
     """The address in `HOST:PORT`, or that of this machine in a bare `PORT`, if it is one.
 
@@ -65,7 +98,7 @@ def worker_address(text: str) -> str:
 def ask(address: str) -> WorkerNow:
     """What the worker there says now. Never raises: whatever goes wrong is in the answer."""
     host, _, port = address.rpartition(":")
-    connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=PATIENCE.total_seconds())
+    connection = _Connection(host.strip("[]"), int(port), timeout=PATIENCE.total_seconds())
     try:
         connection.request("GET", "/readyz")
         body = connection.getresponse().read(MOST_BYTES + 1)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from prometheus_client import values
 
 from cloudq.app import App
 from cloudq.errors import ConfigurationError
@@ -36,3 +38,15 @@ def test_without_the_library_it_says_what_to_install(app: App, monkeypatch: pyte
     with pytest.raises(ConfigurationError, match="prometheus_client") as caught:
         metrics_of(app)
     assert "pip install 'cloudq[prometheus]'" == caught.value.hint
+
+
+def test_a_folder_for_counts_that_is_not_there_is_named(
+    app: App, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """prometheus-client's own error names a file that nobody knows."""
+    missing = str(tmp_path / "missing")
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", missing)
+    monkeypatch.setattr(values, "ValueClass", values.MultiProcessValue())
+    with pytest.raises(ConfigurationError, match="in the folder of PROMETHEUS_MULTIPROC_DIR") as caught:
+        metrics_of(app)
+    assert missing in caught.value.message

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -66,6 +68,32 @@ def test_one_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(workers, "PATIENCE", workers.PATIENCE / 100)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         assert "timed out" in (ask(f"127.0.0.1:{silent.getsockname()[1]}").unreachable or "")
+
+
+def test_one_whose_page_drips_in_is_not_waited_for_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole answer has one deadline, and not each of its bytes."""
+    monkeypatch.setattr(workers, "PATIENCE", workers.PATIENCE / 4)
+    done = threading.Event()
+
+    def drip(listening: socket.socket) -> None:
+        client, _ = listening.accept()
+        with client, suppress(OSError):
+            client.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+            for _ in range(50):
+                if done.wait(0.1):
+                    break
+                client.sendall(b" ")
+
+    with socket.create_server(("127.0.0.1", 0)) as slow:
+        thread = threading.Thread(target=drip, args=(slow,))
+        thread.start()
+        began = time.monotonic()
+        said = ask(f"127.0.0.1:{slow.getsockname()[1]}").unreachable
+        took = time.monotonic() - began
+        done.set()
+        thread.join(10)
+    assert "timed out" in (said or "")
+    assert took < 4
 
 
 @pytest.mark.parametrize(

@@ -176,12 +176,14 @@ def _nothing_there(app: App) -> str | None:
     if where.scheme != "sqlite":
         return None
     from cloudq.drivers.sqlite.url import settings_of
+    from cloudq.sqlite_file.opening import refuse_fragment
 
     settings_of(where)  # refuses what is wrong with the URL, as opening it would
     file = Path(where.path).absolute()
     # Where the folder isn't there either, the driver says so.
     if file.parent.is_dir() and not os.path.lexists(file):
         return f"{file} doesn't exist"
+    refuse_fragment(file)  # before the driver, which takes its lock first, and so makes files beside it
     return f"{file} is empty" if file.is_file() and file.stat().st_size == 0 else None
 
 

@@ -263,6 +263,15 @@ def test_a_look_writes_nothing_into_an_empty_file(cli, shop, command, monkeypatc
     assert ([file], 0) == (list(shop.path.glob("empty*")), file.stat().st_size)
 
 
+def test_a_look_makes_no_files_beside_what_is_no_database(cli, folder):
+    """It is refused, with its name, before a lock is taken."""
+    (folder.path / "notes.db").write_text("no database\n")
+    result = cli("doctor", "q", "--backend", "sqlite:///notes.db")
+    assert 3 == result.code
+    assert "notes.db isn't an intact cloudq database: it has only 12 bytes" in result.err
+    assert ["notes.db"] == [file.name for file in folder.path.glob("notes*")]
+
+
 def test_an_empty_look_is_that_of_an_empty_database(cli, folder):
     """A program gets the same answer from a database that doesn't exist as from one that is empty."""
     missing = cli("stats", "--queue", "q", "--json", "--backend", "sqlite:///typo.db")

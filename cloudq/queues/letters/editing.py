@@ -6,7 +6,7 @@ worker that requires signatures would refuse it, and one that only warns would b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final, Protocol
 
 from msgspec.structs import replace
@@ -17,6 +17,7 @@ from cloudq.core.delivery import Delivery
 from cloudq.core.driver import DeadMessage
 from cloudq.core.fingerprint import fingerprint
 from cloudq.core.message import Message
+from cloudq.core.printable import shortened
 from cloudq.core.redriving import Edit, with_edit
 from cloudq.core.signatures import fault_in
 from cloudq.core.signing_keys import SigningKey, SigningKeys
@@ -28,6 +29,11 @@ Change = Callable[[Message], Message]
 
 EDITABLE: Final = ("task", "payload", "idempotency_key", "fairness_key", "headers", "expires_at")
 """What of a message an edit may change. Id, source and time say whose it is; its order is its sender's."""
+LONGEST_KEY: Final = 512
+"""Of a key that an edit gives: as long as one of a send."""
+
+# Of a wrong name or key, in an error.
+_SHOWN: Final = 60
 
 
 class KnownTasks(Protocol):
@@ -110,7 +116,7 @@ class Editor:
 
         Raises:
             CloudqError: It can't be decoded, or couldn't be any more; may not be signed here; or is changed in what may
-                not change, or in nothing; or its task, where that is known, wouldn't take it.
+                not change, in nothing, or to what no send takes; or its task, where that is known, wouldn't take it.
         """
         message = delivery.message
         if message is None:
@@ -129,6 +135,7 @@ class Editor:
             )
         if not what:
             raise OptionError(f"{message.id}: the edit changes nothing of it", hint="redrive it as it is")
+        self._refuse_meaningless(after, what)
         self._means.tasks.check_payload(after)
         edit = Edit(at=self._clock.now(), by=self._by, what=what, was=self._means.tasks.fingerprint_of(before).hex())
         if not dry_run:
@@ -136,6 +143,26 @@ class Editor:
         edited = with_edit(replace(after, sealed=None), edit)
         wire.decode(wire.encode(edited), edited.queue)  # else a worker would find that it can't be
         return edited
+
+    def _refuse_meaningless(self, after: Message, what: Collection[str]) -> None:
+        """Refuses a change that a send would refuse. What was so before, and isn't changed, may stay."""
+        if "task" in what and (not after.task or not after.task.isprintable()):
+            raise OptionError(f"{after.id}: {shortened(repr(after.task), _SHOWN)} is no name of a task")
+        for name in ("idempotency_key", "fairness_key"):
+            key = getattr(after, name)
+            if name in what and key is not None and not (0 < len(key) <= LONGEST_KEY and "\0" not in key):
+                raise OptionError(
+                    f"{after.id}: its {name} can't be {shortened(repr(key), _SHOWN)}",
+                    hint=f"a text of 1 to {LONGEST_KEY} characters without NUL, or none",
+                )
+        expires = after.expires_at
+        if "expires_at" not in what or expires is None:
+            return
+        if expires.utcoffset() is None or expires <= self._clock.now():
+            raise OptionError(
+                f"{after.id}: its expires_at can't be {expires.isoformat()}: it would be over at once",
+                hint="a moment to come, with its offset from UTC",
+            )
 
     def _where_it_was(self, message: Message, after: Message) -> Message:
         """A payload that lay in the store for large ones lies there again, under another name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from cloudq.core.signatures import sign
 from cloudq.core.signing_keys import SigningKey, SigningKeys
 from cloudq.errors import CloudqError, ConfigurationError, OptionError, PayloadError, UndecodableError, UnsupportedError
 from cloudq.queues.claim_check import ClaimCheck, load_payload, referring
-from cloudq.queues.letters.editing import EDITABLE, Change, Editor, Means, NoTasks, refuse_unsigned, tried
+from cloudq.queues.letters.editing import EDITABLE, LONGEST_KEY, Change, Editor, Means, NoTasks, refuse_unsigned, tried
+from cloudq.tasks.keys import MAX_KEY
 from cloudq.testing import FakeClock
 from tests.unit.queues.letters.letters import NOW, a_letter, a_message
 
@@ -58,7 +60,7 @@ def test_what_may_change() -> None:
         "idempotency_key": "k",
         "fairness_key": "f",
         "headers": {"a": "b"},
-        "expires_at": NOW,
+        "expires_at": NOW + timedelta(days=1),
     }
     assert set(EDITABLE) == set(changes)
     for name, value in changes.items():
@@ -81,6 +83,35 @@ def test_what_cannot_be_decoded_cannot_be_edited() -> None:
     with pytest.raises(UndecodableError, match="can't be edited") as raised:
         editor(set_n).edit(a_letter(body=b"\xff"))
     assert "export" in (raised.value.hint or "")
+
+
+MEANINGLESS = [
+    {"task": ""},
+    {"task": "bad\x1b[31m"},
+    {"idempotency_key": ""},
+    {"idempotency_key": "k" * (LONGEST_KEY + 1)},
+    {"idempotency_key": "a\0b"},
+    {"fairness_key": ""},
+    {"expires_at": NOW},
+    {"expires_at": (NOW + timedelta(days=1)).replace(tzinfo=None)},
+]
+
+
+@pytest.mark.parametrize("change", MEANINGLESS, ids=lambda change: next(iter(change)))
+def test_what_no_send_takes_is_no_edit(change: dict[str, object]) -> None:
+    """A key that is none, a task's name that is none, a moment that is over: it would be gone at once."""
+    with pytest.raises(OptionError):
+        editor(lambda message: replace(message, **change)).edit(a_letter())
+    assert LONGEST_KEY == MAX_KEY
+
+
+def test_what_was_so_before_may_stay() -> None:
+    """Only what is changed has to mean something; and a key, or a moment to come, may be taken away or given."""
+    before = a_letter(a_message(idempotency_key="", expires_at=NOW - timedelta(days=1), payload={"n": 1}))
+    assert "" == editor(set_n).edit(before).idempotency_key
+    later = NOW + timedelta(seconds=1)
+    for change in ({"idempotency_key": None}, {"expires_at": None}, {"expires_at": later}):
+        editor(lambda message, change=change: replace(message, **change)).edit(before)  # type: ignore[misc]
 
 
 class Tasks(NoTasks):

@@ -172,12 +172,19 @@ _CHATTY: Final = ("azure", "botocore")  # SDKs
 _FORMATTERS: Final = {"text": TextFormatter, "json": JsonFormatter}
 
 
+class _Handler(logging.StreamHandler[TextIO]):
+    """The one that `configure` adds, told from an app's by its class."""
+
+
 def configure(
     format: LogFormat = "text",  # noqa: A002 - the option's own name
     level: str | int = "INFO",
     redact: Redact = mask_secrets,
 ) -> None:
-    """Sends all log lines of the process to stderr, and Python's warnings. Replaces what was configured before.
+    """Sends all log lines of the process to stderr, and Python's warnings.
+
+    In place of what the root logger had to write to the terminal with: its handler from an earlier call, and those of
+    `logging.basicConfig` and their like. Any other handler, a file's or a collector's, is the app's and stays.
 
     Args:
         format: `text` or `json`.
@@ -192,15 +199,31 @@ def configure(
     number = level if isinstance(level, int) else logging.getLevelNamesMapping().get(level.upper())
     if number is None:
         raise ConfigurationError(f"there is no log level {level!r}", hint="debug, info, warning, error or critical")
-    handler = logging.StreamHandler(sys.stderr)
+    root = logging.getLogger()
+    for before in [handler for handler in root.handlers if _only_writes_to_the_terminal(handler)]:
+        root.removeHandler(before)
+        before.close()
+    handler = _Handler(sys.stderr)
     handler.setFormatter(_FORMATTERS[format](redact))
-    logging.basicConfig(level=number, handlers=[handler], force=True)
+    root.addHandler(handler)
+    root.setLevel(number)
     carry_run_fields()
     _enable_own_loggers()
     warnings.showwarning = _log_warning
     # At INFO they log where each client's credentials came from, and every link and request.
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING if number == logging.INFO else logging.NOTSET)
+
+
+def _only_writes_to_the_terminal(handler: logging.Handler) -> bool:
+    """Whether with it beside ours each line would be there twice, and nothing is lost without it."""
+    if isinstance(handler, _Handler):
+        return True
+    # One that has an `emit` of its own may send elsewhere, whatever stream it was made with.
+    if not isinstance(handler, logging.StreamHandler) or type(handler).emit is not logging.StreamHandler.emit:
+        return False
+    terminal = (sys.stderr, sys.stdout, sys.__stderr__, sys.__stdout__)
+    return any(handler.stream is stream for stream in terminal)
 
 
 def _enable_own_loggers() -> None:

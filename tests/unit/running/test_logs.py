@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import date, datetime
+from pathlib import Path
+from typing import TextIO
 
 import pytest
 import structlog
@@ -426,3 +428,46 @@ def test_a_level_s_name_is_one_line() -> None:
             logging.makeLogRecord({"name": "bank", "levelno": 35, "levelname": "NO\nTE", "msg": "odd"})
         )
     assert written.getvalue().endswith(" NO\\nTE bank: odd\n")
+
+
+class Collector(logging.StreamHandler[TextIO]):
+    """Such as an app writes: made with the default stream, which it doesn't use."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record.getMessage())
+
+
+def test_an_apps_own_handlers_stay(tmp_path: Path) -> None:
+    """A file's, a collector's: they have each line, once, by their own format, however often it is set up."""
+    root = logging.getLogger()
+    with stderr() as written:
+        file, collector = logging.FileHandler(tmp_path / "mine.log"), Collector()
+        try:
+            for handler in (file, collector):
+                root.addHandler(handler)
+            configure("json")
+            configure("json")
+            logging.getLogger("cloudq.worker").info("started")
+        finally:
+            file.close()
+    assert ["started"] == collector.said
+    assert "started\n" == (tmp_path / "mine.log").read_text()
+    [line] = written.getvalue().splitlines()
+    assert "started" == json.loads(line)["message"]
+
+
+@pytest.mark.parametrize("stream", ["stderr", "stdout"])
+def test_what_else_writes_to_the_terminal_is_replaced(stream: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`logging.basicConfig` of an app, a formatter of its own or not: each line is there once, in the asked format."""
+    with stderr() as written:
+        monkeypatch.setattr(sys, "stdout", written)
+        logging.basicConfig(stream=getattr(sys, stream), format="theirs: %(message)s")
+        configure("text")
+        logging.getLogger("bank").warning("paid")
+        monkeypatch.undo()
+    [line] = written.getvalue().splitlines()
+    assert line.endswith(" WARNING bank: paid")

@@ -80,13 +80,17 @@ def test_full_disk_at_the_end_is_1(monkeypatch, capsys):
     ids=["no app", "no module", "no level", "no option", "relay", "unexpected"],
 )
 def test_what_goes_wrong_at_the_start_is_one_json_line_each(cli, shop, words, code, said):
-    """With the exit code; an error of ours with its hint and its code, one that nobody expected with its traceback."""
+    """With the exit code; an error of ours with its hint and its code, one that nobody expected with its traceback.
+
+    A hook that fails is named by a line before it.
+    """
     broken = "from shop import app\n@app.on_start\ndef divide() -> None:\n    1 // 0\n"
     (shop.path / "broken.py").write_text(broken)
     result = cli(*words)
     assert (code, "") == (result.code, result.out)
     lines = [json.loads(line) for line in result.err.splitlines()]
-    [line] = [line for line in lines if line["level"] == "error"]
+    *before, line = [line for line in lines if line["level"] == "error"]
+    assert (["on_start: divide failed"] if "broken" in words else []) == [one["message"] for one in before]
     assert said.lower() in line["message"].lower()
     assert code == line["exit_code"]
     if said == "ZeroDivisionError":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Final
@@ -22,6 +21,7 @@ from cloudq.cli.dlq.chosen import (
     tell_missing,
     tell_unseen,
 )
+from cloudq.cli.dlq.going_on import Options, command
 from cloudq.cli.dlq.text import as_json, in_words, moment, reason_of, show
 from cloudq.cli.failures import FAILED
 from cloudq.cli.options import Backend, Debug, Json, NamedApp, Queue, queue_name
@@ -78,6 +78,13 @@ def list_(
             raise ConfigurationError(
                 "--after needs a queue: a key is the place in one queue's list", hint="name the queue"
             )
+        again: Options = {
+            "--where": where,
+            "--limit": None if limit == PAGE else limit,
+            "--app": app,
+            "--backend": backend,
+            "--json": json,
+        }
         rows: list[Row] = []
         for name in names:
             letters = chosen.app.queue(name).dead_letters
@@ -85,7 +92,7 @@ def list_(
             if groups:
                 rows += _groups(name, letters, condition, limit, json=json)
             else:
-                rows += _list(name, letters, condition, limit, after, json=json)
+                rows += _list(name, letters, condition, limit, after, again=again, json=json)
     if json:
         return
     if rows:
@@ -98,7 +105,14 @@ _COLUMNS: Final = ("queue", "key", "task", "dead since", "attempts", "reason")
 
 
 def _list(
-    name: str, letters: DeadLetters, where: Where | None, limit: int, after: str | None, *, json: bool
+    name: str,
+    letters: DeadLetters,
+    where: Where | None,
+    limit: int,
+    after: str | None,
+    *,
+    again: Options,
+    json: bool,
 ) -> list[Row]:
     """Page by page, so that a list of any length needs one page of memory, but for the rows of its table."""
     rows: list[Row] = []
@@ -110,8 +124,7 @@ def _list(
         else:
             rows.append(_row(name, dead))
     if last is not None and limit and next(letters.select(where, limit=1, after=last), None) is not None:
-        condition = "" if where is None else f"--where {shlex.quote(where.text)} "
-        note(f"there are more: cloudq dlq list {name} {condition}--after {last}")
+        note(f"there are more: {command('list', name, options={**again, '--after': last})}")
     else:
         tell_unseen(letters)
     return rows

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Annotated, BinaryIO, Final
 
 from cloudq.cli.dlq.chosen import Condition, DryRun, Limit, Rate, Vouch, condition_of, place, rate_of, tell_unseen
+from cloudq.cli.dlq.going_on import Options, command
 from cloudq.cli.dlq.repair import operator
-from cloudq.cli.dlq.report import end, watched
+from cloudq.cli.dlq.report import NOTHING_LEFT, end, watched
 from cloudq.cli.options import Backend, Debug, Json, NamedApp, Queue
 from cloudq.cli.output import is_terminal, note, progress, refuse_closed, write_bytes
 from cloudq.cli.parameters import Argument, Option
@@ -91,8 +92,22 @@ def import_(
         total = 0 if file == "-" else _count(Path(file))
         reached = from_line
 
-        def go_on() -> str:
-            return f"cloudq dlq import {at.name} {file} --from-line {reached}"
+        def go_on(done: Redriven) -> str:
+            left = None if limit is None else limit - done.chosen
+            if left == 0:
+                return NOTHING_LEFT
+            options: Options = {
+                "--from-line": reached,
+                "--limit": left,
+                "--rate": rate,
+                "--dry-run": dry_run,
+                "--vouch": vouch,
+                "--app": app,
+                "--backend": backend,
+                "--json": json,
+            }
+            more = " with the same lines on stdin" if file == "-" else ""
+            return command("import", at.name, file, options=options) + more
 
         with watched("importing", total, go_on) as watch:
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import shlex
 import socket
 import sys
 from typing import Annotated, Final
@@ -37,8 +36,9 @@ from cloudq.cli.dlq.chosen import (
     tell_missing,
     tell_unseen,
 )
+from cloudq.cli.dlq.going_on import Options, command
 from cloudq.cli.dlq.moving import move_all
-from cloudq.cli.dlq.report import end, watched
+from cloudq.cli.dlq.report import NOTHING_LEFT, end, watched
 from cloudq.cli.failures import FAILED
 from cloudq.cli.options import Backend, Debug, Json, NamedApp, Queue, Yes, queue_name
 from cloudq.cli.output import confirm, confirm_or_exit, is_terminal, note, progress, write, write_json
@@ -117,7 +117,8 @@ def redrive(
             done = Redriven(redriven=0, chosen=len(there))
         else:
             _ask("Send", at, there, meant, yes=yes)
-            with watched("redriving", len(there), lambda: _again(at, meant, "redrive", limit)) as watch:
+            how: Options = {"--rate": rate, "--yes": yes, "--app": app, "--backend": backend, "--json": json}
+            with watched("redriving", len(there), lambda done: _again(at, meant, "redrive", done, how=how)) as watch:
                 done = at.letters.redrive(there, rate=pace, progress=watch.update)
         end(at.name, done, len(there) + missing, said="redrove", json=json, dry_run=dry_run)
 
@@ -176,8 +177,12 @@ def edit(
             done = at.letters.edit(change, there, by=by, vouch=vouch, dry_run=True)
         else:
             _ask("Edit and send", at, there, meant, yes=yes)
+            how: Options = {"--rate": rate, "--vouch": vouch, "--yes": yes}
+            how = {**how, "--app": app, "--backend": backend, "--json": json}
             with watched(
-                "editing", len(there), lambda: _again(at, meant, "edit", limit, " with the same changes")
+                "editing",
+                len(there),
+                lambda done: _again(at, meant, "edit", done, how=how, more=" with the same changes"),
             ) as watch:
                 done = at.letters.edit(change, there, by=by, rate=pace, vouch=vouch, progress=watch.update)
         end(at.name, done, len(there) + missing, said="edited and sent", json=json, dry_run=dry_run)
@@ -268,14 +273,16 @@ def _ask(doing: str, at: Place, there: list[str], meant: Choice, *, yes: bool) -
         raise SystemExit(FAILED)
 
 
-def _again(at: Place, meant: Choice, verb: str, limit: int | None, more: str = "") -> str:
+def _again(at: Place, meant: Choice, verb: str, done: Redriven, *, how: Options, more: str = "") -> str:
     """The command that does the rest: not what died again since this one began."""
     if meant.keys is not None:
         return f"the same command: what was sent is no longer here{more}"
     before = f"dead<{at.now:%Y-%m-%dT%H:%M:%S.%fZ}"
     condition = before if meant.where is None else f"{meant.where.text} {before}"
-    limited = "" if limit is None else f" --limit {limit}"
-    return f"cloudq dlq {verb} {at.name} --where {shlex.quote(condition)}{limited}{more}"
+    left = None if meant.limit is None else meant.limit - done.redriven
+    if left == 0:
+        return NOTHING_LEFT
+    return command(verb, at.name, options={"--where": condition, "--limit": left, **how}) + more
 
 
 def operator() -> str:

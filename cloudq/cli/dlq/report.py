@@ -11,6 +11,8 @@ from cloudq.cli.output import note, progress, write, write_json
 from cloudq.queues.dead_letters import Redriven
 
 NOTHING: Final = Redriven(redriven=0)
+NOTHING_LEFT: Final = "nothing: all that were meant are done"
+"""In place of a command that goes on."""
 # The same few causes are behind very many errors.
 _MOST_ERRORS: Final = 20
 
@@ -32,13 +34,13 @@ class Watch:
 
 
 @contextmanager
-def watched(doing: str, total: int, go_on: Callable[[], str]) -> Iterator[Watch]:
+def watched(doing: str, total: int, go_on: Callable[[Redriven], str]) -> Iterator[Watch]:
     """Shows how far it is. Interrupted, it says how much was done, and what goes on from there.
 
     Args:
         doing: What is done, for the bar.
         total: Of how many.
-        go_on: The command that goes on.
+        go_on: Gives the command that goes on, of what was done.
     """
     with progress(doing, total) as more:
         watch = Watch(more)
@@ -47,7 +49,7 @@ def watched(doing: str, total: int, go_on: Callable[[], str]) -> Iterator[Watch]
         except KeyboardInterrupt:
             note(
                 f"interrupted: {watch.done.redriven:,} were sent; a few more may be, and are still here, too",
-                f"  go on with: {go_on()}",
+                f"  go on with: {go_on(watch.done)}",
             )
             raise
 

@@ -63,7 +63,7 @@ def test_list_goes_on_where_it_ended(cli, three):
     """A limited list says how to go on, and goes on there."""
     first = cli("dlq", "list", "emails", "--limit", "2", "--json")
     assert three[:2] == [json.loads(line)["key"] for line in first.out.splitlines()]
-    assert f"cloudq dlq list emails --after {three[1]}" in first.err
+    assert f"cloudq dlq list emails --limit 2 --json --after {three[1]}\n" in first.err
     rest = cli("dlq", "list", "emails", "--after", three[1], "--json")
     assert three[2:] == [json.loads(line)["key"] for line in rest.out.splitlines()]
     assert "" == rest.err
@@ -257,7 +257,7 @@ def test_a_condition_lists_its_members(cli, three):
         "no dead letters of that condition in queue 'emails'\n" == cli("dlq", "list", "emails", "--where", "id=x").err
     )
     limited = cli("dlq", "list", "emails", "--where", "task=shop.*", "--limit", "1")
-    assert f"cloudq dlq list emails --where 'task=shop.*' --after {three[0]}\n" in limited.err
+    assert f"cloudq dlq list emails --where 'task=shop.*' --limit 1 --after {three[0]}\n" in limited.err
 
 
 def test_groups(cli, folder, bury, make_body):

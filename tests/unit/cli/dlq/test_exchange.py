@@ -180,7 +180,9 @@ def test_an_interruption_says_from_which_line_to_go_on(cli, folder, exported, mo
         return store(self, copies)
 
     monkeypatch.setattr(CloudQueue, "store_copies", interrupted)
-    result = cli("dlq", "import", "emails", str(exported))
+    file = exported.rename(folder.path / "all of them.jsonl")
+    how = ["--rate", "1000/s", "--backend", folder.url]
+    result = cli("dlq", "import", "emails", str(file), "--limit", "3", *how)
     assert 130 == result.code
-    assert f"go on with: cloudq dlq import emails {exported} --from-line 3\n" in result.err
+    assert f"go on with: cloudq dlq import emails '{file}' --from-line 3 --limit 1 {' '.join(how)}\n" in result.err
     assert 2 == stats(folder).ready

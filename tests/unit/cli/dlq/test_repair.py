@@ -222,6 +222,30 @@ def test_an_interruption_says_how_to_go_on(cli, folder, three, bury, make_body, 
     assert (3, 1) == (stats(folder).ready, stats(folder).dead)
 
 
+@pytest.mark.usefixtures("three")
+@pytest.mark.parametrize("verb", [("redrive",), ("edit", "--set", "user_id=9", "--vouch")])
+def test_what_goes_on_does_so_at_the_same_place_and_pace(cli, folder, monkeypatch, verb):
+    """With all that was said of where and how, and for as many as are left."""
+    store, calls = CloudQueue.store_copies, []
+
+    def interrupted(self, copies):
+        calls.append(copies)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return store(self, copies)
+
+    monkeypatch.setattr("cloudq.queues.letters.redriving.PAGE", 1)
+    monkeypatch.setattr(CloudQueue, "store_copies", interrupted)
+    how = ["--rate", "1000/s", "--backend", folder.url]
+    result = cli("dlq", verb[0], "emails", *verb[1:], "--where", "task=shop.*", "--limit", "2", *how)
+    assert (130, 1) == (result.code, stats(folder).ready)
+    (command,) = [line.partition("go on with: ")[2] for line in result.err.splitlines() if "go on with" in line]
+    words = shlex.split(command)
+    assert ["--limit", "1", "--rate", "1000/s"] == words[6:10]
+    assert folder.url == words[words.index("--backend") + 1]
+    assert ("--vouch" in words) is ("--vouch" in verb)
+
+
 # ── edit ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 

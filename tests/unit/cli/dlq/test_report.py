@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from cloudq.cli.dlq.report import end, tell_errors, watched
+from cloudq.cli.dlq.report import Watch, end, tell_errors, watched
 from cloudq.errors import BackendUnavailable
 from cloudq.queues.dead_letters import Redriven
 
@@ -75,7 +75,7 @@ def test_an_interruption_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -
     """And passes: the exit code is the interruption's."""
 
     def interrupted() -> None:
-        with watched("redriving", 10, lambda: "cloudq dlq redrive emails") as watch:
+        with watched("redriving", 10, lambda done: f"cloudq dlq redrive emails --limit {9 - done.redriven}") as watch:
             watch.update(Redriven(redriven=4, chosen=10))
             raise KeyboardInterrupt
 
@@ -83,4 +83,22 @@ def test_an_interruption_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -
         interrupted()
     said = capsys.readouterr().err
     assert "interrupted: 4 were sent" in said
-    assert "go on with: cloudq dlq redrive emails\n" in said
+    assert "go on with: cloudq dlq redrive emails --limit 5\n" in said
+
+
+def test_an_interruption_of_what_is_done_goes_on_with_nothing(cli, bury, make_body, folder, monkeypatch):
+    """Not with a command without its limit, nor with one of 0."""
+    update = Watch.update
+
+    def interrupted(self, done):
+        update(self, done)
+        raise KeyboardInterrupt
+
+    bury("emails", [make_body(0), make_body(1)])
+    file = folder.path / "emails.jsonl"
+    file.write_text(cli("dlq", "export", "emails").out)
+    monkeypatch.setattr(Watch, "update", interrupted)
+    for verb in (("import", "emails", str(file)), ("redrive", "emails", "--all")):
+        result = cli("dlq", *verb, "--limit", "1")
+        assert 130 == result.code
+        assert "go on with: nothing: all that were meant are done\n" in result.err

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+from contextlib import suppress
 from queue import SimpleQueue
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -144,7 +145,8 @@ def main(descriptor: int) -> int:
             raise
         return 1
     reader = _Reader(channel)
-    channel.send(Ready())
+    with suppress(OSError):  # without a parent nothing is to be run, and what has started stops
+        channel.send(Ready())
     while (request := reader.work.get()) is not None:
         outcome = runner.run(request.delivery(), reader.lost_event())
         reader.finish()

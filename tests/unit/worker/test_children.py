@@ -247,3 +247,20 @@ def test_at_the_end_only_a_child_that_runs_a_task_is_killed(
     parent.intake.close()
     parent.executor.stop()
     assert busy == killed.is_set()
+
+
+def test_a_child_that_is_ready_only_at_the_end_is_not_killed(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has started what it tidies up, too."""
+    left, killed = threading.Event(), threading.Event()
+
+    def late(_: Hello, reported: object = None) -> FakeChild:
+        parent.intake.close()
+        parent.executor._stopping.set()
+        return FakeChild(_)
+
+    monkeypatch.setattr(children, "ChildProcess", late)
+    monkeypatch.setattr(FakeChild, "leave", lambda child: left.set())
+    monkeypatch.setattr(FakeChild, "kill", lambda child: killed.set())
+    parent.executor.start()
+    assert left.wait(10)
+    assert not killed.is_set()

@@ -73,3 +73,32 @@ def test_cloudq_itself_is_found_again(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_it_is_this_interpreter() -> None:
     """That of the worker's own environment, with its packages."""
     assert [sys.executable, "-P", "-m", "cloudq.worker.child", "7"] == interpreter.command(7)
+
+
+def test_a_child_whose_parent_has_gone_stops_what_it_has_started(tmp_path: Path) -> None:
+    """It is no error of the app's, and nothing is to be run."""
+    (tmp_path / "late.py").write_text(
+        APP + "from pathlib import Path\napp.on_stop(lambda: Path('stopped').write_text(''))\n"
+    )
+    ours, theirs = socket.socketpair()
+    with theirs:
+        child = subprocess.Popen(
+            interpreter.command(theirs.fileno()),
+            env=interpreter.environment(),
+            pass_fds=[theirs.fileno()],
+            cwd=tmp_path,
+        )
+    channel = Channel(ours)
+    channel.send(
+        Hello(
+            app_spec="late",
+            app_folder=str(tmp_path),
+            url="memory://",
+            claim_check=None,
+            log_format=None,
+            log_level=0,
+        )
+    )
+    channel.close()
+    assert 0 == child.wait(60)
+    assert (tmp_path / "stopped").exists()

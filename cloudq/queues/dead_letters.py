@@ -110,6 +110,7 @@ class DeadLetters(Looking):
         rate: float | None = None,
         dry_run: bool = False,
         vouch: bool = False,
+        unchecked: bool = False,
         progress: Progress | None = None,
     ) -> Redriven:
         """As `redrive`, with each message changed on its way, and a note in it of when, by whom and what.
@@ -126,6 +127,8 @@ class DeadLetters(Looking):
             rate: As for `redrive`.
             dry_run: Whether only to look which of those that are `chosen` can be edited: `errors` are of the others.
             vouch: Sign also messages whose signature doesn't fit one of the app's keys, or that have none.
+            unchecked: Whether another task may be one that the app doesn't declare, for a worker of another program. If
+                not, it is refused once the app has loaded its tasks, as it has for the shell command.
             progress: As for `redrive`.
 
         Raises:
@@ -133,7 +136,7 @@ class DeadLetters(Looking):
             OptionError: The condition, or the rate, means nothing, or the keys are no list of texts.
         """
         self._refuse_unless_sendable()
-        editor = Editor(change, by=by, means=self._means, clock=self._clock, vouch=vouch)
+        editor = Editor(change, by=by, means=self._means, clock=self._clock, vouch=vouch, unchecked=unchecked)
         if dry_run:
             return tried(editor, self._listed(keys, where, limit))
         copier = self._copier()
@@ -212,6 +215,7 @@ class DeadLetters(Looking):
         rate: float | None = None,
         dry_run: bool = False,
         vouch: bool = False,
+        unchecked: bool = False,
         progress: Progress | None = None,
     ) -> Redriven:
         """Sends what `export` wrote to this queue: as a redrive does, and edited where a line has an `edit`.
@@ -228,6 +232,7 @@ class DeadLetters(Looking):
             dry_run: Whether only to look which lines can be sent.
             vouch: Sign also messages whose signature doesn't fit one of the app's keys, or that have none. Without it
                 they are refused where the app has keys.
+            unchecked: As for `edit`.
             progress: As for `redrive`.
 
         Raises:
@@ -246,6 +251,7 @@ class DeadLetters(Looking):
             clock=self._clock,
             by=by,
             vouch=vouch,
+            unchecked=unchecked,
             pace=Pace(rate, self._clock),
             progress=progress,
         )

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from threading import Lock
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from cloudq.core.message import Message
-from cloudq.errors import CloudqError, TaskDefinitionError
+from cloudq.core.printable import shortened
+from cloudq.errors import CloudqError, TaskDefinitionError, UnknownTaskError
+from cloudq.errors.words import nearest
 from cloudq.tasks.declarations import replaces
 from cloudq.tasks.definition import Definition
 from cloudq.tasks.home import TaskHome
@@ -17,6 +19,9 @@ from cloudq.tasks.importing import not_imported
 from cloudq.tasks.key_options import NO_KEY_OPTIONS
 from cloudq.tasks.options import TaskOptions
 from cloudq.tasks.task import Task
+
+# Of a wrong name, in an error.
+_SHOWN: Final = 60
 
 
 class Registry:
@@ -28,6 +33,7 @@ class Registry:
         self._tasks: dict[str, Task[..., Any]] = {}
         # Made once, since each send looks at it.
         self._seen: Mapping[str, Definition] = MappingProxyType(self._definitions)
+        self._loaded = False
 
     def declare(
         self, home: TaskHome, function: Callable[..., Any], name: str | None, options: TaskOptions
@@ -90,6 +96,18 @@ class Registry:
         if definition is not None:
             definition.parameters.arguments(message.payload)
 
+    def check_task(self, name: str) -> None:
+        """Refuses the name of a task that isn't one of these, if there are some and all are known: after `load`.
+
+        Raises:
+            UnknownTaskError: It names the nearest.
+        """
+        if self._loaded and self._definitions and name not in self._definitions:
+            raise UnknownTaskError(
+                f"no task {shortened(repr(name), _SHOWN)} is declared: {nearest(name, self._definitions)}",
+                hint="for a worker of another program: --unchecked, or unchecked=True",
+            )
+
     def load(self, modules: Sequence[str]) -> None:
         """Imports modules that declare tasks, then resolves every task's types.
 
@@ -108,3 +126,4 @@ class Registry:
             definition.parameters.check_types()
             if definition.run_options.keep_result is not None:
                 definition.result_type.check()
+        self._loaded = True

@@ -34,12 +34,16 @@ Condition = Annotated[
 Limit = Annotated[int | None, Option("--limit", metavar="N", min=1, help="At most this many, the oldest first.")]
 Rate = Annotated[str | None, Option("--rate", metavar="N/s", help="At most this many a second, evenly; N/m: a minute.")]
 DryRun = Annotated[bool, Option("--dry-run", help="Only say what would be done.")]
+Unchecked = Annotated[
+    bool, Option("--unchecked", help="Another task may be one that the app doesn't declare, of another program.")
+]
 Vouch = Annotated[
     bool, Option("--vouch", help="Sign also what no key of yours has signed: you vouch for what it says.")
 ]
 
 SHOWN: Final = 100
 """The most characters of an option's value in an error: it may be a file's content by mistake."""
+
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600}
 
 

@@ -9,7 +9,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, BinaryIO, Final
 
-from cloudq.cli.dlq.chosen import Condition, DryRun, Limit, Rate, Vouch, condition_of, place, rate_of, tell_unseen
+from cloudq.cli.dlq.chosen import (
+    Condition,
+    DryRun,
+    Limit,
+    Rate,
+    Unchecked,
+    Vouch,
+    condition_of,
+    place,
+    rate_of,
+    tell_unseen,
+)
 from cloudq.cli.dlq.going_on import Options, command
 from cloudq.cli.dlq.repair import operator
 from cloudq.cli.dlq.report import NOTHING_LEFT, end, watched
@@ -73,6 +84,7 @@ def import_(
     rate: Rate = None,
     dry_run: DryRun = False,
     vouch: Vouch = False,
+    unchecked: Unchecked = False,
     app: NamedApp = None,
     backend: Backend = None,
     json: Json = False,
@@ -102,6 +114,7 @@ def import_(
                 "--rate": rate,
                 "--dry-run": dry_run,
                 "--vouch": vouch,
+                "--unchecked": unchecked,
                 "--app": app,
                 "--backend": backend,
                 "--json": json,
@@ -124,6 +137,7 @@ def import_(
                 rate=pace,
                 dry_run=dry_run,
                 vouch=vouch,
+                unchecked=unchecked,
                 progress=update,
             )
         if lines.number + 1 < from_line:

@@ -29,6 +29,7 @@ from cloudq.cli.dlq.chosen import (
     Limit,
     Place,
     Rate,
+    Unchecked,
     Vouch,
     choice,
     place,
@@ -142,6 +143,7 @@ def edit(
     rate: Rate = None,
     dry_run: DryRun = False,
     vouch: Vouch = False,
+    unchecked: Unchecked = False,
     yes: UnaskedOfMany = False,
     app: NamedApp = None,
     backend: Backend = None,
@@ -153,8 +155,8 @@ def edit(
     Each message notes when, by whom and in what it was edited. With signing keys it is signed anew, if its signature
     fitted one of them; else --vouch is needed. A message that somebody else signed can't be edited without a key.
 
-    With --app a payload that its task wouldn't take is refused, and what the task ignores in payloads of one key
-    (idempotency_ignore) is known.
+    With --app another task has to be one of its own, or --unchecked; a payload that its task wouldn't take is refused;
+    and what the task ignores in payloads of one key (idempotency_ignore) is known.
     """
     change = change_of(
         set_=set_,
@@ -174,17 +176,19 @@ def edit(
         meant = choice(keys, where, every=every, limit=limit, now=at.now)
         there, missing = _listed(at, meant)
         if dry_run:
-            done = at.letters.edit(change, there, by=by, vouch=vouch, dry_run=True)
+            done = at.letters.edit(change, there, by=by, vouch=vouch, unchecked=unchecked, dry_run=True)
         else:
             _ask("Edit and send", at, there, meant, yes=yes)
-            how: Options = {"--rate": rate, "--vouch": vouch, "--yes": yes}
+            how: Options = {"--rate": rate, "--vouch": vouch, "--unchecked": unchecked, "--yes": yes}
             how = {**how, "--app": app, "--backend": backend, "--json": json}
             with watched(
                 "editing",
                 len(there),
                 lambda done: _again(at, meant, "edit", done, how=how, more=" with the same changes"),
             ) as watch:
-                done = at.letters.edit(change, there, by=by, rate=pace, vouch=vouch, progress=watch.update)
+                done = at.letters.edit(
+                    change, there, by=by, rate=pace, vouch=vouch, unchecked=unchecked, progress=watch.update
+                )
         end(at.name, done, len(there) + missing, said="edited and sent", json=json, dry_run=dry_run)
 
 

@@ -43,6 +43,14 @@ class KnownTasks(Protocol):
         """By what a store of idempotency keys tells its payload from others of its key."""
         ...
 
+    def check_task(self, name: str) -> None:
+        """Refuses the name of a task that there isn't.
+
+        Raises:
+            UnknownTaskError: It names the nearest.
+        """
+        ...
+
     def check_payload(self, message: Message) -> None:
         """Refuses a payload that its task wouldn't take.
 
@@ -58,6 +66,9 @@ class NoTasks:
     def fingerprint_of(self, message: Message) -> bytes:
         """Of the whole payload."""
         return fingerprint(message.payload)
+
+    def check_task(self, name: str) -> None:
+        """Any may be there."""
 
     def check_payload(self, message: Message) -> None:
         """Anything may be right."""
@@ -98,14 +109,18 @@ class Editor:
         means: What it takes.
         clock: Where the time comes from.
         vouch: Whether the operator vouches for what no key of theirs has signed.
+        unchecked: Whether another task may be one that isn't known here.
     """
 
-    def __init__(self, change: Change, *, by: str, means: Means, clock: Clock, vouch: bool = False) -> None:
+    def __init__(
+        self, change: Change, *, by: str, means: Means, clock: Clock, vouch: bool = False, unchecked: bool = False
+    ) -> None:
         self._change = change
         self._by = by
         self._means = means
         self._clock = clock
         self._vouch = vouch
+        self._unchecked = unchecked
 
     def edit(self, delivery: Delivery | DeadMessage, *, dry_run: bool = False) -> Message:
         """The changed message, with a note of the edit in it, and without its sender's signature.
@@ -136,6 +151,8 @@ class Editor:
         if not what:
             raise OptionError(f"{message.id}: the edit changes nothing of it", hint="redrive it as it is")
         self._refuse_meaningless(after, what)
+        if "task" in what and not self._unchecked:
+            self._means.tasks.check_task(after.task)
         self._means.tasks.check_payload(after)
         edit = Edit(at=self._clock.now(), by=self._by, what=what, was=self._means.tasks.fingerprint_of(before).hex())
         if not dry_run:

@@ -105,6 +105,7 @@ class Importer:
         clock: Where the time comes from.
         by: Who imports, for the notes of edits.
         vouch: Whether the operator vouches for what no key of theirs has signed.
+        unchecked: Whether an edit may name a task that isn't known here.
         pace: How fast.
         progress: Called after each batch.
     """
@@ -119,6 +120,7 @@ class Importer:
         clock: Clock,
         by: str,
         vouch: bool,
+        unchecked: bool,
         pace: Pace,
         progress: Progress | None,
     ) -> None:
@@ -129,6 +131,7 @@ class Importer:
         self._clock = clock
         self._by = by
         self._vouch = vouch
+        self._unchecked = unchecked
         self._pace = pace
         self._progress = progress
         # No dead letter stands behind an import, so a copy that an earlier one stored, and that may be gone since, must
@@ -208,7 +211,14 @@ class Importer:
             CloudqError: It may not be signed here, or is changed in what may not change.
         """
         if change is not None:
-            editor = Editor(change.apply, by=self._by, means=self._means, clock=self._clock, vouch=self._vouch)
+            editor = Editor(
+                change.apply,
+                by=self._by,
+                means=self._means,
+                clock=self._clock,
+                vouch=self._vouch,
+                unchecked=self._unchecked,
+            )
             return editor.edit(delivery, dry_run=dry_run)
         keys, message = self._means.keys, delivery.message
         if keys is None or (message is not None and fault_in(delivery.body, keys) is None):

@@ -13,7 +13,7 @@ from cloudq.core.failure import Failure
 from cloudq.core.fingerprint import fingerprint
 from cloudq.core.message import Message
 from cloudq.core.redriving import former_fingerprints
-from cloudq.errors import ConfigurationError, PayloadError, TaskDefinitionError
+from cloudq.errors import ConfigurationError, PayloadError, TaskDefinitionError, UnknownTaskError
 from cloudq.tasks.options import TaskOptions
 from cloudq.tasks.registry import Registry
 from cloudq.testing import in_memory
@@ -86,6 +86,20 @@ def test_an_apps_edits_note_that_fingerprint() -> None:
         assert (1, ()) == (done.redriven, done.errors)
         (delivery,) = driver.receive("default", limit=1, wait=timedelta(0), lease=timedelta(minutes=1))
     assert {fingerprint({"order": 1}).hex()} == former_fingerprints(delivery.message)
+
+
+def test_another_task_has_to_be_one_of_these() -> None:
+    """Once all are known; where there are none, nothing is known."""
+    registry = Registry()
+    registry.load([])
+    registry.check_task("g")
+    registry = Registry()
+    registry.declare(App("memory://"), keyed, "f", {})
+    registry.check_task("g")
+    registry.load([])
+    registry.check_task("f")
+    with pytest.raises(UnknownTaskError, match="no task 'g' is declared"):
+        registry.check_task("g")
 
 
 def test_a_payload_that_its_task_would_not_take_is_refused() -> None:

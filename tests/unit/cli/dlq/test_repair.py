@@ -319,3 +319,19 @@ def test_with_the_app_an_edit_has_to_fit_its_task(cli, folder, shop, three):
     assert (1, 3) == (refused.code, stats(folder).dead)
     assert "user_id" in refused.err
     assert 0 == cli("dlq", "edit", "emails", three[0], "--set", 'user_id="forty"').code
+
+
+def test_with_the_app_another_task_has_to_be_one_of_its_own(cli, folder, shop, three, tmp_path):
+    """As for a send; a worker of another program may have it."""
+    edit = ("dlq", "edit", "emails", three[0], "--task", "shop.nowhere", "--app", "shop")
+    for refused in (cli(*edit, "--dry-run"), cli(*edit)):
+        assert (1, 3) == (refused.code, stats(folder).dead)
+        assert "no task 'shop.nowhere' is declared" in refused.err
+    lines = [json.loads(line) for line in cli("dlq", "export", "emails").out.splitlines()]
+    file = tmp_path / "one.jsonl"
+    file.write_text(json.dumps({**lines[0], "edit": {"task": "shop.nowhere"}}))
+    load = ("dlq", "import", "emails", str(file), "--app", "shop")
+    assert (1, 0) == (cli(*load).code, stats(folder).ready)
+    assert 0 == cli(*load, "--unchecked").code
+    assert 0 == cli(*edit, "--unchecked").code
+    assert (2, 2) == (stats(folder).ready, stats(folder).dead)

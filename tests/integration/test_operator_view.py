@@ -222,7 +222,7 @@ def test_thirty_seconds_without_room_or_rights_for_the_database(
     driver = SQLiteDriver(tmp_path / "q.db", clock=clock)
     with (
         tasks.app.using(driver, clock=clock, store=MemoryStore(clock)),
-        running(tasks.app, lease=LEASE, concurrency=1, health=ANY_PORT, metrics=ANY_PORT) as worker,
+        running(tasks.app, lease=LEASE, concurrency=2, health=ANY_PORT, metrics=ANY_PORT) as worker,
     ):
         desk = Desk(worker, tasks.app, clock, caplog)
         for _ in range(40):
@@ -236,6 +236,8 @@ def test_thirty_seconds_without_room_or_rights_for_the_database(
             with pytest.raises(error):
                 tasks.app.send("short")
             desk.pass_time(7 * SECOND)
+            # Before there is anything to settle: nothing is received while settlements fail, so no receive could fail.
+            desk.pass_time_until(lambda: RECEIVE in desk.outages(), most=10 * SECOND)
             tasks.may_end.set()
             desk.pass_time_until(lambda: {RECEIVE, SETTLE} <= desk.outages(), most=10 * SECOND)
             stats = desk.stats()  # a look needs no room

@@ -61,6 +61,18 @@ def no_timers_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         limits.close()
 
 
+@pytest.fixture(scope="session")
+def django_site() -> None:
+    """Django, set up with the project of the tests: it takes one set of settings a process, so all tests share it.
+
+    What a test wants otherwise, it sets by Django's own `override_settings`.
+    """
+    import django
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.projects.django_site.settings")
+    django.setup()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keeps what shares LocalStack in one worker process, where the tests are spread over several.
 

@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 ROOT: Final = Path(__file__).parents[1]
 PACKAGE: Final = "cloudq"
 # A room that comes later raises this in the commit that adds it, and has its sentence in architecture.md.
-MOST_ROOMS: Final = 25
+MOST_ROOMS: Final = 26
 MOST_LINES: Final = 350
 # The face of the package loads its names at their first use; `__main__` starts the command line.
 OUTSIDE_THE_ROOMS: Final = frozenset({"__init__", "__main__"})

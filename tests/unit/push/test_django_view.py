@@ -15,22 +15,7 @@ from cloudq.push import PushSettings
 from tests.unit.push.fakes import declare, edge_of, push
 
 
-@pytest.fixture
-def configured_django() -> None:
-    import django
-    from django.conf import settings
-
-    if not settings.configured:
-        settings.configure(
-            DEBUG=False,
-            SECRET_KEY="test",  # noqa: S106 - of no use to anybody
-            ALLOWED_HOSTS=["*"],
-            MIDDLEWARE=["django.middleware.csrf.CsrfViewMiddleware", "django.middleware.common.CommonMiddleware"],
-        )
-        django.setup()
-
-
-def test_django(edge, configured_django):
+def test_django(edge, django_site):
     """A view among others, behind the usual middleware, the check of CSRF tokens included."""
     from django.http import HttpResponse
     from django.test import Client as DjangoClient
@@ -58,7 +43,7 @@ def test_django(edge, configured_django):
     assert [0, 1] == ran
 
 
-def test_django_says_413(backend, configured_django):
+def test_django_says_413(backend, django_site):
     """Whatever Django's own limit of a body is: nothing of it is read."""
     from django.test import RequestFactory
 

@@ -17,15 +17,10 @@ django = pytest.importorskip("django")
 
 
 @pytest.fixture
-def connection(tmp_path: Path) -> Iterator[Any]:
+def connection(tmp_path: Path, django_site: None) -> Iterator[Any]:
     """The connection `user`, to a file with the table `effect`."""
-    from django.apps import apps
-    from django.conf import settings
     from django.db import connections
 
-    if not settings.configured:
-        settings.configure()
-    apps.populate(())
     own = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "user.db")}
     connections.settings["user"] = connections.configure_settings({"default": {}, "user": own})["user"]
     connection = connections["user"]

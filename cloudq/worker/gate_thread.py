@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterable
-from datetime import timedelta
 from functools import partial
-from typing import Final
 
 from cloudq.core.clock import Clock
-from cloudq.core.safe_log import SafeLogger
 from cloudq.worker.gate import Gate
 from cloudq.worker.in_hand import GoingBack
-
-logger = SafeLogger("cloudq.worker")
-
-# A wait doesn't notice that the machine was suspended (see `Clock.wait`), so it is cut into slices.
-SLICE: Final = timedelta(seconds=1)
-# After a round that failed, in real time, since the clock itself may be what failed.
-PAUSE_SECONDS: Final = 0.1
+from cloudq.worker.steady_thread import SLICE, SteadyThread
 
 
-class GateThread:
-    """Looks after a gate, in a thread of its own. Nothing that a call raises ends it.
+class GateThread(SteadyThread):
+    """Looks after a gate, in a thread of its own. Once it is stopped, nothing that is parked starts any more.
 
     Args:
         gate: The gate.
@@ -44,39 +33,15 @@ class GateThread:
         run: Callable[[Callable[[], None]], bool],
         clock: Clock,
     ) -> None:
+        super().__init__("cloudq-limits", changed=gate.changed, trouble="looking after the limits failed, trying again")
         self._gate = gate
         self._started = started
         self._give_back = give_back
         self._wake = wake
         self._run_aside = run
         self._clock = clock
-        self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="cloudq-limits", daemon=True)
-
-    def start(self) -> None:
-        """Starts the thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Ends the thread: nothing that is parked starts any more."""
-        with self._gate.lock:
-            self._stopped = True
-            self._gate.changed.notify_all()
-
-    def _run(self) -> None:
-        failed_before = False
-        while not self._stopped:
-            try:
-                self._look()
-                failed_before = False
-            except BaseException:
-                if not failed_before:
-                    logger.exception("looking after the limits failed, trying again")
-                failed_before = True
-                time.sleep(PAUSE_SECONDS)
 
     def _look(self) -> None:
-        """Does what is due, else waits for a while."""
         gate = self._gate
         with gate.lock:
             if self._stopped:

@@ -13,7 +13,7 @@ from cloudq.core.delivery import Lease
 from cloudq.core.driver import Capabilities, ExtendResult
 from cloudq.core.threads import Threads
 from cloudq.testing.clock import FakeClock
-from cloudq.worker import lease_thread
+from cloudq.worker import steady_thread
 from cloudq.worker.lease_thread import LeaseThread
 from cloudq.worker.leases import LeaseKeeper
 from tests.unit.worker.fakes import delivery, until
@@ -99,7 +99,7 @@ def test_nothing_ends_it(
     setup: Setup, error: BaseException, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What a driver raises costs a round, is logged once, and the lease is extended by a later one."""
-    monkeypatch.setattr(lease_thread, "PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(steady_thread, "PAUSE_SECONDS", 0.001)
     setup.keeper.attach([delivery(setup.clock)])
     setup.capabilities_error = error
     setup.pass_time(LEASE / 2)

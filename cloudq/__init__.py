@@ -156,8 +156,9 @@ def __getattr__(name: str) -> object:
 def _no_attribute(name: str) -> AttributeError:
     if name.startswith("_"):
         return AttributeError(f"module 'cloudq' has no attribute {name!r}")
-    from cloudq import errors
+    from importlib import import_module
 
+    errors = import_module("cloudq.errors")  # `from cloudq import errors` would look here first, and so on
     where = f"it is cloudq.errors.{name}" if hasattr(errors, name) else errors.nearest(name, __all__)
     return AttributeError(f"module 'cloudq' has no attribute {name!r}; hint: {where}")
 

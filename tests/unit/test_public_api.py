@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,14 @@ def test_an_unknown_name_is_an_attribute_error(package):
     """As of any module."""
     with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'nobody'"):
         _ = package.nobody
+
+
+@pytest.mark.slow
+def test_so_it_is_where_nothing_else_is_loaded():
+    """As a program's first word of cloudq; and a room that isn't loaded yet is imported."""
+    asked = "import cloudq\ntry: cloudq.nobody\nexcept AttributeError: print('no such name')\nfrom cloudq import push"
+    ran = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, timeout=60, check=False)
+    assert ("no such name\n", 0) == (ran.stdout, ran.returncode), ran.stderr[-500:]
 
 
 def test_the_designs_names_are_there():

@@ -19,6 +19,7 @@ FIRST_SAFE = {
     "aiohttp": ("3.14.3", "CVE-2025-69223 to 69230, CVE-2026-22815, CVE-2026-54273 to 54280, GHSA-cq5v-8q36-5273"),
     "azure-core": ("1.38", "CVE-2026-21226"),
     "cryptography": ("49", "CVE-2024-12797, CVE-2026-26007, GHSA-537c-gmf6-5ccf (the wheels' OpenSSL)"),
+    "flask": ("3.1.3", "CVE-2025-47278, CVE-2026-27205"),
     "filelock": ("3.20.3", "CVE-2025-68146, CVE-2026-22701"),
     "h11": ("0.16", "CVE-2025-43859"),
     "protobuf": ("6.33.5", "CVE-2026-0994"),
@@ -29,10 +30,12 @@ FIRST_SAFE = {
     "requests": ("2.33", "CVE-2026-25645"),
     "urllib3": ("2.7", "CVE-2026-21441, CVE-2026-44431, CVE-2026-44432"),
     "uv": ("0.9.6", "GHSA-pqhf-p39g-3x64"),
+    "werkzeug": ("3.1.6", "CVE-2025-66221, CVE-2026-21860, CVE-2026-27199"),
 }
 # What a requirement brings along without such a bound of its own.
 BRINGS = {
     "boto3": {"urllib3"},
+    "flask": {"werkzeug"},
     "uvicorn": {"h11"},
     "google-cloud-tasks": {"protobuf"},
     "google-auth": {"cryptography", "pyasn1"},

@@ -14,6 +14,8 @@ from cloudq.core.reference import Reference
 
 FIFO_SUFFIX: Final = ".fifo"
 DEAD_LETTER_SUFFIX: Final = "-dlq"
+LINEAGE: Final = "cloudqlineage"
+"""The attribute with the native id of the redriven, edited or imported copy that a message descends from."""
 # What counts in a message is a CloudEvents Integer, a signed one of 32 bits.
 LARGEST_COUNT: Final = 2**31 - 1
 
@@ -75,10 +77,14 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
         At generation 0 that is the idempotency key; a copy is named by the message and its generation, so that a
         key's window never swallows a copy and a crash can't make a second copy of one generation (semantics 1).
-        The task's name is part of both (semantics 2).
+        The task's name is part of both (semantics 2). Generations count on from every redrive and import anew, so two
+        of one message come by the same numbers: what descends from one has its lineage in its name.
         """
         if self.generation:
-            return native_copy_id(self.source, self.task, self.id, self.generation)
+            lineage = self.extensions.get(LINEAGE) if self.extensions else None
+            return native_copy_id(
+                self.source, self.task, self.id, self.generation, lineage if isinstance(lineage, str) else ""
+            )
         if self.idempotency_key is None:
             return None
         return _hashed("key", self.task, self.idempotency_key)
@@ -103,13 +109,14 @@ def next_generation(generation: int) -> int:
     return generation + 1 if generation < LARGEST_COUNT else 1
 
 
-def native_copy_id(source: str, task: str, id_: str, generation: int) -> str:
-    """The name of a copy for native de-duplication: at most one is stored for a generation.
+def native_copy_id(source: str, task: str, id_: str, generation: int, lineage: str = "") -> str:
+    """The name of a copy for native de-duplication: at most one is stored for a generation of a lineage.
 
     The source is part of it: to CloudEvents an id is unique within its source only, so without it a copy of one
     producer's message would swallow that of another's.
     """
-    return _hashed("copy", source, task, id_, str(generation))
+    # Without a lineage the name is the one that workers give that know of none: theirs and ours are one copy.
+    return _hashed("copy", source, task, id_, str(generation), *([lineage] if lineage else ()))
 
 
 def is_ordered(queue: str) -> bool:

@@ -10,7 +10,7 @@ from cloudq.core import wire
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Capabilities, Outgoing
-from cloudq.core.message import LARGEST_COUNT, Message, native_copy_id, next_generation
+from cloudq.core.message import LARGEST_COUNT, LINEAGE, Message, native_copy_id, next_generation
 from cloudq.core.plan import letter_name, outgoing
 from cloudq.core.redriving import EDITS, redriven_copy
 from cloudq.core.signatures import sign
@@ -44,13 +44,6 @@ class Copier:
         if message is None:
             return self._undecoded(delivery)
         copy = redriven_copy(replace(message, queue=self._queue), delivery.failure)
-        item = outgoing(
-            copy,
-            self._capabilities,
-            self._clock.now(),
-            foreign=delivery.foreign,
-            native_fairness=delivery.fairness_key,
-        )
         # Of two letters under one id neither may swallow the other: see `plan`. Nor may a copy of this letter's twin,
         # which died of the same generation elsewhere: an import, or another redrive, may have made that, and it may be
         # gone since. So what is known already is a copy of this very letter, by a redrive that was killed.
@@ -59,8 +52,19 @@ class Copier:
             # Nor may the copy of the unchanged one, which a redrive that crashed may have stored, swallow this one, or
             # that of another edit. The same edit again is the same copy again.
             name = f"{name} {_hash_of(instead)}"
-            item = item if self._signer is None else replace(item, body=sign(item.body, self._signer))
-        item = replace(item, native_id=native_copy_id(copy.source, copy.task, name, copy.generation))
+        native_id = native_copy_id(copy.source, copy.task, name, copy.generation)
+        # Nor may what a worker makes of this copy later, a retry or a dead letter, swallow what it makes of another.
+        copy = replace(copy, extensions={**copy.extensions, LINEAGE: native_id})
+        item = outgoing(
+            copy,
+            self._capabilities,
+            self._clock.now(),
+            foreign=delivery.foreign,
+            native_fairness=delivery.fairness_key,
+        )
+        item = replace(item, native_id=native_id)
+        if instead is not None and self._signer is not None:
+            item = replace(item, body=sign(item.body, self._signer))
         # A producer that isn't cloudq may give the key to the service alone.
         group = delivery.group if self._capabilities.ordering else None
         return item if item.ordering_key else replace(item, ordering_key=group)

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from cloudq.core.driver import HidingLooks, Outgoing, SendResult
 from cloudq.core.message import Message
+from cloudq.core.outcome import Retried, Snoozed
 from cloudq.core.redriving import edits_of, times_redriven
 from cloudq.core.signatures import fault_in
 from cloudq.errors import ConfigurationError
@@ -18,6 +19,7 @@ from cloudq.queues.letters.editing import Means
 from cloudq.testing.conformance.bench import Bench
 from cloudq.testing.conformance.dead_letters import POISON
 from cloudq.testing.conformance.faults import FailingSends
+from cloudq.testing.conformance.harness import ZERO
 from cloudq.testing.conformance.signatures import KEYS, signed_event
 
 BY = "operator@kit"
@@ -150,6 +152,26 @@ class DeadLettersRepaired:
         message = bench.one().message
         assert message is not None
         assert (dict(message.payload), len(edits_of(message))) == ({"n": 2}, 1)
+
+    def test_two_imports_of_one_message_are_two_to_the_end(self, bench: Bench) -> None:
+        """Each is retried, dies and is redriven inside the window: no copy of one swallows a copy of the other."""
+        (message,) = bench.send_and_kill(1)
+        letters = _letters(bench)
+        lines = list(letters.export())
+        letters.purge()
+        assert [letters.load(lines, by=BY).redriven for _ in range(2)] == [1, 1]
+        for outcome in (Retried(delay=ZERO, reason="again"), Snoozed(delay=bench.unit, reason="again")):
+            # Of one ordering key only the first is there; a retry leaves it where it is.
+            for delivery in bench.receive(2, sure=1 if bench.capabilities.ordering else 2):
+                carried = bench.carry_out(delivery, outcome)
+                assert (carried.copied, carried.error) == (True, None)
+            bench.advance(outcome.delay + bench.grain)
+        for _ in range(2):
+            bench.kill(bench.one())
+        assert [dead.id for dead in bench.dead()] == [message.id] * 2
+        assert bench.redrive() == 2
+        for _ in range(2):
+            bench.ack(bench.one())
 
     def test_an_interrupted_redrive_leaves_each_in_one_place_or_in_two(self, bench: Bench) -> None:
         """What isn't settled is free at once, and the same call does the rest."""

@@ -7,9 +7,17 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from cloudq.core import wire
-from cloudq.core.message import Message, dead_letter_queue, is_dead_letter_queue, is_ordered, native_copy_id
+from cloudq.core.message import (
+    LINEAGE,
+    Message,
+    dead_letter_queue,
+    is_dead_letter_queue,
+    is_ordered,
+    native_copy_id,
+)
 
 DUE = datetime(2026, 1, 1, tzinfo=UTC)
 MESSAGE = Message(
@@ -74,6 +82,22 @@ def test_a_chain_of_copies_never_repeats_a_native_id() -> None:
     chain.append(chain[-1].redrive_copy(generation=3))
     chain.append(chain[-1].redrive_copy(generation=50))
     assert len(chain) == len({message.native_id() for message in chain})
+
+
+def test_copies_of_two_lineages_have_names_of_their_own() -> None:
+    """Their generations go by the same numbers. One that is no text, as a stranger may write it, is none."""
+    lineages: list[object] = [None, "", "a", "b", 3]
+    names = [
+        replace(MESSAGE, generation=5, extensions={} if lineage is None else {LINEAGE: lineage}).native_id()
+        for lineage in lineages
+    ]
+    assert native_copy_id(MESSAGE.source, MESSAGE.task, MESSAGE.id, 5) == names[0] == names[1] == names[4]
+    assert 3 == len(set(names))
+
+
+def test_a_lineage_plays_no_part_in_the_name_of_a_key() -> None:
+    """As sent a message has none of its own: whoever writes one must not get around a key."""
+    assert MESSAGE.native_id() == replace(MESSAGE, extensions={LINEAGE: "a"}).native_id()
 
 
 def test_a_retry_copy_changes_what_it_says_and_nothing_else() -> None:

@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 from cloudq.core import wire
 from cloudq.core.failure import MAX_FAILURE_BYTES, Failure
-from cloudq.core.message import Message
+from cloudq.core.message import LINEAGE, Message
 from cloudq.core.redriving import EDITS, REDRIVEN
 from cloudq.errors import UndecodableError
 
@@ -196,7 +196,7 @@ def documented() -> set[str]:
 
 def test_the_page_and_the_schema_list_the_same_attributes() -> None:
     """Neither forgets one; and they are the ones that the code takes out of an event, beside what operators did."""
-    operators = {REDRIVEN, EDITS}
+    operators = {REDRIVEN, EDITS, LINEAGE}
     assert all(f"`{name}`" in PAGE for name in operators)
     assert set(SCHEMA["properties"]) == documented() | operators
     everything: dict[str, Any] = dict.fromkeys(documented(), "1")

@@ -13,7 +13,7 @@ from cloudq.app import App
 from cloudq.core import wire
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.failure import Failure
-from cloudq.core.message import Message
+from cloudq.core.message import LINEAGE, Message
 from cloudq.core.outcome import DeadLettered
 from cloudq.running.runs import FIRST_AWAY, HUNG_AFTER_LEASES, LONGEST_AWAY, Run, Runs, runs_of
 from cloudq.testing.clock import FakeClock
@@ -139,6 +139,22 @@ def test_what_was_put_off_by_a_copy_is_the_same_work(clock: FakeClock, runs: Run
     runs.end(first, succeeded=True)
     assert runs.has_done(put_off)
     assert not runs.has_done(redriven)
+
+
+def test_a_retry_of_one_import_is_not_done_by_another(clock: FakeClock, runs: Runs) -> None:
+    """Both are of one message, and their generations go by the same numbers; each run was asked for."""
+    sent = delivery(clock).message
+    assert sent is not None
+    copies = [
+        replace(sent.redrive_copy(generation=4), extensions={LINEAGE: lineage}) for lineage in ("import 1", "import 2")
+    ]
+    waiter, lost = Waiter(runs), threading.Event()
+    run = waiter.begin(copied(delivery(clock), copies[0]), lost)
+    assert run is not None
+    lost.set()
+    runs.end(run, succeeded=True)
+    retries = [copied(delivery(clock), copy.retry_copy(attempt_base=1, not_before=clock.now())) for copy in copies]
+    assert [True, False] == [runs.has_done(retry) for retry in retries]
 
 
 def test_what_cannot_be_written_anew_is_compared_as_it_came(clock: FakeClock, runs: Runs) -> None:

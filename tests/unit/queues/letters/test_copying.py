@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from cloudq.core import wire
 from cloudq.core.driver import Capabilities
 from cloudq.core.failure import Failure
+from cloudq.core.message import LINEAGE, Message
 from cloudq.core.redriving import Edit, redriven_copy, times_redriven, with_edit
 from cloudq.core.signatures import fault_in
 from cloudq.core.signing_keys import SigningKey, SigningKeys
@@ -41,7 +42,7 @@ def test_the_copy_has_all_attempts_before_it() -> None:
     copy = wire.decode(item.body, "q")
     assert (0, None, 7, 1) == (copy.attempt_base, copy.not_before, copy.generation, times_redriven(copy, None))
     expected = redriven_copy(message, a_failure(generation=6))
-    assert expected == copy
+    assert replace(expected, extensions={**expected.extensions, LINEAGE: item.native_id}) == copy
     assert (item.delay, item.failure, item.foreign) == (timedelta(0), None, None)
 
 
@@ -70,6 +71,27 @@ def test_a_copy_is_known_by_its_dead_letter() -> None:
         first, again, twin = (copier().copy(taken(body, copy=name), instead).native_id for name in ("1", "1", "2"))
         assert first == again
         assert first != twin
+
+
+def test_what_descends_from_a_copy_has_its_name() -> None:
+    """So what workers make of the same letter's copy again is the same, and of its twin's, or an edit's, it isn't."""
+    body = wire.encode(a_message())
+
+    def retry(name: str, instead: Message | None = None) -> str | None:
+        copy = wire.decode(copier().copy(taken(body, copy=name), instead).body, "q")
+        return copy.retry_copy(attempt_base=1, not_before=None).native_id()
+
+    assert retry("1") == retry("1")
+    assert 3 == len({retry("1"), retry("2"), retry("1", a_message(payload={"n": 2}))})
+
+
+def test_a_lineage_is_that_of_the_latest_copy() -> None:
+    """What was redriven, died and is redriven again descends from the latter redrive."""
+    first = copier().copy(taken(wire.encode(a_message()), copy="1"))
+    second = copier().copy(taken(first.body, copy="2", failure=a_failure(generation=1)))
+    lineages = [wire.decode(item.body, "q").extensions[LINEAGE] for item in (first, second)]
+    assert [first.native_id, second.native_id] == lineages
+    assert first.native_id != second.native_id
 
 
 def test_the_same_edit_again_is_the_same_copy_again() -> None:

@@ -18,7 +18,7 @@ from cloudq.cli import (
     inbox,
     making,
     pausing,
-    queues,
+    purging,
     result,
     send,
     store,
@@ -37,6 +37,7 @@ from cloudq.cli.outbox import commands as outbox
 from cloudq.cli.outbox import relay
 from cloudq.cli.output import json_log
 from cloudq.cli.parameters import Argument, Option
+from cloudq.cli.stats import command as stats
 from cloudq.cli.top import command as top
 
 _CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
@@ -182,7 +183,7 @@ _add(application, "send", send.send, send.EXAMPLES, _WORK)
 _add(application, "cancel", cancel.cancel, cancel.EXAMPLES, _WORK)
 _add(application, "demo", demo.demo, demo.EXAMPLES, _WORK)
 _add(application, "tasks", tasks.tasks, tasks.EXAMPLES, _LOOK)
-_add(application, "stats", queues.stats, queues.STATS_EXAMPLES, _LOOK)
+_add(application, "stats", stats.stats, stats.EXAMPLES, _LOOK)
 _add(application, "top", top.top, top.EXAMPLES, _LOOK)
 _add(application, "result", result.result, result.EXAMPLES, _LOOK)
 _add(application, "explain", explain.explain, explain.EXAMPLES, _LOOK)
@@ -217,7 +218,7 @@ _add(inbox_group, "forget", inbox.forget_, inbox.FORGET_EXAMPLES)
 application.add_typer(dead_letters, name="dlq", rich_help_panel=_REPAIR)
 _add(application, "pause", pausing.pause, pausing.PAUSE_EXAMPLES, _REPAIR)
 _add(application, "resume", pausing.resume, pausing.RESUME_EXAMPLES, _REPAIR)
-_add(application, "purge", queues.purge, queues.PURGE_EXAMPLES, _REPAIR)
+_add(application, "purge", purging.purge, purging.EXAMPLES, _REPAIR)
 _add(dead_letters, "list", dlq.list_, dlq.LIST_EXAMPLES)
 _add(dead_letters, "show", dlq.show_, dlq.SHOW_EXAMPLES)
 _add(dead_letters, "redrive", repair.redrive, repair.REDRIVE_EXAMPLES)

@@ -15,7 +15,8 @@ from cloudq.cli.parameters import Option
 from cloudq.cli.top.rates import Rates
 from cloudq.cli.top.sample import Sample, Sampler
 from cloudq.cli.top.view import as_json, drawn, sections
-from cloudq.cli.top.workers import ask, worker_address
+from cloudq.cli.top.workers import ask
+from cloudq.cli.worker_pages import worker_address
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.core.url import parse_url
 

@@ -163,7 +163,7 @@ def test_a_worker_and_a_send_load_no_typer(tmp_path):
     (tmp_path / "shop.py").write_text("import cloudq\n@cloudq.task('t')\ndef t() -> None: ...\n")
     source = (
         "import sys; from cloudq.cli import main; code = main(sys.argv[1:]); "
-        "unwanted = {'typer', 'click', 'rich', 'pydantic', 'cloudq.push.events', 'cloudq.cli.queues'}; "
+        "unwanted = {'typer', 'click', 'rich', 'pydantic', 'cloudq.push.events', 'cloudq.cli.purging'}; "
         "print(code, sorted(unwanted & set(sys.modules)))"
     )
     for words in (["send", "t", "--app", "shop"], ["worker", "--app", "shop", "--burst"]):

@@ -1,0 +1,1 @@
+"""`cloudq stats`: how full queues are, how fast they fill and empty, and how many workers that takes."""

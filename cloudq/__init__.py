@@ -69,6 +69,8 @@ if TYPE_CHECKING:
     from cloudq.queues.cloud_queue import CloudQueue as CloudQueue
     from cloudq.tasks.context import Context as Context
     from cloudq.tasks.context import current as current
+    from cloudq.tasks.dependencies.marks import INJECTED as INJECTED
+    from cloudq.tasks.dependencies.marks import Depends as Depends
     from cloudq.tasks.hooks import DeadDelivery as DeadDelivery
     from cloudq.tasks.options import SendOptions as SendOptions
     from cloudq.tasks.options import TaskOptions as TaskOptions
@@ -127,6 +129,7 @@ _HOMES = {
     ),
     "cloudq.outbox.making": ("create_outbox",),
     "cloudq.core.run_notes": ("CancelAnswer",),
+    "cloudq.tasks.dependencies.marks": ("INJECTED", "Depends"),
     "cloudq.tasks.hooks": ("DeadDelivery",),
     "cloudq.tasks.results": ("Result",),
     "cloudq.tasks.options": ("SendOptions", "TaskOptions"),

@@ -218,7 +218,11 @@ class App(Pausing):
         self._connection.observe(observer)
 
     def close(self) -> None:
-        """Closes the backend and the store. The next use opens them again. What `using` lent stays open."""
+        """Closes the backend, the store, and the dependencies of the process; the next use opens them again.
+
+        What `using` lent stays open. For programs that end: no task of the app runs in this process any more.
+        """
+        self.dependencies.close()
         self._connection.close()
         self._stores.close()
 
@@ -254,6 +258,28 @@ class App(Pausing):
         The message still goes through the wire format and the middleware. Delays, queues and retries don't apply.
         """
         with self._eager:
+            yield self
+
+    @contextmanager
+    def overriding(self, dependencies: Mapping[Callable[..., Any], Callable[..., Any]], /) -> Iterator[App]:
+        """Within the block other functions are called in place of the tasks' dependencies: for tests.
+
+        Example:
+            ```python
+            with app.overriding({get_session: lambda: test_session}):
+                welcome(user_id=42)
+            ```
+
+        Dependencies of the process are made anew within the block, and closed at its end. A run keeps what was in
+        force when it began.
+
+        Args:
+            dependencies: What to call, by the function that is named in `Depends`. Each may have dependencies itself.
+
+        Raises:
+            ConfigurationError: One of them is no function.
+        """
+        with self.dependencies.overriding(dependencies):
             yield self
 
 

@@ -19,6 +19,7 @@ from cloudq.queues.names import check_queue
 from cloudq.queues.store_connection import StoreConnection
 from cloudq.tasks.app_settings import AppSettings, checked_app_settings
 from cloudq.tasks.context import Context
+from cloudq.tasks.dependencies.of_app import Dependencies
 from cloudq.tasks.flow_options import queue_rates
 from cloudq.tasks.hooks import Hooks
 from cloudq.tasks.registry import Registry
@@ -43,7 +44,8 @@ class AppState:
         self.snooze_patience = PATIENCE
         self.redact: Redact = mask_secrets
         self.outbox_namespace = ""
-        self.hooks = Hooks()
+        self.dependencies = Dependencies()
+        self.hooks = Hooks(self.dependencies.close)
         self.queue_rates: Mapping[str, Rate] = {}
 
     def configure(self, url: str | None = None, **settings: Unpack[AppSettings]) -> None:

@@ -13,6 +13,7 @@ from cloudq.core.outcome import Outcome, Snoozed, Why
 from cloudq.core.processor import Processor
 from cloudq.core.safe_log import SafeLogger, is_ctrl_c
 from cloudq.running.held import HeldLease
+from cloudq.tasks.loop_ends import end
 
 if TYPE_CHECKING:
     import asyncio
@@ -212,6 +213,7 @@ class EventLoop:
         async def leave() -> None:
             try:
                 await self._asyncio.gather(*tasks, return_exceptions=True)
+                await end(self._loop)
                 await self._loop.shutdown_asyncgens()
             finally:
                 self._left = True

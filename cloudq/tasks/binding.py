@@ -14,7 +14,7 @@ from cloudq.core.printable import NAME_CHARS, shortened
 from cloudq.errors import PayloadError, TaskDefinitionError, nearest
 from cloudq.tasks.adapters import Adapter
 from cloudq.tasks.arrival import Comparison, difference
-from cloudq.tasks.context import Context
+from cloudq.tasks.dependencies.marks import Mark, evaluated, is_context, is_marked, mark_of
 from cloudq.tasks.hints import field_hints, key_of, resolved
 from cloudq.tasks.json_values import to_json
 from cloudq.tasks.models import first_error, read_value
@@ -28,9 +28,10 @@ _MISSING = re.compile(r"missing required field `(?P<name>[^`]*)`")
 
 
 class Parameters:
-    """The parameters of a task's function, without its leading `Context`.
+    """The parameters of a task's function, without its leading `Context` and its dependencies.
 
-    Declaring looks at names only; the types are resolved at the first use, when all names of the user's modules exist.
+    Declaring looks at names, and for dependencies; the types are resolved at the first use, when all names of the
+    user's modules exist.
 
     Args:
         function: The task's function.
@@ -38,23 +39,31 @@ class Parameters:
 
     Raises:
         TaskDefinitionError: The signature can't be called by name: `*args`, or a `Context` that doesn't lead; or a
-            default is a pydantic `Field`.
+            default is a pydantic `Field`; or a dependency is marked in a way that can't be kept.
+
+    Attributes:
+        takes_context: Whether the first is a `Context`.
+        dependencies: Those that are filled in, by name.
     """
 
     def __init__(self, function: Callable[..., object], task: str) -> None:
         self._function = function
         self._task = task
         parameters = list(inspect.signature(function).parameters.values())
-        self.takes_context = bool(parameters) and _is_context(parameters[0], function)
+        names = getattr(inspect.unwrap(function), "__globals__", {})
+        annotations = {p.name: evaluated(p.annotation, names) for p in parameters}
+        self.takes_context = bool(parameters) and is_context(annotations[parameters[0].name])
         if self.takes_context:
             parameters = parameters[1:]
+        self.dependencies: dict[str, Mark] = {}
+        parameters = self._without_dependencies(parameters, annotations)
         for parameter in parameters:
             if parameter.kind is parameter.VAR_POSITIONAL:
                 raise TaskDefinitionError(
                     f"task {task!r} takes *{parameter.name}: a payload names its arguments",
                     hint=f"declare it as a list: {parameter.name}: list[...]",
                 )
-            if _is_context(parameter, function):
+            if is_context(annotations[parameter.name]):
                 raise TaskDefinitionError(
                     f"task {task!r} takes a Context as {parameter.name!r}, which isn't its first parameter",
                     hint="put the Context first, or call cloudq.current()",
@@ -69,6 +78,26 @@ class Parameters:
         self._named = {p.name: p for p in parameters if p.kind is not p.VAR_KEYWORD}
         self._positional_only = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
         self._signature = inspect.Signature(parameters)
+
+    def _without_dependencies(
+        self, parameters: list[inspect.Parameter], annotations: Mapping[str, Any]
+    ) -> list[inspect.Parameter]:
+        """What a payload has: behind a dependency by name only, as positions there aren't the function's own."""
+        sent = []
+        for parameter in parameters:
+            mark = mark_of(parameter, annotations[parameter.name], f"task {self._task!r}")
+            if mark is not None:
+                self.dependencies[parameter.name] = mark
+            elif self.dependencies and parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
+                sent.append(parameter.replace(kind=parameter.KEYWORD_ONLY))
+            else:
+                sent.append(parameter)
+        return sent
+
+    @property
+    def filled_in(self) -> bool:
+        """Whether a call of the function itself lacks something."""
+        return self.takes_context or bool(self.dependencies)
 
     @property
     def names(self) -> list[str]:
@@ -177,6 +206,11 @@ class Parameters:
         """Those of the arguments that no parameter is named for, which `**rest` takes."""
         types = self._types
         unknown = [name for name in payload if name not in types.hints]
+        for name in unknown:
+            if name in self.dependencies:
+                raise PayloadError(
+                    f"{self._task}: {name} is a dependency, which no message gives", field=name, hint=self._hint
+                )
         if types.of_open is None:
             # From outside, and perhaps as long as the body: the nearest one to a long text takes long to find.
             first = shortened(unknown[0], NAME_CHARS)
@@ -220,6 +254,13 @@ class Parameters:
     def _types(self) -> ParameterTypes:
         parameters = [*self._named.values(), *([] if self._open is None else [self._open])]
         hints = resolved(self._function, parameters, self._task)
+        for name, hint in hints.items():
+            if is_marked(hint):
+                raise TaskDefinitionError(
+                    f"{name!r} of task {self._task!r} is a dependency, and its annotation could not be read where the "
+                    "task is declared",
+                    hint="define the names in it above the task",
+                )
         declared = {p.name: hints.get(p.name, Any) for p in self._named.values()}
         required = {p.name for p in self._named.values() if p.default is p.empty}
         of_open = None if self._open is None else hints.get(self._open.name, Any)
@@ -240,17 +281,6 @@ class Parameters:
             text, field = _described(error, within)
             where = f"{self._task}: {field}: " if field else f"{self._task}: "
             raise PayloadError(where + text, field=field or None, hint=self._hint) from error
-
-
-def _is_context(parameter: inspect.Parameter, function: Callable[..., object]) -> bool:
-    annotation = parameter.annotation
-    while isinstance(annotation, str):  # twice, where a text is annotated under `from __future__ import annotations`
-        try:
-            # The user's own annotation in the user's own module, which is what get_type_hints does with all of them.
-            annotation = eval(annotation, getattr(inspect.unwrap(function), "__globals__", {}))  # noqa: S307
-        except Exception:  # noqa: BLE001 - a forward reference, or a name that exists for type checkers only
-            return annotation.strip("'\"") in {"Context", "cloudq.Context"}
-    return annotation is Context
 
 
 def _described(error: msgspec.ValidationError, within: str) -> tuple[str, str]:

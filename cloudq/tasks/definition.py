@@ -10,17 +10,15 @@ from datetime import datetime, timedelta
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
-from cloudq.core.claiming import KeptResult
-from cloudq.core.ending import Ending
 from cloudq.core.message import Message
 from cloudq.core.policy import RetryPolicy, policy_for
 from cloudq.errors import TaskDefinitionError
 from cloudq.tasks.binding import Parameters
-from cloudq.tasks.cancelled_on_demand import CancelledOnDemand
-from cloudq.tasks.context import Context, Running, is_done_already, run_of
+from cloudq.tasks.context import Context
 from cloudq.tasks.expiry_options import ExpiryOptions, expiry_options
 from cloudq.tasks.flow_options import FlowOptions, flow_options
 from cloudq.tasks.home import TaskHome
+from cloudq.tasks.job import TaskJob
 from cloudq.tasks.key_options import KeyOptions, key_options
 from cloudq.tasks.keys import Key, check_key, check_template, key_for
 from cloudq.tasks.naming import default_name
@@ -29,16 +27,16 @@ from cloudq.tasks.priorities import declared_priorities
 from cloudq.tasks.result_type import ResultType
 from cloudq.tasks.run_options import RunOptions, run_options
 from cloudq.tasks.task_queues import own_queues
-from cloudq.tasks.unrun import has_yet_to_run, is_async, runs_nothing
+from cloudq.tasks.unrun import is_async, runs_nothing
 
 if TYPE_CHECKING:
     from cloudq.core.claiming import Begun, KeyClaim
     from cloudq.core.delivery import Delivery
+    from cloudq.tasks.dependencies.marks import Mark
     from cloudq.user_database.inbox import Completion
 
 # Longer than any task runs, and short enough to be added to any moment: timedelta.max says "no limit".
 _LONGEST: Final = timedelta(days=36_500)
-_DONE_ALREADY: Final = KeptResult(None, "result not kept: by the delivery that did the work", Ending.DUPLICATE)
 # A worker's, unless it or the task says otherwise.
 DEFAULT_LEASE: Final = timedelta(seconds=120)
 
@@ -61,6 +59,11 @@ class Definition:
         self.is_async = is_async(function)
         self.parameters = Parameters(function, self.name)
         self.result_type = ResultType(function, self.name)
+        self._job: type[TaskJob] = TaskJob
+        if self.dependencies:
+            from cloudq.tasks.dependencies.job import InjectedJob
+
+            self._job = InjectedJob  # chosen once: without dependencies, a run does nothing for them
         self._set(options)
 
     def _set(self, options: TaskOptions) -> None:
@@ -136,6 +139,21 @@ class Definition:
         """Whether what it sends expires no later than the message that it runs for."""
         own = self.expiry_options.propagate
         return self.app.propagate_expiry if own is None else own
+
+    @property
+    def dependencies(self) -> Mapping[str, Mark]:
+        """Those of its parameters that are filled in."""
+        return self.parameters.dependencies
+
+    def check(self) -> None:
+        """Resolves the types of its parameters, and its dependencies.
+
+        Raises:
+            TaskDefinitionError: A type can't travel as JSON, or a dependency can't be called as it asks for.
+        """
+        self.parameters.check_types()
+        if self.dependencies:
+            self.app.dependencies.in_force.plan(self)
 
     def keys_for(self, payload: Mapping[str, object], given: SendOptions) -> dict[str, str]:
         """The keys that the declaration gives this payload, where the send gives none."""
@@ -226,66 +244,7 @@ class Definition:
             run=None if claim is None else claim.run,
             work=self,
         )
-        return TaskJob(self, context, self.parameters.arguments(message.payload))
-
-
-class TaskJob:
-    """One run of a task: its function, context and arguments."""
-
-    __slots__ = ("_arguments", "_definition", "context")
-
-    def __init__(self, definition: Definition, context: Context, arguments: dict[str, object]) -> None:
-        self.context = context
-        self._definition = definition
-        self._arguments = arguments
-
-    def run(self) -> object:
-        """Calls a sync function."""
-        try:
-            with Running(self.context):
-                result = self._call()
-        except BaseException as error:
-            if is_done_already(self.context, error):
-                return _DONE_ALREADY
-            raise
-        return self._refuse_unrun(result)
-
-    async def arun(self) -> object:
-        """Calls and awaits an async function; cancels it once somebody wants that."""
-        run = run_of(self.context)
-        try:
-            with Running(self.context):
-                if run is None:
-                    result = await self._call()
-                else:
-                    async with CancelledOnDemand(run):
-                        result = await self._call()
-        except BaseException as error:
-            if is_done_already(self.context, error):
-                return _DONE_ALREADY
-            raise
-        return self._refuse_unrun(result)
-
-    def _refuse_unrun(self, result: object) -> object:
-        """The result, if it isn't something whose code has yet to run: that must not count as done.
-
-        Raises:
-            TypeError: A decorator hid what the function is, or an await was forgotten.
-        """
-        if result is None or not has_yet_to_run(result):
-            return result
-        if inspect.iscoroutine(result) or inspect.isgenerator(result):
-            result.close()
-        raise TypeError(
-            f"task {self._definition.name!r} returned a {type(result).__name__}, whose code nothing would run: "
-            "await it in the task; a decorator of an async def must be an async def itself"
-        )
-
-    def _call(self) -> Any:
-        args, kwargs = self._definition.parameters.call(self._arguments)
-        if self._definition.parameters.takes_context:
-            return self._definition.function(self.context, *args, **kwargs)
-        return self._definition.function(*args, **kwargs)
+        return self._job(self, context, self.parameters.arguments(message.payload))
 
 
 def _check_function(function: Callable[..., object]) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from cloudq.core.clock import Clock
 from cloudq.core.message import Message
 from cloudq.core.policy import RetryPolicy
+from cloudq.tasks.dependencies.of_app import Dependencies
 from cloudq.tasks.sent import Sent
 
 
@@ -33,6 +34,7 @@ class TaskHome(Protocol):
     strict_queues: bool | None
     longest_delay: timedelta
     propagate_expiry: bool
+    dependencies: Dependencies
 
     @property
     def clock(self) -> Clock:

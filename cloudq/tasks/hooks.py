@@ -47,10 +47,19 @@ DeadHook: TypeAlias = Callable[[DeadDelivery], object]
 FunctionT = TypeVar("FunctionT", bound=Callable[..., object])
 
 
-class Hooks:
-    """The functions of one app. Thread-safe."""
+def _nothing() -> None:
+    pass
 
-    def __init__(self) -> None:
+
+class Hooks:
+    """The functions of one app. Thread-safe.
+
+    Args:
+        ended: Called before those of `on_stop`: closes what tasks have opened since the start. Raises nothing.
+    """
+
+    def __init__(self, ended: Hook = _nothing) -> None:
+        self._ended = ended
         self._lock = threading.RLock()
         # Guarded by the lock.
         self._start: list[Hook] = []
@@ -102,6 +111,7 @@ class Hooks:
             self._edges -= 1
             if self._edges:
                 return
+            self._ended()
             for function in reversed(self._stop):
                 try:
                     function()

@@ -113,7 +113,7 @@ class Registry:
 
         Raises:
             ConfigurationError: A module can't be imported.
-            TaskDefinitionError: A type can't travel as JSON.
+            TaskDefinitionError: A type can't travel as JSON, or a dependency can't be called as it asks for.
         """
         for module in modules:
             try:
@@ -123,7 +123,7 @@ class Registry:
             except Exception as error:
                 raise not_imported(f"imports names {module!r}, which can't be imported", error) from error
         for definition in list(self._definitions.values()):
-            definition.parameters.check_types()
+            definition.check()
             if definition.run_options.keep_result is not None:
                 definition.result_type.check()
         self._loaded = True

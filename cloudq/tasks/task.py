@@ -129,13 +129,20 @@ class Task(Generic[P, R]):
         return self._definition.time_limit
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Runs the function here and now. A leading Context is filled in: the running task's, or an empty one."""
+        """Runs the function here and now. A leading Context is filled in: the running task's, or an empty one.
+
+        So are dependencies that aren't given.
+        """
         definition = self._definition
-        if not definition.parameters.takes_context:
+        if not definition.parameters.filled_in:
             return definition.function(*args, **kwargs)  # type: ignore[no-any-return]  # R is the function's own type
         context = maybe_current() or Context(
             Message(id="direct-call", task=self.name, queue=self.queue), clock=self.app.clock
         )
+        if definition.dependencies:
+            from cloudq.tasks.dependencies.job import call_directly
+
+            return call_directly(definition, context, args, kwargs)  # type: ignore[no-any-return]  # as above
         return definition.function(context, *args, **kwargs)  # type: ignore[no-any-return]  # as above
 
     def send(self, *args: P.args, **kwargs: P.kwargs) -> Sent[R]:

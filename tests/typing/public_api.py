@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
-from typing import Any, assert_type
+from typing import Annotated, Any, assert_type
 
 import azure.functions as func
 
 import cloudq
-from cloudq import App, Call, Context, Result, RetryPolicy, Sent, Task
+from cloudq import INJECTED, App, Call, Context, Depends, Result, RetryPolicy, Sent, Task
 from cloudq.aws_lambda import Answer, LambdaFunction, handler
 from cloudq.azure_functions import MessageFunction
 from cloudq.azure_functions import handler as function_handler
@@ -158,3 +158,26 @@ def a_function_is_called_with_a_message_or_a_list(message: func.ServiceBusMessag
     function_handler(app, queue="orders")([message])
     function_handler(app)  # type: ignore[call-arg]  # no message says its queue
     function_handler(app, queue="orders")("{}")  # type: ignore[arg-type]
+
+
+def get_session() -> bytes:
+    return b""
+
+
+@app.task
+def injected(user_id: int, session: Annotated[bytes, Depends(get_session)] = INJECTED) -> bool:
+    return bool(user_id and session)
+
+
+@app.task
+def injected_by_default(context: Context, user_id: int, session: bytes = Depends(get_session)) -> bool:
+    return bool(user_id and session)
+
+
+def dependencies_may_be_left_out() -> None:
+    assert_type(injected.send(42), Sent[bool])
+    assert_type(injected(42, session=b"mine"), bool)
+    assert_type(injected_by_default.send(user_id=42), Sent[bool])
+    injected(42, session="mine")  # type: ignore[arg-type]  # of its own type, if it is given
+    with app.overriding({get_session: lambda: b"fake"}) as same:
+        assert_type(same, App)

@@ -1,0 +1,117 @@
+"""`Retry`: how often a job that fails runs again, said at its enqueue, as in RQ; and what keeps to it in the worker."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Any, Final
+
+from cloudq.core.policy import Retry as Again
+from cloudq.core.policy import RetryPolicy
+from cloudq.errors import OptionError
+from cloudq.tasks.context import current
+from cloudq.tasks.unrun import is_async
+
+HEADER: Final = "rq-retry"
+"""It travels as a header of the message: `3;10,30,60`, three times, after that many seconds."""
+
+MOST: Final = 50
+LONGEST: Final = timedelta(days=366)
+_FORM: Final = re.compile(r"(\d{1,2});(\d{1,8}(?:,\d{1,8}){0,49})", re.ASCII)
+
+
+class Retry:
+    """How often a job runs again that failed, and after how long: RQ's `Retry(max=3, interval=[10, 30, 60])`.
+
+    Args:
+        max: How often, from 1 to 50.
+        interval: After how many seconds, at most 366 days: a number, or one for each time, of which the last stays.
+
+    Raises:
+        OptionError: One is out of its bounds.
+    """
+
+    def __init__(self, max: int, interval: int | Iterable[int] = 0, *, enqueue_at_front: bool = False) -> None:  # noqa: A002 - RQ's word
+        intervals = [interval] if isinstance(interval, int) else list(interval) or [0]
+        if not isinstance(max, int) or not 1 <= max <= MOST:
+            raise OptionError(f"max of Retry is a number from 1 to {MOST}, not {max!r}", hint="Retry(max=3)")
+        if len(intervals) > MOST or not all(_is_interval(seconds) for seconds in intervals):
+            raise OptionError(
+                f"interval of Retry is up to {MOST} whole numbers of seconds from 0, each at most 366 days",
+                hint="interval=[10, 30, 60]",
+            )
+        if enqueue_at_front:
+            raise OptionError(
+                "enqueue_at_front of Retry can't be honoured: hosted queues have no front", hint="leave it out"
+            )
+        self.max = max
+        self.intervals = intervals
+
+    def header(self) -> str:
+        """The form in which it travels."""
+        return f"{self.max};{','.join(map(str, self.intervals))}"
+
+    def after(self, attempt: int) -> timedelta | None:
+        """After how long a job runs again whose run of that number, from 1, has failed; `None`: it doesn't."""
+        if attempt > self.max:
+            return None
+        return timedelta(seconds=self.intervals[min(attempt, len(self.intervals)) - 1])
+
+
+def _is_interval(seconds: object) -> bool:
+    return type(seconds) is int and 0 <= seconds <= LONGEST.total_seconds()
+
+
+def read(header: str | None) -> Retry | None:
+    """What a message says; `None` where it says nothing, or what this never writes: it is a stranger's text."""
+    found = _FORM.fullmatch(header) if header is not None else None
+    if found is None:
+        return None
+    try:
+        return Retry(int(found[1]), [int(seconds) for seconds in found[2].split(",")])
+    except OptionError:
+        return None
+
+
+def _never(_: object) -> bool:
+    return False
+
+
+POLICY: Final = RetryPolicy(retry=_never, stop=_never)
+"""A job that fails is dead at once, as in RQ, unless it was enqueued with a `Retry`: that alone is raised as ours."""
+
+
+def retried(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, with the signature that it has, which asks to be run again as its message says."""
+    if is_async(function):
+
+        @functools.wraps(function)
+        async def arun(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return await function(*args, **kwargs)
+            except Exception as error:
+                _ask_again(error)
+                raise
+
+        return arun
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            _ask_again(error)
+            raise
+
+    return run
+
+
+def _ask_again(error: Exception) -> None:
+    """Raises what has the job run again; returns where it doesn't, or where the job said so itself."""
+    context = current()
+    asked = read(context.headers.get(HEADER))
+    delay = None if asked is None else asked.after(context.attempt)
+    if delay is not None and not isinstance(error, Again):
+        raise Again(f"{type(error).__name__}: {error}", delay=delay) from error

@@ -1,0 +1,67 @@
+"""A module of functions, as an RQ project has, and a queue for them in memory."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from cloudq.compat.rq import Connection, Queue
+from cloudq.testing import in_memory
+
+FUNCTIONS = """
+import socket
+
+import cloudq
+from cloudq.testing import run_all as run_all
+
+ran = []
+
+def add(x, y=1, *, z=0):
+    ran.append((x, y, z))
+    return x + y + z
+
+def fails(what):
+    ran.append(what)
+    raise ValueError(f"{what} is broken")
+
+async def afails(what):
+    ran.append(what)
+    raise ValueError(f"{what} is broken")
+
+def asks():
+    ran.append(cloudq.current().attempt)
+    if len(ran) == 1:
+        raise cloudq.Retry(delay=__import__("datetime").timedelta(seconds=3))
+
+def all_of(*items): ...
+
+def talks(to: socket.socket) -> None: ...
+
+def makes() -> socket.socket: ...
+
+def _private(): ...
+
+class Shop:
+    def open(self): ...
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """`rq_functions`, as any import finds it."""
+    (tmp_path / "rq_functions.py").write_text(FUNCTIONS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    return __import__("rq_functions")
+
+
+@pytest.fixture
+def jobs(module: ModuleType) -> Iterator[tuple[Queue, ModuleType]]:
+    """A queue of its functions, and the module."""
+    connection = Connection("rq_functions", result_ttl=None)
+    with in_memory(connection):
+        yield Queue("important", connection=connection), module

@@ -1,0 +1,93 @@
+"""A job that fails is dead at once, as in RQ, unless its enqueue said how often it runs again."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from cloudq.compat.rq import Retry
+from cloudq.compat.rq.retrying import HEADER, read
+from cloudq.errors import OptionError
+
+
+@pytest.mark.parametrize(
+    ("retry", "header", "delays"),
+    [
+        (Retry(max=2), "2;0", [0, 0, None]),
+        (Retry(max=3, interval=60), "3;60", [60, 60, 60, None]),
+        (Retry(max=4, interval=[10, 30]), "4;10,30", [10, 30, 30, 30, None]),
+        (Retry(max=1, interval=[]), "1;0", [0, None]),
+    ],
+)
+def test_it_travels_as_a_header_and_arrives_as_it_was(retry, header, delays):
+    """The last interval stays, as in RQ."""
+    assert header == retry.header()
+    arrived = read(header)
+    for one in (retry, arrived):
+        assert one is not None
+        expected = [None if delay is None else timedelta(seconds=delay) for delay in delays]
+        assert expected == [one.after(attempt) for attempt in range(1, len(delays) + 1)]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [None, "", "3", "3;", ";1", "0;1", "51;1", "3;-1", "3;99999999", "3;1,", "٣;1", "3;1\n", "3;" + "1," * 60 + "1"],
+)
+def test_what_it_never_writes_is_no_retry(header):
+    """A message may be a stranger's: it gets no run more, and no error either."""
+    assert read(header) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"max": 0}, "max of Retry is a number from 1 to 50"),
+        ({"max": 51}, "max of Retry"),
+        ({"max": "3"}, "max of Retry"),
+        ({"max": 1, "interval": -1}, "interval of Retry"),
+        ({"max": 1, "interval": [1.5]}, "interval of Retry"),
+        ({"max": 1, "interval": [0] * 51}, "interval of Retry"),
+        ({"max": 1, "enqueue_at_front": True}, "enqueue_at_front of Retry can't be honoured"),
+    ],
+)
+def test_what_is_out_of_bounds_is_refused(given, words):
+    """When it is made, not when a job fails."""
+    with pytest.raises(OptionError, match=words):
+        Retry(**given)
+
+
+def test_jobs_run_again_as_they_were_told(jobs):
+    """Sync and async, for any error, then they are dead with the last one; without a Retry at once."""
+    queue, module = jobs
+    for function in (module.fails, module.afails):
+        queue.enqueue(function, "a", retry=Retry(max=2, interval=[5, 7]))
+        began = queue.connection.clock.now()
+        report = module.run_all(queue.connection)
+        assert ["a"] * 3 == module.ran
+        assert timedelta(seconds=12) == queue.connection.clock.now() - began
+        [dead] = report.dead_letters
+        assert "ValueError: a is broken" in dead.failure.reason
+        module.ran.clear()
+        queue.enqueue(function, "b")
+        assert 1 == len(module.run_all(queue.connection).dead_letters)
+        assert ["b"] == module.ran
+        module.ran.clear()
+
+
+def test_a_forged_header_gives_no_run_more(jobs):
+    """As if it weren't there."""
+    queue, module = jobs
+    task = queue.connection.job_task(module.fails)
+    task.options(queue=queue.name, headers={HEADER: "99;0"}).send("a")
+    assert 1 == len(module.run_all(queue.connection).dead_letters)
+    assert ["a"] == module.ran
+
+
+def test_a_function_may_ask_for_itself(jobs):
+    """`cloudq.Retry`, with its own delay."""
+    queue, module = jobs
+    queue.enqueue(module.asks, retry=Retry(max=1, interval=1000))
+    began = queue.connection.clock.now()
+    assert not module.run_all(queue.connection).dead_letters
+    assert timedelta(seconds=3) == queue.connection.clock.now() - began

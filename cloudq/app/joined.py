@@ -7,45 +7,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from cloudq.core.message import Message
 from cloudq.errors import TransactionRefused
 from cloudq.tasks.async_libraries import in_a_thread
-from cloudq.tasks.eager import EagerRun
+from cloudq.tasks.holding import Holder, Ways
 from cloudq.tasks.noted_sends import refuse_waiting
 from cloudq.tasks.sending import ran
 from cloudq.tasks.sent import Sent
 
 if TYPE_CHECKING:
-    from cloudq.outbox.writing import NewRow, Ordered
+    from cloudq.outbox.writing import Ordered
     from cloudq.user_database.transaction import Transaction
 
 
-class Ways(NamedTuple):
-    """How an app's messages leave.
-
-    Attributes:
-        row: Encodes and signs one for an outbox.
-        namespace: The outbox's.
-        eager_run: Runs one at once, where the app does that in place of sending; else `None`.
-        store: Stores one now, where no relay could reach the backend; else `None`.
-    """
-
-    row: Callable[[Message], NewRow]
-    namespace: str
-    eager_run: Callable[[Message], EagerRun] | None
-    store: Callable[[Message], object] | None
-
-
-def joined(transaction: Transaction[Any], messages: Sequence[Message], ways: Ways) -> list[Sent]:
+def joined(transaction: Transaction[Any] | Holder, messages: Sequence[Message], ways: Ways) -> list[Sent] | None:
     """Has the messages leave with the transaction, and not at all if it is rolled back, or the savepoint around.
+
+    Args:
+        transaction: A task's own, or what stands for that of a web framework.
+        messages: What is sent.
+        ways: How they leave.
+
+    Returns:
+        A `Sent` for each; `None`: none is open after all, as a `Holder` has found.
 
     Raises:
         TransactionRefused: The transaction is an async one.
         SchemaMismatch: The outbox's tables aren't in its database.
         Exception: What the database's driver raises.
     """
+    if isinstance(transaction, Holder):
+        return transaction.hold(messages, ways)
     if (kept := _kept(transaction, messages, ways)) is not None:
         return kept
     if transaction.database.is_async:
@@ -56,8 +50,10 @@ def joined(transaction: Transaction[Any], messages: Sequence[Message], ways: Way
     return [Sent(id=message.id) for message in messages]
 
 
-async def ajoined(transaction: Transaction[Any], messages: Sequence[Message], ways: Ways) -> list[Sent]:
+async def ajoined(transaction: Transaction[Any] | Holder, messages: Sequence[Message], ways: Ways) -> list[Sent] | None:
     """As `joined`, for async code. A sync connection's statements block the loop, as the task's own on it do."""
+    if isinstance(transaction, Holder):
+        return await transaction.ahold(messages, ways)
     if (kept := _kept(transaction, messages, ways)) is not None:
         return kept
     if not transaction.database.is_async:

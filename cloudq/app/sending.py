@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
-from cloudq.app.joined import Ways, ajoined, joined
+from msgspec.structs import replace
+
+from cloudq.app.joined import ajoined, joined
 from cloudq.app.settings import AppState
 from cloudq.core.message import Message
 from cloudq.core.shield import shielded
@@ -13,8 +15,9 @@ from cloudq.tasks.async_libraries import check_awaitable, in_a_thread, in_trio
 from cloudq.tasks.child_expiry import with_parents_expiry
 from cloudq.tasks.child_keys import with_childs_key
 from cloudq.tasks.composing import NO_PAYLOAD, checked_calls, composed
-from cloudq.tasks.context import maybe_current, open_transaction
+from cloudq.tasks.context import maybe_current
 from cloudq.tasks.eager import EagerMode, EagerRun
+from cloudq.tasks.holding import Holder, Unheld, Ways, all_unheld, unheld
 from cloudq.tasks.loop_warning import LoopWarning
 from cloudq.tasks.noted_sends import refuse_waiting
 from cloudq.tasks.options import SendOptions
@@ -23,6 +26,9 @@ from cloudq.tasks.sending import SendManyError, ran, send_all, sent
 from cloudq.tasks.sent import Sent, read_by
 from cloudq.tasks.task import Call, Task
 from cloudq.tasks.typo_warning import TypoWarning
+
+if TYPE_CHECKING:
+    from cloudq.user_database.transaction import Transaction
 
 
 class Sending(AppState):
@@ -64,8 +70,12 @@ class Sending(AppState):
             return self._send(traced)
 
     def _send(self, message: Message) -> Sent:
-        if (transaction := open_transaction()) is not None:
-            return joined(transaction, [message], self._ways())[0]
+        if (
+            (transaction := self.runtime.open_transaction()) is not None
+            and not isinstance(message, Unheld)
+            and (held := joined(transaction, [message], self._ways())) is not None
+        ):
+            return held[0]
         if self._eager:
             run = self._eager_run(message)
             run.run()
@@ -95,8 +105,12 @@ class Sending(AppState):
             return await self._asend(traced)
 
     async def _asend(self, message: Message) -> Sent:
-        if (transaction := open_transaction()) is not None:
-            return (await ajoined(transaction, [message], self._ways()))[0]
+        if (
+            (transaction := self.runtime.open_transaction()) is not None
+            and not isinstance(message, Unheld)
+            and (held := await ajoined(transaction, [message], self._ways())) is not None
+        ):
+            return held[0]
         if self._eager:
             run = self._eager_run(message)
             await run.arun()
@@ -136,8 +150,12 @@ class Sending(AppState):
             return self._send_many(calls, traced)
 
     def _send_many(self, calls: Sequence[Call], messages: Sequence[Message]) -> list[Sent]:
-        if (transaction := open_transaction()) is not None:
-            return joined(transaction, messages, self._ways())
+        if (
+            (transaction := self.runtime.open_transaction()) is not None
+            and not all_unheld(messages)
+            and (held := joined(transaction, messages, self._ways())) is not None
+        ):
+            return held
         if self._eager:
             runs = [self._eager_run(message) for message in messages]
             for run in runs:
@@ -163,13 +181,21 @@ class Sending(AppState):
     async def asend_many(self, calls: Iterable[Call], /) -> list[Sent]:
         """As `send_many`, for async code on asyncio or trio: the loop is never blocked. Cancelling doesn't unsend."""
         check_awaitable("asend_many")
-        if (transaction := open_transaction()) is not None:
-            messages = [self._message(call, NO_PAYLOAD, SendOptions()) for call in checked_calls(calls)]
-            if not messages or (tracing := self._connection.observed.tracing) is None:
-                return await ajoined(transaction, messages, self._ways())
-            with tracing.sending(messages) as traced:
-                return await ajoined(transaction, traced, self._ways())
-        return await in_a_thread(self.send_many, list(calls))
+        calls = list(calls)
+        if (transaction := self.runtime.open_transaction()) is not None:
+            calls = checked_calls(calls)
+            messages = [self._message(call, NO_PAYLOAD, SendOptions()) for call in calls]
+            if not all_unheld(messages) and (held := await self._ahold_many(transaction, messages)) is not None:
+                return held
+        return await in_a_thread(self.send_many, calls)
+
+    async def _ahold_many(
+        self, transaction: Transaction[Any] | Holder, messages: Sequence[Message]
+    ) -> list[Sent] | None:
+        if not messages or (tracing := self._connection.observed.tracing) is None:
+            return await ajoined(transaction, messages, self._ways())
+        with tracing.sending(messages) as traced:
+            return await ajoined(transaction, traced, self._ways())
 
     def cancel(self, sent: Sent | str, /) -> bool:
         """Deletes the message of a send, or of its stored `receipt`, if no worker was handed it yet.
@@ -202,7 +228,20 @@ class Sending(AppState):
             namespace=self.outbox_namespace,
             eager_run=self._eager_run if self._eager else None,
             store=self._store_now if self.runtime.lent else None,
+            send=self._send_held,
         )
+
+    def _send_held(self, messages: Sequence[Message]) -> Sequence[Sent | Exception]:
+        """Sends what a transaction has held, which is committed now. Tries all; a `Sent` or an error each."""
+        if not any(message.extensions for message in messages):
+            return send_all(messages, self._connection.queue)
+        return [self._tried(unheld(message)) for message in messages]
+
+    def _tried(self, message: Message) -> Sent | Exception:
+        try:
+            return self._send(message)
+        except Exception as error:  # noqa: BLE001 - reported: it keeps no other from being sent
+            return error
 
     def _store_now(self, message: Message) -> None:
         sent(message, self._connection.queue(message.queue).send(message))
@@ -217,6 +256,8 @@ class Sending(AppState):
         message = composed(self, declared, task, payload, options)
         if maybe_current() is not None:  # in the run of a task
             message = with_childs_key(with_parents_expiry(message), declared.get(message.task))
+        if (carried := self.runtime.carried_headers) is not None:
+            message = replace(message, headers={**carried(), **message.headers})
         if message.task not in declared and not self._eager:
             self._typo_warning.look(message.task, declared)
         return message

@@ -69,7 +69,7 @@ def processor_of(
         claims = LimitedRuns(app, claims, limits, heartbeat=beats)
     return kind_of_processor(app)(
         app.runtime.handlers if handlers is None else handlers,
-        middleware=app.middleware,
+        middleware=(*app.runtime.edge_middleware, *app.middleware),
         retry_policy=app.retry_policy,
         unknown_task_patience=app.unknown_task_patience,
         patience=app.snooze_patience,

@@ -13,6 +13,7 @@ from cloudq.core.spans import shown
 from cloudq.errors import OptionError, PayloadError
 from cloudq.tasks.definition import Definition
 from cloudq.tasks.expiry_options import expiry
+from cloudq.tasks.holding import Unheld
 from cloudq.tasks.home import TaskHome
 from cloudq.tasks.json_values import to_json
 from cloudq.tasks.options import SendOptions, check_send_options
@@ -163,7 +164,8 @@ def _built(
     if not options and not track and expires is None:
         return Message(id=_new_id(), task=name, queue=queue, payload=payload, sent_at=now, time_limit=time_limit)
     due = _due(now, options)
-    return Message(
+    kind = Message if options.get("on_commit", True) else Unheld
+    return kind(
         id=_new_id(),
         task=name,
         queue=queue,

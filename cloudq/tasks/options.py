@@ -14,6 +14,7 @@ from cloudq.flow.rates import Rate
 from cloudq.flow.seats import AtOnce
 from cloudq.queues.names import check_queue
 from cloudq.tasks.expiry_options import check_expires
+from cloudq.tasks.holding import check_on_commit
 from cloudq.tasks.keys import Key, check_key, is_utf8
 from cloudq.tasks.priorities import check_priority
 from cloudq.tasks.run_options import check_noting
@@ -41,6 +42,8 @@ class SendOptions(TypedDict, total=False):
         unique_while_waiting: Nothing is stored if a message of its `waiting_key` waits for its first run: `duplicate`
             is true then, and `id` the other's. One that is purged counts as waiting for an hour. Needs a store.
         waiting_key: What is the same for messages of a task of which one is to wait; default: the payload.
+        on_commit: Whether the message leaves with the transaction that is open here, of a task or of Django's
+            `atomic()`; default: it does. `False`: it is sent at once, whatever becomes of the transaction.
     """
 
     queue: str
@@ -56,6 +59,7 @@ class SendOptions(TypedDict, total=False):
     debounce: timedelta
     unique_while_waiting: bool
     waiting_key: str
+    on_commit: bool
 
 
 class TaskOptions(TypedDict, total=False):
@@ -163,6 +167,7 @@ def check_send_options(options: SendOptions, parameters: Collection[str] = ()) -
     check_expires(options)
     check_priority(options)
     check_noting(options)
+    check_on_commit(options)
     for name in ("idempotency_key", "ordering_key", "fairness_key", "waiting_key"):
         if name in options:
             check_key(name, options[name])  # type: ignore[literal-required]  # one of four names of the TypedDict

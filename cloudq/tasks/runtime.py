@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cloudq.core.delivery import Delivery
 from cloudq.core.message import Message
+from cloudq.core.middleware import Middleware
 from cloudq.core.observing import Observer
 from cloudq.core.store import Store
 from cloudq.core.tracing import Tracing
@@ -15,6 +16,7 @@ from cloudq.queues.claim_check import deleter, load_payload
 from cloudq.queues.connection import Connection
 from cloudq.queues.signing import Signing
 from cloudq.queues.store_connection import StoreConnection
+from cloudq.tasks.context import Context, open_transaction
 from cloudq.tasks.definition import Definition
 from cloudq.tasks.noted_sends import NotedSends
 from cloudq.tasks.registry import Registry
@@ -22,6 +24,8 @@ from cloudq.tasks.results import Results
 
 if TYPE_CHECKING:
     from cloudq.outbox.writing import NewRow
+    from cloudq.tasks.holding import Holder
+    from cloudq.user_database.transaction import Transaction
 
 
 class AppRuntime:
@@ -31,12 +35,20 @@ class AppRuntime:
         stores: Where its idempotency keys are claimed.
         results: What became of its messages, as far as it is noted.
         noted_sends: What is noted of a message around its send.
+        open_transaction: Finds the transaction that a send is made in, if one is open here: a task's own, unless an
+            integration looks for that of its framework, too.
+        edge_middleware: Around a task's middleware in what serves queues, and not in tests: for an integration's care
+            of its framework.
+        carried_headers: Gives headers that every message is sent with, under those of the send; `None`: there are none.
     """
 
     def __init__(self, registry: Registry, connection: Connection, stores: StoreConnection) -> None:
         self._registry = registry
         self._connection = connection
         self.stores = stores
+        self.open_transaction: Callable[[], Transaction[Any] | Holder | None] = open_transaction
+        self.edge_middleware: tuple[Middleware[Context], ...] = ()
+        self.carried_headers: Callable[[], Mapping[str, str]] | None = None
         self.results = Results(lambda: self.store, registry.definitions, lambda: connection.clock)
         self.noted_sends = NotedSends(self.results, lambda: self.stores.in_use)
 

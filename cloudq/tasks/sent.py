@@ -38,7 +38,7 @@ class ResultReader(Protocol):
 
 
 class Sent(msgspec.Struct, Generic[R_co], frozen=True, kw_only=True):
-    """A message that is stored.
+    """A message that is stored, or will be once a transaction is committed.
 
     Attributes:
         id: The message's id; for a duplicate, the id of the message that was stored first, if the backend says it.
@@ -46,11 +46,15 @@ class Sent(msgspec.Struct, Generic[R_co], frozen=True, kw_only=True):
             backend doesn't say.
         receipt: A text for `cancel`, here or in any other process of the app; store it where you need it. `None` if the
             message can't be cancelled: its backend can't cancel, or only delayed messages, or it was a duplicate.
+        stored: Whether something else than this process keeps the message: the backend, or the outbox in the
+            transaction that is open. `False`: it waits here for the commit of a transaction of Django's, and is lost
+            if the process dies between that and its sending.
     """
 
     id: str
     duplicate: bool | None = None
     receipt: str | None = None
+    stored: bool = True
 
     if not TYPE_CHECKING:  # else every attribute would have a type
 
@@ -120,10 +124,10 @@ class _Readable(Sent[Any], frozen=True, kw_only=True, dict=True):
 
 def read_by(sent: Sent[Any], reader: ResultReader) -> Sent[Any]:
     """The same value, which now knows where its result will be. That is no part of it: neither equal nor pickled."""
-    readable = _Readable(id=sent.id, duplicate=sent.duplicate, receipt=sent.receipt)
+    readable = _Readable(id=sent.id, duplicate=sent.duplicate, receipt=sent.receipt, stored=sent.stored)
     readable.__dict__[_READER] = reader
     return readable
 
 
 def _plain(sent: Sent[Any]) -> Sent[Any]:
-    return Sent(id=sent.id, duplicate=sent.duplicate, receipt=sent.receipt)
+    return Sent(id=sent.id, duplicate=sent.duplicate, receipt=sent.receipt, stored=sent.stored)

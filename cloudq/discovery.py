@@ -1,4 +1,4 @@
-"""Which App a command works with: `--app`, `CLOUDQ_APP`, `[tool.cloudq] app`, `app.py`, `tasks.py`."""
+"""Which App a command works with: `--app`, `CLOUDQ_APP`, `[tool.cloudq] app`, `app.py`, `tasks.py`, or Django's."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from cloudq.tasks.project import PROJECT_FILE, configured_app, in_packages, modu
 
 APP_VARIABLE = "CLOUDQ_APP"
 _USUAL = ("app", "tasks")
+_DJANGO_VARIABLE = "DJANGO_SETTINGS_MODULE"
+_DJANGO_APP = "cloudq.integrations.django.worker_app"
 
 
 class NoAppNamed(ConfigurationError):
@@ -60,11 +62,24 @@ def find_app(spec: str | None, environment: Mapping[str, str] = os.environ) -> F
             if usual.is_file():
                 folder, parts = in_packages(usual)  # within a package, `tasks.py` is `shop.tasks` to its senders
                 return Found(".".join(parts), folder, str(usual), usual)
+    if (django := _djangos(here, environment)) is not None:
+        return django
     project = file or PROJECT_FILE
     raise NoAppNamed(
-        f"no app was found in {here}: tried --app, {APP_VARIABLE}, [tool.cloudq] app in {project}, app.py and tasks.py",
+        f"no app was found in {here}: tried --app, {APP_VARIABLE}, [tool.cloudq] app in {project}, app.py and tasks.py,"
+        " DJANGO_SETTINGS_MODULE and manage.py",
         hint="name the module that declares the tasks: --app shop.tasks",
     )
+
+
+def _djangos(here: Path, environment: Mapping[str, str]) -> Found | None:
+    """The app of a Django project, which its own settings describe, if one is named or lies here."""
+    manage = here / "manage.py"
+    if environment.get(_DJANGO_VARIABLE):
+        return Found(_DJANGO_APP, here, _DJANGO_VARIABLE)
+    if _DJANGO_VARIABLE in _text(manage):
+        return Found(_DJANGO_APP, here, str(manage), manage)
+    return None
 
 
 def load_app(spec: str | Found | None, *, safe_path: bool | None = None) -> App:

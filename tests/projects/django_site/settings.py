@@ -1,6 +1,7 @@
 """The Django project of the tests: one for all of them, in this process (the fixture `django_site`) and in others.
 
-What differs from run to run, the environment says: `CLOUDQ_URL`, and `DJANGO_SITE_DATABASE` for the database.
+What differs from run to run, the environment says: `CLOUDQ_URL`, `DJANGO_SITE_DATABASE` for the
+database, and `DJANGO_SITE_APPS` for what else is installed.
 """
 
 import os
@@ -13,7 +14,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.middleware.common.CommonMiddleware",
 ]
-INSTALLED_APPS = ["tests.projects.django_site.shop"]
+INSTALLED_APPS = ["tests.projects.django_site.shop", *os.environ.get("DJANGO_SITE_APPS", "").split()]
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",

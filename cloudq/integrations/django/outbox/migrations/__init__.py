@@ -1,0 +1,1 @@
+"""Its tables, made by cloudq's own SQL."""

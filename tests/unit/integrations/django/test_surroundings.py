@@ -1,0 +1,166 @@
+"""Connections, language and time zone around the runs of tasks, by a worker of the test's own process."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cloudq
+from cloudq.core.message import Message
+from cloudq.core.outcome import Acked
+from cloudq.integrations.django import surroundings
+from cloudq.testing import in_memory, run_all
+from cloudq.worker.service import Worker
+from cloudq.worker.settings import WorkerSettings
+
+
+@pytest.fixture
+def app(databases: Any, tmp_path: Path) -> Iterator[cloudq.App]:
+    """On a file, in Django's surroundings."""
+    app = cloudq.App(f"sqlite:///{tmp_path}/q.db")
+    surroundings.prepare(app)
+    yield app
+    app.close()
+
+
+def work(app: cloudq.App) -> None:
+    """A worker until nothing is left, in a thread of its own: the test's connections stay what they are."""
+    settings = WorkerSettings(queues={"default": 1}, concurrency=1, burst=True, wait=timedelta(0))
+    thread = threading.Thread(target=Worker(app, settings).run)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+class TestConnections:
+    def test_they_are_closed_by_age_around_a_run(self, app, databases):
+        """On the thread that used them: with `CONN_MAX_AGE` 0, as it is by default, none is open after a task."""
+        seen: list[Any] = []
+
+        @app.task("query")
+        def query() -> None:
+            connection = databases["one"]
+            seen.append(connection.connection)  # before its first query
+            with connection.cursor() as cursor:
+                cursor.execute("select 1")
+            seen.append(connection)
+
+        app.send("query")
+        app.send("query")
+        work(app)
+        assert [None, None] == [seen[0], seen[2]]
+        assert [None, None] == [seen[1].connection, seen[3].connection]
+
+    def test_one_that_may_live_on_stays(self, app, databases):
+        """`CONN_MAX_AGE` None: the next task has the same one."""
+        databases.settings["one"]["CONN_MAX_AGE"] = None
+        seen: list[Any] = []
+
+        @app.task("query")
+        def query() -> None:
+            with databases["one"].cursor() as cursor:
+                cursor.execute("select 1")
+            seen.append(databases["one"].connection)
+            if len(seen) == 2:
+                databases["one"].close()
+
+        app.send("query")
+        app.send("query")
+        work(app)
+        assert seen[0] is seen[1] is not None
+
+    def test_an_async_task_has_its_own_closed(self, app, databases):
+        """They are those of the thread that its ORM calls run in, which all async tasks share."""
+        from asgiref.sync import sync_to_async
+
+        seen: list[Any] = []
+
+        def query() -> None:
+            seen.append(databases["one"].connection)
+            with databases["one"].cursor() as cursor:
+                cursor.execute("select 1")
+            seen.append(databases["one"])
+
+        @app.task("aquery")
+        async def aquery() -> None:
+            await sync_to_async(query)()
+
+        app.send("aquery")
+        app.send("aquery")
+        work(app)
+        # What closes them is done behind the last task; this call comes after it.
+        asyncio.run(sync_to_async(lambda: None)())
+        assert [None, None] == [seen[0], seen[2]]
+        assert seen[1].connection is None
+
+    def test_never_in_tests(self, app, databases):
+        """In eager mode and with `run_all` a task uses its caller's connection, which has to stay."""
+        with databases["one"].cursor() as cursor:
+            cursor.execute("select 1")
+        before = databases["one"].connection
+        app.task("query")(lambda: None)
+        with app.eager():
+            app.send("query")
+        with in_memory(app):
+            app.send("query")
+            run_all(app)
+        assert before is databases["one"].connection is not None
+
+
+class TestLanguage:
+    @pytest.fixture
+    def seen(self, app) -> list[tuple[str | None, str]]:
+        """What each run of the task `look` finds; then it leaves another language and time zone active."""
+        from django.utils import timezone, translation
+
+        seen: list[tuple[str | None, str]] = []
+
+        @app.task("look")
+        def look() -> None:
+            seen.append((translation.get_language(), str(timezone.get_current_timezone())))
+            translation.activate("fr")
+            timezone.activate("Asia/Tokyo")
+
+        return seen
+
+    def test_each_task_has_the_settings_own(self, app, seen):
+        """Whatever the one before it on this thread has activated."""
+        app.send("look")
+        app.send("look")
+        work(app)
+        assert [("en-us", "America/Chicago")] * 2 == seen
+
+    def test_the_senders_are_carried_on_request(self, app, seen):
+        """`CARRY_LANGUAGE`: what is active at the send; the next message has its own sender's."""
+        from django.test import override_settings
+        from django.utils import timezone, translation
+
+        with override_settings(CLOUDQ={"DATABASE": "one", "CARRY_LANGUAGE": True}):
+            surroundings.prepare(app)
+            with translation.override("de"), timezone.override("Europe/Berlin"):
+                app.send("look")
+            app.send("look")
+            app.send("look", headers={surroundings.LANGUAGE: "x" * 500, surroundings.TIME_ZONE: "../../etc/passwd"})
+            work(app)
+        assert [("de", "Europe/Berlin"), ("en-us", "America/Chicago"), ("en-us", "America/Chicago")] == seen
+
+    def test_nothing_is_carried_unasked(self, app, seen):
+        """And what a message carries has no effect then."""
+        app.send("look", headers={surroundings.LANGUAGE: "de", surroundings.TIME_ZONE: "Europe/Berlin"})
+        work(app)
+        assert [("en-us", "America/Chicago")] == seen
+
+
+def test_an_outcome_goes_through(app):
+    """It is middleware that changes none."""
+    run = surroundings.around(cloudq.Context(Message(id="1", task="t", queue="q")))
+    next(run)
+    with pytest.raises(StopIteration) as stop:
+        run.send(Acked())
+    assert Acked() == stop.value.value

@@ -14,13 +14,10 @@ from cloudq.app import App
 from cloudq.cli.doctor.fault import Finding, Unchecked
 from cloudq.cli.doctor.lambda_law import Mapped, judge_mapping
 from cloudq.cli.doctor.queue_law import Looked
+from cloudq.cli.lambda_mappings import listed, open_beside
 from cloudq.core.clock import Clock
 from cloudq.errors import CloudqError
 
-# Of what is asked of these two, where SQS's own clients have theirs.
-_READ: Final = 10.0
-_POOL: Final = 4
-_MOST: Final = 100
 # CloudWatch learns of a queue's age every minute, while the queue is in use ("Available CloudWatch metrics for Amazon
 # SQS", Developer Guide, 2026-11).
 _AGE: Final = "ApproximateAgeOfOldestMessage"
@@ -36,7 +33,7 @@ class Amazon:
     """
 
     def __init__(self, app: App, clock: Clock) -> None:
-        self._of_queues = app.driver().client.meta  # type: ignore[attr-defined]  # SQS's driver has it
+        self._driver = app.driver()
         self._clock = clock
         self._clients: dict[str, Any] = {}
 
@@ -47,7 +44,7 @@ class Amazon:
             return
         what = f"the Lambda mappings of queue {looked.queue!r}"
         try:
-            mapped = [self._mapped(one) for one in self._mappings(arn)]
+            mapped = [self._mapped(one) for one in listed(self._client("lambda"), arn)]
         except Exception as error:  # noqa: BLE001 - it may be denied, down, or not there: whatever it is, it is said
             rights = "lambda:ListEventSourceMappings, lambda:GetFunctionConfiguration"
             yield Unchecked(what=what, why=_why(error, rights))
@@ -81,17 +78,6 @@ class Amazon:
         for client in self._clients.values():
             client.close()
 
-    def _mappings(self, arn: str) -> Sequence[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        marker: dict[str, str] = {}
-        while len(found) < _MOST:
-            answer = self._client("lambda").list_event_source_mappings(EventSourceArn=arn, **marker)
-            found += answer.get("EventSourceMappings") or ()
-            if not answer.get("NextMarker"):
-                break
-            marker = {"Marker": answer["NextMarker"]}
-        return found
-
     def _mapped(self, mapping: dict[str, Any]) -> Mapped:
         function = str(mapping.get("FunctionArn") or "FUNCTION")
         configured = self._client("lambda").get_function_configuration(FunctionName=function)
@@ -108,14 +94,7 @@ class Amazon:
     def _client(self, name: str) -> Any:
         """A client of one of them, made when it is needed."""
         if name not in self._clients:
-            from cloudq.aws_wire.clients import Service, open_client
-            from cloudq.drivers.sqs.hosts import host_of
-
-            endpoint = str(self._of_queues.endpoint_url)
-            service = Service(name=name, title=f"AWS {name}", hint="sqs://REGION", read_timeout=_READ, pool=_POOL)
-            self._clients[name] = open_client(
-                service, self._of_queues.region_name, None if host_of(endpoint) is not None else endpoint
-            )
+            self._clients[name] = open_beside(self._driver, name)
         return self._clients[name]
 
 

@@ -27,6 +27,7 @@ from cloudq.cli import (
     version,
     worker,
 )
+from cloudq.cli.autoscale import command as autoscale
 from cloudq.cli.demo import command as demo
 from cloudq.cli.dlq import commands as dlq
 from cloudq.cli.dlq import exchange, repair
@@ -202,6 +203,7 @@ _add(idempotency_group, "forget", idempotency.forget, idempotency.FORGET_EXAMPLE
 application.add_typer(terraform_group, name="terraform", rich_help_panel=_WORK)
 _add(terraform_group, "vars", terraform.vars_, terraform.VARS_EXAMPLES)
 _add(terraform_group, "check", terraform.check, terraform.CHECK_EXAMPLES)
+_add(application, "autoscale-config", autoscale.autoscale_config, autoscale.EXAMPLES, _WORK)
 application.add_typer(emulators, name="emulate", rich_help_panel=_WORK)
 _add(emulators, "cloudtasks", emulate.cloudtasks, emulate.CLOUD_TASKS_EXAMPLES)
 _add(emulators, "servicebus", emulate.servicebus, emulate.SERVICE_BUS_EXAMPLES)

@@ -1,0 +1,1 @@
+"""`cloudq autoscale-config`: what has a platform scale workers by their queue, without killing what runs."""

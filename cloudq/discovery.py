@@ -155,9 +155,18 @@ def _named(module: ModuleType, attribute: str) -> App:
     value = module
     for part in attribute.split("."):
         value = getattr(value, part, None)  # type: ignore[assignment]  # from a module to what it holds
-    if not isinstance(value, App):
+    app = _app_in(value)
+    if app is None:
         raise _no_app(module, attribute, value)
-    return value
+    return app
+
+
+def _app_in(value: object) -> App | None:
+    """The App that a value is, or that it says it stands for: an app in Celery's words, say."""
+    if isinstance(value, App):
+        return value
+    stands_for = getattr(type(value), "__cloudq_app__", None)
+    return None if stands_for is None else stands_for(value)
 
 
 def _only_app(module: ModuleType) -> App:
@@ -170,7 +179,8 @@ def _only_app(module: ModuleType) -> App:
 
 def _apps_of(module: ModuleType) -> Mapping[str, App]:
     """The Apps in a module's names, each under one of them."""
-    return dict({id(value): (name, value) for name, value in vars(module).items() if isinstance(value, App)}.values())
+    found = ((name, _app_in(value)) for name, value in vars(module).items())
+    return dict({id(app): (name, app) for name, app in found if app is not None}.values())
 
 
 def _no_app(module: ModuleType, attribute: str, value: object) -> ConfigurationError:

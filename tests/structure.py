@@ -33,6 +33,7 @@ NAMELESS: Final = re.compile(r"(?:.*_)?(?:part|more|rest|misc|helpers|utils?|com
 
 # Modules, or packages, without a test file of their own name, and why.
 TESTED_ELSEWHERE: Final = {
+    "cloudq.compat.celery.contracts": "only protocols, which task and app keep: mypy checks it",
     "cloudq.cli.doctor.faults_around": "only data, which test_catalogue.py reads",
     "cloudq.cli.doctor.faults_of_dead_letters": "only data, which test_catalogue.py reads",
     "cloudq.cli.doctor.faults_of_handing_over": "only data, which test_catalogue.py reads",

@@ -147,6 +147,9 @@ class TimeLimitExceeded(CloudqError):
 
     code = "time-limit"
 
+    def __init__(self, message: str = "the task ran longer than its time limit", *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+
 
 class WorkerDied(CloudqError):
     """The process that ran a task ended before the task did (killed, out of memory, a crash in native code)."""

@@ -1,0 +1,79 @@
+"""From the options of `apply_async` to those of a send."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from cloudq.compat.celery.call_options import CALL_OPTIONS
+from cloudq.compat.celery.request import RETRIES, lineage
+from cloudq.compat.celery.retrying import moment, seconds
+from cloudq.compat.celery.settings import Settings
+from cloudq.compat.celery.verdicts import check
+from cloudq.errors import OptionError
+from cloudq.tasks.options import SendOptions
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
+
+def zone_of(settings: Settings) -> tzinfo:
+    """The time zone of moments that have none."""
+    name = settings["timezone"]
+    return UTC if name in {None, "UTC"} else name if not isinstance(name, str) else ZoneInfo(name)
+
+
+def check_call(where: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given of the options, without those that are `None`.
+
+    Raises:
+        OptionError: One can't be honoured.
+    """
+    check(CALL_OPTIONS, options, OptionError, where)
+    given = {name: value for name, value in options.items() if value is not None}
+    if given.get("countdown") and "eta" in given:
+        raise OptionError(f"{where}: countdown and eta exclude each other", hint="give one of them")
+    return given
+
+
+def send_options(where: str, options: Mapping[str, Any], settings: Settings, now: datetime) -> SendOptions:
+    """The options of a send.
+
+    Args:
+        where: Whose they are, for messages.
+        options: Those of `apply_async`.
+        settings: The app's.
+        now: When it is sent.
+
+    Raises:
+        OptionError: One can't be honoured, or means nothing.
+    """
+    given = check_call(where, options)
+    made: SendOptions = {}
+    if given.get("countdown"):
+        made["delay"] = max(seconds("countdown", given["countdown"]), timedelta(0))
+    elif "eta" in given:
+        made["at"] = moment(given["eta"], zone_of(settings))
+    if "expires" in given:
+        made["expires"] = _expiry(given["expires"], settings, now)
+    if "queue" in given:
+        if not isinstance(given["queue"], str):
+            raise OptionError(f"{where}: queue is a name, not {type(given['queue']).__name__}", hint="queue='mail'")
+        made["queue"] = given["queue"]
+    if "priority" in given:
+        made["priority"] = str(given["priority"])
+    headers = {**dict(given.get("headers", {})), **lineage()}
+    if given.get("retries"):
+        headers[RETRIES] = str(int(given["retries"]))
+    if headers:
+        made["headers"] = headers
+    return made
+
+
+def _expiry(expires: Any, settings: Settings, now: datetime) -> datetime:
+    """Celery counts seconds from the send, also where a message is due later."""
+    if isinstance(expires, (datetime, str)):
+        return moment(expires, zone_of(settings))
+    return now + seconds("expires", expires)

@@ -1,0 +1,51 @@
+"""The current app of this process, and the tasks that were declared without one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import RLock
+from typing import Any
+
+
+class _Current:
+    """What is current in this process. The app's own module says how one is made."""
+
+    def __init__(self) -> None:
+        self.lock = RLock()
+        self.make: Callable[[], Any] | None = None
+        self.app: Any = None
+        self.shared: list[Any] = []
+
+
+_current = _Current()
+
+
+def made_by(make: Callable[[], Any]) -> None:
+    """How an app without settings is made, for a program that makes none."""
+    _current.make = make
+
+
+def make_current(app: Any) -> None:
+    """Makes it the app of tasks that are declared without one; `None`: there is none."""
+    _current.app = app
+
+
+def current() -> Any:
+    """The app that was made last, or one without settings, as Celery has it."""
+    with _current.lock:
+        if _current.app is None and _current.make is not None:
+            _current.app = _current.make()
+        return _current.app
+
+
+def share(task: Any) -> None:
+    """Keeps a task for the app that is current when it is first used."""
+    with _current.lock:
+        _current.shared.append(task)
+
+
+def take_shared() -> list[Any]:
+    """The tasks that no app has taken yet."""
+    with _current.lock:
+        shared, _current.shared = _current.shared, []
+        return shared

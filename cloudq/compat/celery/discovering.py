@@ -1,0 +1,72 @@
+"""Where an app's tasks are: modules that are named, those of packages, and Django's apps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+
+from cloudq.compat.celery.settings import Settings
+from cloudq.errors import ConfigurationError
+
+
+def import_all(conf: Settings, discover: Sequence[tuple[Callable[[], Iterable[str]], str | None]]) -> None:
+    """Imports what the settings name, and what was to be discovered.
+
+    Args:
+        conf: The settings.
+        discover: Packages, and the module that is looked for in each; `None` for the package itself.
+
+    Raises:
+        ConfigurationError: A module can't be imported.
+    """
+    _set_up_django()
+    conf.read()
+    modules = [*(conf["imports"] or ()), *(conf["include"] or ())]
+    for packages, related in discover:
+        modules += [module for package in packages() if (module := _related(package, related)) is not None]
+    for module in dict.fromkeys(modules):
+        try:
+            import_module(module)
+        except ImportError as error:
+            raise ConfigurationError(
+                f"{module} can't be imported: {error}", hint="check include and imports"
+            ) from error
+
+
+def installed_apps() -> Iterable[str]:
+    """The names of Django's apps.
+
+    Raises:
+        ConfigurationError: There is no Django.
+    """
+    try:
+        from django.apps import apps
+    except ImportError as error:
+        raise ConfigurationError(
+            "autodiscover_tasks without packages asks for Django's apps, and there is no Django",
+            hint="name the packages: app.autodiscover_tasks(['proj.mail'])",
+        ) from error
+    return [config.name for config in apps.get_app_configs()]
+
+
+def _set_up_django() -> None:
+    """As Celery does: a worker imports tasks of Django's apps, which need their registry."""
+    if not os.environ.get("DJANGO_SETTINGS_MODULE") or find_spec("django") is None:
+        return
+    from django.apps import apps
+
+    if not apps.ready and not apps.loading:
+        import django
+
+        django.setup()
+
+
+def _related(package: str, related: str | None) -> str | None:
+    """The module of a package that is to be imported, if it is there."""
+    module = package if not related else f"{package}.{related}"
+    try:
+        return module if find_spec(module) is not None else None
+    except ModuleNotFoundError:
+        return None

@@ -1,0 +1,93 @@
+"""How often and when a task runs again: Celery's rules, as a policy of cloudq's."""
+
+from __future__ import annotations
+
+import random
+from asyncio import CancelledError
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from cloudq import errors
+from cloudq.compat.celery.exceptions import Retry
+from cloudq.core import policy
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
+# Of a message that kills its worker, beyond the runs that its task allows (see `RetryPolicy.max_deliveries`).
+_BACKSTOP: Final = 100
+_UNLIMITED: Final = 1_000
+_NOT_THE_TASKS: Final = (errors.WorkerDied, CancelledError)
+
+
+def policy_of(max_retries: int | None) -> policy.RetryPolicy:
+    """A task's policy: it runs again when it asks for that, and when its worker died.
+
+    How often it may ask is decided in `self.retry`, which knows of `max_retries` of its own.
+
+    Args:
+        max_retries: The task's; `None` for no limit.
+    """
+
+    def stop(state: RetryCallState) -> bool:
+        died = not isinstance(_error_of(state), policy.Retry)
+        return died and max_retries is not None and state.attempt_number > max_retries
+
+    return policy.RetryPolicy(stop=stop, retry=_is_not_the_tasks_fault, max_deliveries=most_deliveries(max_retries))
+
+
+def most_deliveries(max_retries: int | None) -> int:
+    """How often a message of a task may be handed over before it counts as killing its worker."""
+    return _UNLIMITED if max_retries is None else max(_BACKSTOP, max_retries + 1 + policy.DELIVERY_SLACK)
+
+
+def _is_not_the_tasks_fault(state: RetryCallState) -> bool:
+    return isinstance(_error_of(state), _NOT_THE_TASKS)
+
+
+def _error_of(state: RetryCallState) -> BaseException | None:
+    return None if state.outcome is None else state.outcome.exception()
+
+
+def backoff(retries: int, *, factor: float, most: int, jitter: bool) -> int:
+    """The seconds before the next run: doubled with each, up to `most`; with jitter anything from 0 to that."""
+    span = int(min(most, max(1, int(factor)) * 2 ** min(retries, 64)))
+    return random.randrange(span + 1) if jitter else span  # noqa: S311 - spreads load, guards nothing
+
+
+def asked(retry: Retry, now: datetime) -> policy.Retry:
+    """What a worker is asked for by a task's `Retry`."""
+    when = retry.when
+    if when is None:
+        return policy.Retry(retry.message)
+    delay = when - now if isinstance(when, datetime) else timedelta(seconds=float(when))
+    return policy.Retry(retry.message, delay=max(delay, timedelta(0)))
+
+
+def moment(value: Any, zone: Any) -> datetime:
+    """A moment as Celery takes it: a datetime or its text; without an offset it is in the app's time zone.
+
+    Raises:
+        OptionError: It is none.
+    """
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = datetime.fromisoformat(value)
+    if not isinstance(value, datetime):
+        raise errors.OptionError(f"{value!r} is no moment", hint="a datetime, or its text in ISO 8601")
+    return value.replace(tzinfo=zone) if value.utcoffset() is None else value
+
+
+def seconds(name: str, value: Any) -> timedelta:
+    """A span as Celery takes it, in seconds.
+
+    Raises:
+        OptionError: It is none.
+    """
+    if isinstance(value, timedelta):
+        return value
+    try:
+        return timedelta(seconds=float(value))
+    except (TypeError, ValueError, OverflowError):
+        raise errors.OptionError(f"{name} is a number of seconds, not {value!r}", hint=f"{name}=60") from None

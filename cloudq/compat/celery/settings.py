@@ -1,0 +1,219 @@
+"""`Settings`: `app.conf`. Celery's settings by their lower-case names, each looked up in the table when it is set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from datetime import timedelta
+from importlib import import_module
+from typing import Any, Final
+
+from cloudq.compat.celery.setting_names import SETTINGS, of_result_backends
+from cloudq.compat.celery.verdicts import check
+from cloudq.errors import ConfigurationError, OptionError
+from cloudq.queues.names import check_queue
+
+_DEFAULTS: Final[Mapping[str, Any]] = {
+    "timezone": "UTC",
+    "enable_utc": True,
+    "task_default_queue": "celery",
+    "task_always_eager": False,
+    "task_eager_propagates": False,
+    "task_ignore_result": False,
+    "result_expires": timedelta(days=1),
+    "task_serializer": "json",
+    "result_serializer": "json",
+    "accept_content": ["json"],
+}
+# A task is declared once, by what they say then.
+_FOR_DECLARATIONS: Final = frozenset(
+    {
+        *("broker_url", "result_backend", "result_expires", "imports", "include", "cloudq_priorities"),
+        *("task_default_queue", "task_routes", "task_ignore_result", "task_track_started", "task_time_limit"),
+        *("task_soft_time_limit", "task_default_rate_limit", "task_default_priority"),
+    }
+)
+_OLD: Final = ("BROKER_", "CELERY_", "CELERYD_", "CELERYBEAT_", "CELERYMON_")
+BACKENDS: Final = ("memory", "sqlite", "sqs", "cloudtasks", "servicebus")
+STORES: Final = ("memory", "sqlite", "redis", "rediss", "postgresql", "mysql", "dynamodb")
+
+
+class Settings(MutableMapping[str, Any]):
+    """An app's settings, by attribute or by key. Names that Celery hasn't are the program's own.
+
+    Sources are read at the first look at a setting, as by Celery, so that Django's are complete.
+    """
+
+    _values: dict[str, Any]
+    _sources: list[Callable[[], Mapping[str, Any]]]
+    _declared: bool
+
+    def __init__(self) -> None:
+        vars(self).update(_values={}, _sources=[], _declared=False)
+
+    def add(self, source: object, namespace: str | None) -> None:
+        """Has settings read from an object, a mapping, or what a text names: `"proj.settings"`, `"a.b:c"`."""
+        self._sources.append(lambda: _read(_loaded(source), namespace))
+
+    def read(self) -> None:
+        """Reads the sources that haven't been.
+
+        Raises:
+            ConfigurationError: One of them can't be read, or holds a setting that can't be honoured.
+        """
+        while self._sources:
+            self.update(self._sources.pop(0)())
+
+    def declared(self) -> None:
+        """From now on what declarations go by is fixed."""
+        vars(self)["_declared"] = True
+
+    def __getitem__(self, name: str) -> Any:
+        self.read()
+        if name in self._values:
+            return self._values[name]
+        if name in _DEFAULTS:
+            return _DEFAULTS[name]
+        if name in SETTINGS:
+            return None
+        raise KeyError(name)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if self._declared and name in _FOR_DECLARATIONS and value != self.get(name):
+            raise ConfigurationError(
+                f"Celery's setting {name!r} comes too late: the tasks are declared", hint="set it before the first send"
+            )
+        self._values[name] = _checked(name, value)
+
+    def __delitem__(self, name: str) -> None:
+        del self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        self.read()
+        return iter({**_DEFAULTS, **self._values})
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"the app has no setting {name!r}", name=name, obj=self) from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+
+    def __repr__(self) -> str:
+        """The names of what is set; a value may be a password."""
+        return f"Settings({', '.join(self._values)})"
+
+
+def _checked(name: str, value: Any) -> Any:
+    if value is None:
+        return value
+    if of_result_backends(name):
+        raise ConfigurationError(
+            f"Celery's setting {name!r} can't be honoured", hint="the store's URL says it, as result_backend: delete it"
+        )
+    if name not in SETTINGS or value in ((), [], {}):
+        return value
+    check(SETTINGS, {name: value}, ConfigurationError, "settings")
+    if name == "broker_url":
+        return _url(name, value, BACKENDS, "the URL of a backend: sqs://eu-west-1, sqlite:///queue.db")
+    if name == "result_backend":
+        text = value.removeprefix("db+") if isinstance(value, str) else value
+        return _url(name, text, STORES, "the URL of a store: redis://..., postgresql://..., dynamodb://TABLE")
+    if name == "task_routes":
+        check_routes(value)
+    if name == "cloudq_priorities" and not isinstance(value, Mapping):
+        raise ConfigurationError(f"{name} has queues by numbers", hint="{9: 'urgent', 5: 'celery'}")
+    return value
+
+
+def _url(name: str, value: object, schemes: tuple[str, ...], hint: str) -> str:
+    scheme = value.partition(":")[0].partition("+")[0] if isinstance(value, str) else type(value).__name__
+    if not isinstance(value, str) or scheme not in schemes:
+        raise ConfigurationError(f"Celery's setting {name!r} names {scheme!r}, which isn't one of cloudq's", hint=hint)
+    return value
+
+
+def routes_in(value: Any) -> Iterator[tuple[Any, Any]]:
+    """The patterns of `task_routes`, each with its route, in their order."""
+    for part in [value] if isinstance(value, Mapping) or not isinstance(value, (list, tuple)) else value:
+        if isinstance(part, Mapping):
+            yield from part.items()
+        elif isinstance(part, (list, tuple)) and len(part) == 2 and not isinstance(part[1], (list, tuple)):
+            yield part[0], part[1]
+        elif isinstance(part, (list, tuple)):
+            yield from routes_in(part)
+        else:
+            yield part, None
+
+
+def check_routes(value: Any) -> None:
+    """Refuses routes by anything else than a queue.
+
+    Raises:
+        ConfigurationError: By the name of what can't be honoured.
+    """
+    for pattern, route in routes_in(value):
+        if route is None or not (isinstance(pattern, str) or hasattr(pattern, "match")):
+            raise ConfigurationError(
+                f"task_routes holds {type(pattern).__name__}, a router: it can't be honoured",
+                hint="name the queue at the task or at the send, or write a table {pattern: {'queue': ...}}",
+            )
+        queue, others = (
+            (route, []) if isinstance(route, str) else (route.get("queue"), [n for n in route if n != "queue"])
+        )
+        if others or not isinstance(queue, str):
+            raise ConfigurationError(
+                f"task_routes: {(others or ['queue'])[0]!r} of {pattern!r} can't be honoured",
+                hint="a route is the name of a queue: {'queue': 'mail'}",
+            )
+        try:
+            check_queue(queue)
+        except OptionError as error:
+            raise ConfigurationError(f"task_routes: {error.message}", hint=error.hint) from error
+
+
+def _loaded(source: object) -> object:
+    if not isinstance(source, str):
+        return source
+    module, _, attribute = source.partition(":")
+    try:
+        found: object = import_module(module)
+        for part in attribute.split(".") if attribute else ():
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        if attribute or "." not in module or not isinstance(error, ModuleNotFoundError):
+            raise ConfigurationError(f"the settings {source!r} can't be imported", hint="check the name") from error
+        parent, _, attribute = module.rpartition(".")  # Celery takes "proj.config.Settings", too
+        return _loaded(f"{parent}:{attribute}")
+    return found
+
+
+def _read(source: object, namespace: str | None) -> dict[str, Any]:
+    """The settings in an object: those of a namespace, `CELERY_TASK_ROUTES`; else those of lower-case names."""
+    given = dict(source) if isinstance(source, Mapping) else {n: getattr(source, n) for n in _names_in(source)}
+    if namespace:
+        prefix = f"{namespace}_".upper()
+        return {name[len(prefix) :].lower(): value for name, value in given.items() if name.startswith(prefix)}
+    for name in given:
+        if name.isupper() and name.startswith(_OLD):
+            raise ConfigurationError(
+                f"{name} is a setting of Celery's old kind",
+                hint="`celery upgrade settings FILE` writes the new names, or read it with namespace='CELERY'",
+            )
+    return {name: value for name, value in given.items() if name in SETTINGS or of_result_backends(name)}
+
+
+def _names_in(source: object) -> list[str]:
+    return [name for name in dir(source) if not name.startswith("_")]
+
+
+def django_settings_named() -> bool:
+    """Whether the environment names Django's settings."""
+    return bool(os.environ.get("DJANGO_SETTINGS_MODULE"))

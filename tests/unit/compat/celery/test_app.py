@@ -1,0 +1,127 @@
+"""An app in Celery's words."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC
+from types import ModuleType
+
+import pytest
+
+from cloudq.app import App
+from cloudq.compat.celery import Celery, Task
+from cloudq.compat.celery.exceptions import NotRegistered
+from cloudq.discovery import _app_in, _apps_of
+from cloudq.errors import ConfigurationError, OptionError
+from cloudq.testing import run_all, sent
+
+
+def test_tasks_are_declared_at_the_first_use(app) -> None:
+    """Those that come later at once."""
+    first = app.task(name="first")(lambda: None)
+    app.conf.task_default_queue = "late"
+    assert ["first"] == list(app.cloudq.tasks)
+    assert "late" == first.cloudq.queue
+    app.task(name="second")(lambda: None)
+    assert ["first", "second"] == list(app.tasks) == list(app.cloudq.tasks)
+    with pytest.raises(NotRegistered, match="third"):
+        app.tasks["third"]
+
+
+def test_a_send_by_name(app, open_app) -> None:
+    """Of a task that is declared here as by the task; of another one by names alone."""
+    app.conf.task_routes = {"other.*": "other"}
+    app.task(name="here")(lambda a: None)
+    ours, _ = open_app(app)
+    app.send_task("here", (1,))
+    app.send_task("other.there", kwargs={"b": 2}, countdown=5)
+    assert [("here", {"a": 1}, "celery"), ("other.there", {"b": 2}, "other")] == [
+        (message.task, message.payload, message.queue) for message in sent(ours)
+    ]
+    with pytest.raises(OptionError, match=r"'other.there' isn't declared here.*kwargs"):
+        app.send_task("other.there", (1,))
+
+
+def test_modules_are_imported_before_tasks_are_looked_for(app, monkeypatch, tmp_path) -> None:
+    """Those of `include`, and the `tasks` of packages that have one."""
+    (tmp_path / "pkg_of_h").mkdir()
+    (tmp_path / "pkg_of_h/__init__.py").write_text("")
+    source = "from cloudq.compat.celery import shared_task\n@shared_task\ndef found(): ...\n"
+    (tmp_path / "pkg_of_h/tasks.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in ("pkg_of_h", "pkg_of_h.tasks"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    app.autodiscover_tasks(["pkg_of_h", "no_such_package"])
+    assert ["pkg_of_h.tasks.found"] == list(app.tasks)
+
+
+def test_a_module_that_isnt_there_is_an_error() -> None:
+    """It names it."""
+    app = Celery("proj", broker="memory://", include=["no_such_module_of_h"])
+    with pytest.raises(ConfigurationError, match="no_such_module_of_h can't be imported"):
+        app.finalize()
+
+
+def test_a_worker_finds_the_app_that_it_stands_for(app) -> None:
+    """`cloudq worker --app proj.celery:app`, or the module alone."""
+    module = ModuleType("proj.celery")
+    module.app = app
+    assert app.cloudq is _app_in(app)
+    assert (
+        [app.cloudq] == [found for _, found in _apps_of(module).values()]
+        if False
+        else [app.cloudq] == list(_apps_of(module).values())
+    )
+    assert isinstance(_app_in(App("memory://")), App)
+    assert None is _app_in(object())
+
+
+def test_settings_come_with_the_app(monkeypatch) -> None:
+    """As arguments, an object, a variable; later ones over earlier ones."""
+    config = ModuleType("config_of_h")
+    config.timezone = "UTC"
+    config.task_default_queue = "configured"
+    monkeypatch.setitem(sys.modules, config.__name__, config)
+    monkeypatch.setenv("CONFIG_OF_H", config.__name__)
+    app = Celery("proj", broker="memory://", task_default_queue="given", task_eager_propagates=True)
+    app.config_from_envvar("CONFIG_OF_H")
+    app.add_defaults({"task_ignore_result": True, "task_eager_propagates": False})
+    assert ("configured", True, True) == (
+        app.conf.task_default_queue,
+        app.conf.task_ignore_result,
+        app.conf.task_eager_propagates,
+    )
+    assert UTC is app.timezone is app.now().tzinfo
+    assert "configured" == Celery("other", config_source=config, set_as_current=False).conf.task_default_queue
+    with pytest.raises(ConfigurationError, match="NOT_SET_OF_H isn't set"):
+        app.config_from_envvar("NOT_SET_OF_H")
+    with pytest.raises(ConfigurationError, match="'silent' can't be honoured"):
+        app.config_from_object(config, silent=True)
+
+
+@pytest.mark.parametrize("option", ["loader", "amqp", "control", "fixups"])
+def test_an_argument_that_cant_be_honoured_is_refused(option) -> None:
+    """By its name."""
+    with pytest.raises(ConfigurationError, match=f"'{option}' can't be honoured"):
+        Celery("proj", **{option: object()})
+
+
+def test_an_app_has_a_base_of_its_own(open_app) -> None:
+    """For all of its tasks."""
+
+    class Base(Task):
+        max_retries = 7
+
+    app = Celery("proj", broker="memory://", task_cls=Base)
+    assert 7 == app.task(name="t")(lambda: None).max_retries
+
+
+def test_an_app_closes_its_backend(app, open_app) -> None:
+    """And opens it again at the next use."""
+    task = app.task(name="t")(lambda: None)
+    ours, _ = open_app(app)
+    task.delay()
+    assert 1 == len(run_all(ours).runs)
+    app.close()
+    Celery("unused").close()
+    assert "<Celery proj>" == repr(app)

@@ -1,0 +1,32 @@
+"""Where tasks are."""
+
+from __future__ import annotations
+
+import builtins
+
+import pytest
+
+from cloudq.compat.celery.discovering import import_all, installed_apps
+from cloudq.compat.celery.settings import Settings
+from cloudq.errors import ConfigurationError
+
+
+def test_djangos_apps_are_looked_through(django_site, monkeypatch) -> None:
+    """Where no packages are named."""
+    assert "tests.projects.django_site.shop" in installed_apps()
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.projects.django_site.settings")
+    import_all(Settings(), [(installed_apps, "no_such_module_of_h")])
+
+
+def test_without_django_it_says_so(monkeypatch) -> None:
+    """And what to do."""
+    real = builtins.__import__
+
+    def no_django(name, *args, **kwargs):
+        if name.startswith("django"):
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", no_django)
+    with pytest.raises(ConfigurationError, match="there is no Django"):
+        installed_apps()

@@ -1,0 +1,159 @@
+"""`app.conf`: Celery's settings, wherever they are."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from cloudq.compat.celery import Celery
+from cloudq.compat.celery.settings import Settings, check_routes
+from cloudq.errors import ConfigurationError
+
+
+def read(source, namespace=None) -> Settings:
+    settings = Settings()
+    settings.add(source, namespace)
+    return settings
+
+
+def test_a_setting_is_there_by_attribute_and_by_key() -> None:
+    """With Celery's defaults where they matter here."""
+    settings = Settings()
+    settings.task_always_eager = True
+    settings["timezone"] = "Europe/Berlin"
+    settings.update(result_expires=60)
+    assert (True, "Europe/Berlin", 60) == (settings["task_always_eager"], settings.timezone, settings.result_expires)
+    assert ("celery", None) == (settings.task_default_queue, settings.task_time_limit)
+    assert timedelta(days=1) == Settings().result_expires
+    assert "timezone" in settings
+
+
+def test_djangos_settings_are_those_with_the_prefix() -> None:
+    """In capitals, of an object."""
+    source = SimpleNamespace(CELERY_TASK_ALWAYS_EAGER=True, CELERY_TIMEZONE="Europe/Berlin", DEBUG=True, OTHER=1)
+    settings = read(source, "CELERY")
+    assert settings.task_always_eager
+    assert "Europe/Berlin" == settings.timezone
+    assert "debug" not in settings
+
+
+def test_a_module_has_them_in_lower_case(monkeypatch) -> None:
+    """By its name, or as what it holds; names that Celery hasn't are the program's own."""
+    module = ModuleType("celeryconfig_of_a_test")
+    module.task_default_queue, module.helper = "shop", object()
+    module.Inner = SimpleNamespace(task_default_queue="inner")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    assert "shop" == read(module.__name__).task_default_queue
+    assert "inner" == read(f"{module.__name__}:Inner").task_default_queue
+    assert "inner" == read(f"{module.__name__}.Inner").task_default_queue
+    assert "helper" not in read(module)
+
+
+def test_they_are_read_at_the_first_look() -> None:
+    """Django's may not be complete before."""
+    source = {"task_default_queue": "early"}
+    settings = read(source)
+    source["task_default_queue"] = "late"
+    assert "late" == settings.task_default_queue
+
+
+@pytest.mark.parametrize("value", ["amqp://guest:secret@host//", "redis://localhost", "pyamqp://", 5])
+def test_another_broker_is_refused_by_its_scheme(value) -> None:
+    """Without the password in it."""
+    with pytest.raises(ConfigurationError, match="'broker_url' names") as caught:
+        Settings().broker_url = value
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "ours"),
+    [
+        ("redis://localhost/1", "redis://localhost/1"),
+        ("db+sqlite:///r.db", "sqlite:///r.db"),
+        ("memory://", "memory://"),
+    ],
+)
+def test_a_result_backend_is_a_store(value, ours) -> None:
+    """Where cloudq has one of that kind."""
+    settings = Settings()
+    settings.result_backend = value
+    assert ours == settings.result_backend
+
+
+@pytest.mark.parametrize("value", ["rpc://", "django-db", "cache+memcached://127.0.0.1/", "db+oracle://h/d"])
+def test_another_result_backend_is_refused(value) -> None:
+    """By its scheme."""
+    with pytest.raises(ConfigurationError, match="'result_backend' names"):
+        Settings().result_backend = value
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("beat_schedule", {"a": {"task": "t"}}),
+        ("worker_prefetch_multiplier", 1),
+        ("accept_content", ["pickle"]),
+        ("task_serializer", "pickle"),
+        ("task_acks_late", False),
+        ("redis_max_connections", 5),
+        ("mongodb_backend_settings", {"a": 1}),
+    ],
+)
+def test_what_cant_be_honoured_is_refused_by_its_name(name, value) -> None:
+    """Where it is set, wherever that is."""
+    with pytest.raises(ConfigurationError, match=f"'{name}' can't be honoured"):
+        Settings()[name] = value
+    with pytest.raises(ConfigurationError, match=f"'{name}' can't be honoured"):
+        Celery("proj", **{name: value})
+    with pytest.raises(ConfigurationError, match=f"'{name}' can't be honoured"):
+        read({f"CELERY_{name.upper()}": value}, "CELERY").read()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("accept_content", ["json"]), ("beat_schedule", {}), ("task_queues", None)]
+)
+def test_what_asks_for_nothing_else_is_taken(name, value) -> None:
+    """An empty schedule, JSON alone."""
+    Settings()[name] = value
+
+
+def test_settings_of_the_old_kind_are_refused() -> None:
+    """They would be passed over: Celery itself rewrites them."""
+    with pytest.raises(ConfigurationError, match="CELERY_ALWAYS_EAGER is a setting of Celery's old kind"):
+        read({"CELERY_ALWAYS_EAGER": True}).read()
+
+
+@pytest.mark.parametrize(
+    ("routes", "what"),
+    [
+        ({"a": {"queue": "q", "routing_key": "k"}}, "'routing_key' of 'a'"),
+        ({"a": {"exchange": "e"}}, "'exchange' of 'a'"),
+        ({"a": {}}, "'queue' of 'a'"),
+        ({"a": {"queue": "no name!"}}, "task_routes: "),
+        ([lambda name: None], "a router"),
+        (["proj.routers.Router"], "a router"),
+    ],
+)
+def test_a_route_by_anything_else_than_a_queue_is_refused(routes, what) -> None:
+    """By the name of what it goes by."""
+    with pytest.raises(ConfigurationError, match=what):
+        check_routes(routes)
+
+
+def test_what_declarations_go_by_is_fixed_with_them(app) -> None:
+    """A change would have no effect; other settings change at any time."""
+    app.finalize()
+    app.conf.task_always_eager = True
+    app.conf.task_default_queue = "celery"  # as it is
+    with pytest.raises(ConfigurationError, match="'task_default_queue' comes too late"):
+        app.conf.task_default_queue = "late"
+
+
+def test_a_repr_shows_names_alone() -> None:
+    """A value may be a password."""
+    settings = Settings()
+    settings.result_backend = "redis://:secret@host"
+    assert "Settings(result_backend)" == repr(settings)

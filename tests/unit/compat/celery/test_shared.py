@@ -1,0 +1,33 @@
+"""Tasks that are declared without an app."""
+
+from __future__ import annotations
+
+from cloudq.compat.celery import Celery, current_app, shared_task
+
+
+def test_a_shared_task_is_of_the_app_that_is_current_then() -> None:
+    """When it is first used, not when it is declared."""
+
+    @shared_task(name="shared")
+    def task(): ...
+
+    @shared_task
+    def plain(): ...
+
+    app = Celery("proj", broker="memory://")
+    assert {"shared", f"{__name__}.plain"} == set(app.tasks)
+    assert task.app is plain.app is app
+    assert current_app.main == "proj"
+
+
+def test_one_that_comes_late_is_declared_at_its_first_use() -> None:
+    """The app's others are already."""
+    app = Celery("proj", broker="memory://", task_always_eager=True)
+    app.finalize()
+
+    @shared_task(name="late")
+    def task(a):
+        return a
+
+    assert 5 == task.delay(5).get()
+    assert "late" in app.tasks

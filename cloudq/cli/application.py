@@ -10,6 +10,7 @@ import typer
 from typer.main import get_command
 
 from cloudq.cli import (
+    bridge,
     cancel,
     check_idempotency,
     emulate,
@@ -60,6 +61,7 @@ outbox_group = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich
 store_group = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
 idempotency_group = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
 inbox_group = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
+bridge_group = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
 dead_letters = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
 
 
@@ -129,6 +131,11 @@ def _cloudq(
 @dead_letters.callback()
 def _dlq() -> None:
     """Look at what failed for good, send it again, corrected or not, keep it elsewhere, or throw it away."""
+
+
+@bridge_group.callback()
+def _bridge() -> None:
+    """Take over what waits in the queue of another library of tasks, on the day of the switch."""
 
 
 @emulators.callback()
@@ -213,6 +220,8 @@ _add(outbox_group, "status", outbox.status, outbox.STATUS_EXAMPLES)
 _add(outbox_group, "retry", outbox.retry, outbox.RETRY_EXAMPLES)
 _add(outbox_group, "skip", outbox.skip, outbox.SKIP_EXAMPLES)
 _add(outbox_group, "schema", outbox.schema, outbox.SCHEMA_EXAMPLES)
+application.add_typer(bridge_group, name="bridge", rich_help_panel=_WORK)
+_add(bridge_group, "celery", bridge.celery, bridge.CELERY_EXAMPLES)
 application.add_typer(inbox_group, name="inbox", rich_help_panel=_REPAIR)
 _add(inbox_group, "schema", inbox.schema, inbox.SCHEMA_EXAMPLES)
 _add(inbox_group, "sweep", inbox.sweep, inbox.SWEEP_EXAMPLES)

@@ -98,7 +98,7 @@ def any_app(spec: str | None, backend: str | None, *, wanted: bool = True, store
 @contextmanager
 def _looking(chosen: Chosen, *, stores: bool = False) -> Iterator[Chosen]:
     """The App on its backend; on an empty one where its database isn't there yet, and nothing is to be stored in it."""
-    _refuse_memory(chosen.app)
+    refuse_memory(chosen.app)
     try:
         why = None if stores else _nothing_there(chosen.app)
         if why is None:
@@ -209,8 +209,12 @@ def _load(found: Found) -> App:
         raise not_imported(f"importing {found.spec} ended with an error", error) from error
 
 
-def _refuse_memory(app: App) -> None:
-    """Refuses a backend in memory: a message would be accepted, and gone a moment later."""
+def refuse_memory(app: App) -> None:
+    """Refuses a backend in memory: a message would be accepted, and gone a moment later.
+
+    Raises:
+        ConfigurationError: It is one.
+    """
     if parse_url(app.url).scheme == "memory":
         raise ConfigurationError(
             "memory:// lives inside one process: this one, which ends now",

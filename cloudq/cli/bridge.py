@@ -32,7 +32,7 @@ CELERY_EXAMPLES: Final = (
 
 # Celery's own, which it prefers to its settings ("Configuration and defaults", broker_url, Celery 5.7).
 BROKER_VARIABLE: Final = "CELERY_BROKER_URL"
-# Of those that stay, so many are shown to people; all of them to programs.
+# Of those that stay, this many are shown to people; all of them to programs.
 _SHOWN: Final = 100
 
 

@@ -36,7 +36,7 @@ def test_every_command_is_there():
     expected |= {"queues create", "queues check"}
     expected |= {"store migrate", "store sweep", "idempotency show", "idempotency forget"}
     expected |= {"terraform vars", "terraform check"}
-    expected |= {"emulate cloudtasks", "emulate servicebus"}
+    expected |= {"emulate cloudtasks", "emulate servicebus", "bridge celery"}
     expected |= {f"dlq {name}" for name in ("list", "show", "redrive", "edit", "purge", "export", "import")}
     assert expected == set(commands())
 

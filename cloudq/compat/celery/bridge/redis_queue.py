@@ -128,7 +128,7 @@ class RedisQueue:
             pipe.execute()
 
     def leave(self, found: Sequence[Found]) -> None:
-        """They stay at the end of their list, and what comes before them is read next."""
+        """They stay at the end of their list, and the next page begins behind them."""
         for one in found:
             key, value = _handle(one)
             if key == self._layout.unacked:

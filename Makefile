@@ -221,7 +221,7 @@ $(COMPATIBILITY_STAMP): $(STAMP) $(wildcard tests/compatibility/requirements.txt
 $(RUNTIME_STAMP): $(STAMP)
 	@echo "installing the extras into $(VENV)/runtime, pip-audit and CycloneDX into $(VENV)/auditing"
 	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(VENV)/runtime
-	@$(BIN)/uv pip install --quiet --python $(VENV)/runtime/bin/python --requirement pyproject.toml $(foreach extra,sqs cloudtasks servicebus claimcheck sql redis emulators,--extra $(extra))
+	@$(BIN)/uv pip install --quiet --python $(VENV)/runtime/bin/python --requirement pyproject.toml $(foreach extra,sqs cloudtasks servicebus claimcheck django sql redis emulators,--extra $(extra))
 	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(VENV)/auditing
 	@$(BIN)/uv pip install --quiet --python $(VENV)/auditing/bin/python 'cyclonedx-bom>=7' 'pip-audit>=2.9' 'pip-licenses>=5'
 	@touch $(RUNTIME_STAMP)

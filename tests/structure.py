@@ -52,7 +52,6 @@ TESTED_ELSEWHERE: Final = {
     "cloudq.user_database.refusals": "only texts, which the tests of those who raise them read",
     "cloudq.integrations.django.inbox": "an app, its model and its migration, which test_tables.py holds to our own",
     "cloudq.integrations.django.outbox": "an app, its model and its migration, which test_tables.py holds to our own",
-    "cloudq.integrations.django.worker_app": "only the start of a worker, which test_cloudq_worker.py starts",
     "cloudq.outbox.rows": "only values, which test_settling.py and test_taking.py read",
     "cloudq.tasks.home": "only a protocol, which App keeps: mypy checks it",
     "cloudq.worker.in_hand": "only values, which test_intake.py and test_service.py read",

@@ -23,6 +23,7 @@ from cloudq.tasks.task import Task, TaskDecorator
 if TYPE_CHECKING:
     from cloudq.app.outbox import Outbox
     from cloudq.tasks.hooks import DeadHook, Hook
+    from cloudq.tasks.resolving import Resolver
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -106,6 +107,17 @@ class App(Pausing):
     def tasks(self) -> Mapping[str, Task[..., Any]]:
         """The declared tasks by name, aliases left out."""
         return self._registry.tasks
+
+    def resolve_tasks(self, resolver: Resolver) -> None:
+        """Has a resolver say which task a name means that isn't declared: for tasks that another library declares.
+
+        It is asked the first time that a name is met, at a send or in a message; what it gives is kept. To be called
+        before a worker, or another edge, of the app is made.
+
+        Args:
+            resolver: See `cloudq.tasks.resolving.Resolver`. It takes the place of the one before.
+        """
+        self._registry.resolve_by(resolver)
 
     def on_start(self, function: HookT, /) -> HookT:
         """Declares a plain function that is called once in each process that runs tasks, before the first of them.

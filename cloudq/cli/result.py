@@ -48,7 +48,7 @@ def result(
     with one_store(store, app, backend) as opened:
         its, kept = opened.chosen.app, opened.store
         # Without the tasks: what is shown is JSON, whatever types they declare.
-        found = _look(Results(lambda: kept, {}, lambda: its.clock), id_, patience, its.clock)
+        found = _look(Results(lambda: kept, lambda _: None, lambda: its.clock), id_, patience, its.clock)
     if json:
         write_json(_fields(found))
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from threading import Lock
 from types import MappingProxyType
@@ -18,6 +19,7 @@ from cloudq.tasks.home import TaskHome
 from cloudq.tasks.importing import not_imported
 from cloudq.tasks.key_options import NO_KEY_OPTIONS
 from cloudq.tasks.options import TaskOptions
+from cloudq.tasks.resolving import Resolver, Resolving
 from cloudq.tasks.task import Task
 
 # Of a wrong name, in an error.
@@ -70,6 +72,20 @@ class Registry:
             self._definitions.update(dict.fromkeys(names, definition))
         return task
 
+    def resolve_by(self, resolver: Resolver) -> None:
+        """Has tasks that aren't declared found by a resolver, in place of any before; each is kept once it was."""
+        self._seen = Resolving(self._definitions, partial(self._found, resolver))
+
+    def _found(self, resolver: Resolver, name: str) -> Definition | None:
+        definition = resolver(name)  # without the lock: it may import, and what it imports may declare
+        if definition is None or name not in (definition.name, *definition.aliases):
+            return None
+        with self._lock:
+            for own in (definition.name, *definition.aliases):
+                self._definitions.setdefault(own, definition)
+            self._tasks.setdefault(definition.name, Task(definition))
+            return self._definitions[name]
+
     @property
     def tasks(self) -> Mapping[str, Task[..., Any]]:
         """The tasks by name, aliases left out; follows later declarations."""
@@ -77,12 +93,12 @@ class Registry:
 
     @property
     def definitions(self) -> Mapping[str, Definition]:
-        """The definitions by name and alias; follows later declarations."""
+        """The definitions by name and alias; follows later declarations. Found by the resolver, if there is one."""
         return self._seen
 
     def fingerprint_of(self, message: Message) -> bytes:
         """What tells its payload from others of its idempotency key: all but what its task ignores there."""
-        definition = self._definitions.get(message.task)
+        definition = self._seen.get(message.task)
         options = NO_KEY_OPTIONS if definition is None else definition.key_options
         return options.fingerprint(message.payload)
 
@@ -92,7 +108,7 @@ class Registry:
         Raises:
             PayloadError: It says why.
         """
-        definition = self._definitions.get(message.task)
+        definition = self._seen.get(message.task)
         if definition is not None:
             definition.parameters.arguments(message.payload)
 
@@ -102,7 +118,7 @@ class Registry:
         Raises:
             UnknownTaskError: It names the nearest.
         """
-        if self._loaded and self._definitions and name not in self._definitions:
+        if self._loaded and self._definitions and name not in self._seen:
             raise UnknownTaskError(
                 f"no task {shortened(repr(name), _SHOWN)} is declared: {nearest(name, self._definitions)}",
                 hint="for a worker of another program: --unchecked, or unchecked=True",

@@ -78,15 +78,18 @@ class Results:
 
     Args:
         store: Gives the app's store; `None` if it has none.
-        definitions: The declared tasks by name and alias.
+        definition: Gives the task of a name or alias that is declared here, or `None`.
         clock: Gives what waits are measured by.
     """
 
     def __init__(
-        self, store: Callable[[], Store | None], definitions: Mapping[str, Definition], clock: Callable[[], Clock]
+        self,
+        store: Callable[[], Store | None],
+        definition: Callable[[str], Definition | None],
+        clock: Callable[[], Clock],
     ) -> None:
         self._store = store
-        self._definitions = definitions
+        self._definition = definition
         self._clock = clock
 
     def notes(self, what: str = "results") -> RunNotes:
@@ -210,7 +213,7 @@ class Results:
             return plain_result(text)
 
     def _read(self, task: str, text: bytes) -> Any:
-        definition = self._definitions.get(task)
+        definition = self._definition(task)
         return plain_result(text) if definition is None else definition.result_type.read(text)
 
 

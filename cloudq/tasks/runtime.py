@@ -49,8 +49,11 @@ class AppRuntime:
         self.open_transaction: Callable[[], Transaction[Any] | Holder | None] = open_transaction
         self.edge_middleware: tuple[Middleware[Context], ...] = ()
         self.carried_headers: Callable[[], Mapping[str, str]] | None = None
-        self.results = Results(lambda: self.store, registry.definitions, lambda: connection.clock)
+        self.results = Results(lambda: self.store, self._definition, lambda: connection.clock)
         self.noted_sends = NotedSends(self.results, lambda: self.stores.in_use)
+
+    def _definition(self, name: str) -> Definition | None:
+        return self._registry.definitions.get(name)
 
     @property
     def handlers(self) -> Mapping[str, Definition]:

@@ -5,6 +5,7 @@ database, and `DJANGO_SITE_APPS` for what else is installed.
 """
 
 import os
+from importlib.util import find_spec
 
 SECRET_KEY = "of no use to anybody"  # noqa: S105
 ALLOWED_HOSTS = ["*"]
@@ -14,7 +15,15 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.middleware.common.CommonMiddleware",
 ]
-INSTALLED_APPS = ["tests.projects.django_site.shop", *os.environ.get("DJANGO_SITE_APPS", "").split()]
+INSTALLED_APPS = [
+    "tests.projects.django_site.shop",
+    "tests.projects.django_site.reports",
+    *os.environ.get("DJANGO_SITE_APPS", "").split(),
+]
+DJANGOS = "django.tasks" if find_spec("django.tasks") else "django_tasks"  # the backport, for Django 5.2
+if DJANGOS == "django_tasks":
+    INSTALLED_APPS.append(DJANGOS)
+TASKS = {"default": {"BACKEND": "cloudq.integrations.django.CloudqBackend"}}
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",

@@ -1,4 +1,4 @@
-"""Two databases beside the project's own, and the setting that names the first."""
+"""Two databases beside the project's own, with the setting that names the first; and a back end of Django's tasks."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from cloudq.testing import in_memory
 
 ROOT = Path(__file__).parents[4]
 APPS = (
@@ -19,6 +22,7 @@ APPS = (
     "tests.projects.django_site.ledger",
 )
 Program = Callable[..., subprocess.CompletedProcess[str]]
+Make = Callable[..., Any]
 
 
 @pytest.fixture
@@ -74,3 +78,54 @@ def databases(django_site: None, tmp_path: Path) -> Iterator[Any]:
         connections[alias].close()
         del connections[alias]
         del connections.settings[alias]
+
+
+@pytest.fixture
+def make(django_site: None) -> Iterator[Make]:
+    """Gives the back end `default` with these options, and nothing in its queues."""
+    from django.test import override_settings
+
+    from cloudq.integrations.django.contract import task_backends
+    from tests.projects.django_site.reports import tasks
+
+    tasks.ran.clear()
+    with ExitStack() as undone:
+
+        def made(*, queues: list[str] | None = None, **options: Any) -> Any:
+            params: dict[str, Any] = {
+                "BACKEND": "cloudq.integrations.django.CloudqBackend",
+                "OPTIONS": {"url": "memory://", **options},
+            }
+            if queues is not None:
+                params["QUEUES"] = queues
+            undone.enter_context(override_settings(TASKS={"default": params}))
+            backend = task_backends["default"]
+            undone.enter_context(in_memory(backend.app))
+            return backend
+
+        yield made
+
+
+@pytest.fixture
+def told(django_site: None) -> Iterator[list[tuple[str, str, str]]]:
+    """What Django's signals said: which, of which message, with which status."""
+    from cloudq.integrations.django import contract
+
+    heard: list[tuple[str, str, str]] = []
+    signals = {
+        "enqueued": contract.task_enqueued,
+        "started": contract.task_started,
+        "finished": contract.task_finished,
+    }
+    receivers = []
+    for name, signal in signals.items():
+
+        def receive(*, sender: type, task_result: Any, name: str = name, **_: object) -> None:
+            assert sender.__name__ == "CloudqBackend"
+            heard.append((name, task_result.task.name, str(task_result.status)))
+
+        receivers.append(receive)  # a signal holds them weakly
+        signal.connect(receive)
+    yield heard
+    for signal, receiver in zip(signals.values(), receivers, strict=True):
+        signal.disconnect(receiver)

@@ -1,0 +1,163 @@
+"""What is kept of a task for Django's `get_result`: a note in the app's store, changed by who saw the latest one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from cloudq.core.notes import LARGEST_NOTE, Note, Notes, Written
+from cloudq.core.safe_log import SafeLogger
+from cloudq.errors import BackendError, CloudqError
+
+logger = SafeLogger("cloudq.django")
+
+READY: Final = "READY"
+RUNNING: Final = "RUNNING"
+FAILED: Final = "FAILED"
+SUCCESSFUL: Final = "SUCCESSFUL"
+_ENCODER: Final = msgspec.json.Encoder()
+_MOST_ERRORS: Final = 20
+"""The latest ones: a note is bounded, and a policy may allow any number of attempts."""
+
+
+class KeptError(msgspec.Struct, frozen=True):
+    """One attempt that failed: its exception's class and the end of its traceback, without secrets."""
+
+    kind: str
+    traceback: str
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is known of one task that was enqueued: the fields of Django's `TaskResult`, with the task by its name."""
+
+    task: str
+    queue: str
+    backend: str
+    priority: int = 0
+    run_after: datetime | None = None
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    status: str = READY
+    enqueued_at: datetime | None = None
+    started_at: datetime | None = None
+    last_attempted_at: datetime | None = None
+    finished_at: datetime | None = None
+    errors: list[KeptError] = []
+    workers: list[str] = []
+    value: Any = None
+
+
+_DECODER: Final = msgspec.json.Decoder(Kept)
+
+
+class Seen(NamedTuple):
+    """What is known, and the version that the next write has to follow; 0 where nothing is kept."""
+
+    kept: Kept
+    version: int
+
+
+class KeptResults:
+    """Reads and writes what is kept. Thread-safe.
+
+    Args:
+        notes: Gives the store's notes.
+        keep: For how long each is kept from its latest change on.
+    """
+
+    def __init__(self, notes: Callable[[], Notes], keep: timedelta) -> None:
+        self._notes = notes
+        self._keep = keep
+
+    def look(self, id_: str) -> Kept | None:
+        """What is known of a message now.
+
+        Raises:
+            BackendError: The store can't be reached.
+        """
+        note = self._notes().read(_name(id_))
+        return None if note is None else _read(note)
+
+    def add(self, id_: str, kept: Kept, *, ahead: timedelta = timedelta(0)) -> None:
+        """Notes what was sent, unless a worker was faster. A store that fails is logged: the message is sent already.
+
+        Args:
+            id_: The message's id.
+            kept: What is to be known of it.
+            ahead: How far away its time is.
+        """
+        self._write(id_, kept, after=0, keep=self._keep + ahead)
+
+    def begin(self, id_: str, fresh: Kept, worker: str, attempt: int, now: datetime) -> Seen:
+        """Notes that an attempt begins, and says what the attempt goes on from.
+
+        Args:
+            id_: The message's id.
+            fresh: What is known from the message alone, for where nothing is kept.
+            worker: Who runs it.
+            attempt: Its number, from 1.
+            now: The time.
+        """
+        known, version = self.known(id_, fresh)
+        kept = replace(
+            known,
+            status=RUNNING,
+            started_at=known.started_at or now,
+            last_attempted_at=now,
+            workers=workers(known.workers, worker, attempt),
+        )
+        return Seen(kept, self._write(id_, kept, after=version))
+
+    def known(self, id_: str, fresh: Kept) -> Seen:
+        """What is known of a message for a write that is to follow; a store that fails is logged.
+
+        Args:
+            id_: The message's id.
+            fresh: What is known from the message alone, for where nothing is kept.
+        """
+        try:
+            note = self._notes().read(_name(id_))
+            return Seen(fresh, 0) if note is None else Seen(_read(note), note.version)
+        except CloudqError as error:
+            _log(id_, error)
+            return Seen(fresh, 0)
+
+    def end(self, id_: str, kept: Kept, *, after: int) -> int:
+        """Notes how an attempt ended, unless another one has begun meanwhile. Returns the version; 0: not noted."""
+        return self._write(id_, replace(kept, errors=kept.errors[-_MOST_ERRORS:]), after=after)
+
+    def _write(self, id_: str, kept: Kept, *, after: int, keep: timedelta | None = None) -> int:
+        text = _ENCODER.encode(kept)
+        if len(text) > LARGEST_NOTE:  # what it ends as is known all the same
+            text = _ENCODER.encode(replace(kept, args=[], kwargs={}, value=None, errors=kept.errors[-1:]))
+        try:
+            written = self._notes().write(_name(id_), text, after=after, keep=keep or self._keep)
+        except CloudqError as error:
+            _log(id_, error)
+            return 0
+        return written.version if isinstance(written, Written) else 0
+
+
+def workers(known: list[str], worker: str, attempt: int) -> list[str]:
+    """Who ran each attempt, one name an attempt: Django counts them. Of some nobody is known."""
+    before = [*known, *["unknown"] * attempt][: max(0, attempt - 1)]
+    return [*before, worker]
+
+
+def _name(id_: str) -> str:
+    return f"django:{id_}"
+
+
+def _read(note: Note) -> Kept:
+    try:
+        return _DECODER.decode(note.text)
+    except msgspec.MsgspecError as error:
+        raise BackendError("what the store keeps of this task can't be read by this version") from error
+
+
+def _log(id_: str, error: CloudqError) -> None:
+    logger.warning("what became of %s couldn't be noted: %s", id_, error)

@@ -1,0 +1,22 @@
+"""Django's values of what is known."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+
+def test_moments_are_the_projects(django_site: None) -> None:
+    """Aware with `USE_TZ`; else naive, in its time zone. What is kept has an offset always."""
+    from django.test import override_settings
+
+    from cloudq.integrations.django.values import known, now, shown
+
+    noon = datetime(2026, 7, 1, 12, tzinfo=UTC)
+    assert noon is shown(noon)
+    assert shown(None) is known(None) is None
+    with override_settings(USE_TZ=False, TIME_ZONE="Europe/Paris"):
+        assert datetime(2026, 7, 1, 14) == shown(noon)  # noqa: DTZ001 - as such a project has them
+        assert datetime(2026, 7, 1, 14, tzinfo=ZoneInfo("Europe/Paris")) == known(shown(noon))
+    assert noon is known(noon)
+    assert now().utcoffset() is not None

@@ -1,7 +1,7 @@
 """The Django project of the tests: one for all of them, in this process (the fixture `django_site`) and in others.
 
 What differs from run to run, the environment says: `CLOUDQ_URL`, `DJANGO_SITE_DATABASE` for the
-database, and `DJANGO_SITE_APPS` for what else is installed.
+database, `DJANGO_SITE_APPS` for what else is installed, and `DJANGO_SITE_URLS` for its pages.
 """
 
 import os
@@ -10,7 +10,7 @@ from importlib.util import find_spec
 SECRET_KEY = "of no use to anybody"  # noqa: S105
 ALLOWED_HOSTS = ["*"]
 USE_TZ = True
-ROOT_URLCONF = "tests.projects.django_site.urls"
+ROOT_URLCONF = os.environ.get("DJANGO_SITE_URLS", "tests.projects.django_site.urls")
 MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -28,6 +28,7 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": os.environ.get("DJANGO_SITE_DATABASE", ":memory:"),
+        "OPTIONS": {"timeout": 60, "transaction_mode": "IMMEDIATE"},  # for several programs that write at once
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

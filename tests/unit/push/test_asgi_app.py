@@ -37,6 +37,53 @@ def test_fastapi(backend, edge):
     assert [1, 2] == ran
 
 
+def test_litestar(backend, edge):
+    """As the how-to page mounts it: the path below it, and the unread body, are passed on."""
+    import litestar
+    from litestar.types import Receive, Scope, Send
+
+    ran = declare(edge.app)
+    receiver = cloudq.push.asgi(edge)
+
+    @litestar.asgi("/tasks", is_mount=True, copy_scope=True)
+    async def take_pushes(scope: Scope, receive: Receive, send: Send) -> None:
+        await receiver(scope, receive, send)
+
+    @litestar.get("/hello", sync_to_thread=False)
+    def hello() -> str:
+        return "hello"
+
+    web = litestar.Litestar(route_handlers=[take_pushes, hello])
+    assert 200 == posted(web, *push("t", {"n": 1}, id="1"), path="/tasks/").status_code
+    assert 200 == posted(web, *push("async-t", {"n": 2}, id="2"), path="/tasks/anything").status_code
+    assert 400 == posted(web, {}, b"x", path="/tasks/").status_code
+    assert "hello" == posted(web, {}, b"", path="/hello", method="GET").text
+    assert 200 == posted(web, {}, b"", path="/tasks/healthz", method="GET").status_code
+    assert [1, 2] == ran
+
+
+def test_aiohttp(backend, edge):
+    """No ASGI: the handler of the how-to page passes a request on, and answers with what it is given."""
+    from aiohttp import web
+    from aiohttp.test_utils import TestClient, TestServer
+
+    ran = declare(edge.app)
+
+    async def take_push(request: web.Request) -> web.Response:
+        answer = await cloudq.push.ahandle(edge, request.headers, await request.read())
+        return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+
+    async def run() -> list[int]:
+        app = web.Application()
+        app.router.add_post("/tasks/", take_push)
+        async with TestClient(TestServer(app)) as client:
+            pushes = [push("t", {"n": 1}, id="1"), push("async-t", {"n": 2}, id="2"), ({}, b"x")]
+            return [(await client.post("/tasks/", headers=headers, data=body)).status for headers, body in pushes]
+
+    assert [200, 200, 400] == asyncio.run(run())
+    assert [1, 2] == ran
+
+
 def test_async_tasks_run_on_the_servers_loop(edge):
     """So that they share what belongs to it, a pool of connections say."""
     loops = []

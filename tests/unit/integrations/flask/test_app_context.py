@@ -1,9 +1,8 @@
 """Each attempt of a task has an application context of its own, which goes with it, whatever became of the task."""
 
-from __future__ import annotations
-
 from collections.abc import Generator, Iterator
 from datetime import timedelta
+from typing import Annotated
 
 import flask
 import pytest
@@ -134,6 +133,28 @@ def test_the_session_of_flask_sqlalchemy_is_removed_after_each_attempt(web, app,
     assert [0] == rows
     with web.app_context():
         db.engine.dispose()
+
+
+def test_dependencies_are_opened_and_closed_within_the_context(web, app):
+    """They may use `current_app`, too, and a teardown function comes after them."""
+    seen: list[str] = []
+
+    @web.teardown_appcontext
+    def torn(error: BaseException | None) -> None:
+        seen.append("torn down")
+
+    def opened() -> Iterator[str]:
+        seen.append(f"opened in {flask.current_app.name}")
+        yield "it"
+        seen.append(f"closed in {flask.current_app.name}")
+
+    @app.task("t")
+    def task(it: Annotated[str, cloudq.Depends(opened)] = cloudq.INJECTED) -> None:
+        seen.append(it)
+
+    task.send()
+    run_all(app, raise_errors=True)
+    assert ["opened in shop", "it", "closed in shop", "torn down"] == seen
 
 
 def test_an_interrupted_run_leaves_no_context_behind(web):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import timedelta
 from queue import Empty, SimpleQueue
 from typing import Final
@@ -34,6 +35,7 @@ class MainLoop:
         look: Callable[[], int | None],
         shut_down: Callable[[], None],
         close: Callable[[], None],
+        signals: bool = True,
     ) -> int:
         """Runs a worker to its end. Catches SIGTERM and SIGINT if in the main thread.
 
@@ -42,11 +44,12 @@ class MainLoop:
             look: Looks after it: every second, and at each wish to. The exit code, once it has nothing left to do.
             shut_down: Lets what runs finish, and gives back the rest; not called if something was raised before.
             close: Ends its threads, whatever was raised.
+            signals: Whether to catch them; a host that has its own ways says no.
 
         Returns:
             The exit code: 0 done, 1 failed.
         """
-        with stop_signals(self._wishes):
+        with stop_signals(self._wishes) if signals else nullcontext():
             try:
                 start()
                 code = self._wait_for_reason(look)

@@ -185,13 +185,18 @@ class Worker:
             clock=self._clock,
         )
 
-    def run(self) -> int:
+    def run(self, *, signals: bool = True) -> int:
         """Works until it is stopped, or is done. Catches SIGTERM and SIGINT if in the main thread.
+
+        Args:
+            signals: Whether to. If not, only `stop` stops it: in a thread of a program that has signals of its own.
 
         Returns:
             The exit code: 0 done; 1 failed, or a burst left messages of tasks that it doesn't know; 3 see `fail_fast`.
         """
-        return self._loop.run(start=self._start, look=self._look, shut_down=self._shut_down, close=self._close)
+        return self._loop.run(
+            start=self._start, look=self._look, shut_down=self._shut_down, close=self._close, signals=signals
+        )
 
     def stop(self, *, now: bool = False) -> None:
         """As the first signal does, or (`now`) the second. Returns at once; `run` returns when it is done."""

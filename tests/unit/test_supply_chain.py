@@ -28,6 +28,8 @@ FIRST_SAFE = {
     "pymysql": ("1.1.1", "CVE-2024-36039"),
     "redis": ("4.5.4", "CVE-2023-28858, CVE-2023-28859"),
     "requests": ("2.33", "CVE-2026-25645"),
+    "pillow": ("12.3", "CVE-2026-40192, CVE-2026-59198, 59200, 59204 and 59205"),
+    "starlette": ("1.3.1", "CVE-2025-62727, CVE-2026-48710, CVE-2026-48818, CVE-2026-54282, CVE-2026-54283"),
     "urllib3": ("2.7", "CVE-2026-21441, CVE-2026-44431, CVE-2026-44432"),
     "uv": ("0.9.6", "GHSA-pqhf-p39g-3x64"),
     "werkzeug": ("3.1.6", "CVE-2025-66221, CVE-2026-21860, CVE-2026-27199"),
@@ -35,6 +37,7 @@ FIRST_SAFE = {
 # What a requirement brings along without such a bound of its own.
 BRINGS = {
     "boto3": {"urllib3"},
+    "fastapi": {"starlette"},
     "flask": {"werkzeug"},
     "uvicorn": {"h11"},
     "google-cloud-tasks": {"protobuf"},

@@ -42,7 +42,6 @@ TESTED_ELSEWHERE: Final = {
     "cloudq.compat.celery.bridge.old_queue": "only a protocol, which the two queues keep: mypy checks it",
     "cloudq.compat.celery.bridge.stays": "only values, which test_reading.py and test_mapping.py read",
     "cloudq.compat.celery.bridge.tally": "only values, which test_moving.py reads",
-    "cloudq.core.queue_settings": "only values, which the drivers' test_inspecting.py read",
     "cloudq.core.tracing": "only protocols, which telemetry's Spans keeps: mypy checks it, and test_spans.py calls it",
     "cloudq.telemetry.standing": "only values, which test_prometheus.py and worker/test_serving.py read",
     "cloudq.core.claiming": "only protocols, whose calls test_claim_steps.py makes: mypy checks them",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -60,3 +61,16 @@ class DeadMessage(msgspec.Struct, frozen=True, kw_only=True):
         if self.failure is not None and self.failure.last_at is not None:
             return self.failure.last_at
         return self.message.sent_at if self.message is not None else None
+
+
+@runtime_checkable
+class AgeTeller(Protocol):
+    """An optional part of a driver whose `stats` don't say how old a queue's oldest message is: by another call."""
+
+    def oldest_age(self, queue: str) -> timedelta | None:
+        """How old the oldest message is that isn't delayed; `None`: there is none, or it can't be told.
+
+        Raises:
+            BackendError: It couldn't be asked.
+        """
+        ...

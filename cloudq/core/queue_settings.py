@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -61,3 +61,13 @@ class QueueSettings(msgspec.Struct, frozen=True, kw_only=True):
     pushes_to: str | None = None
 
     ahead: timedelta | None = None
+
+
+def ahead_of(date: str | None, now: datetime) -> timedelta | None:
+    """How far a clock that says `now` is ahead of the `Date` of an HTTP answer; `None` without one that can be read."""
+    from email.utils import parsedate_to_datetime  # only who looks at settings needs it
+
+    try:
+        return None if date is None else now - parsedate_to_datetime(date)
+    except (ValueError, TypeError):  # no date, or one without a zone
+        return None

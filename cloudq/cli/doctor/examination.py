@@ -19,8 +19,10 @@ from cloudq.cli.doctor.machine import look_at_disk
 from cloudq.cli.doctor.pauses import paused
 from cloudq.cli.doctor.permissions import missing_permissions
 from cloudq.cli.doctor.program import Installed, look_at_program
-from cloudq.cli.doctor.queue_law import judge
+from cloudq.cli.doctor.queue_law import Looked, judge
 from cloudq.cli.queue_needs import Cloud, Needs, needs_of
+from cloudq.core.inspection import AgeTeller
+from cloudq.core.message import is_ordered
 from cloudq.core.store_url import parse_store_url
 from cloudq.core.url import parse_url
 from cloudq.errors import BackendError
@@ -98,7 +100,7 @@ def _of_queues(app: App, queues: Sequence[str], *, works: bool) -> Iterator[Find
             if amazon is not None:
                 yield from amazon.findings(looked)
         yield from paused(app, queue, looked)
-        oldest = _oldest(app, queue) if amazon is None or looked is None else amazon.oldest_age(looked)
+        oldest = _oldest(app, queue, looked) if amazon is None or looked is None else amazon.oldest_age(looked)
         if isinstance(oldest, Unchecked):
             yield oldest
             oldest = None
@@ -109,12 +111,23 @@ def _of_queues(app: App, queues: Sequence[str], *, works: bool) -> Iterator[Find
         amazon.close()
 
 
-def _oldest(app: App, queue: str) -> timedelta | Unchecked | None:
+def _oldest(app: App, queue: str, looked: Looked | None) -> timedelta | Unchecked | None:
     """How old the oldest message is, where the backend says so."""
+    driver = app.driver()
     try:
+        if isinstance(driver, AgeTeller):
+            return driver.oldest_age(queue) if _can_be_received_from(queue, looked) else None
         return app.queue(queue).stats().oldest_age
     except BackendError as error:
         return Unchecked(what=f"the age of the oldest message of queue {queue!r}", why=error.message)
+
+
+def _can_be_received_from(queue: str, looked: Looked | None) -> bool:
+    """Whether a receiver is let in. If not, there is a finding that says why."""
+    settings = None if looked is None else looked.settings
+    if settings is None:
+        return True
+    return settings.stopped is None and settings.forwards_to is None and settings.ordered in {None, is_ordered(queue)}
 
 
 def _keyed(app: App, queue: str) -> str | None:

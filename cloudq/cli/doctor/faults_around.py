@@ -37,7 +37,10 @@ FAULTS: Final = (
         severity=Severity.WARNING,
         what="this machine's clock and the service's differ by more than ten seconds",
         why="delayed tasks run early or late, and a few minutes more have every signed request refused",
-        fixes={Where.SQS: Fix(command="let a time service set the clock: chronyc makestep; timedatectl set-ntp true")},
+        fixes={
+            where: Fix(command="let a time service set the clock: chronyc makestep; timedatectl set-ntp true")
+            for where in (Where.SQS, Where.SERVICE_BUS)
+        },
         source="Signature Version 4 request timestamps, AWS IAM User Guide, 2026-11",
     ),
     Fault(
@@ -47,7 +50,7 @@ FAULTS: Final = (
         why="what isn't run until then is deleted, and no log says so",
         fixes={
             where: Fix(command="start more workers, or find out what stops them: cloudq stats --queue {queue}")
-            for where in (Where.SQS, Where.CLOUD_TASKS)
+            for where in (Where.SQS, Where.CLOUD_TASKS, Where.SERVICE_BUS)
         },
         source="the retention of docs/reference/backends.md, 2026-11",
     ),

@@ -10,6 +10,7 @@ from azure.core.exceptions import ResourceExistsError
 from azure.core.pipeline.transport import HttpRequest, RequestsTransport
 from azure.servicebus.management import EntityStatus, ServiceBusAdministrationClient
 
+from cloudq.core.clock import Clock
 from cloudq.core.driver import QueueStats
 from cloudq.core.message import is_ordered
 from cloudq.core.queue_settings import QueueSettings
@@ -60,11 +61,11 @@ class Admin:
             raise translate(error, queue) from error
         return QueueStats(ready=counts.active_message_count, delayed=delayed, dead=counts.dead_letter_message_count)
 
-    def settings(self, queue: str) -> QueueSettings | None:
+    def settings(self, queue: str, clock: Clock) -> QueueSettings | None:
         """How a queue or a subscription is set up, one call; `None` if there is none."""
         try:
             with self._make() as client:
-                return inspecting.settings(client, self._prefix + queue)
+                return inspecting.settings(client, self._prefix + queue, clock)
         except Exception as error:
             raise translate(error, queue) from error
 

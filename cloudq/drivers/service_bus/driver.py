@@ -246,6 +246,17 @@ class ServiceBusDriver(Managing, OfNamespace):
             patience=self._patience,
         )
 
+    def oldest_age(self, queue: str) -> timedelta | None:
+        """By a peek, which takes what receiving takes; of one with sessions there is none without a session."""
+        if is_ordered(queue):
+            return None
+        try:
+            with deadlines.within(self._patience):
+                stored = self._link(queue).ask(inspecting.oldest)
+        except Exception as error:
+            raise translate(error, queue) from error
+        return max(timedelta(0), self._clock.now() - stored[0]) if stored else None
+
     def missing_permissions(self, queue: str, *, works: bool) -> Sequence[str]:
         """By opening a link to send by, and by a look at the dead letters, which takes what receiving takes."""
         with deadlines.within(self._patience):

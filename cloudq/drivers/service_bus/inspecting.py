@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
 from azure.core.exceptions import ResourceNotFoundError
-from azure.servicebus import ServiceBusSender
+from azure.servicebus import ServiceBusMessageState, ServiceBusReceiver, ServiceBusSender
 from azure.servicebus.management import ServiceBusAdministrationClient
 
+from cloudq.core.clock import Clock
 from cloudq.core.driver import DeadLetterQueue
-from cloudq.core.queue_settings import QueueSettings
+from cloudq.core.queue_settings import QueueSettings, ahead_of
 from cloudq.drivers.service_bus.faults import translate
 from cloudq.drivers.service_bus.limits import KIB, is_subscription
 from cloudq.errors import PermissionDenied
@@ -29,19 +30,32 @@ _ACTIVE: Final = "Active"
 _ENDLESS: Final = timedelta(days=3650)
 
 
-def settings(client: ServiceBusAdministrationClient, entity: str) -> QueueSettings | None:
+# A look at what may be many scheduled messages ends somewhere.
+_PAGE: Final = 100
+_PAGES: Final = 10
+
+
+def settings(client: ServiceBusAdministrationClient, entity: str, clock: Clock) -> QueueSettings | None:
     """How a queue or a subscription is set up, or `None` if there is none. A call.
 
     Args:
         client: The administration.
         entity: Its name on the service.
+        clock: What the service's is compared with.
     """
+    dates: list[str | None] = []
+
+    def answered(response: Any, found: Any, _: object) -> Any:
+        """The SDK's own way to have the answer itself seen, and to return what was read of it."""
+        dates.append(response.http_response.headers.get("Date"))
+        return found
+
     try:
         if is_subscription(entity):
             topic, _, name = entity.partition("/Subscriptions/")
-            found: Any = client.get_subscription(topic, name)
+            found: Any = client.get_subscription(topic, name, cls=answered)
         else:
-            found = client.get_queue(entity)
+            found = client.get_queue(entity, cls=answered)
     except ResourceNotFoundError:
         return None
     status = str(getattr(found.status, "value", found.status))
@@ -59,7 +73,25 @@ def settings(client: ServiceBusAdministrationClient, entity: str) -> QueueSettin
         forwards_to=found.forward_to or None,
         dead_letters_to=found.forward_dead_lettered_messages_to or msgspec.UNSET,
         deleted_when_idle=_bounded(found.auto_delete_on_idle),
+        ahead=ahead_of(dates[-1], clock.now()) if dates else None,
     )
+
+
+def oldest(receiver: ServiceBusReceiver) -> list[datetime]:
+    """When the first message that isn't scheduled was stored, locked or not; none if there is none, or it isn't found.
+
+    Peeks, by sequence number, at a thousand messages at most.
+    """
+    first = 1  # to the SDK 0 means "behind what came last"
+    for _ in range(_PAGES):
+        page = receiver.peek_messages(_PAGE, sequence_number=first)
+        for message in page:
+            if message.state is ServiceBusMessageState.ACTIVE and message.enqueued_time_utc is not None:
+                return [message.enqueued_time_utc]
+        if not page:
+            break
+        first = (page[-1].sequence_number or 0) + 1
+    return []
 
 
 def missing_permissions(

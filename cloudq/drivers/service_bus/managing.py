@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cloudq.core.clock import Clock
 from cloudq.core.driver import QueueStats
 from cloudq.core.queue_settings import QueueSettings
 from cloudq.drivers.service_bus.admin import Admin
@@ -11,6 +12,7 @@ class Managing:
     """Counts, looks at, makes and pauses queues."""
 
     _admin: Admin
+    _clock: Clock
 
     def stats(self, queue: str) -> QueueStats:
         """The service's own counts, which takes the right to manage it."""
@@ -34,4 +36,4 @@ class Managing:
 
     def queue_settings(self, queue: str) -> QueueSettings | None:
         """What the administration tells, which takes the right to manage it; its dead-letter queue is part of it."""
-        return self._admin.settings(queue)
+        return self._admin.settings(queue, self._clock)

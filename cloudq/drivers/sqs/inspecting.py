@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import msgspec
 
 from cloudq.core.clock import Clock
 from cloudq.core.message import dead_letter_queue
-from cloudq.core.queue_settings import QueueSettings
+from cloudq.core.queue_settings import QueueSettings, ahead_of
 from cloudq.drivers.sqs.answers import value_of
 from cloudq.drivers.sqs.calls import Calls
 from cloudq.drivers.sqs.urls import QueueUrls
@@ -99,11 +98,7 @@ def _sources(policy: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 def _ahead(answer: Mapping[str, Any], clock: Clock) -> timedelta | None:
     """How far a clock is ahead of the `Date` of an answer's headers."""
-    said = ((answer.get("ResponseMetadata") or {}).get("HTTPHeaders") or {}).get("date")
-    try:
-        return None if said is None else clock.now() - parsedate_to_datetime(said)
-    except (ValueError, TypeError):  # no date, or one without a zone
-        return None
+    return ahead_of(((answer.get("ResponseMetadata") or {}).get("HTTPHeaders") or {}).get("date"), clock.now())
 
 
 def _name(arn: object) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from cloudq import App
 from cloudq.cli.doctor.examination import Report, examine
 from cloudq.drivers.service_bus import ServiceBusDriver, inspecting
 from cloudq.emulators.service_bus.broker.settings import Inert, QueueSettings, Status
-from cloudq.emulators.service_bus.runner import ServiceBusEmulator
+from cloudq.emulators.service_bus.runner import ServiceBusEmulator, SystemClock
 from cloudq.errors import PermissionDenied
 from tests.integration.doctor.modules import defaults
 from tests.integration.service_bus.place import VARIABLE
@@ -165,3 +165,28 @@ def test_the_host_of_azure_functions(place, tmp_path):
     place.app.task("slow", queue="mail", time_limit=10 * MINUTE)(lambda: None)
     (tmp_path / "host.json").write_text(json.dumps({"functionTimeout": "00:05:00"}))
     assert {"functions-timeout", "functions-lock"} == set(place.found(folder=tmp_path))
+
+
+def test_a_message_that_is_nearly_lost(monkeypatch):
+    """By the time at which the service stored it: that of this emulator is three days behind."""
+
+    class Behind(SystemClock):
+        def now(self) -> datetime:
+            return super().now() - timedelta(days=3)
+
+    with ServiceBusEmulator(clock=Behind()) as emulator:
+        monkeypatch.setenv(VARIABLE, emulator.connection_string)
+        place = Place(emulator)
+        place.make(replace(OURS, default_time_to_live=timedelta(days=4)))
+        assert [] == place.found()
+        place.app.send("welcome")
+        assert ["nearly-expired"] == place.found()
+        place.app.close()
+
+
+def test_the_oldest_message_of_a_queue_with_sessions_is_not_looked_for(place):
+    """Nobody can look into one without a session."""
+    place.make(replace(OURS, requires_session=True), "orders.fifo")
+    driver = place.app.driver()
+    assert isinstance(driver, ServiceBusDriver)
+    assert driver.oldest_age("orders.fifo") is None

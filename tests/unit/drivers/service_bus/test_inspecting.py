@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from azure.core.exceptions import ResourceNotFoundError
+from azure.servicebus import ServiceBusMessageState
 from azure.servicebus.exceptions import ServiceBusAuthorizationError, ServiceBusConnectionError
 
 from cloudq.core.queue_settings import QueueSettings
 from cloudq.drivers.service_bus import inspecting
 from cloudq.errors import BackendUnavailable, PermissionDenied
+from cloudq.testing.clock import FakeClock
 
 # As the service writes "without end".
 ENDLESS = timedelta(days=10675199, hours=2)
 WINDOW = timedelta(minutes=10)
+CLOCK = FakeClock()
 
 
 def properties(**changes: Any) -> SimpleNamespace:
@@ -43,15 +47,18 @@ def properties(**changes: Any) -> SimpleNamespace:
 class Administration:
     """Knows one queue, and one subscription, which has less to tell."""
 
-    def __init__(self, found: SimpleNamespace) -> None:
+    def __init__(self, found: SimpleNamespace, date: str | None = None) -> None:
         self.found = found
+        self.date = date
 
-    def get_queue(self, name: str) -> SimpleNamespace:
+    def get_queue(self, name: str, *, cls: Callable[..., Any]) -> Any:
         if name != "prod-mail":
             raise ResourceNotFoundError(name)
-        return self.found
+        headers = {} if self.date is None else {"Date": self.date}
+        return cls(SimpleNamespace(http_response=SimpleNamespace(headers=headers)), self.found, {})
 
-    def get_subscription(self, topic: str, name: str) -> SimpleNamespace:
+    def get_subscription(self, topic: str, name: str, *, cls: Callable[..., Any]) -> SimpleNamespace:
+        del cls  # one whose answer shows no time
         assert (topic, name) == ("prod-orders", "mail")
         told = dict(vars(self.found))
         for missing in ("max_message_size_in_kilobytes", "requires_duplicate_detection"):
@@ -60,7 +67,7 @@ class Administration:
 
 
 def told(name: str = "prod-mail", **changes: Any) -> QueueSettings | None:
-    return inspecting.settings(Administration(properties(**changes)), name)  # type: ignore[arg-type]  # a fake
+    return inspecting.settings(Administration(properties(**changes)), name, CLOCK)  # type: ignore[arg-type]  # a fake
 
 
 def test_all_that_the_service_tells():
@@ -163,3 +170,53 @@ def test_a_service_that_can_not_be_reached_is_no_permission_that_is_there():
     for sends, letters in ((ServiceBusConnectionError(message="gone"), None), (None, gone)):
         with pytest.raises(BackendUnavailable):
             list(inspecting.missing_permissions(lambda sends=sends: sender(sends), letters, "mail"))
+
+
+@pytest.mark.parametrize(("ahead", "date"), [(30, True), (-30, True), (None, False)])
+def test_the_time_of_the_answer_is_compared(ahead, date):
+    """Where the answer shows it, in whole seconds."""
+    now = CLOCK.now().replace(microsecond=0)
+    shown = format_datetime(now - timedelta(seconds=ahead or 0), usegmt=True) if date else None
+    administration = Administration(properties(), shown)
+    found = inspecting.settings(administration, "prod-mail", CLOCK)  # type: ignore[arg-type]  # a fake
+    assert found is not None
+    if ahead is None or found.ahead is None:
+        assert ahead is found.ahead
+    else:
+        assert abs(found.ahead.total_seconds() - ahead) < 1
+
+
+class Shelf:
+    """Messages to peek at, by their sequence numbers; every other number was taken."""
+
+    def __init__(self, *states: ServiceBusMessageState) -> None:
+        self.stored = [
+            SimpleNamespace(
+                sequence_number=2 * place + 1,
+                state=state,
+                enqueued_time_utc=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=place),
+            )
+            for place, state in enumerate(states)
+        ]
+        self.peeks = 0
+
+    def peek_messages(self, count: int, *, sequence_number: int) -> list[SimpleNamespace]:
+        self.peeks += 1
+        return [one for one in self.stored if one.sequence_number >= sequence_number][:count]
+
+
+@pytest.mark.parametrize("scheduled", [0, 3, 100, 250])
+def test_the_oldest_is_the_first_that_is_not_scheduled(scheduled):
+    """What is scheduled isn't ready, and may come before it."""
+    waits, ready = ServiceBusMessageState.SCHEDULED, ServiceBusMessageState.ACTIVE
+    shelf = Shelf(*[waits] * scheduled, ready, ready)
+    expected = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=scheduled)
+    assert [expected] == inspecting.oldest(shelf)  # type: ignore[arg-type]  # a fake
+
+
+def test_a_look_for_the_oldest_ends():
+    """With nothing where there is nothing, or a thousand are scheduled before it."""
+    assert [] == inspecting.oldest(Shelf())  # type: ignore[arg-type]  # a fake
+    many = Shelf(*[ServiceBusMessageState.SCHEDULED] * 1_000, ServiceBusMessageState.ACTIVE)
+    assert [] == inspecting.oldest(many)  # type: ignore[arg-type]  # a fake
+    assert 10 == many.peeks

@@ -27,7 +27,7 @@ NONE = timedelta(0)
 TIMEOUT = timedelta(seconds=3)
 CALL = TIMEOUT / 3
 # A read that has begun ends by itself, and the machine may be busy.
-SLACK = 1.0
+SLACK = 1.9
 
 
 def outgoing(queue: str = PLAIN, **options: object) -> Outgoing:

@@ -324,16 +324,18 @@ FAULTS: dict[Callable[[pytest.MonkeyPatch], Iterator[str]], type[Exception]] = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_what_goes_wrong_is_raised_as_botocore_raises_it(monkeypatch: pytest.MonkeyPatch, fault: Any) -> None:
     """The same class, with its cause in it, and no secret; in time, too."""
+    # Those two are only noticed by the time that they take; the others come whenever a busy machine gets to them.
+    patience = timedelta(seconds=0.5 if fault in {silent, full} else 30)
     with contextlib.contextmanager(fault)(monkeypatch) as url:
         client, line = line_to(url)
         began = time.monotonic()
         for call in (lambda: client.get_queue_url(QueueName="q"), lambda: line.exchange(request(line))):
-            with Within(timedelta(seconds=0.5)), pytest.raises(FAULTS[fault]) as caught:
+            with Within(patience), pytest.raises(FAULTS[fault]) as caught:
                 call()
             assert FAULTS[fault] is type(caught.value)
             assert isinstance(caught.value.kwargs["error"], Exception)
             assert "secret" not in str(caught.value)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 60
         client.close()
 
 
@@ -402,7 +404,7 @@ def test_a_proxy_behind_tls_keeps_to_deadlines(monkeypatch: pytest.MonkeyPatch, 
         began = time.monotonic()
         with Within(timedelta(seconds=0.5)), pytest.raises(sdk.ReadTimeoutError):
             line.exchange(request(line))
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
         over.set()
         client.close()
     assert 1 == len(proxy.requests)

@@ -61,7 +61,7 @@ def test_one_whose_page_drips_in_is_not_waited_for_either(monkeypatch: pytest.Mo
         client, _ = listening.accept()
         with client, suppress(OSError):
             client.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
-            for _ in range(50):
+            for _ in range(600):
                 if done.wait(0.1):
                     break
                 client.sendall(b" ")
@@ -75,7 +75,7 @@ def test_one_whose_page_drips_in_is_not_waited_for_either(monkeypatch: pytest.Mo
         done.set()
         thread.join(10)
     assert "timed out" in said
-    assert took < 4
+    assert took < 30
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_a_block_that_runs_too_long_is_interrupted(limits: ThreadTimeLimits) -> 
 
     def handler() -> None:
         try:
-            spin(10)
+            spin(60)
         except TimeLimitExceeded:
             inside.append(True)
             raise
@@ -54,7 +54,7 @@ def test_a_block_that_runs_too_long_is_interrupted(limits: ThreadTimeLimits) -> 
     with pytest.raises(TimeLimitExceeded, match=r"time limit of 0:00:00\.03"), limits(SOON):
         handler()
     assert [True] == inside
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_a_block_in_time_is_left_alone(limits: ThreadTimeLimits) -> None:
@@ -157,8 +157,8 @@ def test_an_alarm_interrupts_a_blocking_call() -> None:
         alarm = AlarmTimeLimit()
         began = time.monotonic()
         with pytest.raises(TimeLimitExceeded), alarm(SOON):
-            time.sleep(10)
-        assert time.monotonic() - began < 5
+            time.sleep(60)
+        assert time.monotonic() - began < 30
         with alarm(SOON):
             pass
         spin(0.1)

@@ -155,7 +155,7 @@ def test_a_frozen_lock_holder_keeps_no_call_for_longer_than_a_third_of_the_time_
         assert 1 == driver.stats("q").in_flight
         holder.kill()
     assert [BackendUnavailable] * 6 == [type(error) for error in errors]
-    assert 0.8 < took < 3, "six calls, a second each, at once"
+    assert 0.8 < took < 5, "six calls, a second each, at once"
     assert [None] == bench.settle(driver, Ack(), delivery)
 
 

@@ -235,7 +235,7 @@ def test_a_handler_that_sends_amid_a_send_gets_its_answer_at_once(bench, driver,
     monkeypatch.setattr(database, "_refuse_moved", arrives)
     began = time.monotonic()
     bench.send(driver, "a")
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
     assert [BackendError] == [type(error) for error in answers]
     assert "signal handler" in str(answers[0])
     assert ["a"] == [one.id for one in bench.receive(driver)]

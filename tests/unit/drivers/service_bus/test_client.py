@@ -27,7 +27,7 @@ class Slow:
 
     def get_token(self, *scopes: str, **options: Any) -> Any:
         self.asked += 1
-        self.may.wait(10)
+        self.may.wait(100)
         return (scopes, self.asked)
 
 
@@ -39,7 +39,7 @@ def test_a_token_that_does_not_come_in_time() -> None:
         began = time.monotonic()
         with deadlines.within(SHORT), pytest.raises(TimeoutError):
             credential.get_token("scope")
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 30
     assert 1 == slow.asked
     got: list[Any] = []
 
@@ -92,7 +92,7 @@ def test_a_sender_that_does_not_come_free_in_time() -> None:
     began = time.monotonic()
     with deadlines.within(SHORT), pytest.raises(TimeoutError, match="none of them ended"), clients.sender("mail"):
         pass
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 30
     for one in lent:
         one.__exit__(None, None, None)
     with clients.sender("mail"):

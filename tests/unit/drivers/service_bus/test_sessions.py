@@ -34,7 +34,7 @@ def test_a_receiver_that_can_not_be_made_is_said() -> None:
     for _ in range(10):
         with pytest.raises(ConfigurationError, match="no credentials"):
             sessions.receive(5, LONG)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 25
     sessions.close()
     assert sessions._seeking == 0
     assert not sessions._slots

@@ -44,5 +44,5 @@ def test_a_server_that_takes_a_statement_and_never_answers_is_given_up() -> None
         began = time.monotonic()
         with pytest.raises(OperationalError, match=r"silent for 0\.5 s"):
             engine.connect()
-        assert 0.4 < time.monotonic() - began < 5
+        assert 0.4 < time.monotonic() - began < 60
         engine.dispose()

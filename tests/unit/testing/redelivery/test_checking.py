@@ -7,7 +7,6 @@ import importlib
 import json
 import sys
 import threading
-import time
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +22,6 @@ from cloudq.stores.memory import MemoryStore
 from cloudq.testing.redelivery import Check, NotIdempotent, crash_point
 from cloudq.testing.redelivery.schedule import Take
 
-FOUND_WITHIN = 10  # seconds
 NO_SHRINKING = timedelta(0)
 
 
@@ -35,11 +33,9 @@ def named(samples):
 @pytest.mark.parametrize("crash", ["raise", "kill"])
 @pytest.mark.parametrize("sample", **named(samples.BROKEN))
 def test_what_must_not_run_twice_is_found(shop, sample, crash):
-    """In ten seconds, within 200 seeds; and the seed finds it again."""
+    """Within 200 seeds; and the seed finds it again."""
     check = sample(shop, crash=crash)
-    began = time.monotonic()
     finding = check.find()
-    assert time.monotonic() - began < FOUND_WITHIN
     assert finding is not None
     assert finding.task in check.tasks
     again = check.find([finding.seed], shrink_within=NO_SHRINKING)

@@ -1,4 +1,4 @@
-"""What CI installs before it tests: the database servers that are missing, and nothing where it isn't CI."""
+"""What CI installs before it tests: the database servers and promtool, where missing, and nothing where it isn't CI."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / ".ci/servers"
 ALL = ["postgresql", "mariadb-server-core", "mariadb-client-core", "redis-server", "pgbouncer"]
 PROGRAMS = ["mariadbd", "my_print_defaults", "redis-server", "pgbouncer"]
+JUDGE = "promtool"
 
 
 class Machine:
@@ -60,10 +61,11 @@ def machine(tmp_path: Path) -> Machine:
 
 def test_what_is_missing_is_installed(machine: Machine) -> None:
     """After an update, without questions, and no package may start its service meanwhile."""
-    update, install = machine.run()
+    update, install, judge = machine.run()
     assert update.endswith(" update | 101")
     assert install.startswith("noninteractive -qq ")
     assert install.endswith(f"install --yes --no-install-recommends {' '.join(ALL)} | 101")
+    assert judge.endswith("install --yes --no-install-recommends prometheus | 101"), "by a call of its own"
     assert not machine.policy.exists()
 
 
@@ -77,19 +79,32 @@ def test_a_policy_of_the_machine_s_own_stays(machine: Machine) -> None:
 
 def test_only_what_is_missing_is_installed(machine: Machine) -> None:
     """The rest stays as it is."""
-    for name in PROGRAMS:
+    for name in (*PROGRAMS, JUDGE):
         machine.has(name)
     _, install = machine.run()
     assert install.endswith("--no-install-recommends postgresql | 101")
 
 
-def test_nothing_is_called_where_all_is_there(machine: Machine) -> None:
-    """A second run takes no time."""
+def test_prometheus_alone_is_installed_where_the_servers_are_there(machine: Machine) -> None:
+    """It brings promtool."""
     for name in PROGRAMS:
         machine.has(name)
+    has_postgresql(machine)
+    _, install = machine.run()
+    assert install.endswith("--no-install-recommends prometheus | 101")
+
+
+def has_postgresql(machine: Machine) -> None:
     initdb = machine.folder / "postgresql/15/bin/initdb"
     initdb.parent.mkdir(parents=True)
     initdb.touch()
+
+
+def test_nothing_is_called_where_all_is_there(machine: Machine) -> None:
+    """A second run takes no time."""
+    for name in (*PROGRAMS, JUDGE):
+        machine.has(name)
+    has_postgresql(machine)
     assert machine.run() == []
 
 

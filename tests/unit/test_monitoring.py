@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -22,6 +21,7 @@ from cloudq.core.ending import Ending
 from cloudq.core.message import Message
 from cloudq.telemetry.prometheus import Metrics
 from cloudq.telemetry.standing import Failing, OutageKind, Standing
+from tests.servers.own import find
 from tests.unit.worker.fakes import delivery
 
 ROOT = Path(__file__).parents[2]
@@ -204,9 +204,7 @@ def test_the_panels_of_the_dashboard_lie_side_by_side() -> None:
 @pytest.mark.slow
 def test_promtool_takes_the_rules(tmp_path: Path) -> None:
     """Prometheus' own judge; and by its own evaluation an outage of two minutes is an alert, a shorter one isn't."""
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool isn't installed: it comes with Prometheus (Debian: apt-get install prometheus)")
+    promtool = find("prometheus", "promtool")
     checked = subprocess.run([promtool, "check", "rules", ALERTS], capture_output=True, text=True, check=False)
     assert (checked.returncode, f"{len(rules())} rules found" in checked.stdout) == (0, True), checked.stderr
     unit = tmp_path / "unit.yml"

@@ -29,6 +29,7 @@ from cloudq.cli import (
     worker,
 )
 from cloudq.cli.autoscale import command as autoscale
+from cloudq.cli.cost import command as cost
 from cloudq.cli.demo import command as demo
 from cloudq.cli.dlq import commands as dlq
 from cloudq.cli.dlq import exchange, repair
@@ -192,6 +193,7 @@ _add(application, "cancel", cancel.cancel, cancel.EXAMPLES, _WORK)
 _add(application, "demo", demo.demo, demo.EXAMPLES, _WORK)
 _add(application, "tasks", tasks.tasks, tasks.EXAMPLES, _LOOK)
 _add(application, "stats", stats.stats, stats.EXAMPLES, _LOOK)
+_add(application, "cost", cost.cost, cost.EXAMPLES, _LOOK)
 _add(application, "top", top.top, top.EXAMPLES, _LOOK)
 _add(application, "result", result.result, result.EXAMPLES, _LOOK)
 _add(application, "explain", explain.explain, explain.EXAMPLES, _LOOK)

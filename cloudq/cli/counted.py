@@ -34,13 +34,15 @@ class QueueCounts(msgspec.Struct, kw_only=True):
 
     Attributes:
         sent: Messages that it stored there itself.
-        left: Deliveries after which a message was in the queue no more.
+        ended: Deliveries that have ended, however.
+        left: Those after which a message was in the queue no more.
         runs: Runs of tasks that have ended, whatever became of them.
         run_seconds: How long they took together.
         calls: Requests to the backend's service, by its own name of the operation.
     """
 
     sent: int = 0
+    ended: int = 0
     left: int = 0
     runs: int = 0
     run_seconds: float = 0.0
@@ -120,8 +122,9 @@ def read(address: str, page: bytes) -> WorkerCounts:
 def _count(counts: QueueCounts, name: str, labels: Mapping[str, str], value: float) -> None:
     if name == _SENT and labels.get("result") == "stored":
         counts.sent += int(value)
-    elif name == _ENDED and labels.get("outcome") in LEAVES:
-        counts.left += int(value)
+    elif name == _ENDED:
+        counts.ended += int(value)
+        counts.left += int(value) if labels.get("outcome") in LEAVES else 0
     elif name == _RUNS:
         counts.runs += int(value)
     elif name == _RUN_SECONDS:

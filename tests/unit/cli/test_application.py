@@ -30,7 +30,7 @@ def examples(command) -> list[str]:
 def test_every_command_is_there():
     """The commands are those that the reference lists."""
     expected = {"worker", "send", "cancel", "result", "demo", "tasks", "stats", "top", "explain", "version", "purge"}
-    expected |= {"check-idempotency", "doctor", "pause", "resume", "autoscale-config"}
+    expected |= {"check-idempotency", "doctor", "pause", "resume", "autoscale-config", "cost"}
     expected |= {f"outbox {name}" for name in ("relay", "status", "retry", "skip", "schema")}
     expected |= {f"inbox {name}" for name in ("schema", "sweep", "forget")}
     expected |= {"queues create", "queues check"}

@@ -51,7 +51,9 @@ def test_a_worker_is_asked_over_http() -> None:
     assert (None, "aws_sqs", 10) == (found.unreachable, found.system, found.slots)
     assert {"emails", "reports"} == found.serves
     assert (
-        QueueCounts(sent=1, left=5, runs=9, run_seconds=4.5, calls={"ReceiveMessage": 2, "DeleteMessageBatch": 1})
+        QueueCounts(
+            sent=1, ended=9, left=5, runs=9, run_seconds=4.5, calls={"ReceiveMessage": 2, "DeleteMessageBatch": 1}
+        )
         == (found.queues["emails"])
     )
     assert {"GetQueueUrl": 1} == found.queues[""].calls

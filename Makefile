@@ -15,6 +15,7 @@ TERRAFORM_STAMP := $(VENV)/terraform/.stamp
 RUNTIME_STAMP := $(VENV)/runtime/.stamp
 COMPATIBILITY := $(VENV)/compatibility
 COMPATIBILITY_STAMP := $(COMPATIBILITY)/.stamp
+DJANGO6_STAMP := $(VENV)/.stamp-django6
 VENV_STAMP := $(VENV)/.stamp-venv
 PIP := $(BIN)/python -m pip install --quiet --quiet --no-input --disable-pip-version-check
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file docs/mkdocs/mkdocs.yml
@@ -31,7 +32,7 @@ BENCH_PYTHON ?=
 REV ?= HEAD
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-servicebus demo-cloudtasks test quick chaos check payloads test-terraform terraform-tools compatibility compatibility-tools audit sbom bench bench-stores bench-diff bench-outbox cov api docs localstack clean
+.PHONY: help demo demo-servicebus demo-cloudtasks test quick chaos check payloads test-terraform terraform-tools compatibility compatibility-tools django-tools audit sbom bench bench-stores bench-diff bench-outbox cov api docs localstack clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -45,7 +46,7 @@ demo-servicebus: $(SERVICEBUS_STAMP) ## 500 tasks of a shop on the emulator of A
 demo-cloudtasks: $(CLOUDTASKS_STAMP) ## 500 tasks pushed by the emulator of Google Cloud Tasks, tokens verified; one fails, and is redriven
 	@$(BIN)/cloudq demo --backend cloudtasks
 
-test: $(STAMP) $(TERRAFORM_STAMP) $(COMPATIBILITY_STAMP) ## the whole test suite
+test: $(STAMP) $(TERRAFORM_STAMP) $(COMPATIBILITY_STAMP) $(DJANGO6_STAMP) ## the whole test suite
 	@$(PYTEST)
 
 quick: $(STAMP) ## the tests that need no processes and no waiting: little more than a minute
@@ -78,6 +79,8 @@ compatibility: $(COMPATIBILITY_STAMP) ## cloudq with tracers, web servers, green
 	@$(BIN)/python -m tests.compatibility --write docs/reference/compatibility.md
 
 compatibility-tools: $(COMPATIBILITY_STAMP) ## tracers, gevent and eventlet, for the tests, in an environment of their own
+
+django-tools: $(DJANGO6_STAMP) ## Django 6 and its own tests, in an environment of their own, of PYTHON312 or the first that is found
 
 audit: $(RUNTIME_STAMP) ## known vulnerabilities in all that the library's extras bring, by pip-audit; needs PyPI's own API
 	@$(VENV)/auditing/bin/pip-audit --strict --progress-spinner off --path "$$($(VENV)/runtime/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
@@ -216,6 +219,12 @@ $(COMPATIBILITY_STAMP): $(STAMP) $(wildcard tests/compatibility/requirements.txt
 	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(COMPATIBILITY)
 	@$(BIN)/uv pip install --quiet --python $(COMPATIBILITY)/bin/python --requirements tests/compatibility/requirements.txt --editable '.[sqs]'
 	@touch $(COMPATIBILITY_STAMP)
+
+# Django 6 takes Python 3.12. Without one, or without its sdist, the tests say what they lack.
+$(DJANGO6_STAMP): $(STAMP) $(wildcard tests/django_tasks/environment.py)
+	@echo "installing Django 6 and its own tests into $(VENV)/django6"
+	@$(BIN)/python -m tests.django_tasks.environment
+	@touch $(DJANGO6_STAMP)
 
 # Two environments: all that the extras bring, without cloudq and without tools, and the tools that look at it.
 $(RUNTIME_STAMP): $(STAMP)

@@ -329,6 +329,7 @@ def test_make_targets_are_explained() -> None:
         "terraform-tools",
         "compatibility",
         "compatibility-tools",
+        "django-tools",
         "audit",
         "sbom",
         "bench",

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cloudq import App, Context
+from cloudq.compat.celery import Celery
 from cloudq.compat.celery.bridge.mapping import message_for
 from cloudq.compat.celery.bridge.reading import CeleryCall, readable
 from cloudq.compat.celery.bridge.stays import Stays, Why
@@ -68,6 +69,17 @@ def test_it_is_named_after_celerys_id(app):
     assert "11111111-2222-3333-4444-555555555555" == first.id == other.id
     assert first.native_id() == again.native_id() is not None
     assert first.native_id() != other.native_id()
+
+
+def test_an_app_in_celerys_words(app):
+    """Its tasks keep their names and signatures: what `bind=True` fills in isn't an argument."""
+    shop = Celery("shop", broker="memory://", set_as_current=False)
+
+    @shop.task(bind=True, name="shop.charge", max_retries=3)
+    def charge(self, order, to="ann"): ...
+
+    made = message(shop.cloudq, written([7], task="shop.charge", headers={"retries": 2}))
+    assert ({"order": 7}, 2) == (made.payload, made.attempt_base)
 
 
 def test_a_key_that_the_task_declares_is_made(app):

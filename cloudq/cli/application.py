@@ -18,6 +18,7 @@ from cloudq.cli import (
     idempotency,
     inbox,
     making,
+    migrate_report,
     pausing,
     purging,
     result,
@@ -63,6 +64,7 @@ store_group = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_
 idempotency_group = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
 inbox_group = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
 bridge_group = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
+migrate_reports = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
 dead_letters = typer.Typer(no_args_is_help=True, context_settings=_CONTEXT, rich_markup_mode="rich")
 
 
@@ -169,6 +171,11 @@ def _inbox() -> None:
     """Look after the table in your own database that makes `context.transaction` exactly once."""
 
 
+@migrate_reports.callback()
+def _migrate_report() -> None:
+    """Say what of a program that was written for another library carries over."""
+
+
 @terraform_group.callback()
 def _terraform() -> None:
     """Have Terraform make the queues that the tasks declare, and check that it does."""
@@ -200,6 +207,8 @@ _add(application, "explain", explain.explain, explain.EXAMPLES, _LOOK)
 _add(application, "doctor", doctor.doctor, doctor.EXAMPLES, _LOOK)
 _add(application, "check-idempotency", check_idempotency.check_idempotency, check_idempotency.EXAMPLES, _LOOK)
 _add(application, "version", version.version, version.EXAMPLES, _LOOK)
+application.add_typer(migrate_reports, name="migrate-report", rich_help_panel=_LOOK)
+_add(migrate_reports, "celery", migrate_report.celery, migrate_report.CELERY_EXAMPLES)
 application.add_typer(queue_group, name="queues", rich_help_panel=_WORK)
 _add(queue_group, "create", making.create, making.CREATE_EXAMPLES)
 _add(queue_group, "check", making.check, making.CHECK_EXAMPLES)

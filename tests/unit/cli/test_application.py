@@ -35,7 +35,7 @@ def test_every_command_is_there():
     expected |= {f"inbox {name}" for name in ("schema", "sweep", "forget")}
     expected |= {"queues create", "queues check"}
     expected |= {"store migrate", "store sweep", "idempotency show", "idempotency forget"}
-    expected |= {"terraform vars", "terraform check"}
+    expected |= {"terraform vars", "terraform check", "migrate-report celery"}
     expected |= {"emulate cloudtasks", "emulate servicebus", "bridge celery"}
     expected |= {f"dlq {name}" for name in ("list", "show", "redrive", "edit", "purge", "export", "import")}
     assert expected == set(commands())

@@ -1,0 +1,74 @@
+"""What a program imports of Celery and its neighbours, and what is in its place."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Final
+
+from cloudq.compat.celery.verdicts import Entry, changes, maps, refused
+
+_OURS: Final = "cloudq.compat.celery"
+_MAPPED: Final = frozenset({"celery", "celery.exceptions", "celery.result", "celery.canvas", "celery.states"})
+_LOGGER: Final = changes("from cloudq.compat.celery import get_task_logger")
+_SAME: Final = maps("the same name in cloudq.compat.celery")
+_INSTEAD: Final[Mapping[str, Entry]] = {
+    "celery.schedules": refused("a scheduler of the platform's, or cron with `cloudq send`, sends on time"),
+    "celery.beat": refused("a scheduler of the platform's, or cron with `cloudq send`, sends on time"),
+    "celery.signals": refused("middleware, app.on_start, app.on_stop, app.on_dead, and a task's hooks"),
+    "celery.utils.log": _LOGGER,
+    "celery.bootsteps": refused("app.on_start and app.on_stop, middleware"),
+    "celery.contrib.testing": refused("cloudq.testing, or task_always_eager"),
+    "celery.contrib.pytest": refused("cloudq.testing, or task_always_eager"),
+    "celery.contrib.abortable": refused("cloudq.cancel_run(id), and context.cancelled in the task"),
+    "celery.task": refused("Celery's own place of old: celery.shared_task"),
+    "celery.app.control": refused("cloudq.cancel_run(id), `cloudq pause`, `cloudq top`"),
+    "celery.app.task": maps("Task in cloudq.compat.celery"),
+    "celery.app.base": maps("Celery in cloudq.compat.celery"),
+    "celery.local": refused("inside of Celery's own"),
+    "kombu": refused("there are no exchanges, and queues need no declaration"),
+    "django_celery_beat": refused("a scheduler of the platform's, or cron with `cloudq send`, sends on time"),
+    "django_celery_results": refused("a store: CLOUDQ_STORE_URL; cloudq.result(id)"),
+    "celery_once": refused("unique_while_waiting, or an idempotency key"),
+    "celery_singleton": refused("unique_while_waiting, or an idempotency key"),
+    "redbeat": refused("a scheduler of the platform's, or cron with `cloudq send`, sends on time"),
+    "tenant_schemas_celery": refused("middleware, and a header of the tenant"),
+    "flower": refused("`cloudq top`, metrics"),
+}
+_NO_PLACE: Final = refused("it has no counterpart")
+_ROOTS: Final = frozenset(name.partition(".")[0] for name in _INSTEAD)
+
+
+def imported(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, Entry]]:
+    """What an import takes of Celery, by its full name, with what is in its place."""
+    if isinstance(node, ast.Import):
+        for name in node.names:
+            if name.name.partition(".")[0] in _ROOTS:
+                yield name.name, _SAME if name.name in _MAPPED else _instead_of(name.name)
+        return
+    module = node.module or ""
+    if node.level or module.partition(".")[0] not in _ROOTS:
+        return
+    for name in node.names:
+        full = f"{module}.{name.name}"
+        if module in _MAPPED:
+            yield full, _SAME if name.name == "*" or _is_there(module, name.name) else _instead_of(full)
+        else:
+            yield full, _instead_of(full)
+
+
+def _is_there(module: str, name: str) -> bool:
+    ours = import_module(module.replace("celery", _OURS, 1))
+    if hasattr(ours, name):
+        return True
+    return f"{module}.{name}" in _MAPPED
+
+
+def _instead_of(name: str) -> Entry:
+    """By the longest part of the name that is known."""
+    while name:
+        if name in _INSTEAD:
+            return _INSTEAD[name]
+        name = name.rpartition(".")[0]
+    return _NO_PLACE

@@ -1,0 +1,125 @@
+"""Reading a Celery app's object: its settings, routes, schedule and tasks. Imports nothing of Celery's itself."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from cloudq.compat.celery.report.findings import Finding, found, judged
+from cloudq.compat.celery.setting_names import SETTINGS, of_result_backends
+from cloudq.compat.celery.settings import BACKENDS, STORES, check_routes, routes_in
+from cloudq.compat.celery.task_options import TASK_OPTIONS
+from cloudq.compat.celery.verdicts import maps, refused
+from cloudq.errors import ConfigurationError
+
+_HERE: Final = "settings"
+# Of a decorated task these are how it is made, and not asked of anybody.
+_PLAIN: Final = frozenset({"name", "abstract", "request_stack", "from_config", "base", "bind", "shared", "lazy"})
+# What Celery itself sets on a task when it is bound to its app.
+_TRUE_BY_DEFAULT: Final = frozenset({"typing", "acks_on_failure_or_timeout", "acks_on_failure", "acks_on_timeout"})
+_KEPT_AS: Final = {"backend": "_backend"}  # `backend` itself is the app's where a task has none
+_NO_ANY: Final = refused("a payload names its arguments: declare it as a list")
+_NO_ASYNC: Final = refused("declare it with @cloudq.task")
+_BOTH: Final = refused("a limit is raised in the task, once: leave out time_limit or soft_time_limit")
+
+
+def is_celery_app(value: object) -> bool:
+    """Whether it is an app of Celery's own."""
+    return any((kind.__module__, kind.__name__) == ("celery.app.base", "Celery") for kind in type(value).__mro__)
+
+
+def of_app(app: Any) -> Iterator[Finding]:
+    """What an app's object asks of Celery. Its modules of tasks are imported first, as a worker does it."""
+    app.loader.import_default_modules()
+    app.finalize()
+    yield from _settings(app.conf)
+    for name in sorted(app.tasks):
+        if not name.startswith("celery."):
+            yield from _task(app, app.tasks[name])
+
+
+def own_tasks(app: Any) -> list[str]:
+    """The names of the tasks that the program declares."""
+    return sorted(name for name in app.tasks if not name.startswith("celery."))
+
+
+def _settings(conf: Any) -> Iterator[Finding]:
+    defaults: Mapping[str, Any] = sys.modules["celery.app.defaults"].DEFAULTS
+    for name in defaults:
+        value = conf.get(name)
+        if value is None or value == defaults[name] or value in ((), [], {}):
+            continue
+        if name == "task_routes":
+            yield from _routes(value)
+        elif name == "beat_schedule":
+            for entry in value:
+                yield found("schedule", str(entry), SETTINGS[name], _HERE)
+        elif name in {"broker_url", "result_backend"}:
+            yield _url(name, value)
+        elif of_result_backends(name):
+            entry = refused("the store's URL says it, as result_backend: delete it")
+            yield found("setting", name, entry, _HERE)
+        else:
+            yield judged("setting", SETTINGS, name, value, _HERE)
+    if conf.get("task_time_limit") is not None and conf.get("task_soft_time_limit") is not None:
+        yield found("setting", "task_time_limit beside task_soft_time_limit", _BOTH, _HERE)
+
+
+def _url(name: str, value: object) -> Finding:
+    """By its scheme alone: the rest may be a password."""
+    schemes = BACKENDS if name == "broker_url" else STORES
+    scheme = str(value).removeprefix("db+").partition(":")[0].partition("+")[0]
+    what = "a backend" if name == "broker_url" else "a store"
+    entry = (
+        maps("the same URL") if scheme in schemes else refused(f"the URL of {what} of cloudq's: {', '.join(schemes)}")
+    )
+    return found("setting", f"{name} {scheme}", entry, _HERE)
+
+
+def _routes(value: Any) -> Iterator[Finding]:
+    for pattern, route in routes_in(value):
+        try:
+            check_routes([(pattern, route)] if route is not None else [pattern])
+        except ConfigurationError as error:
+            yield found("route", str(pattern), refused(f"{error.message}; {error.hint}"), _HERE)
+        else:
+            yield found("route", str(pattern), maps("the queue of that name"), _HERE)
+
+
+def _task(app: Any, task: Any) -> Iterator[Finding]:
+    function = inspect.unwrap(getattr(task, "__wrapped__", task.run))
+    place = f"{task.name}{_place(function)}"
+    yield found("task", "task", maps("a task of the same name"), place)
+    base: Any = next(k for k in type(task).__mro__ if (k.__module__, k.__name__) == ("celery.app.task", "Task"))
+    by_settings = {attribute: app.conf.get(setting) for attribute, setting in base.from_config}
+    for name in TASK_OPTIONS:
+        # Not by `getattr`: Celery warns of some that are asked for.
+        kept = _KEPT_AS.get(name, name)
+        value, plain = inspect.getattr_static(task, kept, None), inspect.getattr_static(base, kept, None)
+        if (
+            name in _PLAIN
+            or (name in _TRUE_BY_DEFAULT and value is True)
+            or value == plain
+            or (name in by_settings and value == by_settings[name])
+            or callable(plain)
+        ):
+            continue
+        yield judged("task option", TASK_OPTIONS, name, value, place)
+    if task.time_limit is not None and task.soft_time_limit is not None and task.time_limit != app.conf.task_time_limit:
+        yield found("task option", "time_limit beside soft_time_limit", _BOTH, place)
+    if inspect.iscoroutinefunction(function):
+        yield found("task", "async def", _NO_ASYNC, place)
+    if any(p.kind is p.VAR_POSITIONAL for p in inspect.signature(function).parameters.values()):
+        yield found("task", "*args", _NO_ANY, place)
+
+
+def _place(function: Any) -> str:
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return ""
+    file = Path(code.co_filename)
+    shown = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
+    return f" ({shown}:{code.co_firstlineno})"

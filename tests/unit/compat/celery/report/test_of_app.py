@@ -1,0 +1,100 @@
+"""What an app's object asks of Celery: a real one's."""
+
+from __future__ import annotations
+
+import celery._state
+import pytest
+from celery import Celery, Task
+
+from cloudq.compat import celery as ours
+from cloudq.compat.celery.report.of_app import is_celery_app, of_app, own_tasks
+
+
+@pytest.fixture
+def app(monkeypatch):
+    """An app of Celery's own. Its tasks are those of every app of the process: not so here."""
+    monkeypatch.setattr(celery._state, "_on_app_finalizers", set())
+    return Celery("proj", set_as_current=False)
+
+
+def asked(app, kind: str) -> set[tuple[str, str]]:
+    """The names and verdicts of one kind."""
+    return {(one.name, one.verdict.name) for one in of_app(app) if one.kind == kind}
+
+
+def test_an_app_is_celerys_own(app) -> None:
+    """Or a subclass's; ours is none."""
+
+    class Mine(Celery): ...
+
+    assert is_celery_app(app)
+    assert is_celery_app(Mine(set_as_current=False))
+    assert not is_celery_app(ours.Celery("proj", set_as_current=False))
+    assert not is_celery_app(None)
+
+
+def test_an_app_without_settings_asks_for_nothing(app) -> None:
+    """Celery's defaults are none of the program's."""
+    assert [] == list(of_app(app))
+
+
+def test_settings_routes_and_schedules_are_read(app) -> None:
+    """A URL by its scheme alone."""
+    app.conf.update(
+        broker_url="redis://:secret@host/0",
+        result_backend="db+postgresql://user:secret@host/db",
+        timezone="Europe/Berlin",
+        task_serializer="json",
+        accept_content=["pickle"],
+        worker_prefetch_multiplier=1,
+        mongodb_backend_settings={"database": "d"},
+        task_routes={"a.*": {"queue": "q"}, "b.*": {"exchange": "e"}},
+        beat_schedule={"nightly": {"task": "a.b", "schedule": 60}},
+        task_time_limit=60,
+        task_soft_time_limit=50,
+    )
+    assert {
+        ("broker_url redis", "REFUSED"),
+        ("result_backend postgresql", "MAPS"),
+        ("timezone", "MAPS"),
+        ("accept_content", "REFUSED"),
+        ("worker_prefetch_multiplier", "REFUSED"),
+        ("mongodb_backend_settings", "REFUSED"),
+        ("task_time_limit", "CHANGES"),
+        ("task_soft_time_limit", "MAPS"),
+        ("task_time_limit beside task_soft_time_limit", "REFUSED"),
+    } == asked(app, "setting")
+    assert {("a.*", "MAPS"), ("b.*", "REFUSED")} == asked(app, "route")
+    assert {("nightly", "REFUSED")} == asked(app, "schedule")
+    assert "secret" not in repr(list(of_app(app)))
+
+
+def test_tasks_are_read_with_their_options(app) -> None:
+    """Those of their bases too; what the settings give them stands at the settings."""
+    app.conf.task_acks_late = True
+
+    class Base(Task):
+        max_retries = 9
+
+    @app.task(name="shop.one", base=Base, acks_late=True, rate_limit="5/m", compression="zlib")
+    def one(a): ...
+
+    @app.task(name="shop.two", bind=True, autoretry_for=(KeyError,), time_limit=9, soft_time_limit=5)
+    def two(self, *args): ...
+
+    @app.task(name="shop.three")
+    async def three(): ...
+
+    assert ["shop.one", "shop.three", "shop.two"] == own_tasks(app)
+    assert {
+        ("max_retries", "CHANGES"),
+        ("rate_limit", "MAPS"),
+        ("compression", "REFUSED"),
+        ("autoretry_for", "MAPS"),
+        ("time_limit", "CHANGES"),
+        ("soft_time_limit", "MAPS"),
+        ("time_limit beside soft_time_limit", "REFUSED"),
+    } == asked(app, "task option")
+    assert {("task", "MAPS"), ("*args", "REFUSED"), ("async def", "REFUSED")} == asked(app, "task")
+    places = {one.places[0] for one in of_app(app) if one.name == "*args"}
+    assert all("shop.two (" in place and "test_of_app.py:" in place for place in places)

@@ -1,0 +1,124 @@
+"""What a program's sources ask of Celery."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pytest
+
+from cloudq.compat.celery.report import of_sources
+from cloudq.compat.celery.report.of_sources import of_source, source_files
+
+
+@pytest.fixture
+def ask(tmp_path):
+    """What a source asks of Celery, by kind and name, with the verdicts and lines; imports left out."""
+
+    def asked(source: str, *, declarations: bool = False) -> set[tuple[str, str, str, str]]:
+        file = tmp_path / "tasks.py"
+        file.write_text(textwrap.dedent(source), encoding="utf-8")
+        return {
+            (one.kind, one.name, one.verdict.name, one.places[0].removeprefix("tasks.py:"))
+            for one in of_source(file, "tasks.py", declarations=declarations)
+            if one.kind != "import"
+        }
+
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "name", "verdict"),
+    [
+        ("t.apply_async(countdown=5)", "call", "countdown", "MAPS"),
+        ("t.apply_async(eta=later)", "call", "eta", "CHANGES"),
+        ("t.apply_async(link=other.s())", "call", "link", "REFUSED"),
+        ("t.apply_async(serializer='json')", "call", "serializer", "MAPS"),
+        ("t.apply_async(serializer=which)", "call", "serializer", "REFUSED"),
+        ("app.send_task('x', routing_key='k')", "call", "routing_key", "REFUSED"),
+        ("t.apply_async(colour='red')", "call", "colour", "REFUSED"),
+        ("self.retry(exc=error)", "retry", "exc", "MAPS"),
+        ("self.retry(kwargs={})", "retry", "kwargs", "REFUSED"),
+        ("self.retry(queue='q')", "retry", "queue", "REFUSED"),
+        ("chain(a.s(), b.s())", "canvas", "chain", "REFUSED"),
+        ("g([a.s()])", "canvas", "g", "REFUSED"),
+        ("celery.chord([a.s()])(b.s())", "canvas", "chord", "REFUSED"),
+        ("a.s() | b.s()", "canvas", "chain", "REFUSED"),
+        ("a.chunks(items, 10)", "canvas", "chunks", "REFUSED"),
+        ("app.control.revoke(id)", "app", "control.revoke", "REFUSED"),
+        ("app.on_after_configure.connect(f)", "app", "on_after_configure", "REFUSED"),
+        ("sender.add_periodic_task(10, t.s())", "schedule", "add_periodic_task", "REFUSED"),
+        ("result.revoke(terminate=True)", "call", "revoke(terminate)", "REFUSED"),
+        ("self.request.retries", "request", "request.retries", "CHANGES"),
+        ("self.request.children", "request", "request.children", "REFUSED"),
+    ],
+)
+def test_a_construct_is_found_where_it_is(ask, line, kind, name, verdict) -> None:
+    """With its line."""
+    source = f"import celery\nfrom celery import chain, group as g\n{line}\n"
+    assert {(kind, name, verdict, "3")} == ask(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "pool.apply_async(work, kwds={}, callback=print)",
+        "@retry(stop=3)\ndef f(): ...",
+        "session.retry(attempts=3)",
+        "chain(a, b)",
+        "a | b",
+        "text.replace('a', 'b')",
+        "vlc.control.play()",
+        "self.request.user",
+    ],
+)
+def test_what_only_looks_like_it_is_none(ask, source) -> None:
+    """Pools, other libraries' retries, `itertools.chain`, Django's requests."""
+    assert set() == ask(source)
+
+
+def test_a_task_is_read_where_no_app_tells(ask) -> None:
+    """Its options, its parameters, and what its body asks of itself."""
+    source = """
+    @app.task(bind=True, acks_late=False, own="x")
+    def f(self, *args):
+        self.update_state(state="PROGRESS")
+
+    @shared_task
+    async def g(): ...
+
+    @periodic_task(run_every=10)
+    def h(): ...
+    """
+    body = {("task", "self.update_state", "REFUSED", "4")}
+    assert body == ask(source)
+    assert body | {
+        ("task", "task", "MAPS", "3"),
+        ("task", "task", "MAPS", "7"),
+        ("task", "task", "MAPS", "10"),
+        ("task option", "bind", "MAPS", "3"),
+        ("task option", "acks_late", "REFUSED", "3"),
+        ("task", "*args", "REFUSED", "3"),
+        ("task", "async def", "REFUSED", "7"),
+    } == ask(source, declarations=True)
+
+
+def test_files_of_environments_and_builds_are_none_of_the_program(tmp_path) -> None:
+    """Nor those of hidden folders."""
+    kept = ["a.py", "pkg/b.py"]
+    for name in (*kept, ".git/c.py", "venv/d.py", "mine/pyvenv.cfg", "mine/e.py", "node_modules/f.py", "pkg/g.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    assert kept == [str(path.relative_to(tmp_path)) for path in source_files(tmp_path)]
+
+
+def test_what_is_too_large_or_no_python_is_an_error(tmp_path, monkeypatch) -> None:
+    """The command says so, and reads on."""
+    file = tmp_path / "a.py"
+    file.write_text("def")
+    with pytest.raises(SyntaxError):
+        list(of_source(file, "a.py", declarations=True))
+    monkeypatch.setattr(of_sources, "MOST_BYTES", 2)
+    with pytest.raises(ValueError, match="larger than"):
+        list(of_source(file, "a.py", declarations=True))
+    monkeypatch.setattr(of_sources, "MOST_FILES", 0)
+    assert [] == source_files(tmp_path)

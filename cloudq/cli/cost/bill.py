@@ -45,6 +45,13 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
         return tasks * self.per_task * per_million / MILLION
 
 
+SYSTEMS: Final[Mapping[str, str]] = {
+    "sqs": "aws_sqs",
+    "cloudtasks": "gcp_cloud_tasks",
+    "servicebus": "servicebus",
+}
+"""What the drivers call their services (`ReportsCalls.system`), by the schemes of their URLs."""
+
 _MEASURED: Final = "docs/reference/benchmarks.md, Amazon SQS: no-op tasks with 200 bytes of arguments"
 _WORKER: Final[Mapping[str, float]] = {"ReceiveMessage and DeleteMessageBatch": 0.201}
 
@@ -111,7 +118,8 @@ def counted(scheme: str, queue: str, workers: Sequence[WorkerCounts]) -> Way:
         workers: All of them.
 
     Raises:
-        ConfigurationError: One of them says nothing, or none of them has ended a task of the queue.
+        ConfigurationError: One of them says nothing, or is on another service, or none of them has ended a task of the
+            queue.
     """
     refuse_unbilled(scheme)
     for worker in workers:
@@ -119,6 +127,11 @@ def counted(scheme: str, queue: str, workers: Sequence[WorkerCounts]) -> Way:
             raise ConfigurationError(
                 f"the worker at {worker.address} has no counts: {worker.unreachable}",
                 hint="--worker HOST:PORT, of its --metrics-port",
+            )
+        if worker.system != SYSTEMS.get(scheme):
+            raise ConfigurationError(
+                f"the worker at {worker.address} isn't on {scheme}://, but on {worker.system or 'no service'}",
+                hint="--backend, of its own backend",
             )
     together = QueueCounts()
     for worker in workers:

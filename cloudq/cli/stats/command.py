@@ -17,9 +17,10 @@ from cloudq.cli.outbox.place import configured_url, reading, shown_url
 from cloudq.cli.output import note, table, write_json
 from cloudq.cli.parameters import Option
 from cloudq.cli.pause_state import PauseState, pause_of
-from cloudq.cli.stats.flow import Assumed, Flow, Look, flow
+from cloudq.cli.stats.flow import NO_COUNTS, Assumed, Flow, Look, flow
 from cloudq.cli.worker_pages import worker_address
 from cloudq.core.clock import SYSTEM_CLOCK
+from cloudq.core.inspection import QueueStats
 
 if TYPE_CHECKING:
     from cloudq.app import App
@@ -168,7 +169,7 @@ def _show_flow(found: Mapping[str, QueueFound], assumed: Assumed) -> None:
         )
         for what, why in rates.unknown.items():
             if what != "recommended_workers" or assumed.target_age is not None:
-                said[f"note: {name}: {what.replace('_', ' ')} isn't known: {why}"] = None
+                said[f"note: {name}: no {what.replace('_', ' ')}: {why}"] = None
     table(columns, rows)
     if said:
         note(*said)
@@ -176,7 +177,7 @@ def _show_flow(found: Mapping[str, QueueFound], assumed: Assumed) -> None:
 
 def _as_json(one: QueueFound) -> dict[str, object]:
     full, rates = one.now.stats, one.flow
-    unknown = dict(rates.unknown)
+    unknown = {**_uncounted(full), **rates.unknown}
     if one.pause.why is not None:
         unknown["paused"] = one.pause.why
     return {
@@ -194,6 +195,19 @@ def _as_json(one: QueueFound) -> dict[str, object]:
         "recommended_workers": rates.recommended_workers,
         "unknown": unknown,
     }
+
+
+def _uncounted(full: QueueStats) -> dict[str, str]:
+    """Why the backend's own figures are missing that are: see `QueueStats`."""
+    if full.ready is None:
+        return dict.fromkeys(("ready", "delayed", "in_flight", "oldest_age_seconds"), NO_COUNTS)
+    missing = {
+        "delayed": (full.delayed is None, NO_COUNTS),
+        "in_flight": (full.in_flight is None, "the backend counts them among those that are ready"),
+        "oldest_age_seconds": (full.ready > 0 and full.oldest_age is None, "the backend doesn't say"),
+        "dead": (full.dead is None, "the backend doesn't say, or there is no dead-letter queue"),
+    }
+    return {name: why for name, (is_missing, why) in missing.items() if is_missing}
 
 
 def _number(value: float | None, *, signed: bool = False) -> str | None:

@@ -8,16 +8,19 @@ from pathlib import Path
 import pytest
 
 from cloudq import App
-from cloudq.cli.cost.bill import ESTIMATES, PUSHES, counted, estimates
+from cloudq.cli.cost.bill import ESTIMATES, PUSHES, SYSTEMS, counted, estimates
 from cloudq.cli.counted import QueueCounts, WorkerCounts
+from cloudq.drivers.service_bus import ServiceBusDriver
+from cloudq.drivers.sqs import SQSDriver
 from cloudq.errors import ConfigurationError
 from tests.unit.drivers.cloud_tasks.fakes import FakeCloudTasks
+from tests.unit.drivers.sqs.fakes import FakeSqs
 
 BENCHMARKS = Path(__file__).parents[4] / "docs" / "reference" / "benchmarks.md"
 
 
-def worker(address: str = "w:1", **counts: object) -> WorkerCounts:
-    return WorkerCounts(address=address, queues={"q": QueueCounts(**counts)})  # type: ignore[arg-type]
+def worker(address: str = "w:1", system: str = "aws_sqs", **counts: object) -> WorkerCounts:
+    return WorkerCounts(address=address, system=system, queues={"q": QueueCounts(**counts)})  # type: ignore[arg-type]
 
 
 def test_estimates_are_what_was_measured() -> None:
@@ -61,7 +64,15 @@ def test_cloud_tasks_bills_tasks_and_pushes() -> None:
     way = counted(
         "cloudtasks",
         "q",
-        [worker(left=10, ended=15, sent=10, calls={"BatchCreateTasks": 1, "CreateTask": 5, "GetTask": 2})],
+        [
+            worker(
+                system="gcp_cloud_tasks",
+                left=10,
+                ended=15,
+                sent=10,
+                calls={"BatchCreateTasks": 1, "CreateTask": 5, "GetTask": 2},
+            )
+        ],
     )
     assert {"CreateTask": 1.0, "GetTask": 0.2, PUSHES: 1.5} == way.operations
 
@@ -71,7 +82,9 @@ def test_cloud_tasks_bills_tasks_and_pushes() -> None:
     [
         ([WorkerCounts(address="w:1", unreachable="timed out")], "w:1 has no counts: timed out"),
         ([worker(calls={"ReceiveMessage": 9})], "nothing to divide by"),
-        ([WorkerCounts(address="w:1")], "nothing to divide by"),
+        ([WorkerCounts(address="w:1", system="aws_sqs")], "nothing to divide by"),
+        ([worker(system="", left=1)], "isn't on sqs://, but on no service"),
+        ([worker(system="servicebus", left=1)], "isn't on sqs://, but on servicebus"),
     ],
 )
 def test_without_counts_nothing_is_said(workers: list[WorkerCounts], words: str) -> None:
@@ -86,3 +99,16 @@ def test_what_nobody_measured_or_bills_has_no_estimate(scheme: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         estimates(scheme)
     assert caught.value.hint
+
+
+@pytest.mark.cloudq_allow_real
+def test_services_are_known_by_their_drivers_names() -> None:
+    """Which a worker's metrics say."""
+    drivers = {
+        "sqs": SQSDriver("test", client=FakeSqs()),
+        "cloudtasks": FakeCloudTasks("q").driver(),
+        "servicebus": ServiceBusDriver("x.servicebus.windows.net"),
+    }
+    assert {scheme: driver.system for scheme, driver in drivers.items()} == SYSTEMS
+    for driver in drivers.values():
+        driver.close()

@@ -12,8 +12,13 @@ import pytest
 
 from cloudq.cli.stats import command
 from cloudq.core.ending import Ending
+from cloudq.core.inspection import QueueStats
+from cloudq.drivers.sqlite import SQLiteDriver
+from cloudq.drivers.sqs import SQSDriver
 from cloudq.running.metrics import MetricsServer
 from tests.unit.cli.test_counted import worked
+from tests.unit.drivers.cloud_tasks.fakes import FakeCloudTasks
+from tests.unit.drivers.sqs.fakes import FakeSqs
 from tests.unit.telemetry.test_prometheus import of
 
 
@@ -133,8 +138,53 @@ def test_what_is_not_known_is_a_dash_with_its_reason(cli, filled):
     result = cli("stats", "--queue", "emails", "--worker", "127.0.0.1:1", "--backend", filled.url)
     assert 0 == result.code
     assert ["emails", "-", "-", "-", "-", "-", "-"] == result.out.splitlines()[3].split()
-    assert "note: emails: service rate isn't known: the worker at 127.0.0.1:1:" in result.err
+    assert "note: emails: no service rate: the worker at 127.0.0.1:1:" in result.err
     assert "recommended" not in result.err  # nobody asked
+
+
+@pytest.mark.cloudq_allow_real
+def test_a_hosted_queue_says_what_it_can(cli, folder, monkeypatch):
+    """SQS: its counts, no age; and a pause only where a store is named."""
+    client = FakeSqs("emails", "emails-dlq")
+    monkeypatch.setattr("cloudq.drivers.sqs.url.open_url", lambda *_: SQSDriver("test", client=client))
+    cli("send", "t", "--unchecked", "--queue", "emails", "--backend", "sqs://test")
+    found = json.loads(cli("stats", "--queue", "emails", "--backend", "sqs://test", "--json").out)
+    assert (1, 0, 0, 0, None) == tuple(
+        found[name] for name in ("ready", "delayed", "in_flight", "dead", "oldest_age_seconds")
+    )
+    assert (None, "the backend doesn't say") == (found["paused"], found["unknown"]["oldest_age_seconds"])
+    assert "no store is named" in found["unknown"]["paused"]
+
+
+@pytest.mark.cloudq_allow_real
+def test_tasks_of_cloud_tasks_are_counted_and_its_pause_is_seen(cli, folder, monkeypatch):
+    """By the state of its queue."""
+    service = FakeCloudTasks("emails")
+    monkeypatch.setattr("cloudq.drivers.cloud_tasks.url.open_url", lambda *_: service.driver())
+    backend = ("--backend", "cloudtasks://my-project/europe-west1?target=https://worker.example/")
+    cli("send", "t", "--unchecked", "--queue", "emails", "--delay", "1h", *backend)
+    assert json.loads(cli("stats", "--queue", "emails", *backend, "--json").out)["paused"] is False
+    cli("pause", "emails", *backend)
+    found = json.loads(cli("stats", "--queue", "emails", *backend, "--json").out)
+    assert (1, True) == (found["delayed"], found["paused"])
+    assert "no dead-letter queue" in found["unknown"]["dead"]
+
+
+@pytest.mark.parametrize(
+    ("stats", "unknown"),
+    [
+        (QueueStats(ready=1, delayed=0, dead=0), {"in_flight", "oldest_age_seconds"}),  # Service Bus
+        (QueueStats(dead=0), {"ready", "delayed", "in_flight", "oldest_age_seconds"}),  # Cloud Tasks, beyond 10,000
+        (QueueStats(ready=0, delayed=0, in_flight=0, dead=0), set()),  # of nothing there is no age
+    ],
+)
+def test_each_figure_that_is_missing_has_its_reason(cli, filled, monkeypatch, stats, unknown):
+    """In JSON, by its name."""
+    monkeypatch.setattr(SQLiteDriver, "stats", lambda *_: stats)
+    found = json.loads(cli("stats", "--queue", "emails", "--backend", filled.url, "--json").out)["unknown"]
+    assert unknown == {
+        name for name in found if name in {"ready", "delayed", "in_flight", "oldest_age_seconds", "dead"}
+    }
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,8 @@ CALL_OPTIONS: Final[Table] = {
     **each(refused("AMQP's own: leave it out"), "immediate", "mandatory", "properties", "content_type", "timeout"),
     **each(refused("AMQP's own: leave it out"), "content_encoding"),
     "expiration": refused("expires"),
+    "MessageGroupId": changes("fairness_key; on a queue whose name ends in .fifo the ordering_key"),
+    "MessageDeduplicationId": refused("an idempotency_key of the task's own: app.cloudq.send(task.cloudq, {...})"),
 }
 """Those of `apply_async` and `send_task`, by name. Others are refused as unknown."""
 

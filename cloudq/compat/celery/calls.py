@@ -12,6 +12,7 @@ from cloudq.compat.celery.request import RETRIES, lineage
 from cloudq.compat.celery.retrying import moment, seconds
 from cloudq.compat.celery.settings import Settings
 from cloudq.compat.celery.verdicts import check
+from cloudq.core.message import FIFO_SUFFIX
 from cloudq.errors import OptionError
 from cloudq.tasks.options import SendOptions
 
@@ -38,7 +39,9 @@ def check_call(where: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def send_options(where: str, options: Mapping[str, Any], settings: Settings, now: datetime) -> SendOptions:
+def send_options(
+    where: str, options: Mapping[str, Any], settings: Settings, now: datetime, *, queue: str = ""
+) -> SendOptions:
     """The options of a send.
 
     Args:
@@ -46,6 +49,7 @@ def send_options(where: str, options: Mapping[str, Any], settings: Settings, now
         options: Those of `apply_async`.
         settings: The app's.
         now: When it is sent.
+        queue: Where it goes if the options don't say.
 
     Raises:
         OptionError: One can't be honoured, or means nothing.
@@ -64,6 +68,9 @@ def send_options(where: str, options: Mapping[str, Any], settings: Settings, now
         made["queue"] = given["queue"]
     if "priority" in given:
         made["priority"] = str(given["priority"])
+    if "MessageGroupId" in given:  # SQS's, which kombu's transport takes (kombu 5.7)
+        ordered = made.get("queue", queue).endswith(FIFO_SUFFIX)
+        made["ordering_key" if ordered else "fairness_key"] = given["MessageGroupId"]
     headers = {**dict(given.get("headers", {})), **lineage()}
     if given.get("retries"):
         headers[RETRIES] = str(int(given["retries"]))

@@ -179,7 +179,8 @@ class Task:
             return self.apply(args, kwargs, **options)
         if self.expires is not None:
             options.setdefault("expires", self.expires)
-        made = send_options(f"task {self.name!r}", options, app.conf, app.cloudq.clock.now())
+        now, queue = app.cloudq.clock.now(), self.cloudq.queue
+        made = send_options(f"task {self.name!r}", options, app.conf, now, queue=queue)
         call = self.cloudq.call_with(self._by_name(args, kwargs), made)
         sent = app.cloudq.send(call)
         return AsyncResult(sent.id, app=app.cloudq, sent=sent, task_name=self.name)

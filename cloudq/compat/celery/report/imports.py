@@ -12,6 +12,8 @@ from cloudq.compat.celery.verdicts import Entry, changes, maps, refused
 _OURS: Final = "cloudq.compat.celery"
 _MAPPED: Final = frozenset({"celery", "celery.exceptions", "celery.result", "celery.canvas", "celery.states"})
 _LOGGER: Final = changes("from cloudq.compat.celery import get_task_logger")
+_CANVAS: Final = frozenset({"chain", "group", "chord", "chunks", "xmap", "xstarmap"})
+_NO_CANVAS: Final = changes("it is there to be imported, and refused where it is called")
 _SAME: Final = maps("the same name in cloudq.compat.celery")
 _INSTEAD: Final[Mapping[str, Entry]] = {
     "celery.schedules": refused("a scheduler of the platform's, or cron with `cloudq send`, sends on time"),
@@ -52,7 +54,9 @@ def imported(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, Entry]]:
         return
     for name in node.names:
         full = f"{module}.{name.name}"
-        if module in _MAPPED:
+        if module in _MAPPED and name.name in _CANVAS:
+            yield full, _NO_CANVAS
+        elif module in _MAPPED:
             yield full, _SAME if name.name == "*" or _is_there(module, name.name) else _instead_of(full)
         else:
             yield full, _instead_of(full)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from cloudq.compat.celery.report.findings import Finding, found, judged
+from cloudq.compat.celery.report.findings import UNKNOWN, Finding, found, judged
 from cloudq.compat.celery.setting_names import SETTINGS, of_result_backends
 from cloudq.compat.celery.settings import BACKENDS, STORES, check_routes, routes_in
 from cloudq.compat.celery.task_options import TASK_OPTIONS
@@ -16,6 +16,7 @@ from cloudq.compat.celery.verdicts import maps, refused
 from cloudq.errors import ConfigurationError
 
 _HERE: Final = "settings"
+_OF_A_BACKEND: Final = refused("the store's URL says it, as result_backend: delete it")
 # Of a decorated task these are how it is made, and not asked of anybody.
 _PLAIN: Final = frozenset({"name", "abstract", "request_stack", "from_config", "base", "bind", "shared", "lazy"})
 # What Celery itself sets on a task when it is bound to its app.
@@ -52,41 +53,52 @@ def _settings(conf: Any) -> Iterator[Finding]:
         value = conf.get(name)
         if value is None or value == defaults[name] or value in ((), [], {}):
             continue
-        if name == "task_routes":
-            yield from _routes(value)
-        elif name == "beat_schedule":
-            for entry in value:
-                yield found("schedule", str(entry), SETTINGS[name], _HERE)
-        elif name in {"broker_url", "result_backend"}:
-            yield _url(name, value)
-        elif of_result_backends(name):
-            entry = refused("the store's URL says it, as result_backend: delete it")
-            yield found("setting", name, entry, _HERE)
-        else:
-            yield judged("setting", SETTINGS, name, value, _HERE)
+        yield from setting(name, value, _HERE)
     if conf.get("task_time_limit") is not None and conf.get("task_soft_time_limit") is not None:
         yield found("setting", "task_time_limit beside task_soft_time_limit", _BOTH, _HERE)
 
 
-def _url(name: str, value: object) -> Finding:
-    """By its scheme alone: the rest may be a password."""
+def setting(name: str, value: Any, place: str) -> Iterator[Finding]:
+    """What becomes of a setting. A URL is shown by its scheme alone: the rest may be a password.
+
+    Args:
+        name: Its lower-case name.
+        value: What it is set to, or `UNKNOWN`.
+        place: Where that is.
+    """
+    if value is UNKNOWN and not of_result_backends(name):
+        yield judged("setting", SETTINGS, name, value, place)
+    elif name == "task_routes":
+        yield from _routes(value, place)
+    elif name == "beat_schedule":
+        for entry in value:
+            yield found("schedule", str(entry), SETTINGS[name], place)
+    elif name in {"broker_url", "result_backend"}:
+        yield _url(name, value, place)
+    elif of_result_backends(name):
+        yield found("setting", name, _OF_A_BACKEND, place)
+    else:
+        yield judged("setting", SETTINGS, name, value, place)
+
+
+def _url(name: str, value: object, place: str) -> Finding:
     schemes = BACKENDS if name == "broker_url" else STORES
     scheme = str(value).removeprefix("db+").partition(":")[0].partition("+")[0]
     what = "a backend" if name == "broker_url" else "a store"
     entry = (
         maps("the same URL") if scheme in schemes else refused(f"the URL of {what} of cloudq's: {', '.join(schemes)}")
     )
-    return found("setting", f"{name} {scheme}", entry, _HERE)
+    return found("setting", f"{name} {scheme}", entry, place)
 
 
-def _routes(value: Any) -> Iterator[Finding]:
+def _routes(value: Any, place: str) -> Iterator[Finding]:
     for pattern, route in routes_in(value):
         try:
             check_routes([(pattern, route)] if route is not None else [pattern])
         except ConfigurationError as error:
-            yield found("route", str(pattern), refused(f"{error.message}; {error.hint}"), _HERE)
+            yield found("route", str(pattern), refused(f"{error.message}; {error.hint}"), place)
         else:
-            yield found("route", str(pattern), maps("the queue of that name"), _HERE)
+            yield found("route", str(pattern), maps("the queue of that name"), place)
 
 
 def _task(app: Any, task: Any) -> Iterator[Finding]:

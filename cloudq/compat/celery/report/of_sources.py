@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloudq.compat.celery.call_options import CALL_OPTIONS, REQUEST_FIELDS, RETRY_OPTIONS
+from cloudq.compat.celery.report.assigned import assigned
 from cloudq.compat.celery.report.findings import UNKNOWN, Finding, found, judged
 from cloudq.compat.celery.report.imports import imported
 from cloudq.compat.celery.task_options import TASK_METHODS, TASK_OPTIONS
@@ -54,7 +55,7 @@ def of_source(file: Path, shown: str, *, declarations: bool) -> Iterator[Finding
     Args:
         file: The file.
         shown: Its name in the findings.
-        declarations: Whether options of decorators are looked at: not where the app's object has told them.
+        declarations: Whether decorators and settings are looked at: not where the app's object has told of them.
 
     Raises:
         ValueError: It can't be read as Python.
@@ -79,6 +80,8 @@ class _Reader:
                 yield from self._import(node)
         for node in ast.walk(tree):
             yield from self._node(node)
+        if self._declarations:
+            yield from assigned(tree, self._shown)
 
     def _at(self, node: Any) -> str:
         return f"{self._shown}:{node.lineno}"
@@ -109,6 +112,8 @@ class _Reader:
         if not isinstance(function, ast.Attribute):
             return
         given = {word.arg: _value(word.value) for word in node.keywords if word.arg is not None}
+        if function.attr == "send_task":
+            given.pop("name", None)  # the task's
         yield from self._options(function, given, at)
         of = ast.unparse(function.value)
         by_module = function.attr in _CANVAS and of in {"celery", "celery.canvas"}
@@ -131,13 +136,15 @@ class _Reader:
         elif function.attr == "revoke" and {"terminate", "signal"} & given.keys():
             yield found("call", "revoke(terminate)", _NO_KILL, at)
 
-    def _attribute(self, node: ast.Attribute) -> Iterator[Finding]:
+    def _attribute(self, node: ast.Attribute, *, in_task: bool = False) -> Iterator[Finding]:
         value = node.value
         if isinstance(value, ast.Attribute) and value.attr == "request" and _is_self(value.value):
             entry = REQUEST_FIELDS.get(node.attr)
-            if self._has_celery and entry is not None and entry.verdict is not Verdict.MAPS:
+            if (self._has_celery or in_task) and entry is not None and entry.verdict is not Verdict.MAPS:
                 yield found("request", f"request.{node.attr}", entry, self._at(node))
-        elif isinstance(value, ast.Attribute) and value.attr == "control" and _is_app(value.value):
+        elif (
+            isinstance(value, ast.Attribute) and value.attr == "control" and (self._has_celery or _is_app(value.value))
+        ):
             yield found("app", f"control.{node.attr}", _NO_CONTROL, self._at(node))
 
     def _declared(self, node: ast.FunctionDef | ast.AsyncFunctionDef, decorator: ast.expr) -> Iterator[Finding]:
@@ -152,6 +159,8 @@ class _Reader:
             if isinstance(node, ast.AsyncFunctionDef):
                 yield found("task", "async def", _NO_ASYNC, self._at(node))
         for part in ast.walk(node):
+            if isinstance(part, ast.Attribute):
+                yield from self._attribute(part, in_task=True)
             if isinstance(part, ast.Attribute) and _is_self(part.value):
                 entry = TASK_METHODS.get(part.attr)
                 if entry is not None and entry.verdict is Verdict.REFUSED:

@@ -38,6 +38,8 @@ def made(**options):
         ({"expires": datetime(2026, 2, 1, tzinfo=UTC)}, {"expires": datetime(2026, 2, 1, tzinfo=UTC)}),
         ({"queue": "mail"}, {"queue": "mail"}),
         ({"priority": 9}, {"priority": "9"}),
+        ({"MessageGroupId": "tenant"}, {"fairness_key": "tenant"}),
+        ({"MessageGroupId": "7", "queue": "a.fifo"}, {"queue": "a.fifo", "ordering_key": "7"}),
         ({"retries": 2}, {"headers": {"celery-retries": "2"}}),
         ({"headers": {"tenant": "a"}, "retries": 0}, {"headers": {"tenant": "a"}}),
         ({"retry": True, "serializer": "json", "add_to_parent": True}, {}),

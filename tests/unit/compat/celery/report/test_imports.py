@@ -21,6 +21,7 @@ def of(source: str) -> list[tuple[str, str]]:
     [
         ("from celery import Celery, shared_task", [("celery.Celery", "MAPS"), ("celery.shared_task", "MAPS")]),
         ("import celery", [("celery", "MAPS")]),
+        ("from celery import chain", [("celery.chain", "CHANGES")]),
         ("from celery.exceptions import Retry", [("celery.exceptions.Retry", "MAPS")]),
         ("from celery.result import AsyncResult, GroupResult", [
             ("celery.result.AsyncResult", "MAPS"), ("celery.result.GroupResult", "REFUSED")]),

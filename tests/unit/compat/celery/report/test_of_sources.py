@@ -44,6 +44,7 @@ def ask(tmp_path):
         ("celery.chord([a.s()])(b.s())", "canvas", "chord", "REFUSED"),
         ("a.s() | b.s()", "canvas", "chain", "REFUSED"),
         ("a.chunks(items, 10)", "canvas", "chunks", "REFUSED"),
+        ("cel.control.revoke(id)", "app", "control.revoke", "REFUSED"),
         ("app.control.revoke(id)", "app", "control.revoke", "REFUSED"),
         ("app.on_after_configure.connect(f)", "app", "on_after_configure", "REFUSED"),
         ("sender.add_periodic_task(10, t.s())", "schedule", "add_periodic_task", "REFUSED"),
@@ -82,6 +83,7 @@ def test_a_task_is_read_where_no_app_tells(ask) -> None:
     @app.task(bind=True, acks_late=False, own="x")
     def f(self, *args):
         self.update_state(state="PROGRESS")
+        return self.request.retries
 
     @shared_task
     async def g(): ...
@@ -89,17 +91,22 @@ def test_a_task_is_read_where_no_app_tells(ask) -> None:
     @periodic_task(run_every=10)
     def h(): ...
     """
-    body = {("task", "self.update_state", "REFUSED", "4")}
+    body = {("task", "self.update_state", "REFUSED", "4"), ("request", "request.retries", "CHANGES", "5")}
     assert body == ask(source)
     assert body | {
         ("task", "task", "MAPS", "3"),
-        ("task", "task", "MAPS", "7"),
-        ("task", "task", "MAPS", "10"),
+        ("task", "task", "MAPS", "8"),
+        ("task", "task", "MAPS", "11"),
         ("task option", "bind", "MAPS", "3"),
         ("task option", "acks_late", "REFUSED", "3"),
         ("task", "*args", "REFUSED", "3"),
-        ("task", "async def", "REFUSED", "7"),
+        ("task", "async def", "REFUSED", "8"),
     } == ask(source, declarations=True)
+
+
+def test_a_send_by_name_may_name_its_task(ask) -> None:
+    """That is no option."""
+    assert {("call", "kwargs", "MAPS", "1")} == ask("app.send_task(name='x', kwargs={})")
 
 
 def test_files_of_environments_and_builds_are_none_of_the_program(tmp_path) -> None:

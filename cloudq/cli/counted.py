@@ -26,7 +26,9 @@ _RUNS: Final = "cloudq_task_duration_seconds_count"
 _RUN_SECONDS: Final = "cloudq_task_duration_seconds_sum"
 _SLOTS: Final = "cloudq_worker_slots"
 _INFO: Final = "cloudq_worker_info"
-_OURS: Final = "cloudq_worker"
+_OURS: Final = b"cloudq_"
+# Of bytes: names of queues and tasks are bounded, and what reads a line takes longer the longer it is, by its square.
+_LONGEST_LINE: Final = 4 * 1024
 
 
 class QueueCounts(msgspec.Struct, kw_only=True):
@@ -98,12 +100,11 @@ def read(address: str, page: bytes) -> WorkerCounts:
     families = _parser()
     system, slots, serves = "", None, set()
     queues: dict[str, QueueCounts] = defaultdict(QueueCounts)
-    known = False
+    lines = [line for line in page.splitlines() if line.startswith(_OURS) and len(line) <= _LONGEST_LINE]
     try:
-        for family in families(page.decode()):
+        for family in families(b"\n".join([*lines, b""]).decode()):
             for sample in family.samples:
                 name, labels, value = sample.name, sample.labels, sample.value
-                known = known or name.startswith(_OURS)
                 if name == _SLOTS:
                     slots = int(value)
                 elif name == _INFO:
@@ -114,7 +115,7 @@ def read(address: str, page: bytes) -> WorkerCounts:
                     _count(queues[str(labels["queue"])], name, labels, value)
     except Exception:  # noqa: BLE001 - whatever a parser does with what is no page of metrics
         return WorkerCounts(address=address, unreachable="what answers there has no metrics of a worker")
-    if not known:
+    if not lines:
         return WorkerCounts(address=address, unreachable="what answers there has no metrics of a worker")
     return WorkerCounts(address=address, system=system, slots=slots, queues=dict(queues), serves=frozenset(serves))
 

@@ -67,6 +67,14 @@ def test_what_is_no_page_of_a_worker_says_so(page: bytes) -> None:
     assert WorkerCounts(address="w:1", unreachable="what answers there has no metrics of a worker") == read("w:1", page)
 
 
+def test_only_a_workers_own_lines_are_read() -> None:
+    """A program's other collectors may say anything, and no name of ours makes a line that long."""
+    ours = b'cloudq_worker_slots 3\ncloudq_tasks_started_total{queue="q",task="t"} 1\n'
+    long = b'cloudq_tasks_started_total{queue="' + b"x" * 9000 + b'",task="t"} 1\n'
+    found = read("w:1", b"other{ 1\n" + ours + long)
+    assert (None, 3, {"q"}) == (found.unreachable, found.slots, found.serves)
+
+
 def test_one_that_does_not_answer_says_why() -> None:
     """And nothing is raised."""
     assert "refused" in (counted_by("127.0.0.1:1").unreachable or "")

@@ -121,6 +121,12 @@ def test_what_is_said_needs_no_worker() -> None:
     assert (2, 3, 200.0) == (found.recommended_workers, found.workers, found.backlog_per_worker)
 
 
+def test_one_message_takes_a_worker() -> None:
+    """However short its task and long the time for it."""
+    assumed = Assumed(target_age=timedelta(days=3000), task_time=timedelta(milliseconds=1), slots=1000)
+    assert 1 == flow("q", None, look(0, ready=1), assumed).recommended_workers
+
+
 @pytest.mark.parametrize(
     ("now", "why"),
     [

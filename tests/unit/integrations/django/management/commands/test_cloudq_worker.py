@@ -19,7 +19,7 @@ def test_it_runs_the_projects_tasks(manage, site, tmp_path):
         app.send("ledger.anote", {"number": 2})
     done = manage("cloudq_worker", "--burst", "-v1", "--concurrency", "2")
     assert done.returncode == 0, done.stderr
-    assert "app      cloudq.integrations.django.worker_app, from --app" in done.stderr
+    assert "app      cloudq.integrations.django.worker_app, from CLOUDQ_APP" in done.stderr
     assert "at once  2 tasks at once" in done.stderr
     with closing(sqlite3.connect(tmp_path / "site.db")) as database:
         assert [(1,), (2,)] == database.execute("select number from ledger_run order by number").fetchall()

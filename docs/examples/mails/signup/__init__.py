@@ -1,0 +1,1 @@
+"""People subscribe to a newspaper by mail, and confirm that it was them."""

@@ -1,0 +1,1 @@
+"""Images come in over HTTP, a worker makes their thumbnails."""

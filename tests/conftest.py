@@ -65,12 +65,14 @@ def no_timers_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def django_site() -> None:
     """Django, set up with the project of the tests: it takes one set of settings a process, so all tests share it.
 
-    What a test wants otherwise, it sets by Django's own `override_settings`.
+    What a test wants otherwise, it sets by Django's own `override_settings`. The variable that names them stays unset:
+    the command line would take any folder for a part of the project, here and in programs that tests start.
     """
     import django
 
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.projects.django_site.settings")
-    django.setup()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DJANGO_SETTINGS_MODULE", "tests.projects.django_site.settings")
+        django.setup()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

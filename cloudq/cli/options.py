@@ -34,7 +34,8 @@ AppSpec = Annotated[
     Option(
         "--app",
         metavar="MODULE[:ATTR]",
-        help="Whose tasks. Default: CLOUDQ_APP, then \\[tool.cloudq] app in pyproject.toml, then app.py, tasks.py.",
+        help="Whose tasks. Default: CLOUDQ_APP, then \\[tool.cloudq] app in pyproject.toml, then app.py, tasks.py, "
+        "then Django's project.",
     ),
 ]
 NamedApp = Annotated[

@@ -51,6 +51,20 @@ def test_the_given_app_comes_before_the_environments_before_the_projects_before_
     assert "given" == find_app("given", {"CLOUDQ_APP": "env:app"}).spec
 
 
+def test_a_django_project_comes_last(folder):
+    """By the variable that names its settings, else by its `manage.py`; whatever else names an app counts first."""
+    spec = "cloudq.integrations.django.worker_app"
+    (folder / "manage.py").write_text("print('not one of Django')")
+    with pytest.raises(ConfigurationError, match=r"DJANGO_SETTINGS_MODULE and manage\.py"):
+        find_app(None, {})
+    assert (spec, folder, "DJANGO_SETTINGS_MODULE", None) == find_app(None, {"DJANGO_SETTINGS_MODULE": "shop.settings"})
+    manage = folder / "manage.py"
+    manage.write_text('os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")')
+    assert (spec, folder, str(manage), manage) == find_app(None, {})
+    (folder / "tasks.py").write_text("")
+    assert "tasks" == find_app(None, {"DJANGO_SETTINGS_MODULE": "shop.settings"}).spec
+
+
 def test_a_package_is_a_usual_place_too(folder):
     """`tasks/__init__.py` is as good as `tasks.py`."""
     (folder / "tasks").mkdir()

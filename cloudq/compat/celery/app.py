@@ -16,7 +16,7 @@ from cloudq.compat.celery.canvas import Signature
 from cloudq.compat.celery.contracts import Runnable
 from cloudq.compat.celery.current import made_by, make_current, take_shared
 from cloudq.compat.celery.declaring import made, name_of, options_of, route_of
-from cloudq.compat.celery.discovering import import_all, installed_apps
+from cloudq.compat.celery.discovering import import_all, in_django, installed_apps
 from cloudq.compat.celery.exceptions import NotRegistered
 from cloudq.compat.celery.result import AsyncResult, EagerResult
 from cloudq.compat.celery.runs import function_of
@@ -266,6 +266,7 @@ class Celery:
                     default_queue=conf["task_default_queue"],
                     strict_queues=False,  # with Celery a send may name any queue
                 )
+                in_django(self._cloudq)
             return self._cloudq
 
     def send_task(
@@ -288,11 +289,11 @@ class Celery:
         if queue is not None:
             options.setdefault("queue", queue)
         sent = app.send(name, dict(kwargs or {}), **send_options(f"task {name!r}", options, self.conf, app.clock.now()))
-        return AsyncResult(sent.id, app=app, sent=sent, task_name=name)
+        return AsyncResult(sent.id, app=self, task_name=name)
 
     def AsyncResult(self, id: str, **_: Any) -> AsyncResult:  # noqa: A002, N802 - Celery's names
         """What is known of a call."""
-        return AsyncResult(id, app=self.cloudq)
+        return AsyncResult(id, app=self)
 
     def signature(self, varies: str | Task, *args: Any, **kwargs: Any) -> Signature:
         """A call of one of its tasks, to be sent later.

@@ -45,6 +45,11 @@ class Runnable(Protocol):
     soft_time_limit: float | None
     ignore_result: bool | None
 
+    @property
+    def has_its_own_call(self) -> bool:
+        """Whether a base of the program's own has a `__call__`, which goes around each run."""
+        ...
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Calls its function here and now."""
         ...

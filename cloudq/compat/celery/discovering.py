@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 
+from cloudq.app import App
 from cloudq.compat.celery.settings import Settings
 from cloudq.errors import ConfigurationError
 
@@ -51,9 +52,21 @@ def installed_apps() -> Iterable[str]:
     return [config.name for config in apps.get_app_configs()]
 
 
+def in_django(app: App) -> None:
+    """Has workers run tasks in Django's surroundings, where there is Django: on connections that aren't too old."""
+    if _names_django():
+        from cloudq.integrations.django.surroundings import prepare
+
+        prepare(app)
+
+
+def _names_django() -> bool:
+    return bool(os.environ.get("DJANGO_SETTINGS_MODULE")) and find_spec("django") is not None
+
+
 def _set_up_django() -> None:
     """As Celery does: a worker imports tasks of Django's apps, which need their registry."""
-    if not os.environ.get("DJANGO_SETTINGS_MODULE") or find_spec("django") is None:
+    if not _names_django():
         return
     from django.apps import apps
 

@@ -21,6 +21,7 @@ class Request:
     """What is known of a run. Its fields are those of Celery's `Context`; see `REQUEST_FIELDS`."""
 
     called_directly = True
+    entered = False  # by a `__call__` of the task's own, on its way to `run`
     is_eager = False
     id: str | None = None
     task: str | None = None
@@ -117,6 +118,21 @@ def _limits(task: Runnable) -> dict[str, Any]:
 def _count(text: str | None) -> int:
     """A producer can write the header, so it is held to what is written here."""
     return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 10 else 0
+
+
+def push(task: Runnable, request: Request) -> None:
+    """Makes it the task's run here until `pop`: for tests that call `run` themselves."""
+    _running.set((*_running.get(), (task, request)))
+
+
+def pop(task: Runnable) -> Request | None:
+    """Ends the latest run of a task here that was pushed, and gives it."""
+    entries = _running.get()
+    place = next((n for n in reversed(range(len(entries))) if entries[n][0] is task), None)
+    if place is None:
+        return None
+    _running.set((*entries[:place], *entries[place + 1 :]))
+    return entries[place][1]
 
 
 _running: ContextVar[tuple[tuple[Runnable, Request], ...]] = ContextVar("cloudq_celery_running", default=())

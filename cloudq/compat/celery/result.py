@@ -7,10 +7,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from cloudq.compat.celery import states
+from cloudq.compat.celery.contracts import Home
+from cloudq.compat.celery.current import current
 from cloudq.compat.celery.exceptions import TaskError, TaskRevokedError, TimeoutError  # noqa: A004 - Celery's name
 from cloudq.errors import NoResult, ResultTimeout, UnsupportedError
 from cloudq.tasks.results import Result, Status
-from cloudq.tasks.sent import Sent
 
 if TYPE_CHECKING:
     from cloudq.app import App
@@ -33,8 +34,7 @@ class AsyncResult:
 
     Args:
         id: The message's id.
-        app: Whose store knows of it.
-        sent: What the send gave back, if it was here.
+        app: Whose store knows of it; default: the current one's.
         task_name: The task's name, if it is known.
     """
 
@@ -43,14 +43,11 @@ class AsyncResult:
     def __init__(
         self,
         id: str,  # noqa: A002 - Celery's name
-        *,
-        app: App,
-        sent: Sent[Any] | None = None,
+        app: Home | None = None,
         task_name: str | None = None,
     ) -> None:
         self.id = id
-        self._app = app
-        self._sent = sent
+        self._home = app
         self._task_name = task_name
 
     def __repr__(self) -> str:
@@ -66,6 +63,12 @@ class AsyncResult:
 
     def __hash__(self) -> int:
         return hash(self.id)
+
+    @property
+    def _app(self) -> App:
+        if self._home is None:
+            self._home = current()
+        return self._home.cloudq
 
     @property
     def task_id(self) -> str:

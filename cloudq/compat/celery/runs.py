@@ -73,7 +73,7 @@ def attempt(task: Runnable, args: tuple[Any, ...], kwargs: Mapping[str, Any]) ->
         Exception: What the function raised.
     """
     try:
-        return task.run(*args, **kwargs)
+        return task(*args, **kwargs) if task.has_its_own_call else task.run(*args, **kwargs)
     except TaskPredicate:
         raise
     except tuple(task.dont_autoretry_for):

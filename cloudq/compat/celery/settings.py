@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from datetime import timedelta
 from importlib import import_module
@@ -111,9 +110,19 @@ class Settings(MutableMapping[str, Any]):
         return f"Settings({', '.join(self._values)})"
 
 
+def _refuse_old(name: str) -> None:
+    """Celery itself reads some of these, by names of its first versions; passed over they would have no effect."""
+    if name.isupper() and name.startswith(_OLD):
+        raise ConfigurationError(
+            f"{name} is a setting of Celery's old kind",
+            hint="`celery upgrade settings FILE` writes the new names, or read it with namespace='CELERY'",
+        )
+
+
 def _checked(name: str, value: Any) -> Any:
     if value is None:
         return value
+    _refuse_old(name)
     if of_result_backends(name):
         raise ConfigurationError(
             f"Celery's setting {name!r} can't be honoured", hint="the store's URL says it, as result_backend: delete it"
@@ -202,18 +211,9 @@ def _read(source: object, namespace: str | None) -> dict[str, Any]:
         prefix = f"{namespace}_".upper()
         return {name[len(prefix) :].lower(): value for name, value in given.items() if name.startswith(prefix)}
     for name in given:
-        if name.isupper() and name.startswith(_OLD):
-            raise ConfigurationError(
-                f"{name} is a setting of Celery's old kind",
-                hint="`celery upgrade settings FILE` writes the new names, or read it with namespace='CELERY'",
-            )
+        _refuse_old(name)
     return {name: value for name, value in given.items() if name in SETTINGS or of_result_backends(name)}
 
 
 def _names_in(source: object) -> list[str]:
     return [name for name in dir(source) if not name.startswith("_")]
-
-
-def django_settings_named() -> bool:
-    """Whether the environment names Django's settings."""
-    return bool(os.environ.get("DJANGO_SETTINGS_MODULE"))

@@ -15,7 +15,7 @@ from cloudq.compat.celery.calls import check_call, send_options, zone_of
 from cloudq.compat.celery.canvas import Signature
 from cloudq.compat.celery.contracts import Home
 from cloudq.compat.celery.current import current
-from cloudq.compat.celery.request import Request, request_of, running
+from cloudq.compat.celery.request import Request, pop, push, request_of, running
 from cloudq.compat.celery.result import AsyncResult, EagerResult
 from cloudq.compat.celery.retrying import moment, most_deliveries, seconds
 from cloudq.compat.celery.task_options import TASK_METHODS, TASK_OPTIONS
@@ -120,9 +120,21 @@ class Task:
         return f"<@task: {self.name}>"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Calls the function here and now. `self.retry` raises its `exc` then."""
+        """Calls the function here and now. `self.retry` raises its `exc` then.
+
+        A base of a program's own may override it: it goes around each run, in workers too.
+        """
+        current = request_of(self)
+        if self.has_its_own_call and not current.called_directly and not current.entered:
+            current.entered = True  # a run, by way of that `__call__`: what it calls in turn is a direct call
+            return self.run(*args, **kwargs)
         with running(self, Request(args=args, kwargs=kwargs, task=self.name)):
             return self.run(*args, **kwargs)
+
+    @property
+    def has_its_own_call(self) -> bool:
+        """Whether a base of the program's own has a `__call__`."""
+        return type(self).__call__ is not Task.__call__
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """What the task does: the function that was declared, or a class's own."""
@@ -148,10 +160,7 @@ class Task:
         """Knows its counterpart from now on. A part of declaring."""
         self._declared = task
 
-    @property
-    def request(self) -> Request:
-        """What is known of the run."""
-        return request_of(self)
+    request = property(request_of, doc="What is known of the run.")
 
     # ── calling ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -183,7 +192,7 @@ class Task:
         made = send_options(f"task {self.name!r}", options, app.conf, now, queue=queue)
         call = self.cloudq.call_with(self._by_name(args, kwargs), made)
         sent = app.cloudq.send(call)
-        return AsyncResult(sent.id, app=app.cloudq, sent=sent, task_name=self.name)
+        return AsyncResult(sent.id, app=app, task_name=self.name)
 
     def apply(
         self,
@@ -204,6 +213,8 @@ class Task:
         )
 
     def _by_name(self, args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
+        if args is not None and not isinstance(args, (list, tuple)):  # a text would be taken for its letters
+            raise TypeError(f"the arguments of task {self.name!r} are a list or a tuple, not {type(args).__name__}")
         return definition_of(self.cloudq).parameters.values(tuple(args or ()), kwargs or {})
 
     def bound_arguments(self, payload: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -246,7 +257,15 @@ class Task:
 
     def AsyncResult(self, task_id: str) -> AsyncResult:  # noqa: N802 - Celery's name
         """What is known of a call."""
-        return AsyncResult(task_id, app=self.app.cloudq, task_name=self.name)
+        return AsyncResult(task_id, app=self.app, task_name=self.name)
+
+    def push_request(self, *args: Any, **kwargs: Any) -> None:
+        """Makes a request this task's until `pop_request`: for tests that call `run`."""
+        push(self, Request(**dict(*args, **kwargs)))
+
+    def pop_request(self) -> None:
+        """Ends what `push_request` began."""
+        pop(self)
 
     # ── in a run ─────────────────────────────────────────────────────────────────────────────────────────
 

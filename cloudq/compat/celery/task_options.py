@@ -68,6 +68,7 @@ TASK_METHODS: Final[Table] = {
     **each(maps("the same"), "delay", "apply_async", "apply", "retry", "run", "AsyncResult", "app", "request", "name"),
     **each(maps("of one task"), "signature", "subtask", "s", "si"),
     **each(maps("called, what they raise is logged"), "before_start", "on_success", "on_failure", "on_retry"),
+    **each(maps("for tests that call run"), "push_request", "pop_request"),
     "after_return": maps("called, what it raises is logged"),
     **each(maps("the exception of that name"), "MaxRetriesExceededError", "OperationalError"),
     **each(maps("after the commit of Django's transaction"), "delay_on_commit", "apply_async_on_commit"),
@@ -79,7 +80,7 @@ TASK_METHODS: Final[Table] = {
     **each(refused("telemetry stands in the place of events"), "send_event", "add_trail"),
     **each(
         refused("inside of Celery's own"),
-        *("bind", "on_bound", "annotate", "add_around", "start_strategy", "shadow_name", "push_request", "pop_request"),
+        *("bind", "on_bound", "annotate", "add_around", "start_strategy", "shadow_name"),
         *("signature_from_request", "subtask_from_request"),
     ),
 }

@@ -6,6 +6,7 @@ import builtins
 
 import pytest
 
+from cloudq.compat.celery import Celery
 from cloudq.compat.celery.discovering import import_all, installed_apps
 from cloudq.compat.celery.settings import Settings
 from cloudq.errors import ConfigurationError
@@ -16,6 +17,16 @@ def test_djangos_apps_are_looked_through(django_site, monkeypatch) -> None:
     assert "tests.projects.django_site.shop" in installed_apps()
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.projects.django_site.settings")
     import_all(Settings(), [(installed_apps, "no_such_module_of_h")])
+
+
+def test_in_django_a_worker_runs_tasks_on_fresh_connections(django_site, monkeypatch) -> None:
+    """In its surroundings, as the integration's own tasks; not where no settings are named."""
+    from cloudq.integrations.django.surroundings import around
+
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.projects.django_site.settings")
+    assert around in Celery("proj", broker="memory://").cloudq.runtime.edge_middleware
+    monkeypatch.delenv("DJANGO_SETTINGS_MODULE")
+    assert around not in Celery("proj", broker="memory://").cloudq.runtime.edge_middleware
 
 
 def test_without_django_it_says_so(monkeypatch) -> None:

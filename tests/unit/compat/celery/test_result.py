@@ -27,6 +27,7 @@ def test_a_result_is_read_from_the_store(app, open_app) -> None:
     assert (42, "t", 0, again) == (again.get(timeout=1), again.name, again.retries, result)
     assert result.id == result.task_id == task.AsyncResult(result.id).id
     assert 1 == len({result, again})
+    assert 42 == AsyncResult(result.id).get(timeout=1)  # of the current app
 
 
 def test_a_failure_is_raised_with_its_reason(app, open_app) -> None:
@@ -75,7 +76,7 @@ def test_what_is_refused_says_what_to_do(app) -> None:
     """Every name that Celery's result has is there, or is refused with a hint."""
     import celery.result
 
-    result = AsyncResult("1", app=app.cloudq)
+    result = AsyncResult("1", app=app)
     for name in public(celery.result.AsyncResult):
         if not hasattr(AsyncResult, name) and name not in vars(result):
             with pytest.raises(AttributeError, match="; hint: "):

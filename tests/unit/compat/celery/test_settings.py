@@ -124,6 +124,8 @@ def test_settings_of_the_old_kind_are_refused() -> None:
     """They would be passed over: Celery itself rewrites them."""
     with pytest.raises(ConfigurationError, match="CELERY_ALWAYS_EAGER is a setting of Celery's old kind"):
         read({"CELERY_ALWAYS_EAGER": True}).read()
+    with pytest.raises(ConfigurationError, match="BROKER_URL is a setting of Celery's old kind"):
+        Settings().update({"SECRET_KEY": "x", "BROKER_URL": "redis://"})  # as of Flask's app.config
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,65 @@ def test_a_class_is_a_task_too(app, open_app) -> None:
     assert [("greet", "bob", True), ("greet", "ann", False)] == seen
 
 
+def test_a_base_with_a_call_of_its_own_goes_around_each_run(app, open_app) -> None:
+    """As in Flask's documentation: in a worker, at once and directly; whether it calls `run` or the base's."""
+    seen = []
+
+    class InContext(Task):
+        def __call__(self, *args, **kwargs):
+            seen.append("in")
+            return self.run(*args, **kwargs)
+
+    class BySuper(Task):
+        def __call__(self, *args, **kwargs):
+            seen.append("in")
+            return super().__call__(*args, **kwargs)
+
+    app.Task = InContext
+
+    @app.task(bind=True, name="t")
+    def task(self, n):
+        seen.append((n, self.request.retries, self.request.called_directly))
+        if not self.request.retries and n == 1:
+            raise self.retry(countdown=0)
+
+    @app.task(bind=True, name="u", base=BySuper)
+    def other(self, n):
+        seen.append((n, self.request.id is not None, self.request.called_directly))
+
+    ours, _ = open_app(app)
+    task.delay(1)
+    other.delay(2)
+    run_all(ours)
+    assert {(1, 0, False), (1, 1, False), (2, True, False)} == set(seen) - {"in"}
+    assert ["in"] * 3 == seen[::2]
+    seen.clear()
+    task.apply((5,))
+    other(6)
+    assert ["in", (5, 0, False), "in", (6, False, True)] == seen
+
+
+def test_a_test_may_push_a_request(app) -> None:
+    """And call `run`, as with Celery."""
+
+    @app.task(bind=True, name="t")
+    def task(self):
+        return self.request.retries
+
+    task.push_request(retries=3)
+    assert 3 == task.run()
+    task.pop_request()
+    assert 0 == task.run()
+    task.pop_request()
+
+
+def test_arguments_are_a_list(app) -> None:
+    """A text would be taken for its letters."""
+    task = app.task(name="t")(lambda a, b: None)
+    with pytest.raises(TypeError, match="a list or a tuple, not str"):
+        task.apply_async("ab")
+
+
 def test_a_task_looks_like_its_function(app) -> None:
     """To what asks a callable for its name."""
 

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from cloudq.core.printable import NAME_CHARS, shortened
-from cloudq.core.redaction import MASK, Redact, mask_secrets, redacted_by
+from cloudq.core.redaction import LONGEST, MASK, Redact, mask_secrets, redacted_by
 
 _MOST_NAMES: Final = 1_000
 
@@ -39,7 +39,7 @@ class LogValues:
         try:
             return self._of_any(msgspec.to_builtins(value, str_keys=True, enc_hook=text_of))
         except Exception:  # noqa: BLE001 - whatever a caller's `extra` holds: a circle, a key that is no text
-            return self.of_text(text_of(value))
+            return cut(self.of_text(text_of(value)))
 
     def for_text(self, name: str, value: object) -> str:
         """A text as it is, of anything else its `repr`; at most 200 characters."""
@@ -63,7 +63,7 @@ class LogValues:
 
     def _of_scalar(self, value: object) -> object:
         if isinstance(value, str):
-            return self.of_text(value)
+            return cut(self.of_text(value))
         # A number is a secret to an app's own function at most: a card's, say.
         if self._redact is mask_secrets or isinstance(value, bool) or not isinstance(value, (int, float)):
             return value
@@ -81,6 +81,16 @@ class LogValues:
             if len(self._hidden) < _MOST_NAMES:
                 self._hidden[name] = hidden
         return hidden
+
+
+def cut(text: str) -> str:
+    """Of a text that is very long its beginning and its end, with `…` between them on a line of its own.
+
+    Of a traceback, one is the frames' and the other the error's. After it was redacted: half of a secret fits no
+    pattern.
+    """
+    half = LONGEST // 2
+    return text if len(text) <= LONGEST else f"{text[:half]}\n…\n{text[-half:]}"
 
 
 def text_of(value: object) -> str:

@@ -13,11 +13,11 @@ from typing import Final, Literal, TextIO, TypeAlias
 import msgspec
 
 from cloudq.core.printable import in_a_line, printable, printable_json
-from cloudq.core.redaction import LONGEST, Redact, mask_secrets
+from cloudq.core.redaction import Redact, mask_secrets
 from cloudq.core.run_fields import RUN_FIELDS, RunFields
 from cloudq.errors import ConfigurationError
 from cloudq.running.log_fields import PREFIX, carry_run_fields
-from cloudq.running.log_values import LogValues, text_of
+from cloudq.running.log_values import LogValues, cut, text_of
 from cloudq.running.user_frames import short_traceback
 
 LogFormat: TypeAlias = Literal["text", "json"]
@@ -83,7 +83,8 @@ class JsonFormatter(logging.Formatter):
 
     Of a delivery, and of whatever is logged while one is worked on: task, id, queue, attempt, trace_id, outcome and
     seconds. Of an error its traceback. And what a caller's `extra=` gives: under its own name, or, where a member of
-    that name says something else already, under that name within `extra`.
+    that name says something else already, under that name within `extra`. Of a text of more than 65,536 characters
+    (message, traceback, stack, or one of `extra`) the middle is left out.
 
     Args:
         redact: Takes out what nobody may see.
@@ -99,15 +100,15 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": self._values.of_text(record.getMessage()),
+            "message": cut(self._values.of_text(record.getMessage())),
         }
         own, given = fields_of(record)
         for name, value in own.items():
             line.setdefault(name, self._values.of_text(value) if isinstance(value, str) else value)
         if record.exc_info:
-            line["traceback"] = _cut(self._values.of_text(self.formatException(record.exc_info)))
+            line["traceback"] = cut(self._values.of_text(self.formatException(record.exc_info)))
         if record.stack_info:
-            line["stack"] = _cut(self._values.of_text(self.formatStack(record.stack_info)))
+            line["stack"] = cut(self._values.of_text(self.formatStack(record.stack_info)))
         taken: dict[str, object] = {}
         for name, value in given.items():
             (taken if name in line else line)[name] = self._values.for_json(name, value)
@@ -124,12 +125,6 @@ def shown_fields(fields: Iterable[tuple[str, object]], values: LogValues) -> str
 def _shown(value: str) -> str:
     text = in_a_line(value)
     return text if _BARE.fullmatch(text) else '"' + text.replace('"', '\\"') + '"'
-
-
-def _cut(lines: str) -> str:
-    """Of a traceback that is very long its beginning and its end: one is the frames', the other the error's."""
-    half = LONGEST // 2
-    return lines if len(lines) <= LONGEST else f"{lines[:half]}\n…\n{lines[-half:]}"
 
 
 def fields_of(record: logging.LogRecord) -> tuple[Mapping[str, object], Mapping[str, object]]:

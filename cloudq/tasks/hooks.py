@@ -90,15 +90,24 @@ class Hooks:
 
         Raises:
             BaseException: What one of them raised, which is logged; the next call begins anew. A `SystemExit` is never
-                one of success.
+                one of success. Where others had been called before it, what these opened is closed: those of `on_stop`
+                are called.
         """
         with self._lock:
             if self._pid != os.getpid():
                 self._pid, self._edges = os.getpid(), 0
             if not self._edges:
-                for function in self._start:
-                    _begin(function)
+                self._begin_all()
             self._edges += 1
+
+    def _begin_all(self) -> None:
+        for place, function in enumerate(self._start):
+            try:
+                _begin(function)
+            except BaseException:
+                if place:  # nobody knows which of on_stop belongs to which of on_start
+                    self._end_all()
+                raise
 
     def stop(self) -> None:
         """An edge that has started runs no more tasks: at the last one the functions are called, the latest first.
@@ -112,13 +121,16 @@ class Hooks:
             if self._edges:
                 return
             self._ended()
-            for function in reversed(self._stop):
-                try:
-                    function()
-                except BaseException as error:
-                    if is_ctrl_c(error):
-                        raise
-                    logger.exception("on_stop: %s failed", _name(function))
+            self._end_all()
+
+    def _end_all(self) -> None:
+        for function in reversed(self._stop):
+            try:
+                function()
+            except BaseException as error:
+                if is_ctrl_c(error):
+                    raise
+                logger.exception("on_stop: %s failed", _name(function))
 
     def tell_dead(self, delivery: Delivery, outcome: DeadLettered) -> None:
         """A delivery is about to be dead-lettered. What a function raises is logged, and changes nothing."""

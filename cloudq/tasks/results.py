@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from threading import Condition
 from typing import Any, Final, Literal, TypeAlias
@@ -91,6 +92,20 @@ class Results:
         self._store = store
         self._definition = definition
         self._clock = clock
+        self._unattended: str | None = None
+
+    @contextmanager
+    def unattended(self, hint: str | None) -> Iterator[None]:
+        """Within the block nobody runs anything: a wait for what isn't done raises at once. For tests.
+
+        Args:
+            hint: What has it run; `None` within another such block: somebody runs it, after all.
+        """
+        before, self._unattended = self._unattended, hint
+        try:
+            yield
+        finally:
+            self._unattended = before
 
     def notes(self, what: str = "results") -> RunNotes:
         """Where runs are noted.
@@ -159,9 +174,11 @@ class Results:
         """Waits for a message's task to be done, and gives what it returned. See `Sent.result`."""
         wait = _Wait(self._clock(), timeout)
         while True:
+            hint = self._unattended  # as it was before the look
             seen, failed = self._try(id_)
             if self._is_over(seen):
                 return self._value_of(id_, seen)
+            _refuse_unattended(id_, seen, hint)
             span = wait.next_pause(id_, seen, failed)
             condition = Condition()
             with condition:
@@ -172,9 +189,11 @@ class Results:
         check_awaitable("aresult")
         wait = _Wait(self._clock(), timeout)
         while True:
+            hint = self._unattended
             seen, failed = await in_a_thread(self._try, id_)
             if self._is_over(seen):
                 return self._value_of(id_, seen)
+            _refuse_unattended(id_, seen, hint)
             await pause(wait.next_pause(id_, seen, failed))
 
     def _seen(self, id_: str) -> SeenRun | None:
@@ -215,6 +234,14 @@ class Results:
     def _read(self, task: str, text: bytes) -> Any:
         definition = self._definition(task)
         return plain_result(text) if definition is None else definition.result_type.read(text)
+
+
+def _refuse_unattended(id_: str, seen: SeenRun | None, hint: str | None) -> None:
+    if hint is not None:
+        status = "unknown" if seen is None else seen.record.state.value
+        raise ResultTimeout(
+            f"message {id_} isn't done, and nothing runs here by itself: it is {status}", status, hint=hint
+        )
 
 
 class _Wait:

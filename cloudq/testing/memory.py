@@ -27,6 +27,8 @@ def in_memory(
     Large payloads, where the app has a claim-check store, are kept in this process's memory as well. So are the records
     of idempotency keys, on that clock, unless the app has `store="none"`.
 
+    Nothing runs by itself: `sent.result()` before a `run_all` raises `ResultTimeout` at once.
+
     `app.clock` is that clock, for tests that move it; `run_all` moves it by itself. Its first moment is the real one,
     so that a task's own `datetime.now(UTC) + ...` is in its future.
 
@@ -48,7 +50,8 @@ def in_memory(
     driver = MemoryDriver(clock=clock, capabilities=capabilities)
     payloads = None if app.runtime.claim_check_url is None else f"memory://cloudq-{uuid4().hex}"
     store = None if app.runtime.stores.is_native_only else MemoryStore(clock)
-    with app.using(driver, clock=clock, claim_check=_like(payloads, app.runtime.claim_check_url), store=store):
+    using = app.using(driver, clock=clock, claim_check=_like(payloads, app.runtime.claim_check_url), store=store)
+    with using, app.runtime.results.unattended("cloudq.testing.run_all(app) before you ask for the result"):
         try:
             yield app
         finally:

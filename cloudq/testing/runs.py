@@ -131,7 +131,8 @@ class _Runs:
 
     def all(self, executor: object) -> Report:
         known = {dead.key for dead in self._dead()}
-        with asyncio.Runner() as runner, lent(executor, runner.get_loop()):
+        # Another thread may wait for a result meanwhile.
+        with self._app.runtime.results.unattended(None), asyncio.Runner() as runner, lent(executor, runner.get_loop()):
             while True:
                 ran = False
                 for delivery in self._due():

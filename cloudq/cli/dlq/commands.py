@@ -69,6 +69,7 @@ def list_(
     With --groups those of one task that died of the same are one line, the most frequent first; --where group=... means
     its members, in all commands.
     """
+    refuse_closed(sys.stdout, "stdout")
     if groups and after is not None:
         raise ConfigurationError("--groups counts all, so it has no place to go on from", hint="leave --after out")
     with any_app(app, backend, wanted=queue is None) as chosen:

@@ -37,8 +37,12 @@ class Looking:
 
     @shielded
     def peek(self, *, limit: int = PAGE, after: str | None = None) -> Sequence[DeadMessage]:
-        """Up to `limit` dead letters, oldest first, from behind the one whose `key` is `after`. Takes nothing."""
-        return self._dead.peek(limit=limit, after=after)
+        """Up to `limit` dead letters, oldest first, from behind the one whose `key` is `after`. Takes nothing.
+
+        Raises:
+            OptionError: The limit isn't a whole number from 0.
+        """
+        return self._dead.peek(limit=checked_limit(limit), after=after)
 
     def __iter__(self) -> Iterator[DeadMessage]:
         """All dead letters, oldest first, read page by page."""
@@ -53,7 +57,7 @@ class Looking:
         until it ends.
 
         Raises:
-            OptionError: The condition means nothing.
+            OptionError: The condition, or the limit, means nothing.
         """
         condition = Where.of(where, now=self._clock.now())
         return islice(filter(condition.matches, self._pages(after)), bound_of(limit))
@@ -111,16 +115,22 @@ class Looking:
 
 
 def bound_of(limit: int | None) -> int | None:
-    """At most how many; below 0 means none.
+    """At most how many; `None` is all.
 
     Raises:
-        OptionError: It isn't a whole number.
+        OptionError: It isn't a whole number from 0. To other programs -1 means all, which here would be none.
     """
-    if limit is None:
-        return None
-    if not isinstance(limit, int):
-        raise OptionError(f"a limit is a whole number of dead letters, not {shortened(repr(limit), _SHOWN)}")
-    return max(0, limit)
+    return None if limit is None else checked_limit(limit)
+
+
+def checked_limit(limit: int) -> int:
+    """The limit, if it is one. Raises as `bound_of`."""
+    if not isinstance(limit, int) or limit < 0:
+        raise OptionError(
+            f"a limit is a whole number of dead letters, from 0, not {shortened(repr(limit), _SHOWN)}",
+            hint="None, or none given, is all",
+        )
+    return limit
 
 
 def _checked(keys: Sequence[str]) -> Sequence[str]:

@@ -386,6 +386,28 @@ def test_a_very_long_traceback_is_cut_in_json() -> None:
     assert shown.endswith("the end")
 
 
+def test_any_very_long_text_is_cut_in_json() -> None:
+    """A message, and what is given besides, wherever it lies; one of just that length is whole."""
+    with stderr() as written:
+        configure("json")
+        long, whole = "a" + "b" * 200_000 + "c", "d" * 65_536
+        logging.getLogger("bank").info("%s", long, extra={"body": long, "held": {"a": [long]}, "whole": whole})
+    shown = json.loads(written.getvalue())
+    for text in (shown["message"], shown["body"], shown["held"]["a"][0]):
+        assert 65_536 + 3 == len(text)
+        assert (text[0], text[-1]) == ("a", "c")
+        assert "b\n…\nb" in text
+    assert whole == shown["whole"]
+
+
+def test_a_secret_that_is_cut_in_half_was_masked_before() -> None:
+    """At the place of the cut a half of it would fit no pattern."""
+    with stderr() as written:
+        configure("json")
+        logging.getLogger("bank").info("%s", "x" * 32_740 + " amqp://user:secret-secret@host " + "y" * 100_000)
+    assert "secret" not in written.getvalue()
+
+
 @pytest.mark.parametrize("within", [True, False])
 def test_what_a_task_gives_its_logger_is_never_lost(within: bool) -> None:
     """By whatever name; and the delivery keeps its own."""

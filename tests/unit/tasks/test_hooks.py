@@ -100,6 +100,30 @@ def test_a_start_that_leaves_has_not_succeeded(code: int | None, caplog: pytest.
     assert record.exc_info
 
 
+def test_where_a_later_start_fails_what_an_earlier_one_opened_is_closed() -> None:
+    """By all of on_stop; nothing is closed a second time at the end, as nothing has started."""
+    calls: list[str] = []
+    hooks = Hooks()
+
+    def connect() -> None:
+        calls.append("connect")
+        if calls.count("connect") == 1:
+            raise ConnectionError("no database")
+
+    hooks.on_start(noting(calls, "open a"))
+    hooks.on_stop(noting(calls, "close a"))
+    hooks.on_start(connect)
+    hooks.on_stop(noting(calls, "close b"))
+    process = Process(hooks)
+    with pytest.raises(ConnectionError):
+        process.start()
+    assert ["open a", "connect", "close b", "close a"] == calls
+    process.stop()
+    assert 4 == len(calls)
+    process.start()
+    assert ["open a", "connect"] == calls[4:]
+
+
 def test_a_stop_that_fails_keeps_no_other_from_being_called(caplog: pytest.LogCaptureFixture) -> None:
     """It is logged."""
     calls: list[str] = []

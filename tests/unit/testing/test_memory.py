@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from cloudq import App, DeadLetter, Retry
 from cloudq.core.driver import Outgoing
-from cloudq.errors import ConfigurationError, MessageTooLarge
+from cloudq.errors import ConfigurationError, MessageTooLarge, ResultTimeout
 from cloudq.testing import FakeClock, in_memory, run_all, sent
 from cloudq.testing.profiles import cloud_tasks_like
 
@@ -129,3 +131,41 @@ def test_a_task_in_an_apps_place_is_told_so(asked):
     assert "task.app" in refused.value.hint
     with pytest.raises(ConfigurationError, match="takes an App, not 5"):
         asked(5)
+
+
+def kept() -> App:
+    app = App()
+    app.task("double", keep_result=timedelta(hours=1))(lambda n: 2 * n)
+    return app
+
+
+def test_a_result_that_nobody_would_make_is_not_waited_for():
+    """Nothing runs by itself, so the wait would end by its time alone; the error says what to do."""
+    with in_memory(kept()) as app:
+        sent = app.send("double", {"n": 2})
+        with pytest.raises(ResultTimeout, match="nothing runs here by itself: it is unknown") as raised:
+            sent.result()
+        assert "cloudq.testing.run_all(app)" in str(raised.value.hint)
+        with pytest.raises(ResultTimeout, match="nothing runs here"):
+            asyncio.run(sent.aresult())
+        run_all(app)
+        assert 4 == sent.result()
+
+
+def test_while_a_run_all_is_under_way_a_result_is_waited_for():
+    """In another thread, by the clock that the run moves."""
+    app = kept()
+    with in_memory(app), ThreadPoolExecutor(1) as pool:
+        sent = app.send("double", {"n": 2}, delay=timedelta(seconds=1))
+        waits: list[Future[object]] = []
+
+        @app.task("first")
+        def first() -> None:
+            waits.append(pool.submit(sent.result))
+            app.clock.until_waiting()
+
+        app.send("first")
+        run_all(app)
+        while not wait(waits, timeout=0.01).done:  # it may look a last time after a pause
+            app.clock.advance(timedelta(milliseconds=10))
+        assert 4 == waits[0].result()

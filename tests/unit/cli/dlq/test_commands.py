@@ -14,6 +14,7 @@ import pytest
 from cloudq import App
 from cloudq.cli import main
 from cloudq.cli.dlq import commands as dlq
+from cloudq.cli.output import Nowhere
 from cloudq.core import wire
 from cloudq.core.driver import Final, NativeDeadLetter
 from cloudq.core.failure import Failure
@@ -291,3 +292,12 @@ def test_where_to_look_is_to_hide_is_said(cli, three, monkeypatch, command):
     result = cli("dlq", command, "emails", *which, *more)
     assert 0 == result.code
     assert 1 == result.err.count("only by hiding them from others meanwhile")
+
+
+@pytest.mark.parametrize("more", [(), ("--json",), ("--groups",)])
+def test_a_list_to_a_closed_stdout_is_2(cli, shop, monkeypatch, capsys, more):
+    """What reads it would take it that there are none."""
+    with monkeypatch.context() as patched, Nowhere("w") as closed:
+        patched.setattr(sys, "stdout", closed)
+        assert 2 == main(["dlq", "list", "emails", *more])
+    assert "stdout is closed" in capsys.readouterr().err

@@ -28,7 +28,18 @@ def test_a_condition_chooses_across_pages(letters) -> None:
     first = list(letters.select("task=shop.welcome", limit=3))
     assert list("024") == [dead.id for dead in first]
     assert list("68") == [dead.id for dead in letters.select("task=shop.welcome", after=first[-1].key)]
-    assert [[], []] == [list(letters.select(limit=limit)) for limit in (0, -1)]
+    assert [] == list(letters.select(limit=0))
+
+
+@pytest.mark.parametrize("limit", [-1, 1.5, "1"])
+def test_what_is_no_limit_is_refused(letters, limit) -> None:
+    """Before anything is read or taken. -1, which means all to other programs, isn't none either."""
+    for call in (letters.select, letters.peek, letters.export, letters.redrive, letters.purge):
+        with pytest.raises(OptionError, match="a limit is a whole number of dead letters, from 0"):
+            call(limit=limit)
+    with pytest.raises(OptionError, match="from 0"):
+        letters.load([], by="ann", limit=limit)
+    assert 10 == len(list(letters))
 
 
 def test_all_are_those_without_a_condition(letters) -> None:

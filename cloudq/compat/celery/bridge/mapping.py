@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final, Literal
+
 from msgspec.structs import replace
 
 from cloudq.app import App
 from cloudq.compat.celery.bridge.reading import CeleryCall
 from cloudq.compat.celery.bridge.stays import Stays, Why
-from cloudq.core.message import Message
+from cloudq.core.message import Message, is_ordered
 from cloudq.core.printable import NAME_CHARS, shortened
 from cloudq.errors import CloudqError, OptionError, PayloadError, nearest
 from cloudq.tasks.composing import NO_PAYLOAD, composed
@@ -15,7 +17,7 @@ from cloudq.tasks.options import SendOptions
 from cloudq.tasks.task import Task
 
 # What a bridged message is: a copy of Celery's own, which would be generation 0.
-_BRIDGED = 1
+_BRIDGED: Final = 1
 
 
 def message_for(app: App, call: CeleryCall) -> Message:
@@ -33,6 +35,13 @@ def message_for(app: App, call: CeleryCall) -> Message:
         name = shortened(call.task, NAME_CHARS)
         raise Stays(Why.UNKNOWN_TASK, f"the app has no task {name!r}: {nearest(name, handlers)}")
     options = SendOptions(headers=dict(call.headers)) if call.headers else SendOptions()
+    if call.group is not None:
+        # As SQS itself: the order in a FIFO queue, and whose message it is in another one. A declared key goes first.
+        key: Literal["ordering_key", "fairness_key"] = (
+            "ordering_key" if is_ordered(definition.queue) else "fairness_key"
+        )
+        if key not in definition.keys:
+            options[key] = call.group
     if call.eta is not None and call.eta > app.clock.now():
         options["at"] = call.eta
     try:

@@ -22,7 +22,7 @@ from cloudq.compat.celery.bridge.stays import Stays, Why
 from cloudq.compat.celery.bridge.tally import Left, Tally
 from cloudq.core.driver import SendResult
 from cloudq.core.message import Message
-from cloudq.errors import BackendError, CloudqError, MessageTooLarge
+from cloudq.errors import BackendError, CloudqError
 from cloudq.tasks.sending import sent
 
 # How long a read may wait on the service, and how long a queue rests that can't be waited on. A signal is heard after
@@ -139,7 +139,7 @@ class Bridge:
         for one, result in zip(ready, results, strict=True):
             if result.error is None:
                 continue
-            if isinstance(result.error, BackendError) and not isinstance(result.error, MessageTooLarge):
+            if isinstance(result.error, BackendError):
                 raise result.error
             named = Named(one.message.id, one.message.task)
             self._leave(one.found, named, Stays(Why.REFUSED, str(result.error)))

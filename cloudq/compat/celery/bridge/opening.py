@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Final
 
 from cloudq.compat.celery.bridge.old_queue import OldQueue
@@ -27,11 +28,13 @@ def open_old_queue(
         steps: On Redis, kombu's `priority_steps`; default: its own, 0, 3, 6 and 9.
 
     Raises:
-        ConfigurationError: No broker of that scheme is known here, or the URL can't be used.
+        ConfigurationError: No broker of that scheme is known here, the URL can't be used, or a package is missing.
         BackendError: The broker can't be used.
     """
     scheme = url.partition("://")[0]
+    _need("kombu")
     if scheme in _REDIS:
+        _need("redis")
         from cloudq.compat.celery.bridge.redis_queue import open_redis
 
         return open_redis(url, queue, prefix=prefix, steps=steps)
@@ -43,3 +46,17 @@ def open_old_queue(
 
         return open_sqs(url, queue, open_driver, clock)
     raise ConfigurationError(f"the bridge reads from Redis and SQS, not from {scheme[:32]!r}", hint=_HINT)
+
+
+def _need(package: str) -> None:
+    """Before anything is read: a package that is missing later would end the bridge in the middle.
+
+    Raises:
+        ConfigurationError: It isn't installed.
+    """
+    try:
+        import_module(package)
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"the bridge needs {error.name}, which isn't installed", hint="pip install 'cloudq[celery-bridge]'"
+        ) from error

@@ -49,6 +49,7 @@ class CeleryCall(msgspec.Struct, frozen=True, kw_only=True):
         eta: Not before then.
         expires: Not begun any more from then on.
         retries: How many attempts were made before.
+        group: Its `MessageGroupId`, which kombu gives SQS and keeps beside the body.
         headers: The caller's own texts beside it.
     """
 
@@ -60,6 +61,7 @@ class CeleryCall(msgspec.Struct, frozen=True, kw_only=True):
     eta: datetime | None = None
     expires: datetime | None = None
     retries: int = 0
+    group: str | None = None
     headers: Mapping[str, str] = {}
 
     def __repr__(self) -> str:
@@ -70,6 +72,7 @@ class CeleryCall(msgspec.Struct, frozen=True, kw_only=True):
 class _Properties(msgspec.Struct):
     body_encoding: str | None = None
     delivery_tag: Any = None
+    group: Any = msgspec.field(name="MessageGroupId", default=None)
 
 
 class _Envelope(msgspec.Struct):
@@ -134,6 +137,7 @@ class Readable(msgspec.Struct, frozen=True):
             eta=_moment("eta", headers.get("eta"), timezone),
             expires=_moment("expires", headers.get("expires"), timezone),
             retries=_count(headers.get("retries")),
+            group=properties.group if isinstance(properties.group, str) and properties.group else None,
             headers={n: v for n, v in headers.items() if n not in _CELERYS_OWN and isinstance(v, str)},
         )
 

@@ -95,7 +95,7 @@ class RedisQueue:
         self._kept: dict[str, int] = dict.fromkeys(layout.lists, 0)
         self._kept_tags: set[bytes] = set()
         self._cursor: bytes | None = None
-        self._looked_at, self._found_any = -1, False
+        self._looked_at = 0
         self._read_list = client.register_script(_READ_LIST)
         self._read_hash = client.register_script(_READ_HASH)
 
@@ -152,14 +152,14 @@ class RedisQueue:
     def _held(self) -> list[Found]:
         """Those of this queue that workers held when they were stopped, and that weren't left: some of them at a time.
 
-        All of the hash is gone through, again if that found something, until a whole look finds nothing.
+        All of the hash is gone through, and again whenever it has another length.
         """
         key = self._layout.unacked
         if self._cursor is None:
             length = _int(self._redis.hlen(key))
             if length == self._looked_at:
                 return []
-            self._cursor, self._looked_at, self._found_any = b"0", length, False
+            self._cursor, self._looked_at = b"0", length
         found: dict[bytes, Found] = {}  # a scan may bring one twice
         while self._cursor is not None and not found:
             cursor, rows = self._read_hash(keys=[key], args=[self._cursor, _PAGE, MOST_BYTES])
@@ -167,9 +167,6 @@ class RedisQueue:
             for tag, size, value in rows:
                 if tag not in self._kept_tags and (raw := self._own(value)) is not _ANOTHERS:
                     found[tag] = Found(raw=raw, size=size, place="unacked", handle=(key, tag))
-        self._found_any = self._found_any or bool(found)
-        if self._cursor is None and self._found_any:
-            self._looked_at = -1
         return list(found.values())
 
     def _own(self, value: bytes | None) -> bytes | None:
@@ -197,17 +194,11 @@ def open_redis(url: str, queue: str, *, prefix: str, steps: Sequence[int] | None
         steps: kombu's `priority_steps`; default: its own.
 
     Raises:
-        ConfigurationError: kombu, or what it needs for Redis, isn't installed, or the URL can't be used.
+        ConfigurationError: The URL can't be used.
         BackendUnavailable: Redis can't be reached.
     """
-    try:
-        import redis
-        from kombu.connection import Connection
-    except ImportError as error:
-        raise ConfigurationError(
-            f"the bridge needs {error.name or 'kombu'}, which isn't installed",
-            hint='pip install "cloudq[celery-bridge]"',
-        ) from error
+    import redis
+    from kombu.connection import Connection
 
     options: dict[str, Any] = {"global_keyprefix": prefix, **_PATIENCE}
     if steps:

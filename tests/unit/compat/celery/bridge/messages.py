@@ -24,6 +24,7 @@ def written(
     content_type: str = "application/json",
     encoding: str = "base64",
     headers: dict[str, Any] | None = None,
+    group: object = None,
     **embedded: object,
 ) -> bytes:
     """What stands in a list of Redis; SQS has the base64 of it."""
@@ -44,6 +45,7 @@ def written(
                 "priority": 0,
                 "body_encoding": encoding,
                 "delivery_tag": tag,
+                **({} if group is None else {"MessageGroupId": group}),
             },
         }
     ).encode()

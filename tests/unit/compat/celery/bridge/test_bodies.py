@@ -74,11 +74,23 @@ def test_a_small_body_that_becomes_a_large_one_is_cut_off(compression, compress,
     monkeypatch.setattr(bodies, "MOST_BYTES", 1000)
     with pytest.raises(Stays) as stays:
         unpacked(packed(compress(bytes(100_000))), "base64", compression)
-    assert why_of(stays) is Why.TOO_LARGE
+    assert Why.TOO_LARGE is stays.value.why
 
 
-def why_of(stays):
-    return stays.value.why
+def test_no_more_is_unpacked_than_is_looked_at(monkeypatch):
+    """However much a body would become."""
+    asked = []
+
+    class Tool:
+        eof = True
+
+        def decompress(self, data, most=None):
+            asked.append(most)
+            return b"[]"
+
+    monkeypatch.setattr(bodies, "_DECOMPRESSORS", {"application/x-gzip": Tool})
+    unpacked("W10=", "base64", "application/x-gzip")
+    assert [bodies.MOST_BYTES + 1] == asked
 
 
 def test_kombus_own_types_are_read_as_what_they_were():

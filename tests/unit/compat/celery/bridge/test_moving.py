@@ -28,11 +28,14 @@ class Old:
         self.left: list[Found] = []
         self.page = page
         self.steps: list[str] = []
+        self.reads = 0
 
     def waiting(self):
         return len(self.there)
 
     def read(self, wait):
+        self.reads += 1
+        assert self.reads < 100, "it goes round and round"
         return [one for one in self.there if one not in self.left][: self.page]
 
     def take(self, found):

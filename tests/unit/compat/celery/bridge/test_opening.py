@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cloudq.compat.celery.bridge import opening
 from cloudq.compat.celery.bridge.opening import open_old_queue
 from cloudq.compat.celery.bridge.sqs_queue import SQSQueue
 from cloudq.core.clock import SYSTEM_CLOCK
@@ -38,3 +39,19 @@ def test_a_redis_that_isnt_there():
     """Is told as a backend that can't be reached."""
     with pytest.raises(BackendUnavailable, match="can't be reached"):
         open_old_queue(f"redis://127.0.0.1:{free_port()}/0", "celery", SYSTEM_CLOCK)
+
+
+@pytest.mark.parametrize(
+    ("url", "package"), [("redis://x", "kombu"), ("sqs://eu-west-1", "kombu"), ("redis://x", "redis")]
+)
+def test_what_is_missing_is_named_before_anything_is_read(url, package, monkeypatch):
+    """With the extra that brings it."""
+
+    def imported(name):
+        if name == package:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr(opening, "import_module", imported)
+    with pytest.raises(ConfigurationError, match=f"needs {package}") as refused:
+        open_old_queue(url, "celery", SYSTEM_CLOCK)
+    assert "cloudq[celery-bridge]" in refused.value.hint

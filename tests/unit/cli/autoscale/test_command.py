@@ -31,7 +31,8 @@ def test_a_task_without_a_limit_needs_one(cli, shop):
     assert "--time-limit 10m" in refused.err
     result = cli(*arguments, "--time-limit", "30m")
     assert 0 == result.code
-    assert "ScaledJob" in {document["kind"] for document in yaml.safe_load_all(result.out)}
+    found = {document["kind"]: document for document in yaml.safe_load_all(result.out)}
+    assert "1" == found["ScaledJob"]["spec"]["triggers"][0]["metadata"]["queueLength"]  # a job a message
     assert "each task has a job of its own" in result.err
 
 
@@ -57,6 +58,14 @@ def test_what_is_to_be_known_besides_is_on_stderr(cli, shop, words, backend, sai
     assert 0 == result.code
     assert list(yaml.safe_load_all(result.out))
     assert said in result.err
+
+
+def test_a_job_of_container_apps_is_for_one_message(cli, shop):
+    """As one of KEDA's is."""
+    arguments = ("--queue", "emails", *IMAGE, "--time-limit", "1h", "--backend", SERVICE_BUS)
+    found = yaml.safe_load(cli("autoscale-config", "containerapps", *arguments).out)
+    scale = found["properties"]["configuration"]["eventTriggerConfig"]["scale"]
+    assert "1" == scale["rules"][0]["metadata"]["messageCount"]
 
 
 def test_cloudformation_is_json(cli, shop):

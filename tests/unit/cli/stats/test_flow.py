@@ -34,6 +34,12 @@ def test_what_arrives_is_what_left_and_the_growth() -> None:
     assert {"recommended_workers": said.NO_TARGET} == found.unknown
 
 
+def test_what_is_delayed_arrives_as_well() -> None:
+    """It is in the queue, though no worker could take it yet."""
+    found = flow("q", look(0, worker(), ready=5), look(10, worker(), ready=5, delayed=30), Assumed())
+    assert (3.0, 5.0) == (found.arrival_rate, found.backlog_per_worker)
+
+
 def test_less_than_nothing_does_not_arrive() -> None:
     """Counts of a hosted queue may lag behind what its workers say."""
     found = flow("q", look(0, worker(), ready=50), look(10, worker(left=10), ready=0), Assumed())

@@ -57,6 +57,16 @@ class TestConnections:
         assert [None, None] == [seen[0], seen[2]]
         assert [None, None] == [seen[1].connection, seen[3].connection]
 
+    def test_one_that_has_become_too_old_is_closed_before_a_run(self, databases):
+        """Its age is over while the thread had nothing to do."""
+        with databases["one"].cursor() as cursor:
+            cursor.execute("select 1")
+        databases["one"].close_at = 0
+        run = surroundings.around(cloudq.Context(Message(id="1", task="t", queue="q")))
+        next(run)
+        assert databases["one"].connection is None
+        run.close()
+
     def test_one_that_may_live_on_stays(self, app, databases):
         """`CONN_MAX_AGE` None: the next task has the same one."""
         databases.settings["one"]["CONN_MAX_AGE"] = None

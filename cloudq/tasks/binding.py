@@ -44,6 +44,7 @@ class Parameters:
     Attributes:
         takes_context: Whether the first is a `Context`.
         dependencies: Those that are filled in, by name.
+        filled_in: Whether there is any of these, so that a call of the function itself lacks something.
     """
 
     def __init__(self, function: Callable[..., object], task: str) -> None:
@@ -57,6 +58,7 @@ class Parameters:
             parameters = parameters[1:]
         self.dependencies: dict[str, Mark] = {}
         parameters = self._without_dependencies(parameters, annotations)
+        self.filled_in = self.takes_context or bool(self.dependencies)
         for parameter in parameters:
             if parameter.kind is parameter.VAR_POSITIONAL:
                 raise TaskDefinitionError(
@@ -93,11 +95,6 @@ class Parameters:
             else:
                 sent.append(parameter)
         return sent
-
-    @property
-    def filled_in(self) -> bool:
-        """Whether a call of the function itself lacks something."""
-        return self.takes_context or bool(self.dependencies)
 
     @property
     def names(self) -> list[str]:

@@ -159,8 +159,13 @@ def is_context(annotation: Any) -> bool:
 
 def _parts(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
     """The type, and what stands beside it in Annotated; behind the name of an alias, too."""
-    while hasattr(annotation, "__value__"):
-        annotation = annotation.__value__
+    seen: list[Any] = []
+    try:
+        while hasattr(annotation, "__value__") and annotation not in seen:
+            seen.append(annotation)
+            annotation = annotation.__value__
+    except NameError:  # of a class further down in the module: it is looked at again once all are there
+        return annotation, ()
     if get_origin(annotation) is not Annotated:
         return annotation, ()
     kind, *beside = get_args(annotation)

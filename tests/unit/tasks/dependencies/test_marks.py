@@ -104,6 +104,26 @@ def test_an_alias_with_a_name_is_seen_through(app):
     assert ["session"] == list(declared(app, task).dependencies)
 
 
+class Unfinished:
+    """As `type Tree = list[Leaf]`, where the class is defined further down."""
+
+    @property
+    def __value__(self) -> Any:
+        return Leaf  # noqa: F821 - that is the point
+
+
+def test_an_alias_that_cannot_be_read_yet_is_read_later(app):
+    """Declaring asks for no name that isn't there yet; an alias of itself ends, too."""
+    itself: Any = Unfinished()
+    alias = type("Itself", (), {})()
+    alias.__value__ = alias
+
+    def task(one: Any, other: Any) -> None: ...
+
+    task.__annotations__.update(one=itself, other=alias)
+    assert ["one", "other"] == declared(app, task).parameters.names
+
+
 def twice(session: Session = Depends(get_session)) -> None: ...
 def positional(session: Session, /) -> None: ...
 def secured(session: Annotated[str, fastapi.Security(get_session)]) -> None: ...

@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Annotated, Any
 
 import pytest
 
 from cloudq import App, Depends
+from cloudq.core.clock import SYSTEM_CLOCK
+from cloudq.errors import TimeLimitExceeded
+from cloudq.running.time_limits import ThreadTimeLimits
 from cloudq.testing import in_memory, run_all
 from cloudq.worker.service import Worker
 from cloudq.worker.settings import WorkerSettings
@@ -81,8 +86,13 @@ def test_threads_that_ask_at_once_share_one(app) -> None:
     """Whoever comes first makes it; the others wait for it."""
     all_here = threading.Barrier(4)
 
+    second = threading.Event()
+
     def slow() -> object:
+        if events:
+            second.set()
         events.append("made")
+        second.wait(0.3)  # there is time for another one to come here, too
         return object()
 
     @app.task("t")
@@ -130,6 +140,63 @@ def test_an_async_one_is_made_for_each_loop_once(app) -> None:
     asyncio.run(main())
     asyncio.run(main())
     assert ["open settings", "open client", "close client", "close settings"] * 2 == events
+
+
+def test_a_loop_that_stands_still_runs_once_more_to_close_them(app) -> None:
+    """As that of a child process, which runs while a task does."""
+
+    @app.task("a")
+    async def atask(client: Client) -> str:
+        return client
+
+    with asyncio.Runner() as runner:
+        assert "client of settings" == runner.run(atask())
+        app.close()
+        assert ["close client", "close settings"] == events[-2:]
+
+
+def test_a_loop_that_is_closed_already_needs_nothing(app) -> None:
+    """Python throws its async generators away at its end: what stands in `finally` has run."""
+
+    async def tidy() -> AsyncIterator[str]:
+        try:
+            yield "tidy"
+        finally:
+            events.append("close tidy")
+
+    @app.task("a")
+    async def atask(one: Any = Depends(tidy, scope="process")) -> str:
+        return str(one)
+
+    asyncio.run(atask())
+    assert ["close tidy"] == events
+    app.close()
+    assert ["close tidy"] == events
+
+
+def test_a_time_limit_strikes_once_a_value_is_made(app) -> None:
+    """So a value of the process is made whole, and served to the runs that follow."""
+    limits = ThreadTimeLimits(SYSTEM_CLOCK)
+
+    def slow() -> str:
+        events.append("made")
+        # The limit is over well before this, and is kept until the value is there.
+        end = time.monotonic() + 0.2
+        while time.monotonic() < end:
+            pass
+        return "value"
+
+    @app.task("t")
+    def task(one: Any = Depends(slow, scope="process")) -> str:
+        return str(one)
+
+    try:
+        with pytest.raises(TimeLimitExceeded), limits(timedelta(milliseconds=20)):
+            task()
+        assert "value" == task()
+    finally:
+        limits.close()
+    assert ["made"] == events
 
 
 def test_an_async_one_that_fails_is_tried_again(app) -> None:

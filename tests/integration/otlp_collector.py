@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -31,6 +32,7 @@ class Collector:
 
     def __init__(self) -> None:
         self.spans: list[CollectedSpan] = []
+        self.metrics: set[str] = set()  # their names
         collector = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -38,7 +40,11 @@ class Collector:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)
-                collector.spans.extend(_spans(body))
+                if self.path.endswith("/metrics"):
+                    collector.metrics.update(_metrics(body))
+                else:
+                    collector.spans.extend(_spans(body))
+                # That of metrics is the same: nothing, where all was taken.
                 answer = ExportTraceServiceResponse().SerializeToString()
                 self.send_response(200)
                 self.send_header("Content-Type", "application/x-protobuf")
@@ -65,6 +71,13 @@ class Collector:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def _metrics(body: bytes) -> set[str]:
+    request = ExportMetricsServiceRequest()
+    request.ParseFromString(body)
+    of_scopes = (scope for resource in request.resource_metrics for scope in resource.scope_metrics)
+    return {metric.name for scope in of_scopes for metric in scope.metrics}
 
 
 def _spans(body: bytes) -> list[CollectedSpan]:

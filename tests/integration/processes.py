@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,11 +19,13 @@ def environment(**more: str) -> dict[str, str]:
     return {**clean, **more}
 
 
-def start_worker(folder: Path, *arguments: str, log: str = "worker.log", **env: str) -> subprocess.Popen[bytes]:
-    """Starts a worker in `folder`; what it prints is appended to `log` there."""
+def start_worker(
+    folder: Path, *arguments: str, log: str = "worker.log", by: Sequence[str] = (), **env: str
+) -> subprocess.Popen[bytes]:
+    """Starts a worker in `folder`, by another program where one is given; what it prints is appended to `log` there."""
     with (folder / log).open("ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", "cloudq", "worker", *arguments],
+            [*by, sys.executable, "-m", "cloudq", "worker", *arguments],
             cwd=folder,
             env=environment(**env),
             stdin=subprocess.DEVNULL,

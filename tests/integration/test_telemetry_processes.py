@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,25 @@ def mailed() -> None: ...
 def ordered() -> None:
     mailed.send()
 """
+# One that sets up nothing: its SDK is that of `opentelemetry-instrument`.
+PLAIN = """
+import logging
+import cloudq
+from cloudq.telemetry import instrument
+
+app = cloudq.App("sqlite:///queue.db")
+instrument(app)
+
+
+@app.task("shop.mailed", queue="mail")
+def mailed() -> None:
+    logging.getLogger("shop").warning("mailed")
+
+
+@app.task("shop.ordered", queue="orders")
+def ordered() -> None:
+    mailed.send()
+"""
 SEND = """
 from app import ordered
 ordered.send()
@@ -59,6 +80,34 @@ def test_a_workers_spans_are_one_trace_with_the_senders(tmp_path: Path, processe
     spans = {span.name: span for span in collector.spans}
     assert sorted(chain) == sorted(span.name for span in collector.spans)
     assert [b"", *(spans[name].id for name in chain[:-1])] == [spans[name].parent for name in chain]
+
+
+def test_a_worker_that_opentelemetry_instrument_starts(tmp_path: Path) -> None:
+    """Its spans, of its child processes, and its metrics are exported; its log lines are as they are without it."""
+    (tmp_path / "app.py").write_text(PLAIN, encoding="utf-8")
+    agent = (sys.executable, "-c", "from opentelemetry.instrumentation.auto_instrumentation import run; run()")
+    with Collector() as collector:
+        settings = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url.removesuffix("/v1/traces"),
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+            "OTEL_SERVICE_NAME": "shop-worker",
+            "OTEL_METRIC_EXPORT_INTERVAL": "600000",
+            "PYTHONPATH": _path(tmp_path),
+        }
+        assert 0 == start_python(tmp_path, SEND, **settings).wait(60)
+        worker = start_worker(tmp_path, "--burst", "--log-format", "json", "--processes", "2", by=agent, **settings)
+        try:
+            code = worker.wait(60)
+        finally:
+            end(worker)
+    log = (tmp_path / "worker.log").read_text()
+    assert 0 == code, log
+    assert ["process mail", "process orders", "send mail"] == sorted(span.name for span in collector.spans)
+    assert {"messaging.process.duration", "messaging.client.sent.messages"} <= collector.metrics
+    lines = [json.loads(line) for line in log.splitlines()]
+    [mailed] = [line for line in lines if line["message"] == "mailed"]
+    traces = {span.name: span.trace for span in collector.spans}
+    assert traces["process mail"].hex() == mailed["trace_id"]
 
 
 def _path(folder: Path) -> str:

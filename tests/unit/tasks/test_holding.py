@@ -84,10 +84,11 @@ def test_on_commit_false_sends_at_once(app, transaction):
     ]
     assert app.send("not declared here", {}, on_commit=False).stored
     assert asyncio.run(task.asend(n=5)).stored
-    assert (6, []) == (waiting(app), transaction.kept)
+    assert [True] == [sent.stored for sent in asyncio.run(app.asend_many([task.call(n=6)]))]
+    assert (7, []) == (waiting(app), transaction.kept)
     with pytest.raises(OptionError, match="on_commit=False, and some don't"):
-        app.send_many([task.call(n=6), app.tasks["note"].call(n=7)])
-    assert 6 == waiting(app)
+        app.send_many([task.call(n=7), app.tasks["note"].call(n=8)])
+    assert 7 == waiting(app)
 
 
 def test_none_is_open_after_all(app, transaction):

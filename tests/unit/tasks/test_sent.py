@@ -20,6 +20,13 @@ def test_only_the_id_is_known_everywhere() -> None:
     assert ("1", None, None) == (sent.id, sent.duplicate, sent.receipt)
 
 
+def test_where_it_is_stays_what_it_is() -> None:
+    """One that only this process knows says so also once it knows where its result will be, and when it is pickled."""
+    sent = read_by(Sent(id="1", stored=False), Reader())
+    assert not sent.stored
+    assert Sent(id="1", stored=False) == pickle.loads(pickle.dumps(sent)) != Sent(id="1")  # noqa: S301 - our own bytes
+
+
 def test_it_is_a_value() -> None:
     """Equal by what it says, hashable, and not to be changed."""
     sent = Sent(id="1", duplicate=False, receipt="r")

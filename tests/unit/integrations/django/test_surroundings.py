@@ -160,6 +160,27 @@ class TestLanguage:
             work(app)
         assert [("de", "Europe/Berlin"), ("en-us", "America/Chicago"), ("en-us", "America/Chicago")] == seen
 
+    def test_an_async_task_has_it_in_its_orm_calls_too(self, app):
+        """What is active in the task is active where `sync_to_async` runs its calls."""
+        from asgiref.sync import sync_to_async
+        from django.test import override_settings
+        from django.utils import translation
+
+        seen: list[str | None] = []
+
+        @app.task("alook")
+        async def alook() -> None:
+            seen.append(translation.get_language())
+            seen.append(await sync_to_async(translation.get_language)())
+
+        with override_settings(CLOUDQ={"DATABASE": "one", "CARRY_LANGUAGE": True}):
+            surroundings.prepare(app)
+            with translation.override("de"):
+                app.send("alook")
+            app.send("alook")
+            work(app)
+        assert ["de", "de", "en-us", "en-us"] == seen
+
     def test_nothing_is_carried_unasked(self, app, seen):
         """And what a message carries has no effect then."""
         app.send("look", headers={surroundings.LANGUAGE: "de", surroundings.TIME_ZONE: "Europe/Berlin"})

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import pytest
 
 from cloudq import App
-from cloudq.cli import main
+from cloudq.cli import main, worker_pages
 from cloudq.core import wire
 from cloudq.core.driver import Final, NativeDeadLetter, Outgoing, PullDriver
 from cloudq.core.failure import Failure
@@ -137,6 +137,12 @@ def person(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
         monkeypatch.setattr(sys, "stdin", Terminal(text))
 
     return types
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker's page may take as long as a busy machine makes it."""
+    monkeypatch.setattr(worker_pages, "PATIENCE", timedelta(seconds=60))
 
 
 @pytest.fixture

@@ -40,6 +40,7 @@ def worked() -> Metrics:
     return metrics
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_worker_is_asked_over_http() -> None:
     """All that it has counted of a queue: what left it, how long its tasks ran, and its calls, tried again or not."""
     server = MetricsServer(("127.0.0.1", 0), worked())

@@ -32,12 +32,14 @@ def why_not(address: str) -> str:
     return str(caught.value)
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_page_is_fetched_whatever_its_status() -> None:
     """A worker that isn't ready answers 503."""
     with answering(b"here") as address:
         assert b"here" == fetched(address, "/page")
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_page_without_end_is_read_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is at that address may be anything."""
     monkeypatch.setattr(worker_pages, "MOST_BYTES", 50)

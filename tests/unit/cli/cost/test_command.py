@@ -14,7 +14,7 @@ SQS = "sqs://eu-west-1"
 
 
 @pytest.fixture
-def worker():
+def worker(patient):
     """The address of a worker's metrics: 5 of 9 deliveries have left the queue emails, by 3 calls."""
     server = MetricsServer(("127.0.0.1", 0), worked())
     server.start()

@@ -104,7 +104,7 @@ def test_a_pause_is_shown(cli, filled):
     assert json.loads(cli("stats", "--queue", "emails", "--json").out)["paused"] is True
 
 
-def test_two_looks_at_queue_and_worker_say_rates(cli, filled, monkeypatch):
+def test_two_looks_at_queue_and_worker_say_rates(cli, filled, monkeypatch, patient):
     """In ten seconds the worker ends 20 messages, and another one arrives."""
     metrics = worked()
     now = [0.0]

@@ -14,7 +14,18 @@ from typing import Final
 import cloudq
 from tests.benchmarks.extent import parser
 
-PARTS: Final = ("sqs", "mix", "sqs_calls", "sqlite", "service_bus", "push", "push_side", "push_strain", "start")
+PARTS: Final = (
+    "sqs",
+    "mix",
+    "sqs_calls",
+    "sqlite",
+    "django_backends",
+    "service_bus",
+    "push",
+    "push_side",
+    "push_strain",
+    "start",
+)
 
 
 def main() -> None:

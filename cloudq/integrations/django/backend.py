@@ -152,6 +152,9 @@ class CloudqBackend(BaseTaskBackend):  # type: ignore[misc]  # Django's, or its 
                 yield self._error("results are to be kept, and there is no store to keep them in", hint, "E101")
         except CloudqError as error:
             yield self._error(error.message, error.hint, "E102")
+        for alias in self._place.at_odds():
+            hint = "the same OPTIONS for both, or a url for one of them"
+            yield self._error(f"it shares cloudq's default app with {alias!r}, whose OPTIONS differ", hint, "E105")
         for name in self._place.options.tasks:
             if name == EVERY_TASK:
                 continue

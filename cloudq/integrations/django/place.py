@@ -15,7 +15,7 @@ from cloudq.core.notes import Notes
 from cloudq.core.safe_log import SafeLogger
 from cloudq.default_app import default
 from cloudq.errors import CloudqError
-from cloudq.integrations.django.contract import task_finished
+from cloudq.integrations.django.contract import task_backends, task_finished
 from cloudq.integrations.django.options import BackendOptions, backend_options, checked_queue
 from cloudq.integrations.django.resolver import task_of
 from cloudq.integrations.django.results import FAILED, Kept, KeptError, KeptResults
@@ -97,6 +97,12 @@ class BackendPlace:
             OptionError: Its queue's name isn't one.
         """
         return self.app.runtime.handlers.get(task.module_path) or DjangoDefinition(self, task)
+
+    def at_odds(self) -> list[str]:
+        """The aliases of other back ends that share the app, and say otherwise what is to become of its tasks."""
+        known = [place for alias, place in _places.copy().items() if alias in task_backends.settings]
+        others = [place for place in known if place.app is self.app and place is not self]
+        return [place.alias for place in others if place.options != self.options]
 
     def _notes(self) -> Notes:
         return self.app.runtime.results.store("results").notes

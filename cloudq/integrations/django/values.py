@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from cloudq.integrations.django.contract import Status, TaskError, TaskResult
+from cloudq.integrations.django.contract import InvalidTask, InvalidTaskBackend, Status, TaskError, TaskResult
 from cloudq.integrations.django.results import Kept
 
 _SUCCESSFUL = "SUCCESSFUL"
@@ -42,11 +42,19 @@ def task_result(kept: Kept, id_: str, task: Any) -> Any:
 
 
 def as_enqueued(task: Any, kept: Kept) -> Any:
-    """A task with what its send said of it."""
+    """A task with what its send said of it; as it is declared, where the settings don't allow that any more."""
     run_after = shown(kept.run_after)
-    if (task.priority, task.queue_name, task.run_after) == (kept.priority, kept.queue, run_after):
+    if (task.priority, task.queue_name, task.run_after, task.backend) == (
+        kept.priority,
+        kept.queue,
+        run_after,
+        kept.backend,
+    ):
         return task
-    return task.using(priority=kept.priority, queue_name=kept.queue, run_after=run_after)
+    try:
+        return task.using(priority=kept.priority, queue_name=kept.queue, run_after=run_after, backend=kept.backend)
+    except (InvalidTask, InvalidTaskBackend):
+        return task
 
 
 def shown(moment: datetime | None) -> datetime | None:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from cloudq import Retry
+
 try:
     from django.tasks import task
 except ImportError:  # Django 5.2
@@ -57,6 +59,19 @@ def odd() -> object:
     """Returns what isn't JSON."""
     ran.append("odd")
     return object()
+
+
+@task
+def says(text: str) -> None:
+    """Fails with these words."""
+    raise ValueError(text)
+
+
+@task(takes_context=True)
+def asks(context: Any) -> None:
+    """Asks for another attempt, once."""
+    if context.attempt == 1:
+        raise Retry
 
 
 not_a_task = print

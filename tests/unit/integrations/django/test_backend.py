@@ -11,7 +11,7 @@ import pytest
 
 import cloudq
 from cloudq.errors import PayloadError
-from cloudq.testing import run_all
+from cloudq.testing import in_memory, run_all
 from tests.projects.django_site.reports.names import NAMES
 from tests.unit.integrations.django.conftest import Make
 
@@ -95,23 +95,33 @@ def test_run_after_is_when_it_runs(make: Make) -> None:
     assert [now + timedelta(hours=1), datetime.combine(now + timedelta(days=9), time(12, 0), PARIS)] == messages
 
 
-def test_an_enqueue_is_not_held_back(make: Make) -> None:
-    """Django's contract: it is stored when it returns, whatever becomes of the transaction."""
+def test_an_enqueue_is_not_held_back(django_site: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Django's contract: it is stored when it returns, whatever becomes of the transaction, which holds other sends."""
     from django.db import transaction
+    from django.test import override_settings
 
+    from cloudq.default_app import default
+    from cloudq.integrations.django.atomic import open_here
+    from cloudq.integrations.django.contract import task_backends
     from tests.projects.django_site.reports import tasks
 
-    backend = make()
+    monkeypatch.setattr(default.runtime, "open_transaction", open_here)
 
     def rolled_back() -> None:
         with transaction.atomic():
+            assert not default.send("own", {}).stored
             tasks.add.enqueue(1)
-            assert 1 == backend.app.queue("default").stats().ready
+            task_backends["default"].enqueue_many([(tasks.add, [2], {}), (tasks.add, [3], {})])
+            assert 3 == default.queue("default").stats().ready
             raise LookupError
 
-    with pytest.raises(LookupError):
-        rolled_back()
-    assert 1 == len(run_all(backend.app).runs)
+    with (
+        override_settings(TASKS={"default": {"BACKEND": "cloudq.integrations.django.CloudqBackend"}}),
+        in_memory(default),
+    ):
+        with pytest.raises(LookupError):
+            rolled_back()
+        assert 3 == len(run_all(default).runs)
 
 
 def test_priorities_are_queues(make: Make) -> None:

@@ -6,6 +6,8 @@ import asyncio
 import threading
 from typing import Any
 
+import pytest
+
 from cloudq.testing import run_all
 from tests.unit.integrations.django.conftest import Make
 
@@ -30,14 +32,17 @@ def test_other_settings_have_another_app(make: Make) -> None:
     assert first._place.results is None
 
 
-def test_without_a_url_it_is_the_default_app(django_site: None) -> None:
+def test_without_a_url_it_is_the_default_app(django_site: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whose worker runs its own tasks besides. Of several back ends, a task's own declares it."""
     from django.test import override_settings
 
     from cloudq.default_app import default
+    from cloudq.integrations.django import place
     from cloudq.integrations.django.contract import task_backends
     from cloudq.testing import in_memory
     from tests.projects.django_site.reports import tasks
+
+    monkeypatch.setattr(place, "_places", {})  # so that the other one is the first
 
     ours = "cloudq.integrations.django.CloudqBackend"
     other = {"BACKEND": ours, "QUEUES": ["mail"]}
@@ -52,6 +57,22 @@ def test_without_a_url_it_is_the_default_app(django_site: None) -> None:
         assert ("default",) == default.tasks[tasks.add.module_path].queues
         run_all(default)
         assert [[1, None], [2, None]] == tasks.ran
+
+
+def test_back_ends_that_share_an_app_say_the_same(django_site: None) -> None:
+    """A message doesn't say by which of them it was sent."""
+    from django.test import override_settings
+
+    from cloudq.integrations.django.contract import task_backends
+
+    ours = "cloudq.integrations.django.CloudqBackend"
+    same, other = {"BACKEND": ours}, {"BACKEND": ours, "OPTIONS": {"results": True}}
+    with override_settings(TASKS={"default": same, "mail": same}):
+        assert [] == [error for alias in ("mail", "default") for error in task_backends[alias].check()]
+    with override_settings(TASKS={"default": same, "mail": other}):
+        assert [["cloudq.E105"]] * 2 == [
+            [error.id for error in backend.check()] for backend in map(task_backends.__getitem__, ("mail", "default"))
+        ]
 
 
 def test_the_end_is_told_from_a_loop_off_the_loop(django_site: None) -> None:

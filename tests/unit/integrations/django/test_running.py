@@ -120,6 +120,29 @@ def test_without_results_nobody_looks_at_what_it_returns(make: Make, told: list[
     assert ("finished", "odd", "SUCCESSFUL") == told[-1]
 
 
+def test_asking_for_another_attempt_is_no_error(make: Make, told: list[Any]) -> None:
+    """By `cloudq.Retry`: the next attempt has nothing to tell of the one before, but that there was one."""
+    from tests.projects.django_site.reports import tasks
+
+    backend = make(results=True)
+    id_ = tasks.asks.enqueue().id
+    assert ["Retried", "Acked"] == [type(run.outcome).__name__ for run in run_all(backend.app).runs]
+    result = backend.get_result(id_)
+    assert ([], 2, "SUCCESSFUL") == (result.errors, result.attempts, result.status)
+
+
+def test_a_secret_in_an_error_is_not_kept(make: Make) -> None:
+    """What `redact` masks in dead letters, it masks in results."""
+    from tests.projects.django_site.reports import tasks
+
+    backend = make(results=True)
+    id_ = tasks.says.enqueue("password=geheim").id
+    run_all(backend.app, delayed=False)
+    [error] = backend.get_result(id_).errors
+    assert "ValueError" in error.traceback
+    assert "geheim" not in error.traceback
+
+
 def test_a_receiver_that_fails_changes_nothing(make: Make) -> None:
     """A message that is stored is sent, and a task that ran has run, whoever listens."""
     from cloudq.integrations.django.contract import task_enqueued, task_finished, task_started

@@ -14,6 +14,7 @@ from cloudq.testing import in_memory
 
 FUNCTIONS = """
 import socket
+from posixpath import basename as basename  # which takes any text, and is nobody's job
 
 import cloudq
 from cloudq.testing import run_all as run_all

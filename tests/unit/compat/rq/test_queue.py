@@ -38,6 +38,14 @@ def test_a_job_is_called_with_its_arguments(jobs):
     assert queue
 
 
+def test_a_function_goes_to_every_queue_also_to_one_that_is_made_later(jobs):
+    """As in RQ, where a function belongs to none."""
+    queue, module = jobs
+    queue.enqueue(module.add, 1)
+    Queue("low", connection=queue.connection).enqueue(module.add, 2)
+    assert ["important", "low"] == [message.queue for message in sent(queue.connection)]
+
+
 def test_a_job_for_later_needs_no_scheduler(jobs):
     """By a span or a moment."""
     queue, module = jobs

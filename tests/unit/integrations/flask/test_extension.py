@@ -38,6 +38,7 @@ def test_the_configuration_is_the_apps_own_settings_in_capitals(app, tmp_path):
         CLOUDQ_DEFAULT_QUEUE="mail",
         CLOUDQ_LONGEST_DELAY=timedelta(days=2),
         CLOUDQ_STORE=None,
+        CLOUDQ_MIDDLEWARE=None,
         CLOUD="not ours",
     )
     queue = Cloudq(app=app)

@@ -14,6 +14,7 @@ from cloudq.cli.doctor.fault import Finding, Severity, Unchecked
 from cloudq.cli.doctor.functions_host import look_at_host
 from cloudq.cli.doctor.keeping import look_at_outbox, look_at_store
 from cloudq.cli.doctor.looks_at_aws import Amazon
+from cloudq.cli.doctor.looks_at_google import CloudRun
 from cloudq.cli.doctor.looks_at_queues import look_at_queues
 from cloudq.cli.doctor.machine import look_at_disk
 from cloudq.cli.doctor.pauses import paused
@@ -89,6 +90,7 @@ def _of_queues(app: App, queues: Sequence[str], *, works: bool) -> Iterator[Find
     """What is wrong with each queue, where its backend tells how it is set up; and with the ages of its messages."""
     looks = {looked.queue: looked for looked in look_at_queues(app, queues, needs_by_queue(app))}
     amazon = Amazon(app, app.clock) if any(looked.cloud is Cloud.AWS for looked in looks.values()) else None
+    run = CloudRun(app) if any(looked.cloud is Cloud.GOOGLE for looked in looks.values()) else None
     for queue in queues:
         looked = looks.get(queue)
         if looked is not None:
@@ -99,6 +101,8 @@ def _of_queues(app: App, queues: Sequence[str], *, works: bool) -> Iterator[Find
             yield from missing_permissions(app.driver(), looked, works=works)
             if amazon is not None:
                 yield from amazon.findings(looked)
+            if run is not None:
+                yield from run.findings(looked)
         yield from paused(app, queue, looked)
         oldest = _oldest(app, queue, looked) if amazon is None or looked is None else amazon.oldest_age(looked)
         if isinstance(oldest, Unchecked):

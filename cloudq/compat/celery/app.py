@@ -227,9 +227,14 @@ class Celery:
     def declare(self, task: Task) -> CloudqTask[..., Any]:
         """Declares one that came late: a part of its first use."""
         with self._lock:
-            for one in take_shared():
-                self._add(one)
-            return self._declare(task) if task._declared is None else task._declared
+            return self._declare(task)
+
+    def take_late(self) -> None:
+        """Declares tasks that were shared after all others were declared: a worker has to know them."""
+        with self._lock:
+            if self._finalized:
+                for task in take_shared():
+                    self._add(task)
 
     def _declare(self, task: Task) -> CloudqTask[..., Any]:
         if task._declared is None:

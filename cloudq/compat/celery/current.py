@@ -39,9 +39,12 @@ def current() -> Any:
 
 
 def share(task: Any) -> None:
-    """Keeps a task for the app that is current when it is first used."""
+    """Keeps a task for the app that is current when it is first used; one that has declared its tasks takes it now."""
     with _current.lock:
         _current.shared.append(task)
+        app = _current.app
+    if app is not None:
+        app.take_late()
 
 
 def take_shared() -> list[Any]:

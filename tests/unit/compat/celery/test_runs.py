@@ -132,13 +132,43 @@ def test_what_isnt_retried_is_dead_at_once(app, open_app) -> None:
 def test_a_predicate_says_what_becomes_of_it(app, open_app, error, ending) -> None:
     """Ignored is done, rejected is a dead letter."""
 
-    @app.task(name="t", autoretry_for=(LookupError,))
+    @app.task(name="t", autoretry_for=(Exception,), dont_autoretry_for=(TimeLimitExceeded,))
     def task():
         raise error
 
     ours, _ = open_app(app)
     task.delay()
     assert [ending] == ended(ours)
+
+
+def test_a_rejected_message_is_dead_for_its_reason(app, open_app) -> None:
+    """And not for an error of the task's."""
+
+    @app.task(name="t")
+    def task():
+        raise Reject("bad", requeue=False)
+
+    ours, _ = open_app(app)
+    task.delay()
+    (run,) = run_all(ours).runs
+    assert "rejected: bad" == run.outcome.reason
+
+
+def test_what_asks_for_a_retry_itself_isnt_retried_by_its_error(app, open_app) -> None:
+    """Though `autoretry_for` names all errors: its own countdown holds."""
+    times = []
+
+    @app.task(bind=True, name="t", autoretry_for=(Exception,), retry_backoff=500, retry_jitter=False)
+    def task(self):
+        times.append(ours.clock.now())
+        if len(times) == 1:
+            raise self.retry(countdown=7)
+
+    ours, clock = open_app(app)
+    began = clock.now()
+    task.delay()
+    assert ["retried", "succeeded"] == ended(ours)
+    assert [0, 7] == [(moment - began).total_seconds() for moment in times]
 
 
 def test_a_rejected_message_may_go_back(app, open_app) -> None:

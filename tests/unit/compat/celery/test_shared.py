@@ -20,8 +20,8 @@ def test_a_shared_task_is_of_the_app_that_is_current_then() -> None:
     assert current_app.main == "proj"
 
 
-def test_one_that_comes_late_is_declared_at_its_first_use() -> None:
-    """The app's others are already."""
+def test_one_that_comes_late_is_declared_at_once() -> None:
+    """As the app's others are by then: a worker has to know it."""
     app = Celery("proj", broker="memory://", task_always_eager=True)
     app.finalize()
 
@@ -29,5 +29,20 @@ def test_one_that_comes_late_is_declared_at_its_first_use() -> None:
     def task(a):
         return a
 
+    assert ["late"] == list(app.cloudq.tasks)
     assert 5 == task.delay(5).get()
-    assert "late" in app.tasks
+
+
+def test_one_whose_app_came_later_is_declared_at_its_first_use() -> None:
+    """Of the app that is current then."""
+    first = Celery("first", broker="memory://")
+    first.finalize()
+    Celery("second", broker="memory://", task_always_eager=True)
+
+    @shared_task(name="t")
+    def task(a):
+        return a
+
+    first.set_current()
+    assert 5 == task.apply((5,)).get()
+    assert task.app is first

@@ -201,6 +201,24 @@ def test_a_base_with_a_call_of_its_own_goes_around_each_run(app, open_app) -> No
     assert ["in", (5, 0, False), "in", (6, False, True)] == seen
 
 
+def test_a_direct_call_within_a_run_is_one(app) -> None:
+    """Though a `__call__` of the task's own leads to both."""
+    seen = []
+
+    class BySuper(Task):
+        def __call__(self, *args, **kwargs):
+            return super().__call__(*args, **kwargs)
+
+    @app.task(bind=True, name="t", base=BySuper)
+    def task(self, n):
+        seen.append((n, self.request.called_directly))
+        if n:
+            self(n - 1)
+
+    task.apply((1,))
+    assert [(1, False), (0, True)] == seen
+
+
 def test_a_test_may_push_a_request(app) -> None:
     """And call `run`, as with Celery."""
 

@@ -150,8 +150,10 @@ def of_process_and_context(context: Context) -> str: ...
 )
 def test_what_cannot_be_had_is_refused_at_the_start(mark, said) -> None:
     """Before a message is received; the error says where, and whose."""
+    app = App("memory://")
+    app.task("t")(task_with(mark))
     with pytest.raises(TaskDefinitionError, match=said) as refused:
-        plan(task_with(mark))
+        app.load()
     assert "of task 't'" in str(refused.value)
     assert "parameter 'one'" in str(refused.value)
     assert refused.value.hint

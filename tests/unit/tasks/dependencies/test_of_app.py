@@ -70,10 +70,12 @@ def test_blocks_may_be_nested_and_values_of_the_process_are_their_own(app) -> No
     assert "session of real engine" == task()
     with app.overriding({engine: fake_engine}):
         assert "session of fake engine" == task()
+        with app.overriding({len: len}):
+            assert "session of fake engine" == task()
         with app.overriding({session: lambda: "fake session"}):
             assert "fake session" == task()
-        assert [] == closed
-    assert ["engine"] == closed
+        assert ["engine"] == closed, "that of the block within"
+    assert ["engine"] * 2 == closed
     assert "session of real engine" == task()
 
 

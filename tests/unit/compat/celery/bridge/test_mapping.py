@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Annotated
 
 import pytest
@@ -139,6 +140,7 @@ def test_the_callers_headers_travel(app):
         written([1, 2], {"d": 4}),
         written(body=b"[[NaN, 2], {}, {}]"),
     ],
+    ids=map(str, count()),  # else the whole message
 )
 def test_arguments_that_dont_fit_stay(app, raw):
     """As they would be refused of a send."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -76,6 +77,7 @@ SIGNATURE = {"task": "shop.add", "args": [], "kwargs": {}, "options": {}}
         (written(content_type="application/x-python-serialize", body=b"\x80\x04."), Why.SERIALIZER),
         (written(headers={"compression": "zstd"}), Why.COMPRESSION),
     ],
+    ids=map(str, count()),  # else the whole message
 )
 def test_what_is_more_than_a_call_of_json_stays(raw, why):
     """Each with its own word."""
@@ -111,6 +113,7 @@ def test_what_is_more_than_a_call_of_json_stays(raw, why):
         written(headers={"retries": True}),
         written(headers={"retries": 2**40}),
     ],
+    ids=map(str, count()),
 )
 def test_what_isnt_celerys_stays(raw):
     """Whatever a stranger put into the queue is listed, and ends nothing."""

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from cloudq.core.clock import Clock
 from cloudq.default_app import default
 from cloudq.running.time_limits import ThreadTimeLimits
+from cloudq.tasks.hooks import Hooks
 from cloudq.tasks.registry import Registry
 
 # Hypothesis' own bounds go by the wall clock, and a busy machine is no fault of a test.
@@ -25,6 +26,10 @@ def no_tasks_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     registry = Registry()
     monkeypatch.setattr(default, "_registry", registry)
     monkeypatch.setattr(default.runtime, "_registry", registry)
+    # What a framework's integration puts around them, and has told of their ends.
+    monkeypatch.setattr(default.runtime, "edge_middleware", ())
+    monkeypatch.setattr(default.runtime, "carried_headers", None)
+    monkeypatch.setattr(default, "hooks", Hooks(default.dependencies.close))
 
 
 @pytest.fixture(autouse=True)

@@ -80,6 +80,14 @@ def databases(django_site: None, tmp_path: Path) -> Iterator[Any]:
         del connections.settings[alias]
 
 
+@pytest.fixture(autouse=True)
+def no_back_ends_of_other_tests(django_site: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A back end's place is the process's, and the default App's tasks are each test's own."""
+    from cloudq.integrations.django import place
+
+    monkeypatch.setattr(place, "_places", {})
+
+
 @pytest.fixture
 def make(django_site: None) -> Iterator[Make]:
     """Gives the back end `default` with these options, and nothing in its queues."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
@@ -12,12 +12,11 @@ from cloudq.cli.failures import FAILED
 from cloudq.cli.options import Debug, Json
 from cloudq.cli.output import note, table, write, write_json
 from cloudq.cli.parameters import Argument, Option
-from cloudq.compat.celery.report.findings import Finding, counted, together
-from cloudq.compat.celery.report.of_app import is_celery_app, of_app
-from cloudq.compat.celery.report.of_sources import of_source, source_files
-from cloudq.compat.celery.verdicts import Verdict
 from cloudq.discovery import load_module
 from cloudq.errors import ConfigurationError, kind_of
+
+if TYPE_CHECKING:  # the other commands start without it
+    from cloudq.compat.celery.report.findings import Finding
 
 CELERY_EXAMPLES: Final = (
     "cloudq migrate-report celery proj.celery:app",
@@ -26,9 +25,9 @@ CELERY_EXAMPLES: Final = (
 )
 _SHOWN: Final = 3
 _TITLES: Final = {
-    Verdict.REFUSED: "has no counterpart, and is refused by name",
-    Verdict.CHANGES: "is honoured, and changes its meaning",
-    Verdict.MAPS: "maps",
+    "REFUSED": "has no counterpart, and is refused by name",
+    "CHANGES": "is honoured, and changes its meaning",
+    "MAPS": "maps",
 }
 
 App = Annotated[
@@ -48,6 +47,9 @@ def celery(app: App = None, *, source: Sources = None, json: Json = False, _debu
     tasks are read from it. Calls, imports and the canvas are read from the sources, which aren't run. Nothing is
     connected to. Without an app only the sources are read. Exit code 1: something has no counterpart.
     """
+    from cloudq.compat.celery.report.findings import counted, together
+    from cloudq.compat.celery.report.of_app import of_app
+
     findings = [*(() if app is None else of_app(_loaded(app)))]
     folders = [Path(folder) for folder in source or ["."]]
     for folder in folders:
@@ -57,16 +59,19 @@ def celery(app: App = None, *, source: Sources = None, json: Json = False, _debu
             )
         findings += _of_folder(folder, declarations=app is None)
     found = together(findings)
+    counts = {verdict.name: count for verdict, count in counted(found).items()}
     if json:
         for one in found:
             write_json({**msgspec.to_builtins(one), "verdict": one.verdict.name.lower()})
     else:
-        _show(found)
-    if counted(found)[Verdict.REFUSED]:
+        _show(found, counts)
+    if counts["REFUSED"]:
         raise SystemExit(FAILED)
 
 
 def _loaded(spec: str) -> Any:
+    from cloudq.compat.celery.report.of_app import is_celery_app
+
     module, _, attribute = spec.partition(":")
     value: Any = load_module(module, Path.cwd())
     for part in (attribute or "app").split("."):
@@ -81,6 +86,8 @@ def _loaded(spec: str) -> Any:
 
 
 def _of_folder(folder: Path, *, declarations: bool) -> Iterator[Finding]:
+    from cloudq.compat.celery.report.of_sources import of_source, source_files
+
     for file in source_files(folder):
         shown = str(file)
         try:
@@ -89,15 +96,13 @@ def _of_folder(folder: Path, *, declarations: bool) -> Iterator[Finding]:
             note(f"note: {shown} isn't read: {error}")
 
 
-def _show(found: Sequence[Finding]) -> None:
-    counts = counted(found)
-    write(
-        f"{counts[Verdict.MAPS]} map, {counts[Verdict.CHANGES]} change their meaning, "
-        f"{counts[Verdict.REFUSED]} have no counterpart\n"
-    )
+def _show(found: Sequence[Finding], counts: Mapping[str, int]) -> None:
+    write(f"{counts['MAPS']} map, {counts['CHANGES']} change their meaning, {counts['REFUSED']} have no counterpart\n")
     for verdict, title in _TITLES.items():
         rows = [
-            (one.kind, one.name, len(one.places), one.ours, _places(one)) for one in found if one.verdict is verdict
+            (one.kind, one.name, len(one.places), one.ours, _places(one))
+            for one in found
+            if one.verdict.name == verdict
         ]
         if rows:
             write(f"\nWhat {title}\n\n")

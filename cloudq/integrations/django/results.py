@@ -142,6 +142,17 @@ class KeptResults:
         return written.version if isinstance(written, Written) else 0
 
 
+def check_kept(value: object) -> None:
+    """Refuses a value that can't be written into a note.
+
+    Raises:
+        TypeError: It is, or has within it, what isn't JSON: a key that is no text or number.
+        ValueError: It has a text that isn't Unicode.
+        RecursionError: It is too deep.
+    """
+    _ENCODER.encode(value)
+
+
 def workers(known: list[str], worker: str, attempt: int) -> list[str]:
     """Who ran each attempt, one name an attempt: Django counts them. Of some nobody is known."""
     before = [*known, *["unknown"] * attempt][: max(0, attempt - 1)]

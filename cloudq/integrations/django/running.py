@@ -13,7 +13,17 @@ from cloudq.core.outcome import Decided
 from cloudq.core.policy import DeadLetter, Retry
 from cloudq.integrations.django.contract import TaskContext, normalize_json, task_finished, task_started
 from cloudq.integrations.django.options import BackendOptions
-from cloudq.integrations.django.results import READY, RUNNING, SUCCESSFUL, Kept, KeptError, KeptResults, Seen, workers
+from cloudq.integrations.django.results import (
+    READY,
+    RUNNING,
+    SUCCESSFUL,
+    Kept,
+    KeptError,
+    KeptResults,
+    Seen,
+    check_kept,
+    workers,
+)
 from cloudq.integrations.django.values import as_enqueued, now, task_result
 from cloudq.tasks.async_libraries import in_a_thread
 from cloudq.tasks.context import Context
@@ -176,7 +186,8 @@ class Attempt:
         if self._results is not None:
             try:
                 value = normalize_json(value)
-            except (TypeError, ValueError) as error:
+                check_kept(value)  # keys that aren't texts, and halves of surrogate pairs, get as far as here
+            except (TypeError, ValueError, RecursionError) as error:
                 raise DeadLetter(f"what it returned can't be kept as its result: {error}") from error
         self._end(replace(self._kept, status=SUCCESSFUL, finished_at=now(), value=value))
 

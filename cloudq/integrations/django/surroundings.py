@@ -14,12 +14,14 @@ from zoneinfo import ZoneInfo
 
 from asgiref.sync import SyncToAsync
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import close_old_connections, connections
 from django.utils import timezone, translation
 
 from cloudq.app import App
 from cloudq.core.outcome import Outcome
+from cloudq.core.run_fields import RUN_FIELDS
 from cloudq.core.safe_log import SafeLogger
+from cloudq.errors import TimeLimitExceeded
 from cloudq.integrations.django.settings import in_force
 from cloudq.tasks.context import Context
 from cloudq.tasks.own_loop import connections_executor
@@ -41,13 +43,44 @@ def prepare(app: App) -> None:
 def around(context: Context) -> Generator[None, Outcome, Outcome]:
     """One run: on connections that aren't too old, in the language and time zone of the settings, or the sender's."""
     refresh_connections()
+    open_before = _in_transactions()
     _activate(context.headers)
     try:
         return (yield)
     finally:
         translation.deactivate()
         timezone.deactivate()
+        _throw_away(but=open_before)
         refresh_connections()
+
+
+def _in_transactions() -> frozenset[str]:
+    """The databases with an `atomic` block of this thread: that of a test that calls an edge itself, say."""
+    return frozenset(one.alias for one in connections.all(initialized_only=True) if one.in_atomic_block)
+
+
+def _throw_away(*, but: frozenset[str]) -> None:
+    """Closes and forgets this thread's connections that a task has left within a transaction, or may have.
+
+    Django neither ends such a transaction nor closes its connection, so that all that later tasks of the thread write
+    would be part of it, and never committed, though their messages are acknowledged. A time limit may strike while
+    `atomic()` begins or ends, and then neither Django nor the connection can say what state they are in.
+    """
+    if asyncio._get_running_loop() is not None:
+        return  # an async task's connections are in another thread, where no time limit strikes
+    fields = RUN_FIELDS.get(None)
+    was_cut = fields is not None and isinstance(fields.error, TimeLimitExceeded)
+    for connection in connections.all(initialized_only=True):
+        alias = connection.alias
+        if alias in but or not (was_cut or connection.in_atomic_block):
+            continue
+        if connection.in_atomic_block:
+            logger.error("a task left its transaction in database %r open: it is rolled back", alias)
+        try:
+            connection.close()
+        except Exception as error:  # noqa: BLE001 - a driver's own; nobody uses this connection again
+            logger.warning("a connection to database %r couldn't be closed: %s", alias, error)
+        del connections[alias]  # another one is made when it is asked for
 
 
 def refresh_connections() -> None:
@@ -59,7 +92,10 @@ def refresh_connections() -> None:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        close_old_connections()
+        try:
+            close_old_connections()
+        except Exception as error:  # noqa: BLE001 - a driver's own. The task is done: it isn't to run again for that
+            _log_unclosed(error)
         return
     _thread_of_the_orm().submit(close_old_connections).add_done_callback(_tell)
 
@@ -71,7 +107,11 @@ def _thread_of_the_orm() -> Any:
 
 def _tell(done: Future[None]) -> None:
     if (error := done.exception()) is not None:
-        logger.warning("old connections couldn't be closed: %s", error)
+        _log_unclosed(error)
+
+
+def _log_unclosed(error: BaseException) -> None:
+    logger.warning("old connections couldn't be closed: %s", error)
 
 
 def _carried() -> Mapping[str, str]:

@@ -61,6 +61,16 @@ def odd() -> object:
     return object()
 
 
+STRANGE: dict[str, Any] = {"key": {None: 1}, "half": "\ud800"}
+
+
+@task
+def strange(which: str) -> Any:
+    """Returns what Django takes for JSON, and no JSON can hold."""
+    ran.append(which)
+    return STRANGE[which]
+
+
 @task
 def says(text: str) -> None:
     """Fails with these words."""

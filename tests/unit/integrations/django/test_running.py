@@ -109,6 +109,18 @@ def test_a_result_that_is_not_json_is_a_failure_that_is_not_tried_again(make: Ma
     assert ("finished", "odd", "FAILED") == told[-1]
 
 
+@pytest.mark.parametrize("which", ["key", "half"])
+def test_a_result_that_no_note_can_hold_is_a_failure_that_is_not_tried_again(make: Make, which: str) -> None:
+    """Django's own normal form lets a key that is no text pass, and half of a surrogate pair."""
+    from tests.projects.django_site.reports import tasks
+
+    backend = make(results=True)
+    id_ = tasks.strange.enqueue(which).id
+    [run] = run_all(backend.app).runs
+    assert "DeadLettered" == type(run.outcome).__name__
+    assert ([which], "FAILED") == (tasks.ran, backend.get_result(id_).status)
+
+
 def test_without_results_nobody_looks_at_what_it_returns(make: Make, told: list[Any]) -> None:
     """So it may be anything."""
     from tests.projects.django_site.reports import tasks

@@ -123,6 +123,93 @@ class TestConnections:
         assert before is databases["one"].connection is not None
 
 
+class TestTransactionsLeftOpen:
+    @pytest.fixture
+    def write(self, app, databases) -> None:
+        """The task that runs next on the same thread, whose connection may live on."""
+        databases.settings["one"]["CONN_MAX_AGE"] = None
+
+        @app.task("write")
+        def write() -> None:
+            with databases["one"].cursor() as cursor:
+                cursor.execute("insert into effect values ('written')")
+
+        @app.task("end")
+        def end() -> None:
+            databases["one"].close()
+
+    def work_after(self, app: cloudq.App, first: str) -> None:
+        for name in (first, "write", "end"):
+            app.send(name)
+        work(app)
+
+    def test_what_later_tasks_write_is_committed(self, app, databases, write, caplog):
+        """Django would have it be part of the open transaction, and so of none that is ever committed."""
+        from django.db import transaction
+
+        @app.task("leave")
+        def leave() -> None:
+            transaction.atomic(using="one").__enter__()
+            with databases["one"].cursor() as cursor:
+                cursor.execute("insert into effect values ('left')")
+
+        self.work_after(app, "leave")
+        assert ["written"] == effects(databases)
+        assert ["a task left its transaction in database 'one' open: it is rolled back"] == [
+            record.getMessage() for record in caplog.records if record.name == "cloudq.django"
+        ]
+
+    def test_nor_are_they_part_of_one_that_a_time_limit_has_cut(self, app, databases, write):
+        """It may strike between the database's `begin` and Django's own note of it."""
+
+        @app.task("cut", retry=cloudq.RetryPolicy(retry=lambda _: False))
+        def cut() -> None:
+            databases["one"].ensure_connection()
+            databases["one"].connection.execute("begin")
+            raise cloudq.TimeLimitExceeded
+
+        self.work_after(app, "cut")
+        assert ["written"] == effects(databases)
+
+    def test_that_of_a_test_which_calls_an_edge_stays(self, databases):
+        """It was open before the run."""
+        from django.db import transaction
+
+        with transaction.atomic(using="one"):
+            connection = databases["one"]
+            run = surroundings.around(cloudq.Context(Message(id="1", task="t", queue="q")))
+            next(run)
+            run.close()
+            assert connection is databases["one"]
+            assert connection.in_atomic_block
+
+
+class TestDriversErrors:
+    def test_one_in_closing_fails_no_task_that_is_done(self, app, databases, caplog):
+        """It would run again for it."""
+        ran: list[int] = []
+
+        def gone() -> None:
+            raise OSError("gone away")
+
+        @app.task("done")
+        def done() -> None:
+            ran.append(1)
+            databases["one"].close_if_unusable_or_obsolete = gone
+
+        app.send("done")
+        work(app)
+        assert [1] == ran
+        assert "old connections couldn't be closed: gone away" in caplog.text
+
+
+def effects(databases: Any) -> list[str]:
+    """What is committed, as another connection sees it."""
+    with databases["one"].cursor() as cursor:
+        cursor.execute("select name from effect")
+        return [name for (name,) in cursor.fetchall()]
+
+
 class TestLanguage:
     @pytest.fixture
     def seen(self, app) -> list[tuple[str | None, str]]:

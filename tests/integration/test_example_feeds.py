@@ -12,6 +12,7 @@ FOLDER = Path(__file__).parents[2] / "docs/examples/feeds"
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # twelve programs, one after the other
 def test_the_readmes_commands_work_in_an_empty_folder(tmp_path: Path) -> None:
     """Real processes: a server of feeds, the commands of Flask, a worker, the dead letters, the example's own tests."""
     printed = carried_out(FOLDER, tmp_path, ports={"8001"})

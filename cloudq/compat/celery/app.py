@@ -128,10 +128,8 @@ class Celery:
         self.config_from_object(named, silent, force)
 
     def add_defaults(self, fun: Mapping[str, Any] | Callable[[], Mapping[str, Any]]) -> None:
-        """Settings beneath those that are set."""
-        for name, value in (fun() if callable(fun) else fun).items():
-            if name not in vars(self.conf)["_values"]:
-                self.conf[name] = value
+        """Settings beneath those that the program sets, and before those of `config_from_object`."""
+        self.conf.add_defaults(fun() if callable(fun) else fun)
 
     @property
     def timezone(self) -> tzinfo:

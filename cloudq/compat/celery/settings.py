@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from datetime import timedelta
 from importlib import import_module
@@ -32,6 +33,8 @@ _FOR_DECLARATIONS: Final = frozenset(
         *("task_soft_time_limit", "task_default_rate_limit", "task_default_priority"),
     }
 )
+# Who says it, the first before the others: the program, its `add_defaults`, the sources.
+_SET, _ADDED, _READ = range(3)
 _OLD: Final = ("BROKER_", "CELERY_", "CELERYD_", "CELERYBEAT_", "CELERYMON_")
 BACKENDS: Final = ("memory", "sqlite", "sqs", "cloudtasks", "servicebus")
 STORES: Final = ("memory", "sqlite", "redis", "rediss", "postgresql", "mysql", "dynamodb")
@@ -40,15 +43,16 @@ STORES: Final = ("memory", "sqlite", "redis", "rediss", "postgresql", "mysql", "
 class Settings(MutableMapping[str, Any]):
     """An app's settings, by attribute or by key. Names that Celery hasn't are the program's own.
 
-    Sources are read at the first look at a setting, as by Celery, so that Django's are complete.
+    Sources are read at the first look at a setting, as by Celery, so that Django's are complete. What the program sets
+    itself, by arguments of `Celery` or on `app.conf`, goes before them, whichever comes first; so does `add_defaults`.
     """
 
-    _values: dict[str, Any]
+    _values: ChainMap[str, Any]
     _sources: list[Callable[[], Mapping[str, Any]]]
     _declared: bool
 
     def __init__(self) -> None:
-        vars(self).update(_values={}, _sources=[], _declared=False)
+        vars(self).update(_values=ChainMap({}, {}, {}), _sources=[], _declared=False)
 
     def add(self, source: object, namespace: str | None) -> None:
         """Has settings read from an object, a mapping, or what a text names: `"proj.settings"`, `"a.b:c"`."""
@@ -61,7 +65,17 @@ class Settings(MutableMapping[str, Any]):
             ConfigurationError: One of them can't be read, or holds a setting that can't be honoured.
         """
         while self._sources:
-            self.update(self._sources.pop(0)())
+            for name, value in self._sources.pop(0)().items():
+                self._set(_READ, name, value)
+
+    def add_defaults(self, defaults: Mapping[str, Any]) -> None:
+        """Sets what the program doesn't set itself. As with Celery they go before what sources say.
+
+        Raises:
+            ConfigurationError: One of them can't be honoured.
+        """
+        for name, value in defaults.items():
+            self._set(_ADDED, name, value)
 
     def declared(self) -> None:
         """From now on what declarations go by is fixed."""
@@ -78,14 +92,22 @@ class Settings(MutableMapping[str, Any]):
         raise KeyError(name)
 
     def __setitem__(self, name: str, value: Any) -> None:
-        if self._declared and name in _FOR_DECLARATIONS and value != self.get(name):
+        self._set(_SET, name, value)
+
+    def _set(self, layer: int, name: str, value: Any) -> None:
+        hidden = any(name in above for above in self._values.maps[:layer])
+        if self._declared and name in _FOR_DECLARATIONS and not hidden and value != self.get(name):
             raise ConfigurationError(
                 f"Celery's setting {name!r} comes too late: the tasks are declared", hint="set it before the first send"
             )
-        self._values[name] = _checked(name, value)
+        self._values.maps[layer][name] = _checked(name, value)
 
     def __delitem__(self, name: str) -> None:
-        del self._values[name]
+        self.read()
+        if name not in self._values:
+            raise KeyError(name)
+        for layer in self._values.maps:
+            layer.pop(name, None)
 
     def __iter__(self) -> Iterator[str]:
         self.read()

@@ -111,7 +111,7 @@ class Queue:
         return self.count == 0
 
     def empty(self) -> None:
-        """Deletes all that wait in it."""
+        """Deletes all that wait in it, and unlike RQ those whose time hasn't come yet (`enqueue_in`, `enqueue_at`)."""
         self.connection.queue(self.name).purge()
 
     def fetch_job(self, job_id: str) -> Job | None:
@@ -170,7 +170,7 @@ class Queue:
         return self._call(func, (), given, {})
 
     def enqueue_many(self, job_datas: Iterable[Call], **refused: Any) -> list[Job]:
-        """Stores many jobs with few calls of the backend.
+        """Stores many jobs in this queue with few calls of the backend, whichever queue prepared them.
 
         Raises:
             OptionError: `pipeline` or `group_id` was given.
@@ -179,7 +179,9 @@ class Queue:
         for option, value in refused.items():
             if value is not None:
                 raise OptionError(f"{option} of enqueue_many can't be honoured", hint="leave it out")
-        return [Job(self.connection, sent) for sent in self.connection.send_many(job_datas)]
+        here: SendOptions = {"queue": self.name}
+        calls = (call.with_options(here) if isinstance(call, Call) else call for call in job_datas)
+        return [Job(self.connection, sent) for sent in self.connection.send_many(calls)]
 
     def _send(self, call: Call) -> Job:
         return Job(self.connection, self.connection.send(call))

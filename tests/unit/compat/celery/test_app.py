@@ -77,16 +77,16 @@ def test_a_worker_finds_the_app_that_it_stands_for(app) -> None:
 
 
 def test_settings_come_with_the_app(monkeypatch) -> None:
-    """As arguments, an object, a variable; later ones over earlier ones."""
+    """As arguments, an object, a variable; what the program says itself goes before what it names."""
     config = ModuleType("config_of_h")
     config.timezone = "UTC"
-    config.task_default_queue = "configured"
+    config.task_default_queue, config.task_ignore_result = "configured", False
     monkeypatch.setitem(sys.modules, config.__name__, config)
     monkeypatch.setenv("CONFIG_OF_H", config.__name__)
     app = Celery("proj", broker="memory://", task_default_queue="given", task_eager_propagates=True)
     app.config_from_envvar("CONFIG_OF_H")
     app.add_defaults({"task_ignore_result": True, "task_eager_propagates": False})
-    assert ("configured", True, True) == (
+    assert ("given", True, True) == (
         app.conf.task_default_queue,
         app.conf.task_ignore_result,
         app.conf.task_eager_propagates,

@@ -52,6 +52,24 @@ def test_a_module_has_them_in_lower_case(monkeypatch) -> None:
     assert "helper" not in read(module)
 
 
+@pytest.mark.parametrize("first", ["set", "read"])
+def test_what_the_program_sets_goes_before_what_it_names(first) -> None:
+    """As with Celery, whichever comes first: a test that sets task_always_eager sends nothing to the real broker."""
+    settings = Settings()
+    if first == "set":
+        settings.task_always_eager = True
+    settings.add({"CELERY_TASK_ALWAYS_EAGER": False, "CELERY_TIMEZONE": "Europe/Berlin"}, "CELERY")
+    settings.task_always_eager = True
+    settings.add_defaults({"task_always_eager": False, "timezone": "UTC"})
+    assert (True, "UTC") == (settings.task_always_eager, settings.timezone)
+    settings.add({"task_always_eager": False}, None)  # a further one that is read after a look
+    assert settings.task_always_eager
+    del settings["task_always_eager"]
+    assert settings.task_always_eager is False
+    with pytest.raises(KeyError):
+        del settings["task_always_eager"]
+
+
 def test_they_are_read_at_the_first_look() -> None:
     """Django's may not be complete before."""
     source = {"task_default_queue": "early"}

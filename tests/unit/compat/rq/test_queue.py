@@ -71,6 +71,15 @@ def test_many_are_stored_together(jobs):
         queue.enqueue_many(calls, pipeline=object())
 
 
+def test_many_go_to_the_queue_that_stores_them(jobs):
+    """As in RQ, where a prepared job belongs to no queue."""
+    queue, module = jobs
+    other = Queue("other", connection=queue.connection)
+    other.enqueue_many([queue.prepare_data(module.add, [1], ttl=60), other.prepare_data(module.add, [2])])
+    assert (0, 2) == (queue.count, other.count)
+    assert sent(queue.connection)[0].expires_at is not None
+
+
 def test_a_job_that_waits_for_longer_than_its_ttl_is_not_run(jobs):
     """As in RQ, where it is gone."""
     queue, module = jobs
@@ -168,8 +177,10 @@ def test_emptying_and_what_a_queue_has_not(jobs):
     """RQ's other attributes say what there is in their place."""
     queue, module = jobs
     queue.enqueue(module.add, 1)
+    queue.enqueue_in(timedelta(hours=1), module.add, 2)
     queue.empty()
-    assert 0 == queue.count
+    stats = queue.connection.queue(queue.name).stats()
+    assert (0, 0, 0) == (queue.count, stats.ready, stats.delayed)
     with pytest.raises(AttributeError, match="has no 'failed_job_registry'; hint: cloudq dlq list"):
         _ = queue.failed_job_registry
     with pytest.raises(AttributeError, match="cloudq's own handle"):

@@ -8,8 +8,11 @@ from typing import Any, ParamSpec
 import anyio
 from starlette import background
 
+from cloudq.core.safe_log import SafeLogger
 from cloudq.tasks.sent import Sent
 from cloudq.tasks.task import Call, Task
+
+logger = SafeLogger("cloudq")
 
 P = ParamSpec("P")
 
@@ -51,7 +54,8 @@ class BackgroundTasks(background.BackgroundTasks):
             What each send says, in order.
 
         Raises:
-            CloudqError: The first that couldn't be stored: see `App.asend`. The others are.
+            CloudqError: The first that couldn't be stored: see `App.asend`. Each that couldn't is logged by its task's
+                name, and none is kept for another `store`.
         """
         calls, self._calls = self._calls, []
         stored: list[Sent | None] = [None] * len(calls)
@@ -66,6 +70,8 @@ class BackgroundTasks(background.BackgroundTasks):
         async with anyio.create_task_group() as group:
             for place, call in enumerate(calls):
                 group.start_soon(send, place, call)
+        for place, error in sorted(failed.items()):  # of which one alone can be raised
+            logger.error("a call of %s wasn't stored: %s", calls[place].task.name, error)
         if failed:
             raise failed[min(failed)]
         return [sent for sent in stored if sent is not None]
@@ -77,7 +83,8 @@ class BackgroundTasks(background.BackgroundTasks):
             CloudqError: One couldn't be stored; the functions have run all the same.
         """
         try:
-            await self.store()
+            with anyio.CancelScope(shield=True):  # a client that hangs up has been answered, too
+                await self.store()
         finally:
             await super().__call__()
 
@@ -105,7 +112,8 @@ class BackgroundTask(background.BackgroundTask):
         """
         if self._call is None:
             await super().__call__()
-        else:
+            return
+        with anyio.CancelScope(shield=True):  # a client that hangs up has been answered, too
             await self._call.task.app.asend(self._call)
 
 

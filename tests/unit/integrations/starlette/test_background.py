@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
+import anyio
 import pytest
 from fastapi import Depends, FastAPI
 from starlette.applications import Starlette
@@ -127,6 +129,39 @@ def test_functions_run_though_a_call_was_not_stored() -> None:
     with shop.using(Down()), pytest.raises(BackendUnavailable), TestClient(web) as client:
         client.get("/")
     assert "plain" == events[-1]
+
+
+def test_every_call_that_was_not_stored_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """One error alone can be raised, and after the response nobody asks for the others; payloads aren't shown."""
+    tasks = BackgroundTasks()
+    tasks.add_task(welcome, 4711)
+    tasks.add_task(welcome, 4712)
+    with shop.using(Down()), pytest.raises(BackendUnavailable):
+        anyio.run(tasks)
+    assert 2 == caplog.text.count(f"a call of {welcome.name} wasn't stored: down")
+    assert "471" not in caplog.text
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_client_that_hangs_up_loses_nothing(tmp_path: Path, many: bool) -> None:
+    """It has its response; a server's middleware may cancel what still runs for it, be it the App's first send."""
+    app = App(f"sqlite:///{tmp_path}/q.db")
+
+    @app.task("welcome")
+    def welcome(user_id: int) -> None:
+        events.append(f"welcome {user_id}")
+
+    async def hung_up() -> None:
+        tasks: Any = BackgroundTasks() if many else BackgroundTask(welcome, 1)
+        if many:
+            tasks.add_task(welcome, 1)
+        with anyio.CancelScope() as client:
+            client.cancel()
+            await tasks()
+
+    anyio.run(hung_up)
+    assert 1 == app.queue("default").stats().ready
+    app.close()
 
 
 Tasks = Annotated[BackgroundTasks, Depends(background_tasks, scope="function")]

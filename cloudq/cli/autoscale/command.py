@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from cloudq.cli.choosing import Chosen, any_app, queues_of, tasks_app
 from cloudq.cli.options import AppSpec, Backend, Debug, duration, queue_name
 from cloudq.cli.output import note, write, write_bytes
 from cloudq.cli.parameters import Argument, Option
-from cloudq.cli.queue_needs import needs_of
+from cloudq.cli.queue_needs import Needs, needs_of
 from cloudq.core.url import parse_url
 from cloudq.errors import ConfigurationError, OptionError, nearest
 
@@ -79,7 +80,11 @@ def autoscale_config(
     ] = None,
     time_limit: Annotated[
         str | None,
-        Option("--time-limit", metavar="SECONDS", help="How long a task may take. Default: as the tasks declare."),
+        Option(
+            "--time-limit",
+            metavar="SECONDS",
+            help="How long a task without one may take. Default: as the tasks declare.",
+        ),
     ] = None,
     grace: Annotated[
         str | None,
@@ -118,6 +123,8 @@ def autoscale_config(
     with _chosen(app, backend, given) as chosen:
         queues_of(chosen, [queue])
         url = chosen.app.url
+        if given is not None:
+            refuse_shorter(chosen.app, queue, given)
         limit = longest_limit(chosen.app, queue) if given is None else given
     default_grace = _SHORT_GRACE if platform is Platform.CLOUDRUN else _GRACE
     default_least = 1 if platform is Platform.CLOUDWATCH else 0
@@ -156,8 +163,7 @@ def longest_limit(app: App, queue: str) -> timedelta:
     Raises:
         ConfigurationError: No task declares the queue, or one of them has no limit.
     """
-    handlers = app.runtime.handlers
-    needs = {one.queue: one for one in needs_of(handlers[task] for task in app.tasks)}
+    needs = _needs(app)
     hint = "--time-limit 10m; or @task(time_limit=timedelta(minutes=10))"
     if queue not in needs:
         raise ConfigurationError(
@@ -170,6 +176,27 @@ def longest_limit(app: App, queue: str) -> timedelta:
             f"task {found.unlimited[0]!r} has no time_limit, so how long a worker needs to end isn't known", hint=hint
         )
     return found.longest
+
+
+def refuse_shorter(app: App, queue: str, given: timedelta) -> None:
+    """Refuses a `--time-limit` within which a task of the queue may not have ended: a scale-in would kill it.
+
+    Raises:
+        OptionError: It is shorter than what a task declares.
+    """
+    found = _needs(app).get(queue)
+    declared = [] if found is None else [(limit, task) for task, limit in found.limits.items() if limit is not None]
+    longest, task = max(declared, default=(given, ""))
+    if longest > given:
+        raise OptionError(
+            f"--time-limit is shorter than the time_limit of task {task!r}: it would be killed when a worker goes",
+            hint=f"leave it out, or --time-limit {math.ceil(longest.total_seconds())}s",
+        )
+
+
+def _needs(app: App) -> dict[str, Needs]:
+    handlers = app.runtime.handlers
+    return {one.queue: one for one in needs_of(handlers[task] for task in app.tasks)}
 
 
 @contextmanager

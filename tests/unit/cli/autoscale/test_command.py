@@ -36,6 +36,16 @@ def test_a_task_without_a_limit_needs_one(cli, shop):
     assert "each task has a job of its own" in result.err
 
 
+def test_a_limit_shorter_than_a_tasks_own_is_refused(cli, shop):
+    """A worker that is scaled in would be killed in the middle of it. For tasks that have none it stands."""
+    arguments = ("autoscale-config", "keda", "--queue", "default", *IMAGE, "--app", "shop", "--backend", SQS)
+    refused = cli(*arguments, "--time-limit", "119s")
+    assert (2, "") == (refused.code, refused.out)
+    assert "shorter than the time_limit of task 'shop.report'" in refused.err
+    assert "--time-limit 120s" in refused.err
+    assert 0 == cli(*arguments, "--time-limit", "120s").code
+
+
 def test_a_queue_that_no_task_declares_is_refused(cli, shop):
     """With the name that may be meant."""
     result = cli("autoscale-config", "keda", "--queue", "defualt", *IMAGE, "--app", "shop", "--backend", SQS)

@@ -63,7 +63,9 @@ class Notes(Protocol):
         """What is there, after every write that ended before; `None` if nothing is, or it was kept for long enough."""
         ...
 
-    def write(self, name: str, text: bytes, *, after: int, keep: timedelta) -> Written | Note | None:
+    def write(
+        self, name: str, text: bytes, *, after: int, keep: timedelta, durable: bool = True
+    ) -> Written | Note | None:
         """Writes the note if the latest one is that of version `after`: in one step, with nothing between.
 
         Args:
@@ -71,6 +73,8 @@ class Notes(Protocol):
             text: The bytes, up to `LARGEST_NOTE`.
             after: The version that the caller has seen; 0 if it has seen that nothing is there.
             keep: For how long it is kept, from now. Then there is nothing.
+            durable: Whether it has to survive a loss of power, where the store itself may choose: SQLite flushes such a
+                write to the disk. Every write survives a killed process, and a later durable one takes it along.
 
         Returns:
             `Written`; else what is there instead, unchanged: a note, or `None` for nothing.

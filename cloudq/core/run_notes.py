@@ -186,7 +186,14 @@ class RunNotes:
                 return _Step(seen, does, record, 0 if note is None else note.version)
             # A wish mustn't have a message that is far ahead forgotten before it is due.
             span = max(kept_for(new.state, keep) + ahead, note.left if note and not new.state.is_final else _NO_TIME)
-            said = self._notes.write(name, _ENCODER.encode(new), after=note.version if note else 0, keep=span)
+            said = self._notes.write(
+                name,
+                _ENCODER.encode(new),
+                after=note.version if note else 0,
+                keep=span,
+                # A run that a loss of power has ended needs nobody to know that it had begun.
+                durable=call is not Call.START,
+            )
             if isinstance(said, Written):
                 return _Step(seen, does, new, said.version)
             note = said

@@ -85,12 +85,15 @@ class KeptResults:
     def add(self, id_: str, kept: Kept, *, ahead: timedelta = timedelta(0)) -> None:
         """Notes what was sent, unless a worker was faster. A store that fails is logged: the message is sent already.
 
+        A loss of power may take the note, as it may take one that an attempt begins: the message is there all the
+        same, and what becomes of it is noted.
+
         Args:
             id_: The message's id.
             kept: What is to be known of it.
             ahead: How far away its time is.
         """
-        self._write(id_, kept, after=0, keep=self._keep + ahead)
+        self._write(id_, kept, after=0, keep=self._keep + ahead, durable=False)
 
     def begin(self, id_: str, fresh: Kept, worker: str, attempt: int, now: datetime) -> Seen:
         """Notes that an attempt begins, and says what the attempt goes on from.
@@ -110,7 +113,7 @@ class KeptResults:
             last_attempted_at=now,
             workers=workers(known.workers, worker, attempt),
         )
-        return Seen(kept, self._write(id_, kept, after=version))
+        return Seen(kept, self._write(id_, kept, after=version, durable=False))
 
     def known(self, id_: str, fresh: Kept) -> Seen:
         """What is known of a message for a write that is to follow; a store that fails is logged.
@@ -130,12 +133,12 @@ class KeptResults:
         """Notes how an attempt ended, unless another one has begun meanwhile. Returns the version; 0: not noted."""
         return self._write(id_, replace(kept, errors=kept.errors[-_MOST_ERRORS:]), after=after)
 
-    def _write(self, id_: str, kept: Kept, *, after: int, keep: timedelta | None = None) -> int:
+    def _write(self, id_: str, kept: Kept, *, after: int, keep: timedelta | None = None, durable: bool = True) -> int:
         text = _ENCODER.encode(kept)
         if len(text) > LARGEST_NOTE:  # what it ends as is known all the same
             text = _ENCODER.encode(replace(kept, args=[], kwargs={}, value=None, errors=kept.errors[-1:]))
         try:
-            written = self._notes().write(_name(id_), text, after=after, keep=keep or self._keep)
+            written = self._notes().write(_name(id_), text, after=after, keep=keep or self._keep, durable=durable)
         except CloudqError as error:
             _log(id_, error)
             return 0

@@ -35,8 +35,11 @@ class MemoryNotes:
         with self._lock:
             return self._seen(name, self._clock.elapsed())
 
-    def write(self, name: str, text: bytes, *, after: int, keep: timedelta) -> Written | Note | None:
+    def write(
+        self, name: str, text: bytes, *, after: int, keep: timedelta, durable: bool = True
+    ) -> Written | Note | None:
         """Writes the note if the latest one is that of version `after`."""
+        del durable  # nothing is, here
         with self._lock:
             now = self._clock.elapsed()
             seen = self._seen(name, now)

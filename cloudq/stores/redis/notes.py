@@ -49,8 +49,11 @@ class RedisNotes:
             left=int(left) * _MICROSECOND,
         )
 
-    def write(self, name: str, text: bytes, *, after: int, keep: timedelta) -> Written | Note | None:
+    def write(
+        self, name: str, text: bytes, *, after: int, keep: timedelta, durable: bool = True
+    ) -> Written | Note | None:
         """Writes the note if the latest one is that of version `after`."""
+        del durable  # as the server is set up
         version = new_version()
         if self._run(self._write, name, after, version, keep // _MICROSECOND, text):
             return Written(version)

@@ -59,7 +59,9 @@ class SqliteNotes:
         digest = note_digest(self._namespace, name)
         return self._file.look(lambda cursor, now: _seen(cursor, digest, now))
 
-    def write(self, name: str, text: bytes, *, after: int, keep: timedelta) -> Written | Note | None:
+    def write(
+        self, name: str, text: bytes, *, after: int, keep: timedelta, durable: bool = True
+    ) -> Written | Note | None:
         """Writes the note if the latest one is that of version `after`."""
         digest, version = note_digest(self._namespace, name), new_version()
 
@@ -77,7 +79,7 @@ class SqliteNotes:
             )
             return Written(version)
 
-        return self._file.write(write, durable=True)
+        return self._file.write(write, durable=durable)
 
     def sweep(self, limit: int) -> int:
         """Removes up to `limit` notes that were kept for long enough, of all namespaces."""

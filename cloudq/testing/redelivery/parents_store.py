@@ -98,9 +98,11 @@ class _ParentsNotes:
         note: Note | None = self._call("notes.read", name=name.encode("utf-8", _ANY))
         return note
 
-    def write(self, name: str, text: bytes, *, after: int, keep: timedelta) -> Written | Note | None:
+    def write(
+        self, name: str, text: bytes, *, after: int, keep: timedelta, durable: bool = True
+    ) -> Written | Note | None:
         written: Written | Note | None = self._call(
-            "notes.write", name=name.encode("utf-8", _ANY), text=text, after=after, keep=keep
+            "notes.write", name=name.encode("utf-8", _ANY), text=text, after=after, keep=keep, durable=durable
         )
         return written
 

@@ -90,10 +90,17 @@ class StoreBench:
         return self.store.complete(key, token, result=result, keep=keep or self.keep)
 
     def write(
-        self, name: str, text: bytes, *, after: int, keep: timedelta | None = None, store: Store | None = None
+        self,
+        name: str,
+        text: bytes,
+        *,
+        after: int,
+        keep: timedelta | None = None,
+        store: Store | None = None,
+        durable: bool = True,
     ) -> Written | Note | None:
         """Tries to write a note."""
-        return (store or self.store).notes.write(name, text, after=after, keep=keep or self.keep)
+        return (store or self.store).notes.write(name, text, after=after, keep=keep or self.keep, durable=durable)
 
     def noted(self, name: str, text: bytes, *, after: int = 0, keep: timedelta | None = None) -> int:
         """The version of a note, whose write must succeed."""

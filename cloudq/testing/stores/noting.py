@@ -47,6 +47,15 @@ class Noting:
         assert note is not None
         assert note.text == text
 
+    def test_a_note_that_a_loss_of_power_may_take_is_there_for_all(self, bench: StoreBench) -> None:
+        """At once, as others are, and is followed as they are: what isn't flushed is written all the same."""
+        first = bench.write(NAME, b"begun", after=0, durable=False)
+        assert isinstance(first, Written)
+        assert bench.text(NAME) == b"begun"
+        assert isinstance(bench.write(NAME, b"of another", after=0, durable=False), Note)
+        bench.noted(NAME, b"done", after=first.version)
+        assert bench.text(NAME) == b"done"
+
     def test_the_first_one_wins(self, bench: StoreBench) -> None:
         """A writer that has seen nothing changes nothing where something is, and learns what that is."""
         version = bench.noted(NAME, b"first")

@@ -20,15 +20,19 @@ class Watched:
     def __init__(self, notes: Notes) -> None:
         self.notes = notes
         self.calls: list[str] = []
+        self.durable: list[bool] = []
         self.losing = False
 
     def read(self, name: str) -> Note | None:
         self.calls.append("read")
         return self.notes.read(name)
 
-    def write(self, name: str, text: bytes, *, after: int, keep: timedelta) -> Written | Note | None:
+    def write(
+        self, name: str, text: bytes, *, after: int, keep: timedelta, durable: bool = True
+    ) -> Written | Note | None:
         self.calls.append("write")
-        said = self.notes.write(name, text, after=after, keep=keep)
+        self.durable.append(durable)
+        said = self.notes.write(name, text, after=after, keep=keep, durable=durable)
         if self.losing:
             self.losing = False
             raise StoreUnavailable("the answer was lost")
@@ -60,6 +64,16 @@ def test_a_run_that_nobody_tracks_costs_two_writes(notes: Watched, runs: RunNote
     assert run.report(1, 2)
     assert run.end(RunState.SUCCEEDED, result=b"42")
     assert notes.calls == ["write"] * 3
+
+
+def test_a_loss_of_power_may_only_take_that_a_run_began(notes: Watched, runs: RunNotes) -> None:
+    """Which it has ended. What was sent, what somebody wished and how a run ended are kept."""
+    runs.track("1", "t")
+    run = started(runs, look=True)
+    runs.cancel("1")
+    assert notes.durable == [True, False, True]
+    assert run.end(RunState.SUCCEEDED)
+    assert all(notes.durable[3:])
 
 
 def test_a_sender_costs_one_write(notes: Watched, runs: RunNotes) -> None:
@@ -125,7 +139,9 @@ def test_a_note_that_changes_hands_too_fast_is_a_store_that_fails(notes: Watched
     assert note is not None
 
     class Contested(Watched):
-        def write(self, name: str, text: bytes, *, after: int, keep: timedelta) -> Written | Note | None:
+        def write(
+            self, name: str, text: bytes, *, after: int, keep: timedelta, durable: bool = True
+        ) -> Written | Note | None:
             del name, text, after, keep
             self.calls.append("write")
             return Note(text=note.text, version=new_version(), at=note.at, age=note.age, left=note.left)

@@ -55,7 +55,9 @@ class OnceTooLate(MemoryNotes):
 
     late = False
 
-    def write(self, name: str, text: bytes, *, after: int, keep: timedelta) -> Written | Note | None:
+    def write(
+        self, name: str, text: bytes, *, after: int, keep: timedelta, durable: bool = True
+    ) -> Written | Note | None:
         if not self.late:
             self.late = True
             super().write(name, b"7", after=after, keep=keep)
@@ -70,7 +72,9 @@ def test_where_somebody_was_faster_it_decides_anew() -> None:
 class AlwaysTooLate(MemoryNotes):
     """Somebody else is faster, each time."""
 
-    def write(self, name: str, text: bytes, *, after: int, keep: timedelta) -> Written | Note | None:
+    def write(
+        self, name: str, text: bytes, *, after: int, keep: timedelta, durable: bool = True
+    ) -> Written | Note | None:
         super().write(name, b"7", after=after, keep=keep)
         return self.read(name)
 

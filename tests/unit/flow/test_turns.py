@@ -76,7 +76,9 @@ class SlowNotes(MemoryNotes):
         super().__init__(clock)
         self.clock = clock
 
-    def write(self, name: str, text: bytes, *, after: int, keep: timedelta) -> Written | Note | None:
+    def write(
+        self, name: str, text: bytes, *, after: int, keep: timedelta, durable: bool = True
+    ) -> Written | Note | None:
         self.clock.advance(SECOND / 4)
         return super().write(name, text, after=after, keep=keep)
 

@@ -31,7 +31,9 @@ class Watched:
     def read(self, name: str) -> Note | None:
         return self.notes.read(name)
 
-    def write(self, name: str, text: bytes, *, after: int, keep: timedelta) -> Written | Note | None:
+    def write(
+        self, name: str, text: bytes, *, after: int, keep: timedelta, durable: bool = True
+    ) -> Written | Note | None:
         try:
             if self.fails:
                 raise StoreUnavailable("down")

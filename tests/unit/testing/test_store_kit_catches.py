@@ -260,9 +260,11 @@ class NotesOfNoVersion(MemoryNotes):
         time.sleep(0.02)  # the way
         return note
 
-    def write(self, name: str, text: bytes, *, after: int, keep: timedelta) -> Written | Note | None:
+    def write(
+        self, name: str, text: bytes, *, after: int, keep: timedelta, durable: bool = True
+    ) -> Written | Note | None:
         seen = super().read(name)
-        return super().write(name, text, after=seen.version if seen else 0, keep=keep)
+        return super().write(name, text, after=seen.version if seen else 0, keep=keep, durable=durable)
 
 
 class NotesOfNoAge(MemoryNotes):

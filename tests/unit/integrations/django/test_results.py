@@ -46,6 +46,24 @@ def test_from_its_send_to_its_end(kept: KeptResults) -> None:
     assert (SUCCESSFUL, [1]) == (ended.status, ended.value)
 
 
+def test_a_loss_of_power_may_only_take_what_has_no_end_yet(
+    kept: KeptResults, notes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message is still there, and notes itself anew; so only how an attempt ended has to be flushed to a disk."""
+    durable: list[bool] = []
+    write = notes.write
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        durable.append(options["durable"])
+        return write(*arguments, **options)
+
+    monkeypatch.setattr(notes, "write", watched)
+    kept.add("1", FRESH)
+    begun, version = kept.begin("1", FRESH, "w", 1, NOW)
+    kept.end("1", begun, after=version)
+    assert [False, False, True] == durable
+
+
 def test_a_worker_that_is_faster_than_the_sender_is_not_overwritten(kept: KeptResults) -> None:
     """What it noted is later."""
     kept.begin("1", FRESH, "w", 1, NOW)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from cloudq.core.notes import Note, Written
+from cloudq.sqlite_file.opening import FULL
 from cloudq.stores.sqlite import SqliteStore
 from cloudq.testing.clock import FakeClock
 
@@ -32,3 +35,11 @@ def test_a_name_that_is_not_unicode_is_one_of_its_own(store: SqliteStore) -> Non
     note = store.notes.read("\ud801")
     assert note is not None
     assert note.text == b"\\ud801"
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_only_what_must_survive_a_loss_of_power_is_flushed(store: SqliteStore, *, durable: bool) -> None:
+    """SQLite flushes its log at a commit with `synchronous=FULL` (2), and at none with NORMAL (1)."""
+    assert isinstance(store.notes.write("run", b"x", after=0, keep=DAY, durable=durable), Written)
+    [(level,)] = store._file._handle.database()._writer.execute("PRAGMA synchronous")
+    assert durable is (level == FULL)

@@ -31,6 +31,10 @@ _SENDS: Final = frozenset({"apply_async", "send_task", "apply_async_on_commit"})
 _APPS: Final = frozenset({"app", "celery", "celery_app", "current_app"})
 _POOLS: Final = frozenset({"callback", "error_callback", "func", "kwds"})  # multiprocessing's apply_async
 _SIGNATURES: Final = frozenset({"s", "si", "signature", "subtask"})
+_CALLBACKS: Final = frozenset({"link", "link_error", "on_error"})
+_OF_A_SIGNATURE: Final = frozenset({"args", "kwargs", "options", "immutable"})
+# An app's object doesn't tell whether somebody asked for it: it is what Celery does anyway, and not what is done here.
+_UNTOLD: Final = frozenset({"acks_late"})
 _OF_A_RETRY: Final = frozenset({"exc", "countdown", "eta", "max_retries", "throw"})
 
 
@@ -117,7 +121,8 @@ class _Reader:
         yield from self._options(function, given, at)
         of = ast.unparse(function.value)
         by_module = function.attr in _CANVAS and of in {"celery", "celery.canvas"}
-        if by_module or (function.attr in {"chunks", "starmap"} and self._has_celery):
+        on_many = function.attr in {"chunks", "starmap"} and self._has_celery
+        if by_module or on_many or (function.attr in _CALLBACKS and _is_signature(function.value)):
             yield found("canvas", function.attr, _NO_CANVAS, at)
         elif function.attr == "connect" and of.endswith(("on_after_configure", "on_after_finalize")):
             yield found("app", of.rpartition(".")[2], _NO_BEAT, at)
@@ -129,6 +134,12 @@ class _Reader:
         if function.attr in _SENDS and not _POOLS & given.keys():
             for name, value in given.items():
                 yield judged("call", CALL_OPTIONS, name, value, at)
+        elif function.attr == "set" and _is_signature(function.value):
+            for name in given.keys() - _OF_A_SIGNATURE:
+                yield judged("call", CALL_OPTIONS, name, given[name], at)
+        elif function.attr in {"signature", "subtask"} and self._has_celery:
+            for name in (given.keys() & CALL_OPTIONS.keys()) - _OF_A_SIGNATURE:
+                yield judged("call", CALL_OPTIONS, name, given[name], at)
         elif function.attr == "retry" and (_is_self(function.value) or _OF_A_RETRY & given.keys()):
             for name, value in given.items():
                 entry = RETRY_OPTIONS.get(name, _STAYS)
@@ -149,11 +160,13 @@ class _Reader:
 
     def _declared(self, node: ast.FunctionDef | ast.AsyncFunctionDef, decorator: ast.expr) -> Iterator[Finding]:
         """A task: its options, unless the app's object has told them, and what its body asks of `self`."""
+        for word in decorator.keywords if isinstance(decorator, ast.Call) else ():
+            value = _value(word.value)
+            told = not self._declarations and not (word.arg in _UNTOLD and value is False)
+            if word.arg is not None and word.arg in TASK_OPTIONS and not told:
+                yield judged("task option", TASK_OPTIONS, word.arg, value, self._at(node))
         if self._declarations:
             yield found("task", "task", _A_TASK, self._at(node))
-            for word in decorator.keywords if isinstance(decorator, ast.Call) else ():
-                if word.arg is not None and word.arg in TASK_OPTIONS:
-                    yield judged("task option", TASK_OPTIONS, word.arg, _value(word.value), self._at(node))
             if node.args.vararg is not None:
                 yield found("task", "*args", _NO_ANY, self._at(node))
             if isinstance(node, ast.AsyncFunctionDef):

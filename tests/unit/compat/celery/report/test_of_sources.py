@@ -43,6 +43,11 @@ def ask(tmp_path):
         ("g([a.s()])", "canvas", "g", "REFUSED"),
         ("celery.chord([a.s()])(b.s())", "canvas", "chord", "REFUSED"),
         ("a.s() | b.s()", "canvas", "chain", "REFUSED"),
+        ("a.s().set(link=b)", "call", "link", "REFUSED"),
+        ("a.si().set(queue='q', immutable=True)", "call", "queue", "MAPS"),
+        ("a.subtask(kwargs=k, task_id=i)", "call", "task_id", "REFUSED"),
+        ("a.signature((1,), link_error=b)", "call", "link_error", "REFUSED"),
+        ("a.s().on_error(b)", "canvas", "on_error", "REFUSED"),
         ("a.chunks(items, 10)", "canvas", "chunks", "REFUSED"),
         ("cel.control.revoke(id)", "app", "control.revoke", "REFUSED"),
         ("app.control.revoke(id)", "app", "control.revoke", "REFUSED"),
@@ -77,6 +82,14 @@ def test_what_only_looks_like_it_is_none(ask, source) -> None:
     assert set() == ask(source)
 
 
+@pytest.mark.parametrize("declarations", [True, False])
+def test_an_early_acknowledgement_that_is_asked_for_is_found(ask, declarations) -> None:
+    """Also where an app tells: in its object it looks like Celery's default."""
+    source = "@app.task(acks_late=False)\ndef t(a): ...\n"
+    assert ("task option", "acks_late", "REFUSED", "2") in ask(source, declarations=declarations)
+    assert set() == ask(source.replace("False", "True"))
+
+
 def test_a_task_is_read_where_no_app_tells(ask) -> None:
     """Its options, its parameters, and what its body asks of itself."""
     source = """
@@ -91,7 +104,11 @@ def test_a_task_is_read_where_no_app_tells(ask) -> None:
     @periodic_task(run_every=10)
     def h(): ...
     """
-    body = {("task", "self.update_state", "REFUSED", "4"), ("request", "request.retries", "CHANGES", "5")}
+    body = {
+        ("task option", "acks_late", "REFUSED", "3"),  # of which no app tells
+        ("task", "self.update_state", "REFUSED", "4"),
+        ("request", "request.retries", "CHANGES", "5"),
+    }
     assert body == ask(source)
     assert body | {
         ("task", "task", "MAPS", "3"),

@@ -1,5 +1,7 @@
 """The app of the project that has tasks of Django's own."""
 
+from pathlib import Path
+
 from django.apps import AppConfig
 
 
@@ -8,3 +10,4 @@ class ReportsConfig(AppConfig):
 
     name = "tests.projects.django_site.reports"
     label = "reports"
+    path = str(Path(__file__).parent)  # said, as another checkout may be on sys.path beside this one

@@ -1,5 +1,7 @@
 """The app of the project that has tasks."""
 
+from pathlib import Path
+
 from django.apps import AppConfig
 
 
@@ -8,3 +10,4 @@ class ShopConfig(AppConfig):
 
     name = "tests.projects.django_site.shop"
     label = "shop"
+    path = str(Path(__file__).parent)  # said, as another checkout may be on sys.path beside this one

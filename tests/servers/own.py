@@ -79,16 +79,29 @@ class Server:
         self.folder = Path(tempfile.mkdtemp(prefix="cloudq-server-"))
         self.folder.chmod(0o755)
         self._user = NOBODY if os.geteuid() == 0 else None
-        data = self.folder / "data"
-        data.mkdir()
+        data, temporary = self.folder / "data", self.folder / "tmp"
+        for made in (data, temporary):
+            made.mkdir()
         if self._user:
-            shutil.chown(self.folder, self._user)
-            shutil.chown(data, self._user)
+            for one in (self.folder, data, temporary):
+                shutil.chown(one, self._user)
+        # Of its own: a MariaDB that starts removes the temporary tables of all others from a folder that it shares.
+        environment = {**os.environ, "TMPDIR": str(temporary)}
         self._log = (self.folder / "log").open("wb")
         if first := prepare(data):
-            subprocess.run(
-                first, user=self._user, check=True, stdout=self._log, stderr=self._log, cwd=data, timeout=PATIENCE
-            )
+            try:
+                subprocess.run(
+                    first,
+                    user=self._user,
+                    check=True,
+                    stdout=self._log,
+                    stderr=self._log,
+                    cwd=data,
+                    env=environment,
+                    timeout=PATIENCE,
+                )
+            except (OSError, subprocess.SubprocessError) as error:
+                raise RuntimeError(f"the server's folder wasn't made: {error}: {self._said()}") from error
         if settle:
             settle(data)
         self.process = subprocess.Popen(
@@ -98,14 +111,16 @@ class Server:
             stderr=self._log,
             stdin=subprocess.DEVNULL,
             cwd=data,
+            env=environment,
             preexec_fn=_end_with_parent,  # noqa: PLW1509 - it takes no lock and imports nothing
         )
         until = time.monotonic() + PATIENCE
         while not ready(data):
             if self.process.poll() is not None or time.monotonic() > until:
-                said = (self.folder / "log").read_text(errors="replace")[-2000:]
-                self.close()
-                raise RuntimeError(f"the server didn't start: {said}")
+                self.go_on()
+                self.process.kill()
+                self.process.wait(20)
+                raise RuntimeError(f"the server didn't start: {self._said()}")
             time.sleep(0.05)
 
     def stop(self) -> None:
@@ -123,6 +138,13 @@ class Server:
             for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
                 with suppress(ProcessLookupError):
                     os.kill(int(child), number)
+
+    def _said(self) -> str:
+        """The end of what it said. Nothing is left of it then."""
+        self._log.close()
+        said = (self.folder / "log").read_text(errors="replace")[-2000:]
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return said
 
     def close(self) -> None:
         """Ends it, and removes its folder."""

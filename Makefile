@@ -17,6 +17,7 @@ COMPATIBILITY := $(VENV)/compatibility
 COMPATIBILITY_STAMP := $(COMPATIBILITY)/.stamp
 DJANGO6_STAMP := $(VENV)/.stamp-django6
 VENV_STAMP := $(VENV)/.stamp-venv
+# Quiet twice: an error is shown, a warning about the machine's own pip settings is not.
 PIP := $(BIN)/python -m pip install --quiet --quiet --no-input --disable-pip-version-check
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file docs/mkdocs/mkdocs.yml
 # Four processes more than CI has cores, as the long tests wait: half of the cores' time is left with four. Each has its own
@@ -153,10 +154,11 @@ $(VENV_STAMP): pyproject.toml
 	fi
 	@touch $(VENV_STAMP)
 
-# Quiet twice: an error is shown, a warning about the machine's own pip settings is not.
+# By uv: where OpenTelemetry's packages come out one after the other, pip tries hundreds of pairs of them, for minutes.
 $(STAMP): pyproject.toml | $(VENV_STAMP)
 	@echo "installing cloudq and its development tools into $(VENV)"
-	@$(PIP) --editable '.[dev]'
+	@$(PIP) 'uv>=0.9.6'
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable '.[dev]'
 	@touch $(STAMP)
 
 # The development tools hold all that the demos need. Nothing is compiled in advance: a demo imports a part of it, once.

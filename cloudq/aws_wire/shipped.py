@@ -15,7 +15,15 @@ from functools import partial
 from itertools import chain
 from operator import attrgetter, is_
 from time import monotonic
-from types import FunctionType, MethodType
+from types import (
+    BuiltinFunctionType,
+    ClassMethodDescriptorType,
+    FunctionType,
+    MethodDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    WrapperDescriptorType,
+)
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import botocore.auth
@@ -77,6 +85,11 @@ _TLS_POOL: Final = vars(botocore.awsrequest.AWSHTTPSConnectionPool)
 _SOCKET: Final = vars(socket)
 _TLS: Final = vars(ssl)
 
+# Of what is written in C. Not by their module: the wrappers of wrapt before 2 say that theirs is `builtins`, too.
+_IN_C: Final = (
+    *(BuiltinFunctionType, MethodDescriptorType, ClassMethodDescriptorType),
+    *(MethodWrapperType, WrapperDescriptorType),
+)
 # Where these keep the function that they call.
 _HOLDERS: Final = {staticmethod: "__func__", classmethod: "__func__", MethodType: "__func__", partial: "func"}
 
@@ -175,7 +188,9 @@ def is_shipped(value: Any) -> bool:
         return all(is_shipped(one) for one in (value.fget, value.fset, value.fdel))
     if kind is FunctionType or issubclass(kind, type):
         return _home(value).partition(".")[0] in _HOMES
-    return not callable(value) or kind.__module__.partition(".")[0] in _HOMES  # or written in C: of `builtins`
+    if issubclass(kind, _IN_C) or not callable(value):
+        return True
+    return (home := kind.__module__.partition(".")[0]) != "builtins" and home in _HOMES
 
 
 def _as_now(client: Any) -> Callable[[], bool]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DEV = "pip --editable .[dev]"
+DEV = "pip uv>=0.9.6"  # by which the rest is installed
 CORE = "pip --no-compile --editable ."
 
 

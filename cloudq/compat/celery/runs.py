@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import traceback as tracebacks
 from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature, signature
@@ -16,9 +15,10 @@ from cloudq.compat.celery.request import of_delivery, of_eager, request_of, runn
 from cloudq.compat.celery.result import EagerResult
 from cloudq.compat.celery.retrying import asked, backoff
 from cloudq.core import policy
+from cloudq.core.safe_log import SafeLogger
 from cloudq.tasks.context import Context
 
-logger: Final = logging.getLogger("cloudq.compat.celery")
+logger = SafeLogger("cloudq.compat.celery")
 # Of the leading parameter, which no task of a program's own has.
 _CONTEXT: Final = "_cloudq_context"
 

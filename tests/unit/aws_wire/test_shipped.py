@@ -174,6 +174,13 @@ def test_what_was_replaced_before_is_seen_too(
     assert watch.foreign() is None
 
 
+def test_what_says_that_it_is_a_builtin_is_foreign() -> None:
+    """The types that wrapt before 2 has in C say that their module is `builtins` (seen in 1.17.3)."""
+    kind = type("FunctionWrapper", (), {"__module__": "builtins", "__call__": lambda self: None})
+    assert not shipped.is_shipped(kind())
+    assert all(shipped.is_shipped(one) for one in (len, "".join, str.join, object.__init__, dict.fromkeys, [].__len__))
+
+
 def test_what_is_taken_for_a_function_is_named_by_what_is_called(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrapper claims to be what it wraps, its module too."""
     replaced(monkeypatch, (botocore.client.BaseClient, "_make_api_call"), REPLACEMENTS["wrapt"])

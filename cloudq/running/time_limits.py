@@ -7,6 +7,7 @@ import heapq
 import itertools
 import platform
 import signal
+import sys
 import threading
 from contextlib import AbstractContextManager
 from datetime import timedelta
@@ -43,6 +44,10 @@ class _Expired(TimeLimitExceeded):
         guard = interrupter()
         if isinstance(guard, _Guard):
             guard.arrived = True
+
+
+class _Nothing(BaseException):
+    """Arrives in place of what was taken back."""
 
 
 class ThreadTimeLimits:
@@ -153,7 +158,7 @@ class _Guard:
                 with self._limits.lock:
                     self.closed = True
                     if self.fired:
-                        _raise_in(self._thread, None)
+                        _take_back(self._thread)
                 set_interrupter(self._before)
                 break
             except _Expired:
@@ -176,7 +181,7 @@ class _Guard:
         """Keeps the error from now on, also one that is on its way."""
         with self._limits.lock:
             if not self._held and self.fired and not self.arrived:
-                _raise_in(self._thread, None)
+                _take_back(self._thread)
                 self._kept = True
             self._held += 1
 
@@ -189,6 +194,27 @@ class _Guard:
                 self._kept = False
         if raised:
             raise _Expired
+
+
+def _take_back(thread: int) -> None:
+    """Takes back what was fired at this thread and hasn't arrived.
+
+    CPython before 3.13 keeps looking for an error from then on, in all threads, until one arrives: each call and each
+    loop gets slower, and on 3.11 a function that is traced (`sys.settrace`: debuggers, coverage) never begins. So one
+    arrives, here.
+    """
+    _raise_in(thread, None)
+    if sys.version_info >= (3, 13):
+        return
+    try:
+        _raise_in(thread, _Nothing)
+        for _ in range(10):
+            pass  # it arrives in one of these steps, if it hasn't
+    except _Nothing:
+        pass
+    except BaseException:  # of a signal's handler: that one came first
+        _raise_in(thread, None)
+        raise
 
 
 def _raise_in(thread: int, kind: type[BaseException] | None) -> None:

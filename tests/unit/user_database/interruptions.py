@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any, Self
 
+from tests.unit.tracing import clear_taken_back_errors
+
 
 class Interrupted(BaseException):
     """A time limit's error."""
@@ -19,6 +21,7 @@ class Interruption:
         self.hit = False
 
     def __enter__(self) -> Self:
+        clear_taken_back_errors()
         sys.settrace(self.call)
         return self
 

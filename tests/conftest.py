@@ -74,7 +74,10 @@ def django_site() -> None:
     the command line would take any folder for a part of the project, here and in programs that tests start.
     """
     import django
+    from django.conf import settings
 
+    if settings.configured:
+        pytest.fail("a test of this process has given Django settings of its own: it is to use this fixture instead")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DJANGO_SETTINGS_MODULE", "tests.projects.django_site.settings")
         django.setup()

@@ -215,16 +215,10 @@ def test_a_session_that_is_committed_within_the_block(app: App, path: Path) -> N
     engine.dispose()
 
 
-def test_django_s_atomic_block(app: App, path: Path) -> None:
+def test_django_s_atomic_block(app: App, path: Path, django_site: None) -> None:
     """An inner one that is undone takes its sends along; without a block nothing is stored."""
-    pytest.importorskip("django")
-    from django.apps import apps
-    from django.conf import settings
     from django.db import connections, transaction
 
-    if not settings.configured:
-        settings.configure()
-    apps.populate(())
     own = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(path)}
     connections.settings["shop"] = connections.configure_settings({"default": {}, "shop": own})["shop"]
     try:

@@ -17,6 +17,7 @@ from cloudq.queues import opening
 from cloudq.queues.opening import open_driver
 from cloudq.worker.service import Worker
 from cloudq.worker.settings import WorkerSettings
+from tests.imports import forget
 
 
 @pytest.mark.parametrize(
@@ -162,8 +163,7 @@ def test_sqs_without_a_region_is_refused(monkeypatch, tmp_path):
 
 def test_a_missing_sdk_says_what_to_install(monkeypatch):
     """Without botocore, what to install is said instead of a traceback."""
-    for name in [name for name in sys.modules if name.startswith("cloudq.drivers.sqs")]:
-        monkeypatch.delitem(sys.modules, name)
+    forget(monkeypatch, "cloudq.drivers.sqs")
     monkeypatch.setitem(sys.modules, "botocore.session", None)
     with pytest.raises(ConfigurationError, match="isn't installed") as caught:
         open_driver("sqs://eu-west-1", SYSTEM_CLOCK)
@@ -252,8 +252,7 @@ def test_the_parameters_of_an_installed_driver_are_checked_like_ours(acme):
 
 def test_a_backend_that_is_not_installed_names_its_extra(monkeypatch):
     """The opener is there without the SDK, and says what to install."""
-    for name in [name for name in sys.modules if name.startswith("cloudq.drivers.cloud_tasks")]:
-        monkeypatch.delitem(sys.modules, name)
+    forget(monkeypatch, "cloudq.drivers.cloud_tasks")
     monkeypatch.setitem(sys.modules, "google.cloud.tasks_v2", None)
     with pytest.raises(ConfigurationError, match="isn't installed") as caught:
         open_driver("cloudtasks://my-project/europe-west1?target=https://w/", SYSTEM_CLOCK)

@@ -12,6 +12,7 @@ from prometheus_client import values
 from cloudq.app import App
 from cloudq.errors import ConfigurationError
 from cloudq.running.counting import metrics_of
+from tests.imports import forget
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def test_what_the_app_does_is_counted(app: App) -> None:
 def test_without_the_library_it_says_what_to_install(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is an extra."""
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    monkeypatch.delitem(sys.modules, "cloudq.telemetry.prometheus", raising=False)
+    forget(monkeypatch, "cloudq.telemetry.prometheus")
     with pytest.raises(ConfigurationError, match="prometheus_client") as caught:
         metrics_of(app)
     assert "pip install 'cloudq[prometheus]'" == caught.value.hint

@@ -16,6 +16,7 @@ from cloudq.stores import opening
 from cloudq.stores.memory import MemoryStore
 from cloudq.stores.opening import open_store
 from cloudq.testing.clock import FakeClock
+from tests.imports import forget
 
 HIDDEN = "hunter2"
 KEY = ClaimKey("billing.charge", "order-1")
@@ -78,9 +79,8 @@ def test_a_missing_package_is_named_with_its_extra(
     url: str, module: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And no password with it."""
-    for name in [name for name in sys.modules if name.split(".")[0] == module or name.startswith("cloudq.stores.")]:
-        if name != "cloudq.stores.opening":
-            monkeypatch.delitem(sys.modules, name)
+    forget(monkeypatch, module)
+    forget(monkeypatch, "cloudq.stores", but="cloudq.stores.opening")
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ConfigurationError, match=f"needs the module '{module}.*'") as raised:
         open_store(url, namespace="app")

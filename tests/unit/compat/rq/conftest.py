@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +10,7 @@ import pytest
 
 from cloudq.compat.rq import Connection, Queue
 from cloudq.testing import in_memory
+from tests.imports import imported_within
 
 FUNCTIONS = """
 import socket
@@ -52,12 +52,12 @@ class Shop:
 
 
 @pytest.fixture
-def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """`rq_functions`, as any import finds it."""
     (tmp_path / "rq_functions.py").write_text(FUNCTIONS)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
-    return __import__("rq_functions")
+    with imported_within(tmp_path):
+        yield __import__("rq_functions")
 
 
 @pytest.fixture

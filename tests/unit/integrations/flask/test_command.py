@@ -13,6 +13,7 @@ from flask.cli import FlaskGroup
 
 import cloudq
 from cloudq.integrations.flask import Cloudq, command
+from tests.imports import imported_within
 
 ROOT = Path(__file__).parents[4]
 WEB = """
@@ -66,10 +67,9 @@ def test_all_words_are_the_command_lines_own(became, tmp_path, monkeypatch):
     """Options too, help among them; and who makes the App is told by the environment, as children need it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
     (tmp_path / "web_of_command.py").write_text(WEB)
     words = ["worker", "--queue", "mail=5", "--burst", "--help"]
-    with pytest.raises(Became):
+    with imported_within(tmp_path), pytest.raises(Became):
         FlaskGroup().main(["--app", "web_of_command", "cloudq", *words], standalone_mode=False)
     [(called, environment)] = became
     assert [sys.executable, "-m", "cloudq", *words] == called

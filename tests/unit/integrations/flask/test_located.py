@@ -11,6 +11,7 @@ from cloudq.discovery import load_app
 from cloudq.errors import ConfigurationError
 from cloudq.integrations.flask import located
 from cloudq.integrations.flask.command import APP_SPEC
+from tests.imports import imported_within
 
 SHOP = """
 import cloudq
@@ -35,9 +36,9 @@ def create_app(default_queue="default"):
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
     monkeypatch.delenv("FLASK_APP", raising=False)
-    return tmp_path
+    with imported_within(tmp_path):
+        yield tmp_path
 
 
 @pytest.mark.parametrize(

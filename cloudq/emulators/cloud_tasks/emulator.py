@@ -29,6 +29,7 @@ from cloudq.emulators.cloud_tasks.ports import check_free, place, taken
 from cloudq.emulators.cloud_tasks.service import Service
 from cloudq.emulators.cloud_tasks.settings import Settings
 from cloudq.emulators.cloud_tasks.signing import Signer
+from cloudq.emulators.loops import SteadyLoop
 
 # What clients look for. The same name as other emulators of Cloud Tasks have it under.
 VARIABLE: Final = "CLOUD_TASKS_EMULATOR_HOST"
@@ -211,7 +212,8 @@ class CloudTasksEmulator:
 
     def _run(self, started: Future[None]) -> None:
         try:
-            asyncio.run(self._serve(started))
+            with asyncio.Runner(loop_factory=SteadyLoop) as runner:
+                runner.run(self._serve(started))
         except BaseException as error:
             if started.done():
                 raise

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, ParamSpec, Self, TypeVar
 
+from cloudq.emulators.loops import SteadyLoop
 from cloudq.emulators.service_bus.admin.server import AdministrationServer
 from cloudq.emulators.service_bus.broker.api import Clock
 from cloudq.emulators.service_bus.broker.broker import Broker
@@ -93,7 +94,7 @@ class ServiceBusEmulator:
         """
         if self._thread is not None:
             raise RuntimeError("the emulator was started before: make another one")
-        loop = self._loop = asyncio.new_event_loop()
+        loop = self._loop = SteadyLoop()
         self._thread = threading.Thread(target=_run, args=(loop,), name="service-bus-emulator", daemon=True)
         self._thread.start()
         try:

@@ -89,8 +89,8 @@ class BackendPlace:
             elsewhere = DjangoDefinition(self, declared.django_task, task.queue_name)
             if elsewhere.queue not in self.app.runtime.declared_queues():
                 logger.warning(
-                    "TASKS[%r] takes any queue, and no task that is known here declares %r: a worker takes from it only if "
-                    "it is told to, by --queue %s",
+                    "TASKS[%r] takes any queue, and no task that is known here declares %r: a worker takes from it "
+                    "only where it is told to, by --queue %s",
                     self.alias,
                     elsewhere.queue,
                     elsewhere.queue,

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.core.checks import CheckMessage, Error
-from django.core.checks import Warning as CheckWarning
 
 from cloudq.errors import CloudqError
 from cloudq.integrations.django.contract import (
@@ -145,7 +144,7 @@ class CloudqBackend(BaseTaskBackend):  # type: ignore[misc]  # Django's, or its 
         return await in_a_thread(self.get_result, result_id)
 
     def check(self, **_: Any) -> Iterator[CheckMessage]:
-        """What `manage.py check` says of it: a URL that can't be used, no store or queues, tasks that aren't there."""
+        """What `manage.py check` says of it: a URL that can't be used, no store, tasks that aren't there."""
         try:
             self.app.url  # noqa: B018 - it is read for its errors
             if self._place.results is not None and not self.app.runtime.stores.in_use:
@@ -156,12 +155,6 @@ class CloudqBackend(BaseTaskBackend):  # type: ignore[misc]  # Django's, or its 
         for alias in self._place.at_odds():
             hint = "the same OPTIONS for both, or a url for one of them"
             yield self._error(f"it shares cloudq's default app with {alias!r}, whose OPTIONS differ", hint, "E105")
-        if not self._place.names:
-            yield CheckWarning(
-                f"TASKS[{self.alias!r}]: QUEUES is empty, and a worker takes only from the queues that tasks declare",
-                hint="name those that using(queue_name=...) says in QUEUES, or start workers with --queue for each",
-                id="cloudq.W106",
-            )
         for name in self._place.options.tasks:
             if name == EVERY_TASK:
                 continue

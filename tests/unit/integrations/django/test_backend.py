@@ -163,17 +163,15 @@ def test_any_queue_where_the_settings_name_none(make: Make) -> None:
 
 
 def test_a_queue_that_no_worker_takes_from_by_itself(make: Make, caplog: pytest.LogCaptureFixture) -> None:
-    """Where any queue is taken, `manage.py check` says so, and the first message for one that no task declares."""
+    """Where any queue is taken, the first message for one that no task declares says so."""
     from tests.projects.django_site.reports import tasks
 
     backend = make(queues=[])
-    assert ["cloudq.W106"] == [found.id for found in backend.check()]
-    assert "--queue" in next(backend.check()).hint
+    assert [] == list(backend.check())  # as Django's own tests have it
     for name in ("default", "else", "else"):
         tasks.add.using(queue_name=name).enqueue(1)
     (said,) = [record.getMessage() for record in caplog.records if record.name == "cloudq.django"]
     assert said.endswith("a worker takes from it only where it is told to, by --queue else")
-    assert [] == list(make(queues=["default"]).check())
 
 
 def test_many_at_once(make: Make, told: list[Any]) -> None:

@@ -49,14 +49,14 @@ def check_settings(**_: Any) -> list[checks.CheckMessage]:
                 id="cloudq.W001",
             )
         )
-    for alias in _with_any_queue():
-        found.append(
-            checks.Warning(
-                f"TASKS[{alias!r}]: QUEUES is empty, and a worker takes only from the queues that tasks declare",
-                hint="name those that using(queue_name=...) says in QUEUES, or start workers with --queue for each",
-                id="cloudq.W002",
-            )
+    found += [
+        checks.Warning(
+            f"TASKS[{alias!r}]: QUEUES is empty, and a worker takes only from the queues that tasks declare",
+            hint="name those that using(queue_name=...) says in QUEUES, or start workers with --queue for each",
+            id="cloudq.W002",
         )
+        for alias in _with_any_queue()
+    ]
     return found
 
 

@@ -111,6 +111,8 @@ class Bridge:
                 raise Stays(Why.TOO_LARGE, f"it has {found.size:,} bytes, more than are looked at")
             outside = readable(found.raw)
             named = outside.named
+            if found.astray is not None:
+                raise Stays(Why.ROUTE, found.astray)
             message = message_for(self._app, outside.call(self._timezone))
             self._app.runtime.noted_sends.instead(message)  # refuses a tracked one where there is no store
         except Stays as stays:

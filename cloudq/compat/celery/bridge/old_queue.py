@@ -17,12 +17,14 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
         size: How many bytes it has.
         place: Where it was, for people: the queue, a priority's list, `unacked`.
         handle: The old queue's own.
+        astray: For people, why nobody knows whose it is; `None`: it is this queue's.
     """
 
     raw: bytes | None
     size: int
     place: str
     handle: object
+    astray: str | None = None
 
     def __repr__(self) -> str:
         """Without the bytes, which may hold what no log should."""

@@ -113,7 +113,7 @@ class Bridge:
             named = outside.named
             if found.astray is not None:
                 raise Stays(Why.ROUTE, found.astray)
-            message = message_for(self._app, outside.call(self._timezone))
+            message = message_for(self._app, outside.call(self._timezone), found.group)
             self._app.runtime.noted_sends.instead(message)  # refuses a tracked one where there is no store
         except Stays as stays:
             self._leave(found, named, stays)

@@ -17,6 +17,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
         size: How many bytes it has.
         place: Where it was, for people: the queue, a priority's list, `unacked`.
         handle: The old queue's own.
+        group: What an ordered queue keeps it in order by; `None` in any other.
         astray: For people, why nobody knows whose it is; `None`: it is this queue's.
     """
 
@@ -24,6 +25,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     place: str
     handle: object
+    group: str | None = None
     astray: str | None = None
 
     def __repr__(self) -> str:
@@ -62,6 +64,14 @@ class OldQueue(Protocol):
 
     def leave(self, found: Sequence[Found]) -> None:
         """Leaves messages where they are, and doesn't find them again."""
+        ...
+
+    def held_back(self) -> int:
+        """About how many messages can't be read while those that were left are there: they are behind them, in order.
+
+        Raises:
+            CloudqError: The queue can't be asked.
+        """
         ...
 
     def close(self) -> None:

@@ -140,6 +140,10 @@ class RedisQueue:
             else:
                 self._kept[one.place] += 1
 
+    def held_back(self) -> int:
+        """None: a list can be read behind what is left."""
+        return 0
+
     def close(self) -> None:
         """Nothing was taken that is to be given back."""
         self._close()

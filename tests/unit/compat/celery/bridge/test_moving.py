@@ -46,6 +46,9 @@ class Old:
     def leave(self, found):
         self.left += found
 
+    def held_back(self):
+        return 0
+
     def close(self):
         pass
 

@@ -208,9 +208,7 @@ def _end(tally: Tally, queue: str, listed: list[Left], *, behind: int, json: boo
     write(f"{done} {tally.bridged:,} messages of queue {queue!r}" + (f" ({among})" if among else ""))
     if behind:
         first = "what was looked at" if dry_run else "what stays"
-        note(
-            f"about {behind:,} more weren't looked at: {first} is before them in its group, and a FIFO queue keeps order"
-        )
+        note(f"about {behind:,} more weren't looked at: {first} is before them in its group, whose order is kept")
     if not tally.stay:
         return
     write(f"{tally.stay:,} stay there: " + ", ".join(f"{count:,} {why}" for why, count in by_why.items()))

@@ -67,7 +67,7 @@ def run(folder: Path, *words: str, **others: str) -> str:
 def test_the_recipes_of_the_page(tmp_path: Path) -> None:
     """A reader's project: both files of tests by pytest-django, and that of Django's classes by `manage.py test`."""
     for match in FENCE.finditer(PAGE.read_text(encoding="utf-8")):
-        if title := TITLE.search(match["info"] + match["code"].partition("\n")[0]):
+        if title := TITLE.search(match["info"]):
             (tmp_path / title[1]).write_text(match["code"], encoding="utf-8")
     written = {path.name for path in tmp_path.iterdir()}
     assert {"settings.py", "pyproject.toml", "test_confirm.py", "test_with_pytest_django.py"} <= written

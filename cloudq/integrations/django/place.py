@@ -90,7 +90,7 @@ class BackendPlace:
             if elsewhere.queue not in self.app.runtime.declared_queues():
                 logger.warning(
                     "TASKS[%r] takes any queue, and no task that is known here declares %r: a worker takes from it "
-                    "only where it is told to, by --queue %s",
+                    "only where it is asked to, by --queue %s",
                     self.alias,
                     elsewhere.queue,
                     elsewhere.queue,

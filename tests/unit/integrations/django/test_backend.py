@@ -171,7 +171,7 @@ def test_a_queue_that_no_worker_takes_from_by_itself(make: Make, caplog: pytest.
     for name in ("default", "else", "else"):
         tasks.add.using(queue_name=name).enqueue(1)
     (said,) = [record.getMessage() for record in caplog.records if record.name == "cloudq.django"]
-    assert said.endswith("a worker takes from it only where it is told to, by --queue else")
+    assert said.endswith("a worker takes from it only where it is asked to, by --queue else")
 
 
 def test_many_at_once(make: Make, told: list[Any]) -> None:

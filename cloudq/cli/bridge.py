@@ -19,9 +19,10 @@ from cloudq.cli.output import note, progress, table, write, write_json
 from cloudq.cli.parameters import Option
 from cloudq.core.printable import NAME_CHARS, TEXT_CHARS, shortened
 from cloudq.core.redaction import mask_secrets
-from cloudq.errors import ConfigurationError, OptionError
+from cloudq.errors import CloudqError, ConfigurationError, OptionError
 
 if TYPE_CHECKING:
+    from cloudq.compat.celery.bridge.old_queue import OldQueue
     from cloudq.compat.celery.bridge.tally import Left, Tally
 
 CELERY_EXAMPLES: Final = (
@@ -111,7 +112,7 @@ def celery(
                 try:
                     bridge.run(ends)
                 finally:  # also where it fails: what was done is done
-                    _end(bridge.tally, queue, listed, json=json, dry_run=dry_run)
+                    _end(bridge.tally, queue, listed, behind=_behind(old), json=json, dry_run=dry_run)
         finally:
             old.close()
     if stop.signal == signal.SIGINT:
@@ -174,7 +175,14 @@ def _begun(queue: str, url: str, waiting: int | None, *, dry_run: bool) -> str:
     return f"{'looking at' if dry_run else 'bridging'} queue {queue!r} of {mask_secrets(url)}{about}"
 
 
-def _end(tally: Tally, queue: str, listed: list[Left], *, json: bool, dry_run: bool) -> None:
+def _behind(old: OldQueue) -> int:
+    try:
+        return old.held_back()
+    except CloudqError:  # it has failed, and says so itself
+        return 0
+
+
+def _end(tally: Tally, queue: str, listed: list[Left], *, behind: int, json: bool, dry_run: bool) -> None:
     by_why = {why.value: count for why, count in tally.left.most_common()}
     if json:
         write_json(
@@ -189,6 +197,7 @@ def _end(tally: Tally, queue: str, listed: list[Left], *, json: bool, dry_run: b
                     "expired": tally.expired,
                     "stay": tally.stay,
                     "stay_by_why": by_why,
+                    "held_back": behind,
                 }
             }
         )
@@ -197,6 +206,9 @@ def _end(tally: Tally, queue: str, listed: list[Left], *, json: bool, dry_run: b
     among = ", ".join(f"{count:,} {what}" for what, count in parts.items() if count)
     done = "would bridge" if dry_run else "bridged"
     write(f"{done} {tally.bridged:,} messages of queue {queue!r}" + (f" ({among})" if among else ""))
+    if behind:
+        first = "what was looked at" if dry_run else "what stays"
+        note(f"about {behind:,} more weren't looked at: {first} is before them in its group, whose order is kept")
     if not tally.stay:
         return
     write(f"{tally.stay:,} stay there: " + ", ".join(f"{count:,} {why}" for why, count in by_why.items()))

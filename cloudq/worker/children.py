@@ -17,6 +17,7 @@ from cloudq.core.capabilities import Capabilities
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.core.delivery import Delivery
 from cloudq.core.loading import LOAD_LIMIT
+from cloudq.core.outcome import Outcome
 from cloudq.core.processor import Processor
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.threads import Threads
@@ -240,18 +241,23 @@ class ChildExecutor:
         return True
 
     def _serve(self, child: ChildProcess, held: HeldLease) -> None:
+        began = SYSTEM_CLOCK.elapsed()
         with self._lock:
             if self._stopping.is_set():
                 return  # it was given up
             self._busy.add(child)
         try:
-            self._run_in(child, held)
+            outcome = self._run_in(child, held, began)
         finally:
+            # Before its end is known, behind which everything may stop: the child is to end by itself then.
             with self._lock:
                 self._busy.discard(child)
+        try:
+            self._ended(held, outcome, (SYSTEM_CLOCK.elapsed() - began).total_seconds())
+        except Exception:
+            logger.exception("the end of %s could not be recorded", held.delivery.id)
 
-    def _run_in(self, child: ChildProcess, held: HeldLease) -> None:
-        began = SYSTEM_CLOCK.elapsed()
+    def _run_in(self, child: ChildProcess, held: HeldLease, began: timedelta) -> Outcome:
         self._began(held.delivery)
         handler = self._processor.handler_for(held.delivery)
         limit = handler.time_limit if handler else None
@@ -261,22 +267,17 @@ class ChildExecutor:
             # Nothing runs; what is remembered of it is remembered here. And what isn't signed gets to no child, which
             # knows the settings of the module that it imports, not those that this process was given by hand.
             if handler is None or not self._processor.believes(held.delivery):
-                outcome = self._processor.process(held.delivery)
-            else:
-                outcome = child.run(held, None if limit is None else limit + margin)
+                return self._processor.process(held.delivery)
+            return child.run(held, None if limit is None else limit + margin)
         except FrameTooLarge as error:
-            outcome = self._processor.failed(held.delivery, error, ran=SYSTEM_CLOCK.elapsed() - began)
+            return self._processor.failed(held.delivery, error, ran=SYSTEM_CLOCK.elapsed() - began)
         except Exception as error:  # noqa: BLE001 - whatever it is costs this delivery an attempt, never the thread
             if not self._stopping.is_set():
                 with self._lock:
                     self.died += 1
                 logger.error("%s", error, extra=fields(held.delivery))  # noqa: TRY400 - the traceback would be ours
             child.kill()  # what it says from now on, if it lives, belongs to no delivery
-            outcome = self._processor.failed(held.delivery, error, ran=SYSTEM_CLOCK.elapsed() - began)
-        try:
-            self._ended(held, outcome, (SYSTEM_CLOCK.elapsed() - began).total_seconds())
-        except Exception:
-            logger.exception("the end of %s could not be recorded", held.delivery.id)
+            return self._processor.failed(held.delivery, error, ran=SYSTEM_CLOCK.elapsed() - began)
 
 
 def refuse_what_is_not_shared(app: App, queues: Iterable[Capabilities]) -> None:

@@ -1,9 +1,10 @@
-"""An environment with Django 6 beside the development one, and Django's own tests of its tasks, from its sdist.
+"""An environment with Django 6 beside the development one, Django's own tests of its tasks, and pytest-django.
 
     python -m tests.django_tasks.environment
 
 makes it, once (`make django-tools`). Django 6 takes Python 3.12: `PYTHON312`, the first on PATH, or pyenv's newest.
 Nothing of Django's is copied into the repository: its sdist is downloaded, and its tests are unpacked beside it.
+pytest-django isn't beside our own tests, as its plugin would take part in them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from filelock import FileLock
 
 ROOT: Final = Path(__file__).parents[2]
 VERSION: Final = "6.1.3"
+PYTEST: Final = ("pytest==9.1.*", "pytest-django==4.14.*")
 FOLDER: Final = Path(sys.prefix) / "django6"
 TESTS: Final = FOLDER / f"django-{VERSION}/tests"
 """Where Django's own tests are, as packages: `tasks` is that of its tasks."""
@@ -39,7 +41,7 @@ def made() -> Path:
     Raises:
         Lacking: There is no Python that Django 6 takes, or the package index can't be reached.
     """
-    stamp, wanted = FOLDER / ".stamp", f"django {VERSION}, {_requirements()}"
+    stamp, wanted = FOLDER / ".stamp", f"django {VERSION}, {PYTEST}, {_requirements()}"
     with FileLock(f"{FOLDER}.lock"):
         if not stamp.is_file() or stamp.read_text() != wanted:
             python = _python()
@@ -87,7 +89,7 @@ def _install() -> None:
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if uv is None:
         raise Lacking("uv isn't installed, which the development tools bring")
-    what = [f"django=={VERSION}", "--requirements", str(ROOT / "pyproject.toml"), "--extra", "sqs"]
+    what = [f"django=={VERSION}", *PYTEST, "--requirements", str(ROOT / "pyproject.toml"), "--extra", "sqs"]
     _run(uv, "pip", "install", "--quiet", "--python", str(PYTHON), *what, lacking="Django 6 can't be installed")
 
 

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
@@ -20,8 +19,8 @@ from django.db import connections, transaction
 
 from cloudq.app import App
 from cloudq.core.message import Message
-from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import OptionError
+from cloudq.integrations.django.held import Held, failures, hold_until_commit
 from cloudq.integrations.django.settings import in_force
 from cloudq.outbox.writing import Ordered
 from cloudq.tasks.async_libraries import in_asyncio
@@ -33,39 +32,9 @@ from cloudq.tasks.sent import Sent
 from cloudq.user_database import opened, run
 from cloudq.user_database.transaction import Transaction
 
-logger = SafeLogger("cloudq.django")
+__all__ = ["OUTBOX_APP", "Atomic", "failures", "hold_sends", "is_atomic", "open_here"]
 
 OUTBOX_APP: Final = "cloudq.integrations.django.outbox"
-
-
-class Failures:
-    """How many messages were held, and couldn't be sent after the commit. Thread-safe."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._count = 0  # guarded by the lock
-
-    @property
-    def count(self) -> int:
-        """In this process, so far."""
-        return self._count
-
-    def note(self, message: Message, error: Exception) -> None:
-        """One more. The log says which call it was, but for its payload, which may hold what no log should."""
-        with self._lock:
-            self._count += 1
-            count = self._count
-        logger.error(
-            "%s %s for queue %s wasn't sent after its transaction's commit, and is lost (%s so far in this process)",
-            message.task,
-            message.id,
-            message.queue,
-            count,
-            exc_info=error,
-        )
-
-
-failures: Final = Failures()
 
 
 def hold_sends(app: App) -> None:
@@ -125,7 +94,7 @@ class Atomic(Holder):
         else:
             for message in messages:
                 ways.row(message)  # what can be refused is refused within the transaction
-            transaction.on_commit(partial(_send, tuple(messages), ways), using=self._alias)
+            hold_until_commit(Held(messages, ways), connections[self._alias])
         return [Sent(id=message.id, stored=False) for message in messages]
 
     async def ahold(self, messages: Sequence[Message], ways: Ways) -> list[Sent] | None:
@@ -143,10 +112,3 @@ class Atomic(Holder):
         database = opened(using=self._alias)
         run(database, Ordered(database.dialect, ways.namespace).add([ways.row(message) for message in messages]))
         return [Sent(id=message.id) for message in messages]
-
-
-def _send(messages: Sequence[Message], ways: Ways) -> None:
-    """After the commit: nothing can be undone any more, so that an error keeps no other callback from running."""
-    for message, result in zip(messages, ways.send(messages), strict=True):
-        if isinstance(result, Exception):
-            failures.note(message, result)

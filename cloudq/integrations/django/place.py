@@ -86,7 +86,16 @@ class BackendPlace:
             return self.app.tasks[declared.name]
         key = (declared.name, task.queue_name)
         if key not in self._elsewhere:
-            self._elsewhere[key] = Task(DjangoDefinition(self, declared.django_task, task.queue_name))
+            elsewhere = DjangoDefinition(self, declared.django_task, task.queue_name)
+            if elsewhere.queue not in self.app.runtime.declared_queues():
+                logger.warning(
+                    "TASKS[%r] takes any queue, and no task that is known here declares %r: a worker takes from it "
+                    "only where it is asked to, by --queue %s",
+                    self.alias,
+                    elsewhere.queue,
+                    elsewhere.queue,
+                )
+            self._elsewhere[key] = Task(elsewhere)
         return self._elsewhere[key]
 
     def declare(self, task: Any) -> Definition:

@@ -22,6 +22,7 @@ from cloudq.core.outcome import Outcome
 from cloudq.core.run_fields import RUN_FIELDS
 from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import TimeLimitExceeded
+from cloudq.integrations.django.held import give_up_unknown
 from cloudq.integrations.django.settings import in_force
 from cloudq.tasks.context import Context
 from cloudq.tasks.own_loop import connections_executor
@@ -74,7 +75,9 @@ def _throw_away(*, but: frozenset[str]) -> None:
         alias = connection.alias
         if alias in but or not (was_cut or connection.in_atomic_block):
             continue
-        if connection.in_atomic_block:
+        if not connection.in_atomic_block:
+            give_up_unknown(connection)
+        else:
             logger.error("a task left its transaction in database %r open: it is rolled back", alias)
         try:
             connection.close()

@@ -22,6 +22,11 @@ def add(n: int, note: str = "") -> None:
     raise NotImplementedError("nothing but the retries are run here")
 
 
+@app.task(name="shop.ordered")
+def ordered(n: int) -> None:
+    raise NotImplementedError
+
+
 @app.task(name="shop.at")
 def at(n: int, moment: datetime) -> None:
     raise NotImplementedError

@@ -27,6 +27,11 @@ def add(n: int, note: str = "") -> None:
     _ran(n)
 
 
+@app.task("shop.ordered", queue="ordered.fifo")
+def ordered(n: int) -> None:
+    _ran(n)
+
+
 @app.task("shop.at")
 def at(n: int, moment: datetime) -> None:
     _ran(n)

@@ -28,6 +28,7 @@ class Old:
         self.asked: dict[str, object] = {}
         self.closed = False
         self.error: Exception | None = None
+        self.behind = 0
 
     def put(self, *raws: bytes) -> None:
         self.there += [Found(raw=raw, size=len(raw), place="celery", handle=n) for n, raw in enumerate(raws)]
@@ -46,6 +47,9 @@ class Old:
 
     def leave(self, found):
         self.left += found
+
+    def held_back(self):
+        return self.behind
 
     def close(self):
         self.closed = True
@@ -116,6 +120,16 @@ def test_a_long_list_is_cut_for_people_only(cli, shop, old, monkeypatch):
     assert 2 == result.out.count("it is neither JSON nor base64")
     old.left.clear()
     assert 6 == len(run(cli, "--json").out.splitlines())
+
+
+def test_what_is_behind_others_is_told(cli, shop, old):
+    """In a FIFO queue nothing can be read that is behind what stays there; no count of it is a lie."""
+    old.put(written(["x"], **GOOD))
+    old.behind = 7
+    result = run(cli)
+    assert "about 7 more weren't looked at: what stays is before them in its group" in result.err
+    old.left.clear()
+    assert 7 == json.loads(run(cli, "--json").out.splitlines()[-1])["summary"]["held_back"]
 
 
 def test_a_dry_run(cli, shop, old):

@@ -127,6 +127,26 @@ def test_whatever_goes_wrong_with_a_child_costs_one_attempt(parent: Parent, monk
     assert ACKED == parent.ended.get(timeout=10)
 
 
+def test_one_that_has_answered_is_not_killed_by_the_stop(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It follows the last end at once, while that is still being recorded; the child has its `on_stop` to call."""
+    killed: list[FakeChild] = []
+    stop = threading.Thread(target=parent.executor.stop)
+
+    def stopped_meanwhile(held: HeldLease, outcome: Outcome, took: float) -> None:
+        stop.start()
+        until(parent.executor._stopping.is_set)
+        parent._end(held, outcome, took)
+
+    monkeypatch.setattr(FakeChild, "kill", killed.append)
+    monkeypatch.setattr(parent.executor, "_ended", stopped_meanwhile)
+    parent.executor.start()
+    parent.offer()
+    assert ACKED == parent.ended.get(timeout=10)
+    parent.intake.close()
+    stop.join(10)
+    assert [] == killed
+
+
 def test_the_run_time_of_a_child_that_died_is_that_of_the_child(
     parent: Parent, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,11 +20,16 @@ from cloudq.tasks.task import Task
 _BRIDGED: Final = 1
 
 
-def message_for(app: App, call: CeleryCall) -> Message:
+def message_for(app: App, call: CeleryCall, group: str | None = None) -> Message:
     """The message that makes a worker run the call.
 
     It has Celery's id. Its source names the publication that it was, and its generation says that it is a copy: by the
     three a backend that de-duplicates knows it again, and doesn't take another call for it that was given the same id.
+
+    Args:
+        app: Whose task.
+        call: The call.
+        group: What the old queue kept it in order by, where its sender didn't say so: kombu has one for all of these.
 
     Raises:
         Stays: The app has no task of that name, or the arguments don't fit it.
@@ -35,13 +40,12 @@ def message_for(app: App, call: CeleryCall) -> Message:
         name = shortened(call.task, NAME_CHARS)
         raise Stays(Why.UNKNOWN_TASK, f"the app has no task {name!r}: {nearest(name, handlers)}")
     options = SendOptions(headers=dict(call.headers)) if call.headers else SendOptions()
-    if call.group is not None:
-        # As SQS itself: the order in a FIFO queue, and whose message it is in another one. A declared key goes first.
-        key: Literal["ordering_key", "fairness_key"] = (
-            "ordering_key" if is_ordered(definition.queue) else "fairness_key"
-        )
-        if key not in definition.keys:
-            options[key] = call.group
+    # As SQS itself: the order in a FIFO queue, and whose message it is in another one. A declared key goes first.
+    ordered = is_ordered(definition.queue)
+    key: Literal["ordering_key", "fairness_key"] = "ordering_key" if ordered else "fairness_key"
+    said = call.group or (group if ordered else None)
+    if said is not None and key not in definition.keys:
+        options[key] = said
     if call.eta is not None and call.eta > app.clock.now():
         options["at"] = call.eta
     try:

@@ -111,7 +111,9 @@ class Bridge:
                 raise Stays(Why.TOO_LARGE, f"it has {found.size:,} bytes, more than are looked at")
             outside = readable(found.raw)
             named = outside.named
-            message = message_for(self._app, outside.call(self._timezone))
+            if found.astray is not None:
+                raise Stays(Why.ROUTE, found.astray)
+            message = message_for(self._app, outside.call(self._timezone), found.group)
             self._app.runtime.noted_sends.instead(message)  # refuses a tracked one where there is no store
         except Stays as stays:
             self._leave(found, named, stays)

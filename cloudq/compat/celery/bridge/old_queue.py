@@ -17,12 +17,16 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
         size: How many bytes it has.
         place: Where it was, for people: the queue, a priority's list, `unacked`.
         handle: The old queue's own.
+        group: What an ordered queue keeps it in order by; `None` in any other.
+        astray: For people, why nobody knows whose it is; `None`: it is this queue's.
     """
 
     raw: bytes | None
     size: int
     place: str
     handle: object
+    group: str | None = None
+    astray: str | None = None
 
     def __repr__(self) -> str:
         """Without the bytes, which may hold what no log should."""
@@ -60,6 +64,14 @@ class OldQueue(Protocol):
 
     def leave(self, found: Sequence[Found]) -> None:
         """Leaves messages where they are, and doesn't find them again."""
+        ...
+
+    def held_back(self) -> int:
+        """About how many messages can't be read while those that were left are there: they are behind them, in order.
+
+        Raises:
+            CloudqError: The queue can't be asked.
+        """
         ...
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ their ends, where kombu would take the next message, and a message leaves its li
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -21,6 +22,7 @@ import msgspec
 
 from cloudq.compat.celery.bridge.bodies import MOST_BYTES
 from cloudq.compat.celery.bridge.old_queue import Found
+from cloudq.core.printable import NAME_CHARS, shortened
 from cloudq.core.redaction import mask_secrets
 from cloudq.errors import BackendError, BackendUnavailable, ConfigurationError, PermissionDenied
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 _PAGE: Final = 100
 # A page ends early once it has that many bytes.
 _PAGE_BYTES: Final = MOST_BYTES
+# How kombu begins the name of a broadcast's queue (`kombu.common.Broadcast`, 5.7).
+_BROADCAST: Final = "bcast."
 # In seconds; kombu itself would wait without end.
 _PATIENCE: Final = {"socket_timeout": 30, "socket_connect_timeout": 10}
 
@@ -68,7 +72,7 @@ class Layout(NamedTuple):
         lists: Of the queue, one for each step of its priorities, the most urgent first, by what they are called here.
         unacked: The hash of the messages that workers held, by their delivery tags.
         unacked_index: The sorted set of those tags.
-        routes: The queues that an exchange leads to, by its name and a routing key.
+        routes: The queues that an exchange leads to, by its name and a routing key; none: nobody knows.
     """
 
     lists: Mapping[str, str]
@@ -136,6 +140,10 @@ class RedisQueue:
             else:
                 self._kept[one.place] += 1
 
+    def held_back(self) -> int:
+        """None: a list can be read behind what is left."""
+        return 0
+
     def close(self) -> None:
         """Nothing was taken that is to be given back."""
         self._close()
@@ -165,23 +173,30 @@ class RedisQueue:
             cursor, rows = self._read_hash(keys=[key], args=[self._cursor, _PAGE, MOST_BYTES])
             self._cursor = None if cursor == b"0" else cursor
             for tag, size, value in rows:
-                if tag not in self._kept_tags and (raw := self._own(value)) is not _ANOTHERS:
-                    found[tag] = Found(raw=raw, size=size, place="unacked", handle=(key, tag))
+                if tag in self._kept_tags or (own := self._own(value)) is None:
+                    continue
+                raw, astray = own
+                found[tag] = Found(raw=raw, size=size, place="unacked", handle=(key, tag), astray=astray)
         return list(found.values())
 
-    def _own(self, value: bytes | None) -> bytes | None:
-        """The message in an entry, if it is this queue's. Of one that is too large nobody knows whose it is."""
+    def _own(self, value: bytes | None) -> tuple[bytes | None, str | None] | None:
+        """The message in an entry, and why nobody knows whose it is, if so. `None`: it is another queue's.
+
+        Of one that is too large that can't be told, nor of one that can't be read.
+        """
         if value is None:
-            return None
+            return None, None
         try:
             raw, exchange, key = msgspec.json.decode(value, type=tuple[msgspec.Raw, str, str])
         except (ValueError, RecursionError):
-            return value  # of no queue, and to be listed
-        return bytes(raw) if self._queue in self._layout.routes(exchange, key) else _ANOTHERS
-
-
-_ANOTHERS: Final = b"\0"
-"""In place of a message of another queue."""
+            return value, None  # of no queue, and to be listed
+        queues = self._layout.routes(exchange, key)
+        if self._queue in queues:
+            return bytes(raw), None
+        if queues:
+            return None
+        via = f"exchange {shortened(exchange, NAME_CHARS)!r} and routing key {shortened(key, NAME_CHARS)!r}"
+        return bytes(raw), f"it came by {via}, which lead to no queue: a broadcast, or a queue that is unbound"
 
 
 def open_redis(url: str, queue: str, *, prefix: str, steps: Sequence[int] | None) -> RedisQueue:
@@ -209,9 +224,16 @@ def open_redis(url: str, queue: str, *, prefix: str, steps: Sequence[int] | None
     pool = channel.pool
 
     def routes(exchange: str, key: str) -> set[str]:
-        """By kombu's own table of a direct exchange; the default one's keys are queues, and so are Celery's own."""
-        table = [] if not exchange else channel.get_table(exchange)
-        return {row[-1] for row in table if row[0] == key} or {key}
+        """By kombu's own table, whose rows are a key, a topic's pattern or nothing, and a queue.
+
+        The default exchange's keys are queues, and so are Celery's own. What a fanout binds isn't told from what a
+        direct exchange does, but by the name that kombu gives such queues, and by a key that no other one has.
+        """
+        table = channel.get_table(exchange) if exchange else []
+        found = {name for bound, pattern, name in table if _leads(bound, pattern, key)}
+        if found and (queue in found or not all(name.startswith(_BROADCAST) for name in found)):
+            return found
+        return {key} if exchange in {"", key} else set()
 
     def list_of(step: int) -> tuple[str, str]:
         key = f"{prefix}{queue}{channel.sep}{step}" if step else f"{prefix}{queue}"
@@ -224,6 +246,19 @@ def open_redis(url: str, queue: str, *, prefix: str, steps: Sequence[int] | None
         routes=routes,
     )
     return RedisQueue(queue, redis.Redis(connection_pool=pool), layout, connection.release)
+
+
+def _leads(bound: str, pattern: str, key: str) -> bool:
+    """Whether a binding takes a routing key: by its pattern in a topic exchange, by its own key in a direct one.
+
+    An empty key says nothing: that is how a broadcast is sent, and a topic never is.
+    """
+    if not pattern:
+        return bound == key != ""
+    try:
+        return bool(key) and re.match(pattern, key) is not None
+    except re.error:
+        return False  # not kombu's
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Ack, Driver, FinalStep, PullDriver, Release
 from cloudq.core.driver import Final as Settlement
-from cloudq.core.message import FIFO_SUFFIX
+from cloudq.core.message import FIFO_SUFFIX, is_ordered
 from cloudq.errors import LeaseLost, TransientError
 
 T = TypeVar("T")
@@ -36,7 +36,8 @@ class SQSQueue:
     """A queue of Celery's on SQS.
 
     What is left stays leased, so that it isn't read again and again, and counted by the queue's redrive policy; it is
-    given back at the end. One that is killed leaves it hidden for `LEASE` at most.
+    given back at the end. One that is killed leaves it hidden for `LEASE` at most. In a FIFO queue it keeps back what
+    is behind it in its group: nothing overtakes.
 
     Args:
         queue: Its name, as the driver takes it.
@@ -71,7 +72,7 @@ class SQSQueue:
                 continue
             size = len(delivery.body)
             raw = delivery.body if size <= MOST_BYTES else None
-            found.append(Found(raw=raw, size=size, place=self._queue, handle=delivery))
+            found.append(Found(raw=raw, size=size, place=self._queue, handle=delivery, group=delivery.group))
         return found
 
     def take(self, found: Sequence[Found]) -> None:
@@ -91,6 +92,12 @@ class SQSQueue:
         for one in found:
             delivery = _delivery(one)
             self._left[_name(delivery)] = delivery.lease
+
+    def held_back(self) -> int:
+        """In a FIFO queue a message that is hidden hides those behind it in its group: SQS counts them as ready."""
+        if not self._left or not is_ordered(self._queue):
+            return 0
+        return self._driver.stats(self._queue).ready or 0
 
     def close(self) -> None:
         """Gives back what was left. What can't be given back comes back by itself."""

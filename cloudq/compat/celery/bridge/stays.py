@@ -33,6 +33,8 @@ class Why(Enum):
     """The app has no task of its name."""
     ARGUMENTS = "arguments"
     """Its arguments don't fit the task's parameters."""
+    ROUTE = "route"
+    """A worker held it, and nothing says of which queue: a broadcast, or what bound the queue is gone."""
     REFUSED = "refused"
     """The app's backend can't store it: it is too large there, or is to wait where nothing can."""
 

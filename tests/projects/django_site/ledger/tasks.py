@@ -16,3 +16,10 @@ def note(number: int) -> None:
 async def anote(number: int) -> None:
     """As `note`, by Django's async ORM."""
     await Run.objects.acreate(number=number)
+
+
+@cloudq.task("ledger.once")
+def once(context: cloudq.Context, number: int) -> None:
+    """As `note`, in the task's own transaction, which its completion is part of."""
+    with context.transaction(using="default"):
+        Run.objects.create(number=number)

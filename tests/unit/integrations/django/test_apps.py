@@ -22,7 +22,7 @@ def test_the_default_app_is_the_projects(program, tmp_path):
     (tmp_path / "own_settings.py").write_text(SETTINGS)
     code = f"import django; django.setup(){LOOK}"
     done = program("-c", code, DJANGO_SETTINGS_MODULE="own_settings", PYTHONSAFEPATH="")
-    told = ["['ledger.anote', 'ledger.note'] memory:// mail", "True True"]
+    told = ["['ledger.anote', 'ledger.note', 'ledger.once'] memory:// mail", "True True"]
     assert told == done.stdout.splitlines(), done.stderr
 
 

@@ -162,6 +162,18 @@ def test_any_queue_where_the_settings_name_none(make: Make) -> None:
     assert 2 == backend.app.queue("else").stats().ready
 
 
+def test_a_queue_that_no_worker_takes_from_by_itself(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """Where any queue is taken, the first message for one that no task declares says so."""
+    from tests.projects.django_site.reports import tasks
+
+    backend = make(queues=[])
+    assert [] == list(backend.check())  # as Django's own tests have it
+    for name in ("default", "else", "else"):
+        tasks.add.using(queue_name=name).enqueue(1)
+    (said,) = [record.getMessage() for record in caplog.records if record.name == "cloudq.django"]
+    assert said.endswith("a worker takes from it only where it is asked to, by --queue else")
+
+
 def test_many_at_once(make: Make, told: list[Any]) -> None:
     """In order; one that is refused stores none."""
     from cloudq.integrations.django.contract import InvalidTask

@@ -28,3 +28,20 @@ def test_what_is_said(django_site, setting, apps, ids):
         found = check_settings()
     assert ids == [message.id for message in found]
     assert all(message.hint for message in found)
+
+
+def test_a_back_end_that_takes_any_queue(django_site):
+    """A worker can't know of a queue that only a sender names. Other back ends than ours are no concern of it."""
+    from django.test import override_settings
+
+    ours = {"BACKEND": "cloudq.integrations.django.CloudqBackend"}
+    tasks = {
+        "default": ours,
+        "named": {**ours, "QUEUES": ["mail"]},
+        "any": {**ours, "QUEUES": []},
+        "theirs": {"BACKEND": "django.tasks.backends.dummy.DummyBackend", "QUEUES": []},
+    }
+    with override_settings(CLOUDQ={}, TASKS=tasks):
+        (found,) = check_settings()
+    assert ("cloudq.W002", True) == (found.id, "TASKS['any']" in found.msg)
+    assert "--queue" in found.hint

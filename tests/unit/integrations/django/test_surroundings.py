@@ -15,6 +15,8 @@ import cloudq
 from cloudq.core.message import Message
 from cloudq.core.outcome import Acked
 from cloudq.integrations.django import surroundings
+from cloudq.integrations.django.atomic import hold_sends
+from cloudq.integrations.django.held import failures
 from cloudq.testing import in_memory, run_all
 from cloudq.worker.service import Worker
 from cloudq.worker.settings import WorkerSettings
@@ -170,6 +172,33 @@ class TestTransactionsLeftOpen:
 
         self.work_after(app, "cut")
         assert ["written"] == effects(databases)
+
+    def test_what_such_a_one_has_held_is_named(self, app, databases, write, caplog, monkeypatch):
+        """The limit strikes behind the database's commit, before Django runs what waits for it."""
+        from django.db import transaction
+
+        hold_sends(app)
+        sent: list[str] = []
+
+        @app.task("cut", retry=cloudq.RetryPolicy(retry=lambda _: False))
+        def cut() -> None:
+            connection = databases["one"]
+            commit = connection._commit
+
+            def cut_commit() -> None:
+                commit()
+                raise cloudq.TimeLimitExceeded
+
+            connection._commit = cut_commit
+            with transaction.atomic(using="one"):
+                sent.append(app.send("write").id)
+
+        before = failures.count
+        self.work_after(app, "cut")
+        assert (before + 1, ["written"]) == (failures.count, effects(databases))
+        (said,) = [record.getMessage() for record in caplog.records if record.name == "cloudq.django"]
+        assert f"write {sent[0]} for queue default wasn't sent: a time limit" in said
+        assert "if that was committed it is lost" in said
 
     def test_that_of_a_test_which_calls_an_edge_stays(self, databases):
         """It was open before the run."""

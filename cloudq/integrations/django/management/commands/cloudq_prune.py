@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from cloudq.errors import CloudqError
+from cloudq.integrations.django.inbox.apps import InboxConfig
 from cloudq.integrations.django.settings import in_force
+from cloudq.user_database.faults import is_missing_table
 from cloudq.user_database.upkeep import sweep_inbox
 
 # Of a transaction, which is of the user's own database: a short one.
@@ -38,8 +41,15 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django has no types
                 if swept < _A_TIME:
                     break
         except CloudqError as error:
-            raise CommandError(f"{error.message}\n  hint: {error.hint}") from error
+            hint = _made_by(alias) if is_missing_table(error) else error.hint
+            raise CommandError(f"{error.message}\n  hint: {hint}") from error
         if options["json"]:
             self.stdout.write(json.dumps({"database": alias, "removed": removed}))
         else:
             self.stdout.write(f"{removed} rows removed from cloudq_inbox in {alias}")
+
+
+def _made_by(alias: str) -> str:
+    """What makes the inbox's table in a project's database."""
+    migrate = f"manage.py migrate {InboxConfig.label} --database {alias} makes it"
+    return migrate if apps.is_installed(InboxConfig.name) else f'{migrate}, with "{InboxConfig.name}" in INSTALLED_APPS'

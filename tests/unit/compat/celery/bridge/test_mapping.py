@@ -112,6 +112,16 @@ def test_a_group_of_sqs_is_a_key(app):
     assert message(app, written(group=7)).fairness_key is None
 
 
+def test_the_group_of_a_fifo_queue_keeps_the_order(app):
+    """That of the service, where the sender said none: kombu gives such messages one. Elsewhere it is of no use."""
+    call = readable(written([1], task="shop.ordered")).call()
+    assert "default" == message_for(app, call, "default").ordering_key
+    call = readable(written([1], task="shop.ordered", group="tenant-a")).call()
+    assert "tenant-a" == message_for(app, call, "default").ordering_key
+    made = message_for(app, readable(written()).call(), "default")
+    assert (None, None) == (made.fairness_key, made.ordering_key)
+
+
 def test_attempts_are_counted_on(app):
     """What Celery tried twice begins with its third attempt."""
     assert 2 == message(app, written(headers={"retries": 2})).attempt_base

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from cloudq import App
 from cloudq.compat.celery.bridge.moving import Bridge
@@ -44,6 +45,9 @@ class Old:
 
     def leave(self, found):
         self.left += found
+
+    def held_back(self):
+        return 0
 
     def close(self):
         pass
@@ -117,6 +121,16 @@ def test_what_cant_be_bridged_stays_and_is_told(app, clock):
     assert [None, "shop.add", None, "shop.add"] == [left.task for left in told]
     assert dict.fromkeys((Why.UNREADABLE, Why.CHORD, Why.TOO_LARGE, Why.ARGUMENTS), 1) == tally.left
     assert (4, 1) == (len(old.there), tally.bridged)
+
+
+def test_what_nobody_knows_the_queue_of_stays_and_is_told(app, clock):
+    """With what it says it is, though it could be bridged."""
+    told = []
+    old = Old(written())
+    old.there = [replace(old.there[0], astray="a broadcast")]
+    bridge(app, old, clock, told=told.append).run(ZERO)
+    assert [(Why.ROUTE, "shop.add", "a broadcast")] == [(left.why, left.task, left.detail) for left in told]
+    assert 1 == len(old.there)
 
 
 def test_what_the_backend_cant_do_stays(app, driver, clock):

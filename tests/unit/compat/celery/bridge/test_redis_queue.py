@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
 import redis
+from kombu import Connection, Consumer, Exchange, Queue
+from kombu.common import Broadcast
 
 from cloudq.compat.celery.bridge import redis_queue
 from cloudq.compat.celery.bridge.redis_queue import RedisQueue, open_redis
@@ -140,6 +143,76 @@ def test_what_workers_held_comes_first(queue, client):
     queue.take(found)
     assert [b"others"] == client.hkeys("unacked") == client.zrange("unacked_index", 0, -1)
     assert ["waits"] == tags(queue.read(ZERO))
+
+
+@pytest.fixture
+def bound(url: str, client: redis.Redis) -> Iterator[None]:
+    """Queues that kombu has bound and consumes, with all that is published held by a consumer that never acknowledges.
+
+    `mails` by a topic, `sums` by another one, `news` and the queue that kombu names itself by a broadcast.
+    """
+    shop, news = Exchange("shop", type="topic"), Exchange("news", type="fanout")
+    mails, sums = Queue("mails", shop, routing_key="shop.mail.#"), Queue("sums", shop, routing_key="shop.*.sum")
+    with Connection(url) as connection:
+        channel = connection.channel()
+        channel.do_restore = False  # as if it was killed: it gives nothing back
+        held: list[str] = []
+        queues = [mails, sums, Broadcast("news"), Queue("all", news)]
+        with Consumer(channel, queues, on_message=lambda message: held.append(message.delivery_tag)):
+            with suppress(TimeoutError):
+                connection.drain_events(timeout=0.1)  # the broadcasts are subscribed to now
+            with Connection(url) as senders:
+                for tag, exchange, key in [
+                    ("mail", shop, "shop.mail.urgent.now"),
+                    ("sum", shop, "shop.a.sum"),
+                    ("news", news, ""),
+                ]:
+                    properties = {"headers": {"task": "shop.add", "id": tag}, "delivery_tag": tag}
+                    senders.Producer(exchange=exchange).publish([], routing_key=key, **properties)
+            for _ in range(100):
+                if client.hlen("unacked") == 3:
+                    break
+                with suppress(TimeoutError):
+                    connection.drain_events(timeout=0.1)
+            assert 3 == client.hlen("unacked"), held
+            yield
+
+
+def test_what_came_by_a_topic_is_its_queues_and_a_broadcast_nobodys(url, client, bound):
+    """As kombu has bound them. What nobody can say a queue of is listed by the bridge of each, and taken by none."""
+    for name, own in (("mails", "shop.mail.urgent.now"), ("sums", "shop.a.sum")):
+        queue = open_redis(url, name, prefix="", steps=None)
+        found = queue.read(ZERO)
+        queue.close()
+        keys = {json.loads(one.raw)["properties"]["delivery_info"]["routing_key"]: one.astray for one in found}
+        assert {own, ""} == set(keys)
+        assert keys[own] is None
+        assert "exchange 'news'" in keys[""]
+
+
+@pytest.mark.parametrize(
+    ("bindings", "key", "expected"),
+    [
+        ([f"shop.#{SEP}^shop\\..*?${SEP}celery"], "shop.a.b", "own"),
+        ([f"shop.#{SEP}^shop\\..*?${SEP}mails"], "shop.a.b", "another's"),
+        ([f"shop.#{SEP}^shop\\..*?${SEP}mails"], "bank.a", "nobody's"),
+        ([f"shop.#{SEP}^shop(${SEP}celery"], "shop.a", "nobody's"),
+        ([f"sums{SEP}{SEP}mails"], "sums", "another's"),
+        ([f"sums{SEP}{SEP}celery", f"sums{SEP}{SEP}mails"], "sums", "own"),
+        ([f"sums{SEP}{SEP}bcast.1234"], "sums", "nobody's"),
+        ([], "sums", "nobody's"),
+        ([], "made", "another's"),
+    ],
+    ids=["topic", "other topic", "no pattern", "broken pattern", "direct", "both", "broadcast", "unbound", "Celery's"],
+)
+def test_whose_a_held_message_is(queue, client, bindings, key, expected):
+    """By the bindings of its exchange, here `made`: its own queue's, another one's, or nobody's that is known."""
+    for binding in bindings:
+        client.sadd("_kombu.binding.made", binding)
+    hold(client, "held", key=key, exchange="made")
+    found = queue.read(ZERO)
+    assert (["held"] if expected != "another's" else []) == tags(found)
+    assert (expected == "nobody's") is any(one.astray for one in found)
 
 
 def test_what_was_left_of_it_isnt_found_again(queue, client):

@@ -114,6 +114,23 @@ def test_a_lease_that_is_over_is_no_failure(queue, driver):
     queue.take(queue.read(ZERO))
 
 
+def test_what_is_left_in_a_fifo_queue_holds_back_its_group(clock):
+    """Nothing overtakes it: what is behind it is counted, and comes once that is gone."""
+    driver = MemoryDriver(clock=clock)
+    for n, key in enumerate("ab" * 3):
+        driver.send([Outgoing(id=f"{n}", queue="celery.fifo", body=written(tag=f"{n}"), ordering_key=key)])
+    queue = SQSQueue("celery.fifo", driver, clock)
+    assert 0 == queue.held_back()
+    found = [*queue.read(ZERO), *queue.read(ZERO)]
+    assert {"a", "b"} == {one.group for one in found}
+    queue.leave([one for one in found if one.group == "a"])
+    queue.take([one for one in found if one.group == "b"])
+    while found := queue.read(ZERO):
+        assert {"b"} == {one.group for one in found}
+        queue.take(found)
+    assert 2 == queue.held_back()
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

@@ -34,9 +34,13 @@ def test_it_removes_what_is_old(databases):
     assert {"database": "two", "removed": 0} == json.loads(call("--database", "two", "--json"))
 
 
-def test_a_database_without_the_table(databases):
-    """Says what is missing."""
+@pytest.mark.parametrize(("installed", "said"), [(True, "makes it$"), (False, "in INSTALLED_APPS$")])
+def test_a_database_without_the_table(databases, installed, said):
+    """Says what is missing, and how a project makes it: by the app's migration."""
     from django.core.management import CommandError
+    from django.test import override_settings
 
-    with pytest.raises(CommandError, match="cloudq_inbox"):
-        call()
+    there = ["cloudq.integrations.django.inbox"] if installed else []
+    migrate = r"cloudq_inbox isn't in this database\n  hint: manage.py migrate cloudq_inbox --database two "
+    with override_settings(INSTALLED_APPS=there), pytest.raises(CommandError, match=f"{migrate}.*{said}"):
+        call("--database", "two")

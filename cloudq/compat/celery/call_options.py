@@ -10,7 +10,6 @@ from cloudq.compat.celery.verdicts import Table, changes, each, maps, refused
 _CANVAS: Final = "no canvas: the task that is done sends the next one"
 _OWN: Final = "Celery's own between workers: leave it out"
 _CONNECTION: Final = "the app keeps its connections: leave it out"
-_PER_TASK: Final = "it is the declaration's: @app.task(time_limit=...)"
 _NO_EXCHANGES: Final = TASK_OPTIONS["exchange"].ours
 
 CALL_OPTIONS: Final[Table] = {
@@ -29,7 +28,10 @@ CALL_OPTIONS: Final[Table] = {
     "compression": TASK_OPTIONS["compression"],
     "delivery_mode": TASK_OPTIONS["delivery_mode"],
     "ignore_result": refused("it is the declaration's: @app.task(ignore_result=True)"),
-    **each(refused(_PER_TASK), "time_limit", "soft_time_limit"),
+    **each(
+        changes("as the task's; a call shortens what the task or the settings declare, and prolongs nothing"),
+        *("time_limit", "soft_time_limit"),
+    ),
     "task_id": refused("ids are made by the send: keep the result's id, or have a header of your own"),
     "shadow": refused("a task is logged by its name: leave it out"),
     **each(refused(_CANVAS), "link", "link_error", "chain", "chord", "group_id", "group_index"),
@@ -72,7 +74,8 @@ REQUEST_FIELDS: Final[Table] = {
     "hostname": maps("this machine"),
     "eta": maps("as ISO 8601, or None"),
     "expires": maps("as ISO 8601, or None"),
-    **each(maps("the task's own"), "timelimit", "time_limit", "soft_time_limit", "ignore_result"),
+    **each(maps("the call's, the task's or the settings'"), "timelimit", "time_limit", "soft_time_limit"),
+    "ignore_result": maps("the task's own"),
     **each(maps("of the message that this one was sent by"), "root_id", "parent_id"),
     "correlation_id": maps("the message's id"),
     "utc": maps("True"),

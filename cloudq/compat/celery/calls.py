@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from cloudq.compat.celery.call_options import CALL_OPTIONS
+from cloudq.compat.celery.limits import Limits, headers_of
 from cloudq.compat.celery.request import RETRIES, lineage
 from cloudq.compat.celery.retrying import moment, seconds
 from cloudq.compat.celery.settings import Settings
@@ -40,7 +41,13 @@ def check_call(where: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def send_options(
-    where: str, options: Mapping[str, Any], settings: Settings, now: datetime, *, queue: str = ""
+    where: str,
+    options: Mapping[str, Any],
+    settings: Settings,
+    now: datetime,
+    *,
+    queue: str = "",
+    limits: Limits | None = None,
 ) -> SendOptions:
     """The options of a send.
 
@@ -50,6 +57,7 @@ def send_options(
         settings: The app's.
         now: When it is sent.
         queue: Where it goes if the options don't say.
+        limits: Those of the task, if it is known.
 
     Raises:
         OptionError: One can't be honoured, or means nothing.
@@ -71,7 +79,7 @@ def send_options(
     if "MessageGroupId" in given:  # SQS's, which kombu's transport takes (kombu 5.7)
         ordered = made.get("queue", queue).endswith(FIFO_SUFFIX)
         made["ordering_key" if ordered else "fairness_key"] = given["MessageGroupId"]
-    headers = {**dict(given.get("headers", {})), **lineage()}
+    headers = {**dict(given.get("headers", {})), **lineage(), **headers_of(where, given, limits)}
     if given.get("retries"):
         headers[RETRIES] = str(int(given["retries"]))
     if headers:

@@ -9,12 +9,13 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 from cloudq.compat.celery.contracts import Runnable
+from cloudq.compat.celery.limits import HARD, SOFT, Limits, declared, of_run
 from cloudq.tasks.context import Context
 
 RETRIES: Final = "celery-retries"
 ROOT: Final = "celery-root-id"
 PARENT: Final = "celery-parent-id"
-_OURS: Final = (RETRIES, ROOT, PARENT)
+_OURS: Final = (RETRIES, ROOT, PARENT, SOFT, HARD)
 
 
 class Request:
@@ -81,7 +82,7 @@ def of_delivery(task: Runnable, context: Context, args: tuple[Any, ...], kwargs:
         root_id=own.get(ROOT, message.id),
         parent_id=own.get(PARENT),
         correlation_id=message.id,
-        **_limits(task),
+        **_limits(task, own),
     )
 
 
@@ -101,12 +102,17 @@ def of_eager(task: Runnable, id_: str, kwargs: Mapping[str, Any], retries: int, 
         root_id=id_ if parent is None or parent.id is None else parent.root_id,
         parent_id=None if parent is None else parent.id,
         correlation_id=id_,
-        **_limits(task),
+        **_limits(task, headers),
     )
 
 
-def _limits(task: Runnable) -> dict[str, Any]:
-    hard, soft = task.time_limit, task.soft_time_limit
+def limits_of(task: Runnable, headers: Mapping[str, str]) -> Limits:
+    """Those of a run whose message has these headers."""
+    return of_run(declared(task, task.app.conf), headers)
+
+
+def _limits(task: Runnable, headers: Mapping[str, str]) -> dict[str, Any]:
+    soft, hard = (None if limit is None else limit.total_seconds() for limit in limits_of(task, headers))
     return {
         "time_limit": hard,
         "soft_time_limit": soft,

@@ -15,6 +15,7 @@ from cloudq.compat.celery.calls import check_call, send_options, zone_of
 from cloudq.compat.celery.canvas import Signature
 from cloudq.compat.celery.contracts import Home
 from cloudq.compat.celery.current import current
+from cloudq.compat.celery.limits import declared
 from cloudq.compat.celery.request import Request, pop, push, request_of, running
 from cloudq.compat.celery.result import AsyncResult, EagerResult
 from cloudq.compat.celery.retrying import moment, most_deliveries, seconds
@@ -103,11 +104,6 @@ class Task:
         check(TASK_OPTIONS, {n: v for n, v in given.items() if n in TASK_OPTIONS}, TaskDefinitionError, where)
         if iscoroutinefunction(self.function):
             raise TaskDefinitionError(f"{where} is an async def, which Celery has none of", hint="@cloudq.task")
-        if self.time_limit is not None and self.soft_time_limit is not None:
-            raise TaskDefinitionError(
-                f"{where}: Celery's option 'time_limit' can't be honoured beside soft_time_limit",
-                hint="a limit is raised in the task, once: leave one of them out",
-            )
         for name in self.retry_kwargs:
             if name not in {"max_retries", "countdown"}:
                 raise TaskDefinitionError(
@@ -189,7 +185,8 @@ class Task:
         if self.expires is not None:
             options.setdefault("expires", self.expires)
         now, queue = app.cloudq.clock.now(), self.cloudq.queue
-        made = send_options(f"task {self.name!r}", options, app.conf, now, queue=queue)
+        limits = declared(self, app.conf)
+        made = send_options(f"task {self.name!r}", options, app.conf, now, queue=queue, limits=limits)
         call = self.cloudq.call_with(self._by_name(args, kwargs), made)
         sent = app.cloudq.send(call)
         return AsyncResult(sent.id, app=app, task_name=self.name)

@@ -24,7 +24,7 @@ _TRUE_BY_DEFAULT: Final = frozenset({"typing", "acks_on_failure_or_timeout", "ac
 _KEPT_AS: Final = {"backend": "_backend"}  # `backend` itself is the app's where a task has none
 _NO_ANY: Final = refused("a payload names its arguments: declare it as a list")
 _NO_ASYNC: Final = refused("declare it with @cloudq.task")
-_BOTH: Final = refused("a limit is raised in the task, once: leave out time_limit or soft_time_limit")
+_NO_WARNING: Final = refused("time_limit is the longer one, or there is no soft_time_limit")
 
 
 def is_celery_app(value: object) -> bool:
@@ -54,8 +54,8 @@ def _settings(conf: Any) -> Iterator[Finding]:
         if value is None or value == defaults[name] or value in ((), [], {}):
             continue
         yield from setting(name, value, _HERE)
-    if conf.get("task_time_limit") is not None and conf.get("task_soft_time_limit") is not None:
-        yield found("setting", "task_time_limit beside task_soft_time_limit", _BOTH, _HERE)
+    if _ends_before(conf.get("task_time_limit"), conf.get("task_soft_time_limit")):
+        yield found("setting", "task_time_limit before task_soft_time_limit", _NO_WARNING, _HERE)
 
 
 def setting(name: str, value: Any, place: str) -> Iterator[Finding]:
@@ -120,12 +120,16 @@ def _task(app: Any, task: Any) -> Iterator[Finding]:
         ):
             continue
         yield judged("task option", TASK_OPTIONS, name, value, place)
-    if task.time_limit is not None and task.soft_time_limit is not None and task.time_limit != app.conf.task_time_limit:
-        yield found("task option", "time_limit beside soft_time_limit", _BOTH, place)
+    if task.soft_time_limit != app.conf.task_soft_time_limit and _ends_before(task.time_limit, task.soft_time_limit):
+        yield found("task option", "time_limit before soft_time_limit", _NO_WARNING, place)
     if inspect.iscoroutinefunction(function):
         yield found("task", "async def", _NO_ASYNC, place)
     if any(p.kind is p.VAR_POSITIONAL for p in inspect.signature(function).parameters.values()):
         yield found("task", "*args", _NO_ANY, place)
+
+
+def _ends_before(hard: Any, soft: Any) -> bool:
+    return isinstance(hard, (int, float)) and isinstance(soft, (int, float)) and hard < soft
 
 
 def _place(function: Any) -> str:

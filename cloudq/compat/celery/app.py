@@ -99,11 +99,13 @@ class Celery:
     ) -> None:
         """Has settings read from an object, a mapping or the name of one, at the first look at a setting.
 
+        A second one takes the place of the first, as with Celery.
+
         Args:
             obj: `"proj.celeryconfig"`, `"django.conf:settings"`, or the object itself.
             silent: Refused: settings that can't be read are an error.
             force: Whether it is read now.
-            namespace: The prefix of the settings: `"CELERY"`.
+            namespace: The prefix of the settings: `"CELERY"`; default: that of the one before.
 
         Raises:
             ConfigurationError: A setting can't be honoured.
@@ -112,7 +114,7 @@ class Celery:
             raise ConfigurationError(
                 "config_from_object: Celery's option 'silent' can't be honoured", hint="leave it out"
             )
-        self.conf.add(obj, namespace)
+        self.conf.use(obj, namespace)
         if force:
             self.conf.read()
 

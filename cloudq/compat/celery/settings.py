@@ -36,7 +36,7 @@ _FOR_DECLARATIONS: Final = frozenset(
 # Who says it, the first before the others: the program once it has looked at a setting, the program before that, its
 # `add_defaults`, the source.
 _LATE, _SET, _ADDED, _READ = range(4)
-_OLD: Final = ("BROKER_", "CELERY_", "CELERYD_", "CELERYBEAT_", "CELERYMON_")
+OLD: Final = ("BROKER_", "CELERY_", "CELERYD_", "CELERYBEAT_", "CELERYMON_")
 BACKENDS: Final = ("memory", "sqlite", "sqs", "cloudtasks", "servicebus")
 STORES: Final = ("memory", "sqlite", "redis", "rediss", "postgresql", "mysql", "dynamodb")
 
@@ -179,7 +179,7 @@ def _too_late(name: str) -> ConfigurationError:
 
 def _refuse_old(name: str) -> None:
     """Celery itself reads some of these, by names of its first versions; passed over they would have no effect."""
-    if name.isupper() and name.startswith(_OLD):
+    if name.isupper() and name.startswith(OLD):
         raise ConfigurationError(
             f"{name} is a setting of Celery's old kind",
             hint="`celery upgrade settings FILE` writes the new names, or read it with namespace='CELERY'",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from cloudq.compat.celery.report.findings import UNKNOWN, Finding, found, judged
 from cloudq.compat.celery.setting_names import SETTINGS, of_result_backends
-from cloudq.compat.celery.settings import BACKENDS, STORES, check_routes, routes_in
+from cloudq.compat.celery.settings import BACKENDS, OLD, STORES, check_routes, routes_in
 from cloudq.compat.celery.task_options import TASK_OPTIONS
 from cloudq.compat.celery.verdicts import maps, refused
 from cloudq.errors import ConfigurationError
@@ -24,6 +24,7 @@ _TRUE_BY_DEFAULT: Final = frozenset({"typing", "acks_on_failure_or_timeout", "ac
 _KEPT_AS: Final = {"backend": "_backend"}  # `backend` itself is the app's where a task has none
 _NO_ANY: Final = refused("a payload names its arguments: declare it as a list")
 _NO_ASYNC: Final = refused("declare it with @cloudq.task")
+_OLD_NAME: Final = refused("a setting of Celery's old kind: `celery upgrade settings FILE` writes the new names")
 _NO_WARNING: Final = refused("time_limit is the longer one, or there is no soft_time_limit")
 
 
@@ -36,7 +37,7 @@ def of_app(app: Any) -> Iterator[Finding]:
     """What an app's object asks of Celery. Its modules of tasks are imported first, as a worker does it."""
     app.loader.import_default_modules()
     app.finalize()
-    yield from _settings(app.conf)
+    yield from _settings(app)
     for name in sorted(app.tasks):
         if not name.startswith("celery."):
             yield from _task(app, app.tasks[name])
@@ -47,15 +48,29 @@ def own_tasks(app: Any) -> list[str]:
     return sorted(name for name in app.tasks if not name.startswith("celery."))
 
 
-def _settings(conf: Any) -> Iterator[Finding]:
-    defaults: Mapping[str, Any] = sys.modules["celery.app.defaults"].DEFAULTS
+def _settings(app: Any) -> Iterator[Finding]:
+    conf, defaults = app.conf, sys.modules["celery.app.defaults"].DEFAULTS
     for name in defaults:
         value = conf.get(name)
-        if value is None or value == defaults[name] or value in ((), [], {}):
-            continue
-        yield from setting(name, value, _HERE)
+        asked = value != defaults[name] or any(_is_in(given, name, app.namespace) for given in conf.maps[:-1])
+        if value is not None and value not in ((), [], {}) and asked:
+            yield from setting(name, value, _HERE)
+    if not app.namespace:
+        yield from (found("setting", name, _OLD_NAME, _HERE) for given in conf.maps[:-1] for name in _old_in(given))
     if _ends_before(conf.get("task_time_limit"), conf.get("task_soft_time_limit")):
         yield found("setting", "task_time_limit before task_soft_time_limit", _NO_WARNING, _HERE)
+
+
+def _is_in(given: Any, name: str, namespace: str | None) -> bool:
+    """Whether the program says it itself, be it what Celery does anyway."""
+    prefixed = f"{namespace}_{name}"
+    return name in given or (bool(namespace) and (prefixed.upper() if prefixed[0].isupper() else prefixed) in given)
+
+
+def _old_in(given: Any) -> list[str]:
+    """The names of Celery's first versions in a source."""
+    known = sys.modules["celery.app.defaults"]._OLD_SETTING_KEYS
+    return [name for name in sorted(known) if name.isupper() and name.startswith(OLD) and name in given]
 
 
 def setting(name: str, value: Any, place: str) -> Iterator[Finding]:

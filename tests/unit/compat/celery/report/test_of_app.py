@@ -57,6 +57,7 @@ def test_settings_routes_and_schedules_are_read(app) -> None:
         ("broker_url redis", "REFUSED"),
         ("result_backend postgresql", "MAPS"),
         ("timezone", "MAPS"),
+        ("task_serializer", "MAPS"),
         ("accept_content", "REFUSED"),
         ("worker_prefetch_multiplier", "REFUSED"),
         ("mongodb_backend_settings", "REFUSED"),
@@ -67,6 +68,37 @@ def test_settings_routes_and_schedules_are_read(app) -> None:
     assert {("a.*", "MAPS"), ("b.*", "REFUSED")} == asked(app, "route")
     assert {("nightly", "REFUSED")} == asked(app, "schedule")
     assert "secret" not in repr(list(of_app(app)))
+
+
+SAID = {"worker_prefetch_multiplier": 4, "worker_hijack_root_logger": True, "task_serializer": "json"}
+SAID_TO_DJANGO = {f"CELERY_{name.upper()}": value for name, value in SAID.items()}
+
+
+@pytest.mark.parametrize("way", ["update", "object", "namespace"])
+def test_what_is_said_is_read_though_celery_does_it_anyway(app, way) -> None:
+    """Here it may be refused: then it has to be deleted. What nobody says is none of the program's."""
+    if way == "update":
+        app.conf.update(SAID)
+    elif way == "object":
+        app.config_from_object(type("Conf", (), SAID))
+    else:
+        app.config_from_object(type("Conf", (), SAID_TO_DJANGO), namespace="CELERY")
+    assert {
+        ("worker_prefetch_multiplier", "REFUSED"),
+        ("worker_hijack_root_logger", "REFUSED"),
+        ("task_serializer", "MAPS"),
+    } == asked(app, "setting")
+
+
+def test_names_of_celerys_first_versions_are_listed(app) -> None:
+    """Which Celery still reads, and cloudq refuses."""
+    app.config_from_object({"CELERYD_PREFETCH_MULTIPLIER": 2, "CELERY_ALWAYS_EAGER": True, "CELERY_OWN": 1})
+    assert {
+        ("CELERYD_PREFETCH_MULTIPLIER", "REFUSED"),
+        ("CELERY_ALWAYS_EAGER", "REFUSED"),
+        ("worker_prefetch_multiplier", "REFUSED"),
+        ("task_always_eager", "MAPS"),
+    } == asked(app, "setting")
 
 
 def test_tasks_are_read_with_their_options(app) -> None:

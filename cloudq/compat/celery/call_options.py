@@ -58,6 +58,7 @@ RETRY_OPTIONS: Final[Table] = {
     "eta": maps("a naive one is taken in the app's time zone"),
     "countdown": maps("kept by the backend"),
     "max_retries": maps("in place of the declaration's, for this time"),
+    "MessageGroupId": changes("the message keeps its own; another one is refused"),
 }
 """Those of `self.retry`, by name. What it passes on to `apply_async` is refused: the message stays as it was sent."""
 
@@ -70,7 +71,8 @@ REQUEST_FIELDS: Final[Table] = {
     "is_eager": maps("the same"),
     "called_directly": maps("the same"),
     "delivery_info": changes("routing_key is the queue's name, redelivered whether it was handed over before"),
-    "headers": maps("the call's own"),
+    "headers": maps("the call's own; each is a field of the request, too"),
+    "properties": changes("correlation_id, and MessageGroupId where the message has one; nothing of AMQP's"),
     "hostname": maps("this machine"),
     "eta": maps("as ISO 8601, or None"),
     "expires": maps("as ISO 8601, or None"),
@@ -82,7 +84,7 @@ REQUEST_FIELDS: Final[Table] = {
     **each(
         maps("None: there is none"),
         *("callbacks", "errbacks", "chain", "chord", "group", "group_index", "taskset", "reply_to", "shadow"),
-        *("stamped_headers", "stamps", "logfile", "loglevel", "origin", "properties"),
+        *("stamped_headers", "stamps", "logfile", "loglevel", "origin"),
     ),
     "replaced_task_nesting": maps("0"),
     **each(refused("no list of children is kept"), "children"),

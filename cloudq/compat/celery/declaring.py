@@ -36,7 +36,9 @@ def made(function: Callable[..., Any], kind: type[Task], main: str | None, optio
             f"the base {getattr(base, '__name__', base)!r} is no Task", hint="from cloudq.compat.celery import Task"
         )
     task: Task = base.__new__(base)
+    task.of_default_base = not options.get("base")
     task.take(function, options.get("name") or name_of(function.__module__, function.__name__, main), options)
+    base.__init__(task)  # a program's own may have one, as with Celery
     return task
 
 

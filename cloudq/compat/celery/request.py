@@ -43,7 +43,8 @@ class Request:
     correlation_id: str | None = None
     utc = True
     callbacks = errbacks = chain = chord = group = group_index = taskset = reply_to = shadow = None
-    stamped_headers = stamps = logfile = loglevel = origin = properties = None
+    stamped_headers = stamps = logfile = loglevel = origin = None
+    properties: Mapping[str, Any] | None = None
     replaced_task_nesting = 0
 
     def __init__(self, **fields: Any) -> None:
@@ -62,7 +63,11 @@ def of_delivery(task: Runnable, context: Context, args: tuple[Any, ...], kwargs:
     """What is known of a worker's run."""
     message = context.message
     own = message.headers
+    custom = {name: value for name, value in own.items() if name not in _OURS}
+    group = message.ordering_key or message.fairness_key
     return Request(
+        # As Celery has it, each is a field; what the request itself has goes before.
+        **{name: value for name, value in custom.items() if not hasattr(Request, name)},
         called_directly=False,
         id=message.id,
         task=message.task,
@@ -75,7 +80,8 @@ def of_delivery(task: Runnable, context: Context, args: tuple[Any, ...], kwargs:
             "priority": None,
             "redelivered": context.deliveries > 1,
         },
-        headers={name: value for name, value in own.items() if name not in _OURS} or None,
+        headers=custom or None,
+        properties={"correlation_id": message.id} | ({} if group is None else {"MessageGroupId": group}),
         hostname=platform.node(),
         eta=None if message.not_before is None else message.not_before.isoformat(),
         expires=None if message.expires_at is None else message.expires_at.isoformat(),

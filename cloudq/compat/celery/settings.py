@@ -72,16 +72,15 @@ class Settings(MutableMapping[str, Any]):
         """
         before = {name: self[name] for name in _FOR_DECLARATIONS} if self._declared else {}
         vars(self)["_namespace"] = namespace or self._namespace
-        kept = [dict(layer) for layer in self._values.maps]
+        kept, others = [dict(layer) for layer in self._values.maps], self._others
         for layer in (_LATE, _ADDED, _READ) if self._was_read else (_READ,):
             self._values.maps[layer].clear()
         vars(self).update(_source=lambda: _given_by(_loaded(source)), _others={}, _was_read=False)
         if before:
             changed = [name for name in sorted(before) if before[name] != self[name]]
             if changed:
-                for layer, values in zip(self._values.maps, kept, strict=True):
-                    layer.clear()
-                    layer.update(values)
+                self._values.maps[:] = kept
+                vars(self)["_others"] = others
                 raise _too_late(changed[0])
 
     def read(self) -> None:

@@ -130,7 +130,9 @@ def _mappings_in(tree: ast.Module) -> dict[str, dict[str, Any]]:
     """What a file puts into mappings, by their names: `o = {"queue": x}`, `o = dict(queue=x)`, `o["queue"] = x`."""
     mappings: dict[str, dict[str, Any]] = {}
     for node in ast.walk(tree):
-        for target in node.targets if isinstance(node, ast.Assign) else ():
+        if not isinstance(node, ast.Assign):
+            continue
+        for target in node.targets:
             if isinstance(target, ast.Name):
                 mappings.setdefault(target.id, {}).update(_made_by(node.value))
             elif isinstance(target, ast.Subscript) and isinstance(key := value_of(target.slice), str):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloudq.compat.celery.report.findings import UNKNOWN, Finding, found, judged
+from cloudq.compat.celery.report.overridden import of_a_task, of_the_app
 from cloudq.compat.celery.setting_names import SETTINGS, of_result_backends
 from cloudq.compat.celery.settings import BACKENDS, OLD, STORES, check_routes, routes_in
 from cloudq.compat.celery.task_options import TASK_OPTIONS
@@ -38,6 +39,7 @@ def of_app(app: Any) -> Iterator[Finding]:
     app.loader.import_default_modules()
     app.finalize()
     yield from _settings(app)
+    yield from of_the_app(app)
     for name in sorted(app.tasks):
         if not name.startswith("celery."):
             yield from _task(app, app.tasks[name])
@@ -120,6 +122,7 @@ def _task(app: Any, task: Any) -> Iterator[Finding]:
     function = inspect.unwrap(getattr(task, "__wrapped__", task.run))
     place = f"{task.name}{_place(function)}"
     yield found("task", "task", maps("a task of the same name"), place)
+    yield from of_a_task(task)
     base: Any = next(k for k in type(task).__mro__ if (k.__module__, k.__name__) == ("celery.app.task", "Task"))
     by_settings = {attribute: app.conf.get(setting) for attribute, setting in base.from_config}
     for name in TASK_OPTIONS:

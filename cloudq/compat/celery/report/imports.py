@@ -40,9 +40,7 @@ _INSTEAD: Final[Mapping[str, Entry]] = {
     "redbeat": refused("a scheduler of the platform's, or cron with `cloudq send`, sends on time"),
     "tenant_schemas_celery": refused("middleware, and a header of the tenant"),
     "flower": refused("`cloudq top`, metrics"),
-    "sentry_sdk.integrations.celery": refused(
-        "leave it out: a dead letter is an event without it; see 'Errors in Sentry'"
-    ),
+    "sentry_sdk.integrations.celery": refused("leave it out: a dead letter is an event anyway; see 'Errors in Sentry'"),
     "opentelemetry.instrumentation.celery": refused("cloudq.telemetry.instrument(app): see 'Traces and metrics'"),
 }
 _NO_PLACE: Final = refused("it has no counterpart")

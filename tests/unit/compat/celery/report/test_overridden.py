@@ -47,10 +47,12 @@ def test_a_method_that_nobody_calls_is_found() -> None:
 def test_a_method_of_a_base_that_nobody_calls_is_found() -> None:
     """With the base, and not with each of its tasks."""
     app = celery.Celery("proj", set_as_current=False, task_cls=Base)
-    task = app.task(name="t")(job)
-    task.bind(app)
-    found = list(of_a_task(task))
+    app.task(name="t")(job)
+    app.finalize()
+    found = list(of_a_task(app.tasks["t"]))
     assert {("task", "Base.update_state"), ("task", "Base._get_exec_options")} == {(f.kind, f.name) for f in found}
     assert {(f"{__name__}.Base",)} == {f.places for f in found}
-    plain = celery.Celery("plain", set_as_current=False).task(name="t")(job)
-    assert [] == list(of_a_task(plain))
+    plain = celery.Celery("plain", set_as_current=False)
+    plain.task(name="t")(job)
+    plain.finalize()
+    assert [] == list(of_a_task(plain.tasks["t"]))

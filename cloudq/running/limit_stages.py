@@ -69,10 +69,10 @@ def warned_after(limit: timedelta | None) -> AbstractContextManager[None]:
 
 
 def exceeded(limit: timedelta) -> TimeLimitExceeded:
-    """What those outside of the run are told."""
+    """What those outside of the run learn."""
     return TimeLimitExceeded(f"the task ran longer than its time limit of {limit}")
 
 
 def soft_exceeded(limit: timedelta) -> TimeLimitExceeded:
-    """What the task is told at the first of two limits."""
+    """What the task learns at the first of two limits."""
     return TimeLimitExceeded(f"the task ran longer than its soft time limit of {limit}")

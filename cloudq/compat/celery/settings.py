@@ -128,7 +128,7 @@ class Settings(MutableMapping[str, Any]):
         self._set(_LATE if self._was_read else _SET, name, value)
 
     def setdefault(self, name: str, default: Any = None) -> Any:
-        """Sets what nobody has set. Celery's own defaults are nobody's."""
+        """Sets what the program has not set: a default of Celery's is no setting of it."""
         self.read()
         if name not in self._values:
             self[name] = default

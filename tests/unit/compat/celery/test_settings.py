@@ -160,7 +160,7 @@ def test_what_cant_be_honoured_is_refused_at_every_look() -> None:
 
 
 def test_a_default_that_is_set_is_the_programs() -> None:
-    """Celery's own are nobody's."""
+    """Celery's own are no settings of it."""
     settings = read({"timezone": "Europe/Berlin"})
     assert ("shop", "Europe/Berlin") == (
         settings.setdefault("task_default_queue", "shop"),

@@ -17,6 +17,7 @@ import pytest
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.core.shield import interrupter, shielded
 from cloudq.errors import TimeLimitExceeded
+from cloudq.running import time_limits
 from cloudq.running.alarm_time_limit import AlarmTimeLimit
 from cloudq.running.limit_stages import Ended, insist, sooner, warned_after
 from cloudq.running.time_limits import ThreadTimeLimits
@@ -170,6 +171,27 @@ def test_a_warning_on_its_way_is_kept_by_a_shielded_function() -> None:
             handler(guard)
         assert guard.warning.arrived
     assert ["work"] == done
+    limits.close()
+
+
+def test_a_warning_on_its_way_is_taken_back_at_the_end_of_its_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And only then: after an end that is on its way nothing is taken back, else the run would go on."""
+    raised: list[object] = []
+    monkeypatch.setattr(time_limits, "_raise_in", lambda thread, kind: raised.append(kind))
+    limits = ThreadTimeLimits(SYSTEM_CLOCK)
+    with limits(FAR):
+        guard: Any = interrupter()
+        with warned_after(FAR):
+            pass
+        assert [] == raised
+        with warned_after(FAR), limits.lock:
+            guard.warning.fire()
+        assert [time_limits._Warned, None] == raised[:2]
+        raised.clear()
+        with warned_after(FAR), limits.lock:
+            guard.warning.fire()
+            guard.fire()
+        assert [time_limits._Warned, time_limits._Expired] == raised
     limits.close()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -49,6 +49,7 @@ def celery(app: App = None, *, source: Sources = None, json: Json = False, _debu
     """
     from cloudq.compat.celery.report.findings import counted, together
     from cloudq.compat.celery.report.of_app import of_app
+    from cloudq.compat.celery.report.of_sources import source_files, tasks_in
 
     findings = [*(() if app is None else of_app(_loaded(app)))]
     folders = [Path(folder) for folder in source or ["."]]
@@ -57,7 +58,10 @@ def celery(app: App = None, *, source: Sources = None, json: Json = False, _debu
             raise ConfigurationError(
                 f"--source {str(folder)!r} is no folder", hint="the folder of the program's sources"
             )
-        findings += _of_folder(folder, declarations=app is None)
+    files = [file for folder in folders for file in source_files(folder)]
+    tasks = {name for file in files for name in tasks_in(file)}
+    for file in files:
+        findings += _of_file(file, declarations=app is None, tasks=tasks)
     found = together(findings)
     counts = {verdict.name: count for verdict, count in counted(found).items()}
     if json:
@@ -85,15 +89,14 @@ def _loaded(spec: str) -> Any:
     return value
 
 
-def _of_folder(folder: Path, *, declarations: bool) -> Iterator[Finding]:
-    from cloudq.compat.celery.report.of_sources import of_source, source_files
+def _of_file(file: Path, *, declarations: bool, tasks: Collection[str]) -> Iterator[Finding]:
+    from cloudq.compat.celery.report.of_sources import of_source
 
-    for file in source_files(folder):
-        shown = str(file)
-        try:
-            yield from of_source(file, shown, declarations=declarations)
-        except (OSError, ValueError, SyntaxError, RecursionError) as error:
-            note(f"note: {shown} isn't read: {error}")
+    shown = str(file)
+    try:
+        yield from of_source(file, shown, declarations=declarations, tasks=tasks)
+    except (OSError, ValueError, SyntaxError, RecursionError) as error:
+        note(f"note: {shown} isn't read: {error}")
 
 
 def _show(found: Sequence[Finding], counts: Mapping[str, int]) -> None:

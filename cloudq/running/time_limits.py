@@ -6,29 +6,26 @@ import ctypes
 import heapq
 import itertools
 import platform
-import signal
 import sys
 import threading
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from types import FrameType, TracebackType
-from typing import Final
+from types import TracebackType
+from typing import Final, Protocol
 
 from cloudq.core.clock import Clock
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.shield import Interrupter, interrupter, set_interrupter
 from cloudq.core.threads import Threads
 from cloudq.errors import TimeLimitExceeded
-from cloudq.running.loop_jumps import at_uncovered_jump, interruptions_skip_handlers
+from cloudq.running.limit_stages import Ended, exceeded, soft_exceeded
+from cloudq.running.loop_jumps import interruptions_skip_handlers
 
 logger = SafeLogger("cloudq.worker")
 
 TIDY_AT: Final = 256
 # A machine that was suspended is noticed within this (see `Clock.wait`).
 _SLICE: Final = timedelta(seconds=1)
-# An alarm that arrives where it would do harm is set again for this long, at most this many times.
-_AGAIN_SECONDS: Final = 0.001
-_MOST_AGAIN: Final = 500
 
 _SKIPS: Final = (
     "this Python (%s) may skip `finally` and `with`, and leave locks taken, when a time limit strikes in a loop inside "
@@ -41,13 +38,45 @@ class _Expired(TimeLimitExceeded):
 
     def __init__(self) -> None:
         super().__init__("the task ran longer than its time limit")
+        _note_arrival()
+
+
+class _Ended(Ended):
+    """The same where the end insists."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        _note_arrival()
+
+
+class _Warned(TimeLimitExceeded):
+    """The same at the earlier of two stages."""
+
+    def __init__(self) -> None:
+        super().__init__("the task ran longer than its soft time limit")
         guard = interrupter()
-        if isinstance(guard, _Guard):
-            guard.arrived = True
+        if isinstance(guard, _Guard) and guard.warning is not None:
+            guard.warning.arrived = True
+
+
+def _note_arrival() -> None:
+    guard = interrupter()
+    if isinstance(guard, _Guard):
+        guard.arrived = True
 
 
 class _Nothing(BaseException):
     """Arrives in place of what was taken back."""
+
+
+class _Watched(Protocol):
+    """What is fired once its time is over, with the lock held."""
+
+    closed: bool
+
+    def fire(self) -> None:
+        """Raises its error, or keeps it."""
+        ...
 
 
 class ThreadTimeLimits:
@@ -68,7 +97,7 @@ class ThreadTimeLimits:
         self.lock = threading.Lock()
         self._changed = threading.Condition(self.lock)
         # Guarded by the lock.
-        self._watched: list[tuple[timedelta, int, _Guard]] = []
+        self._watched: list[tuple[timedelta, int, _Watched]] = []
         self._tidy_at = TIDY_AT
         self._order = itertools.count()
         self._closed = False
@@ -86,8 +115,8 @@ class ThreadTimeLimits:
             self._changed.notify_all()
         self._watcher.close()
 
-    def watch(self, guard: _Guard, limit: timedelta) -> None:
-        """Fires the guard once `limit` is over."""
+    def watch(self, watched: _Watched, limit: timedelta) -> None:
+        """Fires it once `limit` is over."""
         self._have_watcher()  # first: from the push on the error may come at any step
         with self.lock:
             if len(self._watched) >= self._tidy_at:
@@ -95,8 +124,8 @@ class ThreadTimeLimits:
                 self._watched = [entry for entry in self._watched if not entry[2].closed]
                 heapq.heapify(self._watched)
                 self._tidy_at = TIDY_AT + 2 * len(self._watched)
-            heapq.heappush(self._watched, (self._clock.elapsed() + limit, next(self._order), guard))
-            if self._watched[0][2] is guard:
+            heapq.heappush(self._watched, (self._clock.elapsed() + limit, next(self._order), watched))
+            if self._watched[0][2] is watched:
                 self._changed.notify_all()
 
     def _have_watcher(self) -> None:
@@ -131,17 +160,24 @@ class _Guard:
 
     While the block is in a shielded function the error isn't raised but kept; what was fired and hasn't arrived is
     taken back there in the same way, and is raised when the function has ended.
+
+    A thread has room for one error on its way: the end takes the place of a warning, and none follows on it.
     """
 
-    __slots__ = ("_before", "_held", "_kept", "_limit", "_limits", "_thread", "arrived", "closed", "fired")
+    __slots__ = (
+        *("_before", "_held", "_kept", "_kind", "_limit", "_limits", "_thread"),
+        *("arrived", "closed", "fired", "warning"),
+    )
 
     def __init__(self, limits: ThreadTimeLimits, limit: timedelta) -> None:
         self._limits = limits
         self._limit = limit
         self._thread = threading.get_ident()
+        self._kind: type[_Expired | _Ended] = _Expired
         self.closed = False
         self.fired = False
         self.arrived = False
+        self.warning: _Warning | None = None
         self._held = 0
         self._kept = False
         self._before: Interrupter | None = None
@@ -157,43 +193,123 @@ class _Guard:
             try:
                 with self._limits.lock:
                     self.closed = True
-                    if self.fired:
+                    if self.fired or self._warns:
                         _take_back(self._thread)
                 set_interrupter(self._before)
                 break
-            except _Expired:
-                # It arrived in the lines above. It is fired once only, so this happens once; the block had ended.
+            except (_Expired, _Ended, _Warned):
+                # It arrived in the lines above. Each is fired once only; the block had ended.
                 continue
-        if isinstance(error, _Expired):
-            raise _exceeded(self._limit) from error
+        if isinstance(error, (_Expired, Ended)):
+            raise exceeded(self._limit) from error
+
+    def insist(self) -> None:
+        """See `Staged`."""
+        self._kind = _Ended
+
+    def end_after(self, limit: timedelta) -> None:
+        """See `Staged`."""
+        if limit < self._limit:
+            self._limit = limit
+            self._limits.watch(self, limit)
+
+    def warn_after(self, limit: timedelta) -> AbstractContextManager[None]:
+        """See `Staged`."""
+        return _Warning(self, limit)
+
+    def begin_warning(self, warning: _Warning) -> None:
+        """Has it be the one of this block."""
+        self.warning = warning
+        self._limits.watch(warning, warning.limit)
+
+    def end_warning(self, warning: _Warning) -> None:
+        """Closes it as the block is closed; the end of the run may come up here as anywhere in the block."""
+        while True:
+            try:
+                with self._limits.lock:
+                    taken_back, warning.closed = self._warns, True
+                    if taken_back:
+                        _take_back(self._thread)
+                break
+            except _Warned:
+                continue  # as above
+
+    @property
+    def _warns(self) -> bool:
+        """Whether a warning is on its way. Asked with the lock held."""
+        warning = self.warning
+        return warning is not None and warning.fired and not (warning.arrived or warning.closed or self.fired)
 
     def fire(self) -> None:
         """Raises the error in the block, or keeps it. Called with the lock held."""
-        if self.closed:
+        if self.closed or self.fired:
             return
         self.fired = True
         if self._held:
             self._kept = True
         else:
-            _raise_in(self._thread, _Expired)
+            _raise_in(self._thread, self._kind)
+
+    def fire_warning(self, warning: _Warning) -> None:
+        """As `fire`, of its earlier stage."""
+        if self.closed or self.fired or warning.closed:
+            return
+        if self._held:
+            warning.kept = True
+        else:
+            warning.fired = True
+            _raise_in(self._thread, _Warned)
 
     def hold(self) -> None:
         """Keeps the error from now on, also one that is on its way."""
         with self._limits.lock:
-            if not self._held and self.fired and not self.arrived:
-                _take_back(self._thread)
-                self._kept = True
+            if not self._held:
+                if self.fired and not self.arrived:
+                    _take_back(self._thread)
+                    self._kept = True
+                elif self._warns and self.warning is not None:
+                    _take_back(self._thread)
+                    self.warning.kept, self.warning.fired = True, False
             self._held += 1
 
     def let_go(self) -> None:
         """Raises what was kept, at the end of the outermost hold."""
+        raised: type[_Expired | _Ended | _Warned] | None = None
         with self._limits.lock:
             self._held -= 1
-            raised = self._kept and not self._held
-            if raised:
-                self._kept = False
-        if raised:
-            raise _Expired
+            if not self._held:
+                warning = self.warning
+                if self._kept:
+                    self._kept, raised = False, self._kind
+                elif warning is not None and warning.kept and not (warning.closed or self.fired):
+                    warning.kept, warning.fired, raised = False, True, _Warned
+        if raised is not None:
+            raise raised
+
+
+class _Warning:
+    """The earlier stage of a guarded block's limit: a block within it."""
+
+    __slots__ = ("_guard", "arrived", "closed", "fired", "kept", "limit")
+
+    def __init__(self, guard: _Guard, limit: timedelta) -> None:
+        self._guard = guard
+        self.limit = limit
+        self.closed = self.fired = self.arrived = self.kept = False
+
+    def __enter__(self) -> None:
+        self._guard.begin_warning(self)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._guard.end_warning(self)
+        if isinstance(error, _Warned):
+            raise soft_exceeded(self.limit) from error
+
+    def fire(self) -> None:
+        """Called with the lock held."""
+        self._guard.fire_warning(self)
 
 
 def _take_back(thread: int) -> None:
@@ -221,76 +337,3 @@ def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
     """Has `kind` raised in another thread at its next step of Python code, or takes that back with `None`."""
     raised = None if kind is None else ctypes.py_object(kind)
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), raised)
-
-
-def _exceeded(limit: timedelta) -> TimeLimitExceeded:
-    return TimeLimitExceeded(f"the task ran longer than its time limit of {limit}")
-
-
-class AlarmTimeLimit:
-    """A time limiter for tasks in a process's main thread: a timer signal, which interrupts blocking calls too.
-
-    It uses SIGALRM, so tasks of such a process can't.
-    """
-
-    def __init__(self) -> None:
-        self._guarded: timedelta | None = None
-        self._held = 0
-        self._kept = False
-        self._again = 0
-        signal.signal(signal.SIGALRM, self._expire)
-
-    def __call__(self, limit: timedelta) -> AbstractContextManager[None]:
-        """Guards one block."""
-        return _AlarmGuard(self, limit)
-
-    def set(self, limit: timedelta | None) -> None:
-        """Starts the timer, or stops it."""
-        # First this, in one step: a signal that was caught before the timer stopped finds nothing to interrupt.
-        self._guarded = limit
-        self._again = 0
-        signal.setitimer(signal.ITIMER_REAL, 0 if limit is None else limit.total_seconds())
-
-    def hold(self) -> None:
-        """Keeps the error from now on."""
-        self._held += 1
-
-    def let_go(self) -> None:
-        """Raises what was kept, at the end of the outermost hold."""
-        self._held -= 1
-        if self._kept and not self._held:
-            self._kept = False
-            self._expire()
-
-    def _expire(self, _number: int = signal.SIGALRM, frame: FrameType | None = None) -> None:
-        if self._guarded is None:
-            return
-        if self._held:
-            self._kept = True
-        elif self._does_harm(frame) and self._again < _MOST_AGAIN:
-            self._again += 1
-            signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
-        else:
-            raise _exceeded(self._guarded)
-
-    @staticmethod
-    def _does_harm(frame: FrameType | None) -> bool:
-        """Whether raised here it would skip the task's `finally` and `with`. A step later it may not."""
-        return frame is not None and interruptions_skip_handlers() and at_uncovered_jump(frame)
-
-
-class _AlarmGuard:
-    __slots__ = ("_alarm", "_before", "_limit")
-
-    def __init__(self, alarm: AlarmTimeLimit, limit: timedelta) -> None:
-        self._alarm = alarm
-        self._limit = limit
-        self._before: Interrupter | None = None
-
-    def __enter__(self) -> None:
-        self._before = set_interrupter(self._alarm)
-        self._alarm.set(self._limit)
-
-    def __exit__(self, *_: object) -> None:
-        self._alarm.set(None)
-        set_interrupter(self._before)

@@ -83,8 +83,8 @@ class _ChildRunner:
     """Runs deliveries in the main thread; async ones on one event loop, made at the first of them."""
 
     def __init__(self, app: App) -> None:
+        from cloudq.running.alarm_time_limit import AlarmTimeLimit
         from cloudq.running.processing import processor_of
-        from cloudq.running.time_limits import AlarmTimeLimit
 
         self._processor = processor_of(app, AlarmTimeLimit())
         self._loop: asyncio.Runner | None = None

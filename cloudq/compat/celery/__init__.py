@@ -6,8 +6,6 @@ What can't be honoured is refused by its name, where it is declared or called; n
 
 from __future__ import annotations
 
-import logging
-
 from cloudq.compat.celery import exceptions as exceptions
 from cloudq.compat.celery import states as states
 from cloudq.compat.celery.app import Celery as Celery
@@ -24,11 +22,7 @@ from cloudq.compat.celery.result import AsyncResult as AsyncResult
 from cloudq.compat.celery.result import EagerResult as EagerResult
 from cloudq.compat.celery.shared import shared_task as shared_task
 from cloudq.compat.celery.task import Task as Task
-
-
-def get_task_logger(name: str) -> logging.Logger:
-    """A logger of that name: cloudq's logs say which task runs, whatever the logger."""
-    return logging.getLogger(name)
+from cloudq.compat.celery.utils.log import get_task_logger as get_task_logger
 
 
 def signature(varies: str | Task, *args: object, **kwargs: object) -> Signature:

@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Any
 from cloudq.app import App
 from cloudq.compat.celery import request
 from cloudq.compat.celery.app_options import APP_METHODS, APP_OPTIONS
+from cloudq.compat.celery.bases import loaded, rebase
 from cloudq.compat.celery.calls import send_options, zone_of
 from cloudq.compat.celery.canvas import Signature
 from cloudq.compat.celery.contracts import Runnable
 from cloudq.compat.celery.current import made_by, make_current, take_shared
 from cloudq.compat.celery.declaring import made, name_of, options_of, route_of
 from cloudq.compat.celery.discovering import import_all, in_django, installed_apps
-from cloudq.compat.celery.exceptions import NotRegistered
+from cloudq.compat.celery.registry import Tasks
 from cloudq.compat.celery.result import AsyncResult, EagerResult
 from cloudq.compat.celery.runs import function_of
 from cloudq.compat.celery.settings import Settings
 from cloudq.compat.celery.task import Task
 from cloudq.compat.celery.verdicts import check
-from cloudq.errors import ConfigurationError, OptionError, TaskDefinitionError, nearest
+from cloudq.errors import ConfigurationError, OptionError, TaskDefinitionError
 from cloudq.tasks.task import Task as CloudqTask
 
 if TYPE_CHECKING:
@@ -67,7 +68,12 @@ class Celery:
         check(APP_OPTIONS, own, ConfigurationError, f"Celery({main!r})")
         self.main = main
         self.conf = Settings()
-        self.Task: type[Task] = own.get("task_cls") or Task
+        self._task_cls: str | None = None
+        task_cls = own.get("task_cls") or Task
+        if isinstance(task_cls, str):
+            self._task_cls = task_cls  # loaded when tasks are declared: its module may import the app
+        else:
+            self.Task: type[Task] = task_cls
         self._lock = RLock()
         self._pending: list[Task] = []
         self._registered: dict[str, Task] = {}
@@ -99,11 +105,13 @@ class Celery:
     ) -> None:
         """Has settings read from an object, a mapping or the name of one, at the first look at a setting.
 
+        A second one takes the place of the first, as with Celery.
+
         Args:
             obj: `"proj.celeryconfig"`, `"django.conf:settings"`, or the object itself.
             silent: Refused: settings that can't be read are an error.
             force: Whether it is read now.
-            namespace: The prefix of the settings: `"CELERY"`.
+            namespace: The prefix of the settings: `"CELERY"`; default: that of the one before.
 
         Raises:
             ConfigurationError: A setting can't be honoured.
@@ -112,7 +120,7 @@ class Celery:
             raise ConfigurationError(
                 "config_from_object: Celery's option 'silent' can't be honoured", hint="leave it out"
             )
-        self.conf.add(obj, namespace)
+        self.conf.use(obj, namespace)
         if force:
             self.conf.read()
 
@@ -150,7 +158,7 @@ class Celery:
         """
 
         def declare(function: Callable[..., Any]) -> Task:
-            return self._add(made(function, self.Task, self.main, options))
+            return self._add(made(function, Task if self._task_cls else self.Task, self.main, options))
 
         return declare(args[0]) if len(args) == 1 and callable(args[0]) else declare
 
@@ -184,7 +192,7 @@ class Celery:
     def tasks(self) -> Mapping[str, Task]:
         """The tasks by name."""
         self.finalize()
-        return _Tasks(self._registered)
+        return Tasks(self._registered)
 
     def finalize(self, auto: bool = False) -> None:
         """Imports what was to be discovered, and declares the tasks. Done by itself at the first use.
@@ -236,6 +244,7 @@ class Celery:
 
     def _declare(self, task: Task) -> CloudqTask[..., Any]:
         if task._declared is None:
+            rebase(task, self.Task)
             options = options_of(task, self.conf, stored=self._app().runtime.stores.in_use)
             self._registered[task.name] = task
             task.declared_as(self._app().task(task.name, **options)(function_of(task)))
@@ -281,8 +290,10 @@ class Celery:
             OptionError: An option can't be honoured, or the task isn't known and there are arguments by position.
         """
         self.finalize()
-        if name in self._registered:
-            return self._registered[name].apply_async(args, kwargs, **options)
+        task = options.pop("task_type", None) or self._registered.get(name)
+        if task is not None:
+            delivered: AsyncResult | EagerResult = task.deliver(args, kwargs, options)
+            return delivered
         if args:
             raise OptionError(
                 f"task {name!r} isn't declared here, so nothing says what its arguments are called", hint="kwargs={...}"
@@ -326,16 +337,12 @@ class Celery:
 
         def __getattr__(self, name):
             """Raises an AttributeError that says what to do instead."""
+            if name == "Task" and (task_cls := vars(self).get("_task_cls")):
+                self._task_cls, self.Task = None, loaded(task_cls)
+                return self.Task
             entry = APP_METHODS.get(name)
             hint = "" if entry is None else f"; hint: {entry.ours}"
             raise AttributeError(f"a Celery app has no {name!r} here{hint}", name=name, obj=self)
-
-
-class _Tasks(dict[str, Task]):
-    """The registry: of a name that isn't there it says so in Celery's words."""
-
-    def __missing__(self, name: str) -> Task:
-        raise NotRegistered(f"{name}: {nearest(name, self)}")
 
 
 made_by(lambda: Celery("default"))

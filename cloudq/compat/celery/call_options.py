@@ -10,7 +10,6 @@ from cloudq.compat.celery.verdicts import Table, changes, each, maps, refused
 _CANVAS: Final = "no canvas: the task that is done sends the next one"
 _OWN: Final = "Celery's own between workers: leave it out"
 _CONNECTION: Final = "the app keeps its connections: leave it out"
-_PER_TASK: Final = "it is the declaration's: @app.task(time_limit=...)"
 _NO_EXCHANGES: Final = TASK_OPTIONS["exchange"].ours
 
 CALL_OPTIONS: Final[Table] = {
@@ -29,7 +28,10 @@ CALL_OPTIONS: Final[Table] = {
     "compression": TASK_OPTIONS["compression"],
     "delivery_mode": TASK_OPTIONS["delivery_mode"],
     "ignore_result": refused("it is the declaration's: @app.task(ignore_result=True)"),
-    **each(refused(_PER_TASK), "time_limit", "soft_time_limit"),
+    **each(
+        changes("as the task's; a call shortens what the task or the settings declare, and prolongs nothing"),
+        *("time_limit", "soft_time_limit"),
+    ),
     "task_id": refused("ids are made by the send: keep the result's id, or have a header of your own"),
     "shadow": refused("a task is logged by its name: leave it out"),
     **each(refused(_CANVAS), "link", "link_error", "chain", "chord", "group_id", "group_index"),
@@ -56,6 +58,7 @@ RETRY_OPTIONS: Final[Table] = {
     "eta": maps("a naive one is taken in the app's time zone"),
     "countdown": maps("kept by the backend"),
     "max_retries": maps("in place of the declaration's, for this time"),
+    "MessageGroupId": changes("the message keeps its own; another one is refused"),
 }
 """Those of `self.retry`, by name. What it passes on to `apply_async` is refused: the message stays as it was sent."""
 
@@ -68,18 +71,20 @@ REQUEST_FIELDS: Final[Table] = {
     "is_eager": maps("the same"),
     "called_directly": maps("the same"),
     "delivery_info": changes("routing_key is the queue's name, redelivered whether it was handed over before"),
-    "headers": maps("the call's own"),
+    "headers": maps("the call's own; each is a field of the request, too"),
+    "properties": changes("correlation_id, and MessageGroupId where the message has one; nothing of AMQP's"),
     "hostname": maps("this machine"),
     "eta": maps("as ISO 8601, or None"),
     "expires": maps("as ISO 8601, or None"),
-    **each(maps("the task's own"), "timelimit", "time_limit", "soft_time_limit", "ignore_result"),
+    **each(maps("the call's, the task's or the settings'"), "timelimit", "time_limit", "soft_time_limit"),
+    "ignore_result": maps("the task's own"),
     **each(maps("of the message that this one was sent by"), "root_id", "parent_id"),
     "correlation_id": maps("the message's id"),
     "utc": maps("True"),
     **each(
         maps("None: there is none"),
         *("callbacks", "errbacks", "chain", "chord", "group", "group_index", "taskset", "reply_to", "shadow"),
-        *("stamped_headers", "stamps", "logfile", "loglevel", "origin", "properties"),
+        *("stamped_headers", "stamps", "logfile", "loglevel", "origin"),
     ),
     "replaced_task_nesting": maps("0"),
     **each(refused("no list of children is kept"), "children"),

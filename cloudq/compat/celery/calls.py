@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from cloudq.compat.celery.call_options import CALL_OPTIONS
-from cloudq.compat.celery.request import RETRIES, lineage
+from cloudq.compat.celery.call_options import CALL_OPTIONS, RETRY_OPTIONS
+from cloudq.compat.celery.limits import Limits, headers_of
+from cloudq.compat.celery.request import RETRIES, Request, lineage
 from cloudq.compat.celery.retrying import moment, seconds
 from cloudq.compat.celery.settings import Settings
 from cloudq.compat.celery.verdicts import check
@@ -39,8 +40,31 @@ def check_call(where: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
+def check_retry(where: str, options: Mapping[str, Any], request: Request) -> None:
+    """Refuses what `self.retry` can't do: the message stays as it was sent.
+
+    Raises:
+        OptionError: One can't be honoured.
+    """
+    check(RETRY_OPTIONS, {n: v for n, v in options.items() if n in RETRY_OPTIONS}, OptionError, where)
+    others = [name for name in options if name not in RETRY_OPTIONS]
+    group = options.get("MessageGroupId")
+    if group is not None and not request.called_directly and not request.is_eager:
+        others += [] if group == (request.properties or {}).get("MessageGroupId") else ["MessageGroupId"]
+    if others:
+        raise OptionError(
+            f"{where}: Celery's option {others[0]!r} can't be honoured", hint="the message stays as it was sent"
+        )
+
+
 def send_options(
-    where: str, options: Mapping[str, Any], settings: Settings, now: datetime, *, queue: str = ""
+    where: str,
+    options: Mapping[str, Any],
+    settings: Settings,
+    now: datetime,
+    *,
+    queue: str = "",
+    limits: Limits | None = None,
 ) -> SendOptions:
     """The options of a send.
 
@@ -50,6 +74,7 @@ def send_options(
         settings: The app's.
         now: When it is sent.
         queue: Where it goes if the options don't say.
+        limits: Those of the task, if it is known.
 
     Raises:
         OptionError: One can't be honoured, or means nothing.
@@ -71,7 +96,8 @@ def send_options(
     if "MessageGroupId" in given:  # SQS's, which kombu's transport takes (kombu 5.7)
         ordered = made.get("queue", queue).endswith(FIFO_SUFFIX)
         made["ordering_key" if ordered else "fairness_key"] = given["MessageGroupId"]
-    headers = {**dict(given.get("headers", {})), **lineage()}
+    own = {name: value for name, value in dict(given.get("headers", {})).items() if value is not None}
+    headers = {**own, **lineage(), **headers_of(where, given, limits)}
     if given.get("retries"):
         headers[RETRIES] = str(int(given["retries"]))
     if headers:

@@ -28,6 +28,12 @@ class Home(Protocol):
         """Declares one that came late."""
         ...
 
+    def send_task(
+        self, name: str, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Any:
+        """Sends a task by its name."""
+        ...
+
 
 class Runnable(Protocol):
     """A task, as far as a run or a call of it needs to know it."""

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
+from cloudq.compat.celery.limits import declared
 from cloudq.compat.celery.retrying import policy_of, seconds
 from cloudq.compat.celery.settings import Settings, routes_in
 from cloudq.compat.celery.task import Task
-from cloudq.errors import ConfigurationError, TaskDefinitionError
+from cloudq.errors import TaskDefinitionError
 from cloudq.flow.rates import Rate
 from cloudq.tasks.options import TaskOptions
 
@@ -35,7 +36,9 @@ def made(function: Callable[..., Any], kind: type[Task], main: str | None, optio
             f"the base {getattr(base, '__name__', base)!r} is no Task", hint="from cloudq.compat.celery import Task"
         )
     task: Task = base.__new__(base)
+    task.of_default_base = not options.get("base")
     task.take(function, options.get("name") or name_of(function.__module__, function.__name__, main), options)
+    base.__init__(task)  # a program's own may have one, as with Celery
     return task
 
 
@@ -60,9 +63,9 @@ def options_of(task: Task, conf: Settings, *, stored: bool) -> TaskOptions:
             f"task {task.name!r}: Celery's option 'priority' can't be honoured without the setting cloudq_priorities",
             hint="cloudq_priorities = {9: 'urgent', 5: 'celery', 0: 'bulk'}, and no queue beside it",
         )
-    limit = _limit_of(task, conf)
+    limit = declared(task, conf).last
     if limit is not None:
-        made["time_limit"] = seconds("time_limit", limit)
+        made["time_limit"] = limit
     rate = task.rate_limit if task.rate_limit is not None else conf["task_default_rate_limit"]
     if rate is not None:
         made["rate"] = Rate(rate if isinstance(rate, str) and "/" in rate else f"{rate}/s", per_worker=True)
@@ -71,19 +74,6 @@ def options_of(task: Task, conf: Settings, *, stored: bool) -> TaskOptions:
         made["keep_result"] = _kept(conf["result_expires"])
         made["track"] = bool(task.track_started if task.track_started is not None else conf["task_track_started"])
     return made
-
-
-def _limit_of(task: Task, conf: Settings) -> Any:
-    own = task.soft_time_limit if task.soft_time_limit is not None else task.time_limit
-    if own is not None:
-        return own
-    hard, soft = conf["task_time_limit"], conf["task_soft_time_limit"]
-    if hard is not None and soft is not None:
-        raise ConfigurationError(
-            "settings: Celery's option 'task_time_limit' can't be honoured beside task_soft_time_limit",
-            hint="a limit is raised in the task, once: leave one of them out",
-        )
-    return hard if soft is None else soft
 
 
 def _kept(expires: Any) -> timedelta:

@@ -9,12 +9,13 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 from cloudq.compat.celery.contracts import Runnable
+from cloudq.compat.celery.limits import HARD, SOFT, Limits, declared, of_run
 from cloudq.tasks.context import Context
 
 RETRIES: Final = "celery-retries"
 ROOT: Final = "celery-root-id"
 PARENT: Final = "celery-parent-id"
-_OURS: Final = (RETRIES, ROOT, PARENT)
+_OURS: Final = (RETRIES, ROOT, PARENT, SOFT, HARD)
 
 
 class Request:
@@ -42,7 +43,8 @@ class Request:
     correlation_id: str | None = None
     utc = True
     callbacks = errbacks = chain = chord = group = group_index = taskset = reply_to = shadow = None
-    stamped_headers = stamps = logfile = loglevel = origin = properties = None
+    stamped_headers = stamps = logfile = loglevel = origin = None
+    properties: Mapping[str, Any] | None = None
     replaced_task_nesting = 0
 
     def __init__(self, **fields: Any) -> None:
@@ -61,7 +63,11 @@ def of_delivery(task: Runnable, context: Context, args: tuple[Any, ...], kwargs:
     """What is known of a worker's run."""
     message = context.message
     own = message.headers
+    custom = {name: value for name, value in own.items() if name not in _OURS}
+    group = message.ordering_key or message.fairness_key
     return Request(
+        # As Celery has it, each is a field; what the request itself has goes before.
+        **{name: value for name, value in custom.items() if not hasattr(Request, name)},
         called_directly=False,
         id=message.id,
         task=message.task,
@@ -74,14 +80,15 @@ def of_delivery(task: Runnable, context: Context, args: tuple[Any, ...], kwargs:
             "priority": None,
             "redelivered": context.deliveries > 1,
         },
-        headers={name: value for name, value in own.items() if name not in _OURS} or None,
+        headers=custom or None,
+        properties={"correlation_id": message.id} | ({} if group is None else {"MessageGroupId": group}),
         hostname=platform.node(),
         eta=None if message.not_before is None else message.not_before.isoformat(),
         expires=None if message.expires_at is None else message.expires_at.isoformat(),
         root_id=own.get(ROOT, message.id),
         parent_id=own.get(PARENT),
         correlation_id=message.id,
-        **_limits(task),
+        **_limits(task, own),
     )
 
 
@@ -101,12 +108,17 @@ def of_eager(task: Runnable, id_: str, kwargs: Mapping[str, Any], retries: int, 
         root_id=id_ if parent is None or parent.id is None else parent.root_id,
         parent_id=None if parent is None else parent.id,
         correlation_id=id_,
-        **_limits(task),
+        **_limits(task, headers),
     )
 
 
-def _limits(task: Runnable) -> dict[str, Any]:
-    hard, soft = task.time_limit, task.soft_time_limit
+def limits_of(task: Runnable, headers: Mapping[str, str]) -> Limits:
+    """Those of a run whose message has these headers."""
+    return of_run(declared(task, task.app.conf), headers)
+
+
+def _limits(task: Runnable, headers: Mapping[str, str]) -> dict[str, Any]:
+    soft, hard = (None if limit is None else limit.total_seconds() for limit in limits_of(task, headers))
     return {
         "time_limit": hard,
         "soft_time_limit": soft,

@@ -11,11 +11,14 @@ from uuid import uuid4
 from cloudq.compat.celery import states
 from cloudq.compat.celery.contracts import Runnable
 from cloudq.compat.celery.exceptions import Ignore, Reject, Retry, TaskPredicate
-from cloudq.compat.celery.request import of_delivery, of_eager, request_of, running
+from cloudq.compat.celery.limits import Limits, begin
+from cloudq.compat.celery.request import limits_of, of_delivery, of_eager, request_of, running
 from cloudq.compat.celery.result import EagerResult
 from cloudq.compat.celery.retrying import asked, backoff
 from cloudq.core import policy
 from cloudq.core.safe_log import SafeLogger
+from cloudq.errors import TimeLimitExceeded
+from cloudq.running.limit_stages import Ended, warned_after
 from cloudq.tasks.context import Context
 
 logger = SafeLogger("cloudq.compat.celery")
@@ -27,8 +30,10 @@ def function_of(task: Runnable) -> Callable[..., Any]:
     """What a worker calls in the place of a task's function: with its context, and the same parameters."""
 
     def run(context: Context, /, *args: Any, **kwargs: Any) -> Any:
+        limits = limits_of(task, context.message.headers)
+        begin(limits)
         with running(task, of_delivery(task, context, args, kwargs)):
-            return _run(task, context, args, kwargs)
+            return _run(task, context, limits, args, kwargs)
 
     own = task.function
     for name in ("__name__", "__qualname__", "__module__", "__doc__"):
@@ -40,11 +45,12 @@ def function_of(task: Runnable) -> Callable[..., Any]:
     return run
 
 
-def _run(task: Runnable, context: Context, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def _run(task: Runnable, context: Context, limits: Limits, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     told = (context.id, args, kwargs)
     try:
         _hook(task, "before_start", *told)
-        value = attempt(task, args, kwargs)
+        with warned_after(limits.warning):
+            value = attempt(task, args, kwargs)
     except Retry as retry:
         _hook(task, "on_retry", retry.exc or retry, *told, None)
         _hook(task, "after_return", states.RETRY, retry, *told, None)
@@ -55,8 +61,9 @@ def _run(task: Runnable, context: Context, args: tuple[Any, ...], kwargs: Mappin
         if rejected.requeue:
             raise policy.Retry(f"rejected: {rejected.reason}") from rejected
         raise policy.DeadLetter(f"rejected: {rejected.reason}") from rejected
-    except Exception as error:
-        text = "".join(tracebacks.format_exception(error))
+    except (Exception, Ended) as raised:
+        error = raised if isinstance(raised, Exception) else TimeLimitExceeded(str(raised))
+        text = "".join(tracebacks.format_exception(raised))
         _hook(task, "on_failure", error, *told, text)
         _hook(task, "after_return", states.FAILURE, error, *told, text)
         raise

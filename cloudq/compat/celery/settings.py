@@ -33,9 +33,10 @@ _FOR_DECLARATIONS: Final = frozenset(
         *("task_soft_time_limit", "task_default_rate_limit", "task_default_priority"),
     }
 )
-# Who says it, the first before the others: the program, its `add_defaults`, the sources.
-_SET, _ADDED, _READ = range(3)
-_OLD: Final = ("BROKER_", "CELERY_", "CELERYD_", "CELERYBEAT_", "CELERYMON_")
+# Who says it, the first before the others: the program once it has looked at a setting, the program before that, its
+# `add_defaults`, the source.
+_LATE, _SET, _ADDED, _READ = range(4)
+OLD: Final = ("BROKER_", "CELERY_", "CELERYD_", "CELERYBEAT_", "CELERYMON_")
 BACKENDS: Final = ("memory", "sqlite", "sqs", "cloudtasks", "servicebus")
 STORES: Final = ("memory", "sqlite", "redis", "rediss", "postgresql", "mysql", "dynamodb")
 
@@ -43,30 +44,62 @@ STORES: Final = ("memory", "sqlite", "redis", "rediss", "postgresql", "mysql", "
 class Settings(MutableMapping[str, Any]):
     """An app's settings, by attribute or by key. Names that Celery hasn't are the program's own.
 
-    Sources are read at the first look at a setting, as by Celery, so that Django's are complete. What the program sets
-    itself, by arguments of `Celery` or on `app.conf`, goes before them, whichever comes first; so does `add_defaults`.
+    The source is read at the first look at a setting, as by Celery, so that Django's are complete. What the program
+    sets itself, by arguments of `Celery` or on `app.conf`, goes before it, whichever comes first; so does
+    `add_defaults`. A second source takes the place of the first, and of what was set since that was read.
     """
 
     _values: ChainMap[str, Any]
-    _sources: list[Callable[[], Mapping[str, Any]]]
+    _others: Mapping[str, Any]
+    _source: Callable[[], Mapping[str, Any]] | None
+    _namespace: str | None
+    _was_read: bool
     _declared: bool
 
     def __init__(self) -> None:
-        vars(self).update(_values=ChainMap({}, {}, {}), _sources=[], _declared=False)
+        vars(self).update(_values=ChainMap({}, {}, {}, {}), _others={}, _source=None, _namespace=None)
+        vars(self).update(_was_read=False, _declared=False)
 
-    def add(self, source: object, namespace: str | None) -> None:
-        """Has settings read from an object, a mapping, or what a text names: `"proj.settings"`, `"a.b:c"`."""
-        self._sources.append(lambda: _read(_loaded(source), namespace))
+    def use(self, source: object, namespace: str | None) -> None:
+        """Has settings read from an object, a mapping, or what a text names: `"proj.settings"`, `"a.b:c"`.
 
-    def read(self) -> None:
-        """Reads the sources that haven't been.
+        Args:
+            source: Where they are.
+            namespace: The prefix of their names; default: that of the source before.
 
         Raises:
-            ConfigurationError: One of them can't be read, or holds a setting that can't be honoured.
+            ConfigurationError: The tasks are declared, and it changes what they were declared by.
         """
-        while self._sources:
-            for name, value in self._sources.pop(0)().items():
-                self._set(_READ, name, value)
+        before = {name: self[name] for name in _FOR_DECLARATIONS} if self._declared else {}
+        vars(self)["_namespace"] = namespace or self._namespace
+        kept, others = [dict(layer) for layer in self._values.maps], self._others
+        for layer in (_LATE, _ADDED, _READ) if self._was_read else (_READ,):
+            self._values.maps[layer].clear()
+        vars(self).update(_source=lambda: _given_by(_loaded(source)), _others={}, _was_read=False)
+        if before:
+            changed = [name for name in sorted(before) if before[name] != self[name]]
+            if changed:
+                self._values.maps[:] = kept
+                vars(self)["_others"] = others
+                raise _too_late(changed[0])
+
+    def read(self) -> None:
+        """Reads the source, if it hasn't been.
+
+        Raises:
+            ConfigurationError: It can't be read, or holds a setting that can't be honoured.
+        """
+        if self._was_read:
+            return
+        vars(self)["_was_read"] = True  # first: the source may be a module that looks at a setting itself
+        try:
+            given = {} if self._source is None else self._source()
+            read = {name: _checked(name, value) for name, value in _settings_in(given, self._namespace).items()}
+        except BaseException:
+            vars(self)["_was_read"] = False
+            raise
+        vars(self)["_others"] = given
+        self._values.maps[_READ].update(read)
 
     def add_defaults(self, defaults: Mapping[str, Any]) -> None:
         """Sets what the program doesn't set itself. As with Celery they go before what sources say.
@@ -89,17 +122,22 @@ class Settings(MutableMapping[str, Any]):
             return _DEFAULTS[name]
         if name in SETTINGS:
             return None
-        raise KeyError(name)
+        return self._others[name]  # the program's own, which Celery gives too
 
     def __setitem__(self, name: str, value: Any) -> None:
-        self._set(_SET, name, value)
+        self._set(_LATE if self._was_read else _SET, name, value)
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        """Sets what the program has not set: a default of Celery's is no setting of it."""
+        self.read()
+        if name not in self._values:
+            self[name] = default
+        return self[name]
 
     def _set(self, layer: int, name: str, value: Any) -> None:
         hidden = any(name in above for above in self._values.maps[:layer])
         if self._declared and name in _FOR_DECLARATIONS and not hidden and value != self.get(name):
-            raise ConfigurationError(
-                f"Celery's setting {name!r} comes too late: the tasks are declared", hint="set it before the first send"
-            )
+            raise _too_late(name)
         self._values.maps[layer][name] = _checked(name, value)
 
     def __delitem__(self, name: str) -> None:
@@ -132,9 +170,15 @@ class Settings(MutableMapping[str, Any]):
         return f"Settings({', '.join(self._values)})"
 
 
+def _too_late(name: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"Celery's setting {name!r} comes too late: the tasks are declared", hint="set it before the first send"
+    )
+
+
 def _refuse_old(name: str) -> None:
     """Celery itself reads some of these, by names of its first versions; passed over they would have no effect."""
-    if name.isupper() and name.startswith(_OLD):
+    if name.isupper() and name.startswith(OLD):
         raise ConfigurationError(
             f"{name} is a setting of Celery's old kind",
             hint="`celery upgrade settings FILE` writes the new names, or read it with namespace='CELERY'",
@@ -226,15 +270,29 @@ def _loaded(source: object) -> object:
     return found
 
 
-def _read(source: object, namespace: str | None) -> dict[str, Any]:
-    """The settings in an object: those of a namespace, `CELERY_TASK_ROUTES`; else those of lower-case names."""
-    given = dict(source) if isinstance(source, Mapping) else {n: getattr(source, n) for n in _names_in(source)}
-    if namespace:
-        prefix = f"{namespace}_".upper()
-        return {name[len(prefix) :].lower(): value for name, value in given.items() if name.startswith(prefix)}
-    for name in given:
-        _refuse_old(name)
-    return {name: value for name, value in given.items() if name in SETTINGS or of_result_backends(name)}
+def _given_by(source: object) -> dict[str, Any]:
+    """All that an object holds, by its names."""
+    return dict(source) if isinstance(source, Mapping) else {n: getattr(source, n) for n in _names_in(source)}
+
+
+def _settings_in(given: Mapping[str, Any], namespace: str | None) -> dict[str, Any]:
+    """The settings among what an object holds: those of lower-case names, and before them those of a namespace.
+
+    A namespace in capitals, `CELERY`, is that of names in capitals: `CELERY_TASK_ROUTES`.
+    """
+    if not namespace:
+        for name in given:
+            _refuse_old(name)
+    bare = {name: value for name, value in given.items() if name in SETTINGS or of_result_backends(name)}
+    if not namespace:
+        return bare
+    prefix = f"{namespace}_"
+    cased = str.upper if prefix.isupper() else str.lower
+    return bare | {
+        name[len(prefix) :].lower(): value
+        for name, value in given.items()
+        if name.startswith(cased(prefix)) and name == cased(name)
+    }
 
 
 def _names_in(source: object) -> list[str]:

@@ -10,11 +10,11 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from cloudq.compat.celery import exceptions, runs
-from cloudq.compat.celery.call_options import RETRY_OPTIONS
-from cloudq.compat.celery.calls import check_call, send_options, zone_of
+from cloudq.compat.celery.calls import check_call, check_retry, send_options, zone_of
 from cloudq.compat.celery.canvas import Signature
 from cloudq.compat.celery.contracts import Home
 from cloudq.compat.celery.current import current
+from cloudq.compat.celery.limits import declared
 from cloudq.compat.celery.request import Request, pop, push, request_of, running
 from cloudq.compat.celery.result import AsyncResult, EagerResult
 from cloudq.compat.celery.retrying import moment, most_deliveries, seconds
@@ -57,12 +57,15 @@ class Task:
     priority: int | None = None
     queue: str | None = None
     bound = True
+    of_default_base = False
     function: Callable[..., Any]
     _app: Home | None = None
     _declared: CloudqTask[..., Any] | None = None
 
     def __init__(self) -> None:
         """A class with a `run` of its own, for `app.register_task`; its name is that of the class unless it says so."""
+        if "function" in vars(self):
+            return  # it is a function's
         self.function = type(self).run
         self.name = self.name or f"{type(self).__module__}.{type(self).__qualname__}"
         self.check()
@@ -103,11 +106,6 @@ class Task:
         check(TASK_OPTIONS, {n: v for n, v in given.items() if n in TASK_OPTIONS}, TaskDefinitionError, where)
         if iscoroutinefunction(self.function):
             raise TaskDefinitionError(f"{where} is an async def, which Celery has none of", hint="@cloudq.task")
-        if self.time_limit is not None and self.soft_time_limit is not None:
-            raise TaskDefinitionError(
-                f"{where}: Celery's option 'time_limit' can't be honoured beside soft_time_limit",
-                hint="a limit is raised in the task, once: leave one of them out",
-            )
         for name in self.retry_kwargs:
             if name not in {"max_retries", "countdown"}:
                 raise TaskDefinitionError(
@@ -183,15 +181,24 @@ class Task:
             PayloadError: The arguments don't fit the parameters. Nothing was stored.
             BackendError: It may not be stored.
         """
+        if self.app.conf["task_always_eager"]:
+            return self.apply(args, kwargs, **options)
+        check_call(f"task {self.name!r}", {name: options[name] for name in ("name", "task_type") if name in options})
+        sent: AsyncResult | EagerResult = self.app.send_task(self.name, args, kwargs, task_type=self, **options)
+        return sent
+
+    def deliver(
+        self, args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None, options: dict[str, Any]
+    ) -> AsyncResult | EagerResult:
+        """What its app's `send_task`, which a program may override, does for a task that it knows."""
         app = self.app
         if app.conf["task_always_eager"]:
             return self.apply(args, kwargs, **options)
         if self.expires is not None:
             options.setdefault("expires", self.expires)
-        now, queue = app.cloudq.clock.now(), self.cloudq.queue
-        made = send_options(f"task {self.name!r}", options, app.conf, now, queue=queue)
-        call = self.cloudq.call_with(self._by_name(args, kwargs), made)
-        sent = app.cloudq.send(call)
+        now, queue, limits = app.cloudq.clock.now(), self.cloudq.queue, declared(self, app.conf)
+        made = send_options(f"task {self.name!r}", options, app.conf, now, queue=queue, limits=limits)
+        sent = app.cloudq.send(self.cloudq.call_with(self._by_name(args, kwargs), made))
         return AsyncResult(sent.id, app=app, task_name=self.name)
 
     def apply(
@@ -292,13 +299,8 @@ class Task:
             MaxRetriesExceededError: It has run as often as it may, and there is no `exc`.
             OptionError: An option can't be honoured.
         """
-        where = f"{self.name}.retry"
-        check(RETRY_OPTIONS, {n: v for n, v in options.items() if n in RETRY_OPTIONS}, OptionError, where)
-        if others := [name for name in options if name not in RETRY_OPTIONS]:
-            raise OptionError(
-                f"{where}: Celery's option {others[0]!r} can't be honoured", hint="the message stays as it was sent"
-            )
-        request = self.request
+        where, request = f"{self.name}.retry", self.request
+        check_retry(where, options, request)
         if request.called_directly:
             raise exc or exceptions.Retry("Task can be retried")
         most = self.max_retries if max_retries is None else max_retries

@@ -29,8 +29,14 @@ TASK_OPTIONS: Final[Table] = {
     "reject_on_worker_lost": refused(_ALWAYS_AGAIN, True),
     "retry_on_worker_lost": refused(_ALWAYS_AGAIN, True),
     **each(refused(_DEAD, True), "acks_on_failure_or_timeout", "acks_on_failure", "acks_on_timeout"),
-    "time_limit": changes("TimeLimitExceeded is raised in the task; no process is killed. Not beside soft_time_limit"),
-    "soft_time_limit": maps("SoftTimeLimitExceeded is raised in the task. Not beside time_limit"),
+    "time_limit": changes(
+        "the run is ended, and not tried again; `with` and `finally` of the task are run. In a thread it ends "
+        "between two steps of Python code; with --processes a process that runs on is killed five seconds later"
+    ),
+    "soft_time_limit": changes(
+        "SoftTimeLimitExceeded is raised in the task, once. Without time_limit it is the last one: with --processes a "
+        "process that runs on is killed five seconds later"
+    ),
     "rate_limit": maps("cloudq.Rate(..., per_worker=True); a bare number is one a second"),
     "ignore_result": maps("no keep_result"),
     "track_started": maps("track, where a store is set"),

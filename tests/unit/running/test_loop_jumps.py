@@ -14,8 +14,9 @@ import pytest
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.errors import TimeLimitExceeded
 from cloudq.running import loop_jumps, time_limits
+from cloudq.running.alarm_time_limit import AlarmTimeLimit
 from cloudq.running.loop_jumps import interruptions_skip_handlers
-from cloudq.running.time_limits import AlarmTimeLimit, ThreadTimeLimits
+from cloudq.running.time_limits import ThreadTimeLimits
 
 SOON = timedelta(milliseconds=20)
 affected = pytest.mark.skipif(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
-from cloudq.compat.celery.report.findings import UNKNOWN, Finding, found
+from cloudq.compat.celery.report.findings import Finding, found
+from cloudq.compat.celery.report.literals import value_of
 from cloudq.compat.celery.report.of_app import setting
 from cloudq.compat.celery.setting_names import SETTINGS, of_result_backends
 
@@ -86,11 +87,4 @@ def _setting(name: str, node: ast.expr, place: str) -> Iterator[Finding]:
             entry = str(key.value) if isinstance(key, ast.Constant) else "an entry"
             yield found("schedule", entry, SETTINGS[name], place)
         return
-    yield from setting(name, _value(node), place)
-
-
-def _value(node: ast.expr) -> Any:
-    try:
-        return ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return UNKNOWN
+    yield from setting(name, value_of(node), place)

@@ -10,8 +10,9 @@ from typing import Final
 from cloudq.compat.celery.verdicts import Entry, changes, maps, refused
 
 _OURS: Final = "cloudq.compat.celery"
-_MAPPED: Final = frozenset({"celery", "celery.exceptions", "celery.result", "celery.canvas", "celery.states"})
-_LOGGER: Final = changes("from cloudq.compat.celery import get_task_logger")
+_MAPPED: Final = frozenset(
+    {"celery", "celery.exceptions", "celery.result", "celery.canvas", "celery.states", "celery.utils.log"}
+)
 _CANVAS: Final = frozenset({"chain", "group", "chord", "chunks", "xmap", "xstarmap"})
 _NO_CANVAS: Final = changes("it is there to be imported, and refused where it is called")
 _SAME: Final = maps("the same name in cloudq.compat.celery")
@@ -19,15 +20,17 @@ _INSTEAD: Final[Mapping[str, Entry]] = {
     "celery.schedules": refused("a scheduler of the platform's, or cron with `cloudq send`, sends on time"),
     "celery.beat": refused("a scheduler of the platform's, or cron with `cloudq send`, sends on time"),
     "celery.signals": refused("middleware, app.on_start, app.on_stop, app.on_dead, and a task's hooks"),
-    "celery.utils.log": _LOGGER,
+    "celery._state.get_current_task": changes("from cloudq.compat.celery import current_task"),
+    "celery.utils.uuid": refused("str(uuid.uuid4()): ids of messages are made by the send"),
     "celery.bootsteps": refused("app.on_start and app.on_stop, middleware"),
     "celery.contrib.testing": refused("cloudq.testing, or task_always_eager"),
     "celery.contrib.pytest": refused("cloudq.testing, or task_always_eager"),
     "celery.contrib.abortable": refused("cloudq.cancel_run(id), and context.cancelled in the task"),
     "celery.task": refused("Celery's own place of old: celery.shared_task"),
     "celery.app.control": refused("cloudq.cancel_run(id), `cloudq pause`, `cloudq top`"),
-    "celery.app.task": maps("Task in cloudq.compat.celery"),
-    "celery.app.base": maps("Celery in cloudq.compat.celery"),
+    "celery.app.task": changes("from cloudq.compat.celery import Task"),
+    "celery.app.base": changes("from cloudq.compat.celery import Celery"),
+    "celery.app.shared_task": changes("from cloudq.compat.celery import shared_task"),
     "celery.local": refused("inside of Celery's own"),
     "kombu": refused("there are no exchanges, and queues need no declaration"),
     "django_celery_beat": refused("a scheduler of the platform's, or cron with `cloudq send`, sends on time"),
@@ -37,29 +40,37 @@ _INSTEAD: Final[Mapping[str, Entry]] = {
     "redbeat": refused("a scheduler of the platform's, or cron with `cloudq send`, sends on time"),
     "tenant_schemas_celery": refused("middleware, and a header of the tenant"),
     "flower": refused("`cloudq top`, metrics"),
+    "sentry_sdk.integrations.celery": refused("leave it out: a dead letter is an event anyway; see 'Errors in Sentry'"),
+    "opentelemetry.instrumentation.celery": refused("cloudq.telemetry.instrument(app): see 'Traces and metrics'"),
 }
 _NO_PLACE: Final = refused("it has no counterpart")
-_ROOTS: Final = frozenset(name.partition(".")[0] for name in _INSTEAD)
+_OTHERS: Final = ("sentry_sdk", "opentelemetry")  # of which only what is named above belongs to Celery
+_ROOTS: Final = frozenset(name.partition(".")[0] for name in _INSTEAD) - {*_OTHERS}
 
 
 def imported(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, Entry]]:
     """What an import takes of Celery, by its full name, with what is in its place."""
     if isinstance(node, ast.Import):
         for name in node.names:
-            if name.name.partition(".")[0] in _ROOTS:
+            if _is_concerned(name.name):
                 yield name.name, _SAME if name.name in _MAPPED else _instead_of(name.name)
         return
     module = node.module or ""
-    if node.level or module.partition(".")[0] not in _ROOTS:
-        return
     for name in node.names:
         full = f"{module}.{name.name}"
+        if node.level or not _is_concerned(full):
+            continue
         if module in _MAPPED and name.name in _CANVAS:
             yield full, _NO_CANVAS
         elif module in _MAPPED:
             yield full, _SAME if name.name == "*" or _is_there(module, name.name) else _instead_of(full)
         else:
             yield full, _instead_of(full)
+
+
+def _is_concerned(name: str) -> bool:
+    root = name.partition(".")[0]
+    return root in _ROOTS or (root in _OTHERS and _instead_of(name) is not _NO_PLACE)
 
 
 def _is_there(module: str, name: str) -> bool:

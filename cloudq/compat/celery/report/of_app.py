@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from cloudq.compat.celery.report.findings import UNKNOWN, Finding, found, judged
+from cloudq.compat.celery.report.overridden import of_a_task, of_the_app
 from cloudq.compat.celery.setting_names import SETTINGS, of_result_backends
-from cloudq.compat.celery.settings import BACKENDS, STORES, check_routes, routes_in
+from cloudq.compat.celery.settings import BACKENDS, OLD, STORES, check_routes, routes_in
 from cloudq.compat.celery.task_options import TASK_OPTIONS
 from cloudq.compat.celery.verdicts import maps, refused
 from cloudq.errors import ConfigurationError
@@ -24,7 +25,8 @@ _TRUE_BY_DEFAULT: Final = frozenset({"typing", "acks_on_failure_or_timeout", "ac
 _KEPT_AS: Final = {"backend": "_backend"}  # `backend` itself is the app's where a task has none
 _NO_ANY: Final = refused("a payload names its arguments: declare it as a list")
 _NO_ASYNC: Final = refused("declare it with @cloudq.task")
-_BOTH: Final = refused("a limit is raised in the task, once: leave out time_limit or soft_time_limit")
+_OLD_NAME: Final = refused("a setting of Celery's old kind: `celery upgrade settings FILE` writes the new names")
+_NO_WARNING: Final = refused("time_limit is the longer one, or there is no soft_time_limit")
 
 
 def is_celery_app(value: object) -> bool:
@@ -36,7 +38,8 @@ def of_app(app: Any) -> Iterator[Finding]:
     """What an app's object asks of Celery. Its modules of tasks are imported first, as a worker does it."""
     app.loader.import_default_modules()
     app.finalize()
-    yield from _settings(app.conf)
+    yield from _settings(app)
+    yield from of_the_app(app)
     for name in sorted(app.tasks):
         if not name.startswith("celery."):
             yield from _task(app, app.tasks[name])
@@ -47,15 +50,29 @@ def own_tasks(app: Any) -> list[str]:
     return sorted(name for name in app.tasks if not name.startswith("celery."))
 
 
-def _settings(conf: Any) -> Iterator[Finding]:
-    defaults: Mapping[str, Any] = sys.modules["celery.app.defaults"].DEFAULTS
+def _settings(app: Any) -> Iterator[Finding]:
+    conf, defaults = app.conf, sys.modules["celery.app.defaults"].DEFAULTS
     for name in defaults:
         value = conf.get(name)
-        if value is None or value == defaults[name] or value in ((), [], {}):
-            continue
-        yield from setting(name, value, _HERE)
-    if conf.get("task_time_limit") is not None and conf.get("task_soft_time_limit") is not None:
-        yield found("setting", "task_time_limit beside task_soft_time_limit", _BOTH, _HERE)
+        asked = value != defaults[name] or any(_is_in(given, name, app.namespace) for given in conf.maps[:-1])
+        if value is not None and value not in ((), [], {}) and asked:
+            yield from setting(name, value, _HERE)
+    if not app.namespace:
+        yield from (found("setting", name, _OLD_NAME, _HERE) for given in conf.maps[:-1] for name in _old_in(given))
+    if _ends_before(conf.get("task_time_limit"), conf.get("task_soft_time_limit")):
+        yield found("setting", "task_time_limit before task_soft_time_limit", _NO_WARNING, _HERE)
+
+
+def _is_in(given: Any, name: str, namespace: str | None) -> bool:
+    """Whether the program says it itself, be it what Celery does anyway."""
+    prefixed = f"{namespace}_{name}"
+    return name in given or (bool(namespace) and (prefixed.upper() if prefixed[0].isupper() else prefixed) in given)
+
+
+def _old_in(given: Any) -> list[str]:
+    """The names of Celery's first versions in a source."""
+    known = sys.modules["celery.app.defaults"]._OLD_SETTING_KEYS
+    return [name for name in sorted(known) if name.isupper() and name.startswith(OLD) and name in given]
 
 
 def setting(name: str, value: Any, place: str) -> Iterator[Finding]:
@@ -105,6 +122,7 @@ def _task(app: Any, task: Any) -> Iterator[Finding]:
     function = inspect.unwrap(getattr(task, "__wrapped__", task.run))
     place = f"{task.name}{_place(function)}"
     yield found("task", "task", maps("a task of the same name"), place)
+    yield from of_a_task(task)
     base: Any = next(k for k in type(task).__mro__ if (k.__module__, k.__name__) == ("celery.app.task", "Task"))
     by_settings = {attribute: app.conf.get(setting) for attribute, setting in base.from_config}
     for name in TASK_OPTIONS:
@@ -120,12 +138,16 @@ def _task(app: Any, task: Any) -> Iterator[Finding]:
         ):
             continue
         yield judged("task option", TASK_OPTIONS, name, value, place)
-    if task.time_limit is not None and task.soft_time_limit is not None and task.time_limit != app.conf.task_time_limit:
-        yield found("task option", "time_limit beside soft_time_limit", _BOTH, place)
+    if task.soft_time_limit != app.conf.task_soft_time_limit and _ends_before(task.time_limit, task.soft_time_limit):
+        yield found("task option", "time_limit before soft_time_limit", _NO_WARNING, place)
     if inspect.iscoroutinefunction(function):
         yield found("task", "async def", _NO_ASYNC, place)
     if any(p.kind is p.VAR_POSITIONAL for p in inspect.signature(function).parameters.values()):
         yield found("task", "*args", _NO_ANY, place)
+
+
+def _ends_before(hard: Any, soft: Any) -> bool:
+    return isinstance(hard, (int, float)) and isinstance(soft, (int, float)) and hard < soft
 
 
 def _place(function: Any) -> str:

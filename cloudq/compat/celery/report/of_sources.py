@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from cloudq.compat.celery.call_options import CALL_OPTIONS, REQUEST_FIELDS, RETRY_OPTIONS
+from cloudq.compat.celery.call_options import REQUEST_FIELDS
 from cloudq.compat.celery.report.assigned import assigned
-from cloudq.compat.celery.report.findings import UNKNOWN, Finding, found, judged
+from cloudq.compat.celery.report.findings import Finding, found, judged
 from cloudq.compat.celery.report.imports import imported
+from cloudq.compat.celery.report.literals import value_of
+from cloudq.compat.celery.report.sends import Sends, is_self, is_signature
 from cloudq.compat.celery.task_options import TASK_METHODS, TASK_OPTIONS
 from cloudq.compat.celery.verdicts import Verdict, maps, refused
 
@@ -22,20 +24,15 @@ _CANVAS: Final = frozenset({"chain", "group", "chord", "chunks", "xmap", "xstarm
 _NO_CANVAS: Final = refused("a task that is done sends the next one; many calls go by app.cloudq.send_many([...])")
 _NO_CONTROL: Final = refused("cloudq.cancel_run(id), `cloudq pause`, `cloudq top`")
 _NO_BEAT: Final = refused("a scheduler of the platform's, or cron with `cloudq send`, sends on time")
-_NO_KILL: Final = refused("a task sees context.cancelled; none is killed")
 _NO_ANY: Final = refused("a payload names its arguments: declare it as a list")
 _NO_ASYNC: Final = refused("declare it with @cloudq.task")
-_STAYS: Final = refused("the message stays as it was sent")
 _A_TASK: Final = maps("a task of the same name")
-_SENDS: Final = frozenset({"apply_async", "send_task", "apply_async_on_commit"})
 _APPS: Final = frozenset({"app", "celery", "celery_app", "current_app"})
-_POOLS: Final = frozenset({"callback", "error_callback", "func", "kwds"})  # multiprocessing's apply_async
-_SIGNATURES: Final = frozenset({"s", "si", "signature", "subtask"})
+# Of a task; other objects have some of them, too.
+_ON_MANY: Final = frozenset({"map", "starmap", "chunks"})
 _CALLBACKS: Final = frozenset({"link", "link_error", "on_error"})
-_OF_A_SIGNATURE: Final = frozenset({"args", "kwargs", "options", "immutable"})
 # An app's object doesn't tell whether somebody asked for it: it is what Celery does anyway, and not what is done here.
 _UNTOLD: Final = frozenset({"acks_late"})
-_OF_A_RETRY: Final = frozenset({"exc", "countdown", "eta", "max_retries", "throw"})
 
 
 def source_files(folder: Path) -> list[Path]:
@@ -53,13 +50,29 @@ def source_files(folder: Path) -> list[Path]:
     return files[:MOST_FILES]
 
 
-def of_source(file: Path, shown: str, *, declarations: bool) -> Iterator[Finding]:
+def tasks_in(file: Path) -> set[str]:
+    """The names of the functions that a file declares as tasks. None of one that can't be read."""
+    try:
+        text = file.read_bytes() if file.stat().st_size <= MOST_BYTES else b""
+        tree = ast.parse(text if b"task" in text else b"")
+    except (OSError, ValueError, SyntaxError, RecursionError):
+        return set()
+    return _tasks_in(tree)
+
+
+def _tasks_in(tree: ast.Module) -> set[str]:
+    functions = (node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
+    return {node.name for node in functions if _declares(node) is not None}
+
+
+def of_source(file: Path, shown: str, *, declarations: bool, tasks: Collection[str] = ()) -> Iterator[Finding]:
     """What one file asks of Celery.
 
     Args:
         file: The file.
         shown: Its name in the findings.
         declarations: Whether decorators and settings are looked at: not where the app's object has told of them.
+        tasks: The names of tasks that other files declare.
 
     Raises:
         ValueError: It can't be read as Python.
@@ -68,17 +81,21 @@ def of_source(file: Path, shown: str, *, declarations: bool) -> Iterator[Finding
     if file.stat().st_size > MOST_BYTES:
         raise ValueError(f"it is larger than {MOST_BYTES:,} bytes")
     tree = ast.parse(file.read_bytes())
-    yield from _Reader(shown, declarations=declarations).read(tree)
+    yield from _Reader(tree, shown, declarations=declarations, tasks=tasks).read()
 
 
 class _Reader:
-    def __init__(self, shown: str, *, declarations: bool) -> None:
+    def __init__(self, tree: ast.Module, shown: str, *, declarations: bool, tasks: Collection[str]) -> None:
+        self._tree = tree
+        self._tasks = {*tasks, *_tasks_in(tree)}
+        self._sends = Sends(tree)
         self._shown = shown
         self._declarations = declarations
         self._canvas: set[str] = set()
         self._has_celery = False
 
-    def read(self, tree: ast.Module) -> Iterator[Finding]:
+    def read(self) -> Iterator[Finding]:
+        tree = self._tree
         for node in ast.walk(tree):
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 yield from self._import(node)
@@ -101,7 +118,7 @@ class _Reader:
         if isinstance(node, ast.Call):
             yield from self._call(node)
         elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-            if any(_is_signature(side) for side in (node.left, node.right)):
+            if any(is_signature(side) for side in (node.left, node.right)):
                 yield found("canvas", "chain", _NO_CANVAS, self._at(node))
         elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             if (decorator := _declares(node)) is not None:
@@ -111,45 +128,26 @@ class _Reader:
 
     def _call(self, node: ast.Call) -> Iterator[Finding]:
         function, at = node.func, self._at(node)
+        yield from self._sends.read(node, at, has_celery=self._has_celery)
         if isinstance(function, ast.Name) and function.id in self._canvas:
             yield found("canvas", function.id, _NO_CANVAS, at)
         if not isinstance(function, ast.Attribute):
             return
-        given = {word.arg: _value(word.value) for word in node.keywords if word.arg is not None}
-        if function.attr == "send_task":
-            given.pop("name", None)  # the task's
-        yield from self._options(function, given, at)
         of = ast.unparse(function.value)
         by_module = function.attr in _CANVAS and of in {"celery", "celery.canvas"}
-        on_many = function.attr in {"chunks", "starmap"} and self._has_celery
-        if by_module or on_many or (function.attr in _CALLBACKS and _is_signature(function.value)):
+        on_many = function.attr in _ON_MANY and (
+            _name_of(function.value) in self._tasks or (function.attr != "map" and self._has_celery)
+        )
+        if by_module or on_many or (function.attr in _CALLBACKS and is_signature(function.value)):
             yield found("canvas", function.attr, _NO_CANVAS, at)
         elif function.attr == "connect" and of.endswith(("on_after_configure", "on_after_finalize")):
             yield found("app", of.rpartition(".")[2], _NO_BEAT, at)
         elif function.attr == "add_periodic_task":
             yield found("schedule", "add_periodic_task", _NO_BEAT, at)
 
-    def _options(self, function: ast.Attribute, given: dict[str, Any], at: str) -> Iterator[Finding]:
-        """Those of what sends, tries again or revokes."""
-        if function.attr in _SENDS and not _POOLS & given.keys():
-            for name, value in given.items():
-                yield judged("call", CALL_OPTIONS, name, value, at)
-        elif function.attr == "set" and _is_signature(function.value):
-            for name in given.keys() - _OF_A_SIGNATURE:
-                yield judged("call", CALL_OPTIONS, name, given[name], at)
-        elif function.attr in {"signature", "subtask"} and self._has_celery:
-            for name in (given.keys() & CALL_OPTIONS.keys()) - _OF_A_SIGNATURE:
-                yield judged("call", CALL_OPTIONS, name, given[name], at)
-        elif function.attr == "retry" and (_is_self(function.value) or _OF_A_RETRY & given.keys()):
-            for name, value in given.items():
-                entry = RETRY_OPTIONS.get(name, _STAYS)
-                yield found("retry", name, entry, at, value)
-        elif function.attr == "revoke" and {"terminate", "signal"} & given.keys():
-            yield found("call", "revoke(terminate)", _NO_KILL, at)
-
     def _attribute(self, node: ast.Attribute, *, in_task: bool = False) -> Iterator[Finding]:
         value = node.value
-        if isinstance(value, ast.Attribute) and value.attr == "request" and _is_self(value.value):
+        if isinstance(value, ast.Attribute) and value.attr == "request" and is_self(value.value):
             entry = REQUEST_FIELDS.get(node.attr)
             if (self._has_celery or in_task) and entry is not None and entry.verdict is not Verdict.MAPS:
                 yield found("request", f"request.{node.attr}", entry, self._at(node))
@@ -161,7 +159,7 @@ class _Reader:
     def _declared(self, node: ast.FunctionDef | ast.AsyncFunctionDef, decorator: ast.expr) -> Iterator[Finding]:
         """A task: its options, unless the app's object has told them, and what its body asks of `self`."""
         for word in decorator.keywords if isinstance(decorator, ast.Call) else ():
-            value = _value(word.value)
+            value = value_of(word.value)
             told = not self._declarations and not (word.arg in _UNTOLD and value is False)
             if word.arg is not None and word.arg in TASK_OPTIONS and not told:
                 yield judged("task option", TASK_OPTIONS, word.arg, value, self._at(node))
@@ -174,23 +172,18 @@ class _Reader:
         for part in ast.walk(node):
             if isinstance(part, ast.Attribute):
                 yield from self._attribute(part, in_task=True)
-            if isinstance(part, ast.Attribute) and _is_self(part.value):
+            if isinstance(part, ast.Attribute) and is_self(part.value):
                 entry = TASK_METHODS.get(part.attr)
                 if entry is not None and entry.verdict is Verdict.REFUSED:
                     yield found("task", f"self.{part.attr}", entry, self._at(part))
 
 
 def _is_app(node: ast.expr) -> bool:
-    name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
-    return name in _APPS
+    return _name_of(node) in _APPS
 
 
-def _is_self(node: ast.expr) -> bool:
-    return isinstance(node, ast.Name) and node.id == "self"
-
-
-def _is_signature(node: ast.expr) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _SIGNATURES
+def _name_of(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
 def _declares(node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.expr | None:
@@ -201,10 +194,3 @@ def _declares(node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.expr | None:
         if name in {"task", "shared_task", "periodic_task"}:
             return decorator
     return None
-
-
-def _value(node: ast.expr) -> Any:
-    try:
-        return ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return UNKNOWN

@@ -125,3 +125,27 @@ def test_an_app_closes_its_backend(app, open_app) -> None:
     app.close()
     Celery("unused").close()
     assert "<Celery proj>" == repr(app)
+
+
+def test_an_apps_own_send_task_is_what_every_send_goes_through(open_app) -> None:
+    """As with Celery: a program adds its headers there. Once for each send, and with its own options."""
+    seen = []
+
+    class Shop(Celery):
+        def send_task(self, name, args=None, kwargs=None, **options):
+            seen.append(name)
+            options["headers"] = {**(options.get("headers") or {}), "tenant": options.pop("tenant", "a"), "none": None}
+            return super().send_task(name, args, kwargs, **options)
+
+    app = Shop("proj", broker="memory://")
+
+    @app.task(bind=True, name="t")
+    def task(self, n):
+        seen.append((n, self.request.tenant, self.request.get("none", "left out")))
+
+    ours, _ = open_app(app)
+    task.delay(1)
+    task.s(2).apply_async(tenant="b")
+    app.send_task("t", (3,))
+    run_all(ours)
+    assert ["t", "t", "t", (1, "a", "left out"), (2, "b", "left out"), (3, "a", "left out")] == seen

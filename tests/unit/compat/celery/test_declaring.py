@@ -29,6 +29,7 @@ def of(settings=None, *, stored=False, **options):
         ({"task_routes": {"shop.*": "shop"}}, {"queue": "mail"}, {"queue": "mail"}),
         ({}, {"soft_time_limit": 30}, {"time_limit": timedelta(seconds=30)}),
         ({}, {"time_limit": 60}, {"time_limit": timedelta(seconds=60)}),
+        ({}, {"time_limit": 60, "soft_time_limit": 30}, {"time_limit": timedelta(seconds=60)}),
         ({"task_soft_time_limit": 90}, {}, {"time_limit": timedelta(seconds=90)}),
         ({"task_soft_time_limit": 90}, {"time_limit": 5}, {"time_limit": timedelta(seconds=5)}),
         (
@@ -63,8 +64,8 @@ def test_results_are_kept_where_a_store_is() -> None:
 @pytest.mark.parametrize(
     ("settings", "options", "error", "what"),
     [
-        ({}, {"time_limit": 60, "soft_time_limit": 30}, TaskDefinitionError, "'time_limit' can't be honoured beside"),
-        ({"task_time_limit": 9, "task_soft_time_limit": 5}, {}, ConfigurationError, "'task_time_limit' can't be"),
+        ({}, {"time_limit": 30, "soft_time_limit": 60}, TaskDefinitionError, "shorter than soft_time_limit"),
+        ({"task_time_limit": 5, "task_soft_time_limit": 9}, {}, ConfigurationError, "settings: task_time_limit is 5 s"),
         ({}, {"priority": 5}, TaskDefinitionError, "'priority' can't be honoured without"),
         ({"cloudq_priorities": {9: "a", 0: "b"}}, {"priority": 5}, TaskDefinitionError, "none of the setting"),
         ({}, {"retry_kwargs": {"queue": "q"}}, TaskDefinitionError, "'queue' of Celery's option 'retry_kwargs'"),

@@ -8,6 +8,7 @@ import pytest
 
 from cloudq.compat.celery import current_task
 from cloudq.compat.celery.request import PARENT, RETRIES, ROOT, Request, current_request
+from cloudq.core.outcome import ending_of
 from cloudq.testing import run_all, sent
 
 
@@ -114,3 +115,35 @@ def test_a_call_from_outside_has_no_lineage(app, open_app) -> None:
     task.apply_async(countdown=timedelta(minutes=1))
     (message,) = sent(ours)
     assert not {PARENT, ROOT, RETRIES} & set(message.headers)
+
+
+def test_a_header_is_a_field_of_the_request(app, open_app) -> None:
+    """As Celery has it; what the request has itself goes before."""
+    seen = []
+
+    @app.task(bind=True, name="t")
+    def task(self):
+        seen.append((self.request.tenant, self.request.get("tenant"), self.request.retries, self.request.headers))
+
+    ours, _ = open_app(app)
+    headers = {"tenant": "a", "retries": "9", "get": "x"}
+    task.apply_async(headers=headers)
+    run_all(ours)
+    assert [("a", "a", 0, headers)] == seen
+
+
+@pytest.mark.parametrize(("group", "ending"), [("7", "retried"), (None, "retried"), ("8", "dead_lettered")])
+def test_a_retry_keeps_the_group_of_its_message(app, open_app, group, ending) -> None:
+    """Programs hand it on, as kombu would lose it; another one is refused."""
+    seen = []
+
+    @app.task(bind=True, name="t")
+    def task(self):
+        seen.append(self.request.properties)
+        raise self.retry(MessageGroupId=group)
+
+    ours, _ = open_app(app)
+    sent = task.apply_async(MessageGroupId="7")
+    first, *_ = run_all(ours).runs
+    assert ending == ending_of(first.outcome).value
+    assert {"correlation_id": sent.id, "MessageGroupId": "7"} == seen[0]

@@ -6,6 +6,7 @@ import sys
 from datetime import timedelta
 from types import ModuleType, SimpleNamespace
 
+import celery
 import pytest
 
 from cloudq.compat.celery import Celery
@@ -15,7 +16,7 @@ from cloudq.errors import ConfigurationError
 
 def read(source, namespace=None) -> Settings:
     settings = Settings()
-    settings.add(source, namespace)
+    settings.use(source, namespace)
     return settings
 
 
@@ -49,7 +50,8 @@ def test_a_module_has_them_in_lower_case(monkeypatch) -> None:
     assert "shop" == read(module.__name__).task_default_queue
     assert "inner" == read(f"{module.__name__}:Inner").task_default_queue
     assert "inner" == read(f"{module.__name__}.Inner").task_default_queue
-    assert "helper" not in read(module)
+    assert module.helper is read(module).helper
+    assert "helper" not in list(read(module))
 
 
 @pytest.mark.parametrize("first", ["set", "read"])
@@ -58,12 +60,10 @@ def test_what_the_program_sets_goes_before_what_it_names(first) -> None:
     settings = Settings()
     if first == "set":
         settings.task_always_eager = True
-    settings.add({"CELERY_TASK_ALWAYS_EAGER": False, "CELERY_TIMEZONE": "Europe/Berlin"}, "CELERY")
+    settings.use({"CELERY_TASK_ALWAYS_EAGER": False, "CELERY_TIMEZONE": "Europe/Berlin"}, "CELERY")
     settings.task_always_eager = True
     settings.add_defaults({"task_always_eager": False, "timezone": "UTC"})
     assert (True, "UTC") == (settings.task_always_eager, settings.timezone)
-    settings.add({"task_always_eager": False}, None)  # a further one that is read after a look
-    assert settings.task_always_eager
     del settings["task_always_eager"]
     assert settings.task_always_eager is False
     with pytest.raises(KeyError):
@@ -76,6 +76,97 @@ def test_they_are_read_at_the_first_look() -> None:
     settings = read(source)
     source["task_default_queue"] = "late"
     assert "late" == settings.task_default_queue
+
+
+ONE = {"task_default_queue": "one", "task_ignore_result": True, "timezone": "Europe/Berlin", "own": 1}
+TWO = {"task_default_queue": "two"}
+NAMED = {"CELERY_TASK_DEFAULT_QUEUE": "named", "CELERY_TIMEZONE": "Asia/Tokyo", "task_ignore_result": True, "RAW": 1}
+
+
+def look(app) -> None:
+    """At a setting: so the source is read."""
+    assert app.conf.task_always_eager is not None
+
+
+def sets(**settings):
+    """Sets them on an app."""
+    return lambda app: app.conf.update(settings)
+
+
+def defaults(**settings):
+    """Adds them to an app's defaults."""
+    return lambda app: app.add_defaults(settings)
+
+
+def source(given, **options):
+    """Names a source to an app."""
+    return lambda app: app.config_from_object(given, **options)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [source(ONE)],
+        [source(ONE), source(TWO)],
+        [source(ONE), look, source(TWO)],
+        [source(ONE, force=True), source(TWO)],
+        [source(ONE), source(TWO, force=True)],
+        [source(ONE), sets(timezone="Asia/Tokyo", task_always_eager=True), source(TWO)],
+        [source(ONE), look, sets(timezone="Asia/Tokyo", task_always_eager=True), source(TWO)],
+        [source(ONE, force=True), sets(task_default_queue="set"), source(TWO)],
+        [source(ONE), source(TWO), look, sets(task_default_queue="set")],
+        [sets(task_default_queue="set"), source(ONE), look, sets(task_default_queue="late"), source(TWO)],
+        [look, sets(task_default_queue="set", task_always_eager=True), source(ONE)],
+        [source(ONE), defaults(task_always_eager=True), source(TWO)],
+        [source(ONE), look, defaults(task_always_eager=True), source(TWO)],
+        [defaults(task_always_eager=True), look, source(TWO)],
+        [source(NAMED, namespace="CELERY")],
+        [source(NAMED, namespace="CELERY"), source({**NAMED, "CELERY_TASK_DEFAULT_QUEUE": "again"})],
+        [source(NAMED, namespace="CELERY"), source({"APP_TASK_DEFAULT_QUEUE": "app"}, namespace="APP")],
+        [source({"celery_task_default_queue": "lower"}, namespace="celery")],
+    ],
+)
+def test_sources_are_read_as_celery_reads_them(steps) -> None:
+    """A second one takes the place of the first, and of what was set since that was read. Held to Celery itself."""
+    seen = []
+    for kind in (celery.Celery, Celery):
+        app = kind("p", set_as_current=False)
+        for step in steps:
+            step(app)
+        conf, names = app.conf, ("task_default_queue", "task_ignore_result", "task_always_eager")
+        own = [getattr(conf, name, None) for name in ("own", "RAW", "raw")]
+        seen.append([*(conf[name] for name in names), conf.timezone or "UTC", *own])
+    assert seen[0] == seen[1]
+
+
+def test_a_second_source_comes_too_late_if_it_changes_a_declaration() -> None:
+    """Celery takes it, and its tasks stay as they were; here it says so, and nothing is changed."""
+    app = Celery("p", broker="memory://", set_as_current=False)
+    app.config_from_object(ONE)
+    app.finalize()
+    with pytest.raises(ConfigurationError, match="'task_default_queue' comes too late"):
+        app.config_from_object(TWO)
+    assert ("one", True) == (app.conf.task_default_queue, app.conf.task_ignore_result)
+    app.config_from_object({**ONE, "task_eager_propagates": True})
+    assert app.conf.task_eager_propagates
+
+
+def test_what_cant_be_honoured_is_refused_at_every_look() -> None:
+    """And not only at the first one."""
+    settings = read({"task_serializer": "pickle"})
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match="'task_serializer' can't be honoured"):
+            settings.get("timezone")
+
+
+def test_a_default_that_is_set_is_the_programs() -> None:
+    """Celery's own are no settings of it."""
+    settings = read({"timezone": "Europe/Berlin"})
+    assert ("shop", "Europe/Berlin") == (
+        settings.setdefault("task_default_queue", "shop"),
+        settings.setdefault("timezone", "UTC"),
+    )
+    assert "shop" == settings.task_default_queue
 
 
 @pytest.mark.parametrize("value", ["amqp://guest:secret@host//", "redis://localhost", "pyamqp://", 5])

@@ -26,7 +26,16 @@ def of(source: str) -> list[tuple[str, str]]:
         ("from celery.result import AsyncResult, GroupResult", [
             ("celery.result.AsyncResult", "MAPS"), ("celery.result.GroupResult", "REFUSED")]),
         ("from celery import bootsteps, states", [("celery.bootsteps", "REFUSED"), ("celery.states", "MAPS")]),
-        ("from celery.utils.log import get_task_logger", [("celery.utils.log.get_task_logger", "CHANGES")]),
+        ("from celery.utils.log import get_task_logger", [("celery.utils.log.get_task_logger", "MAPS")]),
+        ("from celery.utils.log import get_logger", [("celery.utils.log.get_logger", "REFUSED")]),
+        ("from celery.app.task import Task", [("celery.app.task.Task", "CHANGES")]),
+        ("from celery._state import get_current_task", [("celery._state.get_current_task", "CHANGES")]),
+        ("from celery.utils import uuid", [("celery.utils.uuid", "REFUSED")]),
+        ("from sentry_sdk.integrations.celery import CeleryIntegration", [
+            ("sentry_sdk.integrations.celery.CeleryIntegration", "REFUSED")]),
+        ("from opentelemetry.instrumentation import celery", [("opentelemetry.instrumentation.celery", "REFUSED")]),
+        ("from sentry_sdk import capture_exception", []),
+        ("import sentry_sdk, opentelemetry.trace", []),
         ("from celery.schedules import crontab", [("celery.schedules.crontab", "REFUSED")]),
         ("import celery.signals", [("celery.signals", "REFUSED")]),
         ("from kombu import Queue", [("kombu.Queue", "REFUSED")]),

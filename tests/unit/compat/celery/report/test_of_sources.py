@@ -7,7 +7,7 @@ import textwrap
 import pytest
 
 from cloudq.compat.celery.report import of_sources
-from cloudq.compat.celery.report.of_sources import of_source, source_files
+from cloudq.compat.celery.report.of_sources import of_source, source_files, tasks_in
 
 
 @pytest.fixture
@@ -80,6 +80,27 @@ def test_a_construct_is_found_where_it_is(ask, line, kind, name, verdict) -> Non
 def test_what_only_looks_like_it_is_none(ask, source) -> None:
     """Pools, other libraries' retries, `itertools.chain`, Django's requests."""
     assert set() == ask(source)
+
+
+@pytest.mark.parametrize("name", ["map", "starmap", "chunks"])
+def test_many_calls_of_a_task_are_found(ask, tmp_path, name) -> None:
+    """Of a task that the file declares, or another one; what others have of that name is none."""
+    own = f"@shared_task\ndef add(a, b): ...\nadd.{name}(pairs)()\n"
+    assert ("canvas", name, "REFUSED", "3") in ask(own)
+    file = tmp_path / "calls.py"
+    file.write_text(f"from tasks import add\ntasks.add.{name}(pairs)\npool.{name}(add, pairs)\n")
+    calls = of_source(file, "calls.py", declarations=False, tasks={"add"})
+    assert [(name, ("calls.py:2",))] == [(one.name, one.places) for one in calls]
+
+
+def test_the_tasks_of_a_file_are_known_by_their_names(tmp_path) -> None:
+    """However they are declared; a file that can't be read has none."""
+    file = tmp_path / "a.py"
+    file.write_text("@app.task(bind=True)\ndef a(self): ...\n@shared_task\ndef b(): ...\ndef c(): ...\n")
+    assert {"a", "b"} == tasks_in(file)
+    file.write_text("def task")
+    assert set() == tasks_in(file)
+    assert set() == tasks_in(tmp_path / "none.py")
 
 
 @pytest.mark.parametrize("declarations", [True, False])

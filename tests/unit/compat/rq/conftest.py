@@ -17,6 +17,7 @@ import socket
 from posixpath import basename as basename  # which takes any text, and is nobody's job
 
 import cloudq
+from cloudq.compat.rq import Retry
 from cloudq.testing import run_all as run_all
 
 ran = []
@@ -37,6 +38,13 @@ def asks():
     ran.append(cloudq.current().attempt)
     if len(ran) == 1:
         raise cloudq.Retry(delay=__import__("datetime").timedelta(seconds=3))
+
+def returns_retry(until):
+    ran.append(len(ran) + 1)
+    return Retry(max=2, interval=[5, 7]) if len(ran) < until else "done"
+
+async def areturns_retry(until):
+    return returns_retry(until)
 
 def all_of(*items): ...
 

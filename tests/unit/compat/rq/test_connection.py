@@ -29,7 +29,9 @@ def test_a_worker_declares_the_public_functions_of_the_modules(module, tmp_path,
     monkeypatch.chdir(tmp_path)
     app = load_app("rq_queues", safe_path=True)
     names = {name.removeprefix("rq_functions.") for name in app.tasks}
-    assert {"add", "fails", "afails", "asks"} == names, "not: all_of, talks, makes, _private, basename, Shop"
+    assert {"add", "fails", "afails", "asks", "returns_retry", "areturns_retry"} == names, (
+        "not: all_of, talks, makes, _private, basename, Shop"
+    )
     assert ["important", "low"] == app.runtime.declared_queues()
     limits = [app.tasks[f"rq_functions.{name}"].time_limit for name in ("fails", "add", "asks")]
     assert [timedelta(seconds=180), timedelta(seconds=600), None] == limits

@@ -17,7 +17,7 @@ import socket
 from posixpath import basename as basename  # which takes any text, and is nobody's job
 
 import cloudq
-from cloudq.compat.rq import Retry
+from cloudq.compat.rq import Retry as Retry, get_current_job as get_current_job
 from cloudq.testing import run_all as run_all
 
 ran = []
@@ -45,6 +45,15 @@ def returns_retry(until):
 
 async def areturns_retry(until):
     return returns_retry(until)
+
+def tells(x):
+    job = get_current_job()
+    ran.append({
+        "id": job.id, "origin": job.origin, "func": job.func_name, "kwargs": dict(job.kwargs), "meta": dict(job.meta),
+        "description": job.description, "status": job.get_status(), "timeout": job.timeout, "sent": job.enqueued_at,
+        "retries": job.number_of_retries, "left": job.retries_left,
+    })
+    raise ValueError(x)
 
 def all_of(*items): ...
 
@@ -74,3 +83,11 @@ def jobs(module: ModuleType) -> Iterator[tuple[Queue, ModuleType]]:
     connection = Connection("rq_functions", result_ttl=None)
     with in_memory(connection):
         yield Queue("important", connection=connection), module
+
+
+@pytest.fixture
+def redis(module: ModuleType) -> Iterator[Connection]:
+    """A connection that keeps results."""
+    connection = Connection("rq_functions")
+    with in_memory(connection):
+        yield connection

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -69,12 +70,14 @@ class Shop:
 
 
 @pytest.fixture
-def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """`rq_functions`, as any import finds it."""
     (tmp_path / "rq_functions.py").write_text(FUNCTIONS)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
-    return __import__("rq_functions")
+    try:
+        yield import_module("rq_functions")
+    finally:
+        del sys.modules["rq_functions"]
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import timedelta
+from importlib import import_module
 
 import pytest
 
@@ -15,7 +16,7 @@ from cloudq.tasks.task import definition_of
 from cloudq.testing import in_memory, run_all, sent
 
 CODE = """
-from rq_queues import low, redis
+from rq_desk import low, redis
 from cloudq.compat.rq import Queue, Retry
 from cloudq.compat.rq.decorators import job
 
@@ -46,12 +47,14 @@ low = Queue("low", connection=redis)
 def decorated(tmp_path, monkeypatch):
     """The module, in whose connection's memory everything is."""
     (tmp_path / "rq_decorated.py").write_text(CODE)
-    (tmp_path / "rq_queues.py").write_text(QUEUES)
+    (tmp_path / "rq_desk.py").write_text(QUEUES)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
-    module = __import__("rq_decorated")
-    with in_memory(module.redis):
-        yield module
+    try:
+        module = import_module("rq_decorated")
+        with in_memory(module.redis):
+            yield module
+    finally:
+        del sys.modules["rq_decorated"], sys.modules["rq_desk"]
 
 
 def test_delay_stores_a_job_that_runs(decorated) -> None:

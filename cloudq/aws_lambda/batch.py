@@ -20,7 +20,7 @@ from cloudq.drivers.sqs.event_source import Arrival
 from cloudq.drivers.sqs.limits import MAX_BATCH
 from cloudq.errors import LeaseLost
 from cloudq.queues.final_steps import final_steps
-from cloudq.running.runner import AwaitedRun
+from cloudq.running.awaited_runs import AwaitedRun
 
 if TYPE_CHECKING:
     from cloudq.aws_lambda.edge import Edge

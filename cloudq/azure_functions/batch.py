@@ -16,7 +16,7 @@ from cloudq.core.safe_log import SafeLogger
 from cloudq.drivers.service_bus.trigger import TriggerMessage, arrival
 from cloudq.errors import BatchFailed, LeaseLost
 from cloudq.queues.final_steps import final_steps
-from cloudq.running.runner import AwaitedRun
+from cloudq.running.awaited_runs import AwaitedRun
 
 if TYPE_CHECKING:
     from cloudq.azure_functions.edge import Edge

@@ -22,12 +22,14 @@ CREATE_EXAMPLES: Final = (
 
 CHECK_EXAMPLES: Final = ("cloudq queues check", "cloudq queues check emails --json")
 
+QueueNames = Annotated[
+    list[str] | None,
+    Argument(metavar="QUEUE...", help="Their names. Default: every queue that the tasks declare."),
+]
+
 
 def create(
-    queues: Annotated[
-        list[str] | None,
-        Argument(metavar="QUEUE...", help="Their names. Default: every queue that the tasks declare."),
-    ] = None,
+    queues: QueueNames = None,
     *,
     app: NamedApp = None,
     backend: Backend = None,
@@ -56,10 +58,7 @@ def create(
 
 
 def check(
-    queues: Annotated[
-        list[str] | None,
-        Argument(metavar="QUEUE...", help="Their names. Default: every queue that the tasks declare."),
-    ] = None,
+    queues: QueueNames = None,
     *,
     app: NamedApp = None,
     backend: Backend = None,

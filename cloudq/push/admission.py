@@ -22,7 +22,7 @@ from cloudq.core.observing import Observer
 from cloudq.push.hang_up import HangUp
 from cloudq.push.refusals import HttpRefusal
 from cloudq.push.sources import Arrival, Source
-from cloudq.running.runner import AwaitedRun
+from cloudq.running.awaited_runs import AwaitedRun
 from cloudq.running.runs import Ended, Run, Runs
 
 STOPPING: Final = "it is stopping"

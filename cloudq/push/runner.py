@@ -8,27 +8,23 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING
 
 from cloudq.app import App
 from cloudq.core.driver import Ack, Release
 from cloudq.core.outcome import Acked, DeadLettered, Outcome
 from cloudq.core.policy import DELIVERIES_WITHOUT_LIMIT
 from cloudq.core.push import PushResponse
-from cloudq.core.safe_log import SafeLogger, is_ctrl_c
+from cloudq.core.safe_log import SafeLogger
 from cloudq.core.threads import Threads
 from cloudq.push.admission import Admission, PushInHand
 from cloudq.push.refusals import ERROR, RefusalLog
 from cloudq.push.sources import RELEASE_UNCOUNTED
+from cloudq.running.awaited_runs import AwaitedRuns
 from cloudq.running.end_log import log_verdict
-from cloudq.running.event_loop import LazyLoop
 from cloudq.running.events import Tally
 from cloudq.running.processing import processor_of
 from cloudq.running.runs import runs_of
 from cloudq.running.time_limits import ThreadTimeLimits
-
-if TYPE_CHECKING:
-    from cloudq.running.held import HeldLease
 
 logger = SafeLogger("cloudq.push")
 
@@ -54,9 +50,9 @@ class PushRunner:
         self._time_limits = ThreadTimeLimits(self._clock)
         # A backend that pushes counts refused pushes (no free slot, for example) as deliveries (semantics 8).
         self._processor = processor_of(app, self._time_limits, least_deliveries=DELIVERIES_WITHOUT_LIMIT, limited=True)
-        # For async tasks under a server that has no loop.
-        self._own_loop = LazyLoop(self._processor, _end_on_loop)
         self._runs = runs_of(app)
+        # Its loop is for async tasks under a server that has none.
+        self._awaited = AwaitedRuns(self._processor, self._runs)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -85,7 +81,7 @@ class PushRunner:
         def from_thread(response: PushResponse) -> None:
             _call(loop, resolve, response)
 
-        if self._is_async(run):
+        if self._awaited.is_async(run.delivery):
             task = loop.create_task(self._arun(run, resolve))
             # The loop itself keeps only a weak reference. The task goes on if the one who waits for it is cancelled.
             self._tasks.add(task)
@@ -108,7 +104,7 @@ class PushRunner:
         """Ends the threads, and the loop."""
         self._threads.close()
         self._time_limits.close()
-        self._own_loop.stop()
+        self._awaited.stop()
 
     def _begin(self, run: PushInHand) -> None:
         self._admission.begin(run)
@@ -119,27 +115,11 @@ class PushRunner:
             self._tally.give_up(run.delivery)
         self._admission.end(run)
 
-    def _is_async(self, run: PushInHand) -> bool:
-        handler = self._processor.handler_for(run.delivery)
-        return handler is not None and handler.is_async
-
     def _run(self, run: PushInHand, answer: Callable[[PushResponse], None]) -> None:
         """Runs a task in this thread, settles it, and gives the answer. Never raises an `Exception`."""
         response = ERROR
         try:
-            verdict = self._runs.verdict(run.delivery)
-            if verdict is not None:
-                log_verdict(run.delivery, verdict)
-                run.end(verdict, 0.0)
-            elif self._is_async(run):
-                self._own_loop.run(run)
-            else:
-                began = time.monotonic()
-                # Each task has a fresh context, so that context variables don't leak into the next one.
-                outcome = contextvars.copy_context().run(self._process, run)
-                # If the task forked and came back from both, the other process ends here.
-                run.end(outcome, time.monotonic() - began)
-            run.arrived.wait()
+            self._awaited.run(run)
             if run.outcome is None:
                 raise RuntimeError("a task ended without an outcome")
             response = self._settle(run, run.outcome, run.seconds)
@@ -206,14 +186,6 @@ class PushRunner:
         if not self._threads.submit(job) and self._threads.withdraw(job):
             raise RuntimeError("can't start new thread")
 
-    def _process(self, run: PushInHand) -> Outcome:
-        try:
-            return self._processor.process(run.delivery, lease_lost=run.lost, until=run.until)
-        except BaseException as error:
-            if is_ctrl_c(error):
-                raise
-            return self._processor.failed(run.delivery, error)
-
     def _settle(self, run: PushInHand, outcome: Outcome, seconds: float) -> PushResponse:
         """Carries an outcome out, up to the answer."""
         delivery, source = run.delivery, run.source
@@ -246,11 +218,6 @@ class PushRunner:
         answer(run.source.answer(run.delivery.lease, RELEASE_UNCOUNTED))
         if task is not None:
             task.cancel()
-
-
-def _end_on_loop(held: HeldLease, outcome: Outcome, seconds: float) -> None:
-    if isinstance(held, PushInHand):
-        held.end(outcome, seconds)
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: object) -> None:

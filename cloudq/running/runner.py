@@ -5,10 +5,7 @@ Used by `cloudq.aws_lambda` and `cloudq.azure_functions`.
 
 from __future__ import annotations
 
-import contextvars
-import os
 import threading
-import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final, Generic, TypeVar
@@ -19,13 +16,10 @@ from cloudq.core.delivery import Delivery
 from cloudq.core.driver import FinalStep, Release
 from cloudq.core.outcome import DeadLettered, Outcome
 from cloudq.core.policy import DELIVERIES_WITHOUT_LIMIT
-from cloudq.core.safe_log import is_ctrl_c
 from cloudq.errors import ConfigurationError
 from cloudq.flow.means import Edge
-from cloudq.running.end_log import log_verdict
-from cloudq.running.event_loop import LazyLoop
+from cloudq.running.awaited_runs import AwaitedRun, AwaitedRuns
 from cloudq.running.events import Tally
-from cloudq.running.held import HeldLease
 from cloudq.running.limits import refuse_limits
 from cloudq.running.processing import check_store, processor_of
 from cloudq.running.runs import runs_of
@@ -34,7 +28,6 @@ from cloudq.running.time_limits import ThreadTimeLimits
 T = TypeVar("T")
 
 MOST_AT_ONCE: Final = 100
-FORKED: Final = 70  # EX_SOFTWARE, for a fork that a task forgot to end
 
 
 class Once(Generic[T]):
@@ -51,39 +44,6 @@ class Once(Generic[T]):
             if not self._made:
                 self._made.append(self._make())
             return self._made[0]
-
-
-class AwaitedRun(HeldLease):
-    """A delivery in hand.
-
-    Attributes:
-        arrived: Set once its task has ended, or it is given up.
-        outcome: What became of it, or `None` where it was given up.
-        seconds: For how long it ran.
-    """
-
-    __slots__ = ("_pid", "arrived", "outcome", "seconds")
-
-    def __init__(self, delivery: Delivery, clock: Clock, *, until: timedelta | None = None) -> None:
-        super().__init__(delivery, clock.elapsed(), extendable=False)
-        self.until = until
-        self.arrived = threading.Event()
-        self.outcome: Outcome | None = None
-        self.seconds = 0.0
-        self._pid = os.getpid()
-
-    def end(self, outcome: Outcome, seconds: float) -> None:
-        """Keeps what became of its task, and wakes the one that waits for it."""
-        if os.getpid() != self._pid:
-            # A task forked and came back from both: the rest of the batch is the other's.
-            os._exit(FORKED)
-        self.outcome, self.seconds = outcome, seconds
-        self.arrived.set()
-
-    def give_up(self) -> None:
-        """Gives it up: nobody waits for it any more, and the handler can see that."""
-        self.lost.set()
-        self.arrived.set()
 
 
 class HostRunner:
@@ -112,7 +72,7 @@ class HostRunner:
         self._processor = processor_of(
             app, ThreadTimeLimits(app.clock), least_deliveries=DELIVERIES_WITHOUT_LIMIT, freezes=freezes, limited=True
         )
-        self._loop = LazyLoop(self._processor, _end)
+        self._awaited = AwaitedRuns(self._processor, self._runs)
 
     @property
     def clock(self) -> Clock:
@@ -127,18 +87,7 @@ class HostRunner:
     def run(self, run: AwaitedRun) -> Outcome | None:
         """Runs a delivery's task to its end, in this thread or on the loop. `None`: it was given up meanwhile."""
         self._tally.begin(run.delivery)
-        verdict = self._runs.verdict(run.delivery)
-        if verdict is not None:
-            log_verdict(run.delivery, verdict)
-            run.end(verdict, 0.0)
-        elif self._is_async(run.delivery):
-            self._loop.run(run)
-        else:
-            began = time.monotonic()
-            # Each task has a copy of the invocation's context, so that its variables don't leak into the next one.
-            outcome = contextvars.copy_context().run(self._process, run)
-            run.end(outcome, time.monotonic() - began)
-        run.arrived.wait()
+        self._awaited.run(run)
         if run.outcome is not None:
             self._tally.count(run.delivery, run.outcome, run.seconds)
         else:
@@ -152,20 +101,8 @@ class HostRunner:
 
     def leave_behind(self, stuck: Sequence[AwaitedRun]) -> None:
         """Leaves runs behind that didn't stop. An async one blocks the loop, so the next ones get another loop."""
-        if any(self._is_async(run.delivery) for run in stuck):
-            self._loop.leave()
-
-    def _process(self, run: AwaitedRun) -> Outcome:
-        try:
-            return self._processor.process(run.delivery, lease_lost=run.lost, until=run.until)
-        except BaseException as error:
-            if is_ctrl_c(error):
-                raise
-            return self._processor.failed(run.delivery, error)
-
-    def _is_async(self, delivery: Delivery) -> bool:
-        handler = self._processor.handler_for(delivery)
-        return handler is not None and handler.is_async
+        if any(self._awaited.is_async(run.delivery) for run in stuck):
+            self._awaited.leave()
 
 
 def check_concurrency(concurrency: int) -> None:
@@ -176,7 +113,3 @@ def check_concurrency(concurrency: int) -> None:
     """
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or not 1 <= concurrency <= MOST_AT_ONCE:
         raise ConfigurationError(f"concurrency is {concurrency!r}, not a number from 1 to {MOST_AT_ONCE}")
-
-
-def _end(held: HeldLease, outcome: Outcome, seconds: float) -> None:
-    held.end(outcome, seconds)  # type: ignore[attr-defined]  # only what `run` was given comes back

@@ -40,7 +40,12 @@ class _Logger(logging.LoggerAdapter[logging.Logger]):
 
 
 class Work(Protocol):
-    """What a context asks of its task's declaration once a transaction is wanted."""
+    """What a context asks of its task's declaration."""
+
+    @property
+    def app(self) -> object:
+        """Whose task it is."""
+        ...
 
     def completion_of(self, message: Message, claim: KeyClaim | None) -> Completion:
         """What is recorded beside the effect of that message."""
@@ -287,6 +292,11 @@ def inherited_expiry(context: Context) -> datetime | None:
     if expires_at is None or context._work is None or not context._work.propagates_expiry:
         return None
     return expires_at
+
+
+def app_of(context: Context) -> object:
+    """The app whose task runs; `None` if that isn't known. A friend of `cloudq.compat`: users have no need of it."""
+    return None if context._work is None else context._work.app
 
 
 def claim_of(context: Context) -> KeyClaim | None:

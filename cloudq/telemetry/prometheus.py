@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator
 from datetime import timedelta
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Final
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 
@@ -21,6 +21,7 @@ from cloudq.core.message import Message
 from cloudq.core.observing import Observer
 from cloudq.core.printable import NAME_CHARS, printable, shortened
 from cloudq.core.safe_log import SafeLogger
+from cloudq.telemetry.metric_series import MetricSeries
 from cloudq.telemetry.reported import Report, result_of
 from cloudq.telemetry.standing import Standing
 
@@ -36,28 +37,6 @@ DURATIONS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 90
 AGES: Final = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)
 # The outcomes whose rates people watch.
 _EXPECTED: Final = (Ending.SUCCEEDED.value, Ending.RETRIED.value, Ending.DEAD_LETTERED.value)
-
-MetricT = TypeVar("MetricT", bound="Labelled")
-
-
-class Labelled(Protocol):
-    """A metric of prometheus-client that has labels."""
-
-    def labels(self, *values: Any) -> Any:
-        """The one series with these values."""
-        ...
-
-
-class _Series(dict[tuple[str, ...], MetricT], Generic[MetricT]):
-    """The series of one metric by the values of its labels, found without the metric's own lock."""
-
-    def __init__(self, metric: MetricT) -> None:
-        self._metric = metric
-
-    def __missing__(self, values: tuple[str, ...]) -> MetricT:
-        series: MetricT = self._metric.labels(*values)
-        self[values] = series
-        return series
 
 
 class Metrics(Observer):
@@ -76,85 +55,57 @@ class Metrics(Observer):
         self._sent_names: set[str] = set()
         self._others_fail = False  # at the latest scrape; racing scrapes may say so twice
         # One of its own: several workers in a process don't count for each other.
-        ours = self._ours = CollectorRegistry()
-        self._sent = _Series(
-            Counter(
-                "cloudq_messages_sent_total",
-                "Messages that this process sent; result: stored, duplicate or failed.",
-                ["queue", "task", "result"],
-                registry=ours,
-            )
+        self._ours = CollectorRegistry()
+        make = MetricSeries(self._ours)
+        self._sent = make.counter(
+            "cloudq_messages_sent_total",
+            "Messages that this process sent; result: stored, duplicate or failed.",
+            labels=["queue", "task", "result"],
         )
-        self._started = _Series(
-            Counter(
-                "cloudq_tasks_started_total",
-                "Deliveries whose work began; each attempt counts.",
-                ["queue", "task"],
-                registry=ours,
-            )
+        self._started = make.counter(
+            "cloudq_tasks_started_total",
+            "Deliveries whose work began; each attempt counts.",
+            labels=["queue", "task"],
         )
-        self._ended = _Series(
-            Counter(
-                "cloudq_tasks_ended_total",
-                "Deliveries that have ended, by outcome; each attempt counts.",
-                ["queue", "task", "outcome"],
-                registry=ours,
-            )
+        self._ended = make.counter(
+            "cloudq_tasks_ended_total",
+            "Deliveries that have ended, by outcome; each attempt counts.",
+            labels=["queue", "task", "outcome"],
         )
-        self._durations = _Series(
-            Histogram(
-                "cloudq_task_duration_seconds",
-                "For how long tasks ran, whatever became of them.",
-                ["queue", "task"],
-                buckets=DURATIONS,
-                registry=ours,
-            )
+        self._durations = make.histogram(
+            "cloudq_task_duration_seconds",
+            "For how long tasks ran, whatever became of them.",
+            labels=["queue", "task"],
+            buckets=DURATIONS,
         )
-        self._ages = _Series(
-            Histogram(
-                "cloudq_queue_age_seconds",
-                "For how long messages had waited since they were due, when their work began.",
-                ["queue"],
-                buckets=AGES,
-                registry=ours,
-            )
+        self._ages = make.histogram(
+            "cloudq_queue_age_seconds",
+            "For how long messages had waited since they were due, when their work began.",
+            labels=["queue"],
+            buckets=AGES,
         )
-        self._renewed = _Series(
-            Counter("cloudq_leases_renewed_total", "Leases that were extended.", ["queue"], registry=ours)
+        self._renewed = make.counter("cloudq_leases_renewed_total", "Leases that were extended.", labels=["queue"])
+        self._lost = make.counter(
+            "cloudq_leases_lost_total",
+            "Leases that were over before the end of their task was recorded: those may run twice.",
+            labels=["queue"],
         )
-        self._lost = _Series(
-            Counter(
-                "cloudq_leases_lost_total",
-                "Leases that were over before the end of their task was recorded: those may run twice.",
-                ["queue"],
-                registry=ours,
-            )
+        self._calls = make.counter(
+            "cloudq_api_calls_total",
+            "Requests to the backend's service, by its own name of the operation; each try counts.",
+            labels=["operation", "queue", "failed"],
         )
-        self._calls = _Series(
-            Counter(
-                "cloudq_api_calls_total",
-                "Requests to the backend's service, by its own name of the operation; each try counts.",
-                ["operation", "queue", "failed"],
-                registry=ours,
-            )
+        self._call_seconds = make.counter(
+            "cloudq_api_call_seconds_total",
+            "How long requests to the backend's service took, together; long polls with their wait.",
+            labels=["operation"],
         )
-        self._call_seconds = _Series(
-            Counter(
-                "cloudq_api_call_seconds_total",
-                "How long requests to the backend's service took, together; long polls with their wait.",
-                ["operation"],
-                registry=ours,
-            )
+        self._held_back = make.gauge(
+            "cloudq_queue_held_back",
+            "1 while a queue isn't received from on purpose, and why: paused, rate, circuit open.",
+            labels=["queue", "why"],
         )
-        self._held_back = _Series(
-            Gauge(
-                "cloudq_queue_held_back",
-                "1 while a queue isn't received from on purpose, and why: paused, rate, circuit open.",
-                ["queue", "why"],
-                registry=ours,
-            )
-        )
-        ours.register(_Standings(self._now))
+        self._ours.register(_Standings(self._now))
 
     def watch(self, standing: Callable[[], Standing]) -> None:
         """Has each scrape ask how the worker stands."""

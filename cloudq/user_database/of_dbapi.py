@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from cloudq.errors import TransactionRefused
 from cloudq.user_database import refusals
-from cloudq.user_database.database import NoAsync, NoSync
-from cloudq.user_database.statements import NOTHING, Answer, Dialect, Move, Step
+from cloudq.user_database.database import NoSync
+from cloudq.user_database.statements import NOTHING, Answer, Dialect, Move, Statement, Step
+from cloudq.user_database.sync_database import SyncDatabase
 
 _IDLE: Final = 0  # PQTRANS_IDLE
 _IN_TRANSACTION: Final = 1  # SERVER_STATUS_IN_TRANS of the protocol of MySQL
@@ -31,32 +32,26 @@ def of_dbapi(given: Any) -> PsycopgDatabase | AsyncPsycopgDatabase | PyMySQLData
     return None
 
 
-class PsycopgDatabase(NoAsync):
+class PsycopgDatabase(SyncDatabase):
     """psycopg's sync connection. It begins a transaction with the first statement."""
 
     dialect = Dialect.POSTGRESQL
 
-    def __init__(self, connection: Any) -> None:
-        self.given = connection
+    def _begin(self) -> None:
+        _check_psycopg(self.given, Move.BEGIN)
 
-    def do(self, step: Step, /) -> Answer:
-        """Carries a step out."""
-        if isinstance(step, Move):
-            match step:
-                case Move.BEGIN | Move.JOIN | Move.STAY:
-                    _check_psycopg(self.given, step)
-                case Move.COMMIT:
-                    self.given.commit()
-                case Move.ROLLBACK:
-                    self.given.rollback()
-                case Move.FLUSH:
-                    pass
-            return NOTHING
+    def _join(self) -> None:
+        _check_psycopg(self.given, Move.JOIN)
+
+    def _stay(self) -> None:
+        _check_psycopg(self.given, Move.STAY)
+
+    def _execute(self, statement: Statement) -> Answer:
         from psycopg.rows import tuple_row
 
         with self.given.cursor(row_factory=tuple_row) as cursor:
-            cursor.execute(step.in_pyformat(), dict(step.values))
-            return Answer(cursor.fetchall() if cursor.description else (), cursor.rowcount)
+            cursor.execute(statement.in_pyformat(), dict(statement.values))
+            return _answer(cursor)
 
 
 class AsyncPsycopgDatabase(NoSync):
@@ -103,88 +98,79 @@ def _check_psycopg(connection: Any, move: Move) -> None:
         raise refusals.autocommit("without autocommit=True")
 
 
-class PyMySQLDatabase(NoAsync):
+class PyMySQLDatabase(SyncDatabase):
     """pymysql's connection."""
 
     dialect = Dialect.MYSQL
 
-    def __init__(self, connection: Any) -> None:
-        self.given = connection
+    def _begin(self) -> None:
+        if self._is_open():
+            raise refusals.already_open(_END)
+        self._refuse_autocommit()
+        self.given.begin()
 
-    def do(self, step: Step, /) -> Answer:
-        """Carries a step out."""
-        connection = self.given
-        if isinstance(step, Move):
-            match step:
-                case Move.BEGIN | Move.JOIN:
-                    if not connection.open:
-                        raise TransactionRefused("the connection is closed", hint="open it in the task")
-                    is_open = bool(connection.server_status & _IN_TRANSACTION)
-                    if step is Move.BEGIN and is_open:
-                        raise refusals.already_open(_END)
-                    if connection.get_autocommit() and not is_open:
-                        raise refusals.autocommit("without autocommit=True")
-                    if step is Move.BEGIN:
-                        connection.begin()
-                case Move.STAY:
-                    if not connection.server_status & _IN_TRANSACTION:
-                        raise refusals.ended()
-                case Move.COMMIT:
-                    connection.commit()
-                case Move.ROLLBACK:
-                    connection.rollback()
-                case Move.FLUSH:
-                    pass
-            return NOTHING
+    def _join(self) -> None:
+        if not self._is_open():
+            self._refuse_autocommit()
+
+    def _stay(self) -> None:
+        if not self.given.server_status & _IN_TRANSACTION:
+            raise refusals.ended()
+
+    def _is_open(self) -> bool:
+        if not self.given.open:
+            raise TransactionRefused("the connection is closed", hint="open it in the task")
+        return bool(self.given.server_status & _IN_TRANSACTION)
+
+    def _refuse_autocommit(self) -> None:
+        if self.given.get_autocommit():
+            raise refusals.autocommit("without autocommit=True")
+
+    def _execute(self, statement: Statement) -> Answer:
         from pymysql.cursors import Cursor
 
-        with connection.cursor(Cursor) as cursor:
-            cursor.execute(step.in_pyformat(), dict(step.values))
-            return Answer(cursor.fetchall() if cursor.description else (), cursor.rowcount)
+        with self.given.cursor(Cursor) as cursor:
+            cursor.execute(statement.in_pyformat(), dict(statement.values))
+            return _answer(cursor)
 
 
-class SQLiteDatabase(NoAsync):
+class SQLiteDatabase(SyncDatabase):
     """sqlite3's connection, however it was told to begin transactions."""
 
+    given: sqlite3.Connection
     dialect = Dialect.SQLITE
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.given = connection
+    def _begin(self) -> None:
+        said = self._autocommit()
+        if said is True:
+            raise refusals.autocommit("without autocommit=True")
+        # With autocommit=False one is always open, and nothing says whether anything was done in it.
+        if said is not False:
+            if self.given.in_transaction:
+                raise refusals.already_open(_END)
+            self.given.execute("BEGIN IMMEDIATE")
 
-    def do(self, step: Step, /) -> Answer:
-        """Carries a step out."""
-        if isinstance(step, Move):
-            self._move(step)
-            return NOTHING
+    def _join(self) -> None:
+        connection = self.given
+        if not connection.in_transaction and (self._autocommit() is True or connection.isolation_level is None):
+            raise refusals.autocommit("on which a transaction was begun")
+
+    def _stay(self) -> None:
+        if not self.given.in_transaction:
+            raise refusals.ended()
+
+    def _autocommit(self) -> object:
+        return getattr(self.given, "autocommit", None)  # from Python 3.12 on; -1 for what it was before
+
+    def _execute(self, statement: Statement) -> Answer:
         cursor = self.given.cursor()
         try:
             cursor.row_factory = None
-            cursor.execute(step.text, dict(step.values))
-            return Answer(cursor.fetchall() if cursor.description else (), cursor.rowcount)
+            cursor.execute(statement.text, dict(statement.values))
+            return _answer(cursor)
         finally:
             cursor.close()
 
-    def _move(self, move: Move) -> None:
-        connection = self.given
-        said = getattr(connection, "autocommit", None)  # from Python 3.12 on; -1 for what it was before
-        match move:
-            case Move.BEGIN:
-                if said is True:
-                    raise refusals.autocommit("without autocommit=True")
-                # With autocommit=False one is always open, and nothing says whether anything was done in it.
-                if said is not False:
-                    if connection.in_transaction:
-                        raise refusals.already_open(_END)
-                    connection.execute("BEGIN IMMEDIATE")
-            case Move.JOIN:
-                if not connection.in_transaction and (said is True or connection.isolation_level is None):
-                    raise refusals.autocommit("on which a transaction was begun")
-            case Move.STAY:
-                if not connection.in_transaction:
-                    raise refusals.ended()
-            case Move.COMMIT:
-                connection.commit()
-            case Move.ROLLBACK:
-                connection.rollback()
-            case Move.FLUSH:
-                pass
+
+def _answer(cursor: Any) -> Answer:
+    return Answer(cursor.fetchall() if cursor.description else (), cursor.rowcount)

@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session, scoped_session
 
 from cloudq.errors import TransactionRefused
 from cloudq.user_database import refusals
-from cloudq.user_database.database import NoAsync, NoSync
-from cloudq.user_database.statements import NOTHING, Answer, Dialect, Move, Step
+from cloudq.user_database.database import NoSync
+from cloudq.user_database.statements import Answer, Dialect, Statement, Step
+from cloudq.user_database.sync_database import SyncDatabase
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
@@ -42,47 +43,44 @@ def of_sqlalchemy(given: Any) -> ConnectionDatabase | SessionDatabase | AsyncDat
     return None
 
 
-class ConnectionDatabase(NoAsync):
+class ConnectionDatabase(SyncDatabase):
     """A Connection."""
 
+    given: Connection
+
     def __init__(self, connection: Connection) -> None:
-        self.given = connection
+        super().__init__(connection)
         self.dialect = _dialect(connection.dialect.name)
 
-    def do(self, step: Step, /) -> Answer:
-        """Carries a step out."""
+    def _begin(self) -> None:
         connection = self.given
-        if isinstance(step, Move):
-            match step:
-                case Move.BEGIN:
-                    if connection.in_transaction():
-                        raise refusals.already_open("connection.commit() or .rollback()")
-                    connection.begin()
-                    try:
-                        _own(connection, self.dialect)
-                    except BaseException:
-                        connection.rollback()
-                        raise
-                case Move.JOIN:
-                    _join(connection)
-                case Move.STAY:
-                    if not connection.in_transaction():
-                        raise refusals.ended()
-                case Move.COMMIT:
-                    connection.commit()
-                case Move.ROLLBACK:
-                    connection.rollback()
-                case Move.FLUSH:
-                    pass
-            return NOTHING
-        return _execute(connection, step.text, dict(step.values))
+        if connection.in_transaction():
+            raise refusals.already_open("connection.commit() or .rollback()")
+        connection.begin()
+        try:
+            _own(connection, self.dialect)
+        except BaseException:
+            connection.rollback()
+            raise
+
+    def _join(self) -> None:
+        _join(self.given)
+
+    def _stay(self) -> None:
+        if not self.given.in_transaction():
+            raise refusals.ended()
+
+    def _execute(self, statement: Statement) -> Answer:
+        return _execute(self.given, statement)
 
 
-class SessionDatabase(NoAsync):
+class SessionDatabase(SyncDatabase):
     """A Session: what it does on the connection of its own bind."""
 
+    given: Session
+
     def __init__(self, session: Session) -> None:
-        self.given = session
+        super().__init__(session)
         try:
             self._bind = session.get_bind()
         except SQLAlchemyError as error:
@@ -92,35 +90,31 @@ class SessionDatabase(NoAsync):
             ) from error
         self.dialect = _dialect(self._bind.dialect.name)
 
-    def do(self, step: Step, /) -> Answer:
-        """Carries a step out."""
+    def _begin(self) -> None:
         session = self.given
-        if isinstance(step, Move):
-            match step:
-                case Move.BEGIN:
-                    if session.in_transaction():
-                        raise refusals.already_open("session.commit() or .rollback()")
-                    if isinstance(self._bind, Connection) and self._bind.in_transaction():
-                        raise refusals.already_open("bind the session to an engine")
-                    session.begin()
-                    try:
-                        _own(session.connection(), self.dialect)
-                    except BaseException:
-                        session.rollback()
-                        raise
-                case Move.JOIN:
-                    _join(session.connection())
-                case Move.STAY:
-                    if not session.in_transaction():
-                        raise refusals.ended()
-                case Move.FLUSH:
-                    session.flush()
-                case Move.COMMIT:
-                    session.commit()
-                case Move.ROLLBACK:
-                    session.rollback()
-            return NOTHING
-        return _execute(session.connection(), step.text, dict(step.values))
+        if session.in_transaction():
+            raise refusals.already_open("session.commit() or .rollback()")
+        if isinstance(self._bind, Connection) and self._bind.in_transaction():
+            raise refusals.already_open("bind the session to an engine")
+        session.begin()
+        try:
+            _own(session.connection(), self.dialect)
+        except BaseException:
+            session.rollback()
+            raise
+
+    def _join(self) -> None:
+        _join(self.given.connection())
+
+    def _stay(self) -> None:
+        if not self.given.in_transaction():
+            raise refusals.ended()
+
+    def _flush(self) -> None:
+        self.given.flush()
+
+    def _execute(self, statement: Statement) -> Answer:
+        return _execute(self.given.connection(), statement)
 
 
 class AsyncDatabase(NoSync):
@@ -148,8 +142,8 @@ def _dialect(name: str) -> Dialect:
     return dialect
 
 
-def _execute(connection: Connection, statement: str, values: dict[str, Any]) -> Answer:
-    result = connection.execute(text(statement), values)
+def _execute(connection: Connection, statement: Statement) -> Answer:
+    result = connection.execute(text(statement.text), dict(statement.values))
     if result.returns_rows:
         return Answer([tuple(row) for row in result.all()])
     return Answer((), result.rowcount)

@@ -134,7 +134,7 @@ class Gate:
                     self._move(held, limit, ahead)
         for held in reversed(passed):
             self._passed.add(held)
-            books.queues[held.delivery.queue].waiting.appendleft(Arrived(held, now))
+            books.queues[held.delivery.queue].waiting.appendleft(Arrived(held, now, back=True))
         books.waiting += len(passed)
         if passed:
             books.wake_taker()

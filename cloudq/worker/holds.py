@@ -110,7 +110,7 @@ class Holds:
 
     def _resume(self, held: HeldLease, run: Run, now: timedelta) -> None:
         self._books.resumed[held] = run
-        self._books.queues[held.delivery.queue].waiting.appendleft(Arrived(held, now))
+        self._books.queues[held.delivery.queue].waiting.appendleft(Arrived(held, now, back=True))
         self._books.waiting += 1
 
     def _not_waiting_any_more(self) -> list[Run]:

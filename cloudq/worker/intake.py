@@ -30,7 +30,7 @@ from cloudq.worker.in_hand import GoingBack, InHand
 from cloudq.worker.open_polls import Poll, Reach
 from cloudq.worker.polls import Polls
 from cloudq.worker.stops import Stops
-from cloudq.worker.waiting import Arrived, WaitingQueue, next_queue
+from cloudq.worker.waiting import WaitingQueue, next_queue
 
 ZERO: Final = timedelta(0)
 
@@ -342,7 +342,7 @@ class Intake:
             if not books.aside.resume(held, done=done):
                 return
             if not done:
-                queue.waiting.appendleft(Arrived(held, self._clock.elapsed()))
+                queue.take_back(held, self._clock.elapsed())
                 books.waiting += 1
                 books.wake_taker()
         self._on_change()

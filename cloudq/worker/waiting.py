@@ -20,10 +20,11 @@ ONE_FOR_ALL: Final = Reach()
 
 
 class Arrived(NamedTuple):
-    """A delivery that waits for a slot."""
+    """A delivery that waits for a slot; `back`: again, so before what has only arrived."""
 
     held: HeldLease
     since: timedelta
+    back: bool = False
 
 
 class WaitingQueue:
@@ -54,6 +55,14 @@ class WaitingQueue:
         self.failing = False  # whether its settlements fail
         self.on_hold = 0  # of the worker's deliveries that wait in hand, those of this queue
         self.storeless = False  # whether it isn't polled as the store of idempotency keys is down
+
+    def take_back(self, held: HeldLease, now: timedelta) -> None:
+        """Has a delivery wait again that had its turn: before what never had one, and behind those taken back before.
+
+        So the messages of one ordering key, of which several were set aside for a run, keep their order.
+        """
+        place = next((n for n, one in enumerate(self.waiting) if not one.back), len(self.waiting))
+        self.waiting.insert(place, Arrived(held, now, back=True))
 
     def take_stale(self, now: timedelta) -> list[HeldLease]:
         """Takes out what has waited for too long, if nothing was started meanwhile either."""

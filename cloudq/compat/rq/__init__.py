@@ -8,32 +8,24 @@ important = Queue("important", connection=redis)
 job = important.enqueue("pages.is_page_ok", "http://127.0.0.1:8000/")
 ```
 
-The worker is `cloudq worker --app MODULE --queue important`. What RQ can do and this can't is refused by name.
+The worker is `cloudq worker --app MODULE --queue important`, or `Worker` in a script of yours. RQ's modules have
+their names here too: `cloudq.compat.rq.decorators` has `job`, `cloudq.compat.rq.job` has `JobStatus`. What RQ can do
+and this can't is refused by name.
 """
 
 from __future__ import annotations
 
-from typing import Final
-
 from cloudq.compat.rq.connection import Connection
-from cloudq.compat.rq.job import Job
+from cloudq.compat.rq.job import Job, cancel_job, get_current_job
 from cloudq.compat.rq.queue import Queue
 from cloudq.compat.rq.retrying import Retry
+from cloudq.compat.rq.words import PACKAGE
+from cloudq.compat.rq.worker import SimpleWorker, Worker
 
-__all__ = ["Connection", "Job", "Queue", "Retry"]
-
-_ELSEWHERE: Final = {
-    "Callback": "send the next task at the end of the first one; dead ones are given to @connection.on_dead",
-    "Dependency": "send the next task at the end of the first one",
-    "Repeat": "have the task send itself again with a delay",
-    "SimpleWorker": "cloudq worker --app MODULE --queue NAME",
-    "Worker": "cloudq worker --app MODULE --queue NAME",
-    "get_current_job": "cloudq.current()",
-    "job": "@connection.task(queue=...), and the function's own .send(...)",
-}
+__all__ = ["Connection", "Job", "Queue", "Retry", "SimpleWorker", "Worker", "cancel_job", "get_current_job"]
 
 
 def __getattr__(name: str) -> object:
     """Says what there is in the place of RQ's other names."""
-    hint = f"; hint: {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
+    hint = f"; hint: {PACKAGE.refused[name]}" if name in PACKAGE.refused else ""
     raise AttributeError(f"module {__name__!r} has no {name!r}{hint}")

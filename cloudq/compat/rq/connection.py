@@ -17,7 +17,7 @@ from cloudq.tasks.definition import Definition
 from cloudq.tasks.importing import not_imported
 from cloudq.tasks.naming import default_name
 from cloudq.tasks.options import TaskOptions
-from cloudq.tasks.task import Task
+from cloudq.tasks.task import Task, definition_of
 
 Seconds: TypeAlias = int | float | timedelta
 """As RQ has spans: a number of seconds. -1 stands for no end."""
@@ -49,8 +49,8 @@ class Connection(App):
             functions, `"mails:send_mail"`.
         job_timeout: After how long a run is ended, in seconds; -1: never.
         job_timeouts: The same for single functions, by their names.
-        result_ttl: For how long it is kept what a job returned and how far it has come, in seconds; `None`: not at all.
-            Needs a store, which there is beside an SQLite file.
+        result_ttl: For how long it is kept what a job returned and how far it has come, in seconds; `None` or 0: not at
+            all. Needs a store, which there is beside an SQLite file.
         url: Where jobs are kept; default: `CLOUDQ_URL`, else `sqlite:///cloudq.db`.
         **settings: See `AppSettings`.
 
@@ -77,12 +77,13 @@ class Connection(App):
                 "no modules: their functions are all that may be a job", hint='Connection("pages")'
             )
         self.modules = modules
-        self.result_ttl = None if result_ttl is None else span("result_ttl", result_ttl)
+        self.result_ttl = None if result_ttl is None else life_of_results(result_ttl)
         self._time_limit = _limit("job_timeout", job_timeout)
         self._time_limits = {
             name: _limit(f"job_timeouts[{name!r}]", limit) for name, limit in (job_timeouts or {}).items()
         }
         self._queues: dict[str, None] = {}
+        self._decorated: list[Definition] = []
         self._declaring = threading.RLock()
         if settings.get("strict_queues") is None:
             settings["strict_queues"] = False  # RQ's functions may go to every queue
@@ -108,6 +109,8 @@ class Connection(App):
                     if named:
                         raise
                     # One of many in its module, of which nobody said that it is a job.
+        for definition in self._decorated:  # each may go to the queues too that were made after its declaration
+            definition.own_queues = tuple(dict.fromkeys((*definition.own_queues, *self._queues)))
         super().load()
 
     def job_task(self, function: Callable[..., Any] | str) -> Task[..., Any]:
@@ -138,8 +141,47 @@ class Connection(App):
             task = self._declared(function)
         return task
 
+    def declare(
+        self,
+        function: Callable[..., Any],
+        queue: str,
+        *,
+        timeout: Seconds | None = None,
+        result_ttl: Seconds | None = None,
+    ) -> None:
+        """Declares a function of one of the modules, a private one too, with options of its own: see `job`.
+
+        Args:
+            function: Which.
+            queue: Where it goes if a send doesn't say.
+            timeout: After how long a run is ended, in seconds; -1: never. By itself as the connection says.
+            result_ttl: For how long it is kept what it returned, in seconds; 0: not at all. By itself that of the
+                connection.
+
+        Raises:
+            ConfigurationError: It is of no module that this names, so that no worker would run it.
+            TaskDefinitionError: It can't be a task, or another one has its name.
+            OptionError: A span isn't one.
+        """
+        name = default_name(function)
+        self._refuse_unnamed(name.removesuffix(f".{function.__qualname__}"), function.__qualname__, name)
+        limit = self.time_limit_of(name) if timeout is None else _limit("timeout", timeout)
+        kept = self.result_ttl if result_ttl is None else life_of_results(result_ttl)
+        with self._declaring:
+            definition = self._definition(function, name, limit, kept)
+            definition.own_queues = tuple(dict.fromkeys((queue, *definition.own_queues)))
+            self._registry.add(definition)
+            self._decorated.append(definition)
+
+    def keeps_results(self, task: str | None) -> bool:
+        """Whether something is noted of the jobs of a task; `None`: of one that isn't known."""
+        found = None if task is None else self.tasks.get(task)
+        if found is None:
+            return self.result_ttl is not None
+        return definition_of(found).run_options.keep_result is not None
+
     def time_limit_of(self, task: str) -> timedelta | None:
-        """How long a run of that task may take, or `None` for no end."""
+        """How long a run of that task may take by what the connection was given, or `None` for no end."""
         return self._time_limits.get(task, self._time_limit)
 
     def _refuse_unnamed(self, module: str, attribute: str, name: str) -> None:
@@ -154,21 +196,22 @@ class Connection(App):
         with self._declaring:
             task = self.tasks.get(name)
             if task is None:
-                task = self._registry.add(self._definition(function, name))
+                definition = self._definition(function, name, self.time_limit_of(name), self.result_ttl)
+                definition.parameters.check_types()
+                if self.result_ttl is not None:
+                    definition.result_type.check()
+                task = self._registry.add(definition)
             return task
 
-    def _definition(self, function: Callable[..., Any], name: str) -> Definition:
+    def _definition(
+        self, function: Callable[..., Any], name: str, limit: timedelta | None, kept: timedelta | None
+    ) -> Definition:
         options: TaskOptions = {"retry": POLICY, "queues": tuple(self._queues) or (self.default_queue,)}
-        limit = self.time_limit_of(name)
         if limit is not None:
             options["time_limit"] = limit
-        if self.result_ttl is not None:
-            options["keep_result"], options["track"] = self.result_ttl, True
-        definition = Definition(self, retried(function), name, options)
-        definition.parameters.check_types()
-        if self.result_ttl is not None:
-            definition.result_type.check()
-        return definition
+        if kept is not None:
+            options["keep_result"], options["track"] = kept, True
+        return Definition(self, retried(function), name, options)
 
 
 def span(name: str, value: Seconds) -> timedelta:
@@ -184,6 +227,15 @@ def span(name: str, value: Seconds) -> timedelta:
     if found <= timedelta(0):
         raise OptionError(f"{name} is a number of seconds from 1, not {value!r}", hint=f"{name}=600")
     return found
+
+
+def life_of_results(value: Seconds) -> timedelta | None:
+    """For how long a result is kept; `None` for 0: not at all.
+
+    Raises:
+        OptionError: It is no number of seconds, or a negative one.
+    """
+    return None if value == 0 else span("result_ttl", value)
 
 
 def _limit(name: str, value: Seconds) -> timedelta | None:

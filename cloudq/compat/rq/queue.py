@@ -4,46 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from cloudq.compat.rq.connection import Connection, Seconds, span
-from cloudq.compat.rq.job import Job
-from cloudq.compat.rq.retrying import HEADER, POLICY, Retry
+from cloudq.compat.rq.connection import Connection, Seconds, life_of_results, span
+from cloudq.compat.rq.job import Job, Known
+from cloudq.compat.rq.job_headers import headers_of
+from cloudq.compat.rq.retrying import POLICY
+from cloudq.compat.rq.words import ENQUEUE, QUEUE
 from cloudq.errors import ConfigurationError, OptionError
 from cloudq.queues.names import check_queue
 from cloudq.tasks.options import SendOptions
 from cloudq.tasks.task import Call, definition_of
-
-OPTIONS: Final = ("job_timeout", "result_ttl", "ttl", "description", "retry")
-"""What an enqueue takes besides the function's own arguments, of RQ's options."""
-
-REFUSED: Final[Mapping[str, str]] = {
-    "at_front": "hosted queues have no front: give urgent jobs a queue of their own",
-    "depends_on": "send the next task at the end of the first one",
-    "failure_ttl": "leave it out: a dead letter is kept as long as the dead-letter queue keeps messages",
-    "job_id": "job.id names it; work that is to be done once has an idempotency_key (@connection.task)",
-    "meta": "pass what the function needs as an argument; context.progress tells how far it is",
-    "on_failure": "@connection.on_dead is called with each job that is dead",
-    "on_stopped": "look at context.cancelled in the task",
-    "on_success": "send the next task at the end of the first one",
-    "pipeline": "enqueue_many stores many with few calls",
-    "rate_limit": "@connection.task(rate=...)",
-    "repeat": "have the task send itself again with a delay",
-    "unique": "unique_while_waiting and debounce are options of a task's own send",
-    "webhooks": "call it at the end of the task",
-}
-"""What it takes in RQ and can't here, and what there is in its place."""
-
-# A value that RQ itself has by default asks for nothing.
-_ASKS_NOTHING: Final = (None, False)
-_ELSEWHERE: Final = {
-    "jobs": "cloudq shows numbers, and dead letters; hosted queues can't be listed",
-    "get_jobs": "hosted queues can't be listed",
-    "job_ids": "hosted queues can't be listed",
-    "failed_job_registry": "cloudq dlq list QUEUE, cloudq dlq redrive QUEUE",
-    "remove": "job.cancel()",
-    "delete": "cloudq purge QUEUE",
-}
 
 
 class Queue:
@@ -75,7 +46,7 @@ class Queue:
         for option, value in refused.items():
             if option == "is_async" and value is True:
                 continue
-            hint = "with connection.eager(): runs jobs at once, in a test" if option == "is_async" else "leave it out"
+            hint = QUEUE.changes.get(option) or QUEUE.refused.get(option, "leave it out")
             raise ConfigurationError(f"{option} of a queue can't be honoured", hint=hint)
         self.name = check_queue(name)
         self.connection = connection
@@ -98,8 +69,7 @@ class Queue:
 
         def __getattr__(self, name):
             """Raises an AttributeError that says what there is in the place of RQ's other attributes."""
-            hint = _ELSEWHERE.get(name, "connection.queue(name) is cloudq's own handle of it")
-            raise AttributeError(f"a Queue of cloudq.compat.rq has no {name!r}; hint: {hint}")
+            raise QUEUE.absent("a Queue", name, "connection.queue(name) is cloudq's own handle of it")
 
     @property
     def count(self) -> int:
@@ -127,8 +97,8 @@ class Queue:
         """Stores a job that makes a worker call `f(*args, **kwargs)`; RQ's options are taken out of `kwargs`.
 
         Where `args` or `kwargs` is among them, these two are the function's arguments, as in RQ. Of the options
-        `job_timeout` and `result_ttl` may only repeat what holds for the function; `ttl`, `description` and `retry` are
-        the job's own; the others are refused.
+        `job_timeout` and `result_ttl` may only repeat what holds for the function; `ttl`, `description`, `retry` and
+        `meta` are the job's own; the others are refused.
 
         Raises:
             ConfigurationError: The function is of no module that the connection names.
@@ -180,20 +150,20 @@ class Queue:
             if value is not None:
                 raise OptionError(f"{option} of enqueue_many can't be honoured", hint="leave it out")
         here: SendOptions = {"queue": self.name}
-        calls = (call.with_options(here) if isinstance(call, Call) else call for call in job_datas)
-        return [Job(self.connection, sent) for sent in self.connection.send_many(calls)]
+        calls = [call.with_options(here) if isinstance(call, Call) else call for call in job_datas]
+        stored = self.connection.send_many(calls)
+        return [Job(self.connection, sent, _known(call)) for call, sent in zip(calls, stored, strict=True)]
 
     def _send(self, call: Call) -> Job:
-        return Job(self.connection, self.connection.send(call))
+        return Job(self.connection, self.connection.send(call), _known(call))
 
     def _call(
         self, function: Callable[..., Any] | str, args: tuple[Any, ...], kwargs: Mapping[str, Any], send: SendOptions
     ) -> Call:
-        own = {name: value for name, value in kwargs.items() if name not in OPTIONS and name not in REFUSED}
-        asked = {name: value for name, value in kwargs.items() if name not in own}
-        for name, value in asked.items():
-            if name in REFUSED and not any(value is nothing for nothing in _ASKS_NOTHING):
-                raise OptionError(f"{name} of a job can't be honoured", hint=REFUSED[name])
+        names = ENQUEUE.names
+        own = {name: value for name, value in kwargs.items() if name not in names}
+        asked = {name: value for name, value in kwargs.items() if name in names}
+        ENQUEUE.refuse(asked, "a job")
         if "args" in own or "kwargs" in own:
             if args:
                 raise OptionError("arguments are given twice: in args and beside it", hint="give them in one of them")
@@ -201,7 +171,7 @@ class Queue:
         task = self.connection.job_task(function)
         _same_timeout("job_timeout", asked.get("job_timeout"), task.time_limit)
         definition, ttl = definition_of(task), asked.get("result_ttl")
-        if ttl is not None and span("result_ttl", ttl) != definition.run_options.keep_result:
+        if ttl is not None and life_of_results(ttl) != definition.run_options.keep_result:
             raise OptionError("result_ttl of one job can't be honoured", hint=f"Connection(..., result_ttl={ttl!r})")
         if asked.get("retry") is not None and definition.own_retry is not POLICY:
             raise OptionError(
@@ -210,22 +180,15 @@ class Queue:
         options: SendOptions = {**send, "queue": self.name}
         if asked.get("ttl") is not None:
             options["expires"] = span("ttl", asked["ttl"])
-        headers = _headers(asked)
+        headers = headers_of(asked)
         if headers:
             options["headers"] = headers
         return task.options(**options).call(*args, **own)
 
 
-def _headers(asked: Mapping[str, Any]) -> dict[str, str]:
-    found = {}
-    retry = asked.get("retry")
-    if retry is not None:
-        if not isinstance(retry, Retry):
-            raise OptionError(f"retry of a job is a Retry of cloudq.compat.rq, not {retry!r}", hint="Retry(max=3)")
-        found[HEADER] = retry.header()
-    if asked.get("description") is not None:
-        found["description"] = str(asked["description"])
-    return found
+def _known(call: Call) -> Known:
+    options = call.options
+    return Known(task=call.task.name, queue=options["queue"], payload=call.payload, headers=options.get("headers", {}))
 
 
 def _same_timeout(name: str, given: Seconds | None, limit: timedelta | None) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, Final
 
+from cloudq.core.policy import DeadLetter, RetryPolicy
 from cloudq.core.policy import Retry as Again
-from cloudq.core.policy import RetryPolicy
 from cloudq.errors import OptionError
-from cloudq.tasks.context import current
+from cloudq.tasks.context import maybe_current
 from cloudq.tasks.unrun import is_async
 
 HEADER: Final = "rq-retry"
@@ -23,11 +23,14 @@ _FORM: Final = re.compile(r"(\d{1,2});(\d{1,8}(?:,\d{1,8}){0,49})", re.ASCII)
 
 
 class Retry:
-    """How often a job runs again that failed, and after how long: RQ's `Retry(max=3, interval=[10, 30, 60])`.
+    """How often a job runs again, and after how long: RQ's `Retry(max=3, interval=[10, 30, 60])`.
+
+    Given to an enqueue, it is for runs that raise. A job that returns one runs again too, and is no failure by that.
 
     Args:
         max: How often, from 1 to 50.
-        interval: After how many seconds, at most 366 days: a number, or one for each time, of which the last stays.
+        interval: After how many seconds, at most 366 days: a number, or one for each time, of which the last one is
+            for the last time. Where there are fewer, the first one is repeated; `return Retry(...)` repeats the last.
 
     Raises:
         OptionError: One is out of its bounds.
@@ -54,10 +57,17 @@ class Retry:
         return f"{self.max};{','.join(map(str, self.intervals))}"
 
     def after(self, attempt: int) -> timedelta | None:
-        """After how long a job runs again whose run of that number, from 1, has failed; `None`: it doesn't."""
-        if attempt > self.max:
-            return None
-        return timedelta(seconds=self.intervals[min(attempt, len(self.intervals)) - 1])
+        """After how long a job runs again whose run of that number, from 1, has raised; `None`: it doesn't.
+
+        The intervals are counted from the end, as in RQ 3.0: the last one is for the last time.
+        """
+        place = len(self.intervals) - 1 - self.max + attempt
+        return None if attempt > self.max else timedelta(seconds=self.intervals[max(place, 0)])
+
+    def after_returned(self, attempt: int) -> timedelta | None:
+        """The same of a run that has returned it: counted from the first one, as RQ does there."""
+        place = min(attempt, len(self.intervals)) - 1
+        return None if attempt > self.max else timedelta(seconds=self.intervals[place])
 
 
 def _is_interval(seconds: object) -> bool:
@@ -84,34 +94,47 @@ POLICY: Final = RetryPolicy(retry=_never, stop=_never)
 
 
 def retried(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, with the signature that it has, which asks to be run again as its message says."""
+    """The function, with the signature that it has, which asks to be run again as its message says, or it itself."""
     if is_async(function):
 
         @functools.wraps(function)
         async def arun(*args: Any, **kwargs: Any) -> Any:
             try:
-                return await function(*args, **kwargs)
+                returned = await function(*args, **kwargs)
             except Exception as error:
                 _ask_again(error)
                 raise
+            return _looked_at(returned)
 
         return arun
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
-            return function(*args, **kwargs)
+            returned = function(*args, **kwargs)
         except Exception as error:
             _ask_again(error)
             raise
+        return _looked_at(returned)
 
     return run
 
 
 def _ask_again(error: Exception) -> None:
     """Raises what has the job run again; returns where it doesn't, or where the job said so itself."""
-    context = current()
-    asked = read(context.headers.get(HEADER))
-    delay = None if asked is None else asked.after(context.attempt)
+    context = maybe_current()
+    asked = None if context is None else read(context.headers.get(HEADER))
+    delay = None if context is None or asked is None else asked.after(context.attempt)
     if delay is not None and not isinstance(error, Again):
         raise Again(f"{type(error).__name__}: {error}", delay=delay) from error
+
+
+def _looked_at(returned: Any) -> Any:
+    """What the job returned, if that isn't a wish to run again."""
+    context = maybe_current()
+    if context is None or not isinstance(returned, Retry):
+        return returned
+    delay = returned.after_returned(context.attempt)
+    if delay is None:
+        raise DeadLetter(f"the job returned a Retry, and has run again as often as its max says: {returned.max}")
+    raise Again("the job returned a Retry", delay=delay)

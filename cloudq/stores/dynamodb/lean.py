@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, TypedDict
 
-from cloudq.aws_wire.wire import Wire
+from cloudq.aws_wire import lean_client
 
 
 class _Value(TypedDict, total=False):
@@ -32,7 +32,7 @@ OPERATIONS: Final[dict[str, type]] = {
 """What each of its operations answers, as the service's model has it."""
 
 
-class LeanClient:
+class LeanClient(lean_client.LeanClient):
     """A client of DynamoDB: a store's calls by a `Wire`, all others by the botocore client itself.
 
     Args:
@@ -43,18 +43,7 @@ class LeanClient:
     """
 
     def __init__(self, client: Any) -> None:
-        self._client = client
-        self._wire = Wire(client, OPERATIONS)
-        self._call = self._wire.call
-
-    def __getattr__(self, name: str) -> Any:
-        """What the botocore client has."""
-        return getattr(self._client, name)
-
-    def close(self) -> None:
-        """Closes the idle connections, those of the botocore client too."""
-        self._wire.close()
-        self._client.close()
+        super().__init__(client, OPERATIONS)
 
     def delete_item(self, **parameters: Any) -> dict[str, Any]:
         """As the botocore client's."""

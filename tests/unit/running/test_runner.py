@@ -16,7 +16,8 @@ from cloudq.core.message import Message
 from cloudq.core.outcome import Acked, DeadLettered, Retried, Snoozed
 from cloudq.core.policy import RetryPolicy
 from cloudq.drivers.memory import MemoryDriver
-from cloudq.running.runner import AwaitedRun, HostRunner, Once
+from cloudq.running.awaited_runs import AwaitedRun
+from cloudq.running.runner import HostRunner, Once
 from cloudq.testing.clock import FakeClock
 from tests.observing import Told
 from tests.unit.worker.fakes import NoNotes, NoText

@@ -198,6 +198,24 @@ def test_what_has_work_of_its_own_runs_after_the_run_in_its_way(clock: FakeClock
     taker.join(10)
 
 
+def test_followers_of_an_ordering_key_that_were_set_aside_run_in_their_order(clock: FakeClock) -> None:
+    """The one that came first is the next, also where both are taken back before anything is started."""
+    intake = make_intake(clock)
+    first = again(clock, held(clock, 1)[0])
+    second, third, fourth = (again(clock, first, id=name) for name in ("second", "third", "fourth"))
+    (other,) = held(clock, 1)
+    arrive(intake, "q", [first])
+    assert first is intake.take()
+    arrive(intake, "q", [second, third, other])
+    assert other is intake.take()
+    assert 2 == len(intake._books.aside)
+    arrive(intake, "q", [fourth])
+    assert intake.end(first, succeeded=True)
+    assert second is intake.take()
+    assert intake.end(second, succeeded=True)
+    assert third is intake.take()
+
+
 def test_what_is_set_aside_keeps_a_burst_going_and_goes_back_at_the_end(clock: FakeClock) -> None:
     """A burst isn't finished while something is set aside; closing gives it back with the rest."""
     intake = make_intake(clock, burst=True)

@@ -63,6 +63,15 @@ def test_what_has_waited_for_too_long_is_stale(clock: FakeClock) -> None:
     assert often + late == [one.held for one in own.waiting]
 
 
+def test_what_is_taken_back_waits_before_what_has_only_arrived(clock: FakeClock) -> None:
+    """In the order in which it is taken back."""
+    own, aside = queue(), queue()
+    new, back = arrive(own, clock, 1), arrive(aside, clock, 2)
+    for one in back:
+        own.take_back(one, clock.elapsed())
+    assert back + new == [one.held for one in own.waiting]
+
+
 def test_a_queue_that_starts_something_is_not_stale(clock: FakeClock) -> None:
     """What waits in a queue that is being worked on will have its turn."""
     own = queue()

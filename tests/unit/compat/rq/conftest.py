@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -10,13 +12,13 @@ import pytest
 
 from cloudq.compat.rq import Connection, Queue
 from cloudq.testing import in_memory
-from tests.imports import imported_within
 
 FUNCTIONS = """
 import socket
 from posixpath import basename as basename  # which takes any text, and is nobody's job
 
 import cloudq
+from cloudq.compat.rq import Retry as Retry, get_current_job as get_current_job
 from cloudq.testing import run_all as run_all
 
 ran = []
@@ -38,6 +40,22 @@ def asks():
     if len(ran) == 1:
         raise cloudq.Retry(delay=__import__("datetime").timedelta(seconds=3))
 
+def returns_retry(until):
+    ran.append(len(ran) + 1)
+    return Retry(max=2, interval=[5, 7]) if len(ran) < until else "done"
+
+async def areturns_retry(until):
+    return returns_retry(until)
+
+def tells(x):
+    job = get_current_job()
+    ran.append({
+        "id": job.id, "origin": job.origin, "func": job.func_name, "kwargs": dict(job.kwargs), "meta": dict(job.meta),
+        "description": job.description, "status": job.get_status(), "timeout": job.timeout, "sent": job.enqueued_at,
+        "retries": job.number_of_retries, "left": job.retries_left,
+    })
+    raise ValueError(x)
+
 def all_of(*items): ...
 
 def talks(to: socket.socket) -> None: ...
@@ -56,8 +74,10 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleTy
     """`rq_functions`, as any import finds it."""
     (tmp_path / "rq_functions.py").write_text(FUNCTIONS)
     monkeypatch.syspath_prepend(str(tmp_path))
-    with imported_within(tmp_path):
-        yield __import__("rq_functions")
+    try:
+        yield import_module("rq_functions")
+    finally:
+        del sys.modules["rq_functions"]
 
 
 @pytest.fixture
@@ -66,3 +86,11 @@ def jobs(module: ModuleType) -> Iterator[tuple[Queue, ModuleType]]:
     connection = Connection("rq_functions", result_ttl=None)
     with in_memory(connection):
         yield Queue("important", connection=connection), module
+
+
+@pytest.fixture
+def redis(module: ModuleType) -> Iterator[Connection]:
+    """A connection that keeps results."""
+    connection = Connection("rq_functions")
+    with in_memory(connection):
+        yield connection

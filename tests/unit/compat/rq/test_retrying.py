@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+import rq
+from rq.job import Job as RqJob
 
-from cloudq.compat.rq import Retry
+from cloudq.compat.rq import Connection, Retry
 from cloudq.compat.rq.retrying import HEADER, read
 from cloudq.errors import OptionError
 
@@ -16,18 +18,34 @@ from cloudq.errors import OptionError
     [
         (Retry(max=2), "2;0", [0, 0, None]),
         (Retry(max=3, interval=60), "3;60", [60, 60, 60, None]),
-        (Retry(max=4, interval=[10, 30]), "4;10,30", [10, 30, 30, 30, None]),
+        (Retry(max=4, interval=[10, 30]), "4;10,30", [10, 10, 10, 30, None]),
+        (Retry(max=2, interval=[10, 30, 60]), "2;10,30,60", [30, 60, None]),
         (Retry(max=1, interval=[]), "1;0", [0, None]),
     ],
 )
 def test_it_travels_as_a_header_and_arrives_as_it_was(retry, header, delays):
-    """The last interval stays, as in RQ."""
+    """The last interval is for the last time, as in RQ."""
     assert header == retry.header()
     arrived = read(header)
     for one in (retry, arrived):
         assert one is not None
         expected = [None if delay is None else timedelta(seconds=delay) for delay in delays]
         assert expected == [one.after(attempt) for attempt in range(1, len(delays) + 1)]
+
+
+@pytest.mark.parametrize(
+    ("most", "interval"), [(1, 5), (3, 60), (3, [10, 30, 60]), (4, [10, 30]), (2, [10, 30, 60]), (5, [0, 1])]
+)
+def test_each_time_has_the_interval_that_rq_gives_it(most, interval):
+    """Asked of RQ's own code, for runs that raise and for those that return a Retry."""
+    job, ours, theirs = RqJob(connection=object()), Retry(most, interval), rq.Retry(most, interval)
+    job.retry_intervals = theirs.intervals
+    for attempt in range(1, most + 1):
+        job.retries_left = most + 1 - attempt
+        assert ours.after(attempt) == timedelta(seconds=job.get_retry_interval())
+        assert ours.after_returned(attempt) == timedelta(seconds=rq.Retry.get_interval(attempt - 1, theirs.intervals))
+    assert ours.after(most + 1) is None
+    assert ours.after_returned(most + 1) is None
 
 
 @pytest.mark.parametrize(
@@ -91,3 +109,32 @@ def test_a_function_may_ask_for_itself(jobs):
     began = queue.connection.clock.now()
     assert not module.run_all(queue.connection).dead_letters
     assert timedelta(seconds=3) == queue.connection.clock.now() - began
+
+
+@pytest.mark.parametrize("name", ["returns_retry", "areturns_retry"])
+def test_a_job_that_returns_a_retry_runs_again_without_having_failed(jobs, name):
+    """As often as it says, after its intervals; then it is dead, and its reason says why."""
+    queue, module = jobs
+    queue.enqueue(getattr(module, name), 5)
+    began = queue.connection.clock.now()
+    report = module.run_all(queue.connection)
+    assert [1, 2, 3] == module.ran
+    assert timedelta(seconds=12) == queue.connection.clock.now() - began
+    [dead] = report.dead_letters
+    assert "as often as its max says: 2" in dead.failure.reason
+
+
+def test_a_job_that_returns_a_retry_may_be_done_the_next_time(jobs):
+    """The value of that run is the job's."""
+    queue, module = jobs
+    queue.enqueue(module.returns_retry, 2)
+    assert not module.run_all(queue.connection, raise_errors=False).dead_letters
+    assert [1, 2] == module.ran
+
+
+def test_a_direct_call_is_the_functions_own(module):
+    """No message is there that could be handed over again: what it raises or returns is the caller's."""
+    connection = Connection("rq_functions", result_ttl=None)
+    with pytest.raises(ValueError, match="a is broken"):
+        connection.job_task(module.fails)("a")
+    assert isinstance(connection.job_task(module.returns_retry)(9), Retry)

@@ -83,7 +83,7 @@ class Intake:
             max_tasks=max_tasks,
             burst=burst,
         )
-        self._polls = Polls(self._books, clock, prefetch=prefetch)
+        self._polls = Polls(self._books, clock, prefetch=prefetch, strict=strict)
         self.holds = Holds(self._books, self._polls, runs, clock)
         self.stops = Stops(self._books, self._polls)
         self.gate: Gate | None = None

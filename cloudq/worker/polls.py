@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from cloudq.core.clock import Clock
@@ -23,6 +24,7 @@ class Polls:
         books: The intake's.
         clock: Where the time comes from.
         prefetch: How many may wait for a slot, a queue; `None` to measure it.
+        strict: Whether a queue asks only once those before it have.
 
     Attributes:
         gate: What limits let start; `None` if there are none.
@@ -30,10 +32,11 @@ class Polls:
 
     gate: Gate | None = None
 
-    def __init__(self, books: Books, clock: Clock, *, prefetch: int | None) -> None:
+    def __init__(self, books: Books, clock: Clock, *, prefetch: int | None, strict: bool = False) -> None:
         self._books = books
         self._clock = clock
         self._prefetch = prefetch
+        self._strict = strict
 
     def next_poll(self, queue: str) -> Poll | None:
         """As `Intake.next_poll`."""
@@ -103,6 +106,16 @@ class Polls:
 
     def wanted(self, queue: WaitingQueue, now: timedelta) -> int:
         """How many a poll of the queue may ask for now."""
+        if self._strict and self._is_behind(queue, now):
+            return 0
+        return self._asks(queue, now)
+
+    def _is_behind(self, queue: WaitingQueue, now: timedelta) -> bool:
+        """Whether a queue before this one is about to ask: then what is free is for that."""
+        before = takewhile(lambda other: other is not queue, self._books.queues.values())
+        return any(other.parked and self._asks(other, now) for other in before)
+
+    def _asks(self, queue: WaitingQueue, now: timedelta) -> int:
         books = self._books
         failing = queue.storeless or queue.on_hold >= MOST_ON_HOLD or (queue.failing and queue.settling)
         resting = books.burst and self._rest(queue, now) is not None
@@ -135,4 +148,9 @@ class Polls:
     def _begin(self, queue: WaitingQueue, count: int, now: timedelta, *, beside: bool = False) -> Poll:
         poll = Poll(queue.name, count, began=now, epoch=self._books.epoch, started=queue.rate.starts, beside=beside)
         queue.polls.begin(poll)
+        if self._strict:
+            # Those behind see what it may bring, and how long that counts.
+            for other in self._books.queues.values():
+                if other.parked:
+                    other.parking.notify()
         return poll

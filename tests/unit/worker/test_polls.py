@@ -279,3 +279,28 @@ def test_a_burst_is_told_when_its_last_poll_is_over(clock: FakeClock, fails: boo
     else:
         intake.offer(again, [])
     assert [True] == told
+
+
+def test_with_strict_a_queue_asks_before_those_behind_it(clock: FakeClock) -> None:
+    """The slot that gets free is for its poll. Only when that has found nothing at once is another queue asked."""
+    intake = make_intake(clock, {"high": 1, "low": 1}, slots=1, strict=True, prefetch=0)
+    arrive(intake, "high", held(clock, 1, "high"))
+    running = intake.take()
+    assert running is not None
+    asked: list[str] = []
+
+    def ask(queue: str) -> None:
+        if intake.next_poll(queue) is not None:
+            asked.append(queue)
+
+    threads = [threading.Thread(target=ask, args=[queue]) for queue in ("low", "high")]
+    for number, thread in enumerate(threads, 1):
+        thread.start()
+        clock.until_waiting(number)
+    intake.end(running, succeeded=True)
+    threads[1].join(10)
+    clock.until_waiting(1)
+    assert ["high"] == asked
+    clock.advance(FRESH)
+    threads[0].join(10)
+    assert ["high", "low"] == asked

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
-from cloudq.core.outcome import ACKED, Outcome
+from cloudq.core.outcome import ACKED, Acked, Outcome
+from cloudq.core.owed_notes import OWED, OwedNotes
 from cloudq.core.processor import Processor
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.threads import Threads
@@ -231,6 +232,16 @@ class ThreadExecutor:
         return self._join(series)
 
     def _process(self, held: HeldLease) -> Outcome:
+        OWED.set(owed := OwedNotes())  # in a context of its own
+        outcome = self._outcome(held)
+        if owed:
+            if isinstance(outcome, Acked):
+                held.owed = owed
+            else:
+                owed.pay()  # nothing waits for it: a copy is made, or what died is told
+        return outcome
+
+    def _outcome(self, held: HeldLease) -> Outcome:
         try:
             return self._processor.process(held.delivery, lease_lost=held.lost)
         except BaseException as error:  # noqa: BLE001 - a signal's KeyboardInterrupt reaches the main thread only: this is the task's own

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
-from cloudq.core.notes import LARGEST_NOTE, Note, Notes, Written
+from cloudq.core.notes import LARGEST_NOTE, Note, Notes, NoteWrite, Written, together
+from cloudq.core.owed_notes import OWED, OwedNote
 from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import BackendError, CloudqError
 
@@ -20,6 +21,9 @@ RUNNING: Final = "RUNNING"
 FAILED: Final = "FAILED"
 SUCCESSFUL: Final = "SUCCESSFUL"
 _ENCODER: Final = msgspec.json.Encoder()
+_PREFIX: Final = "django:"
+MOST_TOGETHER: Final = 100
+"""So many notes of sends are written by one call: others wait for a file meanwhile."""
 _MOST_ERRORS: Final = 20
 """The latest ones: a note is bounded, and a policy may allow any number of attempts."""
 
@@ -74,11 +78,12 @@ class KeptResults:
         self._keep = keep
 
     def look(self, id_: str) -> Kept | None:
-        """What is known of a message now.
+        """What is known of a message now. What this run itself owes is noted before.
 
         Raises:
             BackendError: The store can't be reached.
         """
+        pay()
         note = self._notes().read(_name(id_))
         return None if note is None else _read(note)
 
@@ -93,7 +98,16 @@ class KeptResults:
             kept: What is to be known of it.
             ahead: How far away its time is.
         """
-        self._write(id_, kept, after=0, keep=self._keep + ahead, durable=False)
+        self.add_all([(id_, kept, ahead)])
+
+    def add_all(self, sent: Sequence[tuple[str, Kept, timedelta]]) -> None:
+        """As `add`, of several: an id, what is to be known, and how far away its time is, for each."""
+        writes = [
+            NoteWrite(name=_name(id_), text=_text(kept), after=0, keep=self._keep + ahead, durable=False)
+            for id_, kept, ahead in sent
+        ]
+        for first in range(0, len(writes), MOST_TOGETHER):
+            self._write_all(writes[first : first + MOST_TOGETHER])
 
     def begin(self, id_: str, fresh: Kept, worker: str, attempt: int, now: datetime) -> Seen:
         """Notes that an attempt begins, and says what the attempt goes on from.
@@ -122,6 +136,7 @@ class KeptResults:
             id_: The message's id.
             fresh: What is known from the message alone, for where nothing is kept.
         """
+        pay()
         try:
             note = self._notes().read(_name(id_))
             return Seen(fresh, 0) if note is None else Seen(_read(note), note.version)
@@ -131,14 +146,61 @@ class KeptResults:
 
     def end(self, id_: str, kept: Kept, *, after: int) -> int:
         """Notes how an attempt ended, unless another one has begun meanwhile. Returns the version; 0: not noted."""
-        return self._write(id_, replace(kept, errors=kept.errors[-_MOST_ERRORS:]), after=after)
+        pay()
+        return self._write(id_, _bounded(kept), after=after)
 
-    def _write(self, id_: str, kept: Kept, *, after: int, keep: timedelta | None = None, durable: bool = True) -> int:
-        text = _ENCODER.encode(kept)
-        if len(text) > LARGEST_NOTE:  # what it ends as is known all the same
-            text = _ENCODER.encode(replace(kept, args=[], kwargs={}, value=None, errors=kept.errors[-1:]))
+    def end_before_ack(self, id_: str, kept: Kept, *, after: int, noted: Callable[[int], None]) -> bool:
+        """Has noted how an attempt ended before its message is acknowledged, at once with others that end.
+
+        Args:
+            id_: The message's id.
+            kept: What is known of it now.
+            after: The version that was seen.
+            noted: Told the version; 0: not noted.
+
+        Returns:
+            `False`: that can't be had here, and nothing was done. The edge acknowledges one by one, or the store has
+            no write for several notes.
+        """
+        owed = OWED.get()
+        if owed is None:
+            return False
         try:
-            written = self._notes().write(_name(id_), text, after=after, keep=keep or self._keep, durable=durable)
+            notes = together(self._notes())
+        except CloudqError:
+            return False  # who writes at once logs it
+        if notes is None:
+            return False
+
+        def told(said: Written | Note | Exception | None) -> None:
+            if isinstance(said, Exception):
+                _log(id_, said)
+            noted(said.version if isinstance(said, Written) else 0)
+
+        write = NoteWrite(name=_name(id_), text=_text(_bounded(kept)), after=after, keep=self._keep)
+        owed.add(OwedNote(notes, write, told))
+        return True
+
+    def _write_all(self, writes: Sequence[NoteWrite]) -> None:
+        """Makes several writes; a store that fails is logged."""
+        try:
+            notes = self._notes()
+            if len(writes) > 1 and (whole := together(notes)) is not None:
+                whole.write_together(writes)
+                return
+        except CloudqError as error:
+            for write in writes:
+                _log(write.name.removeprefix(_PREFIX), error)
+            return
+        for write in writes:
+            try:
+                notes.write(write.name, write.text, after=write.after, keep=write.keep, durable=write.durable)
+            except CloudqError as error:
+                _log(write.name.removeprefix(_PREFIX), error)
+
+    def _write(self, id_: str, kept: Kept, *, after: int, durable: bool = True) -> int:
+        try:
+            written = self._notes().write(_name(id_), _text(kept), after=after, keep=self._keep, durable=durable)
         except CloudqError as error:
             _log(id_, error)
             return 0
@@ -162,8 +224,25 @@ def workers(known: list[str], worker: str, attempt: int) -> list[str]:
     return [*before, worker]
 
 
+def pay() -> None:
+    """Notes what the run of this context owes: who reads, or writes what follows, has to find it."""
+    if (owed := OWED.get()) is not None:
+        owed.pay()
+
+
+def _text(kept: Kept) -> bytes:
+    text = _ENCODER.encode(kept)
+    if len(text) > LARGEST_NOTE:  # what it ends as is known all the same
+        text = _ENCODER.encode(replace(kept, args=[], kwargs={}, value=None, errors=kept.errors[-1:]))
+    return text
+
+
+def _bounded(kept: Kept) -> Kept:
+    return replace(kept, errors=kept.errors[-_MOST_ERRORS:]) if len(kept.errors) > _MOST_ERRORS else kept
+
+
 def _name(id_: str) -> str:
-    return f"django:{id_}"
+    return f"{_PREFIX}{id_}"
 
 
 def _read(note: Note) -> Kept:
@@ -173,5 +252,5 @@ def _read(note: Note) -> Kept:
         raise BackendError("what the store keeps of this task can't be read by this version") from error
 
 
-def _log(id_: str, error: CloudqError) -> None:
+def _log(id_: str, error: Exception) -> None:
     logger.warning("what became of %s couldn't be noted: %s", id_, error)

@@ -11,7 +11,13 @@ from cloudq.core.details import worker_name
 from cloudq.core.failure import Failure
 from cloudq.core.outcome import Decided
 from cloudq.core.policy import DeadLetter, Retry
-from cloudq.integrations.django.contract import TaskContext, normalize_json, task_finished, task_started
+from cloudq.integrations.django.contract import (
+    TaskContext,
+    ends_are_told,
+    normalize_json,
+    task_finished,
+    task_started,
+)
 from cloudq.integrations.django.options import BackendOptions
 from cloudq.integrations.django.results import (
     READY,
@@ -22,6 +28,7 @@ from cloudq.integrations.django.results import (
     KeptResults,
     Seen,
     check_kept,
+    pay,
     workers,
 )
 from cloudq.integrations.django.values import as_enqueued, now, task_result
@@ -189,7 +196,13 @@ class Attempt:
                 check_kept(value)  # keys that aren't texts, and halves of surrogate pairs, get as far as here
             except (TypeError, ValueError, RecursionError) as error:
                 raise DeadLetter(f"what it returned can't be kept as its result: {error}") from error
-        self._end(replace(self._kept, status=SUCCESSFUL, finished_at=now(), value=value))
+        kept = replace(self._kept, status=SUCCESSFUL, finished_at=now(), value=value)
+        if self._results is not None and self._version and not ends_are_told():
+            # A receiver of the project's may tell others that it is finished, who then look it up: else it may wait.
+            if self._results.end_before_ack(self._id, kept, after=self._version, noted=self._noted):
+                self._show(kept)
+                return
+        self._end(kept)
 
     def fail(self, error: BaseException) -> None:
         """It raised: as far as is known here, it is to be tried again. Who dead-letters it says otherwise."""
@@ -199,9 +212,17 @@ class Attempt:
         self._end(replace(self._kept, status=READY, errors=[*self._kept.errors, kept_error(error)]))
 
     def _end(self, kept: Kept) -> None:
+        if self._results is not None:
+            pay()  # something was raised after all, when its success was to be noted
+            if self._version:
+                self._version = self._results.end(self._id, kept, after=self._version)
+        self._show(kept)
+
+    def _noted(self, version: int) -> None:
+        self._version = version
+
+    def _show(self, kept: Kept) -> None:
         self._kept = kept
-        if self._results is not None and self._version:
-            self._version = self._results.end(self._id, kept, after=self._version)
         task = None if self.result is None else self.result.task
         self.result = task_result(kept, self._id, task or self._task)
 

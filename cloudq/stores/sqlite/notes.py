@@ -1,14 +1,14 @@
-"""`SqliteNotes`: notes in a table of their own, each write one transaction."""
+"""`SqliteNotes`: notes in a table of their own, each write, or several together, one transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from sqlite3 import Cursor
 from typing import Any, Final, Protocol, TypeVar
 
 from cloudq.core.clock import from_micros
-from cloudq.core.notes import Note, Written, new_version, note_digest, shown_name
+from cloudq.core.notes import Note, NoteWrite, Written, new_version, note_digest, shown_name
 from cloudq.sqlite_file.boot import Moment
 from cloudq.stores.sqlite.rows import KEPT
 
@@ -63,29 +63,34 @@ class SqliteNotes:
         self, name: str, text: bytes, *, after: int, keep: timedelta, durable: bool = True
     ) -> Written | Note | None:
         """Writes the note if the latest one is that of version `after`."""
-        digest, version = note_digest(self._namespace, name), new_version()
+        return self._write([NoteWrite(name=name, text=text, after=after, keep=keep, durable=durable)])[0]
 
-        def write(cursor: Cursor, now: Moment) -> Written | Note | None:
-            seen = _seen(cursor, digest, now)
-            if (seen.version if seen else 0) != after:
-                return seen
-            kept = now.plus(keep)
-            values = {"namespace": self._namespace, "name": shown_name(name)}
-            cursor.execute(
-                _WRITE,
-                values
-                | _at(digest, now)
-                | {"version": version, "kept_wall": kept.wall, "kept_mark": kept.mark, "note": text},
-            )
-            return Written(version)
-
-        return self._file.write(write, durable=durable)
+    def write_together(self, writes: Sequence[NoteWrite]) -> Sequence[Written | Note | None]:
+        """Makes these writes in one transaction."""
+        return self._write(writes) if writes else []
 
     def sweep(self, limit: int) -> int:
         """Removes up to `limit` notes that were kept for long enough, of all namespaces."""
         return self._file.write(
             lambda cursor, now: cursor.execute(_SWEEP, _at(b"", now) | {"limit": limit}).rowcount, durable=False
         )
+
+    def _write(self, writes: Sequence[NoteWrite]) -> list[Written | Note | None]:
+        drawn = [(write, note_digest(self._namespace, write.name), new_version()) for write in writes]
+        durable = any(write.durable for write in writes)
+        return self._file.write(
+            lambda cursor, now: [self._written(cursor, now, *one) for one in drawn], durable=durable
+        )
+
+    def _written(self, cursor: Cursor, now: Moment, write: NoteWrite, digest: bytes, version: int) -> Written | Note | None:
+        seen = _seen(cursor, digest, now)
+        if (seen.version if seen else 0) != write.after:
+            return seen
+        kept = now.plus(write.keep)
+        values = {"namespace": self._namespace, "name": shown_name(write.name)}
+        kept_for = {"version": version, "kept_wall": kept.wall, "kept_mark": kept.mark, "note": write.text}
+        cursor.execute(_WRITE, values | _at(digest, now) | kept_for)
+        return Written(version)
 
 
 def _at(digest: bytes, now: Moment) -> dict[str, Any]:

@@ -1,19 +1,20 @@
 """`OwedNotes`: what is to be noted of a run before its message is acknowledged, at once with that of other runs.
 
 ```
- handler A ─▶ owed ─┐
- handler B ─▶ owed ─┼─▶ one write of the store ─▶ one call that acknowledges all three
- handler C ─▶ owed ─┘
+ run A ─▶ it ends ─▶ owed ─┐
+ run B ─▶ it ends ─▶ owed ─┼─▶ one write of the store ─▶ one call that acknowledges all three
+ run C ─▶ it ends ─▶ owed ─┘
+ run D ─▶ it begins ─▶ owed ─▶ 10 ms: it takes its time ─▶ noted as running
 ```
 
 A write that is flushed to a disk takes longer than a short task, and costs ten notes no more than one. So an edge that
 acknowledges several messages at a time has their notes wait for that. What isn't noted yet isn't acknowledged either: a
-crash between a task's end and the write has the message come again, as one between the end and the acknowledgement.
+crash between a run's end and the write has the message come again, as one between the end and the acknowledgement.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from typing import Final, NamedTuple, TypeAlias
@@ -39,30 +40,53 @@ class OwedNote(NamedTuple):
 
 
 class OwedNotes:
-    """What is owed of one run. Its own thread adds to it; any may pay it, and each note is written once."""
+    """What is owed of one run. Any thread may pay it, and each note is written once.
 
-    __slots__ = ("_owed",)
+    Attributes:
+        patient: Whether the run is looked after: its beginning may wait, since somebody has it noted once it takes
+            its time. Set before the run begins.
+        spent: For how many seconds the run itself has written what may wait in others.
+    """
+
+    __slots__ = ("_lock", "_owed", "patient", "spent")
 
     def __init__(self) -> None:
-        self._owed: deque[OwedNote] = deque()  # its steps are atomic
+        self.patient = False
+        self.spent = 0.0
+        self._lock = threading.Lock()
+        self._owed: list[OwedNote] = []  # guarded by the lock
 
     def __bool__(self) -> bool:
         """Whether anything is owed."""
         return bool(self._owed)
 
-    def add(self, note: OwedNote) -> None:
-        """Has this written later: before the run's message is acknowledged."""
-        self._owed.append(note)
+    def begin(self, note: OwedNote) -> bool:
+        """Has it noted that the run begins, unless it ends soon. `False`: that can't wait, and isn't owed."""
+        with self._lock:
+            if self.patient:
+                self._owed.append(note)
+            return self.patient
+
+    def end(self, note: OwedNote) -> None:
+        """Has it noted how the run ended, before its message is acknowledged; that it began needn't be any more."""
+        with self._lock:
+            self._owed = [note]
+
+    def drop(self) -> None:
+        """Forgets what is owed: it is to be noted otherwise."""
+        self.take()
 
     def take(self) -> list[OwedNote]:
         """Takes out what is owed."""
-        taken: list[OwedNote] = []
-        while self._owed:
-            try:
-                taken.append(self._owed.popleft())
-            except IndexError:  # another thread was faster
-                break
+        with self._lock:
+            taken, self._owed = self._owed, []
         return taken
+
+    def hurry(self) -> bool:
+        """Has nothing wait any more that isn't owed yet. Returns whether anything is."""
+        with self._lock:
+            self.patient = False
+            return bool(self._owed)
 
     def pay(self) -> None:
         """Writes what is owed. May block, for as long as a store's call; never raises for one that fails."""
@@ -85,8 +109,8 @@ def pay_all(owed: Iterable[OwedNotes]) -> None:
 
 
 def _pay(owed: Sequence[OwedNote]) -> None:
+    answers: Sequence[Written | Note | Exception | None]
     try:
-        answers: Sequence[Written | Note | Exception | None]
         answers = owed[0].notes.write_together([one.write for one in owed])
     except Exception as error:  # noqa: BLE001 - a store's package may raise anything, and the work is done all the same
         answers = [error] * len(owed)

@@ -225,4 +225,4 @@ class CloudqBackend(BaseTaskBackend):  # type: ignore[misc]  # Django's, or its 
             enqueued = known(result.enqueued_at) or now()
             ahead = max(_ZERO, call.options.get("at", enqueued) - enqueued)
             noted.append((result.id, self._ready(result.task, result.args, result.kwargs, enqueued), ahead))
-        self._place.results.add_all(noted)
+        self._place.results.add(noted)

@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from cloudq.core.notes import LARGEST_NOTE, Note, Notes, NoteWrite, Written, together
-from cloudq.core.owed_notes import OWED, OwedNote
+from cloudq.core.notes import LARGEST_NOTE, Note, Notes, NotesTogether, NoteWrite, Written, together
+from cloudq.core.owed_notes import OWED
 from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import BackendError, CloudqError
 
@@ -21,8 +21,7 @@ RUNNING: Final = "RUNNING"
 FAILED: Final = "FAILED"
 SUCCESSFUL: Final = "SUCCESSFUL"
 _ENCODER: Final = msgspec.json.Encoder()
-_PREFIX: Final = "django:"
-MOST_TOGETHER: Final = 100
+_MOST_TOGETHER: Final = 100
 """So many notes of sends are written by one call: others wait for a file meanwhile."""
 _MOST_ERRORS: Final = 20
 """The latest ones: a note is bounded, and a policy may allow any number of attempts."""
@@ -83,51 +82,35 @@ class KeptResults:
         Raises:
             BackendError: The store can't be reached.
         """
-        pay()
+        _pay()
         note = self._notes().read(_name(id_))
-        return None if note is None else _read(note)
+        return None if note is None else read(note)
 
-    def add(self, id_: str, kept: Kept, *, ahead: timedelta = timedelta(0)) -> None:
-        """Notes what was sent, unless a worker was faster. A store that fails is logged: the message is sent already.
+    def add(self, sent: Sequence[tuple[str, Kept, timedelta]]) -> None:
+        """Notes what was sent, unless a worker was faster. A store that fails is logged: the messages are sent already.
 
-        A loss of power may take the note, as it may take one that an attempt begins: the message is there all the
+        A loss of power may take these notes, as it may take one that an attempt begins: the message is there all the
         same, and what becomes of it is noted.
 
         Args:
-            id_: The message's id.
-            kept: What is to be known of it.
-            ahead: How far away its time is.
+            sent: Of each message its id, what is to be known of it, and how far away its time is.
         """
-        self.add_all([(id_, kept, ahead)])
-
-    def add_all(self, sent: Sequence[tuple[str, Kept, timedelta]]) -> None:
-        """As `add`, of several: an id, what is to be known, and how far away its time is, for each."""
         writes = [
             NoteWrite(name=_name(id_), text=_text(kept), after=0, keep=self._keep + ahead, durable=False)
             for id_, kept, ahead in sent
         ]
-        for first in range(0, len(writes), MOST_TOGETHER):
-            self._write_all(writes[first : first + MOST_TOGETHER])
-
-    def begin(self, id_: str, fresh: Kept, worker: str, attempt: int, now: datetime) -> Seen:
-        """Notes that an attempt begins, and says what the attempt goes on from.
-
-        Args:
-            id_: The message's id.
-            fresh: What is known from the message alone, for where nothing is kept.
-            worker: Who runs it.
-            attempt: Its number, from 1.
-            now: The time.
-        """
-        known, version = self.known(id_, fresh)
-        kept = replace(
-            known,
-            status=RUNNING,
-            started_at=known.started_at or now,
-            last_attempted_at=now,
-            workers=workers(known.workers, worker, attempt),
-        )
-        return Seen(kept, self._write(id_, kept, after=version, durable=False))
+        notes = self.together if len(writes) > 1 else None
+        if notes is None:
+            for (id_, _, _), write in zip(sent, writes, strict=True):
+                if isinstance(error := self.said(write), Exception):
+                    log_unnoted(id_, error)
+            return
+        for first in range(0, len(writes), _MOST_TOGETHER):
+            try:
+                notes.write_together(writes[first : first + _MOST_TOGETHER])
+            except CloudqError as error:
+                for id_, _, _ in sent[first : first + _MOST_TOGETHER]:
+                    log_unnoted(id_, error)
 
     def known(self, id_: str, fresh: Kept) -> Seen:
         """What is known of a message for a write that is to follow; a store that fails is logged.
@@ -136,75 +119,41 @@ class KeptResults:
             id_: The message's id.
             fresh: What is known from the message alone, for where nothing is kept.
         """
-        pay()
+        _pay()
         try:
             note = self._notes().read(_name(id_))
-            return Seen(fresh, 0) if note is None else Seen(_read(note), note.version)
+            return Seen(fresh, 0) if note is None else Seen(read(note), note.version)
         except CloudqError as error:
-            _log(id_, error)
+            log_unnoted(id_, error)
             return Seen(fresh, 0)
 
     def end(self, id_: str, kept: Kept, *, after: int) -> int:
-        """Notes how an attempt ended, unless another one has begun meanwhile. Returns the version; 0: not noted."""
-        pay()
-        return self._write(id_, _bounded(kept), after=after)
+        """Notes how it ended, unless an attempt has begun meanwhile. Returns the version; 0: not noted."""
+        said = self.said(self.write_of(id_, kept, after=after))
+        if isinstance(said, Exception):
+            log_unnoted(id_, said)
+        return said.version if isinstance(said, Written) else 0
 
-    def end_before_ack(self, id_: str, kept: Kept, *, after: int, noted: Callable[[int], None]) -> bool:
-        """Has noted how an attempt ended before its message is acknowledged, at once with others that end.
-
-        Args:
-            id_: The message's id.
-            kept: What is known of it now.
-            after: The version that was seen.
-            noted: Told the version; 0: not noted.
-
-        Returns:
-            `False`: that can't be had here, and nothing was done. The edge acknowledges one by one, or the store has
-            no write for several notes.
-        """
-        owed = OWED.get()
-        if owed is None:
-            return False
+    @property
+    def together(self) -> NotesTogether | None:
+        """The notes, if several can be written by one call."""
         try:
-            notes = together(self._notes())
+            return together(self._notes())
         except CloudqError:
-            return False  # who writes at once logs it
-        if notes is None:
-            return False
+            return None  # who writes one by one is told
 
-        def told(said: Written | Note | Exception | None) -> None:
-            if isinstance(said, Exception):
-                _log(id_, said)
-            noted(said.version if isinstance(said, Written) else 0)
+    def write_of(self, id_: str, kept: Kept, *, after: int, durable: bool = True) -> NoteWrite:
+        """What is to be written, after the version that was seen."""
+        return NoteWrite(name=_name(id_), text=_text(kept), after=after, keep=self._keep, durable=durable)
 
-        write = NoteWrite(name=_name(id_), text=_text(_bounded(kept)), after=after, keep=self._keep)
-        owed.add(OwedNote(notes, write, told))
-        return True
-
-    def _write_all(self, writes: Sequence[NoteWrite]) -> None:
-        """Makes several writes; a store that fails is logged."""
+    def said(self, write: NoteWrite) -> Written | Note | Exception | None:
+        """Makes a write. Returns what the store says of it, or what it failed with."""
         try:
-            notes = self._notes()
-            if len(writes) > 1 and (whole := together(notes)) is not None:
-                whole.write_together(writes)
-                return
+            return self._notes().write(
+                write.name, write.text, after=write.after, keep=write.keep, durable=write.durable
+            )
         except CloudqError as error:
-            for write in writes:
-                _log(write.name.removeprefix(_PREFIX), error)
-            return
-        for write in writes:
-            try:
-                notes.write(write.name, write.text, after=write.after, keep=write.keep, durable=write.durable)
-            except CloudqError as error:
-                _log(write.name.removeprefix(_PREFIX), error)
-
-    def _write(self, id_: str, kept: Kept, *, after: int, durable: bool = True) -> int:
-        try:
-            written = self._notes().write(_name(id_), _text(kept), after=after, keep=self._keep, durable=durable)
-        except CloudqError as error:
-            _log(id_, error)
-            return 0
-        return written.version if isinstance(written, Written) else 0
+            return error
 
 
 def check_kept(value: object) -> None:
@@ -224,33 +173,37 @@ def workers(known: list[str], worker: str, attempt: int) -> list[str]:
     return [*before, worker]
 
 
-def pay() -> None:
-    """Notes what the run of this context owes: who reads, or writes what follows, has to find it."""
-    if (owed := OWED.get()) is not None:
-        owed.pay()
+def read(note: Note) -> Kept:
+    """What is kept in a note.
 
-
-def _text(kept: Kept) -> bytes:
-    text = _ENCODER.encode(kept)
-    if len(text) > LARGEST_NOTE:  # what it ends as is known all the same
-        text = _ENCODER.encode(replace(kept, args=[], kwargs={}, value=None, errors=kept.errors[-1:]))
-    return text
-
-
-def _bounded(kept: Kept) -> Kept:
-    return replace(kept, errors=kept.errors[-_MOST_ERRORS:]) if len(kept.errors) > _MOST_ERRORS else kept
-
-
-def _name(id_: str) -> str:
-    return f"{_PREFIX}{id_}"
-
-
-def _read(note: Note) -> Kept:
+    Raises:
+        BackendError: Another version wrote it.
+    """
     try:
         return _DECODER.decode(note.text)
     except msgspec.MsgspecError as error:
         raise BackendError("what the store keeps of this task can't be read by this version") from error
 
 
-def _log(id_: str, error: Exception) -> None:
+def log_unnoted(id_: str, error: Exception) -> None:
+    """Says that something is not noted: it ends no send and no run."""
     logger.warning("what became of %s couldn't be noted: %s", id_, error)
+
+
+def _pay() -> None:
+    """Notes what the run of this context owes: who reads has to find it."""
+    if (owed := OWED.get()) is not None:
+        owed.pay()
+
+
+def _text(kept: Kept) -> bytes:
+    if len(kept.errors) > _MOST_ERRORS:
+        kept = replace(kept, errors=kept.errors[-_MOST_ERRORS:])
+    text = _ENCODER.encode(kept)
+    if len(text) > LARGEST_NOTE:  # what it ends as is known all the same
+        text = _ENCODER.encode(replace(kept, args=[], kwargs={}, value=None, errors=kept.errors[-1:]))
+    return text
+
+
+def _name(id_: str) -> str:
+    return f"django:{id_}"

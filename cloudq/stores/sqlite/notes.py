@@ -82,7 +82,9 @@ class SqliteNotes:
             lambda cursor, now: [self._written(cursor, now, *one) for one in drawn], durable=durable
         )
 
-    def _written(self, cursor: Cursor, now: Moment, write: NoteWrite, digest: bytes, version: int) -> Written | Note | None:
+    def _written(
+        self, cursor: Cursor, now: Moment, write: NoteWrite, digest: bytes, version: int
+    ) -> Written | Note | None:
         seen = _seen(cursor, digest, now)
         if (seen.version if seen else 0) != write.after:
             return seen

@@ -45,7 +45,7 @@ class OwedNotes:
     Attributes:
         patient: Whether the run is looked after: its beginning may wait, since somebody has it noted once it takes
             its time. Set before the run begins.
-        spent: For how many seconds the run itself has written what may wait in others.
+        spent: For how many seconds the run itself was at its notes: its task is no longer for that.
     """
 
     __slots__ = ("_lock", "_owed", "patient", "spent")

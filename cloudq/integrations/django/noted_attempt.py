@@ -45,6 +45,7 @@ class NotedAttempt:
             now: The time.
             may_wait: Whether it needn't be noted if it ends soon.
         """
+        began = time.monotonic()
         known, self._version = self._results.known(self._id, fresh)
         kept = replace(
             known,
@@ -56,11 +57,9 @@ class NotedAttempt:
         write = self._results.write_of(self._id, kept, after=self._version, durable=False)
         self._begun = write.text
         owed, notes = OWED.get(), self._results.together if may_wait else None
-        if owed is None or notes is None:
+        if owed is None or notes is None or not owed.begin(OwedNote(notes, write, self._take_begun)):
             self._write(write)
-        elif not owed.begin(OwedNote(notes, write, self._take_begun)):
-            began = time.monotonic()
-            self._write(write)
+        if owed is not None and notes is not None:
             owed.spent += time.monotonic() - began
         return kept
 

@@ -117,7 +117,7 @@ def test_a_short_attempt_is_noted_once_when_it_is_paid(bench: Bench, owes: Owes)
     owed.pay()
     assert ended(begun) == bench.seen()
     assert [False, True] == bench.notes.durable  # of the send, and of the end
-    assert 0.0 == owed.spent
+    assert owed.spent > 0
 
 
 def test_an_attempt_that_takes_its_time_is_noted_as_running(bench: Bench, owes: Owes) -> None:

@@ -22,7 +22,7 @@ from cloudq.running.held import HeldLease
 from cloudq.tasks.hooks import Hooks, Process
 from cloudq.worker.intake import Intake
 from cloudq.worker.lookout import Lookout
-from cloudq.worker.pace import SHORT_SECONDS, Pace
+from cloudq.worker.pace import Pace
 from cloudq.worker.series import Series
 from cloudq.worker.settler import Settler
 
@@ -205,10 +205,9 @@ class ThreadExecutor:
         seconds = time.monotonic() - began
         if pace is not None:
             waited = 0.0 if busy_before is None else seconds - (time.thread_time() - busy_before)
-            own = max(0.0, seconds - owed.spent)
-            pace.note(own, max(0.0, waited - owed.spent))
-            if own < SHORT_SECONDS and not in_series:
-                owed.pay()  # the next one may count as short: what a flusher did beside it would count as waiting
+            pace.note(max(0.0, seconds - owed.spent), max(0.0, waited - owed.spent))
+            if not in_series and not pace.is_long:
+                owed.pay()  # it may be found short soon: while a flusher did that, the next one would seem to wait
         try:
             self._ended(held, outcome, seconds, series if in_series else None)
         except BaseException:  # the thread is shared

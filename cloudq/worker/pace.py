@@ -32,6 +32,11 @@ class Pace:
         return self._mean < SHORT_SECONDS
 
     @property
+    def is_long(self) -> bool:
+        """Whether it is far from being short, as what was never measured is."""
+        return self._mean > MOST_SECONDS / 2
+
+    @property
     def is_tiny(self) -> bool:
         """Whether it takes little enough that it can't wait for long, so that its waiting needn't be measured."""
         return self._mean < SHORT_SECONDS / WAITING_COUNTS

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 
 import pytest
@@ -44,8 +45,10 @@ class Noted(MemoryNotes):
         super().__init__(FakeClock())
         self._driver = driver
         self.names: list[str] = []
+        self.before: Callable[[], None] = lambda: None
 
     def write_together(self, writes: Sequence[NoteWrite]) -> Sequence[Written | Note | None]:
+        self.before()
         self._driver.steps.append(("noted", len(writes)))
         self.names += [write.name for write in writes]
         return super().write_together(writes)
@@ -122,6 +125,35 @@ def test_what_is_not_in_a_series_is_noted_before_its_ack_too(app: App, driver: S
         until(lambda: driver.count("settled") == 1)
     assert [("noted", 1), ("settled", 1)] == driver.steps
     assert [False] == waited
+
+
+@pytest.mark.parametrize("is_long", [True, False])
+def test_a_task_that_may_be_found_short_notes_its_end_itself(
+    app: App, driver: Steps, monkeypatch: pytest.MonkeyPatch, is_long: bool
+) -> None:
+    """While a flusher did that, the next run would seem to wait; and for one that is long the flusher does."""
+
+    class Neither(Pace):
+        @property
+        def is_long(self) -> bool:
+            return is_long
+
+    monkeypatch.setattr("cloudq.worker.executors.Pace", Neither)
+    notes = Noted(driver)
+    threads: list[str] = []
+    notes.before = lambda: threads.append(threading.current_thread().name)
+
+    @app.task("ends")
+    def ends() -> None:
+        threads.append(threading.current_thread().name)
+        present().end(notes.owed("ends"))
+
+    ends.send()
+    with running(app, concurrency=1):
+        until(lambda: driver.count("settled") == 1)
+    own, noting = threads
+    assert is_long is (own != noting)
+    assert [("noted", 1), ("settled", 1)] == driver.steps
 
 
 def test_what_fails_after_all_is_noted_before_its_copy(app: App, driver: Steps) -> None:

@@ -19,6 +19,14 @@ def test_what_was_never_measured_counts_as_long() -> None:
     assert measured(*[0.0] * 18).is_short
 
 
+def test_what_may_be_found_short_soon_is_no_longer_long() -> None:
+    """What was never measured is long; a few short times are enough to be neither."""
+    assert Pace().is_long
+    assert measured(0.0).is_long
+    assert not measured(*[0.0] * 6).is_long
+    assert not measured(*[0.0] * 6).is_short
+
+
 def test_what_is_said_to_be_short_is_until_it_was_measured() -> None:
     """A few long times are enough then."""
     pace = Pace(short=True)

@@ -21,7 +21,7 @@ from cloudq.integrations.django.results import RUNNING, Kept, KeptResults, log_u
 
 
 class NotedAttempt:
-    """What is noted of one attempt. For one thread at a time, and whoever pays what it owes.
+    """What is noted of one attempt. For the thread that runs it, and for the one that pays what it owes.
 
     Args:
         results: Where to.

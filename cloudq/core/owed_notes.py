@@ -20,9 +20,12 @@ from contextvars import ContextVar
 from typing import Final, NamedTuple, TypeAlias
 
 from cloudq.core.notes import Note, NotesTogether, NoteWrite, Written
+from cloudq.core.safe_log import SafeLogger
+
+logger = SafeLogger("cloudq")
 
 Told: TypeAlias = Callable[["Written | Note | Exception | None"], None]
-"""Told what the store said of a write, or what it failed with. Must not raise."""
+"""Told what the store said of a write, or what it failed with."""
 
 
 class OwedNote(NamedTuple):
@@ -115,4 +118,7 @@ def _pay(owed: Sequence[OwedNote]) -> None:
     except Exception as error:  # noqa: BLE001 - a store's package may raise anything, and the work is done all the same
         answers = [error] * len(owed)
     for one, answer in zip(owed, answers, strict=True):
-        one.told(answer)
+        try:
+            one.told(answer)
+        except Exception:  # the thread is shared, and so is the call
+            logger.exception("what a store said of %s could not be taken in", one.write.name)

@@ -244,7 +244,7 @@ class ThreadExecutor:
             if isinstance(outcome, Acked):
                 held.owed = owed
             else:
-                owed.pay()  # nothing waits for it: a copy is made, or what died is told
+                owed.pay()  # nothing waits for it: a copy is made, or a dead letter
         return outcome
 
     def _outcome(self, held: HeldLease) -> Outcome:

@@ -279,7 +279,7 @@ class Finals:
     def _note_done(self, settlement: Settlement) -> None:
         step, delivery, owed = settlement.final.step, settlement.held.delivery, settlement.held.owed
         if owed is not None:
-            owed.pay()  # where nothing was carried out, for want of a thread: nor is it when it comes again
+            owed.pay()  # where no thread carried anything out; when it comes again nobody would
         if settlement.acked or settlement.dead:
             self._done(delivery)
         elif isinstance(step, NativeDeadLetter):

@@ -57,6 +57,6 @@ normalize_json: Final[Any] = _part("base", "normalize_json")
 _LOGS: Final = {id(_part("signals", f"log_{name}")) for name in ("task_started", "task_finished")}
 
 
-def is_told(signal: Any) -> bool:
+def has_own_receivers(signal: Any) -> bool:
     """Whether a signal has a receiver of the project's: any but Django's own, which logs."""
     return any(key[0] not in _LOGS for key, *_ in signal.receivers)

@@ -3,7 +3,7 @@
 ```
  a short task among others    begins ────────── ends ─▶ noted, together with others ─▶ acknowledged
  one that takes its time      begins ─▶ noted ─ ends ─▶ noted, together with others ─▶ acknowledged
- one that fails, or is told   begins ─▶ noted ─ ends ─▶ noted at once
+ one that fails, or is heard  begins ─▶ noted ─ ends ─▶ noted at once
 ```
 """
 

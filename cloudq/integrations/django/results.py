@@ -22,7 +22,7 @@ FAILED: Final = "FAILED"
 SUCCESSFUL: Final = "SUCCESSFUL"
 _ENCODER: Final = msgspec.json.Encoder()
 _MOST_TOGETHER: Final = 100
-"""So many notes of sends are written by one call: others wait for a file meanwhile."""
+"""The most notes of sends that one call writes: others wait for the file meanwhile."""
 _MOST_ERRORS: Final = 20
 """The latest ones: a note is bounded, and a policy may allow any number of attempts."""
 
@@ -140,7 +140,7 @@ class KeptResults:
         try:
             return together(self._notes())
         except CloudqError:
-            return None  # who writes one by one is told
+            return None  # a write alone says so
 
     def write_of(self, id_: str, kept: Kept, *, after: int, durable: bool = True) -> NoteWrite:
         """What is to be written, after the version that was seen."""

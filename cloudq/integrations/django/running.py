@@ -13,7 +13,7 @@ from cloudq.core.outcome import Decided
 from cloudq.core.policy import DeadLetter, Retry
 from cloudq.integrations.django.contract import (
     TaskContext,
-    is_told,
+    has_own_receivers,
     normalize_json,
     task_finished,
     task_started,
@@ -177,7 +177,7 @@ class Attempt:
                 workers=workers([], worker, self._attempt),
             )
         else:
-            self._kept = self._noted.begin(self._kept, worker, at, may_wait=not is_told(task_started))
+            self._kept = self._noted.begin(self._kept, worker, at, may_wait=not has_own_receivers(task_started))
         self.result = task_result(self._kept, self._id, as_enqueued(self._task, self._kept))
 
     def succeed(self, value: object) -> None:
@@ -195,7 +195,7 @@ class Attempt:
                 raise DeadLetter(f"what it returned can't be kept as its result: {error}") from error
         # A receiver of the project's may tell others that it is finished, who then look it up.
         kept = replace(self._kept, status=SUCCESSFUL, finished_at=now(), value=value)
-        self._end(kept, may_wait=not is_told(task_finished))
+        self._end(kept, may_wait=not has_own_receivers(task_finished))
 
     def fail(self, error: BaseException) -> None:
         """It raised: as far as is known here, it is to be tried again. Who dead-letters it says otherwise."""

@@ -106,3 +106,16 @@ def test_an_end_stands_for_the_beginning_too(notes: Counted) -> None:
     run.end(of(notes, "ended", []))
     run.pay()
     assert [["ended"]] == notes.calls
+
+
+def test_who_cannot_take_an_answer_in_costs_the_others_nothing(
+    notes: Counted, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor the thread, which is shared."""
+    said: list[object] = []
+    runs = [OwedNotes(), OwedNotes()]
+    runs[0].end(of(notes, "a", said)._replace(told=lambda _: 1 // 0))
+    runs[1].end(of(notes, "b", said))
+    pay_all(runs)
+    assert 1 == len(said)
+    assert ["what a store said of a could not be taken in"] == caplog.messages

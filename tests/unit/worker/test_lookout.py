@@ -183,7 +183,7 @@ def test_a_run_that_takes_its_time_is_noted(bench: Bench) -> None:
     assert bench.lookout.look()
     assert owe(owed)
     bench.pass_time(LONGEST_UNNOTED - 2 * LONG)
-    assert (True, 0) == (owed.patient, owed.paid)
+    assert (True, True, 0) == (bench.lookout._looking, owed.patient, owed.paid)
     bench.pass_time(3 * LONG)
     until(lambda: owed.paid == 1)
     assert bench.series.owed is None

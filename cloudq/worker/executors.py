@@ -206,8 +206,7 @@ class ThreadExecutor:
         if pace is not None:
             waited = 0.0 if busy_before is None else seconds - (time.thread_time() - busy_before)
             pace.note(max(0.0, seconds - owed.spent), max(0.0, waited - owed.spent))
-            if not in_series and not pace.is_long:
-                owed.pay()  # it may be found short soon: while a flusher did that, the next one would seem to wait
+            pace.owes = bool(owed)
         try:
             self._ended(held, outcome, seconds, series if in_series else None)
         except BaseException:  # the thread is shared

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import pytest
@@ -45,10 +45,8 @@ class Noted(MemoryNotes):
         super().__init__(FakeClock())
         self._driver = driver
         self.names: list[str] = []
-        self.before: Callable[[], None] = lambda: None
 
     def write_together(self, writes: Sequence[NoteWrite]) -> Sequence[Written | Note | None]:
-        self.before()
         self._driver.steps.append(("noted", len(writes)))
         self.names += [write.name for write in writes]
         return super().write_together(writes)
@@ -127,33 +125,30 @@ def test_what_is_not_in_a_series_is_noted_before_its_ack_too(app: App, driver: S
     assert [False] == waited
 
 
-@pytest.mark.parametrize("is_long", [True, False])
-def test_a_task_that_may_be_found_short_notes_its_end_itself(
-    app: App, driver: Steps, monkeypatch: pytest.MonkeyPatch, is_long: bool
+@pytest.mark.parametrize("owes", [True, False])
+def test_it_is_remembered_whether_the_latest_run_owes_something(
+    app: App, driver: Steps, monkeypatch: pytest.MonkeyPatch, owes: bool
 ) -> None:
-    """While a flusher did that, the next run would seem to wait; and for one that is long the flusher does."""
+    """Then its task counts as short sooner."""
+    paces: list[Pace] = []
 
-    class Neither(Pace):
-        @property
-        def is_long(self) -> bool:
-            return is_long
+    class Told(Pace):
+        def __init__(self) -> None:
+            super().__init__()
+            paces.append(self)
 
-    monkeypatch.setattr("cloudq.worker.executors.Pace", Neither)
+    monkeypatch.setattr("cloudq.worker.executors.defaultdict", lambda _: defaultdict(Told))
     notes = Noted(driver)
-    threads: list[str] = []
-    notes.before = lambda: threads.append(threading.current_thread().name)
 
     @app.task("ends")
     def ends() -> None:
-        threads.append(threading.current_thread().name)
-        present().end(notes.owed("ends"))
+        if owes:
+            present().end(notes.owed("ends"))
 
     ends.send()
     with running(app, concurrency=1):
         until(lambda: driver.count("settled") == 1)
-    own, noting = threads
-    assert is_long is (own != noting)
-    assert [("noted", 1), ("settled", 1)] == driver.steps
+    assert [owes] == [pace.owes for pace in paces]
 
 
 def test_what_fails_after_all_is_noted_before_its_copy(app: App, driver: Steps) -> None:

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 import msgspec
 
@@ -52,6 +53,16 @@ class Written(msgspec.Struct, frozen=True):
     version: int
 
 
+class NoteWrite(msgspec.Struct, frozen=True, kw_only=True):
+    """One of several writes that are made together: what `Notes.write` is called with."""
+
+    name: str
+    text: bytes
+    after: int
+    keep: timedelta
+    durable: bool = True
+
+
 class Notes(Protocol):
     """Keeps notes under names, for all processes of an app. A store's second side: `Store.notes`.
 
@@ -84,6 +95,25 @@ class Notes(Protocol):
     def sweep(self, limit: int) -> int:
         """Removes up to `limit` notes that were kept for long enough; says how many. 0 where the server does it."""
         ...
+
+
+class NotesTogether(Notes, Protocol):
+    """Notes of a store to which several writes cost hardly more than one."""
+
+    def write_together(self, writes: Sequence[NoteWrite]) -> Sequence[Written | Note | None]:
+        """Makes these writes, of different names, in one call: each for itself, as `write`, in their order.
+
+        One that is refused keeps no other from being made. If one has to survive a loss of power, all do.
+
+        Returns:
+            What `write` says, for each.
+        """
+        ...
+
+
+def together(notes: Notes) -> NotesTogether | None:
+    """The notes, if several can be written by one call; `None`: they can't, here."""
+    return cast("NotesTogether", notes) if hasattr(notes, "write_together") else None
 
 
 def note_digest(namespace: str, name: str) -> bytes:

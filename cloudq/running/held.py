@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from cloudq.core.delivery import Delivery
 from cloudq.core.lazy_event import LazyEvent
+from cloudq.core.owed_notes import OwedNotes
 from cloudq.flow.limit import Limit
 from cloudq.running.backoff import Backoff
 from cloudq.running.lease_life import LeaseLife, State
@@ -27,6 +28,7 @@ class HeldLease:
         since: When it came into hand, by `Clock.elapsed`.
         until: When the edge that holds it ends by `Clock.elapsed`, if it does.
         limits: What it may have to wait for before it starts, in a worker.
+        owed: What is to be noted before it is acknowledged, in a worker.
         stretch: How long its lease is to last at a time, where that is longer than usual, or `None`.
         life: The lease's state, and its moments by `Clock.elapsed`; a worker's is guarded by the lease keeper's lock.
     """
@@ -39,6 +41,7 @@ class HeldLease:
         "life",
         "limits",
         "lost",
+        "owed",
         "since",
         "stretch",
         "until",
@@ -53,6 +56,7 @@ class HeldLease:
         self.until: timedelta | None = None
         self.stretch: timedelta | None = None
         self.limits: tuple[Limit, ...] = ()
+        self.owed: OwedNotes | None = None
         self.life = LeaseLife(lease.ends, hard_end=lease.hard_end)
         if extendable:
             self.life.plan_extension(now)

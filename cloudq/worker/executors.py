@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
-from cloudq.core.outcome import ACKED, Outcome
+from cloudq.core.outcome import ACKED, Acked, Outcome
+from cloudq.core.owed_notes import OWED, OwedNotes
 from cloudq.core.processor import Processor
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.threads import Threads
@@ -185,8 +186,11 @@ class ThreadExecutor:
         is_async = handler is not None and handler.is_async  # which takes no time here
         pace = None if handler is None else self._paces[handler.name]
         in_series = is_async or (pace is not None and pace.is_short)
+        owed = OwedNotes()
         if in_series and (series or self._intake.led):
-            in_series = self._lookout.look()
+            if not is_async:
+                series.begin(owed)
+            in_series = owed.patient = self._lookout.look()
         if not in_series:
             self._leave(series)
         self._began(held.delivery)
@@ -196,11 +200,13 @@ class ThreadExecutor:
         began = time.monotonic()
         busy_before = None if pace is None or pace.is_tiny else time.thread_time()
         # Each task has a fresh context, so that context variables don't leak into the next one.
-        outcome = contextvars.Context().run(self._process, held)
+        outcome = contextvars.Context().run(self._process, held, owed)
+        series.owed = None
         seconds = time.monotonic() - began
         if pace is not None:
             waited = 0.0 if busy_before is None else seconds - (time.thread_time() - busy_before)
-            pace.note(seconds, waited)
+            pace.note(max(0.0, seconds - owed.spent), max(0.0, waited - owed.spent))
+            pace.owes = bool(owed)
         try:
             self._ended(held, outcome, seconds, series if in_series else None)
         except BaseException:  # the thread is shared
@@ -230,7 +236,17 @@ class ThreadExecutor:
                 self._calls.note(time.monotonic() - began)
         return self._join(series)
 
-    def _process(self, held: HeldLease) -> Outcome:
+    def _process(self, held: HeldLease, owed: OwedNotes) -> Outcome:
+        OWED.set(owed)  # in a context of its own
+        outcome = self._outcome(held)
+        if owed:
+            if isinstance(outcome, Acked):
+                held.owed = owed
+            else:
+                owed.pay()  # nothing waits for it: a copy is made, or a dead letter
+        return outcome
+
+    def _outcome(self, held: HeldLease) -> Outcome:
         try:
             return self._processor.process(held.delivery, lease_lost=held.lost)
         except BaseException as error:  # noqa: BLE001 - a signal's KeyboardInterrupt reaches the main thread only: this is the task's own

@@ -18,6 +18,7 @@ from cloudq.core.driver import Ack, FinalStep, NativeDeadLetter, PullDriver, Rel
 from cloudq.core.flights import Entry
 from cloudq.core.observing import Observer
 from cloudq.core.outcome import DeadLettered
+from cloudq.core.owed_notes import pay_all
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.threads import Threads
 from cloudq.errors import LeaseLost
@@ -189,7 +190,12 @@ class Finals:
             self._try_again(settlement, error)
 
     def _carry_out(self, settlements: Sequence[Settlement]) -> Sequence[SettleResult]:
-        """One call of the driver. Confirmed settlements are counted, all at once; `_take_answer` sees to the others."""
+        """One call of the driver. Confirmed settlements are counted, all at once; `_take_answer` sees to the others.
+
+        What is owed of them is noted before: what is acknowledged doesn't come again.
+        """
+        if owed := [one.held.owed for one in settlements if one.held.owed is not None]:
+            pay_all(owed)
         results = self._driver.settle([settlement.final for settlement in settlements])
         confirmed = [one for one, result in zip(settlements, results, strict=True) if result.error is None]
         if confirmed:
@@ -271,7 +277,9 @@ class Finals:
             self.give_up(settlement.held)
 
     def _note_done(self, settlement: Settlement) -> None:
-        step, delivery = settlement.final.step, settlement.held.delivery
+        step, delivery, owed = settlement.final.step, settlement.held.delivery, settlement.held.owed
+        if owed is not None:
+            owed.pay()  # where no thread carried anything out; when it comes again nobody would
         if settlement.acked or settlement.dead:
             self._done(delivery)
         elif isinstance(step, NativeDeadLetter):

@@ -4,6 +4,7 @@
 |---|---|
 | the thread that leads has been at one task for 1 ms | others take what waits, with its leases |
 | a task has ended 50 ms ago, and its thread is at another one | it is settled without that thread |
+| a thread has been at one task for 10 ms, which owes the note that it has begun | that is noted |
 
 It works while there is anything to see, and sleeps otherwise: a worker that is idle, or whose tasks come one by one, or
 are long, never wakes it.
@@ -27,6 +28,9 @@ LONG: Final = timedelta(milliseconds=1)
 # The settlement of a task that has ended may wait for those of others for this long: what a SIGKILL repeats.
 LONGEST_KEPT: Final = timedelta(milliseconds=50)
 
+# For how long a run may be under way without being noted.
+LONGEST_UNNOTED: Final = timedelta(milliseconds=10)
+
 
 class Lookout:
     """One thread, started when there is something to look after. Thread-safe.
@@ -46,6 +50,7 @@ class Lookout:
         self._more = more
         self._clock = clock
         self._threads = Threads("cloudq-lookout", 1, clock=clock)
+        self._notes = Threads("cloudq-notes", 1, clock=clock)  # as a store may take its time
         self._lock = threading.Lock()
         self._wanted = threading.Condition(self._lock)
         # Guarded by the lock; read without it where an old value does no harm.
@@ -85,6 +90,7 @@ class Lookout:
             self._wanted.notify()
             series = list(self._series)
         self._threads.close()
+        self._notes.close()
         for one in series:
             self._settle_all(one)
 
@@ -119,10 +125,16 @@ class Lookout:
         now = self._clock.elapsed()
         with self._lock:
             kept = [series for series in self._series if series]
+            under_way = [(series, owed) for series in self._series if (owed := series.owed) is not None]
+        for series, owed in under_way:
+            if now - series.began > LONGEST_UNNOTED - LONG:
+                series.owed = None
+                if owed.hurry():
+                    self._notes.submit(owed.pay)
         for series in kept:
             if now - series.since > LONGEST_KEPT - LONG:  # it looks again only after that
                 self._settle_all(series)
-        return bool(kept) or self._intake.led
+        return bool(kept) or bool(under_way) or self._intake.led
 
     def _settle_all(self, series: Series) -> None:
         for held in series.take_all():

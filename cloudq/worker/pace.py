@@ -6,6 +6,8 @@ from typing import Final
 
 # What takes less is not worth another thread: waking one costs a tenth of it.
 SHORT_SECONDS: Final = 0.001
+# As much as a write that is flushed to a disk: what a task that owes a note would wait for, if it weren't in a series.
+SHORT_SECONDS_OWING: Final = 5 * SHORT_SECONDS
 # One time counts as this at most, so that a single long one among many short ones is soon forgotten.
 MOST_SECONDS: Final = 10 * SHORT_SECONDS
 # Waiting (for a database, say) is what another thread could use. So a tenth of a short time is long.
@@ -19,17 +21,24 @@ class Pace:
 
     Args:
         short: Whether it counts as short until it was measured; if not, it takes eighteen times of next to nothing.
+
+    Attributes:
+        owes: Whether the latest run owes a note, which is written before its message is acknowledged.
     """
 
-    __slots__ = ("_mean",)
+    __slots__ = ("_mean", "owes")
 
     def __init__(self, *, short: bool = False) -> None:
         self._mean = 0.0 if short else MOST_SECONDS
+        self.owes = False
 
     @property
     def is_short(self) -> bool:
-        """Whether it takes less than a millisecond, and hardly waits."""
-        return self._mean < SHORT_SECONDS
+        """Whether it takes less than a millisecond, and hardly waits; less than five, where it owes a note.
+
+        Alone, each of these would wait for a write of its own, one after the other.
+        """
+        return self._mean < (SHORT_SECONDS_OWING if self.owes else SHORT_SECONDS)
 
     @property
     def is_tiny(self) -> bool:

@@ -12,6 +12,7 @@ from collections import deque
 from datetime import timedelta
 
 from cloudq.core.clock import Clock
+from cloudq.core.owed_notes import OwedNotes
 from cloudq.running.held import HeldLease
 
 
@@ -23,15 +24,18 @@ class Series:
 
     Attributes:
         since: When the first of those in it ended, or an earlier one; means nothing if there is none.
+        owed: What the run owes that its thread is at, as long as its beginning may wait; `None`: nothing.
+        began: When that run began; means nothing if there is none.
     """
 
-    __slots__ = ("_clock", "_ended", "_most", "since")
+    __slots__ = ("_clock", "_ended", "_most", "began", "owed", "since")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         # Its steps are atomic, so that this needs no lock: what is kept is taken once.
         self._ended: deque[HeldLease] = deque()
-        self.since = timedelta(0)
+        self.since = self.began = timedelta(0)
+        self.owed: OwedNotes | None = None
         self._most = 1
 
     def __bool__(self) -> bool:
@@ -42,6 +46,15 @@ class Series:
     def full(self) -> bool:
         """Whether no more fit into one call."""
         return len(self._ended) >= self._most
+
+    def begin(self, owed: OwedNotes) -> None:
+        """Its thread begins a run. To be said before the lookout is asked to look.
+
+        Args:
+            owed: What the run is going to owe.
+        """
+        self.began = self._clock.elapsed()
+        self.owed = owed
 
     def keep(self, held: HeldLease, most: int) -> None:
         """Adds one that has ended.

@@ -102,7 +102,7 @@ class CloudqBackend(BaseTaskBackend):  # type: ignore[misc]  # Django's, or its 
         sent = await self.app.asend(call)
         object.__setattr__(result, "id", sent.id)
         if self._place.results is not None:
-            await in_a_thread(self._note, result, call)
+            await in_a_thread(self._note, [(call, result)])
         await task_enqueued.asend_robust(sender=type(self), task_result=result)
         return result
 
@@ -121,7 +121,12 @@ class CloudqBackend(BaseTaskBackend):  # type: ignore[misc]  # Django's, or its 
         """
         prepared = [self._prepared(task, args, kwargs) for task, args, kwargs in calls]
         sent = self.app.send_many([call for call, _ in prepared])
-        return [self._enqueued(result, call, one.id) for (call, result), one in zip(prepared, sent, strict=True)]
+        for (_, result), one in zip(prepared, sent, strict=True):
+            object.__setattr__(result, "id", one.id)
+        self._note(prepared)
+        for _, result in prepared:
+            task_enqueued.send_robust(sender=type(self), task_result=result)
+        return [result for _, result in prepared]
 
     def get_result(self, result_id: str) -> Any:
         """What is known of a task that was enqueued.
@@ -208,15 +213,16 @@ class CloudqBackend(BaseTaskBackend):  # type: ignore[misc]  # Django's, or its 
 
     def _enqueued(self, result: Any, call: Call, id_: str) -> Any:
         object.__setattr__(result, "id", id_)
-        if self._place.results is not None:
-            self._note(result, call)
+        self._note([(call, result)])
         task_enqueued.send_robust(sender=type(self), task_result=result)
         return result
 
-    def _note(self, result: Any, call: Call) -> None:
-        if self._place.results is not None:
+    def _note(self, sent: Sequence[tuple[Call, Any]]) -> None:
+        if self._place.results is None:
+            return
+        noted = []
+        for call, result in sent:
             enqueued = known(result.enqueued_at) or now()
             ahead = max(_ZERO, call.options.get("at", enqueued) - enqueued)
-            self._place.results.add(
-                result.id, self._ready(result.task, result.args, result.kwargs, enqueued), ahead=ahead
-            )
+            noted.append((result.id, self._ready(result.task, result.args, result.kwargs, enqueued), ahead))
+        self._place.results.add(noted)

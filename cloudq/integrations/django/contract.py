@@ -54,3 +54,9 @@ task_finished: Final[Any] = _part("signals", "task_finished")
 task_backends: Final[Any] = _part("", "task_backends")
 normalize_json: Final[Any] = _part("base", "normalize_json")
 """Django's own way from Python's values to JSON's; both import it where it is used."""
+_LOGS: Final = {id(_part("signals", f"log_{name}")) for name in ("task_started", "task_finished")}
+
+
+def has_own_receivers(signal: Any) -> bool:
+    """Whether a signal has a receiver of the project's: any but Django's own, which logs."""
+    return any(key[0] not in _LOGS for key, *_ in signal.receivers)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
-from cloudq.core.notes import LARGEST_NOTE, Note, Notes, Written
+from cloudq.core.notes import LARGEST_NOTE, Note, Notes, NotesTogether, NoteWrite, Written, together
+from cloudq.core.owed_notes import OWED
 from cloudq.core.safe_log import SafeLogger
 from cloudq.errors import BackendError, CloudqError
 
@@ -20,6 +21,8 @@ RUNNING: Final = "RUNNING"
 FAILED: Final = "FAILED"
 SUCCESSFUL: Final = "SUCCESSFUL"
 _ENCODER: Final = msgspec.json.Encoder()
+_MOST_TOGETHER: Final = 100
+"""The most notes of sends that one call writes: others wait for the file meanwhile."""
 _MOST_ERRORS: Final = 20
 """The latest ones: a note is bounded, and a policy may allow any number of attempts."""
 
@@ -74,46 +77,40 @@ class KeptResults:
         self._keep = keep
 
     def look(self, id_: str) -> Kept | None:
-        """What is known of a message now.
+        """What is known of a message now. What this run itself owes is noted before.
 
         Raises:
             BackendError: The store can't be reached.
         """
+        _pay()
         note = self._notes().read(_name(id_))
-        return None if note is None else _read(note)
+        return None if note is None else read(note)
 
-    def add(self, id_: str, kept: Kept, *, ahead: timedelta = timedelta(0)) -> None:
-        """Notes what was sent, unless a worker was faster. A store that fails is logged: the message is sent already.
+    def add(self, sent: Sequence[tuple[str, Kept, timedelta]]) -> None:
+        """Notes what was sent, unless a worker was faster. A store that fails is logged: the messages are sent already.
 
-        A loss of power may take the note, as it may take one that an attempt begins: the message is there all the
+        A loss of power may take these notes, as it may take one that an attempt begins: the message is there all the
         same, and what becomes of it is noted.
 
         Args:
-            id_: The message's id.
-            kept: What is to be known of it.
-            ahead: How far away its time is.
+            sent: Of each message its id, what is to be known of it, and how far away its time is.
         """
-        self._write(id_, kept, after=0, keep=self._keep + ahead, durable=False)
-
-    def begin(self, id_: str, fresh: Kept, worker: str, attempt: int, now: datetime) -> Seen:
-        """Notes that an attempt begins, and says what the attempt goes on from.
-
-        Args:
-            id_: The message's id.
-            fresh: What is known from the message alone, for where nothing is kept.
-            worker: Who runs it.
-            attempt: Its number, from 1.
-            now: The time.
-        """
-        known, version = self.known(id_, fresh)
-        kept = replace(
-            known,
-            status=RUNNING,
-            started_at=known.started_at or now,
-            last_attempted_at=now,
-            workers=workers(known.workers, worker, attempt),
-        )
-        return Seen(kept, self._write(id_, kept, after=version, durable=False))
+        writes = [
+            NoteWrite(name=_name(id_), text=_text(kept), after=0, keep=self._keep + ahead, durable=False)
+            for id_, kept, ahead in sent
+        ]
+        notes = self.together if len(writes) > 1 else None
+        if notes is None:
+            for (id_, _, _), write in zip(sent, writes, strict=True):
+                if isinstance(error := self.said(write), Exception):
+                    log_unnoted(id_, error)
+            return
+        for first in range(0, len(writes), _MOST_TOGETHER):
+            try:
+                notes.write_together(writes[first : first + _MOST_TOGETHER])
+            except CloudqError as error:
+                for id_, _, _ in sent[first : first + _MOST_TOGETHER]:
+                    log_unnoted(id_, error)
 
     def known(self, id_: str, fresh: Kept) -> Seen:
         """What is known of a message for a write that is to follow; a store that fails is logged.
@@ -122,27 +119,41 @@ class KeptResults:
             id_: The message's id.
             fresh: What is known from the message alone, for where nothing is kept.
         """
+        _pay()
         try:
             note = self._notes().read(_name(id_))
-            return Seen(fresh, 0) if note is None else Seen(_read(note), note.version)
+            return Seen(fresh, 0) if note is None else Seen(read(note), note.version)
         except CloudqError as error:
-            _log(id_, error)
+            log_unnoted(id_, error)
             return Seen(fresh, 0)
 
     def end(self, id_: str, kept: Kept, *, after: int) -> int:
-        """Notes how an attempt ended, unless another one has begun meanwhile. Returns the version; 0: not noted."""
-        return self._write(id_, replace(kept, errors=kept.errors[-_MOST_ERRORS:]), after=after)
+        """Notes how it ended, unless an attempt has begun meanwhile. Returns the version; 0: not noted."""
+        said = self.said(self.write_of(id_, kept, after=after))
+        if isinstance(said, Exception):
+            log_unnoted(id_, said)
+        return said.version if isinstance(said, Written) else 0
 
-    def _write(self, id_: str, kept: Kept, *, after: int, keep: timedelta | None = None, durable: bool = True) -> int:
-        text = _ENCODER.encode(kept)
-        if len(text) > LARGEST_NOTE:  # what it ends as is known all the same
-            text = _ENCODER.encode(replace(kept, args=[], kwargs={}, value=None, errors=kept.errors[-1:]))
+    @property
+    def together(self) -> NotesTogether | None:
+        """The notes, if several can be written by one call."""
         try:
-            written = self._notes().write(_name(id_), text, after=after, keep=keep or self._keep, durable=durable)
+            return together(self._notes())
+        except CloudqError:
+            return None  # a write alone says so
+
+    def write_of(self, id_: str, kept: Kept, *, after: int, durable: bool = True) -> NoteWrite:
+        """What is to be written, after the version that was seen."""
+        return NoteWrite(name=_name(id_), text=_text(kept), after=after, keep=self._keep, durable=durable)
+
+    def said(self, write: NoteWrite) -> Written | Note | Exception | None:
+        """Makes a write. Returns what the store says of it, or what it failed with."""
+        try:
+            return self._notes().write(
+                write.name, write.text, after=write.after, keep=write.keep, durable=write.durable
+            )
         except CloudqError as error:
-            _log(id_, error)
-            return 0
-        return written.version if isinstance(written, Written) else 0
+            return error
 
 
 def check_kept(value: object) -> None:
@@ -162,16 +173,37 @@ def workers(known: list[str], worker: str, attempt: int) -> list[str]:
     return [*before, worker]
 
 
-def _name(id_: str) -> str:
-    return f"django:{id_}"
+def read(note: Note) -> Kept:
+    """What is kept in a note.
 
-
-def _read(note: Note) -> Kept:
+    Raises:
+        BackendError: Another version wrote it.
+    """
     try:
         return _DECODER.decode(note.text)
     except msgspec.MsgspecError as error:
         raise BackendError("what the store keeps of this task can't be read by this version") from error
 
 
-def _log(id_: str, error: CloudqError) -> None:
+def log_unnoted(id_: str, error: Exception) -> None:
+    """Says that something is not noted: it ends no send and no run."""
     logger.warning("what became of %s couldn't be noted: %s", id_, error)
+
+
+def _pay() -> None:
+    """Notes what the run of this context owes: who reads has to find it."""
+    if (owed := OWED.get()) is not None:
+        owed.pay()
+
+
+def _text(kept: Kept) -> bytes:
+    if len(kept.errors) > _MOST_ERRORS:
+        kept = replace(kept, errors=kept.errors[-_MOST_ERRORS:])
+    text = _ENCODER.encode(kept)
+    if len(text) > LARGEST_NOTE:  # what it ends as is known all the same
+        text = _ENCODER.encode(replace(kept, args=[], kwargs={}, value=None, errors=kept.errors[-1:]))
+    return text
+
+
+def _name(id_: str) -> str:
+    return f"django:{id_}"

@@ -11,7 +11,14 @@ from cloudq.core.details import worker_name
 from cloudq.core.failure import Failure
 from cloudq.core.outcome import Decided
 from cloudq.core.policy import DeadLetter, Retry
-from cloudq.integrations.django.contract import TaskContext, normalize_json, task_finished, task_started
+from cloudq.integrations.django.contract import (
+    TaskContext,
+    has_own_receivers,
+    normalize_json,
+    task_finished,
+    task_started,
+)
+from cloudq.integrations.django.noted_attempt import NotedAttempt
 from cloudq.integrations.django.options import BackendOptions
 from cloudq.integrations.django.results import (
     READY,
@@ -20,7 +27,6 @@ from cloudq.integrations.django.results import (
     Kept,
     KeptError,
     KeptResults,
-    Seen,
     check_kept,
     workers,
 )
@@ -140,7 +146,6 @@ class Attempt:
         place = definition.place_of
         self.sender = place.sender
         self._task = definition.django_task
-        self._results = place.results
         self._id = context.id
         self._attempt = context.attempt
         self._kept = Kept(
@@ -152,7 +157,7 @@ class Attempt:
             kwargs=kwargs,
             enqueued_at=context.message.sent_at,
         )
-        self._version = 0
+        self._noted = None if place.results is None else NotedAttempt(place.results, context.id, context.attempt)
         self.result: Any = None
 
     @property
@@ -163,7 +168,7 @@ class Attempt:
     def begin(self) -> None:
         """It begins."""
         at, worker = now(), worker_name()
-        if self._results is None:
+        if self._noted is None:
             self._kept = replace(
                 self._kept,
                 status=RUNNING,
@@ -172,8 +177,7 @@ class Attempt:
                 workers=workers([], worker, self._attempt),
             )
         else:
-            seen: Seen = self._results.begin(self._id, self._kept, worker, self._attempt, at)
-            self._kept, self._version = seen
+            self._kept = self._noted.begin(self._kept, worker, at, may_wait=not has_own_receivers(task_started))
         self.result = task_result(self._kept, self._id, as_enqueued(self._task, self._kept))
 
     def succeed(self, value: object) -> None:
@@ -183,13 +187,15 @@ class Attempt:
             DeadLetter: Results are kept, and this one isn't JSON, which Django calls a failure. The work is done, so
                 another attempt would do it twice.
         """
-        if self._results is not None:
+        if self._noted is not None:
             try:
                 value = normalize_json(value)
                 check_kept(value)  # keys that aren't texts, and halves of surrogate pairs, get as far as here
             except (TypeError, ValueError, RecursionError) as error:
                 raise DeadLetter(f"what it returned can't be kept as its result: {error}") from error
-        self._end(replace(self._kept, status=SUCCESSFUL, finished_at=now(), value=value))
+        # A receiver of the project's may tell others that it is finished, who then look it up.
+        kept = replace(self._kept, status=SUCCESSFUL, finished_at=now(), value=value)
+        self._end(kept, may_wait=not has_own_receivers(task_finished))
 
     def fail(self, error: BaseException) -> None:
         """It raised: as far as is known here, it is to be tried again. Who dead-letters it says otherwise."""
@@ -198,16 +204,16 @@ class Attempt:
             return
         self._end(replace(self._kept, status=READY, errors=[*self._kept.errors, kept_error(error)]))
 
-    def _end(self, kept: Kept) -> None:
+    def _end(self, kept: Kept, *, may_wait: bool = False) -> None:
         self._kept = kept
-        if self._results is not None and self._version:
-            self._version = self._results.end(self._id, kept, after=self._version)
+        if self._noted is not None:
+            self._noted.end(kept, may_wait=may_wait)
         task = None if self.result is None else self.result.task
         self.result = task_result(kept, self._id, task or self._task)
 
     async def off_the_loop(self, function: Callable[..., None], *arguments: Any) -> None:
         """Calls one of these from async code: a store may take its time."""
-        if self._results is None:
+        if self._noted is None:
             function(*arguments)
         else:
             await in_a_thread(function, *arguments)

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from cloudq.core.notes import LARGEST_NOTE, Note, Written
+from cloudq.core.notes import LARGEST_NOTE, Note, NoteWrite, Written, together
 from cloudq.testing.stores.bench import StoreBench
 
 NAME = "run order-42"
@@ -86,6 +86,32 @@ class Noting:
         bench.advance(2 * bench.unit)
         assert bench.write(NAME, b"late", after=version) is None
         assert bench.store.notes.read(NAME) is None
+
+    def test_several_are_written_as_each_would_be_alone(self, bench: StoreBench) -> None:
+        """Where a store has a call for that: one that is refused keeps none beside it from being written."""
+        notes = together(bench.store.notes)
+        if notes is None:
+            return
+        assert list(notes.write_together([])) == []
+        first = bench.noted("a", b"first")
+        said = notes.write_together(
+            [
+                NoteWrite(name="a", text=b"second", after=first, keep=bench.keep),
+                NoteWrite(name="b", text=b"new", after=0, keep=bench.unit, durable=False),
+                NoteWrite(name="c", text=b"of what is gone", after=first, keep=bench.keep),
+                NoteWrite(name="d", text=b"", after=0, keep=bench.keep),
+            ]
+        )
+        assert [type(one) for one in said] == [Written, Written, type(None), Written]
+        assert len({one.version for one in said if isinstance(one, Written)} | {first}) == 4
+        assert [bench.text(name) for name in "abd"] == [b"second", b"new", b""]
+        assert bench.store.notes.read("c") is None
+        [late] = notes.write_together([NoteWrite(name="a", text=b"late", after=first, keep=bench.keep)])
+        assert isinstance(late, Note)
+        assert late.text == b"second"
+        bench.advance(2 * bench.unit)
+        assert bench.store.notes.read("b") is None
+        assert bench.text("a") == b"second"
 
     def test_a_note_is_kept_for_as_long_as_was_said(self, bench: StoreBench) -> None:
         """From each write on; then a new one can be written, under another version."""

@@ -6,7 +6,7 @@ First each cell of the table of a claim's life is given another answer; then com
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 from msgspec.structs import replace
 
 from cloudq.core.claim_life import TABLE, Call, Does, Seen
-from cloudq.core.notes import Note, Written
+from cloudq.core.notes import Note, NoteWrite, Written
 from cloudq.core.store import Claim, Claimed, ClaimKey, Forgotten, Record, RecordState, Store
 from cloudq.stores.memory import MemoryStore
 from cloudq.stores.memory import store as memory
@@ -273,6 +273,27 @@ class NotesOfNoAge(MemoryNotes):
     def read(self, name: str) -> Note | None:
         note = super().read(name)
         return note and replace(note, age=timedelta(0))
+
+
+class AllNotesOrNone(MemoryNotes):
+    """As a store has them whose transaction is given up at the first write that is refused."""
+
+    def write_together(self, writes: Sequence[NoteWrite]) -> Sequence[Written | Note | None]:
+        seen = [self.read(write.name) for write in writes]
+        if any((note.version if note else 0) != write.after for note, write in zip(seen, writes, strict=True)):
+            return seen
+        return super().write_together(writes)
+
+
+def test_notes_that_are_refused_together_are_caught() -> None:
+    """Each is written or refused for itself."""
+
+    class Wrong(MemoryStore):
+        def __init__(self, clock: FakeClock) -> None:
+            super().__init__(clock)
+            self.notes = AllNotesOrNone(clock)
+
+    assert {"test_several_are_written_as_each_would_be_alone"} == caught(Wrong)
 
 
 @pytest.mark.parametrize("kind", [NotesOfNoVersion, NotesOfNoAge])

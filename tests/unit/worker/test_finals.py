@@ -10,13 +10,17 @@ import pytest
 from msgspec.structs import replace
 
 from cloudq.core.driver import Final, SettleResult
+from cloudq.core.notes import Note, NoteWrite, Written
 from cloudq.core.outcome import ACKED, Retried
+from cloudq.core.owed_notes import OwedNote, OwedNotes
 from cloudq.errors import LeaseLost
+from cloudq.running.held import HeldLease
 from cloudq.running.lease_life import State
+from cloudq.stores.memory.notes import MemoryNotes
 from cloudq.worker.series import Series
 from tests.ids import shown
 from tests.observing import Told
-from tests.unit.worker.fakes import until
+from tests.unit.worker.fakes import NoThreads, until
 from tests.unit.worker.settling import DOWN, LEASE, SECOND, Bench
 
 
@@ -180,3 +184,61 @@ def test_an_observer_is_told_of_a_settlement_that_came_too_late() -> None:
     bench.settler.settle_together([held])
     assert [("lease lost", "q")] == told.log
     bench.settler.close()
+
+
+def owing(bench: Bench, notes: Noted, name: str) -> HeldLease:
+    """A delivery whose run owes a note of this name."""
+    held = bench.held()
+    held.owed = OwedNotes()
+    write = NoteWrite(name=name, text=b"", after=0, keep=LEASE)
+    held.owed.end(OwedNote(notes, write, lambda _: notes.told.append(name)))
+    return held
+
+
+class Noted(MemoryNotes):
+    """Says what was written together, and how much was settled by then."""
+
+    def __init__(self, bench: Bench) -> None:
+        super().__init__(bench.clock)
+        self._bench = bench
+        self.calls: list[tuple[list[str], int]] = []
+        self.told: list[str] = []
+
+    def write_together(self, writes: Sequence[NoteWrite]) -> Sequence[Written | Note | None]:
+        self.calls.append(([write.name for write in writes], len(self._bench.settled)))
+        return super().write_together(writes)
+
+
+def test_what_is_owed_is_noted_by_one_call_before_the_acks(bench: Bench) -> None:
+    """Of those that owe something: what is acknowledged doesn't come again."""
+    notes = Noted(bench)
+    held = [owing(bench, notes, "a"), bench.held(), owing(bench, notes, "b")]
+    bench.settler.settle_together(held)
+    assert [(["a", "b"], 0)] == notes.calls
+    assert ["a", "b"] == notes.told
+    assert 3 == len(bench.settled)
+
+
+def test_a_flusher_notes_what_is_owed_too_and_once(bench: Bench) -> None:
+    """Also where the Ack has to be tried again."""
+    notes = Noted(bench)
+    bench.errors["q"] = DOWN
+    bench.end(owing(bench, notes, "a"))
+    until(lambda: bench.settled)
+    assert [(["a"], 0)] == notes.calls
+    bench.errors.clear()
+    bench.pass_time_until(lambda: bench.books.out["q"] == 1)
+    assert [(["a"], 0)] == notes.calls
+
+
+def test_what_could_not_be_handed_to_a_flusher_is_noted_all_the_same(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Should it come again, nothing is left to do with it: nobody would note it then."""
+    notes = Noted(bench)
+    machine = NoThreads(monkeypatch)
+    held = owing(bench, notes, "a")
+    bench.end(held)
+    assert [held.delivery] == bench.done
+    assert [(["a"], 0)] == notes.calls
+    machine.exhausted = False

@@ -7,10 +7,13 @@ from datetime import timedelta
 
 import pytest
 
+from cloudq.core.notes import NoteWrite
+from cloudq.core.owed_notes import OwedNote, OwedNotes
 from cloudq.running.held import HeldLease
+from cloudq.stores.memory.notes import MemoryNotes
 from cloudq.testing.clock import FakeClock
 from cloudq.worker.intake import Intake
-from cloudq.worker.lookout import LONG, LONGEST_KEPT, Lookout
+from cloudq.worker.lookout import LONG, LONGEST_KEPT, LONGEST_UNNOTED, Lookout
 from cloudq.worker.series import Series
 from tests.unit.worker.fakes import NoThreads, until
 from tests.unit.worker.intakes import arrive, held, make_intake
@@ -152,3 +155,52 @@ def test_what_is_kept_when_it_is_closed_is_settled(bench: Bench) -> None:
     bench.lookout.close()
     assert kept == bench.settled
     assert not bench.series
+
+
+class Owed(OwedNotes):
+    """Counts how often it is paid."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patient = True
+        self.paid = 0
+
+    def pay(self) -> None:
+        self.paid += 1
+        self.drop()
+
+
+def owe(owed: OwedNotes) -> bool:
+    """Has it noted that its run has begun, if that may wait."""
+    notes = MemoryNotes(FakeClock())
+    return owed.begin(OwedNote(notes, NoteWrite(name="run", text=b"", after=0, keep=LONG), lambda _: None))
+
+
+def test_a_run_that_takes_its_time_is_noted(bench: Bench) -> None:
+    """After 10 ms, and not before; once, by another thread, as a store may take its time."""
+    owed = Owed()
+    bench.series.begin(owed)
+    assert bench.lookout.look()
+    assert owe(owed)
+    bench.pass_time(LONGEST_UNNOTED - 2 * LONG)
+    assert (True, True, 0) == (bench.lookout._looking, owed.patient, owed.paid)
+    bench.pass_time(3 * LONG)
+    until(lambda: owed.paid == 1)
+    assert bench.series.owed is None
+    bench.pass_time(LONG)
+    until(lambda: not bench.lookout._looking)
+
+
+def test_a_run_that_has_ended_is_not_noted_as_begun(bench: Bench) -> None:
+    """Nor is one that owes nothing by then, which notes at once whatever it notes later."""
+    ended, silent = Owed(), Owed()
+    bench.series.begin(ended)
+    assert bench.lookout.look()
+    assert owe(ended)
+    bench.series.owed = None
+    until(lambda: bench.clock.advance(TICK) or not bench.lookout._looking)
+    bench.series.begin(silent)
+    assert bench.lookout.look()
+    until(lambda: bench.clock.advance(TICK) or not silent.patient)
+    assert not owe(silent)
+    assert (0, 0) == (ended.paid, silent.paid)

@@ -19,6 +19,17 @@ def test_what_was_never_measured_counts_as_long() -> None:
     assert measured(*[0.0] * 18).is_short
 
 
+def test_what_owes_a_note_counts_as_short_sooner() -> None:
+    """Alone it would wait for a write of its own; what was never measured is long all the same."""
+    pace = measured(*[0.0] * 6)
+    assert not pace.is_short
+    pace.owes = True
+    assert pace.is_short
+    long = measured(*[0.0] * 5)
+    long.owes = True
+    assert not long.is_short
+
+
 def test_what_is_said_to_be_short_is_until_it_was_measured() -> None:
     """A few long times are enough then."""
     pace = Pace(short=True)

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from datetime import timedelta
 
+from cloudq.core.owed_notes import OwedNotes
 from cloudq.running.held import HeldLease
 from cloudq.testing.clock import FakeClock
 from cloudq.worker.series import Series
@@ -68,3 +69,14 @@ def test_one_queue_is_taken_at_a_time() -> None:
     assert series
     assert of_b == series.take_of_one_queue()
     assert [] == series.take_of_one_queue()
+
+
+def test_it_says_what_its_run_owes_and_since_when_that_is_under_way() -> None:
+    """Until its thread, or the lookout, says otherwise."""
+    clock = FakeClock()
+    series = Series(clock)
+    assert series.owed is None
+    clock.advance(timedelta(seconds=1))
+    owed = OwedNotes()
+    series.begin(owed)
+    assert (owed, timedelta(seconds=1)) == (series.owed, series.began)

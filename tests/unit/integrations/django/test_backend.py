@@ -265,7 +265,7 @@ def test_a_result_of_a_task_that_is_gone_or_never_was(make: Make) -> None:
     backend = make(results=True)
     with pytest.raises(TaskResultDoesNotExist):
         backend.get_result("1")
-    backend._place.results.add("2", Kept(task="gone.tasks.add", queue="default", backend="default"))
+    backend._place.results.add([("2", Kept(task="gone.tasks.add", queue="default", backend="default"), timedelta(0))])
     with pytest.raises(TaskResultDoesNotExist):
         asyncio.run(backend.aget_result("2"))
 

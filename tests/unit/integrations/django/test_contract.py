@@ -34,3 +34,20 @@ def test_it_is_the_one_that_is_there(django_site: None) -> None:
 def test_without_either_it_says_what_to_install() -> None:
     """By the extra's name."""
     assert "pip install 'cloudq[django]'" in ran("django").stderr
+
+
+def test_a_signal_is_told_once_the_project_has_a_receiver_of_its_own(django_site: None) -> None:
+    """Django's own, which logs, doesn't count: it is always there."""
+    from cloudq.integrations.django.contract import has_own_receivers, task_finished, task_started
+
+    def receive(**_: object) -> None:
+        """The project's."""
+
+    assert not has_own_receivers(task_finished)
+    task_finished.connect(receive)
+    try:
+        assert has_own_receivers(task_finished)
+        assert not has_own_receivers(task_started)
+    finally:
+        task_finished.disconnect(receive)
+    assert not has_own_receivers(task_finished)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from cloudq.core.notes import LARGEST_NOTE
+from cloudq.core.notes import LARGEST_NOTE, NoteWrite
+from cloudq.core.owed_notes import OWED, OwedNote, OwedNotes
 from cloudq.errors import BackendError, StoreUnavailable
-from cloudq.integrations.django.results import FAILED, READY, RUNNING, SUCCESSFUL, Kept, KeptError, KeptResults, workers
+from cloudq.integrations.django.results import FAILED, READY, SUCCESSFUL, Kept, KeptError, KeptResults, workers
 from cloudq.testing import in_memory
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
+NO_TIME = timedelta(0)
 FRESH = Kept(task="a.b", queue="default", backend="default", args=[1])
 
 
@@ -32,61 +35,71 @@ def kept(notes: Any) -> KeptResults:
     return KeptResults(lambda: notes, timedelta(days=1))
 
 
-def test_from_its_send_to_its_end(kept: KeptResults) -> None:
-    """Each step is seen."""
+def test_what_is_added_is_seen_until_it_has_ended(kept: KeptResults) -> None:
+    """Each step by the version of the one before."""
     assert kept.look("1") is None
-    kept.add("1", FRESH)
-    assert FRESH == kept.look("1")
-    begun, version = kept.begin("1", FRESH, "w", 1, NOW)
-    assert begun == kept.look("1")
-    assert (RUNNING, NOW, ["w"]) == (begun.status, begun.started_at, begun.workers)
+    kept.add([("1", FRESH, NO_TIME)])
+    known, version = kept.known("1", FRESH)
+    assert FRESH == known == kept.look("1")
     assert kept.end("1", Kept(task="a.b", queue="q", backend="b", status=SUCCESSFUL, value=[1]), after=version)
     ended = kept.look("1")
     assert ended is not None
     assert (SUCCESSFUL, [1]) == (ended.status, ended.value)
 
 
-def test_a_loss_of_power_may_only_take_what_has_no_end_yet(
-    kept: KeptResults, notes: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("count", [1, 2, 250])
+def test_many_sends_are_noted_by_few_writes_that_a_loss_of_power_may_take(
+    kept: KeptResults, notes: Any, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    """The message is still there, and notes itself anew; so only how an attempt ended has to be flushed to a disk."""
-    durable: list[bool] = []
-    write = notes.write
+    """The messages are there all the same; so only how an attempt ended has to be flushed to a disk."""
+    writes: list[NoteWrite] = []
+    calls: list[int] = []
+    write, write_together = notes.write, notes.write_together
 
-    def watched(*arguments: Any, **options: Any) -> Any:
-        durable.append(options["durable"])
-        return write(*arguments, **options)
+    def one(name: str, text: bytes, **options: Any) -> Any:
+        writes.append(NoteWrite(name=name, text=text, **options))
+        calls.append(1)
+        return write(name, text, **options)
 
-    monkeypatch.setattr(notes, "write", watched)
-    kept.add("1", FRESH)
-    begun, version = kept.begin("1", FRESH, "w", 1, NOW)
-    kept.end("1", begun, after=version)
-    assert [False, False, True] == durable
+    def several(some: Sequence[NoteWrite]) -> Any:
+        writes.extend(some)
+        calls.append(len(some))
+        return write_together(some)
+
+    monkeypatch.setattr(notes, "write", one)
+    monkeypatch.setattr(notes, "write_together", several)
+    kept.add([(str(number), FRESH, timedelta(hours=number)) for number in range(count)])
+    assert {1: [1], 2: [2], 250: [100, 100, 50]}[count] == calls
+    assert {(0, False)} == {(one.after, one.durable) for one in writes}
+    assert [timedelta(days=1, hours=number) for number in range(count)] == [one.keep for one in writes]
+    assert FRESH == kept.look(str(count - 1))
 
 
 def test_a_worker_that_is_faster_than_the_sender_is_not_overwritten(kept: KeptResults) -> None:
-    """What it noted is later."""
-    kept.begin("1", FRESH, "w", 1, NOW)
-    kept.add("1", FRESH)
+    """What it noted is later, and keeps no other send from being noted."""
+    kept.end("1", replace(FRESH, status=SUCCESSFUL), after=0)
+    kept.add([("1", FRESH, NO_TIME), ("2", FRESH, NO_TIME)])
+    first, second = kept.look("1"), kept.look("2")
+    assert first is not None
+    assert second is not None
+    assert (SUCCESSFUL, READY) == (first.status, second.status)
+
+
+def test_what_was_overtaken_notes_nothing(kept: KeptResults) -> None:
+    """Somebody has noted something since its version was read."""
+    kept.add([("1", FRESH, NO_TIME)])
+    _, version = kept.known("1", FRESH)
+    assert kept.end("1", replace(FRESH, status=SUCCESSFUL), after=version)
+    assert 0 == kept.end("1", replace(FRESH, status=FAILED), after=version)
     seen = kept.look("1")
     assert seen is not None
-    assert RUNNING == seen.status
-
-
-def test_an_attempt_that_was_overtaken_notes_nothing(kept: KeptResults) -> None:
-    """Its lease was lost, and another worker has begun."""
-    _, first = kept.begin("1", FRESH, "w", 1, NOW)
-    second, _ = kept.begin("1", FRESH, "v", 2, NOW)
-    assert ["w", "v"] == second.workers
-    assert 0 == kept.end("1", Kept(task="a.b", queue="q", backend="b", status=FAILED), after=first)
-    assert second == kept.look("1")
+    assert SUCCESSFUL == seen.status
 
 
 def test_what_is_too_large_is_known_without_its_values(kept: KeptResults) -> None:
     """A note is bounded; its status is what matters most."""
-    version = kept.begin("1", FRESH, "w", 1, NOW).version
     large = Kept(task="a.b", queue="q", backend="b", status=SUCCESSFUL, value="x" * LARGEST_NOTE, errors=[])
-    assert kept.end("1", large, after=version)
+    assert kept.end("1", large, after=0)
     seen = kept.look("1")
     assert seen is not None
     assert (SUCCESSFUL, None) == (seen.status, seen.value)
@@ -94,16 +107,16 @@ def test_what_is_too_large_is_known_without_its_values(kept: KeptResults) -> Non
 
 def test_errors_are_bounded(kept: KeptResults) -> None:
     """The latest are kept: a policy may allow any number of attempts."""
-    version = kept.begin("1", FRESH, "w", 1, NOW).version
     errors = [KeptError(f"a.E{number}", "") for number in range(30)]
-    kept.end("1", Kept(task="a.b", queue="q", backend="b", status=READY, errors=errors), after=version)
+    kept.end("1", Kept(task="a.b", queue="q", backend="b", status=READY, errors=errors), after=0)
     seen = kept.look("1")
     assert seen is not None
     assert (20, "a.E29") == (len(seen.errors), seen.errors[-1].kind)
 
 
-def test_a_store_that_fails_ends_no_send_and_no_run(caplog: pytest.LogCaptureFixture) -> None:
-    """Both are told by the queue; who looks a result up learns it."""
+@pytest.mark.parametrize("together", [False, True])
+def test_a_store_that_fails_ends_no_send(caplog: pytest.LogCaptureFixture, together: bool) -> None:
+    """The message is stored; who looks a result up learns it. Each that isn't noted is named, and none known."""
 
     class Down:
         def read(self, name: str) -> None:
@@ -112,13 +125,36 @@ def test_a_store_that_fails_ends_no_send_and_no_run(caplog: pytest.LogCaptureFix
         def write(self, *_: object, **__: object) -> None:
             raise StoreUnavailable("down")
 
-    kept = KeptResults(Down, timedelta(days=1))  # type: ignore[arg-type]  # sweeping has no part in it
-    kept.add("1", FRESH)
-    begun, version = kept.begin("1", FRESH, "w", 2, NOW)
-    assert (["unknown", "w"], 0) == (begun.workers, version)
-    assert "couldn't be noted: down" in caplog.text
+    class DownTogether(Down):
+        def write_together(self, _: object) -> None:
+            raise StoreUnavailable("down")
+
+    down = DownTogether() if together else Down()
+    kept = KeptResults(lambda: down, timedelta(days=1))  # type: ignore[arg-type,return-value]  # sweeping has no part in it
+    kept.add([("1", FRESH, NO_TIME), ("2", FRESH, NO_TIME)])
+    assert [f"what became of {id_} couldn't be noted: down" for id_ in "12"] == [
+        record.getMessage() for record in caplog.records
+    ]
+    assert (FRESH, 0) == kept.known("1", FRESH)
+    assert 0 == kept.end("1", FRESH, after=0)
     with pytest.raises(StoreUnavailable):
         kept.look("1")
+
+
+def test_what_the_run_owes_is_noted_before_somebody_looks(kept: KeptResults, notes: Any) -> None:
+    """In its own context: its receivers, its middleware, and who dead-letters it."""
+    owed = OwedNotes()
+    write = kept.write_of("1", replace(FRESH, status=SUCCESSFUL), after=0)
+    token = OWED.set(owed)
+    try:
+        for look in (lambda: kept.look("1"), lambda: kept.known("1", FRESH).kept):
+            owed.end(OwedNote(notes, write, lambda _: None))
+            seen = look()
+            assert seen is not None
+            assert SUCCESSFUL == seen.status
+            assert not owed
+    finally:
+        OWED.reset(token)
 
 
 def test_what_another_version_wrote(notes: Any, kept: KeptResults) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextvars
 from typing import Any
 
 import pytest
 
 import cloudq
 from cloudq.core.details import worker_name
+from cloudq.core.owed_notes import OWED, OwedNotes
 from cloudq.testing import run_all
 from tests.unit.integrations.django.conftest import Make
 
@@ -186,3 +188,35 @@ def test_what_shows_a_task_shows_its_function(make: Make) -> None:
     assert (tasks.__name__, "add", tasks.add.func.__doc__) == (task.__module__, task.__qualname__, task.__doc__)
     place = backend.app.runtime.handlers[task.name].place
     assert f"{tasks.__file__}:{tasks.add.func.__code__.co_firstlineno}" == place
+
+
+@pytest.mark.parametrize("what", [None, "task_started", "task_finished"])
+def test_a_project_that_listens_finds_what_it_is_told_of(make: Make, what: str | None) -> None:
+    """In the store, for whoever it tells; where nobody listens, how it ended may wait for its acknowledgement."""
+    from cloudq.integrations.django import contract
+    from tests.projects.django_site.reports import tasks
+
+    backend = make(results=True)
+    id_ = tasks.add.enqueue(1).id
+    found: list[str] = []
+
+    def elsewhere() -> str:
+        return contextvars.Context().run(lambda: str(backend.get_result(id_).status))
+
+    def receive(**_: object) -> None:
+        found.append(elsewhere())
+
+    signal = contract.task_enqueued if what is None else getattr(contract, what)
+    signal.connect(receive)
+    owed = OwedNotes()
+    owed.patient = True
+    token = OWED.set(owed)
+    try:
+        run_all(backend.app)
+    finally:
+        OWED.reset(token)
+        signal.disconnect(receive)
+    assert {None: [], "task_started": ["RUNNING"], "task_finished": ["SUCCESSFUL"]}[what] == found
+    assert {None: "READY", "task_started": "RUNNING", "task_finished": "SUCCESSFUL"}[what] == elsewhere()
+    owed.pay()
+    assert "SUCCESSFUL" == elsewhere()

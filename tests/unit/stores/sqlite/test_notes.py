@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from cloudq.core.notes import Note, Written
+from cloudq.core.notes import Note, NoteWrite, Written
+from cloudq.errors import StoreRefused
 from cloudq.sqlite_file.opening import FULL
 from cloudq.stores.sqlite import SqliteStore
 from cloudq.testing.clock import FakeClock
@@ -43,3 +44,28 @@ def test_only_what_must_survive_a_loss_of_power_is_flushed(store: SqliteStore, *
     assert isinstance(store.notes.write("run", b"x", after=0, keep=DAY, durable=durable), Written)
     [(level,)] = store._file._handle.database()._writer.execute("PRAGMA synchronous")
     assert durable is (level == FULL)
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_several_are_one_transaction_flushed_if_one_has_to_be(store: SqliteStore, *, durable: bool) -> None:
+    """Ten notes cost one flush."""
+    before = store._file._handle.database().data_version()
+    writes = [NoteWrite(name=str(number), text=b"x", after=0, keep=DAY, durable=False) for number in range(9)]
+    assert all(
+        isinstance(said, Written)
+        for said in store.notes.write_together(
+            [*writes, NoteWrite(name="last", text=b"x", after=0, keep=DAY, durable=durable)]
+        )
+    )
+    database = store._file._handle.database()
+    assert 1 == database.data_version() - before
+    [(level,)] = database._writer.execute("PRAGMA synchronous")
+    assert durable is (level == FULL)
+
+
+def test_what_fails_writes_none_of_several(store: SqliteStore) -> None:
+    """So that it may be tried again as it is."""
+    writes = [NoteWrite(name="a", text=b"x", after=0, keep=DAY), NoteWrite(name="b", text=None, after=0, keep=DAY)]  # type: ignore[arg-type]  # which no column takes
+    with pytest.raises(StoreRefused):
+        store.notes.write_together(writes)
+    assert store.notes.read("a") is None

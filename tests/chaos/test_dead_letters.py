@@ -170,7 +170,7 @@ class Letters:
         """Goes on until nothing is left: what others hold, or a killed one held, is there once its lease is over."""
         began = time.monotonic()
         while self.left():
-            assert time.monotonic() - began < 90, f"{self.left()} are still dead"
+            assert time.monotonic() - began < 240, f"{self.left()} are still dead"
             self.end(self.redrive(*edit))
 
     def copies(self) -> Counter[str]:

@@ -10,15 +10,8 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import Protocol, runtime_checkable
 
-from cloudq.core.shield import Interrupter, interrupter
+from cloudq.core.shield import Ended, Interrupter, interrupter
 from cloudq.errors import TimeLimitExceeded
-
-
-class Ended(BaseException):
-    """The run is at its end. Raised within it; it leaves the guarded block as a `TimeLimitExceeded`."""
-
-    def __init__(self) -> None:
-        super().__init__("the task ran longer than its time limit")
 
 
 @runtime_checkable

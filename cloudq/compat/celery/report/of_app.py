@@ -147,7 +147,7 @@ def _task(app: Any, task: Any) -> Iterator[Finding]:
 
 
 def _ends_before(hard: Any, soft: Any) -> bool:
-    return isinstance(hard, (int, float)) and isinstance(soft, (int, float)) and hard < soft
+    return isinstance(hard, (int, float)) and isinstance(soft, (int, float)) and 0 < hard < soft
 
 
 def _place(function: Any) -> str:

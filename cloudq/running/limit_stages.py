@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import Protocol, runtime_checkable
 
-from cloudq.core.shield import Ended, Interrupter, interrupter
+from cloudq.core.shield import Interrupter, interrupter
 from cloudq.errors import TimeLimitExceeded
 
 

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from cloudq.core.printable import TEXT_CHARS, shortened
 from cloudq.core.redaction import redacted
 from cloudq.core.run_fields import RUN_FIELDS
+from cloudq.core.shield import Ended
 from cloudq.errors import TimeLimitExceeded
 
 ExcInfo: TypeAlias = BaseException | bool | None
@@ -86,7 +87,7 @@ class SafeLogger:
             # Three up is who called `error`, and so the line that a formatter names.
             self._logger.log(level, text, *map(_fit, args), exc_info=exc_info, extra=extra, stacklevel=3)
         except BaseException as broken:
-            if isinstance(broken, TimeLimitExceeded) or is_ctrl_c(broken):
+            if isinstance(broken, (TimeLimitExceeded, Ended)) or is_ctrl_c(broken):
                 raise
             _report(self._logger.name, text, broken)
         finally:

@@ -16,6 +16,13 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+class Ended(BaseException):
+    """The run is at its end. Raised within it; it leaves the guarded block as a `TimeLimitExceeded`."""
+
+    def __init__(self) -> None:
+        super().__init__("the task ran longer than its time limit")
+
+
 class Interrupter(Protocol):
     """What may interrupt the code of a thread. Called in that thread."""
 

@@ -9,8 +9,8 @@ from datetime import timedelta
 from types import FrameType, TracebackType
 from typing import Final
 
-from cloudq.core.shield import Interrupter, set_interrupter
-from cloudq.running.limit_stages import Ended, exceeded, soft_exceeded
+from cloudq.core.shield import Ended, Interrupter, set_interrupter
+from cloudq.running.limit_stages import exceeded, soft_exceeded
 from cloudq.running.loop_jumps import at_uncovered_jump, interruptions_skip_handlers
 
 # An alarm that arrives where it would do harm is set again for this long, at most this many times.

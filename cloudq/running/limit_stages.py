@@ -14,13 +14,6 @@ from cloudq.core.shield import Interrupter, interrupter
 from cloudq.errors import TimeLimitExceeded
 
 
-class Ended(BaseException):
-    """The run is at its end. Raised within it; it leaves the guarded block as a `TimeLimitExceeded`."""
-
-    def __init__(self) -> None:
-        super().__init__("the task ran longer than its time limit")
-
-
 @runtime_checkable
 class Staged(Interrupter, Protocol):
     """A guarded block whose time limit can have an earlier stage, and an end that insists."""

@@ -15,10 +15,10 @@ from typing import Final, Protocol
 
 from cloudq.core.clock import Clock
 from cloudq.core.safe_log import SafeLogger
-from cloudq.core.shield import Interrupter, interrupter, set_interrupter
+from cloudq.core.shield import Ended, Interrupter, interrupter, set_interrupter
 from cloudq.core.threads import Threads
 from cloudq.errors import TimeLimitExceeded
-from cloudq.running.limit_stages import Ended, exceeded, soft_exceeded
+from cloudq.running.limit_stages import exceeded, soft_exceeded
 from cloudq.running.loop_jumps import interruptions_skip_handlers
 
 logger = SafeLogger("cloudq.worker")

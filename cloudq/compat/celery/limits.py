@@ -15,6 +15,7 @@ from cloudq.running.limit_stages import insist, sooner
 
 SOFT: Final = "celery-soft-time-limit"
 HARD: Final = "celery-time-limit"
+_NAMES: Final = ("soft_time_limit", "time_limit")
 
 
 class Limits(NamedTuple):
@@ -48,19 +49,17 @@ class _Limited(Protocol):
 
 
 def declared(task: _Limited, conf: Mapping[str, Any]) -> Limits:
-    """Those of a task: each its own, or else the setting.
+    """Those of a task: each its own, or else the setting. 0 is none, as with Celery, and so the setting's.
 
     A soft one of the settings is left out if the task's hard one comes before it.
 
     Raises:
-        TaskDefinitionError: The hard one is shorter than the soft one of the task.
+        TaskDefinitionError: The hard one is shorter than the soft one of the task, or one is negative.
         ConfigurationError: So are the settings.
     """
-    settings = Limits(
-        _span("task_soft_time_limit", conf["task_soft_time_limit"]), _span("task_time_limit", conf["task_time_limit"])
-    )
+    settings = Limits(*(_span(name, conf[name]) or None for name in ("task_soft_time_limit", "task_time_limit")))
     check_order("settings: task_", settings, ConfigurationError)
-    own = Limits(_span("soft_time_limit", task.soft_time_limit), _span("time_limit", task.time_limit))
+    own = Limits(*(_span(name, getattr(task, name)) or None for name in _NAMES))
     hard = settings.hard if own.hard is None else own.hard
     soft = settings.soft if own.soft is None else own.soft
     if own.soft is None and soft is not None and hard is not None and hard < soft:
@@ -71,12 +70,15 @@ def declared(task: _Limited, conf: Mapping[str, Any]) -> Limits:
 
 
 def check_order(where: str, limits: Limits, error: type[CloudqError]) -> None:
-    """Refuses an end before the warning.
+    """Refuses an end before the warning, and what would be over before it begins.
 
     Raises:
         CloudqError: The `error`.
     """
     soft, hard = limits
+    for name, limit in zip(_NAMES, limits, strict=True):
+        if limit is not None and limit < timedelta(0):
+            raise error(f"{where}{name} is {limit.total_seconds():g} s, and not above 0", hint=f"{name}=60, or None")
     if soft is not None and hard is not None and hard < soft:
         raise error(
             f"{where}time_limit is {hard.total_seconds():g} s, and shorter than soft_time_limit, "
@@ -100,13 +102,12 @@ def headers_of(where: str, given: Mapping[str, Any], task: Limits | None) -> dic
     Raises:
         OptionError: They can't be honoured.
     """
-    names = [name for name in ("soft_time_limit", "time_limit") if name in given]
-    if not names:
+    if not any(name in given for name in _NAMES):
         return {}
-    limits = Limits(*(_span(name, given.get(name)) for name in ("soft_time_limit", "time_limit")))
+    limits = Limits(*(_span(name, given.get(name)) for name in _NAMES))
     check_order(f"{where}: ", limits, OptionError)
     most = None if task is None else task.last
-    for name, limit in zip(("soft_time_limit", "time_limit"), limits, strict=True):
+    for name, limit in zip(_NAMES, limits, strict=True):
         if limit is None:
             continue
         if limit <= timedelta(0):

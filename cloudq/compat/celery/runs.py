@@ -17,8 +17,9 @@ from cloudq.compat.celery.result import EagerResult
 from cloudq.compat.celery.retrying import asked, backoff
 from cloudq.core import policy
 from cloudq.core.safe_log import SafeLogger
+from cloudq.core.shield import Ended
 from cloudq.errors import TimeLimitExceeded
-from cloudq.running.limit_stages import Ended, warned_after
+from cloudq.running.limit_stages import warned_after
 from cloudq.tasks.context import Context
 
 logger = SafeLogger("cloudq.compat.celery")

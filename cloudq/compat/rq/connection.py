@@ -174,11 +174,12 @@ class Connection(App):
             self._decorated.append(definition)
 
     def keeps_results(self, task: str | None) -> bool:
-        """Whether something is noted of the jobs of a task; `None`: of one that isn't known."""
+        """Whether something is noted of the jobs of a task; `None`: of any one."""
         found = None if task is None else self.tasks.get(task)
-        if found is None:
-            return self.result_ttl is not None
-        return definition_of(found).run_options.keep_result is not None
+        asked = self.tasks.values() if found is None else [found]
+        return (found is None and self.result_ttl is not None) or any(
+            definition_of(one).run_options.keep_result is not None for one in asked
+        )
 
     def time_limit_of(self, task: str) -> timedelta | None:
         """How long a run of that task may take by what the connection was given, or `None` for no end."""

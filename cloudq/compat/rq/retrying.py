@@ -121,11 +121,11 @@ def retried(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _ask_again(error: Exception) -> None:
-    """Raises what has the job run again; returns where it doesn't, or where the job said so itself."""
+    """Raises what has the job run again; returns where it doesn't, or where the job said itself what becomes of it."""
     context = maybe_current()
     asked = None if context is None else read(context.headers.get(HEADER))
     delay = None if context is None or asked is None else asked.after(context.attempt)
-    if delay is not None and not isinstance(error, Again):
+    if delay is not None and not isinstance(error, (Again, DeadLetter)):
         raise Again(f"{type(error).__name__}: {error}", delay=delay) from error
 
 

@@ -22,7 +22,7 @@ from django.db import transaction
 
 from cloudq.core.message import Message
 from cloudq.core.safe_log import SafeLogger
-from cloudq.core.shield import shielded
+from cloudq.core.shield import Ended, shielded
 from cloudq.tasks.holding import Ways
 
 logger = SafeLogger("cloudq.django")
@@ -132,7 +132,7 @@ def _run_all(connection: Any) -> None:
     try:
         ours = _held(connection)
         getattr(type(connection), _HOOKS)(connection)
-    except Exception:
+    except (Exception, Ended):
         _send_all(_held(connection) if ours is None else ours)  # a time limit strikes anywhere
         raise
     except BaseException as error:  # a signal's, by which the process ends

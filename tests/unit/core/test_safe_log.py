@@ -12,6 +12,7 @@ import pytest
 import cloudq
 from cloudq.core.redaction import redacting
 from cloudq.core.safe_log import SafeLogger
+from cloudq.core.shield import Ended
 from cloudq.errors import TimeLimitExceeded
 
 NAME = "cloudq.test-safe-log"
@@ -105,10 +106,11 @@ def test_ctrl_c_is_passed_on(logger: SafeLogger) -> None:
     assert [True] == ended
 
 
-def test_a_time_limit_is_passed_on(logger: SafeLogger) -> None:
+@pytest.mark.parametrize("error", [TimeLimitExceeded("too long"), Ended()], ids=["caught", "insists"])
+def test_a_time_limit_is_passed_on(logger: SafeLogger, error: BaseException) -> None:
     """It may strike while a task's thread logs: then the task is to stop."""
-    filter_by(TimeLimitExceeded("too long"))
-    with pytest.raises(TimeLimitExceeded):
+    filter_by(error)
+    with pytest.raises(type(error)):
         logger.error("failed")
 
 
@@ -130,7 +132,7 @@ def test_all_of_cloudq_logs_like_this() -> None:
     root = Path(cloudq.__file__).parent
     may = {
         *("core/safe_log.py", "running/logs.py", "running/host_logs.py", "worker/children.py"),
-        *("tasks/context.py", "compat/celery/__init__.py"),
+        *("tasks/context.py", "compat/celery/utils/log.py", "compat/rq/worker.py"),
     }
     own = {
         path.relative_to(root).as_posix()

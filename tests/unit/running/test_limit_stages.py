@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from cloudq.core.clock import SYSTEM_CLOCK
-from cloudq.core.shield import interrupter, shielded
+from cloudq.core.shield import Ended, interrupter, shielded
 from cloudq.errors import TimeLimitExceeded
 from cloudq.running import time_limits
 from cloudq.running.alarm_time_limit import AlarmTimeLimit
-from cloudq.running.limit_stages import Ended, insist, sooner, warned_after
+from cloudq.running.limit_stages import insist, sooner, warned_after
 from cloudq.running.time_limits import ThreadTimeLimits
 from tests.unit.worker.fakes import until
 

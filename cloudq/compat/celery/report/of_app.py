@@ -26,7 +26,7 @@ _KEPT_AS: Final = {"backend": "_backend"}  # `backend` itself is the app's where
 _NO_ANY: Final = refused("a payload names its arguments: declare it as a list")
 _NO_ASYNC: Final = refused("declare it with @cloudq.task")
 _OLD_NAME: Final = refused("a setting of Celery's old kind: `celery upgrade settings FILE` writes the new names")
-_NO_WARNING: Final = refused("time_limit is the longer one, or there is no soft_time_limit")
+NO_WARNING: Final = refused("time_limit is the longer one, or there is no soft_time_limit")
 
 
 def is_celery_app(value: object) -> bool:
@@ -59,8 +59,8 @@ def _settings(app: Any) -> Iterator[Finding]:
             yield from setting(name, value, _HERE)
     if not app.namespace:
         yield from (found("setting", name, _OLD_NAME, _HERE) for given in conf.maps[:-1] for name in _old_in(given))
-    if _ends_before(conf.get("task_time_limit"), conf.get("task_soft_time_limit")):
-        yield found("setting", "task_time_limit before task_soft_time_limit", _NO_WARNING, _HERE)
+    if ends_before(conf.get("task_time_limit"), conf.get("task_soft_time_limit")):
+        yield found("setting", "task_time_limit before task_soft_time_limit", NO_WARNING, _HERE)
 
 
 def _is_in(given: Any, name: str, namespace: str | None) -> bool:
@@ -138,16 +138,17 @@ def _task(app: Any, task: Any) -> Iterator[Finding]:
         ):
             continue
         yield judged("task option", TASK_OPTIONS, name, value, place)
-    if task.soft_time_limit != app.conf.task_soft_time_limit and _ends_before(task.time_limit, task.soft_time_limit):
-        yield found("task option", "time_limit before soft_time_limit", _NO_WARNING, place)
+    if task.soft_time_limit != app.conf.task_soft_time_limit and ends_before(task.time_limit, task.soft_time_limit):
+        yield found("task option", "time_limit before soft_time_limit", NO_WARNING, place)
     if inspect.iscoroutinefunction(function):
         yield found("task", "async def", _NO_ASYNC, place)
     if any(p.kind is p.VAR_POSITIONAL for p in inspect.signature(function).parameters.values()):
         yield found("task", "*args", _NO_ANY, place)
 
 
-def _ends_before(hard: Any, soft: Any) -> bool:
-    return isinstance(hard, (int, float)) and isinstance(soft, (int, float)) and hard < soft
+def ends_before(hard: Any, soft: Any) -> bool:
+    """Whether a hard time limit leaves no time for the soft one."""
+    return isinstance(hard, (int, float)) and isinstance(soft, (int, float)) and 0 < hard < soft
 
 
 def _place(function: Any) -> str:

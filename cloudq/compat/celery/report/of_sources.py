@@ -13,6 +13,7 @@ from cloudq.compat.celery.report.assigned import assigned
 from cloudq.compat.celery.report.findings import Finding, found, judged
 from cloudq.compat.celery.report.imports import imported
 from cloudq.compat.celery.report.literals import value_of
+from cloudq.compat.celery.report.of_app import NO_WARNING, ends_before
 from cloudq.compat.celery.report.sends import Sends, is_self, is_signature
 from cloudq.compat.celery.task_options import TASK_METHODS, TASK_OPTIONS
 from cloudq.compat.celery.verdicts import Verdict, maps, refused
@@ -165,6 +166,9 @@ class _Reader:
                 yield judged("task option", TASK_OPTIONS, word.arg, value, self._at(node))
         if self._declarations:
             yield found("task", "task", _A_TASK, self._at(node))
+            said = {word.arg: value_of(word.value) for word in getattr(decorator, "keywords", ())}
+            if ends_before(said.get("time_limit"), said.get("soft_time_limit")):
+                yield found("task option", "time_limit before soft_time_limit", NO_WARNING, self._at(node))
             if node.args.vararg is not None:
                 yield found("task", "*args", _NO_ANY, self._at(node))
             if isinstance(node, ast.AsyncFunctionDef):

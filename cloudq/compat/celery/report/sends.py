@@ -97,13 +97,19 @@ class Sends:
         for word in node.keywords:
             if word.arg is not None:
                 words[word.arg] = value_of(word.value)
-            elif isinstance(word.value, ast.Dict):
-                words.update(_pairs(word.value))
             else:
-                name = ast.unparse(word.value)
-                words.update(self._mappings.get(name, {}))
-                words[f"**{name}"] = UNKNOWN
+                words.update(self._unpacked(word.value))
         return words
+
+    def _unpacked(self, node: ast.expr) -> dict[str, Any]:
+        if not isinstance(node, ast.Dict):
+            name = ast.unparse(node)
+            return {**self._mappings.get(name, {}), f"**{name}": UNKNOWN}
+        words: dict[str, Any] = {}
+        for key, value in zip(node.keys, node.values, strict=True):
+            if key is None:  # of another mapping within it
+                words.update(self._unpacked(value))
+        return words | _pairs(node)
 
 
 def _judged(words: Mapping[str, Any], at: str, names: Any) -> Iterator[Finding]:

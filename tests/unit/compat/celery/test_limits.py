@@ -51,10 +51,13 @@ def of_a_task(own, settings) -> Limits:
         ((None, 70), (50, 90), (50, 70)),
         ((None, 5), (50, 90), (None, 5)),
         ((None, 5), (50, None), (None, 5)),
+        ((0, 60), (None, None), (None, 60)),
+        ((30, 0), (50, 90), (30, 90)),
+        ((None, None), (0, 0), (None, None)),
     ],
 )
 def test_each_limit_is_the_tasks_or_the_settings(own, settings, limits) -> None:
-    """As with Celery; the settings' warning that would come after the task's end is none."""
+    """As with Celery, 0 as none; the settings' warning that would come after the task's end is none."""
     assert limits == seconds(of_a_task(own, settings))
 
 
@@ -64,10 +67,12 @@ def test_each_limit_is_the_tasks_or_the_settings(own, settings, limits) -> None:
         ((60, 30), (None, None), TaskDefinitionError, "task 't': time_limit is 30 s, and shorter than soft_time_limit"),
         ((60, None), (None, 30), TaskDefinitionError, "task 't': time_limit is 30 s"),
         ((None, None), (60, 30), ConfigurationError, "settings: task_time_limit is 30 s"),
+        ((-1, 30), (None, None), TaskDefinitionError, "task 't': soft_time_limit is -1 s, and not above 0"),
+        ((None, None), (-1, 30), ConfigurationError, "settings: task_soft_time_limit is -1 s"),
     ],
 )
-def test_an_end_before_the_warning_is_refused(own, settings, error, what) -> None:
-    """The warning would never come."""
+def test_an_end_before_the_warning_or_the_beginning_is_refused(own, settings, error, what) -> None:
+    """The warning would never come, or at once."""
     with pytest.raises(error, match=what):
         of_a_task(own, settings)
 

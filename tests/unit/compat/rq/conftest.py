@@ -40,6 +40,10 @@ def asks():
     if len(ran) == 1:
         raise cloudq.Retry(delay=__import__("datetime").timedelta(seconds=3))
 
+def gives_up():
+    ran.append(cloudq.current().attempt)
+    raise cloudq.DeadLetter("no use")
+
 def returns_retry(until):
     ran.append(len(ran) + 1)
     return Retry(max=2, interval=[5, 7]) if len(ran) < until else "done"

@@ -44,6 +44,25 @@ low = Queue("low", connection=redis)
 
 
 @pytest.fixture
+def keeping(tmp_path, monkeypatch):
+    """A module of one job that keeps its result, where its connection keeps none."""
+    (tmp_path / "rq_kept.py").write_text(
+        "from cloudq.compat.rq import Connection\n"
+        "from cloudq.compat.rq.decorators import job\n"
+        "redis = Connection('rq_kept', result_ttl=None)\n"
+        "@job('high', connection=redis, result_ttl=9)\n"
+        "def add(x, y): return x + y\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    try:
+        module = import_module("rq_kept")
+        with in_memory(module.redis):
+            yield module
+    finally:
+        del sys.modules["rq_kept"]
+
+
+@pytest.fixture
 def decorated(tmp_path, monkeypatch):
     """The module, in whose connection's memory everything is."""
     (tmp_path / "rq_decorated.py").write_text(CODE)
@@ -55,6 +74,13 @@ def decorated(tmp_path, monkeypatch):
             yield module
     finally:
         del sys.modules["rq_decorated"], sys.modules["rq_desk"]
+
+
+def test_what_a_function_keeps_is_found_by_the_id_alone(keeping) -> None:
+    """Nothing says whose job an id is, so that one function which keeps results is enough for a look."""
+    done = keeping.add.delay(1, y=2)
+    run_all(keeping.redis)
+    assert 3 == done.return_value() == Job.fetch(done.id, connection=keeping.redis).return_value()
 
 
 def test_delay_stores_a_job_that_runs(decorated) -> None:

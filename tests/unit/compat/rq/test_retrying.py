@@ -111,6 +111,14 @@ def test_a_function_may_ask_for_itself(jobs):
     assert timedelta(seconds=3) == queue.connection.clock.now() - began
 
 
+def test_a_function_may_give_itself_up(jobs):
+    """`cloudq.DeadLetter` is the last word, whatever its enqueue said of what raises."""
+    queue, module = jobs
+    queue.enqueue(module.gives_up, retry=Retry(max=3))
+    [dead] = module.run_all(queue.connection).dead_letters
+    assert ([1], "no use") == (module.ran, dead.failure.reason)
+
+
 @pytest.mark.parametrize("name", ["returns_retry", "areturns_retry"])
 def test_a_job_that_returns_a_retry_runs_again_without_having_failed(jobs, name):
     """As often as it says, after its intervals; then it is dead, and its reason says why."""

@@ -12,7 +12,7 @@ import pytest
 
 import cloudq
 from cloudq.core.clock import SystemClock
-from cloudq.core.shield import interrupter
+from cloudq.core.shield import Ended, interrupter
 from cloudq.errors import TimeLimitExceeded
 from cloudq.integrations.django import atomic, held
 from cloudq.running.time_limits import ThreadTimeLimits
@@ -64,7 +64,11 @@ def raising(error: BaseException) -> Any:
     return callback
 
 
-@pytest.mark.parametrize("error", [ValueError("the project's own"), TimeLimitExceeded()], ids=["error", "time-limit"])
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("the project's own"), TimeLimitExceeded(), Ended()],
+    ids=["error", "time-limit", "limit-that-insists"],
+)
 def test_another_callback_that_raises_keeps_nothing_from_being_sent(app, transaction, lost, error):
     """Django drops the callbacks behind it, and raises its error: so it does still. Nothing is sent twice."""
     ran: list[int] = []

@@ -142,6 +142,13 @@ def test_a_task_is_read_where_no_app_tells(ask) -> None:
     } == ask(source, declarations=True)
 
 
+@pytest.mark.parametrize(("hard", "found"), [("10", True), ("30", False), ("0", False), ("HARD", False)])
+def test_an_end_before_the_warning_has_no_counterpart(ask, hard, found) -> None:
+    """It is refused at the declaration; 0 is none, and only the program tells what else a name is worth."""
+    asked = ask(f"@app.task(soft_time_limit=20, time_limit={hard})\ndef t(): ...", declarations=True)
+    assert found is (("task option", "time_limit before soft_time_limit", "REFUSED", "2") in asked)
+
+
 def test_a_send_by_name_may_name_its_task(ask) -> None:
     """That is no option."""
     assert {("call", "kwargs", "MAPS", "1")} == ask("app.send_task(name='x', kwargs={})")

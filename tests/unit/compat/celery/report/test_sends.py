@@ -25,6 +25,15 @@ def of(source: str) -> set[tuple[str, str, str]]:
         ("t.apply_async(**opts)", {("call", "**opts", "CHANGES")}),
         ("t.apply_async(**self.opts())", {("call", "**self.opts()", "CHANGES")}),
         ("t.apply_async(**{'link': x})", {("call", "link", "REFUSED")}),
+        (
+            "opts = {'link': x}\nt.apply_async(**{**opts, 'queue': 'q', **more()})",
+            {
+                ("call", "**opts", "CHANGES"),
+                ("call", "**more()", "CHANGES"),
+                ("call", "link", "REFUSED"),
+                ("call", "queue", "MAPS"),
+            },
+        ),
         ("app.send_task('a', **opts)", {("call", "**opts", "CHANGES")}),
         ("self.retry(**opts)", {("retry", "**opts", "CHANGES")}),
         (

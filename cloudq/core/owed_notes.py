@@ -106,7 +106,7 @@ class OwedNotes:
 
     @contextmanager
     def taken(self) -> Iterator[list[OwedNote]]:
-        """Takes out what is owed, to be written within the block. Whoever else pays waits for its end."""
+        """Takes out what is owed, to be written within the block. Another thread that pays waits for its end."""
         with self._paying:
             before, self._writing = self._writing, True
             try:

@@ -15,7 +15,8 @@ crash between a run's end and the write has the message come again, as one betwe
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Final, NamedTuple, TypeAlias
 
@@ -43,32 +44,37 @@ class OwedNote(NamedTuple):
 
 
 class OwedNotes:
-    """What is owed of one run. Any thread may pay it, and each note is written once.
+    """What is owed of one run. Any thread may pay it, and each note is written once. Who pays waits for who does.
 
     Attributes:
         patient: Whether the run is looked after: its beginning may wait, since somebody has it noted once it takes
             its time. Set before the run begins.
+        hurried: Whether that one has lost patience, be it before the run began.
         spent: For how many seconds the run itself was at its notes: its task is no longer for that.
     """
 
-    __slots__ = ("_lock", "_owed", "patient", "spent")
+    __slots__ = ("_lock", "_owed", "_paying", "_writing", "hurried", "patient", "spent")
 
     def __init__(self) -> None:
-        self.patient = False
+        self.patient = self.hurried = False
         self.spent = 0.0
         self._lock = threading.Lock()
+        # Held while it is written: nobody acknowledges it meanwhile. Reentrant: who writes may log, and a handler look.
+        self._paying = threading.RLock()
+        self._writing = False  # from before it is taken out; set by who holds that lock
         self._owed: list[OwedNote] = []  # guarded by the lock
 
     def __bool__(self) -> bool:
-        """Whether anything is owed."""
-        return bool(self._owed)
+        """Whether anything is owed, or being written."""
+        return bool(self._owed) or self._writing
 
     def begin(self, note: OwedNote) -> bool:
         """Has it noted that the run begins, unless it ends soon. `False`: that can't wait, and isn't owed."""
         with self._lock:
-            if self.patient:
+            waits = self.patient and not self.hurried
+            if waits:
                 self._owed.append(note)
-            return self.patient
+            return waits
 
     def end(self, note: OwedNote) -> None:
         """Has it noted how the run ended, before its message is acknowledged; that it began needn't be any more."""
@@ -76,8 +82,9 @@ class OwedNotes:
             self._owed = [note]
 
     def drop(self) -> None:
-        """Forgets what is owed: it is to be noted otherwise."""
-        self.take()
+        """Forgets what is owed: it is to be noted otherwise. Waits for what is being written."""
+        with self._paying:
+            self.take()
 
     def take(self) -> list[OwedNote]:
         """Takes out what is owed."""
@@ -88,13 +95,24 @@ class OwedNotes:
     def hurry(self) -> bool:
         """Has nothing wait any more that isn't owed yet. Returns whether anything is."""
         with self._lock:
-            self.patient = False
+            self.hurried = True
             return bool(self._owed)
 
     def pay(self) -> None:
-        """Writes what is owed. May block, for as long as a store's call; never raises for one that fails."""
-        if self._owed:
-            pay_all([self])
+        """Writes what is owed. May block, for as long as a store's call or two; never raises for one that fails."""
+        if self:
+            with self.taken() as owed:
+                _pay(owed)
+
+    @contextmanager
+    def taken(self) -> Iterator[list[OwedNote]]:
+        """Takes out what is owed, to be written within the block. Another thread that pays waits for its end."""
+        with self._paying:
+            before, self._writing = self._writing, True
+            try:
+                yield self.take()
+            finally:
+                self._writing = before
 
 
 OWED: Final[ContextVar[OwedNotes | None]] = ContextVar("cloudq_owed_notes", default=None)
@@ -103,15 +121,22 @@ OWED: Final[ContextVar[OwedNotes | None]] = ContextVar("cloudq_owed_notes", defa
 
 def pay_all(owed: Iterable[OwedNotes]) -> None:
     """Writes what is owed of several runs, by one call of each store. May block; never raises for one that fails."""
+    paying = [one for one in owed if one]
+    with ExitStack() as until_written:
+        # In the same order everywhere, so that no two threads wait for each other.
+        taken = {id(one): until_written.enter_context(one.taken()) for one in sorted(paying, key=id)}
+        _pay([note for one in paying for note in taken.pop(id(one), ())])
+
+
+def _pay(owed: Iterable[OwedNote]) -> None:
     by_store: dict[int, list[OwedNote]] = {}
-    for one in owed:
-        for note in one.take():
-            by_store.setdefault(id(note.notes), []).append(note)
+    for note in owed:
+        by_store.setdefault(id(note.notes), []).append(note)
     for notes in by_store.values():
-        _pay(notes)
+        _write(notes)
 
 
-def _pay(owed: Sequence[OwedNote]) -> None:
+def _write(owed: Sequence[OwedNote]) -> None:
     answers: Sequence[Written | Note | Exception | None]
     try:
         answers = owed[0].notes.write_together([one.write for one in owed])

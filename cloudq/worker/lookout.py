@@ -125,12 +125,11 @@ class Lookout:
         now = self._clock.elapsed()
         with self._lock:
             kept = [series for series in self._series if series]
-            under_way = [(series, owed) for series in self._series if (owed := series.owed) is not None]
+            owing = [(series, owed) for series in self._series if (owed := series.owed) is not None]
+        under_way = [(series, owed) for series, owed in owing if not owed.hurried]
         for series, owed in under_way:
-            if now - series.began > LONGEST_UNNOTED - LONG:
-                series.owed = None
-                if owed.hurry():
-                    self._notes.submit(owed.pay)
+            if now - series.began > LONGEST_UNNOTED - LONG and owed.hurry():
+                self._notes.submit(owed.pay)
         for series in kept:
             if now - series.since > LONGEST_KEPT - LONG:  # it looks again only after that
                 self._settle_all(series)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -57,7 +58,7 @@ class NotedAttempt:
         write = self._results.write_of(self._id, kept, after=self._version, durable=False)
         self._begun = write.text
         owed, notes = OWED.get(), self._results.together if may_wait else None
-        if owed is None or notes is None or not owed.begin(OwedNote(notes, write, self._take_begun)):
+        if owed is None or notes is None or not owed.begin(OwedNote(notes, write, partial(self._take, write))):
             self._write(write)
         if owed is not None and notes is not None:
             owed.spent += time.monotonic() - began
@@ -77,19 +78,13 @@ class NotedAttempt:
                 owed.drop()  # that it has begun
             self._write(write)
         else:
-            owed.end(OwedNote(notes, write, lambda said: self._take(write, said)))
+            owed.end(OwedNote(notes, write, partial(self._take, write)))
 
     def _write(self, write: NoteWrite) -> None:
         self._take(write, self._results.said(write))
 
-    def _take_begun(self, said: Written | Note | Exception | None) -> None:
-        if isinstance(said, Exception):
-            log_unnoted(self._id, said)
-        elif isinstance(said, Written):
-            self._version = said.version
-
     def _take(self, write: NoteWrite, said: Written | Note | Exception | None) -> None:
-        """Looks at the store's answer. What its own beginning or an earlier attempt has left there is written over."""
+        """Looks at the store's answer. What its own beginning, its send or an earlier attempt left is written over."""
         if isinstance(said, Note) and self._may_follow(said):
             said = self._results.said(replace(write, after=said.version))
         if isinstance(said, Exception):

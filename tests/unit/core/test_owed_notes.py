@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import pytest
@@ -96,6 +97,59 @@ def test_a_beginning_waits_only_where_somebody_looks_after_it(notes: Counted) ->
     run.pay()
     assert [["begun"]] == notes.calls
     assert not run.begin(of(notes, "late", []))
+
+
+def test_a_beginning_does_not_wait_for_whom_lost_patience_before_it(notes: Counted) -> None:
+    """A run's thread may be kept from going on between the moment it is looked after and the one it may wait."""
+    run = OwedNotes()
+    assert not run.hurry()
+    run.patient = True
+    assert not run.begin(of(notes, "begun", []))
+
+
+@pytest.mark.parametrize("pay", [OwedNotes.pay, OwedNotes.drop, lambda run: pay_all([run])], ids=["pay", "drop", "all"])
+def test_who_pays_waits_for_what_another_thread_is_writing(notes: Counted, pay: Callable[[OwedNotes], None]) -> None:
+    """Else a message would be acknowledged while the note of its end is on its way, and might never arrive."""
+    run = OwedNotes()
+    writing, go_on = threading.Event(), threading.Event()
+    steps: list[str] = []
+
+    def told(_: object) -> None:
+        writing.set()
+        go_on.wait(10)
+        steps.append("written")
+
+    def wait_and_pay() -> None:
+        pay(run)
+        steps.append("paid")
+
+    run.end(of(notes, "a", [])._replace(told=told))
+    threads = [threading.Thread(target=run.pay), threading.Thread(target=wait_and_pay)]
+    threads[0].start()
+    assert writing.wait(10)
+    assert run
+    threads[1].start()
+    threads[1].join(0.05)
+    go_on.set()
+    for thread in threads:
+        thread.join(10)
+    assert ["written", "paid"] == steps
+    assert not run
+
+
+def test_who_pays_while_it_pays_finds_nothing(notes: Counted) -> None:
+    """As a handler of what is logged meanwhile may, in the same thread."""
+    run = OwedNotes()
+    seen: list[bool] = []
+
+    def told(_: object) -> None:
+        run.pay()
+        seen.append(bool(run))
+
+    run.end(of(notes, "a", [])._replace(told=told))
+    run.pay()
+    assert [True] == seen
+    assert not run
 
 
 def test_an_end_stands_for_the_beginning_too(notes: Counted) -> None:

@@ -186,7 +186,7 @@ def test_a_run_that_takes_its_time_is_noted(bench: Bench) -> None:
     assert (True, True, 0) == (bench.lookout._looking, owed.patient, owed.paid)
     bench.pass_time(3 * LONG)
     until(lambda: owed.paid == 1)
-    assert bench.series.owed is None
+    assert owed.hurried
     bench.pass_time(LONG)
     until(lambda: not bench.lookout._looking)
 
@@ -201,6 +201,25 @@ def test_a_run_that_has_ended_is_not_noted_as_begun(bench: Bench) -> None:
     until(lambda: bench.clock.advance(TICK) or not bench.lookout._looking)
     bench.series.begin(silent)
     assert bench.lookout.look()
-    until(lambda: bench.clock.advance(TICK) or not silent.patient)
+    until(lambda: bench.clock.advance(TICK) or silent.hurried)
     assert not owe(silent)
     assert (0, 0) == (ended.paid, silent.paid)
+
+
+def test_a_run_that_begins_while_the_lookout_looks_at_the_one_before_is_looked_after(bench: Bench) -> None:
+    """Else it would never be noted as running, however long it takes."""
+    first, second = Owed(), Owed()
+
+    class EndsMeanwhile(timedelta):
+        def __rsub__(self, now: timedelta) -> timedelta:
+            bench.series.begin(second)
+            return now - timedelta(seconds=self.total_seconds())
+
+    bench.series.begin(first)
+    bench.series.began = EndsMeanwhile()
+    bench.clock.advance(LONGEST_UNNOTED)
+    assert bench.lookout.look()
+    until(lambda: first.hurried)
+    assert owe(second)
+    bench.pass_time(LONGEST_UNNOTED + 2 * LONG)
+    until(lambda: second.paid == 1)

@@ -135,6 +135,19 @@ def test_an_attempt_that_takes_its_time_is_noted_as_running(bench: Bench, owes: 
     assert SUCCESSFUL == bench.seen().status
 
 
+def test_a_send_that_is_noted_while_a_beginning_waits_does_not_keep_it_from_being_noted(
+    bench: Bench, owes: Owes
+) -> None:
+    """A worker may be faster than who sends; and the task may take an hour, of which people want to know."""
+    owed = patient()
+    owes(owed)
+    begun = bench.attempt().begin(FRESH, "w", NOW, may_wait=True)
+    bench.results.add([("1", FRESH, NO_TIME)])
+    assert owed.hurry()
+    owed.pay()
+    assert begun == bench.seen()
+
+
 def test_an_end_follows_a_beginning_whose_answer_is_still_on_its_way(bench: Bench, owes: Owes) -> None:
     """Another thread notes the beginning while the run ends: whichever is first, the end is what stays."""
     owed = patient()

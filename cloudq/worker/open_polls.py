@@ -71,10 +71,6 @@ class Poll:
         self.epoch = epoch
         self.started = started
 
-    def is_fresh(self, now: timedelta) -> bool:
-        """Whether it may still bring at once what it asked for."""
-        return now - self.began < FRESH
-
 
 class OpenPolls:
     """The polls of one queue, and what those before them found.
@@ -98,6 +94,8 @@ class OpenPolls:
         self._epoch = -1  # in which the latest one began
         self._found_nothing = False  # whether the latest one that worked found the queue empty
         self._resting_since: timedelta | None = None  # in a burst
+        # When the first of those began that found nothing, one after the other, up to now; `None`: the latest did not.
+        self._dry_since: timedelta | None = None
 
     def __len__(self) -> int:
         """How many are under way."""
@@ -124,6 +122,10 @@ class OpenPolls:
         each, polls = self.reach
         if brought is not None:
             self._found_nothing = not brought
+            if brought:
+                self._dry_since = None
+            elif self._dry_since is None:
+                self._dry_since = poll.began
             if brought == each:
                 self._starts = started - poll.started
                 self._earned = min(self._earned + 1, EARNED_BY * (polls - 1))
@@ -147,11 +149,16 @@ class OpenPolls:
 
     def fresh(self, now: timedelta) -> int:
         """How many those under way may still bring at once."""
-        return sum(poll.limit for poll in self._open if poll.is_fresh(now))
+        return sum(poll.limit for poll in self._open if now < self._stale_at(poll))
 
     def until_stale(self, now: timedelta) -> timedelta | None:
         """How long until one of them has found its queue empty; `None` if none can."""
-        return min((poll.began + FRESH - now for poll in self._open if poll.is_fresh(now)), default=None)
+        moments = (self._stale_at(poll) for poll in self._open)
+        return min((moment - now for moment in moments if now < moment), default=None)
+
+    def _stale_at(self, poll: Poll) -> timedelta:
+        # Polls that wait for less find an empty queue no fuller: else they would keep the slots from all others.
+        return (poll.began if self._dry_since is None else self._dry_since) + FRESH
 
     def rest(self, now: timedelta, epoch: int) -> timedelta | None:
         """In a burst, how long to leave an empty queue alone: until something moved, but not forever."""

@@ -93,6 +93,22 @@ def test_a_poll_is_fresh_for_a_quarter_of_a_second(clock: FakeClock, queue: Queu
     assert 1 == len(queue.polls)
 
 
+def test_polls_that_find_nothing_one_after_the_other_are_fresh_for_as_long_as_one(
+    clock: FakeClock, queue: Queue
+) -> None:
+    """Those that wait for less would else keep what they ask for from all other queues, each anew."""
+    short = FRESH - MOMENT
+    for _ in range(2):
+        poll = queue.begin(5)
+        clock.advance(short)
+        queue.end(poll, 0)
+    poll = queue.begin(5)
+    assert (0, None) == (queue.polls.fresh(clock.elapsed()), queue.polls.until_stale(clock.elapsed()))
+    queue.end(poll, 1)
+    queue.begin(5)
+    assert (5, FRESH) == (queue.polls.fresh(clock.elapsed()), queue.polls.until_stale(clock.elapsed()))
+
+
 def test_an_empty_queue_rests_in_a_burst(clock: FakeClock, queue: Queue) -> None:
     """For half a second from the first look after the poll, unless something moved."""
     queue.end(queue.begin(epoch=1), 0)

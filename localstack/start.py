@@ -128,6 +128,8 @@ class LocalStack:
             # In a container it keeps its files in /var/lib/localstack, whatever FILESYSTEM_ROOT says, and each start
             # writes this one anew: another that starts at that moment may read half of it, and ends.
             "CUSTOM_SSL_CERT_PATH": str(self._folder / "server.pem"),
+            # Before it says that it is ready: on a busy machine the first call would take longer than a call may.
+            "EAGER_SERVICE_LOADING": "1",
             "DISABLE_EVENTS": "1",
             "DNS_ADDRESS": "0",
             "SQS_DISABLE_CLOUDWATCH_METRICS": "1",

@@ -19,7 +19,6 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -155,16 +154,30 @@ class Letters:
     def redrive_under_kills(self, *edit: str) -> int:
         """Redrives all, or edits them so, in processes that are killed at random. How many are left then."""
         chance, count = random.Random(SEED), self.left()
-        for kill in range(1, KILLS + 1):
-            process, goal = self.redrive(*edit), count - kill * count // (KILLS + 1)
-            wait_until(partial(self._are_left, goal), within=60, what=f"{goal} or fewer are left")
+        kills = 0
+        while kills < KILLS:
+            process = self._redrive_down_to(count - (kills + 1) * count // (KILLS + 1), *edit)
             time.sleep(chance.uniform(0, 0.02))  # the moment of the crash is what varies here
             process.kill()
-            assert process.wait() == -signal.SIGKILL, f"kill {kill} came too late: {process.communicate()}"
+            if process.wait() == -signal.SIGKILL:
+                kills += 1
+            else:  # it had just ended: killed ones hold what is left
+                assert self.left(), f"kill {kills + 1} came too late: {process.communicate()}"
         return self.left()
 
-    def _are_left(self, most: int) -> bool:
-        return self.left() <= most
+    def _redrive_down_to(self, goal: int, *edit: str) -> subprocess.Popen[str]:
+        """A process that is at it when so few are left. Where killed ones hold the rest, it ends: another goes on."""
+        processes = [self.redrive(*edit)]
+
+        def is_there() -> bool:
+            if processes[-1].poll() is not None:
+                self.end(processes[-1])
+                processes.append(self.redrive(*edit))
+                return False
+            return self.left() <= goal
+
+        wait_until(is_there, within=60, what=f"{goal} or fewer are left")
+        return processes[-1]
 
     def redrive_the_rest(self, *edit: str) -> None:
         """Goes on until nothing is left: what others hold, or a killed one held, is there once its lease is over."""

@@ -1,12 +1,7 @@
-"""The page of Celery's options, written from the tables of `cloudq.compat.celery`.
-
-python -m tests.celery_options --write|--check
-"""
+"""The page of Celery's options, written from the tables of `cloudq.compat.celery`. See `tests.option_pages`."""
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -64,22 +59,3 @@ def _rows(table: Table) -> Iterator[str]:
 
 def _shown(value: object) -> str:
     return f"`{list(value) if isinstance(value, tuple) else value!r}`"
-
-
-def main() -> int:
-    """Writes the page, or says whether it is current."""
-    parser = argparse.ArgumentParser(prog="python -m tests.celery_options", description="The page of Celery's options.")
-    way = parser.add_mutually_exclusive_group(required=True)
-    way.add_argument("--write", action="store_true")
-    way.add_argument("--check", action="store_true")
-    if parser.parse_args().write:
-        PAGE.write_text(page(), encoding="utf-8")
-        return 0
-    current = PAGE.exists() and PAGE.read_text(encoding="utf-8") == page()
-    if not current:
-        sys.stdout.write(f"{PAGE} isn't current: python -m tests.celery_options --write\n")
-    return 0 if current else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -32,5 +32,5 @@ def test_an_option_that_celery_hasnt_names_the_nearest() -> None:
 
 
 def test_the_page_of_options_is_current() -> None:
-    """`python -m tests.celery_options --write` writes it from the tables."""
+    """`python -m tests.option_pages --write` writes it from the tables."""
     assert celery_options.page() == celery_options.PAGE.read_text(encoding="utf-8")

@@ -111,5 +111,5 @@ def test_rqs_other_names_say_what_there_is_instead() -> None:
 
 
 def test_the_page_of_words_is_current() -> None:
-    """`python -m tests.rq_options --write` writes it from the tables."""
+    """`python -m tests.option_pages --write` writes it from the tables."""
     assert rq_options.page() == rq_options.PAGE.read_text(encoding="utf-8")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import cloudq
 from cloudq.testing import in_memory
 
 ROOT = Path(__file__).parents[4]
@@ -78,6 +79,18 @@ def databases(django_site: None, tmp_path: Path) -> Iterator[Any]:
         connections[alias].close()
         del connections[alias]
         del connections.settings[alias]
+
+
+@pytest.fixture
+def app(databases: Any, tmp_path: Path) -> Iterator[cloudq.App]:
+    """On a file, as in production: its sends within `atomic()` of `one` are held."""
+    from cloudq.integrations.django import atomic
+
+    app = cloudq.App(f"sqlite:///{tmp_path}/q.db")
+    app.task("note")(lambda n: None)
+    atomic.hold_sends(app)
+    yield app
+    app.close()
 
 
 @pytest.fixture(autouse=True)

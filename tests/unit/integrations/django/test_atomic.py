@@ -18,16 +18,6 @@ OUTBOX = ["tests.projects.django_site.shop", "cloudq.integrations.django.outbox"
 
 
 @pytest.fixture
-def app(databases: Any, tmp_path: Any) -> Iterator[cloudq.App]:
-    """On a file, as in production: its sends within `atomic()` of `one` are held."""
-    app = cloudq.App(f"sqlite:///{tmp_path}/q.db")
-    app.task("note")(lambda n: None)
-    module.hold_sends(app)
-    yield app
-    app.close()
-
-
-@pytest.fixture
 def atomic(databases: Any) -> Any:
     """`atomic`, of `one` unless a test says otherwise."""
     from django.db import transaction

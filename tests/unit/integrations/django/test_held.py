@@ -14,22 +14,12 @@ import cloudq
 from cloudq.core.clock import SystemClock
 from cloudq.core.shield import Ended, interrupter
 from cloudq.errors import TimeLimitExceeded
-from cloudq.integrations.django import atomic, held
+from cloudq.integrations.django import held
 from cloudq.running.time_limits import ThreadTimeLimits
 
 
 class Undone(Exception):
     """Ends a block."""
-
-
-@pytest.fixture
-def app(databases: Any, tmp_path: Any) -> Iterator[cloudq.App]:
-    """On a file, as in production: its sends within `atomic()` of `one` are held."""
-    app = cloudq.App(f"sqlite:///{tmp_path}/q.db")
-    app.task("note")(lambda n: None)
-    atomic.hold_sends(app)
-    yield app
-    app.close()
 
 
 @pytest.fixture

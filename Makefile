@@ -20,8 +20,10 @@ VENV_STAMP := $(VENV)/.stamp-venv
 # Quiet twice: an error is shown, a warning about the machine's own pip settings is not.
 PIP := $(BIN)/python -m pip install --quiet --quiet --no-input --disable-pip-version-check
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file docs/mkdocs/mkdocs.yml
-# Four processes more than CI has cores, as the long tests wait: half of the cores' time is left with four. Each has its own
-# emulators, and LocalStack's tests stay together in one.
+# Many images set it. Then each of the thousands of programs that the tests start compiles cloudq anew, and pytest rewrites
+# the asserts of all modules in each of its processes: half of a run's time.
+unexport PYTHONDONTWRITEBYTECODE
+# Four processes more than CI has cores, as the long tests wait. Each has its own emulators and its own LocalStack.
 PYTEST := $(BIN)/python -m pytest --numprocesses 6 --dist loadgroup
 
 BENCH_INSTALL = $(BIN)/uv pip install --quiet --requirements pyproject.toml --extra bench

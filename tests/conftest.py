@@ -84,15 +84,10 @@ def django_site() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps what shares LocalStack in one worker process, where the tests are spread over several.
-
-    These have to agree on the tests' names, too, so none may hold an address, which each process has its own of.
-    """
+    """Refuses names of tests that the worker processes couldn't agree on: an address is another one in each."""
     for item in items:
         if " at 0x" in item.nodeid or "\n" in item.nodeid:
             raise pytest.UsageError(f"a test's id has an address or a line end: {item.nodeid!r}")
-        if "localstack" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("localstack"))
 
 
 @pytest.fixture(scope="session")

@@ -78,7 +78,6 @@ def test_both_files_name_the_same_things():
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("localstack")
 def test_it_listens_on_this_machine_only(localstack):
     """On 127.0.0.1 and on no other address of the machine."""
     port = int(localstack.rpartition(":")[2])

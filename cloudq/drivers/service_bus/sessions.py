@@ -18,7 +18,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from azure.servicebus import ServiceBusReceiver
 
@@ -45,6 +45,18 @@ WITHDRAWAL: Final = timedelta(milliseconds=500)
 LEAVING: Final = timedelta(seconds=1)
 
 
+class Failed(NamedTuple):
+    """Why a slot couldn't get a session.
+
+    Attributes:
+        error: What went wrong.
+        began: When its search began, by the system's clock.
+    """
+
+    error: BaseException
+    began: timedelta
+
+
 class Sessions:
     """The sessions of one queue that this process works on.
 
@@ -63,6 +75,7 @@ class Sessions:
         self._patience = patience
         self._accept_wait = SHORTEST_WAIT
         self._none_there = 0
+        self._began_at: dict[Slot, timedelta] = {}
         self._asked_at: dict[Slot, timedelta] = {}
         self._clock = clock
         self._changed = threading.Condition()
@@ -73,13 +86,16 @@ class Sessions:
         self._wanted_at = timedelta(0)
         self._stepped_back_until = timedelta(0)
         self._interrupted = 0
-        self._error: BaseException | None = None
+        self._failed: Failed | None = None
         self.closed = False
 
     def receive(self, limit: int, wait: timedelta) -> list[tuple[Slot, Taken]]:
         """Up to `limit` messages of as many sessions, as soon as there is one.
 
         Even without a wait it asks the service, and returns once a message came or the service said that there is none.
+
+        A refusal of what was asked before this call counts only if nothing newer comes: a queue that was paused then
+        may be open again.
 
         Raises:
             ServiceBusError: The service can't be reached, or refuses.
@@ -90,19 +106,24 @@ class Sessions:
             interrupted, none_there = self._interrupted, self._none_there
             self._accept_wait = min(max(wait, SHORTEST_WAIT), LONGEST_WAIT)
             self._wanted += limit
-            self._error = None
+            before, stale = self._failed, None
             try:
                 while True:
                     if self._shelf:
                         return [self._shelf.popleft() for _ in range(min(limit, len(self._shelf)))]
-                    if self._error is not None:
-                        raise self._error
+                    failed = self._failed
+                    if failed is not None and failed is not before:
+                        if failed.began >= began:
+                            raise failed.error
+                        stale = failed.error
                     known = until if self._none_there != none_there else max(until, self._known_by(began))
                     left = known - SYSTEM_CLOCK.elapsed()
                     if left <= timedelta(0) or self.closed or interrupted != self._interrupted:
+                        if stale is not None and none_there == self._none_there and interrupted == self._interrupted:
+                            raise stale
                         return []
                     self._start_slots()
-                    if self._error is None:
+                    if self._failed is failed:
                         back = self._stepped_back_until - SYSTEM_CLOCK.elapsed()
                         self._changed.wait((min(left, back) if back > timedelta(0) else left).total_seconds())
             finally:
@@ -146,8 +167,10 @@ class Sessions:
                 return False
         return True
 
-    def receiver(self) -> tuple[ServiceBusReceiver, timedelta]:
+    def receiver(self, slot: Slot) -> tuple[ServiceBusReceiver, timedelta]:
         """A receiver of the next available session, not open yet, and for how long the service waits for one."""
+        with self._changed:
+            self._began_at[slot] = SYSTEM_CLOCK.elapsed()
         wait = self._accept_wait
         return self._make(wait), wait
 
@@ -168,6 +191,7 @@ class Sessions:
         with self._changed:
             self._seeking -= 1
             self._asked_at.pop(slot, None)
+            self._began_at.pop(slot, None)
             self._changed.notify_all()
             if self.is_wanted():
                 self._start_slots()
@@ -180,10 +204,10 @@ class Sessions:
             self._seeking += 1
             return True
 
-    def fail(self, error: BaseException) -> None:
-        """Has the error raised by those that wait for messages."""
+    def fail(self, slot: Slot, error: BaseException) -> None:
+        """Has the error raised by those that wait for messages, and did when the slot's search began."""
         with self._changed:
-            self._error = error
+            self._failed = Failed(error, self._began_at[slot])
             self._changed.notify_all()
 
     def step_back(self) -> None:
@@ -218,7 +242,7 @@ class Sessions:
             try:
                 slot.start()  # it looks for what is guarded here only once this is done
             except RuntimeError as error:  # no more threads can be started
-                self._error = error
+                self._failed = Failed(error, SYSTEM_CLOCK.elapsed())
                 return
             self._seeking += 1
             self._slots.add(slot)

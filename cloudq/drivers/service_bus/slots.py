@@ -111,7 +111,7 @@ class Office(Protocol):
         """Whether a slot may look for a session; if so, it is counted as seeking."""
         ...
 
-    def receiver(self) -> tuple[ServiceBusReceiver, timedelta]:
+    def receiver(self, slot: Slot) -> tuple[ServiceBusReceiver, timedelta]:
         """A receiver of the next available session, not open yet, and for how long the service waits for one."""
         ...
 
@@ -135,7 +135,7 @@ class Office(Protocol):
         """Leaves the next session to another process: one is about to be let go of that isn't for this one."""
         ...
 
-    def fail(self, error: BaseException) -> None:
+    def fail(self, slot: Slot, error: BaseException) -> None:
         """Has the error raised by those that wait for messages: the service couldn't be asked for a session."""
         ...
 
@@ -239,7 +239,7 @@ class Slot(threading.Thread):
             while True:
                 receiver: ServiceBusReceiver | None = None
                 try:
-                    receiver, wait = self._office.receiver()
+                    receiver, wait = self._office.receiver(self)
                     since = connections.accept_session(
                         connections.without_credit(receiver),
                         cancelled=lambda: not self._office.is_wanted(),
@@ -255,7 +255,7 @@ class Slot(threading.Thread):
                         return Event.NOT_WANTED
                 except Exception as error:  # noqa: BLE001 - raised in those that wait for a message
                     _close(receiver)
-                    self._office.fail(error)
+                    self._office.fail(self, error)
                     return Event.FAILED
                 else:
                     if since is None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from azure.servicebus import ServiceBusReceiver
@@ -22,9 +25,27 @@ def broken(wait: timedelta) -> ServiceBusReceiver:
     raise ConfigurationError("no credentials")
 
 
-def sessions_of(make: Callable[[timedelta], ServiceBusReceiver]) -> Sessions:
+def sessions_of(make: Callable[[timedelta], Any], patience: timedelta = timedelta(seconds=5)) -> Sessions:
     clock = FakeClock()
-    return Sessions(make, clock=clock, span=LockSpan(clock), patience=timedelta(seconds=5))
+    return Sessions(make, clock=clock, span=LockSpan(clock), patience=patience)
+
+
+def idle_slot(sessions: Sessions) -> Slot:
+    clock = FakeClock()
+    return Slot(sessions, clock=clock, span=LockSpan(clock), patience=timedelta(seconds=5))
+
+
+@contextmanager
+def asked_before(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Slot, Future[Any]]]:
+    """A slot that has asked for a session, and a receive that began later and waits for one. It starts no slots."""
+    monkeypatch.setattr(Slot, "start", lambda slot: None)
+    slot = idle_slot(sessions)
+    sessions.receiver(slot)
+    with ThreadPoolExecutor() as threads:
+        receive = threads.submit(sessions.receive, 1, timedelta(0))
+        while not sessions._wanted:
+            assert not receive.done()
+        yield slot, receive
 
 
 def test_a_receiver_that_can_not_be_made_is_said() -> None:
@@ -55,3 +76,36 @@ def test_a_thread_that_can_not_be_started_is_said(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ConfigurationError):
         sessions.receive(5, LONG)
     sessions.close()
+
+
+def test_a_refusal_of_what_was_asked_before_does_not_hide_what_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The queue was paused when a slot asked, and has been resumed since: the receive after it gets its message."""
+    sessions = sessions_of(lambda wait: object())
+    message: Any = object()
+    with asked_before(sessions, monkeypatch) as (slot, receive):
+        sessions.fail(slot, ConfigurationError("paused"))
+        with pytest.raises(TimeoutError):
+            receive.result(0.3)  # it goes on waiting
+        other = idle_slot(sessions)
+        assert sessions.offer(other, message)
+        assert [(other, message)] == receive.result(30)
+
+
+def test_a_refusal_of_what_was_asked_before_is_said_if_nothing_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may well hold still: else a service that refuses slowly would be taken for an empty queue."""
+    sessions = sessions_of(lambda wait: object(), patience=timedelta(milliseconds=300))
+    with asked_before(sessions, monkeypatch) as (slot, receive):
+        sessions.fail(slot, ConfigurationError("paused"))
+        with pytest.raises(ConfigurationError, match="paused"):
+            receive.result(30)
+    with asked_before(sessions, monkeypatch) as (_, receive):
+        assert receive.result(30) == []  # said once: this one knows nothing of it
+
+
+def test_that_there_is_none_outlives_a_refusal_of_what_was_asked_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service's newer word counts."""
+    sessions = sessions_of(lambda wait: object(), patience=timedelta(milliseconds=300))
+    with asked_before(sessions, monkeypatch) as (slot, receive):
+        sessions.fail(slot, ConfigurationError("paused"))
+        sessions.note_none_there()
+        assert receive.result(30) == []

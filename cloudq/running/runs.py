@@ -163,6 +163,12 @@ class Runs:
         for other, ended in waiting or ():
             ended(succeeded and _identity(other) == identity and _comes_again(run._delivery, other))
 
+    def comes_again(self, run: Run) -> bool:
+        """Whether a redelivery of its message is here or to be expected, for which it counts how this run ends."""
+        with self._lock:
+            waiting = any(_identity(other) == run._identity for other, _ in run._waiting or ())
+            return waiting or run._lost.is_set() or run._identity in self._turned_away
+
     def turn_away(self, delivery: Delivery) -> timedelta:
         """How long a delivery that waited in vain is to stay away: longer each time, from 5 s to 5 minutes."""
         identity = _identity(delivery)

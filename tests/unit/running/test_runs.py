@@ -88,6 +88,25 @@ def test_a_redelivery_of_what_succeeded_has_nothing_to_do(clock: FakeClock, runs
     assert [True] == waiter.told
 
 
+def test_whether_a_message_comes_again_is_known(clock: FakeClock, runs: Runs) -> None:
+    """A redelivery waits, was turned away, or is to be expected of a lost lease; a follower of its key is none."""
+    waiter, lost = Waiter(runs), threading.Event()
+    first = waiter.begin(delivery(clock, "m1", group="k"), lost)
+    assert first is not None
+    assert waiter.begin(delivery(clock, "m2", group="k")) is None
+    assert not runs.comes_again(first)
+    lost.set()
+    assert runs.comes_again(first)
+    second = waiter.begin(delivery(clock, "m3"))
+    assert second is not None
+    assert waiter.begin(delivery(clock, "m3", deliveries=2)) is None
+    assert runs.comes_again(second)
+    third = waiter.begin(delivery(clock, "m4"))
+    assert third is not None
+    runs.turn_away(delivery(clock, "m4", deliveries=2))
+    assert runs.comes_again(third)
+
+
 @pytest.mark.parametrize(
     ("other", "deliveries"),
     [({"time_limit": timedelta(1)}, 2), ({"time_limit": timedelta(1)}, 1), ({}, 1)],

@@ -12,9 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from cloudq.core.notes import NoteWrite
 from cloudq.core.outcome import DUPLICATE
+from cloudq.core.owed_notes import OwedNote, OwedNotes
 from cloudq.running.held import HeldLease
 from cloudq.running.runs import FIRST_AWAY, Runs
+from cloudq.stores.memory.notes import MemoryNotes
 from cloudq.testing.clock import FakeClock
 from cloudq.worker.books import MOST_SETTLING
 from cloudq.worker.intake import Intake
@@ -162,6 +165,28 @@ def test_a_redelivery_of_what_succeeded_meanwhile_is_not_run(clock: FakeClock) -
     assert (0, 0, 2) == (intake.in_hand().waiting, intake.in_hand().running, intake.in_hand().settling)
     intake.close()
     threads[0].join(10)
+
+
+@pytest.mark.parametrize("redelivered", ["waits", "is to be expected", "no"])
+def test_what_is_owed_of_a_run_is_noted_before_its_redelivery_is_acknowledged(
+    clock: FakeClock, redelivered: str
+) -> None:
+    """Else a crash in between would leave a message that is gone, and no note of how it ended."""
+    intake = make_intake(clock)
+    (first,) = held(clock, 1)
+    arrive(intake, "q", [first])
+    assert first is intake.take()
+    if redelivered == "waits":
+        arrive(intake, "q", [again(clock, first)])
+        threading.Thread(target=intake.take, daemon=True).start()
+        until(lambda: intake._books.idle_takers)
+    if redelivered == "is to be expected":
+        first.lost.set()
+    first.owed, notes = OwedNotes(), MemoryNotes(clock)
+    write = NoteWrite(name="how it ended", text=b"", after=0, keep=timedelta(days=1))
+    first.owed.end(OwedNote(notes, write, lambda _: None))
+    assert intake.end(first, succeeded=True)
+    assert (notes.read("how it ended") is not None) is (redelivered != "no")
 
 
 def test_a_redelivery_that_had_no_turn_before_the_end_is_not_run(clock: FakeClock) -> None:

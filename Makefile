@@ -23,8 +23,9 @@ MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file docs/
 # Many images set it. Then each of the thousands of programs that the tests start compiles cloudq anew, and pytest rewrites
 # the asserts of all modules in each of its processes: half of a run's time.
 unexport PYTHONDONTWRITEBYTECODE
-# Four processes more than CI has cores, as the long tests wait. Each has its own emulators and its own LocalStack.
-PYTEST := $(BIN)/python -m pytest --numprocesses 6 --dist loadgroup
+# Four processes more than CI has cores, as the long tests wait. Each begins with a sixth of the tests, so that some wait while
+# others compute, and takes from the others once it is through. Each has its own emulators and its own LocalStack.
+PYTEST := $(BIN)/python -m pytest --numprocesses 6 --dist worksteal
 
 BENCH_INSTALL = $(BIN)/uv pip install --quiet --requirements pyproject.toml --extra bench
 

@@ -26,8 +26,7 @@ from cloudq.testing.stores.suite import StoreConformance
 from tests.benchmarks.round_trips import RoundTrips
 from tests.servers import databases
 
-# In one process of the test run, which starts a MariaDB for them.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("store-servers")]
+pytestmark = pytest.mark.slow
 FIVE = timedelta(seconds=5)
 MINUTE = timedelta(minutes=1)
 KEY = ClaimKey("billing.charge", "order-1")

@@ -17,7 +17,7 @@ from cloudq.worker.service import Worker
 from cloudq.worker.settings import WorkerSettings
 from tests.integration.service_bus_emulator.npm import Unavailable, installed
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("service-bus-javascript")]
+pytestmark = pytest.mark.slow
 SCRIPT = Path(__file__).parents[1] / "service_bus_emulator" / "javascript" / "exchange.js"
 
 

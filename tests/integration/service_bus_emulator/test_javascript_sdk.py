@@ -35,7 +35,6 @@ def results(emulator: ServiceBusEmulator, make_entities: Callable[[], tuple[str,
     return dict(json.loads(line) for line in found.stdout.splitlines())
 
 
-@pytest.mark.xdist_group("service-bus-javascript")
 @pytest.mark.parametrize("name", NAMES)
 def test_javascript(results: dict[str, str | None], name: str) -> None:
     """What the scenario of this name says holds."""

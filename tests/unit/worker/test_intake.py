@@ -178,7 +178,8 @@ def test_what_is_owed_of_a_run_is_noted_before_its_redelivery_is_acknowledged(
     assert first is intake.take()
     if redelivered == "waits":
         arrive(intake, "q", [again(clock, first)])
-        threading.Thread(target=intake.take, daemon=True).start()
+        taker = threading.Thread(target=intake.take, daemon=True)
+        taker.start()
         until(lambda: intake._books.idle_takers)
     if redelivered == "is to be expected":
         first.lost.set()
@@ -187,6 +188,9 @@ def test_what_is_owed_of_a_run_is_noted_before_its_redelivery_is_acknowledged(
     first.owed.end(OwedNote(notes, write, lambda _: None))
     assert intake.end(first, succeeded=True)
     assert (notes.read("how it ended") is not None) is (redelivered != "no")
+    intake.close()
+    if redelivered == "waits":
+        taker.join(10)
 
 
 def test_a_redelivery_that_had_no_turn_before_the_end_is_not_run(clock: FakeClock) -> None:

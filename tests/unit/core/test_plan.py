@@ -342,7 +342,7 @@ def test_what_holds_of_every_plan(delivery: Delivery, outcome: Outcome, capabili
 
 @pytest.mark.slow
 @given(deliveries(), outcomes, all_capabilities)
-@settings(max_examples=5_000, deadline=None)
+@settings(max_examples=2_000, deadline=None)
 def test_what_holds_of_very_many_plans(delivery: Delivery, outcome: Outcome, capabilities: Capabilities) -> None:
     """As above, for long."""
     holds_of_a_plan(delivery, outcome, capabilities)

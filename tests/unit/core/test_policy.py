@@ -166,7 +166,7 @@ def test_a_policy_decides_what_a_loop_of_tenacitys_would_do(
 
 @pytest.mark.slow
 @given(*a_life)
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=400, deadline=None)
 def test_very_many_policies_decide_what_a_loop_of_tenacitys_would_do(
     strategies: tuple[Any, Any, Any], failing: list[BaseException], run_time: float, seed: int
 ) -> None:

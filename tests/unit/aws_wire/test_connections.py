@@ -19,6 +19,7 @@ from cloudq.aws_wire.connections import _InTime, _Pool, _TlsPool, bind
 from cloudq.aws_wire.wires import WireName
 from cloudq.core.driver import Outgoing
 from cloudq.drivers.sqs import SQSDriver
+from cloudq.drivers.sqs.client import open_client
 from cloudq.errors import BackendUnavailable
 from tests.chaos.http_proxy import Request
 from tests.chaos.raw_answers import RawServer
@@ -41,6 +42,16 @@ def wire(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Wir
     name: WireName = request.param
     monkeypatch.setattr(SQSDriver, "__init__", partialmethod(SQSDriver.__init__, wire=name))
     return name
+
+
+@pytest.fixture(autouse=True)
+def patient_opening(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the calls that are to end in time. A busy machine takes longer to load the SDK and to find credentials."""
+
+    def open_patiently(*given: Any, **options: Any) -> Any:
+        return open_client(*given, **options | {"timeout": timedelta(seconds=SLACK)})
+
+    monkeypatch.setattr("cloudq.drivers.sqs.driver.open_client", open_patiently)
 
 
 def driver_for(url: str) -> SQSDriver:

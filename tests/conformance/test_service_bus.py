@@ -75,6 +75,8 @@ class ServiceBusHarness(Harness):
             dedup_window=DEDUP_WINDOW,
             admin_endpoint=self.emulator.admin_url,
             clock=self.clock,
+            # A busy machine is no silent service: for an answer that comes late, another way would be tried.
+            timeout=timedelta(seconds=60),
         )
         self.drivers.append(driver)
         return driver

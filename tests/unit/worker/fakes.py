@@ -68,7 +68,7 @@ def receipts(leases: Sequence[Lease]) -> list[object]:
     return [lease.receipt for lease in leases]
 
 
-def until(predicate: Callable[[], object], *, within: float = 10.0, what: str = "") -> None:
+def until(predicate: Callable[[], object], *, within: float = 60.0, what: str = "") -> None:
     """Polls in real time until the predicate holds; an error after `within` seconds."""
     end = time.monotonic() + within
     while not predicate():

@@ -106,7 +106,7 @@ def test_what_is_not_believed_reaches_no_child(parent: Parent, monkeypatch: pyte
     monkeypatch.setattr(parent.executor._processor, "process", lambda _: dead)
     parent.executor.start()
     parent.offer()
-    assert dead == parent.ended.get(timeout=10)
+    assert dead == parent.ended.get(timeout=60)
 
 
 def test_whatever_goes_wrong_with_a_child_costs_one_attempt(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,12 +119,12 @@ def test_whatever_goes_wrong_with_a_child_costs_one_attempt(parent: Parent, monk
         patch.setattr(FakeChild, "runs", staticmethod(surprise))
         parent.executor.start()
         parent.offer()
-        outcome = parent.ended.get(timeout=10)
+        outcome = parent.ended.get(timeout=60)
     assert isinstance(outcome, DeadLettered)
     assert "not retried: ValueError: never seen before" == outcome.reason
     assert 1 == parent.executor.died
     parent.offer()
-    assert ACKED == parent.ended.get(timeout=10)
+    assert ACKED == parent.ended.get(timeout=60)
 
 
 def test_one_that_has_answered_is_not_killed_by_the_stop(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +141,7 @@ def test_one_that_has_answered_is_not_killed_by_the_stop(parent: Parent, monkeyp
     monkeypatch.setattr(parent.executor, "_ended", stopped_meanwhile)
     parent.executor.start()
     parent.offer()
-    assert ACKED == parent.ended.get(timeout=10)
+    assert ACKED == parent.ended.get(timeout=60)
     parent.intake.close()
     stop.join(10)
     assert [] == killed
@@ -164,7 +164,7 @@ def test_the_run_time_of_a_child_that_died_is_that_of_the_child(
     monkeypatch.setattr(FakeChild, "runs", staticmethod(die))
     parent.executor.start()
     parent.offer()
-    parent.ended.get(timeout=10)
+    parent.ended.get(timeout=60)
     assert 0.2 <= ran[0] < 10
 
 
@@ -177,7 +177,7 @@ def test_what_is_too_large_for_a_child_costs_no_child(parent: Parent, monkeypatc
     monkeypatch.setattr(FakeChild, "runs", staticmethod(too_large))
     parent.executor.start()
     parent.offer()
-    assert isinstance(parent.ended.get(timeout=10), DeadLettered)
+    assert isinstance(parent.ended.get(timeout=60), DeadLettered)
     assert (0, [1]) == (parent.executor.died, parent.executor.pids)
     assert all(child.alive for child in parent.executor._children)
 
@@ -191,7 +191,7 @@ def test_without_a_thread_children_start_later(parent: Parent, monkeypatch: pyte
     machine.exhausted = False
     parent.executor.more()
     parent.executor.more()
-    assert ACKED == parent.ended.get(timeout=10)
+    assert ACKED == parent.ended.get(timeout=60)
     assert not parent.executor.starved
     assert 1 == parent.executor._servers
 
@@ -208,7 +208,7 @@ def test_a_thread_that_ended_is_replaced(parent: Parent, monkeypatch: pytest.Mon
         until(lambda: not parent.executor._servers)
     parent.offer()
     parent.executor.more()
-    assert ACKED == parent.ended.get(timeout=10)
+    assert ACKED == parent.ended.get(timeout=60)
 
 
 def test_an_unknown_task_takes_no_child(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +216,7 @@ def test_an_unknown_task_takes_no_child(parent: Parent, monkeypatch: pytest.Monk
     held = HeldLease(delivery(SYSTEM_CLOCK, task="theirs"), SYSTEM_CLOCK.elapsed(), extendable=True)
     parent.executor.start()
     arrive(parent.intake, "q", [held])
-    outcome = parent.ended.get(timeout=10)
+    outcome = parent.ended.get(timeout=60)
     assert isinstance(outcome, Snoozed)
     assert outcome.why is Why.UNKNOWN_TASK
 
@@ -262,7 +262,7 @@ def test_at_the_end_only_a_child_that_runs_a_task_is_killed(
     parent.offer()
     assert running.wait(20)
     if not busy:
-        assert ACKED == parent.ended.get(timeout=10)
+        assert ACKED == parent.ended.get(timeout=60)
         until(lambda: not parent.executor._busy)
     parent.intake.close()
     parent.executor.stop()

@@ -21,7 +21,7 @@ VENV_STAMP := $(VENV)/.stamp-venv
 PIP := $(BIN)/python -m pip install --quiet --quiet --no-input --disable-pip-version-check
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file docs/mkdocs/mkdocs.yml
 # Many images set it. Then each of the thousands of programs that the tests start compiles cloudq anew, and pytest rewrites
-# the asserts of all modules in each of its processes: half of a run's time.
+# the asserts of all modules in each of its processes.
 unexport PYTHONDONTWRITEBYTECODE
 # Four processes more than CI has cores, as the long tests wait. Each begins with a sixth of the tests, so that some wait while
 # others compute, and takes from the others once it is through. Each has its own emulators and its own LocalStack.
@@ -55,7 +55,7 @@ test: $(STAMP) $(TERRAFORM_STAMP) $(COMPATIBILITY_STAMP) $(DJANGO6_STAMP) ## the
 	@test -d tests/__pycache__ || $(BIN)/python -m pytest --collect-only --quiet >/dev/null 2>&1 || true
 	@$(PYTEST)
 
-quick: $(STAMP) ## the tests that need no processes and no waiting: little more than a minute
+quick: $(STAMP) ## the tests that need no processes and no waiting: six minutes on two cores
 	@$(PYTEST) -m "not slow"
 
 chaos: $(STAMP) ## kill -9, outages and faults on SQS, Cloud Tasks and Service Bus at full size: half an hour

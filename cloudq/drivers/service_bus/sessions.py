@@ -105,6 +105,8 @@ class Sessions:
         with self._changed:
             interrupted, none_there = self._interrupted, self._none_there
             self._accept_wait = min(max(wait, SHORTEST_WAIT), LONGEST_WAIT)
+            if not self._wanted:
+                self._failed = None  # all that waited have heard of it; its traceback holds what the slot had open
             self._wanted += limit
             before, stale = self._failed, None
             try:

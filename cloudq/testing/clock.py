@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from threading import Condition
+from threading import Condition, local
 from uuid import uuid4
 
 from cloudq.core.clock import later
@@ -19,6 +19,9 @@ class FakeClock:
 
     It can do what real clocks do: be set (`step`: only the wall clock moves) and be suspended with its machine
     (`suspend`: time passes, and nobody who waits notices).
+
+    A thread that looks at it, is held up by a busy machine while time is moved on, and waits only then would wait for a
+    moment that has passed: such a wait ends at once, as if `advance` had woken it.
 
     Example:
         >>> clock = FakeClock()
@@ -43,6 +46,7 @@ class FakeClock:
         self._elapsed = timedelta(0)
         self._awake = timedelta(0)  # what waits are measured by
         self._waited_on: Counter[Condition] = Counter()
+        self._looked = local()  # `at`: the value of `_awake` when this thread looked last
 
     def now(self) -> datetime:
         """The fake time, aware, in UTC."""
@@ -52,6 +56,7 @@ class FakeClock:
     def elapsed(self) -> timedelta:
         """The fake time since the clock was made; `step` doesn't move it."""
         with self._changed:
+            self._looked.at = self._awake
             return self._elapsed
 
     def step(self, delta: timedelta) -> None:
@@ -83,6 +88,7 @@ class FakeClock:
             self._now = later(self._now, delta)
             self._elapsed += delta
             self._awake += delta
+            self._looked.at = self._awake
             conditions = list(self._waited_on)
         # Not under our own lock: a waiter holds its condition's lock while it takes ours.
         for condition in conditions:
@@ -93,7 +99,8 @@ class FakeClock:
         """Waits on `condition` until somebody notifies it or `timeout` of fake time has passed.
 
         Returns:
-            `False` if the fake time ran out. An `advance` that is too short wakes it, too: check in a loop.
+            `False` if the fake time ran out. An `advance` that is too short wakes it, too, and so does one that came
+            between this thread's last look at `elapsed` and now: check in a loop.
 
         Raises:
             TimeoutError: In real time, nobody notified or advanced within the clock's patience: the test is broken.
@@ -104,12 +111,14 @@ class FakeClock:
         with self._changed:
             deadline = None if timeout is None else self._awake + timeout
             over = deadline is not None and deadline <= self._awake
-            if not over:
+            moved = deadline is not None and getattr(self._looked, "at", self._awake) < self._awake
+            self._looked.at = self._awake
+            if not (over or moved):
                 self._waited_on[condition] += 1
                 self._changed.notify_all()
-        if over:
+        if over or moved:
             condition.wait(0)  # lets others have the lock, as a wait does
-            return False
+            return not over
         try:
             woken = condition.wait(self._patience.total_seconds())
         finally:
@@ -117,6 +126,7 @@ class FakeClock:
                 self._waited_on[condition] -= 1
                 if not self._waited_on[condition]:
                     del self._waited_on[condition]
+                self._looked.at = self._awake
                 passed = deadline is not None and self._awake >= deadline
         if not woken and not passed:
             raise TimeoutError(

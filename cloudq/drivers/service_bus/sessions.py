@@ -33,6 +33,8 @@ SEEKERS: Final = 4
 # How long the service waits for a session before it says that there is none, at least and at most.
 SHORTEST_WAIT: Final = timedelta(milliseconds=300)
 LONGEST_WAIT: Final = timedelta(seconds=30)
+# A service that has refused nothing by then doesn't refuse: it would have answered the shortest wait.
+ACCEPTED_AFTER: Final = 2 * SHORTEST_WAIT
 # How long slots go on after the last receive: the next one usually follows at once.
 GRACE: Final = timedelta(milliseconds=250)
 # How long a message waits in a slot for somebody to take it.
@@ -94,8 +96,8 @@ class Sessions:
 
         Even without a wait it asks the service, and returns once a message came or the service said that there is none.
 
-        A refusal of what was asked before this call counts only if nothing newer comes: a queue that was paused then
-        may be open again.
+        A refusal of what was asked before this call counts only if nothing newer comes, be it that what is asked now
+        isn't refused: a queue that was paused then may be open again.
 
         Raises:
             ServiceBusError: The service can't be reached, or refuses.
@@ -118,10 +120,15 @@ class Sessions:
                         if failed.began >= began:
                             raise failed.error
                         stale = failed.error
-                    known = until if self._none_there != none_there else max(until, self._known_by(began))
+                    said = self._none_there != none_there
+                    known = until if said else max(until, self._known_by(began))
+                    accepted = self._accepted_by(began)
+                    if stale is not None and not said and accepted is not None:
+                        known = max(known, accepted)
                     left = known - SYSTEM_CLOCK.elapsed()
                     if left <= timedelta(0) or self.closed or interrupted != self._interrupted:
-                        if stale is not None and none_there == self._none_there and interrupted == self._interrupted:
+                        # A moment to be accepted by, if there is one, has passed by now.
+                        if stale is not None and not said and accepted is None and interrupted == self._interrupted:
                             raise stale
                         return []
                     self._start_slots()
@@ -209,7 +216,9 @@ class Sessions:
     def fail(self, slot: Slot, error: BaseException) -> None:
         """Has the error raised by those that wait for messages, and did when the slot's search began."""
         with self._changed:
-            self._failed = Failed(error, self._began_at[slot])
+            failed = Failed(error, self._began_at[slot])
+            if self._failed is None or self._failed.began <= failed.began:  # no news is hidden by what is older
+                self._failed = failed
             self._changed.notify_all()
 
     def step_back(self) -> None:
@@ -231,8 +240,13 @@ class Sessions:
         That is so a while after a slot has asked the service.
         """
         if not self._asked_at:
-            return began + self._patience
+            return began + self._patience + SHORTEST_WAIT  # what was begun with this receive has failed by then
         return min(self._asked_at.values()) + SHORTEST_WAIT
+
+    def _accepted_by(self, began: timedelta) -> timedelta | None:
+        """The moment from which silence means that nothing is refused any more, if the service was asked since."""
+        asked = min((at for at in self._asked_at.values() if at >= began), default=None)
+        return None if asked is None else asked + ACCEPTED_AFTER
 
     def _start_slots(self) -> None:
         """Starts slots for what is wanted."""

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 from azure.servicebus import ServiceBusReceiver
 
+from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.drivers.service_bus.locks import LockSpan
 from cloudq.drivers.service_bus.sessions import Sessions
 from cloudq.drivers.service_bus.slots import Slot
 from cloudq.errors import ConfigurationError
 from cloudq.testing.clock import FakeClock
+from tests.unit.worker.fakes import until
 
 LONG = timedelta(seconds=30)
 
@@ -109,3 +111,45 @@ def test_that_there_is_none_outlives_a_refusal_of_what_was_asked_before(monkeypa
         sessions.fail(slot, ConfigurationError("paused"))
         sessions.note_none_there()
         assert receive.result(30) == []
+
+
+def test_what_is_asked_now_and_not_refused_outlives_a_refusal_of_what_was_asked_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The queue is resumed, and empty: the service waits with its answer for as long as the receive does."""
+    sessions = sessions_of(lambda wait: object())
+    with asked_before(sessions, monkeypatch) as (slot, receive):
+        sessions.note_asked(idle_slot(sessions))
+        sessions.fail(slot, ConfigurationError("paused"))
+        assert receive.result(30) == []
+
+
+def test_a_refusal_is_not_hidden_by_one_of_what_was_asked_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both come before the receive wakes, and the service has said since that there is none."""
+    sessions = sessions_of(lambda wait: object())
+    with asked_before(sessions, monkeypatch) as (slot, receive):
+        other = idle_slot(sessions)
+        sessions.receiver(other)
+        with sessions._changed:  # which the receive needs
+            sessions.note_none_there()
+            sessions.fail(other, ConfigurationError("paused now"))
+            sessions.fail(slot, ConfigurationError("paused before"))
+        with pytest.raises(ConfigurationError, match="paused now"):
+            receive.result(30)
+
+
+def test_a_service_that_never_answers_is_not_taken_for_an_empty_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search begins a moment after its receive, and so does its patience: the receive waits for its end."""
+    patience = timedelta(milliseconds=300)
+    sessions = sessions_of(lambda wait: object(), patience=patience)
+    slots: list[Slot] = []
+    monkeypatch.setattr(Slot, "start", lambda slot: slots.append(slot))  # noqa: PLW0108 - bound as a method
+    with ThreadPoolExecutor() as threads:
+        began = SYSTEM_CLOCK.elapsed()
+        receive = threads.submit(sessions.receive, 1, timedelta(0))
+        until(lambda: slots)
+        sessions.receiver(slots[0])
+        until(lambda: SYSTEM_CLOCK.elapsed() - began > patience + timedelta(milliseconds=20))
+        sessions.fail(slots[0], TimeoutError("no answer"))
+        with pytest.raises(TimeoutError, match="no answer"):
+            receive.result(30)

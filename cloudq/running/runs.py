@@ -143,31 +143,29 @@ class Runs:
             ahead._waiting = [*(ahead._waiting or ()), (delivery, ended)]
             return None
 
-    def end(self, run: Run, *, succeeded: bool) -> None:
+    def end(self, run: Run, *, succeeded: bool, first: Callable[[], None] | None = None) -> None:
         """Ends a run: its handler has ended, or was given up. Tells those that wait for it; a second call does nothing.
 
         Args:
             run: What `begin` returned.
             succeeded: Whether its task is done, so that a redelivery of the same copy has nothing left to do.
+            first: Called before a redelivery can learn so, with no lock held; only where one is here or expected.
         """
-        identity, key = run._identity, run._key
         with self._lock:
-            # A run that was taken for hung may have been followed by another one.
-            if self._by_message.get(identity) is run:
-                del self._by_message[identity]
-            if key is not None and self._by_key.get(key) is run:
-                del self._by_key[key]
-            waiting, run._waiting = run._waiting, None
-            if succeeded and (self._turned_away.pop(identity, None) is not None or run._lost.is_set()):
-                self._remember(run._delivery, run._lease)
-        for other, ended in waiting or ():
-            ended(succeeded and _identity(other) == identity and _comes_again(run._delivery, other))
-
-    def comes_again(self, run: Run) -> bool:
-        """Whether a redelivery of its message is here or to be expected, for which it counts how this run ends."""
-        with self._lock:
-            waiting = any(_identity(other) == run._identity for other, _ in run._waiting or ())
-            return waiting or run._lost.is_set() or run._identity in self._turned_away
+            # Looked at once, with the lock that ends it: a message that comes back a moment later runs again.
+            told = succeeded and self._is_redelivered(run)
+            calls_first = told and first is not None
+            waiting = [] if calls_first else self._leave(run, remembered=told)
+        if calls_first and first is not None:
+            try:
+                first()
+            except BaseException:
+                self.end(run, succeeded=False)
+                raise
+            with self._lock:
+                waiting = self._leave(run, remembered=True)
+        for other, ended in waiting:
+            ended(succeeded and _identity(other) == run._identity and _comes_again(run._delivery, other))
 
     def turn_away(self, delivery: Delivery) -> timedelta:
         """How long a delivery that waited in vain is to stay away: longer each time, from 5 s to 5 minutes."""
@@ -231,6 +229,24 @@ class Runs:
     def _remember(self, delivery: Delivery, lease: timedelta) -> None:
         self._done[_identity(delivery)] = (_HandedOver.of(delivery), self._until(lease))
         _shorten(self._done)
+
+    def _is_redelivered(self, run: Run) -> bool:
+        """Whether a redelivery of its message is here or to be expected, for which it counts how this run ends."""
+        waiting = any(_identity(other) == run._identity for other, _ in run._waiting or ())
+        return waiting or run._lost.is_set() or run._identity in self._turned_away
+
+    def _leave(self, run: Run, *, remembered: bool) -> list[tuple[Delivery, Ended]]:
+        """Takes the run out, and remembers that its work is done if it may. Returns those that wait for it."""
+        identity, key = run._identity, run._key
+        # A run that was taken for hung may have been followed by another one.
+        if self._by_message.get(identity) is run:
+            del self._by_message[identity]
+        if key is not None and self._by_key.get(key) is run:
+            del self._by_key[key]
+        waiting, run._waiting = run._waiting or [], None
+        if remembered and (self._turned_away.pop(identity, None) is not None or run._lost.is_set()):
+            self._remember(run._delivery, run._lease)
+        return waiting
 
     def _enter(self, run: Run) -> Run:
         self._by_message[run._identity] = run

@@ -198,9 +198,8 @@ class Intake:
             if self.gate is not None:
                 self.gate.changed.notify_all()
             tell = books.closed and not books.running
-        if succeeded and held.owed is not None and self._runs.comes_again(run):
-            held.owed.pay()  # its end has that redelivery acknowledged: what is owed of it comes before
-        self._runs.end(run, succeeded=succeeded)
+        # Its end has redeliveries acknowledged: what is owed of it is paid before.
+        self._runs.end(run, succeeded=succeeded, first=None if held.owed is None else held.owed.pay)
         if tell:
             self._on_change()
         return True

@@ -88,23 +88,71 @@ def test_a_redelivery_of_what_succeeded_has_nothing_to_do(clock: FakeClock, runs
     assert [True] == waiter.told
 
 
-def test_whether_a_message_comes_again_is_known(clock: FakeClock, runs: Runs) -> None:
-    """A redelivery waits, was turned away, or is to be expected of a lost lease; a follower of its key is none."""
+@pytest.mark.parametrize(
+    "redelivered", ["waits", "was turned away", "is to be expected", "no", "only its follower waits"]
+)
+def test_what_comes_first_is_done_before_a_redelivery_learns_of_the_end(
+    clock: FakeClock, runs: Runs, redelivered: str
+) -> None:
+    """While it is done, the run is under way: what comes then waits, too, and is told afterwards."""
     waiter, lost = Waiter(runs), threading.Event()
-    first = waiter.begin(delivery(clock, "m1", group="k"), lost)
-    assert first is not None
-    assert waiter.begin(delivery(clock, "m2", group="k")) is None
-    assert not runs.comes_again(first)
-    lost.set()
-    assert runs.comes_again(first)
-    second = waiter.begin(delivery(clock, "m3"))
-    assert second is not None
-    assert waiter.begin(delivery(clock, "m3", deliveries=2)) is None
-    assert runs.comes_again(second)
-    third = waiter.begin(delivery(clock, "m4"))
-    assert third is not None
-    runs.turn_away(delivery(clock, "m4", deliveries=2))
-    assert runs.comes_again(third)
+    run = waiter.begin(delivery(clock, "m1", group="k"), lost)
+    assert run is not None
+    if redelivered == "waits":
+        assert waiter.begin(delivery(clock, "m1", deliveries=2, group="k")) is None
+    elif redelivered == "was turned away":
+        runs.turn_away(delivery(clock, "m1", deliveries=2, group="k"))
+    elif redelivered == "is to be expected":
+        lost.set()
+    elif redelivered == "only its follower waits":
+        assert waiter.begin(delivery(clock, "m2", group="k")) is None
+    done: list[str] = []
+
+    def first() -> None:
+        done.append("first")
+        assert [] == waiter.told
+        assert not runs.has_done(delivery(clock, "m1", deliveries=3, group="k"))
+        assert waiter.begin(delivery(clock, "m1", deliveries=3, group="k")) is None
+
+    runs.end(run, succeeded=True, first=first)
+    if redelivered in {"no", "only its follower waits"}:
+        assert [] == done  # nobody learns anything
+        assert waiter.told in ([], [False])
+    else:
+        assert ["first"] == done
+        assert set(waiter.told) == {True}
+
+
+def test_what_is_lost_or_comes_as_the_end_is_decided_is_not_told_of_it(clock: FakeClock, runs: Runs) -> None:
+    """Whether something comes first is decided once: what is found lost a moment later runs again."""
+
+    class LostAtTheSecondLook(threading.Event):
+        looks = 0
+
+        def is_set(self) -> bool:
+            self.looks += 1
+            return self.looks > 1
+
+    run = Waiter(runs).begin(delivery(clock), LostAtTheSecondLook())
+    assert run is not None
+    runs.end(run, succeeded=True, first=lambda: pytest.fail("nothing is expected yet"))
+    assert not runs.has_done(delivery(clock, deliveries=2))
+
+
+def test_a_run_ends_whatever_comes_first_raises(clock: FakeClock, runs: Runs) -> None:
+    """Its work isn't said to be done: the redelivery runs."""
+    waiter = Waiter(runs)
+    run = waiter.begin(delivery(clock))
+    assert run is not None
+    assert waiter.begin(delivery(clock, deliveries=2)) is None
+
+    def panic() -> None:
+        raise GeneratorExit  # no Exception, as some stores' packages raise
+
+    with pytest.raises(GeneratorExit):
+        runs.end(run, succeeded=True, first=panic)
+    assert [False] == waiter.told
+    assert waiter.begin(delivery(clock, deliveries=2)) is not None
 
 
 @pytest.mark.parametrize(

@@ -52,23 +52,7 @@ LOCATION: Final = "projects/my-project/locations/europe-west1"
 LEASE: Final = timedelta(seconds=10)
 LONG: Final = timedelta(minutes=5)
 
-# The command itself, with shorter leases, so that nobody waits for minutes, and small batches, so that a kill finds
-# it at many places: SQLite writes a hundred in the time that a kill takes to come.
-SCRIPT: Final = """
-import sys
-from datetime import timedelta
-from cloudq.queues.letters import redriving
-redriving.LEASE = timedelta(seconds={lease})
-redriving._HALF = redriving.LEASE / 2
-redriving._MARGIN = redriving.LEASE / 4
-redriving.PAGE = {page}
-redriving._MANY = 50
-if "sqs" in sys.argv[-1]:
-    from cloudq.drivers.sqs import dead_letters
-    dead_letters.LOOK_LEASE = redriving.LEASE
-from cloudq.cli import main
-sys.exit(main())
-"""
+SCRIPT: Final = Path(__file__).with_name("redrive.py").read_text()
 
 
 class Letters:
@@ -130,13 +114,13 @@ class Letters:
         assert dead is not None
         return dead
 
-    def redrive(self, *edit: str) -> subprocess.Popen[str]:
-        """Starts a redrive of all, or an edit by these options, in a process of its own."""
-        script = SCRIPT.format(lease=LEASE.total_seconds(), page=self.page)
+    def redrive(self, *edit: str, most: int = 10**9) -> subprocess.Popen[str]:
+        """Starts a redrive of all, or an edit by these options, in a process. It sends no more than `most`."""
+        bounds = (str(LEASE.total_seconds()), str(self.page), str(most))
         verb = "edit" if edit else "redrive"
         arguments = ("dlq", verb, QUEUE, "--all", *edit, "--yes", "--json", "--backend", self.url)
         process = subprocess.Popen(
-            [sys.executable, "-c", script, *arguments],
+            [sys.executable, "-c", SCRIPT, *bounds, *arguments],
             cwd=self.folder,
             env=environment(**self.stand.environment),
             stdin=subprocess.DEVNULL,
@@ -158,7 +142,9 @@ class Letters:
         chance, count = random.Random(SEED), self.left()
         kills = 0
         while kills < KILLS:
-            process = self._redrive_down_to(count - (kills + 1) * count // (KILLS + 1), *edit)
+            process = self._redrive_down_to(
+                count - (kills + 1) * count // (KILLS + 1), count // (KILLS + 1) // 2, *edit
+            )
             time.sleep(chance.uniform(0, 0.02))  # the moment of the crash is what varies here
             process.kill()
             if process.wait() == -signal.SIGKILL:
@@ -167,18 +153,21 @@ class Letters:
                 assert self.left(), f"kill {kills + 1} came too late: {process.communicate()}"
         return self.left()
 
-    def _redrive_down_to(self, goal: int, *edit: str) -> subprocess.Popen[str]:
-        """A process that is at it when so few are left. Where killed ones hold the rest, it ends: another goes on."""
-        processes = [self.redrive(*edit)]
+    def _redrive_down_to(self, goal: int, more: int, *edit: str) -> subprocess.Popen[str]:
+        """A process that is at it when so few are left. Where killed ones hold the rest, it ends: another goes on.
+
+        However late the kill comes, it sends only so many more.
+        """
+        processes = [self.redrive(*edit, most=max(1, self.left() - goal + more))]
 
         def is_there() -> bool:
             if processes[-1].poll() is not None:
                 self.end(processes[-1])
-                processes.append(self.redrive(*edit))
+                processes.append(self.redrive(*edit, most=max(1, self.left() - goal + more)))
                 return False
             return self.left() <= goal
 
-        wait_until(is_there, within=60, what=f"{goal} or fewer are left")
+        wait_until(is_there, within=90, what=f"{goal} or fewer are left")
         return processes[-1]
 
     def redrive_the_rest(self, *edit: str) -> None:
@@ -336,7 +325,7 @@ def test_the_other_operator_sees_what_is_taken(letters: Letters) -> None:
     ids = letters.fill(20)
     dead = letters.driver.dead_letters(QUEUE)
     keys = [one.key for one in dead.peek(limit=20)]
-    taken = dead.take(keys[:8], limit=8, lease=LEASE)
+    taken = dead.take(keys[:8], limit=8, lease=LONG)
     assert len(taken) == 8
     second = open_driver(letters.url, SYSTEM_CLOCK)
     result = CloudQueue(QUEUE, second, clock=SYSTEM_CLOCK).dead_letters.redrive(keys)

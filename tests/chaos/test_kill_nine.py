@@ -148,7 +148,7 @@ def test_what_waits_in_a_stopped_worker_is_given_back_at_once_in_batches(
     app = write_app(tmp_path, place, proxy.url)
     send(app, "held", range(waiting + 1))
     app.close()
-    arguments = ("--concurrency", "1", "--prefetch", str(waiting), "--grace", "20", "--lease", "60")
+    arguments = ("--concurrency", "1", "--prefetch", str(waiting), "--grace", "60", "--lease", "600")
     process = start_worker(tmp_path, "--app", "app", *arguments)
     try:
         wait_until((tmp_path / "started").exists, within=60, what="a task has started")
@@ -156,10 +156,10 @@ def test_what_waits_in_a_stopped_worker_is_given_back_at_once_in_batches(
         wait_until(lambda: place.counts(queue)[1] > waiting // 2 + 1, within=60, what="many are in the worker's hands")
         counting.taken()
         process.terminate()
-        took = wait_until(lambda: place.counts(queue) == (waiting, 1), within=5, what="those that wait are given back")
+        took = wait_until(lambda: place.counts(queue) == (waiting, 1), within=30, what="those that wait are given back")
         calls = counting.taken()
         (tmp_path / "go").touch()
-        assert 0 == process.wait(40), (tmp_path / "worker.log").read_text()
+        assert 0 == process.wait(60), (tmp_path / "worker.log").read_text()
     finally:
         end(process)
     assert (waiting, 0) == place.counts(queue)

@@ -278,5 +278,5 @@ def test_what_a_lost_answer_handed_over_comes_back(
     proxy.policy = FirstCalls("ReceiveMessage", 1, carried_out=True)
     with pytest.raises(BackendUnavailable):
         driver.receive(queue, limit=1, wait=SECOND, lease=SECOND)
-    (delivery,) = driver.receive(queue, limit=1, wait=timedelta(seconds=5), lease=LEASE)
+    (delivery,) = driver.receive(queue, limit=1, wait=timedelta(seconds=20), lease=LEASE)
     assert 2 == delivery.deliveries

@@ -170,7 +170,7 @@ class CloudTasksHarness(PushHarness):
 
     def answered(self, delivery: Delivery) -> None:
         name = f"{self._path(delivery.queue)}/tasks/{delivery.lease.receipt}"
-        give_up = time.monotonic() + 20
+        give_up = time.monotonic() + 60
         while time.monotonic() < give_up:
             try:
                 task = self._client.get_task(name=name)

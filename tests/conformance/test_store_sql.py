@@ -24,7 +24,7 @@ EXAMPLES = 25
 class SqlHarness(StoreHarness):
     """The server's own time, and what the test adds to it."""
 
-    unit = timedelta(seconds=10)
+    unit = timedelta(minutes=1)  # beside which the time that passes by itself is short, also on a busy machine
 
     def __init__(self, url: str, kind: type[PostgreSQL | MySQL]) -> None:
         self.url = url

@@ -27,7 +27,7 @@ from tests.benchmarks.round_trips import RoundTrips
 from tests.servers import databases
 
 pytestmark = pytest.mark.slow
-FIVE = timedelta(seconds=5)
+PATIENT = timedelta(seconds=30)
 MINUTE = timedelta(minutes=1)
 KEY = ClaimKey("billing.charge", "order-1")
 LEVELS = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
@@ -48,7 +48,7 @@ class Harness(StoreHarness):
             connection.execute(text("create table effects (name varchar(100) primary key)"))
 
     def open(self, namespace: str = "kit") -> SqlStore:
-        return SqlStore(engine_of(parse_store_url(self.url), FIVE), namespace)
+        return SqlStore(engine_of(parse_store_url(self.url), PATIENT), namespace)
 
     def advance(self, delta: timedelta) -> None:
         raise NotImplementedError
@@ -179,7 +179,7 @@ class TestRoundTrips:
         most = 3 if "mysql" in url else 2
         with RoundTrips(make_url(url).port or 0) as between:
             through = make_url(url).set(port=between.port).render_as_string(hide_password=False)
-            with closing(SqlStore(engine_of(parse_store_url(through), FIVE), "kit")) as store:
+            with closing(SqlStore(engine_of(parse_store_url(through), PATIENT), "kit")) as store:
                 store.check()
                 before = between.count
                 for number in range(10):
@@ -286,7 +286,7 @@ def set_for_all(url: str, level: str) -> Iterator[None]:
 
 
 def opened(url: str) -> SqlStore:
-    return open_url(parse_store_url(url), "app", FIVE, SYSTEM_CLOCK)
+    return open_url(parse_store_url(url), "app", PATIENT, SYSTEM_CLOCK)
 
 
 class TestReadOnly:

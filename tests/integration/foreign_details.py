@@ -125,7 +125,7 @@ def work_off(
     with app.using(driver), logged() as log:
         for start in range(0, len(items), 10):
             assert {None} == {result.error for result in driver.send(items[start : start + 10])}
-        assert 0 == Worker(app, WorkerSettings(burst=True, grace=timedelta(seconds=2))).run()
+        assert 0 == Worker(app, WorkerSettings(burst=True, grace=timedelta(seconds=60))).run()
         dead = Counter(letter for letter in _dead_bodies(driver, queue))
         driver.dead_letters(queue).purge(None)
     runs = Counter(ran)

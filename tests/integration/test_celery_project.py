@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = ROOT / "tests/projects/celery_shop"
 GUIDE = ROOT / "docs/how-to/coming-from-celery.md"
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def run(folder: Path, *words: str, **more: str) -> str:

@@ -108,7 +108,7 @@ def on_terminal(*arguments, answer=None, env=None):
 
 def read(terminal):
     """What is shown next; nothing once the other end is closed."""
-    assert select.select([terminal], [], [], 30)[0], "nothing was shown for 30 seconds"
+    assert select.select([terminal], [], [], 60)[0], "nothing was shown for 60 seconds"
     try:
         return os.read(terminal, 4096)
     except OSError as error:

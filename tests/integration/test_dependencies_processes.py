@@ -93,12 +93,12 @@ def dies(session: Session = INJECTED) -> None:
     raise cloudq.DeadLetter("no such order")
 
 
-@app.task("late", time_limit=timedelta(seconds=0.2))
+@app.task("late", time_limit=timedelta(seconds=0.5))
 def late(session: Session = INJECTED) -> None:
     time.sleep(60)
 
 
-@app.task("alate", time_limit=timedelta(seconds=0.2))
+@app.task("alate", time_limit=timedelta(seconds=0.5))
 async def alate(session: ASession = INJECTED) -> None:
     await asyncio.sleep(60)
 

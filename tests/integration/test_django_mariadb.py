@@ -15,7 +15,7 @@ import pytest
 
 import cloudq
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 ROOT: Final = Path(__file__).parents[2]
 MANAGE: Final = str(ROOT / "tests/projects/django_site/manage.py")

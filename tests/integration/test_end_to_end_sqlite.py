@@ -70,7 +70,7 @@ def test_what_one_process_sends_another_works(app, url, tmp_path):
     script = tmp_path / "producer.py"
     script.write_text(PRODUCER)
     subprocess.run([sys.executable, str(script), url], cwd=tmp_path, check=True, timeout=60)
-    deadline = datetime.now(UTC) + timedelta(seconds=30)
+    deadline = datetime.now(UTC) + timedelta(seconds=60)
     while len(done) < 104 and datetime.now(UTC) < deadline:
         work(app)
     default = "the worker's default"

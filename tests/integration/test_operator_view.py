@@ -97,7 +97,7 @@ def test_thirty_seconds_without_the_backend(tasks: Tasks, clock: FakeClock, capl
         # A poll that is under way ends first: 8 seconds at most.
         desk.pass_time_until(lambda: RECEIVE in desk.outages(), most=10 * SECOND)
         assert [("ERROR", "queue q can't be received from, trying again until it can: no route to 10.0.0.7")] == (
-            desk.said()
+            desk.said(least=1)
         )
         assert (503, ["queue q: BackendUnavailable, see the log"], {"q": "down"}) == desk.page()
         assert 200 == desk.page("/healthz").status
@@ -106,7 +106,7 @@ def test_thirty_seconds_without_the_backend(tasks: Tasks, clock: FakeClock, capl
 
         desk.pass_time_until(lambda: LEASES in desk.outages(), most=25 * SECOND)
         assert [("WARNING", "leases can't be extended, trying again until they are over: no route to 10.0.0.7")] == (
-            desk.said()
+            desk.said(least=1)
         )
         assert "leases can't be extended, see the log" in desk.page().problems
 
@@ -118,15 +118,15 @@ def test_thirty_seconds_without_the_backend(tasks: Tasks, clock: FakeClock, capl
                 "settlements of queue q fail, nothing is received from it until they are confirmed again: "
                 "no route to 10.0.0.7",
             )
-        ] == desk.said()
+        ] == desk.said(least=1)
         assert {RECEIVE, SETTLE, LEASES} == desk.outages()
         desk.pass_time(OUTAGE - clock.elapsed())
         assert [] == desk.said()
         assert {("running",): 0, ("settling",): 1, ("waiting",): 0} == desk.metrics("cloudq_deliveries")
 
         driver.find()
-        took = desk.pass_time_until(lambda: is_calm(desk), most=OUTAGE)
-        assert took <= OUTAGE  # the longest pause between two polls
+        desk.pass_time_until(lambda: is_calm(desk), most=MINUTE)  # twice the longest pause between two polls
+        desk.wait_for(lambda: "received from again" in caplog.text and "are confirmed again" in caplog.text)
         texts = [text for _, text in desk.said()]
         assert any(text.startswith("queue q can be received from again") for text in texts), texts
         assert any(text.startswith("settlements of queue q are confirmed again") for text in texts), texts
@@ -151,6 +151,7 @@ def test_thirty_seconds_without_the_store(tasks: Tasks, clock: FakeClock, caplog
         assert is_calm(desk)  # nothing has needed it yet
         tasks.app.send("keyed", {"name": "first"})
         desk.pass_time_until(lambda: ("store", "q") in desk.outages(), most=10 * SECOND)
+        desk.wait_for(lambda: "isn't asked for more" in caplog.text)
         texts = {text for level, text in desk.said() if level in {"WARNING", "ERROR"}}
         # Whether it is paused is looked for before a receive, of which there may be none any more.
         assert {
@@ -164,16 +165,18 @@ def test_thirty_seconds_without_the_store(tasks: Tasks, clock: FakeClock, caplog
         ] == problems
         assert 200 == desk.page("/healthz").status
         desk.pass_time(10 * SECOND)  # a poll that was under way may still bring something
+        desk.pass_time_until(lambda: not worker.worker._intake.polled(), most=0 * SECOND)
         tasks.app.send("short")
         desk.pass_time(OUTAGE - 10 * SECOND)
         assert [] == tasks.ran
+        desk.wait_for(lambda: not driver.stats("q").in_flight)
         stats = desk.stats()
         assert isinstance(stats, QueueStats)
         # What was sent meanwhile, and the one that met the outage: it comes back in some minutes.
         assert (1, 1, 0) == (stats.ready, stats.delayed, stats.dead)
 
         store.trouble = None
-        desk.pass_time_until(lambda: tasks.ran == ["short"], most=20 * SECOND)
+        desk.pass_time_until(lambda: tasks.ran == ["short"], most=40 * SECOND)
         desk.wait_for(lambda: is_calm(desk))
         desk.pass_time_until(lambda: tasks.ran == ["short", "first"], most=10 * MINUTE)
         texts = [text for _, text in desk.said()]
@@ -245,13 +248,13 @@ def test_thirty_seconds_without_room_or_rights_for_the_database(
             assert (40, 1) == (stats.ready, stats.in_flight)
             assert 503 == desk.page().status
             assert 200 == desk.page("/healthz").status
-            received, settled = sorted(text for _, text in desk.said())
+            received, settled = sorted(text for _, text in desk.said(least=2))
             assert received.startswith("queue q can't be received from, trying again until it can: ")
             assert settled.startswith("settlements of queue q ")
             assert str(tmp_path / "q.db") in received  # with the file, and below what to do
             assert "hint: " in received
             desk.pass_time(15 * SECOND)
-        desk.pass_time_until(lambda: len(tasks.ran) == 41 and is_calm(desk), most=OUTAGE)
+        desk.pass_time_until(lambda: len(tasks.ran) == 41 and is_calm(desk), most=MINUTE)
         assert 1 == tasks.ran.count("long")
         until(lambda: desk.stats() == QueueStats(ready=0, delayed=0, in_flight=0, dead=0))
 
@@ -282,8 +285,8 @@ def test_a_worker_that_cant_lease_says_why(
             desk.pass_time(10 * SECOND)
             assert is_calm(desk)
             desk.pass_time_until(lambda: RECEIVE in desk.outages(), most=20 * SECOND)
-            [(level, text)] = desk.said()
+            [(level, text)] = desk.said(least=1)
             assert ("ERROR", True) == (level, text.startswith("queue q can't be received from, trying again until"))
             assert (503, [f"queue q: {error.__name__}, see the log"], {"q": "down"}) == desk.page()
             desk.pass_time(OUTAGE - 10 * SECOND)
-        desk.pass_time_until(lambda: len(tasks.ran) == 40 and is_calm(desk), most=OUTAGE)
+        desk.pass_time_until(lambda: len(tasks.ran) == 40 and is_calm(desk), most=MINUTE)

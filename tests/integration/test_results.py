@@ -195,11 +195,11 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
 def test_a_worker_notes_results_progress_and_what_is_cancelled(shop: App, tmp_path: Path, how: tuple[str, str]) -> None:
     """By the store beside its file."""
     with worker(tmp_path, "--app", "shop", *how):
-        assert shop.send("double", {"n": 21}).result(timedelta(seconds=30)) == {"doubled": 42}
-        assert shop.send("adouble", {"n": 4}).result(timedelta(seconds=30)) == 8
+        assert shop.send("double", {"n": 21}).result(timedelta(seconds=60)) == {"doubled": 42}
+        assert shop.send("adouble", {"n": 4}).result(timedelta(seconds=60)) == 8
         dead = shop.send("die")
         with pytest.raises(NoResult, match="wrong order"):
-            dead.result(timedelta(seconds=30))
+            dead.result(timedelta(seconds=60))
         runs = [shop.send("long"), shop.send("along")]
         wait_until(lambda: (shop.result(runs[0]).done or 0) > 10, within=60, what="progress")
         wait_until(lambda: shop.result(runs[1]).status == "running", within=60, what="a run")
@@ -207,5 +207,5 @@ def test_a_worker_notes_results_progress_and_what_is_cancelled(shop: App, tmp_pa
             assert shop.cancel_run(run) is CancelAnswer.ASKED
         for run in runs:
             with pytest.raises(NoResult, match="cancelled"):
-                run.result(timedelta(seconds=30))
+                run.result(timedelta(seconds=60))
         assert "not wanted" in shop.result(runs[0]).reason

@@ -25,11 +25,13 @@ from cloudq.drivers.sqlite import SQLiteDriver
 from cloudq.drivers.sqs import limits as sqs
 from cloudq.emulators.service_bus.broker.settings import QueueSettings
 from cloudq.emulators.service_bus.runner import ServiceBusEmulator
+from cloudq.running.lease_life import State
 from cloudq.testing.clock import FakeClock
 from tests.integration.store_outages import OUTAGE, TROUBLES, Ran, Recorder, Troubled, busiest, declare, slow
 from tests.unit.worker.fakes import Running, running, until
 
 STEP = timedelta(seconds=15)
+IN_FLIGHT = {State.EXTENDING, State.SETTLING_EXTENDING, State.RELEASE_WAITS}
 MESSAGES = 20
 
 
@@ -107,11 +109,14 @@ class Bench:
 
     @staticmethod
     def settle_down(worker: Running) -> None:
-        """Waits until nothing runs, waits for a slot, or is being settled, and nobody asks for the store."""
-        books, snoozes = worker.worker._intake._books, worker.worker._snoozes
+        """Waits until nothing runs, waits for a slot, is being settled or extended, and nobody asks for the store."""
+        books, snoozes, keeper = worker.worker._intake._books, worker.worker._snoozes, worker.worker._keeper
 
         def idle() -> bool:
-            return not (books.running or books.waiting or books.settling) and snoozes._asking_since is None
+            with keeper.changed:
+                extending = any(held.life.state in IN_FLIGHT for held in keeper._held)
+            busy = extending or books.running or books.waiting or books.settling
+            return not busy and snoozes._asking_since is None
 
         until(idle)
 
@@ -142,6 +147,7 @@ def test_half_an_hour_without_the_store(bench: Bench, trouble: str) -> None:
     bench.store.trouble = TROUBLES[trouble](bench.clock)
     with running(bench.app, queues={bench.queue: 1}, concurrency=4, lease=timedelta(minutes=2)) as worker:
         until(lambda: worker.worker.snapshot().snoozed)
+        until(lambda: not worker.worker._intake.polled())  # one may have been under way
         bench.settle_down(worker)
         found = len(bench.driver.made)
         bench.advance(worker, OUTAGE)

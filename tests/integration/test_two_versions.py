@@ -51,7 +51,7 @@ def version_2(tmp_path, done) -> cloudq.App:
 
 def work(app: cloudq.App) -> None:
     """A worker of this version, until nothing is ready."""
-    Worker(app, WorkerSettings(burst=True, concurrency=1, grace=timedelta(seconds=5))).run()
+    Worker(app, WorkerSettings(burst=True, concurrency=1, grace=timedelta(seconds=60))).run()
 
 
 def test_new_workers_take_what_old_programs_send(version_1, version_2, done):

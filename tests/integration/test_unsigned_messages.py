@@ -40,7 +40,7 @@ from tests.unit.aws_lambda.fakes import Mapping
 from tests.unit.azure_functions.fakes import Host
 from tests.unit.push.fakes import push, pushed
 
-BURST = WorkerSettings(burst=True, grace=timedelta(seconds=1))
+BURST = WorkerSettings(burst=True, grace=timedelta(seconds=60))
 PROFILES = [None, profiles.sqs_like, profiles.service_bus_like, profiles.cloud_tasks_like]
 
 
@@ -108,7 +108,7 @@ def test_a_worker_on_service_bus() -> None:
         driver = ServiceBusDriver("127.0.0.1", connection_string=emulator.connection_string)
         with app.using(driver):
             put(driver, all_of_them())
-            Worker(app, WorkerSettings(max_tasks=FORGED + GOOD, grace=timedelta(seconds=1))).run()
+            Worker(app, WorkerSettings(max_tasks=FORGED + GOOD, grace=timedelta(seconds=60))).run()
             assert_that_none_ran(ran, reasons(driver))
         driver.close()
 

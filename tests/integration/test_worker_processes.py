@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
-import socket
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -50,7 +49,7 @@ async def coroutine() -> None:
     note("coroutine")
 
 
-@app.task("deaf", time_limit=timedelta(seconds=0.2))
+@app.task("deaf", time_limit=timedelta(seconds=0.5))
 def deaf() -> None:
     note("deaf")
     while True:
@@ -102,7 +101,7 @@ async def ainterrupted() -> None:
 @app.task("unleased")
 def unleased(context: cloudq.Context) -> None:
     note("start")
-    note(f"lost {context.lease_lost.wait(20)}")
+    note(f"lost {context.lease_lost.wait(60)}")
 
 
 @app.task("sends")
@@ -161,18 +160,17 @@ def test_children_run_tasks_of_all_kinds(tmp_path: Path, app: cloudq.App) -> Non
     assert parent not in {int(line.rpartition(" ")[2]) for line in lines(tmp_path)}
 
 
-def scraped(port: int) -> str:
+def scraped(folder: Path) -> str:
     """The metrics, or nothing while nobody answers."""
-    with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
-        return str(response.read().decode())
+    for place in re.findall(r"metrics on http://(\S+)", (folder / "worker.log").read_text()):
+        with suppress(OSError), urlopen(f"http://{place}", timeout=60) as response:
+            return str(response.read().decode())
     return ""
 
 
 @pytest.mark.slow
 def test_the_parent_serves_the_metrics_of_all(tmp_path: Path, app: cloudq.App) -> None:
     """What it runs, and what its children report of tasks that send."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     for _ in range(3):
         app.send("sends", {}, queue="default")
     counts = {
@@ -180,9 +178,9 @@ def test_the_parent_serves_the_metrics_of_all(tmp_path: Path, app: cloudq.App) -
         'cloudq_tasks_ended_total{outcome="succeeded",queue="default",task="sends"} 3.0',
         'cloudq_tasks_ended_total{outcome="succeeded",queue="default",task="quick"} 3.0',
     }
-    with worker(tmp_path, *ARGUMENTS, "--metrics-port", f"127.0.0.1:{port}"):
-        wait_until(lambda: counts <= set(scraped(port).splitlines()), within=30, what="all is counted")
-        page = scraped(port)
+    with worker(tmp_path, *ARGUMENTS, "--metrics-port", "127.0.0.1:0"):
+        wait_until(lambda: counts <= set(scraped(tmp_path).splitlines()), within=60, what="all is counted")
+        page = scraped(tmp_path)
     assert "cloudq_worker_slots 2.0" in page
     assert 'cloudq_worker_info{system="sqlite"' in page
 
@@ -195,7 +193,7 @@ def test_a_child_that_is_killed(tmp_path: Path, app: cloudq.App) -> None:
         for attempt in range(2):
             wait_until(lambda seen=attempt: len(noted(tmp_path, "start")) == seen + 1, within=60, what="it runs")
             os.kill(noted(tmp_path, "start")[-1], signal.SIGKILL)
-        assert 0 == process.wait(20)
+        assert 0 == process.wait(60)
     [reason] = dead(app)
     assert "exited with signal 9 (SIGKILL)" in reason
     assert reason.startswith("gave up after 2 attempts: WorkerDied")
@@ -209,7 +207,7 @@ def test_a_task_that_ends_its_process(tmp_path: Path, app: cloudq.App) -> None:
     for number in range(5):
         app.send("quick", {"number": number}, queue="default")
     with worker(tmp_path, *ARGUMENTS, "--burst") as process:
-        assert 0 == process.wait(40)
+        assert 0 == process.wait(60)
     assert 5 == len(lines(tmp_path))
     [reason] = dead(app)
     assert reason.endswith("exited with code 3")
@@ -246,7 +244,7 @@ def test_what_a_dead_child_started_does_not_keep_its_task(tmp_path: Path, app: c
     """The end of a child is seen at once, though a process that its task started lives on."""
     app.send("abandons", {"by_fork": by_fork}, queue="default")
     with worker(tmp_path, *ARGUMENTS, "--max-tasks", "2") as process:
-        assert 0 == process.wait(20)
+        assert 0 == process.wait(50)  # less than what they sleep
     assert 2 == len(noted(tmp_path, "abandoned"))
     assert dead(app)[0].endswith("exited with code 3")
 
@@ -257,7 +255,7 @@ def test_a_task_that_raises_no_exception_in_a_child(tmp_path: Path, app: cloudq.
     """Its policy decides about a KeyboardInterrupt of its own, as with threads; the process goes on."""
     app.send(task, {}, queue="default")
     with worker(tmp_path, *ARGUMENTS, "--burst") as process:
-        assert 0 == process.wait(20)
+        assert 0 == process.wait(60)
     assert ["not retried: KeyboardInterrupt"] == dead(app)
     assert 1 == len(noted(tmp_path, "interrupted"))
 
@@ -286,22 +284,22 @@ def test_children_end_with_their_parent(tmp_path: Path, app: cloudq.App) -> None
         assert runs(child)
         process.kill()
         process.wait()
-        wait_until(lambda: not runs(child), within=5, what="the child has ended")
+        wait_until(lambda: not runs(child), within=30, what="the child has ended")
 
 
 @pytest.mark.slow
 def test_sigterm_waits_for_running_children(tmp_path: Path, app: cloudq.App) -> None:
     """At SIGTERM, sent to the whole group as a terminal does, running tasks finish, and the exit code is 0."""
-    app.send("sleep", {"seconds": 2}, queue="default")
+    app.send("sleep", {"seconds": 1.5}, queue="default")
     with worker(tmp_path, *ARGUMENTS) as process:
         wait_until(lambda: bool(noted(tmp_path, "start")), within=60, what="it runs")
         [child] = noted(tmp_path, "start")
         os.kill(child, signal.SIGINT)
         os.kill(child, signal.SIGTERM)
         process.send_signal(signal.SIGTERM)
-        assert 0 == process.wait(20)
+        assert 0 == process.wait(60)
     assert 1 == len(noted(tmp_path, "end"))
-    wait_until(lambda: not runs(child), within=5, what="the child has ended")
+    wait_until(lambda: not runs(child), within=60, what="the child has ended")
 
 
 @pytest.mark.slow
@@ -315,10 +313,12 @@ def test_what_does_not_finish_is_given_back(tmp_path: Path, app: cloudq.App, how
         [child] = noted(tmp_path, "start")
         process.send_signal(signal.SIGTERM)
         if how == "second signal":
-            time.sleep(0.3)  # two signals of one kind may be merged into one while the first isn't delivered
+            # Two signals of one kind may be merged into one while the first isn't delivered.
+            log = tmp_path / "worker.log"
+            wait_until(lambda: "stopping: " in log.read_text(), within=60, what="the first one is heard")
             process.send_signal(signal.SIGTERM)
-        assert 0 == process.wait(15)
-    assert not runs(child)
+        assert 0 == process.wait(60)
+    wait_until(lambda: not runs(child), within=60, what="the child has ended")
     assert 1 == app.queue("default").stats().ready
 
 
@@ -339,10 +339,8 @@ def test_children_that_cannot_start(tmp_path: Path, app: cloudq.App) -> None:
     (tmp_path / "app.py").write_text(
         TASKS + "\n\nif 'child' in __import__('sys').argv[0]:\n    raise OSError('no GPU')\n"
     )
-    began = time.monotonic()
     with worker(tmp_path, *ARGUMENTS) as process:
-        assert 1 == process.wait(60)
-    assert time.monotonic() - began < 25
+        assert 1 == process.wait(90)
     assert (
         "a child process can't start: ConfigurationError: app can't be imported: OSError: no GPU"
         in (tmp_path / "worker.log").read_text()
@@ -356,7 +354,7 @@ def test_a_stuck_thread_does_not_keep_the_process(tmp_path: Path, app: cloudq.Ap
     with worker(tmp_path, "--app", "app", "--grace", "0.2") as process:
         wait_until(lambda: bool(noted(tmp_path, "start")), within=60, what="it runs")
         process.send_signal(signal.SIGINT)
-        assert 0 == process.wait(15)
+        assert 0 == process.wait(60)
     assert 1 == app.queue("default").stats().ready
 
 
@@ -399,7 +397,7 @@ def test_an_idle_worker_costs_next_to_nothing(tmp_path: Path, app: cloudq.App) -
     app.queue("default").stats()
     process = start_python(tmp_path, IDLE)
     try:
-        assert 0 == process.wait(40)
+        assert 0 == process.wait(90)
     finally:
         end(process)
     percent, wakes, megabytes = map(float, (tmp_path / "idle.txt").read_text().split())

@@ -88,4 +88,4 @@ class TwoPrograms:
             wait_until(lambda: self.sender.queue(queue).stats().dead == 1, within=60, what="it is among the dead")
         (dead,) = self.sender.queue(queue).dead_letters.peek()
         assert dead.failure is not None
-        assert dead.failure.reason.startswith("unknown task 'shop.wrok': did you mean 'shop.work'? (for 0:00:0")
+        assert dead.failure.reason.startswith("unknown task 'shop.wrok': did you mean 'shop.work'? (for 0:00:")

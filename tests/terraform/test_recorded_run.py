@@ -209,7 +209,7 @@ def test_claim_checks(planned, localstack: str, monkeypatch: pytest.MonkeyPatch,
         stored = set(asked)
         asked.clear()
         with running(app, wait=timedelta(0)):
-            wait_until(lambda: ran and not (deletes and payloads()), within=20, what="the payload was used")
+            wait_until(lambda: ran and not (deletes and payloads()), within=60, what="the payload was used")
     _covers(more["producer"] - base["producer"], stored)
     # No call of ours: S3 looks at it when an object isn't there.
     fetched = set(asked) | {("s3:ListBucket", f"arn:aws:s3:::{bucket}")}

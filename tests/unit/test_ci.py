@@ -47,7 +47,7 @@ class Machine:
             },
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
             check=False,
         )
         assert (ran.returncode, ran.stderr) == (0, "")

@@ -92,6 +92,11 @@ class Bench:
         return 3 * self.unit
 
     @property
+    def long_lease(self) -> timedelta:
+        """One that several calls don't outlast: in real time a busy machine may take seconds for them."""
+        return self.lease if self.fake else 20 * self.unit
+
+    @property
     def grain(self) -> timedelta:
         """How much earlier or later is certainly before or after."""
         return self.unit / 4
@@ -331,6 +336,11 @@ class Bench:
             elif self.fake:
                 self.advance(self.unit / 20)
         return future.result()
+
+    def slowly(self) -> None:
+        """For `finish`: fake time passes so slowly that a thread which this machine holds up loses little of it."""
+        if self.fake:
+            self.advance(self.unit / 500)
 
     def together(self, functions: Sequence[Callable[[], T]]) -> list[T]:
         """Runs functions at the same time, each in a thread; their results in order."""

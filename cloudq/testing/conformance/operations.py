@@ -156,7 +156,7 @@ class Operations:
         bench.driver.interrupt()
         receiving = _receiving(bench, bench.driver)
         message = bench.send()
-        assert [delivery.id for delivery in bench.finish(receiving)] == [message.id]
+        assert [delivery.id for delivery in bench.finish(receiving, meanwhile=bench.slowly)] == [message.id]
 
     def test_capabilities_are_sound(self, bench: Bench) -> None:
         """What a queue can do is the same at every call, has positive bounds, and order goes by the name."""

@@ -118,7 +118,7 @@ class StoreBench:
         start = Barrier(len(calls))
 
         def begin(call: Callable[[], T]) -> T:
-            start.wait(20)
+            start.wait(60)
             return call()
 
         with ThreadPoolExecutor(len(calls)) as pool:

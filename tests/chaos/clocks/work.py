@@ -17,9 +17,9 @@ from cloudq.errors import BackendUnavailable
 app = cloudq.App()
 FAILING = 0.2
 GLANCE = 0.02
-# A run that was stopped for so long may have lost its lease; its worker is given a moment to say so.
+# A run that was stopped for so long may have lost its lease; its worker is given some time to say so.
 STOPPED = 0.5
-NOTICE = 1.0
+NOTICE = 5.0
 _notes = os.open("runs.txt", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
 

@@ -7,7 +7,7 @@ import subprocess
 import threading
 import urllib.request
 from collections import Counter
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -25,6 +25,7 @@ from tests.integration.processes import start_worker, wait_until
 ACCOUNT: Final = "pusher@my-project.iam.gserviceaccount.com"
 LOCATION: Final = "projects/my-project/locations/europe-west1"
 CONCURRENCY: Final = 10
+_keepers: Final[list[socket.socket]] = []
 # Shorter than the service's, and not so short that an outage of these tests has a hundred pushes of a message fail: by
 # then it is taken for poison (test_outages.py).
 BACKOFF: Final = RetryConfig(max_attempts=-1, min_backoff=Duration(nanos=50_000_000), max_backoff=Duration(seconds=1))
@@ -223,7 +224,7 @@ class Balancer:
         for connection in self._open:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-        self._thread.join(5)
+        self._thread.join(60)
 
     def _run(self) -> None:
         turn = 0
@@ -257,10 +258,13 @@ def _pump(source: socket.socket, sink: socket.socket, both: threading.Barrier) -
 
 
 def free_port() -> int:
-    """A port nobody listens at."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        port: int = server.getsockname()[1]
-        return port
+    """A port nobody listens at, kept from other processes: a server of ours may listen there, by `SO_REUSEADDR`."""
+    keeper = socket.socket()
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    keeper.bind(("127.0.0.1", 0))
+    _keepers.append(keeper)
+    port: int = keeper.getsockname()[1]
+    return port
 
 
 def parameters(n: int, text: str = "") -> None:

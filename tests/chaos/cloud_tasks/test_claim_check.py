@@ -27,7 +27,7 @@ def test_a_large_payload_is_fetched_where_it_is_pushed_to(
             with_store.close()
         stand.start()
         wait_until(lambda: stand.effects() == {1: 1}, within=60, what="it has run")
-        stand.wait_empty(20)
+        stand.wait_empty(60)
         assert 200 == emulator.attempts()[-1].status
         assert 1 == len(list((tmp_path / "blobs").rglob("*.json")))
         assert 0 == stand.app.queue("default").stats().dead

@@ -134,7 +134,7 @@ def test_a_redrive_dies_between_copy_and_deletion(
     wait_until(lambda: len(stand.effects()) == 3, within=60, what="the copies have run")
     left = len(letters.peek())
     again = letters.redrive()
-    stand.wait_empty(30)
+    stand.wait_empty(60)
     with capsys.disabled():
         print(f"\n[redrive, crash after copy] {left} of 3 dead letters stayed; effects {stand.effects().total()}")
     assert (3, 3, ()) == (left, again.redriven, again.errors)

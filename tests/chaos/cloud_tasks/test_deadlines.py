@@ -54,11 +54,16 @@ def test_a_task_that_outlives_its_deadline_runs_once_a_worker(
         )
         assert Counter(pids) == Counter(pids_that("starts"))
         (tmp_path / "go").touch()
-        stand.wait_empty(20)
+        stand.wait_empty(60)
+        # It is settled by what ends first.
+        wait_until(lambda: len(pids_that("starts")) == len(pids_that("ends")), within=60, what="each run has ended")
         assert [None, None] == [worker.poll() for worker in workers]
         assert set(pids_that("starts")) == pids
         ends = [attempt.end for attempt in emulator.attempts()]
-        assert [End.DEADLINE, End.DEADLINE, End.FAILED, End.FAILED] == ends[:4]
+        assert [End.DEADLINE, End.DEADLINE] == ends[:2]
+        # On a busy machine an answer comes after the deadline at times; two have come before it.
+        assert {End.DEADLINE, End.FAILED} >= set(ends[:-1])
+        assert ends.count(End.FAILED) >= 2
         assert (End.SUCCEEDED, 1) == (ends[-1], ends.count(End.SUCCEEDED))
         assert len(pids_that("starts")) == len(pids_that("ends")) in {2, 3}
         assert "still runs here; it is to be pushed again later" in stand.log()

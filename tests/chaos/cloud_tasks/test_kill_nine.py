@@ -26,6 +26,7 @@ def test_nothing_is_lost_when_the_worker_is_killed_and_away(stand: Stand, capsys
     shares = [range(part * TASKS // (KILLS + 1), (part + 1) * TASKS // (KILLS + 1)) for part in range(KILLS + 1)]
     stand.app.send_many(effect.call(n=n) for n in shares[0])
     time.sleep(AWAY)  # the target is down for so long
+    wait_until(lambda: bool(stand.emulator.attempts()), within=60, what="it was pushed to")
     assert {End.UNREACHABLE} == {attempt.end for attempt in stand.emulator.attempts()}
     worker = stand.start()
     for share in shares[1:]:
@@ -37,7 +38,7 @@ def test_nothing_is_lost_when_the_worker_is_killed_and_away(stand: Stand, capsys
         worker.wait()
         worker = stand.start()
     wait_until(lambda: len(stand.effects()) == TASKS, within=sized(60, 300), what="every task has run")
-    stand.wait_empty(30)
+    stand.wait_empty(60)
     assert worker.poll() is None, stand.log()
     seen = stand.effects()
     attempts = stand.emulator.attempts()

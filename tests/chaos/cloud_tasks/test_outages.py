@@ -40,7 +40,7 @@ def test_what_was_pushed_in_vain_too_often_is_a_dead_letter_and_can_be_redriven(
     redriven = letters.redrive()
     assert (TASKS, ()) == (redriven.redriven, redriven.errors)
     wait_until(lambda: stand.effects() == dict.fromkeys(range(TASKS), 1), within=60, what="they have run")
-    stand.wait_empty(30)
+    stand.wait_empty(60)
     assert [] == list(letters.peek())
 
 

@@ -99,7 +99,7 @@ class Shop:
 
     def status(self, method: str, path: str, headers: dict[str, str] | None = None) -> int | None:
         try:
-            with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
+            with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
                 connection.request(method, path, headers=headers or {})
                 return connection.getresponse().status
         except OSError:
@@ -168,7 +168,7 @@ def test_what_is_sent_is_pushed_and_run(shop):
 
 def test_a_first_signal_lets_running_tasks_finish(shop):
     """What runs ends and is acked; what is pushed meanwhile is refused, and runs in the next worker."""
-    worker = shop.start("--grace", "20")
+    worker = shop.start("--grace", "60")
     shop.app.send("slow", {"name": "first"})
     shop.wait_said("slow first starts")
     worker.send_signal(signal.SIGTERM)
@@ -192,6 +192,7 @@ def test_a_second_signal_ends_it_now(shop):
     wait_until(lambda: shop.status("GET", "/readyz") == 503, within=60, what="it is stopping")
     worker.send_signal(signal.SIGINT)
     assert 0 == worker.wait(60)
+    wait_until(lambda: shop.emulator.attempts() != [], within=60, what="its answer has come")
     assert 500 == shop.emulator.attempts()[0].status
     (shop.folder / "first").touch()
     shop.start()

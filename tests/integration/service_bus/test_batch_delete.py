@@ -20,7 +20,7 @@ from tests.integration.service_bus.place import PLAIN, Place
 pytestmark = pytest.mark.slow
 
 LEASE = timedelta(minutes=1)
-WAIT = timedelta(seconds=2)
+WAIT = timedelta(seconds=60)
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 import cloudq
@@ -25,7 +27,9 @@ def test_a_burst_empties_sessions() -> None:
 
     with ServiceBusEmulator(admin_port=None) as emulator:
         emulator.create_queue("orders.fifo", QueueSettings(requires_session=True))
-        driver = ServiceBusDriver("127.0.0.1", connection_string=emulator.connection_string)
+        driver = ServiceBusDriver(
+            "127.0.0.1", connection_string=emulator.connection_string, timeout=timedelta(minutes=3)
+        )
         with app.using(driver):
             app.send_many([pack.call(number=number % 7) for number in range(20)])
             assert Worker(app, WorkerSettings(burst=True)).run() == 0

@@ -13,7 +13,7 @@ import cloudq
 from cloudq.core.clock import SystemClock
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Ack, Final, Outgoing
-from cloudq.drivers.service_bus import ServiceBusDriver
+from cloudq.drivers.service_bus import ServiceBusDriver, links
 from cloudq.emulators.service_bus.broker.settings import QueueSettings
 from cloudq.emulators.service_bus.runner import ServiceBusEmulator
 from cloudq.worker.service import Worker
@@ -30,8 +30,9 @@ class Behind:
 
 
 @pytest.mark.parametrize("queue", ["orders", "orders.fifo"])
-def test_a_clock_that_is_ahead_repeats_nothing(queue: str) -> None:
+def test_a_clock_that_is_ahead_repeats_nothing(queue: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each lock would be over as it comes: nothing would run, or, with sessions, everything without end."""
+    monkeypatch.setattr(links, "DRAIN_PATIENCE", timedelta(minutes=1))  # else a late answer ends the burst
     ran: list[int] = []
     app = cloudq.App()
     ordered = queue.endswith(".fifo")
@@ -43,7 +44,9 @@ def test_a_clock_that_is_ahead_repeats_nothing(queue: str) -> None:
     with ServiceBusEmulator(admin_port=None, clock=Behind()) as emulator:
         settings = QueueSettings(requires_session=ordered, lock_duration=timedelta(minutes=1))
         emulator.create_queue(queue, settings)
-        driver = ServiceBusDriver("127.0.0.1", connection_string=emulator.connection_string)
+        driver = ServiceBusDriver(
+            "127.0.0.1", connection_string=emulator.connection_string, timeout=timedelta(minutes=3)
+        )
         with app.using(driver):
             app.send_many([pack.call(number=number) for number in range(5)])
             worker = Worker(app, WorkerSettings(burst=True))
@@ -57,7 +60,7 @@ def test_a_clock_that_is_ahead_repeats_nothing(queue: str) -> None:
 @pytest.mark.parametrize("hours", [1, -1])
 def test_a_clock_that_is_set_changes_no_lease(queue: str, hours: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither those that were granted before nor those after; no connection is cut, nor any session lost with it."""
-    lock, clock, wait = timedelta(minutes=1), SystemClock(), timedelta(seconds=5)
+    lock, clock, wait = timedelta(minutes=1), SystemClock(), timedelta(seconds=60)
     ordered = queue.endswith(".fifo")
     with ServiceBusEmulator(admin_port=None) as emulator:
         emulator.create_queue(queue, QueueSettings(requires_session=ordered, lock_duration=lock))

@@ -18,7 +18,7 @@ from tests.integration.service_bus.place import PLAIN, Place
 pytestmark = pytest.mark.slow
 
 LEASE = timedelta(minutes=1)
-WAIT = timedelta(seconds=5)
+WAIT = timedelta(seconds=30)
 # Every byte of a disposition, of which the longest has some 60; in the suite every seventh.
 CUTS = [(Kind.CUT, at) for at in range(0, 60, sized(7, 1))] + [(Kind.EMPTIED, 0), (Kind.REPLACED, 0)]
 

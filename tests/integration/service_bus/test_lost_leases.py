@@ -9,8 +9,9 @@ import threading
 import time
 import uuid
 from collections import defaultdict
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from azure.servicebus import ServiceBusReceiver
@@ -18,6 +19,7 @@ from azure.servicebus import ServiceBusReceiver
 from cloudq.core.clock import SystemClock
 from cloudq.core.driver import Ack, Final, Outgoing
 from cloudq.drivers.service_bus import ServiceBusDriver, links, sdk
+from cloudq.emulators.service_bus.runner import ServiceBusEmulator
 from tests.chaos.scale import SEED, sized
 from tests.integration.processes import end, unexplained, wait_until
 from tests.integration.service_bus.place import ORDERED, PLAIN, Place
@@ -25,7 +27,7 @@ from tests.integration.service_bus.place import ORDERED, PLAIN, Place
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(sized(120, 600), func_only=True)]
 
 LOCK = timedelta(seconds=30)
-WAIT = timedelta(seconds=5)
+WAIT = timedelta(seconds=60)
 KEYS = 4
 EACH = sized(3, 25)
 CUTS = sized(3, 25)
@@ -78,7 +80,7 @@ def test_what_was_done_under_a_cut_session_is_not_done_again_by_the_same_process
     """The service gives it the session again, and doesn't count the delivery; what the cut run did is acknowledged."""
     place.make(ORDERED, LOCK)
     watched = place.app.tasks["watched"]
-    place.app.send_many(watched.options(ordering_key="key").call(key="key", n=n, seconds=1.0) for n in range(2))
+    place.app.send_many(watched.options(ordering_key="key").call(key="key", n=n, seconds=60.0) for n in range(2))
     place.start("--queue", ORDERED)
     for begun in (1, 2):
         wait_until(lambda begun=begun: len(runs_of(place)) >= begun, within=60, what=f"{begun} have begun")  # type: ignore[misc]
@@ -129,49 +131,61 @@ class Sleeping(SystemClock):
         return super().elapsed() + self.slept
 
 
+class Ahead:
+    """The service's time, which a test moves."""
+
+    def __init__(self) -> None:
+        self.by = timedelta(0)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.by
+
+
 @pytest.mark.parametrize("queue", [PLAIN, ORDERED])
 def test_what_lay_in_the_socket_of_a_machine_that_slept(
-    place: Place, queue: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The message came while nobody looked, and its lock is over: it isn't handed over, and comes again elsewhere."""
-    lock = timedelta(seconds=2)
-    place.make(queue, lock)
-    clock = Sleeping()
-    driver = ServiceBusDriver("", connection_string=place.emulator.connection_string, clock=clock)
-    other = ServiceBusDriver("", connection_string=place.emulator.connection_string)
-    key = "a" if queue == ORDERED else None
+    lock, clock, service = timedelta(minutes=1), Sleeping(), Ahead()
+    with ServiceBusEmulator(admin_port=None, clock=service) as emulator:
+        place = Place(tmp_path, emulator, monkeypatch)
+        place.make(queue, lock)
+        driver = ServiceBusDriver("", connection_string=place.emulator.connection_string, clock=clock)
+        other = ServiceBusDriver("", connection_string=place.emulator.connection_string)
+        key = "a" if queue == ORDERED else None
 
-    def send() -> None:
-        other.send([Outgoing(id=uuid.uuid4().hex, queue=queue, body=b"{}", ordering_key=key)])
+        def send() -> None:
+            other.send([Outgoing(id=uuid.uuid4().hex, queue=queue, body=b"{}", ordering_key=key)])
 
-    # The first tells how long locks last.
-    send()
-    (first,) = driver.receive(queue, limit=1, wait=WAIT, lease=LOCK)
-    driver.settle([Final(lease=first.lease, step=Ack())])
+        # The first tells how long locks last.
+        send()
+        (first,) = driver.receive(queue, limit=1, wait=WAIT, lease=LOCK)
+        driver.settle([Final(lease=first.lease, step=Ack())])
 
-    read, asleep, woken = sdk.read, threading.Event(), threading.Event()
+        read, asleep, woken = sdk.read, threading.Event(), threading.Event()
 
-    def read_after_sleep(receiver: object, wait: timedelta = sdk.READ) -> bool:
-        if isinstance(receiver, ServiceBusReceiver) and asleep.is_set() and not woken.is_set():
-            # The machine is suspended in the middle of a wait: the service goes on.
-            send()
-            wait_until(lambda: place.locked(queue) == 1, within=5, what="it is sent, and locked")
-            time.sleep(lock.total_seconds())
-            clock.slept += lock
-            woken.set()
-        return read(receiver, wait)  # type: ignore[arg-type]  # as it came
+        def read_after_sleep(receiver: object, wait: timedelta = sdk.READ) -> bool:
+            if isinstance(receiver, ServiceBusReceiver) and asleep.is_set() and not woken.is_set():
+                # The machine is suspended in the middle of a wait: the service goes on.
+                send()
+                wait_until(lambda: place.locked(queue) == 1, within=60, what="it is sent, and locked")
+                clock.slept += lock
+                service.by += lock
+                emulator.tick()
+                woken.set()
+            return read(receiver, wait)  # type: ignore[arg-type]  # as it came
 
-    monkeypatch.setattr(links.sdk, "read", read_after_sleep)
-    asleep.set()
-    got = driver.receive(queue, limit=1, wait=WAIT, lease=LOCK)
-    assert woken.is_set()
-    assert [] == [delivery.deliveries for delivery in got if delivery.deliveries == 1]
-    monkeypatch.undo()
-    driver.close()
-    if not got:
-        (again,) = other.receive(queue, limit=1, wait=WAIT, lease=LOCK)
-        assert other.settle([Final(lease=again.lease, step=Ack())])[0].error is None
-    other.close()
+        monkeypatch.setattr(links.sdk, "read", read_after_sleep)
+        asleep.set()
+        got = driver.receive(queue, limit=1, wait=WAIT, lease=LOCK)
+        assert woken.is_set()
+        assert [] == [delivery.deliveries for delivery in got if delivery.deliveries == 1]
+        monkeypatch.undo()
+        driver.close()
+        if not got:
+            (again,) = other.receive(queue, limit=1, wait=WAIT, lease=LOCK)
+            assert other.settle([Final(lease=again.lease, step=Ack())])[0].error is None
+        other.close()
 
 
 def test_a_frozen_worker_starts_nothing_under_a_lock_that_is_over(place: Place) -> None:
@@ -184,12 +198,12 @@ def test_a_frozen_worker_starts_nothing_under_a_lock_that_is_over(place: Place) 
     # These come by the credit that it has given, or wait for the other.
     place.send("long", range(6, 12), seconds=0.3)
     other = place.start("--concurrency", "2", log="other.log")
-    wait_until(place.is_empty, within=40, what="all has run elsewhere")
+    wait_until(place.is_empty, within=60, what="all has run elsewhere")
     end(other)
     before = len(place.lines("started.txt"))
     os.kill(frozen.pid, signal.SIGCONT)
     place.send("long", [99], seconds=0.0)
-    wait_until(lambda: 99 in place.ran(), within=40, what="it works again")
+    wait_until(lambda: 99 in place.ran(), within=60, what="it works again")
     assert [["99", "1", str(frozen.pid)]] == place.lines("started.txt")[before:]
     assert {*range(12), 99} == set(place.ran())
     assert [] == unexplained(place.log("frozen.log"))

@@ -31,7 +31,7 @@ def test_a_value_that_is_nested_too_deep_leaves_the_link_open(place: Place) -> N
     place.send("effect", [1])
     put_deep(place, PLAIN)
     place.send("effect", [2])
-    first, deep, last = driver.receive(PLAIN, limit=3, wait=timedelta(seconds=5), lease=LEASE)
+    first, deep, last = driver.receive(PLAIN, limit=3, wait=timedelta(seconds=60), lease=LEASE)
     assert "nesting exceeds maximum depth of 64" in (deep.undecodable or "")
     assert nested(65) == deep.body
     links = place.emulator._listener.connections

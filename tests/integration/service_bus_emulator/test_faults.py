@@ -43,7 +43,7 @@ def bodies(emulator: ServiceBusEmulator, queue: str) -> int:
 
 
 def received(receiver: ServiceBusReceiver) -> object:
-    (message,) = receiver.receive_messages(max_wait_time=5)
+    (message,) = receiver.receive_messages(max_wait_time=60)
     return message
 
 
@@ -85,7 +85,7 @@ def test_dropped_while_receiving(
         sender.send_messages(ServiceBusMessage("a"))
     faults.drop_after(0)
     with client.get_queue_receiver(queue) as receiver, pytest.raises(ServiceBusError):
-        receiver.receive_messages(max_wait_time=5)
+        receiver.receive_messages(max_wait_time=60)
     assert 1 == bodies(emulator, queue)
 
 

@@ -30,7 +30,7 @@ from cloudq.emulators.service_bus.broker.settings import QueueSettings
 from cloudq.emulators.service_bus.runner import ServiceBusEmulator
 
 pytestmark = pytest.mark.slow
-WAIT = 5  # seconds; what is there comes at once
+WAIT = 60  # seconds; what is there comes at once
 
 
 def send(client: ServiceBusClient, queue: str, *bodies: str, **properties: object) -> None:

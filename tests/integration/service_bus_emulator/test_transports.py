@@ -22,11 +22,11 @@ async def send_and_complete(client: AsyncClient, queue: str) -> None:
     async with client, client.get_queue_sender(queue) as sender:
         await sender.send_messages([ServiceBusMessage("a"), ServiceBusMessage("b"), ServiceBusMessage("c")])
         async with client.get_queue_receiver(queue) as receiver:
-            first, second, third = await receiver.receive_messages(max_message_count=3, max_wait_time=5)
+            first, second, third = await receiver.receive_messages(max_message_count=3, max_wait_time=60)
             await receiver.complete_message(first)
             await receiver.abandon_message(second)
             await receiver.dead_letter_message(third, reason="bad")
-            (second,) = await receiver.receive_messages(max_wait_time=5)
+            (second,) = await receiver.receive_messages(max_wait_time=60)
             assert ("b", 1) == (str(second), second.delivery_count)
             await receiver.renew_message_lock(second)
             await receiver.complete_message(second)
@@ -40,7 +40,7 @@ async def accept_session(client: AsyncClient, queue: str) -> None:
         async with client.get_queue_receiver(queue, session_id="s") as receiver:
             await receiver.session.set_state("state")
             assert b"state" == await receiver.session.get_state()
-            (message,) = await receiver.receive_messages(max_wait_time=5)
+            (message,) = await receiver.receive_messages(max_wait_time=60)
             await receiver.complete_message(message)
         with pytest.raises(ServiceBusAuthenticationError):
             async with client.get_queue_receiver("missing") as receiver:
@@ -93,7 +93,7 @@ def test_websocket(emulator: ServiceBusEmulator, queue: str) -> None:
         client.get_queue_receiver(queue) as receiver,
     ):
         sender.send_messages(ServiceBusMessage(body))
-        (message,) = receiver.receive_messages(max_wait_time=5)
+        (message,) = receiver.receive_messages(max_wait_time=60)
         assert body == b"".join(message.body)
         receiver.complete_message(message)
 
@@ -104,7 +104,7 @@ def test_many_clients(emulator: ServiceBusEmulator, queue: str) -> None:
     receivers = [client.get_queue_receiver(queue) for client in clients]
     with clients[0].get_queue_sender(queue) as sender:
         sender.send_messages([ServiceBusMessage(str(number)) for number in range(4)])
-    got = [message for receiver in receivers for message in receiver.receive_messages(max_wait_time=5)]
+    got = [message for receiver in receivers for message in receiver.receive_messages(max_wait_time=60)]
     assert ["0", "1", "2", "3"] == sorted(map(str, got))
     for client in clients:
         client.close()
@@ -121,7 +121,7 @@ def test_many_clients(emulator: ServiceBusEmulator, queue: str) -> None:
 )
 def test_what_is_no_websocket(emulator: ServiceBusEmulator, request_line: str, status: bytes) -> None:
     """Requests of HTTP that ask for something else are refused, and the connection is closed."""
-    with socket.create_connection((LOOPBACK, emulator.port), timeout=5) as connection:
+    with socket.create_connection((LOOPBACK, emulator.port), timeout=60) as connection:
         connection.sendall(f"{request_line}\r\nHost: localhost\r\n\r\n".encode())
         answer = b""
         while data := connection.recv(65536):

@@ -106,7 +106,7 @@ def wait(n: int) -> None:
         app.send("wait", {"n": n})
     app.close()
     process = start_worker(
-        tmp_path, "--app", "slow", "--concurrency", "1", "--prefetch", "7", "--grace", "20", "--lease", "60"
+        tmp_path, "--app", "slow", "--concurrency", "1", "--prefetch", "7", "--grace", "60", "--lease", "60"
     )
     try:
         wait_until((tmp_path / "started").exists, within=60, what="a task has started")
@@ -114,7 +114,7 @@ def wait(n: int) -> None:
         process.terminate()
         took = wait_until(lambda: place.counts(queue)[0] == 7, within=25, what="seven are given back")
         (tmp_path / "go").touch()
-        code = process.wait(40)
+        code = process.wait(60)
     finally:
         end(process)
     assert 0 == code, (tmp_path / "worker.log").read_text()
@@ -139,7 +139,7 @@ def test_what_the_service_moves_is_understood(place: Place, queue: str) -> None:
         assert (sent.id, "worker died or lease expired") == (dead.id, dead.failure.reason.partition(" 2")[0])
         arn = place.client.get_queue_attributes(QueueUrl=dead_url, AttributeNames=["QueueArn"])["Attributes"]
         place.client.start_message_move_task(SourceArn=arn["QueueArn"])
-        (again,) = driver.receive(queue, limit=1, wait=timedelta(seconds=10), lease=SECOND)
+        (again,) = driver.receive(queue, limit=1, wait=timedelta(seconds=20), lease=SECOND)
         assert sent.id == again.id
 
 
@@ -173,7 +173,7 @@ def test_what_another_program_set_beside_a_body_goes_with_it(place: Place, queue
         dead = _kill(driver, queue)
         assert set(attributes) == set(dead.raw["MessageAttributes"])
         assert 1 == app.queue(queue).dead_letters.redrive().redriven
-        (again,) = driver.receive(queue, limit=1, wait=timedelta(seconds=10), lease=SECOND)
+        (again,) = driver.receive(queue, limit=1, wait=timedelta(seconds=20), lease=SECOND)
         assert attributes == again.foreign == dead.foreign
 
 

@@ -61,7 +61,7 @@ def test_dead_letters_moved_by_the_service_have_all_attempts_again(place: Place,
 def test_what_the_service_refuses(place: Place, queue: str) -> None:
     """A second move while one runs, and a dead-letter queue that no redrive policy names, each in words of ours."""
     driver = SQSDriver(REGION, prefix=place.prefix, client=place.client, look_wait=ZERO)
-    driver.send([Outgoing(id=str(n), queue=f"{queue}-dlq", body=b"{}") for n in range(3)])
+    driver.send([Outgoing(id=str(n), queue=f"{queue}-dlq", body=b"{}") for n in range(10)])
     names = ["QueueArn"]
     source, destination = (
         place.client.get_queue_attributes(QueueUrl=place.url_of(name), AttributeNames=names)["Attributes"]["QueueArn"]

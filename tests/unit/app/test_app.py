@@ -223,13 +223,13 @@ real = module.open_driver
 
 def slow(*args):
     opening.set()
-    assert go_on.wait(20)
+    assert go_on.wait(60)
     return real(*args)
 
 module.open_driver = slow
 thread = threading.Thread(target=app.driver)
 thread.start()
-assert opening.wait(20)
+assert opening.wait(60)
 
 def child():
     module.open_driver = real

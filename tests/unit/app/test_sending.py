@@ -45,7 +45,7 @@ class Blocking(MemoryDriver):
 
     def send(self, outgoing: Sequence[Outgoing]) -> Sequence[SendResult]:
         self.entered.set()
-        assert self.release.wait(10)
+        assert self.release.wait(60)
         return super().send(outgoing)
 
 
@@ -212,7 +212,7 @@ def test_asend_never_blocks_the_loop():
 
     async def main() -> None:
         sending = asyncio.create_task(task.asend(1))
-        await asyncio.to_thread(driver.entered.wait, 10)
+        await asyncio.to_thread(driver.entered.wait, 60)
         assert not sending.done()
         await asyncio.sleep(0)  # the loop is free
         driver.release.set()
@@ -231,7 +231,7 @@ def test_cancelling_an_asend_does_not_unsend():
 
     async def main() -> None:
         sending = asyncio.create_task(task.asend(1))
-        await asyncio.to_thread(driver.entered.wait, 10)
+        await asyncio.to_thread(driver.entered.wait, 60)
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending

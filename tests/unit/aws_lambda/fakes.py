@@ -29,6 +29,10 @@ def fail() -> None:
     raise RuntimeError("boom")
 
 
+async def async_ok() -> None:
+    """A coroutine that ends well."""
+
+
 def ids(event: dict) -> list[str]:
     """Those of an event's messages."""
     return [record["messageId"] for record in event["Records"]]

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from cloudq import Context, DeadLetter
 from cloudq.aws_lambda import handler
 from cloudq.errors import BatchFailed
-from tests.unit.aws_lambda.fakes import LATE, ONCE, SECOND, SOON, Invocation, Mapping, fail, ids
+from tests.unit.aws_lambda.fakes import LATE, ONCE, SECOND, SOON, Invocation, Mapping, async_ok, fail, ids
 from tests.unit.drivers.sqs.fakes import client_error
+from tests.unit.moving import moved
 from tests.unit.worker.fakes import give_one_task_thread
 
 
@@ -75,7 +76,7 @@ def test_concurrency_runs_so_many_at_once(mapping: Mapping, kind: str) -> None:
     together: list[asyncio.Event] = []
 
     def sync_task() -> None:
-        barrier.wait(20)
+        barrier.wait(60)
 
     async def async_task() -> None:
         event = asyncio.Event()
@@ -83,7 +84,7 @@ def test_concurrency_runs_so_many_at_once(mapping: Mapping, kind: str) -> None:
         if len(together) == 3:
             for one in together:
                 one.set()
-        await asyncio.wait_for(event.wait(), 20)
+        await asyncio.wait_for(event.wait(), 60)
 
     mapping.app.task("t")(sync_task if kind == "sync" else async_task)
     for _ in range(3):
@@ -146,13 +147,16 @@ def test_a_task_that_does_not_stop_is_left_behind(
     mapping: Mapping, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The function answers without it: done work counts, failures are settled, and the handler can see that it lost."""
-    go = threading.Event()
+    begun, go = threading.Event(), threading.Lock()
+    go.acquire()
     contexts: list[Context] = []
 
     def sync_task(context: Context) -> None:
         contexts.append(context)
-        mapping.clock.advance(28 * SECOND)
-        go.wait(20)  # in C: nothing can be raised in it
+        try:
+            begun.set()
+        finally:  # the end may strike here already
+            go.acquire(timeout=60)  # in C: nothing can be raised in it
 
     async def async_task(context: Context) -> None:
         sync_task(context)
@@ -164,15 +168,15 @@ def test_a_task_that_does_not_stop_is_left_behind(
         mapping.app.send(task)
     event = mapping.receive()
     function = handler(mapping.app)
-    assert ids(event)[2:] == mapping.invoke(function, event)
+    with moved(mapping.clock, 28 * SECOND, begun):
+        assert ids(event)[2:] == mapping.invoke(function, event)
     assert 1 == len(mapping.messages("default-dlq"))
     assert contexts[0].lease_lost.is_set()
     assert "didn't stop at the end of the function's time" in caplog.text
 
-    again = mapping.app.task("async")(_async_ok)
-    again.send()
+    mapping.app.task("async")(async_ok).send()
     assert [] == mapping.invoke(function, mapping.receive()), "the next invocation isn't held up"
-    go.set()
+    go.release()
 
 
 def test_a_backend_that_hangs_does_not_hold_up_the_answer(mapping: Mapping) -> None:
@@ -182,14 +186,15 @@ def test_a_backend_that_hangs_does_not_hold_up_the_answer(mapping: Mapping) -> N
     mapping.app.send("ok")
     mapping.app.send("t")
     event = mapping.receive()
-    go = threading.Event()
+    begun, go = threading.Event(), threading.Event()
 
     def hang(operation: str) -> None:
-        mapping.clock.advance(30 * SECOND)
-        go.wait(20)
+        begun.set()
+        go.wait(60)
 
     mapping.sqs.fail = hang
-    answer = handler(mapping.app)(event, Invocation(mapping.clock))
+    with moved(mapping.clock, 30 * SECOND, begun):
+        answer = handler(mapping.app)(event, Invocation(mapping.clock))
     go.set()
     assert [{"itemIdentifier": ids(event)[1]}] == answer["batchItemFailures"]
 
@@ -283,9 +288,6 @@ def test_without_reports_a_delete_that_fails_is_logged(mapping: Mapping, caplog:
     assert "couldn't be deleted, so it runs again" in caplog.text
 
 
-async def _async_ok() -> None: ...
-
-
 def _steps(mapping: Mapping) -> list[tuple[str, int]]:
     """Declares a task of an ordered queue whose fate the message says; what ran is in the list."""
     ran: list[tuple[str, int]] = []
@@ -335,7 +337,7 @@ def test_what_had_its_last_run_is_not_run_again(mapping: Mapping) -> None:
     mapping.app.send("t")
     mapping.app.send("a")
     mapping.sqs.fail_item = lambda operation, _: (
-        ("InvalidParameterValue", True, "Message must be shorter than 9 bytes") if operation == SENDS else None
+        ("InvalidParameterValue", True, "Message must be shorter than 9 bytes") if "SendMessage" in operation else None
     )
     function = handler(mapping.app)
     for _ in range(3):
@@ -346,6 +348,3 @@ def test_what_had_its_last_run_is_not_run_again(mapping: Mapping) -> None:
     mapping.sqs.fail_item = lambda *_: None
     assert [] == mapping.invoke(function, mapping.receive())
     assert ([1, 1], 2) == (runs, len(mapping.messages("default-dlq")))
-
-
-SENDS = "SendMessageBatch"

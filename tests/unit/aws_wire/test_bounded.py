@@ -15,8 +15,8 @@ from cloudq.core.threads import Threads
 def test_a_deadline_inside_another_is_not_later() -> None:
     """The outer one's end is the inner one's too, and afterwards it is the outer one's again."""
     assert left() is None
-    with Within(timedelta(seconds=1)):
-        with Within(timedelta(seconds=100)):
+    with Within(timedelta(seconds=60)):
+        with Within(timedelta(seconds=600)):
             inner = left()
         with Within(timedelta(0)):
             none = left()
@@ -24,7 +24,7 @@ def test_a_deadline_inside_another_is_not_later() -> None:
     assert inner is not None
     assert outer is not None
     assert none is not None
-    assert none <= 0 < outer <= inner <= 1
+    assert none <= 0 < outer <= inner <= 60
     assert left() is None
 
 
@@ -37,7 +37,7 @@ def test_an_interruption_leaves_no_deadline() -> None:
     interrupted()
     gc.collect()
     assert left() is None
-    with Within(timedelta(seconds=9)):
+    with Within(timedelta(seconds=60)):
         again = left()
     assert again is not None
     assert again > 0

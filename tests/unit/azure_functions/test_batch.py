@@ -165,7 +165,7 @@ def test_one_at_a_time_runs_in_the_thread_that_calls(host: Host) -> None:
 
 def test_tasks_of_a_list_run_at_once(host: Host) -> None:
     """As many as the handler was told, and no more."""
-    together = threading.Barrier(3, timeout=20)
+    together = threading.Barrier(3, timeout=60)
     host.app.task("t")(lambda: together.wait() and None)
     for _ in range(6):
         host.app.send("t")

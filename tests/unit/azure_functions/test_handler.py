@@ -15,6 +15,7 @@ from cloudq.core.driver import Outgoing
 from cloudq.core.failure import Failure
 from cloudq.errors import ConfigurationError, OptionError, PushRefused, TimeLimitExceeded
 from tests.unit.azure_functions.fakes import LOCK, ONCE, SOON, URL, Host, fail
+from tests.unit.moving import moved
 
 # ── what becomes of a message ────────────────────────────────────────────────────────────────────────────
 
@@ -127,13 +128,12 @@ def test_older_hosts_call_the_properties_otherwise(host: Host) -> None:
 
 def test_a_time_limit_holds(host: Host) -> None:
     """A task that runs too long has failed: nothing of the host's would stop it alone."""
-    errors = []
+    errors, begun = [], threading.Event()
 
     @host.app.task("t", time_limit=timedelta(seconds=5), retry=SOON)
     def t() -> None:
         try:
-            host.clock.advance(timedelta(seconds=6))
-            threading.Event().wait(0.01)
+            begun.set()
             while True:
                 threading.Event().wait(0.001)
         except TimeLimitExceeded as error:
@@ -141,7 +141,8 @@ def test_a_time_limit_holds(host: Host) -> None:
             raise
 
     sent = host.app.send("t")
-    assert host.invoke(handler(host.app, queue="orders"), many=False)
+    with moved(host.clock, timedelta(seconds=6), begun):
+        assert host.invoke(handler(host.app, queue="orders"), many=False)
     assert {sent.id: 1} == host.waiting()
     assert 1 == len(errors)
 

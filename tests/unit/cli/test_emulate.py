@@ -45,15 +45,15 @@ def test_it_runs_until_it_is_told_to_end(tmp_path: Path, ending: signal.Signals)
         assert found is not None, export
         backend = re.fullmatch(r"export CLOUDQ_URL='servicebus://\?admin_endpoint=(.*)'\n", process.stdout.readline())
         assert backend is not None
-        socket.create_connection(("127.0.0.1", int(found[1])), 5).close()
+        socket.create_connection(("127.0.0.1", int(found[1])), 60).close()
         url = re.search(r"http://\S+(?=;)", process.stderr.readline())
         assert url is not None
         assert backend[1] == url[0]
-        listed = httpx.get(f"{url[0]}/$Resources/queues").text
+        listed = httpx.get(f"{url[0]}/$Resources/queues", timeout=60).text
         assert ["default", "mine", "orders.fifo"] == re.findall(r'<title type="text">([a-z.]+)</title>', listed)[1:]
         assert ["false", "false", "true"] == re.findall(r"<RequiresSession>(\w+)<", listed)
         process.send_signal(ending)
-        assert 0 == process.wait(20)
+        assert 0 == process.wait(60)
         assert ("", "") == (process.stdout.read(), process.stderr.read())
     finally:
         end(process)

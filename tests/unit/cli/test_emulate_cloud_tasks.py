@@ -30,11 +30,11 @@ def test_it_listens_until_it_is_told_to_end(number):
         assert process.stderr.readline().startswith("certificates: http://127.0.0.1:")
         with grpc.insecure_channel(exported.partition("=")[2]) as channel:
             client = tasks_v2.CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
-            names = [queue.name for queue in client.list_queues(parent="projects/dev/locations/local")]
+            names = [queue.name for queue in client.list_queues(parent="projects/dev/locations/local", timeout=60)]
             assert names == ["projects/dev/locations/local/queues/emails"]
         process.send_signal(number)
         out, err = process.stdout.read(), process.stderr.read()
-        process.wait(30)
+        process.wait(60)
     finally:
         process.kill()
         process.communicate()

@@ -75,7 +75,7 @@ def test_one_whose_page_drips_in_is_not_waited_for_either(monkeypatch: pytest.Mo
         said = why_not(f"127.0.0.1:{slow.getsockname()[1]}")
         took = time.monotonic() - began
         done.set()
-        thread.join(10)
+        thread.join(60)
     assert "timed out" in said
     assert took < 30
 

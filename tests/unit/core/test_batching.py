@@ -25,7 +25,7 @@ from cloudq.errors import BackendUnavailable
 from cloudq.testing.clock import FakeClock
 from tests.unit.tracing import clear_taken_back_errors
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 A_MOMENT = timedelta(microseconds=1)
 
 
@@ -959,7 +959,7 @@ def test_under_load_with_real_time_nobody_is_left_behind() -> None:
                 pending.append((item, batcher.submit(item)))
             else:
                 assert item.name == batcher.call(item)
-        assert all(item.name == future.result(30) for item, future in pending)
+        assert all(item.name == future.result(PATIENCE) for item, future in pending)
         done.append(thread)
 
     done: list[int] = []
@@ -972,7 +972,7 @@ def test_under_load_with_real_time_nobody_is_left_behind() -> None:
     assert list(range(8)) == sorted(done)
     assert 8 * 300 == flown
     assert {"k": list(range(300)), "j": list(range(300))} == order
-    assert SYSTEM_CLOCK.now() - started < timedelta(seconds=30)
+    assert SYSTEM_CLOCK.now() - started < timedelta(seconds=PATIENCE)
 
 
 # ── what waits for too long ──────────────────────────────────────────────────────────────────────────────

@@ -110,10 +110,10 @@ def test_a_wait_ends_when_it_is_notified(timeout: timedelta | None) -> None:
 
     waiter = threading.Thread(target=wait, daemon=True)
     waiter.start()
-    assert entered.wait(10)
+    assert entered.wait(60)
     with condition:  # had only once the waiter waits
         condition.notify_all()
-    waiter.join(10)
+    waiter.join(60)
     assert [True] == woken
 
 

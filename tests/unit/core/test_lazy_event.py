@@ -9,7 +9,7 @@ import pytest
 
 from cloudq.core.lazy_event import LazyEvent
 
-PATIENCE = 10
+PATIENCE = 60
 EVENTS = [threading.Event, LazyEvent]
 
 

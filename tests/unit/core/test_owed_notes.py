@@ -116,7 +116,7 @@ def test_who_pays_waits_for_what_another_thread_is_writing(notes: Counted, pay: 
 
     def told(_: object) -> None:
         writing.set()
-        go_on.wait(10)
+        go_on.wait(60)
         steps.append("written")
 
     def wait_and_pay() -> None:
@@ -126,13 +126,13 @@ def test_who_pays_waits_for_what_another_thread_is_writing(notes: Counted, pay: 
     run.end(of(notes, "a", [])._replace(told=told))
     threads = [threading.Thread(target=run.pay), threading.Thread(target=wait_and_pay)]
     threads[0].start()
-    assert writing.wait(10)
+    assert writing.wait(60)
     assert run
     threads[1].start()
     threads[1].join(0.05)
     go_on.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert ["written", "paid"] == steps
     assert not run
 

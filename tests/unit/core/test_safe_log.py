@@ -102,7 +102,7 @@ def test_ctrl_c_is_passed_on(logger: SafeLogger) -> None:
     ended: list[bool] = []
     thread = threading.Thread(target=lambda: (logger.error("failed"), ended.append(True)))
     thread.start()
-    thread.join(10)
+    thread.join(60)
     assert [True] == ended
 
 

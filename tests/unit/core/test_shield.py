@@ -89,5 +89,5 @@ def test_each_thread_has_its_own_interrupter(limit: Limit) -> None:
     seen: list[object] = []
     thread = threading.Thread(target=lambda: seen.append(interrupter()))
     thread.start()
-    thread.join(10)
+    thread.join(60)
     assert ([None], limit) == (seen, interrupter())

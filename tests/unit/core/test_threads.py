@@ -15,7 +15,7 @@ from cloudq.core.threads import Threads
 from cloudq.testing.clock import FakeClock
 from tests.unit.worker.fakes import NoThreads, until
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 A_SECOND = timedelta(seconds=1)
 
 

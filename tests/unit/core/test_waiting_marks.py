@@ -115,7 +115,7 @@ def test_of_many_that_come_at_once_one_waits(bench: Bench) -> None:
 
         def send(id_: str, round_: int = round_, said: dict[str, str | None] = said, begin: Barrier = begin) -> None:
             bench.waits(id_)
-            begin.wait(20)
+            begin.wait(60)
             said[id_] = bench.marks.take("t", str(round_), id_, delay=NO_DELAY)
 
         threads = [Thread(target=send, args=(f"{round_}-{number}",)) for number in range(6)]

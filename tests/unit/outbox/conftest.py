@@ -43,7 +43,8 @@ def url(empty_url: str) -> str:
 @pytest.fixture
 def engine(url: str) -> Iterator[Engine]:
     """The user's own engine."""
-    engine = create_engine(url)
+    patience = {"timeout": 60} if url.startswith("sqlite") else {}  # for the lock: it goes to anybody who asks
+    engine = create_engine(url, connect_args=patience)
     yield engine
     engine.dispose()
 

@@ -72,7 +72,7 @@ def test_postgresql_tells_of_what_is_committed_if_it_is_asked_to(postgresql: str
             write(connection, "a", "k:1")
             write(connection, "b")
             connection.commit()
-        told = list(listener.notifies(timeout=20, stop_after=1))
+        told = list(listener.notifies(timeout=60, stop_after=1))
         told += list(listener.notifies(timeout=0))
     assert [note.channel for note in told] == [CHANNEL]
     engine.dispose()

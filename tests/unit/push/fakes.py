@@ -15,6 +15,7 @@ from typing import Any
 
 import google.auth.jwt
 import httpx
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -32,7 +33,8 @@ from cloudq.drivers.cloud_tasks import pushing
 from cloudq.drivers.cloud_tasks.names import Names
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import BackendUnavailable
-from cloudq.push import PushEdge, PushSettings
+from cloudq.push import PushEdge, PushSettings, certificates, oidc
+from cloudq.testing.clock import FakeClock
 from cloudq.testing.profiles import cloud_tasks_like
 
 ACCOUNT = "pusher@project-1.iam.gserviceaccount.com"
@@ -122,12 +124,12 @@ class Gate:
 
     def __call__(self, name: object) -> None:
         self.started.release()
-        assert self.goes_on.wait(20), "nobody let it go on"
+        assert self.goes_on.wait(60), "nobody let it go on"
         self.ran.append(name)
 
     def wait_started(self, count: int = 1) -> None:
         for _ in range(count):
-            assert self.started.acquire(timeout=20), "it didn't start"
+            assert self.started.acquire(timeout=60), "it didn't start"
 
 
 class Key:
@@ -231,12 +233,24 @@ class CertificateServer:
 
 @contextmanager
 def certificates_of(*key_ids: str) -> Iterator[CertificateServer]:
-    """A server for the block."""
+    """A server for the block. On a busy machine it may be slow, which is no outage."""
     server = CertificateServer(*key_ids)
     try:
-        yield server
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(certificates, "FETCH_SECONDS", 60.0)
+            patch.setattr(oidc, "PATIENCE_SECONDS", 61.0)
+            yield server
     finally:
         server.close()
+
+
+def passes_until_lost(clock: FakeClock, lost: threading.Event) -> None:
+    """Has time pass until a lease is lost: a watch that looked at the clock just before a step waits from after it."""
+    for _ in range(600):  # a minute of real time, and less fake time than a wrong step of the clock takes
+        if lost.wait(0.1):
+            return
+        clock.advance(timedelta(seconds=1))
+    raise AssertionError("the lease isn't lost")
 
 
 def declare(app: App, name: str = "t") -> list[object]:

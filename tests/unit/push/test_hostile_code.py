@@ -47,7 +47,7 @@ def on_one_loop(edge: PushEdge, pushes: list[tuple[dict[str, str], bytes]]) -> l
         async def read() -> bytes:
             return body
 
-        return await asyncio.wait_for(edge.ahandle(headers, read), 20)
+        return await asyncio.wait_for(edge.ahandle(headers, read), 60)
 
     async def answer() -> list[PushResponse]:
         return [await one(headers, body) for headers, body in pushes]

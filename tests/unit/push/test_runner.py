@@ -100,7 +100,7 @@ def test_a_push_that_is_given_up_while_it_is_settled_leaves_no_error(backend):
 
     def slow(outgoing: Any) -> Any:
         storing.set()
-        goes_on.wait(20)
+        goes_on.wait(60)
         return send(outgoing)
 
     driver.send = slow
@@ -115,7 +115,7 @@ def test_a_push_that_is_given_up_while_it_is_settled_leaves_no_error(backend):
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: complaints.append(context))
         request = asyncio.create_task(bench.runner.run(bench.push("fails")))
-        await asyncio.to_thread(storing.wait, 10)
+        await asyncio.to_thread(storing.wait, 60)
         (task,) = bench.runner._tasks
         task.cancel()
         request.cancel()
@@ -142,7 +142,7 @@ def test_a_request_that_is_cancelled_tells_its_task(backend):
     @app.task("t")
     def task(context: Context) -> None:
         contexts.append(context)
-        goes_on.wait(20)
+        goes_on.wait(60)
 
     async def cancel(bench: Bench) -> None:
         request = asyncio.create_task(bench.runner.run(bench.push("t")))
@@ -156,7 +156,7 @@ def test_a_request_that_is_cancelled_tells_its_task(backend):
 
     with bench_of(app) as bench:
         asyncio.run(cancel(bench))
-        until(lambda: not bench.admission.running)
+        until(lambda: not bench.admission.running and not bench.admission.settling)
         assert 1 == bench.tally.counts()["succeeded"]
 
 
@@ -265,11 +265,11 @@ def test_a_run_that_was_given_up_is_told_as_released(backend):
     @app.task("slow")
     def slow() -> None:
         began.set()
-        goes_on.wait(20)
+        goes_on.wait(60)
 
     async def give_up(bench: Bench) -> None:
         request = asyncio.create_task(bench.runner.run(bench.push("slow")))
-        await asyncio.to_thread(began.wait, 10)
+        await asyncio.to_thread(began.wait, 60)
         assert 1 == bench.admission.give_up()
         await request
 

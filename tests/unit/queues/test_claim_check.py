@@ -254,7 +254,7 @@ def test_many_are_uploaded_several_at_once_but_not_all(store):
         with lock:
             now[0] += 1
             most.append(now[0])
-        together.wait(20)
+        together.wait(60)
         with lock:
             now[0] -= 1
 

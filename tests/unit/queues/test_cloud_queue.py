@@ -28,6 +28,7 @@ from cloudq.testing import FakeClock
 from cloudq.testing.profiles import cloud_tasks_like, sqs_like
 from tests.ids import shown
 from tests.observing import Told
+from tests.unit.worker.fakes import until
 
 
 class Flaky(MemoryDriver):
@@ -223,7 +224,7 @@ def test_threads_share_calls():
         def send(self, outgoing: Sequence[Outgoing]) -> Sequence[SendResult]:
             if not self.calls:
                 entered.set()
-                assert release.wait(10)
+                assert release.wait(60)
             return super().send(outgoing)
 
     driver = Slow()
@@ -240,12 +241,13 @@ def test_threads_share_calls():
     batch = messages(8)
     threads = [threading.Thread(target=send, args=(message,)) for message in batch]
     threads[0].start()
-    assert entered.wait(10)
+    assert entered.wait(60)
     for thread in threads[1:]:
         thread.start()
+    until(lambda: len(queue._batcher._entries) == 8)
     release.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert {"3"} == {id_ for id_, error in outcomes.items() if error is not None}
     assert 8 == len(outcomes)
     assert len(driver.calls) < 8, "calls were shared"

@@ -89,12 +89,12 @@ class FakeOutbox:
     def until_opened(self, count: int) -> None:
         """Waits until it was opened this often."""
         with self.changed:
-            assert self.changed.wait_for(lambda: len(self.opened) >= count, 20), self.opened
+            assert self.changed.wait_for(lambda: len(self.opened) >= count, 60), self.opened
 
     def until_empty(self) -> None:
         """Waits until all was published."""
         with self.changed:
-            assert self.changed.wait_for(lambda: not self.rows, 20), len(self.rows)
+            assert self.changed.wait_for(lambda: not self.rows, 60), len(self.rows)
 
     def _check(self) -> None:
         if self.broken is not None:

@@ -22,7 +22,7 @@ def test_a_ring_wakes() -> None:
     clock.advance(SECOND)
     clock.until_waiting()
     bell.ring()
-    thread.join(20)
+    thread.join(60)
 
     assert [True] == woken
 
@@ -45,6 +45,6 @@ def test_time_runs_out() -> None:
     thread.start()
     clock.until_waiting()
     clock.advance(SECOND)
-    thread.join(20)
+    thread.join(60)
 
     assert [False] == woken

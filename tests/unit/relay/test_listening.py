@@ -12,7 +12,7 @@ from cloudq.errors import ConfigurationError, StoreUnavailable
 from cloudq.relay import listening as listening_module
 from cloudq.relay.listening import Listener
 
-PATIENCE = 20
+PATIENCE = 60
 
 
 class Ring:

@@ -104,7 +104,7 @@ class Watched(MemoryStore):
 
     def until_renewed(self, times):
         with self._changed:
-            assert self._changed.wait_for(lambda: self._renewals >= times, 10), self._renewals
+            assert self._changed.wait_for(lambda: self._renewals >= times, 60), self._renewals
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ class Tasks:
         self.outcomes.put(outcome)
 
     def outcome(self) -> Outcome:
-        return self.outcomes.get(timeout=10)
+        return self.outcomes.get(timeout=60)
 
 
 def held() -> HeldLease:
@@ -142,12 +142,12 @@ def test_leaving_a_loop_that_is_blocked_gives_the_next_task_another(tasks: Tasks
     async def blocks() -> None:
         if not began.is_set():
             began.set()
-            gate.wait(10)
+            gate.wait(60)
 
     tasks.declare(blocks)
     lazy = LazyLoop(tasks.processor, tasks.ended)
     lazy.run(held())
-    assert began.wait(10)
+    assert began.wait(60)
     lazy.leave()
     lazy.run(held())
     assert ACKED == tasks.outcome()

@@ -36,12 +36,13 @@ class Failing(MemoryStore):
         with self.called:
             self.calls.append(call)
             self.called.notify_all()
-        if self.down:
+            down = self.down  # before who waits for this call changes it
+        if down:
             raise StoreUnavailable("down")
 
     def until(self, count: int, call: str) -> None:
         with self.called:
-            assert self.called.wait_for(lambda: self.calls.count(call) >= count, 10), self.calls
+            assert self.called.wait_for(lambda: self.calls.count(call) >= count, 60), self.calls
 
     def renew(self, *args, **kwargs):
         try:
@@ -211,7 +212,7 @@ def test_an_interrupted_run_of_a_final_claim_keeps_it(store, clock, heartbeat):
     held(store, clock, heartbeat=heartbeat, is_final=True).give_up()
     looked = threading.Event()
     heartbeat.aside(looked.set)  # after what was put aside before
-    assert looked.wait(10)
+    assert looked.wait(60)
     assert [] == store.calls
     assert RecordState.IN_PROGRESS is store.show(KEY).state
 

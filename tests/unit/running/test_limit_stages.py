@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,13 +18,15 @@ import pytest
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.core.shield import Ended, interrupter, shielded
 from cloudq.errors import TimeLimitExceeded
-from cloudq.running import time_limits
+from cloudq.running import alarm_time_limit, time_limits
 from cloudq.running.alarm_time_limit import AlarmTimeLimit
 from cloudq.running.limit_stages import insist, sooner, warned_after
 from cloudq.running.time_limits import ThreadTimeLimits
+from cloudq.testing.clock import FakeClock
 from tests.unit.worker.fakes import until
 
 SOON = timedelta(milliseconds=30)
+MINUTE = timedelta(minutes=1)
 FAR = timedelta(hours=1)
 
 
@@ -46,6 +49,37 @@ def limits(request: pytest.FixtureRequest) -> Iterator[ThreadTimeLimits | AlarmT
     signal.signal(signal.SIGALRM, before)
 
 
+class Passing:
+    """A limiter of either kind, whose time passes when the test says so, however slow the machine is."""
+
+    def __init__(self, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._clock = FakeClock()
+        self.limits: ThreadTimeLimits | AlarmTimeLimit = ThreadTimeLimits(self._clock)
+        if kind == "alarm":
+            now = SimpleNamespace(monotonic=lambda: self._clock.elapsed().total_seconds())
+            monkeypatch.setattr(alarm_time_limit, "time", now)
+            self.limits = AlarmTimeLimit()
+
+    @shielded  # raised in the clock's own code the error might leave a lock taken
+    def pass_time(self, span: timedelta = MINUTE) -> None:
+        if isinstance(self.limits, ThreadTimeLimits):
+            self._clock.until_waiting()
+        self._clock.advance(span)
+        if isinstance(self.limits, AlarmTimeLimit):
+            signal.setitimer(signal.ITIMER_REAL, 0.001)
+
+
+@pytest.fixture(params=["thread", "alarm"])
+def passing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Passing]:
+    before = signal.getsignal(signal.SIGALRM)
+    made = Passing(request.param, monkeypatch)
+    yield made
+    if isinstance(made.limits, ThreadTimeLimits):
+        made.limits.close()
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
 def test_a_task_is_warned_and_then_ended(limits) -> None:
     """The first it may catch; the second isn't caught by who catches whatever goes wrong."""
     seen: list[str] = []
@@ -57,13 +91,14 @@ def test_a_task_is_warned_and_then_ended(limits) -> None:
                 spin()
         except TimeLimitExceeded as error:
             seen.append(str(error))
+        sooner(SOON)  # from here on, or the end of a slow machine's run would come before its warning
         try:
             spin()
         except Exception:
             seen.append("went on")
 
-    exceeded = pytest.raises(TimeLimitExceeded, match=r"ran longer than its time limit of 0:00:00\.2")
-    with exceeded, limits(timedelta(milliseconds=200)):
+    exceeded = pytest.raises(TimeLimitExceeded, match=r"ran longer than its time limit of 0:00:00\.03")
+    with exceeded, limits(FAR):
         handler()
     assert ["the task ran longer than its soft time limit of 0:00:00.030000"] == seen
 
@@ -81,21 +116,23 @@ def test_what_ends_the_run_is_seen_as_such_within_it(limits) -> None:
         handler()
 
 
-def test_a_block_that_is_done_in_time_is_not_warned(limits) -> None:
+def test_a_block_that_is_done_in_time_is_not_warned(passing: Passing) -> None:
     """Nor what comes after it, up to the end of the run."""
-    with limits(FAR):
-        with warned_after(SOON):
+    with passing.limits(FAR):
+        with warned_after(MINUTE):
             pass
+        passing.pass_time()
         spin(0.1)
 
     def handler() -> None:
         with warned_after(FAR):
             pass
-        with warned_after(SOON):
+        with warned_after(MINUTE):
             pass
+        passing.pass_time(2 * MINUTE)
         spin()
 
-    with pytest.raises(TimeLimitExceeded, match="than its time limit"), limits(timedelta(milliseconds=60)):
+    with pytest.raises(TimeLimitExceeded, match="than its time limit"), passing.limits(2 * MINUTE):
         handler()
 
 
@@ -111,14 +148,20 @@ def test_a_run_may_be_given_less_time(limits) -> None:
             handler(less)
 
 
-def test_a_run_is_warned_once(limits) -> None:
+def test_a_run_is_warned_once(passing: Passing) -> None:
     """What it does then isn't disturbed before the end."""
-    with limits(FAR):
-        with warned_after(SOON):
+    warned = True
+    with passing.limits(FAR):
+        with warned_after(MINUTE):
             with suppress(TimeLimitExceeded):
+                passing.pass_time()
                 spin()
+                warned = False
+            passing.pass_time()
             spin(0.1)
+        passing.pass_time()
         spin(0.1)
+    assert warned
 
 
 def test_without_a_time_limit_nothing_happens() -> None:
@@ -134,12 +177,13 @@ def kept(guard: Any) -> bool:
     return bool(guard._kept or getattr(guard.warning, "kept", False)) if hasattr(guard, "warning") else guard._kept
 
 
-def test_a_warning_waits_for_the_end_of_a_shielded_function(limits) -> None:
+def test_a_warning_waits_for_the_end_of_a_shielded_function(passing: Passing) -> None:
     """Nothing that takes locks is cut in two."""
     done: list[str] = []
 
     @shielded
     def cannot_be_cut() -> None:
+        passing.pass_time()
         until(lambda: kept(interrupter()))
         done.append("work")
 
@@ -147,7 +191,7 @@ def test_a_warning_waits_for_the_end_of_a_shielded_function(limits) -> None:
         cannot_be_cut()
         done.append("went on")
 
-    with pytest.raises(TimeLimitExceeded, match="soft time limit"), limits(FAR), warned_after(SOON):
+    with pytest.raises(TimeLimitExceeded, match="soft time limit"), passing.limits(FAR), warned_after(MINUTE):
         handler()
     assert ["work"] == done
 

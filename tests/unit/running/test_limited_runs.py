@@ -100,7 +100,7 @@ def test_a_turn_within_a_second_is_waited_for(made: list[Bench]) -> None:
     bench.clock.until_waiting()
     assert bench.runs == [""]
     bench.clock.advance(SECOND / 2)
-    thread.join(10)
+    thread.join(60)
     assert [ACKED] == outcomes
 
 
@@ -173,13 +173,9 @@ def test_no_more_run_at_once_than_there_are_seats(made: list[Bench]) -> None:
     task.function = lambda customer="", fail=False: inside.append(bench.process(1)) if not inside else None
     thread = threading.Thread(target=lambda: inside.append(bench.process(0)))
     thread.start()
-    for _ in range(4):
-        bench.clock.until_waiting()
-        bench.clock.advance(SECOND / 2)
-        thread.join(0.2)
-        if not thread.is_alive():
-            break
-    thread.join(10)
+    bench.clock.until_waiting()
+    bench.clock.advance(SECOND)
+    thread.join(60)
     assert [Snoozed, Acked] == [type(one) for one in inside]
     assert inside[0].why is Why.LIMITED
     assert isinstance(bench.process(1), Acked)
@@ -203,9 +199,7 @@ def test_a_seat_is_renewed_while_its_run_lasts(made: list[Bench]) -> None:
     bench.app.runtime.handlers["t"].function = long
     assert isinstance(processor.process(bench.delivery()), Acked)
     assert others == [0]
-    for _ in range(3):
-        bench.clock.until_waiting()
-        bench.clock.advance(MINUTE)
+    until(lambda: bench.clock.advance(MINUTE) or not bench.clock.waiting)  # the thread ends
 
 
 def test_a_seat_that_the_rate_leaves_unused_goes_back(made: list[Bench]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -19,12 +20,13 @@ class Steps:
 
     def __init__(self, loop: MainLoop, *codes: int | None) -> None:
         self.done: list[str] = []
+        self.started: Callable[[], None] = lambda: None
         self._loop = loop
         self._codes = list(codes)
 
     def run(self, start: str = "start") -> int:
         return self._loop.run(
-            start=lambda: self._note(start),
+            start=lambda: (self._note(start), self.started())[1],
             look=self._look,
             shut_down=lambda: self._note("shut down"),
             close=lambda: self._note("close"),
@@ -73,7 +75,7 @@ def test_a_signal_stops_it():
     steps = Steps(loop)
     before = signal.getsignal(signal.SIGTERM)
     timer = threading.Timer(0.05, signal.raise_signal, [signal.SIGTERM])
-    timer.start()
+    steps.started = timer.start  # not before it is caught: the signal would end these tests
     assert 0 == steps.run()
     timer.join()
     assert before == signal.getsignal(signal.SIGTERM)

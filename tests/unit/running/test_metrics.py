@@ -12,7 +12,7 @@ def test_the_page_is_served() -> None:
     """At /metrics, in the type that the client takes."""
     server = MetricsServer(("127.0.0.1", 0), Metrics(known=(), version="1"))
     server.start()
-    connection = http.client.HTTPConnection(*server.address, timeout=10)
+    connection = http.client.HTTPConnection(*server.address, timeout=60)
     try:
         connection.request("GET", "/metrics", headers={"Accept": "application/openmetrics-text"})
         response = connection.getresponse()

@@ -43,7 +43,7 @@ def server(told: Told) -> Iterator[HealthServer]:
 
 
 def get(server: HealthServer, path: str) -> tuple[int, Any]:
-    connection = http.client.HTTPConnection(*server.address, timeout=10)
+    connection = http.client.HTTPConnection(*server.address, timeout=60)
     try:
         connection.request("GET", path)
         response = connection.getresponse()

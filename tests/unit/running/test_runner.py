@@ -27,7 +27,7 @@ def test_something_is_made_once() -> None:
     """However many ask for it at once."""
     made = []
     once = Once(lambda: made.append(1) or len(made))
-    together = threading.Barrier(4, timeout=20)
+    together = threading.Barrier(4, timeout=60)
     got = []
     threads = [threading.Thread(target=lambda: (together.wait(), got.append(once()))) for _ in range(4)]
     for thread in threads:
@@ -145,7 +145,7 @@ def test_an_observer_is_told_of_each_run() -> None:
         @app.task("late")
         async def late() -> None:
             running.give_up()
-            await asyncio.sleep(20)
+            await asyncio.sleep(60)
 
         app.send("late")
         (delivery,) = driver.receive("default", limit=1, wait=timedelta(0), lease=timedelta(60))

@@ -18,7 +18,7 @@ def test_sigterm_and_sigint_are_wishes_within_the_block() -> None:
     with stop_signals(wishes):
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
-        assert [Wish.STOP, Wish.STOP] == [wishes.get(timeout=10) for _ in range(2)]
+        assert [Wish.STOP, Wish.STOP] == [wishes.get(timeout=60) for _ in range(2)]
     assert before == [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
 
 
@@ -32,7 +32,7 @@ def test_python_decides_which_thread_is_the_main_one(monkeypatch) -> None:
         with stop_signals(wishes):
             os.kill(os.getpid(), signal.SIGTERM)
             with suppress(Empty):
-                seen.append(wishes.get(timeout=10))
+                seen.append(wishes.get(timeout=60))
     finally:
         signal.signal(signal.SIGTERM, before)
     assert [Wish.STOP] == seen
@@ -49,6 +49,6 @@ def test_outside_of_the_main_thread_nothing_is_installed(caplog) -> None:
 
     thread = threading.Thread(target=other)
     thread.start()
-    thread.join(10)
+    thread.join(60)
     assert [before] == within
     assert "SIGTERM and SIGINT don't stop this worker" in caplog.text

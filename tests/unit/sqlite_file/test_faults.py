@@ -150,12 +150,12 @@ def test_a_frozen_lock_holder_keeps_no_call_for_longer_than_a_third_of_the_time_
             lambda: error_of(lambda: driver.dead_letters("q").purge(None)),
         ]
         began = time.monotonic()
-        errors = [thread.join() for thread in [bench.start(call) for call in calls]]
+        errors = [thread.join(60) for thread in [bench.start(call) for call in calls * 5]]
         took = time.monotonic() - began
         assert 1 == driver.stats("q").in_flight
         holder.kill()
-    assert [BackendUnavailable] * 6 == [type(error) for error in errors]
-    assert 0.8 < took < 5, "six calls, a second each, at once"
+    assert [BackendUnavailable] * 30 == [type(error) for error in errors]
+    assert 0.8 < took < 20, "thirty calls, a second each, at once"
     assert [None] == bench.settle(driver, Ack(), delivery)
 
 
@@ -425,7 +425,7 @@ def test_a_waiting_receive_notices_that_the_file_is_gone(bench):
 
 
 def poll_until(predicate):
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not predicate():
         assert time.monotonic() < deadline
         time.sleep(0.001)

@@ -17,7 +17,7 @@ from cloudq.drivers.sqlite import SQLiteDriver
 warnings.filterwarnings("ignore", "This process", DeprecationWarning)  # Python 3.12 warns of fork with threads
 
 ZERO, LEASE = timedelta(0), timedelta(seconds=60)
-driver = SQLiteDriver(sys.argv[1], busy_timeout=timedelta(milliseconds=300))
+driver = SQLiteDriver(sys.argv[1])
 
 def send(*ids):
     return [type(r.error) for r in driver.send([Outgoing(id=i, queue="q", body=i.encode()) for i in ids])]
@@ -54,7 +54,7 @@ send("parent")
 def child():
     print(*receive())
     send("child")
-    print(*receive(timedelta(seconds=9)), "again")
+    print(*receive(timedelta(seconds=60)), "again")
     send("last")
 in_child(child)
 print(*receive())
@@ -76,7 +76,7 @@ def child():
             pass
         os.write(writing, b"waiting")
     threading.Thread(target=tell).start()
-    print(*receive(timedelta(seconds=9)))
+    print(*receive(timedelta(seconds=60)))
 threading.Thread(target=lambda: (os.read(reading, 7), send("sent"))).start()
 in_child(child)
 """
@@ -101,12 +101,12 @@ def left_behind(bench):
         # The child keeps standard error open, so that its end can be seen.
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         processes.append(process)
-        assert code == process.wait(20)
-        return lambda: process.communicate(timeout=20)[1]
+        assert code == process.wait(60)
+        return lambda: process.communicate(timeout=60)[1]
 
     yield start
     for process in processes:
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 @pytest.mark.slow
@@ -132,6 +132,7 @@ def test_a_child_that_outlives_its_parent_deletes_no_log(bench, left_behind):
 def test_a_child_does_not_get_the_locks_of_its_parent(bench):
     """A child forked in the middle of a transaction waits for its end as any process does, and drops nothing."""
     script = """
+driver = SQLiteDriver(sys.argv[1], busy_timeout=timedelta(milliseconds=300))
 def early():
     print(send("early")[0].__name__, flush=True)
     os._exit(0)  # the forked thread isn't the child's main one
@@ -178,7 +179,6 @@ def test_a_fork_amid_the_sends_of_many_threads_leaves_no_child_hanging(bench):
     script = """
 import random, signal, time
 done = threading.Event()
-driver = SQLiteDriver(sys.argv[1])
 
 def send_on():
     while not done.is_set():
@@ -189,7 +189,7 @@ for thread in threads:
     thread.start()
 
 def child():
-    signal.alarm(10)  # a child that hangs is killed
+    signal.alarm(60)  # a child that hangs is killed
     assert [type(None)] == send("y")
     os._exit(0)
 

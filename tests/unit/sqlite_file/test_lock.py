@@ -22,7 +22,7 @@ def open_files():
 def locks(tmp_path):
     """Two locks on one database, as two processes have them."""
     path = tmp_path / "q.db"
-    pair = WriteLock(path, MOMENT), WriteLock(path, timedelta(seconds=20))
+    pair = WriteLock(path, MOMENT), WriteLock(path, timedelta(seconds=60))
     yield pair
     for lock in pair:
         lock.close()
@@ -64,10 +64,11 @@ def test_a_process_that_writes_in_a_loop_lets_others_in(locks, tmp_path):
     """Against a process that takes the lock again at once, each acquire waits for few turns only."""
     _, ours = locks
     script = """
-import pathlib, sys, threading, time
+import os, pathlib, sys, threading, time
 from datetime import timedelta
 from cloudq.sqlite_file.lock import WriteLock
-lock = WriteLock(pathlib.Path(sys.argv[1]), timedelta(seconds=9))
+lock = WriteLock(pathlib.Path(sys.argv[1]), timedelta(seconds=60))
+counter = os.open(sys.argv[2], os.O_WRONLY)
 done = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.read(), done.set())).start()
 turns = 0
@@ -75,21 +76,28 @@ print("begun", flush=True)
 while not done.is_set():
     lock.acquire()
     turns += 1
+    os.pwrite(counter, b"%9d" % turns, 0)
     end = time.perf_counter() + 0.001
     while time.perf_counter() < end:  # the work of a transaction
         pass
     lock.release()
 print(turns)
 """
-    command = [sys.executable, "-c", script, str(tmp_path / "q.db")]
+    counter = tmp_path / "turns"
+    counter.write_bytes(b"0")
+    command = [sys.executable, "-c", script, str(tmp_path / "q.db"), str(counter)]
+    waited = []
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as hog:
         assert "begun\n" == hog.stdout.readline()
         for _ in range(50):
+            before = int(counter.read_bytes())
             ours.acquire()
+            waited.append(int(counter.read_bytes()) - before)
             ours.release()
             time.sleep(0.002)  # work elsewhere, so that the other one has the lock again
         turns = int(hog.communicate()[0])
-    assert turns < 50 * 20
+    assert int(counter.read_bytes()) == turns > 0
+    assert sorted(waited)[25] < 20, "a machine that holds one of them up says nothing of the others"
 
 
 def turns(lock, monkeypatch, moments):

@@ -79,7 +79,7 @@ def test_cancelling_does_not_unsend(backend):
 
     class Slow(MemoryDriver):
         def send(self, items):
-            assert go_on.wait(30)
+            assert go_on.wait(60)
             return super().send(items)
 
     app, driver = App("sqs://never-opened"), Slow()
@@ -90,7 +90,7 @@ def test_cancelling_does_not_unsend(backend):
             await task.asend()
         assert scope.cancelled_caught
         go_on.set()
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while not app.queue("default").stats().ready:
                 await anyio.sleep(0.001)
 

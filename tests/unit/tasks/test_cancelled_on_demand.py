@@ -43,7 +43,7 @@ def test_what_is_awaited_is_cancelled() -> None:
         async with CancelledOnDemand(run):
             run.cancel()
             try:
-                await asyncio.sleep(30)
+                await asyncio.sleep(60)
             finally:
                 tidied.append(1)
 
@@ -61,7 +61,7 @@ def test_what_goes_on_is_done() -> None:
         async with CancelledOnDemand(run):
             run.cancel()
             try:
-                await asyncio.sleep(30)
+                await asyncio.sleep(60)
             except asyncio.CancelledError:
                 await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -79,7 +79,7 @@ def test_a_cancellation_from_outside_stays_one() -> None:
 
     async def inner() -> None:
         async with CancelledOnDemand(run):
-            await asyncio.sleep(30)
+            await asyncio.sleep(60)
 
     async def main() -> None:
         task = asyncio.create_task(inner())

@@ -29,14 +29,14 @@ class Slow(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
         if name == "asyncio.base_events":
             half_way.set()
-            assert go_on.wait(20)
+            assert go_on.wait(60)
 
 done.send(x=0)
 assert "asyncio" not in sys.modules
 sys.meta_path.insert(0, Slow())
 importing = threading.Thread(target=lambda: __import__("asyncio"))
 importing.start()
-assert half_way.wait(20)
+assert half_way.wait(60)
 assert not hasattr(sys.modules["asyncio"], "_get_running_loop")
 done.send(x=1)
 go_on.set()
@@ -72,6 +72,6 @@ def test_it_says_nothing_without_a_loop() -> None:
 def test_a_send_works_while_another_thread_imports_asyncio() -> None:
     """A module that is being imported has a part of its names only."""
     done = subprocess.run(
-        [sys.executable, "-c", HALF_IMPORTED], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", HALF_IMPORTED], capture_output=True, text=True, timeout=200, check=False
     )
     assert ("2\n", 0) == (done.stdout, done.returncode), done.stderr

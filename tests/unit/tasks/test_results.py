@@ -19,6 +19,7 @@ from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import StoreUnavailable
 from cloudq.stores.memory import MemoryStore
 from cloudq.testing import FakeClock
+from tests.unit.worker.fakes import until
 
 SECOND = timedelta(seconds=1)
 
@@ -60,12 +61,8 @@ def wait(bench: Bench, do: Callable[[], object], timeout: timedelta = 10 * SECON
     thread.start()
     bench.clock.until_waiting()
     do()
-    for _ in range(200):
-        if got:
-            break
-        bench.clock.advance(SECOND)
-        thread.join(0.01)
-    thread.join(20)
+    until(lambda: got or bench.clock.advance(SECOND) or thread.join(0.01))
+    thread.join(60)
     return got[0]
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
+from tests.unit.worker.fakes import until
+
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
@@ -45,3 +47,14 @@ def effects(engine: Engine) -> list[str]:
     """What the table holds, as others see it."""
     with engine.connect() as connection:
         return [str(row[0]) for row in connection.execute(text("select name from effect order by name"))]
+
+
+def wait_for_a_lock(engine: Engine) -> None:
+    """Returns once somebody waits for a lock on PostgreSQL, which looks for a deadlock only once in each wait."""
+    if engine.dialect.name == "postgresql":
+        waiting = text(
+            "select count(*) from pg_stat_activity"
+            " where datname = current_database() and pid <> pg_backend_pid() and wait_event_type = 'Lock'"
+        )
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            until(lambda: connection.execute(waiting).scalar())

@@ -24,7 +24,7 @@ from cloudq.testing import FakeClock
 from cloudq.user_database import Dialect, Script, Statement, inbox, opened, run
 from cloudq.user_database.tables import creating
 from cloudq.user_database.transaction import AlreadyDone, Transactions, open_transaction
-from tests.unit.user_database.conftest import effects
+from tests.unit.user_database.conftest import effects, wait_for_a_lock
 from tests.unit.user_database.interruptions import Interrupted, Interruption
 
 
@@ -110,7 +110,7 @@ class TestOnce:
         if user.dialect.name == "sqlite":
             pytest.skip("only one transaction at a time changes a file")
         ends: list[str] = []
-        all_there = threading.Barrier(4, timeout=30)
+        all_there = threading.Barrier(4, timeout=60)
 
         def deliver(name: str) -> None:
             with user.connect() as connection, suppress(AlreadyDone):
@@ -320,16 +320,16 @@ class TestOfOthers:
                 theirs.execute(text(update), {"name": "y"})
                 mine.execute(text(update), {"name": "x"})
                 if engine.dialect.name == "mysql":  # the one that changed less is given up
-                    for number in range(20):
-                        theirs.execute(INSERT, {"name": f"weight {number}"})
+                    theirs.execute(INSERT, [{"name": f"weight {number}"} for number in range(20)])
                 other.start()
+                wait_for_a_lock(engine)
                 mine.execute(text(update), {"name": "y"})
 
             try:
                 victim(mine, lock)
             finally:
                 mine.rollback()
-                other.join(30)
+                other.join(60)
                 theirs.rollback()
 
     def test_a_deadlock_is_no_failure_of_the_task(self, server: Engine) -> None:

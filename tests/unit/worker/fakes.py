@@ -136,6 +136,17 @@ class Unreliable:
         self.driver.close()
 
 
+class HangsOnce(threading.Event):
+    """Something of `Unreliable.hanging` that holds calls only once it is true, until it is set."""
+
+    def __init__(self, is_true: Callable[[], bool]) -> None:
+        super().__init__()
+        self._is_true = is_true
+
+    def wait(self, timeout: float | None = 60.0) -> bool:
+        return not self._is_true() or super().wait(timeout)
+
+
 class NoText(Exception):
     """One whose text can't be had."""
 
@@ -200,7 +211,7 @@ class Running:
         return self.join()
 
     def join(self) -> int | None:
-        self._thread.join(30)
+        self._thread.join(60)
         assert not self._thread.is_alive(), "the worker didn't stop"
         return self.code
 

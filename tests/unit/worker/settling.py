@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -43,11 +44,37 @@ class Books:
         self.told.append((queue, failing))
 
 
+class StepClock(FakeClock):
+    """Knows whether all threads that it has woken wait again: on a busy machine that takes its time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waits: dict[threading.Thread, threading.Condition | None] = {}
+
+    def wait(self, condition: threading.Condition, timeout: timedelta | None) -> bool:
+        thread = threading.current_thread()
+        self._waits[thread] = condition
+        try:
+            return super().wait(condition, timeout)
+        finally:
+            self._waits[thread] = None
+
+    @property
+    def quiet(self) -> bool:
+        """Whether each thread that ever waited waits now, and none of them has been notified."""
+        waits = [condition for thread, condition in self._waits.copy().items() if thread.is_alive()]
+        return all(condition is not None and waits.count(condition) == _waiters(condition) for condition in waits)
+
+
+def _waiters(condition: threading.Condition) -> int:
+    return len(condition._waiters)  # type: ignore[attr-defined]  # those who were not notified
+
+
 class Bench:
     """A settler whose backend answers what the test says, on a fake clock."""
 
     def __init__(self, observer: Observer | None = None) -> None:
-        self.clock = FakeClock()
+        self.clock = StepClock()
         self.capabilities = Capabilities(max_batch=10, max_body=1000)
         self.errors: dict[str, Exception | None] = {}  # by queue
         self.settled: list[Final] = []
@@ -107,12 +134,15 @@ class Bench:
 
     def pass_time_until(self, predicate: Callable[[], object]) -> None:
         """As `pass_time`, until it is true."""
-        until(lambda: predicate() or self.step(), within=30)
+        until(lambda: predicate() or self.step())
 
     def step(self) -> None:
         self.clock.advance(SECOND / 10)
         self.keeper.tick(self.clock.elapsed())
         time.sleep(0.003)  # real time, for the threads that fake time has woken
+        patience = time.monotonic() + 5  # one may be where the test holds it
+        while not self.clock.quiet and time.monotonic() < patience:
+            time.sleep(0.003)
 
 
 class Queue:

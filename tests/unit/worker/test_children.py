@@ -143,7 +143,7 @@ def test_one_that_has_answered_is_not_killed_by_the_stop(parent: Parent, monkeyp
     parent.offer()
     assert ACKED == parent.ended.get(timeout=60)
     parent.intake.close()
-    stop.join(10)
+    stop.join(60)
     assert [] == killed
 
 
@@ -260,7 +260,7 @@ def test_at_the_end_only_a_child_that_runs_a_task_is_killed(
     monkeypatch.setattr(FakeChild, "kill", lambda child: killed.set())
     parent.executor.start()
     parent.offer()
-    assert running.wait(20)
+    assert running.wait(60)
     if not busy:
         assert ACKED == parent.ended.get(timeout=60)
         until(lambda: not parent.executor._busy)
@@ -282,5 +282,5 @@ def test_a_child_that_is_ready_only_at_the_end_is_not_killed(parent: Parent, mon
     monkeypatch.setattr(FakeChild, "leave", lambda child: left.set())
     monkeypatch.setattr(FakeChild, "kill", lambda child: killed.set())
     parent.executor.start()
-    assert left.wait(10)
+    assert left.wait(60)
     assert not killed.is_set()

@@ -32,7 +32,7 @@ from cloudq.running.events import Finished
 from cloudq.running.held import HeldLease
 from cloudq.running.runs import Runs
 from cloudq.tasks.context import Context
-from cloudq.testing import profiles
+from cloudq.testing import FakeClock, profiles
 from cloudq.worker.executors import ThreadExecutor
 from cloudq.worker.intake import Intake
 from cloudq.worker.pace import Pace
@@ -239,7 +239,7 @@ def test_on_event_may_raise_whatever_it_likes(app: App, kind: type[BaseException
     worker = Worker(app, WorkerSettings(concurrency=1, burst=True), on_event=exits)
     thread = threading.Thread(target=worker.run, daemon=True)  # on_event is called in threads of the worker's
     thread.start()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
     assert [0, 1, 2] == sorted(ran)
     assert 0 == app.queue("default").stats().in_flight
@@ -264,7 +264,7 @@ def test_without_a_thread_tasks_wait_for_one(app: App, monkeypatch: pytest.Monke
     assert executor.starved
     machine.exhausted = False
     executor.more()
-    assert ACKED == ended.get(timeout=10)
+    assert ACKED == ended.get(timeout=60)
     assert not executor.starved
     intake.close()
     executor.stop()
@@ -277,7 +277,7 @@ def test_a_thread_that_could_not_start_is_tried_again(app: App, monkeypatch: pyt
 
     @app.task("noop")
     def noop() -> None:
-        assert gate.wait(10)
+        assert gate.wait(60)
 
     intake = Intake({"q": 1}, leases={"q": timedelta(minutes=1)}, slots=2, runs=Runs(SYSTEM_CLOCK), clock=SYSTEM_CLOCK)
     executor = make_executor(app, intake, threads=2, ended=ended.put)
@@ -292,7 +292,7 @@ def test_a_thread_that_could_not_start_is_tried_again(app: App, monkeypatch: pyt
     executor.more()
     until(lambda: intake.in_hand().running == 2)
     gate.set()
-    assert [ACKED] * 2 == [ended.get(timeout=10) for _ in range(2)]
+    assert [ACKED] * 2 == [ended.get(timeout=60) for _ in range(2)]
     intake.close()
     executor.stop()
 
@@ -506,7 +506,7 @@ def test_tasks_that_were_never_measured_have_a_thread_each(monkeypatch: pytest.M
     """Whatever they turn out to be: both of these wait for each other."""
     monkeypatch.setattr("cloudq.worker.executors.Pace", Pace)
     barrier = threading.Barrier(3)
-    stage.app.task("meets")(lambda: barrier.wait(10) and None)
+    stage.app.task("meets")(lambda: barrier.wait(60) and None)
     for _ in range(3):
         stage.app.send("meets")
     with running(stage.app, concurrency=3):
@@ -519,7 +519,7 @@ def test_tasks_that_were_never_measured_have_a_thread_each(monkeypatch: pytest.M
 def test_what_waits_behind_a_long_task_is_handed_on(stage: Stage) -> None:
     """Though it counted as short: the lookout sees that it isn't, and other threads take the rest."""
     barrier = threading.Barrier(10)
-    stage.app.task("meets")(lambda: barrier.wait(10) and None)
+    stage.app.task("meets")(lambda: barrier.wait(60) and None)
     for _ in range(10):
         stage.app.send("meets")
     with running(stage.app, concurrency=10):
@@ -532,7 +532,7 @@ def test_what_has_ended_does_not_wait_for_a_long_task(stage: Stage) -> None:
     stage.send_quick(5)
     stage.app.send("waits")
     with running(stage.app, concurrency=1, prefetch=10):
-        assert stage.at_the_gate.wait(10)
+        assert stage.at_the_gate.wait(60)
         until(lambda: stage.driver.confirmed == 5)
         assert 1 == stage.app.queue("default").stats().in_flight
         stage.gate.set()
@@ -548,7 +548,7 @@ def test_before_a_task_that_counts_as_long_the_series_ends(monkeypatch: pytest.M
     stage.send_quick(3)
     with running(stage.app, concurrency=2, prefetch=10):
         until(lambda: stage.driver.confirmed == 6)
-        assert stage.at_the_gate.is_set()
+        assert stage.at_the_gate.wait(60)
         stage.gate.set()
         until(lambda: stage.driver.confirmed == 7)
 
@@ -573,7 +573,7 @@ def test_what_must_not_wait_for_others_does_not(stage: Stage, kind: str) -> None
     else:
         stage.app.send("waits")
     with running(stage.app, queues={queue: 1}, concurrency=1, prefetch=10):
-        assert stage.at_the_gate.wait(10)
+        assert stage.at_the_gate.wait(60)
         until(lambda: stage.driver.confirmed >= 3)
         stage.gate.set()
 
@@ -601,26 +601,26 @@ def test_each_task_of_a_series_has_its_own_context(stage: Stage) -> None:
 @pytest.mark.usefixtures("patient")
 def test_each_task_of_a_series_has_its_time_limit_from_its_own_start(stage: Stage) -> None:
     """A series may take longer than the limit of each; and one that takes too long is ended, and those after it run."""
-    began: list[float] = []
-    ended: list[float] = []
+    clock, began, ended = FakeClock(), list[timedelta](), list[timedelta]()
 
     @stage.app.task("limited", time_limit=timedelta(seconds=1))
     def limited(number: int) -> None:
         stage.note(number)
-        began.append(time.monotonic())
+        began.append(clock.elapsed())
         try:
-            while time.monotonic() < began[-1] + (10 if number == 3 else 0.4):
-                time.sleep(0.01)
+            clock.advance(timedelta(seconds=0 if number == 3 else 0.4))
+            any(time.sleep(0.02) or number != 3 for _ in range(3000))  # for real, so that the limit may strike
         finally:
-            ended.append(time.monotonic())
+            ended.append(clock.elapsed())
 
-    for number in range(5):
-        limited.send(number=number)
-    with running(stage.app, concurrency=5):
-        until(lambda: len(ended) == 6)  # the one that is too slow is tried again
-    assert 1 == len({thread for thread, _ in stage.ran[:5]})
+    stage.app.send_many(limited.call(number=number) for number in range(5))
+    with stage.app.using(stage.driver, clock=clock), running(stage.app, concurrency=5) as worker:
+        for runs, succeeded in ((4, 3), (6, 4)):  # the one that is too slow is tried again
+            until(lambda at=(runs, succeeded): at == (len(began), worker.worker.snapshot().succeeded))  # type: ignore[misc]
+            clock.advance(timedelta(seconds=1))
+            until(lambda runs=runs: len(ended) >= runs or clock.advance(timedelta(0)))  # type: ignore[misc]
     assert [0, 1, 2, 3, 4, 3] == [number for _, number in stage.ran]
-    assert 1.0 <= ended[3] - began[3] < 9
+    assert (1, timedelta(seconds=1)) == (len({thread for thread, _ in stage.ran[:5]}), ended[3] - began[3])
 
 
 @pytest.mark.usefixtures("patient")
@@ -631,7 +631,7 @@ def test_a_stop_in_the_middle_of_a_series_gives_back_what_was_not_started(stage:
     stage.send_quick(4)
     queue = stage.app.queue("default")
     with running(stage.app, concurrency=1, prefetch=10, grace=timedelta(seconds=20)) as worker:
-        assert stage.at_the_gate.wait(10)
+        assert stage.at_the_gate.wait(60)
         worker.worker.stop()
         until(lambda: queue.stats().ready == 4)
         stage.gate.set()
@@ -646,7 +646,7 @@ def test_what_lost_its_lease_waiting_in_a_series_is_not_started(stage: Stage) ->
     stage.app.send("waits")
     stage.send_quick(3)
     with running(stage.app, concurrency=1, prefetch=10) as worker:
-        assert stage.at_the_gate.wait(10)
+        assert stage.at_the_gate.wait(60)
         until(lambda: worker.worker.snapshot().waiting == 3)
         first = worker.worker._intake._books.queues["default"].waiting[0].held
         first.lost.set()
@@ -686,9 +686,9 @@ def test_where_calls_take_their_time_others_go_on_meanwhile(stage: Stage, monkey
     monkeypatch.setattr("cloudq.worker.executors.defaultdict", lambda _: {"quick": Short()})
     monkeypatch.setattr("cloudq.worker.executors.Pace", Pace)
     stage.driver.latency = timedelta(milliseconds=20)
-    with running(stage.app, concurrency=1, prefetch=20):
+    with running(stage.app, concurrency=1, prefetch=20) as worker:
         stage.send_quick(10)
-        until(lambda: stage.driver.confirmed == 10)  # measured now
+        until(lambda: not worker.worker._executor._calls.is_short)  # measured now
         hanging = stage.driver.hanging["settle"] = threading.Event()
         stage.send_quick(20)
         until(lambda: len(stage.ran) == 30)
@@ -707,7 +707,7 @@ def test_without_a_thread_for_the_lookout_nothing_relies_on_it(stage: Stage, mon
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     barrier = threading.Barrier(3)
-    stage.app.task("meets")(lambda: barrier.wait(10) and None)
+    stage.app.task("meets")(lambda: barrier.wait(60) and None)
     stage.send_quick(3)
     for _ in range(3):
         stage.app.send("meets")
@@ -728,7 +728,7 @@ def test_async_tasks_are_taken_by_one_thread(monkeypatch: pytest.MonkeyPatch, st
         met.append(threading.get_ident())
         if len(met) == 10:
             everybody.set()
-        await asyncio.wait_for(everybody.wait(), 10)
+        await asyncio.wait_for(everybody.wait(), 60)
 
     for _ in range(10):
         ameets.send()
@@ -841,7 +841,7 @@ def test_what_ended_beside_a_task_that_is_given_up_is_settled(stage: Stage) -> N
     stage.app.send("waits")
     queue = stage.app.queue("default")
     with running(stage.app, concurrency=1, prefetch=10) as worker:
-        assert stage.at_the_gate.wait(10)
+        assert stage.at_the_gate.wait(60)
         worker.stop(now=True)
         assert 0 == worker.worker.snapshot().settling
     assert (1, 0) == (queue.stats().ready, queue.stats().in_flight)

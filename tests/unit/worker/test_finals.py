@@ -126,17 +126,17 @@ def test_while_one_thread_calls_the_others_leave_theirs_to_flushers(bench: Bench
         threads.append(threading.current_thread().name)
         if len(threads) == 1:
             inside.set()
-            assert go_on.wait(20)
+            assert go_on.wait(60)
 
     bench.before_answer = hang
     first, second = [bench.held()], [bench.held()]
     thread = threading.Thread(target=bench.settler.settle_together, args=(first,), name="a task's")
     thread.start()
-    assert inside.wait(10)
+    assert inside.wait(60)
     bench.settler.settle_together(second)  # returns at once
     until(lambda: bench.books.out["q"] == 1)
     go_on.set()
-    thread.join(10)
+    thread.join(60)
     assert ["a task's", "cloudq-settle-q-1"] == threads
     assert 2 == bench.books.out["q"]
 

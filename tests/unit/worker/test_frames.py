@@ -98,7 +98,7 @@ def test_large_frames_pass(ends: tuple[socket.socket, socket.socket]) -> None:
     )
     sender.start()
     said = Channel(ends[1]).to_child()
-    sender.join(10)
+    sender.join(60)
     assert isinstance(said, RunRequest)
     assert 5_000_000 == len(said.body)
 

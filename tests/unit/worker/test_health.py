@@ -40,7 +40,7 @@ def app(driver: Unreliable) -> Iterator[App]:
 def get(worker: Running, path: str, method: str = "GET") -> tuple[int, Any]:
     until(lambda: worker.worker.health_address)
     assert worker.worker.health_address is not None
-    connection = http.client.HTTPConnection(*worker.worker.health_address, timeout=10)
+    connection = http.client.HTTPConnection(*worker.worker.health_address, timeout=60)
     try:
         connection.request(method, path)
         response = connection.getresponse()
@@ -104,7 +104,7 @@ def test_a_worker_that_stops_is_not_ready(app: App) -> None:
 
     wait.send()
     with running(app, health=ANY_PORT) as worker:
-        assert runs.wait(10)
+        assert runs.wait(60)
         worker.worker.stop()
         until(lambda: get(worker, "/readyz")[0] == 503)
         assert ["stopping"] == get(worker, "/readyz")[1]["problems"]

@@ -73,7 +73,7 @@ def test_take_waits_for_a_slot(clock: FakeClock) -> None:
     clock.until_waiting(1)
     assert [] == taken
     assert intake.end(first, succeeded=True)
-    taker.join(10)
+    taker.join(60)
     assert 1 == len(taken)
     assert taken[0] is not None
 
@@ -164,7 +164,7 @@ def test_a_redelivery_of_what_succeeded_meanwhile_is_not_run(clock: FakeClock) -
     assert [(second, DUPLICATE)] == intake.take_done_elsewhere()
     assert (0, 0, 2) == (intake.in_hand().waiting, intake.in_hand().running, intake.in_hand().settling)
     intake.close()
-    threads[0].join(10)
+    threads[0].join(60)
 
 
 @pytest.mark.parametrize("redelivered", ["waits", "is to be expected", "no"])
@@ -190,7 +190,7 @@ def test_what_is_owed_of_a_run_is_noted_before_its_redelivery_is_acknowledged(
     assert (notes.read("how it ended") is not None) is (redelivered != "no")
     intake.close()
     if redelivered == "waits":
-        taker.join(10)
+        taker.join(60)
 
 
 def test_a_redelivery_that_had_no_turn_before_the_end_is_not_run(clock: FakeClock) -> None:
@@ -223,8 +223,8 @@ def test_what_has_work_of_its_own_runs_after_the_run_in_its_way(clock: FakeClock
     taker.start()
     until(lambda: len(intake._books.aside))
     assert intake.end(first, succeeded=follower is not None)
-    assert second is taken.get(timeout=10)
-    taker.join(10)
+    assert second is taken.get(timeout=60)
+    taker.join(60)
 
 
 def test_followers_of_an_ordering_key_that_were_set_aside_run_in_their_order(clock: FakeClock) -> None:
@@ -257,7 +257,7 @@ def test_what_is_set_aside_keeps_a_burst_going_and_goes_back_at_the_end(clock: F
     until(lambda: len(intake._books.aside))
     assert not intake.finished()
     assert [second] == intake.close()
-    taker.join(10)
+    taker.join(60)
     assert [first] == intake.give_up_running()
     assert 2 == intake.in_hand().settling
 
@@ -304,7 +304,7 @@ def test_close_gives_back_what_waits(clock: FakeClock) -> None:
     clock.until_waiting(2)
     assert waiting[1:] == intake.close()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert [None, None] == ended
     late = held(clock, 2)
     assert late == arrive(intake, "q", late)
@@ -352,7 +352,7 @@ def test_all_idle_takers_are_woken_once_settlements_are_confirmed(clock: FakeClo
     until(lambda: intake._books.idle_takers == slots)
     for _ in range(slots):
         intake.note_settled("q")
-    assert slots == len({id(taken.get(timeout=5)) for _ in range(slots)})
+    assert slots == len({id(taken.get(timeout=60)) for _ in range(slots)})
 
 
 def test_what_waits_in_vain_is_handed_back(clock: FakeClock) -> None:
@@ -430,7 +430,7 @@ def test_many_threads_start_each_delivery_once(clock: FakeClock) -> None:
     until(lambda: intake.in_hand().total == 0)
     intake.close()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert 500 == len(seen)
     assert set(all_of_them) == set(seen)
     assert max(at_once) <= 3
@@ -446,7 +446,7 @@ def test_each_taker_wakes_the_next(clock: FakeClock) -> None:
     clock.until_waiting(5)
     offered = held(clock, 5)
     arrive(intake, "q", offered)
-    assert set(offered) == {taken.get(timeout=10) for _ in range(5)}
+    assert set(offered) == {taken.get(timeout=60) for _ in range(5)}
     for taker in takers:
         taker.join()
 
@@ -490,8 +490,8 @@ def test_a_leader_hands_on_what_waits(clock: FakeClock) -> None:
     assert not intake._books.taker_woken
     assert taken.empty()
     intake.hand_on(leader)
-    assert taken.get(timeout=10) is not None
-    thread.join(10)
+    assert taken.get(timeout=60) is not None
+    thread.join(60)
 
 
 def test_a_leader_that_takes_nothing_for_long_is_relieved(clock: FakeClock) -> None:

@@ -37,7 +37,7 @@ def told(folder: Path, hello: Hello) -> object:
         return error  # it ended before it said anything
     finally:
         channel.close()
-        child.wait(30)
+        child.wait(60)
 
 
 @pytest.mark.parametrize("safe_path", [False, True])

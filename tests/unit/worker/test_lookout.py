@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
@@ -49,6 +49,10 @@ class Bench:
             self.clock.advance(TICK)
         until(lambda: self.clock.waiting)
 
+    def until(self, predicate: Callable[[], object]) -> None:
+        """Wakes the lookout meanwhile: it may have looked before a step of the clock, and begun to wait after it."""
+        until(lambda: predicate() or self.clock.advance(timedelta(0)))
+
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
@@ -64,7 +68,7 @@ def test_others_take_what_waits_once_a_task_is_long(bench: Bench) -> None:
     bench.pass_time(LONG - TICK)
     assert (True, 0) == (bench.intake.led, bench.more)
     bench.pass_time(2 * TICK)
-    until(lambda: not bench.intake.led)
+    bench.until(lambda: not bench.intake.led)
     until(lambda: bench.more == 1)
     assert bench.intake.take() is not None
 
@@ -89,7 +93,7 @@ def test_what_has_ended_waits_for_no_longer_than_its_time(bench: Bench) -> None:
     bench.series.keep(two, 10)
     assert [] == bench.settled
     bench.pass_time(LONGEST_KEPT / 2)
-    until(lambda: bench.settled == [one, two])
+    bench.until(lambda: bench.settled == [one, two])
     bench.pass_time(2 * LONGEST_KEPT)
     assert [one, two] == bench.settled
     assert not bench.series
@@ -102,12 +106,12 @@ def test_it_sleeps_when_there_is_nothing_to_see(bench: Bench) -> None:
     assert bench.lookout.look()
     assert [one] == bench.series.take_all()
     bench.pass_time(3 * LONG)
-    until(lambda: not bench.lookout._looking)
+    bench.until(lambda: not bench.lookout._looking)
     bench.series.keep(two, 10)
     assert bench.lookout.look()
     until(lambda: bench.lookout._looking)
     bench.pass_time(LONGEST_KEPT + LONG)
-    until(lambda: bench.settled == [two])
+    bench.until(lambda: bench.settled == [two])
 
 
 def test_what_is_kept_while_it_goes_to_sleep_is_seen(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,10 +189,10 @@ def test_a_run_that_takes_its_time_is_noted(bench: Bench) -> None:
     bench.pass_time(LONGEST_UNNOTED - 2 * LONG)
     assert (True, True, 0) == (bench.lookout._looking, owed.patient, owed.paid)
     bench.pass_time(3 * LONG)
-    until(lambda: owed.paid == 1)
+    bench.until(lambda: owed.paid == 1)
     assert owed.hurried
     bench.pass_time(LONG)
-    until(lambda: not bench.lookout._looking)
+    bench.until(lambda: not bench.lookout._looking)
 
 
 def test_a_run_that_has_ended_is_not_noted_as_begun(bench: Bench) -> None:
@@ -222,4 +226,4 @@ def test_a_run_that_begins_while_the_lookout_looks_at_the_one_before_is_looked_a
     until(lambda: first.hurried)
     assert owe(second)
     bench.pass_time(LONGEST_UNNOTED + 2 * LONG)
-    until(lambda: second.paid == 1)
+    bench.until(lambda: second.paid == 1)

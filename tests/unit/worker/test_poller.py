@@ -207,7 +207,7 @@ def test_a_paused_queue_is_asked_now_and_then_and_is_no_failure(bench: Bench, ca
         bench.polls(polls)
         bench.clock.waits.clear()
         bench.backend.answer(QueuePaused("queue 'q' is paused"))
-        until(lambda: bench.clock.waits)
+        until(lambda: bench.clock.waits and bench.clock.waiting)
         assert (True, True, None) == (bench.poller.reached, bench.poller.paused, bench.poller.down)
         bench.clock.advance(PAUSED)
     bench.deliver()
@@ -307,9 +307,9 @@ def test_among_strangers_it_polls_for_one_a_minute(bench: Bench) -> None:
     bench.backend.answer([delivery(bench.clock, task="theirs") for _ in range(10)])
     until(lambda: bench.arrived == 1)
     take_all(bench)  # so that ten slots are free again
-    until(lambda: SLICE in bench.clock.waits)
+    until(lambda: SLICE in bench.clock.waits and bench.clock.waiting)
     bench.clock.advance(ROUND - SLICE)
-    until(lambda: bench.clock.waits.count(SLICE) > 1)
+    until(lambda: bench.clock.waits.count(SLICE) > 1 and bench.clock.waiting)
     assert [10] == bench.backend.asked
     bench.clock.advance(SLICE)
     bench.polls(2)
@@ -360,7 +360,7 @@ class Call:
 
     def result(self) -> Sequence[Delivery]:
         """Waits for the answer."""
-        what = self._answer.get(timeout=20)
+        what = self._answer.get(timeout=60)
         if isinstance(what, BaseException):
             raise what
         return what
@@ -438,8 +438,10 @@ class Backlog(Bench):
 
     def grow(self, count: int) -> None:
         """Until that many are under way."""
-        until(lambda: self.own)
         for _ in range(100):
+            until(
+                lambda: self.own and len(self.open) == len(self.intake._books.queues["q"].polls)
+            )  # none is on its way
             if len(self.open) >= count:
                 break
             self.round()
@@ -487,7 +489,7 @@ def test_a_failing_backend_is_asked_by_one(backlog: Backlog, caplog: pytest.LogC
     backlog.grow(8)
     for call in list(backlog.open):
         call.answer(BackendUnavailable("no route"))
-    until(lambda: not backlog.open and backlog.clock.waiting)
+    until(lambda: not backlog.open and backlog.poller._changed in backlog.clock._waited_on)
     made = backlog.made
     backlog.clock.advance(4 * FIRST_PAUSE)
     until(lambda: backlog.own)

@@ -52,7 +52,7 @@ def test_what_is_emptied_meanwhile_is_taken_once() -> None:
         if not number % 7:
             mine.update(series.take_all())
     done.set()
-    taker.join(10)
+    taker.join(60)
     mine.update(series.take_all())
     assert Counter(all_of_them) == taken + mine
 

@@ -22,7 +22,7 @@ from cloudq.core.policy import DeadLetter, Retry, RetryPolicy
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import BackendUnavailable, ConfigurationError, PermissionDenied, QueueNotFound
 from cloudq.tasks.context import Context
-from cloudq.testing import profiles
+from cloudq.testing import FakeClock, profiles
 from cloudq.worker import open_polls as open_polls_module
 from cloudq.worker import poller as poller_module
 from cloudq.worker import watchdog as watchdog_module
@@ -31,7 +31,7 @@ from cloudq.worker.settings import WorkerSettings
 from tests.ids import shown
 from tests.ledger import Ledger
 from tests.observing import Told
-from tests.unit.worker.fakes import Running, Unreliable, running, until
+from tests.unit.worker.fakes import HangsOnce, Running, Unreliable, running, until
 from tests.unit.worker.intakes import arrive
 
 SHORT = timedelta(milliseconds=400)
@@ -152,7 +152,7 @@ def test_stop_finishes_what_runs_and_gives_back_the_rest(app: App, gate: Gate, d
                 )
                 or len(received) == 50
             ),
-            within=1,
+            within=15,
             what="50 are receivable",
         )
         assert 20 == worker.worker.snapshot().running
@@ -197,20 +197,20 @@ def test_a_second_stop_does_not_wait(app: App, gate: Gate) -> None:
 
 
 @pytest.mark.slow
-def test_a_task_of_three_leases_runs_once_with_two_workers(app: App) -> None:
+def test_a_task_of_three_leases_runs_once_with_two_workers(app: App, gate: Gate) -> None:
     """The lease is kept while the task runs: the second worker never gets it."""
-    started: list[float] = []
-
-    @app.task("long")
-    def long() -> None:
-        started.append(time.monotonic())
-        threading.Event().wait(3 * SHORT.total_seconds())
-
-    long.send()
-    with running(app, lease=SHORT) as one, running(app, lease=SHORT) as two:
-        until(lambda: one.worker.snapshot().succeeded + two.worker.snapshot().succeeded == 1)
-        until(lambda: total(app) == 0)
-    assert 1 == len(started)
+    clock, lease = FakeClock(), timedelta(seconds=60)
+    with app.using(driver := MemoryDriver(clock=clock), clock=clock):
+        app.send("wait", {"number": 1})
+        with running(app, lease=lease) as one, running(app, lease=lease) as two:
+            until(lambda: gate.started)
+            for _ in range(6):  # a look before a step may begin to wait after it: moving by nothing ends its wait
+                clock.advance(lease / 2)
+                until(lambda: clock.advance(0 * lease) or driver.next_due("default") == clock.now() + lease)
+            gate.open.set()
+            until(lambda: one.worker.snapshot().succeeded + two.worker.snapshot().succeeded == 1 and total(app) == 0)
+        clock.advance(lease)  # threads that idle for a while end
+    assert [1] == gate.started
 
 
 def test_failing_renewals_tell_the_handler_and_its_late_end_changes_nothing(
@@ -274,7 +274,7 @@ def test_nothing_runs_beside_its_own_unfinished_run(ordered: tuple[App, Unreliab
     with running(app, lease=timedelta(seconds=4), wait=timedelta(milliseconds=50)) as worker:
         until(lambda: started == [1])
         driver.failing["extend"] = BackendUnavailable("no route")
-        until(lambda: worker.worker.snapshot().lease_lost == 1)
+        until(lambda: worker.worker.snapshot().lease_lost >= 1)
         until(lambda: worker.worker.snapshot().waiting == 1, what="its redelivery waits")
         assert [1] == started
         driver.failing.clear()
@@ -384,8 +384,7 @@ def test_failing_settlements_are_tried_again_and_stop_receiving(
     app.send_many(count.call(number=number) for number in range(5))
     driver.failing["settle"] = BackendUnavailable("down")
     with running(app, concurrency=5) as worker:
-        until(lambda: driver.calls["settle"] >= 8)
-        assert 5 == worker.worker.snapshot().settling
+        until(lambda: driver.calls["settle"] >= 8 and worker.worker.snapshot().settling == 5)
         app.send_many(count.call(number=number) for number in range(5, 20))
         until(lambda: driver.calls["settle"] >= 12)
         before = len(seen)
@@ -499,9 +498,9 @@ def test_a_poll_that_hangs_is_replaced(
     hang = driver.hanging["receive"] = threading.Event()
     try:
         with running(app, wait=timedelta(milliseconds=50)) as worker:
-            until(lambda: driver.calls["receive"] == 1)
+            until(lambda: driver.calls["receive"] >= 1)
             del driver.hanging["receive"]
-            until(lambda: worker.worker.snapshot().pollers_replaced == 1)
+            until(lambda: worker.worker.snapshot().pollers_replaced >= 1)
             count.send(number=1)
             until(lambda: ran == [1])
             app.send_many(count.call(number=number) for number in range(2, 50))
@@ -517,7 +516,6 @@ def test_what_an_abandoned_poll_brings_is_released(
     app: App, driver: Unreliable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A poll that comes back after it was given up gives back what it brings: its slots are another poll's by then."""
-    monkeypatch.setattr(watchdog_module, "PATIENCE", timedelta(milliseconds=200))
     ran: list[bool] = []
 
     @app.task("count")
@@ -530,7 +528,8 @@ def test_what_an_abandoned_poll_brings_is_released(
         with running(app, wait=timedelta(milliseconds=50)) as worker:
             until(lambda: driver.calls["receive"] == 1)
             driver.hanging["receive"] = second
-            until(lambda: driver.calls["receive"] == 2)
+            monkeypatch.setattr(watchdog_module, "PATIENCE", timedelta(milliseconds=200))
+            until(lambda: driver.calls["receive"] >= 2)
             monkeypatch.setattr(watchdog_module, "PATIENCE", timedelta(hours=1))
             count.send()
             first.set()
@@ -634,7 +633,7 @@ def test_a_copy_that_cant_be_stored_loses_nothing(caplog: pytest.LogCaptureFixtu
 def test_many_failures_share_calls() -> None:
     """Copies of many failed tasks are stored in batches, and their acks are, too."""
     driver = Unreliable(MemoryDriver(capabilities=profiles.sqs_like))
-    driver.latency = timedelta(milliseconds=3)  # what comes up meanwhile shares the next call
+    driver.latency = timedelta(milliseconds=10)  # what comes up meanwhile shares the next call
     app = App("memory://", retry=AT_ONCE)
 
     @app.task("hopeless")
@@ -642,12 +641,12 @@ def test_many_failures_share_calls() -> None:
         raise DeadLetter("never")
 
     with app.using(driver):
-        app.send_many(hopeless.call(number=number) for number in range(500))
+        app.send_many(hopeless.call(number=number) for number in range(200))
         driver.calls.clear()
         burst(app)
-        assert 500 == len(driver.dead_letters("default").peek(limit=1000))
-    assert driver.calls["send"] < 300
-    assert driver.calls["settle"] < 300
+        assert 200 == len(driver.dead_letters("default").peek(limit=1000))
+    assert driver.calls["send"] < 120
+    assert driver.calls["settle"] < 120
 
 
 def test_async_tasks_run_at_once_on_one_loop(app: App) -> None:
@@ -880,7 +879,7 @@ def test_nothing_is_left_behind(app: App) -> None:
     assert {"cloudq-leases", "cloudq-poller-default", "cloudq-task-1"} <= names
     assert all(name.startswith("cloudq-") for name in names)
     worker.stop()
-    until(lambda: not set(threading.enumerate()) - before, within=15, what="all threads have ended")
+    until(lambda: not set(threading.enumerate()) - before, what="all threads have ended")
 
 
 # ── several polls ────────────────────────────────────────────────────────────────────────────────────────
@@ -1007,12 +1006,13 @@ def test_max_tasks_is_exact_with_several_polls(distant: tuple[App, Distant, Coun
 def test_what_several_polls_bring_after_a_stop_goes_back(distant: tuple[App, Distant, Counter[int]]) -> None:
     """None of those under way is cut, and the worker ends when the last one has come back."""
     app, driver, ran = distant
+    go_on = driver.hanging["receive"] = HangsOnce(lambda: driver.most == 8)
     send(app, "count", 1500)
     with running(app, queues=DEFAULT, wait=timedelta(seconds=1)) as worker:
-        until(lambda: driver.most == 8, within=60)
         until(lambda: driver._open == 8)
-        driver.latency = timedelta(milliseconds=200)
         worker.worker.stop()
+        until(lambda: worker.worker._stopping)
+        go_on.set()
         began = time.monotonic()
         assert 0 == worker.join()
         assert time.monotonic() - began < 20

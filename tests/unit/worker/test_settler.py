@@ -45,7 +45,7 @@ def test_what_succeeded_is_deleted_and_out_of_hand(bench: Bench) -> None:
 def test_a_delete_that_hangs_beside_an_extension_is_tried_again(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     """The extension's LeaseLost says that the delete may have won. It failed: it is tried again, not given up."""
     land = threading.Event()
-    bench.before_answer = lambda: land.wait(10)  # type: ignore[assignment,return-value]  # its result is dropped
+    bench.before_answer = lambda: land.wait(60)  # type: ignore[assignment,return-value]  # its result is dropped
     bench.errors["q"], bench.extend_error = DOWN, LeaseLost("settled, or about to be")
     held = bench.held()
     bench.end(held)

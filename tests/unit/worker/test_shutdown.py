@@ -41,7 +41,7 @@ def test_a_poll_that_may_not_be_cut_is_awaited(app: App, driver: Unreliable, cap
     """Where a cut strands what a poll is about to bring it isn't cut: it runs out, and the log says what is awaited."""
     caplog.set_level(logging.INFO)
     with running(app, wait=WAIT) as worker:
-        until(lambda: driver.calls["receive"] == 1)
+        until(lambda: driver.calls["receive"] >= 1)
         began = time.monotonic()
         worker.worker.stop()
         assert 0 == worker.join()
@@ -55,7 +55,7 @@ def test_a_poll_that_may_not_be_cut_is_awaited(app: App, driver: Unreliable, cap
 def test_what_an_awaited_poll_brings_goes_back(app: App, driver: Unreliable) -> None:
     """A message that comes after the signal isn't run here, and isn't hidden from others."""
     with running(app, wait=timedelta(seconds=10)) as worker:
-        until(lambda: driver.calls["receive"] == 1)
+        until(lambda: driver.calls["receive"] >= 1)
         worker.worker.stop()
         until(lambda: worker.worker._stopping)
         app.send("count")
@@ -70,7 +70,7 @@ def test_a_second_signal_leaves_in_the_middle_of_a_poll(
     """Only then it is cut, and the log names the queue that may hide something, and until when."""
     lease = timedelta(seconds=60)
     with running(app, wait=timedelta(seconds=20), lease=lease) as worker:
-        until(lambda: driver.calls["receive"] == 1)
+        until(lambda: driver.calls["receive"] >= 1)
         began = time.monotonic()
         worker.worker.stop(now=True)
         assert 0 == worker.join()
@@ -131,7 +131,7 @@ def test_a_second_signal_lets_no_poll_receive_what_is_released() -> None:
 
     with app.using(driver), running(app, wait=timedelta(seconds=10), grace=timedelta(minutes=10)) as worker:
         wait.send()
-        assert started.wait(20)
+        assert started.wait(60)
         assert 0 == worker.stop(now=True)
         assert (1, 1) == (driver.handed_over, app.queue("default").stats().ready)
         leave.set()
@@ -143,7 +143,7 @@ def test_an_idle_worker_ends_at_once_where_polls_can_be_ended(profile: Callable[
     app, driver = App("memory://"), Unreliable(MemoryDriver(capabilities=profile))
     app.task("count")(lambda: None)
     with app.using(driver), running(app, wait=timedelta(seconds=40)) as worker:
-        until(lambda: driver.calls["receive"] == 1)
+        until(lambda: driver.calls["receive"] >= 1)
         began = time.monotonic()
         assert 0 == worker.stop()
         assert time.monotonic() - began < 15
@@ -163,7 +163,7 @@ def test_the_log_says_which_tasks_and_settlements_are_awaited(
 
     wait.send()
     with running(app, wait=timedelta(milliseconds=50), grace=timedelta(seconds=25)) as worker:
-        assert started.wait(10)
+        assert started.wait(60)
         driver.failing["settle"] = BackendUnavailable("no route")
         worker.worker.stop()
         until(lambda: "waiting for 1 tasks, at most 25 s; a second signal leaves at once" in caplog.messages)
@@ -196,7 +196,7 @@ def test_a_clock_that_is_set_back_lengthens_no_grace(driver: Unreliable, caplog:
         wait.send()
         with running(app, wait=short, grace=grace) as worker:
             try:
-                assert started.wait(10)
+                assert started.wait(60)
                 worker.worker.stop()
                 until(lambda: any(line.startswith("waiting for 1 tasks") for line in caplog.messages))
                 clock.by = -timedelta(hours=1)
@@ -214,7 +214,7 @@ def test_a_poll_that_hangs_is_left_behind(
     hang = driver.hanging["receive"] = threading.Event()
     try:
         with running(app, wait=timedelta(milliseconds=100)) as worker:
-            until(lambda: driver.calls["receive"] == 1)
+            until(lambda: driver.calls["receive"] >= 1)
             began = time.monotonic()
             assert 0 == worker.stop()
             assert time.monotonic() - began < 15

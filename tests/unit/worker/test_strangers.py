@@ -271,7 +271,8 @@ class Counted:
         until(lambda: clock.waits[pause])
         before = clock.waits[pause]
         clock.advance(delta)
-        until(lambda: clock.waits[pause] > before)
+        # One that was counted may begin after that step: no time passes, but it ends.
+        until(lambda: clock.waits[pause] > before or clock.advance(ZERO))
 
     def rewritten(self) -> int:
         snapshot = self.worker.worker.snapshot()

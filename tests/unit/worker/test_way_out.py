@@ -37,19 +37,19 @@ def test_changes_are_told_in_the_order_in_which_they_are_noted() -> None:
     def tell(queue: str, failing: bool) -> None:
         if failing:
             inside.set()
-            go_on.wait(10)
+            go_on.wait(60)
         told.append((queue, failing))
 
     way = make(tell)
     failing = threading.Thread(target=way.note, args=(DOWN,))
     failing.start()
-    assert inside.wait(10)
+    assert inside.wait(60)
     confirming = threading.Thread(target=way.note, args=(None,))
     confirming.start()
     confirming.join(0.05)  # what isn't ordered by the lock would be told by now
     go_on.set()
-    failing.join(10)
-    confirming.join(10)
+    failing.join(60)
+    confirming.join(60)
     assert [("q", True), ("q", False)] == told
 
 
@@ -84,7 +84,7 @@ def test_full_batches_settle_beside_one_another() -> None:
         with lock:
             batches.append(len(settlements))
         arrived.release()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         return [SettleResult()] * len(settlements)
 
     clock = FakeClock()  # nothing stalls
@@ -94,11 +94,11 @@ def test_full_batches_settle_beside_one_another() -> None:
     for held in held_by(clock, 71):
         way.finals.post(Settlement(held, way, Ack()), lambda _: landed.release())
     for _ in range(6):
-        assert arrived.acquire(timeout=10)
+        assert arrived.acquire(timeout=60)
     assert [10] * 5 == batches[1:], "all but the first, which didn't wait for others"
     go_on.set()
     for _ in range(71):
-        assert landed.acquire(timeout=10)
+        assert landed.acquire(timeout=60)
 
 
 def test_one_thread_of_tasks_makes_calls_at_a_time() -> None:

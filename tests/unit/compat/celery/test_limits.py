@@ -17,6 +17,7 @@ from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.core.outcome import ending_of
 from cloudq.errors import ConfigurationError, OptionError, TaskDefinitionError
 from cloudq.running.alarm_time_limit import AlarmTimeLimit
+from cloudq.running.limit_stages import sooner
 from cloudq.running.processing import processor_of
 from cloudq.running.time_limits import ThreadTimeLimits
 from cloudq.testing.memory import memory_of
@@ -158,12 +159,13 @@ class Noting(Task):
 def test_a_task_is_warned_and_ended(app, open_app, limiter) -> None:
     """What catches all errors, and `autoretry_for` of all, don't keep it running. Hooks are told, as by Celery."""
 
-    @app.task(name="t", base=Noting, soft_time_limit=0.03, time_limit=0.2, autoretry_for=(Exception,))
+    @app.task(name="t", base=Noting, soft_time_limit=0.03, time_limit=60, autoretry_for=(Exception,))
     def task():
         try:
             spin()
         except SoftTimeLimitExceeded:
             task.seen.append("warned")
+            sooner(timedelta(seconds=0.1))  # after the warning, however late that was
         while True:
             try:
                 spin()
@@ -175,7 +177,7 @@ def test_a_task_is_warned_and_ended(app, open_app, limiter) -> None:
     task.delay()
     ended = outcome(ours, limiter)
     assert "dead_lettered" == ending_of(ended).value
-    assert "TimeLimitExceeded: the task ran longer than its time limit of 0:00:00.2" in ended.reason
+    assert "TimeLimitExceeded: the task ran longer than its time limit of 0:00:00.1" in ended.reason
     assert ["warned", "failed: TimeLimitExceeded", "FAILURE"] == task.seen
 
 

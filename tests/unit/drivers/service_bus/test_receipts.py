@@ -32,7 +32,7 @@ def test_one_of_many_begins() -> None:
     start = threading.Barrier(8)
 
     def work() -> None:
-        start.wait(5)
+        start.wait(60)
         begun.append(one.begin(Progress.SETTLING))
 
     threads = [threading.Thread(target=work) for _ in range(8)]

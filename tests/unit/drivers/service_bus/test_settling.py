@@ -70,7 +70,7 @@ class Slow(Holder):
 
     def settle(self, steps):
         self.begun.set()
-        assert self.may_end.wait(10)
+        assert self.may_end.wait(60)
         return [ServiceBusConnectionError(message="no answer")] * len(steps)
 
     def renew(self, messages):
@@ -101,10 +101,10 @@ def test_an_extension_beside_a_settlement(step, renewal, renewals: int, error: t
     answers: list[SettleResult] = []
     thread = threading.Thread(target=lambda: answers.extend(settling.settle([Final(lease=held, step=step)])))
     thread.start()
-    assert holder.begun.wait(5)
+    assert holder.begun.wait(60)
     (extended,) = settling.extend([held])
     holder.may_end.set()
-    thread.join(5)
+    thread.join(60)
     assert (type(extended.error) if extended.error else None) is error
     assert (extended.ends, holder.renewals) == (None if error else GRANTED, renewals)
     # The settlement failed, and is tried again.

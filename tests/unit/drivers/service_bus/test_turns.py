@@ -22,7 +22,7 @@ def start(turn: Turn, name: str, log: list[str], waiting: int) -> threading.Thre
 
     thread = threading.Thread(target=work)
     thread.start()
-    wait_until(lambda: len(turn._queue) == waiting, within=5, what=f"{name} waits")
+    wait_until(lambda: len(turn._queue) == waiting, within=60, what=f"{name} waits")
     return thread
 
 
@@ -33,7 +33,7 @@ def test_the_turns_are_in_the_order_of_the_waiting() -> None:
     threads = [start(turn, name, log, number) for number, name in enumerate("abc", 1)]
     turn.give()
     for thread in threads:
-        thread.join(5)
+        thread.join(60)
     assert ["a", "b", "c"] == log
 
 
@@ -47,7 +47,7 @@ def test_whoever_lets_others_has_it_again_after_them() -> None:
     turn.let_others()  # nobody waits: it is kept
     turn.give()
     for thread in threads:
-        thread.join(5)
+        thread.join(60)
     assert not turn._taken
 
 
@@ -59,7 +59,7 @@ def test_a_turn_that_does_not_come_in_time() -> None:
         turn.take(SHORT)
     thread = start(turn, "a", log, 1)
     turn.give()
-    thread.join(5)
+    thread.join(60)
     assert ["a"] == log
     turn.take(SHORT)
 

@@ -89,7 +89,7 @@ class Running(threading.Thread):
         """Gives it real time to end; whether it did shows by `is_alive`."""
         super().join(timeout)
 
-    def join(self, timeout=20):
+    def join(self, timeout=60):
         super().join(timeout)
         assert not self.is_alive(), "the thread is stuck"
         if self._error is not None:

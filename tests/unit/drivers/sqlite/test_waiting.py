@@ -88,8 +88,9 @@ def test_a_clock_that_is_set_changes_no_wait(bench, driver, step):
     bench.clock.advance(SECOND / 2)
     bench.clock.until_waiting()
     assert thread.is_alive()
-    while thread.is_alive():
-        bench.clock.advance(SECOND / 2)
+    while thread.is_alive() and bench.clock.elapsed() < 2 * SECOND:
+        if bench.clock.waiting:  # else it is about to look at the clock, or to end
+            bench.clock.advance(SECOND / 2)
         thread.join_quietly()
     assert [] == thread.join()
     assert bench.clock.elapsed() < 3 * SECOND
@@ -122,7 +123,7 @@ def test_without_a_thread_for_the_watcher_each_receive_looks_by_itself(bench, mo
     """On a machine that starts no more threads, what another process sends is received all the same."""
     driver = bench.open(clock=SYSTEM_CLOCK)
     monkeypatch.setattr("cloudq.drivers.sqlite.waiting.Thread", NoThread)
-    receive = bench.start(lambda: [one.id for one in bench.receive(driver, wait=20 * SECOND)])
+    receive = bench.start(lambda: [one.id for one in bench.receive(driver, wait=60 * SECOND)])
     other = bench.open(clock=SYSTEM_CLOCK)
     while not driver._session.waiters._waiting:
         pass
@@ -138,7 +139,7 @@ def test_a_handler_that_sends_amid_a_notification_is_heard_of(bench, driver):
     waiters.notify()
     changes = waiters.changes
     waiters._mutex.free()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while waiters.changes == changes:
         assert time.monotonic() < deadline
     driver.interrupt()
@@ -181,7 +182,8 @@ def test_nobody_watches_while_nobody_waits(bench, driver):
     receive = waiting(bench, driver)
     driver.interrupt()
     receive.join()
-    time.sleep(0.1)  # the look that may be under way
+    while len(driver._session.waiters._condition._waiters) != 1:
+        time.sleep(0.001)  # the look that may be under way
     before = len(looks)
     time.sleep(0.2)  # long enough for several
     assert before == len(looks)
@@ -205,7 +207,7 @@ def test_a_database_in_trouble_does_not_end_the_watcher(bench):
     assert waiters.wait(changes=0, interrupts=0, timeout=HOUR)
     assert 1 == waiters.changes
     thread = bench.start(lambda: waiters.wait(changes=1, interrupts=0, timeout=HOUR))
-    waiters._watcher.join(10)
+    waiters._watcher.join(60)
     assert not waiters._watcher.is_alive()
     waiters.close()
     thread.join()
@@ -240,15 +242,17 @@ from cloudq.drivers.sqlite import SQLiteDriver
 driver = SQLiteDriver(sys.argv[1])
 for number in range(21):
     time.sleep(0.037)
+    while driver.stats("q").ready:  # a pause of who receives makes one late, not all
+        time.sleep(0.005)
     driver.send([Outgoing(id=str(number), queue="q", body=repr(time.time()).encode())])
 """
     sender = subprocess.Popen([sys.executable, "-c", script, str(bench.path)])
     latencies = []
     while len(latencies) < 21:
-        deliveries = bench.receive(driver, wait=10 * SECOND)
+        deliveries = bench.receive(driver, wait=60 * SECOND)
         latencies += [time.time() - float(one.body) for one in deliveries]
         assert deliveries
-    assert 0 == sender.wait(10)
+    assert 0 == sender.wait(60)
     assert statistics.median(latencies) < 0.25, sorted(latencies)
 
 

@@ -55,7 +55,7 @@ def test_credentials_that_are_not_found_in_time(monkeypatch, over):
     began = time.monotonic()
     with pytest.raises(BackendUnavailable, match=r"credentials within 0\.2 s"):
         open_client("eu-west-1", None, timeout=timedelta(seconds=0.2))
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
 
 
 class Source(CredentialProvider):
@@ -124,5 +124,5 @@ def test_credentials_that_are_not_renewed_in_time(monkeypatch, minutes, signed):
 def send(driver):
     began = time.monotonic()
     (result,) = driver.send([Outgoing(id="1", queue="q", body=b"{}")])
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     return result.error

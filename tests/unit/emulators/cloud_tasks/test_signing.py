@@ -19,7 +19,7 @@ ACCOUNT = "pusher@shop.iam.gserviceaccount.com"
 
 
 def fetch(url: str) -> dict[str, object]:
-    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - it's http, on this machine
+    with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - it's http, on this machine
         found: dict[str, object] = json.load(answer)
     return found
 
@@ -63,7 +63,7 @@ def test_a_page_in_a_browser_is_refused(lab, headers):
     """The emulator answers programs: 403 for another page, and for a name that was rebound."""
     asked = urllib.request.Request(lab.emulator.certificates_url, headers=headers)  # noqa: S310 - its own address
     with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(asked, timeout=10)  # noqa: S310 - as above
+        urllib.request.urlopen(asked, timeout=60)  # noqa: S310 - as above
     with caught.value:
         assert caught.value.code == 403
 

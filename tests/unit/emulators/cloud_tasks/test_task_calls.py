@@ -213,7 +213,7 @@ def test_a_dispatched_task_can_be_deleted(lab):
     lab.worker.gate.clear()
     lab.worker.answers = [500]
     task = lab.create()
-    assert lab.worker.arrived.wait(10)
+    assert lab.worker.arrived.wait(60)
     lab.client.delete_task(name=task.name)
     lab.worker.gate.set()
     lab.settle()

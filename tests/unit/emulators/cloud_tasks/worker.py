@@ -50,7 +50,7 @@ class Worker:
                     worker.received.append(received)
                     answer = Answer(worker.answers.pop(0)) if worker.answers else worker.answer(received)
                 worker.arrived.set()
-                worker.gate.wait(20)
+                worker.gate.wait(100)
                 self.send_response(answer.status)
                 for key, value in answer.headers:
                     self.send_header(key, value)

@@ -20,7 +20,7 @@ from cloudq.stores.dynamodb.lean import LeanClient
 from tests.chaos.raw_answers import RawServer
 from tests.unit.aws_wire.test_both_wires import Recorder, said
 
-FIVE = timedelta(seconds=5)
+MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clients]:
     recorder = Recorder()
     recorder.answer = said({})
     with RawServer(recorder.respond) as server:
-        clients = open_clients("eu-west-1", server.url, timeout=FIVE)
+        clients = open_clients("eu-west-1", server.url, timeout=MINUTE)
         yield clients
         clients.close()
 
@@ -67,7 +67,7 @@ def test_a_tracer_that_is_turned_on_later_sees_each_call(clients: Clients, caplo
 def test_a_wire_that_there_is_not() -> None:
     """Refused, with those that there are."""
     with pytest.raises(ConfigurationError, match="none of auto and boto3"):
-        open_clients("eu-west-1", None, timeout=FIVE, wire="lean")  # type: ignore[arg-type]  # that is what is tested
+        open_clients("eu-west-1", None, timeout=MINUTE, wire="lean")  # type: ignore[arg-type]  # that is what is tested
 
 
 @pytest.mark.slow

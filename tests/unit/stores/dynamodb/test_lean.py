@@ -67,7 +67,7 @@ def both() -> Iterator[tuple[Recorder, Any, LeanClient]]:
     with pytest.MonkeyPatch.context() as patch, RawServer(recorder.respond) as server:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
             patch.setenv(name, name)
-        clients = open_clients("eu-west-1", server.url, timeout=timedelta(seconds=5))
+        clients = open_clients("eu-west-1", server.url, timeout=timedelta(seconds=60))
         lean = clients.caller()
         assert isinstance(lean, LeanClient)
         yield recorder, clients.get(), lean

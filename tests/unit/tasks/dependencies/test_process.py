@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -14,12 +13,13 @@ from typing import Annotated, Any
 import pytest
 
 from cloudq import App, Depends
-from cloudq.core.clock import SYSTEM_CLOCK
+from cloudq.core.shield import interrupter
 from cloudq.errors import TimeLimitExceeded
 from cloudq.running.time_limits import ThreadTimeLimits
-from cloudq.testing import in_memory, run_all
+from cloudq.testing import FakeClock, in_memory, run_all
 from cloudq.worker.service import Worker
 from cloudq.worker.settings import WorkerSettings
+from tests.unit.worker.fakes import until
 
 events: list[str] = []
 
@@ -176,14 +176,13 @@ def test_a_loop_that_is_closed_already_needs_nothing(app) -> None:
 
 def test_a_time_limit_strikes_once_a_value_is_made(app) -> None:
     """So a value of the process is made whole, and served to the runs that follow."""
-    limits = ThreadTimeLimits(SYSTEM_CLOCK)
+    clock = FakeClock()
+    limits = ThreadTimeLimits(clock)
 
     def slow() -> str:
         events.append("made")
-        # The limit is over well before this, and is kept until the value is there.
-        end = time.monotonic() + 0.2
-        while time.monotonic() < end:
-            pass
+        guard: Any = interrupter()
+        until(lambda: guard._kept or clock.advance(timedelta(milliseconds=20)))  # until the value is there
         return "value"
 
     @app.task("t")

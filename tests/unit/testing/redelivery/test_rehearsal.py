@@ -47,8 +47,8 @@ def log(app):
 BETWEEN = 1  # after the one before the task
 
 
-def play(app, *schedule, crash="raise"):
-    return Rehearsal(app, memory_of(app), crash=crash, all_lines=False, grace=0.1).play(schedule)
+def play(app, *schedule, crash="raise", grace=60):
+    return Rehearsal(app, memory_of(app), crash=crash, all_lines=False, grace=grace).play(schedule)
 
 
 def test_by_itself_each_message_is_delivered_once(app, log):
@@ -142,7 +142,7 @@ def test_a_paused_run_goes_on_if_another_one_waits_for_what_it_holds(app):
 
     for name in "ab":
         app.send("locked", {"name": name})
-    ending = play(app, Take(message=0, pause_at=1), Take(message=1))
+    ending = play(app, Take(message=0, pause_at=1), Take(message=1), grace=0.1)
     assert ["a", "b"] == done
     assert any("seems to wait for it" in event.text for event in ending.events)
 

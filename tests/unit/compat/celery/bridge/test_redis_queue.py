@@ -169,7 +169,7 @@ def bound(url: str, client: redis.Redis) -> Iterator[None]:
                 ]:
                     properties = {"headers": {"task": "shop.add", "id": tag}, "delivery_tag": tag}
                     senders.Producer(exchange=exchange).publish([], routing_key=key, **properties)
-            for _ in range(100):
+            for _ in range(600):
                 if client.hlen("unacked") == 3:
                     break
                 with suppress(TimeoutError):

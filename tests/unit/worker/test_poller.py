@@ -439,9 +439,7 @@ class Backlog(Bench):
     def grow(self, count: int) -> None:
         """Until that many are under way."""
         for _ in range(100):
-            until(
-                lambda: self.own and len(self.open) == len(self.intake._books.queues["q"].polls)
-            )  # none is on its way
+            until(lambda: self.own and len(self.open) == len(self.intake._books.queues["q"].polls))  # none to come
             if len(self.open) >= count:
                 break
             self.round()

@@ -117,6 +117,13 @@ def read(terminal):
         return b""
 
 
+def interrupt(process, _):
+    """Presses Ctrl-C once the process waits for a line. Of a signal just before, Python takes notice only after it."""
+    stat = Path(f"/proc/{process.pid}/stat")
+    until(lambda: not stat.exists() or stat.read_text().rpartition(") ")[2].startswith("S"))
+    process.send_signal(signal.SIGINT)
+
+
 def test_send_and_work(place):
     """From another process: send, work, and what a task prints is the worker's stdout, its log stderr."""
     assert 0 == run("send", "first", '{"name": "done"}').returncode
@@ -234,7 +241,7 @@ def test_prompt_on_a_terminal(place):
 def test_interrupted_prompt_is_130(place):
     """Ctrl-C at the prompt ends with 130 and deletes nothing."""
     run("send", "second", '{"name": "x"}')
-    code, shown = on_terminal("purge", "default", answer=lambda process, _: process.send_signal(signal.SIGINT))
+    code, shown = on_terminal("purge", "default", answer=interrupt)
     assert 130 == code, shown
     assert shown.endswith("[y/N] \r\ncloudq: interrupted\r\n")
     assert 1 == json.loads(run("stats", "--json").stdout)["ready"]

@@ -55,11 +55,18 @@ def beside_themselves(runs: Sequence[Run]) -> list[tuple[Run, Run]]:
 
 
 def untold(runs: Sequence[Run]) -> list[tuple[Run, Run]]:
-    """Runs that went on beside another process's run of the same task and weren't told that their lease was lost."""
+    """Runs that went on beside another process's run of the same task and weren't told that their lease was lost.
+
+    Mostly it is the first one's that is lost. A worker that was frozen may also start what it took before: only clocks
+    tell it how long Service Bus's locks last, and these are set here. Then the second one is told, and at once.
+    """
     return [
         (first, second)
         for first, second in _overlapping(runs)
-        if first.process != second.process and not first.lost and first.ended - second.began > NOTICE
+        if first.process != second.process
+        and not first.lost
+        and first.ended - second.began > NOTICE
+        and not (second.lost and second.ended - second.began <= NOTICE)
     ]
 
 

@@ -101,6 +101,11 @@ class Bench:
         """How much earlier or later is certainly before or after."""
         return self.unit / 4
 
+    @property
+    def lead(self) -> timedelta:
+        """How long before a moment a look begins that must find nothing: in real time a busy machine holds it up."""
+        return self.grain if self.fake else self.unit
+
     def now(self) -> datetime:
         """The backend's time."""
         return self.clock.now()

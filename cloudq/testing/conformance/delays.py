@@ -25,9 +25,9 @@ class Delays:
         if message is None:
             return
         bench.nothing()
-        bench.advance(2 * bench.unit - bench.grain - 2 * bench.harness.quiet)
+        bench.advance(max(timedelta(0), 2 * bench.unit - bench.lead - 2 * bench.harness.quiet))
         bench.nothing()
-        bench.advance(2 * bench.grain + 2 * bench.harness.quiet)
+        bench.advance(bench.lead + bench.grain + 2 * bench.harness.quiet)
         assert bench.one().id == message.id
 
     def test_delays_shorter_than_a_second_count(self, bench: Bench) -> None:

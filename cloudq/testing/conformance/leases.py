@@ -31,7 +31,7 @@ class Leases:
         other = bench.client()
         bench.send()
         delivery = bench.one()
-        bench.advance_to(delivery.lease.ends - bench.grain - bench.harness.quiet)
+        bench.advance_to(delivery.lease.ends - bench.lead - bench.harness.quiet)
         bench.nothing(driver=other)
         bench.ack(delivery)
 
@@ -89,7 +89,7 @@ class Leases:
         assert result.error is None
         assert result.ends is not None
         assert start < result.ends <= bench.elapsed() + 3 * bench.unit
-        bench.advance_to(result.ends - bench.grain - bench.harness.quiet)
+        bench.advance_to(result.ends - bench.lead - bench.harness.quiet)
         bench.nothing(driver=other)
         bench.ack(delivery)
 

@@ -40,9 +40,9 @@ class Retries:
         if _clamped(bench, delay):
             assert bench.one().id == message.id  # an ordered queue can't copy: it releases for as long as it can
             return
-        bench.advance(delay - bench.grain - bench.harness.quiet)
+        bench.advance(delay - bench.lead - bench.harness.quiet)
         bench.nothing()
-        bench.advance(2 * bench.grain + bench.harness.quiet)
+        bench.advance(bench.lead + bench.grain + bench.harness.quiet)
         again = bench.one()
         assert (again.id, again.attempt) == (message.id, 2)
 
@@ -60,9 +60,9 @@ class Retries:
         bench.nothing()
         if not bench.affordable(delay) or _beyond_max_delay(bench, delay):
             return
-        bench.advance(delay - bench.grain - bench.harness.quiet)
+        bench.advance(delay - bench.lead - bench.harness.quiet)
         bench.nothing()
-        bench.advance(2 * bench.grain + bench.harness.quiet)
+        bench.advance(bench.lead + bench.grain + bench.harness.quiet)
         copy = bench.one()
         assert (copy.id, copy.attempt) == (message.id, 2)
         assert copy.message is not None

@@ -122,7 +122,7 @@ def test_a_task_of_four_visibility_timeouts_runs_once(
     tmp_path: Path, place: Place, queue: str, localstack: str
 ) -> None:
     """With two workers that poll, a task keeps its lease for as long as it runs."""
-    lease = 3
+    lease = 5
     app = write_app(tmp_path, place, localstack)
     arguments = ("--app", "app", "--lease", str(lease))
     workers = [start_worker(tmp_path, *arguments, log=f"worker-{n}.log") for n in range(2)]

@@ -106,11 +106,19 @@ class OwedNotes:
 
     @contextmanager
     def taken(self) -> Iterator[list[OwedNote]]:
-        """Takes out what is owed, to be written within the block. Another thread that pays waits for its end."""
+        """Takes out what is owed, to be written within the block. Another thread that pays waits for its end.
+
+        If the block raises, it is owed again: nobody knows what of it was written.
+        """
         with self._paying:
             before, self._writing = self._writing, True
+            owed = self.take()
             try:
-                yield self.take()
+                yield owed
+            except BaseException:
+                with self._lock:
+                    self._owed = self._owed or owed
+                raise
             finally:
                 self._writing = before
 

@@ -29,6 +29,9 @@ from cloudq.core import wire
 from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.outcome import DeadLettered
+from cloudq.core.safe_log import SafeLogger
+
+logger = SafeLogger("cloudq")
 
 # A run that goes on for this many leases after it lost its own is taken for hung, and no longer holds up others.
 HUNG_AFTER_LEASES: Final = 10
@@ -82,7 +85,7 @@ class _HandedOver(NamedTuple):
 class Run:
     """One run of a delivery's handler, from its start to its end. Made by `Runs.begin`."""
 
-    __slots__ = ("_delivery", "_identity", "_key", "_lease", "_lost", "_over_since", "_waiting")
+    __slots__ = ("_delivery", "_ended", "_identity", "_key", "_lease", "_lost", "_over_since", "_waiting")
 
     def __init__(self, delivery: Delivery, lost: threading.Event, lease: timedelta) -> None:
         # All is guarded by the registry's lock.
@@ -91,6 +94,7 @@ class Run:
         self._delivery = delivery
         self._lost = lost
         self._lease = lease
+        self._ended = False
         self._over_since: timedelta | None = None
         self._waiting: list[tuple[Delivery, Ended]] | None = None
 
@@ -149,9 +153,12 @@ class Runs:
         Args:
             run: What `begin` returned.
             succeeded: Whether its task is done, so that a redelivery of the same copy has nothing left to do.
-            first: Called before a redelivery can learn so, with no lock held; only where one is here or expected.
+            first: Called before a redelivery can learn so, with no lock held; only where one is here or expected. If
+                it raises, that is logged, and redeliveries run again.
         """
         with self._lock:
+            if run._ended:
+                return
             # Looked at once, with the lock that ends it: a message that comes back a moment later runs again.
             told = succeeded and self._is_redelivered(run)
             calls_first = told and first is not None
@@ -159,11 +166,11 @@ class Runs:
         if calls_first and first is not None:
             try:
                 first()
-            except BaseException:
-                self.end(run, succeeded=False)
-                raise
+            except BaseException:  # a store's package may raise anything, and the thread has more to do
+                logger.exception("what was to come before the end of %s raised", run._delivery.id)
+                succeeded = False
             with self._lock:
-                waiting = self._leave(run, remembered=True)
+                waiting = self._leave(run, remembered=succeeded)
         for other, ended in waiting:
             ended(succeeded and _identity(other) == run._identity and _comes_again(run._delivery, other))
 
@@ -238,6 +245,7 @@ class Runs:
     def _leave(self, run: Run, *, remembered: bool) -> list[tuple[Delivery, Ended]]:
         """Takes the run out, and remembers that its work is done if it may. Returns those that wait for it."""
         identity, key = run._identity, run._key
+        run._ended = True
         # A run that was taken for hung may have been followed by another one.
         if self._by_message.get(identity) is run:
             del self._by_message[identity]

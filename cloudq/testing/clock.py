@@ -20,8 +20,8 @@ class FakeClock:
     It can do what real clocks do: be set (`step`: only the wall clock moves) and be suspended with its machine
     (`suspend`: time passes, and nobody who waits notices).
 
-    A thread that looks at it, is held up by a busy machine while time is moved on, and waits only then would wait for a
-    moment that has passed: such a wait ends at once, as if `advance` had woken it.
+    A thread that looks at `elapsed`, is held up by a busy machine while time is moved on, and waits only then would
+    wait for a moment that has passed: a wait ends at once if time was moved on since its thread's last look.
 
     Example:
         >>> clock = FakeClock()

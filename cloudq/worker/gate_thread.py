@@ -53,7 +53,7 @@ class GateThread(SteadyThread):
             asks = gate.asks(now)
             if not (released or asks or overdue):
                 due = gate.next_at(now)
-                self._clock.wait(gate.changed, SLICE if due is None else min(SLICE, due - now))
+                self._clock.wait(gate.changed, SLICE if due is None else min(SLICE, due - self._clock.elapsed()))
                 return
         if overdue:
             self._give_back(overdue)

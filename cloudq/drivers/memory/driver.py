@@ -137,7 +137,8 @@ class MemoryDriver(Pausing):
                 if taken or now >= deadline or interruptions != self._interruptions:
                     return taken
                 due = self._shelf(queue).next_at()
-                self._clock.wait(self._store.changed, (deadline if due is None else min(deadline, due)) - now)
+                until = deadline if due is None else min(deadline, due)
+                self._clock.wait(self._store.changed, until - self._clock.elapsed())
         return []
 
     def settle(self, finals: Sequence[Final]) -> Sequence[SettleResult]:

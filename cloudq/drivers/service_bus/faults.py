@@ -88,6 +88,15 @@ def is_unreachable(error: BaseException | None) -> bool:
     return isinstance(error, _UNREACHABLE)
 
 
+def is_silence(error: BaseException | None) -> bool:
+    """Whether it says, by itself or by what caused it, that no answer came in time."""
+    while error is not None:
+        if isinstance(error, TimeoutError):
+            return True
+        error = error.__cause__
+    return False
+
+
 def translate_receive(error: BaseException, queue: str) -> Exception:
     """As `translate`, of a receive: a queue that hands nothing over since its status says so is paused."""
     if not is_disabled(error):

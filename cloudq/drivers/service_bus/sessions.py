@@ -23,6 +23,7 @@ from typing import Final, NamedTuple
 from azure.servicebus import ServiceBusReceiver
 
 from cloudq.core.clock import SYSTEM_CLOCK, Clock
+from cloudq.drivers.service_bus.faults import is_silence
 from cloudq.drivers.service_bus.links import Taken
 from cloudq.drivers.service_bus.locks import LockSpan
 from cloudq.drivers.service_bus.slots import Slot
@@ -53,10 +54,12 @@ class Failed(NamedTuple):
     Attributes:
         error: What went wrong.
         began: When its search began, by the system's clock.
+        silent: Whether the service had been asked, and has never answered. Its silence to others says nothing else.
     """
 
     error: BaseException
     began: timedelta
+    silent: bool = False
 
 
 class Sessions:
@@ -110,7 +113,7 @@ class Sessions:
             if not self._wanted:
                 self._failed = None  # all that waited have heard of it; its traceback holds what the slot had open
             self._wanted += limit
-            before, stale = self._failed, None
+            before, stale, accepted = self._failed, None, None
             try:
                 while True:
                     if self._shelf:
@@ -119,17 +122,18 @@ class Sessions:
                     if failed is not None and failed is not before:
                         if failed.began >= began:
                             raise failed.error
-                        stale = failed.error
+                        if failed is not stale:
+                            stale, accepted = failed, None
                     said = self._none_there != none_there
                     known = until if said else max(until, self._known_by(began))
-                    accepted = self._accepted_by(began)
-                    if stale is not None and not said and accepted is not None:
-                        known = max(known, accepted)
+                    if stale is not None and not stale.silent and not said:
+                        accepted = accepted or self._accepted_by(began)  # one that asks no more was accepted
+                        known = max(known, accepted or known)
                     left = known - SYSTEM_CLOCK.elapsed()
                     if left <= timedelta(0) or self.closed or interrupted != self._interrupted:
                         # A moment to be accepted by, if there is one, has passed by now.
                         if stale is not None and not said and accepted is None and interrupted == self._interrupted:
-                            raise stale
+                            raise stale.error
                         return []
                     self._start_slots()
                     if self._failed is failed:
@@ -216,7 +220,8 @@ class Sessions:
     def fail(self, slot: Slot, error: BaseException) -> None:
         """Has the error raised by those that wait for messages, and did when the slot's search began."""
         with self._changed:
-            failed = Failed(error, self._began_at[slot])
+            began, asked = self._began_at[slot], self._asked_at.pop(slot, None)
+            failed = Failed(error, began, silent=asked is not None and asked >= began and is_silence(error))
             if self._failed is None or self._failed.began <= failed.began:  # no news is hidden by what is older
                 self._failed = failed
             self._changed.notify_all()
@@ -240,7 +245,8 @@ class Sessions:
         That is so a while after a slot has asked the service.
         """
         if not self._asked_at:
-            return began + self._patience + SHORTEST_WAIT  # what was begun with this receive has failed by then
+            # What is begun with this receive has failed by then.
+            return max(began, self._stepped_back_until) + self._patience + SHORTEST_WAIT
         return min(self._asked_at.values()) + SHORTEST_WAIT
 
     def _accepted_by(self, began: timedelta) -> timedelta | None:

@@ -73,8 +73,7 @@ class Bench:
 
     def client(self) -> PullDriver:
         """A second client of the backend, or the first where there can't be one."""
-        client = self.harness.second_client()
-        if client is None:
+        if (client := self.harness.second_client()) is None:
             return self.driver
         self._opened.append(client)
         return client
@@ -227,10 +226,7 @@ class Bench:
 
     def nothing(self, *, driver: PullDriver | None = None, queue: str | None = None) -> None:
         """Asserts that nothing is receivable."""
-        deliveries = (driver or self.driver).receive(
-            queue or self.queue, limit=10, wait=self.harness.quiet, lease=self.lease
-        )
-        assert list(deliveries) == []
+        assert self.receive(10, driver=driver, queue=queue, sure=0) == []
 
     def settle(self, delivery: Delivery, step: FinalStep, *, driver: PullDriver | None = None) -> Exception | None:
         """Settles one delivery and returns what was reported."""

@@ -22,7 +22,7 @@ class Counted(MemoryNotes):
     def __init__(self) -> None:
         super().__init__(FakeClock())
         self.calls: list[list[str]] = []
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     def write_together(self, writes: Sequence[NoteWrite]) -> Sequence[Written | Note | None]:
         self.calls.append([write.name for write in writes])
@@ -84,6 +84,21 @@ def test_a_store_that_fails_is_told_and_nothing_is_raised(notes: Counted, error:
     pay_all(runs)
     assert [error] == first == second
     assert not any(runs)
+
+
+def test_what_a_store_panics_at_is_still_owed(notes: Counted) -> None:
+    """Some stores' packages raise what is no Exception. The message must not be acknowledged without its note."""
+    run = OwedNotes()
+    run.end(of(notes, "end", []))
+    notes.error = GeneratorExit()
+    for pay in (run.pay, lambda: pay_all([run])):
+        with pytest.raises(GeneratorExit):
+            pay()
+        assert run
+    notes.error = None
+    run.pay()
+    assert not run
+    assert notes.read("end") is not None
 
 
 def test_a_beginning_waits_only_where_somebody_looks_after_it(notes: Counted) -> None:

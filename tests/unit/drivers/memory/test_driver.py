@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from cloudq.core.delivery import Delivery
 from cloudq.core.driver import (
     Cancels,
     Capabilities,
@@ -166,3 +169,20 @@ def test_the_profiles_say_what_the_services_document() -> None:
     assert (tasks.native_retry_delay, tasks.native_dead_letter, tasks.max_delay) == (None, False, timedelta(days=30))
     assert (bus.native_retry_delay, bus.native_dead_letter, bus.deduplication) == (ZERO, True, 10 * MINUTE)
     assert (bus.ordering, service_bus_like("q").ordering) == (True, False)
+
+
+def test_a_receive_that_is_held_up_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its looks at the clock a busy machine may hold it up for as long as it was to wait."""
+    clock = FakeClock()
+    driver = MemoryDriver(clock=clock)
+    lease_ready = MemoryDriver._lease_ready
+    looks: list[str] = []
+
+    def held_up(self: MemoryDriver, *arguments: Any) -> Iterator[Delivery]:
+        if not looks:
+            looks.append("held up")
+            clock.advance(MINUTE)
+        return lease_ready(self, *arguments)
+
+    monkeypatch.setattr(MemoryDriver, "_lease_ready", held_up)
+    assert list(driver.receive("q", limit=1, wait=MINUTE, lease=MINUTE)) == []

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from azure.servicebus import ServiceBusReceiver
+from azure.servicebus.exceptions import ServiceBusConnectionError
 
 from cloudq.core.clock import SYSTEM_CLOCK
 from cloudq.drivers.service_bus.locks import LockSpan
@@ -150,6 +151,49 @@ def test_a_service_that_never_answers_is_not_taken_for_an_empty_queue(monkeypatc
         until(lambda: slots)
         sessions.receiver(slots[0])
         until(lambda: SYSTEM_CLOCK.elapsed() - began > patience + timedelta(milliseconds=20))
+        sessions.fail(slots[0], TimeoutError("no answer"))
+        with pytest.raises(TimeoutError, match="no answer"):
+            receive.result(30)
+
+
+def test_a_service_that_is_asked_and_never_answers_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a search outlasts its receive, so another one hears of it. That the next search meets silence is no news."""
+    sessions = sessions_of(lambda wait: object())
+    with asked_before(sessions, monkeypatch) as (slot, receive):
+        sessions.note_asked(slot)
+        sessions.note_asked(idle_slot(sessions))
+        silence = ServiceBusConnectionError(message="no answer")
+        silence.__cause__ = TimeoutError()
+        sessions.fail(slot, silence)
+        with pytest.raises(ServiceBusConnectionError, match="no answer"):
+            receive.result(30)
+
+
+def test_a_session_that_somebody_else_got_outlives_a_refusal_of_what_was_asked_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its message went to another receive: the queue isn't paused."""
+    sessions = sessions_of(lambda wait: object(), patience=timedelta(seconds=1))
+    with asked_before(sessions, monkeypatch) as (slot, receive):
+        other = idle_slot(sessions)
+        sessions.note_asked(other)
+        sessions.fail(slot, ConfigurationError("paused"))
+        with pytest.raises(TimeoutError):
+            receive.result(0.2)  # it has seen that
+        sessions.end_seeking(other)
+        assert receive.result(30) == []
+
+
+def test_a_search_that_begins_late_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sessions are left to others for a second after one was given back unstarted."""
+    sessions = sessions_of(lambda wait: object(), patience=timedelta(milliseconds=100))
+    slots: list[Slot] = []
+    monkeypatch.setattr(Slot, "start", lambda slot: slots.append(slot))  # noqa: PLW0108 - bound as a method
+    sessions.step_back()
+    with ThreadPoolExecutor() as threads:
+        receive = threads.submit(sessions.receive, 1, timedelta(0))
+        until(lambda: slots)
+        sessions.receiver(slots[0])
         sessions.fail(slots[0], TimeoutError("no answer"))
         with pytest.raises(TimeoutError, match="no answer"):
             receive.result(30)

@@ -602,6 +602,7 @@ def test_each_task_of_a_series_has_its_own_context(stage: Stage) -> None:
 def test_each_task_of_a_series_has_its_time_limit_from_its_own_start(stage: Stage) -> None:
     """A series may take longer than the limit of each; and one that takes too long is ended, and those after it run."""
     clock, began, ended = FakeClock(), list[timedelta](), list[timedelta]()
+    before = set(threading.enumerate())
 
     @stage.app.task("limited", time_limit=timedelta(seconds=1))
     def limited(number: int) -> None:
@@ -619,6 +620,7 @@ def test_each_task_of_a_series_has_its_time_limit_from_its_own_start(stage: Stag
             until(lambda at=(runs, succeeded): at == (len(began), worker.worker.snapshot().succeeded))  # type: ignore[misc]
             clock.advance(timedelta(seconds=1))
             until(lambda runs=runs: len(ended) >= runs or clock.advance(timedelta(0)))  # type: ignore[misc]
+    until(lambda: not set(threading.enumerate()) - before or clock.advance(timedelta(minutes=1)))  # those that idle
     assert [0, 1, 2, 3, 4, 3] == [number for _, number in stage.ran]
     assert (1, timedelta(seconds=1)) == (len({thread for thread, _ in stage.ran[:5]}), ended[3] - began[3])
 

@@ -199,7 +199,7 @@ def test_a_second_stop_does_not_wait(app: App, gate: Gate) -> None:
 @pytest.mark.slow
 def test_a_task_of_three_leases_runs_once_with_two_workers(app: App, gate: Gate) -> None:
     """The lease is kept while the task runs: the second worker never gets it."""
-    clock, lease = FakeClock(), timedelta(seconds=60)
+    clock, lease, before = FakeClock(), timedelta(seconds=60), set(threading.enumerate())
     with app.using(driver := MemoryDriver(clock=clock), clock=clock):
         app.send("wait", {"number": 1})
         with running(app, lease=lease) as one, running(app, lease=lease) as two:
@@ -209,7 +209,7 @@ def test_a_task_of_three_leases_runs_once_with_two_workers(app: App, gate: Gate)
                 until(lambda: clock.advance(0 * lease) or driver.next_due("default") == clock.now() + lease)
             gate.open.set()
             until(lambda: one.worker.snapshot().succeeded + two.worker.snapshot().succeeded == 1 and total(app) == 0)
-        clock.advance(lease)  # threads that idle for a while end
+    until(lambda: not set(threading.enumerate()) - before or clock.advance(lease))  # those that idle for a while end
     assert [1] == gate.started
 
 

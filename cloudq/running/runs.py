@@ -161,11 +161,11 @@ class Runs:
                 return
             # Looked at once, with the lock that ends it: a message that comes back a moment later runs again.
             told = succeeded and self._is_redelivered(run)
-            calls_first = told and first is not None
-            waiting = [] if calls_first else self._leave(run, remembered=told)
-        if calls_first and first is not None:
+            before = first if told else None
+            waiting = self._leave(run, remembered=told) if before is None else []
+        if before is not None:
             try:
-                first()
+                before()
             except BaseException:  # a store's package may raise anything, and the thread has more to do
                 logger.exception("what was to come before the end of %s raised", run._delivery.id)
                 succeeded = False

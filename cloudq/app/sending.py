@@ -76,7 +76,7 @@ class Sending(AppState):
             and (held := joined(transaction, [message], self._ways())) is not None
         ):
             return held[0]
-        if self._eager:
+        if self._eager.depth:
             run = self._eager_run(message)
             run.run()
             return run.told(ran(message))

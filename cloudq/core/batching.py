@@ -288,7 +288,8 @@ class Batcher(Generic[ItemT, ResultT]):
                 while landed:
                     entry = landed.pop(0)
                     self._entries.pop(entry, None)
-                    self._advance(entry.key)
+                    if entry.key is not None:
+                        self._advance(entry.key)
             self._airborne.discard(pilot)
             pilot.flies = False
             if self._entries or not pilot.alone:  # else there is nobody who waits

@@ -73,9 +73,20 @@ def later(moment: datetime, span: timedelta) -> datetime:
 
 def to_micros(moment: datetime) -> int:
     """Whole microseconds since 1970 (the unit that databases of cloudq store)."""
-    since = moment - EPOCH
-    # As `since // _MICROSECOND`, which takes four times as long: it makes long numbers of both.
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    return span_micros(moment - EPOCH)
+
+
+def micros_now(clock: Clock) -> int:
+    """`to_micros(clock.now())`; of the machine's own clock in a fifth of the time."""
+    if clock is SYSTEM_CLOCK and isinstance(time.time, BuiltinFunctionType):
+        return time.time_ns() // 1000
+    return to_micros(clock.now())  # also where a test has put another clock in the system's place
+
+
+def span_micros(span: timedelta) -> int:
+    """Whole microseconds of a span."""
+    # As `span // _MICROSECOND`, which takes four times as long: it makes long numbers of both.
+    return (span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds
 
 
 def from_micros(micros: int) -> datetime:

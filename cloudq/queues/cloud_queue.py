@@ -118,10 +118,12 @@ class CloudQueue:
             BackendError: It may not be stored. A `TransientError` was tried again while time was left (see the backend
                 URL's `timeout`).
         """
-        result = self._batcher.call(self._parcel(message))
+        result = self._batcher.call(self._prepare(message, self._storing.deadline()))
         if self.observer is not None:
             self.observer.sent(message, result)
-        return _raise_if_failed(result)
+        if result.error is not None:
+            raise own_copy(result.error)  # the whole batch may have the same one
+        return result
 
     @shielded
     def submit(self, message: Message) -> Future[SendResult]:
@@ -129,7 +131,7 @@ class CloudQueue:
 
         The future's result may carry an `error`, as the driver reported it.
         """
-        future = self._batcher.submit(self._parcel(message))
+        future = self._batcher.submit(self._prepare(message, self._storing.deadline()))
         if self.observer is not None:
             future.add_done_callback(partial(_tell, self.observer, message))
         return future
@@ -187,9 +189,6 @@ class CloudQueue:
         parcel = self._prepare(message, timedelta(0))
         return parcel.outgoing.body if parcel.blob is None else self._outgoing(message).body
 
-    def _parcel(self, message: Message) -> Parcel:
-        return self._prepare(message, self._storing.deadline())
-
     def _prepare(self, message: Message, ends: timedelta) -> Parcel:
         if not (self._takes_plain and is_plain(message)):
             refuse_unsupported(message, self.name, self.capabilities)
@@ -197,7 +196,8 @@ class CloudQueue:
                 self._tell_unshared()
         item = self._outgoing(message)
         most = roomy = self.capabilities.max_body
-        learnt = self._storing.sizes.of(self.name)
+        sizes = self._storing.sizes
+        learnt = sizes.of(self.name) if sizes.learnt else None
         if learnt is not None:
             most, roomy = min(most, learnt.limit), min(most, learnt.roomy)
         store = self._claim_check
@@ -302,9 +302,3 @@ def _ordering_key(parcel: Parcel) -> str | None:
 def _tell(observer: Observer, message: Message, future: Future[SendResult]) -> None:
     if not future.cancelled() and future.exception() is None:
         observer.sent(message, future.result())
-
-
-def _raise_if_failed(result: SendResult) -> SendResult:
-    if result.error is not None:
-        raise own_copy(result.error)  # the whole batch may have the same one
-    return result

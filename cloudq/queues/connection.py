@@ -134,7 +134,9 @@ class Connection:
             ConfigurationError: The URL can't be used.
             BackendError: The backend can't be opened.
         """
-        opened = self._open_once()
+        opened = self._open
+        if opened is None or opened.pid != os.getpid():
+            opened = self._open_anew()
         queue = opened.queues.get(name)
         if queue is None:
             check_queue_name(name)

@@ -47,24 +47,21 @@ class LearntSizes:
 
     Args:
         clock: Where the time comes from.
+
+    Attributes:
+        learnt: By queue, what is known. Empty, as nearly always, it says that there is nothing to ask for.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         # Each is replaced as a whole, so that no lock is needed.
-        self._learnt: dict[str, LearntSize] = {}
-
-    def __bool__(self) -> bool:
-        """Whether anything is known."""
-        return bool(self._learnt)
+        self.learnt: dict[str, LearntSize] = {}
 
     def of(self, queue: str) -> LearntSize | None:
         """What the queue takes, if it has refused a message in the last hour and taken no larger one since."""
-        if not self._learnt:  # as nearly always
-            return None
-        learnt = self._learnt.get(queue)
+        learnt = self.learnt.get(queue)
         if learnt is not None and self._clock.elapsed() >= learnt.until:
-            self._learnt.pop(queue, None)
+            self.learnt.pop(queue, None)
             return None
         return learnt
 
@@ -73,7 +70,7 @@ class LearntSizes:
         known = len(item.body) + (0 if item.failure is None else len(item.failure.encode()))
         size = known if error.size is None else error.size
         limit = size - 1 if error.limit is None else error.limit
-        self._learnt[item.queue] = LearntSize(
+        self.learnt[item.queue] = LearntSize(
             limit=limit,
             beside=min(_MOST_BESIDE, max(0, size - known)),
             hint=error.hint,
@@ -82,6 +79,6 @@ class LearntSizes:
 
     def note_stored(self, item: Outgoing) -> None:
         """Forgets what a success disproves."""
-        learnt = self._learnt.get(item.queue) if self._learnt else None
+        learnt = self.learnt.get(item.queue) if self.learnt else None
         if learnt is not None and len(item.body) > learnt.limit:
-            self._learnt.pop(item.queue, None)
+            self.learnt.pop(item.queue, None)

@@ -142,9 +142,13 @@ class Storing:
             yield batch
 
     def _store(self, parcels: Sequence[Parcel], ends: timedelta) -> list[SendResult]:
-        results = self._send_fitting(parcels, ends)
-        if len(results) == 1 and results[0].error is None:
-            return results  # the usual case: a sender by itself
+        if len(parcels) == 1 and parcels[0].blob is None and not self.sizes.learnt:
+            results = self._call_driver([parcels[0].outgoing])
+            if len(results) == 1 and results[0].error is None:
+                return results  # the usual case, a sender by itself: nothing is learnt of it
+            results = self._send_smaller(parcels, results, ends)
+        else:
+            results = self._send_fitting(parcels, ends)
         failed = [index for index, result in enumerate(results) if isinstance(result.error, TransientError)]
         if failed and self._fits(ends):
             self._retry(parcels, results, failed, ends)
@@ -183,11 +187,6 @@ class Storing:
 
     def _send_fitting(self, parcels: Sequence[Parcel], ends: timedelta) -> list[SendResult]:
         """One call of the driver, and further ones for what was too large, as long as it can be made smaller."""
-        if len(parcels) == 1 and parcels[0].blob is None and not self.sizes:
-            results = self._call_driver([parcels[0].outgoing])
-            if len(results) == 1 and results[0].error is None:
-                return results  # the usual case: nothing is learnt of it
-            return self._send_smaller(parcels, results, ends)
         for parcel in parcels:
             learnt = self.sizes.of(parcel.outgoing.queue)
             if learnt is not None:

@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from cloudq.core.clock import EPOCH, Clock, to_micros
+from cloudq.core.clock import EPOCH, Clock, micros_now, span_micros, to_micros
 
 UNKNOWN: Final = 0
 """The boot's number where the system doesn't name it, and that of leases by older versions: those by the wall clock."""
@@ -37,7 +37,6 @@ AXIS: Final = 1 << 60
 """Where the ends of leases begin, behind all that the wall clock says: so one index has both, in this order. And all
 moments are equally long in a row, which then is changed where it lies."""
 _LONGEST: Final = timedelta(days=365_000)
-_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class End(NamedTuple):
@@ -64,15 +63,15 @@ class Moment(NamedTuple):
 
     def plus(self, span: timedelta) -> End:
         """The end of a lease that begins now."""
-        length = max(0, span // _MICROSECOND)
+        length = max(0, span_micros(span))
         wall, mark = min(LATEST, self.wall + length), min(AXIS + LATEST, self.mark + length)
         return End(wall, mark, self.elapsed + min(span, _LONGEST))
 
 
 def moment(clock: Clock, boot: int) -> Moment:
     """Now."""
-    wall, elapsed = (clock.now() - EPOCH) // _MICROSECOND, clock.elapsed()
-    return Moment(wall, AXIS + (wall if boot == UNKNOWN else elapsed // _MICROSECOND), elapsed, boot)
+    wall, elapsed = micros_now(clock), clock.elapsed()
+    return Moment(wall, AXIS + (wall if boot == UNKNOWN else span_micros(elapsed)), elapsed, boot)
 
 
 def boot_name(clock: Clock) -> str | None:

@@ -118,7 +118,7 @@ class Database:
             BackendError: SQLite's or the system's error, translated; nothing was changed. Also where this thread is
                 in a transaction already: a signal handler came in between.
         """
-        if self._write_mutex.mine:
+        if self._write_mutex.mine():
             raise entered_twice(self.path)
         level = FULL if durable and self._full else _NORMAL
         try:
@@ -138,7 +138,7 @@ class Database:
         Raises:
             BackendError: As for `write`.
         """
-        if self._read_mutex.mine:
+        if self._read_mutex.mine():
             raise entered_twice(self.path)
         try:
             return certainly(partial(self._look, work), self._leave_reading)
@@ -158,7 +158,7 @@ class Database:
 
     def close(self) -> None:
         """Closes the connections, after what is under way."""
-        if self._write_mutex.mine or self._read_mutex.mine:
+        if self._write_mutex.mine() or self._read_mutex.mine():
             raise entered_twice(self.path)
         certainly(self._close, self._leave_closed)
 
@@ -180,7 +180,8 @@ class Database:
         if self._closed:
             raise FileClosed(f"{self.path} was closed")
         self._lock.acquire(deadline)
-        self._refuse_moved(self._lock.state)
+        if (state := self._lock.state) != self._named_in:
+            self._refuse_moved(state)
         connection = self._writer
         if connection.in_transaction:
             connection.execute("ROLLBACK")
@@ -201,7 +202,7 @@ class Database:
         return result
 
     def _leave_writing(self) -> None:
-        if not self._write_mutex.mine:
+        if not self._write_mutex.mine():
             return
         if not self._closed:  # else there is nothing to leave; nor is there in a child forked during a transaction
             if self._write_cursor is not None:
@@ -217,12 +218,13 @@ class Database:
             raise busy(self.path, f"this process's other threads kept it for {self._patience:g} s")
         if self._closed:
             raise FileClosed(f"{self.path} was closed")
-        self._refuse_moved(self._lock.folder.state())
+        if (state := self._lock.folder.state()) != self._named_in:
+            self._refuse_moved(state)
         self._read_cursor = cursor = self._reader.cursor()
         return _patiently(work, cursor, deadline)
 
     def _leave_reading(self) -> None:
-        if not self._read_mutex.mine:
+        if not self._read_mutex.mine():
             return
         if self._read_cursor is not None and not self._closed:
             self._read_cursor.close()
@@ -245,7 +247,7 @@ class Database:
             raise translate(error, self.path) from error
 
     def _leave_closed(self) -> None:
-        if self._closed and self._write_mutex.mine:
+        if self._closed and self._write_mutex.mine():
             self._lock.release()
             self._lock.close()
         self._read_mutex.free()
@@ -256,7 +258,7 @@ class Database:
         refuse_fragment(self.path)
         files.make(self.path, mode)
         opening = forking.opening
-        if opening.mine:
+        if opening.mine():
             raise entered_twice(self.path)
         opened = certainly(partial(self._open_alone, tables, opening, boot), opening.free)
         self._writer, self._reader, self.boot = opened
@@ -277,8 +279,6 @@ class Database:
         Args:
             state: That of the folder, asked for before.
         """
-        if state == self._named_in:
-            return
         if self._identities() != self._files:
             raise moved(self.path)
         self._named_in = state

@@ -60,7 +60,7 @@ def _before() -> None:
     wanted = [opening, *(mutex for database in list(_known) for mutex in database.mutexes)]
     # A thread may fork while it holds one itself, from a signal handler; then it isn't ours to free.
     _held.mutexes = tuple(
-        mutex for mutex in wanted if not mutex.mine and mutex.acquire(max(0.0, deadline - time.monotonic()))
+        mutex for mutex in wanted if not mutex.mine() and mutex.acquire(max(0.0, deadline - time.monotonic()))
     )
 
 

@@ -42,13 +42,13 @@ class Handle:
         database = self._database
         if database is not None:
             return database
-        if self._opening.mine:
+        if self._opening.mine():
             raise entered_twice(self._path)
         return certainly(self._reopen, self._opening.free)
 
     def close(self) -> None:
         """Closes it after what is under way, once."""
-        if self._opening.mine:
+        if self._opening.mine():
             raise entered_twice(self._path)
         certainly(self._close, self._opening.free)
 

@@ -132,7 +132,8 @@ class _File:
         """Locks it, or gives up after the deadline (false)."""
         self.may_be_locked = True  # first: an exception may strike just behind the step that locks it
         while _try_lock(self._file, deadline, pause):
-            if self._has_its_name():
+            state = self._folder.state()
+            if state == self.named_in or self._has_its_name(state):
                 return True
             # Somebody deleted it: those who opened it since lock another file. So take the new one.
             old = self._file
@@ -141,12 +142,10 @@ class _File:
             os.close(old)
         return False
 
-    def _has_its_name(self) -> bool:
-        state = self._folder.state()
-        if state != self.named_in:
-            if identity(self._path) != self._identity:
-                return False
-            self.named_in = state
+    def _has_its_name(self, state: object) -> bool:
+        if identity(self._path) != self._identity:
+            return False
+        self.named_in = state
         return True
 
     def free(self) -> None:

@@ -45,20 +45,20 @@ class Mutex:
 
     So a thread finds out that it would wait for itself, as a signal handler would that runs while its thread holds the
     lock; and `free` can be called at any time.
+
+    Attributes:
+        lock: What is taken.
+        mine: Says whether this thread holds it.
     """
 
-    __slots__ = ("_held_by_this_thread", "lock")
+    __slots__ = ("lock", "mine")
 
     def __init__(self) -> None:
         # Not for being taken twice, but because its owner is noted in the same step in which it is taken.
         self.lock = threading.RLock()
-        # What `threading.Condition` asks a lock, too, though its name has an underscore.
-        self._held_by_this_thread: Callable[[], bool] = self.lock._is_owned  # type: ignore[attr-defined]
-
-    @property
-    def mine(self) -> bool:
-        """Whether this thread holds it."""
-        return self._held_by_this_thread()
+        # Not a method of ours, as each transaction asks thrice. `threading.Condition` asks a lock for this, too, though
+        # its name has an underscore.
+        self.mine: Callable[[], bool] = self.lock._is_owned  # type: ignore[attr-defined]
 
     def acquire(self, timeout: float = -1) -> bool:
         """Takes it within that many seconds (-1: without end). A thread that holds it must not call this."""
@@ -66,5 +66,5 @@ class Mutex:
 
     def free(self) -> None:
         """Frees it, if this thread holds it."""
-        if self._held_by_this_thread():
+        if self.mine():
             self.lock.release()

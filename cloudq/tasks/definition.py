@@ -122,7 +122,9 @@ class Definition:
     @property
     def queue(self) -> str:
         """Where its messages go unless a send says otherwise: the first of its queues, or that of its own priority."""
-        return self.queues[0] if self.priorities is None else self.priorities.queue
+        if self.priorities is not None:
+            return self.priorities.queue
+        return self.own_queues[0] if self.own_queues else self.app.default_queue
 
     @property
     def queues(self) -> tuple[str, ...]:

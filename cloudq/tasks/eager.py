@@ -35,23 +35,27 @@ if TYPE_CHECKING:
 
 
 class EagerMode:
-    """Whether an app runs what it is sent. Blocks may be nested, and entered from several threads."""
+    """Whether an app runs what it is sent. Blocks may be nested, and entered from several threads.
+
+    Attributes:
+        depth: How many blocks are entered.
+    """
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._depth = 0
+        self.depth = 0
 
     def __bool__(self) -> bool:
         """Whether a block is entered."""
-        return self._depth > 0
+        return self.depth > 0
 
     def __enter__(self) -> None:
         with self._lock:
-            self._depth += 1
+            self.depth += 1
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
-            self._depth -= 1
+            self.depth -= 1
 
 
 class EagerRun:

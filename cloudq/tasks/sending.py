@@ -38,7 +38,7 @@ def sent(message: Message, result: SendResult) -> Sent:
     """
     if result.error is not None:
         raise own_copy(result.error)
-    noted = message.id if is_tracked(message) else None
+    noted = message.id if message.extensions and is_tracked(message) else None
     receipt = None if result.receipt is None else receipt_of(message.queue, result.receipt, noted)
     return Sent(id=result.original_id or message.id, duplicate=result.duplicate, receipt=receipt)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from cloudq.core.capabilities import CALL_TIMEOUT
-from cloudq.core.clock import SYSTEM_CLOCK, Clock, to_micros
+from cloudq.core.clock import SYSTEM_CLOCK, Clock, micros_now
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.driver import Cancels, Capabilities, ExtendResult, Outgoing, QueueStats, SendResult, SettleResult
 from cloudq.core.driver import Final as FinalCall
@@ -203,7 +203,7 @@ class SQLiteDriver(Pausing):
         Raises:
             BackendError: A signal handler closes it in the middle of a call of the thread that it interrupted.
         """
-        if self._opening.mine:
+        if self._opening.mine():
             raise entered_twice(self._path)
         certainly(self._close, self._opening.free)
 
@@ -234,10 +234,10 @@ class SQLiteDriver(Pausing):
         return results
 
     def _store_one(self, item: Outgoing, cursor: sqlite3.Cursor) -> list[SendResult]:
-        return sending.store_alone(cursor, item, to_micros(self._clock.now()))
+        return sending.store_alone(cursor, item, micros_now(self._clock))
 
     def _store_all(self, items: Sequence[Outgoing], cursor: sqlite3.Cursor) -> list[SendResult]:
-        return sending.store(cursor, items, to_micros(self._clock.now()), self._dedup_window)
+        return sending.store(cursor, items, micros_now(self._clock), self._dedup_window)
 
     def _store_what_can_be(self, items: Sequence[Outgoing], error: TypeError | ValueError) -> Sequence[SendResult]:
         """Names the items that no statement takes, a text that isn't Unicode say, and stores the others."""
@@ -297,7 +297,7 @@ class SQLiteDriver(Pausing):
         session = self._session
         if session is not None:
             return session
-        if self._opening.mine:
+        if self._opening.mine():
             raise entered_twice(self._path)
         return certainly(self._reopen, self._opening.free)
 

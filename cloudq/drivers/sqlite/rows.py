@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from cloudq.core.clock import EPOCH, to_micros
+from cloudq.core.clock import EPOCH, span_micros, to_micros
 from cloudq.core.delivery import Lease
 from cloudq.core.failure import Failure
 from cloudq.errors import LeaseLost, UndecodableError
@@ -21,7 +21,6 @@ UNDELAYED: Final = 0
 """In the boot's place of a message that isn't leased and was put there without a delay: no wall clock hides it."""
 
 EARLIEST: Final = to_micros(datetime.min.replace(tzinfo=EPOCH.tzinfo))
-_MICROSECOND: Final = timedelta(microseconds=1)
 # Statements with a list of values are cut into portions of this many.
 _PORTION: Final = 512
 
@@ -43,7 +42,7 @@ class DeadReceipt(Receipt, frozen=True, kw_only=True):
 
 def later(now: int, span: timedelta) -> int:
     """The moment `span` after `now`; no later than `LATEST`, and no earlier than `now`."""
-    return min(LATEST, now + max(0, span // _MICROSECOND))
+    return min(LATEST, now + max(0, span_micros(span)))
 
 
 def portions(values: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -57,7 +57,7 @@ class Waiters:
         Returns:
             `False` if the clock said that the time was up.
         """
-        if self._mutex.mine:
+        if self._mutex.mine():
             return True  # in a signal handler that interrupted one of these: it looks again instead
         me = object()
         wait = partial(self._wait, me, changes, interrupts, timeout)
@@ -111,7 +111,7 @@ class Waiters:
         self._mutex.free()
 
     def _wake(self) -> None:
-        if self._mutex.mine:
+        if self._mutex.mine():
             self._untold = True  # in a signal handler that interrupted one of these: the watcher tells them
         else:
             certainly(self._notify, self._mutex.free)

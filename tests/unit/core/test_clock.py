@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudq.core import clock
-from cloudq.core.clock import EPOCH, SYSTEM_CLOCK, from_micros, later, monotonic, to_micros
+from cloudq.core.clock import EPOCH, SYSTEM_CLOCK, from_micros, later, micros_now, monotonic, span_micros, to_micros
+from cloudq.testing.clock import FakeClock
 
 offsets = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 
@@ -137,3 +138,22 @@ def test_a_clock_put_in_the_place_of_the_systems_is_gone_by(monkeypatch: pytest.
     assert abs(SYSTEM_CLOCK.now() - datetime.now(UTC)) < timedelta(minutes=1)
     monkeypatch.setattr(time, "time", lambda: 86_400.5)
     assert datetime(1970, 1, 2, 0, 0, 0, 500_000, tzinfo=UTC) == SYSTEM_CLOCK.now()
+    assert micros_now(SYSTEM_CLOCK) == 86_400_500_000
+
+
+def test_micros_of_the_systems_clock_are_those_of_its_moments() -> None:
+    """The shorter way to them leads to the same time."""
+    before = to_micros(SYSTEM_CLOCK.now())
+    now = micros_now(SYSTEM_CLOCK)
+    assert before <= now <= to_micros(SYSTEM_CLOCK.now())
+
+
+def test_micros_of_another_clock_are_that_clocks() -> None:
+    """One that a test moves, for example."""
+    assert micros_now(FakeClock(datetime(1970, 1, 2, tzinfo=UTC))) == 86_400_000_000
+
+
+@given(st.timedeltas())
+def test_micros_of_a_span_are_all_of_it(span: timedelta) -> None:
+    """Backwards too."""
+    assert span_micros(span) == span // timedelta(microseconds=1)

@@ -41,7 +41,7 @@ class Sibling:
             "waiting": waiters._mutex,
             "opening": driver._opening,
         }
-        held = [name for name, mutex in mutexes.items() if mutex.mine]
+        held = [name for name, mutex in mutexes.items() if mutex.mine()]
         for file in self._files:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -270,15 +270,15 @@ def test_a_handler_is_never_at_a_standstill(bench, driver, on_signal):
 def test_a_mutex_is_its_owners(bench):
     """It knows whether this thread holds it; another's hold is neither ours nor ours to free."""
     mutex = Mutex()
-    assert not mutex.mine
+    assert not mutex.mine()
     assert mutex.acquire()
-    assert mutex.mine
-    assert [False, False] == bench.start(lambda: [mutex.mine, mutex.acquire(0.01)]).join()
+    assert mutex.mine()
+    assert [False, False] == bench.start(lambda: [mutex.mine(), mutex.acquire(0.01)]).join()
     bench.start(mutex.free).join()
-    assert mutex.mine
+    assert mutex.mine()
     mutex.free()
     mutex.free()
-    assert not mutex.mine
+    assert not mutex.mine()
     assert bench.start(lambda: mutex.acquire(0.01)).join()
 
 

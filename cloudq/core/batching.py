@@ -186,8 +186,6 @@ class Batcher(Generic[ItemT, ResultT]):
 
     def _advance(self, key: Hashable) -> None:
         """The first item of a key is gone: the one behind it may fly."""
-        if key is None:
-            return
         if self._behind[key]:
             entry = self._behind[key].popleft()
             entry.since = self._clock.elapsed()
@@ -205,7 +203,8 @@ class Batcher(Generic[ItemT, ResultT]):
                 self._waiting.remove(entry)
                 self._waiting_bytes -= entry.size
                 self._entries.pop(entry, None)
-                self._advance(entry.key)
+                if entry.key is not None:
+                    self._advance(entry.key)
                 self._changed.notify_all()
                 self._wanted.notify()
                 return True

@@ -18,7 +18,7 @@ from cloudq.core.store import ClaimKey, Completed, InProgress
 from cloudq.stores.dynamodb import DynamoStore
 from cloudq.stores.dynamodb.client import open_clients
 from cloudq.stores.dynamodb.lean import LeanClient
-from cloudq.stores.dynamodb.time import MARGIN
+from cloudq.stores.dynamodb.time import LONGEST_CALL, MARGIN
 from cloudq.testing.clock import FakeClock
 from cloudq.testing.stores import StoreConformance, StoreHarness
 from cloudq.testing.stores.bench import StoreBench
@@ -89,7 +89,7 @@ class DynamoHarness(StoreHarness):
         clock.advance(self.service.elapsed() - FakeClock().elapsed())
         clock.step(self.wrong * (-1) ** len(self.clocks) * (len(self.clocks) + 1))
         self.clocks.append(clock)
-        return DynamoStore(self.made(), TABLE, namespace, clock=clock)
+        return DynamoStore(self.made(), TABLE, namespace, clock=clock, timeout=LONGEST_CALL)
 
     def advance(self, delta: timedelta) -> None:
         for clock in (self.service, *self.clocks):

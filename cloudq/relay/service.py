@@ -122,8 +122,8 @@ class Relay:
         """Works until it is stopped, or, with `once`, nothing is due. Catches SIGTERM and SIGINT if in the main thread.
 
         Returns:
-            The exit code: 0 done, or `max_time` is over; 1 failed, or with `once` not all could be published; 3 with
-            `once`, the outbox can't be reached.
+            The exit code: 0 done, or `max_time` is over; 1 failed, or with `once` not all could be published, for
+            example in the `max_time`; 3 with `once`, the outbox can't be reached.
         """
         return self._loop.run(start=self.start, look=self._look, shut_down=self._shut_down, close=self._close)
 
@@ -174,7 +174,10 @@ class Relay:
         self._threads.catch_up()
         if self._ended < len(self._pumps):
             longest = self.settings.max_time
-            return None if longest is None or self._clock.elapsed() - self._began < longest else 0
+            if longest is None or self._clock.elapsed() - self._began < longest:
+                return None
+            # With `once`, pumps that are still at work haven't found the outbox empty.
+            return (self._code_at_end() or 1) if self.settings.once else 0
         return self._code_at_end() if self.settings.once else 1
 
     def _code_at_end(self) -> int:

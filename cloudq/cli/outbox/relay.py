@@ -63,8 +63,8 @@ def relay(
     Each message is published at least once, those of an ordering key in their order; any number of relays may run.
     The first SIGTERM or Ctrl-C lets the call under way end, a second one leaves now. Exits with 0 either way.
 
-    With --once: 0 if all that was due is published, 1 if a message was refused or has to wait, 3 if the database can't
-    be reached.
+    With --once: 0 if all that was due is published, 1 if a message was refused or has to wait, or --max-time was over
+    before, 3 if the database can't be reached.
     """
     from cloudq.relay.service import Relay
     from cloudq.relay.settings import RelaySettings

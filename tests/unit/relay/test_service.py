@@ -136,6 +136,17 @@ def test_ends_after_a_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Non
     assert ["a"] == bench.driver.order
 
 
+def test_once_and_the_time_is_over(bench: Bench) -> None:
+    """1: what `max_time` left no time for isn't published."""
+    bench.outbox.add(*messages("a"), *messages("b", queue="reports"))
+    relay = bench.relay(once=True, max_time=SOON, concurrency=1)
+    bench.driver.during = lambda: relay._stop.wait(0, timedelta(seconds=PATIENCE))  # until the time is over
+
+    assert 1 == relay.run()
+    assert ["a"] == bench.driver.order
+    assert [2] == list(bench.outbox.rows)
+
+
 def test_once_without_the_outbox(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """3 where the outbox can't be reached, after a few tries."""
     monkeypatch.setattr(pump_module, "FIRST_PAUSE", SOON)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -152,6 +153,7 @@ def _execute(connection: Connection, statement: Statement) -> Answer:
 def _own(connection: Connection, dialect: Dialect) -> None:
     """Makes sure that what SQLAlchemy calls a transaction is one of the database's."""
     if dialect is Dialect.SQLITE:
+        _refuse_what_never_commits(connection)
         # sqlite3 begins none before the first change, and then one that may fail as it goes from reading to writing.
         try:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -163,10 +165,22 @@ def _own(connection: Connection, dialect: Dialect) -> None:
 
 
 def _join(connection: Connection) -> None:
+    _refuse_what_never_commits(connection)
     if not connection.in_transaction():
         connection.begin()
     if _commits_by_itself(connection):
         raise refusals.autocommit('without isolation_level="AUTOCOMMIT"')
+
+
+def _refuse_what_never_commits(connection: Connection) -> None:
+    """Refuses sqlite3's `autocommit=True`: there a transaction can be begun, and commit() and rollback() do nothing.
+
+    Python's documentation of `sqlite3.Connection.autocommit` (3.12) says so.
+    """
+    raw: Any = connection.connection.driver_connection
+    inner = getattr(raw, "_conn", raw)  # aiosqlite's own connection has one of sqlite3's, and doesn't say how it is set
+    if isinstance(inner, sqlite3.Connection) and getattr(inner, "autocommit", None) is True:
+        raise refusals.autocommit("without autocommit=True")
 
 
 def _commits_by_itself(connection: Connection) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,6 +30,16 @@ def one(name: str, end: Move) -> Script[list[tuple[Any, ...]]]:
     yield Move.FLUSH
     yield end
     return [tuple(row) for row in found.rows]
+
+
+@pytest.fixture
+def never_committing(engine: Engine) -> dict[str, Any]:
+    """What makes connections of sqlite3 on which commit() does nothing."""
+    if engine.dialect.name != "sqlite":
+        pytest.skip("a mode of sqlite3's")
+    if sys.version_info < (3, 12):
+        pytest.skip("needs Python 3.12, where sqlite3's autocommit is new")
+    return {"connect_args": {"autocommit": True}}
 
 
 @pytest.fixture
@@ -67,6 +78,16 @@ class TestConnection:
             with own.connect() as connection, pytest.raises(TransactionRefused, match="autocommit"):
                 opened(connection).do(Move.JOIN)
         assert effects(engine) == []
+
+    def test_what_sqlite3_would_never_commit_is_refused(self, engine: Engine, never_committing: dict[str, Any]) -> None:
+        """A transaction can be begun there, and its commit does nothing: the task would succeed without its effect."""
+        own = create_engine(engine.url, **never_committing)
+        for move in (Move.BEGIN, Move.JOIN):
+            with own.connect() as connection, pytest.raises(TransactionRefused, match="autocommit"):
+                opened(connection).do(move)
+            with Session(own) as session, pytest.raises(TransactionRefused, match="autocommit"):
+                opened(session).do(move)
+        own.dispose()
 
     def test_a_transaction_of_sqlite_is_one_from_its_beginning(self, engine: Engine) -> None:
         """Also where the user's own event begins it."""
@@ -170,6 +191,21 @@ class TestAsync:
 
         asyncio.run(all_of_it())
         assert effects(engine) == ["a", "b"]
+
+    def test_what_sqlite3_would_never_commit_is_refused(
+        self, url_of_async: str, never_committing: dict[str, Any]
+    ) -> None:
+        """As by a sync connection; aiosqlite itself doesn't say in which mode it is."""
+
+        async def all_of_it() -> None:
+            own = create_async_engine(url_of_async, **never_committing)
+            for move in (Move.BEGIN, Move.JOIN):
+                async with own.connect() as connection:
+                    with pytest.raises(TransactionRefused, match="autocommit"):
+                        await opened(connection).ado(move)
+            await own.dispose()
+
+        asyncio.run(all_of_it())
 
     def test_one_that_is_not_open_yet(self, url_of_async: str) -> None:
         """It has no database so far."""

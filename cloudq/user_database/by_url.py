@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Final
 
-from cloudq.core.store_url import parse_store_url
-from cloudq.errors import ConfigurationError
+from cloudq.errors import ConfigurationError, StoreUnavailable
+from cloudq.user_database.addresses import engine_of, file_of
 from cloudq.user_database.database import UserDatabase
 from cloudq.user_database.opening import opened
 
@@ -20,32 +19,35 @@ def connected(url: str) -> Iterator[UserDatabase]:
     """A connection for the block, by which nothing is left open. A file of SQLite has to be there.
 
     Args:
-        url: `postgresql://`, `mysql://`, `mariadb://` or `sqlite:///PATH`. Its password is shown in no text.
+        url: As that of the outbox: `postgresql://`, `mysql://`, `mariadb://` or `sqlite:///PATH`, or with a driver of
+            SQLAlchemy's. Its password is shown in no text.
 
     Raises:
         ConfigurationError: It can't be used, or there is no such file; or `cloudq[sql]` isn't installed.
+        StoreUnavailable: The server can't be reached.
     """
-    parsed = parse_store_url(url)
-    if parsed.scheme == "sqlite":
+    path = file_of(url, "inbox")
+    if path is not None:
         import sqlite3  # `import cloudq` and its names load none
 
-        path = Path(parsed.path)
         if not path.is_file():
             raise ConfigurationError(f"there is no file {path}", hint="sqlite:///shop.db, or sqlite:////srv/shop.db")
         with closing(sqlite3.connect(path)) as connection:
             yield opened(connection)
         return
+    engine = engine_of(url, "inbox")
+    if not engine.url.database:
+        raise ConfigurationError("the inbox's URL names no database", hint=EXAMPLE)
     try:
-        from sqlalchemy import create_engine
-        from sqlalchemy.pool import NullPool
+        from sqlalchemy.exc import SQLAlchemyError
 
-        from cloudq.stores.sql.url import address_of
-
-        engine = create_engine(address_of(parsed), poolclass=NullPool, hide_parameters=True)
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"a database server needs the module {error.name!r}, which isn't installed",
-            hint="pip install 'cloudq[sql]'",
-        ) from error
-    with engine.connect() as connection:
-        yield opened(connection)
+        try:
+            of_server = engine.connect()
+        except SQLAlchemyError as error:
+            # Without its text, which has the address in it.
+            cause = getattr(error, "orig", None) or error
+            raise StoreUnavailable(f"the inbox's database can't be reached: {type(cause).__name__}") from error
+        with of_server:
+            yield opened(of_server)
+    finally:
+        engine.dispose()

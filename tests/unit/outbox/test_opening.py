@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from cloudq.errors import ConfigurationError
-from cloudq.outbox import opening
 from cloudq.outbox.opening import open_outbox
 
 
@@ -52,11 +51,3 @@ def test_a_lease_is_at_least_a_second(tmp_path: Path) -> None:
     """Servers count in seconds."""
     with pytest.raises(ConfigurationError, match="at least a second"):
         open_outbox(f"sqlite:///{tmp_path / 'user.db'}", lease=timedelta(milliseconds=900))
-
-
-def test_limits_are_told_in_each_driver_s_words() -> None:
-    """How long a server may say nothing; and nothing to a driver that isn't known."""
-    assert set(opening._limits("psycopg")) == {"connect_timeout", "tcp_user_timeout", "prepare_threshold"}
-    assert set(opening._limits("psycopg2")) == {"connect_timeout", "tcp_user_timeout"}
-    assert opening._limits("pymysql") == opening._limits("mysqldb") != {}
-    assert opening._limits("mysqlconnector") == {}

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from cloudq.core.clock import Clock
 from cloudq.outbox.rows import Failed, OutboxRow, OutboxStatus, Parked, ParkedRow
@@ -34,6 +34,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+LARGEST_ID: Final = 2**63 - 1
+"""The databases' ids are integers of 64 bits."""
 
 
 class Outbox(Protocol):
@@ -175,7 +178,7 @@ class OutboxReader:
         Raises:
             StoreUnavailable: The database can't be reached.
         """
-        return self._outbox.look(self._settling.parked(limit, after))
+        return self._outbox.look(self._settling.parked(min(limit, LARGEST_ID), after))
 
     def retry(self, ids: Collection[int] | None = None) -> int:
         """Makes parked messages due again, with no failure counted: those of `ids`, or all of the namespace.
@@ -186,7 +189,7 @@ class OutboxReader:
         Raises:
             StoreUnavailable: It may not be done.
         """
-        return self._outbox.look(self._settling.retry(ids))
+        return self._outbox.look(self._settling.retry(None if ids is None else _possible(ids)))
 
     def skip(self, ids: Collection[int]) -> int:
         """Deletes parked messages, so that what waits behind them goes on. They are never published.
@@ -197,8 +200,13 @@ class OutboxReader:
         Raises:
             StoreUnavailable: It may not be done.
         """
-        return self._outbox.look(self._settling.skip(ids))
+        return self._outbox.look(self._settling.skip(_possible(ids)))
 
     def close(self) -> None:
         """Closes the connection. What was taken and not settled is free."""
         self._outbox.close()
+
+
+def _possible(ids: Collection[int]) -> list[int]:
+    """Those that a row may have: of a larger one a driver raises an error of its own."""
+    return [id_ for id_ in ids if 0 < id_ <= LARGEST_ID]

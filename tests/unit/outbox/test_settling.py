@@ -73,7 +73,7 @@ def test_parked_rows_are_listed_page_by_page(engine: Engine, reader: OutboxReade
     found = park(reader, *[str(index) for index in range(5)])
     first = reader.parked(2)
     assert [row.id for row in first] == found[:2]
-    assert [row.id for row in reader.parked(9, first[-1].id)] == found[2:]
+    assert [row.id for row in reader.parked(10**20, first[-1].id)] == found[2:]
 
 
 def test_retry_makes_them_due(engine: Engine, reader: OutboxReader) -> None:
@@ -81,7 +81,7 @@ def test_retry_makes_them_due(engine: Engine, reader: OutboxReader) -> None:
     send(engine, "k:1", "k:2", "a", "b")
     by_name = dict(zip(("a", "b", "k:1"), park(reader, "a", "b", "k:1"), strict=True))
     assert reader.take(10) is None
-    assert reader.retry([by_name["k:1"], by_name["k:1"] + 1_000]) == 1
+    assert reader.retry([by_name["k:1"], by_name["k:1"] + 1_000, 10**20, -1]) == 1
     assert publish_all(reader) == ["k:1", "k:2"]
     assert reader.retry() == 2
     assert publish_all(reader) == ["a", "b"]
@@ -97,6 +97,7 @@ def test_skip_deletes_parked_rows_alone(engine: Engine, reader: OutboxReader) ->
     waiting = batch.rows[0].id
     batch.give_back()
     (row,) = reader.parked(10)
+    assert reader.skip([10**20]) == 0
     assert reader.skip([row.id, waiting]) == 1
     assert publish_all(reader) == ["a", "k:2"]
 

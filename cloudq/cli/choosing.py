@@ -61,7 +61,7 @@ def tasks_app(spec: str | None, backend: str | None, *, looks: bool = False) -> 
     """
     found = find_app(spec)
     refuse_others_code(found)
-    app = _load(found)
+    app = load(found)
     _use(app, backend)
     chosen = _found(app, found, backend)
     if looks:
@@ -133,7 +133,7 @@ def _chosen(spec: str | None, backend: str | None, *, wanted: bool) -> Chosen:
     if not spec and not os.environ.get(APP_VARIABLE):
         return _not_asked_for(backend, wanted=wanted)
     found = find_app(spec)
-    app = _load(found)
+    app = load(found)
     _use(app, backend)
     return _found(app, found, backend)
 
@@ -198,15 +198,30 @@ def _bare(backend: str | None, why: str) -> Chosen:
     return Chosen(app=app, why_bare=why, backend_from=app.runtime.url_from if backend is None else "--backend")
 
 
-def _load(found: Found) -> App:
-    """The App, ready; what its modules print while they are imported isn't this command's data."""
+@contextmanager
+def importing(spec: str) -> Iterator[None]:
+    """For a block that imports a user's modules. What these print isn't the command's data, and goes to stderr.
+
+    Raises:
+        ConfigurationError: Whatever a module does while it is imported, an exit too, as an error that names `spec`.
+    """
     try:
         with redirect_stdout(sys.stderr):
-            return load_app(found)
+            yield
     except CloudqError:
         raise
-    except (Exception, SystemExit) as error:  # whatever a module does while it is imported
-        raise not_imported(f"importing {found.spec} ended with an error", error) from error
+    except (Exception, SystemExit) as error:
+        raise not_imported(f"importing {spec} ended with an error", error) from error
+
+
+def load(found: Found) -> App:
+    """The App that was found, ready.
+
+    Raises:
+        ConfigurationError: It can't be imported.
+    """
+    with importing(found.spec):
+        return load_app(found)
 
 
 def refuse_memory(app: App) -> None:

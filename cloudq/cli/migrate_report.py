@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
+from cloudq.cli.choosing import importing
 from cloudq.cli.failures import FAILED
 from cloudq.cli.options import Debug, Json
 from cloudq.cli.output import note, table, write, write_json
@@ -77,7 +78,8 @@ def _loaded(spec: str) -> Any:
     from cloudq.compat.celery.report.of_app import is_celery_app
 
     module, _, attribute = spec.partition(":")
-    value: Any = load_module(module, Path.cwd())
+    with importing(spec):
+        value: Any = load_module(module, Path.cwd())
     for part in (attribute or "app").split("."):
         value = getattr(value, part, None)
     if not is_celery_app(value):

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Final
 
 from cloudq.app import App
+from cloudq.cli.choosing import load
 from cloudq.cli.failures import FAILED
 from cloudq.cli.options import Debug, Json, NamedApp, Yes
 from cloudq.cli.outbox.place import Namespace, OutboxUrl, outbox_url, reading, shown_url
 from cloudq.cli.output import confirm_or_exit, note, table, write, write_json
 from cloudq.cli.parameters import Argument, Option
-from cloudq.discovery import APP_VARIABLE, find_app, load_app
+from cloudq.discovery import APP_VARIABLE, find_app
 from cloudq.errors import ConfigurationError, nearest
 from cloudq.outbox.rows import OutboxStatus, ParkedRow
 
@@ -174,8 +175,8 @@ def _parked_as_json(row: ParkedRow) -> dict[str, object]:
 def _reading(app: str | None, outbox: str | None, namespace: str | None) -> Iterator[OutboxReader]:
     url = outbox_url(outbox)
     # Where messages would be published makes no difference here, so no backend need be named.
-    chosen = App() if app is None and not os.environ.get(APP_VARIABLE) else load_app(find_app(app))
-    with reading(chosen, url, namespace) as reader:
+    chosen = App() if app is None and not os.environ.get(APP_VARIABLE) else load(find_app(app))
+    with closing(chosen), reading(chosen, url, namespace) as reader:
         yield reader
 
 

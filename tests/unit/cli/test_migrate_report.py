@@ -53,6 +53,16 @@ def test_a_program_reads_a_line_a_thing(cli, project):
     assert "changes" == found["task option", "max_retries"]["verdict"]
 
 
+@pytest.mark.parametrize(("does", "code"), [("print('hello')", 1), ("raise SystemExit(0)", 2)])
+def test_what_an_app_does_while_it_is_imported_is_no_report(cli, project, does, code):
+    """What it prints is no line of it, and its exit no success."""
+    (project / "celery_doing_of_h.py").write_text(f"{does}\n{CELERY}", encoding="utf-8")
+    result = cli("migrate-report", "celery", "celery_doing_of_h:app", "--json")
+    assert code == result.code
+    assert all(json.loads(line)["verdict"] for line in result.out.splitlines())
+    assert "celery_doing_of_h" in result.err or "hello" in result.err
+
+
 def test_sources_alone_import_nothing(cli, project):
     """For a program whose app can't be imported here."""
     (project / "src").mkdir()

@@ -135,3 +135,23 @@ def test_schema_of_nothing(cli):
     result = cli("outbox", "schema", "--dialect", "postgres")
     assert 2 == result.code
     assert "did you mean 'postgresql'?" in result.err
+
+
+def test_what_an_app_prints_while_it_is_imported_is_no_data(cli, shelf, folder):
+    """A program reads the command's lines only."""
+    (folder.path / "noisy_outbox_app.py").write_text(
+        "import cloudq\nprint('hello')\napp = cloudq.App('memory://')\n@app.task\ndef told(): ...\n"
+    )
+    result = cli("outbox", "status", "--app", "noisy_outbox_app", "--json", "--outbox", shelf.url)
+    assert 0 == result.code
+    assert [0] == [json.loads(line)["waiting"] for line in result.out.splitlines()]
+    assert "hello" in result.err
+
+
+def test_an_app_that_exits_while_it_is_imported_is_an_error(cli, shelf, parked, folder):
+    """Nothing was done, so it doesn't end with 0."""
+    (folder.path / "exiting_outbox_app.py").write_text("raise SystemExit(0)\n")
+    result = cli("outbox", "retry", "--all", "--app", "exiting_outbox_app", "--outbox", shelf.url)
+    assert 2 == result.code
+    assert "exiting_outbox_app" in result.err
+    assert {"retried": 1} == json.loads(cli("outbox", "retry", "--all", "--json", "--outbox", shelf.url).out)

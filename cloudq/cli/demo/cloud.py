@@ -117,6 +117,7 @@ def _work(app: App, place: Place, total: int) -> float:
             place.pause()
     if code:
         raise CloudqError("the worker failed: see its log lines above")
+    lines.raise_if_interrupted()
     return monotonic() - began
 
 

@@ -147,6 +147,7 @@ def _work(app: App, total: int) -> float:
         code = Worker(app, settings, on_event=ended).run()
     if code:
         raise CloudqError("the worker failed: see its log lines above")
+    lines.raise_if_interrupted()
     return monotonic() - began
 
 

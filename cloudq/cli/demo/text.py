@@ -17,7 +17,7 @@ class Lines:
         self._total = total
         self._done = 0
         self._lock = threading.Lock()
-        self._silent = is_terminal(sys.stderr)
+        self._silent = not total or is_terminal(sys.stderr)
 
     def one_more(self) -> int:
         """Counts a task that has ended. How many have."""
@@ -27,6 +27,16 @@ class Lines:
         if not self._silent and done * _LINES // self._total > (done - 1) * _LINES // self._total:
             note(f"   {done} of {self._total} tasks have run")
         return done
+
+    def raise_if_interrupted(self) -> None:
+        """For after a worker that ended well.
+
+        Raises:
+            KeyboardInterrupt: It did so before all had run: the signal that a user sends to the tour ends the worker,
+                which takes it for its own.
+        """
+        if self._done < self._total:
+            raise KeyboardInterrupt
 
 
 def dead_letters(many: int) -> str:

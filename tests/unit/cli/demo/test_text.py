@@ -37,6 +37,21 @@ def test_on_a_terminal_nothing_is_said(terminal, monkeypatch: pytest.MonkeyPatch
     assert "" == shown.getvalue()
 
 
+def test_what_has_not_all_run_was_interrupted() -> None:
+    """A worker that ends well before that has taken the user's signal."""
+    lines = Lines(2)
+    lines.one_more()
+    with pytest.raises(KeyboardInterrupt):
+        lines.raise_if_interrupted()
+    lines.one_more()
+    lines.raise_if_interrupted()
+
+
+def test_of_no_work_there_is_no_quarter() -> None:
+    """A task that ends all the same is counted."""
+    assert 1 == Lines(0).one_more()
+
+
 def test_dead_letters_are_counted_in_words() -> None:
     """One is no plural."""
     assert ["0 dead letters", "1 dead letter", "2 dead letters"] == [dead_letters(many) for many in range(3)]

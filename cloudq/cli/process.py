@@ -43,7 +43,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _logs_json(words: Sequence[str]) -> bool:
     """Whether the command is asked to log in JSON: then so are mistakes in the command line."""
     told = "--log-format=json" in words or ("--log-format", "json") in pairwise(words)
-    return told and (words[0] in _LOGGING or tuple(words[:2]) in _LOGGING)
+    named = [word for word in words if not word.startswith("-")][:2]  # `cloudq --debug worker` is one, too
+    return told and bool(named) and (named[0] in _LOGGING or tuple(named) in _LOGGING)
 
 
 def _invoke(words: Sequence[str], switches: Switches) -> int:
@@ -54,6 +55,8 @@ def _invoke(words: Sequence[str], switches: Switches) -> int:
             _application().invoke(words, switches)
         else:
             command()
+    except BrokenPipeError:
+        code = FAILED  # the reader of stdout has gone: as typer has it for the other commands, nothing is said
     except KeyboardInterrupt:
         code = INTERRUPTED
     except SystemExit as end:

@@ -64,6 +64,21 @@ def test_full_disk_at_the_end_is_1(monkeypatch, capsys):
     assert "No space left" in capsys.readouterr().err
 
 
+class Gone(StringIO):
+    """A pipe whose reader has ended, as `| true` does, under PYTHONUNBUFFERED."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+@pytest.mark.parametrize("command", ["send shop.welcome --backend sqlite:///queue.db", "tasks --app shop"])
+def test_a_reader_that_has_gone_is_1_and_nothing_is_said(shop, monkeypatch, capsys, command):
+    """Whichever way the command is called."""
+    monkeypatch.setattr(sys, "stdout", Gone())
+    assert 1 == main(command.split())
+    assert "Broken" not in capsys.readouterr().err
+
+
 # ── under --log-format json ──────────────────────────────────────────────────────────────────────────────
 
 
@@ -74,10 +89,11 @@ def test_full_disk_at_the_end_is_1(monkeypatch, capsys):
         (["worker", "--log-format=json", "--app", "nowhere"], 2, "there is no module 'nowhere'"),
         (["worker", "--log-format=json", "--app", "shop", "--log-level", "loud"], 2, "there is no log level 'loud'"),
         (["worker", "--log-format=json", "--bogus"], 2, "--bogus"),
+        (["--debug", "worker", "--log-format=json", "--bogus"], 2, "--bogus"),
         (["outbox", "relay", "--log-format", "json"], 2, "no outbox is named"),
         (["worker", "--log-format=json", "--app", "broken", "--burst"], 1, "ZeroDivisionError"),
     ],
-    ids=["no app", "no module", "no level", "no option", "relay", "unexpected"],
+    ids=["no app", "no module", "no level", "no option", "no option, debug", "relay", "unexpected"],
 )
 def test_what_goes_wrong_at_the_start_is_one_json_line_each(cli, shop, words, code, said):
     """With the exit code; an error of ours with its hint and its code, one that nobody expected with its traceback.

@@ -85,6 +85,8 @@ class NotedAttempt:
 
     def _take(self, write: NoteWrite, said: Written | Note | Exception | None) -> None:
         """Looks at the store's answer. What its own beginning, its send or an earlier attempt left is written over."""
+        if said is None and write.after:  # what it saw is gone: the run took longer than notes are kept
+            said = self._results.said(replace(write, after=0))
         if isinstance(said, Note) and self._may_follow(said):
             said = self._results.said(replace(write, after=said.version))
         if isinstance(said, Exception):

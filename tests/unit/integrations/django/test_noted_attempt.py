@@ -26,7 +26,8 @@ class Watched(MemoryNotes):
     """Counts what is written, and how; may be down."""
 
     def __init__(self) -> None:
-        super().__init__(FakeClock())
+        self.clock = FakeClock()
+        super().__init__(self.clock)
         self.durable: list[bool] = []
         self.down = False
 
@@ -102,6 +103,15 @@ def test_where_nothing_may_wait_each_step_is_noted_at_once(bench: Bench) -> None
     attempt.end(ended(begun), may_wait=True)
     assert SUCCESSFUL == bench.seen().status
     assert [False, True] == bench.notes.durable
+
+
+def test_a_run_that_takes_longer_than_notes_are_kept_is_noted_all_the_same(bench: Bench) -> None:
+    """What it saw at its beginning is gone by then, and what it returned isn't."""
+    attempt = bench.attempt()
+    begun = attempt.begin(FRESH, "w", NOW, may_wait=True)
+    bench.notes.clock.advance(timedelta(days=2))
+    attempt.end(ended(begun), may_wait=True)
+    assert ended(begun) == bench.seen()
 
 
 def test_a_short_attempt_is_noted_once_when_it_is_paid(bench: Bench, owes: Owes) -> None:

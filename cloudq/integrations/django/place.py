@@ -18,7 +18,7 @@ from cloudq.errors import CloudqError
 from cloudq.integrations.django.contract import task_backends, task_finished
 from cloudq.integrations.django.options import BackendOptions, backend_options, checked_queue
 from cloudq.integrations.django.resolver import task_of
-from cloudq.integrations.django.results import FAILED, Kept, KeptError, KeptResults
+from cloudq.integrations.django.results import FAILED, MOST_WORKERS, Kept, KeptError, KeptResults
 from cloudq.integrations.django.running import DjangoDefinition
 from cloudq.integrations.django.surroundings import prepare
 from cloudq.integrations.django.values import as_enqueued, now, task_result
@@ -145,7 +145,9 @@ class BackendPlace:
             args=args if isinstance(args, list) else [],
             kwargs=kwargs if isinstance(kwargs, dict) else {},
             enqueued_at=message.sent_at,
-            workers=[dead.failure.worker or "unknown"] * dead.attempt if dead.failure.error_type else [],
+            workers=[dead.failure.worker or "unknown"] * min(dead.attempt, MOST_WORKERS)
+            if dead.failure.error_type
+            else [],
         )
         return (fresh, 0) if self.results is None else self.results.known(message.id, fresh)
 

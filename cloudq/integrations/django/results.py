@@ -25,6 +25,8 @@ _MOST_TOGETHER: Final = 100
 """The most notes of sends that one call writes: others wait for the file meanwhile."""
 _MOST_ERRORS: Final = 20
 """The latest ones: a note is bounded, and a policy may allow any number of attempts."""
+MOST_WORKERS: Final = 1_000
+"""Of as many attempts it is kept who made them."""
 
 
 class KeptError(msgspec.Struct, frozen=True):
@@ -168,9 +170,13 @@ def check_kept(value: object) -> None:
 
 
 def workers(known: list[str], worker: str, attempt: int) -> list[str]:
-    """Who ran each attempt, one name an attempt: Django counts them. Of some nobody is known."""
-    before = [*known, *["unknown"] * attempt][: max(0, attempt - 1)]
-    return [*before, worker]
+    """Who ran each attempt, one name an attempt: Django counts them. Of some nobody is known.
+
+    Of very many attempts, the latest `MOST_WORKERS`: how many there were is the message's to say, and so anybody's.
+    """
+    earlier = min(max(0, attempt - 1), MOST_WORKERS - 1)
+    before = [*known, *["unknown"] * (earlier - len(known))][: max(0, attempt - 1)]
+    return [*before[len(before) - earlier :], worker]
 
 
 def read(note: Note) -> Kept:

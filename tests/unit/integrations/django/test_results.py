@@ -170,3 +170,10 @@ def test_there_is_a_worker_for_each_attempt() -> None:
     assert ["a", "w"] == workers(["a"], "w", 2)
     assert ["unknown", "unknown", "w"] == workers([], "w", 3)
     assert ["w"] == workers(["a", "b"], "w", 1)  # it was redriven, and begins anew
+
+
+def test_of_very_many_attempts_the_latest_workers_are_kept() -> None:
+    """A message says how many there were, in a few digits, and anybody may have written it."""
+    told = workers(["a", "b"], "w", 2**31)
+    assert (1_000, ["a", "b", "unknown"], "w") == (len(told), told[:3], told[-1])
+    assert [*told[1:], "x"] == workers(told, "x", 2**31 + 1)

@@ -53,7 +53,6 @@ TESTED_ELSEWHERE: Final = {
     "cloudq.testing.conformance": "it is tests; test_conformance_catches.py breaks a driver for each",
     "cloudq.user_database.refusals": "only texts, which the tests of those who raise them read",
     "cloudq.integrations.django.inbox": "an app, its model and its migration, which test_tables.py holds to our own",
-    "cloudq.integrations.django.management.program": "its commands are tested, which are nothing besides",
     "cloudq.integrations.django.models": "a model without a table, whose page test_admin.py opens",
     "cloudq.integrations.django.outbox": "an app, its model and its migration, which test_tables.py holds to our own",
     "cloudq.outbox.rows": "only values, which test_settling.py and test_taking.py read",

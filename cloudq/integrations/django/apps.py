@@ -12,6 +12,7 @@ class CloudqConfig(AppConfig):  # type: ignore[misc]  # Django has no types
     name = "cloudq.integrations.django"
     label = "cloudq"
     verbose_name = "cloudq"
+    default_auto_field = "django.db.models.BigAutoField"  # else projects without a setting of it are warned of ours
 
     def ready(self) -> None:
         """Every process of the project knows the tasks from here on: those that send, too."""

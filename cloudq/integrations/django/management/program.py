@@ -31,7 +31,7 @@ class ProgramCommand(BaseCommand):  # type: ignore[misc]  # Django has no types
         own, words = self.create_parser(argv[0], argv[1]).parse_known_args(argv[2:])
         handle_default_options(own)
         # Where the project was found by the folder of manage.py, or by --pythonpath, `cloudq` finds it as well.
-        folders = [folder for folder in (own.pythonpath, str(Path(argv[0]).resolve().parent)) if folder]
+        folders = [folder for folder in (own.pythonpath, str(_folder_of(Path(argv[0])))) if folder]
         try:
             self.execute(words=words, folders=folders, **vars(own))
         except CommandError as error:
@@ -50,3 +50,12 @@ class ProgramCommand(BaseCommand):  # type: ignore[misc]  # Django has no types
         os.execve(  # noqa: S606 - our own command line
             sys.executable, [sys.executable, "-m", "cloudq", *self.program, *words], environment
         )
+
+
+def _folder_of(program: Path) -> Path:
+    """Where Python looked first for the program's modules.
+
+    Of `python -m django` that is the folder at hand. The program is a file of Django's then, whose folder has modules
+    of the same names as the standard library's.
+    """
+    return Path.cwd() if program.name == "__main__.py" else program.resolve().parent

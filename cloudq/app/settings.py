@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Unpack
+from collections.abc import Callable, Mapping
+from typing import Final, Unpack
 
 from cloudq.core.clock import Clock
 from cloudq.core.due_times import LONGEST_DELAY
@@ -24,6 +24,23 @@ from cloudq.tasks.flow_options import queue_rates
 from cloudq.tasks.hooks import Hooks
 from cloudq.tasks.registry import Registry
 from cloudq.tasks.runtime import AppRuntime
+
+# The attributes that `configure` sets on the app itself.
+_KEPT: Final = (
+    "default_queue",
+    "imports",
+    "retry_policy",
+    "redact",
+    "queue_rates",
+    "outbox_namespace",
+    "middleware",
+    "convert_untyped",
+    "unknown_task_patience",
+    "snooze_patience",
+    "longest_delay",
+    "propagate_expiry",
+    "strict_queues",
+)
 
 
 class AppState:
@@ -80,6 +97,23 @@ class AppState:
         self.longest_delay = given.get("longest_delay", self.longest_delay)
         self.propagate_expiry = bool(given.get("propagate_expiry", self.propagate_expiry))
         self.strict_queues = self.strict_queues if (strict := settings.get("strict_queues")) is None else strict
+
+    def settings_in_force(self) -> Callable[[], None]:
+        """What sets all settings back to those of now. For who configures an app for a while; it has to be closed then.
+
+        Returns:
+            To be called while the backend isn't open.
+        """
+        connection, signing, stores = self._connection, self._connection.signing, self._stores
+        given = connection.given, connection.given_claim_check, stores.given, signing.mode, signing.keys
+        kept = {name: getattr(self, name) for name in _KEPT}
+
+        def set_back() -> None:
+            connection.given, connection.given_claim_check, stores.given, signing.mode, signing.keys = given
+            for name, value in kept.items():
+                setattr(self, name, value)
+
+        return set_back
 
     @property
     def clock(self) -> Clock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, cast
 
 from flask import Flask, current_app, has_app_context
@@ -66,6 +66,7 @@ class Cloudq:
         self._lock = threading.Lock()
         self._web: Flask | None = None
         self._settings: Mapping[str, Any] | None = None
+        self._set_back: Callable[[], None] | None = None  # to what the App had before the application's settings
         self._around = InAppContext(self._web_of_task)
         around = self._with_context(app.middleware)
         if app.runtime.lent:  # a test that imports the program late: its runs look at the middleware each time
@@ -98,6 +99,7 @@ class Cloudq:
         with self._lock:
             if self._settings is None and not self.app.runtime.lent:
                 around = self._with_context(settings.get("middleware", self.app.middleware))
+                self._set_back = self.app.settings_in_force()
                 self.app.configure(**cast("AppSettings", {**settings, "middleware": around}))
                 self._settings = settings
             elif self._settings not in (None, settings):
@@ -130,10 +132,16 @@ class Cloudq:
         web.wsgi_app = DispatcherMiddleware(web.wsgi_app, {path: taking})  # type: ignore[method-assign]  # as Flask's documentation does
 
     def close(self) -> None:
-        """Closes the App's backend, and lets `init_app` configure it anew: between tests, say."""
+        """Closes the App's backend, and lets `init_app` configure it anew: between tests, say.
+
+        The App's settings are again those that it had before.
+        """
         with self._lock:
             self.app.close()
             self._web = self._settings = None
+            set_back, self._set_back = self._set_back, None
+            if set_back is not None and not self.app.is_open:  # a driver that a test has lent stays open
+                set_back()
 
     def _with_context(self, middleware: Iterable[Middleware[Context]]) -> list[Middleware[Context]]:
         """The context outermost, so that other middleware may use it, too; and no other Cloudq's around it."""

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
-from cloudq import App, RetryPolicy
+from cloudq import App, Context, RetryPolicy
 from cloudq.errors import (
     ConfigurationError,
     OptionError,
 )
+from cloudq.tasks.app_settings import AppSettings
 from tests.ids import shown
 
 
 def echo(n: int) -> None: ...
+
+
+def around(context: Context) -> Iterator[None]:
+    yield
 
 
 @pytest.mark.parametrize(
@@ -70,3 +77,50 @@ def test_configure_sets_what_is_given_and_leaves_the_rest():
     app.close()
     app.configure(default_queue="again")
     assert "again" == app.default_queue
+
+
+def test_all_settings_can_be_set_back(tmp_path: Path) -> None:
+    """To those of the moment at which that was asked for, whatever was configured since."""
+    app = App("memory://")
+    before = seen(app)
+    set_back = app.settings_in_force()
+    changed: AppSettings = {
+        "imports": ["shop.tasks"],
+        "retry": RetryPolicy(max_deliveries=99),
+        "middleware": [around],
+        "default_queue": "mail",
+        "strict_queues": True,
+        "signing": "warn",
+        "signing_keys": "a:" + "00" * 32,
+        "claim_check": f"file://{tmp_path}",
+        "store": "memory://",
+        "convert_untyped": True,
+        "unknown_task_patience": timedelta(0),
+        "snooze_patience": timedelta(0),
+        "longest_delay": timedelta(days=1),
+        "propagate_expiry": True,
+        "redact": str.upper,
+        "queue_rates": {"mail": "1/s"},
+        "outbox_namespace": "shop",
+    }
+    assert set(AppSettings.__annotations__) == set(changed)
+    app.configure("sqlite:///other.db", **changed)
+    now = seen(app)
+    assert [name for name in before if before[name] == now[name]] == []
+    set_back()
+    assert before == seen(app)
+
+
+def seen(app: App) -> dict[str, object]:
+    """All that `configure` may change."""
+    connection = app._connection
+    names = vars(app).keys() - {"runtime", "dependencies", "hooks"}
+    own = {name: getattr(app, name) for name in names if not name.startswith("_")}
+    return {
+        **own,
+        "url": connection.given,
+        "claim_check": connection.given_claim_check,
+        "store": app._stores.given,
+        "signing": connection.signing.mode,
+        "signing_keys": connection.signing.keys,
+    }

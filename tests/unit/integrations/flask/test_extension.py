@@ -108,6 +108,19 @@ def test_other_settings_need_a_close(app, tmp_path):
     assert app.url.endswith("b.db")
 
 
+def test_after_a_close_the_app_is_as_it_was_before(app, tmp_path, monkeypatch):
+    """What the next application leaves out is the environment's, not the former application's."""
+    monkeypatch.setenv("CLOUDQ_URL", f"sqlite:///{tmp_path / 'env.db'}")
+    queue = Cloudq(app=app)
+    before = app.url, app.default_queue, app.middleware
+    queue.init_app(a_web(CLOUDQ_URL=f"sqlite:///{tmp_path / 'a.db'}", CLOUDQ_DEFAULT_QUEUE="first"))
+    assert "first" == app.default_queue
+    queue.close()
+    queue.init_app(a_web(CLOUDQ_URL=None))
+    assert before == (app.url, app.default_queue, app.middleware)
+    assert app.url.endswith("env.db")
+
+
 def test_an_application_has_one(app):
     """A second one's commands and settings would hide the first one's."""
     web = a_web()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from cloudq.core.failure import Failure, words_of
 from cloudq.core.outcome import DeadLettered, Outcome, Retried, Snoozed, Why
@@ -66,6 +66,10 @@ class DeadLetter(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = str(reason)
+
+
+OWN_DECISION: Final = (Retry, DeadLetter, TransactionBroken, TransactionAborted)
+"""Errors that say what becomes of their message: no policy has a word in it, nor has what stands in for one."""
 
 
 class RetryPolicy:

@@ -82,7 +82,7 @@ def attempt(task: Runnable, args: tuple[Any, ...], kwargs: Mapping[str, Any]) ->
     """
     try:
         return task(*args, **kwargs) if task.has_its_own_call else task.run(*args, **kwargs)
-    except TaskPredicate:
+    except (TaskPredicate, *policy.OWN_DECISION):
         raise
     except tuple(task.dont_autoretry_for):
         raise

@@ -6,13 +6,17 @@ import functools
 import re
 from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from cloudq.core.policy import DeadLetter, RetryPolicy
+from cloudq.core.cancellation import is_being_cancelled, is_never_cancelled, is_the_tasks_own
+from cloudq.core.policy import OWN_DECISION, DeadLetter, RetryPolicy
 from cloudq.core.policy import Retry as Again
-from cloudq.errors import OptionError
+from cloudq.errors import OptionError, WorkerDied
 from cloudq.tasks.context import maybe_current
 from cloudq.tasks.unrun import is_async
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 HEADER: Final = "rq-retry"
 """It travels as a header of the message: `3;10,30,60`, three times, after that many seconds."""
@@ -85,12 +89,18 @@ def read(header: str | None) -> Retry | None:
         return None
 
 
-def _never(_: object) -> bool:
-    return False
+def _died(state: RetryCallState) -> bool:
+    return state.outcome is not None and isinstance(state.outcome.exception(), WorkerDied)
 
 
-POLICY: Final = RetryPolicy(retry=_never, stop=_never)
-"""A job that fails is dead at once, as in RQ, unless it was enqueued with a `Retry`: that alone is raised as ours."""
+def _died_too_often(state: RetryCallState) -> bool:
+    # What asks for itself has bounds of its own. A policy knows of no message, so this one is above any `Retry`'s.
+    return _died(state) and state.attempt_number > MOST
+
+
+POLICY: Final = RetryPolicy(retry=_died, stop=_died_too_often)
+"""A job that fails is dead at once, as in RQ, unless it was enqueued with a `Retry`: that is raised as ours. One whose
+process died goes to another worker, until it has run 51 times."""
 
 
 def retried(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -101,8 +111,8 @@ def retried(function: Callable[..., Any]) -> Callable[..., Any]:
         async def arun(*args: Any, **kwargs: Any) -> Any:
             try:
                 returned = await function(*args, **kwargs)
-            except Exception as error:
-                _ask_again(error)
+            except BaseException as error:
+                _ask_again(error, cancelled=is_being_cancelled())
                 raise
             return _looked_at(returned)
 
@@ -112,20 +122,25 @@ def retried(function: Callable[..., Any]) -> Callable[..., Any]:
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
             returned = function(*args, **kwargs)
-        except Exception as error:
-            _ask_again(error)
+        except BaseException as error:
+            _ask_again(error, cancelled=is_never_cancelled())
             raise
         return _looked_at(returned)
 
     return run
 
 
-def _ask_again(error: Exception) -> None:
-    """Raises what has the job run again; returns where it doesn't, or where the job said itself what becomes of it."""
+def _ask_again(error: BaseException, *, cancelled: bool) -> None:
+    """Raises what has the job run again; returns where it doesn't, or where the job said itself what becomes of it.
+
+    As with RQ, a job that calls `sys.exit` has failed like any other. One that is cancelled from outside hasn't.
+    """
+    if not is_the_tasks_own(error, cancelled=cancelled):
+        return
     context = maybe_current()
     asked = None if context is None else read(context.headers.get(HEADER))
     delay = None if context is None or asked is None else asked.after(context.attempt)
-    if delay is not None and not isinstance(error, (Again, DeadLetter)):
+    if delay is not None and not isinstance(error, OWN_DECISION):
         raise Again(f"{type(error).__name__}: {error}", delay=delay) from error
 
 

@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cloudq import TimeLimitExceeded
+from cloudq import DeadLetter, TimeLimitExceeded
 from cloudq.compat.celery import Task
 from cloudq.compat.celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from cloudq.core.outcome import ending_of
+from cloudq.errors import TransactionBroken
 from cloudq.testing import run_all
 
 
@@ -169,6 +170,21 @@ def test_what_asks_for_a_retry_itself_isnt_retried_by_its_error(app, open_app) -
     task.delay()
     assert ["retried", "succeeded"] == ended(ours)
     assert [0, 7] == [(moment - began).total_seconds() for moment in times]
+
+
+@pytest.mark.parametrize(
+    "error", [TransactionBroken("ended within its block"), DeadLetter("no use")], ids=["broken", "dead"]
+)
+def test_what_decides_for_itself_isnt_retried_by_its_error(app, open_app, error) -> None:
+    """What a broken transaction kept would be done twice."""
+
+    @app.task(name="t", autoretry_for=(Exception,))
+    def task():
+        raise error
+
+    ours, _ = open_app(app)
+    task.delay()
+    assert ["dead_lettered"] == ended(ours)
 
 
 def test_a_rejected_message_may_go_back(app, open_app) -> None:

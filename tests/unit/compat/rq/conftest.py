@@ -14,10 +14,13 @@ from cloudq.compat.rq import Connection, Queue
 from cloudq.testing import in_memory
 
 FUNCTIONS = """
+import asyncio
 import socket
+import sys
 from posixpath import basename as basename  # which takes any text, and is nobody's job
 
 import cloudq
+from cloudq.errors import TransactionBroken
 from cloudq.compat.rq import Retry as Retry, get_current_job as get_current_job
 from cloudq.testing import run_all as run_all
 
@@ -35,6 +38,20 @@ async def afails(what):
     ran.append(what)
     raise ValueError(f"{what} is broken")
 
+def exits():
+    ran.append("exits")
+    sys.exit(1)
+
+async def awaits_what_is_cancelled():
+    ran.append("awaits_what_is_cancelled")
+    waits = asyncio.create_task(asyncio.sleep(60))
+    waits.cancel()
+    await waits
+
+async def waits():
+    ran.append("waits")
+    await asyncio.sleep(60)
+
 def asks():
     ran.append(cloudq.current().attempt)
     if len(ran) == 1:
@@ -43,6 +60,10 @@ def asks():
 def gives_up():
     ran.append(cloudq.current().attempt)
     raise cloudq.DeadLetter("no use")
+
+def breaks_its_transaction():
+    ran.append(cloudq.current().attempt)
+    raise TransactionBroken("ended within its block")
 
 def returns_retry(until):
     ran.append(len(ran) + 1)

@@ -30,6 +30,7 @@ def test_a_worker_declares_the_public_functions_of_the_modules(module, tmp_path,
     del sys.modules["rq_queues"]  # it is this test's
     names = {name.removeprefix("rq_functions.") for name in app.tasks}
     declared = {"add", "fails", "afails", "asks", "gives_up", "returns_retry", "areturns_retry", "tells"}
+    declared |= {"exits", "awaits_what_is_cancelled", "waits", "breaks_its_transaction"}
     assert declared == names, "not: all_of, talks, makes, _private, basename, Shop"
     assert ["important", "low"] == app.runtime.declared_queues()
     limits = [app.tasks[f"rq_functions.{name}"].time_limit for name in ("fails", "add", "asks")]

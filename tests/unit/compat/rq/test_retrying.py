@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -9,8 +10,11 @@ import rq
 from rq.job import Job as RqJob
 
 from cloudq.compat.rq import Connection, Retry
-from cloudq.compat.rq.retrying import HEADER, read
-from cloudq.errors import OptionError
+from cloudq.compat.rq.retrying import HEADER, POLICY, read, retried
+from cloudq.core.outcome import DeadLettered, Retried
+from cloudq.errors import OptionError, WorkerDied
+from cloudq.tasks.context import Context, Running
+from cloudq.testing import sent
 
 
 @pytest.mark.parametrize(
@@ -93,6 +97,44 @@ def test_jobs_run_again_as_they_were_told(jobs):
         module.ran.clear()
 
 
+@pytest.mark.parametrize("name", ["exits", "awaits_what_is_cancelled"])
+def test_what_is_no_exception_fails_a_job_like_any_other(jobs, name):
+    """`sys.exit`, and a cancellation that the job brought on itself: as with RQ, they are retried as it was told."""
+    queue, module = jobs
+    queue.enqueue(getattr(module, name), retry=Retry(max=2, interval=5))
+    assert 1 == len(module.run_all(queue.connection).dead_letters)
+    assert [name] * 3 == module.ran
+
+
+def test_a_job_that_is_cancelled_from_outside_has_not_failed(jobs):
+    """Its worker stops: the cancellation goes through, and nothing is asked for."""
+    queue, module = jobs
+    queue.enqueue(module.waits, retry=Retry(max=2))
+    [message] = sent(queue.connection)
+
+    async def stopped():
+        with Running(Context(message)):
+            job = asyncio.create_task(retried(module.waits)())
+            await asyncio.sleep(0)
+            job.cancel()
+            await job
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(stopped())
+    assert ["waits"] == module.ran
+
+
+@pytest.mark.parametrize("attempt", [1, 50])
+def test_a_job_whose_process_died_goes_to_another_worker(attempt):
+    """With a `Retry` or without one: that isn't a failure of the job's."""
+    assert isinstance(POLICY.decide(WorkerDied("killed"), attempt=attempt, age=timedelta(0)), Retried)
+
+
+def test_a_job_that_kills_every_process_is_dead_in_the_end():
+    """After as many runs as any `Retry` allows."""
+    assert isinstance(POLICY.decide(WorkerDied("killed"), attempt=51, age=timedelta(0)), DeadLettered)
+
+
 def test_a_forged_header_gives_no_run_more(jobs):
     """As if it weren't there."""
     queue, module = jobs
@@ -117,6 +159,14 @@ def test_a_function_may_give_itself_up(jobs):
     queue.enqueue(module.gives_up, retry=Retry(max=3))
     [dead] = module.run_all(queue.connection).dead_letters
     assert ([1], "no use") == (module.ran, dead.failure.reason)
+
+
+def test_a_broken_transaction_is_not_repeated(jobs):
+    """What was kept of it would be done twice."""
+    queue, module = jobs
+    queue.enqueue(module.breaks_its_transaction, retry=Retry(max=3))
+    assert 1 == len(module.run_all(queue.connection).dead_letters)
+    assert [1] == module.ran
 
 
 @pytest.mark.parametrize("name", ["returns_retry", "areturns_retry"])

@@ -23,13 +23,14 @@ class TaskPredicate(CeleryError):
 
 
 class Retry(TaskPredicate):
-    """The task is to run again: `raise self.retry(...)`.
+    """The task is to run again: `raise self.retry(...)`. One that a task raises itself is held to `max_retries`, too.
 
     Args:
         message: Why, for a person.
-        exc: What went wrong, if anything did.
+        exc: What went wrong, if anything did; raised in its place once the task has run again as often as it may.
         when: Seconds from now, or a moment; `None` leaves it to `default_retry_delay`.
         is_eager: Whether the run is an eager one.
+        granted: Whether `self.retry` made it, which has looked at how often the task may run again.
     """
 
     def __init__(
@@ -38,12 +39,15 @@ class Retry(TaskPredicate):
         exc: BaseException | None = None,
         when: float | datetime | None = None,
         is_eager: bool = False,
+        *,
+        granted: bool = False,
     ) -> None:
         super().__init__(message or ("Task can be retried" if exc is None else f"{type(exc).__name__}: {exc}"))
         self.message = str(self.args[0])
         self.exc = exc
         self.when = when
         self.is_eager = is_eager
+        self.granted = granted
 
 
 class Ignore(TaskPredicate):
@@ -55,7 +59,8 @@ class Reject(TaskPredicate):
 
     Args:
         reason: Why, for a person.
-        requeue: Whether it goes back to its queue, which counts as an attempt.
+        requeue: Whether it goes back to its queue, which counts as an attempt: after 85 of them it is dead, or after as
+            many as `max_retries` allows, if that is more.
     """
 
     def __init__(self, reason: object = None, requeue: bool = False) -> None:

@@ -15,8 +15,9 @@ from cloudq.core import policy
 if TYPE_CHECKING:
     from tenacity import RetryCallState
 
-# Of a message that kills its worker, beyond the runs that its task allows (see `RetryPolicy.max_deliveries`).
-_BACKSTOP: Final = 100
+# How many runs a task may ask for, by whatever: fewer are counted by `self.retry`, which takes a number of its own in
+# place of the declaration's; a rejected message that goes back, say, doesn't go by it.
+_LEAST_RUNS: Final = 85
 _UNLIMITED: Final = 1_000
 _NOT_THE_TASKS: Final = (errors.WorkerDied, CancelledError)
 
@@ -24,22 +25,29 @@ _NOT_THE_TASKS: Final = (errors.WorkerDied, CancelledError)
 def policy_of(max_retries: int | None) -> policy.RetryPolicy:
     """A task's policy: it runs again when it asks for that, and when its worker died.
 
-    How often it may ask is decided in `self.retry`, which knows of `max_retries` of its own.
+    How often it may ask is decided in `self.retry`, which knows of `max_retries` of its own; there is an end all the
+    same. It counts runs, since a retry by a copy of the message begins its deliveries anew.
 
     Args:
         max_retries: The task's; `None` for no limit.
     """
 
     def stop(state: RetryCallState) -> bool:
-        died = not isinstance(_error_of(state), policy.Retry)
-        return died and max_retries is not None and state.attempt_number > max_retries
+        asked_for = isinstance(_error_of(state), policy.Retry)
+        runs = most_runs(max_retries) if asked_for or max_retries is None else max_retries + 1
+        return state.attempt_number >= runs
 
     return policy.RetryPolicy(stop=stop, retry=_is_not_the_tasks_fault, max_deliveries=most_deliveries(max_retries))
 
 
+def most_runs(max_retries: int | None) -> int:
+    """How often a message of a task may run, whatever asks for it."""
+    return _UNLIMITED if max_retries is None else max(_LEAST_RUNS, max_retries + 1)
+
+
 def most_deliveries(max_retries: int | None) -> int:
-    """How often a message of a task may be handed over before it counts as killing its worker."""
-    return _UNLIMITED if max_retries is None else max(_BACKSTOP, max_retries + 1 + policy.DELIVERY_SLACK)
+    """How often a message of a task may be handed over before it counts as killing its worker: above its runs."""
+    return most_runs(max_retries) + policy.DELIVERY_SLACK
 
 
 def _is_not_the_tasks_fault(state: RetryCallState) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback as tracebacks
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from inspect import Parameter, Signature, signature
 from typing import Any, Final
 from uuid import uuid4
@@ -82,6 +83,10 @@ def attempt(task: Runnable, args: tuple[Any, ...], kwargs: Mapping[str, Any]) ->
     """
     try:
         return task(*args, **kwargs) if task.has_its_own_call else task.run(*args, **kwargs)
+    except Retry as retry:
+        if retry.granted:
+            raise
+        raise _held_to_its_bound(task, retry) from retry
     except (TaskPredicate, *policy.OWN_DECISION):
         raise
     except tuple(task.dont_autoretry_for):
@@ -96,6 +101,20 @@ def attempt(task: Runnable, args: tuple[Any, ...], kwargs: Mapping[str, Any]) ->
                 jitter=bool(task.retry_jitter),
             )
         raise task.retry(exc=error, **given) from error
+
+
+def _held_to_its_bound(task: Runnable, retry: Retry) -> Retry:
+    """The same `Retry` as `self.retry` makes it, which looks at how often the task may run again.
+
+    Raises:
+        Exception: It may not.
+    """
+    when = {} if retry.when is None else {"eta" if isinstance(retry.when, datetime) else "countdown": retry.when}
+    try:
+        raise task.retry(exc=retry.exc, **when)
+    except Retry as granted:
+        granted.message = retry.message
+        return granted
 
 
 def run_at_once(

@@ -320,7 +320,7 @@ class Task:
             when = seconds("countdown", countdown).total_seconds()
         else:
             when = self.default_retry_delay if eta is None else moment(eta, zone_of(self.app.conf))
-        raise exceptions.Retry(exc=exc, when=when, is_eager=request.is_eager) from exc
+        raise exceptions.Retry(exc=exc, when=when, is_eager=request.is_eager, granted=True) from exc
 
     # ── hooks, for a base of a program's own ─────────────────────────────────────────────────────────────
 

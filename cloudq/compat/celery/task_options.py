@@ -16,7 +16,7 @@ TASK_OPTIONS: Final[Table] = {
     "bind": maps("self.request has what is known of the message: see REQUEST_FIELDS"),
     "base": maps("a subclass of cloudq.compat.celery.Task, with its hooks"),
     "max_retries": changes(
-        "runs and not retries are counted where the backend counts only deliveries; None: 1,000 deliveries at most"
+        "runs and not retries are counted where the backend counts only deliveries; None: 1,000 runs at most"
     ),
     "default_retry_delay": maps("the backend keeps the time, no worker does"),
     "autoretry_for": maps("as the task's own self.retry(exc=...)"),

@@ -40,9 +40,18 @@ def decide(error, attempt=1, max_retries=3):
 
 
 def test_what_asks_for_it_runs_again() -> None:
-    """However often: `self.retry` knows when it is enough."""
-    assert isinstance(decide(policy.Retry("x"), attempt=99), Retried)
+    """As `self.retry` knows when it is enough; not an error."""
+    assert isinstance(decide(policy.Retry("x"), attempt=84), Retried)
     assert isinstance(decide(ValueError()), DeadLettered)
+
+
+@pytest.mark.parametrize(("retries", "runs"), [(3, 85), (200, 201), (None, 1000)])
+def test_what_asks_for_ever_has_an_end(retries, runs) -> None:
+    """By its runs, which a copy of the message doesn't begin anew; the reason says so."""
+    assert isinstance(decide(policy.Retry("poll"), runs - 1, retries), Retried)
+    dead = decide(policy.Retry("poll"), runs, retries)
+    assert isinstance(dead, DeadLettered)
+    assert f"gave up after {runs} attempts: poll" == dead.reason
 
 
 def test_what_died_with_its_worker_runs_again() -> None:
@@ -51,9 +60,9 @@ def test_what_died_with_its_worker_runs_again() -> None:
     assert isinstance(decide(WorkerDied("x"), 500, None), Retried)
 
 
-@pytest.mark.parametrize(("retries", "most"), [(3, 100), (0, 100), (200, 216), (None, 1000)])
+@pytest.mark.parametrize(("retries", "most"), [(3, 100), (0, 100), (200, 216), (None, 1015)])
 def test_a_message_that_kills_its_workers_has_a_bound(retries, most) -> None:
-    """Above what its retries may need."""
+    """Above what it may ask for: so a healthy task never ends for that reason."""
     assert most == most_deliveries(retries) == policy_of(retries).max_deliveries
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from cloudq import DeadLetter, TimeLimitExceeded
 from cloudq.compat.celery import Task
-from cloudq.compat.celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
+from cloudq.compat.celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
 from cloudq.core.outcome import ending_of
 from cloudq.errors import TransactionBroken
 from cloudq.testing import run_all
@@ -140,6 +140,44 @@ def test_a_predicate_says_what_becomes_of_it(app, open_app, error, ending) -> No
     ours, _ = open_app(app)
     task.delay()
     assert [ending] == ended(ours)
+
+
+@pytest.mark.parametrize(
+    ("when", "seconds"),
+    [(lambda _: None, 70), (lambda _: 120, 120), (lambda now: (now + timedelta(hours=1)).replace(tzinfo=None), 3600)],
+    ids=["no moment", "seconds", "a moment without a zone"],
+)
+def test_a_retry_that_a_task_raises_itself_is_held_to_its_retries(app, open_app, when, seconds) -> None:
+    """Its reason and its moment are its own; without one it comes after `default_retry_delay`."""
+    seen = []
+
+    @app.task(name="t", max_retries=2, default_retry_delay=70)
+    def task():
+        seen.append(ours.clock.now())
+        raise Retry("again", when=when(seen[-1]))
+
+    ours, _ = open_app(app)
+    task.delay()
+    report = run_all(ours)
+    assert ["retried", "retried", "dead_lettered"] == [ending_of(run.outcome).value for run in report.runs]
+    assert "again" == report.runs[0].outcome.reason
+    assert "MaxRetriesExceededError" in report.runs[-1].outcome.reason
+    assert timedelta(seconds=seconds) == seen[1] - seen[0]
+
+
+def test_a_retry_that_a_task_raises_itself_ends_where_it_is_called(app) -> None:
+    """An eager run too, with the error that the task gave."""
+
+    @app.task(name="t", max_retries=2)
+    def task():
+        seen.append(1)
+        if len(seen) > 3:
+            raise SystemExit("this goes on for ever")
+        raise Retry(exc=Down("no"))
+
+    seen = []
+    result = task.apply()
+    assert (3, "Down('no')") == (len(seen), repr(result.result))
 
 
 def test_a_rejected_message_is_dead_for_its_reason(app, open_app) -> None:

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from cloudq.app import App
 from cloudq.compat.celery.settings import Settings
 from cloudq.errors import ConfigurationError
+from cloudq.tasks.importing import not_imported
 
 
 def import_all(conf: Settings, discover: Sequence[tuple[Callable[[], Iterable[str]], str | None]]) -> None:
@@ -77,9 +78,16 @@ def _set_up_django() -> None:
 
 
 def _related(package: str, related: str | None) -> str | None:
-    """The module of a package that is to be imported, if it is there."""
+    """The module of a package that is to be imported, if it is there.
+
+    Raises:
+        ConfigurationError: The package can't be imported.
+    """
     module = package if not related else f"{package}.{related}"
     try:
         return module if find_spec(module) is not None else None
-    except ModuleNotFoundError:
-        return None
+    except ImportError as error:
+        # What isn't there may be this module, or a package that it would be in. Else it is something that they import.
+        if isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}."):
+            return None
+        raise not_imported(f"{package} can't be imported", error) from error

@@ -77,6 +77,7 @@ class Worker(metaclass=_Kind):
         self.connection = connection
         self.name = name or uuid4().hex
         self._service: Service | None = None
+        self._stops = False
 
     if not TYPE_CHECKING:  # else every attribute would have a type
 
@@ -122,6 +123,7 @@ class Worker(metaclass=_Kind):
         from cloudq.worker.settings import WorkerSettings
 
         del with_scheduler
+        self._service, self._stops = None, False
         WORK.refuse(refused, "work")
         if dequeue_strategy not in (_IN_ORDER, _BY_TURNS):
             raise OptionError(
@@ -138,13 +140,19 @@ class Worker(metaclass=_Kind):
             max_tasks=max_jobs,
         )
         self._service = service = Service(self.connection, settings)
+        if self._stops:  # asked for while modules were imported, which may take its time
+            return False
         with sweeping(self.connection):
             service.run()
         return service.snapshot().started > 0
 
     def request_stop(self, signum: int | None = None, frame: object = None) -> None:
-        """As the first signal does: the job that runs is finished, then `work` returns. For a handler of your own."""
+        """As the first signal does: the job that runs is finished, then `work` returns. For a handler of your own.
+
+        Before `work` is called, there is nothing to stop.
+        """
         del signum, frame
+        self._stops = True
         if self._service is not None:
             self._service.stop()
 

@@ -19,6 +19,24 @@ def test_djangos_apps_are_looked_through(django_site, monkeypatch) -> None:
     import_all(Settings(), [(installed_apps, "no_such_module_of_h")])
 
 
+def test_a_package_without_the_module_is_passed_over(tmp_path, monkeypatch) -> None:
+    """And one that isn't there."""
+    (tmp_path / "found_in_part").mkdir()
+    (tmp_path / "found_in_part" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import_all(Settings(), [(lambda: ["found_in_part", "found_in_part.mail", "not_found"], "tasks")])
+
+
+def test_a_package_that_misses_a_dependency_is_no_missing_module(tmp_path, monkeypatch) -> None:
+    """Its tasks would be unknown to the worker, which would dead-letter their messages."""
+    (tmp_path / "misses_one").mkdir()
+    (tmp_path / "misses_one" / "__init__.py").write_text("import not_installed_here\n")
+    (tmp_path / "misses_one" / "tasks.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ConfigurationError, match=r"misses_one can't be imported: .*not_installed_here"):
+        import_all(Settings(), [(lambda: ["misses_one"], "tasks")])
+
+
 def test_in_django_a_worker_runs_tasks_on_fresh_connections(django_site, monkeypatch) -> None:
     """In its surroundings, as the integration's own tasks; not where no settings are named."""
     from cloudq.integrations.django.surroundings import around

@@ -90,6 +90,20 @@ def test_a_job_may_end_it(queues) -> None:
     assert 1 == module.ran.count
 
 
+def test_it_may_be_ended_while_it_imports(queues, monkeypatch) -> None:
+    """No job is begun then. The next `work` knows nothing of that."""
+    high, _, module = queues
+    high.enqueue(module.add, 1)
+    worker = Worker(high)
+    load = high.connection.load
+    with monkeypatch.context() as patch:
+        patch.setattr(high.connection, "load", lambda: (load(), worker.request_stop(15, None)))
+        assert not worker.work(burst=True)
+    assert 1 == high.count
+    assert worker.work(burst=True)
+    assert 1 == len(module.ran)
+
+
 class Stops:
     """In the place of a list: what is added to it has the worker end."""
 

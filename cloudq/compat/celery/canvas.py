@@ -24,14 +24,14 @@ class Signature:
     def __init__(
         self,
         task: Runnable,
-        args: Sequence[Any] = (),
+        args: Sequence[Any] | None = (),
         kwargs: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
         *,
         immutable: bool = False,
     ) -> None:
         self.type = task
-        self.args = tuple(args)
+        self.args = tuple(args or ())
         self.kwargs = dict(kwargs or {})
         self.options = dict(options or {})
         self.immutable = immutable
@@ -47,13 +47,15 @@ class Signature:
 
     name = task
 
-    def clone(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Signature:
+    def clone(
+        self, args: Sequence[Any] | None = (), kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Signature:
         """The same with more arguments and options."""
         if self.immutable:
             args, kwargs = (), None
         return Signature(
             self.type,
-            (*args, *self.args),
+            (*(args or ()), *self.args),
             {**self.kwargs, **(kwargs or {})},
             {**self.options, **options},
             immutable=self.immutable,
@@ -72,16 +74,18 @@ class Signature:
         return self.apply_async(args, kwargs)
 
     def apply_async(
-        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
+        self, args: Sequence[Any] | None = (), kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> AsyncResult | EagerResult:
-        """Sends it with options, which go before its own."""
-        call = self.clone(args, kwargs, **options)
+        """Sends it with options, which go before its own; `None` is none."""
+        call = self.clone(args, kwargs, **_given(options))
         sent: AsyncResult | EagerResult = call.type.apply_async(call.args, call.kwargs, **call.options)
         return sent
 
-    def apply(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> EagerResult:
+    def apply(
+        self, args: Sequence[Any] | None = (), kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> EagerResult:
         """Runs it here and now."""
-        call = self.clone(args, kwargs, **options)
+        call = self.clone(args, kwargs, **_given(options))
         ran: EagerResult = call.type.apply(call.args, call.kwargs, **call.options)
         return ran
 
@@ -101,6 +105,10 @@ class Signature:
             if name.startswith("_"):
                 raise AttributeError(name)
             raise AttributeError(f"a Signature has no {name!r} here; hint: {_INSTEAD}", name=name, obj=self)
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 _INSTEAD = "a task that is done sends the next one; many calls go by app.cloudq.send_many([...])"

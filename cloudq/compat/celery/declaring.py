@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from cloudq.compat.celery.limits import declared
 from cloudq.compat.celery.retrying import policy_of, seconds
 from cloudq.compat.celery.settings import Settings, routes_in
 from cloudq.compat.celery.task import Task
-from cloudq.errors import TaskDefinitionError
+from cloudq.errors import OptionError, TaskDefinitionError
 from cloudq.flow.rates import Rate
 from cloudq.tasks.options import TaskOptions
 
@@ -66,14 +67,33 @@ def options_of(task: Task, conf: Settings, *, stored: bool) -> TaskOptions:
     limit = declared(task, conf).last
     if limit is not None:
         made["time_limit"] = limit
-    rate = task.rate_limit if task.rate_limit is not None else conf["task_default_rate_limit"]
+    rate = _rate_of(task, conf)
     if rate is not None:
-        made["rate"] = Rate(rate if isinstance(rate, str) and "/" in rate else f"{rate}/s", per_worker=True)
+        made["rate"] = rate
     ignored = task.ignore_result if task.ignore_result is not None else conf["task_ignore_result"]
     if stored and not ignored:
         made["keep_result"] = _kept(conf["result_expires"])
         made["track"] = bool(task.track_started if task.track_started is not None else conf["task_track_started"])
     return made
+
+
+def _rate_of(task: Task, conf: Settings) -> Rate | None:
+    """The rate of a task; `None` for no limit, which 0 is, too, as with Celery."""
+    option = "rate_limit" if task.rate_limit is not None else "task_default_rate_limit"
+    given = conf[option] if task.rate_limit is None else task.rate_limit
+    if given is None:
+        return None
+    count, _, period = str(given).partition("/")
+    with suppress(ValueError):
+        number = float(count)
+        if number == 0:
+            return None
+        count = str(int(number)) if number.is_integer() else count  # Celery's may be a float
+    try:
+        return Rate(f"{count}/{period or 's'}", per_worker=True)
+    except OptionError as error:
+        where = f"task {task.name!r}: Celery's option {option!r} can't be honoured"
+        raise TaskDefinitionError(f"{where}: {error.message}", hint=error.hint) from error
 
 
 def _kept(expires: Any) -> timedelta:

@@ -47,7 +47,7 @@ class Request:
     properties: Mapping[str, Any] | None = None
     replaced_task_nesting = 0
 
-    def __init__(self, **fields: Any) -> None:
+    def __init__(self, /, **fields: Any) -> None:  # whose names are a message's headers: `self` may be one of them
         vars(self).update(fields)
 
     def __repr__(self) -> str:

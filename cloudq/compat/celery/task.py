@@ -266,7 +266,7 @@ class Task:
         """What is known of a call."""
         return AsyncResult(task_id, app=self.app, task_name=self.name)
 
-    def push_request(self, *args: Any, **kwargs: Any) -> None:
+    def push_request(self, /, *args: Any, **kwargs: Any) -> None:
         """Makes a request this task's until `pop_request`: for tests that call `run`."""
         push(self, Request(**dict(*args, **kwargs)))
 

@@ -37,7 +37,7 @@ TASK_OPTIONS: Final[Table] = {
         "SoftTimeLimitExceeded is raised in the task, once. Without time_limit it is the last one: with --processes a "
         "process that runs on is killed five seconds later"
     ),
-    "rate_limit": maps("cloudq.Rate(..., per_worker=True); a bare number is one a second"),
+    "rate_limit": maps("cloudq.Rate(..., per_worker=True); a bare number is one a second, 0 is no limit"),
     "ignore_result": maps("no keep_result"),
     "track_started": maps("track, where a store is set"),
     "store_errors_even_if_ignored": refused("declare the task without ignore_result", False),

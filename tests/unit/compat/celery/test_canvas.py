@@ -23,6 +23,16 @@ def test_arguments_of_the_call_go_before_its_own(app) -> None:
     assert "<Signature: t>" == repr(partial)
 
 
+def test_none_stands_for_no_arguments_and_no_option(app) -> None:
+    """As with Celery, where `sig.apply_async(None, {...})` is usual."""
+    app.conf.task_always_eager = True
+    task = app.task(name="t", bind=True)(lambda self, a, b=0: (a, b, self.request.headers))
+    made = task.signature(None, {"a": 1}).set(headers={"tenant": "x"})
+    assert (1, 2, {"tenant": "x"}) == made.apply_async(None, {"b": 2}, headers=None).get()
+    assert (1, 0, {"tenant": "x"}) == made.apply(None, None, headers=None).get()
+    assert (1, 0) == Signature(task, None, {"a": 1}).clone(None)()[:2]
+
+
 @pytest.mark.parametrize("part", [chain, chord, chunks, group, xmap, xstarmap])
 def test_the_canvas_is_refused_by_name(part) -> None:
     """When it is called: a module that imports it is imported."""

@@ -44,11 +44,19 @@ def test_an_option_means_the_same_here(settings, options, ours) -> None:
     assert ours == of(settings, **options)
 
 
-@pytest.mark.parametrize(("given", "text"), [("10/m", "10/m"), (5, "5/s"), ("5", "5/s"), ("100/h", "100/h")])
+@pytest.mark.parametrize(
+    ("given", "text"), [("10/m", "10/m"), (5, "5/s"), ("5", "5/s"), (2.0, "2/s"), ("100/h", "100/h")]
+)
 def test_a_rate_is_each_workers_own(given, text) -> None:
     """As with Celery; a bare number is one a second."""
     rate = of(rate_limit=given)["rate"]
     assert (text, True) == (rate.text, rate.per_worker)
+
+
+@pytest.mark.parametrize("given", [0, "0", "0/m", 0.0])
+def test_a_rate_of_nothing_is_no_limit(given) -> None:
+    """As with Celery; also beside the settings' own."""
+    assert "rate" not in of({"task_default_rate_limit": "5/s"}, rate_limit=given)
 
 
 def test_results_are_kept_where_a_store_is() -> None:
@@ -70,6 +78,8 @@ def test_results_are_kept_where_a_store_is() -> None:
         ({"cloudq_priorities": {9: "a", 0: "b"}}, {"priority": 5}, TaskDefinitionError, "none of the setting"),
         ({}, {"retry_kwargs": {"queue": "q"}}, TaskDefinitionError, "'queue' of Celery's option 'retry_kwargs'"),
         ({}, {"acks_late": False}, TaskDefinitionError, "'acks_late' can't be honoured"),
+        ({}, {"rate_limit": "0.5/s"}, TaskDefinitionError, "'shop.t': Celery's option 'rate_limit' .*'0.5/s'"),
+        ({"task_default_rate_limit": "5/w"}, {}, TaskDefinitionError, "'shop.t': .* 'task_default_rate_limit'"),
         ({}, {"base": object}, TaskDefinitionError, "the base 'object' is no Task"),
     ],
 )

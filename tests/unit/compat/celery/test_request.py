@@ -126,7 +126,7 @@ def test_a_header_is_a_field_of_the_request(app, open_app) -> None:
         seen.append((self.request.tenant, self.request.get("tenant"), self.request.retries, self.request.headers))
 
     ours, _ = open_app(app)
-    headers = {"tenant": "a", "retries": "9", "get": "x"}
+    headers = {"tenant": "a", "retries": "9", "get": "x", "self": "y"}
     task.apply_async(headers=headers)
     run_all(ours)
     assert [("a", "a", 0, headers)] == seen

@@ -115,7 +115,8 @@ class Check:
 
         Raises:
             ConfigurationError: The calls aren't of one App; or two runs in which everything is delivered once leave
-                different states, or dead letters, so that nothing can be compared.
+                different states, or dead letters, so that nothing can be compared; or a file with lines that are to be
+                points has an expression too long for that.
             RuntimeError: A run doesn't end.
         """
         if not in_a_loop():

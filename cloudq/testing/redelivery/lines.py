@@ -17,8 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from types import CodeType, FunctionType
-from typing import Any, Final
+from typing import Final
 
+from cloudq.errors import ConfigurationError
 from cloudq.testing.redelivery.points import watching
 
 # No name mangling takes place in classes, as these end with underscores.
@@ -27,6 +28,7 @@ _VALUE: Final = "__cloudq_value__"
 _LONGEST: Final = 60
 # Not what tidies up: a crash in it would leave what the end of a process gives back.
 _BLOCKS: Final = ("body", "orelse")
+_WITH_BLOCKS: Final = (ast.stmt, ast.ExceptHandler, ast.match_case)
 _LEAVING: Final = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 _changing: Final = Lock()
 
@@ -36,6 +38,9 @@ def points_between_lines(files: Iterable[str], services: Sequence[Callable[..., 
     """Within the block, the functions of these files reach a point before each statement, and at each block's end.
 
     Those of the services don't: classes and functions that stand for what is elsewhere, which no crash here stops.
+
+    Raises:
+        ConfigurationError: A file's source is nested too deeply.
     """
     elsewhere = {name for service in services for name in _names_of(service)}
     with _changing:  # the code of a function is the same for all threads
@@ -102,21 +107,33 @@ def _is_within(function: FunctionType, names: AbstractSet[tuple[str, str]]) -> b
 
 
 def _instrumented(file: str) -> dict[tuple[str, int], CodeType]:
-    """The code of each function in the file, with points; nothing where there is no source to read."""
+    """The code of each function in the file, with points; nothing where there is no source to read.
+
+    Raises:
+        ConfigurationError: Python can't compile the source again, as it is nested too deeply.
+    """
     source = "".join(linecache.getlines(file))
     try:
         tree = ast.parse(source, file)
-        with_points = ast.fix_missing_locations(_Points(file).visit(tree))
-        module = compile(with_points, file, "exec", dont_inherit=True)
+        _Points(file).put_into(tree)
+        module = compile(tree, file, "exec", dont_inherit=True)
     except (SyntaxError, ValueError):
         return {}
+    except RecursionError as error:
+        # Without points in it, every task there would look better than it is.
+        raise ConfigurationError(
+            f"{file} has an expression or a chain of elif that is too long for points to be put between its lines",
+            hint="split it, or move it into a module without tasks",
+        ) from error
     return {_key(code): code for code in _codes(module)}
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield constant
+            # No lambdas and generators in brackets: they have no statements, and several on a line have the same key.
+            if not constant.co_name.startswith("<"):
+                yield constant
             yield from _codes(constant)
 
 
@@ -124,43 +141,34 @@ def _key(code: CodeType) -> tuple[str, int]:
     return code.co_qualname, code.co_firstlineno
 
 
-class _Points(ast.NodeTransformer):
-    """Puts a call before each statement of a function, and after the last one of each block."""
+class _Points:
+    """Puts a call before each statement of a function, and after the last one of each block.
+
+    Not by functions that call each other for what is within: a chain of `elif` may be longer than such calls may be
+    deep. What isn't a statement isn't gone into, however deep, as nothing in it is one.
+    """
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self._depth = 0
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> Any:
-        """Its statements, and those of what is in it."""
-        return self._function(node)
+    def put_into(self, module: ast.Module) -> None:
+        """Changes the module's functions, and those that are in them or in classes."""
+        left: list[tuple[ast.AST, bool]] = [(module, False)]
+        while left:
+            node, is_run = left.pop()
+            if isinstance(node, ast.ClassDef):
+                is_run = False  # its own statements run once; its methods have points
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                is_run = True
+            left += [(part, is_run) for part in ast.iter_child_nodes(node) if isinstance(part, _WITH_BLOCKS)]
+            if is_run and not _tidies_up(node):
+                self._put_into_blocks(node)
 
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> Any:
-        """The same for an async one."""
-        return self._function(node)
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> Any:
-        """Its methods; no point between them, as a class's own statements run once."""
-        before, self._depth = self._depth, 0
-        self.generic_visit(node)
-        self._depth = before
-        return node
-
-    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> Any:
-        self._depth += 1
-        self.generic_visit(node)
-        self._depth -= 1
-        return node
-
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        """Each block of it."""
-        super().generic_visit(node)
-        if self._depth and not isinstance(node, ast.ClassDef | ast.Lambda | ast.IfExp) and not _tidies_up(node):
-            for block in _BLOCKS[:1] if _undoes(node) else _BLOCKS:
-                statements = getattr(node, block, None)
-                if isinstance(statements, list) and statements and isinstance(statements[0], ast.stmt):
-                    setattr(node, block, list(self._with_points(statements)))
-        return node
+    def _put_into_blocks(self, node: ast.AST) -> None:
+        for block in _BLOCKS[:1] if _undoes(node) else _BLOCKS:
+            statements = getattr(node, block, None)
+            if statements:
+                setattr(node, block, list(self._with_points(statements)))
 
     def _with_points(self, statements: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
         for before, statement in zip((None, *statements), statements, strict=False):
@@ -171,10 +179,10 @@ class _Points(ast.NodeTransformer):
                 yield self._call(statement, place(self._file, statement.lineno))
             if isinstance(statement, ast.Return) and not isinstance(statement.value, ast.Constant | ast.Name | None):
                 # What it returns is worked out here, and a block around it ends after that.
-                name = ast.Name(_VALUE, ast.Store())
+                name = ast.copy_location(ast.Name(_VALUE, ast.Store()), statement)
                 yield ast.copy_location(ast.Assign([name], statement.value), statement)
                 yield self._call(statement, f"after {place(self._file, statement.lineno)}")
-                statement.value = ast.Name(_VALUE, ast.Load())
+                statement.value = ast.copy_location(ast.Name(_VALUE, ast.Load()), statement)
             yield statement
         last = statements[-1]
         if not isinstance(last, _LEAVING) and not _is_docstring(last):

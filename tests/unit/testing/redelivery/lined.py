@@ -96,6 +96,7 @@ async def waiting(log):
 
 
 pair = lambda a: (a, a)  # noqa: E731 - a function without a name
+one_more, tenfold = lambda number: number + 1, lambda number: number * 10  # two of one name on one line
 
 
 def chosen(value, log):

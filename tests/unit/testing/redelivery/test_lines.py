@@ -6,11 +6,13 @@ import asyncio
 import gc
 import sys
 import threading
+from pathlib import Path
 
 import lined
 import pytest
 from test_points import Notes
 
+from cloudq.errors import ConfigurationError
 from cloudq.testing.redelivery.lines import code_of, place, points_between_lines
 from cloudq.testing.redelivery.points import Crash, watching
 
@@ -92,6 +94,42 @@ def test_every_kind_of_function_behaves_as_it_did(notes):
         assert ("x", "x") == lined.pair("x")
     reached = texts(notes)
     assert {"self.sum += amount", "yield number", 'log.append("async")', "return number + 1"} <= set(reached)
+
+
+def test_lambdas_on_one_line_stay_apart():
+    """Else the state that a check compares may be worked out by the code that puts it back."""
+    before = lined.one_more.__code__
+    with points_between_lines([lined.__file__]):
+        assert (3, 20) == (lined.one_more(2), lined.tenfold(2))
+        assert lined.one_more.__code__ is before
+
+
+def test_an_expression_and_a_chain_of_elif_may_be_long(tmp_path, notes):
+    """Longer than calls in Python may be deep: nothing is looked for in the one, and the other is gone through."""
+    file = str(tmp_path / "long.py")
+    chain = "".join(f"    elif number == {each}:\n        found = {each}\n" for each in range(1, 400))
+    total = " + ".join(["number"] * 500)
+    source = f"def chosen(number):\n    if number == 0:\n        found = 0\n{chain}    return {total}\n"
+    function = defined(file, source)
+    with points_between_lines([file]):
+        assert 500 * 399 == function(399)
+    assert "found = 399" in texts(notes)
+
+
+def test_a_file_that_cant_be_compiled_with_points_is_refused(tmp_path):
+    """Without points in it the tasks of a check would look better than they are."""
+    file = str(tmp_path / "endless.py")
+    (tmp_path / "endless.py").write_text("total = " + " + ".join(["1"] * 50_000))
+    with pytest.raises(ConfigurationError, match=r"endless\.py has an expression"), points_between_lines([file]):
+        pytest.fail("the block was entered")
+
+
+def defined(file, source):
+    """The function of a file that is written, and run as a module would be."""
+    Path(file).write_text(source)
+    names = {}
+    exec(compile(source, file, "exec"), names)  # noqa: S102 - the source is this test's own
+    return next(thing for name, thing in names.items() if callable(thing) and not name.startswith("__"))
 
 
 def test_only_the_named_files_have_points(notes):

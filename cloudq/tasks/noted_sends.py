@@ -14,7 +14,7 @@ from cloudq.core.safe_log import SafeLogger
 from cloudq.core.store import Store
 from cloudq.core.tracking import Waiting, is_tracked, waiting_of
 from cloudq.core.waiting_marks import WaitingMarks
-from cloudq.errors import BackendError, CloudqError, UnsupportedError
+from cloudq.errors import BackendError, CloudqError, ConfigurationError, UnsupportedError
 from cloudq.tasks.results import Results
 from cloudq.tasks.sent import Sent
 
@@ -41,6 +41,7 @@ class NotedSends:
         Raises:
             UnsupportedError: The message is to be tracked, and the app has no store. Nothing was stored.
             BackendError: The store is to be looked at, and can't be reached. Nothing was stored.
+            ConfigurationError: It is to be looked at, and can't be used as it is set. Nothing was stored.
         """
         if not is_tracked(message):
             return None
@@ -56,13 +57,14 @@ class NotedSends:
     def note(self, message: Message, sent: Sent[Any]) -> Sent[Any]:
         """What a send gives back, once its message is stored.
 
-        A store that fails now is logged and no more: the message is stored, and will run.
+        A store that fails now, or can't be used as it is set, is logged and no more: the message is stored, and will run.
+        An error would have it sent again.
         """
         if sent.duplicate or not is_tracked(message):
             return sent
         try:
             return self._noted(self._results.store("tracked messages"), message, sent)
-        except BackendError as error:
+        except (BackendError, ConfigurationError) as error:
             logger.warning("%s %s is sent, and couldn't be noted: %s", message.task, message.id, words_of(error))
             return sent
 

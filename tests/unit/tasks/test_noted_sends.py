@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cloudq import App, Task, UnsupportedError
+from cloudq import App, CloudqError, ConfigurationError, Task, UnsupportedError
 from cloudq.core.message import Message
 from cloudq.core.tracking import DEBOUNCE, TRACKED
 from cloudq.errors import StoreUnavailable
@@ -229,20 +229,22 @@ def test_an_outbox_refuses_what_has_to_be_sent_alone(bench: Bench) -> None:
     connection.close()
 
 
+@pytest.mark.parametrize("error", [StoreUnavailable, ConfigurationError])
 def test_a_store_that_can_not_be_opened_keeps_no_tracked_message_from_being_sent(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: type[CloudqError]
 ) -> None:
-    """Nor a debounced one; only what is to be looked for is refused."""
+    """Nor a debounced one; only what is to be looked for is refused. Who got an error would send it again."""
 
     def fail(url: str, **options: object) -> None:
-        raise StoreUnavailable("no route to host")
+        raise error("no route to host")
 
     monkeypatch.setattr("cloudq.queues.store_connection.open_store", fail)
     app = App("memory://", store="redis://localhost")
     task = app.task("t")(lambda: None)
     task.options(track=True).send()
     task.options(debounce=SPAN).send()
-    assert caplog.text.count("couldn't be noted") == 2
-    with pytest.raises(StoreUnavailable):
+    app.send_many([task.options(track=True).call()])
+    assert caplog.text.count("couldn't be noted: no route to host") == 3
+    with pytest.raises(error):
         task.options(unique_while_waiting=True).send()
-    assert app.queue("default").stats().ready + app.queue("default").stats().delayed == 2
+    assert app.queue("default").stats().ready + app.queue("default").stats().delayed == 3

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from cloudq.core.message import Message
+from cloudq.core.tracking import waiting_of
 from cloudq.tasks.context import claim_of, maybe_current
 from cloudq.tasks.key_options import NO_KEY_OPTIONS
 
@@ -32,11 +33,14 @@ def with_childs_key(message: Message, definition: Definition | None) -> Message:
     with the same ones it is. The payload is part of it, so that a run which sends in another order, as from a set,
     never has one child dropped in another one's place.
 
+    None for a message of which one is to wait (`debounce`, `unique_while_waiting`): it is to run after each send, also
+    that of a repeated run, which may have changed what the first one's child has seen.
+
     Args:
         message: To be sent.
         definition: Of its task, if that is declared here: what a key ignores of its payload isn't looked at.
     """
-    if message.idempotency_key is not None:
+    if message.idempotency_key is not None or waiting_of(message) is not None:
         return message
     context = maybe_current()
     claim = None if context is None else claim_of(context)

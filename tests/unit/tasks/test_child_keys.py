@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextvars import copy_context
+from datetime import timedelta
 
 import pytest
 
@@ -112,6 +113,27 @@ def test_a_childs_own_key_stays(app):
     order.send(number=1)
     run_all(app)
     assert ["item-a", "mine"] == keys_of(app)
+
+
+@pytest.mark.parametrize("options", [{"debounce": timedelta(seconds=1)}, {"unique_while_waiting": True}])
+def test_what_one_is_to_wait_of_runs_after_each_send(app, options):
+    """Also after that of the second run, whose change the first one's child hasn't seen."""
+    changes, seen = [], []
+
+    @app.task("index")
+    def index() -> None:
+        seen.append(len(changes))
+
+    @app.task("change", idempotency_key="change-{number}")
+    def change(number: int) -> None:
+        changes.append(number)
+        index.options(**options).send()
+        if len(changes) == 1:
+            raise Retry("again", delay=timedelta(minutes=1))
+
+    change.send(number=1)
+    run_all(app)
+    assert [1, 2] == seen
 
 
 def test_what_a_childs_key_ignores_makes_no_other_work_of_it(app):

@@ -142,11 +142,15 @@ class Parameters:
         if self._types.fit_plainly(values):
             return dict(values)  # the usual case
         payload = to_json(values, self._task)
-        arrived = self.arguments(payload)
-        forms = self._refuse_difference(values, arrived, convert_untyped=convert_untyped)
-        if forms and self._types.custom:
-            again = self.arguments(to_json(arrived, self._task))
-            self._refuse_difference(arrived, again, convert_untyped=convert_untyped)
+        try:
+            arrived = self.arguments(payload)
+            forms = self._refuse_difference(values, arrived, convert_untyped=convert_untyped)
+            if forms and self._types.custom:
+                again = self.arguments(to_json(arrived, self._task))
+                self._refuse_difference(arrived, again, convert_untyped=convert_untyped)
+        except RecursionError as error:
+            # Far beyond what a message may have, which is looked at when it is written.
+            raise PayloadError(f"{self._task}: the payload has too many objects and arrays within each other") from error
         return payload
 
     def _refuse_difference(

@@ -8,6 +8,8 @@ from typing import Final
 
 import msgspec
 
+from cloudq.core.doubled_keys import doubled_key
+from cloudq.core.printable import NAME_CHARS, shortened
 from cloudq.errors import PayloadError
 from cloudq.tasks.models import plain, write_value
 
@@ -21,7 +23,7 @@ def to_json(values: Mapping[str, object], task: str) -> dict[str, object]:
     """The values as JSON values: what a reader of the encoded payload would get.
 
     Raises:
-        PayloadError: Naming the field that holds something that isn't JSON.
+        PayloadError: Naming the field that holds something that isn't JSON, or of which JSON would lose a part.
     """
     # dict and str, the usual case, are checked first: a check against an abstract class takes four times as long.
     if not isinstance(values, (dict, Mapping)) or not (_NAMES.issuperset(map(type, values)) or _are_texts(values)):
@@ -30,16 +32,27 @@ def to_json(values: Mapping[str, object], task: str) -> dict[str, object]:
         # msgspec knows no mapping but dict.
         encoded = _ENCODER.encode(values if isinstance(values, dict) else dict(values))
         payload: dict[str, object] = _DECODER.decode(encoded)
+        # JSON has no NaN and no infinity; msgspec writes them as null, which would change the payload silently.
+        not_finite = _not_finite(values) if b"null" in encoded else None
+        # Nor has it keys but texts: of 1 and "1", which it writes both, a reader gets the last one.
+        doubled = doubled_key(encoded, payload)
     except Exception as error:
         field, reason = _culprit(values) or (None, error)
         where = "the payload" if field is None else field
         raise PayloadError(f"{task}: {where} can't travel as JSON: {reason}", field=field, hint=_PLAIN) from error
-    # JSON has no NaN and no infinity; msgspec writes them as null, which would change the payload silently.
-    if b"null" in encoded and (culprit := _not_finite(values)):
+    if not_finite is not None:
         raise PayloadError(
-            f"{task}: {culprit} holds a number that JSON doesn't have (NaN or infinity)",
-            field=culprit,
+            f"{task}: {not_finite} holds a number that JSON doesn't have (NaN or infinity)",
+            field=not_finite,
             hint="send None, or leave it out",
+        )
+    if doubled is not None:
+        field = _with_doubled_key(values)
+        raise PayloadError(
+            f"{task}: {'the payload' if field is None else field} has two keys that are one in JSON, "
+            f"{shortened(doubled, NAME_CHARS)!r}: a value would be lost",
+            field=field,
+            hint="keys that differ as texts",
         )
     return payload
 
@@ -61,11 +74,22 @@ def _culprit(values: Mapping[str, object]) -> tuple[str, Exception] | None:
 
 
 def _not_finite(values: Mapping[str, object]) -> str | None:
-    def has(value: object) -> bool:
-        if isinstance(value, float):
-            return not math.isfinite(value)
-        if isinstance(value, dict):
-            return any(has(part) for part in value.values())
-        return isinstance(value, (list, tuple, set, frozenset)) and any(has(part) for part in value)
+    """The field that holds such a number, however deep."""
+    for name, value in values.items():
+        left = [msgspec.to_builtins(value, enc_hook=plain)]
+        while left:
+            part = left.pop()
+            if isinstance(part, float):
+                if not math.isfinite(part):
+                    return name
+            elif isinstance(part, dict):
+                left += part.values()
+            elif isinstance(part, (list, tuple, set, frozenset)):
+                left += part
+    return None
 
-    return next((name for name, value in values.items() if has(msgspec.to_builtins(value, enc_hook=plain))), None)
+
+def _with_doubled_key(values: Mapping[str, object]) -> str | None:
+    """The field that holds one; `None` where it is the fields' own names."""
+    texts = ((name, _ENCODER.encode(value)) for name, value in values.items())
+    return next((name for name, text in texts if doubled_key(text, _DECODER.decode(text)) is not None), None)

@@ -446,6 +446,22 @@ def test_a_payload_that_is_no_object_is_refused(payload):
     assert not app.is_open
 
 
+@pytest.mark.parametrize("deep", [450, 600, 900, 3_000])
+def test_a_payload_that_is_nested_too_deeply_is_refused(deep):
+    """However deep: where the message is written, or before, where more calls than Python has would be needed."""
+    value = 1
+    for _ in range(deep):
+        value = [value]
+    with in_memory(App()) as app:
+
+        @app.task("t")
+        def task(value: list) -> None: ...
+
+        with pytest.raises(PayloadError):
+            task.send(value)
+        assert [] == sent(app)
+
+
 def test_nothing_is_stored_of_a_payload_that_does_not_fit():
     """The check comes before the store, also for a payload that is nested too deep for the wire."""
     app = App()

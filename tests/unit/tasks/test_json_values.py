@@ -101,3 +101,29 @@ def test_none_beside_numbers_is_no_false_alarm() -> None:
     """Null stands for it, as it does for NaN; the text "null" isn't looked at."""
     values = {"a": [None, 1.5], "b": {"c": None}, "d": "null", "e": Ratio(ratio=1, note="null")}
     assert {**values, "e": {"ratio": 1.0, "note": "null"}} == to_json(values, "t")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{1: "x", "1": "y"}, [{"a": {UUID(int=1): 1, str(UUID(int=1)): 2}}]],
+    ids=["a number and its text", "deep inside"],
+)
+def test_keys_that_are_one_in_json_are_refused(value: object) -> None:
+    """A reader gets the last one's value, and the other would be lost without a word."""
+    with pytest.raises(PayloadError, match="t: second has two keys that are one in JSON, ") as caught:
+        to_json({"first": {"a": 1}, "second": value}, "t")
+    assert "second" == caught.value.field
+    assert {"first": {"1": "x", "2": "y"}} == to_json({"first": {1: "x", "2": "y"}}, "t")
+
+
+def test_null_deep_within_a_value_is_looked_at() -> None:
+    """Deeper than calls in Python may be: how deep a message may be is decided where it is written."""
+    value = None
+    for _ in range(600):
+        value = [value]  # type: ignore[assignment]  # a list of lists
+    assert {"value": value} == to_json({"value": value}, "t")
+    deep: object = math.nan
+    for _ in range(600):
+        deep = [deep]
+    with pytest.raises(PayloadError, match="t: value holds a number"):
+        to_json({"value": deep}, "t")

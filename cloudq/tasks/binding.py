@@ -54,10 +54,15 @@ class Parameters:
         names = getattr(inspect.unwrap(function), "__globals__", {})
         annotations = {p.name: evaluated(p.annotation, names) for p in parameters}
         self.takes_context = bool(parameters) and is_context(annotations[parameters[0].name])
+        # What no message gives, by the names by which the function could be given it a second time.
+        self._not_sent: dict[str, str] = {}
         if self.takes_context:
+            if parameters[0].kind is not inspect.Parameter.POSITIONAL_ONLY:
+                self._not_sent[parameters[0].name] = "the Context"
             parameters = parameters[1:]
         self.dependencies: dict[str, Mark] = {}
         parameters = self._without_dependencies(parameters, annotations)
+        self._not_sent |= dict.fromkeys(self.dependencies, "a dependency")
         self.filled_in = self.takes_context or bool(self.dependencies)
         for parameter in parameters:
             if parameter.kind is parameter.VAR_POSITIONAL:
@@ -150,7 +155,8 @@ class Parameters:
                 self._refuse_difference(arrived, again, convert_untyped=convert_untyped)
         except RecursionError as error:
             # Far beyond what a message may have, which is looked at when it is written.
-            raise PayloadError(f"{self._task}: the payload has too many objects and arrays within each other") from error
+            text = f"{self._task}: the payload has too many objects and arrays within each other"
+            raise PayloadError(text) from error
         return payload
 
     def _refuse_difference(
@@ -208,9 +214,10 @@ class Parameters:
         types = self._types
         unknown = [name for name in payload if name not in types.hints]
         for name in unknown:
-            if name in self.dependencies:
+            if name in self._not_sent:
+                what = self._not_sent[name]
                 raise PayloadError(
-                    f"{self._task}: {name} is a dependency, which no message gives", field=name, hint=self._hint
+                    f"{self._task}: {name} is {what}, which no message gives", field=name, hint=self._hint
                 )
         if types.of_open is None:
             # From outside, and perhaps as long as the body: the nearest one to a long text takes long to find.
@@ -268,6 +275,12 @@ class Parameters:
         if get_origin(of_open) is Unpack:  # **kwargs: Unpack[SomeTypedDict], which has names of its own
             [of_open] = get_args(of_open)
             for name, hint in field_hints(of_open).items():
+                if name in self._not_sent:
+                    raise TaskDefinitionError(
+                        f"{name!r} of the open-ended parameter of task {self._task!r} is the name of "
+                        f"{self._not_sent[name]}, too",
+                        hint="rename one of them",
+                    )
                 # Where annotations are texts, __required_keys__ goes by the class alone (Python's documentation).
                 declared[name], said = key_of(hint)
                 if (name in of_open.__required_keys__) if said is None else said:

@@ -57,8 +57,8 @@ class NotedSends:
     def note(self, message: Message, sent: Sent[Any]) -> Sent[Any]:
         """What a send gives back, once its message is stored.
 
-        A store that fails now, or can't be used as it is set, is logged and no more: the message is stored, and will run.
-        An error would have it sent again.
+        A store that fails now, or can't be used as it is set, is logged and no more: the message is stored, and will
+        run. An error would have it sent again.
         """
         if sent.duplicate or not is_tracked(message):
             return sent

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from typing import Annotated, Any, Literal, NamedTuple, NotRequired, Optional, TypedDict
+from typing import Annotated, Any, Literal, NamedTuple, NotRequired, Optional, TypedDict, Unpack
 from uuid import UUID
 
 import attrs
@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloudq import App
+from cloudq import App, Context
 from cloudq.core import wire
 from cloudq.core.message import Message
 from cloudq.errors import PayloadError, TaskDefinitionError
@@ -408,6 +408,34 @@ def test_a_function_with_open_ended_names_takes_any():
     args, kwargs = bound.call(bound.arguments({"a": 1, "rest": 2, "x": 3}))
     assert (1, {"rest": 2, "x": 3}) == open_ended(*args, **kwargs)
     assert {"a": 1, "rest": 2} == bound.values((1,), {"rest": 2})
+
+
+def test_the_name_of_the_context_is_no_argument():
+    """`**rest` would take it, and each run fail by two values for one parameter; unless that goes by place only."""
+
+    def named(context: Context, **rest: int) -> None: ...
+
+    def placed(context: Context, /, **rest: int) -> None: ...
+
+    def alone(context: Context) -> None: ...
+
+    for function in (named, alone):
+        with pytest.raises(PayloadError, match="t: context is the Context, which no message gives") as caught:
+            payload_of(function, context=2)
+        assert "context" == caught.value.field
+    assert {"context": 2} == payload_of(placed, context=2)
+
+
+def test_no_key_of_open_ended_names_is_that_of_the_context():
+    """`Unpack[...]` declares its names, of which that one could never be given."""
+
+    class Named(TypedDict):
+        context: int
+
+    def named(context: Context, **rest: Unpack[Named]) -> None: ...
+
+    with pytest.raises(TaskDefinitionError, match="'context' of the open-ended parameter of task 't'"):
+        Parameters(named, "t").check_types()
 
 
 def test_what_is_not_annotated_takes_any_json():

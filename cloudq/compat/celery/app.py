@@ -18,10 +18,11 @@ from cloudq.compat.celery.contracts import Runnable
 from cloudq.compat.celery.current import made_by, make_current, take_shared
 from cloudq.compat.celery.declaring import made, name_of, options_of, route_of
 from cloudq.compat.celery.discovering import import_all, in_django, installed_apps
+from cloudq.compat.celery.finalizing import Declarations
 from cloudq.compat.celery.registry import Tasks
 from cloudq.compat.celery.result import AsyncResult, EagerResult
 from cloudq.compat.celery.runs import function_of
-from cloudq.compat.celery.settings import Settings
+from cloudq.compat.celery.settings import OF_APPS, OF_DECLARATIONS, Settings
 from cloudq.compat.celery.task import Task
 from cloudq.compat.celery.verdicts import check
 from cloudq.errors import ConfigurationError, OptionError, TaskDefinitionError
@@ -75,11 +76,9 @@ class Celery:
         else:
             self.Task: type[Task] = task_cls
         self._lock = RLock()
-        self._pending: list[Task] = []
-        self._registered: dict[str, Task] = {}
+        self._declarations = Declarations(find=self._find, begin=self._begin, declare=self._declare, end=self._end)
         self._discover: list[tuple[Callable[[], Iterable[str]], str | None]] = []
         self._cloudq: App | None = None
-        self._finalized = self._finalizing = False
         given = {name: value for name, value in options.items() if name not in APP_OPTIONS}
         self.conf.update({**given, **(own.get("changes") or {})})
         for name, value in (("broker_url", broker), ("result_backend", backend), ("include", include)):
@@ -192,7 +191,7 @@ class Celery:
     def tasks(self) -> Mapping[str, Task]:
         """The tasks by name."""
         self.finalize()
-        return Tasks(self._registered)
+        return Tasks(self._declarations.by_name)
 
     def finalize(self, auto: bool = False) -> None:
         """Imports what was to be discovered, and declares the tasks. Done by itself at the first use.
@@ -202,51 +201,45 @@ class Celery:
             TaskDefinitionError: A task can't be declared.
         """
         del auto
-        with self._lock:
-            if self._finalized or self._finalizing:
-                return
-            self._finalizing = True
-            try:
-                self._import()
-                for task in take_shared():
-                    self._add(task)
-                self._app()
-                pending, self._pending = self._pending, []
-                for task in pending:
-                    self._declare(task)
-                self._finalized = True
-                self.conf.declared()
-            finally:
-                self._finalizing = False
+        self._declarations.finalize()
 
     def _add(self, task: Task) -> Task:
-        with self._lock:
-            if task._app is None:
-                task._app = self
-            self._registered[task.name] = task
-            if self._finalized:
-                self._declare(task)
-            else:
-                self._pending.append(task)
+        if task._app is None:
+            task._app = self
+        self._declarations.add([task])
         return task
 
     def declare(self, task: Task) -> CloudqTask[..., Any]:
         """Declares one that came late: a part of its first use."""
-        with self._lock:
-            return self._declare(task)
+        return self._declarations.declare(task)
 
     def take_late(self) -> None:
         """Declares tasks that were shared after all others were declared: a worker has to know them."""
-        with self._lock:
-            if self._finalized:
-                for task in take_shared():
-                    self._add(task)
+        if self._declarations.done:
+            self._declarations.add(self._shared())
+
+    def _find(self) -> None:
+        self._import()
+        _ = self.Task  # one that is named is imported here, as the tasks' modules are
+
+    def _begin(self) -> None:
+        self._declarations.add(self._shared())
+        self._app()
+
+    def _end(self) -> None:
+        self.conf.fix({name: self.conf[name] for name in OF_DECLARATIONS})
+
+    def _shared(self) -> list[Task]:
+        taken: list[Task] = take_shared()
+        for task in taken:
+            if task._app is None:
+                task._app = self
+        return taken
 
     def _declare(self, task: Task) -> CloudqTask[..., Any]:
         if task._declared is None:
             rebase(task, self.Task)
             options = options_of(task, self.conf, stored=self._app().runtime.stores.in_use)
-            self._registered[task.name] = task
             task.declared_as(self._app().task(task.name, **options)(function_of(task)))
         declared = task._declared
         if declared is None:
@@ -269,17 +262,19 @@ class Celery:
         return self.cloudq
 
     def _app(self) -> App:
-        with self._lock:
-            if self._cloudq is None:
-                conf = self.conf
-                self._cloudq = App(
-                    conf["broker_url"],
-                    store=conf["result_backend"],
-                    default_queue=conf["task_default_queue"],
-                    strict_queues=False,  # with Celery a send may name any queue
-                )
-                in_django(self._cloudq)
-            return self._cloudq
+        if self._cloudq is None:
+            self.conf.read()  # without the lock: it may import a module
+            with self._lock:
+                if self._cloudq is None:
+                    self._cloudq = self._made()
+        return self._cloudq
+
+    def _made(self) -> App:
+        url, store, queue = values = tuple(self.conf[name] for name in OF_APPS)
+        made = App(url, store=store, default_queue=queue, strict_queues=False)  # with Celery a send may name any queue
+        in_django(made)
+        self.conf.fix(dict(zip(OF_APPS, values, strict=True)))
+        return made
 
     def send_task(
         self, name: str, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
@@ -290,7 +285,7 @@ class Celery:
             OptionError: An option can't be honoured, or the task isn't known and there are arguments by position.
         """
         self.finalize()
-        task = options.pop("task_type", None) or self._registered.get(name)
+        task = options.pop("task_type", None) or self._declarations.by_name.get(name)
         if task is not None:
             delivered: AsyncResult | EagerResult = task.deliver(args, kwargs, options)
             return delivered
@@ -338,7 +333,7 @@ class Celery:
         def __getattr__(self, name):
             """Raises an AttributeError that says what to do instead."""
             if name == "Task" and (task_cls := vars(self).get("_task_cls")):
-                self._task_cls, self.Task = None, loaded(task_cls)
+                self.Task, self._task_cls = loaded(task_cls), None
                 return self.Task
             entry = APP_METHODS.get(name)
             hint = "" if entry is None else f"; hint: {entry.ours}"

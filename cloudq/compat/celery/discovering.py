@@ -6,11 +6,15 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from threading import RLock
+from typing import Final
 
 from cloudq.app import App
 from cloudq.compat.celery.settings import Settings
 from cloudq.errors import ConfigurationError
 from cloudq.tasks.importing import not_imported
+
+_setting_up: Final = RLock()
 
 
 def import_all(conf: Settings, discover: Sequence[tuple[Callable[[], Iterable[str]], str | None]]) -> None:
@@ -71,10 +75,11 @@ def _set_up_django() -> None:
         return
     from django.apps import apps
 
-    if not apps.ready and not apps.loading:
-        import django
+    with _setting_up:  # other threads wait; what the setup itself imports goes on
+        if not apps.ready and not apps.loading:
+            import django
 
-        django.setup()
+            django.setup()
 
 
 def _related(package: str, related: str | None) -> str | None:

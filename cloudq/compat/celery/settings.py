@@ -6,6 +6,7 @@ from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from datetime import timedelta
 from importlib import import_module
+from threading import Lock, get_ident
 from typing import Any, Final
 
 from cloudq.compat.celery.setting_names import SETTINGS, of_result_backends
@@ -25,14 +26,16 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "result_serializer": "json",
     "accept_content": ["json"],
 }
-# A task is declared once, by what they say then.
-_FOR_DECLARATIONS: Final = frozenset(
+OF_APPS: Final = ("broker_url", "result_backend", "task_default_queue")
+"""What an App of cloudq's is made by."""
+OF_DECLARATIONS: Final = frozenset(
     {
         *("broker_url", "result_backend", "result_expires", "imports", "include", "cloudq_priorities"),
         *("task_default_queue", "task_routes", "task_ignore_result", "task_track_started", "task_time_limit"),
         *("task_soft_time_limit", "task_default_rate_limit", "task_default_priority"),
     }
 )
+"""What a task is declared by, once."""
 # Who says it, the first before the others: the program once it has looked at a setting, the program before that, its
 # `add_defaults`, the source.
 _LATE, _SET, _ADDED, _READ = range(4)
@@ -47,6 +50,9 @@ class Settings(MutableMapping[str, Any]):
     The source is read at the first look at a setting, as by Celery, so that Django's are complete. What the program
     sets itself, by arguments of `Celery` or on `app.conf`, goes before it, whichever comes first; so does
     `add_defaults`. A second source takes the place of the first, and of what was set since that was read.
+
+    Threads that look at the same time each read the source, without a lock: to read it may be to import a module. None
+    goes on before it is read, but for what the source itself looks at.
     """
 
     _values: ChainMap[str, Any]
@@ -54,11 +60,13 @@ class Settings(MutableMapping[str, Any]):
     _source: Callable[[], Mapping[str, Any]] | None
     _namespace: str | None
     _was_read: bool
-    _declared: bool
+    _fixed: dict[str, Any]
+    _lock: Lock
+    _readers: set[int]
 
     def __init__(self) -> None:
         vars(self).update(_values=ChainMap({}, {}, {}, {}), _others={}, _source=None, _namespace=None)
-        vars(self).update(_was_read=False, _declared=False)
+        vars(self).update(_was_read=False, _fixed={}, _lock=Lock(), _readers=set())
 
     def use(self, source: object, namespace: str | None) -> None:
         """Has settings read from an object, a mapping, or what a text names: `"proj.settings"`, `"a.b:c"`.
@@ -70,36 +78,52 @@ class Settings(MutableMapping[str, Any]):
         Raises:
             ConfigurationError: The tasks are declared, and it changes what they were declared by.
         """
-        before = {name: self[name] for name in _FOR_DECLARATIONS} if self._declared else {}
-        vars(self)["_namespace"] = namespace or self._namespace
-        kept, others = [dict(layer) for layer in self._values.maps], self._others
-        for layer in (_LATE, _ADDED, _READ) if self._was_read else (_READ,):
-            self._values.maps[layer].clear()
-        vars(self).update(_source=lambda: _given_by(_loaded(source)), _others={}, _was_read=False)
-        if before:
-            changed = [name for name in sorted(before) if before[name] != self[name]]
-            if changed:
-                self._values.maps[:] = kept
-                vars(self)["_others"] = others
-                raise _too_late(changed[0])
+        with self._lock:
+            kept = {name: vars(self)[name] for name in ("_source", "_namespace", "_others", "_was_read")}
+            layers = [dict(layer) for layer in self._values.maps]
+            cleared = (_LATE, _ADDED, _READ) if self._was_read else (_READ,)
+            vars(self).update(_was_read=False)  # first: other threads look without the lock, and wait from now on
+            vars(self).update(_source=lambda: _given_by(_loaded(source)), _namespace=namespace or self._namespace)
+            vars(self).update(_others={})
+            for layer in cleared:
+                self._values.maps[layer].clear()
+        if self._fixed:
+            try:
+                self.read()
+            except BaseException:
+                with self._lock:
+                    self._values.maps[:] = layers
+                    vars(self).update(kept)
+                raise
 
     def read(self) -> None:
         """Reads the source, if it hasn't been.
 
         Raises:
-            ConfigurationError: It can't be read, or holds a setting that can't be honoured.
+            ConfigurationError: It can't be read, holds a setting that can't be honoured, or one that was needed before
+                it was read: by what the source itself had done.
         """
-        if self._was_read:
-            return
-        vars(self)["_was_read"] = True  # first: the source may be a module that looks at a setting itself
-        try:
-            given = {} if self._source is None else self._source()
-            read = {name: _checked(name, value) for name, value in _settings_in(given, self._namespace).items()}
-        except BaseException:
-            vars(self)["_was_read"] = False
-            raise
-        vars(self)["_others"] = given
+        # The source may be a module that looks at a setting itself.
+        while not self._was_read and (here := get_ident()) not in self._readers:
+            source, namespace = self._source, self._namespace
+            self._readers.add(here)
+            try:
+                given = {} if source is None else source()
+                read = {name: _checked(name, value) for name, value in _settings_in(given, namespace).items()}
+            finally:
+                self._readers.discard(here)
+            with self._lock:
+                if source is self._source and not self._was_read:
+                    self._take(given, read)
+
+    def _take(self, given: Mapping[str, Any], read: Mapping[str, Any]) -> None:
         self._values.maps[_READ].update(read)
+        for name, value in sorted(self._fixed.items()):
+            if self._values.get(name, _DEFAULTS.get(name)) != value:
+                self._values.maps[_READ].clear()
+                raise _too_late(name)
+        vars(self).update(_others=given)
+        vars(self).update(_was_read=True)  # last: from now on other threads look without the lock
 
     def add_defaults(self, defaults: Mapping[str, Any]) -> None:
         """Sets what the program doesn't set itself. As with Celery they go before what sources say.
@@ -110,9 +134,13 @@ class Settings(MutableMapping[str, Any]):
         for name, value in defaults.items():
             self._set(_ADDED, name, value)
 
-    def declared(self) -> None:
-        """From now on what declarations go by is fixed."""
-        vars(self)["_declared"] = True
+    def fix(self, values: Mapping[str, Any]) -> None:
+        """Refuses from now on what would change settings that something was made by.
+
+        Args:
+            values: What it was made by.
+        """
+        self._fixed.update(values)
 
     def __getitem__(self, name: str) -> Any:
         self.read()
@@ -136,7 +164,7 @@ class Settings(MutableMapping[str, Any]):
 
     def _set(self, layer: int, name: str, value: Any) -> None:
         hidden = any(name in above for above in self._values.maps[:layer])
-        if self._declared and name in _FOR_DECLARATIONS and not hidden and value != self.get(name):
+        if name in self._fixed and not hidden and value != self.get(name):
             raise _too_late(name)
         self._values.maps[layer][name] = _checked(name, value)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC
+from importlib import import_module
+from threading import Event, Thread
 from types import ModuleType
 
 import pytest
@@ -12,7 +14,7 @@ from cloudq.app import App
 from cloudq.compat.celery import Celery, Task
 from cloudq.compat.celery.exceptions import NotRegistered
 from cloudq.discovery import _app_in, _apps_of
-from cloudq.errors import ConfigurationError, OptionError
+from cloudq.errors import ConfigurationError, OptionError, TaskDefinitionError
 from cloudq.testing import run_all, sent
 
 
@@ -55,6 +57,34 @@ def test_modules_are_imported_before_tasks_are_looked_for(app, monkeypatch, tmp_
     assert ["pkg_of_h.tasks.found"] == list(app.tasks)
 
 
+def test_a_first_send_and_an_import_in_two_threads_dont_wait_for_each_other(app, monkeypatch, tmp_path) -> None:
+    """The import has the module, and declares a task; the send has the app make itself, and imports that module."""
+    gate = ModuleType("gate_of_h")
+    gate.importing, gate.sending = Event(), Event()
+    (tmp_path / "slow_of_h.py").write_text(
+        "from gate_of_h import importing, sending\nfrom cloudq.compat.celery import shared_task\n"
+        "importing.set()\nsending.wait(60)\n@shared_task\ndef found(): ...\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(sys.modules, "gate_of_h", gate)
+    monkeypatch.delitem(sys.modules, "slow_of_h", raising=False)
+
+    def packages():
+        gate.sending.set()
+        return ["slow_of_h"]
+
+    app.autodiscover_tasks(packages, related_name=None)
+    importing = Thread(target=import_module, args=["slow_of_h"], daemon=True)
+    sending = Thread(target=app.finalize, daemon=True)
+    importing.start()
+    assert gate.importing.wait(60)
+    sending.start()
+    for thread in (importing, sending):
+        thread.join(60)
+    assert [False, False] == [importing.is_alive(), sending.is_alive()]
+    assert ["slow_of_h.found"] == list(app.cloudq.tasks)
+
+
 def test_a_module_that_isnt_there_is_an_error() -> None:
     """It names it."""
     app = Celery("proj", broker="memory://", include=["no_such_module_of_h"])
@@ -74,6 +104,15 @@ def test_a_worker_finds_the_app_that_it_stands_for(app) -> None:
     )
     assert isinstance(_app_in(App("memory://")), App)
     assert None is _app_in(object())
+
+
+def test_an_app_isnt_made_without_a_task_that_cant_be_declared(app) -> None:
+    """It is refused at every use, and not at the first one alone: a worker wouldn't know those after it."""
+    app.task(name="bad")(lambda *args: None)
+    app.task(name="good")(lambda: None)
+    for _ in range(2):
+        with pytest.raises(TaskDefinitionError, match="'bad'"):
+            app.send_task("good")
 
 
 def test_settings_come_with_the_app(monkeypatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from threading import Event, Thread
 
 import pytest
 
@@ -35,6 +36,30 @@ def test_a_package_that_misses_a_dependency_is_no_missing_module(tmp_path, monke
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(ConfigurationError, match=r"misses_one can't be imported: .*not_installed_here"):
         import_all(Settings(), [(lambda: ["misses_one"], "tasks")])
+
+
+def test_a_thread_that_finds_django_half_set_up_waits_for_it(django_site, monkeypatch) -> None:
+    """It would import models that have no registry yet."""
+    import django
+    from django.apps import apps
+
+    seen, found = [], Event()
+    looks = (lambda: seen.append(apps.ready) or found.set() or (), None)
+    second = Thread(target=import_all, args=[Settings(), [looks]])
+
+    def setup() -> None:
+        monkeypatch.setattr(apps, "loading", True)
+        second.start()
+        found.wait(0.05)  # it would be there by then
+        monkeypatch.setattr(apps, "ready", True)
+
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.projects.django_site.settings")
+    monkeypatch.setattr(apps, "ready", False)
+    monkeypatch.setattr(apps, "loading", False)
+    monkeypatch.setattr(django, "setup", setup)
+    import_all(Settings(), [])
+    second.join(60)
+    assert [True] == seen
 
 
 def test_in_django_a_worker_runs_tasks_on_fresh_connections(django_site, monkeypatch) -> None:

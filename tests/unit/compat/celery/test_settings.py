@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import timedelta
+from threading import Event, Thread
 from types import ModuleType, SimpleNamespace
 
 import celery
@@ -76,6 +77,55 @@ def test_they_are_read_at_the_first_look() -> None:
     settings = read(source)
     source["task_default_queue"] = "late"
     assert "late" == settings.task_default_queue
+
+
+class Slow:
+    """A source that does something of a test's while it is read for the first time."""
+
+    def __init__(self, meanwhile) -> None:
+        self._meanwhile = [meanwhile]
+
+    @property
+    def task_default_queue(self) -> str:
+        if self._meanwhile:
+            self._meanwhile.pop()()
+        return "orders"
+
+
+def test_no_thread_sees_settings_that_another_one_reads() -> None:
+    """An app that it made of them would have another backend, for good."""
+    seen, reading, looked = [], Event(), Event()
+    settings = read(Slow(lambda: (reading.set(), looked.wait(60))))
+    thread = Thread(target=lambda: seen.append(settings.task_default_queue), daemon=True)
+    thread.start()
+    assert reading.wait(60)
+    seen.append(settings.task_default_queue)
+    looked.set()
+    thread.join(60)
+    assert ["orders", "orders"] == seen
+
+
+def test_a_source_that_looks_at_a_setting_sees_what_is_known_then() -> None:
+    """A module of settings that imports the app's, say."""
+    seen = []
+    settings = read(Slow(lambda: seen.append(settings.task_default_queue)))
+    assert "orders" == settings.task_default_queue
+    assert ["celery"] == seen
+
+
+def test_a_source_that_has_the_app_made_comes_too_late() -> None:
+    """It says so at every look: the app was made by other settings than these."""
+    app = Celery("p", broker="memory://", set_as_current=False)
+    app.config_from_object(Slow(app.finalize))
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match="'task_default_queue' comes too late"):
+            look(app)
+
+
+def test_a_source_that_names_another_one_gives_way_to_it() -> None:
+    """As a second one does."""
+    settings = read(Slow(lambda: settings.use(TWO, None)))
+    assert "two" == settings.task_default_queue
 
 
 ONE = {"task_default_queue": "one", "task_ignore_result": True, "timezone": "Europe/Berlin", "own": 1}

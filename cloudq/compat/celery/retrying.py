@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from asyncio import CancelledError
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -48,6 +49,45 @@ def most_runs(max_retries: int | None) -> int:
 def most_deliveries(max_retries: int | None) -> int:
     """How often a message of a task may be handed over before it counts as killing its worker: above its runs."""
     return most_runs(max_retries) + policy.DELIVERY_SLACK
+
+
+def most_retries(max_retries: int | None, retry_kwargs: Mapping[str, Any]) -> int | None:
+    """How often a task may be retried at most: by its own `self.retry`, or by `autoretry_for`, which may go further.
+
+    Args:
+        max_retries: The task's; `None` for no limit.
+        retry_kwargs: What `autoretry_for` retries with.
+    """
+    own = retry_kwargs.get("max_retries")
+    return max_retries if max_retries is None or own is None else max(max_retries, own)
+
+
+def check_retries(where: str, delay: Any, retry_kwargs: Mapping[str, Any]) -> None:
+    """Refuses what a retry would stumble over, in a run that had failed and could have been tried again.
+
+    Args:
+        where: Whose it is, for messages.
+        delay: The task's `default_retry_delay`.
+        retry_kwargs: What `autoretry_for` retries with.
+
+    Raises:
+        TaskDefinitionError: By the option's name.
+    """
+    for name in retry_kwargs:
+        if name not in {"max_retries", "countdown"}:
+            raise errors.TaskDefinitionError(
+                f"{where}: {name!r} of Celery's option 'retry_kwargs' can't be honoured", hint="max_retries, countdown"
+            )
+    most = retry_kwargs.get("max_retries")
+    if most is not None and not isinstance(most, int):
+        raise errors.TaskDefinitionError(
+            f"{where}: max_retries of Celery's option 'retry_kwargs' is a number, not {most!r}", hint="max_retries=5"
+        )
+    for name, value in (("default_retry_delay", delay), ("retry_kwargs: countdown", retry_kwargs.get("countdown"))):
+        try:
+            _ = None if value is None else seconds(name, value)
+        except errors.OptionError as error:
+            raise errors.TaskDefinitionError(f"{where}: {error.message}", hint=f"{name.split()[-1]}=60") from None
 
 
 def _is_not_the_tasks_fault(state: RetryCallState) -> bool:

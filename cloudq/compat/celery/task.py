@@ -17,7 +17,7 @@ from cloudq.compat.celery.current import current
 from cloudq.compat.celery.limits import declared
 from cloudq.compat.celery.request import Request, pop, push, request_of, running
 from cloudq.compat.celery.result import AsyncResult, EagerResult
-from cloudq.compat.celery.retrying import moment, most_deliveries, seconds
+from cloudq.compat.celery.retrying import check_retries, moment, most_deliveries, most_retries, seconds
 from cloudq.compat.celery.task_options import TASK_METHODS, TASK_OPTIONS
 from cloudq.compat.celery.verdicts import check
 from cloudq.core.policy import DELIVERY_SLACK
@@ -41,7 +41,7 @@ class Task:
     abstract: ClassVar[bool] = True
     name: str = ""
     max_retries: int | None = 3
-    default_retry_delay: float = 180
+    default_retry_delay: float | timedelta | None = 180
     autoretry_for: Sequence[type[Exception]] = ()
     dont_autoretry_for: Sequence[type[Exception]] = ()
     retry_kwargs: Mapping[str, Any] = {}
@@ -106,12 +106,7 @@ class Task:
         check(TASK_OPTIONS, {n: v for n, v in given.items() if n in TASK_OPTIONS}, TaskDefinitionError, where)
         if iscoroutinefunction(self.function):
             raise TaskDefinitionError(f"{where} is an async def, which Celery has none of", hint="@cloudq.task")
-        for name in self.retry_kwargs:
-            if name not in {"max_retries", "countdown"}:
-                raise TaskDefinitionError(
-                    f"{where}: {name!r} of Celery's option 'retry_kwargs' can't be honoured",
-                    hint="max_retries, countdown",
-                )
+        check_retries(where, self.default_retry_delay, self.retry_kwargs)
 
     def __repr__(self) -> str:
         """The name."""
@@ -310,16 +305,18 @@ class Task:
             raise self.MaxRetriesExceededError(
                 f"Can't retry {self.name}[{request.id}]", task_args=request.args, task_kwargs=request.kwargs
             )
-        if max_retries is not None and max_retries + 1 + DELIVERY_SLACK > most_deliveries(self.max_retries):
+        declared_most = most_retries(self.max_retries, self.retry_kwargs)
+        if max_retries is not None and max_retries + 1 + DELIVERY_SLACK > most_deliveries(declared_most):
             raise OptionError(
                 f"{where}: max_retries={max_retries} is more than the declaration lets through",
                 hint=f"@app.task(max_retries={max_retries})",
             )
-        when: float | datetime
-        if countdown is not None:
-            when = seconds("countdown", countdown).total_seconds()
+        when: float | datetime | None
+        if countdown is None and eta is not None:
+            when = moment(eta, zone_of(self.app.conf))
         else:
-            when = self.default_retry_delay if eta is None else moment(eta, zone_of(self.app.conf))
+            delay = self.default_retry_delay if countdown is None else countdown
+            when = None if delay is None else seconds("countdown", delay).total_seconds()
         raise exceptions.Retry(exc=exc, when=when, is_eager=request.is_eager, granted=True) from exc
 
     # ── hooks, for a base of a program's own ─────────────────────────────────────────────────────────────

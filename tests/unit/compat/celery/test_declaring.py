@@ -9,6 +9,7 @@ import pytest
 
 from cloudq.compat.celery import Celery, Task
 from cloudq.compat.celery.declaring import made, name_of, options_of, route_of
+from cloudq.compat.celery.retrying import most_deliveries
 from cloudq.compat.celery.settings import Settings
 from cloudq.errors import ConfigurationError, TaskDefinitionError
 
@@ -77,6 +78,9 @@ def test_results_are_kept_where_a_store_is() -> None:
         ({}, {"priority": 5}, TaskDefinitionError, "'priority' can't be honoured without"),
         ({"cloudq_priorities": {9: "a", 0: "b"}}, {"priority": 5}, TaskDefinitionError, "none of the setting"),
         ({}, {"retry_kwargs": {"queue": "q"}}, TaskDefinitionError, "'queue' of Celery's option 'retry_kwargs'"),
+        ({}, {"retry_kwargs": {"max_retries": "5"}}, TaskDefinitionError, "max_retries of .* not '5'"),
+        ({}, {"retry_kwargs": {"countdown": "soon"}}, TaskDefinitionError, "countdown is a number .* not 'soon'"),
+        ({}, {"default_retry_delay": "soon"}, TaskDefinitionError, "default_retry_delay is a number .* not 'soon'"),
         ({}, {"acks_late": False}, TaskDefinitionError, "'acks_late' can't be honoured"),
         ({}, {"rate_limit": "0.5/s"}, TaskDefinitionError, "'shop.t': Celery's option 'rate_limit' .*'0.5/s'"),
         ({"task_default_rate_limit": "5/w"}, {}, TaskDefinitionError, "'shop.t': .* 'task_default_rate_limit'"),
@@ -87,6 +91,12 @@ def test_what_cant_be_honoured_is_refused(settings, options, error, what) -> Non
     """By the option's name."""
     with pytest.raises(error, match=what):
         of(settings, **options)
+
+
+def test_the_policy_lets_through_what_named_errors_are_retried_with() -> None:
+    """A message that is handed over more often than the task itself allows isn't one that kills its workers."""
+    task = made(lambda: None, Task, None, {"name": "t", "retry_kwargs": {"max_retries": 200}})
+    assert most_deliveries(200) == options_of(task, Settings(), stored=False)["retry"].max_deliveries
 
 
 def test_an_async_def_is_refused(app) -> None:

@@ -8,7 +8,7 @@ import pytest
 from celery.utils.time import get_exponential_backoff_interval
 
 from cloudq.compat.celery.exceptions import Retry
-from cloudq.compat.celery.retrying import asked, backoff, moment, most_deliveries, policy_of, seconds
+from cloudq.compat.celery.retrying import asked, backoff, moment, most_deliveries, most_retries, policy_of, seconds
 from cloudq.core import policy
 from cloudq.core.outcome import DeadLettered, Retried
 from cloudq.errors import OptionError, WorkerDied
@@ -64,6 +64,16 @@ def test_what_died_with_its_worker_runs_again() -> None:
 def test_a_message_that_kills_its_workers_has_a_bound(retries, most) -> None:
     """Above what it may ask for: so a healthy task never ends for that reason."""
     assert most == most_deliveries(retries) == policy_of(retries).max_deliveries
+
+
+@pytest.mark.parametrize(
+    ("own", "automatic", "most"), [(3, {}, 3), (3, {"max_retries": 200}, 200), (5, {"max_retries": 1}, 5)]
+)
+def test_a_task_is_retried_as_often_as_either_may(own, automatic, most) -> None:
+    """By itself, or by `autoretry_for`."""
+    assert most == most_retries(own, automatic)
+    assert None is most_retries(None, automatic)
+    assert own == most_retries(own, {"max_retries": None, "countdown": 5})
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,34 @@ def test_named_errors_have_it_run_again(app, open_app) -> None:
     assert [0, 10, 30] == [(moment - began).total_seconds() for moment in times]
 
 
+def test_named_errors_are_retried_as_often_as_their_own_number_says(app, open_app) -> None:
+    """Also if it is far above the task's: `autoretry_for` was declared with it."""
+
+    @app.task(name="t", autoretry_for=(Down,), retry_kwargs={"max_retries": 90, "countdown": 5})
+    def task():
+        raise Down
+
+    ours, _ = open_app(app)
+    task.apply_async(retries=88)
+    assert ["retried", "retried", "dead_lettered"] == ended(ours)
+
+
+@pytest.mark.parametrize("delay", [30, "30", timedelta(seconds=30)])
+def test_a_retry_that_says_no_time_waits_for_the_tasks_own(app, open_app, delay) -> None:
+    """In any form that its own countdown may have."""
+    times = []
+
+    @app.task(bind=True, name="t", default_retry_delay=delay, max_retries=1)
+    def task(self):
+        times.append(ours.clock.now())
+        raise self.retry()
+
+    ours, _ = open_app(app)
+    task.delay()
+    assert ["retried", "dead_lettered"] == ended(ours)
+    assert timedelta(seconds=30) == times[1] - times[0]
+
+
 def test_what_isnt_retried_is_dead_at_once(app, open_app) -> None:
     """As with Celery, where it would be a failure."""
 

@@ -294,9 +294,8 @@ class Celery:
                 f"task {name!r} isn't declared here, so nothing says what its arguments are called", hint="kwargs={...}"
             )
         app = self.cloudq
-        queue = route_of(name, self.conf)
-        if queue is not None:
-            options.setdefault("queue", queue)
+        if options.get("queue") is None:
+            options["queue"] = route_of(name, self.conf)
         sent = app.send(name, dict(kwargs or {}), **send_options(f"task {name!r}", options, self.conf, app.clock.now()))
         return AsyncResult(sent.id, app=self, task_name=name)
 

@@ -48,11 +48,11 @@ class Signature:
     name = task
 
     def clone(
-        self, args: Sequence[Any] | None = (), kwargs: Mapping[str, Any] | None = None, **options: Any
+        self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> Signature:
         """The same with more arguments and options."""
         if self.immutable:
-            args, kwargs = (), None
+            args, kwargs = None, None
         return Signature(
             self.type,
             (*(args or ()), *self.args),
@@ -74,7 +74,7 @@ class Signature:
         return self.apply_async(args, kwargs)
 
     def apply_async(
-        self, args: Sequence[Any] | None = (), kwargs: Mapping[str, Any] | None = None, **options: Any
+        self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> AsyncResult | EagerResult:
         """Sends it with options, which go before its own; `None` is none."""
         call = self.clone(args, kwargs, **_given(options))
@@ -82,7 +82,7 @@ class Signature:
         return sent
 
     def apply(
-        self, args: Sequence[Any] | None = (), kwargs: Mapping[str, Any] | None = None, **options: Any
+        self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> EagerResult:
         """Runs it here and now."""
         call = self.clone(args, kwargs, **_given(options))

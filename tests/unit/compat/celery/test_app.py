@@ -44,6 +44,19 @@ def test_a_send_by_name(app, open_app) -> None:
         app.send_task("other.there", (1,))
 
 
+def test_an_option_that_is_none_isnt_given(app, open_app) -> None:
+    """Of a task that isn't known here as of one that is: programs pass on what they were given."""
+    app.conf.task_routes = {"other.*": "other"}
+    here = app.task(name="other.t")(lambda: None)
+    ours, _ = open_app(app)
+    nothing = dict.fromkeys(["queue", "countdown", "eta", "expires", "headers", "priority", "retries", "time_limit"])
+    app.send_task("other.of_a_neighbour", None, None, **nothing)
+    here.apply_async(None, None, **nothing)
+    here.s().apply_async(None, None, **nothing)
+    assert ["other"] * 3 == [message.queue for message in sent(ours)]
+    assert [{}] * 3 == [message.headers for message in sent(ours)]
+
+
 def test_modules_are_imported_before_tasks_are_looked_for(app, monkeypatch, tmp_path) -> None:
     """Those of `include`, and the `tasks` of packages that have one."""
     (tmp_path / "pkg_of_h").mkdir()

@@ -20,6 +20,7 @@ def test_arguments_of_the_call_go_before_its_own(app) -> None:
     partial = task.s(2).set(queue="q")
     assert ("t", (2,), {"queue": "q"}, False) == (partial.task, partial.args, partial.options, partial.immutable)
     assert (5, 2, 0) == partial.clone((5,), countdown=1).apply().get()
+    assert (1, 2, 3) == task.s(1, 2).apply(None, {"c": 3}).get() == task.s(1, 2).apply_async(None, {"c": 3}).get()
     assert "<Signature: t>" == repr(partial)
 
 

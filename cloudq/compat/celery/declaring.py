@@ -45,7 +45,7 @@ def made(function: Callable[..., Any], kind: type[Task], main: str | None, optio
 
 def options_of(task: Task, conf: Settings, *, stored: bool) -> TaskOptions:
     """The declaration in cloudq's words, settings in the place of what it leaves out."""
-    made: TaskOptions = {"retry": policy_of(most_retries(task.max_retries, task.retry_kwargs))}
+    made: TaskOptions = {"retry": policy_of(most_retries(task))}
     queue = task.queue or route_of(task.name, conf)
     priorities = conf["cloudq_priorities"]
     priority = task.priority if task.priority is not None else conf["task_default_priority"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 from asyncio import CancelledError
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from cloudq import errors
 from cloudq.compat.celery.exceptions import Retry
@@ -21,6 +21,18 @@ if TYPE_CHECKING:
 _LEAST_RUNS: Final = 85
 _UNLIMITED: Final = 1_000
 _NOT_THE_TASKS: Final = (errors.WorkerDied, CancelledError)
+
+
+class _Retried(Protocol):
+    """A task, as far as its retries go."""
+
+    max_retries: int | None
+    default_retry_delay: float | timedelta | None
+    autoretry_for: Sequence[type[Exception]]
+    dont_autoretry_for: Sequence[type[Exception]]
+    retry_kwargs: Mapping[str, Any]
+    retry_backoff: bool | float
+    retry_backoff_max: int
 
 
 def policy_of(max_retries: int | None) -> policy.RetryPolicy:
@@ -51,43 +63,48 @@ def most_deliveries(max_retries: int | None) -> int:
     return most_runs(max_retries) + policy.DELIVERY_SLACK
 
 
-def most_retries(max_retries: int | None, retry_kwargs: Mapping[str, Any]) -> int | None:
-    """How often a task may be retried at most: by its own `self.retry`, or by `autoretry_for`, which may go further.
-
-    Args:
-        max_retries: The task's; `None` for no limit.
-        retry_kwargs: What `autoretry_for` retries with.
-    """
-    own = retry_kwargs.get("max_retries")
-    return max_retries if max_retries is None or own is None else max(max_retries, own)
+def most_retries(task: _Retried) -> int | None:
+    """How often a task is retried at most: by its own `self.retry`, or by `autoretry_for`, which may go further."""
+    automatic = task.retry_kwargs.get("max_retries")
+    return task.max_retries if task.max_retries is None or automatic is None else max(task.max_retries, automatic)
 
 
-def check_retries(where: str, delay: Any, retry_kwargs: Mapping[str, Any]) -> None:
+def check_retries(where: str, task: _Retried) -> None:
     """Refuses what a retry would stumble over, in a run that had failed and could have been tried again.
 
     Args:
         where: Whose it is, for messages.
-        delay: The task's `default_retry_delay`.
-        retry_kwargs: What `autoretry_for` retries with.
+        task: The task.
 
     Raises:
         TaskDefinitionError: By the option's name.
     """
-    for name in retry_kwargs:
+    for name in task.retry_kwargs:
         if name not in {"max_retries", "countdown"}:
             raise errors.TaskDefinitionError(
                 f"{where}: {name!r} of Celery's option 'retry_kwargs' can't be honoured", hint="max_retries, countdown"
             )
-    most = retry_kwargs.get("max_retries")
-    if most is not None and not isinstance(most, int):
-        raise errors.TaskDefinitionError(
-            f"{where}: max_retries of Celery's option 'retry_kwargs' is a number, not {most!r}", hint="max_retries=5"
-        )
-    for name, value in (("default_retry_delay", delay), ("retry_kwargs: countdown", retry_kwargs.get("countdown"))):
+    for name, most in (("max_retries", task.max_retries), ("retry_kwargs", task.retry_kwargs.get("max_retries"))):
+        if most is not None and not isinstance(most, int):
+            raise errors.TaskDefinitionError(f"{where}: {name} counts retries, not {most!r}", hint="max_retries=5")
+    for name, kinds in (("autoretry_for", task.autoretry_for), ("dont_autoretry_for", task.dont_autoretry_for)):
+        if not isinstance(kinds, Collection) or not all(_is_error(kind) for kind in kinds):
+            raise errors.TaskDefinitionError(f"{where}: {name} names classes of errors", hint=f"{name}=(OSError,)")
+    spans = {
+        "default_retry_delay": task.default_retry_delay or 0,
+        "retry_kwargs: countdown": task.retry_kwargs.get("countdown") or 0,
+        "retry_backoff": task.retry_backoff or 0,
+        "retry_backoff_max": task.retry_backoff_max,
+    }
+    for name, span in spans.items():
         try:
-            _ = None if value is None else seconds(name, value)
+            seconds(name, span)
         except errors.OptionError as error:
-            raise errors.TaskDefinitionError(f"{where}: {error.message}", hint=f"{name.split()[-1]}=60") from None
+            raise errors.TaskDefinitionError(f"{where}: {error.message}", hint="a number of seconds") from None
+
+
+def _is_error(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseException)
 
 
 def _is_not_the_tasks_fault(state: RetryCallState) -> bool:

@@ -15,7 +15,7 @@ from cloudq.compat.celery.exceptions import Ignore, Reject, Retry, TaskPredicate
 from cloudq.compat.celery.limits import Limits, begin
 from cloudq.compat.celery.request import limits_of, of_delivery, of_eager, request_of, running
 from cloudq.compat.celery.result import EagerResult
-from cloudq.compat.celery.retrying import asked, backoff
+from cloudq.compat.celery.retrying import asked, backoff, seconds
 from cloudq.core import policy
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.shield import Ended
@@ -96,8 +96,8 @@ def attempt(task: Runnable, args: tuple[Any, ...], kwargs: Mapping[str, Any]) ->
         if task.retry_backoff:
             given["countdown"] = backoff(
                 request_of(task).retries,
-                factor=float(task.retry_backoff),
-                most=int(task.retry_backoff_max),
+                factor=seconds("retry_backoff", task.retry_backoff).total_seconds(),
+                most=int(seconds("retry_backoff_max", task.retry_backoff_max).total_seconds()),
                 jitter=bool(task.retry_jitter),
             )
         raise task.retry(exc=error, **given) from error

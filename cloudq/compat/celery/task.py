@@ -106,7 +106,7 @@ class Task:
         check(TASK_OPTIONS, {n: v for n, v in given.items() if n in TASK_OPTIONS}, TaskDefinitionError, where)
         if iscoroutinefunction(self.function):
             raise TaskDefinitionError(f"{where} is an async def, which Celery has none of", hint="@cloudq.task")
-        check_retries(where, self.default_retry_delay, self.retry_kwargs)
+        check_retries(where, self)
 
     def __repr__(self) -> str:
         """The name."""
@@ -305,8 +305,7 @@ class Task:
             raise self.MaxRetriesExceededError(
                 f"Can't retry {self.name}[{request.id}]", task_args=request.args, task_kwargs=request.kwargs
             )
-        declared_most = most_retries(self.max_retries, self.retry_kwargs)
-        if max_retries is not None and max_retries + 1 + DELIVERY_SLACK > most_deliveries(declared_most):
+        if max_retries is not None and max_retries + 1 + DELIVERY_SLACK > most_deliveries(most_retries(self)):
             raise OptionError(
                 f"{where}: max_retries={max_retries} is more than the declaration lets through",
                 hint=f"@app.task(max_retries={max_retries})",

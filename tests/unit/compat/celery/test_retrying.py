@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from celery.utils.time import get_exponential_backoff_interval
@@ -67,13 +68,15 @@ def test_a_message_that_kills_its_workers_has_a_bound(retries, most) -> None:
 
 
 @pytest.mark.parametrize(
-    ("own", "automatic", "most"), [(3, {}, 3), (3, {"max_retries": 200}, 200), (5, {"max_retries": 1}, 5)]
+    ("own", "automatic", "most"),
+    [(3, {}, 3), (3, {"max_retries": 200}, 200), (5, {"max_retries": 1}, 5), (5, {"max_retries": None}, 5)],
 )
 def test_a_task_is_retried_as_often_as_either_may(own, automatic, most) -> None:
     """By itself, or by `autoretry_for`."""
-    assert most == most_retries(own, automatic)
-    assert None is most_retries(None, automatic)
-    assert own == most_retries(own, {"max_retries": None, "countdown": 5})
+    task = SimpleNamespace(max_retries=own, retry_kwargs=automatic)
+    assert most == most_retries(task)
+    task.max_retries = None
+    assert None is most_retries(task)
 
 
 @pytest.mark.parametrize(

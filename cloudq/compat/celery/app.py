@@ -76,7 +76,9 @@ class Celery:
         else:
             self.Task: type[Task] = task_cls
         self._lock = RLock()
-        self._declarations = Declarations(find=self._find, begin=self._begin, declare=self._declare, end=self._end)
+        self._declarations = Declarations(
+            find=self._find, shared=lambda: take_shared(self), begin=self._app, declare=self._declare, end=self._end
+        )
         self._discover: list[tuple[Callable[[], Iterable[str]], str | None]] = []
         self._cloudq: App | None = None
         given = {name: value for name, value in options.items() if name not in APP_OPTIONS}
@@ -214,27 +216,15 @@ class Celery:
         return self._declarations.declare(task)
 
     def take_late(self) -> None:
-        """Declares tasks that were shared after all others were declared: a worker has to know them."""
-        if self._declarations.done:
-            self._declarations.add(self._shared())
+        """Declares shared tasks that became its own after all others were declared: a worker has to know them."""
+        self._declarations.take_late()
 
     def _find(self) -> None:
         self._import()
         _ = self.Task  # one that is named is imported here, as the tasks' modules are
 
-    def _begin(self) -> None:
-        self._declarations.add(self._shared())
-        self._app()
-
     def _end(self) -> None:
         self.conf.fix({name: self.conf[name] for name in OF_DECLARATIONS})
-
-    def _shared(self) -> list[Task]:
-        taken: list[Task] = take_shared()
-        for task in taken:
-            if task._app is None:
-                task._app = self
-        return taken
 
     def _declare(self, task: Task) -> CloudqTask[..., Any]:
         if task._declared is None:
@@ -258,7 +248,8 @@ class Celery:
         return self._app()
 
     def __cloudq_app__(self) -> App:
-        """What `cloudq worker --app proj.celery:app` serves."""
+        """What `cloudq worker --app proj.celery:app` serves. It is current then, as in a worker of Celery's."""
+        self.set_current()
         return self.cloudq
 
     def _app(self) -> App:
@@ -317,8 +308,9 @@ class Celery:
         return request.current_task()
 
     def set_current(self) -> None:
-        """Makes it the app of tasks that are declared without one."""
+        """Makes it the app of tasks that are declared without one, and aren't used yet."""
         make_current(self)
+        self.take_late()
 
     set_default = set_current
 

@@ -47,8 +47,15 @@ def share(task: Any) -> None:
         app.take_late()
 
 
-def take_shared() -> list[Any]:
-    """The tasks that no app has taken yet."""
+def take_shared(app: Any) -> list[Any]:
+    """Gives an app its shared tasks: those that were first used with it, and, if it is current, the unused ones.
+
+    While no app is current, the unused ones are those of whichever asks first.
+    """
     with _current.lock:
-        shared, _current.shared = _current.shared, []
-        return shared
+        owners = (app, None) if _current.app is None or _current.app is app else (app,)
+        taken = [task for task in _current.shared if task._app in owners]
+        _current.shared = [task for task in _current.shared if task._app not in owners]
+        for task in taken:
+            task._app = app
+        return taken

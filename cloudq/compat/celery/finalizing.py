@@ -19,6 +19,7 @@ class Declarations:
 
     Args:
         find: Imports the modules that have tasks.
+        shared: Gives those that are the app's own since the last time, of tasks that are declared without an app.
         begin: Called before the first one is declared.
         declare: Declares one.
         end: Called once all are declared.
@@ -28,13 +29,15 @@ class Declarations:
         self,
         *,
         find: Callable[[], None],
-        begin: Callable[[], None],
+        shared: Callable[[], Iterable[Task]],
+        begin: Callable[[], object],
         declare: Callable[[Task], CloudqTask[..., object]],
         end: Callable[[], None],
     ) -> None:
         self.by_name: Final[dict[str, Task]] = {}
         self.done = False
-        self._find, self._begin, self._declare, self._end = find, begin, declare, end
+        self._find, self._shared = find, shared
+        self._begin, self._declare, self._end = begin, declare, end
         self._lock = RLock()
         self._waiting: deque[Task] = deque()
         self._at_it: set[int] = set()
@@ -50,6 +53,15 @@ class Declarations:
             self._waiting.append(task)
         if self.done:
             self._declare_late()
+
+    def take_late(self) -> None:
+        """Takes shared tasks, if the others are declared; else those wait for an app that is used.
+
+        Raises:
+            TaskDefinitionError: One can't be declared.
+        """
+        if self.done:
+            self.add(self._shared())
 
     def finalize(self) -> None:
         """Finds tasks, and declares them. What uses the app meanwhile, in the same thread, goes on without.
@@ -79,15 +91,17 @@ class Declarations:
             return self._declare(task)
 
     def _declare_first(self) -> None:
+        self.add(self._shared())
         self._begin()
         while self._waiting:
             self._declare(self._waiting[0])
             self._waiting.popleft()  # only now: without it the app would be incomplete, and nothing would say so
         self._end()
         self.done = True
+        self.take_late()  # what another thread shared before it saw that
 
     def _declare_late(self) -> None:
-        # Whoever has the lock looks again after giving it back, so none is left waiting.
+        # The thread that has the lock looks again after giving it back, so none is left waiting.
         while self._waiting and self._lock.acquire(blocking=False):
             try:
                 if self._waiting:

@@ -13,6 +13,9 @@ from cloudq.compat.celery.task import Task
 def shared_task(*args: Any, **options: Any) -> Any:
     """Declares a task of whichever app is current when it is first used: `@shared_task`, `@shared_task(bind=True)`.
 
+    It is used by a call of its own, by whatever has that app declare its tasks, and by a worker of that app. It stays
+    that app's.
+
     Raises:
         TaskDefinitionError: An option can't be honoured, or the function can't be a task.
     """

@@ -32,12 +32,18 @@ class Steps:
     def __init__(self) -> None:
         self.done: list[str] = []
         self.meanwhile = {}
+        self.shared: list[Task] = []
         self.of = Declarations(
             find=lambda: self.step("find"),
+            shared=self.taken,
             begin=lambda: self.step("begin"),
             declare=lambda one: self.step(one.name),
             end=lambda: self.step("end"),
         )
+
+    def taken(self) -> list[Task]:
+        taken, self.shared = self.shared, []
+        return taken
 
     def step(self, name: str) -> None:
         self.meanwhile.get(name, lambda: None)()
@@ -77,6 +83,27 @@ def test_no_decorator_waits_for_another_thread(steps, when) -> None:
     steps.of.add([task("late")])
     assert [True] == ended
     assert {"a", "b", "late"} < set(steps.done)
+
+
+@pytest.mark.parametrize("when", ["find", "begin", "end", "late"])
+def test_what_is_shared_meanwhile_is_declared_too(steps, when) -> None:
+    """No app has it yet, and this one is used."""
+
+    def share() -> None:
+        steps.shared.append(task("b"))
+        steps.of.take_late()
+
+    steps.meanwhile[when] = share
+    steps.of.finalize()
+    steps.of.add([task("late")])
+    assert "b" in steps.done
+
+
+def test_what_is_shared_before_the_app_is_used_waits_for_an_app_that_is(steps) -> None:
+    """It may be another one."""
+    steps.shared.append(task("a"))
+    steps.of.take_late()
+    assert ([], ["a"]) == (list(steps.of.by_name), [one.name for one in steps.shared])
 
 
 def test_modules_are_imported_without_the_lock(steps) -> None:

@@ -8,6 +8,7 @@ from threading import RLock, get_ident
 from typing import Final
 
 from cloudq.compat.celery.task import Task
+from cloudq.errors import CloudqError
 from cloudq.tasks.task import Task as CloudqTask
 
 
@@ -83,12 +84,17 @@ class Declarations:
                 self._declare_late()
         finally:
             self._at_it.discard(here)
-        self._declare_late()  # what a decorator left to this thread just now
+            if self.done:
+                self._declare_late()
 
     def declare(self, task: Task) -> CloudqTask[..., object]:
         """Declares one, if it isn't yet: a part of its first use."""
-        with self._lock:
-            return self._declare(task)
+        try:
+            with self._lock:
+                return self._declare(task)
+        finally:
+            if self.done:
+                self._declare_late()
 
     def _declare_first(self) -> None:
         self.add(self._shared())
@@ -101,10 +107,15 @@ class Declarations:
         self.take_late()  # what another thread shared before it saw that
 
     def _declare_late(self) -> None:
-        # The thread that has the lock looks again after giving it back, so none is left waiting.
+        # A thread that had the lock looks again after giving it back, so none is left waiting, nor by one that fails.
+        failed: CloudqError | None = None
         while self._waiting and self._lock.acquire(blocking=False):
             try:
                 if self._waiting:
                     self._declare(self._waiting.popleft())
+            except CloudqError as error:
+                failed = failed or error
             finally:
                 self._lock.release()
+        if failed is not None:
+            raise failed

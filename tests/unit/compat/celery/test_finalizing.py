@@ -70,7 +70,7 @@ def test_tasks_are_declared_together_and_later_ones_at_once(steps) -> None:
     assert ["a", "b", "c"] == list(steps.of.by_name)
 
 
-@pytest.mark.parametrize("when", ["find", "begin", "a", "end", "late"])
+@pytest.mark.parametrize("when", ["find", "begin", "a", "end", "late", "used"])
 def test_no_decorator_waits_for_another_thread(steps, when) -> None:
     """It runs while its module is imported, and what the other one does may need that module: they would wait forever.
 
@@ -81,8 +81,9 @@ def test_no_decorator_waits_for_another_thread(steps, when) -> None:
     steps.meanwhile[when] = lambda: ended.append(in_another_thread(lambda: steps.of.add([task("b")])))
     steps.of.finalize()
     steps.of.add([task("late")])
+    steps.of.declare(task("used"))
     assert [True] == ended
-    assert {"a", "b", "late"} < set(steps.done)
+    assert {"a", "b", "late", "used"} < set(steps.done)
 
 
 @pytest.mark.parametrize("when", ["find", "begin", "end", "late"])
@@ -141,5 +142,4 @@ def test_a_late_one_that_cant_be_declared_is_refused_once(steps) -> None:
     steps.meanwhile["a"] = fail
     with pytest.raises(TaskDefinitionError):
         steps.of.add([task("a"), task("b")])
-    steps.of.finalize()
     assert ["find", "begin", "end", "b"] == steps.done

@@ -220,6 +220,9 @@ class Relay:
         """A pump's thread. The first one looks for new messages; those that help work where there are many."""
         bell = self._more if helps else self._news
         try:
+            if helps and not self._until_empty:
+                # On SQLite, which has one reader at a time, its look would keep the first one from reading for a lease.
+                bell.wait(0, None)
             while not self._stop.rings:
                 heard = bell.rings
                 taken = pump.round()

@@ -86,11 +86,6 @@ class FakeOutbox:
                 batch.lost = True
             self.held.clear()
 
-    def until_opened(self, count: int) -> None:
-        """Waits until it was opened this often."""
-        with self.changed:
-            assert self.changed.wait_for(lambda: len(self.opened) >= count, 60), self.opened
-
     def until_empty(self) -> None:
         """Waits until all was published."""
         with self.changed:

@@ -283,7 +283,7 @@ def _again(at: Place, meant: Choice, verb: str, done: Redriven, *, how: Options,
         return f"the same command: what was sent is no longer here{more}"
     before = f"dead<{at.now:%Y-%m-%dT%H:%M:%S.%fZ}"
     condition = before if meant.where is None else f"{meant.where.text} {before}"
-    left = None if meant.limit is None else meant.limit - done.redriven
+    left = None if meant.limit is None else meant.limit - done.redriven + done.undeleted
     if left == 0:
         return NOTHING_LEFT
     return command(verb, at.name, options={"--where": condition, "--limit": left, **how}) + more

@@ -28,7 +28,7 @@ class Watch:
     def update(self, done: Redriven) -> None:
         """Notes it, and moves the bar on."""
         self.done = done
-        ended = done.redriven + len(done.errors)
+        ended = done.redriven + len(done.errors) - done.undeleted
         self._more(ended - self._shown)
         self._shown = ended
 
@@ -76,10 +76,12 @@ def end(name: str, done: Redriven, meant: int, *, said: str, json: bool, dry_run
         json: Whether for a program.
         dry_run: Whether nothing was done.
     """
-    left = meant - done.redriven
+    left = meant - done.redriven + done.undeleted
     if done.missed and not done.errors:
         note(f"{done.missed:,} were left: somebody else redrives or deletes them")
     tell_errors(done.errors)
+    if done.undeleted:
+        note(f"{done.undeleted:,} were sent, and are still here, too: to redrive them again is to repeat their work")
     if json:
         errors = [str(error) for error in done.errors]
         result = {"queue": name, "redriven": done.redriven, "left": left, "errors": errors}

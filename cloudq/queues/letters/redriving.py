@@ -32,6 +32,7 @@ _HALF: Const = LEASE / 2
 _SECOND: Const = timedelta(seconds=1)
 # What is left of a lease has to last for a batch: a store of its copies with all retries, and their deletion.
 _MARGIN: Const = timedelta(seconds=20)
+_NO_TIME: Const = timedelta(0)
 # After this many batches in a row of which nothing could be stored, though each was tried again for a while, the
 # backend is down: what is left stays.
 GIVE_UP: Const = 3
@@ -42,6 +43,8 @@ class Redriven(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         redriven: Messages that are in their queue again.
+        undeleted: How many of these may still be in the dead-letter queue, too: their deletion failed, each with an
+            error of it. To redrive them again is to have their work done again.
         errors: Why others are still in the dead-letter queue, or may be in both; one error each.
         chosen: How many were meant.
         missed: How many of these weren't touched: somebody else works on them, they are gone, or, after errors of a
@@ -49,6 +52,7 @@ class Redriven(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     redriven: int
+    undeleted: int = 0
     errors: Sequence[Exception] = ()
     chosen: int = 0
     missed: int = 0
@@ -93,7 +97,7 @@ class Redriver:
         self._progress = progress
         self._exclusive = exclusive
         self._clock = clock
-        self._chosen = self._redriven = self._missed = self._failed = 0
+        self._chosen = self._redriven = self._undeleted = self._missed = self._failed = 0
         self._errors: list[Exception] = []
 
     def run(self, keys: Sequence[str]) -> Redriven:
@@ -104,6 +108,8 @@ class Redriver:
         while waiting:
             portion, waiting = waiting[: self._portion], waiting[self._portion :]
             done, before = self._redriven, self._portion
+            # With nothing in its hands: at a slow pace a turn may be further off than the end of any lease.
+            self._pace.wait()
             found = self._dead.take(portion, limit=len(portion), lease=LEASE)
             ended = self._redrive(found)
             untaken -= ended
@@ -123,13 +129,17 @@ class Redriver:
             while left and self._failed < GIVE_UP:
                 batch = left[: self._batch]
                 self._pace.wait()
-                ends = min(delivery.lease.ends for delivery in batch)
-                if self._portion > self._batch and self._clock.elapsed() > ends - _MARGIN:
+                remains = min(delivery.lease.ends for delivery in batch) - self._clock.elapsed()
+                if self._portion > self._batch and remains < _MARGIN:
                     # They took too long to be found: somebody else may have taken them by the time they are sent.
                     self._portion = max(self._batch, self._portion // 2)
                     break
-                self._pace.note(len(batch))
-                self._send(batch)
+                if remains > _NO_TIME:
+                    self._pace.note(len(batch))
+                    self._send(batch)
+                else:
+                    # Fewer can't be taken at once. Sent, they would be sent again: they could no longer be deleted.
+                    self._leave(batch)
                 del left[: len(batch)]
                 if self._progress is not None:
                     self._progress(self._so_far())
@@ -137,8 +147,20 @@ class Redriver:
             if left:
                 # Interrupted, copies may be stored or not; nobody has to wait for the ends of the leases.
                 with suppress(Exception):
-                    self._dead.settle([Final(lease=delivery.lease, step=Release()) for delivery in left])
+                    self._release(left)
         return len(taken) - len(left)
+
+    def _release(self, taken: Sequence[Delivery]) -> None:
+        self._dead.settle([Final(lease=delivery.lease, step=Release()) for delivery in taken])
+
+    def _leave(self, batch: Sequence[Delivery]) -> None:
+        """Leaves what was taken as it is, since its lease is over."""
+        self._release(batch)
+        self._errors += [
+            LeaseLost(f"a dead letter of queue {delivery.queue!r} wasn't sent: the lease on it ran out before its turn")
+            for delivery in batch
+        ]
+        self._failed += 1
 
     @shielded
     def _send(self, batch: Sequence[Delivery]) -> None:
@@ -163,6 +185,7 @@ class Redriver:
                 # Once its copy is stored a dead letter counts as redriven; an error of its deletion is still reported.
                 self._redriven += 1
                 if after.error is not None:
+                    self._undeleted += 1
                     self._errors.append(after.error)
 
     def _copies(self, batch: Sequence[Delivery]) -> tuple[dict[int, Outgoing], list[Exception]]:
@@ -178,4 +201,10 @@ class Redriver:
 
     def _so_far(self, untaken: int = 0) -> Redriven:
         missed = self._missed + untaken
-        return Redriven(redriven=self._redriven, errors=tuple(self._errors), chosen=self._chosen, missed=missed)
+        return Redriven(
+            redriven=self._redriven,
+            undeleted=self._undeleted,
+            errors=tuple(self._errors),
+            chosen=self._chosen,
+            missed=missed,
+        )

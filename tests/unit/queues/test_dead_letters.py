@@ -321,19 +321,18 @@ def test_a_deletion_that_fails_is_told():
 
     def late(name: str):
         dead = original(name)
-        take = dead.take
+        settle = dead.settle
 
-        def slow(keys, *, limit, lease):
-            taken = take(keys, limit=limit, lease=lease)
+        def slow(finals):
             driver.clock.advance(timedelta(hours=1))
-            return taken
+            return settle(finals)
 
-        dead.take = slow
+        dead.settle = slow
         return dead
 
     driver.dead_letters = late
     redriven = queue.dead_letters.redrive()
-    assert (1, 1) == (redriven.redriven, len(redriven.errors))
+    assert (1, 1, 1) == (redriven.redriven, redriven.undeleted, len(redriven.errors))
     assert "lease" in str(redriven.errors[0])
 
 

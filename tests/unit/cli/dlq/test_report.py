@@ -41,6 +41,14 @@ def test_not_all_were_sent(capsys: pytest.CaptureFixture[str], done: Redriven, m
     assert 1 == ended(capsys, done, meant)[0]
 
 
+def test_what_was_sent_and_not_deleted_is_left_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is still dead: a program that waits for 0 left doesn't take it for done."""
+    done = Redriven(redriven=2, chosen=3, errors=(ValueError("a"),), missed=1, undeleted=1)
+    code, out, err = ended(capsys, done, 3, json=True)
+    assert (1, 2, 2) == (code, json.loads(out)["redriven"], json.loads(out)["left"])
+    assert "1 were sent, and are still here, too" in err
+
+
 def test_an_unreachable_backend_is_3(capsys: pytest.CaptureFixture[str]) -> None:
     """As with every other command; where something else failed, too, it is 1."""
     down = BackendUnavailable("line 1: no answer")

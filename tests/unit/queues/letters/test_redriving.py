@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from cloudq.core import wire
 from cloudq.core.delivery import Delivery
-from cloudq.core.driver import Outgoing, SendResult
+from cloudq.core.driver import Final, Outgoing, Release, SendResult
 from cloudq.errors import BackendUnavailable, OptionError, Throttled
 from cloudq.queues.letters import redriving
 from cloudq.queues.letters.copying import Copier
@@ -154,18 +154,54 @@ def test_an_interruption_leaves_each_in_one_place_or_in_two(bench: Bench, stored
 
 def test_a_rate_makes_small_batches_under_no_lease(bench: Bench) -> None:
     """It waits with nothing in its hands: what is taken is sent at once."""
-    free: list[int] = []
+    held = held_at_waits(bench)
+    assert 6 == bench.redrive(most=100, rate=3).redriven
+    assert [3, 3] == bench.batches
+    assert timedelta(seconds=1) == bench.clock.elapsed()
+    assert [0] == held
+
+
+def held_at_waits(bench: Bench) -> list[int]:
+    """How many dead letters were taken at each wait, which passes at once."""
+    held: list[int] = []
 
     def wait(condition: object, timeout: timedelta | None) -> bool:
         del condition
-        free.append(len(bench.driver.dead_letters("q").peek(limit=1000)))
+        dead = bench.driver.dead_letters("q")
+        free = dead.take(None, limit=1000, lease=timedelta(minutes=1))
+        dead.settle([Final(lease=delivery.lease, step=Release()) for delivery in free])
+        held.append(len(dead.peek(limit=1000)) - len(free))
         bench.clock.advance(timeout or timedelta(0))
         return False
 
     bench.clock.wait = wait  # type: ignore[assignment]
-    assert 6 == bench.redrive(most=100, rate=3).redriven
-    assert [3, 3] == bench.batches
-    assert timedelta(seconds=1) == bench.clock.elapsed()
+    return held
+
+
+def test_a_turn_may_be_further_off_than_any_lease(bench: Bench) -> None:
+    """Each is taken once its turn has come, sent once, and deleted."""
+    held = held_at_waits(bench)
+    assert Redriven(redriven=6, chosen=6) == bench.redrive(rate=1 / 300)
+    assert timedelta(minutes=25) == bench.clock.elapsed()
+    assert {0} == set(held)
+    assert (6, []) == (len(received(bench.driver)), bench.left())
+
+
+def test_what_is_taken_for_too_long_is_not_sent(bench: Bench) -> None:
+    """It could no longer be deleted, and so would be sent again; where that goes on, it ends."""
+    bench.dead = slow = Hiding(bench.dead, most=1000)  # type: ignore[assignment]
+    take = slow.take
+
+    def slowly(keys: Sequence[str], *, limit: int, lease: timedelta) -> Sequence[Delivery]:
+        taken = take(keys, limit=limit, lease=lease)
+        bench.clock.advance(lease)
+        return taken
+
+    slow.take = slowly  # type: ignore[method-assign]
+    done = bench.redrive(most=1)
+    assert (0, [], 3, 3) == (done.redriven, bench.batches, len(done.errors), done.missed)
+    assert "wasn't sent: the lease on it ran out" in str(done.errors[0])
+    assert 6 == len(bench.free())
 
 
 class Hiding:
@@ -212,9 +248,9 @@ def test_what_was_done_is_a_value() -> None:
     assert Redriven(redriven=1, chosen=2) == replace(Redriven(redriven=0, chosen=2), redriven=1)
 
 
-@pytest.mark.parametrize(("exclusive", "expected"), [(True, (6, 0, 2)), (False, (4, 2, 0))])
+@pytest.mark.parametrize(("exclusive", "expected"), [(True, (6, 0, 2, 2)), (False, (4, 2, 0, 0))])
 def test_without_leases_a_late_deletion_says_that_another_did_the_same(
-    bench: Bench, exclusive: bool, expected: tuple[int, int, int]
+    bench: Bench, exclusive: bool, expected: tuple[int, int, int, int]
 ) -> None:
     """It stored the same copy before, by its name: nothing is wrong. With leases it may be in both places."""
 
@@ -225,7 +261,7 @@ def test_without_leases_a_late_deletion_says_that_another_did_the_same(
 
     bench.store = store  # type: ignore[method-assign]
     done = bench.redrive(exclusive=exclusive)
-    assert expected == (done.redriven, done.missed, len(done.errors))
+    assert expected == (done.redriven, done.missed, len(done.errors), done.undeleted)
 
 
 def test_what_took_long_to_find_is_not_sent_under_a_lease_that_ends(bench: Bench) -> None:

@@ -79,7 +79,8 @@ class DeadLetters(Looking):
         """Sends dead letters to their queue again, with all attempts before them, then deletes them here.
 
         They keep their id and their trace; each says how often it was redriven. Chosen are those that are here at the
-        start: what dies again while this runs isn't taken twice.
+        start: what dies again while this runs isn't taken twice. If the backend fails half way, that is one of the
+        result's `errors`, and what was done is said.
 
         Args:
             keys: Those to redrive; `None` for all, or those of `where`.

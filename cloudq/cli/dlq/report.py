@@ -35,7 +35,7 @@ class Watch:
 
 @contextmanager
 def watched(doing: str, total: int, go_on: Callable[[Redriven], str]) -> Iterator[Watch]:
-    """Shows how far it is. Interrupted, it says how much was done, and what goes on from there.
+    """Shows how far it is. If it is cut short, it says how much was done, what failed, and what goes on from there.
 
     Args:
         doing: What is done, for the bar.
@@ -46,23 +46,31 @@ def watched(doing: str, total: int, go_on: Callable[[Redriven], str]) -> Iterato
         watch = Watch(more)
         try:
             yield watch
-        except KeyboardInterrupt:
-            note(
-                f"interrupted: {watch.done.redriven:,} were sent; a few more may be, and are still here, too",
-                f"  go on with: {go_on(watch.done)}",
-            )
+        except (KeyboardInterrupt, Exception) as error:
+            if isinstance(error, KeyboardInterrupt) or watch.done is not NOTHING:
+                _tell_unfinished(watch.done, go_on(watch.done), interrupted=isinstance(error, KeyboardInterrupt))
             raise
 
 
-def tell_errors(errors: Sequence[Exception]) -> None:
-    """Each error once, with how often."""
+def _tell_unfinished(done: Redriven, go_on: str, *, interrupted: bool) -> None:
+    # All of them, since nothing else will say so: an import that goes on does so behind the lines that were refused.
+    tell_errors(done.errors, most=len(done.errors))
+    how = "interrupted" if interrupted else "it failed half way"
+    note(
+        f"{how}: {done.redriven:,} were sent; a few more may be, and are still here, too",
+        f"  go on with: {go_on}",
+    )
+
+
+def tell_errors(errors: Sequence[Exception], *, most: int = _MOST_ERRORS) -> None:
+    """Each error once, with how often; of more than `most` how many more there are."""
     counts: dict[str, int] = {}
     for error in errors:
         counts[str(error)] = counts.get(str(error), 0) + 1
-    for text, times in list(counts.items())[:_MOST_ERRORS]:
+    for text, times in list(counts.items())[:most]:
         note(f"error: {text}" + (f" ({times} times)" if times > 1 else ""))
-    if len(counts) > _MOST_ERRORS:
-        note(f"and {len(counts) - _MOST_ERRORS:,} other errors: --json has all of them")
+    if len(counts) > most:
+        note(f"and {len(counts) - most:,} other errors: --json has all of them")
 
 
 def end(name: str, done: Redriven, meant: int, *, said: str, json: bool, dry_run: bool = False) -> None:

@@ -101,7 +101,11 @@ class Redriver:
         self._errors: list[Exception] = []
 
     def run(self, keys: Sequence[str]) -> Redriven:
-        """Redrives those of `keys` that can be taken, each once."""
+        """Redrives those of `keys` that can be taken, each once.
+
+        Raises:
+            CloudqError: The first can't be taken. Later such an error ends it, and is the last of `Redriven.errors`.
+        """
         self._chosen = len(keys)
         untaken = len(keys)
         waiting = list(keys)
@@ -110,7 +114,13 @@ class Redriver:
             done, before = self._redriven, self._portion
             # With nothing in its hands: at a slow pace a turn may be further off than the end of any lease.
             self._pace.wait()
-            found = self._dead.take(portion, limit=len(portion), lease=LEASE)
+            try:
+                found = self._dead.take(portion, limit=len(portion), lease=LEASE)
+            except CloudqError as error:
+                if untaken == self._chosen:
+                    raise  # nothing was done, so there is nothing to say of it
+                self._errors.append(error)
+                break
             ended = self._redrive(found)
             untaken -= ended
             if self._failed >= GIVE_UP:

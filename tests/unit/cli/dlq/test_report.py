@@ -94,6 +94,29 @@ def test_an_interruption_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -
     assert "go on with: cloudq dlq redrive emails --limit 5\n" in said
 
 
+@pytest.mark.parametrize("cause", [KeyboardInterrupt(), OSError("the file is gone")])
+def test_what_is_cut_short_says_what_failed_by_then(capsys: pytest.CaptureFixture[str], cause: BaseException) -> None:
+    """All of it: the command that goes on begins behind it."""
+    errors = [ValueError(f"line {number}") for number in range(30)]
+    with (
+        pytest.raises(type(cause)),
+        watched("importing", 99, lambda done: f"cloudq dlq import q f --from-line {done.chosen + 1}") as watch,
+    ):
+        watch.update(Redriven(redriven=4, chosen=34, errors=errors))
+        raise cause
+    said = capsys.readouterr().err
+    assert all(f"error: line {number}\n" in said for number in range(30))
+    assert "4 were sent" in said
+    assert "go on with: cloudq dlq import q f --from-line 35\n" in said
+
+
+def test_what_fails_at_once_has_nothing_to_go_on_from(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its error is told by who catches it."""
+    with pytest.raises(OSError, match="no such file"), watched("importing", 0, lambda _: "x"):
+        raise OSError("no such file")
+    assert "" == capsys.readouterr().err
+
+
 def test_an_interruption_of_what_is_done_goes_on_with_nothing(cli, bury, make_body, folder, monkeypatch):
     """Not with a command without its limit, nor with one of 0."""
     update = Watch.update

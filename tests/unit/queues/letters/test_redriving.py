@@ -302,6 +302,22 @@ def test_a_backend_that_is_down_ends_it(bench: Bench) -> None:
     assert 18 == len(bench.free())
 
 
+def test_a_backend_that_fails_half_way_leaves_what_was_done_said(bench: Bench) -> None:
+    """With its error; before anything was done there is nothing to say, and it is raised."""
+    bench.dead = failing = Hiding(bench.dead, most=4)  # type: ignore[assignment]
+    take, away = failing.take, BackendUnavailable("away")
+
+    def once(keys: Sequence[str], *, limit: int, lease: timedelta) -> Sequence[Delivery]:
+        if failing.takes:
+            raise away
+        return take(keys, limit=limit, lease=lease)
+
+    failing.take = once  # type: ignore[method-assign]
+    assert Redriven(redriven=4, chosen=6, missed=2, errors=(away,)) == bench.redrive()
+    with pytest.raises(BackendUnavailable):
+        bench.redrive()
+
+
 def test_what_is_refused_ends_nothing(bench: Bench) -> None:
     """Each may be refused for a reason of its own."""
     bench.store = lambda copies: [SendResult(error=OptionError("no"))] * len(copies)  # type: ignore[method-assign]

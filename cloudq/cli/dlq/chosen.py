@@ -28,7 +28,7 @@ Condition = Annotated[
         "--where",
         metavar="CONDITION",
         help="Those of which it holds, say 'task=emails.* error=SMTP* dead<2h redriven=0'. Names: task, error, "
-        "text, id, source, key, ordering, fairness, group, header.NAME, attempts, redriven, dead, sent.",
+        "text, id, source, key, ordering, fairness, group, header.NAME, attempts, redriven, dead, until, sent.",
     ),
 ]
 Limit = Annotated[int | None, Option("--limit", metavar="N", min=1, help="At most this many, the oldest first.")]

@@ -80,7 +80,7 @@ def list_(
                 "--after needs a queue: a key is the place in one queue's list", hint="name the queue"
             )
         again: Options = {
-            "--where": where,
+            "--where": None if condition is None else condition.fixed,
             "--limit": None if limit == PAGE else limit,
             "--app": app,
             "--backend": backend,

@@ -26,6 +26,7 @@ def command(verb: str, *arguments: str, options: Options) -> str:
             continue
         words.append(name)
         if value is not True:
-            words.append(str(value))
-    # It is shown: a backend's URL may have a signature in it.
-    return mask_secrets(shlex.join(words))
+            # It is shown, and a backend's URL may have a signature in it. Anything else stays what it is: a condition
+            # of which a part is masked would be another condition.
+            words.append(mask_secrets(str(value)) if name == "--backend" else str(value))
+    return shlex.join(words)

@@ -281,8 +281,8 @@ def _again(at: Place, meant: Choice, verb: str, done: Redriven, *, how: Options,
     """The command that does the rest: not what died again since this one began."""
     if meant.keys is not None:
         return f"the same command: what was sent is no longer here{more}"
-    before = f"dead<{at.now:%Y-%m-%dT%H:%M:%S.%fZ}"
-    condition = before if meant.where is None else f"{meant.where.text} {before}"
+    before = f"until={at.now.isoformat()}"
+    condition = before if meant.where is None else f"{meant.where.fixed} {before}"
     left = None if meant.limit is None else meant.limit - done.redriven + done.undeleted
     if left == 0:
         return NOTHING_LEFT

@@ -24,6 +24,8 @@ LONGEST: Final = 10_000
 """The most characters of a condition."""
 
 _TERM: Final = re.compile(r"(?P<name>header\.[^=!<>]+|[a-z]+)(?P<sign>!=|<=|>=|=|<|>)(?P<value>.*)", re.DOTALL)
+# What a word of a condition can't have in it unquoted.
+_TO_QUOTE: Final = re.compile(r"[\s'\"\\]")
 _SPAN: Final = re.compile(r"([0-9]{1,9})(s|m|h|d)")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _EXAMPLE: Final = "'task=emails.* error=SMTP* dead<2h'"
@@ -43,12 +45,14 @@ class Where:
     Args:
         text: As it was written.
         terms: What has to hold.
+        fixed: The same in words that mean the same at any time: moments in place of times ago. Default: `text`.
     """
 
-    __slots__ = ("_terms", "text")
+    __slots__ = ("_terms", "fixed", "text")
 
-    def __init__(self, text: str, terms: Sequence[Matches]) -> None:
+    def __init__(self, text: str, terms: Sequence[Matches], *, fixed: str | None = None) -> None:
         self.text = text
+        self.fixed = text if fixed is None else fixed
         self._terms = tuple(terms)
 
     def __repr__(self) -> str:
@@ -73,6 +77,7 @@ class Where:
         | `header.NAME` | one of its headers | `=` `!=` |
         | `attempts`, `redriven` | how often it ran, and was redriven | all |
         | `dead`, `sent` | when it died (if that isn't known, failed last; else, was sent), and was sent | all |
+        | `until` | it died before then, or it isn't known when | `=` |
 
         Texts are compared with `*`, `?` and `[...]` as in a shell; a text that isn't known equals nothing. Times are in
         ISO 8601, in UTC if they have no offset, or a time ago: `dead>2h` are those of the last two hours. A value with
@@ -91,7 +96,10 @@ class Where:
             words = shlex.split(text)
         except ValueError as error:
             raise OptionError(f"the condition {text!r} can't be read: {error}", hint=f"e.g. {_EXAMPLE}") from error
-        return cls(text, [_term(word, now or SYSTEM_CLOCK.now()) for word in words])
+        now = now or SYSTEM_CLOCK.now()
+        terms = [_term(word, now) for word in words]
+        fixed = [_fixed(word, now) for word in words]
+        return cls(text, terms, fixed=None if fixed == words else " ".join(map(_quoted, fixed)))
 
     @classmethod
     def of(cls, where: Where | str | None, *, now: datetime) -> Where:
@@ -118,8 +126,22 @@ def _term(word: str, now: datetime) -> Matches:
         return _ordered_term(_NUMBERS[name], sign, _number(name, value))
     if name in _TIMES:
         return _ordered_term(_TIMES[name], sign, _moment(name, value, now))
-    names = [*_TEXTS, *_NUMBERS, *_TIMES, "header.NAME"]
+    if name == _UNTIL:
+        return _until_term(sign, _moment(name, value, now))
+    names = [*_TEXTS, *_NUMBERS, *_TIMES, _UNTIL, "header.NAME"]
     raise OptionError(f"dead letters have no {name!r}: {nearest(name, names)}", hint=f"one of {', '.join(names)}")
+
+
+def _fixed(word: str, now: datetime) -> str:
+    """The same term, with a moment in place of a time ago."""
+    parts = _TERM.fullmatch(word)
+    if parts is None or parts["name"] not in {*_TIMES, _UNTIL} or _SPAN.fullmatch(parts["value"]) is None:
+        return word
+    return f"{parts['name']}{parts['sign']}{_moment(parts['name'], parts['value'], now).isoformat()}"
+
+
+def _quoted(word: str) -> str:
+    return shlex.quote(word) if _TO_QUOTE.search(word) else word
 
 
 class _Text(NamedTuple):
@@ -152,6 +174,18 @@ def _ordered_term(of: Callable[[DeadMessage], object], sign: str, value: object)
     def matches(dead: DeadMessage) -> bool:
         known = of(dead)
         return known is not None and compare(known, value)
+
+    return matches
+
+
+def _until_term(sign: str, value: datetime) -> Matches:
+    if sign != "=":
+        raise OptionError(
+            f"{_UNTIL} goes with = only", hint=f"{_UNTIL}={value.isoformat()}; dead<, dead> where it is known"
+        )
+
+    def matches(dead: DeadMessage) -> bool:
+        return dead.died_at is None or dead.died_at < value
 
     return matches
 
@@ -207,6 +241,7 @@ _NUMBERS: Final[Mapping[str, Callable[[DeadMessage], object]]] = {
     "attempts": lambda dead: None if dead.failure is None else dead.failure.attempts,
     "redriven": lambda dead: times_redriven(dead.message, dead.failure),
 }
+_UNTIL: Final = "until"
 _TIMES: Final[Mapping[str, Callable[[DeadMessage], object]]] = {
     "dead": lambda dead: dead.died_at,
     "sent": lambda dead: None if dead.message is None else dead.message.sent_at,

@@ -97,13 +97,15 @@ def test_an_interruption_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize("cause", [KeyboardInterrupt(), OSError("the file is gone")])
 def test_what_is_cut_short_says_what_failed_by_then(capsys: pytest.CaptureFixture[str], cause: BaseException) -> None:
     """All of it: the command that goes on begins behind it."""
-    errors = [ValueError(f"line {number}") for number in range(30)]
-    with (
-        pytest.raises(type(cause)),
-        watched("importing", 99, lambda done: f"cloudq dlq import q f --from-line {done.chosen + 1}") as watch,
-    ):
-        watch.update(Redriven(redriven=4, chosen=34, errors=errors))
-        raise cause
+    done = Redriven(redriven=4, chosen=34, errors=[ValueError(f"line {number}") for number in range(30)])
+
+    def cut_short() -> None:
+        with watched("importing", 99, lambda done: f"cloudq dlq import q f --from-line {done.chosen + 1}") as watch:
+            watch.update(done)
+            raise cause
+
+    with pytest.raises(type(cause)):
+        cut_short()
     said = capsys.readouterr().err
     assert all(f"error: line {number}\n" in said for number in range(30))
     assert "4 were sent" in said

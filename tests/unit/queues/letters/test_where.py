@@ -59,6 +59,7 @@ def means(text: str, letter: object = LETTER) -> bool:
         "dead<=2026-01-31T12:00",
         "dead=2026-01-31T13:00+01:00",
         "dead>4h",
+        "until=2h",
         "sent<1d",
         "sent>2026-01-29",
         "task=shop.* error=SMTP* dead<2h redriven=2",
@@ -86,6 +87,7 @@ def test_it_means(text: str) -> None:
         "redriven=0",
         "dead>2h",
         "dead<2026-01-31T12:00",
+        "until=2026-01-31T12:00",
         "sent>1h",
         "task=shop.* error=ValueError",
     ],
@@ -99,7 +101,7 @@ def test_what_is_not_known_equals_nothing() -> None:
     """Neither a text nor a time of what can't be decoded; to be unequal is all that holds of it."""
     unknown = a_letter(body=b"\xff", failure=a_failure(last_at=None, error_type=None), dead_at=None)
     assert not any(means(text, unknown) for text in ("task=*", "error=*", "key=*", "sent>9d", "dead<1s", "dead>9d"))
-    assert all(means(text, unknown) for text in ("task!=x", "error!=x", "redriven=0", "id=*", "text=smtp"))
+    assert all(means(text, unknown) for text in ("task!=x", "error!=x", "redriven=0", "id=*", "text=smtp", "until=9d"))
     assert means("error!=*", POISON)
 
 
@@ -125,6 +127,8 @@ def test_it_died_when_that_is_known() -> None:
         ("dead<yesterday", "is a time"),
         ("dead<999999999d", "is a time"),
         ("sent=0000-01-01", "is a time"),
+        ("until=soon", "is a time"),
+        ("until<2h", "goes with = only"),
         ("text='open", "can't be read"),
         ("x" * (LONGEST + 1), "at most 10,000"),
     ],
@@ -139,6 +143,16 @@ def test_it_reads_as_it_was_written() -> None:
     """For logs, and for the command that goes on."""
     assert "Where('task=shop.*')" == repr(Where.parse("task=shop.*"))
     assert "task=shop.*" == Where.parse("task=shop.*").text
+
+
+def test_a_time_ago_is_fixed_for_later() -> None:
+    """By the moment that it was; the rest is quoted as it has to be, or as it was written if nothing is fixed."""
+    given = Where.parse(r"""text='no such "user"' dead>2h sent<2026-01-31 until=1m id!=a\b""", now=NOW)
+    fixed = Where.parse(given.fixed, now=NOW + timedelta(days=9))
+    assert given.fixed == fixed.fixed
+    moments = "dead>2026-01-31T10:00:00+00:00 sent<2026-01-31 until=2026-01-31T11:59:00+00:00"
+    assert f"""'text=no such "user"' {moments} id!=ab""" == given.fixed
+    assert "text='gave up'  id=m" == Where.parse("text='gave up'  id=m").fixed
 
 
 def test_what_a_caller_gave() -> None:

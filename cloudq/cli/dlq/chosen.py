@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from itertools import islice
 from typing import Annotated, Final, NamedTuple
 
 from cloudq.cli.choosing import one_queue
@@ -89,7 +88,7 @@ class Choice(NamedTuple):
         """The dead letters that are meant; `None` for a key that none has."""
         if self.keys is None:
             return ((dead.key, dead) for dead in letters.select(self.where, limit=self.limit))
-        return ((key, letters.get(key)) for key in islice(self.keys, self.limit))
+        return letters.find(self.keys[: self.limit])
 
 
 def choice(

@@ -85,6 +85,27 @@ class Looking:
         """The dead letter with that `key`, or `None` if there is none (any more)."""
         return self._dead.get(*_checked([key]))
 
+    def find(self, keys: Sequence[str]) -> Iterator[tuple[str, DeadMessage | None]]:
+        """Each of the keys with the dead letter that has it, or with `None` if there is none (any more).
+
+        On Amazon SQS, where to find one is to read the queue, all of them are found by one look.
+
+        Raises:
+            OptionError: The keys are no list of texts.
+        """
+        return self._find(_checked(keys))
+
+    def _find(self, keys: Sequence[str]) -> Iterator[tuple[str, DeadMessage | None]]:
+        found: dict[str, DeadMessage] = {}
+        by_one_look = len(keys) > 1 and isinstance(self._dead, HidingLooks)
+        if by_one_look:
+            wanted = set(keys)
+            found = {dead.key: dead for dead in self.select() if dead.key in wanted}
+        # Behind the bound of a look at all of them a look for one may come further: it needs no other's body.
+        complete = by_one_look and not self.unseen
+        for key in keys:
+            yield key, (found[key] if key in found else None if complete else self.get(key))
+
     def export(
         self, where: Where | str | None = None, *, limit: int | None = None, after: str | None = None
     ) -> Iterator[bytes]:
@@ -110,8 +131,8 @@ class Looking:
         """Those that are meant and there."""
         if keys is None:
             return self.select(where, limit=limit)
-        found = (self.get(key) for key in self._chosen(keys, where, limit))
-        return (dead for dead in found if dead is not None)
+        found = self.find(self._chosen(keys, where, limit))
+        return (dead for _, dead in found if dead is not None)
 
 
 def bound_of(limit: int | None) -> int | None:

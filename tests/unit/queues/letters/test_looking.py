@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from cloudq.core import wire
 from cloudq.errors import OptionError
@@ -87,6 +88,32 @@ def test_a_time_ago_is_by_the_apps_clock() -> None:
     bury(driver, clock, wire.encode(a_message(id="new")), failure=a_failure(last_at=None))
     assert ["old"] == [dead.id for dead in queue.dead_letters.select("dead<2h")]
     assert ["new"] == [dead.id for dead in queue.dead_letters.select("dead>2h")]
+
+
+@pytest.mark.parametrize(
+    ("hiding", "unseen", "looks", "gets"), [(False, False, 0, 4), (True, False, 5, 0), (True, True, 5, 1)]
+)
+def test_keys_are_found_by_one_look_where_each_look_reads_all(letters, hiding, unseen, looks, gets) -> None:
+    """In five pages here, however many the keys are; one by one only what lies behind the bound of such a look."""
+    third, first, second = (letters.peek(limit=3)[place].key for place in (2, 0, 1))
+    dead, pages, asked = letters._dead, [], []
+    peek, get = dead.peek, dead.get
+    dead.peek = lambda *, limit, after=None: pages.append(after) or peek(limit=limit, after=after)
+    dead.get = lambda key: asked.append(key) or get(key)
+    if hiding:
+        dead.hides_for, dead.unseen = timedelta(minutes=1), unseen
+    found = list(letters.find([third, first, "none", second]))
+    assert [(third, "2"), (first, "0"), ("none", None), (second, "1")] == [(key, one and one.id) for key, one in found]
+    assert (looks, gets) == (len(pages), len(asked))
+    pages.clear()
+    done = letters.edit(lambda message: replace(message, task="x"), [first, second, third], by="ann", dry_run=True)
+    assert (3, looks) == (done.chosen, len(pages))
+
+
+def test_keys_that_are_none_are_refused_at_once(letters) -> None:
+    """Not when the first is read."""
+    with pytest.raises(OptionError, match="keys are a list"):
+        letters.find("12")
 
 
 def test_where_to_look_is_to_hide_is_told(letters) -> None:

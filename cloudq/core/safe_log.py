@@ -87,7 +87,7 @@ class SafeLogger:
             # Three up is who called `error`, and so the line that a formatter names.
             self._logger.log(level, text, *map(_fit, args), exc_info=exc_info, extra=extra, stacklevel=3)
         except BaseException as broken:
-            if isinstance(broken, (TimeLimitExceeded, Ended)) or is_ctrl_c(broken):
+            if is_from_outside(broken):
                 raise
             _report(self._logger.name, text, broken)
         finally:
@@ -104,6 +104,11 @@ def _fit(argument: object) -> object:
 def is_ctrl_c(error: BaseException) -> bool:
     """Whether it was raised by a signal: that reaches the main thread only, elsewhere it is the code's own."""
     return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
+
+
+def is_from_outside(error: BaseException) -> bool:
+    """Whether the code that it was raised in isn't its cause: it is a Ctrl-C, or the time limit of what runs here."""
+    return isinstance(error, (TimeLimitExceeded, Ended)) or is_ctrl_c(error)
 
 
 def _report(name: str, text: str, broken: BaseException) -> None:

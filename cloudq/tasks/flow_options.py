@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from cloudq.core.message import Message
-from cloudq.errors import ConfigurationError, OptionError, PayloadError, TaskDefinitionError, wording
+from cloudq.core.safe_log import is_from_outside
+from cloudq.errors import ConfigurationError, OptionError, TaskDefinitionError, wording
 from cloudq.flow.breakers import Breaker
 from cloudq.flow.rates import Rate
 from cloudq.flow.seats import AtOnce
@@ -122,13 +123,16 @@ def queue_rates(given: Mapping[str, str | Rate] | None, before: Mapping[str, Rat
 
 
 def key_of(key: Key, message: Message, parameters: Parameters) -> str:
-    """What a message is counted under; `UNKNOWN_KEY` where that can't be told. Asks nobody, and never raises.
+    """What a message is counted under; `UNKNOWN_KEY` where that can't be told. Asks nobody.
 
-    What is wrong with the payload is found, and said, by the run that follows.
+    Whatever the parameters' types and a key's function raise is no reason to raise here: what is wrong with the payload
+    is found, and said, by the run that follows.
     """
     if message.reference is not None:
         return UNKNOWN_KEY  # it is in the claim-check store, and isn't fetched for that
     try:
         return key_for("key", key, parameters.with_defaults(parameters.arguments(message.payload)))
-    except (OptionError, PayloadError):
+    except BaseException as error:
+        if is_from_outside(error):
+            raise
         return UNKNOWN_KEY

@@ -82,9 +82,8 @@ class LeaseKeeper:
 
     # ── what happens to deliveries ───────────────────────────────────────────────────────────────────────
 
-    def attach(self, deliveries: Iterable[Delivery]) -> list[HeldLease]:
-        """Keeps the leases of these from now on."""
-        deliveries = list(deliveries)
+    def attach(self, deliveries: Sequence[Delivery]) -> list[HeldLease]:
+        """Keeps the leases of these from now on; of none, if it raises."""
         extendable = {queue: self._capabilities(queue).extendable for queue in {one.queue for one in deliveries}}
         now = self._clock.elapsed()
         held = [HeldLease(one, now, extendable=extendable[one.queue]) for one in deliveries]
@@ -92,8 +91,13 @@ class LeaseKeeper:
             self._held.update(held)
             self._wake_earlier(held)
         if self._watch is not None:
-            for one in by_lease(held).values():
-                self._watch(one[0].delivery.lease, partial(self._cut_off, one))
+            try:
+                for one in by_lease(held).values():
+                    self._watch(one[0].delivery.lease, partial(self._cut_off, one))
+            except BaseException:
+                for each in held:
+                    self.give_up(each)
+                raise
         return held
 
     def note_handler_ended(self, held: HeldLease) -> None:

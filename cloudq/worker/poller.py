@@ -188,7 +188,7 @@ class Poller:
                 self._recover(error)
 
     def _recover(self, error: BaseException) -> None:
-        """Goes on after an unexpected exception. Deliveries that were received and not kept come back."""
+        """Goes on after an unexpected exception. What was received has gone back, unless it is in hand."""
         self._forget(self._own)
         logger.error(
             "the poller of queue %s hit an internal error, and goes on",
@@ -272,11 +272,17 @@ class Poller:
         if failure is not None:
             self._intake.drop_poll(poll)
             return None, failure
-        self.strangers.note(deliveries)
         return held, None
 
     def _take_in(self, poll: Poll, held: Sequence[HeldLease]) -> None:
-        refused = self._intake.offer(poll, held)
+        try:
+            self.strangers.note([one.delivery for one in held])
+            refused = self._intake.offer(poll, held)
+        except BaseException:
+            # Nobody else knows of them, so that their leases would be extended for ever.
+            self._intake.adopt(held)
+            self._give_back(held)
+            raise
         if refused:
             self._give_back(refused)
         elif held:
@@ -303,13 +309,11 @@ class Poller:
         if type(error) in self._told:
             return
         self._told.add(type(error))
-        # An exception that isn't one of cloudq's is unexpected, and worth a traceback.
-        surprise = None if isinstance(error, CloudqError) else error
         logger.error(
             "queue %s can't be received from, trying again until it can: %s",
             self.queue,
             error,
-            exc_info=surprise,
+            exc_info=None if isinstance(error, CloudqError) else error,  # what isn't one of cloudq's is unexpected
             extra={"cloudq_queue": self.queue},
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from cloudq import App, ConfigurationError, Rate, TaskDefinitionError
 from cloudq.core.message import Message
 from cloudq.core.reference import Reference
+from cloudq.core.shield import Ended
+from cloudq.tasks.binding import Parameters
 from cloudq.tasks.flow_options import UNKNOWN_KEY, UNLIMITED, key_of
 
 
@@ -54,6 +57,48 @@ def test_messages_whose_key_is_not_known_share_one(payload: dict[str, object]) -
     """What is wrong with them their run will say."""
     message = Message(id="1", task="t", queue="q", payload=payload)
     assert key_of("{customer}", message, declared().parameters) == UNKNOWN_KEY
+
+
+RAISES: list[BaseException] = []
+
+
+@dataclass
+class Refusing:
+    """A type whose own check raises what the test says."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        raise RAISES.pop()
+
+
+def refusing(customer: Refusing) -> None:
+    """A task of one."""
+
+
+@pytest.mark.parametrize("error", [KeyError("uk"), SystemExit(3), RecursionError()], ids=repr)
+def test_what_a_types_own_check_raises_leaves_the_key_unknown(error: BaseException) -> None:
+    """So does what a function of the user's raises. The run says what is wrong."""
+    parameters = Parameters(refusing, "t")
+    message = Message(id="1", task="t", queue="q", payload={"customer": {"name": "ana"}})
+    RAISES.append(error)
+    assert key_of("{customer.name}", message, parameters) == UNKNOWN_KEY
+    assert not RAISES
+
+    def slip(customer: str) -> str:
+        raise error
+
+    message = Message(id="1", task="t", queue="q", payload={"customer": "ana"})
+    assert key_of(slip, message, declared().parameters) == UNKNOWN_KEY
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), Ended()], ids=repr)
+def test_an_interruption_from_outside_is_no_unknown_key(error: BaseException) -> None:
+    """It is meant for who asked."""
+    RAISES.append(error)
+    message = Message(id="1", task="t", queue="q", payload={"customer": {"name": "ana"}})
+    with pytest.raises(type(error)):
+        key_of("{customer.name}", message, Parameters(refusing, "t"))
 
 
 def test_a_payload_elsewhere_is_not_fetched_for_its_key() -> None:

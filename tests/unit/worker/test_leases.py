@@ -321,6 +321,27 @@ def test_what_a_driver_tells_of_an_early_end_is_told_at_once(clock: FakeClock, b
     assert [] == backend.calls
 
 
+def test_of_what_could_not_be_watched_nothing_is_kept(clock: FakeClock, backend: Backend) -> None:
+    """Nobody would ever settle it, and it would be extended for ever."""
+
+    def refuse(_: Lease, __: Callable[[str], None]) -> None:
+        raise RuntimeError("the driver is closed")
+
+    able = Capabilities(max_batch=10, max_body=1000)
+    keeper = LeaseKeeper(
+        backend,
+        lease=lambda _: LEASE,
+        settle_timeout=SETTLE,
+        capabilities=lambda _: able,
+        clock=clock,
+        watch=refuse,
+    )
+    with pytest.raises(RuntimeError, match="the driver is closed"):
+        keeper.attach([delivery(clock)])
+    tick_after(keeper, clock, seconds(60))
+    assert [] == backend.calls
+
+
 def test_an_early_end_beside_a_settlement_is_the_settlements_to_learn(clock: FakeClock, backend: Backend) -> None:
     """What is on its way to be settled doesn't read as lost."""
     watched: list[Callable[[str], None]] = []

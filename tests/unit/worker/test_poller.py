@@ -118,6 +118,17 @@ class Bench:
         return deliveries
 
 
+def raise_once(monkeypatch: pytest.MonkeyPatch, what: object, name: str) -> None:
+    """The next call of it raises, and none after that."""
+    call = getattr(what, name)
+
+    def slip(*_: object) -> None:
+        monkeypatch.setattr(what, name, call)
+        raise KeyError("a slip")
+
+    monkeypatch.setattr(what, name, slip)
+
+
 @pytest.fixture
 def bench() -> Iterator[Bench]:
     bench = Bench()
@@ -275,6 +286,25 @@ def test_nothing_that_is_raised_in_between_ends_it(
     until(lambda: bench.clock.waiting or not bench.poller.alive)
     assert bench.poller.alive
     assert ["the poller of queue q hit an internal error, and goes on"] == caplog.messages
+    bench.clock.advance(FIRST_PAUSE)
+    bench.deliver()
+    until(lambda: bench.arrived == 1)
+
+
+@pytest.mark.parametrize("where", ["note", "offer"])
+def test_what_could_not_be_taken_in_goes_back(
+    bench: Bench, where: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All that came with it: else its leases are extended for ever, and nothing of it runs. The queue is polled on."""
+    raise_once(monkeypatch, bench.strangers if where == "note" else bench.intake, where)
+    bench.poller.start()
+    bench.polls(1)
+    deliveries = bench.deliver(3)
+    until(lambda: bench.clock.waiting or not bench.poller.alive)
+    assert ["the poller of queue q hit an internal error, and goes on"] == caplog.messages
+    assert deliveries == [held.delivery for held in bench.given_back]
+    assert 3 == bench.intake.in_hand().settling, "a burst waits for them"
+    assert [] == bench.intake.polled()
     bench.clock.advance(FIRST_PAUSE)
     bench.deliver()
     until(lambda: bench.arrived == 1)
@@ -596,3 +626,18 @@ def test_an_error_in_a_poll_beside_it_costs_that_poll(backlog: Backlog, caplog: 
     assert ["a job of cloudq-poller-q-beside failed"] == caplog.messages
     until(lambda: 1 == len(backlog.intake._books.queues["q"].polls))
     backlog.round()
+
+
+def test_what_a_poll_beside_it_brought_and_could_not_be_taken_in_goes_back(
+    backlog: Backlog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As of its own one."""
+    backlog.poller.start()
+    backlog.grow(2)
+    raise_once(monkeypatch, backlog.intake, "offer")
+    [beside] = backlog.beside
+    deliveries = backlog.full()
+    beside.answer(deliveries)
+    until(lambda: caplog.messages)
+    assert ["a job of cloudq-poller-q-beside failed"] == caplog.messages
+    assert deliveries == [held.delivery for held in backlog.given_back]

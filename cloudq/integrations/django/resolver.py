@@ -14,7 +14,7 @@ from django.apps import apps
 from django.core.exceptions import AppRegistryNotReady
 
 from cloudq.core.printable import shortened
-from cloudq.core.safe_log import SafeLogger
+from cloudq.core.safe_log import SafeLogger, is_from_outside
 from cloudq.integrations.django.contract import Task
 
 logger = SafeLogger("cloudq.django")
@@ -39,7 +39,9 @@ def task_of(name: str, modules: Iterable[str] = ()) -> Any:
         # A worker of another version, most likely: its messages wait for one that has it, as for any unknown task.
         logger.info("no task %s here: %s", shortened(name, _SHOWN), type(error).__name__)
         return None
-    except Exception:  # a module's code may raise anything, and its messages are no poison for that
+    except BaseException as error:  # a module's code may raise anything, and its messages are no poison for that
+        if is_from_outside(error):
+            raise
         logger.warning("%s can't be imported, so that its tasks are unknown", module, exc_info=True)
         return None
     # Not by `getattr`: a module's own `__getattr__` is code, which a name must not call.

@@ -100,6 +100,12 @@ def test_a_module_that_cannot_be_imported_has_unknown_tasks(
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
     assert task_of("raising_module.task", ["raising_module"]) is None
     assert "raising_module can't be imported" in caplog.text
+    (harmless / "exiting_module.py").write_text("import sys\nsys.exit(3)\n")
+    assert task_of("exiting_module.task", ["exiting_module"]) is None
+    assert "exiting_module can't be imported" in caplog.text
+    (harmless / "interrupted_module.py").write_text("raise KeyboardInterrupt\n")
+    with pytest.raises(KeyboardInterrupt):
+        task_of("interrupted_module.task", ["interrupted_module"])
 
 
 def test_a_modules_own_getattr_is_not_called(django_site: None, harmless: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -45,7 +46,8 @@ class AppLimits:
         self._handlers = app.runtime.handlers  # follows later declarations
         self._horizon = horizon
         self._linger = linger
-        self._limits: dict[str, Limit] = {}
+        self._lock = threading.Lock()
+        self._limits: dict[str, Limit] = {}  # changed with the lock taken only
 
     def of(self, delivery: Delivery) -> tuple[Limit, ...]:
         """Those of a delivery: its task's, then its queue's. Asks nobody."""
@@ -116,12 +118,15 @@ class AppLimits:
         return known
 
     def _add(self, whole: str, limit: Limit) -> Limit:
-        if len(self._limits) >= _MOST_KEYS:
-            forgotten = next((name for name, one in self._limits.items() if one.is_idle), None)
-            if forgotten is not None:
-                del self._limits[forgotten]
-        # Of two threads that make one at once, both use the first one's.
-        return self._limits.setdefault(whole, limit)
+        with self._lock:
+            if (known := self._limits.get(whole)) is not None:
+                return known  # of two threads that make one at once, both use the first one's
+            if len(self._limits) >= _MOST_KEYS:
+                forgotten = next((name for name, one in self._limits.items() if one.is_idle), None)
+                if forgotten is not None:
+                    del self._limits[forgotten]
+            self._limits[whole] = limit
+            return limit
 
     def _notes(self) -> Notes:
         store = self._app.runtime.store

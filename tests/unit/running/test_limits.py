@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.message import Message
 from cloudq.errors import ConfigurationError, UnsupportedError
 from cloudq.flow.means import TABLE, Edge, Means
+from cloudq.flow.pace import Pace
 from cloudq.running import limits as limits_module
 from cloudq.running.limits import AppLimits, limits_of, refuse_limits, shared_limits
 from cloudq.stores.memory import MemoryStore
@@ -99,6 +101,27 @@ def test_keys_that_are_many_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> No
         limits.of(delivery(app, "t", customer=str(number)))
     assert len(limits._limits) == 2
     assert limits.of(delivery(app, "t", customer="0")) != first
+
+
+def test_two_pollers_do_not_forget_the_same_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one looks for one to forget, another one that needs a limit, too, waits, or its limit would be lost."""
+    monkeypatch.setattr(limits_module, "_MOST_KEYS", 1)
+    app = App("memory://")
+    declare(app, "t", rate=Rate("1/s", key="{customer}"))
+    limits = AppLimits(app)
+    limits.of(delivery(app, "t", customer="first"))
+    other = threading.Thread(target=lambda: limits.of(delivery(app, "t", customer="other")))
+
+    def is_idle(_: Pace) -> bool:
+        if other.ident is None:
+            other.start()
+            other.join(0.1)  # it is done by then, unless it waits for this look's end
+        return True
+
+    monkeypatch.setattr(Pace, "is_idle", property(is_idle))
+    assert names(limits.of(delivery(app, "t", customer="own"))) == ["task t"]
+    other.join(60)
+    assert len(limits._limits) == 1
 
 
 def test_a_queue_of_one_task_is_polled_by_the_tasks_limit() -> None:

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 logger = SafeLogger("cloudq.worker")
 
-CALLS_AT_ONCE: Final = 4
+CALLS_AT_ONCE: Final = 4  # of each kind: those of a store that doesn't answer must cost no lease
 # As the command line says of a backend that can't be used.
 UNREACHABLE: Final = 3
 FORKED: Final = 70  # EX_SOFTWARE, for a fork that a task forgot to end
@@ -92,14 +92,15 @@ class Worker:
         self._loop = MainLoop(self._clock)
         self._stopping = False
         self._tally = Tally(on_event, observer=app.runtime.observer, clock=self._clock)
-        self._background = Threads("cloudq-renew", CALLS_AT_ONCE, clock=self._clock)
+        self._renewals = Threads("cloudq-renew", CALLS_AT_ONCE, clock=self._clock)
+        self._store_calls = Threads("cloudq-store", CALLS_AT_ONCE, clock=self._clock)
         self._keeper = LeaseKeeper(
             self._driver.extend,
             lease=self.leases.__getitem__,
             settle_timeout=settings.settle_timeout,
             capabilities=self._driver.capabilities,
             clock=self._clock,
-            run=self._background.submit,
+            run=self._renewals.submit,
             watch=self._driver.watch if isinstance(self._driver, LeaseWatcher) else None,
             observer=app.runtime.observer,
         )
@@ -156,7 +157,7 @@ class Worker:
             believed=self._processor.believes,
             give_back=self._settler.give_back,
             started=self._executor.more,
-            run=self._background.submit,
+            run=self._store_calls.submit,
         )
         self._watchdog = Watchdog([self._make_poller(queue) for queue in self.queues], self._make_poller, self._clock)
         self._shutdown = Shutdown(
@@ -171,9 +172,7 @@ class Worker:
             clock=self._clock,
         )
         self._serving: Serving | None = None
-        self._starvation = Starvation(
-            self._intake, self._executor, children=bool(settings.processes), clock=self._clock
-        )
+        self._starvation = Starvation(self._intake, self._executor, children=settings.processes > 0, clock=self._clock)
         self._snoozes = Snoozes(
             self._intake,
             capabilities=self._driver.capabilities,
@@ -181,7 +180,7 @@ class Worker:
             burst=settings.burst,
             count=self._tally.count,
             give_up=self._tally.give_up,
-            run=self._background.submit,
+            run=self._store_calls.submit,
             clock=self._clock,
         )
 
@@ -285,7 +284,8 @@ class Worker:
             self._limiting.stop()
         self._settler.close()
         self._keeper_thread.stop()
-        self._background.close()
+        self._renewals.close()
+        self._store_calls.close()
         self._time_limits.close()
         if self._serving is not None:
             self._serving.stop()

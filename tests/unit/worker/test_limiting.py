@@ -29,7 +29,7 @@ from cloudq.worker.gate import Gate
 from cloudq.worker.intake import Intake
 from cloudq.worker.limiting import limiting_of
 from cloudq.worker.open_polls import Reach
-from cloudq.worker.service import Worker
+from cloudq.worker.service import CALLS_AT_ONCE, Worker
 from cloudq.worker.settings import WorkerSettings
 from tests.unit.worker.fakes import delivery, running, until
 from tests.unit.worker.intakes import make_intake
@@ -182,6 +182,44 @@ def test_a_worker_that_stops_gives_its_seats_back(app: App) -> None:
     store = app.runtime.store
     assert store is not None
     assert StoredRegister(lambda: store.notes, "task t", 3).set(3) == 3
+
+
+def test_a_store_that_does_not_answer_keeps_no_lease_from_being_renewed(
+    app: App, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More keys are asked for than there are threads for it; what runs meanwhile is kept."""
+    store = app.runtime.store
+    assert store is not None
+    answer, end, asked = threading.Event(), threading.Event(), Counter[str]()
+
+    def silent(_: str) -> None:
+        asked["store"] += 1
+        answer.wait(60)
+
+    def renewed(*args: Any) -> Any:
+        asked["renewed"] += 1
+        return extend(*args)
+
+    extend = app.driver().extend  # type: ignore[attr-defined]
+    monkeypatch.setattr(store.notes, "read", silent)
+    monkeypatch.setattr(app.driver(), "extend", renewed)
+    counted(app, name="limited", rate=Rate("1/s", key="{n}"))
+
+    @app.task("long")
+    def long() -> None:
+        end.wait(60)
+
+    long.send()
+    send(app, 2 * CALLS_AT_ONCE, "limited")
+    with running(app) as work:
+        try:
+            until(lambda: work.worker.snapshot().running == 1 and asked["store"] == CALLS_AT_ONCE)
+            clock.advance(LEASE / 2)
+            until(lambda: asked["renewed"], within=20)  # less than the clock's patience with the threads that wait
+        finally:
+            answer.set()
+            end.set()
+    assert work.worker.snapshot().lease_lost == 0
 
 
 def gated(app: App, clock: FakeClock, queue: str, *, believed: bool = True) -> Gate:

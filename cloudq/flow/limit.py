@@ -86,7 +86,11 @@ class Limit:
         """A poll of its queue brought nothing."""
 
     def close(self) -> None:
-        """Gives back what others can use. May block; never raises."""
+        """Gives back what others can use. May block.
+
+        Raises:
+            BackendError: The store can't be reached, or refuses: what it has lapses.
+        """
 
 
 def enter(limits: Sequence[Limit], now: timedelta) -> Limit | None:

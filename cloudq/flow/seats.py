@@ -22,7 +22,7 @@ import msgspec
 
 from cloudq.core.clock import Clock
 from cloudq.core.notes import Note, Notes
-from cloudq.errors import CloudqError, OptionError
+from cloudq.errors import OptionError
 from cloudq.flow.changing import Change, change
 from cloudq.flow.limit import Limit
 
@@ -256,12 +256,13 @@ class Seats(Limit):
         return was_fine
 
     def close(self) -> None:
-        """Gives back all seats: nothing runs any more, or nobody waits for what does."""
+        """Gives back all seats: nothing runs any more, or nobody waits for what does. Else they are over in a minute.
+
+        Raises:
+            BackendError: The store can't be reached, or refuses.
+        """
         if self._have:
-            try:
-                self._register.set(0)
-            except CloudqError:
-                return  # then they are over in a minute
+            self._register.set(0)
 
     def _note(self, have: int, wanted: int, since: timedelta, now: timedelta) -> None:
         self._pause, self._have = ZERO, have

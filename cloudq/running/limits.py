@@ -72,10 +72,22 @@ class AppLimits:
             limits += self._of_task(task, None)
         return tuple(limits)
 
-    def close(self) -> None:
-        """Gives back what others can use. May block."""
+    def close(self, until: timedelta) -> None:
+        """Gives back what others can use, one after the other; what isn't lapses in a minute. May block; never raises.
+
+        It ends at the first that fails: each of the others would take as long to do so.
+
+        Args:
+            until: From then on it begins no other one. `Clock.elapsed`'s.
+        """
         for limit in list(self._limits.values()):
-            limit.close()
+            if self._app.clock.elapsed() >= until:
+                return
+            try:
+                limit.close()
+            except Exception as error:  # noqa: BLE001 - a store's package may raise anything, and the worker has to end
+                logger.debug("the limit of %s can't be given back, and lapses: %s", limit.name, error)
+                return
 
     def _of_queue(self, queue: str) -> Sequence[Limit]:
         rate = self._app.queue_rates.get(queue)

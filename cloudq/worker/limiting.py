@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from cloudq.core.clock import Clock
 from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Driver
 from cloudq.core.outcome import Outcome
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 # A delivery waits in hand for at most this part of its lease, so that it may well run within what is left of it.
 PART_OF_A_LEASE: Final = 4
+ZERO: Final = timedelta(0)
 
 
 class Limiting:
@@ -36,21 +39,51 @@ class Limiting:
         limits: The app's.
         gate: Where deliveries wait for them.
         thread: Looks after the gate.
+        run: Runs a call of the store on another thread. Returns whether it will.
+        clock: Where the time comes from.
     """
 
-    def __init__(self, limits: AppLimits, gate: Gate, thread: GateThread) -> None:
+    def __init__(
+        self,
+        limits: AppLimits,
+        gate: Gate,
+        thread: GateThread,
+        *,
+        run: Callable[[Callable[[], None]], bool],
+        clock: Clock,
+    ) -> None:
         self._limits = limits
         self._gate = gate
         self._thread = thread
+        self._run = run
+        self._clock = clock
 
     def start(self) -> None:
         """Starts its thread."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Ends its thread, and gives back what other workers can use. May block, for as long as a store's call."""
+    def stop(self, patience: timedelta) -> None:
+        """Ends its thread, and gives back what other workers can use.
+
+        Args:
+            patience: For how long it waits for that at most. What the store hasn't got back by then lapses.
+        """
         self._thread.stop()
-        self._limits.close()
+        until = self._clock.elapsed() + patience
+        closed, changed = threading.Event(), threading.Condition()
+
+        def close() -> None:
+            self._limits.close(until)
+            with changed:
+                closed.set()
+                changed.notify_all()
+
+        # Not here: a call of a store that doesn't answer lasts longer.
+        if not self._run(close):
+            close()
+        with changed:
+            while not closed.is_set() and (left := until - self._clock.elapsed()) > ZERO:
+                self._clock.wait(changed, left)
 
     def leave(self, held: HeldLease, outcome: Outcome) -> None:
         """A delivery's run has ended."""
@@ -109,4 +142,4 @@ def limiting_of(
     thread = GateThread(
         gate, started=started, give_back=give_all_back, wake=intake.wake_pollers, run=run, clock=app.clock
     )
-    return Limiting(limits, gate, thread)
+    return Limiting(limits, gate, thread, run=run, clock=app.clock)

@@ -281,7 +281,7 @@ class Worker:
         self._watchdog.stop()
         self._executor.stop()
         if self._limiting is not None:
-            self._limiting.stop()
+            self._limiting.stop(self._shutdown.patience())
         self._settler.close()
         self._keeper_thread.stop()
         self._renewals.close()

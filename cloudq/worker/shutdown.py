@@ -30,7 +30,7 @@ from cloudq.worker.watchdog import Watchdog
 
 logger = SafeLogger("cloudq.worker")
 
-# How long settlements are awaited after a second signal.
+# How long settlements are awaited after a second signal; and at any end what other workers merely get earlier by it.
 AT_ONCE: Final = timedelta(seconds=3)
 # A poll may return later than it was asked to by this much before the worker leaves without it.
 POLL_MARGIN: Final = timedelta(seconds=2)
@@ -81,6 +81,7 @@ class Shutdown:
         self._settler = settler
         self._next_wish = next_wish
         self._clock = clock
+        self._leave_by: timedelta | None = None  # since a second signal
         # One driver: what holds for one of its queues holds for the receives of all.
         self._interruptible = all(driver.capabilities(queue).interruptible for queue in leases)
 
@@ -100,6 +101,8 @@ class Shutdown:
         hurry = self._await_tasks(began + self._settings.grace) or self._await_polls(
             began + self._settings.poll_wait + POLL_MARGIN
         )
+        if hurry:
+            self._hurry()
         self._leave_polls()
         left = self._intake.give_up_running()
         if left:
@@ -110,6 +113,13 @@ class Shutdown:
         self._executor.stop()
         self._settler.release(left, counted=True)
         self._await_settled(AT_ONCE if hurry else self._settings.settle_timeout)
+
+    def patience(self) -> timedelta:
+        """How long may still be waited, after these phases, for what is no loss if it doesn't happen."""
+        return AT_ONCE if self._leave_by is None else max(ZERO, self._leave_by - self._clock.elapsed())
+
+    def _hurry(self) -> None:
+        self._leave_by = self._clock.elapsed() + AT_ONCE
 
     def _await_tasks(self, until: timedelta) -> bool:
         """Waits for the running tasks. Returns whether a second signal came."""
@@ -179,6 +189,7 @@ class Shutdown:
         until = self._clock.elapsed() + patience
         while (hand := self._intake.in_hand()).settling and (left := until - self._clock.elapsed()) > ZERO:
             if self._next_wish(min(left, ROUND)) is Wish.STOP:
+                self._hurry()
                 until = min(until, self._clock.elapsed() + AT_ONCE)
             self._settler.catch_up()
             if not said and patience - left >= WORTH_A_LINE:

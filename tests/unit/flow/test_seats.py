@@ -176,7 +176,7 @@ def test_a_process_that_ends_gives_its_seats_back(two: tuple[Process, Process]) 
 
 
 def test_a_store_that_fails_is_asked_less_and_less_often(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It doesn't keep a process from ending, either."""
+    """At the end of a process, too, it is a matter of who ends it."""
     process = Process(bench)
     process.start(1)
 
@@ -192,7 +192,8 @@ def test_a_store_that_fails_is_asked_less_and_less_often(bench: Bench, monkeypat
         assert process.seats.wants(process.now, 2, polling=False) == 0
         process.clock.advance(SECOND / 1000)
         assert process.seats.wants(process.now, 2, polling=False)
-    process.seats.close()
+    with pytest.raises(StoreUnavailable):
+        process.seats.close()
 
 
 def test_each_worker_can_count_for_itself(bench: Bench) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -12,12 +13,14 @@ from cloudq import App, AtOnce, Breaker, Rate
 from cloudq.core import wire
 from cloudq.core.delivery import Delivery, Lease
 from cloudq.core.message import Message
-from cloudq.errors import ConfigurationError, UnsupportedError
+from cloudq.drivers.memory import MemoryDriver
+from cloudq.errors import ConfigurationError, StoreRefused, StoreUnavailable, UnsupportedError
 from cloudq.flow.means import TABLE, Edge, Means
 from cloudq.flow.pace import Pace
 from cloudq.running import limits as limits_module
 from cloudq.running.limits import AppLimits, limits_of, refuse_limits, shared_limits
 from cloudq.stores.memory import MemoryStore
+from cloudq.testing.clock import FakeClock
 
 MINUTE = timedelta(minutes=1)
 
@@ -122,6 +125,53 @@ def test_two_pollers_do_not_forget_the_same_one(monkeypatch: pytest.MonkeyPatch)
     assert names(limits.of(delivery(app, "t", customer="own"))) == ["task t"]
     other.join(60)
     assert len(limits._limits) == 1
+
+
+class Seated:
+    """Limits of three keys, each with a seat of its own, and the calls that give them back."""
+
+    def __init__(self, app: App, clock: FakeClock, store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.clock = clock
+        self.limits = AppLimits(app)
+        self.each = [self.limits.of(delivery(app, "t", customer=name))[0] for name in ("ana", "ben", "cem")]
+        for limit in self.each:
+            limit.wants(clock.elapsed(), 1, polling=False)
+            limit.ask(1)(clock.elapsed())
+        self.calls: list[str] = []
+        self.error: BaseException | None = None
+        self._read = store.notes.read
+        monkeypatch.setattr(store.notes, "read", self._note)
+
+    def _note(self, name: str) -> Any:
+        self.calls.append(name)
+        self.clock.advance(timedelta(seconds=1))
+        if self.error is not None:
+            raise self.error
+        return self._read(name)
+
+
+@pytest.fixture
+def seated(monkeypatch: pytest.MonkeyPatch) -> Iterator[Seated]:
+    clock = FakeClock()
+    app, store = App("memory://"), MemoryStore(clock)
+    declare(app, "t", at_once=AtOnce(1, key="{customer}"))
+    with app.using(MemoryDriver(clock=clock), clock=clock, store=store):
+        yield Seated(app, clock, store, monkeypatch)
+
+
+@pytest.mark.parametrize(("seconds", "calls"), [(0, 0), (1, 1), (2, 2), (60, 3)])
+def test_seats_are_given_back_until_then(seated: Seated, seconds: int, calls: int) -> None:
+    """In one time for all, each call of the store taking a second of it."""
+    seated.limits.close(seated.clock.elapsed() + timedelta(seconds=seconds))
+    assert len(seated.calls) == calls
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("no route"), StoreRefused("no"), KeyError("a slip")], ids=repr)
+def test_a_store_that_fails_is_given_nothing_more_back(seated: Seated, error: Exception) -> None:
+    """Each of the others would fail as late; the seats are over in a minute."""
+    seated.error = error
+    seated.limits.close(seated.clock.elapsed() + MINUTE)
+    assert len(seated.calls) == 1
 
 
 def test_a_queue_of_one_task_is_polled_by_the_tasks_limit() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -27,7 +27,7 @@ from cloudq.stores.memory import MemoryStore
 from cloudq.testing.clock import FakeClock
 from cloudq.worker.gate import Gate
 from cloudq.worker.intake import Intake
-from cloudq.worker.limiting import limiting_of
+from cloudq.worker.limiting import Limiting, limiting_of
 from cloudq.worker.open_polls import Reach
 from cloudq.worker.service import CALLS_AT_ONCE, Worker
 from cloudq.worker.settings import WorkerSettings
@@ -224,9 +224,16 @@ def test_a_store_that_does_not_answer_keeps_no_lease_from_being_renewed(
 
 def gated(app: App, clock: FakeClock, queue: str, *, believed: bool = True) -> Gate:
     """The gate of a worker that serves a queue of SQS."""
+    return limited(app, clock, queue, believed=believed, run=lambda _: False)._gate
+
+
+def limited(
+    app: App, clock: FakeClock, queue: str, *, run: Callable[[Callable[[], None]], bool], believed: bool = True
+) -> Limiting:
+    """The limits of a worker that serves a queue of SQS."""
     driver: Any = SimpleNamespace(capabilities=sqs.capabilities)
     intake = make_intake(clock, {queue: 1})
-    limiting_of(
+    limiting = limiting_of(
         app,
         intake,
         driver,
@@ -234,10 +241,28 @@ def gated(app: App, clock: FakeClock, queue: str, *, believed: bool = True) -> G
         believed=lambda _: believed,
         give_back=lambda *_: None,
         started=lambda: None,
-        run=lambda _: False,
+        run=run,
     )
-    assert intake.gate is not None
-    return intake.gate
+    assert limiting is not None
+    assert limiting._gate is intake.gate
+    return limiting
+
+
+def test_a_worker_that_stops_waits_for_its_seats_for_so_long_and_no_longer(app: App, clock: FakeClock) -> None:
+    """A store that doesn't answer keeps it from ending for as long as it is told; one that does for no time."""
+    counted(app, at_once=AtOnce(1, key="{n}"))
+    jobs: list[Callable[[], None]] = []
+    limiting = limited(app, clock, "default", run=lambda job: not jobs.append(job))
+    for late in (False, True):
+        stopping = threading.Thread(target=limiting.stop, args=(3 * SECOND,))
+        stopping.start()
+        clock.until_waiting()
+        if late:
+            clock.advance(3 * SECOND)
+        else:
+            jobs.pop()()
+        stopping.join(20)  # less than the clock's patience
+        assert not stopping.is_alive()
 
 
 @pytest.mark.parametrize("believed", [True, False])

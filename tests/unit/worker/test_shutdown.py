@@ -18,6 +18,7 @@ from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import BackendUnavailable
 from cloudq.testing import profiles
 from cloudq.worker import shutdown as shutdown_module
+from cloudq.worker.shutdown import AT_ONCE
 from tests.ids import shown
 from tests.unit.worker.fakes import Unreliable, running, until
 
@@ -171,6 +172,28 @@ def test_the_log_says_which_tasks_and_settlements_are_awaited(
         until(lambda: any(line.startswith("waiting for 1 settlements, at most") for line in caplog.messages))
         driver.failing.clear()
         assert 0 == worker.join()
+
+
+@pytest.mark.parametrize("now", [False, True], ids=["one signal", "two"])
+def test_what_comes_after_a_second_signal_has_no_more_than_is_left_of_its_time(app: App, now: bool) -> None:
+    """Three seconds for all of it together."""
+    gate, started = threading.Event(), threading.Event()
+
+    @app.task("wait")
+    def wait() -> None:
+        started.set()
+        gate.wait(60)
+
+    wait.send()
+    with running(app, wait=timedelta(milliseconds=50)) as worker:
+        assert started.wait(60)
+        worker.worker.stop(now=now)
+        if not now:
+            gate.set()
+        worker.join()
+    gate.set()
+    patience = worker.worker._shutdown.patience()
+    assert patience < AT_ONCE if now else patience == AT_ONCE
 
 
 def test_a_clock_that_is_set_back_lengthens_no_grace(driver: Unreliable, caplog: pytest.LogCaptureFixture) -> None:

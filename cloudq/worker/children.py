@@ -23,6 +23,7 @@ from cloudq.core.safe_log import SafeLogger
 from cloudq.core.threads import Threads
 from cloudq.errors import ConfigurationError
 from cloudq.queues.store_connection import STORE_VARIABLE
+from cloudq.queues.urls import CLAIM_CHECK_VARIABLE, parse_claim_check
 from cloudq.running.backoff import Backoff
 from cloudq.running.event_loop import Ended
 from cloudq.running.held import HeldLease
@@ -127,7 +128,7 @@ class ChildExecutor:
         """That of a worker, whose children work for the same app, backend and stores.
 
         Raises:
-            ConfigurationError: What they send or claim would be seen by nobody else.
+            ConfigurationError: What they send, store or claim would be seen by nobody else.
         """
         refuse_what_is_not_shared(app, queues)
         return cls(
@@ -281,10 +282,10 @@ class ChildExecutor:
 
 
 def refuse_what_is_not_shared(app: App, queues: Iterable[Capabilities]) -> None:
-    """Refuses child processes where what they send, or claim, would be seen by nobody else.
+    """Refuses child processes where what they send, store or claim would be seen by nobody else.
 
     Raises:
-        ConfigurationError: The backend or the store lives in one process, or was lent to this one.
+        ConfigurationError: The backend, or a store of the app's, lives in one process, or was lent to this one.
     """
     if app.runtime.lent:
         raise ConfigurationError(
@@ -300,4 +301,10 @@ def refuse_what_is_not_shared(app: App, queues: Iterable[Capabilities]) -> None:
         raise ConfigurationError(
             "a store in memory lives in one process: the same key would be claimed in each of the others",
             hint=f"{STORE_VARIABLE}=sqlite:///cloudq.db, or threads (processes=0)",
+        )
+    payloads = app.runtime.claim_check_url
+    if payloads is not None and parse_claim_check(payloads).location.startswith("memory://"):
+        raise ConfigurationError(
+            "a claim-check store in memory lives in one process: large payloads that others send would be lost",
+            hint=f"{CLAIM_CHECK_VARIABLE}=file:///var/lib/app/payloads, or threads (processes=0)",
         )

@@ -243,6 +243,16 @@ def test_a_store_that_lives_in_one_process_is_refused(tmp_path):
         refuse_what_is_not_shared(App(url, store="memory://"), [shared])
 
 
+@pytest.mark.parametrize("scheme", ["memory", "MEMORY"])
+def test_a_claim_check_store_that_lives_in_one_process_is_refused(tmp_path, scheme: str):
+    """What a child stores there for a message that it sends would be gone with it, and seen by no other."""
+    url, memory = f"sqlite:///{tmp_path}/shop.db", MemoryDriver().capabilities("q")
+    shared = replace(memory, shared=True)
+    refuse_what_is_not_shared(App(url, claim_check=f"file://{tmp_path}/payloads"), [shared])
+    with pytest.raises(ConfigurationError, match="a claim-check store in memory lives in one process"):
+        refuse_what_is_not_shared(App(url, claim_check=f"{scheme}://payloads?threshold=1024"), [shared])
+
+
 @pytest.mark.parametrize("busy", [True, False])
 def test_at_the_end_only_a_child_that_runs_a_task_is_killed(
     parent: Parent, monkeypatch: pytest.MonkeyPatch, busy: bool

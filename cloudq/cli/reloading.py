@@ -53,6 +53,7 @@ class Supervisor:
         self._start = start
         self._process: Process | None = None
         self._stopping = False
+        self._unheard: int | None = None  # a signal that came while there was no worker
 
     def run(self, changes: Iterable[Sequence[str]]) -> int:
         """Works until it is stopped, or a worker ends well by itself (`--burst`); one that fails waits for a change.
@@ -63,16 +64,17 @@ class Supervisor:
         Returns:
             The exit code: the worker's last one.
         """
-        self._process = process = self._start()
+        process = self._begin()
         waiting = False
         for changed in changes:
             if self._stopping:
                 break
             if changed:
                 note(f"reload: {_listed(changed)} changed")
-                end(process)
-                self._process = process = self._start()
-                waiting = False
+                another = self._replace(process)
+                if another is None:
+                    break
+                process, waiting = another, False
             code = process.poll()
             if code == 0:
                 return 0
@@ -80,6 +82,19 @@ class Supervisor:
                 waiting = True
                 note(f"reload: the worker ended with exit code {code}; it starts again when a file changes")
         return process.wait()
+
+    def _replace(self, process: Process) -> Process | None:
+        """Ends the worker and starts another one. `None`: a signal came meanwhile, so that there is no other one."""
+        end(process)
+        self._process = None  # a signal from here on is the next one's
+        return None if self._stopping else self._begin()
+
+    def _begin(self) -> Process:
+        self._process = process = self._start()
+        if self._unheard is not None:
+            # A terminal's may have reached it by itself as well: then it ends faster, and runs nothing yet.
+            process.send_signal(self._unheard)
+        return process
 
     def stop(self, number: int, *, forward: bool) -> None:
         """A signal has arrived: nothing is replaced any more.
@@ -89,7 +104,9 @@ class Supervisor:
             forward: Whether the worker doesn't get it by itself.
         """
         self._stopping = True
-        if forward and self._process is not None:
+        if self._process is None:
+            self._unheard = number
+        elif forward:
             self._process.send_signal(number)
 
 

@@ -107,6 +107,44 @@ def test_a_signal_ends_both(supervisor: Supervisor, workers: list[Worker]) -> No
     assert [[TERM]] == [one.signals for one in workers]
 
 
+def test_a_signal_while_a_worker_ends_starts_no_other_one(supervisor: Supervisor, workers: list[Worker]) -> None:
+    """Which would never hear of it."""
+
+    class Ending(Worker):
+        """Its supervisor gets a signal while it ends."""
+
+        def wait(self, timeout: float | None = None) -> int:
+            if timeout is not None:
+                supervisor.stop(TERM, forward=True)
+            return super().wait(timeout)
+
+    def changes() -> Iterator[list[str]]:
+        workers[0].__class__ = Ending
+        yield ["shop.py"]
+        raise AssertionError("it goes on")
+
+    assert 0 == supervisor.run(changes())
+    assert 1 == len(workers)
+
+
+@pytest.mark.parametrize("forward", [True, False], ids=["to the supervisor", "to its terminal"])
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_signal_while_a_worker_is_started_reaches_it(at: int, forward: bool) -> None:
+    """Once: a second one would have it drop what runs. What a terminal sends it may have missed."""
+    workers: list[Worker] = []
+
+    def start() -> Worker:
+        if len(workers) == at - 1:
+            supervisor.stop(TERM, forward=forward)
+        workers.append(Worker())
+        return workers[-1]
+
+    supervisor = Supervisor(start)
+    assert 0 == supervisor.run(iter([["a.py"]] * (at - 1) + [[]]))
+    assert at == len(workers)
+    assert [TERM] == workers[-1].signals
+
+
 @pytest.mark.parametrize(("ends_at", "signals", "killed"), [(1, 1, False), (2, 2, False), (None, 2, True)])
 def test_a_worker_is_ended_in_bounded_time(ends_at: int | None, signals: int, killed: bool) -> None:
     """By a second SIGTERM, which gives everything back at once, and by force, if it must be."""

@@ -82,14 +82,15 @@ class LimitedRuns:
         if not limits:
             return self._claims.begin(handler, message, delivery, lease_lost, until)
         try:
-            delay = self._admit(limits)
+            refused = self._admit(limits)
         except (BackendError, ConfigurationError) as error:
             return Snoozed(delay=_DOWN_DELAY, why=Why.STORE_DOWN, reason=f"the store of limits: {words_of(error)}")
-        if delay is not None:
+        if refused is not None:
             for limit in limits:
                 if not limit.is_idle:
                     self._tend(limit)  # it may have been given a seat too late
-            return Snoozed(delay=delay, why=Why.LIMITED, reason=f"the limit of {limits[0].name} is reached")
+            ahead, delay = refused
+            return Snoozed(delay=delay, why=Why.LIMITED, reason=f"the limit of {ahead.name} is reached")
         entered = _Entered(self, limits, self._tend)
         if self._heartbeat is not None and not all(limit.is_idle for limit in limits):
             self._heartbeat.add(entered)
@@ -126,8 +127,8 @@ class LimitedRuns:
             except (BackendError, ConfigurationError) as error:
                 logger.warning("the limit of %s can't be given back, and lapses: %s", limit.name, words_of(error))
 
-    def _admit(self, limits: Sequence[Limit]) -> timedelta | None:
-        """Waits for a turn, but not for long. `None`: it may start; else when it may.
+    def _admit(self, limits: Sequence[Limit]) -> tuple[Limit, timedelta] | None:
+        """Waits for a turn, but not for long. `None`: it may start; else the limit in the way, and when it may.
 
         Raises:
             BackendError: The store can't be reached, or refuses.
@@ -142,7 +143,7 @@ class LimitedRuns:
                 wait = ahead.wait(now, self._waiting[ahead])
                 due = ahead.next_at(now)
                 if wait is not None or now >= until:
-                    return wait or max(PATIENCE, (due or now) - now)
+                    return ahead, wait or max(PATIENCE, (due or now) - now)
                 self._waiting[ahead] += 1
                 try:
                     count = ahead.wants(now, self._waiting[ahead], polling=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -33,10 +33,10 @@ MINUTE = timedelta(minutes=1)
 class Bench:
     """An app whose task notes its runs, and two processes of an edge."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, queue_rates: Mapping[str, str] | None = None, **options: Any) -> None:
         self.clock = FakeClock()
         self.store = MemoryStore(self.clock)
-        self.app = App("memory://")
+        self.app = App("memory://", queue_rates=queue_rates)
         self.runs: list[str] = []
         self.app.task("t", **options)(self._task())
         self.lent = self.app.using(MemoryDriver(clock=self.clock), clock=self.clock, store=self.store)
@@ -88,6 +88,14 @@ def test_what_is_beyond_the_rate_comes_back_when_it_may_start(made: list[Bench])
     assert bench.runs == [""]
     bench.clock.advance(6 * MINUTE)
     assert isinstance(bench.process(1), Acked)
+
+
+def test_the_limit_that_is_reached_is_named(made: list[Bench]) -> None:
+    """Of several, that which is in the way."""
+    bench = bench_of(made, at_once=5, queue_rates={"default": "1/h"})
+    outcomes = [bench.process(0) for _ in range(2)]
+    assert ["Acked", "Snoozed"] == [one.__class__.__name__ for one in outcomes]
+    assert "the limit of queue default is reached" == getattr(outcomes[1], "reason", "")
 
 
 def test_a_turn_within_a_second_is_waited_for(made: list[Bench]) -> None:

@@ -92,14 +92,16 @@ class ClaimSteps:
             ended: Outcome = yield Step(CLAIM_LIMIT, end, partial(off_the_loop, end))
         except Exception as error:
             claim.give_up()
-            self.watch.note_down(words_of(error))
+            is_the_stores = isinstance(error, (BackendError, TimeLimitExceeded))
+            if is_the_stores:  # a slip of ours, or of a store's package, is no outage: nothing else waits for it
+                self.watch.note_down(words_of(error))
             if isinstance(outcome, Acked):
                 # The store's trouble is said in its words: in an outage each task ends so, and tracebacks say nothing.
                 logger.error(  # noqa: TRY400 - as above
                     "%s is done, and its idempotency key couldn't be marked so: another with it would run again: %s",
                     delivery.id,
                     words_of(error),
-                    exc_info=not isinstance(error, (BackendError, TimeLimitExceeded)),
+                    exc_info=not is_the_stores,
                 )
             return outcome
         return ended

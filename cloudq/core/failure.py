@@ -77,7 +77,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
         return cls(
             reason=reason,
-            error_type=_storable(name),
+            error_type=storable(name),
             error_message=text_of(error)[:_MESSAGE_CHARS],
             traceback=_traceback_end(error),
         )
@@ -173,7 +173,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def _storable(self) -> Failure:
         """The same with texts that UTF-8 can carry: user code may have made others."""
         texts = {name: getattr(self, name) for name in ("reason", "error_type", "error_message", "traceback", "worker")}
-        return replace(self, **{name: _storable(text) for name, text in texts.items() if text is not None})
+        return replace(self, **{name: storable(text) for name, text in texts.items() if text is not None})
 
     def _halved(self) -> Failure | None:
         if self.traceback:
@@ -197,7 +197,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def bounded_reason(reason: str) -> str:
     """A reason as it is kept and logged: without secrets, storable, and of 1,000 characters at most."""
-    return _storable(redacted(reason)[:_MESSAGE_CHARS])
+    return storable(redacted(reason)[:_MESSAGE_CHARS])
 
 
 def text_of(error: BaseException) -> str:
@@ -212,7 +212,7 @@ def words_of(error: BaseException) -> str:
 
 def _safely(text: Callable[[BaseException], str], error: BaseException) -> str:
     try:
-        return _storable(redacted(text(error)))
+        return storable(redacted(text(error)))
     except BaseException as broken:
         # A user's __str__ may do anything, exit too, and the failure must be kept.
         if is_ctrl_c(broken):
@@ -230,10 +230,10 @@ def _traceback_end(error: BaseException) -> str | None:
         if is_ctrl_c(broken):
             raise
         return f"<the traceback could not be formatted: {type(broken).__name__}>"
-    text = _storable(redacted(text[-LONGEST:]))
+    text = storable(redacted(text[-LONGEST:]))
     return text if len(text) <= _TRACEBACK_CHARS else "…" + text[-(_TRACEBACK_CHARS - 1) :]
 
 
-def _storable(text: str) -> str:
-    # Half of a surrogate pair (a file name that isn't UTF-8, say) can't be stored as UTF-8.
+def storable(text: str) -> str:
+    """The text as UTF-8 can have it: half of a surrogate pair (of a file name that isn't UTF-8, say) becomes a `?`."""
     return text.encode("utf-8", "replace").decode("utf-8")

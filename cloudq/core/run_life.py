@@ -31,6 +31,8 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from cloudq.core.failure import storable
+
 LARGEST_RESULT: Final = 256 * 1024
 """The most bytes of a result as JSON."""
 REPORT_EVERY: Final = timedelta(seconds=10)
@@ -226,7 +228,12 @@ def started(record: RunRecord | None, task: str, owner: str, attempt: int) -> Ru
 
 def ended(record: RunRecord, state: RunState, reason: str, result: bytes | None) -> RunRecord:
     """A run that has ended, with what it reported last."""
-    return replace(record, state=state, reason=reason[:LONGEST_REASON], result=result)
+    return replace(record, state=state, reason=noted_reason(reason), result=result)
+
+
+def noted_reason(reason: str) -> str:
+    """A reason as it is noted: it may be a task's own text, of any length, with what no note can have."""
+    return storable(reason[:LONGEST_REASON])
 
 
 def kept_for(state: RunState, keep: timedelta | None) -> timedelta:

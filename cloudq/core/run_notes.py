@@ -144,7 +144,7 @@ class RunNotes:
 
     def bury(self, id_: str, task: str, state: RunState, reason: str, *, keep: timedelta | None) -> None:
         """Notes what a message ended as without a run: dead, or expired."""
-        self._note_end(Call.BURY, id_, RunRecord(task=task, state=state, reason=reason), keep)
+        self._note_end(Call.BURY, id_, RunRecord(task=task, state=state, reason=run_life.noted_reason(reason)), keep)
 
     def know(self, id_: str, task: str, result: bytes | None, reason: str, *, keep: timedelta | None) -> None:
         """Notes that a message's work is done, though not by a run that noted it, with the result that is kept."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from contextlib import suppress
 from contextvars import ContextVar
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -156,11 +157,7 @@ class Context:
         Raises:
             ValueError: One of them is no number, or negative.
         """
-        for name, value in (("done", done), ("total", total)):
-            if value is None and name == "total":
-                continue
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-                raise ValueError(f"{name} is a number, and not negative: {value!r} isn't one")
+        done, total = _plain("done", done), None if total is None else _plain("total", total)
         if self._run is not None:
             self._run.progress(done, total)
 
@@ -223,6 +220,19 @@ class Context:
         """A logger named after the task (`cloudq.task.NAME`) that adds the message's id and the attempt."""
         extra = {"task": self.task, "message_id": self.id, "queue": self.queue, "attempt": self.attempt}
         return _Logger(logging.getLogger(f"cloudq.task.{self.task}"), extra)
+
+
+def _plain(name: str, value: float) -> float:
+    """A number as it is noted: a float itself, since notes have no subclasses (NumPy's, say) and no larger integers.
+
+    Raises:
+        ValueError: It is none, negative, or larger than all floats.
+    """
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        with suppress(OverflowError):
+            if 0 <= (plain := float(value)) < math.inf:
+                return plain
+    raise ValueError(f"{name} is a number, and not negative: {value!r} isn't one")
 
 
 def current() -> Context:

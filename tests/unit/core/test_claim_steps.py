@@ -218,18 +218,22 @@ def test_work_that_is_done_is_acknowledged_though_the_store_cannot_be_told(
 ) -> None:
     """A retry would surely repeat it; without one, only another message with its key may. Which is said.
 
-    In an outage each task that ends says it, so in the store's words; a slip of ours has its traceback.
+    In an outage each task that ends says it, so in the store's words; a slip of ours has its traceback, and nothing
+    else waits for it.
     """
 
     def run() -> None:
         bench.claims.broken = error
 
+    processor = bench.processor(Task(run))
     with caplog.at_level(logging.ERROR, "cloudq"):
-        assert bench.run(Task(run)) == ACKED
+        assert bench.process(processor, delivered()) == ACKED
     assert [begun.given_up for begun in bench.claims.begun] == [1]
     said = next(record for record in caplog.records if "couldn't be marked so" in record.message)
     assert str(error) in said.message
     assert bool(said.exc_info) is traced
+    assert processor.store_watch is not None
+    assert processor.store_watch.is_down is not traced
 
 
 def test_a_claim_that_cannot_be_released_lapses(bench: Bench) -> None:

@@ -80,6 +80,11 @@ def test_reasons_are_bounded() -> None:
     assert len(end.reason) == run_life.LONGEST_REASON
 
 
+def test_reasons_can_be_stored() -> None:
+    """Of a file name that isn't UTF-8, say."""
+    assert run_life.ended(record(RunState.RUNNING, "a"), RunState.RETRIED, "no \udcff", None).reason == "no ?"
+
+
 def test_for_how_long_notes_are_kept() -> None:
     """What has ended well for as long as the task says, the rest for longer than a message lives."""
     hour = timedelta(hours=1)

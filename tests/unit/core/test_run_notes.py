@@ -76,6 +76,14 @@ def test_a_loss_of_power_may_only_take_that_a_run_began(notes: Watched, runs: Ru
     assert all(notes.durable[3:])
 
 
+def test_the_reason_of_what_ended_without_a_run_can_be_stored(runs: RunNotes) -> None:
+    """It is as little to be trusted as that of a run."""
+    runs.bury("1", "t", RunState.DEAD_LETTERED, "no \udcff" + "x" * 5_000, keep=None)
+    seen = runs.look("1")
+    assert seen is not None
+    assert seen.record.reason == ("no ?" + "x" * 5_000)[:1_000]
+
+
 def test_a_sender_costs_one_write(notes: Watched, runs: RunNotes) -> None:
     """Also where the worker was faster."""
     runs.track("1", "t")

@@ -489,7 +489,44 @@ def test_progress_is_written_at_most_once_a_second(app: App) -> None:
     assert (found.status, found.done, found.total) == ("succeeded", 999, 1000)
 
 
-@pytest.mark.parametrize("bad", [-1, float("nan"), float("inf"), "1", True, None])
+class Numpys(float):
+    """A subclass, as `numpy.float64` is one."""
+
+
+@pytest.mark.parametrize("number", [Numpys(0.5), 2**64], ids=["subclass", "large"])
+def test_progress_may_be_any_number_that_is_a_float(app: App, number: float) -> None:
+    """It is noted as one: its run's end is noted with it, and no store is taken to be down."""
+
+    @app.task("t", keep_result=HOUR)
+    def task(context: Context) -> int:
+        context.progress(number, number)
+        return 7
+
+    processor = processor_of(app, no_time_limit, heartbeat=False, freezes=False)
+    assert processor.process(delivery_of(app, message_of())) == ACKED
+    found = app.result("1")
+    assert (found.status, found.value, found.done, found.total) == ("succeeded", 7, float(number), float(number))
+    assert processor.store_watch is not None
+    assert not processor.store_watch.is_down
+
+
+@pytest.mark.parametrize("decision", [DeadLetter, Retry])
+def test_a_reason_of_any_text_is_noted(app: App, decision: type[DeadLetter | Retry]) -> None:
+    """A file name that isn't UTF-8, say: without what no store has."""
+
+    @app.task("t", keep_result=HOUR)
+    def task() -> None:
+        raise decision(reason="no file \udcff")
+
+    deliver(app, message_of())
+    status, _, reason = looked(app)
+    assert status in {"dead_lettered", "retried"}
+    assert "no file ?" in reason
+
+
+@pytest.mark.parametrize(
+    "bad", [-1, float("nan"), float("inf"), pytest.param(10**400, id="too large"), "1", True, None]
+)
 def test_progress_is_a_number(bad: Any) -> None:
     """Else it is an error of the task's."""
     context = Context(message_of())

@@ -19,7 +19,7 @@ from cloudq.core.failure import words_of
 from cloudq.core.outcome import Acked, Outcome
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.store import ClaimKey, Store
-from cloudq.errors import BackendError, StoreUnavailable
+from cloudq.errors import BackendError, StoreUnavailable, TimeLimitExceeded
 from cloudq.running.heartbeat import Heartbeat
 
 T = TypeVar("T")
@@ -130,6 +130,7 @@ class HeldClaim:
 
         Raises:
             StoreUnavailable: It couldn't be completed; it is tried again in the background, if there is a heartbeat.
+            TimeLimitExceeded: As above.
         """
         self._result = result.text if isinstance(result, KeptResult) else None
         self._stop()
@@ -155,7 +156,7 @@ class HeldClaim:
     def _complete(self) -> None:
         try:
             done = self._for_each(self._complete_one)
-        except BackendError:
+        except (BackendError, TimeLimitExceeded):  # down, or silent for longer than anybody waits
             if self._terms.heartbeat is not None:
                 self._terms.heartbeat.aside(lambda: self._complete_aside(COMPLETIONS), COMPLETE_AGAIN)
             raise

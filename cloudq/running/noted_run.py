@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from threading import Event, Lock
-from typing import Final
+from typing import Final, NamedTuple
 
 from cloudq.core.clock import Clock
 from cloudq.core.failure import words_of
@@ -31,6 +31,18 @@ PROGRESS_EVERY: Final = timedelta(seconds=1)
 END_AGAIN: Final = timedelta(seconds=15)
 ENDS: Final = 8
 _ZERO: Final = timedelta(0)
+
+
+class _End(NamedTuple):
+    """What became of a run, as `Run.end` takes it."""
+
+    state: RunState
+    reason: str
+    result: bytes | None = None
+    progress: tuple[float, float | None] | None = None
+
+
+_INTERRUPTED: Final = _End(RunState.WAITING, "its run was interrupted")
 
 
 class NotedRun:
@@ -126,21 +138,34 @@ class NotedRun:
             logger.warning("%s is run by another worker now: what becomes of this run is noted no more", self._said)
 
     def end(self, state: RunState, reason: str, result: bytes | None) -> None:
-        """Notes what became of it. Never raises: what can't be noted now is tried again aside for two minutes."""
+        """Notes what became of it. What can't be noted now is tried again aside for two minutes.
+
+        It raises nothing but what ends its caller, whose time is over, say: that is tried again aside just so.
+        """
         self._forget()
         with self._lock:
-            progress = self._progress
-        if not self._end(state, reason, result, progress):
-            self._end_aside(state, reason, result, progress, ENDS)
+            end = _End(state, reason, result, self._progress)
+        noted = False
+        try:
+            noted = self._end(end)
+        finally:
+            if not noted:
+                self._end_aside(end, ENDS)
 
     def give_up(self) -> None:
-        """The run was interrupted: it waits for its message to be handed over again. Never blocks or raises."""
+        """The run was interrupted: it waits for its message to be handed over again. Never blocks or raises.
+
+        What has ended was not interrupted, be its end noted or not yet.
+        """
+        with self._lock:
+            if self._ended:
+                return
         self._forget()
         if self._heartbeat is not None:
             self._heartbeat.aside(self._give_back)
 
     def _give_back(self) -> None:
-        self._end(RunState.WAITING, "its run was interrupted", None, None)
+        self._end(_INTERRUPTED)
 
     def _forget(self) -> None:
         with self._lock:
@@ -155,31 +180,22 @@ class NotedRun:
         if stop is not None:
             stop()
 
-    def _end(
-        self, state: RunState, reason: str, result: bytes | None, progress: tuple[float, float | None] | None
-    ) -> bool:
+    def _end(self, end: _End) -> bool:
         try:
-            if not self._run.end(state, reason, result, progress):
-                logger.warning("%s is %s, and another run of it is what is noted", self._said, state.value)
+            if not self._run.end(*end):
+                logger.warning("%s is %s, and another run of it is what is noted", self._said, end.state.value)
         except StoreUnavailable as error:
-            logger.warning("%s is %s, and couldn't be noted so: %s", self._said, state.value, words_of(error))
+            logger.warning("%s is %s, and couldn't be noted so: %s", self._said, end.state.value, words_of(error))
             return False
         except BackendError as error:
-            logger.warning("%s is %s, and can't be noted so: %s", self._said, state.value, words_of(error))
+            logger.warning("%s is %s, and can't be noted so: %s", self._said, end.state.value, words_of(error))
         return True
 
-    def _end_aside(
-        self,
-        state: RunState,
-        reason: str,
-        result: bytes | None,
-        progress: tuple[float, float | None] | None,
-        left: int,
-    ) -> None:
+    def _end_aside(self, end: _End, left: int) -> None:
         if left and self._heartbeat is not None:
 
             def again() -> None:
-                if not self._end(state, reason, result, progress):
-                    self._end_aside(state, reason, result, progress, left - 1)
+                if not self._end(end):
+                    self._end_aside(end, left - 1)
 
             self._heartbeat.aside(again, END_AGAIN)

@@ -219,7 +219,7 @@ class NotedBegun:
         write: Makes JSON of its result; `None` if no results of its task are kept.
     """
 
-    __slots__ = ("__weakref__", "_claimed", "_write", "run")
+    __slots__ = ("__weakref__", "_claimed", "_ends", "_write", "run")
 
     def __init__(
         self,
@@ -230,6 +230,7 @@ class NotedBegun:
         self._claimed = claimed
         self.run = run
         self._write = write
+        self._ends = False  # whether its end has begun, which may be under way in another thread
 
     @property
     def claim(self) -> KeyClaim | None:
@@ -238,6 +239,7 @@ class NotedBegun:
 
     def end(self, outcome: Outcome, result: object) -> Outcome:
         """Ends the claim, then notes what became of the run."""
+        self._ends = True
         run = self.run
         if run is not None and run.cancelled.is_set() and (run.stopped or not isinstance(outcome, Acked)):
             if self._claimed is not None:
@@ -256,10 +258,10 @@ class NotedBegun:
         return outcome
 
     def give_up(self) -> None:
-        """The run was interrupted."""
+        """The run was interrupted; or its end was, which is what is noted nonetheless."""
         if self._claimed is not None:
             self._claimed.give_up()
-        if self.run is not None:
+        if self.run is not None and not self._ends:
             self.run.give_up()
 
     def _end_claim(self, claimed: Begun, outcome: Outcome, kept: KeptResult) -> Outcome:

@@ -11,7 +11,7 @@ import pytest
 from cloudq.core.failure import Failure
 from cloudq.core.outcome import ACKED, DeadLettered, Retried
 from cloudq.core.store import Claimed, ClaimKey, RecordState
-from cloudq.errors import StoreUnavailable
+from cloudq.errors import StoreUnavailable, TimeLimitExceeded
 from cloudq.running.heartbeat import Heartbeat
 from cloudq.running.held_claim import COMPLETE_AGAIN, HeldClaim, Terms, again
 from cloudq.stores.memory import MemoryStore
@@ -153,6 +153,24 @@ def test_a_store_that_is_down_is_told_later_what_is_done(store, clock, heartbeat
     clock.until_waiting()
     assert RecordState.COMPLETED is store.show(KEY).state
     assert "release" not in store.calls
+
+
+def test_a_store_that_is_silent_is_told_later_what_is_done(store, clock, heartbeat, monkeypatch):
+    """As one that is down: nobody waits longer than the time that there is for it."""
+    claim = held(store, clock, heartbeat=heartbeat)
+
+    def hang(*_, **__):
+        raise TimeLimitExceeded
+
+    with monkeypatch.context() as silent:
+        silent.setattr(store, "complete", hang)
+        with pytest.raises(TimeLimitExceeded):
+            claim.end(ACKED, None)
+    clock.until_waiting()
+    clock.advance(COMPLETE_AGAIN)
+    store.until(1, "complete")
+    clock.until_waiting()
+    assert RecordState.COMPLETED is store.show(KEY).state
 
 
 def test_a_store_that_is_down_keeps_no_failure_from_being_retried(store, clock, caplog):

@@ -12,7 +12,7 @@ import pytest
 from cloudq.core.notes import Note, Written
 from cloudq.core.run_life import REPORT_EVERY, RunState
 from cloudq.core.run_notes import CancelAnswer, Run, RunNotes
-from cloudq.errors import StoreUnavailable
+from cloudq.errors import StoreUnavailable, TimeLimitExceeded
 from cloudq.running.heartbeat import Heartbeat
 from cloudq.running.noted_run import END_AGAIN, NotedRun
 from cloudq.stores.memory import MemoryStore
@@ -164,6 +164,32 @@ def test_an_end_that_could_not_be_noted_is_tried_again(bench: Bench) -> None:
     run.end(RunState.SUCCEEDED, "", b"7")
     assert bench.seen().record.state is RunState.RUNNING
     bench.notes.fails = False
+    bench.beat(END_AGAIN)
+    assert (bench.seen().record.state, bench.seen().record.result) == (RunState.SUCCEEDED, b"7")
+
+
+def test_what_has_ended_was_not_interrupted(bench: Bench) -> None:
+    """Its end couldn't be noted in time, so its delivery is settled without: it doesn't wait for a next run."""
+    run = bench.run()
+    bench.notes.fails = True
+    run.end(RunState.SUCCEEDED, "", b"7")
+    bench.notes.fails = False
+    run.give_up()
+    bench.beat(END_AGAIN)
+    assert (bench.seen().record.state, bench.seen().record.result) == (RunState.SUCCEEDED, b"7")
+
+
+def test_an_end_whose_time_is_over_is_noted_aside(bench: Bench) -> None:
+    """Nobody waits for the store any longer, which is no reason to forget what is done."""
+    run, write = bench.run(), bench.notes.write
+
+    def hang(*arguments: Any, **options: Any) -> Written | Note | None:
+        raise TimeLimitExceeded
+
+    bench.notes.write = hang  # type: ignore[method-assign]
+    with pytest.raises(TimeLimitExceeded):
+        run.end(RunState.SUCCEEDED, "", b"7")
+    bench.notes.write = write  # type: ignore[method-assign]
     bench.beat(END_AGAIN)
     assert (bench.seen().record.state, bench.seen().record.result) == (RunState.SUCCEEDED, b"7")
 

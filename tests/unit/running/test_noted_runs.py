@@ -18,12 +18,13 @@ from cloudq.core.failure import Failure
 from cloudq.core.message import Message
 from cloudq.core.outcome import ACKED, CANCELLED, DUPLICATE, Acked, DeadLettered, Outcome, Retried, Snoozed, Why
 from cloudq.core.processor import Processor, no_time_limit
-from cloudq.core.run_life import REPORT_EVERY
+from cloudq.core.run_life import REPORT_EVERY, RunState
 from cloudq.core.store import ClaimKey, RecordState
 from cloudq.core.tracking import TRACKED
 from cloudq.drivers.memory import MemoryDriver
 from cloudq.errors import NoResult, ResultTimeout, StoreUnavailable
 from cloudq.running.claims import LEASE
+from cloudq.running.noted_runs import NotedBegun
 from cloudq.running.processing import processor_of
 from cloudq.stores.memory import MemoryStore
 from cloudq.testing import FakeClock, in_memory
@@ -304,6 +305,36 @@ def test_a_stale_owner_notes_nothing_before_its_successor_has_begun(app: App) ->
 
     assert isinstance(deliver(app, message_of(key="k")), Acked)
     assert looked(app)[:2] == ("running", None)
+
+
+def test_an_end_that_takes_too_long_is_no_interruption() -> None:
+    """Its edge waits no longer, while it goes on in its thread: it is what is noted, and no next run is waited for."""
+    said: list[str] = []
+
+    class Run:
+        cancelled = threading.Event()
+
+        def end(self, state: RunState, *_: object) -> None:
+            said.append(state.value)
+
+        def give_up(self) -> None:
+            said.append("interrupted")
+
+    class Claim:
+        claim = None
+
+        def end(self, outcome: Outcome, result: object) -> Outcome:
+            begun.give_up()  # by the edge, as the store doesn't answer
+            return outcome
+
+        def give_up(self) -> None:
+            said.append("the claim is given up")
+
+    run: Any = Run()
+    claim: Any = Claim()
+    begun = NotedBegun(claim, run, None)
+    assert begun.end(ACKED, None) is ACKED
+    assert said == ["the claim is given up", "succeeded"]
 
 
 # ── cancelling ───────────────────────────────────────────────────────────────────────────────────────────

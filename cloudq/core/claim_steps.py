@@ -76,9 +76,10 @@ class ClaimSteps:
             return self._without(handler, message, begun)
         self.watch.note_up()
         if lease_lost.is_set() and not isinstance(begun, OUTCOMES):
-            # The store took its time: a shutdown has released the delivery, or its lease is over. Another may run it.
-            begun.give_up()
-            return Snoozed(delay=ZERO, why=Why.UNSTARTED, reason="its lease was lost while its key was claimed")
+            # The store took its time: a shutdown has released the delivery, or its lease is over. Another may run it,
+            # so the claim is ended, as one of which it is known how far it came: to no run.
+            unstarted = Snoozed(delay=ZERO, why=Why.UNSTARTED, reason="its lease was lost while its key was claimed")
+            return (yield from self.end(begun, unstarted, None, delivery))
         return begun
 
     def end(self, claim: Begun, outcome: Outcome, result: object, delivery: Delivery) -> Generator[Step, Any, Outcome]:

@@ -41,7 +41,7 @@ from cloudq.core.run_life import RunState
 from cloudq.core.run_notes import Run, RunNotes
 from cloudq.core.safe_log import SafeLogger
 from cloudq.core.tracking import is_tracked
-from cloudq.errors import CloudqError
+from cloudq.errors import CloudqError, TimeLimitExceeded
 from cloudq.running.heartbeat import Heartbeat
 from cloudq.running.held_claim import again
 from cloudq.running.noted_run import NotedRun
@@ -115,6 +115,8 @@ class NotedRuns:
             # Nothing is run that may have been cancelled, unless it is declared to run while the store is down.
             if claimed is not None:
                 claimed.end(_RELEASED, None)
+            if isinstance(error, TimeLimitExceeded):
+                raise  # who set it knows whose time is over: the store's, or the edge's
             return Snoozed(delay=_DOWN_DELAY, why=Why.STORE_DOWN, reason=f"the store of runs: {words_of(error)}")
         if run is RunState.CANCELLED:
             if claimed is not None:

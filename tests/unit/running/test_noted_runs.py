@@ -22,7 +22,7 @@ from cloudq.core.run_life import REPORT_EVERY, RunState
 from cloudq.core.store import ClaimKey, RecordState
 from cloudq.core.tracking import TRACKED
 from cloudq.drivers.memory import MemoryDriver
-from cloudq.errors import NoResult, ResultTimeout, StoreUnavailable
+from cloudq.errors import NoResult, ResultTimeout, StoreUnavailable, TimeLimitExceeded
 from cloudq.running.claims import LEASE
 from cloudq.running.noted_runs import NotedBegun
 from cloudq.running.processing import processor_of
@@ -637,6 +637,29 @@ def test_what_can_not_be_noted_waits(broken: tuple[App, Broken]) -> None:
     assert isinstance(outcome, Snoozed)
     assert outcome.why is Why.STORE_DOWN
     assert runs == []
+    record = store.show(ClaimKey("t", "k"))
+    assert record is not None
+    assert record.state is RecordState.RELEASED
+
+
+def test_an_edge_whose_time_is_over_before_its_run_is_noted_says_nothing_of_the_store(
+    broken: tuple[App, Broken], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where it is over during the claim: others, with more time, aren't kept from asking. The claim is released."""
+    app, store = broken
+
+    @app.task("t", track=True)
+    def task() -> None: ...
+
+    def hang(*arguments: Any, **options: Any) -> Any:
+        raise TimeLimitExceeded
+
+    monkeypatch.setattr(store.notes, "write", hang)
+    processor = processor_of(app, no_time_limit, heartbeat=False, freezes=False)
+    until = app.clock.elapsed() + timedelta(seconds=5)
+    assert isinstance(processor.process(delivery_of(app, message_of(key="k")), until=until), Snoozed)
+    assert processor.store_watch is not None
+    assert not processor.store_watch.is_down
     record = store.show(ClaimKey("t", "k"))
     assert record is not None
     assert record.state is RecordState.RELEASED

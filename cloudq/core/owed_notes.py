@@ -22,6 +22,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from cloudq.core.notes import Note, NotesTogether, NoteWrite, Written
 from cloudq.core.safe_log import SafeLogger
+from cloudq.core.shield import shielded
 
 logger = SafeLogger("cloudq")
 
@@ -98,6 +99,7 @@ class OwedNotes:
             self.hurried = True
             return bool(self._owed)
 
+    @shielded  # within a run a time limit that strikes in here would be taken for what the store failed with
     def pay(self) -> None:
         """Writes what is owed. May block, for as long as a store's call or two; never raises for one that fails."""
         if self:

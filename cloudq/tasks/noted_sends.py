@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from cloudq.core.failure import words_of
 from cloudq.core.message import Message
 from cloudq.core.safe_log import SafeLogger
+from cloudq.core.shield import shielded
 from cloudq.core.store import Store
 from cloudq.core.tracking import Waiting, is_tracked, waiting_of
 from cloudq.core.waiting_marks import WaitingMarks
@@ -68,6 +69,7 @@ class NotedSends:
             logger.warning("%s %s is sent, and couldn't be noted: %s", message.task, message.id, words_of(error))
             return sent
 
+    @shielded  # a time limit that strikes in here would be taken for the store's failure
     def cancelled(self, id_: str) -> None:
         """Notes that a message was taken out of its queue, so that none of its kind leaves it to that one to run.
 

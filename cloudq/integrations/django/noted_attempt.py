@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from cloudq.core.notes import Note, NoteWrite, Written
 from cloudq.core.owed_notes import OWED, OwedNote
+from cloudq.core.shield import shielded
 from cloudq.errors import BackendError
 from cloudq.integrations.django.results import RUNNING, Kept, KeptResults, log_unnoted, read, workers
 
@@ -37,6 +38,7 @@ class NotedAttempt:
         self._version = 0
         self._begun = b""
 
+    @shielded  # a time limit that strikes in here would be taken for the store's failure, and the task have none
     def begin(self, fresh: Kept, worker: str, now: datetime, *, may_wait: bool) -> Kept:
         """Notes that it begins, and says what it goes on from.
 

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from cloudq.core.notes import LARGEST_NOTE, Note, Notes, NotesTogether, NoteWrite, Written, together
 from cloudq.core.owed_notes import OWED
 from cloudq.core.safe_log import SafeLogger
+from cloudq.core.shield import shielded
 from cloudq.errors import BackendError, CloudqError
 
 logger = SafeLogger("cloudq.django")
@@ -88,6 +89,7 @@ class KeptResults:
         note = self._notes().read(_name(id_))
         return None if note is None else read(note)
 
+    @shielded  # a time limit that strikes within would be taken for the store's failure
     def add(self, sent: Sequence[tuple[str, Kept, timedelta]]) -> None:
         """Notes what was sent, unless a worker was faster. A store that fails is logged: the messages are sent already.
 
@@ -114,6 +116,7 @@ class KeptResults:
                 for id_, _, _ in sent[first : first + _MOST_TOGETHER]:
                     log_unnoted(id_, error)
 
+    @shielded  # as above
     def known(self, id_: str, fresh: Kept) -> Seen:
         """What is known of a message for a write that is to follow; a store that fails is logged.
 

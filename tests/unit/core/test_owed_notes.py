@@ -10,8 +10,10 @@ import pytest
 
 from cloudq.core.notes import Note, NoteWrite, Written
 from cloudq.core.owed_notes import OwedNote, OwedNotes, pay_all
+from cloudq.errors import TimeLimitExceeded
 from cloudq.stores.memory.notes import MemoryNotes
 from cloudq.testing.clock import FakeClock
+from tests.unit.core.limit_for_tests import limited
 
 DAY = timedelta(days=1)
 
@@ -39,6 +41,19 @@ def notes() -> Counted:
 
 def of(notes: Counted, name: str, said: list[object], after: int = 0) -> OwedNote:
     return OwedNote(notes, NoteWrite(name=name, text=name.encode(), after=after, keep=DAY), said.append)
+
+
+def test_a_time_limit_that_strikes_while_it_is_written_is_raised_after_it(notes: Counted) -> None:
+    """It is no failure of the store, and the run isn't to go on without a limit."""
+    said: list[object] = []
+    run = OwedNotes()
+    run.end(of(notes, "1", said))
+    with limited() as limit:
+        notes.write_together = limit.over_in(notes.write_together)  # type: ignore[method-assign]
+        with pytest.raises(TimeLimitExceeded):
+            run.pay()
+    assert [Written] == [type(answer) for answer in said]
+    assert not run
 
 
 def test_what_several_runs_owe_is_one_call_of_each_store(notes: Counted) -> None:

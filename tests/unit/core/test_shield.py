@@ -7,32 +7,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from cloudq.core.shield import interrupter, set_interrupter, shielded
+from cloudq.core.shield import interrupter, shielded
 from cloudq.errors import TimeLimitExceeded
-
-
-class Limit:
-    """An interrupter whose time is over whenever the test says so."""
-
-    def __init__(self) -> None:
-        self.over = False
-        self.held = 0
-
-    def hold(self) -> None:
-        self.held += 1
-
-    def let_go(self) -> None:
-        self.held -= 1
-        if self.over and not self.held:
-            raise TimeLimitExceeded("over")
+from tests.unit.core.limit_for_tests import Limit, limited
 
 
 @pytest.fixture
 def limit() -> Iterator[Limit]:
-    limit = Limit()
-    before = set_interrupter(limit)
-    yield limit
-    assert set_interrupter(before) is limit
+    with limited() as limit:
+        yield limit
+        assert interrupter() is limit
 
 
 @shielded

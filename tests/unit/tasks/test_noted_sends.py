@@ -13,9 +13,10 @@ import pytest
 from cloudq import App, CloudqError, ConfigurationError, Task, UnsupportedError
 from cloudq.core.message import Message
 from cloudq.core.tracking import DEBOUNCE, TRACKED
-from cloudq.errors import StoreUnavailable
+from cloudq.errors import StoreUnavailable, TimeLimitExceeded
 from cloudq.tasks.noted_sends import refuse_waiting
 from cloudq.testing import FakeClock, in_memory, run_all
+from tests.unit.core.limit_for_tests import limited
 
 SPAN = timedelta(seconds=30)
 
@@ -158,6 +159,17 @@ def test_a_cancellation_is_one_though_the_store_is_down(bench: Bench, caplog: py
     bench.app.runtime.store.notes.read = fail  # type: ignore[union-attr, method-assign]
     assert bench.app.cancel(first)
     assert f"{first.id} is cancelled, and couldn't be noted so: no route to host" in caplog.text
+
+
+def test_a_time_limit_that_strikes_while_a_cancellation_is_noted_is_raised_after_it(bench: Bench) -> None:
+    """It is no failure of the store, and the task that cancels isn't to go on without a limit."""
+    first = bench.unique.send("a")
+    notes: Any = bench.app.runtime.store.notes  # type: ignore[union-attr]
+    with limited() as limit:
+        notes.write = limit.over_in(notes.write)
+        with pytest.raises(TimeLimitExceeded):
+            bench.app.cancel(first)
+    assert bench.app.result(first).status == "cancelled"
 
 
 def test_a_purged_one_is_waited_for_for_an_hour(bench: Bench) -> None:

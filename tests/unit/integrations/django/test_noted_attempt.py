@@ -11,11 +11,12 @@ from msgspec.structs import replace
 
 from cloudq.core.notes import Notes
 from cloudq.core.owed_notes import OWED, OwedNotes
-from cloudq.errors import StoreUnavailable
+from cloudq.errors import StoreUnavailable, TimeLimitExceeded
 from cloudq.integrations.django.noted_attempt import NotedAttempt
 from cloudq.integrations.django.results import READY, RUNNING, SUCCESSFUL, Kept, KeptResults
 from cloudq.stores.memory.notes import MemoryNotes
 from cloudq.testing.clock import FakeClock
+from tests.unit.core.limit_for_tests import limited
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NO_TIME = timedelta(0)
@@ -112,6 +113,15 @@ def test_a_run_that_takes_longer_than_notes_are_kept_is_noted_all_the_same(bench
     bench.notes.clock.advance(timedelta(days=2))
     attempt.end(ended(begun), may_wait=True)
     assert ended(begun) == bench.seen()
+
+
+def test_a_time_limit_that_strikes_while_a_beginning_is_noted_is_raised_after_it(bench: Bench) -> None:
+    """It is no failure of the store, and the task isn't to run without a limit."""
+    with limited() as limit:
+        bench.notes.write = limit.over_in(bench.notes.write)  # type: ignore[method-assign]
+        with pytest.raises(TimeLimitExceeded):
+            bench.attempt().begin(FRESH, "w", NOW, may_wait=False)
+    assert RUNNING == bench.seen().status
 
 
 def test_a_short_attempt_is_noted_once_when_it_is_paid(bench: Bench, owes: Owes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -11,9 +11,10 @@ from msgspec.structs import replace
 
 from cloudq.core.notes import LARGEST_NOTE, NoteWrite
 from cloudq.core.owed_notes import OWED, OwedNote, OwedNotes
-from cloudq.errors import BackendError, StoreUnavailable
+from cloudq.errors import BackendError, StoreUnavailable, TimeLimitExceeded
 from cloudq.integrations.django.results import FAILED, READY, SUCCESSFUL, Kept, KeptError, KeptResults, workers
 from cloudq.testing import in_memory
+from tests.unit.core.limit_for_tests import limited
 
 NO_TIME = timedelta(0)
 FRESH = Kept(task="a.b", queue="default", backend="default", args=[1])
@@ -45,6 +46,26 @@ def test_what_is_added_is_seen_until_it_has_ended(kept: KeptResults) -> None:
     ended = kept.look("1")
     assert ended is not None
     assert (SUCCESSFUL, [1]) == (ended.status, ended.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "ask"),
+    [
+        ("read", lambda kept: kept.known("1", FRESH)),
+        ("write", lambda kept: kept.add([("1", FRESH, NO_TIME)])),
+        ("write_together", lambda kept: kept.add([("1", FRESH, NO_TIME), ("2", FRESH, NO_TIME)])),
+    ],
+    ids=["known", "add", "add several"],
+)
+def test_a_time_limit_that_strikes_while_the_store_is_asked_is_raised_after_it(
+    kept: KeptResults, notes: Any, call: str, ask: Callable[[KeptResults], object]
+) -> None:
+    """It is no failure of the store, and the task isn't to go on without a limit."""
+    with limited() as limit, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(notes, call, limit.over_in(getattr(notes, call)))
+        with pytest.raises(TimeLimitExceeded):
+            ask(kept)
+    assert (kept.look("1") == FRESH) is (call != "read")
 
 
 @pytest.mark.parametrize("count", [1, 2, 250])

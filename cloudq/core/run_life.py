@@ -243,6 +243,9 @@ def kept_for(state: RunState, keep: timedelta | None) -> timedelta:
         state: What is noted.
         keep: What the task's `keep_result` says.
     """
-    if state in {RunState.SUCCEEDED, RunState.CANCELLED, RunState.EXPIRED}:
+    if state is RunState.CANCELLED:
+        # It isn't acknowledged yet, and would run if it came again and nothing were known of it.
+        return KEPT_ENDED if keep is None else max(KEPT_ENDED, keep)
+    if state in {RunState.SUCCEEDED, RunState.EXPIRED}:
         return KEPT_ENDED if keep is None else keep
     return KEPT_UNFINISHED if keep is None else max(KEPT_UNFINISHED, keep)

@@ -184,8 +184,10 @@ class RunNotes:
                 new = replace(record, state=RunState.CANCELLED, owner=owner)
             else:
                 return _Step(seen, does, record, 0 if note is None else note.version)
-            # A wish mustn't have a message that is far ahead forgotten before it is due.
-            span = max(kept_for(new.state, keep) + ahead, note.left if note and not new.state.is_final else _NO_TIME)
+            # A wish mustn't have a message that is far ahead forgotten before it is due; and what is cancelled may be
+            # in its queue for as long as what waits, and would run once nothing is known of it.
+            is_queued = not new.state.is_final or new.state is RunState.CANCELLED
+            span = max(kept_for(new.state, keep) + ahead, note.left if note and is_queued else _NO_TIME)
             said = self._notes.write(
                 name,
                 _ENCODER.encode(new),
@@ -243,6 +245,7 @@ class Run:
         reason: str = "",
         result: bytes | None = None,
         progress: tuple[float, float | None] | None = None,
+        delay: timedelta = _NO_TIME,
     ) -> bool:
         """Notes what became of it. `False`: it is another's, or its end was noted already as another one.
 
@@ -251,6 +254,7 @@ class Run:
             reason: Why it failed or is dead; of what is done, why no result is kept.
             result: The result as JSON.
             progress: How much is done of how much, where that is newer than the latest report.
+            delay: Of what will be tried again, how far away that is.
         """
 
         def ended(record: RunRecord) -> RunRecord:
@@ -258,10 +262,12 @@ class Run:
                 record = replace(record, done=progress[0], total=progress[1])
             return run_life.ended(record, state, reason, result)
 
-        return self._change(Call.END, state, ended)
+        return self._change(Call.END, state, ended, delay)
 
-    def _change(self, call: Call, state: RunState, then: Callable[[RunRecord], RunRecord]) -> bool:
-        keep = kept_for(state, self._keep)
+    def _change(
+        self, call: Call, state: RunState, then: Callable[[RunRecord], RunRecord], ahead: timedelta = _NO_TIME
+    ) -> bool:
+        keep = kept_for(state, self._keep) + ahead
         with self._lock:
             owner = self._record.owner
             record: RunRecord | None = self._record

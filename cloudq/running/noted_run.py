@@ -40,6 +40,7 @@ class _End(NamedTuple):
     reason: str
     result: bytes | None = None
     progress: tuple[float, float | None] | None = None
+    delay: timedelta = _ZERO
 
 
 _INTERRUPTED: Final = _End(RunState.WAITING, "its run was interrupted")
@@ -137,14 +138,20 @@ class NotedRun:
             self._lease_lost.set()
             logger.warning("%s is run by another worker now: what becomes of this run is noted no more", self._said)
 
-    def end(self, state: RunState, reason: str, result: bytes | None) -> None:
+    def end(self, state: RunState, reason: str, result: bytes | None, *, delay: timedelta = _ZERO) -> None:
         """Notes what became of it. What can't be noted now is tried again aside for two minutes.
 
         It raises nothing but what ends its caller, whose time is over, say: that is tried again aside just so.
+
+        Args:
+            state: What became of it.
+            reason: Why.
+            result: Its result as JSON.
+            delay: Of what will be tried again, how far away that is.
         """
         self._forget()
         with self._lock:
-            end = _End(state, reason, result, self._progress)
+            end = _End(state, reason, result, self._progress, delay)
         noted = False
         try:
             noted = self._end(end)

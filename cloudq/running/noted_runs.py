@@ -255,8 +255,7 @@ class NotedBegun:
             outcome = self._end_claim(self._claimed, outcome, kept)
             if self._claimed.claim is not None and self._claimed.claim.taken_over:
                 return outcome  # the run of its successor is what is noted
-        if run is not None:
-            run.end(_state_of(outcome), kept.why_not or _reason(outcome), kept.text)
+        self._note_end(outcome, kept)
         return outcome
 
     def give_up(self) -> None:
@@ -271,9 +270,13 @@ class NotedBegun:
             return claimed.end(outcome, kept)
         except BaseException:
             # It is done all the same, and its completion is tried on aside; so is this.
-            if self.run is not None:
-                self.run.end(_state_of(outcome), kept.why_not or _reason(outcome), kept.text)
+            self._note_end(outcome, kept)
             raise
+
+    def _note_end(self, outcome: Outcome, kept: KeptResult) -> None:
+        if self.run is not None:
+            delay = outcome.delay if isinstance(outcome, (Retried, Snoozed)) else timedelta(0)
+            self.run.end(_state_of(outcome), kept.why_not or _reason(outcome), kept.text, delay=delay)
 
 
 def _state_of(outcome: Outcome) -> RunState:

@@ -86,11 +86,15 @@ def test_reasons_can_be_stored() -> None:
 
 
 def test_for_how_long_notes_are_kept() -> None:
-    """What has ended well for as long as the task says, the rest for longer than a message lives."""
+    """What has ended well for as long as the task says, the rest for longer than a message lives.
+
+    What is cancelled for a day at least: it isn't acknowledged yet.
+    """
     hour = timedelta(hours=1)
     assert run_life.kept_for(RunState.SUCCEEDED, hour) == hour
     assert run_life.kept_for(RunState.SUCCEEDED, None) == timedelta(days=1)
-    assert run_life.kept_for(RunState.CANCELLED, hour) == hour
+    assert run_life.kept_for(RunState.CANCELLED, hour) == timedelta(days=1)
+    assert run_life.kept_for(RunState.CANCELLED, timedelta(days=2)) == timedelta(days=2)
     assert run_life.kept_for(RunState.EXPIRED, hour) == hour
     assert {
         run_life.kept_for(state, hour) for state in (RunState.WAITING, RunState.RUNNING, RunState.DEAD_LETTERED)

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from cloudq.core.notes import Note, Notes, Written, new_version
-from cloudq.core.run_life import RunState
+from cloudq.core.run_life import KEPT_ENDED, KEPT_UNFINISHED, RunState
 from cloudq.core.run_notes import CancelAnswer, Run, RunNotes
 from cloudq.errors import StoreUnavailable
 from cloudq.stores.memory import MemoryStore
@@ -43,8 +43,13 @@ class Watched:
 
 
 @pytest.fixture
-def notes() -> Watched:
-    return Watched(MemoryStore(FakeClock()).notes)
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def notes(clock: FakeClock) -> Watched:
+    return Watched(MemoryStore(clock).notes)
 
 
 @pytest.fixture
@@ -74,6 +79,36 @@ def test_a_loss_of_power_may_only_take_that_a_run_began(notes: Watched, runs: Ru
     assert notes.durable == [True, False, True]
     assert run.end(RunState.SUCCEEDED)
     assert all(notes.durable[3:])
+
+
+@pytest.mark.parametrize("how", ["dropped", "cancelled at its start", "given up by its run"])
+def test_what_is_cancelled_is_known_for_as_long_as_its_message_may_come(
+    clock: FakeClock, runs: RunNotes, how: str
+) -> None:
+    """Whatever `keep_result` says: it would run else."""
+    keep, after = timedelta(minutes=1), KEPT_ENDED
+    if how == "given up by its run":
+        run = runs.start("1", "t", owner="a", attempt=1, keep=keep)
+        assert isinstance(run, Run)
+        assert run.end(RunState.CANCELLED)
+    else:  # it is in its queue, maybe for weeks
+        after = KEPT_UNFINISHED
+        runs.track("1", "t")
+        assert runs.drop("1", "") if how == "dropped" else runs.cancel("1") is CancelAnswer.WILL_NOT_RUN
+    clock.advance((after - timedelta(minutes=2)) / 2)
+    assert how == "dropped" or runs.start("1", "t", owner="b", attempt=1, keep=keep) is RunState.CANCELLED
+    clock.advance((after - timedelta(minutes=2)) / 2)
+    assert runs.start("1", "t", owner="c", attempt=2, keep=keep) is RunState.CANCELLED
+
+
+def test_what_is_tried_again_is_known_until_then(clock: FakeClock, runs: RunNotes) -> None:
+    """However far away that is, so that it can be cancelled."""
+    ahead = timedelta(days=40)
+    assert started(runs).end(RunState.RETRIED, "later", delay=ahead)
+    clock.advance(ahead / 2)
+    assert runs.cancel("1") is CancelAnswer.WILL_NOT_RUN
+    clock.advance(ahead / 2)
+    assert runs.start("1", "t", owner="b", attempt=2, keep=None) is RunState.CANCELLED
 
 
 def test_the_reason_of_what_ended_without_a_run_can_be_stored(runs: RunNotes) -> None:

@@ -314,7 +314,7 @@ def test_an_end_that_takes_too_long_is_no_interruption() -> None:
     class Run:
         cancelled = threading.Event()
 
-        def end(self, state: RunState, *_: object) -> None:
+        def end(self, state: RunState, *_: object, **__: object) -> None:
             said.append(state.value)
 
         def give_up(self) -> None:
@@ -518,6 +518,23 @@ def test_progress_is_written_at_most_once_a_second(app: App) -> None:
     assert 10 <= len(writes) <= 13
     found = app.result("1")
     assert (found.status, found.done, found.total) == ("succeeded", 999, 1000)
+
+
+def test_a_retry_is_known_for_as_long_as_it_is_away(app: App) -> None:
+    """So that who cancels it is right that it will not run."""
+    runs = []
+
+    @app.task("t", track=True)
+    def task() -> None:
+        runs.append(1)
+        raise Retry(delay=timedelta(days=40), reason="later")
+
+    assert isinstance(deliver(app, message_of()), Retried)
+    app.clock.advance(timedelta(days=3))  # type: ignore[attr-defined]  # the fake one
+    assert app.cancel_run("1") is CancelAnswer.WILL_NOT_RUN
+    app.clock.advance(timedelta(days=37))  # type: ignore[attr-defined]
+    assert deliver(app, message_of(), attempt=2) is CANCELLED
+    assert runs == [1]
 
 
 class Numpys(float):

@@ -9,6 +9,9 @@ lost) is noted no more.
 Rule 3: what is cancelled before its start never starts. Its wish stays in the note of a run that goes on, where its
 owner reads it at each report, and in that of one that failed, which then isn't tried again.
 
+Rule 4: what was begun in time isn't expired. A message that is handed over again too late is, but while a run of it is
+alive, that one says what becomes of it.
+
 ```
             track            start                 finish
  nothing ──────────▶ WAITING ─────▶ RUNNING ───────────────────▶ SUCCEEDED

@@ -43,6 +43,11 @@ class SeenRun(NamedTuple):
         """Whether it runs, and its worker hasn't been heard of for thirty seconds."""
         return self.record.state is RunState.RUNNING and self.age > run_life.SILENT_AFTER
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs, and its worker has been heard of since then."""
+        return self.record.state is RunState.RUNNING and not self.is_silent
+
 
 class CancelAnswer(Enum):
     """What became of somebody's wish to cancel a message."""
@@ -143,7 +148,14 @@ class RunNotes:
         return self._step(id_, Call.DROP, dropped, None).does is Does.NOTES
 
     def bury(self, id_: str, task: str, state: RunState, reason: str, *, keep: timedelta | None) -> None:
-        """Notes what a message ended as without a run: dead, or expired."""
+        """Notes what a message ended as without a run: dead, or expired.
+
+        It isn't expired while a run of it is alive, which began in time: its message was handed over once more.
+        """
+        if state is RunState.EXPIRED:
+            seen = self.look(id_)
+            if seen is not None and seen.is_alive:
+                return
         self._note_end(Call.BURY, id_, RunRecord(task=task, state=state, reason=run_life.noted_reason(reason)), keep)
 
     def know(self, id_: str, task: str, result: bytes | None, reason: str, *, keep: timedelta | None) -> None:

@@ -81,6 +81,21 @@ def test_a_loss_of_power_may_only_take_that_a_run_began(notes: Watched, runs: Ru
     assert all(notes.durable[3:])
 
 
+def test_what_is_handed_over_again_too_late_has_not_expired_while_it_runs(clock: FakeClock, runs: RunNotes) -> None:
+    """It was begun in time, and its result is noted. Of a run that isn't heard of any more there will be none."""
+    run = started(runs)
+    clock.advance(timedelta(minutes=3))
+    assert run.report(1, 2)
+    runs.bury("1", "t", RunState.EXPIRED, "expired 2 min ago", keep=None)
+    assert run.report(2, 2)
+    clock.advance(timedelta(minutes=3))
+    runs.bury("1", "t", RunState.EXPIRED, "expired 5 min ago", keep=None)
+    seen = runs.look("1")
+    assert seen is not None
+    assert seen.record.state is RunState.EXPIRED
+    assert not run.end(RunState.SUCCEEDED)
+
+
 @pytest.mark.parametrize("how", ["dropped", "cancelled at its start", "given up by its run"])
 def test_what_is_cancelled_is_known_for_as_long_as_its_message_may_come(
     clock: FakeClock, runs: RunNotes, how: str

@@ -44,6 +44,7 @@ class _End(NamedTuple):
 
 
 _INTERRUPTED: Final = _End(RunState.WAITING, "its run was interrupted")
+_BESIDE: Final = _End(RunState.SUCCEEDED, "result not kept: another run has taken over its idempotency key")
 
 
 class NotedRun:
@@ -158,6 +159,16 @@ class NotedRun:
         finally:
             if not noted:
                 self._end_aside(end, ENDS)
+
+    def end_beside(self) -> None:
+        """It is done, but another run has taken its claim over: what is recorded is that one's. Never blocks or raises.
+
+        If that one is of the same message, it has this note by then, or will soon. If it is another's, of the same key,
+        nobody else says that this message is done. So that is noted later, if the note is its own still.
+        """
+        self._forget()
+        if self._heartbeat is not None:
+            self._end_aside(_BESIDE, ENDS)
 
     def give_up(self) -> None:
         """The run was interrupted: it waits for its message to be handed over again. Never blocks or raises.

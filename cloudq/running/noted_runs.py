@@ -254,7 +254,9 @@ class NotedBegun:
         if self._claimed is not None:
             outcome = self._end_claim(self._claimed, outcome, kept)
             if self._claimed.claim is not None and self._claimed.claim.taken_over:
-                return outcome  # the run of its successor is what is noted
+                if run is not None:
+                    run.end_beside()
+                return outcome
         self._note_end(outcome, kept)
         return outcome
 

@@ -168,6 +168,27 @@ def test_an_end_that_could_not_be_noted_is_tried_again(bench: Bench) -> None:
     assert (bench.seen().record.state, bench.seen().record.result) == (RunState.SUCCEEDED, b"7")
 
 
+def test_what_is_done_beside_another_message_of_its_key_is_noted_later(bench: Bench) -> None:
+    """Without a result. That other one's run has a note of its own."""
+    bench.run().end_beside()
+    assert bench.seen().record.state is RunState.RUNNING
+    bench.beat(END_AGAIN)
+    assert (bench.seen().record.state, bench.seen().record.result) == (RunState.SUCCEEDED, None)
+    assert "another run has taken over" in bench.seen().record.reason
+
+
+def test_what_is_done_beside_another_run_of_its_message_is_noted_by_that_one(bench: Bench) -> None:
+    """Which may have begun only then."""
+    first = bench.run()
+    first.end_beside()
+    bench.clock.until_waiting()
+    second = bench.run("b")
+    bench.beat(END_AGAIN)
+    assert bench.seen().record.state is RunState.RUNNING
+    second.end(RunState.SUCCEEDED, "", b"7")
+    assert bench.seen().record.result == b"7"
+
+
 def test_what_has_ended_was_not_interrupted(bench: Bench) -> None:
     """Its end couldn't be noted in time, so its delivery is settled without: it doesn't wait for a next run."""
     run = bench.run()

@@ -307,6 +307,32 @@ def test_a_stale_owner_notes_nothing_before_its_successor_has_begun(app: App) ->
     assert looked(app)[:2] == ("running", None)
 
 
+def test_what_is_done_though_its_claim_was_taken_over_is_ended_beside_the_run_that_has_it() -> None:
+    """Which may be another message's: then this one's note would say forever that it runs."""
+    said: list[str] = []
+
+    class Run:
+        cancelled = threading.Event()
+
+        def end_beside(self) -> None:
+            said.append("beside")
+
+    class Claim:
+        taken_over = True
+
+        @property
+        def claim(self) -> Any:
+            return self
+
+        def end(self, outcome: Outcome, result: object) -> Outcome:
+            return outcome
+
+    run: Any = Run()
+    claim: Any = Claim()
+    assert NotedBegun(claim, run, None).end(ACKED, None) is ACKED
+    assert said == ["beside"]
+
+
 def test_an_end_that_takes_too_long_is_no_interruption() -> None:
     """Its edge waits no longer, while it goes on in its thread: it is what is noted, and no next run is waited for."""
     said: list[str] = []

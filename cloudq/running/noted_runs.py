@@ -40,7 +40,7 @@ from cloudq.core.redaction import redacted
 from cloudq.core.run_life import RunState
 from cloudq.core.run_notes import Run, RunNotes
 from cloudq.core.safe_log import SafeLogger
-from cloudq.core.tracking import is_tracked
+from cloudq.core.tracking import is_tracked, waiting_of
 from cloudq.errors import CloudqError, TimeLimitExceeded
 from cloudq.running.heartbeat import Heartbeat
 from cloudq.running.held_claim import again
@@ -88,8 +88,12 @@ class NotedRuns:
         return self._claims.reachable()
 
     def unclaimed(self, handler: Claimer, message: Message) -> bool:
-        """Whether the message runs without a claim or a note while the store is down: it is so declared."""
-        return self._claims.unclaimed(handler, message)
+        """Whether the message runs without a claim or a note while the store is down: it is so declared.
+
+        Never one that others leave their work to while it waits: they went on doing so, as nobody noted that it ran.
+        """
+        waiting = waiting_of(message)
+        return (waiting is None or waiting.replaces) and self._claims.unclaimed(handler, message)
 
     def begin(
         self,

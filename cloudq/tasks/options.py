@@ -85,7 +85,8 @@ class TaskOptions(TypedDict, total=False):
         idempotency_ignore: Parameters that two messages of one key may differ in. Another difference is a mistake: the
             second message is dead-lettered.
         on_store_error: What becomes of a message whose key can't be claimed, as the store is down. `"wait"`, the
-            default: it waits, without using an attempt. `"run"`: it runs, perhaps a second time.
+            default: it waits, without using an attempt. `"run"`: it runs, perhaps a second time; but what was sent with
+            `unique_while_waiting` waits, since other sends count on its run.
         ordering_key: A template or a function for the ordering key of each message.
         fairness_key: A template or a function for the fairness key of each message.
         aliases: Earlier names, so that messages in flight stay valid after a rename.

@@ -722,6 +722,28 @@ def test_what_can_not_be_noted_runs_where_that_is_declared(broken: tuple[App, Br
     assert runs == [1]
 
 
+def test_what_others_leave_their_work_to_waits_for_the_store_nonetheless(broken: tuple[App, Broken]) -> None:
+    """`unique_while_waiting`: nobody would note that it has begun, so that the next send was left to it, too."""
+    app, store = broken
+    runs = []
+
+    @app.task("t", on_store_error="run")
+    def task(text: str) -> None:
+        runs.append(text)
+
+    unique = task.options(unique_while_waiting=True, waiting_key="k")
+    first = unique.send("a")
+    store.fails = True
+    run_all(app, delayed=False)
+    assert runs == []
+    store.fails = False
+    assert unique.send("b").id == first.id
+    app.clock.advance(HOUR)  # type: ignore[attr-defined]  # the fake one
+    run_all(app, delayed=False)
+    assert runs == ["a"]
+    assert not unique.send("b").duplicate
+
+
 def test_a_result_that_can_not_be_noted_changes_nothing(
     broken: tuple[App, Broken], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,7 +1,7 @@
 """`Parking`: messages held for a retry where no copy can be sent, since an abandon has no delay (semantics 17).
 
 The one exception to "nothing waits in memory", bounded by `native_retry_delay`. If the process ends, their locks do,
-and they come again somewhat early or late.
+and they come again somewhat early or late. Where no thread can be started for it, nothing is held.
 """
 
 from __future__ import annotations
@@ -43,16 +43,21 @@ class Parking:
         """How many messages are held at this moment."""
         return len(self._parked)
 
-    def park(self, receipt: Receipt, delay: timedelta, ends: timedelta, disposition: Disposition) -> None:
-        """Holds a message, whose lock ends then by `Clock.elapsed`, and gives it back after `delay` that way."""
+    def park(self, receipt: Receipt, delay: timedelta, ends: timedelta, disposition: Disposition) -> bool:
+        """Holds a message, whose lock ends then by `Clock.elapsed`, and gives it back after `delay` that way.
+
+        Returns:
+            `False`: it is not held, as there is no thread to give it back and none can be started, or it is closed.
+        """
         with self._changed:
+            if not self._staffed():
+                return False
+            receipt.holder.watch(receipt.message, None)
             number = next(self._numbers)
             self._renew_at[number] = self._half_way(ends)
             heapq.heappush(self._parked, (self._clock.elapsed() + delay, number, receipt, disposition))
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="cloudq-service-bus-parking", daemon=True)
-                self._thread.start()
             self._changed.notify()
+            return True
 
     def close(self) -> None:
         """Gives everything back now."""
@@ -62,6 +67,19 @@ class Parking:
             self._changed.notify()
         if thread is not None:
             thread.join(timeout=5)
+
+    def _staffed(self) -> bool:
+        if self._closed:
+            return False
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name="cloudq-service-bus-parking", daemon=True)
+            try:
+                thread.start()
+            except (RuntimeError, MemoryError) as error:
+                logger.warning("no thread can be started, so a message is given back early for its retry: %s", error)
+                return False
+            self._thread = thread  # only now, as it may not start
+        return True
 
     def _run(self) -> None:
         while True:

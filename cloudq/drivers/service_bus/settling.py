@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from datetime import timedelta
-from threading import Lock
+from functools import partial
 from typing import Final as Const
 from typing import TypeVar
 
 from cloudq.core.clock import Clock, later
 from cloudq.core.delivery import Lease
 from cloudq.core.driver import Ack, ExtendResult, Final, NativeDeadLetter, Release, SettleResult
+from cloudq.core.threads import Threads
 from cloudq.drivers.service_bus import deadlines, dispositions
 from cloudq.drivers.service_bus.faults import lease_lost, translate
 from cloudq.drivers.service_bus.limits import MAX_REASON
@@ -24,8 +25,10 @@ from cloudq.errors import BackendUnavailable, LeaseLost
 T = TypeVar("T")
 
 SETTLED: Const = SettleResult()
-# The most sessions that are settled or renewed at the same time: each has a link of its own.
-AT_ONCE: Const = 8
+# How many threads settle or renew sessions, of which each has a link of its own, beside the one that asks.
+BESIDE: Const = 8
+# Such a thread ends after this without work.
+IDLE: Const = timedelta(seconds=5)
 
 
 class Settling:
@@ -38,8 +41,7 @@ class Settling:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._parking = Parking(clock)
-        self._lock = Lock()
-        self._pool: ThreadPoolExecutor | None = None
+        self._threads = Threads("cloudq-service-bus", BESIDE, idle=IDLE)
 
     @property
     def held(self) -> int:
@@ -55,11 +57,8 @@ class Settling:
             progress = Progress.RELEASING if isinstance(final.step, Release) else Progress.SETTLING
             if not isinstance(receipt, Receipt) or not receipt.begin(progress):
                 results[index] = SettleResult(error=lease_lost(final.lease))
-            elif isinstance(final.step, Release) and final.step.delay > timedelta(0):
-                hold = final.step.delay  # never more than the capabilities say
-                receipt.holder.watch(receipt.message, None)
+            elif isinstance(final.step, Release) and self._holds(receipt, final, final.step.delay):
                 receipt.end(confirmed=True)
-                self._parking.park(receipt, hold, final.lease.ends, _disposition(final))
             else:
                 by_holder[receipt.holder].append(index)
 
@@ -76,6 +75,10 @@ class Settling:
                 _receipt(finals[index]).end(confirmed=meant is None or isinstance(meant, LeaseLost))
                 results[index] = SettleResult(error=meant)
         return results
+
+    def _holds(self, receipt: Receipt, final: Final, delay: timedelta) -> bool:
+        """Whether it is held for its retry; else it is to be given back at once. Never more than capabilities say."""
+        return delay > timedelta(0) and self._parking.park(receipt, delay, final.lease.ends, _disposition(final))
 
     def extend(self, leases: Sequence[Lease]) -> list[ExtendResult]:
         """Renews each lock for as long as its queue's locks last; one result each, in order."""
@@ -113,30 +116,28 @@ class Settling:
     def close(self) -> None:
         """Gives back what is parked."""
         self._parking.close()
-        with self._lock:
-            pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.shutdown(wait=False)
+        self._threads.close()
 
     def _each(self, holders: dict[Holder, list[int]], call: Callable[[Holder], T]) -> list[tuple[Holder, T]]:
         """The answer of each holder; several are asked at the same time, all by this thread's deadline."""
-        until = deadlines.current()
-
-        def call_in_time(holder: Holder) -> T:
-            with deadlines.until(until):
-                return call(holder)
-
         if len(holders) < 2:
             return [(holder, call(holder)) for holder in holders]
-        with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="cloudq-service-bus")
-            pool = self._pool
-        try:
-            answers = pool.map(call_in_time, holders)  # begins all of them
-        except RuntimeError:  # it was shut down meanwhile
-            return [(holder, call(holder)) for holder in holders]
-        return list(zip(holders, answers, strict=True))
+        until = deadlines.current()
+        begun = [(holder, Future[T]()) for holder in holders]
+        for holder, answer in begun:
+            self._threads.submit(partial(_answer, answer, call, holder, until))
+        # What no thread has begun is cancelled, and this one does it: there may be no thread at all.
+        return [(holder, call(holder) if answer.cancel() else answer.result()) for holder, answer in begun]
+
+
+def _answer(answer: Future[T], call: Callable[[Holder], T], holder: Holder, until: timedelta | None) -> None:
+    if not answer.set_running_or_notify_cancel():
+        return
+    try:
+        with deadlines.until(until):
+            answer.set_result(call(holder))
+    except BaseException as error:  # noqa: BLE001 - raised in the one that waits for it
+        answer.set_exception(error)
 
 
 def _receipt(held: Final | Lease) -> Receipt:

@@ -7,6 +7,8 @@ import time
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from cloudq.drivers.service_bus import dispositions
 from cloudq.drivers.service_bus.parking import LOOK, Parking
 from cloudq.drivers.service_bus.receipts import Receipt
@@ -26,6 +28,9 @@ class Holder:
         self.settled = threading.Event()
         self.renewals = 0
         self.broken = False
+
+    def watch(self, message, lost):
+        pass
 
     def settle(self, steps):
         if self.broken:
@@ -68,6 +73,34 @@ def test_a_parked_messages_lock_is_renewed() -> None:
     clock.advance(timedelta(seconds=50))
     assert holder.renewed.wait(60)
     parking.close()
+
+
+def test_without_a_thread_nothing_is_held_until_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks gives it back at once; one thread that was refused costs later messages nothing."""
+
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    clock = FakeClock()
+    holder, parking = Holder(clock), Parking(clock)
+    message: Any = "a message"
+
+    def park() -> bool:
+        receipt = Receipt(holder, message)
+        return parking.park(receipt, timedelta(seconds=30), clock.elapsed() + LOCK, dispositions.ABANDON)
+
+    with monkeypatch.context() as no_thread:
+        no_thread.setattr(threading.Thread, "start", refused)
+        assert (park(), parking.held) == (False, 0)
+        parking.close()  # nothing to wait for
+    parking = Parking(clock)
+    with monkeypatch.context() as no_thread:
+        no_thread.setattr(threading.Thread, "start", refused)
+        assert not park()
+    assert (park(), parking.held) == (True, 1)
+    parking.close()
+    assert holder.steps == [("a message", dispositions.ABANDON)]
+    assert not park()  # nobody would give it back any more
 
 
 def test_closing_gives_everything_back() -> None:

@@ -123,3 +123,53 @@ def test_a_confirmed_settlement_ends_the_lease() -> None:
     assert isinstance(settling.extend([held])[0].error, LeaseLost)
     assert isinstance(settling.settle([Final(lease=held, step=Ack())])[0].error, LeaseLost)
     settling.close()
+
+
+def test_a_retry_that_can_not_be_held_is_given_back_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the machine has no thread to give: told as released, which it is, and the next one is held again."""
+
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    holder, settling = Holder(), Settling(FakeClock())
+    later = Release(delay=timedelta(seconds=30))
+    with monkeypatch.context() as no_thread:
+        no_thread.setattr(threading.Thread, "start", refused)
+        (result,) = settling.settle([Final(lease=lease(holder), step=later)])
+    assert (result.error, settling.held, holder.settled) == (None, 0, 1)
+    (result,) = settling.settle([Final(lease=lease(holder), step=later)])
+    assert (result.error, settling.held, holder.settled) == (None, 1, 1)
+    settling.close()
+    assert holder.settled == 2
+
+
+@pytest.mark.parametrize("threads", [0, 1, 2])
+def test_each_session_is_settled_once_however_few_threads_there_are(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second settlement of the same message would tell one that was confirmed as lost."""
+    start, left = threading.Thread.start, threads
+
+    def few(thread: threading.Thread) -> None:
+        nonlocal left
+        if left == 0:
+            raise RuntimeError("can't start new thread")
+        left -= 1
+        start(thread)
+
+    holders, settling = [Holder() for _ in range(4)], Settling(FakeClock())
+    with monkeypatch.context() as scarce:
+        scarce.setattr(threading.Thread, "start", few)
+        results = settling.settle([Final(lease=lease(holder), step=Ack()) for holder in holders])
+    assert [result.error for result in results] == [None] * 4
+    assert [holder.settled for holder in holders] == [1] * 4
+    settling.close()
+
+
+def test_closed_it_still_settles_several_sessions() -> None:
+    """What ends while the driver is closed is settled, by the thread that asks."""
+    holders, settling = [Holder() for _ in range(2)], Settling(FakeClock())
+    settling.close()
+    results = settling.settle([Final(lease=lease(holder), step=Ack()) for holder in holders])
+    assert [result.error for result in results] == [None] * 2
+    assert [holder.settled for holder in holders] == [1] * 2

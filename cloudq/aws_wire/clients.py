@@ -16,6 +16,7 @@ from cloudq.aws_wire.genuine import watch
 from cloudq.aws_wire.wires import Wires
 from cloudq.core.capabilities import CALL_TIMEOUT
 from cloudq.core.plain_text import check_plain_text
+from cloudq.core.url import check_port
 from cloudq.errors import BackendUnavailable, ConfigurationError
 
 AwsClient: TypeAlias = Any
@@ -107,6 +108,7 @@ def open_client(
             hint=f"{service.hint}; otherwise the SDK's own settings do",
         ) from error
     setting = "endpoint_url" if endpoint_url is not None else "AWS_ENDPOINT_URL, or another setting of AWS's SDK,"
+    check_port(client.meta.endpoint_url, setting)
     check_plain_text(client.meta.endpoint_url, setting=setting, allowed=allow_insecure)
     _leave_user_agent(client)
     if hasattr(credentials, "refresh_needed"):

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from cloudq.core.capabilities import CALL_TIMEOUT
 from cloudq.core.store import LONGEST_NAMESPACE
-from cloudq.core.url import BackendUrl, parse_url
+from cloudq.core.url import BackendUrl, check_port, parse_url
 from cloudq.errors import ConfigurationError
 
 EXAMPLE: Final = "postgresql://user:password@host/database?prefix=prod"
@@ -64,10 +64,7 @@ class StoreUrl(BackendUrl, frozen=True, kw_only=True):
         Raises:
             ConfigurationError: It is no number of seconds, or zero.
         """
-        timeout = self.seconds("timeout", default)
-        if not timeout:
-            raise ConfigurationError("timeout=0 leaves no time for any call", hint="timeout=5")
-        return timeout
+        return BackendUrl.timeout(self, default)
 
     def __repr__(self) -> str:
         """As `str`."""
@@ -104,6 +101,7 @@ def parse_store_url(url: str) -> StoreUrl:
             f"the {scheme}:// URL names no host that can be one",
             hint="percent-encode what isn't a letter or a digit in the user and the password: %40 for @, %23 for #",
         )
+    check_port(host, f"the {scheme}:// URL")
     plain = parse_url(url.replace(f"{credentials}@", "", 1) if at else url)
     return StoreUrl(
         scheme=plain.scheme,

@@ -66,6 +66,19 @@ class BackendUrl(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigurationError(f"{name} is not a number of seconds", hint=f"{name}=30") from None
         return timedelta(seconds=seconds)
 
+    def timeout(self, default: timedelta) -> timedelta:
+        """`?timeout=` in seconds, or `default`.
+
+        Raises:
+            ConfigurationError: It is no number of seconds, or zero.
+        """
+        timeout = self.seconds("timeout", default)
+        if not timeout:
+            raise ConfigurationError(
+                "timeout=0 leaves no time for any call", hint=f"timeout={default.total_seconds():g}"
+            )
+        return timeout
+
     def size(self, name: str, default: int, *, least: int, most: int) -> int:
         """The number of bytes that a parameter gives, or `default` where it is left out.
 
@@ -97,6 +110,26 @@ class BackendUrl(msgspec.Struct, frozen=True, kw_only=True):
 def shown_name(name: str) -> str:
     """A parameter's name for an error, where it may be one: a key that somebody pasted there isn't shown."""
     return repr(name) if _NAME.fullmatch(name) else "of that name"
+
+
+def check_port(address: str, setting: str) -> None:
+    """Refuses an address that nothing can be called at, for its port.
+
+    Args:
+        address: A URL, or `host:port`; without a port it is fine.
+        setting: What names it, for the text. Its value, which may hold a secret, isn't shown.
+
+    Raises:
+        ConfigurationError: The port isn't a number from 1 to 65535, or the address can't be read.
+    """
+    try:
+        port = urlsplit(address if "://" in address else f"//{address}").port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise ConfigurationError(
+            f"{setting} names no host and port that can be called", hint="a port is a number from 1 to 65535"
+        )
 
 
 def parse_url(url: str) -> BackendUrl:

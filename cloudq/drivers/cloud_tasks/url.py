@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from cloudq.core.clock import Clock
 from cloudq.core.plain_text import ALLOW_INSECURE, allows_insecure, is_loopback
-from cloudq.core.url import BackendUrl
+from cloudq.core.url import BackendUrl, check_port
 from cloudq.drivers.cloud_tasks.driver import TIMEOUT, CloudTasksDriver
 from cloudq.drivers.cloud_tasks.limits import DEFAULT_MAX_BODY, LEAST_MAX_BODY, MOST_MAX_BODY
 from cloudq.errors import ConfigurationError
@@ -53,7 +53,7 @@ def open_url(url: BackendUrl, clock: Clock) -> CloudTasksDriver:
         audience=audience,
         prefix=prefix,
         max_body=url.size("max_body", DEFAULT_MAX_BODY, least=LEAST_MAX_BODY, most=MOST_MAX_BODY),
-        timeout=url.seconds("timeout", TIMEOUT),
+        timeout=url.timeout(TIMEOUT),
         allow_insecure=allows_insecure(url),
         clock=clock,
     )
@@ -76,6 +76,7 @@ def _check_place(project: str, location: str) -> None:
 
 def _check_target(target: str | None, account: str | None) -> None:
     """Refuses a URL that nothing can be pushed to, or that a token would travel to in the clear."""
+    check_port(target or "", "target")
     parts = urlsplit(target or "")
     if parts.scheme not in {"http", "https"} or not parts.hostname or len(target or "") > _LONGEST_TARGET:
         raise ConfigurationError(

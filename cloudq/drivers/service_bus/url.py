@@ -9,7 +9,7 @@ from typing import Final
 
 from cloudq.core.clock import Clock
 from cloudq.core.plain_text import ALLOW_INSECURE, allows_insecure
-from cloudq.core.url import BackendUrl
+from cloudq.core.url import BackendUrl, check_port
 from cloudq.drivers.service_bus.driver import ServiceBusDriver
 from cloudq.drivers.service_bus.limits import MAX_HOLD, MAX_LOCK, MAX_MESSAGE, MIN_LOCK, TIMEOUT
 from cloudq.errors import ConfigurationError
@@ -59,6 +59,8 @@ def open_url(url: BackendUrl, clock: Clock) -> ServiceBusDriver:
         raise ConfigurationError(
             "admin_endpoint starts with neither http:// nor https://", hint="admin_endpoint=http://localhost:4566"
         )
+    for address, setting in ((url.host, "servicebus://"), (endpoint or "", "admin_endpoint")):
+        check_port(address, setting)
     window = url.seconds("dedup_window", timedelta(0))
     lock = url.seconds("lock", timedelta(0)) or None
     if lock is not None and not MIN_LOCK <= lock <= MAX_LOCK:

@@ -41,7 +41,7 @@ def settings_of(url: BackendUrl) -> Settings:
     url.only({"synchronous", "timeout", "busy_timeout", "dedup_window", "mode"})
     return Settings(
         synchronous="full" if is_full(url) else "normal",
-        timeout=url.seconds("timeout", TIMEOUT),
+        timeout=url.timeout(TIMEOUT),
         # A call has a third of the time-out; what is longer than that changes nothing.
         busy_timeout=url.seconds("busy_timeout", TIMEOUT),
         dedup_window=url.seconds("dedup_window", timedelta(minutes=5)),

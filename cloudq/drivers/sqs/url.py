@@ -46,16 +46,13 @@ def open_url(url: BackendUrl, clock: Clock) -> SQSDriver:
             "scheduler_role is not the ARN of a role",
             hint="arn:aws:iam::123456789012:role/NAME, percent-encoded",
         )
-    timeout = url.seconds("timeout", TIMEOUT)
-    if not timeout:
-        raise ConfigurationError("timeout=0 leaves no time for any call", hint="timeout=15")
     return SQSDriver(
         url.host or None,
         prefix=parameters.get("prefix", ""),
         account=account,
         endpoint_url=endpoint_url,
         scheduler_role=role,
-        timeout=timeout,
+        timeout=url.timeout(TIMEOUT),
         allow_insecure=allows_insecure(url),
         wire=wire_named(parameters.get("wire", "auto")),
         clock=clock,

@@ -81,6 +81,17 @@ def test_what_is_wrong_with_a_url_is_said_without_its_secrets(url: str) -> None:
     assert not [text for text in texts if HIDDEN in text]
 
 
+@pytest.mark.parametrize(
+    "url", [f"postgresql://app:{HIDDEN}@db:99999/jobs", "mariadb://db:65536/jobs", "redis://db:0/0"]
+)
+def test_a_port_is_a_number_from_1_to_65535(url: str) -> None:
+    """0 isn't the default one of the server."""
+    with pytest.raises(ConfigurationError, match=r"the [a-z]+:// URL names no host and port") as raised:
+        parse_store_url(url)
+    assert HIDDEN not in str(raised.value)
+    assert parse_store_url(url.replace(url.rpartition(":")[2].partition("/")[0], "65535")).host == "db:65535"
+
+
 def test_a_parameter_that_nobody_knows_is_refused_by_its_name() -> None:
     """Never by its value; `prefix` and `timeout` are every store's."""
     url = parse_store_url(f"redis://cache/0?prefix=prod&timeout=2&ssl_cacerts={HIDDEN}")

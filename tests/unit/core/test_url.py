@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from cloudq.core.url import BackendUrl, parse_url, rooted
+from cloudq.core.url import BackendUrl, check_port, parse_url, rooted
 from cloudq.errors import ConfigurationError
 
 
@@ -53,6 +53,29 @@ def test_a_span_that_is_left_out_is_the_drivers_own() -> None:
     """Parts of a second are fine."""
     assert timedelta(seconds=15) == parse_url("acme://").seconds("timeout", timedelta(seconds=15))
     assert timedelta(seconds=1.5) == parse_url("acme://?timeout=1.5").seconds("timeout", timedelta(seconds=15))
+
+
+@pytest.mark.parametrize("text", ["0", "0.0", "1e-9"])
+def test_a_timeout_is_some_time(text: str) -> None:
+    """Else every call would fail, and say that the backend gave no answer."""
+    with pytest.raises(ConfigurationError, match="timeout=0 leaves no time for any call") as raised:
+        parse_url(f"acme://?timeout={text}").timeout(timedelta(seconds=15))
+    assert raised.value.hint == "timeout=15"
+    assert parse_url("acme://").timeout(timedelta(seconds=15)) == timedelta(seconds=15)
+
+
+@pytest.mark.parametrize("address", ["http://h:65536/a", "h:0", "h:x", "http://[::1/", "h:-1"])
+def test_an_address_without_a_port_to_call_is_refused(address: str) -> None:
+    """By the setting that names it; its value may hold a secret."""
+    with pytest.raises(ConfigurationError, match="endpoint names no host and port that can be called") as raised:
+        check_port(address, "endpoint")
+    assert address not in str(raised.value)
+
+
+@pytest.mark.parametrize("address", ["http://h/a:0", "h", "", "h:", "h:1", "http://[::1]:65535/"])
+def test_a_port_may_be_left_out(address: str) -> None:
+    """A scheme has its own."""
+    check_port(address, "endpoint")
 
 
 @pytest.mark.parametrize("text", ["9", "11_000", "10001", "1e3", "-100"])

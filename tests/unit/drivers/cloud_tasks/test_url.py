@@ -46,3 +46,18 @@ def test_an_emulator_is_on_this_machine_or_allowed(monkeypatch):
     open_driver(f"{url}&allow_insecure=1", SYSTEM_CLOCK)
     monkeypatch.setenv("CLOUD_TASKS_EMULATOR_HOST", "127.0.0.1:8123")
     open_driver(url, SYSTEM_CLOCK)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "why"),
+    [
+        ("target=http://localhost:8080/&timeout=0", "timeout=0 leaves no time for any call"),
+        ("target=http://localhost:99999/", "target names no host and port"),
+        ("target=http://localhost:0/", "target names no host and port"),
+        ("target=http://[::1/", "target names no host and port"),
+    ],
+)
+def test_what_can_not_be_meant_is_refused_before_anything_is_sent(parameters: str, why: str) -> None:
+    """A timeout in which no call ends, and a target that nothing can be pushed to."""
+    with pytest.raises(ConfigurationError, match=why):
+        open_driver(f"cloudtasks://my-project/europe-west1?{parameters}", SYSTEM_CLOCK)

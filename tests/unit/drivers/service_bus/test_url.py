@@ -31,6 +31,13 @@ def test_what_makes_no_sense_is_refused(parameters: str) -> None:
         open_url(parse_url(f"{URL}?{parameters}"), SYSTEM_CLOCK)
 
 
+@pytest.mark.parametrize("url", [f"{URL}:99999", f"{URL}:x", f"{URL}?admin_endpoint=http://127.0.0.1:0"])
+def test_a_port_that_is_none_is_refused(url: str) -> None:
+    """Else a send would look for a host of that name, as long as it may."""
+    with pytest.raises(ConfigurationError, match="names no host and port"):
+        open_url(parse_url(url), SYSTEM_CLOCK)
+
+
 def test_an_administration_without_tls_is_this_machine_or_allowed() -> None:
     """A token that manages a namespace would travel to it."""
     open_url(parse_url(f"{URL}?admin_endpoint=http://127.0.0.1:5300"), SYSTEM_CLOCK).close()

@@ -33,6 +33,7 @@ def test_a_call_has_a_third_of_the_time_out(bench, parameters, call_timeout, pat
         ("sqlite://host/q.db", "stands where a host would"),
         ("sqlite:///", "needs the path of a file"),
         ("sqlite:///q.db?timeout=soon", "not a number of seconds"),
+        ("sqlite:///q.db?timeout=0", "timeout=0 leaves no time for any call"),
         ("sqlite:///q.db?time_out=1", "timeout"),
         ("sqlite:///q.db?synchronous=off", "neither full nor normal"),
         ("sqlite:///q.db?mode=0777", "mode isn't one of a file"),

@@ -45,3 +45,16 @@ def test_an_endpoint_without_tls_is_this_machine_or_allowed(way: str, monkeypatc
     with pytest.raises(ConfigurationError, match=rf"{way.removesuffix('_SQS')}.* names another machine without TLS"):
         opens("http://localstack:4566")
     opens("http://localstack:4566", "&allow_insecure=1")
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:99999", "http://127.0.0.1:x", "https://sqs.example:0"])
+@pytest.mark.parametrize("way", ["endpoint_url", "AWS_ENDPOINT_URL"])
+def test_an_endpoint_has_a_port_or_none(way: str, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening refuses what the SDK would raise an error of Python's for, at each call."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    named = f"?endpoint_url={endpoint}" if way == "endpoint_url" else ""
+    if not named:
+        monkeypatch.setenv(way, endpoint)
+    with pytest.raises(ConfigurationError, match=f"{way}.* names no host and port"):
+        open_url(parse_url("sqs://eu-west-1" + named), SYSTEM_CLOCK)

@@ -26,8 +26,8 @@ logger = SafeLogger("cloudq.worker")
 
 FIRST_PAUSE: Final = timedelta(milliseconds=500)
 LONGEST_PAUSE: Final = timedelta(seconds=30)
-# A poll that comes back with nothing, in less than this, would spin.
-SUSPICIOUSLY_FAST: Final = timedelta(milliseconds=10)
+# After a poll that came back with nothing long before its wait was over, or that had none: it would spin. Not in a
+# burst, where the intake waits for what may bring more.
 PAUSE_AFTER_FAST: Final = timedelta(milliseconds=100)
 # Between two polls of a queue that somebody has paused. On Service Bus each opens a link, which is refused.
 PAUSED: Final = timedelta(seconds=5)
@@ -210,7 +210,8 @@ class Poller:
         elif held is not None:
             self._came_up()
             self._take_in(poll, held)
-            if not held and self._wait and self._clock.elapsed() - began < min(SUSPICIOUSLY_FAST, self._wait / 2):
+            took = self._clock.elapsed() - began
+            if not held and not self.strangers.burst and took < (self._wait / 2 or PAUSE_AFTER_FAST):
                 self._pause(PAUSE_AFTER_FAST)
 
     # ── threads beside it ────────────────────────────────────────────────────────────────────────────────

@@ -71,7 +71,7 @@ class Strangers:
         self.queue = queue
         self._known = known
         self._waits = patience > ZERO
-        self._burst = burst
+        self.burst = burst
         self._found = found
         self._clock = clock
         self._believed = believed
@@ -124,7 +124,7 @@ class Strangers:
     def rest(self) -> timedelta:
         """How long to leave the queue alone before the next poll."""
         with self._lock:
-            if self._among is None or self._burst:
+            if self._among is None or self.burst:
                 return ZERO
             return max(ZERO, self._noted_at + ROUND - self._clock.elapsed())
 
@@ -132,7 +132,7 @@ class Strangers:
     def ends_burst(self) -> bool:
         """Whether a burst is done with the queue, whatever is left there."""
         with self._lock:
-            return self._burst and self._among is not None
+            return self.burst and self._among is not None
 
     # ── for the service ──────────────────────────────────────────────────────────────────────────────────
 
@@ -196,7 +196,7 @@ class Strangers:
             _listed(names),
             _listed(sorted(self._known)) or "none",
             self._found,
-            "The burst leaves that queue" if self._burst else "That queue is polled once a minute until one is known",
+            "The burst leaves that queue" if self.burst else "That queue is polled once a minute until one is known",
             extra={"cloudq_queue": self.queue},
         )
 

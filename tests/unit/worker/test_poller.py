@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from datetime import timedelta
 from queue import SimpleQueue
 
@@ -18,18 +19,20 @@ from cloudq.testing.clock import FakeClock
 from cloudq.worker import poller as poller_module
 from cloudq.worker.intake import Intake
 from cloudq.worker.open_polls import EARNED_BY, Reach
-from cloudq.worker.poller import FIRST_PAUSE, PAUSED, SLICE, Poller
+from cloudq.worker.poller import FIRST_PAUSE, PAUSE_AFTER_FAST, PAUSED, SLICE, Poller
 from cloudq.worker.strangers import ROUND, Strangers
 from tests.unit.worker.fakes import NoThreads, delivery, until
 
 LEASE = timedelta(seconds=120)
 WAIT = timedelta(seconds=8)
+SHORT = timedelta(milliseconds=20)
 
 
 class Backend:
     """A backend whose receives are answered by the test, one by one."""
 
-    def __init__(self) -> None:
+    def __init__(self, wait: timedelta = WAIT) -> None:
+        self.wait = wait
         self.asked: list[int] = []
         self._answers: list[Sequence[Delivery] | BaseException] = []
         self._changed = threading.Condition()
@@ -41,7 +44,7 @@ class Backend:
             self._changed.notify_all()
 
     def receive(self, queue: str, *, limit: int, wait: timedelta, lease: timedelta) -> Sequence[Delivery]:
-        assert ("q", WAIT, LEASE) == (queue, wait, lease)
+        assert ("q", self.wait, LEASE) == (queue, wait, lease)
         with self._changed:
             self.asked.append(limit)
             assert self._changed.wait_for(lambda: self._answers, 20)
@@ -67,16 +70,18 @@ class NotedClock(FakeClock):
 class Bench:
     """A poller, on a fake clock, between a backend and an intake."""
 
-    def __init__(self) -> None:
+    def __init__(self, wait: timedelta = WAIT, *, burst: bool = False) -> None:
         self.clock = NotedClock()
-        self.backend = Backend()
-        self.intake = Intake({"q": 1}, leases={"q": LEASE}, slots=10, runs=Runs(self.clock), clock=self.clock)
+        self.backend = Backend(wait)
+        self.intake = Intake(
+            {"q": 1}, leases={"q": LEASE}, slots=10, runs=Runs(self.clock), clock=self.clock, burst=burst
+        )
         self.given_back: list[HeldLease] = []
         self.arrived = 0
         self.hooks: dict[str, Callable[[], None]] = {}
         """Called within `attach`, `arrived` and `give_back`, to raise something."""
         self.strangers = Strangers(
-            "q", {"noop"}, patience=timedelta(hours=1), burst=False, found="app", clock=self.clock
+            "q", {"noop"}, patience=timedelta(hours=1), burst=burst, found="app", clock=self.clock
         )
         self.poller = Poller(
             "q",
@@ -86,7 +91,7 @@ class Bench:
             arrived=self._arrive,
             give_back=self._give_back,
             strangers=self.strangers,
-            wait=WAIT,
+            wait=wait,
             lease=LEASE,
             clock=self.clock,
         )
@@ -117,6 +122,13 @@ class Bench:
         self.backend.answer(deliveries)
         return deliveries
 
+    def close(self) -> None:
+        """Ends the poller."""
+        self.intake.close()
+        self.poller.stop()
+        self.backend.answer([])
+        until(lambda: not self.poller.alive)
+
 
 def raise_once(monkeypatch: pytest.MonkeyPatch, what: object, name: str) -> None:
     """The next call of it raises, and none after that."""
@@ -133,10 +145,7 @@ def raise_once(monkeypatch: pytest.MonkeyPatch, what: object, name: str) -> None
 def bench() -> Iterator[Bench]:
     bench = Bench()
     yield bench
-    bench.intake.close()
-    bench.poller.stop()
-    bench.backend.answer([])
-    until(lambda: not bench.poller.alive)
+    bench.close()
 
 
 def test_it_asks_for_what_the_intake_wants_and_hands_over_what_comes(bench: Bench) -> None:
@@ -228,6 +237,49 @@ def test_a_paused_queue_is_asked_now_and_then_and_is_no_failure(bench: Bench, ca
         "queue q is paused: nothing of it is received until `cloudq resume q`",
         "queue q is resumed",
     ] == caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("wait", "took"),
+    [(WAIT, WAIT / 2 - SHORT), (2 * SHORT, timedelta(0)), (timedelta(0), SHORT), (timedelta(0), timedelta(0))],
+    ids=str,
+)
+def test_after_a_poll_that_hardly_waited_there_is_a_pause(wait: timedelta, took: timedelta) -> None:
+    """Else a service that answers at once would be asked, and paid, without end."""
+    bench = Bench(wait)
+    with closing(bench):
+        bench.poller.start()
+        bench.polls(1)
+        bench.clock.advance(took)
+        bench.backend.answer([])
+        until(lambda: bench.clock.waits or len(bench.backend.asked) > 1)
+        assert (bench.clock.waits, len(bench.backend.asked)) == ([PAUSE_AFTER_FAST], 1)
+        bench.clock.until_waiting(1)
+        bench.clock.advance(PAUSE_AFTER_FAST)
+        bench.polls(2)
+
+
+@pytest.mark.parametrize(("wait", "took"), [(WAIT, WAIT), (WAIT, WAIT / 2), (timedelta(0), PAUSE_AFTER_FAST)], ids=str)
+def test_after_a_poll_that_waited_there_is_none(wait: timedelta, took: timedelta) -> None:
+    """What comes next is started at once."""
+    bench = Bench(wait)
+    with closing(bench):
+        bench.poller.start()
+        bench.polls(1)
+        bench.clock.advance(took)
+        bench.backend.answer([])
+        until(lambda: bench.clock.waits or len(bench.backend.asked) > 1)
+        assert not bench.clock.waits
+
+
+def test_a_burst_makes_no_pause() -> None:
+    """It ends with the first poll that brings nothing, or is woken by what its tasks send."""
+    bench = Bench(timedelta(0), burst=True)
+    with closing(bench):
+        bench.poller.start()
+        bench.backend.answer([])
+        until(lambda: bench.clock.waits or not bench.poller.alive)
+        assert PAUSE_AFTER_FAST not in bench.clock.waits
 
 
 def test_each_kind_of_failure_is_logged(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:

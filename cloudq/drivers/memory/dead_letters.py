@@ -11,7 +11,10 @@ from cloudq.core.delivery import Delivery
 from cloudq.core.driver import Capabilities, DeadMessage, Final, SettleResult
 from cloudq.drivers.memory.settling import Settler
 from cloudq.drivers.memory.store import Entry, Shelf, Store
-from cloudq.errors import UndecodableError
+from cloudq.errors import ConfigurationError, UndecodableError
+
+# One that no dead letter has.
+_NO_NUMBER = 2**63
 
 
 class MemoryDeadLetters:
@@ -35,8 +38,16 @@ class MemoryDeadLetters:
         self._shelf = shelf
 
     def peek(self, *, limit: int, after: str | None = None) -> Sequence[DeadMessage]:
-        """By number, which is the order of arrival."""
+        """By number, which is the order of arrival.
+
+        Raises:
+            ConfigurationError: `after` can't be the key of a dead letter.
+        """
         last = 0 if after is None else _number(after)
+        if last == _NO_NUMBER:
+            raise ConfigurationError(
+                f"{after!r:.50} isn't the key of a dead letter", hint="list them to see their keys"
+            )
         with self._store.changed:
             entries = [entry for entry in self._shelf().entries.values() if entry.number > last]
         return [self._dead_message(entry) for entry in entries[: max(0, limit)]]
@@ -95,4 +106,4 @@ class MemoryDeadLetters:
 
 def _number(key: str) -> int:
     """The number that a key stands for; one that none has, if it isn't one of ours."""
-    return int(key) if key.isascii() and key.isdigit() and len(key) < 20 else 2**63
+    return int(key) if key.isascii() and key.isdigit() and len(key) < 20 else _NO_NUMBER

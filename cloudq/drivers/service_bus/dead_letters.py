@@ -21,10 +21,12 @@ from cloudq.drivers.service_bus.limits import MAX_LOCK
 from cloudq.drivers.service_bus.links import Link, Taken
 from cloudq.drivers.service_bus.properties import group_of
 from cloudq.drivers.service_bus.receipts import Receipt
-from cloudq.errors import UndecodableError
+from cloudq.errors import ConfigurationError, UndecodableError
 
 # To the SDK 0 means "behind what came last".
 FIRST: Final = 1
+_DIGITS: Final = 20
+_MOST_NUMBER: Final = 2**63 - 1
 # How many are asked for at a time.
 PAGE: Final = 100
 # The most that a search for chosen ones holds.
@@ -65,10 +67,19 @@ class ServiceBusDeadLetters:
         self.unseen = False
 
     def peek(self, *, limit: int, after: str | None = None) -> Sequence[DeadMessage]:
-        """By sequence number, in pages."""
+        """By sequence number, in pages.
+
+        Raises:
+            ConfigurationError: `after` can't be the key of a dead letter.
+        """
         self.unseen = False
         found: list[DeadMessage] = []
-        first = FIRST if after is None else int(after) + 1
+        place = FIRST - 1 if after is None else _number(after)
+        if place is None:
+            raise ConfigurationError(
+                f"{after!r:.50} isn't the key of a dead letter", hint="list them to see their keys"
+            )
+        first = place + 1
         while len(found) < limit:
             page = self._peek(first, min(PAGE, limit - len(found)))
             found += map(self._dead_message, page)
@@ -79,9 +90,10 @@ class ServiceBusDeadLetters:
 
     def get(self, key: str) -> DeadMessage | None:
         """Peeks at its place."""
-        if not key.isdecimal():
+        number = _number(key)
+        if number is None:
             return None
-        found = self._peek(int(key), 1)
+        found = self._peek(number, 1)
         return self._dead_message(found[0]) if found and _key(found[0]) == key else None
 
     def take(self, keys: Sequence[str] | None, *, limit: int, lease: timedelta) -> Sequence[Delivery]:
@@ -170,6 +182,12 @@ class ServiceBusDeadLetters:
         )
 
 
+def _number(key: str) -> int | None:
+    """The sequence number, if the key can be one: that of a message behind it is one of 64 bits, too."""
+    number = int(key) if key.isascii() and key.isdigit() and len(key) <= _DIGITS else _MOST_NUMBER
+    return number if number < _MOST_NUMBER else None
+
+
 def _key(message: ServiceBusReceivedMessage) -> str:
     # As texts they are in the order of the numbers.
-    return f"{message.sequence_number or 0:020d}"
+    return f"{message.sequence_number or 0:0{_DIGITS}d}"

@@ -11,7 +11,7 @@ from cloudq.core.driver import (
 )
 from cloudq.core.failure import Failure
 from cloudq.drivers.memory import MemoryDriver
-from cloudq.errors import LeaseLost, UnsupportedError
+from cloudq.errors import ConfigurationError, LeaseLost, UnsupportedError
 from cloudq.testing.clock import FakeClock
 from cloudq.testing.profiles import sqs_fifo_like
 from tests.unit.drivers.memory.bench import MINUTE, ZERO, driver_with, item, leased, send, settle
@@ -60,3 +60,5 @@ def test_a_key_that_none_has_finds_nothing(key: str) -> None:
     assert letters.get(key) is None
     assert letters.purge([key]) == 0
     assert list(letters.take([key], limit=1, lease=MINUTE)) == []
+    with pytest.raises(ConfigurationError, match="isn't the key of a dead letter"):
+        letters.peek(limit=1, after=key)

@@ -12,7 +12,7 @@ from azure.servicebus.exceptions import ServiceBusConnectionError
 from cloudq.drivers.service_bus import dead_letters, dispositions, receiving
 from cloudq.drivers.service_bus.dead_letters import ServiceBusDeadLetters
 from cloudq.drivers.service_bus.links import Taken
-from cloudq.errors import BackendUnavailable
+from cloudq.errors import BackendUnavailable, ConfigurationError
 from cloudq.testing.clock import FakeClock
 
 LEASE = timedelta(minutes=1)
@@ -61,3 +61,38 @@ def test_a_search_that_ends_at_its_bound_says_so(
     dead = ServiceBusDeadLetters("mail", link=lambda: link, settle=lambda finals: [], clock=FakeClock(), patience=LEASE)
     dead.take([f"{3:020d}"], limit=1, lease=LEASE)
     assert dead.unseen is unseen
+
+
+class Peeked:
+    """Notes from where it is peeked at."""
+
+    def __init__(self) -> None:
+        self.peeked: list[int] = []
+
+    def ask(self, question: Any) -> Any:
+        return question(self)
+
+    def peek_messages(self, count: int, *, sequence_number: int) -> list[Any]:
+        self.peeked.append(sequence_number)
+        return []
+
+
+@pytest.mark.parametrize("key", ["abc", "", "-1", "1_0", "٣", "²", "9" * 20, f"{2**63 - 1:020d}", "5" * 23, "5" * 5000])
+def test_a_key_that_is_none_is_asked_for_nowhere(key: str) -> None:
+    """The SDK has no words for what is no number of 64 bits."""
+    link: Any = Peeked()
+    dead = ServiceBusDeadLetters("mail", link=lambda: link, settle=lambda finals: [], clock=FakeClock(), patience=LEASE)
+    assert dead.get(key) is None
+    with pytest.raises(ConfigurationError, match="isn't the key of a dead letter") as raised:
+        dead.peek(limit=1, after=key)
+    assert (raised.value.hint, len(str(raised.value)) < 200) == ("list them to see their keys", True)
+    assert not link.peeked
+
+
+def test_a_list_goes_on_behind_a_key() -> None:
+    """Also behind one that is gone, and behind the last that there can be."""
+    link: Any = Peeked()
+    dead = ServiceBusDeadLetters("mail", link=lambda: link, settle=lambda finals: [], clock=FakeClock(), patience=LEASE)
+    for key in (None, f"{17:020d}", f"{2**63 - 2:020d}"):
+        dead.peek(limit=1, after=key)
+    assert link.peeked == [1, 18, 2**63 - 1]

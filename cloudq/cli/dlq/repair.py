@@ -39,7 +39,7 @@ from cloudq.cli.dlq.chosen import (
 )
 from cloudq.cli.dlq.going_on import Options, command
 from cloudq.cli.dlq.moving import move_all
-from cloudq.cli.dlq.report import NOTHING_LEFT, end, watched
+from cloudq.cli.dlq.report import NOTHING_LEFT, UNSEEN, end, watched
 from cloudq.cli.failures import FAILED
 from cloudq.cli.options import Backend, Debug, Json, NamedApp, Queue, Yes, queue_name
 from cloudq.cli.output import confirm, confirm_or_exit, is_terminal, note, progress, write, write_json
@@ -121,7 +121,8 @@ def redrive(
             how: Options = {"--rate": rate, "--yes": yes, "--app": app, "--backend": backend, "--json": json}
             with watched("redriving", len(there), lambda done: _again(at, meant, "redrive", done, how=how)) as watch:
                 done = at.letters.redrive(there, rate=pace, progress=watch.update)
-        end(at.name, done, len(there) + missing, said="redrove", json=json, dry_run=dry_run)
+        total = len(there) + missing
+        end(at.name, done, total, said="redrove", json=json, dry_run=dry_run, unseen=at.letters.unseen)
 
 
 def edit(
@@ -189,7 +190,8 @@ def edit(
                 done = at.letters.edit(
                     change, there, by=by, rate=pace, vouch=vouch, unchecked=unchecked, progress=watch.update
                 )
-        end(at.name, done, len(there) + missing, said="edited and sent", json=json, dry_run=dry_run)
+        total = len(there) + missing
+        end(at.name, done, total, said="edited and sent", json=json, dry_run=dry_run, unseen=at.letters.unseen)
 
 
 def purge(
@@ -228,10 +230,12 @@ def purge(
                 f"Delete {len(wanted):,} dead letters of queue {at.name!r} in {at.where} for good?", yes=yes
             )
         deleted = _purge(at.letters, wanted)
+        unseen = deleted < len(wanted) and at.letters.unseen
         if deleted < len(wanted):
-            note(f"{len(wanted) - deleted:,} were not deleted: they are gone, or somebody else works on them")
+            why = UNSEEN if unseen else "they are gone, or somebody else works on them"
+            note(f"{len(wanted) - deleted:,} were not deleted: {why}")
         _say_deleted(at.name, deleted, json=json)
-        if meant.keys is not None and deleted < len(wanted) + missing:
+        if unseen or (meant.keys is not None and deleted < len(wanted) + missing):
             raise SystemExit(FAILED)
 
 

@@ -13,6 +13,8 @@ from cloudq.queues.dead_letters import Redriven
 NOTHING: Final = Redriven(redriven=0)
 NOTHING_LEFT: Final = "nothing: all that were meant are done"
 """In place of a command that goes on."""
+UNSEEN: Final = "the search for them ended at the backend's bound; redrive or delete older ones first"
+"""Why chosen ones are left where `DeadLetters.unseen` says so."""
 # The same few causes are behind very many errors.
 _MOST_ERRORS: Final = 20
 
@@ -73,7 +75,9 @@ def tell_errors(errors: Sequence[Exception], *, most: int = _MOST_ERRORS) -> Non
         note(f"and {len(counts) - most:,} other errors: --json has all of them")
 
 
-def end(name: str, done: Redriven, meant: int, *, said: str, json: bool, dry_run: bool = False) -> None:
+def end(
+    name: str, done: Redriven, meant: int, *, said: str, json: bool, dry_run: bool = False, unseen: bool = False
+) -> None:
     """Reports the result, and ends with exit code 1 unless all were sent; with 3 if only the backend is at fault.
 
     Args:
@@ -83,10 +87,11 @@ def end(name: str, done: Redriven, meant: int, *, said: str, json: bool, dry_run
         said: What was done with them: `redrove`.
         json: Whether for a program.
         dry_run: Whether nothing was done.
+        unseen: Whether the search for those that were meant ended at the backend's bound.
     """
     left = meant - done.redriven + done.undeleted
     if done.missed and not done.errors:
-        note(f"{done.missed:,} were left: somebody else redrives or deletes them")
+        note(f"{done.missed:,} were left: {UNSEEN if unseen else 'somebody else redrives or deletes them'}")
     tell_errors(done.errors)
     if done.undeleted:
         note(f"{done.undeleted:,} were sent, and are still here, too: to redrive them again is to repeat their work")

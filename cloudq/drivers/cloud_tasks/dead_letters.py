@@ -68,17 +68,20 @@ class CloudTasksDeadLetters:
         self._names = names
         self._clock = clock
         self._looked: dict[str, Task] | None = None
+        self._looked_at_all = False
         self.unseen = False
 
     def peek(self, *, limit: int, after: str | None = None) -> Sequence[DeadMessage]:
         """By time of death. The first page is a new look; those behind it, asked of this object, are of the same."""
         if after is None or self._looked is None:
             self._looked = {_key(task): task for task in self._look()}
+            self._looked_at_all = not self.unseen
         behind = (task for key, task in self._looked.items() if after is None or key > after)
         return [self._dead_message(task) for task in islice(behind, max(0, limit))]
 
     def get(self, key: str) -> DeadMessage | None:
         """By the task's name, which the key holds."""
+        self.unseen = False
         task = self._task(key, self._service.calls())
         return None if task is None else self._dead_message(task)
 
@@ -104,6 +107,7 @@ class CloudTasksDeadLetters:
         if keys is None:
             names = [task.name for task in calls.list_tasks(parent, self._name)]
         else:
+            self.unseen = False
             ids = (_KEY.fullmatch(key) for key in dict.fromkeys(keys))
             names = [f"{parent}/tasks/{match.group(1)}" for match in ids if match is not None]
         return calls.delete_all(parent, names, self._name)
@@ -127,8 +131,9 @@ class CloudTasksDeadLetters:
     def _chosen(self, keys: Sequence[str]) -> Iterator[Task]:
         """Those of these keys that are there still, in their order."""
         calls, looked = self._service.calls(times=_MANY), self._looked
+        self.unseen = False
         # What a look at its bound has read is of a queue of any length: it isn't listed for a few.
-        known = looked if looked is not None and not self.unseen and all(key in looked for key in keys) else None
+        known = looked if looked is not None and self._looked_at_all and all(key in looked for key in keys) else None
         if known is not None and len(keys) > 1 + len(known) // LISTED:
             parent = self._names.queue(self._name)
             there = {_id(task) for task in calls.list_tasks(parent, self._name)}

@@ -71,7 +71,8 @@ class Looking:
         """Whether the latest look here ended at the backend's bound, so that there may be more dead letters.
 
         Amazon SQS and Google Cloud Tasks can't list them page by page. A look there ends after 10,000, or after 64 MiB
-        of their bodies; the others show once those are gone.
+        of their bodies; the others show once those are gone. Azure Service Bus lists all, but hands over only the
+        oldest: there a search for chosen ones, to redrive or to purge them, ends after 10,000 others.
         """
         return isinstance(self._dead, BoundedLooks) and self._dead.unseen
 

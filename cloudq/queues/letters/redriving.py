@@ -47,8 +47,9 @@ class Redriven(msgspec.Struct, frozen=True, kw_only=True):
             error of it. To redrive them again is to have their work done again.
         errors: Why others are still in the dead-letter queue, or may be in both; one error each.
         chosen: How many were meant.
-        missed: How many of these weren't touched: somebody else works on them, they are gone, or, after errors of a
-            backend that is down, they weren't tried.
+        missed: How many of these weren't touched: somebody else works on them, they are gone, they lie behind more
+            others than the backend searches (`DeadLetters.unseen`), or, after errors of a backend that is down, they
+            weren't tried.
     """
 
     redriven: int

@@ -156,6 +156,30 @@ def test_fewer_than_were_listed_are_told(cli, folder, three, monkeypatch):
     assert "1 were not deleted: they are gone, or somebody else works on them\n" == result.err
 
 
+BEHIND = "the search for them ended at the backend's bound; redrive or delete older ones first\n"
+
+
+@pytest.mark.usefixtures("three")
+def test_those_behind_the_bound_of_a_purge_are_not_somebody_elses(cli, monkeypatch):
+    """They are there still, though nobody works on them: the purge hasn't done what it was asked for."""
+    monkeypatch.setattr("cloudq.drivers.sqlite.dead_letters.SQLiteDeadLetters.purge", lambda *_: 2)
+    assert 0 == cli("dlq", "purge", "emails", "--where", "id=*", "--yes").code
+    monkeypatch.setattr("cloudq.queues.dead_letters.DeadLetters.unseen", True)
+    result = cli("dlq", "purge", "emails", "--where", "id=*", "--yes")
+    assert (1, "deleted 2 dead letters of queue 'emails'\n") == (result.code, result.out)
+    assert f"1 were not deleted: {BEHIND}" in result.err
+
+
+@pytest.mark.usefixtures("three")
+@pytest.mark.parametrize("command", [("redrive",), ("edit", "--set", "n=1")], ids=lambda words: words[0])
+def test_those_behind_the_bound_of_a_redrive_are_not_somebody_elses(cli, monkeypatch, command):
+    """As of a purge."""
+    monkeypatch.setattr("cloudq.drivers.sqlite.dead_letters.SQLiteDeadLetters.take", lambda *_, **__: [])
+    monkeypatch.setattr("cloudq.queues.dead_letters.DeadLetters.unseen", True)
+    result = cli("dlq", command[0], "emails", "--where", "task=shop.*", *command[1:], "--yes")
+    assert (1, True) == (result.code, f"2 were left: {BEHIND}" in result.err)
+
+
 @pytest.mark.parametrize(
     ("typed", "options", "code", "ready"), [("n\n", (), 1, 0), ("y\n", (), 0, 3), ("", ("-y",), 0, 3)]
 )

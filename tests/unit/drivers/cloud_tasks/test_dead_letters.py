@@ -205,4 +205,21 @@ def test_what_is_behind_the_bound_is_told_of(driver, monkeypatch, bound, value):
     letters = died(driver, 5)
     assert (5, False) == (len(letters.peek(limit=100)), letters.unseen)
     monkeypatch.setattr(dead_letters, bound, value)
-    assert (3, True) == (len(letters.peek(limit=100)), letters.unseen)
+    keys = [dead.key for dead in letters.peek(limit=100)]
+    assert (3, True) == (len(keys), letters.unseen)
+
+
+@pytest.mark.parametrize("way", ["get", "take", "purge"])
+def test_chosen_ones_have_no_bound(driver, monkeypatch, way):
+    """They are asked for by name, so those that aren't found are gone."""
+    letters = died(driver, 5)
+    monkeypatch.setattr(dead_letters, "MOST", 3)
+    keys = [dead.key for dead in letters.peek(limit=100)]
+    assert letters.unseen
+    if way == "get":
+        letters.get(keys[0])
+    elif way == "take":
+        letters.take(keys, limit=5, lease=timedelta(minutes=1))
+    else:
+        letters.purge(keys)
+    assert not letters.unseen

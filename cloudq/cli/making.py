@@ -50,11 +50,14 @@ def create(
             )
         for name in queues_of(chosen, named):
             made = driver.make_queue(name)
-            dead = dead_letter_queue(name)
+            # One of the service's own is part of the queue, without a name.
+            dead = None if driver.capabilities(name).native_dead_letter else dead_letter_queue(name)
             if json:
                 write_json({"queue": name, "dead_letter_queue": dead, "created": made})
+            elif made:
+                write(f"created {name} " + ("with its dead-letter queue" if dead is None else f"and {dead}"))
             else:
-                write(f"created {name} and {dead}" if made else f"{name} was there already")
+                write(f"{name} was there already")
 
 
 def check(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from msgspec.structs import replace
 
 from cloudq.drivers.sqs import SQSDriver
 from tests.unit.drivers.cloud_tasks.fakes import FakeCloudTasks
@@ -30,6 +31,16 @@ def test_queues_are_created_with_their_dead_letter_queues(cli, sqs):
     assert (0, "created emails and emails-dlq\ncreated orders.fifo and orders-dlq.fifo\n") == result[:2]
     result = cli("queues", "create", "emails", "--backend", "sqs://test", "--json")
     assert {"queue": "emails", "dead_letter_queue": "emails-dlq", "created": False} == json.loads(result.out)
+
+
+def test_no_queue_is_named_that_is_not_made(cli, sqs, monkeypatch):
+    """A dead-letter queue of the service's own, as Azure Service Bus has it, comes with its queue."""
+    capabilities = replace(SQSDriver("test", client=sqs).capabilities("emails"), native_dead_letter=True)
+    monkeypatch.setattr(SQSDriver, "capabilities", lambda *_: capabilities)
+    result = cli("queues", "create", "emails", "--backend", "sqs://test")
+    assert (0, "created emails with its dead-letter queue\n") == result[:2]
+    result = cli("queues", "create", "emails", "--backend", "sqs://test", "--json")
+    assert {"queue": "emails", "dead_letter_queue": None, "created": False} == json.loads(result.out)
 
 
 def test_without_names_all_declared_queues_are_created(cli, sqs):

@@ -26,8 +26,7 @@ logger = SafeLogger("cloudq.worker")
 
 FIRST_PAUSE: Final = timedelta(milliseconds=500)
 LONGEST_PAUSE: Final = timedelta(seconds=30)
-# After a poll that came back with nothing long before its wait was over, or that had none: it would spin. Not in a
-# burst, where the intake waits for what may bring more.
+# After a poll that ended early with nothing, or had no wait: it would spin. A burst's intake waits for what may come.
 PAUSE_AFTER_FAST: Final = timedelta(milliseconds=100)
 # Between two polls of a queue that somebody has paused. On Service Bus each opens a link, which is refused.
 PAUSED: Final = timedelta(seconds=5)

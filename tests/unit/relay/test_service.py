@@ -106,7 +106,7 @@ def test_many_batches_at_once(bench: Bench) -> None:
 
 
 def test_who_helps_looks_only_when_there_is_more_than_a_batch(bench: Bench) -> None:
-    """An outbox on SQLite has one reader at a time: one that found nothing would keep the others from it for a while."""
+    """An outbox on SQLite has one reader at a time: one that found nothing would keep the other from it."""
     with Running(bench.relay(batch=3, concurrency=2)):
         for name in "abc":
             bench.outbox.add(*messages(name))

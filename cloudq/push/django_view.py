@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cloudq.errors import ConfigurationError
 from cloudq.push.edge import PushEdge
 from cloudq.push.pages import PushPages
-from cloudq.push.wsgi_app import answer
+from cloudq.push.wsgi_app import Readable, answer
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -35,7 +35,8 @@ def view_of(edge: PushEdge) -> Callable[..., HttpResponse]:
 
     def view(request: HttpRequest, *_: object, **__: object) -> HttpResponse:
         """One request."""
-        response = answer(edge, pages, request.method or "", request.META, request)
+        body, ends = _input_of(request)
+        response = answer(edge, pages, request.method or "", request.META, body, ends=ends)
         made = HttpResponse(response.body, status=response.status)
         for name, value in response.headers.items():
             if name.lower() != "connection":
@@ -48,6 +49,16 @@ def view_of(edge: PushEdge) -> Callable[..., HttpResponse]:
     # What `django.contrib.auth.decorators.login_not_required` sets, which Django 5.1 brought; earlier ones don't look.
     exempt.login_required = False  # type: ignore[attr-defined]  # a function's attribute, as Django's decorator sets it
     return exempt
+
+
+def _input_of(request: HttpRequest) -> tuple[Readable, bool]:
+    """What the request's body is read from, and whether it ends there without a Content-Length."""
+    raw = request.META.get("wsgi.input")
+    if raw is None:
+        return request, True  # ASGI: Django has read it to its end
+    if request.META.get("wsgi.input_terminated") and not request.META.get("CONTENT_LENGTH"):
+        return raw, True  # without a length Django takes the body for empty, whatever the server says
+    return request, False
 
 
 def _databases() -> list[str]:

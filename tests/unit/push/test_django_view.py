@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 import cloudq
 import cloudq.push
 from cloudq.push import PushSettings
-from tests.unit.push.fakes import declare, edge_of, push
+from tests.unit.push.fakes import HERE, declare, edge_of, push
 
 
 def test_django(edge, django_site):
@@ -55,6 +56,38 @@ def test_django_says_413(backend, django_site):
         assert (413, "application/json") == (response.status_code, response["Content-Type"])
         assert "Connection" not in response
     assert [] == driver.decoded
+
+
+def test_django_takes_a_body_in_chunks(edge, django_site):
+    """Without a length Django's own WSGI request is empty. Where nobody knows the end of one, a length is asked for."""
+    from django.core.handlers.asgi import ASGIRequest
+    from django.core.handlers.wsgi import WSGIRequest
+
+    ran = declare(edge.app)
+    view = cloudq.push.django(edge)
+
+    def under_wsgi(id: str, *, ends: bool) -> int:  # noqa: A002 - the message's own word
+        headers, body = push("t", {"n": 1}, id=id)
+        environ = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in chunked(headers).items()}
+        environ |= {"REQUEST_METHOD": "POST", "REMOTE_ADDR": HERE[0], "wsgi.input": io.BytesIO(body)}
+        environ |= {"CONTENT_TYPE": headers["content-type"], "wsgi.input_terminated": ends}
+        return view(WSGIRequest(environ)).status_code
+
+    def under_asgi(id: str) -> int:  # noqa: A002 - as above
+        headers, body = push("t", {"n": 2}, id=id)
+        raw = [(name.encode(), value.encode()) for name, value in chunked(headers).items()]
+        scope = {"type": "http", "method": "POST", "path": "/", "headers": raw, "client": HERE}
+        return view(ASGIRequest(scope, io.BytesIO(body))).status_code
+
+    def chunked(headers: dict[str, str]) -> dict[str, str]:
+        del headers["content-length"]
+        return {**headers, "transfer-encoding": "chunked"}
+
+    assert 200 == under_wsgi("1", ends=True)
+    assert [1] == ran
+    assert 411 == under_wsgi("2", ends=False)
+    assert 200 == under_asgi("3")
+    assert [1, 2] == ran
 
 
 PROGRAM = """

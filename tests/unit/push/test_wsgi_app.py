@@ -56,7 +56,7 @@ def test_wsgi_answers_to_those_who_are_not_known(backend):
 
 
 def test_wsgi_bodies_are_bounded(backend, monkeypatch):
-    """By the declared length, or, where the server says that the stream ends, by what comes; slow ones are 408."""
+    """By the declared length, which must come, or, where the server says that the stream ends, by what comes."""
     app, _ = backend
     ran = declare(app)
     headers, body = push("t", {"n": 1})
@@ -82,9 +82,35 @@ def test_wsgi_bodies_are_bounded(backend, monkeypatch):
         assert 413 == post(io.BytesIO(body + b" "), **{"wsgi.input_terminated": True})
         assert 413 == post(io.BytesIO(body), CONTENT_LENGTH=str(len(body) + 1))
         assert 408 == post(Slow(body), CONTENT_LENGTH=str(len(body)))
-        # Without a length and without that word nobody knows where it ends: there is no body, so it is poison.
-        assert 200 == post(io.BytesIO(body))
+        assert 400 == post(io.BytesIO(body[:-1]), CONTENT_LENGTH=str(len(body))), "it was cut short"
     assert [1, 1] == ran
+
+
+def test_a_body_whose_end_is_unknown_is_asked_for_with_a_length(backend):
+    """In chunks, under a server that doesn't say where they end: 411. It isn't taken for an empty one, and run."""
+    app, _ = backend
+    ran: list[str] = []
+
+    @app.task("report")
+    def report(month: str = "this month") -> None:
+        ran.append(month)
+
+    event = {"ce-specversion": "1.0", "ce-id": "1", "ce-type": "report", "ce-source": "/s"}
+    with edge_of(app) as edge:
+
+        def post(headers: dict[str, str], **environ: Any) -> int:
+            made = {"wsgi.input": io.BytesIO(b'{"month": "May"}'), "CONTENT_LENGTH": "", **LOCAL, **environ}
+            client = Client(cloudq.push.wsgi(edge))
+            return client.post(
+                "/", headers={"content-type": "application/json", **headers}, environ_overrides=made
+            ).status_code
+
+        chunked = {**event, "transfer-encoding": "chunked"}
+        assert 411 == post(chunked)
+        assert [] == ran
+        assert 200 == post(chunked, **{"wsgi.input_terminated": True})
+        assert 200 == post({**event, "ce-id": "2"}), "with neither header a request has no body"
+    assert ["May", "this month"] == ran
 
 
 def test_a_cut_connection_under_wsgi(backend):
